@@ -1,0 +1,170 @@
+"""DATABASE_URL as people write it → what SQLAlchemy and asyncpg want."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlencode
+
+from sqlalchemy import URL
+
+_DRIVER = "postgresql+asyncpg"
+_SCHEMES = re.compile(r"(postgres|postgresql)(\+(asyncpg|psycopg|psycopg2|psycopg2cffi|pg8000))?")
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_SSL_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+_PLACE = ("host", "port", "user", "password", "dbname")
+_CACHES = ("statement_cache_size", "prepared_statement_cache_size")
+# What providers put into the URLs they hand out and asyncpg settles by itself.
+_IGNORED = (
+    "channel_binding",
+    "gssencmode",
+    "keepalives",
+    "keepalives_idle",
+    "target_session_attrs",
+)
+_SETTING = re.compile(r"(?:-c|--)(?P<name>\w[\w.]*)=(?P<value>.*)", re.DOTALL)
+_HINT = "special characters of a password are written as percent codes, such as %2F for /"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where the database is and how to connect to it; its repr hides the password."""
+
+    url: URL
+    connect_args: dict[str, Any]
+
+    def engine_arguments(self) -> dict[str, Any]:
+        """Return keyword arguments for `create_async_engine`."""
+        return {"url": self.url, "connect_args": dict(self.connect_args)}
+
+
+def parse(url: str) -> Address:
+    """Read a PostgreSQL URL of any common dialect.
+
+    Raises ValueError saying what was got instead. It quotes nothing of the URL, since any part
+    of it may be a piece of a password that was not percent-encoded.
+    """
+    scheme, _, rest = url.strip().partition("://")
+    if not rest or not _SCHEMES.fullmatch(scheme):
+        raise ValueError("an address that does not begin with postgresql:// or postgres://")
+    place, _, query = rest.partition("?")
+    options = _options(query)
+    where = _place(place) | {name: options[name] for name in _PLACE if name in options}
+    if not where.get("dbname"):
+        raise ValueError("an address that names no database")
+    return Address(
+        url=URL.create(
+            _DRIVER,
+            username=where.get("user"),
+            password=where.get("password"),
+            port=_port(where.get("port")),
+            database=where["dbname"],
+        ),
+        connect_args=_host(where.get("host")) | _connect_args(options),
+    )
+
+
+def _options(query: str) -> dict[str, str]:
+    # A plus is a plus here, as in libpq; parse_qsl would make a space of it.
+    options = dict(parse_qsl(query.replace("+", "%2B"), keep_blank_values=True))
+    known = (*_PLACE, *_READERS, *_SSL_FILES, *_CACHES, *_IGNORED)
+    if not options.keys() <= set(known):
+        raise ValueError(f"an address with an option that is none of {', '.join(known)}")
+    return _without_nul(options)
+
+
+def _place(place: str) -> dict[str, str]:
+    authority, _, database = place.partition("/")
+    credentials, _, host_and_port = authority.rpartition("@")
+    user, _, password = credentials.partition(":")
+    host, port = _split_port(host_and_port)
+    parts = {"user": user, "password": password, "host": host, "port": port, "dbname": database}
+    return _without_nul({name: unquote(part) for name, part in parts.items() if part})
+
+
+def _split_port(text: str) -> tuple[str, str]:
+    match = re.fullmatch(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^:\[\],]*)(?::(?P<port>[^:]*))?", text)
+    if match is None:
+        raise ValueError(f"an address without one host and port ({_HINT})")
+    return match["host"].strip("[]"), match["port"] or ""
+
+
+def _without_nul(parts: dict[str, str]) -> dict[str, str]:
+    if any("\0" in part for part in parts.values()):
+        raise ValueError("an address with a zero byte in it")
+    return parts
+
+
+def _port(text: str | None) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 2**16):
+        raise ValueError(f"an address whose port is not a number from 1 to 65535 ({_HINT})")
+    return int(text)
+
+
+def _host(host: str | None) -> dict[str, Any]:
+    # As an argument and not in the URL: SQLAlchemy takes a socket's directory nowhere else.
+    return {"host": host} if host else {}
+
+
+def _connect_args(options: dict[str, str]) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    for name, read in _READERS.items():
+        if name in options:
+            arguments = _merged(arguments, read(options[name]))
+    for name in _CACHES:
+        if name in options:
+            arguments[name] = _whole(name, options[name])
+    files = {name: options[name] for name in _SSL_FILES if name in options}
+    if files:
+        # asyncpg takes the files from a DSN only; arguments win over what else it could say.
+        arguments["dsn"] = f"postgresql://?{urlencode(files)}"
+    return arguments
+
+
+def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    settings = one.get("server_settings", {}) | other.get("server_settings", {})
+    return one | other | ({"server_settings": settings} if settings else {})
+
+
+def _ssl(mode: str) -> dict[str, Any]:
+    mode = {"true": "require", "false": "disable"}.get(mode, mode)
+    if mode not in _SSL_MODES:
+        raise ValueError(f"an address whose sslmode is none of {', '.join(_SSL_MODES)}")
+    return {"ssl": mode}
+
+
+def _application_name(name: str) -> dict[str, Any]:
+    return {"server_settings": {"application_name": name}}
+
+
+def _connect_timeout(text: str) -> dict[str, Any]:
+    # Zero is libpq's word for "no limit"; ours stays then.
+    seconds = _whole("connect_timeout", text)
+    return {"timeout": float(seconds)} if seconds else {}
+
+
+def _server_options(text: str) -> dict[str, Any]:
+    # "-c name=value" and "--name=value", parted by spaces; a backslash keeps what follows it.
+    words = re.split(r"(?<!\\)\s+", re.sub(r"(?<!\S)-c\s+", "-c", text.strip()))
+    found = [_SETTING.fullmatch(word) for word in words if word]
+    if not all(found):
+        raise ValueError("an address whose options are not written as -c name=value")
+    settings = {one["name"]: re.sub(r"\\(.)", r"\1", one["value"]) for one in found if one}
+    return {"server_settings": settings}
+
+
+def _whole(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"an address whose {name} is not a whole number")
+    return int(text[:9])
+
+
+_READERS: dict[str, Callable[[str], dict[str, Any]]] = {
+    "ssl": _ssl,
+    "sslmode": _ssl,
+    "application_name": _application_name,
+    "connect_timeout": _connect_timeout,
+    "options": _server_options,
+}

@@ -1,0 +1,87 @@
+"""The doorbell: rings the worker through arq, hears when a request has ended."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import structlog
+from arq.connections import ArqRedis
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
+
+from chatflow_hook import wire
+from chatflow_hook.settings import RedisPlace
+
+log = structlog.get_logger(__name__)
+
+# A Redis that is down or frozen must not hold up an answer in the chat.
+_PATIENCE_S = 0.4
+_RING_WITHIN_S = 0.8
+
+
+class Doorbell:
+    """Connections to the two Redis databases, made at first use."""
+
+    def __init__(self, redis: RedisPlace, *, broker_db: int, result_db: int) -> None:
+        hurry = {"socket_timeout": _PATIENCE_S, "socket_connect_timeout": _PATIENCE_S}
+        self._queue = ArqRedis(
+            redis.pool(broker_db, **hurry),
+            job_serializer=wire.dumps,
+            job_deserializer=wire.loads,
+            default_queue_name=wire.QUEUE,
+        )
+        # No socket timeout: `wait` listens for as long as its caller likes.
+        self._results: Redis = Redis(
+            connection_pool=redis.pool(result_db, socket_connect_timeout=_PATIENCE_S)
+        )
+
+    async def ring(self, request_id: UUID) -> bool:
+        """Tell the worker of a request; say whether Redis took it, within a second."""
+        try:
+            async with asyncio.timeout(_RING_WITHIN_S):
+                await self._queue.enqueue_job(wire.JOB, str(request_id), _job_id=str(request_id))
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("doorbell unheard", request_id=str(request_id), error=type(error).__name__)
+            return False
+        return True
+
+    @asynccontextmanager
+    async def listening(self, request_id: UUID) -> AsyncIterator["Ear"]:
+        """Hear the end of a request, from before the first look at its row."""
+        async with self._results.pubsub() as channel:
+            ear = Ear(channel, wire.ended(request_id))
+            await ear.open()
+            yield ear
+
+    async def close(self) -> None:
+        """Close the connections; may be called twice."""
+        await self._queue.aclose(close_connection_pool=True)
+        await self._results.aclose(close_connection_pool=True)
+
+
+class Ear:
+    """Waits for one word on one channel; deaf while Redis is away."""
+
+    def __init__(self, channel: PubSub, name: str) -> None:
+        self._channel = channel
+        self._name = name
+
+    async def open(self) -> None:
+        """Subscribe, if Redis is there."""
+        try:
+            async with asyncio.timeout(_RING_WITHIN_S):
+                await self._channel.subscribe(self._name)
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("no word from redis", channel=self._name, error=type(error).__name__)
+
+    async def wait(self, seconds: float) -> None:
+        """Return at the word, or after `seconds`: the row says what it was."""
+        if not self._channel.subscribed:
+            await asyncio.sleep(seconds)
+            return
+        try:
+            await self._channel.get_message(ignore_subscribe_messages=True, timeout=seconds)
+        except (RedisError, OSError):
+            await asyncio.sleep(seconds)

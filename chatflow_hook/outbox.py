@@ -1,0 +1,183 @@
+"""The outbox: counts a message and writes its request down, in the caller's transaction."""
+
+import random
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Row, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chatflow_hook.tables import OURS, Dialog, ImageRequest, Kind, State
+from chatflow_hook.trigger import Distance, judge
+from chatflow_hook.turn import Turn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A picture that was asked for; `id` is the arq job id too."""
+
+    id: UUID
+    dialog_id: int
+    message_count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ownership:
+    """Which parts of `dialogs` our migrations made; the rest is the bot's."""
+
+    dialogs: bool
+    message_count: bool
+
+
+class DialogUnknownError(LookupError):
+    """The bot's own `dialogs` has no such row, and only the bot may make one."""
+
+
+_Row = Row[*tuple[Any, ...]]
+
+_OWNERSHIP = text(
+    """
+    SELECT obj_description(t.oid, 'pg_class') IS NOT DISTINCT FROM :ours AS dialogs,
+           col_description(t.oid, c.attnum) IS NOT DISTINCT FROM :ours AS message_count
+    FROM (SELECT 'dialogs'::regclass::oid AS oid) t
+    LEFT JOIN pg_attribute c ON c.attrelid = t.oid AND c.attname = 'message_count'
+    """
+)
+
+
+async def ownership(connection: AsyncConnection) -> Ownership:
+    """Read from the comments in the schema what is ours."""
+    row = (await connection.execute(_OWNERSHIP, {"ours": OURS})).one()
+    return Ownership(dialogs=row.dialogs, message_count=row.message_count)
+
+
+async def record(
+    connection: AsyncConnection,
+    turn: Turn,
+    *,
+    owned: Ownership,
+    distance: Distance,
+    chance: random.Random,
+) -> Request | None:
+    """Count the turn's message and, if a picture is due, add its request.
+
+    Neither commits nor rolls back. The same message twice gives the same request. Raises
+    DialogUnknownError, and what the database raises.
+    """
+    dialog = await _locked(connection, turn, owned)
+    last = await _last_automatic(connection, turn.dialog_id)
+    is_counted = turn.reply_to_message_id is not None and (
+        turn.reply_to_message_id == dialog.image_last_message_id
+    )
+    message_count = turn.message_count or dialog.message_count + (not is_counted)
+    if last is not None and _is_of_this_message(last, message_count, dialog):
+        return Request(id=last.id, dialog_id=turn.dialog_id, message_count=message_count)
+    if is_counted:
+        return None
+    verdict = judge(
+        message_count=message_count,
+        watermark=dialog.last_image_generation_at,
+        failed_at=last.message_count if last and last.state != State.DELIVERED else None,
+        distance=distance,
+        chance=chance,
+    )
+    await _remember(connection, turn, owned, message_count, verdict.watermark)
+    if not verdict.is_due or (last is not None and State(last.state).is_open):
+        return None
+    return await _add(connection, turn, message_count)
+
+
+async def _locked(connection: AsyncConnection, turn: Turn, owned: Ownership) -> _Row:
+    # NO KEY UPDATE: two messages of a dialog wait for each other, while the bot's inserts into
+    # tables that refer to this row do not wait for us.
+    query = (
+        select(Dialog.message_count, Dialog.last_image_generation_at, Dialog.image_last_message_id)
+        .where(Dialog.id == turn.dialog_id)
+        .with_for_update(key_share=True)
+    )
+    row = (await connection.execute(query)).one_or_none()
+    if row is None and owned.dialogs:
+        await connection.execute(upsert(Dialog).values(id=turn.dialog_id).on_conflict_do_nothing())
+        row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        raise DialogUnknownError(f"there is no dialog {turn.dialog_id}")
+    return row
+
+
+async def _last_automatic(connection: AsyncConnection, dialog_id: int) -> _Row | None:
+    query = (
+        select(ImageRequest.id, ImageRequest.state, ImageRequest.message_count)
+        .where(ImageRequest.dialog_id == dialog_id, ImageRequest.kind == Kind.AUTOMATIC)
+        .order_by(ImageRequest.created_at.desc())
+        .limit(1)
+    )
+    return (await connection.execute(query)).one_or_none()
+
+
+def _is_of_this_message(last: _Row, message_count: int, dialog: _Row) -> bool:
+    # A dialog that began anew comes past the same counts again: a delivered request is of this
+    # message only while the watermark still stands on it.
+    is_of_this_life = (
+        last.state != State.DELIVERED or dialog.last_image_generation_at == last.message_count
+    )
+    return bool(last.message_count == message_count) and is_of_this_life
+
+
+async def _remember(
+    connection: AsyncConnection,
+    turn: Turn,
+    owned: Ownership,
+    message_count: int,
+    watermark: int | None,
+) -> None:
+    values: dict[str, Any] = {
+        "last_image_generation_at": watermark,
+        "image_last_message_id": turn.reply_to_message_id,
+    }
+    # A count that the bot keeps in a column of its own is the bot's to write.
+    if turn.message_count is None or owned.message_count:
+        values["message_count"] = message_count
+    await connection.execute(update(Dialog).where(Dialog.id == turn.dialog_id).values(values))
+
+
+async def _add(connection: AsyncConnection, turn: Turn, message_count: int) -> Request:
+    request = Request(id=uuid4(), dialog_id=turn.dialog_id, message_count=message_count)
+    values = {
+        "id": request.id,
+        "kind": Kind.AUTOMATIC,
+        "state": State.QUEUED,
+        "message_count": message_count,
+        "conversation": turn.conversation.model_dump(mode="json"),
+        # The clock and not the transaction's begin: rows of one transaction stay in order.
+        "created_at": func.clock_timestamp(),
+        **turn.model_dump(include=_COPIED),
+    }
+    if turn.fault is not None:
+        # Recorded, so that whoever asks learns why; nothing of it is worth keeping or drawing.
+        values |= {
+            "state": State.FAILED,
+            "conversation": None,
+            "error_code": turn.fault.code,
+            "error_sentence": turn.fault.sentence,
+            "finished_at": func.clock_timestamp(),
+        }
+    await connection.execute(insert(ImageRequest).values(values))
+    return request
+
+
+_COPIED = {
+    "dialog_id",
+    "user_id",
+    "chat_id",
+    "chat_type",
+    "persona",
+    "language",
+    "rating",
+    "story",
+    "caption",
+    "has_spoiler",
+    "reply_to_message_id",
+    "message_thread_id",
+}

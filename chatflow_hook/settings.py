@@ -1,0 +1,149 @@
+"""Environment → frozen HookSettings: the variables that bot and worker share."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Self, TypeVar
+from urllib.parse import quote
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from redis.asyncio.connection import ConnectionPool, parse_url
+
+from chatflow_hook.database_url import Address
+from chatflow_hook.database_url import parse as parse_database_url
+from chatflow_hook.trigger import Distance
+
+_DATABASE_FORM = "postgresql://user:password@host:5432/name"
+_REDIS_FORM = "redis://:password@host:6379, rediss://… or unix:///path"
+
+
+class BadSetting(ValueError):
+    """A variable is missing or wrong; the message names it, what it got and what it may be."""
+
+
+def _a_database_url(value: SecretStr) -> SecretStr:
+    try:
+        parse_database_url(value.get_secret_value())
+    except ValueError as error:  # its sentence never shows the password
+        raise BadSetting(str(error)) from None
+    return value
+
+
+DatabaseURL = Annotated[
+    SecretStr, AfterValidator(_a_database_url), Field(description=_DATABASE_FORM)
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedisPlace:
+    """Where Redis is; its repr hides the password."""
+
+    arguments: dict[str, Any] = field(repr=False)
+
+    def pool(self, db: int, **more: Any) -> ConnectionPool:
+        """Return a pool of connections to database `db`; touches no network."""
+        return ConnectionPool(**{**self.arguments, "db": db, **more})
+
+
+class HookSettings(BaseSettings):
+    """What the hook needs: database, Redis, trigger. Read once; touches no network."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
+    )
+
+    database_url: DatabaseURL
+    redis_url: Annotated[SecretStr | None, Field(description=_REDIS_FORM)] = None
+    redis_host: Annotated[str, Field(description="a host name or address")] = "localhost"
+    redis_port: Annotated[int, Field(ge=1, le=65535, description="a port, 1 to 65535")] = 6379
+    redis_password: Annotated[SecretStr | None, Field(description="the plain password")] = None
+    redis_broker_db: Annotated[
+        int, Field(ge=0, le=1023, description="a database number, 0 to 1023")
+    ] = 3
+    redis_result_db: Annotated[
+        int, Field(ge=0, le=1023, description="a database number, 0 to 1023")
+    ] = 4
+    image_trigger_min: Annotated[int, Field(ge=1, description="a whole number from 1")] = 3
+    image_trigger_max: Annotated[
+        int, Field(ge=1, description="a whole number, at least IMAGE_TRIGGER_MIN")
+    ] = 5
+
+    @field_validator("redis_url")
+    @classmethod
+    def _a_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return value
+        url = value.get_secret_value()
+        if "#" in url:
+            raise BadSetting("an address with a bare # (in a password write %23)")
+        parse_url(url)
+        return value
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.image_trigger_min > self.image_trigger_max:
+            raise ValueError(
+                f"IMAGE_TRIGGER_MAX: got {self.image_trigger_max}, must be at least "
+                f"IMAGE_TRIGGER_MIN, which is {self.image_trigger_min}"
+            )
+        return self
+
+    @property
+    def distance(self) -> Distance:
+        """The bounds of the trigger."""
+        return Distance(minimum=self.image_trigger_min, maximum=self.image_trigger_max)
+
+    @property
+    def database(self) -> Address:
+        """Where the database is."""
+        return parse_database_url(self.database_url.get_secret_value())
+
+    @property
+    def redis(self) -> RedisPlace:
+        """Where Redis is; REDIS_URL wins over the parts, its database number yields to ours."""
+        return RedisPlace(arguments=dict(parse_url(self._redis_url())))
+
+    def _redis_url(self) -> str:
+        if self.redis_url is not None:
+            return self.redis_url.get_secret_value()
+        password = self.redis_password.get_secret_value() if self.redis_password else ""
+        return f"redis://:{quote(password, safe='')}@{self.redis_host}:{self.redis_port}"
+
+
+SettingsT = TypeVar("SettingsT", bound=HookSettings)
+
+
+def read(kind: type[SettingsT], **overrides: Any) -> SettingsT:
+    """Read settings from the environment and `.env`; `overrides` win. Raises BadSetting."""
+    try:
+        return kind(**overrides)
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+        raise BadSetting("; ".join(_sentence(kind, fault) for fault in faults)) from None
+
+
+def _sentence(kind: type[HookSettings], fault: ErrorDetails) -> str:
+    if not fault["loc"]:
+        return str(fault["ctx"]["error"])
+    name = str(fault["loc"][0])
+    field = kind.model_fields[name]
+    form = f"must be {field.description}"
+    if fault["type"] == "missing":
+        return f"{name.upper()} is not set, {form}"
+    return f"{name.upper()}: got {_shown(field, fault)}, {form}"
+
+
+def _shown(field: FieldInfo, fault: ErrorDetails) -> str:
+    if "SecretStr" not in str(field.annotation):
+        return repr(fault["input"])
+    # Only a reason of our own: others quote the value, and with it a password.
+    reason = fault.get("ctx", {}).get("error")
+    return str(reason) if isinstance(reason, BadSetting) else "something else"

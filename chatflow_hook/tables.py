@@ -1,0 +1,150 @@
+"""Dialog and ImageRequest: the tables that bot and worker share."""
+
+import enum
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, Index, MetaData, Text, func, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+# Written as a comment on everything that the migrations add, so that the hook and a downgrade
+# know what is ours beside a bot's own tables.
+OURS = "chatflow-imagegen"
+
+
+class Base(DeclarativeBase):
+    """The registry of all tables of this project; the worker adds its own to it."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        },
+    )
+
+
+class State(enum.StrEnum):
+    """Where a request stands in its life."""
+
+    QUEUED = "queued"
+    DRAWING = "drawing"
+    DRAWN = "drawn"
+    DELIVERING = "delivering"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the request may still become a picture."""
+        return self in OPEN
+
+
+OPEN = frozenset({State.QUEUED, State.DRAWING, State.DRAWN, State.DELIVERING})
+
+
+class Kind(enum.StrEnum):
+    """Why a picture is made."""
+
+    AUTOMATIC = "automatic"
+
+
+def _one_of(column: str, values: type[enum.StrEnum]) -> str:
+    return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
+
+
+class Dialog(Base):
+    """One conversation of one user with one persona, as far as pictures need to know it.
+
+    Beside an existing ChatFlow schema this maps onto the bot's own table, so it holds no more
+    columns than that table can be expected to have or to be given.
+    """
+
+    __tablename__ = "dialogs"
+    __table_args__ = {"comment": OURS}  # noqa: RUF012 (the name and form that SQLAlchemy reads)
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    # User messages so far, the present one included.
+    message_count: Mapped[int] = mapped_column(server_default=text("0"), comment=OURS)
+    # The watermark: message_count of the last delivered picture.
+    last_image_generation_at: Mapped[int | None] = mapped_column(comment=OURS)
+    # The Telegram message counted last, so that an update delivered twice counts once.
+    image_last_message_id: Mapped[int | None] = mapped_column(BigInteger, comment=OURS)
+
+
+class ImageRequest(Base):
+    """One picture from being due to its end; the id is also the arq job id."""
+
+    __tablename__ = "image_requests"
+    __table_args__ = (
+        CheckConstraint(_one_of("state", State), name="state"),
+        CheckConstraint(_one_of("kind", Kind), name="kind"),
+        # At most one automatic picture of a dialog is under way.
+        Index(
+            "uq_image_requests_open_automatic",
+            "dialog_id",
+            unique=True,
+            postgresql_where=text(
+                "kind = 'automatic' AND state IN ('queued', 'drawing', 'drawn', 'delivering')"
+            ),
+        ),
+        Index("ix_image_requests_dialog_id_created_at", "dialog_id", "created_at"),
+        Index(
+            "ix_image_requests_open",
+            "created_at",
+            postgresql_where=text("state IN ('queued', 'drawing', 'drawn', 'delivering')"),
+        ),
+        {"comment": OURS},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(Text, server_default=text("'queued'"))
+
+    # Whose picture. No foreign key: dialogs may be the bot's table, and rows of it may go.
+    dialog_id: Mapped[int] = mapped_column(BigInteger)
+    user_id: Mapped[int] = mapped_column(BigInteger)
+    chat_id: Mapped[int | None] = mapped_column(BigInteger)
+    chat_type: Mapped[str | None] = mapped_column(Text)
+    persona: Mapped[str] = mapped_column(Text)
+    message_count: Mapped[int]
+
+    # What to draw and how to send it. `conversation` is a Conversation as JSON; it is erased at
+    # the end, since it holds what people wrote.
+    conversation: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    language: Mapped[str | None] = mapped_column(Text)
+    rating: Mapped[str] = mapped_column(Text, server_default=text("'safe'"))
+    story: Mapped[str | None] = mapped_column(Text)
+    caption: Mapped[str | None] = mapped_column(Text)
+    has_spoiler: Mapped[bool] = mapped_column(server_default=text("false"))
+    reply_to_message_id: Mapped[int | None] = mapped_column(BigInteger)
+    message_thread_id: Mapped[int | None] = mapped_column(BigInteger)
+
+    # The worker's side. `claim` is the fence: only the holder of the present token may write.
+    claim: Mapped[UUID | None]
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    draw: Mapped[int] = mapped_column(server_default=text("0"))
+    host: Mapped[str | None] = mapped_column(Text)
+    prompt_id: Mapped[UUID | None]
+    seed: Mapped[int | None] = mapped_column(BigInteger)
+
+    # The outcome.
+    image: Mapped[str | None] = mapped_column(Text)
+    image_url: Mapped[str | None] = mapped_column(Text)
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    telegram_message_id: Mapped[int | None] = mapped_column(BigInteger)
+    telegram_file_id: Mapped[str | None] = mapped_column(Text)
+    error_code: Mapped[str | None] = mapped_column(Text)
+    error_sentence: Mapped[str | None] = mapped_column(Text)
+
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -1,0 +1,123 @@
+"""Turn: all that crosses from the bot to us."""
+
+import enum
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
+
+# Telegram's own limit is 4,096; a bot that joins a few messages still fits.
+MAX_TEXT = 16_384
+
+_MAX_HISTORY = 50
+
+
+def _storable(value: str) -> str:
+    return value.replace("\0", "")  # PostgreSQL stores no NUL
+
+
+Words = Annotated[str, AfterValidator(_storable)]
+
+PersonaName = Annotated[
+    Words, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1, max_length=64)
+]
+
+
+class Rating(enum.StrEnum):
+    """How far a picture may go; unknown is safe."""
+
+    SAFE = "safe"
+    SUGGESTIVE = "suggestive"
+    EXPLICIT = "explicit"
+
+
+def _known_rating(value: Any) -> Any:
+    return value if value in set(Rating) else Rating.SAFE
+
+
+class Message(BaseModel):
+    """One message of the conversation so far."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: Literal["user", "persona"]
+    text: Words
+
+
+class Conversation(BaseModel):
+    """What people wrote: kept with a request until it ends, then erased."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: Words
+    reply: Words | None = None
+    history: tuple[Message, ...] = ()
+    prompt: Words | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """Why a turn can't become a picture: a stable code and a sentence for people."""
+
+    code: str
+    sentence: str
+
+
+class Turn(BaseModel):
+    """One user message and what a picture for it needs to know.
+
+    `user_id` is the Telegram id. `chat_id` None: no Telegram, the picture is for the caller.
+    `message_count` is the dialog's count of user messages including this one; leave it out and
+    the hook counts. `reply_to_message_id` is the user's message: the picture answers it, and an
+    update that Telegram delivers twice is known by it. `rating` is what the bot allows at most.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dialog_id: int
+    user_id: int
+    chat_id: int | None
+    persona: PersonaName
+    text: Words
+    reply: Words | None = None
+    history: tuple[Message, ...] = ()
+    chat_type: Words | None = None
+    message_count: Annotated[int, Field(ge=1)] | None = None
+    is_refresh: bool = False
+    language: Words | None = None
+    rating: Annotated[Rating, BeforeValidator(_known_rating)] = Rating.SAFE
+    story: Words | None = None
+    prompt: Words | None = None
+    caption: Words | None = None
+    has_spoiler: bool = False
+    reply_to_message_id: int | None = None
+    message_thread_id: int | None = None
+
+    @property
+    def fault(self) -> Fault | None:
+        """Why this turn can never become a picture, if it can't."""
+        if len(self.text) > MAX_TEXT or len(self.prompt or "") > MAX_TEXT:
+            return Fault(
+                code="message_too_long",
+                sentence=f"The message is longer than {MAX_TEXT} characters.",
+            )
+        if not any((part or "").strip() for part in (self.text, self.reply, self.prompt)):
+            return Fault(code="empty_message", sentence="The message holds nothing to draw.")
+        return None
+
+    @property
+    def conversation(self) -> Conversation:
+        """What people wrote, newest part of the history only."""
+        return Conversation(
+            text=self.text,
+            reply=self.reply,
+            history=self.history[-_MAX_HISTORY:],
+            prompt=self.prompt,
+        )

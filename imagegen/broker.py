@@ -1,0 +1,56 @@
+"""Redis as the worker needs it: patient with an outage, never hanging on a frozen server."""
+
+from typing import Any
+
+from arq.connections import ArqRedis, RedisSettings
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from chatflow_hook import wire
+from chatflow_hook.settings import RedisPlace
+
+# RedisSettings knows no socket timeout, and without one a frozen Redis hangs the worker.
+_SOCKET_TIMEOUT_S = 5.0
+# About a minute: a restart, also a slow one, does not end the worker.
+_TRIES = 64
+_LONGEST_PAUSE_S = 1.0
+
+
+def queue(redis: RedisPlace, *, db: int) -> ArqRedis:
+    """Return arq's connections, which try again through an outage of about a minute."""
+    retry = Retry(ExponentialBackoff(cap=_LONGEST_PAUSE_S, base=0.05), _TRIES)
+    return ArqRedis(
+        redis.pool(
+            db,
+            socket_timeout=_SOCKET_TIMEOUT_S,
+            socket_connect_timeout=_SOCKET_TIMEOUT_S,
+            retry=retry,
+            retry_on_timeout=True,
+            retry_on_error=[RedisConnectionError, RedisTimeoutError],
+        ),
+        job_serializer=wire.dumps,
+        job_deserializer=wire.loads,
+        default_queue_name=wire.QUEUE,
+    )
+
+
+def live(redis: RedisPlace, *, db: int) -> Redis:
+    """Return connections for live state, which give up at once: news are no good later."""
+    return Redis(connection_pool=redis.pool(db, socket_timeout=1.0, socket_connect_timeout=1.0))
+
+
+def settings(redis: RedisPlace, *, db: int) -> RedisSettings:
+    """Return the same place in arq's own form, for `arq --check`, which makes its own pool."""
+    known: dict[str, Any] = redis.arguments
+    return RedisSettings(
+        host=known.get("host", "localhost"),
+        port=known.get("port", 6379),
+        unix_socket_path=known.get("path"),
+        database=db,
+        username=known.get("username"),
+        password=known.get("password"),
+        ssl="SSL" in getattr(known.get("connection_class"), "__name__", ""),
+    )

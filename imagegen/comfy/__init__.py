@@ -1,0 +1,1 @@
+"""One ComfyUI host, and many of them."""

@@ -1,0 +1,42 @@
+"""HostAddress: where one ComfyUI host is, and the URLs of its routes."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from yarl import URL
+
+_DEFAULT_PORT = 8188
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostAddress:
+    """The base URL of a host; `name` is what logs and people call it."""
+
+    base: URL
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `host`, `host:port` (http) or `https://host/prefix`. Raises ValueError."""
+        text = text.strip().rstrip("/")
+        url = URL(text if "://" in text else f"http://{text}")
+        if url.scheme not in {"http", "https"} or not url.host or url.query or url.fragment:
+            raise ValueError(f"{text!r} is no host:port and no http(s) address")
+        if url.user or url.password:
+            raise ValueError("a password does not belong in a host's address")
+        if "://" not in text and url.explicit_port is None:
+            url = url.with_port(_DEFAULT_PORT)
+        return cls(base=url)
+
+    @property
+    def name(self) -> str:
+        """The host as people write it: `gpu-1:8188`, with the prefix if it has one."""
+        return f"{self.base.host}:{self.base.port}{self.base.path.rstrip('/')}"
+
+    def url(self, path: str, **query: str) -> URL:
+        """Return the URL of a route such as `/prompt`."""
+        return self.base.joinpath(*path.strip("/").split("/")).with_query(query)
+
+    def websocket(self, client_id: str) -> URL:
+        """Return the URL of the event feed of one client."""
+        scheme = "wss" if self.base.scheme == "https" else "ws"
+        return self.url("/ws", clientId=client_id).with_scheme(scheme)

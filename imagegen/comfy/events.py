@@ -1,0 +1,228 @@
+"""Frames of ComfyUI's websocket → typed events; pure.
+
+The forms were taken from recordings of servers 0.3.64 and 0.33 (tests/recordings/comfyui).
+"""
+
+import json
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_PREVIEW = 1
+_TEXT = 3
+_PREVIEW_WITH_ORIGIN = 4
+_IMAGE_TYPES = {1: "image/jpeg", 2: "image/png"}
+
+
+class MalformedFrame(ValueError):
+    """A frame that no ComfyUI sends; the message shows its beginning."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueChanged:
+    """Sent to everybody: how many prompts the host still has, the running one included."""
+
+    remaining: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """The host has begun with the prompt."""
+
+    prompt_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cached:
+    """These nodes need not run again."""
+
+    prompt_id: str
+    nodes: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeStarted:
+    """A node runs now. After a reconnect the frame comes without a prompt id."""
+
+    prompt_id: str | None
+    node: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeProgress:
+    """How far single nodes are, each from 0 to 1."""
+
+    prompt_id: str | None
+    nodes: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeDone:
+    """An output node has results, in the form of the host's history."""
+
+    prompt_id: str
+    node: str
+    output: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Succeeded:
+    """The prompt is drawn; its history entry follows within milliseconds."""
+
+    prompt_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """A node raised; `message` is the exception's, without its traceback."""
+
+    prompt_id: str
+    node: str
+    node_type: str
+    exception_type: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interrupted:
+    """Somebody stopped the prompt."""
+
+    prompt_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """The host has put the prompt away, whatever came of it; its history entry is there."""
+
+    prompt_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """A picture on the way; an old host does not say of which prompt."""
+
+    prompt_id: str | None
+    content_type: str
+    image: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unknown:
+    """Something newer than this code, or of no interest to it."""
+
+    kind: str
+
+
+Event = (
+    QueueChanged
+    | Started
+    | Cached
+    | NodeStarted
+    | NodeProgress
+    | NodeDone
+    | Succeeded
+    | Failed
+    | Interrupted
+    | Ended
+    | Preview
+    | Unknown
+)
+
+
+def read(frame: str | bytes) -> Event:
+    """Return the event that a text or binary frame holds. Raises MalformedFrame."""
+    try:
+        return _read_binary(frame) if isinstance(frame, bytes) else _read_text(frame)
+    except (ValueError, KeyError, TypeError, AttributeError, struct.error, RecursionError) as error:
+        raise MalformedFrame(f"{type(error).__name__} in frame {frame[:80]!r}") from error
+
+
+def _read_text(frame: str) -> Event:
+    message = json.loads(frame)
+    kind, fields = message["type"], message.get("data") or {}
+    reader = _READERS.get(kind)
+    return reader(fields) if reader else Unknown(kind=str(kind))
+
+
+def _executing(fields: Mapping[str, Any]) -> Event:
+    prompt_id = fields.get("prompt_id")
+    if fields["node"] is None:
+        return Ended(prompt_id=prompt_id)
+    return NodeStarted(prompt_id=prompt_id, node=fields["node"])
+
+
+def _progress(fields: Mapping[str, Any]) -> Event:
+    node = fields.get("node")
+    if node is None:
+        return Unknown(kind="progress")
+    return NodeProgress(prompt_id=fields.get("prompt_id"), nodes={node: _share(fields)})
+
+
+def _progress_state(fields: Mapping[str, Any]) -> Event:
+    return NodeProgress(
+        prompt_id=fields.get("prompt_id"),
+        nodes={node: _share(state) for node, state in fields["nodes"].items()},
+    )
+
+
+def _share(state: Mapping[str, Any]) -> float:
+    value, most = float(state["value"]), float(state["max"])
+    share = value / most if most > 0 else 0.0
+    return min(max(share, 0.0), 1.0)
+
+
+def _failed(fields: Mapping[str, Any]) -> Event:
+    return Failed(
+        prompt_id=fields["prompt_id"],
+        node=str(fields.get("node_id", "")),
+        node_type=str(fields.get("node_type", "")),
+        exception_type=str(fields.get("exception_type", "")),
+        message=str(fields.get("exception_message", "")).strip(),
+    )
+
+
+_READERS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
+    "status": lambda fields: QueueChanged(
+        remaining=int(fields["status"]["exec_info"]["queue_remaining"])
+    ),
+    "execution_start": lambda fields: Started(prompt_id=fields["prompt_id"]),
+    "execution_cached": lambda fields: Cached(
+        prompt_id=fields["prompt_id"], nodes=frozenset(fields["nodes"])
+    ),
+    "executing": _executing,
+    "progress": _progress,
+    "progress_state": _progress_state,
+    "executed": lambda fields: NodeDone(
+        prompt_id=fields["prompt_id"], node=fields["node"], output=fields["output"] or {}
+    ),
+    "execution_success": lambda fields: Succeeded(prompt_id=fields["prompt_id"]),
+    "execution_error": _failed,
+    "execution_interrupted": lambda fields: Interrupted(prompt_id=fields["prompt_id"]),
+}
+
+
+def _read_binary(frame: bytes) -> Event:
+    (kind,) = struct.unpack_from(">I", frame)
+    if kind == _PREVIEW:
+        (image_type,) = struct.unpack_from(">I", frame, 4)
+        return Preview(
+            prompt_id=None,
+            content_type=_IMAGE_TYPES.get(image_type, "application/octet-stream"),
+            image=frame[8:],
+        )
+    if kind == _PREVIEW_WITH_ORIGIN:
+        return _read_preview_with_origin(frame)
+    return Unknown(kind="text progress" if kind == _TEXT else f"binary {kind}")
+
+
+def _read_preview_with_origin(frame: bytes) -> Event:
+    (length,) = struct.unpack_from(">I", frame, 4)
+    if length > len(frame) - 8:
+        raise ValueError("the header is longer than the frame")
+    origin = json.loads(frame[8 : 8 + length])
+    return Preview(
+        prompt_id=origin.get("prompt_id"),
+        content_type=str(origin.get("image_type", "application/octet-stream")),
+        image=frame[8 + length :],
+    )

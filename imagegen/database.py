@@ -1,0 +1,52 @@
+"""Engine and sessions of the worker."""
+
+from typing import Any
+
+from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
+
+from chatflow_hook import database_url
+
+# A server that answers neither is frozen or gone, and the request goes back to the queue.
+_CONNECT_TIMEOUT_S = 5.0
+_COMMAND_TIMEOUT_S = 15.0
+# As long as a connection may be waited for while all are in use.
+_POOL_TIMEOUT_S = 10.0
+
+
+def connect(
+    url: SecretStr | str,
+    *,
+    pool_size: int = 10,
+    command_timeout_s: float = _COMMAND_TIMEOUT_S,
+) -> AsyncEngine:
+    """Make an engine; opens no connection. The caller disposes of it. Raises ValueError."""
+    address = database_url.parse(url.get_secret_value() if isinstance(url, SecretStr) else url)
+    defaults: dict[str, Any] = {
+        "timeout": _CONNECT_TIMEOUT_S,
+        "command_timeout": command_timeout_s,
+    }
+    settings = {"application_name": "chatflow-imagegen"}
+    connect_args = defaults | address.connect_args
+    connect_args["server_settings"] = settings | connect_args.get("server_settings", {})
+    return create_async_engine(
+        address.url,
+        connect_args=connect_args,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=_POOL_TIMEOUT_S,
+        # A connection that died in the pool is replaced instead of handed out.
+        pool_pre_ping=True,
+        # An error never quotes what people wrote.
+        hide_parameters=True,
+    )
+
+
+def sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
+    """Make sessions whose rows can be read after the commit."""
+    return async_sessionmaker(engine, expire_on_commit=False)

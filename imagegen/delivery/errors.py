@@ -1,0 +1,39 @@
+"""What Telegram can answer to a picture, by what to do next."""
+
+from imagegen.errors import Rejected, Unavailable
+
+
+class NotSent(Unavailable):
+    """The picture certainly did not arrive: no connection, or Telegram restarts."""
+
+    code = "telegram_unreachable"
+
+
+class FloodWait(Unavailable):
+    """Too many messages: Telegram names the seconds to wait."""
+
+    code = "flood_wait"
+
+
+class OutcomeUnknown(Unavailable):
+    """The connection broke after it was made: the picture may have arrived."""
+
+    code = "delivery_unknown"
+
+
+class TokenRevoked(Unavailable):
+    """Telegram does not know the token any more: no picture can be sent until it is replaced."""
+
+    code = "telegram_unauthorized"
+
+
+class ChatGone(Rejected):
+    """Nobody is there to receive it: blocked, kicked, deleted, never existed."""
+
+    code = "chat_not_found"
+
+
+class SendRefused(Rejected):
+    """Telegram does not take this message."""
+
+    code = "telegram_refused"

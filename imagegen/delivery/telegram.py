@@ -1,0 +1,135 @@
+"""Telegram: sends a picture to a chat; aiogram's errors become ours here."""
+
+from types import TracebackType
+from typing import Self
+
+from aiogram import Bot
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
+from aiogram.exceptions import (
+    ClientDecodeError,
+    RestartingTelegram,
+    TelegramAPIError,
+    TelegramBadRequest,
+    TelegramEntityTooLarge,
+    TelegramForbiddenError,
+    TelegramMigrateToChat,
+    TelegramNetworkError,
+    TelegramNotFound,
+    TelegramRetryAfter,
+    TelegramServerError,
+    TelegramUnauthorizedError,
+)
+from aiogram.types import BufferedInputFile, Message, ReplyParameters
+from aiohttp import ClientConnectorError
+
+from imagegen.delivery.errors import (
+    ChatGone,
+    FloodWait,
+    NotSent,
+    OutcomeUnknown,
+    SendRefused,
+    TokenRevoked,
+)
+from imagegen.delivery.parcel import Parcel, Receipt
+from imagegen.errors import ImagegenError
+
+_REVOKED_WAIT_S = 60.0
+_NOBODY = ("chat not found", "user not found", "peer_id_invalid", "group chat was deactivated")
+
+
+class Telegram:
+    """One bot; open it with `async with`."""
+
+    def __init__(self, *, token: str, api_url: str, timeout_s: float) -> None:
+        session = AiohttpSession(api=TelegramAPIServer.from_base(api_url), timeout=timeout_s)
+        self._bot = Bot(token=token, session=session)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._bot.session.close()
+
+    async def send(self, parcel: Parcel) -> Receipt:
+        """Send a picture, as a photo where it fits, and follow a group that has moved.
+
+        Raises NotSent, FloodWait, OutcomeUnknown, TokenRevoked, ChatGone or SendRefused.
+        """
+        try:
+            message = await self._send(parcel, parcel.chat_id)
+        except TelegramMigrateToChat as moved:
+            message = await self._send_again(parcel, moved.migrate_to_chat_id)
+        except (TelegramAPIError, ClientDecodeError) as error:
+            raise verdict(error) from error
+        return Receipt(message_id=message.message_id, file_id=_file_id(message))
+
+    async def _send_again(self, parcel: Parcel, chat_id: int) -> Message:
+        try:
+            return await self._send(parcel, chat_id)
+        except (TelegramAPIError, ClientDecodeError) as error:
+            raise verdict(error) from error
+
+    async def _send(self, parcel: Parcel, chat_id: int) -> Message:
+        file = BufferedInputFile(parcel.data, filename=parcel.filename)
+        caption = parcel.short_caption
+        reply = _reply(parcel.reply_to_message_id)
+        if not parcel.fits_a_photo:
+            return await self._bot.send_document(
+                chat_id,
+                file,
+                caption=caption,
+                reply_parameters=reply,
+                message_thread_id=parcel.message_thread_id,
+            )
+        return await self._bot.send_photo(
+            chat_id,
+            file,
+            caption=caption,
+            has_spoiler=parcel.has_spoiler,
+            reply_parameters=reply,
+            message_thread_id=parcel.message_thread_id,
+        )
+
+
+def verdict(error: TelegramAPIError | ClientDecodeError) -> ImagegenError:
+    """Say what an error of a send means for the request; pure."""
+    match error:
+        case TelegramRetryAfter():
+            wait = float(error.retry_after)
+            return FloodWait(f"Telegram asks to wait {wait:g} s", retry_after_s=wait)
+        case TelegramUnauthorizedError() | TelegramNotFound():
+            return TokenRevoked("Telegram does not know the token", retry_after_s=_REVOKED_WAIT_S)
+        case TelegramForbiddenError():
+            return ChatGone("the bot was blocked or removed", code="bot_blocked")
+        case TelegramBadRequest() if any(sign in error.message.lower() for sign in _NOBODY):
+            return ChatGone("there is no such chat")
+        case TelegramBadRequest() | TelegramEntityTooLarge():
+            return SendRefused(f"Telegram refuses the picture: {error.message}")
+        case RestartingTelegram():
+            return NotSent("Telegram restarts")
+        case TelegramNetworkError() if isinstance(error.__cause__, ClientConnectorError):
+            # Refused, unreachable or unresolved: nothing has left this machine.
+            return NotSent("Telegram cannot be reached")
+        case TelegramNetworkError() | TelegramServerError() | ClientDecodeError():
+            return OutcomeUnknown("the connection to Telegram broke during the send")
+        case _:
+            return SendRefused(f"Telegram refuses the picture: {type(error).__name__}")
+
+
+def _reply(message_id: int | None) -> ReplyParameters | None:
+    if message_id is None:
+        return None
+    # People delete messages; the picture comes all the same.
+    return ReplyParameters(message_id=message_id, allow_sending_without_reply=True)
+
+
+def _file_id(message: Message) -> str | None:
+    if message.photo:
+        return message.photo[-1].file_id
+    return message.document.file_id if message.document else None

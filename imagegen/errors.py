@@ -1,0 +1,35 @@
+"""What can go wrong, in two families named for what to do next."""
+
+
+class ImagegenError(Exception):
+    """Anything raised on purpose: `code` is short and stable, `sentence` is for people."""
+
+    code = "internal"
+
+    def __init__(self, sentence: str, *, code: str | None = None) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.code = code or self.code
+
+
+class Unavailable(ImagegenError):
+    """The same request may succeed elsewhere or later: back to the queue.
+
+    `retry_after_s` is a wait that somebody asked for. `costs_an_attempt` tells a failure of the
+    request itself, of which there may be few, from an outage, which is nobody's fault.
+    """
+
+    code = "unavailable"
+    costs_an_attempt = False
+
+    def __init__(
+        self, sentence: str, *, code: str | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(sentence, code=code)
+        self.retry_after_s = retry_after_s
+
+
+class Rejected(ImagegenError):
+    """The request would fail again: recorded, told, done."""
+
+    code = "rejected"

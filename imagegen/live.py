@@ -1,0 +1,62 @@
+"""What a request is doing right now, in Redis, for whoever looks; the row stays the truth."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from uuid import UUID
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from chatflow_hook import wire
+
+log = structlog.get_logger(__name__)
+
+_TELL_EVERY_S = 0.3
+_KEPT_S = 60
+
+
+class Live:
+    """Tells progress and ends; a Redis that is away costs nothing but the news."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    @asynccontextmanager
+    async def drawing(self, request_id: UUID, host: str) -> AsyncIterator[Callable[[float], None]]:
+        """Tell how far a drawing is while the block runs, from the share (0 to 1) it is given."""
+        share = 0.0
+
+        def note(now: float) -> None:
+            nonlocal share
+            share = now
+
+        async def tell() -> None:
+            told = -1.0
+            while True:
+                if share != told:
+                    told = share
+                    await self._set(request_id, {"host": host, "share": round(share, 3)})
+                await asyncio.sleep(_TELL_EVERY_S)
+
+        teller = asyncio.create_task(tell(), name=f"progress of {request_id}")
+        try:
+            yield note
+        finally:
+            teller.cancel()
+            with suppress(asyncio.CancelledError):
+                await teller
+
+    async def ended(self, request_id: UUID) -> None:
+        """Tell those who wait that the request has ended."""
+        with suppress(RedisError):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.delete(wire.live(request_id))
+                pipe.publish(wire.ended(request_id), "ended")
+                await pipe.execute()
+
+    async def _set(self, request_id: UUID, facts: dict[str, object]) -> None:
+        with suppress(RedisError):
+            await self._redis.set(wire.live(request_id), json.dumps(facts), ex=_KEPT_S)

@@ -1,0 +1,46 @@
+"""Logs: one line an event, JSON for machines or columns for people."""
+
+import logging
+import sys
+from typing import Any, Literal
+
+import structlog
+
+_SHARED: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+
+def configure(form: Literal["json", "console"]) -> None:
+    """Send all logging, arq's too, to stderr in one form. Called once, by whoever owns the process."""
+    shown: list[Any] = (
+        [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ]
+        if form == "json"
+        # Plain tracebacks: a pretty one shows local variables, and with them what people wrote.
+        else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    )
+    structlog.configure(
+        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*_SHARED, structlog.stdlib.ExtraAdder()],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *shown],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    # arq's CLI gives its logger a handler of its own; its per-job lines repeat ours.
+    arq = logging.getLogger("arq")
+    arq.handlers.clear()
+    arq.propagate = True
+    arq.setLevel(logging.WARNING)

@@ -1,0 +1,279 @@
+"""A row's life: claim, advance, finish; all SQL of the worker."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID, uuid4, uuid5
+
+from sqlalchemy import Row, Update, case, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.sql.dml import ReturningUpdate
+
+from chatflow_hook.tables import OPEN, Dialog, ImageRequest, State
+from chatflow_hook.turn import Conversation
+from imagegen import transactions
+from imagegen.delivery.parcel import Receipt
+from imagegen.errors import ImagegenError
+from imagegen.images import Image
+from imagegen.tables import Delivery, Outcome
+
+ResultT = TypeVar("ResultT")
+
+
+class ClaimLost(ImagegenError):
+    """Somebody else has the request now, or it has ended: stop without doing anything visible."""
+
+    code = "claim_lost"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claimed:
+    """A request as it was when this job claimed it; `claim` fences every later write."""
+
+    id: UUID
+    claim: UUID
+    state: State
+    dialog_id: int
+    chat_id: int | None
+    persona: str
+    message_count: int
+    conversation: Conversation | None
+    caption: str | None
+    has_spoiler: bool
+    reply_to_message_id: int | None
+    message_thread_id: int | None
+    attempts: int
+    draw: int
+    image: str | None
+    width: int | None
+    height: int | None
+    age_s: float
+
+    @property
+    def drawn(self) -> Image | None:
+        """The stored picture, if an earlier job came as far as that."""
+        if self.image is None or self.width is None or self.height is None:
+            return None
+        return Image(name=self.image, width=self.width, height=self.height)
+
+    @property
+    def words(self) -> str:
+        """What the picture is to show, in the bot's, the user's or the persona's words."""
+        if self.conversation is None:
+            return ""
+        said = (self.conversation.prompt, self.conversation.text, self.conversation.reply)
+        return next((words for words in said if words and words.strip()), "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Send:
+    """One send about to be made; `unknown` earlier ones may have arrived."""
+
+    id: int
+    unknown: int
+
+
+_Row = Row[*tuple[Any, ...]]
+
+_COPIED = [
+    column
+    for column in ImageRequest.__table__.columns
+    if column.name in Claimed.__dataclass_fields__
+]
+
+
+class Requests:
+    """The worker's view of image_requests and deliveries, one transaction a method.
+
+    Every write but `claim` raises ClaimLost when the row is not ours any more. All raise
+    Unavailable when PostgreSQL is away.
+    """
+
+    def __init__(self, sessions: async_sessionmaker[AsyncSession]) -> None:
+        self._sessions = sessions
+
+    async def claim(self, request_id: UUID) -> Claimed | None:
+        """Take an open request, from whoever had it; None if there is nothing to do."""
+        query = (
+            update(ImageRequest)
+            .where(ImageRequest.id == request_id, ImageRequest.state.in_(OPEN))
+            .values(claim=uuid4(), updated_at=func.clock_timestamp())
+            .returning(
+                *_COPIED,
+                func.extract("epoch", func.clock_timestamp() - ImageRequest.created_at).label(
+                    "age_s"
+                ),
+            )
+        )
+        row = await self._run(lambda session: _one_or_none(session, query))
+        return None if row is None else _claimed(row)
+
+    async def start_drawing(self, request: Claimed, *, host: str, seed: int) -> UUID:
+        """Note where the picture is about to be drawn; return the prompt id, never used before."""
+        draw = request.draw + 1
+        prompt_id = uuid5(request.id, str(draw))
+        query = _write(request).values(
+            state=State.DRAWING, host=host, draw=draw, prompt_id=prompt_id, seed=seed
+        )
+        await self._run(lambda session: _held(session, query))
+        return prompt_id
+
+    async def keep(self, request: Claimed, image: Image, *, url: str | None) -> None:
+        """Note that the picture is drawn and stored, and where it can be had."""
+        query = _write(request).values(
+            state=State.DRAWN,
+            image=image.name,
+            image_url=url,
+            width=image.width,
+            height=image.height,
+        )
+        await self._run(lambda session: _held(session, query))
+
+    async def start_send(self, request: Claimed) -> Send:
+        """Write a send down before it is made; an earlier one without an end is unknown."""
+
+        async def step(session: AsyncSession) -> Send:
+            await _held(session, _write(request).values(state=State.DELIVERING))
+            of_this = Delivery.request_id == request.id
+            await session.execute(
+                update(Delivery)
+                .where(of_this, Delivery.outcome == Outcome.SENDING)
+                .values(outcome=Outcome.UNKNOWN, finished_at=func.clock_timestamp())
+            )
+            made, unknown = (
+                await session.execute(
+                    select(
+                        func.count(),
+                        func.count().filter(Delivery.outcome == Outcome.UNKNOWN),
+                    ).where(of_this)
+                )
+            ).one()
+            added = await session.execute(
+                insert(Delivery)
+                .values(request_id=request.id, attempt=made + 1)
+                .returning(Delivery.id)
+            )
+            return Send(id=added.scalar_one(), unknown=unknown)
+
+        return await self._run(step)
+
+    async def end_send(self, send: Send, outcome: Outcome, sentence: str) -> None:
+        """Note a send that did not, or may not have arrived."""
+        query = (
+            update(Delivery)
+            .where(Delivery.id == send.id)
+            .values(outcome=outcome, error_sentence=sentence, finished_at=func.clock_timestamp())
+        )
+        await self._run(lambda session: session.execute(query))
+
+    async def finish(
+        self, request: Claimed, *, send: Send | None = None, receipt: Receipt | None = None
+    ) -> None:
+        """Mark the request delivered and move the dialog's watermark, in one transaction."""
+
+        async def step(session: AsyncSession) -> None:
+            # Dialog, then request: the order in which the hook locks them too.
+            await session.execute(
+                select(Dialog.id)
+                .where(Dialog.id == request.dialog_id)
+                .with_for_update(key_share=True)
+            )
+            await _held(
+                session,
+                _write(request).values(
+                    state=State.DELIVERED,
+                    conversation=None,
+                    telegram_message_id=receipt and receipt.message_id,
+                    telegram_file_id=receipt and receipt.file_id,
+                    finished_at=func.clock_timestamp(),
+                ),
+            )
+            if send is not None and receipt is not None:
+                await session.execute(
+                    update(Delivery)
+                    .where(Delivery.id == send.id)
+                    .values(
+                        outcome=Outcome.SENT,
+                        message_id=receipt.message_id,
+                        finished_at=func.clock_timestamp(),
+                    )
+                )
+            await session.execute(_watermark(request))
+
+        await self._run(step)
+
+    async def put_back(self, request: Claimed, *, costs_an_attempt: bool) -> int:
+        """Return the request to where it can be taken up again; return the attempts spent."""
+        back = case((ImageRequest.image.is_not(None), State.DRAWN), else_=State.QUEUED)
+        query = _write(request, returning=ImageRequest.attempts).values(
+            state=back, attempts=ImageRequest.attempts + int(costs_an_attempt)
+        )
+        attempts: int = await self._run(lambda session: _held(session, query))
+        return attempts
+
+    async def end(self, request: Claimed, state: State, error: ImagegenError) -> None:
+        """End the request without a picture; the watermark stays where it was."""
+        values: dict[str, Any] = {
+            "state": state,
+            "error_code": error.code,
+            "error_sentence": error.sentence,
+            "finished_at": func.clock_timestamp(),
+        }
+        if state is not State.FAILED:
+            values["conversation"] = None
+        query = _write(request).values(values)
+        await self._run(lambda session: _held(session, query))
+
+    async def _run(self, step: Callable[[AsyncSession], Awaitable[ResultT]]) -> ResultT:
+        return await transactions.run(self._sessions, step)
+
+
+def _write(request: Claimed, *, returning: Any = ImageRequest.id) -> ReturningUpdate[Any]:
+    return (
+        update(ImageRequest)
+        .where(
+            ImageRequest.id == request.id,
+            ImageRequest.claim == request.claim,
+            ImageRequest.state.in_(OPEN),
+        )
+        .values(updated_at=func.clock_timestamp())
+        .returning(returning)
+    )
+
+
+def _watermark(request: Claimed) -> Update:
+    # Never backwards, and never beyond the present count: a dialog may have begun anew meanwhile.
+    here = func.least(request.message_count, Dialog.message_count)
+    return (
+        update(Dialog)
+        .where(Dialog.id == request.dialog_id)
+        .values(
+            last_image_generation_at=func.greatest(
+                func.coalesce(Dialog.last_image_generation_at, 0), here
+            )
+        )
+    )
+
+
+async def _one_or_none(session: AsyncSession, query: Update) -> _Row | None:
+    return (await session.execute(query)).one_or_none()
+
+
+async def _held(session: AsyncSession, query: Any) -> Any:
+    row = (await session.execute(query)).one_or_none()
+    if row is None:
+        raise ClaimLost("another job has this request now, or it has ended")
+    return row[0]
+
+
+def _claimed(row: _Row) -> Claimed:
+    fields = row._asdict()
+    conversation = fields["conversation"]
+    return Claimed(
+        **{
+            **fields,
+            "state": State(fields["state"]),
+            "conversation": conversation and Conversation.model_validate(conversation),
+            "age_s": float(fields["age_s"]),
+        }
+    )

@@ -1,0 +1,52 @@
+"""Delivery: the table of the worker alone, on the hook's MetaData."""
+
+import enum
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from chatflow_hook.tables import OURS, Base
+
+
+class Outcome(enum.StrEnum):
+    """What became of one send."""
+
+    SENDING = "sending"
+    SENT = "sent"
+    NOT_SENT = "not_sent"
+    UNKNOWN = "unknown"
+    REFUSED = "refused"
+
+
+class Delivery(Base):
+    """One send of one picture, committed as `sending` before the call is made."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        CheckConstraint(
+            f"outcome IN ({', '.join(repr(outcome.value) for outcome in Outcome)})",
+            name="outcome",
+        ),
+        UniqueConstraint("request_id", "attempt"),
+        {"comment": OURS},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    request_id: Mapped[UUID] = mapped_column(ForeignKey("image_requests.id", ondelete="CASCADE"))
+    attempt: Mapped[int]
+    outcome: Mapped[str] = mapped_column(Text, server_default=text("'sending'"))
+    message_id: Mapped[int | None] = mapped_column(BigInteger)
+    error_sentence: Mapped[str | None] = mapped_column(Text)
+    started_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

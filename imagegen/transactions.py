@@ -1,0 +1,61 @@
+"""One transaction, run again when it loses to another one."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnectionInTime
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from imagegen.errors import Unavailable
+
+log = structlog.get_logger(__name__)
+
+ResultT = TypeVar("ResultT")
+
+# deadlock_detected, serialization_failure, lock_not_available
+_LOST = {"40P01", "40001", "55P03"}
+# connection_exception, operator_intervention, insufficient_resources
+_AWAY_CLASSES = {"08", "57", "53"}
+_DELAYS_S = (0.05, 0.1, 0.2, 0.4, 0.8)
+
+
+async def run(
+    sessions: async_sessionmaker[AsyncSession],
+    step: Callable[[AsyncSession], Awaitable[ResultT]],
+) -> ResultT:
+    """Run `step` in a transaction and commit it. Raises Unavailable if PostgreSQL is away."""
+    for delay in _DELAYS_S:
+        try:
+            return await _once(sessions, step)
+        except DBAPIError as error:
+            if _sqlstate(error) not in _LOST:
+                raise
+            log.warning("transaction runs again", sqlstate=_sqlstate(error))
+        await asyncio.sleep(delay)
+    return await _once(sessions, step)
+
+
+async def _once(
+    sessions: async_sessionmaker[AsyncSession],
+    step: Callable[[AsyncSession], Awaitable[ResultT]],
+) -> ResultT:
+    try:
+        async with sessions.begin() as session:
+            return await step(session)
+    except (OSError, TimeoutError, NoConnectionInTime) as error:
+        raise _away(error) from error
+    except DBAPIError as error:
+        if error.connection_invalidated or (_sqlstate(error) or "")[:2] in _AWAY_CLASSES:
+            raise _away(error) from error
+        raise
+
+
+def _away(error: Exception) -> Unavailable:
+    return Unavailable(f"PostgreSQL is away: {type(error).__name__}", code="database_unavailable")
+
+
+def _sqlstate(error: SQLAlchemyError) -> str | None:
+    return getattr(getattr(error, "orig", None), "sqlstate", None)

@@ -1,0 +1,132 @@
+"""WorkerSettings for `arq imagegen.worker.WorkerSettings`; builds and owns every long-lived thing."""
+
+import sys
+from contextlib import AsyncExitStack
+from typing import Any
+
+import structlog
+from arq.worker import func
+
+from chatflow_hook import wire
+from chatflow_hook.settings import BadSetting
+from imagegen import broker, database, logs, settings, workflows
+from imagegen.comfy.client import HostClient
+from imagegen.comfy.patience import Limits
+from imagegen.comfy.pool import Pool
+from imagegen.delivery.telegram import Telegram
+from imagegen.errors import ImagegenError
+from imagegen.images import ImageStore
+from imagegen.job import Studio, make_image
+from imagegen.live import Live
+from imagegen.requests import Requests
+from imagegen.settings import Settings
+from imagegen.workflows import Library
+
+log = structlog.get_logger(__name__)
+
+_POLL_DELAY_S = 0.05
+_MOST_JOBS = 1000
+# Attempts live on the row; arq counts every deploy as a try.
+_MAX_TRIES = 1_000_000
+# Above everything that a job waits for; the lease, not this, finds a dead worker's jobs.
+_JOB_TIMEOUT_S = 3600
+_HEALTH_EVERY_S = 5
+
+
+def __getattr__(name: str) -> Any:
+    """Make WorkerSettings when arq asks for it, so that importing this module reads nothing."""
+    if name != "WorkerSettings":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return worker_settings(settings.from_env())
+    except (BadSetting, ImagegenError, OSError) as error:
+        sys.exit(f"imagegen: {error}")
+
+
+def worker_settings(chosen: Settings) -> type:
+    """Return the class whose attributes arq reads. Raises what loading the workflows raises."""
+    library = workflows.load(chosen.workflows_dir)
+
+    async def on_startup(ctx: dict[str, Any]) -> None:
+        logs.configure(chosen.log_format)
+        ctx["stack"] = stack = AsyncExitStack()
+        ctx["studio"] = await build(chosen, library, stack)
+        _greet(chosen, library)
+
+    async def on_shutdown(ctx: dict[str, Any]) -> None:
+        await ctx["stack"].aclose()
+
+    max_jobs = min(4 * chosen.slots + 64, _MOST_JOBS)
+    return type(
+        "WorkerSettings",
+        (),
+        {
+            "functions": [func(make_image, name=wire.JOB, max_tries=_MAX_TRIES, keep_result=0)],
+            "redis_settings": broker.settings(chosen.redis, db=chosen.redis_broker_db),
+            "redis_pool": broker.queue(chosen.redis, db=chosen.redis_broker_db),
+            "queue_name": wire.QUEUE,
+            "job_serializer": wire.dumps,
+            "job_deserializer": wire.loads,
+            "on_startup": on_startup,
+            "on_shutdown": on_shutdown,
+            "max_jobs": max_jobs,
+            "queue_read_limit": 10 * _MOST_JOBS,
+            "job_timeout": _JOB_TIMEOUT_S,
+            "poll_delay": _POLL_DELAY_S,
+            "health_check_interval": _HEALTH_EVERY_S,
+        },
+    )
+
+
+async def build(chosen: Settings, library: Library, stack: AsyncExitStack) -> Studio:
+    """Open everything that jobs share; the stack closes it, last opened first."""
+    engine = database.connect(chosen.database_url)
+    stack.push_async_callback(engine.dispose)
+    live = broker.live(chosen.redis, db=chosen.redis_result_db)
+    stack.push_async_callback(live.aclose, close_connection_pool=True)
+    clients = [await stack.enter_async_context(client) for client in _clients(chosen)]
+    telegram = Telegram(
+        token=chosen.telegram_bot_token.get_secret_value(),
+        api_url=str(chosen.telegram_api_url).rstrip("/"),
+        timeout_s=chosen.telegram_timeout,
+    )
+    return Studio(
+        requests=Requests(database.sessions(engine)),
+        library=library,
+        pool=Pool(clients, slots_per_host=chosen.comfyui_slots_per_host, most=chosen.slots),
+        images=ImageStore.at(chosen.image_store, url_base=chosen.image_url),
+        telegram=await stack.enter_async_context(telegram),
+        live=Live(live),
+        max_age_s=chosen.request_max_age,
+        max_attempts=chosen.request_attempts,
+        keep_outputs=chosen.comfyui_keep_outputs,
+    )
+
+
+def _clients(chosen: Settings) -> list[HostClient]:
+    limits = Limits(
+        request=chosen.comfyui_request_timeout,
+        queue=chosen.comfyui_queue_timeout,
+        drawing=chosen.generation_timeout,
+        silence=chosen.comfyui_silence_timeout,
+    )
+    return [
+        HostClient(address, limits=limits, headers=chosen.host_headers)
+        for address in chosen.comfyui_hosts
+    ]
+
+
+def _greet(chosen: Settings, library: Library) -> None:
+    for name, fault in library.faults.items():
+        log.error("persona cannot be drawn", persona=name, why=fault.sentence)
+    if chosen.image_generation_frequency is not None:
+        log.warning(
+            "IMAGE_GENERATION_FREQUENCY is set and was never used; "
+            "IMAGE_TRIGGER_MIN and IMAGE_TRIGGER_MAX say how often pictures come"
+        )
+    log.info(
+        "worker ready",
+        hosts=[host.name for host in chosen.comfyui_hosts],
+        slots=chosen.slots,
+        personas=sorted(library.workflows),
+    )
