@@ -75,6 +75,8 @@ def _options(query: str) -> dict[str, str]:
 
 def _place(place: str) -> dict[str, str]:
     authority, _, database = place.partition("/")
+    if "@" in database:
+        raise ValueError(f"an address with a / before its @ ({_HINT})")
     credentials, _, host_and_port = authority.rpartition("@")
     user, _, password = credentials.partition(":")
     host, port = _split_port(host_and_port)

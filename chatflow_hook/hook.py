@@ -127,10 +127,12 @@ class ChatFlowHook:
         started = time.monotonic()
         try:
             async with connection.begin_nested(), _in_a_hurry(connection):
-                return await self._record(connection, turn)
+                request = await self._record(connection, turn)
         except (SQLAlchemyError, DialogUnknownError, OSError) as error:
             _log_fault(turn, error, started)
             return None
+        _log_trigger(turn, request)
+        return request
 
     async def _in_own_transaction(self, turn: Turn) -> Request | None:
         started = time.monotonic()
@@ -140,10 +142,12 @@ class ChatFlowHook:
                 self._engine.begin() as connection,
                 _in_a_hurry(connection),
             ):
-                return await self._record(connection, turn)
+                request = await self._record(connection, turn)
         except (SQLAlchemyError, DialogUnknownError, OSError, TimeoutError) as error:
             _log_fault(turn, error, started)
             return None
+        _log_trigger(turn, request)
+        return request
 
     async def _record(self, connection: AsyncConnection, turn: Turn) -> Request | None:
         if self._owned is None:
@@ -173,6 +177,17 @@ async def _in_a_hurry(connection: AsyncConnection) -> AsyncIterator[None]:
     ).one()
     yield
     await connection.execute(_TAKE_TIME, {"lock": before.lock, "statement": before.statement})
+
+
+def _log_trigger(turn: Turn, request: Request | None) -> None:
+    if request is not None:
+        log.info(
+            "picture triggered",
+            dialog_id=request.dialog_id,
+            persona=turn.persona,
+            message_count=request.message_count,
+            request_id=str(request.id),
+        )
 
 
 def _log_fault(turn: Turn, error: BaseException, started: float) -> None:

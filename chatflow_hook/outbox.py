@@ -93,7 +93,12 @@ async def _locked(connection: AsyncConnection, turn: Turn, owned: Ownership) -> 
     # NO KEY UPDATE: two messages of a dialog wait for each other, while the bot's inserts into
     # tables that refer to this row do not wait for us.
     query = (
-        select(Dialog.message_count, Dialog.last_image_generation_at, Dialog.image_last_message_id)
+        select(
+            # A bot's own column may be empty.
+            func.coalesce(Dialog.message_count, 0).label("message_count"),
+            Dialog.last_image_generation_at,
+            Dialog.image_last_message_id,
+        )
         .where(Dialog.id == turn.dialog_id)
         .with_for_update(key_share=True)
     )

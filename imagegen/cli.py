@@ -1,10 +1,13 @@
 """The `imagegen` command."""
 
 import sys
+from pathlib import Path
 
 import click
 
 from chatflow_hook.settings import BadSetting, HookSettings, read
+from imagegen import shipped
+from imagegen.errors import ImagegenError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,6 +33,50 @@ def migrate() -> None:
 
     try:
         migrations.upgrade(read(HookSettings).database_url.get_secret_value())
-    except BadSetting as error:
+    except (BadSetting, ImagegenError) as error:
         sys.exit(f"imagegen: {error}")
     click.echo("the database is up to date")
+
+
+@main.command()
+@click.option("--once", is_flag=True, help="End after the last picture; else the chats stay up.")
+@click.option("--personas", metavar="NAME,…", default="", help="Only these personas.")
+@click.option("--comfyui", metavar="HOST:PORT,…", help="Real hosts instead of the sandbox.")
+@click.option(
+    "--workflows",
+    metavar="DIR",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Persona workflows; those that are shipped if left out.",
+)
+@click.option(
+    "--out",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo-output"),
+    show_default=True,
+    help="Where the pictures are written.",
+)
+def demo(
+    *, once: bool, personas: str, comfyui: str | None, workflows: Path | None, out: Path
+) -> None:
+    """Show the main job on this machine: a chat with each persona, up to the photo."""
+    from rich.console import Console
+
+    from imagegen.sandbox import demo as show
+    from imagegen.sandbox.errors import SandboxError
+    from imagegen.sandbox.signals import sigterm_exits
+
+    options = show.Options(
+        personas=[name for name in personas.split(",") if name.strip()],
+        comfyui=comfyui,
+        workflows=workflows or shipped.path("workflows"),
+        out=out,
+        stay=not once,
+    )
+    with sigterm_exits():
+        try:
+            show.run(options, Console())
+        except (ImagegenError, SandboxError, OSError) as error:
+            sys.exit(f"imagegen demo: {error}")
+        except KeyboardInterrupt:
+            sys.exit(130)

@@ -103,6 +103,7 @@ async def _draw(studio: Studio, request: Claimed) -> Image:
         prompt_id = await studio.requests.start_drawing(request, host=host.name, seed=graph.seed)
         async with studio.live.drawing(request.id, host.name) as note:
             await host.draw(graph.graph, str(prompt_id), on_progress=note)
+    log.info("prompt completed", host=host.name, prompt_id=str(prompt_id))
     return await _fetch(studio, request, host, str(prompt_id), graph.output_node)
 
 

@@ -22,7 +22,11 @@ def configure(form: Literal["json", "console"]) -> None:
         ]
         if form == "json"
         # Plain tracebacks: a pretty one shows local variables, and with them what people wrote.
-        else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
     )
     structlog.configure(
         processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

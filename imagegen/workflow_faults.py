@@ -18,7 +18,9 @@ class WorkflowFault(Rejected):
     ) -> None:
         named = (("node", node), ("input", input_name))
         where = ", ".join(f"{word} {name}" for word, name in named if name is not None)
-        super().__init__(": ".join(filter(None, (str(file), where, why))))
+        # Folder and file: the rest of the path is nobody's business who reads the row.
+        name = "/".join(file.parts[-2:])
+        super().__init__(": ".join(filter(None, (name, where, why))))
         self.file = file
         self.node = node
         self.input_name = input_name

@@ -12,6 +12,7 @@ from imagegen.links import Place
 from imagegen.places import Places
 from imagegen.prompts import personas
 from imagegen.prompts.personas import Persona
+from imagegen.seeds import MAX_SEED
 from imagegen.weights import ModelFile
 from imagegen.workflow_faults import UnknownPersona, WorkflowFault, WorkflowsMissing
 
@@ -29,8 +30,6 @@ __all__ = [
     "model_files",
 ]
 
-# A JSON number is exact up to here in every reader.
-MAX_SEED = 2**53 - 1
 SIDE_STEP, LEAST_SIDE, MOST_SIDE = 16, 64, 4096
 
 

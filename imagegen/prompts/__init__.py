@@ -1,0 +1,1 @@
+"""Who is drawn, and in what scene."""

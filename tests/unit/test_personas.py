@@ -1,0 +1,116 @@
+"""Reading persona.toml."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from imagegen.prompts import personas
+from imagegen.prompts.personas import Persona, Spot
+from imagegen.workflow_faults import WorkflowFault
+
+WHOLE = """
+display_name = "Lina"
+age = 24
+appearance = "A woman of 24 with black hair."
+style = "A photograph."
+trigger_words = ["l1na", "l1na woman"]
+workflow = "../shared/portrait.json"
+
+[nodes]
+save = "Save"
+text = { node = "57:27", input = "text" }
+
+[inputs]
+"57:34".lora_name = "lina.safetensors"
+"""
+
+
+def _written(folder: Path, text: str) -> Path:
+    file = folder / "Lina" / "persona.toml"
+    file.parent.mkdir()
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_a_persona_is_read_whole(tmp_path: Path) -> None:
+    persona, wiring = personas.read(_written(tmp_path, WHOLE))
+
+    assert persona == Persona(
+        name="lina",
+        display_name="Lina",
+        age=24,
+        appearance="A woman of 24 with black hair.",
+        style="A photograph.",
+        trigger_words=("l1na", "l1na woman"),
+    )
+    assert wiring.workflow == "../shared/portrait.json"
+    assert wiring.nodes.text == Spot(node="57:27", input="text")
+    assert wiring.inputs == {"57:34": {"lora_name": "lina.safetensors"}}
+
+
+def test_a_text_over_several_lines_becomes_one(tmp_path: Path) -> None:
+    several = WHOLE.replace('"A photograph."', '"""\nA quiet\n  photograph.\n"""')
+
+    persona, _ = personas.read(_written(tmp_path, several))
+
+    assert persona.style == "A quiet photograph."
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "why"),
+    [
+        ("age = 24", "age = 20", "age: Input should be greater than or equal to 21, got '20'"),
+        ("age = 24", "age = 24.5", "age: Input should be a valid integer"),
+        ("age = 24", 'age = "24"', "age: Input should be a valid integer"),
+        ("age = 24", "age = true", "age: Input should be a valid integer"),
+        ("age = 24", "", "age: is missing"),
+        ("age = 24", "age = 24\nhair = 1", "hair: there is no such key"),
+        ("age = 24", 'age = 24\nname = "x"', "name: the folder's name is the persona's name"),
+        ("age = 24", "age = ", "is not TOML"),
+        ('save = "Save"', 'saev = "Save"', "nodes.saev: there is no such key"),
+        ('save = "Save"', "save = 9", "nodes.save: Input should be a valid string, got '9'"),
+        ('"A photograph."', '" "', "style: must not be empty"),
+        ('"A photograph."', r'"A \u0007 bell."', "style: must not contain control characters"),
+        ('"A photograph."', f'"{"word " * 61}"', "style: must have at most 60 words, has 61"),
+        ('"A photograph."', f'"{"x" * 700}"', "style: String should have at most 600 characters"),
+        ('"l1na woman"', '""', "trigger_words.1: must not be empty"),
+    ],
+)
+def test_what_is_wrong_with_a_persona_is_named(
+    tmp_path: Path, line: str, instead: str, why: str
+) -> None:
+    file = _written(tmp_path, WHOLE.replace(line, instead))
+
+    with pytest.raises(WorkflowFault) as caught:
+        personas.read(file)
+
+    assert str(caught.value).startswith(f"{file.parent.name}/persona.toml: ")
+    assert why in str(caught.value)
+
+
+def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+    file = _written(tmp_path, WHOLE.replace("age = 24", "age = 3\nhair = 1"))
+
+    with pytest.raises(WorkflowFault, match=r"age: .*; hair: "):
+        personas.read(file)
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
+    file = _written(tmp_path, "")
+    file.write_bytes(b"\xff\xfe\x00")
+
+    with pytest.raises(WorkflowFault, match=r"persona\.toml: is not TOML"):
+        personas.read(file)
+
+
+def test_nobody_under_age_can_be_made_in_code_either() -> None:
+    with pytest.raises(ValidationError, match="greater than or equal to 21"):
+        Persona(name="a", display_name="A", age=20, appearance="B.", style="C.")
+
+
+def test_a_persona_cannot_be_changed() -> None:
+    persona = Persona(name="a", display_name="A", age=30, appearance="B.", style="C.")
+
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(persona, "age", 12)  # noqa: B010 - mypy knows that it cannot be set
