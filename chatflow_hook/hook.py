@@ -10,10 +10,9 @@ from typing import Self
 
 import structlog
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from chatflow_hook import outbox, picture
+from chatflow_hook import database, outbox, picture
 from chatflow_hook.doorbell import Doorbell
 from chatflow_hook.outbox import DialogUnknownError, Ownership, Request
 from chatflow_hook.picture import Picture
@@ -55,9 +54,7 @@ class ChatFlowHook:
     def __init__(self, settings: HookSettings, *, chance: random.Random | None = None) -> None:
         self._distance = settings.distance
         self._chance = chance or random.SystemRandom()
-        self._engine = create_async_engine(
-            **settings.database.engine_arguments(), pool_pre_ping=True, hide_parameters=True
-        )
+        self._engine = database.connect(settings.database)
         self._doorbell = Doorbell(
             settings.redis, broker_db=settings.redis_broker_db, result_db=settings.redis_result_db
         )
@@ -93,15 +90,18 @@ class ChatFlowHook:
     async def wait(self, request: Request, *, timeout: float) -> Picture:  # noqa: ASYNC109 (ours)
         """Return the picture once its request has ended, or what is known after `timeout` s.
 
-        Raises LookupError if there is no such request (its transaction was rolled back).
+        Raises LookupError if there is no such request (its transaction was rolled back), and
+        TimeoutError if the database could not be asked.
         """
         deadline = time.monotonic() + timeout
         async with self._doorbell.listening(request.id) as ear:
             while True:
                 seen = await self._look(request)
                 left = deadline - time.monotonic()
-                if not seen.state.is_open or left <= 0:
+                if seen is not None and (left <= 0 or not seen.state.is_open):
                     return seen
+                if left <= 0:
+                    raise TimeoutError("the database does not answer")
                 await ear.wait(min(left, _LOOK_EVERY_S))
 
     async def close(self) -> None:
@@ -128,7 +128,7 @@ class ChatFlowHook:
         try:
             async with connection.begin_nested(), _in_a_hurry(connection):
                 request = await self._record(connection, turn)
-        except (SQLAlchemyError, DialogUnknownError, OSError) as error:
+        except (*database.FAULTS, DialogUnknownError) as error:
             _log_fault(turn, error, started)
             return None
         _log_trigger(turn, request)
@@ -143,7 +143,7 @@ class ChatFlowHook:
                 _in_a_hurry(connection),
             ):
                 request = await self._record(connection, turn)
-        except (SQLAlchemyError, DialogUnknownError, OSError, TimeoutError) as error:
+        except (*database.FAULTS, DialogUnknownError) as error:
             _log_fault(turn, error, started)
             return None
         _log_trigger(turn, request)
@@ -156,11 +156,14 @@ class ChatFlowHook:
             connection, turn, owned=self._owned, distance=self._distance, chance=self._chance
         )
 
-    async def _look(self, request: Request) -> Picture:
-        async with self._engine.connect() as connection:
-            row = (
-                await connection.execute(picture.QUERY.where(ImageRequest.id == request.id))
-            ).one_or_none()
+    async def _look(self, request: Request) -> Picture | None:
+        query = picture.QUERY.where(ImageRequest.id == request.id)
+        try:
+            async with self._engine.connect() as connection:
+                row = (await connection.execute(query)).one_or_none()
+        except database.FAULTS as error:
+            log.warning("database away", request_id=str(request.id), error=type(error).__name__)
+            return None
         if row is None:
             raise LookupError(f"there is no request {request.id}")
         return Picture(**{**row._asdict(), "state": State(row.state)})

@@ -62,6 +62,7 @@ def demo(
     """Show the main job on this machine: a chat with each persona, up to the photo."""
     from rich.console import Console
 
+    from imagegen import logs
     from imagegen.sandbox import demo as show
     from imagegen.sandbox.errors import SandboxError
     from imagegen.sandbox.signals import sigterm_exits
@@ -73,6 +74,7 @@ def demo(
         out=out,
         stay=not once,
     )
+    logs.only_warnings()
     with sigterm_exits():
         try:
             show.run(options, Console())

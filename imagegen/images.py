@@ -9,14 +9,25 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
-from imagegen.errors import Rejected
+from imagegen.errors import Rejected, Unavailable
 from imagegen.pictures import Picture
+
+# Whoever serves the pictures is somebody else.
+_READABLE = 0o644
 
 
 class ImageLost(Rejected):
     """A stored picture is gone or is not what was stored."""
 
     code = "image_lost"
+
+
+class StoreUnavailable(Unavailable):
+    """The directory can't be read or written: full, read-only, gone."""
+
+    code = "store_unavailable"
+    # Each try draws the picture again.
+    costs_an_attempt = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +51,8 @@ class ImageStore:
         """Open the store at a `file:///directory` URL, making the directory. Raises OSError."""
         directory = Path(unquote(urlsplit(url).path))
         directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):  # that it is there does not say it is writable
+            pass
         return cls(directory, url_base=url_base)
 
     def url(self, name: str) -> str | None:
@@ -49,13 +62,13 @@ class ImageStore:
         return f"{self._url_base.rstrip('/')}/{name[:2]}/{name}"
 
     async def put(self, picture: Picture) -> Image:
-        """Store a picture; twice is as good as once."""
+        """Store a picture; twice is as good as once. Raises StoreUnavailable."""
         name = f"{hashlib.sha256(picture.data).hexdigest()}.{picture.format}"
         await asyncio.to_thread(self._write, name, picture.data)
         return Image(name=name, width=picture.width, height=picture.height)
 
     async def get(self, name: str) -> bytes:
-        """Return a picture's bytes as they were stored. Raises ImageLost."""
+        """Return a picture's bytes as they were stored. Raises ImageLost or StoreUnavailable."""
         return await asyncio.to_thread(self._read, name)
 
     def _path(self, name: str) -> Path:
@@ -63,20 +76,36 @@ class ImageStore:
 
     def _write(self, name: str, data: bytes) -> None:
         path = self._path(name)
-        if path.exists():
-            return
-        path.parent.mkdir(exist_ok=True)
-        # Whole or not at all, also for a reader in another process and after a kill.
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(data)
-        os.chmod(file.name, 0o644)  # noqa: PTH101 (a name, not a Path)
-        os.replace(file.name, path)  # noqa: PTH105
+        try:
+            path.parent.mkdir(exist_ok=True)
+            # Also when it is there: what is there may be damaged.
+            _replace(path, data)
+        except OSError as error:
+            raise StoreUnavailable(f"{path.parent} takes no picture: {error.strerror}") from error
 
     def _read(self, name: str) -> bytes:
+        path = self._path(name)
         try:
-            data = self._path(name).read_bytes()
+            data = path.read_bytes()
         except FileNotFoundError as error:
             raise ImageLost(f"the stored picture {name} is gone") from error
-        if hashlib.sha256(data).hexdigest() != Path(name).stem:
+        except OSError as error:
+            raise StoreUnavailable(f"{path} can't be read: {error.strerror}") from error
+        if hashlib.sha256(data).hexdigest() != path.stem:
             raise ImageLost(f"the stored picture {name} is damaged")
         return data
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, also for a reader in another process and after a kill."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        draft = Path(file.name)
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            draft.chmod(_READABLE)
+            draft.replace(path)
+        except BaseException:
+            draft.unlink()
+            raise

@@ -48,3 +48,8 @@ def configure(form: Literal["json", "console"]) -> None:
     arq.handlers.clear()
     arq.propagate = True
     arq.setLevel(logging.WARNING)
+
+
+def only_warnings() -> None:
+    """Keep the log quiet, for a program that shows people something else."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))

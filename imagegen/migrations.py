@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 from pydantic import SecretStr
 
-from alembic import command
 from imagegen import shipped
 from imagegen.errors import ImagegenError
 

@@ -2,10 +2,11 @@
 
 import io
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from imagegen.errors import Rejected
 
@@ -17,6 +18,10 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 # Chunks that the picture itself needs. Text chunks hold the prompt and the whole workflow.
 _KEPT_CHUNKS = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP"}
 _FORMATS = ("PNG", "JPEG", "WEBP")
+# Pillow's own judgement by pixels, made before ours by sides: a warning, then an error.
+_TOO_MANY_PIXELS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
+# What Pillow raises for broken files, some of it from below.
+_BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, zlib.error)
 
 
 class BadPicture(Rejected):
@@ -25,7 +30,7 @@ class BadPicture(Rejected):
     code = "picture_broken"
 
 
-class HugePicture(Rejected):
+class PictureTooLarge(Rejected):
     """The host's file is larger than anything that a chat takes."""
 
     code = "picture_too_large"
@@ -44,40 +49,46 @@ class Picture:
 def read(data: bytes) -> Picture:
     """Check a picture and strip its metadata. Takes tens of milliseconds: call it in a thread.
 
-    Raises BadPicture or HugePicture.
+    Raises BadPicture or PictureTooLarge.
     """
     if len(data) > MAX_BYTES:
-        raise HugePicture(f"the picture has {len(data)} bytes")
+        raise PictureTooLarge(f"the picture has {len(data)} bytes")
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            # The header alone tells; nothing is unpacked yet.
             if max(image.size) > MAX_SIDE:
-                raise HugePicture(f"the picture has {image.width} × {image.height} pixels")
+                raise PictureTooLarge(f"the picture has {image.width} × {image.height} pixels")
             image.load()
             return Picture(
-                data=_stripped(data, image),
+                data=_without_metadata(data, image),
                 format=str(image.format).lower(),
                 width=image.width,
                 height=image.height,
             )
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
+    except _TOO_MANY_PIXELS as error:
+        raise PictureTooLarge("the picture has too many pixels") from error
+    except _BROKEN as error:
         raise BadPicture(f"the host's file is no picture: {type(error).__name__}") from error
-    except SyntaxError as error:  # Pillow's word for a broken PNG
-        raise BadPicture("the host's file is a broken picture") from error
 
 
-def _stripped(data: bytes, image: Image.Image) -> bytes:
+def _without_metadata(data: bytes, image: Image.Image) -> bytes:
     if image.format == "PNG":
         # The pixels stay as they are; to encode them anew would take a hundred times as long.
         return _PNG + b"".join(chunk for kind, chunk in _chunks(data) if kind in _KEPT_CHUNKS)
+    colours = image.info.get("icc_profile")
+    # Some of it would be written again without being asked for, a JPEG's comment for one.
+    image.info.clear()
     out = io.BytesIO()
-    image.save(out, image.format, quality=95, icc_profile=image.info.get("icc_profile"))
+    image.save(out, image.format, quality=95, icc_profile=colours)
     return out.getvalue()
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    start = len(_PNG)
-    while start + 12 <= len(data):
+    """Give the chunks up to the end of the picture; what follows it belongs to nobody."""
+    start, kind = len(_PNG), b""
+    while kind != b"IEND":
+        # Raises struct.error where the file breaks off.
         (length,) = struct.unpack_from(">I", data, start)
-        end = start + 12 + length
-        yield data[start + 4 : start + 8], data[start:end]
+        kind, end = data[start + 4 : start + 8], start + 12 + length
+        yield kind, data[start:end]
         start = end

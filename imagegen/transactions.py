@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import asyncpg
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionInTime
@@ -45,7 +46,13 @@ async def _once(
     try:
         async with sessions.begin() as session:
             return await step(session)
-    except (OSError, TimeoutError, NoConnectionInTime) as error:
+    except (
+        OSError,
+        TimeoutError,
+        NoConnectionInTime,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+    ) as error:
         raise _away(error) from error
     except DBAPIError as error:
         if error.connection_invalidated or (_sqlstate(error) or "")[:2] in _AWAY_CLASSES:

@@ -39,22 +39,27 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
         return worker_settings(settings.from_env())
-    except (BadSetting, ImagegenError, OSError) as error:
+    except (BadSetting, ImagegenError) as error:
         sys.exit(f"imagegen: {error}")
 
 
-def worker_settings(chosen: Settings) -> type:
-    """Return the class whose attributes arq reads. Raises what loading the workflows raises."""
+def worker_settings(chosen: Settings, *, owns_logging: bool = True) -> type:
+    """Return the class whose attributes arq reads. Raises what loading the workflows raises.
+
+    `owns_logging`: this process is the worker's alone, so its logging may be set up here.
+    """
     library = workflows.load(chosen.workflows_dir)
+    images = _image_store(chosen)
+    stack = AsyncExitStack()
 
     async def on_startup(ctx: dict[str, Any]) -> None:
-        logs.configure(chosen.log_format)
-        ctx["stack"] = stack = AsyncExitStack()
-        ctx["studio"] = await build(chosen, library, stack)
+        if owns_logging:  # here and not earlier, since arq's CLI sets up its own before
+            logs.configure(chosen.log_format)
+        ctx["studio"] = await build(chosen, library, images, stack)
         _greet(chosen, library)
 
-    async def on_shutdown(ctx: dict[str, Any]) -> None:
-        await ctx["stack"].aclose()
+    async def on_shutdown(_: dict[str, Any]) -> None:
+        await stack.aclose()
 
     max_jobs = min(4 * chosen.slots + 64, _MOST_JOBS)
     return type(
@@ -78,7 +83,9 @@ def worker_settings(chosen: Settings) -> type:
     )
 
 
-async def build(chosen: Settings, library: Library, stack: AsyncExitStack) -> Studio:
+async def build(
+    chosen: Settings, library: Library, images: ImageStore, stack: AsyncExitStack
+) -> Studio:
     """Open everything that jobs share; the stack closes it, last opened first."""
     engine = database.connect(chosen.database_url)
     stack.push_async_callback(engine.dispose)
@@ -94,13 +101,23 @@ async def build(chosen: Settings, library: Library, stack: AsyncExitStack) -> St
         requests=Requests(database.sessions(engine)),
         library=library,
         pool=Pool(clients, slots_per_host=chosen.comfyui_slots_per_host, most=chosen.slots),
-        images=ImageStore.at(chosen.image_store, url_base=chosen.image_url),
+        images=images,
         telegram=await stack.enter_async_context(telegram),
         live=Live(live),
         max_age_s=chosen.request_max_age,
         max_attempts=chosen.request_attempts,
         keep_outputs=chosen.comfyui_keep_outputs,
     )
+
+
+def _image_store(chosen: Settings) -> ImageStore:
+    try:
+        return ImageStore.at(chosen.image_store, url_base=chosen.image_url)
+    except OSError as error:
+        raise BadSetting(
+            f"IMAGE_STORE: got {chosen.image_store}, must be a directory that this user can "
+            f"write to ({error.strerror})"
+        ) from error
 
 
 def _clients(chosen: Settings) -> list[HostClient]:

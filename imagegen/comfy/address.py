@@ -19,10 +19,12 @@ class HostAddress:
         """Read `host`, `host:port` (http) or `https://host/prefix`. Raises ValueError."""
         text = text.strip().rstrip("/")
         url = URL(text if "://" in text else f"http://{text}")
-        if url.scheme not in {"http", "https"} or not url.host or url.query or url.fragment:
-            raise ValueError(f"{text!r} is no host:port and no http(s) address")
+        # First, so that no message below repeats a password.
         if url.user or url.password:
             raise ValueError("a password does not belong in a host's address")
+        is_plain = not (url.query or url.fragment or any(char in text for char in " ,;"))
+        if url.scheme not in {"http", "https"} or not url.host or not is_plain:
+            raise ValueError(f"{text!r} is no host:port and no http(s) address")
         if "://" not in text and url.explicit_port is None:
             url = url.with_port(_DEFAULT_PORT)
         return cls(base=url)
@@ -30,7 +32,7 @@ class HostAddress:
     @property
     def name(self) -> str:
         """The host as people write it: `gpu-1:8188`, with the prefix if it has one."""
-        return f"{self.base.host}:{self.base.port}{self.base.path.rstrip('/')}"
+        return f"{self.base.host_subcomponent}:{self.base.port}{self.base.path.rstrip('/')}"
 
     def url(self, path: str, **query: str) -> URL:
         """Return the URL of a route such as `/prompt`."""

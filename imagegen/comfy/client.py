@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 import structlog
 from aiohttp import ClientWebSocketResponse, WSMsgType
 
-from imagegen.comfy import events, refusal
+from imagegen.comfy import events, history, refusal
 from imagegen.comfy.address import HostAddress
 from imagegen.comfy.errors import (
     DrawingFailed,
@@ -18,6 +17,7 @@ from imagegen.comfy.errors import (
     PictureMissing,
     PromptLost,
 )
+from imagegen.comfy.history import PictureFile
 from imagegen.comfy.http import HostHTTP
 from imagegen.comfy.patience import Limits, Patience
 from imagegen.comfy.progress import Progress
@@ -28,15 +28,6 @@ log = structlog.get_logger(__name__)
 _HISTORY_DELAYS_S = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 OnProgress = Callable[[float], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PictureFile:
-    """A picture as the host names it."""
-
-    filename: str
-    subfolder: str
-    type: str
 
 
 class HostClient:
@@ -72,29 +63,22 @@ class HostClient:
         """
         # Listen before posting: a short prompt is over before a later socket would be there.
         async with self._http.socket(prompt_id) as socket:
-            await self._post(graph, prompt_id)
             try:
+                await self._post(graph, prompt_id)
+                log.info("prompt queued", host=self.name, prompt_id=prompt_id)
                 await self._follow(socket, prompt_id, Progress(graph), on_progress)
-            except (HostLost, DrawingTooSlow) as error:
+            except (HostLost, DrawingTooSlow):
                 if not await self._ended_unheard(prompt_id):
-                    raise error from None
+                    raise
         on_progress(1.0)
 
     async def pictures(self, prompt_id: str, node: str) -> tuple[PictureFile, ...]:
         """Return the pictures that `node` made, as the host's history confirms them.
 
-        Raises PictureMissing if there are none, PromptLost if the host did not finish.
+        Raises PictureMissing if there are none, DrawingFailed or PromptLost if the host did not
+        finish.
         """
-        entry = await self._history(prompt_id)
-        if entry["status"]["status_str"] != "success":
-            raise PromptLost(f"{self.name} did not finish {prompt_id}")
-        images = entry["outputs"].get(node, {}).get("images", [])
-        if not images:
-            raise PictureMissing(f"{self.name} made no picture at node {node} of {prompt_id}")
-        return tuple(
-            PictureFile(filename=i["filename"], subfolder=i["subfolder"], type=i["type"])
-            for i in images
-        )
+        return history.read(self.name, prompt_id, await self._history(prompt_id), node)
 
     async def fetch(self, file: PictureFile) -> bytes:
         """Return the bytes of a picture. Raises PictureMissing, PictureTooLarge or HostLost."""
@@ -125,7 +109,7 @@ class HostClient:
             raise refusal.read(self.name, graph, answer)
         if answer.get("node_errors"):
             # The host draws what is left of the graph, which nobody asked for.
-            await self._take_off(prompt_id)
+            await self.cancel(prompt_id)
             raise refusal.read(self.name, graph, answer)
 
     async def _follow(
@@ -175,21 +159,15 @@ class HostClient:
         try:
             if prompt_id in await self._http.get(f"/history/{prompt_id}"):
                 return True
-        except HostLost:
-            return False
-        await self._take_off(prompt_id)
-        return False
-
-    async def _take_off(self, prompt_id: str) -> None:
-        try:
             await self.cancel(prompt_id)
         except HostLost as error:
             log.warning("prompt left behind", host=self.name, prompt_id=prompt_id, why=str(error))
+        return False
 
-    async def _history(self, prompt_id: str) -> dict[str, Any]:
+    async def _history(self, prompt_id: str) -> Any:
         for delay in _HISTORY_DELAYS_S:
             await asyncio.sleep(delay)
             entry = (await self._http.get(f"/history/{prompt_id}")).get(prompt_id)
             if entry is not None:
-                return dict(entry)
+                return entry
         raise PromptLost(f"{self.name} has no history of {prompt_id}")

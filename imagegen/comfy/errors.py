@@ -39,9 +39,3 @@ class PictureMissing(Rejected):
     """The prompt ended well, but there is no picture at its node."""
 
     code = "picture_missing"
-
-
-class PictureTooLarge(Rejected):
-    """The file is larger than anything that a chat takes."""
-
-    code = "picture_too_large"

@@ -134,8 +134,20 @@ def read(frame: str | bytes) -> Event:
     """Return the event that a text or binary frame holds. Raises MalformedFrame."""
     try:
         return _read_binary(frame) if isinstance(frame, bytes) else _read_text(frame)
-    except (ValueError, KeyError, TypeError, AttributeError, struct.error, RecursionError) as error:
+    except _MALFORMED as error:
         raise MalformedFrame(f"{type(error).__name__} in frame {frame[:80]!r}") from error
+
+
+# What taking a foreign shape apart can raise; OverflowError is a number beyond all numbers.
+_MALFORMED = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    struct.error,
+)
 
 
 def _read_text(frame: str) -> Event:
@@ -169,7 +181,8 @@ def _progress_state(fields: Mapping[str, Any]) -> Event:
 def _share(state: Mapping[str, Any]) -> float:
     value, most = float(state["value"]), float(state["max"])
     share = value / most if most > 0 else 0.0
-    return min(max(share, 0.0), 1.0)
+    # In this order of arguments NaN becomes 0.
+    return min(max(0.0, share), 1.0)
 
 
 def _failed(fields: Mapping[str, Any]) -> Event:

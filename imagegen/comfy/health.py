@@ -4,7 +4,9 @@ import enum
 from dataclasses import dataclass, replace
 
 _FIRST_REST_S = 1.0
-_LONGEST_REST_S = 30.0
+# 1, 2, 4, 8, 16, and then 32 s for as long as it takes.
+_DOUBLINGS = 5
+_DOWN_AFTER = 3
 
 
 class Condition(enum.StrEnum):
@@ -28,9 +30,6 @@ class Health:
         return self.condition is Condition.UP or now >= self.rests_until
 
 
-_DOWN_AFTER = 3
-
-
 def after_answer() -> Health:
     """Return the health of a host that has just done what it was asked."""
     return Health()
@@ -39,7 +38,7 @@ def after_answer() -> Health:
 def after_failure(health: Health, *, now: float, jitter: float) -> Health:
     """Return the health after one more failure; `jitter`, 0 to 1, spreads the return of many."""
     failures = health.failures + 1
-    rest_s = min(_FIRST_REST_S * 2 ** (failures - 1), _LONGEST_REST_S)
+    rest_s = _FIRST_REST_S * 2 ** min(failures - 1, _DOUBLINGS)
     return replace(
         health,
         condition=Condition.DOWN if failures >= _DOWN_AFTER else Condition.SUSPECT,

@@ -13,18 +13,22 @@ from aiohttp import (
     ClientSession,
     ClientTimeout,
     ClientWebSocketResponse,
+    ClientWSTimeout,
     TCPConnector,
+    WSMsgType,
 )
 
 from imagegen.comfy.address import HostAddress
-from imagegen.comfy.errors import HostLost, PictureTooLarge
+from imagegen.comfy.errors import HostLost
+from imagegen.pictures import MAX_BYTES, PictureTooLarge
 
 # Some 40 times what /object_info of a real server weighs.
 _MAX_JSON = 32 * 2**20
 _MAX_FRAME = 32 * 2**20
-_MAX_PICTURE = 50 * 2**20
 # Servers send no pings; a frozen one and a cut cable show only by a pong that does not come.
 _HEARTBEAT_S = 20.0
+# A slot is held while the goodbye of a websocket is awaited.
+_GOODBYE_S = 1.0
 
 
 class HostHTTP:
@@ -80,25 +84,40 @@ class HostHTTP:
             if answer.status == 404:
                 return None
             self._expect_ok(answer)
-            return await self._body(answer, _MAX_PICTURE)
+            picture = await _body(answer, MAX_BYTES)
+        if picture is None:
+            raise PictureTooLarge(f"{self.name} sends a picture of more than {MAX_BYTES} bytes")
+        return picture
 
     @asynccontextmanager
     async def socket(self, client_id: str) -> AsyncIterator[ClientWebSocketResponse]:
         """Open the event feed of one client; it is on the host's list once this yields."""
+        async with await self._connected(client_id) as socket:
+            # The handshake is over before the host has noted the socket; its first frame,
+            # a status, comes after.
+            await self._greeting(socket)
+            yield socket
+
+    async def _connected(self, client_id: str) -> ClientWebSocketResponse:
         try:
             async with asyncio.timeout(self._timeout):
-                socket = await self._open.ws_connect(
+                return await self._open.ws_connect(
                     self._address.websocket(client_id),
                     heartbeat=_HEARTBEAT_S,
                     max_msg_size=_MAX_FRAME,
+                    timeout=ClientWSTimeout(ws_close=_GOODBYE_S),
                 )
-                # The handshake is over before the host has noted the socket; its first frame,
-                # a status, comes after.
-                await socket.receive()
         except (ClientError, OSError, TimeoutError) as error:
             raise HostLost(f"{self.name} opens no websocket: {_reason(error)}") from error
-        async with socket:
-            yield socket
+
+    async def _greeting(self, socket: ClientWebSocketResponse) -> None:
+        try:
+            async with asyncio.timeout(self._timeout):
+                message = await socket.receive()
+        except TimeoutError:
+            raise HostLost(f"{self.name} says nothing on its websocket") from None
+        if message.type is not WSMsgType.TEXT:
+            raise HostLost(f"{self.name} closed its websocket at once")
 
     @asynccontextmanager
     async def _call(
@@ -111,7 +130,8 @@ class HostHTTP:
     ) -> AsyncIterator[ClientResponse]:
         url = self._address.url(path, **(query or {}))
         try:
-            async with self._open.request(method, url, json=body) as answer:
+            # A redirect would turn a POST into a GET, and carry our headers to another host.
+            async with self._open.request(method, url, json=body, allow_redirects=False) as answer:
                 yield answer
         except (ClientError, OSError, TimeoutError) as error:
             raise HostLost(f"{self.name} does not answer {path}: {_reason(error)}") from error
@@ -123,28 +143,34 @@ class HostHTTP:
         return self._session
 
     def _expect_ok(self, answer: ClientResponse) -> None:
-        if answer.status >= 400:
+        if answer.status != 200:
             raise HostLost(f"{self.name} answers {answer.status} to {answer.url.path}")
 
     async def _json(self, answer: ClientResponse) -> dict[str, Any]:
-        body = await self._body(answer, _MAX_JSON)
+        body = await _body(answer, _MAX_JSON)
+        if body is None:
+            raise HostLost(
+                f"{self.name} answers {answer.url.path} with more than {_MAX_JSON} bytes"
+            )
         try:
             value = json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise HostLost(f"{self.name} answers {answer.url.path} with no JSON") from error
         if not isinstance(value, dict):
             raise HostLost(f"{self.name} answers {answer.url.path} with no JSON object")
         return value
 
-    async def _body(self, answer: ClientResponse, most: int) -> bytes:
-        if (answer.content_length or 0) > most:
-            raise PictureTooLarge(f"{self.name} sends {answer.content_length} bytes")
-        body = bytearray()
-        async for chunk in answer.content.iter_any():
-            body += chunk
-            if len(body) > most:
-                raise PictureTooLarge(f"{self.name} sends more than {most} bytes")
-        return bytes(body)
+
+async def _body(answer: ClientResponse, most: int) -> bytes | None:
+    """Read the answer to its end; None if it has more than `most` bytes."""
+    if (answer.content_length or 0) > most:
+        return None
+    body = bytearray()
+    async for chunk in answer.content.iter_any():
+        body += chunk
+        if len(body) > most:
+            return None
+    return bytes(body)
 
 
 def _reason(error: BaseException) -> str:

@@ -5,30 +5,42 @@ from typing import Any
 
 from imagegen.comfy.errors import PromptRefused
 
+# The first from new servers, the second from old ones, which use it for nothing else.
 _MISSING_NODE = {"missing_node_type", "invalid_prompt"}
+_MODEL_FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".gguf", ".sft")
+_NO_FILE = "which this host does not have"
 _LISTED = 5
+# Longer than any name; a prompt's text must not travel into logs.
+_SHOWN = 80
 
 
 def read(host: str, graph: Mapping[str, Any], body: Mapping[str, Any]) -> PromptRefused:
     """Return the error for a refused graph, naming node title, input, what it got and may be."""
-    error = body.get("error") or {}
-    faults = list(_faults(graph, body.get("node_errors") or {}))
+    faults = _faults(graph, _object(body.get("node_errors")))
     if faults:
         code = "model_missing" if any(fault.endswith(_NO_FILE) for fault in faults) else None
         return PromptRefused(f"{host} refuses the graph: {'; '.join(faults)}", code=code)
-    kind = str(error.get("type", "unknown"))
-    code = "node_missing" if kind in _MISSING_NODE and "node_id" in str(error) else None
-    return PromptRefused(f"{host} refuses the graph: {error.get('message', kind)}", code=code)
+    error = _object(body.get("error"))
+    code = "node_missing" if error.get("type") in _MISSING_NODE else None
+    return PromptRefused(f"{host} refuses the graph: {_reason(error)}", code=code)
 
 
-_NO_FILE = "which this host does not have"
+def _object(value: Any) -> Mapping[str, Any]:
+    # What stands between us and the host may refuse in a form of its own.
+    return value if isinstance(value, Mapping) else {}
+
+
+def _reason(error: Mapping[str, Any]) -> str:
+    message = str(error.get("message") or error.get("type") or "it does not say why")
+    details = error.get("details")
+    return f"{message} ({details})" if details and details != message else message
 
 
 def _faults(graph: Mapping[str, Any], node_errors: Mapping[str, Any]) -> list[str]:
     return [
-        f"{_title(graph, node)}: {_fault(fault)}"
+        f"{_title(graph, node)}: {_fault(_object(fault))}"
         for node, entry in node_errors.items()
-        for fault in entry.get("errors", ())
+        for fault in _object(entry).get("errors") or ()
     ]
 
 
@@ -38,20 +50,27 @@ def _title(graph: Mapping[str, Any], node: str) -> str:
 
 
 def _fault(fault: Mapping[str, Any]) -> str:
-    extra = fault.get("extra_info") or {}
+    extra = _object(fault.get("extra_info"))
     name, got = extra.get("input_name"), extra.get("received_value")
     if name is None:
-        return str(fault.get("message", fault.get("type")))
+        return _reason(fault)
     if fault.get("type") == "value_not_in_list":
         return _not_in_list(name, got, extra.get("input_config"))
-    if "received_value" not in extra:
-        return f"{name}: {str(fault.get('message', '')).lower()}"
-    return f"{name} = {got!r}: {str(fault.get('message', '')).lower()}"
+    if "received_value" in extra:
+        return f"{name} = {_shown(got)}: {str(fault.get('message', '')).lower()}"
+    return _reason({**fault, "message": f"{name}: {str(fault.get('message', '')).lower()}"})
 
 
 def _not_in_list(name: str, got: Any, config: Any) -> str:
-    if str(got).endswith((".safetensors", ".ckpt", ".pt", ".pth", ".gguf", ".sft")):
+    if str(got).endswith(_MODEL_FILES):
         return f"{name} names {got}, {_NO_FILE}"
-    allowed = config[0] if isinstance(config, list) and isinstance(config[0], list) else []
-    listed = ", ".join(map(str, allowed[:_LISTED])) + (", …" if len(allowed) > _LISTED else "")
-    return f"{name} = {got!r}, may be {listed or 'nothing'}"
+    # Long lists, such as that of the samplers, are left out of the answer.
+    if not (isinstance(config, list) and config and isinstance(config[0], list)):
+        return f"{name} = {_shown(got)} is not in the host's list"
+    allowed = ", ".join(map(str, config[0][:_LISTED])) + (", …" if len(config[0]) > _LISTED else "")
+    return f"{name} = {_shown(got)}, may be {allowed or 'nothing'}"
+
+
+def _shown(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _SHOWN else f"a value of {len(shown)} characters"

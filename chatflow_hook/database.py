@@ -1,0 +1,26 @@
+"""The hook's own connection to PostgreSQL, and what it looks like when that is away."""
+
+import asyncpg
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from chatflow_hook.database_url import Address
+
+# While it connects and when it times out, asyncpg raises its own errors past SQLAlchemy.
+FAULTS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+_CONNECT_TIMEOUT_S = 5.0
+_COMMAND_TIMEOUT_S = 5.0
+
+
+def connect(address: Address) -> AsyncEngine:
+    """Make an engine; opens no connection. The caller disposes of it."""
+    limits = {"timeout": _CONNECT_TIMEOUT_S, "command_timeout": _COMMAND_TIMEOUT_S}
+    return create_async_engine(
+        address.url,
+        connect_args=limits | address.connect_args,
+        # A connection that died in the pool is replaced instead of handed out.
+        pool_pre_ping=True,
+        # An error never quotes what people wrote.
+        hide_parameters=True,
+    )

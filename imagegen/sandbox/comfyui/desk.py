@@ -1,0 +1,118 @@
+"""What a running node may use: the clock, the socket, the folders."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from imagegen.sandbox.comfyui.feed import Feed
+from imagegen.sandbox.comfyui.files import Files
+from imagegen.sandbox.comfyui.order import Graph
+from imagegen.sandbox.comfyui.progress import Progress
+
+
+class NodeError(Exception):
+    """A node that failed, under the exception's name on a real server."""
+
+    def __init__(self, type_name: str, message: str) -> None:
+        super().__init__(message)
+        self.type_name = type_name
+
+
+class InterruptedRun(Exception):
+    """Somebody asked the running prompt to stop."""
+
+
+class Interrupt:
+    """The wish that the running prompt stops: asked for once, taken once."""
+
+    def __init__(self) -> None:
+        self._is_asked_for = False
+
+    def ask(self) -> None:
+        self._is_asked_for = True
+
+    def take(self) -> bool:
+        taken, self._is_asked_for = self._is_asked_for, False
+        return taken
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What all prompts of a host share."""
+
+    feed: Feed
+    files: Files
+    seconds_per_picture: float
+    progress_pause_s: float
+    interrupt: Interrupt
+
+
+class Desk:
+    """The place where one node of one prompt works."""
+
+    def __init__(
+        self,
+        *,
+        node: str,
+        graph: Graph,
+        extra_data: dict[str, Any],
+        progress: Progress,
+        surroundings: Surroundings,
+    ) -> None:
+        self.graph = graph
+        self.extra_pnginfo: dict[str, Any] | None = extra_data.get("extra_pnginfo")
+        self.files = surroundings.files
+        self._node = node
+        self._client_id = extra_data.get("client_id")
+        self._progress = progress
+        self._around = surroundings
+        self._last_told_s: float | None = None
+
+    async def draw(self, steps: int) -> None:
+        """Spend the time of a picture, step by step, and tell of it."""
+        seconds = self._around.seconds_per_picture / steps
+        for step in range(1, steps + 1):
+            await asyncio.sleep(seconds)
+            self.stop_if_interrupted()
+            # The nominal time of the step decides, so that a busy machine tells the same steps.
+            if self._is_due(step * seconds) or step == steps:
+                self.step(step, steps)
+
+    def step(self, value: int, top: int) -> None:
+        """Tell how far the node is."""
+        self._tell_state(value, top)
+        self._tell_progress(value, top)
+
+    def show(self, png: bytes, value: int, top: int) -> None:
+        """Send a picture through the socket, with how far the node is."""
+        self._tell_state(value, top)
+        if self._around.feed.wants_facts(self._client_id):
+            entry = self._progress.frame()["nodes"][self._node]
+            facts = {key: entry[key] for key in _FACTS}
+            self._around.feed.show(png, facts, self._client_id)
+            self._tell_progress(value, top)
+        else:
+            self._tell_progress(value, top)
+            self._around.feed.show_bare(png, self._client_id)
+
+    def stop_if_interrupted(self) -> None:
+        if self._around.interrupt.take():
+            raise InterruptedRun
+
+    def _is_due(self, at_s: float) -> bool:
+        if self._last_told_s is None or at_s - self._last_told_s >= self._around.progress_pause_s:
+            self._last_told_s = at_s
+            return True
+        return False
+
+    def _tell_state(self, value: int, top: int) -> None:
+        self._progress.step(self._node, value, top)
+        self._around.feed.tell("progress_state", self._progress.frame(), self._client_id)
+
+    def _tell_progress(self, value: int, top: int) -> None:
+        prompt_id = self._progress.prompt_id
+        facts = {"value": value, "max": top, "prompt_id": prompt_id, "node": self._node}
+        self._around.feed.tell("progress", facts, self._client_id)
+
+
+_FACTS = ("node_id", "prompt_id", "display_node_id", "parent_node_id", "real_node_id")

@@ -1,0 +1,222 @@
+"""The HTTP routes of a host: prompts, queue, history and what the host has."""
+
+import json
+import sys
+import uuid
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from imagegen.sandbox.comfyui.jobs import Jobs
+from imagegen.sandbox.comfyui.machine import Machine, is_canonical
+from imagegen.sandbox.comfyui.validation import BrokenRequestError
+from imagegen.sandbox.comfyui.versions import FOLDERS
+from imagegen.sandbox.comfyui.view import view
+
+_LARGEST_BODY = 100 * 2**20
+_MEMORY = 24 * 2**30
+
+
+def build_app(machine: Machine) -> web.Application:
+    """Build the web application of one life of a host."""
+    routes = _Routes(machine)
+    app = web.Application(middlewares=[_keep_out_others], client_max_size=_LARGEST_BODY)
+    for prefix in ("", "/api"):
+        routes.add_to(app.router, prefix)
+    if machine.version.has_jobs:
+        Jobs(machine).add_to(app.router)
+    return app
+
+
+class _Routes:
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._queue = machine.queue
+
+    def add_to(self, router: web.UrlDispatcher, prefix: str) -> None:
+        router.add_get(f"{prefix}/ws", self.socket)
+        router.add_get(f"{prefix}/prompt", self.count)
+        router.add_post(f"{prefix}/prompt", self.post)
+        router.add_get(f"{prefix}/queue", self.queue)
+        router.add_post(f"{prefix}/queue", self.change_queue)
+        router.add_get(f"{prefix}/history", self.histories)
+        router.add_post(f"{prefix}/history", self.change_history)
+        router.add_get(f"{prefix}/history/{{prompt_id}}", self.history)
+        router.add_get(f"{prefix}/view", self.view)
+        router.add_get(f"{prefix}/object_info", self.definitions)
+        router.add_get(f"{prefix}/object_info/{{class_type}}", self.definitions)
+        router.add_get(f"{prefix}/models", self.folders)
+        router.add_get(f"{prefix}/models/{{folder}}", self.models)
+        router.add_get(f"{prefix}/system_stats", self.system)
+        router.add_get(f"{prefix}/features", self.features)
+        router.add_post(f"{prefix}/interrupt", self.interrupt)
+        router.add_post(f"{prefix}/free", self.free)
+
+    async def socket(self, request: web.Request) -> web.WebSocketResponse:
+        machine = self._machine
+        return await machine.feed.serve(request, lambda: machine.status, machine.worker.place)
+
+    async def count(self, _request: web.Request) -> web.Response:
+        return web.json_response(self._machine.status)
+
+    async def post(self, request: web.Request) -> web.Response:
+        wish = await _json(request)
+        number = self._machine.next_number(wish)
+        if "prompt" not in wish:
+            return _refusal("no_prompt", "No prompt provided", "No prompt provided")
+        prompt_id = wish.get("prompt_id", "")
+        if self._machine.version.wants_uuids:
+            if "prompt_id" not in wish or prompt_id is None:
+                prompt_id = str(uuid.uuid4())
+            if not is_canonical(prompt_id):
+                return _refusal("invalid_prompt_id", *_NO_UUID)
+        else:
+            prompt_id = str(wish.get("prompt_id", uuid.uuid4()))
+        return self._answer(wish, prompt_id, number)
+
+    async def queue(self, _request: web.Request) -> web.Response:
+        running = self._queue.running
+        return web.json_response(
+            {
+                "queue_running": [] if running is None else [running.as_json()],
+                "queue_pending": [item.as_json() for item in self._queue.pending],
+            }
+        )
+
+    async def change_queue(self, request: web.Request) -> web.Response:
+        wish = await _json(request)
+        if wish.get("clear"):
+            self._queue.clear()
+        for prompt_id in wish.get("delete", ()):
+            self._queue.delete(prompt_id)
+        return web.Response()
+
+    async def histories(self, request: web.Request) -> web.Response:
+        entries = list(self._queue.history.items())
+        offset = int(request.query.get("offset", -1))
+        if "max_items" in request.query:
+            most = int(request.query["max_items"])
+            start = offset if offset >= 0 else max(0, len(entries) - most)
+            entries = entries[start : start + most]
+        return web.json_response(dict(entries))
+
+    async def history(self, request: web.Request) -> web.Response:
+        prompt_id = request.match_info["prompt_id"]
+        entry = self._queue.history.get(prompt_id)
+        return web.json_response({} if entry is None else {prompt_id: entry})
+
+    async def change_history(self, request: web.Request) -> web.Response:
+        wish = await _json(request)
+        if wish.get("clear"):
+            self._queue.forget(list(self._queue.history))
+        self._queue.forget(wish.get("delete", ()))
+        return web.Response()
+
+    async def view(self, request: web.Request) -> web.Response:
+        return await view(self._machine.files, request.query)
+
+    async def definitions(self, request: web.Request) -> web.Response:
+        class_type = request.match_info.get("class_type")
+        return web.json_response(self._machine.definitions.as_json(class_type))
+
+    async def folders(self, _request: web.Request) -> web.Response:
+        return web.json_response(FOLDERS)
+
+    async def models(self, request: web.Request) -> web.Response:
+        folder = request.match_info["folder"]
+        if folder not in (*FOLDERS, *self._machine.models):
+            return web.Response(status=404)
+        return web.json_response(sorted(self._machine.models.get(folder, ())))
+
+    async def system(self, _request: web.Request) -> web.Response:
+        version = self._machine.version
+        system = {
+            **version.system,
+            "ram_total": _MEMORY,
+            "ram_free": _MEMORY,
+            "comfyui_version": version.reported,
+            "python_version": sys.version,
+            "pytorch_version": "none (sandbox)",
+            "embedded_python": False,
+            "argv": ["main.py"],
+        }
+        device = {
+            "name": "sandbox",
+            "type": "cpu",
+            "index": None,
+            "vram_total": _MEMORY,
+            "vram_free": _MEMORY,
+            "torch_vram_total": _MEMORY,
+            "torch_vram_free": _MEMORY,
+        }
+        return web.json_response({"system": system, "devices": [device]})
+
+    async def features(self, _request: web.Request) -> web.Response:
+        return web.json_response(self._machine.version.features)
+
+    async def interrupt(self, request: web.Request) -> web.Response:
+        try:
+            wish = json.loads(await request.read())
+        except ValueError:
+            wish = {}
+        self._machine.worker.interrupt(wish.get("prompt_id") if isinstance(wish, dict) else None)
+        return web.Response()
+
+    async def free(self, request: web.Request) -> web.Response:
+        wish = await _json(request)
+        if wish.get("free_memory"):
+            self._machine.worker.free()
+        return web.Response()
+
+    def _answer(self, wish: Mapping[str, Any], prompt_id: str, number: float) -> web.Response:
+        try:
+            verdict = self._machine.accept(wish, prompt_id, number)
+        except BrokenRequestError:
+            return _trouble()
+        if verdict.error is not None:
+            told = {"error": verdict.error, "node_errors": verdict.node_errors}
+            return web.json_response(told, status=400)
+        return web.json_response(
+            {"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors}
+        )
+
+
+_NO_UUID = (
+    "prompt_id must be a valid UUID",
+    (
+        "prompt_id must be a UUID string in canonical lowercase hyphenated form;"
+        " omit it to let the server generate one"
+    ),
+)
+
+
+@web.middleware
+async def _keep_out_others(request: web.Request, handler: Handler) -> web.StreamResponse:
+    origin, host = request.headers.get("Origin"), request.headers.get("Host", "")
+    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        return web.Response(status=403)
+    try:
+        return await handler(request)
+    except ValueError:
+        # No JSON, or text where a number belongs: a real server's handler breaks on it.
+        return _trouble()
+
+
+async def _json(request: web.Request) -> Mapping[str, Any]:
+    said = json.loads(await request.read())
+    # A list has no keys, and that is all that is asked of it.
+    return said if isinstance(said, dict) else {}
+
+
+def _refusal(type_: str, message: str, details: str) -> web.Response:
+    error = {"type": type_, "message": message, "details": details, "extra_info": {}}
+    return web.json_response({"error": error, "node_errors": {}}, status=400)
+
+
+def _trouble() -> web.Response:
+    return web.Response(
+        status=500, text="500 Internal Server Error\n\nServer got itself in trouble"
+    )

@@ -1,0 +1,87 @@
+"""What tells one ComfyUI version from another, as far as a client can see it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# The folders of models/ that GET /models lists.
+FOLDERS = (
+    "checkpoints", "configs", "loras", "vae", "text_encoders", "diffusion_models", "clip_vision",
+    "style_models", "embeddings", "diffusers", "vae_approx", "controlnet", "gligen",
+    "upscale_models", "custom_nodes", "hypernetworks", "photomaker", "classifiers",
+    "model_patches", "audio_encoders",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """One version that the sandbox plays; each field is a difference seen on real servers."""
+
+    name: str
+    reported: str
+    system: Mapping[str, Any]
+    features: Mapping[str, Any]
+    # Unknown classes are `missing_node_type` with facts, where older ones said `invalid_prompt`.
+    names_missing_nodes: bool
+    # A prompt_id that is no canonical UUID is refused; older ones take anything.
+    wants_uuids: bool
+    # A prompt that is a list breaks the handler; older ones find no output in it.
+    breaks_on_lists: bool
+    # Circular graphs are explained; older ones refuse them without a word.
+    explains_cycles: bool
+    # extra_data gets a create_time.
+    stamps_creation: bool
+    # GET and POST /api/jobs exist.
+    has_jobs: bool
+    # Progress frames come at most every so many seconds, the first and the last always.
+    progress_pause_s: float
+    # What a prompt does not use is dropped when it succeeded; older ones drop it as it starts.
+    forgets_on_success: bool
+    # Several outputs run in the graph's order. Older ones walk an unordered set.
+    keeps_output_order: bool
+    # The refusal to save outside the output folder also names the common path.
+    tells_common_path: bool
+
+
+NEW = Version(
+    name="0.33",
+    reported="0.33.0",
+    system={"os": "linux", "deploy_environment": "local-git"},
+    features={
+        "supports_preview_metadata": True,
+        "supports_model_type_tags": True,
+        "max_upload_size": 104857600,
+        "extension": {"manager": {"supports_v4": True}},
+        "node_replacements": True,
+        "assets": False,
+    },
+    names_missing_nodes=True,
+    wants_uuids=True,
+    breaks_on_lists=True,
+    explains_cycles=True,
+    stamps_creation=True,
+    has_jobs=True,
+    progress_pause_s=0.1,
+    forgets_on_success=True,
+    keeps_output_order=True,
+    tells_common_path=False,
+)
+
+OLD = Version(
+    name="0.3.64",
+    reported="0.3.64",
+    system={"os": "posix"},
+    features={"supports_preview_metadata": True, "max_upload_size": 104857600},
+    names_missing_nodes=False,
+    wants_uuids=False,
+    breaks_on_lists=False,
+    explains_cycles=False,
+    stamps_creation=False,
+    has_jobs=False,
+    progress_pause_s=0.0,
+    forgets_on_success=False,
+    keeps_output_order=False,
+    tells_common_path=True,
+)
+
+VERSIONS: Mapping[str, Version] = {version.name: version for version in (NEW, OLD)}

@@ -1,0 +1,223 @@
+"""The demo: a scripted chat with every persona, real from the hook to the photo in the chat."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from rich.console import Console
+
+from chatflow_hook import ChatFlowHook, Picture, Turn
+from chatflow_hook.settings import HookSettings
+from chatflow_hook.tables import State
+from imagegen import broker, migrations, workflows
+from imagegen.errors import ImagegenError
+from imagegen.sandbox import conversations, worker
+from imagegen.sandbox.board import Board
+from imagegen.sandbox.child import Child
+from imagegen.sandbox.comfyui import SandboxComfyUI
+from imagegen.sandbox.servers import Servers, running
+from imagegen.sandbox.telegram import SandboxTelegram
+from imagegen.sandbox.workdir import workdir
+from imagegen.workflows import Library
+
+_SANDBOX_HOSTS = 2
+_SECONDS_PER_PICTURE = 1.0
+_PATIENCE_S = 60.0
+# Real hosts may have to load their models first.
+_PATIENCE_WITH_REAL_HOSTS_S = 600.0
+_LOOK_AT_WORKER_EVERY_S = 0.2
+_FIRST_CHAT = 1001
+_MESSAGES = 5
+
+ResultT = TypeVar("ResultT")
+
+
+class DemoFailed(ImagegenError):
+    """Something was not delivered; the sentence says what and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What to show: no `personas` are all of them, no `comfyui` are two sandbox hosts."""
+
+    personas: Sequence[str]
+    comfyui: str | None
+    workflows: Path
+    out: Path
+    stay: bool
+
+
+def run(options: Options, console: Console) -> None:
+    """Run the demo. Raises DemoFailed, SandboxError or a fault of the workflows."""
+    started = time.monotonic()
+    library = workflows.load(options.workflows)
+    personas = _chosen(options.personas, library)
+    with running() as servers, workdir() as directory:
+        migrations.upgrade(servers.database_url)
+        console.print("PostgreSQL and Valkey are up, alembic upgrade head is done")
+        show = _Show(
+            options=options,
+            library=library,
+            personas=personas,
+            servers=servers,
+            directory=directory,
+            console=console,
+            started=started,
+        )
+        asyncio.run(_play(show))
+
+
+def _chosen(wanted: Sequence[str], library: Library) -> dict[str, str]:
+    """Return display names by persona."""
+    if not wanted:
+        for fault in library.faults.values():
+            raise fault
+    names = [name.strip().lower() for name in wanted] or sorted(library.workflows)
+    return {name: library.find(name).persona.display_name for name in names}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Show:
+    """One run of the demo: what was asked for, and what it runs on."""
+
+    options: Options
+    library: Library
+    personas: Mapping[str, str]
+    servers: Servers
+    directory: Path
+    console: Console
+    started: float
+
+
+async def _play(show: _Show) -> None:
+    async with _hosts(show) as hosts, SandboxTelegram() as telegram:
+        show.console.print(f"ComfyUI: {hosts}  chats: {telegram.url}", highlight=False)
+        with worker.running(show.directory, _settings(show, hosts, telegram)) as child:
+            ends = await _chat(show, child)
+            _save(show, telegram)
+            _judge(show, ends, child)
+            if show.options.stay:
+                show.console.print(f"The chats stay at {telegram.url} until Ctrl-C.")
+                await asyncio.Event().wait()
+
+
+def _settings(show: _Show, hosts: str, telegram: SandboxTelegram) -> dict[str, str]:
+    return {
+        "DATABASE_URL": show.servers.database_url,
+        "REDIS_URL": show.servers.redis_url,
+        "COMFYUI_HOSTS": hosts,
+        "TELEGRAM_BOT_TOKEN": telegram.token,
+        "TELEGRAM_API_URL": telegram.url,
+        "WORKFLOWS_DIR": str(show.options.workflows.absolute()),
+        "IMAGE_STORE": f"{show.directory.as_uri()}/images",
+        "LOG_FORMAT": "console",
+    }
+
+
+@asynccontextmanager
+async def _hosts(show: _Show) -> AsyncIterator[str]:
+    if show.options.comfyui:
+        yield show.options.comfyui
+        return
+    files = workflows.model_files(show.library)
+    async with AsyncExitStack() as stack:
+        hosts = [
+            await stack.enter_async_context(
+                SandboxComfyUI(
+                    name=f"gpu-{number + 1}",
+                    models={folder: sorted(names) for folder, names in files.items()},
+                    seconds_per_picture=_SECONDS_PER_PICTURE,
+                )
+            )
+            for number in range(_SANDBOX_HOSTS)
+        ]
+        yield ",".join(host.address for host in hosts)
+
+
+async def _chat(show: _Show, child: Child) -> dict[str, Picture | None]:
+    settings = HookSettings(
+        database_url=show.servers.database_url, redis_url=show.servers.redis_url, _env_file=None
+    )
+    patience = _PATIENCE_WITH_REAL_HOSTS_S if show.options.comfyui else _PATIENCE_S
+    async with (
+        broker.live(settings.redis, db=settings.redis_result_db) as redis,
+        ChatFlowHook(settings) as hook,
+    ):
+        board = Board(show.console, redis, list(show.personas))
+        async with board.shown():
+            chats = [
+                _converse(hook, persona, number, board, patience)
+                for number, persona in enumerate(show.personas)
+            ]
+            ends = await _while_alive(child, asyncio.gather(*chats))
+    return dict(zip(show.personas, ends, strict=True))
+
+
+async def _while_alive(child: Child, work: asyncio.Future[ResultT]) -> ResultT:
+    while child.is_running:
+        done, _ = await asyncio.wait({work}, timeout=_LOOK_AT_WORKER_EVERY_S)
+        if done:
+            return work.result()
+    work.cancel()
+    raise DemoFailed(f"the worker ended: {child.last_words()}")
+
+
+async def _converse(
+    hook: ChatFlowHook, persona: str, number: int, board: Board, patience: float
+) -> Picture | None:
+    for count in range(1, _MESSAGES + 1):
+        turn = Turn(
+            dialog_id=number + 1,
+            user_id=_FIRST_CHAT + number,
+            chat_id=_FIRST_CHAT + number,
+            chat_type="private",
+            persona=persona,
+            text=conversations.line(count + number),
+            reply_to_message_id=count,
+        )
+        request = await hook.on_turn(turn)
+        board.heard(persona, count)
+        if request is not None:
+            board.triggered(persona, request)
+            picture = await hook.wait(request, timeout=patience)
+            board.ended(persona, picture)
+            return picture
+    return None
+
+
+def _save(show: _Show, telegram: SandboxTelegram) -> None:
+    personas = list(show.personas)
+    show.options.out.mkdir(parents=True, exist_ok=True)
+    for message in telegram.sent:
+        if message.photo is not None:
+            file = show.options.out / f"{personas[message.chat_id - _FIRST_CHAT]}.png"
+            file.write_bytes(message.photo)
+
+
+def _judge(show: _Show, ends: Mapping[str, Picture | None], child: Child) -> None:
+    delivered = sum(_is_delivered(picture) for picture in ends.values())
+    took = time.monotonic() - show.started
+    summary = f"delivered {delivered} of {len(ends)} pictures in {took:.1f} s"
+    if delivered == len(ends):
+        show.console.print(summary, highlight=False)
+        return
+    faults = [_fault(persona, end) for persona, end in ends.items() if not _is_delivered(end)]
+    raise DemoFailed(
+        "\n".join([*faults, f"the worker's last words: {child.last_words()}", summary])
+    )
+
+
+def _is_delivered(picture: Picture | None) -> bool:
+    return picture is not None and picture.state is State.DELIVERED
+
+
+def _fault(persona: str, picture: Picture | None) -> str:
+    if picture is None:
+        return f"{persona}: no picture was due in {_MESSAGES} messages: the hook could not record"
+    return (
+        f"{persona}: {picture.state} ({picture.error_code or 'not ended'}) {picture.message or ''}"
+    )

@@ -1,0 +1,146 @@
+"""The chats and files that the sandbox remembers."""
+
+import secrets
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from imagegen.sandbox.telegram import refusals
+from imagegen.sandbox.telegram.pictures import media_type
+
+Kind = Literal["photo", "document"]
+
+# The method of a message that is a person's own.
+WRITTEN = "written"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredFile:
+    file_id: str
+    kind: Kind
+    name: str
+    content: bytes
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentMessage:
+    """A message as a call made it; `photo` and `document` are the bytes that were uploaded."""
+
+    method: str
+    chat_id: int
+    message_id: int
+    when: datetime
+    text: str | None = None
+    caption: str | None = None
+    photo: bytes | None = None
+    document: bytes | None = None
+    file_id: str | None = None
+    has_spoiler: bool = False
+    reply_to_message_id: int | None = None
+    message_thread_id: int | None = None
+    protect_content: bool = False
+    reply_markup: str | None = None
+
+    def shows_the_same_as(self, other: "SentMessage") -> bool:
+        return replace(self, method=other.method, when=other.when) == other
+
+
+class Chats:
+    """Who can be written to, and what was written; plain state that a test may read."""
+
+    def __init__(self) -> None:
+        self.sent: list[SentMessage] = []
+        self.edited: list[SentMessage] = []
+        self.current: dict[int, dict[int, SentMessage]] = defaultdict(dict)
+        self.files: dict[str, StoredFile] = {}
+        self.blocked: set[int] = set()
+        self.forgotten: set[int] = set()
+        self.known: set[int] | None = None
+        self.migrated: dict[int, int] = {}
+        self._last_message_id = 0
+
+    def check(self, chat_id: int) -> None:
+        """Raise ApiError unless the bot may write to this chat."""
+        if chat_id in self.migrated:
+            raise refusals.migrated(self.migrated[chat_id])
+        if chat_id in self.forgotten or (self.known is not None and chat_id not in self.known):
+            raise refusals.chat_not_found()
+        if chat_id in self.blocked:
+            raise refusals.blocked()
+
+    def next_id(self) -> int:
+        """Return a number that no message has, nor one that a person's message was given."""
+        given = (number for chat in self.current.values() for number in chat)
+        self._last_message_id = max(self._last_message_id, *given, 0) + 1
+        return self._last_message_id
+
+    def has(self, chat_id: int, message_id: int) -> bool:
+        return message_id in self.current[chat_id]
+
+    def write(self, chat_id: int, text: str, message_id: int | None) -> int:
+        """Keep what a person writes to the bot."""
+        number = message_id or self.next_id()
+        self.current[chat_id][number] = SentMessage(
+            method=WRITTEN, chat_id=chat_id, message_id=number, when=datetime.now(UTC), text=text
+        )
+        return number
+
+    def put(self, message: SentMessage) -> None:
+        """Keep a message, new or in place of what it edits."""
+        chat = self.current[message.chat_id]
+        (self.edited if message.message_id in chat else self.sent).append(message)
+        chat[message.message_id] = message
+
+    def keep(self, kind: Kind, name: str, content: bytes, size: tuple[int, int]) -> StoredFile:
+        """Store an upload under a new file id."""
+        file_id = f"{kind}-{secrets.token_urlsafe(24)}"
+        width, height = size
+        stored = StoredFile(
+            file_id=file_id, kind=kind, name=name, content=content, width=width, height=height
+        )
+        self.files[file_id] = stored
+        return stored
+
+    def described(self, message: SentMessage, bot: dict[str, Any]) -> dict[str, Any]:
+        """Return a message as the Bot API describes it."""
+        fields: dict[str, Any] = {
+            "message_id": message.message_id,
+            "from": bot,
+            "chat": _chat(message.chat_id),
+            "date": int(message.when.timestamp()),
+            "text": message.text,
+            "caption": message.caption,
+            "message_thread_id": message.message_thread_id,
+            "has_media_spoiler": message.has_spoiler or None,
+            "has_protected_content": message.protect_content or None,
+            "reply_to_message": self._replied(message),
+        }
+        if message.file_id is not None:
+            fields |= _media(self.files[message.file_id])
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def _replied(self, message: SentMessage) -> dict[str, Any] | None:
+        if message.reply_to_message_id is None:
+            return None
+        when = int(datetime.now(UTC).timestamp())
+        chat = _chat(message.chat_id)
+        return {"message_id": message.reply_to_message_id, "date": when, "chat": chat}
+
+
+def _chat(chat_id: int) -> dict[str, Any]:
+    if chat_id > 0:
+        return {"id": chat_id, "type": "private", "first_name": f"Person {chat_id}"}
+    kind = "supergroup" if str(chat_id).startswith("-100") else "group"
+    return {"id": chat_id, "type": kind, "title": f"Group {chat_id}"}
+
+
+def _media(stored: StoredFile) -> dict[str, Any]:
+    size = {"file_unique_id": stored.file_id[-16:], "file_size": len(stored.content)}
+    described = {"file_id": stored.file_id, **size}
+    if stored.kind == "photo":
+        return {"photo": [{**described, "width": stored.width, "height": stored.height}]}
+    kind = media_type(stored.content)
+    return {"document": {**described, "file_name": stored.name, "mime_type": kind}}

@@ -1,0 +1,194 @@
+"""The Bot API's methods, as far as pictures in chats need them."""
+
+import html
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from imagegen.sandbox.telegram import refusals
+from imagegen.sandbox.telegram.chats import WRITTEN, Chats, Kind, SentMessage, StoredFile
+from imagegen.sandbox.telegram.form import Form
+from imagegen.sandbox.telegram.pictures import measure
+from imagegen.sandbox.telegram.refusals import bad_request
+
+_MAX_CAPTION = 1024
+_MAX_TEXT = 4096
+
+
+class Methods:
+    """Answer calls from the chats' state; raises ApiError for what Telegram would refuse."""
+
+    def __init__(self, chats: Chats, *, bot_id: int) -> None:
+        self._chats = chats
+        self._bot = {
+            "id": bot_id,
+            "is_bot": True,
+            "first_name": "Sandbox",
+            "username": "sandboxbot",
+        }
+        self._by_name: dict[str, Callable[[Form], Any]] = {
+            "getme": lambda _: self._bot,
+            "sendmessage": self._send_message,
+            "sendphoto": lambda form: self._send_media("photo", form),
+            "senddocument": lambda form: self._send_media("document", form),
+            "sendchataction": self._send_chat_action,
+            "editmessagetext": self._edit_text,
+            "editmessagemedia": self._edit_media,
+            "deletemessage": self._delete,
+        }
+
+    def answer(self, method: str, form: Form) -> Any:
+        """Return the call's result, ready for JSON; names are matched in any case."""
+        found = self._by_name.get(method.lower())
+        if found is None:
+            raise refusals.unknown_method()
+        return found(form)
+
+    def _send_message(self, form: Form) -> dict[str, Any]:
+        message = self._new("sendMessage", form)
+        return self._put(replace(message, text=_text(form)))
+
+    def _send_media(self, kind: Kind, form: Form) -> dict[str, Any]:
+        message = self._new(f"send{kind.capitalize()}", form)
+        caption = _caption(form.text("caption"), form.text("parse_mode"))
+        stored = self._file(kind, form, field=kind, reference=form.text(kind) or "")
+        shown = _shown(message, stored)
+        return self._put(replace(shown, caption=caption, has_spoiler=form.flag("has_spoiler")))
+
+    def _send_chat_action(self, form: Form) -> bool:
+        self._chats.check(_chat_id(form))
+        if not form.text("action"):
+            raise bad_request("wrong parameter action in request")
+        return True
+
+    def _edit_text(self, form: Form) -> dict[str, Any]:
+        before = self._existing(form, "edit")
+        if before.text is None:
+            raise bad_request("there is no text in the message to edit")
+        after = replace(before, method="editMessageText", text=_text(form))
+        return self._edit(before, after, form)
+
+    def _edit_media(self, form: Form) -> dict[str, Any]:
+        before, media = self._existing(form, "edit"), form.thing("media")
+        kind: Kind = "document" if media.get("type") == "document" else "photo"
+        reference = str(media.get("media", ""))
+        stored = self._file(kind, form, field="media", reference=reference)
+        after = replace(
+            _shown(before, stored),
+            method="editMessageMedia",
+            caption=_caption(media.get("caption"), media.get("parse_mode")),
+            has_spoiler=bool(media.get("has_spoiler")),
+        )
+        return self._edit(before, after, form)
+
+    def _delete(self, form: Form) -> bool:
+        message = self._existing(form, "delete")
+        del self._chats.current[message.chat_id][message.message_id]
+        return True
+
+    def _edit(self, before: SentMessage, after: SentMessage, form: Form) -> dict[str, Any]:
+        # An edit without a markup takes the old one away.
+        after = replace(after, reply_markup=form.text("reply_markup"))
+        if after.shows_the_same_as(before):
+            raise refusals.not_modified()
+        return self._put(replace(after, when=datetime.now(UTC)))
+
+    def _new(self, method: str, form: Form) -> SentMessage:
+        chat_id = _chat_id(form)
+        self._chats.check(chat_id)
+        return SentMessage(
+            method=method,
+            chat_id=chat_id,
+            # Numbered when it is put, so that refused ones leave no gap.
+            message_id=0,
+            when=datetime.now(UTC),
+            reply_to_message_id=self._replied(chat_id, form),
+            message_thread_id=form.number("message_thread_id"),
+            protect_content=form.flag("protect_content"),
+            reply_markup=form.text("reply_markup"),
+        )
+
+    def _put(self, message: SentMessage) -> dict[str, Any]:
+        message = replace(message, message_id=message.message_id or self._chats.next_id())
+        self._chats.put(message)
+        return self._chats.described(message, self._bot)
+
+    def _replied(self, chat_id: int, form: Form) -> int | None:
+        wish = form.thing("reply_parameters")
+        message_id = wish.get("message_id", form.number("reply_to_message_id"))
+        if message_id is None or self._chats.has(chat_id, int(message_id)):
+            return message_id
+        if wish.get("allow_sending_without_reply") or form.flag("allow_sending_without_reply"):
+            return None
+        raise bad_request("message to be replied not found")
+
+    def _existing(self, form: Form, purpose: str) -> SentMessage:
+        chat_id = _chat_id(form)
+        self._chats.check(chat_id)
+        message = self._chats.current[chat_id].get(form.number("message_id") or 0)
+        if message is None:
+            raise bad_request(f"message to {purpose} not found")
+        if message.method == WRITTEN:
+            raise bad_request(f"message can't be {purpose.removesuffix('e')}ed")
+        return message
+
+    def _file(self, kind: Kind, form: Form, *, field: str, reference: str) -> StoredFile:
+        upload = form.upload(field, reference)
+        if upload is not None:
+            size = measure(upload.content) if kind == "photo" else (0, 0)
+            return self._chats.keep(kind, upload.name, upload.content, size)
+        if not reference:
+            raise bad_request(f"there is no {kind} in the request")
+        stored = self._chats.files.get(reference)
+        if stored is None:
+            raise bad_request("wrong file identifier/HTTP URL specified")
+        if stored.kind != kind:
+            was, wanted = stored.kind.capitalize(), kind.capitalize()
+            raise bad_request(f"can't use file of type {was} as {wanted}")
+        return stored
+
+
+def _chat_id(form: Form) -> int:
+    text = form.text("chat_id")
+    if not text:
+        raise bad_request("chat_id is empty")
+    try:
+        return int(text)
+    except ValueError as error:
+        # A public channel's @name, of which the sandbox has none.
+        raise refusals.chat_not_found() from error
+
+
+def _text(form: Form) -> str:
+    text = form.text("text")
+    if not text or not text.strip():
+        raise bad_request("message text is empty")
+    if _length(text, form.text("parse_mode")) > _MAX_TEXT:
+        raise bad_request("message is too long")
+    return text
+
+
+def _caption(caption: str | None, parse_mode: str | None) -> str | None:
+    if caption and _length(caption, parse_mode) > _MAX_CAPTION:
+        raise bad_request("message caption is too long")
+    return caption or None
+
+
+def _length(text: str, parse_mode: str | None) -> int:
+    """Count as Telegram does: UTF-16 units, after the markup is read."""
+    if parse_mode == "HTML":
+        text = html.unescape(re.sub(r"<[^>]*>", "", text))
+    return len(text.encode("utf-16-le")) // 2
+
+
+def _shown(message: SentMessage, stored: StoredFile) -> SentMessage:
+    is_photo = stored.kind == "photo"
+    return replace(
+        message,
+        text=None,
+        photo=stored.content if is_photo else None,
+        document=None if is_photo else stored.content,
+        file_id=stored.file_id,
+    )

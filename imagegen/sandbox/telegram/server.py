@@ -1,0 +1,213 @@
+"""The sandbox's Telegram as a server: calls in, troubles by script, what was sent kept."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from aiohttp import web
+
+from imagegen.sandbox.errors import SandboxError
+from imagegen.sandbox.telegram.chats import Chats, SentMessage
+from imagegen.sandbox.telegram.form import Form, read
+from imagegen.sandbox.telegram.methods import Methods
+from imagegen.sandbox.telegram.pages import add_pages
+from imagegen.sandbox.telegram.refusals import ApiError, unauthorized
+from imagegen.sandbox.telegram.troubles import Ending, Script, Trouble
+
+# Well-formed, and nobody's.
+FAKE_TOKEN = "42:SANDBOX-sandbox-SANDBOX-sandbox-000"  # noqa: S105 - made up
+_MAX_BODY = 50 * 1024 * 1024
+_BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A call to the API; without a status as long as it has had no answer, or for ever."""
+
+    method: str
+    when: datetime
+    chat_id: int | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    status: int | None = None
+    description: str | None = None
+
+
+class SandboxTelegram:
+    """Listen on loopback while entered; keep everything for a test or a person to look at.
+
+    `port` 0 takes a free one. `seconds_per_upload` is how long a picture takes to arrive.
+    """
+
+    def __init__(
+        self, *, port: int = 0, token: str = FAKE_TOKEN, seconds_per_upload: float = 0.0
+    ) -> None:
+        self.token = token
+        self.url = ""
+        self.calls: list[Call] = []
+        self.chats = Chats()
+        self._port = port
+        self._seconds_per_upload = seconds_per_upload
+        self._methods = Methods(self.chats, bot_id=int(token.partition(":")[0]))
+        self._script = Script()
+        self._changed = asyncio.Condition()
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def sent(self) -> list[SentMessage]:
+        """Return the messages that the bot sent, as they were before any edit."""
+        return self.chats.sent
+
+    @property
+    def edited(self) -> list[SentMessage]:
+        """Return what edits made of messages, in the order of the edits."""
+        return self.chats.edited
+
+    async def __aenter__(self) -> Self:
+        self._runner = web.AppRunner(
+            self._app(), access_log=None, shutdown_timeout=0.5, handler_cancellation=True
+        )
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise SandboxError(
+                f"no Telegram on 127.0.0.1:{self._port}: {error.strerror}"
+            ) from error
+        port = self._runner.addresses[0][1]
+        self.url = f"http://127.0.0.1:{port}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def wait_for(
+        self,
+        count: int,
+        *,
+        timeout: float,  # noqa: ASYNC109 - the wait ends here, with TimeoutError
+        method: str | None = None,
+    ) -> list[SentMessage]:
+        """Return what was sent once that is `count` messages; raises TimeoutError.
+
+        With a method only its messages count, and those of an edit method too.
+        """
+
+        def found() -> list[SentMessage]:
+            if method is None:
+                return list(self.sent)
+            return [each for each in (*self.sent, *self.edited) if each.method == method]
+
+        async with asyncio.timeout(timeout), self._changed:
+            await self._changed.wait_for(lambda: len(found()) >= count)
+        return found()
+
+    async def wait_for_calls(
+        self,
+        count: int,
+        *,
+        timeout: float,  # noqa: ASYNC109 - the wait ends here, with TimeoutError
+        method: str | None = None,
+    ) -> list[Call]:
+        """Return the calls once there are `count`, answered or not; raises TimeoutError."""
+
+        def found() -> list[Call]:
+            return [call for call in self.calls if method in {None, call.method}]
+
+        async with asyncio.timeout(timeout), self._changed:
+            await self._changed.wait_for(lambda: len(found()) >= count)
+        return found()
+
+    def script(
+        self, *troubles: Trouble, chat_id: int | None = None, method: str | None = None
+    ) -> None:
+        """Let each of the next calls, or of those to a chat or method, meet one trouble."""
+        self._script.add(troubles, chat_id=chat_id, method=method)
+
+    def write(self, chat_id: int, text: str, *, message_id: int | None = None) -> int:
+        """Write as a person; return the message's number, which a bot can answer to."""
+        return self.chats.write(chat_id, text, message_id)
+
+    def block(self, chat_id: int) -> None:
+        """Let the person block the bot."""
+        self.chats.blocked.add(chat_id)
+
+    def unblock(self, chat_id: int) -> None:
+        self.chats.blocked.discard(chat_id)
+
+    def forget(self, chat_id: int) -> None:
+        """Let there be no such chat."""
+        self.chats.forgotten.add(chat_id)
+
+    def know(self, *chat_ids: int) -> None:
+        """Let these chats exist, and from now on no others but those named here."""
+        self.chats.known = {*(self.chats.known or ()), *chat_ids}
+        self.chats.forgotten -= {*chat_ids}
+
+    def migrate(self, chat_id: int, to: int) -> None:
+        """Let the group become a supergroup; its old number only says so."""
+        self.chats.migrated[chat_id] = to
+
+    def _app(self) -> web.Application:
+        app = web.Application(client_max_size=_MAX_BODY)
+        app.router.add_route("*", "/bot{token}/{method}", self._call)
+        add_pages(app, self.chats)
+        return app
+
+    async def _call(self, request: web.Request) -> web.StreamResponse:
+        method, position = request.match_info["method"], len(self.calls)
+        self.calls.append(Call(method=method, when=datetime.now(UTC)))
+        try:
+            form = await read(request)
+            await self._note(position, chat_id=_chat_id(form), fields=form.fields)
+            if request.match_info["token"] != self.token:
+                raise unauthorized()
+            return await self._meet(request, form, position)
+        except ApiError as refusal:
+            await self._note(position, status=refusal.status, description=refusal.description)
+            return web.json_response(refusal.body, status=refusal.status)
+
+    async def _meet(self, request: web.Request, form: Form, position: int) -> web.StreamResponse:
+        call = self.calls[position]
+        trouble = self._script.next_for(call.method, call.chat_id)
+        if form.uploads:
+            await asyncio.sleep(self._seconds_per_upload)
+        if trouble is None:
+            result = self._methods.answer(call.method, form)
+            await self._note(position, status=200)
+            return web.json_response({"ok": True, "result": result})
+        if trouble.refusal is not None:
+            raise trouble.refusal
+        if trouble.is_accepted:
+            self._methods.answer(call.method, form)
+            await self._note(position)
+        return await self._end(request, trouble, position)
+
+    async def _end(
+        self, request: web.Request, trouble: Trouble, position: int
+    ) -> web.StreamResponse:
+        if trouble.ending is Ending.HTML:
+            await self._note(position, status=502)
+            return web.Response(status=502, text=_BAD_GATEWAY, content_type="text/html")
+        if trouble.ending is Ending.HANG:
+            # Until the caller leaves or the server closes: both cancel this.
+            await asyncio.Event().wait()
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response()
+
+    async def _note(self, position: int, **facts: Any) -> None:
+        """Add what is known of a call, and wake who waits for it or for its message."""
+        async with self._changed:
+            self.calls[position] = replace(self.calls[position], **facts)
+            self._changed.notify_all()
+
+
+def _chat_id(form: Form) -> int | None:
+    try:
+        return form.number("chat_id")
+    except ApiError:
+        return None

@@ -1,0 +1,123 @@
+"""The whole product on one stage: sandbox hosts, sandbox Telegram, a real worker, a real hook."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from arq.worker import create_worker
+
+from chatflow_hook import ChatFlowHook, Picture, Request
+from imagegen import shipped, worker, workflows
+from imagegen.sandbox.comfyui import SandboxComfyUI
+from imagegen.sandbox.telegram import SandboxTelegram
+from imagegen.settings import Settings
+from tests import chat
+from tests.chat import Sessions, turn
+
+PATIENCE_S = 20.0
+
+
+def shelf(folder: Path | None = None) -> Mapping[str, Sequence[str]]:
+    """Give all model files that the workflows of a folder name, or those that are shipped."""
+    library = workflows.load(folder or shipped.path("workflows"))
+    return {folder: sorted(names) for folder, names in workflows.model_files(library).items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What a scene needs: say something, look what came of it."""
+
+    hook: ChatFlowHook
+    hosts: Sequence[SandboxComfyUI]
+    telegram: SandboxTelegram
+    sessions: Sessions
+    settings: Settings
+
+    async def ask(self, **changes: Any) -> Request:
+        """Say messages in a dialog until a picture is due."""
+        while True:
+            request = await self.hook.on_turn(turn(**changes))
+            if request is not None:
+                return request
+
+    async def picture(self, **changes: Any) -> Picture:
+        """Say messages until a picture is due, and wait for its end."""
+        return await self.hook.wait(await self.ask(**changes), timeout=PATIENCE_S)
+
+    @asynccontextmanager
+    async def worker(self) -> AsyncIterator[None]:
+        """Run the worker in this process while the block runs."""
+        chosen = worker.worker_settings(self.settings, owns_logging=False)
+        running = create_worker(chosen, handle_signals=False)
+        task = asyncio.create_task(running.async_run(), name="worker")
+        try:
+            yield
+        finally:
+            # arq's close cancels a job that is putting itself away, and with it itself.
+            running.allow_pick_jobs = False
+            if running.tasks:
+                await asyncio.wait(running.tasks.values(), timeout=PATIENCE_S)
+            await running.close()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+class Stages:
+    """Makes stages on one database and one Redis; closes what they opened."""
+
+    def __init__(self, database_url: str, redis_url: str, sessions: Sessions, home: Path) -> None:
+        self._database_url = database_url
+        self._redis_url = redis_url
+        self._sessions = sessions
+        self._home = home
+
+    @asynccontextmanager
+    async def set(
+        self,
+        *,
+        hosts: int = 1,
+        seconds_per_picture: float = 0.0,
+        models: Mapping[str, Sequence[str]] | None = None,
+        works: bool = True,
+        **changes: Any,
+    ) -> AsyncIterator[Stage]:
+        """Set a stage; `changes` are settings of the worker, `works` starts it at once."""
+        models = shelf() if models is None else models
+        async with AsyncExitStack() as stack:
+            fleet = [
+                await stack.enter_async_context(
+                    SandboxComfyUI(models=models, seconds_per_picture=seconds_per_picture)
+                )
+                for _ in range(hosts)
+            ]
+            telegram = await stack.enter_async_context(SandboxTelegram())
+            hook = await stack.enter_async_context(
+                ChatFlowHook(chat.hook_settings(self._database_url, self._redis_url))
+            )
+            stage = Stage(
+                hook=hook,
+                hosts=fleet,
+                telegram=telegram,
+                sessions=self._sessions,
+                settings=self._settings(fleet, telegram, changes),
+            )
+            if works:
+                await stack.enter_async_context(stage.worker())
+            yield stage
+
+    def _settings(
+        self, fleet: Sequence[SandboxComfyUI], telegram: SandboxTelegram, changes: dict[str, Any]
+    ) -> Settings:
+        usual: dict[str, Any] = {
+            "database_url": self._database_url,
+            "redis_url": self._redis_url,
+            "comfyui_hosts": ",".join(host.address for host in fleet),
+            "telegram_bot_token": telegram.token,
+            "telegram_api_url": telegram.url,
+            "image_store": self._home.as_uri(),
+            "log_format": "console",
+        }
+        return Settings(_env_file=None, **(usual | changes))
