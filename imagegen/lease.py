@@ -4,10 +4,9 @@ arq sets the lock's time to live once, to more than the job's timeout. Here the 
 it short and renews it, and pushes its score forward with it, so that no worker's poll looks at it.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import structlog
 from arq.connections import ArqRedis
@@ -15,6 +14,7 @@ from arq.constants import in_progress_key_prefix
 from redis.exceptions import RedisError
 
 from chatflow_hook import wire
+from imagegen import ticker
 
 log = structlog.get_logger(__name__)
 
@@ -25,28 +25,25 @@ _RENEW_EVERY_S = 2.0
 @asynccontextmanager
 async def held(redis: ArqRedis, job_id: str, *, score: int) -> AsyncIterator[None]:
     """Hold a job's lease while the block runs; `score` is the one it was picked up with."""
-    renewal = asyncio.create_task(_renew(redis, job_id), name=f"lease of {job_id}")
     try:
-        yield
+        async with ticker.every(
+            _RENEW_EVERY_S, lambda: _renew(redis, job_id), name=f"lease of {job_id}"
+        ):
+            yield
     finally:
-        # Stop before arq deletes the lock, and give back the score: arq adds a deferral to it.
-        renewal.cancel()
-        with suppress(asyncio.CancelledError):
-            await renewal
+        # Before arq ends the job: it adds a deferral to the score that stands there.
         await _put_back(redis, job_id, score)
 
 
 async def _renew(redis: ArqRedis, job_id: str) -> None:
-    while True:
-        until = int((time.time() + LEASE_S) * 1000)
-        try:
-            async with redis.pipeline(transaction=True) as pipe:
-                pipe.pexpire(in_progress_key_prefix + job_id, int(LEASE_S * 1000))
-                pipe.zadd(wire.QUEUE, {job_id: until}, xx=True)
-                await pipe.execute()
-        except RedisError as error:
-            log.warning("lease not renewed", job_id=job_id, error=type(error).__name__)
-        await asyncio.sleep(_RENEW_EVERY_S)
+    until = int((time.time() + LEASE_S) * 1000)
+    try:
+        async with redis.pipeline(transaction=True) as pipe:
+            pipe.pexpire(in_progress_key_prefix + job_id, int(LEASE_S * 1000))
+            pipe.zadd(wire.QUEUE, {job_id: until}, xx=True)
+            await pipe.execute()
+    except RedisError as error:
+        log.warning("lease not renewed", job_id=job_id, error=type(error).__name__)
 
 
 async def _put_back(redis: ArqRedis, job_id: str, score: int) -> None:

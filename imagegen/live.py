@@ -1,18 +1,15 @@
 """What a request is doing right now, in Redis, for whoever looks; the row stays the truth."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from uuid import UUID
 
-import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from chatflow_hook import wire
-
-log = structlog.get_logger(__name__)
+from imagegen import ticker
 
 _TELL_EVERY_S = 0.3
 _KEPT_S = 60
@@ -27,27 +24,20 @@ class Live:
     @asynccontextmanager
     async def drawing(self, request_id: UUID, host: str) -> AsyncIterator[Callable[[float], None]]:
         """Tell how far a drawing is while the block runs, from the share (0 to 1) it is given."""
-        share = 0.0
+        now, told = 0.0, -1.0
 
-        def note(now: float) -> None:
-            nonlocal share
-            share = now
+        def note(share: float) -> None:
+            nonlocal now
+            now = share
 
         async def tell() -> None:
-            told = -1.0
-            while True:
-                if share != told:
-                    told = share
-                    await self._set(request_id, {"host": host, "share": round(share, 3)})
-                await asyncio.sleep(_TELL_EVERY_S)
+            nonlocal told
+            if now != told:
+                told = now
+                await self._set(request_id, {"host": host, "share": round(now, 3)})
 
-        teller = asyncio.create_task(tell(), name=f"progress of {request_id}")
-        try:
+        async with ticker.every(_TELL_EVERY_S, tell, name=f"progress of {request_id}"):
             yield note
-        finally:
-            teller.cancel()
-            with suppress(asyncio.CancelledError):
-                await teller
 
     async def ended(self, request_id: UUID) -> None:
         """Tell those who wait that the request has ended."""

@@ -56,9 +56,14 @@ def _fault(fault: Mapping[str, Any]) -> str:
         return _reason(fault)
     if fault.get("type") == "value_not_in_list":
         return _not_in_list(name, got, extra.get("input_config"))
+    message, details = str(fault.get("message", "")).lower(), fault.get("details")
     if "received_value" in extra:
-        return f"{name} = {_shown(got)}: {str(fault.get('message', '')).lower()}"
-    return _reason({**fault, "message": f"{name}: {str(fault.get('message', '')).lower()}"})
+        return f"{name} = {_shown(got)}: {message}"
+    return (
+        f"{name}: {message} ({details})"
+        if details not in (None, "", name)
+        else f"{name}: {message}"
+    )
 
 
 def _not_in_list(name: str, got: Any, config: Any) -> str:

@@ -1,0 +1,32 @@
+"""A side task that takes a step every so often while a block runs."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+# A step that does not end by itself is not waited for.
+_GRACE_S = 1.0
+
+
+@asynccontextmanager
+async def every(
+    seconds: float, step: Callable[[], Awaitable[None]], *, name: str
+) -> AsyncIterator[None]:
+    """Take a step now and then every `seconds`, until the block ends; steps handle their errors."""
+    over = asyncio.Event()
+
+    async def walk() -> None:
+        while not over.is_set():
+            await step()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await over.wait()
+
+    task = asyncio.create_task(walk(), name=name)
+    try:
+        yield
+    finally:
+        # Both: redis-py swallows a cancellation now and then, and goes on as if there were none.
+        over.set()
+        task.cancel()
+        await asyncio.wait({task}, timeout=_GRACE_S)

@@ -1,0 +1,263 @@
+"""The client draws on sandbox hosts, which behave as real ones of two versions."""
+
+import asyncio
+import io
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from imagegen.comfy.client import HostClient
+from imagegen.comfy.errors import (
+    DrawingFailed,
+    DrawingTooSlow,
+    HostLost,
+    PictureMissing,
+    PromptLost,
+    PromptRefused,
+)
+from imagegen.sandbox.comfyui import SandboxComfyUI
+from tests.comfyui_guest import MODELS, Guest, portrait, quick, visit
+from tests.drawing import LIMITS, MS, PROMPT, client, unheeded
+
+# Long enough that no test sees its end, in steps of 10 ms.
+LONG_S = 60.0
+LONG = portrait(steps=6000)
+VERSIONS = ("0.33", "0.3.64")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_picture_is_drawn_and_fetched(version: str) -> None:
+    sandbox = SandboxComfyUI(version=version, models=MODELS)
+    async with sandbox, client(sandbox.address) as host:
+        await host.draw(portrait(size=(256, 320)), PROMPT, on_progress=unheeded)
+        [file] = await host.pictures(PROMPT, "10")
+        picture = await host.fetch(file)
+
+    assert file.type == "temp"
+    assert Image.open(io.BytesIO(picture)).size == (256, 320)
+    assert [posted.client_id for posted in sandbox.posted] == [PROMPT]
+    assert [drawn.prompt_id for drawn in sandbox.drawn] == [PROMPT]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_progress_rises_to_the_end(version: str) -> None:
+    shares: list[float] = []
+    sandbox = SandboxComfyUI(version=version, models=MODELS, seconds_per_picture=800 * MS)
+    async with sandbox, client(sandbox.address) as host:
+        await host.draw(portrait(), PROMPT, on_progress=shares.append)
+
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert len({share for share in shares if 0.1 < share < 0.9}) >= 3
+
+
+async def test_the_shortest_prompt_is_not_missed() -> None:
+    async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
+        for colour in range(30):
+            await host.draw(quick(colour), f"{PROMPT[:-2]}{colour:02}", on_progress=unheeded)
+
+    assert len(sandbox.posted) == 30
+
+
+async def test_two_prompts_at_a_time_hear_only_of_themselves() -> None:
+    one, two = f"{PROMPT[:-1]}1", f"{PROMPT[:-1]}2"
+    sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=50 * MS)
+    async with sandbox, client(sandbox.address) as host:
+        await asyncio.gather(
+            host.draw(portrait(seed=1), one, on_progress=unheeded),
+            host.draw(portrait(seed=2), two, on_progress=unheeded),
+        )
+        [first], [second] = await host.pictures(one, "10"), await host.pictures(two, "10")
+        first_seen, second_seen = await host.fetch(first), await host.fetch(second)
+
+    assert first_seen != second_seen
+
+
+async def test_a_forgotten_prompt_is_gone_from_the_history() -> None:
+    async with (
+        SandboxComfyUI() as sandbox,
+        client(sandbox.address) as host,
+        visit(sandbox.address) as guest,
+    ):
+        await host.draw(quick(1), PROMPT, on_progress=unheeded)
+
+        await host.forget(PROMPT)
+
+        assert await guest.get("/history") == {}
+
+
+async def test_a_node_without_a_picture_is_named() -> None:
+    async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
+        await host.draw(quick(1), PROMPT, on_progress=unheeded)
+
+        with pytest.raises(PictureMissing, match=f"no picture at node 1 of {PROMPT}"):
+            await host.pictures(PROMPT, "1")
+
+
+async def test_a_file_that_was_deleted_on_the_host_is_named() -> None:
+    async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
+        await host.draw(quick(1), PROMPT, on_progress=unheeded)
+        [file] = await host.pictures(PROMPT, "2")
+        sandbox.files.delete(file.filename)
+
+        with pytest.raises(PictureMissing, match=file.filename):
+            await host.fetch(file)
+
+
+async def test_a_prompt_that_the_host_never_had_is_lost() -> None:
+    async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
+        with pytest.raises(PromptLost, match="no history"):
+            await host.pictures(PROMPT, "2")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_node_that_raises_costs_an_attempt(version: str) -> None:
+    lora = "corrupt.safetensors"
+    models = {**MODELS, "loras": [lora]}
+    sandbox = SandboxComfyUI(version=version, models=models)
+    async with sandbox, client(sandbox.address) as host:
+        with pytest.raises(DrawingFailed, match=r"LoraLoaderModelOnly.* raised") as caught:
+            await host.draw(portrait(lora=lora), PROMPT, on_progress=unheeded)
+
+    assert caught.value.costs_an_attempt
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_missing_lora_is_refused_by_its_name(version: str) -> None:
+    sandbox = SandboxComfyUI(version=version, models=MODELS)
+    async with sandbox, client(sandbox.address) as host:
+        with pytest.raises(PromptRefused, match=r"lora_name names gone\.safetensors") as caught:
+            await host.draw(portrait(lora="gone.safetensors"), PROMPT, on_progress=unheeded)
+
+    assert caught.value.code == "model_missing"
+    assert sandbox.posted == []
+
+
+async def test_a_graph_that_is_half_valid_is_refused_and_not_drawn() -> None:
+    broken = {"class_type": "SaveImage", "inputs": {"images": ["77", 0], "filename_prefix": "x"}}
+    sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
+    async with sandbox, client(sandbox.address) as host, visit(sandbox.address) as guest:
+        with pytest.raises(PromptRefused):
+            await host.draw({**LONG, "11": broken}, PROMPT, on_progress=unheeded)
+
+        await _idle(guest)
+
+
+async def test_a_prompt_that_somebody_interrupts_is_lost_and_costs_nothing() -> None:
+    sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
+    async with sandbox, client(sandbox.address) as host, visit(sandbox.address) as guest:
+        drawing, _ = await _drawing(host, LONG)
+
+        await guest.send("/interrupt", {})
+
+        with pytest.raises(PromptLost, match="interrupted") as caught:
+            await drawing
+    assert not caught.value.costs_an_attempt
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_host_that_dies_while_it_draws_is_lost(version: str) -> None:
+    sandbox = SandboxComfyUI(version=version, models=MODELS, seconds_per_picture=LONG_S)
+    async with sandbox, client(sandbox.address) as host:
+        drawing, _ = await _drawing(host, LONG)
+
+        await sandbox.kill()
+
+        with pytest.raises(HostLost, match=host.name):
+            await drawing
+
+
+async def test_a_host_that_is_not_there_is_lost() -> None:
+    async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
+        await sandbox.kill()
+
+        with pytest.raises(HostLost, match="opens no websocket"):
+            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+        with pytest.raises(HostLost, match="does not answer"):
+            await host.probe()
+
+
+async def test_a_host_that_came_back_can_be_asked_again() -> None:
+    async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
+        await host.draw(quick(1), PROMPT, on_progress=unheeded)
+        await sandbox.kill()
+        await sandbox.start()
+
+        await host.probe()
+        await host.draw(quick(1), PROMPT, on_progress=unheeded)
+
+    assert len(sandbox.posted) == 2
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_what_draws_too_long_is_taken_off_the_host(version: str) -> None:
+    limits = replace(LIMITS, drawing=200 * MS)
+    sandbox = SandboxComfyUI(version=version, models=MODELS, seconds_per_picture=LONG_S)
+    async with sandbox, client(sandbox.address, limits) as host, visit(sandbox.address) as guest:
+        with pytest.raises(DrawingTooSlow, match=r"more than 0\.2 s"):
+            await host.draw(LONG, PROMPT, on_progress=unheeded)
+
+        await _idle(guest)
+    assert [drawn.succeeded for drawn in sandbox.drawn] == [False]
+
+
+async def test_what_waits_too_long_is_taken_off_and_others_are_left_alone() -> None:
+    limits = replace(LIMITS, queue=100 * MS)
+    sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
+    async with sandbox, client(sandbox.address, limits) as host, visit(sandbox.address) as guest:
+        theirs = await guest.post(LONG)
+        await guest.hear("progress", theirs)
+
+        with pytest.raises(HostLost, match=r"did not begin within 0\.1 s"):
+            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+
+        queue = await guest.get("/queue")
+    assert [item[1] for item in queue["queue_running"]] == [theirs]
+    assert queue["queue_pending"] == []
+
+
+async def test_waiting_behind_others_does_not_count_as_drawing() -> None:
+    limits = replace(LIMITS, drawing=500 * MS, silence=500 * MS)
+    sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=300 * MS)
+    async with sandbox, client(sandbox.address, limits) as host, visit(sandbox.address) as guest:
+        for seed in range(3):
+            await guest.post(portrait(seed=seed))
+
+        await host.draw(portrait(seed=99), PROMPT, on_progress=unheeded)
+
+    assert sandbox.drawn[-1].prompt_id == PROMPT
+
+
+async def test_a_cancelled_call_leaves_the_prompt_on_the_host() -> None:
+    sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
+    async with sandbox, client(sandbox.address) as host, visit(sandbox.address) as guest:
+        drawing, _ = await _drawing(host, LONG)
+
+        drawing.cancel()
+
+        with pytest.raises(asyncio.CancelledError):
+            await drawing
+        queue = await guest.get("/queue")
+    assert [item[1] for item in queue["queue_running"]] == [PROMPT]
+
+
+async def _drawing(host: HostClient, graph: dict[str, Any]) -> tuple["asyncio.Task[None]", float]:
+    """Begin to draw, and return once the host tells of progress."""
+    told: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+
+    def note(share: float) -> None:
+        if share > 0 and not told.done():
+            told.set_result(share)
+
+    drawing = asyncio.create_task(host.draw(graph, PROMPT, on_progress=note), name="drawing")
+    async with asyncio.timeout(10):
+        return drawing, await told
+
+
+async def _idle(guest: Guest) -> None:
+    """Wait until the host has nothing to do."""
+    async with asyncio.timeout(10):
+        while (await guest.get("/prompt"))["exec_info"]["queue_remaining"]:
+            await guest.hear("status")

@@ -1,0 +1,321 @@
+"""The client against hosts and proxies that misbehave, on real sockets."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from imagegen.comfy.errors import DrawingFailed, HostLost, PromptLost, PromptRefused
+from imagegen.comfy.history import PictureFile
+from imagegen.pictures import PictureTooLarge
+from tests.comfyui_guest import quick
+from tests.drawing import LIMITS, MS, PROMPT, client, unheeded
+from tests.rude_comfyui import (
+    STARTS,
+    SUCCEEDS,
+    Answer,
+    frame,
+    hangs_up,
+    never_answers,
+    rude,
+    says,
+    sends,
+    sends_and_closes,
+    shows,
+    streams,
+)
+
+FILE = PictureFile(filename="a b+c&ä.png", subfolder="chatflow", type="temp")
+IMAGES = {"2": {"images": [{"filename": "a.png", "subfolder": "", "type": "temp"}]}}
+FINISHED = {
+    PROMPT: {"status": {"status_str": "success", "messages": []}, "outputs": IMAGES},
+}
+FAILED = {
+    PROMPT: {"status": {"status_str": "error", "messages": [["execution_error", {}]]}},
+}
+TAKEN_OFF = ["GET /history", "POST /queue", "POST /interrupt"]
+
+
+async def test_the_websocket_is_there_before_the_prompt() -> None:
+    async with rude(sends(STARTS, SUCCEEDS)) as server, client(server.address) as host:
+        await host.draw(quick(1), PROMPT, on_progress=unheeded)
+
+    assert server.routes == ["GET /ws", "POST /prompt"]
+
+
+async def test_prompt_and_client_have_one_id() -> None:
+    graph = quick(1)
+    async with rude(sends(STARTS, SUCCEEDS)) as server, client(server.address) as host:
+        await host.draw(graph, PROMPT, on_progress=unheeded)
+
+    assert server.bodies("POST /prompt") == [
+        {"prompt": graph, "prompt_id": PROMPT, "client_id": PROMPT}
+    ]
+
+
+async def test_headers_go_with_every_call_and_with_the_websocket() -> None:
+    secret = {"Authorization": "Bearer hush", "X-Key": "key"}
+    answers = {"GET /history": says(FINISHED)}
+    async with (
+        rude(sends(STARTS, SUCCEEDS), answers, prefix="/comfy") as server,
+        client(server.address, headers=secret) as host,
+    ):
+        await host.draw(quick(1), PROMPT, on_progress=unheeded)
+        await host.pictures(PROMPT, "2")
+        await host.fetch(FILE)
+        await host.forget(PROMPT)
+        await host.cancel(PROMPT)
+
+    assert len(server.calls) == 7
+    for call in server.calls:
+        assert (call.headers["Authorization"], call.headers["X-Key"]) == ("Bearer hush", "key")
+
+
+async def test_a_redirect_does_not_carry_the_headers_elsewhere() -> None:
+    async with rude() as other:
+        moved = _redirects(f"http://{other.address}/prompt")
+        async with rude(answers={"GET /prompt": moved}) as server:
+            async with client(server.address, headers={"X-Key": "key"}) as host:
+                with pytest.raises(HostLost, match="answers 302 to /prompt"):
+                    await host.probe()
+
+        assert other.calls == []
+
+
+async def test_frames_about_other_prompts_are_ignored() -> None:
+    other = {"prompt_id": "another"}
+    feed = sends(
+        {"event": "execution_success", **other},
+        {"event": "execution_error", **other},
+        {"event": "executing", "node": None, **other},
+        frame("executing", node=None),
+        {"event": "execution_interrupted", **other},
+        frame("crystools.monitor", cpu=99),
+        b"\0\0\0\x4d",
+        STARTS,
+        {"event": "execution_error", "node_id": "1", "node_type": "Mine"},
+    )
+    async with rude(feed) as server, client(server.address) as host:
+        with pytest.raises(DrawingFailed, match="node 1"):
+            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+
+
+@pytest.mark.parametrize("garbage", ["no json", "[]", b"\0", b"\0\0\0\4\xff\xff\xff\xff"])
+async def test_garbage_is_a_lost_host_and_the_prompt_is_taken_off(garbage: str | bytes) -> None:
+    answers = {"GET /history": says({})}
+    async with rude(sends(STARTS, garbage), answers) as server, client(server.address) as host:
+        with pytest.raises(HostLost, match="no frame of ComfyUI"):
+            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+
+    assert server.routes[2:] == TAKEN_OFF
+    assert server.bodies("POST /queue") == [{"delete": [PROMPT]}]
+    assert server.bodies("POST /interrupt") == [{"prompt_id": PROMPT}]
+
+
+async def test_a_websocket_that_closes_while_it_draws_is_a_lost_host() -> None:
+    answers = {"GET /history": says({})}
+    async with rude(sends_and_closes(STARTS), answers) as server, client(server.address) as host:
+        with pytest.raises(HostLost, match="closed the websocket"):
+            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+
+    assert server.routes[2:] == TAKEN_OFF
+
+
+async def test_what_was_finished_unheard_is_found_in_the_history() -> None:
+    shares: list[float] = []
+    answers = {"GET /history": says(FINISHED)}
+    async with rude(sends_and_closes(STARTS), answers) as server, client(server.address) as host:
+        await host.draw(quick(1), PROMPT, on_progress=shares.append)
+        [file] = await host.pictures(PROMPT, "2")
+
+    assert file.filename == "a.png"
+    assert shares[-1] == 1
+    assert "POST /interrupt" not in server.routes
+
+
+async def test_what_failed_unheard_still_costs_an_attempt() -> None:
+    answers = {"GET /history": says(FAILED)}
+    async with rude(sends_and_closes(STARTS), answers) as server, client(server.address) as host:
+        await host.draw(quick(1), PROMPT, on_progress=unheeded)
+
+        with pytest.raises(DrawingFailed):
+            await host.pictures(PROMPT, "2")
+
+
+async def test_silence_while_drawing_is_a_lost_host_and_the_prompt_is_taken_off() -> None:
+    limits = replace(LIMITS, silence=50 * MS)
+    answers = {"GET /history": says({})}
+    async with rude(sends(STARTS), answers) as server, client(server.address, limits) as host:
+        with pytest.raises(HostLost, match=r"silent for 0\.05 s"):
+            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+
+    assert server.routes[2:] == TAKEN_OFF
+
+
+async def test_an_answer_lost_after_the_prompt_was_taken_leaves_no_prompt_behind() -> None:
+    answers = {"POST /prompt": hangs_up, "GET /history": says({})}
+    async with rude(answers=answers) as server, client(server.address) as host:
+        with pytest.raises(HostLost, match="does not answer /prompt"):
+            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+
+    assert server.routes[2:] == TAKEN_OFF
+
+
+async def test_an_answer_lost_after_the_prompt_was_drawn_does_not_draw_it_again() -> None:
+    answers = {"POST /prompt": hangs_up, "GET /history": says(FINISHED)}
+    async with rude(answers=answers) as server, client(server.address) as host:
+        await host.draw(quick(1), PROMPT, on_progress=unheeded)
+
+    assert server.routes == ["GET /ws", "POST /prompt", "GET /history"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (shows("<h1>Bad Gateway</h1>", 502), "answers 502 to /prompt"),
+        (shows("<h1>Welcome</h1>"), "with no JSON"),
+        (shows("<h1>Who are you?</h1>", 400), "with no JSON"),
+        (says([]), "with no JSON object"),
+        (says({}, 401), "answers 401 to /prompt"),
+        (shows("[" * 100_000), "with no JSON"),
+        (streams(40 * 2**20), "with more than"),
+    ],
+    ids=["502", "page", "page-400", "list", "401", "deep", "long"],
+)
+async def test_an_answer_of_no_comfyui_is_a_lost_host(answer: Answer, reason: str) -> None:
+    answers = {"POST /prompt": answer, "GET /history": says({})}
+    async with rude(answers=answers) as server, client(server.address) as host:
+        with pytest.raises(HostLost, match=reason):
+            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+
+
+async def test_a_refusal_in_a_form_of_its_own_is_a_refusal() -> None:
+    answers = {"POST /prompt": says({"error": "not today"}, 400)}
+    async with rude(answers=answers) as server, client(server.address) as host:
+        with pytest.raises(PromptRefused, match="refuses the graph"):
+            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+
+
+async def test_a_websocket_that_is_refused_is_a_lost_host() -> None:
+    async with (
+        rude(answers={"GET /ws": shows("Forbidden", 403)}) as server,
+        client(server.address) as host,
+    ):
+        with pytest.raises(HostLost, match="opens no websocket"):
+            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+
+    assert "POST /prompt" not in server.routes
+
+
+async def test_a_websocket_that_does_not_greet_gets_no_prompt() -> None:
+    limits = replace(LIMITS, request=50 * MS)
+    async with rude(greets=False) as server, client(server.address, limits) as host:
+        with pytest.raises(HostLost, match="says nothing"):
+            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+
+        await server.deserted()
+    assert "POST /prompt" not in server.routes
+
+
+@pytest.mark.parametrize("route", ["GET /ws", "POST /prompt"])
+async def test_a_host_that_takes_for_ever_is_lost(route: str) -> None:
+    limits = replace(LIMITS, request=50 * MS)
+    answers = {route: never_answers, "GET /history": says({})}
+    async with rude(answers=answers) as server, client(server.address, limits) as host:
+        with pytest.raises(HostLost):
+            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+
+
+async def test_a_host_that_is_lost_for_good_keeps_the_prompt_and_the_error_is_the_first() -> None:
+    answers = {"GET /history": hangs_up}
+    async with rude(sends_and_closes(STARTS), answers) as server, client(server.address) as host:
+        with pytest.raises(HostLost, match="closed the websocket"):
+            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+
+
+@pytest.mark.parametrize(
+    "history",
+    [{PROMPT: None}, {PROMPT: []}, {PROMPT: {}}, {PROMPT: {"status": "success"}}],
+)
+async def test_a_history_of_no_comfyui_is_unavailable(history: Mapping[str, Any]) -> None:
+    answers = {"GET /history": says(history)}
+    async with rude(answers=answers) as server, client(server.address) as host:
+        with pytest.raises((HostLost, PromptLost)):
+            await host.pictures(PROMPT, "2")
+
+
+async def test_the_history_is_asked_again_while_it_lags_behind() -> None:
+    late = _in_turn(says({}), says({}), says(FINISHED))
+    async with rude(answers={"GET /history": late}) as server, client(server.address) as host:
+        [file] = await host.pictures(PROMPT, "2")
+
+    assert file.filename == "a.png"
+
+
+async def test_any_file_name_arrives_as_it_is() -> None:
+    async with rude(answers={"GET /view": _echoes}) as server, client(server.address) as host:
+        picture = await host.fetch(FILE)
+
+    assert picture.decode() == f"{FILE.filename}|{FILE.subfolder}|{FILE.type}"
+
+
+@pytest.mark.parametrize("answer", [streams(60 * 2**20), shows(" " * 60 * 2**20)])
+async def test_a_picture_of_sixty_megabytes_is_too_large(answer: Answer) -> None:
+    async with rude(answers={"GET /view": answer}) as server, client(server.address) as host:
+        with pytest.raises(PictureTooLarge) as caught:
+            await host.fetch(FILE)
+
+    assert caught.value.code == "picture_too_large"
+
+
+@pytest.mark.parametrize("answer", [hangs_up, shows("<h1>Bad Gateway</h1>", 502)])
+async def test_a_picture_that_cannot_be_fetched_is_a_lost_host(answer: Answer) -> None:
+    async with rude(answers={"GET /view": answer}) as server, client(server.address) as host:
+        with pytest.raises(HostLost):
+            await host.fetch(FILE)
+
+
+async def test_no_task_and_no_websocket_is_left_when_a_call_ends_or_is_cancelled() -> None:
+    async with rude(sends(STARTS)) as server:
+        before = asyncio.all_tasks()
+        async with client(server.address) as host:
+            drawing = asyncio.create_task(host.draw(quick(1), PROMPT, on_progress=unheeded))
+            await server.called("POST /prompt")
+            drawing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await drawing
+            await server.deserted()
+
+        await _settled(before)
+    assert server.routes == ["GET /ws", "POST /prompt"]
+
+
+async def _settled(before: set["asyncio.Task[Any]"]) -> None:
+    """Wait until no task is left that was not there before; the server's end with their socket."""
+    async with asyncio.timeout(10):
+        while asyncio.all_tasks() - before:
+            await asyncio.sleep(0)
+
+
+def _redirects(url: str) -> Answer:
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=302, headers={"Location": url})
+
+    return answer
+
+
+def _in_turn(*answers: Answer) -> Answer:
+    waiting = list(answers)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await waiting.pop(0)(request)
+
+    return answer
+
+
+async def _echoes(request: web.Request) -> web.StreamResponse:
+    asked = request.query
+    return web.Response(text=f"{asked['filename']}|{asked['subfolder']}|{asked['type']}")
