@@ -117,7 +117,7 @@ async def rude(
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host.address = "127.0.0.1:{}{}".format(runner.addresses[0][1], prefix)
+        host.address = f"127.0.0.1:{runner.addresses[0][1]}{prefix}"
         yield host
     finally:
         await runner.cleanup()

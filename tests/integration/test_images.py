@@ -30,6 +30,12 @@ asyncio.run(store.put(Picture(data=b"half", format="png", width=1, height=1)))
 """
 
 
+@pytest.fixture
+def read_only(tmp_path: Path) -> Path:
+    tmp_path.chmod(0o500)
+    return tmp_path
+
+
 async def test_a_stored_picture_comes_back_as_it_was(tmp_path: Path) -> None:
     store = ImageStore(tmp_path)
 
@@ -103,13 +109,10 @@ async def test_a_directory_that_takes_nothing_is_named(tmp_path: Path) -> None:
     assert os.strerror(errno.ENOTDIR) in caught.value.sentence
 
 
-async def test_a_read_only_directory_is_named(tmp_path: Path) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root writes everywhere")
-    tmp_path.chmod(0o500)
-
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+async def test_a_read_only_directory_is_named(read_only: Path) -> None:
     with pytest.raises(StoreUnavailable, match="Permission denied"):
-        await ImageStore(tmp_path).put(PICTURE)
+        await ImageStore(read_only).put(PICTURE)
 
 
 async def test_a_file_that_cannot_be_read_is_no_lost_picture(tmp_path: Path) -> None:

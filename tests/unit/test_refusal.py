@@ -25,15 +25,13 @@ VERSIONS = ("0.33", "0.3.64")
         ),
         (
             "wrong link type (MODEL into IMAGE)",
-            "SaveImage: images: return type mismatch between linked nodes"
-            " (images, received_type(MODEL) mismatch input_type(IMAGE))",
+            "SaveImage: images: return type mismatch between linked nodes (images, received_type(MODEL) mismatch input_type(IMAGE))",
         ),
         ("link to a missing node", "SaveImage: Exception when validating node ('77')"),
         ("unknown sampler", "KSampler: sampler_name = 'nope' is not in the host's list"),
         (
             "LoadImage of a missing file",
-            "LoadImage: image: custom validation failed for node"
-            " (image - Invalid image file: gone.png)",
+            "LoadImage: image: custom validation failed for node (image - Invalid image file: gone.png)",
         ),
     ],
 )

@@ -1,0 +1,27 @@
+# The worker. Build: docker build -t chatflow-imagegen .
+FROM python:3.13-slim AS build
+
+RUN pip install --no-cache-dir --root-user-action=ignore uv==0.13.9
+WORKDIR /source
+COPY . .
+# The lock constrains what is installed and what builds the project, so every hash is checked;
+# what the worker does not need of it stays out.
+RUN python -m venv --without-pip /opt/venv \
+    && uv pip install --python /opt/venv/bin/python --no-cache --compile-bytecode \
+        -c requirements.lock -b requirements.lock '.[worker]'
+
+
+FROM python:3.13-slim
+
+# An id that no account of the host has.
+RUN useradd --system --uid 10001 --create-home imagegen \
+    && install -d -o imagegen -g imagegen /var/lib/chatflow-imagegen/images
+COPY --from=build /opt/venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
+USER imagegen
+WORKDIR /home/imagegen
+VOLUME /var/lib/chatflow-imagegen/images
+
+HEALTHCHECK --interval=30s --timeout=20s --start-period=30s --retries=2 \
+    CMD ["arq", "imagegen.worker.WorkerSettings", "--check"]
+CMD ["arq", "imagegen.worker.WorkerSettings"]

@@ -1,0 +1,41 @@
+# What a person types. Nothing is needed but Python 3.11 or newer with pip; ARGS goes on to the tool.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lock clean venv python
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
+
+demo: venv ## Chat with all eight personas on this machine, up to the photo
+	@exec $(BIN)/imagegen demo --once $(ARGS)
+
+test: venv ## Run all tests, on a PostgreSQL and a Valkey of their own
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+check: venv ## Lint, format, types, imports
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m mypy
+	@$(BIN)/lint-imports
+
+lock: python ## Write requirements.lock from pyproject.toml; ARGS=--upgrade for newest versions
+	@$(PYTHON) .ci/lock.py $(ARGS)
+
+clean: ## Remove what make and the tools have made
+	@test -f .ci/dotvenv.py || { echo "make: run this in the project's directory" >&2; exit 2; }
+	@rm -rf .venv .venv-tools dist demo-output \
+		.mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find chatflow_hook imagegen tests alembic .ci -name __pycache__ -type d -prune -exec rm -rf {} +
+
+venv: python
+	@$(PYTHON) .ci/dotvenv.py
+
+# Said by the shell: an old Python could not even read a script that says it.
+python:
+	@test -f .ci/dotvenv.py || { echo "make: run this in the project's directory" >&2; exit 2; }
+	@command -v $(PYTHON) >/dev/null 2>&1 || { \
+		echo "make: there is no $(PYTHON): install Python 3.11 or newer, or name one: make PYTHON=python3.12 …" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "make: $(PYTHON) is `$(PYTHON) --version 2>&1`: Python 3.11 or newer is needed; name one: make PYTHON=python3.12 …" >&2; exit 2; }

@@ -1,0 +1,114 @@
+"""Headers, histories and pictures, from hosts and proxies that misbehave."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from imagegen.comfy.errors import HostLost, PromptLost
+from imagegen.comfy.history import PictureFile
+from imagegen.pictures import PictureTooLarge
+from tests.comfyui_guest import quick
+from tests.drawing import PROMPT, client, unheeded
+from tests.rude_comfyui import STARTS, SUCCEEDS, Answer, hangs_up, rude, says, sends, shows, streams
+
+FILE = PictureFile(filename="a b+c&ä.png", subfolder="chatflow", type="temp")
+IMAGES = {"2": {"images": [{"filename": "a.png", "subfolder": "", "type": "temp"}]}}
+FINISHED = {
+    PROMPT: {"status": {"status_str": "success", "messages": []}, "outputs": IMAGES},
+}
+
+
+async def test_headers_go_with_every_call_and_with_the_websocket() -> None:
+    secret = {"Authorization": "Bearer hush", "X-Key": "key"}
+    answers = {"GET /history": says(FINISHED)}
+    async with (
+        rude(sends(STARTS, SUCCEEDS), answers, prefix="/comfy") as server,
+        client(server.address, headers=secret) as host,
+    ):
+        await host.draw(quick(1), PROMPT, on_progress=unheeded)
+        await host.pictures(PROMPT, "2")
+        await host.fetch(FILE)
+        await host.forget(PROMPT)
+        await host.cancel(PROMPT)
+
+    assert len(server.calls) == 7
+    for call in server.calls:
+        assert (call.headers["Authorization"], call.headers["X-Key"]) == ("Bearer hush", "key")
+
+
+async def test_a_redirect_does_not_carry_the_headers_elsewhere() -> None:
+    async with rude() as other:
+        moved = _redirects(f"http://{other.address}/prompt")
+        async with (
+            rude(answers={"GET /prompt": moved}) as server,
+            client(server.address, headers={"X-Key": "key"}) as host,
+        ):
+            with pytest.raises(HostLost, match="answers 302 to /prompt"):
+                await host.probe()
+
+        assert other.calls == []
+
+
+@pytest.mark.parametrize(
+    "history",
+    [{PROMPT: None}, {PROMPT: []}, {PROMPT: {}}, {PROMPT: {"status": "success"}}],
+)
+async def test_a_history_of_no_comfyui_is_unavailable(history: Mapping[str, Any]) -> None:
+    answers = {"GET /history": says(history)}
+    async with rude(answers=answers) as server, client(server.address) as host:
+        with pytest.raises((HostLost, PromptLost)):
+            await host.pictures(PROMPT, "2")
+
+
+async def test_the_history_is_asked_again_while_it_lags_behind() -> None:
+    late = _in_turn(says({}), says({}), says(FINISHED))
+    async with rude(answers={"GET /history": late}) as server, client(server.address) as host:
+        [file] = await host.pictures(PROMPT, "2")
+
+    assert file.filename == "a.png"
+
+
+async def test_any_file_name_arrives_as_it_is() -> None:
+    async with rude(answers={"GET /view": _echoes}) as server, client(server.address) as host:
+        picture = await host.fetch(FILE)
+
+    assert picture.decode() == f"{FILE.filename}|{FILE.subfolder}|{FILE.type}"
+
+
+@pytest.mark.parametrize("answer", [streams(60 * 2**20), shows(" " * 60 * 2**20)])
+async def test_a_picture_of_sixty_megabytes_is_too_large(answer: Answer) -> None:
+    async with rude(answers={"GET /view": answer}) as server, client(server.address) as host:
+        with pytest.raises(PictureTooLarge) as caught:
+            await host.fetch(FILE)
+
+    assert caught.value.code == "picture_too_large"
+
+
+@pytest.mark.parametrize("answer", [hangs_up, shows("<h1>Bad Gateway</h1>", 502)])
+async def test_a_picture_that_cannot_be_fetched_is_a_lost_host(answer: Answer) -> None:
+    async with rude(answers={"GET /view": answer}) as server, client(server.address) as host:
+        with pytest.raises(HostLost):
+            await host.fetch(FILE)
+
+
+def _redirects(url: str) -> Answer:
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=302, headers={"Location": url})
+
+    return answer
+
+
+def _in_turn(*answers: Answer) -> Answer:
+    waiting = list(answers)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await waiting.pop(0)(request)
+
+    return answer
+
+
+async def _echoes(request: web.Request) -> web.StreamResponse:
+    asked = request.query
+    return web.Response(text=f"{asked['filename']}|{asked['subfolder']}|{asked['type']}")
