@@ -17,7 +17,7 @@ class HostAddress:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read `host`, `host:port` (http) or `https://host/prefix`. Raises ValueError."""
-        text = text.strip().rstrip("/")
+        text = text.strip()
         url = URL(text if "://" in text else f"http://{text}")
         # First, so that no message below repeats a password.
         if url.user or url.password:
@@ -27,7 +27,7 @@ class HostAddress:
             raise ValueError(f"{text!r} is no host:port and no http(s) address")
         if "://" not in text and url.explicit_port is None:
             url = url.with_port(_DEFAULT_PORT)
-        return cls(base=url)
+        return cls(base=url.with_path(url.path.rstrip("/")))
 
     @property
     def name(self) -> str:

@@ -67,7 +67,7 @@ class Board:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
-            for request_id, persona in self._drawn.items():
+            for request_id, persona in list(self._drawn.items()):
                 told = await self._redis.get(wire.live(request_id))
                 if told is not None:
                     self._show(persona, json.loads(told))

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -97,7 +97,7 @@ async def _play(show: _Show) -> None:
     async with _hosts(show) as hosts, SandboxTelegram() as telegram:
         show.console.print(f"ComfyUI: {hosts}  chats: {telegram.url}", highlight=False)
         with worker.running(show.directory, _settings(show, hosts, telegram)) as child:
-            ends = await _chat(show, child)
+            ends = await _chat(show, telegram, child)
             _save(show, telegram)
             _judge(show, ends, child)
             if show.options.stay:
@@ -138,7 +138,7 @@ async def _hosts(show: _Show) -> AsyncIterator[str]:
         yield ",".join(host.address for host in hosts)
 
 
-async def _chat(show: _Show, child: Child) -> dict[str, Picture | None]:
+async def _chat(show: _Show, telegram: SandboxTelegram, child: Child) -> dict[str, Picture | None]:
     settings = HookSettings(
         database_url=show.servers.database_url, redis_url=show.servers.redis_url, _env_file=None
     )
@@ -149,44 +149,55 @@ async def _chat(show: _Show, child: Child) -> dict[str, Picture | None]:
     ):
         board = Board(show.console, redis, list(show.personas))
         async with board.shown():
-            chats = [
-                _converse(hook, persona, number, board, patience)
-                for number, persona in enumerate(show.personas)
-            ]
+            people = _People(hook=hook, telegram=telegram, board=board, patience=patience)
+            chats = [people.chat(number, name) for number, name in enumerate(show.personas)]
             ends = await _while_alive(child, asyncio.gather(*chats))
     return dict(zip(show.personas, ends, strict=True))
 
 
 async def _while_alive(child: Child, work: asyncio.Future[ResultT]) -> ResultT:
-    while child.is_running:
-        done, _ = await asyncio.wait({work}, timeout=_LOOK_AT_WORKER_EVERY_S)
-        if done:
-            return work.result()
-    work.cancel()
-    raise DemoFailed(f"the worker ended: {child.last_words()}")
+    try:
+        while child.is_running:
+            done, _ = await asyncio.wait({work}, timeout=_LOOK_AT_WORKER_EVERY_S)
+            if done:
+                return work.result()
+        raise DemoFailed(f"the worker ended: {child.last_words()}")
+    finally:
+        work.cancel()
+        with suppress(asyncio.CancelledError):
+            await work
 
 
-async def _converse(
-    hook: ChatFlowHook, persona: str, number: int, board: Board, patience: float
-) -> Picture | None:
-    for count in range(1, _MESSAGES + 1):
-        turn = Turn(
+@dataclass(frozen=True, kw_only=True)
+class _People:
+    hook: ChatFlowHook
+    telegram: SandboxTelegram
+    board: Board
+    patience: float
+
+    async def chat(self, number: int, persona: str) -> Picture | None:
+        """Say one thing after the other until a picture is due, and wait for its end."""
+        for count in range(1, _MESSAGES + 1):
+            request = await self.hook.on_turn(self._turn(number, persona, count))
+            self.board.heard(persona, count)
+            if request is not None:
+                self.board.triggered(persona, request)
+                picture = await self.hook.wait(request, timeout=self.patience)
+                self.board.ended(persona, picture)
+                return picture
+        return None
+
+    def _turn(self, number: int, persona: str, count: int) -> Turn:
+        chat_id, words = _FIRST_CHAT + number, conversations.line(count + number)
+        return Turn(
             dialog_id=number + 1,
-            user_id=_FIRST_CHAT + number,
-            chat_id=_FIRST_CHAT + number,
+            user_id=chat_id,
+            chat_id=chat_id,
             chat_type="private",
             persona=persona,
-            text=conversations.line(count + number),
-            reply_to_message_id=count,
+            text=words,
+            reply_to_message_id=self.telegram.write(chat_id, words),
         )
-        request = await hook.on_turn(turn)
-        board.heard(persona, count)
-        if request is not None:
-            board.triggered(persona, request)
-            picture = await hook.wait(request, timeout=patience)
-            board.ended(persona, picture)
-            return picture
-    return None
 
 
 def _save(show: _Show, telegram: SandboxTelegram) -> None:

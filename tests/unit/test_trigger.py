@@ -51,7 +51,9 @@ def distances(draws: int, chance: random.Random) -> Counter[int]:
     return seen
 
 
-@given(watermark=st.integers(0, 10**6), step=st.integers(0, 40), distance=bounds, seed=st.integers())
+@given(
+    watermark=st.integers(0, 10**6), step=st.integers(0, 40), distance=bounds, seed=st.integers()
+)
 def test_never_before_the_minimum_and_always_by_the_maximum(
     watermark: int, step: int, distance: Distance, seed: int
 ) -> None:
