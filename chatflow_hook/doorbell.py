@@ -33,8 +33,8 @@ class Doorbell:
             default_queue_name=wire.QUEUE,
         )
         # No socket timeout: `wait` listens for as long as its caller likes.
-        self._results: Redis = Redis(
-            connection_pool=redis.pool(result_db, socket_connect_timeout=_PATIENCE_S)
+        self._results: Redis = Redis.from_pool(
+            redis.pool(result_db, socket_connect_timeout=_PATIENCE_S)
         )
 
     async def ring(self, request_id: UUID) -> bool:
@@ -58,7 +58,7 @@ class Doorbell:
     async def close(self) -> None:
         """Close the connections; may be called twice."""
         await self._queue.aclose(close_connection_pool=True)
-        await self._results.aclose(close_connection_pool=True)
+        await self._results.aclose()
 
 
 class Ear:

@@ -22,7 +22,7 @@ _LONGEST_PAUSE_S = 1.0
 def queue(redis: RedisPlace, *, db: int) -> ArqRedis:
     """Return arq's connections, which try again through an outage of about a minute."""
     retry = Retry(ExponentialBackoff(cap=_LONGEST_PAUSE_S, base=0.05), _TRIES)
-    return ArqRedis(
+    client = ArqRedis(
         redis.pool(
             db,
             socket_timeout=_SOCKET_TIMEOUT_S,
@@ -35,11 +35,13 @@ def queue(redis: RedisPlace, *, db: int) -> ArqRedis:
         job_deserializer=wire.loads,
         default_queue_name=wire.QUEUE,
     )
+    client.auto_close_connection_pool = True
+    return client
 
 
 def live(redis: RedisPlace, *, db: int) -> Redis:
     """Return connections for live state, which give up at once: news are no good later."""
-    return Redis(connection_pool=redis.pool(db, socket_timeout=1.0, socket_connect_timeout=1.0))
+    return Redis.from_pool(redis.pool(db, socket_timeout=1.0, socket_connect_timeout=1.0))
 
 
 def settings(redis: RedisPlace, *, db: int) -> RedisSettings:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID, uuid4, uuid5
 
-from sqlalchemy import Row, Update, case, func, insert, select, update
+from sqlalchemy import Row, Select, Update, case, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -75,6 +75,8 @@ class Send:
 
 _Row = Row[*tuple[Any, ...]]
 
+_MOST_UNCLAIMED = 1000
+
 _COPIED = [
     column
     for column in ImageRequest.__table__.columns
@@ -107,6 +109,21 @@ class Requests:
         )
         row = await self._run(lambda session: _one_or_none(session, query))
         return None if row is None else _claimed(row)
+
+    async def unclaimed(self, *, older_than_s: float) -> list[UUID]:
+        """Return requests of that age that no job has ever claimed, oldest first."""
+        query = (
+            select(ImageRequest.id)
+            .where(
+                ImageRequest.state == State.QUEUED,
+                ImageRequest.claim.is_(None),
+                ImageRequest.created_at
+                < func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, older_than_s),
+            )
+            .order_by(ImageRequest.created_at)
+            .limit(_MOST_UNCLAIMED)
+        )
+        return await self._run(lambda session: _all(session, query))
 
     async def start_drawing(self, request: Claimed, *, host: str, seed: int) -> UUID:
         """Note where the picture is about to be drawn; return the prompt id, never used before."""
@@ -257,6 +274,10 @@ def _watermark(request: Claimed) -> Update:
 
 async def _one_or_none(session: AsyncSession, query: Update) -> _Row | None:
     return (await session.execute(query)).one_or_none()
+
+
+async def _all(session: AsyncSession, query: Select[UUID]) -> list[UUID]:
+    return list((await session.execute(query)).scalars())
 
 
 async def _held(session: AsyncSession, query: Any) -> Any:

@@ -4,6 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
 # A step that does not end by itself is not waited for.
 _GRACE_S = 1.0
 
@@ -12,12 +16,15 @@ _GRACE_S = 1.0
 async def every(
     seconds: float, step: Callable[[], Awaitable[None]], *, name: str
 ) -> AsyncIterator[None]:
-    """Take a step now and then every `seconds`, until the block ends; steps handle their errors."""
+    """Take a step now and then every `seconds`, until the block ends; a failed one is logged."""
     over = asyncio.Event()
 
     async def walk() -> None:
         while not over.is_set():
-            await step()
+            try:
+                await step()
+            except Exception:
+                log.exception("a step failed", task=name)
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await over.wait()

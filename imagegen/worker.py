@@ -9,7 +9,7 @@ from arq.worker import func
 
 from chatflow_hook import wire
 from chatflow_hook.settings import BadSetting
-from imagegen import broker, database, logs, settings, workflows
+from imagegen import broker, database, logs, settings, ticker, workflows
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.patience import Limits
 from imagegen.comfy.pool import Pool
@@ -18,6 +18,7 @@ from imagegen.errors import ImagegenError
 from imagegen.images import ImageStore
 from imagegen.job import Studio, make_image
 from imagegen.live import Live
+from imagegen.relay import EVERY_S, Relay
 from imagegen.requests import Requests
 from imagegen.settings import Settings
 from imagegen.workflows import Library
@@ -55,7 +56,9 @@ def worker_settings(chosen: Settings, *, owns_logging: bool = True) -> type:
     async def on_startup(ctx: dict[str, Any]) -> None:
         if owns_logging:  # here and not earlier, since arq's CLI sets up its own before
             logs.configure(chosen.log_format)
-        ctx["studio"] = await build(chosen, library, images, stack)
+        ctx["studio"] = studio = await build(chosen, library, images, stack)
+        relay = Relay(studio.requests, ctx["redis"])
+        await stack.enter_async_context(ticker.every(EVERY_S, relay.step, name="relay"))
         _greet(chosen, library)
 
     async def on_shutdown(_: dict[str, Any]) -> None:
@@ -90,7 +93,7 @@ async def build(
     engine = database.connect(chosen.database_url)
     stack.push_async_callback(engine.dispose)
     live = broker.live(chosen.redis, db=chosen.redis_result_db)
-    stack.push_async_callback(live.aclose, close_connection_pool=True)
+    stack.push_async_callback(live.aclose)
     clients = [await stack.enter_async_context(client) for client in _clients(chosen)]
     telegram = Telegram(
         token=chosen.telegram_bot_token.get_secret_value(),

@@ -1,0 +1,104 @@
+"""The worker as a process of its own, for tests that stop it, kill it and read its log."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from imagegen.settings import Settings
+
+ARQ = (sys.executable, "-m", "arq", "imagegen.worker.WorkerSettings")
+IMAGEGEN = (str(Path(sys.executable).with_name("imagegen")), "worker")
+
+# Two busy cores take their time to import aiogram.
+READY_S = 30.0
+END_S = 10.0
+
+
+def environment(settings: Settings, **changes: str) -> dict[str, str]:
+    """Return all that the worker is to see; `changes` are further variables."""
+    return {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "REDIS_URL": settings.redis_url.get_secret_value() if settings.redis_url else "",
+        "COMFYUI_HOSTS": ",".join(host.name for host in settings.comfyui_hosts),
+        "TELEGRAM_BOT_TOKEN": settings.telegram_bot_token.get_secret_value(),
+        "TELEGRAM_API_URL": str(settings.telegram_api_url),
+        "IMAGE_STORE": settings.image_store,
+        "WORKFLOWS_DIR": str(settings.workflows_dir),
+        **changes,
+    }
+
+
+class WorkerProcess:
+    """A started worker and what it has said; `running` ends it."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], log: Path) -> None:
+        self._popen = popen
+        self._log = log
+
+    @property
+    def is_running(self) -> bool:
+        return self._popen.poll() is None
+
+    @property
+    def said(self) -> str:
+        """All that it wrote, on stdout or stderr."""
+        return self._log.read_text()
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The lines of its log that are JSON."""
+        return [json.loads(line) for line in self.said.splitlines() if line.startswith("{")]
+
+    def events_of(self, request_id: object) -> list[str]:
+        return [line["event"] for line in self.events if line.get("request_id") == str(request_id)]
+
+    async def until(self, ready: Callable[[], object], *, timeout_s: float) -> None:
+        """Return once `ready` holds; raise with its log when it ends before that or is late."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not ready():
+                    assert self.is_running, self.said
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(f"not after {timeout_s:g} s: {self.said}") from None
+
+    async def has_said(self, event: str, *, timeout_s: float = READY_S) -> None:
+        await self.until(lambda: f'"{event}"' in self.said, timeout_s=timeout_s)
+
+    def kill(self) -> None:
+        self._popen.kill()
+        self._popen.wait()
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send the signal and return the exit code; raise TimeoutExpired if it stays."""
+        self._popen.send_signal(number)
+        return await asyncio.to_thread(self._popen.wait, END_S)
+
+
+@asynccontextmanager
+async def running(
+    home: Path, variables: Mapping[str, str], *, command: Sequence[str] = ARQ
+) -> AsyncIterator[WorkerProcess]:
+    """Run a worker in `home`, which is made, until the block ends; yield it when it is ready."""
+    home.mkdir(exist_ok=True)
+    log = home / "worker.log"
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            command, env=variables, cwd=home, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        ) as popen,
+    ):
+        try:
+            worker = WorkerProcess(popen, log)
+            await worker.has_said("worker ready")
+            yield worker
+        finally:
+            popen.kill()
