@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 # A Redis that is down or frozen must not hold up an answer in the chat.
 _PATIENCE_S = 0.4
-_RING_WITHIN_S = 0.8
+_SUBSCRIBE_WITHIN_S = 0.8
 
 
 class Doorbell:
@@ -37,15 +37,13 @@ class Doorbell:
             redis.pool(result_db, socket_connect_timeout=_PATIENCE_S)
         )
 
-    async def ring(self, request_id: UUID) -> bool:
-        """Tell the worker of a request; say whether Redis took it, within a second."""
+    async def ring(self, request_id: UUID, *, within_s: float) -> None:
+        """Tell the worker of a request, if Redis takes it in time; if not, the relay will."""
         try:
-            async with asyncio.timeout(_RING_WITHIN_S):
+            async with asyncio.timeout(within_s):
                 await self._queue.enqueue_job(wire.JOB, str(request_id), _job_id=str(request_id))
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("doorbell unheard", request_id=str(request_id), error=type(error).__name__)
-            return False
-        return True
 
     @asynccontextmanager
     async def listening(self, request_id: UUID) -> AsyncIterator["Ear"]:
@@ -71,7 +69,7 @@ class Ear:
     async def open(self) -> None:
         """Subscribe, if Redis is there."""
         try:
-            async with asyncio.timeout(_RING_WITHIN_S):
+            async with asyncio.timeout(_SUBSCRIBE_WITHIN_S):
                 await self._channel.subscribe(self._name)
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("no word from redis", channel=self._name, error=type(error).__name__)

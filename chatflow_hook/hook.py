@@ -78,14 +78,16 @@ class ChatFlowHook:
             return None
         if session is not None:
             return await self._in_transaction_of(session, turn)
+        deadline = time.monotonic() + _PATIENCE_S
         request = await self._in_own_transaction(turn)
-        await self.enqueue(request)
+        if request is not None:
+            await self._doorbell.ring(request.id, within_s=deadline - time.monotonic())
         return request
 
     async def enqueue(self, request: Request | None) -> None:
         """Ring for a committed request; None is fine, and so is a Redis that is down."""
         if request is not None:
-            await self._doorbell.ring(request.id)
+            await self._doorbell.ring(request.id, within_s=_PATIENCE_S)
 
     async def wait(self, request: Request, *, timeout: float) -> Picture:  # noqa: ASYNC109 (ours)
         """Return the picture once its request has ended, or what is known after `timeout` s.

@@ -1,0 +1,19 @@
+"""The worker: from a request's row to the photo in the chat.
+
+In reading order:
+
+cli         the `imagegen` command
+worker      builds and owns every long-lived thing; arq starts here
+settings    environment → frozen Settings
+job         make_image, the whole story from top to bottom
+lease       a dead worker's job runs again within seconds
+relay       a request whose doorbell never rang is rung for again
+requests    a row's life, with all SQL of the worker; claimed, transactions, tables, database
+workflows   loads, checks and binds the persona workflows; places, links, graphs, shapes, weights
+prompts     who is drawn, in what scene
+comfy       one ComfyUI host, and the pool that lends slots on many
+pictures    is it a picture; images is where it is kept
+delivery    how it reaches the chat
+broker      Redis as the worker needs it; live is what is told through it
+sandbox     everything real that a laptop lacks, and the demo
+"""

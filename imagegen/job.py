@@ -11,6 +11,7 @@ from arq import Retry
 
 from chatflow_hook.tables import State
 from imagegen import lease, pictures, seeds, workflows
+from imagegen.claimed import Claimed, ClaimLost, Send
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import HostLost
 from imagegen.comfy.pool import Pool
@@ -21,7 +22,7 @@ from imagegen.errors import ImagegenError, Rejected, Unavailable
 from imagegen.images import Image, ImageStore
 from imagegen.live import Live
 from imagegen.prompts import template
-from imagegen.requests import Claimed, ClaimLost, Requests, Send
+from imagegen.requests import Requests
 from imagegen.tables import Outcome
 from imagegen.workflows import BoundGraph, Library
 
@@ -90,15 +91,20 @@ async def _carry(studio: Studio, request_id: UUID) -> str:
 
 
 async def _make(studio: Studio, request: Claimed) -> None:
-    if studio.max_age_s and request.age_s > studio.max_age_s:
-        raise TooLate(f"the chat has moved on for {request.age_s:.0f} s")
+    _refuse_if_late(studio, request)
     image = request.drawn or await _draw(studio, request)
     await _deliver(studio, request, image)
+
+
+def _refuse_if_late(studio: Studio, request: Claimed) -> None:
+    if studio.max_age_s and request.age_s > studio.max_age_s:
+        raise TooLate(f"the chat has moved on for {request.age_s:.0f} s")
 
 
 async def _draw(studio: Studio, request: Claimed) -> Image:
     graph = _graph(studio, request)
     async with studio.pool.lease(graph.model_set) as host:
+        _refuse_if_late(studio, request)  # a slot may be long in coming
         log.info("using host", host=host.name, persona=request.persona)
         prompt_id = await studio.requests.start_drawing(request, host=host.name, seed=graph.seed)
         async with studio.live.drawing(request.id, host.name) as note:

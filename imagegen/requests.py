@@ -1,7 +1,7 @@
 """A row's life: claim, advance, finish; all SQL of the worker."""
 
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID, uuid4, uuid5
 
@@ -12,65 +12,13 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from chatflow_hook.tables import OPEN, Dialog, ImageRequest, State
 from chatflow_hook.turn import Conversation
 from imagegen import transactions
+from imagegen.claimed import Claimed, ClaimLost, Send
 from imagegen.delivery.parcel import Receipt
 from imagegen.errors import ImagegenError
 from imagegen.images import Image
 from imagegen.tables import Delivery, Outcome
 
 ResultT = TypeVar("ResultT")
-
-
-class ClaimLost(ImagegenError):
-    """Somebody else has the request now, or it has ended: stop without doing anything visible."""
-
-    code = "claim_lost"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claimed:
-    """A request as it was when this job claimed it; `claim` fences every later write."""
-
-    id: UUID
-    claim: UUID
-    state: State
-    dialog_id: int
-    chat_id: int | None
-    persona: str
-    message_count: int
-    conversation: Conversation | None
-    caption: str | None
-    has_spoiler: bool
-    reply_to_message_id: int | None
-    message_thread_id: int | None
-    attempts: int
-    draw: int
-    image: str | None
-    width: int | None
-    height: int | None
-    age_s: float
-
-    @property
-    def drawn(self) -> Image | None:
-        """The stored picture, if an earlier job came as far as that."""
-        if self.image is None or self.width is None or self.height is None:
-            return None
-        return Image(name=self.image, width=self.width, height=self.height)
-
-    @property
-    def words(self) -> str:
-        """What the picture is to show, in the bot's, the user's or the persona's words."""
-        if self.conversation is None:
-            return ""
-        said = (self.conversation.prompt, self.conversation.text, self.conversation.reply)
-        return next((words for words in said if words and words.strip()), "")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Send:
-    """One send about to be made; `unknown` earlier ones may have arrived."""
-
-    id: int
-    unknown: int
 
 
 _Row = Row[*tuple[Any, ...]]
@@ -289,12 +237,13 @@ async def _held(session: AsyncSession, query: Any) -> Any:
 
 def _claimed(row: _Row) -> Claimed:
     fields = row._asdict()
+    age_s = float(fields.pop("age_s"))
     conversation = fields["conversation"]
     return Claimed(
         **{
             **fields,
             "state": State(fields["state"]),
             "conversation": conversation and Conversation.model_validate(conversation),
-            "age_s": float(fields["age_s"]),
+            "made_at": time.monotonic() - age_s,
         }
     )

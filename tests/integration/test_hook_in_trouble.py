@@ -143,7 +143,7 @@ async def test_a_redis_that_is_down_delays_nobody(database_url: str, sessions: S
         request = await hook.on_turn(turn())
 
         assert request is not None
-        assert time.monotonic() - started < 2 * A_SECOND
+        assert time.monotonic() - started < A_SECOND
         assert (await chat.row(sessions, request.id)).state == State.QUEUED
         assert (await hook.wait(request, timeout=0.1)).state is State.QUEUED
 

@@ -13,7 +13,8 @@ from sqlalchemy import func, select, update
 from chatflow_hook import Picture
 from chatflow_hook.tables import ImageRequest, State
 from imagegen import shipped
-from imagegen.requests import ClaimLost, Requests
+from imagegen.claimed import ClaimLost
+from imagegen.requests import Requests
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.telegram import Trouble
 from imagegen.tables import Delivery
@@ -259,3 +260,20 @@ async def test_the_watermark_never_moves_back_nor_beyond_the_count(
         await requests.finish(claimed)
 
         assert (await chat.dialog(sessions)).last_image_generation_at == 1
+
+
+async def test_a_request_that_grew_too_old_while_it_waited_for_a_slot_is_not_drawn(
+    stages: Stages, sessions: Sessions
+) -> None:
+    async with stages.set(
+        seconds_per_picture=1.5, request_max_age=1, comfyui_slots_per_host=1
+    ) as stage:
+        first = await stage.ask(dialog_id=1)
+        second = await stage.ask(dialog_id=2)
+
+        assert ended(await stage.hook.wait(second, timeout=PATIENCE_S)) == (
+            State.EXPIRED,
+            "too_old",
+        )
+        assert len(stage.hosts[0].posted) == 1
+        await stage.hook.wait(first, timeout=PATIENCE_S)
