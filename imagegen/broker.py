@@ -6,11 +6,12 @@ from arq.connections import ArqRedis, RedisSettings
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
+from redis.exceptions import AuthenticationError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from chatflow_hook import wire
-from chatflow_hook.settings import RedisPlace
+from chatflow_hook.settings import BadSetting, RedisPlace
 
 # RedisSettings knows no socket timeout, and without one a frozen Redis hangs the worker.
 _SOCKET_TIMEOUT_S = 5.0
@@ -29,7 +30,8 @@ def queue(redis: RedisPlace, *, db: int) -> ArqRedis:
             socket_connect_timeout=_SOCKET_TIMEOUT_S,
             retry=retry,
             retry_on_timeout=True,
-            retry_on_error=[RedisConnectionError, RedisTimeoutError],
+            # A refused connection is an OSError as long as redis-py has not renamed it.
+            retry_on_error=[RedisConnectionError, RedisTimeoutError, OSError],
         ),
         job_serializer=wire.dumps,
         job_deserializer=wire.loads,
@@ -37,6 +39,20 @@ def queue(redis: RedisPlace, *, db: int) -> ArqRedis:
     )
     client.auto_close_connection_pool = True
     return client
+
+
+async def answers(redis: RedisPlace) -> bool:
+    """Say whether Redis is there; one that is away may come yet. Raises BadSetting if refused."""
+    async with live(redis, db=0) as client:
+        try:
+            return bool(await client.ping())
+        except AuthenticationError as error:
+            raise BadSetting(
+                f"REDIS_PASSWORD or REDIS_URL: got a password that Redis refuses ({error}), "
+                "must be the one that Redis was given"
+            ) from error
+        except (RedisError, OSError):
+            return False
 
 
 def live(redis: RedisPlace, *, db: int) -> Redis:

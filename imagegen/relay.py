@@ -36,7 +36,7 @@ class Relay:
                 await self._queue.enqueue_job(wire.JOB, str(request_id), _job_id=str(request_id))
                 log.warning("rung again", request_id=str(request_id))
         except (Unavailable, RedisError) as error:
-            log.warning("relay waits", error=type(error).__name__)
+            log.warning("relay waits", why=str(error))
 
     async def _unknown_to_redis(self, requests: list[UUID]) -> list[UUID]:
         async with self._queue.pipeline(transaction=False) as pipe:

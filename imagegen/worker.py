@@ -1,5 +1,6 @@
 """WorkerSettings for `arq imagegen.worker.WorkerSettings`; builds and owns every long-lived thing."""
 
+import asyncio
 import sys
 from contextlib import AsyncExitStack
 from typing import Any
@@ -39,7 +40,10 @@ def __getattr__(name: str) -> Any:
     if name != "WorkerSettings":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        return worker_settings(settings.from_env())
+        chosen = settings.from_env()
+        if not asyncio.run(broker.answers(chosen.redis)):
+            sys.stderr.write("imagegen: Redis does not answer yet, trying for a minute\n")
+        return worker_settings(chosen)
     except (BadSetting, ImagegenError) as error:
         sys.exit(f"imagegen: {error}")
 

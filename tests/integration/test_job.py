@@ -263,7 +263,7 @@ async def test_the_watermark_never_moves_back_nor_beyond_the_count(
 
 
 async def test_a_request_that_grew_too_old_while_it_waited_for_a_slot_is_not_drawn(
-    stages: Stages, sessions: Sessions
+    stages: Stages,
 ) -> None:
     async with stages.set(
         seconds_per_picture=1.5, request_max_age=1, comfyui_slots_per_host=1

@@ -1,0 +1,166 @@
+"""Settings: what a wrong one says, and what all may be written."""
+
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from chatflow_hook import ChatFlowHook
+from chatflow_hook.settings import BadSetting, HookSettings, read
+from imagegen import broker
+from imagegen.sandbox.valkey import ValkeyServer
+from imagegen.settings import Settings, from_env
+
+GOOD = {
+    "DATABASE_URL": "postgresql://bot:pass@localhost/chatflow",
+    "TELEGRAM_BOT_TOKEN": "123:abc",
+    "COMFYUI_HOSTS": "gpu-1:8188,https://gpu-2.example/comfy",
+}
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Leave only the good variables, and no `.env`."""
+    for name in (*HookSettings.model_fields, *Settings.model_fields):
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_names_of_the_old_service_mean_what_they_meant() -> None:
+    settings = from_env()
+
+    assert [host.name for host in settings.comfyui_hosts] == [
+        "gpu-1:8188",
+        "gpu-2.example:443/comfy",
+    ]
+    assert (settings.redis_broker_db, settings.redis_result_db) == (3, 4)
+    assert (settings.image_trigger_min, settings.image_trigger_max) == (3, 5)
+    assert settings.generation_timeout == 120
+    assert settings.slots == 4
+
+
+def test_the_cap_over_all_hosts_is_at_most_their_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAX_CONCURRENT_GENERATIONS", "3")
+    assert from_env().slots == 3
+
+    monkeypatch.setenv("MAX_CONCURRENT_GENERATIONS", "99")
+    assert from_env().slots == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("DATABASE_URL", None, "DATABASE_URL is not set, must be postgresql://"),
+        ("DATABASE_URL", "mysql://u:hush@h/db", "DATABASE_URL: got "),
+        ("TELEGRAM_BOT_TOKEN", None, "TELEGRAM_BOT_TOKEN is not set"),
+        ("TELEGRAM_BOT_TOKEN", "hush", "TELEGRAM_BOT_TOKEN: got something else, must be"),
+        ("COMFYUI_HOSTS", None, "COMFYUI_HOSTS is not set, must be host:port"),
+        ("COMFYUI_HOSTS", "a b", "COMFYUI_HOSTS: got 'a b', must be host:port"),
+        ("COMFYUI_HOSTS", "a:1,a:1", "COMFYUI_HOSTS: got 'a:1,a:1'"),
+        ("COMFYUI_HOSTS", ",", "COMFYUI_HOSTS: got ','"),
+        ("COMFYUI_SLOTS_PER_HOST", "zero", "COMFYUI_SLOTS_PER_HOST: got 'zero', must be a whole"),
+        ("COMFYUI_SLOTS_PER_HOST", "0", "COMFYUI_SLOTS_PER_HOST: got '0'"),
+        ("COMFYUI_HEADERS", '{"X": hush', "COMFYUI_HEADERS: got something else, must be JSON"),
+        ("GENERATION_TIMEOUT", "-1", "GENERATION_TIMEOUT: got '-1', must be a number of seconds"),
+        ("IMAGE_TRIGGER_MAX", "2", "IMAGE_TRIGGER_MAX: got 2, must be at least IMAGE_TRIGGER_MIN"),
+        ("REDIS_URL", "redis://:hu#sh@h:1", "REDIS_URL: got an address with a bare #"),
+        ("REDIS_URL", "http://hush", "REDIS_URL: got something else, must be redis://"),
+        ("REDIS_PORT", "70000", "REDIS_PORT: got '70000', must be a port"),
+        ("IMAGE_STORE", "/plain/path", "IMAGE_STORE: got '/plain/path', must be file:///"),
+        ("LOG_FORMAT", "xml", "LOG_FORMAT: got 'xml', must be json or console"),
+    ],
+)
+def test_a_bad_value_names_the_variable_what_it_got_and_what_it_may_be(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str | None, said: str
+) -> None:
+    if value is None:
+        monkeypatch.delenv(name)
+    else:
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(BadSetting) as caught:
+        from_env()
+
+    assert str(caught.value).startswith(said)
+    assert "\n" not in str(caught.value)
+    assert "hush" not in str(caught.value)
+    assert "hu#sh" not in str(caught.value)
+
+
+def test_several_bad_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URL")
+    monkeypatch.setenv("REDIS_PORT", "x")
+
+    with pytest.raises(BadSetting, match=r"DATABASE_URL.*; REDIS_PORT"):
+        from_env()
+
+
+def test_secrets_show_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://:hush@h:1")
+    monkeypatch.setenv("COMFYUI_TOKEN", "hush")
+    monkeypatch.setenv("COMFYUI_HEADERS", '{"X-Key": "hush"}')
+    settings = from_env()
+
+    assert "hush" not in repr(settings)
+    assert "hush" not in repr(settings.redis)
+    assert settings.host_headers == {"X-Key": "hush", "Authorization": "Bearer hush"}
+
+
+def test_two_ways_to_sign_are_one_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMFYUI_TOKEN", "a")
+    monkeypatch.setenv("COMFYUI_HEADERS", '{"authorization": "b"}')
+
+    with pytest.raises(BadSetting, match="COMFYUI_TOKEN and COMFYUI_HEADERS"):
+        from_env()
+
+
+def test_an_env_file_is_read_and_the_environment_wins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("REDIS_HOST=from-file\nREDIS_PORT=7000\nOF_THE_BOT=1\n")
+    monkeypatch.setenv("REDIS_PORT", "7001")
+
+    settings = read(HookSettings)
+
+    assert (settings.redis_host, settings.redis_port) == ("from-file", 7001)
+
+
+async def test_the_hook_needs_no_variable_of_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COMFYUI_HOSTS")
+    monkeypatch.delenv("TELEGRAM_BOT_TOKEN")
+
+    async with ChatFlowHook.from_env() as hook:
+        assert hook is not None
+
+
+@pytest.mark.parametrize("password", ["plain", "!#", "a b%41", "@:/?", "пароль", "+&="])
+async def test_any_redis_password_works_in_parts_and_in_a_url(
+    monkeypatch: pytest.MonkeyPatch, password: str
+) -> None:
+    with ValkeyServer(password=password) as valkey:
+        by_url = Settings(_env_file=None, redis_url=f"{valkey.url}/1")
+        monkeypatch.setenv("REDIS_HOST", "127.0.0.1")
+        monkeypatch.setenv("REDIS_PORT", str(valkey.port))
+        monkeypatch.setenv("REDIS_PASSWORD", password)
+        for settings in (by_url, from_env()):
+            async with broker.live(settings.redis, db=4) as redis:
+                assert await redis.ping()
+                assert await broker.answers(settings.redis)
+            plain = broker.settings(settings.redis, db=3)
+            async with Redis(
+                host=plain.host, port=plain.port, password=plain.password, db=3
+            ) as arq:
+                assert await arq.ping()
+
+
+async def test_a_password_that_redis_refuses_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with ValkeyServer(password="right") as valkey:
+        for url in (f"redis://127.0.0.1:{valkey.port}", f"redis://:wrong@127.0.0.1:{valkey.port}"):
+            monkeypatch.setenv("REDIS_URL", url)
+
+            with pytest.raises(BadSetting, match="REDIS_PASSWORD"):
+                await broker.answers(from_env().redis)
