@@ -22,7 +22,7 @@ from imagegen.live import Live
 from imagegen.relay import EVERY_S, Relay
 from imagegen.requests import Requests
 from imagegen.settings import Settings
-from imagegen.workflows import Library
+from imagegen.workflows import Library, WorkflowsMissing
 
 log = structlog.get_logger(__name__)
 
@@ -49,11 +49,11 @@ def __getattr__(name: str) -> Any:
 
 
 def worker_settings(chosen: Settings, *, owns_logging: bool = True) -> type:
-    """Return the class whose attributes arq reads. Raises what loading the workflows raises.
+    """Return the class whose attributes arq reads. Raises BadSetting.
 
     `owns_logging`: this process is the worker's alone, so its logging may be set up here.
     """
-    library = workflows.load(chosen.workflows_dir)
+    library = _library(chosen)
     images = _image_store(chosen)
     stack = AsyncExitStack()
 
@@ -67,6 +67,7 @@ def worker_settings(chosen: Settings, *, owns_logging: bool = True) -> type:
 
     async def on_shutdown(_: dict[str, Any]) -> None:
         await stack.aclose()
+        log.info("worker stopped")
 
     max_jobs = min(4 * chosen.slots + 64, _MOST_JOBS)
     return type(
@@ -115,6 +116,16 @@ async def build(
         max_attempts=chosen.request_attempts,
         keep_outputs=chosen.comfyui_keep_outputs,
     )
+
+
+def _library(chosen: Settings) -> Library:
+    try:
+        return workflows.load(chosen.workflows_dir)
+    except WorkflowsMissing as error:
+        raise BadSetting(
+            f"WORKFLOWS_DIR: got {chosen.workflows_dir}, must be a directory with a folder for "
+            "each persona, which has a persona.toml"
+        ) from error
 
 
 def _image_store(chosen: Settings) -> ImageStore:

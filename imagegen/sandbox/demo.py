@@ -14,6 +14,9 @@ from chatflow_hook import ChatFlowHook, Picture, Turn
 from chatflow_hook.settings import HookSettings
 from chatflow_hook.tables import State
 from imagegen import broker, migrations, workflows
+from imagegen.comfy.address import HostAddress
+from imagegen.comfy.client import HostClient
+from imagegen.comfy.patience import Limits
 from imagegen.errors import ImagegenError
 from imagegen.sandbox import conversations, worker
 from imagegen.sandbox.board import Board
@@ -27,6 +30,7 @@ from imagegen.workflows import Library
 _SANDBOX_HOSTS = 2
 _SECONDS_PER_PICTURE = 1.0
 _PATIENCE_S = 60.0
+_FIRST_ANSWER_S = 5.0
 # Real hosts may have to load their models first.
 _PATIENCE_WITH_REAL_HOSTS_S = 600.0
 _LOOK_AT_WORKER_EVERY_S = 0.2
@@ -54,6 +58,8 @@ class Options:
 def run(options: Options, console: Console) -> None:
     """Run the demo. Raises DemoFailed, SandboxError or a fault of the workflows."""
     started = time.monotonic()
+    if options.comfyui:
+        asyncio.run(_ask_for(options.comfyui))
     library = workflows.load(options.workflows)
     personas = _chosen(options.personas, library)
     with running() as servers, workdir() as directory:
@@ -69,6 +75,18 @@ def run(options: Options, console: Console) -> None:
             started=started,
         )
         asyncio.run(_play(show))
+
+
+async def _ask_for(hosts: str) -> None:
+    """Look whether somebody's hosts are there, before anything is started for them."""
+    patience = Limits(request=_FIRST_ANSWER_S, queue=1, drawing=1, silence=1)
+    for part in hosts.split(","):
+        try:
+            address = HostAddress.parse(part)
+        except ValueError as error:
+            raise DemoFailed(f"--comfyui: {error}") from error
+        async with HostClient(address, limits=patience) as client:
+            await client.probe()
 
 
 def _chosen(wanted: Sequence[str], library: Library) -> dict[str, str]:
@@ -139,9 +157,7 @@ async def _hosts(show: _Show) -> AsyncIterator[str]:
 
 
 async def _chat(show: _Show, telegram: SandboxTelegram, child: Child) -> dict[str, Picture | None]:
-    settings = HookSettings(
-        database_url=show.servers.database_url, redis_url=show.servers.redis_url, _env_file=None
-    )
+    settings = _hook_settings(show)
     patience = _PATIENCE_WITH_REAL_HOSTS_S if show.options.comfyui else _PATIENCE_S
     async with (
         broker.live(settings.redis, db=settings.redis_result_db) as redis,
@@ -153,6 +169,19 @@ async def _chat(show: _Show, telegram: SandboxTelegram, child: Child) -> dict[st
             chats = [people.chat(number, name) for number, name in enumerate(show.personas)]
             ends = await _while_alive(child, asyncio.gather(*chats))
     return dict(zip(show.personas, ends, strict=True))
+
+
+def _hook_settings(show: _Show) -> HookSettings:
+    # Every field: what is left out would be read from the environment of somebody's real bot.
+    return HookSettings(
+        _env_file=None,
+        database_url=show.servers.database_url,
+        redis_url=show.servers.redis_url,
+        redis_broker_db=3,
+        redis_result_db=4,
+        image_trigger_min=3,
+        image_trigger_max=5,
+    )
 
 
 async def _while_alive(child: Child, work: asyncio.Future[ResultT]) -> ResultT:

@@ -1,0 +1,121 @@
+"""The worker while Redis or PostgreSQL restarts, crashes or freezes: it stays, and so do requests."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from chatflow_hook.tables import State
+from imagegen import migrations
+from imagegen.sandbox.postgres import PostgresServer
+from imagegen.sandbox.server import Server
+from imagegen.sandbox.valkey import ValkeyServer
+from tests import worker_process
+from tests.chat import Sessions
+from tests.stage import PATIENCE_S, Stages
+from tests.worker_process import WorkerProcess
+
+# A request may have to wait until the relay finds that its doorbell was lost.
+LONG_S = 40.0
+
+
+@pytest.fixture
+def valkey() -> Iterator[ValkeyServer]:
+    with ValkeyServer() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres() -> Iterator[PostgresServer]:
+    with PostgresServer() as server:
+        migrations.upgrade(server.url)
+        yield server
+
+
+@pytest.fixture
+def redis_url(valkey: ValkeyServer) -> str:
+    return valkey.url
+
+
+@pytest.fixture
+def database_url(postgres: PostgresServer) -> str:
+    return postgres.url
+
+
+@pytest.fixture
+def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
+    return Stages(database_url, redis_url, sessions, tmp_path / "images")
+
+
+def restart(server: Server) -> None:
+    server.restart()
+
+
+def crash(server: Server) -> None:
+    server.kill()
+    server.start()
+
+
+@pytest.fixture(params=[restart, crash])
+def break_down(request: pytest.FixtureRequest) -> Callable[[Server], None]:
+    way: Callable[[Server], None] = request.param
+    return way
+
+
+async def outlives(
+    stages: Stages, home: Path, server: Server, break_down: Callable[[Server], None]
+) -> tuple[list[State], WorkerProcess]:
+    """Break a server down under an idle worker, then while it draws; say how two requests ended."""
+    async with stages.set(works=False, seconds_per_picture=1.0) as stage:
+        variables = worker_process.environment(stage.settings)
+        async with worker_process.running(home, variables) as worker:
+            break_down(server)
+            first = await stage.hook.wait(await stage.ask(dialog_id=1), timeout=LONG_S)
+
+            request = await stage.ask(dialog_id=2)
+            await worker.until(lambda: len(stage.hosts[0].posted) == 2, timeout_s=PATIENCE_S)
+            break_down(server)
+            second = await stage.hook.wait(request, timeout=LONG_S)
+
+            assert worker.is_running
+            assert await worker.stop() == 0
+            assert "marmalade" not in worker.said
+    return [first.state, second.state], worker
+
+
+async def test_a_worker_outlives_redis(
+    stages: Stages, valkey: ValkeyServer, break_down: Callable[[Server], None], tmp_path: Path
+) -> None:
+    states, worker = await outlives(stages, tmp_path / "home", valkey, break_down)
+
+    assert states == [State.DELIVERED, State.DELIVERED]
+    assert "Traceback" not in worker.said
+
+
+async def test_a_worker_outlives_postgresql(
+    stages: Stages, postgres: PostgresServer, break_down: Callable[[Server], None], tmp_path: Path
+) -> None:
+    states, worker = await outlives(stages, tmp_path / "home", postgres, break_down)
+
+    assert states == [State.DELIVERED, State.DELIVERED]
+    assert "Traceback" not in worker.said
+
+
+@pytest.mark.parametrize("seconds", [1.0, 7.0], ids=["shorter", "longer"])
+async def test_a_frozen_redis_holds_no_picture_up(
+    stages: Stages, valkey: ValkeyServer, tmp_path: Path, seconds: float
+) -> None:
+    """Freeze it for less and for more than a socket's timeout, which is 5 s."""
+    async with stages.set(works=False, seconds_per_picture=seconds) as stage:
+        variables = worker_process.environment(stage.settings)
+        async with worker_process.running(tmp_path / "home", variables) as worker:
+            await stage.ask(dialog_id=1)
+            await worker.until(lambda: stage.hosts[0].posted, timeout_s=PATIENCE_S)
+            valkey.freeze()
+            sent = await stage.telegram.wait_for(1, timeout=PATIENCE_S)
+            valkey.thaw()
+            second = await stage.hook.wait(await stage.ask(dialog_id=2), timeout=LONG_S)
+
+            assert (len(sent), second.state) == (1, State.DELIVERED)
+            assert await worker.stop() == 0
+            assert len(stage.telegram.sent) == 2
