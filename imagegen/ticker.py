@@ -33,7 +33,8 @@ async def every(
     try:
         yield
     finally:
-        # Both: redis-py swallows a cancellation now and then, and goes on as if there were none.
+        # Both: asyncio.wait_for of Python 3.11, with which redis-py sends, loses a cancellation
+        # that comes just as its work is done, and the step goes on as if there were none.
         over.set()
         task.cancel()
         await asyncio.wait({task}, timeout=_GRACE_S)

@@ -60,9 +60,17 @@ class Stage:
             running.allow_pick_jobs = False
             if running.tasks:
                 await asyncio.wait(running.tasks.values(), timeout=PATIENCE_S)
+            await _cancelled(task)
             await running.close()
-            with suppress(asyncio.CancelledError):
-                await task
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    """Cancel a task until it hears it: Python 3.11 loses some cancellations (see ticker.py)."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.2)
+    with suppress(asyncio.CancelledError):
+        task.result()
 
 
 class Stages:
