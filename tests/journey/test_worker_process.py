@@ -1,0 +1,172 @@
+"""The worker as production runs it: a process of its own, ended in every way."""
+
+import json
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from redis.asyncio import Redis
+
+from chatflow_hook import wire
+from chatflow_hook.tables import State
+from tests import worker_process
+from tests.chat import Sessions
+from tests.stage import PATIENCE_S, Stage, Stages
+from tests.worker_process import ARQ, IMAGEGEN, READY_S, WorkerProcess
+
+TEXT = "Зонтик and marmalade"
+STORY = [
+    "using host",
+    "prompt queued",
+    "prompt completed",
+    "picture drawn",
+    "picture delivered",
+]
+# What is left of a dead worker's lease, and a poll.
+TAKEN_OVER_S = 10.0
+# `--check` has to notice within this.
+NOTICED_S = 15.0
+HEALTH = f"{wire.QUEUE}:health-check"
+
+
+@pytest.fixture
+def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
+    return Stages(database_url, redis_url, sessions, tmp_path / "images")
+
+
+async def is_drawing(stage: Stage, worker: WorkerProcess) -> None:
+    await worker.until(lambda: stage.hosts[0].posted, timeout_s=PATIENCE_S)
+
+
+def check(variables: Mapping[str, str], home: Path) -> int:
+    """Ask as a container's health check does."""
+    command = [*ARQ, "--check"]
+    asked = subprocess.run(
+        command, env=variables, cwd=home, capture_output=True, check=False, timeout=READY_S
+    )
+    return asked.returncode
+
+
+async def is_gone(redis_url: str, key: str, *, timeout_s: float) -> bool:
+    """Wait until a key has expired; its time to live says how long that takes."""
+    ends = time.monotonic() + timeout_s
+    async with Redis.from_url(redis_url, db=3) as redis:
+        while time.monotonic() < ends:
+            if not await redis.exists(key):
+                return True
+    return False
+
+
+async def content(redis_url: str, db: int) -> dict[str, str]:
+    """Return the strings of a Redis database, by key."""
+    async with Redis.from_url(redis_url, db=db, decode_responses=True) as redis:
+        keys = [key for key in await redis.keys("*") if await redis.type(key) == "string"]
+        return {key: await redis.get(key) or "" for key in keys}
+
+
+@pytest.mark.parametrize("command", [ARQ, IMAGEGEN], ids=["arq", "imagegen"])
+async def test_a_picture_is_delivered_in_six_lines_and_sigterm_is_no_fault(
+    stages: Stages, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    async with stages.set(works=False) as stage:
+        variables = worker_process.environment(stage.settings)
+        async with worker_process.running(tmp_path / "home", variables, command=command) as worker:
+            request = await stage.ask(text=TEXT)
+            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+            await worker.has_said("picture delivered")
+            code = await worker.stop()
+
+    assert (picture.state, code) == (State.DELIVERED, 0)
+    assert worker.events_of(request.id) == STORY
+    assert {line["level"] for line in worker.events} == {"info"}
+    assert "Traceback" not in worker.said
+    assert "marmalade" not in worker.said
+
+
+async def test_every_line_of_the_log_is_json(stages: Stages, tmp_path: Path) -> None:
+    async with stages.set(works=False) as stage:
+        variables = worker_process.environment(stage.settings)
+        # arq's own command says two lines of its own before it lets us set up the logging.
+        async with worker_process.running(tmp_path / "home", variables, command=IMAGEGEN) as worker:
+            await worker.stop()
+
+    events = [json.loads(line)["event"] for line in worker.said.splitlines()]
+    assert events == ["worker ready", "worker stopped"]
+
+
+async def test_the_check_is_good_while_it_runs_and_fails_soon_after_a_kill(
+    stages: Stages, redis_url: str, tmp_path: Path
+) -> None:
+    async with stages.set(works=False) as stage:
+        variables = worker_process.environment(stage.settings)
+        async with worker_process.running(tmp_path / "home", variables) as worker:
+            while_it_runs = check(variables, tmp_path)
+
+            worker.kill()
+
+            assert while_it_runs == 0
+            assert await is_gone(redis_url, HEALTH, timeout_s=NOTICED_S)
+            assert check(variables, tmp_path) != 0
+
+
+async def test_what_a_killed_worker_was_drawing_is_delivered_by_the_next(
+    stages: Stages, tmp_path: Path
+) -> None:
+    async with stages.set(works=False, seconds_per_picture=1.0) as stage:
+        variables = worker_process.environment(stage.settings)
+        request = await stage.ask()
+        async with worker_process.running(tmp_path / "home", variables) as first:
+            await is_drawing(stage, first)
+
+            first.kill()
+
+        async with worker_process.running(tmp_path / "home", variables):
+            picture = await stage.hook.wait(request, timeout=TAKEN_OVER_S)
+
+        assert picture.state is State.DELIVERED
+        assert len(stage.telegram.sent) == 1
+
+
+async def test_what_a_stopped_worker_was_drawing_is_delivered_by_the_next(
+    stages: Stages, tmp_path: Path
+) -> None:
+    async with stages.set(works=False, seconds_per_picture=2.0) as stage:
+        variables = worker_process.environment(stage.settings)
+        request = await stage.ask()
+        async with worker_process.running(tmp_path / "home", variables) as first:
+            await is_drawing(stage, first)
+            code = await first.stop()
+        assert code == 0
+        assert "Traceback" not in first.said
+        assert stage.telegram.sent == []
+
+        async with worker_process.running(tmp_path / "home", variables):
+            picture = await stage.hook.wait(request, timeout=TAKEN_OVER_S)
+
+        assert picture.state is State.DELIVERED
+        assert len(stage.telegram.sent) == 1
+
+
+async def test_redis_holds_ids_and_json_and_nothing_that_was_said(
+    stages: Stages, redis_url: str, tmp_path: Path
+) -> None:
+    async with stages.set(works=False, seconds_per_picture=2.0) as stage:
+        request = await stage.ask(text=TEXT, reply="Of course", caption="Look")
+        variables = worker_process.environment(stage.settings)
+        async with worker_process.running(tmp_path / "home", variables) as worker:
+            live = wire.live(request.id)
+            async with Redis.from_url(redis_url, db=4) as redis:
+                while not await redis.exists(live):
+                    assert worker.is_running
+            queue, news = await content(redis_url, 3), await content(redis_url, 4)
+
+    job = json.loads(queue[f"arq:job:{request.id}"])
+    assert [UUID(argument) for argument in job["a"]] == [request.id]
+    assert (job["f"], job["k"]) == (wire.JOB, {})
+    assert news.keys() == {live}
+    assert json.loads(news[live]).keys() == {"host", "share"}
+    for said in ("marmalade", "Of course", "Look"):
+        assert said not in str([*queue.values(), *news.values()])
