@@ -141,12 +141,8 @@ def _folders(directory: Path) -> list[Path]:
         raise WorkflowsMissing(f"{directory}: there is no such directory of workflows")
     shown = [path for path in sorted(directory.iterdir()) if not path.name.startswith((".", "_"))]
     found = [path for path in shown if (path / "persona.toml").exists()]
-    # A folder with a graph alone is a persona half made, unless its name says that it is shared.
-    found += [
-        path
-        for path in shown
-        if path not in found and path.name != "shared" and (path / "workflow.json").exists()
-    ]
+    # A folder with a graph alone is a persona half made; a shared graph lies behind a `_`.
+    found += [path for path in shown if path not in found and (path / "workflow.json").exists()]
     if not found:
         raise WorkflowsMissing(f"{directory}: no folder in it has a persona.toml")
     return found

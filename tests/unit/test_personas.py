@@ -15,7 +15,7 @@ age = 24
 appearance = "A woman of 24 with black hair."
 style = "A photograph."
 trigger_words = ["l1na", "l1na woman"]
-workflow = "../shared/portrait.json"
+workflow = "../_common/portrait.json"
 
 [nodes]
 save = "Save"
@@ -44,7 +44,7 @@ def test_a_persona_is_read_whole(tmp_path: Path) -> None:
         style="A photograph.",
         trigger_words=("l1na", "l1na woman"),
     )
-    assert wiring.workflow == "../shared/portrait.json"
+    assert wiring.workflow == "../_common/portrait.json"
     assert wiring.nodes.text == Spot(node="57:27", input="text")
     assert wiring.inputs == {"57:34": {"lora_name": "lina.safetensors"}}
 

@@ -62,7 +62,7 @@ def test_a_missing_directory_is_an_error_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_directory_without_personas_is_an_error_of_its_own(tmp_path: Path) -> None:
-    (tmp_path / "shared").mkdir()
+    (tmp_path / "_common").mkdir()
 
     with pytest.raises(WorkflowsMissing, match=r"persona\.toml"):
         workflows.load(tmp_path)
@@ -179,15 +179,15 @@ def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
 
 
 def test_two_personas_share_a_graph_and_set_inputs_of_it(tmp_path: Path) -> None:
-    shelve(tmp_path, plain(), persona="shared")
-    (tmp_path / "shared" / "persona.toml").unlink()
+    shelve(tmp_path, plain(), persona="_common")
+    (tmp_path / "_common" / "persona.toml").unlink()
     for name, strength in (("lina", "0.5"), ("may", "1")):
         shelve(
             tmp_path,
             "unused",
             persona=name,
             more=f"""
-            workflow = "../shared/workflow.json"
+            workflow = "../_common/workflow.json"
             [inputs]
             "LoRA".lora_name = "{name}_v2.safetensors"
             "40".strength_model = {strength}
