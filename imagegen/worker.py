@@ -22,6 +22,7 @@ from imagegen.live import Live
 from imagegen.relay import EVERY_S, Relay
 from imagegen.requests import Requests
 from imagegen.settings import Settings
+from imagegen.stop import Stop
 from imagegen.workflows import Library, WorkflowsMissing
 
 log = structlog.get_logger(__name__)
@@ -48,18 +49,19 @@ def __getattr__(name: str) -> Any:
         sys.exit(f"imagegen: {error}")
 
 
-def worker_settings(chosen: Settings, *, owns_logging: bool = True) -> type:
+def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
     """Return the class whose attributes arq reads. Raises BadSetting.
 
-    `owns_logging`: this process is the worker's alone, so its logging may be set up here.
+    `owns_process`: it is the worker's alone, so its logging and its end are the worker's too.
     """
     library = _library(chosen)
     images = _image_store(chosen)
-    stack = AsyncExitStack()
+    stack, stop = AsyncExitStack(), Stop()
 
     async def on_startup(ctx: dict[str, Any]) -> None:
-        if owns_logging:  # here and not earlier, since arq's CLI sets up its own before
+        if owns_process:  # here and not earlier, since arq sets up its own before
             logs.configure(chosen.log_format)
+            stop.listen()
         ctx["studio"] = studio = await build(chosen, library, images, stack)
         relay = Relay(studio.requests, ctx["redis"])
         await stack.enter_async_context(ticker.every(EVERY_S, relay.step, name="relay"))
@@ -74,7 +76,14 @@ def worker_settings(chosen: Settings, *, owns_logging: bool = True) -> type:
         "WorkerSettings",
         (),
         {
-            "functions": [func(make_image, name=wire.JOB, max_tries=_MAX_TRIES, keep_result=0)],
+            "functions": [
+                func(
+                    stop.reaching(make_image),  # type: ignore[arg-type]
+                    name=wire.JOB,
+                    max_tries=_MAX_TRIES,
+                    keep_result=0,
+                )
+            ],
             "redis_settings": broker.settings(chosen.redis, db=chosen.redis_broker_db),
             "redis_pool": broker.queue(chosen.redis, db=chosen.redis_broker_db),
             "queue_name": wire.QUEUE,

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -16,6 +17,12 @@ from imagegen import database, migrations
 from imagegen.sandbox.servers import Servers, running
 
 REDIS_DBS = (3, 4)
+
+
+def pytest_configure() -> None:
+    """Take SIGINT back where a background shell has it ignored: children would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

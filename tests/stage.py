@@ -50,7 +50,7 @@ class Stage:
     @asynccontextmanager
     async def worker(self) -> AsyncIterator[None]:
         """Run the worker in this process while the block runs."""
-        chosen = worker.worker_settings(self.settings, owns_logging=False)
+        chosen = worker.worker_settings(self.settings, owns_process=False)
         running = create_worker(chosen, handle_signals=False)
         task = asyncio.create_task(running.async_run(), name="worker")
         try:
