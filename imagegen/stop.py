@@ -6,18 +6,16 @@ worker then ends in a traceback; and they cancel the polling once, which Python 
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import structlog
+from arq.typing import WorkerCoroutine
 
 log = structlog.get_logger(__name__)
 
-Job = Callable[[dict[str, Any], str], Awaitable[str]]
-
 _INSIST_EVERY_S = 0.2
 # Below the ten seconds that containers are given.
-_GRACE_S = 8.0
+_GRACE_S = 6.0
 
 
 class Stop:
@@ -27,16 +25,16 @@ class Stop:
         self._jobs: set[asyncio.Task[Any]] = set()
         self._insisting: asyncio.Task[None] | None = None
 
-    def reaching(self, job: Job) -> Job:
+    def reaching(self, job: WorkerCoroutine) -> WorkerCoroutine:
         """Return the job so that a stop reaches it."""
 
-        async def reached(ctx: dict[str, Any], request_id: str) -> str:
+        async def reached(ctx: dict[Any, Any], *args: Any) -> Any:
             if self._insisting is not None:  # it was picked up just before
                 raise asyncio.CancelledError
             task = _this_task()
             self._jobs.add(task)
             try:
-                return await job(ctx, request_id)
+                return await job(ctx, *args)
             finally:
                 self._jobs.discard(task)
 

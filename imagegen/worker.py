@@ -77,12 +77,7 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
         (),
         {
             "functions": [
-                func(
-                    stop.reaching(make_image),  # type: ignore[arg-type]
-                    name=wire.JOB,
-                    max_tries=_MAX_TRIES,
-                    keep_result=0,
-                )
+                func(stop.reaching(make_image), name=wire.JOB, max_tries=_MAX_TRIES, keep_result=0)
             ],
             "redis_settings": broker.settings(chosen.redis, db=chosen.redis_broker_db),
             "redis_pool": broker.queue(chosen.redis, db=chosen.redis_broker_db),

@@ -94,7 +94,7 @@ async def test_every_line_of_the_log_is_json(stages: Stages, tmp_path: Path) -> 
             await worker.stop()
 
     events = [json.loads(line)["event"] for line in worker.said.splitlines()]
-    assert events == ["worker ready", "worker stopped"]
+    assert events == ["worker ready", "worker stops", "worker stopped"]
 
 
 async def test_the_check_is_good_while_it_runs_and_fails_soon_after_a_kill(
