@@ -152,11 +152,13 @@ class ChatFlowHook:
         return request
 
     async def _record(self, connection: AsyncConnection, turn: Turn) -> Request | None:
-        if self._owned is None:
-            self._owned = await outbox.ownership(connection)
-        return await outbox.record(
-            connection, turn, owned=self._owned, distance=self._distance, chance=self._chance
+        owned = self._owned or await outbox.ownership(connection)
+        request = await outbox.record(
+            connection, turn, owned=owned, distance=self._distance, chance=self._chance
         )
+        # Remembered only now: before a migration has added what is missing, all of this fails.
+        self._owned = owned
+        return request
 
     async def _look(self, request: Request) -> Picture | None:
         query = picture.QUERY.where(ImageRequest.id == request.id)

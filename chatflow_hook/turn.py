@@ -45,7 +45,8 @@ def _known_rating(value: Any) -> Any:
 class Message(BaseModel):
     """One message of the conversation so far."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A row may come from a newer hook; and no error may quote what people wrote.
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     role: Literal["user", "persona"]
     text: Words
@@ -54,7 +55,7 @@ class Message(BaseModel):
 class Conversation(BaseModel):
     """What people wrote: kept with a request until it ends, then erased."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     text: Words
     reply: Words | None = None
@@ -79,7 +80,7 @@ class Turn(BaseModel):
     update that Telegram delivers twice is known by it. `rating` is what the bot allows at most.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     dialog_id: int
     user_id: int
@@ -114,10 +115,13 @@ class Turn(BaseModel):
 
     @property
     def conversation(self) -> Conversation:
-        """What people wrote, newest part of the history only."""
+        """What people wrote, cut to the newest part of the history and to sane lengths."""
         return Conversation(
             text=self.text,
-            reply=self.reply,
-            history=self.history[-_MAX_HISTORY:],
+            reply=self.reply and self.reply[:MAX_TEXT],
+            history=tuple(
+                Message(role=said.role, text=said.text[:MAX_TEXT])
+                for said in self.history[-_MAX_HISTORY:]
+            ),
             prompt=self.prompt,
         )

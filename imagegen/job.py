@@ -78,7 +78,11 @@ async def _carry(studio: Studio, request_id: UUID) -> str:
         log.warning("request taken by another job")
         return "claim lost"
     except Unavailable as error:
-        if await _may_try_again(studio, request, error):
+        try:
+            may_try_again = await _may_try_again(studio, request, error)
+        except ClaimLost:
+            return "claim lost"
+        if may_try_again:
             raise
         return await _end(studio, request, error)
     except ImagegenError as error:

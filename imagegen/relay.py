@@ -15,13 +15,16 @@ log = structlog.get_logger(__name__)
 
 EVERY_S = 5.0
 # The hook rings right after its commit; a row this old has not been heard of.
-_SILENT_FOR_S = 5.0
+_UNCLAIMED_S = 5.0
+# Redis may also forget a request that a job had taken and put back. Longer, since a job that
+# still runs would be overtaken: safe by the claim, but it may cost a second drawing.
+_CLAIMED_S = 60.0
 
 
 class Relay:
-    """Finds requests that no job has ever taken and that Redis knows nothing of.
+    """Finds open requests that Redis knows nothing of.
 
-    Those may have been written while Redis was away, or Redis was emptied before a worker came.
+    They may have been written while Redis was away, or Redis was emptied since.
     """
 
     def __init__(self, requests: Requests, queue: ArqRedis) -> None:
@@ -31,7 +34,7 @@ class Relay:
     async def step(self) -> None:
         """Look once; several workers may look at the same time, since a job id is queued once."""
         try:
-            silent = await self._requests.unclaimed(older_than_s=_SILENT_FOR_S)
+            silent = await self._requests.silent(unclaimed_s=_UNCLAIMED_S, claimed_s=_CLAIMED_S)
             for request_id in await self._unknown_to_redis(silent):
                 await self._queue.enqueue_job(wire.JOB, str(request_id), _job_id=str(request_id))
                 log.warning("rung again", request_id=str(request_id))

@@ -5,7 +5,19 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 from uuid import UUID, uuid4, uuid5
 
-from sqlalchemy import Row, Select, Update, case, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Update,
+    and_,
+    case,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -23,7 +35,7 @@ ResultT = TypeVar("ResultT")
 
 _Row = Row[*tuple[Any, ...]]
 
-_MOST_UNCLAIMED = 1000
+_MOST_SILENT = 1000
 
 _COPIED = [
     column
@@ -58,18 +70,19 @@ class Requests:
         row = await self._run(lambda session: _one_or_none(session, query))
         return None if row is None else _claimed(row)
 
-    async def unclaimed(self, *, older_than_s: float) -> list[UUID]:
-        """Return requests of that age that no job has ever claimed, oldest first."""
+    async def silent(self, *, unclaimed_s: float, claimed_s: float) -> list[UUID]:
+        """Return open requests of which nothing was heard for so long, oldest first."""
         query = (
             select(ImageRequest.id)
             .where(
-                ImageRequest.state == State.QUEUED,
-                ImageRequest.claim.is_(None),
-                ImageRequest.created_at
-                < func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, older_than_s),
+                ImageRequest.state.in_(OPEN),
+                or_(
+                    and_(ImageRequest.claim.is_(None), _older(unclaimed_s)),
+                    _older(claimed_s),
+                ),
             )
             .order_by(ImageRequest.created_at)
-            .limit(_MOST_UNCLAIMED)
+            .limit(_MOST_SILENT)
         )
         return await self._run(lambda session: _all(session, query))
 
@@ -206,9 +219,15 @@ def _write(request: Claimed, *, returning: Any = ImageRequest.id) -> ReturningUp
     )
 
 
+def _older(seconds: float) -> ColumnElement[bool]:
+    span = func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+    return ImageRequest.updated_at < func.clock_timestamp() - span
+
+
 def _watermark(request: Claimed) -> Update:
     # Never backwards, and never beyond the present count: a dialog may have begun anew meanwhile.
-    here = func.least(request.message_count, Dialog.message_count)
+    # Zero is no count: a bot that passes its own may leave its column unused.
+    here = func.least(request.message_count, func.nullif(Dialog.message_count, 0))
     return (
         update(Dialog)
         .where(Dialog.id == request.dialog_id)

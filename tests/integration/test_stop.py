@@ -10,6 +10,7 @@ import pytest
 from arq.worker import Worker, func
 from redis.asyncio.connection import parse_url
 
+from chatflow_hook import wire
 from chatflow_hook.settings import RedisPlace
 from imagegen import broker
 from imagegen.stop import Stop
@@ -91,19 +92,21 @@ async def test_a_job_that_is_putting_itself_away_is_left_alone(redis_url: str) -
     worker = Worker(
         functions=[func(stop.reaching(job), name="job")],
         redis_pool=broker.queue(place, db=3),
+        job_serializer=wire.dumps,
+        job_deserializer=wire.loads,
         on_startup=listen,
         on_job_end=linger,
         poll_delay=0.01,
         keep_result=0,
     )
     polling = asyncio.create_task(worker.async_run())
-    async with broker.queue(place, db=3) as queue:
+    async with broker.queue(place, db=3) as queue, asyncio.timeout(PATIENCE_S):
         await queue.enqueue_job("job")
         await at_its_end.wait()
 
         os.kill(os.getpid(), signal.SIGTERM)
 
-        await asyncio.wait({polling}, timeout=PATIENCE_S)
+        await asyncio.wait({polling})
         may_end.set()
         await worker.close()
         assert polling.cancelled()
