@@ -107,7 +107,7 @@ def _refuse_if_late(studio: Studio, request: Claimed) -> None:
 
 async def _draw(studio: Studio, request: Claimed) -> Image:
     graph = _graph(studio, request)
-    async with studio.pool.lease(graph.model_set) as host:
+    async with studio.pool.lease(graph.needs.model_set) as host:
         _refuse_if_late(studio, request)  # a slot may be long in coming
         log.info("using host", host=host.name, persona=request.persona)
         prompt_id = await studio.requests.start_drawing(request, host=host.name, seed=graph.seed)

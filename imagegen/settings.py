@@ -76,9 +76,21 @@ class Settings(HookSettings):
     comfyui_keep_outputs: Annotated[bool, Field(description="true or false")] = False
     # From the prompt being posted to its start: other prompts in the host's own queue.
     comfyui_queue_timeout: Seconds = 600.0
-    # Without a frame of its own while a prompt runs. Loading a model cold takes up to 40 s.
+    # Without a sign of life while a prompt runs. Loading a model cold takes up to 40 s.
     comfyui_silence_timeout: Seconds = 90.0
+    # Without a frame of its own: time to ask the host what became of a prompt.
+    comfyui_look_after: Seconds = 10.0
+    # An unreachable host that has a prompt of ours is waited for, since it may only have hiccuped.
+    comfyui_away_timeout: Seconds = 10.0
     comfyui_request_timeout: Seconds = 30.0
+    comfyui_transcode: Annotated[
+        str | None,
+        Field(
+            pattern=r"^(webp|jpeg);([1-9][0-9]?|100)$",
+            description="webp;1 to webp;100, or jpeg;1 to jpeg;100",
+        ),
+    ] = None
+    workers_share_hosts: Annotated[bool, Field(description="true or false")] = False
 
     max_concurrent_generations: Annotated[
         int | None, Field(ge=1, description="a whole number from 1; left out: all slots")

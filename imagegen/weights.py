@@ -3,9 +3,9 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from imagegen.comfy.stock import ModelFile
 from imagegen.graphs import Graph, Link, Node
 
 # ComfyUI's folders under models/, by the input that names a file of them.
@@ -28,15 +28,6 @@ CLASS_FOLDERS = {
 }
 SUFFIXES = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
 NUMBERS = ("strength_model", "strength_clip", "shift", "cfg", "denoise")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelFile:
-    """A file that input `input` of a node of class `class_type` asks for."""
-
-    class_type: str
-    input: str
-    name: str
 
 
 def files(graph: Graph) -> frozenset[ModelFile]:

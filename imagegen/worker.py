@@ -148,6 +148,8 @@ def _clients(chosen: Settings) -> list[HostClient]:
         queue=chosen.comfyui_queue_timeout,
         drawing=chosen.generation_timeout,
         silence=chosen.comfyui_silence_timeout,
+        look=chosen.comfyui_look_after,
+        away=chosen.comfyui_away_timeout,
     )
     return [
         HostClient(address, limits=limits, headers=chosen.host_headers)

@@ -7,13 +7,13 @@ from types import MappingProxyType
 from typing import Any
 
 from imagegen import graphs, places, weights
+from imagegen.comfy.stock import ModelFile, Needs
 from imagegen.graphs import Graph, Node
 from imagegen.links import Place
 from imagegen.places import Places
 from imagegen.prompts import personas
 from imagegen.prompts.personas import Persona
 from imagegen.seeds import MAX_SEED
-from imagegen.weights import ModelFile
 from imagegen.workflow_faults import UnknownPersona, WorkflowFault, WorkflowsMissing
 
 __all__ = [
@@ -37,8 +37,8 @@ SIDE_STEP, LEAST_SIDE, MOST_SIDE = 16, 64, 4096
 class Workflow:
     """A persona and the part of its graph that draws the picture.
 
-    `classes` and `models` are what a host must have; the save node counts as what binding makes
-    of it. `width` and `height` are of the first latent: an upscaler after it may enlarge them.
+    `needs` is what a host must have; the save node counts as what binding makes of it. `width`
+    and `height` are of the first latent: an upscaler after it may enlarge them.
     """
 
     persona: Persona
@@ -47,9 +47,7 @@ class Workflow:
     places: Places
     width: int
     height: int
-    model_set: str
-    classes: frozenset[str]
-    models: frozenset[ModelFile]
+    needs: Needs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +77,7 @@ class BoundGraph:
 
     graph: dict[str, Any]
     output_node: str
-    model_set: str
+    needs: Needs
     width: int
     height: int
     seed: int
@@ -121,7 +119,7 @@ def bind(  # noqa: PLR0913 - all by name, half of them rarely given
     return BoundGraph(
         graph={node_id: node.posted() for node_id, node in nodes.items()},
         output_node=workflow.places.save,
-        model_set=workflow.model_set,
+        needs=workflow.needs,
         width=width,
         height=height,
         seed=seed,
@@ -132,7 +130,7 @@ def bind(  # noqa: PLR0913 - all by name, half of them rarely given
 def model_files(library: Library) -> Mapping[str, frozenset[str]]:
     """Give the files that all workflows need, by ComfyUI's folder under models/."""
     return weights.by_folder(
-        file for workflow in library.workflows.values() for file in workflow.models
+        file for workflow in library.workflows.values() for file in workflow.needs.models
     )
 
 
@@ -164,10 +162,12 @@ def _workflow(folder: Path) -> Workflow:
         places=found,
         width=_side(graph, found.width),
         height=_side(graph, found.height),
-        model_set=weights.model_set(graph),
-        classes=frozenset(node.class_type for node in graph.nodes.values())
-        | {"SaveImage", "PreviewImage"},
-        models=weights.files(graph),
+        needs=Needs(
+            model_set=weights.model_set(graph),
+            classes=frozenset(node.class_type for node in graph.nodes.values())
+            | {"SaveImage", "PreviewImage"},
+            models=weights.files(graph),
+        ),
     )
 
 

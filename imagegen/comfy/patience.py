@@ -11,13 +11,16 @@ class Limits:
     """How long is too long, in seconds.
 
     `request` for one HTTP call, `queue` from the POST to the prompt's start, `drawing` from
-    there to its end, `silence` for no frame of its own while it is drawn.
+    there to its end, `silence` for no sign of life while it is drawn. After `look` without a
+    frame the host is asked; one that is out of reach meanwhile is waited for up to `away`.
     """
 
     request: float
     queue: float
     drawing: float
     silence: float
+    look: float = 10.0
+    away: float = 10.0
 
 
 class Patience:

@@ -139,7 +139,7 @@ def test_other_ids_in_another_order_bind_alike(
     one = bound(tmp_path_factory.mktemp("one"), graph)
     two = bound(tmp_path_factory.mktemp("two"), shuffled)
 
-    assert (two.cache_key, two.model_set) == (one.cache_key, one.model_set)
+    assert (two.cache_key, two.needs.model_set) == (one.cache_key, one.needs.model_set)
     assert two.output_node == ids[one.output_node]
     assert two.graph == {ids[old]: _renamed(value, ids) for old, value in one.graph.items()}
 

@@ -199,8 +199,8 @@ def test_two_personas_share_a_graph_and_set_inputs_of_it(tmp_path: Path) -> None
 
     assert not library.faults
     assert library.find("lina").width == 832
-    assert library.find("lina").model_set != library.find("may").model_set
-    assert {file.name for file in library.find("may").models if file.input == "lora_name"} == {
+    assert library.find("lina").needs.model_set != library.find("may").needs.model_set
+    assert {file.name for file in library.find("may").needs.models if file.input == "lora_name"} == {
         "may_v2.safetensors"
     }
 
@@ -235,9 +235,9 @@ def test_a_host_needs_what_leads_to_the_picture_and_no_more(tmp_path: Path) -> N
 
     workflow = loaded(tmp_path, plain(**aside))
 
-    assert "FancyLoader" not in workflow.classes
-    assert workflow.classes >= {"KSampler", "PreviewImage", "SaveImage"}
-    assert workflow.models == {
+    assert "FancyLoader" not in workflow.needs.classes
+    assert workflow.needs.classes >= {"KSampler", "PreviewImage", "SaveImage"}
+    assert workflow.needs.models == {
         ModelFile(class_type="UNETLoader", input="unet_name", name="z.safetensors"),
         ModelFile(class_type="CLIPLoader", input="clip_name", name="qwen.safetensors"),
         ModelFile(class_type="VAELoader", input="vae_name", name="ae.safetensors"),
@@ -273,7 +273,7 @@ def test_a_lora_kept_in_an_object_is_a_model_file(tmp_path: Path) -> None:
 
     workflow = loaded(tmp_path, plain(**{"40": stack}))
 
-    assert "stacked.safetensors" in {file.name for file in workflow.models}
+    assert "stacked.safetensors" in {file.name for file in workflow.needs.models}
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_other_weights_are_another_model_set(tmp_path: Path, other: dict[str, ob
 
     two = loaded(tmp_path / "two", plain(**other))
 
-    assert one.model_set != two.model_set
+    assert one.needs.model_set != two.needs.model_set
 
 
 def test_words_size_steps_and_the_spelling_of_numbers_leave_the_model_set_alone(
@@ -313,4 +313,4 @@ def test_words_size_steps_and_the_spelling_of_numbers_leave_the_model_set_alone(
         ),
     )
 
-    assert one.model_set == two.model_set
+    assert one.needs.model_set == two.needs.model_set
