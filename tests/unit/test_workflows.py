@@ -200,9 +200,9 @@ def test_two_personas_share_a_graph_and_set_inputs_of_it(tmp_path: Path) -> None
     assert not library.faults
     assert library.find("lina").width == 832
     assert library.find("lina").needs.model_set != library.find("may").needs.model_set
-    assert {file.name for file in library.find("may").needs.models if file.input == "lora_name"} == {
-        "may_v2.safetensors"
-    }
+    assert {
+        file.name for file in library.find("may").needs.models if file.input == "lora_name"
+    } == {"may_v2.safetensors"}
 
 
 @pytest.mark.parametrize(
