@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from imagegen.comfy.errors import PromptRefused
+from imagegen.comfy.errors import HostLacks, PromptRefused
 
 # The first from new servers, the second from old ones, which use it for nothing else.
 _MISSING_NODE = {"missing_node_type", "invalid_prompt"}
@@ -14,15 +14,22 @@ _LISTED = 5
 _SHOWN = 80
 
 
-def read(host: str, graph: Mapping[str, Any], body: Mapping[str, Any]) -> PromptRefused:
-    """Return the error for a refused graph, naming node title, input, what it got and may be."""
+def read(host: str, graph: Mapping[str, Any], body: Mapping[str, Any]) -> HostLacks | PromptRefused:
+    """Return the error for a refused graph, naming node title, input, what it got and may be.
+
+    HostLacks if the host would take it, had it the files or the node class that are named.
+    """
     faults = _faults(graph, _object(body.get("node_errors")))
     if faults:
-        code = "model_missing" if any(fault.endswith(_NO_FILE) for fault in faults) else None
-        return PromptRefused(f"{host} refuses the graph: {'; '.join(faults)}", code=code)
+        sentence = f"{host} refuses the graph: {'; '.join(faults)}"
+        if all(fault.endswith(_NO_FILE) for fault in faults):
+            return HostLacks(sentence, code="model_missing")
+        return PromptRefused(sentence)
     error = _object(body.get("error"))
-    code = "node_missing" if error.get("type") in _MISSING_NODE else None
-    return PromptRefused(f"{host} refuses the graph: {_reason(error)}", code=code)
+    sentence = f"{host} refuses the graph: {_reason(error)}"
+    if error.get("type") in _MISSING_NODE:
+        return HostLacks(sentence, code="node_missing")
+    return PromptRefused(sentence)
 
 
 def _object(value: Any) -> Mapping[str, Any]:

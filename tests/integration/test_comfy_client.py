@@ -13,7 +13,6 @@ from imagegen.comfy.errors import (
     DrawingFailed,
     DrawingTooSlow,
     HostBusy,
-    HostLacks,
     HostLost,
     PictureGone,
     PictureMissing,
