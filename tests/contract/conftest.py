@@ -16,6 +16,11 @@ from tests.contract.visitor import Visitor, visit
 _WAITS_PER_TEST = 10
 
 
+def pytest_configure() -> None:
+    """Refuse a wrong variable before any test is collected."""
+    _real_host()
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test on both sandboxes, or on the real server alone."""
     if "host" in metafunc.fixturenames:
@@ -65,4 +70,4 @@ def _real_host() -> Host | None:
     try:
         return named(os.environ)
     except ValueError as error:
-        pytest.exit(f"COMFYUI_URL, COMFYUI_HEADERS or COMFYUI_PATIENCE: {error}", 2)
+        raise pytest.UsageError(str(error)) from None
