@@ -36,7 +36,7 @@ async def test_a_picture_that_was_drawn_when_the_worker_died_is_not_drawn_again(
 ) -> None:
     async with stages.set(works=False, seconds_per_picture=300 * MS) as stage:
         [host] = stage.hosts
-        async with stage.worker():
+        async with stage.worker(is_interrupted=True):
             request = await stage.ask()
             await _until(lambda: host.posted != [])
 
@@ -53,7 +53,7 @@ async def test_a_prompt_that_is_drawn_while_the_next_worker_starts_is_listened_t
 ) -> None:
     async with stages.set(works=False, seconds_per_picture=3.0) as stage:
         [host] = stage.hosts
-        async with stage.worker():
+        async with stage.worker(is_interrupted=True):
             request = await stage.ask()
             await _until(lambda: host.posted != [])
 
@@ -69,7 +69,7 @@ async def test_a_prompt_of_a_host_that_forgot_it_is_drawn_under_a_new_number(
 ) -> None:
     async with stages.set(works=False, seconds_per_picture=LONG_S) as stage:
         [host] = stage.hosts
-        async with stage.worker():
+        async with stage.worker(is_interrupted=True):
             request = await stage.ask()
             await _until(lambda: host.posted != [])
         await host.kill()
