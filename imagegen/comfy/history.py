@@ -1,13 +1,15 @@
 """An entry of a host's history → the pictures that it tells of; pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from imagegen.comfy import events, failure, shape
 from imagegen.comfy.errors import HostLost, PictureMissing, PromptLost
 from imagegen.comfy.title import title
 from imagegen.errors import ImagegenError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,19 +27,30 @@ def read(host: str, prompt_id: str, entry: Any, node: str) -> tuple[PictureFile,
     Raises PictureMissing if there are none, DrawingFailed, OutOfMemory or PromptLost if the prompt
     did not end well, HostLost if the entry is none of ComfyUI's.
     """
-    try:
-        error = _error(host, prompt_id, entry)
-        files = () if error else _files(entry["outputs"].get(node) or {})
-    except (KeyError, TypeError, ValueError, AttributeError):
-        error = HostLost(f"{host} tells of {prompt_id} what no ComfyUI tells")
-    # Not raised from what was caught, which may quote the entry.
+    expect_success(host, prompt_id, entry)
+    files = _told(host, prompt_id, lambda: _files(entry["outputs"].get(node) or {}))
+    if not files:
+        # The id too: a graph may have several save nodes of one name.
+        named, place = title(_graph(entry), node), f"node {node}"
+        maker = place if named == place else f"{named}, {place},"
+        raise PictureMissing(f"{maker} made no picture in {prompt_id} on {host}")
+    return files
+
+
+def expect_success(host: str, prompt_id: str, entry: Any) -> None:
+    """Return if the prompt ended well; errors are those of `read`, PictureMissing aside."""
+    error = _told(host, prompt_id, lambda: _error(host, prompt_id, entry))
     if error:
         raise error
-    if not files:
-        raise PictureMissing(
-            f"{title(_graph(entry), node)} made no picture in {prompt_id} on {host}"
-        )
-    return files
+
+
+def _told(host: str, prompt_id: str, read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except (KeyError, TypeError, ValueError, AttributeError):
+        pass
+    # Not raised from what was caught, which may quote the entry.
+    raise HostLost(f"{host} tells of {prompt_id} what no ComfyUI tells")
 
 
 def _error(host: str, prompt_id: str, entry: Mapping[str, Any]) -> ImagegenError | None:
