@@ -10,10 +10,12 @@ from arq.worker import func
 
 from chatflow_hook import wire
 from chatflow_hook.settings import BadSetting
-from imagegen import broker, database, logs, relay, settings, strays, ticker, workflows
+from imagegen import broker, census, database, logs, relay, settings, strays, ticker, workflows
+from imagegen.census import Census
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.patience import Limits
 from imagegen.comfy.pool import Pool
+from imagegen.comfy.shared import SharedSlots
 from imagegen.delivery.telegram import Telegram
 from imagegen.errors import ImagegenError
 from imagegen.images import ImageStore
@@ -70,6 +72,9 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
         await stack.enter_async_context(
             ticker.every(strays.EVERY_S, studio.strays.step, name="strays")
         )
+        await stack.enter_async_context(
+            ticker.every(census.EVERY_S, Census(library, studio.pool).step, name="census")
+        )
         _greet(chosen, library)
 
     async def on_shutdown(_: dict[str, Any]) -> None:
@@ -115,7 +120,12 @@ async def build(
         timeout_s=chosen.telegram_timeout,
     )
     sessions = database.sessions(engine)
-    pool = Pool(clients, slots_per_host=chosen.comfyui_slots_per_host, most=chosen.slots)
+    shared = SharedSlots(live) if chosen.workers_share_hosts else None
+    if shared is not None:
+        await stack.enter_async_context(shared.renewed())
+    pool = Pool(
+        clients, slots_per_host=chosen.comfyui_slots_per_host, most=chosen.slots, shared=shared
+    )
     await stack.enter_async_context(pool.tended())
     return Studio(
         requests=Requests(sessions),
