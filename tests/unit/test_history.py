@@ -80,7 +80,9 @@ def test_a_missing_picture_names_the_node_by_its_title() -> None:
     graph = {"9": {"class_type": "SaveImage", "_meta": {"title": "Keep it"}}}
     entry = {"prompt": [1, "7f3a", graph, {}, ["9"]], "status": SUCCESS, "outputs": {}}
 
-    with pytest.raises(PictureMissing, match=r"^Keep it \(SaveImage\), node 9, made no picture in 7f3a"):
+    with pytest.raises(
+        PictureMissing, match=r"^Keep it \(SaveImage\), node 9, made no picture in 7f3a"
+    ):
         history.read("gpu-1", "7f3a", entry, "9")
 
 
