@@ -40,7 +40,8 @@ def read(host: str, graph: Mapping[str, Any], failed: Failed) -> DrawingFailed |
     path of the host and nothing of the graph's texts.
     """
     message, exception = _ADVICE.sub("", failed.message), failed.exception_type
-    said = quote(message, graph, at_most=_MESSAGE)
+    # Without the graph nobody knows which of the words are the prompt's.
+    said = quote(message, graph, at_most=_MESSAGE) if graph else ""
     node = title(graph, failed.node, failed.node_type)
     ending = f" on {host}: {said}" if said else f" on {host}"
     # Judged without the graph's texts, in which people may have run out of memory.

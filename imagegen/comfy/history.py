@@ -1,13 +1,15 @@
 """An entry of a host's history → the pictures that it tells of; pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from imagegen.comfy import events, failure, shape
 from imagegen.comfy.errors import HostLost, PictureMissing, PromptLost
 from imagegen.comfy.title import title
 from imagegen.errors import ImagegenError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,34 +28,29 @@ def read(host: str, prompt_id: str, entry: Any, node: str) -> tuple[PictureFile,
     did not end well, HostLost if the entry is none of ComfyUI's.
     """
     expect_success(host, prompt_id, entry)
-    try:
-        files = _files(entry["outputs"].get(node) or {})
-    except _MALFORMED:
-        raise _no_entry(host, prompt_id) from None
+    files = _told(host, prompt_id, lambda: _files(entry["outputs"].get(node) or {}))
     if not files:
-        raise PictureMissing(
-            f"{title(_graph(entry), node)} made no picture in {prompt_id} on {host}"
-        )
+        # The id too: a graph may have several save nodes of one name.
+        named, place = title(_graph(entry), node), f"node {node}"
+        maker = place if named == place else f"{named}, {place},"
+        raise PictureMissing(f"{maker} made no picture in {prompt_id} on {host}")
     return files
 
 
 def expect_success(host: str, prompt_id: str, entry: Any) -> None:
     """Return if the prompt ended well; errors are those of `read`, PictureMissing aside."""
-    try:
-        error = _error(host, prompt_id, entry)
-    except _MALFORMED:
-        error = _no_entry(host, prompt_id)
-    # Not raised from what was caught, which may quote the entry.
+    error = _told(host, prompt_id, lambda: _error(host, prompt_id, entry))
     if error:
         raise error
 
 
-# What taking a foreign shape apart can raise.
-_MALFORMED = (KeyError, TypeError, ValueError, AttributeError)
-
-
-def _no_entry(host: str, prompt_id: str) -> HostLost:
-    return HostLost(f"{host} tells of {prompt_id} what no ComfyUI tells")
+def _told(host: str, prompt_id: str, read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except (KeyError, TypeError, ValueError, AttributeError):
+        pass
+    # Not raised from what was caught, which may quote the entry.
+    raise HostLost(f"{host} tells of {prompt_id} what no ComfyUI tells")
 
 
 def _error(host: str, prompt_id: str, entry: Mapping[str, Any]) -> ImagegenError | None:

@@ -110,6 +110,13 @@ def test_a_text_that_speaks_of_memory_is_no_lack_of_it() -> None:
     assert error.sentence.endswith("no style in '…'")
 
 
+def test_without_the_graph_no_words_of_the_exception_are_repeated() -> None:
+    error = failure.read("gpu-1", {}, _failed("RuntimeError", "CUDA out of memory: Maria waits"))
+
+    assert isinstance(error, OutOfMemory)
+    assert error.sentence == "KSampler ran out of memory on gpu-1"
+
+
 def test_an_exception_of_a_strange_type_is_not_named() -> None:
     error = failure.read("gpu-1", GRAPH, _failed("<b>/home/joe</b>", "no"))
 
@@ -129,7 +136,7 @@ def _failed(exception: str, message: str) -> events.Failed:
 def _recorded(version: str, scenario: str) -> list[DrawingFailed | OutOfMemory]:
     lines = read_recording(RECORDINGS / version / f"{scenario}.jsonl")
     return [
-        failure.read("gpu-1", {}, events.failed(line.data["data"]))
+        failure.read("gpu-1", GRAPH, events.failed(line.data["data"]))
         for line in lines
         if line.kind == "execution_error"
     ]

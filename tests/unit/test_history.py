@@ -80,7 +80,9 @@ def test_a_missing_picture_names_the_node_by_its_title() -> None:
     graph = {"9": {"class_type": "SaveImage", "_meta": {"title": "Keep it"}}}
     entry = {"prompt": [1, "7f3a", graph, {}, ["9"]], "status": SUCCESS, "outputs": {}}
 
-    with pytest.raises(PictureMissing, match=r"^Keep it \(SaveImage\) made no picture in 7f3a"):
+    with pytest.raises(
+        PictureMissing, match=r"^Keep it \(SaveImage\), node 9, made no picture in 7f3a"
+    ):
         history.read("gpu-1", "7f3a", entry, "9")
 
 
@@ -125,6 +127,13 @@ def test_an_interrupt_of_a_real_server_is_a_lost_prompt(version: str) -> None:
 
     with pytest.raises(PromptLost, match="somebody interrupted 7f3a on gpu-1"):
         history.read("gpu-1", "7f3a", entry, "9")
+
+
+def test_a_prompt_whose_picture_came_through_the_socket_has_only_to_end_well() -> None:
+    history.expect_success("gpu-1", "7f3a", {"status": SUCCESS, "outputs": {}})
+
+    with pytest.raises(HostLost, match="what no ComfyUI tells"):
+        history.expect_success("gpu-1", "7f3a", {"outputs": {}})
 
 
 def test_an_end_that_says_nothing_is_a_lost_prompt() -> None:
