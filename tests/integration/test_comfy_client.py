@@ -95,7 +95,7 @@ async def test_a_node_without_a_picture_is_named() -> None:
     async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
         wanted = replace(order(quick(1)), node="1")
 
-        with pytest.raises(PictureMissing, match="EmptyImage made no picture"):
+        with pytest.raises(PictureMissing, match="EmptyImage, node 1, made no picture"):
             await host.drawing(wanted).draw()
 
 
