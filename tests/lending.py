@@ -2,12 +2,14 @@
 
 import asyncio
 import random
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Self
 
 from imagegen.comfy.address import HostAddress
 from imagegen.comfy.client import HostClient
-from imagegen.comfy.pool import Pool
+from imagegen.comfy.pool import Lease, Pool, SharedSlots
+from imagegen.comfy.stock import Needs
 from tests.drawing import LIMITS
 
 
@@ -32,8 +34,12 @@ class Job:
 
     pool: Pool
     model_set: str = "ash"
+    needs: Needs | None = None
+    on: str | None = None
+    rather_not: str | None = None
     host: str | None = None
     error: Exception | None = None
+    seconds: float | None = None
     lent: asyncio.Event = field(default_factory=asyncio.Event)
     _done: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -42,12 +48,20 @@ class Job:
         return self
 
     async def _run(self) -> None:
-        async with self.pool.lease(self.model_set) as client:
-            self.host = client.name
+        async with self._lease() as lease:
+            self.host = lease.host.name
             self.lent.set()
             await self._done.wait()
+            if self.seconds is not None:
+                lease.drew(self.seconds)
             if self.error is not None:
                 raise self.error
+
+    def _lease(self) -> AbstractAsyncContextManager[Lease]:
+        if self.on is not None:
+            return self.pool.lease_on(self.on)
+        needs = self.needs or Needs(model_set=self.model_set)
+        return self.pool.lease(needs, rather_not=self.rather_not)
 
     async def end(self, error: Exception | None = None) -> None:
         self.error = error
@@ -64,10 +78,20 @@ class Job:
 
 
 def pool_of(
-    *names: str, slots: int = 2, most: int | None = None, clock: Clock | None = None
+    *names: str,
+    slots: int = 2,
+    most: int | None = None,
+    clock: Clock | None = None,
+    shared: SharedSlots | None = None,
 ) -> Pool:
-    clients = [HostClient(HostAddress.parse(name), limits=LIMITS) for name in names]
-    return Pool(clients, slots_per_host=slots, most=most, clock=clock or Clock(), chance=NoChance())
+    return Pool(
+        [HostClient(HostAddress.parse(name), limits=LIMITS) for name in names],
+        slots_per_host=slots,
+        most=most,
+        clock=clock or Clock(),
+        chance=NoChance(),
+        shared=shared,
+    )
 
 
 async def jobs_of(pool: Pool, count: int, *model_sets: str) -> list[Job]:
