@@ -23,7 +23,7 @@ def read(host: str, prompt_id: str, entry: Any, node: str) -> tuple[PictureFile,
     well, HostLost if the entry is none of ComfyUI's.
     """
     try:
-        _expect_success(host, prompt_id, entry["status"])
+        expect_success(host, prompt_id, entry)
         files = _files(entry["outputs"].get(node) or {})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise HostLost(f"{host} tells of {prompt_id} what no ComfyUI tells") from error
@@ -32,7 +32,9 @@ def read(host: str, prompt_id: str, entry: Any, node: str) -> tuple[PictureFile,
     return files
 
 
-def _expect_success(host: str, prompt_id: str, status: Mapping[str, Any]) -> None:
+def expect_success(host: str, prompt_id: str, entry: Any) -> None:
+    """Return if the prompt ended well; errors are those of `read`, PictureMissing aside."""
+    status = entry["status"]
     if status["status_str"] == "success":
         return
     # Interrupted prompts are noted as errors too; the messages tell them apart.

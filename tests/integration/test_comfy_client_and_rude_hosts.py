@@ -8,7 +8,7 @@ import pytest
 
 from imagegen.comfy.errors import DrawingFailed, HostLost, PromptRefused
 from tests.comfyui_guest import quick
-from tests.drawing import LIMITS, MS, PROMPT, client, unheeded
+from tests.drawing import LIMITS, MS, PROMPT, client, draw
 from tests.rude_comfyui import (
     STARTS,
     SUCCEEDS,
@@ -36,7 +36,7 @@ TAKEN_OFF = ["GET /history", "POST /queue", "POST /interrupt"]
 
 async def test_the_websocket_is_there_before_the_prompt() -> None:
     async with rude(sends(STARTS, SUCCEEDS)) as server, client(server.address) as host:
-        await host.draw(quick(1), PROMPT, on_progress=unheeded)
+        await draw(host, quick(1))
 
     assert server.routes == ["GET /ws", "POST /prompt"]
 
@@ -44,7 +44,7 @@ async def test_the_websocket_is_there_before_the_prompt() -> None:
 async def test_prompt_and_client_have_one_id() -> None:
     graph = quick(1)
     async with rude(sends(STARTS, SUCCEEDS)) as server, client(server.address) as host:
-        await host.draw(graph, PROMPT, on_progress=unheeded)
+        await draw(host, graph)
 
     assert server.bodies("POST /prompt") == [
         {"prompt": graph, "prompt_id": PROMPT, "client_id": PROMPT}
@@ -66,7 +66,7 @@ async def test_frames_about_other_prompts_are_ignored() -> None:
     )
     async with rude(feed) as server, client(server.address) as host:
         with pytest.raises(DrawingFailed, match="node 1"):
-            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+            await draw(host, quick(1))
 
 
 @pytest.mark.parametrize("garbage", ["no json", "[]", b"\0", b"\0\0\0\4\xff\xff\xff\xff"])
@@ -74,7 +74,7 @@ async def test_garbage_is_a_lost_host_and_the_prompt_is_taken_off(garbage: str |
     answers = {"GET /history": says({})}
     async with rude(sends(STARTS, garbage), answers) as server, client(server.address) as host:
         with pytest.raises(HostLost, match="no frame of ComfyUI"):
-            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+            await draw(host, quick(1))
 
     assert server.routes[2:] == TAKEN_OFF
     assert server.bodies("POST /queue") == [{"delete": [PROMPT]}]
@@ -85,7 +85,7 @@ async def test_a_websocket_that_closes_while_it_draws_is_a_lost_host() -> None:
     answers = {"GET /history": says({})}
     async with rude(sends_and_closes(STARTS), answers) as server, client(server.address) as host:
         with pytest.raises(HostLost, match="closed the websocket"):
-            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+            await draw(host, quick(1))
 
     assert server.routes[2:] == TAKEN_OFF
 
@@ -94,7 +94,7 @@ async def test_what_was_finished_unheard_is_found_in_the_history() -> None:
     shares: list[float] = []
     answers = {"GET /history": says(FINISHED)}
     async with rude(sends_and_closes(STARTS), answers) as server, client(server.address) as host:
-        await host.draw(quick(1), PROMPT, on_progress=shares.append)
+        await draw(host, quick(1), on_progress=shares.append)
         [file] = await host.pictures(PROMPT, "2")
 
     assert file.filename == "a.png"
@@ -105,7 +105,7 @@ async def test_what_was_finished_unheard_is_found_in_the_history() -> None:
 async def test_what_failed_unheard_still_costs_an_attempt() -> None:
     answers = {"GET /history": says(FAILED)}
     async with rude(sends_and_closes(STARTS), answers) as server, client(server.address) as host:
-        await host.draw(quick(1), PROMPT, on_progress=unheeded)
+        await draw(host, quick(1))
 
         with pytest.raises(DrawingFailed):
             await host.pictures(PROMPT, "2")
@@ -116,7 +116,7 @@ async def test_silence_while_drawing_is_a_lost_host_and_the_prompt_is_taken_off(
     answers = {"GET /history": says({})}
     async with rude(sends(STARTS), answers) as server, client(server.address, limits) as host:
         with pytest.raises(HostLost, match=r"silent for 0\.05 s"):
-            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+            await draw(host, quick(1))
 
     assert server.routes[2:] == TAKEN_OFF
 
@@ -125,7 +125,7 @@ async def test_an_answer_lost_after_the_prompt_was_taken_leaves_no_prompt_behind
     answers = {"POST /prompt": hangs_up, "GET /history": says({})}
     async with rude(answers=answers) as server, client(server.address) as host:
         with pytest.raises(HostLost, match="does not answer /prompt"):
-            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+            await draw(host, quick(1))
 
     assert server.routes[2:] == TAKEN_OFF
 
@@ -133,7 +133,7 @@ async def test_an_answer_lost_after_the_prompt_was_taken_leaves_no_prompt_behind
 async def test_an_answer_lost_after_the_prompt_was_drawn_does_not_draw_it_again() -> None:
     answers = {"POST /prompt": hangs_up, "GET /history": says(FINISHED)}
     async with rude(answers=answers) as server, client(server.address) as host:
-        await host.draw(quick(1), PROMPT, on_progress=unheeded)
+        await draw(host, quick(1))
 
     assert server.routes == ["GET /ws", "POST /prompt", "GET /history"]
 
@@ -155,14 +155,14 @@ async def test_an_answer_of_no_comfyui_is_a_lost_host(answer: Answer, reason: st
     answers = {"POST /prompt": answer, "GET /history": says({})}
     async with rude(answers=answers) as server, client(server.address) as host:
         with pytest.raises(HostLost, match=reason):
-            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+            await draw(host, quick(1))
 
 
 async def test_a_refusal_in_a_form_of_its_own_is_a_refusal() -> None:
     answers = {"POST /prompt": says({"error": "not today"}, 400)}
     async with rude(answers=answers) as server, client(server.address) as host:
         with pytest.raises(PromptRefused, match="refuses the graph"):
-            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+            await draw(host, quick(1))
 
 
 async def test_a_websocket_that_is_refused_is_a_lost_host() -> None:
@@ -171,7 +171,7 @@ async def test_a_websocket_that_is_refused_is_a_lost_host() -> None:
         client(server.address) as host,
     ):
         with pytest.raises(HostLost, match="opens no websocket"):
-            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+            await draw(host, quick(1))
 
     assert "POST /prompt" not in server.routes
 
@@ -180,7 +180,7 @@ async def test_a_websocket_that_does_not_greet_gets_no_prompt() -> None:
     limits = replace(LIMITS, request=50 * MS)
     async with rude(greets=False) as server, client(server.address, limits) as host:
         with pytest.raises(HostLost, match="says nothing"):
-            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+            await draw(host, quick(1))
 
         await server.deserted()
     assert "POST /prompt" not in server.routes
@@ -192,21 +192,21 @@ async def test_a_host_that_takes_for_ever_is_lost(route: str) -> None:
     answers = {route: never_answers, "GET /history": says({})}
     async with rude(answers=answers) as server, client(server.address, limits) as host:
         with pytest.raises(HostLost):
-            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+            await draw(host, quick(1))
 
 
 async def test_a_host_that_is_lost_for_good_keeps_the_prompt_and_the_error_is_the_first() -> None:
     answers = {"GET /history": hangs_up}
     async with rude(sends_and_closes(STARTS), answers) as server, client(server.address) as host:
         with pytest.raises(HostLost, match="closed the websocket"):
-            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+            await draw(host, quick(1))
 
 
 async def test_no_task_and_no_websocket_is_left_when_a_call_ends_or_is_cancelled() -> None:
     async with rude(sends(STARTS)) as server:
         before = asyncio.all_tasks()
         async with client(server.address) as host:
-            drawing = asyncio.create_task(host.draw(quick(1), PROMPT, on_progress=unheeded))
+            drawing = asyncio.create_task(draw(host, quick(1)))
             await server.called("POST /prompt")
             drawing.cancel()
             with pytest.raises(asyncio.CancelledError):
