@@ -34,7 +34,7 @@ class Job:
 
     pool: Pool
     model_set: str = "ash"
-    needs: Needs | None = None
+    wants: Needs | None = None
     on: str | None = None
     rather_not: str | None = None
     host: str | None = None
@@ -60,8 +60,8 @@ class Job:
     def _lease(self) -> AbstractAsyncContextManager[Lease]:
         if self.on is not None:
             return self.pool.lease_on(self.on)
-        needs = self.needs or Needs(model_set=self.model_set)
-        return self.pool.lease(needs, rather_not=self.rather_not)
+        wants = self.wants or needs(self.model_set)
+        return self.pool.lease(wants, rather_not=self.rather_not)
 
     async def end(self, error: Exception | None = None) -> None:
         self.error = error
@@ -75,6 +75,10 @@ class Job:
         self.task.cancel()
         await asyncio.wait([self.task])
         await ticks()
+
+
+def needs(model_set: str) -> Needs:
+    return Needs(model_set=model_set)
 
 
 def pool_of(
