@@ -14,6 +14,7 @@ from imagegen import broker, database, logs, relay, settings, strays, ticker, wo
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.patience import Limits
 from imagegen.comfy.pool import Pool
+from imagegen.comfy.shared import SharedSlots
 from imagegen.delivery.telegram import Telegram
 from imagegen.errors import ImagegenError
 from imagegen.images import ImageStore
@@ -25,6 +26,7 @@ from imagegen.settings import Settings
 from imagegen.stop import Stop
 from imagegen.strays import Strays
 from imagegen.studio import Studio
+from imagegen.survey import EVERY_S, Survey
 from imagegen.workflows import Library, WorkflowsMissing
 
 log = structlog.get_logger(__name__)
@@ -71,6 +73,8 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
             ticker.every(strays.EVERY_S, studio.strays.step, name="strays")
         )
         _greet(chosen, library)
+        survey = Survey(library, studio.pool)
+        await stack.enter_async_context(ticker.every(EVERY_S, survey.step, name="survey"))
 
     async def on_shutdown(_: dict[str, Any]) -> None:
         await stack.aclose()
@@ -115,7 +119,15 @@ async def build(
         timeout_s=chosen.telegram_timeout,
     )
     sessions = database.sessions(engine)
-    pool = Pool(clients, slots_per_host=chosen.comfyui_slots_per_host, most=chosen.slots)
+    shared = SharedSlots(live) if chosen.workers_share_hosts else None
+    if shared is not None:
+        await stack.enter_async_context(shared.renewed())
+    pool = Pool(
+        clients,
+        slots_per_host=chosen.comfyui_slots_per_host,
+        most=chosen.slots,
+        shared=shared,
+    )
     await stack.enter_async_context(pool.tended())
     return Studio(
         requests=Requests(sessions),

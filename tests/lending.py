@@ -1,7 +1,9 @@
 """Callers of a pool for tests: no host is asked, and the test moves the clock."""
 
 import asyncio
+import itertools
 import random
+from collections import Counter
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Self
@@ -28,6 +30,41 @@ class NoChance(random.Random):
         return 0.0
 
 
+@dataclass
+class Others:
+    """Other workers on the same hosts; they hold what `theirs` says.
+
+    `turns` of the loop pass before they answer.
+    """
+
+    turns: int = 0
+    theirs: Counter[str] = field(default_factory=Counter)
+    ours: Counter[str] = field(default_factory=Counter)
+    asked: list[str] = field(default_factory=list)
+
+    async def take(self, host: str, slots: int) -> "Theirs | None":
+        self.asked.append(host)
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
+        if self.theirs[host] + self.ours[host] >= slots:
+            return None
+        self.ours[host] += 1
+        return Theirs(self, host)
+
+
+@dataclass(frozen=True)
+class Theirs:
+    others: Others
+    host: str
+
+    def release(self) -> None:
+        self.others.ours[self.host] -= 1
+        self.others.ours += Counter()  # forgets what is zero
+
+
+_numbers = itertools.count()
+
+
 @dataclass(eq=False)
 class Job:
     """Somebody who asks for a slot, keeps it, and gives it back when told to."""
@@ -41,6 +78,7 @@ class Job:
     error: Exception | None = None
     seconds: float | None = None
     lent: asyncio.Event = field(default_factory=asyncio.Event)
+    number: int = field(default_factory=lambda: next(_numbers))
     _done: asyncio.Event = field(default_factory=asyncio.Event)
 
     def start(self) -> Self:
@@ -63,9 +101,12 @@ class Job:
         wants = self.wants or needs(self.model_set)
         return self.pool.lease(wants, rather_not=self.rather_not)
 
-    async def end(self, error: Exception | None = None) -> None:
+    def finish(self, error: Exception | None = None) -> None:
         self.error = error
         self._done.set()
+
+    async def end(self, error: Exception | None = None) -> None:
+        self.finish(error)
         await asyncio.wait([self.task])
         await ticks()
         if error is not None:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from imagegen.comfy import choice
 from imagegen.comfy.client import HostClient
@@ -22,6 +22,8 @@ __all__ = ["Clock", "HostStatus", "Lease", "Pool", "SharedSlot", "SharedSlots"]
 
 # How soon a host whose slots other workers hold is tried again.
 _FULL_FOR_S = 0.25
+# How long the first look at all hosts may take.
+_FIRST_LOOK_S = 2.0
 
 
 class Pool:
@@ -79,10 +81,19 @@ class Pool:
 
     @asynccontextmanager
     async def tended(self) -> AsyncIterator[None]:
-        """Look after the hosts while the block runs: what they have, and who is back."""
+        """Look after the hosts while the block runs: what they have, and who is back.
+
+        Begins with a look at each, so that nothing is drawn where it cannot be; a host that takes
+        its time for that is not waited for.
+        """
+        tenders = [self._tender(member) for member in self._members.values()]
         async with AsyncExitStack() as stack:
-            for member in self._members.values():
-                await stack.enter_async_context(self._tender(member).at_work())
+            for tender in tenders:
+                await stack.enter_async_context(tender.at_work())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FIRST_LOOK_S):
+                    for tender in tenders:
+                        await tender.has_looked.wait()
             yield
 
     @asynccontextmanager
