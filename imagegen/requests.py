@@ -19,6 +19,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    text,
     update,
 )
 from sqlalchemy.dialects import postgresql
@@ -26,7 +27,7 @@ from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from chatflow_hook.tables import OPEN, Dialog, ImageRequest, State
+from chatflow_hook.tables import OPEN, OURS, Dialog, ImageRequest, State
 from imagegen import transactions
 from imagegen.claimed import Claimed, ClaimLost, Send, Standing
 from imagegen.delivery.parcel import Receipt
@@ -40,6 +41,11 @@ ResultT = TypeVar("ResultT")
 _Row = Row[*tuple[Any, ...]]
 
 _MOST_SILENT = 1000
+
+_COUNT_IS_OURS = text(
+    "(SELECT col_description(attrelid, attnum) IS NOT DISTINCT FROM :ours FROM pg_attribute"
+    " WHERE attrelid = 'dialogs'::regclass AND attname = 'message_count')"
+).bindparams(ours=OURS)
 
 _COPIED = [
     column
@@ -282,8 +288,11 @@ def _older(seconds: float) -> ColumnElement[bool]:
 
 def _watermark(request: Claimed) -> Update:
     # Never backwards, and never beyond the present count: a dialog may have begun anew meanwhile.
-    # Zero is no count: a bot that passes its own may leave its column unused.
-    here = func.least(request.message_count, func.nullif(Dialog.message_count, 0))
+    # The hook writes that into the row, and into a count of ours; a bot's own column may lag.
+    known = select(ImageRequest.message_count).where(ImageRequest.id == request.id)
+    here = func.least(
+        known.scalar_subquery(), case((_COUNT_IS_OURS, Dialog.message_count), else_=None)
+    )
     return (
         update(Dialog)
         .where(Dialog.id == request.dialog_id)

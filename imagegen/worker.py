@@ -10,7 +10,8 @@ from arq.worker import func
 
 from chatflow_hook import wire
 from chatflow_hook.settings import BadSetting
-from imagegen import broker, database, logs, relay, settings, strays, ticker, workflows
+from imagegen import broker, census, database, logs, relay, settings, strays, ticker, workflows
+from imagegen.census import Census
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.patience import Limits
 from imagegen.comfy.pool import Pool
@@ -26,7 +27,6 @@ from imagegen.settings import Settings
 from imagegen.stop import Stop
 from imagegen.strays import Strays
 from imagegen.studio import Studio
-from imagegen.survey import EVERY_S, Survey
 from imagegen.workflows import Library, WorkflowsMissing
 
 log = structlog.get_logger(__name__)
@@ -72,9 +72,10 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
         await stack.enter_async_context(
             ticker.every(strays.EVERY_S, studio.strays.step, name="strays")
         )
+        await stack.enter_async_context(
+            ticker.every(census.EVERY_S, Census(library, studio.pool).step, name="census")
+        )
         _greet(chosen, library)
-        survey = Survey(library, studio.pool)
-        await stack.enter_async_context(ticker.every(EVERY_S, survey.step, name="survey"))
 
     async def on_shutdown(_: dict[str, Any]) -> None:
         await stack.aclose()
@@ -123,10 +124,7 @@ async def build(
     if shared is not None:
         await stack.enter_async_context(shared.renewed())
     pool = Pool(
-        clients,
-        slots_per_host=chosen.comfyui_slots_per_host,
-        most=chosen.slots,
-        shared=shared,
+        clients, slots_per_host=chosen.comfyui_slots_per_host, most=chosen.slots, shared=shared
     )
     await stack.enter_async_context(pool.tended())
     return Studio(

@@ -32,16 +32,18 @@ def choose(candidates: Sequence[Candidate], *, rather_not: str | None = None) ->
     """Name the host to draw on now; None: none is free, or waiting is better.
 
     Spread before stack; then the host that has the models in place, since changing a LoRA costs
-    seconds; then the shortest wait. A host that is not known to be up is the last choice of all,
-    and `rather_not` is one only if there is no other.
+    seconds; then the shortest wait. A host that is not known to be up is the last choice but one,
+    and the last is `rather_not`, which has just failed this request.
     """
-    wanted = [each for each in candidates if each.name != rather_not] or candidates
-    free = [each for each in wanted if each.is_free and not _is_worse_than_waiting(each, wanted)]
-    return min(free, key=_cost).name if free else None
+    free = [
+        each for each in candidates if each.is_free and not _is_worse_than_waiting(each, candidates)
+    ]
+    return min(free, key=lambda each: _cost(each, rather_not)).name if free else None
 
 
-def _cost(candidate: Candidate) -> tuple[bool, int, bool, float]:
+def _cost(candidate: Candidate, rather_not: str | None) -> tuple[bool, bool, int, bool, float]:
     return (
+        candidate.name == rather_not,
         not candidate.is_up,
         candidate.taken,
         not candidate.has_models,

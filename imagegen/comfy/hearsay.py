@@ -36,6 +36,7 @@ class Hearsay:
                 self._patience.hint()
             case events.NodeStarted(prompt_id=None):
                 self._arrive(event.node)
+                self._progress.note(event)
             case Preview(prompt_id=None) if self._started_at is not None:
                 self._see(event)
             case _ if getattr(event, "prompt_id", None) == self._order.prompt_id:

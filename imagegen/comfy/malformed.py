@@ -40,8 +40,8 @@ def _binary(frame: bytes) -> str:
 def _text(frame: str) -> str:
     beginning = frame[:_BEGINNING]
     kind = _KIND.match(beginning)
-    named = f"{kind[1]} frame" if kind and kind[1] in _KINDS else "text frame"
-    return f"a {named} of {len(frame)} characters that begins with {_masked(beginning)!r}"
+    named = f" ({kind[1]})" if kind and kind[1] in _KINDS else ""
+    return f"a text frame{named} of {len(frame)} characters that begins with {_masked(beginning)!r}"
 
 
 def _masked(text: str) -> str:

@@ -95,7 +95,7 @@ async def test_a_node_without_a_picture_is_named() -> None:
     async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
         wanted = replace(order(quick(1)), node="1")
 
-        with pytest.raises(PictureMissing, match="node 1"):
+        with pytest.raises(PictureMissing, match="EmptyImage, node 1, made no picture"):
             await host.drawing(wanted).draw()
 
 
@@ -131,7 +131,7 @@ async def test_a_node_that_raises_costs_an_attempt(version: str) -> None:
 async def test_a_missing_lora_is_refused_by_its_name(version: str) -> None:
     sandbox = SandboxComfyUI(version=version, models=MODELS)
     async with sandbox, client(sandbox.address) as host:
-        with pytest.raises(PromptRefused, match=r"lora_name names gone\.safetensors") as caught:
+        with pytest.raises(HostLacks, match=r"lora_name names gone\.safetensors") as caught:
             await draw(host, portrait(lora="gone.safetensors"))
 
     assert caught.value.code == "model_missing"

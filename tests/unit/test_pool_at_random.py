@@ -233,8 +233,7 @@ class _Pool(RuleBasedStateMachine):
             return [m for m in self.members if m.name == job.on and held[m.name] < self.slots]
         assert job.wants is not None
         able = [m for m in self.members if not m.lacks(job.wants) and m.health.places(self.slots)]
-        wanted = [m for m in able if m.name != job.rather_not] or able
-        return [m for m in wanted if held[m.name] < m.health.places(self.slots)]
+        return [m for m in able if held[m.name] < m.health.places(self.slots)]
 
 
 class _SharedPool(_Pool):

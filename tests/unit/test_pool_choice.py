@@ -69,12 +69,12 @@ def test_a_fast_host_that_may_be_down_is_not_waited_for() -> None:
     assert choose([slow, fast]) == "a"
 
 
-def test_the_host_that_just_failed_is_left_alone_even_if_the_other_is_busy() -> None:
-    assert choose([host("a"), host("b", taken=2, is_free=False)], rather_not="a") is None
+def test_the_host_that_just_failed_is_left_alone_even_if_the_other_has_a_prompt() -> None:
+    assert choose([host("a"), host("b", taken=1)], rather_not="a") == "b"
 
 
-def test_the_host_that_just_failed_draws_if_there_is_no_other() -> None:
-    assert choose([host("a")], rather_not="a") == "a"
+def test_the_host_that_just_failed_draws_if_no_other_is_free() -> None:
+    assert choose([host("a"), host("b", taken=2, is_free=False)], rather_not="a") == "a"
 
 
 @given(CANDIDATES)

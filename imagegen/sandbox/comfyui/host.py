@@ -48,8 +48,8 @@ class SandboxComfyUI:
         self.files = Files(tells_common_path=self.version.tells_common_path)
         self.posted: list[Posted] = []
         self.drawn: list[Drawn] = []
-        self._models = DEFAULT_MODELS if models is None else models
-        self._seconds_per_picture = seconds_per_picture
+        self.models = DEFAULT_MODELS if models is None else models
+        self.seconds_per_picture = seconds_per_picture
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
@@ -82,10 +82,10 @@ class SandboxComfyUI:
         self.files.clear_temp()
         machine = Machine(
             version=self.version,
-            models=self._models,
+            models=self.models,
             files=self.files,
             account=Account(posted=self.posted, drawn=self.drawn),
-            seconds_per_picture=self._seconds_per_picture,
+            seconds_per_picture=self.seconds_per_picture,
         )
         self._runner = web.AppRunner(build_app(machine), access_log=None)
         await self._runner.setup()
