@@ -41,11 +41,22 @@ class Others:
     theirs: Counter[str] = field(default_factory=Counter)
     ours: Counter[str] = field(default_factory=Counter)
     asked: list[str] = field(default_factory=list)
+    under_way: int = 0
+
+    async def settled(self) -> None:
+        """Let everything happen until nobody is asked any more."""
+        await ticks()
+        while self.under_way:
+            await ticks()
 
     async def take(self, host: str, slots: int) -> "Theirs | None":
         self.asked.append(host)
-        for _ in range(self.turns):
-            await asyncio.sleep(0)
+        self.under_way += 1
+        try:
+            for _ in range(self.turns):
+                await asyncio.sleep(0)
+        finally:
+            self.under_way -= 1
         if self.theirs[host] + self.ours[host] >= slots:
             return None
         self.ours[host] += 1

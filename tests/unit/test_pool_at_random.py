@@ -105,7 +105,7 @@ class _Pool(RuleBasedStateMachine):
             begun = [Job(self.pool, wants=WANTS[seed % len(WANTS)]).start()]
             self.jobs += begun
             self.lent[which % len(self.lent)].finish()
-            for _ in range(chance.randrange(3)):
+            for _ in range(chance.randrange(6)):
                 await asyncio.sleep(0)
             for job in chance.sample(self.jobs, k=min(3, len(self.jobs))):
                 job.task.cancel()
@@ -182,7 +182,7 @@ class _Pool(RuleBasedStateMachine):
             self.pool._lessons.drew(member, WANTS[0])
             member.restock(STOCKS[0], now=self.clock())
         jobs = [Job(self.pool, wants=WANTS[0]).start() for _ in range(self.most + 1)]
-        await ticks()
+        await self.others.settled()
         slots = min(self.most, len(self.members) * self.slots)
         assert (self.pool.taken, self.pool.waiting) == (slots, self.most + 1 - slots)
         for job in jobs:
@@ -205,6 +205,7 @@ class _Pool(RuleBasedStateMachine):
     def _run(self, step: Coroutine[Any, Any, None]) -> None:
         before = self.lent
         self.loop.run_until_complete(step)
+        self.loop.run_until_complete(self.others.settled())
         self.jobs = [job for job in self.jobs if not job.task.done() or self._end_is_right(job)]
         self._expect_the_first_served([job for job in self.lent if job not in before])
 
