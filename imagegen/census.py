@@ -22,15 +22,13 @@ class Census:
         self._told: dict[str, Mapping[str, tuple[Lack, ...]]] = {}
 
     async def step(self) -> None:
-        """Tell of what has changed; as long as a host's stock is not known nobody is judged."""
-        hosts = self._pool.status()
-        if not all(each.is_stock_known for each in hosts):
-            return
+        """Tell of what has changed; a host of unknown stock may have everything."""
+        hosts = len(self._pool.status())
         for persona, workflow in self._library.workflows.items():
             lacks = {host: lack for host, lack in self._pool.lacks(workflow.needs).items() if lack}
             if lacks != self._told.get(persona, {}):
                 self._told[persona] = lacks
-                _tell(persona, workflow, lacks, hosts=len(hosts))
+                _tell(persona, workflow, lacks, hosts=hosts)
 
 
 def _tell(

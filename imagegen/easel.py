@@ -105,7 +105,7 @@ class Easel:
     ) -> Drawn:
         """Draw, telling progress, and stop when nobody wants the picture any more."""
         async with self._studio.live.drawing(self._request.id, lease.host.name) as note:
-            self._drawing = drawing = lease.host.drawing(self._order(graph, note))
+            self._drawing = drawing = lease.host.drawing(self._order(lease, graph, note))
             name = f"claim of {self._request.id}"
             async with ticker.every(_ASK_EVERY_S, partial(self._ask, drawing), name=name):
                 drawn = await go(drawing)
@@ -113,9 +113,9 @@ class Easel:
             lease.drew(drawn.seconds)
         return drawn
 
-    def _order(self, graph: BoundGraph, note: Callable[[float], None]) -> Order:
+    def _order(self, lease: Lease, graph: BoundGraph, note: Callable[[float], None]) -> Order:
         return Order(
-            graph=graph.graph,
+            graph=lease.spelled(graph.graph),
             prompt_id=str(self._request.prompt_id),
             node=graph.output_node,
             origin=str(self._request.id),

@@ -1,13 +1,16 @@
 """Callers of a pool for tests: no host is asked, and the test moves the clock."""
 
 import asyncio
+import itertools
 import random
+from collections import Counter
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Self
 
 from imagegen.comfy.address import HostAddress
 from imagegen.comfy.client import HostClient
-from imagegen.comfy.pool import Pool
+from imagegen.comfy.pool import Lease, Pool, SharedSlots
 from imagegen.comfy.stock import Needs
 from tests.drawing import LIMITS
 
@@ -27,16 +30,66 @@ class NoChance(random.Random):
         return 0.0
 
 
+@dataclass
+class Others:
+    """Other workers on the same hosts; they hold what `theirs` says.
+
+    `turns` of the loop pass before they answer.
+    """
+
+    turns: int = 0
+    theirs: Counter[str] = field(default_factory=Counter)
+    ours: Counter[str] = field(default_factory=Counter)
+    asked: list[str] = field(default_factory=list)
+    under_way: int = 0
+
+    async def settled(self) -> None:
+        """Let everything happen until nobody is asked any more."""
+        await ticks()
+        while self.under_way:
+            await ticks()
+
+    async def take(self, host: str, slots: int) -> "Theirs | None":
+        self.asked.append(host)
+        self.under_way += 1
+        try:
+            for _ in range(self.turns):
+                await asyncio.sleep(0)
+        finally:
+            self.under_way -= 1
+        if self.theirs[host] + self.ours[host] >= slots:
+            return None
+        self.ours[host] += 1
+        return Theirs(self, host)
+
+
+@dataclass(frozen=True)
+class Theirs:
+    others: Others
+    host: str
+
+    def release(self) -> None:
+        self.others.ours[self.host] -= 1
+        self.others.ours += Counter()  # forgets what is zero
+
+
+_numbers = itertools.count()
+
+
 @dataclass(eq=False)
 class Job:
     """Somebody who asks for a slot, keeps it, and gives it back when told to."""
 
     pool: Pool
     model_set: str = "ash"
-    host: str | None = None
+    wants: Needs | None = None
+    on: str | None = None
     rather_not: str | None = None
+    host: str | None = None
     error: Exception | None = None
+    seconds: float | None = None
     lent: asyncio.Event = field(default_factory=asyncio.Event)
+    number: int = field(default_factory=lambda: next(_numbers))
     _done: asyncio.Event = field(default_factory=asyncio.Event)
 
     def start(self) -> Self:
@@ -44,16 +97,27 @@ class Job:
         return self
 
     async def _run(self) -> None:
-        async with self.pool.lease(needs(self.model_set), rather_not=self.rather_not) as lease:
+        async with self._lease() as lease:
             self.host = lease.host.name
             self.lent.set()
             await self._done.wait()
+            if self.seconds is not None:
+                lease.drew(self.seconds)
             if self.error is not None:
                 raise self.error
 
-    async def end(self, error: Exception | None = None) -> None:
+    def _lease(self) -> AbstractAsyncContextManager[Lease]:
+        if self.on is not None:
+            return self.pool.lease_on(self.on)
+        wants = self.wants or needs(self.model_set)
+        return self.pool.lease(wants, rather_not=self.rather_not)
+
+    def finish(self, error: Exception | None = None) -> None:
         self.error = error
         self._done.set()
+
+    async def end(self, error: Exception | None = None) -> None:
+        self.finish(error)
         await asyncio.wait([self.task])
         await ticks()
         if error is not None:
@@ -70,10 +134,20 @@ def needs(model_set: str) -> Needs:
 
 
 def pool_of(
-    *names: str, slots: int = 2, most: int | None = None, clock: Clock | None = None
+    *names: str,
+    slots: int = 2,
+    most: int | None = None,
+    clock: Clock | None = None,
+    shared: SharedSlots | None = None,
 ) -> Pool:
-    clients = [HostClient(HostAddress.parse(name), limits=LIMITS) for name in names]
-    return Pool(clients, slots_per_host=slots, most=most, clock=clock or Clock(), chance=NoChance())
+    return Pool(
+        [HostClient(HostAddress.parse(name), limits=LIMITS) for name in names],
+        slots_per_host=slots,
+        most=most,
+        clock=clock or Clock(),
+        chance=NoChance(),
+        shared=shared,
+    )
 
 
 async def jobs_of(pool: Pool, count: int, *model_sets: str) -> list[Job]:

@@ -1,5 +1,8 @@
 """Lease: a slot on a host, for as long as the host works for whoever holds it."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.member import Member
 from imagegen.comfy.stock import Needs
@@ -21,3 +24,8 @@ class Lease:
         """Tell how long the host really drew, without the wait in its queue."""
         if self._needs is not None:
             self._member.estimate.note(self._needs.model_set, seconds)
+
+    def spelled(self, graph: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Give the graph with file names as this host spells them; Windows hosts do it with backslashes."""
+        stock = self._member.stock
+        return graph if stock is None else stock.spelled(graph)

@@ -84,18 +84,16 @@ class Lessons:
     def _bad_draw(self, member: Member, needs: Needs | None, why: str) -> None:
         if needs is not None:
             self._blame.failed(member.name, needs.model_set)
-        if not self._blame.falls_on(member.name):
-            self._turn(member, health.after_answer(member.health))
-        elif self._is_last_one_up(member):
-            # Requests that fail with a reason are better than requests that wait for nothing.
-            log.error("the only host fails whatever it draws", host=member.name, why=why)
-        else:
+        if self._blame.falls_on(member.name) and not self._is_last_one_up(member):
             after = health.after_bad_draws(
                 member.health, now=self._clock(), jitter=self._chance.random()
             )
-            self._turn(member, after, why=why)
+        else:
+            after = health.after_answer(member.health)
+        self._turn(member, after, why=why)
 
     def _is_last_one_up(self, member: Member) -> bool:
+        # Requests that fail and say why are better than requests that wait for nothing.
         return not any(each.health.is_up for each in self._members if each is not member)
 
     def _turn(self, member: Member, after: Health, *, why: str | None = None) -> None:

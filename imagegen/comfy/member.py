@@ -3,9 +3,11 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from imagegen.comfy.choice import Candidate
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.estimate import Estimate
 from imagegen.comfy.health import Health
+from imagegen.comfy.status import HostStatus
 from imagegen.comfy.stock import Lack, Needs, Stock
 
 # A host that refused what its stock says it has is believed for so long, and then tried again.
@@ -88,3 +90,29 @@ class Member:
     def look_again(self) -> None:
         """Ask for a look at the host: its stock may be another than we think."""
         self.asked_for.set()
+
+    def candidate(self, needs: Needs, now: float) -> Candidate:
+        """Say what speaks for drawing this here."""
+        return Candidate(
+            name=self.name,
+            is_up=self.health.is_up,
+            is_free=self.is_free(now),
+            taken=self.taken,
+            has_models=self.model_set == needs.model_set,
+            # Of a host that other workers fill nobody can tell how long it takes.
+            seconds=None if now < self.full_until else self.estimate.seconds(needs.model_set),
+        )
+
+    def status(self, *, waiting: int) -> HostStatus:
+        """Say how the host stands, with so many callers waiting that it could draw for."""
+        return HostStatus(
+            name=self.name,
+            condition=self.health.condition,
+            slots=self.slots,
+            taken=self.taken,
+            waiting=waiting,
+            model_set=self.model_set,
+            seconds=self.estimate.seconds(),
+            is_stock_known=self._stock is not None,
+            why=self.why,
+        )

@@ -3,10 +3,9 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from imagegen.comfy import choice
-from imagegen.comfy.choice import Candidate
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import HostLost, NobodyCanDraw
 from imagegen.comfy.lending import Lease
@@ -23,6 +22,8 @@ __all__ = ["Clock", "HostStatus", "Lease", "Pool", "SharedSlot", "SharedSlots"]
 
 # How soon a host whose slots other workers hold is tried again.
 _FULL_FOR_S = 0.25
+# How long the first look at all hosts may take.
+_FIRST_LOOK_S = 2.0
 
 
 class Pool:
@@ -80,10 +81,19 @@ class Pool:
 
     @asynccontextmanager
     async def tended(self) -> AsyncIterator[None]:
-        """Look after the hosts while the block runs: what they have, and who is back."""
+        """Look after the hosts while the block runs: what they have, and who is back.
+
+        Begins with a look at each, so that nothing is drawn where it cannot be; a host that takes
+        its time for that is not waited for.
+        """
+        tenders = [self._tender(member) for member in self._members.values()]
         async with AsyncExitStack() as stack:
-            for member in self._members.values():
-                await stack.enter_async_context(self._tender(member).at_work())
+            for tender in tenders:
+                await stack.enter_async_context(tender.at_work())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FIRST_LOOK_S):
+                    for tender in tenders:
+                        await tender.has_looked.wait()
             yield
 
     @asynccontextmanager
@@ -185,7 +195,7 @@ class Pool:
         now = self._clock()
         if isinstance(waiter.wants, Member):
             return waiter.wants if waiter.wants.has_slot(now) else None
-        candidates = [_candidate(member, waiter.wants, now) for member in self._able(waiter.wants)]
+        candidates = [member.candidate(waiter.wants, now) for member in self._able(waiter.wants)]
         name = choice.choose(candidates, rather_not=waiter.rather_not)
         return None if name is None else self._members[name]
 
@@ -229,27 +239,4 @@ class Pool:
             if waiter.wants is member
             or (isinstance(waiter.wants, Needs) and not member.lacks(waiter.wants))
         ]
-        return HostStatus(
-            name=member.name,
-            condition=member.health.condition,
-            slots=member.slots,
-            taken=member.taken,
-            waiting=len(waiting),
-            model_set=member.model_set,
-            seconds=member.estimate.seconds(),
-            is_stock_known=member.stock is not None,
-            why=member.why,
-        )
-
-
-def _candidate(member: Member, needs: Needs, now: float) -> Candidate:
-    is_elsewhere = now < member.full_until
-    return Candidate(
-        name=member.name,
-        is_up=member.health.is_up,
-        is_free=member.is_free(now),
-        taken=member.taken,
-        has_models=member.model_set == needs.model_set,
-        # Of a host that other workers fill nobody can tell how long it takes.
-        seconds=None if is_elsewhere else member.estimate.seconds(needs.model_set),
-    )
+        return member.status(waiting=len(waiting))

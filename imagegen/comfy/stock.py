@@ -33,10 +33,10 @@ class Lack:
 
 @dataclass(frozen=True, kw_only=True)
 class Stock:
-    r"""The node classes of a host, and by class and input the names that it may be given.
+    """The node classes of a host, and by class and input the names that it may be given.
 
-    Names stand by their spelling with slashes: a Windows host lists `zit\una.safetensors` for
-    what others call `zit/una.safetensors`, and takes its own spelling only.
+    Names stand by their spelling with slashes: a Windows host lists them with backslashes, where
+    they have a folder, and takes that spelling only.
     """
 
     classes: frozenset[str]
@@ -67,9 +67,27 @@ class Stock:
             )
         )
 
+    def spelled(self, graph: Mapping[str, Any]) -> dict[str, Any]:
+        """Give a graph as posted, with file names in the spelling of this host."""
+        return {node_id: self._spelled(node) for node_id, node in graph.items()}
+
     def _has(self, file: ModelFile) -> bool:
         names = self.names.get((file.class_type, file.input))
         return names is None or _slashed(file.name) in names
+
+    def _spelled(self, node: Mapping[str, Any]) -> dict[str, Any]:
+        inputs = {
+            name: self._name(node["class_type"], name, value)
+            for name, value in node["inputs"].items()
+        }
+        return {**node, "inputs": inputs}
+
+    def _name(self, class_type: str, name: str, value: Any) -> Any:
+        names = self.names.get((class_type, name))
+        # Only what was meant as a path is spelled anew: prompts and settings stay as they are.
+        if names is None or not isinstance(value, str) or not {"/", "\\"} & set(value):
+            return value
+        return names.get(_slashed(value), value)
 
 
 def _lists(

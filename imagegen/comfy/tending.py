@@ -44,6 +44,8 @@ class Tender:
         self._chance = chance
         self._changed = changed
         self._probe_at = self._stock_at = clock()
+        self._is_over = False
+        self.has_looked = asyncio.Event()
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
@@ -52,6 +54,8 @@ class Tender:
         try:
             yield
         finally:
+            # Both: a cancellation that a library swallows would let the walk go on.
+            self._is_over = True
             task.cancel()
             await asyncio.wait({task}, timeout=_GRACE_S)
 
@@ -71,7 +75,7 @@ class Tender:
         return min(self._probe_at, self._stock_at)
 
     async def _walk(self) -> None:
-        while True:
+        while not self._is_over:
             try:
                 await self.step()
             except Exception:
@@ -81,6 +85,9 @@ class Tender:
 
     def _put_off(self) -> None:
         self._probe_at = self._stock_at = self._clock() + _PROBE_EVERY_S
+        if self._member.health.is_resting:
+            # Its rest is over, or nobody would have looked: without another there is no pause.
+            self._lessons.silent(self._member, HostLost("a fault of ours, see the log"))
 
     async def _pause(self) -> None:
         await asyncio.sleep(_BREATH_S)
@@ -96,12 +103,14 @@ class Tender:
             if self._may_judge(before):
                 self._lessons.silent(self._member, error)
         else:
-            if not before.is_up or self._stock_at <= self._clock():
+            if before.is_resting or self._stock_at <= self._clock():
                 await self._read_stock()
-            # Not before its stock is known: it may be back with other files.
+            # Not before its stock is known: it may be back with other files. Another object
+            # than before means that a prompt has told more of the host meanwhile.
             if self._member.health is before:
                 self._lessons.answered(self._member)
         self._probe_at = self._clock() + self._spread(_PROBE_EVERY_S)
+        self.has_looked.set()
         self._changed()
 
     async def _probe(self) -> None:
