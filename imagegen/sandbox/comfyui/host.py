@@ -1,16 +1,27 @@
 """A ComfyUI host for laptops and tests: same wire, drawn with Pillow."""
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 import structlog
 from aiohttp import web
 
+from imagegen.sandbox.comfyui.controls import Controls
+from imagegen.sandbox.comfyui.doom import Doom
+from imagegen.sandbox.comfyui.fate import Load
+from imagegen.sandbox.comfyui.faults import Fault
 from imagegen.sandbox.comfyui.files import Files
+from imagegen.sandbox.comfyui.ledger import Drawing, Ledger, Outage, picture_of
 from imagegen.sandbox.comfyui.machine import Account, Machine, Posted
+from imagegen.sandbox.comfyui.mischief import Mischief
 from imagegen.sandbox.comfyui.routes import build_app
+from imagegen.sandbox.comfyui.script import Happening, Script
+from imagegen.sandbox.comfyui.standstill import Standstill
 from imagegen.sandbox.comfyui.versions import VERSIONS
 from imagegen.sandbox.comfyui.worker import Drawn
 
@@ -30,7 +41,11 @@ class SandboxComfyUI:
     `corrupt` or `unknown_arch` fails when a node loads it. `seconds_per_picture` is how long a
     sampler draws, whatever its number of steps.
 
-    `posted` and `drawn` account for everything since it was made, deaths included.
+    `model_load_seconds` is what it costs to load other models than those of the prompt before.
+    `seed` makes faults that come by chance repeatable.
+
+    `posted` and `drawn` account for everything since it was made, deaths included; `account` adds
+    it up.
     """
 
     def __init__(  # noqa: PLR0913 each is a setting of its own
@@ -40,6 +55,8 @@ class SandboxComfyUI:
         version: str = "0.33",
         models: Mapping[str, Sequence[str]] | None = None,
         seconds_per_picture: float = 0.0,
+        model_load_seconds: float = 0.0,
+        seed: int | None = None,
         port: int = 0,
         host: str = "127.0.0.1",
     ) -> None:
@@ -50,6 +67,14 @@ class SandboxComfyUI:
         self.drawn: list[Drawn] = []
         self._models = DEFAULT_MODELS if models is None else models
         self._seconds_per_picture = seconds_per_picture
+        self._model_load_seconds = model_load_seconds
+        self._loads: list[Load] = []
+        self._outages: list[Outage] = []
+        self._script = Script(seed=seed)
+        self._standstill = Standstill()
+        self._doom = Doom(
+            self._script, die=self._die, live=self._live, freeze=self.freeze, thaw=self.thaw
+        )
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
@@ -74,45 +99,142 @@ class SandboxComfyUI:
             raise RuntimeError(f"{self.name} has not been started yet")
         return f"{self._host}:{self._port}"
 
+    @property
+    def troubles(self) -> Sequence[Happening]:
+        """The faults that have happened, in order."""
+        return tuple(self._script.troubles)
+
+    @property
+    def account(self) -> Ledger:
+        """All that it did since it was made, added up."""
+        prompts = {posted.prompt_id: posted for posted in self.posted}
+        return Ledger(
+            host=self.name,
+            posted=Counter(posted.prompt_id for posted in self.posted),
+            drawings=[_drawing(self.name, drawn, prompts) for drawn in self.drawn],
+            loads=tuple(self._loads),
+            outages=tuple(self._outages),
+            troubles=self.troubles,
+        )
+
+    def script(self, *faults: Fault) -> None:
+        """Let these faults happen when their occasions come, those scripted before first."""
+        self._script.add(faults)
+        if self._runner is not None:
+            self._doom.begin()
+
+    async def happened(self, fault: Fault, *, times: int = 1) -> Happening:
+        """Wait until a fault has happened so often; there is no limit but the caller's."""
+        return await self._script.happened(fault, times=times)
+
+    def calm(self) -> None:
+        """Forget all faults to come, and thaw."""
+        self._script.clear()
+        self.thaw()
+
+    def freeze(self) -> None:
+        """Stand still as by SIGSTOP: TCP connects, sockets stay open, nothing answers or draws."""
+        if self._runner is not None and not self._standstill.is_frozen:
+            self._standstill.freeze()
+            self._begin_outage("frozen")
+
+    def thaw(self) -> None:
+        """Go on as by SIGCONT: what came in meanwhile is served now."""
+        if self._standstill.is_frozen:
+            self._standstill.thaw()
+            self._end_outage()
+
     async def start(self) -> None:
         """Begin a life: an empty queue, history and cache, on the same port as ever.
 
         Saved outputs are still there, temp files are not.
         """
+        await self._live()
+        self._doom.begin()
+
+    async def kill(self) -> None:
+        """Die as by SIGKILL: sockets break without a close frame, HTTP is refused.
+
+        May be called twice; `start` brings it back, and nothing else does.
+        """
+        await self._doom.end()
+        await self._die()
+
+    async def _live(self) -> None:
         self.files.clear_temp()
-        machine = Machine(
-            version=self.version,
-            models=self._models,
-            files=self.files,
-            account=Account(posted=self.posted, drawn=self.drawn),
-            seconds_per_picture=self._seconds_per_picture,
-        )
-        self._runner = web.AppRunner(build_app(machine), access_log=None)
+        self._standstill = Standstill()
+        machine = self._machine()
+        app = build_app(machine)
+        self._controls().add_to(app.router)
+        self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self._port, reuse_address=True)
         await site.start()
         self._port = self._runner.addresses[0][1]
         self._life = asyncio.create_task(machine.live(), name=f"{self.name} lives")
+        self._end_outage()
         log.info("sandbox comfyui started", host=self.name, address=self.address)
 
-    async def kill(self) -> None:
-        """Die as by SIGKILL: sockets break without a close frame, HTTP is refused.
+    def _machine(self) -> Machine:
+        return Machine(
+            version=self.version,
+            models=self._models,
+            files=self.files,
+            account=Account(posted=self.posted, drawn=self.drawn, loads=self._loads),
+            seconds_per_picture=self._seconds_per_picture,
+            model_load_seconds=self._model_load_seconds,
+            mischief=Mischief(
+                script=self._script,
+                standstill=self._standstill,
+                restart=self._doom.restart,
+                freeze=self._doom.freeze,
+            ),
+        )
 
-        May be called twice; `start` brings it back.
-        """
+    def _controls(self) -> Controls:
+        return Controls(
+            faults=self._script,
+            account=lambda: self.account,
+            add=lambda faults: self.script(*faults),
+            calm=self.calm,
+        )
+
+    async def _die(self) -> None:
         if self._runner is None or self._life is None:
             return
         runner, life = self._runner, self._life
         self._runner = self._life = None
+        self._end_outage()
+        self._begin_outage("dead")
         life.cancel()
         for site in list(runner.sites):
             await site.stop()
         for connection in list(runner.server.connections if runner.server else ()):
             if connection.transport is not None:
                 connection.transport.abort()
+        self._standstill.end()
         await asyncio.wait([life])
         await runner.cleanup()
         log.info("sandbox comfyui died", host=self.name)
         if not life.cancelled():
             # It ended before it was killed: a mistake in the sandbox itself must not stay hidden.
             life.result()
+
+    def _begin_outage(self, kind: str) -> None:
+        self._outages.append(Outage(kind=kind, began=time.time()))
+
+    def _end_outage(self) -> None:
+        if self._outages and self._outages[-1].ended is None:
+            self._outages[-1] = replace(self._outages[-1], ended=time.time())
+
+
+def _drawing(host: str, drawn: Drawn, prompts: Mapping[str, Posted]) -> Drawing:
+    posted = prompts[drawn.prompt_id]
+    return Drawing(
+        host=host,
+        prompt_id=drawn.prompt_id,
+        picture=picture_of(posted.graph, posted.extra_data),
+        began=drawn.when - drawn.seconds,
+        seconds=drawn.seconds,
+        succeeded=drawn.succeeded,
+    )
