@@ -3,46 +3,33 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
 import structlog
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from chatflow_hook import database, outbox, picture
+from chatflow_hook import cause, database, outbox, picture
+from chatflow_hook.cause import Cause
 from chatflow_hook.doorbell import Doorbell
+from chatflow_hook.hurry import Hurried
 from chatflow_hook.outbox import DialogUnknownError, Ownership, Request
 from chatflow_hook.picture import Picture
 from chatflow_hook.settings import HookSettings, read
 from chatflow_hook.tables import ImageRequest, State
-from chatflow_hook.turn import Turn
+from chatflow_hook.throttle import Throttle
+from chatflow_hook.turn import MAX_PERSONA, Turn
 
 log = structlog.get_logger(__name__)
 
 # A picture may come late; the answer in the chat may not.
 _PATIENCE_S = 0.9
-_LOCK_TIMEOUT_MS = 500
-_STATEMENT_TIMEOUT_MS = 800
+# The server ends a statement a little sooner than we give up the connection.
+_STATEMENTS_S = 0.8
 # How often `wait` looks at the row when Redis is silent.
 _LOOK_EVERY_S = 1.0
-
-# OFFSET 0 keeps the inner query apart, so that it reads the values from before.
-_HURRY = text(
-    """
-    SELECT lock, statement,
-           set_config('lock_timeout', :lock_ms, true),
-           set_config('statement_timeout', :statement_ms, true)
-    FROM (SELECT current_setting('lock_timeout') AS lock,
-                 current_setting('statement_timeout') AS statement OFFSET 0) AS before
-    """
-)
-_TAKE_TIME = text(
-    "SELECT set_config('lock_timeout', :lock, true),"
-    " set_config('statement_timeout', :statement, true)"
-)
+# How often the log says the same.
+_SAY_EVERY_S = 60.0
 
 
 class ChatFlowHook:
@@ -59,6 +46,8 @@ class ChatFlowHook:
             settings.redis, broker_db=settings.redis_broker_db, result_db=settings.redis_result_db
         )
         self._owned: Ownership | None = None
+        self._throttle = Throttle(every_s=_SAY_EVERY_S)
+        self._warned_of_serializable = False
 
     @classmethod
     def from_env(cls) -> Self:
@@ -74,14 +63,19 @@ class ChatFlowHook:
         """
         if session is not None and not isinstance(session, AsyncSession):
             raise TypeError(f"session must be an AsyncSession, not {type(session).__name__}")
+        self._tell_of(self._throttle.overdue())
         if turn.is_refresh:
             return None
+        started = time.monotonic()
+        if turn.message_count is not None and turn.message_count < 1:
+            self._tell(turn, cause.NO_COUNT, started)
+            return None
         if session is not None:
-            return await self._in_transaction_of(session, turn)
-        deadline = time.monotonic() + _PATIENCE_S
-        request = await self._in_own_transaction(turn)
+            return await self._in_transaction_of(session, turn, started)
+        request = await self._in_own_transaction(turn, started)
         if request is not None:
-            await self._doorbell.ring(request.id, within_s=deadline - time.monotonic())
+            left_s = started + _PATIENCE_S - time.monotonic()
+            await self._doorbell.ring(request.id, within_s=left_s)
         return request
 
     async def enqueue(self, request: Request | None) -> None:
@@ -108,6 +102,7 @@ class ChatFlowHook:
 
     async def close(self) -> None:
         """Close all connections; may be called twice."""
+        self._tell_of(self._throttle.rest())
         await self._doorbell.close()
         await self._engine.dispose()
 
@@ -122,36 +117,37 @@ class ChatFlowHook:
     ) -> None:
         await self.close()
 
-    async def _in_transaction_of(self, session: AsyncSession, turn: Turn) -> Request | None:
+    async def _in_transaction_of(
+        self, session: AsyncSession, turn: Turn, started: float
+    ) -> Request | None:
         # What the bot has pending fails as the bot's own, here as at its commit.
         await session.flush()
         connection = await session.connection()
-        started = time.monotonic()
+        hurried = Hurried(connection, deadline=time.monotonic() + _STATEMENTS_S)
         try:
-            async with connection.begin_nested(), _in_a_hurry(connection):
-                request = await self._record(connection, turn)
+            async with connection.begin_nested():
+                request = await self._record(hurried, turn)
+                await hurried.take_time()
         except (*database.FAULTS, DialogUnknownError) as error:
-            _log_fault(turn, error, started)
+            self._tell(turn, cause.of(error), started, error)
+            return None
+        if hurried.is_serializable:
+            self._warn_of_serializable()
+        _log_trigger(turn, request)
+        return request
+
+    async def _in_own_transaction(self, turn: Turn, started: float) -> Request | None:
+        try:
+            async with asyncio.timeout(_PATIENCE_S), self._engine.begin() as connection:
+                hurried = Hurried(connection, deadline=started + _STATEMENTS_S)
+                request = await self._record(hurried, turn)
+        except (*database.FAULTS, DialogUnknownError) as error:
+            self._tell(turn, cause.of(error), started, error)
             return None
         _log_trigger(turn, request)
         return request
 
-    async def _in_own_transaction(self, turn: Turn) -> Request | None:
-        started = time.monotonic()
-        try:
-            async with (
-                asyncio.timeout(_PATIENCE_S),
-                self._engine.begin() as connection,
-                _in_a_hurry(connection),
-            ):
-                request = await self._record(connection, turn)
-        except (*database.FAULTS, DialogUnknownError) as error:
-            _log_fault(turn, error, started)
-            return None
-        _log_trigger(turn, request)
-        return request
-
-    async def _record(self, connection: AsyncConnection, turn: Turn) -> Request | None:
+    async def _record(self, connection: Hurried, turn: Turn) -> Request | None:
         owned = self._owned or await outbox.ownership(connection)
         request = await outbox.record(
             connection, turn, owned=owned, distance=self._distance, chance=self._chance
@@ -172,18 +168,34 @@ class ChatFlowHook:
             raise LookupError(f"there is no request {request.id}")
         return Picture(**{**row._asdict(), "state": State(row.state)})
 
-
-@asynccontextmanager
-async def _in_a_hurry(connection: AsyncConnection) -> AsyncIterator[None]:
-    # A rollback puts the old limits back by itself.
-    before = (
-        await connection.execute(
-            _HURRY,
-            {"lock_ms": str(_LOCK_TIMEOUT_MS), "statement_ms": str(_STATEMENT_TIMEOUT_MS)},
+    def _tell(
+        self, turn: Turn, why: Cause, started: float, error: BaseException | None = None
+    ) -> None:
+        untold = self._throttle.admit(why.sentence)
+        if untold is None:
+            return
+        # The type and the database's code, never its words: they may quote what people wrote.
+        (log.error if why.lasts else log.warning)(
+            "turn not recorded",
+            why=why.sentence,
+            dialog_id=turn.dialog_id,
+            error=error and type(error).__name__,
+            sqlstate=error and cause.sqlstate(error),
+            seconds=round(time.monotonic() - started, 3),
+            untold=untold,
         )
-    ).one()
-    yield
-    await connection.execute(_TAKE_TIME, {"lock": before.lock, "statement": before.statement})
+
+    def _tell_of(self, unsaid: dict[str, int]) -> None:
+        for why, count in unsaid.items():
+            log.warning("turns not recorded", why=why, count=count)
+
+    def _warn_of_serializable(self) -> None:
+        if not self._warned_of_serializable:
+            self._warned_of_serializable = True
+            log.warning(
+                "session is serializable",
+                advice="its commit may fail beside another turn's: run it again then",
+            )
 
 
 def _log_trigger(turn: Turn, request: Request | None) -> None:
@@ -191,19 +203,7 @@ def _log_trigger(turn: Turn, request: Request | None) -> None:
         log.info(
             "picture triggered",
             dialog_id=request.dialog_id,
-            persona=turn.persona,
+            persona=turn.persona[:MAX_PERSONA],
             message_count=request.message_count,
             request_id=str(request.id),
         )
-
-
-def _log_fault(turn: Turn, error: BaseException, started: float) -> None:
-    # The type and the database's code, never the statement: its parameters hold chat text.
-    cause = getattr(error, "orig", None)
-    log.error(
-        "turn not recorded",
-        dialog_id=turn.dialog_id,
-        error=type(error).__name__,
-        sqlstate=getattr(cause, "sqlstate", None),
-        seconds=round(time.monotonic() - started, 3),
-    )

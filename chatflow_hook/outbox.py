@@ -7,11 +7,11 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Row, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chatflow_hook.hurry import Hurried
 from chatflow_hook.tables import OURS, Dialog, ImageRequest, Kind, State
 from chatflow_hook.trigger import Distance, judge
-from chatflow_hook.turn import Turn
+from chatflow_hook.turn import MAX_PERSONA, Turn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +47,14 @@ _OWNERSHIP = text(
 )
 
 
-async def ownership(connection: AsyncConnection) -> Ownership:
+async def ownership(connection: Hurried) -> Ownership:
     """Read from the comments in the schema what is ours."""
     row = (await connection.execute(_OWNERSHIP, {"ours": OURS})).one()
     return Ownership(dialogs=row.dialogs, message_count=row.message_count)
 
 
 async def record(
-    connection: AsyncConnection,
+    connection: Hurried,
     turn: Turn,
     *,
     owned: Ownership,
@@ -84,12 +84,13 @@ async def record(
         chance=chance,
     )
     await _remember(connection, turn, owned, message_count, verdict.watermark)
-    if not verdict.is_due or (last is not None and State(last.state).is_open):
+    if last is not None and State(last.state).is_open:
+        await _carry_over(connection, last, message_count)
         return None
-    return await _add(connection, turn, message_count)
+    return await _add(connection, turn, message_count) if verdict.is_due else None
 
 
-async def _locked(connection: AsyncConnection, turn: Turn, owned: Ownership) -> _Row:
+async def _locked(connection: Hurried, turn: Turn, owned: Ownership) -> _Row:
     # NO KEY UPDATE: two messages of a dialog wait for each other, while the bot's inserts into
     # tables that refer to this row do not wait for us.
     query = (
@@ -111,7 +112,7 @@ async def _locked(connection: AsyncConnection, turn: Turn, owned: Ownership) -> 
     return row
 
 
-async def _last_automatic(connection: AsyncConnection, dialog_id: int) -> _Row | None:
+async def _last_automatic(connection: Hurried, dialog_id: int) -> _Row | None:
     query = (
         select(ImageRequest.id, ImageRequest.state, ImageRequest.message_count)
         .where(ImageRequest.dialog_id == dialog_id, ImageRequest.kind == Kind.AUTOMATIC)
@@ -131,7 +132,7 @@ def _is_of_this_message(last: _Row, message_count: int, dialog: _Row) -> bool:
 
 
 async def _remember(
-    connection: AsyncConnection,
+    connection: Hurried,
     turn: Turn,
     owned: Ownership,
     message_count: int,
@@ -147,7 +148,15 @@ async def _remember(
     await connection.execute(update(Dialog).where(Dialog.id == turn.dialog_id).values(values))
 
 
-async def _add(connection: AsyncConnection, turn: Turn, message_count: int) -> Request:
+async def _carry_over(connection: Hurried, last: _Row, message_count: int) -> None:
+    # The dialog began anew while its picture is under way: that picture is of the new life now,
+    # and the watermark that it will leave has to be one of that life.
+    if message_count < last.message_count:
+        query = update(ImageRequest).where(ImageRequest.id == last.id)
+        await connection.execute(query.values(message_count=message_count))
+
+
+async def _add(connection: Hurried, turn: Turn, message_count: int) -> Request:
     request = Request(id=uuid4(), dialog_id=turn.dialog_id, message_count=message_count)
     values = {
         "id": request.id,
@@ -158,6 +167,7 @@ async def _add(connection: AsyncConnection, turn: Turn, message_count: int) -> R
         # The clock and not the transaction's begin: rows of one transaction stay in order.
         "created_at": func.clock_timestamp(),
         **turn.model_dump(include=_COPIED),
+        "persona": turn.persona[:MAX_PERSONA],
     }
     if turn.fault is not None:
         # Recorded, so that whoever asks learns why; nothing of it is worth keeping or drawing.
@@ -177,7 +187,6 @@ _COPIED = {
     "user_id",
     "chat_id",
     "chat_type",
-    "persona",
     "language",
     "rating",
     "story",

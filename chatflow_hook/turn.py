@@ -5,29 +5,32 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Field,
     StringConstraints,
 )
 
 # Telegram's own limit is 4,096; a bot that joins a few messages still fits.
 MAX_TEXT = 16_384
 
+# As long as the name of a persona's folder may be.
+MAX_PERSONA = 64
+
 _MAX_HISTORY = 50
 
 
-def _storable(value: str) -> str:
-    return value.replace("\0", "")  # PostgreSQL stores no NUL
+def _storable(value: Any) -> Any:
+    # PostgreSQL stores no NUL, and neither it nor pydantic half of a surrogate pair, which is
+    # what is left of an emoji where a text was cut.
+    if not isinstance(value, str):
+        return value
+    return value.replace("\0", "").encode(errors="ignore").decode()
 
 
-Words = Annotated[str, AfterValidator(_storable)]
+Words = Annotated[str, BeforeValidator(_storable)]
 
-PersonaName = Annotated[
-    Words, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1, max_length=64)
-]
+PersonaName = Annotated[Words, StringConstraints(strip_whitespace=True, to_lower=True)]
 
 
 class Rating(enum.StrEnum):
@@ -90,7 +93,7 @@ class Turn(BaseModel):
     reply: Words | None = None
     history: tuple[Message, ...] = ()
     chat_type: Words | None = None
-    message_count: Annotated[int, Field(ge=1)] | None = None
+    message_count: int | None = None
     is_refresh: bool = False
     language: Words | None = None
     rating: Annotated[Rating, BeforeValidator(_known_rating)] = Rating.SAFE
@@ -104,6 +107,11 @@ class Turn(BaseModel):
     @property
     def fault(self) -> Fault | None:
         """Why this turn can never become a picture, if it can't."""
+        if not 0 < len(self.persona) <= MAX_PERSONA:
+            return Fault(
+                code="unknown_persona",
+                sentence=f"A persona's name has 1 to {MAX_PERSONA} characters.",
+            )
         if len(self.text) > MAX_TEXT or len(self.prompt or "") > MAX_TEXT:
             return Fault(
                 code="message_too_long",

@@ -1,12 +1,16 @@
 """Claimed: a request as the job that has claimed it sees it."""
 
+import enum
+import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from chatflow_hook.tables import State
 from chatflow_hook.turn import Conversation
-from imagegen.errors import ImagegenError
+from imagegen.errors import ImagegenError, Rejected
 from imagegen.images import Image
 
 
@@ -14,6 +18,14 @@ class ClaimLost(ImagegenError):
     """Somebody else has the request now, or it has ended: stop without doing anything visible."""
 
     code = "claim_lost"
+    level = logging.WARNING
+
+
+class TooLate(Rejected):
+    """An old picture in a chat that has moved on is worse than none."""
+
+    code = "too_old"
+    level = logging.WARNING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +39,15 @@ class Claimed:
     chat_id: int | None
     persona: str
     message_count: int
-    conversation: Conversation | None
+    conversation: Mapping[str, Any] | None
     caption: str | None
     has_spoiler: bool
     reply_to_message_id: int | None
     message_thread_id: int | None
     attempts: int
     draw: int
+    host: str | None
+    prompt_id: UUID | None
     image: str | None
     width: int | None
     height: int | None
@@ -44,6 +58,14 @@ class Claimed:
     def age_s(self) -> float:
         """How long ago the picture was asked for."""
         return time.monotonic() - self.made_at
+
+    def time_left_s(self, max_age_s: float) -> float | None:
+        """How long the picture is still wanted, None for ever. Raises TooLate if it is not."""
+        if not max_age_s:
+            return None
+        if self.age_s > max_age_s:
+            raise TooLate(f"the chat has moved on for {self.age_s:.0f} s")
+        return max_age_s - self.age_s
 
     @property
     def drawn(self) -> Image | None:
@@ -57,8 +79,19 @@ class Claimed:
         """What the picture is to show, in the bot's, the user's or the persona's words."""
         if self.conversation is None:
             return ""
-        said = (self.conversation.prompt, self.conversation.text, self.conversation.reply)
+        talk = Conversation.model_validate(self.conversation)
+        said = (talk.prompt, talk.text, talk.reply)
         return next((words for words in said if words and words.strip()), "")
+
+
+class Standing(enum.Enum):
+    """What became of a request while a job carried it."""
+
+    OURS = enum.auto()
+    # Another job has it now, and waits for the same prompt.
+    TAKEN = enum.auto()
+    # It is over, or another job draws it anew: nobody waits for our prompt.
+    ENDED = enum.auto()
 
 
 @dataclass(frozen=True, kw_only=True)

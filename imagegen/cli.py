@@ -1,6 +1,8 @@
 """The `imagegen` command."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -19,9 +21,10 @@ def main() -> None:
 @main.command()
 def worker() -> None:
     """Run the worker, like `arq imagegen.worker.WorkerSettings`."""
-    from arq.worker import run_worker
+    with _extra("worker"):
+        from arq.worker import run_worker
 
-    from imagegen.worker import WorkerSettings
+        from imagegen.worker import WorkerSettings
 
     run_worker(WorkerSettings)
 
@@ -29,7 +32,8 @@ def worker() -> None:
 @main.command()
 def migrate() -> None:
     """Bring the database to the newest schema, like `alembic upgrade head`."""
-    from imagegen import migrations
+    with _extra("worker"):
+        from imagegen import migrations
 
     try:
         migrations.upgrade(read(HookSettings).database_url.get_secret_value())
@@ -60,12 +64,13 @@ def demo(
     *, once: bool, personas: str, comfyui: str | None, workflows: Path | None, out: Path
 ) -> None:
     """Show the main job on this machine: a chat with each persona, up to the photo."""
-    from rich.console import Console
+    with _extra("sandbox"):
+        from rich.console import Console
 
-    from imagegen import logs
-    from imagegen.sandbox import demo as show
-    from imagegen.sandbox.errors import SandboxError
-    from imagegen.sandbox.signals import sigterm_exits
+        from imagegen import logs
+        from imagegen.sandbox import demo as show
+        from imagegen.sandbox.errors import SandboxError
+        from imagegen.sandbox.signals import sigterm_exits
 
     options = show.Options(
         personas=[name for name in personas.split(",") if name.strip()],
@@ -82,3 +87,15 @@ def demo(
             sys.exit(f"imagegen demo: {error}")
         except KeyboardInterrupt:
             sys.exit(130)
+
+
+@contextmanager
+def _extra(name: str) -> Iterator[None]:
+    """Say in a sentence which extra the imports of the block come with, if they are not there."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library in {"imagegen", "chatflow_hook"}:
+            raise
+        sys.exit(f"imagegen: {library} is missing: pip install 'chatflow-imagegen[{name}]'")

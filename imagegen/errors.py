@@ -1,10 +1,16 @@
 """What can go wrong, in two families named for what to do next."""
 
+import logging
+
 
 class ImagegenError(Exception):
-    """Anything raised on purpose: `code` is short and stable, `sentence` is for people."""
+    """Anything raised on purpose: `code` is short and stable, `sentence` is for people.
+
+    `level` is how loudly the log says it: ERROR where a person should look.
+    """
 
     code = "internal"
+    level = logging.ERROR
 
     def __init__(self, sentence: str, *, code: str | None = None) -> None:
         super().__init__(sentence)
@@ -20,6 +26,7 @@ class Unavailable(ImagegenError):
     """
 
     code = "unavailable"
+    level = logging.WARNING
     costs_an_attempt = False
 
     def __init__(

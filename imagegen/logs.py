@@ -2,6 +2,8 @@
 
 import logging
 import sys
+import traceback
+from pathlib import Path
 from typing import Any, Literal
 
 import structlog
@@ -48,6 +50,12 @@ def configure(form: Literal["json", "console"]) -> None:
     arq.handlers.clear()
     arq.propagate = True
     arq.setLevel(logging.WARNING)
+
+
+def places(error: BaseException) -> list[str]:
+    """Give the places that an error came through, outermost first, without any value."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
 
 
 def only_warnings() -> None:

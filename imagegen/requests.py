@@ -2,33 +2,38 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID, uuid4, uuid5
 
 from sqlalchemy import (
     ColumnElement,
+    Executable,
     Row,
     Select,
     Update,
     and_,
     case,
+    delete,
     func,
     insert,
     or_,
     select,
+    text,
     update,
 )
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from chatflow_hook.tables import OPEN, Dialog, ImageRequest, State
-from chatflow_hook.turn import Conversation
+from chatflow_hook.tables import OPEN, OURS, Dialog, ImageRequest, State
 from imagegen import transactions
-from imagegen.claimed import Claimed, ClaimLost, Send
+from imagegen.claimed import Claimed, ClaimLost, Send, Standing
 from imagegen.delivery.parcel import Receipt
 from imagegen.errors import ImagegenError
 from imagegen.images import Image
-from imagegen.tables import Delivery, Outcome
+from imagegen.tables import Delivery, Outcome, StrayPrompt
 
 ResultT = TypeVar("ResultT")
 
@@ -36,6 +41,11 @@ ResultT = TypeVar("ResultT")
 _Row = Row[*tuple[Any, ...]]
 
 _MOST_SILENT = 1000
+
+_COUNT_IS_OURS = text(
+    "(SELECT col_description(attrelid, attnum) IS NOT DISTINCT FROM :ours FROM pg_attribute"
+    " WHERE attrelid = 'dialogs'::regclass AND attname = 'message_count')"
+).bindparams(ours=OURS)
 
 _COPIED = [
     column
@@ -86,18 +96,48 @@ class Requests:
         )
         return await self._run(lambda session: _all(session, query))
 
-    async def start_drawing(self, request: Claimed, *, host: str, seed: int) -> UUID:
-        """Note where the picture is about to be drawn; return the prompt id, never used before."""
+    async def start_drawing(self, request: Claimed, *, host: str, seed: int) -> Claimed:
+        """Note where the picture is about to be drawn, under a prompt id never used before."""
         draw = request.draw + 1
         prompt_id = uuid5(request.id, str(draw))
         query = _write(request).values(
             state=State.DRAWING, host=host, draw=draw, prompt_id=prompt_id, seed=seed
         )
         await self._run(lambda session: _held(session, query))
-        return prompt_id
+        return replace(request, state=State.DRAWING, host=host, draw=draw, prompt_id=prompt_id)
+
+    async def end_drawing(self, request: Claimed, *, leaves_a_stray: bool) -> Claimed:
+        """Note that the prompt came to nothing, and whether it may still be on its host."""
+
+        async def step(session: AsyncSession) -> None:
+            await _held(session, _write(request).values(state=State.QUEUED, prompt_id=None))
+            if leaves_a_stray:
+                await session.execute(_stray(request))
+
+        await self._run(step)
+        return replace(request, state=State.QUEUED, prompt_id=None)
+
+    async def leave(self, request: Claimed) -> None:
+        """Note a prompt of a request that is not ours any more, since nobody else knows of it."""
+        await self._run(lambda session: session.execute(_stray(request)))
+
+    async def stands(self, request: Claimed) -> Standing:
+        """Say what has become of the request since it was claimed."""
+        query = select(ImageRequest.claim, ImageRequest.state, ImageRequest.prompt_id).where(
+            ImageRequest.id == request.id
+        )
+        row = await self._run(lambda session: _one_or_none(session, query))
+        if row is None or row.state not in OPEN:
+            return Standing.ENDED
+        if row.claim == request.claim:
+            return Standing.OURS
+        return Standing.TAKEN if row.prompt_id == request.prompt_id else Standing.ENDED
 
     async def keep(self, request: Claimed, image: Image, *, url: str | None) -> None:
-        """Note that the picture is drawn and stored, and where it can be had."""
+        """Note that the picture is drawn and stored, and where it can be had.
+
+        Its prompt is listed as a stray until `strike`, so that no crash leaves it on the host.
+        """
         query = _write(request).values(
             state=State.DRAWN,
             image=image.name,
@@ -105,7 +145,17 @@ class Requests:
             width=image.width,
             height=image.height,
         )
-        await self._run(lambda session: _held(session, query))
+
+        async def step(session: AsyncSession) -> None:
+            await _held(session, query)
+            await session.execute(_stray(request))
+
+        await self._run(step)
+
+    async def strike(self, request: Claimed) -> None:
+        """Note that nothing of the prompt is left on its host."""
+        query = delete(StrayPrompt).where(StrayPrompt.prompt_id == request.prompt_id)
+        await self._run(lambda session: session.execute(query))
 
     async def start_send(self, request: Claimed) -> Send:
         """Write a send down before it is made; an earlier one without an end is unknown."""
@@ -182,7 +232,11 @@ class Requests:
 
     async def put_back(self, request: Claimed, *, costs_an_attempt: bool) -> int:
         """Return the request to where it can be taken up again; return the attempts spent."""
-        back = case((ImageRequest.image.is_not(None), State.DRAWN), else_=State.QUEUED)
+        back = case(
+            (ImageRequest.image.is_not(None), State.DRAWN),
+            (ImageRequest.prompt_id.is_not(None), State.DRAWING),
+            else_=State.QUEUED,
+        )
         query = _write(request, returning=ImageRequest.attempts).values(
             state=back, attempts=ImageRequest.attempts + int(costs_an_attempt)
         )
@@ -219,6 +273,14 @@ def _write(request: Claimed, *, returning: Any = ImageRequest.id) -> ReturningUp
     )
 
 
+def _stray(request: Claimed) -> Insert:
+    return (
+        postgresql.insert(StrayPrompt)
+        .values(prompt_id=request.prompt_id, host=request.host)
+        .on_conflict_do_nothing()
+    )
+
+
 def _older(seconds: float) -> ColumnElement[bool]:
     span = func.make_interval(0, 0, 0, 0, 0, 0, seconds)
     return ImageRequest.updated_at < func.clock_timestamp() - span
@@ -226,8 +288,11 @@ def _older(seconds: float) -> ColumnElement[bool]:
 
 def _watermark(request: Claimed) -> Update:
     # Never backwards, and never beyond the present count: a dialog may have begun anew meanwhile.
-    # Zero is no count: a bot that passes its own may leave its column unused.
-    here = func.least(request.message_count, func.nullif(Dialog.message_count, 0))
+    # The hook writes that into the row, and into a count of ours; a bot's own column may lag.
+    known = select(ImageRequest.message_count).where(ImageRequest.id == request.id)
+    here = func.least(
+        known.scalar_subquery(), case((_COUNT_IS_OURS, Dialog.message_count), else_=None)
+    )
     return (
         update(Dialog)
         .where(Dialog.id == request.dialog_id)
@@ -239,7 +304,7 @@ def _watermark(request: Claimed) -> Update:
     )
 
 
-async def _one_or_none(session: AsyncSession, query: Update) -> _Row | None:
+async def _one_or_none(session: AsyncSession, query: Executable) -> _Row | None:
     return (await session.execute(query)).one_or_none()
 
 
@@ -257,12 +322,5 @@ async def _held(session: AsyncSession, query: Any) -> Any:
 def _claimed(row: _Row) -> Claimed:
     fields = row._asdict()
     age_s = float(fields.pop("age_s"))
-    conversation = fields["conversation"]
-    return Claimed(
-        **{
-            **fields,
-            "state": State(fields["state"]),
-            "conversation": conversation and Conversation.model_validate(conversation),
-            "made_at": time.monotonic() - age_s,
-        }
-    )
+    state = State(fields.pop("state"))
+    return Claimed(**fields, state=state, made_at=time.monotonic() - age_s)

@@ -1,4 +1,4 @@
-"""Delivery: the table of the worker alone, on the hook's MetaData."""
+"""Delivery, StrayPrompt: the tables of the worker alone, on the hook's MetaData."""
 
 import enum
 from datetime import datetime
@@ -50,3 +50,17 @@ class Delivery(Base):
     error_sentence: Mapped[str | None] = mapped_column(Text)
     started_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class StrayPrompt(Base):
+    """A prompt that may still be on a host which did not answer: to be taken off there.
+
+    Without a foreign key: it outlives its request.
+    """
+
+    __tablename__ = "stray_prompts"
+    __table_args__ = {"comment": OURS}  # noqa: RUF012 (the name and form that SQLAlchemy reads)
+
+    prompt_id: Mapped[UUID] = mapped_column(primary_key=True)
+    host: Mapped[str] = mapped_column(Text)
+    left_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

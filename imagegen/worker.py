@@ -10,19 +10,23 @@ from arq.worker import func
 
 from chatflow_hook import wire
 from chatflow_hook.settings import BadSetting
-from imagegen import broker, database, logs, settings, ticker, workflows
+from imagegen import broker, census, database, logs, relay, settings, strays, ticker, workflows
+from imagegen.census import Census
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.patience import Limits
 from imagegen.comfy.pool import Pool
+from imagegen.comfy.shared import SharedSlots
 from imagegen.delivery.telegram import Telegram
 from imagegen.errors import ImagegenError
 from imagegen.images import ImageStore
-from imagegen.job import Studio, make_image
+from imagegen.job import make_image
 from imagegen.live import Live
-from imagegen.relay import EVERY_S, Relay
+from imagegen.relay import Relay
 from imagegen.requests import Requests
 from imagegen.settings import Settings
 from imagegen.stop import Stop
+from imagegen.strays import Strays
+from imagegen.studio import Studio
 from imagegen.workflows import Library, WorkflowsMissing
 
 log = structlog.get_logger(__name__)
@@ -63,8 +67,14 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
             logs.configure(chosen.log_format)
             stop.listen()
         ctx["studio"] = studio = await build(chosen, library, images, stack)
-        relay = Relay(studio.requests, ctx["redis"])
-        await stack.enter_async_context(ticker.every(EVERY_S, relay.step, name="relay"))
+        bell = Relay(studio.requests, ctx["redis"])
+        await stack.enter_async_context(ticker.every(relay.EVERY_S, bell.step, name="relay"))
+        await stack.enter_async_context(
+            ticker.every(strays.EVERY_S, studio.strays.step, name="strays")
+        )
+        await stack.enter_async_context(
+            ticker.every(census.EVERY_S, Census(library, studio.pool).step, name="census")
+        )
         _greet(chosen, library)
 
     async def on_shutdown(_: dict[str, Any]) -> None:
@@ -109,10 +119,19 @@ async def build(
         api_url=str(chosen.telegram_api_url).rstrip("/"),
         timeout_s=chosen.telegram_timeout,
     )
+    sessions = database.sessions(engine)
+    shared = SharedSlots(live) if chosen.workers_share_hosts else None
+    if shared is not None:
+        await stack.enter_async_context(shared.renewed())
+    pool = Pool(
+        clients, slots_per_host=chosen.comfyui_slots_per_host, most=chosen.slots, shared=shared
+    )
+    await stack.enter_async_context(pool.tended())
     return Studio(
-        requests=Requests(database.sessions(engine)),
+        requests=Requests(sessions),
+        strays=Strays(sessions, pool),
         library=library,
-        pool=Pool(clients, slots_per_host=chosen.comfyui_slots_per_host, most=chosen.slots),
+        pool=pool,
         images=images,
         telegram=await stack.enter_async_context(telegram),
         live=Live(live),
@@ -152,7 +171,12 @@ def _clients(chosen: Settings) -> list[HostClient]:
         away=chosen.comfyui_away_timeout,
     )
     return [
-        HostClient(address, limits=limits, headers=chosen.host_headers)
+        HostClient(
+            address,
+            limits=limits,
+            headers=chosen.host_headers,
+            transcode=chosen.comfyui_transcode,
+        )
         for address in chosen.comfyui_hosts
     ]
 

@@ -8,6 +8,7 @@ from typing import Self
 from imagegen.comfy.address import HostAddress
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.pool import Pool
+from imagegen.comfy.stock import Needs
 from tests.drawing import LIMITS
 
 
@@ -33,6 +34,7 @@ class Job:
     pool: Pool
     model_set: str = "ash"
     host: str | None = None
+    rather_not: str | None = None
     error: Exception | None = None
     lent: asyncio.Event = field(default_factory=asyncio.Event)
     _done: asyncio.Event = field(default_factory=asyncio.Event)
@@ -42,8 +44,8 @@ class Job:
         return self
 
     async def _run(self) -> None:
-        async with self.pool.lease(self.model_set) as client:
-            self.host = client.name
+        async with self.pool.lease(needs(self.model_set), rather_not=self.rather_not) as lease:
+            self.host = lease.host.name
             self.lent.set()
             await self._done.wait()
             if self.error is not None:
@@ -61,6 +63,10 @@ class Job:
         self.task.cancel()
         await asyncio.wait([self.task])
         await ticks()
+
+
+def needs(model_set: str) -> Needs:
+    return Needs(model_set=model_set)
 
 
 def pool_of(

@@ -76,7 +76,17 @@ class RudeComfyUI:
             self._changed.notify_all()
 
     def _usual(self, route: str) -> Answer:
-        return self._socket if route == "GET /ws" else says({"node_errors": {}})
+        match route:
+            case "GET /ws":
+                return self._socket
+            case "GET /history":
+                return says({})
+            case "GET /queue":
+                return says({"queue_running": [], "queue_pending": []})
+            case "POST /api":
+                return says({}, 404)
+            case _:
+                return says({"node_errors": {}})
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()

@@ -48,8 +48,11 @@ class Stage:
         return await self.hook.wait(await self.ask(**changes), timeout=PATIENCE_S)
 
     @asynccontextmanager
-    async def worker(self) -> AsyncIterator[None]:
-        """Run the worker in this process while the block runs."""
+    async def worker(self, *, is_interrupted: bool = False) -> AsyncIterator[None]:
+        """Run the worker in this process while the block runs.
+
+        At the end it finishes its jobs, or leaves them where they are if it `is_interrupted`.
+        """
         chosen = worker.worker_settings(self.settings, owns_process=False)
         running = create_worker(chosen, handle_signals=False)
         task = asyncio.create_task(running.async_run(), name="worker")
@@ -58,6 +61,9 @@ class Stage:
         finally:
             # arq's close cancels a job that is putting itself away, and with it itself.
             running.allow_pick_jobs = False
+            if is_interrupted:
+                for job in running.tasks.values():
+                    job.cancel()
             if running.tasks:
                 await asyncio.wait(running.tasks.values(), timeout=PATIENCE_S)
             await _cancelled(task)

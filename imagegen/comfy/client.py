@@ -1,43 +1,39 @@
-"""HostClient: draws prompts on one ComfyUI host."""
+"""HostClient: one ComfyUI host, as jobs and the pool use it."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-import structlog
-from aiohttp import ClientWebSocketResponse, WSMsgType
-
-from imagegen.comfy import events, history, refusal
+from imagegen.comfy import removal, witness
 from imagegen.comfy.address import HostAddress
-from imagegen.comfy.errors import (
-    DrawingFailed,
-    DrawingTooSlow,
-    HostLost,
-    PictureMissing,
-    PromptLost,
-)
+from imagegen.comfy.drawing import Drawing
+from imagegen.comfy.errors import PictureGone
 from imagegen.comfy.history import PictureFile
 from imagegen.comfy.http import HostHTTP
-from imagegen.comfy.patience import Limits, Patience
-from imagegen.comfy.progress import Progress
-
-log = structlog.get_logger(__name__)
-
-# The history entry comes up to 7 ms after execution_success on real servers.
-_HISTORY_DELAYS_S = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-
-OnProgress = Callable[[float], None]
+from imagegen.comfy.order import Order
+from imagegen.comfy.patience import Limits
+from imagegen.comfy.stock import Stock
+from imagegen.comfy.witness import Over
 
 
 class HostClient:
-    """One host; open it with `async with` and share it between jobs."""
+    """One host; open it with `async with` and share it between jobs.
+
+    `transcode`, such as `webp;90`, is how the host sends its pictures; as they are if left out.
+    """
 
     def __init__(
-        self, address: HostAddress, *, limits: Limits, headers: Mapping[str, str] | None = None
+        self,
+        address: HostAddress,
+        *,
+        limits: Limits,
+        headers: Mapping[str, str] | None = None,
+        transcode: str | None = None,
     ) -> None:
         self.name = address.name
         self._limits = limits
+        self._transcode = {} if transcode is None else {"preview": transcode}
         self._http = HostHTTP(address, headers=headers or {}, request_timeout=limits.request)
 
     async def __aenter__(self) -> Self:
@@ -52,122 +48,42 @@ class HostClient:
     ) -> None:
         await self._http.__aexit__(kind, error, trace)
 
-    async def draw(
-        self, graph: Mapping[str, Any], prompt_id: str, *, on_progress: OnProgress
-    ) -> None:
-        """Post the graph as `prompt_id`, a canonical UUID, and return when the host is done.
+    def drawing(self, order: Order) -> Drawing:
+        """Return a drawing that is about to begin here; its clocks run from now on."""
+        return Drawing(self._http, order, self._limits)
 
-        Raises HostLost, PromptLost, DrawingFailed, DrawingTooSlow or PromptRefused. A prompt that
-        takes too long or whose host falls silent is taken off the host; a cancelled call leaves
-        it there, for whoever takes the request over.
-        """
-        # Listen before posting: a short prompt is over before a later socket would be there.
-        async with self._http.socket(prompt_id) as socket:
-            try:
-                await self._post(graph, prompt_id)
-                log.info("prompt queued", host=self.name, prompt_id=prompt_id)
-                await self._follow(socket, prompt_id, Progress(graph), on_progress)
-            except (HostLost, DrawingTooSlow):
-                if not await self._ended_unheard(prompt_id):
-                    raise
-        on_progress(1.0)
+    async def has_ended(self, prompt_id: str) -> bool:
+        """Return whether the history tells of the prompt. Raises HostLost."""
+        return isinstance(await witness.in_history(self._http, prompt_id), Over)
 
-    async def pictures(self, prompt_id: str, node: str) -> tuple[PictureFile, ...]:
-        """Return the pictures that `node` made, as the host's history confirms them.
-
-        Raises PictureMissing if there are none, DrawingFailed or PromptLost if the host did not
-        finish.
-        """
-        return history.read(self.name, prompt_id, await self._history(prompt_id), node)
-
-    async def fetch(self, file: PictureFile) -> bytes:
-        """Return the bytes of a picture. Raises PictureMissing, PictureTooLarge or HostLost."""
-        picture = await self._http.download(
-            "/view", filename=file.filename, subfolder=file.subfolder, type=file.type
-        )
-        if picture is None:
-            raise PictureMissing(f"{self.name} no longer has {file.filename}")
-        return picture
+    async def fetch(self, picture: PictureFile | bytes) -> bytes:
+        """Return the bytes of a picture. Raises PictureGone, PictureTooLarge or HostLost."""
+        if isinstance(picture, bytes):
+            return picture
+        file = {
+            "filename": picture.filename,
+            "subfolder": picture.subfolder,
+            "type": picture.type,
+        }
+        found = await self._http.download("/view", **file, **self._transcode)
+        if found is None:
+            raise PictureGone(f"{self.name} no longer has {picture.filename}")
+        return found
 
     async def forget(self, prompt_id: str) -> None:
-        """Delete the prompt from the host's history."""
-        await self._http.post("/history", {"delete": [prompt_id]})
+        """Delete what the host keeps of a prompt that is over. Raises HostLost."""
+        await removal.forget(self._http, prompt_id)
 
-    async def cancel(self, prompt_id: str) -> None:
-        """Take this prompt off the host, queued or running."""
-        await self._http.post("/queue", {"delete": [prompt_id]})
-        await self._http.post("/interrupt", {"prompt_id": prompt_id})
+    async def take_off(self, prompt_id: str, *, within_s: float) -> bool:
+        """Take a prompt off the host and return whether it is off for sure. Raises HostLost."""
+        return await removal.take_off(self._http, prompt_id, within_s=within_s)
+
+    async def stock(self) -> Stock:
+        """Read what the host has. Raises HostLost, or ValueError if it tells something else."""
+        definitions = await self._http.get("/object_info")
+        # Up to a megabyte: too much to look through while sockets wait to be drained.
+        return await asyncio.to_thread(Stock.read, definitions)
 
     async def probe(self) -> None:
         """Return if the host answers. Raises HostLost."""
         await self._http.get("/prompt")
-
-    async def _post(self, graph: Mapping[str, Any], prompt_id: str) -> None:
-        body = {"prompt": graph, "prompt_id": prompt_id, "client_id": prompt_id}
-        status, answer = await self._http.ask("/prompt", body)
-        if status == 400:
-            raise refusal.read(self.name, graph, answer)
-        if answer.get("node_errors"):
-            # The host draws what is left of the graph, which nobody asked for.
-            await self.cancel(prompt_id)
-            raise refusal.read(self.name, graph, answer)
-
-    async def _follow(
-        self,
-        socket: ClientWebSocketResponse,
-        prompt_id: str,
-        progress: Progress,
-        on_progress: OnProgress,
-    ) -> None:
-        patience = Patience(self._limits, asyncio.get_running_loop().time)
-        while True:
-            event = await self._next(socket, patience)
-            if getattr(event, "prompt_id", None) != prompt_id:
-                continue
-            patience.renew()
-            match event:
-                case events.Started():
-                    patience.start_drawing()
-                case events.Succeeded() | events.Ended():
-                    return
-                case events.Failed():
-                    raise DrawingFailed(
-                        f"node {event.node} ({event.node_type}) raised {event.exception_type}"
-                        f" on {self.name}"
-                    )
-                case events.Interrupted():
-                    raise PromptLost(f"somebody interrupted {prompt_id} on {self.name}")
-                case _:
-                    progress.note(event)
-                    on_progress(progress.share)
-
-    async def _next(self, socket: ClientWebSocketResponse, patience: Patience) -> events.Event:
-        try:
-            async with asyncio.timeout_at(patience.ends_at):
-                message = await socket.receive()
-        except TimeoutError:
-            raise patience.error(self.name) from None
-        if message.type not in {WSMsgType.TEXT, WSMsgType.BINARY}:
-            raise HostLost(f"{self.name} closed the websocket while it drew")
-        try:
-            return events.read(message.data)
-        except events.MalformedFrame as error:
-            raise HostLost(f"{self.name} sent what is no frame of ComfyUI: {error}") from error
-
-    async def _ended_unheard(self, prompt_id: str) -> bool:
-        # The websocket tells fast, the history decides.
-        try:
-            if prompt_id in await self._http.get(f"/history/{prompt_id}"):
-                return True
-            await self.cancel(prompt_id)
-        except HostLost as error:
-            log.warning("prompt left behind", host=self.name, prompt_id=prompt_id, why=str(error))
-        return False
-
-    async def _history(self, prompt_id: str) -> Any:
-        for delay in _HISTORY_DELAYS_S:
-            await asyncio.sleep(delay)
-            entry = (await self._http.get(f"/history/{prompt_id}")).get(prompt_id)
-            if entry is not None:
-                return entry
-        raise PromptLost(f"{self.name} has no history of {prompt_id}")

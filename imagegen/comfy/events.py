@@ -9,14 +9,31 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_PREVIEW = 1
+from imagegen.comfy import preview, shape
+from imagegen.comfy.malformed import MalformedFrame
+from imagegen.comfy.preview import Preview
+
+__all__ = [
+    "Cached",
+    "Ended",
+    "Event",
+    "Failed",
+    "Features",
+    "Interrupted",
+    "MalformedFrame",
+    "NodeDone",
+    "NodeProgress",
+    "NodeStarted",
+    "Preview",
+    "QueueChanged",
+    "Started",
+    "Succeeded",
+    "Unknown",
+    "failed",
+    "read",
+]
+
 _TEXT = 3
-_PREVIEW_WITH_ORIGIN = 4
-_IMAGE_TYPES = {1: "image/jpeg", 2: "image/png"}
-
-
-class MalformedFrame(ValueError):
-    """A frame that no ComfyUI sends; the message shows its beginning."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,12 +116,10 @@ class Ended:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preview:
-    """A picture on the way; an old host does not say of which prompt."""
+class Features:
+    """The host's answer to our feature_flags; an older host gives none."""
 
-    prompt_id: str | None
-    content_type: str
-    image: bytes
+    supports_preview_metadata: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +140,7 @@ Event = (
     | Failed
     | Interrupted
     | Ended
+    | Features
     | Preview
     | Unknown
 )
@@ -135,7 +151,20 @@ def read(frame: str | bytes) -> Event:
     try:
         return _read_binary(frame) if isinstance(frame, bytes) else _read_text(frame)
     except _MALFORMED as error:
-        raise MalformedFrame(f"{type(error).__name__} in frame {frame[:80]!r}") from error
+        why = type(error).__name__
+    # Not raised from the error, which may quote the frame.
+    raise MalformedFrame.of(frame, why)
+
+
+def failed(fields: Mapping[str, Any]) -> Failed:
+    """Return what an execution_error tells; the host's history keeps it in the same form."""
+    return Failed(
+        prompt_id=shape.text(fields["prompt_id"]),
+        node=str(fields.get("node_id", "")),
+        node_type=str(fields.get("node_type", "")),
+        exception_type=str(fields.get("exception_type", "")),
+        message=str(fields.get("exception_message", "")).strip(),
+    )
 
 
 # What taking a foreign shape apart can raise; OverflowError is a number beyond all numbers.
@@ -150,30 +179,40 @@ _MALFORMED = (
 )
 
 
+def _read_binary(frame: bytes) -> Event:
+    if (picture := preview.read(frame)) is not None:
+        return picture
+    kind = preview.kind_of(frame)
+    return Unknown(kind="text progress" if kind == _TEXT else f"binary {kind}")
+
+
 def _read_text(frame: str) -> Event:
     message = json.loads(frame)
-    kind, fields = message["type"], message.get("data") or {}
+    kind, fields = shape.text(message["type"]), message.get("data") or {}
     reader = _READERS.get(kind)
-    return reader(fields) if reader else Unknown(kind=str(kind))
+    return reader(fields) if reader else Unknown(kind=kind)
 
 
 def _executing(fields: Mapping[str, Any]) -> Event:
-    prompt_id = fields.get("prompt_id")
+    prompt_id = shape.text_or_none(fields.get("prompt_id"))
     if fields["node"] is None:
         return Ended(prompt_id=prompt_id)
-    return NodeStarted(prompt_id=prompt_id, node=fields["node"])
+    return NodeStarted(prompt_id=prompt_id, node=shape.text(fields["node"]))
 
 
 def _progress(fields: Mapping[str, Any]) -> Event:
     node = fields.get("node")
     if node is None:
         return Unknown(kind="progress")
-    return NodeProgress(prompt_id=fields.get("prompt_id"), nodes={node: _share(fields)})
+    return NodeProgress(
+        prompt_id=shape.text_or_none(fields.get("prompt_id")),
+        nodes={shape.text(node): _share(fields)},
+    )
 
 
 def _progress_state(fields: Mapping[str, Any]) -> Event:
     return NodeProgress(
-        prompt_id=fields.get("prompt_id"),
+        prompt_id=shape.text_or_none(fields.get("prompt_id")),
         nodes={node: _share(state) for node, state in fields["nodes"].items()},
     )
 
@@ -185,57 +224,26 @@ def _share(state: Mapping[str, Any]) -> float:
     return min(max(0.0, share), 1.0)
 
 
-def _failed(fields: Mapping[str, Any]) -> Event:
-    return Failed(
-        prompt_id=fields["prompt_id"],
-        node=str(fields.get("node_id", "")),
-        node_type=str(fields.get("node_type", "")),
-        exception_type=str(fields.get("exception_type", "")),
-        message=str(fields.get("exception_message", "")).strip(),
-    )
-
-
 _READERS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "status": lambda fields: QueueChanged(
         remaining=int(fields["status"]["exec_info"]["queue_remaining"])
     ),
-    "execution_start": lambda fields: Started(prompt_id=fields["prompt_id"]),
+    "execution_start": lambda fields: Started(prompt_id=shape.text(fields["prompt_id"])),
     "execution_cached": lambda fields: Cached(
-        prompt_id=fields["prompt_id"], nodes=frozenset(fields["nodes"])
+        prompt_id=shape.text(fields["prompt_id"]), nodes=frozenset(map(shape.text, fields["nodes"]))
     ),
     "executing": _executing,
     "progress": _progress,
     "progress_state": _progress_state,
     "executed": lambda fields: NodeDone(
-        prompt_id=fields["prompt_id"], node=fields["node"], output=fields["output"] or {}
+        prompt_id=shape.text(fields["prompt_id"]),
+        node=shape.text(fields["node"]),
+        output=shape.fields(fields["output"] or {}),
     ),
-    "execution_success": lambda fields: Succeeded(prompt_id=fields["prompt_id"]),
-    "execution_error": _failed,
-    "execution_interrupted": lambda fields: Interrupted(prompt_id=fields["prompt_id"]),
+    "execution_success": lambda fields: Succeeded(prompt_id=shape.text(fields["prompt_id"])),
+    "execution_error": failed,
+    "feature_flags": lambda fields: Features(
+        supports_preview_metadata=fields.get("supports_preview_metadata") is True
+    ),
+    "execution_interrupted": lambda fields: Interrupted(prompt_id=shape.text(fields["prompt_id"])),
 }
-
-
-def _read_binary(frame: bytes) -> Event:
-    (kind,) = struct.unpack_from(">I", frame)
-    if kind == _PREVIEW:
-        (image_type,) = struct.unpack_from(">I", frame, 4)
-        return Preview(
-            prompt_id=None,
-            content_type=_IMAGE_TYPES.get(image_type, "application/octet-stream"),
-            image=frame[8:],
-        )
-    if kind == _PREVIEW_WITH_ORIGIN:
-        return _read_preview_with_origin(frame)
-    return Unknown(kind="text progress" if kind == _TEXT else f"binary {kind}")
-
-
-def _read_preview_with_origin(frame: bytes) -> Event:
-    (length,) = struct.unpack_from(">I", frame, 4)
-    if length > len(frame) - 8:
-        raise ValueError("the header is longer than the frame")
-    origin = json.loads(frame[8 : 8 + length])
-    return Preview(
-        prompt_id=origin.get("prompt_id"),
-        content_type=str(origin.get("image_type", "application/octet-stream")),
-        image=frame[8 + length :],
-    )

@@ -15,6 +15,7 @@ from aiohttp import (
     ClientWebSocketResponse,
     ClientWSTimeout,
     TCPConnector,
+    TraceConfig,
     WSMsgType,
 )
 
@@ -29,6 +30,8 @@ _MAX_FRAME = 32 * 2**20
 _HEARTBEAT_S = 20.0
 # A slot is held while the goodbye of a websocket is awaited.
 _GOODBYE_S = 1.0
+_UNKNOWN_ROUTE = {404, 405}
+_FEATURES = {"supports_preview_metadata": True}
 
 
 class HostHTTP:
@@ -49,6 +52,7 @@ class HostHTTP:
             timeout=ClientTimeout(total=self._timeout),
             # Slots bound what we ask at a time; a queue in the connector would be a second one.
             connector=TCPConnector(limit=0),
+            trace_configs=[_without_redirects()],
         )
         return self
 
@@ -70,6 +74,14 @@ class HostHTTP:
         """Give a command whose answer says nothing."""
         async with self._call("POST", path, body=body) as answer:
             self._expect_ok(answer)
+
+    async def offers(self, path: str, body: Mapping[str, Any]) -> bool:
+        """Give a command that older servers lack; return whether this one knows it."""
+        async with self._call("POST", path, body=body) as answer:
+            if answer.status in _UNKNOWN_ROUTE:
+                return False
+            self._expect_ok(answer)
+            return True
 
     async def ask(self, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         """Post and return status and JSON of a 200 or 400; anything else is a HostLost."""
@@ -93,6 +105,8 @@ class HostHTTP:
     async def socket(self, client_id: str) -> AsyncIterator[ClientWebSocketResponse]:
         """Open the event feed of one client; it is on the host's list once this yields."""
         async with await self._connected(client_id) as socket:
+            # Only as the first message is it understood: previews then name their prompt.
+            await self._announce(socket)
             # The handshake is over before the host has noted the socket; its first frame,
             # a status, comes after.
             await self._greeting(socket)
@@ -109,6 +123,12 @@ class HostHTTP:
                 )
         except (ClientError, OSError, TimeoutError) as error:
             raise HostLost(f"{self.name} opens no websocket: {_reason(error)}") from error
+
+    async def _announce(self, socket: ClientWebSocketResponse) -> None:
+        try:
+            await socket.send_json({"type": "feature_flags", "data": _FEATURES})
+        except (ClientError, OSError) as error:
+            raise HostLost(f"{self.name} closed its websocket at once") from error
 
     async def _greeting(self, socket: ClientWebSocketResponse) -> None:
         try:
@@ -130,8 +150,7 @@ class HostHTTP:
     ) -> AsyncIterator[ClientResponse]:
         url = self._address.url(path, **(query or {}))
         try:
-            # A redirect would turn a POST into a GET, and carry our headers to another host.
-            async with self._open.request(method, url, json=body, allow_redirects=False) as answer:
+            async with self._open.request(method, url, json=body) as answer:
                 yield answer
         except (ClientError, OSError, TimeoutError) as error:
             raise HostLost(f"{self.name} does not answer {path}: {_reason(error)}") from error
@@ -159,6 +178,17 @@ class HostHTTP:
         if not isinstance(value, dict):
             raise HostLost(f"{self.name} answers {answer.url.path} with no JSON object")
         return value
+
+
+def _without_redirects() -> TraceConfig:
+    """Refuse redirects: they turn a POST into a GET, and carry our headers to another host."""
+
+    async def refuse(*_: object) -> None:
+        raise ClientError("it sends us elsewhere")
+
+    trace = TraceConfig()
+    trace.on_request_redirect.append(refuse)
+    return trace
 
 
 async def _body(answer: ClientResponse, most: int) -> bytes | None:

@@ -2,44 +2,36 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 
-import structlog
-
-from imagegen.comfy import health
+from imagegen.comfy import choice
+from imagegen.comfy.choice import Candidate
 from imagegen.comfy.client import HostClient
-from imagegen.comfy.errors import HostLost
-from imagegen.comfy.health import Condition, Health
+from imagegen.comfy.errors import HostLost, NobodyCanDraw
+from imagegen.comfy.lending import Lease
+from imagegen.comfy.lessons import Clock, Lessons
+from imagegen.comfy.member import Member
+from imagegen.comfy.sharing import Alone, SharedSlot, SharedSlots
+from imagegen.comfy.status import HostStatus
+from imagegen.comfy.stock import Lack, Needs
+from imagegen.comfy.tending import Tender
+from imagegen.comfy.verdict import nobody_can_draw
+from imagegen.comfy.waiting import Queue, Waiter
 
-log = structlog.get_logger(__name__)
+__all__ = ["Clock", "HostStatus", "Lease", "Pool", "SharedSlot", "SharedSlots"]
 
-Clock = Callable[[], float]
-
-
-@dataclass(eq=False)
-class _Host:
-    client: HostClient
-    slots: int
-    taken: int = 0
-    model_set: str | None = None
-    health: Health = field(default_factory=Health)
-
-
-@dataclass(eq=False)
-class _Waiter:
-    model_set: str
-    place: "asyncio.Future[_Host]"
+# How soon a host whose slots other workers hold is tried again.
+_FULL_FOR_S = 0.25
 
 
 class Pool:
     """Spreads prompts over hosts; what is lent is a place, given back when the host is done.
 
-    A host that is not up is tried with one prompt at a time once it has rested.
+    A host that failed is lent again only while the pool is `tended`, once it answers.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all by name, most of them for tests
         self,
         clients: Sequence[HostClient],
         *,
@@ -47,111 +39,217 @@ class Pool:
         most: int | None = None,
         clock: Clock | None = None,
         chance: random.Random | None = None,
+        shared: SharedSlots | None = None,
     ) -> None:
-        self._hosts = [_Host(client=client, slots=slots_per_host) for client in clients]
-        self._most = most or slots_per_host * len(self._hosts)
-        self._waiters: list[_Waiter] = []
+        self._members = {
+            client.name: Member(client=client, slots=slots_per_host) for client in clients
+        }
+        self._most = most or slots_per_host * len(self._members)
+        self._queue = Queue()
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._chance = chance or random.Random()  # noqa: S311 (spreads retries, keeps no secret)
+        self._shared = shared or Alone()
+        self._lessons = Lessons(
+            list(self._members.values()), clock=self._clock, chance=self._chance
+        )
         self._alarm: asyncio.TimerHandle | None = None
 
     @property
     def taken(self) -> int:
         """How many slots are lent."""
-        return sum(host.taken for host in self._hosts)
+        return sum(member.taken for member in self._members.values())
 
     @property
     def waiting(self) -> int:
         """How many callers wait for a slot."""
-        return len(self._waiters)
+        return len(self._queue)
+
+    def client(self, name: str) -> HostClient | None:
+        """Give the client of a host, None if the pool has no such host."""
+        member = self._members.get(name)
+        return None if member is None else member.client
+
+    def status(self) -> tuple[HostStatus, ...]:
+        """Say how each host stands."""
+        return tuple(self._status(member) for member in self._members.values())
+
+    def lacks(self, needs: Needs) -> Mapping[str, tuple[Lack, ...]]:
+        """Say what each host lacks to draw this, by host; hosts of unknown stock are left out."""
+        known = {name: member.lacks(needs) for name, member in self._members.items()}
+        return {name: lacks for name, lacks in known.items() if lacks is not None}
 
     @asynccontextmanager
-    async def lease(self, model_set: str) -> AsyncIterator[HostClient]:
-        """Lend a slot on the best host for this model set, waiting as long as it takes.
+    async def tended(self) -> AsyncIterator[None]:
+        """Look after the hosts while the block runs: what they have, and who is back."""
+        async with AsyncExitStack() as stack:
+            for member in self._members.values():
+                await stack.enter_async_context(self._tender(member).at_work())
+            yield
 
-        Whether the host lives is learnt from how the block ends: a HostLost puts it to rest.
+    @asynccontextmanager
+    async def lease(self, needs: Needs, *, rather_not: str | None = None) -> AsyncIterator[Lease]:
+        """Lend a slot on the best host that can draw this, waiting as long as it takes.
+
+        `rather_not` names a host to take only if no other could. What the block raises teaches
+        what the host is like. Raises NobodyCanDraw once every host is known to lack something.
         """
-        host = await self._acquire(model_set)
+        async with self._lent(Waiter(wants=needs, rather_not=rather_not)) as lease:
+            yield lease
+
+    @asynccontextmanager
+    async def lease_on(self, name: str) -> AsyncIterator[Lease]:
+        """Lend a slot for a prompt that is on this host already, before all who wait.
+
+        The host's health does not matter. Raises HostLost if the pool has no such host.
+        """
+        member = self._members.get(name)
+        if member is None:
+            raise HostLost(f"{name} is no longer among the hosts")
+        async with self._lent(Waiter(wants=member)) as lease:
+            yield lease
+
+    @asynccontextmanager
+    async def _lent(self, waiter: Waiter) -> AsyncIterator[Lease]:
+        member, shared = await self._acquire(waiter)
+        needs = waiter.wants if isinstance(waiter.wants, Needs) else None
         try:
-            yield host.client
-        except HostLost as error:
-            self._note_failure(host, error)
+            yield Lease(member, needs)
+        except Exception as error:
+            self._lessons.failed(member, needs, error)
             raise
         else:
-            self._note_answer(host)
+            self._lessons.drew(member, needs)
         finally:
-            self._release(host)
+            # Nothing here waits, so nothing can interrupt it.
+            shared.release()
+            member.full_until = 0.0
+            self._give_back(member)
 
-    async def _acquire(self, model_set: str) -> _Host:
-        waiter = _Waiter(model_set=model_set, place=asyncio.get_running_loop().create_future())
-        self._waiters.append(waiter)
+    async def _acquire(self, waiter: Waiter) -> tuple[Member, SharedSlot]:
+        """Wait for one of our own slots, then for one that no other worker holds."""
+        while True:
+            member = await self._own_slot(waiter)
+            try:
+                shared = await self._shared.take(member.name, member.slots)
+            except BaseException:
+                self._give_back(member)
+                raise
+            if shared is not None:
+                return member, shared
+            # Others hold them all. It goes back to its old place, since its number is the same.
+            member.taken -= 1
+            member.full_until = self._clock() + _FULL_FOR_S
+
+    async def _own_slot(self, waiter: Waiter) -> Member:
+        self._queue.add(waiter)
         self._assign()
         try:
             return await waiter.place
         except asyncio.CancelledError:
             # The place may have come at the very moment of the cancellation.
-            if waiter.place.done() and not waiter.place.cancelled():
-                self._release(waiter.place.result())
+            if (member := waiter.given()) is not None:
+                self._give_back(member)
             raise
         finally:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
+            self._queue.remove(waiter)
 
-    def _release(self, host: _Host) -> None:
-        host.taken -= 1
+    def _give_back(self, member: Member) -> None:
+        member.taken -= 1
         self._assign()
 
     def _assign(self) -> None:
         """Give free slots to waiters, first come first served."""
-        while self._waiters and self.taken < self._most:
-            free = [host for host in self._hosts if self._is_free(host)]
-            if not free:
-                break
-            waiter = self._waiters.pop(0)
-            if waiter.place.done():  # cancelled, and about to say so itself
+        hopeless: set[tuple[Needs | Member, str | None]] = set()
+        for waiter in self._queue:
+            kind = (waiter.wants, waiter.rather_not)
+            if kind in hopeless:
                 continue
-            host = min(free, key=lambda host: self._cost(host, waiter.model_set))
-            host.taken += 1
-            host.model_set = waiter.model_set
-            waiter.place.set_result(host)
+            if (lacking := self._why_never(waiter.wants)) is not None:
+                waiter.send_away(lacking)
+            elif self.taken < self._most and (member := self._choose(waiter)) is not None:
+                self._assign_to(waiter, member)
+                hopeless.clear()
+            else:
+                # Not asked again for all those who want the same.
+                hopeless.add(kind)
         self._set_alarm()
 
-    def _is_free(self, host: _Host) -> bool:
-        slots = host.slots if host.health.condition is Condition.UP else 1
-        return host.taken < slots and host.health.is_due(self._clock())
+    def _assign_to(self, waiter: Waiter, member: Member) -> None:
+        member.taken += 1
+        if isinstance(waiter.wants, Needs):
+            member.model_set = waiter.wants.model_set
+        waiter.give(member)
+        self._queue.remove(waiter)
 
-    def _cost(self, host: _Host, model_set: str) -> tuple[bool, int, bool]:
-        # A host that may be down is the last choice; then spread before stack; then the one
-        # that has the models in place, since changing a LoRA costs seconds.
-        return (
-            host.health.condition is not Condition.UP,
-            host.taken,
-            host.model_set != model_set,
-        )
+    def _choose(self, waiter: Waiter) -> Member | None:
+        now = self._clock()
+        if isinstance(waiter.wants, Member):
+            return waiter.wants if waiter.wants.has_slot(now) else None
+        candidates = [_candidate(member, waiter.wants, now) for member in self._able(waiter.wants)]
+        name = choice.choose(candidates, rather_not=waiter.rather_not)
+        return None if name is None else self._members[name]
 
-    def _note_answer(self, host: _Host) -> None:
-        if host.health.condition is not Condition.UP:
-            log.info("host is back", host=host.client.name)
-        host.health = health.after_answer()
+    def _able(self, needs: Needs) -> list[Member]:
+        """List the hosts that could draw this now or soon."""
+        return [
+            member
+            for member in self._members.values()
+            if not member.lacks(needs) and member.health.places(member.slots)
+        ]
 
-    def _note_failure(self, host: _Host, error: HostLost) -> None:
-        host.health = health.after_failure(
-            host.health, now=self._clock(), jitter=self._chance.random()
-        )
-        log.warning(
-            "host failed",
-            host=host.client.name,
-            condition=host.health.condition.value,
-            why=error.sentence,
-        )
+    def _why_never(self, wants: Needs | Member) -> NobodyCanDraw | None:
+        if isinstance(wants, Member):
+            return None
+        lacks = self.lacks(wants)
+        if len(lacks) < len(self._members) or not all(lacks.values()):
+            return None
+        return nobody_can_draw(lacks)
 
     def _set_alarm(self) -> None:
-        """Look again when the first resting host may be tried: nothing else wakes a waiter."""
+        """Look again when a host that others had filled may be tried: nothing else wakes us."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
         now = self._clock()
-        rests = [host.health.rests_until for host in self._hosts if not host.health.is_due(now)]
-        if self._waiters and rests:
-            delay = max(0.0, min(rests) - now)
-            self._alarm = asyncio.get_running_loop().call_later(delay, self._assign)
+        waits = [
+            member.full_until - now for member in self._members.values() if member.full_until > now
+        ]
+        if len(self._queue) and waits:
+            self._alarm = asyncio.get_running_loop().call_later(min(waits), self._assign)
+
+    def _tender(self, member: Member) -> Tender:
+        return Tender(
+            member, self._lessons, clock=self._clock, chance=self._chance, changed=self._assign
+        )
+
+    def _status(self, member: Member) -> HostStatus:
+        waiting = [
+            waiter
+            for waiter in self._queue
+            if waiter.wants is member
+            or (isinstance(waiter.wants, Needs) and not member.lacks(waiter.wants))
+        ]
+        return HostStatus(
+            name=member.name,
+            condition=member.health.condition,
+            slots=member.slots,
+            taken=member.taken,
+            waiting=len(waiting),
+            model_set=member.model_set,
+            seconds=member.estimate.seconds(),
+            is_stock_known=member.stock is not None,
+            why=member.why,
+        )
+
+
+def _candidate(member: Member, needs: Needs, now: float) -> Candidate:
+    is_elsewhere = now < member.full_until
+    return Candidate(
+        name=member.name,
+        is_up=member.health.is_up,
+        is_free=member.is_free(now),
+        taken=member.taken,
+        has_models=member.model_set == needs.model_set,
+        # Of a host that other workers fill nobody can tell how long it takes.
+        seconds=None if is_elsewhere else member.estimate.seconds(needs.model_set),
+    )

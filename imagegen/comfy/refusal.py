@@ -1,28 +1,40 @@
-"""A ComfyUI refusal (400 body) → one readable sentence; pure."""
+"""A ComfyUI refusal → one readable sentence; pure.
 
-from collections.abc import Mapping
+The forms were taken from recordings of servers 0.3.64 and 0.33, and from ComfyUI's source.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from imagegen.comfy.errors import PromptRefused
+from imagegen.comfy.errors import HostLacks, PromptRefused
+from imagegen.comfy.fault import Fault, fault
+from imagegen.comfy.quote import quote
+from imagegen.comfy.title import class_of, title
 
-# The first from new servers, the second from old ones, which use it for nothing else.
-_MISSING_NODE = {"missing_node_type", "invalid_prompt"}
-_MODEL_FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".gguf", ".sft")
-_NO_FILE = "which this host does not have"
-_LISTED = 5
-# Longer than any name; a prompt's text must not travel into logs.
-_SHOWN = 80
+# New servers use the first for a node without a class, too; old ones the second for both.
+_NO_NODE = {"missing_node_type", "invalid_prompt"}
+_TOLD = 5
+_SHOWN = 160
 
 
-def read(host: str, graph: Mapping[str, Any], body: Mapping[str, Any]) -> PromptRefused:
-    """Return the error for a refused graph, naming node title, input, what it got and may be."""
-    faults = _faults(graph, _object(body.get("node_errors")))
-    if faults:
-        code = "model_missing" if any(fault.endswith(_NO_FILE) for fault in faults) else None
-        return PromptRefused(f"{host} refuses the graph: {'; '.join(faults)}", code=code)
-    error = _object(body.get("error"))
-    code = "node_missing" if error.get("type") in _MISSING_NODE else None
-    return PromptRefused(f"{host} refuses the graph: {_reason(error)}", code=code)
+def read(host: str, graph: Mapping[str, Any], body: Any) -> HostLacks | PromptRefused:
+    """Return the error for a graph that a host refused, wholly (400) or in part (200).
+
+    HostLacks if nothing is wrong but that this host has not some files or a node. The sentence
+    names node, input, what it got and may be, without the graph's texts and paths of the host.
+    """
+    answer = _object(body)
+    faults = list(_faults(graph, _object(answer.get("node_errors"))))
+    if not faults:
+        faults = [_whole(graph, answer.get("error"))]
+    sentence = f"{host} refuses the graph: {_joined(faults)}"
+    lacks = {each.lacks for each in faults}
+    if lacks <= {"model_missing", "node_missing"}:
+        return HostLacks(
+            sentence, code="node_missing" if "node_missing" in lacks else "model_missing"
+        )
+    return PromptRefused(sentence)
 
 
 def _object(value: Any) -> Mapping[str, Any]:
@@ -30,52 +42,37 @@ def _object(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def _faults(graph: Mapping[str, Any], node_errors: Mapping[str, Any]) -> Iterator[Fault]:
+    for node, entry in node_errors.items():
+        errors = _object(entry).get("errors")
+        for error in errors if isinstance(errors, list) else ():
+            yield fault(graph, str(node), _object(error), str(_object(entry).get("class_type", "")))
+
+
+def _whole(graph: Mapping[str, Any], error: Any) -> Fault:
+    told = _object(error)
+    if told.get("type") in _NO_NODE and (node := _node(told)) is not None:
+        kind = class_of(graph, node)
+        if kind:
+            return Fault(f"{title(graph, node)}: this host has no node {kind[:60]}", "node_missing")
+    reason = _reason(told) if told else error if isinstance(error, str) else ""
+    return Fault(quote(reason, graph, at_most=_SHOWN) or "it does not say why")
+
+
+def _node(error: Mapping[str, Any]) -> str | None:
+    # Old servers say it in words only: Node ID '#1'.
+    named = re.search(r"#(.+?)'", str(error.get("details")))
+    node = _object(error.get("extra_info")).get("node_id")
+    return str(node) if node is not None else named[1] if named else None
+
+
 def _reason(error: Mapping[str, Any]) -> str:
-    message = str(error.get("message") or error.get("type") or "it does not say why")
-    details = error.get("details")
+    message, details = (str(error.get(key) or "") for key in ("message", "details"))
+    message = message or str(error.get("type") or "")
     return f"{message} ({details})" if details and details != message else message
 
 
-def _faults(graph: Mapping[str, Any], node_errors: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{_title(graph, node)}: {_fault(_object(fault))}"
-        for node, entry in node_errors.items()
-        for fault in _object(entry).get("errors") or ()
-    ]
-
-
-def _title(graph: Mapping[str, Any], node: str) -> str:
-    entry = graph.get(node, {})
-    return str(entry.get("_meta", {}).get("title") or entry.get("class_type") or node)
-
-
-def _fault(fault: Mapping[str, Any]) -> str:
-    extra = _object(fault.get("extra_info"))
-    name, got = extra.get("input_name"), extra.get("received_value")
-    if name is None:
-        return _reason(fault)
-    if fault.get("type") == "value_not_in_list":
-        return _not_in_list(name, got, extra.get("input_config"))
-    message, details = str(fault.get("message", "")).lower(), fault.get("details")
-    if "received_value" in extra:
-        return f"{name} = {_shown(got)}: {message}"
-    return (
-        f"{name}: {message} ({details})"
-        if details not in (None, "", name)
-        else f"{name}: {message}"
-    )
-
-
-def _not_in_list(name: str, got: Any, config: Any) -> str:
-    if str(got).endswith(_MODEL_FILES):
-        return f"{name} names {got}, {_NO_FILE}"
-    # Long lists, such as that of the samplers, are left out of the answer.
-    if not (isinstance(config, list) and config and isinstance(config[0], list)):
-        return f"{name} = {_shown(got)} is not in the host's list"
-    allowed = ", ".join(map(str, config[0][:_LISTED])) + (", …" if len(config[0]) > _LISTED else "")
-    return f"{name} = {_shown(got)}, may be {allowed or 'nothing'}"
-
-
-def _shown(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= _SHOWN else f"a value of {len(shown)} characters"
+def _joined(faults: list[Fault]) -> str:
+    told = "; ".join(dict.fromkeys(each.sentence for each in faults[:_TOLD]))
+    more = len(faults) - _TOLD
+    return f"{told}; and {more} more" if more > 0 else told

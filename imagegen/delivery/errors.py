@@ -1,5 +1,7 @@
 """What Telegram can answer to a picture, by what to do next."""
 
+import logging
+
 from imagegen.errors import Rejected, Unavailable
 
 
@@ -25,12 +27,15 @@ class TokenRevoked(Unavailable):
     """Telegram does not know the token any more: no picture can be sent until it is replaced."""
 
     code = "telegram_unauthorized"
+    level = logging.ERROR
 
 
 class ChatGone(Rejected):
     """Nobody is there to receive it: blocked, kicked, deleted, never existed."""
 
     code = "chat_not_found"
+    # What people do with their chats is their business.
+    level = logging.INFO
 
 
 class SendRefused(Rejected):

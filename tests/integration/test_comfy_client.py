@@ -12,14 +12,18 @@ from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import (
     DrawingFailed,
     DrawingTooSlow,
+    HostBusy,
+    HostLacks,
     HostLost,
+    PictureGone,
     PictureMissing,
     PromptLost,
     PromptRefused,
 )
+from imagegen.comfy.history import PictureFile
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from tests.comfyui_guest import MODELS, Guest, portrait, quick, visit
-from tests.drawing import LIMITS, MS, PROMPT, client, unheeded
+from tests.drawing import LIMITS, MS, PROMPT, client, draw, order
 
 # Long enough that no test sees its end, in steps of 10 ms.
 LONG_S = 60.0
@@ -31,8 +35,8 @@ VERSIONS = ("0.33", "0.3.64")
 async def test_a_picture_is_drawn_and_fetched(version: str) -> None:
     sandbox = SandboxComfyUI(version=version, models=MODELS)
     async with sandbox, client(sandbox.address) as host:
-        await host.draw(portrait(size=(256, 320)), PROMPT, on_progress=unheeded)
-        [file] = await host.pictures(PROMPT, "10")
+        drawn = await draw(host, portrait(size=(256, 320)))
+        [file] = drawn.pictures
         picture = await host.fetch(file)
 
     assert file.type == "temp"
@@ -46,7 +50,7 @@ async def test_progress_rises_to_the_end(version: str) -> None:
     shares: list[float] = []
     sandbox = SandboxComfyUI(version=version, models=MODELS, seconds_per_picture=800 * MS)
     async with sandbox, client(sandbox.address) as host:
-        await host.draw(portrait(), PROMPT, on_progress=shares.append)
+        await draw(host, portrait(), on_progress=shares.append)
 
     assert shares == sorted(shares)
     assert shares[-1] == 1
@@ -56,7 +60,7 @@ async def test_progress_rises_to_the_end(version: str) -> None:
 async def test_the_shortest_prompt_is_not_missed() -> None:
     async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
         for colour in range(30):
-            await host.draw(quick(colour), f"{PROMPT[:-2]}{colour:02}", on_progress=unheeded)
+            await draw(host, quick(colour), f"{PROMPT[:-2]}{colour:02}")
 
     assert len(sandbox.posted) == 30
 
@@ -65,12 +69,11 @@ async def test_two_prompts_at_a_time_hear_only_of_themselves() -> None:
     one, two = f"{PROMPT[:-1]}1", f"{PROMPT[:-1]}2"
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=50 * MS)
     async with sandbox, client(sandbox.address) as host:
-        await asyncio.gather(
-            host.draw(portrait(seed=1), one, on_progress=unheeded),
-            host.draw(portrait(seed=2), two, on_progress=unheeded),
+        first, second = await asyncio.gather(
+            draw(host, portrait(seed=1), one), draw(host, portrait(seed=2), two)
         )
-        [first], [second] = await host.pictures(one, "10"), await host.pictures(two, "10")
-        first_seen, second_seen = await host.fetch(first), await host.fetch(second)
+        first_seen = await host.fetch(first.pictures[0])
+        second_seen = await host.fetch(second.pictures[0])
 
     assert first_seen != second_seen
 
@@ -81,7 +84,7 @@ async def test_a_forgotten_prompt_is_gone_from_the_history() -> None:
         client(sandbox.address) as host,
         visit(sandbox.address) as guest,
     ):
-        await host.draw(quick(1), PROMPT, on_progress=unheeded)
+        await draw(host, quick(1))
 
         await host.forget(PROMPT)
 
@@ -90,26 +93,26 @@ async def test_a_forgotten_prompt_is_gone_from_the_history() -> None:
 
 async def test_a_node_without_a_picture_is_named() -> None:
     async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
-        await host.draw(quick(1), PROMPT, on_progress=unheeded)
+        wanted = replace(order(quick(1)), node="1")
 
-        with pytest.raises(PictureMissing, match=f"no picture at node 1 of {PROMPT}"):
-            await host.pictures(PROMPT, "1")
+        with pytest.raises(PictureMissing, match="EmptyImage, node 1, made no picture"):
+            await host.drawing(wanted).draw()
 
 
 async def test_a_file_that_was_deleted_on_the_host_is_named() -> None:
     async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
-        await host.draw(quick(1), PROMPT, on_progress=unheeded)
-        [file] = await host.pictures(PROMPT, "2")
+        [file] = (await draw(host, quick(1))).pictures
+        assert isinstance(file, PictureFile)
         sandbox.files.delete(file.filename)
 
-        with pytest.raises(PictureMissing, match=file.filename):
+        with pytest.raises(PictureGone, match=file.filename):
             await host.fetch(file)
 
 
 async def test_a_prompt_that_the_host_never_had_is_lost() -> None:
     async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
-        with pytest.raises(PromptLost, match="no history"):
-            await host.pictures(PROMPT, "2")
+        with pytest.raises(PromptLost, match="knows nothing"):
+            await host.drawing(order(quick(1))).resume()
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -119,7 +122,7 @@ async def test_a_node_that_raises_costs_an_attempt(version: str) -> None:
     sandbox = SandboxComfyUI(version=version, models=models)
     async with sandbox, client(sandbox.address) as host:
         with pytest.raises(DrawingFailed, match=r"LoraLoaderModelOnly.* raised") as caught:
-            await host.draw(portrait(lora=lora), PROMPT, on_progress=unheeded)
+            await draw(host, portrait(lora=lora))
 
     assert caught.value.costs_an_attempt
 
@@ -128,8 +131,8 @@ async def test_a_node_that_raises_costs_an_attempt(version: str) -> None:
 async def test_a_missing_lora_is_refused_by_its_name(version: str) -> None:
     sandbox = SandboxComfyUI(version=version, models=MODELS)
     async with sandbox, client(sandbox.address) as host:
-        with pytest.raises(PromptRefused, match=r"lora_name names gone\.safetensors") as caught:
-            await host.draw(portrait(lora="gone.safetensors"), PROMPT, on_progress=unheeded)
+        with pytest.raises(HostLacks, match=r"lora_name names gone\.safetensors") as caught:
+            await draw(host, portrait(lora="gone.safetensors"))
 
     assert caught.value.code == "model_missing"
     assert sandbox.posted == []
@@ -140,7 +143,7 @@ async def test_a_graph_that_is_half_valid_is_refused_and_not_drawn() -> None:
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
     async with sandbox, client(sandbox.address) as host, visit(sandbox.address) as guest:
         with pytest.raises(PromptRefused):
-            await host.draw({**LONG, "11": broken}, PROMPT, on_progress=unheeded)
+            await draw(host, {**LONG, "11": broken})
 
         await _idle(guest)
 
@@ -174,19 +177,19 @@ async def test_a_host_that_is_not_there_is_lost() -> None:
         await sandbox.kill()
 
         with pytest.raises(HostLost, match="opens no websocket"):
-            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+            await draw(host, quick(1))
         with pytest.raises(HostLost, match="does not answer"):
             await host.probe()
 
 
 async def test_a_host_that_came_back_can_be_asked_again() -> None:
     async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
-        await host.draw(quick(1), PROMPT, on_progress=unheeded)
+        await draw(host, quick(1))
         await sandbox.kill()
         await sandbox.start()
 
         await host.probe()
-        await host.draw(quick(1), PROMPT, on_progress=unheeded)
+        await draw(host, quick(1))
 
     assert len(sandbox.posted) == 2
 
@@ -197,7 +200,7 @@ async def test_what_draws_too_long_is_taken_off_the_host(version: str) -> None:
     sandbox = SandboxComfyUI(version=version, models=MODELS, seconds_per_picture=LONG_S)
     async with sandbox, client(sandbox.address, limits) as host, visit(sandbox.address) as guest:
         with pytest.raises(DrawingTooSlow, match=r"more than 0\.2 s"):
-            await host.draw(LONG, PROMPT, on_progress=unheeded)
+            await draw(host, LONG)
 
         await _idle(guest)
     assert [drawn.succeeded for drawn in sandbox.drawn] == [False]
@@ -210,8 +213,8 @@ async def test_what_waits_too_long_is_taken_off_and_others_are_left_alone() -> N
         theirs = await guest.post(LONG)
         await guest.hear("progress", theirs)
 
-        with pytest.raises(HostLost, match=r"did not begin within 0\.1 s"):
-            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+        with pytest.raises(HostBusy, match=r"did not begin within 0\.1 s"):
+            await draw(host, quick(1))
 
         queue = await guest.get("/queue")
     assert [item[1] for item in queue["queue_running"]] == [theirs]
@@ -225,7 +228,7 @@ async def test_waiting_behind_others_does_not_count_as_drawing() -> None:
         for seed in range(3):
             await guest.post(portrait(seed=seed))
 
-        await host.draw(portrait(seed=99), PROMPT, on_progress=unheeded)
+        await draw(host, portrait(seed=99))
 
     assert sandbox.drawn[-1].prompt_id == PROMPT
 
@@ -251,7 +254,7 @@ async def _drawing(host: HostClient, graph: dict[str, Any]) -> tuple["asyncio.Ta
         if share > 0 and not told.done():
             told.set_result(share)
 
-    drawing = asyncio.create_task(host.draw(graph, PROMPT, on_progress=note), name="drawing")
+    drawing = asyncio.create_task(draw(host, graph, on_progress=note), name="drawing")
     async with asyncio.timeout(10):
         return drawing, await told
 

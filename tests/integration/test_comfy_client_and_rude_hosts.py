@@ -5,10 +5,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from aiohttp import web
 
-from imagegen.comfy.errors import DrawingFailed, HostLost, PromptRefused
+from imagegen.comfy.errors import (
+    DrawingFailed,
+    DrawingStalled,
+    HostLost,
+    PromptLost,
+    PromptRefused,
+)
 from tests.comfyui_guest import quick
-from tests.drawing import LIMITS, MS, PROMPT, client, unheeded
+from tests.drawing import LIMITS, MS, PROMPT, client, draw, order
 from tests.rude_comfyui import (
     STARTS,
     SUCCEEDS,
@@ -31,23 +38,35 @@ FINISHED = {
 FAILED = {
     PROMPT: {"status": {"status_str": "error", "messages": [["execution_error", {}]]}},
 }
-TAKEN_OFF = ["GET /history", "POST /queue", "POST /interrupt"]
+IS_FINISHED = {"GET /history": says(FINISHED)}
 
 
 async def test_the_websocket_is_there_before_the_prompt() -> None:
-    async with rude(sends(STARTS, SUCCEEDS)) as server, client(server.address) as host:
-        await host.draw(quick(1), PROMPT, on_progress=unheeded)
+    async with (
+        rude(sends(STARTS, SUCCEEDS), IS_FINISHED) as server,
+        client(server.address) as host,
+    ):
+        await draw(host, quick(1))
 
-    assert server.routes == ["GET /ws", "POST /prompt"]
+    assert server.routes == ["GET /ws", "POST /prompt", "GET /history"]
 
 
 async def test_prompt_and_client_have_one_id() -> None:
     graph = quick(1)
-    async with rude(sends(STARTS, SUCCEEDS)) as server, client(server.address) as host:
-        await host.draw(graph, PROMPT, on_progress=unheeded)
+    wanted = replace(order(graph), origin="a request")
+    async with (
+        rude(sends(STARTS, SUCCEEDS), IS_FINISHED) as server,
+        client(server.address) as host,
+    ):
+        await host.drawing(wanted).draw()
 
     assert server.bodies("POST /prompt") == [
-        {"prompt": graph, "prompt_id": PROMPT, "client_id": PROMPT}
+        {
+            "prompt": graph,
+            "prompt_id": PROMPT,
+            "client_id": PROMPT,
+            "extra_data": {"chatflow_request": "a request"},
+        }
     ]
 
 
@@ -64,76 +83,85 @@ async def test_frames_about_other_prompts_are_ignored() -> None:
         STARTS,
         {"event": "execution_error", "node_id": "1", "node_type": "Mine"},
     )
-    async with rude(feed) as server, client(server.address) as host:
-        with pytest.raises(DrawingFailed, match="node 1"):
-            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+    answers = {"GET /history": says(FAILED)}
+    async with rude(feed, answers) as server, client(server.address) as host:
+        with pytest.raises(DrawingFailed):
+            await draw(host, quick(1))
+
+    assert server.routes.index("GET /history") == 2
 
 
 @pytest.mark.parametrize("garbage", ["no json", "[]", b"\0", b"\0\0\0\4\xff\xff\xff\xff"])
-async def test_garbage_is_a_lost_host_and_the_prompt_is_taken_off(garbage: str | bytes) -> None:
-    answers = {"GET /history": says({})}
-    async with rude(sends(STARTS, garbage), answers) as server, client(server.address) as host:
-        with pytest.raises(HostLost, match="no frame of ComfyUI"):
-            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+async def test_garbage_on_the_websocket_does_not_cost_the_picture(garbage: str | bytes) -> None:
+    async with (
+        rude(sends(STARTS, garbage), IS_FINISHED) as server,
+        client(server.address) as host,
+    ):
+        drawn = await draw(host, quick(1))
 
-    assert server.routes[2:] == TAKEN_OFF
-    assert server.bodies("POST /queue") == [{"delete": [PROMPT]}]
-    assert server.bodies("POST /interrupt") == [{"prompt_id": PROMPT}]
+    assert len(drawn.pictures) == 1
 
 
-async def test_a_websocket_that_closes_while_it_draws_is_a_lost_host() -> None:
-    answers = {"GET /history": says({})}
-    async with rude(sends_and_closes(STARTS), answers) as server, client(server.address) as host:
-        with pytest.raises(HostLost, match="closed the websocket"):
-            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+async def test_a_websocket_that_closes_while_it_draws_leads_to_two_looks() -> None:
+    async with rude(sends_and_closes(STARTS)) as server, client(server.address) as host:
+        with pytest.raises(PromptLost, match="knows nothing"):
+            await draw(host, quick(1))
 
-    assert server.routes[2:] == TAKEN_OFF
+    assert server.routes[2:] == 2 * ["GET /history", "GET /queue", "GET /history"]
 
 
 async def test_what_was_finished_unheard_is_found_in_the_history() -> None:
     shares: list[float] = []
-    answers = {"GET /history": says(FINISHED)}
-    async with rude(sends_and_closes(STARTS), answers) as server, client(server.address) as host:
-        await host.draw(quick(1), PROMPT, on_progress=shares.append)
-        [file] = await host.pictures(PROMPT, "2")
+    async with (
+        rude(sends_and_closes(STARTS), IS_FINISHED) as server,
+        client(server.address) as host,
+    ):
+        drawn = await draw(host, quick(1), on_progress=shares.append)
 
-    assert file.filename == "a.png"
+    assert len(drawn.pictures) == 1
     assert shares[-1] == 1
     assert "POST /interrupt" not in server.routes
 
 
-async def test_what_failed_unheard_still_costs_an_attempt() -> None:
+async def test_what_failed_unheard_still_costs_an_attempt_and_leaves_no_entry() -> None:
     answers = {"GET /history": says(FAILED)}
     async with rude(sends_and_closes(STARTS), answers) as server, client(server.address) as host:
-        await host.draw(quick(1), PROMPT, on_progress=unheeded)
+        with pytest.raises(DrawingFailed) as caught:
+            await draw(host, quick(1))
 
-        with pytest.raises(DrawingFailed):
-            await host.pictures(PROMPT, "2")
+    assert caught.value.costs_an_attempt
+    assert server.bodies("POST /history") == [{"delete": [PROMPT]}]
 
 
-async def test_silence_while_drawing_is_a_lost_host_and_the_prompt_is_taken_off() -> None:
+async def test_a_prompt_that_does_not_move_is_taken_off_by_its_id() -> None:
     limits = replace(LIMITS, silence=50 * MS)
-    answers = {"GET /history": says({})}
-    async with rude(sends(STARTS), answers) as server, client(server.address, limits) as host:
-        with pytest.raises(HostLost, match=r"silent for 0\.05 s"):
-            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+    async with (
+        rude(sends(STARTS), _runs_until_interrupted()) as server,
+        client(server.address, limits) as host,
+    ):
+        drawing = host.drawing(order(quick(1)))
+        with pytest.raises(DrawingStalled, match=r"for 0\.05 s"):
+            await drawing.draw()
 
-    assert server.routes[2:] == TAKEN_OFF
+    assert server.bodies("POST /interrupt") == [{"prompt_id": PROMPT}]
+    assert not drawing.leaves_a_stray
 
 
-async def test_an_answer_lost_after_the_prompt_was_taken_leaves_no_prompt_behind() -> None:
-    answers = {"POST /prompt": hangs_up, "GET /history": says({})}
+async def test_an_answer_lost_before_the_prompt_arrived_leaves_a_stray_to_look_for() -> None:
+    answers = {"POST /prompt": hangs_up}
     async with rude(answers=answers) as server, client(server.address) as host:
+        drawing = host.drawing(order(quick(1)))
         with pytest.raises(HostLost, match="does not answer /prompt"):
-            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+            await drawing.draw()
 
-    assert server.routes[2:] == TAKEN_OFF
+    assert drawing.leaves_a_stray
+    assert server.routes.count("POST /prompt") == 1
 
 
 async def test_an_answer_lost_after_the_prompt_was_drawn_does_not_draw_it_again() -> None:
-    answers = {"POST /prompt": hangs_up, "GET /history": says(FINISHED)}
+    answers = {"POST /prompt": hangs_up, **IS_FINISHED}
     async with rude(answers=answers) as server, client(server.address) as host:
-        await host.draw(quick(1), PROMPT, on_progress=unheeded)
+        await draw(host, quick(1))
 
     assert server.routes == ["GET /ws", "POST /prompt", "GET /history"]
 
@@ -155,14 +183,14 @@ async def test_an_answer_of_no_comfyui_is_a_lost_host(answer: Answer, reason: st
     answers = {"POST /prompt": answer, "GET /history": says({})}
     async with rude(answers=answers) as server, client(server.address) as host:
         with pytest.raises(HostLost, match=reason):
-            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+            await draw(host, quick(1))
 
 
 async def test_a_refusal_in_a_form_of_its_own_is_a_refusal() -> None:
     answers = {"POST /prompt": says({"error": "not today"}, 400)}
     async with rude(answers=answers) as server, client(server.address) as host:
         with pytest.raises(PromptRefused, match="refuses the graph"):
-            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+            await draw(host, quick(1))
 
 
 async def test_a_websocket_that_is_refused_is_a_lost_host() -> None:
@@ -171,7 +199,7 @@ async def test_a_websocket_that_is_refused_is_a_lost_host() -> None:
         client(server.address) as host,
     ):
         with pytest.raises(HostLost, match="opens no websocket"):
-            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+            await draw(host, quick(1))
 
     assert "POST /prompt" not in server.routes
 
@@ -180,7 +208,7 @@ async def test_a_websocket_that_does_not_greet_gets_no_prompt() -> None:
     limits = replace(LIMITS, request=50 * MS)
     async with rude(greets=False) as server, client(server.address, limits) as host:
         with pytest.raises(HostLost, match="says nothing"):
-            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+            await draw(host, quick(1))
 
         await server.deserted()
     assert "POST /prompt" not in server.routes
@@ -188,25 +216,33 @@ async def test_a_websocket_that_does_not_greet_gets_no_prompt() -> None:
 
 @pytest.mark.parametrize("route", ["GET /ws", "POST /prompt"])
 async def test_a_host_that_takes_for_ever_is_lost(route: str) -> None:
-    limits = replace(LIMITS, request=50 * MS)
+    limits = replace(LIMITS, request=50 * MS, away=200 * MS)
     answers = {route: never_answers, "GET /history": says({})}
     async with rude(answers=answers) as server, client(server.address, limits) as host:
         with pytest.raises(HostLost):
-            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+            await draw(host, quick(1))
 
 
-async def test_a_host_that_is_lost_for_good_keeps_the_prompt_and_the_error_is_the_first() -> None:
+async def test_a_host_that_is_lost_for_good_is_waited_for_and_may_keep_a_stray() -> None:
+    limits = replace(LIMITS, away=300 * MS)
     answers = {"GET /history": hangs_up}
-    async with rude(sends_and_closes(STARTS), answers) as server, client(server.address) as host:
-        with pytest.raises(HostLost, match="closed the websocket"):
-            await host.draw(quick(1), PROMPT, on_progress=unheeded)
+    async with (
+        rude(sends_and_closes(STARTS), answers) as server,
+        client(server.address, limits) as host,
+    ):
+        drawing = host.drawing(order(quick(1)))
+        with pytest.raises(HostLost, match="does not answer /history"):
+            await drawing.draw()
+
+    assert drawing.leaves_a_stray
+    assert server.routes.count("GET /history") > 1
 
 
 async def test_no_task_and_no_websocket_is_left_when_a_call_ends_or_is_cancelled() -> None:
     async with rude(sends(STARTS)) as server:
         before = asyncio.all_tasks()
         async with client(server.address) as host:
-            drawing = asyncio.create_task(host.draw(quick(1), PROMPT, on_progress=unheeded))
+            drawing = asyncio.create_task(draw(host, quick(1)))
             await server.called("POST /prompt")
             drawing.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -215,6 +251,19 @@ async def test_no_task_and_no_websocket_is_left_when_a_call_ends_or_is_cancelled
 
         await _settled(before)
     assert server.routes == ["GET /ws", "POST /prompt"]
+
+
+def _runs_until_interrupted() -> dict[str, Answer]:
+    running = [[0, PROMPT, {}, {}, []]]
+
+    async def queue(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"queue_running": running, "queue_pending": []})
+
+    async def interrupt(_: web.Request) -> web.StreamResponse:
+        running.clear()
+        return web.Response()
+
+    return {"GET /queue": queue, "POST /interrupt": interrupt}
 
 
 async def _settled(before: set["asyncio.Task[Any]"]) -> None:

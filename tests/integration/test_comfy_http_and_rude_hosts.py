@@ -10,7 +10,7 @@ from imagegen.comfy.errors import HostLost, PromptLost
 from imagegen.comfy.history import PictureFile
 from imagegen.pictures import PictureTooLarge
 from tests.comfyui_guest import quick
-from tests.drawing import PROMPT, client, unheeded
+from tests.drawing import PROMPT, client, draw, order
 from tests.rude_comfyui import STARTS, SUCCEEDS, Answer, hangs_up, rude, says, sends, shows, streams
 
 FILE = PictureFile(filename="a b+c&ä.png", subfolder="chatflow", type="temp")
@@ -27,13 +27,12 @@ async def test_headers_go_with_every_call_and_with_the_websocket() -> None:
         rude(sends(STARTS, SUCCEEDS), answers, prefix="/comfy") as server,
         client(server.address, headers=secret) as host,
     ):
-        await host.draw(quick(1), PROMPT, on_progress=unheeded)
-        await host.pictures(PROMPT, "2")
+        await draw(host, quick(1))
         await host.fetch(FILE)
         await host.forget(PROMPT)
-        await host.cancel(PROMPT)
+        await host.take_off(PROMPT, within_s=10)
 
-    assert len(server.calls) == 7
+    assert len(server.calls) == 9
     for call in server.calls:
         assert (call.headers["Authorization"], call.headers["X-Key"]) == ("Bearer hush", "key")
 
@@ -42,11 +41,13 @@ async def test_a_redirect_does_not_carry_the_headers_elsewhere() -> None:
     async with rude() as other:
         moved = _redirects(f"http://{other.address}/prompt")
         async with (
-            rude(answers={"GET /prompt": moved}) as server,
+            rude(answers={"GET /prompt": moved, "GET /ws": moved}) as server,
             client(server.address, headers={"X-Key": "key"}) as host,
         ):
-            with pytest.raises(HostLost, match="answers 302 to /prompt"):
+            with pytest.raises(HostLost, match="sends us elsewhere"):
                 await host.probe()
+            with pytest.raises(HostLost, match="sends us elsewhere"):
+                await draw(host, quick(1))
 
         assert other.calls == []
 
@@ -59,15 +60,17 @@ async def test_a_history_of_no_comfyui_is_unavailable(history: Mapping[str, Any]
     answers = {"GET /history": says(history)}
     async with rude(answers=answers) as server, client(server.address) as host:
         with pytest.raises((HostLost, PromptLost)):
-            await host.pictures(PROMPT, "2")
+            await host.drawing(order(quick(1))).resume()
 
 
 async def test_the_history_is_asked_again_while_it_lags_behind() -> None:
     late = _in_turn(says({}), says({}), says(FINISHED))
-    async with rude(answers={"GET /history": late}) as server, client(server.address) as host:
-        [file] = await host.pictures(PROMPT, "2")
+    answers = {"GET /history": late}
+    feed = sends(STARTS, SUCCEEDS)
+    async with rude(feed, answers) as server, client(server.address) as host:
+        drawn = await draw(host, quick(1))
 
-    assert file.filename == "a.png"
+    assert len(drawn.pictures) == 1
 
 
 async def test_any_file_name_arrives_as_it_is() -> None:

@@ -8,6 +8,7 @@ from arq.constants import default_queue_name
 from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
+from structlog.testing import capture_logs
 
 from chatflow_hook import ChatFlowHook, Request
 from chatflow_hook.tables import State
@@ -238,6 +239,31 @@ async def test_what_can_never_be_drawn_ends_at_once_under_its_name(
     picture = await hook.wait(request, timeout=5)
     assert (picture.state, picture.error_code) == (State.FAILED, code)
     assert picture.message
+
+
+@pytest.mark.parametrize("name", ["", "x" * 10_000])
+async def test_a_name_that_no_persona_can_have_ends_at_once_under_its_name(
+    hook: ChatFlowHook, sessions: Sessions, name: str
+) -> None:
+    *_, request = await say(hook, 3, persona=name)
+
+    assert request is not None
+    row = await chat.row(sessions, request.id)
+    assert (row.state, row.error_code) == (State.FAILED, "unknown_persona")
+    assert row.persona == name[:64]
+
+
+@pytest.mark.parametrize("count", [0, -1])
+async def test_a_count_that_is_none_is_told_and_not_recorded(
+    hook: ChatFlowHook, sessions: Sessions, count: int
+) -> None:
+    await chat.put_dialog(sessions, message_count=90, last_image_generation_at=90)
+
+    with capture_logs() as log:
+        assert await hook.on_turn(turn(message_count=count)) is None
+
+    assert [line["why"] for line in log] == ["the turn's message_count is not a number from 1 on"]
+    assert (await chat.dialog(sessions)).last_image_generation_at == 90
 
 
 async def test_wait_says_what_is_known_when_its_time_is_over(hook: ChatFlowHook) -> None:

@@ -81,6 +81,44 @@ async def test_the_worker_moves_the_watermark_in_the_bots_table(
     await engine.dispose()
 
 
+@pytest.mark.parametrize("column", [0, 1, 2])
+async def test_a_column_of_the_bots_that_lags_does_not_hold_the_watermark_back(
+    hook: ChatFlowHook, bots_url: str, column: int
+) -> None:
+    engine = database.connect(bots_url)
+    requests = Requests(database.sessions(engine))
+    async with catalog.connected(bots_url) as connection:
+        await connection.execute("UPDATE dialogs SET message_count = $1 WHERE id = 1", column)
+    request = await hook.on_turn(turn(message_count=3))
+    assert request is not None
+    claimed = await requests.claim(request.id)
+    assert claimed is not None
+
+    await requests.finish(claimed)
+
+    assert await dialog(bots_url) == (column, 3)
+    await engine.dispose()
+
+
+async def test_a_dialog_that_begins_anew_under_a_picture_has_its_watermark_in_the_new_life(
+    hook: ChatFlowHook, bots_url: str
+) -> None:
+    engine = database.connect(bots_url)
+    requests = Requests(database.sessions(engine))
+    request = await hook.on_turn(turn(message_count=3))
+    assert request is not None
+    claimed = await requests.claim(request.id)
+    assert claimed is not None
+    assert await hook.on_turn(turn(message_count=1)) is None
+
+    await requests.finish(claimed)
+
+    assert (await dialog(bots_url))[1] == 1
+    second, third = [await hook.on_turn(turn(message_count=count)) for count in (2, 3)]
+    assert (second, third) == (None, None), "a picture has just been there"
+    await engine.dispose()
+
+
 async def test_a_bots_message_row_does_not_wait_for_a_turn_under_way(
     hook: ChatFlowHook, bots_url: str
 ) -> None:

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from structlog.testing import capture_logs
 
 from chatflow_hook import ChatFlowHook, Request
 from chatflow_hook.tables import State
@@ -58,11 +59,20 @@ async def test_without_our_tables_the_bots_message_is_committed(
     sessions = database.sessions(engine)
     await bots_table(sessions)
 
-    async with ChatFlowHook(chat.hook_settings(empty_database_url, redis_url)) as hook:
-        request, took = await say_and_commit(hook, sessions)
+    with capture_logs() as log:
+        async with ChatFlowHook(chat.hook_settings(empty_database_url, redis_url)) as hook:
+            request, took = await say_and_commit(hook, sessions)
+            for _ in range(4):
+                await say_and_commit(hook, sessions)
 
-    assert (request, await kept(sessions)) == (None, 1)
+    assert (request, await kept(sessions)) == (None, 5)
     assert took < A_SECOND
+    assert [(line["event"], line["log_level"]) for line in log] == [
+        ("turn not recorded", "error"),
+        ("turns not recorded", "warning"),
+    ]
+    assert log[0]["why"] == log[1]["why"] == "tables or columns are missing: run `imagegen migrate`"
+    assert log[1]["count"] == 4
     await engine.dispose()
 
 
@@ -118,6 +128,30 @@ async def test_a_transaction_that_the_bot_has_broken_stays_the_bots(
             await session.execute(text("SELECT * FROM of_nobody"))
 
         assert await hook.on_turn(turn(), session) is None
+
+
+async def test_a_session_in_autocommit_is_told_what_to_do(
+    hook: ChatFlowHook, engine: AsyncEngine
+) -> None:
+    autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+    with capture_logs() as log:
+        async with AsyncSession(autocommit) as session:
+            assert await hook.on_turn(turn(), session) is None
+
+    assert "call on_turn without the session" in log[0]["why"]
+
+
+async def test_a_serializable_session_is_warned_of_once(
+    hook: ChatFlowHook, engine: AsyncEngine
+) -> None:
+    serializable = engine.execution_options(isolation_level="SERIALIZABLE")
+    with capture_logs() as log:
+        for _ in range(3):
+            async with AsyncSession(serializable) as session, session.begin():
+                request = await hook.on_turn(turn(), session)
+
+    assert request is not None
+    assert [line["event"] for line in log].count("session is serializable") == 1
 
 
 async def test_without_a_database_the_hook_answers_none_in_time(redis_url: str) -> None:

@@ -180,6 +180,7 @@ async def test_another_schema_is_taken_from_the_search_path(empty_database_url: 
         "bot.dialogs",
         "bot.image_requests",
         "bot.imagegen_alembic_version",
+        "bot.stray_prompts",
     }
 
 
@@ -194,6 +195,7 @@ async def test_two_schemas_are_migrated_apart(database_url: str) -> None:
         "deliveries",
         "image_requests",
         "imagegen_alembic_version",
+        "stray_prompts",
     }
 
 

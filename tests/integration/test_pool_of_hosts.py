@@ -6,13 +6,27 @@ from uuid import UUID
 
 import pytest
 
-from imagegen.comfy.errors import HostLost
+from imagegen.comfy.errors import HostLost, NobodyCanDraw
 from imagegen.comfy.pool import Pool
+from imagegen.comfy.stock import ModelFile, Needs
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from tests.comfyui_guest import MODELS, portrait, visit
-from tests.drawing import MS, client, unheeded
+from tests.drawing import MS, client, draw
 
 LONG_S = 60.0
+ANY = Needs(model_set="ash")
+LORA = Needs(
+    model_set="ash",
+    models=frozenset(
+        {
+            ModelFile(
+                class_type="LoraLoaderModelOnly",
+                input="lora_name",
+                name="ash_zit_v2.safetensors",
+            )
+        }
+    ),
+)
 
 
 async def test_two_hosts_draw_in_parallel_and_share_the_work() -> None:
@@ -55,27 +69,79 @@ async def test_when_a_host_dies_the_other_draws_the_rest() -> None:
             *(_draw(pool, number) for number in range(6)), return_exceptions=True
         )
 
-    outcomes = Counter(type(end) for end in ends)
-    assert outcomes == {type(None): 4, HostLost: 2}
+    outcomes = Counter("lost" if isinstance(end, HostLost) else end for end in ends)
+    assert outcomes == {None: 4, "lost": 2}
     assert len(alive.drawn) == 4
 
 
-async def test_a_host_that_came_back_is_used_again() -> None:
-    now = 0.0
+async def test_a_host_that_came_back_is_used_again_within_seconds() -> None:
     sandbox = SandboxComfyUI(models=MODELS)
     async with sandbox, client(sandbox.address) as host:
-        pool = Pool([host], clock=lambda: now)
         await sandbox.kill()
+        pool = Pool([host])
         with pytest.raises(HostLost):
             await _draw(pool, 1)
-        await sandbox.start()
+        async with pool.tended():
+            waiting = asyncio.gather(_draw(pool, 2), _draw(pool, 3))
+            await sandbox.start()
 
-        now = 10.0
-        await asyncio.gather(_draw(pool, 2), _draw(pool, 3))
+            async with asyncio.timeout(8):
+                await waiting
 
     assert len(sandbox.drawn) == 2
 
 
-async def _draw(pool: Pool, number: int) -> None:
-    async with pool.lease("ash") as host:
-        await host.draw(portrait(seed=number), str(UUID(int=number)), on_progress=unheeded)
+async def test_a_host_that_lacks_a_lora_is_passed_over() -> None:
+    poor = SandboxComfyUI(models={**MODELS, "loras": []})
+    rich = SandboxComfyUI(models=MODELS)
+    async with poor, rich, client(poor.address) as first, client(rich.address) as second:
+        pool = Pool([first, second])
+        async with pool.tended():
+            await _known(pool)
+
+            await asyncio.gather(*(_draw(pool, number, LORA) for number in range(4)))
+
+    assert (len(poor.posted), len(rich.drawn)) == (0, 4)
+
+
+async def test_what_no_host_can_draw_ends_at_once_and_names_the_file() -> None:
+    sandbox = SandboxComfyUI(models={**MODELS, "loras": []})
+    async with sandbox, client(sandbox.address) as host:
+        pool = Pool([host])
+        async with pool.tended():
+            await _known(pool)
+
+            with pytest.raises(NobodyCanDraw, match=r"ash_zit_v2\.safetensors") as caught:
+                await _draw(pool, 1, LORA)
+
+    assert caught.value.code == "model_missing"
+
+
+async def test_a_host_that_is_down_may_have_what_the_others_lack() -> None:
+    poor = SandboxComfyUI(models={**MODELS, "loras": []})
+    rich = SandboxComfyUI(models=MODELS)
+    async with poor, rich, client(poor.address) as first, client(rich.address) as second:
+        await rich.kill()
+        pool = Pool([first, second])
+        async with pool.tended():
+            await _known(pool, hosts=1)
+            waiting = asyncio.create_task(_draw(pool, 1, LORA), name="waits for the rich host")
+
+            await rich.start()
+            async with asyncio.timeout(8):
+                await waiting
+
+    assert len(rich.drawn) == 1
+
+
+async def _known(pool: Pool, *, hosts: int | None = None) -> None:
+    """Wait until the stock of so many hosts is known."""
+    wanted = len(pool.status()) if hosts is None else hosts
+    async with asyncio.timeout(10):
+        while sum(each.is_stock_known for each in pool.status()) < wanted:  # noqa: ASYNC110
+            await asyncio.sleep(10 * MS)  # nothing tells of it but the status itself
+
+
+async def _draw(pool: Pool, number: int, needs: Needs = ANY) -> None:
+    async with pool.lease(needs) as lease:
+        await draw(lease.host, portrait(seed=number), str(UUID(int=number)))

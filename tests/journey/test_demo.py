@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from imagegen import shipped
 from imagegen.sandbox.child import born, descendants_of, is_same
 from imagegen.sandbox.comfyui import SandboxComfyUI
 
@@ -77,6 +78,18 @@ def test_the_pictures_are_files_and_the_last_line_counts_them(
     assert out.splitlines()[-1].startswith("delivered 2 of 2 pictures in ")
     assert sorted(path.name for path in (tmp_path / "got").iterdir()) == ["ash.png", "lina.png"]
     assert list(scratch.iterdir()) == []
+
+
+def test_a_persona_of_ones_own_is_shown_from_ones_own_directory(
+    scratch: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(shipped.path("workflows") / "lina", tmp_path / "mine" / "zoë")
+
+    code, out, err = demo(scratch, tmp_path, "--once", "--workflows", "mine", "--out", "got")
+
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1].startswith("delivered 1 of 1 pictures in ")
+    assert [path.name for path in (tmp_path / "got").iterdir()] == ["zoë.png"]
 
 
 def test_somebodys_real_settings_are_not_used(scratch: Path, tmp_path: Path) -> None:

@@ -1,75 +1,123 @@
 """How long a prompt may take, on a clock that the test moves."""
 
-from dataclasses import dataclass
-
-from imagegen.comfy.errors import DrawingTooSlow, HostLost
+from imagegen.comfy.errors import DrawingStalled, DrawingTooSlow, HostBusy
 from imagegen.comfy.patience import Limits, Patience
+from tests.lending import Clock
 
-LIMITS = Limits(request=30, queue=600, drawing=120, silence=90)
+LIMITS = Limits(request=30, queue=600, drawing=120, silence=90, look=10, away=10)
 
 
-@dataclass
-class Clock:
-    now: float = 1000.0
+def test_while_the_socket_talks_nobody_looks() -> None:
+    clock = Clock()
+    patience = Patience(LIMITS, clock)
 
-    def __call__(self) -> float:
-        return self.now
+    for _ in range(20):
+        clock.now += 9
+        patience.hear()
+
+    assert not patience.is_due
+    assert patience.wakes_at == clock.now + 10
+
+
+def test_silence_leads_to_a_look_and_then_to_the_next() -> None:
+    clock = Clock()
+    patience = Patience(LIMITS, clock)
+
+    clock.now = 10
+    assert patience.is_due
+    patience.look()
+
+    assert patience.wakes_at == 20
+
+
+def test_after_a_reconnect_looks_come_every_second_until_the_first_frame() -> None:
+    clock = Clock()
+    patience = Patience(LIMITS, clock)
+
+    patience.reopen()
+    assert patience.wakes_at == 1
+    patience.look()
+    assert patience.wakes_at == 1
+    patience.hear()
+
+    assert patience.wakes_at == 10
+
+
+def test_a_hint_leads_to_a_look_at_once() -> None:
+    clock = Clock()
+    patience = Patience(LIMITS, clock)
+
+    patience.hint()
+
+    assert patience.wakes_at == 0.2
 
 
 def test_before_the_start_only_the_queue_limit_counts() -> None:
     clock = Clock()
     patience = Patience(LIMITS, clock)
 
-    clock.now += 500
-    patience.renew()
+    clock.now = 599
+    assert patience.verdict("gpu-1") is None
+    clock.now = 600
+    error = patience.verdict("gpu-1")
 
-    assert patience.ends_at == 1600
-    error = patience.error("gpu-1")
-    assert isinstance(error, HostLost)
+    assert isinstance(error, HostBusy)
     assert error.sentence == "gpu-1 did not begin within 600 s"
+    assert not error.costs_an_attempt
 
 
 def test_drawing_time_counts_from_the_start_and_not_from_the_post() -> None:
     clock = Clock()
     patience = Patience(LIMITS, clock)
-    clock.now = 1500.0
-    patience.renew()
-    patience.start_drawing()
+    clock.now = 500
+    patience.start()
 
-    clock.now = 1580.0
-    patience.renew()
+    clock.now = 619
+    patience.hear()
+    patience.start()
+    assert patience.verdict("gpu-1") is None
+    clock.now = 620
+    error = patience.verdict("gpu-1")
 
-    assert patience.ends_at == 1620
-    error = patience.error("gpu-1")
     assert isinstance(error, DrawingTooSlow)
     assert error.costs_an_attempt
-    assert error.sentence == "gpu-1 drew for more than 120 s"
 
 
-def test_silence_while_drawing_ends_earlier() -> None:
+def test_a_drawing_that_does_not_move_has_stalled() -> None:
     clock = Clock()
     patience = Patience(LIMITS, clock)
-    patience.renew()
-    patience.start_drawing()
+    patience.start()
+    clock.now = 10
+    patience.hear()
 
-    clock.now = 1010.0
-    patience.renew()
+    assert patience.wakes_at == 20
+    clock.now = 100
+    error = patience.verdict("gpu-1")
 
-    assert patience.ends_at == 1100
-    error = patience.error("gpu-1")
-    assert isinstance(error, HostLost)
-    assert not error.costs_an_attempt
-    assert error.sentence == "gpu-1 was silent for 90 s while it drew"
+    assert isinstance(error, DrawingStalled)
+    assert error.sentence == "nothing moved on gpu-1 for 90 s"
 
 
-def test_a_host_that_goes_on_talking_is_still_too_slow_in_the_end() -> None:
+def test_a_socket_that_says_nothing_while_the_host_draws_may_be_deaf() -> None:
     clock = Clock()
     patience = Patience(LIMITS, clock)
-    patience.start_drawing()
 
-    for _ in range(10):
-        clock.now += 50
-        patience.renew()
+    clock.now = 50
+    assert not patience.is_deaf  # its prompt waits in the host's queue
+    patience.start()
+    clock.now = 60
 
-    assert patience.ends_at == 1120
-    assert isinstance(patience.error("gpu-1"), DrawingTooSlow)
+    assert patience.is_deaf
+
+
+def test_a_new_socket_is_given_time_to_be_heard() -> None:
+    clock = Clock()
+    patience = Patience(LIMITS, clock)
+    patience.start()
+    clock.now = 10
+    patience.reopen()
+
+    clock.now = 19
+    assert not patience.is_deaf
+    clock.now = 20
+    assert patience.is_deaf

@@ -3,9 +3,11 @@
 import asyncio
 from contextlib import AsyncExitStack
 
+import pytest
+
 from imagegen.comfy.errors import DrawingFailed, HostLost
 from imagegen.comfy.pool import Pool
-from tests.lending import Clock, jobs_of, pool_of, ticks
+from tests.lending import Job, jobs_of, needs, pool_of, ticks
 
 A, B = "a:8188", "b:8188"
 
@@ -82,7 +84,7 @@ async def test_a_cancelled_waiter_takes_no_slot() -> None:
 async def test_a_waiter_cancelled_in_the_very_tick_of_its_slot_loses_none() -> None:
     pool = pool_of(A, slots=1)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(pool.lease("ash"))
+        await stack.enter_async_context(pool.lease(needs("ash")))
         waiter, next_one = await jobs_of(pool, 2)
         # The slot goes to the waiter here, and no turn of the loop lies between.
         await stack.aclose()
@@ -98,7 +100,7 @@ async def test_a_waiter_cancelled_in_the_very_tick_of_its_slot_loses_none() -> N
 async def test_a_waiter_cancelled_just_before_its_slot_comes_takes_none() -> None:
     pool = pool_of(A, slots=1)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(pool.lease("ash"))
+        await stack.enter_async_context(pool.lease(needs("ash")))
         waiter, next_one = await jobs_of(pool, 2)
         waiter.task.cancel()
         await stack.aclose()
@@ -129,32 +131,6 @@ async def test_a_lost_host_rests_and_others_draw() -> None:
     assert [job.host for job in jobs] == [B, B, None]
 
 
-async def test_a_host_that_has_rested_is_tried_with_one_job_and_is_the_last_choice() -> None:
-    clock = Clock()
-    pool = pool_of(A, B, clock=clock)
-    first, _ = await jobs_of(pool, 2)
-    await first.end(HostLost("a is away"))
-
-    clock.now = 1
-    jobs = await jobs_of(pool, 4)
-
-    assert [job.host for job in jobs] == [B, A, None, None]
-
-
-async def test_a_host_that_answers_again_has_all_its_slots() -> None:
-    clock = Clock()
-    pool = pool_of(A, clock=clock)
-    [first] = await jobs_of(pool, 1)
-    await first.end(HostLost("a is away"))
-    clock.now = 1
-    [trial] = await jobs_of(pool, 1)
-    await trial.end()
-
-    jobs = await jobs_of(pool, 2)
-
-    assert [job.host for job in jobs] == [A, A]
-
-
 async def test_an_error_of_the_prompt_is_no_fault_of_the_host() -> None:
     pool = pool_of(A)
     [first] = await jobs_of(pool, 1)
@@ -163,23 +139,6 @@ async def test_an_error_of_the_prompt_is_no_fault_of_the_host() -> None:
     jobs = await jobs_of(pool, 2)
 
     assert [job.host for job in jobs] == [A, A]
-
-
-async def test_no_waiter_starves_when_all_hosts_rest() -> None:
-    clock = Clock()
-    pool = pool_of(A, B, clock=clock)
-    for job in await jobs_of(pool, 2):
-        await job.end(HostLost("away"))
-    # The alarm is set for what is left of the rest, by the clock of the pool.
-    clock.now = 0.99
-    first, second = await jobs_of(pool, 2)
-    assert (first.host, second.host) == (None, None)
-
-    clock.now = 1
-    async with asyncio.timeout(10):
-        await asyncio.gather(first.lent.wait(), second.lent.wait())
-
-    assert {first.host, second.host} == {A, B}
 
 
 async def test_a_waiter_that_gives_up_while_all_hosts_rest_leaves_nothing_behind() -> None:
@@ -191,6 +150,51 @@ async def test_a_waiter_that_gives_up_while_all_hosts_rest_leaves_nothing_behind
     await waiter.cancel()
 
     assert (pool.taken, pool.waiting) == (0, 0)
+
+
+async def test_a_host_that_just_failed_a_request_is_the_last_choice_for_it() -> None:
+    pool = pool_of(A, B)
+
+    first = Job(pool, rather_not=A).start()
+    second = Job(pool, rather_not=A).start()
+    await ticks()
+
+    assert [first.host, second.host] == [B, B]
+
+
+async def test_a_prompt_that_is_on_a_host_already_comes_before_all_who_wait() -> None:
+    pool = pool_of(A, slots=1)
+    first, waiter = await jobs_of(pool, 2)
+    pinned = asyncio.create_task(_pinned(pool, waiter), name="pinned")
+    await ticks()
+
+    await first.end()
+
+    assert await pinned is None
+    assert waiter.host == A
+
+
+async def test_no_slot_is_lent_on_a_host_that_the_pool_does_not_have() -> None:
+    with pytest.raises(HostLost, match="no longer among the hosts"):
+        async with pool_of(A).lease_on("gone:8188"):
+            pass
+
+
+async def test_a_faster_host_is_preferred_among_equals() -> None:
+    pool = pool_of(A, B)
+    for host, seconds in ((A, 9.0), (B, 1.0)):
+        async with pool.lease(needs("x"), rather_not=A if host == B else B) as lease:
+            lease.drew(seconds)
+
+    [job] = await jobs_of(pool, 1, "new")
+
+    assert job.host == B
+
+
+async def _pinned(pool: Pool, waiter: Job) -> str | None:
+    """Say what the waiter had when we had our slot."""
+    async with pool.lease_on(A):
+        return waiter.host
 
 
 async def draw(pool: Pool, *model_sets: str) -> None:

@@ -1,89 +1,179 @@
 """How far a picture is."""
 
-import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from imagegen.comfy import events
-from imagegen.comfy.events import Cached, NodeProgress, Started
+from imagegen.comfy.events import (
+    Cached,
+    Ended,
+    Event,
+    Failed,
+    NodeDone,
+    NodeProgress,
+    NodeStarted,
+    Started,
+    Succeeded,
+)
 from imagegen.comfy.progress import Progress
+from tests.comfyui_frames import FILES, frame_of, is_frame
 from tests.comfyui_guest import portrait
 from tests.comfyui_recording import RECORDINGS, read_recording
 
 P = "7f3a"
+# The ids of tests/comfyui_guest.py: loaders 1, 2, 3, 8, text 4, sampler 7, decoder 9, preview 10.
+LOADED = frozenset(("1", "2", "3", "8"))
+NODES = st.sampled_from([*map(str, range(1, 11)), "57:28"])
+EVENTS = st.one_of(
+    st.just(Started(prompt_id=P)),
+    st.builds(Cached, prompt_id=st.just(P), nodes=st.frozensets(NODES)),
+    st.builds(NodeStarted, prompt_id=st.just(P), node=NODES),
+    st.builds(NodeDone, prompt_id=st.just(P), node=NODES, output=st.just({})),
+    st.builds(NodeProgress, prompt_id=st.just(P), nodes=st.dictionaries(NODES, st.floats(0, 1))),
+    st.just(Ended(prompt_id=P)),
+)
 
 
 def test_nothing_is_done_at_first() -> None:
-    progress = Progress(portrait())
-
-    progress.note(Started(prompt_id=P))
-
-    assert progress.share == 0
+    assert _after(Started(prompt_id=P)) == 0
 
 
-def test_the_sampler_is_most_of_it() -> None:
-    progress = Progress(portrait())
+def test_of_a_warm_host_the_sampler_is_most() -> None:
+    cached = Cached(prompt_id=P, nodes=LOADED)
 
-    progress.note(NodeProgress(prompt_id=P, nodes={"7": 1.0}))
+    before = _after(cached, NodeStarted(prompt_id=P, node="7"))
+    after = _after(cached, NodeStarted(prompt_id=P, node="7"), _steps(8))
 
-    assert 0.6 < progress.share < 0.8
+    assert 0.05 < before < 0.15
+    assert 0.8 < after < 0.95
+
+
+def test_of_a_cold_host_the_loaders_count_too() -> None:
+    assert 0.3 < _after(NodeStarted(prompt_id=P, node="7")) < 0.5
+
+
+def test_a_sampler_weighs_as_much_as_its_steps() -> None:
+    graph = portrait()
+    graph["7"]["inputs"]["steps"] = 30
+
+    assert _after(_steps(8), graph=graph) > _after(_steps(8))
+
+
+def test_half_the_steps_are_half_of_the_sampler() -> None:
+    none, half, all_ = (_after(_steps(number)) for number in (0, 4, 8))
+
+    assert half == pytest.approx((none + all_) / 2)
 
 
 def test_it_never_runs_backwards() -> None:
-    progress = Progress(portrait())
-    progress.note(NodeProgress(prompt_id=P, nodes={"7": 0.5}))
-    before = progress.share
-
-    progress.note(NodeProgress(prompt_id=P, nodes={"7": 0.25}))
-
-    assert progress.share == before
+    assert _after(_steps(4), _steps(2)) == _after(_steps(4))
 
 
-def test_cached_nodes_are_done() -> None:
-    graph = portrait()
-    progress = Progress(graph)
+def test_a_node_that_runs_has_all_before_it_done() -> None:
+    alone = _after(NodeStarted(prompt_id=None, node="9"))
+    told = _after(*(NodeDone(prompt_id=P, node=node, output={}) for node in "12345678"))
 
-    progress.note(Cached(prompt_id=P, nodes=frozenset(graph)))
+    assert alone == told
 
-    assert progress.share == 1
+
+def test_a_node_that_ran_before_another_is_done() -> None:
+    started = NodeStarted(prompt_id=P, node="8")
+
+    assert _after(started, NodeStarted(prompt_id=P, node="3")) > _after(started)
+
+
+def test_cached_nodes_do_not_count() -> None:
+    everything = frozenset(portrait())
+
+    assert _after(Cached(prompt_id=P, nodes=LOADED)) == 0
+    assert _after(Cached(prompt_id=P, nodes=everything)) == 0
+    assert _after(Cached(prompt_id=P, nodes=everything), Succeeded(prompt_id=P)) == 1
+
+
+def test_only_success_is_the_end() -> None:
+    done = NodeDone(prompt_id=P, node="10", output={})
+    failed = Failed(prompt_id=P, node="7", node_type="", exception_type="", message="")
+
+    assert 0.95 < _after(done) < 1
+    assert _after(done, Succeeded(prompt_id=P)) == 1
+    assert _after(done, failed, Ended(prompt_id=P)) < 1
 
 
 def test_nodes_of_another_graph_change_nothing() -> None:
-    progress = Progress(portrait())
+    assert _after(NodeProgress(prompt_id=P, nodes={"999": 1.0})) == 0
 
-    progress.note(NodeProgress(prompt_id=P, nodes={"999": 1.0}))
 
-    assert progress.share == 0
+def test_a_graph_that_runs_in_a_circle_is_no_trouble() -> None:
+    graph = {
+        "1": {"class_type": "A", "inputs": {"a": ["2", 0]}},
+        "2": {"class_type": "A", "inputs": {"a": ["1", 0], "b": ["7", 0], "c": [1]}},
+    }
+
+    assert 0 < _after(NodeStarted(prompt_id=P, node="1"), graph=graph) < 1
 
 
 @pytest.mark.parametrize("version", ["0.33", "0.3.64"])
-def test_it_rises_to_the_end_on_a_real_server(version: str) -> None:
-    lines = read_recording(RECORDINGS / version / "s04_zimage_workflow.jsonl")
-    posted = next(line for line in lines if line.kind == "POST /prompt")
-    progress = Progress(posted.data["request"]["prompt"])
-    prompt_id = posted.data["response"]["prompt_id"]
+@pytest.mark.parametrize("left_out", [(), (NodeProgress,), (NodeStarted,), (Cached,)])
+def test_a_picture_of_a_real_server_rises_to_the_end(
+    version: str, left_out: tuple[type[Event], ...]
+) -> None:
+    file = RECORDINGS / version / "s04_zimage_workflow.jsonl"
 
-    shares = []
-    for line in lines:
-        if line.direction == "recv" and line.data.get("data", {}).get("prompt_id") == prompt_id:
-            progress.note(events.read(json.dumps(line.data)))
-            shares.append(progress.share)
+    first, second = _replayed(file, left_out)
 
-    assert shares == sorted(shares)
-    assert shares[-1] == 1
-    assert len({share for share in shares if 0.1 < share < 0.9}) >= 2
+    assert first[-1] == second[-1] == 1
+    # The end is told twice: the prompt succeeded, and was put away.
+    assert max(first[:-2]) < 1
+    assert len({share for share in first if 0.05 < share < 0.95}) >= 5
 
 
-@given(st.lists(st.dictionaries(st.sampled_from("123456789"), st.floats(0, 1))))
-def test_it_stays_between_none_and_all_and_only_rises(reports: list[dict[str, float]]) -> None:
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}-{file.stem}")
+def test_every_prompt_of_a_real_server_only_rises(file: Path) -> None:
+    for shares in _replayed(file):
+        assert shares == sorted(shares)
+        assert 0 <= shares[0] <= shares[-1] <= 1
+
+
+@given(st.lists(EVENTS))
+def test_it_only_rises_and_waits_for_the_end_whatever_comes(heard: list[Event]) -> None:
     progress = Progress(portrait())
     shares = [progress.share]
 
-    for nodes in reports:
-        progress.note(NodeProgress(prompt_id=P, nodes=nodes))
+    for event in heard:
+        progress.note(event)
         shares.append(progress.share)
 
     assert shares == sorted(shares)
-    assert 0 <= shares[0] <= shares[-1] <= 1
+    assert shares[0] == 0
+    assert shares[-1] < 1
+
+
+def _after(*heard: Event, graph: dict[str, Any] | None = None) -> float:
+    progress = Progress(graph or portrait())
+    for event in heard:
+        progress.note(event)
+    return progress.share
+
+
+def _steps(number: int) -> NodeProgress:
+    return NodeProgress(prompt_id=P, nodes={"7": number / 8})
+
+
+def _replayed(file: Path, left_out: tuple[type[Event], ...] = ()) -> list[list[float]]:
+    """Give the shares of each prompt of a recording, in the order of the prompts."""
+    pictures: dict[str, Progress] = {}
+    shares: dict[str, list[float]] = {}
+    for line in read_recording(file):
+        match line.data:
+            case {"request": {"prompt": dict(graph)}, "response": {"prompt_id": prompt_id}}:
+                pictures.setdefault(prompt_id, Progress(graph))
+        event = events.read(frame_of(line)) if is_frame(line) else None
+        prompt_id = getattr(event, "prompt_id", None)
+        if event and prompt_id in pictures and not isinstance(event, left_out):
+            pictures[prompt_id].note(event)
+            shares.setdefault(prompt_id, []).append(pictures[prompt_id].share)
+    return list(shares.values())

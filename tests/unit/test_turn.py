@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from chatflow_hook import Message, Rating, Turn
-from chatflow_hook.turn import MAX_TEXT
+from chatflow_hook.turn import MAX_PERSONA, MAX_TEXT
 
 
 def turn(**changes: object) -> Turn:
@@ -73,3 +73,21 @@ def test_only_the_newest_part_of_a_long_history_is_kept() -> None:
 
     assert len(kept) == 50
     assert kept[-1].text == "499"
+
+
+@pytest.mark.parametrize("name", ["", "  ", "\0", "x" * (MAX_PERSONA + 1)])
+def test_a_name_that_no_persona_can_have_breaks_no_chat(name: str) -> None:
+    fault = turn(persona=name).fault
+
+    assert fault is not None
+    assert fault.code == "unknown_persona"
+
+
+def test_half_an_emoji_breaks_no_chat() -> None:
+    assert turn(text="hello \ud83d").text == "hello "
+
+
+@pytest.mark.parametrize("changes", [{"persona": 7}, {"text": None}, {"message_count": "many"}])
+def test_a_value_of_the_wrong_kind_is_misuse(changes: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        turn(**changes)

@@ -65,8 +65,8 @@ class SandboxComfyUI:
         self.files = Files(tells_common_path=self.version.tells_common_path)
         self.posted: list[Posted] = []
         self.drawn: list[Drawn] = []
-        self._models = DEFAULT_MODELS if models is None else models
-        self._seconds_per_picture = seconds_per_picture
+        self.models = DEFAULT_MODELS if models is None else models
+        self.seconds_per_picture = seconds_per_picture
         self._model_load_seconds = model_load_seconds
         self._loads: list[Load] = []
         self._outages: list[Outage] = []
@@ -178,10 +178,10 @@ class SandboxComfyUI:
     def _machine(self) -> Machine:
         return Machine(
             version=self.version,
-            models=self._models,
+            models=self.models,
             files=self.files,
             account=Account(posted=self.posted, drawn=self.drawn, loads=self._loads),
-            seconds_per_picture=self._seconds_per_picture,
+            seconds_per_picture=self.seconds_per_picture,
             model_load_seconds=self._model_load_seconds,
             mischief=Mischief(
                 script=self._script,

@@ -1,0 +1,46 @@
+"""Census: says which personas no host can draw, at the start and whenever that changes."""
+
+from collections.abc import Mapping
+
+import structlog
+
+from imagegen.comfy.pool import Pool
+from imagegen.comfy.stock import Lack
+from imagegen.workflows import Library, Workflow
+
+log = structlog.get_logger(__name__)
+
+EVERY_S = 2.0
+
+
+class Census:
+    """Compares what workflows need with what hosts have, as far as that is known."""
+
+    def __init__(self, library: Library, pool: Pool) -> None:
+        self._library = library
+        self._pool = pool
+        self._told: dict[str, Mapping[str, tuple[Lack, ...]]] = {}
+
+    async def step(self) -> None:
+        """Tell of what has changed; as long as a host's stock is not known nobody is judged."""
+        hosts = self._pool.status()
+        if not all(each.is_stock_known for each in hosts):
+            return
+        for persona, workflow in self._library.workflows.items():
+            lacks = {host: lack for host, lack in self._pool.lacks(workflow.needs).items() if lack}
+            if lacks != self._told.get(persona, {}):
+                self._told[persona] = lacks
+                _tell(persona, workflow, lacks, hosts=len(hosts))
+
+
+def _tell(
+    persona: str, workflow: Workflow, lacks: Mapping[str, tuple[Lack, ...]], *, hosts: int
+) -> None:
+    missing = {host: [lack.sentence for lack in found] for host, found in lacks.items()}
+    facts = {"persona": persona, "file": str(workflow.path), "missing": missing}
+    if not lacks:
+        log.info("every host can draw this persona again", persona=persona)
+    elif len(lacks) == hosts:
+        log.error("no host can draw this persona", **facts)
+    else:
+        log.warning("not every host can draw this persona", **facts)

@@ -1,0 +1,90 @@
+"""Member: one host as its pool knows it."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from imagegen.comfy.client import HostClient
+from imagegen.comfy.estimate import Estimate
+from imagegen.comfy.health import Health
+from imagegen.comfy.stock import Lack, Needs, Stock
+
+# A host that refused what its stock says it has is believed for so long, and then tried again.
+_REFUSED_FOR_S = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Refusal:
+    lack: Lack
+    at: float
+
+
+@dataclass(eq=False, kw_only=True)
+class Member:
+    """What is lent, what was last drawn, how the host is and what it has."""
+
+    client: HostClient
+    slots: int
+    taken: int = 0
+    model_set: str | None = None
+    health: Health = field(default_factory=Health)
+    why: str | None = None
+    # Other workers hold its slots until then, as far as we know.
+    full_until: float = 0.0
+    estimate: Estimate = field(default_factory=Estimate)
+    # Set when somebody should have a look at the host now.
+    asked_for: asyncio.Event = field(default_factory=asyncio.Event)
+    _stock: Stock | None = None
+    _known: dict[Needs, tuple[Lack, ...]] = field(default_factory=dict)
+    _refusals: dict[Needs, _Refusal] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What logs and people call the host."""
+        return self.client.name
+
+    @property
+    def stock(self) -> Stock | None:
+        """What the host has, None as long as nobody knows."""
+        return self._stock
+
+    def has_slot(self, now: float) -> bool:
+        """Whether a slot is left, whatever the host's health."""
+        return self.taken < self.slots and now >= self.full_until
+
+    def is_free(self, now: float) -> bool:
+        """Whether a slot may be lent now to whoever wants one."""
+        return self.taken < self.health.places(self.slots) and self.has_slot(now)
+
+    def lacks(self, needs: Needs) -> tuple[Lack, ...] | None:
+        """Say what the host lacks to draw this, None if that is not known."""
+        if needs in self._refusals:
+            return (self._refusals[needs].lack,)
+        if self._stock is None:
+            return None
+        if needs not in self._known:
+            self._known[needs] = self._stock.lacks(needs)
+        return self._known[needs]
+
+    def refuse(self, needs: Needs, lack: Lack, *, now: float) -> None:
+        """Learn from the host itself that it lacks something, and ask for a look at its stock."""
+        self._refusals[needs] = _Refusal(lack=lack, at=now)
+        self.look_again()
+
+    def restock(self, stock: Stock, *, now: float) -> None:
+        """Learn what the host has now."""
+        # Lists do not say everything: what was refused a moment ago would be refused again,
+        # unless something has changed.
+        if stock == self._stock:
+            self._refusals = {
+                needs: refusal
+                for needs, refusal in self._refusals.items()
+                if now < refusal.at + _REFUSED_FOR_S
+            }
+        else:
+            self._refusals = {}
+        self._stock = stock
+        self._known = {}
+
+    def look_again(self) -> None:
+        """Ask for a look at the host: its stock may be another than we think."""
+        self.asked_for.set()

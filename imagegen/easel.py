@@ -1,0 +1,194 @@
+"""The easel: where one request becomes a stored picture."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+import structlog
+
+from imagegen import pictures, seeds, ticker, workflows
+from imagegen.claimed import Claimed, ClaimLost, Standing, TooLate
+from imagegen.comfy.client import HostClient
+from imagegen.comfy.drawing import Drawing
+from imagegen.comfy.errors import HostLost, OutOfMemory, PictureGone, PromptLost
+from imagegen.comfy.history import PictureFile
+from imagegen.comfy.order import Drawn, Order
+from imagegen.comfy.pool import Lease
+from imagegen.comfy.stock import Needs
+from imagegen.errors import ImagegenError, Rejected, Unavailable
+from imagegen.images import Image
+from imagegen.pictures import BadPicture, Picture
+from imagegen.prompts import template
+from imagegen.studio import Studio
+from imagegen.workflows import BoundGraph
+
+log = structlog.get_logger(__name__)
+
+# How soon a prompt is taken off its host when nobody wants its picture any more.
+_ASK_EVERY_S = 2.0
+_FETCH_AGAIN_S = (0.2, 1.0)
+# What drawing once more may cure: memory was freed, a file is written anew.
+_ONCE_MORE = (OutOfMemory, PictureGone, BadPicture)
+
+
+class Easel:
+    """One request of one job. Nothing that an earlier job began is drawn twice if it survived."""
+
+    def __init__(self, studio: Studio, request: Claimed) -> None:
+        self._studio = studio
+        self._request = request
+        self._drawing: Drawing | None = None
+
+    async def picture(self) -> Image:
+        """Draw, fetch and store the picture, or take up what an earlier job has begun."""
+        try:
+            return await self._take_up() or await self._draw()
+        except _ONCE_MORE as error:
+            log.warning("picture is drawn once more", code=error.code, why=error.sentence)
+            return await self._draw()
+
+    async def _take_up(self) -> Image | None:
+        """Go on with the prompt that the row tells of; None if there is nothing to go on with."""
+        if self._request.prompt_id is None or self._request.host is None:
+            return None
+        graph = self._graph(self._request.draw)
+        try:
+            async with (
+                self._noted(is_posted=True),
+                self._studio.pool.lease_on(self._request.host) as lease,
+            ):
+                drawn = await self._watched(lease, graph, Drawing.resume)
+        except (HostLost, PromptLost) as error:
+            log.warning("prompt not taken up", code=error.code, why=error.sentence)
+            return None
+        log.info("prompt taken up", host=lease.host.name, prompt_id=str(self._request.prompt_id))
+        return await self._store(lease.host, drawn)
+
+    async def _draw(self) -> Image:
+        graph = self._graph(self._request.draw + 1)
+        async with self._noted(is_posted=False), self._slot(graph.needs) as lease:
+            log.info("using host", host=lease.host.name, persona=self._request.persona)
+            self._request = await self._studio.requests.start_drawing(
+                self._request, host=lease.host.name, seed=graph.seed
+            )
+            drawn = await self._watched(lease, graph, Drawing.draw)
+        prompt_id = str(self._request.prompt_id)
+        log.info("prompt completed", host=lease.host.name, prompt_id=prompt_id)
+        return await self._store(lease.host, drawn)
+
+    def _graph(self, draw: int) -> BoundGraph:
+        workflow = self._studio.library.find(self._request.persona)
+        return workflows.bind(
+            workflow,
+            prompt=template.write(workflow.persona, self._request.words),
+            seed=seeds.of_dialog(self._request.dialog_id, self._request.message_count),
+            # Fresh for each draw, so that no host answers with the file of an earlier one.
+            prefix=f"chatflow/{self._request.id}-{draw}",
+            keep_outputs=self._studio.keep_outputs,
+        )
+
+    @asynccontextmanager
+    async def _slot(self, needs: Needs) -> AsyncIterator[Lease]:
+        """Lend a slot, for as long as the picture is still wanted."""
+        lease = self._studio.pool.lease(needs, rather_not=self._request.host)
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(self._request.time_left_s(self._studio.max_age_s)):
+                    lent = await stack.enter_async_context(lease)
+            except TimeoutError:
+                raise TooLate("no host was free in time, and the chat has moved on") from None
+            yield lent
+
+    async def _watched(
+        self, lease: Lease, graph: BoundGraph, go: Callable[[Drawing], Awaitable[Drawn]]
+    ) -> Drawn:
+        """Draw, telling progress, and stop when nobody wants the picture any more."""
+        async with self._studio.live.drawing(self._request.id, lease.host.name) as note:
+            self._drawing = drawing = lease.host.drawing(self._order(graph, note))
+            name = f"claim of {self._request.id}"
+            async with ticker.every(_ASK_EVERY_S, partial(self._ask, drawing), name=name):
+                drawn = await go(drawing)
+        if drawn.seconds is not None:
+            lease.drew(drawn.seconds)
+        return drawn
+
+    def _order(self, graph: BoundGraph, note: Callable[[float], None]) -> Order:
+        return Order(
+            graph=graph.graph,
+            prompt_id=str(self._request.prompt_id),
+            node=graph.output_node,
+            origin=str(self._request.id),
+            on_progress=note,
+        )
+
+    async def _ask(self, drawing: Drawing) -> None:
+        """Call the drawing off if the request has been cancelled, or another job has it."""
+        try:
+            standing = await self._studio.requests.stands(self._request)
+        except Unavailable:
+            return  # the fence of the next write will tell
+        if standing is not Standing.OURS:
+            lost = ClaimLost("the request has ended, or another job has it")
+            drawing.call_off(lost, leave=standing is Standing.TAKEN)
+
+    @asynccontextmanager
+    async def _noted(self, *, is_posted: bool) -> AsyncIterator[None]:
+        """Write down what becomes of the prompt if no picture comes of it.
+
+        `is_posted`: it was, before this block. Outermost, since no slot is held while we write.
+        """
+        self._drawing = None
+        try:
+            yield
+        except ClaimLost:
+            if self._leaves_a_stray(is_posted=False):
+                await self._studio.requests.leave(self._request)
+            raise
+        except ImagegenError:
+            if is_posted or self._drawing is not None:
+                self._request = await self._studio.requests.end_drawing(
+                    self._request, leaves_a_stray=self._leaves_a_stray(is_posted=is_posted)
+                )
+            raise
+
+    def _leaves_a_stray(self, *, is_posted: bool) -> bool:
+        return is_posted if self._drawing is None else self._drawing.leaves_a_stray
+
+    async def _store(self, host: HostClient, drawn: Drawn) -> Image:
+        prompt_id = str(self._request.prompt_id)
+        try:
+            picture = await _fetched(host, drawn.pictures[0])
+        except Rejected:
+            await self._forget(host)
+            self._request = await self._studio.requests.end_drawing(
+                self._request, leaves_a_stray=False
+            )
+            raise
+        log.info("picture drawn", host=host.name, prompt_id=prompt_id, bytes=len(picture.data))
+        image = await self._studio.images.put(picture)
+        await self._studio.requests.keep(
+            self._request, image, url=self._studio.images.url(image.name)
+        )
+        await self._forget(host)
+        return image
+
+    async def _forget(self, host: HostClient) -> None:
+        """Leave nothing of the prompt on the host; what is not forgotten now stays listed."""
+        try:
+            await host.forget(str(self._request.prompt_id))
+        except HostLost as error:
+            log.warning("prompt not forgotten", host=host.name, why=error.sentence)
+        else:
+            await self._studio.requests.strike(self._request)
+
+
+async def _fetched(host: HostClient, made: PictureFile | bytes) -> Picture:
+    """Fetch and check a picture; a broken transfer is made again."""
+    for delay in _FETCH_AGAIN_S:
+        try:
+            return await asyncio.to_thread(pictures.read, await host.fetch(made))
+        except (HostLost, BadPicture) as error:
+            log.warning("picture is fetched again", host=host.name, why=error.sentence)
+        await asyncio.sleep(delay)
+    return await asyncio.to_thread(pictures.read, await host.fetch(made))

@@ -1,0 +1,27 @@
+"""Studio: all that jobs work with; built and owned by the worker."""
+
+from dataclasses import dataclass
+
+from imagegen.comfy.pool import Pool
+from imagegen.delivery.telegram import Telegram
+from imagegen.images import ImageStore
+from imagegen.live import Live
+from imagegen.requests import Requests
+from imagegen.strays import Strays
+from imagegen.workflows import Library
+
+
+@dataclass(frozen=True, kw_only=True)
+class Studio:
+    """What one worker shares between its jobs. `max_age_s` of 0 is no limit."""
+
+    requests: Requests
+    strays: Strays
+    library: Library
+    pool: Pool
+    images: ImageStore
+    telegram: Telegram
+    live: Live
+    max_age_s: float
+    max_attempts: int
+    keep_outputs: bool

@@ -1,0 +1,125 @@
+"""The worker's log, when all goes well and when nothing does: no secret and nothing that was said."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from chatflow_hook.tables import State
+from imagegen import migrations
+from imagegen.sandbox.postgres import PostgresServer
+from imagegen.sandbox.telegram import Trouble
+from imagegen.sandbox.valkey import ValkeyServer
+from tests import worker_process
+from tests.chat import Sessions
+from tests.stage import PATIENCE_S, Stage, Stages, shelf
+from tests.worker_process import WorkerProcess
+
+SAID = {"text": "marmalade under an umbrella", "reply": "a clandestine smile", "caption": "for Zoë"}
+HOST_TOKEN = "host-token-7413"
+HEADER = "header-secret-8261"
+
+
+@pytest.fixture
+def postgres() -> Iterator[PostgresServer]:
+    with PostgresServer() as server:
+        migrations.upgrade(server.url)
+        yield server
+
+
+@pytest.fixture
+def database_url(postgres: PostgresServer) -> str:
+    return postgres.url
+
+
+@pytest.fixture
+def redis_url() -> Iterator[str]:
+    with ValkeyServer(password="redis-secret-!#") as server:
+        yield server.url
+
+
+@pytest.fixture
+def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
+    return Stages(database_url, redis_url, sessions, tmp_path / "images")
+
+
+def variables(stage: Stage, **changes: str) -> dict[str, str]:
+    return (
+        worker_process.environment(
+            stage.settings, COMFYUI_TOKEN=HOST_TOKEN, COMFYUI_HEADERS=f'{{"X-Key": "{HEADER}"}}'
+        )
+        | changes
+    )
+
+
+def leaks(stage: Stage, worker: WorkerProcess) -> list[str]:
+    """Return what is in the log and must not be; every word of a conversation counts."""
+    settings = stage.settings
+    secrets = [
+        urlsplit(settings.database_url.get_secret_value()).password or "",
+        "redis-secret",
+        settings.telegram_bot_token.get_secret_value().partition(":")[2],
+        HOST_TOKEN,
+        HEADER,
+    ]
+    words = ("marmalade", "umbrella", "clandestine", "Zoë", "Zo\\u00eb", "adult", "KSampler")
+    assert all(secrets)
+    return [each for each in (*secrets, *words) if each in worker.said]
+
+
+async def test_nothing_leaks_while_telegram_fails_in_many_ways(
+    stages: Stages, tmp_path: Path
+) -> None:
+    async with stages.set(works=False) as stage:
+        stage.telegram.script(
+            Trouble.bad_gateway(),
+            Trouble.server_error(),
+            Trouble.refused(400, "Bad Request: marked by the test"),
+            Trouble.drop(),
+            method="sendPhoto",
+        )
+        async with worker_process.running(tmp_path / "home", variables(stage)) as worker:
+            ended = [await stage.picture(dialog_id=number, **SAID) for number in (1, 2, 3)]
+            stage.telegram.script(Trouble.unauthorized(), method="sendPhoto")
+            await stage.ask(dialog_id=4, **SAID)
+            await worker.has_said("telegram_unauthorized", timeout_s=PATIENCE_S)
+
+        assert {picture.state for picture in ended} == {State.DELIVERED, State.FAILED}
+        assert '"request waits"' in worker.said
+        assert '"request ended"' in worker.said
+        assert leaks(stage, worker) == []
+
+
+async def test_nothing_leaks_while_hosts_and_postgresql_fail(
+    stages: Stages, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    models = {**shelf(), "loras": ["other.safetensors"]}
+    async with stages.set(works=False, hosts=2, models=models) as stage:
+        refused = await stage.ask(dialog_id=1, **SAID)
+        postgres.stop()
+        async with worker_process.running(tmp_path / "home", variables(stage)) as worker:
+            await worker.has_said("request waits", timeout_s=PATIENCE_S)
+            postgres.start()
+            picture = await stage.hook.wait(refused, timeout=PATIENCE_S)
+            for host in stage.hosts:
+                await host.kill()
+            await stage.ask(dialog_id=2, **SAID)
+            await worker.until(
+                lambda: re.search(r'"code": "(host_lost|no_host)', worker.said),
+                timeout_s=PATIENCE_S,
+            )
+
+        assert (picture.state, picture.error_code) == (State.FAILED, "model_missing")
+        assert leaks(stage, worker) == []
+
+
+async def test_nothing_leaks_while_telegram_is_away(stages: Stages, tmp_path: Path) -> None:
+    async with stages.set(works=False) as stage:
+        away = variables(stage, TELEGRAM_API_URL="http://127.0.0.1:1")
+        async with worker_process.running(tmp_path / "home", away) as worker:
+            await stage.ask(**SAID)
+            await worker.has_said("request waits", timeout_s=PATIENCE_S)
+
+        assert leaks(stage, worker) == []
