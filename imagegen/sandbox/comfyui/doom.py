@@ -30,6 +30,8 @@ class Doom:
         self._recurring: list[Fault] = []
         self._over = asyncio.Event()
         self._is_dying = False
+        # Set while the host lives and is not about to die.
+        self.lives = asyncio.Event()
 
     def begin(self) -> None:
         """Let faults come that come by the clock; more than once does no harm."""
@@ -50,6 +52,7 @@ class Doom:
         """Kill the host, and begin its next life after the fault's seconds."""
         if not self._is_dying:
             self._is_dying = True
+            self.lives.clear()
             self._start(self._die_and_live(fault.lasts_s), "the host restarts")
 
     def freeze(self, fault: Fault) -> None:

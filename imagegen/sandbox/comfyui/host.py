@@ -78,7 +78,6 @@ class SandboxComfyUI:
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
-        self._lives = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -130,7 +129,7 @@ class SandboxComfyUI:
 
     async def came_back(self) -> None:
         """Wait until it lives, after a death; there is no limit but the caller's."""
-        await self._lives.wait()
+        await self._doom.lives.wait()
 
     def calm(self) -> None:
         """Forget all faults to come, and thaw."""
@@ -178,7 +177,7 @@ class SandboxComfyUI:
         self._port = self._runner.addresses[0][1]
         self._life = asyncio.create_task(machine.live(), name=f"{self.name} lives")
         self._end_outage()
-        self._lives.set()
+        self._doom.lives.set()
         log.info("sandbox comfyui started", host=self.name, address=self.address)
 
     def _machine(self) -> Machine:
@@ -210,7 +209,7 @@ class SandboxComfyUI:
             return
         runner, life = self._runner, self._life
         self._runner = self._life = None
-        self._lives.clear()
+        self._doom.lives.clear()
         self._end_outage()
         self._begin_outage("dead")
         life.cancel()
