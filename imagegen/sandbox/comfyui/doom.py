@@ -4,9 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 
+import structlog
+
 from imagegen.sandbox.comfyui.faults import Fault
 from imagegen.sandbox.comfyui.kinds import Kind
 from imagegen.sandbox.comfyui.script import Script
+
+log = structlog.get_logger(__name__)
 
 # How far from every=… a fault may come, so that several hosts do not keep step.
 _SPREAD = 0.5
@@ -30,6 +34,7 @@ class Doom:
         self._recurring: list[Fault] = []
         self._over = asyncio.Event()
         self._is_dying = False
+        self._failures: list[BaseException] = []
         # Set while the host lives and is not about to die.
         self.lives = asyncio.Event()
 
@@ -42,11 +47,16 @@ class Doom:
                 self._start(self._recur(fault), f"{fault} recurs")
 
     async def end(self) -> None:
-        """Stop everything; a dead host stays dead, a frozen one frozen."""
+        """Stop everything; a dead host stays dead, a frozen one frozen.
+
+        Raises what kept a host from dying or coming back, such as a port that was taken meanwhile.
+        """
         self._over.set()
         while self._tasks:
             await asyncio.wait(self._tasks)
         self._recurring.clear()
+        if self._failures:
+            raise self._failures.pop()
 
     def restart(self, fault: Fault) -> None:
         """Kill the host, and begin its next life after the fault's seconds."""
@@ -91,4 +101,10 @@ class Doom:
     def _start(self, work: Coroutine[None, None, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            log.error("sandbox comfyui stays dead", why=str(failure))
+            self._failures.append(failure)

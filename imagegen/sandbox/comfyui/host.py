@@ -1,22 +1,20 @@
 """A ComfyUI host for laptops and tests: same wire, drawn with Pillow."""
 
 import asyncio
-import time
-from collections import Counter
+import errno
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 import structlog
 from aiohttp import web
 
+from imagegen.sandbox.comfyui.books import Books
 from imagegen.sandbox.comfyui.controls import Controls
 from imagegen.sandbox.comfyui.doom import Doom
-from imagegen.sandbox.comfyui.fate import Load
 from imagegen.sandbox.comfyui.faults import Fault
 from imagegen.sandbox.comfyui.files import Files
-from imagegen.sandbox.comfyui.ledger import Drawing, Ledger, Outage, picture_of
+from imagegen.sandbox.comfyui.ledger import Ledger
 from imagegen.sandbox.comfyui.machine import Account, Machine, Posted
 from imagegen.sandbox.comfyui.mischief import Mischief
 from imagegen.sandbox.comfyui.routes import build_app
@@ -24,6 +22,8 @@ from imagegen.sandbox.comfyui.script import Happening, Script
 from imagegen.sandbox.comfyui.standstill import Standstill
 from imagegen.sandbox.comfyui.versions import VERSIONS
 from imagegen.sandbox.comfyui.worker import Drawn
+from imagegen.sandbox.errors import SandboxError
+from imagegen.sandbox.ports import free_ports
 
 log = structlog.get_logger(__name__)
 
@@ -68,8 +68,7 @@ class SandboxComfyUI:
         self.models = DEFAULT_MODELS if models is None else models
         self.seconds_per_picture = seconds_per_picture
         self._model_load_seconds = model_load_seconds
-        self._loads: list[Load] = []
-        self._outages: list[Outage] = []
+        self._books = Books(account=Account(posted=self.posted, drawn=self.drawn))
         self._script = Script(seed=seed)
         self._standstill = Standstill()
         self._doom = Doom(
@@ -107,15 +106,7 @@ class SandboxComfyUI:
     @property
     def account(self) -> Ledger:
         """All that it did since it was made, added up."""
-        prompts = {posted.prompt_id: posted for posted in self.posted}
-        return Ledger(
-            host=self.name,
-            posted=Counter(posted.prompt_id for posted in self.posted),
-            drawings=[_drawing(self.name, drawn, prompts) for drawn in self.drawn],
-            loads=tuple(self._loads),
-            outages=tuple(self._outages),
-            troubles=self.troubles,
-        )
+        return self._books.ledger(self.name, self.troubles)
 
     def script(self, *faults: Fault) -> None:
         """Let these faults happen when their occasions come, those scripted before first."""
@@ -140,13 +131,13 @@ class SandboxComfyUI:
         """Stand still as by SIGSTOP: TCP connects, sockets stay open, nothing answers or draws."""
         if self._runner is not None and not self._standstill.is_frozen:
             self._standstill.freeze()
-            self._begin_outage("frozen")
+            self._books.begin_outage("frozen")
 
     def thaw(self) -> None:
         """Go on as by SIGCONT: what came in meanwhile is served now."""
         if self._standstill.is_frozen:
             self._standstill.thaw()
-            self._end_outage()
+            self._books.end_outage()
 
     async def start(self) -> None:
         """Begin a life: an empty queue, history and cache, on the same port as ever.
@@ -171,21 +162,37 @@ class SandboxComfyUI:
         app = build_app(machine)
         self._controls().add_to(app.router)
         self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port, reuse_address=True)
-        await site.start()
-        self._port = self._runner.addresses[0][1]
+        await self._listen(self._runner)
         self._life = asyncio.create_task(machine.live(), name=f"{self.name} lives")
-        self._end_outage()
+        self._books.end_outage()
         self._doom.lives.set()
         log.info("sandbox comfyui started", host=self.name, address=self.address)
+
+    async def _listen(self, runner: web.AppRunner) -> None:
+        await runner.setup()
+        why = "no port is free"
+        # Not one that the system picks: while a host is dead, connections of its own clients
+        # could take that.
+        for port in [self._port] if self._port else free_ports():
+            try:
+                await web.TCPSite(runner, self._host, port, reuse_address=True).start()
+            except OSError as error:
+                why = _why(error)
+                if self._port or error.errno != errno.EADDRINUSE:
+                    break
+            else:
+                self._port = port
+                return
+        self._runner = None
+        await runner.cleanup()
+        raise SandboxError(f"no ComfyUI on {self._host}:{self._port}: {why}")
 
     def _machine(self) -> Machine:
         return Machine(
             version=self.version,
             models=self.models,
             files=self.files,
-            account=Account(posted=self.posted, drawn=self.drawn, loads=self._loads),
+            account=self._books.account,
             seconds_per_picture=self.seconds_per_picture,
             model_load_seconds=self._model_load_seconds,
             mischief=Mischief(
@@ -210,8 +217,7 @@ class SandboxComfyUI:
         runner, life = self._runner, self._life
         self._runner = self._life = None
         self._doom.lives.clear()
-        self._end_outage()
-        self._begin_outage("dead")
+        self._books.begin_outage("dead")
         life.cancel()
         for site in list(runner.sites):
             await site.stop()
@@ -226,21 +232,7 @@ class SandboxComfyUI:
             # It ended before it was killed: a mistake in the sandbox itself must not stay hidden.
             life.result()
 
-    def _begin_outage(self, kind: str) -> None:
-        self._outages.append(Outage(kind=kind, began=time.time()))
 
-    def _end_outage(self) -> None:
-        if self._outages and self._outages[-1].ended is None:
-            self._outages[-1] = replace(self._outages[-1], ended=time.time())
-
-
-def _drawing(host: str, drawn: Drawn, prompts: Mapping[str, Posted]) -> Drawing:
-    posted = prompts[drawn.prompt_id]
-    return Drawing(
-        host=host,
-        prompt_id=drawn.prompt_id,
-        picture=picture_of(posted.graph, posted.extra_data),
-        began=drawn.when - drawn.seconds,
-        seconds=drawn.seconds,
-        succeeded=drawn.succeeded,
-    )
+def _why(error: OSError) -> str:
+    taken = error.errno == errno.EADDRINUSE
+    return "the port is taken" if taken else error.strerror or str(error)

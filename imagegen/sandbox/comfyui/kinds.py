@@ -61,7 +61,7 @@ MEANINGS: Mapping[Kind, Meaning] = {
         *("at", "how", "size"),
     ),
     Kind.ANSWER_LOST: _meaning(
-        "A POST (route=…, /prompt by default) is taken in, and the connection cut, no answer.",
+        "A request (route=…, else POST /prompt) is taken in, and the connection cut, no answer.",
         "route",
     ),
     Kind.POSTED_TWICE: _meaning("POST /prompt is taken twice, as a proxy that repeats would."),
