@@ -79,6 +79,7 @@ class Doom:
             self._is_dying = False
         if not self._over.is_set():
             await self._live()
+            self.begin()
 
     async def _thaw_after(self, seconds: float) -> None:
         await self._pause(seconds)
