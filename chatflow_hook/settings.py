@@ -53,14 +53,13 @@ class RedisPlace:
         return ConnectionPool(**{**self.arguments, "db": db, **more})
 
 
-class HookSettings(BaseSettings):
-    """What the hook needs: database, Redis, trigger. Read once; touches no network."""
+class RedisSettings(BaseSettings):
+    """Where Redis is, for all who need nothing else."""
 
     model_config = SettingsConfigDict(
         frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
     )
 
-    database_url: DatabaseURL
     redis_url: Annotated[SecretStr | None, Field(description=_REDIS_FORM)] = None
     redis_host: Annotated[str, Field(description="a host name or address")] = "localhost"
     redis_port: Annotated[int, Field(ge=1, le=65535, description="a port, 1 to 65535")] = 6379
@@ -71,10 +70,6 @@ class HookSettings(BaseSettings):
     redis_result_db: Annotated[
         int, Field(ge=0, le=1023, description="a database number, 0 to 1023")
     ] = 4
-    image_trigger_min: Annotated[int, Field(ge=1, description="a whole number from 1")] = 3
-    image_trigger_max: Annotated[
-        int, Field(ge=1, description="a whole number, at least IMAGE_TRIGGER_MIN")
-    ] = 5
 
     @field_validator("redis_url")
     @classmethod
@@ -86,6 +81,27 @@ class HookSettings(BaseSettings):
             raise BadSetting("an address with a bare # (in a password write %23)")
         parse_url(url)
         return value
+
+    @property
+    def redis(self) -> RedisPlace:
+        """Where Redis is; REDIS_URL wins over the parts, its database number yields to ours."""
+        return RedisPlace(arguments=dict(parse_url(self._redis_url())))
+
+    def _redis_url(self) -> str:
+        if self.redis_url is not None:
+            return self.redis_url.get_secret_value()
+        password = self.redis_password.get_secret_value() if self.redis_password else ""
+        return f"redis://:{quote(password, safe='')}@{self.redis_host}:{self.redis_port}"
+
+
+class HookSettings(RedisSettings):
+    """What the hook needs: database, Redis, trigger. Read once; touches no network."""
+
+    database_url: DatabaseURL
+    image_trigger_min: Annotated[int, Field(ge=1, description="a whole number from 1")] = 3
+    image_trigger_max: Annotated[
+        int, Field(ge=1, description="a whole number, at least IMAGE_TRIGGER_MIN")
+    ] = 5
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -106,19 +122,8 @@ class HookSettings(BaseSettings):
         """Where the database is."""
         return parse_database_url(self.database_url.get_secret_value())
 
-    @property
-    def redis(self) -> RedisPlace:
-        """Where Redis is; REDIS_URL wins over the parts, its database number yields to ours."""
-        return RedisPlace(arguments=dict(parse_url(self._redis_url())))
 
-    def _redis_url(self) -> str:
-        if self.redis_url is not None:
-            return self.redis_url.get_secret_value()
-        password = self.redis_password.get_secret_value() if self.redis_password else ""
-        return f"redis://:{quote(password, safe='')}@{self.redis_host}:{self.redis_port}"
-
-
-SettingsT = TypeVar("SettingsT", bound=HookSettings)
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
 def read(kind: type[SettingsT], **overrides: Any) -> SettingsT:
@@ -130,7 +135,7 @@ def read(kind: type[SettingsT], **overrides: Any) -> SettingsT:
         raise BadSetting("; ".join(_sentence(kind, fault) for fault in faults)) from None
 
 
-def _sentence(kind: type[HookSettings], fault: ErrorDetails) -> str:
+def _sentence(kind: type[BaseSettings], fault: ErrorDetails) -> str:
     if not fault["loc"]:
         return str(fault["ctx"]["error"])
     name = str(fault["loc"][0])

@@ -1,5 +1,6 @@
 """The `imagegen` command."""
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,35 @@ def migrate() -> None:
     except (BadSetting, ImagegenError) as error:
         sys.exit(f"imagegen: {error}")
     click.echo("the database is up to date")
+
+
+@main.command()
+@click.option("--json", "is_json", is_flag=True, help="For programs.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a host may take to answer.",
+)
+def hosts(*, is_json: bool, timeout_s: float) -> None:
+    """Show each ComfyUI host: how it is, what it has, which personas it can draw.
+
+    Ends with 1 if a host is down or a persona can be drawn nowhere.
+    """
+    with _extra("worker"):
+        from imagegen import hosts as page
+        from imagegen import inspection
+
+    try:
+        rows = inspection.run(timeout_s=timeout_s)
+    except (BadSetting, ImagegenError) as error:
+        click.echo(f"imagegen: {error}", err=True)
+        sys.exit(2)
+    click.echo(json.dumps(page.as_json(rows), indent=2) if is_json else page.as_text(rows))
+    sys.exit(0 if page.is_well(rows) else 1)
 
 
 @main.command()

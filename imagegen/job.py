@@ -79,6 +79,9 @@ async def _may_try_again(studio: Studio, request: Claimed, error: Unavailable) -
 async def _end(studio: Studio, request: Claimed, error: ImagegenError) -> str:
     state = State.EXPIRED if isinstance(error, TooLate) else State.FAILED
     try:
+        if request.prompt_id is not None and request.drawn is None:
+            # An earlier job's: whatever became of it, nobody will ask for its picture.
+            await studio.requests.leave(request)
         await studio.requests.end(request, state, error)
     except ClaimLost:
         return "claim lost"

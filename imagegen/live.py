@@ -19,7 +19,7 @@ class Live:
     """Tells progress and ends; a Redis that is away costs nothing but the news."""
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+        self.redis = redis
 
     @asynccontextmanager
     async def drawing(self, request_id: UUID, host: str) -> AsyncIterator[Callable[[float], None]]:
@@ -42,11 +42,11 @@ class Live:
     async def ended(self, request_id: UUID) -> None:
         """Tell those who wait that the request has ended."""
         with suppress(RedisError):
-            async with self._redis.pipeline(transaction=False) as pipe:
+            async with self.redis.pipeline(transaction=False) as pipe:
                 pipe.delete(wire.live(request_id))
                 pipe.publish(wire.ended(request_id), "ended")
                 await pipe.execute()
 
     async def _set(self, request_id: UUID, facts: dict[str, object]) -> None:
         with suppress(RedisError):
-            await self._redis.set(wire.live(request_id), json.dumps(facts), ex=_KEPT_S)
+            await self.redis.set(wire.live(request_id), json.dumps(facts), ex=_KEPT_S)

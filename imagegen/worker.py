@@ -10,7 +10,19 @@ from arq.worker import func
 
 from chatflow_hook import wire
 from chatflow_hook.settings import BadSetting
-from imagegen import broker, census, database, logs, relay, settings, strays, ticker, workflows
+from imagegen import (
+    broker,
+    bulletin,
+    census,
+    database,
+    logs,
+    relay,
+    settings,
+    strays,
+    ticker,
+    workflows,
+)
+from imagegen.bulletin import Bulletin
 from imagegen.census import Census
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.patience import Limits
@@ -75,6 +87,8 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
         await stack.enter_async_context(
             ticker.every(census.EVERY_S, Census(library, studio.pool).step, name="census")
         )
+        board = Bulletin(studio.live.redis, studio.pool)
+        await stack.enter_async_context(ticker.every(bulletin.EVERY_S, board.step, name="bulletin"))
         _greet(chosen, library)
 
     async def on_shutdown(_: dict[str, Any]) -> None:

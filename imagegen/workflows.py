@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from imagegen import graphs, places, weights
+from imagegen.comfy.order import THROUGH_SOCKET
 from imagegen.comfy.stock import ModelFile, Needs
 from imagegen.graphs import Graph, Node
 from imagegen.links import Place
@@ -37,14 +38,16 @@ SIDE_STEP, LEAST_SIDE, MOST_SIDE = 16, 64, 4096
 class Workflow:
     """A persona and the part of its graph that draws the picture.
 
-    `needs` is what a host must have; the save node counts as what binding makes of it. `width`
-    and `height` are of the first latent: an upscaler after it may enlarge them.
+    `needs` is what a host must have; the save node counts as what binding makes of it: where the
+    artist's sends its pictures through the websocket, ours does. `width` and `height` are of the
+    first latent: an upscaler after it may enlarge them.
     """
 
     persona: Persona
     path: Path
     graph: Graph
     places: Places
+    sends_pictures: bool
     width: int
     height: int
     needs: Needs
@@ -115,7 +118,7 @@ def bind(  # noqa: PLR0913 - all by name, half of them rarely given
     values = _values(workflow, prompt=prompt, seed=seed, width=width, height=height)
     nodes = {node.id: _bound(node, values) for node in workflow.graph.nodes.values()}
     cache_key = graphs.digest(nodes, workflow.places.image)
-    nodes[workflow.places.save] = _save(workflow.places, prefix, keep=keep_outputs)
+    nodes[workflow.places.save] = _save(workflow, prefix, keep=keep_outputs)
     return BoundGraph(
         graph={node_id: node.posted() for node_id, node in nodes.items()},
         output_node=workflow.places.save,
@@ -155,17 +158,19 @@ def _workflow(folder: Path) -> Workflow:
     found = places.find(whole, wiring.nodes, toml=toml)
     # Other outputs are not drawn: they would cost time and leave files on the host.
     graph = whole.only(whole.upstream([found.image.node]))
+    sends_pictures = whole.nodes[found.save].class_type == THROUGH_SOCKET
     return Workflow(
         persona=persona,
         path=path,
         graph=graph,
         places=found,
+        sends_pictures=sends_pictures,
         width=_side(graph, found.width),
         height=_side(graph, found.height),
         needs=Needs(
             model_set=weights.model_set(graph),
             classes=frozenset(node.class_type for node in graph.nodes.values())
-            | {"SaveImage", "PreviewImage"},
+            | ({THROUGH_SOCKET} if sends_pictures else {"SaveImage", "PreviewImage"}),
             models=weights.files(graph),
         ),
     )
@@ -211,12 +216,15 @@ def _bound(node: Node, values: Mapping[Place, str | int]) -> Node:
     return replace(node, inputs=MappingProxyType(inputs))
 
 
-def _save(found: Places, prefix: str, *, keep: bool) -> Node:
+def _save(workflow: Workflow, prefix: str, *, keep: bool) -> Node:
+    found, images = workflow.places, {"images": workflow.places.image}
+    if workflow.sends_pictures:  # it always runs, so there is no cache to escape
+        return Node(id=found.save, class_type=THROUGH_SOCKET, title="Picture", inputs=images)
     # A preview goes to the host's temp folder. It takes no prefix and the server ignores it, but
     # the server's cache does not: without it an equal graph would be answered with an old file.
     return Node(
         id=found.save,
         class_type="SaveImage" if keep else "PreviewImage",
         title="Picture",
-        inputs={"images": found.image, "filename_prefix": prefix},
+        inputs={**images, "filename_prefix": prefix},
     )

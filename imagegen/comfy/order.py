@@ -8,7 +8,7 @@ from imagegen.comfy.events import Preview
 from imagegen.comfy.history import PictureFile
 
 # The save node whose pictures come through the websocket and are nowhere else.
-_THROUGH_SOCKET = "SaveImageWebsocket"
+THROUGH_SOCKET = "SaveImageWebsocket"
 
 
 def _unheeded(_: float) -> None:
@@ -34,7 +34,7 @@ class Order:
     @property
     def comes_through_socket(self) -> bool:
         """Whether the host sends the pictures instead of saving them."""
-        return bool(self.graph[self.node]["class_type"] == _THROUGH_SOCKET)
+        return bool(self.graph[self.node]["class_type"] == THROUGH_SOCKET)
 
     @property
     def extra_data(self) -> dict[str, Any]:

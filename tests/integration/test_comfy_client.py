@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from imagegen.comfy.address import HostAddress
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import (
     DrawingFailed,
@@ -263,4 +264,88 @@ async def _idle(guest: Guest) -> None:
     """Wait until the host has nothing to do."""
     async with asyncio.timeout(10):
         while (await guest.get("/prompt"))["exec_info"]["queue_remaining"]:
+            await guest.hear("status")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_picture_comes_through_the_websocket(version: str) -> None:
+    async with SandboxComfyUI(version=version) as sandbox, client(sandbox.address) as host:
+        drawn = await draw(host, quick(1, save="SaveImageWebsocket"))
+        picture = await host.fetch(drawn.pictures[0])
+
+    assert len(drawn.pictures) == 1
+    assert Image.open(io.BytesIO(picture)).size == (64, 48)
+
+
+async def test_a_picture_sent_while_nobody_listened_is_gone() -> None:
+    wanted = order(quick(1, save="SaveImageWebsocket"))
+    async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
+        await host.drawing(wanted).draw()
+
+        with pytest.raises(PictureGone, match="while nobody listened"):
+            await host.drawing(wanted).resume()
+
+
+async def test_a_host_sends_webp_when_asked() -> None:
+    async with (
+        SandboxComfyUI() as sandbox,
+        HostClient(HostAddress.parse(sandbox.address), limits=LIMITS, transcode="webp;90") as host,
+    ):
+        drawn = await draw(host, quick(1))
+        picture = await host.fetch(drawn.pictures[0])
+
+    assert Image.open(io.BytesIO(picture)).format == "WEBP"
+
+
+async def test_a_drawing_that_is_taken_up_tells_of_its_progress_and_ends() -> None:
+    shares: list[float] = []
+    sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=2.0)
+    async with sandbox, client(sandbox.address) as host:
+        drawing, _ = await _drawing(host, LONG)
+        drawing.cancel()
+        await asyncio.wait([drawing])
+
+        drawn = await host.drawing(order(LONG, on_progress=shares.append)).resume()
+
+    assert len(drawn.pictures) == 1
+    assert shares == sorted(shares)
+    assert len(shares) > 2
+    assert len(sandbox.drawn) == 1
+
+
+async def test_a_drawing_that_is_called_off_is_taken_off_its_host() -> None:
+    sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
+    async with sandbox, client(sandbox.address) as host, visit(sandbox.address) as guest:
+        drawing = host.drawing(order(LONG))
+        task = asyncio.create_task(drawing.draw(), name="drawing")
+        await _busy(guest)
+
+        drawing.call_off(HostBusy("nobody wants it any more"))
+
+        with pytest.raises(HostBusy):
+            await task
+        assert await guest.get("/history") == {}
+        await _idle(guest)
+    assert not drawing.leaves_a_stray
+
+
+async def test_a_drawing_that_is_left_to_another_stays_on_its_host() -> None:
+    sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
+    async with sandbox, client(sandbox.address) as host, visit(sandbox.address) as guest:
+        drawing = host.drawing(order(LONG))
+        task = asyncio.create_task(drawing.draw(), name="drawing")
+        await _busy(guest)
+
+        drawing.call_off(HostBusy("another job waits for it"), leave=True)
+
+        with pytest.raises(HostBusy):
+            await task
+        assert (await guest.get("/prompt"))["exec_info"]["queue_remaining"] == 1
+    assert not drawing.leaves_a_stray
+
+
+async def _busy(guest: Guest) -> None:
+    """Wait until the host has something to do."""
+    async with asyncio.timeout(10):
+        while not (await guest.get("/prompt"))["exec_info"]["queue_remaining"]:
             await guest.hear("status")

@@ -20,6 +20,7 @@ from imagegen.sandbox.telegram import Trouble
 from imagegen.tables import Delivery
 from tests import chat
 from tests.chat import Sessions
+from tests.comfyui_guest import visit
 from tests.stage import PATIENCE_S, Stage, Stages, shelf
 
 NO_SAMPLER = json.dumps(
@@ -266,9 +267,12 @@ async def test_a_request_that_grew_too_old_while_it_waited_for_a_slot_is_not_dra
     stages: Stages,
 ) -> None:
     async with stages.set(
-        seconds_per_picture=1.5, request_max_age=1, comfyui_slots_per_host=1
+        seconds_per_picture=2.5, request_max_age=1, comfyui_slots_per_host=1
     ) as stage:
         first = await stage.ask(dialog_id=1)
+        async with visit(stage.hosts[0].address) as guest, asyncio.timeout(PATIENCE_S):
+            while not (await guest.get("/prompt"))["exec_info"]["queue_remaining"]:
+                await guest.hear("status")
         second = await stage.ask(dialog_id=2)
 
         assert ended(await stage.hook.wait(second, timeout=PATIENCE_S)) == (

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,26 @@ async def test_the_prompt_of_a_cancelled_request_is_taken_off(
         await _idle(host)
 
     assert [drawn.succeeded for drawn in host.drawn] == [False]
+
+
+async def test_the_prompt_of_a_request_that_grew_too_old_is_taken_off(
+    stages: Stages, sessions: Sessions
+) -> None:
+    async with stages.set(works=False, seconds_per_picture=LONG_S) as stage:
+        [host] = stage.hosts
+        async with stage.worker(is_interrupted=True):
+            request = await stage.ask()
+            await _until(lambda: host.posted != [])
+        async with sessions.begin() as session:
+            long_ago = ImageRequest.created_at - timedelta(hours=1)
+            await session.execute(update(ImageRequest).values(created_at=long_ago))
+
+        async with stage.worker():
+            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+            await _idle(host)
+
+    assert (picture.state, picture.error_code) == (State.EXPIRED, "too_old")
+    assert len(host.posted) == 1
 
 
 async def test_a_host_that_lacks_a_model_leaves_the_picture_to_another(stages: Stages) -> None:

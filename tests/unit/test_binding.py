@@ -56,7 +56,18 @@ def test_outputs_are_kept_on_the_host_when_asked(tmp_path: Path) -> None:
     assert inputs(graph, "9") == {"images": ["8", 0], "filename_prefix": "chat/7f3a"}
 
 
-@pytest.mark.parametrize("class_type", ["SaveImageWebsocket", "Image Saver", "PreviewImage"])
+def test_a_picture_that_the_artist_sends_through_the_websocket_is_sent(tmp_path: Path) -> None:
+    workflow = loaded(tmp_path, plain(**{"9": node("SaveImageWebsocket", images=["8", 0])}))
+
+    graph = drawn(workflow, keep_outputs=True)
+
+    assert graph.graph["9"]["class_type"] == "SaveImageWebsocket"
+    assert inputs(graph, "9") == {"images": ["8", 0]}
+    assert "SaveImageWebsocket" in workflow.needs.classes
+    assert not workflow.needs.classes & {"SaveImage", "PreviewImage"}
+
+
+@pytest.mark.parametrize("class_type", ["Image Saver", "PreviewImage"])
 def test_any_save_node_becomes_one_that_the_history_knows(tmp_path: Path, class_type: str) -> None:
     graph = bound(tmp_path, plain(**{"9": node(class_type, images=["8", 0])}), keep_outputs=True)
 

@@ -1,0 +1,67 @@
+"""Bulletin: what the workers know of the hosts, pinned up in Redis for whoever looks."""
+
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from imagegen.comfy.pool import Pool
+
+EVERY_S = 2.0
+_KEPT_S = 10
+_KEYS = "imagegen:hosts:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """One host as one worker sees it; `model_set` is what it drew last there."""
+
+    name: str
+    condition: str
+    slots: int
+    taken: int
+    model_set: str | None
+    why: str | None
+
+
+class Bulletin:
+    """Pins up the view of one worker; it falls off when the worker is gone."""
+
+    def __init__(self, redis: Redis, pool: Pool) -> None:
+        self._redis = redis
+        self._pool = pool
+        self._key = _KEYS + secrets.token_hex(8)
+
+    async def step(self) -> None:
+        """Pin up the present view; while Redis is away nobody learns of it."""
+        notices = [
+            Notice(
+                name=host.name,
+                condition=host.condition.value,
+                slots=host.slots,
+                taken=host.taken,
+                model_set=host.model_set,
+                why=host.why,
+            )
+            for host in self._pool.status()
+        ]
+        told = json.dumps([asdict(notice) for notice in notices])
+        try:
+            await self._redis.set(self._key, told, ex=_KEPT_S)
+        except (RedisError, OSError):
+            return
+
+
+async def read(redis: Redis) -> Sequence[Notice] | None:
+    """Return what all workers pinned up, each host once for each worker; None without Redis."""
+    try:
+        keys = [key async for key in redis.scan_iter(match=f"{_KEYS}*")]
+        pinned = await redis.mget(keys) if keys else []
+    except (RedisError, OSError):
+        return None
+    told: list[dict[str, Any]] = [one for text in pinned if text for one in json.loads(text)]
+    return [Notice(**one) for one in told]

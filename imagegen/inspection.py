@@ -1,0 +1,36 @@
+"""Inspection: asks hosts and workers for `imagegen hosts`, which needs no database and no bot."""
+
+import asyncio
+
+from chatflow_hook.settings import BadSetting, RedisSettings, read
+from imagegen import broker, bulletin, hosts, workflows
+from imagegen.comfy import survey
+from imagegen.host_settings import HostSettings
+from imagegen.hosts import Row
+from imagegen.workflows import WorkflowsMissing
+
+
+class _Settings(HostSettings, RedisSettings):
+    pass
+
+
+def run(*, timeout_s: float) -> tuple[Row, ...]:
+    """Ask every host, all at once. Raises BadSetting."""
+    chosen = read(_Settings)
+    try:
+        library = workflows.load(chosen.workflows_dir)
+    except WorkflowsMissing as error:
+        raise BadSetting(f"WORKFLOWS_DIR: {error.sentence}") from error
+    reports, notices = asyncio.run(_asked(chosen, timeout_s))
+    return hosts.rows(reports, notices, library)
+
+
+async def _asked(
+    chosen: _Settings, timeout_s: float
+) -> tuple[tuple[survey.Report, ...], list[bulletin.Notice]]:
+    async with broker.live(chosen.redis, db=chosen.redis_result_db) as redis:
+        reports, notices = await asyncio.gather(
+            survey.ask(chosen.comfyui_hosts, headers=chosen.host_headers, timeout_s=timeout_s),
+            bulletin.read(redis),
+        )
+    return reports, list(notices or ())

@@ -1,0 +1,71 @@
+"""A worker that is killed at one step after another draws once and sends once all the same."""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from chatflow_hook.tables import State
+from imagegen.comfy.address import HostAddress
+from tests import worker_process
+from tests.chat import Sessions
+from tests.stage import Stages
+from tests.watched_comfyui import watched
+from tests.worker_process import WorkerProcess
+
+# A start of the worker, and what is left of the lease of the one before.
+STEP_S = 30.0
+STEPS = ("POST /prompt", "progress", "GET /view", "POST /history")
+
+
+@pytest.fixture
+def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
+    return Stages(database_url, redis_url, sessions, tmp_path / "images")
+
+
+@dataclass
+class Killer:
+    """Kills the worker that is set at the step that is next."""
+
+    steps: list[str]
+    worker: WorkerProcess | None = None
+    killed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __call__(self, step: str) -> bool:
+        if self.worker is None or not self.steps or step != self.steps[0]:
+            return False
+        self.steps.pop(0)
+        self.worker.kill()
+        self.worker = None
+        self.killed.set()
+        return True
+
+
+@pytest.mark.timeout(180)
+async def test_a_worker_killed_at_each_step_in_turn_draws_once_and_sends_once(
+    stages: Stages, tmp_path: Path
+) -> None:
+    killer = Killer(list(STEPS))
+    # Long enough that the second worker still finds the prompt in its sampler.
+    async with (
+        stages.set(works=False, seconds_per_picture=25.0) as stage,
+        watched(stage.hosts[0].address, killer) as address,
+    ):
+        hosts = (HostAddress.parse(address),)
+        settings = stage.settings.model_copy(update={"comfyui_hosts": hosts})
+        variables = worker_process.environment(settings, COMFYUI_LOOK_AFTER="2")
+        request = await stage.ask()
+        for number in range(len(STEPS)):
+            async with worker_process.running(tmp_path / f"home{number}", variables) as worker:
+                killer.worker = worker
+                async with asyncio.timeout(STEP_S):
+                    await killer.killed.wait()
+                killer.killed.clear()
+        async with worker_process.running(tmp_path / "last", variables):
+            picture = await stage.hook.wait(request, timeout=STEP_S)
+
+    assert picture.state is State.DELIVERED
+    assert len(stage.hosts[0].posted) == 1
+    assert len(stage.hosts[0].drawn) == 1
+    assert len(stage.telegram.sent) == 1
