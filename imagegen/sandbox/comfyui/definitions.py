@@ -7,7 +7,7 @@ from importlib import resources
 from typing import Any
 
 # Which folder of the models fills which list. A list's other entries are shipped with ComfyUI.
-_LISTS_OF_MODELS = {
+LISTS_OF_MODELS = {
     ("UNETLoader", "unet_name"): "diffusion_models",
     ("CLIPLoader", "clip_name"): "text_encoders",
     ("DualCLIPLoader", "clip_name1"): "text_encoders",
@@ -26,7 +26,7 @@ class Definitions:
     def __init__(self, version: str, models: Mapping[str, Sequence[str]]) -> None:
         path = resources.files(__package__) / "object_info" / f"{version}.json"
         self.classes: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        for (class_type, name), folder in _LISTS_OF_MODELS.items():
+        for (class_type, name), folder in LISTS_OF_MODELS.items():
             self._fill(class_type, name, sorted(models.get(folder, ())))
 
     def __contains__(self, class_type: object) -> bool:

@@ -1,39 +1,17 @@
 """What a running node may use: the clock, the socket, the folders."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from imagegen.sandbox.comfyui.fate import Fate
 from imagegen.sandbox.comfyui.feed import Feed
 from imagegen.sandbox.comfyui.files import Files
 from imagegen.sandbox.comfyui.order import Graph
 from imagegen.sandbox.comfyui.progress import Progress
+from imagegen.sandbox.comfyui.trouble import Interrupt, InterruptedRun, NodeError
 
-
-class NodeError(Exception):
-    """A node that failed, under the exception's name on a real server."""
-
-    def __init__(self, type_name: str, message: str) -> None:
-        super().__init__(message)
-        self.type_name = type_name
-
-
-class InterruptedRun(Exception):
-    """Somebody asked the running prompt to stop."""
-
-
-class Interrupt:
-    """The wish that the running prompt stops: asked for once, taken once."""
-
-    def __init__(self) -> None:
-        self._is_asked_for = False
-
-    def ask(self) -> None:
-        self._is_asked_for = True
-
-    def take(self) -> bool:
-        taken, self._is_asked_for = self._is_asked_for, False
-        return taken
+__all__ = ["Desk", "Interrupt", "InterruptedRun", "NodeError", "Surroundings"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +23,7 @@ class Surroundings:
     seconds_per_picture: float
     progress_pause_s: float
     interrupt: Interrupt
+    fate: Fate = field(default_factory=Fate)
 
 
 class Desk:
@@ -73,6 +52,9 @@ class Desk:
         seconds = self._around.seconds_per_picture / steps
         for step in range(1, steps + 1):
             await asyncio.sleep(seconds)
+            await self._around.fate.go_on()
+            if step == max(1, steps // 2):
+                await self._around.fate.stall(self._progress.prompt_id, self._around.interrupt)
             self.stop_if_interrupted()
             # The nominal time of the step decides, so that a busy machine tells the same steps.
             if self._is_due(step * seconds) or step == steps:

@@ -9,6 +9,9 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from imagegen.sandbox.comfyui.mischief import Mischief
+from imagegen.sandbox.comfyui.wire import Wire
+
 # The binary events that carry a picture: bare, and with the facts before it.
 _PICTURE = 1
 _PICTURE_WITH_FACTS = 4
@@ -23,14 +26,23 @@ class Feed:
     of that id closes, the id is struck off: a newer one stays open and hears nothing more.
     """
 
-    def __init__(self, features: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        features: Mapping[str, Any],
+        *,
+        wire: Wire | None = None,
+        overhear: Callable[[str, Mapping[str, Any]], None] = lambda _event, _facts: None,
+    ) -> None:
         self._features = features
+        self._wire = wire or Wire(Mischief())
+        self._overhear = overhear
         self._sockets: dict[object, web.WebSocketResponse] = {}
         self._announced: dict[object, Mapping[str, Any]] = {}
         self._outgoing: asyncio.Queue[tuple[object, str | bytes]] = asyncio.Queue()
 
     def tell(self, event: str, facts: Mapping[str, Any], client_id: object = None) -> None:
         """Send an event to one client, or to everybody if there is no client id."""
+        self._overhear(event, facts)
         frame = json.dumps({"type": event, "data": facts})
         self._outgoing.put_nowait((client_id, frame))
 
@@ -50,8 +62,7 @@ class Feed:
         """Bring the frames out, in order, until cancelled."""
         while True:
             client_id, frame = await self._outgoing.get()
-            for socket in self._listeners(client_id):
-                await _send(socket, frame)
+            await self._wire.carry(frame, self._listeners(client_id), _send)
 
     async def serve(
         self,
@@ -68,6 +79,7 @@ class Feed:
         client_id = request.query.get("clientId") or uuid.uuid4().hex
         self._sockets[client_id] = socket
         self._announced[client_id] = {}
+        self._wire.opened(socket, request, client_id)
         try:
             await _send(socket, _frame("status", {"status": status(), "sid": client_id}))
             if (node := place(client_id)) is not None:
@@ -76,6 +88,7 @@ class Feed:
         finally:
             self._sockets.pop(client_id, None)
             self._announced.pop(client_id, None)
+            self._wire.closed(socket)
         return socket
 
     def forget(self) -> None:

@@ -1,6 +1,7 @@
 """A ComfyUI host for laptops and tests: same wire, drawn with Pillow."""
 
 import asyncio
+import errno
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
@@ -8,11 +9,21 @@ from typing import Self
 import structlog
 from aiohttp import web
 
+from imagegen.sandbox.comfyui.books import Books
+from imagegen.sandbox.comfyui.controls import Controls
+from imagegen.sandbox.comfyui.doom import Doom
+from imagegen.sandbox.comfyui.faults import Fault
 from imagegen.sandbox.comfyui.files import Files
+from imagegen.sandbox.comfyui.ledger import Ledger
 from imagegen.sandbox.comfyui.machine import Account, Machine, Posted
+from imagegen.sandbox.comfyui.mischief import Mischief
 from imagegen.sandbox.comfyui.routes import build_app
+from imagegen.sandbox.comfyui.script import Happening, Script
+from imagegen.sandbox.comfyui.standstill import Standstill
 from imagegen.sandbox.comfyui.versions import VERSIONS
 from imagegen.sandbox.comfyui.worker import Drawn
+from imagegen.sandbox.errors import SandboxError
+from imagegen.sandbox.ports import free_ports
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +41,11 @@ class SandboxComfyUI:
     `corrupt` or `unknown_arch` fails when a node loads it. `seconds_per_picture` is how long a
     sampler draws, whatever its number of steps.
 
-    `posted` and `drawn` account for everything since it was made, deaths included.
+    `model_load_seconds` is what it costs to load other models than those of the prompt before.
+    `seed` makes faults that come by chance repeatable.
+
+    `posted` and `drawn` account for everything since it was made, deaths included; `account` adds
+    it up.
     """
 
     def __init__(  # noqa: PLR0913 each is a setting of its own
@@ -40,6 +55,8 @@ class SandboxComfyUI:
         version: str = "0.33",
         models: Mapping[str, Sequence[str]] | None = None,
         seconds_per_picture: float = 0.0,
+        model_load_seconds: float = 0.0,
+        seed: int | None = None,
         port: int = 0,
         host: str = "127.0.0.1",
     ) -> None:
@@ -50,6 +67,13 @@ class SandboxComfyUI:
         self.drawn: list[Drawn] = []
         self.models = DEFAULT_MODELS if models is None else models
         self.seconds_per_picture = seconds_per_picture
+        self._model_load_seconds = model_load_seconds
+        self._books = Books(account=Account(posted=self.posted, drawn=self.drawn))
+        self._script = Script(seed=seed)
+        self._standstill = Standstill()
+        self._doom = Doom(
+            self._script, die=self._die, live=self._live, freeze=self.freeze, thaw=self.thaw
+        )
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
@@ -74,45 +98,141 @@ class SandboxComfyUI:
             raise RuntimeError(f"{self.name} has not been started yet")
         return f"{self._host}:{self._port}"
 
+    @property
+    def troubles(self) -> Sequence[Happening]:
+        """The faults that have happened, in order."""
+        return tuple(self._script.troubles)
+
+    @property
+    def account(self) -> Ledger:
+        """All that it did since it was made, added up."""
+        return self._books.ledger(self.name, self.troubles)
+
+    def script(self, *faults: Fault) -> None:
+        """Let these faults happen when their occasions come, those scripted before first."""
+        self._script.add(faults)
+        if self._runner is not None:
+            self._doom.begin()
+
+    async def happened(self, fault: Fault, *, times: int = 1) -> Happening:
+        """Wait until a fault has happened so often; there is no limit but the caller's."""
+        return await self._script.happened(fault, times=times)
+
+    async def came_back(self) -> None:
+        """Wait until it lives, after a death; there is no limit but the caller's."""
+        await self._doom.lives.wait()
+
+    def calm(self) -> None:
+        """Forget all faults to come, and thaw."""
+        self._script.clear()
+        self.thaw()
+
+    def freeze(self) -> None:
+        """Stand still as by SIGSTOP: TCP connects, sockets stay open, nothing answers or draws."""
+        if self._runner is not None and not self._standstill.is_frozen:
+            self._standstill.freeze()
+            self._books.begin_outage("frozen")
+
+    def thaw(self) -> None:
+        """Go on as by SIGCONT: what came in meanwhile is served now."""
+        if self._standstill.is_frozen:
+            self._standstill.thaw()
+            self._books.end_outage()
+
     async def start(self) -> None:
         """Begin a life: an empty queue, history and cache, on the same port as ever.
 
         Saved outputs are still there, temp files are not.
         """
-        self.files.clear_temp()
-        machine = Machine(
-            version=self.version,
-            models=self.models,
-            files=self.files,
-            account=Account(posted=self.posted, drawn=self.drawn),
-            seconds_per_picture=self.seconds_per_picture,
-        )
-        self._runner = web.AppRunner(build_app(machine), access_log=None)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port, reuse_address=True)
-        await site.start()
-        self._port = self._runner.addresses[0][1]
-        self._life = asyncio.create_task(machine.live(), name=f"{self.name} lives")
-        log.info("sandbox comfyui started", host=self.name, address=self.address)
+        await self._live()
+        self._doom.begin()
 
     async def kill(self) -> None:
         """Die as by SIGKILL: sockets break without a close frame, HTTP is refused.
 
-        May be called twice; `start` brings it back.
+        May be called twice; `start` brings it back, and nothing else does.
         """
+        await self._doom.end()
+        await self._die()
+
+    async def _live(self) -> None:
+        self.files.clear_temp()
+        self._standstill = Standstill()
+        machine = self._machine()
+        app = build_app(machine)
+        self._controls().add_to(app.router)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._listen(self._runner)
+        self._life = asyncio.create_task(machine.live(), name=f"{self.name} lives")
+        self._books.end_outage()
+        self._doom.lives.set()
+        log.info("sandbox comfyui started", host=self.name, address=self.address)
+
+    async def _listen(self, runner: web.AppRunner) -> None:
+        await runner.setup()
+        why = "no port is free"
+        # Not one that the system picks: while a host is dead, connections of its own clients
+        # could take that.
+        for port in [self._port] if self._port else free_ports():
+            try:
+                await web.TCPSite(runner, self._host, port, reuse_address=True).start()
+            except OSError as error:
+                why = _why(error)
+                if self._port or error.errno != errno.EADDRINUSE:
+                    break
+            else:
+                self._port = port
+                return
+        self._runner = None
+        await runner.cleanup()
+        raise SandboxError(f"no ComfyUI on {self._host}:{self._port}: {why}")
+
+    def _machine(self) -> Machine:
+        return Machine(
+            version=self.version,
+            models=self.models,
+            files=self.files,
+            account=self._books.account,
+            seconds_per_picture=self.seconds_per_picture,
+            model_load_seconds=self._model_load_seconds,
+            mischief=Mischief(
+                script=self._script,
+                standstill=self._standstill,
+                restart=self._doom.restart,
+                freeze=self._doom.freeze,
+            ),
+        )
+
+    def _controls(self) -> Controls:
+        return Controls(
+            faults=self._script,
+            account=lambda: self.account,
+            add=lambda faults: self.script(*faults),
+            calm=self.calm,
+        )
+
+    async def _die(self) -> None:
         if self._runner is None or self._life is None:
             return
         runner, life = self._runner, self._life
         self._runner = self._life = None
+        self._doom.lives.clear()
+        self._books.begin_outage("dead")
         life.cancel()
         for site in list(runner.sites):
             await site.stop()
         for connection in list(runner.server.connections if runner.server else ()):
             if connection.transport is not None:
                 connection.transport.abort()
+        self._standstill.end()
         await asyncio.wait([life])
         await runner.cleanup()
         log.info("sandbox comfyui died", host=self.name)
         if not life.cancelled():
             # It ended before it was killed: a mistake in the sandbox itself must not stay hidden.
             life.result()
+
+
+def _why(error: OSError) -> str:
+    taken = error.errno == errno.EADDRINUSE
+    return "the port is taken" if taken else error.strerror or str(error)

@@ -4,17 +4,20 @@ import asyncio
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from imagegen.sandbox.comfyui.definitions import Definitions
 from imagegen.sandbox.comfyui.desk import Interrupt, Surroundings
+from imagegen.sandbox.comfyui.fate import Fate, Load
 from imagegen.sandbox.comfyui.feed import Feed
 from imagegen.sandbox.comfyui.files import Files
+from imagegen.sandbox.comfyui.mischief import Mischief
 from imagegen.sandbox.comfyui.order import Graph
 from imagegen.sandbox.comfyui.queue import Queue
 from imagegen.sandbox.comfyui.validation import Verdict, judge
 from imagegen.sandbox.comfyui.versions import Version
+from imagegen.sandbox.comfyui.wire import Wire
 from imagegen.sandbox.comfyui.worker import Drawn, Worker
 
 
@@ -35,12 +38,13 @@ class Account:
 
     posted: list[Posted]
     drawn: list[Drawn]
+    loads: list[Load] = field(default_factory=list)
 
 
 class Machine:
     """Queue, feed and worker of one life of a host; files and account outlive it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 each is a setting of its own
         self,
         *,
         version: Version,
@@ -48,12 +52,26 @@ class Machine:
         files: Files,
         account: Account,
         seconds_per_picture: float,
+        mischief: Mischief | None = None,
+        model_load_seconds: float = 0.0,
     ) -> None:
+        self.mischief = mischief or Mischief()
+        interrupt = Interrupt()
+        fate = Fate(
+            mischief=self.mischief,
+            out_of_memory=version.out_of_memory,
+            load_seconds=model_load_seconds,
+            loads=account.loads,
+        )
         self.version = version
         self.models = models
         self.files = files
         self.definitions = Definitions(version.name, models)
-        self.feed = Feed(version.features)
+        self.feed = Feed(
+            version.features,
+            wire=Wire(self.mischief),
+            overhear=lambda event, facts: fate.overhear(event, facts, interrupt),
+        )
         self.queue = Queue(self._announce)
         self.worker = Worker(
             self.queue,
@@ -64,7 +82,8 @@ class Machine:
                 files=files,
                 seconds_per_picture=seconds_per_picture,
                 progress_pause_s=version.progress_pause_s,
-                interrupt=Interrupt(),
+                interrupt=interrupt,
+                fate=fate,
             ),
             drawn=account.drawn,
         )

@@ -60,6 +60,7 @@ class Queue:
     def __init__(self, announce: Callable[[], None]) -> None:
         self._announce = announce
         self._arrivals = 0
+        self.newest: str = ""
         self._grew = asyncio.Event()
         self.pending: list[Item] = []
         self.running: Item | None = None
@@ -82,6 +83,7 @@ class Queue:
     ) -> Item:
         """Take a prompt in."""
         self._arrivals += 1
+        self.newest = prompt_id
         item = Item(number, prompt_id, self._arrivals, graph, extra_data, outputs)
         heapq.heappush(self.pending, item)
         self._grew.set()

@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler
 
 from imagegen.sandbox.comfyui.jobs import Jobs
 from imagegen.sandbox.comfyui.machine import Machine, is_canonical
+from imagegen.sandbox.comfyui.proxy import Proxy
 from imagegen.sandbox.comfyui.validation import BrokenRequestError
 from imagegen.sandbox.comfyui.versions import FOLDERS
 from imagegen.sandbox.comfyui.view import view
@@ -23,7 +24,8 @@ _MEMORY = 24 * 2**30
 def build_app(machine: Machine) -> web.Application:
     """Build the web application of one life of a host."""
     routes = _Routes(machine)
-    app = web.Application(middlewares=[_keep_out_others], client_max_size=_LARGEST_BODY)
+    between = [Proxy(machine).stand_between, _keep_out_others]
+    app = web.Application(middlewares=between, client_max_size=_LARGEST_BODY)
     for prefix in ("", "/api"):
         routes.add_to(app.router, prefix)
     if machine.version.has_jobs:

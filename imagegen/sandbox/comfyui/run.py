@@ -89,11 +89,19 @@ class Run:
         # Gives other tasks their turn between nodes, as a server with a worker thread would.
         await asyncio.sleep(0)
         desk.stop_if_interrupted()
+        await self._meet_fate(self._class_of(node))
         ran = replace(await _work(self._class_of(node), inputs, desk), node=node)
         self._cache.keep(node, ran)
         self._executed.append(node)
         if ran.ui is not None:
             self._tell_output(node, ran)
+
+    async def _meet_fate(self, class_type: str) -> None:
+        fate, prompt_id = self._around.fate, self.item.prompt_id
+        await fate.go_on()
+        await fate.load(class_type, prompt_id, self)
+        computes = class_type in WORKING_NODES or class_type in PICTURE_NODES
+        fate.strike(class_type, prompt_id, computes=computes)
 
     def _inputs_of(self, node: str) -> Inputs:
         class_type = self._class_of(node)
@@ -134,10 +142,11 @@ class Run:
 
     def _note_failure(self, node: str, inputs: Inputs, problem: Exception) -> None:
         type_name = type(problem).__name__
+        advice = problem.advice if isinstance(problem, NodeError) else ""
         self._note(
             "execution_error",
             **self._place(node),
-            exception_message=f"{problem}\n",
+            exception_message=f"{problem}\n{advice}",
             exception_type=problem.type_name if isinstance(problem, NodeError) else type_name,
             traceback=[],
             current_inputs={name: [_told(value)] for name, value in inputs.items()},

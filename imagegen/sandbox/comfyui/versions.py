@@ -41,6 +41,8 @@ class Version:
     keeps_output_order: bool
     # The refusal to save outside the output folder also names the common path.
     tells_common_path: bool
+    # What torch calls it when the GPU has no memory left, with the torch of that time.
+    out_of_memory: str
 
 
 NEW = Version(
@@ -65,6 +67,7 @@ NEW = Version(
     forgets_on_success=True,
     keeps_output_order=True,
     tells_common_path=False,
+    out_of_memory="torch.OutOfMemoryError",
 )
 
 OLD = Version(
@@ -82,6 +85,7 @@ OLD = Version(
     forgets_on_success=False,
     keeps_output_order=False,
     tells_common_path=True,
+    out_of_memory="torch.cuda.OutOfMemoryError",
 )
 
 VERSIONS: Mapping[str, Version] = {version.name: version for version in (NEW, OLD)}

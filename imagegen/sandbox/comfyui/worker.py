@@ -8,6 +8,7 @@ import structlog
 from imagegen.sandbox.comfyui.cache import Cache
 from imagegen.sandbox.comfyui.definitions import Definitions
 from imagegen.sandbox.comfyui.desk import Surroundings
+from imagegen.sandbox.comfyui.drawn_before import draw_before
 from imagegen.sandbox.comfyui.queue import Item, Outcome, Queue
 from imagegen.sandbox.comfyui.run import Run
 from imagegen.sandbox.comfyui.versions import Version
@@ -64,6 +65,8 @@ class Worker:
         running = self._queue.running
         if prompt_id is not None and (running is None or running.prompt_id != prompt_id):
             return False
+        if running is not None and self._around.fate.loses_interrupt(running.prompt_id):
+            return True
         self._around.interrupt.ask()
         return running is not None
 
@@ -77,6 +80,8 @@ class Worker:
         # An interrupt that came while nothing ran is forgotten, as on a real server.
         self._around.interrupt.take()
         outcome = await self._finished(item)
+        if outcome.succeeded:
+            await self._around.fate.finish_late(item.prompt_id)
         self._queue.finish(item, outcome)
         if item.client_id is not None:
             over = {"node": None, "prompt_id": item.prompt_id}
@@ -88,6 +93,14 @@ class Worker:
         if not self._version.forgets_on_success:
             self._cache.open(item.graph)
             self._cache.forget_the_rest()
+        if fault := self._around.fate.reuse(item.prompt_id):
+            await draw_before(
+                item,
+                definitions=self._definitions,
+                cache=self._cache,
+                surroundings=self._around,
+                file=fault.file,
+            )
         run = Run(item, definitions=self._definitions, cache=self._cache, surroundings=self._around)
         self._run, began = run, time.monotonic()
         succeeded = False

@@ -1,0 +1,159 @@
+"""`imagegen sandbox comfyui` as people run it: what it says, how it misbehaves, how it ends."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from aiohttp import ClientTimeout
+
+from imagegen import shipped, workflows
+from imagegen.sandbox.comfyui.kinds import MEANINGS, Kind
+from tests.comfyui_guest import quick, visit
+
+START = "from imagegen.cli import main; main(prog_name='imagegen')"
+COMMAND = (sys.executable, "-c", START, "sandbox", "comfyui")
+PATIENCE_S = 30.0
+FROZEN = ClientTimeout(total=0.1)
+
+pytestmark = pytest.mark.timeout(90)
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run the command on a free port, and give its address once it has said that."""
+    with subprocess.Popen(
+        [*COMMAND, "--port", "0", "--seconds-per-picture", "0", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"PATH": os.environ["PATH"]},
+    ) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            yield process, line.rpartition("http://")[2].strip()
+        finally:
+            process.kill()
+
+
+def said(*arguments: str) -> tuple[int, str, str]:
+    """Run the command until it ends by itself."""
+    done = subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        env={"PATH": os.environ["PATH"], "COLUMNS": "120"},
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+async def test_it_says_where_it_listens_and_draws_with_the_shipped_models() -> None:
+    files = workflows.model_files(workflows.load(shipped.path("workflows")))
+    with running() as (_, address):
+        assert re.fullmatch(r"127\.0\.0\.1:\d+", address)
+        async with visit(address) as guest:
+            assert "execution_success" in await guest.hear_end(await guest.post(quick(1)))
+            assert await guest.get("/models/loras") == sorted(files["loras"])
+            assert (await guest.get("/sandbox/account"))["drawn"] == 1
+
+
+async def test_it_has_the_models_and_the_version_that_are_asked_for() -> None:
+    models = ("--model", "loras=a.safetensors", "--model", "loras=b.safetensors")
+    with running("--version", "0.3.64", *models) as (_, address):
+        async with visit(address) as guest:
+            assert await guest.get("/models/loras") == ["a.safetensors", "b.safetensors"]
+            stats = await guest.get("/system_stats")
+            assert stats["system"]["comfyui_version"] == "0.3.64"
+
+
+async def test_it_misbehaves_as_told() -> None:
+    faults = ("--fault", "drop:at=execution_success", "--fault", "unavailable:route=/queue")
+    with running("--seed", "7", *faults) as (_, address):
+        async with visit(address) as guest:
+            await guest.post(quick(1))
+            events = [message.json()["type"] async for message in guest.socket]
+            assert "execution_success" not in events
+            assert (await guest.session.get("/queue")).status == 503
+
+
+async def test_it_dies_and_comes_back_in_the_same_process() -> None:
+    with running("--fault", "restart:at=over,seconds=0.05") as (process, address):
+        async with visit(address) as guest:
+            await guest.post(quick(1))
+            async for _ in guest.socket:
+                pass
+        assert process.poll() is None
+        ends = time.monotonic() + PATIENCE_S
+        while not answers(address):
+            assert time.monotonic() < ends
+        async with visit(address) as guest:
+            assert await guest.get("/history") == {}
+
+
+def answers(address: str) -> bool:
+    host, _, port = address.partition(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_it_in_a_second_whatever_hangs(number: signal.Signals) -> None:
+    with running("--fault", "freeze:at=accepted") as (process, address):
+        async with visit(address) as guest:
+            await guest.send("/sandbox/faults", {"faults": ["restart:every=60"]})
+            with pytest.raises(TimeoutError):
+                await guest.session.post("/prompt", json={"prompt": quick(1)}, timeout=FROZEN)
+            began = time.monotonic()
+
+            process.send_signal(number)
+            _, err = process.communicate(timeout=PATIENCE_S)
+
+    assert time.monotonic() - began < 2
+    assert process.returncode == 0
+    assert "Traceback" not in err
+
+
+def test_the_help_lists_every_fault() -> None:
+    code, out, _ = said("--help")
+
+    listed = re.findall(r"^  ([a-z-]+)(?: [a-z]+)*  +[A-Z]", out, flags=re.MULTILINE)
+    assert code == 0
+    assert set(Kind) <= set(listed)
+    assert all(meaning.line.split(":")[0] in " ".join(out.split()) for meaning in MEANINGS.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--fault", "dorp"], "there is no fault 'dorp'"),
+        (["--fault", "drop:at=noon"], "drop: at must be one of "),
+        (["--model", "ae.safetensors"], "'ae.safetensors' is no FOLDER=FILE"),
+    ],
+)
+def test_what_cannot_be_played_is_told_in_a_sentence(arguments: list[str], told: str) -> None:
+    code, out, err = said(*arguments)
+
+    assert (code, out) == (2, "")
+    assert err.startswith(f"imagegen sandbox comfyui: {told}")
+    assert len(err.splitlines()) == 1
+
+
+def test_a_taken_port_is_told_in_a_sentence() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        code, out, err = said("--port", str(port))
+
+    assert (code, out) == (1, "")
+    assert err == f"imagegen sandbox comfyui: no ComfyUI on 127.0.0.1:{port}: the port is taken\n"

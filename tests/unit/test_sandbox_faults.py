@@ -1,0 +1,124 @@
+"""A fault as people write it, and when a script lets it happen."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagegen.sandbox.comfyui.faults import EVENTS, Fault, FaultError
+from imagegen.sandbox.comfyui.kinds import MEANINGS, Kind
+from imagegen.sandbox.comfyui.script import Script
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("drop", Fault(kind=Kind.DROP)),
+        ("drop:at=progress,times=2", Fault(kind=Kind.DROP, at="progress", times=2)),
+        (" drop : at = over , sent = yes ", Fault(kind=Kind.DROP, at="over", sent=True)),
+        ("restart:every=5,times=ever", Fault(kind=Kind.RESTART, every=5, times=None)),
+        ("trickle:route=GET /queue", Fault(kind=Kind.TRICKLE, route="GET /queue")),
+        ("stall:chance=0.1,after=3", Fault(kind=Kind.STALL, chance=0.1, after=3)),
+    ],
+)
+def test_a_fault_is_read_from_text(text: str, fault: Fault) -> None:
+    assert Fault.parse(text) == fault
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("dorp", "there is no fault 'dorp'; there are drop, deaf"),
+        ("", "there is no fault ''"),
+        ("drop:seconds=1", "drop takes no seconds: it takes after, at, chance, sent, times"),
+        ("drop:colour=red", "'colour=red' is no parameter: it takes after, at"),
+        ("drop:times", "'times' is no parameter"),
+        ("drop:times=often", "times must be a whole number or ever, not 'often'"),
+        ("drop:times=0", "times must be 1 or more, not 0"),
+        ("drop:times=1,times=2", "times is given twice"),
+        ("drop:after=-1", "after must be 0 or more, not -1"),
+        ("drop:chance=2", "chance must be above 0 and at most 1"),
+        ("drop:chance=nan", "chance must be above 0 and at most 1"),
+        ("drop:at=noon", "at must be one of "),
+        ("drop:at=accepted", "at must be one of "),
+        ("drop:sent=maybe", "sent must be yes or no, not 'maybe'"),
+        ("stall:seconds=inf", "seconds must be 0 or more, not inf"),
+        ("broken-view:how=odd", "how must be one of cut, garbage, page"),
+        ("restart:at=progress,every=2", "at and every exclude each other"),
+    ],
+)
+def test_what_is_no_fault_is_told_in_a_sentence(text: str, said: str) -> None:
+    with pytest.raises(FaultError) as told:
+        Fault.parse(text)
+
+    assert said in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+@given(
+    kind=st.sampled_from([Kind.DROP, Kind.RESTART, Kind.FREEZE]),
+    times=st.none() | st.integers(1, 9),
+    after=st.integers(0, 9),
+    chance=st.floats(0.001, 1),
+    at=st.none() | st.sampled_from(EVENTS),
+    sent=st.booleans(),
+)
+def test_a_fault_is_written_as_it_is_read(
+    kind: Kind, times: int | None, after: int, chance: float, at: str | None, *, sent: bool
+) -> None:
+    fault = Fault(kind=kind, times=times, after=after, chance=chance, at=at, sent=sent)
+
+    assert Fault.parse(str(fault)) == fault
+
+
+def test_every_kind_says_what_it_does_in_a_line() -> None:
+    assert set(MEANINGS) == set(Kind)
+    assert all(meaning.line.endswith(".") for meaning in MEANINGS.values())
+
+
+def test_a_kind_may_be_named_by_a_plain_word() -> None:
+    assert Fault(kind="drop") == Fault(kind=Kind.DROP)  # type: ignore[arg-type]
+
+
+def test_occasions_pass_then_the_fault_happens_so_often() -> None:
+    script = Script()
+    script.add([Fault(kind=Kind.STALL, after=2, times=2)])
+
+    taken = [script.take(Kind.STALL) is not None for _ in range(6)]
+
+    assert taken == [False, False, True, True, False, False]
+    assert not script.awaits(Kind.STALL)
+
+
+def test_the_first_fault_that_suits_takes_the_occasion() -> None:
+    una, any_file = Fault(kind=Kind.REFUSED_MODEL, file="una"), Fault(kind=Kind.REFUSED_MODEL)
+    script = Script()
+    script.add([una, any_file])
+
+    taken = script.take(Kind.REFUSED_MODEL, suits=lambda fault: fault.file in {None, "ash"})
+
+    assert taken == any_file
+    assert script.waiting == [una]
+
+
+def test_a_fault_that_lasts_goes_on_until_its_seconds_are_over() -> None:
+    now = 100.0
+    script = Script(clock=lambda: now)
+    script.add([Fault(kind=Kind.UNAVAILABLE, seconds=5)])
+
+    assert script.take(Kind.UNAVAILABLE)
+    now = 104.9
+    assert script.take(Kind.UNAVAILABLE)
+    now = 105.1
+    assert script.take(Kind.UNAVAILABLE) is None
+    assert len(script.troubles) == 1
+
+
+def test_cleared_faults_do_not_happen_and_those_that_have_are_kept() -> None:
+    script = Script()
+    script.add([Fault(kind=Kind.STALL, times=None)])
+    script.take(Kind.STALL)
+
+    script.clear()
+
+    assert script.take(Kind.STALL) is None
+    assert len(script.troubles) == 1
