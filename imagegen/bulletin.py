@@ -2,16 +2,18 @@
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from imagegen import ticker
 from imagegen.comfy.pool import Pool
 
-EVERY_S = 2.0
+_EVERY_S = 2.0
 _KEPT_S = 10
 _KEYS = "imagegen:hosts:"
 
@@ -36,8 +38,17 @@ class Bulletin:
         self._pool = pool
         self._key = _KEYS + secrets.token_hex(8)
 
-    async def step(self) -> None:
-        """Pin up the present view; while Redis is away nobody learns of it."""
+    @asynccontextmanager
+    async def pinned(self) -> AsyncIterator[None]:
+        """Keep the view up to date while the block runs, and take it off at the end."""
+        try:
+            async with ticker.every(_EVERY_S, self._pin, name="bulletin"):
+                yield
+        finally:
+            with suppress(RedisError, OSError):
+                await self._redis.delete(self._key)
+
+    async def _pin(self) -> None:
         notices = [
             Notice(
                 name=host.name,
@@ -50,10 +61,9 @@ class Bulletin:
             for host in self._pool.status()
         ]
         told = json.dumps([asdict(notice) for notice in notices])
-        try:
+        # While Redis is away nobody learns of it.
+        with suppress(RedisError, OSError):
             await self._redis.set(self._key, told, ex=_KEPT_S)
-        except (RedisError, OSError):
-            return
 
 
 async def read(redis: Redis) -> Sequence[Notice] | None:

@@ -87,8 +87,7 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
         await stack.enter_async_context(
             ticker.every(census.EVERY_S, Census(library, studio.pool).step, name="census")
         )
-        board = Bulletin(studio.live.redis, studio.pool)
-        await stack.enter_async_context(ticker.every(bulletin.EVERY_S, board.step, name="bulletin"))
+        await stack.enter_async_context(Bulletin(studio.live.redis, studio.pool).pinned())
         _greet(chosen, library)
 
     async def on_shutdown(_: dict[str, Any]) -> None:
