@@ -12,7 +12,6 @@ from chatflow_hook import wire
 from chatflow_hook.settings import BadSetting
 from imagegen import (
     broker,
-    bulletin,
     census,
     database,
     logs,
