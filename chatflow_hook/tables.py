@@ -96,6 +96,8 @@ class ImageRequest(Base):
             ),
         ),
         Index("ix_image_requests_dialog_id_created_at", "dialog_id", "created_at"),
+        Index("ix_image_requests_user_id_created_at", "user_id", "created_at"),
+        Index("ix_image_requests_finished_at", "finished_at"),
         Index(
             "ix_image_requests_open",
             "created_at",
@@ -119,6 +121,8 @@ class ImageRequest(Base):
     # What to draw and how to send it. `conversation` is a Conversation as JSON; it is erased at
     # the end, since it holds what people wrote.
     conversation: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    # What the picture shows, without a word of the chat; kept until the row is purged.
+    scene: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     language: Mapped[str | None] = mapped_column(Text)
     rating: Mapped[str] = mapped_column(Text, server_default=text("'safe'"))
     story: Mapped[str | None] = mapped_column(Text)
@@ -130,6 +134,8 @@ class ImageRequest(Base):
     # The worker's side. `claim` is the fence: only the holder of the present token may write.
     claim: Mapped[UUID | None]
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    # How often in a row a job vanished in the state that the request is in now.
+    crashes: Mapped[int] = mapped_column(server_default=text("0"))
     draw: Mapped[int] = mapped_column(server_default=text("0"))
     host: Mapped[str | None] = mapped_column(Text)
     prompt_id: Mapped[UUID | None]
@@ -146,5 +152,7 @@ class ImageRequest(Base):
     error_sentence: Mapped[str | None] = mapped_column(Text)
 
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    # When it was last put into the queue by people: written, or retried. Its age counts from here.
+    queued_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

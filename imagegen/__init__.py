@@ -9,7 +9,7 @@ job         make_image, the whole story from top to bottom
 lease       a dead worker's job runs again within seconds
 relay       a request whose doorbell never rang is rung for again
 stop        the worker ends in seconds when asked to
-requests    a row's life, with all SQL of the worker; claimed, transactions, tables, database
+requests    a row's life; ledger of its sends, watermark, fence, claimed, transactions, tables, database
 workflows   loads, checks and binds the persona workflows; places, links, graphs, shapes, weights
 prompts     who is drawn, in what scene
 comfy       one ComfyUI host, and the pool that lends slots on many

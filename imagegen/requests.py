@@ -1,4 +1,4 @@
-"""A row's life: claim, advance, finish; all SQL of the worker."""
+"""A row's life: claim, advance, finish."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -8,44 +8,31 @@ from uuid import UUID, uuid4, uuid5
 
 from sqlalchemy import (
     ColumnElement,
-    Executable,
-    Row,
     Select,
-    Update,
     and_,
     case,
     delete,
     func,
-    insert,
     or_,
     select,
-    text,
     update,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
-from sqlalchemy.sql.dml import ReturningUpdate
 
-from chatflow_hook.tables import OPEN, OURS, Dialog, ImageRequest, State
-from imagegen import transactions
-from imagegen.claimed import Claimed, ClaimLost, Send, Standing
+from chatflow_hook.tables import OPEN, Dialog, ImageRequest, State
+from imagegen import fence, ledger, transactions, watermark
+from imagegen.claimed import Claimed, Send, Standing
 from imagegen.delivery.parcel import Receipt
 from imagegen.errors import ImagegenError
 from imagegen.images import Image
-from imagegen.tables import Delivery, Outcome, StrayPrompt
+from imagegen.tables import StrayPrompt
 
 ResultT = TypeVar("ResultT")
 
 
-_Row = Row[*tuple[Any, ...]]
-
 _MOST_SILENT = 1000
-
-_COUNT_IS_OURS = text(
-    "(SELECT col_description(attrelid, attnum) IS NOT DISTINCT FROM :ours FROM pg_attribute"
-    " WHERE attrelid = 'dialogs'::regclass AND attname = 'message_count')"
-).bindparams(ours=OURS)
 
 _COPIED = [
     column
@@ -55,7 +42,7 @@ _COPIED = [
 
 
 class Requests:
-    """The worker's view of image_requests and deliveries, one transaction a method.
+    """The worker's view of image_requests, one transaction a method.
 
     Every write but `claim` raises ClaimLost when the row is not ours any more. All raise
     Unavailable when PostgreSQL is away.
@@ -72,12 +59,12 @@ class Requests:
             .values(claim=uuid4(), updated_at=func.clock_timestamp())
             .returning(
                 *_COPIED,
-                func.extract("epoch", func.clock_timestamp() - ImageRequest.created_at).label(
+                func.extract("epoch", func.clock_timestamp() - ImageRequest.queued_at).label(
                     "age_s"
                 ),
             )
         )
-        row = await self._run(lambda session: _one_or_none(session, query))
+        row = await self._run(lambda session: fence.one_or_none(session, query))
         return None if row is None else _claimed(row)
 
     async def silent(self, *, unclaimed_s: float, claimed_s: float) -> list[UUID]:
@@ -100,17 +87,19 @@ class Requests:
         """Note where the picture is about to be drawn, under a prompt id never used before."""
         draw = request.draw + 1
         prompt_id = uuid5(request.id, str(draw))
-        query = _write(request).values(
+        query = fence.write(request).values(
             state=State.DRAWING, host=host, draw=draw, prompt_id=prompt_id, seed=seed
         )
-        await self._run(lambda session: _held(session, query))
+        await self._run(lambda session: fence.held(session, query))
         return replace(request, state=State.DRAWING, host=host, draw=draw, prompt_id=prompt_id)
 
     async def end_drawing(self, request: Claimed, *, leaves_a_stray: bool) -> Claimed:
         """Note that the prompt came to nothing, and whether it may still be on its host."""
 
         async def step(session: AsyncSession) -> None:
-            await _held(session, _write(request).values(state=State.QUEUED, prompt_id=None))
+            await fence.held(
+                session, fence.write(request).values(state=State.QUEUED, prompt_id=None)
+            )
             if leaves_a_stray:
                 await session.execute(_stray(request))
 
@@ -126,7 +115,7 @@ class Requests:
         query = select(ImageRequest.claim, ImageRequest.state, ImageRequest.prompt_id).where(
             ImageRequest.id == request.id
         )
-        row = await self._run(lambda session: _one_or_none(session, query))
+        row = await self._run(lambda session: fence.one_or_none(session, query))
         if row is None or row.state not in OPEN:
             return Standing.ENDED
         if row.claim == request.claim:
@@ -138,7 +127,7 @@ class Requests:
 
         Its prompt is listed as a stray until `strike`, so that no crash leaves it on the host.
         """
-        query = _write(request).values(
+        query = fence.write(request).values(
             state=State.DRAWN,
             image=image.name,
             image_url=url,
@@ -147,7 +136,7 @@ class Requests:
         )
 
         async def step(session: AsyncSession) -> None:
-            await _held(session, query)
+            await fence.held(session, query)
             await session.execute(_stray(request))
 
         await self._run(step)
@@ -155,43 +144,6 @@ class Requests:
     async def strike(self, request: Claimed) -> None:
         """Note that nothing of the prompt is left on its host."""
         query = delete(StrayPrompt).where(StrayPrompt.prompt_id == request.prompt_id)
-        await self._run(lambda session: session.execute(query))
-
-    async def start_send(self, request: Claimed) -> Send:
-        """Write a send down before it is made; an earlier one without an end is unknown."""
-
-        async def step(session: AsyncSession) -> Send:
-            await _held(session, _write(request).values(state=State.DELIVERING))
-            of_this = Delivery.request_id == request.id
-            await session.execute(
-                update(Delivery)
-                .where(of_this, Delivery.outcome == Outcome.SENDING)
-                .values(outcome=Outcome.UNKNOWN, finished_at=func.clock_timestamp())
-            )
-            made, unknown = (
-                await session.execute(
-                    select(
-                        func.count(),
-                        func.count().filter(Delivery.outcome == Outcome.UNKNOWN),
-                    ).where(of_this)
-                )
-            ).one()
-            added = await session.execute(
-                insert(Delivery)
-                .values(request_id=request.id, attempt=made + 1)
-                .returning(Delivery.id)
-            )
-            return Send(id=added.scalar_one(), unknown=unknown)
-
-        return await self._run(step)
-
-    async def end_send(self, send: Send, outcome: Outcome, sentence: str) -> None:
-        """Note a send that did not, or may not have arrived."""
-        query = (
-            update(Delivery)
-            .where(Delivery.id == send.id)
-            .values(outcome=outcome, error_sentence=sentence, finished_at=func.clock_timestamp())
-        )
         await self._run(lambda session: session.execute(query))
 
     async def finish(
@@ -206,9 +158,9 @@ class Requests:
                 .where(Dialog.id == request.dialog_id)
                 .with_for_update(key_share=True)
             )
-            await _held(
+            await fence.held(
                 session,
-                _write(request).values(
+                fence.write(request).values(
                     state=State.DELIVERED,
                     conversation=None,
                     telegram_message_id=receipt and receipt.message_id,
@@ -217,16 +169,8 @@ class Requests:
                 ),
             )
             if send is not None and receipt is not None:
-                await session.execute(
-                    update(Delivery)
-                    .where(Delivery.id == send.id)
-                    .values(
-                        outcome=Outcome.SENT,
-                        message_id=receipt.message_id,
-                        finished_at=func.clock_timestamp(),
-                    )
-                )
-            await session.execute(_watermark(request))
+                await session.execute(ledger.arrived(send, receipt))
+            await session.execute(watermark.moved(request))
 
         await self._run(step)
 
@@ -237,10 +181,10 @@ class Requests:
             (ImageRequest.prompt_id.is_not(None), State.DRAWING),
             else_=State.QUEUED,
         )
-        query = _write(request, returning=ImageRequest.attempts).values(
+        query = fence.write(request, returning=ImageRequest.attempts).values(
             state=back, attempts=ImageRequest.attempts + int(costs_an_attempt)
         )
-        attempts: int = await self._run(lambda session: _held(session, query))
+        attempts: int = await self._run(lambda session: fence.held(session, query))
         return attempts
 
     async def end(self, request: Claimed, state: State, error: ImagegenError) -> None:
@@ -253,24 +197,11 @@ class Requests:
         }
         if state is not State.FAILED:
             values["conversation"] = None
-        query = _write(request).values(values)
-        await self._run(lambda session: _held(session, query))
+        query = fence.write(request).values(values)
+        await self._run(lambda session: fence.held(session, query))
 
     async def _run(self, step: Callable[[AsyncSession], Awaitable[ResultT]]) -> ResultT:
         return await transactions.run(self._sessions, step)
-
-
-def _write(request: Claimed, *, returning: Any = ImageRequest.id) -> ReturningUpdate[Any]:
-    return (
-        update(ImageRequest)
-        .where(
-            ImageRequest.id == request.id,
-            ImageRequest.claim == request.claim,
-            ImageRequest.state.in_(OPEN),
-        )
-        .values(updated_at=func.clock_timestamp())
-        .returning(returning)
-    )
 
 
 def _stray(request: Claimed) -> Insert:
@@ -286,40 +217,11 @@ def _older(seconds: float) -> ColumnElement[bool]:
     return ImageRequest.updated_at < func.clock_timestamp() - span
 
 
-def _watermark(request: Claimed) -> Update:
-    # Never backwards, and never beyond the present count: a dialog may have begun anew meanwhile.
-    # The hook writes that into the row, and into a count of ours; a bot's own column may lag.
-    known = select(ImageRequest.message_count).where(ImageRequest.id == request.id)
-    here = func.least(
-        known.scalar_subquery(), case((_COUNT_IS_OURS, Dialog.message_count), else_=None)
-    )
-    return (
-        update(Dialog)
-        .where(Dialog.id == request.dialog_id)
-        .values(
-            last_image_generation_at=func.greatest(
-                func.coalesce(Dialog.last_image_generation_at, 0), here
-            )
-        )
-    )
-
-
-async def _one_or_none(session: AsyncSession, query: Executable) -> _Row | None:
-    return (await session.execute(query)).one_or_none()
-
-
 async def _all(session: AsyncSession, query: Select[UUID]) -> list[UUID]:
     return list((await session.execute(query)).scalars())
 
 
-async def _held(session: AsyncSession, query: Any) -> Any:
-    row = (await session.execute(query)).one_or_none()
-    if row is None:
-        raise ClaimLost("another job has this request now, or it has ended")
-    return row[0]
-
-
-def _claimed(row: _Row) -> Claimed:
+def _claimed(row: fence.AnyRow) -> Claimed:
     fields = row._asdict()
     age_s = float(fields.pop("age_s"))
     state = State(fields.pop("state"))

@@ -26,9 +26,9 @@ async def deliver(studio: Studio, request: Claimed, image: Image) -> None:
         await _through(studio.requests.finish(request))
         return
     parcel = _parcel(request, request.chat_id, image, await studio.images.get(image.name))
-    send = await studio.requests.start_send(request)
+    send = await studio.ledger.start(request)
     if send.unknown >= _UNKNOWN_SENDS:
-        await studio.requests.end_send(send, Outcome.NOT_SENT, "given up")
+        await studio.ledger.end(send, Outcome.NOT_SENT, "given up")
         raise Rejected("nobody can say whether the picture arrived", code="delivery_unknown")
     await _send(studio, request, send, parcel)
 
@@ -37,7 +37,7 @@ async def _send(studio: Studio, request: Claimed, send: Send, parcel: Parcel) ->
     try:
         receipt = await studio.telegram.send(parcel)
     except ImagegenError as error:
-        await studio.requests.end_send(send, _outcome(error), error.sentence)
+        await studio.ledger.end(send, _outcome(error), error.sentence)
         raise
     # It is in the chat: that is written down even while the worker stops.
     await _through(studio.requests.finish(request, send=send, receipt=receipt))

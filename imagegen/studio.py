@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from imagegen.comfy.pool import Pool
 from imagegen.delivery.telegram import Telegram
 from imagegen.images import ImageStore
+from imagegen.ledger import Ledger
 from imagegen.live import Live
 from imagegen.requests import Requests
 from imagegen.strays import Strays
@@ -16,6 +17,7 @@ class Studio:
     """What one worker shares between its jobs. `max_age_s` of 0 is no limit."""
 
     requests: Requests
+    ledger: Ledger
     strays: Strays
     library: Library
     pool: Pool

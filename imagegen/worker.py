@@ -31,6 +31,7 @@ from imagegen.delivery.telegram import Telegram
 from imagegen.errors import ImagegenError
 from imagegen.images import ImageStore
 from imagegen.job import make_image
+from imagegen.ledger import Ledger
 from imagegen.live import Live
 from imagegen.relay import Relay
 from imagegen.requests import Requests
@@ -141,6 +142,7 @@ async def build(
     await stack.enter_async_context(pool.tended())
     return Studio(
         requests=Requests(sessions),
+        ledger=Ledger(sessions),
         strays=Strays(sessions, pool),
         library=library,
         pool=pool,

@@ -14,6 +14,7 @@ from chatflow_hook import Picture
 from chatflow_hook.tables import ImageRequest, State
 from imagegen import shipped
 from imagegen.claimed import ClaimLost
+from imagegen.ledger import Ledger
 from imagegen.requests import Requests
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.telegram import Trouble
@@ -200,7 +201,7 @@ async def test_a_request_that_is_too_old_is_expired_and_not_drawn(
         async with sessions.begin() as session:
             await session.execute(
                 update(ImageRequest).values(
-                    created_at=func.now() - func.make_interval(0, 0, 0, 0, 0, 2)
+                    queued_at=func.now() - func.make_interval(0, 0, 0, 0, 0, 2)
                 )
             )
         async with stage.worker():
@@ -222,7 +223,7 @@ async def test_who_has_lost_the_claim_writes_nothing(stages: Stages, sessions: S
 
         for write in (
             requests.start_drawing(first, host="gpu-1", seed=1),
-            requests.start_send(first),
+            Ledger(sessions).start(first),
             requests.finish(first),
             requests.put_back(first, costs_an_attempt=True),
         ):

@@ -131,7 +131,7 @@ async def test_the_prompt_of_a_request_that_grew_too_old_is_taken_off(
             await _until(lambda: host.posted != [])
         async with sessions.begin() as session:
             long_ago = ImageRequest.created_at - timedelta(hours=1)
-            await session.execute(update(ImageRequest).values(created_at=long_ago))
+            await session.execute(update(ImageRequest).values(queued_at=long_ago))
 
         async with stage.worker():
             picture = await stage.hook.wait(request, timeout=PATIENCE_S)
