@@ -3,7 +3,9 @@
 import asyncio
 import hashlib
 import os
+import re
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -12,6 +14,11 @@ from urllib.parse import unquote, urlsplit
 from imagegen.errors import Rejected, Unavailable
 from imagegen.pictures import Picture
 
+# Where pictures lie: by the first two signs of their names.
+FOLDERS = tuple(f"{number:02x}" for number in range(256))
+
+# What else lies in a folder is not ours. A draft is left behind by a worker that was killed.
+_OURS = re.compile(r"[0-9a-f]{64}\.[a-z]+|tmp\w+")
 # Whoever serves the pictures is somebody else.
 _READABLE = 0o644
 
@@ -71,6 +78,26 @@ class ImageStore:
         """Return a picture's bytes as they were stored. Raises ImageLost or StoreUnavailable."""
         return await asyncio.to_thread(self._read, name)
 
+    async def has(self, name: str) -> bool:
+        """Say whether a picture is there, without reading it."""
+        return await asyncio.to_thread(self._path(name).is_file)
+
+    async def erase(self, name: str, *, older_than_s: float) -> bool:
+        """Erase a picture; return whether it is gone now. Raises StoreUnavailable.
+
+        A younger one stays: it may have been stored again just now, by a job that has yet to
+        write its row.
+        """
+        return await asyncio.to_thread(_erase, self._path(name), older_than_s)
+
+    async def stale(self, folder: str, *, older_than_s: float) -> list[Path]:
+        """Return the pictures and drafts in one of FOLDERS that are so old."""
+        return await asyncio.to_thread(_stale, self._directory / folder, older_than_s)
+
+    async def erase_file(self, file: Path, *, older_than_s: float) -> bool:
+        """Erase what `stale` returned, as `erase` does."""
+        return await asyncio.to_thread(_erase, file, older_than_s)
+
     def _path(self, name: str) -> Path:
         return self._directory / name[:2] / name
 
@@ -109,3 +136,29 @@ def _replace(path: Path, data: bytes) -> None:
         except BaseException:
             draft.unlink()
             raise
+
+
+def _erase(path: Path, older_than_s: float) -> bool:
+    try:
+        if not _is_older(path, older_than_s):
+            return False
+        path.unlink()
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        raise StoreUnavailable(f"{path} can't be erased: {error.strerror}") from error
+    return True
+
+
+def _stale(folder: Path, older_than_s: float) -> list[Path]:
+    try:
+        files = [file for file in folder.iterdir() if _OURS.fullmatch(file.name)]
+        return [file for file in files if _is_older(file, older_than_s)]
+    except FileNotFoundError:  # no folder yet, or a draft has just been named
+        return []
+    except OSError as error:
+        raise StoreUnavailable(f"{folder} can't be read: {error.strerror}") from error
+
+
+def _is_older(path: Path, seconds: float) -> bool:
+    return time.time() - path.stat().st_mtime >= seconds

@@ -178,6 +178,7 @@ async def test_another_schema_is_taken_from_the_search_path(empty_database_url: 
     assert await _tables(empty_database_url) == {
         "bot.deliveries",
         "bot.dialogs",
+        "bot.forgotten_images",
         "bot.image_requests",
         "bot.imagegen_alembic_version",
         "bot.stray_prompts",
@@ -193,6 +194,7 @@ async def test_two_schemas_are_migrated_apart(database_url: str) -> None:
 
     assert await _tables(database_url) == {
         "deliveries",
+        "forgotten_images",
         "image_requests",
         "imagegen_alembic_version",
         "stray_prompts",
