@@ -2,8 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,10 @@ import click
 
 from chatflow_hook.settings import BadSetting, HookSettings, read
 from imagegen import shipped
+from imagegen.erasing_commands import forget, purge
 from imagegen.errors import ImagegenError
+from imagegen.extras import extra
+from imagegen.requests_command import requests
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,7 +24,7 @@ def main() -> None:
 @main.command()
 def worker() -> None:
     """Run the worker, like `arq imagegen.worker.WorkerSettings`."""
-    with _extra("worker"):
+    with extra("worker"):
         from arq.worker import run_worker
 
         from imagegen.worker import WorkerSettings
@@ -34,7 +35,7 @@ def worker() -> None:
 @main.command()
 def migrate() -> None:
     """Bring the database to the newest schema, like `alembic upgrade head`."""
-    with _extra("worker"):
+    with extra("worker"):
         from imagegen import migrations
 
     try:
@@ -60,7 +61,7 @@ def hosts(*, is_json: bool, timeout_s: float) -> None:
 
     Ends with 1 if a host is down or a persona can be drawn nowhere.
     """
-    with _extra("worker"):
+    with extra("worker"):
         from imagegen import hosts as page
         from imagegen import inspection
 
@@ -95,7 +96,7 @@ def demo(
     *, once: bool, personas: str, comfyui: str | None, workflows: Path | None, out: Path
 ) -> None:
     """Show the main job on this machine: a chat with each persona, up to the photo."""
-    with _extra("sandbox"):
+    with extra("sandbox"):
         from rich.console import Console
 
         from imagegen import logs
@@ -129,7 +130,7 @@ class _WithFaults(click.Command):
     """Lists the faults under the options."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with _extra("sandbox"):
+        with extra("sandbox"):
             from imagegen.sandbox.comfyui.standalone import explained
         with formatter.section("Faults, each with its own parameters"):
             formatter.write_dl(explained())
@@ -191,7 +192,7 @@ class _WithFaults(click.Command):
 @click.option("--seed", type=int, help="Makes faults that come by chance repeatable.")
 def comfyui(**given: Any) -> None:
     """Play a ComfyUI host that needs no GPU and misbehaves on request."""
-    with _extra("sandbox"):
+    with extra("sandbox"):
         from imagegen import logs
         from imagegen.sandbox.comfyui import standalone
         from imagegen.sandbox.errors import SandboxError
@@ -208,13 +209,6 @@ def comfyui(**given: Any) -> None:
         sys.exit(f"imagegen sandbox comfyui: {error}")
 
 
-@contextmanager
-def _extra(name: str) -> Iterator[None]:
-    """Say in a sentence which extra the imports of the block come with, if they are not there."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        library = (error.name or "").partition(".")[0]
-        if library in {"imagegen", "chatflow_hook"}:
-            raise
-        sys.exit(f"imagegen: {library} is missing: pip install 'chatflow-imagegen[{name}]'")
+main.add_command(requests)
+main.add_command(purge)
+main.add_command(forget)

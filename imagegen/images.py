@@ -56,11 +56,17 @@ class ImageStore:
     @classmethod
     def at(cls, url: str, *, url_base: str | None = None) -> Self:
         """Open the store at a `file:///directory` URL, making the directory. Raises OSError."""
-        directory = Path(unquote(urlsplit(url).path))
+        directory = _directory(url)
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):  # that it is there does not say it is writable
             pass
         return cls(directory, url_base=url_base)
+
+    @classmethod
+    def there(cls, url: str) -> Self | None:
+        """Open a store that stands already; None if it does not, on this machine."""
+        directory = _directory(url)
+        return cls(directory) if directory.is_dir() else None
 
     def url(self, name: str) -> str | None:
         """Return where a picture can be had by URL, if the store is served anywhere."""
@@ -121,6 +127,10 @@ class ImageStore:
         if hashlib.sha256(data).hexdigest() != path.stem:
             raise ImageLost(f"the stored picture {name} is damaged")
         return data
+
+
+def _directory(url: str) -> Path:
+    return Path(unquote(urlsplit(url).path))
 
 
 def _replace(path: Path, data: bytes) -> None:
