@@ -12,6 +12,7 @@ from sqlalchemy import (
     any_,
     column,
     delete,
+    func,
     literal,
     select,
     table,
@@ -26,7 +27,7 @@ from chatflow_hook.withdrawal import AnyRow
 
 # Tables of the worker: sends, which go with their requests, and pictures that it is to erase.
 _DELIVERIES = table("deliveries", column("request_id"), column("outcome"), column("message_id"))
-_FORGOTTEN_IMAGES = table("forgotten_images", column("image"))
+_FORGOTTEN_IMAGES = table("forgotten_images", column("image"), column("forgotten_at"))
 _DIALOGS_ARE_OURS = text(
     "SELECT obj_description('dialogs'::regclass, 'pg_class') IS NOT DISTINCT FROM :ours"
 ).bindparams(ours=OURS)
@@ -93,7 +94,11 @@ async def note_images(connection: AsyncConnection, images: Iterable[str]) -> Non
     """Note pictures that rows have let go: the worker erases those that no other row names."""
     notes = [{"image": image} for image in sorted(set(images))]
     if notes:
-        await connection.execute(upsert(_FORGOTTEN_IMAGES).on_conflict_do_nothing(), notes)
+        # An update waits for a worker that is about to strike the note for our row's sake.
+        query = upsert(_FORGOTTEN_IMAGES).on_conflict_do_update(
+            index_elements=["image"], set_={"forgotten_at": func.clock_timestamp()}
+        )
+        await connection.execute(query, notes)
 
 
 async def _locked_dialogs(connection: AsyncConnection, user_id: int) -> Sequence[int]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, text, update
 
 from chatflow_hook.tables import Dialog, ImageRequest, State
 from imagegen.retention import Limits
@@ -219,3 +219,30 @@ async def test_a_store_that_is_away_loses_no_note(archive: Archive) -> None:
     async with archive.sessions() as session:
         assert (await session.execute(select(ForgottenImage.image))).scalars().all() == [name]
         assert (await session.execute(select(Dialog.id))).scalars().all() == [1]
+
+
+async def test_a_note_that_is_being_struck_is_written_again(archive: Archive) -> None:
+    name = await archive.picture()
+    await archive.row(State.DELIVERED, days=91, image=name)
+    async with archive.sessions.begin() as session:
+        await session.execute(insert(ForgottenImage).values(image=name))
+    async with archive.sessions.begin() as striking:
+        await striking.execute(select(ForgottenImage).with_for_update())
+
+        erasing = asyncio.create_task(archive.retention(settled_s=60).everything())
+        await somebody_waits(archive.sessions)
+        await striking.execute(delete(ForgottenImage))
+    await erasing
+
+    async with archive.sessions() as session:
+        assert (await session.execute(select(ForgottenImage.image))).scalars().all() == [name]
+
+
+async def somebody_waits(sessions: Sessions) -> None:
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    async with asyncio.timeout(10):
+        while True:
+            async with sessions() as session:
+                if (await session.execute(waiting)).scalar_one():
+                    return
+            await asyncio.sleep(0.01)
