@@ -87,7 +87,7 @@ class ChatFlowHook:
     async def wait(self, request: Request, *, timeout: float) -> Picture:  # noqa: ASYNC109 (ours)
         """Return the picture once its request has ended, or what is known after `timeout` s.
 
-        Raises LookupError if there is no such request (its transaction was rolled back), and
+        Raises LookupError if there is no such request (rolled back, or its user forgotten), and
         TimeoutError if the database could not be asked.
         """
         deadline = time.monotonic() + timeout
