@@ -11,7 +11,7 @@ from chatflow_hook.settings import BadSetting, HookSettings, read
 from imagegen import shipped
 from imagegen.erasing_commands import forget, purge
 from imagegen.errors import ImagegenError
-from imagegen.extras import extra
+from imagegen.extras import extra as _extra
 from imagegen.requests_command import requests
 
 
@@ -24,7 +24,7 @@ def main() -> None:
 @main.command()
 def worker() -> None:
     """Run the worker, like `arq imagegen.worker.WorkerSettings`."""
-    with extra("worker"):
+    with _extra("worker"):
         from arq.worker import run_worker
 
         from imagegen.worker import WorkerSettings
@@ -35,7 +35,7 @@ def worker() -> None:
 @main.command()
 def migrate() -> None:
     """Bring the database to the newest schema, like `alembic upgrade head`."""
-    with extra("worker"):
+    with _extra("worker"):
         from imagegen import migrations
 
     try:
@@ -61,7 +61,7 @@ def hosts(*, is_json: bool, timeout_s: float) -> None:
 
     Ends with 1 if a host is down or a persona can be drawn nowhere.
     """
-    with extra("worker"):
+    with _extra("worker"):
         from imagegen import hosts as page
         from imagegen import inspection
 
@@ -96,7 +96,7 @@ def demo(
     *, once: bool, personas: str, comfyui: str | None, workflows: Path | None, out: Path
 ) -> None:
     """Show the main job on this machine: a chat with each persona, up to the photo."""
-    with extra("sandbox"):
+    with _extra("sandbox"):
         from rich.console import Console
 
         from imagegen import logs
@@ -130,7 +130,7 @@ class _WithFaults(click.Command):
     """Lists the faults under the options."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with extra("sandbox"):
+        with _extra("sandbox"):
             from imagegen.sandbox.comfyui.standalone import explained
         with formatter.section("Faults, each with its own parameters"):
             formatter.write_dl(explained())
@@ -192,7 +192,7 @@ class _WithFaults(click.Command):
 @click.option("--seed", type=int, help="Makes faults that come by chance repeatable.")
 def comfyui(**given: Any) -> None:
     """Play a ComfyUI host that needs no GPU and misbehaves on request."""
-    with extra("sandbox"):
+    with _extra("sandbox"):
         from imagegen import logs
         from imagegen.sandbox.comfyui import standalone
         from imagegen.sandbox.errors import SandboxError
