@@ -7,6 +7,7 @@ worker      builds and owns every long-lived thing; arq starts here
 settings    environment → frozen Settings
 job         make_image, the whole story from top to bottom
 lease       a dead worker's job runs again within seconds
+quarantine  requests under which workers die run one at a time
 relay       a request whose doorbell never rang is rung for again
 stop        the worker ends in seconds when asked to
 requests    a row's life; ledger of its sends, watermark, fence, claimed, transactions, tables, database

@@ -120,7 +120,12 @@ class Easel:
             node=graph.output_node,
             origin=str(self._request.id),
             on_progress=note,
+            before_post=self._prove,
         )
+
+    async def _prove(self) -> None:
+        request = self._request
+        await self._studio.requests.prove(request, proved_at=request.proved_at)
 
     async def _ask(self, drawing: Drawing) -> None:
         """Call the drawing off if the request has been cancelled, or another job has it."""

@@ -43,7 +43,8 @@ async def _carry(studio: Studio, request_id: UUID) -> str:
     if request is None:
         return "nothing to do"
     try:
-        await _make(studio, request)
+        async with studio.quarantine.passed(request.crashes):
+            await _make(studio, request)
     except ClaimLost:
         log.warning("request taken by another job")
         return "claim lost"
@@ -72,8 +73,9 @@ async def _make(studio: Studio, request: Claimed) -> None:
 
 
 async def _may_try_again(studio: Studio, request: Claimed, error: Unavailable) -> bool:
-    attempts = await studio.requests.put_back(request, costs_an_attempt=error.costs_an_attempt)
-    return attempts < studio.max_attempts
+    return await studio.requests.put_back(
+        request, costs_an_attempt=error.costs_an_attempt, most_attempts=studio.max_attempts
+    )
 
 
 async def _end(studio: Studio, request: Claimed, error: ImagegenError) -> str:

@@ -37,6 +37,7 @@ class Settings(HostSettings, StoreSettings, HookSettings):
         float, Field(ge=0, description="a number of seconds, 0 for no limit")
     ] = 900.0
     request_attempts: Annotated[int, Field(ge=1, le=100, description="1 to 100")] = 3
+    request_crashes: Annotated[int, Field(ge=1, le=100, description="1 to 100")] = 5
     image_generation_frequency: Annotated[
         str | None, Field(description="nothing: it was never used")
     ] = None

@@ -36,6 +36,7 @@ from imagegen.images import ImageStore
 from imagegen.job import make_image
 from imagegen.ledger import Ledger
 from imagegen.live import Live
+from imagegen.quarantine import Quarantine
 from imagegen.relay import Relay
 from imagegen.requests import Requests
 from imagegen.retention import Retention
@@ -153,6 +154,7 @@ async def build(
         images=images,
         telegram=await stack.enter_async_context(telegram),
         live=Live(live),
+        quarantine=Quarantine(most_crashes=chosen.request_crashes),
         max_age_s=chosen.request_max_age,
         max_attempts=chosen.request_attempts,
         keep_outputs=chosen.comfyui_keep_outputs,
