@@ -24,6 +24,10 @@ def main() -> None:
 def worker() -> None:
     """Run the worker, like `arq imagegen.worker.WorkerSettings`."""
     with _extra("worker"):
+        from imagegen import stop
+
+        # What follows takes seconds to import.
+        stop.ends_all()
         from arq.worker import run_worker
 
         from imagegen.worker import WorkerSettings

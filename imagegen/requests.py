@@ -40,6 +40,13 @@ _COPIED = [
     if column.name in Claimed.__dataclass_fields__
 ]
 
+# Where a request stands that nobody works on.
+_RESTING = case(
+    (ImageRequest.image.is_not(None), State.DRAWN),
+    (ImageRequest.prompt_id.is_not(None), State.DRAWING),
+    else_=State.QUEUED,
+)
+
 
 class Requests:
     """The worker's view of image_requests, one transaction a method.
@@ -176,16 +183,16 @@ class Requests:
 
     async def put_back(self, request: Claimed, *, costs_an_attempt: bool) -> int:
         """Return the request to where it can be taken up again; return the attempts spent."""
-        back = case(
-            (ImageRequest.image.is_not(None), State.DRAWN),
-            (ImageRequest.prompt_id.is_not(None), State.DRAWING),
-            else_=State.QUEUED,
-        )
         query = fence.write(request, returning=ImageRequest.attempts).values(
-            state=back, attempts=ImageRequest.attempts + int(costs_an_attempt)
+            state=_RESTING, attempts=ImageRequest.attempts + int(costs_an_attempt)
         )
         attempts: int = await self._run(lambda session: fence.held(session, query))
         return attempts
+
+    async def let_go(self, request: Claimed) -> None:
+        """Return the request as `put_back` does, to whoever claims it next: nobody has it now."""
+        query = fence.write(request).values(state=_RESTING, claim=None)
+        await self._run(lambda session: fence.held(session, query))
 
     async def end(self, request: Claimed, state: State, error: ImagegenError) -> None:
         """End the request without a picture; the watermark stays where it was."""

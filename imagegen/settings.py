@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, HttpUrl, SecretStr
 
 from chatflow_hook.settings import BadSetting, HookSettings, read
 from imagegen.host_settings import HostSettings, Seconds
+from imagegen.web_settings import WebSettings
 
 _TOKEN = "the bot's token as BotFather gave it, digits:letters"  # noqa: S105 (a description)
 _STORE = "file:///an/absolute/directory"
@@ -24,7 +25,7 @@ def _a_directory_url(value: str) -> str:
     return value
 
 
-class Settings(HostSettings, HookSettings):
+class Settings(HostSettings, WebSettings, HookSettings):
     """What the worker needs. Names are those of the variables, in lower case."""
 
     telegram_bot_token: Annotated[
@@ -43,6 +44,9 @@ class Settings(HostSettings, HookSettings):
         float, Field(ge=0, description="a number of seconds, 0 for no limit")
     ] = 900.0
     request_attempts: Annotated[int, Field(ge=1, le=100, description="1 to 100")] = 3
+    stop_grace: Annotated[
+        float, Field(ge=0, le=86_400, description="a number of seconds from 0")
+    ] = 30.0
     image_generation_frequency: Annotated[
         str | None, Field(description="nothing: it was never used")
     ] = None

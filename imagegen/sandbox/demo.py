@@ -133,6 +133,7 @@ def _settings(show: _Show, hosts: str, telegram: SandboxTelegram) -> dict[str, s
         "WORKFLOWS_DIR": str(show.options.workflows.absolute()),
         "IMAGE_STORE": f"{show.directory.as_uri()}/images",
         "LOG_FORMAT": "console",
+        "WEB_PORT": "0",
     }
 
 
