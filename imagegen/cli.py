@@ -36,6 +36,38 @@ def worker() -> None:
 
 
 @main.command()
+@click.option(
+    "--ready", is_flag=True, help="Whether it can make pictures, not only whether it lives."
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long it may take to answer.",
+)
+def probe(*, ready: bool, timeout_s: float) -> None:
+    """Ask the worker at WEB_HOST and WEB_PORT how it is.
+
+    Ends with 1 if it does not answer, or is not ready.
+    """
+    from imagegen.web.knock import knock
+    from imagegen.web_settings import WebSettings
+
+    try:
+        chosen = read(WebSettings)
+    except BadSetting as error:
+        click.echo(f"imagegen: {error}", err=True)
+        sys.exit(2)
+    path = "/readyz" if ready else "/healthz"
+    answer = knock(chosen.web_host, chosen.web_port, path, timeout_s=timeout_s)
+    click.echo(answer.said, err=not answer.is_good)
+    sys.exit(0 if answer.is_good else 1)
+
+
+@main.command()
 def migrate() -> None:
     """Bring the database to the newest schema, like `alembic upgrade head`."""
     with _extra("worker"):
