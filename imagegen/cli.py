@@ -130,7 +130,11 @@ def hosts(*, is_json: bool, timeout_s: float) -> None:
 def demo(
     *, once: bool, personas: str, comfyui: str | None, workflows: Path | None, out: Path
 ) -> None:
-    """Show the main job on this machine: a chat with each persona, up to the photo."""
+    """Show the main job on this machine: a chat with each persona, up to the photo.
+
+    It starts servers of its own and reads no setting, neither from the environment nor from .env:
+    your database, Redis, hosts and bot are not touched, but for hosts named by --comfyui.
+    """
     with _extra("sandbox"):
         from rich.console import Console
 
