@@ -1,8 +1,11 @@
 """The site: what it answers while something is missing, and what it costs."""
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -163,3 +166,25 @@ async def test_frozen_hosts_are_missing_within_two_seconds() -> None:
         back = await Question(ask).answer()
 
     assert (frozen, back) == ("no answer within 2 s", None)
+
+
+async def test_the_command_ends_as_a_health_check_expects(tmp_path: Path) -> None:
+    async def probed(port: int, *options: str) -> tuple[int | None, str]:
+        asked = await asyncio.create_subprocess_exec(
+            *(str(Path(sys.executable).with_name("imagegen")), "probe", *options),
+            env={"PATH": os.environ["PATH"], "WEB_PORT": str(port)},
+            cwd=tmp_path,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await asked.communicate()
+        return asked.returncode, said.decode()
+
+    async with served({"redis": something}) as (_, port):
+        alive, ready = await probed(port), await probed(port, "--ready")
+    nobody, none = await probed(port), await probed(0)
+
+    assert [code for code, _ in (alive, ready, nobody, none)] == [0, 1, 1, 1]
+    assert "it is away" in ready[1]
+    assert "no worker answers" in nobody[1]
+    assert "WEB_PORT is 0" in none[1]
