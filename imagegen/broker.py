@@ -7,7 +7,7 @@ from arq.connections import ArqRedis, RedisSettings
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import AuthenticationError, OutOfMemoryError, ReadOnlyError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -53,7 +53,14 @@ def queue(redis: RedisPlace, *, db: int) -> Queue:
             retry=retry,
             retry_on_timeout=True,
             # A refused connection is an OSError as long as redis-py has not renamed it.
-            retry_on_error=[RedisConnectionError, RedisTimeoutError, OSError],
+            # One that is full, or has become a replica, is as good as away.
+            retry_on_error=[
+                RedisConnectionError,
+                RedisTimeoutError,
+                OSError,
+                OutOfMemoryError,
+                ReadOnlyError,
+            ],
         ),
         job_serializer=wire.dumps,
         job_deserializer=wire.loads,
