@@ -28,11 +28,9 @@ def worker() -> None:
 
         # What follows takes seconds to import.
         stop.ends_all()
-        from arq.worker import run_worker
+        from imagegen.worker import run
 
-        from imagegen.worker import WorkerSettings
-
-    run_worker(WorkerSettings)
+    run()
 
 
 @main.command()

@@ -1,5 +1,6 @@
 """Probes: what a running worker is asked about, over connections that no job keeps busy."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -7,7 +8,7 @@ from imagegen import broker, database, schema, ticker
 from imagegen.schema import Schema
 from imagegen.settings import Settings
 from imagegen.studio import Studio
-from imagegen.web import needs
+from imagegen.web import needs, site
 from imagegen.web.question import Question
 from imagegen.web.readiness import Readiness
 
@@ -15,6 +16,7 @@ _ASK_WITHIN_S = 3.0
 # Others are not asked at each probe how they are.
 _WELL_ABROAD_S = 10.0
 _WELL_NEARBY_S = 3.0
+_LOOK_FOR_REDIS_EVERY_S = 0.5
 
 
 @asynccontextmanager
@@ -35,3 +37,15 @@ async def about(chosen: Settings, studio: Studio, readiness: Readiness) -> Async
         }
         await stack.enter_async_context(readiness.asking(questions))
         yield
+
+
+async def until_redis_answers(chosen: Settings) -> None:
+    """Wait for Redis where probes hear of it, since arq would only wait. Raises BadSetting."""
+    readiness = Readiness(lambda: False)
+    async with (
+        broker.live(chosen.redis, db=chosen.redis_broker_db) as redis,
+        site.open_at(chosen.web_host, chosen.web_port, readiness),
+        readiness.asking({"redis": Question(needs.redis(redis))}),
+    ):
+        while not await broker.answers(chosen.redis):  # noqa: ASYNC110 (nobody would tell)
+            await asyncio.sleep(_LOOK_FOR_REDIS_EVERY_S)

@@ -2,11 +2,12 @@
 
 import asyncio
 import sys
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 import structlog
-from arq.worker import func
+from arq.worker import func, run_worker
 
 from chatflow_hook import wire
 from chatflow_hook.settings import BadSetting
@@ -54,6 +55,7 @@ _MAX_TRIES = 1_000_000
 # Above everything that a job waits for; the lease, not this, finds a dead worker's jobs.
 _JOB_TIMEOUT_S = 3600
 _HEALTH_EVERY_S = 5
+_NO_REDIS = "imagegen: Redis does not answer yet, trying until it does\n"
 
 
 def __getattr__(name: str) -> Any:
@@ -61,13 +63,24 @@ def __getattr__(name: str) -> Any:
     if name != "WorkerSettings":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     stop.ends_all()
-    try:
+    with _in_a_sentence():
         chosen = settings.from_env()
         if not asyncio.run(broker.answers(chosen.redis)):
-            sys.stderr.write("imagegen: Redis does not answer yet, trying until it does\n")
+            sys.stderr.write(_NO_REDIS)
         return worker_settings(chosen)
-    except (BadSetting, ImagegenError) as error:
-        sys.exit(f"imagegen: {error}")
+
+
+def run() -> None:
+    """Run a worker as arq's command does, one that answers probes even while Redis is away."""
+    stop.ends_all()
+    with _in_a_sentence():
+        chosen = settings.from_env()
+        logs.configure(chosen.log_format)
+        made = worker_settings(chosen)
+        if not asyncio.run(broker.answers(chosen.redis)):
+            sys.stderr.write(_NO_REDIS)
+            asyncio.run(probes.until_redis_answers(chosen))
+    run_worker(made)
 
 
 def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
@@ -133,6 +146,15 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
             "health_check_interval": _HEALTH_EVERY_S,
         },
     )
+
+
+@contextmanager
+def _in_a_sentence() -> Iterator[None]:
+    """End with what is wrong in one line."""
+    try:
+        yield
+    except (BadSetting, ImagegenError) as error:
+        sys.exit(f"imagegen: {error}")
 
 
 async def build(

@@ -172,3 +172,22 @@ async def test_a_worker_whose_port_is_taken_says_so_and_works(
             assert (await stage.picture()).state is State.DELIVERED
             assert "no probes" not in first.said
             assert "no probes" in second.said
+
+
+async def test_a_worker_that_waits_for_redis_at_its_start_lives_and_says_so(
+    database_url: str, sessions: Sessions, valkey: ValkeyServer, tmp_path: Path
+) -> None:
+    port, stages = free_port(), Stages(database_url, valkey.url, sessions, tmp_path / "images")
+    async with stages.set(works=False) as stage:
+        variables = worker_process.environment(stage.settings, WEB_PORT=str(port))
+        valkey.freeze()
+        async with worker_process.running(
+            tmp_path / "home", variables, command=IMAGEGEN, says="Redis does not answer yet"
+        ) as worker:
+            await Prober(port).until_missing("redis", timeout_s=NOTICED_S)
+            assert (await Prober(port).get("/healthz")).status == 200
+
+            valkey.thaw()
+
+            await worker.has_said("worker ready")
+            await Prober(port).until_missing(timeout_s=NOTICED_S)
