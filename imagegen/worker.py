@@ -18,6 +18,7 @@ from imagegen import (
     logs,
     probes,
     relay,
+    retention,
     settings,
     stop,
     strays,
@@ -31,6 +32,7 @@ from imagegen.comfy.patience import Limits
 from imagegen.comfy.pool import Pool
 from imagegen.comfy.shared import SharedSlots
 from imagegen.delivery.telegram import Telegram
+from imagegen.discarded import Discarded
 from imagegen.errors import ImagegenError
 from imagegen.images import ImageStore
 from imagegen.job import make_image
@@ -38,6 +40,7 @@ from imagegen.ledger import Ledger
 from imagegen.live import Live
 from imagegen.relay import Relay
 from imagegen.requests import Requests
+from imagegen.retention import Retention
 from imagegen.settings import Settings
 from imagegen.stop import Stop
 from imagegen.strays import Strays
@@ -179,8 +182,10 @@ async def build(
         clients, slots_per_host=chosen.comfyui_slots_per_host, most=chosen.slots, shared=shared
     )
     await stack.enter_async_context(pool.tended())
+    tidy = Retention(sessions, Discarded(sessions, images), chosen.limits)
+    await stack.enter_async_context(ticker.every(retention.EVERY_S, tidy.step, name="retention"))
     return Studio(
-        requests=Requests(sessions),
+        requests=Requests(sessions, keeps_context=chosen.context_retention > 0),
         ledger=Ledger(sessions),
         strays=Strays(sessions, pool),
         library=library,
