@@ -40,6 +40,13 @@ _COPIED = [
     if column.name in Claimed.__dataclass_fields__
 ]
 
+# Where a request stands that nobody works on.
+_RESTING = case(
+    (ImageRequest.image.is_not(None), State.DRAWN),
+    (ImageRequest.prompt_id.is_not(None), State.DRAWING),
+    else_=State.QUEUED,
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
@@ -232,13 +239,8 @@ class Requests:
         Returns whether it may be; then the claim is let go, and otherwise it is still ours.
         """
         attempts = ImageRequest.attempts + int(costs_an_attempt)
-        back = case(
-            (ImageRequest.image.is_not(None), State.DRAWN),
-            (ImageRequest.prompt_id.is_not(None), State.DRAWING),
-            else_=State.QUEUED,
-        )
         query = fence.write(request, returning=ImageRequest.claim).values(
-            state=back,
+            state=_RESTING,
             attempts=attempts,
             claim=case((attempts >= most_attempts, ImageRequest.claim), else_=None)
             if costs_an_attempt
