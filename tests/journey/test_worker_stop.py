@@ -70,7 +70,7 @@ async def test_what_runs_is_ended_and_what_waits_is_taken_by_another_meanwhile(
     stages: Stages, redis_url: str, tmp_path: Path
 ) -> None:
     async with stages.set(
-        works=False, hosts=2, comfyui_slots_per_host=1, seconds_per_picture=6.0
+        works=False, hosts=2, comfyui_slots_per_host=1, seconds_per_picture=12.0
     ) as stage:
         variables = worker_process.environment(stage.settings, COMFYUI_SLOTS_PER_HOST="1")
         async with worker_process.running(tmp_path / "first", variables) as first:
