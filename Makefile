@@ -12,7 +12,7 @@ demo: venv ## Chat with all eight personas on this machine, up to the photo
 	@exec $(BIN)/imagegen demo --once $(ARGS)
 
 test: venv ## Run all tests, on a PostgreSQL and a Valkey of their own
-	@exec $(BIN)/python -m pytest $(ARGS)
+	@exec $(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 check: venv ## Lint, format, types, imports
 	@$(BIN)/python -m ruff check .

@@ -1,6 +1,6 @@
 """Hosts that die and come back while many pictures are drawn: all arrive, none twice.
 
-`IMAGEGEN_REQUESTS=500 make test ARGS="tests/benchmarks -s"` runs it in full and prints its figures.
+`IMAGEGEN_REQUESTS=500 make test ARGS="tests/benchmarks -n 0 -s"` runs it in full and prints its figures.
 """
 
 import asyncio

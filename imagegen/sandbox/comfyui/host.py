@@ -99,6 +99,11 @@ class SandboxComfyUI:
         return f"{self._host}:{self._port}"
 
     @property
+    def is_dead(self) -> bool:
+        """Whether nobody listens at its address at the moment."""
+        return self._runner is None
+
+    @property
     def troubles(self) -> Sequence[Happening]:
         """The faults that have happened, in order."""
         return tuple(self._script.troubles)
