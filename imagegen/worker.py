@@ -105,6 +105,8 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
             "redis_settings": broker.settings(chosen.redis, db=chosen.redis_broker_db),
             "redis_pool": broker.queue(chosen.redis, db=chosen.redis_broker_db),
             "queue_name": wire.QUEUE,
+            # A job whose payload is gone would leave one, and its id could not be rung for.
+            "keep_result": 0,
             "job_serializer": wire.dumps,
             "job_deserializer": wire.loads,
             "on_startup": on_startup,
