@@ -9,7 +9,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from imagegen import logs, migrations
+import structlog
+
+from imagegen import migrations
 from imagegen.sandbox.postgres import PostgresServer
 from imagegen.sandbox.signals import sigterm_exits
 from imagegen.sandbox.valkey import ValkeyServer
@@ -23,9 +25,14 @@ def main() -> int:
     plan = _plan()
     shutil.rmtree(plan.out, ignore_errors=True)
     plan.out.mkdir(parents=True)
-    logs.only_warnings()
     _say(f"chaos for {plan.seconds:g} s with seed {plan.seed}; logs are in {plan.out}")
-    with sigterm_exits(), PostgresServer() as postgres, ValkeyServer() as valkey:
+    with (
+        sigterm_exits(),
+        (plan.out / "bot.log").open("w") as log,
+        PostgresServer() as postgres,
+        ValkeyServer() as valkey,
+    ):
+        structlog.configure(logger_factory=structlog.WriteLoggerFactory(log))
         migrations.upgrade(postgres.url)
         outcome = asyncio.run(run(plan, postgres, valkey))
     _tell(plan, outcome)

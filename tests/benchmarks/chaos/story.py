@@ -37,6 +37,14 @@ def write(
 
 
 def _noted(evidence: Evidence, record: Mapping[str, Any], request_id: str) -> Iterator[_Line]:
+    yield from _of_rows(evidence, request_id)
+    yield from _of_hosts(record, request_id)
+    for struck in evidence.struck:
+        yield struck.began, f"    monkey: {struck.what}"
+        yield struck.ended, f"    healed: {struck.what}"
+
+
+def _of_rows(evidence: Evidence, request_id: str) -> Iterator[_Line]:
     captions = set()
     for row in evidence.rows:
         if str(row.id) == request_id:
@@ -48,15 +56,15 @@ def _noted(evidence: Evidence, record: Mapping[str, Any], request_id: str) -> It
     for arrival in evidence.arrivals:
         if arrival.caption in captions:
             yield arrival.when, f"TELEGRAM: message {arrival.message_id} for {arrival.caption}"
+
+
+def _of_hosts(record: Mapping[str, Any], request_id: str) -> Iterator[_Line]:
     for host in record["hosts"]:
         for drawing in host["drawings"]:
             if drawing["picture"] == request_id:
                 yield drawing["began"], f"HOST: {drawing}"
         for trouble in host["troubles"]:
             yield trouble["when"], f"    {host['host']} meets {trouble['fault']}"
-    for struck in evidence.struck:
-        yield struck.began, f"    monkey: {struck.what}"
-        yield struck.ended, f"    healed: {struck.what}"
 
 
 def _logged(logs: Path) -> Iterator[_Line]:

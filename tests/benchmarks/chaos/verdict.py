@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
+from uuid import UUID
 
 from tests.benchmarks.chaos.evidence import Arrival, Evidence, Mark, Row
 from tests.benchmarks.chaos.offence import Crime, Offence
@@ -196,12 +197,11 @@ def _moves(row: Row) -> bool:
     return row.state == _DELIVERED or row.error_code == _UNKNOWN
 
 
-def _ids(rows: Iterable[Row], mark: Mark) -> list[object]:
-    """Return the requests that may have left that watermark, or the newest that should have."""
+def _ids(rows: Iterable[Row], mark: Mark) -> list[UUID]:
+    """Return the requests that may have left that watermark, and the newest that should have."""
     moving = sorted((row for row in rows if _moves(row)), key=lambda row: row.message_count)
-    return [row.id for row in rows if row.message_count == mark.watermark] + [
-        row.id for row in moving[-1:]
-    ]
+    left = [row.id for row in rows if row.message_count == mark.watermark]
+    return [*left, *(row.id for row in moving[-1:])]
 
 
 def _offence(crime: Crime, why: str, *requests: object) -> Offence:
