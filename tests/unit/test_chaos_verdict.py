@@ -253,9 +253,18 @@ def test_a_request_that_failed_inside_is_an_offence() -> None:
 
 
 def test_recovery_is_from_the_end_of_a_blow_to_the_next_picture() -> None:
-    struck = (
-        Struck(what="before", began=8, ended=11),
-        Struck(what="after all", began=12.5, ended=13),
-    )
+    blow = Struck(what="while it is drawn", began=8, ended=11)
 
-    assert judged(struck=struck).recoveries == {"before": 1.0}
+    assert judged(struck=(blow,)).recoveries == {"while it is drawn": 1.0}
+
+
+def test_recovery_is_not_the_time_in_which_nobody_asked() -> None:
+    blow = Struck(what="before all", began=2, ended=3)
+
+    assert judged(struck=(blow,)).recoveries == {"before all": 2.0}
+
+
+def test_a_blow_after_the_last_picture_has_no_recovery() -> None:
+    blow = Struck(what="after all", began=12.5, ended=13)
+
+    assert judged(struck=(blow,)).recoveries == {}

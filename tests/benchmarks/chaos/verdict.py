@@ -169,14 +169,20 @@ def _our_faults(evidence: Evidence) -> Iterator[Offence]:
 
 
 def _recoveries(evidence: Evidence) -> dict[str, float]:
-    """Return for each blow after which a picture came, how long that took."""
+    """Return for each blow how long it took to the next picture, since somebody waited for one."""
     times = sorted(arrival.when for arrival in evidence.arrivals)
     found = {}
     for struck in evidence.struck:
-        after = next((when for when in times if when >= struck.ended), None)
-        if after is not None:
-            found[struck.what] = after - struck.ended
+        came = next((when for when in times if when >= struck.ended), None)
+        if came is not None:
+            found[struck.what] = max(0.0, came - _waited_since(evidence.rows, struck.ended))
     return found
+
+
+def _waited_since(rows: Iterable[Row], when: float) -> float:
+    """Return from when on somebody waited for a picture: then, or when the next was asked for."""
+    waiting = (row for row in rows if row.finished is None or row.finished > when)
+    return min((max(row.created, when) for row in waiting), default=when)
 
 
 def _arrivals(evidence: Evidence) -> dict[str, list[Arrival]]:
