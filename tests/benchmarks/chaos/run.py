@@ -28,13 +28,15 @@ from tests.benchmarks.chaos.verdict import Verdict, judge
 # What the hook's trigger is set to.
 _MINIMUM, _MAXIMUM = 3, 5
 _LOOK_EVERY_S = 0.5
-# People go on writing for so long after the last blow, so that recovery can be seen.
-_CALM_S = 8.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a run is like; `settle_s` is how long the last request may take after the last blow."""
+    """What a run is like.
+
+    People go on writing for `calm_s` after the last blow, so that recovery can be seen; then the
+    last request may take `settle_s`.
+    """
 
     seed: int
     seconds: float
@@ -43,6 +45,7 @@ class Plan:
     workers: int = 2
     hosts: int = 4
     seconds_per_picture: float = 0.6
+    calm_s: float = 8.0
     settle_s: float = 120.0
 
 
@@ -75,7 +78,7 @@ async def run(plan: Plan, postgres: PostgresServer, valkey: ValkeyServer) -> Out
             async with crew.working():
                 async with bot.chatting():
                     await monkey.rage(blows)
-                    await asyncio.sleep(_CALM_S)
+                    await asyncio.sleep(plan.calm_s)
                 settled_s = await _settled(plan, postgres.url)
             record = await fairground.record()
             complaints = [*crew.complaints, *_complaints(plan.out)]
