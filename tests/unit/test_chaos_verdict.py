@@ -220,6 +220,14 @@ def test_a_watermark_moved_by_a_failure_is_an_offence() -> None:
     assert crimes(judged([row(), failed(2)], 8)) == [Crime.WATERMARK]
 
 
+def test_a_picture_that_may_have_arrived_may_move_the_watermark_or_not() -> None:
+    rows = [row(), failed(2, code="delivery_unknown")]
+
+    assert judged(rows, 4).is_good
+    assert judged(rows, 8).is_good
+    assert crimes(judged(rows, 6)) == [Crime.WATERMARK]
+
+
 def test_two_pictures_too_close_are_an_offence() -> None:
     rows = [row(), row(2, message_count=6)]
 

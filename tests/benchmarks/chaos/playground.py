@@ -8,14 +8,14 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from aiohttp import web
 
 from imagegen import shipped, workflows
 from imagegen.sandbox.comfyui import Fault, SandboxComfyUI
-from imagegen.sandbox.comfyui.ledger import doubles
+from imagegen.sandbox.comfyui.ledger import Double, doubles
 from imagegen.sandbox.ports import free_ports
 from imagegen.sandbox.telegram import SandboxTelegram, Trouble
 
@@ -76,9 +76,27 @@ class Playground:
                 for each in self._telegram.sent
             ],
             "hosts": [ledger.as_json() for ledger in ledgers],
-            "doubles": [asdict(double) for double in doubles(ledgers)],
+            "doubles": [asdict(self._explained(double)) for double in doubles(ledgers)],
         }
         return web.json_response(record)
+
+    def _explained(self, double: Double) -> Double:
+        """Call a double unavoidable also if the host was out before it began the first drawing.
+
+        Who posted that had waited for it in vain, and may have given up just then.
+        """
+        first, again = double.prompt_ids
+        host = next(host for host in self._hosts if host.name == double.hosts[0])
+        posted = min(each.when for each in host.posted if each.prompt_id == first)
+        began = max(
+            each.began
+            for other in self._hosts
+            for each in other.account.drawings
+            if each.prompt_id == again
+        )
+        return replace(
+            double, avoidable=double.avoidable and not host.account.was_out(posted, began)
+        )
 
 
 def trouble(text: str) -> Trouble:
