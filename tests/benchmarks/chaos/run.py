@@ -16,7 +16,7 @@ from chatflow_hook.settings import HookSettings
 from imagegen import database
 from imagegen.sandbox.postgres import PostgresServer
 from imagegen.sandbox.valkey import ValkeyServer
-from tests.benchmarks.chaos import story, testimony
+from tests.benchmarks.chaos import grumbling, story, testimony
 from tests.benchmarks.chaos.bot import Bot, Pace
 from tests.benchmarks.chaos.crew import Crew
 from tests.benchmarks.chaos.evidence import Evidence
@@ -106,9 +106,7 @@ def _judged(plan: Plan, evidence: Evidence, record: dict[str, Any]) -> Verdict:
 
 
 def _complaints(out: Path) -> list[Any]:
-    return [
-        each for log in sorted(out.glob("worker-*.log")) for each in testimony.complaints_in(log)
-    ]
+    return [each for log in sorted(out.glob("worker-*.log")) for each in grumbling.in_log(log)]
 
 
 async def _settled(plan: Plan, database_url: str) -> float:

@@ -1,8 +1,6 @@
 """Testimony: asks database, sandboxes and logs for the evidence, none of it our own code's word."""
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -34,10 +32,6 @@ _OPEN = """
     SELECT count(*) FROM image_requests
     WHERE state IN ('queued', 'drawing', 'drawn', 'delivering')
 """
-# What a worker says when it is broken, and not what surrounds it.
-_OUR_FAULTS = ("a fault of ours",)
-# Only tasks: asyncpg leaves a future behind whenever its server dies, which hurts nobody.
-_SIGNS = ("Traceback (most recent call last)", "Task exception was never", "never awaited")
 
 
 async def open_requests(database_url: str) -> int:
@@ -76,30 +70,6 @@ async def gather(
         struck=struck,
         complaints=complaints,
     )
-
-
-def complaints_in(log: Path) -> list[Complaint]:
-    """Find the faults of ours that a worker has told of."""
-    lines = log.read_text(errors="replace").splitlines()
-    return [complaint for line in lines if (complaint := _complaint(log.stem, line)) is not None]
-
-
-def _complaint(worker: str, line: str) -> Complaint | None:
-    told = _told(line)
-    if told.get("event") in _OUR_FAULTS:
-        what = f"{told['event']}: {told.get('error')} at {' < '.join(told.get('at', [])[-3:])}"
-        return Complaint(worker=worker, what=what, request_id=told.get("request_id"))
-    if any(sign in line for sign in _SIGNS):
-        return Complaint(worker=worker, what=line[:500], request_id=told.get("request_id"))
-    return None
-
-
-def _told(line: str) -> dict[str, Any]:
-    try:
-        told = json.loads(line)
-    except ValueError:
-        return {}
-    return told if isinstance(told, dict) else {}
 
 
 def _double(told: Mapping[str, Any]) -> Double:
