@@ -2,8 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,10 @@ import click
 
 from chatflow_hook.settings import BadSetting, HookSettings, read
 from imagegen import shipped
+from imagegen.erasing_commands import forget, purge
 from imagegen.errors import ImagegenError
+from imagegen.extras import extra as _extra
+from imagegen.requests_command import requests
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -208,13 +209,6 @@ def comfyui(**given: Any) -> None:
         sys.exit(f"imagegen sandbox comfyui: {error}")
 
 
-@contextmanager
-def _extra(name: str) -> Iterator[None]:
-    """Say in a sentence which extra the imports of the block come with, if they are not there."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        library = (error.name or "").partition(".")[0]
-        if library in {"imagegen", "chatflow_hook"}:
-            raise
-        sys.exit(f"imagegen: {library} is missing: pip install 'chatflow-imagegen[{name}]'")
+main.add_command(requests)
+main.add_command(purge)
+main.add_command(forget)

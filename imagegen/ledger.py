@@ -1,12 +1,12 @@
 """The ledger: one row per send, committed before the call is made."""
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Update, func, insert, select, update
+from sqlalchemy import ScalarSelect, Update, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from chatflow_hook.tables import State
+from chatflow_hook.tables import ImageRequest, State
 from imagegen import fence, transactions
 from imagegen.claimed import Claimed, Send
 from imagegen.delivery.parcel import Receipt
@@ -39,7 +39,11 @@ class Ledger:
                 await session.execute(
                     select(
                         func.count(),
-                        func.count().filter(Delivery.outcome == Outcome.UNKNOWN),
+                        func.count().filter(
+                            Delivery.outcome == Outcome.UNKNOWN,
+                            # Not those of before an operator's retry, who has looked into it.
+                            Delivery.started_at >= _queued_at(request),
+                        ),
                     ).where(of_this)
                 )
             ).one()
@@ -63,6 +67,10 @@ class Ledger:
 
     async def _run(self, step: Callable[[AsyncSession], Awaitable[ResultT]]) -> ResultT:
         return await transactions.run(self._sessions, step)
+
+
+def _queued_at(request: Claimed) -> ScalarSelect[Any]:
+    return select(ImageRequest.queued_at).where(ImageRequest.id == request.id).scalar_subquery()
 
 
 def arrived(send: Send, receipt: Receipt) -> Update:

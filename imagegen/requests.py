@@ -48,8 +48,11 @@ class Requests:
     Unavailable when PostgreSQL is away.
     """
 
-    def __init__(self, sessions: async_sessionmaker[AsyncSession]) -> None:
+    def __init__(
+        self, sessions: async_sessionmaker[AsyncSession], *, keeps_context: bool = True
+    ) -> None:
         self._sessions = sessions
+        self._keeps_context = keeps_context
 
     async def claim(self, request_id: UUID) -> Claimed | None:
         """Take an open request, from whoever had it; None if there is nothing to do."""
@@ -195,7 +198,7 @@ class Requests:
             "error_sentence": error.sentence,
             "finished_at": func.clock_timestamp(),
         }
-        if state is not State.FAILED:
+        if state is not State.FAILED or not self._keeps_context:
             values["conversation"] = None
         query = fence.write(request).values(values)
         await self._run(lambda session: fence.held(session, query))

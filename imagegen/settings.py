@@ -6,9 +6,9 @@ from pydantic import AfterValidator, Field, HttpUrl, SecretStr
 
 from chatflow_hook.settings import BadSetting, HookSettings, read
 from imagegen.host_settings import HostSettings, Seconds
+from imagegen.store_settings import StoreSettings
 
 _TOKEN = "the bot's token as BotFather gave it, digits:letters"  # noqa: S105 (a description)
-_STORE = "file:///an/absolute/directory"
 
 
 def _a_bot_token(value: SecretStr) -> SecretStr:
@@ -18,13 +18,7 @@ def _a_bot_token(value: SecretStr) -> SecretStr:
     return value
 
 
-def _a_directory_url(value: str) -> str:
-    if not value.startswith("file:///"):
-        raise ValueError("not a file:/// address")
-    return value
-
-
-class Settings(HostSettings, HookSettings):
+class Settings(HostSettings, StoreSettings, HookSettings):
     """What the worker needs. Names are those of the variables, in lower case."""
 
     telegram_bot_token: Annotated[
@@ -45,13 +39,6 @@ class Settings(HostSettings, HookSettings):
     request_attempts: Annotated[int, Field(ge=1, le=100, description="1 to 100")] = 3
     image_generation_frequency: Annotated[
         str | None, Field(description="nothing: it was never used")
-    ] = None
-
-    image_store: Annotated[str, AfterValidator(_a_directory_url), Field(description=_STORE)] = (
-        "file:///var/lib/chatflow-imagegen/images"
-    )
-    image_url_base: Annotated[
-        HttpUrl | None, Field(description="the http(s) address under which the store is served")
     ] = None
 
     log_format: Annotated[Literal["json", "console"], Field(description="json or console")] = "json"

@@ -16,6 +16,7 @@ from imagegen import (
     database,
     logs,
     relay,
+    retention,
     settings,
     strays,
     ticker,
@@ -28,6 +29,7 @@ from imagegen.comfy.patience import Limits
 from imagegen.comfy.pool import Pool
 from imagegen.comfy.shared import SharedSlots
 from imagegen.delivery.telegram import Telegram
+from imagegen.discarded import Discarded
 from imagegen.errors import ImagegenError
 from imagegen.images import ImageStore
 from imagegen.job import make_image
@@ -35,6 +37,7 @@ from imagegen.ledger import Ledger
 from imagegen.live import Live
 from imagegen.relay import Relay
 from imagegen.requests import Requests
+from imagegen.retention import Retention
 from imagegen.settings import Settings
 from imagegen.stop import Stop
 from imagegen.strays import Strays
@@ -142,8 +145,10 @@ async def build(
         clients, slots_per_host=chosen.comfyui_slots_per_host, most=chosen.slots, shared=shared
     )
     await stack.enter_async_context(pool.tended())
+    tidy = Retention(sessions, Discarded(sessions, images), chosen.limits)
+    await stack.enter_async_context(ticker.every(retention.EVERY_S, tidy.step, name="retention"))
     return Studio(
-        requests=Requests(sessions),
+        requests=Requests(sessions, keeps_context=chosen.context_retention > 0),
         ledger=Ledger(sessions),
         strays=Strays(sessions, pool),
         library=library,
