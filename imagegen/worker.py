@@ -15,6 +15,7 @@ from imagegen import (
     census,
     database,
     logs,
+    overtaking,
     relay,
     retention,
     settings,
@@ -78,6 +79,7 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
     stack, stop = AsyncExitStack(), Stop()
 
     async def on_startup(ctx: dict[str, Any]) -> None:
+        overtaking.allow()
         if owns_process:  # here and not earlier, since arq sets up its own before
             logs.configure(chosen.log_format)
             stop.listen()
