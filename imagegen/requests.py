@@ -2,19 +2,19 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID, uuid4, uuid5
 
 from sqlalchemy import (
     ColumnElement,
-    Select,
-    and_,
     case,
     delete,
     func,
-    or_,
+    literal,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects import postgresql
@@ -32,13 +32,19 @@ from imagegen.tables import StrayPrompt
 ResultT = TypeVar("ResultT")
 
 
-_MOST_SILENT = 1000
-
 _COPIED = [
     column
     for column in ImageRequest.__table__.columns
     if column.name in Claimed.__dataclass_fields__
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a request stands among all, oldest first."""
+
+    created_at: datetime
+    request_id: UUID
 
 
 class Requests:
@@ -70,21 +76,26 @@ class Requests:
         row = await self._run(lambda session: fence.one_or_none(session, query))
         return None if row is None else _claimed(row)
 
-    async def silent(self, *, unclaimed_s: float, claimed_s: float) -> list[UUID]:
-        """Return open requests of which nothing was heard for so long, oldest first."""
-        query = (
-            select(ImageRequest.id)
-            .where(
-                ImageRequest.state.in_(OPEN),
-                or_(
-                    and_(ImageRequest.claim.is_(None), _older(unclaimed_s)),
-                    _older(claimed_s),
-                ),
+    async def silent(self, *, silent_s: float, after: Place | None, most: int) -> list[Place]:
+        """Return open requests to which nothing was written for so long, oldest first."""
+        where = [ImageRequest.state.in_(OPEN), _older(silent_s)]
+        if after is not None:
+            where.append(
+                tuple_(ImageRequest.created_at, ImageRequest.id)
+                > tuple_(literal(after.created_at), literal(after.request_id))
             )
-            .order_by(ImageRequest.created_at)
-            .limit(_MOST_SILENT)
+        query = (
+            select(ImageRequest.created_at, ImageRequest.id)
+            .where(*where)
+            .order_by(ImageRequest.created_at, ImageRequest.id)
+            .limit(most)
         )
-        return await self._run(lambda session: _all(session, query))
+
+        async def step(session: AsyncSession) -> list[Place]:
+            rows = await session.execute(query)
+            return [Place(created_at=created_at, request_id=id_) for created_at, id_ in rows]
+
+        return await self._run(step)
 
     async def start_drawing(self, request: Claimed, *, host: str, seed: int) -> Claimed:
         """Note where the picture is about to be drawn, under a prompt id never used before."""
@@ -218,10 +229,6 @@ def _stray(request: Claimed) -> Insert:
 def _older(seconds: float) -> ColumnElement[bool]:
     span = func.make_interval(0, 0, 0, 0, 0, 0, seconds)
     return ImageRequest.updated_at < func.clock_timestamp() - span
-
-
-async def _all(session: AsyncSession, query: Select[UUID]) -> list[UUID]:
-    return list((await session.execute(query)).scalars())
 
 
 def _claimed(row: fence.AnyRow) -> Claimed:

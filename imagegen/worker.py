@@ -14,6 +14,7 @@ from imagegen import (
     broker,
     census,
     database,
+    lease,
     logs,
     overtaking,
     relay,
@@ -51,8 +52,6 @@ _POLL_DELAY_S = 0.05
 _MOST_JOBS = 1000
 # Attempts live on the row; arq counts every deploy as a try.
 _MAX_TRIES = 1_000_000
-# Above everything that a job waits for; the lease, not this, finds a dead worker's jobs.
-_JOB_TIMEOUT_S = 3600
 _HEALTH_EVERY_S = 5
 
 
@@ -118,7 +117,7 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
             "on_shutdown": on_shutdown,
             "max_jobs": max_jobs,
             "queue_read_limit": 10 * _MOST_JOBS,
-            "job_timeout": _JOB_TIMEOUT_S,
+            "job_timeout": lease.JOB_TIMEOUT_S,
             "poll_delay": _POLL_DELAY_S,
             "health_check_interval": _HEALTH_EVERY_S,
         },
