@@ -41,3 +41,15 @@ def test_two_tracebacks_with_an_event_between_are_two_faults() -> None:
     trace = ("Traceback (most recent call last):", "KeyError: 'x'")
 
     assert len(complaints(*trace, {"event": "worker ready"}, *trace)) == 2
+
+
+def test_a_fault_that_arq_tells_is_about_the_request_that_it_names() -> None:
+    request_id = "1109943c-93f1-4967-8f6f-251d20925d06"
+    line = json.dumps(
+        {
+            "event": f"! {request_id}:make_image failed",
+            "exception": "Traceback (most recent call last)",
+        }
+    )
+
+    assert [each.request_id for each in found("worker-0.1", [line])] == [request_id]

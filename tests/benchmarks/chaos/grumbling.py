@@ -1,6 +1,7 @@
 """Grumbling: what in a worker's log is a fault of ours."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from tests.benchmarks.chaos.evidence import Complaint
 
 _OUR_FAULT = "a fault of ours"
 _TRACEBACK = "Traceback (most recent call last)"
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # Only tasks: asyncpg leaves a future behind whenever its server dies, which hurts nobody.
 _SIGNS = (_TRACEBACK, "Task exception was never", "never awaited")
 
@@ -34,7 +36,7 @@ def found(worker: str, lines: Iterable[str]) -> Iterator[Complaint]:
 
 
 def _in_event(worker: str, told: dict[str, Any], line: str) -> Iterator[Complaint]:
-    about = told.get("request_id")
+    about = told.get("request_id") or _id_in(str(told.get("event")))
     if told.get("event") == _OUR_FAULT:
         places = " < ".join(reversed(told.get("at", [])[-3:]))
         what = f"{_OUR_FAULT}: {told.get('error')} at {places}"
@@ -48,6 +50,12 @@ def _in_block(worker: str, block: list[str]) -> Iterator[Complaint]:
     ends = [line for line in block if line and not line.startswith((" ", "Traceback"))]
     if block:
         yield Complaint(worker=worker, what=f"traceback: {ends[-1] if ends else block[-1]}")
+
+
+def _id_in(text: str) -> str | None:
+    """Return the request that arq speaks of, whose jobs have its id."""
+    named = _ID.search(text)
+    return named and named.group()
 
 
 def _told(line: str) -> dict[str, Any] | None:
