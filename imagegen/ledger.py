@@ -1,5 +1,6 @@
 """The ledger: one row per send, committed before the call is made."""
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -26,6 +27,7 @@ class Ledger:
 
         Raises ClaimLost when the request is not ours any more.
         """
+        began = time.monotonic()
 
         async def step(session: AsyncSession) -> Send:
             await fence.held(session, fence.write(request).values(state=State.DELIVERING))
@@ -52,7 +54,7 @@ class Ledger:
                 .values(request_id=request.id, attempt=made + 1)
                 .returning(Delivery.id)
             )
-            return Send(id=added.scalar_one(), unknown=unknown)
+            return Send(id=added.scalar_one(), unknown=unknown, proved_at=began)
 
         return await self._run(step)
 

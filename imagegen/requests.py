@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from chatflow_hook.tables import OPEN, Dialog, ImageRequest, State
 from imagegen import fence, ledger, transactions, watermark
-from imagegen.claimed import Claimed, Send, Standing
+from imagegen.claimed import Claimed, ClaimLost, Send, Standing
 from imagegen.delivery.parcel import Receipt
 from imagegen.errors import ImagegenError
 from imagegen.images import Image
@@ -31,12 +31,21 @@ from imagegen.tables import StrayPrompt
 
 ResultT = TypeVar("ResultT")
 
+# Much shorter than a lease: nobody takes over who has not waited for its end.
+_PROOF_HOLDS_S = 1.0
 
 _COPIED = [
     column
     for column in ImageRequest.__table__.columns
     if column.name in Claimed.__dataclass_fields__
 ]
+
+# Where a request stands that nobody works on.
+_RESTING = case(
+    (ImageRequest.image.is_not(None), State.DRAWN),
+    (ImageRequest.prompt_id.is_not(None), State.DRAWING),
+    else_=State.QUEUED,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +74,15 @@ class Requests:
         query = (
             update(ImageRequest)
             .where(ImageRequest.id == request_id, ImageRequest.state.in_(OPEN))
-            .values(claim=uuid4(), updated_at=func.clock_timestamp())
+            # A claim that nobody let go of: the job that had it has vanished.
+            .values(
+                claim=uuid4(),
+                crashes=case(
+                    (ImageRequest.claim.is_not(None), ImageRequest.crashes + 1),
+                    else_=ImageRequest.crashes,
+                ),
+                updated_at=func.clock_timestamp(),
+            )
             .returning(
                 *_COPIED,
                 func.extract("epoch", func.clock_timestamp() - ImageRequest.queued_at).label(
@@ -73,8 +90,9 @@ class Requests:
                 ),
             )
         )
+        began = time.monotonic()
         row = await self._run(lambda session: fence.one_or_none(session, query))
-        return None if row is None else _claimed(row)
+        return None if row is None else _claimed(row, proved_at=began)
 
     async def silent(self, *, silent_s: float, after: Place | None, most: int) -> list[Place]:
         """Return open requests to which nothing was written for so long, oldest first."""
@@ -102,10 +120,23 @@ class Requests:
         draw = request.draw + 1
         prompt_id = uuid5(request.id, str(draw))
         query = fence.write(request).values(
-            state=State.DRAWING, host=host, draw=draw, prompt_id=prompt_id, seed=seed
+            state=State.DRAWING,
+            host=host,
+            draw=draw,
+            prompt_id=prompt_id,
+            seed=seed,
+            crashes=0,
         )
+        began = time.monotonic()
         await self._run(lambda session: fence.held(session, query))
-        return replace(request, state=State.DRAWING, host=host, draw=draw, prompt_id=prompt_id)
+        return replace(
+            request,
+            state=State.DRAWING,
+            host=host,
+            draw=draw,
+            prompt_id=prompt_id,
+            proved_at=began,
+        )
 
     async def end_drawing(self, request: Claimed, *, leaves_a_stray: bool) -> Claimed:
         """Note that the prompt came to nothing, and whether it may still be on its host."""
@@ -136,6 +167,17 @@ class Requests:
             return Standing.OURS
         return Standing.TAKEN if row.prompt_id == request.prompt_id else Standing.ENDED
 
+    async def prove(self, request: Claimed, *, proved_at: float) -> None:
+        """Make sure that the request is ours, just before something that others can see.
+
+        Asks only if the last proof is not fresh: this process may have stood still since. Raises
+        ClaimLost.
+        """
+        if time.monotonic() - proved_at < _PROOF_HOLDS_S:
+            return
+        if await self.stands(request) is not Standing.OURS:
+            raise ClaimLost("another job has this request now, or it has ended")
+
     async def keep(self, request: Claimed, image: Image, *, url: str | None) -> None:
         """Note that the picture is drawn and stored, and where it can be had.
 
@@ -143,6 +185,7 @@ class Requests:
         """
         query = fence.write(request).values(
             state=State.DRAWN,
+            crashes=0,
             image=image.name,
             image_url=url,
             width=image.width,
@@ -188,18 +231,23 @@ class Requests:
 
         await self._run(step)
 
-    async def put_back(self, request: Claimed, *, costs_an_attempt: bool) -> int:
-        """Return the request to where it can be taken up again; return the attempts spent."""
-        back = case(
-            (ImageRequest.image.is_not(None), State.DRAWN),
-            (ImageRequest.prompt_id.is_not(None), State.DRAWING),
-            else_=State.QUEUED,
+    async def put_back(
+        self, request: Claimed, *, costs_an_attempt: bool = False, most_attempts: int = 1
+    ) -> bool:
+        """Return the request to where it can be taken up again, unless its attempts are used up.
+
+        Returns whether it may be; then the claim is let go, and otherwise it is still ours.
+        """
+        attempts = ImageRequest.attempts + int(costs_an_attempt)
+        query = fence.write(request, returning=ImageRequest.claim).values(
+            state=_RESTING,
+            attempts=attempts,
+            claim=case((attempts >= most_attempts, ImageRequest.claim), else_=None)
+            if costs_an_attempt
+            else None,
         )
-        query = fence.write(request, returning=ImageRequest.attempts).values(
-            state=back, attempts=ImageRequest.attempts + int(costs_an_attempt)
-        )
-        attempts: int = await self._run(lambda session: fence.held(session, query))
-        return attempts
+        claim = await self._run(lambda session: fence.held(session, query))
+        return claim is None
 
     async def end(self, request: Claimed, state: State, error: ImagegenError) -> None:
         """End the request without a picture; the watermark stays where it was."""
@@ -231,8 +279,8 @@ def _older(seconds: float) -> ColumnElement[bool]:
     return ImageRequest.updated_at < func.clock_timestamp() - span
 
 
-def _claimed(row: fence.AnyRow) -> Claimed:
+def _claimed(row: fence.AnyRow, *, proved_at: float) -> Claimed:
     fields = row._asdict()
     age_s = float(fields.pop("age_s"))
     state = State(fields.pop("state"))
-    return Claimed(**fields, state=state, made_at=time.monotonic() - age_s)
+    return Claimed(**fields, state=state, made_at=time.monotonic() - age_s, proved_at=proved_at)

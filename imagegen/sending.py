@@ -34,6 +34,7 @@ async def deliver(studio: Studio, request: Claimed, image: Image) -> None:
 
 
 async def _send(studio: Studio, request: Claimed, send: Send, parcel: Parcel) -> None:
+    await studio.requests.prove(request, proved_at=send.proved_at)
     try:
         receipt = await studio.telegram.send(parcel)
     except ImagegenError as error:

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, HttpUrl, SecretStr
 from chatflow_hook.settings import BadSetting, HookSettings, read
 from imagegen.host_settings import HostSettings, Seconds
 from imagegen.store_settings import StoreSettings
+from imagegen.web_settings import WebSettings
 
 _TOKEN = "the bot's token as BotFather gave it, digits:letters"  # noqa: S105 (a description)
 
@@ -18,7 +19,7 @@ def _a_bot_token(value: SecretStr) -> SecretStr:
     return value
 
 
-class Settings(HostSettings, StoreSettings, HookSettings):
+class Settings(HostSettings, StoreSettings, WebSettings, HookSettings):
     """What the worker needs. Names are those of the variables, in lower case."""
 
     telegram_bot_token: Annotated[
@@ -37,6 +38,10 @@ class Settings(HostSettings, StoreSettings, HookSettings):
         float, Field(ge=0, description="a number of seconds, 0 for no limit")
     ] = 900.0
     request_attempts: Annotated[int, Field(ge=1, le=100, description="1 to 100")] = 3
+    request_crashes: Annotated[int, Field(ge=1, le=100, description="1 to 100")] = 5
+    stop_grace: Annotated[
+        float, Field(ge=0, le=86_400, description="a number of seconds from 0")
+    ] = 30.0
     image_generation_frequency: Annotated[
         str | None, Field(description="nothing: it was never used")
     ] = None

@@ -7,6 +7,7 @@ from imagegen.delivery.telegram import Telegram
 from imagegen.images import ImageStore
 from imagegen.ledger import Ledger
 from imagegen.live import Live
+from imagegen.quarantine import Quarantine
 from imagegen.requests import Requests
 from imagegen.strays import Strays
 from imagegen.workflows import Library
@@ -24,6 +25,7 @@ class Studio:
     images: ImageStore
     telegram: Telegram
     live: Live
+    quarantine: Quarantine
     max_age_s: float
     max_attempts: int
     keep_outputs: bool

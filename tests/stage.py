@@ -142,5 +142,6 @@ class Stages:
             "telegram_api_url": telegram.url,
             "image_store": self._home.as_uri(),
             "log_format": "console",
+            "web_port": 0,
         }
         return Settings(_env_file=None, **(usual | changes))

@@ -104,6 +104,7 @@ class Drawing:
 
     async def _post(self) -> Any:
         """Post; a lost answer is looked for, since to post again would draw twice."""
+        await self._order.before_post()
         self._is_over = False
         try:
             status, answer = await self._http.ask("/prompt", self._wish())

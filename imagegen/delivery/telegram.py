@@ -35,6 +35,7 @@ from imagegen.delivery.parcel import Parcel, Receipt
 from imagegen.errors import ImagegenError
 
 _REVOKED_WAIT_S = 60.0
+_PROBE_S = 2
 _NOBODY = ("chat not found", "user not found", "peer_id_invalid", "group chat was deactivated")
 
 
@@ -68,6 +69,13 @@ class Telegram:
         except (TelegramAPIError, ClientDecodeError) as error:
             raise verdict(error) from error
         return Receipt(message_id=message.message_id, file_id=_file_id(message))
+
+    async def probe(self) -> None:
+        """Return if Telegram answers and knows the token. Raises as `send` does."""
+        try:
+            await self._bot.get_me(request_timeout=_PROBE_S)
+        except (TelegramAPIError, ClientDecodeError) as error:
+            raise verdict(error) from error
 
     async def _send_again(self, parcel: Parcel, chat_id: int) -> Message:
         try:
