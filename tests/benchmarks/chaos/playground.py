@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from imagegen import shipped, workflows
-from imagegen.sandbox.comfyui import Fault, SandboxComfyUI
+from imagegen.sandbox.comfyui import Fault, Kind, SandboxComfyUI
 from imagegen.sandbox.comfyui.ledger import Double, doubles
 from imagegen.sandbox.ports import free_ports
 from imagegen.sandbox.telegram import SandboxTelegram, Trouble
@@ -94,9 +94,18 @@ class Playground:
             for each in other.account.drawings
             if each.prompt_id == again
         )
-        return replace(
-            double, avoidable=double.avoidable and not host.account.was_out(posted, began)
-        )
+        was_out = host.account.was_out(posted, began) or _was_hidden(host, posted, began)
+        return replace(double, avoidable=double.avoidable and not was_out)
+
+
+def _was_hidden(host: SandboxComfyUI, began: float, ended: float) -> bool:
+    """Tell whether a proxy in front of the host answered 503 at any moment of that time."""
+    return any(
+        each.fault.kind is Kind.UNAVAILABLE
+        and each.when <= ended
+        and each.when + (each.fault.seconds or 0) >= began
+        for each in host.troubles
+    )
 
 
 def trouble(text: str) -> Trouble:

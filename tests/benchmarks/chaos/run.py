@@ -148,6 +148,8 @@ def _settings(
         "TELEGRAM_API_URL": fairground.telegram,
         "IMAGE_STORE": (plan.out / "images").absolute().as_uri(),
         "WORKERS_SHARE_HOSTS": "true",
+        # Many at once on one machine; the posts change hands all the time.
+        "WEB_PORT": "0",
         # All that lasts minutes in production, on the scale of this run.
         "GENERATION_TIMEOUT": "20",
         "COMFYUI_SILENCE_TIMEOUT": "8",
