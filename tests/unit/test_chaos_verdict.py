@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid5
 
+import pytest
+
 from imagegen.sandbox.comfyui.ledger import Double
 from tests.benchmarks.chaos.evidence import (
     Arrival,
@@ -270,6 +272,17 @@ def test_recovery_is_not_the_time_in_which_nobody_asked() -> None:
     blow = Struck(what="before all", began=2, ended=3)
 
     assert judged(struck=(blow,)).recoveries == {"before all": 2.0}
+
+
+def test_recovery_is_without_the_time_of_other_outages() -> None:
+    outages = [
+        Struck(what="redis", began=10.5, ended=11.5, is_total=True),
+        Struck(what="telegram", began=11, ended=11.7, is_total=True),
+    ]
+
+    recoveries = judged(struck=(Struck(what="a host", began=9, ended=10), *outages)).recoveries
+
+    assert recoveries["a host"] == pytest.approx(2 - 1.2)
 
 
 def test_a_blow_after_the_last_picture_has_no_recovery() -> None:

@@ -24,6 +24,18 @@ class Kind(StrEnum):
     TELEGRAM_TROUBLED = "telegram troubled"
 
 
+# What no picture comes without.
+_TOTAL = {
+    Kind.REDIS_STOPPED,
+    Kind.REDIS_FROZEN,
+    Kind.POSTGRES_STOPPED,
+    Kind.POSTGRES_KILLED,
+    Kind.POSTGRES_FROZEN,
+    Kind.ALL_HOSTS_KILLED,
+    Kind.TELEGRAM_AWAY,
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Blow:
     """Due `at_s` after the beginning, healed `lasts_s` later.
@@ -40,6 +52,11 @@ class Blow:
     @property
     def ends_s(self) -> float:
         return self.at_s + self.lasts_s
+
+    @property
+    def is_total(self) -> bool:
+        """Whether no picture can be expected while it lasts."""
+        return self.kind in _TOTAL
 
     def __str__(self) -> str:
         what = f"{self.kind} {self.target} {self.detail}".rstrip()

@@ -56,11 +56,12 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True)
 class Struck:
-    """A blow as it fell, and when it was healed."""
+    """A blow as it fell, and when it was healed; `is_total`: no picture came while it lasted."""
 
     what: str
     began: float
     ended: float
+    is_total: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

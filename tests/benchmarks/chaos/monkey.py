@@ -40,7 +40,9 @@ class Monkey:
         began = time.time()
         async with self._broken(blow):
             await asyncio.sleep(blow.lasts_s)
-        self.struck.append(Struck(what=str(blow), began=began, ended=time.time()))
+        self.struck.append(
+            Struck(what=str(blow), began=began, ended=time.time(), is_total=blow.is_total)
+        )
 
     def _broken(self, blow: Blow) -> AbstractAsyncContextManager[None]:
         match blow.kind:

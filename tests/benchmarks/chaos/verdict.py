@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from uuid import UUID
 
-from tests.benchmarks.chaos.evidence import Arrival, Evidence, Mark, Row
+from tests.benchmarks.chaos.evidence import Arrival, Evidence, Mark, Row, Struck
 from tests.benchmarks.chaos.offence import Crime, Offence
 
 _OPEN = {"queued", "drawing", "drawn", "delivering"}
@@ -17,7 +17,7 @@ _UNKNOWN = "delivery_unknown"
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What the table tells. `recoveries` says after each blow how long no picture came, in s."""
+    """What the table tells. `recoveries` says of each blow how long after it no picture came, in s."""
 
     requests: int
     delivered: int
@@ -171,13 +171,18 @@ def _our_faults(evidence: Evidence) -> Iterator[Offence]:
 
 
 def _recoveries(evidence: Evidence) -> dict[str, float]:
-    """Return for each blow how long it took to the next picture, since somebody waited for one."""
+    """Return for each blow how long it took to the next picture.
+
+    Counted from when somebody waited for one, without the time of other, total outages.
+    """
     times = sorted(arrival.when for arrival in evidence.arrivals)
+    outages = [struck for struck in evidence.struck if struck.is_total]
     found = {}
     for struck in evidence.struck:
         came = next((when for when in times if when >= struck.ended), None)
         if came is not None:
-            found[struck.what] = max(0.0, came - _waited_since(evidence.rows, struck.ended))
+            since = min(came, _waited_since(evidence.rows, struck.ended))
+            found[struck.what] = came - since - _out(outages, since, came)
     return found
 
 
@@ -185,6 +190,16 @@ def _waited_since(rows: Iterable[Row], when: float) -> float:
     """Return from when on somebody waited for a picture: then, or when the next was asked for."""
     waiting = (row for row in rows if row.finished is None or row.finished > when)
     return min((max(row.created, when) for row in waiting), default=when)
+
+
+def _out(outages: Iterable[Struck], since: float, until: float) -> float:
+    """Return how much of that time lies within outages, each moment counted once."""
+    total, counted = 0.0, since
+    for outage in sorted(outages, key=lambda outage: outage.began):
+        began, ended = max(outage.began, counted), min(outage.ended, until)
+        total += max(0.0, ended - began)
+        counted = max(counted, ended)
+    return total
 
 
 def _arrivals(evidence: Evidence) -> dict[str, list[Arrival]]:
