@@ -17,6 +17,7 @@ from imagegen import (
     database,
     lease,
     logs,
+    overtaking,
     probes,
     relay,
     retention,
@@ -99,6 +100,7 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
         stopping.listen()
 
     async def on_startup(ctx: dict[str, Any]) -> None:
+        overtaking.allow()
         if owns_process:  # here and not earlier, since arq sets up its own before
             logs.configure(chosen.log_format)
         readiness = Readiness(lambda: stopping.is_under_way)
@@ -138,6 +140,8 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
             "redis_pool": queue,
             "handle_signals": False,
             "queue_name": wire.QUEUE,
+            # A job whose payload is gone would leave one, and its id could not be rung for.
+            "keep_result": 0,
             "job_serializer": wire.dumps,
             "job_deserializer": wire.loads,
             "on_startup": on_startup,
