@@ -75,7 +75,8 @@ async def _carry(studio: Studio, request_id: UUID) -> str:
 
 
 async def _make(studio: Studio, request: Claimed) -> None:
-    request.time_left_s(studio.max_age_s)
+    if request.drawn is None or not studio.telegram.is_revoked:  # then pictures are kept
+        request.time_left_s(studio.max_age_s)
     image = request.drawn or await Easel(studio, request).picture()
     await sending.deliver(studio, request, image)
 

@@ -9,6 +9,8 @@ from uuid import UUID, uuid4, uuid5
 
 from sqlalchemy import (
     ColumnElement,
+    Select,
+    Update,
     case,
     delete,
     func,
@@ -209,12 +211,7 @@ class Requests:
         """Mark the request delivered and move the dialog's watermark, in one transaction."""
 
         async def step(session: AsyncSession) -> None:
-            # Dialog, then request: the order in which the hook locks them too.
-            await session.execute(
-                select(Dialog.id)
-                .where(Dialog.id == request.dialog_id)
-                .with_for_update(key_share=True)
-            )
+            await session.execute(_locked_dialog(request))
             await fence.held(
                 session,
                 fence.write(request).values(
@@ -227,6 +224,8 @@ class Requests:
             )
             if send is not None and receipt is not None:
                 await session.execute(ledger.arrived(send, receipt))
+                if receipt.chat_id != request.chat_id:
+                    await session.execute(_moved_chat(request, receipt.chat_id))
             await session.execute(watermark.moved(request))
 
         await self._run(step)
@@ -250,7 +249,7 @@ class Requests:
         return claim is None
 
     async def end(self, request: Claimed, state: State, error: ImagegenError) -> None:
-        """End the request without a picture; the watermark stays where it was."""
+        """End the request without a picture; the watermark stays, unless one may have arrived."""
         values: dict[str, Any] = {
             "state": state,
             "error_code": error.code,
@@ -259,11 +258,31 @@ class Requests:
         }
         if state is not State.FAILED or not self._keeps_context:
             values["conversation"] = None
-        query = fence.write(request).values(values)
-        await self._run(lambda session: fence.held(session, query))
+
+        async def step(session: AsyncSession) -> None:
+            await session.execute(_locked_dialog(request))
+            await fence.held(session, fence.write(request).values(values))
+            if error.may_have_arrived:
+                await session.execute(watermark.moved(request))
+
+        await self._run(step)
 
     async def _run(self, step: Callable[[AsyncSession], Awaitable[ResultT]]) -> ResultT:
         return await transactions.run(self._sessions, step)
+
+
+def _locked_dialog(request: Claimed) -> Select[int]:
+    # Dialog, then request: the order in which the hook locks them too.
+    return select(Dialog.id).where(Dialog.id == request.dialog_id).with_for_update(key_share=True)
+
+
+def _moved_chat(request: Claimed, chat_id: int) -> Update:
+    # Whoever still waits for a picture in the group that was is to get it in the one that is.
+    return (
+        update(ImageRequest)
+        .where(ImageRequest.chat_id == request.chat_id, ImageRequest.state.in_(OPEN))
+        .values(chat_id=chat_id)
+    )
 
 
 def _stray(request: Claimed) -> Insert:

@@ -29,6 +29,9 @@ class Settings(HostSettings, StoreSettings, WebSettings, HookSettings):
         HttpUrl, Field(description="the address of a Bot API server, http:// or https://")
     ] = HttpUrl("https://api.telegram.org")
     telegram_timeout: Seconds = 60.0
+    delivery_on_unknown: Annotated[
+        Literal["resend", "skip"], Field(description="resend or skip")
+    ] = "resend"
 
     max_concurrent_generations: Annotated[
         int | None, Field(ge=1, description="a whole number from 1; left out: all slots")

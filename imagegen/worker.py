@@ -33,6 +33,7 @@ from imagegen.comfy.client import HostClient
 from imagegen.comfy.patience import Limits
 from imagegen.comfy.pool import Pool
 from imagegen.comfy.shared import SharedSlots
+from imagegen.delivery.gate import Gate
 from imagegen.delivery.telegram import Telegram
 from imagegen.discarded import Discarded
 from imagegen.errors import ImagegenError
@@ -196,10 +197,12 @@ async def build(
         pool=pool,
         images=images,
         telegram=await stack.enter_async_context(telegram),
+        gate=Gate(live),
         live=Live(live),
         quarantine=Quarantine(most_crashes=chosen.request_crashes),
         max_age_s=chosen.request_max_age,
         max_attempts=chosen.request_attempts,
+        most_unknown_sends=2 if chosen.delivery_on_unknown == "resend" else 1,
         keep_outputs=chosen.comfyui_keep_outputs,
     )
 
