@@ -16,6 +16,7 @@ from imagegen.ledger import Ledger
 from imagegen.life import FOLLOWS
 from imagegen.requests import Requests
 from imagegen.revival import NotRevived
+from tests import chat
 from tests.chat import Sessions
 from tests.steps import IMAGE
 
@@ -32,6 +33,7 @@ ARROWS = {
     "cancelled": {"cancelled"},
 }
 ENDS = {"failed", "refused", "expired", "cancelled"}
+ENDED_BY = {"fail": State.FAILED, "refuse": State.REFUSED, "expire": State.EXPIRED}
 MESSAGE_COUNT = 4
 STEPS = (
     "claim",
@@ -113,37 +115,37 @@ class Walk:
     async def _write(self, step: str, which: int) -> bool:
         request = self._claims[which]
         try:
-            match step:
-                case "start_drawing":
-                    self._claims[which] = await self._requests.start_drawing(
-                        request, host="gpu-1", seed=1
-                    )
-                case "end_drawing":
-                    self._claims[which] = await self._requests.end_drawing(
-                        request, leaves_a_stray=False
-                    )
-                case "keep":
-                    await self._requests.keep(request, IMAGE, url=None)
-                case "start_send":
-                    await self._ledger.start(request)
-                case "finish":
-                    send = await self._ledger.start(request)
-                    receipt = Receipt(chat_id=1, message_id=7, file_id="a")
-                    await self._requests.finish(request, send=send, receipt=receipt)
-                case "finish_unsent":
-                    await self._requests.finish(request)
-                case "put_back":
-                    await self._requests.put_back(request)
-                case "spend":
-                    await self._requests.put_back(request, costs_an_attempt=True, most_attempts=3)
-                case "fail" | "refuse" | "expire":
-                    state = {"fail": State.FAILED, "refuse": State.REFUSED}
-                    await self._requests.end(
-                        request, state.get(step, State.EXPIRED), ImagegenError("It ended.")
-                    )
+            if step in ENDED_BY:
+                await self._requests.end(request, ENDED_BY[step], ImagegenError("It ended."))
+            elif step in {"start_drawing", "end_drawing"}:
+                self._claims[which] = await self._redraw(step, request)
+            else:
+                await self._move(step, request)
         except ClaimLost:
             return False
         return True
+
+    async def _redraw(self, step: str, request: Claimed) -> Claimed:
+        if step == "start_drawing":
+            return await self._requests.start_drawing(request, host="gpu-1", seed=1)
+        return await self._requests.end_drawing(request, leaves_a_stray=False)
+
+    async def _move(self, step: str, request: Claimed) -> None:
+        match step:
+            case "keep":
+                await self._requests.keep(request, IMAGE, url=None)
+            case "start_send":
+                await self._ledger.start(request)
+            case "finish":
+                send = await self._ledger.start(request)
+                receipt = Receipt(chat_id=1, message_id=7, file_id="a")
+                await self._requests.finish(request, send=send, receipt=receipt)
+            case "finish_unsent":
+                await self._requests.finish(request)
+            case "put_back":
+                await self._requests.put_back(request)
+            case "spend":
+                await self._requests.put_back(request, costs_an_attempt=True, most_attempts=3)
 
     async def seen(self) -> tuple[ImageRequest, Dialog]:
         async with self._sessions() as session:
@@ -175,8 +177,8 @@ async def test_no_order_of_steps_leaves_the_arrows_of_the_design(
     await walk.begin()
 
     was, _ = await walk.seen()
-    for step, which in steps:
-        step = walk.onwards(was) if step == "on" else step
+    for chosen, which in steps:
+        step = walk.onwards(was) if chosen == "on" else chosen
         was_fresh = walk.is_fresh(which, was.claim)
         is_done = await walk.take(step, which)
         now, dialog = await walk.seen()
@@ -188,7 +190,9 @@ async def test_no_order_of_steps_leaves_the_arrows_of_the_design(
         assert now.draw - was.draw == (step == "start_drawing" and is_done)
         assert (dialog.last_image_generation_at == MESSAGE_COUNT) == (now.state == "delivered")
         if not is_done:
-            assert vars_of(now) == vars_of(was), "a step that is not allowed writes nothing"
+            assert chat.columns(now) == chat.columns(was), (
+                "a step that is not allowed writes nothing"
+            )
         if now.state not in {"queued", "drawing"} | ENDS:
             assert now.image is not None, "nothing is sent that was not drawn"
         if now.state == "drawing":
@@ -196,10 +200,6 @@ async def test_no_order_of_steps_leaves_the_arrows_of_the_design(
         if now.state in {"delivered", "refused", "expired", "cancelled"}:
             assert now.conversation is None
         was = now
-
-
-def vars_of(row: ImageRequest) -> dict[str, object]:
-    return {column.name: getattr(row, column.name) for column in ImageRequest.__table__.columns}
 
 
 def test_the_table_of_the_code_has_no_arrow_that_the_design_does_not_draw() -> None:
