@@ -3,22 +3,48 @@
 import asyncio
 from typing import Any
 
+import structlog
 from arq.connections import ArqRedis, RedisSettings
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import AuthenticationError, OutOfMemoryError, ReadOnlyError, RedisError
+from redis.exceptions import (
+    AuthenticationError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    WatchError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from chatflow_hook import wire
 from chatflow_hook.settings import BadSetting, RedisPlace
 
+log = structlog.get_logger(__name__)
+
 # RedisSettings knows no socket timeout, and without one a frozen Redis hangs the worker.
 _SOCKET_TIMEOUT_S = 5.0
 # No outage ends the worker, however long it is.
 _FOR_EVER = -1
 _LONGEST_PAUSE_S = 1.0
+
+
+class _Taking(Pipeline):
+    """What arq takes a job with: it looks at the lock and the score, then sets the lock.
+
+    A connection that breaks after the first look ends the worker, since arq expects a lost watch
+    only at the end. To it a job that can't be looked at now is one that somebody else has.
+    """
+
+    async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
+        """Run a command of the watched part at once."""
+        try:
+            return await super().immediate_execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except WatchError:
+            log.warning("job not taken, since Redis broke off", command=args[0])
+            return {"EXISTS": 1}.get(args[0])
 
 
 class Queue(ArqRedis):
@@ -33,6 +59,10 @@ class Queue(ArqRedis):
     def shut(self) -> None:
         """Have nothing for a worker that asks."""
         self._is_shut = True
+
+    def pipeline(self, transaction: Any = True, shard_hint: Any = None) -> Any:  # noqa: FBT002 (theirs)
+        """Return a pipeline that outlives a connection which breaks while a job is taken."""
+        return _Taking(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
     async def zrangebyscore(self, *args: Any, **kwargs: Any) -> Any:
         """Give the jobs that are ready to run; it is what arq's worker asks for at each poll."""
