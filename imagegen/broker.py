@@ -7,6 +7,7 @@ import structlog
 from arq.connections import ArqRedis, RedisSettings
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import (
@@ -25,10 +26,24 @@ from chatflow_hook.settings import BadSetting, RedisPlace
 log = structlog.get_logger(__name__)
 
 # RedisSettings knows no socket timeout, and without one a frozen Redis hangs the worker.
-_SOCKET_TIMEOUT_S = 5.0
+SOCKET_TIMEOUT_S = 5.0
 # No outage ends the worker, however long it is.
 _FOR_EVER = -1
 _LONGEST_PAUSE_S = 1.0
+
+
+class _Pool(ConnectionPool):
+    """Tries again until a connection is whole, its greetings included.
+
+    redis-py's own retry is not round those: one opened to a frozen Redis would end the worker.
+    """
+
+    async def ensure_connection(self, connection: AbstractConnection) -> None:
+        """Connect it, or see that it still is."""
+        again = super().ensure_connection
+        await connection.retry.call_with_retry(
+            lambda: again(connection), lambda _: connection.disconnect()
+        )
 
 
 class _Taking(Pipeline):
@@ -76,10 +91,10 @@ def queue(redis: RedisPlace, *, db: int) -> Queue:
     """Return arq's connections, which try again through an outage until it is over."""
     retry = Retry(ExponentialBackoff(cap=_LONGEST_PAUSE_S, base=0.05), _FOR_EVER)
     client = Queue(
-        redis.pool(
-            db,
-            socket_timeout=_SOCKET_TIMEOUT_S,
-            socket_connect_timeout=_SOCKET_TIMEOUT_S,
+        _Pool(
+            **redis.arguments | {"db": db},
+            socket_timeout=SOCKET_TIMEOUT_S,
+            socket_connect_timeout=SOCKET_TIMEOUT_S,
             retry=retry,
             retry_on_timeout=True,
             # A refused connection is an OSError as long as redis-py has not renamed it.

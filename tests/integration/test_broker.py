@@ -1,9 +1,12 @@
 """Redis as arq sees it through our connections."""
 
+import asyncio
+
 import pytest
 from redis.asyncio import Redis
 
 from imagegen import broker
+from imagegen.sandbox.valkey import ValkeyServer
 from tests import chat
 
 
@@ -22,3 +25,28 @@ async def test_a_connection_that_breaks_while_arq_takes_a_job_leaves_the_job_to_
 
         await queue.set("a", "1")
         assert await queue.get("a") == b"1", "the connection after it is whole"
+
+
+@pytest.mark.parametrize("is_pipeline", [True, False])
+async def test_a_connection_opened_to_a_frozen_redis_is_opened_again_once_it_thaws(
+    *, is_pipeline: bool
+) -> None:
+    with ValkeyServer() as valkey:
+        settings = chat.hook_settings("postgresql://unused/db", valkey.url)
+        async with broker.queue(settings.redis, db=3) as queue:
+            valkey.freeze()
+            answer = asyncio.create_task(answered(queue) if is_pipeline else queue.ping())
+            # Past the time that a socket may take, more than once.
+            done, _ = await asyncio.wait({answer}, timeout=2.2 * broker.SOCKET_TIMEOUT_S)
+
+            valkey.thaw()
+
+            assert not done
+            async with asyncio.timeout(3 * broker.SOCKET_TIMEOUT_S):
+                assert await answer
+
+
+async def answered(queue: broker.Queue) -> bool:
+    async with queue.pipeline(transaction=True) as pipe:
+        pipe.ping()
+        return bool((await pipe.execute())[0])
