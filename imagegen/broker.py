@@ -1,7 +1,8 @@
 """Redis as the worker needs it: patient with an outage, never hanging on a frozen server."""
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import structlog
 from arq.connections import ArqRedis, RedisSettings
@@ -15,6 +16,7 @@ from redis.exceptions import (
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
+    ResponseError,
     WatchError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -23,6 +25,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from chatflow_hook import wire
 from chatflow_hook.settings import BadSetting, RedisPlace
 
+AnswerT = TypeVar("AnswerT")
+
 log = structlog.get_logger(__name__)
 
 # RedisSettings knows no socket timeout, and without one a frozen Redis hangs the worker.
@@ -30,6 +34,29 @@ SOCKET_TIMEOUT_S = 5.0
 # No outage ends the worker, however long it is.
 _FOR_EVER = -1
 _LONGEST_PAUSE_S = 1.0
+_CANNOT_WRITE = ("MISCONF ", "NOREPLICAS ")
+
+
+class _Patience(Retry):
+    """Tries again what a Redis refuses that can't write: its disk is full, its replicas are away.
+
+    redis-py has classes of errors for some of these refusals, and only knows errors by class.
+    """
+
+    async def call_with_retry(
+        self, do: Callable[[], Awaitable[AnswerT]], fail: Callable[[RedisError], Any]
+    ) -> AnswerT:
+        """Do it until it is done."""
+
+        async def done() -> AnswerT:
+            try:
+                return await do()
+            except ResponseError as error:
+                if any(word in str(error) for word in _CANNOT_WRITE):
+                    raise ReadOnlyError(str(error)) from error
+                raise
+
+        return await super().call_with_retry(done, fail)
 
 
 class _Pool(ConnectionPool):
@@ -89,7 +116,7 @@ class Queue(ArqRedis):
 
 def queue(redis: RedisPlace, *, db: int) -> Queue:
     """Return arq's connections, which try again through an outage until it is over."""
-    retry = Retry(ExponentialBackoff(cap=_LONGEST_PAUSE_S, base=0.05), _FOR_EVER)
+    retry = _Patience(ExponentialBackoff(cap=_LONGEST_PAUSE_S, base=0.05), _FOR_EVER)
     client = Queue(
         _Pool(
             **redis.arguments | {"db": db},
