@@ -117,23 +117,25 @@ class Queue(ArqRedis):
 def queue(redis: RedisPlace, *, db: int) -> Queue:
     """Return arq's connections, which try again through an outage until it is over."""
     retry = _Patience(ExponentialBackoff(cap=_LONGEST_PAUSE_S, base=0.05), _FOR_EVER)
+    chosen = {
+        **redis.arguments,
+        "db": db,
+        "socket_timeout": SOCKET_TIMEOUT_S,
+        "socket_connect_timeout": SOCKET_TIMEOUT_S,
+        "retry": retry,
+        "retry_on_timeout": True,
+        # A refused connection is an OSError as long as redis-py has not renamed it.
+        # One that is full, or has become a replica, is as good as away.
+        "retry_on_error": [
+            RedisConnectionError,
+            RedisTimeoutError,
+            OSError,
+            OutOfMemoryError,
+            ReadOnlyError,
+        ],
+    }
     client = Queue(
-        _Pool(
-            **redis.arguments | {"db": db},
-            socket_timeout=SOCKET_TIMEOUT_S,
-            socket_connect_timeout=SOCKET_TIMEOUT_S,
-            retry=retry,
-            retry_on_timeout=True,
-            # A refused connection is an OSError as long as redis-py has not renamed it.
-            # One that is full, or has become a replica, is as good as away.
-            retry_on_error=[
-                RedisConnectionError,
-                RedisTimeoutError,
-                OSError,
-                OutOfMemoryError,
-                ReadOnlyError,
-            ],
-        ),
+        _Pool(**chosen),
         job_serializer=wire.dumps,
         job_deserializer=wire.loads,
         default_queue_name=wire.QUEUE,
