@@ -11,26 +11,11 @@ from typing import Any, Self
 
 from aiohttp import ClientResponse, ClientSession, ClientTimeout, ClientWebSocketResponse, WSMsgType
 
+from tests.comfyui_raw_bodies import raw_body
 from tests.comfyui_recording import Line, comparable, picture_frame, recorded
 from tests.comfyui_reins import Reins
 
 _PATIENCE_S = 10
-# The graph of the prompt that was posted under a wrong content type.
-_GRAPH = {
-    "1": {
-        "class_type": "EmptyImage",
-        "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 255},
-    },
-    "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "rec"}},
-}
-_RAW_BODIES = {
-    "body not JSON": b"this is no JSON",
-    "bad body": b"this is no JSON",
-    "interrupt with no body at all while idle, then a prompt": b"",
-    "JSON body is a list": b"[]",
-    "empty body": b"",
-    "wrong content type, valid JSON": json.dumps({"prompt": _GRAPH}).encode(),
-}
 _QUESTIONS = tuple(
     f"GET {prefix}/{name}"
     for prefix in ("", "/api")
@@ -236,6 +221,10 @@ class Replay:
 
     async def _connect(self, line: Line) -> None:
         """Open a socket, at the node at which the recorded one was told to find its prompt."""
+        queued = _queued(self._recorded[line.socket])
+        async with asyncio.timeout(_PATIENCE_S):
+            while 0 <= queued < await self._remaining():
+                await self._come_closer(self._frames_heard)
         await self._open(line)
         expected = _place(self._recorded[line.socket])
         while expected is not None and _place(self.sockets[line.socket].frames) != expected:
@@ -255,7 +244,7 @@ class Replay:
         if request is None:
             return {}
         if request == "<raw>":
-            return {"data": _RAW_BODIES[self.note]}
+            return {"data": raw_body(self.note)}
         return {"json": self._translated(request)}
 
     def _translated(self, request: Any) -> Any:

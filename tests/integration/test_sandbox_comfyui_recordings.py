@@ -28,6 +28,7 @@ OF_BOTH = (
     "s12_errors",
     "s13_interrupt",
     "s14_queue_delete",
+    "s16_upload",
     "s17_caching",
     "s25_preview_frames",
     "s29_filename_reuse",
