@@ -36,7 +36,7 @@ def raw_body(note: str) -> Any:
         fields = ast.literal_eval(match["fields"])
         return _form(match["name"], int(match["size"]), fields)
     if match := _LONG_PROMPT.fullmatch(note):
-        return _long_prompt(int(match["size"]))
+        return io.BytesIO(_long_prompt(int(match["size"])))
     if note == "no image field":
         return FormData({"subfolder": ""})
     if note.startswith("/object_info: "):
@@ -46,7 +46,8 @@ def raw_body(note: str) -> Any:
 
 def _form(name: str, size: int, fields: dict[str, str]) -> FormData:
     form = FormData(fields)
-    form.add_field("image", _picture(name, size), filename=name, content_type="image/png")
+    picture = io.BytesIO(_picture(name, size))
+    form.add_field("image", picture, filename=name, content_type="image/png")
     return form
 
 
