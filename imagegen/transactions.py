@@ -54,6 +54,8 @@ async def _once(
         NoConnectionInTime,
         asyncpg.PostgresError,
         asyncpg.InterfaceError,
+        # What a rollback meets whose connection broke in the middle of an answer.
+        asyncpg.InternalClientError,
     ) as error:
         raise _away(error) from error
     except DBAPIError as error:

@@ -5,13 +5,15 @@ import contextlib
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from chatflow_hook.tables import Dialog
-from imagegen import database
+from imagegen import database, transactions
+from imagegen.errors import Unavailable
 
 
 class Cable:
@@ -105,3 +107,15 @@ async def test_a_server_that_falls_silent_in_a_transaction_is_noticed(
 
     wire.plug()
     await engine.dispose()
+
+
+async def test_a_rollback_on_a_broken_connection_is_a_database_that_is_away(
+    sessions: async_sessionmaker[AsyncSession],
+) -> None:
+    async def step(_: AsyncSession) -> None:
+        raise asyncpg.InternalClientError("cannot switch to state 13")
+
+    with pytest.raises(Unavailable) as caught:
+        await transactions.run(sessions, step)
+
+    assert caught.value.code == "database_unavailable"
