@@ -57,11 +57,17 @@ class Replay:
     """A client that does what the recorded one did, when the server is as far as it was then.
 
     Before each action it lets the server go on until its sockets have heard as much as the recorded
-    ones had, and no further. `on_note` says what the recorded client did without writing it down.
+    ones had, and no further. `on_note` says what the recorded client did without writing it down,
+    and `headers` what it sent with which of its calls.
     """
 
     def __init__(
-        self, address: str, reins: Reins, *, on_note: Mapping[str, "OnNote"] | None = None
+        self,
+        address: str,
+        reins: Reins,
+        *,
+        on_note: Mapping[str, "OnNote"] | None = None,
+        headers: Mapping[int, Mapping[str, str]] | None = None,
     ) -> None:
         self.ids: dict[str, str] = {}
         self.answers: list[Any] = []
@@ -70,6 +76,7 @@ class Replay:
         self._address = address
         self._reins = reins
         self._on_note = on_note or {}
+        self._headers = headers or {}
         # Of each socket all frames of the recording, and how many the server has said by now.
         self._recorded: dict[str, list[Any]] = {}
         self._due: dict[str, int] = defaultdict(int)
@@ -148,7 +155,8 @@ class Replay:
         for theirs, ours in self._names():
             path = path.replace(theirs, ours)
         body = self._body(line.data["request"])
-        async with self.session.request(method, path, **body) as response:
+        headers = self._headers.get(len(self.answers))
+        async with self.session.request(method, path, headers=headers, **body) as response:
             answer = await _answer(response)
         match answer["response"], line.data["response"]:
             case {"prompt_id": ours}, {"prompt_id": theirs}:
