@@ -16,6 +16,7 @@ from tests.comfyui_recording import Line, comparable, picture_frame, recorded
 from tests.comfyui_reins import Reins
 
 _PATIENCE_S = 10
+_ENDS = ("execution_success", "execution_interrupted")
 _QUESTIONS = tuple(
     f"GET {prefix}/{name}"
     for prefix in ("", "/api")
@@ -187,15 +188,17 @@ class Replay:
     async def _call(self, line: Line) -> Any:
         if _is_question(line):
             return await self._ask(line)
-        if line.kind.endswith(("/interrupt", "/cancel")) and self._comes_amid_a_node():
+        if line.kind.endswith(("/interrupt", "/cancel")) and self._comes_amid_a_node(line):
             await self.go_on(1)
         return await self.request(line)
 
-    def _comes_amid_a_node(self) -> bool:
+    def _comes_amid_a_node(self, line: Line) -> bool:
         """Tell whether the recorded server noticed an interrupt no sooner than at the next node."""
         for name, socket in self.sockets.items():
             coming = self._recorded[name][len(socket.frames) :]
             told = [frame.get("type") for frame in coming]
+            if _is_missed(line, coming):
+                return True
             if "execution_interrupted" not in told:
                 continue
             before = told[: told.index("execution_interrupted")]
@@ -343,6 +346,15 @@ class Replay:
 
 
 OnNote = Callable[[Replay], Awaitable[None]]
+
+
+def _is_missed(line: Line, coming: Iterable[Any]) -> bool:
+    """Tell whether the prompt that a call interrupts came to its end all the same."""
+    wish = line.data["request"]
+    meant = wish.get("prompt_id") if isinstance(wish, dict) else None
+    ends = (each for each in coming if each.get("type") in _ENDS)
+    end = next(ends, None)
+    return end is not None and (end["type"], end["data"]["prompt_id"]) == (_ENDS[0], meant)
 
 
 def _place(frames: Sequence[Any]) -> Any:

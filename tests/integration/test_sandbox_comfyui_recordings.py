@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from aiohttp import ClientSession, ClientWebSocketResponse
 
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.comfyui.flags import Flags
-from tests.comfyui_recording import RECORDINGS, comparable, read_recording, recorded
+from tests.comfyui_recording import RECORDINGS, Line, comparable, read_recording, recorded
 from tests.comfyui_reins import Reins
 from tests.comfyui_replay import Replay
 
@@ -33,6 +33,7 @@ OF_BOTH = (
     "s15_http_shapes",
     "s16_upload",
     "s17_caching",
+    "s22_interrupt_races",
     "s25_preview_frames",
     "s29_filename_reuse",
 )
@@ -65,10 +66,14 @@ ASIDE = {"s15_http_shapes": (3, 10, 17)}
 
 # The recorded client posted in the middle of a node: where the longer queue stands among the
 # frames of that node was a race.
-RACING = {"s13_interrupt", "s14_queue_delete"}
+RACING = {"s13_interrupt", "s14_queue_delete", "s22_interrupt_races"}
+
+# Forty prompts that were interrupted at once, of which the recording has the frames alone.
+RACES_BEGIN = "40 x: POST /prompt, then at once POST /interrupt {prompt_id}"
+RACES_END = "outcomes: "
 
 # Which steps of a sampler are told depends on how fast the machine was from prompt to prompt.
-PACED = {"s13_interrupt", "s25_preview_frames"}
+PACED = {"s13_interrupt", "s22_interrupt_races", "s25_preview_frames"}
 
 GRAPH = {
     "1": {
@@ -90,8 +95,13 @@ MODELS = {
 
 # Eight steps of 18 ms, about as fast as the recorded machine: 0.33 then tells steps 1, 7 and 8.
 SECONDS_PER_PICTURE = 0.144
-# Four hundred steps, of which 0.33 told each fourth; a few slow ones, of which it told all.
-OTHER_SECONDS = {("0.33", "s13_interrupt"): 11.2, ("0.33", "s25_preview_frames"): 1.0}
+# Four hundred steps, of which 0.33 told each fourth; sixty, of which it told each sixth; a few slow
+# ones, of which it told all.
+OTHER_SECONDS = {
+    ("0.33", "s13_interrupt"): 11.2,
+    ("0.33", "s22_interrupt_races"): 1.08,
+    ("0.33", "s25_preview_frames"): 1.0,
+}
 
 # Files that the recorded client deleted when it had noted this.
 DELETED = {
@@ -106,7 +116,7 @@ DELETED = {
 
 @pytest.mark.parametrize(("version", "scenario"), SCENARIOS)
 async def test_it_says_what_the_recorded_server_said(version: str, scenario: str) -> None:
-    recording = read_recording(RECORDINGS / version / f"{scenario}.jsonl")
+    recording = _without_races(read_recording(RECORDINGS / version / f"{scenario}.jsonl"))
     reins = Reins()
     sandbox = SandboxComfyUI(
         version=version,
@@ -119,7 +129,7 @@ async def test_it_says_what_the_recorded_server_said(version: str, scenario: str
     async def tidy(replay: Replay) -> None:
         sandbox.files.delete(DELETED[replay.note])
 
-    on_note = dict.fromkeys(DELETED, tidy)
+    on_note = {**dict.fromkeys(DELETED, tidy), RACES_BEGIN: _use_numbers_up}
     headers = HEADERS.get(scenario)
     async with sandbox, Replay(sandbox.address, reins, on_note=on_note, headers=headers) as replay:
         await replay.play(recording)
@@ -170,6 +180,62 @@ async def test_the_history_may_lag_behind_success_and_never_behind_the_end(versi
     # As noted of 150 prompts of each real server: empty 42 times, and then never.
     assert after_success == {}
     assert list(after_the_end) == [prompt_id]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    ("is_begun", "end"), [(False, "execution_success"), (True, "execution_interrupted")]
+)
+async def test_an_interrupt_right_after_a_post_gets_lost_if_the_prompt_has_not_begun(
+    version: str, *, is_begun: bool, end: str
+) -> None:
+    """Of forty on each real server 37 and 30 were interrupted, the others went on to their end."""
+    reins = Reins()
+    async with (
+        SandboxComfyUI(version=version, sleep=reins.sleep) as sandbox,
+        ClientSession(f"http://{sandbox.address}") as session,
+        session.ws_connect("/ws?clientId=a") as wire,
+    ):
+        async with session.post("/prompt", json={"prompt": GRAPH, "client_id": "a"}) as response:
+            wish = {"prompt_id": (await response.json())["prompt_id"]}
+        if is_begun:
+            await _heard(wire, reins, "execution_start")
+
+        async with session.post("/interrupt", json=wish):
+            await _heard(wire, reins, end)
+
+
+async def _use_numbers_up(replay: Replay) -> None:
+    for _ in range(40):
+        async with replay.session.post("/prompt", json={"prompt": {}}):
+            pass
+
+
+def _without_races(lines: Sequence[Line]) -> list[Line]:
+    """Leave out what was said of prompts whose posts are not in the recording, if there are any."""
+    notes = [line.data if line.direction == "note" else "" for line in lines]
+    if RACES_BEGIN not in notes:
+        return list(lines)
+    begin = notes.index(RACES_BEGIN)
+    end = next(n for n, note in enumerate(notes) if str(note).startswith(RACES_END))
+    return [
+        line
+        for number, line in enumerate(lines)
+        if not line.is_frame
+        or (not begin < number < end and not (number > end and _is_of_a_race(line, lines)))
+    ]
+
+
+def _is_of_a_race(line: Line, lines: Sequence[Line]) -> bool:
+    """Tell the last racing prompt's frames, and of a queue that still held it, from the others."""
+    match line.data:
+        case {"type": "status", "data": {"status": {"exec_info": {"queue_remaining": queued}}}}:
+            return bool(queued > 1)
+        case {"data": {"prompt_id": prompt_id}}:
+            answers = [each.data["response"] for each in lines if each.direction == "http"]
+            return prompt_id not in [each["prompt_id"] for each in answers if each]
+        case _:
+            return False
 
 
 async def _heard(wire: ClientWebSocketResponse, reins: Reins, event: str, **facts: object) -> None:
