@@ -13,6 +13,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 # know what is ours beside a bot's own tables.
 OURS = "chatflow-imagegen"
 
+# The user and the dialog of pictures that are drawn ahead; Telegram has no such user.
+NOBODY = 0
+
 
 class Base(DeclarativeBase):
     """The registry of all tables of this project; the worker adds its own to it."""

@@ -215,7 +215,8 @@ class Requests:
                 await session.execute(ledger.arrived(send, receipt))
                 if receipt.chat_id != request.chat_id:
                     await session.execute(_moved_chat(request, receipt.chat_id))
-            await session.execute(watermark.moved(request))
+            if request.moves_the_watermark:
+                await session.execute(watermark.moved(request))
 
         await self._run(step)
 
@@ -249,7 +250,7 @@ class Requests:
         async def step(session: AsyncSession) -> None:
             await session.execute(_locked_dialog(request))
             await fence.held(session, fence.advance(request, state).values(values))
-            if error.may_have_arrived:
+            if error.may_have_arrived and request.moves_the_watermark:
                 await session.execute(watermark.moved(request))
 
         await self._run(step)
