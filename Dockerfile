@@ -22,6 +22,12 @@ USER imagegen
 WORKDIR /home/imagegen
 VOLUME /var/lib/chatflow-imagegen/images
 
-HEALTHCHECK --interval=30s --timeout=20s --start-period=30s --retries=2 \
-    CMD ["arq", "imagegen.worker.WorkerSettings", "--check"]
-CMD ["arq", "imagegen.worker.WorkerSettings"]
+# Probes come from outside of the container.
+ENV WEB_HOST=0.0.0.0
+EXPOSE 8080
+# Whether it lives: an outage of something else is no reason to start it anew.
+HEALTHCHECK --interval=15s --timeout=10s --start-period=30s --retries=3 \
+    CMD ["imagegen", "probe"]
+# It gives running pictures STOP_GRACE to end, 30 s if left out: docker stop --time 40
+STOPSIGNAL SIGTERM
+CMD ["imagegen", "worker"]

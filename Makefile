@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lock clean venv python
+.PHONY: help demo test chaos check lock clean venv python
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
@@ -12,7 +12,10 @@ demo: venv ## Chat with all eight personas on this machine, up to the photo
 	@exec $(BIN)/imagegen demo --once $(ARGS)
 
 test: venv ## Run all tests, on a PostgreSQL and a Valkey of their own
-	@exec $(BIN)/python -m pytest $(ARGS)
+	@exec $(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+
+chaos: venv ## Break everything for five minutes and see that nothing is lost; ARGS="--seconds 120 --seed 7"
+	@exec $(BIN)/python -m tests.benchmarks.chaos $(ARGS)
 
 check: venv ## Lint, format, types, imports
 	@$(BIN)/python -m ruff check .

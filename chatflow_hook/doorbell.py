@@ -1,8 +1,8 @@
 """The doorbell: rings the worker through arq, hears when a request has ended."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from uuid import UUID
 
 import structlog
@@ -19,6 +19,7 @@ log = structlog.get_logger(__name__)
 # A Redis that is down or frozen must not hold up an answer in the chat.
 _PATIENCE_S = 0.4
 _SUBSCRIBE_WITHIN_S = 0.8
+_HUSH_WITHIN_S = 2.0
 
 
 class Doorbell:
@@ -37,13 +38,27 @@ class Doorbell:
             redis.pool(result_db, socket_connect_timeout=_PATIENCE_S)
         )
 
-    async def ring(self, request_id: UUID, *, within_s: float) -> None:
-        """Tell the worker of a request, if Redis takes it in time; if not, the relay will."""
+    async def ring(self, request_id: UUID, *, within_s: float) -> bool:
+        """Tell the worker of a request, if Redis takes it in time; if not, the relay will.
+
+        Return whether it did.
+        """
         try:
             async with asyncio.timeout(within_s):
                 await self._queue.enqueue_job(wire.JOB, str(request_id), _job_id=str(request_id))
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("doorbell unheard", request_id=str(request_id), error=type(error).__name__)
+            return False
+        return True
+
+    async def hush(self, request_ids: Sequence[UUID]) -> None:
+        """Erase what is told of requests that have ended, and wake those who wait for them."""
+        with suppress(RedisError, OSError, TimeoutError):
+            async with asyncio.timeout(_HUSH_WITHIN_S), self._results.pipeline(False) as pipe:
+                for request_id in request_ids:
+                    pipe.delete(wire.live(request_id))
+                    pipe.publish(wire.ended(request_id), "ended")
+                await pipe.execute()
 
     @asynccontextmanager
     async def listening(self, request_id: UUID) -> AsyncIterator["Ear"]:

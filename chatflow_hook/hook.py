@@ -9,9 +9,10 @@ from typing import Self
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chatflow_hook import cause, database, outbox, picture
+from chatflow_hook import cause, database, forgetting, outbox, picture, transaction, withdrawal
 from chatflow_hook.cause import Cause
 from chatflow_hook.doorbell import Doorbell
+from chatflow_hook.forgetting import Forgotten
 from chatflow_hook.hurry import Hurried
 from chatflow_hook.outbox import DialogUnknownError, Ownership, Request
 from chatflow_hook.picture import Picture
@@ -86,7 +87,7 @@ class ChatFlowHook:
     async def wait(self, request: Request, *, timeout: float) -> Picture:  # noqa: ASYNC109 (ours)
         """Return the picture once its request has ended, or what is known after `timeout` s.
 
-        Raises LookupError if there is no such request (its transaction was rolled back), and
+        Raises LookupError if there is no such request (rolled back, or its user forgotten), and
         TimeoutError if the database could not be asked.
         """
         deadline = time.monotonic() + timeout
@@ -99,6 +100,26 @@ class ChatFlowHook:
                 if left <= 0:
                     raise TimeoutError("the database does not answer")
                 await ear.wait(min(left, _LOOK_EVERY_S))
+
+    async def cancel(self, request: Request) -> bool:
+        """Call a picture off, and return whether it was still open. Raises DatabaseFault.
+
+        The worker stops drawing it within seconds; a photo whose send is under way may yet come.
+        """
+        ended = await transaction.run(
+            self._engine, lambda own: withdrawal.cancel(own, ImageRequest.id == request.id)
+        )
+        await self._doorbell.hush(ended)
+        return bool(ended)
+
+    async def forget_user(self, user_id: int) -> Forgotten:
+        """Erase everything of a user, and say what is beyond reach. Raises DatabaseFault.
+
+        Pictures are noted for the worker, who erases them. Nothing known of the user is no error.
+        """
+        erasure = await transaction.run(self._engine, lambda own: forgetting.erase(own, user_id))
+        await self._doorbell.hush(erasure.request_ids)
+        return erasure.told
 
     async def close(self) -> None:
         """Close all connections; may be called twice."""

@@ -98,6 +98,8 @@ class ImageRequest(Base):
         Index("ix_image_requests_dialog_id_created_at", "dialog_id", "created_at"),
         Index("ix_image_requests_user_id_created_at", "user_id", "created_at"),
         Index("ix_image_requests_finished_at", "finished_at"),
+        # Pictures are stored by content, so more than one row may name the same.
+        Index("ix_image_requests_image", "image", postgresql_where=text("image IS NOT NULL")),
         Index(
             "ix_image_requests_open",
             "created_at",
@@ -119,10 +121,10 @@ class ImageRequest(Base):
     message_count: Mapped[int]
 
     # What to draw and how to send it. `conversation` is a Conversation as JSON; it is erased at
-    # the end, since it holds what people wrote.
-    conversation: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    # the end, since it holds what people wrote. None is NULL, not the JSON word.
+    conversation: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     # What the picture shows, without a word of the chat; kept until the row is purged.
-    scene: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    scene: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     language: Mapped[str | None] = mapped_column(Text)
     rating: Mapped[str] = mapped_column(Text, server_default=text("'safe'"))
     story: Mapped[str | None] = mapped_column(Text)

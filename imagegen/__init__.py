@@ -7,8 +7,10 @@ worker      builds and owns every long-lived thing; arq starts here
 settings    environment → frozen Settings
 job         make_image, the whole story from top to bottom
 lease       a dead worker's job runs again within seconds
+quarantine  requests under which workers die run one at a time
 relay       a request whose doorbell never rang is rung for again
-stop        the worker ends in seconds when asked to
+stop        the worker ends in good order when asked to; reach gets at a job that waits
+probes      what orchestrators may ask; schema is the database's part, web the pages
 requests    a row's life; ledger of its sends, watermark, fence, claimed, transactions, tables, database
 workflows   loads, checks and binds the persona workflows; places, links, graphs, shapes, weights
 prompts     who is drawn, in what scene

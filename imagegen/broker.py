@@ -1,12 +1,13 @@
 """Redis as the worker needs it: patient with an outage, never hanging on a frozen server."""
 
+import asyncio
 from typing import Any
 
 from arq.connections import ArqRedis, RedisSettings
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import AuthenticationError, OutOfMemoryError, ReadOnlyError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -15,15 +16,36 @@ from chatflow_hook.settings import BadSetting, RedisPlace
 
 # RedisSettings knows no socket timeout, and without one a frozen Redis hangs the worker.
 _SOCKET_TIMEOUT_S = 5.0
-# About a minute: a restart, also a slow one, does not end the worker.
-_TRIES = 64
+# No outage ends the worker, however long it is.
+_FOR_EVER = -1
 _LONGEST_PAUSE_S = 1.0
 
 
-def queue(redis: RedisPlace, *, db: int) -> ArqRedis:
-    """Return arq's connections, which try again through an outage of about a minute."""
-    retry = Retry(ExponentialBackoff(cap=_LONGEST_PAUSE_S, base=0.05), _TRIES)
-    client = ArqRedis(
+class Queue(ArqRedis):
+    """arq's connections, which can be told to hand out no job any more."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._is_shut = False
+        # The worker has asked since, so it is not taking jobs of an earlier answer.
+        self.is_quiet = asyncio.Event()
+
+    def shut(self) -> None:
+        """Have nothing for a worker that asks."""
+        self._is_shut = True
+
+    async def zrangebyscore(self, *args: Any, **kwargs: Any) -> Any:
+        """Give the jobs that are ready to run; it is what arq's worker asks for at each poll."""
+        if self._is_shut:
+            self.is_quiet.set()
+            return []
+        return await super().zrangebyscore(*args, **kwargs)
+
+
+def queue(redis: RedisPlace, *, db: int) -> Queue:
+    """Return arq's connections, which try again through an outage until it is over."""
+    retry = Retry(ExponentialBackoff(cap=_LONGEST_PAUSE_S, base=0.05), _FOR_EVER)
+    client = Queue(
         redis.pool(
             db,
             socket_timeout=_SOCKET_TIMEOUT_S,
@@ -31,7 +53,14 @@ def queue(redis: RedisPlace, *, db: int) -> ArqRedis:
             retry=retry,
             retry_on_timeout=True,
             # A refused connection is an OSError as long as redis-py has not renamed it.
-            retry_on_error=[RedisConnectionError, RedisTimeoutError, OSError],
+            # One that is full, or has become a replica, is as good as away.
+            retry_on_error=[
+                RedisConnectionError,
+                RedisTimeoutError,
+                OSError,
+                OutOfMemoryError,
+                ReadOnlyError,
+            ],
         ),
         job_serializer=wire.dumps,
         job_deserializer=wire.loads,

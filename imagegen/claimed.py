@@ -51,8 +51,10 @@ class Claimed:
     image: str | None
     width: int | None
     height: int | None
-    # On the clock of time.monotonic.
+    crashes: int
+    # On the clock of time.monotonic: when it was asked for, and when it was last seen to be ours.
     made_at: float
+    proved_at: float
 
     @property
     def age_s(self) -> float:
@@ -96,7 +98,11 @@ class Standing(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Send:
-    """One send about to be made; `unknown` earlier ones may have arrived."""
+    """One send about to be made; `unknown` earlier ones may have arrived.
+
+    `proved_at` is when the request was seen to be ours, as time.monotonic counts.
+    """
 
     id: int
     unknown: int
+    proved_at: float

@@ -2,8 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,10 @@ import click
 
 from chatflow_hook.settings import BadSetting, HookSettings, read
 from imagegen import shipped
+from imagegen.erasing_commands import forget, purge
 from imagegen.errors import ImagegenError
+from imagegen.extras import extra as _extra
+from imagegen.requests_command import requests
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,11 +25,45 @@ def main() -> None:
 def worker() -> None:
     """Run the worker, like `arq imagegen.worker.WorkerSettings`."""
     with _extra("worker"):
-        from arq.worker import run_worker
+        from imagegen import stop
 
-        from imagegen.worker import WorkerSettings
+        # What follows takes seconds to import.
+        stop.ends_all()
+        from imagegen.worker import run
 
-    run_worker(WorkerSettings)
+    run()
+
+
+@main.command()
+@click.option(
+    "--ready", is_flag=True, help="Whether it can make pictures, not only whether it lives."
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long it may take to answer.",
+)
+def probe(*, ready: bool, timeout_s: float) -> None:
+    """Ask the worker at WEB_HOST and WEB_PORT how it is.
+
+    Ends with 1 if it does not answer, or is not ready.
+    """
+    from imagegen.web.knock import knock
+    from imagegen.web_settings import WebSettings
+
+    try:
+        chosen = read(WebSettings)
+    except BadSetting as error:
+        click.echo(f"imagegen: {error}", err=True)
+        sys.exit(2)
+    path = "/readyz" if ready else "/healthz"
+    answer = knock(chosen.web_host, chosen.web_port, path, timeout_s=timeout_s)
+    click.echo(answer.said, err=not answer.is_good)
+    sys.exit(0 if answer.is_good else 1)
 
 
 @main.command()
@@ -94,7 +129,11 @@ def hosts(*, is_json: bool, timeout_s: float) -> None:
 def demo(
     *, once: bool, personas: str, comfyui: str | None, workflows: Path | None, out: Path
 ) -> None:
-    """Show the main job on this machine: a chat with each persona, up to the photo."""
+    """Show the main job on this machine: a chat with each persona, up to the photo.
+
+    It starts servers of its own and reads no setting, neither from the environment nor from .env:
+    your database, Redis, hosts and bot are not touched, but for hosts named by --comfyui.
+    """
     with _extra("sandbox"):
         from rich.console import Console
 
@@ -208,13 +247,6 @@ def comfyui(**given: Any) -> None:
         sys.exit(f"imagegen sandbox comfyui: {error}")
 
 
-@contextmanager
-def _extra(name: str) -> Iterator[None]:
-    """Say in a sentence which extra the imports of the block come with, if they are not there."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        library = (error.name or "").partition(".")[0]
-        if library in {"imagegen", "chatflow_hook"}:
-            raise
-        sys.exit(f"imagegen: {library} is missing: pip install 'chatflow-imagegen[{name}]'")
+main.add_command(requests)
+main.add_command(purge)
+main.add_command(forget)

@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 
-from imagegen import pictures, seeds, ticker, workflows
+from imagegen import pictures, reach, seeds, ticker, workflows
 from imagegen.claimed import Claimed, ClaimLost, Standing, TooLate
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.drawing import Drawing
@@ -95,7 +95,8 @@ class Easel:
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(self._request.time_left_s(self._studio.max_age_s)):
-                    lent = await stack.enter_async_context(lease)
+                    with reach.waiting():
+                        lent = await stack.enter_async_context(lease)
             except TimeoutError:
                 raise TooLate("no host was free in time, and the chat has moved on") from None
             yield lent
@@ -120,7 +121,12 @@ class Easel:
             node=graph.output_node,
             origin=str(self._request.id),
             on_progress=note,
+            before_post=self._prove,
         )
+
+    async def _prove(self) -> None:
+        request = self._request
+        await self._studio.requests.prove(request, proved_at=request.proved_at)
 
     async def _ask(self, drawing: Drawing) -> None:
         """Call the drawing off if the request has been cancelled, or another job has it."""

@@ -6,11 +6,13 @@ import logging
 class ImagegenError(Exception):
     """Anything raised on purpose: `code` is short and stable, `sentence` is for people.
 
-    `level` is how loudly the log says it: ERROR where a person should look.
+    `level` is how loudly the log says it: ERROR where a person should look. `may_have_arrived`
+    says that the picture is in the chat, perhaps.
     """
 
     code = "internal"
     level = logging.ERROR
+    may_have_arrived = False
 
     def __init__(self, sentence: str, *, code: str | None = None) -> None:
         super().__init__(sentence)

@@ -3,7 +3,9 @@
 import asyncio
 import hashlib
 import os
+import re
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -12,6 +14,11 @@ from urllib.parse import unquote, urlsplit
 from imagegen.errors import Rejected, Unavailable
 from imagegen.pictures import Picture
 
+# Where pictures lie: by the first two signs of their names.
+FOLDERS = tuple(f"{number:02x}" for number in range(256))
+
+# What else lies in a folder is not ours. A draft is left behind by a worker that was killed.
+_OURS = re.compile(r"[0-9a-f]{64}\.[a-z]+|tmp\w+")
 # Whoever serves the pictures is somebody else.
 _READABLE = 0o644
 
@@ -49,11 +56,17 @@ class ImageStore:
     @classmethod
     def at(cls, url: str, *, url_base: str | None = None) -> Self:
         """Open the store at a `file:///directory` URL, making the directory. Raises OSError."""
-        directory = Path(unquote(urlsplit(url).path))
+        directory = _directory(url)
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):  # that it is there does not say it is writable
             pass
         return cls(directory, url_base=url_base)
+
+    @classmethod
+    def there(cls, url: str) -> Self | None:
+        """Open a store that stands already; None if it does not, on this machine."""
+        directory = _directory(url)
+        return cls(directory) if directory.is_dir() else None
 
     def url(self, name: str) -> str | None:
         """Return where a picture can be had by URL, if the store is served anywhere."""
@@ -70,6 +83,26 @@ class ImageStore:
     async def get(self, name: str) -> bytes:
         """Return a picture's bytes as they were stored. Raises ImageLost or StoreUnavailable."""
         return await asyncio.to_thread(self._read, name)
+
+    async def has(self, name: str) -> bool:
+        """Say whether a picture is there, without reading it."""
+        return await asyncio.to_thread(self._path(name).is_file)
+
+    async def erase(self, name: str, *, older_than_s: float) -> bool:
+        """Erase a picture; return whether it is gone now. Raises StoreUnavailable.
+
+        A younger one stays: it may have been stored again just now, by a job that has yet to
+        write its row.
+        """
+        return await asyncio.to_thread(_erase, self._path(name), older_than_s)
+
+    async def stale(self, folder: str, *, older_than_s: float) -> list[Path]:
+        """Return the pictures and drafts in one of FOLDERS that are so old."""
+        return await asyncio.to_thread(_stale, self._directory / folder, older_than_s)
+
+    async def erase_file(self, file: Path, *, older_than_s: float) -> bool:
+        """Erase what `stale` returned, as `erase` does."""
+        return await asyncio.to_thread(_erase, file, older_than_s)
 
     def _path(self, name: str) -> Path:
         return self._directory / name[:2] / name
@@ -96,6 +129,10 @@ class ImageStore:
         return data
 
 
+def _directory(url: str) -> Path:
+    return Path(unquote(urlsplit(url).path))
+
+
 def _replace(path: Path, data: bytes) -> None:
     """Write a file whole or not at all, also for a reader in another process and after a kill."""
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
@@ -109,3 +146,29 @@ def _replace(path: Path, data: bytes) -> None:
         except BaseException:
             draft.unlink()
             raise
+
+
+def _erase(path: Path, older_than_s: float) -> bool:
+    try:
+        if not _is_older(path, older_than_s):
+            return False
+        path.unlink()
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        raise StoreUnavailable(f"{path} can't be erased: {error.strerror}") from error
+    return True
+
+
+def _stale(folder: Path, older_than_s: float) -> list[Path]:
+    try:
+        files = [file for file in folder.iterdir() if _OURS.fullmatch(file.name)]
+        return [file for file in files if _is_older(file, older_than_s)]
+    except FileNotFoundError:  # no folder yet, or a draft has just been named
+        return []
+    except OSError as error:
+        raise StoreUnavailable(f"{folder} can't be read: {error.strerror}") from error
+
+
+def _is_older(path: Path, seconds: float) -> bool:
+    return time.time() - path.stat().st_mtime >= seconds

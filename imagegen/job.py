@@ -1,5 +1,7 @@
 """make_image: one request, from its row to the photo in the chat."""
 
+import asyncio
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -11,12 +13,15 @@ from imagegen import lease, logs, sending
 from imagegen.claimed import Claimed, ClaimLost, TooLate
 from imagegen.easel import Easel
 from imagegen.errors import ImagegenError, Unavailable
+from imagegen.reach import WorkerStops
 from imagegen.studio import Studio
 
 log = structlog.get_logger(__name__)
 
 _FIRST_DELAY_S = 0.5
 _LONGEST_DELAY_S = 15.0
+# What a job that has to go may take for its last write.
+_LET_GO_S = 2.0
 
 
 async def make_image(ctx: dict[str, Any], request_id: str) -> str:
@@ -43,10 +48,14 @@ async def _carry(studio: Studio, request_id: UUID) -> str:
     if request is None:
         return "nothing to do"
     try:
-        await _make(studio, request)
+        async with studio.quarantine.passed(request.crashes):
+            await _make(studio, request)
     except ClaimLost:
         log.warning("request taken by another job")
         return "claim lost"
+    except (WorkerStops, asyncio.CancelledError):
+        await _let_go(studio, request)
+        raise
     except Unavailable as error:
         try:
             may_try_again = await _may_try_again(studio, request, error)
@@ -66,14 +75,23 @@ async def _carry(studio: Studio, request_id: UUID) -> str:
 
 
 async def _make(studio: Studio, request: Claimed) -> None:
-    request.time_left_s(studio.max_age_s)
+    if request.drawn is None or not studio.telegram.is_revoked:  # then pictures are kept
+        request.time_left_s(studio.max_age_s)
     image = request.drawn or await Easel(studio, request).picture()
     await sending.deliver(studio, request, image)
 
 
+async def _let_go(studio: Studio, request: Claimed) -> None:
+    """Leave the request to another job, which goes on with what stands on its host."""
+    with suppress(ClaimLost, Unavailable, TimeoutError):
+        async with asyncio.timeout(_LET_GO_S):
+            await studio.requests.put_back(request)
+
+
 async def _may_try_again(studio: Studio, request: Claimed, error: Unavailable) -> bool:
-    attempts = await studio.requests.put_back(request, costs_an_attempt=error.costs_an_attempt)
-    return attempts < studio.max_attempts
+    return await studio.requests.put_back(
+        request, costs_an_attempt=error.costs_an_attempt, most_attempts=studio.max_attempts
+    )
 
 
 async def _end(studio: Studio, request: Claimed, error: ImagegenError) -> str:

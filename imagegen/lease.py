@@ -19,6 +19,10 @@ from imagegen import ticker
 log = structlog.get_logger(__name__)
 
 LEASE_S = 6.0
+# Above everything that a job waits for; the lease, not this, finds a dead worker's jobs.
+JOB_TIMEOUT_S = 3600
+# What arq gives a lock as it takes a job, before the job itself can say anything.
+FIRST_S = JOB_TIMEOUT_S + 10
 _RENEW_EVERY_S = 2.0
 
 
@@ -39,7 +43,8 @@ async def _renew(redis: ArqRedis, job_id: str) -> None:
     until = int((time.time() + LEASE_S) * 1000)
     try:
         async with redis.pipeline(transaction=True) as pipe:
-            pipe.pexpire(in_progress_key_prefix + job_id, int(LEASE_S * 1000))
+            # Set, not prolonged: Redis may have been emptied under the job.
+            pipe.set(in_progress_key_prefix + job_id, b"1", px=int(LEASE_S * 1000))
             pipe.zadd(wire.QUEUE, {job_id: until}, xx=True)
             await pipe.execute()
     except RedisError as error:

@@ -1,12 +1,13 @@
 """The ledger: one row per send, committed before the call is made."""
 
+import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Update, func, insert, select, update
+from sqlalchemy import ScalarSelect, Update, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from chatflow_hook.tables import State
+from chatflow_hook.tables import ImageRequest, State
 from imagegen import fence, transactions
 from imagegen.claimed import Claimed, Send
 from imagegen.delivery.parcel import Receipt
@@ -26,6 +27,7 @@ class Ledger:
 
         Raises ClaimLost when the request is not ours any more.
         """
+        began = time.monotonic()
 
         async def step(session: AsyncSession) -> Send:
             await fence.held(session, fence.write(request).values(state=State.DELIVERING))
@@ -39,7 +41,11 @@ class Ledger:
                 await session.execute(
                     select(
                         func.count(),
-                        func.count().filter(Delivery.outcome == Outcome.UNKNOWN),
+                        func.count().filter(
+                            Delivery.outcome == Outcome.UNKNOWN,
+                            # Not those of before an operator's retry, who has looked into it.
+                            Delivery.started_at >= _queued_at(request),
+                        ),
                     ).where(of_this)
                 )
             ).one()
@@ -48,7 +54,7 @@ class Ledger:
                 .values(request_id=request.id, attempt=made + 1)
                 .returning(Delivery.id)
             )
-            return Send(id=added.scalar_one(), unknown=unknown)
+            return Send(id=added.scalar_one(), unknown=unknown, proved_at=began)
 
         return await self._run(step)
 
@@ -63,6 +69,10 @@ class Ledger:
 
     async def _run(self, step: Callable[[AsyncSession], Awaitable[ResultT]]) -> ResultT:
         return await transactions.run(self._sessions, step)
+
+
+def _queued_at(request: Claimed) -> ScalarSelect[Any]:
+    return select(ImageRequest.queued_at).where(ImageRequest.id == request.id).scalar_subquery()
 
 
 def arrived(send: Send, receipt: Receipt) -> Update:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from pydantic import SecretStr
 
@@ -68,6 +69,12 @@ def downgrade(
         command.downgrade(config(database_url, patience), revision)
     except CommandError as error:
         raise MigrationStopped(str(error)) from error
+
+
+def revisions() -> list[str]:
+    """Return the revisions that we know, the newest first; reads files."""
+    scripts = ScriptDirectory(str(shipped.path("alembic")))
+    return [script.revision for script in scripts.walk_revisions()]
 
 
 def config(database_url: SecretStr | str, patience: Patience | None = None) -> Config:

@@ -1,49 +1,105 @@
-"""The relay: rows whose doorbell never rang are rung for again."""
+"""The relay: rows whose doorbell never rang, or was lost, are rung for again."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
 from arq.connections import ArqRedis
-from arq.constants import job_key_prefix
+from arq.constants import in_progress_key_prefix, job_key_prefix
 from redis.exceptions import RedisError
 
 from chatflow_hook import wire
+from imagegen import lease
 from imagegen.errors import Unavailable
-from imagegen.requests import Requests
+from imagegen.requests import Place, Requests
 
 log = structlog.get_logger(__name__)
 
-EVERY_S = 5.0
-# The hook rings right after its commit; a row this old has not been heard of.
-_UNCLAIMED_S = 5.0
-# Redis may also forget a request that a job had taken and put back. Longer, since a job that
-# still runs would be overtaken: safe by the claim, but it may cost a second drawing.
-_CLAIMED_S = 60.0
+EVERY_S = 2.5
+# The hook rings right after its commit, and a job writes to its row as it gets on.
+_SILENT_S = 5.0
+# A step looks at so many rows, the next one goes on behind them.
+_PAGE = 1000
+_PAGES = 2
+# A job renews its lease as soon as it runs; one that has not by now died before it could.
+_UNRENEWED_S = 3.0
+_NO_KEY = -2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """What Redis knows of a request; `lock_ms` is how long its lock still lives, -2 for none."""
+
+    request_id: UUID
+    has_payload: bool
+    is_queued: bool
+    lock_ms: int
+
+    @property
+    def was_never_renewed(self) -> bool:
+        """Whether a worker took the job and died before it could do anything with it."""
+        age_ms = lease.FIRST_S * 1000 - self.lock_ms
+        return self.lock_ms > lease.LEASE_S * 1000 and age_ms > _UNRENEWED_S * 1000
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether no worker has the job, and none will find it."""
+        return self.lock_ms == _NO_KEY and not (self.has_payload and self.is_queued)
 
 
 class Relay:
-    """Finds open requests that Redis knows nothing of.
+    """Finds open requests that no worker has and Redis will bring to none.
 
-    They may have been written while Redis was away, or Redis was emptied since.
+    They may have been written while Redis was away, or Redis lost them since: all of them when it
+    was emptied, or one of a job's keys when it expired or a stale job ended.
     """
 
     def __init__(self, requests: Requests, queue: ArqRedis) -> None:
         self._requests = requests
         self._queue = queue
+        self._after: Place | None = None
 
     async def step(self) -> None:
         """Look once; several workers may look at the same time, since a job id is queued once."""
         try:
-            silent = await self._requests.silent(unclaimed_s=_UNCLAIMED_S, claimed_s=_CLAIMED_S)
-            for request_id in await self._unknown_to_redis(silent):
-                await self._queue.enqueue_job(wire.JOB, str(request_id), _job_id=str(request_id))
-                log.warning("rung again", request_id=str(request_id))
+            for _ in range(_PAGES):
+                page = await self._requests.silent(
+                    silent_s=_SILENT_S, after=self._after, most=_PAGE
+                )
+                self._after = page[-1] if len(page) == _PAGE else None
+                for trace in await self._traces([place.request_id for place in page]):
+                    await self._mend(trace)
+                if self._after is None:
+                    break
         except (Unavailable, RedisError) as error:
             log.warning("relay waits", why=str(error))
 
-    async def _unknown_to_redis(self, requests: list[UUID]) -> list[UUID]:
+    async def _traces(self, requests: Sequence[UUID]) -> list[Trace]:
         async with self._queue.pipeline(transaction=False) as pipe:
-            for request_id in requests:
-                pipe.exists(f"{job_key_prefix}{request_id}")
+            for each in requests:
+                pipe.exists(f"{job_key_prefix}{each}")
+                pipe.zscore(wire.QUEUE, str(each))
+                pipe.pttl(f"{in_progress_key_prefix}{each}")
             known = await pipe.execute()
-        return [each for each, is_known in zip(requests, known, strict=True) if not is_known]
+        return [
+            Trace(
+                request_id=each,
+                has_payload=bool(known[3 * at]),
+                is_queued=known[3 * at + 1] is not None,
+                lock_ms=known[3 * at + 2],
+            )
+            for at, each in enumerate(requests)
+        ]
+
+    async def _mend(self, trace: Trace) -> None:
+        name = str(trace.request_id)
+        if trace.was_never_renewed:
+            log.warning("lock of a dead job taken off", request_id=name)
+            await self._queue.delete(f"{in_progress_key_prefix}{name}")
+        elif trace.is_lost:
+            log.warning("rung again", request_id=name)
+            if trace.has_payload:
+                await self._queue.zadd(wire.QUEUE, {name: 0}, nx=True)
+            else:
+                await self._queue.enqueue_job(wire.JOB, name, _job_id=name)

@@ -2,19 +2,21 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID, uuid4, uuid5
 
 from sqlalchemy import (
     ColumnElement,
     Select,
-    and_,
+    Update,
     case,
     delete,
     func,
-    or_,
+    literal,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects import postgresql
@@ -23,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from chatflow_hook.tables import OPEN, Dialog, ImageRequest, State
 from imagegen import fence, ledger, transactions, watermark
-from imagegen.claimed import Claimed, Send, Standing
+from imagegen.claimed import Claimed, ClaimLost, Send, Standing
 from imagegen.delivery.parcel import Receipt
 from imagegen.errors import ImagegenError
 from imagegen.images import Image
@@ -31,14 +33,29 @@ from imagegen.tables import StrayPrompt
 
 ResultT = TypeVar("ResultT")
 
-
-_MOST_SILENT = 1000
+# Much shorter than a lease: nobody takes over who has not waited for its end.
+_PROOF_HOLDS_S = 1.0
 
 _COPIED = [
     column
     for column in ImageRequest.__table__.columns
     if column.name in Claimed.__dataclass_fields__
 ]
+
+# Where a request stands that nobody works on.
+_RESTING = case(
+    (ImageRequest.image.is_not(None), State.DRAWN),
+    (ImageRequest.prompt_id.is_not(None), State.DRAWING),
+    else_=State.QUEUED,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a request stands among all, oldest first."""
+
+    created_at: datetime
+    request_id: UUID
 
 
 class Requests:
@@ -48,15 +65,26 @@ class Requests:
     Unavailable when PostgreSQL is away.
     """
 
-    def __init__(self, sessions: async_sessionmaker[AsyncSession]) -> None:
+    def __init__(
+        self, sessions: async_sessionmaker[AsyncSession], *, keeps_context: bool = True
+    ) -> None:
         self._sessions = sessions
+        self._keeps_context = keeps_context
 
     async def claim(self, request_id: UUID) -> Claimed | None:
         """Take an open request, from whoever had it; None if there is nothing to do."""
         query = (
             update(ImageRequest)
             .where(ImageRequest.id == request_id, ImageRequest.state.in_(OPEN))
-            .values(claim=uuid4(), updated_at=func.clock_timestamp())
+            # A claim that nobody let go of: the job that had it has vanished.
+            .values(
+                claim=uuid4(),
+                crashes=case(
+                    (ImageRequest.claim.is_not(None), ImageRequest.crashes + 1),
+                    else_=ImageRequest.crashes,
+                ),
+                updated_at=func.clock_timestamp(),
+            )
             .returning(
                 *_COPIED,
                 func.extract("epoch", func.clock_timestamp() - ImageRequest.queued_at).label(
@@ -64,34 +92,53 @@ class Requests:
                 ),
             )
         )
+        began = time.monotonic()
         row = await self._run(lambda session: fence.one_or_none(session, query))
-        return None if row is None else _claimed(row)
+        return None if row is None else _claimed(row, proved_at=began)
 
-    async def silent(self, *, unclaimed_s: float, claimed_s: float) -> list[UUID]:
-        """Return open requests of which nothing was heard for so long, oldest first."""
-        query = (
-            select(ImageRequest.id)
-            .where(
-                ImageRequest.state.in_(OPEN),
-                or_(
-                    and_(ImageRequest.claim.is_(None), _older(unclaimed_s)),
-                    _older(claimed_s),
-                ),
+    async def silent(self, *, silent_s: float, after: Place | None, most: int) -> list[Place]:
+        """Return open requests to which nothing was written for so long, oldest first."""
+        where = [ImageRequest.state.in_(OPEN), _older(silent_s)]
+        if after is not None:
+            where.append(
+                tuple_(ImageRequest.created_at, ImageRequest.id)
+                > tuple_(literal(after.created_at), literal(after.request_id))
             )
-            .order_by(ImageRequest.created_at)
-            .limit(_MOST_SILENT)
+        query = (
+            select(ImageRequest.created_at, ImageRequest.id)
+            .where(*where)
+            .order_by(ImageRequest.created_at, ImageRequest.id)
+            .limit(most)
         )
-        return await self._run(lambda session: _all(session, query))
+
+        async def step(session: AsyncSession) -> list[Place]:
+            rows = await session.execute(query)
+            return [Place(created_at=created_at, request_id=id_) for created_at, id_ in rows]
+
+        return await self._run(step)
 
     async def start_drawing(self, request: Claimed, *, host: str, seed: int) -> Claimed:
         """Note where the picture is about to be drawn, under a prompt id never used before."""
         draw = request.draw + 1
         prompt_id = uuid5(request.id, str(draw))
         query = fence.write(request).values(
-            state=State.DRAWING, host=host, draw=draw, prompt_id=prompt_id, seed=seed
+            state=State.DRAWING,
+            host=host,
+            draw=draw,
+            prompt_id=prompt_id,
+            seed=seed,
+            crashes=0,
         )
+        began = time.monotonic()
         await self._run(lambda session: fence.held(session, query))
-        return replace(request, state=State.DRAWING, host=host, draw=draw, prompt_id=prompt_id)
+        return replace(
+            request,
+            state=State.DRAWING,
+            host=host,
+            draw=draw,
+            prompt_id=prompt_id,
+            proved_at=began,
+        )
 
     async def end_drawing(self, request: Claimed, *, leaves_a_stray: bool) -> Claimed:
         """Note that the prompt came to nothing, and whether it may still be on its host."""
@@ -122,6 +169,17 @@ class Requests:
             return Standing.OURS
         return Standing.TAKEN if row.prompt_id == request.prompt_id else Standing.ENDED
 
+    async def prove(self, request: Claimed, *, proved_at: float) -> None:
+        """Make sure that the request is ours, just before something that others can see.
+
+        Asks only if the last proof is not fresh: this process may have stood still since. Raises
+        ClaimLost.
+        """
+        if time.monotonic() - proved_at < _PROOF_HOLDS_S:
+            return
+        if await self.stands(request) is not Standing.OURS:
+            raise ClaimLost("another job has this request now, or it has ended")
+
     async def keep(self, request: Claimed, image: Image, *, url: str | None) -> None:
         """Note that the picture is drawn and stored, and where it can be had.
 
@@ -129,6 +187,7 @@ class Requests:
         """
         query = fence.write(request).values(
             state=State.DRAWN,
+            crashes=0,
             image=image.name,
             image_url=url,
             width=image.width,
@@ -152,12 +211,7 @@ class Requests:
         """Mark the request delivered and move the dialog's watermark, in one transaction."""
 
         async def step(session: AsyncSession) -> None:
-            # Dialog, then request: the order in which the hook locks them too.
-            await session.execute(
-                select(Dialog.id)
-                .where(Dialog.id == request.dialog_id)
-                .with_for_update(key_share=True)
-            )
+            await session.execute(_locked_dialog(request))
             await fence.held(
                 session,
                 fence.write(request).values(
@@ -170,38 +224,65 @@ class Requests:
             )
             if send is not None and receipt is not None:
                 await session.execute(ledger.arrived(send, receipt))
+                if receipt.chat_id != request.chat_id:
+                    await session.execute(_moved_chat(request, receipt.chat_id))
             await session.execute(watermark.moved(request))
 
         await self._run(step)
 
-    async def put_back(self, request: Claimed, *, costs_an_attempt: bool) -> int:
-        """Return the request to where it can be taken up again; return the attempts spent."""
-        back = case(
-            (ImageRequest.image.is_not(None), State.DRAWN),
-            (ImageRequest.prompt_id.is_not(None), State.DRAWING),
-            else_=State.QUEUED,
+    async def put_back(
+        self, request: Claimed, *, costs_an_attempt: bool = False, most_attempts: int = 1
+    ) -> bool:
+        """Return the request to where it can be taken up again, unless its attempts are used up.
+
+        Returns whether it may be; then the claim is let go, and otherwise it is still ours.
+        """
+        attempts = ImageRequest.attempts + int(costs_an_attempt)
+        query = fence.write(request, returning=ImageRequest.claim).values(
+            state=_RESTING,
+            attempts=attempts,
+            claim=case((attempts >= most_attempts, ImageRequest.claim), else_=None)
+            if costs_an_attempt
+            else None,
         )
-        query = fence.write(request, returning=ImageRequest.attempts).values(
-            state=back, attempts=ImageRequest.attempts + int(costs_an_attempt)
-        )
-        attempts: int = await self._run(lambda session: fence.held(session, query))
-        return attempts
+        claim = await self._run(lambda session: fence.held(session, query))
+        return claim is None
 
     async def end(self, request: Claimed, state: State, error: ImagegenError) -> None:
-        """End the request without a picture; the watermark stays where it was."""
+        """End the request without a picture; the watermark stays, unless one may have arrived."""
         values: dict[str, Any] = {
             "state": state,
             "error_code": error.code,
             "error_sentence": error.sentence,
             "finished_at": func.clock_timestamp(),
         }
-        if state is not State.FAILED:
+        if state is not State.FAILED or not self._keeps_context:
             values["conversation"] = None
-        query = fence.write(request).values(values)
-        await self._run(lambda session: fence.held(session, query))
+
+        async def step(session: AsyncSession) -> None:
+            await session.execute(_locked_dialog(request))
+            await fence.held(session, fence.write(request).values(values))
+            if error.may_have_arrived:
+                await session.execute(watermark.moved(request))
+
+        await self._run(step)
 
     async def _run(self, step: Callable[[AsyncSession], Awaitable[ResultT]]) -> ResultT:
         return await transactions.run(self._sessions, step)
+
+
+def _locked_dialog(request: Claimed) -> Select[int]:
+    # Dialog, then request: the order in which the hook locks them too.
+    return select(Dialog.id).where(Dialog.id == request.dialog_id).with_for_update(key_share=True)
+
+
+def _moved_chat(request: Claimed, chat_id: int) -> Update:
+    # Whoever still waits for a picture in the group that was is to get it in the one that is.
+    return (
+        update(ImageRequest)
+        .where(ImageRequest.chat_id == request.chat_id, ImageRequest.state.in_(OPEN))
+        .values(chat_id=chat_id)
+    )
 
 
 def _stray(request: Claimed) -> Insert:
@@ -217,12 +298,8 @@ def _older(seconds: float) -> ColumnElement[bool]:
     return ImageRequest.updated_at < func.clock_timestamp() - span
 
 
-async def _all(session: AsyncSession, query: Select[UUID]) -> list[UUID]:
-    return list((await session.execute(query)).scalars())
-
-
-def _claimed(row: fence.AnyRow) -> Claimed:
+def _claimed(row: fence.AnyRow, *, proved_at: float) -> Claimed:
     fields = row._asdict()
     age_s = float(fields.pop("age_s"))
     state = State(fields.pop("state"))
-    return Claimed(**fields, state=state, made_at=time.monotonic() - age_s)
+    return Claimed(**fields, state=state, made_at=time.monotonic() - age_s, proved_at=proved_at)

@@ -6,8 +6,9 @@ from typing import Any
 
 import structlog
 
+from imagegen import reach
 from imagegen.claimed import Claimed, Send
-from imagegen.delivery.errors import OutcomeUnknown
+from imagegen.delivery.errors import DeliveryUnknown, FloodWait, OutcomeUnknown
 from imagegen.delivery.parcel import Parcel
 from imagegen.errors import ImagegenError, Rejected
 from imagegen.images import Image
@@ -16,8 +17,8 @@ from imagegen.tables import Outcome
 
 log = structlog.get_logger(__name__)
 
-# An unknown send is made once more, and no oftener: twice the same picture is a nuisance.
-_UNKNOWN_SENDS = 2
+# Waited for here, since no slot is held; what takes longer goes back to the queue.
+_SHORT_WAIT_S = 2.0
 
 
 async def deliver(studio: Studio, request: Claimed, image: Image) -> None:
@@ -26,18 +27,34 @@ async def deliver(studio: Studio, request: Claimed, image: Image) -> None:
         await _through(studio.requests.finish(request))
         return
     parcel = _parcel(request, request.chat_id, image, await studio.images.get(image.name))
+    await _may_send(studio, request.chat_id)
     send = await studio.ledger.start(request)
-    if send.unknown >= _UNKNOWN_SENDS:
+    if send.unknown >= studio.most_unknown_sends:
         await studio.ledger.end(send, Outcome.NOT_SENT, "given up")
-        raise Rejected("nobody can say whether the picture arrived", code="delivery_unknown")
+        raise DeliveryUnknown("nobody can say whether the picture arrived")
     await _send(studio, request, send, parcel)
 
 
+async def _may_send(studio: Studio, chat_id: int) -> None:
+    """Wait a little if Telegram asked for that. Raises FloodWait or TokenRevoked for long waits."""
+    if studio.telegram.is_revoked:
+        await studio.telegram.probe()
+    wait_s = await studio.gate.wait_s(chat_id)
+    if wait_s > _SHORT_WAIT_S:
+        raise FloodWait(f"Telegram asks to wait {wait_s:.0f} s", retry_after_s=wait_s)
+    if wait_s:
+        with reach.waiting():
+            await asyncio.sleep(wait_s)
+
+
 async def _send(studio: Studio, request: Claimed, send: Send, parcel: Parcel) -> None:
+    await studio.requests.prove(request, proved_at=send.proved_at)
     try:
         receipt = await studio.telegram.send(parcel)
     except ImagegenError as error:
         await studio.ledger.end(send, _outcome(error), error.sentence)
+        if isinstance(error, FloodWait) and error.retry_after_s is not None:
+            await studio.gate.shut(parcel.chat_id, error.retry_after_s)
         raise
     # It is in the chat: that is written down even while the worker stops.
     await _through(studio.requests.finish(request, send=send, receipt=receipt))

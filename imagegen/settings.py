@@ -6,9 +6,10 @@ from pydantic import AfterValidator, Field, HttpUrl, SecretStr
 
 from chatflow_hook.settings import BadSetting, HookSettings, read
 from imagegen.host_settings import HostSettings, Seconds
+from imagegen.store_settings import StoreSettings
+from imagegen.web_settings import WebSettings
 
 _TOKEN = "the bot's token as BotFather gave it, digits:letters"  # noqa: S105 (a description)
-_STORE = "file:///an/absolute/directory"
 
 
 def _a_bot_token(value: SecretStr) -> SecretStr:
@@ -18,13 +19,7 @@ def _a_bot_token(value: SecretStr) -> SecretStr:
     return value
 
 
-def _a_directory_url(value: str) -> str:
-    if not value.startswith("file:///"):
-        raise ValueError("not a file:/// address")
-    return value
-
-
-class Settings(HostSettings, HookSettings):
+class Settings(HostSettings, StoreSettings, WebSettings, HookSettings):
     """What the worker needs. Names are those of the variables, in lower case."""
 
     telegram_bot_token: Annotated[
@@ -34,6 +29,9 @@ class Settings(HostSettings, HookSettings):
         HttpUrl, Field(description="the address of a Bot API server, http:// or https://")
     ] = HttpUrl("https://api.telegram.org")
     telegram_timeout: Seconds = 60.0
+    delivery_on_unknown: Annotated[
+        Literal["resend", "skip"], Field(description="resend or skip")
+    ] = "resend"
 
     max_concurrent_generations: Annotated[
         int | None, Field(ge=1, description="a whole number from 1; left out: all slots")
@@ -43,15 +41,12 @@ class Settings(HostSettings, HookSettings):
         float, Field(ge=0, description="a number of seconds, 0 for no limit")
     ] = 900.0
     request_attempts: Annotated[int, Field(ge=1, le=100, description="1 to 100")] = 3
+    request_crashes: Annotated[int, Field(ge=1, le=100, description="1 to 100")] = 5
+    stop_grace: Annotated[
+        float, Field(ge=0, le=86_400, description="a number of seconds from 0")
+    ] = 30.0
     image_generation_frequency: Annotated[
         str | None, Field(description="nothing: it was never used")
-    ] = None
-
-    image_store: Annotated[str, AfterValidator(_a_directory_url), Field(description=_STORE)] = (
-        "file:///var/lib/chatflow-imagegen/images"
-    )
-    image_url_base: Annotated[
-        HttpUrl | None, Field(description="the http(s) address under which the store is served")
     ] = None
 
     log_format: Annotated[Literal["json", "console"], Field(description="json or console")] = "json"

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from imagegen.comfy.pool import Pool
+from imagegen.delivery.gate import Gate
 from imagegen.delivery.telegram import Telegram
 from imagegen.images import ImageStore
 from imagegen.ledger import Ledger
 from imagegen.live import Live
+from imagegen.quarantine import Quarantine
 from imagegen.requests import Requests
 from imagegen.strays import Strays
 from imagegen.workflows import Library
@@ -23,7 +25,10 @@ class Studio:
     pool: Pool
     images: ImageStore
     telegram: Telegram
+    gate: Gate
     live: Live
+    quarantine: Quarantine
     max_age_s: float
     max_attempts: int
+    most_unknown_sends: int
     keep_outputs: bool

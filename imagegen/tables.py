@@ -1,4 +1,4 @@
-"""Delivery, StrayPrompt: the tables of the worker alone, on the hook's MetaData."""
+"""Delivery, StrayPrompt, ForgottenImage: the tables of the worker alone, on the hook's MetaData."""
 
 import enum
 from datetime import datetime
@@ -64,3 +64,18 @@ class StrayPrompt(Base):
     prompt_id: Mapped[UUID] = mapped_column(primary_key=True)
     host: Mapped[str] = mapped_column(Text)
     left_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class ForgottenImage(Base):
+    """A stored picture that a row has let go: to be erased if no other row names it.
+
+    Written by whoever erases the row, since the bot does so too and never opens the store.
+    """
+
+    __tablename__ = "forgotten_images"
+    __table_args__ = {"comment": OURS}  # noqa: RUF012 (the name and form that SQLAlchemy reads)
+
+    image: Mapped[str] = mapped_column(Text, primary_key=True)
+    forgotten_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=func.now()
+    )

@@ -18,6 +18,8 @@ ResultT = TypeVar("ResultT")
 
 # deadlock_detected, serialization_failure, lock_not_available
 _LOST = {"40P01", "40001", "55P03"}
+# undefined_table, undefined_column
+_NOT_MIGRATED = {"42P01", "42703"}
 # connection_exception, operator_intervention, insufficient_resources
 _AWAY_CLASSES = {"08", "57", "53"}
 _DELAYS_S = (0.05, 0.1, 0.2, 0.4, 0.8)
@@ -57,6 +59,11 @@ async def _once(
     except DBAPIError as error:
         if error.connection_invalidated or (_sqlstate(error) or "")[:2] in _AWAY_CLASSES:
             raise _away(error) from error
+        if _sqlstate(error) in _NOT_MIGRATED:
+            raise Unavailable(
+                "the database lacks tables or columns: run `imagegen migrate`",
+                code="database_not_migrated",
+            ) from error
         raise
 
 

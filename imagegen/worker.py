@@ -2,11 +2,12 @@
 
 import asyncio
 import sys
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 import structlog
-from arq.worker import func
+from arq.worker import func, run_worker
 
 from chatflow_hook import wire
 from chatflow_hook.settings import BadSetting
@@ -14,9 +15,14 @@ from imagegen import (
     broker,
     census,
     database,
+    lease,
     logs,
+    overtaking,
+    probes,
     relay,
+    retention,
     settings,
+    stop,
     strays,
     ticker,
     workflows,
@@ -27,18 +33,24 @@ from imagegen.comfy.client import HostClient
 from imagegen.comfy.patience import Limits
 from imagegen.comfy.pool import Pool
 from imagegen.comfy.shared import SharedSlots
+from imagegen.delivery.gate import Gate
 from imagegen.delivery.telegram import Telegram
+from imagegen.discarded import Discarded
 from imagegen.errors import ImagegenError
 from imagegen.images import ImageStore
 from imagegen.job import make_image
 from imagegen.ledger import Ledger
 from imagegen.live import Live
+from imagegen.quarantine import Quarantine
 from imagegen.relay import Relay
 from imagegen.requests import Requests
+from imagegen.retention import Retention
 from imagegen.settings import Settings
 from imagegen.stop import Stop
 from imagegen.strays import Strays
 from imagegen.studio import Studio
+from imagegen.web import site
+from imagegen.web.readiness import Readiness
 from imagegen.workflows import Library, WorkflowsMissing
 
 log = structlog.get_logger(__name__)
@@ -47,22 +59,33 @@ _POLL_DELAY_S = 0.05
 _MOST_JOBS = 1000
 # Attempts live on the row; arq counts every deploy as a try.
 _MAX_TRIES = 1_000_000
-# Above everything that a job waits for; the lease, not this, finds a dead worker's jobs.
-_JOB_TIMEOUT_S = 3600
 _HEALTH_EVERY_S = 5
+_NO_REDIS = "imagegen: Redis does not answer yet, trying until it does\n"
 
 
 def __getattr__(name: str) -> Any:
     """Make WorkerSettings when arq asks for it, so that importing this module reads nothing."""
     if name != "WorkerSettings":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
+    stop.ends_all()
+    with _in_a_sentence():
         chosen = settings.from_env()
         if not asyncio.run(broker.answers(chosen.redis)):
-            sys.stderr.write("imagegen: Redis does not answer yet, trying for a minute\n")
+            sys.stderr.write(_NO_REDIS)
         return worker_settings(chosen)
-    except (BadSetting, ImagegenError) as error:
-        sys.exit(f"imagegen: {error}")
+
+
+def run() -> None:
+    """Run a worker as arq's command does, one that answers probes even while Redis is away."""
+    stop.ends_all()
+    with _in_a_sentence():
+        chosen = settings.from_env()
+        logs.configure(chosen.log_format)
+        made = worker_settings(chosen)
+        if not asyncio.run(broker.answers(chosen.redis)):
+            sys.stderr.write(_NO_REDIS)
+            asyncio.run(probes.until_redis_answers(chosen))
+    run_worker(made)
 
 
 def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
@@ -72,12 +95,17 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
     """
     library = _library(chosen)
     images = _image_store(chosen)
-    stack, stop = AsyncExitStack(), Stop()
+    queue = broker.queue(chosen.redis, db=chosen.redis_broker_db)
+    stack, stopping = AsyncExitStack(), Stop(queue, grace_s=chosen.stop_grace)
+    if owns_process:
+        stopping.listen()
 
     async def on_startup(ctx: dict[str, Any]) -> None:
+        overtaking.allow()
         if owns_process:  # here and not earlier, since arq sets up its own before
             logs.configure(chosen.log_format)
-            stop.listen()
+        readiness = Readiness(lambda: stopping.is_under_way)
+        await stack.enter_async_context(site.open_at(chosen.web_host, chosen.web_port, readiness))
         ctx["studio"] = studio = await build(chosen, library, images, stack)
         bell = Relay(studio.requests, ctx["redis"])
         await stack.enter_async_context(ticker.every(relay.EVERY_S, bell.step, name="relay"))
@@ -88,6 +116,8 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
             ticker.every(census.EVERY_S, Census(library, studio.pool).step, name="census")
         )
         await stack.enter_async_context(Bulletin(studio.live.redis, studio.pool).pinned())
+        await stack.enter_async_context(probes.about(chosen, studio, readiness))
+        stopping.begin()
         _greet(chosen, library)
 
     async def on_shutdown(_: dict[str, Any]) -> None:
@@ -100,22 +130,39 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
         (),
         {
             "functions": [
-                func(stop.reaching(make_image), name=wire.JOB, max_tries=_MAX_TRIES, keep_result=0)
+                func(
+                    stopping.reaching(make_image),
+                    name=wire.JOB,
+                    max_tries=_MAX_TRIES,
+                    keep_result=0,
+                )
             ],
             "redis_settings": broker.settings(chosen.redis, db=chosen.redis_broker_db),
-            "redis_pool": broker.queue(chosen.redis, db=chosen.redis_broker_db),
+            "redis_pool": queue,
+            "handle_signals": False,
             "queue_name": wire.QUEUE,
+            # A job whose payload is gone would leave one, and its id could not be rung for.
+            "keep_result": 0,
             "job_serializer": wire.dumps,
             "job_deserializer": wire.loads,
             "on_startup": on_startup,
             "on_shutdown": on_shutdown,
             "max_jobs": max_jobs,
             "queue_read_limit": 10 * _MOST_JOBS,
-            "job_timeout": _JOB_TIMEOUT_S,
+            "job_timeout": lease.JOB_TIMEOUT_S,
             "poll_delay": _POLL_DELAY_S,
             "health_check_interval": _HEALTH_EVERY_S,
         },
     )
+
+
+@contextmanager
+def _in_a_sentence() -> Iterator[None]:
+    """End with what is wrong in one line."""
+    try:
+        yield
+    except (BadSetting, ImagegenError) as error:
+        sys.exit(f"imagegen: {error}")
 
 
 async def build(
@@ -140,17 +187,22 @@ async def build(
         clients, slots_per_host=chosen.comfyui_slots_per_host, most=chosen.slots, shared=shared
     )
     await stack.enter_async_context(pool.tended())
+    tidy = Retention(sessions, Discarded(sessions, images), chosen.limits)
+    await stack.enter_async_context(ticker.every(retention.EVERY_S, tidy.step, name="retention"))
     return Studio(
-        requests=Requests(sessions),
+        requests=Requests(sessions, keeps_context=chosen.context_retention > 0),
         ledger=Ledger(sessions),
         strays=Strays(sessions, pool),
         library=library,
         pool=pool,
         images=images,
         telegram=await stack.enter_async_context(telegram),
+        gate=Gate(live),
         live=Live(live),
+        quarantine=Quarantine(most_crashes=chosen.request_crashes),
         max_age_s=chosen.request_max_age,
         max_attempts=chosen.request_attempts,
+        most_unknown_sends=2 if chosen.delivery_on_unknown == "resend" else 1,
         keep_outputs=chosen.comfyui_keep_outputs,
     )
 

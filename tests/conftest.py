@@ -25,6 +25,11 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Run three processes, since tests wait more than they compute; one on a Redis given to us."""
+    return 3 if _given() is None else 1
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     """Give the servers of the environment, if it names both, or private ones.
@@ -32,10 +37,9 @@ def servers() -> Iterator[Servers]:
     In a foreign PostgreSQL the tests make databases of their own and drop them. In a foreign
     Redis they empty the databases 3 and 4, so these have to be empty before.
     """
-    database_url, redis_url = os.environ.get("DATABASE_URL"), os.environ.get("REDIS_URL")
-    if database_url and redis_url:
-        asyncio.run(_refuse_redis_in_use(redis_url))
-        yield Servers(database_url=database_url, redis_url=redis_url)
+    if (given := _given()) is not None:
+        asyncio.run(_refuse_redis_in_use(given.redis_url))
+        yield given
         return
     with running() as private:
         yield private
@@ -87,6 +91,13 @@ async def redis_url(servers: Servers) -> AsyncIterator[str]:
     for db in REDIS_DBS:
         async with _redis(url, db) as redis:
             await redis.flushdb()
+
+
+def _given() -> Servers | None:
+    database_url, redis_url = os.environ.get("DATABASE_URL"), os.environ.get("REDIS_URL")
+    if not (database_url and redis_url):
+        return None
+    return Servers(database_url=database_url, redis_url=redis_url)
 
 
 @asynccontextmanager

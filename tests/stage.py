@@ -96,16 +96,25 @@ class Stages:
         seconds_per_picture: float = 0.0,
         models: Mapping[str, Sequence[str]] | None = None,
         works: bool = True,
+        seed: int = 0,
         **changes: Any,
     ) -> AsyncIterator[Stage]:
-        """Set a stage; `changes` are settings of the worker, `works` starts it at once."""
+        """Set a stage; `changes` are settings of the worker, `works` starts it at once.
+
+        `seed` is what the chance of faults begins with.
+        """
         models = shelf() if models is None else models
         async with AsyncExitStack() as stack:
             fleet = [
                 await stack.enter_async_context(
-                    SandboxComfyUI(models=models, seconds_per_picture=seconds_per_picture)
+                    SandboxComfyUI(
+                        name=f"gpu-{number}",
+                        models=models,
+                        seconds_per_picture=seconds_per_picture,
+                        seed=seed + number,
+                    )
                 )
-                for _ in range(hosts)
+                for number in range(hosts)
             ]
             telegram = await stack.enter_async_context(SandboxTelegram())
             hook = await stack.enter_async_context(
@@ -133,5 +142,6 @@ class Stages:
             "telegram_api_url": telegram.url,
             "image_store": self._home.as_uri(),
             "log_format": "console",
+            "web_port": 0,
         }
         return Settings(_env_file=None, **(usual | changes))

@@ -32,6 +32,8 @@ def environment(settings: Settings, **changes: str) -> dict[str, str]:
         "TELEGRAM_API_URL": str(settings.telegram_api_url),
         "IMAGE_STORE": settings.image_store,
         "WORKFLOWS_DIR": str(settings.workflows_dir),
+        "WEB_PORT": str(settings.web_port),
+        "STOP_GRACE": str(settings.stop_grace),
         **changes,
     }
 
@@ -77,17 +79,28 @@ class WorkerProcess:
         self._popen.kill()
         self._popen.wait()
 
+    def ask_to_stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        self._popen.send_signal(number)
+
+    async def has_ended(self, *, timeout_s: float = END_S) -> int:
+        """Return the exit code; raise TimeoutExpired if it stays."""
+        return await asyncio.to_thread(self._popen.wait, timeout_s)
+
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send the signal and return the exit code; raise TimeoutExpired if it stays."""
-        self._popen.send_signal(number)
-        return await asyncio.to_thread(self._popen.wait, END_S)
+        self.ask_to_stop(number)
+        return await self.has_ended()
 
 
 @asynccontextmanager
 async def running(
-    home: Path, variables: Mapping[str, str], *, command: Sequence[str] = ARQ
+    home: Path,
+    variables: Mapping[str, str],
+    *,
+    command: Sequence[str] = ARQ,
+    says: str = '"worker ready"',
 ) -> AsyncIterator[WorkerProcess]:
-    """Run a worker in `home`, which is made, until the block ends; yield it when it is ready."""
+    """Run a worker in `home`, which is made, until the block ends; yield it when it `says` so."""
     home.mkdir(exist_ok=True)
     log = home / "worker.log"
     with (
@@ -98,7 +111,7 @@ async def running(
     ):
         try:
             worker = WorkerProcess(popen, log)
-            await worker.has_said("worker ready")
+            await worker.until(lambda: says in worker.said, timeout_s=READY_S)
             yield worker
         finally:
             popen.kill()

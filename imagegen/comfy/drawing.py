@@ -104,6 +104,7 @@ class Drawing:
 
     async def _post(self) -> Any:
         """Post; a lost answer is looked for, since to post again would draw twice."""
+        await self._order.before_post()
         self._is_over = False
         try:
             status, answer = await self._http.ask("/prompt", self._wish())
@@ -183,16 +184,21 @@ class Drawing:
     async def _search(self) -> Sighting:
         """Look, through a hiccup of the host or of the way to it."""
         lost = HostLost(f"{self._http.name} was out of reach for {self._away_s:g} s")
-        try:
-            async with asyncio.timeout(self._away_s):
-                for tries in itertools.count():
-                    try:
-                        return await witness.search(self._http, self._id)
-                    except HostLost as error:
-                        lost = error
-                    await asyncio.sleep(_AWAY_DELAYS_S[min(tries, len(_AWAY_DELAYS_S) - 1)])
-        except TimeoutError:
-            pass
+        clock = asyncio.get_running_loop().time
+        # Asked for each time: a limit of the call's own that passes in the same moment swallows
+        # the cancellation with which a timeout around the whole loop would end it.
+        ends_at = clock() + self._away_s
+        for pause in itertools.chain(_AWAY_DELAYS_S, itertools.repeat(_AWAY_DELAYS_S[-1])):
+            try:
+                async with asyncio.timeout_at(ends_at):
+                    return await witness.search(self._http, self._id)
+            except HostLost as error:
+                lost = error
+            except TimeoutError:
+                break
+            if clock() + pause >= ends_at:
+                break
+            await asyncio.sleep(pause)
         raise lost
 
     async def _confirmed(self) -> Any:

@@ -1,6 +1,6 @@
 """Order: what a host is to draw. Drawn: what came of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,10 @@ def _unheeded(_: float) -> None:
     pass
 
 
+async def _at_once() -> None:
+    pass
+
+
 @dataclass(frozen=True, kw_only=True)
 class Order:
     """A graph in API format, and the node whose pictures are wanted.
@@ -22,6 +26,7 @@ class Order:
     `prompt_id` is a canonical UUID that was never posted before. `origin` comes back in the
     host's queue and history, for whoever asks whose prompt that is. `on_progress` is called with
     the share that is done, 0 to 1, and `on_preview`, if given, with pictures on the way.
+    `before_post` is awaited last before the prompt is posted; if it raises, nothing is.
     """
 
     graph: Mapping[str, Any]
@@ -30,6 +35,7 @@ class Order:
     origin: str = ""
     on_progress: Callable[[float], None] = _unheeded
     on_preview: Callable[[Preview], None] | None = None
+    before_post: Callable[[], Awaitable[None]] = _at_once
 
     @property
     def comes_through_socket(self) -> bool:

@@ -27,7 +27,15 @@ class TokenRevoked(Unavailable):
     """Telegram does not know the token any more: no picture can be sent until it is replaced."""
 
     code = "telegram_unauthorized"
-    level = logging.ERROR
+    # Said once and loudly where it is noticed; every waiting picture repeats it.
+    level = logging.INFO
+
+
+class DeliveryUnknown(Rejected):
+    """Nobody can say whether the picture arrived, and it may not be sent once more."""
+
+    code = "delivery_unknown"
+    may_have_arrived = True
 
 
 class ChatGone(Rejected):

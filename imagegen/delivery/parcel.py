@@ -43,7 +43,11 @@ class Parcel:
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
-    """What Telegram says of a picture that it took; `file_id` sends it again without upload."""
+    """What Telegram says of a picture that it took; `file_id` sends it again without upload.
 
+    `chat_id` is where it is now: a group that becomes a supergroup gets a new one.
+    """
+
+    chat_id: int
     message_id: int
     file_id: str | None

@@ -3,6 +3,7 @@
 from types import TracebackType
 from typing import Self
 
+import structlog
 from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
@@ -34,7 +35,10 @@ from imagegen.delivery.errors import (
 from imagegen.delivery.parcel import Parcel, Receipt
 from imagegen.errors import ImagegenError
 
-_REVOKED_WAIT_S = 60.0
+log = structlog.get_logger(__name__)
+
+_REVOKED_WAIT_S = 10.0
+_PROBE_S = 2
 _NOBODY = ("chat not found", "user not found", "peer_id_invalid", "group chat was deactivated")
 
 
@@ -44,6 +48,8 @@ class Telegram:
     def __init__(self, *, token: str, api_url: str, timeout_s: float) -> None:
         session = AiohttpSession(api=TelegramAPIServer.from_base(api_url), timeout=timeout_s)
         self._bot = Bot(token=token, session=session)
+        # Nothing can be sent; `probe` says when it is over.
+        self.is_revoked = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -61,19 +67,32 @@ class Telegram:
 
         Raises NotSent, FloodWait, OutcomeUnknown, TokenRevoked, ChatGone or SendRefused.
         """
+        chat_id = parcel.chat_id
         try:
-            message = await self._send(parcel, parcel.chat_id)
-        except TelegramMigrateToChat as moved:
-            message = await self._send_again(parcel, moved.migrate_to_chat_id)
+            try:
+                message = await self._send(parcel, chat_id)
+            except TelegramMigrateToChat as moved:
+                chat_id = moved.migrate_to_chat_id
+                message = await self._send(parcel, chat_id)
         except (TelegramAPIError, ClientDecodeError) as error:
-            raise verdict(error) from error
-        return Receipt(message_id=message.message_id, file_id=_file_id(message))
+            raise self._learnt(verdict(error)) from error
+        return Receipt(chat_id=chat_id, message_id=message.message_id, file_id=_file_id(message))
 
-    async def _send_again(self, parcel: Parcel, chat_id: int) -> Message:
+    async def probe(self) -> None:
+        """Return if Telegram answers and knows the token. Raises as `send` does."""
         try:
-            return await self._send(parcel, chat_id)
+            await self._bot.get_me(request_timeout=_PROBE_S)
         except (TelegramAPIError, ClientDecodeError) as error:
-            raise verdict(error) from error
+            raise self._learnt(verdict(error)) from error
+        if self.is_revoked:
+            log.info("telegram knows the token again")
+        self.is_revoked = False
+
+    def _learnt(self, error: ImagegenError) -> ImagegenError:
+        if isinstance(error, TokenRevoked) and not self.is_revoked:
+            log.error("telegram token revoked: pictures are kept, none is sent", code=error.code)
+            self.is_revoked = True
+        return error
 
     async def _send(self, parcel: Parcel, chat_id: int) -> Message:
         file = BufferedInputFile(parcel.data, filename=parcel.filename)

@@ -28,6 +28,7 @@ class Board:
             BarColumn(bar_width=24),
             TextColumn("{task.fields[doing]}"),
             console=console,
+            disable=not console.is_terminal,
         )
         self._lines: dict[str, TaskID] = {
             persona: self._progress.add_task(persona, total=1.0, doing="") for persona in personas

@@ -1,6 +1,7 @@
 """The demo: a scripted chat with every persona, real from the hook to the photo in the chat."""
 
 import asyncio
+import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -18,7 +19,7 @@ from imagegen.comfy.address import HostAddress
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.patience import Limits
 from imagegen.errors import ImagegenError
-from imagegen.sandbox import conversations, worker
+from imagegen.sandbox import conversations, signals, worker
 from imagegen.sandbox.board import Board
 from imagegen.sandbox.child import Child
 from imagegen.sandbox.comfyui import SandboxComfyUI
@@ -62,6 +63,7 @@ def run(options: Options, console: Console) -> None:
         asyncio.run(_ask_for(options.comfyui))
     library = workflows.load(options.workflows)
     personas = _chosen(options.personas, library)
+    _make(options.out)
     with running() as servers, workdir() as directory:
         migrations.upgrade(servers.database_url)
         console.print("PostgreSQL and Valkey are up, alembic upgrade head is done")
@@ -74,7 +76,17 @@ def run(options: Options, console: Console) -> None:
             console=console,
             started=started,
         )
-        asyncio.run(_play(show))
+        signals.run(_play(show))
+
+
+def _make(out: Path) -> None:
+    """Make the directory now: after the pictures is too late to hear that it can't be."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):  # that it is there does not say it is writable
+            pass
+    except OSError as error:
+        raise DemoFailed(f"--out: {out} cannot be written to ({error.strerror})") from error
 
 
 async def _ask_for(hosts: str) -> None:
@@ -133,6 +145,9 @@ def _settings(show: _Show, hosts: str, telegram: SandboxTelegram) -> dict[str, s
         "WORKFLOWS_DIR": str(show.options.workflows.absolute()),
         "IMAGE_STORE": f"{show.directory.as_uri()}/images",
         "LOG_FORMAT": "console",
+        "WEB_PORT": "0",
+        # Whoever ends the demo does not wait for a picture.
+        "STOP_GRACE": "0",
     }
 
 
@@ -231,7 +246,6 @@ class _People:
 
 def _save(show: _Show, telegram: SandboxTelegram) -> None:
     personas = list(show.personas)
-    show.options.out.mkdir(parents=True, exist_ok=True)
     for message in telegram.sent:
         if message.photo is not None:
             file = show.options.out / f"{personas[message.chat_id - _FIRST_CHAT]}.png"

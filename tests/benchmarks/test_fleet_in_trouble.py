@@ -1,75 +1,120 @@
-"""Hosts that die and come back while many pictures are drawn: all arrive, none twice.
+"""Four hosts that die, drop, stall and lose answers while many pictures are drawn.
 
-`IMAGEGEN_REQUESTS=500 make test ARGS="tests/benchmarks -s"` runs it in full and prints its figures.
+All arrive or are named, none twice, and next to none is drawn twice. In full, with its figures:
+`IMAGEGEN_REQUESTS=500 IMAGEGEN_SEED=7 make test ARGS="tests/benchmarks -n 0 -s"`.
 """
 
 import asyncio
 import os
-import random
 import time
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
+from chatflow_hook import Picture
 from chatflow_hook.tables import State
+from imagegen.sandbox.comfyui import Fault
+from imagegen.sandbox.comfyui.ledger import Double, Ledger, doubles
 from tests.chat import Sessions
-from tests.stage import Stage, Stages
+from tests.stage import Stages
 
 REQUESTS = int(os.environ.get("IMAGEGEN_REQUESTS", "40"))
+SEED = int(os.environ.get("IMAGEGEN_SEED", "7"))
+HOSTS = 4
+DRAWING_S = 0.3
 PATIENCE_S = 60.0 + REQUESTS
+
+# Each host dies every five seconds or so, and every third socket or so breaks.
+FAULTS = (
+    "restart:every=5,seconds=1",
+    "freeze:every=25,seconds=2",
+    "drop:chance=0.01",
+    "deaf:chance=0.2",
+    "answer-lost:chance=0.05",
+    "answer-lost:chance=0.02,route=/history",
+    "answer-lost:chance=0.02,route=/view",
+    "stall:chance=0.02",
+    "foreign-interrupt:chance=0.002",
+    "lost-interrupt:chance=0.3",
+    "late-history:chance=0.05,seconds=0.3",
+    "broken-view:chance=0.02",
+    "out-of-memory:chance=0.01",
+    "bad-gpu:chance=0.01",
+    "deleted:chance=0.01",
+    "unavailable:chance=0.005",
+    "trickle:chance=0.005",
+)
+LIMITS = {
+    "comfyui_look_after": 0.5,
+    "comfyui_away_timeout": 1.5,
+    "comfyui_silence_timeout": 2,
+    "comfyui_request_timeout": 2,
+    "comfyui_queue_timeout": 10,
+    "generation_timeout": 10,
+}
 
 
 @pytest.mark.timeout(2 * PATIENCE_S)
-async def test_hosts_that_die_and_come_back_lose_no_picture_and_send_none_twice(
+async def test_a_fleet_in_trouble_loses_no_picture_and_draws_next_to_none_twice(
     database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path
 ) -> None:
     stages = Stages(database_url, redis_url, sessions, tmp_path / "images")
-    chance = random.Random(7)
     began = time.monotonic()
-    async with stages.set(
-        hosts=4, seconds_per_picture=0.3, comfyui_away_timeout=1, comfyui_look_after=1
-    ) as stage:
-        trouble = asyncio.create_task(_trouble(stage, chance), name="trouble")
+    async with stages.set(hosts=HOSTS, seconds_per_picture=DRAWING_S, seed=SEED, **LIMITS) as stage:
+        for host in stage.hosts:
+            host.script(*(Fault.parse(f"{fault},times=ever") for fault in FAULTS))
         asked = [await stage.ask(dialog_id=n, chat_id=n) for n in range(1, REQUESTS + 1)]
         pictures = await asyncio.gather(
             *(stage.hook.wait(each, timeout=PATIENCE_S) for each in asked)
         )
-        trouble.cancel()
-        await asyncio.wait([trouble])
+        wall_s = time.monotonic() - began
+        ledgers = [host.account for host in stage.hosts]
+        sends = Counter(message.chat_id for message in stage.telegram.sent)
 
-    states = Counter(picture.state for picture in pictures)
-    sends = Counter(message.chat_id for message in stage.telegram.sent)
-    doubles = _doubles(stage)
-    print(  # noqa: T201 (a benchmark says what it measured)
-        f"\n{REQUESTS} requests in {time.monotonic() - began:.1f} s: {dict(states)}, "
-        f"{sum(len(host.posted) for host in stage.hosts)} prompts posted, "
-        f"{sum(len(host.drawn) for host in stage.hosts)} drawn, {doubles} drawn twice to the end"
-    )
-    assert states == {State.DELIVERED: REQUESTS}
+    twice = doubles(ledgers)
+    avoidable = [double for double in twice if double.avoidable]
+    _say(_figures(pictures, ledgers, twice, sends, wall_s))
+    assert all(picture.state in {State.DELIVERED, State.FAILED} for picture in pictures)
+    assert all(picture.error_code for picture in pictures if picture.state is State.FAILED)
     assert set(sends.values()) == {1}
-    # A picture whose host died between its end and our fetch has to be drawn again.
-    assert doubles <= max(2, REQUESTS // 20)
+    assert len(sends) == _states(pictures)["delivered"]
+    # Below one in a hundred; of few requests a single one is more than that.
+    assert len(avoidable) <= max(1, REQUESTS // 100)
 
 
-async def _trouble(stage: Stage, chance: random.Random) -> None:
-    """Kill one host after the other, each for a second or two."""
-    while True:
-        host = chance.choice(stage.hosts)
-        await asyncio.sleep(chance.uniform(0.5, 1.5))
-        await host.kill()
-        await asyncio.sleep(chance.uniform(0.5, 2.0))
-        await host.start()
-
-
-def _doubles(stage: Stage) -> int:
-    """Count the requests of which more than one drawing came to its end."""
-    origin = {
-        posted.prompt_id: posted.extra_data["chatflow_request"]
-        for host in stage.hosts
-        for posted in host.posted
+def _figures(
+    pictures: Sequence[Picture],
+    ledgers: Sequence[Ledger],
+    twice: Sequence[Double],
+    sends: Mapping[int, int],
+    wall_s: float,
+) -> dict[str, object]:
+    gpu_s = sum(ledger.gpu_seconds for ledger in ledgers)
+    return {
+        "requests": len(pictures),
+        "ended": dict(_states(pictures)),
+        "sent twice": sum(count > 1 for count in sends.values()),
+        "prompts posted": sum(sum(ledger.posted.values()) for ledger in ledgers),
+        "drawn to the end": sum(each.succeeded for ledger in ledgers for each in ledger.drawings),
+        "drawn twice": len(twice),
+        "of these on hosts in reach": sum(double.avoidable for double in twice),
+        "deaths and freezes": sum(len(ledger.outages) for ledger in ledgers),
+        "faults": dict(Counter(_kinds(ledgers)).most_common()),
+        "GPU seconds": f"{gpu_s:.0f}, of which {len(pictures) * DRAWING_S:.0f} were needed",
+        "wall": f"{wall_s:.1f} s",
     }
-    ends = Counter(
-        origin[drawn.prompt_id] for host in stage.hosts for drawn in host.drawn if drawn.succeeded
-    )
-    return sum(count - 1 for count in ends.values())
+
+
+def _states(pictures: Iterable[Picture]) -> Counter[str]:
+    return Counter(picture.error_code or picture.state.value for picture in pictures)
+
+
+def _kinds(ledgers: Iterable[Ledger]) -> Iterable[str]:
+    return (each.fault.kind.value for ledger in ledgers for each in ledger.troubles)
+
+
+def _say(figures: Mapping[str, object]) -> None:
+    for name, figure in figures.items():
+        print(f"  {name:27} {figure}")  # noqa: T201 (a benchmark says what it measured)

@@ -84,6 +84,25 @@ async def test_every_relation_says_that_it_is_ours(database_url: str) -> None:
     assert silent == []
 
 
+async def test_a_conversation_that_was_erased_as_jsons_null_is_nothing(
+    empty_database_url: str,
+) -> None:
+    await asyncio.to_thread(migrations.upgrade, empty_database_url, "0003")
+    await catalog.execute(
+        empty_database_url,
+        "INSERT INTO image_requests (id, kind, dialog_id, user_id, persona, message_count,"
+        " conversation) SELECT gen_random_uuid(), 'automatic', n, n, 'lina', 3, words"
+        """ FROM (VALUES (1, 'null'::jsonb), (2, '{"text": "hi"}')) AS said (n, words)""",
+    )
+
+    await asyncio.to_thread(migrations.upgrade, empty_database_url)
+
+    kept = await catalog.execute(
+        empty_database_url, "SELECT FROM image_requests WHERE conversation IS NOT NULL"
+    )
+    assert kept == "SELECT 1"
+
+
 async def test_upgrading_twice_does_nothing_more(database_url: str) -> None:
     before = await catalog.schema(database_url)
 
@@ -178,6 +197,7 @@ async def test_another_schema_is_taken_from_the_search_path(empty_database_url: 
     assert await _tables(empty_database_url) == {
         "bot.deliveries",
         "bot.dialogs",
+        "bot.forgotten_images",
         "bot.image_requests",
         "bot.imagegen_alembic_version",
         "bot.stray_prompts",
@@ -193,6 +213,7 @@ async def test_two_schemas_are_migrated_apart(database_url: str) -> None:
 
     assert await _tables(database_url) == {
         "deliveries",
+        "forgotten_images",
         "image_requests",
         "imagegen_alembic_version",
         "stray_prompts",

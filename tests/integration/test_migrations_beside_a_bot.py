@@ -14,7 +14,10 @@ from tests import catalog
 
 _SCHEMA = Path(__file__).with_name("foreign_schema.sql").read_text(encoding="utf-8")
 _ADDED = ("message_count", "last_image_generation_at", "image_last_message_id")
-_OF_OURS = ("image_requests", "deliveries", "stray_prompts", "imagegen_alembic_version")
+_OF_OURS = (
+    *("image_requests", "deliveries", "stray_prompts", "forgotten_images"),
+    "imagegen_alembic_version",
+)
 
 # How bots differ, and which columns their `dialogs` lacks.
 _BOTS = {

@@ -1,4 +1,4 @@
-"""The stop: what it cancels, what it lets end, and what it insists on."""
+"""The stop: whom it sends back, whom it lets end, and what it insists on."""
 
 import asyncio
 import os
@@ -12,7 +12,9 @@ from redis.asyncio.connection import parse_url
 
 from chatflow_hook import wire
 from chatflow_hook.settings import RedisPlace
-from imagegen import broker
+from imagegen import broker, reach
+from imagegen.broker import Queue
+from imagegen.reach import WorkerStops
 from imagegen.stop import Stop
 
 PATIENCE_S = 5.0
@@ -20,70 +22,129 @@ PATIENCE_S = 5.0
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """Give the signals back, also to those who handle them without a loop."""
+    """Give the signals back."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
-async def polls_deaf_once(stop: Stop, ready: asyncio.Event) -> None:
-    stop.listen()
-    ready.set()
-    for wait in (asyncio.Event(), asyncio.Event()):
-        try:
-            await wait.wait()
-        except asyncio.CancelledError:
-            ready.clear()
-            continue
+@pytest.fixture
+def queue(redis_url: str) -> Queue:
+    return broker.queue(RedisPlace(arguments=dict(parse_url(redis_url))), db=3)
+
+
+class Polling:
+    """What arq does, as far as a stop sees it; deaf to its first cancellation."""
+
+    def __init__(self, queue: Queue, stop: Stop) -> None:
+        self._queue = queue
+        self._stop = stop
+        self._lost = 0
+        self._begun = asyncio.Event()
+
+    async def begun(self) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._poll())
+        await self._begun.wait()
+        return task
+
+    async def _poll(self) -> None:
+        self._stop.listen()
+        self._stop.begin()
+        self._begun.set()
+        while True:
+            try:
+                await self._queue.zrangebyscore("a queue", 0, 1)
+                await asyncio.sleep(0.01)
+            except asyncio.CancelledError:
+                self._lost += 1
+                if self._lost == 2:
+                    return
+
+
+async def works(_: dict[Any, Any], *_arguments: Any) -> None:
+    await asyncio.Event().wait()
+
+
+async def waits(_: dict[Any, Any], *_arguments: Any) -> None:
+    with reach.waiting():
+        await asyncio.Event().wait()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_poll_that_loses_its_cancellation_is_cancelled_again(
-    number: signal.Signals,
+    queue: Queue, number: signal.Signals
 ) -> None:
-    ready = asyncio.Event()
-    polling = asyncio.create_task(polls_deaf_once(Stop(), ready))
-    await ready.wait()
+    polling = await Polling(queue, Stop(queue, grace_s=PATIENCE_S)).begun()
 
     os.kill(os.getpid(), number)
 
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(PATIENCE_S), queue:
         await polling
 
 
-async def test_a_running_job_is_cancelled_and_one_that_comes_later_does_not_begin() -> None:
-    stop, ready, begun = Stop(), asyncio.Event(), asyncio.Event()
-
-    async def job(_: dict[Any, Any], *_arguments: Any) -> None:
-        begun.set()
-        await asyncio.Event().wait()
-
-    polling = asyncio.create_task(polls_deaf_once(stop, ready))
-    running = asyncio.ensure_future(stop.reaching(job)({}))
-    await ready.wait()
-    await begun.wait()
-    begun.clear()
+async def test_who_waits_goes_back_at_once_and_who_works_when_the_grace_is_over(
+    queue: Queue,
+) -> None:
+    stop = Stop(queue, grace_s=0.1)
+    polling = await Polling(queue, stop).begun()
+    waiting = asyncio.ensure_future(stop.reaching(waits)({}))
+    working = asyncio.ensure_future(stop.reaching(works)({}))
+    await asyncio.sleep(0)
 
     os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.raises(asyncio.CancelledError):
-        await running
-    with pytest.raises(asyncio.CancelledError):
-        await stop.reaching(job)({})
+    async with asyncio.timeout(PATIENCE_S), queue:
+        with pytest.raises(WorkerStops):
+            await waiting
+        assert not working.done()
+        with pytest.raises(asyncio.CancelledError):
+            await working
+        await polling
+
+
+async def test_a_job_that_is_picked_up_after_the_signal_does_not_begin(queue: Queue) -> None:
+    stop, begun = Stop(queue, grace_s=PATIENCE_S), asyncio.Event()
+
+    async def job(_: dict[Any, Any], *_arguments: Any) -> None:
+        begun.set()
+
+    polling = await Polling(queue, stop).begun()
+
+    os.kill(os.getpid(), signal.SIGTERM)
+
+    async with asyncio.timeout(PATIENCE_S), queue:
+        await polling
+        with pytest.raises(asyncio.CancelledError):
+            await stop.reaching(job)({})
     assert not begun.is_set()
-    await polling
 
 
-async def test_a_job_that_is_putting_itself_away_is_left_alone(redis_url: str) -> None:
-    stop, at_its_end, may_end = Stop(), asyncio.Event(), asyncio.Event()
-    place = RedisPlace(arguments=dict(parse_url(redis_url)))
+async def test_a_second_signal_ends_the_grace(queue: Queue) -> None:
+    stop = Stop(queue, grace_s=3600)
+    polling = await Polling(queue, stop).begun()
+    working = asyncio.ensure_future(stop.reaching(works)({}))
+
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.sleep(0.01)
+    assert not working.done()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+    async with asyncio.timeout(PATIENCE_S), queue:
+        with pytest.raises(asyncio.CancelledError):
+            await working
+        await polling
+
+
+async def test_a_job_that_is_putting_itself_away_is_left_alone(queue: Queue) -> None:
+    stop, at_its_end, may_end = Stop(queue, grace_s=0.0), asyncio.Event(), asyncio.Event()
 
     async def job(_: dict[Any, Any]) -> str:
         return "done"
 
     async def listen(_: dict[Any, Any]) -> None:
         stop.listen()
+        stop.begin()
 
     async def linger(_: dict[Any, Any]) -> None:
         at_its_end.set()
@@ -91,23 +152,38 @@ async def test_a_job_that_is_putting_itself_away_is_left_alone(redis_url: str) -
 
     worker = Worker(
         functions=[func(stop.reaching(job), name="job")],
-        redis_pool=broker.queue(place, db=3),
+        redis_pool=queue,
         job_serializer=wire.dumps,
         job_deserializer=wire.loads,
+        handle_signals=False,
         on_startup=listen,
         on_job_end=linger,
         poll_delay=0.01,
         keep_result=0,
     )
     polling = asyncio.create_task(worker.async_run())
-    async with broker.queue(place, db=3) as queue, asyncio.timeout(PATIENCE_S):
-        await queue.enqueue_job("job")
+    place = RedisPlace(arguments=queue.connection_pool.connection_kwargs)
+    async with broker.queue(place, db=3) as other, asyncio.timeout(PATIENCE_S):
+        await other.enqueue_job("job")
         await at_its_end.wait()
 
         os.kill(os.getpid(), signal.SIGTERM)
 
-        await asyncio.wait({polling})
+        await queue.is_quiet.wait()
+        assert not polling.done()
         may_end.set()
+        await asyncio.wait({polling})
         await worker.close()
         assert polling.cancelled()
-        assert await queue.keys("*") == []
+        assert await other.keys("*") == []
+
+
+async def test_a_job_is_not_handed_out_any_more_once_the_queue_is_shut(queue: Queue) -> None:
+    async with queue:
+        await queue.enqueue_job("job", _job_id="one")
+        before = await queue.zrangebyscore(wire.QUEUE, float("-inf"), float("inf"))
+
+        queue.shut()
+        after = await queue.zrangebyscore(wire.QUEUE, float("-inf"), float("inf"))
+
+    assert (before, after) == ([b"one"], [])

@@ -75,6 +75,7 @@ def test_the_pictures_are_files_and_the_last_line_counts_them(
     code, out, err = demo(scratch, tmp_path, "--once", "--personas", "ash, Lina", "--out", "got")
 
     assert (code, err) == (0, "")
+    assert "━" not in out, "a bar is for a terminal"
     assert out.splitlines()[-1].startswith("delivered 2 of 2 pictures in ")
     assert sorted(path.name for path in (tmp_path / "got").iterdir()) == ["ash.png", "lina.png"]
     assert list(scratch.iterdir()) == []
@@ -150,6 +151,7 @@ def test_after_a_killed_demo_no_process_is_left_and_the_next_start_sweeps(
         (["--personas", "ash", "--comfyui", "127.0.0.1:1"], "127.0.0.1:1 does not answer"),
         (["--personas", "ash", "--comfyui", "a b"], "--comfyui: "),
         (["--workflows", "."], "no folder in it has a persona.toml"),
+        (["--out", "/dev/null/pictures"], "--out: /dev/null/pictures cannot be written to"),
     ],
 )
 def test_what_cannot_be_shown_is_told_in_a_line(

@@ -4,19 +4,23 @@ import asyncio
 import time
 from pathlib import Path
 
+import pytest
+from redis.asyncio import Redis
+
 from chatflow_hook.tables import State
 from imagegen import database, migrations
 from imagegen.sandbox.postgres import PostgresServer
 from imagegen.sandbox.valkey import ValkeyServer
 from tests import worker_process
+from tests.chat import Sessions
 from tests.stage import PATIENCE_S, Stages
 from tests.worker_process import WorkerProcess
 
 AWAY_S = 3.0
 
 
-async def for_a_while(worker: WorkerProcess) -> None:
-    ends = time.monotonic() + AWAY_S
+async def for_a_while(worker: WorkerProcess, seconds: float = AWAY_S) -> None:
+    ends = time.monotonic() + seconds
     await worker.until(lambda: time.monotonic() > ends, timeout_s=PATIENCE_S)
 
 
@@ -66,3 +70,33 @@ async def test_a_frozen_postgresql_holds_pictures_up_and_loses_none(
                 assert [busy.state, after.state] == [State.DELIVERED] * 2
                 assert worker.is_running
         await engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("trouble", "cure"),
+    [
+        ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
+        ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
+    ],
+    ids=["full", "a replica"],
+)
+async def test_a_redis_that_takes_no_writes_does_not_end_the_worker(
+    database_url: str, sessions: Sessions, tmp_path: Path, trouble: str, cure: str
+) -> None:
+    with ValkeyServer() as valkey:
+        stages = Stages(database_url, valkey.url, sessions, tmp_path / "images")
+        async with (
+            stages.set(works=False) as stage,
+            Redis.from_url(valkey.url, db=3) as redis,
+        ):
+            variables = worker_process.environment(stage.settings)
+            async with worker_process.running(tmp_path / "home", variables) as worker:
+                await redis.execute_command(*trouble.split())
+                written = await stage.ask(dialog_id=1)
+                # Longer than arq lets its health key stand.
+                await for_a_while(worker, seconds=8.0)
+                await redis.execute_command(*cure.split())
+                picture = await stage.hook.wait(written, timeout=PATIENCE_S)
+
+                assert picture.state is State.DELIVERED
+                assert worker.is_running

@@ -15,7 +15,7 @@ from tests.watched_comfyui import watched
 from tests.worker_process import WorkerProcess
 
 # A start of the worker, and what is left of the lease of the one before.
-STEP_S = 30.0
+STEP_S = 60.0
 STEPS = ("POST /prompt", "progress", "GET /view", "POST /history")
 
 

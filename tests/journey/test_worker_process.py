@@ -130,26 +130,6 @@ async def test_what_a_killed_worker_was_drawing_is_delivered_by_the_next(
         assert len(stage.telegram.sent) == 1
 
 
-async def test_what_a_stopped_worker_was_drawing_is_delivered_by_the_next(
-    stages: Stages, tmp_path: Path
-) -> None:
-    async with stages.set(works=False, seconds_per_picture=2.0) as stage:
-        variables = worker_process.environment(stage.settings)
-        request = await stage.ask()
-        async with worker_process.running(tmp_path / "home", variables) as first:
-            await is_drawing(stage, first)
-            code = await first.stop()
-        assert code == 0
-        assert "Traceback" not in first.said
-        assert stage.telegram.sent == []
-
-        async with worker_process.running(tmp_path / "home", variables):
-            picture = await stage.hook.wait(request, timeout=TAKEN_OVER_S)
-
-        assert picture.state is State.DELIVERED
-        assert len(stage.telegram.sent) == 1
-
-
 async def test_redis_holds_ids_and_json_and_nothing_that_was_said(
     stages: Stages, redis_url: str, tmp_path: Path
 ) -> None:

@@ -46,3 +46,21 @@ def test_the_lock_names_no_address() -> None:
 
     assert "://" not in lock
     assert not re.search(r"^-", lock, re.MULTILINE)
+
+
+def test_a_container_waits_longer_for_the_end_than_the_worker_takes() -> None:
+    most = Settings.model_fields["stop_grace"].default + 5.0
+
+    waits = re.findall(r"stop_grace_period: (\d+)s", (ROOT / "compose.yaml").read_text())
+    told = re.findall(r"--time (\d+)", (ROOT / "Dockerfile").read_text())
+
+    assert [*waits, *told]
+    assert all(int(wait) > most for wait in [*waits, *told])
+
+
+def test_a_container_opens_the_port_of_the_probes_to_the_outside() -> None:
+    port = Settings.model_fields["web_port"].default
+    dockerfile = (ROOT / "Dockerfile").read_text()
+
+    assert f"\nEXPOSE {port}\n" in dockerfile
+    assert "\nENV WEB_HOST=0.0.0.0\n" in dockerfile

@@ -27,6 +27,8 @@ from imagegen.sandbox.ports import free_ports
 
 log = structlog.get_logger(__name__)
 
+_TURNS = 4
+
 DEFAULT_MODELS: Mapping[str, Sequence[str]] = {
     "diffusion_models": ("z_image_turbo_bf16.safetensors", "z_image_turbo_fp8_e4m3fn.safetensors"),
     "text_encoders": ("qwen_3_4b.safetensors", "qwen_3_4b_fp8_mixed.safetensors"),
@@ -97,6 +99,11 @@ class SandboxComfyUI:
         if not self._port:
             raise RuntimeError(f"{self.name} has not been started yet")
         return f"{self._host}:{self._port}"
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether nobody listens at its address at the moment."""
+        return self._runner is None
 
     @property
     def troubles(self) -> Sequence[Happening]:
@@ -221,9 +228,10 @@ class SandboxComfyUI:
         life.cancel()
         for site in list(runner.sites):
             await site.stop()
-        for connection in list(runner.server.connections if runner.server else ()):
-            if connection.transport is not None:
-                connection.transport.abort()
+        # What was accepted a moment ago becomes a connection within a few turns of the loop.
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+            _break_off(runner.server)
         self._standstill.end()
         await asyncio.wait([life])
         await runner.cleanup()
@@ -231,6 +239,12 @@ class SandboxComfyUI:
         if not life.cancelled():
             # It ended before it was killed: a mistake in the sandbox itself must not stay hidden.
             life.result()
+
+
+def _break_off(server: web.Server | None) -> None:
+    for connection in list(server.connections if server else ()):
+        if connection.transport is not None:
+            connection.transport.abort()
 
 
 def _why(error: OSError) -> str:

@@ -32,6 +32,9 @@ class Standstill:
         """Let all who wait go: the life is over."""
         self._over.set()
         self._moves.set()
+        # A socket that is not read does not notice that its other end has gone.
+        for transport in self._sockets:
+            transport.abort()
 
     async def passed(self) -> bool:
         """Wait until nothing is frozen; False when the life ended meanwhile."""

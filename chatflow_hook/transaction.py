@@ -1,0 +1,46 @@
+"""One transaction of the hook's own, for what a bot asks for outside a conversation."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from chatflow_hook import cause, database
+
+ResultT = TypeVar("ResultT")
+
+_WITHIN_S = 15.0
+# deadlock_detected, serialization_failure, lock_not_available
+_LOST = {"40P01", "40001", "55P03"}
+_DELAYS_S = (0.05, 0.2, 0.8)
+
+
+class DatabaseFault(Exception):
+    """The database did nothing; the message says why, and quotes nothing that people wrote."""
+
+
+async def run(
+    engine: AsyncEngine, step: Callable[[AsyncConnection], Awaitable[ResultT]]
+) -> ResultT:
+    """Commit a step, run again when it lost to another transaction. Raises DatabaseFault."""
+    try:
+        async with asyncio.timeout(_WITHIN_S):
+            return await _patiently(engine, step)
+    except database.FAULTS as error:
+        raise DatabaseFault(cause.of(error).sentence) from error
+
+
+async def _patiently(
+    engine: AsyncEngine, step: Callable[[AsyncConnection], Awaitable[ResultT]]
+) -> ResultT:
+    for delay in _DELAYS_S:
+        try:
+            async with engine.begin() as connection:
+                return await step(connection)
+        except database.FAULTS as error:
+            if cause.sqlstate(error) not in _LOST:
+                raise
+        await asyncio.sleep(delay)
+    async with engine.begin() as connection:
+        return await step(connection)

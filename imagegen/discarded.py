@@ -1,0 +1,125 @@
+"""Discarded: pictures that no row names any more, taken out of the store."""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import ColumnElement, delete, exists, func, select
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.orm import InstrumentedAttribute
+
+from chatflow_hook.tables import ImageRequest
+from imagegen import transactions
+from imagegen.images import ImageStore
+from imagegen.tables import ForgottenImage
+
+ResultT = TypeVar("ResultT")
+
+# From a picture being stored to its row naming it, outages of PostgreSQL included.
+_SETTLED_S = 180.0
+# What no row names for so long was left by a worker that was killed in between.
+_ORPHANED_S = 86_400.0
+AT_A_TIME = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swept:
+    """What became of noted pictures: `kept` ones are named by a row, `left` ones are too young."""
+
+    erased: int = 0
+    kept: int = 0
+    left: int = 0
+
+
+class Discarded:
+    """Erases what nobody names; several workers may do so at the same time.
+
+    All methods raise Unavailable when PostgreSQL or the store is away.
+    """
+
+    def __init__(
+        self,
+        sessions: async_sessionmaker[AsyncSession],
+        images: ImageStore,
+        *,
+        settled_s: float = _SETTLED_S,
+    ) -> None:
+        self._sessions = sessions
+        self._images = images
+        self._settled_s = settled_s
+
+    async def sweep(self, only: Collection[str] | None = None) -> Swept:
+        """Erase one batch of the pictures that were noted, or of `only` these."""
+        query = (
+            select(ForgottenImage.image, _is_named(ForgottenImage.image))
+            .order_by(ForgottenImage.forgotten_at)
+            .limit(AT_A_TIME)
+            .with_for_update(of=ForgottenImage, skip_locked=True)
+        )
+        if only is not None:
+            query = query.where(ForgottenImage.image.in_(only))
+
+        async def step(session: AsyncSession) -> Swept:
+            notes = (await session.execute(query)).all()
+            kept = {name for name, is_named in notes if is_named}
+            gone = {name for name, _ in notes if name not in kept and await self._erased(name)}
+            await session.execute(
+                delete(ForgottenImage).where(ForgottenImage.image.in_(kept | gone))
+            )
+            return Swept(erased=len(gone), kept=len(kept), left=len(notes) - len(gone) - len(kept))
+
+        return await self._run(step)
+
+    async def everything(self, only: Collection[str] | None = None) -> Swept:
+        """Erase all of them, batch by batch; `left` is what the last one left."""
+        total = batch = await self.sweep(only)
+        while batch.erased or batch.kept:
+            batch = await self.sweep(only)
+            total = Swept(
+                erased=total.erased + batch.erased, kept=total.kept + batch.kept, left=batch.left
+            )
+        return total
+
+    async def noted(self) -> int:
+        """Count noted pictures that no row names."""
+        query = select(func.count(ForgottenImage.image)).where(~_is_named(ForgottenImage.image))
+
+        async def step(session: AsyncSession) -> int:
+            return (await session.execute(query)).scalar_one()
+
+        return await self._run(step)
+
+    async def orphans(self, folder: str) -> Sequence[Path]:
+        """Return the old files in one of the store's FOLDERS that no row and no note names."""
+        files = await self._images.stale(folder, older_than_s=_ORPHANED_S)
+        names = [file.name for file in files]
+        query = select(ImageRequest.image).where(ImageRequest.image.in_(names))
+
+        async def step(session: AsyncSession) -> set[str | None]:
+            noted = select(ForgottenImage.image).where(ForgottenImage.image.in_(names))
+            return {
+                *(await session.execute(query)).scalars(),
+                *(await session.execute(noted)).scalars(),
+            }
+
+        named = await self._run(step) if names else set()
+        return [file for file in files if file.name not in named]
+
+    async def erase_orphans(self, folder: str) -> int:
+        """Erase them, and return how many."""
+        files = await self.orphans(folder)
+        # One that has been stored again since is young.
+        return sum(
+            [await self._images.erase_file(file, older_than_s=_ORPHANED_S) for file in files]
+        )
+
+    async def _erased(self, name: str) -> bool:
+        return await self._images.erase(name, older_than_s=self._settled_s)
+
+    async def _run(self, step: Callable[[AsyncSession], Awaitable[ResultT]]) -> ResultT:
+        return await transactions.run(self._sessions, step)
+
+
+def _is_named(image: InstrumentedAttribute[str]) -> ColumnElement[bool]:
+    return exists().where(ImageRequest.image == image)

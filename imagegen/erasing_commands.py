@@ -1,0 +1,60 @@
+"""`imagegen purge` and `imagegen forget`: what was kept is erased."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from imagegen.extras import extra
+
+if TYPE_CHECKING:
+    from imagegen.errand import Errand
+    from imagegen.forgetting import Farewell
+    from imagegen.tidied import Tidied
+
+_AS_JSON = click.option("--json", "is_json", is_flag=True, help="For programs.")
+
+
+@click.command()
+@click.option("--dry-run", "is_rehearsal", is_flag=True, help="Count, and erase nothing.")
+@_AS_JSON
+def purge(*, is_rehearsal: bool, is_json: bool) -> None:
+    """Erase at once all that has been kept for long enough; workers do it bit by bit."""
+    with extra("worker"):
+        from imagegen import errand
+        from imagegen.discarded import Discarded
+        from imagegen.errors import Unavailable
+        from imagegen.retention import Retention
+
+    async def work(given: "Errand") -> "Tidied":
+        if given.images is None:
+            raise Unavailable("the directory of IMAGE_STORE is not on this machine")
+        tidy = Retention(given.sessions, Discarded(given.sessions, given.images), given.limits)
+        return await (tidy.due() if is_rehearsal else tidy.everything())
+
+    tidied = errand.run(work)
+    click.echo(
+        json.dumps({"dry_run": is_rehearsal, **asdict(tidied)}, indent=2)
+        if is_json
+        else tidied.as_text(is_rehearsal=is_rehearsal)
+    )
+
+
+@click.command()
+@click.argument("user", type=click.IntRange(-(2**63), 2**63 - 1), metavar="USER")
+@_AS_JSON
+def forget(*, user: int, is_json: bool) -> None:
+    """Erase everything of the Telegram user with the id USER, and say what is beyond reach."""
+    with extra("worker"):
+        from imagegen import errand, forgetting
+
+    async def work(given: "Errand") -> "Farewell":
+        return await forgetting.forget(given.sessions, given.images, given.doorbell, user)
+
+    farewell = errand.run(work)
+    click.echo(
+        json.dumps(forgetting.as_json(farewell), indent=2)
+        if is_json
+        else forgetting.as_text(farewell)
+    )

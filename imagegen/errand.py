@@ -1,0 +1,125 @@
+"""An errand: what one command does in database, Redis and store, which are closed after it."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import NoReturn, TypeVar
+from uuid import UUID
+
+import click
+import structlog
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from chatflow_hook import cause, withdrawal
+from chatflow_hook.doorbell import Doorbell
+from chatflow_hook.settings import BadSetting, HookSettings, read
+from chatflow_hook.tables import ImageRequest, State
+from imagegen import database, revival, transactions
+from imagegen.errors import ImagegenError
+from imagegen.images import ImageStore
+from imagegen.register import NotFound, Register
+from imagegen.retention import Limits
+from imagegen.revival import NotRevived
+from imagegen.store_settings import StoreSettings
+
+ResultT = TypeVar("ResultT")
+
+_RING_WITHIN_S = 1.0
+
+
+class _Settings(StoreSettings, HookSettings):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one request of a command; `why` not, if it did not happen."""
+
+    request: str
+    state: State | None = None
+    why: str | None = None
+    is_rung: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Errand:
+    """What commands work with; `images` is None where the store is not on this machine."""
+
+    sessions: async_sessionmaker[AsyncSession]
+    register: Register
+    doorbell: Doorbell
+    images: ImageStore | None
+    limits: Limits
+
+    async def retry(self, request: str | UUID) -> Outcome:
+        """Put one failed request back and ring for it. Raises Unavailable."""
+        try:
+            request_id = await self._found(request)
+            state = await revival.revive(self.sessions, self.images, request_id)
+        except (NotFound, NotRevived) as error:
+            return Outcome(request=str(request), why=error.sentence)
+        is_rung = await self.doorbell.ring(request_id, within_s=_RING_WITHIN_S)
+        return Outcome(request=str(request_id), state=state, is_rung=is_rung)
+
+    async def cancel(self, request: str) -> Outcome:
+        """Call one open request off. Raises Unavailable."""
+        try:
+            request_id = await self._found(request)
+        except NotFound as error:
+            return Outcome(request=request, why=error.sentence)
+
+        async def step(session: AsyncSession) -> Sequence[UUID]:
+            return await withdrawal.cancel(
+                await session.connection(), ImageRequest.id == request_id
+            )
+
+        ended = await transactions.run(self.sessions, step)
+        if not ended:
+            return Outcome(request=str(request_id), why="it has ended already")
+        await self.doorbell.hush(ended)
+        return Outcome(request=str(request_id), state=State.CANCELLED)
+
+    async def _found(self, request: str | UUID) -> UUID:
+        return request if isinstance(request, UUID) else await self.register.find(request)
+
+
+def run(work: Callable[[Errand], Awaitable[ResultT]]) -> ResultT:
+    """Do the work; a wrong setting or a database that is away ends the process with 2."""
+    # What matters is said in a sentence.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        return asyncio.run(_done(read(_Settings), work))
+    except (BadSetting, ImagegenError) as error:
+        stop(str(error), code=2)
+    except DBAPIError as error:
+        stop(cause.of(error).sentence, code=2)
+
+
+def stop(sentence: str, *, code: int) -> NoReturn:
+    """End the process with a sentence."""
+    click.echo(f"imagegen: {sentence}", err=True)
+    sys.exit(code)
+
+
+async def _done(chosen: _Settings, work: Callable[[Errand], Awaitable[ResultT]]) -> ResultT:
+    engine = database.connect(chosen.database_url, pool_size=2)
+    doorbell = Doorbell(
+        chosen.redis, broker_db=chosen.redis_broker_db, result_db=chosen.redis_result_db
+    )
+    sessions = database.sessions(engine)
+    try:
+        return await work(
+            Errand(
+                sessions=sessions,
+                register=Register(sessions),
+                doorbell=doorbell,
+                images=ImageStore.there(chosen.image_store),
+                limits=chosen.limits,
+            )
+        )
+    finally:
+        await doorbell.close()
+        await engine.dispose()

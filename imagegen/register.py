@@ -1,0 +1,172 @@
+"""The register: requests as operators look at them, never with a word of the chat."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID, uuid5
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from chatflow_hook.tables import ImageRequest, State
+from imagegen import transactions
+from imagegen.errors import ImagegenError
+from imagegen.tables import Delivery, StrayPrompt
+
+ResultT = TypeVar("ResultT")
+Facts = Mapping[str, Any]
+
+_HIDDEN = {"conversation", "scene", "caption"}
+_SHOWN = [
+    *(column for column in ImageRequest.__table__.columns if column.name not in _HIDDEN),
+    ImageRequest.conversation.is_not(None).label("has_conversation"),
+    ImageRequest.scene.is_not(None).label("has_scene"),
+    ImageRequest.caption.is_not(None).label("has_caption"),
+]
+_LONGEST_PREFIX = 32
+
+
+class NotFound(ImagegenError):
+    """No request has this id, or more than one begins so; the sentence says which."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which requests to look at; what is None or empty lets all pass."""
+
+    states: Sequence[State] = ()
+    persona: str | None = None
+    dialog_id: int | None = None
+    since: datetime | None = None
+
+    @property
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """What a request must be like."""
+        wanted: list[ColumnElement[bool]] = []
+        if self.states:
+            wanted.append(ImageRequest.state.in_(self.states))
+        if self.persona is not None:
+            wanted.append(ImageRequest.persona == self.persona.strip().lower())
+        if self.dialog_id is not None:
+            wanted.append(ImageRequest.dialog_id == self.dialog_id)
+        if self.since is not None:
+            wanted.append(ImageRequest.created_at >= self.since)
+        return wanted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """The newest requests that a filter lets pass, and how many pass in all, by state."""
+
+    now: datetime
+    requests: Sequence[Facts]
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """All of one request; `strays` are prompts of it that may still be on a host."""
+
+    now: datetime
+    request: Facts
+    deliveries: Sequence[Facts]
+    strays: Sequence[Facts]
+
+
+class Register:
+    """Reads; all methods raise Unavailable when PostgreSQL is away."""
+
+    def __init__(self, sessions: async_sessionmaker[AsyncSession]) -> None:
+        self._sessions = sessions
+
+    async def listing(self, which: Filter, *, limit: int) -> Listing:
+        """Return the newest `limit` requests that pass."""
+
+        async def step(session: AsyncSession) -> Listing:
+            newest = (
+                select(*_SHOWN)
+                .where(*which.conditions)
+                .order_by(ImageRequest.created_at.desc(), ImageRequest.id)
+            )
+            counted = (
+                select(ImageRequest.state, func.count())
+                .where(*which.conditions)
+                .group_by(ImageRequest.state)
+            )
+            return Listing(
+                now=await _now(session),
+                requests=await _all(session, newest.limit(limit)),
+                counts={row[0]: row[1] for row in await session.execute(counted)},
+            )
+
+        return await self._run(step)
+
+    async def sheet(self, request_id: UUID) -> Sheet:
+        """Return all of a request. Raises NotFound."""
+
+        async def step(session: AsyncSession) -> Sheet:
+            found = await _all(session, select(*_SHOWN).where(ImageRequest.id == request_id))
+            if not found:
+                raise NotFound(f"there is no request {request_id}")
+            sends = select(*Delivery.__table__.columns).where(Delivery.request_id == request_id)
+            prompts = [uuid5(request_id, str(draw + 1)) for draw in range(found[0]["draw"])]
+            strays = select(*StrayPrompt.__table__.columns).where(
+                StrayPrompt.prompt_id.in_(prompts)
+            )
+            return Sheet(
+                now=await _now(session),
+                request=found[0],
+                deliveries=await _all(session, sends.order_by(Delivery.attempt)),
+                strays=await _all(session, strays.order_by(StrayPrompt.left_at)),
+            )
+
+        return await self._run(step)
+
+    async def find(self, beginning: str) -> UUID:
+        """Return the id that begins so. Raises NotFound."""
+        low, high = _bounds(beginning)
+        query = select(ImageRequest.id).where(ImageRequest.id.between(low, high)).limit(2)
+
+        async def step(session: AsyncSession) -> Sequence[UUID]:
+            return (await session.execute(query)).scalars().all()
+
+        found = await self._run(step)
+        if not found:
+            raise NotFound(f"there is no request {beginning}")
+        if len(found) > 1:
+            raise NotFound(f"more than one request begins with {beginning}: give more of its id")
+        return found[0]
+
+    async def failed_since(self, since: datetime) -> Sequence[UUID]:
+        """Return the requests that failed since then, newest first."""
+        query = (
+            select(ImageRequest.id)
+            .where(ImageRequest.state == State.FAILED, ImageRequest.finished_at >= since)
+            .order_by(ImageRequest.finished_at.desc())
+        )
+
+        async def step(session: AsyncSession) -> Sequence[UUID]:
+            return (await session.execute(query)).scalars().all()
+
+        return await self._run(step)
+
+    async def _run(self, step: Callable[[AsyncSession], Awaitable[ResultT]]) -> ResultT:
+        return await transactions.run(self._sessions, step)
+
+
+def _bounds(beginning: str) -> tuple[UUID, UUID]:
+    digits = beginning.strip().lower().replace("-", "")
+    if not digits or len(digits) > _LONGEST_PREFIX or set(digits) - set("0123456789abcdef"):
+        raise NotFound(f"{beginning!r} is no id: it has to be the beginning of one, like 1f0c9a")
+    return UUID(digits.ljust(_LONGEST_PREFIX, "0")), UUID(digits.ljust(_LONGEST_PREFIX, "f"))
+
+
+async def _now(session: AsyncSession) -> datetime:
+    # The database's clock, by which all times of a row are written.
+    now: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
+    return now
+
+
+async def _all(session: AsyncSession, query: Any) -> list[Facts]:
+    return [row._asdict() for row in await session.execute(query)]

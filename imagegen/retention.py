@@ -1,0 +1,207 @@
+"""Retention: what has been kept for long enough is erased, in small batches."""
+
+import itertools
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from typing import TypeVar
+from uuid import UUID
+
+import structlog
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    delete,
+    exists,
+    false,
+    func,
+    not_,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from chatflow_hook import forgetting, withdrawal
+from chatflow_hook.tables import OPEN, Dialog, ImageRequest, State
+from chatflow_hook.turn import Fault
+from imagegen import transactions
+from imagegen.discarded import AT_A_TIME, Discarded
+from imagegen.errors import Unavailable
+from imagegen.images import FOLDERS
+from imagegen.tidied import Tidied
+
+log = structlog.get_logger(__name__)
+
+ResultT = TypeVar("ResultT")
+
+EVERY_S = 300.0
+# So that all of the store is looked through many times a day.
+_FOLDERS_AT_A_TIME = 16
+
+_DIALOG_GONE = Fault(code="dialog_gone", sentence="The dialog of this picture is gone.")
+
+_IS_OPEN = ImageRequest.state.in_(OPEN)
+_HAS_NO_DIALOG = ~exists().where(Dialog.id == ImageRequest.dialog_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How long things are kept, in seconds from the end of a request; None is for ever."""
+
+    context_s: float
+    requests_s: float | None
+    images_s: float | None
+
+    @property
+    def contexts(self) -> ColumnElement[bool]:
+        """Which requests lose their conversation: `failed` ones, all others lost it at their end."""
+        return and_(
+            ImageRequest.state == State.FAILED,
+            ImageRequest.conversation.is_not(None),
+            _ended_before(self.context_s),
+        )
+
+    @property
+    def requests(self) -> ColumnElement[bool]:
+        """Which requests are erased: old ones, and those whose dialog is gone."""
+        return or_(_ended_before(self.requests_s), and_(not_(_IS_OPEN), _HAS_NO_DIALOG))
+
+    @property
+    def pictures(self) -> ColumnElement[bool]:
+        """Which requests lose their picture."""
+        return and_(ImageRequest.image.is_not(None), _ended_before(self.images_s))
+
+
+class Retention:
+    """Tidies up; several workers may do so at the same time, since batches are locked.
+
+    Rows first and then their pictures: what is not erased at once stays noted.
+    """
+
+    def __init__(
+        self, sessions: async_sessionmaker[AsyncSession], discarded: Discarded, limits: Limits
+    ) -> None:
+        self._sessions = sessions
+        self._discarded = discarded
+        self._limits = limits
+        # Workers that start together need not look into the same folders.
+        first = random.randrange(len(FOLDERS))  # noqa: S311 (no secret)
+        self._folders = itertools.cycle((*FOLDERS[first:], *FOLDERS[:first]))
+
+    async def step(self) -> None:
+        """Erase one batch of everything that is due."""
+        try:
+            tidied = await self._rows()
+            tidied += Tidied(pictures=(await self._discarded.sweep()).erased)
+            tidied += await self._orphans(_FOLDERS_AT_A_TIME)
+        except Unavailable as error:
+            log.warning("retention waits", why=error.sentence)
+            return
+        if not tidied.is_nothing:
+            log.info("tidied up", **asdict(tidied))
+
+    async def everything(self) -> Tidied:
+        """Erase all that is due, batch by batch. Raises Unavailable."""
+        total = batch = await self._rows()
+        while not batch.is_nothing:
+            batch = await self._rows()
+            total += batch
+        pictures = Tidied(pictures=(await self._discarded.everything()).erased)
+        return total + pictures + await self._orphans(len(FOLDERS))
+
+    async def due(self) -> Tidied:
+        """Count all that is due, and erase nothing. Raises Unavailable."""
+        orphans = [len(await self._discarded.orphans(folder)) for folder in FOLDERS]
+        noted = await self._discarded.noted()
+        return await self._run(self._counted) + Tidied(pictures=noted, orphans=sum(orphans))
+
+    async def _rows(self) -> Tidied:
+        return Tidied(
+            contexts=await self._run(self._erase_contexts),
+            requests=await self._run(self._erase_requests),
+            emptied=await self._run(self._let_pictures_go),
+            # Last: it is erased by the next batch, and until then its end can be seen.
+            cancelled=await self._run(_cancel_without_dialog),
+        )
+
+    async def _orphans(self, folders: int) -> Tidied:
+        some = itertools.islice(self._folders, folders)
+        return Tidied(orphans=sum([await self._discarded.erase_orphans(one) for one in some]))
+
+    async def _erase_contexts(self, session: AsyncSession) -> int:
+        ids = await _locked(session, self._limits.contexts)
+        query = update(ImageRequest).where(ImageRequest.id.in_(ids))
+        await session.execute(query.values(conversation=None))
+        return len(ids)
+
+    async def _erase_requests(self, session: AsyncSession) -> int:
+        ids = await _locked(session, self._limits.requests)
+        query = delete(ImageRequest).where(ImageRequest.id.in_(ids)).returning(ImageRequest.image)
+        await _note(session, list((await session.execute(query)).scalars()))
+        return len(ids)
+
+    async def _let_pictures_go(self, session: AsyncSession) -> int:
+        ids = await _locked(session, self._limits.pictures)
+        of_these = ImageRequest.id.in_(ids)
+        await _note(
+            session,
+            list((await session.execute(select(ImageRequest.image).where(of_these))).scalars()),
+        )
+        query = update(ImageRequest).where(of_these).values(image=None, image_url=None)
+        await session.execute(query)
+        return len(ids)
+
+    async def _counted(self, session: AsyncSession) -> Tidied:
+        limits = self._limits
+        rows = or_(limits.requests, _HAS_NO_DIALOG)
+        # A picture goes with the last row that names it.
+        pictures = (
+            select(ImageRequest.image)
+            .where(ImageRequest.image.is_not(None))
+            .group_by(ImageRequest.image)
+            .having(func.bool_and(or_(rows, limits.pictures)))
+        )
+        return Tidied(
+            contexts=await _count(session, limits.contexts, not_(rows)),
+            cancelled=await _count(session, _IS_OPEN, _HAS_NO_DIALOG),
+            requests=await _count(session, rows),
+            emptied=await _count(session, limits.pictures, not_(rows)),
+            pictures=await _number(session, select(func.count()).select_from(pictures.subquery())),
+        )
+
+    async def _run(self, step: Callable[[AsyncSession], Awaitable[ResultT]]) -> ResultT:
+        return await transactions.run(self._sessions, step)
+
+
+async def _cancel_without_dialog(session: AsyncSession) -> int:
+    ids = await _locked(session, and_(_IS_OPEN, _HAS_NO_DIALOG))
+    connection = await session.connection()
+    return len(await withdrawal.cancel(connection, ImageRequest.id.in_(ids), why=_DIALOG_GONE))
+
+
+async def _locked(session: AsyncSession, which: ColumnElement[bool]) -> list[UUID]:
+    """Lock one batch of requests, past those that somebody else has locked."""
+    query = select(ImageRequest.id).where(which).limit(AT_A_TIME)
+    return list((await session.execute(query.with_for_update(skip_locked=True))).scalars())
+
+
+async def _note(session: AsyncSession, images: list[str | None]) -> None:
+    named = [image for image in images if image is not None]
+    await forgetting.note_images(await session.connection(), named)
+
+
+async def _count(session: AsyncSession, *which: ColumnElement[bool]) -> int:
+    return await _number(session, select(func.count(ImageRequest.id)).where(*which))
+
+
+async def _number(session: AsyncSession, query: Select[int]) -> int:
+    return (await session.execute(query)).scalar_one()
+
+
+def _ended_before(seconds: float | None) -> ColumnElement[bool]:
+    if seconds is None:
+        return false()
+    span = func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+    return and_(not_(_IS_OPEN), ImageRequest.finished_at < func.clock_timestamp() - span)

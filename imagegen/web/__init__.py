@@ -1,0 +1,1 @@
+"""What a worker tells over HTTP: whether it lives, and whether it can work."""

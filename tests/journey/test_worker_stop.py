@@ -1,0 +1,209 @@
+"""A worker that is asked to stop: what it ends itself, what it leaves to the next, and how soon."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from redis.asyncio import Redis
+
+from chatflow_hook.tables import ImageRequest, State
+from imagegen import database, migrations
+from imagegen.sandbox.postgres import PostgresServer
+from imagegen.sandbox.valkey import ValkeyServer
+from tests import worker_process
+from tests.chat import Sessions
+from tests.stage import PATIENCE_S, Stage, Stages
+from tests.worker_process import ARQ, IMAGEGEN, WorkerProcess
+
+# What goes back is taken by another worker within this, on two busy cores.
+TAKEN_S = 4.0
+# What the worker takes to put things away when it can't reach what it needs for that, and a bit.
+GIVES_UP_S = 9.0
+LONG_S = 40.0
+
+
+@pytest.fixture
+def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
+    return Stages(database_url, redis_url, sessions, tmp_path / "images")
+
+
+@pytest.fixture
+def valkey() -> Iterator[ValkeyServer]:
+    with ValkeyServer() as server:
+        yield server
+
+
+async def is_drawing(stage: Stage, worker: WorkerProcess) -> None:
+    await worker.until(lambda: stage.hosts[0].posted, timeout_s=PATIENCE_S)
+
+
+async def are_taken(redis_url: str, jobs: int) -> None:
+    async with Redis.from_url(redis_url, db=3) as redis, asyncio.timeout(PATIENCE_S):
+        while len(await redis.keys("arq:in-progress:*")) < jobs:
+            pass
+
+
+async def row(stage: Stage, request_id: UUID) -> ImageRequest:
+    async with stage.sessions() as session:
+        return await session.get_one(ImageRequest, request_id)
+
+
+async def is_drawn_once_by_the_next(stage: Stage, home: Path, request_id: UUID) -> None:
+    """Look at what a stopped worker has left, and at what the next makes of it."""
+    left = await row(stage, request_id)
+    assert (left.state, left.claim, left.attempts) == (State.DRAWING, None, 0)
+    assert stage.telegram.sent == []
+
+    variables = worker_process.environment(stage.settings)
+    async with worker_process.running(home, variables) as worker:
+        await stage.telegram.wait_for(1, timeout=PATIENCE_S)
+        assert "prompt taken up" in worker.events_of(request_id)
+    assert len(stage.hosts[0].posted) == len(stage.hosts[0].drawn) == 1
+    assert len(stage.telegram.sent) == 1
+
+
+@pytest.mark.timeout(120)
+async def test_what_runs_is_ended_and_what_waits_is_taken_by_another_meanwhile(
+    stages: Stages, redis_url: str, tmp_path: Path
+) -> None:
+    async with stages.set(
+        works=False, hosts=2, comfyui_slots_per_host=1, seconds_per_picture=12.0
+    ) as stage:
+        variables = worker_process.environment(stage.settings, COMFYUI_SLOTS_PER_HOST="1")
+        async with worker_process.running(tmp_path / "first", variables) as first:
+            requests = [await stage.ask(dialog_id=number, chat_id=number) for number in range(1, 6)]
+            await are_taken(redis_url, 5)
+            await first.until(lambda: all(each.posted for each in stage.hosts), timeout_s=LONG_S)
+            ids = [request.id for request in requests]
+            running = [each for each in ids if "using host" in first.events_of(each)]
+            waiting = [each for each in ids if each not in running]
+
+            async with worker_process.running(tmp_path / "second", variables) as second:
+                first.ask_to_stop()
+                await second.until(
+                    lambda: any("using host" in second.events_of(each) for each in waiting),
+                    timeout_s=TAKEN_S,
+                )
+                assert first.is_running
+                assert await first.has_ended(timeout_s=PATIENCE_S) == 0
+                await stage.telegram.wait_for(5, timeout=LONG_S)
+
+        assert (len(running), len(waiting)) == (2, 3)
+        assert all("picture delivered" in first.events_of(each) for each in running)
+        assert not any("using host" in first.events_of(each) for each in waiting)
+        assert "Traceback" not in first.said + second.said
+        assert sum(len(host.posted) for host in stage.hosts) == 5
+        assert len(stage.telegram.sent) == 5
+
+
+@pytest.mark.parametrize("command", [ARQ, IMAGEGEN], ids=["arq", "imagegen"])
+async def test_what_outlasts_the_grace_is_left_on_its_host_for_the_next(
+    stages: Stages, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    async with stages.set(works=False, seconds_per_picture=8.0, stop_grace=0.5) as stage:
+        variables = worker_process.environment(stage.settings)
+        request = await stage.ask()
+        async with worker_process.running(tmp_path / "one", variables, command=command) as first:
+            await is_drawing(stage, first)
+            assert await first.stop() == 0
+        assert "Traceback" not in first.said
+        assert first.events[-1]["event"] == "worker stopped"
+
+        await is_drawn_once_by_the_next(stage, tmp_path / "two", request.id)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_second_signal_ends_the_grace(
+    stages: Stages, tmp_path: Path, number: signal.Signals
+) -> None:
+    async with stages.set(works=False, seconds_per_picture=8.0, stop_grace=60) as stage:
+        variables = worker_process.environment(stage.settings)
+        request = await stage.ask()
+        async with worker_process.running(tmp_path / "one", variables) as first:
+            await is_drawing(stage, first)
+            first.ask_to_stop(number)
+            await first.has_said("worker stops")
+            assert await first.stop(number) == 0
+        assert "Traceback" not in first.said
+
+        await is_drawn_once_by_the_next(stage, tmp_path / "two", request.id)
+
+
+@pytest.mark.parametrize("command", [ARQ, IMAGEGEN], ids=["arq", "imagegen"])
+async def test_a_worker_that_waits_for_redis_at_its_start_can_be_stopped(
+    database_url: str,
+    sessions: Sessions,
+    valkey: ValkeyServer,
+    tmp_path: Path,
+    command: tuple[str, ...],
+) -> None:
+    stages = Stages(database_url, valkey.url, sessions, tmp_path / "images")
+    async with stages.set(works=False) as stage:
+        variables = worker_process.environment(stage.settings)
+        valkey.freeze()
+        async with worker_process.running(
+            tmp_path / "home", variables, command=command, says="Redis does not answer yet"
+        ) as worker:
+            code = await worker.stop()
+
+    assert code == 0
+    assert "Traceback" not in worker.said
+
+
+async def test_a_worker_stops_while_redis_is_frozen_and_loses_nothing(
+    database_url: str, sessions: Sessions, valkey: ValkeyServer, tmp_path: Path
+) -> None:
+    stages = Stages(database_url, valkey.url, sessions, tmp_path / "images")
+    async with stages.set(works=False, seconds_per_picture=14.0, stop_grace=0.5) as stage:
+        variables = worker_process.environment(stage.settings)
+        request = await stage.ask()
+        async with worker_process.running(tmp_path / "one", variables) as first:
+            await is_drawing(stage, first)
+            valkey.freeze()
+            first.ask_to_stop()
+            assert await first.has_ended(timeout_s=GIVES_UP_S) == 0
+        assert "Traceback" not in first.said
+        valkey.thaw()
+
+        await is_drawn_once_by_the_next(stage, tmp_path / "two", request.id)
+
+
+async def test_an_idle_worker_stops_while_redis_is_away(
+    database_url: str, sessions: Sessions, valkey: ValkeyServer, tmp_path: Path
+) -> None:
+    stages = Stages(database_url, valkey.url, sessions, tmp_path / "images")
+    async with stages.set(works=False) as stage:
+        variables = worker_process.environment(stage.settings)
+        async with worker_process.running(tmp_path / "one", variables) as worker:
+            valkey.stop()
+            worker.ask_to_stop()
+            code = await worker.has_ended(timeout_s=GIVES_UP_S)
+
+    assert code == 0
+    assert "Traceback" not in worker.said
+
+
+async def test_a_worker_stops_while_postgresql_is_frozen_and_loses_nothing(
+    redis_url: str, tmp_path: Path
+) -> None:
+    with PostgresServer() as postgres:
+        await asyncio.to_thread(migrations.upgrade, postgres.url)
+        unused = database.sessions(database.connect(postgres.url))
+        stages = Stages(postgres.url, redis_url, unused, tmp_path / "images")
+        async with stages.set(works=False, seconds_per_picture=14.0, stop_grace=0.5) as stage:
+            variables = worker_process.environment(stage.settings)
+            await stage.ask()
+            async with worker_process.running(tmp_path / "one", variables) as first:
+                await is_drawing(stage, first)
+                postgres.freeze()
+                first.ask_to_stop()
+                assert await first.has_ended(timeout_s=GIVES_UP_S) == 0
+            assert "Traceback" not in first.said
+            postgres.thaw()
+
+            async with worker_process.running(tmp_path / "two", variables):
+                await stage.telegram.wait_for(1, timeout=LONG_S)
+            assert len(stage.hosts[0].posted) == 1

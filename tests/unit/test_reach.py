@@ -1,0 +1,120 @@
+"""Reach: a job that waits goes back, one that works goes on, and nobody else is disturbed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import pytest
+
+from imagegen import reach
+from imagegen.reach import Reach, WorkerStops
+
+
+async def begun(work: Callable[[Reach], Awaitable[str]]) -> tuple["asyncio.Task[str]", Reach]:
+    """Run a job up to its first wait."""
+    found: asyncio.Future[Reach] = asyncio.get_running_loop().create_future()
+
+    async def job() -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        found.set_result(Reach(task))
+        return await work(found.result())
+
+    task = asyncio.create_task(job())
+    return task, await found
+
+
+async def waits(_: Reach) -> str:
+    with reach.waiting():
+        await asyncio.Event().wait()
+    return "waited"
+
+
+async def test_a_job_that_waits_is_sent_back_as_one_that_costs_nothing() -> None:
+    task, its = await begun(waits)
+
+    its.call_back()
+
+    with pytest.raises(WorkerStops) as raised:
+        await task
+    assert (raised.value.retry_after_s, raised.value.costs_an_attempt) == (0.0, False)
+    assert task.cancelling() == 0
+
+
+async def test_a_job_that_begins_to_wait_after_the_call_is_sent_back_then() -> None:
+    async def waits_later(_: Reach) -> str:
+        await asyncio.sleep(0)
+        return await waits(_)
+
+    task, its = await begun(waits_later)
+
+    its.call_back()
+
+    with pytest.raises(WorkerStops):
+        await task
+
+
+async def test_a_job_that_works_goes_on() -> None:
+    async def works(_: Reach) -> str:
+        await asyncio.sleep(0)
+        return "done"
+
+    task, its = await begun(works)
+
+    its.call_back()
+
+    assert await task == "done"
+
+
+async def test_a_cancellation_by_somebody_else_stays_one() -> None:
+    task, _ = await begun(waits)
+
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_cancellation_beside_the_call_wins() -> None:
+    task, its = await begun(waits)
+
+    its.call_back()
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_limit_inside_of_the_wait_is_still_a_limit() -> None:
+    async def waits_a_while(_: Reach) -> str:
+        try:
+            with reach.waiting():
+                async with asyncio.timeout(0.01):
+                    await asyncio.Event().wait()
+        except TimeoutError:
+            return "too long"
+        return "waited"
+
+    task, _ = await begun(waits_a_while)
+
+    assert await task == "too long"
+
+
+async def test_a_call_that_a_library_swallowed_counts_all_the_same() -> None:
+    async def swallows(_: Reach) -> str:
+        with reach.waiting(), suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return "not heard"
+
+    task, its = await begun(swallows)
+
+    its.call_back()
+
+    with pytest.raises(WorkerStops):
+        await task
+    assert task.cancelling() == 0
+
+
+async def test_what_runs_outside_of_a_worker_waits_undisturbed() -> None:
+    with reach.waiting():
+        await asyncio.sleep(0)
