@@ -11,7 +11,8 @@ quarantine  requests under which workers die run one at a time
 relay       a request whose doorbell never rang is rung for again
 stop        the worker ends in good order when asked to; reach gets at a job that waits
 probes      what orchestrators may ask; schema is the database's part, web the pages
-requests    a row's life; ledger of its sends, watermark, fence, claimed, transactions, tables, database
+requests    what a job writes to a row; life says which state may follow which, fence whose write counts,
+            ledger holds the sends; watermark, claimed, transactions, tables, database
 workflows   loads, checks and binds the persona workflows; places, links, graphs, shapes, weights
 prompts     who is drawn, in what scene
 comfy       one ComfyUI host, and the pool that lends slots on many

@@ -1,24 +1,92 @@
 """Redis as the worker needs it: patient with an outage, never hanging on a frozen server."""
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
+import structlog
 from arq.connections import ArqRedis, RedisSettings
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import AuthenticationError, OutOfMemoryError, ReadOnlyError, RedisError
+from redis.exceptions import (
+    AuthenticationError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    WatchError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from chatflow_hook import wire
 from chatflow_hook.settings import BadSetting, RedisPlace
 
+AnswerT = TypeVar("AnswerT")
+
+log = structlog.get_logger(__name__)
+
 # RedisSettings knows no socket timeout, and without one a frozen Redis hangs the worker.
-_SOCKET_TIMEOUT_S = 5.0
+SOCKET_TIMEOUT_S = 5.0
 # No outage ends the worker, however long it is.
 _FOR_EVER = -1
 _LONGEST_PAUSE_S = 1.0
+_CANNOT_WRITE = ("MISCONF ", "NOREPLICAS ")
+
+
+class _Patience(Retry):
+    """Tries again what a Redis refuses that can't write: its disk is full, its replicas are away.
+
+    redis-py has classes of errors for some of these refusals, and only knows errors by class.
+    """
+
+    async def call_with_retry(
+        self, do: Callable[[], Awaitable[AnswerT]], fail: Callable[[RedisError], Any]
+    ) -> AnswerT:
+        """Do it until it is done."""
+
+        async def done() -> AnswerT:
+            try:
+                return await do()
+            except ResponseError as error:
+                if any(word in str(error) for word in _CANNOT_WRITE):
+                    raise ReadOnlyError(str(error)) from error
+                raise
+
+        return await super().call_with_retry(done, fail)
+
+
+class _Pool(ConnectionPool):
+    """Tries again until a connection is whole, its greetings included.
+
+    redis-py's own retry is not round those: one opened to a frozen Redis would end the worker.
+    """
+
+    async def ensure_connection(self, connection: AbstractConnection) -> None:
+        """Connect it, or see that it still is."""
+        again = super().ensure_connection
+        await connection.retry.call_with_retry(
+            lambda: again(connection), lambda _: connection.disconnect()
+        )
+
+
+class _Taking(Pipeline):
+    """What arq takes a job with: it looks at the lock and the score, then sets the lock.
+
+    A connection that breaks after the first look ends the worker, since arq expects a lost watch
+    only at the end. To it a job that can't be looked at now is one that somebody else has.
+    """
+
+    async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
+        """Run a command of the watched part at once."""
+        try:
+            return await super().immediate_execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except WatchError:
+            log.warning("job not taken, since Redis broke off", command=args[0])
+            return {"EXISTS": 1}.get(args[0])
 
 
 class Queue(ArqRedis):
@@ -34,6 +102,10 @@ class Queue(ArqRedis):
         """Have nothing for a worker that asks."""
         self._is_shut = True
 
+    def pipeline(self, transaction: Any = True, shard_hint: Any = None) -> Any:  # noqa: FBT002 (theirs)
+        """Return a pipeline that outlives a connection which breaks while a job is taken."""
+        return _Taking(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
     async def zrangebyscore(self, *args: Any, **kwargs: Any) -> Any:
         """Give the jobs that are ready to run; it is what arq's worker asks for at each poll."""
         if self._is_shut:
@@ -44,24 +116,26 @@ class Queue(ArqRedis):
 
 def queue(redis: RedisPlace, *, db: int) -> Queue:
     """Return arq's connections, which try again through an outage until it is over."""
-    retry = Retry(ExponentialBackoff(cap=_LONGEST_PAUSE_S, base=0.05), _FOR_EVER)
+    retry = _Patience(ExponentialBackoff(cap=_LONGEST_PAUSE_S, base=0.05), _FOR_EVER)
+    chosen = {
+        **redis.arguments,
+        "db": db,
+        "socket_timeout": SOCKET_TIMEOUT_S,
+        "socket_connect_timeout": SOCKET_TIMEOUT_S,
+        "retry": retry,
+        "retry_on_timeout": True,
+        # A refused connection is an OSError as long as redis-py has not renamed it.
+        # One that is full, or has become a replica, is as good as away.
+        "retry_on_error": [
+            RedisConnectionError,
+            RedisTimeoutError,
+            OSError,
+            OutOfMemoryError,
+            ReadOnlyError,
+        ],
+    }
     client = Queue(
-        redis.pool(
-            db,
-            socket_timeout=_SOCKET_TIMEOUT_S,
-            socket_connect_timeout=_SOCKET_TIMEOUT_S,
-            retry=retry,
-            retry_on_timeout=True,
-            # A refused connection is an OSError as long as redis-py has not renamed it.
-            # One that is full, or has become a replica, is as good as away.
-            retry_on_error=[
-                RedisConnectionError,
-                RedisTimeoutError,
-                OSError,
-                OutOfMemoryError,
-                ReadOnlyError,
-            ],
-        ),
+        _Pool(**chosen),
         job_serializer=wire.dumps,
         job_deserializer=wire.loads,
         default_queue_name=wire.QUEUE,

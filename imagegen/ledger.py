@@ -30,7 +30,7 @@ class Ledger:
         began = time.monotonic()
 
         async def step(session: AsyncSession) -> Send:
-            await fence.held(session, fence.write(request).values(state=State.DELIVERING))
+            await fence.held(session, fence.advance(request, State.DELIVERING))
             of_this = Delivery.request_id == request.id
             await session.execute(
                 update(Delivery)

@@ -42,13 +42,6 @@ _COPIED = [
     if column.name in Claimed.__dataclass_fields__
 ]
 
-# Where a request stands that nobody works on.
-_RESTING = case(
-    (ImageRequest.image.is_not(None), State.DRAWN),
-    (ImageRequest.prompt_id.is_not(None), State.DRAWING),
-    else_=State.QUEUED,
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
@@ -121,8 +114,7 @@ class Requests:
         """Note where the picture is about to be drawn, under a prompt id never used before."""
         draw = request.draw + 1
         prompt_id = uuid5(request.id, str(draw))
-        query = fence.write(request).values(
-            state=State.DRAWING,
+        query = fence.advance(request, State.DRAWING).values(
             host=host,
             draw=draw,
             prompt_id=prompt_id,
@@ -144,9 +136,8 @@ class Requests:
         """Note that the prompt came to nothing, and whether it may still be on its host."""
 
         async def step(session: AsyncSession) -> None:
-            await fence.held(
-                session, fence.write(request).values(state=State.QUEUED, prompt_id=None)
-            )
+            query = fence.advance(request, State.QUEUED).values(prompt_id=None)
+            await fence.held(session, query)
             if leaves_a_stray:
                 await session.execute(_stray(request))
 
@@ -185,8 +176,7 @@ class Requests:
 
         Its prompt is listed as a stray until `strike`, so that no crash leaves it on the host.
         """
-        query = fence.write(request).values(
-            state=State.DRAWN,
+        query = fence.advance(request, State.DRAWN).values(
             crashes=0,
             image=image.name,
             image_url=url,
@@ -214,8 +204,7 @@ class Requests:
             await session.execute(_locked_dialog(request))
             await fence.held(
                 session,
-                fence.write(request).values(
-                    state=State.DELIVERED,
+                fence.advance(request, State.DELIVERED).values(
                     conversation=None,
                     telegram_message_id=receipt and receipt.message_id,
                     telegram_file_id=receipt and receipt.file_id,
@@ -238,8 +227,7 @@ class Requests:
         Returns whether it may be; then the claim is let go, and otherwise it is still ours.
         """
         attempts = ImageRequest.attempts + int(costs_an_attempt)
-        query = fence.write(request, returning=ImageRequest.claim).values(
-            state=_RESTING,
+        query = fence.rest(request, returning=ImageRequest.claim).values(
             attempts=attempts,
             claim=case((attempts >= most_attempts, ImageRequest.claim), else_=None)
             if costs_an_attempt
@@ -251,7 +239,6 @@ class Requests:
     async def end(self, request: Claimed, state: State, error: ImagegenError) -> None:
         """End the request without a picture; the watermark stays, unless one may have arrived."""
         values: dict[str, Any] = {
-            "state": state,
             "error_code": error.code,
             "error_sentence": error.sentence,
             "finished_at": func.clock_timestamp(),
@@ -261,7 +248,7 @@ class Requests:
 
         async def step(session: AsyncSession) -> None:
             await session.execute(_locked_dialog(request))
-            await fence.held(session, fence.write(request).values(values))
+            await fence.held(session, fence.advance(request, state).values(values))
             if error.may_have_arrived:
                 await session.execute(watermark.moved(request))
 

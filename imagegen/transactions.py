@@ -54,10 +54,12 @@ async def _once(
         NoConnectionInTime,
         asyncpg.PostgresError,
         asyncpg.InterfaceError,
+        # What a rollback meets whose connection broke in the middle of an answer.
+        asyncpg.InternalClientError,
     ) as error:
         raise _away(error) from error
     except DBAPIError as error:
-        if error.connection_invalidated or (_sqlstate(error) or "")[:2] in _AWAY_CLASSES:
+        if error.connection_invalidated or _is_broken(error):
             raise _away(error) from error
         if _sqlstate(error) in _NOT_MIGRATED:
             raise Unavailable(
@@ -69,6 +71,13 @@ async def _once(
 
 def _away(error: Exception) -> Unavailable:
     return Unavailable(f"PostgreSQL is away: {type(error).__name__}", code="database_unavailable")
+
+
+def _is_broken(error: DBAPIError) -> bool:
+    # The second is what a connection says that broke in the middle of an answer.
+    return (_sqlstate(error) or "")[:2] in _AWAY_CLASSES or isinstance(
+        getattr(error.orig, "__cause__", None), asyncpg.InternalClientError
+    )
 
 
 def _sqlstate(error: SQLAlchemyError) -> str | None:

@@ -43,6 +43,11 @@ async def row(sessions: Sessions, request_id: UUID) -> ImageRequest:
         ).scalar_one()
 
 
+def columns(found: ImageRequest) -> dict[str, object]:
+    """Return all that a row holds."""
+    return {column.name: getattr(found, column.name) for column in ImageRequest.__table__.columns}
+
+
 async def dialog(sessions: Sessions, dialog_id: int = 1) -> Dialog:
     async with sessions() as session:
         return (await session.execute(select(Dialog).where(Dialog.id == dialog_id))).scalar_one()

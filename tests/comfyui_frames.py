@@ -14,13 +14,9 @@ FILES = sorted(RECORDINGS.glob("*/*.jsonl"))
 
 def recorded_frames(file: Path) -> Iterator[str | bytes]:
     """Give all frames of a recording, of all its sockets."""
-    for line in filter(is_frame, read_recording(file)):
-        yield frame_of(line)
-
-
-def is_frame(line: Line) -> bool:
-    # The recorder also noted how the socket itself ended.
-    return line.direction == "recv" and not line.kind.startswith("ws-")
+    for line in read_recording(file):
+        if line.is_frame:
+            yield frame_of(line)
 
 
 def frame_of(line: Line) -> str | bytes:

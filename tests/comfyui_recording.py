@@ -12,6 +12,9 @@ RECORDINGS = Path(__file__).parent / "recordings" / "comfyui"
 
 _FILE = re.compile(r"(ComfyUI_temp_|[\w-]+?_)([a-z]{5}_)?(\d{5})(?=_\.png)")
 _PATH = re.compile(r"/comfyui[\w/.-]*")
+# Of the server's making, for a client that brings none.
+_SID = re.compile(r"[0-9a-f]{32}")
+_TIMES = ("timestamp", "create_time", "execution_start_time", "execution_end_time")
 # The signature and the header of a PNG: size, depth and colours, but nothing of its compression.
 _PNG_HEAD = 33
 
@@ -24,6 +27,11 @@ class Line:
     kind: str
     data: Any
     socket: str
+
+    @property
+    def is_frame(self) -> bool:
+        """Whether it is a frame; the recorder also noted how a socket ended."""
+        return self.direction == "recv" and not self.kind.startswith("ws-")
 
 
 def read_recording(path: Path) -> list[Line]:
@@ -59,7 +67,7 @@ def recorded(lines: Iterable[Line]) -> dict[str, list[Any]]:
     for line in lines:
         if line.direction == "http":
             said["http"].append(line.data)
-        if line.direction == "recv":
+        if line.is_frame:
             said.setdefault(line.socket, []).append(line.data)
     return said
 
@@ -81,6 +89,9 @@ def _answer(answer: dict[str, Any]) -> dict[str, Any]:
     if isinstance(body, dict) and "bytes_b64_64" in body:
         # How long a picture is depends on its compression.
         body = body["bytes_b64_64"]
+    if isinstance(body, str) and body.startswith("{"):
+        # JSON too long for the recording, which has the beginning of its text.
+        body = "<cut>"
     return {"status": answer["status"], "headers": kept, "response": body}
 
 
@@ -95,7 +106,8 @@ class _Settling:
         self._first_file: dict[str, int] = {}
         for prefix, _, number in _FILE.findall(json.dumps(said)):
             self._first_file[prefix] = min(int(number), self._first_file.get(prefix, 99999))
-        self._first_number = min(_numbers(said), default=0)
+        # A prompt that was put in front has its number with a minus.
+        self._first_number = min(map(abs, _numbers(said)), default=0)
 
     def done(self) -> Any:
         return self._settled(self._said)
@@ -108,20 +120,28 @@ class _Settling:
                 return {name: self._settled(each, name) for name, each in value.items()}
             case [number, str() as prompt_id, dict() as graph, dict() as extra, list() as outputs]:
                 rest = self._settled([prompt_id, graph, extra, outputs])
-                return [number - self._first_number, *rest]
+                return [self._settled_number(number), *rest]
             case list() if key in ("executed", "current_outputs"):
                 # Sets on real servers: their order differs from process to process.
                 return sorted(value)
             case list():
                 return [] if key == "traceback" else [self._settled(each) for each in value]
+            case str() if key == "sid" and _SID.fullmatch(value):
+                return "<sid>"
             case str():
                 return self._settled_text(value)
-            case int() if key in ("timestamp", "create_time"):
+            case int() if key in _TIMES:
                 return 0
-            case int() if key == "number":
-                return value - self._first_number
+            case int() | float() if key == "number":
+                return self._settled_number(value)
             case _:
                 return value
+
+    def _settled_number(self, number: float) -> float:
+        if isinstance(number, float):  # the client's own choice
+            return number
+        settled = abs(number) - self._first_number + 1
+        return -settled if number < 0 else settled
 
     def _settled_picture(self, frame: dict[str, Any]) -> Any:
         kept = {name: frame[name] for name in frame if name not in ("b64_64", "len", "meta_len")}
@@ -140,6 +160,8 @@ class _Settling:
 def _numbers(said: Any) -> Iterable[int]:
     match said:
         case {"prompt_id": str(), "number": int() as number}:
+            yield number
+        case [int() as number, str(), dict(), dict(), list()]:
             yield number
         case dict():
             for each in said.values():

@@ -82,6 +82,14 @@ class WorkerProcess:
     def ask_to_stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         self._popen.send_signal(number)
 
+    async def stands_still(self, *, timeout_s: float) -> None:
+        """Return once a SIGSTOP has taken hold of it."""
+
+        how = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+        await self.until(
+            lambda: os.waitid(os.P_PID, self._popen.pid, how) is not None, timeout_s=timeout_s
+        )
+
     async def has_ended(self, *, timeout_s: float = END_S) -> int:
         """Return the exit code; raise TimeoutExpired if it stays."""
         return await asyncio.to_thread(self._popen.wait, timeout_s)

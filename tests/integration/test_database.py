@@ -5,13 +5,16 @@ import contextlib
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from chatflow_hook.tables import Dialog
-from imagegen import database
+from imagegen import database, transactions
+from imagegen.errors import Unavailable
 
 
 class Cable:
@@ -105,3 +108,20 @@ async def test_a_server_that_falls_silent_in_a_transaction_is_noticed(
 
     wire.plug()
     await engine.dispose()
+
+
+@pytest.mark.parametrize("is_wrapped", [False, True])
+async def test_a_connection_that_broke_in_an_answer_is_a_database_that_is_away(
+    sessions: async_sessionmaker[AsyncSession], *, is_wrapped: bool
+) -> None:
+    broken = asyncpg.InternalClientError("cannot switch to state 12")
+    wrapped = Exception("as SQLAlchemy's driver wraps it")
+    wrapped.__cause__ = broken
+
+    async def step(_: AsyncSession) -> None:
+        raise DBAPIError("SELECT 1", None, wrapped) if is_wrapped else broken
+
+    with pytest.raises(Unavailable) as caught:
+        await transactions.run(sessions, step)
+
+    assert caught.value.code == "database_unavailable"

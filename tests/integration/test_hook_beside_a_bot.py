@@ -9,7 +9,7 @@ import pytest
 from chatflow_hook import ChatFlowHook
 from imagegen import database, migrations
 from imagegen.requests import Requests
-from tests import catalog, chat
+from tests import catalog, chat, steps
 from tests.chat import turn
 
 _SCHEMA = Path(__file__).with_name("foreign_schema.sql").read_text(encoding="utf-8")
@@ -71,8 +71,7 @@ async def test_the_worker_moves_the_watermark_in_the_bots_table(
     requests = Requests(database.sessions(engine))
     request = await hook.on_turn(turn(message_count=3))
     assert request is not None
-    claimed = await requests.claim(request.id)
-    assert claimed is not None
+    claimed = await steps.drawn(requests, request.id)
     await catalog.execute(bots_url, "UPDATE dialogs SET message_count = 4 WHERE id = 1")
 
     await requests.finish(claimed)
@@ -91,8 +90,7 @@ async def test_a_column_of_the_bots_that_lags_does_not_hold_the_watermark_back(
         await connection.execute("UPDATE dialogs SET message_count = $1 WHERE id = 1", column)
     request = await hook.on_turn(turn(message_count=3))
     assert request is not None
-    claimed = await requests.claim(request.id)
-    assert claimed is not None
+    claimed = await steps.drawn(requests, request.id)
 
     await requests.finish(claimed)
 
@@ -107,8 +105,7 @@ async def test_a_dialog_that_begins_anew_under_a_picture_has_its_watermark_in_th
     requests = Requests(database.sessions(engine))
     request = await hook.on_turn(turn(message_count=3))
     assert request is not None
-    claimed = await requests.claim(request.id)
-    assert claimed is not None
+    claimed = await steps.drawn(requests, request.id)
     assert await hook.on_turn(turn(message_count=1)) is None
 
     await requests.finish(claimed)

@@ -17,7 +17,7 @@ from chatflow_hook.tables import State
 from imagegen import database
 from imagegen.requests import Requests
 from imagegen.sandbox.valkey import ValkeyServer
-from tests import chat
+from tests import chat, steps
 from tests.chat import Sessions, turn
 
 # "Not delayed by more than a second", with a little for a busy machine on top.
@@ -207,8 +207,7 @@ async def test_the_workers_finish_and_the_next_turns_never_deadlock(
     request = await until_due(hook)
 
     for _ in range(15):
-        claimed = await requests.claim(request.id)
-        assert claimed is not None
+        claimed = await steps.drawn(requests, request.id)
         _, *answers = await asyncio.gather(
             requests.finish(claimed), *(hook.on_turn(turn()) for _ in range(3))
         )
@@ -233,8 +232,7 @@ async def test_on_turn_and_finish_in_one_transaction_each_wait_for_each_other(
 ) -> None:
     request = await until_due(hook)
     requests = Requests(sessions)
-    claimed = await requests.claim(request.id)
-    assert claimed is not None
+    claimed = await steps.drawn(requests, request.id)
     bot: AsyncSession
     async with sessions.begin() as bot:
         await hook.on_turn(turn(), bot)  # holds the dialog until the bot commits

@@ -19,7 +19,7 @@ from imagegen.requests import Requests
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.telegram import Trouble
 from imagegen.tables import Delivery
-from tests import chat
+from tests import chat, steps
 from tests.chat import Sessions
 from tests.comfyui_guest import visit
 from tests.stage import PATIENCE_S, Stage, Stages, shelf
@@ -216,9 +216,8 @@ async def test_who_has_lost_the_claim_writes_nothing(stages: Stages, sessions: S
     requests = Requests(sessions)
     async with stages.set(works=False) as stage:
         request = await stage.ask()
-        first = await requests.claim(request.id)
+        first = await steps.drawn(requests, request.id)
         second = await requests.claim(request.id)
-        assert first is not None
         assert second is not None
 
         for write in (
@@ -231,7 +230,7 @@ async def test_who_has_lost_the_claim_writes_nothing(stages: Stages, sessions: S
                 await write
 
         row = await chat.row(sessions, request.id)
-        assert (row.state, row.draw, row.attempts) == (State.QUEUED, 0, 0)
+        assert (row.state, row.draw, row.attempts) == (State.DRAWN, 1, 0)
         assert (await chat.dialog(sessions)).last_image_generation_at is None
 
 
@@ -254,8 +253,7 @@ async def test_the_watermark_never_moves_back_nor_beyond_the_count(
     async with stages.set(works=False) as stage:
         await chat.put_dialog(sessions, dialog_id=1, message_count=2, last_image_generation_at=0)
         request = await stage.ask()
-        claimed = await requests.claim(request.id)
-        assert claimed is not None
+        claimed = await steps.drawn(requests, request.id)
         async with sessions.begin() as session:  # the dialog began anew meanwhile
             await session.execute(update(chat.Dialog).values(message_count=1))
 

@@ -77,8 +77,9 @@ async def test_a_frozen_postgresql_holds_pictures_up_and_loses_none(
     [
         ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
         ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
+        ("CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0"),
     ],
-    ids=["full", "a replica"],
+    ids=["full", "a replica", "without replicas"],
 )
 async def test_a_redis_that_takes_no_writes_does_not_end_the_worker(
     database_url: str, sessions: Sessions, tmp_path: Path, trouble: str, cure: str

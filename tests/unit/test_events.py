@@ -2,12 +2,13 @@
 
 import struct
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 
 from imagegen.comfy import events
-from tests.comfyui_frames import FILES, frame_of, is_frame, recorded_frames
+from tests.comfyui_frames import FILES, frame_of, recorded_frames
 from tests.comfyui_recording import RECORDINGS, read_recording
 
 # Sockets that lost their last prompt on the way: the client left or the recorder stopped,
@@ -127,7 +128,7 @@ def _loose_ends(file: Path) -> tuple[list[str], list[str]]:
     """Give the sockets whose last prompt did not end on them, and those that missed a start."""
     running: dict[str, str | None] = {}
     without_start: list[str] = []
-    for line in filter(is_frame, read_recording(file)):
+    for line in filter(attrgetter("is_frame"), read_recording(file)):
         match events.read(frame_of(line)):
             case events.Started(prompt_id=prompt_id):
                 assert running.get(line.socket) is None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from imagegen.comfy import events
 from imagegen.comfy.events import MalformedFrame
-from tests.comfyui_frames import FILES, frame_of, is_frame
+from tests.comfyui_frames import FILES, frame_of
 from tests.comfyui_recording import read_recording
 
 KINDS = (
@@ -154,7 +154,7 @@ def _read_or_refuse(frame: str | bytes) -> events.Event | None:
 
 @functools.cache
 def _one_of_each_kind() -> list[str | bytes]:
-    lines = [line for file in FILES for line in read_recording(file) if is_frame(line)]
+    lines = [line for file in FILES for line in read_recording(file) if line.is_frame]
     kinds = {(line.kind, line.data.get("event")): line for line in lines}
     return [frame_of(line) for line in kinds.values()]
 

@@ -20,7 +20,7 @@ from imagegen.comfy.events import (
     Succeeded,
 )
 from imagegen.comfy.progress import Progress
-from tests.comfyui_frames import FILES, frame_of, is_frame
+from tests.comfyui_frames import FILES, frame_of
 from tests.comfyui_guest import portrait
 from tests.comfyui_recording import RECORDINGS, read_recording
 
@@ -171,7 +171,7 @@ def _replayed(file: Path, left_out: tuple[type[Event], ...] = ()) -> list[list[f
         match line.data:
             case {"request": {"prompt": dict(graph)}, "response": {"prompt_id": prompt_id}}:
                 pictures.setdefault(prompt_id, Progress(graph))
-        event = events.read(frame_of(line)) if is_frame(line) else None
+        event = events.read(frame_of(line)) if line.is_frame else None
         prompt_id = getattr(event, "prompt_id", None)
         if event and prompt_id in pictures and not isinstance(event, left_out):
             pictures[prompt_id].note(event)

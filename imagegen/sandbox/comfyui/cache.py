@@ -21,9 +21,13 @@ class Ran:
 
 
 class Cache:
-    """The remembered nodes, by class, inputs and ancestry; node ids do not matter."""
+    """The remembered nodes, by class, inputs and ancestry; node ids do not matter.
 
-    def __init__(self) -> None:
+    With `keeps` so many are remembered, those used last; else what the last prompt had nodes for.
+    """
+
+    def __init__(self, *, keeps: int = 0) -> None:
+        self._keeps = keeps
         self._ran: dict[Hashable, Ran] = {}
         self._keys: dict[str, Hashable] = {}
 
@@ -40,8 +44,12 @@ class Cache:
         self._ran[self._keys[node]] = ran
 
     def forget_the_rest(self) -> None:
-        """Drop everything that the open graph has no node for."""
+        """Drop what the open graph has no node for, or what was used longest ago."""
         wanted = set(self._keys.values())
+        if self._keeps:
+            for key in [key for key in self._ran if key in wanted]:
+                self._ran[key] = self._ran.pop(key)
+            wanted = set(list(self._ran)[-self._keeps :])
         self._ran = {key: ran for key, ran in self._ran.items() if key in wanted}
 
     def clear(self) -> None:

@@ -1,11 +1,11 @@
 """What a running node may use: the clock, the socket, the folders."""
 
-import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from imagegen.sandbox.comfyui.fate import Fate
-from imagegen.sandbox.comfyui.feed import Feed
+from imagegen.sandbox.comfyui.feed import JPEG, PNG, Feed, Kind
 from imagegen.sandbox.comfyui.files import Files
 from imagegen.sandbox.comfyui.order import Graph
 from imagegen.sandbox.comfyui.progress import Progress
@@ -22,7 +22,10 @@ class Surroundings:
     files: Files
     seconds_per_picture: float
     progress_pause_s: float
+    preview_method: str
+    takes_preview_method: bool
     interrupt: Interrupt
+    sleep: Callable[[float], Awaitable[object]]
     fate: Fate = field(default_factory=Fate)
 
 
@@ -43,21 +46,27 @@ class Desk:
         self.files = surroundings.files
         self._node = node
         self._client_id = extra_data.get("client_id")
+        self._preview_method = _preview_method(extra_data, surroundings)
         self._progress = progress
         self._around = surroundings
         self._last_told_s: float | None = None
 
-    async def draw(self, steps: int) -> None:
-        """Spend the time of a picture, step by step, and tell of it."""
+    async def draw(self, steps: int, sketch: Callable[[int], Awaitable[bytes]]) -> None:
+        """Spend the time of a picture, step by step, and tell of it.
+
+        `sketch` gives what a step would look like, as a JPEG; it is asked only if previews are on.
+        """
         seconds = self._around.seconds_per_picture / steps
         for step in range(1, steps + 1):
-            await asyncio.sleep(seconds)
+            await self._around.sleep(seconds)
             await self._around.fate.go_on()
             if step == max(1, steps // 2):
                 await self._around.fate.stall(self._progress.prompt_id, self._around.interrupt)
             self.stop_if_interrupted()
+            if self._preview_method != "none":
+                self.show(await sketch(step), step, steps, JPEG)
             # The nominal time of the step decides, so that a busy machine tells the same steps.
-            if self._is_due(step * seconds) or step == steps:
+            elif self._is_due(step * seconds) or step == steps:
                 self.step(step, steps)
 
     def step(self, value: int, top: int) -> None:
@@ -65,17 +74,17 @@ class Desk:
         self._tell_state(value, top)
         self._tell_progress(value, top)
 
-    def show(self, png: bytes, value: int, top: int) -> None:
+    def show(self, picture: bytes, value: int, top: int, kind: Kind = PNG) -> None:
         """Send a picture through the socket, with how far the node is."""
         self._tell_state(value, top)
         if self._around.feed.wants_facts(self._client_id):
             entry = self._progress.frame()["nodes"][self._node]
             facts = {key: entry[key] for key in _FACTS}
-            self._around.feed.show(png, facts, self._client_id)
+            self._around.feed.show(picture, facts, self._client_id, kind)
             self._tell_progress(value, top)
         else:
             self._tell_progress(value, top)
-            self._around.feed.show_bare(png, self._client_id)
+            self._around.feed.show_bare(picture, self._client_id, kind)
 
     def stop_if_interrupted(self) -> None:
         if self._around.interrupt.take():
@@ -97,4 +106,12 @@ class Desk:
         self._around.feed.tell("progress", facts, self._client_id)
 
 
+def _preview_method(extra_data: dict[str, Any], surroundings: Surroundings) -> str:
+    wish = extra_data.get("preview_method")
+    if surroundings.takes_preview_method and wish in _PREVIEW_METHODS:
+        return str(wish)
+    return surroundings.preview_method
+
+
+_PREVIEW_METHODS = ("none", "auto", "latent2rgb", "taesd")
 _FACTS = ("node_id", "prompt_id", "display_node_id", "parent_node_id", "real_node_id")

@@ -5,6 +5,7 @@ import json
 import struct
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -15,7 +16,18 @@ from imagegen.sandbox.comfyui.wire import Wire
 # The binary events that carry a picture: bare, and with the facts before it.
 _PICTURE = 1
 _PICTURE_WITH_FACTS = 4
-_PNG = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What a picture is encoded as: its number in a bare frame, its name among the facts."""
+
+    number: int
+    name: str
+
+
+JPEG = Kind(number=1, name="image/jpeg")
+PNG = Kind(number=2, name="image/png")
 
 
 class Feed:
@@ -46,12 +58,14 @@ class Feed:
         frame = json.dumps({"type": event, "data": facts})
         self._outgoing.put_nowait((client_id, frame))
 
-    def show(self, png: bytes, facts: Mapping[str, Any], client_id: object) -> None:
+    def show(
+        self, picture: bytes, facts: Mapping[str, Any], client_id: object, kind: Kind = PNG
+    ) -> None:
         """Send a picture; clients that announced it get the facts that it belongs to as well."""
-        self._outgoing.put_nowait((client_id, _picture_with_facts(png, facts)))
+        self._outgoing.put_nowait((client_id, _picture_with_facts(picture, facts, kind)))
 
-    def show_bare(self, png: bytes, client_id: object) -> None:
-        frame = struct.pack(">II", _PICTURE, _PNG) + png
+    def show_bare(self, picture: bytes, client_id: object, kind: Kind = PNG) -> None:
+        frame = struct.pack(">II", _PICTURE, kind.number) + picture
         self._outgoing.put_nowait((client_id, frame))
 
     def wants_facts(self, client_id: object) -> bool:
@@ -119,9 +133,9 @@ def _frame(event: str, facts: Mapping[str, Any]) -> str:
     return json.dumps({"type": event, "data": facts})
 
 
-def _picture_with_facts(png: bytes, facts: Mapping[str, Any]) -> bytes:
-    told = json.dumps({**facts, "image_type": "image/png"}).encode()
-    return struct.pack(">II", _PICTURE_WITH_FACTS, len(told)) + told + png
+def _picture_with_facts(picture: bytes, facts: Mapping[str, Any], kind: Kind) -> bytes:
+    told = json.dumps({**facts, "image_type": kind.name}).encode()
+    return struct.pack(">II", _PICTURE_WITH_FACTS, len(told)) + told + picture
 
 
 def _parse(text: str) -> dict[str, Any]:

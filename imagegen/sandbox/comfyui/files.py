@@ -1,11 +1,14 @@
-"""The pictures that a host saved: its output and temp folders, in memory."""
+"""The pictures on a host: its output, temp and input folders, in memory."""
 
 import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 # Where a real server would have them; it says so when it refuses a name.
-_FOLDERS = "/comfyui/data"
+_ROOT = "/comfyui/data"
+
+# The folders whose files have names on the wire.
+FOLDERS = ("output", "temp", "input")
 
 # A demonstration that runs for days must not fill the memory: the oldest go first.
 _KEPT_BYTES = 512 * 2**20
@@ -45,9 +48,13 @@ class Files:
         number = 1 + max(self._numbers(basename, subfolder, folder), default=0)
         stem = basename.replace("%batch_num%", str(batch_number))
         name = Name(filename=f"{stem}_{number:05}_.png", subfolder=subfolder, type=folder)
-        self._pictures[name] = png
-        self._make_room()
+        self.put(name, png)
         return name
+
+    def put(self, name: Name, picture: bytes) -> None:
+        """Keep a picture under this very name, whatever had it before."""
+        self._pictures[name] = picture
+        self._make_room()
 
     def delete(self, filename: str) -> None:
         """Lose every file of that name, as somebody who tidies up the disk would."""
@@ -68,7 +75,7 @@ class Files:
                 yield int(digits)
 
     def _refuse_escape(self, subfolder: str, folder: str) -> None:
-        inside = f"{_FOLDERS}/{folder}"
+        inside = f"{_ROOT}/{folder}"
         wanted = posixpath.normpath(posixpath.join(inside, subfolder))
         common = posixpath.commonpath((inside, wanted))
         if common == inside:

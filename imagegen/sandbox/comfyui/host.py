@@ -2,7 +2,7 @@
 
 import asyncio
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +14,7 @@ from imagegen.sandbox.comfyui.controls import Controls
 from imagegen.sandbox.comfyui.doom import Doom
 from imagegen.sandbox.comfyui.faults import Fault
 from imagegen.sandbox.comfyui.files import Files
+from imagegen.sandbox.comfyui.flags import Flags
 from imagegen.sandbox.comfyui.ledger import Ledger
 from imagegen.sandbox.comfyui.machine import Account, Machine, Posted
 from imagegen.sandbox.comfyui.mischief import Mischief
@@ -41,7 +42,8 @@ class SandboxComfyUI:
 
     `models` names the files it has, by folder as ComfyUI names them; a file whose name begins with
     `corrupt` or `unknown_arch` fails when a node loads it. `seconds_per_picture` is how long a
-    sampler draws, whatever its number of steps.
+    sampler draws, whatever its number of steps. `flags` is its command line. `sleep` is asked for
+    every wait of the worker, also for one of 0 s between nodes: whoever answers late holds it.
 
     `model_load_seconds` is what it costs to load other models than those of the prompt before.
     `seed` makes faults that come by chance repeatable.
@@ -59,6 +61,8 @@ class SandboxComfyUI:
         seconds_per_picture: float = 0.0,
         model_load_seconds: float = 0.0,
         seed: int | None = None,
+        flags: Flags | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         port: int = 0,
         host: str = "127.0.0.1",
     ) -> None:
@@ -76,6 +80,8 @@ class SandboxComfyUI:
         self._doom = Doom(
             self._script, die=self._die, live=self._live, freeze=self.freeze, thaw=self.thaw
         )
+        self._flags = flags or Flags()
+        self._sleep = sleep
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
@@ -202,6 +208,8 @@ class SandboxComfyUI:
             account=self._books.account,
             seconds_per_picture=self.seconds_per_picture,
             model_load_seconds=self._model_load_seconds,
+            flags=self._flags,
+            sleep=self._sleep,
             mischief=Mischief(
                 script=self._script,
                 standstill=self._standstill,

@@ -3,15 +3,17 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from imagegen.sandbox.comfyui.cache import Cache
 from imagegen.sandbox.comfyui.definitions import Definitions
 from imagegen.sandbox.comfyui.desk import Interrupt, Surroundings
 from imagegen.sandbox.comfyui.fate import Fate, Load
 from imagegen.sandbox.comfyui.feed import Feed
 from imagegen.sandbox.comfyui.files import Files
+from imagegen.sandbox.comfyui.flags import Flags
 from imagegen.sandbox.comfyui.mischief import Mischief
 from imagegen.sandbox.comfyui.order import Graph
 from imagegen.sandbox.comfyui.queue import Queue
@@ -52,6 +54,8 @@ class Machine:
         files: Files,
         account: Account,
         seconds_per_picture: float,
+        flags: Flags,
+        sleep: Callable[[float], Awaitable[object]],
         mischief: Mischief | None = None,
         model_load_seconds: float = 0.0,
     ) -> None:
@@ -66,6 +70,7 @@ class Machine:
         self.version = version
         self.models = models
         self.files = files
+        self.flags = flags
         self.definitions = Definitions(version.name, models)
         self.feed = Feed(
             version.features,
@@ -82,9 +87,13 @@ class Machine:
                 files=files,
                 seconds_per_picture=seconds_per_picture,
                 progress_pause_s=version.progress_pause_s,
+                preview_method=flags.preview_method,
+                takes_preview_method=version.takes_preview_method,
+                sleep=sleep,
                 interrupt=interrupt,
                 fate=fate,
             ),
+            cache=Cache(keeps=flags.cache_lru),
             drawn=account.drawn,
         )
         self._account = account
@@ -110,7 +119,7 @@ class Machine:
 
     def accept(self, wish: Mapping[str, Any], prompt_id: str, number: float) -> Verdict:
         """Judge a posted prompt and queue it if something of it can run."""
-        verdict = judge(wish["prompt"], self.definitions, self.version)
+        verdict = judge(wish["prompt"], self.definitions, self.version, self.files)
         if verdict.error is None:
             extra_data = self._extra_data(wish)
             self.queue.put(number, prompt_id, wish["prompt"], extra_data, verdict.outputs)

@@ -1,27 +1,27 @@
 """A host that has a model file and says it has not: its refusal, in the words of a real one."""
 
 import copy
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imagegen.sandbox.comfyui.definitions import LISTS_OF_MODELS, Definitions
+from imagegen.sandbox.comfyui.machine import Machine
 from imagegen.sandbox.comfyui.order import Graph
 from imagegen.sandbox.comfyui.validation import judge
-from imagegen.sandbox.comfyui.versions import Version
 
 
-def refusal(
-    graph: object, file: str | None, models: Mapping[str, Sequence[str]], version: Version
-) -> dict[str, Any] | None:
+def refusal(graph: object, file: str | None, machine: Machine) -> dict[str, Any] | None:
     """Give the body of a 400 for a graph that names the file, any if none is given; else None."""
     if not isinstance(graph, dict):
         return None
     named = [each for each in _named(graph) if file in {None, each}]
     if not named:
         return None
-    without = {folder: [f for f in files if f != named[0]] for folder, files in models.items()}
+    without = {
+        folder: [f for f in files if f != named[0]] for folder, files in machine.models.items()
+    }
     # A copy, since numbers that were given as text would become numbers in it.
-    verdict = judge(copy.deepcopy(graph), Definitions(version.name, without), version)
+    definitions = Definitions(machine.version.name, without)
+    verdict = judge(copy.deepcopy(graph), definitions, machine.version, machine.files)
     return None if verdict.error is None else _body(verdict.error, verdict.node_errors)
 
 

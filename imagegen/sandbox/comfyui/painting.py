@@ -1,12 +1,13 @@
 """The picture that the sandbox draws: a portrait by persona and seed, with a caption."""
 
 import colorsys
+import io
 import random
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 from imagegen.sandbox.comfyui.lettering import font, lines, written
 from imagegen.sandbox.comfyui.things import Scene
@@ -58,6 +59,16 @@ def paint(scene: Scene, size: tuple[int, int]) -> Image.Image:
     picture = sketch.image.resize(size, Image.Resampling.BICUBIC)
     _caption(picture, scene)
     return picture
+
+
+def preview(scene: Scene, size: tuple[int, int], share: float) -> bytes:
+    """Draw a scene as it looks when a share of its steps is done, as a JPEG."""
+    # As small as a latent, and the less of it done the more it is blurred.
+    width, height = (max(1, side // 8) for side in size)
+    picture = paint(scene, (width, height))
+    jpeg = io.BytesIO()
+    picture.filter(ImageFilter.GaussianBlur(8 * (1 - share))).save(jpeg, "JPEG", quality=80)
+    return jpeg.getvalue()
 
 
 class _Sketch:

@@ -95,7 +95,7 @@ class Proxy:
         told: list[dict[str, Any]] = []
 
         def suits(fault: Fault) -> bool:
-            found = refusal(graph, fault.file, self._machine.models, self._machine.version)
+            found = refusal(graph, fault.file, self._machine)
             told.extend([] if found is None else [found])
             return found is not None
 

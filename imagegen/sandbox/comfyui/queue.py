@@ -90,19 +90,21 @@ class Queue:
         self._announce()
         return item
 
-    async def take(self) -> Item:
-        """Wait for the next prompt and make it the running one."""
+    async def waits(self) -> None:
+        """Return once a prompt waits."""
         while not self.pending:
             self._grew.clear()
             await self._grew.wait()
+
+    def take(self) -> Item:
+        """Make the next prompt the running one; there is one, see `waits`."""
         self.running = heapq.heappop(self.pending)
         self._announce()
         return self.running
 
     def finish(self, item: Item, outcome: Outcome) -> None:
-        """Put the running prompt into the history, under its id: the last one of an id wins."""
+        """Put the running prompt into the history: the last one of an id, in the first one's place."""
         self.running = None
-        self.history.pop(item.prompt_id, None)
         self.history[item.prompt_id] = {"prompt": item.as_json(), **outcome.as_json()}
         if len(self.history) > _KEPT_HISTORY:
             self.history.pop(next(iter(self.history)))

@@ -1,35 +1,36 @@
-"""The HTTP routes of a host: prompts, queue, history and what the host has."""
+"""The HTTP routes of a host: prompts, queue, history and pictures."""
 
 import json
-import sys
 import uuid
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
+from imagegen.sandbox.comfyui.inventory import Inventory
 from imagegen.sandbox.comfyui.jobs import Jobs
 from imagegen.sandbox.comfyui.machine import Machine, is_canonical
 from imagegen.sandbox.comfyui.proxy import Proxy
+from imagegen.sandbox.comfyui.uploads import Uploads
 from imagegen.sandbox.comfyui.validation import BrokenRequestError
-from imagegen.sandbox.comfyui.versions import FOLDERS
 from imagegen.sandbox.comfyui.view import view
 
 _LARGEST_BODY = 100 * 2**20
-_MEMORY = 24 * 2**30
 
 
 def build_app(machine: Machine) -> web.Application:
     """Build the web application of one life of a host."""
-    routes = _Routes(machine)
-    between = [Proxy(machine).stand_between, _keep_out_others]
+    keep_out_others = _keeper_out(refuses_cross_site=machine.version.refuses_cross_site)
+    between = [Proxy(machine).stand_between, keep_out_others]
     app = web.Application(middlewares=between, client_max_size=_LARGEST_BODY)
     for prefix in ("", "/api"):
-        routes.add_to(app.router, prefix)
+        for routes in (_Routes(machine), Inventory(machine), Uploads(machine.files)):
+            routes.add_to(app.router, prefix)
     if machine.version.has_jobs:
         Jobs(machine).add_to(app.router)
+    app.router.add_get("/{path:.*}", _no_such_page)
     return app
 
 
@@ -48,12 +49,6 @@ class _Routes:
         router.add_post(f"{prefix}/history", self.change_history)
         router.add_get(f"{prefix}/history/{{prompt_id}}", self.history)
         router.add_get(f"{prefix}/view", self.view)
-        router.add_get(f"{prefix}/object_info", self.definitions)
-        router.add_get(f"{prefix}/object_info/{{class_type}}", self.definitions)
-        router.add_get(f"{prefix}/models", self.folders)
-        router.add_get(f"{prefix}/models/{{folder}}", self.models)
-        router.add_get(f"{prefix}/system_stats", self.system)
-        router.add_get(f"{prefix}/features", self.features)
         router.add_post(f"{prefix}/interrupt", self.interrupt)
         router.add_post(f"{prefix}/free", self.free)
 
@@ -118,46 +113,7 @@ class _Routes:
         return web.Response()
 
     async def view(self, request: web.Request) -> web.Response:
-        return await view(self._machine.files, request.query)
-
-    async def definitions(self, request: web.Request) -> web.Response:
-        class_type = request.match_info.get("class_type")
-        return web.json_response(self._machine.definitions.as_json(class_type))
-
-    async def folders(self, _request: web.Request) -> web.Response:
-        return web.json_response(FOLDERS)
-
-    async def models(self, request: web.Request) -> web.Response:
-        folder = request.match_info["folder"]
-        if folder not in (*FOLDERS, *self._machine.models):
-            return web.Response(status=404)
-        return web.json_response(sorted(self._machine.models.get(folder, ())))
-
-    async def system(self, _request: web.Request) -> web.Response:
-        version = self._machine.version
-        system = {
-            **version.system,
-            "ram_total": _MEMORY,
-            "ram_free": _MEMORY,
-            "comfyui_version": version.reported,
-            "python_version": sys.version,
-            "pytorch_version": "none (sandbox)",
-            "embedded_python": False,
-            "argv": ["main.py"],
-        }
-        device = {
-            "name": "sandbox",
-            "type": "cpu",
-            "index": None,
-            "vram_total": _MEMORY,
-            "vram_free": _MEMORY,
-            "torch_vram_total": _MEMORY,
-            "torch_vram_free": _MEMORY,
-        }
-        return web.json_response({"system": system, "devices": [device]})
-
-    async def features(self, _request: web.Request) -> web.Response:
-        return web.json_response(self._machine.version.features)
+        return await view(self._machine.files, request)
 
     async def interrupt(self, request: web.Request) -> web.Response:
         try:
@@ -195,16 +151,26 @@ _NO_UUID = (
 )
 
 
-@web.middleware
-async def _keep_out_others(request: web.Request, handler: Handler) -> web.StreamResponse:
-    origin, host = request.headers.get("Origin"), request.headers.get("Host", "")
-    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
-        return web.Response(status=403)
-    try:
-        return await handler(request)
-    except ValueError:
-        # No JSON, or text where a number belongs: a real server's handler breaks on it.
-        return _trouble()
+def _keeper_out(*, refuses_cross_site: bool) -> Middleware:
+    @web.middleware
+    async def keep_out_others(request: web.Request, handler: Handler) -> web.StreamResponse:
+        origin, host = request.headers.get("Origin"), request.headers.get("Host", "")
+        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+            return web.Response(status=403)
+        if refuses_cross_site and request.headers.get("Sec-Fetch-Site") == "cross-site":
+            return web.Response(status=403)
+        try:
+            return await handler(request)
+        except ValueError:
+            # No JSON, or text where a number belongs: a real server's handler breaks on it.
+            return _trouble()
+
+    return keep_out_others
+
+
+async def _no_such_page(_request: web.Request) -> web.Response:
+    # Real servers look for a file of their web pages.
+    return web.Response(status=404, content_type="application/octet-stream")
 
 
 async def _json(request: web.Request) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from imagegen.sandbox.comfyui.cache import Cache, Ran
 from imagegen.sandbox.comfyui.definitions import Definitions
 from imagegen.sandbox.comfyui.desk import Desk, InterruptedRun, NodeError, Surroundings
+from imagegen.sandbox.comfyui.input_images import INPUT_NODES
 from imagegen.sandbox.comfyui.model_nodes import MODEL_NODES
 from imagegen.sandbox.comfyui.order import Plan, is_link
 from imagegen.sandbox.comfyui.picture_nodes import PICTURE_NODES
@@ -87,9 +88,11 @@ class Run:
         self._tell_executing(node)
         desk = self._desk(node)
         # Gives other tasks their turn between nodes, as a server with a worker thread would.
-        await asyncio.sleep(0)
+        await self._around.sleep(0)
         desk.stop_if_interrupted()
         await self._meet_fate(self._class_of(node))
+        # An interrupt from here on is noticed by the next node.
+        await self._around.sleep(0)
         ran = replace(await _work(self._class_of(node), inputs, desk), node=node)
         self._cache.keep(node, ran)
         self._executed.append(node)
@@ -180,9 +183,10 @@ class Run:
 
 
 async def _work(class_type: str, inputs: Inputs, desk: Desk) -> Ran:
-    if class_type in WORKING_NODES:
-        ran: Ran = await WORKING_NODES[class_type](inputs, desk)
-        return ran
+    for nodes in (WORKING_NODES, INPUT_NODES):
+        if class_type in nodes:
+            ran: Ran = await nodes[class_type](inputs, desk)
+            return ran
     if class_type in PICTURE_NODES:
         values = await asyncio.to_thread(PICTURE_NODES[class_type], inputs)
     else:

@@ -9,7 +9,7 @@ from imagegen import shipped, workflows
 from imagegen.sandbox.comfyui.faults import Fault
 from imagegen.sandbox.comfyui.host import SandboxComfyUI
 from imagegen.sandbox.comfyui.kinds import MEANINGS
-from imagegen.sandbox.comfyui.versions import FOLDERS
+from imagegen.sandbox.comfyui.versions import NEW
 from imagegen.sandbox.errors import SandboxError
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
@@ -78,7 +78,7 @@ def _models(given: Sequence[str]) -> Mapping[str, Sequence[str]]:
     models: dict[str, list[str]] = {}
     for text in given:
         folder, _, file = text.partition("=")
-        if folder not in FOLDERS or not file:
-            raise BadModel(f"{text!r} is no FOLDER=FILE; folders are {', '.join(FOLDERS)}")
+        if folder not in NEW.folders or not file:
+            raise BadModel(f"{text!r} is no FOLDER=FILE; folders are {', '.join(NEW.folders)}")
         models.setdefault(folder, []).append(file)
     return models

@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imagegen.sandbox.comfyui.definitions import Definitions
+from imagegen.sandbox.comfyui.files import Files
+from imagegen.sandbox.comfyui.input_images import find
 from imagegen.sandbox.comfyui.order import Graph
-from imagegen.sandbox.comfyui.values import Complaint, checked
+from imagegen.sandbox.comfyui.values import Complaint, checked, no_such_image
 from imagegen.sandbox.comfyui.versions import Version
 
 
@@ -22,7 +24,7 @@ class Verdict:
     node_errors: dict[str, Any] = field(default_factory=dict)
 
 
-def judge(graph: Any, definitions: Definitions, version: Version) -> Verdict:
+def judge(graph: Any, definitions: Definitions, version: Version, files: Files) -> Verdict:
     """Decide like the server that plays `version`; numbers given as text become numbers in place.
 
     Raises BrokenRequestError for what the server does not survive.
@@ -39,7 +41,7 @@ def judge(graph: Any, definitions: Definitions, version: Version) -> Verdict:
     outputs = [node for node in graph if definitions.is_output(graph[node]["class_type"])]
     if not outputs:
         return _without_outputs()
-    return _Judge(graph, definitions, version).verdict(outputs)
+    return _Judge(graph, definitions, version, files).verdict(outputs)
 
 
 def _without_outputs() -> Verdict:
@@ -79,8 +81,11 @@ def _class_error(
 class _Judge:
     """Walks from each output upwards and collects the complaints of each node."""
 
-    def __init__(self, graph: Graph, definitions: Definitions, version: Version) -> None:
+    def __init__(
+        self, graph: Graph, definitions: Definitions, version: Version, files: Files
+    ) -> None:
         self._graph = graph
+        self._files = files
         self._definitions = definitions
         self._version = version
         self._complaints: dict[str, list[Complaint]] = {}
@@ -152,9 +157,17 @@ class _Judge:
                 complaints += problem
                 sources_are_valid = sources_are_valid and is_valid
             else:
-                given[name], problem = checked(class_type, name, given[name], type_, settings)
+                given[name], problem = self._checked(name, given[name], type_, settings)
                 complaints += problem
         return complaints, sources_are_valid
+
+    def _checked(
+        self, name: str, value: Any, type_: Any, settings: dict[str, Any]
+    ) -> tuple[Any, list[Complaint]]:
+        if settings.get("image_upload"):
+            is_there = find(self._files, value) is not None
+            return value, [] if is_there else [no_such_image(name, value)]
+        return checked(name, value, type_, settings)
 
     def _check_link(
         self, link: list[Any], name: str, type_: Any, settings: dict[str, Any]

@@ -9,7 +9,7 @@ _LONGEST_LIST_TOLD = 20
 
 
 def checked(
-    class_type: str, name: str, value: Any, type_: Any, settings: dict[str, Any]
+    name: str, value: Any, type_: Any, settings: dict[str, Any]
 ) -> tuple[Any, list[Complaint]]:
     """Convert a value as its input asks, and list what is wrong with it."""
     facts = {"input_name": name, "input_config": [type_, settings], "received_value": value}
@@ -18,8 +18,6 @@ def checked(
     except (TypeError, ValueError) as problem:
         return value, [_unconvertible(name, value, type_, facts, problem)]
     facts["received_value"] = value
-    if class_type == "LoadImage" and name == "image":
-        return value, [_no_such_image(name, value)]
     options = type_ if isinstance(type_, list) else settings.get("options")
     if options is not None:
         return value, _unlisted(name, value, options, facts)
@@ -51,8 +49,8 @@ def _unconvertible(
     }
 
 
-def _no_such_image(name: str, value: Any) -> Complaint:
-    # Nothing can be uploaded here, so there is no file that would do.
+def no_such_image(name: str, value: Any) -> Complaint:
+    """Complain about a picture that was not uploaded."""
     return {
         "type": "custom_validation_failed",
         "message": "Custom validation failed for node",

@@ -4,12 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# The folders of models/ that GET /models lists.
-FOLDERS = (
+_OLD_FOLDERS = (
     "checkpoints", "configs", "loras", "vae", "text_encoders", "diffusion_models", "clip_vision",
     "style_models", "embeddings", "diffusers", "vae_approx", "controlnet", "gligen",
     "upscale_models", "custom_nodes", "hypernetworks", "photomaker", "classifiers",
     "model_patches", "audio_encoders",
+)  # fmt: skip
+_NEW_FOLDERS = (
+    "checkpoints", "configs", "loras", "vae", "text_encoders", "diffusion_models", "clip_vision",
+    "style_models", "embeddings", "diffusers", "vae_approx", "controlnet", "gligen",
+    "upscale_models", "latent_upscale_models", "custom_nodes", "datasets", "hypernetworks",
+    "photomaker", "classifiers", "model_patches", "audio_encoders", "background_removal",
+    "frame_interpolation", "geometry_estimation", "optical_flow", "detection",
+)  # fmt: skip
+_NEW_PACKAGES = (
+    "comfyui-frontend-package", "comfyui-workflow-templates", "comfyui-embedded-docs",
+    "comfy-kitchen", "comfy-aimdo",
 )  # fmt: skip
 
 
@@ -19,6 +29,8 @@ class Version:
 
     name: str
     reported: str
+    # The folders of models/ that GET /models lists.
+    folders: tuple[str, ...]
     system: Mapping[str, Any]
     features: Mapping[str, Any]
     # Unknown classes are `missing_node_type` with facts, where older ones said `invalid_prompt`.
@@ -43,12 +55,26 @@ class Version:
     tells_common_path: bool
     # What torch calls it when the GPU has no memory left, with the torch of that time.
     out_of_memory: str
+    # extra_data.preview_method of a prompt goes before the flag of the command line.
+    takes_preview_method: bool
+    # A browser's request from another site is refused by Sec-Fetch-Site too, not by Origin alone.
+    refuses_cross_site: bool
 
 
 NEW = Version(
     name="0.33",
     reported="0.33.0",
-    system={"os": "linux", "deploy_environment": "local-git"},
+    folders=_NEW_FOLDERS,
+    system={
+        "os": "linux",
+        "required_frontend_version": "none",
+        "installed_templates_version": None,
+        "required_templates_version": "none",
+        "comfy_package_versions": [
+            {"name": name, "installed": None, "required": "none"} for name in _NEW_PACKAGES
+        ],
+        "deploy_environment": "local-git",
+    },
     features={
         "supports_preview_metadata": True,
         "supports_model_type_tags": True,
@@ -68,12 +94,20 @@ NEW = Version(
     keeps_output_order=True,
     tells_common_path=False,
     out_of_memory="torch.OutOfMemoryError",
+    takes_preview_method=True,
+    refuses_cross_site=True,
 )
 
 OLD = Version(
     name="0.3.64",
     reported="0.3.64",
-    system={"os": "posix"},
+    folders=_OLD_FOLDERS,
+    system={
+        "os": "posix",
+        "required_frontend_version": "none",
+        "installed_templates_version": None,
+        "required_templates_version": "none",
+    },
     features={"supports_preview_metadata": True, "max_upload_size": 104857600},
     names_missing_nodes=False,
     wants_uuids=False,
@@ -86,6 +120,8 @@ OLD = Version(
     keeps_output_order=False,
     tells_common_path=True,
     out_of_memory="torch.cuda.OutOfMemoryError",
+    takes_preview_method=False,
+    refuses_cross_site=False,
 )
 
 VERSIONS: Mapping[str, Version] = {version.name: version for version in (NEW, OLD)}

@@ -4,23 +4,21 @@ import asyncio
 import hashlib
 import io
 import posixpath
-import re
-from collections.abc import Mapping
 
 from aiohttp import web
 from PIL import Image
 
-from imagegen.sandbox.comfyui.files import Files, Name
+from imagegen.sandbox.comfyui.files import FOLDERS, Files, Name
+from imagegen.sandbox.comfyui.input_images import annotated
 
-_FOLDERS = ("output", "temp", "input")
 
-
-async def view(files: Files, query: Mapping[str, str]) -> web.Response:
-    """Answer a request for a picture, refusals included."""
-    filename, folder = _annotated(query.get("filename", ""), query.get("type", "output"))
+async def view(files: Files, request: web.Request) -> web.Response:
+    """Answer a request for a picture or a part of one, refusals included."""
+    query = request.query
+    filename, folder = annotated(query.get("filename", ""), query.get("type", "output"))
     if not filename:
         return web.Response(status=404)
-    if filename.startswith("/") or ".." in filename or folder not in _FOLDERS:
+    if filename.startswith("/") or ".." in filename or folder not in FOLDERS:
         return web.Response(status=400)
     subfolder = posixpath.normpath(query.get("subfolder") or ".")
     if subfolder.startswith(("..", "/")):
@@ -33,15 +31,11 @@ async def view(files: Files, query: Mapping[str, str]) -> web.Response:
     png = files.get(name)
     if png is None:
         return web.Response(status=404)
-    return await _shown(png, name.filename, query)
+    return await _shown(png, name.filename, request)
 
 
-def _annotated(filename: str, folder: str) -> tuple[str, str]:
-    match = re.fullmatch(r"(.+) \[(output|temp|input)\]", filename)
-    return (match[1], match[2]) if match else (filename, folder)
-
-
-async def _shown(png: bytes, filename: str, query: Mapping[str, str]) -> web.Response:
+async def _shown(png: bytes, filename: str, request: web.Request) -> web.Response:
+    query = request.query
     headers = {"Content-Disposition": f'filename="{filename}"'}
     if "preview" in query:
         format_, _, quality = query["preview"].partition(";")
@@ -53,7 +47,20 @@ async def _shown(png: bytes, filename: str, query: Mapping[str, str]) -> web.Res
         body = await asyncio.to_thread(_channel, png, query["channel"])
         return web.Response(body=body, headers=headers, content_type="image/png")
     headers["Etag"] = f'"{hashlib.md5(png, usedforsecurity=False).hexdigest()[:16]}"'
-    return web.Response(body=png, headers=headers, content_type="image/png")
+    return _part(png, headers, request)
+
+
+def _part(png: bytes, headers: dict[str, str], request: web.Request) -> web.Response:
+    """Answer with the whole file, or with the range of it that was asked for."""
+    headers |= {"Accept-Ranges": "bytes"}
+    wanted = request.http_range
+    if wanted.start is None:
+        return web.Response(body=png, headers=headers, content_type="image/png")
+    start, end, _ = wanted.indices(len(png))
+    if start >= end:
+        return web.Response(status=416, headers={"Content-Range": f"bytes */{len(png)}"})
+    headers |= {"Content-Range": f"bytes {start}-{end - 1}/{len(png)}"}
+    return web.Response(status=206, body=png[start:end], headers=headers, content_type="image/png")
 
 
 def _re_encoded(png: bytes, format_: str, quality: int) -> bytes:

@@ -31,7 +31,7 @@ class Drawn:
 class Worker:
     """Takes prompts from the queue and runs them to their end."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 each is a part of its own
         self,
         queue: Queue,
         *,
@@ -39,13 +39,14 @@ class Worker:
         version: Version,
         surroundings: Surroundings,
         drawn: list[Drawn],
+        cache: Cache,
     ) -> None:
         self._queue = queue
         self._definitions = definitions
         self._version = version
         self._around = surroundings
         self._drawn = drawn
-        self._cache = Cache()
+        self._cache = cache
         self._run: Run | None = None
         self._frees_when_idle = False
 
@@ -58,7 +59,11 @@ class Worker:
     async def work_for_ever(self) -> None:
         """Draw until cancelled."""
         while True:
-            await self._draw(await self._queue.take())
+            await self._queue.waits()
+            # A queue that grows meanwhile is told of before the prompt is taken, as on a real one.
+            await self._around.sleep(0)
+            if self._queue.pending:
+                await self._draw(self._queue.take())
 
     def interrupt(self, prompt_id: str | None = None) -> bool:
         """Ask the running prompt to stop: any, or only the one of that id."""
@@ -82,6 +87,8 @@ class Worker:
         outcome = await self._finished(item)
         if outcome.succeeded:
             await self._around.fate.finish_late(item.prompt_id)
+        # The history has the prompt a moment after its client was told, as on a real server.
+        await self._around.sleep(0)
         self._queue.finish(item, outcome)
         if item.client_id is not None:
             over = {"node": None, "prompt_id": item.prompt_id}

@@ -18,6 +18,7 @@ from imagegen.sandbox.comfyui.cache import Ran
 from imagegen.sandbox.comfyui.desk import Desk, NodeError
 from imagegen.sandbox.comfyui.files import EscapeError
 from imagegen.sandbox.comfyui.order import Graph
+from imagegen.sandbox.comfyui.painting import preview
 from imagegen.sandbox.comfyui.picture_nodes import pictures
 from imagegen.sandbox.comfyui.things import Guider, Latent, Model, Scene
 
@@ -48,9 +49,11 @@ async def _sample_guided(inputs: Inputs, desk: Desk) -> Ran:
 
 
 async def _drawn(desk: Desk, guider: Guider, seed: int, steps: int, latent: Latent) -> Latent:
-    await desk.draw(steps)
     persona = _persona_of(guider.model) or _persona_of_prefix(desk.graph) or "nobody"
-    return replace(latent, scene=Scene(persona=persona.title(), seed=seed, text=guider.text))
+    scene = Scene(persona=persona.title(), seed=seed, text=guider.text)
+    size = (latent.width, latent.height)
+    await desk.draw(steps, lambda step: asyncio.to_thread(preview, scene, size, step / steps))
+    return replace(latent, scene=scene)
 
 
 def _persona_of(model: Model) -> str:

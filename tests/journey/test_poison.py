@@ -1,0 +1,37 @@
+"""A request under which each worker dies is put aside, and those beside it get their pictures."""
+
+from pathlib import Path
+
+import pytest
+
+from chatflow_hook.tables import State
+from tests import interruption, worker_process
+from tests.chat import Sessions
+from tests.interruption import STEP_S
+from tests.stage import Stages
+
+MOST = 3
+
+
+@pytest.mark.timeout(300)
+async def test_a_poisonous_request_is_put_aside_and_the_innocent_are_delivered(
+    database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path
+) -> None:
+    stages = Stages(database_url, redis_url, sessions, tmp_path / "images")
+    changes = {"REQUEST_CRASHES": str(MOST)}
+    async with stages.set(works=False, seconds_per_picture=0.2) as stage:
+        poison = await stage.ask(dialog_id=1, persona="una")
+        innocent = [await stage.ask(dialog_id=number, persona="may") for number in range(2, 6)]
+
+        for number in range(MOST):
+            await interruption.killed_at(
+                "imagegen/job.py:_make", stage, tmp_path / str(number), persona="una", **changes
+            )
+        variables = interruption.variables(stage, **changes)
+        async with worker_process.running(tmp_path / "last", variables):
+            pictures = [await stage.hook.wait(each, timeout=STEP_S) for each in innocent]
+            ended = await stage.hook.wait(poison, timeout=STEP_S)
+
+    assert (ended.state, ended.error_code) == (State.FAILED, "poison")
+    assert [picture.state for picture in pictures] == [State.DELIVERED] * len(innocent)
+    assert len(stage.telegram.sent) == len(innocent)

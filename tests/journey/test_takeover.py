@@ -1,0 +1,52 @@
+"""What a killed worker had in hand, another has within seconds."""
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from chatflow_hook.tables import State
+from imagegen.sandbox.telegram.troubles import Trouble
+from tests import interruption, worker_process
+from tests.chat import Sessions
+from tests.interruption import STEP_S
+from tests.stage import Stages
+
+# What is promised, from the death to the other worker's first word of the request.
+WITHIN_S = 10.0
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize(
+    "place",
+    [
+        "imagegen/job.py:make_image",  # locked by arq for an hour, and not by us
+        "imagegen/lease.py:_renew",  # about to renew it for the first time
+        "imagegen/comfy/drawing.py:Drawing.draw",
+        "imagegen/job.py:_delay",  # about to ask arq for a retry
+    ],
+)
+async def test_a_dead_workers_request_is_taken_over_within_ten_seconds(
+    database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path, place: str
+) -> None:
+    stages = Stages(database_url, redis_url, sessions, tmp_path / "images")
+    async with (
+        stages.set(works=False) as stage,
+        worker_process.running(tmp_path / "standby", interruption.variables(stage)) as standby,
+    ):
+        if place.endswith("_delay"):
+            stage.telegram.script(Trouble.flood(3), method="sendPhoto")
+        standby.ask_to_stop(signal.SIGSTOP)
+        request = await stage.ask()
+        await interruption.killed_at(place, stage, tmp_path / "killed")
+
+        standby.ask_to_stop(signal.SIGCONT)
+        died_at = time.monotonic()
+        await standby.until(lambda: standby.events_of(request.id), timeout_s=STEP_S)
+        took_s = time.monotonic() - died_at
+
+        picture = await stage.hook.wait(request, timeout=STEP_S)
+    assert took_s < WITHIN_S
+    assert picture.state is State.DELIVERED
+    assert len(stage.telegram.sent) == 1

@@ -1,0 +1,81 @@
+"""A worker that is killed between any two steps of a picture draws once and sends once."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from chatflow_hook.tables import State
+from imagegen.tables import Delivery
+from tests import chat, interruption, worker_process
+from tests.chat import Sessions
+from tests.stage import Stages
+
+# Where the next step begins, what came before is committed or has been answered.
+BEFORE_THE_POST = (
+    "imagegen/requests.py:Requests.claim",
+    "imagegen/quarantine.py:Quarantine.passed",
+    "imagegen/workflows.py:bind",
+    "imagegen/requests.py:Requests.start_drawing",
+    "imagegen/comfy/drawing.py:Drawing.draw",
+)
+AFTER_THE_POST = (
+    "imagegen/easel.py:_fetched",
+    "imagegen/images.py:ImageStore.put",
+    "imagegen/requests.py:Requests.keep",
+    "imagegen/easel.py:Easel._forget",
+    "imagegen/sending.py:deliver",
+    "imagegen/ledger.py:Ledger.start",
+)
+
+
+@pytest.fixture
+def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
+    return Stages(database_url, redis_url, sessions, tmp_path / "images")
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("places", [BEFORE_THE_POST, AFTER_THE_POST])
+async def test_a_request_survives_the_death_of_its_worker_between_any_two_steps(
+    stages: Stages, tmp_path: Path, places: tuple[str, ...]
+) -> None:
+    async with stages.set(works=False) as stage:
+        request = await stage.ask()
+        for number, place in enumerate(places):
+            await interruption.killed_at(place, stage, tmp_path / str(number))
+        async with worker_process.running(tmp_path / "last", interruption.variables(stage)):
+            picture = await stage.hook.wait(request, timeout=interruption.STEP_S)
+
+        assert picture.state is State.DELIVERED
+        assert len(stage.hosts[0].posted) == 1
+        assert len(stage.hosts[0].drawn) == 1
+        assert len(stage.telegram.sent) == 1
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        # Nobody can tell these two apart from outside: the row said "sending" in both.
+        ("imagegen/delivery/telegram.py:Telegram.send", (["unknown", "sent"], 1)),
+        ("imagegen/requests.py:Requests.finish", (["unknown", "sent"], 2)),
+        ("imagegen/live.py:Live.ended", (["sent"], 1)),
+    ],
+)
+async def test_a_death_around_the_send_is_told_in_the_ledger(
+    stages: Stages, sessions: Sessions, tmp_path: Path, place: str, told: tuple[list[str], int]
+) -> None:
+    outcomes, photos = told
+    async with stages.set(works=False) as stage:
+        request = await stage.ask()
+        await interruption.killed_at(place, stage, tmp_path / "killed")
+        async with worker_process.running(tmp_path / "last", interruption.variables(stage)):
+            picture = await stage.hook.wait(request, timeout=interruption.STEP_S)
+
+        assert picture.state is State.DELIVERED
+        assert len(stage.telegram.sent) == photos
+        assert len(stage.hosts[0].posted) == 1
+        async with sessions() as session:
+            rows = await session.scalars(select(Delivery.outcome).order_by(Delivery.id))
+            assert list(rows) == outcomes
+        assert (await chat.dialog(sessions)).last_image_generation_at == request.message_count

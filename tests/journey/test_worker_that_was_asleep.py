@@ -1,0 +1,49 @@
+"""A worker that stood still while another took its request over does nothing visible afterwards."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from chatflow_hook.tables import State
+from tests import chat, interruption, worker_process
+from tests.chat import Sessions
+from tests.interruption import STEP_S
+from tests.stage import Stages
+
+
+@pytest.fixture
+def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
+    return Stages(database_url, redis_url, sessions, tmp_path / "images")
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize(
+    "place",
+    [
+        "imagegen/requests.py:Requests.start_drawing",  # it would write
+        "imagegen/comfy/drawing.py:Drawing.draw",  # it would post
+        "imagegen/ledger.py:Ledger.start",  # it would write, then send
+        "imagegen/sending.py:_send",  # it has written and would send
+    ],
+)
+async def test_a_worker_that_wakes_up_after_a_takeover_posts_sends_and_writes_nothing(
+    stages: Stages, sessions: Sessions, tmp_path: Path, place: str
+) -> None:
+    async with stages.set(works=False) as stage:
+        request = await stage.ask()
+        async with interruption.interrupted(
+            signal.SIGSTOP, place, stage, tmp_path / "asleep"
+        ) as asleep:
+            await asleep.stands_still(timeout_s=STEP_S)
+            async with worker_process.running(tmp_path / "awake", interruption.variables(stage)):
+                picture = await stage.hook.wait(request, timeout=STEP_S)
+            row = chat.columns(await chat.row(sessions, request.id))
+
+            asleep.ask_to_stop(signal.SIGCONT)
+            await asleep.has_said("request taken by another job")
+
+    assert picture.state is State.DELIVERED
+    assert len(stage.hosts[0].posted) == 1
+    assert len(stage.telegram.sent) == 1
+    assert chat.columns(await chat.row(sessions, request.id)) == row

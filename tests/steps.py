@@ -1,0 +1,24 @@
+"""The steps of a job on a row, taken by a test one by one."""
+
+from uuid import UUID
+
+from imagegen.claimed import Claimed
+from imagegen.images import Image
+from imagegen.requests import Requests
+
+IMAGE = Image(name="0" * 64 + ".png", width=8, height=8)
+
+
+async def claimed(requests: Requests, request_id: UUID) -> Claimed:
+    """Claim a request that is open."""
+    request = await requests.claim(request_id)
+    assert request is not None
+    return request
+
+
+async def drawn(requests: Requests, request_id: UUID) -> Claimed:
+    """Claim a request and bring it to where its picture is stored."""
+    request = await claimed(requests, request_id)
+    request = await requests.start_drawing(request, host="gpu-1", seed=1)
+    await requests.keep(request, IMAGE, url=None)
+    return request
