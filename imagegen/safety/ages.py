@@ -8,30 +8,30 @@ from imagegen.safety.normalise import Sentence, Word
 
 ADULT = 18
 
-_EN = (
+_EN_NAMES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
     " sixteen seventeen eighteen nineteen"
-).split()
-_EN_TENS = set("twenty thirty forty fifty sixty seventy eighty ninety hundred".split())
-_RU = (
+)
+_EN = _EN_NAMES.split()
+_EN_TENS_NAMES = "twenty thirty forty fifty sixty seventy eighty ninety hundred"
+_EN_TENS = set(_EN_TENS_NAMES.split())
+_RU_NAMES = (
     "ноль один два три четыре пять шесть семь восемь девять десять одиннадцать двенадцать"
     " тринадцать четырнадцать пятнадцать шестнадцать семнадцать восемнадцать девятнадцать"
-).split()
-_RU_TENS = set(
-    "двадцать тридцать сорок пятьдесят шестьдесят семьдесят восемьдесят девяносто сто".split()
 )
+_RU = _RU_NAMES.split()
+_RU_TENS_NAMES = "двадцать тридцать сорок пятьдесят шестьдесят семьдесят восемьдесят девяносто сто"
+_RU_TENS = set(_RU_TENS_NAMES.split())
 _WORDS = {word: number for words in (_EN, _RU) for number, word in enumerate(words)}
 _TENS = _EN_TENS | _RU_TENS
+_RU_STEMS = (
+    "одно двух трех четырех пяти шести семи восьми девяти десяти одиннадцати двенадцати"
+    " тринадцати четырнадцати пятнадцати шестнадцати семнадцати"
+)
 # As they begin a word such as пятнадцатилетняя.
 _RU_COMPOUNDS = {
     f"{stem}{ending}": number
-    for number, stem in enumerate(
-        (
-            "одно двух трех четырех пяти шести семи восьми девяти десяти одиннадцати двенадцати"
-            " тринадцати четырнадцати пятнадцати шестнадцати семнадцати"
-        ).split(),
-        start=1,
-    )
+    for number, stem in enumerate(_RU_STEMS.split(), start=1)
     for ending in ("летн", "летк", "летие")
 }
 
@@ -40,11 +40,35 @@ _OLD = {"old", "o", "young", "age"}
 _YO = {"yo", "yos"}
 _AGED = {"aged", "age", "ages", "возраст"}
 _TURNING = {"turn", "turns", "turned", "turning", "исполниться", "исполняться", "стукнуть"}
-_BEING = {"am", "is", "are", "m", "re", "s", "im", "youre", "shes", "hes", "только", "всего", "лишь"}
+_BEING = {
+    "am",
+    "is",
+    "are",
+    "m",
+    "re",
+    "s",
+    "im",
+    "youre",
+    "shes",
+    "hes",
+    "только",
+    "всего",
+    "лишь",
+}
 _WHOM = {"я", "ты", "она", "он", "мы", "вы", "они", "мне", "тебе", "ей", "ему"}
 _LET = {"год", "лето", "годик", "годок", "годы", "лет"}
 # After `15 лет`: how long something took.
-_SPAN_AFTER = {"назад", "вместе", "подряд", "спустя", "стаж", "опыт", "работать", "знакомый", "брак"}
+_SPAN_AFTER = {
+    "назад",
+    "вместе",
+    "подряд",
+    "спустя",
+    "стаж",
+    "опыт",
+    "работать",
+    "знакомый",
+    "брак",
+}
 _SPAN_BEFORE = {"через", "за", "около", "последний", "следующий", "ближайший", "на", "свыше"}
 _AFTER_AN_AGE = {"and", "now", "today", "but", "so", "or", "already", "again", "tomorrow", "и", "а"}
 _LOOKALIKES = str.maketrans("lio|sbzoоз", "1101" + "5620" + "03")

@@ -55,7 +55,7 @@ class Word:
     @property
     def number(self) -> int | None:
         """The number that it is written as in digits, if it is."""
-        return int(self.plain) if self.plain.isdecimal() and len(self.plain) < 6 else None  # noqa: PLR2004
+        return int(self.plain) if self.plain.isdecimal() and len(self.plain) < 6 else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
