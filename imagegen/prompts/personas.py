@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
 
+from chatflow_hook.turn import Rating
 from imagegen.workflow_faults import WorkflowFault
 
 ADULT = 21
@@ -32,6 +33,8 @@ def _line(most_words: int) -> Callable[[str], str]:
 Name = Annotated[str, Field(max_length=60), AfterValidator(_line(5))]
 Trigger = Annotated[str, Field(max_length=60), AfterValidator(_line(5))]
 Appearance = Annotated[str, Field(max_length=1200), AfterValidator(_line(120))]
+Phrase = Annotated[str, Field(max_length=240), AfterValidator(_line(25))]
+Wording = Annotated[str, Field(max_length=400), AfterValidator(_line(40))]
 Style = Annotated[str, Field(max_length=600), AfterValidator(_line(60))]
 
 
@@ -39,8 +42,22 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+# Shipped wording goes no further than this; what an operator wants beyond is in their own files.
+_SUGGESTIVE = "The pose is relaxed and a little flirtatious, clothed and tasteful."
+
+
+class OwnWording(_Strict):
+    """What a prompt says besides at a rating above safe."""
+
+    suggestive: Wording | None = None
+    explicit: Wording | None = None
+
+
 class Persona(_Strict):
-    """A fictional adult with a fixed look; one younger than 21 cannot be made."""
+    """A fictional adult with a fixed look; one younger than 21 cannot be made.
+
+    `place`, `clothes`, `mood` and `camera` are drawn where the conversation says nothing of it.
+    """
 
     name: Name
     display_name: Name
@@ -48,6 +65,22 @@ class Persona(_Strict):
     appearance: Appearance
     style: Style
     trigger_words: Annotated[tuple[Trigger, ...], Strict(strict=False), Field(max_length=8)] = ()
+    max_rating: Annotated[Rating, Strict(strict=False)] = Rating.SUGGESTIVE
+    place: Phrase | None = None
+    clothes: Phrase | None = None
+    mood: Phrase | None = None
+    camera: Phrase | None = None
+    wording: OwnWording = OwnWording()
+
+    def wording_for(self, rating: Rating) -> str | None:
+        """Return what a prompt says besides at a rating, None at safe."""
+        match rating:
+            case Rating.SAFE:
+                return None
+            case Rating.SUGGESTIVE:
+                return self.wording.suggestive or _SUGGESTIVE
+            case Rating.EXPLICIT:
+                return self.wording.explicit or self.wording_for(Rating.SUGGESTIVE)
 
 
 class Spot(_Strict):

@@ -1,4 +1,4 @@
-"""The plain prompt."""
+"""The prompt of a bot that says itself what is drawn."""
 
 import unicodedata
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagegen.prompts.personas import Persona
-from imagegen.prompts.template import write
+from imagegen.prompts.scene import of_own_words
 
 LINA = Persona(
     name="lina",
@@ -26,6 +26,10 @@ LONGEST = Persona(
     style="y " * 60,
     trigger_words=("p q r s t",) * 8,
 )
+
+
+def write(persona: Persona, words: str) -> str:
+    return of_own_words(persona, words).text
 
 
 def test_a_prompt_tells_who_in_what_scene_in_what_style() -> None:
