@@ -9,6 +9,7 @@ from typing import Any, Literal
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from chatflow_hook import ages
+from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Conversation, Rating
 from imagegen import fence, seeds, transactions
 from imagegen.audit import Audit
@@ -140,6 +141,8 @@ class Director:
         return row is not None and bool(row[0])
 
     def _seed(self, request: Claimed) -> int:
+        if request.kind is Kind.COVER:  # of no dialog
+            return seeds.of_story(request.persona, "cover", request.variation)
         match self._rules.seed_mode:
             case "random":
                 return seeds.at_random(self._chance)

@@ -1,6 +1,5 @@
 """Environment → frozen PictureSettings: what is drawn, and for whom what may be."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, HttpUrl, ImportString, SecretStr
@@ -17,9 +16,6 @@ class PictureSettings(BaseSettings):
         frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
     )
 
-    personas_dir: Annotated[
-        Path | None, Field(description="a directory with a folder for each persona")
-    ] = None
     max_rating: Annotated[Rating, Field(description="safe, suggestive or explicit")] = Rating.SAFE
     protect_content: Annotated[bool, Field(description="true or false")] = False
     seed_mode: Annotated[SeedMode, Field(description="dialog, story or random")] = "dialog"

@@ -25,7 +25,6 @@ from imagegen import (
     stop,
     strays,
     ticker,
-    workflows,
 )
 from imagegen.bulletin import Bulletin
 from imagegen.census import Census
@@ -56,7 +55,7 @@ from imagegen.strays import Strays
 from imagegen.studio import Studio
 from imagegen.web import site
 from imagegen.web.readiness import Readiness
-from imagegen.workflows import Library, WorkflowsMissing
+from imagegen.workflows import Library
 
 log = structlog.get_logger(__name__)
 
@@ -98,7 +97,7 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
 
     `owns_process`: it is the worker's alone, so its logging and its end are the worker's too.
     """
-    library = _library(chosen)
+    library = chosen.library()
     images = _image_store(chosen)
     queue = broker.queue(chosen.redis, db=chosen.redis_broker_db)
     stack, stopping = AsyncExitStack(), Stop(queue, grace_s=chosen.stop_grace)
@@ -241,17 +240,6 @@ def _rules(chosen: Settings) -> Rules:
         age_text_version=chosen.age_text_version,
         protects_content=chosen.protect_content,
     )
-
-
-def _library(chosen: Settings) -> Library:
-    try:
-        return workflows.load(chosen.workflows_dir, chosen.personas_dir)
-    except WorkflowsMissing as error:
-        is_own = error.directory == chosen.personas_dir
-        raise BadSetting(
-            f"{'PERSONAS_DIR' if is_own else 'WORKFLOWS_DIR'}: got {error.directory}, must be a "
-            "directory with a folder for each persona, which has a persona.toml"
-        ) from error
 
 
 def _image_store(chosen: Settings) -> ImageStore:
