@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import ColumnElement, delete, exists, func, select
@@ -90,10 +89,9 @@ class Discarded:
 
         return await self._run(step)
 
-    async def orphans(self, folder: str) -> Sequence[Path]:
-        """Return the old files in one of the store's FOLDERS that no row and no note names."""
-        files = await self._images.stale(folder, older_than_s=_ORPHANED_S)
-        names = [file.name for file in files]
+    async def orphans(self, folder: str) -> Sequence[str]:
+        """Return the old names in one of the store's FOLDERS that no row and no note has."""
+        names = await self._images.stale(folder, older_than_s=_ORPHANED_S)
         query = select(ImageRequest.image).where(ImageRequest.image.in_(names))
 
         async def step(session: AsyncSession) -> set[str | None]:
@@ -104,14 +102,16 @@ class Discarded:
             }
 
         named = await self._run(step) if names else set()
-        return [file for file in files if file.name not in named]
+        return [name for name in names if name not in named]
 
     async def erase_orphans(self, folder: str) -> int:
         """Erase them, and return how many."""
-        files = await self.orphans(folder)
         # One that has been stored again since is young.
         return sum(
-            [await self._images.erase_file(file, older_than_s=_ORPHANED_S) for file in files]
+            [
+                await self._images.erase_stale(folder, name, older_than_s=_ORPHANED_S)
+                for name in await self.orphans(folder)
+            ]
         )
 
     async def _erased(self, name: str) -> bool:

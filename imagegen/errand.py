@@ -116,7 +116,7 @@ async def _done(chosen: _Settings, work: Callable[[Errand], Awaitable[ResultT]])
                 sessions=sessions,
                 register=Register(sessions),
                 doorbell=doorbell,
-                images=ImageStore.there(chosen.image_store),
+                images=chosen.images_if_there(),
                 limits=chosen.limits,
             )
         )

@@ -1,15 +1,10 @@
-"""The image store: pictures in a directory, named by their content."""
+"""Images: stored pictures, named by their content, wherever they are kept."""
 
-import asyncio
 import hashlib
-import os
 import re
-import tempfile
-import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Self
-from urllib.parse import unquote, urlsplit
+from typing import Protocol
 
 from imagegen.errors import Rejected, Unavailable
 from imagegen.pictures import Picture
@@ -17,10 +12,9 @@ from imagegen.pictures import Picture
 # Where pictures lie: by the first two signs of their names.
 FOLDERS = tuple(f"{number:02x}" for number in range(256))
 
-# What else lies in a folder is not ours. A draft is left behind by a worker that was killed.
-_OURS = re.compile(r"[0-9a-f]{64}\.[a-z]+|tmp\w+")
-# Whoever serves the pictures is somebody else.
-_READABLE = 0o644
+
+# What else lies in a folder is not ours.
+_NAME = re.compile(r"[0-9a-f]{64}\.[a-z]+")
 
 
 class ImageLost(Rejected):
@@ -30,7 +24,7 @@ class ImageLost(Rejected):
 
 
 class StoreUnavailable(Unavailable):
-    """The directory can't be read or written: full, read-only, gone."""
+    """The store can't be read or written: full, read-only, gone, out of reach."""
 
     code = "store_unavailable"
     # Each try draws the picture again.
@@ -46,129 +40,57 @@ class Image:
     height: int
 
 
-class ImageStore:
-    """Keeps pictures by the SHA-256 of their bytes, so that the same picture is kept once."""
+class ImageStore(Protocol):
+    """Keeps pictures by the SHA-256 of their bytes, so that the same picture is kept once.
 
-    def __init__(self, directory: Path, *, url_base: str | None = None) -> None:
-        self._directory = directory
-        self._url_base = url_base
-
-    @classmethod
-    def at(cls, url: str, *, url_base: str | None = None) -> Self:
-        """Open the store at a `file:///directory` URL, making the directory. Raises OSError."""
-        directory = _directory(url)
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):  # that it is there does not say it is writable
-            pass
-        return cls(directory, url_base=url_base)
-
-    @classmethod
-    def there(cls, url: str) -> Self | None:
-        """Open a store that stands already; None if it does not, on this machine."""
-        directory = _directory(url)
-        return cls(directory) if directory.is_dir() else None
+    All that waits raises StoreUnavailable.
+    """
 
     def url(self, name: str) -> str | None:
-        """Return where a picture can be had by URL, if the store is served anywhere."""
-        if self._url_base is None:
-            return None
-        return f"{self._url_base.rstrip('/')}/{name[:2]}/{name}"
+        """Return where a picture can be had by URL, if it can."""
+        ...
 
     async def put(self, picture: Picture) -> Image:
-        """Store a picture; twice is as good as once. Raises StoreUnavailable."""
-        name = f"{hashlib.sha256(picture.data).hexdigest()}.{picture.format}"
-        await asyncio.to_thread(self._write, name, picture.data)
-        return Image(name=name, width=picture.width, height=picture.height)
+        """Store a picture, whole or not at all; twice is as good as once."""
+        ...
 
     async def get(self, name: str) -> bytes:
-        """Return a picture's bytes as they were stored. Raises ImageLost or StoreUnavailable."""
-        return await asyncio.to_thread(self._read, name)
+        """Return a picture's bytes as they were stored. Raises ImageLost too."""
+        ...
 
     async def has(self, name: str) -> bool:
         """Say whether a picture is there, without reading it."""
-        return await asyncio.to_thread(self._path(name).is_file)
+        ...
 
     async def erase(self, name: str, *, older_than_s: float) -> bool:
-        """Erase a picture; return whether it is gone now. Raises StoreUnavailable.
+        """Erase a picture; return whether it is gone now.
 
         A younger one stays: it may have been stored again just now, by a job that has yet to
         write its row.
         """
-        return await asyncio.to_thread(_erase, self._path(name), older_than_s)
+        ...
 
-    async def stale(self, folder: str, *, older_than_s: float) -> list[Path]:
-        """Return the pictures and drafts in one of FOLDERS that are so old."""
-        return await asyncio.to_thread(_stale, self._directory / folder, older_than_s)
+    async def stale(self, folder: str, *, older_than_s: float) -> Sequence[str]:
+        """Return the names of all of ours in one of FOLDERS that are so old."""
+        ...
 
-    async def erase_file(self, file: Path, *, older_than_s: float) -> bool:
+    async def erase_stale(self, folder: str, name: str, *, older_than_s: float) -> bool:
         """Erase what `stale` returned, as `erase` does."""
-        return await asyncio.to_thread(_erase, file, older_than_s)
-
-    def _path(self, name: str) -> Path:
-        return self._directory / name[:2] / name
-
-    def _write(self, name: str, data: bytes) -> None:
-        path = self._path(name)
-        try:
-            path.parent.mkdir(exist_ok=True)
-            # Also when it is there: what is there may be damaged.
-            _replace(path, data)
-        except OSError as error:
-            raise StoreUnavailable(f"{path.parent} takes no picture: {error.strerror}") from error
-
-    def _read(self, name: str) -> bytes:
-        path = self._path(name)
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError as error:
-            raise ImageLost(f"the stored picture {name} is gone") from error
-        except OSError as error:
-            raise StoreUnavailable(f"{path} can't be read: {error.strerror}") from error
-        if hashlib.sha256(data).hexdigest() != path.stem:
-            raise ImageLost(f"the stored picture {name} is damaged")
-        return data
+        ...
 
 
-def _directory(url: str) -> Path:
-    return Path(unquote(urlsplit(url).path))
+def name_of(picture: Picture) -> str:
+    """Return under which name a picture is kept."""
+    return f"{hashlib.sha256(picture.data).hexdigest()}.{picture.format}"
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, also for a reader in another process and after a kill."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        draft = Path(file.name)
-        try:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            draft.chmod(_READABLE)
-            draft.replace(path)
-        except BaseException:
-            draft.unlink()
-            raise
+def is_name(text: str) -> bool:
+    """Say whether a file or object of this name is a picture of ours."""
+    return _NAME.fullmatch(text) is not None
 
 
-def _erase(path: Path, older_than_s: float) -> bool:
-    try:
-        if not _is_older(path, older_than_s):
-            return False
-        path.unlink()
-    except FileNotFoundError:
-        return True
-    except OSError as error:
-        raise StoreUnavailable(f"{path} can't be erased: {error.strerror}") from error
-    return True
-
-
-def _stale(folder: Path, older_than_s: float) -> list[Path]:
-    try:
-        files = [file for file in folder.iterdir() if _OURS.fullmatch(file.name)]
-        return [file for file in files if _is_older(file, older_than_s)]
-    except FileNotFoundError:  # no folder yet, or a draft has just been named
-        return []
-    except OSError as error:
-        raise StoreUnavailable(f"{folder} can't be read: {error.strerror}") from error
-
-
-def _is_older(path: Path, seconds: float) -> bool:
-    return time.time() - path.stat().st_mtime >= seconds
+def checked(name: str, data: bytes) -> bytes:
+    """Return the bytes of a picture of this name. Raises ImageLost if they are others."""
+    if hashlib.sha256(data).hexdigest() != name.partition(".")[0]:
+        raise ImageLost(f"the stored picture {name} is damaged")
+    return data

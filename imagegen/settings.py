@@ -58,11 +58,6 @@ class Settings(HostSettings, PictureSettings, StoreSettings, WebSettings, HookSe
         every = len(self.comfyui_hosts) * self.comfyui_slots_per_host
         return min(every, self.max_concurrent_generations or every)
 
-    @property
-    def image_url(self) -> str | None:
-        """Where the image store is served, if it is."""
-        return None if self.image_url_base is None else str(self.image_url_base)
-
 
 def from_env(**overrides: Any) -> Settings:
     """Read the settings. Raises BadSetting with a sentence that names the variable."""

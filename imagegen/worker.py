@@ -98,7 +98,7 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
     `owns_process`: it is the worker's alone, so its logging and its end are the worker's too.
     """
     library = chosen.library()
-    images = _image_store(chosen)
+    images = chosen.images()
     queue = broker.queue(chosen.redis, db=chosen.redis_broker_db)
     stack, stopping = AsyncExitStack(), Stop(queue, grace_s=chosen.stop_grace)
     if owns_process:
@@ -240,16 +240,6 @@ def _rules(chosen: Settings) -> Rules:
         age_text_version=chosen.age_text_version,
         protects_content=chosen.protect_content,
     )
-
-
-def _image_store(chosen: Settings) -> ImageStore:
-    try:
-        return ImageStore.at(chosen.image_store, url_base=chosen.image_url)
-    except OSError as error:
-        raise BadSetting(
-            f"IMAGE_STORE: got {chosen.image_store}, must be a directory that this user can "
-            f"write to ({error.strerror})"
-        ) from error
 
 
 def _clients(chosen: Settings) -> list[HostClient]:

@@ -10,7 +10,7 @@ from sqlalchemy import func, insert, select
 
 from chatflow_hook.tables import ImageRequest, State
 from imagegen.discarded import Discarded
-from imagegen.images import ImageStore
+from imagegen.image_files import ImageFiles
 from imagegen.pictures import Picture
 from imagegen.retention import Limits, Retention
 from imagegen.tables import SafetyNote
@@ -27,7 +27,7 @@ class Archive:
     def __init__(self, sessions: Sessions, store: Path) -> None:
         self.sessions = sessions
         self.store = store
-        self.images = ImageStore.at(store.as_uri())
+        self.images = ImageFiles.at(store.as_uri())
 
     def retention(self, limits: Limits = LIMITS, *, settled_s: float = 0.0) -> Retention:
         discarded = Discarded(self.sessions, self.images, settled_s=settled_s)

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from chatflow_hook.tables import NOBODY, ImageRequest, State
 from imagegen.discarded import Discarded
-from imagegen.images import ImageStore
+from imagegen.image_files import ImageFiles
 from imagegen.retention import Limits, Retention
 from tests import chat, command
 from tests.chat import Sessions, turn
@@ -136,14 +136,14 @@ async def test_covers_stay_however_old_they_are(
         long_ago = {"created_at": LONG_AGO, "finished_at": LONG_AGO}
         await session.execute(update(ImageRequest).values(long_ago))
     limits = Limits(context_s=1.0, requests_s=1.0, images_s=1.0)
-    discarded = Discarded(sessions, ImageStore(tmp_path / "images"), settled_s=0.0)
+    discarded = Discarded(sessions, ImageFiles(tmp_path / "images"), settled_s=0.0)
 
     await Retention(sessions, discarded, limits).everything()
 
     async with sessions() as session:
         left = (await session.execute(select(ImageRequest))).scalars().all()
     assert [(row.user_id, row.state) for row in left] == [(NOBODY, "delivered")]
-    assert await ImageStore(tmp_path / "images").has(str(left[0].image))
+    assert await ImageFiles(tmp_path / "images").has(str(left[0].image))
 
 
 async def _greeted(stage: Stage, **changes: object) -> None:

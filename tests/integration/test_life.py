@@ -13,7 +13,7 @@ from imagegen import revival
 from imagegen.claimed import Claimed, ClaimLost
 from imagegen.delivery.parcel import Receipt
 from imagegen.errors import ImagegenError
-from imagegen.images import ImageStore
+from imagegen.image_files import ImageFiles
 from imagegen.ledger import Ledger
 from imagegen.life import FOLLOWS
 from imagegen.requests import Requests
@@ -78,7 +78,7 @@ class Walk:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._reuse = Reuse(sessions, ImageStore(Path("never asked")))
+        self._reuse = Reuse(sessions, ImageFiles(Path("never asked")))
         self._requests = Requests(sessions)
         self._ledger = Ledger(sessions)
         self._claims: list[Claimed] = []

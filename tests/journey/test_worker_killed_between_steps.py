@@ -21,7 +21,7 @@ BEFORE_THE_POST = (
 )
 AFTER_THE_POST = (
     "imagegen/easel.py:_fetched",
-    "imagegen/images.py:ImageStore.put",
+    "imagegen/image_files.py:ImageFiles.put",
     "imagegen/requests.py:Requests.keep",
     "imagegen/easel.py:Easel._forget",
     "imagegen/sending.py:deliver",
