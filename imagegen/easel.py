@@ -19,7 +19,7 @@ from imagegen.comfy.stock import Needs
 from imagegen.errors import ImagegenError, Rejected, Unavailable
 from imagegen.images import Image
 from imagegen.pictures import BadPicture, Picture
-from imagegen.prompts import template
+from imagegen.prompts import own
 from imagegen.studio import Studio
 from imagegen.workflows import BoundGraph
 
@@ -81,7 +81,7 @@ class Easel:
         workflow = self._studio.library.find(self._request.persona)
         return workflows.bind(
             workflow,
-            prompt=template.write(workflow.persona, self._request.words),
+            prompt=own.write(workflow.persona, self._request.words),
             seed=seeds.of_dialog(self._request.dialog_id, self._request.message_count),
             # Fresh for each draw, so that no host answers with the file of an earlier one.
             prefix=f"chatflow/{self._request.id}-{draw}",

@@ -1,36 +1,100 @@
-"""The plain prompt: who, in what scene, in what style."""
+"""The template builder: a scene from the vocabulary and the persona's habits, with no network."""
 
-import unicodedata
+import functools
+import hashlib
+from dataclasses import dataclass
 
+from imagegen.prompts import reading, scene, vocabulary
+from imagegen.prompts.brief import Brief, Kind
 from imagegen.prompts.personas import Persona
+from imagegen.prompts.reading import Reader
+from imagegen.prompts.scene import Prompt, Scene, Source
+from imagegen.prompts.setting import Category, Setting
+from imagegen.prompts.sketch import Sketch
+from imagegen.prompts.vocabulary import Vocabulary
+from imagegen.prompts.wording import Wording
 
-MAX_WORDS = 380
-# A text without spaces is one word however long it is.
-MAX_SCENE_CHARACTERS = 2400
-QUIET_SCENE = "a calm everyday moment at home"
-
-
-def write(persona: Persona, words: str) -> str:
-    """Write an English prompt of at most 380 words for a scene told in somebody's words."""
-    identity, style = _identity(persona), _sentence(persona.style)
-    room = MAX_WORDS - len(f"{identity} {style}".split())
-    return f"{identity} {_scene(words, room)} {style}"
+# No two covers of a persona that follow each other are at the same time of day.
+_TIMES_OF_COVERS = ("morning", "sunset", "day", "evening")
+_SIGNS: tuple[Category, ...] = ("activity", "place", "season", "weather", "time", "clothes")
 
 
-def _identity(persona: Persona) -> str:
-    shown = ", ".join((*persona.trigger_words, persona.display_name))
-    return f"A picture of {shown}, a fictional adult aged {persona.age}. {_sentence(persona.appearance)}"
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """Writes the same prompt for the same brief, on every machine and in every process."""
+
+    known: Vocabulary
+    reader: Reader
+
+    def write(self, brief: Brief) -> Prompt:
+        """Write a prompt of phrases of ours alone: no word of the talk is in it."""
+        sketch = self.sketch(brief)
+        kept = sketch.scene if sketch.rating is brief.rating else None
+        words = self.scene(brief, sketch)
+        if kept is not None:
+            words = words.model_copy(update=kept.model_dump(include={"scene", "clothes", "mood"}))
+        return Prompt(
+            text=scene.write(
+                brief.persona,
+                words,
+                wording=brief.persona.words_for(brief.rating),
+                is_alone=sketch.is_alone,
+            ),
+            summary=self.summary(brief.persona, sketch.setting),
+            source=Source.TEMPLATE,
+            scene=sketch.kept(),
+        )
+
+    def sketch(self, brief: Brief) -> Sketch:
+        """Read the talk, or what was kept of the picture that is varied."""
+        if brief.scene is not None:
+            return self._alone(Sketch.read(brief.scene), is_alone=brief.is_alone)
+        new = Sketch(setting=self._read(brief), shuffle=_shuffle(brief), rating=brief.rating)
+        return self._alone(new, is_alone=brief.is_alone)
+
+    def scene(self, brief: Brief, sketch: Sketch) -> Scene:
+        """Word a setting for a persona and a rating."""
+        return Wording(known=self.known, brief=brief, sketch=sketch).scene
+
+    def summary(self, persona: Persona, setting: Setting) -> str:
+        """Say in a line for people what the picture shows."""
+        found = setting.found
+        signs = [
+            getattr(self.known, category)[found[category]].sign
+            for category in _SIGNS
+            if found.get(category) in getattr(self.known, category)
+        ]
+        return f"{persona.display_name}: {', '.join(signs) or self.known.otherwise.sign}"
+
+    def camera(self, brief: Brief) -> str:
+        """Give the framing of a variation."""
+        return self.scene(brief, self.sketch(brief)).camera
+
+    def _read(self, brief: Brief) -> Setting:
+        setting = self.reader.setting([brief.own_words] if brief.own_words else brief.texts)
+        if brief.kind is not Kind.COVER or setting.time is not None:
+            return setting
+        time = _TIMES_OF_COVERS[brief.variation % len(_TIMES_OF_COVERS)]
+        return setting.model_copy(update={"time": time})
+
+    def _alone(self, sketch: Sketch, *, is_alone: bool) -> Sketch:
+        if not is_alone or sketch.is_alone:
+            return sketch
+        # What was said of others may be in every other word, and in a model's phrases.
+        return sketch.model_copy(
+            update={"setting": sketch.setting.sky, "is_alone": True, "scene": None}
+        )
 
 
-def _scene(words: str, room: int) -> str:
-    told = f"The scene: {_one_line(words)[:MAX_SCENE_CHARACTERS].strip() or QUIET_SCENE}"
-    return _sentence(" ".join(told.split()[:room]))
+@functools.cache
+def shipped() -> Template:
+    """Give the template builder with the vocabulary that travels in the package."""
+    return Template(known=vocabulary.shipped(), reader=reading.shipped())
 
 
-def _one_line(words: str) -> str:
-    plain = (" " if unicodedata.category(sign) in {"Cc", "Cs"} else sign for sign in words)
-    return " ".join("".join(plain).split())
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", "!", "?", "…")) else f"{text.rstrip(' ,;:-')}."
+def _shuffle(brief: Brief) -> int:
+    """Let talks that name nothing look different all the same; nothing can be read back from it."""
+    number = str(brief.variation) if brief.kind is Kind.COVER else ""
+    said = "\0".join([brief.persona.name, number, brief.own_words or "", *brief.texts[:2]])
+    digest = hashlib.sha256(said.encode(errors="replace")).digest()
+    return int.from_bytes(digest[:2], "big")

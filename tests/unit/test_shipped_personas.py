@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from imagegen import workflows
-from imagegen.prompts.template import write
+from imagegen.prompts.own import write
 from tests.exports import drawn
 
 ROOT = Path(__file__).parents[2]

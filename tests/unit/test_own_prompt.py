@@ -1,4 +1,4 @@
-"""The plain prompt."""
+"""The prompt in somebody's own words."""
 
 import unicodedata
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagegen.prompts.personas import Persona
-from imagegen.prompts.template import write
+from imagegen.prompts.own import write
 
 LINA = Persona(
     name="lina",
