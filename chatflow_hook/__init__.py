@@ -1,5 +1,7 @@
 """What a ChatFlow bot imports to have pictures in its conversations."""
 
+from chatflow_hook.allowance import Limited
+from chatflow_hook.asking import NothingToVary
 from chatflow_hook.forgetting import Forgotten, SentPhoto
 from chatflow_hook.hook import ChatFlowHook
 from chatflow_hook.outbox import Request
@@ -11,7 +13,9 @@ __all__ = [
     "ChatFlowHook",
     "DatabaseFault",
     "Forgotten",
+    "Limited",
     "Message",
+    "NothingToVary",
     "Picture",
     "Rating",
     "Request",

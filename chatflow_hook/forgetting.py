@@ -21,13 +21,15 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chatflow_hook import withdrawal
+from chatflow_hook import ages, withdrawal
 from chatflow_hook.tables import OPEN, OURS, Dialog, ImageRequest
 from chatflow_hook.withdrawal import AnyRow
 
-# Tables of the worker: sends, which go with their requests, and pictures that it is to erase.
+# Tables of the worker: sends, which go with their requests, pictures that it is to erase, and
+# what the screen found.
 _DELIVERIES = table("deliveries", column("request_id"), column("outcome"), column("message_id"))
 _FORGOTTEN_IMAGES = table("forgotten_images", column("image"), column("forgotten_at"))
+_AUDIT = table("safety_audit", column("user_id"))
 _DIALOGS_ARE_OURS = text(
     "SELECT obj_description('dialogs'::regclass, 'pg_class') IS NOT DISTINCT FROM :ours"
 ).bindparams(ours=OURS)
@@ -80,6 +82,8 @@ async def erase(connection: AsyncConnection, user_id: int) -> Erasure:
     sends = await _sends(connection, ids)
     await withdrawal.list_strays(connection, [row for row in requests if row.state in OPEN])
     await connection.execute(delete(ImageRequest).where(ImageRequest.id == _any_of(ids)))
+    await connection.execute(ages.forgotten(user_id))
+    await connection.execute(delete(_AUDIT).where(_AUDIT.c.user_id == user_id))
     images = sorted({row.image for row in requests if row.image is not None})
     await note_images(connection, images)
     emptied = await _erased_dialogs(connection, dialogs)

@@ -5,20 +5,32 @@ import random
 import time
 from types import TracebackType
 from typing import Self
+from uuid import UUID
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from chatflow_hook import cause, database, forgetting, outbox, picture, transaction, withdrawal
-from chatflow_hook.cause import Cause
+from chatflow_hook import (
+    ages,
+    cause,
+    covers,
+    database,
+    forgetting,
+    outbox,
+    picture,
+    transaction,
+    withdrawal,
+)
+from chatflow_hook.allowance import Limited
+from chatflow_hook.asking import Asking
+from chatflow_hook.complaints import Complaints
 from chatflow_hook.doorbell import Doorbell
 from chatflow_hook.forgetting import Forgotten
 from chatflow_hook.hurry import Hurried
-from chatflow_hook.outbox import DialogUnknownError, Ownership, Request
+from chatflow_hook.outbox import DialogUnknownError, Ownership, Request, Terms
 from chatflow_hook.picture import Picture
 from chatflow_hook.settings import HookSettings, read
 from chatflow_hook.tables import ImageRequest, State
-from chatflow_hook.throttle import Throttle
 from chatflow_hook.turn import MAX_PERSONA, Turn
 
 log = structlog.get_logger(__name__)
@@ -29,8 +41,6 @@ _PATIENCE_S = 0.9
 _STATEMENTS_S = 0.8
 # How often `wait` looks at the row when Redis is silent.
 _LOOK_EVERY_S = 1.0
-# How often the log says the same.
-_SAY_EVERY_S = 60.0
 
 
 class ChatFlowHook:
@@ -40,15 +50,19 @@ class ChatFlowHook:
     """
 
     def __init__(self, settings: HookSettings, *, chance: random.Random | None = None) -> None:
-        self._distance = settings.distance
-        self._chance = chance or random.SystemRandom()
+        self._terms = Terms(
+            distance=settings.distance,
+            allowance=settings.allowance,
+            chance=chance or random.SystemRandom(),
+        )
+        self._asking = Asking(allowance=settings.allowance)
+        self._age_text = settings.age_text_version
         self._engine = database.connect(settings.database)
         self._doorbell = Doorbell(
             settings.redis, broker_db=settings.redis_broker_db, result_db=settings.redis_result_db
         )
         self._owned: Ownership | None = None
-        self._throttle = Throttle(every_s=_SAY_EVERY_S)
-        self._warned_of_serializable = False
+        self._complaints = Complaints()
 
     @classmethod
     def from_env(cls) -> Self:
@@ -64,12 +78,12 @@ class ChatFlowHook:
         """
         if session is not None and not isinstance(session, AsyncSession):
             raise TypeError(f"session must be an AsyncSession, not {type(session).__name__}")
-        self._tell_of(self._throttle.overdue())
+        self._complaints.overdue()
         if turn.is_refresh:
             return None
         started = time.monotonic()
         if turn.message_count is not None and turn.message_count < 1:
-            self._tell(turn, cause.NO_COUNT, started)
+            self._complaints.of(turn, cause.NO_COUNT, started)
             return None
         if session is not None:
             return await self._in_transaction_of(session, turn, started)
@@ -101,6 +115,64 @@ class ChatFlowHook:
                     raise TimeoutError("the database does not answer")
                 await ear.wait(min(left, _LOOK_EVERY_S))
 
+    async def ask(self, turn: Turn) -> Request | Limited:
+        """Ask for a picture of this turn now, or say when the next one is free.
+
+        The turn's message is not counted. Raises DatabaseFault and DialogUnknownError.
+        """
+
+        async def step(own: AsyncConnection) -> Request | Limited:
+            owned = self._owned or await outbox.ownership(own)
+            return await self._asking.ask(own, turn, owned=owned)
+
+        return await self._rung(await transaction.run(self._engine, step))
+
+    async def vary(self, request_id: UUID) -> Request | Limited:
+        """Ask for another picture of a delivered one's scene, or say when the next one is free.
+
+        Raises NothingToVary and DatabaseFault.
+        """
+        asked = await transaction.run(self._engine, lambda own: self._asking.vary(own, request_id))
+        return await self._rung(asked)
+
+    async def on_dialog_start(self, turn: Turn) -> Request | None:
+        """Send one of the persona's covers; None where none is drawn, or after a fault of ours.
+
+        Nothing is counted, and the turn's text may be empty.
+        """
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(_PATIENCE_S), self._engine.begin() as connection:
+                hurried = Hurried(connection, deadline=started + _STATEMENTS_S)
+                request = await covers.send_one(hurried, turn, chance=self._terms.chance)
+        except database.FAULTS as error:
+            self._complaints.of(turn, cause.of(error), started, error)
+            return None
+        if request is not None:
+            await self.enqueue(request)
+        return request
+
+    async def confirm_age(self, user_id: int, *, language: str | None = None) -> None:
+        """Note that a user has confirmed to be of age, to the present AGE_TEXT_VERSION.
+
+        Raises DatabaseFault.
+        """
+        query = ages.confirmed(user_id, text_version=self._age_text, language=language)
+        await transaction.run(self._engine, lambda own: own.execute(query))
+
+    async def revoke_age(self, user_id: int) -> None:
+        """Note that it does not hold any more, also for what is under way. Raises DatabaseFault."""
+        await transaction.run(self._engine, lambda own: own.execute(ages.revoked(user_id)))
+
+    async def has_confirmed_age(self, user_id: int) -> bool:
+        """Say whether a user has confirmed the present text; if not, ask. Raises DatabaseFault."""
+        query = ages.holds(user_id, text_version=self._age_text)
+
+        async def step(own: AsyncConnection) -> bool:
+            return (await own.execute(query)).scalar_one()
+
+        return await transaction.run(self._engine, step)
+
     async def cancel(self, request: Request) -> bool:
         """Call a picture off, and return whether it was still open. Raises DatabaseFault.
 
@@ -123,7 +195,7 @@ class ChatFlowHook:
 
     async def close(self) -> None:
         """Close all connections; may be called twice."""
-        self._tell_of(self._throttle.rest())
+        self._complaints.rest()
         await self._doorbell.close()
         await self._engine.dispose()
 
@@ -138,6 +210,11 @@ class ChatFlowHook:
     ) -> None:
         await self.close()
 
+    async def _rung(self, asked: Request | Limited) -> Request | Limited:
+        if isinstance(asked, Request):
+            await self.enqueue(asked)
+        return asked
+
     async def _in_transaction_of(
         self, session: AsyncSession, turn: Turn, started: float
     ) -> Request | None:
@@ -150,10 +227,10 @@ class ChatFlowHook:
                 request = await self._record(hurried, turn)
                 await hurried.take_time()
         except (*database.FAULTS, DialogUnknownError) as error:
-            self._tell(turn, cause.of(error), started, error)
+            self._complaints.of(turn, cause.of(error), started, error)
             return None
         if hurried.is_serializable:
-            self._warn_of_serializable()
+            self._complaints.of_serializable()
         _log_trigger(turn, request)
         return request
 
@@ -163,16 +240,14 @@ class ChatFlowHook:
                 hurried = Hurried(connection, deadline=started + _STATEMENTS_S)
                 request = await self._record(hurried, turn)
         except (*database.FAULTS, DialogUnknownError) as error:
-            self._tell(turn, cause.of(error), started, error)
+            self._complaints.of(turn, cause.of(error), started, error)
             return None
         _log_trigger(turn, request)
         return request
 
     async def _record(self, connection: Hurried, turn: Turn) -> Request | None:
         owned = self._owned or await outbox.ownership(connection)
-        request = await outbox.record(
-            connection, turn, owned=owned, distance=self._distance, chance=self._chance
-        )
+        request = await outbox.record(connection, turn, owned=owned, terms=self._terms)
         # Remembered only now: before a migration has added what is missing, all of this fails.
         self._owned = owned
         return request
@@ -188,35 +263,6 @@ class ChatFlowHook:
         if row is None:
             raise LookupError(f"there is no request {request.id}")
         return Picture(**{**row._asdict(), "state": State(row.state)})
-
-    def _tell(
-        self, turn: Turn, why: Cause, started: float, error: BaseException | None = None
-    ) -> None:
-        untold = self._throttle.admit(why.sentence)
-        if untold is None:
-            return
-        # The type and the database's code, never its words: they may quote what people wrote.
-        (log.error if why.lasts else log.warning)(
-            "turn not recorded",
-            why=why.sentence,
-            dialog_id=turn.dialog_id,
-            error=error and type(error).__name__,
-            sqlstate=error and cause.sqlstate(error),
-            seconds=round(time.monotonic() - started, 3),
-            untold=untold,
-        )
-
-    def _tell_of(self, unsaid: dict[str, int]) -> None:
-        for why, count in unsaid.items():
-            log.warning("turns not recorded", why=why, count=count)
-
-    def _warn_of_serializable(self) -> None:
-        if not self._warned_of_serializable:
-            self._warned_of_serializable = True
-            log.warning(
-                "session is serializable",
-                advice="its commit may fail beside another turn's: run it again then",
-            )
 
 
 def _log_trigger(turn: Turn, request: Request | None) -> None:

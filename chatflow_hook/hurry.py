@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import CursorResult, Executable, Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -28,6 +28,14 @@ _TAKE_TIME = text(
     "SELECT set_config('lock_timeout', :lock, true),"
     " set_config('statement_timeout', :statement, true)"
 )
+
+
+class Executor(Protocol):
+    """What runs a statement: a connection, or one in a hurry."""
+
+    async def execute(
+        self, query: Executable, parameters: Mapping[str, Any] | None = None, /
+    ) -> CursorResult[Any]: ...
 
 
 class Hurried:

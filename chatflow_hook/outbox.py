@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
+import structlog
 from sqlalchemy import Row, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from chatflow_hook.hurry import Hurried
+from chatflow_hook.allowance import Allowance, limited
+from chatflow_hook.hurry import Executor
 from chatflow_hook.tables import OURS, Dialog, ImageRequest, Kind, State
 from chatflow_hook.trigger import Distance, judge
 from chatflow_hook.turn import MAX_PERSONA, Turn
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +35,15 @@ class Ownership:
     message_count: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """On which terms a dialog gets pictures of its own accord."""
+
+    distance: Distance
+    allowance: Allowance
+    chance: random.Random
+
+
 class DialogUnknownError(LookupError):
     """The bot's own `dialogs` has no such row, and only the bot may make one."""
 
@@ -47,26 +60,25 @@ _OWNERSHIP = text(
 )
 
 
-async def ownership(connection: Hurried) -> Ownership:
+async def ownership(connection: Executor) -> Ownership:
     """Read from the comments in the schema what is ours."""
     row = (await connection.execute(_OWNERSHIP, {"ours": OURS})).one()
     return Ownership(dialogs=row.dialogs, message_count=row.message_count)
 
 
 async def record(
-    connection: Hurried,
+    connection: Executor,
     turn: Turn,
     *,
     owned: Ownership,
-    distance: Distance,
-    chance: random.Random,
+    terms: Terms,
 ) -> Request | None:
-    """Count the turn's message and, if a picture is due, add its request.
+    """Count the turn's message and, if a picture is due and allowed, add its request.
 
     Neither commits nor rolls back. The same message twice gives the same request. Raises
     DialogUnknownError, and what the database raises.
     """
-    dialog = await _locked(connection, turn, owned)
+    dialog = await locked(connection, turn, owned)
     last = await _last_automatic(connection, turn.dialog_id)
     is_counted = turn.reply_to_message_id is not None and (
         turn.reply_to_message_id == dialog.image_last_message_id
@@ -80,17 +92,23 @@ async def record(
         message_count=message_count,
         watermark=dialog.last_image_generation_at,
         failed_at=last.message_count if last and last.state != State.DELIVERED else None,
-        distance=distance,
-        chance=chance,
+        distance=terms.distance,
+        chance=terms.chance,
     )
     await _remember(connection, turn, owned, message_count, verdict.watermark)
     if last is not None and State(last.state).is_open:
         await _carry_over(connection, last, message_count)
         return None
-    return await _add(connection, turn, message_count) if verdict.is_due else None
+    if not verdict.is_due:
+        return None
+    if await limited(connection, turn.user_id, kind=Kind.AUTOMATIC, allowance=terms.allowance):
+        log.info("picture not allowed yet", dialog_id=turn.dialog_id, message_count=message_count)
+        return None
+    return await _add(connection, turn, message_count)
 
 
-async def _locked(connection: Hurried, turn: Turn, owned: Ownership) -> _Row:
+async def locked(connection: Executor, turn: Turn, owned: Ownership) -> Any:
+    """Lock a turn's dialog and return what is known of it. Raises DialogUnknownError."""
     # NO KEY UPDATE: two messages of a dialog wait for each other, while the bot's inserts into
     # tables that refer to this row do not wait for us.
     query = (
@@ -112,7 +130,7 @@ async def _locked(connection: Hurried, turn: Turn, owned: Ownership) -> _Row:
     return row
 
 
-async def _last_automatic(connection: Hurried, dialog_id: int) -> _Row | None:
+async def _last_automatic(connection: Executor, dialog_id: int) -> _Row | None:
     query = (
         select(ImageRequest.id, ImageRequest.state, ImageRequest.message_count)
         .where(ImageRequest.dialog_id == dialog_id, ImageRequest.kind == Kind.AUTOMATIC)
@@ -132,7 +150,7 @@ def _is_of_this_message(last: _Row, message_count: int, dialog: _Row) -> bool:
 
 
 async def _remember(
-    connection: Hurried,
+    connection: Executor,
     turn: Turn,
     owned: Ownership,
     message_count: int,
@@ -148,7 +166,7 @@ async def _remember(
     await connection.execute(update(Dialog).where(Dialog.id == turn.dialog_id).values(values))
 
 
-async def _carry_over(connection: Hurried, last: _Row, message_count: int) -> None:
+async def _carry_over(connection: Executor, last: _Row, message_count: int) -> None:
     # The dialog began anew while its picture is under way: that picture is of the new life now,
     # and the watermark that it will leave has to be one of that life.
     if message_count < last.message_count:
@@ -156,13 +174,19 @@ async def _carry_over(connection: Hurried, last: _Row, message_count: int) -> No
         await connection.execute(query.values(message_count=message_count))
 
 
-async def _add(connection: Hurried, turn: Turn, message_count: int) -> Request:
+async def _add(connection: Executor, turn: Turn, message_count: int) -> Request:
     request = Request(id=uuid4(), dialog_id=turn.dialog_id, message_count=message_count)
-    values = {
+    await connection.execute(insert(ImageRequest).values(row_of(turn, request, Kind.AUTOMATIC)))
+    return request
+
+
+def row_of(turn: Turn, request: Request, kind: Kind) -> dict[str, Any]:
+    """Return the columns of a new row; a turn that can never become a picture has failed there."""
+    row = {
         "id": request.id,
-        "kind": Kind.AUTOMATIC,
+        "kind": kind,
         "state": State.QUEUED,
-        "message_count": message_count,
+        "message_count": request.message_count,
         "conversation": turn.conversation.model_dump(mode="json"),
         # The clock and not the transaction's begin: rows of one transaction stay in order.
         "created_at": func.clock_timestamp(),
@@ -171,15 +195,14 @@ async def _add(connection: Hurried, turn: Turn, message_count: int) -> Request:
     }
     if turn.fault is not None:
         # Recorded, so that whoever asks learns why; nothing of it is worth keeping or drawing.
-        values |= {
+        row |= {
             "state": State.FAILED,
             "conversation": None,
             "error_code": turn.fault.code,
             "error_sentence": turn.fault.sentence,
             "finished_at": func.clock_timestamp(),
         }
-    await connection.execute(insert(ImageRequest).values(values))
-    return request
+    return row
 
 
 _COPIED = {

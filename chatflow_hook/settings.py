@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis.asyncio.connection import ConnectionPool, parse_url
 
+from chatflow_hook.allowance import Allowance
 from chatflow_hook.database_url import Address
 from chatflow_hook.database_url import parse as parse_database_url
 from chatflow_hook.trigger import Distance
@@ -103,6 +104,16 @@ class HookSettings(RedisSettings):
         int, Field(ge=1, description="a whole number, at least IMAGE_TRIGGER_MIN")
     ] = 5
 
+    images_per_user_per_day: Annotated[
+        int, Field(ge=0, description="a whole number, 0 for no limit")
+    ] = 0
+    asked_images_per_minute: Annotated[
+        int, Field(ge=0, description="a whole number, 0 for no limit")
+    ] = 5
+    age_text_version: Annotated[
+        str, Field(min_length=1, max_length=64, description="1 to 64 characters")
+    ] = "1"
+
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.image_trigger_min > self.image_trigger_max:
@@ -116,6 +127,13 @@ class HookSettings(RedisSettings):
     def distance(self) -> Distance:
         """The bounds of the trigger."""
         return Distance(minimum=self.image_trigger_min, maximum=self.image_trigger_max)
+
+    @property
+    def allowance(self) -> Allowance:
+        """How many pictures a user may have."""
+        return Allowance(
+            per_day=self.images_per_user_per_day, asked_per_minute=self.asked_images_per_minute
+        )
 
     @property
     def database(self) -> Address:

@@ -1,4 +1,4 @@
-"""Dialog and ImageRequest: the tables that bot and worker share."""
+"""Dialog, ImageRequest, AgeConfirmation: the tables that bot and worker share."""
 
 import enum
 from datetime import datetime
@@ -12,6 +12,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 # Written as a comment on everything that the migrations add, so that the hook and a downgrade
 # know what is ours beside a bot's own tables.
 OURS = "chatflow-imagegen"
+
+# The user and the dialog of pictures that are drawn ahead; Telegram has no such user.
+NOBODY = 0
 
 
 class Base(DeclarativeBase):
@@ -54,6 +57,12 @@ class Kind(enum.StrEnum):
     """Why a picture is made."""
 
     AUTOMATIC = "automatic"
+    # Somebody asked for it.
+    ASKED = "asked"
+    # Another one of a picture that was delivered.
+    VARIATION = "variation"
+    # A persona's own picture: drawn ahead for nobody, and sent at the start of a dialog.
+    COVER = "cover"
 
 
 def _one_of(column: str, values: type[enum.StrEnum]) -> str:
@@ -101,6 +110,11 @@ class ImageRequest(Base):
         # Pictures are stored by content, so more than one row may name the same.
         Index("ix_image_requests_image", "image", postgresql_where=text("image IS NOT NULL")),
         Index(
+            "ix_image_requests_cache_key",
+            "cache_key",
+            postgresql_where=text("cache_key IS NOT NULL"),
+        ),
+        Index(
             "ix_image_requests_open",
             "created_at",
             postgresql_where=text("state IN ('queued', 'drawing', 'drawn', 'delivering')"),
@@ -130,6 +144,8 @@ class ImageRequest(Base):
     story: Mapped[str | None] = mapped_column(Text)
     caption: Mapped[str | None] = mapped_column(Text)
     has_spoiler: Mapped[bool] = mapped_column(server_default=text("false"))
+    # Which of several pictures of the same message: each has a seed and a wording of its own.
+    variation: Mapped[int] = mapped_column(server_default=text("0"))
     reply_to_message_id: Mapped[int | None] = mapped_column(BigInteger)
     message_thread_id: Mapped[int | None] = mapped_column(BigInteger)
 
@@ -142,6 +158,10 @@ class ImageRequest(Base):
     host: Mapped[str | None] = mapped_column(Text)
     prompt_id: Mapped[UUID | None]
     seed: Mapped[int | None] = mapped_column(BigInteger)
+    # What the graph draws, as a hash; equal for equal pictures.
+    cache_key: Mapped[str | None] = mapped_column(Text)
+    # How far the picture was allowed to go when it was drawn.
+    drawn_rating: Mapped[str | None] = mapped_column(Text)
 
     # The outcome.
     image: Mapped[str | None] = mapped_column(Text)
@@ -149,6 +169,8 @@ class ImageRequest(Base):
     width: Mapped[int | None]
     height: Mapped[int | None]
     telegram_message_id: Mapped[int | None] = mapped_column(BigInteger)
+    # A file id belongs to one bot.
+    telegram_bot_id: Mapped[int | None] = mapped_column(BigInteger)
     telegram_file_id: Mapped[str | None] = mapped_column(Text)
     error_code: Mapped[str | None] = mapped_column(Text)
     error_sentence: Mapped[str | None] = mapped_column(Text)
@@ -158,3 +180,18 @@ class ImageRequest(Base):
     queued_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class AgeConfirmation(Base):
+    """That a user has said to be of age: when, to which text, in which language."""
+
+    __tablename__ = "age_confirmations"
+    __table_args__ = {"comment": OURS}  # noqa: RUF012 (the name and form that SQLAlchemy reads)
+
+    user_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    text_version: Mapped[str] = mapped_column(Text)
+    language: Mapped[str | None] = mapped_column(Text)
+    confirmed_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=func.now()
+    )
+    revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from chatflow_hook.tables import State
+from chatflow_hook.tables import Kind, State
 from chatflow_hook.turn import Conversation
 from imagegen.errors import ImagegenError, Rejected
 from imagegen.images import Image
@@ -35,11 +35,19 @@ class Claimed:
     id: UUID
     claim: UUID
     state: State
+    kind: Kind
     dialog_id: int
+    user_id: int
     chat_id: int | None
+    chat_type: str | None
     persona: str
     message_count: int
+    variation: int
     conversation: Mapping[str, Any] | None
+    scene: Mapping[str, Any] | None
+    language: str | None
+    rating: str
+    story: str | None
     caption: str | None
     has_spoiler: bool
     reply_to_message_id: int | None
@@ -48,6 +56,8 @@ class Claimed:
     draw: int
     host: str | None
     prompt_id: UUID | None
+    seed: int | None
+    drawn_rating: str | None
     image: str | None
     width: int | None
     height: int | None
@@ -68,6 +78,11 @@ class Claimed:
         if self.age_s > max_age_s:
             raise TooLate(f"the chat has moved on for {self.age_s:.0f} s")
         return max_age_s - self.age_s
+
+    @property
+    def moves_the_watermark(self) -> bool:
+        """Whether the dialog's next picture is counted from this one."""
+        return self.kind in (Kind.AUTOMATIC, Kind.ASKED)
 
     @property
     def drawn(self) -> Image | None:

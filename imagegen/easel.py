@@ -91,7 +91,9 @@ class Easel:
     @asynccontextmanager
     async def _slot(self, needs: Needs) -> AsyncIterator[Lease]:
         """Lend a slot, for as long as the picture is still wanted."""
-        lease = self._studio.pool.lease(needs, rather_not=self._request.host)
+        lease = self._studio.pool.lease(
+            needs, rather_not=self._request.host, user=self._request.user_id
+        )
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(self._request.time_left_s(self._studio.max_age_s)):

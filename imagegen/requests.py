@@ -23,7 +23,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from chatflow_hook.tables import OPEN, Dialog, ImageRequest, State
+from chatflow_hook.tables import OPEN, Dialog, ImageRequest, Kind, State
 from imagegen import fence, ledger, transactions, watermark
 from imagegen.claimed import Claimed, ClaimLost, Send, Standing
 from imagegen.delivery.parcel import Receipt
@@ -215,7 +215,8 @@ class Requests:
                 await session.execute(ledger.arrived(send, receipt))
                 if receipt.chat_id != request.chat_id:
                     await session.execute(_moved_chat(request, receipt.chat_id))
-            await session.execute(watermark.moved(request))
+            if request.moves_the_watermark:
+                await session.execute(watermark.moved(request))
 
         await self._run(step)
 
@@ -249,7 +250,7 @@ class Requests:
         async def step(session: AsyncSession) -> None:
             await session.execute(_locked_dialog(request))
             await fence.held(session, fence.advance(request, state).values(values))
-            if error.may_have_arrived:
+            if error.may_have_arrived and request.moves_the_watermark:
                 await session.execute(watermark.moved(request))
 
         await self._run(step)
@@ -288,5 +289,6 @@ def _older(seconds: float) -> ColumnElement[bool]:
 def _claimed(row: fence.AnyRow, *, proved_at: float) -> Claimed:
     fields = row._asdict()
     age_s = float(fields.pop("age_s"))
-    state = State(fields.pop("state"))
-    return Claimed(**fields, state=state, made_at=time.monotonic() - age_s, proved_at=proved_at)
+    state, kind = State(fields.pop("state")), Kind(fields.pop("kind"))
+    made_at = time.monotonic() - age_s
+    return Claimed(**fields, state=state, kind=kind, made_at=made_at, proved_at=proved_at)

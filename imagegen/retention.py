@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from chatflow_hook import forgetting, withdrawal
-from chatflow_hook.tables import OPEN, Dialog, ImageRequest, State
+from chatflow_hook.tables import NOBODY, OPEN, Dialog, ImageRequest, Kind, State
 from chatflow_hook.turn import Fault
 from imagegen import transactions
 from imagegen.discarded import AT_A_TIME, Discarded
@@ -43,7 +43,15 @@ _FOLDERS_AT_A_TIME = 16
 _DIALOG_GONE = Fault(code="dialog_gone", sentence="The dialog of this picture is gone.")
 
 _IS_OPEN = ImageRequest.state.in_(OPEN)
-_HAS_NO_DIALOG = ~exists().where(Dialog.id == ImageRequest.dialog_id)
+# A cover comes before the dialog's first message, and those drawn ahead are of no dialog.
+_HAS_NO_DIALOG = and_(
+    ImageRequest.kind != Kind.COVER, ~exists().where(Dialog.id == ImageRequest.dialog_id)
+)
+_IS_DRAWN_AHEAD = and_(
+    ImageRequest.kind == Kind.COVER,
+    ImageRequest.user_id == NOBODY,
+    ImageRequest.state == State.DELIVERED,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,12 +74,14 @@ class Limits:
     @property
     def requests(self) -> ColumnElement[bool]:
         """Which requests are erased: old ones, and those whose dialog is gone."""
-        return or_(_ended_before(self.requests_s), and_(not_(_IS_OPEN), _HAS_NO_DIALOG))
+        old = and_(_ended_before(self.requests_s), not_(_IS_DRAWN_AHEAD))
+        return or_(old, and_(not_(_IS_OPEN), _HAS_NO_DIALOG))
 
     @property
     def pictures(self) -> ColumnElement[bool]:
-        """Which requests lose their picture."""
-        return and_(ImageRequest.image.is_not(None), _ended_before(self.images_s))
+        """Which requests lose their picture; covers that are drawn ahead stay."""
+        has_one = ImageRequest.image.is_not(None)
+        return and_(has_one, _ended_before(self.images_s), not_(_IS_DRAWN_AHEAD))
 
 
 class Retention:

@@ -1,4 +1,4 @@
-"""Delivery, StrayPrompt, ForgottenImage: the tables of the worker alone, on the hook's MetaData."""
+"""Delivery, StrayPrompt, ForgottenImage, SafetyNote: the tables of the worker alone, on the hook's MetaData."""
 
 import enum
 from datetime import datetime
@@ -9,6 +9,7 @@ from sqlalchemy import (
     CheckConstraint,
     DateTime,
     ForeignKey,
+    Index,
     Text,
     UniqueConstraint,
     func,
@@ -79,3 +80,29 @@ class ForgottenImage(Base):
     forgotten_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.now()
     )
+
+
+class SafetyNote(Base):
+    """What the screen found in a request's words, by rule: who and when, and never the words.
+
+    Without a foreign key: it outlives its request, though not its user's being forgotten.
+    """
+
+    __tablename__ = "safety_audit"
+    __table_args__ = (
+        # A request that is taken up again is looked at again.
+        UniqueConstraint("request_id", "stage", "rule", "text_hash"),
+        Index("ix_safety_audit_user_id", "user_id"),
+        Index("ix_safety_audit_found_at", "found_at"),
+        {"comment": OURS},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    request_id: Mapped[UUID]
+    user_id: Mapped[int] = mapped_column(BigInteger)
+    stage: Mapped[str] = mapped_column(Text)
+    verdict: Mapped[str] = mapped_column(Text)
+    rule: Mapped[str] = mapped_column(Text)
+    version: Mapped[str] = mapped_column(Text)
+    text_hash: Mapped[str] = mapped_column(Text)
+    found_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

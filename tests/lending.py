@@ -85,6 +85,7 @@ class Job:
     wants: Needs | None = None
     on: str | None = None
     rather_not: str | None = None
+    user: int | None = None
     host: str | None = None
     error: Exception | None = None
     seconds: float | None = None
@@ -110,7 +111,7 @@ class Job:
         if self.on is not None:
             return self.pool.lease_on(self.on)
         wants = self.wants or needs(self.model_set)
-        return self.pool.lease(wants, rather_not=self.rather_not)
+        return self.pool.lease(wants, rather_not=self.rather_not, user=self.user)
 
     def finish(self, error: Exception | None = None) -> None:
         self.error = error

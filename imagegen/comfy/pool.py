@@ -97,13 +97,16 @@ class Pool:
             yield
 
     @asynccontextmanager
-    async def lease(self, needs: Needs, *, rather_not: str | None = None) -> AsyncIterator[Lease]:
+    async def lease(
+        self, needs: Needs, *, rather_not: str | None = None, user: int | None = None
+    ) -> AsyncIterator[Lease]:
         """Lend a slot on the best host that can draw this, waiting as long as it takes.
 
-        `rather_not` names a host to take only if no other could. What the block raises teaches
-        what the host is like. Raises NobodyCanDraw once every host is known to lack something.
+        `rather_not` names a host to take only if no other could. Those who wait are served by
+        turns of their `user`. What the block raises teaches what the host is like. Raises
+        NobodyCanDraw once every host is known to lack something.
         """
-        async with self._lent(Waiter(wants=needs, rather_not=rather_not)) as lease:
+        async with self._lent(Waiter(wants=needs, rather_not=rather_not, user=user)) as lease:
             yield lease
 
     @asynccontextmanager
@@ -168,7 +171,7 @@ class Pool:
         self._assign()
 
     def _assign(self) -> None:
-        """Give free slots to waiters, first come first served."""
+        """Give free slots to waiters, in the order of the queue."""
         hopeless: set[tuple[Needs | Member, str | None]] = set()
         for waiter in self._queue:
             kind = (waiter.wants, waiter.rather_not)
@@ -189,7 +192,7 @@ class Pool:
         if isinstance(waiter.wants, Needs):
             member.model_set = waiter.wants.model_set
         waiter.give(member)
-        self._queue.remove(waiter)
+        self._queue.served(waiter)
 
     def _choose(self, waiter: Waiter) -> Member | None:
         now = self._clock()

@@ -1,4 +1,4 @@
-"""Queue: who waits for a slot, in which order."""
+"""Queue: who waits for a slot, in which order: by turns among users, then first come first served."""
 
 import asyncio
 import bisect
@@ -19,17 +19,22 @@ def _place() -> "asyncio.Future[Member]":
 
 @dataclass(eq=False, kw_only=True)
 class Waiter:
-    """Somebody who waits for a host that has these needs, or for just this one."""
+    """Somebody who waits for a host that has these needs, or for just this one.
+
+    `user` is whose picture it is; the queue says in which of their rounds it comes.
+    """
 
     wants: Needs | Member
     rather_not: str | None = None
+    user: int | None = None
+    round: int | None = None
     number: int = field(default_factory=lambda: next(_numbers))
     place: "asyncio.Future[Member]" = field(default_factory=_place)
 
     @property
-    def order(self) -> tuple[bool, int]:
-        """Where it stands: whose prompt is on a host already comes first, then who asked first."""
-        return (isinstance(self.wants, Needs), self.number)
+    def order(self) -> tuple[bool, int, int]:
+        """Where it stands: whose prompt is on a host already, then the rounds, then who asked first."""
+        return (isinstance(self.wants, Needs), self.round or 0, self.number)
 
     def give(self, member: Member) -> None:
         """Let it have a slot on this host."""
@@ -47,10 +52,17 @@ class Waiter:
 
 
 class Queue:
-    """Waiters in order. One that was cancelled is no longer seen, though it may not know yet."""
+    """Waiters in order. One that was cancelled is no longer seen, though it may not know yet.
+
+    Each user has one waiter in a round, so that somebody with fifty is not fifty times before
+    somebody with one. Who comes joins the round that is being served.
+    """
 
     def __init__(self) -> None:
         self._waiters: list[Waiter] = []
+        self._round = 0
+        # In which round the last waiter of a user stands, as long as that is yet to come.
+        self._last: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._waiters)
@@ -59,11 +71,27 @@ class Queue:
         return iter([waiter for waiter in self._waiters if not waiter.place.done()])
 
     def add(self, waiter: Waiter) -> None:
-        """Put a waiter where its number belongs, with a fresh place."""
+        """Put a waiter where its round and number belong, with a fresh place."""
         waiter.place = _place()
+        if waiter.round is None:
+            waiter.round = self._next_round(waiter.user)
         bisect.insort(self._waiters, waiter, key=lambda each: each.order)
+
+    def served(self, waiter: Waiter) -> None:
+        """Take out a waiter that has got its slot; its round is the present one."""
+        if waiter.round is not None and waiter.round > self._round:
+            self._round = waiter.round
+            self._last = {user: last for user, last in self._last.items() if last >= self._round}
+        self.remove(waiter)
 
     def remove(self, waiter: Waiter) -> None:
         """Forget a waiter; nothing happens if it is not there."""
         if waiter in self._waiters:
             self._waiters.remove(waiter)
+
+    def _next_round(self, user: int | None) -> int:
+        if user is None:
+            return self._round
+        mine = max(self._round, self._last.get(user, -1) + 1)
+        self._last[user] = mine
+        return mine

@@ -197,6 +197,8 @@ async def test_another_schema_is_taken_from_the_search_path(empty_database_url: 
     assert await _tables(empty_database_url) == {
         "bot.deliveries",
         "bot.dialogs",
+        "bot.age_confirmations",
+        "bot.safety_audit",
         "bot.forgotten_images",
         "bot.image_requests",
         "bot.imagegen_alembic_version",
@@ -213,6 +215,8 @@ async def test_two_schemas_are_migrated_apart(database_url: str) -> None:
 
     assert await _tables(database_url) == {
         "deliveries",
+        "age_confirmations",
+        "safety_audit",
         "forgotten_images",
         "image_requests",
         "imagegen_alembic_version",

@@ -15,7 +15,14 @@ from tests import catalog
 _SCHEMA = Path(__file__).with_name("foreign_schema.sql").read_text(encoding="utf-8")
 _ADDED = ("message_count", "last_image_generation_at", "image_last_message_id")
 _OF_OURS = (
-    *("image_requests", "deliveries", "stray_prompts", "forgotten_images"),
+    *(
+        "image_requests",
+        "deliveries",
+        "stray_prompts",
+        "forgotten_images",
+        "age_confirmations",
+        "safety_audit",
+    ),
     "imagegen_alembic_version",
 )
 

@@ -1,0 +1,93 @@
+"""Allowance: how many pictures a user may have, and when the next one is free."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import and_, func, or_, select, text
+
+from chatflow_hook.hurry import Executor
+from chatflow_hook.tables import OPEN, ImageRequest, Kind, State
+
+_DAY = timedelta(days=1)
+_MINUTE = timedelta(minutes=1)
+_BY_HAND = frozenset({Kind.ASKED, Kind.VARIATION})
+
+# Two requests of a user at the same moment would otherwise both find room for one.
+_IN_LINE = text(
+    "SELECT pg_advisory_xact_lock(hashtextextended('chatflow-imagegen user ' || :user_id, 0))"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allowance:
+    """What one user may have; 0 is no limit.
+
+    `per_day` counts pictures of every kind but covers, `asked_per_minute` those asked for.
+    """
+
+    per_day: int = 0
+    asked_per_minute: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limited:
+    """No picture now: this user has had their share; `free_at` is when the next one is free."""
+
+    free_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Window:
+    length: timedelta
+    most: int
+    kinds: frozenset[Kind]
+
+
+async def limited(
+    connection: Executor, user_id: int, *, kind: Kind, allowance: Allowance
+) -> Limited | None:
+    """Say until when a user has to wait for a picture of this kind; None if they need not.
+
+    Only delivered and open requests count, so a failed one costs nothing. Where something is
+    limited, holds a lock of the user until the end of the transaction.
+    """
+    windows = _windows(kind, allowance)
+    if not windows:
+        return None
+    await connection.execute(_IN_LINE, {"user_id": str(user_id)})
+    free = [await _free_at(connection, user_id, window) for window in windows]
+    latest = max((moment for moment in free if moment is not None), default=None)
+    return None if latest is None else Limited(free_at=latest)
+
+
+def _windows(kind: Kind, allowance: Allowance) -> Sequence[_Window]:
+    windows = []
+    if allowance.per_day:
+        every = frozenset(Kind) - {Kind.COVER}
+        windows.append(_Window(length=_DAY, most=allowance.per_day, kinds=every))
+    if allowance.asked_per_minute and kind in _BY_HAND:
+        most = allowance.asked_per_minute
+        windows.append(_Window(length=_MINUTE, most=most, kinds=_BY_HAND))
+    return windows
+
+
+async def _free_at(connection: Executor, user_id: int, window: _Window) -> datetime | None:
+    """Return when the oldest that is in the way leaves the window; None if there is room."""
+    counts = or_(ImageRequest.state.in_(OPEN), ImageRequest.state == State.DELIVERED)
+    query = (
+        select(ImageRequest.created_at)
+        .where(
+            and_(
+                ImageRequest.user_id == user_id,
+                ImageRequest.created_at > func.clock_timestamp() - window.length,
+                ImageRequest.kind.in_(window.kinds),
+                counts,
+            )
+        )
+        .order_by(ImageRequest.created_at.desc())
+        .offset(window.most - 1)
+        .limit(1)
+    )
+    oldest: datetime | None = (await connection.execute(query)).scalar_one_or_none()
+    return None if oldest is None else oldest + window.length

@@ -1,0 +1,1 @@
+"""What is never drawn, and for whom what may be."""

@@ -1,0 +1,44 @@
+"""The dictionary forms of a word, Russian or English."""
+
+import functools
+
+import pymorphy3
+
+_ENOUGH = 50_000
+
+
+@functools.lru_cache(maxsize=1)
+def _russian() -> pymorphy3.MorphAnalyzer:
+    # Read once a process, when the first word needs it.
+    return pymorphy3.MorphAnalyzer()
+
+
+@functools.lru_cache(maxsize=_ENOUGH)
+def of(word: str) -> tuple[str, ...]:
+    """Return what a word may be a form of, likeliest first; the word itself if nothing is known."""
+    if not word.isalpha():
+        return (word,)
+    if word.isascii():
+        return _english(word)
+    forms = (parse.normal_form.replace("ё", "е") for parse in _russian().parse(word))
+    return tuple(dict.fromkeys(forms)) or (word,)
+
+
+@functools.lru_cache(maxsize=_ENOUGH)
+def is_name(word: str) -> bool:
+    """Say whether a Russian word is first of all somebody's first name or surname."""
+    if word.isascii() or not word.isalpha():
+        return False
+    tag = _russian().parse(word)[0].tag
+    return "Name" in tag or "Surn" in tag
+
+
+def _english(word: str) -> tuple[str, ...]:
+    forms = [word]
+    if word.endswith("ies"):
+        forms.append(f"{word[:-3]}y")
+    if word.endswith("es"):
+        forms.append(word[:-2])
+    if word.endswith("s"):
+        forms.append(word[:-1])
+    return tuple(forms)
