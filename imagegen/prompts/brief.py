@@ -1,21 +1,12 @@
 """Brief: all that a prompt is written from."""
 
-import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Message, Rating
 from imagegen.prompts.personas import Persona
-
-
-class Kind(enum.StrEnum):
-    """Why a picture is drawn."""
-
-    AUTOMATIC = "automatic"
-    ASKED = "asked"
-    VARIATION = "variation"
-    COVER = "cover"
 
 
 @dataclass(frozen=True, kw_only=True)

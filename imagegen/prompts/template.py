@@ -4,8 +4,9 @@ import functools
 import hashlib
 from dataclasses import dataclass
 
+from chatflow_hook.tables import Kind
 from imagegen.prompts import reading, scene, vocabulary
-from imagegen.prompts.brief import Brief, Kind
+from imagegen.prompts.brief import Brief
 from imagegen.prompts.personas import Persona
 from imagegen.prompts.reading import Reader
 from imagegen.prompts.scene import Prompt, Scene, Source

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Rating
-from imagegen.prompts.brief import Brief, Kind
+from imagegen.prompts.brief import Brief
 from imagegen.prompts.personas import Habits
 from imagegen.prompts.scene import Scene
 from imagegen.prompts.setting import Setting

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagegen.prompts.personas import Persona
 from imagegen.prompts.own import write
+from imagegen.prompts.personas import Persona
 
 LINA = Persona(
     name="lina",

@@ -1,0 +1,36 @@
+"""Briefs of a persona that keeps no folder."""
+
+from typing import Any
+
+from imagegen.prompts.brief import Brief
+from imagegen.prompts.personas import Habits, Persona, Wordings
+
+NORA = Persona(
+    name="nora",
+    display_name="Nora",
+    age=30,
+    appearance="Nora is a woman with a red ponytail.",
+    style="A bright photograph.",
+    trigger_words=("norazt",),
+)
+HABITS = Habits(
+    indoors=("in a lighthouse kitchen",),
+    outdoors=("on a pier of her own",),
+    clothes=("a green raincoat",),
+    evening_clothes=("a green evening dress",),
+    moods=("brisk and salty",),
+    cameras=("a wide shot", "a close shot"),
+    never_wears=("dress",),
+)
+
+
+def nora(**changed: Any) -> Persona:
+    return NORA.model_copy(update=changed)
+
+
+def brief(reply: str = "", **changed: Any) -> Brief:
+    return Brief(**{"persona": NORA, "reply": reply, **changed})
+
+
+def worded(**by_rating: str) -> Persona:
+    return nora(wording=Wordings(**by_rating))
