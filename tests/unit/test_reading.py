@@ -9,7 +9,7 @@ READER = reading.shipped()
 
 
 def _read(*texts: str) -> dict[str, str]:
-    return {**READER.setting(texts).found}
+    return {str(category): key for category, key in READER.setting(texts).found.items()}
 
 
 @pytest.mark.parametrize(
