@@ -160,6 +160,9 @@ class ImageRequest(Base):
     seed: Mapped[int | None] = mapped_column(BigInteger)
     # What the graph draws, as a hash; equal for equal pictures.
     cache_key: Mapped[str | None] = mapped_column(Text)
+    # How long a host drew at it, and whether that was for an earlier request.
+    drawing_seconds: Mapped[float | None]
+    is_reused: Mapped[bool] = mapped_column(server_default=text("false"))
     # How far the picture was allowed to go when it was drawn.
     drawn_rating: Mapped[str | None] = mapped_column(Text)
 

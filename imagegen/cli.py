@@ -9,6 +9,7 @@ import click
 
 from chatflow_hook.settings import BadSetting, HookSettings, read
 from imagegen import shipped
+from imagegen.covers_command import covers
 from imagegen.erasing_commands import forget, purge
 from imagegen.errors import ImagegenError
 from imagegen.extras import extra as _extra
@@ -248,5 +249,6 @@ def comfyui(**given: Any) -> None:
 
 
 main.add_command(requests)
+main.add_command(covers)
 main.add_command(purge)
 main.add_command(forget)

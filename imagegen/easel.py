@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 
-from imagegen import pictures, reach, seeds, ticker, workflows
+from imagegen import pictures, reach, ticker, workflows
 from imagegen.claimed import Claimed, ClaimLost, Standing, TooLate
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.drawing import Drawing
@@ -19,7 +19,9 @@ from imagegen.comfy.stock import Needs
 from imagegen.errors import ImagegenError, Rejected, Unavailable
 from imagegen.images import Image
 from imagegen.pictures import BadPicture, Picture
-from imagegen.prompts import own
+from imagegen.requests import Plan
+from imagegen.safety import image_screen
+from imagegen.safety.refusal import ImageRefused
 from imagegen.studio import Studio
 from imagegen.workflows import BoundGraph
 
@@ -39,11 +41,21 @@ class Easel:
         self._studio = studio
         self._request = request
         self._drawing: Drawing | None = None
+        self._workflow = studio.library.find(request.persona)
+
+    @property
+    def request(self) -> Claimed:
+        """The request as it stands now."""
+        return self._request
 
     async def picture(self) -> Image:
-        """Draw, fetch and store the picture, or take up what an earlier job has begun."""
+        """Draw, fetch and store the picture, or take up what an earlier job has begun.
+
+        Raises Refused if it is not to be drawn.
+        """
+        self._direction = await self._studio.director.direct(self._request, self._workflow.persona)
         try:
-            return await self._take_up() or await self._draw()
+            return await self._take_up() or await self._again() or await self._draw()
         except _ONCE_MORE as error:
             log.warning("picture is drawn once more", code=error.code, why=error.sentence)
             return await self._draw()
@@ -65,12 +77,24 @@ class Easel:
         log.info("prompt taken up", host=lease.host.name, prompt_id=str(self._request.prompt_id))
         return await self._store(lease.host, drawn)
 
+    async def _again(self) -> Image | None:
+        """Take the picture that the same graph has drawn before; None if there is none."""
+        studio, graph = self._studio, self._graph(self._request.draw + 1)
+        known = await studio.reuse.picture(self._request, graph.cache_key)
+        if known is None:
+            return None
+        plan = self._plan(graph)
+        url = studio.images.url(known.image.name)
+        self._request = await studio.reuse.take(self._request, known, plan, url=url)
+        log.info("picture known", seconds_saved=known.seconds)
+        return known.image
+
     async def _draw(self) -> Image:
         graph = self._graph(self._request.draw + 1)
         async with self._noted(is_posted=False), self._slot(graph.needs) as lease:
             log.info("using host", host=lease.host.name, persona=self._request.persona)
             self._request = await self._studio.requests.start_drawing(
-                self._request, host=lease.host.name, seed=graph.seed
+                self._request, self._plan(graph), host=lease.host.name
             )
             drawn = await self._watched(lease, graph, Drawing.draw)
         prompt_id = str(self._request.prompt_id)
@@ -78,14 +102,21 @@ class Easel:
         return await self._store(lease.host, drawn)
 
     def _graph(self, draw: int) -> BoundGraph:
-        workflow = self._studio.library.find(self._request.persona)
         return workflows.bind(
-            workflow,
-            prompt=own.write(workflow.persona, self._request.words),
-            seed=seeds.of_dialog(self._request.dialog_id, self._request.message_count),
+            self._workflow,
+            prompt=self._direction.prompt.text,
+            seed=self._direction.seed,
             # Fresh for each draw, so that no host answers with the file of an earlier one.
             prefix=f"chatflow/{self._request.id}-{draw}",
             keep_outputs=self._studio.keep_outputs,
+        )
+
+    def _plan(self, graph: BoundGraph) -> Plan:
+        return Plan(
+            seed=graph.seed,
+            cache_key=graph.cache_key,
+            rating=self._direction.rating,
+            scene=self._direction.kept(self._request),
         )
 
     @asynccontextmanager
@@ -167,6 +198,7 @@ class Easel:
         prompt_id = str(self._request.prompt_id)
         try:
             picture = await _fetched(host, drawn.pictures[0])
+            await self._look_at(picture)
         except Rejected:
             await self._forget(host)
             self._request = await self._studio.requests.end_drawing(
@@ -176,10 +208,18 @@ class Easel:
         log.info("picture drawn", host=host.name, prompt_id=prompt_id, bytes=len(picture.data))
         image = await self._studio.images.put(picture)
         await self._studio.requests.keep(
-            self._request, image, url=self._studio.images.url(image.name)
+            self._request,
+            image,
+            url=self._studio.images.url(image.name),
+            seconds=drawn.seconds,
         )
         await self._forget(host)
         return image
+
+    async def _look_at(self, picture: Picture) -> None:
+        screen, allowed = self._studio.image_screen, self._direction.rating
+        if not await image_screen.passes(screen, picture.data, allowed):
+            raise ImageRefused(language=self._request.language)
 
     async def _forget(self, host: HostClient) -> None:
         """Leave nothing of the prompt on the host; what is not forgotten now stays listed."""

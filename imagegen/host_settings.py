@@ -1,14 +1,13 @@
 """Environment → frozen HostSettings: where the hosts are, and what they are to draw."""
 
 import json
-from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode
 
-from imagegen import shipped
 from imagegen.comfy.address import HostAddress
+from imagegen.library_settings import LibrarySettings
 
 _HOSTS = "host:port or https://host/prefix, separated by commas, each once"
 _SECONDS = "a number of seconds above 0"
@@ -30,12 +29,8 @@ def _headers(value: Any) -> Any:
 Seconds = Annotated[float, Field(gt=0, le=86_400, description=_SECONDS)]
 
 
-class HostSettings(BaseSettings):
+class HostSettings(LibrarySettings):
     """What whoever talks to the hosts needs. Names are those of the variables, in lower case."""
-
-    model_config = SettingsConfigDict(
-        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
-    )
 
     comfyui_hosts: Annotated[
         tuple[HostAddress, ...],
@@ -71,10 +66,6 @@ class HostSettings(BaseSettings):
         ),
     ] = None
     workers_share_hosts: Annotated[bool, Field(description="true or false")] = False
-
-    workflows_dir: Annotated[
-        Path, Field(default_factory=lambda: shipped.path("workflows"), description="a directory")
-    ]
 
     @model_validator(mode="after")
     def _one_way_to_sign(self) -> Self:

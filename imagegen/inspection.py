@@ -2,12 +2,11 @@
 
 import asyncio
 
-from chatflow_hook.settings import BadSetting, RedisSettings, read
-from imagegen import broker, bulletin, hosts, workflows
+from chatflow_hook.settings import RedisSettings, read
+from imagegen import broker, bulletin, hosts
 from imagegen.comfy import survey
 from imagegen.host_settings import HostSettings
 from imagegen.hosts import Row
-from imagegen.workflows import WorkflowsMissing
 
 
 class _Settings(HostSettings, RedisSettings):
@@ -17,10 +16,7 @@ class _Settings(HostSettings, RedisSettings):
 def run(*, timeout_s: float) -> tuple[Row, ...]:
     """Ask every host, all at once. Raises BadSetting."""
     chosen = read(_Settings)
-    try:
-        library = workflows.load(chosen.workflows_dir)
-    except WorkflowsMissing as error:
-        raise BadSetting(f"WORKFLOWS_DIR: {error.sentence}") from error
+    library = chosen.library()
     reports, notices = asyncio.run(_asked(chosen, timeout_s))
     return hosts.rows(reports, notices, library)
 

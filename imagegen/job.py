@@ -14,6 +14,7 @@ from imagegen.claimed import Claimed, ClaimLost, TooLate
 from imagegen.easel import Easel
 from imagegen.errors import ImagegenError, Unavailable
 from imagegen.reach import WorkerStops
+from imagegen.safety.refusal import Refused
 from imagegen.studio import Studio
 
 log = structlog.get_logger(__name__)
@@ -77,8 +78,12 @@ async def _carry(studio: Studio, request_id: UUID) -> str:
 async def _make(studio: Studio, request: Claimed) -> None:
     if request.drawn is None or not studio.telegram.is_revoked:  # then pictures are kept
         request.time_left_s(studio.max_age_s)
-    image = request.drawn or await Easel(studio, request).picture()
-    await sending.deliver(studio, request, image)
+    if request.drawn is not None:
+        await sending.deliver(studio, request, request.drawn)
+        return
+    easel = Easel(studio, request)
+    image = await easel.picture()
+    await sending.deliver(studio, easel.request, image)
 
 
 async def _let_go(studio: Studio, request: Claimed) -> None:
@@ -95,7 +100,7 @@ async def _may_try_again(studio: Studio, request: Claimed, error: Unavailable) -
 
 
 async def _end(studio: Studio, request: Claimed, error: ImagegenError) -> str:
-    state = State.EXPIRED if isinstance(error, TooLate) else State.FAILED
+    state = _end_of(error)
     try:
         if request.prompt_id is not None and request.drawn is None:
             # An earlier job's: whatever became of it, nobody will ask for its picture.
@@ -106,6 +111,16 @@ async def _end(studio: Studio, request: Claimed, error: ImagegenError) -> str:
     await studio.live.ended(request.id)
     log.log(error.level, "request ended", state=state.value, code=error.code, why=error.sentence)
     return state
+
+
+def _end_of(error: ImagegenError) -> State:
+    match error:
+        case TooLate():
+            return State.EXPIRED
+        case Refused():
+            return State.REFUSED
+        case _:
+            return State.FAILED
 
 
 def _delay(error: Unavailable, tries: int) -> float:

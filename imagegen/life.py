@@ -10,7 +10,8 @@ from chatflow_hook.tables import OPEN, State
 _ENDS: Final = frozenset({State.FAILED, State.REFUSED, State.EXPIRED})
 
 FOLLOWS: Final[Mapping[State, frozenset[State]]] = {
-    State.QUEUED: frozenset({State.DRAWING}) | _ENDS,
+    # Drawn at once where the same picture was drawn before.
+    State.QUEUED: frozenset({State.DRAWING, State.DRAWN}) | _ENDS,
     State.DRAWING: frozenset({State.QUEUED, State.DRAWN}) | _ENDS,
     # Delivered at once where the caller fetches the picture.
     State.DRAWN: frozenset({State.DELIVERING, State.DELIVERED}) | _ENDS,

@@ -24,6 +24,7 @@ from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from chatflow_hook.tables import OPEN, Dialog, ImageRequest, Kind, State
+from chatflow_hook.turn import Rating
 from imagegen import fence, ledger, transactions, watermark
 from imagegen.claimed import Claimed, ClaimLost, Send, Standing
 from imagegen.delivery.parcel import Receipt
@@ -49,6 +50,16 @@ class Place:
 
     created_at: datetime
     request_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is about to be drawn."""
+
+    seed: int
+    cache_key: str
+    rating: Rating
+    scene: dict[str, Any] | None
 
 
 class Requests:
@@ -110,15 +121,18 @@ class Requests:
 
         return await self._run(step)
 
-    async def start_drawing(self, request: Claimed, *, host: str, seed: int) -> Claimed:
-        """Note where the picture is about to be drawn, under a prompt id never used before."""
+    async def start_drawing(self, request: Claimed, plan: Plan, *, host: str) -> Claimed:
+        """Note what is about to be drawn where, under a prompt id never used before."""
         draw = request.draw + 1
         prompt_id = uuid5(request.id, str(draw))
         query = fence.advance(request, State.DRAWING).values(
             host=host,
             draw=draw,
             prompt_id=prompt_id,
-            seed=seed,
+            seed=plan.seed,
+            cache_key=plan.cache_key,
+            drawn_rating=plan.rating,
+            scene=plan.scene,
             crashes=0,
         )
         began = time.monotonic()
@@ -129,6 +143,8 @@ class Requests:
             host=host,
             draw=draw,
             prompt_id=prompt_id,
+            drawn_rating=plan.rating,
+            scene=plan.scene,
             proved_at=began,
         )
 
@@ -171,17 +187,26 @@ class Requests:
         if await self.stands(request) is not Standing.OURS:
             raise ClaimLost("another job has this request now, or it has ended")
 
-    async def keep(self, request: Claimed, image: Image, *, url: str | None) -> None:
-        """Note that the picture is drawn and stored, and where it can be had.
+    async def keep(
+        self, request: Claimed, image: Image, *, url: str | None, seconds: float | None
+    ) -> None:
+        """Note that the picture is drawn, in how many seconds, stored, and where it can be had.
 
         Its prompt is listed as a stray until `strike`, so that no crash leaves it on the host.
         """
-        query = fence.advance(request, State.DRAWN).values(
-            crashes=0,
-            image=image.name,
-            image_url=url,
-            width=image.width,
-            height=image.height,
+        # Without a drawing there is no prompt that could be a stray.
+        is_drawing = ImageRequest.state == State.DRAWING
+        query = (
+            fence.advance(request, State.DRAWN)
+            .where(is_drawing)
+            .values(
+                crashes=0,
+                image=image.name,
+                image_url=url,
+                width=image.width,
+                height=image.height,
+                drawing_seconds=seconds,
+            )
         )
 
         async def step(session: AsyncSession) -> None:
@@ -207,6 +232,7 @@ class Requests:
                 fence.advance(request, State.DELIVERED).values(
                     conversation=None,
                     telegram_message_id=receipt and receipt.message_id,
+                    telegram_bot_id=receipt and receipt.bot_id,
                     telegram_file_id=receipt and receipt.file_id,
                     finished_at=func.clock_timestamp(),
                 ),

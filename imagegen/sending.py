@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from imagegen import reach
 from imagegen.claimed import Claimed, Send
-from imagegen.delivery.errors import DeliveryUnknown, FloodWait, OutcomeUnknown
+from imagegen.delivery.errors import DeliveryUnknown, FileUnknown, FloodWait, OutcomeUnknown
 from imagegen.delivery.parcel import Parcel
+from imagegen.director import Wrapping
 from imagegen.errors import ImagegenError, Rejected
 from imagegen.images import Image
+from imagegen.prompts.personas import Persona
 from imagegen.studio import Studio
 from imagegen.tables import Outcome
 
@@ -22,12 +25,29 @@ _SHORT_WAIT_S = 2.0
 
 
 async def deliver(studio: Studio, request: Claimed, image: Image) -> None:
-    """Send the picture, or leave it to the caller who wants it, and finish the request."""
+    """Send the picture, or leave it to the caller who wants it, and finish the request.
+
+    Raises Refused if it may not be sent any more.
+    """
+    wrapping = await studio.director.may_send(request, _persona(studio, request))
     if request.chat_id is None:  # the caller fetches it
         await _through(studio.requests.finish(request))
         return
-    parcel = _parcel(request, request.chat_id, image, await studio.images.get(image.name))
-    await _may_send(studio, request.chat_id)
+    parcel = _parcel(request, request.chat_id, image, wrapping)
+    file_id = await studio.reuse.file_id(request, image, bot_id=studio.telegram.bot_id)
+    if file_id is not None:
+        try:
+            await _attempt(studio, request, replace(parcel, file_id=file_id))
+        except FileUnknown as error:
+            log.info("photo is uploaded again", why=error.sentence)
+        else:
+            return
+    data = await studio.images.get(image.name)
+    await _attempt(studio, request, replace(parcel, data=data))
+
+
+async def _attempt(studio: Studio, request: Claimed, parcel: Parcel) -> None:
+    await _may_send(studio, parcel.chat_id)
     send = await studio.ledger.start(request)
     if send.unknown >= studio.most_unknown_sends:
         await studio.ledger.end(send, Outcome.NOT_SENT, "given up")
@@ -62,20 +82,27 @@ async def _send(studio: Studio, request: Claimed, send: Send, parcel: Parcel) ->
         "picture delivered",
         chat_id=parcel.chat_id,
         message_id=receipt.message_id,
-        bytes=len(parcel.data),
+        uploaded=len(parcel.data),
         seconds=round(request.age_s, 1),
     )
 
 
-def _parcel(request: Claimed, chat_id: int, image: Image, data: bytes) -> Parcel:
+def _persona(studio: Studio, request: Claimed) -> Persona | None:
+    try:
+        return studio.library.find(request.persona).persona
+    except ImagegenError:  # its folder is gone since, and what it drew is not
+        return None
+
+
+def _parcel(request: Claimed, chat_id: int, image: Image, wrapping: Wrapping) -> Parcel:
     return Parcel(
         chat_id=chat_id,
-        data=data,
         filename=image.name,
         width=image.width,
         height=image.height,
         caption=request.caption,
-        has_spoiler=request.has_spoiler,
+        has_spoiler=wrapping.has_spoiler,
+        protect_content=wrapping.protect_content,
         reply_to_message_id=request.reply_to_message_id,
         message_thread_id=request.message_thread_id,
     )

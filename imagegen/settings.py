@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, HttpUrl, SecretStr
 
 from chatflow_hook.settings import BadSetting, HookSettings, read
 from imagegen.host_settings import HostSettings, Seconds
+from imagegen.picture_settings import PictureSettings
 from imagegen.store_settings import StoreSettings
 from imagegen.web_settings import WebSettings
 
@@ -19,7 +20,7 @@ def _a_bot_token(value: SecretStr) -> SecretStr:
     return value
 
 
-class Settings(HostSettings, StoreSettings, WebSettings, HookSettings):
+class Settings(HostSettings, PictureSettings, StoreSettings, WebSettings, HookSettings):
     """What the worker needs. Names are those of the variables, in lower case."""
 
     telegram_bot_token: Annotated[

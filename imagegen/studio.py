@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from imagegen.comfy.pool import Pool
 from imagegen.delivery.gate import Gate
 from imagegen.delivery.telegram import Telegram
+from imagegen.director import Director
 from imagegen.images import ImageStore
 from imagegen.ledger import Ledger
 from imagegen.live import Live
 from imagegen.quarantine import Quarantine
 from imagegen.requests import Requests
+from imagegen.reuse import Reuse
+from imagegen.safety.image_screen import ImageScreen
 from imagegen.strays import Strays
 from imagegen.workflows import Library
 
@@ -22,6 +25,9 @@ class Studio:
     ledger: Ledger
     strays: Strays
     library: Library
+    director: Director
+    reuse: Reuse
+    image_screen: ImageScreen | None
     pool: Pool
     images: ImageStore
     telegram: Telegram

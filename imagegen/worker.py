@@ -25,7 +25,6 @@ from imagegen import (
     stop,
     strays,
     ticker,
-    workflows,
 )
 from imagegen.bulletin import Bulletin
 from imagegen.census import Census
@@ -35,23 +34,28 @@ from imagegen.comfy.pool import Pool
 from imagegen.comfy.shared import SharedSlots
 from imagegen.delivery.gate import Gate
 from imagegen.delivery.telegram import Telegram
+from imagegen.director import Director, Rules
 from imagegen.discarded import Discarded
 from imagegen.errors import ImagegenError
 from imagegen.images import ImageStore
 from imagegen.job import make_image
 from imagegen.ledger import Ledger
 from imagegen.live import Live
+from imagegen.prompts.builder import PromptBuilder
+from imagegen.prompts.llm import LanguageModel
 from imagegen.quarantine import Quarantine
 from imagegen.relay import Relay
 from imagegen.requests import Requests
 from imagegen.retention import Retention
+from imagegen.reuse import Reuse
+from imagegen.safety.screen import Screen, Verdict
 from imagegen.settings import Settings
 from imagegen.stop import Stop
 from imagegen.strays import Strays
 from imagegen.studio import Studio
 from imagegen.web import site
 from imagegen.web.readiness import Readiness
-from imagegen.workflows import Library, WorkflowsMissing
+from imagegen.workflows import Library
 
 log = structlog.get_logger(__name__)
 
@@ -93,7 +97,7 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
 
     `owns_process`: it is the worker's alone, so its logging and its end are the worker's too.
     """
-    library = _library(chosen)
+    library = chosen.library()
     images = _image_store(chosen)
     queue = broker.queue(chosen.redis, db=chosen.redis_broker_db)
     stack, stopping = AsyncExitStack(), Stop(queue, grace_s=chosen.stop_grace)
@@ -189,7 +193,15 @@ async def build(
     await stack.enter_async_context(pool.tended())
     tidy = Retention(sessions, Discarded(sessions, images), chosen.limits)
     await stack.enter_async_context(ticker.every(retention.EVERY_S, tidy.step, name="retention"))
+    screen = Screen()
+    prompts = PromptBuilder(
+        await _language_model(chosen, stack),
+        is_fine=lambda text: screen.prompt(text).verdict is Verdict.CLEAR,
+    )
     return Studio(
+        director=Director(sessions, prompts, screen, _rules(chosen)),
+        reuse=Reuse(sessions, images),
+        image_screen=chosen.image_screen,
         requests=Requests(sessions, keeps_context=chosen.context_retention > 0),
         ledger=Ledger(sessions),
         strays=Strays(sessions, pool),
@@ -207,14 +219,27 @@ async def build(
     )
 
 
-def _library(chosen: Settings) -> Library:
-    try:
-        return workflows.load(chosen.workflows_dir)
-    except WorkflowsMissing as error:
-        raise BadSetting(
-            f"WORKFLOWS_DIR: got {chosen.workflows_dir}, must be a directory with a folder for "
-            "each persona, which has a persona.toml"
-        ) from error
+async def _language_model(chosen: Settings, stack: AsyncExitStack) -> LanguageModel | None:
+    if chosen.prompt_llm_url is None:
+        return None
+    key = chosen.prompt_llm_api_key
+    return await stack.enter_async_context(
+        LanguageModel(
+            url=str(chosen.prompt_llm_url),
+            model=chosen.prompt_llm_model,
+            api_key=None if key is None else key.get_secret_value(),
+            timeout_s=chosen.prompt_llm_timeout,
+        )
+    )
+
+
+def _rules(chosen: Settings) -> Rules:
+    return Rules(
+        max_rating=chosen.max_rating,
+        seed_mode=chosen.seed_mode,
+        age_text_version=chosen.age_text_version,
+        protects_content=chosen.protect_content,
+    )
 
 
 def _image_store(chosen: Settings) -> ImageStore:

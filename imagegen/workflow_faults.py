@@ -37,3 +37,7 @@ class WorkflowsMissing(Rejected):
     """A directory that holds no persona at all."""
 
     code = "workflows_missing"
+
+    def __init__(self, directory: Path, why: str) -> None:
+        super().__init__(f"{directory}: {why}")
+        self.directory = directory

@@ -87,16 +87,23 @@ class BoundGraph:
     cache_key: str
 
 
-def load(directory: Path) -> Library:
-    """Load every persona; a broken one is a fault of its own and hides no other."""
+def load(directory: Path, own: Path | None = None) -> Library:
+    """Load every persona; a broken one is a fault of its own and hides no other.
+
+    A folder in `own` stands before the one of the same name in `directory`, whose graph it draws
+    with unless it has one itself.
+    """
     workflows: dict[str, Workflow] = {}
     faults: dict[str, WorkflowFault] = {}
-    for folder in _folders(directory):
+    before = {} if own is None else {folder.name.casefold(): folder for folder in _folders(own)}
+    shipped = {folder.name.casefold() for folder in _folders(directory)}
+    alone = [folder for name, folder in before.items() if name not in shipped]
+    for folder in (*_folders(directory), *alone):
         name = folder.name.casefold()
         try:
             if name in workflows:
                 raise WorkflowFault(folder, "another folder has this name but for its case")  # noqa: TRY301 - one way into faults
-            workflows[name] = _workflow(folder)
+            workflows[name] = _workflow(folder, before.get(name, folder))
         except WorkflowFault as fault:
             faults[folder.name if name in workflows else name] = fault
     return Library(workflows=MappingProxyType(workflows), faults=MappingProxyType(faults))
@@ -139,20 +146,22 @@ def model_files(library: Library) -> Mapping[str, frozenset[str]]:
 
 def _folders(directory: Path) -> list[Path]:
     if not directory.is_dir():
-        raise WorkflowsMissing(f"{directory}: there is no such directory of workflows")
+        raise WorkflowsMissing(directory, "there is no such directory of workflows")
     shown = [path for path in sorted(directory.iterdir()) if not path.name.startswith((".", "_"))]
     found = [path for path in shown if (path / "persona.toml").exists()]
     # A folder with a graph alone is a persona half made; a shared graph lies behind a `_`.
     found += [path for path in shown if path not in found and (path / "workflow.json").exists()]
     if not found:
-        raise WorkflowsMissing(f"{directory}: no folder in it has a persona.toml")
+        raise WorkflowsMissing(directory, "no folder in it has a persona.toml")
     return found
 
 
-def _workflow(folder: Path) -> Workflow:
-    toml = folder / "persona.toml"
+def _workflow(folder: Path, described: Path) -> Workflow:
+    toml = described / "persona.toml"
     persona, wiring = personas.read(toml)
-    path = folder / wiring.workflow
+    path = described / wiring.workflow
+    if not path.exists():
+        path = folder / wiring.workflow
     whole = graphs.read(path).with_inputs(wiring.inputs, file=toml)
     weights.check(whole)
     found = places.find(whole, wiring.nodes, toml=toml)

@@ -1,7 +1,9 @@
 """Briefs of a persona that keeps no folder."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from chatflow_hook.turn import Conversation, Message
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.personas import Habits, Persona, Wordings
 
@@ -28,8 +30,15 @@ def nora(**changed: Any) -> Persona:
     return NORA.model_copy(update=changed)
 
 
-def brief(reply: str = "", **changed: Any) -> Brief:
-    return Brief(**{"persona": NORA, "reply": reply, **changed})
+def brief(
+    reply: str = "",
+    text: str = "",
+    prompt: str | None = None,
+    history: Sequence[Message] = (),
+    **changed: Any,
+) -> Brief:
+    talk = Conversation(reply=reply, text=text, prompt=prompt, history=tuple(history))
+    return Brief(**{"persona": NORA, "talk": talk, **changed})
 
 
 def worded(**by_rating: str) -> Persona:

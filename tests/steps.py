@@ -5,6 +5,7 @@ from uuid import UUID
 from imagegen.claimed import Claimed
 from imagegen.images import Image
 from imagegen.requests import Requests
+from tests.plan import PLAN
 
 IMAGE = Image(name="0" * 64 + ".png", width=8, height=8)
 
@@ -19,6 +20,6 @@ async def claimed(requests: Requests, request_id: UUID) -> Claimed:
 async def drawn(requests: Requests, request_id: UUID) -> Claimed:
     """Claim a request and bring it to where its picture is stored."""
     request = await claimed(requests, request_id)
-    request = await requests.start_drawing(request, host="gpu-1", seed=1)
-    await requests.keep(request, IMAGE, url=None)
+    request = await requests.start_drawing(request, PLAN, host="gpu-1")
+    await requests.keep(request, IMAGE, url=None, seconds=None)
     return request

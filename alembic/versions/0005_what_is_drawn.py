@@ -26,6 +26,11 @@ def upgrade() -> None:
         REQUESTS, sa.Column("variation", sa.Integer, server_default=sa.text("0"), nullable=False)
     )
     op.add_column(REQUESTS, sa.Column("cache_key", sa.Text, nullable=True))
+    op.add_column(REQUESTS, sa.Column("drawing_seconds", sa.Double, nullable=True))
+    op.add_column(
+        REQUESTS,
+        sa.Column("is_reused", sa.Boolean, server_default=sa.text("false"), nullable=False),
+    )
     op.add_column(REQUESTS, sa.Column("drawn_rating", sa.Text, nullable=True))
     op.add_column(REQUESTS, sa.Column("telegram_bot_id", sa.BigInteger, nullable=True))
     _bound_kinds(KINDS)
@@ -90,7 +95,14 @@ def downgrade() -> None:
     # What the older worker does not know it could not end either.
     op.execute(f"DELETE FROM {REQUESTS} WHERE NOT ({KINDS_BEFORE})")  # noqa: S608 (constants)
     _bound_kinds(KINDS_BEFORE)
-    for column in ("telegram_bot_id", "drawn_rating", "cache_key", "variation"):
+    for column in (
+        "telegram_bot_id",
+        "drawn_rating",
+        "is_reused",
+        "drawing_seconds",
+        "cache_key",
+        "variation",
+    ):
         op.drop_column(REQUESTS, column)
 
 

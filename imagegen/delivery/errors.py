@@ -17,6 +17,12 @@ class FloodWait(Unavailable):
     code = "flood_wait"
 
 
+class FileUnknown(Unavailable):
+    """Telegram does not know the file id any more: the bytes do instead."""
+
+    code = "file_unknown"
+
+
 class OutcomeUnknown(Unavailable):
     """The connection broke after it was made: the picture may have arrived."""
 

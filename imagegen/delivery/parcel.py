@@ -10,15 +10,20 @@ _MAX_CAPTION = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Parcel:
-    """A picture and where it goes; sides in pixels."""
+    """A picture and where it goes; sides in pixels.
+
+    `file_id` names a photo that Telegram has already: then the bytes are not needed.
+    """
 
     chat_id: int
-    data: bytes
+    data: bytes = b""
+    file_id: str | None = None
     filename: str
     width: int
     height: int
     caption: str | None = None
     has_spoiler: bool = False
+    protect_content: bool = False
     reply_to_message_id: int | None = None
     message_thread_id: int | None = None
 
@@ -43,7 +48,9 @@ class Parcel:
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
-    """What Telegram says of a picture that it took; `file_id` sends it again without upload.
+    """What Telegram says of a picture that it took.
+
+    `file_id` sends a photo again without upload, by the bot `bot_id` alone; documents have none.
 
     `chat_id` is where it is now: a group that becomes a supergroup gets a new one.
     """
@@ -51,3 +58,4 @@ class Receipt:
     chat_id: int
     message_id: int
     file_id: str | None
+    bot_id: int

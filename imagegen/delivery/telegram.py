@@ -26,6 +26,7 @@ from aiohttp import ClientConnectorError
 
 from imagegen.delivery.errors import (
     ChatGone,
+    FileUnknown,
     FloodWait,
     NotSent,
     OutcomeUnknown,
@@ -39,6 +40,13 @@ log = structlog.get_logger(__name__)
 
 _REVOKED_WAIT_S = 10.0
 _PROBE_S = 2
+# Of a file id that is not of this bot, or too old, or no photo's.
+_NO_FILE = (
+    "wrong file identifier",
+    "file_reference",
+    "can't use file of type",
+    "wrong remote file",
+)
 _NOBODY = ("chat not found", "user not found", "peer_id_invalid", "group chat was deactivated")
 
 
@@ -50,6 +58,11 @@ class Telegram:
         self._bot = Bot(token=token, session=session)
         # Nothing can be sent; `probe` says when it is over.
         self.is_revoked = False
+
+    @property
+    def bot_id(self) -> int:
+        """Whose file ids are good here."""
+        return self._bot.id
 
     async def __aenter__(self) -> Self:
         return self
@@ -65,7 +78,7 @@ class Telegram:
     async def send(self, parcel: Parcel) -> Receipt:
         """Send a picture, as a photo where it fits, and follow a group that has moved.
 
-        Raises NotSent, FloodWait, OutcomeUnknown, TokenRevoked, ChatGone or SendRefused.
+        Raises NotSent, FileUnknown, FloodWait, OutcomeUnknown, TokenRevoked, ChatGone or SendRefused.
         """
         chat_id = parcel.chat_id
         try:
@@ -76,7 +89,12 @@ class Telegram:
                 message = await self._send(parcel, chat_id)
         except (TelegramAPIError, ClientDecodeError) as error:
             raise self._learnt(verdict(error)) from error
-        return Receipt(chat_id=chat_id, message_id=message.message_id, file_id=_file_id(message))
+        return Receipt(
+            chat_id=chat_id,
+            message_id=message.message_id,
+            file_id=message.photo[-1].file_id if message.photo else None,
+            bot_id=self._bot.id,
+        )
 
     async def probe(self) -> None:
         """Return if Telegram answers and knows the token. Raises as `send` does."""
@@ -95,7 +113,7 @@ class Telegram:
         return error
 
     async def _send(self, parcel: Parcel, chat_id: int) -> Message:
-        file = BufferedInputFile(parcel.data, filename=parcel.filename)
+        file = parcel.file_id or BufferedInputFile(parcel.data, filename=parcel.filename)
         caption = parcel.short_caption
         reply = _reply(parcel.reply_to_message_id)
         if not parcel.fits_a_photo:
@@ -105,12 +123,14 @@ class Telegram:
                 caption=caption,
                 reply_parameters=reply,
                 message_thread_id=parcel.message_thread_id,
+                protect_content=parcel.protect_content or None,
             )
         return await self._bot.send_photo(
             chat_id,
             file,
             caption=caption,
             has_spoiler=parcel.has_spoiler,
+            protect_content=parcel.protect_content or None,
             reply_parameters=reply,
             message_thread_id=parcel.message_thread_id,
         )
@@ -128,6 +148,8 @@ def verdict(error: TelegramAPIError | ClientDecodeError) -> ImagegenError:
             return ChatGone("the bot was blocked or removed", code="bot_blocked")
         case TelegramBadRequest() if any(sign in error.message.lower() for sign in _NOBODY):
             return ChatGone("there is no such chat")
+        case TelegramBadRequest() if any(sign in error.message.lower() for sign in _NO_FILE):
+            return FileUnknown("Telegram does not know the photo any more")
         case TelegramBadRequest() | TelegramEntityTooLarge():
             return SendRefused(f"Telegram refuses the picture: {error.message}")
         case RestartingTelegram():
@@ -146,9 +168,3 @@ def _reply(message_id: int | None) -> ReplyParameters | None:
         return None
     # People delete messages; the picture comes all the same.
     return ReplyParameters(message_id=message_id, allow_sending_without_reply=True)
-
-
-def _file_id(message: Message) -> str | None:
-    if message.photo:
-        return message.photo[-1].file_id
-    return message.document.file_id if message.document else None

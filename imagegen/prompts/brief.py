@@ -1,43 +1,53 @@
-"""Brief: all that a prompt is written from."""
+"""Brief: all that a prompt builder is told of one picture."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from chatflow_hook.tables import Kind
-from chatflow_hook.turn import Message, Rating
+from chatflow_hook.turn import Conversation, Message, Rating
 from imagegen.prompts.personas import Persona
+
+# So many of the newest messages are read by a builder.
+MESSAGES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Brief:
-    """One picture to be worded.
+    """Who is drawn, what was said, and how far the picture may go.
 
-    `history` is oldest first. `rating` is the effective one. `prompt` is the bot's own and wins
-    over everything else. `is_alone`: the picture shows the adult persona and nothing of the talk
-    but the weather and the time of day. `variation` counts the variations of one picture from 1,
-    0 is the picture itself. `scene` is the `Prompt.scene` of the picture that is varied.
+    `rating` is the effective one. `is_alone`: nothing of the talk but weather and time of day may
+    be drawn. `variation` counts the other pictures of the same message from 1, and 0 is the picture
+    itself; covers are counted from 0. `scene` is the `Prompt.scene` of the picture that is varied,
+    or of this one if it was worded before.
     """
 
     persona: Persona
-    text: str = field(default="", repr=False)
-    reply: str | None = field(default=None, repr=False)
-    history: tuple[Message, ...] = field(default=(), repr=False)
-    language: str | None = None
+    talk: Conversation = field(default=Conversation(text=""), repr=False)
     rating: Rating = Rating.SAFE
     kind: Kind = Kind.AUTOMATIC
-    prompt: str | None = field(default=None, repr=False)
-    is_alone: bool = False
+    language: str | None = None
     variation: int = 0
+    is_alone: bool = False
     scene: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @property
-    def texts(self) -> list[str]:
-        """What was said, the text that counts most first: the scene is in the persona's reply."""
-        said = (self.reply, self.text, *(one.text for one in reversed(self.history)))
-        return [text for text in said if text and text.strip()]
+    def own_words(self) -> str | None:
+        """The bot's own prompt, if it gave one and others' talk does not forbid it."""
+        words = (self.talk.prompt or "").strip()
+        return words if words and not self.is_alone else None
 
     @property
-    def own_words(self) -> str | None:
-        """The bot's own prompt, if it says anything."""
-        return self.prompt if self.prompt and self.prompt.strip() else None
+    def messages(self) -> list[Message]:
+        """The newest messages, newest first: the persona's reply is where the scene is."""
+        said = (
+            Message(role="persona", text=self.talk.reply or ""),
+            Message(role="user", text=self.talk.text),
+            *reversed(self.talk.history),
+        )
+        return [one for one in said if one.text.strip()][:MESSAGES]
+
+    @property
+    def said(self) -> list[str]:
+        """The texts of these messages."""
+        return [one.text for one in self.messages]

@@ -11,7 +11,6 @@ from imagegen.prompts.personas import Persona
 
 START, END = "<conversation>", "</conversation>"
 
-_MOST_MESSAGES = 8
 _MOST_CHARACTERS = 1_500
 # No text may hold a sign that our marks are made of, or one that looks like it.
 _NO_MARKS = str.maketrans(dict.fromkeys("<＜﹤‹〈⟨", "(") | dict.fromkeys(">＞﹥›〉⟩", ")"))
@@ -91,12 +90,7 @@ def _dressed(persona: Persona, rating: Rating) -> str:
 
 def _material(brief: Brief) -> Iterator[str]:
     yield START
-    for said in brief.history[-_MOST_MESSAGES:]:
-        yield _message(said.role, said.text)
-    if brief.text.strip():
-        yield _message("user", brief.text)
-    if brief.reply and brief.reply.strip():
-        yield _message("persona", brief.reply)
+    yield from reversed([_message(one.role, one.text) for one in brief.messages])
     yield END
     if brief.language and _LANGUAGE.fullmatch(brief.language):
         yield f"The chat is in the language {brief.language}; answer in English."

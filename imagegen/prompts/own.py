@@ -8,16 +8,10 @@ MAX_SCENE_CHARACTERS = 2400
 QUIET_SCENE = "a calm everyday moment at home"
 
 
-def write(
-    persona: Persona, words: str, *, camera: str | None = None, is_alone: bool = False
-) -> str:
+def write(persona: Persona, words: str, *, camera: str | None = None) -> str:
     """Write a prompt of at most 380 words for a scene told in somebody's words."""
     told = sentences.one_line(words)[:MAX_SCENE_CHARACTERS].strip() or QUIET_SCENE
-    after = [
-        *([f"The picture is {camera}."] if camera else []),
-        *([sentences.alone(persona)] if is_alone else []),
-    ]
-    fixed = sentences.joined(persona, *after)
-    room = sentences.MAX_WORDS - len(fixed.split())
+    seen = f"The picture is {camera}." if camera else None
+    room = sentences.MAX_WORDS - len(sentences.joined(persona, seen).split())
     scene = sentences.ended(" ".join(f"The scene: {told}".split()[:room]))
-    return sentences.joined(persona, scene, *after)
+    return sentences.joined(persona, scene, seen)

@@ -20,8 +20,8 @@ def _readable(value: Any) -> Any:
 class Sketch(BaseModel):
     """Kept as JSON with the request: keys of the vocabulary, and a model's own phrases.
 
-    `shuffle` is where the picking of phrases begins. `scene` was worded for `rating`, and for no
-    other.
+    `shuffle` is where the picking of phrases begins. `scene` was worded for `rating` and for no
+    other, and its pose, framing and light for this `variation`.
     """
 
     # A row may be older or newer than the code.
@@ -30,6 +30,7 @@ class Sketch(BaseModel):
     setting: Setting = Setting()
     shuffle: int = Field(default=0, ge=0, lt=2**16)
     rating: Rating = Rating.SAFE
+    variation: int = 0
     is_alone: bool = False
     scene: Annotated[Scene | None, BeforeValidator(_readable)] = None
 

@@ -30,10 +30,7 @@ class Template:
     def write(self, brief: Brief) -> Prompt:
         """Write a prompt of phrases of ours alone: no word of the talk is in it."""
         sketch = self.sketch(brief)
-        kept = sketch.scene if sketch.rating is brief.rating else None
         words = self.scene(brief, sketch)
-        if kept is not None:
-            words = words.model_copy(update=kept.model_dump(include={"scene", "clothes", "mood"}))
         return Prompt(
             text=scene.write(
                 brief.persona,
@@ -42,7 +39,7 @@ class Template:
                 is_alone=sketch.is_alone,
             ),
             summary=self.summary(brief.persona, sketch.setting),
-            source=Source.TEMPLATE,
+            source=Source.LLM if words is sketch.scene else Source.TEMPLATE,
             scene=sketch.kept(),
         )
 
@@ -50,12 +47,23 @@ class Template:
         """Read the talk, or what was kept of the picture that is varied."""
         if brief.scene is not None:
             return self._alone(Sketch.read(brief.scene), is_alone=brief.is_alone)
-        new = Sketch(setting=self._read(brief), shuffle=_shuffle(brief), rating=brief.rating)
+        new = Sketch(
+            setting=self._read(brief),
+            shuffle=_shuffle(brief),
+            rating=brief.rating,
+            variation=brief.variation,
+        )
         return self._alone(new, is_alone=brief.is_alone)
 
     def scene(self, brief: Brief, sketch: Sketch) -> Scene:
-        """Word a setting for a persona and a rating."""
-        return Wording(known=self.known, brief=brief, sketch=sketch).scene
+        """Word a setting for a persona and a rating; a model's phrases stay where they may."""
+        kept = sketch.scene if sketch.rating is brief.rating else None
+        if kept is not None and sketch.variation == brief.variation:
+            return kept
+        words = Wording(known=self.known, brief=brief, sketch=sketch).scene
+        if kept is None:
+            return words
+        return words.model_copy(update=kept.model_dump(include={"scene", "clothes", "mood"}))
 
     def summary(self, persona: Persona, setting: Setting) -> str:
         """Say in a line for people what the picture shows."""
@@ -72,7 +80,7 @@ class Template:
         return self.scene(brief, self.sketch(brief)).camera
 
     def _read(self, brief: Brief) -> Setting:
-        setting = self.reader.setting([brief.own_words] if brief.own_words else brief.texts)
+        setting = self.reader.setting([brief.own_words] if brief.own_words else brief.said)
         if brief.kind is not Kind.COVER or setting.time is not None:
             return setting
         time = _TIMES_OF_COVERS[brief.variation % len(_TIMES_OF_COVERS)]
@@ -96,6 +104,6 @@ def shipped() -> Template:
 def _shuffle(brief: Brief) -> int:
     """Let talks that name nothing look different all the same; nothing can be read back from it."""
     number = str(brief.variation) if brief.kind is Kind.COVER else ""
-    said = "\0".join([brief.persona.name, number, brief.own_words or "", *brief.texts[:2]])
+    said = "\0".join([brief.persona.name, number, brief.own_words or "", *brief.said[:2]])
     digest = hashlib.sha256(said.encode(errors="replace")).digest()
     return int.from_bytes(digest[:2], "big")

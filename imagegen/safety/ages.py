@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator, Sequence
 
-from imagegen.safety import lemmas
+from imagegen import lemmas
 from imagegen.safety.normalise import Sentence, Word
 
 ADULT = 18

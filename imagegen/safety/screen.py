@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from imagegen.safety import ages, lemmas, lexicon
+from imagegen import lemmas
+from imagegen.safety import ages, lexicon
 from imagegen.safety.lexicon import Fragments, Lexicon
 from imagegen.safety.normalise import Sentence, sentences
 
@@ -70,13 +71,13 @@ class Screen:
             yield from _in_a_sentence(topics)
         yield from _in_a_text(told)
         if _names_somebody(text):
-            yield Finding(verdict=Verdict.SAFE_ONLY, rule="real-person")
+            yield Finding(verdict=Verdict.SAFE_ONLY, rule="real_person")
 
     def _of_prompt(self, text: str) -> Iterator[Finding]:
         yield from self._of_conversation(text)
         for sentence in sentences(text):
             if self._topics(sentence) & {"looks", "family", "school", "age"}:
-                yield Finding(verdict=Verdict.REFUSED, rule="minor-drawn")
+                yield Finding(verdict=Verdict.REFUSED, rule="minor_drawn")
 
     def _topics(self, sentence: Sentence) -> set[str]:
         topics = set(self._lexicon.topics(_haystack(sentence)))
@@ -89,24 +90,24 @@ class Screen:
 
 def _in_a_sentence(topics: set[str]) -> Iterator[Finding]:
     if "codes" in topics:
-        yield Finding(verdict=Verdict.REFUSED, rule="minor-code")
+        yield Finding(verdict=Verdict.REFUSED, rule="minor_code")
     if "acts" in topics:
         yield Finding(verdict=Verdict.REFUSED, rule="violence")
     if topics & {"looks", "age"} and "asking" in topics:
-        yield Finding(verdict=Verdict.REFUSED, rule="minor-asked")
+        yield Finding(verdict=Verdict.REFUSED, rule="minor_asked")
     if topics.intersection(_MINORS) or "age" in topics:
-        yield Finding(verdict=Verdict.SAFE_ONLY, rule="minor-mentioned")
+        yield Finding(verdict=Verdict.SAFE_ONLY, rule="minor_mentioned")
     if "people" in topics:
-        yield Finding(verdict=Verdict.SAFE_ONLY, rule="real-person")
+        yield Finding(verdict=Verdict.SAFE_ONLY, rule="real_person")
 
 
 def _in_a_text(topics: set[str]) -> Iterator[Finding]:
     if "sexual" not in topics:
         return
     if topics & {"looks", "age"}:
-        yield Finding(verdict=Verdict.REFUSED, rule="minor-sexual")
+        yield Finding(verdict=Verdict.REFUSED, rule="minor_sexual")
     if "signs" in topics:
-        yield Finding(verdict=Verdict.REFUSED, rule="no-consent")
+        yield Finding(verdict=Verdict.REFUSED, rule="no_consent")
 
 
 def _haystack(sentence: Sentence) -> str:

@@ -22,6 +22,7 @@ from imagegen.tables import Delivery
 from tests import chat, steps
 from tests.chat import Sessions
 from tests.comfyui_guest import visit
+from tests.plan import PLAN
 from tests.stage import PATIENCE_S, Stage, Stages, shelf
 
 NO_SAMPLER = json.dumps(
@@ -221,7 +222,7 @@ async def test_who_has_lost_the_claim_writes_nothing(stages: Stages, sessions: S
         assert second is not None
 
         for write in (
-            requests.start_drawing(first, host="gpu-1", seed=1),
+            requests.start_drawing(first, PLAN, host="gpu-1"),
             Ledger(sessions).start(first),
             requests.finish(first),
             requests.put_back(first, costs_an_attempt=True),

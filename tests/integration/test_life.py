@@ -1,5 +1,6 @@
 """The life of a request at random: jobs that overtake each other, people who call off and retry."""
 
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,17 +13,21 @@ from imagegen import revival
 from imagegen.claimed import Claimed, ClaimLost
 from imagegen.delivery.parcel import Receipt
 from imagegen.errors import ImagegenError
+from imagegen.images import ImageStore
 from imagegen.ledger import Ledger
 from imagegen.life import FOLLOWS
 from imagegen.requests import Requests
+from imagegen.reuse import Known, Reuse
 from imagegen.revival import NotRevived
 from tests import chat
 from tests.chat import Sessions
+from tests.plan import PLAN
 from tests.steps import IMAGE
 
 # As design section 4 draws it, written once more: the code's own table can't prove itself.
 ARROWS = {
-    "queued": {"queued", "drawing"},
+    # Drawn at once where the same picture was drawn before.
+    "queued": {"queued", "drawing", "drawn"},
     "drawing": {"drawing", "queued", "drawn"},
     "drawn": {"drawn", "delivering", "delivered"},
     "delivering": {"delivering", "drawn", "delivered"},
@@ -40,6 +45,7 @@ STEPS = (
     "start_drawing",
     "end_drawing",
     "keep",
+    "reuse",
     "start_send",
     "finish",
     "finish_unsent",
@@ -72,6 +78,7 @@ class Walk:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
+        self._reuse = Reuse(sessions, ImageStore(Path("never asked")))
         self._requests = Requests(sessions)
         self._ledger = Ledger(sessions)
         self._claims: list[Claimed] = []
@@ -127,18 +134,21 @@ class Walk:
 
     async def _redraw(self, step: str, request: Claimed) -> Claimed:
         if step == "start_drawing":
-            return await self._requests.start_drawing(request, host="gpu-1", seed=1)
+            return await self._requests.start_drawing(request, PLAN, host="gpu-1")
         return await self._requests.end_drawing(request, leaves_a_stray=False)
 
     async def _move(self, step: str, request: Claimed) -> None:
         match step:
             case "keep":
-                await self._requests.keep(request, IMAGE, url=None)
+                await self._requests.keep(request, IMAGE, url=None, seconds=None)
+            case "reuse":
+                known = Known(image=IMAGE, seconds=2.0)
+                await self._reuse.take(request, known, PLAN, url=None)
             case "start_send":
                 await self._ledger.start(request)
             case "finish":
                 send = await self._ledger.start(request)
-                receipt = Receipt(chat_id=1, message_id=7, file_id="a")
+                receipt = Receipt(chat_id=1, message_id=7, file_id="a", bot_id=1)
                 await self._requests.finish(request, send=send, receipt=receipt)
             case "finish_unsent":
                 await self._requests.finish(request)

@@ -10,6 +10,7 @@ from imagegen.errors import Unavailable
 from imagegen.quarantine import Poisonous, Quarantine
 from imagegen.requests import Requests
 from tests.chat import Sessions
+from tests.plan import PLAN
 from tests.stage import PATIENCE_S, Stages
 
 
@@ -49,7 +50,7 @@ async def test_a_picture_that_gets_on_counts_anew(stages: Stages, sessions: Sess
         await requests.claim(request.id)
         second = await requests.claim(request.id)
         assert second is not None
-        await requests.start_drawing(second, host="gpu-1", seed=1)
+        await requests.start_drawing(second, PLAN, host="gpu-1")
 
         third = await requests.claim(request.id)
 

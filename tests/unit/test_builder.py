@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -29,12 +30,13 @@ class Desk:
     """A builder, and what it told."""
 
     def __init__(self, model: LanguageModel | None) -> None:
-        self.fallbacks: list[str] = []
         self.screened: list[str] = []
         self.refused = "never"
-        self.builder = PromptBuilder(
-            template=TEMPLATE, model=model, screen=self._screen, on_fallback=self.fallbacks.append
-        )
+        self.builder = PromptBuilder(model, is_fine=self._screen)
+
+    @property
+    def fallbacks(self) -> list[str]:
+        return list(self.builder.fallbacks.elements())
 
     def _screen(self, text: str) -> bool:
         self.screened.append(text)
@@ -219,10 +221,36 @@ async def test_a_variation_of_the_bots_own_prompt_is_framed_anew(desk: Desk) -> 
     assert all("The scene: Nora flies." in text for text in texts)
 
 
-async def test_the_bots_own_prompt_can_be_told_to_show_nobody_else(desk: Desk) -> None:
+async def test_the_bots_own_prompt_is_not_drawn_where_the_persona_must_be_alone(desk: Desk) -> None:
     prompt = await desk.build(brief(prompt="Nora flies", is_alone=True))
 
+    assert "flies" not in prompt.text
     assert "Nora is the only person in the picture." in prompt.text
+
+
+async def test_what_a_model_worded_is_worded_again_without_it(
+    desk: Desk, route: respx.Route
+) -> None:
+    route.mock(return_value=_says(SCENE))
+    first = await desk.build(SAID)
+
+    again = await desk.build(replace(SAID, scene=json.loads(json.dumps(first.scene))))
+
+    assert again == first
+    assert route.call_count == 1
+
+
+@pytest.mark.parametrize(
+    "given",
+    [SAID, brief(kind=Kind.COVER, variation=3), brief("hello", is_alone=True), brief(prompt="x")],
+)
+async def test_what_the_template_worded_is_worded_again(given: Brief) -> None:
+    desk = Desk(None)
+    first = await desk.build(given)
+
+    again = await desk.build(replace(given, scene=json.loads(json.dumps(first.scene))))
+
+    assert again == first
 
 
 async def test_a_brief_and_a_prompt_show_no_text_in_their_repr(desk: Desk) -> None:

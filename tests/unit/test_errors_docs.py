@@ -15,6 +15,16 @@ def _codes(source: str) -> Iterator[str]:
                 yield from _strings(value)
             case ast.keyword(arg="code", value=value):
                 yield from _strings(value)
+            case ast.Call(keywords=given) if _refuses(given):
+                yield from (
+                    code for each in given if each.arg == "rule" for code in _strings(each.value)
+                )
+
+
+def _refuses(given: list[ast.keyword]) -> bool:
+    """Say whether a finding ends a request; others only keep its picture tame."""
+    verdicts = [ast.unparse(each.value) for each in given if each.arg == "verdict"]
+    return verdicts in ([], ["Verdict.REFUSED"])
 
 
 def _strings(value: ast.expr) -> Iterator[str]:

@@ -111,4 +111,5 @@ def test_a_long_talk_is_cut() -> None:
 
     assert len(user) < 16_000
     assert ">39 x" in user
-    assert ">31 x" not in user
+    assert ">34 x" in user
+    assert ">33 x" not in user

@@ -1,0 +1,35 @@
+"""The audit: what the screen found, by rule; who and when, and never the words."""
+
+import hashlib
+
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from imagegen import transactions
+from imagegen.claimed import Claimed
+from imagegen.safety.screen import VERSION, Finding
+from imagegen.tables import SafetyNote
+
+
+class Audit:
+    """Writes notes; the same finding of the same request once."""
+
+    def __init__(self, sessions: async_sessionmaker[AsyncSession]) -> None:
+        self._sessions = sessions
+
+    async def note(self, request: Claimed, stage: str, finding: Finding, words: str) -> None:
+        """Note a finding; `words` are kept as a hash only. Raises Unavailable."""
+        query = (
+            insert(SafetyNote)
+            .values(
+                request_id=request.id,
+                user_id=request.user_id,
+                stage=stage,
+                verdict=finding.verdict.name.lower(),
+                rule=finding.rule,
+                version=VERSION,
+                text_hash=hashlib.sha256(words.encode(errors="replace")).hexdigest(),
+            )
+            .on_conflict_do_nothing()
+        )
+        await transactions.run(self._sessions, lambda session: session.execute(query))

@@ -1,0 +1,118 @@
+"""Covers: a persona's own pictures, ordered ahead and drawn by the worker like any other."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from chatflow_hook import forgetting
+from chatflow_hook.tables import NOBODY, OPEN, ImageRequest, Kind, State
+from chatflow_hook.turn import Conversation
+from imagegen import transactions
+
+_LOOK_EVERY_S = 0.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cover:
+    """One cover of a persona, counted from 0, and where its request stands."""
+
+    request_id: UUID
+    persona: str
+    number: int
+    state: State
+    why: str | None = None
+
+
+class Covers:
+    """Orders covers and watches them being drawn. All raise Unavailable without PostgreSQL."""
+
+    def __init__(self, sessions: async_sessionmaker[AsyncSession]) -> None:
+        self._sessions = sessions
+
+    async def order(self, personas: Sequence[str], count: int) -> Sequence[Cover]:
+        """Order what is missing of `count` covers of each persona, and return what was ordered."""
+
+        async def step(session: AsyncSession) -> Sequence[Cover]:
+            there = select(ImageRequest.persona, ImageRequest.message_count).where(
+                _OURS, or_(ImageRequest.state.in_(OPEN), _IS_DRAWN)
+            )
+            known = {(persona, number) for persona, number in await session.execute(there)}
+            ordered = [
+                Cover(request_id=uuid4(), persona=persona, number=number, state=State.QUEUED)
+                for number in range(count)
+                for persona in personas
+                if (persona, number) not in known
+            ]
+            if ordered:
+                await session.execute(insert(ImageRequest), [_row(cover) for cover in ordered])
+            return ordered
+
+        return await transactions.run(self._sessions, step)
+
+    async def erase(self, personas: Sequence[str]) -> int:
+        """Erase the covers of these personas; those that were sent stay with who got them."""
+
+        async def step(session: AsyncSession) -> int:
+            query = (
+                delete(ImageRequest)
+                .where(_OURS, ImageRequest.persona.in_(personas))
+                .returning(ImageRequest.image)
+            )
+            images = list((await session.execute(query)).scalars())
+            named = [image for image in images if image is not None]
+            await forgetting.note_images(await session.connection(), named)
+            return len(images)
+
+        return await transactions.run(self._sessions, step)
+
+    async def drawn(self, ordered: Sequence[Cover]) -> AsyncIterator[Cover]:
+        """Return each of these as it ends, however long that takes."""
+        waiting = {cover.request_id: cover for cover in ordered}
+        while waiting:
+            for ended in await self._ended(list(waiting)):
+                waiting.pop(ended.request_id)
+                yield ended
+            if waiting:
+                await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def _ended(self, ids: Sequence[UUID]) -> Sequence[Cover]:
+        query = select(
+            ImageRequest.id,
+            ImageRequest.persona,
+            ImageRequest.message_count,
+            ImageRequest.state,
+            ImageRequest.error_sentence,
+        ).where(ImageRequest.id.in_(ids), ImageRequest.state.not_in(OPEN))
+
+        async def step(session: AsyncSession) -> Sequence[Cover]:
+            return [
+                Cover(request_id=id_, persona=persona, number=number, state=State(state), why=why)
+                for id_, persona, number, state, why in await session.execute(query)
+            ]
+
+        return await transactions.run(self._sessions, step)
+
+
+_OURS: ColumnElement[bool] = and_(ImageRequest.user_id == NOBODY, ImageRequest.kind == Kind.COVER)
+_IS_DRAWN: ColumnElement[bool] = and_(
+    ImageRequest.state == State.DELIVERED, ImageRequest.image.is_not(None)
+)
+
+
+def _row(cover: Cover) -> dict[str, object]:
+    return {
+        "id": cover.request_id,
+        "kind": Kind.COVER,
+        "state": State.QUEUED,
+        "dialog_id": NOBODY,
+        "user_id": NOBODY,
+        "persona": cover.persona,
+        "message_count": cover.number,
+        "variation": cover.number,
+        "conversation": Conversation(text="").model_dump(mode="json"),
+        "created_at": func.clock_timestamp(),
+    }

@@ -1,0 +1,94 @@
+"""`imagegen covers`: draw the pictures ahead with which dialogs begin."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from imagegen.extras import extra
+
+if TYPE_CHECKING:
+    from imagegen.covers import Cover
+    from imagegen.errand import Errand
+
+_MOST = 32
+
+
+@click.command()
+@click.option(
+    "--persona", "names", metavar="NAME|all", multiple=True, default=("all",), help="Or several."
+)
+@click.option(
+    "--count", type=click.IntRange(1, _MOST), default=4, show_default=True, help="Of each persona."
+)
+@click.option("--again", is_flag=True, help="Erase those that are there, and draw all anew.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for the worker.",
+)
+def covers(*, names: Sequence[str], count: int, again: bool, timeout_s: float) -> None:
+    """Draw covers of personas ahead; a running worker does it.
+
+    Those that are there already are kept. Ends with 1 if one could not be drawn.
+    """
+    with extra("worker"):
+        from imagegen import errand
+
+    personas = _personas(names)
+    missing = errand.run(lambda own: _drawn(own, personas, count, again=again, timeout_s=timeout_s))
+    sys.exit(1 if missing else 0)
+
+
+def _personas(names: Sequence[str]) -> list[str]:
+    from chatflow_hook.settings import BadSetting, read
+    from imagegen import errand
+    from imagegen.errors import ImagegenError
+    from imagegen.library_settings import LibrarySettings
+
+    try:
+        library = read(LibrarySettings).library()
+        if "all" in names:
+            return sorted(library.workflows)
+        return [library.find(name).persona.name for name in dict.fromkeys(names)]
+    except (BadSetting, ImagegenError) as error:
+        errand.stop(str(error), code=2)
+
+
+async def _drawn(
+    own: "Errand", personas: Sequence[str], count: int, *, again: bool, timeout_s: float
+) -> int:
+    """Order and watch; return how many are missing at the end."""
+    from imagegen.covers import Covers
+
+    stock = Covers(own.sessions)
+    if again:
+        click.echo(f"erased: {await stock.erase(personas)}")
+    ordered = await stock.order(personas, count)
+    if not ordered:
+        click.echo("all covers are there")
+        return 0
+    for cover in ordered:
+        await own.doorbell.ring(cover.request_id, within_s=1.0)
+    good = ended = 0
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for cover in stock.drawn(ordered):
+                ended += 1
+                good += cover.why is None
+                click.echo(f"{ended}/{len(ordered)} {_line(cover)}", err=cover.why is not None)
+    except TimeoutError:
+        left = len(ordered) - ended
+        click.echo(f"imagegen: {left} are not drawn yet: does a worker run?", err=True)
+    return len(ordered) - good
+
+
+def _line(cover: "Cover") -> str:
+    end = cover.state.value if cover.why is None else f"{cover.state.value}: {cover.why}"
+    return f"{cover.persona} {cover.number + 1} {end}"

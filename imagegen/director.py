@@ -1,0 +1,180 @@
+"""The director: what is drawn for a request, how far it may go, and what is not drawn at all."""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from chatflow_hook import ages
+from chatflow_hook.tables import Kind
+from chatflow_hook.turn import Conversation, Rating
+from imagegen import fence, seeds, transactions
+from imagegen.audit import Audit
+from imagegen.claimed import Claimed
+from imagegen.prompts import builder
+from imagegen.prompts.brief import MESSAGES, Brief
+from imagegen.prompts.builder import PromptBuilder
+from imagegen.prompts.personas import Persona
+from imagegen.prompts.scene import Prompt
+from imagegen.safety import rating
+from imagegen.safety.rating import Bounds
+from imagegen.safety.refusal import RatingWithdrawn, Refused
+from imagegen.safety.screen import Finding, Screen, Verdict
+
+SeedMode = Literal["dialog", "story", "random"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Direction:
+    """What is drawn: the prompt, how far it goes, and the seed."""
+
+    prompt: Prompt
+    rating: Rating
+    seed: int
+
+    def kept(self, request: Claimed) -> dict[str, Any] | None:
+        """Return what the row remembers of the scene, without a word of the chat."""
+        if self.prompt.scene is None:
+            return None
+        told = {"summary": self.prompt.summary, "source": self.prompt.source}
+        return {"by": str(request.id), **told, "scene": self.prompt.scene}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What the operator allows."""
+
+    max_rating: Rating = Rating.SAFE
+    seed_mode: SeedMode = "dialog"
+    age_text_version: str = "1"
+    protects_content: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wrapping:
+    """How a picture is handed over."""
+
+    has_spoiler: bool = False
+    protect_content: bool = False
+
+
+class Director:
+    """Decides anew each time it is asked: an age may have been revoked since."""
+
+    def __init__(
+        self,
+        sessions: async_sessionmaker[AsyncSession],
+        prompts: PromptBuilder,
+        screen: Screen,
+        rules: Rules,
+        *,
+        chance: random.Random | None = None,
+    ) -> None:
+        self._sessions = sessions
+        self._prompts = prompts
+        self._screen = screen
+        self._rules = rules
+        self._audit = Audit(sessions)
+        self._chance = chance or random.SystemRandom()
+
+    async def direct(self, request: Claimed, persona: Persona) -> Direction:
+        """Say what is drawn. Raises Refused, and Unavailable when PostgreSQL is away."""
+        talk = _talk(request)
+        found = await self._looked_at(request, talk)
+        allowed = await self._allowed(request, persona, found)
+        is_alone = found.verdict is not Verdict.CLEAR
+        brief = _brief(request, persona, talk, allowed, is_alone=is_alone)
+        prompt = await self._prompts.build(brief)
+        shown = self._screen.prompt(prompt.text)
+        if shown.verdict is Verdict.REFUSED:
+            await self._audit.note(request, "prompt", shown, prompt.text)
+            raise Refused(shown.rule, language=request.language)
+        if shown.verdict is Verdict.SAFE_ONLY and allowed is not Rating.SAFE:
+            allowed = Rating.SAFE
+            prompt = builder.from_template(_brief(request, persona, talk, allowed, is_alone=True))
+        return Direction(prompt=prompt, rating=allowed, seed=self._seed(request))
+
+    async def may_send(self, request: Claimed, persona: Persona | None) -> Wrapping:
+        """Say how a drawn picture is handed over. Raises Refused when it may not be any more."""
+        found = await self._looked_at(request, _talk(request))
+        drawn = rating.known(request.drawn_rating)
+        if drawn is Rating.SAFE:
+            return Wrapping(has_spoiler=request.has_spoiler)
+        if rating.lowest(await self._allowed(request, persona, found), drawn) is not drawn:
+            raise RatingWithdrawn(language=request.language)
+        return Wrapping(has_spoiler=True, protect_content=self._rules.protects_content)
+
+    async def _looked_at(self, request: Claimed, talk: Conversation) -> Finding:
+        words = "\n".join(_brief_words(talk))
+        # Long messages take a while, and the host's frames may not wait.
+        found = await asyncio.to_thread(self._screen.conversation, words)
+        if found.verdict is not Verdict.CLEAR:
+            await self._audit.note(request, "conversation", found, words)
+        if found.verdict is Verdict.REFUSED:
+            raise Refused(found.rule, language=request.language)
+        return found
+
+    async def _allowed(self, request: Claimed, persona: Persona | None, found: Finding) -> Rating:
+        bounds = Bounds(
+            asked=rating.known(request.rating),
+            persona=Rating.SAFE if persona is None else persona.max_rating,
+            operator=self._rules.max_rating,
+            is_confirmed=True,
+            chat_type=request.chat_type,
+        )
+        most = rating.effective(bounds)
+        if most is Rating.SAFE or found.verdict is not Verdict.CLEAR:
+            return Rating.SAFE
+        return most if await self._has_confirmed(request.user_id) else Rating.SAFE
+
+    async def _has_confirmed(self, user_id: int) -> bool:
+        query = ages.holds(user_id, text_version=self._rules.age_text_version)
+        row = await transactions.run(
+            self._sessions, lambda session: fence.one_or_none(session, query)
+        )
+        return row is not None and bool(row[0])
+
+    def _seed(self, request: Claimed) -> int:
+        if request.kind is Kind.COVER:  # of no dialog
+            return seeds.of_story(request.persona, "cover", request.variation)
+        match self._rules.seed_mode:
+            case "random":
+                return seeds.at_random(self._chance)
+            case "story" if request.story:
+                return seeds.of_story(request.persona, request.story, request.variation)
+            case _:
+                return seeds.of_dialog(request.dialog_id, request.message_count, request.variation)
+
+
+def _talk(request: Claimed) -> Conversation:
+    if request.conversation is None:
+        return Conversation(text="")
+    return Conversation.model_validate(request.conversation)
+
+
+def _brief_words(talk: Conversation) -> list[str]:
+    said = [talk.prompt, talk.reply, talk.text, *(m.text for m in reversed(talk.history))]
+    return [words for words in said if words][: MESSAGES + 1]
+
+
+def _brief(
+    request: Claimed, persona: Persona, talk: Conversation, allowed: Rating, *, is_alone: bool
+) -> Brief:
+    return Brief(
+        persona=persona,
+        talk=talk,
+        rating=allowed,
+        kind=request.kind,
+        language=request.language,
+        variation=request.variation,
+        is_alone=is_alone,
+        scene=_scene(request.scene),
+    )
+
+
+def _scene(kept: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    found = None if kept is None else kept.get("scene")
+    return found if isinstance(found, dict) else None

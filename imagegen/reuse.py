@@ -1,0 +1,110 @@
+"""Reuse: a picture that was drawn before is not drawn again, nor uploaded."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from sqlalchemy import and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from chatflow_hook.tables import NOBODY, ImageRequest, Kind, State
+from imagegen import fence, transactions
+from imagegen.claimed import Claimed
+from imagegen.images import Image, ImageStore
+from imagegen.requests import Plan
+
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """A stored picture, and how many seconds a host drew at it, where that is known."""
+
+    image: Image
+    seconds: float | None
+
+
+class Reuse:
+    """Finds pictures by what their graphs draw; those of one user are never another's.
+
+    All methods raise Unavailable when PostgreSQL or the store is away.
+    """
+
+    def __init__(self, sessions: async_sessionmaker[AsyncSession], images: ImageStore) -> None:
+        self._sessions = sessions
+        self._images = images
+
+    async def picture(self, request: Claimed, cache_key: str) -> Known | None:
+        """Return a stored picture of the same graph: this user's, or one that is drawn ahead."""
+        query = (
+            select(
+                ImageRequest.image,
+                ImageRequest.width,
+                ImageRequest.height,
+                ImageRequest.drawing_seconds,
+            )
+            .where(
+                ImageRequest.cache_key == cache_key,
+                ImageRequest.id != request.id,
+                ImageRequest.image.is_not(None),
+                or_(
+                    ImageRequest.user_id == request.user_id,
+                    and_(ImageRequest.user_id == NOBODY, ImageRequest.kind == Kind.COVER),
+                ),
+            )
+            .order_by(ImageRequest.created_at.desc())
+            .limit(1)
+        )
+        row = await self._run(lambda session: fence.one_or_none(session, query))
+        if row is None or not await self._images.has(row.image):
+            return None
+        image = Image(name=row.image, width=row.width, height=row.height)
+        return Known(image=image, seconds=row.drawing_seconds)
+
+    async def take(self, request: Claimed, known: Known, plan: Plan, *, url: str | None) -> Claimed:
+        """Note that a request has this picture, with no drawing. Raises ClaimLost."""
+        query = fence.advance(request, State.DRAWN).values(
+            crashes=0,
+            seed=plan.seed,
+            cache_key=plan.cache_key,
+            drawn_rating=plan.rating,
+            scene=plan.scene,
+            image=known.image.name,
+            image_url=url,
+            width=known.image.width,
+            height=known.image.height,
+            drawing_seconds=known.seconds,
+            is_reused=True,
+        )
+        await self._run(lambda session: fence.held(session, query))
+        return replace(request, state=State.DRAWN, drawn_rating=plan.rating, scene=plan.scene)
+
+    async def file_id(self, request: Claimed, image: Image, *, bot_id: int) -> str | None:
+        """Return under which id Telegram knows a picture as this bot's photo, if it does."""
+        whose = [ImageRequest.user_id == request.user_id]
+        if request.kind is Kind.COVER:
+            whose.append(ImageRequest.kind == Kind.COVER)
+        query = (
+            select(ImageRequest.telegram_file_id)
+            .where(
+                ImageRequest.image == image.name,
+                ImageRequest.telegram_bot_id == bot_id,
+                ImageRequest.telegram_file_id.is_not(None),
+                or_(*whose),
+            )
+            .order_by(ImageRequest.created_at.desc())
+            .limit(1)
+        )
+        row = await self._run(lambda session: fence.one_or_none(session, query))
+        return None if row is None else row.telegram_file_id
+
+    async def saved(self) -> tuple[int, float]:
+        """Count the pictures that were not drawn again, and the seconds that hosts did not draw."""
+        query = select(
+            func.count(), func.coalesce(func.sum(ImageRequest.drawing_seconds), 0.0)
+        ).where(ImageRequest.is_reused)
+        row = await self._run(lambda session: fence.one_or_none(session, query))
+        return (0, 0.0) if row is None else (row[0], row[1])
+
+    async def _run(self, step: Callable[[AsyncSession], Awaitable[ResultT]]) -> ResultT:
+        return await transactions.run(self._sessions, step)
