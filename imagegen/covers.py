@@ -48,7 +48,8 @@ class Covers:
                 if (persona, number) not in known
             ]
             if ordered:
-                await session.execute(insert(ImageRequest), [_row(cover) for cover in ordered])
+                rows = [_row(cover) for cover in ordered]
+                await session.execute(insert(ImageRequest).values(rows))
             return ordered
 
         return await transactions.run(self._sessions, step)

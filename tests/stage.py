@@ -47,6 +47,16 @@ class Stage:
         """Say messages until a picture is due, and wait for its end."""
         return await self.hook.wait(await self.ask(**changes), timeout=PATIENCE_S)
 
+    def prompts(self) -> list[str]:
+        """Return the texts of all prompts that were posted, in order host by host."""
+        return [
+            node["inputs"]["text"]
+            for host in self.hosts
+            for posted in host.posted
+            for node in posted.graph.values()
+            if node["class_type"] == "CLIPTextEncode" and isinstance(node["inputs"]["text"], str)
+        ]
+
     @asynccontextmanager
     async def worker(self, *, is_interrupted: bool = False) -> AsyncIterator[None]:
         """Run the worker in this process while the block runs.
@@ -97,9 +107,12 @@ class Stages:
         models: Mapping[str, Sequence[str]] | None = None,
         works: bool = True,
         seed: int = 0,
+        bot: Mapping[str, Any] | None = None,
         **changes: Any,
     ) -> AsyncIterator[Stage]:
         """Set a stage; `changes` are settings of the worker, `works` starts it at once.
+
+        `bot` are settings of the hook, which the worker has too.
 
         `seed` is what the chance of faults begins with.
         """
@@ -118,14 +131,14 @@ class Stages:
             ]
             telegram = await stack.enter_async_context(SandboxTelegram())
             hook = await stack.enter_async_context(
-                ChatFlowHook(chat.hook_settings(self._database_url, self._redis_url))
+                ChatFlowHook(chat.hook_settings(self._database_url, self._redis_url, **(bot or {})))
             )
             stage = Stage(
                 hook=hook,
                 hosts=fleet,
                 telegram=telegram,
                 sessions=self._sessions,
-                settings=self._settings(fleet, telegram, changes),
+                settings=self._settings(fleet, telegram, {**(bot or {}), **changes}),
             )
             if works:
                 await stack.enter_async_context(stage.worker())

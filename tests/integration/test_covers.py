@@ -1,0 +1,153 @@
+"""Covers: drawn ahead by a command, and sent at the start of a dialog."""
+
+import itertools
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from chatflow_hook.tables import NOBODY, ImageRequest, State
+from imagegen.discarded import Discarded
+from imagegen.images import ImageStore
+from imagegen.retention import Limits, Retention
+from tests import chat, command
+from tests.chat import Sessions, turn
+from tests.command import Ended
+from tests.stage import PATIENCE_S, Stage, Stages
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
+    return Stages(database_url, redis_url, sessions, tmp_path / "images")
+
+
+@pytest.fixture
+def place(database_url: str, redis_url: str, tmp_path: Path) -> dict[str, str]:
+    return {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "IMAGE_STORE": (tmp_path / "images").as_uri(),
+    }
+
+
+async def covers(place: dict[str, str], *arguments: str) -> Ended:
+    return await command.run("covers", *arguments, **place)
+
+
+async def test_covers_are_drawn_once_and_each_is_another(
+    stages: Stages, place: dict[str, str]
+) -> None:
+    async with stages.set() as stage:
+        first = await covers(place, "--persona", "lina", "--persona", "may", "--count", "3")
+        again = await covers(place, "--persona", "lina", "--count", "3")
+        more = await covers(place, "--persona", "lina", "--count", "4")
+
+        assert (first.code, again.code, more.code) == (0, 0, 0)
+        assert first.said.splitlines()[-1].startswith("6/6 ")
+        assert again.said == "all covers are there\n"
+        assert more.said == "1/1 lina 4 delivered\n"
+        assert len(stage.hosts[0].posted) == 7
+        assert len(set(stage.prompts())) == 7
+        assert stage.telegram.sent == []
+
+
+async def test_a_dialog_begins_with_a_cover_and_never_twice_with_the_same(
+    stages: Stages, place: dict[str, str], sessions: Sessions
+) -> None:
+    async with stages.set() as stage:
+        await covers(place, "--persona", "lina", "--count", "2")
+        posted = len(stage.hosts[0].posted)
+
+        for _ in range(6):
+            await _greeted(stage)
+
+        shown = [row.image for row in await chat.requests_of(sessions)]
+        assert len(shown) == 6
+        assert all(one != other for one, other in itertools.pairwise(shown))
+        assert len(stage.hosts[0].posted) == posted
+        assert len({message.file_id for message in stage.telegram.sent}) == 2
+
+
+async def test_a_cover_counts_nothing_and_moves_no_watermark(
+    stages: Stages, place: dict[str, str], sessions: Sessions
+) -> None:
+    async with stages.set() as stage:
+        await stage.hook.on_turn(turn())
+        await covers(place, "--persona", "lina", "--count", "1")
+        await _greeted(stage)
+
+        dialog = await chat.dialog(sessions)
+        assert (dialog.message_count, dialog.last_image_generation_at) == (1, None)
+
+
+async def test_a_cover_that_one_user_was_sent_goes_to_another_without_upload(
+    stages: Stages, place: dict[str, str]
+) -> None:
+    async with stages.set() as stage:
+        await covers(place, "--persona", "lina", "--count", "1")
+        await _greeted(stage, dialog_id=1)
+        await _greeted(stage, dialog_id=2)
+
+        first, second = stage.telegram.sent
+        assert first.file_id == second.file_id
+        assert (first.chat_id, second.chat_id) == (1001, 1002)
+
+
+async def test_without_covers_a_dialog_begins_without_one(stages: Stages) -> None:
+    async with stages.set(works=False) as stage:
+        assert await stage.hook.on_dialog_start(turn(text="")) is None
+
+
+async def test_without_a_worker_the_command_says_so(stages: Stages, place: dict[str, str]) -> None:
+    async with stages.set(works=False):
+        ended = await covers(place, "--persona", "lina", "--count", "1", "--timeout", "0.5")
+
+    assert ended.code == 1
+    assert ended.complained == "imagegen: 1 are not drawn yet: does a worker run?\n"
+
+
+async def test_an_unknown_persona_is_named(place: dict[str, str]) -> None:
+    ended = await covers(place, "--persona", "nobody")
+
+    assert ended.code == 2
+    assert ended.complained == "imagegen: There is no persona called 'nobody'.\n"
+
+
+async def test_again_draws_them_anew(stages: Stages, place: dict[str, str]) -> None:
+    async with stages.set() as stage:
+        await covers(place, "--persona", "lina", "--count", "2")
+        ended = await covers(place, "--persona", "lina", "--count", "2", "--again")
+
+        assert ended.code == 0
+        assert ended.said.splitlines()[0] == "erased: 2"
+        assert len(stage.hosts[0].posted) == 4
+
+
+async def test_covers_stay_however_old_they_are(
+    stages: Stages, place: dict[str, str], sessions: Sessions, tmp_path: Path
+) -> None:
+    async with stages.set() as stage:
+        await covers(place, "--persona", "lina", "--count", "1")
+        await _greeted(stage)
+    async with sessions.begin() as session:
+        long_ago = {"created_at": LONG_AGO, "finished_at": LONG_AGO}
+        await session.execute(update(ImageRequest).values(long_ago))
+    limits = Limits(context_s=1.0, requests_s=1.0, images_s=1.0)
+    discarded = Discarded(sessions, ImageStore(tmp_path / "images"), settled_s=0.0)
+
+    await Retention(sessions, discarded, limits).everything()
+
+    async with sessions() as session:
+        left = (await session.execute(select(ImageRequest))).scalars().all()
+    assert [(row.user_id, row.state) for row in left] == [(NOBODY, "delivered")]
+    assert await ImageStore(tmp_path / "images").has(str(left[0].image))
+
+
+async def _greeted(stage: Stage, **changes: object) -> None:
+    request = await stage.hook.on_dialog_start(turn(text="", **changes))
+    assert request is not None
+    picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+    assert picture.state is State.DELIVERED
