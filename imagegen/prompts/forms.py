@@ -1,9 +1,8 @@
 """Every form of a word of the vocabulary, so that people's words need only be looked up."""
 
-import functools
 import re
 
-from pymorphy3 import MorphAnalyzer
+from imagegen import lemmas
 
 # A participle is mostly an adjective of its own, and a verb has dozens of them.
 _LEFT_OUT = {"PRTF", "PRTS"}
@@ -30,7 +29,7 @@ def english(word: str, *, is_verb: bool = False) -> frozenset[str]:
 def russian(word: str) -> frozenset[str]:
     """Give the forms of a Russian word in its dictionary form; any other word has but itself."""
     word = plain(word)
-    parses = [one for one in _analyser().parse(word) if plain(one.normal_form) == word]
+    parses = [one for one in lemmas.analyser().parse(word) if plain(one.normal_form) == word]
     return frozenset(
         (
             word,
@@ -50,8 +49,3 @@ def _with_s(word: str) -> set[str]:
     if word.endswith("f"):
         return {f"{word[:-1]}ves", f"{word}s"}
     return {f"{word}es", f"{word}s"} if word.endswith(_HISSES) else {f"{word}s"}
-
-
-@functools.cache
-def _analyser() -> MorphAnalyzer:
-    return MorphAnalyzer()
