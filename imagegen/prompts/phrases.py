@@ -1,11 +1,14 @@
 """What a phrase of a scene may look like, whoever wrote it: a person, a file or a model."""
 
+import re
 import unicodedata
 from collections.abc import Callable
 
 # What would be read as markup, a weight or a placeholder, and what no plain phrase needs.
 _FORBIDDEN = set("<>{}[]|\\`^~#@=_")
 _ENDS = " ,;:-."
+# Of a telephone or a card, and of nothing that can be seen in a picture.
+_LONG_NUMBER = re.compile(r"\d[\d -]{4,}\d|\d{5}")
 
 
 def phrase(most_words: int) -> Callable[[str], str]:
@@ -19,6 +22,8 @@ def phrase(most_words: int) -> Callable[[str], str]:
             raise ValueError("must not be empty")
         if len(words) > most_words:
             raise ValueError(f"must have at most {most_words} words, has {len(words)}")
+        if _LONG_NUMBER.search(text):
+            raise ValueError("must have no long number")
         if _FORBIDDEN & set(text) or any(map(_is_foreign, text)):
             raise ValueError("must be plain English")
         return " ".join(words)

@@ -102,7 +102,7 @@ async def test_nonsense_is_no_scene(content: str, respx_mock: respx.Router) -> N
         httpx.Response(200, content=b"<html>"),
         httpx.Response(200, json={"choices": []}),
         httpx.Response(200, json={"error": "SECRET"}),
-        httpx.Response(200, content=b"x" * 100_000),
+        httpx.Response(200, content=b" " * 100_000 + json.dumps(completion(SCENE)).encode()),
         httpx.Response(200, json=completion("", message={"content": None})),
     ],
 )

@@ -55,8 +55,9 @@ def test_what_is_not_there_is_not_read(text: str) -> None:
     assert _read(text) == {}
 
 
-def test_a_denial_ends_with_its_clause() -> None:
-    assert _read("Не спрашивай, я в парке")["place"] == "park"
+@pytest.mark.parametrize("text", ["No, in the park", "Нет, в парке", "Я ушла. Парк"])
+def test_a_denial_ends_with_its_clause(text: str) -> None:
+    assert _read(text) == {"place": "park"}
 
 
 def test_the_first_mention_in_a_text_counts() -> None:

@@ -31,6 +31,8 @@ from tests.scenes import SCENE, without
         without(mood="<lora:other:1>"),
         without(mood="{happy|sad}"),
         without(mood="happy\ud800"),
+        without(mood="call 0151 234567"),
+        without(mood="code 12345"),
         {},
         [],
         "a scene",
@@ -54,6 +56,12 @@ def test_ends_of_phrases_are_tidied() -> None:
     told = Scene.model_validate(without(mood="  quiet,  clear. "))
 
     assert told.mood == "quiet, clear"
+
+
+def test_a_year_is_no_long_number() -> None:
+    told = Scene.model_validate(without(camera="a close shot of a 1960s film"))
+
+    assert told.camera == "a close shot of a 1960s film"
 
 
 def test_a_scene_becomes_whole_sentences() -> None:
