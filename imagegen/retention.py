@@ -4,7 +4,7 @@ import itertools
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
@@ -22,6 +22,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.orm import InstrumentedAttribute
 
 from chatflow_hook import forgetting, withdrawal
 from chatflow_hook.tables import NOBODY, OPEN, Dialog, ImageRequest, Kind, State
@@ -30,6 +31,7 @@ from imagegen import transactions
 from imagegen.discarded import AT_A_TIME, Discarded
 from imagegen.errors import Unavailable
 from imagegen.images import FOLDERS
+from imagegen.tables import SafetyNote
 from imagegen.tidied import Tidied
 
 log = structlog.get_logger(__name__)
@@ -76,6 +78,11 @@ class Limits:
         """Which requests are erased: old ones, and those whose dialog is gone."""
         old = and_(_ended_before(self.requests_s), not_(_IS_DRAWN_AHEAD))
         return or_(old, and_(not_(_IS_OPEN), _HAS_NO_DIALOG))
+
+    @property
+    def notes(self) -> ColumnElement[bool]:
+        """Which findings of the screen are erased: as old as requests may become."""
+        return _before(SafetyNote.found_at, self.requests_s)
 
     @property
     def pictures(self) -> ColumnElement[bool]:
@@ -132,6 +139,7 @@ class Retention:
             contexts=await self._run(self._erase_contexts),
             requests=await self._run(self._erase_requests),
             emptied=await self._run(self._let_pictures_go),
+            notes=await self._run(self._erase_notes),
             # Last: it is erased by the next batch, and until then its end can be seen.
             cancelled=await self._run(_cancel_without_dialog),
         )
@@ -163,6 +171,12 @@ class Retention:
         await session.execute(query)
         return len(ids)
 
+    async def _erase_notes(self, session: AsyncSession) -> int:
+        old = select(SafetyNote.id).where(self._limits.notes).limit(AT_A_TIME)
+        locked = old.with_for_update(skip_locked=True)
+        query = delete(SafetyNote).where(SafetyNote.id.in_(locked)).returning(SafetyNote.id)
+        return len((await session.execute(query)).all())
+
     async def _counted(self, session: AsyncSession) -> Tidied:
         limits = self._limits
         rows = or_(limits.requests, _HAS_NO_DIALOG)
@@ -178,6 +192,7 @@ class Retention:
             cancelled=await _count(session, _IS_OPEN, _HAS_NO_DIALOG),
             requests=await _count(session, rows),
             emptied=await _count(session, limits.pictures, not_(rows)),
+            notes=await _number(session, select(func.count(SafetyNote.id)).where(limits.notes)),
             pictures=await _number(session, select(func.count()).select_from(pictures.subquery())),
         )
 
@@ -211,7 +226,10 @@ async def _number(session: AsyncSession, query: Select[int]) -> int:
 
 
 def _ended_before(seconds: float | None) -> ColumnElement[bool]:
+    return and_(not_(_IS_OPEN), _before(ImageRequest.finished_at, seconds))
+
+
+def _before(moment: InstrumentedAttribute[Any], seconds: float | None) -> ColumnElement[bool]:
     if seconds is None:
         return false()
-    span = func.make_interval(0, 0, 0, 0, 0, 0, seconds)
-    return and_(not_(_IS_OPEN), ImageRequest.finished_at < func.clock_timestamp() - span)
+    return moment < func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, seconds)

@@ -9,7 +9,8 @@ class Tidied:
 
     `contexts`: conversations of failed requests. `cancelled`: open requests of dialogs that are
     gone. `requests`: rows, with their deliveries. `emptied`: rows that stay without their picture.
-    `pictures`: files that rows had named; `orphans`: files that no row named.
+    `pictures`: files that rows had named; `orphans`: files that no row named. `notes`: what the
+    screen had found.
     """
 
     contexts: int = 0
@@ -18,6 +19,7 @@ class Tidied:
     emptied: int = 0
     pictures: int = 0
     orphans: int = 0
+    notes: int = 0
 
     def __add__(self, other: "Tidied") -> "Tidied":
         """Sum up."""
@@ -38,5 +40,6 @@ class Tidied:
             f"{self.cancelled:>7} open requests of dialogs that are gone, called off first",
             f"{self.pictures:>7} pictures, of {self.emptied} requests that stay and of those erased",
             f"{self.orphans:>7} files in the store that no request names",
+            f"{self.notes:>7} notes of what the screen found",
         )
         return "\n".join([f"{verb}:", *lines])

@@ -13,6 +13,7 @@ from imagegen.discarded import Discarded
 from imagegen.images import ImageStore
 from imagegen.pictures import Picture
 from imagegen.retention import Limits, Retention
+from imagegen.tables import SafetyNote
 from tests.chat import Sessions
 
 DAY_S = 86_400.0
@@ -57,6 +58,14 @@ class Archive:
         async with self.sessions.begin() as session:
             await session.execute(insert(ImageRequest).values(usual | values))
         return request_id
+
+    async def note(self, *, days: float) -> None:
+        """Write a finding of the screen of so many days ago."""
+        ago = func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, days * DAY_S)
+        found = {"stage": "prompt", "verdict": "refused", "rule": "violence", "version": "1"}
+        values = {"request_id": uuid4(), "user_id": 1001, "text_hash": "0", "found_at": ago}
+        async with self.sessions.begin() as session:
+            await session.execute(insert(SafetyNote).values(found | values))
 
     async def ids(self) -> set[UUID]:
         async with self.sessions() as session:

@@ -1,5 +1,6 @@
 """Ages that a sentence speaks of, in digits and words, Russian and English; pure."""
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 
@@ -55,6 +56,17 @@ _BEING = {
     "всего",
     "лишь",
 }
+_WAS = {"was", "were", "look", "looks", "looking", "appears", "seems", "выглядит", "выглядеть"}
+_TO_WHOM = {"мне", "тебе", "ей", "ему"}
+_BECAME = {"быть", "было", "будет", "стать", "уже", "скоро", "сейчас", "всего", "только", "лишь"}
+# What is counted besides years.
+_UNITS_TEXT = (
+    "second minute hour day week month mile meter metre kilometer kilometre km kilo kg gram pound"
+    " percent degree euro dollar page time cent o am pm euros times people"
+    " секунда минута час день сутки неделя месяц метр километр км кг килограмм грамм процент"
+    " градус рубль евро доллар раз страница человек штука балл"
+)
+_UNITS = set(_UNITS_TEXT.split())
 _WHOM = {"я", "ты", "она", "он", "мы", "вы", "они", "мне", "тебе", "ей", "ему"}
 _LET = {"год", "лето", "годик", "годок", "годы", "лет"}
 # After `15 лет`: how long something took.
@@ -71,7 +83,7 @@ _SPAN_AFTER = {
 }
 _SPAN_BEFORE = {"через", "за", "около", "последний", "следующий", "ближайший", "на", "свыше"}
 _AFTER_AN_AGE = {"and", "now", "today", "but", "so", "or", "already", "again", "tomorrow", "и", "а"}
-_LOOKALIKES = str.maketrans("lio|sbzoоз", "1101" + "5620" + "03")
+_LOOKALIKES = str.maketrans("lio|sbzoозбч", "110156200364")
 _MOST = 2
 
 
@@ -85,6 +97,7 @@ def spoken_of(sentence: Sentence) -> Iterator[int]:
             yield number
 
 
+@functools.lru_cache(maxsize=50_000)
 def _compound(word: Word) -> int | None:
     for reading in word.readings:
         for stem, number in _RU_COMPOUNDS.items():
@@ -112,28 +125,34 @@ def _is_age(words: Sequence[Word], at: int) -> bool:
     return _is_english_age(before, after) or _is_russian_age(before, after)
 
 
-def _is_english_age(before: list[set[str]], after: list[set[str]]) -> bool:
-    first, second = after[0] if after else set(), after[1] if len(after) > 1 else set()
-    last = before[-1] if before else set()
+def _is_english_age(before: list[frozenset[str]], after: list[frozenset[str]]) -> bool:
+    first, second = after[0] if after else frozenset(), after[1] if len(after) > 1 else frozenset()
+    last = before[-1] if before else frozenset()
     if first & _YO or (first & _YEARS and second & _OLD) or (first & {"летний", "летн"}):
         return True
     if last & (_AGED | _TURNING) or (last & {"of", "is"} and before[0] & _AGED):
         return True
+    if last & _WAS:
+        return not first & (_UNITS | _YEARS)
     return bool(last & _BEING) and (not first or bool(first & _AFTER_AN_AGE))
 
 
-def _is_russian_age(before: list[set[str]], after: list[set[str]]) -> bool:
-    first, second = after[0] if after else set(), after[1] if len(after) > 1 else set()
-    last = before[-1] if before else set()
+def _is_russian_age(before: list[frozenset[str]], after: list[frozenset[str]]) -> bool:
+    first, second = after[0] if after else frozenset(), after[1] if len(after) > 1 else frozenset()
+    last = before[-1] if before else frozenset()
     if first & _LET:
         return not (second & _SPAN_AFTER or last & _SPAN_BEFORE)
     if last & {"лет", "год"}:
         return True
+    earlier = before[0] if len(before) > 1 else frozenset()
+    if last & _TO_WHOM or (last & _BECAME and earlier & _TO_WHOM):
+        return not first & _UNITS
     return bool(last & _WHOM) and (not first or bool(first & _AFTER_AN_AGE))
 
 
-def _forms(word: Word) -> set[str]:
-    return {form for reading in word.readings for form in (reading, *lemmas.of(reading))}
+@functools.lru_cache(maxsize=50_000)
+def _forms(word: Word) -> frozenset[str]:
+    return frozenset(form for reading in word.readings for form in (reading, *lemmas.of(reading)))
 
 
 def minor(sentence: Sentence) -> bool:

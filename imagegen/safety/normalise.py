@@ -1,7 +1,6 @@
 """A text as its words were meant, whatever was done to their letters; pure."""
 
 import functools
-import itertools
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -13,15 +12,22 @@ from anyascii import anyascii
 _LATIN = str.maketrans(
     {
         **dict(zip("аеорсухкмтвнгіј", "aeopcyxkmtbhrij", strict=True)),
-        **dict(zip("03456789@$!|+", "oeasgtbgasilt", strict=True)),
+        **dict(zip("0345679@$!|+", "oeasgtgasilt", strict=True)),
     }
 )
-_ONES = (str.maketrans("1", "i"), str.maketrans("1", "l"))
-_CYRILLIC = str.maketrans(
-    {
-        **dict(zip("aeopcyxkmtbhirun", "аеорсухкмтвнигип", strict=True)),
-        **dict(zip("034681@", "озчбвиа", strict=True)),
-    }
+# Which letter these stand for, one writer means this and another that.
+_AMBIGUOUS = tuple(str.maketrans({"1": one, "8": eight}) for one in "il" for eight in "ba")
+_CYRILLICS = tuple(
+    str.maketrans(
+        {
+            **dict(zip("aeopcyxkmtbhirun", "аеорсухкмтвнигип", strict=True)),
+            **dict(zip("0681@", "обвиа", strict=True)),
+            "3": three,
+            "4": four,
+        }
+    )
+    for three in "зе"
+    for four in "ча"
 )
 
 _TO_CYRILLIC = {
@@ -35,21 +41,26 @@ _SOUNDS = re.compile("|".join(sorted(_TO_CYRILLIC, key=len, reverse=True)))
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|\n+")
 # Signs that stand for letters belong to a word where they touch one.
-_PIECE = re.compile(r"[^\W_]+(?:[@$|+!][^\W_]+)*|[@$][^\W_]+(?:[@$|+!][^\W_]+)*")
+_PIECE = re.compile(r"[^\W_]+(?:[@$|+!][^\W_]+)*|[@$|][^\W_]+(?:[@$|+!][^\W_]+)*")
 _DIGITS_THEN_LETTERS = re.compile(r"(\d+)([^\W\d_]{2,})")
 _LONG_RUN = re.compile(r"(.)\1{2,}")
-_DOUBLES = re.compile(r"(.)\1+")
 # Marks that make another letter of Russian, and must stay.
 _LETTERS_OF_THEIR_OWN = {("и", "\u0306"): "й", ("е", "\u0308"): "е"}
-_SHORT = 3
-_FEWEST_IN_A_RUN = 3
+# What needs none of the care below: small letters of both alphabets, digits, plain signs.
+_EASY = re.compile(r"[a-zа-я0-9 .,!?;:'\"()/\n@$|+*&%#=<>_\-–—«»…]*")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Word:
-    """One word: as written but for case and marks, and all that it may have been meant to say."""
+    """One word: as written but for case and marks, and all that it may have been meant to say.
+
+    `latin`, `cyrillic` and `translit` (Russian in Latin letters) are its likeliest readings.
+    """
 
     plain: str
+    latin: str
+    cyrillic: str
+    translit: str
     readings: tuple[str, ...]
 
     @property
@@ -60,14 +71,10 @@ class Word:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sentence:
-    """The words of a sentence, and what they become when they are pushed together.
-
-    `glued` are pairs and dotted words read as one; `runs` are rows of bits too short for words.
-    """
+    """The words of a sentence, and what was written with signs inside, read as one word each."""
 
     words: tuple[Word, ...]
-    glued: tuple[str, ...]
-    runs: tuple[str, ...]
+    glued: tuple[Word, ...]
 
 
 def sentences(text: str) -> Iterator[Sentence]:
@@ -79,6 +86,9 @@ def sentences(text: str) -> Iterator[Sentence]:
 
 def plain(text: str) -> str:
     """Return a text in small letters of two alphabets, without marks and unseen signs."""
+    small = text.lower()
+    if _EASY.fullmatch(small):
+        return small
     bare: list[str] = []
     for sign in unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text)).lower():
         match unicodedata.category(sign):
@@ -96,23 +106,14 @@ def plain(text: str) -> str:
     return "".join(bare)
 
 
-def undoubled(word: str) -> str:
-    """Return a word with each letter once where it stands several times in a row."""
-    return _DOUBLES.sub(r"\1", word)
-
-
 def _sentence(part: str) -> Sentence | None:
     chunks = [[*_pieces(chunk)] for chunk in part.split()]
     pieces = _numbers_joined([piece for chunk in chunks for piece in chunk])
     if not pieces:
         return None
-    dotted = ("".join(chunk) for chunk in chunks if len(chunk) > 1)
-    pairs = ("".join(pair) for pair in itertools.pairwise(pieces))
-    joined = (reading for word in (*dotted, *pairs) for reading in _readings(word))
     return Sentence(
-        words=tuple(Word(plain=piece, readings=_readings(piece)) for piece in pieces),
-        glued=tuple(joined),
-        runs=tuple(reading for run in _runs(pieces) for reading in _readings(run)),
+        words=tuple(map(_word, pieces)),
+        glued=tuple(_word("".join(chunk)) for chunk in chunks if len(chunk) > 1),
     )
 
 
@@ -140,26 +141,23 @@ def _is_digit(piece: str) -> bool:
     return len(piece) == 1 and piece.isdecimal()
 
 
-def _runs(pieces: list[str]) -> Iterator[str]:
-    for is_short, run in itertools.groupby(pieces, key=lambda piece: len(piece) <= _SHORT):
-        bits = list(run)
-        if is_short and len(bits) >= _FEWEST_IN_A_RUN:
-            yield "".join(bits)
-
-
-@functools.lru_cache(maxsize=50_000)
-def _readings(word: str) -> tuple[str, ...]:
-    """Return what a word may have been meant to say: in Latin, in Cyrillic, in Latin for Russian."""
-    found = {word: None}
-    for one in _ONES:
-        found[word.translate(one).translate(_LATIN)] = None
-    found[word.translate(_CYRILLIC)] = None
-    for latin in [each for each in found if each.isascii() and each.isalpha()]:
-        found[_SOUNDS.sub(_sound, latin)] = None
+@functools.lru_cache(maxsize=100_000)
+def _word(piece: str) -> Word:
+    latins = [piece.translate(each).translate(_LATIN) for each in _AMBIGUOUS]
+    # What is left of Latin letters is meant by its sound.
+    cyrillics = [_SOUNDS.sub(_sound, piece.translate(each)) for each in _CYRILLICS]
+    translits = [_SOUNDS.sub(_sound, each) for each in latins if each.isascii() and each.isalpha()]
+    found = dict.fromkeys((piece, *latins, *cyrillics, *translits))
     for long in [each for each in found if _LONG_RUN.search(each)]:
         found[_LONG_RUN.sub(r"\1\1", long)] = None
         found[_LONG_RUN.sub(r"\1", long)] = None
-    return tuple(found)
+    return Word(
+        plain=piece,
+        latin=latins[0],
+        cyrillic=cyrillics[0],
+        translit=translits[0] if translits else piece,
+        readings=tuple(found),
+    )
 
 
 def _sound(found: re.Match[str]) -> str:

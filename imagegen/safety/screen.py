@@ -1,6 +1,7 @@
 """The screen: what a text asks for that is never drawn, or never above safe."""
 
 import enum
+import functools
 import itertools
 import re
 from collections.abc import Iterable, Iterator
@@ -8,13 +9,16 @@ from dataclasses import dataclass
 
 from imagegen import lemmas
 from imagegen.safety import ages, lexicon
-from imagegen.safety.lexicon import Fragments, Lexicon
-from imagegen.safety.normalise import Sentence, sentences
+from imagegen.safety.lexicon import Lexicon, Squeezed
+from imagegen.safety.normalise import Sentence, Word, sentences
 
 # Changes with every change of what is found: the audit says which screen refused.
 VERSION = "1"
 
+# The first rows of a word are as it was written; dictionary forms follow.
+_WRITTEN = 4
 _MINORS = ("looks", "family", "school", "diminutives")
+_MINORS_DRAWN = {"looks", "family", "school", "age"}
 _TITLED = re.compile(r"(?<![.!?…]\s)(?<!^)\b([A-ZА-ЯЁ][a-zа-яё]+)\s+([A-ZА-ЯЁ][a-zа-яё]+)\b")
 
 
@@ -50,10 +54,10 @@ class Screen:
                 **harm,
                 "sexual": lexicon.shipped("sexual")["words"],
                 "asking": lexicon.shipped("asking")["words"],
-                "people": [word for words in people.values() for word in words],
+                **people,
             }
         )
-        self._fragments = Fragments([*minors["codes"], *minors["looks"], *harm["acts"]])
+        self._squeezed = Squeezed(minors["codes"], [*minors["looks"], *harm["acts"]])
 
     def conversation(self, text: str) -> Finding:
         """Look at what people wrote: mentions keep the picture safe, requests are refused."""
@@ -76,12 +80,12 @@ class Screen:
     def _of_prompt(self, text: str) -> Iterator[Finding]:
         yield from self._of_conversation(text)
         for sentence in sentences(text):
-            if self._topics(sentence) & {"looks", "family", "school", "age"}:
+            if self._topics(sentence) & _MINORS_DRAWN:
                 yield Finding(verdict=Verdict.REFUSED, rule="minor_drawn")
 
     def _topics(self, sentence: Sentence) -> set[str]:
         topics = set(self._lexicon.topics(_haystack(sentence)))
-        if any(self._fragments.are_in(run) for run in sentence.runs):
+        if any(self._squeezed.are_in(row) for row in _rows(sentence.words)):
             topics.add("codes")
         if ages.minor(sentence):
             topics.add("age")
@@ -97,7 +101,7 @@ def _in_a_sentence(topics: set[str]) -> Iterator[Finding]:
         yield Finding(verdict=Verdict.REFUSED, rule="minor_asked")
     if topics.intersection(_MINORS) or "age" in topics:
         yield Finding(verdict=Verdict.SAFE_ONLY, rule="minor_mentioned")
-    if "people" in topics:
+    if "names" in topics:
         yield Finding(verdict=Verdict.SAFE_ONLY, rule="real_person")
 
 
@@ -106,23 +110,42 @@ def _in_a_text(topics: set[str]) -> Iterator[Finding]:
         return
     if topics & {"looks", "age"}:
         yield Finding(verdict=Verdict.REFUSED, rule="minor_sexual")
+    if "likeness" in topics:
+        yield Finding(verdict=Verdict.SAFE_ONLY, rule="real_person")
     if "signs" in topics:
         yield Finding(verdict=Verdict.REFUSED, rule="no_consent")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Spelled:
+    """What a word may say: one form for each row in which phrases are looked for, and all others."""
+
+    rows: tuple[str, ...]
+    others: str
+
+
 def _haystack(sentence: Sentence) -> str:
     """Return all that the sentence may say as one line of words, in order where order counts."""
-    rows: list[Iterable[str]] = [(word.plain for word in sentence.words)]
-    rows.append(lemmas.of(word.plain)[0] for word in sentence.words)
-    most = max(len(word.readings) for word in sentence.words)
-    rows.extend(
-        (word.readings[min(at, len(word.readings) - 1)] for word in sentence.words)
-        for at in range(1, most)
-    )
-    every = (reading for word in sentence.words for reading in word.readings)
-    rows.append(form for reading in every for form in lemmas.of(reading))
-    rows.append(form for glued in sentence.glued for form in (glued, *lemmas.of(glued)))
-    return " . ".join(" ".join(row) for row in rows)
+    words = [_spelled(word) for word in sentence.words]
+    others = [word.others for word in words]
+    for word in sentence.glued:
+        spelled = _spelled(word)
+        others += (*spelled.rows, spelled.others)
+    rows = (" ".join(row) for row in zip(*(word.rows for word in words), strict=True))
+    return " . ".join((*rows, *others))
+
+
+def _rows(words: tuple[Word, ...]) -> Iterator[tuple[str, ...]]:
+    if len(words) > 1:
+        yield from zip(*(_spelled(word).rows[:_WRITTEN] for word in words), strict=True)
+
+
+@functools.lru_cache(maxsize=100_000)
+def _spelled(word: Word) -> _Spelled:
+    written = (word.plain, word.latin, word.cyrillic, word.translit)
+    rows = (*written, lemmas.of(word.plain)[0], lemmas.of(word.translit)[0])
+    forms = {form for reading in word.readings for form in (reading, *lemmas.of(reading))}
+    return _Spelled(rows=rows, others=" . ".join(sorted(forms - set(rows))))
 
 
 def _names_somebody(text: str) -> bool:

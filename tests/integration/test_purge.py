@@ -47,6 +47,7 @@ async def test_a_rehearsal_erases_nothing(archive: Archive, database_url: str) -
         "emptied": 0,
         "pictures": 1,
         "orphans": 1,
+        "notes": 0,
     }
     assert archive.file(name).exists()
     assert len(await archive.ids()) == 2

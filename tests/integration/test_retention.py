@@ -246,3 +246,15 @@ async def somebody_waits(sessions: Sessions) -> None:
                 if (await session.execute(waiting)).scalar_one():
                     return
             await asyncio.sleep(0.01)
+
+
+async def test_what_the_screen_found_goes_with_the_age_of_requests(archive: Archive) -> None:
+    for days in (91, 89):
+        await archive.note(days=days)
+    tidy = archive.retention()
+
+    due = await tidy.due()
+    done = await tidy.everything()
+
+    assert (due, done) == (Tidied(notes=1), Tidied(notes=1))
+    assert (await tidy.everything()).is_nothing
