@@ -16,7 +16,7 @@ requests    what a job writes to a row; life says which state may follow which, 
 workflows   loads, checks and binds the persona workflows; places, links, graphs, shapes, weights
 director    what is drawn for a request, how far it may go; audit notes what the screen found
 reuse       a picture that was drawn before is not drawn again; seeds, covers
-prompts     who is drawn, in what scene
+prompts     who is drawn, in what scene; rehearsal shows it for a dialog file
 safety      what is never drawn, and for whom what may be
 comfy       one ComfyUI host, and the pool that lends slots on many
 pictures    is it a picture; images is where it is kept

@@ -13,6 +13,7 @@ from imagegen.covers_command import covers
 from imagegen.erasing_commands import forget, purge
 from imagegen.errors import ImagegenError
 from imagegen.extras import extra as _extra
+from imagegen.prompt_command import prompt
 from imagegen.requests_command import requests
 
 
@@ -252,3 +253,4 @@ main.add_command(requests)
 main.add_command(covers)
 main.add_command(purge)
 main.add_command(forget)
+main.add_command(prompt)

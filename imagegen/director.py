@@ -14,20 +14,17 @@ from chatflow_hook.turn import Conversation, Rating
 from imagegen import fence, seeds, transactions
 from imagegen.audit import Audit
 from imagegen.claimed import Claimed
-from imagegen.prompts import builder, scene
-from imagegen.prompts.brief import Brief
+from imagegen.prompts import builder
+from imagegen.prompts.brief import MESSAGES, Brief
 from imagegen.prompts.builder import PromptBuilder
 from imagegen.prompts.personas import Persona
-from imagegen.prompts.scene import Prompt, Scene
+from imagegen.prompts.scene import Prompt
 from imagegen.safety import rating
 from imagegen.safety.rating import Bounds
 from imagegen.safety.refusal import RatingWithdrawn, Refused
 from imagegen.safety.screen import Finding, Screen, Verdict
 
 SeedMode = Literal["dialog", "story", "random"]
-
-# What is looked at together: as much as any builder reads.
-_MESSAGES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +87,7 @@ class Director:
         allowed = await self._allowed(request, persona, found)
         is_alone = found.verdict is not Verdict.CLEAR
         brief = _brief(request, persona, talk, allowed, is_alone=is_alone)
-        prompt = _kept(request, persona, allowed) or await self._prompts.build(brief)
+        prompt = await self._prompts.build(brief)
         shown = self._screen.prompt(prompt.text)
         if shown.verdict is Verdict.REFUSED:
             await self._audit.note(request, "prompt", shown, prompt.text)
@@ -160,7 +157,7 @@ def _talk(request: Claimed) -> Conversation:
 
 def _brief_words(talk: Conversation) -> list[str]:
     said = [talk.prompt, talk.reply, talk.text, *(m.text for m in reversed(talk.history))]
-    return [words for words in said if words][: _MESSAGES + 1]
+    return [words for words in said if words][: MESSAGES + 1]
 
 
 def _brief(
@@ -175,16 +172,6 @@ def _brief(
         variation=request.variation,
         is_alone=is_alone,
         scene=_scene(request.scene),
-    )
-
-
-def _kept(request: Claimed, persona: Persona, allowed: Rating) -> Prompt | None:
-    """Return the prompt that an earlier job has begun with: a model would say another."""
-    known, kept = _scene(request.scene), request.scene or {}
-    if known is None or kept.get("by") != str(request.id):
-        return None
-    return scene.written(
-        persona, Scene.model_validate(known), rating=allowed, source=kept.get("source", "template")
     )
 
 

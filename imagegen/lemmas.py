@@ -8,7 +8,8 @@ _ENOUGH = 50_000
 
 
 @functools.lru_cache(maxsize=1)
-def _russian() -> pymorphy3.MorphAnalyzer:
+def analyser() -> pymorphy3.MorphAnalyzer:
+    """Give the analyser of Russian words, one a process: it holds a dictionary of 15 MB."""
     # Read once a process, when the first word needs it.
     return pymorphy3.MorphAnalyzer()
 
@@ -20,7 +21,7 @@ def of(word: str) -> tuple[str, ...]:
         return (word,)
     if word.isascii():
         return _english(word)
-    forms = (parse.normal_form.replace("ё", "е") for parse in _russian().parse(word))
+    forms = (parse.normal_form.replace("ё", "е") for parse in analyser().parse(word))
     return tuple(dict.fromkeys(forms)) or (word,)
 
 
@@ -29,7 +30,7 @@ def is_name(word: str) -> bool:
     """Say whether a Russian word is first of all somebody's first name or surname."""
     if word.isascii() or not word.isalpha():
         return False
-    tag = _russian().parse(word)[0].tag
+    tag = analyser().parse(word)[0].tag
     return "Name" in tag or "Surn" in tag
 
 

@@ -50,6 +50,8 @@ def configure(form: Literal["json", "console"]) -> None:
     arq.handlers.clear()
     arq.propagate = True
     arq.setLevel(logging.WARNING)
+    # It tells how it loads its dictionary.
+    logging.getLogger("pymorphy3").setLevel(logging.WARNING)
     # It tells with a traceback that a broken connection could not be closed either. Whoever needed
     # the connection hears that the database is away.
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)

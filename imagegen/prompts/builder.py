@@ -1,52 +1,83 @@
-"""The prompt builder: the bot's own words, else a language model's scene, else the template's."""
+"""PromptBuilder: the bot's own prompt, a model's scene, or the template's."""
 
+from collections import Counter
 from collections.abc import Callable
 
 import structlog
 
-from imagegen.prompts import scene, template
+from chatflow_hook.turn import Rating
+from imagegen.prompts import own, scene, template
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.llm import LanguageModel, NoScene
-from imagegen.prompts.scene import Prompt
+from imagegen.prompts.scene import Prompt, Scene, Source
 
 log = structlog.get_logger(__name__)
 
 
 class PromptBuilder:
-    """Writes prompts; `is_fine` is the screen's word on one, and only the model's is asked about.
+    """Writes prompts; the model is the caller's to open and close, None is none.
 
-    `fallbacks` counts, by reason, how often the template stood in for the model.
+    `is_fine` is the screen's word on a prompt, and only the model's is asked about. `fallbacks`
+    counts why the template wrote in a model's place: a reason of `NoScene`, `bare` or `screened`.
     """
 
     def __init__(self, model: LanguageModel | None, *, is_fine: Callable[[str], bool]) -> None:
         self._model = model
         self._is_fine = is_fine
-        self.fallbacks: dict[str, int] = {}
+        self._template = template.shipped()
+        self.fallbacks: Counter[str] = Counter()
 
     async def build(self, brief: Brief) -> Prompt:
         """Write the prompt of a brief; never fails."""
-        if brief.own_words is not None and not brief.is_alone:
-            return scene.of_own_words(brief.persona, brief.own_words)
-        if self._model is not None and not brief.is_alone and brief.scene is None:
-            try:
-                return await self._of_model(self._model, brief)
-            except NoScene as error:
-                self._count(error.why)
-        return from_template(brief)
+        if brief.own_words is not None:
+            return self._own(brief, brief.own_words)
+        if self._model is None or not _is_worth_asking(brief):
+            return self._template.write(brief)
+        try:
+            return self._worded(brief, await self._model.scene(brief))
+        except NoScene as error:
+            log.warning("prompt from template", why=error.why, persona=brief.persona.name)
+            self.fallbacks[error.why] += 1
+        return self._template.write(brief)
 
-    async def _of_model(self, model: LanguageModel, brief: Brief) -> Prompt:
-        found = await model.scene(brief)
-        prompt = scene.written(brief.persona, found, rating=brief.rating, source="llm")
-        if not self._is_fine(prompt.text):
-            raise NoScene("refused")
-        return prompt
+    def _own(self, brief: Brief, words: str) -> Prompt:
+        sketch = self._template.sketch(brief)
+        camera = self._template.camera(brief) if brief.variation else None
+        return Prompt(
+            text=own.write(brief.persona, words, camera=camera),
+            summary=self._template.summary(brief.persona, sketch.setting),
+            source=Source.OWN,
+            scene=sketch.kept(),
+        )
 
-    def _count(self, why: str) -> None:
-        self.fallbacks[why] = self.fallbacks.get(why, 0) + 1
-        log.warning("prompt from template", why=why, times=self.fallbacks[why])
+    def _worded(self, brief: Brief, worded: Scene) -> Prompt:
+        persona = brief.persona
+        phrases = " . ".join(worded.model_dump().values())
+        reader = self._template.reader
+        level = persona.level(brief.rating)
+        if level is not Rating.EXPLICIT and reader.is_bare(phrases, is_safe=level is Rating.SAFE):
+            raise NoScene("bare")
+        text = scene.write(persona, worded, wording=persona.words_for(brief.rating))
+        if not self._is_fine(text):
+            raise NoScene("screened")
+        # What the model's own phrases tell, not what was said: that may be of anything.
+        setting = reader.setting([phrases])
+        sketch = self._template.sketch(brief).model_copy(
+            update={"setting": setting, "scene": worded}
+        )
+        return Prompt(
+            text=text,
+            summary=self._template.summary(persona, setting),
+            source=Source.LLM,
+            scene=sketch.kept(),
+        )
 
 
 def from_template(brief: Brief) -> Prompt:
     """Write the prompt of a brief without any model: the same for the same brief."""
-    found = template.scene(brief)
-    return scene.written(brief.persona, found, rating=brief.rating, source="template")
+    return template.shipped().write(brief)
+
+
+def _is_worth_asking(brief: Brief) -> bool:
+    """Whether there is a talk that a model may read, and a scene to read out of it."""
+    return bool(brief.said) and not brief.is_alone and brief.scene is None

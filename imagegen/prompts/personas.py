@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from chatflow_hook.turn import Rating
+from imagegen.prompts.phrases import phrase
 from imagegen.workflow_faults import WorkflowFault
 
 ADULT = 21
@@ -33,31 +34,42 @@ def _line(most_words: int) -> Callable[[str], str]:
 Name = Annotated[str, Field(max_length=60), AfterValidator(_line(5))]
 Trigger = Annotated[str, Field(max_length=60), AfterValidator(_line(5))]
 Appearance = Annotated[str, Field(max_length=1200), AfterValidator(_line(120))]
-Phrase = Annotated[str, Field(max_length=240), AfterValidator(_line(25))]
-Wording = Annotated[str, Field(max_length=400), AfterValidator(_line(40))]
 Style = Annotated[str, Field(max_length=600), AfterValidator(_line(60))]
+Phrase = Annotated[str, Field(max_length=160), AfterValidator(phrase(20))]
+Phrases = Annotated[tuple[Phrase, ...], Strict(strict=False), Field(max_length=8)]
+Wording = Annotated[str, Field(max_length=600), AfterValidator(_line(60))]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-# Shipped wording goes no further than this; what an operator wants beyond is in their own files.
-_SUGGESTIVE = "The pose is relaxed and a little flirtatious, clothed and tasteful."
+class Habits(_Strict):
+    """What is drawn where the talk says nothing; each list may be left out.
+
+    Places complete "Lina is …", clothes "Lina wears …", cameras "The picture is …". Evening
+    clothes are for ratings above safe. `never_wears` names clothes of vocabulary.toml.
+    """
+
+    indoors: Phrases = ()
+    outdoors: Phrases = ()
+    clothes: Phrases = ()
+    evening_clothes: Phrases = ()
+    moods: Phrases = ()
+    cameras: Phrases = ()
+    never_wears: Phrases = ()
 
 
-class OwnWording(_Strict):
-    """What a prompt says besides at a rating above safe."""
+class Wordings(_Strict):
+    """An operator's own sentences by rating; one takes the place of clothes from the talk."""
 
+    safe: Wording | None = None
     suggestive: Wording | None = None
     explicit: Wording | None = None
 
 
 class Persona(_Strict):
-    """A fictional adult with a fixed look; one younger than 21 cannot be made.
-
-    `place`, `clothes`, `mood` and `camera` are drawn where the conversation says nothing of it.
-    """
+    """A fictional adult with a fixed look; one younger than 21 cannot be made."""
 
     name: Name
     display_name: Name
@@ -66,21 +78,24 @@ class Persona(_Strict):
     style: Style
     trigger_words: Annotated[tuple[Trigger, ...], Strict(strict=False), Field(max_length=8)] = ()
     max_rating: Annotated[Rating, Strict(strict=False)] = Rating.SUGGESTIVE
-    place: Phrase | None = None
-    clothes: Phrase | None = None
-    mood: Phrase | None = None
-    camera: Phrase | None = None
-    wording: OwnWording = OwnWording()
+    habits: Habits = Habits()
+    wording: Wordings = Wordings()
 
-    def wording_for(self, rating: Rating) -> str | None:
-        """Return what a prompt says besides at a rating, None at safe."""
-        match rating:
+    def level(self, rating: Rating) -> Rating:
+        """How far the wording goes; explicit wording is an operator's own or there is none."""
+        if rating is Rating.EXPLICIT and self.wording.explicit is None:
+            return Rating.SUGGESTIVE
+        return rating
+
+    def words_for(self, rating: Rating) -> str | None:
+        """Give the operator's own sentences for a rating, if there are any."""
+        match self.level(rating):
             case Rating.SAFE:
-                return None
+                return self.wording.safe
             case Rating.SUGGESTIVE:
-                return self.wording.suggestive or _SUGGESTIVE
+                return self.wording.suggestive
             case Rating.EXPLICIT:
-                return self.wording.explicit or self.wording_for(Rating.SUGGESTIVE)
+                return self.wording.explicit
 
 
 class Spot(_Strict):

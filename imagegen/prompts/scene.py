@@ -1,115 +1,84 @@
-"""Scene: what a picture shows besides the persona, and the prompt that is written of it."""
+"""Scene: what a picture shows, whoever worded it; and how it becomes a prompt."""
 
-import unicodedata
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+import enum
+import re
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from chatflow_hook.turn import Rating
+from imagegen.prompts import sentences
 from imagegen.prompts.personas import Persona
+from imagegen.prompts.phrases import phrase
 
-MAX_WORDS = 380
-# A text without spaces is one word however long it is.
-MAX_OWN_CHARACTERS = 2400
-QUIET_SCENE = "a calm everyday moment at home"
-
-_MOST_WORDS = 40
-
-
-def _line(text: str) -> str:
-    words = _one_line(text).rstrip(" .,;:").split()
-    if not words:
-        raise ValueError("must not be empty")
-    if len(words) > _MOST_WORDS:
-        raise ValueError(f"must have at most {_MOST_WORDS} words")
-    return " ".join(words)
-
-
-_Phrase = Annotated[str, Field(max_length=400), AfterValidator(_line)]
+Long = Annotated[str, Field(max_length=500), AfterValidator(phrase(60))]
+Short = Annotated[str, Field(max_length=320), AfterValidator(phrase(40))]
 
 
 class Scene(BaseModel):
-    """What is around the persona, each a phrase that goes on with its sentence.
+    """Six phrases in English, each on one line.
 
-    `pose` and `scene` follow "Lina is", `clothes` follows "Lina wears", `light` and `mood` follow
-    "The light is" and "The mood is", `camera` follows "The picture is".
+    `scene` and `pose` complete "Lina is …", `clothes` "Lina wears …", `camera` "The picture is …",
+    `light` "The light is …", `mood` "The mood is …".
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
-    pose: _Phrase
-    scene: _Phrase
-    clothes: _Phrase
-    light: _Phrase
-    mood: _Phrase
-    camera: _Phrase
+    scene: Long
+    pose: Short
+    clothes: Short
+    light: Short
+    mood: Short
+    camera: Short
 
 
-Source = Literal["own", "llm", "template"]
+class Source(enum.StrEnum):
+    """Whose words a prompt is made of."""
+
+    OWN = "own"
+    LLM = "llm"
+    TEMPLATE = "template"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """An English prompt of at most 380 words, and one line for people.
+    """An English prompt of at most 380 words.
 
-    `scene` may be kept after the request has ended: it is None where it would quote the chat.
+    `summary` is one line for people, of the vocabulary's words only. `scene` is what a variation
+    of the picture is made from; it holds no word of the talk and may be kept with the request.
     """
 
-    text: str
+    text: str = field(repr=False)
     summary: str
     source: Source
-    scene: dict[str, Any] | None
+    scene: dict[str, Any] | None = field(default=None, repr=False)
+
+    @property
+    def words(self) -> int:
+        """How long the text is."""
+        return len(self.text.split())
 
 
-def written(persona: Persona, scene: Scene, *, rating: Rating, source: Source) -> Prompt:
-    """Write the prompt of a scene: identity → scene → composition → light → style."""
-    name, first, style = persona.display_name, identity(persona), _sentence(persona.style)
-    wording = persona.wording_for(rating)
-    middle = [
-        f"{name} is {scene.pose}, {scene.scene}.",
-        f"{name} wears {scene.clothes}.",
-        f"The picture is {scene.camera}.",
-        f"The light is {scene.light}.",
-        f"The mood is {scene.mood}.",
-        *([wording] if wording else []),
-    ]
-    return Prompt(
-        text=_fitted(first, " ".join(middle), style),
-        summary=f"{name}, {scene.pose}, {scene.scene}",
-        source=source,
-        scene=scene.model_dump(),
+def write(
+    persona: Persona, scene: Scene, *, wording: str | None = None, is_alone: bool = False
+) -> str:
+    """Write the prompt of a scene; `wording` takes the place of the clothes."""
+    name = persona.display_name
+    clothes = sentences.ended(wording or f"{name} wears {_after(scene.clothes, name, 'wears')}")
+    # In the order of the prompt; what is left out first where words are short stands last.
+    return sentences.joined(
+        persona,
+        f"{name} is {_after(scene.scene, name, 'is')}.",
+        clothes,
+        sentences.alone(persona) if is_alone else None,
+        f"{name} is {_after(scene.pose, name, 'is')}.",
+        f"The picture is {_after(scene.camera, 'The picture', 'is')}.",
+        f"The light is {_after(scene.light, 'The light', 'is')}.",
+        f"The mood is {_after(scene.mood, 'The mood', 'is')}.",
     )
 
 
-def of_own_words(persona: Persona, words: str) -> Prompt:
-    """Write the prompt of a bot that says itself what is drawn: identity, its words, style."""
-    told = f"The scene: {_one_line(words)[:MAX_OWN_CHARACTERS].strip() or QUIET_SCENE}"
-    return Prompt(
-        text=_fitted(identity(persona), told, _sentence(persona.style)),
-        summary=f"{persona.display_name}, as the bot asked",
-        source="own",
-        scene=None,
-    )
-
-
-def identity(persona: Persona) -> str:
-    """Write who is drawn: trigger words, name, adult age, look."""
-    shown = ", ".join((*persona.trigger_words, persona.display_name))
-    who = f"A picture of {shown}, a fictional adult aged {persona.age}."
-    return f"{who} {_sentence(persona.appearance)}"
-
-
-def _fitted(first: str, middle: str, style: str) -> str:
-    # Who is drawn and in what style is never cut.
-    room = MAX_WORDS - len(f"{first} {style}".split())
-    return f"{first} {_sentence(' '.join(middle.split()[:room]))} {style}"
-
-
-def _one_line(words: str) -> str:
-    plain = (" " if unicodedata.category(sign) in {"Cc", "Cs"} else sign for sign in words)
-    return " ".join("".join(plain).split())
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", "!", "?", "…")) else f"{text.rstrip(' ,;:-')}."
+def _after(words: str, subject: str, verb: str) -> str:
+    """Take off the beginning of words that say it once more."""
+    said = rf"(?:{re.escape(subject)}|she|he|they|it) {verb} "
+    return re.sub(rf"^{said}", "", words, flags=re.IGNORECASE)

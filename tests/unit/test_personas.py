@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from chatflow_hook.turn import Rating
 from imagegen.prompts import personas
-from imagegen.prompts.personas import Persona, Spot
+from imagegen.prompts.personas import Habits, Persona, Spot
 from imagegen.workflow_faults import WorkflowFault
 
 WHOLE = """
@@ -55,6 +56,56 @@ def test_a_text_over_several_lines_becomes_one(tmp_path: Path) -> None:
     persona, _ = personas.read(_written(tmp_path, several))
 
     assert persona.style == "A quiet photograph."
+
+
+def test_habits_a_rating_and_words_for_ratings_may_be_left_out(tmp_path: Path) -> None:
+    persona, _ = personas.read(_written(tmp_path, WHOLE))
+
+    assert persona.max_rating is Rating.SUGGESTIVE
+    assert persona.habits == Habits()
+    assert [persona.words_for(rating) for rating in Rating] == [None, None, None]
+
+
+def test_habits_a_rating_and_words_for_ratings_are_read(tmp_path: Path) -> None:
+    more = """
+    [habits]
+    indoors = ["in a lighthouse.", "at a desk"]
+    never_wears = ["suit"]
+
+    [wording]
+    suggestive = "Words for suggestive."
+    explicit = "Words for explicit."
+    """
+
+    persona, _ = personas.read(_written(tmp_path, f'max_rating = "explicit"{WHOLE}{more}'))
+
+    assert persona.max_rating is Rating.EXPLICIT
+    assert persona.habits == Habits(indoors=("in a lighthouse", "at a desk"), never_wears=("suit",))
+    assert persona.words_for(Rating.SAFE) is None
+    assert persona.words_for(Rating.SUGGESTIVE) == "Words for suggestive."
+    assert persona.words_for(Rating.EXPLICIT) == "Words for explicit."
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ('max_rating = "wild"', "max_rating: Input should be 'safe', 'suggestive' or 'explicit'"),
+        ("habits.hat = 1", "habits.hat: there is no such key"),
+        ('habits.moods = "merry"', "habits.moods: Input should be a valid tuple"),
+        ('habits.moods = ["весёлая"]', "habits.moods.0: must be plain English"),
+        ('habits.moods = ["a <b>"]', "habits.moods.0: must be plain English"),
+        ('habits.moods = [" "]', "habits.moods.0: must not be empty"),
+        (f'habits.moods = ["{"a " * 21}"]', "habits.moods.0: must have at most 20 words"),
+        (f"habits.moods = {['a'] * 9}", "habits.moods: Tuple should have at most 8 items"),
+        ('wording.wild = "x"', "wording.wild: there is no such key"),
+        (f'wording.explicit = "{"a " * 61}"', "wording.explicit: must have at most 60 words"),
+    ],
+)
+def test_what_is_wrong_with_habits_is_named(tmp_path: Path, more: str, why: str) -> None:
+    with pytest.raises(WorkflowFault) as caught:
+        personas.read(_written(tmp_path, f"{more}\n{WHOLE}"))
+
+    assert why in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from imagegen import workflows
-from imagegen.prompts.scene import of_own_words
+from imagegen.prompts.own import write
 from tests.exports import drawn
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +28,7 @@ def test_no_two_are_alike() -> None:
     shipped = LIBRARY.workflows.values()
 
     assert len({workflow.needs.model_set for workflow in shipped}) == 8
-    assert len({of_own_words(workflow.persona, "hello").text for workflow in shipped}) == 8
+    assert len({write(workflow.persona, "hello") for workflow in shipped}) == 8
     assert len({_loras(name)[0] for name in NAMES}) == 8
     assert len({drawn(workflow).cache_key for workflow in shipped}) == 8
 
@@ -48,10 +48,7 @@ def test_a_bf16_file_is_cast_to_fp8_when_it_is_loaded() -> None:
 def test_each_is_a_fictional_adult_of_about_one_megapixel(name: str) -> None:
     workflow = LIBRARY.find(name)
 
-    assert (
-        f"a fictional adult aged {workflow.persona.age}."
-        in of_own_words(workflow.persona, "hello").text
-    )
+    assert f"a fictional adult aged {workflow.persona.age}." in write(workflow.persona, "hello")
     assert 0.9e6 < workflow.width * workflow.height < 1.1e6
 
 

@@ -1,4 +1,4 @@
-"""The prompt of a bot that says itself what is drawn."""
+"""The prompt in somebody's own words."""
 
 import unicodedata
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagegen.prompts.own import write
 from imagegen.prompts.personas import Persona
-from imagegen.prompts.scene import of_own_words
 
 LINA = Persona(
     name="lina",
@@ -26,10 +26,6 @@ LONGEST = Persona(
     style="y " * 60,
     trigger_words=("p q r s t",) * 8,
 )
-
-
-def write(persona: Persona, words: str) -> str:
-    return of_own_words(persona, words).text
 
 
 def test_a_prompt_tells_who_in_what_scene_in_what_style() -> None:

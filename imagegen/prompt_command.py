@@ -1,0 +1,167 @@
+"""`imagegen prompt`: what would be drawn for a dialog, without a database or a host."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from chatflow_hook.tables import Kind
+from chatflow_hook.turn import Rating
+from imagegen.extras import extra
+
+if TYPE_CHECKING:
+    from imagegen.picture_settings import PictureSettings
+    from imagegen.prompts.llm import LanguageModel
+    from imagegen.rehearsal import Dialog, Sheet
+    from imagegen.workflows import Workflow
+
+_RATINGS = [*map(str, Rating)]
+
+
+@click.command()
+@click.option("--persona", "names", metavar="NAME|all", multiple=True, help="Or several.")
+@click.option(
+    "--dialog",
+    "file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="A JSON object with the fields of a Turn; all may be left out.",
+)
+@click.option(
+    "--kind", type=click.Choice([*map(str, Kind)]), default=str(Kind.AUTOMATIC), show_default=True
+)
+@click.option("--variation", type=click.IntRange(0, 1_000), default=0, show_default=True)
+@click.option("--rating", type=click.Choice(_RATINGS), help="Asked for, in the file's place.")
+@click.option(
+    "--max-rating", type=click.Choice(_RATINGS), help="Allowed, in the place of MAX_RATING."
+)
+@click.option(
+    "--llm/--no-llm",
+    "is_asked",
+    default=None,
+    help="Whether the model at PROMPT_LLM_URL is asked; if there is one, left out.",
+)
+@click.option("--json", "is_json", is_flag=True, help="For programs.")
+def prompt(  # noqa: PLR0913 - click gives each option by name
+    *,
+    names: Sequence[str],
+    file: Path,
+    kind: str,
+    variation: int,
+    rating: str | None,
+    max_rating: str | None,
+    is_asked: bool | None,
+    is_json: bool,
+) -> None:
+    """Show what would be drawn for a dialog: prompt, rating, seed, cache key, the screen's word.
+
+    It answers as for a user who has confirmed their age. Ends with 1 if nothing may be drawn.
+    """
+    with extra("worker"):
+        from imagegen import logs, rehearsal
+
+    logs.configure("console")
+    try:
+        dialog = rehearsal.read(file)
+    except rehearsal.DialogUnreadable as error:
+        _stop(error.sentence)
+    if rating is not None:
+        dialog = dialog.model_copy(update={"rating": Rating(rating)})
+    workflows = _workflows(names or [dialog.persona])
+    chosen = _settings({} if max_rating is None else {"max_rating": max_rating})
+    if is_asked and chosen.prompt_llm_url is None:
+        _stop("PROMPT_LLM_URL is not set: there is no model to ask")
+    if is_asked is False:
+        chosen = chosen.model_copy(update={"prompt_llm_url": None})
+    sheets = asyncio.run(_sheets(dialog, workflows, chosen, Kind(kind), variation))
+    click.echo(
+        json.dumps([sheet.as_json() for sheet in sheets], indent=2, ensure_ascii=False)
+        if is_json
+        else "\n\n".join(sheet.as_text() for sheet in sheets)
+    )
+    sys.exit(0 if all(sheet.is_drawn for sheet in sheets) else 1)
+
+
+def _workflows(names: Sequence[str]) -> "list[Workflow]":
+    from chatflow_hook.settings import BadSetting, read
+    from imagegen.errors import ImagegenError
+    from imagegen.library_settings import LibrarySettings
+
+    try:
+        library = read(LibrarySettings).library()
+        if "all" in names:
+            return [library.workflows[name] for name in sorted(library.workflows)]
+        if not all(names):
+            _stop("the file names no persona: give one with --persona, or all")
+        return [library.find(name) for name in dict.fromkeys(names)]
+    except (BadSetting, ImagegenError) as error:
+        _stop(str(error))
+
+
+def _settings(overrides: dict[str, str]) -> "PictureSettings":
+    from chatflow_hook.settings import BadSetting, read
+    from imagegen.picture_settings import PictureSettings
+
+    try:
+        return read(PictureSettings, **overrides)
+    except BadSetting as error:
+        _stop(str(error))
+
+
+async def _sheets(
+    dialog: "Dialog",
+    workflows: "Sequence[Workflow]",
+    chosen: "PictureSettings",
+    kind: Kind,
+    variation: int,
+) -> "list[Sheet]":
+    from imagegen.director import Rules
+    from imagegen.prompts.builder import PromptBuilder
+    from imagegen.rehearsal import Rehearsal
+    from imagegen.safety.screen import Screen, Verdict
+
+    screen = Screen()
+    async with AsyncExitStack() as stack:
+        model = _model(chosen)
+        if model is not None:
+            await stack.enter_async_context(model)
+        prompts = PromptBuilder(
+            model, is_fine=lambda text: screen.prompt(text).verdict is Verdict.CLEAR
+        )
+        rehearsal = Rehearsal(
+            dialog=dialog,
+            prompts=prompts,
+            screen=screen,
+            rules=Rules(max_rating=chosen.max_rating, seed_mode=chosen.seed_mode),
+            kind=kind,
+            variation=variation,
+        )
+        return [await rehearsal.sheet(workflow) for workflow in workflows]
+
+
+def _model(chosen: "PictureSettings") -> "LanguageModel | None":
+    from imagegen.prompts.llm import LanguageModel
+
+    if chosen.prompt_llm_url is None:
+        return None
+    key = chosen.prompt_llm_api_key
+    try:
+        return LanguageModel(
+            url=str(chosen.prompt_llm_url),
+            model=chosen.prompt_llm_model,
+            api_key=None if key is None else key.get_secret_value(),
+            timeout_s=chosen.prompt_llm_timeout,
+        )
+    except ValueError as error:
+        _stop(f"PROMPT_LLM_API_KEY: {error}")
+
+
+def _stop(sentence: str) -> NoReturn:
+    click.echo(f"imagegen: {sentence}", err=True)
+    sys.exit(2)
