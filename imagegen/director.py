@@ -4,18 +4,17 @@ import asyncio
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from chatflow_hook import ages
-from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Conversation, Rating
-from imagegen import fence, seeds, transactions
+from imagegen import direction, fence, transactions
 from imagegen.audit import Audit
 from imagegen.claimed import Claimed
-from imagegen.prompts import builder
-from imagegen.prompts.brief import MESSAGES, Brief
+from imagegen.direction import Occasion, SeedMode
+from imagegen.prompts.brief import Brief
 from imagegen.prompts.builder import PromptBuilder
 from imagegen.prompts.personas import Persona
 from imagegen.prompts.scene import Prompt
@@ -23,8 +22,6 @@ from imagegen.safety import rating
 from imagegen.safety.rating import Bounds
 from imagegen.safety.refusal import RatingWithdrawn, Refused
 from imagegen.safety.screen import Finding, Screen, Verdict
-
-SeedMode = Literal["dialog", "story", "random"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,18 +81,22 @@ class Director:
         """Say what is drawn. Raises Refused, and Unavailable when PostgreSQL is away."""
         talk = _talk(request)
         found = await self._looked_at(request, talk)
-        allowed = await self._allowed(request, persona, found)
-        is_alone = found.verdict is not Verdict.CLEAR
-        brief = _brief(request, persona, talk, allowed, is_alone=is_alone)
-        prompt = await self._prompts.build(brief)
-        shown = self._screen.prompt(prompt.text)
-        if shown.verdict is Verdict.REFUSED:
-            await self._audit.note(request, "prompt", shown, prompt.text)
-            raise Refused(shown.rule, language=request.language)
-        if shown.verdict is Verdict.SAFE_ONLY and allowed is not Rating.SAFE:
-            allowed = Rating.SAFE
-            prompt = builder.from_template(_brief(request, persona, talk, allowed, is_alone=True))
-        return Direction(prompt=prompt, rating=allowed, seed=self._seed(request))
+        brief = Brief(
+            persona=persona,
+            talk=talk,
+            rating=await self._allowed(request, persona, found),
+            kind=request.kind,
+            language=request.language,
+            variation=request.variation,
+            is_alone=found.verdict is not Verdict.CLEAR,
+            scene=_scene(request.scene),
+        )
+        worded = await direction.worded(self._prompts, self._screen, brief)
+        if worded.shown.verdict is Verdict.REFUSED:
+            await self._audit.note(request, "prompt", worded.shown, worded.prompt.text)
+            raise Refused(worded.shown.rule, language=request.language)
+        seed = direction.seed(self._rules.seed_mode, _occasion(request), chance=self._chance)
+        return Direction(prompt=worded.prompt, rating=worded.rating, seed=seed)
 
     async def may_send(self, request: Claimed, persona: Persona | None) -> Wrapping:
         """Say how a drawn picture is handed over. Raises Refused when it may not be any more."""
@@ -108,7 +109,7 @@ class Director:
         return Wrapping(has_spoiler=True, protect_content=self._rules.protects_content)
 
     async def _looked_at(self, request: Claimed, talk: Conversation) -> Finding:
-        words = "\n".join(_brief_words(talk))
+        words = direction.screened_words(talk)
         # Long messages take a while, and the host's frames may not wait.
         found = await asyncio.to_thread(self._screen.conversation, words)
         if found.verdict is not Verdict.CLEAR:
@@ -137,17 +138,6 @@ class Director:
         )
         return row is not None and bool(row[0])
 
-    def _seed(self, request: Claimed) -> int:
-        if request.kind is Kind.COVER:  # of no dialog
-            return seeds.of_story(request.persona, "cover", request.variation)
-        match self._rules.seed_mode:
-            case "random":
-                return seeds.at_random(self._chance)
-            case "story" if request.story:
-                return seeds.of_story(request.persona, request.story, request.variation)
-            case _:
-                return seeds.of_dialog(request.dialog_id, request.message_count, request.variation)
-
 
 def _talk(request: Claimed) -> Conversation:
     if request.conversation is None:
@@ -155,23 +145,14 @@ def _talk(request: Claimed) -> Conversation:
     return Conversation.model_validate(request.conversation)
 
 
-def _brief_words(talk: Conversation) -> list[str]:
-    said = [talk.prompt, talk.reply, talk.text, *(m.text for m in reversed(talk.history))]
-    return [words for words in said if words][: MESSAGES + 1]
-
-
-def _brief(
-    request: Claimed, persona: Persona, talk: Conversation, allowed: Rating, *, is_alone: bool
-) -> Brief:
-    return Brief(
-        persona=persona,
-        talk=talk,
-        rating=allowed,
+def _occasion(request: Claimed) -> Occasion:
+    return Occasion(
         kind=request.kind,
-        language=request.language,
+        persona=request.persona,
+        dialog_id=request.dialog_id,
+        message_count=request.message_count,
         variation=request.variation,
-        is_alone=is_alone,
-        scene=_scene(request.scene),
+        story=request.story,
     )
 
 

@@ -6,7 +6,7 @@ from pydantic import Field, HttpUrl, ImportString, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chatflow_hook.turn import Rating
-from imagegen.director import SeedMode
+from imagegen.direction import SeedMode
 
 
 class PictureSettings(BaseSettings):

@@ -1,5 +1,6 @@
 """Rehearsal: what would be drawn for a dialog, told without a database, a host or a bot."""
 
+import random
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,17 +9,19 @@ from pydantic import ValidationError
 
 from chatflow_hook.tables import Kind
 from chatflow_hook.turn import PersonaName, Rating, Turn, Words
-from imagegen import seeds, workflows
+from imagegen import direction, workflows
+from imagegen.direction import Occasion
 from imagegen.director import Rules
 from imagegen.errors import Rejected
-from imagegen.prompts import builder
-from imagegen.prompts.brief import MESSAGES, Brief
+from imagegen.prompts.brief import Brief
 from imagegen.prompts.builder import PromptBuilder
 from imagegen.prompts.scene import Prompt
 from imagegen.safety import rating
 from imagegen.safety.rating import PRIVATE, Bounds
 from imagegen.safety.screen import Finding, Screen, Verdict
 from imagegen.workflows import Workflow
+
+_CHANCE = random.SystemRandom()
 
 
 class DialogUnreadable(Rejected):
@@ -83,7 +86,7 @@ class Rehearsal:
 
     async def sheet(self, workflow: Workflow) -> Sheet:
         """Say what would be drawn of a persona."""
-        found = self.screen.conversation("\n".join(self._words))
+        found = self.screen.conversation(direction.screened_words(self.dialog.conversation))
         told = Sheet(
             persona=workflow.persona.name, rating=self._allowed(workflow, found), talk=_said(found)
         )
@@ -91,36 +94,43 @@ class Rehearsal:
             return told
         brief = self._brief(workflow, told.rating, is_alone=found.verdict is not Verdict.CLEAR)
         before = self.prompts.fallbacks.copy()
-        prompt = await self.prompts.build(brief)
-        fallback = next(iter(self.prompts.fallbacks - before), None)
-        shown = self.screen.prompt(prompt.text)
-        if shown.verdict is Verdict.REFUSED:
-            return replace(told, screen=_said(shown), fallback=fallback)
-        if shown.verdict is Verdict.SAFE_ONLY and told.rating is not Rating.SAFE:
-            told = replace(told, rating=Rating.SAFE)
-            prompt = builder.from_template(replace(brief, rating=Rating.SAFE, is_alone=True))
-        return replace(self._drawn(told, workflow, prompt), screen=_said(shown), fallback=fallback)
+        worded = await direction.worded(self.prompts, self.screen, brief)
+        told = replace(
+            told,
+            rating=worded.rating,
+            screen=_said(worded.shown),
+            fallback=next(iter(self.prompts.fallbacks - before), None),
+        )
+        if worded.shown.verdict is Verdict.REFUSED:
+            return told
+        return self._drawn(told, workflow, worded.prompt)
 
     def _drawn(self, told: Sheet, workflow: Workflow, prompt: Prompt) -> Sheet:
-        seed = self._seed(workflow.persona.name)
-        bound = workflows.bind(workflow, prompt=prompt.text, seed=seed or 0, prefix="rehearsal")
+        seed = direction.seed(
+            self.rules.seed_mode, self._occasion(workflow.persona.name), chance=_CHANCE
+        )
+        bound = workflows.bind(workflow, prompt=prompt.text, seed=seed, prefix="rehearsal")
+        # Each picture has another.
+        is_known = self.rules.seed_mode != "random" or self.kind is Kind.COVER
         return replace(
             told,
             prompt=prompt.text,
             summary=prompt.summary,
             source=prompt.source,
             words=prompt.words,
-            seed=seed,
-            cache_key=None if seed is None else bound.cache_key,
+            seed=seed if is_known else None,
+            cache_key=bound.cache_key if is_known else None,
         )
 
-    @property
-    def _words(self) -> list[str]:
-        """What builders read, and the bot's own prompt."""
-        talk = self.dialog.conversation
-        earlier = (message.text for message in reversed(talk.history))
-        said = (talk.prompt, talk.reply, talk.text, *earlier)
-        return [words for words in said if words][: MESSAGES + 1]
+    def _occasion(self, persona: str) -> Occasion:
+        return Occasion(
+            kind=self.kind,
+            persona=persona,
+            dialog_id=self.dialog.dialog_id,
+            message_count=self.dialog.message_count or 0,
+            variation=self.variation,
+            story=self.dialog.story,
+        )
 
     def _allowed(self, workflow: Workflow, found: Finding) -> Rating:
         if found.verdict is not Verdict.CLEAR:
@@ -145,19 +155,6 @@ class Rehearsal:
             variation=self.variation,
             is_alone=is_alone,
         )
-
-    def _seed(self, persona: str) -> int | None:
-        """Give the seed; None where each picture has another."""
-        if self.kind is Kind.COVER:
-            return seeds.of_story(persona, "cover", self.variation)
-        match self.rules.seed_mode:
-            case "random":
-                return None
-            case "story" if self.dialog.story:
-                return seeds.of_story(persona, self.dialog.story, self.variation)
-            case _:
-                count = self.dialog.message_count or 0
-                return seeds.of_dialog(self.dialog.dialog_id, count, self.variation)
 
 
 def _said(found: Finding) -> str:
