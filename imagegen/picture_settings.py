@@ -2,11 +2,21 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field, HttpUrl, ImportString, SecretStr
+from pydantic import AfterValidator, Field, HttpUrl, ImportString, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from chatflow_hook.settings import BadSetting
 from chatflow_hook.turn import Rating
 from imagegen.direction import SeedMode
+
+
+def _a_key(value: SecretStr | None) -> SecretStr | None:
+    # It goes into a header.
+    if value is not None and not (
+        value.get_secret_value().isascii() and value.get_secret_value().isprintable()
+    ):
+        raise BadSetting("something else")
+    return value
 
 
 class PictureSettings(BaseSettings):
@@ -27,7 +37,9 @@ class PictureSettings(BaseSettings):
         HttpUrl | None, Field(description="the address of an OpenAI-compatible server")
     ] = None
     prompt_llm_model: Annotated[str, Field(description="a model's name")] = "default"
-    prompt_llm_api_key: Annotated[SecretStr | None, Field(description="the server's key")] = None
+    prompt_llm_api_key: Annotated[
+        SecretStr | None, AfterValidator(_a_key), Field(description="the server's key, plain ASCII")
+    ] = None
     prompt_llm_timeout: Annotated[
         float, Field(gt=0, le=60, description="a number of seconds, 60 at most")
     ] = 8.0

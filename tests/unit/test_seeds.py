@@ -1,10 +1,12 @@
 """Seeds: golden values, since a seed that changed would draw other pictures."""
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagegen.seeds import MAX_SEED, of_dialog
+from imagegen.seeds import MAX_SEED, at_random, of_dialog, of_story
 
 
 @pytest.mark.parametrize(
@@ -20,6 +22,26 @@ from imagegen.seeds import MAX_SEED, of_dialog
 )
 def test_a_seed_is_the_same_for_ever(dialog_id: int, message_count: int, seed: int) -> None:
     assert of_dialog(dialog_id, message_count) == seed
+
+
+def test_a_variation_and_a_story_have_seeds_that_are_the_same_for_ever() -> None:
+    assert of_dialog(1, 3, 1) == 4937697394650794
+    assert of_story("lina", "a week by the sea") == 4249407299863299
+    assert of_story("lina", "a week by the sea", 2) == 7000669390637305
+    assert of_story("лина", "море") == 2126949539212434
+
+
+def test_personas_and_stories_do_not_run_into_each_other() -> None:
+    assert of_story("ab", "c") != of_story("a", "bc")
+    assert of_story("a", "b:c") != of_story("a:b", "c")
+
+
+def test_a_seed_at_random_is_in_bounds_and_another_each_time() -> None:
+    chance = random.Random(1)
+    drawn = [at_random(chance) for _ in range(1000)]
+
+    assert len(set(drawn)) == 1000
+    assert all(0 <= seed <= MAX_SEED for seed in drawn)
 
 
 @given(st.integers(), st.integers())

@@ -56,6 +56,33 @@ def test_two_folders_that_differ_in_case_only_are_a_fault(tmp_path: Path) -> Non
     assert "but for its case" in library.faults["lina"].why
 
 
+def test_an_operators_own_persona_stands_before_the_shipped_one_and_draws_with_its_graph(
+    tmp_path: Path,
+) -> None:
+    shelve(tmp_path / "shipped", plain())
+    shelve(tmp_path / "shipped", plain(), persona="may")
+    shelve(tmp_path / "own", plain(), persona="Lina")
+    toml = tmp_path / "own" / "Lina" / "persona.toml"
+    toml.write_text(toml.read_text() + '\nmax_rating = "explicit"\n')
+    (tmp_path / "own" / "Lina" / "workflow.json").unlink()
+
+    library = workflows.load(tmp_path / "shipped", tmp_path / "own")
+
+    assert library.find("lina").persona.max_rating == "explicit"
+    assert library.find("lina").path == tmp_path / "shipped" / "lina" / "workflow.json"
+    assert library.find("may").persona.max_rating == "suggestive"
+
+
+def test_an_operators_own_persona_may_be_a_ninth_one(tmp_path: Path) -> None:
+    shelve(tmp_path / "shipped", plain())
+    shelve(tmp_path / "own", plain(), persona="зоя")
+
+    library = workflows.load(tmp_path / "shipped", tmp_path / "own")
+
+    assert set(library.workflows) == {"lina", "зоя"}
+    assert library.find("Зоя").path == tmp_path / "own" / "зоя" / "workflow.json"
+
+
 def test_a_missing_directory_is_an_error_of_its_own(tmp_path: Path) -> None:
     with pytest.raises(WorkflowsMissing, match="no such directory"):
         workflows.load(tmp_path / "nowhere")
