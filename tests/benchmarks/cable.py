@@ -1,10 +1,14 @@
 """A network cable before a host, which can be pulled: then nothing passes, and nothing breaks."""
 
 import asyncio
+import re
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
 _CHUNK = 65_536
+_REQUEST = re.compile(rb"(GET|POST|PUT|DELETE) /(?:api/)?([a-z_]+)[^ ]* HTTP/1.1\r\n")
 
 
 class Cable:
@@ -18,6 +22,9 @@ class Cable:
         self._server: asyncio.Server | None = None
         self._talks: set[asyncio.Task[None]] = set()
         self.address = ""
+        # What has passed: requests by method and first part of the path, and the host's bytes.
+        self.requests: Counter[str] = Counter()
+        self.bytes_back = 0
 
     def pull(self) -> None:
         self._plugged.clear()
@@ -49,8 +56,8 @@ class Cable:
         except OSError:
             writer.transport.abort()
             return
-        there = asyncio.create_task(self._pass(reader, far_writer), name="there")
-        back = asyncio.create_task(self._pass(far_reader, writer), name="back")
+        there = asyncio.create_task(self._pass(reader, far_writer, self._note), name="there")
+        back = asyncio.create_task(self._pass(far_reader, writer, self._weigh), name="back")
         try:
             # The host's end of a connection is the end of both.
             await asyncio.wait({there, back}, return_when=asyncio.FIRST_COMPLETED)
@@ -61,9 +68,22 @@ class Cable:
             for end in (writer, far_writer):
                 end.close()
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _note(self, chunk: bytes) -> None:
+        for method, path in _REQUEST.findall(chunk):
+            self.requests[f"{method.decode()} /{path.decode()}"] += 1
+
+    def _weigh(self, chunk: bytes) -> None:
+        self.bytes_back += len(chunk)
+
+    async def _pass(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        note: Callable[[bytes], None],
+    ) -> None:
         with suppress(ConnectionError):
             while chunk := await reader.read(_CHUNK):
                 await self._plugged.wait()
+                note(chunk)
                 writer.write(chunk)
                 await writer.drain()

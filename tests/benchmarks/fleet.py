@@ -51,8 +51,13 @@ class Fleet(Fairground):
 
     async def arrived(self) -> int:
         """Return how many pictures are in the chats."""
+        return int((await self.traffic())["count"])
+
+    async def traffic(self) -> dict[str, Any]:
+        """Return how many pictures and calls Telegram got, and what passed through the cables."""
         async with self.session.get(f"{self.control}/arrivals") as answer:
-            return int((await answer.json())["count"])
+            found: dict[str, Any] = await answer.json()
+            return found
 
     async def timelines(self) -> list[Timeline]:
         return timelines(await self.record())

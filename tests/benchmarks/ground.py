@@ -21,11 +21,12 @@ _TABLES = """
 
 @dataclass(frozen=True, kw_only=True)
 class Ground:
-    """Where the servers are, and a directory for logs."""
+    """Where the servers are, what PostgreSQL logs, and a directory for the logs of others."""
 
     database_url: str
     redis_url: str
     directory: Path
+    postgres_log: Path
     is_quick: bool = False
 
     async def cleared(self, name: str) -> Path:
@@ -52,5 +53,7 @@ def laid(directory: Path, *, is_quick: bool) -> Iterator[Ground]:
             database_url=postgres.url,
             redis_url=valkey.url,
             directory=directory.absolute(),
+            # Nobody but a benchmark needs to know where the server's log is.
+            postgres_log=postgres._cluster.directory / f"{postgres.name}.log",
             is_quick=is_quick,
         )

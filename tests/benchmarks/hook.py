@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,7 +31,7 @@ async def run(ground: Ground) -> list[Figure]:
 
 
 async def _open_loop(hook: ChatFlowHook, seconds: float) -> Figure:
-    meter, latencies = Meter([os.getpid()]), list[float]()
+    meter, latencies = Meter(), list[float]()
 
     async def turn(number: int) -> None:
         # From when it was due: a turn that could not begin in time has waited too.
@@ -58,7 +57,7 @@ async def _open_loop(hook: ChatFlowHook, seconds: float) -> Figure:
 
 
 async def _closed_loop(hook: ChatFlowHook, seconds: float) -> Figure:
-    meter, turns = Meter([os.getpid()]), itertools.count()
+    meter, turns = Meter(), itertools.count()
     began = time.perf_counter()
 
     async def talk(dialog_id: int) -> None:

@@ -17,6 +17,11 @@ def cpu_s(*pids: int) -> float:
     return sum(_cpu_s(each) for pid in pids for each in (pid, *descendants_of(pid)))
 
 
+def own_cpu_s() -> float:
+    """Return the CPU seconds of this very process, without its children."""
+    return time.process_time()
+
+
 def rss_mb(pid: int) -> float:
     """Return the resident memory in MB (10⁶ bytes). Raises OSError if there is no such process."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
@@ -32,17 +37,20 @@ class Load:
 
 
 class Meter:
-    """Counts from when it is made."""
+    """Counts from when it is made: these processes, or this very one if none is named."""
 
-    def __init__(self, pids: Sequence[int]) -> None:
+    def __init__(self, pids: Sequence[int] = ()) -> None:
         self._pids = pids
         self._began_s = time.monotonic()
-        self._before_s = cpu_s(*pids)
+        self._before_s = self._used_s()
 
     def read(self) -> Load:
         """Return what these processes have used until now."""
-        seconds = cpu_s(*self._pids) - self._before_s
+        seconds = self._used_s() - self._before_s
         return Load(cores=seconds / (time.monotonic() - self._began_s), seconds=seconds)
+
+    def _used_s(self) -> float:
+        return cpu_s(*self._pids) if self._pids else own_cpu_s()
 
 
 def _cpu_s(pid: int) -> float:

@@ -7,6 +7,7 @@ benchmark.
 import argparse
 import asyncio
 import json
+from collections import Counter
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -45,7 +46,14 @@ class Yard(Playground):
         return web.Response()
 
     async def _arrivals(self, _: web.Request) -> web.Response:
-        return web.json_response({"count": len(self._telegram.sent)})
+        return web.json_response(
+            {
+                "count": len(self._telegram.sent),
+                "calls": Counter(call.method for call in self._telegram.calls),
+                "requests": sum((cable.requests for cable in self._cables), Counter[str]()),
+                "bytes": sum(cable.bytes_back for cable in self._cables),
+            }
+        )
 
 
 async def _play(options: argparse.Namespace) -> None:
