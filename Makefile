@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos check lock clean venv python
+.PHONY: help demo test chaos bench check lock clean venv python
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
@@ -17,6 +17,9 @@ test: venv ## Run all tests, on a PostgreSQL and a Valkey of their own
 chaos: venv ## Break everything for five minutes and see that nothing is lost; ARGS="--seconds 120 --seed 7"
 	@exec $(BIN)/python -m tests.benchmarks.chaos $(ARGS)
 
+bench: venv ## Measure how fast it is, beside Celery and plain arq; ARGS="--quick" or "--only saturation"
+	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
+
 check: venv ## Lint, format, types, imports
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
@@ -28,7 +31,7 @@ lock: python ## Write requirements.lock from pyproject.toml; ARGS=--upgrade for 
 
 clean: ## Remove what make and the tools have made
 	@test -f .ci/dotvenv.py || { echo "make: run this in the project's directory" >&2; exit 2; }
-	@rm -rf .venv .venv-tools dist demo-output \
+	@rm -rf .venv .venv-tools dist demo-output bench-results \
 		.mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find chatflow_hook imagegen tests alembic .ci -name __pycache__ -type d -prune -exec rm -rf {} +
 

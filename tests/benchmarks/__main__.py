@@ -1,0 +1,88 @@
+"""`python -m tests.benchmarks`: measure one row after the other, and print one table."""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from imagegen.sandbox.signals import sigterm_exits
+from tests.benchmarks import ground, table
+from tests.benchmarks.figure import Figure
+from tests.benchmarks.ground import Ground
+from tests.benchmarks.registry import ROWS
+
+_OUT = Path("bench-results")
+
+
+def main() -> int:
+    """Run what was asked for; 1 if a target was missed."""
+    given = _options()
+    _OUT.mkdir(exist_ok=True)
+    figures: list[Figure] = []
+    with (
+        sigterm_exits(),
+        (_OUT / "hook.log").open("w") as log,
+        ground.laid(_OUT / "logs", is_quick=given.quick) as here,
+    ):
+        structlog.configure(logger_factory=structlog.WriteLoggerFactory(log))
+        for name in given.only or ROWS:
+            figures += _measured(name, here)
+    _say(f"\n{_machine(is_quick=given.quick)}\n\n{table.text(figures)}")
+    return int(any(figure.is_reached is False for figure in figures))
+
+
+def _measured(name: str, here: Ground) -> list[Figure]:
+    began = time.monotonic()
+    figures = asyncio.run(_row(name, here))
+    _say(f"{name}: {time.monotonic() - began:.0f} s")
+    _say(table.text(figures))
+    _keep(name, figures, is_quick=here.is_quick)
+    return figures
+
+
+async def _row(name: str, here: Ground) -> list[Figure]:
+    return await ROWS[name](here)
+
+
+def _keep(name: str, figures: Iterable[Figure], *, is_quick: bool) -> None:
+    told = {
+        "machine": _machine(is_quick=is_quick),
+        "figures": [{**asdict(figure), "verdict": figure.verdict} for figure in figures],
+    }
+    (_OUT / f"{name}.json").write_text(json.dumps(told, indent=1, default=str) + "\n")
+
+
+def _machine(*, is_quick: bool) -> str:
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores ({_processor()}), "
+        f"{platform.system()}, Python {platform.python_version()}{', --quick' * is_quick}"
+    )
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "?")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="about three minutes, rougher figures")
+    parser.add_argument("--only", action="append", choices=list(ROWS), help="one row; repeatable")
+    return parser.parse_args()
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 (what a person ran this for)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Fairness: one user who asks for fifty pictures does not make twenty others wait for them."""
+
+from statistics import mean
+from typing import Any
+
+from tests.benchmarks import ours
+from tests.benchmarks.figure import Figure
+from tests.benchmarks.fleet import Conditions, open_fleet
+from tests.benchmarks.ground import Ground
+from tests.benchmarks.team import all_ended
+
+NAME = "fairness"
+_CONDITIONS = Conditions(hosts=2, drawing_s=0.7, jitter=0.2)
+_GREEDY, _OTHERS = 50, 20
+_GREEDY_USER = 7
+_MOST = 1.5
+_PATIENCE_S = 200.0
+_WAITS = """
+    SELECT extract(epoch FROM finished_at - created_at)::float8 AS seconds
+    FROM image_requests WHERE user_id <> $USER
+""".replace("$USER", str(_GREEDY_USER))
+
+
+async def run(ground: Ground) -> list[Figure]:
+    """Compare the waits of the twenty with and without the one."""
+    alone = await _waits(ground, greedy=0)
+    beside = await _waits(ground, greedy=_GREEDY)
+    ratio = mean(beside) / mean(alone)
+    return [
+        Figure(
+            row=NAME,
+            name=f"{_OTHERS} users beside one with {_GREEDY} requests",
+            measured=f"{ratio:.2f} × ({mean(beside):.1f} s, alone {mean(alone):.1f} s)",
+            target=f"≤ {_MOST:g} ×",
+            is_reached=ratio <= _MOST,
+            facts={"alone_s": alone, "beside_s": beside},
+        )
+    ]
+
+
+async def _waits(ground: Ground, *, greedy: int) -> list[float]:
+    home = await ground.cleared(f"{NAME} {greedy}")
+    async with open_fleet(home, _CONDITIONS) as fleet, ours.at_work(ground, home, fleet) as we:
+        said: dict[str, Any] = {"user_id": _GREEDY_USER}
+        await we.ask(list(range(1, greedy + 1)), **said)
+        await we.ask(list(range(1001, 1001 + _OTHERS)))
+        await all_ended(we, greedy + _OTHERS, patience_s=_PATIENCE_S)
+        return [row["seconds"] for row in await we.rows(_WAITS)]
