@@ -4,6 +4,7 @@ import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from chatflow_hook import freshness
 from chatflow_hook.database_url import Address
 
 # While it connects and when it times out, asyncpg raises its own errors past SQLAlchemy.
@@ -16,11 +17,11 @@ _COMMAND_TIMEOUT_S = 5.0
 def connect(address: Address) -> AsyncEngine:
     """Make an engine; opens no connection. The caller disposes of it."""
     limits = {"timeout": _CONNECT_TIMEOUT_S, "command_timeout": _COMMAND_TIMEOUT_S}
-    return create_async_engine(
-        address.url,
-        connect_args=limits | address.connect_args,
-        # A connection that died in the pool is replaced instead of handed out.
-        pool_pre_ping=True,
-        # An error never quotes what people wrote.
-        hide_parameters=True,
+    return freshness.keep(
+        create_async_engine(
+            address.url,
+            connect_args=limits | address.connect_args,
+            # An error never quotes what people wrote.
+            hide_parameters=True,
+        )
     )

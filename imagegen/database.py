@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from chatflow_hook import database_url
+from chatflow_hook import database_url, freshness
 
 # A server that answers neither is frozen or gone, and the request goes back to the queue.
 _CONNECT_TIMEOUT_S = 5.0
@@ -34,16 +34,16 @@ def connect(
     settings = {"application_name": "chatflow-imagegen"}
     connect_args = defaults | address.connect_args
     connect_args["server_settings"] = settings | connect_args.get("server_settings", {})
-    return create_async_engine(
-        address.url,
-        connect_args=connect_args,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=_POOL_TIMEOUT_S,
-        # A connection that died in the pool is replaced instead of handed out.
-        pool_pre_ping=True,
-        # An error never quotes what people wrote.
-        hide_parameters=True,
+    return freshness.keep(
+        create_async_engine(
+            address.url,
+            connect_args=connect_args,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=_POOL_TIMEOUT_S,
+            # An error never quotes what people wrote.
+            hide_parameters=True,
+        )
     )
 
 
