@@ -97,7 +97,7 @@ def spoken_of(sentence: Sentence) -> Iterator[int]:
             yield number
 
 
-@functools.lru_cache(maxsize=50_000)
+@functools.lru_cache(maxsize=10_000)
 def _compound(word: Word) -> int | None:
     for reading in word.readings:
         for stem, number in _RU_COMPOUNDS.items():
@@ -150,7 +150,7 @@ def _is_russian_age(before: list[frozenset[str]], after: list[frozenset[str]]) -
     return bool(last & _WHOM) and (not first or bool(first & _AFTER_AN_AGE))
 
 
-@functools.lru_cache(maxsize=50_000)
+@functools.lru_cache(maxsize=10_000)
 def _forms(word: Word) -> frozenset[str]:
     return frozenset(form for reading in word.readings for form in (reading, *lemmas.of(reading)))
 

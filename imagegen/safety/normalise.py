@@ -46,6 +46,7 @@ _DIGITS_THEN_LETTERS = re.compile(r"(\d+)([^\W\d_]{2,})")
 _LONG_RUN = re.compile(r"(.)\1{2,}")
 # Marks that make another letter of Russian, and must stay.
 _LETTERS_OF_THEIR_OWN = {("и", "\u0306"): "й", ("е", "\u0308"): "е"}
+_LONGEST = 60
 # What needs none of the care below: small letters of both alphabets, digits, plain signs.
 _EASY = re.compile(r"[a-zа-я0-9 .,!?;:'\"()/\n@$|+*&%#=<>_\-–—«»…]*")
 
@@ -113,14 +114,20 @@ def _sentence(part: str) -> Sentence | None:
         return None
     return Sentence(
         words=tuple(map(_word, pieces)),
-        glued=tuple(_word("".join(chunk)) for chunk in chunks if len(chunk) > 1),
+        glued=tuple(
+            _word(word)
+            for chunk in chunks
+            if len(chunk) > 1 and len(word := "".join(chunk)) <= _LONGEST
+        ),
     )
 
 
 def _pieces(chunk: str) -> Iterator[str]:
     for found in _PIECE.finditer(chunk):
         piece = found.group()
-        if split := _DIGITS_THEN_LETTERS.fullmatch(piece):  # 15yo, 15летняя
+        if len(piece) > _LONGEST:  # no word, and not to be kept as one
+            yield from (piece[at : at + _LONGEST] for at in range(0, len(piece), _LONGEST))
+        elif split := _DIGITS_THEN_LETTERS.fullmatch(piece):  # 15yo, 15летняя
             yield piece
             yield from split.groups()
         else:
@@ -141,7 +148,7 @@ def _is_digit(piece: str) -> bool:
     return len(piece) == 1 and piece.isdecimal()
 
 
-@functools.lru_cache(maxsize=100_000)
+@functools.lru_cache(maxsize=10_000)
 def _word(piece: str) -> Word:
     latins = [piece.translate(each).translate(_LATIN) for each in _AMBIGUOUS]
     # What is left of Latin letters is meant by its sound.

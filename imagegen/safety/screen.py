@@ -140,7 +140,7 @@ def _rows(words: tuple[Word, ...]) -> Iterator[tuple[str, ...]]:
         yield from zip(*(_spelled(word).rows[:_WRITTEN] for word in words), strict=True)
 
 
-@functools.lru_cache(maxsize=100_000)
+@functools.lru_cache(maxsize=10_000)
 def _spelled(word: Word) -> _Spelled:
     written = (word.plain, word.latin, word.cyrillic, word.translit)
     rows = (*written, lemmas.of(word.plain)[0], lemmas.of(word.translit)[0])

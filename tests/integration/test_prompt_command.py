@@ -175,4 +175,7 @@ async def test_a_wrong_setting_is_told_in_a_sentence(dialog: Path, tmp_path: Pat
 
     assert "PROMPT_LLM_URL is not set" in no_model.complained
     assert "WORKFLOWS_DIR" in no_personas.complained
-    assert "PROMPT_LLM_API_KEY: the key must be plain ASCII" in no_key.complained
+    assert (
+        "PROMPT_LLM_API_KEY: got something else, must be the server's key, plain ASCII"
+        in no_key.complained
+    )

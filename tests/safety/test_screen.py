@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imagegen import lemmas
 from imagegen.safety.normalise import plain
 from imagegen.safety.screen import Screen, Verdict
 
@@ -163,3 +164,12 @@ def _veiled(text: str, chance: int) -> Iterator[str]:
 @pytest.mark.parametrize("unit", ["a", "а", "1", "l ", "\u0301", "ﷺ", "a1б", "."])
 def test_a_text_without_end_is_read_in_time(unit: str) -> None:
     assert SCREEN.conversation(unit * 50_000).verdict in Verdict
+
+
+def test_a_word_without_end_is_not_remembered() -> None:
+    before = lemmas._of.cache_info().currsize
+
+    SCREEN.conversation("щ" * 50_000)
+    SCREEN.conversation("щ.щ" * 20_000)
+
+    assert lemmas._of.cache_info().currsize - before < 20
