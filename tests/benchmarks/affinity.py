@@ -63,7 +63,7 @@ def arrivals(count: int, load: float, *, seed: int) -> list[Arrival]:
 async def _figure(ground: Ground, load: float, count: int) -> Figure:
     coming = arrivals(count, load, seed=1)
     other = await _drawn(ground, coming, f"round robin {load:.0%}", _ROUND_ROBIN)
-    our = await _drawn(ground, coming, f"affinity {load:.0%}", None)
+    our = await _drawn(ground, coming, f"affinity {load:.0%}", ours.ARQ)
     fewer = 1 - our.changes / other.changes
     p99, other_p99 = quantile(our.waits_s, 0.99), quantile(other.waits_s, 0.99)
     return Figure(
@@ -78,13 +78,12 @@ async def _figure(ground: Ground, load: float, count: int) -> Figure:
 
 
 async def _drawn(
-    ground: Ground, coming: Sequence[Arrival], name: str, command: Sequence[str] | None
+    ground: Ground, coming: Sequence[Arrival], name: str, command: Sequence[str]
 ) -> Outcome:
     home = await ground.cleared(f"{NAME} {name}")
-    chosen = {} if command is None else {"command": command}
     async with (
         open_fleet(home, _CONDITIONS) as fleet,
-        ours.at_work(ground, home, fleet, **chosen) as we,
+        ours.at_work(ground, home, fleet, command=command) as we,
     ):
         began = time.monotonic()
         async with asyncio.TaskGroup() as group:

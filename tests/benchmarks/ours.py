@@ -16,7 +16,7 @@ from tests.benchmarks import team
 from tests.benchmarks.fleet import Fleet
 from tests.benchmarks.ground import Ground
 
-_ARQ = (sys.executable, "-m", "arq", "imagegen.worker.WorkerSettings")
+ARQ = (sys.executable, "-m", "arq", "imagegen.worker.WorkerSettings")
 PERSONAS = ("ash", "julie", "lina", "marriana", "may", "stacy", "taya", "una")
 _AT_ONCE = 8
 _ENDED = """
@@ -34,7 +34,7 @@ class Ours:
         home: Path,
         fleet: Fleet,
         *,
-        command: Sequence[str] = _ARQ,
+        command: Sequence[str] = ARQ,
         **settings: str,
     ) -> None:
         self.workers: list[Child] = []
@@ -112,7 +112,7 @@ def environment(ground: Ground, home: Path, fleet: Fleet, **settings: str) -> Ma
 
 @asynccontextmanager
 async def off_work(
-    ground: Ground, home: Path, fleet: Fleet, *, command: Sequence[str] = _ARQ, **settings: str
+    ground: Ground, home: Path, fleet: Fleet, *, command: Sequence[str] = ARQ, **settings: str
 ) -> AsyncIterator[Ours]:
     """Open the hook, with no worker yet; those that are started end with the block."""
     ours = Ours(ground, home, fleet, command=command, **settings)
@@ -125,7 +125,7 @@ async def off_work(
 
 @asynccontextmanager
 async def at_work(
-    ground: Ground, home: Path, fleet: Fleet, *, command: Sequence[str] = _ARQ, **settings: str
+    ground: Ground, home: Path, fleet: Fleet, *, command: Sequence[str] = ARQ, **settings: str
 ) -> AsyncIterator[Ours]:
     """Run one worker with default settings but for these."""
     async with off_work(ground, home, fleet, command=command, **settings) as ours:
