@@ -37,7 +37,11 @@ class Access:
 
 
 class ImageBucket:
-    """Keeps pictures as objects, each of which S3 writes whole or not at all."""
+    """Keeps pictures as objects, each of which S3 writes whole or not at all.
+
+    By obstore's blocking calls in threads: a process that ends right after one of its awaitable
+    calls is aborted, since a thread of its own still wants the interpreter.
+    """
 
     def __init__(
         self, store: S3Store, *, name: str, url_base: str | None = None, url_valid_s: float
@@ -76,16 +80,20 @@ class ImageBucket:
         name = images.name_of(picture)
         async with self._reached("takes no picture"):
             attributes = {"Content-Type": f"image/{picture.format}"}
-            await obstore.put_async(
-                self._store, _key(name), picture.data, attributes=attributes, use_multipart=False
+            await asyncio.to_thread(
+                obstore.put,
+                self._store,
+                _key(name),
+                picture.data,
+                attributes=attributes,
+                use_multipart=False,
             )
         return Image(name=name, width=picture.width, height=picture.height)
 
     async def get(self, name: str) -> bytes:
         try:
             async with self._reached("gives no picture"):
-                found = await obstore.get_async(self._store, _key(name))
-                data = bytes(await found.bytes_async())
+                data = await asyncio.to_thread(self._read, _key(name))
         except FileNotFoundError:
             raise ImageLost(f"the stored picture {name} is gone") from None
         return images.checked(name, data)
@@ -99,16 +107,22 @@ class ImageBucket:
     async def stale(self, folder: str, *, older_than_s: float) -> Sequence[str]:
         before = datetime.now(UTC) - timedelta(seconds=older_than_s)
         async with self._reached("can't be listed"):
-            old = [
-                item["path"].rpartition("/")[2]
-                async for batch in obstore.list(self._store, prefix=folder)
-                for item in batch
-                if item["last_modified"] <= before
-            ]
+            old = await asyncio.to_thread(self._list, folder, before)
         return [name for name in old if images.is_name(name)]
 
     async def erase_stale(self, folder: str, name: str, *, older_than_s: float) -> bool:
         return await self._erase(f"{folder}/{name}", older_than_s)
+
+    def _read(self, key: str) -> bytes:
+        return bytes(obstore.get(self._store, key).bytes())
+
+    def _list(self, folder: str, before: datetime) -> Sequence[str]:
+        return [
+            item["path"].rpartition("/")[2]
+            for batch in obstore.list(self._store, prefix=folder)
+            for item in batch
+            if item["last_modified"] <= before
+        ]
 
     async def _erase(self, key: str, older_than_s: float) -> bool:
         age_s = await self._age_s(key)
@@ -117,13 +131,13 @@ class ImageBucket:
         if age_s < older_than_s:
             return False
         async with self._reached("erases no picture"):
-            await obstore.delete_async(self._store, key)
+            await asyncio.to_thread(obstore.delete, self._store, key)
         return True
 
     async def _age_s(self, key: str) -> float | None:
         try:
             async with self._reached("can't be read"):
-                found = await obstore.head_async(self._store, key)
+                found = await asyncio.to_thread(obstore.head, self._store, key)
         except FileNotFoundError:
             return None
         return (datetime.now(UTC) - found["last_modified"]).total_seconds()
