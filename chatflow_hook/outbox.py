@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
-from sqlalchemy import Row, func, insert, select, text, update
+from sqlalchemy import Row, bindparam, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from chatflow_hook.allowance import Allowance, limited
@@ -59,6 +59,27 @@ _OWNERSHIP = text(
     """
 )
 
+# Built once: for a turn of the chat, building them costs as much as running them.
+# NO KEY UPDATE: two messages of a dialog wait for each other, while the bot's inserts into tables
+# that refer to this row do not wait for us.
+_LOCKED = (
+    select(
+        # A bot's own column may be empty.
+        func.coalesce(Dialog.message_count, 0).label("message_count"),
+        Dialog.last_image_generation_at,
+        Dialog.image_last_message_id,
+    )
+    .where(Dialog.id == bindparam("dialog_id"))
+    .with_for_update(key_share=True)
+)
+_LAST_AUTOMATIC = (
+    select(ImageRequest.id, ImageRequest.state, ImageRequest.message_count)
+    .where(ImageRequest.dialog_id == bindparam("dialog_id"), ImageRequest.kind == Kind.AUTOMATIC)
+    .order_by(ImageRequest.created_at.desc())
+    .limit(1)
+)
+_REMEMBER = update(Dialog).where(Dialog.id == bindparam("dialog_id"))
+
 
 async def ownership(connection: Executor) -> Ownership:
     """Read from the comments in the schema what is ours."""
@@ -109,35 +130,19 @@ async def record(
 
 async def locked(connection: Executor, turn: Turn, owned: Ownership) -> Any:
     """Lock a turn's dialog and return what is known of it. Raises DialogUnknownError."""
-    # NO KEY UPDATE: two messages of a dialog wait for each other, while the bot's inserts into
-    # tables that refer to this row do not wait for us.
-    query = (
-        select(
-            # A bot's own column may be empty.
-            func.coalesce(Dialog.message_count, 0).label("message_count"),
-            Dialog.last_image_generation_at,
-            Dialog.image_last_message_id,
-        )
-        .where(Dialog.id == turn.dialog_id)
-        .with_for_update(key_share=True)
-    )
-    row = (await connection.execute(query)).one_or_none()
+    dialog = {"dialog_id": turn.dialog_id}
+    row = (await connection.execute(_LOCKED, dialog)).one_or_none()
     if row is None and owned.dialogs:
         await connection.execute(upsert(Dialog).values(id=turn.dialog_id).on_conflict_do_nothing())
-        row = (await connection.execute(query)).one_or_none()
+        row = (await connection.execute(_LOCKED, dialog)).one_or_none()
     if row is None:
         raise DialogUnknownError(f"there is no dialog {turn.dialog_id}")
     return row
 
 
 async def _last_automatic(connection: Executor, dialog_id: int) -> _Row | None:
-    query = (
-        select(ImageRequest.id, ImageRequest.state, ImageRequest.message_count)
-        .where(ImageRequest.dialog_id == dialog_id, ImageRequest.kind == Kind.AUTOMATIC)
-        .order_by(ImageRequest.created_at.desc())
-        .limit(1)
-    )
-    return (await connection.execute(query)).one_or_none()
+    dialog = {"dialog_id": dialog_id}
+    return (await connection.execute(_LAST_AUTOMATIC, dialog)).one_or_none()
 
 
 def _is_of_this_message(last: _Row, message_count: int, dialog: _Row) -> bool:
@@ -157,13 +162,14 @@ async def _remember(
     watermark: int | None,
 ) -> None:
     values: dict[str, Any] = {
+        "dialog_id": turn.dialog_id,
         "last_image_generation_at": watermark,
         "image_last_message_id": turn.reply_to_message_id,
     }
     # A count that the bot keeps in a column of its own is the bot's to write.
     if turn.message_count is None or owned.message_count:
         values["message_count"] = message_count
-    await connection.execute(update(Dialog).where(Dialog.id == turn.dialog_id).values(values))
+    await connection.execute(_REMEMBER, values)
 
 
 async def _carry_over(connection: Executor, last: _Row, message_count: int) -> None:
