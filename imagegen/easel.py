@@ -41,6 +41,7 @@ class Easel:
         self._studio = studio
         self._request = request
         self._drawing: Drawing | None = None
+        self._stored_from: HostClient | None = None
         self._workflow = studio.library.find(request.persona)
 
     @property
@@ -59,6 +60,11 @@ class Easel:
         except _ONCE_MORE as error:
             log.warning("picture is drawn once more", code=error.code, why=error.sentence)
             return await self._draw()
+
+    async def clear(self) -> None:
+        """Leave nothing of a stored picture's prompt on its host; nobody needs to wait for that."""
+        if self._stored_from is not None:
+            await self._forget(self._stored_from)
 
     async def _take_up(self) -> Image | None:
         """Go on with the prompt that the row tells of; None if there is nothing to go on with."""
@@ -213,7 +219,7 @@ class Easel:
             url=self._studio.images.url(image.name),
             seconds=drawn.seconds,
         )
-        await self._forget(host)
+        self._stored_from = host
         return image
 
     async def _look_at(self, picture: Picture) -> None:

@@ -83,7 +83,20 @@ async def _make(studio: Studio, request: Claimed) -> None:
         return
     easel = Easel(studio, request)
     image = await easel.picture()
-    await sending.deliver(studio, easel.request, image)
+    # Beside each other: the person in the chat has no use for a tidy host.
+    clearing = asyncio.create_task(_clear(easel), name=f"clearing after {request.id}")
+    try:
+        await sending.deliver(studio, easel.request, image)
+    finally:
+        await clearing
+
+
+async def _clear(easel: Easel) -> None:
+    try:
+        await easel.clear()
+    except Unavailable as error:
+        # It stays listed, and the host is cleared later.
+        log.warning("prompt not cleared", code=error.code, why=error.sentence)
 
 
 async def _let_go(studio: Studio, request: Claimed) -> None:
