@@ -11,7 +11,8 @@ _CLEARLY = 1.5
 class Candidate:
     """A host that could draw what somebody waits for, as it stands now.
 
-    `taken` counts its slots lent, `has_models` says that it drew the same model set last, and
+    `taken` counts its slots lent, and `left_s` is how long until they are drawn. `has_models`
+    says that the last of them has the same model set, `change_s` what another one costs, and
     `seconds` how long it takes for such a drawing, if that is known.
     """
 
@@ -19,35 +20,50 @@ class Candidate:
     is_up: bool
     is_free: bool
     taken: int
+    left_s: float = 0.0
     has_models: bool = False
+    change_s: float = 0.0
     seconds: float | None = None
 
     @property
-    def wait_s(self) -> float:
-        """Estimate how long until a prompt given now is drawn; 0 where nothing is known yet."""
-        return (self.taken + 1) * (self.seconds or 0.0)
+    def begins_s(self) -> float:
+        """Estimate how long until a prompt given now is drawn, with its models in place."""
+        return self.left_s + (0.0 if self.has_models else self.change_s)
+
+    @property
+    def ends_s(self) -> float:
+        """Estimate how long until a prompt given now is done; 0 where nothing is known yet."""
+        return 0.0 if self.seconds is None else self.begins_s + self.seconds
 
 
 def choose(candidates: Sequence[Candidate], *, rather_not: str | None = None) -> str | None:
     """Name the host to draw on now; None: none is free, or waiting is better.
 
-    Spread before stack; then the host that has the models in place, since changing a LoRA costs
-    seconds; then the shortest wait. A host that is not known to be up is the last choice but one,
-    and the last is `rather_not`, which has just failed this request.
+    Where drawing begins soonest, a change of models counted in: so prompts spread over idle
+    hosts, but stay with their models where loading them takes longer than the wait for them. A
+    host that is not known to be up is the last choice but one, and the last is `rather_not`,
+    which has just failed this request.
     """
     free = [
         each for each in candidates if each.is_free and not _is_worse_than_waiting(each, candidates)
     ]
-    return min(free, key=lambda each: _cost(each, rather_not)).name if free else None
+    if not free:
+        return None
+    best = min(free, key=lambda each: _cost(each, rather_not))
+    full = [each for each in candidates if not each.is_free and each.name != rather_not]
+    return None if any(_saves_a_change(each, best) for each in full) else best.name
 
 
-def _cost(candidate: Candidate, rather_not: str | None) -> tuple[bool, bool, int, bool, float]:
+def _cost(
+    candidate: Candidate, rather_not: str | None
+) -> tuple[bool, bool, float, int, bool, float]:
     return (
         candidate.name == rather_not,
         not candidate.is_up,
+        candidate.begins_s,
         candidate.taken,
         not candidate.has_models,
-        candidate.wait_s,
+        candidate.ends_s,
     )
 
 
@@ -56,6 +72,17 @@ def _is_worse_than_waiting(candidate: Candidate, others: Sequence[Candidate]) ->
     if not candidate.taken or candidate.seconds is None:
         return False
     return any(
-        other.is_up and other.seconds is not None and _CLEARLY * other.wait_s < candidate.wait_s
+        other.is_up and other.seconds is not None and _CLEARLY * other.ends_s < candidate.ends_s
         for other in others
+    )
+
+
+def _saves_a_change(full: Candidate, best: Candidate) -> bool:
+    # Loading keeps a GPU as busy as drawing does, and the picture comes later for it.
+    return (
+        full.is_up
+        and full.has_models
+        and full.seconds is not None
+        and not best.has_models
+        and full.begins_s < best.begins_s
     )

@@ -5,23 +5,27 @@ _WEIGHT = 0.2
 
 
 class Estimate:
-    """Moving averages of seconds."""
+    """Moving averages of seconds, apart for drawings that began with a change of models."""
 
     def __init__(self) -> None:
-        self._by_model_set: dict[str, float] = {}
-        self._overall: float | None = None
+        self._averages: dict[tuple[str | None, bool], float] = {}
 
-    def note(self, model_set: str, seconds: float) -> None:
-        """Learn that a drawing took so long."""
-        before = self._by_model_set.get(model_set)
-        self._by_model_set[model_set] = _moved(before, seconds)
-        self._overall = _moved(self._overall, seconds)
+    def note(self, model_set: str, seconds: float, *, is_change: bool = False) -> None:
+        """Learn that a drawing took so long, the loading of its models included."""
+        for key in ((model_set, is_change), (None, is_change)):
+            before = self._averages.get(key)
+            self._averages[key] = _moved(before, seconds)
 
-    def seconds(self, model_set: str | None = None) -> float | None:
+    def seconds(self, model_set: str | None = None, *, is_change: bool = False) -> float | None:
         """Say how long a drawing takes, of any model set if this one is new; None: no idea."""
-        if model_set is None:
-            return self._overall
-        return self._by_model_set.get(model_set, self._overall)
+        keys = ((model_set, is_change), (None, is_change), (None, not is_change))
+        return next((self._averages[key] for key in keys if key in self._averages), None)
+
+    @property
+    def change_s(self) -> float:
+        """How much longer a drawing takes that has to load its models; 0 as long as unknown."""
+        with_change, without = self.seconds(is_change=True), self.seconds(is_change=False)
+        return max(0.0, (with_change or 0.0) - (without or 0.0))
 
 
 def _moved(before: float | None, seconds: float) -> float:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagegen.comfy.client import HostClient
+from imagegen.comfy.line import Turn
 from imagegen.comfy.member import Member
 from imagegen.comfy.stock import Needs
 
@@ -11,9 +12,10 @@ from imagegen.comfy.stock import Needs
 class Lease:
     """What a caller gets: the host, and a way to tell what it was like."""
 
-    def __init__(self, member: Member, needs: Needs | None) -> None:
+    def __init__(self, member: Member, needs: Needs | None, turn: Turn) -> None:
         self._member = member
         self._needs = needs
+        self._turn = turn
 
     @property
     def host(self) -> HostClient:
@@ -23,7 +25,9 @@ class Lease:
     def drew(self, seconds: float) -> None:
         """Tell how long the host really drew, without the wait in its queue."""
         if self._needs is not None:
-            self._member.estimate.note(self._needs.model_set, seconds)
+            self._member.estimate.note(
+                self._needs.model_set, seconds, is_change=self._turn.is_change
+            )
 
     def spelled(self, graph: Mapping[str, Any]) -> Mapping[str, Any]:
         """Give the graph with file names as this host spells them; Windows hosts do it with backslashes."""

@@ -7,6 +7,7 @@ from imagegen.comfy.choice import Candidate
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.estimate import Estimate
 from imagegen.comfy.health import Health
+from imagegen.comfy.line import Line, Turn
 from imagegen.comfy.status import HostStatus
 from imagegen.comfy.stock import Lack, Needs, Stock
 
@@ -26,13 +27,13 @@ class Member:
 
     client: HostClient
     slots: int
-    taken: int = 0
     model_set: str | None = None
     health: Health = field(default_factory=Health)
     why: str | None = None
     # Other workers hold its slots until then, as far as we know.
     full_until: float = 0.0
     estimate: Estimate = field(default_factory=Estimate)
+    line: Line = field(default_factory=Line)
     # Set when somebody should have a look at the host now.
     asked_for: asyncio.Event = field(default_factory=asyncio.Event)
     _stock: Stock | None = None
@@ -48,6 +49,21 @@ class Member:
     def stock(self) -> Stock | None:
         """What the host has, None as long as nobody knows."""
         return self._stock
+
+    @property
+    def taken(self) -> int:
+        """How many of its slots are lent."""
+        return len(self.line)
+
+    def lend(self, needs: Needs | None, *, now: float) -> Turn:
+        """Lend a slot; without needs for a prompt that is on the host already."""
+        model_set = needs.model_set if needs else self.model_set
+        is_change = model_set != self.model_set
+        seconds = self.estimate.seconds(model_set, is_change=is_change)
+        turn = Turn(is_change=is_change, seconds=seconds)
+        self.model_set = model_set
+        self.line.join(turn, now=now)
+        return turn
 
     def has_slot(self, now: float) -> bool:
         """Whether a slot is left, whatever the host's health."""
@@ -98,7 +114,9 @@ class Member:
             is_up=self.health.is_up,
             is_free=self.is_free(now),
             taken=self.taken,
+            left_s=self.line.left_s(now),
             has_models=self.model_set == needs.model_set,
+            change_s=self.estimate.change_s,
             # Of a host that other workers fill nobody can tell how long it takes.
             seconds=None if now < self.full_until else self.estimate.seconds(needs.model_set),
         )

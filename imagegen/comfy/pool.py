@@ -16,12 +16,14 @@ from imagegen.comfy.status import HostStatus
 from imagegen.comfy.stock import Lack, Needs
 from imagegen.comfy.tending import Tender
 from imagegen.comfy.verdict import nobody_can_draw
-from imagegen.comfy.waiting import Queue, Waiter
+from imagegen.comfy.waiting import Loan, Queue, Waiter
 
 __all__ = ["Clock", "HostStatus", "Lease", "Pool", "SharedSlot", "SharedSlots"]
 
 # How soon a host whose slots other workers hold is tried again.
 _FULL_FOR_S = 0.25
+# How soon one is asked again who waits for a host's models though another host is free.
+_HELD_FOR_S = 0.5
 # How long the first look at all hosts may take.
 _FIRST_LOOK_S = 2.0
 
@@ -123,10 +125,11 @@ class Pool:
 
     @asynccontextmanager
     async def _lent(self, waiter: Waiter) -> AsyncIterator[Lease]:
-        member, shared = await self._acquire(waiter)
+        loan, shared = await self._acquire(waiter)
+        member = loan.member
         needs = waiter.wants if isinstance(waiter.wants, Needs) else None
         try:
-            yield Lease(member, needs)
+            yield Lease(member, needs, loan.turn)
         except Exception as error:
             self._lessons.failed(member, needs, error)
             raise
@@ -136,38 +139,39 @@ class Pool:
             # Nothing here waits, so nothing can interrupt it.
             shared.release()
             member.full_until = 0.0
-            self._give_back(member)
+            self._give_back(loan)
 
-    async def _acquire(self, waiter: Waiter) -> tuple[Member, SharedSlot]:
+    async def _acquire(self, waiter: Waiter) -> tuple[Loan, SharedSlot]:
         """Wait for one of our own slots, then for one that no other worker holds."""
         while True:
-            member = await self._own_slot(waiter)
+            loan = await self._own_slot(waiter)
+            member = loan.member
             try:
                 shared = await self._shared.take(member.name, member.slots)
             except BaseException:
-                self._give_back(member)
+                self._give_back(loan)
                 raise
             if shared is not None:
-                return member, shared
+                return loan, shared
             # Others hold them all. It goes back to its old place, since its number is the same.
-            member.taken -= 1
+            member.line.leave(loan.turn, now=self._clock())
             member.full_until = self._clock() + _FULL_FOR_S
 
-    async def _own_slot(self, waiter: Waiter) -> Member:
+    async def _own_slot(self, waiter: Waiter) -> Loan:
         self._queue.add(waiter)
         self._assign()
         try:
             return await waiter.place
         except asyncio.CancelledError:
             # The place may have come at the very moment of the cancellation.
-            if (member := waiter.given()) is not None:
-                self._give_back(member)
+            if (loan := waiter.given()) is not None:
+                self._give_back(loan)
             raise
         finally:
             self._queue.remove(waiter)
 
-    def _give_back(self, member: Member) -> None:
-        member.taken -= 1
+    def _give_back(self, loan: Loan) -> None:
+        loan.member.line.leave(loan.turn, now=self._clock())
         self._assign()
 
     def _assign(self) -> None:
@@ -188,10 +192,8 @@ class Pool:
         self._set_alarm()
 
     def _assign_to(self, waiter: Waiter, member: Member) -> None:
-        member.taken += 1
-        if isinstance(waiter.wants, Needs):
-            member.model_set = waiter.wants.model_set
-        waiter.give(member)
+        needs = waiter.wants if isinstance(waiter.wants, Needs) else None
+        waiter.give(Loan(member, member.lend(needs, now=self._clock())))
         self._queue.served(waiter)
 
     def _choose(self, waiter: Waiter) -> Member | None:
@@ -219,7 +221,10 @@ class Pool:
         return nobody_can_draw(lacks)
 
     def _set_alarm(self) -> None:
-        """Look again when a host that others had filled may be tried: nothing else wakes us."""
+        """Look again later at what nothing else wakes us for.
+
+        That is a host that others had filled, and a wait for models that takes too long.
+        """
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -227,6 +232,8 @@ class Pool:
         waits = [
             member.full_until - now for member in self._members.values() if member.full_until > now
         ]
+        if any(member.is_free(now) for member in self._members.values()):
+            waits.append(_HELD_FOR_S)
         if len(self._queue) and waits:
             self._alarm = asyncio.get_running_loop().call_later(min(waits), self._assign)
 

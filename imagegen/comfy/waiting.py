@@ -5,15 +5,24 @@ import bisect
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from imagegen.comfy.errors import NobodyCanDraw
+from imagegen.comfy.line import Turn
 from imagegen.comfy.member import Member
 from imagegen.comfy.stock import Needs
 
 _numbers = itertools.count()
 
 
-def _place() -> "asyncio.Future[Member]":
+class Loan(NamedTuple):
+    """A slot on a host, and which turn of its line that is."""
+
+    member: Member
+    turn: Turn
+
+
+def _place() -> "asyncio.Future[Loan]":
     return asyncio.get_running_loop().create_future()
 
 
@@ -29,18 +38,18 @@ class Waiter:
     user: int | None = None
     round: int | None = None
     number: int = field(default_factory=lambda: next(_numbers))
-    place: "asyncio.Future[Member]" = field(default_factory=_place)
+    place: "asyncio.Future[Loan]" = field(default_factory=_place)
 
     @property
     def order(self) -> tuple[bool, int, int]:
         """Where it stands: whose prompt is on a host already, then the rounds, then who asked first."""
         return (isinstance(self.wants, Needs), self.round or 0, self.number)
 
-    def give(self, member: Member) -> None:
-        """Let it have a slot on this host."""
-        self.place.set_result(member)
+    def give(self, loan: Loan) -> None:
+        """Let it have this slot."""
+        self.place.set_result(loan)
 
-    def given(self) -> Member | None:
+    def given(self) -> Loan | None:
         """Say what it got, if it got anything."""
         if not self.place.done() or self.place.cancelled() or self.place.exception() is not None:
             return None

@@ -1,5 +1,6 @@
 """Which host draws the next prompt."""
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from imagegen.comfy.choice import Candidate, choose
 from imagegen.comfy.estimate import Estimate
+from imagegen.comfy.line import Line, Turn
 
 CANDIDATES = st.lists(
     st.builds(
@@ -15,6 +17,8 @@ CANDIDATES = st.lists(
         is_up=st.booleans(),
         is_free=st.booleans(),
         taken=st.integers(0, 2),
+        left_s=st.floats(0.1, 100),
+        change_s=st.floats(0, 10),
         has_models=st.booleans(),
         seconds=st.none() | st.floats(0.1, 100),
     ),
@@ -24,7 +28,10 @@ CANDIDATES = st.lists(
 
 
 def host(name: str, **facts: Any) -> Candidate:
-    return Candidate(**{"name": name, "is_up": True, "is_free": True, "taken": 0, **facts})
+    taken, seconds = facts.get("taken", 0), facts.get("seconds")
+    left_s = taken * (float("inf") if seconds is None else seconds) if taken else 0.0
+    told = {"name": name, "is_up": True, "is_free": True, "taken": 0, "left_s": left_s, **facts}
+    return Candidate(**told)
 
 
 def test_an_idle_host_comes_before_one_that_has_the_models() -> None:
@@ -77,13 +84,36 @@ def test_the_host_that_just_failed_draws_if_no_other_is_free() -> None:
     assert choose([host("a"), host("b", taken=2, is_free=False)], rather_not="a") == "a"
 
 
+def test_a_short_line_before_the_models_is_better_than_loading_them() -> None:
+    idle = host("a", change_s=2.0, seconds=1.0)
+    with_models = host("b", taken=1, left_s=1.5, has_models=True, seconds=1.0)
+
+    assert choose([idle, with_models]) == "b"
+    assert choose([idle, replace(with_models, left_s=2.5)]) == "a"
+
+
+def test_one_waits_for_a_full_host_that_has_the_models_if_it_is_sooner_ready() -> None:
+    idle = host("a", change_s=2.0, seconds=1.0)
+    full = host("b", taken=2, left_s=1.5, is_free=False, has_models=True, seconds=1.0)
+
+    assert choose([idle, full]) is None
+    assert choose([idle, replace(full, left_s=2.5)]) == "a"
+    assert choose([idle, replace(full, is_up=False)]) == "a"
+    assert choose([idle, full], rather_not="b") == "a"
+
+
 @given(CANDIDATES)
-def test_whoever_is_idle_and_up_is_never_left_idle(candidates: list[Candidate]) -> None:
-    idle = {each.name for each in candidates if each.is_up and each.is_free and not each.taken}
+def test_whoever_is_free_is_held_back_only_for_models_that_are_sooner_in_place(
+    candidates: list[Candidate],
+) -> None:
+    idle = [each for each in candidates if each.is_up and each.is_free and not each.taken]
+    sooner = [
+        each
+        for each in candidates
+        if each.is_up and each.has_models and any(each.begins_s < one.begins_s for one in idle)
+    ]
 
-    chosen = choose(candidates)
-
-    assert not idle or chosen in idle
+    assert not idle or sooner or choose(candidates) is not None
 
 
 @given(CANDIDATES)
@@ -111,3 +141,41 @@ def test_a_model_set_that_is_new_to_a_host_is_estimated_from_the_others() -> Non
 
     assert (estimate.seconds("lina"), estimate.seconds()) == (10.0, 10.0)
     assert Estimate().seconds("lina") is None
+
+
+def test_a_change_of_models_costs_what_drawings_after_one_took_longer() -> None:
+    estimate = Estimate()
+    estimate.note("ash", 10.0, is_change=False)
+    assert estimate.change_s == 0.0
+
+    estimate.note("ash", 12.5, is_change=True)
+
+    assert estimate.change_s == 2.5
+    assert (estimate.seconds("ash"), estimate.seconds("ash", is_change=True)) == (10.0, 12.5)
+
+
+def test_a_line_is_as_long_as_its_turns_less_what_is_drawn() -> None:
+    line, first = Line(), Turn(is_change=False, seconds=4.0)
+    second = Turn(is_change=True, seconds=6.0)
+    line.join(first, now=100.0)
+    line.join(second, now=101.0)
+
+    assert line.left_s(103.0) == 1.0 + 6.0
+    line.leave(first, now=104.0)
+    assert line.left_s(105.0) == 5.0
+    line.leave(second, now=110.0)
+    assert (line.left_s(111.0), len(line)) == (0.0, 0)
+
+
+def test_what_is_late_is_expected_later_and_later() -> None:
+    line = Line()
+    line.join(Turn(is_change=False, seconds=4.0), now=100.0)
+
+    assert line.left_s(104.0) < line.left_s(106.0) < line.left_s(110.0)
+
+
+def test_a_line_of_unknown_length_is_endless() -> None:
+    line = Line()
+    line.join(Turn(is_change=True, seconds=None), now=0.0)
+
+    assert line.left_s(1.0) == float("inf")
