@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 # Another host must be that much sooner before a free place behind a prompt is left alone.
 _CLEARLY = 1.5
+# A change of models counts for more than the wait for it: it also keeps the host from all who come
+# next, and its models from those who had them there.
+_CHANGE_WEIGHS = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,11 @@ class Candidate:
         return self.left_s + (0.0 if self.has_models else self.change_s)
 
     @property
+    def price_s(self) -> float:
+        """Weigh what a prompt given now costs, to whom it belongs and to the others."""
+        return self.left_s + (0.0 if self.has_models else _CHANGE_WEIGHS * self.change_s)
+
+    @property
     def ends_s(self) -> float:
         """Estimate how long until a prompt given now is done; 0 where nothing is known yet."""
         return 0.0 if self.seconds is None else self.begins_s + self.seconds
@@ -39,10 +47,9 @@ class Candidate:
 def choose(candidates: Sequence[Candidate], *, rather_not: str | None = None) -> str | None:
     """Name the host to draw on now; None: none is free, or waiting is better.
 
-    Where drawing begins soonest, a change of models counted in: so prompts spread over idle
-    hosts, but stay with their models where loading them takes longer than the wait for them. A
-    host that is not known to be up is the last choice but one, and the last is `rather_not`,
-    which has just failed this request.
+    The one with the lowest price: so prompts spread over idle hosts, but stay with their models
+    where the wait for them is worth it. A host that is not known to be up is the last choice but
+    one, and the last is `rather_not`, which has just failed this request.
     """
     free = [
         each for each in candidates if each.is_free and not _is_worse_than_waiting(each, candidates)
@@ -60,7 +67,7 @@ def _cost(
     return (
         candidate.name == rather_not,
         not candidate.is_up,
-        candidate.begins_s,
+        candidate.price_s,
         candidate.taken,
         not candidate.has_models,
         candidate.ends_s,
@@ -78,11 +85,10 @@ def _is_worse_than_waiting(candidate: Candidate, others: Sequence[Candidate]) ->
 
 
 def _saves_a_change(full: Candidate, best: Candidate) -> bool:
-    # Loading keeps a GPU as busy as drawing does, and the picture comes later for it.
     return (
         full.is_up
         and full.has_models
         and full.seconds is not None
         and not best.has_models
-        and full.begins_s < best.begins_s
+        and full.price_s < best.price_s
     )

@@ -22,10 +22,10 @@ class Estimate:
         return next((self._averages[key] for key in keys if key in self._averages), None)
 
     @property
-    def change_s(self) -> float:
-        """How much longer a drawing takes that has to load its models; 0 as long as unknown."""
-        with_change, without = self.seconds(is_change=True), self.seconds(is_change=False)
-        return max(0.0, (with_change or 0.0) - (without or 0.0))
+    def change_s(self) -> float | None:
+        """How much longer a drawing takes that has to load its models; None as long as unknown."""
+        with_change, without = self._averages.get((None, True)), self._averages.get((None, False))
+        return None if with_change is None or without is None else max(0.0, with_change - without)
 
 
 def _moved(before: float | None, seconds: float) -> float:

@@ -107,8 +107,9 @@ class Member:
         """Ask for a look at the host: its stock may be another than we think."""
         self.asked_for.set()
 
-    def candidate(self, needs: Needs, now: float) -> Candidate:
-        """Say what speaks for drawing this here."""
+    def candidate(self, needs: Needs, now: float, *, change_s: float) -> Candidate:
+        """Say what speaks for drawing this here; `change_s` is what loading costs elsewhere."""
+        known_s = self.estimate.change_s
         return Candidate(
             name=self.name,
             is_up=self.health.is_up,
@@ -116,7 +117,7 @@ class Member:
             taken=self.taken,
             left_s=self.line.left_s(now),
             has_models=self.model_set == needs.model_set,
-            change_s=self.estimate.change_s,
+            change_s=change_s if known_s is None else known_s,
             # Of a host that other workers fill nobody can tell how long it takes.
             seconds=None if now < self.full_until else self.estimate.seconds(needs.model_set),
         )

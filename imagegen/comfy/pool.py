@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from statistics import fmean
 
 from imagegen.comfy import choice
 from imagegen.comfy.client import HostClient
@@ -200,9 +201,19 @@ class Pool:
         now = self._clock()
         if isinstance(waiter.wants, Member):
             return waiter.wants if waiter.wants.has_slot(now) else None
-        candidates = [member.candidate(waiter.wants, now) for member in self._able(waiter.wants)]
+        change_s = self._change_s()
+        candidates = [
+            member.candidate(waiter.wants, now, change_s=change_s)
+            for member in self._able(waiter.wants)
+        ]
         name = choice.choose(candidates, rather_not=waiter.rather_not)
         return None if name is None else self._members[name]
+
+    def _change_s(self) -> float:
+        """Estimate what a change of models costs on a host that has shown no other; 0: no idea."""
+        known = [member.estimate.change_s for member in self._members.values()]
+        seconds = [each for each in known if each is not None]
+        return fmean(seconds) if seconds else 0.0
 
     def _able(self, needs: Needs) -> list[Member]:
         """List the hosts that could draw this now or soon."""

@@ -9,7 +9,7 @@ from imagegen.comfy.errors import DrawingFailed, HostLost
 from imagegen.comfy.pool import Pool
 from tests.lending import Job, jobs_of, needs, pool_of, ticks
 
-A, B = "a:8188", "b:8188"
+A, B, C = "a:8188", "b:8188", "c:8188"
 
 
 async def test_a_host_lends_two_slots_and_the_third_waits() -> None:
@@ -191,13 +191,26 @@ async def test_a_faster_host_is_preferred_among_equals() -> None:
     assert job.host == B
 
 
+async def test_what_a_change_of_models_costs_is_learned_from_other_hosts() -> None:
+    pool = pool_of(A, B, C)
+    await draw(pool, "ash", seconds=4.0)
+    await draw(pool, "ash", seconds=1.0)
+    await draw(pool, "ash", "lina", seconds=1.0)
+
+    # A knows both ways; B and C have never drawn but after a change, or not at all.
+    first, second = await jobs_of(pool, 2, "lina", "lina")
+
+    assert (first.host, second.host) == (B, B)
+
+
 async def _pinned(pool: Pool, waiter: Job) -> str | None:
     """Say what the waiter had when we had our slot."""
     async with pool.lease_on(A):
         return waiter.host
 
 
-async def draw(pool: Pool, *model_sets: str) -> None:
+async def draw(pool: Pool, *model_sets: str, seconds: float | None = None) -> None:
     """Draw these at the same time, so that each host has the models of one."""
     for job in await jobs_of(pool, len(model_sets), *model_sets):
+        job.seconds = seconds
         await job.end()

@@ -84,12 +84,20 @@ def test_the_host_that_just_failed_draws_if_no_other_is_free() -> None:
     assert choose([host("a"), host("b", taken=2, is_free=False)], rather_not="a") == "a"
 
 
+def test_a_change_of_models_counts_half_as_much_again_as_it_takes() -> None:
+    idle = host("a", change_s=2.0, seconds=1.0)
+    with_models = host("b", taken=1, has_models=True, seconds=1.0)
+
+    assert choose([idle, replace(with_models, left_s=2.9)]) == "b"
+    assert choose([idle, replace(with_models, left_s=3.1)]) == "a"
+
+
 def test_a_short_line_before_the_models_is_better_than_loading_them() -> None:
     idle = host("a", change_s=2.0, seconds=1.0)
     with_models = host("b", taken=1, left_s=1.5, has_models=True, seconds=1.0)
 
     assert choose([idle, with_models]) == "b"
-    assert choose([idle, replace(with_models, left_s=2.5)]) == "a"
+    assert choose([idle, replace(with_models, left_s=3.5)]) == "a"
 
 
 def test_one_waits_for_a_full_host_that_has_the_models_if_it_is_sooner_ready() -> None:
@@ -97,7 +105,7 @@ def test_one_waits_for_a_full_host_that_has_the_models_if_it_is_sooner_ready() -
     full = host("b", taken=2, left_s=1.5, is_free=False, has_models=True, seconds=1.0)
 
     assert choose([idle, full]) is None
-    assert choose([idle, replace(full, left_s=2.5)]) == "a"
+    assert choose([idle, replace(full, left_s=3.5)]) == "a"
     assert choose([idle, replace(full, is_up=False)]) == "a"
     assert choose([idle, full], rather_not="b") == "a"
 
@@ -110,7 +118,7 @@ def test_whoever_is_free_is_held_back_only_for_models_that_are_sooner_in_place(
     sooner = [
         each
         for each in candidates
-        if each.is_up and each.has_models and any(each.begins_s < one.begins_s for one in idle)
+        if each.is_up and each.has_models and any(each.price_s < one.price_s for one in idle)
     ]
 
     assert not idle or sooner or choose(candidates) is not None
@@ -146,7 +154,7 @@ def test_a_model_set_that_is_new_to_a_host_is_estimated_from_the_others() -> Non
 def test_a_change_of_models_costs_what_drawings_after_one_took_longer() -> None:
     estimate = Estimate()
     estimate.note("ash", 10.0, is_change=False)
-    assert estimate.change_s == 0.0
+    assert estimate.change_s is None
 
     estimate.note("ash", 12.5, is_change=True)
 
