@@ -3,7 +3,7 @@
 import hashlib
 
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from imagegen import transactions
 from imagegen.claimed import Claimed
@@ -14,8 +14,8 @@ from imagegen.tables import SafetyNote
 class Audit:
     """Writes notes; the same finding of the same request once."""
 
-    def __init__(self, sessions: async_sessionmaker[AsyncSession]) -> None:
-        self._sessions = sessions
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
 
     async def note(self, request: Claimed, stage: str, finding: Finding, words: str) -> None:
         """Note a finding; `words` are kept as a hash only. Raises Unavailable."""
@@ -32,4 +32,4 @@ class Audit:
             )
             .on_conflict_do_nothing()
         )
-        await transactions.run(self._sessions, lambda session: session.execute(query))
+        await transactions.single(self._engine, lambda connection: connection.execute(query))

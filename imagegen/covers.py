@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook import forgetting
 from chatflow_hook.tables import NOBODY, OPEN, ImageRequest, Kind, State
@@ -30,17 +30,17 @@ class Cover:
 class Covers:
     """Orders covers and watches them being drawn. All raise Unavailable without PostgreSQL."""
 
-    def __init__(self, sessions: async_sessionmaker[AsyncSession]) -> None:
-        self._sessions = sessions
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
 
     async def order(self, personas: Sequence[str], count: int) -> Sequence[Cover]:
         """Order what is missing of `count` covers of each persona, and return what was ordered."""
 
-        async def step(session: AsyncSession) -> Sequence[Cover]:
+        async def step(connection: AsyncConnection) -> Sequence[Cover]:
             there = select(ImageRequest.persona, ImageRequest.message_count).where(
                 _OURS, or_(ImageRequest.state.in_(OPEN), _IS_DRAWN)
             )
-            known = {(persona, number) for persona, number in await session.execute(there)}
+            known = {(persona, number) for persona, number in await connection.execute(there)}
             ordered = [
                 Cover(request_id=uuid4(), persona=persona, number=number, state=State.QUEUED)
                 for number in range(count)
@@ -49,26 +49,26 @@ class Covers:
             ]
             if ordered:
                 rows = [_row(cover) for cover in ordered]
-                await session.execute(insert(ImageRequest).values(rows))
+                await connection.execute(insert(ImageRequest).values(rows))
             return ordered
 
-        return await transactions.run(self._sessions, step)
+        return await transactions.run(self._engine, step)
 
     async def erase(self, personas: Sequence[str]) -> int:
         """Erase the covers of these personas; those that were sent stay with who got them."""
 
-        async def step(session: AsyncSession) -> int:
+        async def step(connection: AsyncConnection) -> int:
             query = (
                 delete(ImageRequest)
                 .where(_OURS, ImageRequest.persona.in_(personas))
                 .returning(ImageRequest.image)
             )
-            images = list((await session.execute(query)).scalars())
+            images = list((await connection.execute(query)).scalars())
             named = [image for image in images if image is not None]
-            await forgetting.note_images(await session.connection(), named)
+            await forgetting.note_images(connection, named)
             return len(images)
 
-        return await transactions.run(self._sessions, step)
+        return await transactions.run(self._engine, step)
 
     async def drawn(self, ordered: Sequence[Cover]) -> AsyncIterator[Cover]:
         """Return each of these as it ends, however long that takes."""
@@ -89,13 +89,13 @@ class Covers:
             ImageRequest.error_sentence,
         ).where(ImageRequest.id.in_(ids), ImageRequest.state.not_in(OPEN))
 
-        async def step(session: AsyncSession) -> Sequence[Cover]:
+        async def step(connection: AsyncConnection) -> Sequence[Cover]:
             return [
                 Cover(request_id=id_, persona=persona, number=number, state=State(state), why=why)
-                for id_, persona, number, state, why in await session.execute(query)
+                for id_, persona, number, state, why in await connection.execute(query)
             ]
 
-        return await transactions.run(self._sessions, step)
+        return await transactions.run(self._engine, step)
 
 
 _OURS: ColumnElement[bool] = and_(ImageRequest.user_id == NOBODY, ImageRequest.kind == Kind.COVER)

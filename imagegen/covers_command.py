@@ -67,7 +67,7 @@ async def _drawn(
     """Order and watch; return how many are missing at the end."""
     from imagegen.covers import Covers
 
-    stock = Covers(own.sessions)
+    stock = Covers(own.engine)
     if again:
         click.echo(f"erased: {await stock.erase(personas)}")
     ordered = await stock.order(personas, count)

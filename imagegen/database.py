@@ -1,14 +1,9 @@
-"""Engine and sessions of the worker."""
+"""The worker's way to PostgreSQL."""
 
 from typing import Any
 
 from pydantic import SecretStr
-from sqlalchemy.ext.asyncio import (
-    AsyncEngine,
-    AsyncSession,
-    async_sessionmaker,
-    create_async_engine,
-)
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from chatflow_hook import database_url, freshness
 
@@ -45,8 +40,3 @@ def connect(
             hide_parameters=True,
         )
     )
-
-
-def sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
-    """Make sessions whose rows can be read after the commit."""
-    return async_sessionmaker(engine, expire_on_commit=False)

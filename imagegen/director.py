@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook import ages
 from chatflow_hook.turn import Conversation, Rating
@@ -63,18 +63,18 @@ class Director:
 
     def __init__(
         self,
-        sessions: async_sessionmaker[AsyncSession],
+        engine: AsyncEngine,
         prompts: PromptBuilder,
         screen: Screen,
         rules: Rules,
         *,
         chance: random.Random | None = None,
     ) -> None:
-        self._sessions = sessions
+        self._engine = engine
         self._prompts = prompts
         self._screen = screen
         self._rules = rules
-        self._audit = Audit(sessions)
+        self._audit = Audit(engine)
         self._chance = chance or random.SystemRandom()
 
     async def direct(self, request: Claimed, persona: Persona) -> Direction:
@@ -133,8 +133,8 @@ class Director:
 
     async def _has_confirmed(self, user_id: int) -> bool:
         query = ages.holds(user_id, text_version=self._rules.age_text_version)
-        row = await transactions.run(
-            self._sessions, lambda session: fence.one_or_none(session, query)
+        row = await transactions.single(
+            self._engine, lambda connection: fence.one_or_none(connection, query)
         )
         return row is not None and bool(row[0])
 

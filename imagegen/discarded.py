@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sqlalchemy import ColumnElement, delete, exists, func, select
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.orm import InstrumentedAttribute
 
 from chatflow_hook.tables import ImageRequest
@@ -39,12 +39,12 @@ class Discarded:
 
     def __init__(
         self,
-        sessions: async_sessionmaker[AsyncSession],
+        engine: AsyncEngine,
         images: ImageStore,
         *,
         settled_s: float = _SETTLED_S,
     ) -> None:
-        self._sessions = sessions
+        self._engine = engine
         self._images = images
         self._settled_s = settled_s
 
@@ -59,11 +59,11 @@ class Discarded:
         if only is not None:
             query = query.where(ForgottenImage.image.in_(only))
 
-        async def step(session: AsyncSession) -> Swept:
-            notes = (await session.execute(query)).all()
+        async def step(connection: AsyncConnection) -> Swept:
+            notes = (await connection.execute(query)).all()
             kept = {name for name, is_named in notes if is_named}
             gone = {name for name, _ in notes if name not in kept and await self._erased(name)}
-            await session.execute(
+            await connection.execute(
                 delete(ForgottenImage).where(ForgottenImage.image.in_(kept | gone))
             )
             return Swept(erased=len(gone), kept=len(kept), left=len(notes) - len(gone) - len(kept))
@@ -84,8 +84,8 @@ class Discarded:
         """Count noted pictures that no row names."""
         query = select(func.count(ForgottenImage.image)).where(~_is_named(ForgottenImage.image))
 
-        async def step(session: AsyncSession) -> int:
-            return (await session.execute(query)).scalar_one()
+        async def step(connection: AsyncConnection) -> int:
+            return (await connection.execute(query)).scalar_one()
 
         return await self._run(step)
 
@@ -94,11 +94,11 @@ class Discarded:
         names = await self._images.stale(folder, older_than_s=_ORPHANED_S)
         query = select(ImageRequest.image).where(ImageRequest.image.in_(names))
 
-        async def step(session: AsyncSession) -> set[str | None]:
+        async def step(connection: AsyncConnection) -> set[str | None]:
             noted = select(ForgottenImage.image).where(ForgottenImage.image.in_(names))
             return {
-                *(await session.execute(query)).scalars(),
-                *(await session.execute(noted)).scalars(),
+                *(await connection.execute(query)).scalars(),
+                *(await connection.execute(noted)).scalars(),
             }
 
         named = await self._run(step) if names else set()
@@ -117,8 +117,8 @@ class Discarded:
     async def _erased(self, name: str) -> bool:
         return await self._images.erase(name, older_than_s=self._settled_s)
 
-    async def _run(self, step: Callable[[AsyncSession], Awaitable[ResultT]]) -> ResultT:
-        return await transactions.run(self._sessions, step)
+    async def _run(self, step: Callable[[AsyncConnection], Awaitable[ResultT]]) -> ResultT:
+        return await transactions.run(self._engine, step)
 
 
 def _is_named(image: InstrumentedAttribute[str]) -> ColumnElement[bool]:

@@ -42,12 +42,18 @@ class Easel:
         self._request = request
         self._drawing: Drawing | None = None
         self._stored_from: HostClient | None = None
+        self._data: bytes | None = None
         self._workflow = studio.library.find(request.persona)
 
     @property
     def request(self) -> Claimed:
         """The request as it stands now."""
         return self._request
+
+    @property
+    def data(self) -> bytes | None:
+        """The bytes of a picture that was stored just now."""
+        return self._data
 
     async def picture(self) -> Image:
         """Draw, fetch and store the picture, or take up what an earlier job has begun.
@@ -219,7 +225,7 @@ class Easel:
             url=self._studio.images.url(image.name),
             seconds=drawn.seconds,
         )
-        self._stored_from = host
+        self._stored_from, self._data = host, picture.data
         return image
 
     async def _look_at(self, picture: Picture) -> None:

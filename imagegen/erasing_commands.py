@@ -30,7 +30,7 @@ def purge(*, is_rehearsal: bool, is_json: bool) -> None:
     async def work(given: "Errand") -> "Tidied":
         if given.images is None:
             raise Unavailable("the directory of IMAGE_STORE is not on this machine")
-        tidy = Retention(given.sessions, Discarded(given.sessions, given.images), given.limits)
+        tidy = Retention(given.engine, Discarded(given.engine, given.images), given.limits)
         return await (tidy.due() if is_rehearsal else tidy.everything())
 
     tidied = errand.run(work)
@@ -50,7 +50,7 @@ def forget(*, user: int, is_json: bool) -> None:
         from imagegen import errand, forgetting
 
     async def work(given: "Errand") -> "Farewell":
-        return await forgetting.forget(given.sessions, given.images, given.doorbell, user)
+        return await forgetting.forget(given.engine, given.images, given.doorbell, user)
 
     farewell = errand.run(work)
     click.echo(

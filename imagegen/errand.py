@@ -11,7 +11,7 @@ from uuid import UUID
 import click
 import structlog
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook import cause, withdrawal
 from chatflow_hook.doorbell import Doorbell
@@ -48,7 +48,7 @@ class Outcome:
 class Errand:
     """What commands work with; `images` is None where the store is not on this machine."""
 
-    sessions: async_sessionmaker[AsyncSession]
+    engine: AsyncEngine
     register: Register
     doorbell: Doorbell
     images: ImageStore | None
@@ -58,7 +58,7 @@ class Errand:
         """Put one failed request back and ring for it. Raises Unavailable."""
         try:
             request_id = await self._found(request)
-            state = await revival.revive(self.sessions, self.images, request_id)
+            state = await revival.revive(self.engine, self.images, request_id)
         except (NotFound, NotRevived) as error:
             return Outcome(request=str(request), why=error.sentence)
         is_rung = await self.doorbell.ring(request_id, within_s=_RING_WITHIN_S)
@@ -71,12 +71,10 @@ class Errand:
         except NotFound as error:
             return Outcome(request=request, why=error.sentence)
 
-        async def step(session: AsyncSession) -> Sequence[UUID]:
-            return await withdrawal.cancel(
-                await session.connection(), ImageRequest.id == request_id
-            )
+        async def step(connection: AsyncConnection) -> Sequence[UUID]:
+            return await withdrawal.cancel(connection, ImageRequest.id == request_id)
 
-        ended = await transactions.run(self.sessions, step)
+        ended = await transactions.run(self.engine, step)
         if not ended:
             return Outcome(request=str(request_id), why="it has ended already")
         await self.doorbell.hush(ended)
@@ -109,12 +107,11 @@ async def _done(chosen: _Settings, work: Callable[[Errand], Awaitable[ResultT]])
     doorbell = Doorbell(
         chosen.redis, broker_db=chosen.redis_broker_db, result_db=chosen.redis_result_db
     )
-    sessions = database.sessions(engine)
     try:
         return await work(
             Errand(
-                sessions=sessions,
-                register=Register(sessions),
+                engine=engine,
+                register=Register(engine),
                 doorbell=doorbell,
                 images=chosen.images_if_there(),
                 limits=chosen.limits,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook import forgetting
 from chatflow_hook.doorbell import Doorbell
@@ -25,21 +25,19 @@ class Farewell:
 
 
 async def forget(
-    sessions: async_sessionmaker[AsyncSession],
+    engine: AsyncEngine,
     images: ImageStore | None,
     doorbell: Doorbell,
     user_id: int,
 ) -> Farewell:
     """Erase everything of a user. Raises Unavailable if PostgreSQL is away, and then erased nothing."""
 
-    async def step(session: AsyncSession) -> Erasure:
-        return await forgetting.erase(await session.connection(), user_id)
+    async def step(connection: AsyncConnection) -> Erasure:
+        return await forgetting.erase(connection, user_id)
 
-    erasure = await transactions.run(sessions, step)
+    erasure = await transactions.run(engine, step)
     await doorbell.hush(erasure.request_ids)
-    return Farewell(
-        user_id=user_id, told=erasure.told, store=await _swept(sessions, images, erasure)
-    )
+    return Farewell(user_id=user_id, told=erasure.told, store=await _swept(engine, images, erasure))
 
 
 def as_text(farewell: Farewell) -> str:
@@ -75,13 +73,11 @@ def as_json(farewell: Farewell) -> dict[str, Any]:
     }
 
 
-async def _swept(
-    sessions: async_sessionmaker[AsyncSession], images: ImageStore | None, erasure: Erasure
-) -> Swept | None:
+async def _swept(engine: AsyncEngine, images: ImageStore | None, erasure: Erasure) -> Swept | None:
     if images is None:
         return None
     try:
-        return await Discarded(sessions, images).everything(erasure.images)
+        return await Discarded(engine, images).everything(erasure.images)
     except Unavailable:  # noted: the worker does it
         return None
 

@@ -83,19 +83,12 @@ async def _make(studio: Studio, request: Claimed) -> None:
         return
     easel = Easel(studio, request)
     image = await easel.picture()
-    # Beside each other: the person in the chat has no use for a tidy host.
-    clearing = asyncio.create_task(_clear(easel), name=f"clearing after {request.id}")
-    try:
-        await sending.deliver(studio, easel.request, image)
-    finally:
-        await clearing
-
-
-async def _clear(easel: Easel) -> None:
+    await sending.deliver(studio, easel.request, image, data=easel.data)
+    # Last: the person in the chat has no use for a tidy host. Whoever does not come as far as
+    # this leaves the prompt listed as a stray, and it is cleared a little later.
     try:
         await easel.clear()
     except Unavailable as error:
-        # It stays listed, and the host is cleared later.
         log.warning("prompt not cleared", code=error.code, why=error.sentence)
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
 from sqlalchemy import ColumnElement, func, select
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook.tables import ImageRequest, State
 from imagegen import transactions
@@ -77,13 +77,13 @@ class Sheet:
 class Register:
     """Reads; all methods raise Unavailable when PostgreSQL is away."""
 
-    def __init__(self, sessions: async_sessionmaker[AsyncSession]) -> None:
-        self._sessions = sessions
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
 
     async def listing(self, which: Filter, *, limit: int) -> Listing:
         """Return the newest `limit` requests that pass."""
 
-        async def step(session: AsyncSession) -> Listing:
+        async def step(connection: AsyncConnection) -> Listing:
             newest = (
                 select(*_SHOWN)
                 .where(*which.conditions)
@@ -95,9 +95,9 @@ class Register:
                 .group_by(ImageRequest.state)
             )
             return Listing(
-                now=await _now(session),
-                requests=await _all(session, newest.limit(limit)),
-                counts={row[0]: row[1] for row in await session.execute(counted)},
+                now=await _now(connection),
+                requests=await _all(connection, newest.limit(limit)),
+                counts={row[0]: row[1] for row in await connection.execute(counted)},
             )
 
         return await self._run(step)
@@ -105,8 +105,8 @@ class Register:
     async def sheet(self, request_id: UUID) -> Sheet:
         """Return all of a request. Raises NotFound."""
 
-        async def step(session: AsyncSession) -> Sheet:
-            found = await _all(session, select(*_SHOWN).where(ImageRequest.id == request_id))
+        async def step(connection: AsyncConnection) -> Sheet:
+            found = await _all(connection, select(*_SHOWN).where(ImageRequest.id == request_id))
             if not found:
                 raise NotFound(f"there is no request {request_id}")
             sends = select(*Delivery.__table__.columns).where(Delivery.request_id == request_id)
@@ -115,10 +115,10 @@ class Register:
                 StrayPrompt.prompt_id.in_(prompts)
             )
             return Sheet(
-                now=await _now(session),
+                now=await _now(connection),
                 request=found[0],
-                deliveries=await _all(session, sends.order_by(Delivery.attempt)),
-                strays=await _all(session, strays.order_by(StrayPrompt.left_at)),
+                deliveries=await _all(connection, sends.order_by(Delivery.attempt)),
+                strays=await _all(connection, strays.order_by(StrayPrompt.left_at)),
             )
 
         return await self._run(step)
@@ -128,8 +128,8 @@ class Register:
         low, high = _bounds(beginning)
         query = select(ImageRequest.id).where(ImageRequest.id.between(low, high)).limit(2)
 
-        async def step(session: AsyncSession) -> Sequence[UUID]:
-            return (await session.execute(query)).scalars().all()
+        async def step(connection: AsyncConnection) -> Sequence[UUID]:
+            return (await connection.execute(query)).scalars().all()
 
         found = await self._run(step)
         if not found:
@@ -146,13 +146,13 @@ class Register:
             .order_by(ImageRequest.finished_at.desc())
         )
 
-        async def step(session: AsyncSession) -> Sequence[UUID]:
-            return (await session.execute(query)).scalars().all()
+        async def step(connection: AsyncConnection) -> Sequence[UUID]:
+            return (await connection.execute(query)).scalars().all()
 
         return await self._run(step)
 
-    async def _run(self, step: Callable[[AsyncSession], Awaitable[ResultT]]) -> ResultT:
-        return await transactions.run(self._sessions, step)
+    async def _run(self, step: Callable[[AsyncConnection], Awaitable[ResultT]]) -> ResultT:
+        return await transactions.run(self._engine, step)
 
 
 def _bounds(beginning: str) -> tuple[UUID, UUID]:
@@ -162,11 +162,11 @@ def _bounds(beginning: str) -> tuple[UUID, UUID]:
     return UUID(digits.ljust(_LONGEST_PREFIX, "0")), UUID(digits.ljust(_LONGEST_PREFIX, "f"))
 
 
-async def _now(session: AsyncSession) -> datetime:
+async def _now(connection: AsyncConnection) -> datetime:
     # The database's clock, by which all times of a row are written.
-    now: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
+    now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
     return now
 
 
-async def _all(session: AsyncSession, query: Any) -> list[Facts]:
-    return [row._asdict() for row in await session.execute(query)]
+async def _all(connection: AsyncConnection, query: Any) -> list[Facts]:
+    return [row._asdict() for row in await connection.execute(query)]

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4, uuid5
 
 from sqlalchemy import (
     ColumnElement,
-    Select,
     Update,
+    bindparam,
     case,
     delete,
     func,
@@ -20,8 +20,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.dialects.postgresql import Insert
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook.tables import OPEN, Dialog, ImageRequest, Kind, State
 from chatflow_hook.turn import Rating
@@ -42,6 +41,34 @@ _COPIED = [
     for column in ImageRequest.__table__.columns
     if column.name in Claimed.__dataclass_fields__
 ]
+
+# Built once: to build a statement takes longer than to run it.
+_CLAIM = (
+    update(ImageRequest)
+    .where(ImageRequest.id == bindparam("request_id"), ImageRequest.state.in_(OPEN))
+    .values(
+        claim=bindparam("new_claim"),
+        # A claim that nobody let go of: the job that had it has vanished.
+        crashes=case(
+            (ImageRequest.claim.is_not(None), ImageRequest.crashes + 1),
+            else_=ImageRequest.crashes,
+        ),
+        updated_at=func.clock_timestamp(),
+    )
+    .returning(
+        *_COPIED,
+        func.extract("epoch", func.clock_timestamp() - ImageRequest.queued_at).label("age_s"),
+    )
+)
+_STANDS = select(ImageRequest.claim, ImageRequest.state, ImageRequest.prompt_id).where(
+    ImageRequest.id == bindparam("request_id")
+)
+# Dialog, then request: the order in which the hook locks them too.
+_LOCK_DIALOG = (
+    select(Dialog.id).where(Dialog.id == bindparam("dialog_id")).with_for_update(key_share=True)
+)
+_LEAVE = postgresql.insert(StrayPrompt).on_conflict_do_nothing()
+_STRIKE = delete(StrayPrompt).where(StrayPrompt.prompt_id == bindparam("prompt_id"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,35 +96,15 @@ class Requests:
     Unavailable when PostgreSQL is away.
     """
 
-    def __init__(
-        self, sessions: async_sessionmaker[AsyncSession], *, keeps_context: bool = True
-    ) -> None:
-        self._sessions = sessions
+    def __init__(self, engine: AsyncEngine, *, keeps_context: bool = True) -> None:
+        self._engine = engine
         self._keeps_context = keeps_context
 
     async def claim(self, request_id: UUID) -> Claimed | None:
         """Take an open request, from whoever had it; None if there is nothing to do."""
-        query = (
-            update(ImageRequest)
-            .where(ImageRequest.id == request_id, ImageRequest.state.in_(OPEN))
-            # A claim that nobody let go of: the job that had it has vanished.
-            .values(
-                claim=uuid4(),
-                crashes=case(
-                    (ImageRequest.claim.is_not(None), ImageRequest.crashes + 1),
-                    else_=ImageRequest.crashes,
-                ),
-                updated_at=func.clock_timestamp(),
-            )
-            .returning(
-                *_COPIED,
-                func.extract("epoch", func.clock_timestamp() - ImageRequest.queued_at).label(
-                    "age_s"
-                ),
-            )
-        )
         began = time.monotonic()
-        row = await self._run(lambda session: fence.one_or_none(session, query))
+        values = {"request_id": request_id, "new_claim": uuid4()}
+        row = await self._single(lambda connection: fence.one_or_none(connection, _CLAIM, values))
         return None if row is None else _claimed(row, proved_at=began)
 
     async def silent(self, *, silent_s: float, after: Place | None, most: int) -> list[Place]:
@@ -115,28 +122,32 @@ class Requests:
             .limit(most)
         )
 
-        async def step(session: AsyncSession) -> list[Place]:
-            rows = await session.execute(query)
+        async def step(connection: AsyncConnection) -> list[Place]:
+            rows = await connection.execute(query)
             return [Place(created_at=created_at, request_id=id_) for created_at, id_ in rows]
 
-        return await self._run(step)
+        return await self._single(step)
 
     async def start_drawing(self, request: Claimed, plan: Plan, *, host: str) -> Claimed:
         """Note what is about to be drawn where, under a prompt id never used before."""
         draw = request.draw + 1
         prompt_id = uuid5(request.id, str(draw))
-        query = fence.advance(request, State.DRAWING).values(
-            host=host,
-            draw=draw,
-            prompt_id=prompt_id,
-            seed=plan.seed,
-            cache_key=plan.cache_key,
-            drawn_rating=plan.rating,
-            scene=plan.scene,
-            crashes=0,
-        )
         began = time.monotonic()
-        await self._run(lambda session: fence.held(session, query))
+        await self._single(
+            lambda connection: fence.advance(
+                connection,
+                request,
+                State.DRAWING,
+                host=host,
+                draw=draw,
+                prompt_id=prompt_id,
+                seed=plan.seed,
+                cache_key=plan.cache_key,
+                drawn_rating=plan.rating,
+                scene=plan.scene,
+                crashes=0,
+            )
+        )
         return replace(
             request,
             state=State.DRAWING,
@@ -151,25 +162,23 @@ class Requests:
     async def end_drawing(self, request: Claimed, *, leaves_a_stray: bool) -> Claimed:
         """Note that the prompt came to nothing, and whether it may still be on its host."""
 
-        async def step(session: AsyncSession) -> None:
-            query = fence.advance(request, State.QUEUED).values(prompt_id=None)
-            await fence.held(session, query)
+        async def step(connection: AsyncConnection) -> None:
+            await fence.advance(connection, request, State.QUEUED, prompt_id=None)
             if leaves_a_stray:
-                await session.execute(_stray(request))
+                await _leave(connection, request)
 
         await self._run(step)
         return replace(request, state=State.QUEUED, prompt_id=None)
 
     async def leave(self, request: Claimed) -> None:
         """Note a prompt of a request that is not ours any more, since nobody else knows of it."""
-        await self._run(lambda session: session.execute(_stray(request)))
+        await self._single(lambda connection: _leave(connection, request))
 
     async def stands(self, request: Claimed) -> Standing:
         """Say what has become of the request since it was claimed."""
-        query = select(ImageRequest.claim, ImageRequest.state, ImageRequest.prompt_id).where(
-            ImageRequest.id == request.id
+        row = await self._single(
+            lambda connection: fence.one_or_none(connection, _STANDS, {"request_id": request.id})
         )
-        row = await self._run(lambda session: fence.one_or_none(session, query))
         if row is None or row.state not in OPEN:
             return Standing.ENDED
         if row.claim == request.claim:
@@ -194,12 +203,14 @@ class Requests:
 
         Its prompt is listed as a stray until `strike`, so that no crash leaves it on the host.
         """
-        # Without a drawing there is no prompt that could be a stray.
-        is_drawing = ImageRequest.state == State.DRAWING
-        query = (
-            fence.advance(request, State.DRAWN)
-            .where(is_drawing)
-            .values(
+
+        async def step(connection: AsyncConnection) -> None:
+            await fence.advance(
+                connection,
+                request,
+                State.DRAWN,
+                # Without a drawing there is no prompt that could be a stray.
+                out_of=State.DRAWING,
                 crashes=0,
                 image=image.name,
                 image_url=url,
@@ -207,42 +218,37 @@ class Requests:
                 height=image.height,
                 drawing_seconds=seconds,
             )
-        )
-
-        async def step(session: AsyncSession) -> None:
-            await fence.held(session, query)
-            await session.execute(_stray(request))
+            await _leave(connection, request)
 
         await self._run(step)
 
     async def strike(self, request: Claimed) -> None:
         """Note that nothing of the prompt is left on its host."""
-        query = delete(StrayPrompt).where(StrayPrompt.prompt_id == request.prompt_id)
-        await self._run(lambda session: session.execute(query))
+        of_this = {"prompt_id": request.prompt_id}
+        await self._single(lambda connection: connection.execute(_STRIKE, of_this))
 
     async def finish(
         self, request: Claimed, *, send: Send | None = None, receipt: Receipt | None = None
     ) -> None:
         """Mark the request delivered and move the dialog's watermark, in one transaction."""
 
-        async def step(session: AsyncSession) -> None:
-            await session.execute(_locked_dialog(request))
-            await fence.held(
-                session,
-                fence.advance(request, State.DELIVERED).values(
-                    conversation=None,
-                    telegram_message_id=receipt and receipt.message_id,
-                    telegram_bot_id=receipt and receipt.bot_id,
-                    telegram_file_id=receipt and receipt.file_id,
-                    finished_at=func.clock_timestamp(),
-                ),
+        async def step(connection: AsyncConnection) -> None:
+            await connection.execute(_LOCK_DIALOG, {"dialog_id": request.dialog_id})
+            await fence.advance(
+                connection,
+                request,
+                State.DELIVERED,
+                conversation=None,
+                telegram_message_id=receipt and receipt.message_id,
+                telegram_bot_id=receipt and receipt.bot_id,
+                telegram_file_id=receipt and receipt.file_id,
             )
             if send is not None and receipt is not None:
-                await session.execute(ledger.arrived(send, receipt))
+                await ledger.arrived(connection, send, receipt)
                 if receipt.chat_id != request.chat_id:
-                    await session.execute(_moved_chat(request, receipt.chat_id))
+                    await connection.execute(_moved_chat(request, receipt.chat_id))
             if request.moves_the_watermark:
-                await session.execute(watermark.moved(request))
+                await watermark.move(connection, request)
 
         await self._run(step)
 
@@ -254,13 +260,16 @@ class Requests:
         Returns whether it may be; then the claim is let go, and otherwise it is still ours.
         """
         attempts = ImageRequest.attempts + int(costs_an_attempt)
-        query = fence.rest(request, returning=ImageRequest.claim).values(
-            attempts=attempts,
-            claim=case((attempts >= most_attempts, ImageRequest.claim), else_=None)
-            if costs_an_attempt
-            else None,
+        is_spent = case((attempts >= most_attempts, ImageRequest.claim), else_=None)
+        claim = await self._single(
+            lambda connection: fence.rest(
+                connection,
+                request,
+                returning=ImageRequest.claim,
+                attempts=attempts,
+                claim=is_spent if costs_an_attempt else None,
+            )
         )
-        claim = await self._run(lambda session: fence.held(session, query))
         return claim is None
 
     async def end(self, request: Claimed, state: State, error: ImagegenError) -> None:
@@ -268,26 +277,23 @@ class Requests:
         values: dict[str, Any] = {
             "error_code": error.code,
             "error_sentence": error.sentence,
-            "finished_at": func.clock_timestamp(),
         }
         if state is not State.FAILED or not self._keeps_context:
             values["conversation"] = None
 
-        async def step(session: AsyncSession) -> None:
-            await session.execute(_locked_dialog(request))
-            await fence.held(session, fence.advance(request, state).values(values))
+        async def step(connection: AsyncConnection) -> None:
+            await connection.execute(_LOCK_DIALOG, {"dialog_id": request.dialog_id})
+            await fence.advance(connection, request, state, **values)
             if error.may_have_arrived and request.moves_the_watermark:
-                await session.execute(watermark.moved(request))
+                await watermark.move(connection, request)
 
         await self._run(step)
 
-    async def _run(self, step: Callable[[AsyncSession], Awaitable[ResultT]]) -> ResultT:
-        return await transactions.run(self._sessions, step)
+    async def _run(self, step: Callable[[AsyncConnection], Awaitable[ResultT]]) -> ResultT:
+        return await transactions.run(self._engine, step)
 
-
-def _locked_dialog(request: Claimed) -> Select[int]:
-    # Dialog, then request: the order in which the hook locks them too.
-    return select(Dialog.id).where(Dialog.id == request.dialog_id).with_for_update(key_share=True)
+    async def _single(self, step: Callable[[AsyncConnection], Awaitable[ResultT]]) -> ResultT:
+        return await transactions.single(self._engine, step)
 
 
 def _moved_chat(request: Claimed, chat_id: int) -> Update:
@@ -299,12 +305,8 @@ def _moved_chat(request: Claimed, chat_id: int) -> Update:
     )
 
 
-def _stray(request: Claimed) -> Insert:
-    return (
-        postgresql.insert(StrayPrompt)
-        .values(prompt_id=request.prompt_id, host=request.host)
-        .on_conflict_do_nothing()
-    )
+async def _leave(connection: AsyncConnection, request: Claimed) -> None:
+    await connection.execute(_LEAVE, {"prompt_id": request.prompt_id, "host": request.host})
 
 
 def _older(seconds: float) -> ColumnElement[bool]:

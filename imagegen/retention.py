@@ -21,7 +21,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.orm import InstrumentedAttribute
 
 from chatflow_hook import forgetting, withdrawal
@@ -97,10 +97,8 @@ class Retention:
     Rows first and then their pictures: what is not erased at once stays noted.
     """
 
-    def __init__(
-        self, sessions: async_sessionmaker[AsyncSession], discarded: Discarded, limits: Limits
-    ) -> None:
-        self._sessions = sessions
+    def __init__(self, engine: AsyncEngine, discarded: Discarded, limits: Limits) -> None:
+        self._engine = engine
         self._discarded = discarded
         self._limits = limits
         # Workers that start together need not look into the same folders.
@@ -148,36 +146,36 @@ class Retention:
         some = itertools.islice(self._folders, folders)
         return Tidied(orphans=sum([await self._discarded.erase_orphans(one) for one in some]))
 
-    async def _erase_contexts(self, session: AsyncSession) -> int:
-        ids = await _locked(session, self._limits.contexts)
+    async def _erase_contexts(self, connection: AsyncConnection) -> int:
+        ids = await _locked(connection, self._limits.contexts)
         query = update(ImageRequest).where(ImageRequest.id.in_(ids))
-        await session.execute(query.values(conversation=None))
+        await connection.execute(query.values(conversation=None))
         return len(ids)
 
-    async def _erase_requests(self, session: AsyncSession) -> int:
-        ids = await _locked(session, self._limits.requests)
+    async def _erase_requests(self, connection: AsyncConnection) -> int:
+        ids = await _locked(connection, self._limits.requests)
         query = delete(ImageRequest).where(ImageRequest.id.in_(ids)).returning(ImageRequest.image)
-        await _note(session, list((await session.execute(query)).scalars()))
+        await _note(connection, list((await connection.execute(query)).scalars()))
         return len(ids)
 
-    async def _let_pictures_go(self, session: AsyncSession) -> int:
-        ids = await _locked(session, self._limits.pictures)
+    async def _let_pictures_go(self, connection: AsyncConnection) -> int:
+        ids = await _locked(connection, self._limits.pictures)
         of_these = ImageRequest.id.in_(ids)
         await _note(
-            session,
-            list((await session.execute(select(ImageRequest.image).where(of_these))).scalars()),
+            connection,
+            list((await connection.execute(select(ImageRequest.image).where(of_these))).scalars()),
         )
         query = update(ImageRequest).where(of_these).values(image=None, image_url=None)
-        await session.execute(query)
+        await connection.execute(query)
         return len(ids)
 
-    async def _erase_notes(self, session: AsyncSession) -> int:
+    async def _erase_notes(self, connection: AsyncConnection) -> int:
         old = select(SafetyNote.id).where(self._limits.notes).limit(AT_A_TIME)
         locked = old.with_for_update(skip_locked=True)
         query = delete(SafetyNote).where(SafetyNote.id.in_(locked)).returning(SafetyNote.id)
-        return len((await session.execute(query)).all())
+        return len((await connection.execute(query)).all())
 
-    async def _counted(self, session: AsyncSession) -> Tidied:
+    async def _counted(self, connection: AsyncConnection) -> Tidied:
         limits = self._limits
         rows = or_(limits.requests, _HAS_NO_DIALOG)
         # A picture goes with the last row that names it.
@@ -188,41 +186,42 @@ class Retention:
             .having(func.bool_and(or_(rows, limits.pictures)))
         )
         return Tidied(
-            contexts=await _count(session, limits.contexts, not_(rows)),
-            cancelled=await _count(session, _IS_OPEN, _HAS_NO_DIALOG),
-            requests=await _count(session, rows),
-            emptied=await _count(session, limits.pictures, not_(rows)),
-            notes=await _number(session, select(func.count(SafetyNote.id)).where(limits.notes)),
-            pictures=await _number(session, select(func.count()).select_from(pictures.subquery())),
+            contexts=await _count(connection, limits.contexts, not_(rows)),
+            cancelled=await _count(connection, _IS_OPEN, _HAS_NO_DIALOG),
+            requests=await _count(connection, rows),
+            emptied=await _count(connection, limits.pictures, not_(rows)),
+            notes=await _number(connection, select(func.count(SafetyNote.id)).where(limits.notes)),
+            pictures=await _number(
+                connection, select(func.count()).select_from(pictures.subquery())
+            ),
         )
 
-    async def _run(self, step: Callable[[AsyncSession], Awaitable[ResultT]]) -> ResultT:
-        return await transactions.run(self._sessions, step)
+    async def _run(self, step: Callable[[AsyncConnection], Awaitable[ResultT]]) -> ResultT:
+        return await transactions.run(self._engine, step)
 
 
-async def _cancel_without_dialog(session: AsyncSession) -> int:
-    ids = await _locked(session, and_(_IS_OPEN, _HAS_NO_DIALOG))
-    connection = await session.connection()
+async def _cancel_without_dialog(connection: AsyncConnection) -> int:
+    ids = await _locked(connection, and_(_IS_OPEN, _HAS_NO_DIALOG))
     return len(await withdrawal.cancel(connection, ImageRequest.id.in_(ids), why=_DIALOG_GONE))
 
 
-async def _locked(session: AsyncSession, which: ColumnElement[bool]) -> list[UUID]:
+async def _locked(connection: AsyncConnection, which: ColumnElement[bool]) -> list[UUID]:
     """Lock one batch of requests, past those that somebody else has locked."""
     query = select(ImageRequest.id).where(which).limit(AT_A_TIME)
-    return list((await session.execute(query.with_for_update(skip_locked=True))).scalars())
+    return list((await connection.execute(query.with_for_update(skip_locked=True))).scalars())
 
 
-async def _note(session: AsyncSession, images: list[str | None]) -> None:
+async def _note(connection: AsyncConnection, images: list[str | None]) -> None:
     named = [image for image in images if image is not None]
-    await forgetting.note_images(await session.connection(), named)
+    await forgetting.note_images(connection, named)
 
 
-async def _count(session: AsyncSession, *which: ColumnElement[bool]) -> int:
-    return await _number(session, select(func.count(ImageRequest.id)).where(*which))
+async def _count(connection: AsyncConnection, *which: ColumnElement[bool]) -> int:
+    return await _number(connection, select(func.count(ImageRequest.id)).where(*which))
 
 
-async def _number(session: AsyncSession, query: Select[int]) -> int:
-    return (await session.execute(query)).scalar_one()
+async def _number(connection: AsyncConnection, query: Select[int]) -> int:
+    return (await connection.execute(query)).scalar_one()
 
 
 def _ended_before(seconds: float | None) -> ColumnElement[bool]:

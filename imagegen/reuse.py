@@ -1,11 +1,10 @@
 """Reuse: a picture that was drawn before is not drawn again, nor uploaded."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any
 
-from sqlalchemy import and_, func, or_, select
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy import Executable, and_, bindparam, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import NOBODY, ImageRequest, Kind, State
 from imagegen import fence, transactions
@@ -13,7 +12,26 @@ from imagegen.claimed import Claimed
 from imagegen.images import Image, ImageStore
 from imagegen.requests import Plan
 
-ResultT = TypeVar("ResultT")
+# Built once: to build a statement takes longer than to run it.
+_SAME_GRAPH = (
+    select(
+        ImageRequest.image,
+        ImageRequest.width,
+        ImageRequest.height,
+        ImageRequest.drawing_seconds,
+    )
+    .where(
+        ImageRequest.cache_key == bindparam("key"),
+        ImageRequest.id != bindparam("request_id"),
+        ImageRequest.image.is_not(None),
+        or_(
+            ImageRequest.user_id == bindparam("its_user"),
+            and_(ImageRequest.user_id == NOBODY, ImageRequest.kind == Kind.COVER),
+        ),
+    )
+    .order_by(ImageRequest.created_at.desc())
+    .limit(1)
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,32 +48,14 @@ class Reuse:
     All methods raise Unavailable when PostgreSQL or the store is away.
     """
 
-    def __init__(self, sessions: async_sessionmaker[AsyncSession], images: ImageStore) -> None:
-        self._sessions = sessions
+    def __init__(self, engine: AsyncEngine, images: ImageStore) -> None:
+        self._engine = engine
         self._images = images
 
     async def picture(self, request: Claimed, cache_key: str) -> Known | None:
         """Return a stored picture of the same graph: this user's, or one that is drawn ahead."""
-        query = (
-            select(
-                ImageRequest.image,
-                ImageRequest.width,
-                ImageRequest.height,
-                ImageRequest.drawing_seconds,
-            )
-            .where(
-                ImageRequest.cache_key == cache_key,
-                ImageRequest.id != request.id,
-                ImageRequest.image.is_not(None),
-                or_(
-                    ImageRequest.user_id == request.user_id,
-                    and_(ImageRequest.user_id == NOBODY, ImageRequest.kind == Kind.COVER),
-                ),
-            )
-            .order_by(ImageRequest.created_at.desc())
-            .limit(1)
-        )
-        row = await self._run(lambda session: fence.one_or_none(session, query))
+        of_this = {"key": cache_key, "request_id": request.id, "its_user": request.user_id}
+        row = await self._single(_SAME_GRAPH, of_this)
         if row is None or not await self._images.has(row.image):
             return None
         image = Image(name=row.image, width=row.width, height=row.height)
@@ -63,20 +63,25 @@ class Reuse:
 
     async def take(self, request: Claimed, known: Known, plan: Plan, *, url: str | None) -> Claimed:
         """Note that a request has this picture, with no drawing. Raises ClaimLost."""
-        query = fence.advance(request, State.DRAWN).values(
-            crashes=0,
-            seed=plan.seed,
-            cache_key=plan.cache_key,
-            drawn_rating=plan.rating,
-            scene=plan.scene,
-            image=known.image.name,
-            image_url=url,
-            width=known.image.width,
-            height=known.image.height,
-            drawing_seconds=known.seconds,
-            is_reused=True,
+        await transactions.single(
+            self._engine,
+            lambda connection: fence.advance(
+                connection,
+                request,
+                State.DRAWN,
+                crashes=0,
+                seed=plan.seed,
+                cache_key=plan.cache_key,
+                drawn_rating=plan.rating,
+                scene=plan.scene,
+                image=known.image.name,
+                image_url=url,
+                width=known.image.width,
+                height=known.image.height,
+                drawing_seconds=known.seconds,
+                is_reused=True,
+            ),
         )
-        await self._run(lambda session: fence.held(session, query))
         return replace(request, state=State.DRAWN, drawn_rating=plan.rating, scene=plan.scene)
 
     async def file_id(self, request: Claimed, image: Image, *, bot_id: int) -> str | None:
@@ -95,7 +100,7 @@ class Reuse:
             .order_by(ImageRequest.created_at.desc())
             .limit(1)
         )
-        row = await self._run(lambda session: fence.one_or_none(session, query))
+        row = await self._single(query)
         return None if row is None else row.telegram_file_id
 
     async def saved(self) -> tuple[int, float]:
@@ -103,8 +108,12 @@ class Reuse:
         query = select(
             func.count(), func.coalesce(func.sum(ImageRequest.drawing_seconds), 0.0)
         ).where(ImageRequest.is_reused)
-        row = await self._run(lambda session: fence.one_or_none(session, query))
+        row = await self._single(query)
         return (0, 0.0) if row is None else (row[0], row[1])
 
-    async def _run(self, step: Callable[[AsyncSession], Awaitable[ResultT]]) -> ResultT:
-        return await transactions.run(self._sessions, step)
+    async def _single(
+        self, query: Executable, values: dict[str, Any] | None = None
+    ) -> fence.AnyRow | None:
+        return await transactions.single(
+            self._engine, lambda connection: fence.one_or_none(connection, query, values)
+        )

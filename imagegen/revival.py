@@ -4,7 +4,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 from sqlalchemy import Row, func, select, update
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook.tables import OPEN, Dialog, ImageRequest, Kind, State
 from imagegen import transactions
@@ -33,31 +33,29 @@ class NotRevived(ImagegenError):
     """The request stays as it is, and the sentence says why."""
 
 
-async def revive(
-    sessions: async_sessionmaker[AsyncSession], images: ImageStore | None, request_id: UUID
-) -> State:
+async def revive(engine: AsyncEngine, images: ImageStore | None, request_id: UUID) -> State:
     """Put a failed request back: drawn if its picture is still in the store, else queued.
 
     It is as young as a new one and has all its attempts. Raises NotRevived or Unavailable.
     """
-    seen = await transactions.run(sessions, lambda session: _seen(session, request_id))
+    seen = await transactions.run(engine, lambda connection: _seen(connection, request_id))
     if seen is None:
         raise NotRevived("there is no such request")
     state = State.DRAWN if await _is_stored(images, seen.image) else State.QUEUED
 
-    async def step(session: AsyncSession) -> None:
+    async def step(connection: AsyncConnection) -> None:
         # Dialog, then request; and while we hold it, the hook writes no other request of it.
-        await _lock_dialog(session, seen.dialog_id)
+        await _lock_dialog(connection, seen.dialog_id)
         if seen.kind == Kind.AUTOMATIC:
-            await _stop_beside_another(session, seen)
-        if (await session.execute(_back(seen, state))).one_or_none() is None:
-            _refuse(await _seen(session, request_id))
+            await _stop_beside_another(connection, seen)
+        if (await connection.execute(_back(seen, state))).one_or_none() is None:
+            _refuse(await _seen(connection, request_id))
 
-    await transactions.run(sessions, step)
+    await transactions.run(engine, step)
     return state
 
 
-async def _seen(session: AsyncSession, request_id: UUID) -> Row[*tuple[Any, ...]] | None:
+async def _seen(connection: AsyncConnection, request_id: UUID) -> Row[*tuple[Any, ...]] | None:
     query = select(
         ImageRequest.id,
         ImageRequest.kind,
@@ -66,27 +64,27 @@ async def _seen(session: AsyncSession, request_id: UUID) -> Row[*tuple[Any, ...]
         ImageRequest.image,
         ImageRequest.conversation.is_not(None).label("has_context"),
     ).where(ImageRequest.id == request_id)
-    return (await session.execute(query)).one_or_none()
+    return (await connection.execute(query)).one_or_none()
 
 
 async def _is_stored(images: ImageStore | None, name: str | None) -> bool:
     return images is not None and name is not None and await images.has(name)
 
 
-async def _lock_dialog(session: AsyncSession, dialog_id: int) -> None:
+async def _lock_dialog(connection: AsyncConnection, dialog_id: int) -> None:
     query = select(Dialog.id).where(Dialog.id == dialog_id).with_for_update(key_share=True)
-    if (await session.execute(query)).one_or_none() is None:
+    if (await connection.execute(query)).one_or_none() is None:
         raise NotRevived(f"its dialog {dialog_id} is gone")
 
 
-async def _stop_beside_another(session: AsyncSession, seen: Row[*tuple[Any, ...]]) -> None:
+async def _stop_beside_another(connection: AsyncConnection, seen: Row[*tuple[Any, ...]]) -> None:
     query = select(ImageRequest.id).where(
         ImageRequest.dialog_id == seen.dialog_id,
         ImageRequest.kind == Kind.AUTOMATIC,
         ImageRequest.state.in_(OPEN),
         ImageRequest.id != seen.id,
     )
-    other = (await session.execute(query)).scalars().first()
+    other = (await connection.execute(query)).scalars().first()
     if other is not None:
         raise NotRevived(f"another picture of its dialog is under way: {other}")
 

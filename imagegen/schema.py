@@ -4,9 +4,9 @@ import asyncio
 
 import structlog
 from sqlalchemy import Text, column, select, table
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from imagegen import database, migrations, transactions
+from imagegen import migrations, transactions
 from imagegen.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -20,7 +20,7 @@ class Schema:
     """Asks the version table, through an engine of its own that nobody else keeps busy."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._sessions = database.sessions(engine)
+        self._engine = engine
         self._known: list[str] | None = None
         self._is_there = False
         self._told: str | None = None
@@ -30,7 +30,7 @@ class Schema:
         if self._known is None:
             self._known = await asyncio.to_thread(migrations.revisions)
         try:
-            found = await transactions.run(self._sessions, _versions)
+            found = await transactions.single(self._engine, _versions)
         except Unavailable as error:
             if error.code != "database_not_migrated":
                 raise
@@ -63,5 +63,5 @@ class Schema:
             self._told = why
 
 
-async def _versions(session: AsyncSession) -> set[str]:
-    return set((await session.execute(_VERSION)).scalars())
+async def _versions(connection: AsyncConnection) -> set[str]:
+    return set((await connection.execute(_VERSION)).scalars())

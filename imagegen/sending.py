@@ -24,26 +24,37 @@ log = structlog.get_logger(__name__)
 _SHORT_WAIT_S = 2.0
 
 
-async def deliver(studio: Studio, request: Claimed, image: Image) -> None:
+async def deliver(
+    studio: Studio, request: Claimed, image: Image, *, data: bytes | None = None
+) -> None:
     """Send the picture, or leave it to the caller who wants it, and finish the request.
 
-    Raises Refused if it may not be sent any more.
+    `data` is at hand if the picture was drawn just now; else it may be known to Telegram, or is
+    read from the store. Raises Refused if it may not be sent any more.
     """
     wrapping = await studio.director.may_send(request, _persona(studio, request))
     if request.chat_id is None:  # the caller fetches it
         await _through(studio.requests.finish(request))
         return
     parcel = _parcel(request, request.chat_id, image, wrapping)
-    file_id = await studio.reuse.file_id(request, image, bot_id=studio.telegram.bot_id)
-    if file_id is not None:
-        try:
-            await _attempt(studio, request, replace(parcel, file_id=file_id))
-        except FileUnknown as error:
-            log.info("photo is uploaded again", why=error.sentence)
-        else:
+    if data is None:
+        if await _was_sent_again(studio, request, image, parcel):
             return
-    data = await studio.images.get(image.name)
+        data = await studio.images.get(image.name)
     await _attempt(studio, request, replace(parcel, data=data))
+
+
+async def _was_sent_again(studio: Studio, request: Claimed, image: Image, parcel: Parcel) -> bool:
+    """Send the photo that Telegram has of the picture, with no upload; False if it has none."""
+    file_id = await studio.reuse.file_id(request, image, bot_id=studio.telegram.bot_id)
+    if file_id is None:
+        return False
+    try:
+        await _attempt(studio, request, replace(parcel, file_id=file_id))
+    except FileUnknown as error:
+        log.info("photo is uploaded again", why=error.sentence)
+        return False
+    return True
 
 
 async def _attempt(studio: Studio, request: Claimed, parcel: Parcel) -> None:

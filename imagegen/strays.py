@@ -7,7 +7,7 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import ColumnElement, delete, func, select
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from imagegen import transactions
 from imagegen.comfy.client import HostClient
@@ -23,6 +23,8 @@ ResultT = TypeVar("ResultT")
 
 EVERY_S = 5.0
 _AT_A_TIME = 200
+# A job that has delivered its picture takes its prompt off the host by itself.
+_MAY_YET_GO_S = 3.0
 _TAKE_OFF_S = 10.0
 # A POST whose answer was lost may still be under way, in a proxy for instance.
 _MAY_YET_ARRIVE_S = 60.0
@@ -42,8 +44,8 @@ class Stray:
 class Strays:
     """Takes strays off the hosts that answer; several workers may do so at the same time."""
 
-    def __init__(self, sessions: async_sessionmaker[AsyncSession], pool: Pool) -> None:
-        self._sessions = sessions
+    def __init__(self, engine: AsyncEngine, pool: Pool) -> None:
+        self._engine = engine
         self._pool = pool
 
     async def step(self) -> None:
@@ -56,16 +58,16 @@ class Strays:
             log.warning("strays wait", why=error.sentence)
 
     async def left_on(self, host: str) -> list[Stray]:
-        """Return what was left on a host, oldest first. Raises Unavailable."""
+        """Return what was left on a host and is not about to go, oldest first. Raises Unavailable."""
         query = (
             select(StrayPrompt.prompt_id, StrayPrompt.host, _age_s())
-            .where(StrayPrompt.host == host)
+            .where(StrayPrompt.host == host, _age_s() > _MAY_YET_GO_S)
             .order_by(StrayPrompt.left_at)
             .limit(_AT_A_TIME)
         )
 
-        async def step(session: AsyncSession) -> list[Stray]:
-            rows = await session.execute(query)
+        async def step(connection: AsyncConnection) -> list[Stray]:
+            rows = await connection.execute(query)
             return [Stray(prompt_id=row[0], host=row[1], age_s=float(row[2])) for row in rows]
 
         return await self._run(step)
@@ -86,15 +88,15 @@ class Strays:
 
     async def _strike(self, stray: Stray) -> None:
         query = delete(StrayPrompt).where(StrayPrompt.prompt_id == stray.prompt_id)
-        await self._run(lambda session: session.execute(query))
+        await self._run(lambda connection: connection.execute(query))
         log.info("stray is gone", host=stray.host, prompt_id=str(stray.prompt_id))
 
     async def _give_up(self) -> None:
         query = delete(StrayPrompt).where(_age_s() > _GIVEN_UP_S)
-        await self._run(lambda session: session.execute(query))
+        await self._run(lambda connection: connection.execute(query))
 
-    async def _run(self, step: Callable[[AsyncSession], Awaitable[ResultT]]) -> ResultT:
-        return await transactions.run(self._sessions, step)
+    async def _run(self, step: Callable[[AsyncConnection], Awaitable[ResultT]]) -> ResultT:
+        return await transactions.single(self._engine, step)
 
 
 def _age_s() -> ColumnElement[Any]:

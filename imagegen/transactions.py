@@ -1,14 +1,15 @@
-"""One transaction, run again when it loses to another one."""
+"""One transaction of the worker, run again when it loses to another one."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 import asyncpg
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionInTime
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from imagegen.errors import Unavailable
 
@@ -26,28 +27,44 @@ _DELAYS_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 
 
 async def run(
-    sessions: async_sessionmaker[AsyncSession],
-    step: Callable[[AsyncSession], Awaitable[ResultT]],
+    engine: AsyncEngine, step: Callable[[AsyncConnection], Awaitable[ResultT]]
 ) -> ResultT:
     """Run `step` in a transaction and commit it. Raises Unavailable if PostgreSQL is away."""
+    return await _persistently(engine.begin, step)
+
+
+async def single(
+    engine: AsyncEngine, step: Callable[[AsyncConnection], Awaitable[ResultT]]
+) -> ResultT:
+    """Run a `step` of one statement, which is a transaction by itself: no BEGIN, no COMMIT.
+
+    Raises Unavailable if PostgreSQL is away.
+    """
+    return await _persistently(engine.execution_options(isolation_level="AUTOCOMMIT").connect, step)
+
+
+async def _persistently(
+    begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]],
+    step: Callable[[AsyncConnection], Awaitable[ResultT]],
+) -> ResultT:
     for delay in _DELAYS_S:
         try:
-            return await _once(sessions, step)
+            return await _once(begin, step)
         except DBAPIError as error:
             if _sqlstate(error) not in _LOST:
                 raise
             log.warning("transaction runs again", sqlstate=_sqlstate(error))
         await asyncio.sleep(delay)
-    return await _once(sessions, step)
+    return await _once(begin, step)
 
 
 async def _once(
-    sessions: async_sessionmaker[AsyncSession],
-    step: Callable[[AsyncSession], Awaitable[ResultT]],
+    begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]],
+    step: Callable[[AsyncConnection], Awaitable[ResultT]],
 ) -> ResultT:
     try:
-        async with sessions.begin() as session:
-            return await step(session)
+        async with begin() as connection:
+            return await step(connection)
     except (
         OSError,
         TimeoutError,

@@ -1,6 +1,7 @@
 """The watermark: at which message of a dialog its last picture was delivered."""
 
-from sqlalchemy import Update, case, func, select, text, update
+from sqlalchemy import bindparam, case, func, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chatflow_hook.tables import OURS, Dialog, ImageRequest
 from imagegen.claimed import Claimed
@@ -11,23 +12,26 @@ _COUNT_IS_OURS = text(
 ).bindparams(ours=OURS)
 
 
-def moved(request: Claimed) -> Update:
-    """Return the UPDATE that moves a dialog's watermark to the request's message.
+# The hook writes a new beginning into the row, and into a count of ours; a bot's own column may lag.
+_REQUESTED_AT = select(ImageRequest.message_count).where(ImageRequest.id == bindparam("request_id"))
+_HERE = func.least(
+    _REQUESTED_AT.scalar_subquery(), case((_COUNT_IS_OURS, Dialog.message_count), else_=None)
+)
+_MOVED = (
+    update(Dialog)
+    .where(Dialog.id == bindparam("dialog_id"))
+    .values(
+        last_image_generation_at=func.greatest(
+            func.coalesce(Dialog.last_image_generation_at, 0), _HERE
+        )
+    )
+)
+
+
+async def move(connection: AsyncConnection, request: Claimed) -> None:
+    """Move a dialog's watermark to the request's message.
 
     Never backwards, and never beyond the present count: a dialog may have begun anew meanwhile.
     """
-    # The hook writes a new beginning into the row, and into a count of ours; a bot's own column
-    # may lag.
-    known = select(ImageRequest.message_count).where(ImageRequest.id == request.id)
-    here = func.least(
-        known.scalar_subquery(), case((_COUNT_IS_OURS, Dialog.message_count), else_=None)
-    )
-    return (
-        update(Dialog)
-        .where(Dialog.id == request.dialog_id)
-        .values(
-            last_image_generation_at=func.greatest(
-                func.coalesce(Dialog.last_image_generation_at, 0), here
-            )
-        )
-    )
+    of_this = {"request_id": request.id, "dialog_id": request.dialog_id}
+    await connection.execute(_MOVED, of_this)

@@ -183,7 +183,6 @@ async def build(
         api_url=str(chosen.telegram_api_url).rstrip("/"),
         timeout_s=chosen.telegram_timeout,
     )
-    sessions = database.sessions(engine)
     shared = SharedSlots(live) if chosen.workers_share_hosts else None
     if shared is not None:
         await stack.enter_async_context(shared.renewed())
@@ -191,7 +190,7 @@ async def build(
         clients, slots_per_host=chosen.comfyui_slots_per_host, most=chosen.slots, shared=shared
     )
     await stack.enter_async_context(pool.tended())
-    tidy = Retention(sessions, Discarded(sessions, images), chosen.limits)
+    tidy = Retention(engine, Discarded(engine, images), chosen.limits)
     await stack.enter_async_context(ticker.every(retention.EVERY_S, tidy.step, name="retention"))
     screen = Screen()
     prompts = PromptBuilder(
@@ -199,12 +198,12 @@ async def build(
         is_fine=lambda text: screen.prompt(text).verdict is Verdict.CLEAR,
     )
     return Studio(
-        director=Director(sessions, prompts, screen, _rules(chosen)),
-        reuse=Reuse(sessions, images),
+        director=Director(engine, prompts, screen, _rules(chosen)),
+        reuse=Reuse(engine, images),
         image_screen=chosen.image_screen,
-        requests=Requests(sessions, keeps_context=chosen.context_retention > 0),
-        ledger=Ledger(sessions),
-        strays=Strays(sessions, pool),
+        requests=Requests(engine, keeps_context=chosen.context_retention > 0),
+        ledger=Ledger(engine),
+        strays=Strays(engine, pool),
         library=library,
         pool=pool,
         images=images,

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import func, insert, select
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import ImageRequest, State
 from imagegen.discarded import Discarded
@@ -14,7 +15,7 @@ from imagegen.image_files import ImageFiles
 from imagegen.pictures import Picture
 from imagegen.retention import Limits, Retention
 from imagegen.tables import SafetyNote
-from tests.chat import Sessions
+from tests import chat
 
 DAY_S = 86_400.0
 LIMITS = Limits(context_s=DAY_S, requests_s=90 * DAY_S, images_s=30 * DAY_S)
@@ -24,14 +25,15 @@ SAID = {"text": "Пойдём гулять?"}
 class Archive:
     """A database and a store, with rows as old as a test likes."""
 
-    def __init__(self, sessions: Sessions, store: Path) -> None:
-        self.sessions = sessions
+    def __init__(self, engine: AsyncEngine, store: Path) -> None:
+        self.engine = engine
+        self.sessions = chat.sessions_of(engine)
         self.store = store
         self.images = ImageFiles.at(store.as_uri())
 
     def retention(self, limits: Limits = LIMITS, *, settled_s: float = 0.0) -> Retention:
-        discarded = Discarded(self.sessions, self.images, settled_s=settled_s)
-        return Retention(self.sessions, discarded, limits)
+        discarded = Discarded(self.engine, self.images, settled_s=settled_s)
+        return Retention(self.engine, discarded, limits)
 
     async def picture(self, data: bytes = b"a picture", *, days: float = 0) -> str:
         name = (await self.images.put(_picture(data))).name

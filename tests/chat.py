@@ -4,13 +4,18 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import insert, select, update
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from chatflow_hook import Request, Turn
 from chatflow_hook.settings import HookSettings
 from chatflow_hook.tables import Dialog, ImageRequest, State
 
 Sessions = async_sessionmaker[AsyncSession]
+
+
+def sessions_of(engine: AsyncEngine) -> Sessions:
+    """Make sessions such as a bot has; their rows can be read after the commit."""
+    return async_sessionmaker(engine, expire_on_commit=False)
 
 
 def turn(dialog_id: int = 1, text: str = "hello", **changes: Any) -> Turn:

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from imagegen import database, migrations
 from imagegen.sandbox.servers import Servers, running
+from tests import chat
 
 REDIS_DBS = (3, 4)
 
@@ -85,7 +86,7 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
 
 @pytest.fixture
 def sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
-    return database.sessions(engine)
+    return chat.sessions_of(engine)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from aiogram.exceptions import (
     TelegramServerError,
     TelegramUnauthorizedError,
 )
+from aiogram.methods.base import Response
 from aiogram.types import BufferedInputFile, Message, ReplyParameters
 from aiohttp import ClientConnectorError
 
@@ -37,6 +38,10 @@ from imagegen.delivery.parcel import Parcel, Receipt
 from imagegen.errors import ImagegenError
 
 log = structlog.get_logger(__name__)
+
+# aiogram names this type anew at each answer. pydantic keeps such types only as long as somebody
+# else does, and building one takes as long as all the rest of a send.
+_ANSWER = Response[Message]
 
 _REVOKED_WAIT_S = 10.0
 _PROBE_S = 2

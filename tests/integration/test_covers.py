@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import NOBODY, ImageRequest, State
 from imagegen.discarded import Discarded
@@ -127,7 +128,7 @@ async def test_again_draws_them_anew(stages: Stages, place: dict[str, str]) -> N
 
 
 async def test_covers_stay_however_old_they_are(
-    stages: Stages, place: dict[str, str], sessions: Sessions, tmp_path: Path
+    stages: Stages, place: dict[str, str], sessions: Sessions, engine: AsyncEngine, tmp_path: Path
 ) -> None:
     async with stages.set() as stage:
         await covers(place, "--persona", "lina", "--count", "1")
@@ -136,9 +137,9 @@ async def test_covers_stay_however_old_they_are(
         long_ago = {"created_at": LONG_AGO, "finished_at": LONG_AGO}
         await session.execute(update(ImageRequest).values(long_ago))
     limits = Limits(context_s=1.0, requests_s=1.0, images_s=1.0)
-    discarded = Discarded(sessions, ImageFiles(tmp_path / "images"), settled_s=0.0)
+    discarded = Discarded(engine, ImageFiles(tmp_path / "images"), settled_s=0.0)
 
-    await Retention(sessions, discarded, limits).everything()
+    await Retention(engine, discarded, limits).everything()
 
     async with sessions() as session:
         left = (await session.execute(select(ImageRequest))).scalars().all()

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from chatflow_hook.tables import Dialog
 from imagegen import database, transactions
 from imagegen.errors import Unavailable
+from tests import chat
 
 
 class Cable:
@@ -98,7 +99,7 @@ async def test_a_server_that_falls_silent_in_a_transaction_is_noticed(
     engine = database.connect(url, pool_size=1, command_timeout_s=0.3)
 
     async with asyncio.timeout(20):
-        session = database.sessions(engine)()
+        session = chat.sessions_of(engine)()
         await session.execute(select(Dialog))
         wire.pull()
 

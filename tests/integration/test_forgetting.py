@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook import ChatFlowHook, DatabaseFault, Forgotten, Request, SentPhoto
 from chatflow_hook.tables import Dialog, State
@@ -24,10 +25,10 @@ LONG_S = 10.0
 
 
 @pytest.fixture
-async def archive(sessions: Sessions, tmp_path: Path) -> Archive:
+async def archive(engine: AsyncEngine, sessions: Sessions, tmp_path: Path) -> Archive:
     for dialog_id in (1, 2):
         await chat.put_dialog(sessions, dialog_id)
-    return Archive(sessions, tmp_path / "снимки")
+    return Archive(engine, tmp_path / "снимки")
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ async def test_the_worker_moves_the_watermark_in_the_bots_table(
     hook: ChatFlowHook, bots_url: str
 ) -> None:
     engine = database.connect(bots_url)
-    requests = Requests(database.sessions(engine))
+    requests = Requests(engine)
     request = await hook.on_turn(turn(message_count=3))
     assert request is not None
     claimed = await steps.drawn(requests, request.id)
@@ -85,7 +85,7 @@ async def test_a_column_of_the_bots_that_lags_does_not_hold_the_watermark_back(
     hook: ChatFlowHook, bots_url: str, column: int
 ) -> None:
     engine = database.connect(bots_url)
-    requests = Requests(database.sessions(engine))
+    requests = Requests(engine)
     async with catalog.connected(bots_url) as connection:
         await connection.execute("UPDATE dialogs SET message_count = $1 WHERE id = 1", column)
     request = await hook.on_turn(turn(message_count=3))
@@ -102,7 +102,7 @@ async def test_a_dialog_that_begins_anew_under_a_picture_has_its_watermark_in_th
     hook: ChatFlowHook, bots_url: str
 ) -> None:
     engine = database.connect(bots_url)
-    requests = Requests(database.sessions(engine))
+    requests = Requests(engine)
     request = await hook.on_turn(turn(message_count=3))
     assert request is not None
     claimed = await steps.drawn(requests, request.id)
@@ -120,7 +120,7 @@ async def test_a_bots_message_row_does_not_wait_for_a_turn_under_way(
     hook: ChatFlowHook, bots_url: str
 ) -> None:
     engine = database.connect(bots_url)
-    async with database.sessions(engine).begin() as session:
+    async with chat.sessions_of(engine).begin() as session:
         await hook.on_turn(turn(), session)
 
         async with asyncio.timeout(5):  # a foreign key to the dialog that the turn has locked

@@ -56,7 +56,7 @@ async def test_without_our_tables_the_bots_message_is_committed(
     empty_database_url: str, redis_url: str
 ) -> None:
     engine = database.connect(empty_database_url)
-    sessions = database.sessions(engine)
+    sessions = chat.sessions_of(engine)
     await bots_table(sessions)
 
     with capture_logs() as log:
@@ -201,9 +201,9 @@ async def test_a_frozen_redis_delays_nobody(database_url: str, sessions: Session
 
 
 async def test_the_workers_finish_and_the_next_turns_never_deadlock(
-    hook: ChatFlowHook, sessions: Sessions
+    hook: ChatFlowHook, sessions: Sessions, engine: AsyncEngine
 ) -> None:
-    requests = Requests(sessions)
+    requests = Requests(engine)
     request = await until_due(hook)
 
     for _ in range(15):
@@ -228,10 +228,10 @@ async def until_due(hook: ChatFlowHook) -> Request:
 
 
 async def test_on_turn_and_finish_in_one_transaction_each_wait_for_each_other(
-    hook: ChatFlowHook, sessions: Sessions
+    hook: ChatFlowHook, sessions: Sessions, engine: AsyncEngine
 ) -> None:
     request = await until_due(hook)
-    requests = Requests(sessions)
+    requests = Requests(engine)
     claimed = await steps.drawn(requests, request.id)
     bot: AsyncSession
     async with sessions.begin() as bot:

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook import Picture
 from chatflow_hook.tables import ImageRequest, State
@@ -213,8 +214,10 @@ async def test_a_request_that_is_too_old_is_expired_and_not_drawn(
         assert (await chat.row(sessions, request.id)).conversation is None
 
 
-async def test_who_has_lost_the_claim_writes_nothing(stages: Stages, sessions: Sessions) -> None:
-    requests = Requests(sessions)
+async def test_who_has_lost_the_claim_writes_nothing(
+    stages: Stages, sessions: Sessions, engine: AsyncEngine
+) -> None:
+    requests = Requests(engine)
     async with stages.set(works=False) as stage:
         request = await stage.ask()
         first = await steps.drawn(requests, request.id)
@@ -223,7 +226,7 @@ async def test_who_has_lost_the_claim_writes_nothing(stages: Stages, sessions: S
 
         for write in (
             requests.start_drawing(first, PLAN, host="gpu-1"),
-            Ledger(sessions).start(first),
+            Ledger(engine).start(first),
             requests.finish(first),
             requests.put_back(first, costs_an_attempt=True),
         ):
@@ -236,9 +239,9 @@ async def test_who_has_lost_the_claim_writes_nothing(stages: Stages, sessions: S
 
 
 async def test_a_request_that_is_over_or_unknown_is_nothing_to_do(
-    stages: Stages, sessions: Sessions
+    stages: Stages, engine: AsyncEngine
 ) -> None:
-    requests = Requests(sessions)
+    requests = Requests(engine)
     async with stages.set() as stage:
         request = await stage.ask()
         await stage.hook.wait(request, timeout=PATIENCE_S)
@@ -248,9 +251,9 @@ async def test_a_request_that_is_over_or_unknown_is_nothing_to_do(
 
 
 async def test_the_watermark_never_moves_back_nor_beyond_the_count(
-    stages: Stages, sessions: Sessions
+    stages: Stages, sessions: Sessions, engine: AsyncEngine
 ) -> None:
-    requests = Requests(sessions)
+    requests = Requests(engine)
     async with stages.set(works=False) as stage:
         await chat.put_dialog(sessions, dialog_id=1, message_count=2, last_image_generation_at=0)
         request = await stage.ask()

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook import withdrawal
 from chatflow_hook.tables import Dialog, ImageRequest, Kind, State
@@ -20,7 +21,6 @@ from imagegen.requests import Requests
 from imagegen.reuse import Known, Reuse
 from imagegen.revival import NotRevived
 from tests import chat
-from tests.chat import Sessions
 from tests.plan import PLAN
 from tests.steps import IMAGE
 
@@ -76,11 +76,12 @@ CHOICES = st.tuples(
 class Walk:
     """One request, and every claim that was ever made on it: each may write at any time."""
 
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
-        self._reuse = Reuse(sessions, ImageFiles(Path("never asked")))
-        self._requests = Requests(sessions)
-        self._ledger = Ledger(sessions)
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._sessions = chat.sessions_of(engine)
+        self._reuse = Reuse(engine, ImageFiles(Path("never asked")))
+        self._requests = Requests(engine)
+        self._ledger = Ledger(engine)
         self._claims: list[Claimed] = []
         self.request_id = uuid4()
         self.dialog_id = self.request_id.int % 2**62
@@ -112,7 +113,7 @@ class Walk:
                 await withdrawal.cancel(await session.connection(), which_row)
         elif step == "retry":
             try:
-                await revival.revive(self._sessions, None, self.request_id)
+                await revival.revive(self._engine, None, self.request_id)
             except NotRevived:
                 return False
         else:
@@ -181,9 +182,9 @@ class Walk:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 async def test_no_order_of_steps_leaves_the_arrows_of_the_design(
-    sessions: Sessions, steps: list[tuple[str, int]]
+    engine: AsyncEngine, steps: list[tuple[str, int]]
 ) -> None:
-    walk = Walk(sessions)
+    walk = Walk(engine)
     await walk.begin()
 
     was, _ = await walk.seen()

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import State
 from tests import chat, command
@@ -14,9 +15,9 @@ from tests.stage import PATIENCE_S, Stages
 
 
 @pytest.fixture
-async def archive(sessions: Sessions, tmp_path: Path) -> Archive:
+async def archive(engine: AsyncEngine, sessions: Sessions, tmp_path: Path) -> Archive:
     await chat.put_dialog(sessions)
-    return Archive(sessions, tmp_path / "снимки")
+    return Archive(engine, tmp_path / "снимки")
 
 
 async def a_past(archive: Archive) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import ImageRequest, State
 from imagegen.errors import Unavailable
@@ -19,8 +20,10 @@ def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path
     return Stages(database_url, redis_url, sessions, tmp_path / "images")
 
 
-async def test_a_claim_that_nobody_let_go_of_is_a_crash(stages: Stages, sessions: Sessions) -> None:
-    requests = Requests(sessions)
+async def test_a_claim_that_nobody_let_go_of_is_a_crash(
+    stages: Stages, engine: AsyncEngine
+) -> None:
+    requests = Requests(engine)
     async with stages.set(works=False) as stage:
         request = await stage.ask()
 
@@ -29,8 +32,8 @@ async def test_a_claim_that_nobody_let_go_of_is_a_crash(stages: Stages, sessions
     assert [claim and claim.crashes for claim in claims] == [0, 1, 2]
 
 
-async def test_a_claim_that_was_let_go_is_none(stages: Stages, sessions: Sessions) -> None:
-    requests = Requests(sessions)
+async def test_a_claim_that_was_let_go_is_none(stages: Stages, engine: AsyncEngine) -> None:
+    requests = Requests(engine)
     async with stages.set(works=False) as stage:
         request = await stage.ask()
         first = await requests.claim(request.id)
@@ -43,8 +46,8 @@ async def test_a_claim_that_was_let_go_is_none(stages: Stages, sessions: Session
     assert second.crashes == 0
 
 
-async def test_a_picture_that_gets_on_counts_anew(stages: Stages, sessions: Sessions) -> None:
-    requests = Requests(sessions)
+async def test_a_picture_that_gets_on_counts_anew(stages: Stages, engine: AsyncEngine) -> None:
+    requests = Requests(engine)
     async with stages.set(works=False) as stage:
         request = await stage.ask()
         await requests.claim(request.id)
@@ -59,9 +62,9 @@ async def test_a_picture_that_gets_on_counts_anew(stages: Stages, sessions: Sess
 
 
 async def test_the_attempts_of_a_request_end_while_it_is_still_ours(
-    stages: Stages, sessions: Sessions
+    stages: Stages, engine: AsyncEngine
 ) -> None:
-    requests = Requests(sessions)
+    requests = Requests(engine)
     async with stages.set(works=False) as stage:
         request = await stage.ask()
         first = await requests.claim(request.id)

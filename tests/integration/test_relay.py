@@ -10,6 +10,7 @@ import pytest
 from arq.connections import ArqRedis
 from redis.asyncio import Redis
 from sqlalchemy import func, insert, update
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import ImageRequest, State
 from imagegen import broker, lease
@@ -71,14 +72,14 @@ class Bell:
 
 
 @pytest.fixture
-async def bell(stages: Stages, sessions: Sessions, redis_url: str) -> AsyncIterator[Bell]:
+async def bell(stages: Stages, engine: AsyncEngine, redis_url: str) -> AsyncIterator[Bell]:
     settings = chat.hook_settings("postgresql://unused/db", redis_url)
     async with (
         stages.set(works=False) as stage,
         broker.queue(settings.redis, db=3) as queue,
     ):
         requests = [str((await stage.ask(dialog_id=number)).id) for number in range(1, 5)]
-        yield Bell(relay=Relay(Requests(sessions), queue), queue=queue, requests=requests)
+        yield Bell(relay=Relay(Requests(engine), queue), queue=queue, requests=requests)
 
 
 async def test_a_young_request_is_left_to_its_own_bell(bell: Bell) -> None:
@@ -104,9 +105,9 @@ async def test_whatever_redis_lost_of_a_job_is_put_back_once(
 
 
 async def test_a_request_that_was_claimed_and_lost_is_rung_for_as_well(
-    bell: Bell, sessions: Sessions
+    bell: Bell, sessions: Sessions, engine: AsyncEngine
 ) -> None:
-    await Requests(sessions).claim(UUID(bell.requests[0]))
+    await Requests(engine).claim(UUID(bell.requests[0]))
     await age(sessions)
     await bell.lose(bell.requests[0], payload=True, entry=True)
 

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from redis.asyncio import Redis
 from sqlalchemy import delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import Dialog, State
 from imagegen.cli import main
@@ -20,9 +21,9 @@ from tests.command import Ended
 
 
 @pytest.fixture
-async def archive(sessions: Sessions, tmp_path: Path) -> Archive:
+async def archive(engine: AsyncEngine, sessions: Sessions, tmp_path: Path) -> Archive:
     await chat.put_dialog(sessions)
-    return Archive(sessions, tmp_path / "снимки")
+    return Archive(engine, tmp_path / "снимки")
 
 
 class Desk:

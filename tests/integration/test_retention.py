@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import Dialog, ImageRequest, State
 from imagegen.retention import Limits
@@ -19,9 +20,9 @@ FOR_EVER = Limits(context_s=DAY_S, requests_s=None, images_s=None)
 
 
 @pytest.fixture
-async def archive(sessions: Sessions, tmp_path: Path) -> Archive:
+async def archive(engine: AsyncEngine, sessions: Sessions, tmp_path: Path) -> Archive:
     await chat.put_dialog(sessions)
-    return Archive(sessions, tmp_path / "снимки")
+    return Archive(engine, tmp_path / "снимки")
 
 
 async def test_what_people_wrote_is_erased_from_an_old_failure(archive: Archive) -> None:

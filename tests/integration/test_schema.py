@@ -10,7 +10,6 @@ from imagegen import database, migrations
 from imagegen.errors import Unavailable
 from imagegen.requests import Requests
 from imagegen.schema import Schema
-from tests.chat import Sessions
 
 
 async def lacks(url: str) -> str | None:
@@ -66,6 +65,4 @@ async def test_what_needs_a_table_that_is_not_there_waits_for_the_migration(
 
 
 async def _claim(engine: AsyncEngine) -> None:
-
-    sessions: Sessions = database.sessions(engine)
-    await Requests(sessions).claim(uuid4())
+    await Requests(engine).claim(uuid4())

@@ -69,7 +69,7 @@ async def telegram() -> AsyncIterator[SandboxTelegram]:
 @pytest.fixture
 async def sessions(empty_database_url: str) -> AsyncIterator[Sessions]:
     engine = database.connect(empty_database_url)
-    sessions = database.sessions(engine)
+    sessions = chat.sessions_of(engine)
     async with sessions.begin() as session:
         for table in TABLES:
             await session.execute(text(table))

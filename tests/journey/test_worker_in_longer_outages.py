@@ -11,7 +11,7 @@ from chatflow_hook.tables import State
 from imagegen import database, migrations
 from imagegen.sandbox.postgres import PostgresServer
 from imagegen.sandbox.valkey import ValkeyServer
-from tests import worker_process
+from tests import chat, worker_process
 from tests.chat import Sessions
 from tests.stage import PATIENCE_S, Stages
 from tests.worker_process import WorkerProcess
@@ -29,7 +29,7 @@ async def test_a_request_written_while_redis_is_away_is_drawn_when_it_is_back(
 ) -> None:
     engine = database.connect(database_url)
     with ValkeyServer(password="p w!#%ы") as valkey:
-        stages = Stages(database_url, valkey.url, database.sessions(engine), tmp_path / "images")
+        stages = Stages(database_url, valkey.url, chat.sessions_of(engine), tmp_path / "images")
         async with stages.set(works=False, seconds_per_picture=1.0) as stage:
             variables = worker_process.environment(stage.settings)
             async with worker_process.running(tmp_path / "home", variables) as worker:
@@ -55,7 +55,7 @@ async def test_a_frozen_postgresql_holds_pictures_up_and_loses_none(
     with PostgresServer() as postgres:
         await asyncio.to_thread(migrations.upgrade, postgres.url)
         engine = database.connect(postgres.url)
-        stages = Stages(postgres.url, redis_url, database.sessions(engine), tmp_path / "images")
+        stages = Stages(postgres.url, redis_url, chat.sessions_of(engine), tmp_path / "images")
         async with stages.set(works=False, seconds_per_picture=1.0) as stage:
             variables = worker_process.environment(stage.settings)
             async with worker_process.running(tmp_path / "home", variables) as worker:

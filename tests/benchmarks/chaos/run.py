@@ -16,6 +16,7 @@ from chatflow_hook.settings import HookSettings
 from imagegen import database
 from imagegen.sandbox.postgres import PostgresServer
 from imagegen.sandbox.valkey import ValkeyServer
+from tests import chat
 from tests.benchmarks.chaos import grumbling, story, testimony
 from tests.benchmarks.chaos.bot import Bot, Pace
 from tests.benchmarks.chaos.crew import Crew
@@ -132,7 +133,7 @@ async def _bot(plan: Plan, postgres: PostgresServer, valkey: ValkeyServer) -> As
     engine = database.connect(postgres.url)
     try:
         async with ChatFlowHook(settings, chance=Random(plan.seed)) as hook:
-            yield Bot(hook, database.sessions(engine), pace=plan.pace, seed=plan.seed)
+            yield Bot(hook, chat.sessions_of(engine), pace=plan.pace, seed=plan.seed)
     finally:
         await engine.dispose()
 
