@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import asyncpg
+import hypothesis
 import pytest
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
@@ -18,6 +19,10 @@ from imagegen.sandbox.servers import Servers, running
 from tests import chat
 
 REDIS_DBS = (3, 4)
+
+# Each test has a timeout; how long one example takes says how busy the machine is.
+hypothesis.settings.register_profile("here", deadline=None)
+hypothesis.settings.load_profile("here")
 
 
 def pytest_configure() -> None:

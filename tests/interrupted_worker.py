@@ -6,6 +6,7 @@ Python's profile hook sees each call; nothing of the worker is replaced. With a 
 for its requests count, and all of them.
 """
 
+import importlib
 import os
 import signal
 import sys
@@ -41,6 +42,8 @@ class Interruption:
 
 if __name__ == "__main__":
     name, place, *persona = sys.argv[1:]
+    # With the hook set this takes several times as long, and none of its calls are meant.
+    importlib.import_module("imagegen.worker")
     sys.setprofile(Interruption(signal.Signals[name], place, persona[0] if persona else None))
     sys.argv = ["arq", "imagegen.worker.WorkerSettings"]
     cli()

@@ -17,7 +17,7 @@ ARQ = (sys.executable, "-m", "arq", "imagegen.worker.WorkerSettings")
 IMAGEGEN = (str(Path(sys.executable).with_name("imagegen")), "worker")
 
 # Two busy cores take their time to import aiogram.
-READY_S = 30.0
+READY_S = 90.0
 END_S = 10.0
 
 
@@ -80,6 +80,7 @@ class WorkerProcess:
         self._popen.wait()
 
     def ask_to_stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send a signal; SIGSTOP makes it stand still until SIGCONT."""
         self._popen.send_signal(number)
 
     async def stands_still(self, *, timeout_s: float) -> None:

@@ -177,7 +177,6 @@ class Walk:
 @given(st.lists(CHOICES, min_size=8, max_size=25))
 @settings(
     max_examples=120,
-    deadline=None,
     # All walks share the database, each has a request of its own.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

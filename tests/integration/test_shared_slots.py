@@ -83,7 +83,7 @@ async def draw_often(worker: SharedSlots, seed: int, drawing: list[int]) -> None
 
 
 async def test_two_workers_together_never_exceed_the_slots(redis: Redis) -> None:
-    workers = [SharedSlots(redis, lease_s=SHORT_S), SharedSlots(redis, lease_s=SHORT_S)]
+    workers = [SharedSlots(redis), SharedSlots(redis)]
     drawing = [0]
 
     async with workers[0].renewed(), workers[1].renewed():

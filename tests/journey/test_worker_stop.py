@@ -70,10 +70,16 @@ async def test_what_runs_is_ended_and_what_waits_is_taken_by_another_meanwhile(
     stages: Stages, redis_url: str, tmp_path: Path
 ) -> None:
     async with stages.set(
-        works=False, hosts=2, comfyui_slots_per_host=1, seconds_per_picture=12.0
+        works=False, hosts=2, comfyui_slots_per_host=1, seconds_per_picture=8.0
     ) as stage:
         variables = worker_process.environment(stage.settings, COMFYUI_SLOTS_PER_HOST="1")
-        async with worker_process.running(tmp_path / "first", variables) as first:
+        async with (
+            worker_process.running(tmp_path / "second", variables) as second,
+            worker_process.running(tmp_path / "first", variables) as first,
+        ):
+            # It stands by, ready however slow the machine is, and takes nothing before its time.
+            second.ask_to_stop(signal.SIGSTOP)
+            await second.stands_still(timeout_s=PATIENCE_S)
             requests = [await stage.ask(dialog_id=number, chat_id=number) for number in range(1, 6)]
             await are_taken(redis_url, 5)
             await first.until(lambda: all(each.posted for each in stage.hosts), timeout_s=LONG_S)
@@ -81,15 +87,15 @@ async def test_what_runs_is_ended_and_what_waits_is_taken_by_another_meanwhile(
             running = [each for each in ids if "using host" in first.events_of(each)]
             waiting = [each for each in ids if each not in running]
 
-            async with worker_process.running(tmp_path / "second", variables) as second:
-                first.ask_to_stop()
-                await second.until(
-                    lambda: any("using host" in second.events_of(each) for each in waiting),
-                    timeout_s=TAKEN_S,
-                )
-                assert first.is_running
-                assert await first.has_ended(timeout_s=PATIENCE_S) == 0
-                await stage.telegram.wait_for(5, timeout=LONG_S)
+            second.ask_to_stop(signal.SIGCONT)
+            first.ask_to_stop()
+            await second.until(
+                lambda: any("using host" in second.events_of(each) for each in waiting),
+                timeout_s=TAKEN_S,
+            )
+            assert first.is_running
+            assert await first.has_ended(timeout_s=PATIENCE_S) == 0
+            await stage.telegram.wait_for(5, timeout=LONG_S)
 
         assert (len(running), len(waiting)) == (2, 3)
         assert all("picture delivered" in first.events_of(each) for each in running)

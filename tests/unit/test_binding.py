@@ -138,7 +138,7 @@ GRAPHS = [
 ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(graph=st.sampled_from(GRAPHS), dice=st.randoms(use_true_random=False))
 def test_other_ids_in_another_order_bind_alike(
     tmp_path_factory: pytest.TempPathFactory, graph: dict[str, Any], dice: random.Random
@@ -155,7 +155,7 @@ def test_other_ids_in_another_order_bind_alike(
     assert two.graph == {ids[old]: _renamed(value, ids) for old, value in one.graph.items()}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     prompt=st.text(),
     seed=st.integers(0, MAX_SEED),

@@ -47,7 +47,7 @@ STOCKS = [
     for names in ((), FILES[:1], FILES[1:], FILES)
 ]
 ERRORS = [HostLost, HostLacks, DrawingFailed, OutOfMemory, PromptLost, PictureMissing, ValueError]
-MANY = settings(max_examples=140, stateful_step_count=60, deadline=None)
+MANY = settings(max_examples=140, stateful_step_count=60)
 WHICH = st.integers(0, 30)
 
 
