@@ -5,12 +5,13 @@ import random
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from tests.benchmarks import ours
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.fleet import Conditions, open_fleet
 from tests.benchmarks.ground import Ground
+from tests.benchmarks.meter import Load, Meter
 from tests.benchmarks.ours import PERSONAS
 from tests.benchmarks.quantiles import quantile
 from tests.benchmarks.team import all_ended
@@ -40,6 +41,8 @@ class Arrival:
 class Outcome:
     changes: int
     waits_s: Sequence[float]
+    worker: Load
+    sandbox: Load
 
 
 async def run(ground: Ground) -> list[Figure]:
@@ -73,7 +76,9 @@ async def _figure(ground: Ground, load: float, count: int) -> Figure:
         f"p99 wait {p99:.1f} s, {p99 / other_p99:.2f} × round robin's",
         target=f"≥ {_FEWER:.0%} fewer, ≤ {_LONGER:g} ×",
         is_reached=fewer >= _FEWER and p99 <= _LONGER * other_p99,
-        facts={"ours": vars(our), "round_robin": vars(other)},
+        worker_cpu=our.worker.cores,
+        sandbox_cpu=our.sandbox.cores,
+        facts={"ours": asdict(our), "round_robin": asdict(other)},
     )
 
 
@@ -85,12 +90,15 @@ async def _drawn(
         open_fleet(home, _CONDITIONS) as fleet,
         ours.at_work(ground, home, fleet, command=command) as we,
     ):
+        worker, sandbox = Meter([we.workers[0].pid]), Meter([fleet.pid])
         began = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for dialog_id, arrival in enumerate(coming, start=1):
                 await asyncio.sleep(max(0.0, began + arrival.at_s - time.monotonic()))
                 group.create_task(we.ask([dialog_id], persona=arrival.persona))
         await all_ended(we, len(coming), patience_s=_PATIENCE_S)
+        loads = {"worker": worker.read(), "sandbox": sandbox.read()}
         record = await fleet.record()
         waits = [row["seconds"] for row in await we.rows(_WAITS)]
-    return Outcome(changes=sum(host["model_loads"] for host in record["hosts"]), waits_s=waits)
+    changes = sum(host["model_loads"] for host in record["hosts"])
+    return Outcome(changes=changes, waits_s=waits, **loads)

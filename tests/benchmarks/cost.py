@@ -15,7 +15,7 @@ from tests.benchmarks import ours
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.fleet import Fleet, open_fleet
 from tests.benchmarks.ground import Ground
-from tests.benchmarks.meter import Meter
+from tests.benchmarks.meter import Load, Meter
 from tests.benchmarks.ours import Ours
 from tests.benchmarks.saturation import CONDITIONS
 from tests.benchmarks.team import all_ended
@@ -47,13 +47,14 @@ async def run(ground: Ground) -> list[Figure]:
         we.workers[0].freeze()
         await we.submit(count)
         before = await _count(ground, fleet)
-        meter = Meter([we.workers[0].pid])
+        worker, sandbox = Meter([we.workers[0].pid]), Meter([fleet.pid])
         we.workers[0].thaw()
         await all_ended(we, _WARM_UP + count, patience_s=_PATIENCE_S)
         # The last entries on hosts are deleted after the delivery.
         await asyncio.sleep(0.5)
-        cpu_s, after = meter.read().seconds, await _count(ground, fleet)
-    return _figures(before, after, count, cpu_s)
+        loads = worker.read(), sandbox.read()
+        after = await _count(ground, fleet)
+    return _figures(before, after, count, *loads)
 
 
 @asynccontextmanager
@@ -102,7 +103,7 @@ def _kind(statement: str) -> str:
     return f"{verb.strip(';').upper()} {table[1] if table else ''}".strip()
 
 
-def _figures(before: Count, after: Count, count: int, cpu_s: float) -> list[Figure]:
+def _figures(before: Count, after: Count, count: int, worker: Load, sandbox: Load) -> list[Figure]:
     def grown(name: str) -> dict[str, float]:
         was = getattr(before, name)
         more = {key: value - was.get(key, 0) for key, value in getattr(after, name).items()}
@@ -117,7 +118,13 @@ def _figures(before: Count, after: Count, count: int, cpu_s: float) -> list[Figu
         _counted("HTTP requests to the host", grown("requests")),
         _counted("calls to Telegram", grown("calls")),
         Figure(row=NAME, name="bytes from the host", measured=f"{sizes / 1e6:.3f} MB"),
-        Figure(row=NAME, name="CPU of the worker", measured=f"{1000 * cpu_s / count:.0f} ms"),
+        Figure(
+            row=NAME,
+            name="CPU of the worker",
+            measured=f"{1000 * worker.seconds / count:.0f} ms",
+            worker_cpu=worker.cores,
+            sandbox_cpu=sandbox.cores,
+        ),
     ]
 
 

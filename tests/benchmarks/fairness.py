@@ -7,6 +7,7 @@ from tests.benchmarks import ours
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.fleet import Conditions, open_fleet
 from tests.benchmarks.ground import Ground
+from tests.benchmarks.meter import Load, Meter
 from tests.benchmarks.team import all_ended
 
 NAME = "fairness"
@@ -23,8 +24,8 @@ _WAITS = """
 
 async def run(ground: Ground) -> list[Figure]:
     """Compare the waits of the twenty with and without the one."""
-    alone = await _waits(ground, greedy=0)
-    beside = await _waits(ground, greedy=_GREEDY)
+    alone, *_ = await _waits(ground, greedy=0)
+    beside, worker, sandbox = await _waits(ground, greedy=_GREEDY)
     ratio = mean(beside) / mean(alone)
     return [
         Figure(
@@ -33,16 +34,20 @@ async def run(ground: Ground) -> list[Figure]:
             measured=f"{ratio:.2f} × ({mean(beside):.1f} s, alone {mean(alone):.1f} s)",
             target=f"≤ {_MOST:g} ×",
             is_reached=ratio <= _MOST,
+            worker_cpu=worker.cores,
+            sandbox_cpu=sandbox.cores,
             facts={"alone_s": alone, "beside_s": beside},
         )
     ]
 
 
-async def _waits(ground: Ground, *, greedy: int) -> list[float]:
+async def _waits(ground: Ground, *, greedy: int) -> tuple[list[float], Load, Load]:
     home = await ground.cleared(f"{NAME} {greedy}")
     async with open_fleet(home, _CONDITIONS) as fleet, ours.at_work(ground, home, fleet) as we:
+        worker, sandbox = Meter([we.workers[0].pid]), Meter([fleet.pid])
         said: dict[str, Any] = {"user_id": _GREEDY_USER}
         await we.ask(list(range(1, greedy + 1)), **said)
         await we.ask(list(range(1001, 1001 + _OTHERS)))
         await all_ended(we, greedy + _OTHERS, patience_s=_PATIENCE_S)
-        return [row["seconds"] for row in await we.rows(_WAITS)]
+        loads = worker.read(), sandbox.read()
+        return [row["seconds"] for row in await we.rows(_WAITS)], *loads

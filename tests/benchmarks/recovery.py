@@ -2,14 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from tests.benchmarks import arq_team, celery_team, ours
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.fleet import Fleet, open_fleet
 from tests.benchmarks.ground import Ground
+from tests.benchmarks.meter import Load, Meter
 from tests.benchmarks.ours import Ours
 from tests.benchmarks.saturation import CONDITIONS
 from tests.benchmarks.team import Contestant, Team, all_ended
@@ -29,12 +30,17 @@ _CLAIMS = """
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """`again_s` is how long until every request that the dead worker had was claimed anew."""
+    """`again_s` is how long until every request that the dead worker had was claimed anew.
+
+    The worker's load is that of the one that goes on, from the kill to the end.
+    """
 
     again_s: float | None
     arrived: int
     sent_twice: int
     drawn_twice: int
+    worker: Load
+    sandbox: Load
 
 
 async def run(ground: Ground) -> list[Figure]:
@@ -55,7 +61,9 @@ def _ours(name: str, outcome: Outcome) -> Figure:
         measured=f"{again}, {_counts(outcome)}",
         target=f"≤ {_WITHIN_S:g} s, {_COUNT} of {_COUNT}, none twice",
         is_reached=again_s is not None and again_s <= _WITHIN_S and is_whole,
-        facts=vars(outcome),
+        worker_cpu=outcome.worker.cores,
+        sandbox_cpu=outcome.sandbox.cores,
+        facts=asdict(outcome),
     )
 
 
@@ -101,9 +109,11 @@ async def _claims(we: Ours) -> dict[str, str]:
 
 
 async def _finished(we: Ours, fleet: Fleet, claims: dict[str, str], since: float) -> Outcome:
+    worker, sandbox = Meter([we.workers[-1].pid]), Meter([fleet.pid])
     again_s = await _all_going(we, claims, since)
     await all_ended(we, _COUNT, patience_s=_PATIENCE_S)
-    return _outcome(await fleet.record(), again_s)
+    loads = {"worker": worker.read(), "sandbox": sandbox.read()}
+    return _outcome(await fleet.record(), again_s, loads)
 
 
 async def _all_going(we: Ours, claims: dict[str, str], since: float) -> float | None:
@@ -116,13 +126,14 @@ async def _all_going(we: Ours, claims: dict[str, str], since: float) -> float | 
     return None
 
 
-def _outcome(record: Any, again_s: float | None) -> Outcome:
+def _outcome(record: Any, again_s: float | None, loads: Mapping[str, Load]) -> Outcome:
     captions = [each["caption"] for each in record["arrivals"]]
     return Outcome(
         again_s=again_s,
         arrived=len(set(captions)),
         sent_twice=len(captions) - len(set(captions)),
         drawn_twice=len(record["doubles"]),
+        **loads,
     )
 
 
@@ -132,13 +143,17 @@ async def _baseline(ground: Ground, who: Contestant) -> Figure:
         await team.submit(_COUNT)
         await all_ended(team, _BEFORE, patience_s=_PATIENCE_S)
         await _replaced(team, team.workers[0].kill)
+        worker, sandbox = Meter([team.workers[-1].pid]), Meter([fleet.pid])
         await all_ended(team, _COUNT, patience_s=_PATIENCE_S, quiet_s=_QUIET_S)
-        outcome = _outcome(await fleet.record(), None)
+        loads = {"worker": worker.read(), "sandbox": sandbox.read()}
+        outcome = _outcome(await fleet.record(), None, loads)
     return Figure(
         row=NAME,
         name=f"restart, {who.name}",
         measured=f"{_counts(outcome)} when nothing had come for {_QUIET_S:g} s",
-        facts=vars(outcome),
+        worker_cpu=outcome.worker.cores,
+        sandbox_cpu=outcome.sandbox.cores,
+        facts=asdict(outcome),
     )
 
 
