@@ -153,7 +153,9 @@ class Easel:
         async with self._studio.live.drawing(self._request.id, lease.host.name) as note:
             self._drawing = drawing = lease.host.drawing(self._order(lease, graph, note))
             name = f"claim of {self._request.id}"
-            async with ticker.every(_ASK_EVERY_S, partial(self._ask, drawing), name=name):
+            async with ticker.every(
+                _ASK_EVERY_S, partial(self._ask, drawing), name=name, delay_s=_ASK_EVERY_S
+            ):
                 drawn = await go(drawing)
         if drawn.seconds is not None:
             lease.drew(drawn.seconds)

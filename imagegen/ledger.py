@@ -15,7 +15,7 @@ from imagegen.tables import Delivery, Outcome
 _OF_THIS = Delivery.request_id == bindparam("of_request")
 _LOST = (
     update(Delivery)
-    .where(_OF_THIS, Delivery.outcome == Outcome.SENDING)
+    .where(_OF_THIS, Delivery.outcome == Outcome.SENDING, Delivery.id != bindparam("send_id"))
     .values(outcome=Outcome.UNKNOWN, finished_at=func.clock_timestamp())
 )
 _MADE = select(func.count()).where(_OF_THIS)
@@ -31,7 +31,7 @@ _UNKNOWN = select(func.count()).where(
 _ADDED = (
     insert(Delivery)
     .values(request_id=bindparam("of_request"), attempt=_MADE.scalar_subquery() + 1)
-    .returning(Delivery.id, _UNKNOWN.scalar_subquery().label("unknown"))
+    .returning(Delivery.id, Delivery.attempt)
 )
 _ARRIVED = (
     update(Delivery)
@@ -59,10 +59,13 @@ class Ledger:
 
         async def step(connection: AsyncConnection) -> Send:
             await fence.advance(connection, request, State.DELIVERING)
-            of_this = {"of_request": request.id}
-            await connection.execute(_LOST, of_this)
-            added = (await connection.execute(_ADDED, of_this)).one()
-            return Send(id=added.id, unknown=added.unknown, proved_at=began)
+            send = {"of_request": request.id}
+            id_, attempt = (await connection.execute(_ADDED, send)).one()
+            unknown = 0
+            if attempt > 1:
+                await connection.execute(_LOST, {**send, "send_id": id_})
+                unknown = (await connection.execute(_UNKNOWN, send)).scalar_one()
+            return Send(id=id_, unknown=unknown, proved_at=began)
 
         return await transactions.run(self._engine, step)
 

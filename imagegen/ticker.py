@@ -14,12 +14,16 @@ _GRACE_S = 1.0
 
 @asynccontextmanager
 async def every(
-    seconds: float, step: Callable[[], Awaitable[None]], *, name: str
+    seconds: float, step: Callable[[], Awaitable[None]], *, name: str, delay_s: float = 0.0
 ) -> AsyncIterator[None]:
-    """Take a step now and then every `seconds`, until the block ends; a failed one is logged."""
+    """Take a step after `delay_s` and then every `seconds`, until the block ends.
+
+    A step that fails is logged.
+    """
     over = asyncio.Event()
 
     async def walk() -> None:
+        await asyncio.sleep(delay_s)
         while not over.is_set():
             try:
                 await step()
