@@ -11,7 +11,7 @@ from chatflow_hook import allowance, outbox
 from chatflow_hook.allowance import Allowance, Limited
 from chatflow_hook.outbox import Ownership, Request
 from chatflow_hook.tables import ImageRequest, Kind, State
-from chatflow_hook.turn import Turn
+from chatflow_hook.turn import Rating, Turn
 
 
 class NothingToVary(LookupError):
@@ -19,24 +19,27 @@ class NothingToVary(LookupError):
 
 
 # What a variation has in common with the picture that it varies.
-_SAME = [
-    getattr(ImageRequest, name)
-    for name in (
-        "dialog_id",
-        "user_id",
-        "chat_id",
-        "chat_type",
-        "persona",
-        "message_count",
-        "scene",
-        "language",
-        "rating",
-        "story",
-        "caption",
-        "has_spoiler",
-        "reply_to_message_id",
-        "message_thread_id",
-    )
+_SAME: list[ColumnElement[Any]] = [
+    # No more than was drawn: the words that kept a picture tame are erased by now.
+    func.coalesce(ImageRequest.drawn_rating, Rating.SAFE).label("rating"),
+    *(
+        getattr(ImageRequest, name)
+        for name in (
+            "dialog_id",
+            "user_id",
+            "chat_id",
+            "chat_type",
+            "persona",
+            "message_count",
+            "scene",
+            "language",
+            "story",
+            "caption",
+            "has_spoiler",
+            "reply_to_message_id",
+            "message_thread_id",
+        )
+    ),
 ]
 
 

@@ -59,6 +59,24 @@ async def test_one_who_does_not_agree_keeps_the_picture_safe(
         assert not stage.telegram.sent[0].protect_content
 
 
+async def test_a_variation_goes_no_further_than_its_picture_was_drawn(
+    stages: Stages, sessions: Sessions
+) -> None:
+    async with stages.set(max_rating="suggestive") as stage:
+        await stage.hook.confirm_age(ANN)
+        tame = await stage.ask(**FLIRT, text="my daughter is at home today")
+        bold = await stage.ask(**FLIRT, dialog_id=2, user_id=ANN)
+        for request in (tame, bold):
+            await stage.hook.wait(request, timeout=PATIENCE_S)
+            await stage.hook.wait(await _varied(stage, request), timeout=PATIENCE_S)
+
+        drawn = [
+            [row.drawn_rating for row in await chat.requests_of(sessions, dialog_id)]
+            for dialog_id in (1, 2)
+        ]
+        assert drawn == [["safe", "safe"], ["suggestive", "suggestive"]]
+
+
 async def test_an_age_that_is_revoked_while_the_picture_is_drawn_refuses_it(
     stages: Stages, sessions: Sessions
 ) -> None:
@@ -122,6 +140,12 @@ async def _is_drawing(stage: Stage, request: Request) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while (await stage.hook.wait(request, timeout=0.02)).state is not State.DRAWING:
             pass
+
+
+async def _varied(stage: Stage, request: Request) -> Request:
+    varied = await stage.hook.vary(request.id)
+    assert isinstance(varied, Request)
+    return varied
 
 
 async def _confirmation(sessions: Sessions) -> AgeConfirmation | None:
