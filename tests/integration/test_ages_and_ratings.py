@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from chatflow_hook import Rating, Request
 from chatflow_hook.tables import AgeConfirmation, State
+from imagegen.tables import ForgottenImage
 from tests import chat
 from tests.chat import Sessions
 from tests.stage import PATIENCE_S, Stage, Stages
@@ -93,6 +94,26 @@ async def test_an_age_that_is_revoked_while_the_picture_is_drawn_refuses_it(
         assert picture.message.startswith("Здесь я лучше")
         assert stage.telegram.sent == []
         assert (await chat.dialog(sessions)).last_image_generation_at is None
+
+
+async def test_a_picture_that_is_withdrawn_can_be_had_nowhere(
+    stages: Stages, sessions: Sessions
+) -> None:
+    served = {"image_url_base": "https://pictures.example", "seconds_per_picture": 1.0}
+    async with stages.set(max_rating="suggestive", **served) as stage:
+        await stage.hook.confirm_age(ANN)
+        request = await stage.ask(**FLIRT, chat_id=None)
+        await _is_drawing(stage, request)
+        await stage.hook.revoke_age(ANN)
+
+        picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+
+        assert (picture.error_code, picture.url) == ("rating_withdrawn", None)
+        row = await chat.row(sessions, request.id)
+        assert (row.image, row.image_url) == (None, None)
+        async with sessions() as session:
+            notes = (await session.execute(select(ForgottenImage.image))).scalars().all()
+        assert len(notes) == 1
 
 
 async def test_an_age_that_is_revoked_before_the_drawing_makes_it_safe(stages: Stages) -> None:
