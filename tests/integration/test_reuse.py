@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from chatflow_hook import Rating
 from chatflow_hook.tables import State
 from imagegen.sandbox.telegram import Trouble
 from tests import chat
 from tests.chat import Sessions
+from tests.looks import BoldLook, Look
 from tests.stage import Stages
 
 STORY = {"story": "a week by the sea", "text": "we sit on the beach"}
@@ -71,6 +73,32 @@ async def test_a_picture_that_the_store_has_lost_is_drawn_again(
 
         assert (await stage.picture(**STORY)).state is State.DELIVERED
         assert len(stage.hosts[0].posted) == 2
+
+
+async def test_a_picture_is_looked_at_anew_for_each_request_that_takes_it(stages: Stages) -> None:
+    look = Look(passes=True)
+    async with stages.set(seed_mode="story", image_screen=look) as stage:
+        await stage.picture(**STORY)
+        await stage.picture(**STORY)
+
+        photo = stage.telegram.sent[0].photo
+        assert look.seen == [(photo, Rating.SAFE), (photo, Rating.SAFE)]
+        assert len(stage.hosts[0].posted) == 1
+
+
+async def test_a_picture_that_passed_for_more_is_refused_for_less(stages: Stages) -> None:
+    # The bot's own words give the same graph at every rating.
+    own = {**STORY, "prompt": "she stands on a beach", "chat_type": "private"}
+    settings = {"seed_mode": "story", "max_rating": "suggestive", "image_screen": BoldLook()}
+    async with stages.set(**settings) as stage:
+        await stage.hook.confirm_age(1001)
+        bold = await stage.picture(**own, rating=Rating.SUGGESTIVE)
+        tame = await stage.picture(**own, rating=Rating.SAFE)
+
+        assert bold.state is State.DELIVERED
+        assert (tame.state, tame.error_code) == (State.REFUSED, "image_refused")
+        assert len(stage.hosts[0].posted) == 1
+        assert len(stage.telegram.sent) == 1
 
 
 @pytest.mark.parametrize(("mode", "seeds"), [("dialog", 2), ("story", 1), ("random", 2)])

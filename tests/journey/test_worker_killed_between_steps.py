@@ -20,7 +20,7 @@ BEFORE_THE_POST = (
     "imagegen/comfy/drawing.py:Drawing.draw",
 )
 AFTER_THE_POST = (
-    "imagegen/easel.py:_fetched",
+    "imagegen/fetching.py:picture",
     "imagegen/image_files.py:ImageFiles.put",
     "imagegen/requests.py:Requests.keep",
     "imagegen/easel.py:Easel._forget",
