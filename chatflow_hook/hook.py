@@ -189,6 +189,7 @@ class ChatFlowHook:
         """Erase everything of a user, and say what is beyond reach. Raises DatabaseFault.
 
         Pictures are noted for the worker, who erases them. Nothing known of the user is no error.
+        Raises ValueError for 0, under which covers are kept.
         """
         erasure = await transaction.run(self._engine, lambda own: forgetting.erase(own, user_id))
         await self._doorbell.hush(erasure.request_ids)

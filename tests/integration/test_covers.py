@@ -115,6 +115,21 @@ async def test_a_cover_that_never_came_is_sent_after_all(
         assert await stage.hook.on_dialog_start(turn(text="")) is not None
 
 
+async def test_forgetting_nobody_is_refused_since_covers_are_nobodys(
+    stages: Stages, place: dict[str, str], sessions: Sessions
+) -> None:
+    async with stages.set(works=False) as stage:
+        await _stocked(sessions, "a")
+
+        with pytest.raises(ValueError, match="0 is the id of nobody"):
+            await stage.hook.forget_user(NOBODY)
+        ended = await command.run("forget", "0", **place)
+
+        assert ended.code == 2
+        assert "0 is the id of nobody" in ended.complained
+        assert len(await chat.requests_of(sessions, NOBODY)) == 1
+
+
 async def test_a_cover_counts_nothing_and_moves_no_watermark(
     stages: Stages, place: dict[str, str], sessions: Sessions
 ) -> None:
