@@ -2,7 +2,7 @@
 
 import random
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sqlalchemy import Select, func, insert, select
 
@@ -14,6 +14,7 @@ from chatflow_hook.turn import Rating, Turn
 
 # Of the picture; who gets it is in the turn.
 _SAME = (
+    ImageRequest.id,
     ImageRequest.image,
     ImageRequest.image_url,
     ImageRequest.width,
@@ -37,6 +38,8 @@ async def send_one(connection: Executor, turn: Turn, *, chance: random.Random) -
     if not others:
         return None
     chosen = chance.choice(others)
+    if (await connection.execute(_held(chosen.id))).one_or_none() is None:
+        return None  # erased at this very moment, and its picture with it
     request = Request(id=uuid4(), dialog_id=turn.dialog_id, message_count=0)
     values: dict[str, Any] = {
         **chosen._asdict(),
@@ -66,6 +69,12 @@ def drawn(persona: str) -> Select[Any]:
         )
         .order_by(ImageRequest.message_count)
     )
+
+
+def _held(cover_id: UUID) -> Select[UUID]:
+    """Return the query that keeps a cover, and so its picture, until the transaction's end."""
+    held = select(ImageRequest.id).where(ImageRequest.id == cover_id)
+    return held.with_for_update(read=True, key_share=True)
 
 
 def _last_of(turn: Turn) -> Select[str | None]:

@@ -93,9 +93,11 @@ class Easel:
         known = await studio.reuse.picture(self._request, graph.cache_key)
         if known is None or not await self._may_be_shown(known.image):
             return None
-        plan = self._plan(graph)
         url = studio.images.url(known.image.name)
-        self._request = await studio.reuse.take(self._request, known, plan, url=url)
+        taken = await studio.reuse.take(self._request, known, self._plan(graph), url=url)
+        if taken is None:
+            return None
+        self._request = taken
         log.info("picture known", seconds_saved=known.seconds)
         return known.image
 

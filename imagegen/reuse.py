@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Executable, and_, bindparam, func, or_, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook.tables import NOBODY, ImageRequest, Kind, State
 from imagegen import fence, transactions
@@ -31,6 +31,13 @@ _SAME_GRAPH = (
     )
     .order_by(ImageRequest.created_at.desc())
     .limit(1)
+)
+# Whoever erases a row locks it first, and a picture only goes with the last row that names it.
+_HELD = (
+    select(ImageRequest.id)
+    .where(ImageRequest.image == bindparam("image"), ImageRequest.id != bindparam("request_id"))
+    .limit(1)
+    .with_for_update(read=True)
 )
 
 
@@ -61,11 +68,19 @@ class Reuse:
         image = Image(name=row.image, width=row.width, height=row.height)
         return Known(image=image, seconds=row.drawing_seconds)
 
-    async def take(self, request: Claimed, known: Known, plan: Plan, *, url: str | None) -> Claimed:
-        """Note that a request has this picture, with no drawing. Raises ClaimLost."""
-        await transactions.single(
-            self._engine,
-            lambda connection: fence.advance(
+    async def take(
+        self, request: Claimed, known: Known, plan: Plan, *, url: str | None
+    ) -> Claimed | None:
+        """Note that a request has this picture, with no drawing; None if it has just been let go.
+
+        Raises ClaimLost.
+        """
+        held = {"image": known.image.name, "request_id": request.id}
+
+        async def step(connection: AsyncConnection) -> bool:
+            if (await connection.execute(_HELD, held)).one_or_none() is None:
+                return False
+            await fence.advance(
                 connection,
                 request,
                 State.DRAWN,
@@ -80,8 +95,11 @@ class Reuse:
                 height=known.image.height,
                 drawing_seconds=known.seconds,
                 is_reused=True,
-            ),
-        )
+            )
+            return True
+
+        if not await transactions.run(self._engine, step):
+            return None
         return replace(request, state=State.DRAWN, drawn_rating=plan.rating, scene=plan.scene)
 
     async def file_id(self, request: Claimed, image: Image, *, bot_id: int) -> str | None:

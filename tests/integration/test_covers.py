@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import NOBODY, ImageRequest, Kind, State
@@ -89,6 +89,17 @@ async def test_dialogs_of_one_user_that_begin_at_once_begin_with_different_cover
             query = select(ImageRequest.image).where(ImageRequest.user_id == 9)
             shown = (await session.execute(query.order_by(ImageRequest.created_at))).scalars().all()
         assert all(one != other for one, other in itertools.pairwise(shown))
+
+
+async def test_a_cover_that_is_being_erased_is_not_sent(stages: Stages, sessions: Sessions) -> None:
+    async with stages.set(works=False) as stage:
+        await _stocked(sessions, "a")
+        async with sessions.begin() as session:
+            await session.execute(delete(ImageRequest))
+            starting = asyncio.create_task(stage.hook.on_dialog_start(turn(text="")))
+            await asyncio.wait({starting}, timeout=0.2)
+
+        assert await starting is None
 
 
 async def test_the_only_cover_is_not_sent_twice_in_a_row(

@@ -1,16 +1,23 @@
 """A picture that was drawn before is neither drawn nor uploaded again."""
 
+import asyncio
 import shutil
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook import Rating
-from chatflow_hook.tables import State
+from chatflow_hook.tables import ImageRequest, State
+from imagegen.requests import Requests
+from imagegen.reuse import Reuse
 from imagegen.sandbox.telegram import Trouble
-from tests import chat
+from tests import chat, steps
+from tests.archive import Archive
 from tests.chat import Sessions
 from tests.looks import BoldLook, Look
+from tests.plan import PLAN
 from tests.stage import Stages
 
 STORY = {"story": "a week by the sea", "text": "we sit on the beach"}
@@ -19,6 +26,11 @@ STORY = {"story": "a week by the sea", "text": "we sit on the beach"}
 @pytest.fixture
 def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
     return Stages(database_url, redis_url, sessions, tmp_path / "images")
+
+
+@pytest.fixture
+def archive(engine: AsyncEngine, tmp_path: Path) -> Archive:
+    return Archive(engine, tmp_path / "images")
 
 
 async def test_the_same_graph_costs_no_gpu_and_no_upload(
@@ -99,6 +111,66 @@ async def test_a_picture_that_passed_for_more_is_refused_for_less(stages: Stages
         assert (tame.state, tame.error_code) == (State.REFUSED, "image_refused")
         assert len(stage.hosts[0].posted) == 1
         assert len(stage.telegram.sent) == 1
+
+
+async def test_a_picture_that_is_purged_between_being_found_and_taken_is_not_taken(
+    archive: Archive,
+) -> None:
+    requests, reuse = Requests(archive.engine), Reuse(archive.engine, archive.images)
+    name = await _kept(archive)
+    request = await steps.claimed(requests, await archive.row(State.QUEUED))
+    known = await reuse.picture(request, PLAN.cache_key)
+    assert known is not None
+
+    await archive.retention().everything()
+    taken = await reuse.take(request, known, PLAN, url=None)
+
+    assert taken is None
+    assert not archive.file(name).exists()
+    assert (await chat.row(archive.sessions, request.id)).state == "queued"
+
+
+async def test_a_picture_that_is_taken_outlives_the_request_that_it_was_drawn_for(
+    archive: Archive,
+) -> None:
+    requests, reuse = Requests(archive.engine), Reuse(archive.engine, archive.images)
+    name = await _kept(archive)
+    request = await steps.claimed(requests, await archive.row(State.QUEUED))
+    known = await reuse.picture(request, PLAN.cache_key)
+    assert known is not None
+
+    taken = await reuse.take(request, known, PLAN, url=None)
+    await archive.retention().everything()
+
+    assert taken is not None
+    assert archive.file(name).exists()
+
+
+async def test_a_picture_is_not_let_go_while_it_is_taken(archive: Archive) -> None:
+    requests, reuse = Requests(archive.engine), Reuse(archive.engine, archive.images)
+    await _kept(archive)
+    request = await steps.claimed(requests, await archive.row(State.QUEUED))
+    known = await reuse.picture(request, PLAN.cache_key)
+    assert known is not None
+
+    # A purge that has let the row go and did not commit yet.
+    async with archive.sessions.begin() as session:
+        await session.execute(delete(ImageRequest).where(ImageRequest.id != request.id))
+        taking = asyncio.create_task(reuse.take(request, known, PLAN, url=None))
+        await asyncio.wait({taking}, timeout=0.2)
+        is_waiting = not taking.done()
+
+    assert is_waiting
+    assert await taking is None
+
+
+async def _kept(archive: Archive) -> str:
+    """Have the picture of a request that is old enough to be purged."""
+    await chat.put_dialog(archive.sessions)
+    name = await archive.picture(days=100)
+    size = {"width": 8, "height": 8}
+    await archive.row(State.DELIVERED, days=100, image=name, cache_key=PLAN.cache_key, **size)
+    return name
 
 
 @pytest.mark.parametrize(("mode", "seeds"), [("dialog", 2), ("story", 1), ("random", 2)])
