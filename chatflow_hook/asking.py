@@ -42,6 +42,9 @@ _SAME: list[ColumnElement[Any]] = [
     ),
 ]
 
+# The bot's own prompt is erased with the conversation, and what is left of it is another scene.
+_OWN = "own"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Asking:
@@ -69,7 +72,7 @@ class Asking:
             ImageRequest.id == request_id, ImageRequest.state == State.DELIVERED
         )
         row = (await connection.execute(query)).one_or_none()
-        if row is None or row.scene is None:
+        if row is None or row.scene is None or row.scene.get("source") == _OWN:
             raise NothingToVary(f"nothing is known of what the picture of {request_id} shows")
         if (wait := await self._limited(connection, row.user_id, Kind.VARIATION)) is not None:
             return wait
