@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Executable, and_, bindparam, func, or_, select
+from sqlalchemy import Executable, and_, bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook.tables import NOBODY, ImageRequest, Kind, State
@@ -49,6 +49,14 @@ class Known:
     seconds: float | None
 
 
+@dataclass(kw_only=True)
+class Saved:
+    """What was not drawn again since the start, and the seconds that hosts did not draw."""
+
+    pictures: int = 0
+    seconds: float = 0.0
+
+
 class Reuse:
     """Finds pictures by what their graphs draw; those of one user are never another's.
 
@@ -58,6 +66,7 @@ class Reuse:
     def __init__(self, engine: AsyncEngine, images: ImageStore) -> None:
         self._engine = engine
         self._images = images
+        self.saved = Saved()
 
     async def picture(self, request: Claimed, cache_key: str) -> Known | None:
         """Return a stored picture of the same graph: this user's, or one that is drawn ahead."""
@@ -100,6 +109,8 @@ class Reuse:
 
         if not await transactions.run(self._engine, step):
             return None
+        self.saved.pictures += 1
+        self.saved.seconds += known.seconds or 0.0
         return replace(request, state=State.DRAWN, drawn_rating=plan.rating, scene=plan.scene)
 
     async def file_id(self, request: Claimed, image: Image, *, bot_id: int) -> str | None:
@@ -120,14 +131,6 @@ class Reuse:
         )
         row = await self._single(query)
         return None if row is None else row.telegram_file_id
-
-    async def saved(self) -> tuple[int, float]:
-        """Count the pictures that were not drawn again, and the seconds that hosts did not draw."""
-        query = select(
-            func.count(), func.coalesce(func.sum(ImageRequest.drawing_seconds), 0.0)
-        ).where(ImageRequest.is_reused)
-        row = await self._single(query)
-        return (0, 0.0) if row is None else (row[0], row[1])
 
     async def _single(
         self, query: Executable, values: dict[str, Any] | None = None

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
 
 from chatflow_hook import Rating
 from chatflow_hook.tables import ImageRequest, State
@@ -50,6 +51,29 @@ async def test_the_same_graph_costs_no_gpu_and_no_upload(
         assert known.drawing_seconds is not None
         assert known.drawing_seconds >= 0.3
         assert (await chat.dialog(sessions)).last_image_generation_at == 6
+
+
+async def test_a_worker_tells_at_its_end_what_it_did_not_draw_and_what_the_template_wrote(
+    stages: Stages,
+) -> None:
+    with capture_logs() as logged:
+        async with stages.set(seed_mode="story", seconds_per_picture=0.3) as stage:
+            await stage.picture(**STORY)
+            await stage.picture(**STORY)
+            await stage.picture(dialog_id=2, prompt="naked at the lake")
+
+    (told,) = [line for line in logged if line["event"] == "counted since the start"]
+    assert told["not_drawn_again"] == 1
+    assert told["seconds_saved"] >= 0.3
+    assert told["prompts_from_template"] == {"bare": 1}
+
+
+async def test_a_worker_that_counted_nothing_tells_nothing(stages: Stages) -> None:
+    with capture_logs() as logged:
+        async with stages.set() as stage:
+            await stage.picture()
+
+    assert "counted since the start" not in [line["event"] for line in logged]
 
 
 async def test_a_photo_that_telegram_has_forgotten_is_uploaded_again(stages: Stages) -> None:
