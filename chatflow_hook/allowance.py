@@ -55,10 +55,15 @@ async def limited(
     windows = _windows(kind, allowance)
     if not windows:
         return None
-    await connection.execute(_IN_LINE, {"user_id": str(user_id)})
+    await in_line(connection, user_id)
     free = [await _free_at(connection, user_id, window) for window in windows]
     latest = max((moment for moment in free if moment is not None), default=None)
     return None if latest is None else Limited(free_at=latest)
+
+
+async def in_line(connection: Executor, user_id: int) -> None:
+    """Wait until no other transaction holds this lock of the user; it is held until the end."""
+    await connection.execute(_IN_LINE, {"user_id": str(user_id)})
 
 
 def _windows(kind: Kind, allowance: Allowance) -> Sequence[_Window]:

@@ -11,7 +11,7 @@ from chatflow_hook import allowance, outbox
 from chatflow_hook.allowance import Allowance, Limited
 from chatflow_hook.outbox import Ownership, Request
 from chatflow_hook.tables import ImageRequest, Kind, State
-from chatflow_hook.turn import Turn
+from chatflow_hook.turn import Rating, Turn
 
 
 class NothingToVary(LookupError):
@@ -19,25 +19,31 @@ class NothingToVary(LookupError):
 
 
 # What a variation has in common with the picture that it varies.
-_SAME = [
-    getattr(ImageRequest, name)
-    for name in (
-        "dialog_id",
-        "user_id",
-        "chat_id",
-        "chat_type",
-        "persona",
-        "message_count",
-        "scene",
-        "language",
-        "rating",
-        "story",
-        "caption",
-        "has_spoiler",
-        "reply_to_message_id",
-        "message_thread_id",
-    )
+_SAME: list[ColumnElement[Any]] = [
+    # No more than was drawn: the words that kept a picture tame are erased by now.
+    func.coalesce(ImageRequest.drawn_rating, Rating.SAFE).label("rating"),
+    *(
+        getattr(ImageRequest, name)
+        for name in (
+            "dialog_id",
+            "user_id",
+            "chat_id",
+            "chat_type",
+            "persona",
+            "message_count",
+            "scene",
+            "language",
+            "story",
+            "caption",
+            "has_spoiler",
+            "reply_to_message_id",
+            "message_thread_id",
+        )
+    ),
 ]
+
+# The bot's own prompt is erased with the conversation, and what is left of it is another scene.
+_OWN = "own"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +72,7 @@ class Asking:
             ImageRequest.id == request_id, ImageRequest.state == State.DELIVERED
         )
         row = (await connection.execute(query)).one_or_none()
-        if row is None or row.scene is None:
+        if row is None or row.scene is None or row.scene.get("source") == _OWN:
             raise NothingToVary(f"nothing is known of what the picture of {request_id} shows")
         if (wait := await self._limited(connection, row.user_id, Kind.VARIATION)) is not None:
             return wait

@@ -2,17 +2,19 @@
 
 import random
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sqlalchemy import Select, func, insert, select
 
+from chatflow_hook import allowance
 from chatflow_hook.hurry import Executor
 from chatflow_hook.outbox import Request
-from chatflow_hook.tables import NOBODY, ImageRequest, Kind, State
+from chatflow_hook.tables import NOBODY, OPEN, ImageRequest, Kind, State
 from chatflow_hook.turn import Rating, Turn
 
 # Of the picture; who gets it is in the turn.
 _SAME = (
+    ImageRequest.id,
     ImageRequest.image,
     ImageRequest.image_url,
     ImageRequest.width,
@@ -26,14 +28,18 @@ _SAME = (
 async def send_one(connection: Executor, turn: Turn, *, chance: random.Random) -> Request | None:
     """Add a request that is drawn already: one of the persona's covers, another one than last time.
 
-    Gives None as long as no cover is drawn. The turn's message is not counted and not kept.
+    Gives None as long as no other is drawn. The turn's message is not counted and not kept.
     """
+    # Two dialogs that begin at the same moment would otherwise both see the same last one.
+    await allowance.in_line(connection, turn.user_id)
     covers = (await connection.execute(drawn(turn.persona))).all()
-    if not covers:
-        return None
     last = (await connection.execute(_last_of(turn))).scalar_one_or_none()
     others = [cover for cover in covers if cover.image != last]
-    chosen = chance.choice(others or covers)
+    if not others:
+        return None
+    chosen = chance.choice(others)
+    if (await connection.execute(_held(chosen.id))).one_or_none() is None:
+        return None  # erased at this very moment, and its picture with it
     request = Request(id=uuid4(), dialog_id=turn.dialog_id, message_count=0)
     values: dict[str, Any] = {
         **chosen._asdict(),
@@ -65,6 +71,12 @@ def drawn(persona: str) -> Select[Any]:
     )
 
 
+def _held(cover_id: UUID) -> Select[UUID]:
+    """Return the query that keeps a cover, and so its picture, until the transaction's end."""
+    held = select(ImageRequest.id).where(ImageRequest.id == cover_id)
+    return held.with_for_update(read=True, key_share=True)
+
+
 def _last_of(turn: Turn) -> Select[str | None]:
     return (
         select(ImageRequest.image)
@@ -72,6 +84,8 @@ def _last_of(turn: Turn) -> Select[str | None]:
             ImageRequest.user_id == turn.user_id,
             ImageRequest.kind == Kind.COVER,
             ImageRequest.persona == turn.persona,
+            # One that never came may be sent.
+            ImageRequest.state.in_([*OPEN, State.DELIVERED]),
         )
         .order_by(ImageRequest.created_at.desc())
         .limit(1)

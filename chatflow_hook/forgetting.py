@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chatflow_hook import ages, withdrawal
-from chatflow_hook.tables import OPEN, OURS, Dialog, ImageRequest
+from chatflow_hook.tables import NOBODY, OPEN, OURS, Dialog, ImageRequest
 from chatflow_hook.withdrawal import AnyRow
 
 # Tables of the worker: sends, which go with their requests, pictures that it is to erase, and
@@ -30,6 +30,7 @@ from chatflow_hook.withdrawal import AnyRow
 _DELIVERIES = table("deliveries", column("request_id"), column("outcome"), column("message_id"))
 _FORGOTTEN_IMAGES = table("forgotten_images", column("image"), column("forgotten_at"))
 _AUDIT = table("safety_audit", column("user_id"))
+NOT_A_USER = f"{NOBODY} is the id of nobody: with it all covers would be erased"
 _DIALOGS_ARE_OURS = text(
     "SELECT obj_description('dialogs'::regclass, 'pg_class') IS NOT DISTINCT FROM :ours"
 ).bindparams(ours=OURS)
@@ -75,7 +76,10 @@ async def erase(connection: AsyncConnection, user_id: int) -> Erasure:
     """Erase the rows of a user and note the pictures for the worker; does not commit.
 
     A job that is at one of the requests finds no row any more and takes its prompt off the host.
+    Raises ValueError for the id of nobody.
     """
+    if user_id == NOBODY:
+        raise ValueError(NOT_A_USER)
     dialogs = await _locked_dialogs(connection, user_id)
     requests = await _locked_requests(connection, user_id)
     ids = [row.id for row in requests]

@@ -136,9 +136,10 @@ class ChatFlowHook:
         return await self._rung(asked)
 
     async def on_dialog_start(self, turn: Turn) -> Request | None:
-        """Send one of the persona's covers; None where none is drawn, or after a fault of ours.
+        """Send one of the persona's covers, another one than last time.
 
-        Nothing is counted, and the turn's text may be empty.
+        None where there is no other, or after a fault of ours. Nothing is counted, and the
+        turn's text may be empty.
         """
         started = time.monotonic()
         try:
@@ -188,6 +189,7 @@ class ChatFlowHook:
         """Erase everything of a user, and say what is beyond reach. Raises DatabaseFault.
 
         Pictures are noted for the worker, who erases them. Nothing known of the user is no error.
+        Raises ValueError for 0, under which covers are kept.
         """
         erasure = await transaction.run(self._engine, lambda own: forgetting.erase(own, user_id))
         await self._doorbell.hush(erasure.request_ids)

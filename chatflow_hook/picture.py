@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import case, select
 
 from chatflow_hook.tables import ImageRequest, State
 
@@ -11,7 +11,7 @@ from chatflow_hook.tables import ImageRequest, State
 class Picture:
     """The state of a request and, once it is drawn, what is known of its picture.
 
-    `url` is written by the worker where it serves pictures; width and height are pixels.
+    `url` is there once it is delivered, where the worker serves pictures; sides are pixels.
     `message` is a sentence for people, set together with the stable `error_code`.
     """
 
@@ -29,7 +29,8 @@ QUERY = select(
     ImageRequest.state,
     ImageRequest.error_code,
     ImageRequest.error_sentence.label("message"),
-    ImageRequest.image_url.label("url"),
+    # Before that nobody has said that it may be seen.
+    case((ImageRequest.state == State.DELIVERED, ImageRequest.image_url)).label("url"),
     ImageRequest.width,
     ImageRequest.height,
     ImageRequest.seed,

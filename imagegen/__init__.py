@@ -15,7 +15,7 @@ requests    what a job writes to a row; life says which state may follow which, 
             ledger holds the sends; watermark, claimed, transactions, tables, database
 workflows   loads, checks and binds the persona workflows; places, links, graphs, shapes, weights
 director    what is drawn for a request, how far it may go; audit notes what the screen found
-reuse       a picture that was drawn before is not drawn again; seeds, covers
+reuse       a picture that was drawn before is not drawn again; seeds, covers; tally counts in the log
 prompts     who is drawn, in what scene; rehearsal shows it for a dialog file
 safety      what is never drawn, and for whom what may be
 comfy       one ComfyUI host, and the pool that lends slots on many

@@ -101,7 +101,7 @@ class Director:
     async def may_send(self, request: Claimed, persona: Persona | None) -> Wrapping:
         """Say how a drawn picture is handed over. Raises Refused when it may not be any more."""
         found = await self._looked_at(request, _talk(request))
-        drawn = rating.known(request.drawn_rating)
+        drawn = rating.drawn(request.drawn_rating)
         if drawn is Rating.SAFE:
             return Wrapping(has_spoiler=request.has_spoiler)
         if rating.lowest(await self._allowed(request, persona, found), drawn) is not drawn:

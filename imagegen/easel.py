@@ -7,18 +7,17 @@ from functools import partial
 
 import structlog
 
-from imagegen import pictures, reach, ticker, workflows
+from imagegen import fetching, reach, ticker, workflows
 from imagegen.claimed import Claimed, ClaimLost, Standing, TooLate
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.drawing import Drawing
 from imagegen.comfy.errors import HostLost, OutOfMemory, PictureGone, PromptLost
-from imagegen.comfy.history import PictureFile
 from imagegen.comfy.order import Drawn, Order
 from imagegen.comfy.pool import Lease
 from imagegen.comfy.stock import Needs
 from imagegen.errors import ImagegenError, Rejected, Unavailable
-from imagegen.images import Image
-from imagegen.pictures import BadPicture, Picture
+from imagegen.images import Image, ImageLost
+from imagegen.pictures import BadPicture
 from imagegen.requests import Plan
 from imagegen.safety import image_screen
 from imagegen.safety.refusal import ImageRefused
@@ -29,7 +28,6 @@ log = structlog.get_logger(__name__)
 
 # How soon a prompt is taken off its host when nobody wants its picture any more.
 _ASK_EVERY_S = 2.0
-_FETCH_AGAIN_S = (0.2, 1.0)
 # What drawing once more may cure: memory was freed, a file is written anew.
 _ONCE_MORE = (OutOfMemory, PictureGone, BadPicture)
 
@@ -93,13 +91,26 @@ class Easel:
         """Take the picture that the same graph has drawn before; None if there is none."""
         studio, graph = self._studio, self._graph(self._request.draw + 1)
         known = await studio.reuse.picture(self._request, graph.cache_key)
-        if known is None:
+        if known is None or not await self._may_be_shown(known.image):
             return None
-        plan = self._plan(graph)
         url = studio.images.url(known.image.name)
-        self._request = await studio.reuse.take(self._request, known, plan, url=url)
+        taken = await studio.reuse.take(self._request, known, self._plan(graph), url=url)
+        if taken is None:
+            return None
+        self._request = taken
         log.info("picture known", seconds_saved=known.seconds)
         return known.image
+
+    async def _may_be_shown(self, image: Image) -> bool:
+        """Look at a stored picture as at a fresh one; False if it is gone. Raises ImageRefused."""
+        if self._studio.image_screen is None:
+            return True
+        try:
+            data = await self._studio.images.get(image.name)
+        except ImageLost:
+            return False
+        await self._look_at(data)
+        return True
 
     async def _draw(self) -> Image:
         graph = self._graph(self._request.draw + 1)
@@ -211,8 +222,8 @@ class Easel:
     async def _store(self, host: HostClient, drawn: Drawn) -> Image:
         prompt_id = str(self._request.prompt_id)
         try:
-            picture = await _fetched(host, drawn.pictures[0])
-            await self._look_at(picture)
+            picture = await fetching.picture(host, drawn.pictures[0])
+            await self._look_at(picture.data)
         except Rejected:
             await self._forget(host)
             self._request = await self._studio.requests.end_drawing(
@@ -230,9 +241,9 @@ class Easel:
         self._stored_from, self._data = host, picture.data
         return image
 
-    async def _look_at(self, picture: Picture) -> None:
+    async def _look_at(self, data: bytes) -> None:
         screen, allowed = self._studio.image_screen, self._direction.rating
-        if not await image_screen.passes(screen, picture.data, allowed):
+        if not await image_screen.passes(screen, data, allowed):
             raise ImageRefused(language=self._request.language)
 
     async def _forget(self, host: HostClient) -> None:
@@ -243,14 +254,3 @@ class Easel:
             log.warning("prompt not forgotten", host=host.name, why=error.sentence)
         else:
             await self._studio.requests.strike(self._request)
-
-
-async def _fetched(host: HostClient, made: PictureFile | bytes) -> Picture:
-    """Fetch and check a picture; a broken transfer is made again."""
-    for delay in _FETCH_AGAIN_S:
-        try:
-            return await asyncio.to_thread(pictures.read, await host.fetch(made))
-        except (HostLost, BadPicture) as error:
-            log.warning("picture is fetched again", host=host.name, why=error.sentence)
-        await asyncio.sleep(delay)
-    return await asyncio.to_thread(pictures.read, await host.fetch(made))

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from chatflow_hook.forgetting import NOT_A_USER
+from chatflow_hook.tables import NOBODY
 from imagegen.extras import extra
 
 if TYPE_CHECKING:
@@ -41,8 +43,16 @@ def purge(*, is_rehearsal: bool, is_json: bool) -> None:
     )
 
 
+def _somebody(_: click.Context, __: click.Parameter, user: int) -> int:
+    if user == NOBODY:
+        raise click.BadParameter(NOT_A_USER)
+    return user
+
+
 @click.command()
-@click.argument("user", type=click.IntRange(-(2**63), 2**63 - 1), metavar="USER")
+@click.argument(
+    "user", type=click.IntRange(-(2**63), 2**63 - 1), metavar="USER", callback=_somebody
+)
 @_AS_JSON
 def forget(*, user: int, is_json: bool) -> None:
     """Erase everything of the Telegram user with the id USER, and say what is beyond reach."""

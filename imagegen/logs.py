@@ -50,6 +50,9 @@ def configure(form: Literal["json", "console"]) -> None:
     arq.handlers.clear()
     arq.propagate = True
     arq.setLevel(logging.WARNING)
+    # They tell the whole address of each request, and with it a password or a key.
+    for client in ("httpx", "httpcore"):
+        logging.getLogger(client).setLevel(logging.WARNING)
     # It tells how it loads its dictionary.
     logging.getLogger("pymorphy3").setLevel(logging.WARNING)
     # It tells with a traceback that a broken connection could not be closed either. Whoever needed

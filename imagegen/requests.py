@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from chatflow_hook import forgetting
 from chatflow_hook.tables import OPEN, Dialog, ImageRequest, Kind, State
 from chatflow_hook.turn import Rating
 from imagegen import fence, ledger, transactions, watermark
@@ -63,6 +64,7 @@ _CLAIM = (
 _STANDS = select(ImageRequest.claim, ImageRequest.state, ImageRequest.prompt_id).where(
     ImageRequest.id == bindparam("request_id")
 )
+_IMAGE = select(ImageRequest.image).where(ImageRequest.id == bindparam("request_id"))
 # Dialog, then request: the order in which the hook locks them too.
 _LOCK_DIALOG = (
     select(Dialog.id).where(Dialog.id == bindparam("dialog_id")).with_for_update(key_share=True)
@@ -273,17 +275,25 @@ class Requests:
         return claim is None
 
     async def end(self, request: Claimed, state: State, error: ImagegenError) -> None:
-        """End the request without a picture; the watermark stays, unless one may have arrived."""
+        """End the request without a picture; the watermark stays, unless one may have arrived.
+
+        A refused one lets a picture go that it has: nobody may have it, by an address neither.
+        """
         values: dict[str, Any] = {
             "error_code": error.code,
             "error_sentence": error.sentence,
         }
         if state is not State.FAILED or not self._keeps_context:
             values["conversation"] = None
+        if state is State.REFUSED:
+            values |= {"image": None, "image_url": None}
 
         async def step(connection: AsyncConnection) -> None:
             await connection.execute(_LOCK_DIALOG, {"dialog_id": request.dialog_id})
+            image = await connection.scalar(_IMAGE, {"request_id": request.id})
             await fence.advance(connection, request, state, **values)
+            if state is State.REFUSED and image is not None:
+                await forgetting.note_images(connection, [image])
             if error.may_have_arrived and request.moves_the_watermark:
                 await watermark.move(connection, request)
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Executable, and_, bindparam, func, or_, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Executable, and_, bindparam, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook.tables import NOBODY, ImageRequest, Kind, State
 from imagegen import fence, transactions
@@ -32,6 +32,13 @@ _SAME_GRAPH = (
     .order_by(ImageRequest.created_at.desc())
     .limit(1)
 )
+# Whoever erases a row locks it first, and a picture only goes with the last row that names it.
+_HELD = (
+    select(ImageRequest.id)
+    .where(ImageRequest.image == bindparam("image"), ImageRequest.id != bindparam("request_id"))
+    .limit(1)
+    .with_for_update(read=True)
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +47,14 @@ class Known:
 
     image: Image
     seconds: float | None
+
+
+@dataclass(kw_only=True)
+class Saved:
+    """What was not drawn again since the start, and the seconds that hosts did not draw."""
+
+    pictures: int = 0
+    seconds: float = 0.0
 
 
 class Reuse:
@@ -51,6 +66,7 @@ class Reuse:
     def __init__(self, engine: AsyncEngine, images: ImageStore) -> None:
         self._engine = engine
         self._images = images
+        self.saved = Saved()
 
     async def picture(self, request: Claimed, cache_key: str) -> Known | None:
         """Return a stored picture of the same graph: this user's, or one that is drawn ahead."""
@@ -61,11 +77,19 @@ class Reuse:
         image = Image(name=row.image, width=row.width, height=row.height)
         return Known(image=image, seconds=row.drawing_seconds)
 
-    async def take(self, request: Claimed, known: Known, plan: Plan, *, url: str | None) -> Claimed:
-        """Note that a request has this picture, with no drawing. Raises ClaimLost."""
-        await transactions.single(
-            self._engine,
-            lambda connection: fence.advance(
+    async def take(
+        self, request: Claimed, known: Known, plan: Plan, *, url: str | None
+    ) -> Claimed | None:
+        """Note that a request has this picture, with no drawing; None if it has just been let go.
+
+        Raises ClaimLost.
+        """
+        held = {"image": known.image.name, "request_id": request.id}
+
+        async def step(connection: AsyncConnection) -> bool:
+            if (await connection.execute(_HELD, held)).one_or_none() is None:
+                return False
+            await fence.advance(
                 connection,
                 request,
                 State.DRAWN,
@@ -80,8 +104,13 @@ class Reuse:
                 height=known.image.height,
                 drawing_seconds=known.seconds,
                 is_reused=True,
-            ),
-        )
+            )
+            return True
+
+        if not await transactions.run(self._engine, step):
+            return None
+        self.saved.pictures += 1
+        self.saved.seconds += known.seconds or 0.0
         return replace(request, state=State.DRAWN, drawn_rating=plan.rating, scene=plan.scene)
 
     async def file_id(self, request: Claimed, image: Image, *, bot_id: int) -> str | None:
@@ -102,14 +131,6 @@ class Reuse:
         )
         row = await self._single(query)
         return None if row is None else row.telegram_file_id
-
-    async def saved(self) -> tuple[int, float]:
-        """Count the pictures that were not drawn again, and the seconds that hosts did not draw."""
-        query = select(
-            func.count(), func.coalesce(func.sum(ImageRequest.drawing_seconds), 0.0)
-        ).where(ImageRequest.is_reused)
-        row = await self._single(query)
-        return (0, 0.0) if row is None else (row[0], row[1])
 
     async def _single(
         self, query: Executable, values: dict[str, Any] | None = None

@@ -53,6 +53,7 @@ from imagegen.settings import Settings
 from imagegen.stop import Stop
 from imagegen.strays import Strays
 from imagegen.studio import Studio
+from imagegen.tally import Tally
 from imagegen.web import site
 from imagegen.web.readiness import Readiness
 from imagegen.workflows import Library
@@ -197,9 +198,11 @@ async def build(
         await _language_model(chosen, stack),
         is_fine=lambda text: screen.prompt(text).verdict is Verdict.CLEAR,
     )
+    reuse = Reuse(engine, images)
+    await stack.enter_async_context(Tally(prompts.fallbacks, reuse.saved).told())
     return Studio(
         director=Director(engine, prompts, screen, _rules(chosen)),
-        reuse=Reuse(engine, images),
+        reuse=reuse,
         image_screen=chosen.image_screen,
         requests=Requests(engine, keeps_context=chosen.context_retention > 0),
         ledger=Ledger(engine),

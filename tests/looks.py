@@ -15,6 +15,13 @@ class Look:
         return self._passes
 
 
+class BoldLook:
+    """Passes what is for adults, and nothing that is to be safe."""
+
+    async def passes(self, image: bytes, rating: Rating) -> bool:
+        return bool(image) and rating is not Rating.SAFE
+
+
 class BrokenLook:
     """Raises, quoting what must not be in any log."""
 

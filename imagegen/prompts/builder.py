@@ -18,7 +18,7 @@ class PromptBuilder:
     """Writes prompts; the model is the caller's to open and close, None is none.
 
     `is_fine` is the screen's word on a prompt, and only the model's is asked about. `fallbacks`
-    counts why the template wrote in a model's place: a reason of `NoScene`, `bare` or `screened`.
+    counts why the template wrote in another's place: a reason of `NoScene`, `bare` or `screened`.
     """
 
     def __init__(self, model: LanguageModel | None, *, is_fine: Callable[[str], bool]) -> None:
@@ -29,18 +29,18 @@ class PromptBuilder:
 
     async def build(self, brief: Brief) -> Prompt:
         """Write the prompt of a brief; never fails."""
-        if brief.own_words is not None:
-            return self._own(brief, brief.own_words)
-        if self._model is None or not _is_worth_asking(brief):
-            return self._template.write(brief)
         try:
-            return self._worded(brief, await self._model.scene(brief))
+            if brief.own_words is not None:
+                return self._own(brief, brief.own_words)
+            if self._model is not None and _is_worth_asking(brief):
+                return self._worded(brief, await self._model.scene(brief))
         except NoScene as error:
             log.warning("prompt from template", why=error.why, persona=brief.persona.name)
             self.fallbacks[error.why] += 1
         return self._template.write(brief)
 
     def _own(self, brief: Brief, words: str) -> Prompt:
+        self._stop_if_bare(brief, words)
         sketch = self._template.sketch(brief)
         camera = self._template.camera(brief) if brief.variation else None
         return Prompt(
@@ -53,15 +53,12 @@ class PromptBuilder:
     def _worded(self, brief: Brief, worded: Scene) -> Prompt:
         persona = brief.persona
         phrases = " . ".join(worded.model_dump().values())
-        reader = self._template.reader
-        level = persona.level(brief.rating)
-        if level is not Rating.EXPLICIT and reader.is_bare(phrases, is_safe=level is Rating.SAFE):
-            raise NoScene("bare")
+        self._stop_if_bare(brief, phrases)
         text = scene.write(persona, worded, wording=persona.words_for(brief.rating))
         if not self._is_fine(text):
             raise NoScene("screened")
         # What the model's own phrases tell, not what was said: that may be of anything.
-        setting = reader.setting([phrases])
+        setting = self._template.reader.setting([phrases])
         sketch = self._template.sketch(brief).model_copy(
             update={"setting": setting, "scene": worded}
         )
@@ -71,6 +68,11 @@ class PromptBuilder:
             source=Source.LLM,
             scene=sketch.kept(),
         )
+
+    def _stop_if_bare(self, brief: Brief, words: str) -> None:
+        level, reader = brief.persona.level(brief.rating), self._template.reader
+        if level is not Rating.EXPLICIT and reader.is_bare(words, is_safe=level is Rating.SAFE):
+            raise NoScene("bare")
 
 
 def from_template(brief: Brief) -> Prompt:

@@ -13,7 +13,7 @@ _WITHIN_S = 20.0
 
 
 class ImageScreen(Protocol):
-    """Says whether a picture may be shown; asked once for each, after it was drawn."""
+    """Says whether a picture may be shown: once it is drawn, and for each request that reuses it."""
 
     async def passes(self, image: bytes, rating: Rating) -> bool:
         """Say whether an encoded picture (PNG, JPEG or WebP) is fit for this rating."""

@@ -37,4 +37,13 @@ def lowest(*ratings: Rating) -> Rating:
 
 def known(value: str | None) -> Rating:
     """Return the rating of that name; whatever is not known is safe."""
-    return Rating(value) if value in set(Rating) else Rating.SAFE
+    return _named(value, Rating.SAFE)
+
+
+def drawn(value: str | None) -> Rating:
+    """Return how far a drawn picture goes; of what is not known it may be anything."""
+    return _named(value, Rating.EXPLICIT)
+
+
+def _named(value: str | None, otherwise: Rating) -> Rating:
+    return Rating(value) if value in set(Rating) else otherwise

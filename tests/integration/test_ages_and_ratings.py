@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from chatflow_hook import Rating, Request
 from chatflow_hook.tables import AgeConfirmation, State
+from imagegen.tables import ForgottenImage
 from tests import chat
 from tests.chat import Sessions
 from tests.stage import PATIENCE_S, Stage, Stages
@@ -59,6 +60,24 @@ async def test_one_who_does_not_agree_keeps_the_picture_safe(
         assert not stage.telegram.sent[0].protect_content
 
 
+async def test_a_variation_goes_no_further_than_its_picture_was_drawn(
+    stages: Stages, sessions: Sessions
+) -> None:
+    async with stages.set(max_rating="suggestive") as stage:
+        await stage.hook.confirm_age(ANN)
+        tame = await stage.ask(**FLIRT, text="my daughter is at home today")
+        bold = await stage.ask(**FLIRT, dialog_id=2, user_id=ANN)
+        for request in (tame, bold):
+            await stage.hook.wait(request, timeout=PATIENCE_S)
+            await stage.hook.wait(await _varied(stage, request), timeout=PATIENCE_S)
+
+        drawn = [
+            [row.drawn_rating for row in await chat.requests_of(sessions, dialog_id)]
+            for dialog_id in (1, 2)
+        ]
+        assert drawn == [["safe", "safe"], ["suggestive", "suggestive"]]
+
+
 async def test_an_age_that_is_revoked_while_the_picture_is_drawn_refuses_it(
     stages: Stages, sessions: Sessions
 ) -> None:
@@ -75,6 +94,26 @@ async def test_an_age_that_is_revoked_while_the_picture_is_drawn_refuses_it(
         assert picture.message.startswith("Здесь я лучше")
         assert stage.telegram.sent == []
         assert (await chat.dialog(sessions)).last_image_generation_at is None
+
+
+async def test_a_picture_that_is_withdrawn_can_be_had_nowhere(
+    stages: Stages, sessions: Sessions
+) -> None:
+    served = {"image_url_base": "https://pictures.example", "seconds_per_picture": 1.0}
+    async with stages.set(max_rating="suggestive", **served) as stage:
+        await stage.hook.confirm_age(ANN)
+        request = await stage.ask(**FLIRT, chat_id=None)
+        await _is_drawing(stage, request)
+        await stage.hook.revoke_age(ANN)
+
+        picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+
+        assert (picture.error_code, picture.url) == ("rating_withdrawn", None)
+        row = await chat.row(sessions, request.id)
+        assert (row.image, row.image_url) == (None, None)
+        async with sessions() as session:
+            notes = (await session.execute(select(ForgottenImage.image))).scalars().all()
+        assert len(notes) == 1
 
 
 async def test_an_age_that_is_revoked_before_the_drawing_makes_it_safe(stages: Stages) -> None:
@@ -122,6 +161,12 @@ async def _is_drawing(stage: Stage, request: Request) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while (await stage.hook.wait(request, timeout=0.02)).state is not State.DRAWING:
             pass
+
+
+async def _varied(stage: Stage, request: Request) -> Request:
+    varied = await stage.hook.vary(request.id)
+    assert isinstance(varied, Request)
+    return varied
 
 
 async def _confirmation(sessions: Sessions) -> AgeConfirmation | None:

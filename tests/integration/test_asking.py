@@ -1,5 +1,6 @@
 """Pictures that people ask for, and how many they may have."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -85,6 +86,39 @@ async def test_only_a_delivered_picture_can_be_varied(strict: ChatFlowHook) -> N
         await strict.vary(asked.id)
     with pytest.raises(NothingToVary):
         await strict.vary(uuid4())
+
+
+async def test_what_the_bots_own_prompt_described_cannot_be_varied(stages: Stages) -> None:
+    async with stages.set() as stage:
+        asked = await stage.hook.ask(turn(prompt="she repairs a bicycle in a workshop"))
+        assert isinstance(asked, Request)
+        await stage.hook.wait(asked, timeout=PATIENCE_S)
+
+        with pytest.raises(NothingToVary):
+            await stage.hook.vary(asked.id)
+
+
+async def test_what_was_drawn_in_the_place_of_the_bots_own_prompt_can_be_varied(
+    stages: Stages,
+) -> None:
+    async with stages.set() as stage:
+        asked = await stage.hook.ask(turn(prompt="naked in the kitchen"))
+        assert isinstance(asked, Request)
+        await stage.hook.wait(asked, timeout=PATIENCE_S)
+
+        varied = await stage.hook.vary(asked.id)
+
+        assert isinstance(varied, Request)
+        assert (await stage.hook.wait(varied, timeout=PATIENCE_S)).state is State.DELIVERED
+        assert "kitchen" in stage.prompts()[1]
+
+
+async def test_five_asks_at_once_of_which_one_is_allowed_give_one_picture(
+    strict: ChatFlowHook,
+) -> None:
+    told = await asyncio.gather(*(strict.ask(turn(number, user_id=5)) for number in range(1, 6)))
+
+    assert sorted(type(each).__name__ for each in told) == [*["Limited"] * 4, "Request"]
 
 
 async def test_who_has_asked_often_enough_learns_when_the_next_one_is_free(

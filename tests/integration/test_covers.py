@@ -1,14 +1,16 @@
 """Covers: drawn ahead by a command, and sent at the start of a dialog."""
 
+import asyncio
 import itertools
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chatflow_hook.tables import NOBODY, ImageRequest, State
+from chatflow_hook.tables import NOBODY, ImageRequest, Kind, State
 from imagegen.discarded import Discarded
 from imagegen.image_files import ImageFiles
 from imagegen.retention import Limits, Retention
@@ -70,6 +72,73 @@ async def test_a_dialog_begins_with_a_cover_and_never_twice_with_the_same(
         assert all(one != other for one, other in itertools.pairwise(shown))
         assert len(stage.hosts[0].posted) == posted
         assert len({message.file_id for message in stage.telegram.sent}) == 2
+
+
+async def test_dialogs_of_one_user_that_begin_at_once_begin_with_different_covers(
+    stages: Stages, sessions: Sessions
+) -> None:
+    async with stages.set(works=False) as stage:
+        await _stocked(sessions, "a", "b")
+
+        begun = await asyncio.gather(
+            *(stage.hook.on_dialog_start(turn(number, text="", user_id=9)) for number in range(10))
+        )
+
+        assert None not in begun
+        async with sessions() as session:
+            query = select(ImageRequest.image).where(ImageRequest.user_id == 9)
+            shown = (await session.execute(query.order_by(ImageRequest.created_at))).scalars().all()
+        assert all(one != other for one, other in itertools.pairwise(shown))
+
+
+async def test_a_cover_that_is_being_erased_is_not_sent(stages: Stages, sessions: Sessions) -> None:
+    async with stages.set(works=False) as stage:
+        await _stocked(sessions, "a")
+        async with sessions.begin() as session:
+            await session.execute(delete(ImageRequest))
+            starting = asyncio.create_task(stage.hook.on_dialog_start(turn(text="")))
+            await asyncio.wait({starting}, timeout=0.2)
+
+        assert await starting is None
+
+
+async def test_the_only_cover_is_not_sent_twice_in_a_row(
+    stages: Stages, sessions: Sessions
+) -> None:
+    async with stages.set(works=False) as stage:
+        await _stocked(sessions, "a")
+        first = await stage.hook.on_dialog_start(turn(text=""))
+
+        assert first is not None
+        assert await stage.hook.on_dialog_start(turn(text="")) is None
+        assert await stage.hook.on_dialog_start(turn(2, text="")) is not None
+
+
+async def test_a_cover_that_never_came_is_sent_after_all(
+    stages: Stages, sessions: Sessions
+) -> None:
+    async with stages.set(works=False) as stage:
+        await _stocked(sessions, "a")
+        first = await stage.hook.on_dialog_start(turn(text=""))
+        assert first is not None
+        await chat.end(sessions, first, State.FAILED)
+
+        assert await stage.hook.on_dialog_start(turn(text="")) is not None
+
+
+async def test_forgetting_nobody_is_refused_since_covers_are_nobodys(
+    stages: Stages, place: dict[str, str], sessions: Sessions
+) -> None:
+    async with stages.set(works=False) as stage:
+        await _stocked(sessions, "a")
+
+        with pytest.raises(ValueError, match="0 is the id of nobody"):
+            await stage.hook.forget_user(NOBODY)
+        ended = await command.run("forget", "0", **place)
+
+        assert ended.code == 2
+        assert "0 is the id of nobody" in ended.complained
+        assert len(await chat.requests_of(sessions, NOBODY)) == 1
 
 
 async def test_a_cover_counts_nothing_and_moves_no_watermark(
@@ -145,6 +214,24 @@ async def test_covers_stay_however_old_they_are(
         left = (await session.execute(select(ImageRequest))).scalars().all()
     assert [(row.user_id, row.state) for row in left] == [(NOBODY, "delivered")]
     assert await ImageFiles(tmp_path / "images").has(str(left[0].image))
+
+
+async def _stocked(sessions: Sessions, *images: str) -> None:
+    """Have covers of lina, without drawing them."""
+    async with sessions.begin() as session:
+        session.add_all(
+            ImageRequest(
+                id=uuid4(),
+                kind=Kind.COVER,
+                state=State.DELIVERED,
+                dialog_id=NOBODY,
+                user_id=NOBODY,
+                persona="lina",
+                message_count=number,
+                image=image,
+            )
+            for number, image in enumerate(images)
+        )
 
 
 async def _greeted(stage: Stage, **changes: object) -> None:

@@ -101,6 +101,19 @@ class Walk:
                     conversation={"text": "hello"},
                 )
             )
+            # Whose picture may be taken.
+            session.add(
+                ImageRequest(
+                    id=uuid4(),
+                    kind=Kind.ASKED,
+                    state=State.DELIVERED,
+                    dialog_id=0,
+                    user_id=1,
+                    persona="lina",
+                    message_count=1,
+                    image=IMAGE.name,
+                )
+            )
 
     async def take(self, step: str, which: int) -> bool:
         """Take a step with one of the claims, counted from the newest; False if it was refused."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from imagegen import shipped
 from imagegen.seeds import of_dialog
 from tests import command
 from tests.command import Ended
@@ -135,6 +136,31 @@ async def test_talk_of_ones_family_stays_safe_and_shows_the_persona_alone(tmp_pa
     assert "kitchen" not in sheet["prompt"]
 
 
+async def test_an_operators_persona_brings_its_own_words_for_a_rating(
+    dialog: Path, tmp_path: Path
+) -> None:
+    own = {"PERSONAS_DIR": str(_bold_lina(tmp_path / "personas")), "MAX_RATING": "explicit"}
+    explicit = await _sheet(dialog, "--rating", "explicit", **own)
+    suggestive = await _sheet(dialog, **own)
+    usual = await _sheet(dialog, "--rating", "explicit", MAX_RATING="explicit")
+
+    assert (explicit["rating"], suggestive["rating"]) == ("explicit", "suggestive")
+    assert "Words of the operator." in explicit["prompt"]
+    assert "Words of the operator." not in suggestive["prompt"]
+    assert usual["rating"] == "suggestive"
+
+
+def _bold_lina(directory: Path) -> Path:
+    """Write a lina of one's own, who is drawn with the shipped one's graph."""
+    there = shipped.path("workflows") / "lina" / "persona.toml"
+    words = '[wording]\nexplicit = "Words of the operator."\n'
+    (directory / "lina").mkdir(parents=True)
+    (directory / "lina" / "persona.toml").write_text(
+        f'max_rating = "explicit"\n{there.read_text(encoding="utf-8")}\n{words}', encoding="utf-8"
+    )
+    return directory
+
+
 async def test_a_file_of_nothing_is_an_everyday_moment(tmp_path: Path) -> None:
     sheet = await _sheet(_written(tmp_path, {}), "--persona", "una")
 
@@ -169,12 +195,14 @@ async def test_a_missing_file_is_told_in_a_sentence(tmp_path: Path) -> None:
 async def test_a_wrong_setting_is_told_in_a_sentence(dialog: Path, tmp_path: Path) -> None:
     no_model = await _complaint("--dialog", str(dialog), "--llm")
     no_personas = await _complaint("--dialog", str(dialog), WORKFLOWS_DIR=str(tmp_path))
+    no_own = await _complaint("--dialog", str(dialog), PERSONAS_DIR=str(tmp_path / "none"))
     no_key = await _complaint(
         "--dialog", str(dialog), PROMPT_LLM_URL="http://127.0.0.1:1", PROMPT_LLM_API_KEY="ключ"
     )
 
     assert "PROMPT_LLM_URL is not set" in no_model.complained
     assert "WORKFLOWS_DIR" in no_personas.complained
+    assert "PERSONAS_DIR" in no_own.complained
     assert (
         "PROMPT_LLM_API_KEY: got something else, must be the server's key, plain ASCII"
         in no_key.complained

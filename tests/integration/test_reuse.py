@@ -1,14 +1,24 @@
 """A picture that was drawn before is neither drawn nor uploaded again."""
 
+import asyncio
 import shutil
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
 
-from chatflow_hook.tables import State
+from chatflow_hook import Rating
+from chatflow_hook.tables import ImageRequest, State
+from imagegen.requests import Requests
+from imagegen.reuse import Reuse
 from imagegen.sandbox.telegram import Trouble
-from tests import chat
+from tests import chat, steps
+from tests.archive import Archive
 from tests.chat import Sessions
+from tests.looks import BoldLook, Look
+from tests.plan import PLAN
 from tests.stage import Stages
 
 STORY = {"story": "a week by the sea", "text": "we sit on the beach"}
@@ -17,6 +27,11 @@ STORY = {"story": "a week by the sea", "text": "we sit on the beach"}
 @pytest.fixture
 def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
     return Stages(database_url, redis_url, sessions, tmp_path / "images")
+
+
+@pytest.fixture
+def archive(engine: AsyncEngine, tmp_path: Path) -> Archive:
+    return Archive(engine, tmp_path / "images")
 
 
 async def test_the_same_graph_costs_no_gpu_and_no_upload(
@@ -36,6 +51,29 @@ async def test_the_same_graph_costs_no_gpu_and_no_upload(
         assert known.drawing_seconds is not None
         assert known.drawing_seconds >= 0.3
         assert (await chat.dialog(sessions)).last_image_generation_at == 6
+
+
+async def test_a_worker_tells_at_its_end_what_it_did_not_draw_and_what_the_template_wrote(
+    stages: Stages,
+) -> None:
+    with capture_logs() as logged:
+        async with stages.set(seed_mode="story", seconds_per_picture=0.3) as stage:
+            await stage.picture(**STORY)
+            await stage.picture(**STORY)
+            await stage.picture(dialog_id=2, prompt="naked at the lake")
+
+    (told,) = [line for line in logged if line["event"] == "counted since the start"]
+    assert told["not_drawn_again"] == 1
+    assert told["seconds_saved"] >= 0.3
+    assert told["prompts_from_template"] == {"bare": 1}
+
+
+async def test_a_worker_that_counted_nothing_tells_nothing(stages: Stages) -> None:
+    with capture_logs() as logged:
+        async with stages.set() as stage:
+            await stage.picture()
+
+    assert "counted since the start" not in [line["event"] for line in logged]
 
 
 async def test_a_photo_that_telegram_has_forgotten_is_uploaded_again(stages: Stages) -> None:
@@ -71,6 +109,92 @@ async def test_a_picture_that_the_store_has_lost_is_drawn_again(
 
         assert (await stage.picture(**STORY)).state is State.DELIVERED
         assert len(stage.hosts[0].posted) == 2
+
+
+async def test_a_picture_is_looked_at_anew_for_each_request_that_takes_it(stages: Stages) -> None:
+    look = Look(passes=True)
+    async with stages.set(seed_mode="story", image_screen=look) as stage:
+        await stage.picture(**STORY)
+        await stage.picture(**STORY)
+
+        photo = stage.telegram.sent[0].photo
+        assert look.seen == [(photo, Rating.SAFE), (photo, Rating.SAFE)]
+        assert len(stage.hosts[0].posted) == 1
+
+
+async def test_a_picture_that_passed_for_more_is_refused_for_less(stages: Stages) -> None:
+    # The bot's own words give the same graph at every rating.
+    own = {**STORY, "prompt": "she stands on a beach", "chat_type": "private"}
+    settings = {"seed_mode": "story", "max_rating": "suggestive", "image_screen": BoldLook()}
+    async with stages.set(**settings) as stage:
+        await stage.hook.confirm_age(1001)
+        bold = await stage.picture(**own, rating=Rating.SUGGESTIVE)
+        tame = await stage.picture(**own, rating=Rating.SAFE)
+
+        assert bold.state is State.DELIVERED
+        assert (tame.state, tame.error_code) == (State.REFUSED, "image_refused")
+        assert len(stage.hosts[0].posted) == 1
+        assert len(stage.telegram.sent) == 1
+
+
+async def test_a_picture_that_is_purged_between_being_found_and_taken_is_not_taken(
+    archive: Archive,
+) -> None:
+    requests, reuse = Requests(archive.engine), Reuse(archive.engine, archive.images)
+    name = await _kept(archive)
+    request = await steps.claimed(requests, await archive.row(State.QUEUED))
+    known = await reuse.picture(request, PLAN.cache_key)
+    assert known is not None
+
+    await archive.retention().everything()
+    taken = await reuse.take(request, known, PLAN, url=None)
+
+    assert taken is None
+    assert not archive.file(name).exists()
+    assert (await chat.row(archive.sessions, request.id)).state == "queued"
+
+
+async def test_a_picture_that_is_taken_outlives_the_request_that_it_was_drawn_for(
+    archive: Archive,
+) -> None:
+    requests, reuse = Requests(archive.engine), Reuse(archive.engine, archive.images)
+    name = await _kept(archive)
+    request = await steps.claimed(requests, await archive.row(State.QUEUED))
+    known = await reuse.picture(request, PLAN.cache_key)
+    assert known is not None
+
+    taken = await reuse.take(request, known, PLAN, url=None)
+    await archive.retention().everything()
+
+    assert taken is not None
+    assert archive.file(name).exists()
+
+
+async def test_a_picture_is_not_let_go_while_it_is_taken(archive: Archive) -> None:
+    requests, reuse = Requests(archive.engine), Reuse(archive.engine, archive.images)
+    await _kept(archive)
+    request = await steps.claimed(requests, await archive.row(State.QUEUED))
+    known = await reuse.picture(request, PLAN.cache_key)
+    assert known is not None
+
+    # A purge that has let the row go and did not commit yet.
+    async with archive.sessions.begin() as session:
+        await session.execute(delete(ImageRequest).where(ImageRequest.id != request.id))
+        taking = asyncio.create_task(reuse.take(request, known, PLAN, url=None))
+        await asyncio.wait({taking}, timeout=0.2)
+        is_waiting = not taking.done()
+
+    assert is_waiting
+    assert await taking is None
+
+
+async def _kept(archive: Archive) -> str:
+    """Have the picture of a request that is old enough to be purged."""
+    await chat.put_dialog(archive.sessions)
+    name = await archive.picture(days=100)
+    size = {"width": 8, "height": 8}
+    await archive.row(State.DELIVERED, days=100, image=name, cache_key=PLAN.cache_key, **size)
+    return name
 
 
 @pytest.mark.parametrize(("mode", "seeds"), [("dialog", 2), ("story", 1), ("random", 2)])

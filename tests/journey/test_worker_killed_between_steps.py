@@ -20,10 +20,9 @@ BEFORE_THE_POST = (
     "imagegen/comfy/drawing.py:Drawing.draw",
 )
 AFTER_THE_POST = (
-    "imagegen/easel.py:_fetched",
+    "imagegen/fetching.py:picture",
     "imagegen/image_files.py:ImageFiles.put",
     "imagegen/requests.py:Requests.keep",
-    "imagegen/easel.py:Easel._forget",
     "imagegen/sending.py:deliver",
     "imagegen/ledger.py:Ledger.start",
 )
@@ -59,6 +58,7 @@ async def test_a_request_survives_the_death_of_its_worker_between_any_two_steps(
         # Nobody can tell these two apart from outside: the row said "sending" in both.
         ("imagegen/delivery/telegram.py:Telegram.send", (["unknown", "sent"], 1)),
         ("imagegen/requests.py:Requests.finish", (["unknown", "sent"], 2)),
+        ("imagegen/easel.py:Easel.clear", (["sent"], 1)),
         ("imagegen/live.py:Live.ended", (["sent"], 1)),
     ],
 )

@@ -13,12 +13,15 @@ from imagegen.sandbox.telegram import Trouble
 from imagegen.sandbox.valkey import ValkeyServer
 from tests import worker_process
 from tests.chat import Sessions
+from tests.language_model import ChatServer, says
+from tests.scenes import SCENE
 from tests.stage import PATIENCE_S, Stage, Stages, shelf
 from tests.worker_process import WorkerProcess
 
 SAID = {"text": "marmalade under an umbrella", "reply": "a clandestine smile", "caption": "for Zoë"}
 HOST_TOKEN = "host-token-7413"
 HEADER = "header-secret-8261"
+MODEL_SECRETS = ("model-user-3195", "model-password-5520", "model-query-9074", "model-key-6638")
 
 
 @pytest.fixture
@@ -62,6 +65,7 @@ def leaks(stage: Stage, worker: WorkerProcess) -> list[str]:
         settings.telegram_bot_token.get_secret_value().partition(":")[2],
         HOST_TOKEN,
         HEADER,
+        *MODEL_SECRETS,
     ]
     words = ("marmalade", "umbrella", "clandestine", "Zoë", "Zo\\u00eb", "adult", "KSampler")
     assert all(secrets)
@@ -119,4 +123,17 @@ async def test_nothing_leaks_while_telegram_is_away(stages: Stages, tmp_path: Pa
             await stage.ask(**SAID)
             await worker.has_said("request waits", timeout_s=PATIENCE_S)
 
+        assert leaks(stage, worker) == []
+
+
+async def test_nothing_leaks_of_the_language_models_address(stages: Stages, tmp_path: Path) -> None:
+    user, password, query, key = MODEL_SECRETS
+    async with ChatServer(says(SCENE)).running() as model, stages.set(works=False) as stage:
+        address = model.url.replace("http://", f"http://{user}:{password}@") + f"v1?key={query}"
+        with_model = variables(stage, PROMPT_LLM_URL=address, PROMPT_LLM_API_KEY=key)
+        async with worker_process.running(tmp_path / "home", with_model) as worker:
+            picture = await stage.picture(**SAID)
+
+        assert picture.state is State.DELIVERED
+        assert SCENE["scene"] in stage.prompts()[0]
         assert leaks(stage, worker) == []

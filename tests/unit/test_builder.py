@@ -228,6 +228,48 @@ async def test_the_bots_own_prompt_is_not_drawn_where_the_persona_must_be_alone(
     assert "Nora is the only person in the picture." in prompt.text
 
 
+@pytest.mark.parametrize(
+    ("words", "rating"),
+    [
+        ("naked at the lake", Rating.SAFE),
+        ("in lingerie on the sofa", Rating.SAFE),
+        ("она голая на пляже", Rating.SAFE),
+        ("в нижнем белье на диване", Rating.SAFE),
+        ("topless at the lake", Rating.SUGGESTIVE),
+        ("обнажённая у озера", Rating.SUGGESTIVE),
+        ("naked at the lake", Rating.EXPLICIT),  # of which this persona has no wording
+    ],
+)
+async def test_the_bots_own_prompt_is_no_less_dressed_than_the_rating_allows(
+    words: str, rating: Rating, desk: Desk, logged: LogCapture
+) -> None:
+    given = brief(prompt=words, rating=rating)
+
+    prompt = await desk.build(given)
+
+    assert prompt == TEMPLATE.write(given)
+    assert words not in prompt.text
+    assert desk.fallbacks == ["bare"]
+    assert [entry["event"] for entry in logged.entries] == ["prompt from template"]
+
+
+@pytest.mark.parametrize(
+    ("words", "rating", "wording"),
+    [
+        ("in a silk robe by the lake", Rating.SAFE, {}),
+        ("in lingerie on the sofa", Rating.SUGGESTIVE, {}),
+        ("naked at the lake", Rating.EXPLICIT, {"explicit": "Words of the operator."}),
+    ],
+)
+async def test_the_bots_own_prompt_goes_as_far_as_the_rating(
+    words: str, rating: Rating, wording: dict[str, str], desk: Desk
+) -> None:
+    prompt = await desk.build(brief(prompt=words, rating=rating, persona=worded(**wording)))
+
+    assert prompt.source is Source.OWN
+    assert words in prompt.text
+
+
 async def test_what_a_model_worded_is_worded_again_without_it(
     desk: Desk, route: respx.Route
 ) -> None:

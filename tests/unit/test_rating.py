@@ -5,11 +5,12 @@ import itertools
 import pytest
 
 from chatflow_hook import Rating
-from imagegen.safety.rating import Bounds, effective, known, lowest
+from imagegen.safety.rating import Bounds, drawn, effective, known, lowest
 
 SAFE, SUGGESTIVE, EXPLICIT = Rating.SAFE, Rating.SUGGESTIVE, Rating.EXPLICIT
 HEIGHT = {SAFE: 0, SUGGESTIVE: 1, EXPLICIT: 2}
 CHATS = ["private", "group", "supergroup", "channel", "", "Private", "unknown", None]
+UNKNOWN = [None, "", "unknown", "EXPLICIT", "safe ", "xxx"]
 TABLE = list(itertools.product(Rating, Rating, Rating, [True, False], CHATS))
 
 
@@ -39,14 +40,20 @@ def test_the_table_is_whole() -> None:
     assert len(TABLE) == 3 * 3 * 3 * 2 * 8
 
 
-@pytest.mark.parametrize("value", [None, "", "unknown", "EXPLICIT", "safe ", "xxx"])
+@pytest.mark.parametrize("value", UNKNOWN)
 def test_what_is_not_known_is_safe(value: str | None) -> None:
     assert known(value) is SAFE
+
+
+@pytest.mark.parametrize("value", UNKNOWN)
+def test_a_picture_of_which_nothing_is_known_may_be_anything(value: str | None) -> None:
+    assert drawn(value) is EXPLICIT
 
 
 @pytest.mark.parametrize("rating", list(Rating))
 def test_what_is_known_is_itself(rating: Rating) -> None:
     assert known(rating.value) is rating
+    assert drawn(rating.value) is rating
 
 
 def test_the_lowest_is_the_tamest() -> None:
