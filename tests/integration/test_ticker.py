@@ -20,6 +20,18 @@ async def test_steps_are_taken_until_the_block_ends() -> None:
     assert [task for task in asyncio.all_tasks() if task.get_name() == "test"] == []
 
 
+async def test_a_step_that_may_wait_is_not_taken_at_once() -> None:
+    steps = list[int]()
+
+    async def step() -> None:
+        steps.append(1)
+
+    async with ticker.every(60, step, name="test", delay_s=60):
+        await asyncio.sleep(0.01)
+
+    assert steps == []
+
+
 async def test_a_step_that_swallows_its_cancellation_does_not_hold_up_the_block(
     redis_url: str,
 ) -> None:
