@@ -6,6 +6,7 @@ import pymorphy3
 
 _ENOUGH = 30_000
 _LONGEST = 60
+_CASES = ("nomn", "gent", "datv", "accs", "ablt", "loct")
 
 
 @functools.lru_cache(maxsize=1)
@@ -36,10 +37,38 @@ def is_name(word: str) -> bool:
     return _is_name(word)
 
 
+def is_noun(word: str) -> bool:
+    """Say whether a word is first of all a noun of the Russian dictionary."""
+    return _is(word, "NOUN")
+
+
+def is_adjective_of_many(word: str) -> bool:
+    """Say whether a word is first of all a Russian adjective in the plural."""
+    return _is(word, "ADJF", "plur")
+
+
+def cases(word: str) -> set[str]:
+    """Return a Russian noun or name in all cases of the singular; the word itself is always one."""
+    parses = [each for each in analyser().parse(word) if {"NOUN", "sing", "nomn"} in each.tag]
+    inflected = (parse.inflect({case}) for parse in parses for case in _CASES)
+    return {word, *(form.word.replace("ё", "е") for form in inflected if form)}
+
+
 @functools.lru_cache(maxsize=_ENOUGH)
 def _is_name(word: str) -> bool:
     tag = analyser().parse(word)[0].tag
     return "Name" in tag or "Surn" in tag
+
+
+def _is(word: str, *grammemes: str) -> bool:
+    is_russian = word.isalpha() and not word.isascii() and len(word) <= _LONGEST
+    return is_russian and _is_known_as(word, grammemes)
+
+
+@functools.lru_cache(maxsize=_ENOUGH)
+def _is_known_as(word: str, grammemes: tuple[str, ...]) -> bool:
+    known = analyser()
+    return known.word_is_known(word) and set(grammemes) in known.parse(word)[0].tag
 
 
 def _english(word: str) -> tuple[str, ...]:

@@ -14,13 +14,18 @@ _FEWEST_LETTERS = 4
 _LONG_ENOUGH = 6
 _BITS, _ANY = 3, 1_000
 _CODE, _OTHER = "code", "other"
+_SPARED = "spared"
 _SIGNS_OF_SOFTNESS = str.maketrans("", "", "ьъ")
 
 
 class Lexicon:
-    """Finds words and phrases; a star in a list ends a word that may go on."""
+    """Finds words and phrases; a star in a list ends a word that may go on.
 
-    def __init__(self, topics: dict[str, list[str]]) -> None:
+    What stands inside one of the phrases of `spared` is not found.
+    """
+
+    def __init__(self, topics: dict[str, list[str]], *, spared: list[str]) -> None:
+        topics = {**topics, _SPARED: spared}
         entries = {
             (topic, pattern): None
             for topic, words in topics.items()
@@ -32,8 +37,11 @@ class Lexicon:
 
     def topics(self, words: str) -> Iterator[str]:
         """Return what words parted by single spaces speak of, some perhaps more than once."""
-        for index, _, _ in self._patterns.find_matches_as_indexes(f" {words} ", overlapping=True):
-            yield self._topics[index]
+        found = self._patterns.find_matches_as_indexes(f" {words} ", overlapping=True)
+        spared = [at for index, *at in found if self._topics[index] is _SPARED]
+        for index, start, end in found:
+            if not any(first <= start and end <= last for first, last in spared):
+                yield self._topics[index]
 
 
 class Squeezed:
