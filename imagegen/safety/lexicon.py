@@ -49,9 +49,13 @@ class Squeezed:
 
     What is found begins and ends where written pieces do, so that "thunder agent" is no hit. A
     short word counts only in single letters, and one that is no code in pieces of three at most.
+    Words of `whole` are found as they are written: they look like forms of harmless ones.
     """
 
-    def __init__(self, codes: Iterable[str], others: Iterable[str]) -> None:
+    def __init__(
+        self, codes: Iterable[str], others: Iterable[str], *, whole: Iterable[str]
+    ) -> None:
+        self._whole = frozenset(map(plain, whole))
         words = {_bare(word): _CODE for word in codes}
         words |= {_bare(word): _OTHER for word in others if _bare(word) not in words}
         kept = {word: kind for word, kind in words.items() if len(word) >= _FEWEST_LETTERS}
@@ -63,6 +67,8 @@ class Squeezed:
 
     def are_in(self, pieces: Sequence[str]) -> bool:
         """Say whether one of the words stands in several of these pieces."""
+        if not self._whole.isdisjoint(pieces):
+            return True
         row = "".join(pieces)
         found = self._patterns.find_matches_as_indexes(row, overlapping=True)
         if not found:

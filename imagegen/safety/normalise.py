@@ -49,10 +49,11 @@ _LONG_RUN = re.compile(r"(.)\1{2,}")
 _LETTERS_OF_THEIR_OWN = {("и", "\u0306"): "й", ("е", "\u0308"): "е"}
 _LONGEST = 60
 # What needs none of the care below: small letters of both alphabets, digits, plain signs.
-_EASY = re.compile(r"[a-zа-я0-9 .,!?;:'\"()/\n@$|+*&%#=<>_\-–—«»…]*")
+_EASY = re.compile(r"[a-zа-я0-9 .,!?;:'\"()/\n@$|+*&%#=<>_\-–—«»…’“”„]*")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+# Told apart by which object it is: words are remembered and looked up often.
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Word:
     """One word: as written but for case and marks, and all that it may have been meant to say.
 
@@ -92,7 +93,7 @@ def sentences(text: str) -> Iterator[Sentence]:
 
 def plain(text: str) -> str:
     """Return a text in small letters of two alphabets, without marks and unseen signs."""
-    small = text.lower()
+    small = text.lower().replace("ё", "е")
     if _EASY.fullmatch(small):
         return small
     bare: list[str] = []

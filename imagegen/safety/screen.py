@@ -30,7 +30,7 @@ class Screen:
     def __init__(self) -> None:
         minors, harm = lexicon.shipped("minors"), lexicon.shipped("harm")
         people = lexicon.shipped("people")
-        self._as_written = frozenset(minors.pop("as_written"))
+        parted, as_written = minors.pop("parted"), minors.pop("as_written")
         self._lexicon = Lexicon(
             {
                 **minors,
@@ -43,7 +43,9 @@ class Screen:
             spared=lexicon.shipped("spared")["phrases"],
         )
         self._squeezed = Squeezed(
-            minors["codes"], [*minors["looks"], *minors["parted"], *harm["acts"]]
+            minors["codes"],
+            [*minors["looks"], *parted, *harm["acts"]],
+            whole=as_written,
         )
         self._names = Names()
 
@@ -92,8 +94,6 @@ class Screen:
 
     def _topics(self, sentence: Sentence) -> set[str]:
         topics = set(self._lexicon.topics(_haystack(sentence)))
-        if any(not self._as_written.isdisjoint(word.readings) for word in sentence.words):
-            topics.add("codes")
         if any(self._squeezed.are_in(row) for row in _rows(sentence.words)):
             topics.add("codes")
         if minors := ages.minors(sentence):
@@ -119,12 +119,13 @@ def _haystack(sentence: Sentence) -> str:
         spelled = _spelled(word)
         others += (*spelled.rows, spelled.others)
     rows = (" ".join(row) for row in zip(*(word.rows for word in words), strict=True))
-    return " . ".join((*rows, *others))
+    # Plain Russian and plain English say the same in several rows.
+    return " . ".join(dict.fromkeys((*rows, *others)))
 
 
-def _rows(words: tuple[Word, ...]) -> Iterator[tuple[str, ...]]:
-    if len(words) > 1:
-        yield from zip(*(_spelled(word).rows[:_WRITTEN] for word in words), strict=True)
+def _rows(words: tuple[Word, ...]) -> Iterable[tuple[str, ...]]:
+    rows = zip(*(_spelled(word).rows[:_WRITTEN] for word in words), strict=True)
+    return dict.fromkeys(rows)
 
 
 @functools.lru_cache(maxsize=10_000)
