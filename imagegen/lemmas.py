@@ -22,6 +22,20 @@ def of(word: str) -> tuple[str, ...]:
     return _of(word) if word.isalpha() and len(word) <= _LONGEST else (word,)
 
 
+def of_known(word: str) -> tuple[str, ...]:
+    """Return the same of a word that the dictionary knows, and no guess at any other.
+
+    A guess takes ten times as long, and of a misread word it is worth nothing.
+    """
+    is_russian = word.isalpha() and not word.isascii() and len(word) <= _LONGEST
+    return (word,) if is_russian and not _is_known(word) else of(word)
+
+
+@functools.lru_cache(maxsize=_ENOUGH)
+def _is_known(word: str) -> bool:
+    return bool(analyser().word_is_known(word))
+
+
 @functools.lru_cache(maxsize=_ENOUGH)
 def _of(word: str) -> tuple[str, ...]:
     if word.isascii():
@@ -67,8 +81,7 @@ def _is(word: str, *grammemes: str) -> bool:
 
 @functools.lru_cache(maxsize=_ENOUGH)
 def _is_known_as(word: str, grammemes: tuple[str, ...]) -> bool:
-    known = analyser()
-    return known.word_is_known(word) and set(grammemes) in known.parse(word)[0].tag
+    return _is_known(word) and set(grammemes) in analyser().parse(word)[0].tag
 
 
 def _english(word: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ _SHORT_OF = words(
     " нет не нету до младше моложе меньше почти скоро едва только недавно будет быть исполниться"
     " исполнится достигнуть достичь"
 )
-_ITS_OWN = words("i im m you youre u ur re я ты мы мне тебе мной тобой меня тебя yourself")
+_ITS_OWN = words("i im m you youre u ur re я ты мне тебе мной тобой меня тебя yourself")
 _IN_THE_PAST = words("was were when ago было был была когда назад")
 
 

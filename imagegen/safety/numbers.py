@@ -49,7 +49,7 @@ _RU_STEMS = (
 _COMPOUND = re.compile(f"({'|'.join(_RU_STEMS.split())})лет(?:н|к|ие)")
 _STEMS = {stem: number for number, stem in enumerate(_RU_STEMS.split(), start=1)}
 # `15-ти`, `8-й`, `16th`: how a number in digits is inflected.
-_ORDINAL_ENDINGS_TEXT = "й ю ой ый ая ом ем го му е х th st nd rd"
+_ORDINAL_ENDINGS_TEXT = "й м ю ой ый ая ом ем го му е х th st nd rd"
 _ORDINAL_ENDINGS = set(_ORDINAL_ENDINGS_TEXT.split())
 _ENDINGS = {*_ORDINAL_ENDINGS, "ти"}
 _INFLECTED = re.compile(r"(\d{1,2})[йяеюх]")
@@ -90,7 +90,9 @@ def of(word: Word) -> Number | None:
 @functools.lru_cache(maxsize=20_000)
 def forms(word: Word) -> frozenset[str]:
     """Return all that a word may have been meant to say, with dictionary forms."""
-    return frozenset(form for reading in word.readings for form in (reading, *lemmas.of(reading)))
+    guesses = word.readings[1:]
+    forms = {form for each in guesses for form in (each, *lemmas.of_known(each))}
+    return frozenset(forms.union(lemmas.of(word.plain), [word.plain]))
 
 
 def is_ending(word: Word) -> bool:

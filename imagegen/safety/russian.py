@@ -25,9 +25,7 @@ _FILLERS = words(
     " больше меньше максимум минимум до завтра сегодня теперь недавно"
 )
 _LOOKING = words("выглядеть выглядит")
-_TURNING = words("исполниться исполняться стукнуть")
 _YOUNGER = words("младше моложе")
-_OF_A_LIFE = words("весна лето день")
 _GIVING = words("дать прислать купить взять отправить положить оставить нужно надо")
 _A_FEW = 3
 _TEENS = range(10, 19)
@@ -47,7 +45,8 @@ def is_age(around: Around) -> bool:
     if around.first & {"л"} and around.value in _TEENS:
         return not around.last & {"на", "по"}
     if around.last & {"лет", "год", "возраст"}:
-        return True
+        # The English word let sounds like `лет`.
+        return not (around.last & {"let"} and around.after)
     if around.last & _YOUNGER and around.value in _TEENS:
         return not around.first & UNITS
     return _is_to_somebody(around) and not _is_counted(around)
@@ -72,7 +71,12 @@ def _is_to_somebody(around: Around) -> bool:
         giving = opener[-2] if len(opener) > 1 else NOTHING
         return around.value >= _A_FEW and not giving & _GIVING
     # `она 15`, but not `она 15 минут молчала`.
-    return bool(last & _WHOSE) and (not around.first or bool(around.first & (_YEARS | {"и", "а"})))
+    # The English word on sounds like `он`.
+    return (
+        bool(last & _WHOSE)
+        and not last & {"on"}
+        and (not around.first or bool(around.first & (_YEARS | {"и", "а"})))
+    )
 
 
 def _is_counted(around: Around) -> bool:

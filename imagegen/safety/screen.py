@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from imagegen import lemmas
-from imagegen.safety import ages, lexicon, names, rules
+from imagegen.safety import ages, lexicon, names, numbers, rules
 from imagegen.safety.lexicon import Lexicon, Squeezed
 from imagegen.safety.names import Names
 from imagegen.safety.normalise import Sentence, Word, sentences
@@ -43,7 +43,7 @@ class Screen:
             spared=lexicon.shipped("spared")["phrases"],
         )
         self._squeezed = Squeezed(
-            minors["codes"],
+            [*minors["codes"], *as_written],
             [*minors["looks"], *parted, *harm["acts"]],
             whole=as_written,
         )
@@ -131,9 +131,9 @@ def _rows(words: tuple[Word, ...]) -> Iterable[tuple[str, ...]]:
 @functools.lru_cache(maxsize=10_000)
 def _spelled(word: Word) -> _Spelled:
     written = (word.plain, word.latin, word.cyrillic, word.translit)
-    rows = (*written, lemmas.of(word.plain)[0], lemmas.of(word.translit)[0])
-    forms = {form for reading in word.readings for form in (reading, *lemmas.of(reading))}
-    return _Spelled(rows=rows, others=" . ".join(sorted(forms - set(rows))))
+    rows = (*written, lemmas.of(word.plain)[0], lemmas.of_known(word.translit)[0])
+    others = numbers.forms(word) - {*rows}
+    return _Spelled(rows=rows, others=" . ".join(sorted(others)))
 
 
 def _worst(findings: Iterable[Finding]) -> Finding:
