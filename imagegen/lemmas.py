@@ -6,6 +6,7 @@ import pymorphy3
 
 _ENOUGH = 30_000
 _LONGEST = 60
+_SHORTEST_PLURAL = 2
 _CASES = ("nomn", "gent", "datv", "accs", "ablt", "loct")
 
 
@@ -90,6 +91,6 @@ def _english(word: str) -> tuple[str, ...]:
         forms.append(f"{word[:-3]}y")
     if word.endswith("es"):
         forms.append(word[:-2])
-    if word.endswith("s"):
+    if word.endswith("s") and len(word) > _SHORTEST_PLURAL:  # not is, as, us
         forms.append(word[:-1])
     return tuple(forms)

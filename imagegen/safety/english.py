@@ -13,6 +13,7 @@ UNTIL: Forms = words(
 )
 
 _YEARS = words("year years yr yrs y")
+_MONTHS = words("month months week weeks")
 _BRIEFLY = words("yr yrs")
 _OLD = words("old o young age")
 _YO = words("yo yos ish летний летн летие")
@@ -71,7 +72,7 @@ def grade(around: Around) -> int | None:
 
 
 def _has_years(around: Around) -> bool:
-    if around.first & _YO or (around.first & _YEARS and around.second & _OLD):
+    if around.first & _YO or (around.first & (_YEARS | _MONTHS) and around.second & _OLD):
         # `5ish` is a time of day.
         return not around.first & {"ish"} or around.value in _TEENS
     is_span = around.last & _SPAN_BEFORE or around.near(_SPAN_AFTER, after=3)

@@ -41,7 +41,7 @@ _SOUNDS = re.compile("|".join(sorted(_TO_CYRILLIC, key=len, reverse=True)))
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|\n+")
 # Signs that stand for letters belong to a word where they touch one.
-_PIECE = re.compile(r"[^\W_]+(?:[@$|+!][^\W_]+)*|[@$|][^\W_]+(?:[@$|+!][^\W_]+)*")
+_PIECE = re.compile(r"[^\W_]+(?:[@$|+!][^\W_]+)*[@$]?|[@$|][^\W_]+(?:[@$|+!][^\W_]+)*[@$]?")
 _DIGITS_THEN_LETTERS = re.compile(r"(\d+)([^\W\d_]{2,})")
 _PAUSES = (",", ";", ":", ")", "-", "–", "—", ".", "!", "?", "…")
 _LONG_RUN = re.compile(r"(.)\1{2,}")

@@ -22,7 +22,7 @@ _WHOSE = words("она он ты я")
 _FILLERS = words(
     "около примерно где то почти всего только лишь едва уже скоро сейчас будет быть было стать"
     " исполниться исполняться стукнуть нет нету не еще типа вроде как бы под лет на вид точно чуть"
-    " больше меньше максимум минимум до завтра сегодня теперь недавно"
+    " больше меньше максимум минимум до завтра сегодня теперь недавно достичь достигнуть"
 )
 _LOOKING = words("выглядеть выглядит")
 _YOUNGER = words("младше моложе")
@@ -44,6 +44,8 @@ def is_age(around: Around) -> bool:
         return _is_to_somebody(around) or not _is_a_span(around)
     if around.first & {"л"} and around.value in _TEENS:
         return not around.last & {"на", "по"}
+    if around.value in _TEENS and around.last & {"достичь", "достигнуть"}:
+        return True
     if around.last & {"лет", "год", "возраст"}:
         # The English word let sounds like `лет`.
         return not (around.last & {"let"} and around.after)
