@@ -33,7 +33,7 @@ _PAST = words("was were")
 _SOMEBODY = words("i im you youre u ur ure she shes he hes we they who sis girl boy gf bf")
 _WHAT = words(
     "it its that this there here what which time clock size number score temperature price cost"
-    " total rating level chapter room page version floor bus train film movie show meeting date"
+    " total bill fare dinner lunch taxi rating level chapter room page version floor bus train film movie show meeting date"
     " answer result car house flat cat cats dog dogs pet horse bike phone computer laptop tree"
     " wine whisky whiskey cheese company firm building ticket class battery speed grade count"
     " кошка кот собака машина дом"
@@ -82,6 +82,10 @@ def _has_years(around: Around) -> bool:
 def _has_a_name_for_it(around: Around) -> bool:
     earlier = around.before[-2] if len(around.before) > 1 else NOTHING
     if around.last & (_AGED | _TURNING) or (around.last & {"of", "is"} and earlier & _AGED):
+        return True
+    if (around.last & {"o"} and earlier & {"y"}) or (
+        around.first & {"going"} and around.second & {"on"} and around.value in _TEENS
+    ):
         return True
     if around.last & {"of"} and earlier & _PERSONS:
         return not _is_counted(around)

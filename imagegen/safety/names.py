@@ -10,7 +10,8 @@ _RUSSIAN = re.compile(r"(?=\b([А-ЯЁ][а-яё]+)\s+([А-ЯЁ][а-яё]+)\b)")
 _LATIN = re.compile(
     r"(?=(?<![\w'’-])([A-Z][a-zà-ÿ]+)[ \t]+([A-Z][a-zà-ÿ]{2,}(?:-[A-Z][a-zà-ÿ]+)?)\b)"
 )
-_BEGINS_A_SENTENCE = re.compile(r"(?:^|[.!?…:;\n\"“«(])\s*$")
+_THE = re.compile(r"\b[Tt]he\s\Z")
+_BEGINS_A_SENTENCE = re.compile(r"(?:\A|[.!?…:;\n\"“«(])\s*\Z")
 
 
 class Names:
@@ -34,18 +35,19 @@ class Names:
             if lemmas.is_name(first) and lemmas.is_name(last):
                 yield " ".join(found.groups())
         for found in _LATIN.finditer(text):
-            begins = _BEGINS_A_SENTENCE.search(text, max(0, found.start() - 3), found.start())
-            if self._is_full_name(*found.groups(), is_start=bool(begins)):
+            before = text[max(0, found.start() - 5) : found.start()]
+            # Any word has a capital where a sentence starts, and a band or a tower has an article.
+            is_doubtful = _BEGINS_A_SENTENCE.search(before) or _THE.search(before)
+            if self._is_full_name(*found.groups(), is_doubtful=bool(is_doubtful)):
                 yield " ".join(found.groups())
 
-    def _is_full_name(self, first: str, last: str, *, is_start: bool) -> bool:
+    def _is_full_name(self, first: str, last: str, *, is_doubtful: bool) -> bool:
         one, other = first.lower(), last.lower()
         if other in self._ordinary or other in self._places:
             return False
-        # Any word has a capital where a sentence starts: there it has to be a name.
         if one in self._first:
             return True
-        return not is_start and one not in self._ordinary and one not in self._places
+        return not is_doubtful and one not in self._ordinary and one not in self._places
 
 
 def inflected(names: list[str]) -> Iterator[str]:

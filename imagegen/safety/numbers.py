@@ -35,7 +35,7 @@ _WORDS = {
     for names in (_EN_NAMES, _RU_NAMES)
     for number, name in enumerate(names.split())
     for form in (name, name.replace("ь", ""))
-}
+} | {"fiften": 15, "fiftteen": 15, "fivteen": 15, "sixten": 16, "sixtteen": 16, "sevnteen": 17}
 _ORDINALS = {
     name: number
     for names in (_EN_ORDINALS, _RU_ORDINALS)
@@ -46,13 +46,13 @@ _RU_STEMS = (
     " тринадцати четырнадцати пятнадцати шестнадцати семнадцати"
 )
 # A word such as пятнадцатилетняя.
-_COMPOUND = re.compile(f"({'|'.join(_RU_STEMS.split())})лет(?:н|к|ие)")
+_COMPOUND = re.compile(f"({'|'.join(_RU_STEMS.split())})лет(?:н|к|ие|оч)")
 _STEMS = {stem: number for number, stem in enumerate(_RU_STEMS.split(), start=1)}
 # `15-ти`, `8-й`, `16th`: how a number in digits is inflected.
 _ORDINAL_ENDINGS_TEXT = "й м ю ой ый ая ом ем го му е х th st nd rd"
 _ORDINAL_ENDINGS = set(_ORDINAL_ENDINGS_TEXT.split())
 _ENDINGS = {*_ORDINAL_ENDINGS, "ти"}
-_INFLECTED = re.compile(r"(\d{1,2})[йяеюх]")
+_INFLECTED = re.compile(r"(\d{1,2})[мйяеюх]")
 _WITH_SEX = re.compile(r"f(1\d)|(1\d)f")
 _LOOKALIKES = str.maketrans("lio|sbzoозбч", "110156200364")
 _IN_DISGUISE = 10

@@ -10,8 +10,7 @@ UNITS: Forms = words(
 
 _YEARS = words("год лето годик годок годы лет")
 _SPAN_AFTER = words(
-    "назад вместе подряд спустя стаж опыт работать знакомый знать брак выдержка гарантия тюрьма"
-    " жить прожить учиться женатый замужем дружить встречаться"
+    "назад вместе подряд спустя стаж опыт работать знакомый знаком брак выдержка гарантия прошло"
 )
 _SPAN_BEFORE = words(
     "через за около последний следующий ближайший на свыше пройти прошлый прожить проработать"
@@ -38,8 +37,11 @@ def is_age(around: Around) -> bool:
     if around.number.is_ordinal:
         return around.value in _A_LIFE_OF and bool(
             around.first & {"весна", "рождение"}
+            or (around.first & {"год"} and _is_to_somebody(around))
             or (around.first & {"день"} and around.second & {"рождение"})
         )
+    if any(form.startswith("тилет") for form in around.first):  # `16-тилетняя`
+        return True
     if around.first & _YEARS or (around.first & {"и"} and around.second & {"летний"}):
         return _is_to_somebody(around) or not _is_a_span(around)
     if around.first & {"л"} and around.value in _TEENS:

@@ -1,10 +1,13 @@
 """Ages: which numbers are one, in a talk and in a prompt."""
 
+from pathlib import Path
+
 import pytest
 
 from imagegen.safety.screen import CLEAR, Screen, Verdict
 
 SCREEN = Screen()
+MENTIONS = (Path(__file__).parent / "mentions.txt").read_text("utf-8").splitlines()[1:]
 
 SAID = """
 I am only 15 | she's just 15 | i'm like 16 | she is barely fifteen | she is about 15
@@ -50,7 +53,7 @@ def _prompt(scene: str) -> str:
     return f"{who} The scene: {scene}. Clean light."
 
 
-@pytest.mark.parametrize("text", _each(SAID))
+@pytest.mark.parametrize("text", [*_each(SAID), *MENTIONS])
 def test_an_age_below_18_is_never_clear(text: str) -> None:
     assert SCREEN.conversation(text).verdict is not Verdict.CLEAR
 
