@@ -11,7 +11,7 @@ ADULT = 18
 
 # Somebody who is not yet, nearly or just now 18 is no grown-up to be drawn.
 _SHORT_OF = words(
-    "under below before not never isn aren yet almost nearly barely just only soon freshly newly"
+    "under below turn turns before not never isn aren yet almost nearly barely just only soon freshly newly"
     " fresh til till until will ll younger less"
     " нет не нету до младше моложе меньше почти скоро едва только недавно будет быть исполниться"
     " исполнится достигнуть достичь"
@@ -62,6 +62,6 @@ def _years(around: Around) -> int | None:
         return grade
     if around.number.is_age or english.is_age(around) or russian.is_age(around):
         value = around.value
-        short = value == ADULT and around.near(_SHORT_OF, before=3, after=2)
+        short = value == ADULT and around.near(_SHORT_OF, before=4, after=2)
         return value - 1 if short else value
     return None

@@ -36,6 +36,6 @@ def _is_a_time(around: Around) -> bool:
 
 def _is_a_small_word(around: Around) -> bool:
     # "one of them", "two red cups", "a three quarter portrait", "she is the one"
-    if around.value == 1:
+    if around.value == 1 or around.last & {"for"}:  # a table for two
         return True
     return around.value < _DIGITS_ALONE and bool(around.after) and not around.first & english.UNTIL

@@ -87,6 +87,8 @@ def _has_a_name_for_it(around: Around) -> bool:
         around.first & {"going"} and around.second & {"on"} and around.value in _TEENS
     ):
         return True
+    if around.last & _PERSONS and not around.after and around.value in _TEENS:  # my sister, 14,
+        return True
     if around.last & {"of"} and earlier & _PERSONS:
         return not _is_counted(around)
     return bool(around.first & _SEXES) and around.value in _TEENS

@@ -14,10 +14,10 @@ I am only 15 | she's just 15 | i'm like 16 | she is barely fifteen | she is abou
 she is 15, cute | you're now 15 | u r 15 | ur 15 | i will be 15 | she'll be 16 soon | she is 17yr
 15yrs | under 18 | younger than 18 | not yet 18 | below eighteen | her 16th birthday | 9th grade
 tenth grade | junior high | f1fteen | 15F here | f15 | 15/f | 16 f | a girl of 15 | 15ish
-are you 15 | i just turned 18 | she's 14, i'm 40 | sweet sixteen
+are you 15 | my sister, 14, is here | under the age of 18 | i turn 18 next month | i just turned 18 | she's 14, i'm 40 | sweet sixteen
 ей около 15 | ей нет 18 | ей ещё нет восемнадцати | младше 18 | 15-ти летняя | 15ти лет | 15 л.
 9 класс | 9б класс | 8-й класс | в девятом классе | ей п9тнадцать | ej pyatnadcat let
-ey pyatnadtsat | мне скоро 18 | ты выглядишь на 15 | ей исполнится 16 | Лине 15 лет | мне 15 голая
+ey pyatnadtsat | мне пока 17 | мне скоро 18 | ты выглядишь на 15 | ей исполнится 16 | Лине 15 лет | мне 15 голая
 """
 COUNTED = """
 It's 7, let's go | Let 5 people in | come on 7 | My cat is 5 | we are 5 minutes away | she is 2 blocks away | he is one of us
@@ -38,7 +38,7 @@ NOT_DRAWN = """
 two cups on a table | a clock showing 7 | one hand in her hair | a three-quarter portrait
 two large paper bags | a one-piece swimming costume | reading in room 7 | at platform 9
 shot on an 85mm lens at f/1.4 | aspect ratio 16:9 | 8k photo | seven candles | the number 7 bus
-at seven in the evening | holding 3 red balloons | a 1960s car | a photo from 1975
+at seven in the evening | holding 3 red balloons | a table for two | a 1960s car | a photo from 1975
 on the second floor | first light of the day | 12 roses | she is 24 and smiles
 twenty five candles | a woman of thirty | 10 am light | the only one | seventeen stone steps
 """
