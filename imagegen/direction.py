@@ -7,8 +7,8 @@ from typing import Literal
 from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Conversation, Rating
 from imagegen import seeds
-from imagegen.prompts import builder
-from imagegen.prompts.brief import MESSAGES, Brief
+from imagegen.prompts import brief, builder
+from imagegen.prompts.brief import Brief
 from imagegen.prompts.builder import PromptBuilder
 from imagegen.prompts.scene import Prompt
 from imagegen.safety.screen import Finding, Screen, Verdict
@@ -37,19 +37,19 @@ class Occasion:
     story: str | None
 
 
-def screened_words(talk: Conversation) -> str:
+def screened_words(talk: Conversation) -> list[str]:
     """Return what the screen looks at together: all that builders read, and the bot's own prompt."""
-    said = [talk.prompt, talk.reply, talk.text, *(each.text for each in reversed(talk.history))]
-    return "\n".join([words for words in said if words][: MESSAGES + 1])
+    own = [talk.prompt] if talk.prompt else []
+    return [*own, *(one.text for one in brief.newest(talk))]
 
 
-async def worded(prompts: PromptBuilder, screen: Screen, brief: Brief) -> Worded:
+async def worded(prompts: PromptBuilder, screen: Screen, told: Brief) -> Worded:
     """Write a brief's prompt; what the screen wants tame is written by the template, at safe."""
-    prompt, rating = await prompts.build(brief), brief.rating
+    prompt, rating = await prompts.build(told), told.rating
     shown = screen.prompt(prompt.text)
     if shown.verdict is Verdict.SAFE_ONLY and rating is not Rating.SAFE:
         rating = Rating.SAFE
-        prompt = builder.from_template(replace(brief, rating=rating, is_alone=True))
+        prompt = builder.from_template(replace(told, rating=rating, is_alone=True))
         shown = screen.prompt(prompt.text)
     return Worded(prompt=prompt, rating=rating, shown=shown)
 

@@ -80,7 +80,7 @@ class Director:
     async def direct(self, request: Claimed, persona: Persona) -> Direction:
         """Say what is drawn. Raises Refused, and Unavailable when PostgreSQL is away."""
         talk = _talk(request)
-        found = await self._looked_at(request, talk)
+        found = await self._looked_at(request, talk, persona)
         brief = Brief(
             persona=persona,
             talk=talk,
@@ -100,7 +100,7 @@ class Director:
 
     async def may_send(self, request: Claimed, persona: Persona | None) -> Wrapping:
         """Say how a drawn picture is handed over. Raises Refused when it may not be any more."""
-        found = await self._looked_at(request, _talk(request))
+        found = await self._looked_at(request, _talk(request), persona)
         drawn = rating.drawn(request.drawn_rating)
         if drawn is Rating.SAFE:
             return Wrapping(has_spoiler=request.has_spoiler)
@@ -108,12 +108,15 @@ class Director:
             raise RatingWithdrawn(language=request.language)
         return Wrapping(has_spoiler=True, protect_content=self._rules.protects_content)
 
-    async def _looked_at(self, request: Claimed, talk: Conversation) -> Finding:
+    async def _looked_at(
+        self, request: Claimed, talk: Conversation, persona: Persona | None
+    ) -> Finding:
         words = direction.screened_words(talk)
         # Long messages take a while, and the host's frames may not wait.
-        found = await asyncio.to_thread(self._screen.conversation, words)
+        name = persona.display_name if persona else ""
+        found = await asyncio.to_thread(self._screen.conversation, *words, persona=name)
         if found.verdict is not Verdict.CLEAR:
-            await self._audit.note(request, "conversation", found, words)
+            await self._audit.note(request, "conversation", found, "\n".join(words))
         if found.verdict is Verdict.REFUSED:
             raise Refused(found.rule, language=request.language)
         return found

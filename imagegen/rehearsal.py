@@ -86,7 +86,10 @@ class Rehearsal:
 
     async def sheet(self, workflow: Workflow) -> Sheet:
         """Say what would be drawn of a persona."""
-        found = self.screen.conversation(direction.screened_words(self.dialog.conversation))
+        found = self.screen.conversation(
+            *direction.screened_words(self.dialog.conversation),
+            persona=workflow.persona.display_name,
+        )
         told = Sheet(
             persona=workflow.persona.name, rating=self._allowed(workflow, found), talk=_said(found)
         )

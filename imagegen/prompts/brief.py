@@ -40,14 +40,19 @@ class Brief:
     @property
     def messages(self) -> list[Message]:
         """The newest messages, newest first: the persona's reply is where the scene is."""
-        said = (
-            Message(role="persona", text=self.talk.reply or ""),
-            Message(role="user", text=self.talk.text),
-            *reversed(self.talk.history),
-        )
-        return [one for one in said if one.text.strip()][:MESSAGES]
+        return newest(self.talk)
 
     @property
     def said(self) -> list[str]:
         """The texts of these messages."""
         return [one.text for one in self.messages]
+
+
+def newest(talk: Conversation) -> list[Message]:
+    """Return the messages of a talk that a builder reads, newest first."""
+    said = (
+        Message(role="persona", text=talk.reply or ""),
+        Message(role="user", text=talk.text),
+        *reversed(talk.history),
+    )
+    return [one for one in said if one.text.strip()][:MESSAGES]

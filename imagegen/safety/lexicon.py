@@ -14,13 +14,18 @@ _FEWEST_LETTERS = 4
 _LONG_ENOUGH = 6
 _BITS, _ANY = 3, 1_000
 _CODE, _OTHER = "code", "other"
+_SPARED = "spared"
 _SIGNS_OF_SOFTNESS = str.maketrans("", "", "ьъ")
 
 
 class Lexicon:
-    """Finds words and phrases; a star in a list ends a word that may go on."""
+    """Finds words and phrases; a star in a list ends a word that may go on.
 
-    def __init__(self, topics: dict[str, list[str]]) -> None:
+    What stands inside one of the phrases of `spared` is not found.
+    """
+
+    def __init__(self, topics: dict[str, list[str]], *, spared: list[str]) -> None:
+        topics = {**topics, _SPARED: spared}
         entries = {
             (topic, pattern): None
             for topic, words in topics.items()
@@ -32,8 +37,11 @@ class Lexicon:
 
     def topics(self, words: str) -> Iterator[str]:
         """Return what words parted by single spaces speak of, some perhaps more than once."""
-        for index, _, _ in self._patterns.find_matches_as_indexes(f" {words} ", overlapping=True):
-            yield self._topics[index]
+        found = self._patterns.find_matches_as_indexes(f" {words} ", overlapping=True)
+        spared = [at for index, *at in found if self._topics[index] is _SPARED]
+        for index, start, end in found:
+            if not any(first <= start and end <= last for first, last in spared):
+                yield self._topics[index]
 
 
 class Squeezed:
@@ -41,9 +49,13 @@ class Squeezed:
 
     What is found begins and ends where written pieces do, so that "thunder agent" is no hit. A
     short word counts only in single letters, and one that is no code in pieces of three at most.
+    Words of `whole` are found as they are written: they look like forms of harmless ones.
     """
 
-    def __init__(self, codes: Iterable[str], others: Iterable[str]) -> None:
+    def __init__(
+        self, codes: Iterable[str], others: Iterable[str], *, whole: Iterable[str]
+    ) -> None:
+        self._whole = frozenset(map(plain, whole))
         words = {_bare(word): _CODE for word in codes}
         words |= {_bare(word): _OTHER for word in others if _bare(word) not in words}
         kept = {word: kind for word, kind in words.items() if len(word) >= _FEWEST_LETTERS}
@@ -55,6 +67,8 @@ class Squeezed:
 
     def are_in(self, pieces: Sequence[str]) -> bool:
         """Say whether one of the words stands in several of these pieces."""
+        if not self._whole.isdisjoint(pieces):
+            return True
         row = "".join(pieces)
         found = self._patterns.find_matches_as_indexes(row, overlapping=True)
         if not found:

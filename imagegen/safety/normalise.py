@@ -21,7 +21,7 @@ _CYRILLICS = tuple(
     str.maketrans(
         {
             **dict(zip("aeopcyxkmtbhirun", "аеорсухкмтвнигип", strict=True)),
-            **dict(zip("0681@", "обвиа", strict=True)),
+            **dict(zip("06819@і", "обвияаи", strict=True)),
             "3": three,
             "4": four,
         }
@@ -41,17 +41,19 @@ _SOUNDS = re.compile("|".join(sorted(_TO_CYRILLIC, key=len, reverse=True)))
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|\n+")
 # Signs that stand for letters belong to a word where they touch one.
-_PIECE = re.compile(r"[^\W_]+(?:[@$|+!][^\W_]+)*|[@$|][^\W_]+(?:[@$|+!][^\W_]+)*")
+_PIECE = re.compile(r"[^\W_]+(?:[@$|+!][^\W_]+)*[@$]?|[@$|][^\W_]+(?:[@$|+!][^\W_]+)*[@$]?")
 _DIGITS_THEN_LETTERS = re.compile(r"(\d+)([^\W\d_]{2,})")
+_PAUSES = (",", ";", ":", ")", "-", "–", "—", ".", "!", "?", "…")
 _LONG_RUN = re.compile(r"(.)\1{2,}")
 # Marks that make another letter of Russian, and must stay.
 _LETTERS_OF_THEIR_OWN = {("и", "\u0306"): "й", ("е", "\u0308"): "е"}
 _LONGEST = 60
 # What needs none of the care below: small letters of both alphabets, digits, plain signs.
-_EASY = re.compile(r"[a-zа-я0-9 .,!?;:'\"()/\n@$|+*&%#=<>_\-–—«»…]*")
+_EASY = re.compile(r"[a-zа-я0-9 .,!?;:'\"()/\n@$|+*&%#=<>_\-–—«»…’“”„]*")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+# Told apart by which object it is: words are remembered and looked up often.
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Word:
     """One word: as written but for case and marks, and all that it may have been meant to say.
 
@@ -72,10 +74,14 @@ class Word:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sentence:
-    """The words of a sentence, and what was written with signs inside, read as one word each."""
+    """The words of a sentence, and what was written with signs inside, read as one word each.
+
+    `ends` holds the places of words that a comma or another pause follows.
+    """
 
     words: tuple[Word, ...]
     glued: tuple[Word, ...]
+    ends: frozenset[int]
 
 
 def sentences(text: str) -> Iterator[Sentence]:
@@ -87,7 +93,7 @@ def sentences(text: str) -> Iterator[Sentence]:
 
 def plain(text: str) -> str:
     """Return a text in small letters of two alphabets, without marks and unseen signs."""
-    small = text.lower()
+    small = text.lower().replace("ё", "е")
     if _EASY.fullmatch(small):
         return small
     bare: list[str] = []
@@ -108,8 +114,9 @@ def plain(text: str) -> str:
 
 
 def _sentence(part: str) -> Sentence | None:
-    chunks = [[*_pieces(chunk)] for chunk in part.split()]
-    pieces = _numbers_joined([piece for chunk in chunks for piece in chunk])
+    written = part.split()
+    chunks = [[*_pieces(chunk)] for chunk in written]
+    pieces, ends = _numbers_joined(chunks, [chunk.endswith(_PAUSES) for chunk in written])
     if not pieces:
         return None
     return Sentence(
@@ -119,6 +126,7 @@ def _sentence(part: str) -> Sentence | None:
             for chunk in chunks
             if len(chunk) > 1 and len(word := "".join(chunk)) <= _LONGEST
         ),
+        ends=frozenset(ends),
     )
 
 
@@ -134,14 +142,18 @@ def _pieces(chunk: str) -> Iterator[str]:
             yield piece
 
 
-def _numbers_joined(pieces: list[str]) -> list[str]:
+def _numbers_joined(chunks: list[list[str]], pauses: list[bool]) -> tuple[list[str], list[int]]:
     joined: list[str] = []
-    for piece in pieces:
-        if joined and _is_digit(piece) and _is_digit(joined[-1]):  # 1 6 years old
-            joined[-1] += piece
-        else:
-            joined.append(piece)
-    return joined
+    ends: list[int] = []
+    for chunk, pause in zip(chunks, pauses, strict=True):
+        for piece in chunk:
+            if joined and _is_digit(piece) and _is_digit(joined[-1]):  # 1 6 years old
+                joined[-1] += piece
+            else:
+                joined.append(piece)
+        if pause and joined:  # a pause alone, as in `15 - cute`, ends the word before it
+            ends.append(len(joined) - 1)
+    return joined, ends
 
 
 def _is_digit(piece: str) -> bool:

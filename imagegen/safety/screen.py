@@ -1,119 +1,106 @@
 """The screen: what a text asks for that is never drawn, or never above safe."""
 
-import enum
 import functools
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from imagegen import lemmas
-from imagegen.safety import ages, lexicon
+from imagegen.safety import ages, lexicon, names, numbers, rules
 from imagegen.safety.lexicon import Lexicon, Squeezed
+from imagegen.safety.names import Names
 from imagegen.safety.normalise import Sentence, Word, sentences
+from imagegen.safety.rules import CLEAR, Finding, Verdict
+
+__all__ = ["CLEAR", "VERSION", "Finding", "Screen", "Verdict"]
 
 # Changes with every change of what is found: the audit says which screen refused.
-VERSION = "1"
+VERSION = "2"
 
 # The first rows of a word are as it was written; dictionary forms follow.
 _WRITTEN = 4
-_MINORS = ("looks", "family", "school", "diminutives")
-_MINORS_DRAWN = {"looks", "family", "school", "age"}
-_TITLED = re.compile(r"(?<![.!?…]\s)(?<!^)\b([A-ZА-ЯЁ][a-zа-яё]+)\s+([A-ZА-ЯЁ][a-zа-яё]+)\b")
-
-
-class Verdict(enum.IntEnum):
-    """What may come of a text; the worst of several counts."""
-
-    CLEAR = 0
-    # A harmless mention: the picture shows the persona alone, and never above safe.
-    SAFE_ONLY = 1
-    REFUSED = 2
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
-    """What the screen says of a text, and by which rule; never a word of the text."""
-
-    verdict: Verdict
-    rule: str
-
-
-CLEAR = Finding(verdict=Verdict.CLEAR, rule="none")
+# How the prompt builder says who is drawn, up to the adult's age.
+_IDENTITY = re.compile(r"\AA picture of ([^.\n]{1,200}), a fictional adult aged [2-9]\d\. ")
 
 
 class Screen:
     """Looks at texts; no setting changes what it finds."""
 
     def __init__(self) -> None:
-        minors = lexicon.shipped("minors")
-        harm, people = lexicon.shipped("harm"), lexicon.shipped("people")
+        minors, harm = lexicon.shipped("minors"), lexicon.shipped("harm")
+        people = lexicon.shipped("people")
+        parted, as_written = minors.pop("parted"), minors.pop("as_written")
         self._lexicon = Lexicon(
             {
                 **minors,
                 **harm,
-                "sexual": lexicon.shipped("sexual")["words"],
-                "asking": lexicon.shipped("asking")["words"],
-                **people,
-            }
+                **lexicon.shipped("sexual"),
+                **lexicon.shipped("asking"),
+                "likeness": people["likeness"],
+                "names": [*names.inflected(people["names"])],
+            },
+            spared=lexicon.shipped("spared")["phrases"],
         )
-        self._squeezed = Squeezed(minors["codes"], [*minors["looks"], *harm["acts"]])
+        self._squeezed = Squeezed(
+            [*minors["codes"], *as_written],
+            [*minors["looks"], *parted, *harm["acts"]],
+            whole=as_written,
+        )
+        self._names = Names()
 
-    def conversation(self, text: str) -> Finding:
-        """Look at what people wrote: mentions keep the picture safe, requests are refused."""
-        return _worst(self._of_conversation(text))
+    def conversation(self, *messages: str, persona: str = "") -> Finding:
+        """Look at messages, in order: mentions keep the picture safe, requests are refused.
+
+        `persona` is the name of who is drawn, which is nobody else's.
+        """
+        return _worst(self._of_conversation(messages, own_names=(persona,)))
 
     def prompt(self, text: str) -> Finding:
         """Look at a prompt that is about to be drawn: here a mention is a request."""
         return _worst(self._of_prompt(text))
 
-    def _of_conversation(self, text: str) -> Iterator[Finding]:
-        told: set[str] = set()
-        for sentence in sentences(text):
-            topics = self._topics(sentence)
-            told |= topics
-            yield from _in_a_sentence(topics)
-        yield from _in_a_text(told)
-        if _names_somebody(text):
-            yield Finding(verdict=Verdict.SAFE_ONLY, rule="real_person")
+    def _of_conversation(
+        self, messages: Sequence[str], *, own_names: Collection[str]
+    ) -> Iterator[Finding]:
+        before: set[str] = set()
+        ever: set[str] = set()
+        for message in messages:
+            told: set[str] = set()
+            for sentence in sentences(message):
+                topics = self._topics(sentence)
+                told |= topics
+                yield from rules.of_a_sentence(topics)
+            if told:
+                yield from rules.of_a_message(told)
+                yield from rules.of_neighbours(told | before)
+            before = told
+            ever |= told
+            if self._names.are_in(message, besides=own_names):
+                yield Finding(verdict=Verdict.SAFE_ONLY, rule="real_person")
+        yield from rules.of_a_talk(ever)
 
     def _of_prompt(self, text: str) -> Iterator[Finding]:
-        yield from self._of_conversation(text)
+        # The last of the trigger words is the name.
+        identity = _IDENTITY.match(text)
+        name = identity.group(1).rpartition(", ")[2] if identity else ""
+        yield from self._of_conversation([text], own_names=(name,))
+        scene = text[identity.end() :] if identity else text
         for sentence in sentences(text):
-            if self._topics(sentence) & _MINORS_DRAWN:
+            if self._topics(sentence) & rules.NEVER_IN_A_PROMPT:
                 yield Finding(verdict=Verdict.REFUSED, rule="minor_drawn")
+        if any(map(ages.is_drawn, sentences(scene))):
+            yield Finding(verdict=Verdict.REFUSED, rule="minor_drawn")
 
     def _topics(self, sentence: Sentence) -> set[str]:
         topics = set(self._lexicon.topics(_haystack(sentence)))
         if any(self._squeezed.are_in(row) for row in _rows(sentence.words)):
             topics.add("codes")
-        if ages.minor(sentence):
+        if minors := ages.minors(sentence):
             topics.add("age")
+            if any(age.is_own for age in minors):
+                topics.add("own_age")
         return topics
-
-
-def _in_a_sentence(topics: set[str]) -> Iterator[Finding]:
-    if "codes" in topics:
-        yield Finding(verdict=Verdict.REFUSED, rule="minor_code")
-    if "acts" in topics:
-        yield Finding(verdict=Verdict.REFUSED, rule="violence")
-    if topics & {"looks", "age"} and "asking" in topics:
-        yield Finding(verdict=Verdict.REFUSED, rule="minor_asked")
-    if topics.intersection(_MINORS) or "age" in topics:
-        yield Finding(verdict=Verdict.SAFE_ONLY, rule="minor_mentioned")
-    if "names" in topics:
-        yield Finding(verdict=Verdict.SAFE_ONLY, rule="real_person")
-
-
-def _in_a_text(topics: set[str]) -> Iterator[Finding]:
-    if "sexual" not in topics:
-        return
-    if topics & {"looks", "age"}:
-        yield Finding(verdict=Verdict.REFUSED, rule="minor_sexual")
-    if "likeness" in topics:
-        yield Finding(verdict=Verdict.SAFE_ONLY, rule="real_person")
-    if "signs" in topics:
-        yield Finding(verdict=Verdict.REFUSED, rule="no_consent")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,29 +119,21 @@ def _haystack(sentence: Sentence) -> str:
         spelled = _spelled(word)
         others += (*spelled.rows, spelled.others)
     rows = (" ".join(row) for row in zip(*(word.rows for word in words), strict=True))
-    return " . ".join((*rows, *others))
+    # Plain Russian and plain English say the same in several rows.
+    return " . ".join(dict.fromkeys((*rows, *others)))
 
 
-def _rows(words: tuple[Word, ...]) -> Iterator[tuple[str, ...]]:
-    if len(words) > 1:
-        yield from zip(*(_spelled(word).rows[:_WRITTEN] for word in words), strict=True)
+def _rows(words: tuple[Word, ...]) -> Iterable[tuple[str, ...]]:
+    rows = zip(*(_spelled(word).rows[:_WRITTEN] for word in words), strict=True)
+    return dict.fromkeys(rows)
 
 
 @functools.lru_cache(maxsize=10_000)
 def _spelled(word: Word) -> _Spelled:
     written = (word.plain, word.latin, word.cyrillic, word.translit)
-    rows = (*written, lemmas.of(word.plain)[0], lemmas.of(word.translit)[0])
-    forms = {form for reading in word.readings for form in (reading, *lemmas.of(reading))}
-    return _Spelled(rows=rows, others=" . ".join(sorted(forms - set(rows))))
-
-
-def _names_somebody(text: str) -> bool:
-    # A first name and a surname beside each other: a real person, perhaps.
-    for found in _TITLED.finditer(text):
-        first, last = (part.lower().replace("ё", "е") for part in found.groups())
-        if lemmas.is_name(first) and lemmas.is_name(last):
-            return True
-    return False
+    rows = (*written, lemmas.of(word.plain)[0], lemmas.of_known(word.translit)[0])
+    others = numbers.forms(word) - {*rows}
+    return _Spelled(rows=rows, others=" . ".join(sorted(others)))
 
 
 def _worst(findings: Iterable[Finding]) -> Finding:

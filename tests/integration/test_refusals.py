@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from chatflow_hook.tables import State
+from imagegen.safety.screen import VERSION
 from imagegen.tables import SafetyNote
 from tests import chat
 from tests.chat import Sessions
@@ -48,7 +49,7 @@ async def test_the_audit_has_who_when_and_by_which_rule_and_no_word(
 
     (note,) = await _notes(sessions)
     assert (note.user_id, note.stage, note.verdict) == (1001, "conversation", "refused")
-    assert (note.rule, note.version) == ("minor_sexual", "1")
+    assert (note.rule, note.version) == ("minor_sexual", VERSION)
     assert len(note.text_hash) == 64
     held = " ".join(str(value) for value in vars(note).values())
     told = capsys.readouterr()

@@ -1,0 +1,118 @@
+"""Which number a word says, in digits or letters, Russian or English; pure."""
+
+import functools
+import re
+from dataclasses import dataclass
+
+from imagegen import lemmas
+from imagegen.safety.normalise import Word
+
+_EN_NAMES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
+    " sixteen seventeen eighteen nineteen"
+)
+_EN_ORDINALS = (
+    "zeroth first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
+    " thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth"
+)
+_RU_NAMES = (
+    "ноль один два три четыре пять шесть семь восемь девять десять одиннадцать двенадцать"
+    " тринадцать четырнадцать пятнадцать шестнадцать семнадцать восемнадцать девятнадцать"
+)
+_RU_ORDINALS = (
+    "нулевой первый второй третий четвертый пятый шестой седьмой восьмой девятый десятый"
+    " одиннадцатый двенадцатый тринадцатый четырнадцатый пятнадцатый шестнадцатый семнадцатый"
+    " восемнадцатый девятнадцатый"
+)
+_TENS_NAMES = (
+    "twenty thirty forty fifty sixty seventy eighty ninety hundred"
+    " двадцать тридцать сорок пятьдесят шестьдесят семьдесят восемьдесят девяносто сто"
+)
+TENS = set(_TENS_NAMES.split())
+# Latin letters don't say where Russian is soft.
+_WORDS = {
+    form: number
+    for names in (_EN_NAMES, _RU_NAMES)
+    for number, name in enumerate(names.split())
+    for form in (name, name.replace("ь", ""))
+} | {"fiften": 15, "fiftteen": 15, "fivteen": 15, "sixten": 16, "sixtteen": 16, "sevnteen": 17}
+_ORDINALS = {
+    name: number
+    for names in (_EN_ORDINALS, _RU_ORDINALS)
+    for number, name in enumerate(names.split())
+}
+_RU_STEMS = (
+    "одно двух трех четырех пяти шести семи восьми девяти десяти одиннадцати двенадцати"
+    " тринадцати четырнадцати пятнадцати шестнадцати семнадцати"
+)
+# A word such as пятнадцатилетняя.
+_COMPOUND = re.compile(f"({'|'.join(_RU_STEMS.split())})лет(?:н|к|ие|оч)")
+_STEMS = {stem: number for number, stem in enumerate(_RU_STEMS.split(), start=1)}
+# `15-ти`, `8-й`, `16th`: how a number in digits is inflected.
+_ORDINAL_ENDINGS_TEXT = "й м ю ой ый ая ом ем го му е х th st nd rd"
+_ORDINAL_ENDINGS = set(_ORDINAL_ENDINGS_TEXT.split())
+_ENDINGS = {*_ORDINAL_ENDINGS, "ти"}
+_INFLECTED = re.compile(r"(\d{1,2})[мйяеюх]")
+_WITH_SEX = re.compile(r"f(1\d)|(1\d)f")
+_LOOKALIKES = str.maketrans("lio|sbzoозбч", "110156200364")
+_IN_DISGUISE = 10
+_MOST = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Number:
+    """A number that a word says.
+
+    `is_age`: nothing else is written so, in whatever sentence.
+    """
+
+    value: int
+    is_ordinal: bool = False
+    is_age: bool = False
+
+
+@functools.lru_cache(maxsize=20_000)
+def of(word: Word) -> Number | None:
+    """Return the number that a word says, if it says one."""
+    if word.number is not None:
+        return Number(value=word.number)
+    has_digits = any(map(str.isdecimal, word.plain))
+    if has_digits and (inflected := _INFLECTED.fullmatch(word.plain)):
+        return Number(value=int(inflected.group(1)), is_ordinal=True)
+    if has_digits and (found := _WITH_SEX.fullmatch(word.plain)):
+        return Number(value=int(found.group(1) or found.group(2)), is_age=True)
+    if has_digits and len(word.plain) == _MOST:
+        meant = word.plain.translate(_LOOKALIKES)
+        return Number(value=int(meant)) if meant.isdecimal() else None
+    return _named(word, has_digits=has_digits)
+
+
+@functools.lru_cache(maxsize=20_000)
+def forms(word: Word) -> frozenset[str]:
+    """Return all that a word may have been meant to say, with dictionary forms."""
+    guesses = word.readings[1:]
+    forms = {form for each in guesses for form in (each, *lemmas.of_known(each))}
+    return frozenset(forms.union(lemmas.of(word.plain), [word.plain]))
+
+
+def is_ending(word: Word) -> bool:
+    """Say whether a word may be the end of a number in digits, as in `15-ти`."""
+    return word.plain in _ENDINGS
+
+
+def is_end_of_an_ordinal(word: Word) -> bool:
+    """Say whether a word may be the end of an ordinal number in digits, as in `15th`."""
+    return word.plain in _ORDINAL_ENDINGS
+
+
+def _named(word: Word, *, has_digits: bool) -> Number | None:
+    for reading in word.readings:
+        if "лет" in reading and (compound := _COMPOUND.match(reading)):
+            return Number(value=_STEMS[compound.group(1)], is_age=True)
+    for form in forms(word):
+        if (value := _WORDS.get(form)) is not None:
+            # Who writes `f1fteen` hides an age.
+            return Number(value=value, is_age=has_digits and value > _IN_DISGUISE)
+        if (value := _ORDINALS.get(form)) is not None:
+            return Number(value=value, is_ordinal=True)
+    return None
