@@ -51,7 +51,7 @@ def _faults(graph: Mapping[str, Any], node_errors: Mapping[str, Any]) -> Iterato
 
 def _whole(graph: Mapping[str, Any], error: Any) -> Fault:
     told = _object(error)
-    if told.get("type") in _NO_NODE and (node := _node(told)) is not None:
+    if str(told.get("type")) in _NO_NODE and (node := _node(told)) is not None:
         kind = class_of(graph, node)
         if kind:
             return Fault(f"{title(graph, node)}: this host has no node {kind[:60]}", "node_missing")

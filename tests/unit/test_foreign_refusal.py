@@ -31,6 +31,7 @@ anything = st.recursive(
         "<html>Bad Gateway</html>",
         {"error": {"type": "", "details": None, "extra_info": [], "message": ""}},
         {"error": {}, "node_errors": []},
+        {"error": {"type": []}},
         {"error": [], "node_errors": {"1": None}},
         {"node_errors": {"1": {"errors": None}}},
         {"node_errors": {"1": {"errors": ["bad"]}}},
