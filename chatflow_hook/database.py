@@ -12,6 +12,9 @@ FAULTS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSErro
 
 _CONNECT_TIMEOUT_S = 5.0
 _COMMAND_TIMEOUT_S = 5.0
+# More than one process of Python can keep busy. None above them: such a one would be closed after
+# each turn, and opened for the next.
+_CONNECTIONS = 10
 
 
 def connect(address: Address) -> AsyncEngine:
@@ -21,6 +24,8 @@ def connect(address: Address) -> AsyncEngine:
         create_async_engine(
             address.url,
             connect_args=limits | address.connect_args,
+            pool_size=_CONNECTIONS,
+            max_overflow=0,
             # An error never quotes what people wrote.
             hide_parameters=True,
         )

@@ -12,6 +12,7 @@ from arq.worker import func, run_worker
 from chatflow_hook import wire
 from chatflow_hook.settings import BadSetting
 from imagegen import (
+    allocation,
     broker,
     census,
     database,
@@ -103,6 +104,7 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
     queue = broker.queue(chosen.redis, db=chosen.redis_broker_db)
     stack, stopping = AsyncExitStack(), Stop(queue, grace_s=chosen.stop_grace)
     if owns_process:
+        allocation.give_large_memory_back()
         stopping.listen()
 
     async def on_startup(ctx: dict[str, Any]) -> None:
@@ -153,7 +155,9 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
             "on_startup": on_startup,
             "on_shutdown": on_shutdown,
             "max_jobs": max_jobs,
-            "queue_read_limit": 10 * _MOST_JOBS,
+            # Jobs that run are pushed out of sight by their leases: more would only be read and
+            # dropped, twenty times a second, when thousands wait.
+            "queue_read_limit": _MOST_JOBS,
             "job_timeout": lease.JOB_TIMEOUT_S,
             "poll_delay": _POLL_DELAY_S,
             "health_check_interval": _HEALTH_EVERY_S,

@@ -54,22 +54,21 @@ class Screen:
 
         `persona` is the name of who is drawn, which is nobody else's.
         """
-        return _worst(self._of_conversation(messages, own_names=(persona,)))
+        told = [(message, self._told(message)) for message in messages]
+        return _worst(self._of_conversation(told, own_names=(persona,)))
 
     def prompt(self, text: str) -> Finding:
         """Look at a prompt that is about to be drawn: here a mention is a request."""
         return _worst(self._of_prompt(text))
 
     def _of_conversation(
-        self, messages: Sequence[str], *, own_names: Collection[str]
+        self, messages: Sequence[tuple[str, list[set[str]]]], *, own_names: Collection[str]
     ) -> Iterator[Finding]:
         before: set[str] = set()
         ever: set[str] = set()
-        for message in messages:
-            told: set[str] = set()
-            for sentence in sentences(message):
-                topics = self._topics(sentence)
-                told |= topics
+        for message, topics_of_sentences in messages:
+            told = set[str]().union(*topics_of_sentences)
+            for topics in topics_of_sentences:
                 yield from rules.of_a_sentence(topics)
             if told:
                 yield from rules.of_a_message(told)
@@ -84,13 +83,17 @@ class Screen:
         # The last of the trigger words is the name.
         identity = _IDENTITY.match(text)
         name = identity.group(1).rpartition(", ")[2] if identity else ""
-        yield from self._of_conversation([text], own_names=(name,))
+        told = self._told(text)
+        yield from self._of_conversation([(text, told)], own_names=(name,))
         scene = text[identity.end() :] if identity else text
-        for sentence in sentences(text):
-            if self._topics(sentence) & rules.NEVER_IN_A_PROMPT:
-                yield Finding(verdict=Verdict.REFUSED, rule="minor_drawn")
-        if any(map(ages.is_drawn, sentences(scene))):
+        if any(topics & rules.NEVER_IN_A_PROMPT for topics in told) or any(
+            map(ages.is_drawn, sentences(scene))
+        ):
             yield Finding(verdict=Verdict.REFUSED, rule="minor_drawn")
+
+    def _told(self, text: str) -> list[set[str]]:
+        """Return what each sentence speaks of."""
+        return [self._topics(sentence) for sentence in sentences(text)]
 
     def _topics(self, sentence: Sentence) -> set[str]:
         topics = set(self._lexicon.topics(_haystack(sentence)))
