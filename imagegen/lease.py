@@ -42,7 +42,7 @@ async def held(redis: ArqRedis, job_id: str, *, score: int) -> AsyncIterator[Non
 async def _renew(redis: ArqRedis, job_id: str) -> None:
     until = int((time.time() + LEASE_S) * 1000)
     try:
-        async with redis.pipeline(transaction=True) as pipe:
+        async with redis.pipeline(transaction=False) as pipe:
             # Set, not prolonged: Redis may have been emptied under the job.
             pipe.set(in_progress_key_prefix + job_id, b"1", px=int(LEASE_S * 1000))
             pipe.zadd(wire.QUEUE, {job_id: until}, xx=True)

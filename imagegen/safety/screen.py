@@ -12,6 +12,7 @@ from imagegen.safety.lexicon import Lexicon, Squeezed
 from imagegen.safety.names import Names
 from imagegen.safety.normalise import Sentence, Word, sentences
 from imagegen.safety.rules import CLEAR, Finding, Verdict
+from imagegen.safety.starred import Starred
 
 __all__ = ["CLEAR", "VERSION", "Finding", "Screen", "Verdict"]
 
@@ -47,6 +48,7 @@ class Screen:
             [*minors["looks"], *parted, *harm["acts"]],
             whole=as_written,
         )
+        self._starred = Starred([*minors["codes"], *as_written, *minors["looks"]])
         self._names = Names()
 
     def conversation(self, *messages: str, persona: str = "") -> Finding:
@@ -93,7 +95,8 @@ class Screen:
 
     def _told(self, text: str) -> list[set[str]]:
         """Return what each sentence speaks of."""
-        return [self._topics(sentence) for sentence in sentences(text)]
+        told = [self._topics(sentence) for sentence in sentences(text)]
+        return [*told, {"codes"}] if self._starred.are_in(text) else told
 
     def _topics(self, sentence: Sentence) -> set[str]:
         topics = set(self._lexicon.topics(_haystack(sentence)))
