@@ -75,7 +75,7 @@ def _processor() -> str:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="about three minutes, rougher figures")
+    parser.add_argument("--quick", action="store_true", help="a few minutes, rougher figures")
     parser.add_argument("--only", action="append", choices=list(ROWS), help="one row; repeatable")
     return parser.parse_args()
 
