@@ -13,6 +13,7 @@ from imagegen import lease, logs, sending
 from imagegen.claimed import Claimed, ClaimLost, TooLate
 from imagegen.easel import Easel
 from imagegen.errors import ImagegenError, Unavailable
+from imagegen.images import Image
 from imagegen.reach import WorkerStops
 from imagegen.safety.refusal import Refused
 from imagegen.studio import Studio
@@ -71,7 +72,6 @@ async def _carry(studio: Studio, request_id: UUID) -> str:
         # Without its message, which may quote what people wrote.
         log.error("a fault of ours", error=type(error).__name__, at=logs.places(error))  # noqa: TRY400
         return await _end(studio, request, ImagegenError("Something went wrong inside."))
-    await studio.live.ended(request.id)
     return State.DELIVERED
 
 
@@ -79,17 +79,24 @@ async def _make(studio: Studio, request: Claimed) -> None:
     if request.drawn is None or not studio.telegram.is_revoked:  # then pictures are kept
         request.time_left_s(studio.max_age_s)
     if request.drawn is not None:
-        await sending.deliver(studio, request, request.drawn)
+        await _deliver(studio, request, request.drawn)
         return
     easel = Easel(studio, request)
     image = await easel.picture()
-    await sending.deliver(studio, easel.request, image, data=easel.data)
+    await _deliver(studio, easel.request, image, data=easel.data)
     # Last: the person in the chat has no use for a tidy host. Whoever does not come as far as
     # this leaves the prompt listed as a stray, and it is cleared a little later.
     try:
         await easel.clear()
     except Unavailable as error:
         log.warning("prompt not cleared", code=error.code, why=error.sentence)
+
+
+async def _deliver(
+    studio: Studio, request: Claimed, image: Image, *, data: bytes | None = None
+) -> None:
+    await sending.deliver(studio, request, image, data=data)
+    await studio.live.ended(request.id)
 
 
 async def _let_go(studio: Studio, request: Claimed) -> None:

@@ -89,7 +89,8 @@ async def test_two_workers_together_never_exceed_the_slots(redis: Redis) -> None
     async with workers[0].renewed(), workers[1].renewed():
         await asyncio.gather(*(draw_often(workers[seed % 2], seed, drawing) for seed in range(8)))
 
-    assert max(drawing) == SLOTS
+    # That all slots are lent at a time is for the next test: here whoever was cancelled may keep one.
+    assert 1 <= max(drawing) <= SLOTS
     assert [(worker.held, worker.overcommitted) for worker in workers] == [(0, 0), (0, 0)]
     assert await leases(redis) == []
 
