@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Select, func, insert, select
 
-from chatflow_hook import allowance
-from chatflow_hook.hurry import Executor
+from chatflow_hook import quota
 from chatflow_hook.outbox import Request
+from chatflow_hook.statement_deadline import Executor
 from chatflow_hook.tables import NOBODY, OPEN, ImageRequest, Kind, State
 from chatflow_hook.turn import Rating, Turn
 
@@ -31,7 +31,7 @@ async def send_one(connection: Executor, turn: Turn, *, chance: random.Random) -
     Gives None as long as no other is drawn. The turn's message is not counted and not kept.
     """
     # Two dialogs that begin at the same moment would otherwise both see the same last one.
-    await allowance.in_line(connection, turn.user_id)
+    await quota.lock_user(connection, turn.user_id)
     covers = (await connection.execute(drawn(turn.persona))).all()
     last = (await connection.execute(_last_of(turn))).scalar_one_or_none()
     others = [cover for cover in covers if cover.image != last]

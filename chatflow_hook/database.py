@@ -1,14 +1,61 @@
-"""The hook's own connection to PostgreSQL, and what it looks like when that is away."""
+"""The hook's own connections to PostgreSQL: opened, checked when lent, and used in transactions."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy import event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
-from chatflow_hook import freshness
 from chatflow_hook.database_url import Address
+from chatflow_hook.failures import cause_of, sqlstate
+
+# A connection used so recently is believed to live unless its socket says otherwise: asking each
+# time, as pool_pre_ping does, costs three more ways to the server and back.
+_TRUSTED_S = 5.0
+
+
+def check_on_checkout(
+    engine: AsyncEngine, *, clock: Callable[[], float] = time.monotonic
+) -> AsyncEngine:
+    """Look at each connection that leaves the pool, and return the engine."""
+
+    def returns(_: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
+        entry.info["returned_at"] = clock()
+
+    def leaves(connection: DBAPIConnection, entry: ConnectionPoolEntry, _: Any) -> None:
+        if connection.driver_connection.is_closed():
+            raise DisconnectionError
+        now = clock()
+        if now - entry.info.get("returned_at", now) > _TRUSTED_S:
+            _ping(engine, connection)
+
+    event.listen(engine.sync_engine, "checkin", returns)
+    event.listen(engine.sync_engine, "checkout", leaves)
+    return engine
+
+
+def _ping(engine: AsyncEngine, connection: DBAPIConnection) -> None:
+    dialect = engine.sync_engine.dialect
+    try:
+        dialect.do_ping(connection)
+    except dialect.loaded_dbapi.Error as error:
+        raise DisconnectionError from error
+
 
 # While it connects and when it times out, asyncpg raises its own errors past SQLAlchemy.
-FAULTS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+DATABASE_ERRORS = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
 
 _CONNECT_TIMEOUT_S = 5.0
 _COMMAND_TIMEOUT_S = 5.0
@@ -20,7 +67,7 @@ _CONNECTIONS = 10
 def connect(address: Address) -> AsyncEngine:
     """Make an engine; opens no connection. The caller disposes of it."""
     limits = {"timeout": _CONNECT_TIMEOUT_S, "command_timeout": _COMMAND_TIMEOUT_S}
-    return freshness.keep(
+    return check_on_checkout(
         create_async_engine(
             address.url,
             connect_args=limits | address.connect_args,
@@ -30,3 +77,41 @@ def connect(address: Address) -> AsyncEngine:
             hide_parameters=True,
         )
     )
+
+
+ResultT = TypeVar("ResultT")
+
+_WITHIN_S = 15.0
+# deadlock_detected, serialization_failure, lock_not_available
+_WORTH_A_RETRY = {"40P01", "40001", "55P03"}
+_DELAYS_S = (0.05, 0.2, 0.8)
+
+
+class DatabaseFault(Exception):
+    """The database did nothing; the message says why, and quotes nothing that people wrote."""
+
+
+async def run_in_transaction(
+    engine: AsyncEngine, step: Callable[[AsyncConnection], Awaitable[ResultT]]
+) -> ResultT:
+    """Commit a step, run again when it lost to another transaction. Raises DatabaseFault."""
+    try:
+        async with asyncio.timeout(_WITHIN_S):
+            return await _with_retries(engine, step)
+    except DATABASE_ERRORS as error:
+        raise DatabaseFault(cause_of(error).sentence) from error
+
+
+async def _with_retries(
+    engine: AsyncEngine, step: Callable[[AsyncConnection], Awaitable[ResultT]]
+) -> ResultT:
+    for delay in _DELAYS_S:
+        try:
+            async with engine.begin() as connection:
+                return await step(connection)
+        except DATABASE_ERRORS as error:
+            if sqlstate(error) not in _WORTH_A_RETRY:
+                raise
+        await asyncio.sleep(delay)
+    async with engine.begin() as connection:
+        return await step(connection)

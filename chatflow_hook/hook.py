@@ -11,27 +11,25 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from chatflow_hook import (
-    ages,
-    cause,
+    age_confirmation,
+    cancellation,
     covers,
     database,
-    forgetting,
     outbox,
     picture,
-    transaction,
-    withdrawal,
+    user_erasure,
 )
-from chatflow_hook.allowance import Limited
-from chatflow_hook.asking import Asking
-from chatflow_hook.complaints import Complaints
-from chatflow_hook.doorbell import Doorbell
-from chatflow_hook.forgetting import Forgotten
-from chatflow_hook.hurry import Hurried
+from chatflow_hook.failures import NO_COUNT, FailureLog, cause_of
+from chatflow_hook.manual_requests import ManualRequests
 from chatflow_hook.outbox import DialogUnknownError, Ownership, Request, Terms
 from chatflow_hook.picture import Picture
+from chatflow_hook.queue import QueueClient
+from chatflow_hook.quota import Limited
 from chatflow_hook.settings import HookSettings, read
+from chatflow_hook.statement_deadline import DeadlineConnection
 from chatflow_hook.tables import ImageRequest, State
 from chatflow_hook.turn import MAX_PERSONA, Turn
+from chatflow_hook.user_erasure import Forgotten
 
 log = structlog.get_logger(__name__)
 
@@ -55,14 +53,14 @@ class ChatFlowHook:
             allowance=settings.allowance,
             chance=chance or random.SystemRandom(),
         )
-        self._asking = Asking(allowance=settings.allowance)
+        self._asking = ManualRequests(allowance=settings.allowance)
         self._age_text = settings.age_text_version
         self._engine = database.connect(settings.database)
-        self._doorbell = Doorbell(
+        self._doorbell = QueueClient(
             settings.redis, broker_db=settings.redis_broker_db, result_db=settings.redis_result_db
         )
         self._owned: Ownership | None = None
-        self._complaints = Complaints()
+        self._complaints = FailureLog()
 
     @classmethod
     def from_env(cls) -> Self:
@@ -83,7 +81,7 @@ class ChatFlowHook:
             return None
         started = time.monotonic()
         if turn.message_count is not None and turn.message_count < 1:
-            self._complaints.of(turn, cause.NO_COUNT, started)
+            self._complaints.of(turn, NO_COUNT, started)
             return None
         if session is not None:
             return await self._in_transaction_of(session, turn, started)
@@ -125,14 +123,16 @@ class ChatFlowHook:
             owned = self._owned or await outbox.ownership(own)
             return await self._asking.ask(own, turn, owned=owned)
 
-        return await self._rung(await transaction.run(self._engine, step))
+        return await self._rung(await database.run_in_transaction(self._engine, step))
 
     async def vary(self, request_id: UUID) -> Request | Limited:
         """Ask for another picture of a delivered one's scene, or say when the next one is free.
 
         Raises NothingToVary and DatabaseFault.
         """
-        asked = await transaction.run(self._engine, lambda own: self._asking.vary(own, request_id))
+        asked = await database.run_in_transaction(
+            self._engine, lambda own: self._asking.vary(own, request_id)
+        )
         return await self._rung(asked)
 
     async def on_dialog_start(self, turn: Turn) -> Request | None:
@@ -144,10 +144,10 @@ class ChatFlowHook:
         started = time.monotonic()
         try:
             async with asyncio.timeout(_PATIENCE_S), self._engine.begin() as connection:
-                hurried = Hurried(connection, deadline=started + _STATEMENTS_S)
+                hurried = DeadlineConnection(connection, deadline=started + _STATEMENTS_S)
                 request = await covers.send_one(hurried, turn, chance=self._terms.chance)
-        except database.FAULTS as error:
-            self._complaints.of(turn, cause.of(error), started, error)
+        except database.DATABASE_ERRORS as error:
+            self._complaints.of(turn, cause_of(error), started, error)
             return None
         if request is not None:
             await self.enqueue(request)
@@ -158,29 +158,31 @@ class ChatFlowHook:
 
         Raises DatabaseFault.
         """
-        query = ages.confirmed(user_id, text_version=self._age_text, language=language)
-        await transaction.run(self._engine, lambda own: own.execute(query))
+        query = age_confirmation.confirm(user_id, text_version=self._age_text, language=language)
+        await database.run_in_transaction(self._engine, lambda own: own.execute(query))
 
     async def revoke_age(self, user_id: int) -> None:
         """Note that it does not hold any more, also for what is under way. Raises DatabaseFault."""
-        await transaction.run(self._engine, lambda own: own.execute(ages.revoked(user_id)))
+        await database.run_in_transaction(
+            self._engine, lambda own: own.execute(age_confirmation.revoke(user_id))
+        )
 
     async def has_confirmed_age(self, user_id: int) -> bool:
         """Say whether a user has confirmed the present text; if not, ask. Raises DatabaseFault."""
-        query = ages.holds(user_id, text_version=self._age_text)
+        query = age_confirmation.is_confirmed(user_id, text_version=self._age_text)
 
         async def step(own: AsyncConnection) -> bool:
             return (await own.execute(query)).scalar_one()
 
-        return await transaction.run(self._engine, step)
+        return await database.run_in_transaction(self._engine, step)
 
     async def cancel(self, request: Request) -> bool:
         """Call a picture off, and return whether it was still open. Raises DatabaseFault.
 
         The worker stops drawing it within seconds; a photo whose send is under way may yet come.
         """
-        ended = await transaction.run(
-            self._engine, lambda own: withdrawal.cancel(own, ImageRequest.id == request.id)
+        ended = await database.run_in_transaction(
+            self._engine, lambda own: cancellation.cancel(own, ImageRequest.id == request.id)
         )
         await self._doorbell.hush(ended)
         return bool(ended)
@@ -191,7 +193,9 @@ class ChatFlowHook:
         Pictures are noted for the worker, who erases them. Nothing known of the user is no error.
         Raises ValueError for 0, under which covers are kept.
         """
-        erasure = await transaction.run(self._engine, lambda own: forgetting.erase(own, user_id))
+        erasure = await database.run_in_transaction(
+            self._engine, lambda own: user_erasure.erase(own, user_id)
+        )
         await self._doorbell.hush(erasure.request_ids)
         return erasure.told
 
@@ -223,13 +227,13 @@ class ChatFlowHook:
         # What the bot has pending fails as the bot's own, here as at its commit.
         await session.flush()
         connection = await session.connection()
-        hurried = Hurried(connection, deadline=time.monotonic() + _STATEMENTS_S)
+        hurried = DeadlineConnection(connection, deadline=time.monotonic() + _STATEMENTS_S)
         try:
             async with connection.begin_nested():
                 request = await self._record(hurried, turn)
                 await hurried.take_time()
-        except (*database.FAULTS, DialogUnknownError) as error:
-            self._complaints.of(turn, cause.of(error), started, error)
+        except (*database.DATABASE_ERRORS, DialogUnknownError) as error:
+            self._complaints.of(turn, cause_of(error), started, error)
             return None
         if hurried.is_serializable:
             self._complaints.of_serializable()
@@ -239,15 +243,15 @@ class ChatFlowHook:
     async def _in_own_transaction(self, turn: Turn, started: float) -> Request | None:
         try:
             async with asyncio.timeout(_PATIENCE_S), self._engine.begin() as connection:
-                hurried = Hurried(connection, deadline=started + _STATEMENTS_S)
+                hurried = DeadlineConnection(connection, deadline=started + _STATEMENTS_S)
                 request = await self._record(hurried, turn)
-        except (*database.FAULTS, DialogUnknownError) as error:
-            self._complaints.of(turn, cause.of(error), started, error)
+        except (*database.DATABASE_ERRORS, DialogUnknownError) as error:
+            self._complaints.of(turn, cause_of(error), started, error)
             return None
         _log_trigger(turn, request)
         return request
 
-    async def _record(self, connection: Hurried, turn: Turn) -> Request | None:
+    async def _record(self, connection: DeadlineConnection, turn: Turn) -> Request | None:
         owned = self._owned or await outbox.ownership(connection)
         request = await outbox.record(connection, turn, owned=owned, terms=self._terms)
         # Remembered only now: before a migration has added what is missing, all of this fails.
@@ -259,7 +263,7 @@ class ChatFlowHook:
         try:
             async with self._engine.connect() as connection:
                 row = (await connection.execute(query)).one_or_none()
-        except database.FAULTS as error:
+        except database.DATABASE_ERRORS as error:
             log.warning("database away", request_id=str(request.id), error=type(error).__name__)
             return None
         if row is None:

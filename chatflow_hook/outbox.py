@@ -9,8 +9,8 @@ import structlog
 from sqlalchemy import Row, bindparam, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from chatflow_hook.allowance import Allowance, limited
-from chatflow_hook.hurry import Executor
+from chatflow_hook.quota import Quota, check_quota
+from chatflow_hook.statement_deadline import Executor
 from chatflow_hook.tables import OURS, Dialog, ImageRequest, Kind, State
 from chatflow_hook.trigger import Distance, judge
 from chatflow_hook.turn import MAX_PERSONA, Turn
@@ -40,7 +40,7 @@ class Terms:
     """On which terms a dialog gets pictures of its own accord."""
 
     distance: Distance
-    allowance: Allowance
+    allowance: Quota
     chance: random.Random
 
 
@@ -122,7 +122,7 @@ async def record(
         return None
     if not verdict.is_due:
         return None
-    if await limited(connection, turn.user_id, kind=Kind.AUTOMATIC, allowance=terms.allowance):
+    if await check_quota(connection, turn.user_id, kind=Kind.AUTOMATIC, allowance=terms.allowance):
         log.info("picture not allowed yet", dialog_id=turn.dialog_id, message_count=message_count)
         return None
     return await _add(connection, turn, message_count)

@@ -17,9 +17,9 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis.asyncio.connection import ConnectionPool, parse_url
 
-from chatflow_hook.allowance import Allowance
 from chatflow_hook.database_url import Address
 from chatflow_hook.database_url import parse as parse_database_url
+from chatflow_hook.quota import Quota
 from chatflow_hook.trigger import Distance
 
 _DATABASE_FORM = "postgresql://user:password@host:5432/name"
@@ -129,9 +129,9 @@ class HookSettings(RedisSettings):
         return Distance(minimum=self.image_trigger_min, maximum=self.image_trigger_max)
 
     @property
-    def allowance(self) -> Allowance:
+    def allowance(self) -> Quota:
         """How many pictures a user may have."""
-        return Allowance(
+        return Quota(
             per_day=self.images_per_user_per_day, asked_per_minute=self.asked_images_per_minute
         )
 

@@ -22,7 +22,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from chatflow_hook import wire
+from chatflow_hook.queue import QUEUE, dumps, loads
 from chatflow_hook.settings import BadSetting, RedisPlace
 
 AnswerT = TypeVar("AnswerT")
@@ -136,9 +136,9 @@ def queue(redis: RedisPlace, *, db: int) -> Queue:
     }
     client = Queue(
         _Pool(**chosen),
-        job_serializer=wire.dumps,
-        job_deserializer=wire.loads,
-        default_queue_name=wire.QUEUE,
+        job_serializer=dumps,
+        job_deserializer=loads,
+        default_queue_name=QUEUE,
     )
     client.auto_close_connection_pool = True
     return client

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from chatflow_hook import forgetting
+from chatflow_hook import user_erasure
 from chatflow_hook.tables import NOBODY, OPEN, ImageRequest, Kind, State
 from chatflow_hook.turn import Conversation
 from imagegen import transactions
@@ -65,7 +65,7 @@ class Covers:
             )
             images = list((await connection.execute(query)).scalars())
             named = [image for image in images if image is not None]
-            await forgetting.note_images(connection, named)
+            await user_erasure.note_images(connection, named)
             return len(images)
 
         return await transactions.run(self._engine, step)

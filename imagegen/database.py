@@ -5,7 +5,8 @@ from typing import Any
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from chatflow_hook import database_url, freshness
+from chatflow_hook import database_url
+from chatflow_hook.database import check_on_checkout
 
 # A server that answers neither is frozen or gone, and the request goes back to the queue.
 _CONNECT_TIMEOUT_S = 5.0
@@ -29,7 +30,7 @@ def connect(
     settings = {"application_name": "chatflow-imagegen"}
     connect_args = defaults | address.connect_args
     connect_args["server_settings"] = settings | connect_args.get("server_settings", {})
-    return freshness.keep(
+    return check_on_checkout(
         create_async_engine(
             address.url,
             connect_args=connect_args,

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chatflow_hook import ages
+from chatflow_hook import age_confirmation
 from chatflow_hook.turn import Conversation, Rating
 from imagegen import direction, fence, transactions
 from imagegen.audit import Audit
@@ -135,7 +135,7 @@ class Director:
         return most if await self._has_confirmed(request.user_id) else Rating.SAFE
 
     async def _has_confirmed(self, user_id: int) -> bool:
-        query = ages.holds(user_id, text_version=self._rules.age_text_version)
+        query = age_confirmation.is_confirmed(user_id, text_version=self._rules.age_text_version)
         row = await transactions.single(
             self._engine, lambda connection: fence.one_or_none(connection, query)
         )

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chatflow_hook.forgetting import NOT_A_USER
 from chatflow_hook.tables import NOBODY
+from chatflow_hook.user_erasure import NOT_A_USER
 from imagegen.extras import extra
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from chatflow_hook import cause, withdrawal
-from chatflow_hook.doorbell import Doorbell
+from chatflow_hook import cancellation
+from chatflow_hook.failures import cause_of
+from chatflow_hook.queue import QueueClient
 from chatflow_hook.settings import BadSetting, HookSettings, read
 from chatflow_hook.tables import ImageRequest, State
 from imagegen import database, revival, transactions
@@ -50,7 +51,7 @@ class Errand:
 
     engine: AsyncEngine
     register: Register
-    doorbell: Doorbell
+    doorbell: QueueClient
     images: ImageStore | None
     limits: Limits
 
@@ -72,7 +73,7 @@ class Errand:
             return Outcome(request=request, why=error.sentence)
 
         async def step(connection: AsyncConnection) -> Sequence[UUID]:
-            return await withdrawal.cancel(connection, ImageRequest.id == request_id)
+            return await cancellation.cancel(connection, ImageRequest.id == request_id)
 
         ended = await transactions.run(self.engine, step)
         if not ended:
@@ -93,7 +94,7 @@ def run(work: Callable[[Errand], Awaitable[ResultT]]) -> ResultT:
     except (BadSetting, ImagegenError) as error:
         stop(str(error), code=2)
     except DBAPIError as error:
-        stop(cause.of(error).sentence, code=2)
+        stop(cause_of(error).sentence, code=2)
 
 
 def stop(sentence: str, *, code: int) -> NoReturn:
@@ -104,7 +105,7 @@ def stop(sentence: str, *, code: int) -> NoReturn:
 
 async def _done(chosen: _Settings, work: Callable[[Errand], Awaitable[ResultT]]) -> ResultT:
     engine = database.connect(chosen.database_url, pool_size=2)
-    doorbell = Doorbell(
+    doorbell = QueueClient(
         chosen.redis, broker_db=chosen.redis_broker_db, result_db=chosen.redis_result_db
     )
     try:

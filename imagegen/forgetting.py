@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from chatflow_hook import forgetting
-from chatflow_hook.doorbell import Doorbell
-from chatflow_hook.forgetting import Erasure, Forgotten, SentPhoto
+from chatflow_hook import user_erasure
+from chatflow_hook.queue import QueueClient
+from chatflow_hook.user_erasure import Erasure, Forgotten, SentPhoto
 from imagegen import transactions
 from imagegen.discarded import Discarded, Swept
 from imagegen.errors import Unavailable
@@ -27,13 +27,13 @@ class Farewell:
 async def forget(
     engine: AsyncEngine,
     images: ImageStore | None,
-    doorbell: Doorbell,
+    doorbell: QueueClient,
     user_id: int,
 ) -> Farewell:
     """Erase everything of a user. Raises Unavailable if PostgreSQL is away, and then erased nothing."""
 
     async def step(connection: AsyncConnection) -> Erasure:
-        return await forgetting.erase(connection, user_id)
+        return await user_erasure.erase(connection, user_id)
 
     erasure = await transactions.run(engine, step)
     await doorbell.hush(erasure.request_ids)

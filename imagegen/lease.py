@@ -13,7 +13,7 @@ from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
 from redis.exceptions import RedisError
 
-from chatflow_hook import wire
+from chatflow_hook import queue
 from imagegen import ticker
 
 log = structlog.get_logger(__name__)
@@ -45,7 +45,7 @@ async def _renew(redis: ArqRedis, job_id: str) -> None:
         async with redis.pipeline(transaction=False) as pipe:
             # Set, not prolonged: Redis may have been emptied under the job.
             pipe.set(in_progress_key_prefix + job_id, b"1", px=int(LEASE_S * 1000))
-            pipe.zadd(wire.QUEUE, {job_id: until}, xx=True)
+            pipe.zadd(queue.QUEUE, {job_id: until}, xx=True)
             await pipe.execute()
     except RedisError as error:
         log.warning("lease not renewed", job_id=job_id, error=type(error).__name__)
@@ -53,6 +53,6 @@ async def _renew(redis: ArqRedis, job_id: str) -> None:
 
 async def _put_back(redis: ArqRedis, job_id: str, score: int) -> None:
     try:
-        await redis.zadd(wire.QUEUE, {job_id: score}, xx=True)
+        await redis.zadd(queue.QUEUE, {job_id: score}, xx=True)
     except RedisError as error:
         log.warning("score not put back", job_id=job_id, error=type(error).__name__)

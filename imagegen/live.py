@@ -8,7 +8,7 @@ from uuid import UUID
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from chatflow_hook import wire
+from chatflow_hook import queue
 from imagegen import ticker
 
 _TELL_EVERY_S = 0.3
@@ -43,10 +43,10 @@ class Live:
         """Tell those who wait that the request has ended."""
         with suppress(RedisError):
             async with self.redis.pipeline(transaction=False) as pipe:
-                pipe.delete(wire.live(request_id))
-                pipe.publish(wire.ended(request_id), "ended")
+                pipe.delete(queue.progress_key(request_id))
+                pipe.publish(queue.ended_channel(request_id), "ended")
                 await pipe.execute()
 
     async def _set(self, request_id: UUID, facts: dict[str, object]) -> None:
         with suppress(RedisError):
-            await self.redis.set(wire.live(request_id), json.dumps(facts), ex=_KEPT_S)
+            await self.redis.set(queue.progress_key(request_id), json.dumps(facts), ex=_KEPT_S)

@@ -9,7 +9,7 @@ from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix, job_key_prefix
 from redis.exceptions import RedisError
 
-from chatflow_hook import wire
+from chatflow_hook.queue import JOB, QUEUE
 from imagegen import lease
 from imagegen.errors import Unavailable
 from imagegen.requests import Place, Requests
@@ -79,7 +79,7 @@ class Relay:
         async with self._queue.pipeline(transaction=False) as pipe:
             for each in requests:
                 pipe.exists(f"{job_key_prefix}{each}")
-                pipe.zscore(wire.QUEUE, str(each))
+                pipe.zscore(QUEUE, str(each))
                 pipe.pttl(f"{in_progress_key_prefix}{each}")
             known = await pipe.execute()
         return [
@@ -100,6 +100,6 @@ class Relay:
         elif trace.is_lost:
             log.warning("rung again", request_id=name)
             if trace.has_payload:
-                await self._queue.zadd(wire.QUEUE, {name: 0}, nx=True)
+                await self._queue.zadd(QUEUE, {name: 0}, nx=True)
             else:
-                await self._queue.enqueue_job(wire.JOB, name, _job_id=name)
+                await self._queue.enqueue_job(JOB, name, _job_id=name)

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from chatflow_hook import forgetting
+from chatflow_hook import user_erasure
 from chatflow_hook.tables import OPEN, Dialog, ImageRequest, Kind, State
 from chatflow_hook.turn import Rating
 from imagegen import fence, ledger, transactions, watermark
@@ -293,7 +293,7 @@ class Requests:
             image = await connection.scalar(_IMAGE, {"request_id": request.id})
             await fence.advance(connection, request, state, **values)
             if state is State.REFUSED and image is not None:
-                await forgetting.note_images(connection, [image])
+                await user_erasure.note_images(connection, [image])
             if error.may_have_arrived and request.moves_the_watermark:
                 await watermark.move(connection, request)
 

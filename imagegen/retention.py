@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.orm import InstrumentedAttribute
 
-from chatflow_hook import forgetting, withdrawal
+from chatflow_hook import cancellation, user_erasure
 from chatflow_hook.tables import NOBODY, OPEN, Dialog, ImageRequest, Kind, State
 from chatflow_hook.turn import Fault
 from imagegen import transactions
@@ -202,7 +202,7 @@ class Retention:
 
 async def _cancel_without_dialog(connection: AsyncConnection) -> int:
     ids = await _locked(connection, and_(_IS_OPEN, _HAS_NO_DIALOG))
-    return len(await withdrawal.cancel(connection, ImageRequest.id.in_(ids), why=_DIALOG_GONE))
+    return len(await cancellation.cancel(connection, ImageRequest.id.in_(ids), why=_DIALOG_GONE))
 
 
 async def _locked(connection: AsyncConnection, which: ColumnElement[bool]) -> list[UUID]:
@@ -213,7 +213,7 @@ async def _locked(connection: AsyncConnection, which: ColumnElement[bool]) -> li
 
 async def _note(connection: AsyncConnection, images: list[str | None]) -> None:
     named = [image for image in images if image is not None]
-    await forgetting.note_images(connection, named)
+    await user_erasure.note_images(connection, named)
 
 
 async def _count(connection: AsyncConnection, *which: ColumnElement[bool]) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from arq.worker import func, run_worker
 
-from chatflow_hook import wire
+from chatflow_hook.queue import JOB, QUEUE, dumps, loads
 from chatflow_hook.settings import BadSetting
 from imagegen import (
     allocation,
@@ -139,7 +139,7 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
             "functions": [
                 func(
                     stopping.reaching(make_image),
-                    name=wire.JOB,
+                    name=JOB,
                     max_tries=_MAX_TRIES,
                     keep_result=0,
                 )
@@ -147,11 +147,11 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
             "redis_settings": broker.settings(chosen.redis, db=chosen.redis_broker_db),
             "redis_pool": queue,
             "handle_signals": False,
-            "queue_name": wire.QUEUE,
+            "queue_name": QUEUE,
             # A job whose payload is gone would leave one, and its id could not be rung for.
             "keep_result": 0,
-            "job_serializer": wire.dumps,
-            "job_deserializer": wire.loads,
+            "job_serializer": dumps,
+            "job_deserializer": loads,
             "on_startup": on_startup,
             "on_shutdown": on_shutdown,
             "max_jobs": max_jobs,

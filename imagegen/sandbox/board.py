@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from chatflow_hook import Picture, Request, wire
+from chatflow_hook import Picture, Request, queue
 from chatflow_hook.tables import State
 
 _LOOK_EVERY_S = 0.2
@@ -69,7 +69,7 @@ class Board:
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
             for request_id, persona in list(self._drawn.items()):
-                told = await self._redis.get(wire.live(request_id))
+                told = await self._redis.get(queue.progress_key(request_id))
                 if told is not None:
                     self._show(persona, json.loads(told))
 

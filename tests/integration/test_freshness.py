@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from chatflow_hook import cause, freshness
-from chatflow_hook.database import FAULTS
+from chatflow_hook.database import DATABASE_ERRORS, check_on_checkout
 from chatflow_hook.database_url import parse
+from chatflow_hook.failures import cause_of
 from tests import catalog
 from tests.lending import Clock
 
@@ -29,7 +29,7 @@ async def engine(database_url: str, clock: Clock) -> AsyncIterator[AsyncEngine]:
     """An engine of one connection, whose rest is measured by a clock that the test moves."""
     address = parse(database_url)
     bare = create_async_engine(address.url, connect_args=address.connect_args, pool_size=1)
-    made = freshness.keep(bare, clock=clock)
+    made = check_on_checkout(bare, clock=clock)
     yield made
     await made.dispose()
 
@@ -56,13 +56,13 @@ async def test_one_with_a_goodbye_but_no_end_yet_is_replaced_after_one_fault_at_
     async with _lagging(database_url) as (url, goodbye):
         address = parse(url)
         bare = create_async_engine(address.url, connect_args=address.connect_args, pool_size=1)
-        engine = freshness.keep(bare, clock=clock)
+        engine = check_on_checkout(bare, clock=clock)
         first = await _pid(engine)
         await catalog.execute(database_url, f"SELECT pg_terminate_backend({first})")
         await asyncio.wait_for(goodbye.wait(), 5)
 
         clock.now += rest_s
-        faults = [cause.of(error).sentence for error in await _faults(engine)]
+        faults = [cause_of(error).sentence for error in await _faults(engine)]
         second = await _pid(engine)
 
         assert second != first
@@ -98,7 +98,7 @@ async def _faults(engine: AsyncEngine) -> list[Exception]:
     """Use a connection; return what the hook takes for a fault of the database."""
     try:
         await _pid(engine)
-    except FAULTS as error:
+    except DATABASE_ERRORS as error:
         return [error]
     return []
 

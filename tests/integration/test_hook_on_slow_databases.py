@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.testing import capture_logs
 
 from chatflow_hook import ChatFlowHook
-from chatflow_hook.hurry import Hurried
+from chatflow_hook.statement_deadline import DeadlineConnection
 from tests import chat
 from tests.chat import Sessions, turn
 
@@ -90,7 +90,7 @@ async def test_each_statement_is_given_what_is_left(sessions: Sessions) -> None:
     now = 0.0
     async with sessions.begin() as session:
         connection = await session.connection()
-        hurried = Hurried(connection, deadline=0.8, clock=lambda: now)
+        hurried = DeadlineConnection(connection, deadline=0.8, clock=lambda: now)
         given = []
 
         for now in (0.0, 0.01, 0.3, 0.6):  # noqa: B007 (the clock reads it)
@@ -102,7 +102,7 @@ async def test_each_statement_is_given_what_is_left(sessions: Sessions) -> None:
 
 async def test_with_nothing_left_nothing_is_begun(sessions: Sessions) -> None:
     async with sessions.begin() as session:
-        hurried = Hurried(await session.connection(), deadline=0.8, clock=lambda: 0.75)
+        hurried = DeadlineConnection(await session.connection(), deadline=0.8, clock=lambda: 0.75)
 
         with pytest.raises(TimeoutError):
             await hurried.execute(text("CREATE TABLE begun ()"))

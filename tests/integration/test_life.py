@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chatflow_hook import withdrawal
+from chatflow_hook import cancellation
 from chatflow_hook.tables import Dialog, ImageRequest, Kind, State
 from imagegen import revival
 from imagegen.claimed import Claimed, ClaimLost
@@ -123,7 +123,7 @@ class Walk:
         elif step == "cancel":
             async with self._sessions.begin() as session:
                 which_row = ImageRequest.id == self.request_id
-                await withdrawal.cancel(await session.connection(), which_row)
+                await cancellation.cancel(await session.connection(), which_row)
         elif step == "retry":
             try:
                 await revival.revive(self._engine, None, self.request_id)

@@ -10,7 +10,7 @@ import pytest
 from arq.worker import Worker, func
 from redis.asyncio.connection import parse_url
 
-from chatflow_hook import wire
+from chatflow_hook.queue import QUEUE, dumps, loads
 from chatflow_hook.settings import RedisPlace
 from imagegen import broker, reach
 from imagegen.broker import Queue
@@ -153,8 +153,8 @@ async def test_a_job_that_is_putting_itself_away_is_left_alone(queue: Queue) -> 
     worker = Worker(
         functions=[func(stop.reaching(job), name="job")],
         redis_pool=queue,
-        job_serializer=wire.dumps,
-        job_deserializer=wire.loads,
+        job_serializer=dumps,
+        job_deserializer=loads,
         handle_signals=False,
         on_startup=listen,
         on_job_end=linger,
@@ -181,9 +181,9 @@ async def test_a_job_that_is_putting_itself_away_is_left_alone(queue: Queue) -> 
 async def test_a_job_is_not_handed_out_any_more_once_the_queue_is_shut(queue: Queue) -> None:
     async with queue:
         await queue.enqueue_job("job", _job_id="one")
-        before = await queue.zrangebyscore(wire.QUEUE, float("-inf"), float("inf"))
+        before = await queue.zrangebyscore(QUEUE, float("-inf"), float("inf"))
 
         queue.shut()
-        after = await queue.zrangebyscore(wire.QUEUE, float("-inf"), float("inf"))
+        after = await queue.zrangebyscore(QUEUE, float("-inf"), float("inf"))
 
     assert (before, after) == ([b"one"], [])

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from arq.connections import ArqRedis
 
-from chatflow_hook import wire
+from chatflow_hook.queue import JOB, QUEUE
 from imagegen import broker
 from tests.chat import Sessions
 from tests.stage import PATIENCE_S, Stages
@@ -16,7 +16,7 @@ from tests.stage import PATIENCE_S, Stages
 async def gone(queue: ArqRedis, job_id: str) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while True:
-            if await queue.zscore(wire.QUEUE, job_id) is None:
+            if await queue.zscore(QUEUE, job_id) is None:
                 return
             await asyncio.sleep(0.02)
 
@@ -28,10 +28,10 @@ async def test_a_job_that_lost_its_payload_can_be_rung_for_again(
     async with stages.set() as stage:
         settings, job_id = stage.settings, str(uuid4())
         queue = broker.queue(settings.redis, db=settings.redis_broker_db)
-        await queue.zadd(wire.QUEUE, {job_id: int(time.time() * 1000)})
+        await queue.zadd(QUEUE, {job_id: int(time.time() * 1000)})
         await gone(queue, job_id)
 
-        rung = await queue.enqueue_job(wire.JOB, job_id, _job_id=job_id)
+        rung = await queue.enqueue_job(JOB, job_id, _job_id=job_id)
 
         assert rung is not None
         await queue.aclose(close_connection_pool=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from arq.constants import in_progress_key_prefix
 
-from chatflow_hook import wire
+from chatflow_hook.queue import QUEUE
 from chatflow_hook.tables import State
 from imagegen import broker
 from tests.chat import Sessions
@@ -43,7 +43,7 @@ async def test_a_job_that_a_worker_runs_twice_ends_once_and_fails_nowhere(
         await until(lambda: stage.hosts[0].posted)
         # As after a pause: the lock has expired, and the score is in the past.
         await queue.delete(in_progress_key_prefix + str(request.id))
-        await queue.zadd(wire.QUEUE, {str(request.id): 1})
+        await queue.zadd(QUEUE, {str(request.id): 1})
 
         picture = await stage.hook.wait(request, timeout=PATIENCE_S)
         await until(lambda: len(ends(caplog)) == 2)

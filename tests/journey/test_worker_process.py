@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from redis.asyncio import Redis
 
-from chatflow_hook import wire
+from chatflow_hook.queue import JOB, QUEUE, progress_key
 from chatflow_hook.tables import State
 from tests import worker_process
 from tests.chat import Sessions
@@ -29,7 +29,7 @@ STORY = [
 TAKEN_OVER_S = 10.0
 # `--check` has to notice within this.
 NOTICED_S = 15.0
-HEALTH = f"{wire.QUEUE}:health-check"
+HEALTH = f"{QUEUE}:health-check"
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ async def test_redis_holds_ids_and_json_and_nothing_that_was_said(
         request = await stage.ask(text=TEXT, reply="Of course", caption="Look")
         variables = worker_process.environment(stage.settings)
         async with worker_process.running(tmp_path / "home", variables) as worker:
-            live = wire.live(request.id)
+            live = progress_key(request.id)
             async with Redis.from_url(redis_url, db=4) as redis:
                 while not await redis.exists(live):
                     assert worker.is_running
@@ -145,7 +145,7 @@ async def test_redis_holds_ids_and_json_and_nothing_that_was_said(
 
     job = json.loads(queue[f"arq:job:{request.id}"])
     assert [UUID(argument) for argument in job["a"]] == [request.id]
-    assert (job["f"], job["k"]) == (wire.JOB, {})
+    assert (job["f"], job["k"]) == (JOB, {})
     # And what the worker knows of its hosts.
     assert {key for key in news if not key.startswith("imagegen:hosts:")} == {live}
     assert json.loads(news[live]).keys() == {"host", "share"}

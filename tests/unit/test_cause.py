@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from chatflow_hook import cause
+from chatflow_hook.failures import cause_of
 from chatflow_hook.outbox import DialogUnknownError
 
 
@@ -45,7 +45,7 @@ def refused(sqlstate: str, *, is_lost: bool = False) -> DBAPIError:
 def test_a_cause_has_its_words_and_none_of_the_errors(
     *, error: Exception, words: str, lasts: bool
 ) -> None:
-    why = cause.of(error)
+    why = cause_of(error)
 
     assert words in why.sentence
     assert "marmalade" not in why.sentence

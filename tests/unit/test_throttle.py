@@ -1,6 +1,6 @@
 """Throttle: the same thing once in a while, and a count of what was left unsaid."""
 
-from chatflow_hook.throttle import Throttle
+from chatflow_hook.failures import Throttle
 
 
 class Clock:

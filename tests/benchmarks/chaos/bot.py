@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from chatflow_hook import ChatFlowHook, Request, Turn
-from chatflow_hook.database import FAULTS
+from chatflow_hook.database import DATABASE_ERRORS
 from imagegen.sandbox import conversations
 
 _PERSONAS = ("ash", "julie", "lina", "marriana", "may", "stacy", "taya", "una")
@@ -80,7 +80,7 @@ class Bot:
         try:
             async with asyncio.timeout(_PATIENCE_S), self._sessions.begin() as session:
                 request = await self._hook.on_turn(turn, session)
-        except FAULTS:
+        except DATABASE_ERRORS:
             self.failed += 1
             return
         self._note(turn, request)

@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chatflow_hook import allowance, outbox
-from chatflow_hook.allowance import Allowance, Limited
+from chatflow_hook import outbox, quota
 from chatflow_hook.outbox import Ownership, Request
+from chatflow_hook.quota import Limited, Quota
 from chatflow_hook.tables import ImageRequest, Kind, State
 from chatflow_hook.turn import Rating, Turn
 
@@ -47,10 +47,10 @@ _OWN = "own"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asking:
+class ManualRequests:
     """Adds requests that count against the allowance and not against the trigger."""
 
-    allowance: Allowance
+    allowance: Quota
 
     async def ask(
         self, connection: AsyncConnection, turn: Turn, *, owned: Ownership
@@ -91,7 +91,7 @@ class Asking:
     async def _limited(
         self, connection: AsyncConnection, user_id: int, kind: Kind
     ) -> Limited | None:
-        return await allowance.limited(connection, user_id, kind=kind, allowance=self.allowance)
+        return await quota.check_quota(connection, user_id, kind=kind, allowance=self.allowance)
 
 
 def _next_variation(dialog_id: int, message_count: int) -> ColumnElement[int]:

@@ -14,7 +14,7 @@ _LEAST_S = 0.1
 _SLACK_S = 0.05
 
 # OFFSET 0 keeps the inner query apart, so that it reads the values from before.
-_HURRY = text(
+_SET_LIMITS = text(
     """
     SELECT lock, statement, isolation,
            set_config('lock_timeout', :lock_ms, true),
@@ -24,7 +24,7 @@ _HURRY = text(
                  current_setting('transaction_isolation') AS isolation OFFSET 0) AS before
     """
 )
-_TAKE_TIME = text(
+_RESTORE_LIMITS = text(
     "SELECT set_config('lock_timeout', :lock, true),"
     " set_config('statement_timeout', :statement, true)"
 )
@@ -38,7 +38,7 @@ class Executor(Protocol):
     ) -> CursorResult[Any]: ...
 
 
-class Hurried:
+class DeadlineConnection:
     """Gives each statement what is left until `deadline`, by the server's own limits.
 
     A connection of somebody else can't be given up in the middle of a statement: only the server
@@ -76,7 +76,7 @@ class Hurried:
         """Put the limits back that were there before."""
         if self._before is not None:
             limits = {"lock": self._before.lock, "statement": self._before.statement}
-            await self._connection.execute(_TAKE_TIME, limits)
+            await self._connection.execute(_RESTORE_LIMITS, limits)
 
     def _left(self) -> float:
         left = self._deadline - self._clock()
@@ -86,6 +86,6 @@ class Hurried:
 
     async def _limit(self, left_s: float) -> None:
         limits = {"lock_ms": str(_LOCK_TIMEOUT_MS), "statement_ms": str(int(left_s * 1000))}
-        row = (await self._connection.execute(_HURRY, limits)).one()
+        row = (await self._connection.execute(_SET_LIMITS, limits)).one()
         self._before = self._before or row
         self._limit_s = left_s

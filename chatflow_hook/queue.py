@@ -1,8 +1,10 @@
-"""The doorbell: rings the worker through arq, hears when a request has ended."""
+"""Redis as the hook uses it: enqueues a job of arq, and waits for the end of a request."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -11,8 +13,32 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
-from chatflow_hook import wire
 from chatflow_hook.settings import RedisPlace
+
+QUEUE = "arq:queue"
+JOB = "make_image"
+
+
+def dumps(value: dict[str, Any]) -> bytes:
+    """Serialise an arq job as JSON: with pickle, who writes to Redis runs code in the worker."""
+    return json.dumps(value, default=str).encode()
+
+
+def loads(packed: bytes) -> dict[str, Any]:
+    """Read what `dumps` wrote."""
+    job: dict[str, Any] = json.loads(packed)
+    return job
+
+
+def ended_channel(request_id: UUID) -> str:
+    """Name the channel on which the end of a request is told."""
+    return f"imagegen:ended:{request_id}"
+
+
+def progress_key(request_id: UUID) -> str:
+    """Name the key that says what a request is doing right now."""
+    return f"imagegen:live:{request_id}"
+
 
 log = structlog.get_logger(__name__)
 
@@ -22,16 +48,16 @@ _SUBSCRIBE_WITHIN_S = 0.8
 _HUSH_WITHIN_S = 2.0
 
 
-class Doorbell:
+class QueueClient:
     """Connections to the two Redis databases, made at first use."""
 
     def __init__(self, redis: RedisPlace, *, broker_db: int, result_db: int) -> None:
         hurry = {"socket_timeout": _PATIENCE_S, "socket_connect_timeout": _PATIENCE_S}
         self._queue = ArqRedis(
             redis.pool(broker_db, **hurry),
-            job_serializer=wire.dumps,
-            job_deserializer=wire.loads,
-            default_queue_name=wire.QUEUE,
+            job_serializer=dumps,
+            job_deserializer=loads,
+            default_queue_name=QUEUE,
         )
         # No socket timeout: `wait` listens for as long as its caller likes.
         self._results: Redis = Redis.from_pool(
@@ -45,7 +71,7 @@ class Doorbell:
         """
         try:
             async with asyncio.timeout(within_s):
-                await self._queue.enqueue_job(wire.JOB, str(request_id), _job_id=str(request_id))
+                await self._queue.enqueue_job(JOB, str(request_id), _job_id=str(request_id))
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("doorbell unheard", request_id=str(request_id), error=type(error).__name__)
             return False
@@ -56,15 +82,15 @@ class Doorbell:
         with suppress(RedisError, OSError, TimeoutError):
             async with asyncio.timeout(_HUSH_WITHIN_S), self._results.pipeline(False) as pipe:
                 for request_id in request_ids:
-                    pipe.delete(wire.live(request_id))
-                    pipe.publish(wire.ended(request_id), "ended")
+                    pipe.delete(progress_key(request_id))
+                    pipe.publish(ended_channel(request_id), "ended")
                 await pipe.execute()
 
     @asynccontextmanager
-    async def listening(self, request_id: UUID) -> AsyncIterator["Ear"]:
+    async def listening(self, request_id: UUID) -> AsyncIterator["EndListener"]:
         """Hear the end of a request, from before the first look at its row."""
         async with self._results.pubsub() as channel:
-            ear = Ear(channel, wire.ended(request_id))
+            ear = EndListener(channel, ended_channel(request_id))
             await ear.open()
             yield ear
 
@@ -74,7 +100,7 @@ class Doorbell:
         await self._results.aclose()
 
 
-class Ear:
+class EndListener:
     """Waits for one word on one channel; deaf while Redis is away."""
 
     def __init__(self, channel: PubSub, name: str) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from chatflow_hook.tables import AgeConfirmation
 
 
-def confirmed(user_id: int, *, text_version: str, language: str | None) -> Insert:
+def confirm(user_id: int, *, text_version: str, language: str | None) -> Insert:
     """Return the statement that notes a confirmation; a later one takes an earlier one's place."""
     given = {
         "text_version": text_version,
@@ -22,7 +22,7 @@ def confirmed(user_id: int, *, text_version: str, language: str | None) -> Inser
     )
 
 
-def revoked(user_id: int) -> Update:
+def revoke(user_id: int) -> Update:
     """Return the statement that notes that a confirmation does not hold any more."""
     return (
         update(AgeConfirmation)
@@ -31,7 +31,7 @@ def revoked(user_id: int) -> Update:
     )
 
 
-def holds(user_id: int, *, text_version: str) -> Select[bool]:
+def is_confirmed(user_id: int, *, text_version: str) -> Select[bool]:
     """Return the query whether a user has confirmed the present text, and not revoked it."""
     there = select(AgeConfirmation.user_id).where(
         AgeConfirmation.user_id == user_id,
@@ -41,6 +41,6 @@ def holds(user_id: int, *, text_version: str) -> Select[bool]:
     return select(there.exists())
 
 
-def forgotten(user_id: int) -> Delete:
+def erase(user_id: int) -> Delete:
     """Return the statement that erases what is known of a user's age."""
     return delete(AgeConfirmation).where(AgeConfirmation.user_id == user_id)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import and_, func, or_, select, text
 
-from chatflow_hook.hurry import Executor
+from chatflow_hook.statement_deadline import Executor
 from chatflow_hook.tables import OPEN, ImageRequest, Kind, State
 
 _DAY = timedelta(days=1)
@@ -14,13 +14,13 @@ _MINUTE = timedelta(minutes=1)
 _BY_HAND = frozenset({Kind.ASKED, Kind.VARIATION})
 
 # Two requests of a user at the same moment would otherwise both find room for one.
-_IN_LINE = text(
+_LOCK_USER = text(
     "SELECT pg_advisory_xact_lock(hashtextextended('chatflow-imagegen user ' || :user_id, 0))"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Allowance:
+class Quota:
     """What one user may have; 0 is no limit.
 
     `per_day` counts pictures of every kind but covers, `asked_per_minute` those asked for.
@@ -44,8 +44,8 @@ class _Window:
     kinds: frozenset[Kind]
 
 
-async def limited(
-    connection: Executor, user_id: int, *, kind: Kind, allowance: Allowance
+async def check_quota(
+    connection: Executor, user_id: int, *, kind: Kind, allowance: Quota
 ) -> Limited | None:
     """Say until when a user has to wait for a picture of this kind; None if they need not.
 
@@ -55,18 +55,18 @@ async def limited(
     windows = _windows(kind, allowance)
     if not windows:
         return None
-    await in_line(connection, user_id)
+    await lock_user(connection, user_id)
     free = [await _free_at(connection, user_id, window) for window in windows]
     latest = max((moment for moment in free if moment is not None), default=None)
     return None if latest is None else Limited(free_at=latest)
 
 
-async def in_line(connection: Executor, user_id: int) -> None:
+async def lock_user(connection: Executor, user_id: int) -> None:
     """Wait until no other transaction holds this lock of the user; it is held until the end."""
-    await connection.execute(_IN_LINE, {"user_id": str(user_id)})
+    await connection.execute(_LOCK_USER, {"user_id": str(user_id)})
 
 
-def _windows(kind: Kind, allowance: Allowance) -> Sequence[_Window]:
+def _windows(kind: Kind, allowance: Quota) -> Sequence[_Window]:
     windows = []
     if allowance.per_day:
         every = frozenset(Kind) - {Kind.COVER}

@@ -21,9 +21,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chatflow_hook import ages, withdrawal
+from chatflow_hook import age_confirmation, cancellation
+from chatflow_hook.cancellation import AnyRow
 from chatflow_hook.tables import NOBODY, OPEN, OURS, Dialog, ImageRequest
-from chatflow_hook.withdrawal import AnyRow
 
 # Tables of the worker: sends, which go with their requests, pictures that it is to erase, and
 # what the screen found.
@@ -84,9 +84,9 @@ async def erase(connection: AsyncConnection, user_id: int) -> Erasure:
     requests = await _locked_requests(connection, user_id)
     ids = [row.id for row in requests]
     sends = await _sends(connection, ids)
-    await withdrawal.list_strays(connection, [row for row in requests if row.state in OPEN])
+    await cancellation.list_strays(connection, [row for row in requests if row.state in OPEN])
     await connection.execute(delete(ImageRequest).where(ImageRequest.id == _any_of(ids)))
-    await connection.execute(ages.forgotten(user_id))
+    await connection.execute(age_confirmation.erase(user_id))
     await connection.execute(delete(_AUDIT).where(_AUDIT.c.user_id == user_id))
     images = sorted({row.image for row in requests if row.image is not None})
     await note_images(connection, images)
