@@ -12,11 +12,11 @@ from sqlalchemy import Connection, MetaData, NullPool, func, inspect, select, ta
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-import imagegen.tables  # noqa: F401 (adds the worker's tables to the metadata)
+import imagegen.db.tables  # noqa: F401 (adds the worker's tables to the metadata)
 from chatflow_hook import database_url
 from chatflow_hook.settings import BadSetting, HookSettings, read
 from chatflow_hook.tables import OURS, Base
-from imagegen.migrations import VERSION_TABLE, MigrationStopped, Patience
+from imagegen.db.migrations import VERSION_TABLE, LockWaits, MigrationStopped
 
 log = structlog.get_logger(__name__)
 
@@ -66,18 +66,18 @@ def _database_url() -> str:
     return str((given or read(HookSettings).database_url).get_secret_value())
 
 
-def _patience() -> Patience:
+def _patience() -> LockWaits:
     given = context.config.attributes.get("patience")
     if given is not None:
-        return Patience(**vars(given))
+        return LockWaits(**vars(given))
     asked = context.get_x_argument(as_dictionary=True)
-    return Patience(
-        lock_timeout_s=float(asked.get("lock_timeout_s", Patience.lock_timeout_s)),
-        tries=int(asked.get("tries", Patience.tries)),
+    return LockWaits(
+        lock_timeout_s=float(asked.get("lock_timeout_s", LockWaits.lock_timeout_s)),
+        tries=int(asked.get("tries", LockWaits.tries)),
     )
 
 
-async def _migrate_patiently(engine: AsyncEngine, patience: Patience) -> None:
+async def _migrate_patiently(engine: AsyncEngine, patience: LockWaits) -> None:
     for pause_s in patience.pauses():
         if await _is_migrated(engine, patience):
             return
@@ -91,7 +91,7 @@ async def _migrate_patiently(engine: AsyncEngine, patience: Patience) -> None:
         )
 
 
-async def _is_migrated(engine: AsyncEngine, patience: Patience) -> bool:
+async def _is_migrated(engine: AsyncEngine, patience: LockWaits) -> bool:
     try:
         async with engine.begin() as connection:
             await connection.run_sync(_migrate, patience)
@@ -114,7 +114,7 @@ def _reason(error: DBAPIError) -> str:
     return " ".join(" ".join(part.split()) for part in said if part) or type(error).__name__
 
 
-def _migrate(connection: Connection, patience: Patience) -> None:
+def _migrate(connection: Connection, patience: LockWaits) -> None:
     _be_brief(connection, patience)
     schema = connection.scalar(select(func.current_schema()))
     context.configure(
@@ -132,7 +132,7 @@ def _migrate(connection: Connection, patience: Patience) -> None:
     _leave_no_empty_version_table(connection, schema)
 
 
-def _be_brief(connection: Connection, patience: Patience) -> None:
+def _be_brief(connection: Connection, patience: LockWaits) -> None:
     # Behind an ALTER that waits, every statement of the chat waits too.
     lock_timeout = f"{max(1, round(patience.lock_timeout_s * 1000))}ms"
     connection.execute(select(func.set_config("lock_timeout", lock_timeout, True)))

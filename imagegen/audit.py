@@ -5,10 +5,10 @@ import hashlib
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from imagegen import transactions
-from imagegen.claimed import Claimed
+from imagegen.db.engine import run_statement
+from imagegen.db.tables import SafetyNote
+from imagegen.requests.claim import ClaimedRequest
 from imagegen.safety.screen import VERSION, Finding
-from imagegen.tables import SafetyNote
 
 
 class Audit:
@@ -17,7 +17,7 @@ class Audit:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def note(self, request: Claimed, stage: str, finding: Finding, words: str) -> None:
+    async def note(self, request: ClaimedRequest, stage: str, finding: Finding, words: str) -> None:
         """Note a finding; `words` are kept as a hash only. Raises Unavailable."""
         query = (
             insert(SafetyNote)
@@ -32,4 +32,4 @@ class Audit:
             )
             .on_conflict_do_nothing()
         )
-        await transactions.single(self._engine, lambda connection: connection.execute(query))
+        await run_statement(self._engine, lambda connection: connection.execute(query))

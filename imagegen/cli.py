@@ -72,7 +72,7 @@ def probe(*, ready: bool, timeout_s: float) -> None:
 def migrate() -> None:
     """Bring the database to the newest schema, like `alembic upgrade head`."""
     with _extra("worker"):
-        from imagegen import migrations
+        from imagegen.db import migrations
 
     try:
         migrations.upgrade(read(HookSettings).database_url.get_secret_value())

@@ -10,8 +10,8 @@ import click
 from imagegen.extras import extra
 
 if TYPE_CHECKING:
-    from imagegen.covers import Cover
     from imagegen.errand import Errand
+    from imagegen.requests.covers import Cover
 
 _MOST = 32
 
@@ -65,7 +65,7 @@ async def _drawn(
     own: "Errand", personas: Sequence[str], count: int, *, again: bool, timeout_s: float
 ) -> int:
     """Order and watch; return how many are missing at the end."""
-    from imagegen.covers import Covers
+    from imagegen.requests.covers import Covers
 
     stock = Covers(own.engine)
     if again:

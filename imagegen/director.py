@@ -10,14 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook import age_confirmation
 from chatflow_hook.turn import Conversation, Rating
-from imagegen import direction, fence, transactions
+from imagegen import direction
 from imagegen.audit import Audit
-from imagegen.claimed import Claimed
+from imagegen.db.engine import one_or_none, run_statement
 from imagegen.direction import Occasion, SeedMode
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.builder import PromptBuilder
 from imagegen.prompts.personas import Persona
 from imagegen.prompts.scene import Prompt
+from imagegen.requests.claim import ClaimedRequest
 from imagegen.safety import rating
 from imagegen.safety.rating import Bounds
 from imagegen.safety.refusal import RatingWithdrawn, Refused
@@ -32,7 +33,7 @@ class Direction:
     rating: Rating
     seed: int
 
-    def kept(self, request: Claimed) -> dict[str, Any] | None:
+    def kept(self, request: ClaimedRequest) -> dict[str, Any] | None:
         """Return what the row remembers of the scene, without a word of the chat."""
         if self.prompt.scene is None:
             return None
@@ -77,7 +78,7 @@ class Director:
         self._audit = Audit(engine)
         self._chance = chance or random.SystemRandom()
 
-    async def direct(self, request: Claimed, persona: Persona) -> Direction:
+    async def direct(self, request: ClaimedRequest, persona: Persona) -> Direction:
         """Say what is drawn. Raises Refused, and Unavailable when PostgreSQL is away."""
         talk = _talk(request)
         found = await self._looked_at(request, talk, persona)
@@ -98,7 +99,7 @@ class Director:
         seed = direction.seed(self._rules.seed_mode, _occasion(request), chance=self._chance)
         return Direction(prompt=worded.prompt, rating=worded.rating, seed=seed)
 
-    async def may_send(self, request: Claimed, persona: Persona | None) -> Wrapping:
+    async def may_send(self, request: ClaimedRequest, persona: Persona | None) -> Wrapping:
         """Say how a drawn picture is handed over. Raises Refused when it may not be any more."""
         found = await self._looked_at(request, _talk(request), persona)
         drawn = rating.drawn(request.drawn_rating)
@@ -109,7 +110,7 @@ class Director:
         return Wrapping(has_spoiler=True, protect_content=self._rules.protects_content)
 
     async def _looked_at(
-        self, request: Claimed, talk: Conversation, persona: Persona | None
+        self, request: ClaimedRequest, talk: Conversation, persona: Persona | None
     ) -> Finding:
         words = direction.screened_words(talk)
         # Long messages take a while, and the host's frames may not wait.
@@ -121,7 +122,9 @@ class Director:
             raise Refused(found.rule, language=request.language)
         return found
 
-    async def _allowed(self, request: Claimed, persona: Persona | None, found: Finding) -> Rating:
+    async def _allowed(
+        self, request: ClaimedRequest, persona: Persona | None, found: Finding
+    ) -> Rating:
         bounds = Bounds(
             asked=rating.known(request.rating),
             persona=Rating.SAFE if persona is None else persona.max_rating,
@@ -136,19 +139,17 @@ class Director:
 
     async def _has_confirmed(self, user_id: int) -> bool:
         query = age_confirmation.is_confirmed(user_id, text_version=self._rules.age_text_version)
-        row = await transactions.single(
-            self._engine, lambda connection: fence.one_or_none(connection, query)
-        )
+        row = await run_statement(self._engine, lambda connection: one_or_none(connection, query))
         return row is not None and bool(row[0])
 
 
-def _talk(request: Claimed) -> Conversation:
+def _talk(request: ClaimedRequest) -> Conversation:
     if request.conversation is None:
         return Conversation(text="")
     return Conversation.model_validate(request.conversation)
 
 
-def _occasion(request: Claimed) -> Occasion:
+def _occasion(request: ClaimedRequest) -> Occasion:
     return Occasion(
         kind=request.kind,
         persona=request.persona,

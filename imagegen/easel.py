@@ -8,7 +8,6 @@ from functools import partial
 import structlog
 
 from imagegen import fetching, reach, ticker, workflows
-from imagegen.claimed import Claimed, ClaimLost, Standing, TooLate
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.drawing import Drawing
 from imagegen.comfy.errors import HostLost, OutOfMemory, PictureGone, PromptLost
@@ -16,11 +15,12 @@ from imagegen.comfy.order import Drawn, Order
 from imagegen.comfy.pool import Lease
 from imagegen.comfy.stock import Needs
 from imagegen.errors import ImagegenError, Rejected, Unavailable
-from imagegen.images import Image, ImageLost
-from imagegen.pictures import BadPicture
-from imagegen.requests import Plan
+from imagegen.image_file import BadImage
+from imagegen.requests.claim import ClaimedRequest, ClaimLost, ClaimState, TooLate
+from imagegen.requests.repository import DrawingPlan
 from imagegen.safety import image_screen
 from imagegen.safety.refusal import ImageRefused
+from imagegen.storage.store import ImageLost, StoredImage
 from imagegen.studio import Studio
 from imagegen.workflows import BoundGraph
 
@@ -29,13 +29,13 @@ log = structlog.get_logger(__name__)
 # How soon a prompt is taken off its host when nobody wants its picture any more.
 _ASK_EVERY_S = 2.0
 # What drawing once more may cure: memory was freed, a file is written anew.
-_ONCE_MORE = (OutOfMemory, PictureGone, BadPicture)
+_ONCE_MORE = (OutOfMemory, PictureGone, BadImage)
 
 
 class Easel:
     """One request of one job. Nothing that an earlier job began is drawn twice if it survived."""
 
-    def __init__(self, studio: Studio, request: Claimed) -> None:
+    def __init__(self, studio: Studio, request: ClaimedRequest) -> None:
         self._studio = studio
         self._request = request
         self._drawing: Drawing | None = None
@@ -44,7 +44,7 @@ class Easel:
         self._workflow = studio.library.find(request.persona)
 
     @property
-    def request(self) -> Claimed:
+    def request(self) -> ClaimedRequest:
         """The request as it stands now."""
         return self._request
 
@@ -53,7 +53,7 @@ class Easel:
         """The bytes of a picture that was stored just now."""
         return self._data
 
-    async def picture(self) -> Image:
+    async def picture(self) -> StoredImage:
         """Draw, fetch and store the picture, or take up what an earlier job has begun.
 
         Raises Refused if it is not to be drawn.
@@ -70,7 +70,7 @@ class Easel:
         if self._stored_from is not None:
             await self._forget(self._stored_from)
 
-    async def _take_up(self) -> Image | None:
+    async def _take_up(self) -> StoredImage | None:
         """Go on with the prompt that the row tells of; None if there is nothing to go on with."""
         if self._request.prompt_id is None or self._request.host is None:
             return None
@@ -87,7 +87,7 @@ class Easel:
         log.info("prompt taken up", host=lease.host.name, prompt_id=str(self._request.prompt_id))
         return await self._store(lease.host, drawn)
 
-    async def _again(self) -> Image | None:
+    async def _again(self) -> StoredImage | None:
         """Take the picture that the same graph has drawn before; None if there is none."""
         studio, graph = self._studio, self._graph(self._request.draw + 1)
         known = await studio.reuse.picture(self._request, graph.cache_key)
@@ -101,7 +101,7 @@ class Easel:
         log.info("picture known", seconds_saved=known.seconds)
         return known.image
 
-    async def _may_be_shown(self, image: Image) -> bool:
+    async def _may_be_shown(self, image: StoredImage) -> bool:
         """Look at a stored picture as at a fresh one; False if it is gone. Raises ImageRefused."""
         if self._studio.image_screen is None:
             return True
@@ -112,7 +112,7 @@ class Easel:
         await self._look_at(data)
         return True
 
-    async def _draw(self) -> Image:
+    async def _draw(self) -> StoredImage:
         graph = self._graph(self._request.draw + 1)
         async with self._noted(is_posted=False), self._slot(graph.needs) as lease:
             log.info("using host", host=lease.host.name, persona=self._request.persona)
@@ -134,8 +134,8 @@ class Easel:
             keep_outputs=self._studio.keep_outputs,
         )
 
-    def _plan(self, graph: BoundGraph) -> Plan:
-        return Plan(
+    def _plan(self, graph: BoundGraph) -> DrawingPlan:
+        return DrawingPlan(
             seed=graph.seed,
             cache_key=graph.cache_key,
             rating=self._direction.rating,
@@ -184,17 +184,17 @@ class Easel:
 
     async def _prove(self) -> None:
         request = self._request
-        await self._studio.requests.prove(request, proved_at=request.proved_at)
+        await self._studio.requests.check_claim(request, proved_at=request.proved_at)
 
     async def _ask(self, drawing: Drawing) -> None:
         """Call the drawing off if the request has been cancelled, or another job has it."""
         try:
-            standing = await self._studio.requests.stands(self._request)
+            standing = await self._studio.requests.claim_state(self._request)
         except Unavailable:
             return  # the fence of the next write will tell
-        if standing is not Standing.OURS:
+        if standing is not ClaimState.OURS:
             lost = ClaimLost("the request has ended, or another job has it")
-            drawing.call_off(lost, leave=standing is Standing.TAKEN)
+            drawing.call_off(lost, leave=standing is ClaimState.TAKEN)
 
     @asynccontextmanager
     async def _noted(self, *, is_posted: bool) -> AsyncIterator[None]:
@@ -207,7 +207,7 @@ class Easel:
             yield
         except ClaimLost:
             if self._leaves_a_stray(is_posted=False):
-                await self._studio.requests.leave(self._request)
+                await self._studio.requests.add_stray(self._request)
             raise
         except ImagegenError:
             if is_posted or self._drawing is not None:
@@ -219,7 +219,7 @@ class Easel:
     def _leaves_a_stray(self, *, is_posted: bool) -> bool:
         return is_posted if self._drawing is None else self._drawing.leaves_a_stray
 
-    async def _store(self, host: HostClient, drawn: Drawn) -> Image:
+    async def _store(self, host: HostClient, drawn: Drawn) -> StoredImage:
         prompt_id = str(self._request.prompt_id)
         try:
             picture = await fetching.picture(host, drawn.pictures[0])
@@ -232,7 +232,7 @@ class Easel:
             raise
         log.info("picture drawn", host=host.name, prompt_id=prompt_id, bytes=len(picture.data))
         image = await self._studio.images.put(picture)
-        await self._studio.requests.keep(
+        await self._studio.requests.mark_drawn(
             self._request,
             image,
             url=self._studio.images.url(image.name),
@@ -253,4 +253,4 @@ class Easel:
         except HostLost as error:
             log.warning("prompt not forgotten", host=host.name, why=error.sentence)
         else:
-            await self._studio.requests.strike(self._request)
+            await self._studio.requests.remove_stray(self._request)

@@ -12,8 +12,8 @@ from imagegen.extras import extra
 
 if TYPE_CHECKING:
     from imagegen.errand import Errand
-    from imagegen.forgetting import Farewell
-    from imagegen.tidied import Tidied
+    from imagegen.maintenance.retention import RetentionCounts
+    from imagegen.maintenance.user_erasure import ErasureReport
 
 _AS_JSON = click.option("--json", "is_json", is_flag=True, help="For programs.")
 
@@ -25,14 +25,14 @@ def purge(*, is_rehearsal: bool, is_json: bool) -> None:
     """Erase at once all that has been kept for long enough; workers do it bit by bit."""
     with extra("worker"):
         from imagegen import errand
-        from imagegen.discarded import Discarded
         from imagegen.errors import Unavailable
-        from imagegen.retention import Retention
+        from imagegen.maintenance.image_cleanup import ImageCleanup
+        from imagegen.maintenance.retention import Retention
 
-    async def work(given: "Errand") -> "Tidied":
+    async def work(given: "Errand") -> "RetentionCounts":
         if given.images is None:
             raise Unavailable("the directory of IMAGE_STORE is not on this machine")
-        tidy = Retention(given.engine, Discarded(given.engine, given.images), given.limits)
+        tidy = Retention(given.engine, ImageCleanup(given.engine, given.images), given.limits)
         return await (tidy.due() if is_rehearsal else tidy.everything())
 
     tidied = errand.run(work)
@@ -57,14 +57,15 @@ def _somebody(_: click.Context, __: click.Parameter, user: int) -> int:
 def forget(*, user: int, is_json: bool) -> None:
     """Erase everything of the Telegram user with the id USER, and say what is beyond reach."""
     with extra("worker"):
-        from imagegen import errand, forgetting
+        from imagegen import errand
+        from imagegen.maintenance import user_erasure
 
-    async def work(given: "Errand") -> "Farewell":
-        return await forgetting.forget(given.engine, given.images, given.doorbell, user)
+    async def work(given: "Errand") -> "ErasureReport":
+        return await user_erasure.erase_user(given.engine, given.images, given.doorbell, user)
 
     farewell = errand.run(work)
     click.echo(
-        json.dumps(forgetting.as_json(farewell), indent=2)
+        json.dumps(user_erasure.as_json(farewell), indent=2)
         if is_json
-        else forgetting.as_text(farewell)
+        else user_erasure.as_text(farewell)
     )

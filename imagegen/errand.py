@@ -18,12 +18,12 @@ from chatflow_hook.failures import cause_of
 from chatflow_hook.queue import QueueClient
 from chatflow_hook.settings import BadSetting, HookSettings, read
 from chatflow_hook.tables import ImageRequest, State
-from imagegen import database, revival, transactions
+from imagegen.db.engine import connect, run_in_transaction
 from imagegen.errors import ImagegenError
-from imagegen.images import ImageStore
-from imagegen.register import NotFound, Register
-from imagegen.retention import Limits
-from imagegen.revival import NotRevived
+from imagegen.maintenance.retention import RetentionLimits
+from imagegen.requests.queries import RequestNotFound, RequestQueries
+from imagegen.requests.retry import NotRetried, retry_request
+from imagegen.storage.store import ImageStore
 from imagegen.store_settings import StoreSettings
 
 ResultT = TypeVar("ResultT")
@@ -50,17 +50,17 @@ class Errand:
     """What commands work with; `images` is None where the store is not on this machine."""
 
     engine: AsyncEngine
-    register: Register
+    register: RequestQueries
     doorbell: QueueClient
     images: ImageStore | None
-    limits: Limits
+    limits: RetentionLimits
 
     async def retry(self, request: str | UUID) -> Outcome:
         """Put one failed request back and ring for it. Raises Unavailable."""
         try:
             request_id = await self._found(request)
-            state = await revival.revive(self.engine, self.images, request_id)
-        except (NotFound, NotRevived) as error:
+            state = await retry_request(self.engine, self.images, request_id)
+        except (RequestNotFound, NotRetried) as error:
             return Outcome(request=str(request), why=error.sentence)
         is_rung = await self.doorbell.ring(request_id, within_s=_RING_WITHIN_S)
         return Outcome(request=str(request_id), state=state, is_rung=is_rung)
@@ -69,13 +69,13 @@ class Errand:
         """Call one open request off. Raises Unavailable."""
         try:
             request_id = await self._found(request)
-        except NotFound as error:
+        except RequestNotFound as error:
             return Outcome(request=request, why=error.sentence)
 
         async def step(connection: AsyncConnection) -> Sequence[UUID]:
             return await cancellation.cancel(connection, ImageRequest.id == request_id)
 
-        ended = await transactions.run(self.engine, step)
+        ended = await run_in_transaction(self.engine, step)
         if not ended:
             return Outcome(request=str(request_id), why="it has ended already")
         await self.doorbell.hush(ended)
@@ -104,7 +104,7 @@ def stop(sentence: str, *, code: int) -> NoReturn:
 
 
 async def _done(chosen: _Settings, work: Callable[[Errand], Awaitable[ResultT]]) -> ResultT:
-    engine = database.connect(chosen.database_url, pool_size=2)
+    engine = connect(chosen.database_url, pool_size=2)
     doorbell = QueueClient(
         chosen.redis, broker_db=chosen.redis_broker_db, result_db=chosen.redis_result_db
     )
@@ -112,7 +112,7 @@ async def _done(chosen: _Settings, work: Callable[[Errand], Awaitable[ResultT]])
         return await work(
             Errand(
                 engine=engine,
-                register=Register(engine),
+                register=RequestQueries(engine),
                 doorbell=doorbell,
                 images=chosen.images_if_there(),
                 limits=chosen.limits,

@@ -10,12 +10,12 @@ from arq import Retry
 
 from chatflow_hook.tables import State
 from imagegen import lease, logs, sending
-from imagegen.claimed import Claimed, ClaimLost, TooLate
 from imagegen.easel import Easel
 from imagegen.errors import ImagegenError, Unavailable
-from imagegen.images import Image
 from imagegen.reach import WorkerStops
+from imagegen.requests.claim import ClaimedRequest, ClaimLost, TooLate
 from imagegen.safety.refusal import Refused
+from imagegen.storage.store import StoredImage
 from imagegen.studio import Studio
 
 log = structlog.get_logger(__name__)
@@ -75,7 +75,7 @@ async def _carry(studio: Studio, request_id: UUID) -> str:
     return State.DELIVERED
 
 
-async def _make(studio: Studio, request: Claimed) -> None:
+async def _make(studio: Studio, request: ClaimedRequest) -> None:
     if request.drawn is None or not studio.telegram.is_revoked:  # then pictures are kept
         request.time_left_s(studio.max_age_s)
     if request.drawn is not None:
@@ -93,31 +93,31 @@ async def _make(studio: Studio, request: Claimed) -> None:
 
 
 async def _deliver(
-    studio: Studio, request: Claimed, image: Image, *, data: bytes | None = None
+    studio: Studio, request: ClaimedRequest, image: StoredImage, *, data: bytes | None = None
 ) -> None:
     await sending.deliver(studio, request, image, data=data)
     await studio.live.ended(request.id)
 
 
-async def _let_go(studio: Studio, request: Claimed) -> None:
+async def _let_go(studio: Studio, request: ClaimedRequest) -> None:
     """Leave the request to another job, which goes on with what stands on its host."""
     with suppress(ClaimLost, Unavailable, TimeoutError):
         async with asyncio.timeout(_LET_GO_S):
             await studio.requests.put_back(request)
 
 
-async def _may_try_again(studio: Studio, request: Claimed, error: Unavailable) -> bool:
+async def _may_try_again(studio: Studio, request: ClaimedRequest, error: Unavailable) -> bool:
     return await studio.requests.put_back(
         request, costs_an_attempt=error.costs_an_attempt, most_attempts=studio.max_attempts
     )
 
 
-async def _end(studio: Studio, request: Claimed, error: ImagegenError) -> str:
+async def _end(studio: Studio, request: ClaimedRequest, error: ImagegenError) -> str:
     state = _end_of(error)
     try:
         if request.prompt_id is not None and request.drawn is None:
             # An earlier job's: whatever became of it, nobody will ask for its picture.
-            await studio.requests.leave(request)
+            await studio.requests.add_stray(request)
         await studio.requests.end(request, state, error)
     except ClaimLost:
         return "claim lost"

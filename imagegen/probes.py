@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from imagegen import broker, database, schema, ticker
-from imagegen.schema import Schema
+from imagegen import broker, ticker
+from imagegen.db import migrations
+from imagegen.db.engine import connect
+from imagegen.db.migrations import SchemaCheck
 from imagegen.settings import Settings
 from imagegen.studio import Studio
 from imagegen.web import needs, site
@@ -23,12 +25,14 @@ _LOOK_FOR_REDIS_EVERY_S = 0.5
 async def about(chosen: Settings, studio: Studio, readiness: Readiness) -> AsyncIterator[None]:
     """Let `readiness` ask for all that a picture needs while the block runs."""
     async with AsyncExitStack() as stack:
-        engine = database.connect(chosen.database_url, pool_size=1, command_timeout_s=_ASK_WITHIN_S)
+        engine = connect(chosen.database_url, pool_size=1, command_timeout_s=_ASK_WITHIN_S)
         stack.push_async_callback(engine.dispose)
         redis = broker.live(chosen.redis, db=chosen.redis_broker_db)
         stack.push_async_callback(redis.aclose)
-        its = Schema(engine)
-        await stack.enter_async_context(ticker.every(schema.EVERY_S, its.step, name="schema"))
+        its = SchemaCheck(engine)
+        await stack.enter_async_context(
+            ticker.every(migrations.SCHEMA_CHECK_EVERY_S, its.step, name="schema")
+        )
         questions = {
             "redis": Question(needs.redis(redis)),
             "postgresql": Question(its.lacks),

@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chatflow_hook.tables import State
-from imagegen.register import Facts, Listing, Sheet
+from imagegen.requests.queries import Facts, RequestDetails, RequestList
 
 _COLUMNS = ("id", "state", "persona", "dialog", "age", "ended", "tries", "host", "error")
 _SHORT = 8
 
 
-def listing_as_text(listing: Listing) -> str:
+def listing_as_text(listing: RequestList) -> str:
     """Write a table, newest first, and below it how many there are of each state."""
     if not listing.counts:
         return "no such request"
@@ -19,7 +19,7 @@ def listing_as_text(listing: Listing) -> str:
     return "\n".join([*_table([_COLUMNS, *rows]), "", _counts(listing)])
 
 
-def listing_as_json(listing: Listing) -> dict[str, Any]:
+def listing_as_json(listing: RequestList) -> dict[str, Any]:
     """Give the same as plain objects."""
     return {
         "counts": {state.value: listing.counts.get(state, 0) for state in State},
@@ -27,7 +27,7 @@ def listing_as_json(listing: Listing) -> dict[str, Any]:
     }
 
 
-def sheet_as_text(sheet: Sheet) -> str:
+def sheet_as_text(sheet: RequestDetails) -> str:
     """Write a line for each thing that is known of a request, its sends and its strays."""
     lines = [
         (name, _shown(value, sheet.now))
@@ -43,7 +43,7 @@ def sheet_as_text(sheet: Sheet) -> str:
     )
 
 
-def sheet_as_json(sheet: Sheet) -> dict[str, Any]:
+def sheet_as_json(sheet: RequestDetails) -> dict[str, Any]:
     """Give the same as plain objects."""
     return {
         **_plain(sheet.request),
@@ -76,7 +76,7 @@ def _cells(request: Facts, now: datetime) -> tuple[str, ...]:
     )
 
 
-def _counts(listing: Listing) -> str:
+def _counts(listing: RequestList) -> str:
     total = sum(listing.counts.values())
     states = ", ".join(
         f"{listing.counts[state]} {state}" for state in State if state in listing.counts

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from chatflow_hook.queue import JOB, QUEUE
 from imagegen import lease
 from imagegen.errors import Unavailable
-from imagegen.requests import Place, Requests
+from imagegen.requests.repository import RequestCursor, RequestRepository
 
 log = structlog.get_logger(__name__)
 
@@ -55,16 +55,16 @@ class Relay:
     was emptied, or one of a job's keys when it expired or a stale job ended.
     """
 
-    def __init__(self, requests: Requests, queue: ArqRedis) -> None:
+    def __init__(self, requests: RequestRepository, queue: ArqRedis) -> None:
         self._requests = requests
         self._queue = queue
-        self._after: Place | None = None
+        self._after: RequestCursor | None = None
 
     async def step(self) -> None:
         """Look once; several workers may look at the same time, since a job id is queued once."""
         try:
             for _ in range(_PAGES):
-                page = await self._requests.silent(
+                page = await self._requests.find_silent(
                     silent_s=_SILENT_S, after=self._after, most=_PAGE
                 )
                 self._after = page[-1] if len(page) == _PAGE else None

@@ -60,9 +60,9 @@ def show_all(*, limit: int, is_json: bool, **wanted: Any) -> None:
     with extra("worker"):
         from chatflow_hook.tables import State
         from imagegen import errand, register_page
-        from imagegen.register import Filter
+        from imagegen.requests.queries import RequestFilter
 
-    which = Filter(states=[State(state) for state in wanted.pop("states")], **wanted)
+    which = RequestFilter(states=[State(state) for state in wanted.pop("states")], **wanted)
     listing = errand.run(lambda given: given.register.listing(which, limit=limit))
     click.echo(
         _json(register_page.listing_as_json(listing))
@@ -78,12 +78,12 @@ def show(*, request_id: str, is_json: bool) -> None:
     """Show all of one request but what people wrote; the beginning of its id is enough."""
     with extra("worker"):
         from imagegen import errand, register_page
-        from imagegen.register import NotFound
+        from imagegen.requests.queries import RequestNotFound
 
     async def work(given: "Errand") -> Any:
         try:
-            return await given.register.sheet(await given.register.find(request_id))
-        except NotFound as error:
+            return await given.register.details(await given.register.find(request_id))
+        except RequestNotFound as error:
             errand.stop(error.sentence, code=1)
 
     sheet = errand.run(work)

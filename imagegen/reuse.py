@@ -7,10 +7,10 @@ from sqlalchemy import Executable, and_, bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook.tables import NOBODY, ImageRequest, Kind, State
-from imagegen import fence, transactions
-from imagegen.claimed import Claimed
-from imagegen.images import Image, ImageStore
-from imagegen.requests import Plan
+from imagegen.db.engine import AnyRow, one_or_none, run_in_transaction, run_statement
+from imagegen.requests.claim import ClaimedRequest, advance
+from imagegen.requests.repository import DrawingPlan
+from imagegen.storage.store import ImageStore, StoredImage
 
 # Built once: to build a statement takes longer than to run it.
 _SAME_GRAPH = (
@@ -45,7 +45,7 @@ _HELD = (
 class Known:
     """A stored picture, and how many seconds a host drew at it, where that is known."""
 
-    image: Image
+    image: StoredImage
     seconds: float | None
 
 
@@ -68,18 +68,18 @@ class Reuse:
         self._images = images
         self.saved = Saved()
 
-    async def picture(self, request: Claimed, cache_key: str) -> Known | None:
+    async def picture(self, request: ClaimedRequest, cache_key: str) -> Known | None:
         """Return a stored picture of the same graph: this user's, or one that is drawn ahead."""
         of_this = {"key": cache_key, "request_id": request.id, "its_user": request.user_id}
         row = await self._single(_SAME_GRAPH, of_this)
         if row is None or not await self._images.has(row.image):
             return None
-        image = Image(name=row.image, width=row.width, height=row.height)
+        image = StoredImage(name=row.image, width=row.width, height=row.height)
         return Known(image=image, seconds=row.drawing_seconds)
 
     async def take(
-        self, request: Claimed, known: Known, plan: Plan, *, url: str | None
-    ) -> Claimed | None:
+        self, request: ClaimedRequest, known: Known, plan: DrawingPlan, *, url: str | None
+    ) -> ClaimedRequest | None:
         """Note that a request has this picture, with no drawing; None if it has just been let go.
 
         Raises ClaimLost.
@@ -89,7 +89,7 @@ class Reuse:
         async def step(connection: AsyncConnection) -> bool:
             if (await connection.execute(_HELD, held)).one_or_none() is None:
                 return False
-            await fence.advance(
+            await advance(
                 connection,
                 request,
                 State.DRAWN,
@@ -107,13 +107,15 @@ class Reuse:
             )
             return True
 
-        if not await transactions.run(self._engine, step):
+        if not await run_in_transaction(self._engine, step):
             return None
         self.saved.pictures += 1
         self.saved.seconds += known.seconds or 0.0
         return replace(request, state=State.DRAWN, drawn_rating=plan.rating, scene=plan.scene)
 
-    async def file_id(self, request: Claimed, image: Image, *, bot_id: int) -> str | None:
+    async def file_id(
+        self, request: ClaimedRequest, image: StoredImage, *, bot_id: int
+    ) -> str | None:
         """Return under which id Telegram knows a picture as this bot's photo, if it does."""
         whose = [ImageRequest.user_id == request.user_id]
         if request.kind is Kind.COVER:
@@ -134,7 +136,7 @@ class Reuse:
 
     async def _single(
         self, query: Executable, values: dict[str, Any] | None = None
-    ) -> fence.AnyRow | None:
-        return await transactions.single(
-            self._engine, lambda connection: fence.one_or_none(connection, query, values)
+    ) -> AnyRow | None:
+        return await run_statement(
+            self._engine, lambda connection: one_or_none(connection, query, values)
         )

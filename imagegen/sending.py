@@ -8,15 +8,15 @@ from typing import Any
 import structlog
 
 from imagegen import reach
-from imagegen.claimed import Claimed, Send
+from imagegen.db.tables import Outcome
 from imagegen.delivery.errors import DeliveryUnknown, FileUnknown, FloodWait, OutcomeUnknown
 from imagegen.delivery.parcel import Parcel
 from imagegen.director import Wrapping
 from imagegen.errors import ImagegenError, Rejected
-from imagegen.images import Image
 from imagegen.prompts.personas import Persona
+from imagegen.requests.claim import ClaimedRequest, DeliveryAttempt
+from imagegen.storage.store import StoredImage
 from imagegen.studio import Studio
-from imagegen.tables import Outcome
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +25,7 @@ _SHORT_WAIT_S = 2.0
 
 
 async def deliver(
-    studio: Studio, request: Claimed, image: Image, *, data: bytes | None = None
+    studio: Studio, request: ClaimedRequest, image: StoredImage, *, data: bytes | None = None
 ) -> None:
     """Send the picture, or leave it to the caller who wants it, and finish the request.
 
@@ -44,7 +44,9 @@ async def deliver(
     await _attempt(studio, request, replace(parcel, data=data))
 
 
-async def _was_sent_again(studio: Studio, request: Claimed, image: Image, parcel: Parcel) -> bool:
+async def _was_sent_again(
+    studio: Studio, request: ClaimedRequest, image: StoredImage, parcel: Parcel
+) -> bool:
     """Send the photo that Telegram has of the picture, with no upload; False if it has none."""
     file_id = await studio.reuse.file_id(request, image, bot_id=studio.telegram.bot_id)
     if file_id is None:
@@ -57,7 +59,7 @@ async def _was_sent_again(studio: Studio, request: Claimed, image: Image, parcel
     return True
 
 
-async def _attempt(studio: Studio, request: Claimed, parcel: Parcel) -> None:
+async def _attempt(studio: Studio, request: ClaimedRequest, parcel: Parcel) -> None:
     await _may_send(studio, parcel.chat_id)
     send = await studio.ledger.start(request)
     if send.unknown >= studio.most_unknown_sends:
@@ -78,8 +80,10 @@ async def _may_send(studio: Studio, chat_id: int) -> None:
             await asyncio.sleep(wait_s)
 
 
-async def _send(studio: Studio, request: Claimed, send: Send, parcel: Parcel) -> None:
-    await studio.requests.prove(request, proved_at=send.proved_at)
+async def _send(
+    studio: Studio, request: ClaimedRequest, send: DeliveryAttempt, parcel: Parcel
+) -> None:
+    await studio.requests.check_claim(request, proved_at=send.proved_at)
     try:
         receipt = await studio.telegram.send(parcel)
     except ImagegenError as error:
@@ -98,14 +102,16 @@ async def _send(studio: Studio, request: Claimed, send: Send, parcel: Parcel) ->
     )
 
 
-def _persona(studio: Studio, request: Claimed) -> Persona | None:
+def _persona(studio: Studio, request: ClaimedRequest) -> Persona | None:
     try:
         return studio.library.find(request.persona).persona
     except ImagegenError:  # its folder is gone since, and what it drew is not
         return None
 
 
-def _parcel(request: Claimed, chat_id: int, image: Image, wrapping: Wrapping) -> Parcel:
+def _parcel(
+    request: ClaimedRequest, chat_id: int, image: StoredImage, wrapping: Wrapping
+) -> Parcel:
     return Parcel(
         chat_id=chat_id,
         filename=image.name,

@@ -7,10 +7,10 @@ from pydantic import AfterValidator, Field, HttpUrl, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chatflow_hook.settings import BadSetting
-from imagegen.image_bucket import Access, ImageBucket
-from imagegen.image_files import ImageFiles
-from imagegen.images import ImageStore
-from imagegen.retention import Limits
+from imagegen.maintenance.retention import RetentionLimits
+from imagegen.storage.filesystem import FilesystemImageStore
+from imagegen.storage.s3 import S3Access, S3ImageStore
+from imagegen.storage.store import ImageStore
 
 _STORE = "file:///an/absolute/directory or s3://bucket/prefix"
 _MOST_VALID_S = 604_800.0
@@ -68,7 +68,7 @@ class StoreSettings(BaseSettings):
         if self._is_in_a_bucket:
             return self._in_a_bucket()
         try:
-            return ImageFiles.at(self.image_store, url_base=self._url_base)
+            return FilesystemImageStore.at(self.image_store, url_base=self._url_base)
         except OSError as error:
             raise BadSetting(
                 f"IMAGE_STORE: got {self.image_store}, must be a directory that this user can "
@@ -77,7 +77,11 @@ class StoreSettings(BaseSettings):
 
     def images_if_there(self) -> ImageStore | None:
         """Open a store that can be reached from this machine; None if it can't."""
-        return self._in_a_bucket() if self._is_in_a_bucket else ImageFiles.there(self.image_store)
+        return (
+            self._in_a_bucket()
+            if self._is_in_a_bucket
+            else FilesystemImageStore.there(self.image_store)
+        )
 
     @property
     def _is_in_a_bucket(self) -> bool:
@@ -87,21 +91,21 @@ class StoreSettings(BaseSettings):
     def _url_base(self) -> str | None:
         return None if self.image_url_base is None else str(self.image_url_base)
 
-    def _in_a_bucket(self) -> ImageBucket:
-        access = Access(
+    def _in_a_bucket(self) -> S3ImageStore:
+        access = S3Access(
             endpoint=None if self.aws_endpoint_url is None else str(self.aws_endpoint_url),
             region=self.aws_region,
             key_id=self.aws_access_key_id,
             key=self.aws_secret_access_key,
         )
-        return ImageBucket.at(
+        return S3ImageStore.at(
             self.image_store, access, url_base=self._url_base, url_valid_s=self.image_url_valid
         )
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> RetentionLimits:
         """How long what is kept."""
-        return Limits(
+        return RetentionLimits(
             context_s=self.context_retention,
             requests_s=self.requests_retention_days * _DAY_S or None,
             images_s=self.images_retention_days * _DAY_S or None,

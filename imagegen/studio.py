@@ -6,14 +6,14 @@ from imagegen.comfy.pool import Pool
 from imagegen.delivery.gate import Gate
 from imagegen.delivery.telegram import Telegram
 from imagegen.director import Director
-from imagegen.images import ImageStore
-from imagegen.ledger import Ledger
 from imagegen.live import Live
+from imagegen.maintenance.stray_prompts import StrayCleanup
 from imagegen.quarantine import Quarantine
-from imagegen.requests import Requests
+from imagegen.requests.deliveries import Deliveries
+from imagegen.requests.repository import RequestRepository
 from imagegen.reuse import Reuse
 from imagegen.safety.image_screen import ImageScreen
-from imagegen.strays import Strays
+from imagegen.storage.store import ImageStore
 from imagegen.workflows import Library
 
 
@@ -21,9 +21,9 @@ from imagegen.workflows import Library
 class Studio:
     """What one worker shares between its jobs. `max_age_s` of 0 is no limit."""
 
-    requests: Requests
-    ledger: Ledger
-    strays: Strays
+    requests: RequestRepository
+    ledger: Deliveries
+    strays: StrayCleanup
     library: Library
     director: Director
     reuse: Reuse

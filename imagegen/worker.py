@@ -15,16 +15,13 @@ from imagegen import (
     allocation,
     broker,
     census,
-    database,
     lease,
     logs,
     overtaking,
     probes,
     relay,
-    retention,
     settings,
     stop,
-    strays,
     ticker,
 )
 from imagegen.bulletin import Bulletin
@@ -33,26 +30,28 @@ from imagegen.comfy.client import HostClient
 from imagegen.comfy.patience import Limits
 from imagegen.comfy.pool import Pool
 from imagegen.comfy.shared import SharedSlots
+from imagegen.db.engine import connect
 from imagegen.delivery.gate import Gate
 from imagegen.delivery.telegram import Telegram
 from imagegen.director import Director, Rules
-from imagegen.discarded import Discarded
 from imagegen.errors import ImagegenError
-from imagegen.images import ImageStore
 from imagegen.job import make_image
-from imagegen.ledger import Ledger
 from imagegen.live import Live
+from imagegen.maintenance import retention, stray_prompts
+from imagegen.maintenance.image_cleanup import ImageCleanup
+from imagegen.maintenance.retention import Retention
+from imagegen.maintenance.stray_prompts import StrayCleanup
 from imagegen.prompts.builder import PromptBuilder
 from imagegen.prompts.llm import LanguageModel
 from imagegen.quarantine import Quarantine
 from imagegen.relay import Relay
-from imagegen.requests import Requests
-from imagegen.retention import Retention
+from imagegen.requests.deliveries import Deliveries
+from imagegen.requests.repository import RequestRepository
 from imagegen.reuse import Reuse
 from imagegen.safety.screen import Screen, Verdict
 from imagegen.settings import Settings
 from imagegen.stop import Stop
-from imagegen.strays import Strays
+from imagegen.storage.store import ImageStore
 from imagegen.studio import Studio
 from imagegen.tally import Tally
 from imagegen.web import site
@@ -117,7 +116,7 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
         bell = Relay(studio.requests, ctx["redis"])
         await stack.enter_async_context(ticker.every(relay.EVERY_S, bell.step, name="relay"))
         await stack.enter_async_context(
-            ticker.every(strays.EVERY_S, studio.strays.step, name="strays")
+            ticker.every(stray_prompts.EVERY_S, studio.strays.step, name="strays")
         )
         await stack.enter_async_context(
             ticker.every(census.EVERY_S, Census(library, studio.pool).step, name="census")
@@ -178,7 +177,7 @@ async def build(
     chosen: Settings, library: Library, images: ImageStore, stack: AsyncExitStack
 ) -> Studio:
     """Open everything that jobs share; the stack closes it, last opened first."""
-    engine = database.connect(chosen.database_url)
+    engine = connect(chosen.database_url)
     stack.push_async_callback(engine.dispose)
     live = broker.live(chosen.redis, db=chosen.redis_result_db)
     stack.push_async_callback(live.aclose)
@@ -195,7 +194,7 @@ async def build(
         clients, slots_per_host=chosen.comfyui_slots_per_host, most=chosen.slots, shared=shared
     )
     await stack.enter_async_context(pool.tended())
-    tidy = Retention(engine, Discarded(engine, images), chosen.limits)
+    tidy = Retention(engine, ImageCleanup(engine, images), chosen.limits)
     await stack.enter_async_context(ticker.every(retention.EVERY_S, tidy.step, name="retention"))
     screen = Screen()
     prompts = PromptBuilder(
@@ -208,9 +207,9 @@ async def build(
         director=Director(engine, prompts, screen, _rules(chosen)),
         reuse=reuse,
         image_screen=chosen.image_screen,
-        requests=Requests(engine, keeps_context=chosen.context_retention > 0),
-        ledger=Ledger(engine),
-        strays=Strays(engine, pool),
+        requests=RequestRepository(engine, keeps_context=chosen.context_retention > 0),
+        ledger=Deliveries(engine),
+        strays=StrayCleanup(engine, pool),
         library=library,
         pool=pool,
         images=images,

@@ -10,15 +10,15 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import ImageRequest, State
-from imagegen.discarded import Discarded
-from imagegen.image_files import ImageFiles
-from imagegen.pictures import Picture
-from imagegen.retention import Limits, Retention
-from imagegen.tables import SafetyNote
+from imagegen.db.tables import SafetyNote
+from imagegen.image_file import ImageFile
+from imagegen.maintenance.image_cleanup import ImageCleanup
+from imagegen.maintenance.retention import Retention, RetentionLimits
+from imagegen.storage.filesystem import FilesystemImageStore
 from tests import chat
 
 DAY_S = 86_400.0
-LIMITS = Limits(context_s=DAY_S, requests_s=90 * DAY_S, images_s=30 * DAY_S)
+LIMITS = RetentionLimits(context_s=DAY_S, requests_s=90 * DAY_S, images_s=30 * DAY_S)
 SAID = {"text": "Пойдём гулять?"}
 
 
@@ -29,10 +29,10 @@ class Archive:
         self.engine = engine
         self.sessions = chat.sessions_of(engine)
         self.store = store
-        self.images = ImageFiles.at(store.as_uri())
+        self.images = FilesystemImageStore.at(store.as_uri())
 
-    def retention(self, limits: Limits = LIMITS, *, settled_s: float = 0.0) -> Retention:
-        discarded = Discarded(self.engine, self.images, settled_s=settled_s)
+    def retention(self, limits: RetentionLimits = LIMITS, *, settled_s: float = 0.0) -> Retention:
+        discarded = ImageCleanup(self.engine, self.images, settled_s=settled_s)
         return Retention(self.engine, discarded, limits)
 
     async def picture(self, data: bytes = b"a picture", *, days: float = 0) -> str:
@@ -82,5 +82,5 @@ class Archive:
         os.utime(file, (then, then))
 
 
-def _picture(data: bytes) -> Picture:
-    return Picture(data=data, format="png", width=8, height=8)
+def _picture(data: bytes) -> ImageFile:
+    return ImageFile(data=data, format="png", width=8, height=8)

@@ -14,7 +14,8 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from imagegen import database, migrations
+from imagegen.db import migrations
+from imagegen.db.engine import connect
 from imagegen.sandbox.servers import Servers, running
 from tests import chat
 
@@ -84,7 +85,7 @@ async def empty_database_url(servers: Servers) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = database.connect(database_url)
+    engine = connect(database_url)
     yield engine
     await engine.dispose()
 

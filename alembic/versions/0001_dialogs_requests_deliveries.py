@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-from imagegen.migrations import VERSION_TABLE, MigrationStopped
+from imagegen.db.migrations import VERSION_TABLE, MigrationStopped
 
 revision = "0001"
 down_revision = None

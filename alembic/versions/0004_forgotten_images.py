@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from imagegen.migrations import MigrationStopped
+from imagegen.db.migrations import MigrationStopped
 
 revision = "0004"
 down_revision = "0003"

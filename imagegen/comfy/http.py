@@ -21,7 +21,7 @@ from aiohttp import (
 
 from imagegen.comfy.address import HostAddress
 from imagegen.comfy.errors import HostLost
-from imagegen.pictures import MAX_BYTES, PictureTooLarge
+from imagegen.image_file import MAX_BYTES, ImageTooLarge
 
 # Some 40 times what /object_info of a real server weighs.
 _MAX_JSON = 32 * 2**20
@@ -98,7 +98,7 @@ class HostHTTP:
             self._expect_ok(answer)
             picture = await _body(answer, MAX_BYTES)
         if picture is None:
-            raise PictureTooLarge(f"{self.name} sends a picture of more than {MAX_BYTES} bytes")
+            raise ImageTooLarge(f"{self.name} sends a picture of more than {MAX_BYTES} bytes")
         return picture
 
     @asynccontextmanager

@@ -14,10 +14,11 @@ from rich.console import Console
 from chatflow_hook import ChatFlowHook, Picture, Turn
 from chatflow_hook.settings import HookSettings
 from chatflow_hook.tables import State
-from imagegen import broker, migrations, workflows
+from imagegen import broker, workflows
 from imagegen.comfy.address import HostAddress
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.patience import Limits
+from imagegen.db import migrations
 from imagegen.errors import ImagegenError
 from imagegen.sandbox import conversations, signals, worker
 from imagegen.sandbox.board import Board

@@ -12,8 +12,9 @@ from pathlib import Path
 import click
 
 from chatflow_hook import ChatFlowHook
-from imagegen import database, logs
-from imagegen.covers import Covers
+from imagegen import logs
+from imagegen.db.engine import connect
+from imagegen.requests.covers import Covers
 from tests import chat
 from tests.benchmarks import ground
 from tests.benchmarks.ground import Ground
@@ -33,7 +34,7 @@ def main() -> None:
 
 
 async def _measured(laid: Ground) -> tuple[Sequence[float], Sequence[float]]:
-    engine = database.connect(laid.database_url)
+    engine = connect(laid.database_url)
     stages = Stages(
         laid.database_url, laid.redis_url, chat.sessions_of(engine), laid.directory / "images"
     )

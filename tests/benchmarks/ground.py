@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 from redis.asyncio import Redis
 
-from imagegen import migrations
+from imagegen.db import migrations
 from imagegen.sandbox.postgres import PostgresServer
 from imagegen.sandbox.valkey import ValkeyServer
 

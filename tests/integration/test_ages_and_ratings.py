@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from chatflow_hook import Rating, Request
 from chatflow_hook.tables import AgeConfirmation, State
-from imagegen.tables import ForgottenImage
+from imagegen.db.tables import ForgottenImage
 from tests import chat
 from tests.chat import Sessions
 from tests.stage import PATIENCE_S, Stage, Stages

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from imagegen.comfy.errors import HostLost, PromptLost
 from imagegen.comfy.history import PictureFile
-from imagegen.pictures import PictureTooLarge
+from imagegen.image_file import ImageTooLarge
 from tests.comfyui_guest import quick
 from tests.drawing import PROMPT, client, draw, order
 from tests.rude_comfyui import STARTS, SUCCEEDS, Answer, hangs_up, rude, says, sends, shows, streams
@@ -83,7 +83,7 @@ async def test_any_file_name_arrives_as_it_is() -> None:
 @pytest.mark.parametrize("answer", [streams(60 * 2**20), shows(" " * 60 * 2**20)])
 async def test_a_picture_of_sixty_megabytes_is_too_large(answer: Answer) -> None:
     async with rude(answers={"GET /view": answer}) as server, client(server.address) as host:
-        with pytest.raises(PictureTooLarge) as caught:
+        with pytest.raises(ImageTooLarge) as caught:
             await host.fetch(FILE)
 
     assert caught.value.code == "picture_too_large"

@@ -11,9 +11,9 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import NOBODY, ImageRequest, Kind, State
-from imagegen.discarded import Discarded
-from imagegen.image_files import ImageFiles
-from imagegen.retention import Limits, Retention
+from imagegen.maintenance.image_cleanup import ImageCleanup
+from imagegen.maintenance.retention import Retention, RetentionLimits
+from imagegen.storage.filesystem import FilesystemImageStore
 from tests import chat, command
 from tests.chat import Sessions, turn
 from tests.command import Ended
@@ -205,15 +205,15 @@ async def test_covers_stay_however_old_they_are(
     async with sessions.begin() as session:
         long_ago = {"created_at": LONG_AGO, "finished_at": LONG_AGO}
         await session.execute(update(ImageRequest).values(long_ago))
-    limits = Limits(context_s=1.0, requests_s=1.0, images_s=1.0)
-    discarded = Discarded(engine, ImageFiles(tmp_path / "images"), settled_s=0.0)
+    limits = RetentionLimits(context_s=1.0, requests_s=1.0, images_s=1.0)
+    discarded = ImageCleanup(engine, FilesystemImageStore(tmp_path / "images"), settled_s=0.0)
 
     await Retention(engine, discarded, limits).everything()
 
     async with sessions() as session:
         left = (await session.execute(select(ImageRequest))).scalars().all()
     assert [(row.user_id, row.state) for row in left] == [(NOBODY, "delivered")]
-    assert await ImageFiles(tmp_path / "images").has(str(left[0].image))
+    assert await FilesystemImageStore(tmp_path / "images").has(str(left[0].image))
 
 
 async def _stocked(sessions: Sessions, *images: str) -> None:

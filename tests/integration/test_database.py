@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from chatflow_hook.tables import Dialog
-from imagegen import database, transactions
+from imagegen.db.engine import connect, run_in_transaction
 from imagegen.errors import Unavailable
 from tests import chat
 
@@ -83,7 +83,7 @@ async def test_a_row_can_be_read_after_the_commit(
 
 
 async def test_a_secret_address_is_taken(database_url: str) -> None:
-    engine = database.connect(SecretStr(database_url), pool_size=1)
+    engine = connect(SecretStr(database_url), pool_size=1)
 
     async with engine.connect() as connection:
         name = await connection.scalar(text("SELECT current_setting('application_name')"))
@@ -96,7 +96,7 @@ async def test_a_server_that_falls_silent_in_a_transaction_is_noticed(
     cable: tuple[Cable, str],
 ) -> None:
     wire, url = cable
-    engine = database.connect(url, pool_size=1, command_timeout_s=0.3)
+    engine = connect(url, pool_size=1, command_timeout_s=0.3)
 
     async with asyncio.timeout(20):
         session = chat.sessions_of(engine)()
@@ -123,6 +123,6 @@ async def test_a_connection_that_broke_in_an_answer_is_a_database_that_is_away(
         raise DBAPIError("SELECT 1", None, wrapped) if is_wrapped else broken
 
     with pytest.raises(Unavailable) as caught:
-        await transactions.run(sessions, step)
+        await run_in_transaction(sessions, step)
 
     assert caught.value.code == "database_unavailable"

@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 from sqlalchemy import select
 
 from chatflow_hook.tables import ImageRequest, State
+from imagegen.db.tables import Delivery
 from imagegen.delivery.gate import Gate
 from imagegen.sandbox.telegram import Trouble
-from imagegen.tables import Delivery
 from tests import chat
 from tests.chat import Sessions
 from tests.stage import PATIENCE_S, Stages

@@ -10,8 +10,8 @@ from sqlalchemy import select
 
 from chatflow_hook import Picture
 from chatflow_hook.tables import State
+from imagegen.db.tables import StrayPrompt
 from imagegen.sandbox.comfyui import Fault, SandboxComfyUI
-from imagegen.tables import StrayPrompt
 from tests.chat import Sessions
 from tests.comfyui_guest import visit
 from tests.stage import PATIENCE_S, Stage, Stages

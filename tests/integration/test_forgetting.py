@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook import ChatFlowHook, DatabaseFault, Forgotten, Request, SentPhoto
 from chatflow_hook.tables import Dialog, State
-from imagegen import migrations
-from imagegen.discarded import Discarded, Swept
-from imagegen.tables import Delivery, ForgottenImage
+from imagegen.db import migrations
+from imagegen.db.tables import Delivery, ForgottenImage
+from imagegen.maintenance.image_cleanup import CleanupCounts, ImageCleanup
 from tests import catalog, chat, command
 from tests.archive import SAID, Archive
 from tests.chat import Sessions
@@ -106,9 +106,9 @@ async def test_a_picture_that_another_user_has_too_stays(
     await archive.row(State.DELIVERED, image=name, user_id=BORIS, dialog_id=2)
 
     await hook.forget_user(ANNA)
-    swept = await Discarded(archive.sessions, archive.images, settled_s=0).everything()
+    swept = await ImageCleanup(archive.sessions, archive.images, settled_s=0).everything()
 
-    assert swept == Swept(kept=1)
+    assert swept == CleanupCounts(kept=1)
     assert archive.file(name).exists()
 
 

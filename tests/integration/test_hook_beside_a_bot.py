@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from chatflow_hook import ChatFlowHook
-from imagegen import database, migrations
-from imagegen.requests import Requests
+from imagegen.db import migrations
+from imagegen.db.engine import connect
+from imagegen.requests.repository import RequestRepository
 from tests import catalog, chat, steps
 from tests.chat import turn
 
@@ -67,8 +68,8 @@ async def test_a_dialog_that_the_bot_does_not_have_gets_no_row(
 async def test_the_worker_moves_the_watermark_in_the_bots_table(
     hook: ChatFlowHook, bots_url: str
 ) -> None:
-    engine = database.connect(bots_url)
-    requests = Requests(engine)
+    engine = connect(bots_url)
+    requests = RequestRepository(engine)
     request = await hook.on_turn(turn(message_count=3))
     assert request is not None
     claimed = await steps.drawn(requests, request.id)
@@ -84,8 +85,8 @@ async def test_the_worker_moves_the_watermark_in_the_bots_table(
 async def test_a_column_of_the_bots_that_lags_does_not_hold_the_watermark_back(
     hook: ChatFlowHook, bots_url: str, column: int
 ) -> None:
-    engine = database.connect(bots_url)
-    requests = Requests(engine)
+    engine = connect(bots_url)
+    requests = RequestRepository(engine)
     async with catalog.connected(bots_url) as connection:
         await connection.execute("UPDATE dialogs SET message_count = $1 WHERE id = 1", column)
     request = await hook.on_turn(turn(message_count=3))
@@ -101,8 +102,8 @@ async def test_a_column_of_the_bots_that_lags_does_not_hold_the_watermark_back(
 async def test_a_dialog_that_begins_anew_under_a_picture_has_its_watermark_in_the_new_life(
     hook: ChatFlowHook, bots_url: str
 ) -> None:
-    engine = database.connect(bots_url)
-    requests = Requests(engine)
+    engine = connect(bots_url)
+    requests = RequestRepository(engine)
     request = await hook.on_turn(turn(message_count=3))
     assert request is not None
     claimed = await steps.drawn(requests, request.id)
@@ -119,7 +120,7 @@ async def test_a_dialog_that_begins_anew_under_a_picture_has_its_watermark_in_th
 async def test_a_bots_message_row_does_not_wait_for_a_turn_under_way(
     hook: ChatFlowHook, bots_url: str
 ) -> None:
-    engine = database.connect(bots_url)
+    engine = connect(bots_url)
     async with chat.sessions_of(engine).begin() as session:
         await hook.on_turn(turn(), session)
 

@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 
 from chatflow_hook import ChatFlowHook, Request
 from chatflow_hook.tables import State
-from imagegen import database
-from imagegen.requests import Requests
+from imagegen.db.engine import connect
+from imagegen.requests.repository import RequestRepository
 from imagegen.sandbox.valkey import ValkeyServer
 from tests import chat, steps
 from tests.chat import Sessions, turn
@@ -55,7 +55,7 @@ async def kept(sessions: Sessions) -> int:
 async def test_without_our_tables_the_bots_message_is_committed(
     empty_database_url: str, redis_url: str
 ) -> None:
-    engine = database.connect(empty_database_url)
+    engine = connect(empty_database_url)
     sessions = chat.sessions_of(engine)
     await bots_table(sessions)
 
@@ -203,7 +203,7 @@ async def test_a_frozen_redis_delays_nobody(database_url: str, sessions: Session
 async def test_the_workers_finish_and_the_next_turns_never_deadlock(
     hook: ChatFlowHook, sessions: Sessions, engine: AsyncEngine
 ) -> None:
-    requests = Requests(engine)
+    requests = RequestRepository(engine)
     request = await until_due(hook)
 
     for _ in range(15):
@@ -231,7 +231,7 @@ async def test_on_turn_and_finish_in_one_transaction_each_wait_for_each_other(
     hook: ChatFlowHook, sessions: Sessions, engine: AsyncEngine
 ) -> None:
     request = await until_due(hook)
-    requests = Requests(engine)
+    requests = RequestRepository(engine)
     claimed = await steps.drawn(requests, request.id)
     bot: AsyncSession
     async with sessions.begin() as bot:

@@ -9,15 +9,15 @@ from obstore.store import S3Store
 
 from chatflow_hook.settings import BadSetting, read
 from chatflow_hook.tables import State
-from imagegen.images import ImageLost, ImageStore, StoreUnavailable
-from imagegen.pictures import Picture
+from imagegen.image_file import ImageFile
+from imagegen.storage.store import ImageLost, ImageStore, StoreUnavailable
 from imagegen.store_settings import StoreSettings
 from tests import command, s3
 from tests.chat import Sessions
 from tests.s3 import S3
 from tests.stage import Stages
 
-PICTURE = Picture(data=b"\x89PNG picture", format="png", width=40, height=30)
+PICTURE = ImageFile(data=b"\x89PNG picture", format="png", width=40, height=30)
 NAME = "3ac8cbbb73be23fec3d2d8ddb2ac2ba5cdcbd2c8.png"
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.image_files import ImageFiles
-from imagegen.images import ImageLost, StoreUnavailable
-from imagegen.pictures import Picture
+from imagegen.image_file import ImageFile
+from imagegen.storage.filesystem import FilesystemImageStore
+from imagegen.storage.store import ImageLost, StoreUnavailable
 
-PICTURE = Picture(data=b"\x89PNG picture", format="png", width=40, height=30)
+PICTURE = ImageFile(data=b"\x89PNG picture", format="png", width=40, height=30)
 NAME = "3ac8cbbb73be23fec3d2d8ddb2ac2ba5cdcbd2c8.png"
 
 # A process that dies in the middle of a write, before the name is there.
@@ -38,7 +38,7 @@ def read_only(tmp_path: Path) -> Path:
 
 
 async def test_a_stored_picture_comes_back_as_it_was(tmp_path: Path) -> None:
-    store = ImageFiles(tmp_path)
+    store = FilesystemImageStore(tmp_path)
 
     image = await store.put(PICTURE)
 
@@ -48,7 +48,7 @@ async def test_a_stored_picture_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 async def test_the_same_picture_is_kept_once(tmp_path: Path) -> None:
-    store = ImageFiles(tmp_path)
+    store = FilesystemImageStore(tmp_path)
 
     first = await store.put(PICTURE)
     second = await store.put(PICTURE)
@@ -58,7 +58,7 @@ async def test_the_same_picture_is_kept_once(tmp_path: Path) -> None:
 
 
 async def test_many_writers_of_one_picture_do_not_disturb_each_other(tmp_path: Path) -> None:
-    stores = [ImageFiles(tmp_path) for _ in range(20)]
+    stores = [FilesystemImageStore(tmp_path) for _ in range(20)]
 
     images = await asyncio.gather(*(store.put(PICTURE) for store in stores))
 
@@ -68,7 +68,7 @@ async def test_many_writers_of_one_picture_do_not_disturb_each_other(tmp_path: P
 
 
 async def test_a_picture_that_is_gone_is_lost(tmp_path: Path) -> None:
-    store = ImageFiles(tmp_path)
+    store = FilesystemImageStore(tmp_path)
 
     with pytest.raises(ImageLost, match="is gone") as caught:
         await store.get(NAME)
@@ -78,7 +78,7 @@ async def test_a_picture_that_is_gone_is_lost(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("left", [b"", b"\x89PNG pict", b"something else"])
 async def test_a_damaged_picture_is_lost(tmp_path: Path, left: bytes) -> None:
-    store = ImageFiles(tmp_path)
+    store = FilesystemImageStore(tmp_path)
     image = await store.put(PICTURE)
     _path(tmp_path, image.name).write_bytes(left)
 
@@ -87,7 +87,7 @@ async def test_a_damaged_picture_is_lost(tmp_path: Path, left: bytes) -> None:
 
 
 async def test_a_damaged_picture_is_made_good_when_it_is_stored_again(tmp_path: Path) -> None:
-    store = ImageFiles(tmp_path)
+    store = FilesystemImageStore(tmp_path)
     image = await store.put(PICTURE)
     _path(tmp_path, image.name).write_bytes(b"")
 
@@ -98,7 +98,7 @@ async def test_a_damaged_picture_is_made_good_when_it_is_stored_again(tmp_path: 
 
 async def test_a_directory_that_takes_nothing_is_named(tmp_path: Path) -> None:
     # A file where a directory is needed: root, too, can't write there.
-    store = ImageFiles(tmp_path / "images")
+    store = FilesystemImageStore(tmp_path / "images")
     (tmp_path / "images").write_text("in the way")
 
     with pytest.raises(StoreUnavailable) as caught:
@@ -113,18 +113,18 @@ async def test_a_directory_that_takes_nothing_is_named(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
 async def test_a_read_only_directory_is_named(read_only: Path) -> None:
     with pytest.raises(StoreUnavailable, match="Permission denied"):
-        await ImageFiles(read_only).put(PICTURE)
+        await FilesystemImageStore(read_only).put(PICTURE)
 
 
 async def test_a_file_that_cannot_be_read_is_no_lost_picture(tmp_path: Path) -> None:
     _path(tmp_path, NAME).mkdir(parents=True)
 
     with pytest.raises(StoreUnavailable):
-        await ImageFiles(tmp_path).get(NAME)
+        await FilesystemImageStore(tmp_path).get(NAME)
 
 
 async def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
-    store = ImageFiles(tmp_path)
+    store = FilesystemImageStore(tmp_path)
     image = await store.put(PICTURE)
     path = _path(tmp_path, image.name)
     path.unlink()
@@ -145,26 +145,26 @@ def test_a_killed_writer_leaves_no_half_picture_under_its_name(tmp_path: Path) -
 
 
 async def test_whoever_serves_the_pictures_can_read_them(tmp_path: Path) -> None:
-    image = await ImageFiles(tmp_path).put(PICTURE)
+    image = await FilesystemImageStore(tmp_path).put(PICTURE)
 
     assert stat.S_IMODE(_path(tmp_path, image.name).stat().st_mode) == 0o644
 
 
 def test_the_store_is_made_where_its_url_says(tmp_path: Path) -> None:
-    ImageFiles.at(f"file://{tmp_path}/with%20space/images")
+    FilesystemImageStore.at(f"file://{tmp_path}/with%20space/images")
 
     assert (tmp_path / "with space" / "images").is_dir()
 
 
 @pytest.mark.parametrize("base", ["https://pics.example/a", "https://pics.example/a/"])
 def test_a_served_picture_has_a_url(tmp_path: Path, base: str) -> None:
-    store = ImageFiles(tmp_path, url_base=base)
+    store = FilesystemImageStore(tmp_path, url_base=base)
 
     assert store.url(NAME) == f"https://pics.example/a/3a/{NAME}"
 
 
 def test_a_picture_that_nobody_serves_has_none(tmp_path: Path) -> None:
-    assert ImageFiles(tmp_path).url(NAME) is None
+    assert FilesystemImageStore(tmp_path).url(NAME) is None
 
 
 def _path(root: Path, name: str) -> Path:

@@ -14,12 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from chatflow_hook import Picture
 from chatflow_hook.tables import ImageRequest, State
 from imagegen import shipped
-from imagegen.claimed import ClaimLost
-from imagegen.ledger import Ledger
-from imagegen.requests import Requests
+from imagegen.db.tables import Delivery
+from imagegen.requests.claim import ClaimLost
+from imagegen.requests.deliveries import Deliveries
+from imagegen.requests.repository import RequestRepository
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.telegram import Trouble
-from imagegen.tables import Delivery
 from tests import chat, steps
 from tests.chat import Sessions
 from tests.comfyui_guest import visit
@@ -217,7 +217,7 @@ async def test_a_request_that_is_too_old_is_expired_and_not_drawn(
 async def test_who_has_lost_the_claim_writes_nothing(
     stages: Stages, sessions: Sessions, engine: AsyncEngine
 ) -> None:
-    requests = Requests(engine)
+    requests = RequestRepository(engine)
     async with stages.set(works=False) as stage:
         request = await stage.ask()
         first = await steps.drawn(requests, request.id)
@@ -226,7 +226,7 @@ async def test_who_has_lost_the_claim_writes_nothing(
 
         for write in (
             requests.start_drawing(first, PLAN, host="gpu-1"),
-            Ledger(engine).start(first),
+            Deliveries(engine).start(first),
             requests.finish(first),
             requests.put_back(first, costs_an_attempt=True),
         ):
@@ -241,7 +241,7 @@ async def test_who_has_lost_the_claim_writes_nothing(
 async def test_a_request_that_is_over_or_unknown_is_nothing_to_do(
     stages: Stages, engine: AsyncEngine
 ) -> None:
-    requests = Requests(engine)
+    requests = RequestRepository(engine)
     async with stages.set() as stage:
         request = await stage.ask()
         await stage.hook.wait(request, timeout=PATIENCE_S)
@@ -253,7 +253,7 @@ async def test_a_request_that_is_over_or_unknown_is_nothing_to_do(
 async def test_the_watermark_never_moves_back_nor_beyond_the_count(
     stages: Stages, sessions: Sessions, engine: AsyncEngine
 ) -> None:
-    requests = Requests(engine)
+    requests = RequestRepository(engine)
     async with stages.set(works=False) as stage:
         await chat.put_dialog(sessions, dialog_id=1, message_count=2, last_image_generation_at=0)
         request = await stage.ask()

@@ -10,8 +10,8 @@ from sqlalchemy import update
 
 from chatflow_hook import Rating, Request
 from chatflow_hook.tables import ImageRequest, State
-from imagegen import pictures
-from imagegen.image_files import ImageFiles
+from imagegen import image_file
+from imagegen.storage.filesystem import FilesystemImageStore
 from tests.chat import Sessions
 from tests.stage import PATIENCE_S, Stage, Stages
 
@@ -75,7 +75,7 @@ async def test_what_is_still_allowed_is_sent_as_it_was_drawn(stages: Stages) -> 
 async def _drawn(stage: Stage, level: str | None, /, **said: Any) -> Request:
     """Leave a request as a worker of yesterday does that stops between drawing and sending."""
     request = await stage.ask(**said)
-    image = await ImageFiles.at(stage.settings.image_store).put(pictures.read(_png()))
+    image = await FilesystemImageStore.at(stage.settings.image_store).put(image_file.read(_png()))
     query = (
         update(ImageRequest)
         .where(ImageRequest.id == request.id)

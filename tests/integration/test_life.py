@@ -10,16 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook import cancellation
 from chatflow_hook.tables import Dialog, ImageRequest, Kind, State
-from imagegen import revival
-from imagegen.claimed import Claimed, ClaimLost
 from imagegen.delivery.parcel import Receipt
 from imagegen.errors import ImagegenError
-from imagegen.image_files import ImageFiles
-from imagegen.ledger import Ledger
-from imagegen.life import FOLLOWS
-from imagegen.requests import Requests
+from imagegen.requests.claim import FOLLOWS, ClaimedRequest, ClaimLost
+from imagegen.requests.deliveries import Deliveries
+from imagegen.requests.repository import RequestRepository
+from imagegen.requests.retry import NotRetried, retry_request
 from imagegen.reuse import Known, Reuse
-from imagegen.revival import NotRevived
+from imagegen.storage.filesystem import FilesystemImageStore
 from tests import chat
 from tests.plan import PLAN
 from tests.steps import IMAGE
@@ -79,10 +77,10 @@ class Walk:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._sessions = chat.sessions_of(engine)
-        self._reuse = Reuse(engine, ImageFiles(Path("never asked")))
-        self._requests = Requests(engine)
-        self._ledger = Ledger(engine)
-        self._claims: list[Claimed] = []
+        self._reuse = Reuse(engine, FilesystemImageStore(Path("never asked")))
+        self._requests = RequestRepository(engine)
+        self._ledger = Deliveries(engine)
+        self._claims: list[ClaimedRequest] = []
         self.request_id = uuid4()
         self.dialog_id = self.request_id.int % 2**62
 
@@ -126,8 +124,8 @@ class Walk:
                 await cancellation.cancel(await session.connection(), which_row)
         elif step == "retry":
             try:
-                await revival.revive(self._engine, None, self.request_id)
-            except NotRevived:
+                await retry_request(self._engine, None, self.request_id)
+            except NotRetried:
                 return False
         else:
             return which < len(self._claims) and await self._write(step, -1 - which)
@@ -146,15 +144,15 @@ class Walk:
             return False
         return True
 
-    async def _redraw(self, step: str, request: Claimed) -> Claimed:
+    async def _redraw(self, step: str, request: ClaimedRequest) -> ClaimedRequest:
         if step == "start_drawing":
             return await self._requests.start_drawing(request, PLAN, host="gpu-1")
         return await self._requests.end_drawing(request, leaves_a_stray=False)
 
-    async def _move(self, step: str, request: Claimed) -> None:
+    async def _move(self, step: str, request: ClaimedRequest) -> None:
         match step:
             case "keep":
-                await self._requests.keep(request, IMAGE, url=None, seconds=None)
+                await self._requests.mark_drawn(request, IMAGE, url=None, seconds=None)
             case "reuse":
                 known = Known(image=IMAGE, seconds=2.0)
                 await self._reuse.take(request, known, PLAN, url=None)

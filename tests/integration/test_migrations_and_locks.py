@@ -10,8 +10,9 @@ import pytest
 from asyncpg import Connection
 from asyncpg.transaction import Transaction
 
-from imagegen import migrations, shipped
-from imagegen.migrations import MigrationStopped, Patience
+from imagegen import shipped
+from imagegen.db import migrations
+from imagegen.db.migrations import LockWaits, MigrationStopped
 from tests import catalog
 
 _SCHEMA = Path(__file__).with_name("foreign_schema.sql").read_text(encoding="utf-8")
@@ -139,7 +140,7 @@ async def test_two_that_upgrade_at_once_both_succeed(
 
 
 def test_the_pauses_grow_and_are_never_shorter_than_the_lock_was() -> None:
-    assert list(Patience().pauses()) == [3, 6, 12, 24, 30, 30, 30]
+    assert list(LockWaits().pauses()) == [3, 6, 12, 24, 30, 30, 30]
 
 
 async def _opened(connection: Connection, statement: str) -> Transaction:

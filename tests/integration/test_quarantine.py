@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from chatflow_hook.tables import ImageRequest, State
 from imagegen.errors import Unavailable
 from imagegen.quarantine import Poisonous, Quarantine
-from imagegen.requests import Requests
+from imagegen.requests.repository import RequestRepository
 from tests.chat import Sessions
 from tests.plan import PLAN
 from tests.stage import PATIENCE_S, Stages
@@ -23,7 +23,7 @@ def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path
 async def test_a_claim_that_nobody_let_go_of_is_a_crash(
     stages: Stages, engine: AsyncEngine
 ) -> None:
-    requests = Requests(engine)
+    requests = RequestRepository(engine)
     async with stages.set(works=False) as stage:
         request = await stage.ask()
 
@@ -33,7 +33,7 @@ async def test_a_claim_that_nobody_let_go_of_is_a_crash(
 
 
 async def test_a_claim_that_was_let_go_is_none(stages: Stages, engine: AsyncEngine) -> None:
-    requests = Requests(engine)
+    requests = RequestRepository(engine)
     async with stages.set(works=False) as stage:
         request = await stage.ask()
         first = await requests.claim(request.id)
@@ -47,7 +47,7 @@ async def test_a_claim_that_was_let_go_is_none(stages: Stages, engine: AsyncEngi
 
 
 async def test_a_picture_that_gets_on_counts_anew(stages: Stages, engine: AsyncEngine) -> None:
-    requests = Requests(engine)
+    requests = RequestRepository(engine)
     async with stages.set(works=False) as stage:
         request = await stage.ask()
         await requests.claim(request.id)
@@ -64,7 +64,7 @@ async def test_a_picture_that_gets_on_counts_anew(stages: Stages, engine: AsyncE
 async def test_the_attempts_of_a_request_end_while_it_is_still_ours(
     stages: Stages, engine: AsyncEngine
 ) -> None:
-    requests = Requests(engine)
+    requests = RequestRepository(engine)
     async with stages.set(works=False) as stage:
         request = await stage.ask()
         first = await requests.claim(request.id)

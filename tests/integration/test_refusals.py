@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import select
 
 from chatflow_hook.tables import State
+from imagegen.db.tables import SafetyNote
 from imagegen.safety.screen import VERSION
-from imagegen.tables import SafetyNote
 from tests import chat
 from tests.chat import Sessions
 from tests.looks import BrokenLook, Look

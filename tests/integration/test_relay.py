@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from chatflow_hook.tables import ImageRequest, State
 from imagegen import broker, lease
 from imagegen.relay import EVERY_S, Relay
-from imagegen.requests import Requests
+from imagegen.requests.repository import RequestRepository
 from tests import chat
 from tests.chat import Sessions
 from tests.stage import PATIENCE_S, Stages
@@ -79,7 +79,7 @@ async def bell(stages: Stages, engine: AsyncEngine, redis_url: str) -> AsyncIter
         broker.queue(settings.redis, db=3) as queue,
     ):
         requests = [str((await stage.ask(dialog_id=number)).id) for number in range(1, 5)]
-        yield Bell(relay=Relay(Requests(engine), queue), queue=queue, requests=requests)
+        yield Bell(relay=Relay(RequestRepository(engine), queue), queue=queue, requests=requests)
 
 
 async def test_a_young_request_is_left_to_its_own_bell(bell: Bell) -> None:
@@ -107,7 +107,7 @@ async def test_whatever_redis_lost_of_a_job_is_put_back_once(
 async def test_a_request_that_was_claimed_and_lost_is_rung_for_as_well(
     bell: Bell, sessions: Sessions, engine: AsyncEngine
 ) -> None:
-    await Requests(engine).claim(UUID(bell.requests[0]))
+    await RequestRepository(engine).claim(UUID(bell.requests[0]))
     await age(sessions)
     await bell.lose(bell.requests[0], payload=True, entry=True)
 

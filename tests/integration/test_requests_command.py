@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import Dialog, State
 from imagegen.cli import main
-from imagegen.tables import Delivery, StrayPrompt
+from imagegen.db.tables import Delivery, StrayPrompt
 from tests import chat, command
 from tests.archive import SAID, Archive
 from tests.chat import Sessions

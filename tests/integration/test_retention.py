@@ -9,14 +9,13 @@ from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import Dialog, ImageRequest, State
-from imagegen.retention import Limits
-from imagegen.tables import Delivery, ForgottenImage, StrayPrompt
-from imagegen.tidied import Tidied
+from imagegen.db.tables import Delivery, ForgottenImage, StrayPrompt
+from imagegen.maintenance.retention import RetentionCounts, RetentionLimits
 from tests import chat
 from tests.archive import DAY_S, SAID, Archive
 from tests.chat import Sessions
 
-FOR_EVER = Limits(context_s=DAY_S, requests_s=None, images_s=None)
+FOR_EVER = RetentionLimits(context_s=DAY_S, requests_s=None, images_s=None)
 
 
 @pytest.fixture
@@ -54,7 +53,7 @@ async def test_old_requests_go_with_their_deliveries_and_pictures(archive: Archi
 
     tidied = await archive.retention().everything()
 
-    assert tidied == Tidied(requests=1, pictures=1)
+    assert tidied == RetentionCounts(requests=1, pictures=1)
     assert await archive.ids() == {stays}
     assert (archive.file(old).exists(), archive.file(young).exists()) == (False, True)
     async with archive.sessions() as session:
@@ -68,7 +67,7 @@ async def test_a_picture_goes_before_its_request(archive: Archive) -> None:
 
     tidied = await archive.retention().everything()
 
-    assert tidied == Tidied(emptied=1, pictures=1)
+    assert tidied == RetentionCounts(emptied=1, pictures=1)
     row = await chat.row(archive.sessions, request_id)
     assert (row.image, row.image_url) == (None, None)
     assert not archive.file(name).exists()
@@ -86,7 +85,7 @@ async def test_a_picture_that_another_row_names_stays(
 
     tidied = await archive.retention().everything()
 
-    assert tidied == Tidied(requests=1)
+    assert tidied == RetentionCounts(requests=1)
     assert archive.file(name).exists()
     assert (await chat.row(archive.sessions, other)).image == name
 
@@ -100,8 +99,8 @@ async def test_a_picture_that_was_just_stored_again_waits(archive: Archive) -> N
     archive.age(archive.file(name), days=0.1)
     later = await archive.retention(settled_s=60).everything()
 
-    assert (hasty, stored_anew) == (Tidied(requests=1), True)
-    assert later == Tidied(pictures=1)
+    assert (hasty, stored_anew) == (RetentionCounts(requests=1), True)
+    assert later == RetentionCounts(pictures=1)
     assert not archive.file(name).exists()
 
 
@@ -112,7 +111,7 @@ async def test_without_limits_only_conversations_go(archive: Archive) -> None:
 
     tidied = await archive.retention(FOR_EVER).everything()
 
-    assert tidied == Tidied(contexts=1)
+    assert tidied == RetentionCounts(contexts=1)
     assert archive.file(name).exists()
 
 
@@ -153,7 +152,7 @@ async def test_files_that_no_row_names_go_after_a_day(archive: Archive) -> None:
 
     tidied = await archive.retention().everything()
 
-    assert tidied == Tidied(orphans=2)
+    assert tidied == RetentionCounts(orphans=2)
     assert not archive.file(lost).exists()
     assert not draft.exists()
     assert all(file.exists() for file in (archive.file(named), archive.file(young), foreign))
@@ -173,7 +172,9 @@ async def test_a_rehearsal_counts_what_the_purge_then_erases(archive: Archive) -
     done = await tidy.everything()
     left = await tidy.due()
 
-    assert due == Tidied(contexts=1, cancelled=1, requests=3, emptied=1, pictures=2, orphans=1)
+    assert due == RetentionCounts(
+        contexts=1, cancelled=1, requests=3, emptied=1, pictures=2, orphans=1
+    )
     assert len(before) == 5
     assert done.requests == due.requests
     assert (done.pictures, done.orphans, done.emptied) == (2, 1, 1)
@@ -190,7 +191,7 @@ async def test_many_workers_erase_everything_once(archive: Archive) -> None:
     done = await asyncio.gather(*(one.everything() for one in crowd))
     rest = await archive.retention().everything()
 
-    total = sum([*done, rest], start=Tidied())
+    total = sum([*done, rest], start=RetentionCounts())
     assert (total.requests, total.pictures) == (80, 40)
     assert await archive.ids() == set()
 
@@ -205,7 +206,7 @@ async def test_a_request_that_is_being_retried_is_left_alone(archive: Archive) -
         during = await archive.retention().everything()
     after = await archive.retention().everything()
 
-    assert (during, after) == (Tidied(), Tidied())
+    assert (during, after) == (RetentionCounts(), RetentionCounts())
     assert (await chat.row(archive.sessions, request_id)).conversation == SAID
 
 
@@ -257,5 +258,5 @@ async def test_what_the_screen_found_goes_with_the_age_of_requests(archive: Arch
     due = await tidy.due()
     done = await tidy.everything()
 
-    assert (due, done) == (Tidied(notes=1), Tidied(notes=1))
+    assert (due, done) == (RetentionCounts(notes=1), RetentionCounts(notes=1))
     assert (await tidy.everything()).is_nothing

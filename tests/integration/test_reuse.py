@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from chatflow_hook import Rating
 from chatflow_hook.tables import ImageRequest, State
-from imagegen.requests import Requests
+from imagegen.requests.repository import RequestRepository
 from imagegen.reuse import Reuse
 from imagegen.sandbox.telegram import Trouble
 from tests import chat, steps
@@ -140,7 +140,7 @@ async def test_a_picture_that_passed_for_more_is_refused_for_less(stages: Stages
 async def test_a_picture_that_is_purged_between_being_found_and_taken_is_not_taken(
     archive: Archive,
 ) -> None:
-    requests, reuse = Requests(archive.engine), Reuse(archive.engine, archive.images)
+    requests, reuse = RequestRepository(archive.engine), Reuse(archive.engine, archive.images)
     name = await _kept(archive)
     request = await steps.claimed(requests, await archive.row(State.QUEUED))
     known = await reuse.picture(request, PLAN.cache_key)
@@ -157,7 +157,7 @@ async def test_a_picture_that_is_purged_between_being_found_and_taken_is_not_tak
 async def test_a_picture_that_is_taken_outlives_the_request_that_it_was_drawn_for(
     archive: Archive,
 ) -> None:
-    requests, reuse = Requests(archive.engine), Reuse(archive.engine, archive.images)
+    requests, reuse = RequestRepository(archive.engine), Reuse(archive.engine, archive.images)
     name = await _kept(archive)
     request = await steps.claimed(requests, await archive.row(State.QUEUED))
     known = await reuse.picture(request, PLAN.cache_key)
@@ -171,7 +171,7 @@ async def test_a_picture_that_is_taken_outlives_the_request_that_it_was_drawn_fo
 
 
 async def test_a_picture_is_not_let_go_while_it_is_taken(archive: Archive) -> None:
-    requests, reuse = Requests(archive.engine), Reuse(archive.engine, archive.images)
+    requests, reuse = RequestRepository(archive.engine), Reuse(archive.engine, archive.images)
     await _kept(archive)
     request = await steps.claimed(requests, await archive.row(State.QUEUED))
     known = await reuse.picture(request, PLAN.cache_key)

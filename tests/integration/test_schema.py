@@ -6,16 +6,17 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from imagegen import database, migrations
+from imagegen.db import migrations
+from imagegen.db.engine import connect
+from imagegen.db.migrations import SchemaCheck
 from imagegen.errors import Unavailable
-from imagegen.requests import Requests
-from imagegen.schema import Schema
+from imagegen.requests.repository import RequestRepository
 
 
 async def lacks(url: str) -> str | None:
-    engine = database.connect(url, pool_size=1)
+    engine = connect(url, pool_size=1)
     try:
-        return await Schema(engine).lacks()
+        return await SchemaCheck(engine).lacks()
     finally:
         await engine.dispose()
 
@@ -56,7 +57,7 @@ async def test_a_server_that_is_away_is_unavailable() -> None:
 async def test_what_needs_a_table_that_is_not_there_waits_for_the_migration(
     empty_database_url: str,
 ) -> None:
-    engine = database.connect(empty_database_url)
+    engine = connect(empty_database_url)
     with pytest.raises(Unavailable) as raised:
         await _claim(engine)
 
@@ -65,4 +66,4 @@ async def test_what_needs_a_table_that_is_not_there_waits_for_the_migration(
 
 
 async def _claim(engine: AsyncEngine) -> None:
-    await Requests(engine).claim(uuid4())
+    await RequestRepository(engine).claim(uuid4())

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select, update
 
 from chatflow_hook.tables import ImageRequest, State
+from imagegen.db.tables import StrayPrompt
 from imagegen.sandbox.comfyui import SandboxComfyUI
-from imagegen.tables import StrayPrompt
 from tests.chat import Sessions
 from tests.comfyui_guest import visit
 from tests.drawing import MS

@@ -19,7 +19,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chatflow_hook.tables import State
-from imagegen import database, migrations
+from imagegen.db import migrations
+from imagegen.db.engine import connect
 from imagegen.sandbox.telegram import SandboxTelegram
 from tests import chat
 from tests.chat import Sessions
@@ -68,7 +69,7 @@ async def telegram() -> AsyncIterator[SandboxTelegram]:
 
 @pytest.fixture
 async def sessions(empty_database_url: str) -> AsyncIterator[Sessions]:
-    engine = database.connect(empty_database_url)
+    engine = connect(empty_database_url)
     sessions = chat.sessions_of(engine)
     async with sessions.begin() as session:
         for table in TABLES:

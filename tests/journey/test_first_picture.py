@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from sqlalchemy import select
 
 from chatflow_hook.tables import State
-from imagegen.tables import Delivery, Outcome
+from imagegen.db.tables import Delivery, Outcome
 from tests import chat
 from tests.chat import Sessions
 from tests.stage import PATIENCE_S, Stages

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imagegen import migrations
+from imagegen.db import migrations
 from imagegen.sandbox.postgres import PostgresServer
 from imagegen.sandbox.valkey import ValkeyServer
 from tests.benchmarks.chaos import table

@@ -8,7 +8,8 @@ import pytest
 from redis.asyncio import Redis
 
 from chatflow_hook.tables import State
-from imagegen import database, migrations
+from imagegen.db import migrations
+from imagegen.db.engine import connect
 from imagegen.sandbox.postgres import PostgresServer
 from imagegen.sandbox.valkey import ValkeyServer
 from tests import chat, worker_process
@@ -27,7 +28,7 @@ async def for_a_while(worker: WorkerProcess, seconds: float = AWAY_S) -> None:
 async def test_a_request_written_while_redis_is_away_is_drawn_when_it_is_back(
     database_url: str, tmp_path: Path
 ) -> None:
-    engine = database.connect(database_url)
+    engine = connect(database_url)
     with ValkeyServer(password="p w!#%ы") as valkey:
         stages = Stages(database_url, valkey.url, chat.sessions_of(engine), tmp_path / "images")
         async with stages.set(works=False, seconds_per_picture=1.0) as stage:
@@ -54,7 +55,7 @@ async def test_a_frozen_postgresql_holds_pictures_up_and_loses_none(
 ) -> None:
     with PostgresServer() as postgres:
         await asyncio.to_thread(migrations.upgrade, postgres.url)
-        engine = database.connect(postgres.url)
+        engine = connect(postgres.url)
         stages = Stages(postgres.url, redis_url, chat.sessions_of(engine), tmp_path / "images")
         async with stages.set(works=False, seconds_per_picture=1.0) as stage:
             variables = worker_process.environment(stage.settings)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from chatflow_hook.tables import State
-from imagegen import migrations
+from imagegen.db import migrations
 from imagegen.sandbox.postgres import PostgresServer
 from imagegen.sandbox.server import Server
 from imagegen.sandbox.valkey import ValkeyServer

@@ -6,25 +6,25 @@ import pytest
 from sqlalchemy import select
 
 from chatflow_hook.tables import State
-from imagegen.tables import Delivery
+from imagegen.db.tables import Delivery
 from tests import chat, interruption, worker_process
 from tests.chat import Sessions
 from tests.stage import Stages
 
 # Where the next step begins, what came before is committed or has been answered.
 BEFORE_THE_POST = (
-    "imagegen/requests.py:Requests.claim",
+    "imagegen/requests/repository.py:RequestRepository.claim",
     "imagegen/quarantine.py:Quarantine.passed",
     "imagegen/workflows.py:bind",
-    "imagegen/requests.py:Requests.start_drawing",
+    "imagegen/requests/repository.py:RequestRepository.start_drawing",
     "imagegen/comfy/drawing.py:Drawing.draw",
 )
 AFTER_THE_POST = (
     "imagegen/fetching.py:picture",
-    "imagegen/image_files.py:ImageFiles.put",
-    "imagegen/requests.py:Requests.keep",
+    "imagegen/storage/filesystem.py:FilesystemImageStore.put",
+    "imagegen/requests/repository.py:RequestRepository.mark_drawn",
     "imagegen/sending.py:deliver",
-    "imagegen/ledger.py:Ledger.start",
+    "imagegen/requests/deliveries.py:Deliveries.start",
 )
 
 
@@ -57,7 +57,7 @@ async def test_a_request_survives_the_death_of_its_worker_between_any_two_steps(
     [
         # Nobody can tell these two apart from outside: the row said "sending" in both.
         ("imagegen/delivery/telegram.py:Telegram.send", (["unknown", "sent"], 1)),
-        ("imagegen/requests.py:Requests.finish", (["unknown", "sent"], 2)),
+        ("imagegen/requests/repository.py:RequestRepository.finish", (["unknown", "sent"], 2)),
         ("imagegen/easel.py:Easel.clear", (["sent"], 1)),
         ("imagegen/live.py:Live.ended", (["sent"], 1)),
     ],

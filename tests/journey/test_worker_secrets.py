@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from chatflow_hook.tables import State
-from imagegen import migrations
+from imagegen.db import migrations
 from imagegen.sandbox.postgres import PostgresServer
 from imagegen.sandbox.telegram import Trouble
 from imagegen.sandbox.valkey import ValkeyServer

@@ -10,7 +10,8 @@ import pytest
 from redis.asyncio import Redis
 
 from chatflow_hook.tables import ImageRequest, State
-from imagegen import database, migrations
+from imagegen.db import migrations
+from imagegen.db.engine import connect
 from imagegen.sandbox.postgres import PostgresServer
 from imagegen.sandbox.valkey import ValkeyServer
 from tests import chat, worker_process
@@ -197,7 +198,7 @@ async def test_a_worker_stops_while_postgresql_is_frozen_and_loses_nothing(
 ) -> None:
     with PostgresServer() as postgres:
         await asyncio.to_thread(migrations.upgrade, postgres.url)
-        unused = chat.sessions_of(database.connect(postgres.url))
+        unused = chat.sessions_of(connect(postgres.url))
         stages = Stages(postgres.url, redis_url, unused, tmp_path / "images")
         async with stages.set(works=False, seconds_per_picture=14.0, stop_grace=0.5) as stage:
             variables = worker_process.environment(stage.settings)

@@ -21,9 +21,9 @@ def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path
 @pytest.mark.parametrize(
     "place",
     [
-        "imagegen/requests.py:Requests.start_drawing",  # it would write
+        "imagegen/requests/repository.py:RequestRepository.start_drawing",  # it would write
         "imagegen/comfy/drawing.py:Drawing.draw",  # it would post
-        "imagegen/ledger.py:Ledger.start",  # it would write, then send
+        "imagegen/requests/deliveries.py:Deliveries.start",  # it would write, then send
         "imagegen/sending.py:_send",  # it has written and would send
     ],
 )

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from imagegen import pictures
-from imagegen.pictures import MAX_BYTES, MAX_SIDE, BadPicture, PictureTooLarge
+from imagegen import image_file
+from imagegen.image_file import MAX_BYTES, MAX_SIDE, BadImage, ImageTooLarge
 
 SECRET = "what somebody wrote in a chat"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -25,7 +25,7 @@ def test_a_png_loses_its_texts_and_keeps_its_pixels() -> None:
     texts.add_itxt("parameters", SECRET + " на балконе")
     original = _encoded("PNG", pnginfo=texts, dpi=(72, 72), exif=_exif())
 
-    picture = pictures.read(original)
+    picture = image_file.read(original)
 
     assert (picture.format, picture.width, picture.height) == ("png", 40, 30)
     assert _chunks(picture.data) == ["IHDR", "IDAT", "IEND"]
@@ -36,7 +36,7 @@ def test_a_png_loses_its_texts_and_keeps_its_pixels() -> None:
 def test_pngs_of_every_depth_keep_their_pixels(mode: str) -> None:
     original = _encoded("PNG", mode=mode)
 
-    picture = pictures.read(original)
+    picture = image_file.read(original)
 
     assert _pixels(picture.data) == _pixels(original)
 
@@ -45,7 +45,7 @@ def test_of_an_animated_png_the_first_picture_stays() -> None:
     frames = [_gradient("RGB").rotate(90 * turn) for turn in range(3)]
     original = _saved(frames[0], "PNG", save_all=True, append_images=frames[1:])
 
-    picture = pictures.read(original)
+    picture = image_file.read(original)
 
     assert set(_chunks(picture.data)) == {"IHDR", "IDAT", "IEND"}
     assert _pixels(picture.data) == frames[0].tobytes()
@@ -54,7 +54,7 @@ def test_of_an_animated_png_the_first_picture_stays() -> None:
 def test_what_follows_the_end_of_a_png_is_dropped() -> None:
     original = _encoded("PNG")
 
-    picture = pictures.read(original + _chunk(b"IDAT", SECRET.encode()) + b"more")
+    picture = image_file.read(original + _chunk(b"IDAT", SECRET.encode()) + b"more")
 
     assert picture.data == original
 
@@ -63,7 +63,7 @@ def test_what_follows_the_end_of_a_png_is_dropped() -> None:
 def test_exif_xmp_and_comments_do_not_travel(kind: str) -> None:
     original = _encoded(kind, exif=_exif(), xmp=SECRET.encode(), comment=SECRET.encode())
 
-    picture = pictures.read(original)
+    picture = image_file.read(original)
 
     assert SECRET.encode() in original
     assert SECRET.encode() not in picture.data
@@ -72,7 +72,7 @@ def test_exif_xmp_and_comments_do_not_travel(kind: str) -> None:
 
 
 def test_a_jpeg_for_printers_is_still_a_picture() -> None:
-    picture = pictures.read(_encoded("JPEG", mode="CMYK"))
+    picture = image_file.read(_encoded("JPEG", mode="CMYK"))
 
     assert picture.format == "jpeg"
 
@@ -82,15 +82,15 @@ def test_a_jpeg_for_printers_is_still_a_picture() -> None:
 def test_a_picture_that_breaks_off_is_broken(kind: str, share: float) -> None:
     whole = _encoded(kind, size=(300, 200))
 
-    with pytest.raises(BadPicture, match="no picture"):
-        pictures.read(whole[: int(len(whole) * share)])
+    with pytest.raises(BadImage, match="no picture"):
+        image_file.read(whole[: int(len(whole) * share)])
 
 
 def test_a_png_without_its_end_is_broken() -> None:
     whole = _encoded("PNG")
 
-    with pytest.raises(BadPicture):
-        pictures.read(whole[:-12])
+    with pytest.raises(BadImage):
+        image_file.read(whole[:-12])
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,8 @@ def test_a_png_without_its_end_is_broken() -> None:
     ids=["nothing", "zeros", "html", "signature", "gif"],
 )
 def test_what_is_no_picture_is_refused(data: bytes) -> None:
-    with pytest.raises(BadPicture) as caught:
-        pictures.read(data)
+    with pytest.raises(BadImage) as caught:
+        image_file.read(data)
 
     assert caught.value.code == "picture_broken"
 
@@ -114,21 +114,21 @@ def test_a_huge_picture_is_refused_by_its_header_alone(width: int, height: int) 
     # No pixel is there: whoever tried to unpack it would find it broken.
     data = SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", b"") + _chunk(b"IEND", b"")
 
-    with pytest.raises(PictureTooLarge) as caught:
-        pictures.read(data)
+    with pytest.raises(ImageTooLarge) as caught:
+        image_file.read(data)
 
     assert caught.value.code == "picture_too_large"
 
 
 def test_the_widest_picture_that_is_allowed_passes() -> None:
-    picture = pictures.read(_encoded("PNG", size=(MAX_SIDE, 1)))
+    picture = image_file.read(_encoded("PNG", size=(MAX_SIDE, 1)))
 
     assert picture.width == MAX_SIDE
 
 
 def test_more_than_fifty_mebibytes_are_refused() -> None:
-    with pytest.raises(PictureTooLarge):
-        pictures.read(b"\0" * (MAX_BYTES + 1))
+    with pytest.raises(ImageTooLarge):
+        image_file.read(b"\0" * (MAX_BYTES + 1))
 
 
 @given(st.data())
@@ -140,8 +140,8 @@ def test_a_damaged_picture_is_a_picture_or_broken_or_too_large(data: st.DataObje
         damaged[place] = data.draw(st.integers(0, 255))
 
     try:
-        picture = pictures.read(bytes(damaged))
-    except (BadPicture, PictureTooLarge):
+        picture = image_file.read(bytes(damaged))
+    except (BadImage, ImageTooLarge):
         return
 
     assert picture.width <= MAX_SIDE

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from imagegen import migrations
+from imagegen.db import migrations
 from imagegen.sandbox.postgres import PostgresServer
 from imagegen.sandbox.signals import sigterm_exits
 from imagegen.sandbox.valkey import ValkeyServer

@@ -13,7 +13,7 @@ import asyncpg
 
 from chatflow_hook import ChatFlowHook
 from chatflow_hook.settings import HookSettings
-from imagegen import database
+from imagegen.db.engine import connect
 from imagegen.sandbox.postgres import PostgresServer
 from imagegen.sandbox.valkey import ValkeyServer
 from tests import chat
@@ -130,7 +130,7 @@ async def _bot(plan: Plan, postgres: PostgresServer, valkey: ValkeyServer) -> As
         image_trigger_min=_MINIMUM,
         image_trigger_max=_MAXIMUM,
     )
-    engine = database.connect(postgres.url)
+    engine = connect(postgres.url)
     try:
         async with ChatFlowHook(settings, chance=Random(plan.seed)) as hook:
             yield Bot(hook, chat.sessions_of(engine), pace=plan.pace, seed=plan.seed)

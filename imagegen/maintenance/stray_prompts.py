@@ -9,13 +9,13 @@ import structlog
 from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from imagegen import transactions
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import HostLost
 from imagegen.comfy.health import Condition
 from imagegen.comfy.pool import Pool
+from imagegen.db.engine import run_statement
+from imagegen.db.tables import StrayPrompt
 from imagegen.errors import Unavailable
-from imagegen.tables import StrayPrompt
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ class Stray:
     age_s: float
 
 
-class Strays:
+class StrayCleanup:
     """Takes strays off the hosts that answer; several workers may do so at the same time."""
 
     def __init__(self, engine: AsyncEngine, pool: Pool) -> None:
@@ -96,7 +96,7 @@ class Strays:
         await self._run(lambda connection: connection.execute(query))
 
     async def _run(self, step: Callable[[AsyncConnection], Awaitable[ResultT]]) -> ResultT:
-        return await transactions.single(self._engine, step)
+        return await run_statement(self._engine, step)
 
 
 def _age_s() -> ColumnElement[Any]:

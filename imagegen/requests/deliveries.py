@@ -1,15 +1,15 @@
-"""The ledger: one row per send, committed before the call is made."""
+"""One row per send, committed before the call is made; and the dialog's watermark."""
 
 import time
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, case, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from chatflow_hook.tables import ImageRequest, State
-from imagegen import fence, transactions
-from imagegen.claimed import Claimed, Send
+from chatflow_hook.tables import OURS, Dialog, ImageRequest, State
+from imagegen.db.engine import run_in_transaction, run_statement
+from imagegen.db.tables import Delivery, Outcome
 from imagegen.delivery.parcel import Receipt
-from imagegen.tables import Delivery, Outcome
+from imagegen.requests.claim import ClaimedRequest, DeliveryAttempt, advance
 
 # Built once: to build a statement takes longer than to run it.
 _OF_THIS = Delivery.request_id == bindparam("of_request")
@@ -44,41 +44,72 @@ _ARRIVED = (
 )
 
 
-class Ledger:
+class Deliveries:
     """The sends of all requests. All methods raise Unavailable when PostgreSQL is away."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def start(self, request: Claimed) -> Send:
+    async def start(self, request: ClaimedRequest) -> DeliveryAttempt:
         """Write a send down before it is made; an earlier one without an end is unknown.
 
         Raises ClaimLost when the request is not ours any more.
         """
         began = time.monotonic()
 
-        async def step(connection: AsyncConnection) -> Send:
-            await fence.advance(connection, request, State.DELIVERING)
+        async def step(connection: AsyncConnection) -> DeliveryAttempt:
+            await advance(connection, request, State.DELIVERING)
             send = {"of_request": request.id}
             id_, attempt = (await connection.execute(_ADDED, send)).one()
             unknown = 0
             if attempt > 1:
                 await connection.execute(_LOST, {**send, "send_id": id_})
                 unknown = (await connection.execute(_UNKNOWN, send)).scalar_one()
-            return Send(id=id_, unknown=unknown, proved_at=began)
+            return DeliveryAttempt(id=id_, unknown=unknown, proved_at=began)
 
-        return await transactions.run(self._engine, step)
+        return await run_in_transaction(self._engine, step)
 
-    async def end(self, send: Send, outcome: Outcome, sentence: str) -> None:
+    async def end(self, send: DeliveryAttempt, outcome: Outcome, sentence: str) -> None:
         """Note a send that did not, or may not have arrived."""
         query = (
             update(Delivery)
             .where(Delivery.id == send.id)
             .values(outcome=outcome, error_sentence=sentence, finished_at=func.clock_timestamp())
         )
-        await transactions.single(self._engine, lambda connection: connection.execute(query))
+        await run_statement(self._engine, lambda connection: connection.execute(query))
 
 
-async def arrived(connection: AsyncConnection, send: Send, receipt: Receipt) -> None:
+async def mark_sent(connection: AsyncConnection, send: DeliveryAttempt, receipt: Receipt) -> None:
     """Note a send which Telegram has accepted."""
     await connection.execute(_ARRIVED, {"send_id": send.id, "its_message": receipt.message_id})
+
+
+_COUNT_IS_OURS = text(
+    "(SELECT col_description(attrelid, attnum) IS NOT DISTINCT FROM :ours FROM pg_attribute"
+    " WHERE attrelid = 'dialogs'::regclass AND attname = 'message_count')"
+).bindparams(ours=OURS)
+
+
+# The hook writes a new beginning into the row, and into a count of ours; a bot's own column may lag.
+_REQUESTED_AT = select(ImageRequest.message_count).where(ImageRequest.id == bindparam("request_id"))
+_HERE = func.least(
+    _REQUESTED_AT.scalar_subquery(), case((_COUNT_IS_OURS, Dialog.message_count), else_=None)
+)
+_MOVED = (
+    update(Dialog)
+    .where(Dialog.id == bindparam("dialog_id"))
+    .values(
+        last_image_generation_at=func.greatest(
+            func.coalesce(Dialog.last_image_generation_at, 0), _HERE
+        )
+    )
+)
+
+
+async def move_watermark(connection: AsyncConnection, request: ClaimedRequest) -> None:
+    """Move a dialog's watermark to the request's message.
+
+    Never backwards, and never beyond the present count: a dialog may have begun anew meanwhile.
+    """
+    of_this = {"request_id": request.id, "dialog_id": request.dialog_id}
+    await connection.execute(_MOVED, of_this)

@@ -9,38 +9,40 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from chatflow_hook import user_erasure
 from chatflow_hook.queue import QueueClient
 from chatflow_hook.user_erasure import Erasure, Forgotten, SentPhoto
-from imagegen import transactions
-from imagegen.discarded import Discarded, Swept
+from imagegen.db.engine import run_in_transaction
 from imagegen.errors import Unavailable
-from imagegen.images import ImageStore
+from imagegen.maintenance.image_cleanup import CleanupCounts, ImageCleanup
+from imagegen.storage.store import ImageStore
 
 
 @dataclass(frozen=True, kw_only=True)
-class Farewell:
+class ErasureReport:
     """What was erased of a user; `store` says what became of the pictures, None where it is not."""
 
     user_id: int
     told: Forgotten
-    store: Swept | None
+    store: CleanupCounts | None
 
 
-async def forget(
+async def erase_user(
     engine: AsyncEngine,
     images: ImageStore | None,
     doorbell: QueueClient,
     user_id: int,
-) -> Farewell:
+) -> ErasureReport:
     """Erase everything of a user. Raises Unavailable if PostgreSQL is away, and then erased nothing."""
 
     async def step(connection: AsyncConnection) -> Erasure:
         return await user_erasure.erase(connection, user_id)
 
-    erasure = await transactions.run(engine, step)
+    erasure = await run_in_transaction(engine, step)
     await doorbell.hush(erasure.request_ids)
-    return Farewell(user_id=user_id, told=erasure.told, store=await _swept(engine, images, erasure))
+    return ErasureReport(
+        user_id=user_id, told=erasure.told, store=await _swept(engine, images, erasure)
+    )
 
 
-def as_text(farewell: Farewell) -> str:
+def as_text(farewell: ErasureReport) -> str:
     """Write what was erased, and what is beyond reach."""
     told = farewell.told
     if not told.requests:
@@ -58,11 +60,11 @@ def as_text(farewell: Farewell) -> str:
     )
 
 
-def as_json(farewell: Farewell) -> dict[str, Any]:
+def as_json(farewell: ErasureReport) -> dict[str, Any]:
     """Give the same as plain objects; `pictures_left` are erased by the worker."""
     told = asdict(farewell.told)
     names = ("photos", "unknown_sends", "hosts")
-    store = farewell.store or Swept(left=farewell.told.pictures)
+    store = farewell.store or CleanupCounts(left=farewell.told.pictures)
     return {
         "user_id": farewell.user_id,
         "erased": {name: value for name, value in told.items() if name not in names},
@@ -73,16 +75,18 @@ def as_json(farewell: Farewell) -> dict[str, Any]:
     }
 
 
-async def _swept(engine: AsyncEngine, images: ImageStore | None, erasure: Erasure) -> Swept | None:
+async def _swept(
+    engine: AsyncEngine, images: ImageStore | None, erasure: Erasure
+) -> CleanupCounts | None:
     if images is None:
         return None
     try:
-        return await Discarded(engine, images).everything(erasure.images)
+        return await ImageCleanup(engine, images).everything(erasure.images)
     except Unavailable:  # noted: the worker does it
         return None
 
 
-def _pictures(farewell: Farewell) -> str:
+def _pictures(farewell: ErasureReport) -> str:
     if farewell.told.pictures == 0:
         return "0"
     if farewell.store is None:

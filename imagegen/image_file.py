@@ -24,20 +24,20 @@ _TOO_MANY_PIXELS = (Image.DecompressionBombWarning, Image.DecompressionBombError
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, zlib.error)
 
 
-class BadPicture(Rejected):
+class BadImage(Rejected):
     """The host's file is no picture."""
 
     code = "picture_broken"
 
 
-class PictureTooLarge(Rejected):
+class ImageTooLarge(Rejected):
     """The host's file is larger than anything that a chat takes."""
 
     code = "picture_too_large"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class ImageFile:
     """A picture without metadata; sides in pixels, `format` one of png, jpeg, webp."""
 
     data: bytes
@@ -46,29 +46,29 @@ class Picture:
     height: int
 
 
-def read(data: bytes) -> Picture:
+def read(data: bytes) -> ImageFile:
     """Check a picture and strip its metadata. Takes tens of milliseconds: call it in a thread.
 
     Raises BadPicture or PictureTooLarge.
     """
     if len(data) > MAX_BYTES:
-        raise PictureTooLarge(f"the picture has {len(data)} bytes")
+        raise ImageTooLarge(f"the picture has {len(data)} bytes")
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             # The header alone tells; nothing is unpacked yet.
             if max(image.size) > MAX_SIDE:
-                raise PictureTooLarge(f"the picture has {image.width} × {image.height} pixels")
+                raise ImageTooLarge(f"the picture has {image.width} × {image.height} pixels")
             image.load()
-            return Picture(
+            return ImageFile(
                 data=_without_metadata(data, image),
                 format=str(image.format).lower(),
                 width=image.width,
                 height=image.height,
             )
     except _TOO_MANY_PIXELS as error:
-        raise PictureTooLarge("the picture has too many pixels") from error
+        raise ImageTooLarge("the picture has too many pixels") from error
     except _BROKEN as error:
-        raise BadPicture(f"the host's file is no picture: {type(error).__name__}") from error
+        raise BadImage(f"the host's file is no picture: {type(error).__name__}") from error
 
 
 def _without_metadata(data: bytes, image: Image.Image) -> bytes:

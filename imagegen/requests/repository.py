@@ -25,12 +25,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from chatflow_hook import user_erasure
 from chatflow_hook.tables import OPEN, Dialog, ImageRequest, Kind, State
 from chatflow_hook.turn import Rating
-from imagegen import fence, ledger, transactions, watermark
-from imagegen.claimed import Claimed, ClaimLost, Send, Standing
+from imagegen.db.engine import AnyRow, one_or_none, run_in_transaction, run_statement
+from imagegen.db.tables import StrayPrompt
 from imagegen.delivery.parcel import Receipt
 from imagegen.errors import ImagegenError
-from imagegen.images import Image
-from imagegen.tables import StrayPrompt
+from imagegen.requests.claim import (
+    ClaimedRequest,
+    ClaimLost,
+    ClaimState,
+    DeliveryAttempt,
+    advance,
+    release,
+)
+from imagegen.requests.deliveries import mark_sent, move_watermark
+from imagegen.storage.store import StoredImage
 
 ResultT = TypeVar("ResultT")
 
@@ -40,7 +48,7 @@ _PROOF_HOLDS_S = 1.0
 _COPIED = [
     column
     for column in ImageRequest.__table__.columns
-    if column.name in Claimed.__dataclass_fields__
+    if column.name in ClaimedRequest.__dataclass_fields__
 ]
 
 # Built once: to build a statement takes longer than to run it.
@@ -74,7 +82,7 @@ _STRIKE = delete(StrayPrompt).where(StrayPrompt.prompt_id == bindparam("prompt_i
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class RequestCursor:
     """Where a request stands among all, oldest first."""
 
     created_at: datetime
@@ -82,7 +90,7 @@ class Place:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class DrawingPlan:
     """What is about to be drawn."""
 
     seed: int
@@ -91,7 +99,7 @@ class Plan:
     scene: dict[str, Any] | None
 
 
-class Requests:
+class RequestRepository:
     """The worker's view of image_requests, one transaction a method.
 
     Every write but `claim` raises ClaimLost when the row is not ours any more. All raise
@@ -102,14 +110,16 @@ class Requests:
         self._engine = engine
         self._keeps_context = keeps_context
 
-    async def claim(self, request_id: UUID) -> Claimed | None:
+    async def claim(self, request_id: UUID) -> ClaimedRequest | None:
         """Take an open request, from whoever had it; None if there is nothing to do."""
         began = time.monotonic()
         values = {"request_id": request_id, "new_claim": uuid4()}
-        row = await self._single(lambda connection: fence.one_or_none(connection, _CLAIM, values))
+        row = await self._single(lambda connection: one_or_none(connection, _CLAIM, values))
         return None if row is None else _claimed(row, proved_at=began)
 
-    async def silent(self, *, silent_s: float, after: Place | None, most: int) -> list[Place]:
+    async def find_silent(
+        self, *, silent_s: float, after: RequestCursor | None, most: int
+    ) -> list[RequestCursor]:
         """Return open requests to which nothing was written for so long, oldest first."""
         where = [ImageRequest.state.in_(OPEN), _older(silent_s)]
         if after is not None:
@@ -124,19 +134,23 @@ class Requests:
             .limit(most)
         )
 
-        async def step(connection: AsyncConnection) -> list[Place]:
+        async def step(connection: AsyncConnection) -> list[RequestCursor]:
             rows = await connection.execute(query)
-            return [Place(created_at=created_at, request_id=id_) for created_at, id_ in rows]
+            return [
+                RequestCursor(created_at=created_at, request_id=id_) for created_at, id_ in rows
+            ]
 
         return await self._single(step)
 
-    async def start_drawing(self, request: Claimed, plan: Plan, *, host: str) -> Claimed:
+    async def start_drawing(
+        self, request: ClaimedRequest, plan: DrawingPlan, *, host: str
+    ) -> ClaimedRequest:
         """Note what is about to be drawn where, under a prompt id never used before."""
         draw = request.draw + 1
         prompt_id = uuid5(request.id, str(draw))
         began = time.monotonic()
         await self._single(
-            lambda connection: fence.advance(
+            lambda connection: advance(
                 connection,
                 request,
                 State.DRAWING,
@@ -161,33 +175,33 @@ class Requests:
             proved_at=began,
         )
 
-    async def end_drawing(self, request: Claimed, *, leaves_a_stray: bool) -> Claimed:
+    async def end_drawing(self, request: ClaimedRequest, *, leaves_a_stray: bool) -> ClaimedRequest:
         """Note that the prompt came to nothing, and whether it may still be on its host."""
 
         async def step(connection: AsyncConnection) -> None:
-            await fence.advance(connection, request, State.QUEUED, prompt_id=None)
+            await advance(connection, request, State.QUEUED, prompt_id=None)
             if leaves_a_stray:
                 await _leave(connection, request)
 
         await self._run(step)
         return replace(request, state=State.QUEUED, prompt_id=None)
 
-    async def leave(self, request: Claimed) -> None:
+    async def add_stray(self, request: ClaimedRequest) -> None:
         """Note a prompt of a request that is not ours any more, since nobody else knows of it."""
         await self._single(lambda connection: _leave(connection, request))
 
-    async def stands(self, request: Claimed) -> Standing:
+    async def claim_state(self, request: ClaimedRequest) -> ClaimState:
         """Say what has become of the request since it was claimed."""
         row = await self._single(
-            lambda connection: fence.one_or_none(connection, _STANDS, {"request_id": request.id})
+            lambda connection: one_or_none(connection, _STANDS, {"request_id": request.id})
         )
         if row is None or row.state not in OPEN:
-            return Standing.ENDED
+            return ClaimState.ENDED
         if row.claim == request.claim:
-            return Standing.OURS
-        return Standing.TAKEN if row.prompt_id == request.prompt_id else Standing.ENDED
+            return ClaimState.OURS
+        return ClaimState.TAKEN if row.prompt_id == request.prompt_id else ClaimState.ENDED
 
-    async def prove(self, request: Claimed, *, proved_at: float) -> None:
+    async def check_claim(self, request: ClaimedRequest, *, proved_at: float) -> None:
         """Make sure that the request is ours, just before something that others can see.
 
         Asks only if the last proof is not fresh: this process may have stood still since. Raises
@@ -195,19 +209,19 @@ class Requests:
         """
         if time.monotonic() - proved_at < _PROOF_HOLDS_S:
             return
-        if await self.stands(request) is not Standing.OURS:
+        if await self.claim_state(request) is not ClaimState.OURS:
             raise ClaimLost("another job has this request now, or it has ended")
 
-    async def keep(
-        self, request: Claimed, image: Image, *, url: str | None, seconds: float | None
+    async def mark_drawn(
+        self, request: ClaimedRequest, image: StoredImage, *, url: str | None, seconds: float | None
     ) -> None:
         """Note that the picture is drawn, in how many seconds, stored, and where it can be had.
 
-        Its prompt is listed as a stray until `strike`, so that no crash leaves it on the host.
+        Its prompt is listed as a stray until `remove_stray`, so that no crash leaves it on the host.
         """
 
         async def step(connection: AsyncConnection) -> None:
-            await fence.advance(
+            await advance(
                 connection,
                 request,
                 State.DRAWN,
@@ -224,19 +238,23 @@ class Requests:
 
         await self._run(step)
 
-    async def strike(self, request: Claimed) -> None:
+    async def remove_stray(self, request: ClaimedRequest) -> None:
         """Note that nothing of the prompt is left on its host."""
         of_this = {"prompt_id": request.prompt_id}
         await self._single(lambda connection: connection.execute(_STRIKE, of_this))
 
     async def finish(
-        self, request: Claimed, *, send: Send | None = None, receipt: Receipt | None = None
+        self,
+        request: ClaimedRequest,
+        *,
+        send: DeliveryAttempt | None = None,
+        receipt: Receipt | None = None,
     ) -> None:
         """Mark the request delivered and move the dialog's watermark, in one transaction."""
 
         async def step(connection: AsyncConnection) -> None:
             await connection.execute(_LOCK_DIALOG, {"dialog_id": request.dialog_id})
-            await fence.advance(
+            await advance(
                 connection,
                 request,
                 State.DELIVERED,
@@ -246,16 +264,16 @@ class Requests:
                 telegram_file_id=receipt and receipt.file_id,
             )
             if send is not None and receipt is not None:
-                await ledger.arrived(connection, send, receipt)
+                await mark_sent(connection, send, receipt)
                 if receipt.chat_id != request.chat_id:
                     await connection.execute(_moved_chat(request, receipt.chat_id))
             if request.moves_the_watermark:
-                await watermark.move(connection, request)
+                await move_watermark(connection, request)
 
         await self._run(step)
 
     async def put_back(
-        self, request: Claimed, *, costs_an_attempt: bool = False, most_attempts: int = 1
+        self, request: ClaimedRequest, *, costs_an_attempt: bool = False, most_attempts: int = 1
     ) -> bool:
         """Return the request to where it can be taken up again, unless its attempts are used up.
 
@@ -264,7 +282,7 @@ class Requests:
         attempts = ImageRequest.attempts + int(costs_an_attempt)
         is_spent = case((attempts >= most_attempts, ImageRequest.claim), else_=None)
         claim = await self._single(
-            lambda connection: fence.rest(
+            lambda connection: release(
                 connection,
                 request,
                 returning=ImageRequest.claim,
@@ -274,7 +292,7 @@ class Requests:
         )
         return claim is None
 
-    async def end(self, request: Claimed, state: State, error: ImagegenError) -> None:
+    async def end(self, request: ClaimedRequest, state: State, error: ImagegenError) -> None:
         """End the request without a picture; the watermark stays, unless one may have arrived.
 
         A refused one lets a picture go that it has: nobody may have it, by an address neither.
@@ -291,22 +309,22 @@ class Requests:
         async def step(connection: AsyncConnection) -> None:
             await connection.execute(_LOCK_DIALOG, {"dialog_id": request.dialog_id})
             image = await connection.scalar(_IMAGE, {"request_id": request.id})
-            await fence.advance(connection, request, state, **values)
+            await advance(connection, request, state, **values)
             if state is State.REFUSED and image is not None:
                 await user_erasure.note_images(connection, [image])
             if error.may_have_arrived and request.moves_the_watermark:
-                await watermark.move(connection, request)
+                await move_watermark(connection, request)
 
         await self._run(step)
 
     async def _run(self, step: Callable[[AsyncConnection], Awaitable[ResultT]]) -> ResultT:
-        return await transactions.run(self._engine, step)
+        return await run_in_transaction(self._engine, step)
 
     async def _single(self, step: Callable[[AsyncConnection], Awaitable[ResultT]]) -> ResultT:
-        return await transactions.single(self._engine, step)
+        return await run_statement(self._engine, step)
 
 
-def _moved_chat(request: Claimed, chat_id: int) -> Update:
+def _moved_chat(request: ClaimedRequest, chat_id: int) -> Update:
     # Whoever still waits for a picture in the group that was is to get it in the one that is.
     return (
         update(ImageRequest)
@@ -315,7 +333,7 @@ def _moved_chat(request: Claimed, chat_id: int) -> Update:
     )
 
 
-async def _leave(connection: AsyncConnection, request: Claimed) -> None:
+async def _leave(connection: AsyncConnection, request: ClaimedRequest) -> None:
     await connection.execute(_LEAVE, {"prompt_id": request.prompt_id, "host": request.host})
 
 
@@ -324,9 +342,9 @@ def _older(seconds: float) -> ColumnElement[bool]:
     return ImageRequest.updated_at < func.clock_timestamp() - span
 
 
-def _claimed(row: fence.AnyRow, *, proved_at: float) -> Claimed:
+def _claimed(row: AnyRow, *, proved_at: float) -> ClaimedRequest:
     fields = row._asdict()
     age_s = float(fields.pop("age_s"))
     state, kind = State(fields.pop("state")), Kind(fields.pop("kind"))
     made_at = time.monotonic() - age_s
-    return Claimed(**fields, state=state, kind=kind, made_at=made_at, proved_at=proved_at)
+    return ClaimedRequest(**fields, state=state, kind=kind, made_at=made_at, proved_at=proved_at)

@@ -7,9 +7,9 @@ from sqlalchemy import Row, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook.tables import OPEN, Dialog, ImageRequest, Kind, State
-from imagegen import transactions
+from imagegen.db.engine import run_in_transaction
 from imagegen.errors import ImagegenError
-from imagegen.images import ImageStore
+from imagegen.storage.store import ImageStore
 
 _AFRESH: dict[str, Any] = {
     "attempts": 0,
@@ -29,18 +29,18 @@ _UNDRAWN: dict[str, Any] = {
 }
 
 
-class NotRevived(ImagegenError):
+class NotRetried(ImagegenError):
     """The request stays as it is, and the sentence says why."""
 
 
-async def revive(engine: AsyncEngine, images: ImageStore | None, request_id: UUID) -> State:
+async def retry_request(engine: AsyncEngine, images: ImageStore | None, request_id: UUID) -> State:
     """Put a failed request back: drawn if its picture is still in the store, else queued.
 
     It is as young as a new one and has all its attempts. Raises NotRevived or Unavailable.
     """
-    seen = await transactions.run(engine, lambda connection: _seen(connection, request_id))
+    seen = await run_in_transaction(engine, lambda connection: _seen(connection, request_id))
     if seen is None:
-        raise NotRevived("there is no such request")
+        raise NotRetried("there is no such request")
     state = State.DRAWN if await _is_stored(images, seen.image) else State.QUEUED
 
     async def step(connection: AsyncConnection) -> None:
@@ -51,7 +51,7 @@ async def revive(engine: AsyncEngine, images: ImageStore | None, request_id: UUI
         if (await connection.execute(_back(seen, state))).one_or_none() is None:
             _refuse(await _seen(connection, request_id))
 
-    await transactions.run(engine, step)
+    await run_in_transaction(engine, step)
     return state
 
 
@@ -74,7 +74,7 @@ async def _is_stored(images: ImageStore | None, name: str | None) -> bool:
 async def _lock_dialog(connection: AsyncConnection, dialog_id: int) -> None:
     query = select(Dialog.id).where(Dialog.id == dialog_id).with_for_update(key_share=True)
     if (await connection.execute(query)).one_or_none() is None:
-        raise NotRevived(f"its dialog {dialog_id} is gone")
+        raise NotRetried(f"its dialog {dialog_id} is gone")
 
 
 async def _stop_beside_another(connection: AsyncConnection, seen: Row[*tuple[Any, ...]]) -> None:
@@ -86,7 +86,7 @@ async def _stop_beside_another(connection: AsyncConnection, seen: Row[*tuple[Any
     )
     other = (await connection.execute(query)).scalars().first()
     if other is not None:
-        raise NotRevived(f"another picture of its dialog is under way: {other}")
+        raise NotRetried(f"another picture of its dialog is under way: {other}")
 
 
 def _back(seen: Row[*tuple[Any, ...]], state: State) -> Any:
@@ -106,11 +106,11 @@ def _back(seen: Row[*tuple[Any, ...]], state: State) -> Any:
 
 def _refuse(now: Row[*tuple[Any, ...]] | None) -> NoReturn:
     if now is None:
-        raise NotRevived("there is no such request any more")
+        raise NotRetried("there is no such request any more")
     if now.state != State.FAILED:
-        raise NotRevived(f"it is {now.state}, and only a failed request can be tried again")
+        raise NotRetried(f"it is {now.state}, and only a failed request can be tried again")
     if not now.has_context:
-        raise NotRevived(
+        raise NotRetried(
             "what people wrote was erased (CONTEXT_RETENTION), so nobody knows what to draw"
         )
-    raise NotRevived("it changed at this very moment: try again")
+    raise NotRetried("it changed at this very moment: try again")

@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.orm import InstrumentedAttribute
 
 from chatflow_hook.tables import ImageRequest
-from imagegen import transactions
-from imagegen.images import ImageStore
-from imagegen.tables import ForgottenImage
+from imagegen.db.engine import run_in_transaction
+from imagegen.db.tables import ForgottenImage
+from imagegen.storage.store import ImageStore
 
 ResultT = TypeVar("ResultT")
 
@@ -19,11 +19,11 @@ ResultT = TypeVar("ResultT")
 _SETTLED_S = 180.0
 # What no row names for so long was left by a worker that was killed in between.
 _ORPHANED_S = 86_400.0
-AT_A_TIME = 200
+BATCH_SIZE = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class Swept:
+class CleanupCounts:
     """What became of noted pictures: `kept` ones are named by a row, `left` ones are too young."""
 
     erased: int = 0
@@ -31,7 +31,7 @@ class Swept:
     left: int = 0
 
 
-class Discarded:
+class ImageCleanup:
     """Erases what nobody names; several workers may do so at the same time.
 
     All methods raise Unavailable when PostgreSQL or the store is away.
@@ -48,34 +48,36 @@ class Discarded:
         self._images = images
         self._settled_s = settled_s
 
-    async def sweep(self, only: Collection[str] | None = None) -> Swept:
+    async def sweep(self, only: Collection[str] | None = None) -> CleanupCounts:
         """Erase one batch of the pictures that were noted, or of `only` these."""
         query = (
             select(ForgottenImage.image, _is_named(ForgottenImage.image))
             .order_by(ForgottenImage.forgotten_at)
-            .limit(AT_A_TIME)
+            .limit(BATCH_SIZE)
             .with_for_update(of=ForgottenImage, skip_locked=True)
         )
         if only is not None:
             query = query.where(ForgottenImage.image.in_(only))
 
-        async def step(connection: AsyncConnection) -> Swept:
+        async def step(connection: AsyncConnection) -> CleanupCounts:
             notes = (await connection.execute(query)).all()
             kept = {name for name, is_named in notes if is_named}
             gone = {name for name, _ in notes if name not in kept and await self._erased(name)}
             await connection.execute(
                 delete(ForgottenImage).where(ForgottenImage.image.in_(kept | gone))
             )
-            return Swept(erased=len(gone), kept=len(kept), left=len(notes) - len(gone) - len(kept))
+            return CleanupCounts(
+                erased=len(gone), kept=len(kept), left=len(notes) - len(gone) - len(kept)
+            )
 
         return await self._run(step)
 
-    async def everything(self, only: Collection[str] | None = None) -> Swept:
+    async def everything(self, only: Collection[str] | None = None) -> CleanupCounts:
         """Erase all of them, batch by batch; `left` is what the last one left."""
         total = batch = await self.sweep(only)
         while batch.erased or batch.kept:
             batch = await self.sweep(only)
-            total = Swept(
+            total = CleanupCounts(
                 erased=total.erased + batch.erased, kept=total.kept + batch.kept, left=batch.left
             )
         return total
@@ -118,7 +120,7 @@ class Discarded:
         return await self._images.erase(name, older_than_s=self._settled_s)
 
     async def _run(self, step: Callable[[AsyncConnection], Awaitable[ResultT]]) -> ResultT:
-        return await transactions.run(self._engine, step)
+        return await run_in_transaction(self._engine, step)
 
 
 def _is_named(image: InstrumentedAttribute[str]) -> ColumnElement[bool]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from imagegen.errors import Rejected, Unavailable
-from imagegen.pictures import Picture
+from imagegen.image_file import ImageFile
 
 # Where pictures lie: by the first two signs of their names.
 FOLDERS = tuple(f"{number:02x}" for number in range(256))
@@ -32,7 +32,7 @@ class StoreUnavailable(Unavailable):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Image:
+class StoredImage:
     """A stored picture; sides in pixels."""
 
     name: str
@@ -50,7 +50,7 @@ class ImageStore(Protocol):
         """Return where a picture can be had by URL, if it can."""
         ...
 
-    async def put(self, picture: Picture) -> Image:
+    async def put(self, picture: ImageFile) -> StoredImage:
         """Store a picture, whole or not at all; twice is as good as once."""
         ...
 
@@ -79,17 +79,17 @@ class ImageStore(Protocol):
         ...
 
 
-def name_of(picture: Picture) -> str:
+def image_name(picture: ImageFile) -> str:
     """Return under which name a picture is kept."""
     return f"{hashlib.sha256(picture.data).hexdigest()}.{picture.format}"
 
 
-def is_name(text: str) -> bool:
+def is_image_name(text: str) -> bool:
     """Say whether a file or object of this name is a picture of ours."""
     return _NAME.fullmatch(text) is not None
 
 
-def checked(name: str, data: bytes) -> bytes:
+def verified(name: str, data: bytes) -> bytes:
     """Return the bytes of a picture of this name. Raises ImageLost if they are others."""
     if hashlib.sha256(data).hexdigest() != name.partition(".")[0]:
         raise ImageLost(f"the stored picture {name} is damaged")

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from chatflow_hook import user_erasure
 from chatflow_hook.tables import NOBODY, OPEN, ImageRequest, Kind, State
 from chatflow_hook.turn import Conversation
-from imagegen import transactions
+from imagegen.db.engine import run_in_transaction
 
 _LOOK_EVERY_S = 0.3
 
@@ -52,7 +52,7 @@ class Covers:
                 await connection.execute(insert(ImageRequest).values(rows))
             return ordered
 
-        return await transactions.run(self._engine, step)
+        return await run_in_transaction(self._engine, step)
 
     async def erase(self, personas: Sequence[str]) -> int:
         """Erase the covers of these personas; those that were sent stay with who got them."""
@@ -68,7 +68,7 @@ class Covers:
             await user_erasure.note_images(connection, named)
             return len(images)
 
-        return await transactions.run(self._engine, step)
+        return await run_in_transaction(self._engine, step)
 
     async def drawn(self, ordered: Sequence[Cover]) -> AsyncIterator[Cover]:
         """Return each of these as it ends, however long that takes."""
@@ -95,7 +95,7 @@ class Covers:
                 for id_, persona, number, state, why in await connection.execute(query)
             ]
 
-        return await transactions.run(self._engine, step)
+        return await run_in_transaction(self._engine, step)
 
 
 _OURS: ColumnElement[bool] = and_(ImageRequest.user_id == NOBODY, ImageRequest.kind == Kind.COVER)

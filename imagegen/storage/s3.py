@@ -13,9 +13,15 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 from pydantic import SecretStr
 
-from imagegen import images
-from imagegen.images import Image, ImageLost, StoreUnavailable
-from imagegen.pictures import Picture
+from imagegen.image_file import ImageFile
+from imagegen.storage.store import (
+    ImageLost,
+    StoredImage,
+    StoreUnavailable,
+    image_name,
+    is_image_name,
+    verified,
+)
 
 if TYPE_CHECKING:
     from obstore.store import S3Config
@@ -27,7 +33,7 @@ _RETRIES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Access:
+class S3Access:
     """How a bucket is reached; what is left out, obstore finds as AWS's own tools would."""
 
     endpoint: str | None = None
@@ -36,7 +42,7 @@ class Access:
     key: SecretStr | None = None
 
 
-class ImageBucket:
+class S3ImageStore:
     """Keeps pictures as objects, each of which S3 writes whole or not at all.
 
     By obstore's blocking calls in threads: a process that ends right after one of its awaitable
@@ -52,7 +58,7 @@ class ImageBucket:
         self._url_valid = timedelta(seconds=url_valid_s)
 
     @classmethod
-    def at(cls, url: str, access: Access, *, url_base: str | None, url_valid_s: float) -> Self:
+    def at(cls, url: str, access: S3Access, *, url_base: str | None, url_valid_s: float) -> Self:
         """Open the store at `s3://bucket/prefix`; touches no network. Raises ValueError."""
         parts = urlsplit(url)
         store = S3Store(
@@ -76,8 +82,8 @@ class ImageBucket:
             return f"{self._url_base.rstrip('/')}/{_key(name)}"
         return obstore.sign(self._store, "GET", _key(name), self._url_valid)
 
-    async def put(self, picture: Picture) -> Image:
-        name = images.name_of(picture)
+    async def put(self, picture: ImageFile) -> StoredImage:
+        name = image_name(picture)
         async with self._reached("takes no picture"):
             attributes = {"Content-Type": f"image/{picture.format}"}
             await asyncio.to_thread(
@@ -88,7 +94,7 @@ class ImageBucket:
                 attributes=attributes,
                 use_multipart=False,
             )
-        return Image(name=name, width=picture.width, height=picture.height)
+        return StoredImage(name=name, width=picture.width, height=picture.height)
 
     async def get(self, name: str) -> bytes:
         try:
@@ -96,7 +102,7 @@ class ImageBucket:
                 data = await asyncio.to_thread(self._read, _key(name))
         except FileNotFoundError:
             raise ImageLost(f"the stored picture {name} is gone") from None
-        return images.checked(name, data)
+        return verified(name, data)
 
     async def has(self, name: str) -> bool:
         return await self._age_s(_key(name)) is not None
@@ -108,7 +114,7 @@ class ImageBucket:
         before = datetime.now(UTC) - timedelta(seconds=older_than_s)
         async with self._reached("can't be listed"):
             old = await asyncio.to_thread(self._list, folder, before)
-        return [name for name in old if images.is_name(name)]
+        return [name for name in old if is_image_name(name)]
 
     async def erase_stale(self, folder: str, name: str, *, older_than_s: float) -> bool:
         return await self._erase(f"{folder}/{name}", older_than_s)
@@ -161,7 +167,7 @@ def _key(name: str) -> str:
     return f"{name[:2]}/{name}"
 
 
-def _config(access: Access) -> "S3Config":
+def _config(access: S3Access) -> "S3Config":
     given: S3Config = {"virtual_hosted_style_request": False} if access.endpoint else {}
     if access.endpoint:
         given["endpoint"] = access.endpoint

@@ -10,9 +10,15 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
-from imagegen import images
-from imagegen.images import Image, ImageLost, StoreUnavailable
-from imagegen.pictures import Picture
+from imagegen.image_file import ImageFile
+from imagegen.storage.store import (
+    ImageLost,
+    StoredImage,
+    StoreUnavailable,
+    image_name,
+    is_image_name,
+    verified,
+)
 
 # Left behind by a worker that was killed.
 _DRAFT = re.compile(r"tmp\w+")
@@ -20,7 +26,7 @@ _DRAFT = re.compile(r"tmp\w+")
 _READABLE = 0o644
 
 
-class ImageFiles:
+class FilesystemImageStore:
     """Keeps pictures as files, each written to a draft, synced and renamed."""
 
     def __init__(self, directory: Path, *, url_base: str | None = None) -> None:
@@ -47,10 +53,10 @@ class ImageFiles:
             return None
         return f"{self._url_base.rstrip('/')}/{name[:2]}/{name}"
 
-    async def put(self, picture: Picture) -> Image:
-        name = images.name_of(picture)
+    async def put(self, picture: ImageFile) -> StoredImage:
+        name = image_name(picture)
         await asyncio.to_thread(self._write, name, picture.data)
-        return Image(name=name, width=picture.width, height=picture.height)
+        return StoredImage(name=name, width=picture.width, height=picture.height)
 
     async def get(self, name: str) -> bytes:
         return await asyncio.to_thread(self._read, name)
@@ -87,7 +93,7 @@ class ImageFiles:
             raise ImageLost(f"the stored picture {name} is gone") from error
         except OSError as error:
             raise StoreUnavailable(f"{path} can't be read: {error.strerror}") from error
-        return images.checked(name, data)
+        return verified(name, data)
 
 
 def _directory(url: str) -> Path:
@@ -132,7 +138,7 @@ def _stale(folder: Path, older_than_s: float) -> list[str]:
 
 
 def _is_ours(name: str) -> bool:
-    return images.is_name(name) or _DRAFT.fullmatch(name) is not None
+    return is_image_name(name) or _DRAFT.fullmatch(name) is not None
 
 
 def _is_older(path: Path, seconds: float) -> bool:

@@ -10,9 +10,9 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook.tables import ImageRequest, State
-from imagegen import transactions
+from imagegen.db.engine import run_in_transaction
+from imagegen.db.tables import Delivery, StrayPrompt
 from imagegen.errors import ImagegenError
-from imagegen.tables import Delivery, StrayPrompt
 
 ResultT = TypeVar("ResultT")
 Facts = Mapping[str, Any]
@@ -27,12 +27,12 @@ _SHOWN = [
 _LONGEST_PREFIX = 32
 
 
-class NotFound(ImagegenError):
+class RequestNotFound(ImagegenError):
     """No request has this id, or more than one begins so; the sentence says which."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Filter:
+class RequestFilter:
     """Which requests to look at; what is None or empty lets all pass."""
 
     states: Sequence[State] = ()
@@ -56,7 +56,7 @@ class Filter:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listing:
+class RequestList:
     """The newest requests that a filter lets pass, and how many pass in all, by state."""
 
     now: datetime
@@ -65,7 +65,7 @@ class Listing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sheet:
+class RequestDetails:
     """All of one request; `strays` are prompts of it that may still be on a host."""
 
     now: datetime
@@ -74,16 +74,16 @@ class Sheet:
     strays: Sequence[Facts]
 
 
-class Register:
+class RequestQueries:
     """Reads; all methods raise Unavailable when PostgreSQL is away."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def listing(self, which: Filter, *, limit: int) -> Listing:
+    async def listing(self, which: RequestFilter, *, limit: int) -> RequestList:
         """Return the newest `limit` requests that pass."""
 
-        async def step(connection: AsyncConnection) -> Listing:
+        async def step(connection: AsyncConnection) -> RequestList:
             newest = (
                 select(*_SHOWN)
                 .where(*which.conditions)
@@ -94,7 +94,7 @@ class Register:
                 .where(*which.conditions)
                 .group_by(ImageRequest.state)
             )
-            return Listing(
+            return RequestList(
                 now=await _now(connection),
                 requests=await _all(connection, newest.limit(limit)),
                 counts={row[0]: row[1] for row in await connection.execute(counted)},
@@ -102,19 +102,19 @@ class Register:
 
         return await self._run(step)
 
-    async def sheet(self, request_id: UUID) -> Sheet:
+    async def details(self, request_id: UUID) -> RequestDetails:
         """Return all of a request. Raises NotFound."""
 
-        async def step(connection: AsyncConnection) -> Sheet:
+        async def step(connection: AsyncConnection) -> RequestDetails:
             found = await _all(connection, select(*_SHOWN).where(ImageRequest.id == request_id))
             if not found:
-                raise NotFound(f"there is no request {request_id}")
+                raise RequestNotFound(f"there is no request {request_id}")
             sends = select(*Delivery.__table__.columns).where(Delivery.request_id == request_id)
             prompts = [uuid5(request_id, str(draw + 1)) for draw in range(found[0]["draw"])]
             strays = select(*StrayPrompt.__table__.columns).where(
                 StrayPrompt.prompt_id.in_(prompts)
             )
-            return Sheet(
+            return RequestDetails(
                 now=await _now(connection),
                 request=found[0],
                 deliveries=await _all(connection, sends.order_by(Delivery.attempt)),
@@ -133,9 +133,11 @@ class Register:
 
         found = await self._run(step)
         if not found:
-            raise NotFound(f"there is no request {beginning}")
+            raise RequestNotFound(f"there is no request {beginning}")
         if len(found) > 1:
-            raise NotFound(f"more than one request begins with {beginning}: give more of its id")
+            raise RequestNotFound(
+                f"more than one request begins with {beginning}: give more of its id"
+            )
         return found[0]
 
     async def failed_since(self, since: datetime) -> Sequence[UUID]:
@@ -152,13 +154,15 @@ class Register:
         return await self._run(step)
 
     async def _run(self, step: Callable[[AsyncConnection], Awaitable[ResultT]]) -> ResultT:
-        return await transactions.run(self._engine, step)
+        return await run_in_transaction(self._engine, step)
 
 
 def _bounds(beginning: str) -> tuple[UUID, UUID]:
     digits = beginning.strip().lower().replace("-", "")
     if not digits or len(digits) > _LONGEST_PREFIX or set(digits) - set("0123456789abcdef"):
-        raise NotFound(f"{beginning!r} is no id: it has to be the beginning of one, like 1f0c9a")
+        raise RequestNotFound(
+            f"{beginning!r} is no id: it has to be the beginning of one, like 1f0c9a"
+        )
     return UUID(digits.ljust(_LONGEST_PREFIX, "0")), UUID(digits.ljust(_LONGEST_PREFIX, "f"))
 
 

@@ -1,4 +1,4 @@
-"""Retention: what has been kept for long enough is erased, in small batches."""
+"""Erases what was kept long enough: conversations, requests, images, notes of the screen."""
 
 import itertools
 import random
@@ -27,12 +27,54 @@ from sqlalchemy.orm import InstrumentedAttribute
 from chatflow_hook import cancellation, user_erasure
 from chatflow_hook.tables import NOBODY, OPEN, Dialog, ImageRequest, Kind, State
 from chatflow_hook.turn import Fault
-from imagegen import transactions
-from imagegen.discarded import AT_A_TIME, Discarded
+from imagegen.db.engine import run_in_transaction
+from imagegen.db.tables import SafetyNote
 from imagegen.errors import Unavailable
-from imagegen.images import FOLDERS
-from imagegen.tables import SafetyNote
-from imagegen.tidied import Tidied
+from imagegen.maintenance.image_cleanup import BATCH_SIZE, ImageCleanup
+from imagegen.storage.store import FOLDERS
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetentionCounts:
+    """Counts of what was erased, or of what would be.
+
+    `contexts`: conversations of failed requests. `cancelled`: open requests of dialogs that are
+    gone. `requests`: rows, with their deliveries. `emptied`: rows that stay without their picture.
+    `pictures`: files that rows had named; `orphans`: files that no row named. `notes`: what the
+    screen had found.
+    """
+
+    contexts: int = 0
+    cancelled: int = 0
+    requests: int = 0
+    emptied: int = 0
+    pictures: int = 0
+    orphans: int = 0
+    notes: int = 0
+
+    def __add__(self, other: "RetentionCounts") -> "RetentionCounts":
+        """Sum up."""
+        more = asdict(other)
+        return RetentionCounts(**{name: count + more[name] for name, count in asdict(self).items()})
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether nothing was erased."""
+        return self == RetentionCounts()
+
+    def as_text(self, *, is_rehearsal: bool) -> str:
+        """Write a line for each kind."""
+        verb = "would be erased" if is_rehearsal else "erased"
+        lines = (
+            f"{self.contexts:>7} conversations of failed requests",
+            f"{self.requests:>7} requests, with their deliveries",
+            f"{self.cancelled:>7} open requests of dialogs that are gone, called off first",
+            f"{self.pictures:>7} pictures, of {self.emptied} requests that stay and of those erased",
+            f"{self.orphans:>7} files in the store that no request names",
+            f"{self.notes:>7} notes of what the screen found",
+        )
+        return "\n".join([f"{verb}:", *lines])
+
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +99,7 @@ _IS_DRAWN_AHEAD = and_(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class RetentionLimits:
     """How long things are kept, in seconds from the end of a request; None is for ever."""
 
     context_s: float
@@ -97,7 +139,9 @@ class Retention:
     Rows first and then their pictures: what is not erased at once stays noted.
     """
 
-    def __init__(self, engine: AsyncEngine, discarded: Discarded, limits: Limits) -> None:
+    def __init__(
+        self, engine: AsyncEngine, discarded: ImageCleanup, limits: RetentionLimits
+    ) -> None:
         self._engine = engine
         self._discarded = discarded
         self._limits = limits
@@ -109,7 +153,7 @@ class Retention:
         """Erase one batch of everything that is due."""
         try:
             tidied = await self._rows()
-            tidied += Tidied(pictures=(await self._discarded.sweep()).erased)
+            tidied += RetentionCounts(pictures=(await self._discarded.sweep()).erased)
             tidied += await self._orphans(_FOLDERS_AT_A_TIME)
         except Unavailable as error:
             log.warning("retention waits", why=error.sentence)
@@ -117,23 +161,25 @@ class Retention:
         if not tidied.is_nothing:
             log.info("tidied up", **asdict(tidied))
 
-    async def everything(self) -> Tidied:
+    async def everything(self) -> RetentionCounts:
         """Erase all that is due, batch by batch. Raises Unavailable."""
         total = batch = await self._rows()
         while not batch.is_nothing:
             batch = await self._rows()
             total += batch
-        pictures = Tidied(pictures=(await self._discarded.everything()).erased)
+        pictures = RetentionCounts(pictures=(await self._discarded.everything()).erased)
         return total + pictures + await self._orphans(len(FOLDERS))
 
-    async def due(self) -> Tidied:
+    async def due(self) -> RetentionCounts:
         """Count all that is due, and erase nothing. Raises Unavailable."""
         orphans = [len(await self._discarded.orphans(folder)) for folder in FOLDERS]
         noted = await self._discarded.noted()
-        return await self._run(self._counted) + Tidied(pictures=noted, orphans=sum(orphans))
+        return await self._run(self._counted) + RetentionCounts(
+            pictures=noted, orphans=sum(orphans)
+        )
 
-    async def _rows(self) -> Tidied:
-        return Tidied(
+    async def _rows(self) -> RetentionCounts:
+        return RetentionCounts(
             contexts=await self._run(self._erase_contexts),
             requests=await self._run(self._erase_requests),
             emptied=await self._run(self._let_pictures_go),
@@ -142,9 +188,11 @@ class Retention:
             cancelled=await self._run(_cancel_without_dialog),
         )
 
-    async def _orphans(self, folders: int) -> Tidied:
+    async def _orphans(self, folders: int) -> RetentionCounts:
         some = itertools.islice(self._folders, folders)
-        return Tidied(orphans=sum([await self._discarded.erase_orphans(one) for one in some]))
+        return RetentionCounts(
+            orphans=sum([await self._discarded.erase_orphans(one) for one in some])
+        )
 
     async def _erase_contexts(self, connection: AsyncConnection) -> int:
         ids = await _locked(connection, self._limits.contexts)
@@ -170,12 +218,12 @@ class Retention:
         return len(ids)
 
     async def _erase_notes(self, connection: AsyncConnection) -> int:
-        old = select(SafetyNote.id).where(self._limits.notes).limit(AT_A_TIME)
+        old = select(SafetyNote.id).where(self._limits.notes).limit(BATCH_SIZE)
         locked = old.with_for_update(skip_locked=True)
         query = delete(SafetyNote).where(SafetyNote.id.in_(locked)).returning(SafetyNote.id)
         return len((await connection.execute(query)).all())
 
-    async def _counted(self, connection: AsyncConnection) -> Tidied:
+    async def _counted(self, connection: AsyncConnection) -> RetentionCounts:
         limits = self._limits
         rows = or_(limits.requests, _HAS_NO_DIALOG)
         # A picture goes with the last row that names it.
@@ -185,7 +233,7 @@ class Retention:
             .group_by(ImageRequest.image)
             .having(func.bool_and(or_(rows, limits.pictures)))
         )
-        return Tidied(
+        return RetentionCounts(
             contexts=await _count(connection, limits.contexts, not_(rows)),
             cancelled=await _count(connection, _IS_OPEN, _HAS_NO_DIALOG),
             requests=await _count(connection, rows),
@@ -197,7 +245,7 @@ class Retention:
         )
 
     async def _run(self, step: Callable[[AsyncConnection], Awaitable[ResultT]]) -> ResultT:
-        return await transactions.run(self._engine, step)
+        return await run_in_transaction(self._engine, step)
 
 
 async def _cancel_without_dialog(connection: AsyncConnection) -> int:
@@ -207,7 +255,7 @@ async def _cancel_without_dialog(connection: AsyncConnection) -> int:
 
 async def _locked(connection: AsyncConnection, which: ColumnElement[bool]) -> list[UUID]:
     """Lock one batch of requests, past those that somebody else has locked."""
-    query = select(ImageRequest.id).where(which).limit(AT_A_TIME)
+    query = select(ImageRequest.id).where(which).limit(BATCH_SIZE)
     return list((await connection.execute(query.with_for_update(skip_locked=True))).scalars())
 
 

@@ -1,24 +1,73 @@
-"""One transaction of the worker, run again when it loses to another one."""
+"""The worker's connections to PostgreSQL, and its transactions."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 import structlog
+from pydantic import SecretStr
+from sqlalchemy import Executable, Row
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionInTime
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from chatflow_hook import database_url
+from chatflow_hook.database import check_on_checkout
 from imagegen.errors import Unavailable
+
+# A server that answers neither is frozen or gone, and the request goes back to the queue.
+_CONNECT_TIMEOUT_S = 5.0
+_COMMAND_TIMEOUT_S = 15.0
+# As long as a connection may be waited for while all are in use.
+_POOL_TIMEOUT_S = 10.0
+
+
+def connect(
+    url: SecretStr | str,
+    *,
+    pool_size: int = 10,
+    command_timeout_s: float = _COMMAND_TIMEOUT_S,
+) -> AsyncEngine:
+    """Make an engine; opens no connection. The caller disposes of it. Raises ValueError."""
+    address = database_url.parse(url.get_secret_value() if isinstance(url, SecretStr) else url)
+    defaults: dict[str, Any] = {
+        "timeout": _CONNECT_TIMEOUT_S,
+        "command_timeout": command_timeout_s,
+    }
+    settings = {"application_name": "chatflow-imagegen"}
+    connect_args = defaults | address.connect_args
+    connect_args["server_settings"] = settings | connect_args.get("server_settings", {})
+    return check_on_checkout(
+        create_async_engine(
+            address.url,
+            connect_args=connect_args,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=_POOL_TIMEOUT_S,
+            # An error never quotes what people wrote.
+            hide_parameters=True,
+        )
+    )
+
+
+AnyRow = Row[*tuple[Any, ...]]
+
+
+async def one_or_none(
+    connection: AsyncConnection, query: Executable, values: dict[str, Any] | None = None
+) -> AnyRow | None:
+    """Run a query for one row at most."""
+    return (await connection.execute(query, values)).one_or_none()
+
 
 log = structlog.get_logger(__name__)
 
 ResultT = TypeVar("ResultT")
 
 # deadlock_detected, serialization_failure, lock_not_available
-_LOST = {"40P01", "40001", "55P03"}
+_WORTH_A_RETRY = {"40P01", "40001", "55P03"}
 # undefined_table, undefined_column
 _NOT_MIGRATED = {"42P01", "42703"}
 # connection_exception, operator_intervention, insufficient_resources
@@ -26,24 +75,24 @@ _AWAY_CLASSES = {"08", "57", "53"}
 _DELAYS_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 
 
-async def run(
+async def run_in_transaction(
     engine: AsyncEngine, step: Callable[[AsyncConnection], Awaitable[ResultT]]
 ) -> ResultT:
     """Run `step` in a transaction and commit it. Raises Unavailable if PostgreSQL is away."""
-    return await _persistently(engine.begin, step)
+    return await _with_retries(engine.begin, step)
 
 
-async def single(
+async def run_statement(
     engine: AsyncEngine, step: Callable[[AsyncConnection], Awaitable[ResultT]]
 ) -> ResultT:
     """Run a `step` of one statement, which is a transaction by itself: no BEGIN, no COMMIT.
 
     Raises Unavailable if PostgreSQL is away.
     """
-    return await _persistently(engine.execution_options(isolation_level="AUTOCOMMIT").connect, step)
+    return await _with_retries(engine.execution_options(isolation_level="AUTOCOMMIT").connect, step)
 
 
-async def _persistently(
+async def _with_retries(
     begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]],
     step: Callable[[AsyncConnection], Awaitable[ResultT]],
 ) -> ResultT:
@@ -51,7 +100,7 @@ async def _persistently(
         try:
             return await _once(begin, step)
         except DBAPIError as error:
-            if _sqlstate(error) not in _LOST:
+            if _sqlstate(error) not in _WORTH_A_RETRY:
                 raise
             log.warning("transaction runs again", sqlstate=_sqlstate(error))
         await asyncio.sleep(delay)

@@ -1,0 +1,1 @@
+"""What is tidied up: old rows and images, users, prompts left on hosts."""

@@ -1,0 +1,1 @@
+"""The SQL of image requests: claim, states, deliveries, queries."""

@@ -1,0 +1,1 @@
+"""Where images are kept: a directory or a bucket."""
