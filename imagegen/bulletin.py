@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from imagegen import ticker
-from imagegen.comfy.pool import Pool
+from imagegen.pool.pool import Pool
 
 _EVERY_S = 2.0
 _KEPT_S = 10

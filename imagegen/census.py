@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import structlog
 
-from imagegen.comfy.pool import Pool
-from imagegen.comfy.stock import Lack
-from imagegen.workflows import Library, Workflow
+from imagegen.comfy.capabilities import Missing
+from imagegen.pool.pool import Pool
+from imagegen.workflows.library import Library, Workflow
 
 log = structlog.get_logger(__name__)
 
@@ -19,20 +19,24 @@ class Census:
     def __init__(self, library: Library, pool: Pool) -> None:
         self._library = library
         self._pool = pool
-        self._told: dict[str, Mapping[str, tuple[Lack, ...]]] = {}
+        self._told: dict[str, Mapping[str, tuple[Missing, ...]]] = {}
 
     async def step(self) -> None:
         """Tell of what has changed; a host of unknown stock may have everything."""
         hosts = len(self._pool.status())
         for persona, workflow in self._library.workflows.items():
-            lacks = {host: lack for host, lack in self._pool.lacks(workflow.needs).items() if lack}
+            lacks = {
+                host: lack
+                for host, lack in self._pool.missing(workflow.requirements).items()
+                if lack
+            }
             if lacks != self._told.get(persona, {}):
                 self._told[persona] = lacks
                 _tell(persona, workflow, lacks, hosts=hosts)
 
 
 def _tell(
-    persona: str, workflow: Workflow, lacks: Mapping[str, tuple[Lack, ...]], *, hosts: int
+    persona: str, workflow: Workflow, lacks: Mapping[str, tuple[Missing, ...]], *, hosts: int
 ) -> None:
     missing = {host: [lack.sentence for lack in found] for host, found in lacks.items()}
     facts = {"persona": persona, "file": str(workflow.path), "missing": missing}

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from chatflow_hook.settings import BadSetting, HookSettings, read
-from imagegen import shipped
+from imagegen import resources
 from imagegen.covers_command import covers
 from imagegen.erasing_commands import forget, purge
 from imagegen.errors import ImagegenError
@@ -147,7 +147,7 @@ def demo(
     options = show.Options(
         personas=[name for name in personas.split(",") if name.strip()],
         comfyui=comfyui,
-        workflows=workflows or shipped.path("workflows"),
+        workflows=workflows or resources.path("workflows"),
         out=out,
         stay=not once,
     )

@@ -16,13 +16,13 @@ from imagegen.db.engine import one_or_none, run_statement
 from imagegen.direction import Occasion, SeedMode
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.builder import PromptBuilder
-from imagegen.prompts.personas import Persona
 from imagegen.prompts.scene import Prompt
 from imagegen.requests.claim import ClaimedRequest
 from imagegen.safety import rating
 from imagegen.safety.rating import Bounds
 from imagegen.safety.refusal import RatingWithdrawn, Refused
 from imagegen.safety.screen import Finding, Screen, Verdict
+from imagegen.workflows.persona import Persona
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,29 +7,29 @@ from functools import partial
 
 import structlog
 
-from imagegen import fetching, reach, ticker, workflows
+from imagegen import fetching, reach, ticker
+from imagegen.comfy.capabilities import Requirements
 from imagegen.comfy.client import HostClient
-from imagegen.comfy.drawing import Drawing
-from imagegen.comfy.errors import HostLost, OutOfMemory, PictureGone, PromptLost
-from imagegen.comfy.order import Drawn, Order
-from imagegen.comfy.pool import Lease
-from imagegen.comfy.stock import Needs
+from imagegen.comfy.errors import HostLost, ImageGone, OutOfMemory, PromptLost
+from imagegen.comfy.execution import PromptExecution
+from imagegen.comfy.prompt import PromptJob, PromptResult
 from imagegen.errors import ImagegenError, Rejected, Unavailable
 from imagegen.image_file import BadImage
+from imagegen.pool.host import SlotLease
 from imagegen.requests.claim import ClaimedRequest, ClaimLost, ClaimState, TooLate
 from imagegen.requests.repository import DrawingPlan
 from imagegen.safety import image_screen
 from imagegen.safety.refusal import ImageRefused
 from imagegen.storage.store import ImageLost, StoredImage
 from imagegen.studio import Studio
-from imagegen.workflows import BoundGraph
+from imagegen.workflows.binding import BoundGraph, bind
 
 log = structlog.get_logger(__name__)
 
 # How soon a prompt is taken off its host when nobody wants its picture any more.
 _ASK_EVERY_S = 2.0
 # What drawing once more may cure: memory was freed, a file is written anew.
-_ONCE_MORE = (OutOfMemory, PictureGone, BadImage)
+_ONCE_MORE = (OutOfMemory, ImageGone, BadImage)
 
 
 class Easel:
@@ -38,7 +38,7 @@ class Easel:
     def __init__(self, studio: Studio, request: ClaimedRequest) -> None:
         self._studio = studio
         self._request = request
-        self._drawing: Drawing | None = None
+        self._drawing: PromptExecution | None = None
         self._stored_from: HostClient | None = None
         self._data: bytes | None = None
         self._workflow = studio.library.find(request.persona)
@@ -80,7 +80,7 @@ class Easel:
                 self._noted(is_posted=True),
                 self._studio.pool.lease_on(self._request.host) as lease,
             ):
-                drawn = await self._watched(lease, graph, Drawing.resume)
+                drawn = await self._watched(lease, graph, PromptExecution.resume)
         except (HostLost, PromptLost) as error:
             log.warning("prompt not taken up", code=error.code, why=error.sentence)
             return None
@@ -114,18 +114,18 @@ class Easel:
 
     async def _draw(self) -> StoredImage:
         graph = self._graph(self._request.draw + 1)
-        async with self._noted(is_posted=False), self._slot(graph.needs) as lease:
+        async with self._noted(is_posted=False), self._slot(graph.requirements) as lease:
             log.info("using host", host=lease.host.name, persona=self._request.persona)
             self._request = await self._studio.requests.start_drawing(
                 self._request, self._plan(graph), host=lease.host.name
             )
-            drawn = await self._watched(lease, graph, Drawing.draw)
+            drawn = await self._watched(lease, graph, PromptExecution.run)
         prompt_id = str(self._request.prompt_id)
         log.info("prompt completed", host=lease.host.name, prompt_id=prompt_id)
         return await self._store(lease.host, drawn)
 
     def _graph(self, draw: int) -> BoundGraph:
-        return workflows.bind(
+        return bind(
             self._workflow,
             prompt=self._direction.prompt.text,
             seed=self._direction.seed,
@@ -143,7 +143,7 @@ class Easel:
         )
 
     @asynccontextmanager
-    async def _slot(self, needs: Needs) -> AsyncIterator[Lease]:
+    async def _slot(self, needs: Requirements) -> AsyncIterator[SlotLease]:
         """Lend a slot, for as long as the picture is still wanted."""
         lease = self._studio.pool.lease(
             needs, rather_not=self._request.host, user=self._request.user_id
@@ -158,23 +158,28 @@ class Easel:
             yield lent
 
     async def _watched(
-        self, lease: Lease, graph: BoundGraph, go: Callable[[Drawing], Awaitable[Drawn]]
-    ) -> Drawn:
+        self,
+        lease: SlotLease,
+        graph: BoundGraph,
+        go: Callable[[PromptExecution], Awaitable[PromptResult]],
+    ) -> PromptResult:
         """Draw, telling progress, and stop when nobody wants the picture any more."""
         async with self._studio.live.drawing(self._request.id, lease.host.name) as note:
-            self._drawing = drawing = lease.host.drawing(self._order(lease, graph, note))
+            self._drawing = drawing = lease.host.execution(self._order(lease, graph, note))
             name = f"claim of {self._request.id}"
             async with ticker.every(
                 _ASK_EVERY_S, partial(self._ask, drawing), name=name, delay_s=_ASK_EVERY_S
             ):
                 drawn = await go(drawing)
         if drawn.seconds is not None:
-            lease.drew(drawn.seconds)
+            lease.record_drawing(drawn.seconds)
         return drawn
 
-    def _order(self, lease: Lease, graph: BoundGraph, note: Callable[[float], None]) -> Order:
-        return Order(
-            graph=lease.spelled(graph.graph),
+    def _order(
+        self, lease: SlotLease, graph: BoundGraph, note: Callable[[float], None]
+    ) -> PromptJob:
+        return PromptJob(
+            graph=lease.with_host_paths(graph.graph),
             prompt_id=str(self._request.prompt_id),
             node=graph.output_node,
             origin=str(self._request.id),
@@ -186,7 +191,7 @@ class Easel:
         request = self._request
         await self._studio.requests.check_claim(request, proved_at=request.proved_at)
 
-    async def _ask(self, drawing: Drawing) -> None:
+    async def _ask(self, drawing: PromptExecution) -> None:
         """Call the drawing off if the request has been cancelled, or another job has it."""
         try:
             standing = await self._studio.requests.claim_state(self._request)
@@ -194,7 +199,7 @@ class Easel:
             return  # the fence of the next write will tell
         if standing is not ClaimState.OURS:
             lost = ClaimLost("the request has ended, or another job has it")
-            drawing.call_off(lost, leave=standing is ClaimState.TAKEN)
+            drawing.cancel(lost, leave=standing is ClaimState.TAKEN)
 
     @asynccontextmanager
     async def _noted(self, *, is_posted: bool) -> AsyncIterator[None]:
@@ -219,7 +224,7 @@ class Easel:
     def _leaves_a_stray(self, *, is_posted: bool) -> bool:
         return is_posted if self._drawing is None else self._drawing.leaves_a_stray
 
-    async def _store(self, host: HostClient, drawn: Drawn) -> StoredImage:
+    async def _store(self, host: HostClient, drawn: PromptResult) -> StoredImage:
         prompt_id = str(self._request.prompt_id)
         try:
             picture = await fetching.picture(host, drawn.pictures[0])
@@ -249,7 +254,7 @@ class Easel:
     async def _forget(self, host: HostClient) -> None:
         """Leave nothing of the prompt on the host; what is not forgotten now stays listed."""
         try:
-            await host.forget(str(self._request.prompt_id))
+            await host.delete_history(str(self._request.prompt_id))
         except HostLost as error:
             log.warning("prompt not forgotten", host=host.name, why=error.sentence)
         else:

@@ -7,7 +7,7 @@ import structlog
 from imagegen import image_file
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import HostLost
-from imagegen.comfy.history import PictureFile
+from imagegen.comfy.history import OutputImage
 from imagegen.image_file import BadImage, ImageFile
 
 log = structlog.get_logger(__name__)
@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 _AGAIN_S = (0.2, 1.0)
 
 
-async def picture(host: HostClient, made: PictureFile | bytes) -> ImageFile:
+async def picture(host: HostClient, made: OutputImage | bytes) -> ImageFile:
     """Fetch and check a picture; a broken transfer is made again. Raises HostLost or BadPicture."""
     for delay in _AGAIN_S:
         try:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagegen.bulletin import Notice
-from imagegen.comfy.survey import Device, Report
-from imagegen.workflows import Library
+from imagegen.comfy.host_report import GpuDevice, HostReport
+from imagegen.workflows.library import Library
 
 _GIB = 2**30
 _COLUMNS = ("host", "state", "version", "GPU", "memory", "slots", "queue", "last drew", "can draw")
@@ -25,7 +25,7 @@ class Row:
     state: str
     why: str | None
     version: str
-    devices: tuple[Device, ...]
+    devices: tuple[GpuDevice, ...]
     slots: int | None
     taken: int | None
     queue: int
@@ -34,7 +34,9 @@ class Row:
     lacks: Mapping[str, tuple[str, ...]]
 
 
-def rows(reports: Sequence[Report], notices: Sequence[Notice], library: Library) -> tuple[Row, ...]:
+def rows(
+    reports: Sequence[HostReport], notices: Sequence[Notice], library: Library
+) -> tuple[Row, ...]:
     """Bring together what hosts say, what workers say and what workflows need."""
     return tuple(
         _row(report, [each for each in notices if each.name == report.name], library)
@@ -80,11 +82,11 @@ def as_json(page: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def _row(report: Report, notices: Sequence[Notice], library: Library) -> Row:
+def _row(report: HostReport, notices: Sequence[Notice], library: Library) -> Row:
     lacks = _lacks(report, library)
     worst = next((each for each in notices if each.condition != "up"), None)
     last = {each.model_set for each in notices}
-    needs = {name: workflow.needs for name, workflow in library.workflows.items()}
+    needs = {name: workflow.requirements for name, workflow in library.workflows.items()}
     return Row(
         name=report.name,
         state="down" if report.fault else worst.condition if worst else "up",
@@ -100,11 +102,11 @@ def _row(report: Report, notices: Sequence[Notice], library: Library) -> Row:
     )
 
 
-def _lacks(report: Report, library: Library) -> dict[str, tuple[str, ...]]:
+def _lacks(report: HostReport, library: Library) -> dict[str, tuple[str, ...]]:
     if report.stock is None:
         return {}
     return {
-        name: tuple(lack.sentence for lack in report.stock.lacks(workflow.needs))
+        name: tuple(lack.sentence for lack in report.stock.missing(workflow.requirements))
         for name, workflow in library.workflows.items()
     }
 
@@ -124,7 +126,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def _memory(device: Device) -> str:
+def _memory(device: GpuDevice) -> str:
     return f"{device.memory_free / _GIB:.1f}/{device.memory / _GIB:.1f} GiB"
 
 

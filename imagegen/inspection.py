@@ -4,7 +4,7 @@ import asyncio
 
 from chatflow_hook.settings import RedisSettings, read
 from imagegen import broker, bulletin, hosts
-from imagegen.comfy import survey
+from imagegen.comfy.host_report import HostReport, ask_hosts
 from imagegen.host_settings import HostSettings
 from imagegen.hosts import Row
 
@@ -23,10 +23,10 @@ def run(*, timeout_s: float) -> tuple[Row, ...]:
 
 async def _asked(
     chosen: _Settings, timeout_s: float
-) -> tuple[tuple[survey.Report, ...], list[bulletin.Notice]]:
+) -> tuple[tuple[HostReport, ...], list[bulletin.Notice]]:
     async with broker.live(chosen.redis, db=chosen.redis_result_db) as redis:
         reports, notices = await asyncio.gather(
-            survey.ask(chosen.comfyui_hosts, headers=chosen.host_headers, timeout_s=timeout_s),
+            ask_hosts(chosen.comfyui_hosts, headers=chosen.host_headers, timeout_s=timeout_s),
             bulletin.read(redis),
         )
     return reports, list(notices or ())

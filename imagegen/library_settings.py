@@ -7,8 +7,9 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chatflow_hook.settings import BadSetting
-from imagegen import shipped, workflows
-from imagegen.workflows import Library, WorkflowsMissing
+from imagegen import resources
+from imagegen.workflows.errors import WorkflowsMissing
+from imagegen.workflows.library import Library, load_workflows
 
 
 class LibrarySettings(BaseSettings):
@@ -19,14 +20,14 @@ class LibrarySettings(BaseSettings):
     )
 
     workflows_dir: Annotated[
-        Path, Field(default_factory=lambda: shipped.path("workflows"), description="a directory")
+        Path, Field(default_factory=lambda: resources.path("workflows"), description="a directory")
     ]
     personas_dir: Annotated[Path | None, Field(description="a directory")] = None
 
     def library(self) -> Library:
         """Load the personas. Raises BadSetting if a directory has none."""
         try:
-            return workflows.load(self.workflows_dir, self.personas_dir)
+            return load_workflows(self.workflows_dir, self.personas_dir)
         except WorkflowsMissing as error:
             name = "PERSONAS_DIR" if error.directory == self.personas_dir else "WORKFLOWS_DIR"
             raise BadSetting(

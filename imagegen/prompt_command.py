@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from imagegen.picture_settings import PictureSettings
     from imagegen.prompts.llm import LanguageModel
     from imagegen.rehearsal import Dialog, Sheet
-    from imagegen.workflows import Workflow
+    from imagegen.workflows.library import Workflow
 
 _RATINGS = [*map(str, Rating)]
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from chatflow_hook.tables import Kind
 from chatflow_hook.turn import PersonaName, Rating, Turn, Words
-from imagegen import direction, workflows
+from imagegen import direction
 from imagegen.direction import Occasion
 from imagegen.director import Rules
 from imagegen.errors import Rejected
@@ -19,7 +19,8 @@ from imagegen.prompts.scene import Prompt
 from imagegen.safety import rating
 from imagegen.safety.rating import PRIVATE, Bounds
 from imagegen.safety.screen import Finding, Screen, Verdict
-from imagegen.workflows import Workflow
+from imagegen.workflows.binding import bind
+from imagegen.workflows.library import Workflow
 
 _CHANCE = random.SystemRandom()
 
@@ -112,7 +113,7 @@ class Rehearsal:
         seed = direction.seed(
             self.rules.seed_mode, self._occasion(workflow.persona.name), chance=_CHANCE
         )
-        bound = workflows.bind(workflow, prompt=prompt.text, seed=seed, prefix="rehearsal")
+        bound = bind(workflow, prompt=prompt.text, seed=seed, prefix="rehearsal")
         # Each picture has another.
         is_known = self.rules.seed_mode != "random" or self.kind is Kind.COVER
         return replace(

@@ -3,8 +3,7 @@
 import hashlib
 import random
 
-# Exact in JSON and JavaScript.
-MAX_SEED = 2**53 - 1
+from imagegen.workflows.library import MAX_SEED
 
 
 def of_dialog(dialog_id: int, message_count: int, variation: int = 0) -> int:

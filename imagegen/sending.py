@@ -13,10 +13,10 @@ from imagegen.delivery.errors import DeliveryUnknown, FileUnknown, FloodWait, Ou
 from imagegen.delivery.parcel import Parcel
 from imagegen.director import Wrapping
 from imagegen.errors import ImagegenError, Rejected
-from imagegen.prompts.personas import Persona
 from imagegen.requests.claim import ClaimedRequest, DeliveryAttempt
 from imagegen.storage.store import StoredImage
 from imagegen.studio import Studio
+from imagegen.workflows.persona import Persona
 
 log = structlog.get_logger(__name__)
 

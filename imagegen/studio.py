@@ -2,19 +2,19 @@
 
 from dataclasses import dataclass
 
-from imagegen.comfy.pool import Pool
 from imagegen.delivery.gate import Gate
 from imagegen.delivery.telegram import Telegram
 from imagegen.director import Director
 from imagegen.live import Live
 from imagegen.maintenance.stray_prompts import StrayCleanup
+from imagegen.pool.pool import Pool
 from imagegen.quarantine import Quarantine
 from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.repository import RequestRepository
 from imagegen.reuse import Reuse
 from imagegen.safety.image_screen import ImageScreen
 from imagegen.storage.store import ImageStore
-from imagegen.workflows import Library
+from imagegen.workflows.library import Library
 
 
 @dataclass(frozen=True, kw_only=True)

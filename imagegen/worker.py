@@ -27,9 +27,7 @@ from imagegen import (
 from imagegen.bulletin import Bulletin
 from imagegen.census import Census
 from imagegen.comfy.client import HostClient
-from imagegen.comfy.patience import Limits
-from imagegen.comfy.pool import Pool
-from imagegen.comfy.shared import SharedSlots
+from imagegen.comfy.timeouts import PromptTimeouts
 from imagegen.db.engine import connect
 from imagegen.delivery.gate import Gate
 from imagegen.delivery.telegram import Telegram
@@ -41,6 +39,8 @@ from imagegen.maintenance import retention, stray_prompts
 from imagegen.maintenance.image_cleanup import ImageCleanup
 from imagegen.maintenance.retention import Retention
 from imagegen.maintenance.stray_prompts import StrayCleanup
+from imagegen.pool.pool import Pool
+from imagegen.pool.shared_slots import RedisSlotRegistry
 from imagegen.prompts.builder import PromptBuilder
 from imagegen.prompts.llm import LanguageModel
 from imagegen.quarantine import Quarantine
@@ -56,7 +56,7 @@ from imagegen.studio import Studio
 from imagegen.tally import Tally
 from imagegen.web import site
 from imagegen.web.readiness import Readiness
-from imagegen.workflows import Library
+from imagegen.workflows.library import Library
 
 log = structlog.get_logger(__name__)
 
@@ -187,13 +187,13 @@ async def build(
         api_url=str(chosen.telegram_api_url).rstrip("/"),
         timeout_s=chosen.telegram_timeout,
     )
-    shared = SharedSlots(live) if chosen.workers_share_hosts else None
+    shared = RedisSlotRegistry(live) if chosen.workers_share_hosts else None
     if shared is not None:
         await stack.enter_async_context(shared.renewed())
     pool = Pool(
         clients, slots_per_host=chosen.comfyui_slots_per_host, most=chosen.slots, shared=shared
     )
-    await stack.enter_async_context(pool.tended())
+    await stack.enter_async_context(pool.running())
     tidy = Retention(engine, ImageCleanup(engine, images), chosen.limits)
     await stack.enter_async_context(ticker.every(retention.EVERY_S, tidy.step, name="retention"))
     screen = Screen()
@@ -248,7 +248,7 @@ def _rules(chosen: Settings) -> Rules:
 
 
 def _clients(chosen: Settings) -> list[HostClient]:
-    limits = Limits(
+    limits = PromptTimeouts(
         request=chosen.comfyui_request_timeout,
         queue=chosen.comfyui_queue_timeout,
         drawing=chosen.generation_timeout,

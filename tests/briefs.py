@@ -5,7 +5,7 @@ from typing import Any
 
 from chatflow_hook.turn import Conversation, Message
 from imagegen.prompts.brief import Brief
-from imagegen.prompts.personas import Habits, Persona, Wordings
+from imagegen.workflows.persona import Habits, Persona, Wordings
 
 NORA = Persona(
     name="nora",

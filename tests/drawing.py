@@ -6,18 +6,18 @@ from typing import Any
 
 from imagegen.comfy.address import HostAddress
 from imagegen.comfy.client import HostClient
-from imagegen.comfy.order import Drawn, Order
-from imagegen.comfy.patience import Limits
+from imagegen.comfy.prompt import PromptJob, PromptResult
+from imagegen.comfy.timeouts import PromptTimeouts
 
 MS = 0.001
 # No test waits for one of these; tests of a limit make it short.
-LIMITS = Limits(request=10, queue=10, drawing=10, silence=10, look=5, away=1)
+LIMITS = PromptTimeouts(request=10, queue=10, drawing=10, silence=10, look=5, away=1)
 PROMPT = "7f3a2c1e-5b0d-5c7e-9d58-0b1e64a7c0de"
 
 
 @asynccontextmanager
 async def client(
-    address: str, limits: Limits = LIMITS, headers: Mapping[str, str] | None = None
+    address: str, limits: PromptTimeouts = LIMITS, headers: Mapping[str, str] | None = None
 ) -> AsyncIterator[HostClient]:
     """Connect the worker's client to a host."""
     async with HostClient(HostAddress.parse(address), limits=limits, headers=headers) as host:
@@ -30,9 +30,9 @@ async def draw(
     prompt_id: str = PROMPT,
     *,
     on_progress: Callable[[float], None] | None = None,
-) -> Drawn:
+) -> PromptResult:
     """Draw a graph of tests/comfyui_guest.py, whose last node saves."""
-    return await host.drawing(order(graph, prompt_id, on_progress=on_progress)).draw()
+    return await host.execution(order(graph, prompt_id, on_progress=on_progress)).run()
 
 
 def order(
@@ -40,8 +40,8 @@ def order(
     prompt_id: str = PROMPT,
     *,
     on_progress: Callable[[float], None] | None = None,
-) -> Order:
-    return Order(
+) -> PromptJob:
+    return PromptJob(
         graph=graph,
         prompt_id=prompt_id,
         node=list(graph)[-1],

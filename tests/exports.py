@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from imagegen import workflows
-from imagegen.workflows import BoundGraph, Workflow, WorkflowFault
+from imagegen.workflows.binding import BoundGraph, bind
+from imagegen.workflows.errors import WorkflowFault
+from imagegen.workflows.library import Workflow, load_workflows
 
 PERSONA = """
 display_name = "Lina"
@@ -73,12 +74,12 @@ def shelve(root: Path, graph: Any, *, more: str = "", persona: str = "lina") -> 
 
 def loaded(root: Path, graph: Any, *, more: str = "") -> Workflow:
     shelve(root, graph, more=more)
-    return workflows.load(root).find("lina")
+    return load_workflows(root).find("lina")
 
 
 def fault(root: Path, graph: Any, *, more: str = "") -> WorkflowFault:
     shelve(root, graph, more=more)
-    return workflows.load(root).faults["lina"]
+    return load_workflows(root).faults["lina"]
 
 
 def bound(root: Path, graph: Any, *, more: str = "", **asked: Any) -> BoundGraph:
@@ -86,7 +87,7 @@ def bound(root: Path, graph: Any, *, more: str = "", **asked: Any) -> BoundGraph
 
 
 def drawn(workflow: Workflow, **asked: Any) -> BoundGraph:
-    return workflows.bind(workflow, **{"prompt": "a dog", "seed": 7, "prefix": "p/1", **asked})
+    return bind(workflow, **{"prompt": "a dog", "seed": 7, "prefix": "p/1", **asked})
 
 
 def inputs(graph: BoundGraph, node_id: str) -> dict[str, Any]:

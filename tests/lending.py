@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from imagegen.comfy.address import HostAddress
+from imagegen.comfy.capabilities import Requirements
 from imagegen.comfy.client import HostClient
-from imagegen.comfy.pool import Lease, Pool, SharedSlots
-from imagegen.comfy.stock import Needs
+from imagegen.pool.host import SlotLease
+from imagegen.pool.pool import Pool
+from imagegen.pool.shared_slots import SlotRegistry
 from tests.drawing import LIMITS
 
 
@@ -82,7 +84,7 @@ class Job:
 
     pool: Pool
     model_set: str = "ash"
-    wants: Needs | None = None
+    wants: Requirements | None = None
     on: str | None = None
     rather_not: str | None = None
     user: int | None = None
@@ -103,11 +105,11 @@ class Job:
             self.lent.set()
             await self._done.wait()
             if self.seconds is not None:
-                lease.drew(self.seconds)
+                lease.record_drawing(self.seconds)
             if self.error is not None:
                 raise self.error
 
-    def _lease(self) -> AbstractAsyncContextManager[Lease]:
+    def _lease(self) -> AbstractAsyncContextManager[SlotLease]:
         if self.on is not None:
             return self.pool.lease_on(self.on)
         wants = self.wants or needs(self.model_set)
@@ -130,8 +132,8 @@ class Job:
         await ticks()
 
 
-def needs(model_set: str) -> Needs:
-    return Needs(model_set=model_set)
+def needs(model_set: str) -> Requirements:
+    return Requirements(model_set=model_set)
 
 
 def pool_of(
@@ -139,7 +141,7 @@ def pool_of(
     slots: int = 2,
     most: int | None = None,
     clock: Clock | None = None,
-    shared: SharedSlots | None = None,
+    shared: SlotRegistry | None = None,
 ) -> Pool:
     return Pool(
         [HostClient(HostAddress.parse(name), limits=LIMITS) for name in names],

@@ -6,18 +6,19 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from imagegen import rehearsal, workflows
+from imagegen import rehearsal
 from imagegen.prompts import template
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.scene import Prompt
 from imagegen.rehearsal import Dialog
+from imagegen.workflows.library import load_workflows
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "prompts.md"
 DIALOGS = {file.stem: rehearsal.read(file) for file in sorted((ROOT / "tests/dialogs").glob("*"))}
 PERSONAS = {
     name: workflow.persona
-    for name, workflow in sorted(workflows.load(ROOT / "workflows").workflows.items())
+    for name, workflow in sorted(load_workflows(ROOT / "workflows").workflows.items())
 }
 
 _START = "<!-- begin: python -m tests.prompts_table -->\n"

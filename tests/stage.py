@@ -10,10 +10,11 @@ from typing import Any
 from arq.worker import create_worker
 
 from chatflow_hook import ChatFlowHook, Picture, Request
-from imagegen import shipped, worker, workflows
+from imagegen import resources, worker
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.telegram import SandboxTelegram
 from imagegen.settings import Settings
+from imagegen.workflows.library import load_workflows, required_model_files
 from tests import chat
 from tests.chat import Sessions, turn
 
@@ -22,8 +23,8 @@ PATIENCE_S = 20.0
 
 def shelf(folder: Path | None = None) -> Mapping[str, Sequence[str]]:
     """Give all model files that the workflows of a folder name, or those that are shipped."""
-    library = workflows.load(folder or shipped.path("workflows"))
-    return {folder: sorted(names) for folder, names in workflows.model_files(library).items()}
+    library = load_workflows(folder or resources.path("workflows"))
+    return {folder: sorted(names) for folder, names in required_model_files(library).items()}
 
 
 @dataclass(frozen=True, kw_only=True)

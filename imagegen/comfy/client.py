@@ -5,16 +5,16 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from imagegen.comfy import removal, witness
 from imagegen.comfy.address import HostAddress
-from imagegen.comfy.drawing import Drawing
-from imagegen.comfy.errors import PictureGone
-from imagegen.comfy.history import PictureFile
+from imagegen.comfy.capabilities import HostCapabilities
+from imagegen.comfy.errors import ImageGone
+from imagegen.comfy.execution import PromptExecution
+from imagegen.comfy.history import OutputImage
 from imagegen.comfy.http import HostHTTP
-from imagegen.comfy.order import Order
-from imagegen.comfy.patience import Limits
-from imagegen.comfy.stock import Stock
-from imagegen.comfy.witness import Over
+from imagegen.comfy.prompt import PromptJob
+from imagegen.comfy.prompt_cancel import cancel_prompt, delete_history
+from imagegen.comfy.prompt_status import PromptEnded, find_in_history
+from imagegen.comfy.timeouts import PromptTimeouts
 
 
 class HostClient:
@@ -27,7 +27,7 @@ class HostClient:
         self,
         address: HostAddress,
         *,
-        limits: Limits,
+        limits: PromptTimeouts,
         headers: Mapping[str, str] | None = None,
         transcode: str | None = None,
     ) -> None:
@@ -48,15 +48,15 @@ class HostClient:
     ) -> None:
         await self._http.__aexit__(kind, error, trace)
 
-    def drawing(self, order: Order) -> Drawing:
+    def execution(self, order: PromptJob) -> PromptExecution:
         """Return a drawing that is about to begin here; its clocks run from now on."""
-        return Drawing(self._http, order, self._limits)
+        return PromptExecution(self._http, order, self._limits)
 
     async def has_ended(self, prompt_id: str) -> bool:
         """Return whether the history tells of the prompt. Raises HostLost."""
-        return isinstance(await witness.in_history(self._http, prompt_id), Over)
+        return isinstance(await find_in_history(self._http, prompt_id), PromptEnded)
 
-    async def fetch(self, picture: PictureFile | bytes) -> bytes:
+    async def fetch(self, picture: OutputImage | bytes) -> bytes:
         """Return the bytes of a picture. Raises PictureGone, PictureTooLarge or HostLost."""
         if isinstance(picture, bytes):
             return picture
@@ -67,22 +67,22 @@ class HostClient:
         }
         found = await self._http.download("/view", **file, **self._transcode)
         if found is None:
-            raise PictureGone(f"{self.name} no longer has {picture.filename}")
+            raise ImageGone(f"{self.name} no longer has {picture.filename}")
         return found
 
-    async def forget(self, prompt_id: str) -> None:
+    async def delete_history(self, prompt_id: str) -> None:
         """Delete what the host keeps of a prompt that is over. Raises HostLost."""
-        await removal.forget(self._http, prompt_id)
+        await delete_history(self._http, prompt_id)
 
-    async def take_off(self, prompt_id: str, *, within_s: float) -> bool:
+    async def cancel_prompt(self, prompt_id: str, *, within_s: float) -> bool:
         """Take a prompt off the host and return whether it is off for sure. Raises HostLost."""
-        return await removal.take_off(self._http, prompt_id, within_s=within_s)
+        return await cancel_prompt(self._http, prompt_id, within_s=within_s)
 
-    async def stock(self) -> Stock:
+    async def capabilities(self) -> HostCapabilities:
         """Read what the host has. Raises HostLost, or ValueError if it tells something else."""
         definitions = await self._http.get("/object_info")
         # Up to a megabyte: too much to look through while sockets wait to be drained.
-        return await asyncio.to_thread(Stock.read, definitions)
+        return await asyncio.to_thread(HostCapabilities.read, definitions)
 
     async def probe(self) -> None:
         """Return if the host answers. Raises HostLost."""

@@ -66,13 +66,13 @@ class NobodyCanDraw(Rejected):
     code = "model_missing"
 
 
-class PictureMissing(Rejected):
+class ImageMissing(Rejected):
     """The prompt ended well, but its node made no picture."""
 
     code = "picture_missing"
 
 
-class PictureGone(Rejected):
+class ImageGone(Rejected):
     """The host made a picture and no longer has it. The job draws once more."""
 
     code = "picture_gone"

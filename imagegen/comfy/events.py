@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from imagegen.comfy import preview, shape
-from imagegen.comfy.malformed import MalformedFrame
-from imagegen.comfy.preview import Preview
+from imagegen.comfy import frames
+from imagegen.comfy.frames import MalformedFrame, Preview, frame_kind, read_preview
 
 __all__ = [
     "Cached",
@@ -159,7 +158,7 @@ def read(frame: str | bytes) -> Event:
 def failed(fields: Mapping[str, Any]) -> Failed:
     """Return what an execution_error tells; the host's history keeps it in the same form."""
     return Failed(
-        prompt_id=shape.text(fields["prompt_id"]),
+        prompt_id=frames.text(fields["prompt_id"]),
         node=str(fields.get("node_id", "")),
         node_type=str(fields.get("node_type", "")),
         exception_type=str(fields.get("exception_type", "")),
@@ -180,24 +179,24 @@ _MALFORMED = (
 
 
 def _read_binary(frame: bytes) -> Event:
-    if (picture := preview.read(frame)) is not None:
+    if (picture := read_preview(frame)) is not None:
         return picture
-    kind = preview.kind_of(frame)
+    kind = frame_kind(frame)
     return Unknown(kind="text progress" if kind == _TEXT else f"binary {kind}")
 
 
 def _read_text(frame: str) -> Event:
     message = json.loads(frame)
-    kind, fields = shape.text(message["type"]), message.get("data") or {}
+    kind, fields = frames.text(message["type"]), message.get("data") or {}
     reader = _READERS.get(kind)
     return reader(fields) if reader else Unknown(kind=kind)
 
 
 def _executing(fields: Mapping[str, Any]) -> Event:
-    prompt_id = shape.text_or_none(fields.get("prompt_id"))
+    prompt_id = frames.text_or_none(fields.get("prompt_id"))
     if fields["node"] is None:
         return Ended(prompt_id=prompt_id)
-    return NodeStarted(prompt_id=prompt_id, node=shape.text(fields["node"]))
+    return NodeStarted(prompt_id=prompt_id, node=frames.text(fields["node"]))
 
 
 def _progress(fields: Mapping[str, Any]) -> Event:
@@ -205,14 +204,14 @@ def _progress(fields: Mapping[str, Any]) -> Event:
     if node is None:
         return Unknown(kind="progress")
     return NodeProgress(
-        prompt_id=shape.text_or_none(fields.get("prompt_id")),
-        nodes={shape.text(node): _share(fields)},
+        prompt_id=frames.text_or_none(fields.get("prompt_id")),
+        nodes={frames.text(node): _share(fields)},
     )
 
 
 def _progress_state(fields: Mapping[str, Any]) -> Event:
     return NodeProgress(
-        prompt_id=shape.text_or_none(fields.get("prompt_id")),
+        prompt_id=frames.text_or_none(fields.get("prompt_id")),
         nodes={node: _share(state) for node, state in fields["nodes"].items()},
     )
 
@@ -228,22 +227,23 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "status": lambda fields: QueueChanged(
         remaining=int(fields["status"]["exec_info"]["queue_remaining"])
     ),
-    "execution_start": lambda fields: Started(prompt_id=shape.text(fields["prompt_id"])),
+    "execution_start": lambda fields: Started(prompt_id=frames.text(fields["prompt_id"])),
     "execution_cached": lambda fields: Cached(
-        prompt_id=shape.text(fields["prompt_id"]), nodes=frozenset(map(shape.text, fields["nodes"]))
+        prompt_id=frames.text(fields["prompt_id"]),
+        nodes=frozenset(map(frames.text, fields["nodes"])),
     ),
     "executing": _executing,
     "progress": _progress,
     "progress_state": _progress_state,
     "executed": lambda fields: NodeDone(
-        prompt_id=shape.text(fields["prompt_id"]),
-        node=shape.text(fields["node"]),
-        output=shape.fields(fields["output"] or {}),
+        prompt_id=frames.text(fields["prompt_id"]),
+        node=frames.text(fields["node"]),
+        output=frames.fields(fields["output"] or {}),
     ),
-    "execution_success": lambda fields: Succeeded(prompt_id=shape.text(fields["prompt_id"])),
+    "execution_success": lambda fields: Succeeded(prompt_id=frames.text(fields["prompt_id"])),
     "execution_error": failed,
     "feature_flags": lambda fields: Features(
         supports_preview_metadata=fields.get("supports_preview_metadata") is True
     ),
-    "execution_interrupted": lambda fields: Interrupted(prompt_id=shape.text(fields["prompt_id"])),
+    "execution_interrupted": lambda fields: Interrupted(prompt_id=frames.text(fields["prompt_id"])),
 }

@@ -4,16 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from imagegen.comfy import events, failure, shape
-from imagegen.comfy.errors import HostLost, PictureMissing, PromptLost
-from imagegen.comfy.title import title
+from imagegen.comfy import events, frames
+from imagegen.comfy.error_messages import read_failure, title
+from imagegen.comfy.errors import HostLost, ImageMissing, PromptLost
 from imagegen.errors import ImagegenError
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PictureFile:
+class OutputImage:
     """A picture as the host names it."""
 
     filename: str
@@ -21,7 +21,7 @@ class PictureFile:
     type: str
 
 
-def read(host: str, prompt_id: str, entry: Any, node: str) -> tuple[PictureFile, ...]:
+def read(host: str, prompt_id: str, entry: Any, node: str) -> tuple[OutputImage, ...]:
     """Return the pictures that `node` made.
 
     Raises PictureMissing if there are none, DrawingFailed, OutOfMemory or PromptLost if the prompt
@@ -33,7 +33,7 @@ def read(host: str, prompt_id: str, entry: Any, node: str) -> tuple[PictureFile,
         # The id too: a graph may have several save nodes of one name.
         named, place = title(_graph(entry), node), f"node {node}"
         maker = place if named == place else f"{named}, {place},"
-        raise PictureMissing(f"{maker} made no picture in {prompt_id} on {host}")
+        raise ImageMissing(f"{maker} made no picture in {prompt_id} on {host}")
     return files
 
 
@@ -61,7 +61,7 @@ def _error(host: str, prompt_id: str, entry: Mapping[str, Any]) -> ImagegenError
     messages = dict(status["messages"])
     if "execution_error" in messages:
         told = {"prompt_id": prompt_id, **messages["execution_error"]}
-        return failure.read(host, _graph(entry), events.failed(told))
+        return read_failure(host, _graph(entry), events.failed(told))
     if "execution_interrupted" in messages:
         return PromptLost(f"somebody interrupted {prompt_id} on {host}")
     return PromptLost(f"{host} did not finish {prompt_id}")
@@ -74,12 +74,12 @@ def _graph(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     return graph if isinstance(graph, Mapping) else {}
 
 
-def _files(output: Mapping[str, Any]) -> tuple[PictureFile, ...]:
+def _files(output: Mapping[str, Any]) -> tuple[OutputImage, ...]:
     return tuple(
-        PictureFile(
-            filename=shape.text(image["filename"]),
-            subfolder=shape.text(image.get("subfolder", "")),
-            type=shape.text(image.get("type", "output")),
+        OutputImage(
+            filename=frames.text(image["filename"]),
+            subfolder=frames.text(image.get("subfolder", "")),
+            type=frames.text(image.get("type", "output")),
         )
         for image in output.get("images") or ()
     )

@@ -1,9 +1,20 @@
-"""How far a picture is: events of one prompt → a share from 0 to 1; pure."""
+"""How far a prompt is, from its events: a share from 0 to 1, and what the feed has told so far."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from imagegen.comfy.events import Cached, Event, NodeDone, NodeProgress, NodeStarted, Succeeded
+from imagegen.comfy import events
+from imagegen.comfy.events import (
+    Cached,
+    Event,
+    NodeDone,
+    NodeProgress,
+    NodeStarted,
+    Preview,
+    Succeeded,
+)
+from imagegen.comfy.prompt import PromptJob
+from imagegen.comfy.timeouts import PromptDeadlines
 
 # In sampler steps, from the times of Z-Image Turbo on a warm 4090: eight steps in about 3 s, text
 # and VAE in under half a second each. Loaders count for little more: they leave most of the
@@ -107,3 +118,78 @@ def _links(entry: Mapping[str, Any], graph: Mapping[str, Any]) -> tuple[str, ...
     values = (entry.get("inputs") or {}).values()
     links = (value[0] for value in values if isinstance(value, list) and value)
     return tuple(node for node in links if isinstance(node, str) and node in graph)
+
+
+_END = events.Succeeded | events.Ended | events.Failed | events.Interrupted
+
+
+class PromptTracker:
+    """Takes the frames of a prompt in, and tells whoever ordered it how far it is."""
+
+    def __init__(
+        self, order: PromptJob, patience: PromptDeadlines, clock: Callable[[], float]
+    ) -> None:
+        self.pictures: list[bytes] = []
+        self._order = order
+        self._patience = patience
+        self._clock = clock
+        self._progress = Progress(order.graph)
+        self._node: str | None = None
+        self._started_at: float | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the host has worked on the prompt; None if its start was not heard."""
+        return None if self._started_at is None else self._clock() - self._started_at
+
+    def receive(self, event: Event) -> bool:
+        """Take an event in; return whether it says that the prompt is over."""
+        match event:
+            case events.QueueChanged(remaining=0):
+                # The host has nothing left, so nothing of ours: deleted, or over and not heard.
+                self._patience.end_suspected()
+            case events.NodeStarted(prompt_id=None):
+                self._enter_node(event.node)
+                self._progress.note(event)
+            case Preview(prompt_id=None) if self._started_at is not None:
+                self._keep_preview(event)
+            case _ if getattr(event, "prompt_id", None) == self._order.prompt_id:
+                self._patience.event_received()
+                self._note(event)
+                return isinstance(event, _END)
+            case _:
+                pass
+        return False
+
+    def end(self) -> None:
+        """Note that the end is confirmed."""
+        self._order.on_progress(1.0)
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case events.Started():
+                self._patience.drawing_started()
+                self._started_at = self._started_at or self._clock()
+            case events.NodeStarted():
+                self._node = event.node
+            case Preview():
+                self._keep_preview(event)
+            case _:
+                pass
+        self._progress.note(event)
+        self._order.on_progress(self._progress.share)
+
+    def _enter_node(self, node: str) -> None:
+        # What a socket is greeted with in the middle of its prompt; it may be deaf from then on.
+        self._patience.drawing_started()
+        if node != self._node:
+            self._patience.progress_made()
+            self._node = node
+
+    def _keep_preview(self, preview: Preview) -> None:
+        self._patience.progress_made()
+        is_ordered = (preview.node or self._node) == self._order.node
+        if is_ordered and self._order.comes_through_socket:
+            self.pictures.append(preview.image)
+        elif self._order.on_preview is not None:
+            self._order.on_preview(preview)

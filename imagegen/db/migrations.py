@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from sqlalchemy import Text, column, select, table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from imagegen import shipped
+from imagegen import resources
 from imagegen.db.engine import run_statement
 from imagegen.errors import ImagegenError, Unavailable
 
@@ -78,13 +78,13 @@ def downgrade(
 
 def revisions() -> list[str]:
     """Return the revisions that we know, the newest first; reads files."""
-    scripts = ScriptDirectory(str(shipped.path("alembic")))
+    scripts = ScriptDirectory(str(resources.path("alembic")))
     return [script.revision for script in scripts.walk_revisions()]
 
 
 def config(database_url: SecretStr | str, patience: LockWaits | None = None) -> Config:
     """Make what every function of `alembic.command` takes first."""
-    made = Config(shipped.path("alembic.ini"))
+    made = Config(resources.path("alembic.ini"))
     # Not as an option: its percent signs would be read as interpolation.
     made.attributes["database_url"] = (
         database_url if isinstance(database_url, SecretStr) else SecretStr(database_url)

@@ -11,11 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import HostLost
-from imagegen.comfy.health import Condition
-from imagegen.comfy.pool import Pool
 from imagegen.db.engine import run_statement
 from imagegen.db.tables import StrayPrompt
 from imagegen.errors import Unavailable
+from imagegen.pool.health import Condition
+from imagegen.pool.pool import Pool
 
 log = structlog.get_logger(__name__)
 
@@ -79,7 +79,7 @@ class StrayCleanup:
     async def _sweep(self, host: HostClient) -> None:
         for stray in await self.left_on(host.name):
             try:
-                is_off = await host.take_off(str(stray.prompt_id), within_s=_TAKE_OFF_S)
+                is_off = await host.cancel_prompt(str(stray.prompt_id), within_s=_TAKE_OFF_S)
             except HostLost as error:
                 log.warning("strays wait", host=host.name, why=error.sentence)
                 return

@@ -6,7 +6,7 @@ from typing import Any
 
 from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Conversation, Message, Rating
-from imagegen.prompts.personas import Persona
+from imagegen.workflows.persona import Persona
 
 # So many of the newest messages are read by a builder.
 MESSAGES = 8

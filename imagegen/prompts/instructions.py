@@ -7,7 +7,7 @@ from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Rating
 from imagegen.prompts import sentences
 from imagegen.prompts.brief import Brief
-from imagegen.prompts.personas import Persona
+from imagegen.workflows.persona import Persona
 
 START, END = "<conversation>", "</conversation>"
 

@@ -1,7 +1,7 @@
 """The prompt in somebody's own words: who, in what scene, in what style."""
 
 from imagegen.prompts import sentences
-from imagegen.prompts.personas import Persona
+from imagegen.workflows.persona import Persona
 
 # A text without spaces is one word however long it is.
 MAX_SCENE_CHARACTERS = 2400

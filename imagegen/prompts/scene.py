@@ -8,8 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from imagegen.prompts import sentences
-from imagegen.prompts.personas import Persona
-from imagegen.prompts.phrases import phrase
+from imagegen.workflows.persona import Persona, phrase
 
 Long = Annotated[str, Field(max_length=500), AfterValidator(phrase(60))]
 Short = Annotated[str, Field(max_length=320), AfterValidator(phrase(40))]

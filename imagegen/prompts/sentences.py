@@ -2,7 +2,7 @@
 
 import unicodedata
 
-from imagegen.prompts.personas import Persona
+from imagegen.workflows.persona import Persona
 
 MAX_WORDS = 380
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from chatflow_hook.tables import Kind
 from imagegen.prompts import reading, scene, vocabulary
 from imagegen.prompts.brief import Brief
-from imagegen.prompts.personas import Persona
 from imagegen.prompts.reading import Reader
 from imagegen.prompts.scene import Prompt, Scene, Source
 from imagegen.prompts.setting import Category, Setting
 from imagegen.prompts.sketch import Sketch
 from imagegen.prompts.vocabulary import Vocabulary
 from imagegen.prompts.wording import Wording
+from imagegen.workflows.persona import Persona
 
 # No two covers of a persona that follow each other are at the same time of day.
 _TIMES_OF_COVERS = ("morning", "sunset", "day", "evening")

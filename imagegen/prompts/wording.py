@@ -9,7 +9,6 @@ from typing import TypeVar
 from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Rating
 from imagegen.prompts.brief import Brief
-from imagegen.prompts.personas import Habits
 from imagegen.prompts.scene import Scene
 from imagegen.prompts.setting import Setting
 from imagegen.prompts.sketch import Sketch
@@ -23,6 +22,7 @@ from imagegen.prompts.vocabulary import (
     Vocabulary,
     Weather,
 )
+from imagegen.workflows.persona import Habits
 
 _INDOOR_WEATHER = {"rain", "snow", "storm", "fog", "wind"}
 _INDOOR_TIMES = {"evening", "night"}

@@ -14,10 +14,10 @@ from rich.console import Console
 from chatflow_hook import ChatFlowHook, Picture, Turn
 from chatflow_hook.settings import HookSettings
 from chatflow_hook.tables import State
-from imagegen import broker, workflows
+from imagegen import broker
 from imagegen.comfy.address import HostAddress
 from imagegen.comfy.client import HostClient
-from imagegen.comfy.patience import Limits
+from imagegen.comfy.timeouts import PromptTimeouts
 from imagegen.db import migrations
 from imagegen.errors import ImagegenError
 from imagegen.sandbox import conversations, signals, worker
@@ -27,7 +27,7 @@ from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.servers import Servers, running
 from imagegen.sandbox.telegram import SandboxTelegram
 from imagegen.sandbox.workdir import workdir
-from imagegen.workflows import Library
+from imagegen.workflows.library import Library, load_workflows, required_model_files
 
 _SANDBOX_HOSTS = 2
 _SECONDS_PER_PICTURE = 1.0
@@ -62,7 +62,7 @@ def run(options: Options, console: Console) -> None:
     started = time.monotonic()
     if options.comfyui:
         asyncio.run(_ask_for(options.comfyui))
-    library = workflows.load(options.workflows)
+    library = load_workflows(options.workflows)
     personas = _chosen(options.personas, library)
     _make(options.out)
     with running() as servers, workdir() as directory:
@@ -92,7 +92,7 @@ def _make(out: Path) -> None:
 
 async def _ask_for(hosts: str) -> None:
     """Look whether somebody's hosts are there, before anything is started for them."""
-    patience = Limits(request=_FIRST_ANSWER_S, queue=1, drawing=1, silence=1)
+    patience = PromptTimeouts(request=_FIRST_ANSWER_S, queue=1, drawing=1, silence=1)
     for part in hosts.split(","):
         try:
             address = HostAddress.parse(part)
@@ -157,7 +157,7 @@ async def _hosts(show: _Show) -> AsyncIterator[str]:
     if show.options.comfyui:
         yield show.options.comfyui
         return
-    files = workflows.model_files(show.library)
+    files = required_model_files(show.library)
     async with AsyncExitStack() as stack:
         hosts = [
             await stack.enter_async_context(

@@ -7,10 +7,10 @@ from redis.exceptions import AuthenticationError, RedisError
 
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import HostLost
-from imagegen.comfy.health import Condition
-from imagegen.comfy.pool import Pool
 from imagegen.delivery.errors import FloodWait, NotSent, OutcomeUnknown
 from imagegen.delivery.telegram import Telegram
+from imagegen.pool.health import Condition
+from imagegen.pool.pool import Pool
 from imagegen.web.question import Ask
 
 _UNUSABLE = (Condition.DOWN, Condition.ASIDE)

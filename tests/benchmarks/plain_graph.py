@@ -4,7 +4,7 @@ import copy
 import json
 from typing import Any
 
-from imagegen import shipped
+from imagegen import resources
 
 _TEXT_NODES = {"CLIPTextEncode"}
 
@@ -30,4 +30,4 @@ def _graph(number: int) -> dict[str, Any]:
     return graph
 
 
-_LINA = json.loads((shipped.path("workflows") / "lina" / "workflow.json").read_text())
+_LINA = json.loads((resources.path("workflows") / "lina" / "workflow.json").read_text())

@@ -13,8 +13,8 @@ import click
 from chatflow_hook.turn import Conversation, Message, Rating
 from imagegen.prompts import template, vocabulary
 from imagegen.prompts.brief import Brief
-from imagegen.prompts.personas import Persona
 from imagegen.prompts.setting import CATEGORIES
+from imagegen.workflows.persona import Persona
 from tests.prompts_table import PERSONAS
 
 SEED = 7

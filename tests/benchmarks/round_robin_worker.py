@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from arq.cli import cli
 
-from imagegen.comfy import choice
-from imagegen.comfy.choice import Candidate
+from imagegen.pool import pool
+from imagegen.pool.placement import Candidate
 
 _turn = {"last": ""}
 
@@ -26,6 +26,6 @@ def next_in_turn(candidates: Sequence[Candidate], *, rather_not: str | None = No
 
 
 if __name__ == "__main__":
-    vars(choice)["choose"] = next_in_turn
+    vars(pool)["choose_host"] = next_in_turn
     sys.argv = ["arq", "imagegen.worker.WorkerSettings"]
     cli()

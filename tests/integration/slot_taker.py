@@ -14,7 +14,7 @@ from redis.asyncio.connection import parse_url
 
 from chatflow_hook.settings import RedisPlace
 from imagegen import broker
-from imagegen.comfy.shared import SharedSlots
+from imagegen.pool.shared_slots import RedisSlotRegistry
 
 HOST = "gpu-1:8188"
 SLOTS = 2
@@ -53,13 +53,13 @@ def keep_all() -> None:
 async def _draw_often() -> int:
     chance = random.Random(os.getpid())
     async with redis_at(os.environ["TAKER_REDIS"]) as redis:
-        shared = SharedSlots(redis, lease_s=LEASE_S)
+        shared = RedisSlotRegistry(redis, lease_s=LEASE_S)
         async with shared.renewed():
             drawers = [_drawn(shared, redis, chance) for _ in range(4)]
             return max(await asyncio.gather(*drawers))
 
 
-async def _drawn(shared: SharedSlots, redis: Redis, chance: random.Random) -> int:
+async def _drawn(shared: RedisSlotRegistry, redis: Redis, chance: random.Random) -> int:
     most = drawn = 0
     while drawn < _ROUNDS:
         slot = await shared.take(HOST, SLOTS)
@@ -76,7 +76,7 @@ async def _drawn(shared: SharedSlots, redis: Redis, chance: random.Random) -> in
 
 async def _keep_all() -> None:
     async with redis_at(os.environ["TAKER_REDIS"]) as redis:
-        shared = SharedSlots(redis, lease_s=LEASE_S)
+        shared = RedisSlotRegistry(redis, lease_s=LEASE_S)
         async with shared.renewed():
             for _ in range(SLOTS):
                 await shared.take(HOST, SLOTS)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from imagegen import shipped
+from imagegen import resources
 from tests.worker_process import ARQ, IMAGEGEN
 
 MIGRATE = (IMAGEGEN[0], "migrate")
-ALEMBIC = (sys.executable, "-m", "alembic", "-c", str(shipped.path("alembic.ini")))
+ALEMBIC = (sys.executable, "-m", "alembic", "-c", str(resources.path("alembic.ini")))
 UPGRADE = (*ALEMBIC, "upgrade", "head")
 PATIENCE_S = 30.0
 GOOD = {

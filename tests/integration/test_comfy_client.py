@@ -16,12 +16,12 @@ from imagegen.comfy.errors import (
     HostBusy,
     HostLacks,
     HostLost,
-    PictureGone,
-    PictureMissing,
+    ImageGone,
+    ImageMissing,
     PromptLost,
     PromptRefused,
 )
-from imagegen.comfy.history import PictureFile
+from imagegen.comfy.history import OutputImage
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from tests.comfyui_guest import MODELS, Guest, portrait, quick, visit
 from tests.drawing import LIMITS, MS, PROMPT, client, draw, order
@@ -87,7 +87,7 @@ async def test_a_forgotten_prompt_is_gone_from_the_history() -> None:
     ):
         await draw(host, quick(1))
 
-        await host.forget(PROMPT)
+        await host.delete_history(PROMPT)
 
         assert await guest.get("/history") == {}
 
@@ -96,24 +96,24 @@ async def test_a_node_without_a_picture_is_named() -> None:
     async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
         wanted = replace(order(quick(1)), node="1")
 
-        with pytest.raises(PictureMissing, match="EmptyImage, node 1, made no picture"):
-            await host.drawing(wanted).draw()
+        with pytest.raises(ImageMissing, match="EmptyImage, node 1, made no picture"):
+            await host.execution(wanted).run()
 
 
 async def test_a_file_that_was_deleted_on_the_host_is_named() -> None:
     async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
         [file] = (await draw(host, quick(1))).pictures
-        assert isinstance(file, PictureFile)
+        assert isinstance(file, OutputImage)
         sandbox.files.delete(file.filename)
 
-        with pytest.raises(PictureGone, match=file.filename):
+        with pytest.raises(ImageGone, match=file.filename):
             await host.fetch(file)
 
 
 async def test_a_prompt_that_the_host_never_had_is_lost() -> None:
     async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
         with pytest.raises(PromptLost, match="knows nothing"):
-            await host.drawing(order(quick(1))).resume()
+            await host.execution(order(quick(1))).resume()
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -280,10 +280,10 @@ async def test_a_picture_comes_through_the_websocket(version: str) -> None:
 async def test_a_picture_sent_while_nobody_listened_is_gone() -> None:
     wanted = order(quick(1, save="SaveImageWebsocket"))
     async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
-        await host.drawing(wanted).draw()
+        await host.execution(wanted).run()
 
-        with pytest.raises(PictureGone, match="while nobody listened"):
-            await host.drawing(wanted).resume()
+        with pytest.raises(ImageGone, match="while nobody listened"):
+            await host.execution(wanted).resume()
 
 
 async def test_a_host_sends_webp_when_asked() -> None:
@@ -305,7 +305,7 @@ async def test_a_drawing_that_is_taken_up_tells_of_its_progress_and_ends() -> No
         drawing.cancel()
         await asyncio.wait([drawing])
 
-        drawn = await host.drawing(order(LONG, on_progress=shares.append)).resume()
+        drawn = await host.execution(order(LONG, on_progress=shares.append)).resume()
 
     assert len(drawn.pictures) == 1
     assert shares == sorted(shares)
@@ -316,11 +316,11 @@ async def test_a_drawing_that_is_taken_up_tells_of_its_progress_and_ends() -> No
 async def test_a_drawing_that_is_called_off_is_taken_off_its_host() -> None:
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
     async with sandbox, client(sandbox.address) as host, visit(sandbox.address) as guest:
-        drawing = host.drawing(order(LONG))
-        task = asyncio.create_task(drawing.draw(), name="drawing")
+        drawing = host.execution(order(LONG))
+        task = asyncio.create_task(drawing.run(), name="drawing")
         await _busy(guest)
 
-        drawing.call_off(HostBusy("nobody wants it any more"))
+        drawing.cancel(HostBusy("nobody wants it any more"))
 
         with pytest.raises(HostBusy):
             await task
@@ -332,11 +332,11 @@ async def test_a_drawing_that_is_called_off_is_taken_off_its_host() -> None:
 async def test_a_drawing_that_is_left_to_another_stays_on_its_host() -> None:
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
     async with sandbox, client(sandbox.address) as host, visit(sandbox.address) as guest:
-        drawing = host.drawing(order(LONG))
-        task = asyncio.create_task(drawing.draw(), name="drawing")
+        drawing = host.execution(order(LONG))
+        task = asyncio.create_task(drawing.run(), name="drawing")
         await _busy(guest)
 
-        drawing.call_off(HostBusy("another job waits for it"), leave=True)
+        drawing.cancel(HostBusy("another job waits for it"), leave=True)
 
         with pytest.raises(HostBusy):
             await task

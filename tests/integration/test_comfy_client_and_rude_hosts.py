@@ -7,13 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from imagegen.comfy.errors import (
-    DrawingFailed,
-    DrawingStalled,
-    HostLost,
-    PromptLost,
-    PromptRefused,
-)
+from imagegen.comfy.errors import DrawingFailed, DrawingStalled, HostLost, PromptLost, PromptRefused
 from tests.comfyui_guest import quick
 from tests.drawing import LIMITS, MS, PROMPT, client, draw, order
 from tests.rude_comfyui import (
@@ -58,7 +52,7 @@ async def test_prompt_and_client_have_one_id() -> None:
         rude(sends(STARTS, SUCCEEDS), IS_FINISHED) as server,
         client(server.address) as host,
     ):
-        await host.drawing(wanted).draw()
+        await host.execution(wanted).run()
 
     assert server.bodies("POST /prompt") == [
         {
@@ -139,9 +133,9 @@ async def test_a_prompt_that_does_not_move_is_taken_off_by_its_id() -> None:
         rude(sends(STARTS), _runs_until_interrupted()) as server,
         client(server.address, limits) as host,
     ):
-        drawing = host.drawing(order(quick(1)))
+        drawing = host.execution(order(quick(1)))
         with pytest.raises(DrawingStalled, match=r"for 0\.05 s"):
-            await drawing.draw()
+            await drawing.run()
 
     assert server.bodies("POST /interrupt") == [{"prompt_id": PROMPT}]
     assert not drawing.leaves_a_stray
@@ -150,9 +144,9 @@ async def test_a_prompt_that_does_not_move_is_taken_off_by_its_id() -> None:
 async def test_an_answer_lost_before_the_prompt_arrived_leaves_a_stray_to_look_for() -> None:
     answers = {"POST /prompt": hangs_up}
     async with rude(answers=answers) as server, client(server.address) as host:
-        drawing = host.drawing(order(quick(1)))
+        drawing = host.execution(order(quick(1)))
         with pytest.raises(HostLost, match="does not answer /prompt"):
-            await drawing.draw()
+            await drawing.run()
 
     assert drawing.leaves_a_stray
     assert server.routes.count("POST /prompt") == 1
@@ -230,9 +224,9 @@ async def test_a_host_that_is_lost_for_good_is_waited_for_and_may_keep_a_stray()
         rude(sends_and_closes(STARTS), answers) as server,
         client(server.address, limits) as host,
     ):
-        drawing = host.drawing(order(quick(1)))
+        drawing = host.execution(order(quick(1)))
         with pytest.raises(HostLost, match="does not answer /history"):
-            await drawing.draw()
+            await drawing.run()
 
     assert drawing.leaves_a_stray
     assert server.routes.count("GET /history") > 1

@@ -7,13 +7,13 @@ import pytest
 from aiohttp import web
 
 from imagegen.comfy.errors import HostLost, PromptLost
-from imagegen.comfy.history import PictureFile
+from imagegen.comfy.history import OutputImage
 from imagegen.image_file import ImageTooLarge
 from tests.comfyui_guest import quick
 from tests.drawing import PROMPT, client, draw, order
 from tests.rude_comfyui import STARTS, SUCCEEDS, Answer, hangs_up, rude, says, sends, shows, streams
 
-FILE = PictureFile(filename="a b+c&ä.png", subfolder="chatflow", type="temp")
+FILE = OutputImage(filename="a b+c&ä.png", subfolder="chatflow", type="temp")
 IMAGES = {"2": {"images": [{"filename": "a.png", "subfolder": "", "type": "temp"}]}}
 FINISHED = {
     PROMPT: {"status": {"status_str": "success", "messages": []}, "outputs": IMAGES},
@@ -29,8 +29,8 @@ async def test_headers_go_with_every_call_and_with_the_websocket() -> None:
     ):
         await draw(host, quick(1))
         await host.fetch(FILE)
-        await host.forget(PROMPT)
-        await host.take_off(PROMPT, within_s=10)
+        await host.delete_history(PROMPT)
+        await host.cancel_prompt(PROMPT, within_s=10)
 
     assert len(server.calls) == 9
     for call in server.calls:
@@ -60,7 +60,7 @@ async def test_a_history_of_no_comfyui_is_unavailable(history: Mapping[str, Any]
     answers = {"GET /history": says(history)}
     async with rude(answers=answers) as server, client(server.address) as host:
         with pytest.raises((HostLost, PromptLost)):
-            await host.drawing(order(quick(1))).resume()
+            await host.execution(order(quick(1))).resume()
 
 
 async def test_the_history_is_asked_again_while_it_lags_behind() -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook import Picture
 from chatflow_hook.tables import ImageRequest, State
-from imagegen import shipped
+from imagegen import resources
 from imagegen.db.tables import Delivery
 from imagegen.requests.claim import ClaimLost
 from imagegen.requests.deliveries import Deliveries
@@ -76,7 +76,7 @@ async def test_a_broken_workflow_fails_its_own_persona_only(
     stages: Stages, tmp_path: Path, content: str, named: str
 ) -> None:
     folder = tmp_path / "workflows"
-    shutil.copytree(shipped.path("workflows"), folder)
+    shutil.copytree(resources.path("workflows"), folder)
     path = folder / "lina" / "workflow.json"
     path.write_text(content)
     async with stages.set(workflows_dir=folder) as stage:
@@ -181,7 +181,7 @@ async def test_a_prompt_that_fails_each_time_spends_its_attempts(
     stages: Stages, sessions: Sessions, tmp_path: Path
 ) -> None:
     folder = tmp_path / "workflows"
-    shutil.copytree(shipped.path("workflows"), folder)
+    shutil.copytree(resources.path("workflows"), folder)
     path = folder / "ash" / "workflow.json"
     path.write_text(re.sub(r'"[^"]*z_image_turbo[^"]*"', '"corrupt.safetensors"', path.read_text()))
     async with stages.set(workflows_dir=folder, models=shelf(folder), request_attempts=2) as stage:

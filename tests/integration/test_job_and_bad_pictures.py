@@ -9,7 +9,8 @@ from aiohttp import web
 from PIL import Image
 
 from chatflow_hook.tables import State
-from imagegen import shipped, workflows
+from imagegen import resources
+from imagegen.workflows.library import load_workflows
 from tests.chat import Sessions
 from tests.rude_comfyui import STARTS, SUCCEEDS, Answer, rude, sends, streams
 from tests.stage import Stages
@@ -22,7 +23,7 @@ def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path
 
 async def finished(request: web.Request) -> web.StreamResponse:
     """Answer from a history in which every prompt of ash has ended well."""
-    node = workflows.load(shipped.path("workflows")).find("ash").places.save
+    node = load_workflows(resources.path("workflows")).find("ash").inputs.save
     images = [{"filename": "x.png", "subfolder": "", "type": "temp"}]
     entry = {"status": {"status_str": "success"}, "outputs": {node: {"images": images}}}
     return web.json_response({request.path.rpartition("/")[2]: entry})

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 import imagegen.db.tables
 from chatflow_hook import database_url as parsed
 from chatflow_hook.tables import OURS, Base
-from imagegen import shipped
+from imagegen import resources
 from imagegen.db import migrations
 from imagegen.db.migrations import MigrationStopped
 from tests import catalog
@@ -249,7 +249,7 @@ async def _alembic(*arguments: str, at: Path, url: str | None = None) -> tuple[i
     environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "alembic", "-c", str(shipped.path("alembic.ini")), *arguments),
+        *("-m", "alembic", "-c", str(resources.path("alembic.ini")), *arguments),
         cwd=at,
         env=environment | ({"DATABASE_URL": url} if url else {}),
         stderr=asyncio.subprocess.PIPE,

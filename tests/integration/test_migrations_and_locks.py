@@ -10,7 +10,7 @@ import pytest
 from asyncpg import Connection
 from asyncpg.transaction import Transaction
 
-from imagegen import shipped
+from imagegen import resources
 from imagegen.db import migrations
 from imagegen.db.migrations import LockWaits, MigrationStopped
 from tests import catalog
@@ -173,7 +173,7 @@ async def _until(watcher: Connection, lock: str, is_so: Callable[[int], bool]) -
 async def _upgrading(url: str, at: Path) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "alembic", "-c", str(shipped.path("alembic.ini")), "upgrade", "head"),
+        *("-m", "alembic", "-c", str(resources.path("alembic.ini")), "upgrade", "head"),
         cwd=at,
         env=os.environ | {"DATABASE_URL": url},
     )

@@ -6,16 +6,16 @@ from uuid import UUID
 
 import pytest
 
+from imagegen.comfy.capabilities import ModelFile, Requirements
 from imagegen.comfy.errors import HostLost, NobodyCanDraw
-from imagegen.comfy.pool import Pool
-from imagegen.comfy.stock import ModelFile, Needs
+from imagegen.pool.pool import Pool
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from tests.comfyui_guest import MODELS, portrait, visit
 from tests.drawing import MS, client, draw
 
 LONG_S = 60.0
-ANY = Needs(model_set="ash")
-LORA = Needs(
+ANY = Requirements(model_set="ash")
+LORA = Requirements(
     model_set="ash",
     models=frozenset(
         {
@@ -81,7 +81,7 @@ async def test_a_host_that_came_back_is_used_again_within_seconds() -> None:
         pool = Pool([host])
         with pytest.raises(HostLost):
             await _draw(pool, 1)
-        async with pool.tended():
+        async with pool.running():
             waiting = asyncio.gather(_draw(pool, 2), _draw(pool, 3))
             await sandbox.start()
 
@@ -96,7 +96,7 @@ async def test_a_host_that_lacks_a_lora_is_passed_over() -> None:
     rich = SandboxComfyUI(models=MODELS)
     async with poor, rich, client(poor.address) as first, client(rich.address) as second:
         pool = Pool([first, second])
-        async with pool.tended():
+        async with pool.running():
             await _known(pool)
 
             await asyncio.gather(*(_draw(pool, number, LORA) for number in range(4)))
@@ -108,7 +108,7 @@ async def test_what_no_host_can_draw_ends_at_once_and_names_the_file() -> None:
     sandbox = SandboxComfyUI(models={**MODELS, "loras": []})
     async with sandbox, client(sandbox.address) as host:
         pool = Pool([host])
-        async with pool.tended():
+        async with pool.running():
             await _known(pool)
 
             with pytest.raises(NobodyCanDraw, match=r"ash_zit_v2\.safetensors") as caught:
@@ -123,7 +123,7 @@ async def test_a_host_that_is_down_may_have_what_the_others_lack() -> None:
     async with poor, rich, client(poor.address) as first, client(rich.address) as second:
         await rich.kill()
         pool = Pool([first, second])
-        async with pool.tended():
+        async with pool.running():
             await _known(pool, hosts=1)
             waiting = asyncio.create_task(_draw(pool, 1, LORA), name="waits for the rich host")
 
@@ -142,6 +142,6 @@ async def _known(pool: Pool, *, hosts: int | None = None) -> None:
             await asyncio.sleep(10 * MS)  # nothing tells of it but the status itself
 
 
-async def _draw(pool: Pool, number: int, needs: Needs = ANY) -> None:
+async def _draw(pool: Pool, number: int, needs: Requirements = ANY) -> None:
     async with pool.lease(needs) as lease:
         await draw(lease.host, portrait(seed=number), str(UUID(int=number)))

@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 
 from imagegen.comfy.address import HostAddress
 from imagegen.comfy.client import HostClient
-from imagegen.comfy.pool import Pool
-from imagegen.comfy.shared import SharedSlots
+from imagegen.pool.pool import Pool
+from imagegen.pool.shared_slots import RedisSlotRegistry
 from tests.drawing import LIMITS
 from tests.integration.slot_taker import redis_at
 from tests.lending import Job, needs
@@ -26,7 +26,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 
 async def test_two_workers_together_have_no_more_than_the_slots_of_a_host(redis: Redis) -> None:
-    one, two = SharedSlots(redis), SharedSlots(redis)
+    one, two = RedisSlotRegistry(redis), RedisSlotRegistry(redis)
     async with one.renewed(), two.renewed():
         first, second = _pool(one, A), _pool(two, A)
         mine = [Job(first).start() for _ in range(2)]
@@ -45,7 +45,7 @@ async def test_two_workers_together_have_no_more_than_the_slots_of_a_host(redis:
 
 
 async def test_a_worker_goes_to_the_host_that_the_others_leave(redis: Redis) -> None:
-    one, two = SharedSlots(redis), SharedSlots(redis)
+    one, two = RedisSlotRegistry(redis), RedisSlotRegistry(redis)
     async with one.renewed(), two.renewed():
         mine = [Job(_pool(one, A)).start()]
         theirs = [Job(_pool(two, A, B)).start() for _ in range(3)]
@@ -58,7 +58,7 @@ async def test_a_worker_goes_to_the_host_that_the_others_leave(redis: Redis) -> 
 
 
 async def test_many_random_jobs_of_two_workers_never_exceed_the_slots(redis: Redis) -> None:
-    one, two = SharedSlots(redis), SharedSlots(redis)
+    one, two = RedisSlotRegistry(redis), RedisSlotRegistry(redis)
     drawing: dict[str, int] = {A: 0, B: 0}
     most: list[int] = []
 
@@ -78,7 +78,7 @@ async def test_many_random_jobs_of_two_workers_never_exceed_the_slots(redis: Red
     assert [pool.taken for pool in pools] == [0, 0]
 
 
-def _pool(shared: SharedSlots, *names: str) -> Pool:
+def _pool(shared: RedisSlotRegistry, *names: str) -> Pool:
     clients = [HostClient(HostAddress.parse(name), limits=LIMITS) for name in names]
     return Pool(clients, clock=time.monotonic, shared=shared)
 

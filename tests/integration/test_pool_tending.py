@@ -6,17 +6,17 @@ from uuid import UUID
 
 import pytest
 
+from imagegen.comfy.capabilities import ModelFile, Requirements
 from imagegen.comfy.errors import HostLacks, HostLost, NobodyCanDraw
-from imagegen.comfy.health import Condition
-from imagegen.comfy.pool import Pool
-from imagegen.comfy.stock import ModelFile, Needs
+from imagegen.pool.health import Condition
+from imagegen.pool.pool import Pool
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from tests.comfyui_guest import MODELS, portrait
 from tests.drawing import MS, client, draw
 from tests.lending import Clock, NoChance, jobs_of
 from tests.rude_comfyui import never_answers, rude, says, shows
 
-UNA = Needs(
+UNA = Requirements(
     model_set="una",
     models=frozenset(
         {ModelFile(class_type="LoraLoaderModelOnly", input="lora_name", name="una_zit.safetensors")}
@@ -30,15 +30,15 @@ async def test_stocks_are_known_when_the_work_begins() -> None:
     async with SandboxComfyUI(models=MODELS) as sandbox, client(sandbox.address) as host:
         pool = Pool([host])
 
-        async with pool.tended():
-            assert pool.lacks(UNA) == {host.name: ()}
+        async with pool.running():
+            assert pool.missing(UNA) == {host.name: ()}
 
 
 async def test_a_host_that_comes_back_with_a_new_model_draws_with_it() -> None:
     poor = SandboxComfyUI(models=WITHOUT_LORAS)
     async with poor, client(poor.address) as host:
         pool = Pool([host])
-        async with pool.tended():
+        async with pool.running():
             with pytest.raises(NobodyCanDraw):
                 await _draw(pool, 1)
             await poor.kill()
@@ -47,7 +47,7 @@ async def test_a_host_that_comes_back_with_a_new_model_draws_with_it() -> None:
 
             port = int(poor.address.rpartition(":")[2])
             async with SandboxComfyUI(models=MODELS, port=port) as rich:
-                await _until(lambda: pool.lacks(UNA) == {host.name: ()})
+                await _until(lambda: pool.missing(UNA) == {host.name: ()})
                 await _draw(pool, 2)
 
     assert len(rich.drawn) == 1
@@ -59,7 +59,7 @@ async def test_a_refusal_leads_to_a_look_at_the_stock() -> None:
     sandbox = SandboxComfyUI(models=models)
     async with sandbox, client(sandbox.address) as host:
         pool = Pool([host])
-        async with pool.tended():
+        async with pool.running():
             await sandbox.kill()
             models["loras"].clear()
             await sandbox.start()
@@ -67,23 +67,23 @@ async def test_a_refusal_leads_to_a_look_at_the_stock() -> None:
             with pytest.raises(HostLacks, match="una_zit"):
                 await _draw(pool, 1)
 
-            await _until(lambda: "has no lora_name" in pool.lacks(UNA)[host.name][0].sentence)
+            await _until(lambda: "has no lora_name" in pool.missing(UNA)[host.name][0].sentence)
 
 
 async def test_a_host_that_hides_its_stock_is_used_all_the_same() -> None:
     answers = {"GET /object_info": shows("forbidden", 403)}
     async with rude(answers=answers) as hidden, client(hidden.address) as host:
         pool = Pool([host])
-        async with pool.tended(), pool.lease(UNA) as lease:
+        async with pool.running(), pool.lease(UNA) as lease:
             assert lease.host is host
-            assert pool.lacks(UNA) == {}
+            assert pool.missing(UNA) == {}
 
 
 async def test_what_is_no_stock_is_not_taken_for_an_empty_one() -> None:
     answers = {"GET /object_info": says({"message": "log in first"})}
     async with rude(answers=answers) as strange, client(strange.address) as host:
         pool = Pool([host])
-        async with pool.tended(), pool.lease(UNA) as lease:
+        async with pool.running(), pool.lease(UNA) as lease:
             assert lease.host is host
 
 
@@ -93,7 +93,7 @@ async def test_a_frozen_host_is_noticed_although_it_takes_connections() -> None:
         client(frozen.address) as host,
     ):
         pool = Pool([host])
-        async with pool.tended():
+        async with pool.running():
             await _until(lambda: pool.status()[0].condition is Condition.SUSPECT)
 
             assert pool.status()[0].why == f"{host.name} does not answer within 5 s"
@@ -103,7 +103,7 @@ async def test_an_idle_host_that_died_is_found_out_before_a_request_is() -> None
     clock = Clock()
     async with SandboxComfyUI(models=MODELS) as sandbox, client(sandbox.address) as host:
         pool = Pool([host], clock=clock, chance=NoChance())
-        tender = pool._tender(pool._members[host.name])
+        tender = pool._health_checker(pool._members[host.name])
         await tender.step()
         await sandbox.kill()
 
@@ -120,7 +120,7 @@ async def test_an_idle_host_that_missed_probes_only_is_up_once_it_answers() -> N
     clock = Clock()
     async with SandboxComfyUI(models=MODELS) as sandbox, client(sandbox.address) as host:
         pool = Pool([host], clock=clock, chance=NoChance())
-        tender = pool._tender(pool._members[host.name])
+        tender = pool._health_checker(pool._members[host.name])
         await sandbox.kill()
         await tender.step()
         await sandbox.start()
@@ -136,7 +136,7 @@ async def test_a_waiter_is_served_in_the_moment_in_which_a_host_answers() -> Non
     clock = Clock()
     async with SandboxComfyUI(models=MODELS) as sandbox, client(sandbox.address) as host:
         pool = Pool([host], clock=clock, chance=NoChance())
-        tender = pool._tender(pool._members[host.name])
+        tender = pool._health_checker(pool._members[host.name])
         await sandbox.kill()
         await tender.step()
         [job] = await jobs_of(pool, 1)
@@ -155,7 +155,7 @@ async def test_the_stock_of_a_host_that_is_up_is_read_anew_every_few_minutes() -
     clock = Clock()
     async with rude() as counting, client(counting.address) as host:
         pool = Pool([host], clock=clock, chance=NoChance())
-        tender = pool._tender(pool._members[host.name])
+        tender = pool._health_checker(pool._members[host.name])
         for _ in range(40):
             await tender.step()
             clock.now += 10

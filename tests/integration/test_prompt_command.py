@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from imagegen import shipped
+from imagegen import resources
 from imagegen.seeds import of_dialog
 from tests import command
 from tests.command import Ended
@@ -152,7 +152,7 @@ async def test_an_operators_persona_brings_its_own_words_for_a_rating(
 
 def _bold_lina(directory: Path) -> Path:
     """Write a lina of one's own, who is drawn with the shipped one's graph."""
-    there = shipped.path("workflows") / "lina" / "persona.toml"
+    there = resources.path("workflows") / "lina" / "persona.toml"
     words = '[wording]\nexplicit = "Words of the operator."\n'
     (directory / "lina").mkdir(parents=True)
     (directory / "lina" / "persona.toml").write_text(

@@ -9,8 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from imagegen.comfy import shared
-from imagegen.comfy.shared import SharedSlots, Slot
+from imagegen.pool.shared_slots import RedisSlot, RedisSlotRegistry, slot_key
 from tests.integration import slot_taker
 from tests.integration.slot_taker import HOST, SLOTS, redis_at
 from tests.lending import ticks
@@ -36,7 +35,7 @@ async def until(is_so: Callable[[], Awaitable[object]]) -> None:
 
 
 async def leases(redis: Redis) -> list[tuple[bytes, float]]:
-    found: list[tuple[bytes, float]] = await redis.zrange(shared.key(HOST), 0, -1, withscores=True)
+    found: list[tuple[bytes, float]] = await redis.zrange(slot_key(HOST), 0, -1, withscores=True)
     return found
 
 
@@ -47,14 +46,14 @@ async def there_are(redis: Redis, count: int) -> None:
     await until(is_so)
 
 
-async def taken_by(worker: SharedSlots, count: int = SLOTS) -> list[Slot]:
+async def taken_by(worker: RedisSlotRegistry, count: int = SLOTS) -> list[RedisSlot]:
     slots = [await worker.take(HOST, SLOTS) for _ in range(count)]
     assert all(slots)
     return [slot for slot in slots if slot]
 
 
-async def soon_taken_by(worker: SharedSlots) -> Slot:
-    slots: list[Slot | None] = []
+async def soon_taken_by(worker: RedisSlotRegistry) -> RedisSlot:
+    slots: list[RedisSlot | None] = []
 
     async def is_taken() -> bool:
         slots.append(await worker.take(HOST, SLOTS))
@@ -65,7 +64,7 @@ async def soon_taken_by(worker: SharedSlots) -> Slot:
     return slots[-1]
 
 
-async def draw_often(worker: SharedSlots, seed: int, drawing: list[int]) -> None:
+async def draw_often(worker: RedisSlotRegistry, seed: int, drawing: list[int]) -> None:
     """Take and release at random, also by being cancelled; note how many draw at each moment."""
     chance = random.Random(seed)
     for _ in range(40):
@@ -83,7 +82,7 @@ async def draw_often(worker: SharedSlots, seed: int, drawing: list[int]) -> None
 
 
 async def test_two_workers_together_never_exceed_the_slots(redis: Redis) -> None:
-    workers = [SharedSlots(redis), SharedSlots(redis)]
+    workers = [RedisSlotRegistry(redis), RedisSlotRegistry(redis)]
     drawing = [0]
 
     async with workers[0].renewed(), workers[1].renewed():
@@ -104,7 +103,7 @@ def test_two_processes_together_never_exceed_the_slots(redis_url: str) -> None:
 
 
 async def test_each_host_has_slots_of_its_own(redis: Redis) -> None:
-    worker = SharedSlots(redis)
+    worker = RedisSlotRegistry(redis)
     await taken_by(worker)
 
     assert await worker.take(HOST, SLOTS) is None
@@ -114,7 +113,7 @@ async def test_each_host_has_slots_of_its_own(redis: Redis) -> None:
 async def test_the_slots_of_a_killed_worker_come_free_after_its_lease(
     redis: Redis, redis_url: str
 ) -> None:
-    worker = SharedSlots(redis)
+    worker = RedisSlotRegistry(redis)
     with slot_taker.start("keep_all", redis_url) as killed:
         assert killed.stdout is not None
         assert await asyncio.to_thread(killed.stdout.readline) == b"taken\n"
@@ -130,7 +129,7 @@ async def test_the_slots_of_a_killed_worker_come_free_after_its_lease(
 
 
 async def test_a_worker_keeps_its_slots_beyond_one_lease(redis: Redis) -> None:
-    worker, other = SharedSlots(redis, lease_s=SHORT_S), SharedSlots(redis)
+    worker, other = RedisSlotRegistry(redis, lease_s=SHORT_S), RedisSlotRegistry(redis)
     async with worker.renewed():
         await taken_by(worker)
         ends = max(end for _, end in await leases(redis))
@@ -146,7 +145,7 @@ async def test_a_worker_keeps_its_slots_beyond_one_lease(redis: Redis) -> None:
 
 
 async def test_a_released_slot_is_free_for_the_other_worker(redis: Redis) -> None:
-    worker, other = SharedSlots(redis), SharedSlots(redis)
+    worker, other = RedisSlotRegistry(redis), RedisSlotRegistry(redis)
     slots = await taken_by(worker)
 
     slots[0].release()
@@ -157,14 +156,14 @@ async def test_a_released_slot_is_free_for_the_other_worker(redis: Redis) -> Non
     assert held == SLOTS - 1
 
 
-async def taken_by_both(other: SharedSlots, redis: Redis) -> None:
+async def taken_by_both(other: RedisSlotRegistry, redis: Redis) -> None:
     await there_are(redis, 1)
     await taken_by(other, 1)
     assert await other.take(HOST, SLOTS) is None
 
 
 async def test_a_lease_that_ran_out_takes_no_lease_of_another_with_it(redis: Redis) -> None:
-    worker, other = SharedSlots(redis, lease_s=0.02), SharedSlots(redis)
+    worker, other = RedisSlotRegistry(redis, lease_s=0.02), RedisSlotRegistry(redis)
     lost = await taken_by(worker)
     for _ in range(SLOTS):
         await soon_taken_by(other)
@@ -179,7 +178,7 @@ async def test_a_lease_that_ran_out_takes_no_lease_of_another_with_it(redis: Red
 
 
 async def test_a_dead_lease_makes_room_beside_a_living_one(redis: Redis) -> None:
-    dead, living = SharedSlots(redis, lease_s=0.02), SharedSlots(redis)
+    dead, living = RedisSlotRegistry(redis, lease_s=0.02), RedisSlotRegistry(redis)
     await taken_by(living, 1)
     await taken_by(dead, 1)
 
@@ -189,7 +188,7 @@ async def test_a_dead_lease_makes_room_beside_a_living_one(redis: Redis) -> None
 
 
 async def test_a_renewal_under_way_does_not_revive_a_lease_given_back(redis: Redis) -> None:
-    worker = SharedSlots(redis)
+    worker = RedisSlotRegistry(redis)
     for turns in range(40):
         slots = await taken_by(worker)
 
@@ -203,7 +202,7 @@ async def test_a_renewal_under_way_does_not_revive_a_lease_given_back(redis: Red
 
 
 async def test_leases_that_redis_forgot_are_taken_again(redis: Redis) -> None:
-    worker = SharedSlots(redis, lease_s=SHORT_S)
+    worker = RedisSlotRegistry(redis, lease_s=SHORT_S)
     async with worker.renewed():
         await taken_by(worker)
 
@@ -214,7 +213,7 @@ async def test_leases_that_redis_forgot_are_taken_again(redis: Redis) -> None:
 
 
 async def test_a_forgotten_lease_that_another_has_taken_is_counted_once(redis: Redis) -> None:
-    worker, other = SharedSlots(redis, lease_s=SHORT_S), SharedSlots(redis)
+    worker, other = RedisSlotRegistry(redis, lease_s=SHORT_S), RedisSlotRegistry(redis)
     slots = await taken_by(worker)
     await redis.flushdb()
     await taken_by(other, 1)
@@ -229,7 +228,7 @@ async def test_a_forgotten_lease_that_another_has_taken_is_counted_once(redis: R
 
 
 async def test_a_taking_that_is_cancelled_leaves_no_lease(redis: Redis) -> None:
-    worker = SharedSlots(redis)
+    worker = RedisSlotRegistry(redis)
 
     async with worker.renewed():
         for turns in range(20):

@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from imagegen.comfy.shared import SharedSlots
+from imagegen.pool.shared_slots import RedisSlotRegistry
 from imagegen.sandbox.valkey import ValkeyServer
 from tests.integration.slot_taker import HOST, SLOTS, redis_at
 from tests.integration.test_shared_slots import leases, soon_taken_by, taken_by, there_are, until
@@ -52,7 +52,7 @@ async def test_a_worker_goes_on_alone_and_says_so_once(
     redis: Redis, valkey: ValkeyServer, break_down: Callable[[ValkeyServer], Callable[[], None]]
 ) -> None:
     clock = Clock()
-    worker, other = SharedSlots(redis, clock=clock), SharedSlots(redis)
+    worker, other = RedisSlotRegistry(redis, clock=clock), RedisSlotRegistry(redis)
     await taken_by(other)
     with capture_logs() as logs:
         mend = break_down(valkey)
@@ -74,7 +74,7 @@ async def test_a_worker_goes_on_alone_and_says_so_once(
 async def test_slots_outlive_an_outage(
     redis: Redis, valkey: ValkeyServer, break_down: Callable[[ValkeyServer], Callable[[], None]]
 ) -> None:
-    worker, other = SharedSlots(redis, lease_s=SHORT_S), SharedSlots(redis)
+    worker, other = RedisSlotRegistry(redis, lease_s=SHORT_S), RedisSlotRegistry(redis)
     async with worker.renewed():
         await taken_by(worker)
         mend = break_down(valkey)
@@ -90,7 +90,7 @@ async def test_a_slot_lent_in_an_outage_has_a_lease_after_it(
     redis: Redis, valkey: ValkeyServer
 ) -> None:
     clock = Clock()
-    worker = SharedSlots(redis, lease_s=SHORT_S, clock=clock)
+    worker = RedisSlotRegistry(redis, lease_s=SHORT_S, clock=clock)
     valkey.stop()
     slots = await taken_by(worker)
 
@@ -107,7 +107,7 @@ async def test_a_slot_lent_in_an_outage_has_a_lease_after_it(
 async def test_a_slot_given_back_in_an_outage_comes_free_after_its_lease(
     redis: Redis, valkey: ValkeyServer
 ) -> None:
-    worker, other = SharedSlots(redis, lease_s=SHORT_S), SharedSlots(redis)
+    worker, other = RedisSlotRegistry(redis, lease_s=SHORT_S), RedisSlotRegistry(redis)
     async with worker.renewed():
         slots = await taken_by(worker)
         valkey.freeze()
@@ -124,7 +124,7 @@ async def test_a_slot_given_back_in_an_outage_comes_free_after_its_lease(
 async def test_a_lease_that_ran_out_meanwhile_and_is_another_s_now_is_counted(
     redis: Redis, valkey: ValkeyServer
 ) -> None:
-    worker, other = SharedSlots(redis, lease_s=SHORT_S), SharedSlots(redis)
+    worker, other = RedisSlotRegistry(redis, lease_s=SHORT_S), RedisSlotRegistry(redis)
     await taken_by(worker)
     valkey.restart()
     await until(redis.ping)

@@ -11,9 +11,9 @@ import pytest
 
 from imagegen.comfy.address import HostAddress
 from imagegen.comfy.client import HostClient
-from imagegen.comfy.patience import Limits
-from imagegen.comfy.pool import Pool
+from imagegen.comfy.timeouts import PromptTimeouts
 from imagegen.delivery.telegram import Telegram
+from imagegen.pool.pool import Pool
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.telegram import SandboxTelegram, Trouble
 from imagegen.web import needs, site
@@ -22,7 +22,7 @@ from imagegen.web.question import Ask, Question
 from imagegen.web.readiness import Readiness
 from tests.prober import Prober, free_port
 
-LIMITS = Limits(request=2.0, queue=5.0, drawing=5.0, silence=5.0)
+LIMITS = PromptTimeouts(request=2.0, queue=5.0, drawing=5.0, silence=5.0)
 
 
 async def nothing() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from imagegen import shipped
+from imagegen import resources
 from imagegen.sandbox.child import born, descendants_of, is_same
 from imagegen.sandbox.comfyui import SandboxComfyUI
 
@@ -84,7 +84,7 @@ def test_the_pictures_are_files_and_the_last_line_counts_them(
 def test_a_persona_of_ones_own_is_shown_from_ones_own_directory(
     scratch: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(shipped.path("workflows") / "lina", tmp_path / "mine" / "zoë")
+    shutil.copytree(resources.path("workflows") / "lina", tmp_path / "mine" / "zoë")
 
     code, out, err = demo(scratch, tmp_path, "--once", "--workflows", "mine", "--out", "got")
 

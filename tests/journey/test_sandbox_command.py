@@ -13,8 +13,9 @@ from contextlib import contextmanager
 import pytest
 from aiohttp import ClientTimeout
 
-from imagegen import shipped, workflows
+from imagegen import resources
 from imagegen.sandbox.comfyui.kinds import MEANINGS, Kind
+from imagegen.workflows.library import load_workflows, required_model_files
 from tests.comfyui_guest import quick, visit
 
 START = "from imagegen.cli import main; main(prog_name='imagegen')"
@@ -57,7 +58,7 @@ def said(*arguments: str) -> tuple[int, str, str]:
 
 
 async def test_it_says_where_it_listens_and_draws_with_the_shipped_models() -> None:
-    files = workflows.model_files(workflows.load(shipped.path("workflows")))
+    files = required_model_files(load_workflows(resources.path("workflows")))
     with running() as (_, address):
         assert re.fullmatch(r"127\.0\.0\.1:\d+", address)
         async with visit(address) as guest:

@@ -23,7 +23,7 @@ WITHIN_S = 10.0
     [
         "imagegen/job.py:make_image",  # locked by arq for an hour, and not by us
         "imagegen/lease.py:_renew",  # about to renew it for the first time
-        "imagegen/comfy/drawing.py:Drawing.draw",
+        "imagegen/comfy/execution.py:PromptExecution.run",
         "imagegen/job.py:_delay",  # about to ask arq for a retry
     ],
 )

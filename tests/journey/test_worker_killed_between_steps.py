@@ -15,9 +15,9 @@ from tests.stage import Stages
 BEFORE_THE_POST = (
     "imagegen/requests/repository.py:RequestRepository.claim",
     "imagegen/quarantine.py:Quarantine.passed",
-    "imagegen/workflows.py:bind",
+    "imagegen/workflows/binding.py:None",
     "imagegen/requests/repository.py:RequestRepository.start_drawing",
-    "imagegen/comfy/drawing.py:Drawing.draw",
+    "imagegen/comfy/execution.py:PromptExecution.run",
 )
 AFTER_THE_POST = (
     "imagegen/fetching.py:picture",

@@ -22,7 +22,7 @@ def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path
     "place",
     [
         "imagegen/requests/repository.py:RequestRepository.start_drawing",  # it would write
-        "imagegen/comfy/drawing.py:Drawing.draw",  # it would post
+        "imagegen/comfy/execution.py:PromptExecution.run",  # it would post
         "imagegen/requests/deliveries.py:Deliveries.start",  # it would write, then send
         "imagegen/sending.py:_send",  # it has written and would send
     ],

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagegen import workflows
-from imagegen.workflows import MAX_SEED, WorkflowFault
+from imagegen.workflows.errors import WorkflowFault
+from imagegen.workflows.library import MAX_SEED, load_workflows
 from tests.exports import (
     ADVANCED,
     BASIC,
@@ -63,8 +63,8 @@ def test_a_picture_that_the_artist_sends_through_the_websocket_is_sent(tmp_path:
 
     assert graph.graph["9"]["class_type"] == "SaveImageWebsocket"
     assert inputs(graph, "9") == {"images": ["8", 0]}
-    assert "SaveImageWebsocket" in workflow.needs.classes
-    assert not workflow.needs.classes & {"SaveImage", "PreviewImage"}
+    assert "SaveImageWebsocket" in workflow.requirements.classes
+    assert not workflow.requirements.classes & {"SaveImage", "PreviewImage"}
 
 
 @pytest.mark.parametrize("class_type", ["Image Saver", "PreviewImage"])
@@ -150,7 +150,10 @@ def test_other_ids_in_another_order_bind_alike(
     one = bound(tmp_path_factory.mktemp("one"), graph)
     two = bound(tmp_path_factory.mktemp("two"), shuffled)
 
-    assert (two.cache_key, two.needs.model_set) == (one.cache_key, one.needs.model_set)
+    assert (two.cache_key, two.requirements.model_set) == (
+        one.cache_key,
+        one.requirements.model_set,
+    )
     assert two.output_node == ids[one.output_node]
     assert two.graph == {ids[old]: _renamed(value, ids) for old, value in one.graph.items()}
 
@@ -164,7 +167,7 @@ def test_other_ids_in_another_order_bind_alike(
 def test_whatever_is_asked_is_in_the_graph_and_binds_alike_again(
     prompt: str, seed: int, width: int
 ) -> None:
-    workflow = workflows.load(Path(__file__).parents[2] / "workflows").find("lina")
+    workflow = load_workflows(Path(__file__).parents[2] / "workflows").find("lina")
 
     graph = drawn(workflow, prompt=prompt, seed=seed, width=width)
 

@@ -3,17 +3,18 @@
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from imagegen import shipped, workflows
+from imagegen import resources
 from imagegen.census import Census
-from imagegen.comfy.pool import Pool
-from imagegen.comfy.stock import Stock
+from imagegen.comfy.capabilities import HostCapabilities
+from imagegen.pool.pool import Pool
+from imagegen.workflows.library import Library, load_workflows
 from tests.lending import pool_of
 
 A, B = "a:8188", "b:8188"
-ASH = workflows.load(shipped.path("workflows")).find("ash")
-LIBRARY = workflows.Library(workflows={"ash": ASH}, faults={})
-EMPTY = Stock(classes=frozenset({"Plain"}), names={})
-FULL = Stock(classes=ASH.needs.classes, names={})
+ASH = load_workflows(resources.path("workflows")).find("ash")
+LIBRARY = Library(workflows={"ash": ASH}, faults={})
+EMPTY = HostCapabilities(classes=frozenset({"Plain"}), names={})
+FULL = HostCapabilities(classes=ASH.requirements.classes, names={})
 
 
 async def test_nothing_is_said_while_no_stock_is_known() -> None:
@@ -72,5 +73,5 @@ async def said(census: Census) -> list[EventDict]:
     return list(lines)
 
 
-def stock(pool: Pool, name: str, has: Stock) -> None:
-    pool._members[name].restock(has, now=0)
+def stock(pool: Pool, name: str, has: HostCapabilities) -> None:
+    pool._members[name].set_capabilities(has, now=0)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from imagegen.comfy import events, failure
+from imagegen.comfy import events
+from imagegen.comfy.error_messages import read_failure
 from imagegen.comfy.errors import DrawingFailed, OutOfMemory
 from tests.comfyui_recording import RECORDINGS, read_recording
 
@@ -75,7 +76,7 @@ def test_a_failure_does_not_tell_of_the_hosts_disk(version: str) -> None:
     ],
 )
 def test_every_way_to_run_out_of_memory_is_told_apart(exception: str, message: str) -> None:
-    error = failure.read("gpu-1", GRAPH, _failed(exception, message))
+    error = read_failure("gpu-1", GRAPH, _failed(exception, message))
 
     assert isinstance(error, OutOfMemory)
     assert error.sentence.startswith("Draw (KSampler) ran out of memory on gpu-1")
@@ -94,7 +95,7 @@ def test_every_way_to_run_out_of_memory_is_told_apart(exception: str, message: s
     ],
 )
 def test_other_failures_are_no_lack_of_memory(exception: str, message: str) -> None:
-    error = failure.read("gpu-1", GRAPH, _failed(exception, message))
+    error = read_failure("gpu-1", GRAPH, _failed(exception, message))
 
     assert isinstance(error, DrawingFailed)
     assert error.sentence.startswith("Draw (KSampler) raised ")
@@ -104,21 +105,21 @@ def test_a_text_that_speaks_of_memory_is_no_lack_of_it() -> None:
     text = "Maria has run out of memory for names"
     graph = {"4": {"class_type": "Style", "inputs": {"text": text}}}
 
-    error = failure.read("gpu-1", graph, _failed("ValueError", f"no style in {text!r}"))
+    error = read_failure("gpu-1", graph, _failed("ValueError", f"no style in {text!r}"))
 
     assert isinstance(error, DrawingFailed)
     assert error.sentence.endswith("no style in '…'")
 
 
 def test_without_the_graph_no_words_of_the_exception_are_repeated() -> None:
-    error = failure.read("gpu-1", {}, _failed("RuntimeError", "CUDA out of memory: Maria waits"))
+    error = read_failure("gpu-1", {}, _failed("RuntimeError", "CUDA out of memory: Maria waits"))
 
     assert isinstance(error, OutOfMemory)
     assert error.sentence == "KSampler ran out of memory on gpu-1"
 
 
 def test_an_exception_of_a_strange_type_is_not_named() -> None:
-    error = failure.read("gpu-1", GRAPH, _failed("<b>/home/joe</b>", "no"))
+    error = read_failure("gpu-1", GRAPH, _failed("<b>/home/joe</b>", "no"))
 
     assert error.sentence == "Draw (KSampler) raised an exception on gpu-1: no"
 
@@ -136,7 +137,7 @@ def _failed(exception: str, message: str) -> events.Failed:
 def _recorded(version: str, scenario: str) -> list[DrawingFailed | OutOfMemory]:
     lines = read_recording(RECORDINGS / version / f"{scenario}.jsonl")
     return [
-        failure.read("gpu-1", GRAPH, events.failed(line.data["data"]))
+        read_failure("gpu-1", GRAPH, events.failed(line.data["data"]))
         for line in lines
         if line.kind == "execution_error"
     ]

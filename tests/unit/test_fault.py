@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from imagegen.comfy import refusal
+from imagegen.comfy.error_messages import read_refusal
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_a_missing_file_is_told_from_an_unknown_value(
     fault = _fault(input_name=name, input_config=config, received_value=got)
     body = {"node_errors": {"3": {"errors": [fault], "class_type": kind}}}
 
-    error = refusal.read("gpu-1", {"3": {"class_type": kind}}, body)
+    error = read_refusal("gpu-1", {"3": {"class_type": kind}}, body)
 
     assert error.code == code
     assert got in error.sentence
@@ -42,7 +42,7 @@ def test_options_of_a_new_list_are_told() -> None:
     config = ["COMBO", {"options": ["euler", "heun"]}]
     fault = _fault(input_name="sampler_name", input_config=config, received_value="chess")
 
-    error = refusal.read("gpu-1", {}, {"node_errors": {"3": {"errors": [fault]}}})
+    error = read_refusal("gpu-1", {}, {"node_errors": {"3": {"errors": [fault]}}})
 
     assert error.sentence.endswith("sampler_name = 'chess', may be euler, heun")
 

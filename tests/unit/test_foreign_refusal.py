@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagegen.comfy import refusal
+from imagegen.comfy.error_messages import read_refusal
 
 KEYS = st.sampled_from(
     [
@@ -39,20 +39,20 @@ anything = st.recursive(
     ],
 )
 def test_a_refusal_in_a_foreign_form_is_still_a_refusal(body: Any) -> None:
-    error = refusal.read("gpu-1", {}, body)
+    error = read_refusal("gpu-1", {}, body)
 
     assert error.code == "prompt_refused"
     assert error.sentence.endswith("it does not say why")
 
 
 def test_a_refusal_of_somebody_in_between_is_repeated() -> None:
-    error = refusal.read("gpu-1", {}, {"error": "unauthorized"})
+    error = read_refusal("gpu-1", {}, {"error": "unauthorized"})
 
     assert error.sentence == "gpu-1 refuses the graph: unauthorized"
 
 
 @given(anything, st.dictionaries(st.sampled_from("123"), st.none() | st.just({"_meta": 1})))
 def test_any_json_is_a_refusal(body: Any, graph: dict[str, Any]) -> None:
-    error = refusal.read("gpu-1", graph, body)
+    error = read_refusal("gpu-1", graph, body)
 
     assert error.sentence.startswith("gpu-1 refuses the graph: ")

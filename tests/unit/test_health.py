@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagegen.comfy import health
-from imagegen.comfy.health import Condition, Health
+from imagegen.pool import health
+from imagegen.pool.health import Condition, Health
 
 EVENTS = st.lists(st.sampled_from(["draw", "answer", "probe", "loss", "silence", "bad"]))
 

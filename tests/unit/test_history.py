@@ -8,14 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagegen.comfy import history
-from imagegen.comfy.errors import (
-    DrawingFailed,
-    HostLost,
-    OutOfMemory,
-    PictureMissing,
-    PromptLost,
-)
-from imagegen.comfy.history import PictureFile
+from imagegen.comfy.errors import DrawingFailed, HostLost, ImageMissing, OutOfMemory, PromptLost
+from imagegen.comfy.history import OutputImage
 from imagegen.errors import ImagegenError
 from tests.comfyui_recording import RECORDINGS, read_recording
 
@@ -36,7 +30,7 @@ def test_the_pictures_of_the_node_are_given_and_others_are_not() -> None:
 
     files = history.read("gpu-1", "7f3a", entry, "9")
 
-    assert files == (PictureFile(filename="a_00001_.png", subfolder="chatflow", type="temp"),)
+    assert files == (OutputImage(filename="a_00001_.png", subfolder="chatflow", type="temp"),)
 
 
 def test_several_pictures_are_given_in_their_order() -> None:
@@ -53,7 +47,7 @@ def test_a_picture_without_folder_and_type_lies_where_the_host_looks_first() -> 
 
     files = history.read("gpu-1", "7f3a", entry, "9")
 
-    assert files == (PictureFile(filename="a.png", subfolder="", type="output"),)
+    assert files == (OutputImage(filename="a.png", subfolder="", type="output"),)
 
 
 @pytest.mark.parametrize("version", ["0.33", "0.3.64"])
@@ -72,7 +66,7 @@ def test_pictures_of_a_real_server_are_found(version: str, scenario: str, type_:
 
 @pytest.mark.parametrize("outputs", [{}, {"9": {}}, {"9": None}, {"9": {"text": ["hello"]}}])
 def test_a_node_without_a_picture_is_a_missing_picture(outputs: dict[str, Any]) -> None:
-    with pytest.raises(PictureMissing, match="node 9 made no picture in 7f3a on gpu-1"):
+    with pytest.raises(ImageMissing, match="node 9 made no picture in 7f3a on gpu-1"):
         history.read("gpu-1", "7f3a", {"status": SUCCESS, "outputs": outputs}, "9")
 
 
@@ -81,7 +75,7 @@ def test_a_missing_picture_names_the_node_by_its_title() -> None:
     entry = {"prompt": [1, "7f3a", graph, {}, ["9"]], "status": SUCCESS, "outputs": {}}
 
     with pytest.raises(
-        PictureMissing, match=r"^Keep it \(SaveImage\), node 9, made no picture in 7f3a"
+        ImageMissing, match=r"^Keep it \(SaveImage\), node 9, made no picture in 7f3a"
     ):
         history.read("gpu-1", "7f3a", entry, "9")
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagegen.prompts.own import write
-from imagegen.prompts.personas import Persona
+from imagegen.workflows.persona import Persona
 
 LINA = Persona(
     name="lina",

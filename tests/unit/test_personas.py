@@ -6,9 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from chatflow_hook.turn import Rating
-from imagegen.prompts import personas
-from imagegen.prompts.personas import Habits, Persona, Spot
-from imagegen.workflow_faults import WorkflowFault
+from imagegen.workflows.errors import WorkflowFault
+from imagegen.workflows.persona import Habits, Persona, Spot, read_persona
 
 WHOLE = """
 display_name = "Lina"
@@ -35,7 +34,7 @@ def _written(folder: Path, text: str) -> Path:
 
 
 def test_a_persona_is_read_whole(tmp_path: Path) -> None:
-    persona, wiring = personas.read(_written(tmp_path, WHOLE))
+    persona, wiring = read_persona(_written(tmp_path, WHOLE))
 
     assert persona == Persona(
         name="lina",
@@ -53,13 +52,13 @@ def test_a_persona_is_read_whole(tmp_path: Path) -> None:
 def test_a_text_over_several_lines_becomes_one(tmp_path: Path) -> None:
     several = WHOLE.replace('"A photograph."', '"""\nA quiet\n  photograph.\n"""')
 
-    persona, _ = personas.read(_written(tmp_path, several))
+    persona, _ = read_persona(_written(tmp_path, several))
 
     assert persona.style == "A quiet photograph."
 
 
 def test_habits_a_rating_and_words_for_ratings_may_be_left_out(tmp_path: Path) -> None:
-    persona, _ = personas.read(_written(tmp_path, WHOLE))
+    persona, _ = read_persona(_written(tmp_path, WHOLE))
 
     assert persona.max_rating is Rating.SUGGESTIVE
     assert persona.habits == Habits()
@@ -77,7 +76,7 @@ def test_habits_a_rating_and_words_for_ratings_are_read(tmp_path: Path) -> None:
     explicit = "Words for explicit."
     """
 
-    persona, _ = personas.read(_written(tmp_path, f'max_rating = "explicit"{WHOLE}{more}'))
+    persona, _ = read_persona(_written(tmp_path, f'max_rating = "explicit"{WHOLE}{more}'))
 
     assert persona.max_rating is Rating.EXPLICIT
     assert persona.habits == Habits(indoors=("in a lighthouse", "at a desk"), never_wears=("suit",))
@@ -103,7 +102,7 @@ def test_habits_a_rating_and_words_for_ratings_are_read(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_with_habits_is_named(tmp_path: Path, more: str, why: str) -> None:
     with pytest.raises(WorkflowFault) as caught:
-        personas.read(_written(tmp_path, f"{more}\n{WHOLE}"))
+        read_persona(_written(tmp_path, f"{more}\n{WHOLE}"))
 
     assert why in str(caught.value)
 
@@ -134,7 +133,7 @@ def test_what_is_wrong_with_a_persona_is_named(
     file = _written(tmp_path, WHOLE.replace(line, instead))
 
     with pytest.raises(WorkflowFault) as caught:
-        personas.read(file)
+        read_persona(file)
 
     assert str(caught.value).startswith(f"{file.parent.name}/persona.toml: ")
     assert why in str(caught.value)
@@ -144,7 +143,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     file = _written(tmp_path, WHOLE.replace("age = 24", "age = 3\nhair = 1"))
 
     with pytest.raises(WorkflowFault, match=r"age: .*; hair: "):
-        personas.read(file)
+        read_persona(file)
 
 
 def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
@@ -152,7 +151,7 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     file.write_bytes(b"\xff\xfe\x00")
 
     with pytest.raises(WorkflowFault, match=r"persona\.toml: is not TOML"):
-        personas.read(file)
+        read_persona(file)
 
 
 def test_nobody_under_age_can_be_made_in_code_either() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from imagegen.workflows import WorkflowFault
+from imagegen.workflows.errors import WorkflowFault
 from tests.exports import (
     ADVANCED,
     BASIC,

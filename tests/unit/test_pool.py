@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from imagegen.comfy.errors import DrawingFailed, HostLost
-from imagegen.comfy.pool import Pool
+from imagegen.pool.pool import Pool
 from tests.lending import Job, jobs_of, needs, pool_of, ticks
 
 A, B, C = "a:8188", "b:8188", "c:8188"
@@ -184,7 +184,7 @@ async def test_a_faster_host_is_preferred_among_equals() -> None:
     pool = pool_of(A, B)
     for host, seconds in ((A, 9.0), (B, 1.0)):
         async with pool.lease(needs("x"), rather_not=A if host == B else B) as lease:
-            lease.drew(seconds)
+            lease.record_drawing(seconds)
 
     [job] = await jobs_of(pool, 1, "new")
 

@@ -17,25 +17,25 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from imagegen.comfy.capabilities import HostCapabilities, ModelFile, Requirements
 from imagegen.comfy.errors import (
     DrawingFailed,
     HostLacks,
     HostLost,
+    ImageMissing,
     NobodyCanDraw,
     OutOfMemory,
-    PictureMissing,
     PromptLost,
 )
-from imagegen.comfy.member import Member
-from imagegen.comfy.stock import ModelFile, Needs, Stock
+from imagegen.pool.host import PooledHost
 from tests.lending import Clock, Job, Others, pool_of, ticks
 
 FILES = ("ash.safetensors", "lina.safetensors")
 LORA = ("LoraLoader", "lora_name")
 WANTS = [
-    Needs(model_set="any"),
+    Requirements(model_set="any"),
     *(
-        Needs(
+        Requirements(
             model_set=name,
             models=frozenset({ModelFile(class_type=LORA[0], input=LORA[1], name=name)}),
         )
@@ -43,10 +43,10 @@ WANTS = [
     ),
 ]
 STOCKS = [
-    Stock(classes=frozenset({LORA[0]}), names={LORA: {name: name for name in names}})
+    HostCapabilities(classes=frozenset({LORA[0]}), names={LORA: {name: name for name in names}})
     for names in ((), FILES[:1], FILES[1:], FILES)
 ]
-ERRORS = [HostLost, HostLacks, DrawingFailed, OutOfMemory, PromptLost, PictureMissing, ValueError]
+ERRORS = [HostLost, HostLacks, DrawingFailed, OutOfMemory, PromptLost, ImageMissing, ValueError]
 MANY = settings(max_examples=140, stateful_step_count=60)
 WHICH = st.integers(0, 30)
 
@@ -69,10 +69,10 @@ class _Pool(RuleBasedStateMachine):
         self.pool = pool_of(
             *self.names, slots=slots, most=self.most, clock=self.clock, shared=self.others
         )
-        self.members: list[Member] = list(self.pool._members.values())
+        self.members: list[PooledHost] = list(self.pool._members.values())
 
     @rule(wants=st.sampled_from(WANTS), shuns=st.one_of(st.none(), WHICH))
-    def ask(self, wants: Needs, shuns: int | None) -> None:
+    def ask(self, wants: Requirements, shuns: int | None) -> None:
         rather_not = None if shuns is None else self.names[shuns % len(self.names)]
         self._begin(Job(self.pool, wants=wants, rather_not=rather_not))
 
@@ -117,14 +117,14 @@ class _Pool(RuleBasedStateMachine):
     def probe(self, which: int, answers: bool) -> None:  # noqa: FBT001 (hypothesis gives it)
         member = self.members[which % len(self.members)]
         if answers:
-            self.pool._lessons.answered(member)
+            self.pool._lessons.record_answer(member)
         elif member.health.is_up or member.health.is_due(self.clock()):
-            self.pool._lessons.silent(member, HostLost("away"))
+            self.pool._lessons.record_silence(member, HostLost("away"))
         self._look()
 
     @rule(which=WHICH, stock=st.sampled_from(STOCKS))
-    def restock(self, which: int, stock: Stock) -> None:
-        self.members[which % len(self.members)].restock(stock, now=self.clock())
+    def restock(self, which: int, stock: HostCapabilities) -> None:
+        self.members[which % len(self.members)].set_capabilities(stock, now=self.clock())
         self._look()
 
     @rule(seconds=st.integers(1, 400))
@@ -157,7 +157,7 @@ class _Pool(RuleBasedStateMachine):
     @invariant()
     def nobody_waits_for_what_no_host_has(self) -> None:
         for job in self.waiting:
-            assert job.wants is None or not all(m.lacks(job.wants) for m in self.members)
+            assert job.wants is None or not all(m.missing(job.wants) for m in self.members)
 
     def teardown(self) -> None:
         try:
@@ -179,8 +179,8 @@ class _Pool(RuleBasedStateMachine):
         self.others.theirs.clear()
         self.clock.now += 1000
         for member in self.members:
-            self.pool._lessons.drew(member, WANTS[0])
-            member.restock(STOCKS[0], now=self.clock())
+            self.pool._lessons.record_success(member, WANTS[0])
+            member.set_capabilities(STOCKS[0], now=self.clock())
         jobs = [Job(self.pool, wants=WANTS[0]).start() for _ in range(self.most + 1)]
         await self.others.settled()
         slots = min(self.most, len(self.members) * self.slots)
@@ -214,7 +214,7 @@ class _Pool(RuleBasedStateMachine):
         error = None if job.task.cancelled() else job.task.exception()
         if isinstance(error, NobodyCanDraw):
             assert job.wants is not None
-            assert all(member.lacks(job.wants) for member in self.members)
+            assert all(member.missing(job.wants) for member in self.members)
         else:
             assert error is job.error
         return False
@@ -228,12 +228,12 @@ class _Pool(RuleBasedStateMachine):
                 assert not is_before
                 assert not comes_first
 
-    def _suits(self, job: Job) -> list[Member]:
+    def _suits(self, job: Job) -> list[PooledHost]:
         held = Counter(lent.host for lent in self.lent)
         if job.on is not None:
             return [m for m in self.members if m.name == job.on and held[m.name] < self.slots]
         assert job.wants is not None
-        able = [m for m in self.members if not m.lacks(job.wants) and m.health.places(self.slots)]
+        able = [m for m in self.members if not m.missing(job.wants) and m.health.places(self.slots)]
         return [m for m in able if held[m.name] < m.health.places(self.slots)]
 
 
@@ -248,7 +248,7 @@ class _SharedPool(_Pool):
     def others_answer_late(self) -> None:
         self.others.turns = 2 - self.others.turns
 
-    def _suits(self, job: Job) -> list[Member]:
+    def _suits(self, job: Job) -> list[PooledHost]:
         # A host that others were found to fill is tried again later.
         return [m for m in super()._suits(job) if self.clock() >= m.full_until]
 

@@ -6,9 +6,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagegen.comfy.choice import Candidate, choose
-from imagegen.comfy.estimate import Estimate
-from imagegen.comfy.line import Line, Turn
+from imagegen.pool.host import HostQueue, QueuedPrompt
+from imagegen.pool.placement import Candidate, Estimate, choose_host
 
 CANDIDATES = st.lists(
     st.builds(
@@ -35,79 +34,79 @@ def host(name: str, **facts: Any) -> Candidate:
 
 
 def test_an_idle_host_comes_before_one_that_has_the_models() -> None:
-    assert choose([host("a", taken=1, has_models=True), host("b")]) == "b"
+    assert choose_host([host("a", taken=1, has_models=True), host("b")]) == "b"
 
 
 def test_among_idle_hosts_the_models_come_before_speed() -> None:
-    assert choose([host("a", seconds=1), host("b", seconds=9, has_models=True)]) == "b"
+    assert choose_host([host("a", seconds=1), host("b", seconds=9, has_models=True)]) == "b"
 
 
 def test_among_hosts_without_the_models_the_faster_one_comes_first() -> None:
-    assert choose([host("a", seconds=9), host("b", seconds=1)]) == "b"
+    assert choose_host([host("a", seconds=9), host("b", seconds=1)]) == "b"
 
 
 def test_a_host_that_may_be_down_is_the_last_choice() -> None:
-    assert choose([host("a", is_up=False, has_models=True), host("b", taken=1)]) == "b"
+    assert choose_host([host("a", is_up=False, has_models=True), host("b", taken=1)]) == "b"
 
 
 def test_a_host_that_may_be_down_is_better_than_none() -> None:
-    assert choose([host("a", is_up=False), host("b", is_free=False)]) == "a"
+    assert choose_host([host("a", is_up=False), host("b", is_free=False)]) == "a"
 
 
 def test_nobody_queues_on_a_slow_host_while_a_fast_one_is_sooner_done() -> None:
     slow, fast = host("a", taken=1, seconds=60), host("b", taken=2, is_free=False, seconds=5)
 
-    assert choose([slow, fast]) is None
+    assert choose_host([slow, fast]) is None
 
 
 def test_an_idle_slow_host_draws_all_the_same() -> None:
-    assert choose([host("a", seconds=60), host("b", taken=2, is_free=False, seconds=5)]) == "a"
+    assert choose_host([host("a", seconds=60), host("b", taken=2, is_free=False, seconds=5)]) == "a"
 
 
 def test_hosts_of_about_the_same_speed_are_stacked() -> None:
     one, other = host("a", taken=1, seconds=6), host("b", taken=2, is_free=False, seconds=5)
 
-    assert choose([one, other]) == "a"
+    assert choose_host([one, other]) == "a"
 
 
 def test_a_fast_host_that_may_be_down_is_not_waited_for() -> None:
     slow, fast = host("a", taken=1, seconds=60), host("b", is_up=False, is_free=False, seconds=1)
 
-    assert choose([slow, fast]) == "a"
+    assert choose_host([slow, fast]) == "a"
 
 
 def test_the_host_that_just_failed_is_left_alone_even_if_the_other_has_a_prompt() -> None:
-    assert choose([host("a"), host("b", taken=1)], rather_not="a") == "b"
+    assert choose_host([host("a"), host("b", taken=1)], rather_not="a") == "b"
 
 
 def test_the_host_that_just_failed_draws_if_no_other_is_free() -> None:
-    assert choose([host("a"), host("b", taken=2, is_free=False)], rather_not="a") == "a"
+    assert choose_host([host("a"), host("b", taken=2, is_free=False)], rather_not="a") == "a"
 
 
 def test_a_change_of_models_counts_half_as_much_again_as_it_takes() -> None:
     idle = host("a", change_s=2.0, seconds=1.0)
     with_models = host("b", taken=1, has_models=True, seconds=1.0)
 
-    assert choose([idle, replace(with_models, left_s=2.9)]) == "b"
-    assert choose([idle, replace(with_models, left_s=3.1)]) == "a"
+    assert choose_host([idle, replace(with_models, left_s=2.9)]) == "b"
+    assert choose_host([idle, replace(with_models, left_s=3.1)]) == "a"
 
 
 def test_a_short_line_before_the_models_is_better_than_loading_them() -> None:
     idle = host("a", change_s=2.0, seconds=1.0)
     with_models = host("b", taken=1, left_s=1.5, has_models=True, seconds=1.0)
 
-    assert choose([idle, with_models]) == "b"
-    assert choose([idle, replace(with_models, left_s=3.5)]) == "a"
+    assert choose_host([idle, with_models]) == "b"
+    assert choose_host([idle, replace(with_models, left_s=3.5)]) == "a"
 
 
 def test_one_waits_for_a_full_host_that_has_the_models_if_it_is_sooner_ready() -> None:
     idle = host("a", change_s=2.0, seconds=1.0)
     full = host("b", taken=2, left_s=1.5, is_free=False, has_models=True, seconds=1.0)
 
-    assert choose([idle, full]) is None
-    assert choose([idle, replace(full, left_s=3.5)]) == "a"
-    assert choose([idle, replace(full, is_up=False)]) == "a"
-    assert choose([idle, full], rather_not="b") == "a"
+    assert choose_host([idle, full]) is None
+    assert choose_host([idle, replace(full, left_s=3.5)]) == "a"
+    assert choose_host([idle, replace(full, is_up=False)]) == "a"
+    assert choose_host([idle, full], rather_not="b") == "a"
 
 
 @given(CANDIDATES)
@@ -118,15 +117,15 @@ def test_whoever_is_free_is_held_back_only_for_models_that_are_sooner_in_place(
     sooner = [
         each
         for each in candidates
-        if each.is_up and each.has_models and any(each.price_s < one.price_s for one in idle)
+        if each.is_up and each.has_models and any(each.cost_s < one.cost_s for one in idle)
     ]
 
-    assert not idle or sooner or choose(candidates) is not None
+    assert not idle or sooner or choose_host(candidates) is not None
 
 
 @given(CANDIDATES)
 def test_the_choice_is_free(candidates: list[Candidate]) -> None:
-    chosen = choose(candidates)
+    chosen = choose_host(candidates)
 
     assert chosen is None or any(each.name == chosen and each.is_free for each in candidates)
 
@@ -163,27 +162,27 @@ def test_a_change_of_models_costs_what_drawings_after_one_took_longer() -> None:
 
 
 def test_a_line_is_as_long_as_its_turns_less_what_is_drawn() -> None:
-    line, first = Line(), Turn(is_change=False, seconds=4.0)
-    second = Turn(is_change=True, seconds=6.0)
+    line, first = HostQueue(), QueuedPrompt(is_change=False, seconds=4.0)
+    second = QueuedPrompt(is_change=True, seconds=6.0)
     line.join(first, now=100.0)
     line.join(second, now=101.0)
 
-    assert line.left_s(103.0) == 1.0 + 6.0
+    assert line.remaining_s(103.0) == 1.0 + 6.0
     line.leave(first, now=104.0)
-    assert line.left_s(105.0) == 5.0
+    assert line.remaining_s(105.0) == 5.0
     line.leave(second, now=110.0)
-    assert (line.left_s(111.0), len(line)) == (0.0, 0)
+    assert (line.remaining_s(111.0), len(line)) == (0.0, 0)
 
 
 def test_what_is_late_is_expected_later_and_later() -> None:
-    line = Line()
-    line.join(Turn(is_change=False, seconds=4.0), now=100.0)
+    line = HostQueue()
+    line.join(QueuedPrompt(is_change=False, seconds=4.0), now=100.0)
 
-    assert line.left_s(104.0) < line.left_s(106.0) < line.left_s(110.0)
+    assert line.remaining_s(104.0) < line.remaining_s(106.0) < line.remaining_s(110.0)
 
 
 def test_a_line_of_unknown_length_is_endless() -> None:
-    line = Line()
-    line.join(Turn(is_change=True, seconds=None), now=0.0)
+    line = HostQueue()
+    line.join(QueuedPrompt(is_change=True, seconds=None), now=0.0)
 
-    assert line.left_s(1.0) == float("inf")
+    assert line.remaining_s(1.0) == float("inf")

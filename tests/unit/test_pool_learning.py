@@ -2,6 +2,7 @@
 
 import pytest
 
+from imagegen.comfy.capabilities import HostCapabilities, Requirements
 from imagegen.comfy.errors import (
     DrawingFailed,
     DrawingStalled,
@@ -9,22 +10,24 @@ from imagegen.comfy.errors import (
     HostBusy,
     HostLacks,
     HostLost,
+    ImageMissing,
     NobodyCanDraw,
     OutOfMemory,
-    PictureMissing,
     PromptLost,
     PromptRefused,
 )
-from imagegen.comfy.health import Condition
-from imagegen.comfy.pool import HostStatus, Pool
-from imagegen.comfy.stock import Needs, Stock
 from imagegen.errors import ImagegenError
+from imagegen.pool.health import Condition
+from imagegen.pool.host import HostStatus
+from imagegen.pool.pool import Pool
 from tests.lending import Clock, Job, jobs_of, needs, pool_of, ticks
 
 A, B, C = "a:8188", "b:8188", "c:8188"
 FAILS = DrawingFailed("node 3 raised")
-MAGIC = Needs(model_set="magic", classes=frozenset({"Magic"}))
-PLAIN, MAGICAL = (Stock(classes=frozenset(names), names={}) for names in ({"Plain"}, {"Magic"}))
+MAGIC = Requirements(model_set="magic", classes=frozenset({"Magic"}))
+PLAIN, MAGICAL = (
+    HostCapabilities(classes=frozenset(names), names={}) for names in ({"Plain"}, {"Magic"})
+)
 
 
 async def test_a_host_that_fails_whatever_it_draws_is_put_aside() -> None:
@@ -125,7 +128,7 @@ async def test_a_host_put_aside_that_fails_its_trial_rests_again() -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [PromptLost("gone"), HostBusy("queue"), PromptRefused("no"), PictureMissing("none"), None],
+    [PromptLost("gone"), HostBusy("queue"), PromptRefused("no"), ImageMissing("none"), None],
 )
 async def test_a_host_that_answers_its_trial_has_all_its_slots_again(
     error: ImagegenError | None,
@@ -180,7 +183,7 @@ async def test_a_host_that_says_it_lacks_something_is_passed_over_for_that_alone
 
     assert await host_for(pool, MAGIC) == B
     assert await host_for(pool, needs("ash")) == A
-    assert [lack.sentence for lack in pool.lacks(MAGIC)[A]] == ["no Magic"]
+    assert [lack.sentence for lack in pool.missing(MAGIC)[A]] == ["no Magic"]
 
 
 async def test_what_every_host_refuses_ends_at_once_with_what_they_said() -> None:
@@ -200,17 +203,17 @@ async def test_a_refusal_holds_until_the_stock_is_another_or_minutes_have_passed
     stock(pool, A, MAGICAL)
     await end_on(pool, A, MAGIC, HostLacks("no Magic"))
 
-    stock(pool, A, Stock(classes=frozenset({"Magic"}), names={}))
-    assert A in pool.lacks(MAGIC)
-    assert pool.lacks(MAGIC)[A] != ()
+    stock(pool, A, HostCapabilities(classes=frozenset({"Magic"}), names={}))
+    assert A in pool.missing(MAGIC)
+    assert pool.missing(MAGIC)[A] != ()
 
-    stock(pool, A, Stock(classes=frozenset({"Magic", "More"}), names={}))
-    assert pool.lacks(MAGIC)[A] == ()
+    stock(pool, A, HostCapabilities(classes=frozenset({"Magic", "More"}), names={}))
+    assert pool.missing(MAGIC)[A] == ()
     await end_on(pool, A, MAGIC, HostLacks("no Magic"))
 
     clock.now += 400
-    stock(pool, A, Stock(classes=frozenset({"Magic", "More"}), names={}))
-    assert pool.lacks(MAGIC)[A] == ()
+    stock(pool, A, HostCapabilities(classes=frozenset({"Magic", "More"}), names={}))
+    assert pool.missing(MAGIC)[A] == ()
 
 
 async def test_a_waiter_is_sent_away_when_the_last_host_that_might_have_drawn_cannot() -> None:
@@ -290,7 +293,7 @@ async def fail_on(pool: Pool, name: str, *model_sets: str) -> None:
         await end_on(pool, name, model_set, FAILS)
 
 
-async def end_on(pool: Pool, name: str, wants: str | Needs, error: Exception | None) -> None:
+async def end_on(pool: Pool, name: str, wants: str | Requirements, error: Exception | None) -> None:
     """Have just this host draw, and end like this; the others are shunned, or busy."""
     wants = needs(wants) if isinstance(wants, str) else wants
     blocked = []
@@ -306,7 +309,7 @@ async def end_on(pool: Pool, name: str, wants: str | Needs, error: Exception | N
         await other.cancel()
 
 
-async def host_for(pool: Pool, wants: Needs) -> str:
+async def host_for(pool: Pool, wants: Requirements) -> str:
     async with pool.lease(wants) as lease:
         return lease.host.name
 
@@ -317,11 +320,11 @@ def of(pool: Pool, name: str) -> HostStatus:
 
 def probed(pool: Pool, name: str) -> None:
     """Let a host answer a probe."""
-    pool._lessons.answered(pool._members[name])
+    pool._lessons.record_answer(pool._members[name])
     pool._assign()
 
 
-def stock(pool: Pool, name: str, has: Stock) -> None:
+def stock(pool: Pool, name: str, has: HostCapabilities) -> None:
     """Let a host's stock be read."""
-    pool._members[name].restock(has, now=pool._clock())
+    pool._members[name].set_capabilities(has, now=pool._clock())
     pool._assign()

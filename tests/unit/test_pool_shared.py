@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from imagegen.comfy.pool import Pool, SharedSlot
+from imagegen.pool.pool import Pool
+from imagegen.pool.shared_slots import SharedSlot
 from tests.lending import Clock, Others, jobs_of, needs, pool_of, ticks
 
 A, B = "a:8188", "b:8188"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from imagegen.comfy.pool import Pool
+from imagegen.pool.pool import Pool
 from tests.lending import Job, pool_of, ticks
 
 A = "a:8188"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagegen.comfy.quote import quote
+from imagegen.comfy.redaction import redact
 
 WORDS = st.sampled_from(["maria", "on", "sea", "wind", "hair", "above"])
 WRITTEN = "Maria waits on a balcony above the sea, wind in her hair"
@@ -32,7 +32,7 @@ WRITTEN = "Maria waits on a balcony above the sea, wind in her hair"
     ],
 )
 def test_paths_are_left_out_and_names_of_models_stay(words: str, kept: str) -> None:
-    assert quote(words, {}, at_most=200) == kept
+    assert redact(words, {}, at_most=200) == kept
 
 
 @pytest.mark.parametrize(
@@ -46,19 +46,19 @@ def test_paths_are_left_out_and_names_of_models_stay(words: str, kept: str) -> N
     ],
 )
 def test_other_words_stay_as_they_are(words: str) -> None:
-    assert quote(words, {}, at_most=200) == words
+    assert redact(words, {}, at_most=200) == words
 
 
 def test_a_traceback_is_left_out() -> None:
     words = 'bad size\nTraceback (most recent call last):\n  File "/a/b.py", line 3, in f\n  x = 1'
 
-    assert quote(words, {}, at_most=200) == "bad size"
+    assert redact(words, {}, at_most=200) == "bad size"
 
 
 def test_a_line_of_a_traceback_is_left_out() -> None:
     words = 'bad size\n  File "nodes.py", line 3, in draw\nat the end'
 
-    assert quote(words, {}, at_most=200) == "bad size at the end"
+    assert redact(words, {}, at_most=200) == "bad size at the end"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_line_of_a_traceback_is_left_out() -> None:
 def test_what_people_wrote_is_left_out(text: str, words: str, kept: str) -> None:
     graph = {"1": {"class_type": "CLIPTextEncode", "inputs": {"text": text}}}
 
-    assert quote(words, graph, at_most=200) == kept
+    assert redact(words, graph, at_most=200) == kept
 
 
 def test_settings_and_titles_of_a_graph_are_no_texts() -> None:
@@ -94,11 +94,11 @@ def test_settings_and_titles_of_a_graph_are_no_texts() -> None:
     }
 
     words = "res_multistep needs a b.safetensors in the one that draws"
-    assert quote(words, graph, at_most=200) == words
+    assert redact(words, graph, at_most=200) == words
 
 
 def test_long_words_are_cut() -> None:
-    assert quote("a " * 200, {}, at_most=10) == "a a a a a…"
+    assert redact("a " * 200, {}, at_most=10) == "a a a a a…"
 
 
 @given(st.text(), st.lists(WORDS, min_size=4))
@@ -106,13 +106,13 @@ def test_three_written_words_in_a_row_never_come_through(around: str, written: l
     text = " ".join(written)
     graph = {"1": {"inputs": {"text": text}}}
 
-    told = quote(f"{around} {text} {around}", graph, at_most=5000)
+    told = redact(f"{around} {text} {around}", graph, at_most=5000)
 
     assert text not in told
 
 
 @given(st.text(), st.sampled_from(["/home/joe/x", r"C:\Users\joe\x.py", r"\\\\nas\\joe"]))
 def test_a_path_between_spaces_never_comes_through(before: str, path: str) -> None:
-    told = quote(f"{before} {path} end", {}, at_most=5000)
+    told = redact(f"{before} {path} end", {}, at_most=5000)
 
     assert "joe" not in told

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from imagegen.comfy import refusal
+from imagegen.comfy.error_messages import read_refusal
 from imagegen.comfy.errors import HostLacks, PromptRefused
 from tests.comfyui_recording import RECORDINGS, Line, read_recording
 
@@ -126,7 +126,7 @@ def test_a_prompt_id_of_the_wrong_form_is_told(version: str) -> None:
         if line.kind == "POST /prompt" and line.data["status"] == 400
     )
 
-    error = refusal.read("gpu-1", {}, told)
+    error = read_refusal("gpu-1", {}, told)
 
     assert error.code == "prompt_refused"
     assert "prompt_id must be a valid UUID" in error.sentence
@@ -136,7 +136,7 @@ def test_a_missing_file_beside_another_fault_is_wrong_on_every_host() -> None:
     faults = _not_in_list("gone.safetensors", ["a.safetensors"])
     faults["4"] = _not_in_list("chess", ["euler"])["3"]
 
-    error = refusal.read("gpu-1", {}, {"node_errors": faults})
+    error = read_refusal("gpu-1", {}, {"node_errors": faults})
 
     assert type(error) is PromptRefused
 
@@ -144,7 +144,7 @@ def test_a_missing_file_beside_another_fault_is_wrong_on_every_host() -> None:
 def test_of_many_faults_five_are_told() -> None:
     faults = {str(number): _not_in_list(f"s{number}", ["euler"])["3"] for number in range(9)}
 
-    error = refusal.read("gpu-1", {}, {"node_errors": faults})
+    error = read_refusal("gpu-1", {}, {"node_errors": faults})
 
     assert error.sentence.count("may be") == 5
     assert error.sentence.endswith("; and 4 more")
@@ -153,7 +153,7 @@ def test_of_many_faults_five_are_told() -> None:
 def test_a_value_outside_a_short_list_is_told_with_the_list() -> None:
     fault = _not_in_list("chess", ["euler", "heun"])
 
-    error = refusal.read("gpu-1", {"3": {"_meta": {"title": "Draw"}}}, {"node_errors": fault})
+    error = read_refusal("gpu-1", {"3": {"_meta": {"title": "Draw"}}}, {"node_errors": fault})
 
     assert error.sentence.endswith("Draw: sampler_name = 'chess', may be euler, heun")
 
@@ -161,7 +161,7 @@ def test_a_value_outside_a_short_list_is_told_with_the_list() -> None:
 def test_of_a_long_list_the_beginning_is_told() -> None:
     fault = _not_in_list("chess", [f"s{number}" for number in range(50)])
 
-    error = refusal.read("gpu-1", {}, {"node_errors": fault})
+    error = read_refusal("gpu-1", {}, {"node_errors": fault})
 
     assert error.sentence.endswith("3: sampler_name = 'chess', may be s0, s1, s2, s3, s4, …")
 
@@ -176,7 +176,7 @@ def test_what_people_wrote_and_the_hosts_paths_are_not_repeated() -> None:
         "extra_info": {"input_name": "text", "received_value": text},
     }
 
-    error = refusal.read("gpu-1", graph, {"node_errors": {"3": {"errors": [fault]}}})
+    error = read_refusal("gpu-1", graph, {"node_errors": {"3": {"errors": [fault]}}})
 
     assert error.sentence == (
         "gpu-1 refuses the graph: Wildcards: text = '…': Exception when validating inner node"
@@ -187,7 +187,7 @@ def test_an_unknown_class_is_named_by_its_title() -> None:
     graph = {"7": {"class_type": "FaceFix", "_meta": {"title": "Mend"}}}
     body = {"error": {"type": "invalid_prompt", "details": "Node ID '#7'"}, "node_errors": {}}
 
-    error = refusal.read("gpu-1", graph, body)
+    error = read_refusal("gpu-1", graph, body)
 
     assert error.sentence.endswith("Mend (FaceFix): this host has no node FaceFix")
 
@@ -225,4 +225,4 @@ def _is_refused(line: Line) -> bool:
 def _read(line: Line) -> HostLacks | PromptRefused:
     request = line.data["request"]
     graph = request.get("prompt") if isinstance(request, dict) else None
-    return refusal.read("gpu-1", graph if isinstance(graph, dict) else {}, line.data["response"])
+    return read_refusal("gpu-1", graph if isinstance(graph, dict) else {}, line.data["response"])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from chatflow_hook.turn import Conversation, Message
 from imagegen import direction
 from imagegen.prompts.brief import Brief
-from imagegen.prompts.personas import Persona
+from imagegen.workflows.persona import Persona
 from tests import prompts_table
 
 LINA: Persona = prompts_table.PERSONAS["lina"]

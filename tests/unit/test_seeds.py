@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagegen.seeds import MAX_SEED, at_random, of_dialog, of_story
+from imagegen.seeds import at_random, of_dialog, of_story
+from imagegen.workflows.library import MAX_SEED
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,19 @@
 
 import pytest
 
-from imagegen import shipped
+from imagegen import resources
 
 
 @pytest.mark.parametrize("name", ["alembic.ini", "alembic", "workflows"])
 def test_what_travels_with_the_project_is_found(name: str) -> None:
-    assert shipped.path(name).exists()
+    assert resources.path(name).exists()
 
 
 def test_what_did_not_travel_is_named() -> None:
     with pytest.raises(FileNotFoundError, match="holidays did not travel"):
-        shipped.path("holidays")
+        resources.path("holidays")
 
 
 def test_the_migrations_are_ours_and_not_the_library() -> None:
-    assert (shipped.path("alembic") / "env.py").exists()
-    assert not (shipped.path("alembic") / "__init__.py").exists()
+    assert (resources.path("alembic") / "env.py").exists()
+    assert not (resources.path("alembic") / "__init__.py").exists()

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from imagegen import workflows
 from imagegen.prompts.own import write
+from imagegen.workflows.library import load_workflows
 from tests.exports import drawn
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["ash", "julie", "lina", "marriana", "may", "stacy", "taya", "una"]
 VERSIONS = ["0.3.64", "0.33"]
-LIBRARY = workflows.load(ROOT / "workflows")
+LIBRARY = load_workflows(ROOT / "workflows")
 # These lists are of the files on the recorded host, not of what the node can take.
 FILES = {"unet_name", "clip_name", "vae_name", "lora_name"}
 
@@ -27,7 +27,7 @@ def test_all_eight_load() -> None:
 def test_no_two_are_alike() -> None:
     shipped = LIBRARY.workflows.values()
 
-    assert len({workflow.needs.model_set for workflow in shipped}) == 8
+    assert len({workflow.requirements.model_set for workflow in shipped}) == 8
     assert len({write(workflow.persona, "hello") for workflow in shipped}) == 8
     assert len({_loras(name)[0] for name in NAMES}) == 8
     assert len({drawn(workflow).cache_key for workflow in shipped}) == 8
@@ -78,7 +78,7 @@ def test_each_bound_graph_is_what_real_servers_accept(name: str, version: str) -
 
 def _loras(name: str) -> list[str]:
     return sorted(
-        file.name for file in LIBRARY.find(name).needs.models if file.name.startswith(name)
+        file.name for file in LIBRARY.find(name).requirements.models if file.name.startswith(name)
     ) or [""]
 
 

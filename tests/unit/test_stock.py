@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagegen import shipped, workflows
-from imagegen.comfy.stock import Lack, ModelFile, Needs, Stock
+from imagegen import resources
+from imagegen.comfy.capabilities import HostCapabilities, Missing, ModelFile, Requirements
+from imagegen.workflows.library import load_workflows
 
 RECORDINGS = Path(__file__).parents[1] / "recordings" / "comfyui"
 VERSIONS = ["0.3.64", "0.33"]
@@ -25,36 +26,36 @@ JSON = st.recursive(
 
 
 @cache
-def recorded(version: str) -> Stock:
+def recorded(version: str) -> HostCapabilities:
     definitions: dict[str, Any] = {}
     for file in (RECORDINGS / version / "object_info").glob("*.json"):
         definitions |= json.loads(file.read_text())
-    return Stock.read(definitions)
+    return HostCapabilities.read(definitions)
 
 
-def host(spec: Any, section: str = "required") -> Stock:
-    return Stock.read({"Loader": {"input": {section: {"name": spec}}}})
+def host(spec: Any, section: str = "required") -> HostCapabilities:
+    return HostCapabilities.read({"Loader": {"input": {section: {"name": spec}}}})
 
 
-def wants(name: str) -> Needs:
+def wants(name: str) -> Requirements:
     file = ModelFile(class_type="Loader", input="name", name=name)
-    return Needs(model_set="any", models=frozenset({file}))
+    return Requirements(model_set="any", models=frozenset({file}))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_real_servers_have_what_they_listed(version: str) -> None:
-    needs = Needs(
+    needs = Requirements(
         model_set="any", classes=frozenset({"KSampler", "PreviewImage"}), models=frozenset({UNET})
     )
 
-    assert recorded(version).lacks(needs) == ()
+    assert recorded(version).missing(needs) == ()
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_a_real_server_lacks_of_a_shipped_workflow_is_named(version: str) -> None:
-    library = workflows.load(shipped.path("workflows"))
+    library = load_workflows(resources.path("workflows"))
 
-    lacks = recorded(version).lacks(library.find("ash").needs)
+    lacks = recorded(version).missing(library.find("ash").requirements)
 
     assert {lack.code for lack in lacks} == {"model_missing"}
     assert any("LoraLoaderModelOnly has no lora_name" in lack.sentence for lack in lacks)
@@ -62,18 +63,18 @@ def test_what_a_real_server_lacks_of_a_shipped_workflow_is_named(version: str) -
 
 
 def test_a_missing_node_is_told_apart_and_lacks_come_in_order() -> None:
-    needs = Needs(
+    needs = Requirements(
         model_set="any",
         classes=frozenset({"Magic", "Loader"}),
         models=wants("b.safetensors").models | wants("a.safetensors").models,
     )
 
-    lacks = host([[]]).lacks(needs)
+    lacks = host([[]]).missing(needs)
 
     assert lacks == (
-        Lack(code="model_missing", sentence="Loader has no name 'a.safetensors'"),
-        Lack(code="model_missing", sentence="Loader has no name 'b.safetensors'"),
-        Lack(code="node_missing", sentence="there is no node class Magic"),
+        Missing(code="model_missing", sentence="Loader has no name 'a.safetensors'"),
+        Missing(code="model_missing", sentence="Loader has no name 'b.safetensors'"),
+        Missing(code="node_missing", sentence="there is no node class Magic"),
     )
 
 
@@ -89,29 +90,29 @@ def test_a_missing_node_is_told_apart_and_lacks_come_in_order() -> None:
 def test_lists_of_old_and_new_servers_say_the_same(spec: Any, section: str) -> None:
     stock = host(spec, section)
 
-    assert stock.lacks(wants("a.safetensors")) == ()
-    assert stock.lacks(wants("b.safetensors")) != ()
+    assert stock.missing(wants("a.safetensors")) == ()
+    assert stock.missing(wants("b.safetensors")) != ()
 
 
 @pytest.mark.parametrize("spec", [["STRING", {}], ["COMBO", {"remote": {}}], ["COMBO"], [], None])
 def test_an_input_without_a_list_is_no_lack(spec: Any) -> None:
-    assert host(spec).lacks(wants("a.safetensors")) == ()
+    assert host(spec).missing(wants("a.safetensors")) == ()
 
 
 def test_an_input_that_the_definitions_do_not_know_is_no_lack() -> None:
     file = ModelFile(class_type="PowerLoader", input="lora_1", name="a.safetensors")
-    stock = Stock.read({"PowerLoader": {"input": {"required": {}}}})
+    stock = HostCapabilities.read({"PowerLoader": {"input": {"required": {}}}})
 
-    assert stock.lacks(Needs(model_set="any", models=frozenset({file}))) == ()
+    assert stock.missing(Requirements(model_set="any", models=frozenset({file}))) == ()
 
 
 def test_a_windows_host_has_the_file_and_is_posted_its_own_spelling() -> None:
     stock = host([["zit\\ash.safetensors", "lina.safetensors"]])
     inputs = {"name": "zit/ash.safetensors", "model": ["2", 0]}
 
-    posted = stock.spelled({"1": {"class_type": "Loader", "inputs": inputs}})
+    posted = stock.with_host_paths({"1": {"class_type": "Loader", "inputs": inputs}})
 
-    assert stock.lacks(wants("zit/ash.safetensors")) == ()
+    assert stock.missing(wants("zit/ash.safetensors")) == ()
     assert posted["1"]["inputs"] == {"name": "zit\\ash.safetensors", "model": ["2", 0]}
     assert inputs["name"] == "zit/ash.safetensors"
 
@@ -120,14 +121,14 @@ def test_a_graph_exported_on_windows_is_drawn_elsewhere() -> None:
     stock = host([["zit/ash.safetensors"]])
     node = {"class_type": "Loader", "inputs": {"name": "zit\\ash.safetensors"}}
 
-    assert stock.lacks(wants("zit\\ash.safetensors")) == ()
-    assert stock.spelled({"1": node})["1"]["inputs"] == {"name": "zit/ash.safetensors"}
+    assert stock.missing(wants("zit\\ash.safetensors")) == ()
+    assert stock.with_host_paths({"1": node})["1"]["inputs"] == {"name": "zit/ash.safetensors"}
 
 
 def test_what_is_no_file_of_the_host_is_posted_as_it_stands() -> None:
     node = {"class_type": "CLIPTextEncode", "inputs": {"text": "either/or", "clip": ["1", 0]}}
 
-    assert host([["a.safetensors"]]).spelled({"1": node}) == {"1": node}
+    assert host([["a.safetensors"]]).with_host_paths({"1": node}) == {"1": node}
 
 
 @pytest.mark.parametrize(
@@ -135,13 +136,13 @@ def test_what_is_no_file_of_the_host_is_posted_as_it_stands() -> None:
 )
 def test_an_answer_without_definitions_is_none(answer: Any) -> None:
     with pytest.raises(ValueError, match="no definitions"):
-        Stock.read(answer)
+        HostCapabilities.read(answer)
 
 
 @given(st.dictionaries(st.text(max_size=5), st.fixed_dictionaries({"input": JSON}), max_size=4))
 def test_whatever_a_custom_node_says_of_itself_hides_no_other(said: dict[str, Any]) -> None:
     sound = {"Loader": {"input": {"required": {"name": [["a.safetensors"]]}}}}
 
-    stock = Stock.read(said | sound)
+    stock = HostCapabilities.read(said | sound)
 
-    assert stock.lacks(wants("b.safetensors")) != ()
+    assert stock.missing(wants("b.safetensors")) != ()

@@ -14,10 +14,10 @@ from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Message, Rating
 from imagegen.prompts import template, vocabulary
 from imagegen.prompts.brief import Brief
-from imagegen.prompts.personas import Habits, Persona, Wordings
 from imagegen.prompts.scene import Prompt, Source
 from imagegen.prompts.setting import CATEGORIES, Setting
 from imagegen.prompts.sketch import Sketch
+from imagegen.workflows.persona import Habits, Persona, Wordings
 from tests.briefs import HABITS, brief, nora, worded
 
 TEMPLATE = template.shipped()

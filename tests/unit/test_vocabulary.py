@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from chatflow_hook.turn import Rating
-from imagegen import workflows
 from imagegen.prompts import reading, vocabulary
-from imagegen.prompts.phrases import phrase
 from imagegen.prompts.setting import CATEGORIES
 from imagegen.safety.screen import CLEAR, Screen
+from imagegen.workflows.library import load_workflows
+from imagegen.workflows.persona import phrase
 
 KNOWN = vocabulary.shipped()
-LIBRARY = workflows.load(Path(__file__).parents[2] / "workflows")
+LIBRARY = load_workflows(Path(__file__).parents[2] / "workflows")
 SCREEN = Screen()
 PERSONAS = [workflow.persona for workflow in LIBRARY.workflows.values()]
 

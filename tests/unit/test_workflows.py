@@ -5,22 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from imagegen import workflows
-from imagegen.workflows import ModelFile, UnknownPersona, WorkflowFault, WorkflowsMissing
+from imagegen.comfy.capabilities import ModelFile
+from imagegen.workflows.errors import UnknownPersona, WorkflowFault, WorkflowsMissing
+from imagegen.workflows.library import load_workflows, required_model_files
 from tests.exports import fault, ksampler, loaded, lora, node, plain, shelve
 
 
 def test_a_persona_is_found_in_any_case(tmp_path: Path) -> None:
     shelve(tmp_path, plain())
 
-    workflow = workflows.load(tmp_path).find(" LiNa ")
+    workflow = load_workflows(tmp_path).find(" LiNa ")
 
     assert workflow.persona.display_name == "Lina"
 
 
 def test_an_unknown_persona_is_named(tmp_path: Path) -> None:
     shelve(tmp_path, plain())
-    library = workflows.load(tmp_path)
+    library = load_workflows(tmp_path)
 
     with pytest.raises(UnknownPersona, match="called 'bob'") as caught:
         library.find("bob")
@@ -32,14 +33,14 @@ def test_one_broken_persona_hides_no_other(tmp_path: Path) -> None:
     shelve(tmp_path, plain())
     shelve(tmp_path, "{", persona="may")
 
-    library = workflows.load(tmp_path)
+    library = load_workflows(tmp_path)
 
     assert (set(library.workflows), set(library.faults)) == ({"lina"}, {"may"})
 
 
 def test_a_broken_persona_tells_its_fault_when_it_is_asked_for(tmp_path: Path) -> None:
     shelve(tmp_path, "{", persona="may")
-    library = workflows.load(tmp_path)
+    library = load_workflows(tmp_path)
 
     with pytest.raises(WorkflowFault, match=r"workflow\.json: is not JSON") as caught:
         library.find("May")
@@ -51,7 +52,7 @@ def test_two_folders_that_differ_in_case_only_are_a_fault(tmp_path: Path) -> Non
     shelve(tmp_path, plain(), persona="Lina")
     shelve(tmp_path, plain(), persona="lina")
 
-    library = workflows.load(tmp_path)
+    library = load_workflows(tmp_path)
 
     assert "but for its case" in library.faults["lina"].why
 
@@ -66,7 +67,7 @@ def test_an_operators_own_persona_stands_before_the_shipped_one_and_draws_with_i
     toml.write_text(toml.read_text() + '\nmax_rating = "explicit"\n')
     (tmp_path / "own" / "Lina" / "workflow.json").unlink()
 
-    library = workflows.load(tmp_path / "shipped", tmp_path / "own")
+    library = load_workflows(tmp_path / "shipped", tmp_path / "own")
 
     assert library.find("lina").persona.max_rating == "explicit"
     assert library.find("lina").path == tmp_path / "shipped" / "lina" / "workflow.json"
@@ -77,7 +78,7 @@ def test_an_operators_own_persona_may_be_a_ninth_one(tmp_path: Path) -> None:
     shelve(tmp_path / "shipped", plain())
     shelve(tmp_path / "own", plain(), persona="зоя")
 
-    library = workflows.load(tmp_path / "shipped", tmp_path / "own")
+    library = load_workflows(tmp_path / "shipped", tmp_path / "own")
 
     assert set(library.workflows) == {"lina", "зоя"}
     assert library.find("Зоя").path == tmp_path / "own" / "зоя" / "workflow.json"
@@ -85,21 +86,21 @@ def test_an_operators_own_persona_may_be_a_ninth_one(tmp_path: Path) -> None:
 
 def test_a_missing_directory_is_an_error_of_its_own(tmp_path: Path) -> None:
     with pytest.raises(WorkflowsMissing, match="no such directory"):
-        workflows.load(tmp_path / "nowhere")
+        load_workflows(tmp_path / "nowhere")
 
 
 def test_a_directory_without_personas_is_an_error_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "_common").mkdir()
 
     with pytest.raises(WorkflowsMissing, match=r"persona\.toml"):
-        workflows.load(tmp_path)
+        load_workflows(tmp_path)
 
 
 def test_a_graph_without_its_persona_is_a_fault(tmp_path: Path) -> None:
     folder = shelve(tmp_path, plain())
     (folder / "persona.toml").unlink()
 
-    library = workflows.load(tmp_path)
+    library = load_workflows(tmp_path)
 
     assert str(library.faults["lina"]).endswith("persona.toml: is missing")
 
@@ -108,7 +109,7 @@ def test_a_persona_without_its_graph_is_a_fault(tmp_path: Path) -> None:
     folder = shelve(tmp_path, plain())
     (folder / "workflow.json").unlink()
 
-    library = workflows.load(tmp_path)
+    library = load_workflows(tmp_path)
 
     assert "workflow.json: cannot be read: No such file" in str(library.faults["lina"])
 
@@ -222,13 +223,13 @@ def test_two_personas_share_a_graph_and_set_inputs_of_it(tmp_path: Path) -> None
             """,
         )
 
-    library = workflows.load(tmp_path)
+    library = load_workflows(tmp_path)
 
     assert not library.faults
     assert library.find("lina").width == 832
-    assert library.find("lina").needs.model_set != library.find("may").needs.model_set
+    assert library.find("lina").requirements.model_set != library.find("may").requirements.model_set
     assert {
-        file.name for file in library.find("may").needs.models if file.input == "lora_name"
+        file.name for file in library.find("may").requirements.models if file.input == "lora_name"
     } == {"may_v2.safetensors"}
 
 
@@ -262,9 +263,9 @@ def test_a_host_needs_what_leads_to_the_picture_and_no_more(tmp_path: Path) -> N
 
     workflow = loaded(tmp_path, plain(**aside))
 
-    assert "FancyLoader" not in workflow.needs.classes
-    assert workflow.needs.classes >= {"KSampler", "PreviewImage", "SaveImage"}
-    assert workflow.needs.models == {
+    assert "FancyLoader" not in workflow.requirements.classes
+    assert workflow.requirements.classes >= {"KSampler", "PreviewImage", "SaveImage"}
+    assert workflow.requirements.models == {
         ModelFile(class_type="UNETLoader", input="unet_name", name="z.safetensors"),
         ModelFile(class_type="CLIPLoader", input="clip_name", name="qwen.safetensors"),
         ModelFile(class_type="VAELoader", input="vae_name", name="ae.safetensors"),
@@ -280,7 +281,7 @@ def test_files_are_sorted_into_the_folders_of_comfyui(tmp_path: Path) -> None:
     }
     shelve(tmp_path, plain(**scaled))
 
-    files = workflows.model_files(workflows.load(tmp_path))
+    files = required_model_files(load_workflows(tmp_path))
 
     assert files == {
         "diffusion_models": {"z.safetensors"},
@@ -300,7 +301,7 @@ def test_a_lora_kept_in_an_object_is_a_model_file(tmp_path: Path) -> None:
 
     workflow = loaded(tmp_path, plain(**{"40": stack}))
 
-    assert "stacked.safetensors" in {file.name for file in workflow.needs.models}
+    assert "stacked.safetensors" in {file.name for file in workflow.requirements.models}
 
 
 @pytest.mark.parametrize(
@@ -320,7 +321,7 @@ def test_other_weights_are_another_model_set(tmp_path: Path, other: dict[str, ob
 
     two = loaded(tmp_path / "two", plain(**other))
 
-    assert one.needs.model_set != two.needs.model_set
+    assert one.requirements.model_set != two.requirements.model_set
 
 
 def test_words_size_steps_and_the_spelling_of_numbers_leave_the_model_set_alone(
@@ -340,4 +341,4 @@ def test_words_size_steps_and_the_spelling_of_numbers_leave_the_model_set_alone(
         ),
     )
 
-    assert one.needs.model_set == two.needs.model_set
+    assert one.requirements.model_set == two.requirements.model_set

@@ -5,12 +5,13 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from imagegen import shipped, workflows
+from imagegen import resources
 from imagegen.sandbox.comfyui.faults import Fault
 from imagegen.sandbox.comfyui.host import SandboxComfyUI
 from imagegen.sandbox.comfyui.kinds import MEANINGS
 from imagegen.sandbox.comfyui.versions import NEW
 from imagegen.sandbox.errors import SandboxError
+from imagegen.workflows.library import load_workflows, required_model_files
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
@@ -73,7 +74,7 @@ async def _run(host: SandboxComfyUI, say: Callable[[str], None]) -> None:
 
 def _models(given: Sequence[str]) -> Mapping[str, Sequence[str]]:
     if not given:
-        files = workflows.model_files(workflows.load(shipped.path("workflows")))
+        files = required_model_files(load_workflows(resources.path("workflows")))
         return {folder: sorted(names) for folder, names in files.items()}
     models: dict[str, list[str]] = {}
     for text in given:

@@ -13,11 +13,12 @@ from typing import Any
 
 from aiohttp import web
 
-from imagegen import shipped, workflows
+from imagegen import resources
 from imagegen.sandbox.comfyui import Fault, Kind, SandboxComfyUI
 from imagegen.sandbox.comfyui.ledger import Double, doubles
 from imagegen.sandbox.ports import free_ports
 from imagegen.sandbox.telegram import SandboxTelegram, Trouble
+from imagegen.workflows.library import load_workflows, required_model_files
 
 # How many calls meet one trouble.
 _CALLS = 2
@@ -157,7 +158,7 @@ async def _play(options: argparse.Namespace) -> None:
 
 
 def _models() -> Mapping[str, Sequence[str]]:
-    files = workflows.model_files(workflows.load(shipped.path("workflows")))
+    files = required_model_files(load_workflows(resources.path("workflows")))
     return {folder: sorted(names) for folder, names in files.items()}
 
 

@@ -1,0 +1,1 @@
+"""Many hosts: slots, placement, health."""

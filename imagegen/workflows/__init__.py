@@ -1,0 +1,1 @@
+"""persona.toml and workflow.json: load, check, bind."""
