@@ -27,10 +27,10 @@ def main() -> None:
 def worker() -> None:
     """Run the worker, like `arq imagegen.worker.WorkerSettings`."""
     with _extra("worker"):
-        from imagegen import stop
+        from imagegen.queue import shutdown
 
         # What follows takes seconds to import.
-        stop.ends_all()
+        shutdown.install_signal_handlers()
         from imagegen.worker import run
 
     run()

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imagegen.bulletin import Notice
 from imagegen.comfy.host_report import GpuDevice, HostReport
+from imagegen.monitoring.host_status import PublishedHost
 from imagegen.workflows.library import Library
 
 _GIB = 2**30
@@ -35,7 +35,7 @@ class Row:
 
 
 def rows(
-    reports: Sequence[HostReport], notices: Sequence[Notice], library: Library
+    reports: Sequence[HostReport], notices: Sequence[PublishedHost], library: Library
 ) -> tuple[Row, ...]:
     """Bring together what hosts say, what workers say and what workflows need."""
     return tuple(
@@ -82,7 +82,7 @@ def as_json(page: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def _row(report: HostReport, notices: Sequence[Notice], library: Library) -> Row:
+def _row(report: HostReport, notices: Sequence[PublishedHost], library: Library) -> Row:
     lacks = _lacks(report, library)
     worst = next((each for each in notices if each.condition != "up"), None)
     last = {each.model_set for each in notices}

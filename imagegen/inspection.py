@@ -3,10 +3,12 @@
 import asyncio
 
 from chatflow_hook.settings import RedisSettings, read
-from imagegen import broker, bulletin, hosts
+from imagegen import hosts
 from imagegen.comfy.host_report import HostReport, ask_hosts
 from imagegen.host_settings import HostSettings
 from imagegen.hosts import Row
+from imagegen.monitoring import host_status
+from imagegen.queue import connections
 
 
 class _Settings(HostSettings, RedisSettings):
@@ -23,10 +25,10 @@ def run(*, timeout_s: float) -> tuple[Row, ...]:
 
 async def _asked(
     chosen: _Settings, timeout_s: float
-) -> tuple[tuple[HostReport, ...], list[bulletin.Notice]]:
-    async with broker.live(chosen.redis, db=chosen.redis_result_db) as redis:
+) -> tuple[tuple[HostReport, ...], list[host_status.PublishedHost]]:
+    async with connections.result_connection(chosen.redis, db=chosen.redis_result_db) as redis:
         reports, notices = await asyncio.gather(
             ask_hosts(chosen.comfyui_hosts, headers=chosen.host_headers, timeout_s=timeout_s),
-            bulletin.read(redis),
+            host_status.read_published(redis),
         )
     return reports, list(notices or ())

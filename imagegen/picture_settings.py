@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chatflow_hook.settings import BadSetting
 from chatflow_hook.turn import Rating
-from imagegen.direction import SeedMode
+from imagegen.pipeline.image_spec import SeedMode
 
 
 def _a_key(value: SecretStr | None) -> SecretStr | None:

@@ -16,8 +16,8 @@ from imagegen.extras import extra
 
 if TYPE_CHECKING:
     from imagegen.picture_settings import PictureSettings
+    from imagegen.pipeline.dry_run import DialogFile, DryRunResult
     from imagegen.prompts.llm import LanguageModel
-    from imagegen.rehearsal import Dialog, Sheet
     from imagegen.workflows.library import Workflow
 
 _RATINGS = [*map(str, Rating)]
@@ -64,12 +64,13 @@ def prompt(  # noqa: PLR0913 - click gives each option by name
     It answers as for a user who has confirmed their age. Ends with 1 if nothing may be drawn.
     """
     with extra("worker"):
-        from imagegen import logs, rehearsal
+        from imagegen import logs
+        from imagegen.pipeline.dry_run import DialogUnreadable, read_dialog
 
     logs.configure("console")
     try:
-        dialog = rehearsal.read(file)
-    except rehearsal.DialogUnreadable as error:
+        dialog = read_dialog(file)
+    except DialogUnreadable as error:
         _stop(error.sentence)
     if rating is not None:
         dialog = dialog.model_copy(update={"rating": Rating(rating)})
@@ -115,15 +116,15 @@ def _settings(overrides: dict[str, str]) -> "PictureSettings":
 
 
 async def _sheets(
-    dialog: "Dialog",
+    dialog: "DialogFile",
     workflows: "Sequence[Workflow]",
     chosen: "PictureSettings",
     kind: Kind,
     variation: int,
-) -> "list[Sheet]":
-    from imagegen.director import Rules
+) -> "list[DryRunResult]":
+    from imagegen.pipeline.content_policy import PolicySettings
+    from imagegen.pipeline.dry_run import DryRun
     from imagegen.prompts.builder import PromptBuilder
-    from imagegen.rehearsal import Rehearsal
     from imagegen.safety.screen import Screen, Verdict
 
     screen = Screen()
@@ -134,15 +135,15 @@ async def _sheets(
         prompts = PromptBuilder(
             model, is_fine=lambda text: screen.prompt(text).verdict is Verdict.CLEAR
         )
-        rehearsal = Rehearsal(
+        dry_run = DryRun(
             dialog=dialog,
             prompts=prompts,
             screen=screen,
-            rules=Rules(max_rating=chosen.max_rating, seed_mode=chosen.seed_mode),
+            rules=PolicySettings(max_rating=chosen.max_rating, seed_mode=chosen.seed_mode),
             kind=kind,
             variation=variation,
         )
-        return [await rehearsal.sheet(workflow) for workflow in workflows]
+        return [await dry_run.run(workflow) for workflow in workflows]
 
 
 def _model(chosen: "PictureSettings") -> "LanguageModel | None":

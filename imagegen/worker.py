@@ -11,51 +11,41 @@ from arq.worker import func, run_worker
 
 from chatflow_hook.queue import JOB, QUEUE, dumps, loads
 from chatflow_hook.settings import BadSetting
-from imagegen import (
-    allocation,
-    broker,
-    census,
-    lease,
-    logs,
-    overtaking,
-    probes,
-    relay,
-    settings,
-    stop,
-    ticker,
-)
-from imagegen.bulletin import Bulletin
-from imagegen.census import Census
+from imagegen import allocation, logs, periodic, settings
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.timeouts import PromptTimeouts
 from imagegen.db.engine import connect
-from imagegen.delivery.gate import Gate
+from imagegen.delivery.rate_limit import FloodControl
 from imagegen.delivery.telegram import Telegram
-from imagegen.director import Director, Rules
 from imagegen.errors import ImagegenError
-from imagegen.job import make_image
-from imagegen.live import Live
 from imagegen.maintenance import retention, stray_prompts
 from imagegen.maintenance.image_cleanup import ImageCleanup
 from imagegen.maintenance.retention import Retention
 from imagegen.maintenance.stray_prompts import StrayCleanup
+from imagegen.monitoring import checks, http_server
+from imagegen.monitoring.counters import CounterLog
+from imagegen.monitoring.host_status import HostStatusPublisher
+from imagegen.monitoring.persona_coverage import COVERAGE_EVERY_S, PersonaCoverage
+from imagegen.monitoring.readiness import Readiness
+from imagegen.pipeline.content_policy import ContentPolicy, PolicySettings
+from imagegen.pipeline.context import JobContext
+from imagegen.pipeline.image_cache import ImageCache
+from imagegen.pipeline.make_image import make_image
+from imagegen.pipeline.quarantine import Quarantine
 from imagegen.pool.pool import Pool
 from imagegen.pool.shared_slots import RedisSlotRegistry
 from imagegen.prompts.builder import PromptBuilder
 from imagegen.prompts.llm import LanguageModel
-from imagegen.quarantine import Quarantine
-from imagegen.relay import Relay
+from imagegen.queue import connections, job_lease, outbox_relay, shutdown
+from imagegen.queue.job_lease import allow_two_runs_of_a_job
+from imagegen.queue.outbox_relay import OutboxRelay
+from imagegen.queue.progress import LiveProgress
+from imagegen.queue.shutdown import GracefulShutdown
 from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.repository import RequestRepository
-from imagegen.reuse import Reuse
 from imagegen.safety.screen import Screen, Verdict
 from imagegen.settings import Settings
-from imagegen.stop import Stop
 from imagegen.storage.store import ImageStore
-from imagegen.studio import Studio
-from imagegen.tally import Tally
-from imagegen.web import site
-from imagegen.web.readiness import Readiness
 from imagegen.workflows.library import Library
 
 log = structlog.get_logger(__name__)
@@ -72,24 +62,24 @@ def __getattr__(name: str) -> Any:
     """Make WorkerSettings when arq asks for it, so that importing this module reads nothing."""
     if name != "WorkerSettings":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    stop.ends_all()
+    shutdown.install_signal_handlers()
     with _in_a_sentence():
         chosen = settings.from_env()
-        if not asyncio.run(broker.answers(chosen.redis)):
+        if not asyncio.run(connections.is_answering(chosen.redis)):
             sys.stderr.write(_NO_REDIS)
         return worker_settings(chosen)
 
 
 def run() -> None:
     """Run a worker as arq's command does, one that answers probes even while Redis is away."""
-    stop.ends_all()
+    shutdown.install_signal_handlers()
     with _in_a_sentence():
         chosen = settings.from_env()
         logs.configure(chosen.log_format)
         made = worker_settings(chosen)
-        if not asyncio.run(broker.answers(chosen.redis)):
+        if not asyncio.run(connections.is_answering(chosen.redis)):
             sys.stderr.write(_NO_REDIS)
-            asyncio.run(probes.until_redis_answers(chosen))
+            asyncio.run(checks.serve_until_redis_answers(chosen))
     run_worker(made)
 
 
@@ -100,30 +90,38 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
     """
     library = chosen.library()
     images = chosen.images()
-    queue = broker.queue(chosen.redis, db=chosen.redis_broker_db)
-    stack, stopping = AsyncExitStack(), Stop(queue, grace_s=chosen.stop_grace)
+    queue = connections.job_queue(chosen.redis, db=chosen.redis_broker_db)
+    stack, stopping = AsyncExitStack(), GracefulShutdown(queue, grace_s=chosen.stop_grace)
     if owns_process:
         allocation.give_large_memory_back()
-        stopping.listen()
+        stopping.listen_for_signals()
 
     async def on_startup(ctx: dict[str, Any]) -> None:
-        overtaking.allow()
+        allow_two_runs_of_a_job()
         if owns_process:  # here and not earlier, since arq sets up its own before
             logs.configure(chosen.log_format)
         readiness = Readiness(lambda: stopping.is_under_way)
-        await stack.enter_async_context(site.open_at(chosen.web_host, chosen.web_port, readiness))
-        ctx["studio"] = studio = await build(chosen, library, images, stack)
-        bell = Relay(studio.requests, ctx["redis"])
-        await stack.enter_async_context(ticker.every(relay.EVERY_S, bell.step, name="relay"))
         await stack.enter_async_context(
-            ticker.every(stray_prompts.EVERY_S, studio.strays.step, name="strays")
+            http_server.serving(chosen.web_host, chosen.web_port, readiness)
+        )
+        ctx["context"] = context = await build(chosen, library, images, stack)
+        bell = OutboxRelay(context.requests, ctx["redis"])
+        await stack.enter_async_context(
+            periodic.every(outbox_relay.RELAY_EVERY_S, bell.step, name="relay")
         )
         await stack.enter_async_context(
-            ticker.every(census.EVERY_S, Census(library, studio.pool).step, name="census")
+            periodic.every(stray_prompts.EVERY_S, context.strays.step, name="strays")
         )
-        await stack.enter_async_context(Bulletin(studio.live.redis, studio.pool).pinned())
-        await stack.enter_async_context(probes.about(chosen, studio, readiness))
-        stopping.begin()
+        await stack.enter_async_context(
+            periodic.every(
+                COVERAGE_EVERY_S, PersonaCoverage(library, context.pool).step, name="census"
+            )
+        )
+        await stack.enter_async_context(
+            HostStatusPublisher(context.progress.redis, context.pool).publishing()
+        )
+        await stack.enter_async_context(checks.watched(chosen, context, readiness))
+        stopping.attach_to_arq()
         _greet(chosen, library)
 
     async def on_shutdown(_: dict[str, Any]) -> None:
@@ -137,13 +135,13 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
         {
             "functions": [
                 func(
-                    stopping.reaching(make_image),
+                    stopping.wrap(make_image),
                     name=JOB,
                     max_tries=_MAX_TRIES,
                     keep_result=0,
                 )
             ],
-            "redis_settings": broker.settings(chosen.redis, db=chosen.redis_broker_db),
+            "redis_settings": connections.arq_settings(chosen.redis, db=chosen.redis_broker_db),
             "redis_pool": queue,
             "handle_signals": False,
             "queue_name": QUEUE,
@@ -157,7 +155,7 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
             # Jobs that run are pushed out of sight by their leases: more would only be read and
             # dropped, twenty times a second, when thousands wait.
             "queue_read_limit": _MOST_JOBS,
-            "job_timeout": lease.JOB_TIMEOUT_S,
+            "job_timeout": job_lease.JOB_TIMEOUT_S,
             "poll_delay": _POLL_DELAY_S,
             "health_check_interval": _HEALTH_EVERY_S,
         },
@@ -175,11 +173,11 @@ def _in_a_sentence() -> Iterator[None]:
 
 async def build(
     chosen: Settings, library: Library, images: ImageStore, stack: AsyncExitStack
-) -> Studio:
+) -> JobContext:
     """Open everything that jobs share; the stack closes it, last opened first."""
     engine = connect(chosen.database_url)
     stack.push_async_callback(engine.dispose)
-    live = broker.live(chosen.redis, db=chosen.redis_result_db)
+    live = connections.result_connection(chosen.redis, db=chosen.redis_result_db)
     stack.push_async_callback(live.aclose)
     clients = [await stack.enter_async_context(client) for client in _clients(chosen)]
     telegram = Telegram(
@@ -195,27 +193,27 @@ async def build(
     )
     await stack.enter_async_context(pool.running())
     tidy = Retention(engine, ImageCleanup(engine, images), chosen.limits)
-    await stack.enter_async_context(ticker.every(retention.EVERY_S, tidy.step, name="retention"))
+    await stack.enter_async_context(periodic.every(retention.EVERY_S, tidy.step, name="retention"))
     screen = Screen()
     prompts = PromptBuilder(
         await _language_model(chosen, stack),
         is_fine=lambda text: screen.prompt(text).verdict is Verdict.CLEAR,
     )
-    reuse = Reuse(engine, images)
-    await stack.enter_async_context(Tally(prompts.fallbacks, reuse.saved).told())
-    return Studio(
-        director=Director(engine, prompts, screen, _rules(chosen)),
-        reuse=reuse,
+    reuse = ImageCache(engine, images)
+    await stack.enter_async_context(CounterLog(prompts.fallbacks, reuse.saved).logged())
+    return JobContext(
+        content_policy=ContentPolicy(engine, prompts, screen, _rules(chosen)),
+        image_cache=reuse,
         image_screen=chosen.image_screen,
         requests=RequestRepository(engine, keeps_context=chosen.context_retention > 0),
-        ledger=Deliveries(engine),
+        deliveries=Deliveries(engine),
         strays=StrayCleanup(engine, pool),
         library=library,
         pool=pool,
         images=images,
         telegram=await stack.enter_async_context(telegram),
-        gate=Gate(live),
-        live=Live(live),
+        flood_control=FloodControl(live),
+        progress=LiveProgress(live),
         quarantine=Quarantine(most_crashes=chosen.request_crashes),
         max_age_s=chosen.request_max_age,
         max_attempts=chosen.request_attempts,
@@ -238,8 +236,8 @@ async def _language_model(chosen: Settings, stack: AsyncExitStack) -> LanguageMo
     )
 
 
-def _rules(chosen: Settings) -> Rules:
-    return Rules(
+def _rules(chosen: Settings) -> PolicySettings:
+    return PolicySettings(
         max_rating=chosen.max_rating,
         seed_mode=chosen.seed_mode,
         age_text_version=chosen.age_text_version,

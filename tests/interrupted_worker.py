@@ -1,6 +1,6 @@
 """A worker that gets a signal at the first call of one of its functions, as if by chance there.
 
-    python -m tests.interrupted_worker SIGKILL imagegen/sending.py:_send [persona]
+    python -m tests.interrupted_worker SIGKILL imagegen/pipeline/deliver.py:_send [persona]
 
 Python's profile hook sees each call; nothing of the worker is replaced. With a persona, only calls
 for its requests count, and all of them.

@@ -6,16 +6,15 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from imagegen import rehearsal
+from imagegen.pipeline.dry_run import DialogFile, read_dialog
 from imagegen.prompts import template
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.scene import Prompt
-from imagegen.rehearsal import Dialog
 from imagegen.workflows.library import load_workflows
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "prompts.md"
-DIALOGS = {file.stem: rehearsal.read(file) for file in sorted((ROOT / "tests/dialogs").glob("*"))}
+DIALOGS = {file.stem: read_dialog(file) for file in sorted((ROOT / "tests/dialogs").glob("*"))}
 PERSONAS = {
     name: workflow.persona
     for name, workflow in sorted(load_workflows(ROOT / "workflows").workflows.items())
@@ -25,7 +24,7 @@ _START = "<!-- begin: python -m tests.prompts_table -->\n"
 _END = "<!-- end -->\n"
 
 
-def prompts(dialog: Dialog) -> Mapping[str, Prompt]:
+def prompts(dialog: DialogFile) -> Mapping[str, Prompt]:
     """Give the template's prompt of each persona for a dialog, at the rating it asks for."""
     return {
         name: template.shipped().write(
@@ -45,7 +44,7 @@ def written() -> str:
     return "\n".join(line for name, dialog in DIALOGS.items() for line in _section(name, dialog))
 
 
-def _section(name: str, dialog: Dialog) -> Iterator[str]:
+def _section(name: str, dialog: DialogFile) -> Iterator[str]:
     yield f"### {name.replace('_', ' ').capitalize()}\n"
     yield f"`tests/dialogs/{name}.json`, rating {dialog.rating}:\n"
     said = [(one.role, one.text) for one in dialog.history]

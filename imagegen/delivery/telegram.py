@@ -34,7 +34,7 @@ from imagegen.delivery.errors import (
     SendRefused,
     TokenRevoked,
 )
-from imagegen.delivery.parcel import Parcel, Receipt
+from imagegen.delivery.message import PhotoMessage, SentMessage
 from imagegen.errors import ImagegenError
 
 log = structlog.get_logger(__name__)
@@ -80,7 +80,7 @@ class Telegram:
     ) -> None:
         await self._bot.session.close()
 
-    async def send(self, parcel: Parcel) -> Receipt:
+    async def send(self, parcel: PhotoMessage) -> SentMessage:
         """Send a picture, as a photo where it fits, and follow a group that has moved.
 
         Raises NotSent, FileUnknown, FloodWait, OutcomeUnknown, TokenRevoked, ChatGone or SendRefused.
@@ -93,8 +93,8 @@ class Telegram:
                 chat_id = moved.migrate_to_chat_id
                 message = await self._send(parcel, chat_id)
         except (TelegramAPIError, ClientDecodeError) as error:
-            raise self._learnt(verdict(error)) from error
-        return Receipt(
+            raise self._note_token(error_of(error)) from error
+        return SentMessage(
             chat_id=chat_id,
             message_id=message.message_id,
             file_id=message.photo[-1].file_id if message.photo else None,
@@ -106,18 +106,18 @@ class Telegram:
         try:
             await self._bot.get_me(request_timeout=_PROBE_S)
         except (TelegramAPIError, ClientDecodeError) as error:
-            raise self._learnt(verdict(error)) from error
+            raise self._note_token(error_of(error)) from error
         if self.is_revoked:
             log.info("telegram knows the token again")
         self.is_revoked = False
 
-    def _learnt(self, error: ImagegenError) -> ImagegenError:
+    def _note_token(self, error: ImagegenError) -> ImagegenError:
         if isinstance(error, TokenRevoked) and not self.is_revoked:
             log.error("telegram token revoked: pictures are kept, none is sent", code=error.code)
             self.is_revoked = True
         return error
 
-    async def _send(self, parcel: Parcel, chat_id: int) -> Message:
+    async def _send(self, parcel: PhotoMessage, chat_id: int) -> Message:
         file = parcel.file_id or BufferedInputFile(parcel.data, filename=parcel.filename)
         caption = parcel.short_caption
         reply = _reply(parcel.reply_to_message_id)
@@ -141,7 +141,7 @@ class Telegram:
         )
 
 
-def verdict(error: TelegramAPIError | ClientDecodeError) -> ImagegenError:
+def error_of(error: TelegramAPIError | ClientDecodeError) -> ImagegenError:
     """Say what an error of a send means for the request; pure."""
     match error:
         case TelegramRetryAfter():

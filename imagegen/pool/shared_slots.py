@@ -12,7 +12,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from imagegen import ticker
+from imagegen import periodic
 
 log = structlog.get_logger(__name__)
 
@@ -119,7 +119,7 @@ class RedisSlotRegistry:
     async def renewed(self) -> AsyncIterator[None]:
         """Keep the leases of all slots while the block runs."""
         try:
-            async with ticker.every(self._lease_s / 3, self._renew, name="leases of slots"):
+            async with periodic.every(self._lease_s / 3, self._renew, name="leases of slots"):
                 yield
         finally:
             with suppress(TimeoutError):

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from chatflow_hook.tables import OURS, Dialog, ImageRequest, State
 from imagegen.db.engine import run_in_transaction, run_statement
 from imagegen.db.tables import Delivery, Outcome
-from imagegen.delivery.parcel import Receipt
+from imagegen.delivery.message import SentMessage
 from imagegen.requests.claim import ClaimedRequest, DeliveryAttempt, advance
 
 # Built once: to build a statement takes longer than to run it.
@@ -79,7 +79,9 @@ class Deliveries:
         await run_statement(self._engine, lambda connection: connection.execute(query))
 
 
-async def mark_sent(connection: AsyncConnection, send: DeliveryAttempt, receipt: Receipt) -> None:
+async def mark_sent(
+    connection: AsyncConnection, send: DeliveryAttempt, receipt: SentMessage
+) -> None:
     """Note a send which Telegram has accepted."""
     await connection.execute(_ARRIVED, {"send_id": send.id, "its_message": receipt.message_id})
 

@@ -27,7 +27,7 @@ from chatflow_hook.tables import OPEN, Dialog, ImageRequest, Kind, State
 from chatflow_hook.turn import Rating
 from imagegen.db.engine import AnyRow, one_or_none, run_in_transaction, run_statement
 from imagegen.db.tables import StrayPrompt
-from imagegen.delivery.parcel import Receipt
+from imagegen.delivery.message import SentMessage
 from imagegen.errors import ImagegenError
 from imagegen.requests.claim import (
     ClaimedRequest,
@@ -248,7 +248,7 @@ class RequestRepository:
         request: ClaimedRequest,
         *,
         send: DeliveryAttempt | None = None,
-        receipt: Receipt | None = None,
+        receipt: SentMessage | None = None,
     ) -> None:
         """Mark the request delivered and move the dialog's watermark, in one transaction."""
 

@@ -14,12 +14,12 @@ from rich.console import Console
 from chatflow_hook import ChatFlowHook, Picture, Turn
 from chatflow_hook.settings import HookSettings
 from chatflow_hook.tables import State
-from imagegen import broker
 from imagegen.comfy.address import HostAddress
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.timeouts import PromptTimeouts
 from imagegen.db import migrations
 from imagegen.errors import ImagegenError
+from imagegen.queue import connections
 from imagegen.sandbox import conversations, signals, worker
 from imagegen.sandbox.board import Board
 from imagegen.sandbox.child import Child
@@ -176,7 +176,7 @@ async def _chat(show: _Show, telegram: SandboxTelegram, child: Child) -> dict[st
     settings = _hook_settings(show)
     patience = _PATIENCE_WITH_REAL_HOSTS_S if show.options.comfyui else _PATIENCE_S
     async with (
-        broker.live(settings.redis, db=settings.redis_result_db) as redis,
+        connections.result_connection(settings.redis, db=settings.redis_result_db) as redis,
         ChatFlowHook(settings) as hook,
     ):
         board = Board(show.console, redis, list(show.personas))

@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import parse_url
 
 from chatflow_hook.settings import RedisPlace
-from imagegen import broker
 from imagegen.pool.shared_slots import RedisSlotRegistry
+from imagegen.queue import connections
 
 HOST = "gpu-1:8188"
 SLOTS = 2
@@ -26,7 +26,7 @@ _ROUNDS = 40
 @asynccontextmanager
 async def redis_at(url: str) -> AsyncIterator[Redis]:
     """Open Redis as the worker does."""
-    redis = broker.live(RedisPlace(arguments=dict(parse_url(url))), db=4)
+    redis = connections.result_connection(RedisPlace(arguments=dict(parse_url(url))), db=4)
     try:
         yield redis
     finally:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 
-from imagegen import broker
+from imagegen.queue import connections
 from imagegen.sandbox.valkey import ValkeyServer
 from tests import chat
 
@@ -15,7 +15,10 @@ async def test_a_connection_that_breaks_while_arq_takes_a_job_leaves_the_job_to_
     redis_url: str, command: str, answer: object
 ) -> None:
     settings = chat.hook_settings("postgresql://unused/db", redis_url)
-    async with broker.queue(settings.redis, db=3) as queue, Redis.from_url(redis_url) as other:
+    async with (
+        connections.job_queue(settings.redis, db=3) as queue,
+        Redis.from_url(redis_url) as other,
+    ):
         async with queue.pipeline(transaction=True) as pipe:
             await pipe.watch("arq:in-progress:a")
             await other.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
@@ -33,20 +36,20 @@ async def test_a_connection_opened_to_a_frozen_redis_is_opened_again_once_it_tha
 ) -> None:
     with ValkeyServer() as valkey:
         settings = chat.hook_settings("postgresql://unused/db", valkey.url)
-        async with broker.queue(settings.redis, db=3) as queue:
+        async with connections.job_queue(settings.redis, db=3) as queue:
             valkey.freeze()
             answer = asyncio.create_task(answered(queue) if is_pipeline else queue.ping())
             # Past the time that a socket may take, more than once.
-            done, _ = await asyncio.wait({answer}, timeout=2.2 * broker.SOCKET_TIMEOUT_S)
+            done, _ = await asyncio.wait({answer}, timeout=2.2 * connections.SOCKET_TIMEOUT_S)
 
             valkey.thaw()
 
             assert not done
-            async with asyncio.timeout(3 * broker.SOCKET_TIMEOUT_S):
+            async with asyncio.timeout(3 * connections.SOCKET_TIMEOUT_S):
                 assert await answer
 
 
-async def answered(queue: broker.Queue) -> bool:
+async def answered(queue: connections.JobQueue) -> bool:
     async with queue.pipeline(transaction=True) as pipe:
         pipe.ping()
         return bool((await pipe.execute())[0])

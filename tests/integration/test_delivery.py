@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from chatflow_hook.tables import ImageRequest, State
 from imagegen.db.tables import Delivery
-from imagegen.delivery.gate import Gate
+from imagegen.delivery.rate_limit import FloodControl
 from imagegen.sandbox.telegram import Trouble
 from tests import chat
 from tests.chat import Sessions
@@ -32,27 +32,27 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 
 async def test_a_flood_of_one_chat_shuts_it_for_all_workers_and_no_other_chat(redis: Redis) -> None:
-    told, other = Gate(redis), Gate(redis)
+    told, other = FloodControl(redis), FloodControl(redis)
 
-    await told.shut(ANNA, 60)
+    await told.hold(ANNA, 60)
 
     assert 59 < await other.wait_s(ANNA) <= 60
     assert await other.wait_s(BORIS) == 0
 
 
 async def test_floods_of_several_chats_are_a_flood_of_the_bot(redis: Redis) -> None:
-    told, other = Gate(redis), Gate(redis)
+    told, other = FloodControl(redis), FloodControl(redis)
 
     for chat_id, seconds in ((ANNA, 60), (BORIS, 50), (VERA, 40)):
-        await told.shut(chat_id, seconds)
+        await told.hold(chat_id, seconds)
 
     assert 39 < await other.wait_s(GLEB) <= 40
 
 
 async def test_a_gate_opens_when_its_time_is_over(redis: Redis) -> None:
     now = 100.0
-    gate = Gate(redis, clock=lambda: now)
-    await gate.shut(ANNA, 60)
+    gate = FloodControl(redis, clock=lambda: now)
+    await gate.hold(ANNA, 60)
     await redis.flushdb()
 
     while_shut = await gate.wait_s(ANNA)
@@ -63,9 +63,9 @@ async def test_a_gate_opens_when_its_time_is_over(redis: Redis) -> None:
 
 async def test_a_gate_without_redis_knows_what_it_was_told_itself() -> None:
     async with Redis.from_url("redis://127.0.0.1:1/4") as nobody:
-        gate = Gate(nobody)
+        gate = FloodControl(nobody)
 
-        await gate.shut(ANNA, 60)
+        await gate.hold(ANNA, 60)
 
         assert 59 < await gate.wait_s(ANNA) <= 60
         assert await gate.wait_s(BORIS) == 0

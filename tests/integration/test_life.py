@@ -10,13 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook import cancellation
 from chatflow_hook.tables import Dialog, ImageRequest, Kind, State
-from imagegen.delivery.parcel import Receipt
+from imagegen.delivery.message import SentMessage
 from imagegen.errors import ImagegenError
+from imagegen.pipeline.image_cache import CachedImage, ImageCache
 from imagegen.requests.claim import FOLLOWS, ClaimedRequest, ClaimLost
 from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.repository import RequestRepository
 from imagegen.requests.retry import NotRetried, retry_request
-from imagegen.reuse import Known, Reuse
 from imagegen.storage.filesystem import FilesystemImageStore
 from tests import chat
 from tests.plan import PLAN
@@ -77,7 +77,7 @@ class Walk:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._sessions = chat.sessions_of(engine)
-        self._reuse = Reuse(engine, FilesystemImageStore(Path("never asked")))
+        self._reuse = ImageCache(engine, FilesystemImageStore(Path("never asked")))
         self._requests = RequestRepository(engine)
         self._ledger = Deliveries(engine)
         self._claims: list[ClaimedRequest] = []
@@ -154,13 +154,13 @@ class Walk:
             case "keep":
                 await self._requests.mark_drawn(request, IMAGE, url=None, seconds=None)
             case "reuse":
-                known = Known(image=IMAGE, seconds=2.0)
-                await self._reuse.take(request, known, PLAN, url=None)
+                known = CachedImage(image=IMAGE, seconds=2.0)
+                await self._reuse.reuse(request, known, PLAN, url=None)
             case "start_send":
                 await self._ledger.start(request)
             case "finish":
                 send = await self._ledger.start(request)
-                receipt = Receipt(chat_id=1, message_id=7, file_id="a", bot_id=1)
+                receipt = SentMessage(chat_id=1, message_id=7, file_id="a", bot_id=1)
                 await self._requests.finish(request, send=send, receipt=receipt)
             case "finish_unsent":
                 await self._requests.finish(request)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from imagegen import resources
-from imagegen.seeds import of_dialog
+from imagegen.pipeline.image_spec import dialog_seed
 from tests import command
 from tests.command import Ended
 from tests.language_model import Answer, ChatServer, says, silence
@@ -70,7 +70,7 @@ async def test_a_sheet_tells_all_that_would_be_drawn(dialog: Path) -> None:
     assert (sheet["source"], sheet["fallback"], sheet["rating"]) == ("template", None, "safe")
     assert (sheet["talk"], sheet["screen"]) == ("clear", "clear")
     assert sheet["words"] == len(sheet["prompt"].split())
-    assert sheet["seed"] == of_dialog(7, 4)
+    assert sheet["seed"] == dialog_seed(7, 4)
     assert len(sheet["cache_key"]) == 64
 
 

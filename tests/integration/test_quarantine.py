@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import ImageRequest, State
 from imagegen.errors import Unavailable
-from imagegen.quarantine import Poisonous, Quarantine
+from imagegen.pipeline.quarantine import Poisonous, Quarantine
 from imagegen.requests.repository import RequestRepository
 from tests.chat import Sessions
 from tests.plan import PLAN
@@ -106,13 +106,13 @@ async def test_a_request_over_which_workers_died_too_often_ends_as_poison(
 async def test_suspects_run_one_at_a_time_and_nobody_waits_for_them() -> None:
     quarantine = Quarantine(most_crashes=5)
 
-    async with quarantine.passed(2):
-        async with quarantine.passed(1):
+    async with quarantine.admitted(2):
+        async with quarantine.admitted(1):
             pass
         with pytest.raises(Unavailable) as waits:
-            async with quarantine.passed(3):
+            async with quarantine.admitted(3):
                 pass
-    async with quarantine.passed(3):
+    async with quarantine.admitted(3):
         pass
 
     assert waits.value.code == "suspect_waits"

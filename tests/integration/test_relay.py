@@ -13,8 +13,8 @@ from sqlalchemy import func, insert, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import ImageRequest, State
-from imagegen import broker, lease
-from imagegen.relay import EVERY_S, Relay
+from imagegen.queue import connections, job_lease
+from imagegen.queue.outbox_relay import RELAY_EVERY_S, OutboxRelay
 from imagegen.requests.repository import RequestRepository
 from tests import chat
 from tests.chat import Sessions
@@ -54,7 +54,7 @@ async def test_a_request_that_redis_has_forgotten_is_drawn(
 class Bell:
     """A relay, the queue that it rings in, and requests of which nothing was heard for long."""
 
-    relay: Relay
+    relay: OutboxRelay
     queue: ArqRedis
     requests: list[str]
 
@@ -76,10 +76,12 @@ async def bell(stages: Stages, engine: AsyncEngine, redis_url: str) -> AsyncIter
     settings = chat.hook_settings("postgresql://unused/db", redis_url)
     async with (
         stages.set(works=False) as stage,
-        broker.queue(settings.redis, db=3) as queue,
+        connections.job_queue(settings.redis, db=3) as queue,
     ):
         requests = [str((await stage.ask(dialog_id=number)).id) for number in range(1, 5)]
-        yield Bell(relay=Relay(RequestRepository(engine), queue), queue=queue, requests=requests)
+        yield Bell(
+            relay=OutboxRelay(RequestRepository(engine), queue), queue=queue, requests=requests
+        )
 
 
 async def test_a_young_request_is_left_to_its_own_bell(bell: Bell) -> None:
@@ -137,8 +139,8 @@ async def test_the_lock_of_a_job_that_died_before_it_could_renew_it_is_taken_off
 ) -> None:
     died, just_taken, *_ = bell.requests
     await age(sessions)
-    await bell.queue.set(f"arq:in-progress:{died}", b"1", ex=int(lease.FIRST_S) - 5)
-    await bell.queue.set(f"arq:in-progress:{just_taken}", b"1", ex=int(lease.FIRST_S))
+    await bell.queue.set(f"arq:in-progress:{died}", b"1", ex=int(job_lease.FIRST_S) - 5)
+    await bell.queue.set(f"arq:in-progress:{just_taken}", b"1", ex=int(job_lease.FIRST_S))
 
     await bell.relay.step()
 
@@ -172,4 +174,4 @@ async def test_a_thousand_open_requests_are_all_looked_after_in_one_step(
     took_s = time.monotonic() - began
 
     assert await bell.would_run() == {*bell.requests, *made}
-    assert took_s < EVERY_S
+    assert took_s < RELAY_EVERY_S

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from chatflow_hook import Rating
 from chatflow_hook.tables import ImageRequest, State
+from imagegen.pipeline.image_cache import ImageCache
 from imagegen.requests.repository import RequestRepository
-from imagegen.reuse import Reuse
 from imagegen.sandbox.telegram import Trouble
 from tests import chat, steps
 from tests.archive import Archive
@@ -140,14 +140,14 @@ async def test_a_picture_that_passed_for_more_is_refused_for_less(stages: Stages
 async def test_a_picture_that_is_purged_between_being_found_and_taken_is_not_taken(
     archive: Archive,
 ) -> None:
-    requests, reuse = RequestRepository(archive.engine), Reuse(archive.engine, archive.images)
+    requests, reuse = RequestRepository(archive.engine), ImageCache(archive.engine, archive.images)
     name = await _kept(archive)
     request = await steps.claimed(requests, await archive.row(State.QUEUED))
-    known = await reuse.picture(request, PLAN.cache_key)
+    known = await reuse.find(request, PLAN.cache_key)
     assert known is not None
 
     await archive.retention().everything()
-    taken = await reuse.take(request, known, PLAN, url=None)
+    taken = await reuse.reuse(request, known, PLAN, url=None)
 
     assert taken is None
     assert not archive.file(name).exists()
@@ -157,13 +157,13 @@ async def test_a_picture_that_is_purged_between_being_found_and_taken_is_not_tak
 async def test_a_picture_that_is_taken_outlives_the_request_that_it_was_drawn_for(
     archive: Archive,
 ) -> None:
-    requests, reuse = RequestRepository(archive.engine), Reuse(archive.engine, archive.images)
+    requests, reuse = RequestRepository(archive.engine), ImageCache(archive.engine, archive.images)
     name = await _kept(archive)
     request = await steps.claimed(requests, await archive.row(State.QUEUED))
-    known = await reuse.picture(request, PLAN.cache_key)
+    known = await reuse.find(request, PLAN.cache_key)
     assert known is not None
 
-    taken = await reuse.take(request, known, PLAN, url=None)
+    taken = await reuse.reuse(request, known, PLAN, url=None)
     await archive.retention().everything()
 
     assert taken is not None
@@ -171,16 +171,16 @@ async def test_a_picture_that_is_taken_outlives_the_request_that_it_was_drawn_fo
 
 
 async def test_a_picture_is_not_let_go_while_it_is_taken(archive: Archive) -> None:
-    requests, reuse = RequestRepository(archive.engine), Reuse(archive.engine, archive.images)
+    requests, reuse = RequestRepository(archive.engine), ImageCache(archive.engine, archive.images)
     await _kept(archive)
     request = await steps.claimed(requests, await archive.row(State.QUEUED))
-    known = await reuse.picture(request, PLAN.cache_key)
+    known = await reuse.find(request, PLAN.cache_key)
     assert known is not None
 
     # A purge that has let the row go and did not commit yet.
     async with archive.sessions.begin() as session:
         await session.execute(delete(ImageRequest).where(ImageRequest.id != request.id))
-        taking = asyncio.create_task(reuse.take(request, known, PLAN, url=None))
+        taking = asyncio.create_task(reuse.reuse(request, known, PLAN, url=None))
         await asyncio.wait({taking}, timeout=0.2)
         is_waiting = not taking.done()
 

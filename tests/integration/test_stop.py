@@ -12,10 +12,9 @@ from redis.asyncio.connection import parse_url
 
 from chatflow_hook.queue import QUEUE, dumps, loads
 from chatflow_hook.settings import RedisPlace
-from imagegen import broker, reach
-from imagegen.broker import Queue
-from imagegen.reach import WorkerStops
-from imagegen.stop import Stop
+from imagegen.queue import connections, shutdown
+from imagegen.queue.connections import JobQueue
+from imagegen.queue.shutdown import GracefulShutdown, WorkerStops
 
 PATIENCE_S = 5.0
 
@@ -30,14 +29,14 @@ def handlers() -> Iterator[None]:
 
 
 @pytest.fixture
-def queue(redis_url: str) -> Queue:
-    return broker.queue(RedisPlace(arguments=dict(parse_url(redis_url))), db=3)
+def queue(redis_url: str) -> JobQueue:
+    return connections.job_queue(RedisPlace(arguments=dict(parse_url(redis_url))), db=3)
 
 
 class Polling:
     """What arq does, as far as a stop sees it; deaf to its first cancellation."""
 
-    def __init__(self, queue: Queue, stop: Stop) -> None:
+    def __init__(self, queue: JobQueue, stop: GracefulShutdown) -> None:
         self._queue = queue
         self._stop = stop
         self._lost = 0
@@ -49,8 +48,8 @@ class Polling:
         return task
 
     async def _poll(self) -> None:
-        self._stop.listen()
-        self._stop.begin()
+        self._stop.listen_for_signals()
+        self._stop.attach_to_arq()
         self._begun.set()
         while True:
             try:
@@ -67,15 +66,15 @@ async def works(_: dict[Any, Any], *_arguments: Any) -> None:
 
 
 async def waits(_: dict[Any, Any], *_arguments: Any) -> None:
-    with reach.waiting():
+    with shutdown.waiting():
         await asyncio.Event().wait()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_poll_that_loses_its_cancellation_is_cancelled_again(
-    queue: Queue, number: signal.Signals
+    queue: JobQueue, number: signal.Signals
 ) -> None:
-    polling = await Polling(queue, Stop(queue, grace_s=PATIENCE_S)).begun()
+    polling = await Polling(queue, GracefulShutdown(queue, grace_s=PATIENCE_S)).begun()
 
     os.kill(os.getpid(), number)
 
@@ -84,12 +83,12 @@ async def test_a_poll_that_loses_its_cancellation_is_cancelled_again(
 
 
 async def test_who_waits_goes_back_at_once_and_who_works_when_the_grace_is_over(
-    queue: Queue,
+    queue: JobQueue,
 ) -> None:
-    stop = Stop(queue, grace_s=0.1)
+    stop = GracefulShutdown(queue, grace_s=0.1)
     polling = await Polling(queue, stop).begun()
-    waiting = asyncio.ensure_future(stop.reaching(waits)({}))
-    working = asyncio.ensure_future(stop.reaching(works)({}))
+    waiting = asyncio.ensure_future(stop.wrap(waits)({}))
+    working = asyncio.ensure_future(stop.wrap(works)({}))
     await asyncio.sleep(0)
 
     os.kill(os.getpid(), signal.SIGTERM)
@@ -103,8 +102,8 @@ async def test_who_waits_goes_back_at_once_and_who_works_when_the_grace_is_over(
         await polling
 
 
-async def test_a_job_that_is_picked_up_after_the_signal_does_not_begin(queue: Queue) -> None:
-    stop, begun = Stop(queue, grace_s=PATIENCE_S), asyncio.Event()
+async def test_a_job_that_is_picked_up_after_the_signal_does_not_begin(queue: JobQueue) -> None:
+    stop, begun = GracefulShutdown(queue, grace_s=PATIENCE_S), asyncio.Event()
 
     async def job(_: dict[Any, Any], *_arguments: Any) -> None:
         begun.set()
@@ -116,14 +115,14 @@ async def test_a_job_that_is_picked_up_after_the_signal_does_not_begin(queue: Qu
     async with asyncio.timeout(PATIENCE_S), queue:
         await polling
         with pytest.raises(asyncio.CancelledError):
-            await stop.reaching(job)({})
+            await stop.wrap(job)({})
     assert not begun.is_set()
 
 
-async def test_a_second_signal_ends_the_grace(queue: Queue) -> None:
-    stop = Stop(queue, grace_s=3600)
+async def test_a_second_signal_ends_the_grace(queue: JobQueue) -> None:
+    stop = GracefulShutdown(queue, grace_s=3600)
     polling = await Polling(queue, stop).begun()
-    working = asyncio.ensure_future(stop.reaching(works)({}))
+    working = asyncio.ensure_future(stop.wrap(works)({}))
 
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.sleep(0.01)
@@ -136,22 +135,26 @@ async def test_a_second_signal_ends_the_grace(queue: Queue) -> None:
         await polling
 
 
-async def test_a_job_that_is_putting_itself_away_is_left_alone(queue: Queue) -> None:
-    stop, at_its_end, may_end = Stop(queue, grace_s=0.0), asyncio.Event(), asyncio.Event()
+async def test_a_job_that_is_putting_itself_away_is_left_alone(queue: JobQueue) -> None:
+    stop, at_its_end, may_end = (
+        GracefulShutdown(queue, grace_s=0.0),
+        asyncio.Event(),
+        asyncio.Event(),
+    )
 
     async def job(_: dict[Any, Any]) -> str:
         return "done"
 
     async def listen(_: dict[Any, Any]) -> None:
-        stop.listen()
-        stop.begin()
+        stop.listen_for_signals()
+        stop.attach_to_arq()
 
     async def linger(_: dict[Any, Any]) -> None:
         at_its_end.set()
         await may_end.wait()
 
     worker = Worker(
-        functions=[func(stop.reaching(job), name="job")],
+        functions=[func(stop.wrap(job), name="job")],
         redis_pool=queue,
         job_serializer=dumps,
         job_deserializer=loads,
@@ -163,7 +166,7 @@ async def test_a_job_that_is_putting_itself_away_is_left_alone(queue: Queue) -> 
     )
     polling = asyncio.create_task(worker.async_run())
     place = RedisPlace(arguments=queue.connection_pool.connection_kwargs)
-    async with broker.queue(place, db=3) as other, asyncio.timeout(PATIENCE_S):
+    async with connections.job_queue(place, db=3) as other, asyncio.timeout(PATIENCE_S):
         await other.enqueue_job("job")
         await at_its_end.wait()
 
@@ -178,12 +181,12 @@ async def test_a_job_that_is_putting_itself_away_is_left_alone(queue: Queue) -> 
         assert await other.keys("*") == []
 
 
-async def test_a_job_is_not_handed_out_any_more_once_the_queue_is_shut(queue: Queue) -> None:
+async def test_a_job_is_not_handed_out_any_more_once_the_queue_is_shut(queue: JobQueue) -> None:
     async with queue:
         await queue.enqueue_job("job", _job_id="one")
         before = await queue.zrangebyscore(QUEUE, float("-inf"), float("inf"))
 
-        queue.shut()
+        queue.stop_retrying()
         after = await queue.zrangebyscore(QUEUE, float("-inf"), float("inf"))
 
     assert (before, after) == ([b"one"], [])

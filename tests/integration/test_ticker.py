@@ -4,7 +4,7 @@ import asyncio
 
 from redis.asyncio import Redis
 
-from imagegen import ticker
+from imagegen import periodic
 
 
 async def test_steps_are_taken_until_the_block_ends() -> None:
@@ -13,7 +13,7 @@ async def test_steps_are_taken_until_the_block_ends() -> None:
     async def step() -> None:
         steps.put_nowait(1)
 
-    async with ticker.every(0.001, step, name="test"):
+    async with periodic.every(0.001, step, name="test"):
         for _ in range(3):
             await steps.get()
 
@@ -26,7 +26,7 @@ async def test_a_step_that_may_wait_is_not_taken_at_once() -> None:
     async def step() -> None:
         steps.append(1)
 
-    async with ticker.every(60, step, name="test", delay_s=60):
+    async with periodic.every(60, step, name="test", delay_s=60):
         await asyncio.sleep(0.01)
 
     assert steps == []
@@ -42,7 +42,7 @@ async def test_a_step_that_swallows_its_cancellation_does_not_hold_up_the_block(
 
     async with asyncio.timeout(20):
         for turns in range(300):  # Python 3.11 loses one cancellation in four here
-            async with ticker.every(60, step, name="test"):
+            async with periodic.every(60, step, name="test"):
                 for _ in range(turns % 12):
                     await asyncio.sleep(0)
 

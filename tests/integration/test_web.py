@@ -13,13 +13,13 @@ from imagegen.comfy.address import HostAddress
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.timeouts import PromptTimeouts
 from imagegen.delivery.telegram import Telegram
+from imagegen.monitoring import http_server
+from imagegen.monitoring.checks import hosts_check, telegram_check
+from imagegen.monitoring.readiness import CachedCheck, Check, Readiness
 from imagegen.pool.pool import Pool
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.telegram import SandboxTelegram, Trouble
-from imagegen.web import needs, site
 from imagegen.web.knock import knock
-from imagegen.web.question import Ask, Question
-from imagegen.web.readiness import Readiness
 from tests.prober import Prober, free_port
 
 LIMITS = PromptTimeouts(request=2.0, queue=5.0, drawing=5.0, silence=5.0)
@@ -35,11 +35,11 @@ async def something() -> str:
 
 @asynccontextmanager
 async def served(
-    asks: Mapping[str, Ask], *, is_stopping: bool = False
+    asks: Mapping[str, Check], *, is_stopping: bool = False
 ) -> AsyncIterator[tuple[Prober, int]]:
     readiness, port = Readiness(lambda: is_stopping), free_port()
-    questions = {name: Question(ask) for name, ask in asks.items()}
-    async with site.open_at("127.0.0.1", port, readiness), readiness.asking(questions):
+    questions = {name: CachedCheck(ask) for name, ask in asks.items()}
+    async with http_server.serving("127.0.0.1", port, readiness), readiness.checking(questions):
         yield Prober(port), port
 
 
@@ -78,7 +78,7 @@ async def test_one_that_starts_is_not_ready() -> None:
 async def test_a_port_that_is_taken_is_told_and_no_more(capsys: pytest.CaptureFixture[str]) -> None:
     async with (
         served({"redis": nothing}) as (_, port),
-        site.open_at("127.0.0.1", port, Readiness(lambda: False)),
+        http_server.serving("127.0.0.1", port, Readiness(lambda: False)),
     ):
         pass
 
@@ -88,7 +88,7 @@ async def test_a_port_that_is_taken_is_told_and_no_more(capsys: pytest.CaptureFi
 
 
 async def test_port_0_is_none() -> None:
-    async with site.open_at("127.0.0.1", 0, Readiness(lambda: False)):
+    async with http_server.serving("127.0.0.1", 0, Readiness(lambda: False)):
         assert not knock("127.0.0.1", 0, "/healthz", timeout_s=1).is_good
 
 
@@ -108,7 +108,7 @@ def bot_of(telegram: SandboxTelegram, *, token: str | None = None) -> Telegram:
 
 async def test_telegram_is_missing_while_it_cannot_be_reached() -> None:
     async with SandboxTelegram() as telegram, bot_of(telegram) as bot:
-        ask = needs.telegram(bot)
+        ask = telegram_check(bot)
         before = await ask()
         telegram.script(Trouble.server_error(), Trouble.hang(), method="getMe")
         broken, silent = await ask(), await ask()
@@ -124,19 +124,19 @@ async def test_telegram_is_missing_while_it_cannot_be_reached() -> None:
 
 async def test_a_token_that_telegram_does_not_know_is_told_without_the_token() -> None:
     async with SandboxTelegram() as telegram, bot_of(telegram, token="43:other") as bot:
-        said = await Question(needs.telegram(bot)).answer()
+        said = await CachedCheck(telegram_check(bot)).answer()
 
     assert said == "Telegram does not know the token"
 
 
 @asynccontextmanager
-async def pooled(*hosts: SandboxComfyUI) -> AsyncIterator[Ask]:
+async def pooled(*hosts: SandboxComfyUI) -> AsyncIterator[Check]:
     addresses = [HostAddress.parse(host.address) for host in hosts]
     async with (
         HostClient(addresses[0], limits=LIMITS) as one,
         HostClient(addresses[1], limits=LIMITS) as two,
     ):
-        yield needs.hosts(Pool([one, two]))
+        yield hosts_check(Pool([one, two]))
 
 
 async def test_hosts_are_missing_only_while_all_of_them_are_away() -> None:
@@ -155,7 +155,7 @@ async def test_hosts_are_missing_only_while_all_of_them_are_away() -> None:
 
 async def test_frozen_hosts_are_missing_within_two_seconds() -> None:
     async with SandboxComfyUI() as one, SandboxComfyUI() as two, pooled(one, two) as ask:
-        question = Question(ask)
+        question = CachedCheck(ask)
         one.freeze()
         two.freeze()
         async with asyncio.timeout(3):
@@ -163,7 +163,7 @@ async def test_frozen_hosts_are_missing_within_two_seconds() -> None:
         one.thaw()
         two.thaw()
         await question.close()
-        back = await Question(ask).answer()
+        back = await CachedCheck(ask).answer()
 
     assert (frozen, back) == ("no answer within 2 s", None)
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 from arq.connections import ArqRedis
 
 from chatflow_hook.queue import JOB, QUEUE
-from imagegen import broker
+from imagegen.queue import connections
 from tests.chat import Sessions
 from tests.stage import PATIENCE_S, Stages
 
@@ -27,7 +27,7 @@ async def test_a_job_that_lost_its_payload_can_be_rung_for_again(
     stages = Stages(database_url, redis_url, sessions, tmp_path / "images")
     async with stages.set() as stage:
         settings, job_id = stage.settings, str(uuid4())
-        queue = broker.queue(settings.redis, db=settings.redis_broker_db)
+        queue = connections.job_queue(settings.redis, db=settings.redis_broker_db)
         await queue.zadd(QUEUE, {job_id: int(time.time() * 1000)})
         await gone(queue, job_id)
 

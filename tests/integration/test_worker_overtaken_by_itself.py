@@ -10,7 +10,7 @@ from arq.constants import in_progress_key_prefix
 
 from chatflow_hook.queue import QUEUE
 from chatflow_hook.tables import State
-from imagegen import broker
+from imagegen.queue import connections
 from tests.chat import Sessions
 from tests.stage import PATIENCE_S, Stages
 
@@ -38,7 +38,7 @@ async def test_a_job_that_a_worker_runs_twice_ends_once_and_fails_nowhere(
     caplog.set_level(logging.INFO, "arq.worker")
     stages = Stages(database_url, redis_url, sessions, tmp_path / "images")
     async with stages.set(seconds_per_picture=1.0) as stage:
-        queue = broker.queue(stage.settings.redis, db=stage.settings.redis_broker_db)
+        queue = connections.job_queue(stage.settings.redis, db=stage.settings.redis_broker_db)
         request = await stage.ask()
         await until(lambda: stage.hosts[0].posted)
         # As after a pause: the lock has expired, and the score is in the past.

@@ -25,7 +25,11 @@ async def test_a_poisonous_request_is_put_aside_and_the_innocent_are_delivered(
 
         for number in range(MOST):
             await interruption.killed_at(
-                "imagegen/job.py:_make", stage, tmp_path / str(number), persona="una", **changes
+                "imagegen/pipeline/make_image.py:_make",
+                stage,
+                tmp_path / str(number),
+                persona="una",
+                **changes,
             )
         variables = interruption.variables(stage, **changes)
         async with worker_process.running(tmp_path / "last", variables):

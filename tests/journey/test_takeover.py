@@ -21,10 +21,10 @@ WITHIN_S = 10.0
 @pytest.mark.parametrize(
     "place",
     [
-        "imagegen/job.py:make_image",  # locked by arq for an hour, and not by us
-        "imagegen/lease.py:_renew",  # about to renew it for the first time
+        "imagegen/pipeline/make_image.py:make_image",  # locked by arq for an hour, and not by us
+        "imagegen/queue/job_lease.py:_renew",  # about to renew it for the first time
         "imagegen/comfy/execution.py:PromptExecution.run",
-        "imagegen/job.py:_delay",  # about to ask arq for a retry
+        "imagegen/pipeline/make_image.py:_delay",  # about to ask arq for a retry
     ],
 )
 async def test_a_dead_workers_request_is_taken_over_within_ten_seconds(

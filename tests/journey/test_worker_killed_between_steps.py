@@ -14,16 +14,16 @@ from tests.stage import Stages
 # Where the next step begins, what came before is committed or has been answered.
 BEFORE_THE_POST = (
     "imagegen/requests/repository.py:RequestRepository.claim",
-    "imagegen/quarantine.py:Quarantine.passed",
+    "imagegen/pipeline/quarantine.py:Quarantine.admitted",
     "imagegen/workflows/binding.py:None",
     "imagegen/requests/repository.py:RequestRepository.start_drawing",
     "imagegen/comfy/execution.py:PromptExecution.run",
 )
 AFTER_THE_POST = (
-    "imagegen/fetching.py:picture",
+    "imagegen/pipeline/generate.py:fetch_image",
     "imagegen/storage/filesystem.py:FilesystemImageStore.put",
     "imagegen/requests/repository.py:RequestRepository.mark_drawn",
-    "imagegen/sending.py:deliver",
+    "imagegen/pipeline/deliver.py:deliver",
     "imagegen/requests/deliveries.py:Deliveries.start",
 )
 
@@ -58,8 +58,8 @@ async def test_a_request_survives_the_death_of_its_worker_between_any_two_steps(
         # Nobody can tell these two apart from outside: the row said "sending" in both.
         ("imagegen/delivery/telegram.py:Telegram.send", (["unknown", "sent"], 1)),
         ("imagegen/requests/repository.py:RequestRepository.finish", (["unknown", "sent"], 2)),
-        ("imagegen/easel.py:Easel.clear", (["sent"], 1)),
-        ("imagegen/live.py:Live.ended", (["sent"], 1)),
+        ("imagegen/pipeline/generate.py:ImageGeneration.clean_up_host", (["sent"], 1)),
+        ("imagegen/queue/progress.py:LiveProgress.ended", (["sent"], 1)),
     ],
 )
 async def test_a_death_around_the_send_is_told_in_the_ledger(

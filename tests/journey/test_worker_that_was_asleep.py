@@ -24,7 +24,7 @@ def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path
         "imagegen/requests/repository.py:RequestRepository.start_drawing",  # it would write
         "imagegen/comfy/execution.py:PromptExecution.run",  # it would post
         "imagegen/requests/deliveries.py:Deliveries.start",  # it would write, then send
-        "imagegen/sending.py:_send",  # it has written and would send
+        "imagegen/pipeline/deliver.py:_send",  # it has written and would send
     ],
 )
 async def test_a_worker_that_wakes_up_after_a_takeover_posts_sends_and_writes_nothing(

@@ -4,8 +4,8 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from imagegen import resources
-from imagegen.census import Census
 from imagegen.comfy.capabilities import HostCapabilities
+from imagegen.monitoring.persona_coverage import PersonaCoverage
 from imagegen.pool.pool import Pool
 from imagegen.workflows.library import Library, load_workflows
 from tests.lending import pool_of
@@ -18,14 +18,14 @@ FULL = HostCapabilities(classes=ASH.requirements.classes, names={})
 
 
 async def test_nothing_is_said_while_no_stock_is_known() -> None:
-    assert await said(Census(LIBRARY, pool_of(A, B))) == []
+    assert await said(PersonaCoverage(LIBRARY, pool_of(A, B))) == []
 
 
 async def test_a_persona_that_no_host_can_draw_is_an_error_by_file_and_node() -> None:
     pool = pool_of(A)
     stock(pool, A, EMPTY)
 
-    [line] = await said(Census(LIBRARY, pool))
+    [line] = await said(PersonaCoverage(LIBRARY, pool))
 
     assert (line["log_level"], line["persona"]) == ("error", "ash")
     assert line["event"] == "no host can draw this persona"
@@ -38,7 +38,7 @@ async def test_a_persona_that_some_hosts_cannot_draw_is_a_warning() -> None:
     stock(pool, A, EMPTY)
     stock(pool, B, FULL)
 
-    [line] = await said(Census(LIBRARY, pool))
+    [line] = await said(PersonaCoverage(LIBRARY, pool))
 
     assert (line["log_level"], list(line["missing"])) == ("warning", [A])
 
@@ -47,7 +47,7 @@ async def test_a_host_that_is_down_does_not_keep_the_others_from_being_judged() 
     pool = pool_of(A, B)
     stock(pool, A, EMPTY)
 
-    [line] = await said(Census(LIBRARY, pool))
+    [line] = await said(PersonaCoverage(LIBRARY, pool))
 
     assert line["log_level"] == "warning"
 
@@ -55,7 +55,7 @@ async def test_a_host_that_is_down_does_not_keep_the_others_from_being_judged() 
 async def test_what_has_been_said_is_said_again_only_when_it_changes() -> None:
     pool = pool_of(A, B)
     stock(pool, A, EMPTY)
-    census = Census(LIBRARY, pool)
+    census = PersonaCoverage(LIBRARY, pool)
 
     levels = [[line["log_level"] for line in await said(census)] for _ in range(2)]
     stock(pool, B, EMPTY)
@@ -67,7 +67,7 @@ async def test_what_has_been_said_is_said_again_only_when_it_changes() -> None:
     assert levels == [["warning"], [], ["error"], ["info"]]
 
 
-async def said(census: Census) -> list[EventDict]:
+async def said(census: PersonaCoverage) -> list[EventDict]:
     with capture_logs() as lines:
         await census.step()
     return list(lines)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from imagegen.errors import Unavailable
-from imagegen.web.question import Question
+from imagegen.monitoring.readiness import CachedCheck
 
 MS = 0.001
 
@@ -44,7 +44,7 @@ async def frozen() -> str:
 
 async def test_a_storm_of_probes_asks_once() -> None:
     asked = Asked(well)
-    question = Question(asked)
+    question = CachedCheck(asked)
 
     answers = await asyncio.gather(*(question.answer() for _ in range(100)))
 
@@ -53,7 +53,7 @@ async def test_a_storm_of_probes_asks_once() -> None:
 
 async def test_an_answer_is_fresh_for_a_while() -> None:
     asked, clock = Asked(well), Clock()
-    question = Question(asked, well_for_s=10, clock=clock)
+    question = CachedCheck(asked, well_for_s=10, clock=clock)
 
     await question.answer()
     clock.now += 9
@@ -67,7 +67,7 @@ async def test_an_answer_is_fresh_for_a_while() -> None:
 
 async def test_what_is_missing_is_asked_for_sooner() -> None:
     asked, clock = Asked(away), Clock()
-    question = Question(asked, well_for_s=10, clock=clock)
+    question = CachedCheck(asked, well_for_s=10, clock=clock)
 
     first = await question.answer()
     clock.now += 2
@@ -78,7 +78,7 @@ async def test_what_is_missing_is_asked_for_sooner() -> None:
 
 async def test_what_does_not_answer_is_missing_and_not_asked_twice_at_a_time() -> None:
     asked = Asked(frozen)
-    question = Question(asked, answer_within_s=20 * MS)
+    question = CachedCheck(asked, answer_within_s=20 * MS)
 
     async with asyncio.timeout(1):
         first, second = await question.answer(), await question.answer()
@@ -92,11 +92,11 @@ async def test_an_error_of_ours_says_what_is_missing() -> None:
     async def refuses() -> None:
         raise Unavailable("PostgreSQL is away")
 
-    assert await Question(refuses).answer() == "PostgreSQL is away"
+    assert await CachedCheck(refuses).answer() == "PostgreSQL is away"
 
 
 async def test_a_fault_is_told_by_its_name_alone() -> None:
     async def fails() -> None:
         raise KeyError("a secret")
 
-    assert await Question(fails).answer() == "KeyError"
+    assert await CachedCheck(fails).answer() == "KeyError"

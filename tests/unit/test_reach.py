@@ -6,26 +6,26 @@ from contextlib import suppress
 
 import pytest
 
-from imagegen import reach
-from imagegen.reach import Reach, WorkerStops
+from imagegen.queue import shutdown
+from imagegen.queue.shutdown import JobStop, WorkerStops
 
 
-async def begun(work: Callable[[Reach], Awaitable[str]]) -> tuple["asyncio.Task[str]", Reach]:
+async def begun(work: Callable[[JobStop], Awaitable[str]]) -> tuple["asyncio.Task[str]", JobStop]:
     """Run a job up to its first wait."""
-    found: asyncio.Future[Reach] = asyncio.get_running_loop().create_future()
+    found: asyncio.Future[JobStop] = asyncio.get_running_loop().create_future()
 
     async def job() -> str:
         task = asyncio.current_task()
         assert task is not None
-        found.set_result(Reach(task))
+        found.set_result(JobStop(task))
         return await work(found.result())
 
     task = asyncio.create_task(job())
     return task, await found
 
 
-async def waits(_: Reach) -> str:
-    with reach.waiting():
+async def waits(_: JobStop) -> str:
+    with shutdown.waiting():
         await asyncio.Event().wait()
     return "waited"
 
@@ -33,7 +33,7 @@ async def waits(_: Reach) -> str:
 async def test_a_job_that_waits_is_sent_back_as_one_that_costs_nothing() -> None:
     task, its = await begun(waits)
 
-    its.call_back()
+    its.stop_waiting()
 
     with pytest.raises(WorkerStops) as raised:
         await task
@@ -42,26 +42,26 @@ async def test_a_job_that_waits_is_sent_back_as_one_that_costs_nothing() -> None
 
 
 async def test_a_job_that_begins_to_wait_after_the_call_is_sent_back_then() -> None:
-    async def waits_later(_: Reach) -> str:
+    async def waits_later(_: JobStop) -> str:
         await asyncio.sleep(0)
         return await waits(_)
 
     task, its = await begun(waits_later)
 
-    its.call_back()
+    its.stop_waiting()
 
     with pytest.raises(WorkerStops):
         await task
 
 
 async def test_a_job_that_works_goes_on() -> None:
-    async def works(_: Reach) -> str:
+    async def works(_: JobStop) -> str:
         await asyncio.sleep(0)
         return "done"
 
     task, its = await begun(works)
 
-    its.call_back()
+    its.stop_waiting()
 
     assert await task == "done"
 
@@ -78,7 +78,7 @@ async def test_a_cancellation_by_somebody_else_stays_one() -> None:
 async def test_a_cancellation_beside_the_call_wins() -> None:
     task, its = await begun(waits)
 
-    its.call_back()
+    its.stop_waiting()
     task.cancel()
 
     with pytest.raises(asyncio.CancelledError):
@@ -86,9 +86,9 @@ async def test_a_cancellation_beside_the_call_wins() -> None:
 
 
 async def test_a_limit_inside_of_the_wait_is_still_a_limit() -> None:
-    async def waits_a_while(_: Reach) -> str:
+    async def waits_a_while(_: JobStop) -> str:
         try:
-            with reach.waiting():
+            with shutdown.waiting():
                 async with asyncio.timeout(0.01):
                     await asyncio.Event().wait()
         except TimeoutError:
@@ -101,14 +101,14 @@ async def test_a_limit_inside_of_the_wait_is_still_a_limit() -> None:
 
 
 async def test_a_call_that_a_library_swallowed_counts_all_the_same() -> None:
-    async def swallows(_: Reach) -> str:
-        with reach.waiting(), suppress(asyncio.CancelledError):
+    async def swallows(_: JobStop) -> str:
+        with shutdown.waiting(), suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
         return "not heard"
 
     task, its = await begun(swallows)
 
-    its.call_back()
+    its.stop_waiting()
 
     with pytest.raises(WorkerStops):
         await task
@@ -116,5 +116,5 @@ async def test_a_call_that_a_library_swallowed_counts_all_the_same() -> None:
 
 
 async def test_what_runs_outside_of_a_worker_waits_undisturbed() -> None:
-    with reach.waiting():
+    with shutdown.waiting():
         await asyncio.sleep(0)

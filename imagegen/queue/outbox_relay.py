@@ -10,13 +10,13 @@ from arq.constants import in_progress_key_prefix, job_key_prefix
 from redis.exceptions import RedisError
 
 from chatflow_hook.queue import JOB, QUEUE
-from imagegen import lease
 from imagegen.errors import Unavailable
+from imagegen.queue import job_lease
 from imagegen.requests.repository import RequestCursor, RequestRepository
 
 log = structlog.get_logger(__name__)
 
-EVERY_S = 2.5
+RELAY_EVERY_S = 2.5
 # The hook rings right after its commit, and a job writes to its row as it gets on.
 _SILENT_S = 5.0
 # A step looks at so many rows, the next one goes on behind them.
@@ -28,7 +28,7 @@ _NO_KEY = -2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trace:
+class QueueTrace:
     """What Redis knows of a request; `lock_ms` is how long its lock still lives, -2 for none."""
 
     request_id: UUID
@@ -39,8 +39,8 @@ class Trace:
     @property
     def was_never_renewed(self) -> bool:
         """Whether a worker took the job and died before it could do anything with it."""
-        age_ms = lease.FIRST_S * 1000 - self.lock_ms
-        return self.lock_ms > lease.LEASE_S * 1000 and age_ms > _UNRENEWED_S * 1000
+        age_ms = job_lease.FIRST_S * 1000 - self.lock_ms
+        return self.lock_ms > job_lease.LEASE_S * 1000 and age_ms > _UNRENEWED_S * 1000
 
     @property
     def is_lost(self) -> bool:
@@ -48,7 +48,7 @@ class Trace:
         return self.lock_ms == _NO_KEY and not (self.has_payload and self.is_queued)
 
 
-class Relay:
+class OutboxRelay:
     """Finds open requests that no worker has and Redis will bring to none.
 
     They may have been written while Redis was away, or Redis lost them since: all of them when it
@@ -69,13 +69,13 @@ class Relay:
                 )
                 self._after = page[-1] if len(page) == _PAGE else None
                 for trace in await self._traces([place.request_id for place in page]):
-                    await self._mend(trace)
+                    await self._repair(trace)
                 if self._after is None:
                     break
         except (Unavailable, RedisError) as error:
             log.warning("relay waits", why=str(error))
 
-    async def _traces(self, requests: Sequence[UUID]) -> list[Trace]:
+    async def _traces(self, requests: Sequence[UUID]) -> list[QueueTrace]:
         async with self._queue.pipeline(transaction=False) as pipe:
             for each in requests:
                 pipe.exists(f"{job_key_prefix}{each}")
@@ -83,7 +83,7 @@ class Relay:
                 pipe.pttl(f"{in_progress_key_prefix}{each}")
             known = await pipe.execute()
         return [
-            Trace(
+            QueueTrace(
                 request_id=each,
                 has_payload=bool(known[3 * at]),
                 is_queued=known[3 * at + 1] is not None,
@@ -92,7 +92,7 @@ class Relay:
             for at, each in enumerate(requests)
         ]
 
-    async def _mend(self, trace: Trace) -> None:
+    async def _repair(self, trace: QueueTrace) -> None:
         name = str(trace.request_id)
         if trace.was_never_renewed:
             log.warning("lock of a dead job taken off", request_id=name)

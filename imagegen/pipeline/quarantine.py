@@ -28,7 +28,7 @@ class Quarantine:
         self._one = asyncio.Lock()
 
     @asynccontextmanager
-    async def passed(self, crashes: int) -> AsyncIterator[None]:
+    async def admitted(self, crashes: int) -> AsyncIterator[None]:
         """Let a request through under which so many jobs in a row have vanished.
 
         Raises Poisonous after too many, and Unavailable while another suspect runs.

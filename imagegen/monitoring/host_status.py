@@ -10,7 +10,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from imagegen import ticker
+from imagegen import periodic
 from imagegen.pool.pool import Pool
 
 _EVERY_S = 2.0
@@ -19,7 +19,7 @@ _KEYS = "imagegen:hosts:"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Notice:
+class PublishedHost:
     """One host as one worker sees it; `model_set` is what it drew last there."""
 
     name: str
@@ -30,7 +30,7 @@ class Notice:
     why: str | None
 
 
-class Bulletin:
+class HostStatusPublisher:
     """Pins up the view of one worker; it falls off when the worker is gone."""
 
     def __init__(self, redis: Redis, pool: Pool) -> None:
@@ -39,18 +39,18 @@ class Bulletin:
         self._key = _KEYS + secrets.token_hex(8)
 
     @asynccontextmanager
-    async def pinned(self) -> AsyncIterator[None]:
+    async def publishing(self) -> AsyncIterator[None]:
         """Keep the view up to date while the block runs, and take it off at the end."""
         try:
-            async with ticker.every(_EVERY_S, self._pin, name="bulletin"):
+            async with periodic.every(_EVERY_S, self._publish, name="bulletin"):
                 yield
         finally:
             with suppress(RedisError, OSError):
                 await self._redis.delete(self._key)
 
-    async def _pin(self) -> None:
+    async def _publish(self) -> None:
         notices = [
-            Notice(
+            PublishedHost(
                 name=host.name,
                 condition=host.condition.value,
                 slots=host.slots,
@@ -66,7 +66,7 @@ class Bulletin:
             await self._redis.set(self._key, told, ex=_KEPT_S)
 
 
-async def read(redis: Redis) -> Sequence[Notice] | None:
+async def read_published(redis: Redis) -> Sequence[PublishedHost] | None:
     """Return what all workers pinned up, each host once for each worker; None without Redis."""
     try:
         keys = [key async for key in redis.scan_iter(match=f"{_KEYS}*")]
@@ -74,4 +74,4 @@ async def read(redis: Redis) -> Sequence[Notice] | None:
     except (RedisError, OSError):
         return None
     told: list[dict[str, Any]] = [one for text in pinned if text for one in json.loads(text)]
-    return [Notice(**one) for one in told]
+    return [PublishedHost(**one) for one in told]

@@ -9,13 +9,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from chatflow_hook import queue
-from imagegen import ticker
+from imagegen import periodic
 
 _TELL_EVERY_S = 0.3
 _KEPT_S = 60
 
 
-class Live:
+class LiveProgress:
     """Tells progress and ends; a Redis that is away costs nothing but the news."""
 
     def __init__(self, redis: Redis) -> None:
@@ -36,7 +36,7 @@ class Live:
                 told = now
                 await self._set(request_id, {"host": host, "share": round(now, 3)})
 
-        async with ticker.every(_TELL_EVERY_S, tell, name=f"progress of {request_id}"):
+        async with periodic.every(_TELL_EVERY_S, tell, name=f"progress of {request_id}"):
             yield note
 
     async def ended(self, request_id: UUID) -> None:

@@ -1,19 +1,26 @@
-"""The director: what is drawn for a request, how far it may go, and what is not drawn at all."""
+"""What is drawn for a request and how far it may go; what the screen found is noted."""
 
 import asyncio
+import hashlib
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook import age_confirmation
 from chatflow_hook.turn import Conversation, Rating
-from imagegen import direction
-from imagegen.audit import Audit
 from imagegen.db.engine import one_or_none, run_statement
-from imagegen.direction import Occasion, SeedMode
+from imagegen.db.tables import SafetyNote
+from imagegen.pipeline.image_spec import (
+    SeedInput,
+    SeedMode,
+    choose_seed,
+    screened_words,
+    write_screened_prompt,
+)
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.builder import PromptBuilder
 from imagegen.prompts.scene import Prompt
@@ -21,19 +28,45 @@ from imagegen.requests.claim import ClaimedRequest
 from imagegen.safety import rating
 from imagegen.safety.rating import Bounds
 from imagegen.safety.refusal import RatingWithdrawn, Refused
-from imagegen.safety.screen import Finding, Screen, Verdict
+from imagegen.safety.screen import VERSION, Finding, Screen, Verdict
 from imagegen.workflows.persona import Persona
 
 
+class SafetyAudit:
+    """Writes notes; the same finding of the same request once."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def record(
+        self, request: ClaimedRequest, stage: str, finding: Finding, words: str
+    ) -> None:
+        """Note a finding; `words` are kept as a hash only. Raises Unavailable."""
+        query = (
+            insert(SafetyNote)
+            .values(
+                request_id=request.id,
+                user_id=request.user_id,
+                stage=stage,
+                verdict=finding.verdict.name.lower(),
+                rule=finding.rule,
+                version=VERSION,
+                text_hash=hashlib.sha256(words.encode(errors="replace")).hexdigest(),
+            )
+            .on_conflict_do_nothing()
+        )
+        await run_statement(self._engine, lambda connection: connection.execute(query))
+
+
 @dataclass(frozen=True, kw_only=True)
-class Direction:
+class ImageSpec:
     """What is drawn: the prompt, how far it goes, and the seed."""
 
     prompt: Prompt
     rating: Rating
     seed: int
 
-    def kept(self, request: ClaimedRequest) -> dict[str, Any] | None:
+    def stored_scene(self, request: ClaimedRequest) -> dict[str, Any] | None:
         """Return what the row remembers of the scene, without a word of the chat."""
         if self.prompt.scene is None:
             return None
@@ -42,7 +75,7 @@ class Direction:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rules:
+class PolicySettings:
     """What the operator allows."""
 
     max_rating: Rating = Rating.SAFE
@@ -52,14 +85,14 @@ class Rules:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wrapping:
+class DeliveryOptions:
     """How a picture is handed over."""
 
     has_spoiler: bool = False
     protect_content: bool = False
 
 
-class Director:
+class ContentPolicy:
     """Decides anew each time it is asked: an age may have been revoked since."""
 
     def __init__(
@@ -67,7 +100,7 @@ class Director:
         engine: AsyncEngine,
         prompts: PromptBuilder,
         screen: Screen,
-        rules: Rules,
+        rules: PolicySettings,
         *,
         chance: random.Random | None = None,
     ) -> None:
@@ -75,54 +108,56 @@ class Director:
         self._prompts = prompts
         self._screen = screen
         self._rules = rules
-        self._audit = Audit(engine)
+        self._audit = SafetyAudit(engine)
         self._chance = chance or random.SystemRandom()
 
-    async def direct(self, request: ClaimedRequest, persona: Persona) -> Direction:
+    async def image_spec(self, request: ClaimedRequest, persona: Persona) -> ImageSpec:
         """Say what is drawn. Raises Refused, and Unavailable when PostgreSQL is away."""
-        talk = _talk(request)
-        found = await self._looked_at(request, talk, persona)
+        talk = _conversation(request)
+        found = await self._screened(request, talk, persona)
         brief = Brief(
             persona=persona,
             talk=talk,
-            rating=await self._allowed(request, persona, found),
+            rating=await self._allowed_rating(request, persona, found),
             kind=request.kind,
             language=request.language,
             variation=request.variation,
             is_alone=found.verdict is not Verdict.CLEAR,
             scene=_scene(request.scene),
         )
-        worded = await direction.worded(self._prompts, self._screen, brief)
+        worded = await write_screened_prompt(self._prompts, self._screen, brief)
         if worded.shown.verdict is Verdict.REFUSED:
-            await self._audit.note(request, "prompt", worded.shown, worded.prompt.text)
+            await self._audit.record(request, "prompt", worded.shown, worded.prompt.text)
             raise Refused(worded.shown.rule, language=request.language)
-        seed = direction.seed(self._rules.seed_mode, _occasion(request), chance=self._chance)
-        return Direction(prompt=worded.prompt, rating=worded.rating, seed=seed)
+        seed = choose_seed(self._rules.seed_mode, _seed_input(request), chance=self._chance)
+        return ImageSpec(prompt=worded.prompt, rating=worded.rating, seed=seed)
 
-    async def may_send(self, request: ClaimedRequest, persona: Persona | None) -> Wrapping:
+    async def delivery_options(
+        self, request: ClaimedRequest, persona: Persona | None
+    ) -> DeliveryOptions:
         """Say how a drawn picture is handed over. Raises Refused when it may not be any more."""
-        found = await self._looked_at(request, _talk(request), persona)
+        found = await self._screened(request, _conversation(request), persona)
         drawn = rating.drawn(request.drawn_rating)
         if drawn is Rating.SAFE:
-            return Wrapping(has_spoiler=request.has_spoiler)
-        if rating.lowest(await self._allowed(request, persona, found), drawn) is not drawn:
+            return DeliveryOptions(has_spoiler=request.has_spoiler)
+        if rating.lowest(await self._allowed_rating(request, persona, found), drawn) is not drawn:
             raise RatingWithdrawn(language=request.language)
-        return Wrapping(has_spoiler=True, protect_content=self._rules.protects_content)
+        return DeliveryOptions(has_spoiler=True, protect_content=self._rules.protects_content)
 
-    async def _looked_at(
+    async def _screened(
         self, request: ClaimedRequest, talk: Conversation, persona: Persona | None
     ) -> Finding:
-        words = direction.screened_words(talk)
+        words = screened_words(talk)
         # Long messages take a while, and the host's frames may not wait.
         name = persona.display_name if persona else ""
         found = await asyncio.to_thread(self._screen.conversation, *words, persona=name)
         if found.verdict is not Verdict.CLEAR:
-            await self._audit.note(request, "conversation", found, "\n".join(words))
+            await self._audit.record(request, "conversation", found, "\n".join(words))
         if found.verdict is Verdict.REFUSED:
             raise Refused(found.rule, language=request.language)
         return found
 
-    async def _allowed(
+    async def _allowed_rating(
         self, request: ClaimedRequest, persona: Persona | None, found: Finding
     ) -> Rating:
         bounds = Bounds(
@@ -143,14 +178,14 @@ class Director:
         return row is not None and bool(row[0])
 
 
-def _talk(request: ClaimedRequest) -> Conversation:
+def _conversation(request: ClaimedRequest) -> Conversation:
     if request.conversation is None:
         return Conversation(text="")
     return Conversation.model_validate(request.conversation)
 
 
-def _occasion(request: ClaimedRequest) -> Occasion:
-    return Occasion(
+def _seed_input(request: ClaimedRequest) -> SeedInput:
+    return SeedInput(
         kind=request.kind,
         persona=request.persona,
         dialog_id=request.dialog_id,

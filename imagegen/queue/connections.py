@@ -37,7 +37,7 @@ _LONGEST_PAUSE_S = 1.0
 _CANNOT_WRITE = ("MISCONF ", "NOREPLICAS ")
 
 
-class _Patience(Retry):
+class _RetryForever(Retry):
     """Tries again what a Redis refuses that can't write: its disk is full, its replicas are away.
 
     redis-py has classes of errors for some of these refusals, and only knows errors by class.
@@ -73,7 +73,7 @@ class _Pool(ConnectionPool):
         )
 
 
-class _Taking(Pipeline):
+class _TakingPipeline(Pipeline):
     """What arq takes a job with: it looks at the lock and the score, then sets the lock.
 
     A connection that breaks after the first look ends the worker, since arq expects a lost watch
@@ -89,7 +89,7 @@ class _Taking(Pipeline):
             return {"EXISTS": 1}.get(args[0])
 
 
-class Queue(ArqRedis):
+class JobQueue(ArqRedis):
     """arq's connections, which can be told to hand out no job any more."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -98,13 +98,15 @@ class Queue(ArqRedis):
         # The worker has asked since, so it is not taking jobs of an earlier answer.
         self.is_quiet = asyncio.Event()
 
-    def shut(self) -> None:
+    def stop_retrying(self) -> None:
         """Have nothing for a worker that asks."""
         self._is_shut = True
 
     def pipeline(self, transaction: Any = True, shard_hint: Any = None) -> Any:  # noqa: FBT002 (theirs)
         """Return a pipeline that outlives a connection which breaks while a job is taken."""
-        return _Taking(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+        return _TakingPipeline(
+            self.connection_pool, self.response_callbacks, transaction, shard_hint
+        )
 
     async def zrangebyscore(self, *args: Any, **kwargs: Any) -> Any:
         """Give the jobs that are ready to run; it is what arq's worker asks for at each poll."""
@@ -114,9 +116,9 @@ class Queue(ArqRedis):
         return await super().zrangebyscore(*args, **kwargs)
 
 
-def queue(redis: RedisPlace, *, db: int) -> Queue:
+def job_queue(redis: RedisPlace, *, db: int) -> JobQueue:
     """Return arq's connections, which try again through an outage until it is over."""
-    retry = _Patience(ExponentialBackoff(cap=_LONGEST_PAUSE_S, base=0.05), _FOR_EVER)
+    retry = _RetryForever(ExponentialBackoff(cap=_LONGEST_PAUSE_S, base=0.05), _FOR_EVER)
     chosen = {
         **redis.arguments,
         "db": db,
@@ -134,7 +136,7 @@ def queue(redis: RedisPlace, *, db: int) -> Queue:
             ReadOnlyError,
         ],
     }
-    client = Queue(
+    client = JobQueue(
         _Pool(**chosen),
         job_serializer=dumps,
         job_deserializer=loads,
@@ -144,9 +146,9 @@ def queue(redis: RedisPlace, *, db: int) -> Queue:
     return client
 
 
-async def answers(redis: RedisPlace) -> bool:
+async def is_answering(redis: RedisPlace) -> bool:
     """Say whether Redis is there; one that is away may come yet. Raises BadSetting if refused."""
-    async with live(redis, db=0) as client:
+    async with result_connection(redis, db=0) as client:
         try:
             return bool(await client.ping())
         except AuthenticationError as error:
@@ -158,12 +160,12 @@ async def answers(redis: RedisPlace) -> bool:
             return False
 
 
-def live(redis: RedisPlace, *, db: int) -> Redis:
+def result_connection(redis: RedisPlace, *, db: int) -> Redis:
     """Return connections for live state, which give up at once: news are no good later."""
     return Redis.from_pool(redis.pool(db, socket_timeout=1.0, socket_connect_timeout=1.0))
 
 
-def settings(redis: RedisPlace, *, db: int) -> RedisSettings:
+def arq_settings(redis: RedisPlace, *, db: int) -> RedisSettings:
     """Return the same place in arq's own form, for `arq --check`, which makes its own pool."""
     known: dict[str, Any] = redis.arguments
     return RedisSettings(

@@ -17,7 +17,7 @@ _ALL = "all"
 _CHATS_OF_A_FLOOD = 3
 
 
-class Gate:
+class FloodControl:
     """Knows until when nothing may be sent. The clock is of seconds, as time.monotonic."""
 
     def __init__(self, redis: Redis, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -32,7 +32,7 @@ class Gate:
         own = max((self._until.get(name, now) for name in (str(chat_id), _ALL)), default=now) - now
         return max(own, await self._told_s(chat_id))
 
-    async def shut(self, chat_id: int, seconds: float) -> None:
+    async def hold(self, chat_id: int, seconds: float) -> None:
         """Keep everybody from sending to a chat; to all of them where several are flooded."""
         await self._mark(str(chat_id), seconds)
         flooded = [until for name, until in self._until.items() if name != _ALL]

@@ -10,10 +10,10 @@ from imagegen.workflows.library import Library, Workflow
 
 log = structlog.get_logger(__name__)
 
-EVERY_S = 2.0
+COVERAGE_EVERY_S = 2.0
 
 
-class Census:
+class PersonaCoverage:
     """Compares what workflows need with what hosts have, as far as that is known."""
 
     def __init__(self, library: Library, pool: Pool) -> None:

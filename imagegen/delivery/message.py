@@ -9,7 +9,7 @@ _MAX_CAPTION = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parcel:
+class PhotoMessage:
     """A picture and where it goes; sides in pixels.
 
     `file_id` names a photo that Telegram has already: then the bytes are not needed.
@@ -47,7 +47,7 @@ class Parcel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Receipt:
+class SentMessage:
     """What Telegram says of a picture that it took.
 
     `file_id` sends a photo again without upload, by the bot `bot_id` alone; documents have none.

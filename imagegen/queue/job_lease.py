@@ -1,20 +1,19 @@
-"""The lease: keeps a live job's arq lock fresh, so that a dead worker's job runs again in seconds.
+"""The lease of a job: a dead worker's job runs again within seconds."""
 
-arq sets the lock's time to live once, to more than the job's timeout. Here the running job sets
-it short and renews it, and pushes its score forward with it, so that no worker's poll looks at it.
-"""
-
+import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any, cast
 
 import structlog
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
+from arq.worker import Worker
 from redis.exceptions import RedisError
 
 from chatflow_hook import queue
-from imagegen import ticker
+from imagegen import periodic
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +29,7 @@ _RENEW_EVERY_S = 2.0
 async def held(redis: ArqRedis, job_id: str, *, score: int) -> AsyncIterator[None]:
     """Hold a job's lease while the block runs; `score` is the one it was picked up with."""
     try:
-        async with ticker.every(
+        async with periodic.every(
             _RENEW_EVERY_S, lambda: _renew(redis, job_id), name=f"lease of {job_id}"
         ):
             yield
@@ -56,3 +55,21 @@ async def _put_back(redis: ArqRedis, job_id: str, score: int) -> None:
         await redis.zadd(queue.QUEUE, {job_id: score}, xx=True)
     except RedisError as error:
         log.warning("score not put back", job_id=job_id, error=type(error).__name__)
+
+
+class _TaskNotes(dict[str, asyncio.Task[Any]]):
+    def __delitem__(self, job_id: str) -> None:
+        self.pop(job_id, None)
+
+
+def allow_two_runs_of_a_job() -> None:
+    """Let arq forget a run that it has forgotten already; call it in the task that polls."""
+    worker = _polling()
+    worker.job_tasks = _TaskNotes(worker.job_tasks)
+
+
+def _polling() -> Worker:
+    # arq hands its worker to nobody: this task runs its `main`.
+    task = cast("asyncio.Task[None]", asyncio.current_task())
+    main = cast("Coroutine[Any, Any, None]", task.get_coro())
+    return cast("Worker", main.cr_frame.f_locals["self"])  # type: ignore[attr-defined]

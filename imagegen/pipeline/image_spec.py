@@ -1,23 +1,46 @@
-"""Direction: what is drawn of a talk, how far it goes and from which seed, wherever it is asked."""
+"""The screened prompt and the seed of one image."""
 
+import hashlib
 import random
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Conversation, Rating
-from imagegen import seeds
 from imagegen.prompts import brief, builder
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.builder import PromptBuilder
 from imagegen.prompts.scene import Prompt
 from imagegen.safety.screen import Finding, Screen, Verdict
+from imagegen.workflows.library import MAX_SEED
+
+
+def dialog_seed(dialog_id: int, message_count: int, variation: int = 0) -> int:
+    """Return the seed (0 to 2^53-1) of the picture at a message of a dialog."""
+    return _seed_from(f"{dialog_id}:{message_count}", variation)
+
+
+def story_seed(persona: str, story: str, variation: int = 0) -> int:
+    """Return the seed (0 to 2^53-1) of a persona's pictures through a story: one look in all."""
+    return _seed_from(f"story:{len(persona)}:{persona}:{story}", variation)
+
+
+def random_seed(chance: random.Random) -> int:
+    """Return another seed (0 to 2^53-1) each time."""
+    return chance.randrange(MAX_SEED + 1)
+
+
+def _seed_from(name: str, variation: int) -> int:
+    named = f"{name}:{variation}" if variation else name
+    digest = hashlib.sha256(named.encode(errors="surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") & MAX_SEED
+
 
 SeedMode = Literal["dialog", "story", "random"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Worded:
+class ScreenedPrompt:
     """A prompt, how far it goes, and what the screen found in it; a refused one is not drawn."""
 
     prompt: Prompt
@@ -26,7 +49,7 @@ class Worded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Occasion:
+class SeedInput:
     """What a seed depends on."""
 
     kind: Kind
@@ -43,7 +66,9 @@ def screened_words(talk: Conversation) -> list[str]:
     return [*own, *(one.text for one in brief.newest(talk))]
 
 
-async def worded(prompts: PromptBuilder, screen: Screen, told: Brief) -> Worded:
+async def write_screened_prompt(
+    prompts: PromptBuilder, screen: Screen, told: Brief
+) -> ScreenedPrompt:
     """Write a brief's prompt; what the screen wants tame is written by the template, at safe."""
     prompt, rating = await prompts.build(told), told.rating
     shown = screen.prompt(prompt.text)
@@ -51,17 +76,17 @@ async def worded(prompts: PromptBuilder, screen: Screen, told: Brief) -> Worded:
         rating = Rating.SAFE
         prompt = builder.from_template(replace(told, rating=rating, is_alone=True))
         shown = screen.prompt(prompt.text)
-    return Worded(prompt=prompt, rating=rating, shown=shown)
+    return ScreenedPrompt(prompt=prompt, rating=rating, shown=shown)
 
 
-def seed(mode: SeedMode, occasion: Occasion, *, chance: random.Random) -> int:
+def choose_seed(mode: SeedMode, occasion: SeedInput, *, chance: random.Random) -> int:
     """Return the seed (0 to 2^53-1) of a picture; `chance` is asked in mode random only."""
     if occasion.kind is Kind.COVER:  # of no dialog
-        return seeds.of_story(occasion.persona, "cover", occasion.variation)
+        return story_seed(occasion.persona, "cover", occasion.variation)
     match mode:
         case "random":
-            return seeds.at_random(chance)
+            return random_seed(chance)
         case "story" if occasion.story:
-            return seeds.of_story(occasion.persona, occasion.story, occasion.variation)
+            return story_seed(occasion.persona, occasion.story, occasion.variation)
         case _:
-            return seeds.of_dialog(occasion.dialog_id, occasion.message_count, occasion.variation)
+            return dialog_seed(occasion.dialog_id, occasion.message_count, occasion.variation)

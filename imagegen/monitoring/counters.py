@@ -6,27 +6,27 @@ from typing import Any
 
 import structlog
 
-from imagegen import ticker
-from imagegen.reuse import Saved
+from imagegen import periodic
+from imagegen.pipeline.image_cache import CacheSavings
 
 log = structlog.get_logger(__name__)
 
 _EVERY_S = 300.0
 
 
-class Tally:
+class CounterLog:
     """Tells whenever a count has changed: `fallbacks` of the prompt builder, and what was saved."""
 
-    def __init__(self, fallbacks: Mapping[str, int], saved: Saved) -> None:
+    def __init__(self, fallbacks: Mapping[str, int], saved: CacheSavings) -> None:
         self._fallbacks = fallbacks
         self._saved = saved
         self._told = self._counts()
 
     @asynccontextmanager
-    async def told(self) -> AsyncIterator[None]:
+    async def logged(self) -> AsyncIterator[None]:
         """Tell while the block runs, and once more at its end."""
         try:
-            async with ticker.every(_EVERY_S, self._tell, name="tally"):
+            async with periodic.every(_EVERY_S, self._tell, name="tally"):
                 yield
         finally:
             await self._tell()

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import structlog
 from aiohttp import web
 
-from imagegen.web.readiness import Readiness
+from imagegen.monitoring.readiness import Readiness
 
 log = structlog.get_logger(__name__)
 
@@ -16,7 +16,7 @@ _NEVER_STORED = {"Cache-Control": "no-store"}
 
 
 @asynccontextmanager
-async def open_at(host: str, port: int, readiness: Readiness) -> AsyncIterator[None]:
+async def serving(host: str, port: int, readiness: Readiness) -> AsyncIterator[None]:
     """Serve while the block runs; port 0 is none.
 
     A port that is taken is told and no more: pictures are made without probes too.
@@ -47,7 +47,7 @@ def _app(readiness: Readiness) -> web.Application:
         return web.json_response({"alive": True}, headers=_NEVER_STORED)
 
     async def readyz(_: web.Request) -> web.Response:
-        standing = await readiness.look()
+        standing = await readiness.report()
         answer = {
             "ready": standing.is_ready,
             "stopping": standing.is_stopping,

@@ -42,7 +42,7 @@ _HELD = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class CachedImage:
     """A stored picture, and how many seconds a host drew at it, where that is known."""
 
     image: StoredImage
@@ -50,14 +50,14 @@ class Known:
 
 
 @dataclass(kw_only=True)
-class Saved:
+class CacheSavings:
     """What was not drawn again since the start, and the seconds that hosts did not draw."""
 
     pictures: int = 0
     seconds: float = 0.0
 
 
-class Reuse:
+class ImageCache:
     """Finds pictures by what their graphs draw; those of one user are never another's.
 
     All methods raise Unavailable when PostgreSQL or the store is away.
@@ -66,19 +66,19 @@ class Reuse:
     def __init__(self, engine: AsyncEngine, images: ImageStore) -> None:
         self._engine = engine
         self._images = images
-        self.saved = Saved()
+        self.saved = CacheSavings()
 
-    async def picture(self, request: ClaimedRequest, cache_key: str) -> Known | None:
+    async def find(self, request: ClaimedRequest, cache_key: str) -> CachedImage | None:
         """Return a stored picture of the same graph: this user's, or one that is drawn ahead."""
         of_this = {"key": cache_key, "request_id": request.id, "its_user": request.user_id}
         row = await self._single(_SAME_GRAPH, of_this)
         if row is None or not await self._images.has(row.image):
             return None
         image = StoredImage(name=row.image, width=row.width, height=row.height)
-        return Known(image=image, seconds=row.drawing_seconds)
+        return CachedImage(image=image, seconds=row.drawing_seconds)
 
-    async def take(
-        self, request: ClaimedRequest, known: Known, plan: DrawingPlan, *, url: str | None
+    async def reuse(
+        self, request: ClaimedRequest, known: CachedImage, plan: DrawingPlan, *, url: str | None
     ) -> ClaimedRequest | None:
         """Note that a request has this picture, with no drawing; None if it has just been let go.
 

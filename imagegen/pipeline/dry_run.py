@@ -9,10 +9,14 @@ from pydantic import ValidationError
 
 from chatflow_hook.tables import Kind
 from chatflow_hook.turn import PersonaName, Rating, Turn, Words
-from imagegen import direction
-from imagegen.direction import Occasion
-from imagegen.director import Rules
 from imagegen.errors import Rejected
+from imagegen.pipeline.content_policy import PolicySettings
+from imagegen.pipeline.image_spec import (
+    SeedInput,
+    choose_seed,
+    screened_words,
+    write_screened_prompt,
+)
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.builder import PromptBuilder
 from imagegen.prompts.scene import Prompt
@@ -29,7 +33,7 @@ class DialogUnreadable(Rejected):
     """A dialog file that is none; the sentence names the file and the field, never what is in it."""
 
 
-class Dialog(Turn):
+class DialogFile(Turn):
     """A turn as a dialog file tells it: nothing has to be there."""
 
     dialog_id: int = 0
@@ -41,7 +45,7 @@ class Dialog(Turn):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sheet:
+class DryRunResult:
     """The lines of one persona; None is what there is not where nothing may be drawn."""
 
     persona: str
@@ -75,30 +79,32 @@ class Sheet:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rehearsal:
+class DryRun:
     """A dialog played to personas, by a user who has confirmed their age."""
 
-    dialog: Dialog
+    dialog: DialogFile
     prompts: PromptBuilder
     screen: Screen
-    rules: Rules
+    rules: PolicySettings
     kind: Kind = Kind.AUTOMATIC
     variation: int = 0
 
-    async def sheet(self, workflow: Workflow) -> Sheet:
+    async def run(self, workflow: Workflow) -> DryRunResult:
         """Say what would be drawn of a persona."""
         found = self.screen.conversation(
-            *direction.screened_words(self.dialog.conversation),
+            *screened_words(self.dialog.conversation),
             persona=workflow.persona.display_name,
         )
-        told = Sheet(
-            persona=workflow.persona.name, rating=self._allowed(workflow, found), talk=_said(found)
+        told = DryRunResult(
+            persona=workflow.persona.name,
+            rating=self._allowed_rating(workflow, found),
+            talk=_said(found),
         )
         if found.verdict is Verdict.REFUSED:
             return told
         brief = self._brief(workflow, told.rating, is_alone=found.verdict is not Verdict.CLEAR)
         before = self.prompts.fallbacks.copy()
-        worded = await direction.worded(self.prompts, self.screen, brief)
+        worded = await write_screened_prompt(self.prompts, self.screen, brief)
         told = replace(
             told,
             rating=worded.rating,
@@ -107,11 +113,11 @@ class Rehearsal:
         )
         if worded.shown.verdict is Verdict.REFUSED:
             return told
-        return self._drawn(told, workflow, worded.prompt)
+        return self._with_graph(told, workflow, worded.prompt)
 
-    def _drawn(self, told: Sheet, workflow: Workflow, prompt: Prompt) -> Sheet:
-        seed = direction.seed(
-            self.rules.seed_mode, self._occasion(workflow.persona.name), chance=_CHANCE
+    def _with_graph(self, told: DryRunResult, workflow: Workflow, prompt: Prompt) -> DryRunResult:
+        seed = choose_seed(
+            self.rules.seed_mode, self._seed_input(workflow.persona.name), chance=_CHANCE
         )
         bound = bind(workflow, prompt=prompt.text, seed=seed, prefix="rehearsal")
         # Each picture has another.
@@ -126,8 +132,8 @@ class Rehearsal:
             cache_key=bound.cache_key if is_known else None,
         )
 
-    def _occasion(self, persona: str) -> Occasion:
-        return Occasion(
+    def _seed_input(self, persona: str) -> SeedInput:
+        return SeedInput(
             kind=self.kind,
             persona=persona,
             dialog_id=self.dialog.dialog_id,
@@ -136,7 +142,7 @@ class Rehearsal:
             story=self.dialog.story,
         )
 
-    def _allowed(self, workflow: Workflow, found: Finding) -> Rating:
+    def _allowed_rating(self, workflow: Workflow, found: Finding) -> Rating:
         if found.verdict is not Verdict.CLEAR:
             return Rating.SAFE
         return rating.effective(
@@ -165,10 +171,10 @@ def _said(found: Finding) -> str:
     return f"{found.verdict.name.lower()} ({found.rule})" if found.verdict else "clear"
 
 
-def read(file: Path) -> Dialog:
+def read_dialog(file: Path) -> DialogFile:
     """Read a dialog file. Raises DialogUnreadable."""
     try:
-        return Dialog.model_validate_json(file.read_bytes())
+        return DialogFile.model_validate_json(file.read_bytes())
     except OSError as error:
         raise DialogUnreadable(f"{file}: cannot be read: {error.strerror}") from error
     except ValidationError as error:

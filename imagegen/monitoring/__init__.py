@@ -1,0 +1,1 @@
+"""Health checks, host status, counters."""

@@ -1,0 +1,1 @@
+"""The job: policy, prompt, drawing and delivery of one request."""

@@ -1,0 +1,1 @@
+"""arq and Redis: job lease, relay, shutdown, live progress."""
