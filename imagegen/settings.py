@@ -1,14 +1,217 @@
-"""Environment → frozen Settings: everything that the worker can be told."""
+"""Environment → frozen settings: every variable of the worker; values only."""
 
-from typing import Annotated, Any, Literal
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, HttpUrl, SecretStr
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    HttpUrl,
+    ImportString,
+    SecretStr,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from chatflow_hook.settings import BadSetting, HookSettings, read
-from imagegen.host_settings import HostSettings, Seconds
-from imagegen.picture_settings import PictureSettings
-from imagegen.store_settings import StoreSettings
-from imagegen.web_settings import WebSettings
+from chatflow_hook.turn import Rating
+from imagegen import resources
+from imagegen.comfy.address import HostAddress
+
+
+class LibrarySettings(BaseSettings):
+    """What whoever names personas needs. Names are those of the variables, in lower case."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
+    )
+
+    workflows_dir: Annotated[
+        Path, Field(default_factory=lambda: resources.path("workflows"), description="a directory")
+    ]
+    personas_dir: Annotated[Path | None, Field(description="a directory")] = None
+
+
+_HOSTS = "host:port or https://host/prefix, separated by commas, each once"
+_SECONDS = "a number of seconds above 0"
+
+
+def _hosts(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    hosts = tuple(HostAddress.parse(part) for part in value.split(",") if part.strip())
+    if not hosts or len(set(hosts)) < len(hosts):
+        raise ValueError("no host, or one of them twice")
+    return hosts
+
+
+def _headers(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+Seconds = Annotated[float, Field(gt=0, le=86_400, description=_SECONDS)]
+
+
+class HostSettings(LibrarySettings):
+    """What whoever talks to the hosts needs. Names are those of the variables, in lower case."""
+
+    comfyui_hosts: Annotated[
+        tuple[HostAddress, ...],
+        NoDecode,
+        BeforeValidator(_hosts),
+        Field(description=_HOSTS),
+    ]
+    comfyui_slots_per_host: Annotated[
+        int, Field(ge=1, le=64, description="a whole number from 1 to 64")
+    ] = 2
+    comfyui_token: Annotated[SecretStr | None, Field(description="a bearer token")] = None
+    comfyui_headers: Annotated[
+        dict[str, SecretStr],
+        NoDecode,
+        BeforeValidator(_headers),
+        Field(default_factory=dict, description='JSON such as {"X-Key": "secret"}'),
+    ]
+    comfyui_keep_outputs: Annotated[bool, Field(description="true or false")] = False
+    # From the prompt being posted to its start: other prompts in the host's own queue.
+    comfyui_queue_timeout: Seconds = 600.0
+    # Without a sign of life while a prompt runs. Loading a model cold takes up to 40 s.
+    comfyui_silence_timeout: Seconds = 90.0
+    # Without a frame of its own: time to ask the host what became of a prompt.
+    comfyui_look_after: Seconds = 10.0
+    # An unreachable host that has a prompt of ours is waited for, since it may only have hiccuped.
+    comfyui_away_timeout: Seconds = 10.0
+    comfyui_request_timeout: Seconds = 30.0
+    comfyui_transcode: Annotated[
+        str | None,
+        Field(
+            pattern=r"^(webp|jpeg);([1-9][0-9]?|100)$",
+            description="webp;1 to webp;100, or jpeg;1 to jpeg;100",
+        ),
+    ] = None
+    workers_share_hosts: Annotated[bool, Field(description="true or false")] = False
+
+    @model_validator(mode="after")
+    def _one_way_to_sign(self) -> Self:
+        named = {name.lower() for name in self.comfyui_headers}
+        if self.comfyui_token is not None and "authorization" in named:
+            raise ValueError(
+                "COMFYUI_TOKEN and COMFYUI_HEADERS both set Authorization, must be one of them"
+            )
+        return self
+
+    @property
+    def host_headers(self) -> dict[str, str]:
+        """The headers that go with every call to a host, secrets included."""
+        headers = {name: value.get_secret_value() for name, value in self.comfyui_headers.items()}
+        if self.comfyui_token is not None:
+            headers["Authorization"] = f"Bearer {self.comfyui_token.get_secret_value()}"
+        return headers
+
+
+def _a_key(value: SecretStr | None) -> SecretStr | None:
+    # It goes into a header.
+    if value is not None and not (
+        value.get_secret_value().isascii() and value.get_secret_value().isprintable()
+    ):
+        raise BadSetting("something else")
+    return value
+
+
+class PictureSettings(BaseSettings):
+    """What a prompt is made of and how far it may go. Names are those of the variables."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
+    )
+
+    max_rating: Annotated[Rating, Field(description="safe, suggestive or explicit")] = Rating.SAFE
+    protect_content: Annotated[bool, Field(description="true or false")] = False
+    seed_mode: Annotated[
+        Literal["dialog", "story", "random"], Field(description="dialog, story or random")
+    ] = "dialog"
+    image_screen: Annotated[
+        ImportString[Any] | None, Field(description="a Python object as package.module:name")
+    ] = None
+
+    prompt_llm_url: Annotated[
+        HttpUrl | None, Field(description="the address of an OpenAI-compatible server")
+    ] = None
+    prompt_llm_model: Annotated[str, Field(description="a model's name")] = "default"
+    prompt_llm_api_key: Annotated[
+        SecretStr | None, AfterValidator(_a_key), Field(description="the server's key, plain ASCII")
+    ] = None
+    prompt_llm_timeout: Annotated[
+        float, Field(gt=0, le=60, description="a number of seconds, 60 at most")
+    ] = 8.0
+
+
+_STORE = "file:///an/absolute/directory or s3://bucket/prefix"
+_MOST_VALID_S = 604_800.0
+_DAY_S = 86_400.0
+
+
+def _a_store_url(value: str) -> str:
+    if not (value.startswith("file:///") or (urlsplit(value).scheme == "s3" and _bucket(value))):
+        raise ValueError("neither a file:/// nor an s3:// address")
+    return value
+
+
+def _bucket(url: str) -> str:
+    parts = urlsplit(url)
+    return "" if parts.query or parts.fragment or "@" in parts.netloc else parts.netloc
+
+
+_Days = Annotated[float, Field(ge=0, le=36_500, description="a number of days, 0 for ever")]
+
+
+class StoreSettings(BaseSettings):
+    """What whoever tidies up needs. Names are those of the variables, in lower case."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
+    )
+
+    image_store: Annotated[str, AfterValidator(_a_store_url), Field(description=_STORE)] = (
+        "file:///var/lib/chatflow-imagegen/images"
+    )
+    image_url_base: Annotated[
+        HttpUrl | None, Field(description="the http(s) address under which the store is served")
+    ] = None
+    image_url_valid: Annotated[
+        float,
+        Field(ge=1, le=_MOST_VALID_S, description="a number of seconds, 604800 (a week) at most"),
+    ] = _DAY_S
+    # The names by which AWS's own tools know them.
+    aws_endpoint_url: Annotated[
+        HttpUrl | None, Field(description="the address of an S3 server, http:// or https://")
+    ] = None
+    aws_region: Annotated[str | None, Field(description="a region's name")] = None
+    aws_access_key_id: Annotated[SecretStr | None, Field(description="a key's id")] = None
+    aws_secret_access_key: Annotated[SecretStr | None, Field(description="a secret key")] = None
+    # As long as a failed request can be drawn again.
+    context_retention: Annotated[
+        float,
+        Field(ge=0, le=31_536_000, description="a number of seconds, 0 to erase it at once"),
+    ] = _DAY_S
+    requests_retention_days: _Days = 90.0
+    images_retention_days: _Days = 30.0
+
+
+class WebSettings(BaseSettings):
+    """What whoever asks a worker needs. Names are those of the variables, in lower case."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
+    )
+
+    web_host: Annotated[str, Field(description="an address of this machine")] = "127.0.0.1"
+    web_port: Annotated[
+        int, Field(ge=0, le=65535, description="a port, 1 to 65535, or 0 for none")
+    ] = 8080
+
 
 _TOKEN = "the bot's token as BotFather gave it, digits:letters"  # noqa: S105 (a description)
 

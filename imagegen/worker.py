@@ -1,9 +1,10 @@
-"""WorkerSettings for `arq imagegen.worker.WorkerSettings`; builds and owns every long-lived thing."""
+"""WorkerSettings for `arq imagegen.worker.WorkerSettings`: start and stop of the worker."""
 
 import asyncio
+import ctypes
 import sys
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from typing import Any
 
 import structlog
@@ -11,41 +12,19 @@ from arq.worker import func, run_worker
 
 from chatflow_hook.queue import JOB, QUEUE, dumps, loads
 from chatflow_hook.settings import BadSetting
-from imagegen import allocation, logs, periodic, settings
-from imagegen.comfy.client import HostClient
-from imagegen.comfy.timeouts import PromptTimeouts
-from imagegen.db.engine import connect
-from imagegen.delivery.rate_limit import FloodControl
-from imagegen.delivery.telegram import Telegram
+from imagegen import bootstrap, logs, periodic, settings
 from imagegen.errors import ImagegenError
 from imagegen.maintenance import retention, stray_prompts
-from imagegen.maintenance.image_cleanup import ImageCleanup
-from imagegen.maintenance.retention import Retention
-from imagegen.maintenance.stray_prompts import StrayCleanup
 from imagegen.monitoring import checks, http_server
-from imagegen.monitoring.counters import CounterLog
 from imagegen.monitoring.host_status import HostStatusPublisher
 from imagegen.monitoring.persona_coverage import COVERAGE_EVERY_S, PersonaCoverage
 from imagegen.monitoring.readiness import Readiness
-from imagegen.pipeline.content_policy import ContentPolicy, PolicySettings
-from imagegen.pipeline.context import JobContext
-from imagegen.pipeline.image_cache import ImageCache
 from imagegen.pipeline.make_image import make_image
-from imagegen.pipeline.quarantine import Quarantine
-from imagegen.pool.pool import Pool
-from imagegen.pool.shared_slots import RedisSlotRegistry
-from imagegen.prompts.builder import PromptBuilder
-from imagegen.prompts.llm import LanguageModel
 from imagegen.queue import connections, job_lease, outbox_relay, shutdown
 from imagegen.queue.job_lease import allow_two_runs_of_a_job
 from imagegen.queue.outbox_relay import OutboxRelay
-from imagegen.queue.progress import LiveProgress
 from imagegen.queue.shutdown import GracefulShutdown
-from imagegen.requests.deliveries import Deliveries
-from imagegen.requests.repository import RequestRepository
-from imagegen.safety.screen import Screen, Verdict
 from imagegen.settings import Settings
-from imagegen.storage.store import ImageStore
 from imagegen.workflows.library import Library
 
 log = structlog.get_logger(__name__)
@@ -55,6 +34,9 @@ _MOST_JOBS = 1000
 # Attempts live on the row; arq counts every deploy as a try.
 _MAX_TRIES = 1_000_000
 _HEALTH_EVERY_S = 5
+# mallopt(3); glibc begins there and by itself moves the limit up to whatever was freed once.
+_M_MMAP_THRESHOLD = -3
+_LARGE_BYTES = 128 * 1024
 _NO_REDIS = "imagegen: Redis does not answer yet, trying until it does\n"
 
 
@@ -88,12 +70,12 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
 
     `owns_process`: it is the worker's alone, so its logging and its end are the worker's too.
     """
-    library = chosen.library()
-    images = chosen.images()
+    library = bootstrap.workflow_library(chosen)
+    images = bootstrap.image_store(chosen)
     queue = connections.job_queue(chosen.redis, db=chosen.redis_broker_db)
     stack, stopping = AsyncExitStack(), GracefulShutdown(queue, grace_s=chosen.stop_grace)
     if owns_process:
-        allocation.give_large_memory_back()
+        _give_large_memory_back()
         stopping.listen_for_signals()
 
     async def on_startup(ctx: dict[str, Any]) -> None:
@@ -104,22 +86,20 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
         await stack.enter_async_context(
             http_server.serving(chosen.web_host, chosen.web_port, readiness)
         )
-        ctx["context"] = context = await build(chosen, library, images, stack)
-        bell = OutboxRelay(context.requests, ctx["redis"])
-        await stack.enter_async_context(
-            periodic.every(outbox_relay.RELAY_EVERY_S, bell.step, name="relay")
-        )
-        await stack.enter_async_context(
-            periodic.every(stray_prompts.EVERY_S, context.strays.step, name="strays")
-        )
-        await stack.enter_async_context(
-            periodic.every(
-                COVERAGE_EVERY_S, PersonaCoverage(library, context.pool).step, name="census"
-            )
-        )
-        await stack.enter_async_context(
-            HostStatusPublisher(context.progress.redis, context.pool).publishing()
-        )
+        parts = await bootstrap.worker_parts(chosen, library, images, stack)
+        context = ctx["context"] = parts.context
+        await stack.enter_async_context(parts.counter_log.logged())
+        relay = OutboxRelay(context.requests, ctx["redis"])
+        coverage = PersonaCoverage(library, context.pool)
+        for name, step, seconds in (
+            ("retention", parts.retention.step, retention.EVERY_S),
+            ("relay", relay.step, outbox_relay.RELAY_EVERY_S),
+            ("strays", parts.stray_cleanup.step, stray_prompts.EVERY_S),
+            ("coverage", coverage.step, COVERAGE_EVERY_S),
+        ):
+            await stack.enter_async_context(periodic.every(seconds, step, name=name))
+        publisher = HostStatusPublisher(parts.results, context.pool)
+        await stack.enter_async_context(publisher.publishing())
         await stack.enter_async_context(checks.watched(chosen, context, readiness))
         stopping.attach_to_arq()
         _greet(chosen, library)
@@ -171,100 +151,6 @@ def _in_a_sentence() -> Iterator[None]:
         sys.exit(f"imagegen: {error}")
 
 
-async def build(
-    chosen: Settings, library: Library, images: ImageStore, stack: AsyncExitStack
-) -> JobContext:
-    """Open everything that jobs share; the stack closes it, last opened first."""
-    engine = connect(chosen.database_url)
-    stack.push_async_callback(engine.dispose)
-    live = connections.result_connection(chosen.redis, db=chosen.redis_result_db)
-    stack.push_async_callback(live.aclose)
-    clients = [await stack.enter_async_context(client) for client in _clients(chosen)]
-    telegram = Telegram(
-        token=chosen.telegram_bot_token.get_secret_value(),
-        api_url=str(chosen.telegram_api_url).rstrip("/"),
-        timeout_s=chosen.telegram_timeout,
-    )
-    shared = RedisSlotRegistry(live) if chosen.workers_share_hosts else None
-    if shared is not None:
-        await stack.enter_async_context(shared.renewed())
-    pool = Pool(
-        clients, slots_per_host=chosen.comfyui_slots_per_host, most=chosen.slots, shared=shared
-    )
-    await stack.enter_async_context(pool.running())
-    tidy = Retention(engine, ImageCleanup(engine, images), chosen.limits)
-    await stack.enter_async_context(periodic.every(retention.EVERY_S, tidy.step, name="retention"))
-    screen = Screen()
-    prompts = PromptBuilder(
-        await _language_model(chosen, stack),
-        is_fine=lambda text: screen.prompt(text).verdict is Verdict.CLEAR,
-    )
-    reuse = ImageCache(engine, images)
-    await stack.enter_async_context(CounterLog(prompts.fallbacks, reuse.saved).logged())
-    return JobContext(
-        content_policy=ContentPolicy(engine, prompts, screen, _rules(chosen)),
-        image_cache=reuse,
-        image_screen=chosen.image_screen,
-        requests=RequestRepository(engine, keeps_context=chosen.context_retention > 0),
-        deliveries=Deliveries(engine),
-        strays=StrayCleanup(engine, pool),
-        library=library,
-        pool=pool,
-        images=images,
-        telegram=await stack.enter_async_context(telegram),
-        flood_control=FloodControl(live),
-        progress=LiveProgress(live),
-        quarantine=Quarantine(most_crashes=chosen.request_crashes),
-        max_age_s=chosen.request_max_age,
-        max_attempts=chosen.request_attempts,
-        most_unknown_sends=2 if chosen.delivery_on_unknown == "resend" else 1,
-        keep_outputs=chosen.comfyui_keep_outputs,
-    )
-
-
-async def _language_model(chosen: Settings, stack: AsyncExitStack) -> LanguageModel | None:
-    if chosen.prompt_llm_url is None:
-        return None
-    key = chosen.prompt_llm_api_key
-    return await stack.enter_async_context(
-        LanguageModel(
-            url=str(chosen.prompt_llm_url),
-            model=chosen.prompt_llm_model,
-            api_key=None if key is None else key.get_secret_value(),
-            timeout_s=chosen.prompt_llm_timeout,
-        )
-    )
-
-
-def _rules(chosen: Settings) -> PolicySettings:
-    return PolicySettings(
-        max_rating=chosen.max_rating,
-        seed_mode=chosen.seed_mode,
-        age_text_version=chosen.age_text_version,
-        protects_content=chosen.protect_content,
-    )
-
-
-def _clients(chosen: Settings) -> list[HostClient]:
-    limits = PromptTimeouts(
-        request=chosen.comfyui_request_timeout,
-        queue=chosen.comfyui_queue_timeout,
-        drawing=chosen.generation_timeout,
-        silence=chosen.comfyui_silence_timeout,
-        look=chosen.comfyui_look_after,
-        away=chosen.comfyui_away_timeout,
-    )
-    return [
-        HostClient(
-            address,
-            limits=limits,
-            headers=chosen.host_headers,
-            transcode=chosen.comfyui_transcode,
-        )
-        for address in chosen.comfyui_hosts
-    ]
-
-
 def _greet(chosen: Settings, library: Library) -> None:
     for name, fault in library.faults.items():
         log.error("persona cannot be drawn", persona=name, why=fault.sentence)
@@ -279,3 +165,12 @@ def _greet(chosen: Settings, library: Library) -> None:
         slots=chosen.slots,
         personas=sorted(library.workflows),
     )
+
+
+def _give_large_memory_back() -> None:
+    """Let all that is larger than 128 KiB go back to the system as soon as it is freed.
+
+    For a process that is ours alone. Elsewhere than with glibc (mallopt(3)) this changes nothing.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)

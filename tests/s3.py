@@ -8,7 +8,7 @@ from urllib.request import Request, urlopen
 
 from moto.server import ThreadedMotoServer
 
-from imagegen.store_settings import StoreSettings
+from imagegen.settings import StoreSettings
 
 
 @dataclass(frozen=True)

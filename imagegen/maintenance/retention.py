@@ -62,19 +62,6 @@ class RetentionCounts:
         """Whether nothing was erased."""
         return self == RetentionCounts()
 
-    def as_text(self, *, is_rehearsal: bool) -> str:
-        """Write a line for each kind."""
-        verb = "would be erased" if is_rehearsal else "erased"
-        lines = (
-            f"{self.contexts:>7} conversations of failed requests",
-            f"{self.requests:>7} requests, with their deliveries",
-            f"{self.cancelled:>7} open requests of dialogs that are gone, called off first",
-            f"{self.pictures:>7} pictures, of {self.emptied} requests that stay and of those erased",
-            f"{self.orphans:>7} files in the store that no request names",
-            f"{self.notes:>7} notes of what the screen found",
-        )
-        return "\n".join([f"{verb}:", *lines])
-
 
 log = structlog.get_logger(__name__)
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from imagegen.delivery.rate_limit import FloodControl
 from imagegen.delivery.telegram import Telegram
-from imagegen.maintenance.stray_prompts import StrayCleanup
 from imagegen.pipeline.content_policy import ContentPolicy
 from imagegen.pipeline.image_cache import ImageCache
 from imagegen.pipeline.quarantine import Quarantine
@@ -23,7 +22,6 @@ class JobContext:
 
     requests: RequestRepository
     deliveries: Deliveries
-    strays: StrayCleanup
     library: Library
     content_policy: ContentPolicy
     image_cache: ImageCache

@@ -9,9 +9,10 @@ from obstore.store import S3Store
 
 from chatflow_hook.settings import BadSetting, read
 from chatflow_hook.tables import State
+from imagegen.bootstrap import image_store
 from imagegen.image_file import ImageFile
+from imagegen.settings import StoreSettings
 from imagegen.storage.store import ImageLost, ImageStore, StoreUnavailable
-from imagegen.store_settings import StoreSettings
 from tests import command, s3
 from tests.chat import Sessions
 from tests.s3 import S3
@@ -29,7 +30,7 @@ def bucket() -> Iterator[S3]:
 
 @pytest.fixture
 def store(bucket: S3) -> ImageStore:
-    return bucket.settings().images()
+    return image_store(bucket.settings())
 
 
 async def test_a_stored_picture_comes_back_as_it_was(store: ImageStore) -> None:
@@ -97,13 +98,13 @@ async def test_a_presigned_url_gives_the_picture_to_anybody(store: ImageStore) -
 
 
 def test_a_bucket_that_is_served_elsewhere_is_not_presigned(bucket: S3) -> None:
-    store = bucket.settings(image_url_base="https://pics.example/a").images()
+    store = image_store(bucket.settings(image_url_base="https://pics.example/a"))
 
     assert store.url(NAME) == f"https://pics.example/a/3a/{NAME}"
 
 
 async def test_a_bucket_that_is_not_there_is_named(bucket: S3) -> None:
-    store = bucket.settings("s3://nowhere").images()
+    store = image_store(bucket.settings("s3://nowhere"))
 
     with pytest.raises(StoreUnavailable, match=r"^there is no bucket nowhere$"):
         await store.put(PICTURE)

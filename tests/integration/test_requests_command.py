@@ -12,7 +12,7 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import Dialog, State
-from imagegen.cli import main
+from imagegen.cli.app import main
 from imagegen.db.tables import Delivery, StrayPrompt
 from tests import chat, command
 from tests.archive import SAID, Archive

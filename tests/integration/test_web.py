@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from imagegen.cli.probe import ask_worker
 from imagegen.comfy.address import HostAddress
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.timeouts import PromptTimeouts
@@ -19,7 +20,6 @@ from imagegen.monitoring.readiness import CachedCheck, Check, Readiness
 from imagegen.pool.pool import Pool
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.telegram import SandboxTelegram, Trouble
-from imagegen.web.knock import knock
 from tests.prober import Prober, free_port
 
 LIMITS = PromptTimeouts(request=2.0, queue=5.0, drawing=5.0, silence=5.0)
@@ -89,14 +89,14 @@ async def test_a_port_that_is_taken_is_told_and_no_more(capsys: pytest.CaptureFi
 
 async def test_port_0_is_none() -> None:
     async with http_server.serving("127.0.0.1", 0, Readiness(lambda: False)):
-        assert not knock("127.0.0.1", 0, "/healthz", timeout_s=1).is_good
+        assert not ask_worker("127.0.0.1", 0, "/healthz", timeout_s=1).is_good
 
 
 async def test_a_knock_hears_what_the_worker_says() -> None:
     async with served({"redis": something}) as (_, port):
-        alive = await asyncio.to_thread(knock, "0.0.0.0", port, "/healthz", timeout_s=5)  # noqa: S104 (as WEB_HOST in a container)
-        ready = await asyncio.to_thread(knock, "127.0.0.1", port, "/readyz", timeout_s=5)
-    nobody = knock("127.0.0.1", port, "/healthz", timeout_s=1)
+        alive = await asyncio.to_thread(ask_worker, "0.0.0.0", port, "/healthz", timeout_s=5)  # noqa: S104 (as WEB_HOST in a container)
+        ready = await asyncio.to_thread(ask_worker, "127.0.0.1", port, "/readyz", timeout_s=5)
+    nobody = ask_worker("127.0.0.1", port, "/healthz", timeout_s=1)
 
     assert (alive.is_good, ready.is_good, nobody.is_good) == (True, False, False)
     assert "it is away" in ready.said

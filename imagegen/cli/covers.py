@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imagegen.extras import extra
+from imagegen.cli.extras import extra
 
 if TYPE_CHECKING:
-    from imagegen.errand import Errand
+    from imagegen.cli.session import CommandSession
     from imagegen.requests.covers import Cover
 
 _MOST = 32
@@ -39,30 +39,33 @@ def covers(*, names: Sequence[str], count: int, again: bool, timeout_s: float) -
     Those that are there already are kept. Ends with 1 if one could not be drawn.
     """
     with extra("worker"):
-        from imagegen import errand
+        from imagegen.cli.session import run_in_session
 
     personas = _personas(names)
-    missing = errand.run(lambda own: _drawn(own, personas, count, again=again, timeout_s=timeout_s))
+    missing = run_in_session(
+        lambda own: _drawn(own, personas, count, again=again, timeout_s=timeout_s)
+    )
     sys.exit(1 if missing else 0)
 
 
 def _personas(names: Sequence[str]) -> list[str]:
     from chatflow_hook.settings import BadSetting, read
-    from imagegen import errand
+    from imagegen.bootstrap import workflow_library
+    from imagegen.cli.session import exit_with
     from imagegen.errors import ImagegenError
-    from imagegen.library_settings import LibrarySettings
+    from imagegen.settings import LibrarySettings
 
     try:
-        library = read(LibrarySettings).library()
+        library = workflow_library(read(LibrarySettings))
         if "all" in names:
             return sorted(library.workflows)
         return [library.find(name).persona.name for name in dict.fromkeys(names)]
     except (BadSetting, ImagegenError) as error:
-        errand.stop(str(error), code=2)
+        exit_with(str(error), code=2)
 
 
 async def _drawn(
-    own: "Errand", personas: Sequence[str], count: int, *, again: bool, timeout_s: float
+    own: "CommandSession", personas: Sequence[str], count: int, *, again: bool, timeout_s: float
 ) -> int:
     """Order and watch; return how many are missing at the end."""
     from imagegen.requests.covers import Covers

@@ -27,7 +27,7 @@ def listing_as_json(listing: RequestList) -> dict[str, Any]:
     }
 
 
-def sheet_as_text(sheet: RequestDetails) -> str:
+def details_as_text(sheet: RequestDetails) -> str:
     """Write a line for each thing that is known of a request, its sends and its strays."""
     lines = [
         (name, _shown(value, sheet.now))
@@ -43,7 +43,7 @@ def sheet_as_text(sheet: RequestDetails) -> str:
     )
 
 
-def sheet_as_json(sheet: RequestDetails) -> dict[str, Any]:
+def details_as_json(sheet: RequestDetails) -> dict[str, Any]:
     """Give the same as plain objects."""
     return {
         **_plain(sheet.request),

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imagegen.extras import extra
+from imagegen.cli.extras import extra
 
 if TYPE_CHECKING:
-    from imagegen.errand import Errand, Outcome
+    from imagegen.cli.session import CommandOutcome, CommandSession
 
 _AS_JSON = click.option("--json", "is_json", is_flag=True, help="For programs.")
 _STATES = (
@@ -59,15 +59,16 @@ def show_all(*, limit: int, is_json: bool, **wanted: Any) -> None:
     """List requests, newest first, and count them by state."""
     with extra("worker"):
         from chatflow_hook.tables import State
-        from imagegen import errand, register_page
+        from imagegen.cli import request_tables
+        from imagegen.cli.session import run_in_session
         from imagegen.requests.queries import RequestFilter
 
     which = RequestFilter(states=[State(state) for state in wanted.pop("states")], **wanted)
-    listing = errand.run(lambda given: given.register.listing(which, limit=limit))
+    listing = run_in_session(lambda given: given.register.listing(which, limit=limit))
     click.echo(
-        _json(register_page.listing_as_json(listing))
+        _json(request_tables.listing_as_json(listing))
         if is_json
-        else register_page.listing_as_text(listing)
+        else request_tables.listing_as_text(listing)
     )
 
 
@@ -77,18 +78,21 @@ def show_all(*, limit: int, is_json: bool, **wanted: Any) -> None:
 def show(*, request_id: str, is_json: bool) -> None:
     """Show all of one request but what people wrote; the beginning of its id is enough."""
     with extra("worker"):
-        from imagegen import errand, register_page
+        from imagegen.cli import request_tables
+        from imagegen.cli.session import exit_with, run_in_session
         from imagegen.requests.queries import RequestNotFound
 
-    async def work(given: "Errand") -> Any:
+    async def work(given: "CommandSession") -> Any:
         try:
             return await given.register.details(await given.register.find(request_id))
         except RequestNotFound as error:
-            errand.stop(error.sentence, code=1)
+            exit_with(error.sentence, code=1)
 
-    sheet = errand.run(work)
+    sheet = run_in_session(work)
     click.echo(
-        _json(register_page.sheet_as_json(sheet)) if is_json else register_page.sheet_as_text(sheet)
+        _json(request_tables.details_as_json(sheet))
+        if is_json
+        else request_tables.details_as_text(sheet)
     )
 
 
@@ -105,18 +109,18 @@ def retry(
     Ends with 1 if one of them was refused.
     """
     with extra("worker"):
-        from imagegen import errand
+        from imagegen.cli.session import run_in_session
 
     if bool(request_ids) == all_failed or all_failed != (since is not None):
         raise click.UsageError("Give ids, or --all-failed with --since.")
 
-    async def work(given: "Errand") -> "list[Outcome]":
+    async def work(given: "CommandSession") -> "list[CommandOutcome]":
         wanted: Sequence[Any] = request_ids
         if since is not None:
             wanted = await given.register.failed_since(since)
         return [await given.retry(one) for one in wanted]
 
-    _tell(errand.run(work), is_json=is_json, nothing="nothing failed since then")
+    _tell(run_in_session(work), is_json=is_json, nothing="nothing failed since then")
 
 
 @requests.command()
@@ -128,15 +132,15 @@ def cancel(*, request_ids: Sequence[str], is_json: bool) -> None:
     Ends with 1 if one of them has ended already.
     """
     with extra("worker"):
-        from imagegen import errand
+        from imagegen.cli.session import run_in_session
 
-    async def work(given: "Errand") -> "list[Outcome]":
+    async def work(given: "CommandSession") -> "list[CommandOutcome]":
         return [await given.cancel(one) for one in request_ids]
 
-    _tell(errand.run(work), is_json=is_json, nothing="nothing to do")
+    _tell(run_in_session(work), is_json=is_json, nothing="nothing to do")
 
 
-def _tell(outcomes: "Sequence[Outcome]", *, is_json: bool, nothing: str) -> None:
+def _tell(outcomes: "Sequence[CommandOutcome]", *, is_json: bool, nothing: str) -> None:
     if is_json:
         click.echo(_json([asdict(outcome) for outcome in outcomes]))
     else:

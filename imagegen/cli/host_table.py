@@ -1,11 +1,17 @@
-"""The page of `imagegen hosts`: reports, notices and workflows → text or JSON; pure."""
+"""What hosts and workers say of themselves, one row a host: gathered, as a table, as JSON."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imagegen.comfy.host_report import GpuDevice, HostReport
+from chatflow_hook.settings import RedisSettings, read
+from imagegen.bootstrap import workflow_library
+from imagegen.comfy.host_report import GpuDevice, HostReport, ask_hosts
+from imagegen.monitoring import host_status
 from imagegen.monitoring.host_status import PublishedHost
+from imagegen.queue import connections
+from imagegen.settings import HostSettings
 from imagegen.workflows.library import Library
 
 _GIB = 2**30
@@ -13,7 +19,7 @@ _COLUMNS = ("host", "state", "version", "GPU", "memory", "slots", "queue", "last
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class HostRow:
     """One host, as people and programs see it.
 
     `state` is `down` if the host does not answer us, else the worst that a worker says of it, or
@@ -34,9 +40,9 @@ class Row:
     lacks: Mapping[str, tuple[str, ...]]
 
 
-def rows(
+def host_rows(
     reports: Sequence[HostReport], notices: Sequence[PublishedHost], library: Library
-) -> tuple[Row, ...]:
+) -> tuple[HostRow, ...]:
     """Bring together what hosts say, what workers say and what workflows need."""
     return tuple(
         _row(report, [each for each in notices if each.name == report.name], library)
@@ -44,14 +50,14 @@ def rows(
     )
 
 
-def is_well(page: Sequence[Row]) -> bool:
+def is_well(page: Sequence[HostRow]) -> bool:
     """Whether every host answers and every persona can be drawn by one at least."""
     wanted = {persona for row in page for persona in (*row.can_draw, *row.lacks)}
     drawn = {persona for row in page for persona in row.can_draw}
     return all(row.state != "down" for row in page) and wanted == drawn
 
 
-def as_text(page: Sequence[Row]) -> str:
+def as_text(page: Sequence[HostRow]) -> str:
     """Write the table, and below it why hosts are not up and what they lack."""
     table = [_COLUMNS, *(_cells(row) for row in page)]
     widths = [max(len(line[column]) for line in table) for column in range(len(_COLUMNS))]
@@ -59,7 +65,7 @@ def as_text(page: Sequence[Row]) -> str:
     return "\n".join([*lines, *_notes(page)])
 
 
-def as_json(page: Sequence[Row]) -> list[dict[str, Any]]:
+def as_json(page: Sequence[HostRow]) -> list[dict[str, Any]]:
     """Give the same as plain objects; memory in bytes."""
     return [
         {
@@ -82,12 +88,12 @@ def as_json(page: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def _row(report: HostReport, notices: Sequence[PublishedHost], library: Library) -> Row:
+def _row(report: HostReport, notices: Sequence[PublishedHost], library: Library) -> HostRow:
     lacks = _lacks(report, library)
     worst = next((each for each in notices if each.condition != "up"), None)
     last = {each.model_set for each in notices}
     needs = {name: workflow.requirements for name, workflow in library.workflows.items()}
-    return Row(
+    return HostRow(
         name=report.name,
         state="down" if report.fault else worst.condition if worst else "up",
         why=report.fault or (worst.why if worst else None),
@@ -111,7 +117,7 @@ def _lacks(report: HostReport, library: Library) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: HostRow) -> tuple[str, ...]:
     known = len(row.can_draw) + len(row.lacks)
     return (
         row.name,
@@ -130,7 +136,7 @@ def _memory(device: GpuDevice) -> str:
     return f"{device.memory_free / _GIB:.1f}/{device.memory / _GIB:.1f} GiB"
 
 
-def _notes(page: Iterable[Row]) -> list[str]:
+def _notes(page: Iterable[HostRow]) -> list[str]:
     notes = []
     for row in page:
         if row.why is not None:
@@ -142,3 +148,26 @@ def _notes(page: Iterable[Row]) -> list[str]:
         for persona, missing in row.lacks.items():
             notes.append(f"{row.name} cannot draw {persona}: {'; '.join(missing)}")
     return ["", *notes] if notes else []
+
+
+class _HostsSettings(HostSettings, RedisSettings):
+    pass
+
+
+def inspect_hosts(*, timeout_s: float) -> tuple[HostRow, ...]:
+    """Ask every host, all at once. Raises BadSetting."""
+    chosen = read(_HostsSettings)
+    library = workflow_library(chosen)
+    reports, notices = asyncio.run(_reports(chosen, timeout_s))
+    return host_rows(reports, notices, library)
+
+
+async def _reports(
+    chosen: _HostsSettings, timeout_s: float
+) -> tuple[tuple[HostReport, ...], list[host_status.PublishedHost]]:
+    async with connections.result_connection(chosen.redis, db=chosen.redis_result_db) as redis:
+        reports, notices = await asyncio.gather(
+            ask_hosts(chosen.comfyui_hosts, headers=chosen.host_headers, timeout_s=timeout_s),
+            host_status.read_published(redis),
+        )
+    return reports, list(notices or ())

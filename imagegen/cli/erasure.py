@@ -8,10 +8,10 @@ import click
 
 from chatflow_hook.tables import NOBODY
 from chatflow_hook.user_erasure import NOT_A_USER
-from imagegen.extras import extra
+from imagegen.cli.extras import extra
 
 if TYPE_CHECKING:
-    from imagegen.errand import Errand
+    from imagegen.cli.session import CommandSession
     from imagegen.maintenance.retention import RetentionCounts
     from imagegen.maintenance.user_erasure import ErasureReport
 
@@ -19,27 +19,28 @@ _AS_JSON = click.option("--json", "is_json", is_flag=True, help="For programs.")
 
 
 @click.command()
-@click.option("--dry-run", "is_rehearsal", is_flag=True, help="Count, and erase nothing.")
+@click.option("--dry-run", "is_dry_run", is_flag=True, help="Count, and erase nothing.")
 @_AS_JSON
-def purge(*, is_rehearsal: bool, is_json: bool) -> None:
+def purge(*, is_dry_run: bool, is_json: bool) -> None:
     """Erase at once all that has been kept for long enough; workers do it bit by bit."""
     with extra("worker"):
-        from imagegen import errand
+        from imagegen.cli.erasure_report import purge_as_text
+        from imagegen.cli.session import run_in_session
         from imagegen.errors import Unavailable
         from imagegen.maintenance.image_cleanup import ImageCleanup
         from imagegen.maintenance.retention import Retention
 
-    async def work(given: "Errand") -> "RetentionCounts":
+    async def work(given: "CommandSession") -> "RetentionCounts":
         if given.images is None:
             raise Unavailable("the directory of IMAGE_STORE is not on this machine")
-        tidy = Retention(given.engine, ImageCleanup(given.engine, given.images), given.limits)
-        return await (tidy.due() if is_rehearsal else tidy.everything())
+        retention = Retention(given.engine, ImageCleanup(given.engine, given.images), given.limits)
+        return await (retention.due() if is_dry_run else retention.everything())
 
-    tidied = errand.run(work)
+    counts = run_in_session(work)
     click.echo(
-        json.dumps({"dry_run": is_rehearsal, **asdict(tidied)}, indent=2)
+        json.dumps({"dry_run": is_dry_run, **asdict(counts)}, indent=2)
         if is_json
-        else tidied.as_text(is_rehearsal=is_rehearsal)
+        else purge_as_text(counts, is_dry_run=is_dry_run)
     )
 
 
@@ -57,15 +58,14 @@ def _somebody(_: click.Context, __: click.Parameter, user: int) -> int:
 def forget(*, user: int, is_json: bool) -> None:
     """Erase everything of the Telegram user with the id USER, and say what is beyond reach."""
     with extra("worker"):
-        from imagegen import errand
+        from imagegen.cli.erasure_report import erasure_as_json, erasure_as_text
+        from imagegen.cli.session import run_in_session
         from imagegen.maintenance import user_erasure
 
-    async def work(given: "Errand") -> "ErasureReport":
+    async def work(given: "CommandSession") -> "ErasureReport":
         return await user_erasure.erase_user(given.engine, given.images, given.doorbell, user)
 
-    farewell = errand.run(work)
+    report = run_in_session(work)
     click.echo(
-        json.dumps(user_erasure.as_json(farewell), indent=2)
-        if is_json
-        else user_erasure.as_text(farewell)
+        json.dumps(erasure_as_json(report), indent=2) if is_json else erasure_as_text(report)
     )

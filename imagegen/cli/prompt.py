@@ -12,12 +12,12 @@ import click
 
 from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Rating
-from imagegen.extras import extra
+from imagegen.cli.extras import extra
 
 if TYPE_CHECKING:
-    from imagegen.picture_settings import PictureSettings
     from imagegen.pipeline.dry_run import DialogFile, DryRunResult
     from imagegen.prompts.llm import LanguageModel
+    from imagegen.settings import PictureSettings
     from imagegen.workflows.library import Workflow
 
 _RATINGS = [*map(str, Rating)]
@@ -91,11 +91,12 @@ def prompt(  # noqa: PLR0913 - click gives each option by name
 
 def _workflows(names: Sequence[str]) -> "list[Workflow]":
     from chatflow_hook.settings import BadSetting, read
+    from imagegen.bootstrap import workflow_library
     from imagegen.errors import ImagegenError
-    from imagegen.library_settings import LibrarySettings
+    from imagegen.settings import LibrarySettings
 
     try:
-        library = read(LibrarySettings).library()
+        library = workflow_library(read(LibrarySettings))
         if "all" in names:
             return [library.workflows[name] for name in sorted(library.workflows)]
         if not all(names):
@@ -107,7 +108,7 @@ def _workflows(names: Sequence[str]) -> "list[Workflow]":
 
 def _settings(overrides: dict[str, str]) -> "PictureSettings":
     from chatflow_hook.settings import BadSetting, read
-    from imagegen.picture_settings import PictureSettings
+    from imagegen.settings import PictureSettings
 
     try:
         return read(PictureSettings, **overrides)
@@ -122,19 +123,17 @@ async def _sheets(
     kind: Kind,
     variation: int,
 ) -> "list[DryRunResult]":
+    from imagegen.bootstrap import prompt_builder
     from imagegen.pipeline.content_policy import PolicySettings
     from imagegen.pipeline.dry_run import DryRun
-    from imagegen.prompts.builder import PromptBuilder
-    from imagegen.safety.screen import Screen, Verdict
+    from imagegen.safety.screen import Screen
 
     screen = Screen()
     async with AsyncExitStack() as stack:
         model = _model(chosen)
         if model is not None:
             await stack.enter_async_context(model)
-        prompts = PromptBuilder(
-            model, is_fine=lambda text: screen.prompt(text).verdict is Verdict.CLEAR
-        )
+        prompts = prompt_builder(model, screen)
         dry_run = DryRun(
             dialog=dialog,
             prompts=prompts,
@@ -147,18 +146,10 @@ async def _sheets(
 
 
 def _model(chosen: "PictureSettings") -> "LanguageModel | None":
-    from imagegen.prompts.llm import LanguageModel
+    from imagegen.bootstrap import language_model
 
-    if chosen.prompt_llm_url is None:
-        return None
-    key = chosen.prompt_llm_api_key
     try:
-        return LanguageModel(
-            url=str(chosen.prompt_llm_url),
-            model=chosen.prompt_llm_model,
-            api_key=None if key is None else key.get_secret_value(),
-            timeout_s=chosen.prompt_llm_timeout,
-        )
+        return language_model(chosen)
     except ValueError as error:
         _stop(f"PROMPT_LLM_API_KEY: {error}")
 
