@@ -35,7 +35,7 @@ async def test_a_connection_opened_to_a_frozen_redis_is_opened_again_once_it_tha
         settings = chat.hook_settings("postgresql://unused/db", valkey.url)
         async with broker.queue(settings.redis, db=3) as queue:
             valkey.freeze()
-            answer = asyncio.create_task(answered(queue) if is_pipeline else queue.ping())
+            answer = asyncio.create_task(piped_ping(queue) if is_pipeline else ping(queue))
             # Past the time that a socket may take, more than once.
             done, _ = await asyncio.wait({answer}, timeout=2.2 * broker.SOCKET_TIMEOUT_S)
 
@@ -46,7 +46,11 @@ async def test_a_connection_opened_to_a_frozen_redis_is_opened_again_once_it_tha
                 assert await answer
 
 
-async def answered(queue: broker.Queue) -> bool:
+async def ping(queue: broker.Queue) -> bool:
+    return bool(await queue.ping())
+
+
+async def piped_ping(queue: broker.Queue) -> bool:
     async with queue.pipeline(transaction=True) as pipe:
         pipe.ping()
         return bool((await pipe.execute())[0])
