@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from urllib.request import Request, urlopen
 
 from moto.server import ThreadedMotoServer
@@ -28,7 +29,9 @@ class S3:
         }
 
     def settings(self, image_store: str = "s3://pictures/of/лина", **changes: str) -> StoreSettings:
-        named = {name.lower(): value for name, value in self.variables(image_store).items()}
+        named: dict[str, Any] = {
+            name.lower(): value for name, value in self.variables(image_store).items()
+        }
         return StoreSettings(_env_file=None, **(named | changes))
 
 

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ FAULTS = (
     "unavailable:chance=0.005",
     "trickle:chance=0.005",
 )
-LIMITS = {
+LIMITS: dict[str, Any] = {
     "comfyui_look_after": 0.5,
     "comfyui_away_timeout": 1.5,
     "comfyui_silence_timeout": 2,

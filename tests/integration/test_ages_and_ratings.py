@@ -99,8 +99,11 @@ async def test_an_age_that_is_revoked_while_the_picture_is_drawn_refuses_it(
 async def test_a_picture_that_is_withdrawn_can_be_had_nowhere(
     stages: Stages, sessions: Sessions
 ) -> None:
-    served = {"image_url_base": "https://pictures.example", "seconds_per_picture": 1.0}
-    async with stages.set(max_rating="suggestive", **served) as stage:
+    async with stages.set(
+        max_rating="suggestive",
+        image_url_base="https://pictures.example",
+        seconds_per_picture=1.0,
+    ) as stage:
         await stage.hook.confirm_age(ANN)
         request = await stage.ask(**FLIRT, chat_id=None)
         await _is_drawing(stage, request)

@@ -180,6 +180,7 @@ async def test_a_picture_of_the_trigger_waits_for_the_day_to_pass(
         await _age(sessions, asked, minutes=2)
 
     early = [await strict.on_turn(turn(dialog_id=3, user_id=7)) for _ in range(4)]
+    assert isinstance(asked, Request)
     await _age(sessions, asked, minutes=25 * 60)
     later = [await strict.on_turn(turn(dialog_id=3, user_id=7)) for _ in range(4)]
 

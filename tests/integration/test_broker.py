@@ -38,7 +38,7 @@ async def test_a_connection_opened_to_a_frozen_redis_is_opened_again_once_it_tha
         settings = chat.hook_settings("postgresql://unused/db", valkey.url)
         async with connections.job_queue(settings.redis, db=3) as queue:
             valkey.freeze()
-            answer = asyncio.create_task(answered(queue) if is_pipeline else queue.ping())
+            answer = asyncio.create_task(piped_ping(queue) if is_pipeline else ping(queue))
             # Past the time that a socket may take, more than once.
             done, _ = await asyncio.wait({answer}, timeout=2.2 * connections.SOCKET_TIMEOUT_S)
 
@@ -49,7 +49,11 @@ async def test_a_connection_opened_to_a_frozen_redis_is_opened_again_once_it_tha
                 assert await answer
 
 
-async def answered(queue: connections.JobQueue) -> bool:
+async def ping(queue: connections.JobQueue) -> bool:
+    return bool(await queue.ping())
+
+
+async def piped_ping(queue: connections.JobQueue) -> bool:
     async with queue.pipeline(transaction=True) as pipe:
         pipe.ping()
         return bool((await pipe.execute())[0])

@@ -22,6 +22,7 @@ from imagegen.comfy.errors import (
     PromptRefused,
 )
 from imagegen.comfy.history import OutputImage
+from imagegen.comfy.prompt import PromptResult
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from tests.comfyui_guest import MODELS, Guest, portrait, quick, visit
 from tests.drawing import LIMITS, MS, PROMPT, client, draw, order
@@ -38,6 +39,7 @@ async def test_a_picture_is_drawn_and_fetched(version: str) -> None:
     async with sandbox, client(sandbox.address) as host:
         drawn = await draw(host, portrait(size=(256, 320)))
         [file] = drawn.pictures
+        assert isinstance(file, OutputImage)
         picture = await host.fetch(file)
 
     assert file.type == "temp"
@@ -247,7 +249,9 @@ async def test_a_cancelled_call_leaves_the_prompt_on_the_host() -> None:
     assert [item[1] for item in queue["queue_running"]] == [PROMPT]
 
 
-async def _drawing(host: HostClient, graph: dict[str, Any]) -> tuple["asyncio.Task[None]", float]:
+async def _drawing(
+    host: HostClient, graph: dict[str, Any]
+) -> tuple["asyncio.Task[PromptResult]", float]:
     """Begin to draw, and return once the host tells of progress."""
     told: asyncio.Future[float] = asyncio.get_running_loop().create_future()
 

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -234,7 +235,7 @@ async def _stocked(sessions: Sessions, *images: str) -> None:
         )
 
 
-async def _greeted(stage: Stage, **changes: object) -> None:
+async def _greeted(stage: Stage, **changes: Any) -> None:
     request = await stage.hook.on_dialog_start(turn(text="", **changes))
     assert request is not None
     picture = await stage.hook.wait(request, timeout=PATIENCE_S)

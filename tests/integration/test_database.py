@@ -10,12 +10,13 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook.tables import Dialog
 from imagegen.db.engine import connect, run_in_transaction
 from imagegen.errors import Unavailable
 from tests import chat
+from tests.chat import Sessions
 
 
 class Cable:
@@ -73,7 +74,7 @@ async def cable(database_url: str) -> AsyncIterator[tuple[Cable, str]]:
 
 
 async def test_a_row_can_be_read_after_the_commit(
-    sessions: async_sessionmaker[AsyncSession],
+    sessions: Sessions,
 ) -> None:
     async with sessions.begin() as session:
         dialog = Dialog(id=1, message_count=3)
@@ -113,16 +114,16 @@ async def test_a_server_that_falls_silent_in_a_transaction_is_noticed(
 
 @pytest.mark.parametrize("is_wrapped", [False, True])
 async def test_a_connection_that_broke_in_an_answer_is_a_database_that_is_away(
-    sessions: async_sessionmaker[AsyncSession], *, is_wrapped: bool
+    engine: AsyncEngine, *, is_wrapped: bool
 ) -> None:
     broken = asyncpg.InternalClientError("cannot switch to state 12")
     wrapped = Exception("as SQLAlchemy's driver wraps it")
     wrapped.__cause__ = broken
 
-    async def step(_: AsyncSession) -> None:
+    async def step(_: AsyncConnection) -> None:
         raise DBAPIError("SELECT 1", None, wrapped) if is_wrapped else broken
 
     with pytest.raises(Unavailable) as caught:
-        await run_in_transaction(sessions, step)
+        await run_in_transaction(engine, step)
 
     assert caught.value.code == "database_unavailable"

@@ -21,9 +21,8 @@ def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path
 async def test_one_request_is_drawn_before_the_rest_of_many(
     stages: Stages, sessions: Sessions
 ) -> None:
-    settings = {"comfyui_slots_per_host": 1, "seconds_per_picture": 0.3}
     bot = {"asked_images_per_minute": 0}
-    async with stages.set(bot=bot, **settings) as stage:
+    async with stages.set(bot=bot, comfyui_slots_per_host=1, seconds_per_picture=0.3) as stage:
         asked = [await stage.hook.ask(turn(dialog_id=ANN, user_id=ANN)) for _ in range(8)]
         asked.append(await stage.hook.ask(turn(dialog_id=BOB, user_id=BOB)))
         for request in asked:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -27,7 +28,7 @@ BACK_S = 0.5
 # How far two busy cores may be behind.
 SLACK_S = 4.0
 
-LIMITS = {
+LIMITS: dict[str, Any] = {
     "comfyui_look_after": LOOK_S,
     "comfyui_away_timeout": AWAY_S,
     "comfyui_silence_timeout": SILENCE_S,

@@ -106,7 +106,7 @@ async def test_a_picture_that_another_user_has_too_stays(
     await archive.row(State.DELIVERED, image=name, user_id=BORIS, dialog_id=2)
 
     await hook.forget_user(ANNA)
-    swept = await ImageCleanup(archive.sessions, archive.images, settled_s=0).everything()
+    swept = await ImageCleanup(archive.engine, archive.images, settled_s=0).everything()
 
     assert swept == CleanupCounts(kept=1)
     assert archive.file(name).exists()

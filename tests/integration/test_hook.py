@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from arq.constants import default_queue_name
@@ -11,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.testing import capture_logs
 
 from chatflow_hook import ChatFlowHook, Request
-from chatflow_hook.tables import State
+from chatflow_hook.tables import Dialog, State
 from tests import chat
 from tests.chat import Sessions, turn
 
@@ -22,7 +23,7 @@ async def hook(database_url: str, redis_url: str) -> AsyncIterator[ChatFlowHook]
         yield hook
 
 
-async def say(hook: ChatFlowHook, times: int, **changes: object) -> list[Request | None]:
+async def say(hook: ChatFlowHook, times: int, **changes: Any) -> list[Request | None]:
     return [await hook.on_turn(turn(**changes)) for _ in range(times)]
 
 
@@ -286,7 +287,7 @@ async def test_a_pending_fault_of_the_bot_is_the_bots(
     await hook.on_turn(turn())
 
     async def twice(session: AsyncSession) -> None:
-        session.add(chat.Dialog(id=1))
+        session.add(Dialog(id=1))
         await hook.on_turn(turn(), session)
 
     async with sessions() as session:

@@ -1,6 +1,8 @@
 """The image store in a bucket, on a real S3 server."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import obstore
 import pytest
@@ -134,10 +136,10 @@ def test_what_is_no_store_is_refused_with_a_sentence(
 
 
 async def test_a_worker_keeps_its_pictures_there_and_purges_them(
-    bucket: S3, database_url: str, redis_url: str, sessions: Sessions, tmp_path: object
+    bucket: S3, database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path
 ) -> None:
-    stages = Stages(database_url, redis_url, sessions, tmp_path)  # type: ignore[arg-type]
-    named = {name.lower(): value for name, value in bucket.variables().items()}
+    stages = Stages(database_url, redis_url, sessions, tmp_path)
+    named: dict[str, Any] = {name.lower(): value for name, value in bucket.variables().items()}
     async with stages.set(**named) as stage:
         picture = await stage.picture()
         forgotten = await command.run(

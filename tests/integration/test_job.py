@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook import Picture
-from chatflow_hook.tables import ImageRequest, State
+from chatflow_hook.tables import Dialog, ImageRequest, State
 from imagegen import resources
 from imagegen.db.tables import Delivery
 from imagegen.requests.claim import ClaimLost
@@ -259,7 +259,7 @@ async def test_the_watermark_never_moves_back_nor_beyond_the_count(
         request = await stage.ask()
         claimed = await steps.drawn(requests, request.id)
         async with sessions.begin() as session:  # the dialog began anew meanwhile
-            await session.execute(update(chat.Dialog).values(message_count=1))
+            await session.execute(update(Dialog).values(message_count=1))
 
         await requests.finish(claimed)
 

@@ -24,7 +24,7 @@ from tests import catalog
 async def test_migrated_and_modelled_are_the_same(
     database_url: str, empty_database_url: str
 ) -> None:
-    assert imagegen.tables.Delivery.metadata is Base.metadata
+    assert imagegen.db.tables.Delivery.metadata is Base.metadata
     engine = create_async_engine(**parsed.parse(empty_database_url).engine_arguments())
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)

@@ -125,8 +125,9 @@ async def test_a_picture_is_looked_at_anew_for_each_request_that_takes_it(stages
 async def test_a_picture_that_passed_for_more_is_refused_for_less(stages: Stages) -> None:
     # The bot's own words give the same graph at every rating.
     own = {**STORY, "prompt": "she stands on a beach", "chat_type": "private"}
-    settings = {"seed_mode": "story", "max_rating": "suggestive", "image_screen": BoldLook()}
-    async with stages.set(**settings) as stage:
+    async with stages.set(
+        seed_mode="story", max_rating="suggestive", image_screen=BoldLook()
+    ) as stage:
         await stage.hook.confirm_age(1001)
         bold = await stage.picture(**own, rating=Rating.SUGGESTIVE)
         tame = await stage.picture(**own, rating=Rating.SAFE)

@@ -149,6 +149,7 @@ async def test_any_redis_password_works_in_parts_and_in_a_url(
                 assert await redis.ping()
                 assert await connections.is_answering(settings.redis)
             plain = connections.arq_settings(settings.redis, db=3)
+            assert isinstance(plain.host, str), "arq takes a list of sentinels too"
             async with Redis(
                 host=plain.host, port=plain.port, password=plain.password, db=3
             ) as arq:

@@ -61,11 +61,11 @@ class Polling:
                     return
 
 
-async def works(_: dict[Any, Any], *_arguments: Any) -> None:
+async def works(ctx: dict[Any, Any], *_: Any) -> None:  # noqa: ARG001 (arq's name)
     await asyncio.Event().wait()
 
 
-async def waits(_: dict[Any, Any], *_arguments: Any) -> None:
+async def waits(ctx: dict[Any, Any], *_: Any) -> None:  # noqa: ARG001 (arq's name)
     with shutdown.waiting():
         await asyncio.Event().wait()
 
@@ -105,7 +105,7 @@ async def test_who_waits_goes_back_at_once_and_who_works_when_the_grace_is_over(
 async def test_a_job_that_is_picked_up_after_the_signal_does_not_begin(queue: JobQueue) -> None:
     stop, begun = GracefulShutdown(queue, grace_s=PATIENCE_S), asyncio.Event()
 
-    async def job(_: dict[Any, Any], *_arguments: Any) -> None:
+    async def job(ctx: dict[Any, Any], *_: Any) -> None:  # noqa: ARG001 (arq's name)
         begun.set()
 
     polling = await Polling(queue, stop).begun()
@@ -142,14 +142,14 @@ async def test_a_job_that_is_putting_itself_away_is_left_alone(queue: JobQueue) 
         asyncio.Event(),
     )
 
-    async def job(_: dict[Any, Any]) -> str:
+    async def job(ctx: dict[Any, Any], *_: Any) -> str:  # noqa: ARG001 (arq's name)
         return "done"
 
-    async def listen(_: dict[Any, Any]) -> None:
+    async def listen(ctx: dict[Any, Any]) -> None:  # noqa: ARG001 (arq's name)
         stop.listen_for_signals()
         stop.attach_to_arq()
 
-    async def linger(_: dict[Any, Any]) -> None:
+    async def linger(ctx: dict[Any, Any]) -> None:  # noqa: ARG001 (arq's name)
         at_its_end.set()
         await may_end.wait()
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from chatflow_hook import Request
 from chatflow_hook.tables import State
 from tests import chat
 from tests.chat import Sessions
@@ -32,16 +33,16 @@ async def test_the_models_scene_is_drawn_and_kept_for_variations(
         assert row.scene is not None
         assert row.scene["source"] == "llm"
         varied = await stage.hook.vary(row.id)
+        assert isinstance(varied, Request)
         await stage.hook.wait(varied, timeout=20)
         assert SCENE["scene"] in stage.prompts()[1]
         assert len(model.asked) == 1
 
 
 async def test_a_silent_model_costs_two_short_waits_and_no_picture(stages: Stages) -> None:
-    settings = {"prompt_llm_timeout": 0.2}
     async with (
         ChatServer(silence).running() as model,
-        stages.set(prompt_llm_url=model.url, **settings) as stage,
+        stages.set(prompt_llm_url=model.url, prompt_llm_timeout=0.2) as stage,
     ):
         assert (await stage.picture()).state is State.DELIVERED
         assert len(model.asked) == 2
