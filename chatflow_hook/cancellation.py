@@ -9,9 +9,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chatflow_hook.tables import OPEN, ImageRequest, State
-from chatflow_hook.turn import Fault
+from chatflow_hook.turn import EndReason
 
-CANCELLED = Fault(code="cancelled", sentence="The picture was called off.")
+CANCELLED = EndReason(code="cancelled", sentence="The picture was called off.")
 
 AnyRow = Row[*tuple[Any, ...]]
 
@@ -20,7 +20,7 @@ _STRAYS = table("stray_prompts", column("prompt_id"), column("host"))
 
 
 async def cancel(
-    connection: AsyncConnection, *which: ColumnElement[bool], why: Fault = CANCELLED
+    connection: AsyncConnection, *which: ColumnElement[bool], why: EndReason = CANCELLED
 ) -> list[UUID]:
     """End those of the requests that are open, and return their ids; neither commits nor locks more.
 

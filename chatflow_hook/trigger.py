@@ -17,7 +17,7 @@ class Distance:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class TriggerVerdict:
     """What this message means: is a picture due, and where does the watermark belong."""
 
     is_due: bool
@@ -31,7 +31,7 @@ def judge(
     failed_at: int | None,
     distance: Distance,
     chance: random.Random,
-) -> Verdict:
+) -> TriggerVerdict:
     """Say whether a picture is due at `message_count`.
 
     `watermark` is the message_count of the last delivered picture, `failed_at` that of the
@@ -42,7 +42,7 @@ def judge(
         failed_at = None  # of a life of this dialog before it began anew
     watermark = _settled(message_count, watermark, failed_at, distance)
     drawn = chance.randint(distance.minimum, distance.maximum)
-    return Verdict(
+    return TriggerVerdict(
         is_due=message_count - (watermark or 0) >= drawn
         and (failed_at is None or message_count - failed_at >= distance.minimum),
         watermark=watermark,

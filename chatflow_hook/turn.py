@@ -4,12 +4,7 @@ import enum
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    StringConstraints,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
 # Telegram's own limit is 4,096; a bot that joins a few messages still fits.
 MAX_TEXT = 16_384
@@ -67,7 +62,7 @@ class Conversation(BaseModel):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fault:
+class EndReason:
     """Why a turn can't become a picture: a stable code and a sentence for people."""
 
     code: str
@@ -105,20 +100,20 @@ class Turn(BaseModel):
     message_thread_id: int | None = None
 
     @property
-    def fault(self) -> Fault | None:
+    def fault(self) -> EndReason | None:
         """Why this turn can never become a picture, if it can't."""
         if not 0 < len(self.persona) <= MAX_PERSONA:
-            return Fault(
+            return EndReason(
                 code="unknown_persona",
                 sentence=f"A persona's name has 1 to {MAX_PERSONA} characters.",
             )
         if len(self.text) > MAX_TEXT or len(self.prompt or "") > MAX_TEXT:
-            return Fault(
+            return EndReason(
                 code="message_too_long",
                 sentence=f"The message is longer than {MAX_TEXT} characters.",
             )
         if not any((part or "").strip() for part in (self.text, self.reply, self.prompt)):
-            return Fault(code="empty_message", sentence="The message holds nothing to draw.")
+            return EndReason(code="empty_message", sentence="The message holds nothing to draw.")
         return None
 
     @property

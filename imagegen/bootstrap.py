@@ -27,7 +27,7 @@ from imagegen.queue import connections
 from imagegen.queue.progress import LiveProgress
 from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.repository import RequestRepository
-from imagegen.safety.screen import Screen, Verdict
+from imagegen.safety.screen import Screen, ScreenVerdict
 from imagegen.settings import (
     HostSettings,
     LibrarySettings,
@@ -129,7 +129,9 @@ def language_model(settings: PictureSettings) -> LanguageModel | None:
 
 def prompt_builder(model: LanguageModel | None, screen: Screen) -> PromptBuilder:
     """Return a builder whose sentences are all clear to the screen."""
-    return PromptBuilder(model, is_fine=lambda text: screen.prompt(text).verdict is Verdict.CLEAR)
+    return PromptBuilder(
+        model, is_fine=lambda text: screen.prompt(text).verdict is ScreenVerdict.CLEAR
+    )
 
 
 def host_clients(settings: HostSettings, *, drawing_s: float) -> list[HostClient]:

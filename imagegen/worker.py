@@ -75,7 +75,7 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
     queue = connections.job_queue(chosen.redis, db=chosen.redis_broker_db)
     stack, stopping = AsyncExitStack(), GracefulShutdown(queue, grace_s=chosen.stop_grace)
     if owns_process:
-        _give_large_memory_back()
+        give_large_memory_back()
         stopping.listen_for_signals()
 
     async def on_startup(ctx: dict[str, Any]) -> None:
@@ -167,7 +167,7 @@ def _greet(chosen: Settings, library: Library) -> None:
     )
 
 
-def _give_large_memory_back() -> None:
+def give_large_memory_back() -> None:
     """Let all that is larger than 128 KiB go back to the system as soon as it is freed.
 
     For a process that is ours alone. Elsewhere than with glibc (mallopt(3)) this changes nothing.

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from imagegen.pipeline.dry_run import DialogFile, read_dialog
-from imagegen.prompts import template
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.scene import Prompt
+from imagegen.prompts.template import shipped_template
 from imagegen.workflows.library import load_workflows
 
 ROOT = Path(__file__).parents[1]
@@ -27,7 +27,7 @@ _END = "<!-- end -->\n"
 def prompts(dialog: DialogFile) -> Mapping[str, Prompt]:
     """Give the template's prompt of each persona for a dialog, at the rating it asks for."""
     return {
-        name: template.shipped().write(
+        name: shipped_template().write(
             Brief(persona=persona, talk=dialog.conversation, rating=dialog.rating)
         )
         for name, persona in PERSONAS.items()

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from chatflow_hook.tables import OURS, Base
 
 
-class Outcome(enum.StrEnum):
+class SendOutcome(enum.StrEnum):
     """What became of one send."""
 
     SENDING = "sending"
@@ -36,7 +36,7 @@ class Delivery(Base):
     __tablename__ = "deliveries"
     __table_args__ = (
         CheckConstraint(
-            f"outcome IN ({', '.join(repr(outcome.value) for outcome in Outcome)})",
+            f"outcome IN ({', '.join(repr(outcome.value) for outcome in SendOutcome)})",
             name="outcome",
         ),
         UniqueConstraint("request_id", "attempt"),

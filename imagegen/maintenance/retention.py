@@ -26,7 +26,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from chatflow_hook import cancellation, user_erasure
 from chatflow_hook.tables import NOBODY, OPEN, Dialog, ImageRequest, Kind, State
-from chatflow_hook.turn import Fault
+from chatflow_hook.turn import EndReason
 from imagegen.db.engine import run_in_transaction
 from imagegen.db.tables import SafetyNote
 from imagegen.errors import Unavailable
@@ -71,7 +71,7 @@ EVERY_S = 300.0
 # So that all of the store is looked through many times a day.
 _FOLDERS_AT_A_TIME = 16
 
-_DIALOG_GONE = Fault(code="dialog_gone", sentence="The dialog of this picture is gone.")
+_DIALOG_GONE = EndReason(code="dialog_gone", sentence="The dialog of this picture is gone.")
 
 _IS_OPEN = ImageRequest.state.in_(OPEN)
 # A cover comes before the dialog's first message, and those drawn ahead are of no dialog.

@@ -25,10 +25,16 @@ from imagegen.prompts.brief import Brief
 from imagegen.prompts.builder import PromptBuilder
 from imagegen.prompts.scene import Prompt
 from imagegen.requests.claim import ClaimedRequest
-from imagegen.safety import rating
-from imagegen.safety.rating import Bounds
-from imagegen.safety.refusal import RatingWithdrawn, Refused
-from imagegen.safety.screen import VERSION, Finding, Screen, Verdict
+from imagegen.safety.rating import (
+    RatingBounds,
+    RatingWithdrawn,
+    Refused,
+    drawn_rating,
+    effective_rating,
+    known_rating,
+    lowest_rating,
+)
+from imagegen.safety.screen import VERSION, Finding, Screen, ScreenVerdict
 from imagegen.workflows.persona import Persona
 
 
@@ -122,11 +128,11 @@ class ContentPolicy:
             kind=request.kind,
             language=request.language,
             variation=request.variation,
-            is_alone=found.verdict is not Verdict.CLEAR,
+            is_alone=found.verdict is not ScreenVerdict.CLEAR,
             scene=_scene(request.scene),
         )
         worded = await write_screened_prompt(self._prompts, self._screen, brief)
-        if worded.shown.verdict is Verdict.REFUSED:
+        if worded.shown.verdict is ScreenVerdict.REFUSED:
             await self._audit.record(request, "prompt", worded.shown, worded.prompt.text)
             raise Refused(worded.shown.rule, language=request.language)
         seed = choose_seed(self._rules.seed_mode, _seed_input(request), chance=self._chance)
@@ -137,10 +143,10 @@ class ContentPolicy:
     ) -> DeliveryOptions:
         """Say how a drawn picture is handed over. Raises Refused when it may not be any more."""
         found = await self._screened(request, _conversation(request), persona)
-        drawn = rating.drawn(request.drawn_rating)
+        drawn = drawn_rating(request.drawn_rating)
         if drawn is Rating.SAFE:
             return DeliveryOptions(has_spoiler=request.has_spoiler)
-        if rating.lowest(await self._allowed_rating(request, persona, found), drawn) is not drawn:
+        if lowest_rating(await self._allowed_rating(request, persona, found), drawn) is not drawn:
             raise RatingWithdrawn(language=request.language)
         return DeliveryOptions(has_spoiler=True, protect_content=self._rules.protects_content)
 
@@ -151,24 +157,24 @@ class ContentPolicy:
         # Long messages take a while, and the host's frames may not wait.
         name = persona.display_name if persona else ""
         found = await asyncio.to_thread(self._screen.conversation, *words, persona=name)
-        if found.verdict is not Verdict.CLEAR:
+        if found.verdict is not ScreenVerdict.CLEAR:
             await self._audit.record(request, "conversation", found, "\n".join(words))
-        if found.verdict is Verdict.REFUSED:
+        if found.verdict is ScreenVerdict.REFUSED:
             raise Refused(found.rule, language=request.language)
         return found
 
     async def _allowed_rating(
         self, request: ClaimedRequest, persona: Persona | None, found: Finding
     ) -> Rating:
-        bounds = Bounds(
-            asked=rating.known(request.rating),
+        bounds = RatingBounds(
+            asked=known_rating(request.rating),
             persona=Rating.SAFE if persona is None else persona.max_rating,
             operator=self._rules.max_rating,
             is_confirmed=True,
             chat_type=request.chat_type,
         )
-        most = rating.effective(bounds)
-        if most is Rating.SAFE or found.verdict is not Verdict.CLEAR:
+        most = effective_rating(bounds)
+        if most is Rating.SAFE or found.verdict is not ScreenVerdict.CLEAR:
             return Rating.SAFE
         return most if await self._has_confirmed(request.user_id) else Rating.SAFE
 

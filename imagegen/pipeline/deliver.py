@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from imagegen.db.tables import Outcome
+from imagegen.db.tables import SendOutcome
 from imagegen.delivery.errors import DeliveryUnknown, FileUnknown, FloodWait, OutcomeUnknown
 from imagegen.delivery.message import PhotoMessage
 from imagegen.errors import ImagegenError, Rejected
@@ -63,7 +63,7 @@ async def _attempt(context: JobContext, request: ClaimedRequest, parcel: PhotoMe
     await _check_flood_wait(context, parcel.chat_id)
     send = await context.deliveries.start(request)
     if send.unknown >= context.most_unknown_sends:
-        await context.deliveries.end(send, Outcome.NOT_SENT, "given up")
+        await context.deliveries.end(send, SendOutcome.NOT_SENT, "given up")
         raise DeliveryUnknown("nobody can say whether the picture arrived")
     await _send(context, request, send, parcel)
 
@@ -125,14 +125,14 @@ def _message(
     )
 
 
-def _outcome(error: ImagegenError) -> Outcome:
+def _outcome(error: ImagegenError) -> SendOutcome:
     match error:
         case OutcomeUnknown():
-            return Outcome.UNKNOWN
+            return SendOutcome.UNKNOWN
         case Rejected():
-            return Outcome.REFUSED
+            return SendOutcome.REFUSED
         case _:
-            return Outcome.NOT_SENT
+            return SendOutcome.NOT_SENT
 
 
 async def _finished_even_if_cancelled(step: Coroutine[Any, Any, None]) -> None:

@@ -20,9 +20,8 @@ from imagegen.pipeline.image_spec import (
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.builder import PromptBuilder
 from imagegen.prompts.scene import Prompt
-from imagegen.safety import rating
-from imagegen.safety.rating import PRIVATE, Bounds
-from imagegen.safety.screen import Finding, Screen, Verdict
+from imagegen.safety.rating import PRIVATE, RatingBounds, effective_rating
+from imagegen.safety.screen import Finding, Screen, ScreenVerdict
 from imagegen.workflows.binding import bind
 from imagegen.workflows.library import Workflow
 
@@ -100,9 +99,11 @@ class DryRun:
             rating=self._allowed_rating(workflow, found),
             talk=_said(found),
         )
-        if found.verdict is Verdict.REFUSED:
+        if found.verdict is ScreenVerdict.REFUSED:
             return told
-        brief = self._brief(workflow, told.rating, is_alone=found.verdict is not Verdict.CLEAR)
+        brief = self._brief(
+            workflow, told.rating, is_alone=found.verdict is not ScreenVerdict.CLEAR
+        )
         before = self.prompts.fallbacks.copy()
         worded = await write_screened_prompt(self.prompts, self.screen, brief)
         told = replace(
@@ -111,7 +112,7 @@ class DryRun:
             screen=_said(worded.shown),
             fallback=next(iter(self.prompts.fallbacks - before), None),
         )
-        if worded.shown.verdict is Verdict.REFUSED:
+        if worded.shown.verdict is ScreenVerdict.REFUSED:
             return told
         return self._with_graph(told, workflow, worded.prompt)
 
@@ -143,10 +144,10 @@ class DryRun:
         )
 
     def _allowed_rating(self, workflow: Workflow, found: Finding) -> Rating:
-        if found.verdict is not Verdict.CLEAR:
+        if found.verdict is not ScreenVerdict.CLEAR:
             return Rating.SAFE
-        return rating.effective(
-            Bounds(
+        return effective_rating(
+            RatingBounds(
                 asked=self.dialog.rating,
                 persona=workflow.persona.max_rating,
                 operator=self.rules.max_rating,

@@ -22,7 +22,7 @@ from imagegen.queue import shutdown
 from imagegen.requests.claim import ClaimedRequest, ClaimLost, ClaimState, TooLate
 from imagegen.requests.repository import DrawingPlan
 from imagegen.safety import image_screen
-from imagegen.safety.refusal import ImageRefused
+from imagegen.safety.rating import ImageRefused
 from imagegen.storage.store import ImageLost, StoredImage
 from imagegen.workflows.binding import BoundGraph, bind
 
@@ -269,7 +269,7 @@ class ImageGeneration:
 
     async def _screen_image(self, data: bytes) -> None:
         screen, allowed = self._context.image_screen, self._direction.rating
-        if not await image_screen.passes(screen, data, allowed):
+        if not await image_screen.image_passes(screen, data, allowed):
             raise ImageRefused(language=self._request.language)
 
     async def _delete_history(self, host: HostClient) -> None:

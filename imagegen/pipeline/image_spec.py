@@ -7,11 +7,11 @@ from typing import Literal
 
 from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Conversation, Rating
-from imagegen.prompts import brief, builder
-from imagegen.prompts.brief import Brief
+from imagegen.prompts import builder
+from imagegen.prompts.brief import Brief, newest_messages
 from imagegen.prompts.builder import PromptBuilder
 from imagegen.prompts.scene import Prompt
-from imagegen.safety.screen import Finding, Screen, Verdict
+from imagegen.safety.screen import Finding, Screen, ScreenVerdict
 from imagegen.workflows.library import MAX_SEED
 
 
@@ -63,7 +63,7 @@ class SeedInput:
 def screened_words(talk: Conversation) -> list[str]:
     """Return what the screen looks at together: all that builders read, and the bot's own prompt."""
     own = [talk.prompt] if talk.prompt else []
-    return [*own, *(one.text for one in brief.newest(talk))]
+    return [*own, *(one.text for one in newest_messages(talk))]
 
 
 async def write_screened_prompt(
@@ -72,7 +72,7 @@ async def write_screened_prompt(
     """Write a brief's prompt; what the screen wants tame is written by the template, at safe."""
     prompt, rating = await prompts.build(told), told.rating
     shown = screen.prompt(prompt.text)
-    if shown.verdict is Verdict.SAFE_ONLY and rating is not Rating.SAFE:
+    if shown.verdict is ScreenVerdict.SAFE_ONLY and rating is not Rating.SAFE:
         rating = Rating.SAFE
         prompt = builder.from_template(replace(told, rating=rating, is_alone=True))
         shown = screen.prompt(prompt.text)

@@ -40,7 +40,7 @@ class Brief:
     @property
     def messages(self) -> list[Message]:
         """The newest messages, newest first: the persona's reply is where the scene is."""
-        return newest(self.talk)
+        return newest_messages(self.talk)
 
     @property
     def said(self) -> list[str]:
@@ -48,7 +48,7 @@ class Brief:
         return [one.text for one in self.messages]
 
 
-def newest(talk: Conversation) -> list[Message]:
+def newest_messages(talk: Conversation) -> list[Message]:
     """Return the messages of a talk that a builder reads, newest first."""
     said = (
         Message(role="persona", text=talk.reply or ""),

@@ -6,10 +6,34 @@ from collections.abc import Callable
 import structlog
 
 from chatflow_hook.turn import Rating
-from imagegen.prompts import own, scene, template
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.llm import LanguageModel, NoScene
-from imagegen.prompts.scene import Prompt, Scene, Source
+from imagegen.prompts.scene import (
+    MAX_WORDS,
+    Prompt,
+    PromptSource,
+    Scene,
+    ended,
+    join_sentences,
+    one_line,
+    write_prompt,
+)
+from imagegen.prompts.template import shipped_template
+from imagegen.workflows.persona import Persona
+
+# A text without spaces is one word however long it is.
+MAX_SCENE_CHARACTERS = 2400
+QUIET_SCENE = "a calm everyday moment at home"
+
+
+def write_own_prompt(persona: Persona, words: str, *, camera: str | None = None) -> str:
+    """Write a prompt of at most 380 words for a scene told in somebody's words."""
+    told = one_line(words)[:MAX_SCENE_CHARACTERS].strip() or QUIET_SCENE
+    seen = f"The picture is {camera}." if camera else None
+    room = MAX_WORDS - len(join_sentences(persona, seen).split())
+    scene = ended(" ".join(f"The scene: {told}".split()[:room]))
+    return join_sentences(persona, scene, seen)
+
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +48,7 @@ class PromptBuilder:
     def __init__(self, model: LanguageModel | None, *, is_fine: Callable[[str], bool]) -> None:
         self._model = model
         self._is_fine = is_fine
-        self._template = template.shipped()
+        self._template = shipped_template()
         self.fallbacks: Counter[str] = Counter()
 
     async def build(self, brief: Brief) -> Prompt:
@@ -44,17 +68,17 @@ class PromptBuilder:
         sketch = self._template.sketch(brief)
         camera = self._template.camera(brief) if brief.variation else None
         return Prompt(
-            text=own.write(brief.persona, words, camera=camera),
+            text=write_own_prompt(brief.persona, words, camera=camera),
             summary=self._template.summary(brief.persona, sketch.setting),
-            source=Source.OWN,
-            scene=sketch.kept(),
+            source=PromptSource.OWN,
+            scene=sketch.stored(),
         )
 
     def _worded(self, brief: Brief, worded: Scene) -> Prompt:
         persona = brief.persona
         phrases = " . ".join(worded.model_dump().values())
         self._stop_if_bare(brief, phrases)
-        text = scene.write(persona, worded, wording=persona.words_for(brief.rating))
+        text = write_prompt(persona, worded, wording=persona.words_for(brief.rating))
         if not self._is_fine(text):
             raise NoScene("screened")
         # What the model's own phrases tell, not what was said: that may be of anything.
@@ -65,8 +89,8 @@ class PromptBuilder:
         return Prompt(
             text=text,
             summary=self._template.summary(persona, setting),
-            source=Source.LLM,
-            scene=sketch.kept(),
+            source=PromptSource.LLM,
+            scene=sketch.stored(),
         )
 
     def _stop_if_bare(self, brief: Brief, words: str) -> None:
@@ -77,7 +101,7 @@ class PromptBuilder:
 
 def from_template(brief: Brief) -> Prompt:
     """Write the prompt of a brief without any model: the same for the same brief."""
-    return template.shipped().write(brief)
+    return shipped_template().write(brief)
 
 
 def _is_worth_asking(brief: Brief) -> bool:

@@ -9,8 +9,8 @@ import httpx
 from pydantic import BaseModel, Field, ValidationError
 
 from imagegen.errors import Unavailable
-from imagegen.prompts import instructions
 from imagegen.prompts.brief import Brief
+from imagegen.prompts.llm_instructions import llm_messages
 from imagegen.prompts.scene import Scene
 
 TIMEOUT_S = 8.0
@@ -70,7 +70,7 @@ class LanguageModel:
         timeout_s: float = TIMEOUT_S,
         pause_s: float = 0.2,
     ) -> None:
-        self._url = endpoint(url)
+        self._url = chat_endpoint(url)
         self._model = model
         self._timeout_s = timeout_s
         self._pause_s = pause_s
@@ -95,15 +95,15 @@ class LanguageModel:
 
     async def scene(self, brief: Brief) -> Scene:
         """Ask for a scene. Raises NoScene."""
-        asked = {"model": self._model, "messages": instructions.messages(brief), "stream": False}
+        asked = {"model": self._model, "messages": llm_messages(brief), "stream": False}
         for _ in range(_TRIES - 1):
             try:
-                return read(await self._ask(asked))
+                return read_scene(await self._ask(asked))
             except NoScene as error:
                 if not error.may_pass:
                     raise
             await asyncio.sleep(self._pause_s)
-        return read(await self._ask(asked))
+        return read_scene(await self._ask(asked))
 
     async def _ask(self, asked: dict[str, object]) -> bytes:
         try:
@@ -128,7 +128,7 @@ class LanguageModel:
         return body
 
 
-def endpoint(url: str) -> str:
+def chat_endpoint(url: str) -> str:
     """Give the address to post to. Raises ValueError."""
     try:
         given = httpx.URL(url.strip())
@@ -143,7 +143,7 @@ def endpoint(url: str) -> str:
     return str(given.copy_with(path=path))
 
 
-def read(body: bytes) -> Scene:
+def read_scene(body: bytes) -> Scene:
     """Read a scene out of a chat completion. Raises NoScene."""
     try:
         choice = _Answer.model_validate_json(body).choices[0]

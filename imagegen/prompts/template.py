@@ -5,14 +5,19 @@ import hashlib
 from dataclasses import dataclass
 
 from chatflow_hook.tables import Kind
-from imagegen.prompts import reading, scene, vocabulary
 from imagegen.prompts.brief import Brief
-from imagegen.prompts.reading import Reader
-from imagegen.prompts.scene import Prompt, Scene, Source
-from imagegen.prompts.setting import Category, Setting
-from imagegen.prompts.sketch import Sketch
-from imagegen.prompts.vocabulary import Vocabulary
-from imagegen.prompts.wording import Wording
+from imagegen.prompts.conversation_reader import ConversationReader, shipped_reader
+from imagegen.prompts.scene import (
+    Category,
+    Prompt,
+    PromptSource,
+    Scene,
+    SceneSetting,
+    SceneSketch,
+    write_prompt,
+)
+from imagegen.prompts.template_phrases import TemplatePhrases
+from imagegen.prompts.vocabulary import Vocabulary, shipped_vocabulary
 from imagegen.workflows.persona import Persona
 
 # No two covers of a persona that follow each other are at the same time of day.
@@ -25,29 +30,29 @@ class Template:
     """Writes the same prompt for the same brief, on every machine and in every process."""
 
     known: Vocabulary
-    reader: Reader
+    reader: ConversationReader
 
     def write(self, brief: Brief) -> Prompt:
         """Write a prompt of phrases of ours alone: no word of the talk is in it."""
         sketch = self.sketch(brief)
         words = self.scene(brief, sketch)
         return Prompt(
-            text=scene.write(
+            text=write_prompt(
                 brief.persona,
                 words,
                 wording=brief.persona.words_for(brief.rating),
                 is_alone=sketch.is_alone,
             ),
             summary=self.summary(brief.persona, sketch.setting),
-            source=Source.LLM if words is sketch.scene else Source.TEMPLATE,
-            scene=sketch.kept(),
+            source=PromptSource.LLM if words is sketch.scene else PromptSource.TEMPLATE,
+            scene=sketch.stored(),
         )
 
-    def sketch(self, brief: Brief) -> Sketch:
+    def sketch(self, brief: Brief) -> SceneSketch:
         """Read the talk, or what was kept of the picture that is varied."""
         if brief.scene is not None:
-            return self._alone(Sketch.read(brief.scene), is_alone=brief.is_alone)
-        new = Sketch(
+            return self._alone(SceneSketch.read(brief.scene), is_alone=brief.is_alone)
+        new = SceneSketch(
             setting=self._read(brief),
             shuffle=_shuffle(brief),
             rating=brief.rating,
@@ -55,17 +60,17 @@ class Template:
         )
         return self._alone(new, is_alone=brief.is_alone)
 
-    def scene(self, brief: Brief, sketch: Sketch) -> Scene:
+    def scene(self, brief: Brief, sketch: SceneSketch) -> Scene:
         """Word a setting for a persona and a rating; a model's phrases stay where they may."""
         kept = sketch.scene if sketch.rating is brief.rating else None
         if kept is not None and sketch.variation == brief.variation:
             return kept
-        words = Wording(known=self.known, brief=brief, sketch=sketch).scene
+        words = TemplatePhrases(known=self.known, brief=brief, sketch=sketch).scene
         if kept is None:
             return words
         return words.model_copy(update=kept.model_dump(include={"scene", "clothes", "mood"}))
 
-    def summary(self, persona: Persona, setting: Setting) -> str:
+    def summary(self, persona: Persona, setting: SceneSetting) -> str:
         """Say in a line for people what the picture shows."""
         found = setting.found
         signs = [
@@ -79,14 +84,14 @@ class Template:
         """Give the framing of a variation."""
         return self.scene(brief, self.sketch(brief)).camera
 
-    def _read(self, brief: Brief) -> Setting:
+    def _read(self, brief: Brief) -> SceneSetting:
         setting = self.reader.setting([brief.own_words] if brief.own_words else brief.said)
         if brief.kind is not Kind.COVER or setting.time is not None:
             return setting
         time = _TIMES_OF_COVERS[brief.variation % len(_TIMES_OF_COVERS)]
         return setting.model_copy(update={"time": time})
 
-    def _alone(self, sketch: Sketch, *, is_alone: bool) -> Sketch:
+    def _alone(self, sketch: SceneSketch, *, is_alone: bool) -> SceneSketch:
         if not is_alone or sketch.is_alone:
             return sketch
         # What was said of others may be in every other word, and in a model's phrases.
@@ -96,9 +101,9 @@ class Template:
 
 
 @functools.cache
-def shipped() -> Template:
+def shipped_template() -> Template:
     """Give the template builder with the vocabulary that travels in the package."""
-    return Template(known=vocabulary.shipped(), reader=reading.shipped())
+    return Template(known=shipped_vocabulary(), reader=shipped_reader())
 
 
 def _shuffle(brief: Brief) -> int:

@@ -1,6 +1,7 @@
-"""vocabulary.toml: what the template builder knows to draw."""
+"""The words and phrases of vocabulary.toml, and every form of a word."""
 
 import functools
+import re
 import tomllib
 from importlib import resources
 from typing import Annotated
@@ -8,16 +9,66 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
 from chatflow_hook.turn import Rating
+from imagegen import morphology
+
+# A participle is mostly an adjective of its own, and a verb has dozens of them.
+_LEFT_OUT = {"PRTF", "PRTS"}
+_DOUBLED = re.compile(r"[^aeiou][aeiou][bdgklmnprt]$")
+_HISSES = ("s", "x", "z", "ch", "sh", "o")
+
+
+def normalised(word: str) -> str:
+    """Spell a word as it is looked up: lower case, no ё, a straight apostrophe."""
+    return word.casefold().replace("ё", "е").replace("’", "'")
+
+
+def english_forms(word: str, *, is_verb: bool = False) -> frozenset[str]:
+    """Give the regular forms of an English word; some of them nobody uses, which does no harm."""
+    forms = {word, *_with_s(word)}
+    if is_verb:
+        stem = word.removesuffix("e")
+        forms |= {f"{stem}ing", f"{stem}ed"}
+        if _DOUBLED.search(word):
+            forms |= {f"{word}{word[-1]}ing", f"{word}{word[-1]}ed"}
+    return frozenset(forms)
+
+
+def russian_forms(word: str) -> frozenset[str]:
+    """Give the forms of a Russian word in its dictionary form; any other word has but itself."""
+    word = normalised(word)
+    parses = [
+        one for one in morphology.analyser().parse(word) if normalised(one.normal_form) == word
+    ]
+    return frozenset(
+        (
+            word,
+            *(
+                normalised(form.word)
+                for one in parses
+                for form in one.lexeme
+                if form.tag.POS not in _LEFT_OUT
+            ),
+        )
+    )
+
+
+def _with_s(word: str) -> set[str]:
+    if word.endswith("y") and word[-2:-1] not in set("aeiou"):
+        return {f"{word[:-1]}ies"}
+    if word.endswith("f"):
+        return {f"{word[:-1]}ves", f"{word}s"}
+    return {f"{word}es", f"{word}s"} if word.endswith(_HISSES) else {f"{word}s"}
+
 
 Phrases = Annotated[tuple[str, ...], Strict(strict=False), Field(min_length=1)]
 _Some = Annotated[tuple[str, ...], Strict(strict=False)]
 
 
-class _Strict(BaseModel):
+class _StrictEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class ByRating(_Strict):
+class ByRating(_StrictEntry):
     """Phrases for safe pictures, and for those above."""
 
     safe: Phrases
@@ -28,7 +79,7 @@ class ByRating(_Strict):
         return self.safe if rating is Rating.SAFE else self.suggestive
 
 
-class Word(_Strict):
+class VocabularyWord(_StrictEntry):
     """Something that people write of, and how a summary names it."""
 
     sign: str
@@ -36,26 +87,26 @@ class Word(_Strict):
     ru: Phrases
 
 
-class Said(Word):
+class SaidWord(VocabularyWord):
     """A word with phrases that complete "Lina is …"."""
 
     says: Phrases
 
 
-class Place(Said):
+class PlaceWord(SaidWord):
     """Where somebody is; `wears` is what people wear there."""
 
     indoors: bool
     wears: ByRating | None = None
 
 
-class Season(Said):
+class SeasonWord(SaidWord):
     """A season; `adds` is what one takes along outdoors."""
 
     adds: str | None = None
 
 
-class Weather(Word):
+class WeatherWord(VocabularyWord):
     """The weather, as it is seen from under a roof and without one."""
 
     indoors: str
@@ -63,7 +114,7 @@ class Weather(Word):
     adds: str | None = None
 
 
-class Clothes(Word):
+class ClothesWord(VocabularyWord):
     """Clothes, and the places where they are worn; none are all."""
 
     safe: Phrases
@@ -75,14 +126,14 @@ class Clothes(Word):
         return self.safe if rating is Rating.SAFE else self.suggestive
 
 
-class Activity(Said):
+class ActivityWord(SaidWord):
     """What somebody does, and where: the first place if the talk names none, none are all."""
 
     places: _Some = ()
     wears: ByRating | None = None
 
 
-class Passed(_Strict):
+class NegationWords(_StrictEntry):
     """Words that say that something is not, or no longer, there."""
 
     not_: _Some = Field(alias="not")
@@ -90,7 +141,7 @@ class Passed(_Strict):
     gone: _Some
 
 
-class Otherwise(_Strict):
+class DefaultPhrases(_StrictEntry):
     """What is drawn where neither the talk nor the persona says anything."""
 
     indoors: Phrases
@@ -102,42 +153,42 @@ class Otherwise(_Strict):
     sign: str
 
 
-class Light(_Strict):
+class LightPhrases(_StrictEntry):
     """Light with a roof above and without."""
 
     indoors: Phrases
     outdoors: Phrases
 
 
-class Moods(_Strict):
+class MoodPhrases(_StrictEntry):
     """Moods above safe; those of safe pictures are the persona's own."""
 
     suggestive: Phrases
 
 
-class Vocabulary(_Strict):
+class Vocabulary(_StrictEntry):
     """The whole file; the first five are by the key that a setting keeps."""
 
-    place: dict[str, Place]
-    time: dict[str, Said]
-    season: dict[str, Season]
-    weather: dict[str, Weather]
-    clothes: dict[str, Clothes]
-    activity: dict[str, Activity]
-    passed: Passed
-    otherwise: Otherwise
+    place: dict[str, PlaceWord]
+    time: dict[str, SaidWord]
+    season: dict[str, SeasonWord]
+    weather: dict[str, WeatherWord]
+    clothes: dict[str, ClothesWord]
+    activity: dict[str, ActivityWord]
+    passed: NegationWords
+    otherwise: DefaultPhrases
     poses: ByRating
-    moods: Moods
-    light: dict[str, Light]
+    moods: MoodPhrases
+    light: dict[str, LightPhrases]
     bare: ByRating
 
-    def light_at(self, time: str | None) -> Light:
+    def light_at(self, time: str | None) -> LightPhrases:
         """Give the light of a time of day, or of any."""
         return self.light[time if time in self.light else "any"]
 
 
 @functools.cache
-def shipped() -> Vocabulary:
+def shipped_vocabulary() -> Vocabulary:
     """Read the vocabulary that travels in the package."""
     file = resources.files("imagegen.prompts") / "vocabulary.toml"
     return Vocabulary.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))

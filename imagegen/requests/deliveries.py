@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook.tables import OURS, Dialog, ImageRequest, State
 from imagegen.db.engine import run_in_transaction, run_statement
-from imagegen.db.tables import Delivery, Outcome
+from imagegen.db.tables import Delivery, SendOutcome
 from imagegen.delivery.message import SentMessage
 from imagegen.requests.claim import ClaimedRequest, DeliveryAttempt, advance
 
@@ -15,13 +15,13 @@ from imagegen.requests.claim import ClaimedRequest, DeliveryAttempt, advance
 _OF_THIS = Delivery.request_id == bindparam("of_request")
 _LOST = (
     update(Delivery)
-    .where(_OF_THIS, Delivery.outcome == Outcome.SENDING, Delivery.id != bindparam("send_id"))
-    .values(outcome=Outcome.UNKNOWN, finished_at=func.clock_timestamp())
+    .where(_OF_THIS, Delivery.outcome == SendOutcome.SENDING, Delivery.id != bindparam("send_id"))
+    .values(outcome=SendOutcome.UNKNOWN, finished_at=func.clock_timestamp())
 )
 _MADE = select(func.count()).where(_OF_THIS)
 _UNKNOWN = select(func.count()).where(
     _OF_THIS,
-    Delivery.outcome == Outcome.UNKNOWN,
+    Delivery.outcome == SendOutcome.UNKNOWN,
     # Not those of before an operator's retry, who has looked into it.
     Delivery.started_at
     >= select(ImageRequest.queued_at)
@@ -37,7 +37,7 @@ _ARRIVED = (
     update(Delivery)
     .where(Delivery.id == bindparam("send_id"))
     .values(
-        outcome=Outcome.SENT,
+        outcome=SendOutcome.SENT,
         message_id=bindparam("its_message"),
         finished_at=func.clock_timestamp(),
     )
@@ -69,7 +69,7 @@ class Deliveries:
 
         return await run_in_transaction(self._engine, step)
 
-    async def end(self, send: DeliveryAttempt, outcome: Outcome, sentence: str) -> None:
+    async def end(self, send: DeliveryAttempt, outcome: SendOutcome, sentence: str) -> None:
         """Note a send that did not, or may not have arrived."""
         query = (
             update(Delivery)

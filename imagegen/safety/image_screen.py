@@ -20,7 +20,7 @@ class ImageScreen(Protocol):
         ...
 
 
-async def passes(
+async def image_passes(
     screen: ImageScreen | None, image: bytes, rating: Rating, *, within_s: float = _WITHIN_S
 ) -> bool:
     """Ask the screen, if there is one; one that fails or takes too long has not passed it."""

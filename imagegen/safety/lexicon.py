@@ -87,7 +87,7 @@ class Squeezed:
         )
 
 
-def shipped(name: str) -> dict[str, list[str]]:
+def shipped_lexicon(name: str) -> dict[str, list[str]]:
     """Read one of the lists that travel with this package: topic → words of all languages."""
     text = files("imagegen.safety").joinpath("lexicon", f"{name}.toml").read_text("utf-8")
     lists = tomllib.loads(text)

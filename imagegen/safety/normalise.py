@@ -1,9 +1,9 @@
-"""A text as its words were meant, whatever was done to their letters; pure."""
+"""Text as the screen reads it: plain letters, disguises undone, words hidden by stars; pure."""
 
 import functools
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from anyascii import anyascii
@@ -54,7 +54,7 @@ _EASY = re.compile(r"[a-zа-я0-9 .,!?;:'\"()/\n@$|+*&%#=<>_\-–—«»…’�
 
 # Told apart by which object it is: words are remembered and looked up often.
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Word:
+class NormalisedWord:
     """One word: as written but for case and marks, and all that it may have been meant to say.
 
     `latin`, `cyrillic` and `translit` (Russian in Latin letters) are its likeliest readings.
@@ -73,18 +73,18 @@ class Word:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sentence:
+class NormalisedSentence:
     """The words of a sentence, and what was written with signs inside, read as one word each.
 
     `ends` holds the places of words that a comma or another pause follows.
     """
 
-    words: tuple[Word, ...]
-    glued: tuple[Word, ...]
+    words: tuple[NormalisedWord, ...]
+    glued: tuple[NormalisedWord, ...]
     ends: frozenset[int]
 
 
-def sentences(text: str) -> Iterator[Sentence]:
+def sentences(text: str) -> Iterator[NormalisedSentence]:
     """Read a text, one sentence after the other."""
     for part in _SENTENCE_END.split(plain(text)):
         if sentence := _sentence(part):
@@ -113,13 +113,13 @@ def plain(text: str) -> str:
     return "".join(bare)
 
 
-def _sentence(part: str) -> Sentence | None:
+def _sentence(part: str) -> NormalisedSentence | None:
     written = part.split()
     chunks = [[*_pieces(chunk)] for chunk in written]
     pieces, ends = _numbers_joined(chunks, [chunk.endswith(_PAUSES) for chunk in written])
     if not pieces:
         return None
-    return Sentence(
+    return NormalisedSentence(
         words=tuple(map(_word, pieces)),
         glued=tuple(
             _word(word)
@@ -161,7 +161,7 @@ def _is_digit(piece: str) -> bool:
 
 
 @functools.lru_cache(maxsize=10_000)
-def _word(piece: str) -> Word:
+def _word(piece: str) -> NormalisedWord:
     latins = [piece.translate(each).translate(_LATIN) for each in _AMBIGUOUS]
     # What is left of Latin letters is meant by its sound.
     cyrillics = [_SOUNDS.sub(_sound, piece.translate(each)) for each in _CYRILLICS]
@@ -170,7 +170,7 @@ def _word(piece: str) -> Word:
     for long in [each for each in found if _LONG_RUN.search(each)]:
         found[_LONG_RUN.sub(r"\1\1", long)] = None
         found[_LONG_RUN.sub(r"\1", long)] = None
-    return Word(
+    return NormalisedWord(
         plain=piece,
         latin=latins[0],
         cyrillic=cyrillics[0],
@@ -189,3 +189,57 @@ def _letter(sign: str) -> str:
         return "е" if sign == "ё" else sign
     # Other alphabets and fancy letters, as near as ASCII can say them.
     return anyascii(sign).lower() or sign
+
+
+_SIGNS = "*•·"
+_HIDDEN = re.compile(rf"[^\W\d_]+(?:[{_SIGNS}]+[^\W\d_]+)+")
+_RUN = re.compile(rf"([{_SIGNS}]+)")
+# People do not count: one star may stand for a syllable, and two for a letter.
+_MORE = 2
+_FEWEST_LETTERS = 4
+_LONGEST_CHUNK = 60
+# What may follow the stem of a word: an ending.
+_ENDING = 4
+
+
+class StarredWords:
+    """Finds such words of a list; a star in the list ends a word that may go on."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        single = {plain(word) for word in words if " " not in word}
+        stems = {word[:-1] for word in single if word.endswith("*")}
+        self._words = {word for word in single if not word.endswith("*")} | stems
+        self._words = {word for word in self._words if len(word) >= _FEWEST_LETTERS}
+        self._stems = stems & self._words
+
+    def are_in(self, text: str) -> bool:
+        """Say whether one of the words may be meant."""
+        if not any(sign in text for sign in _SIGNS):
+            return False
+        # Chunk by chunk: a text without end is not searched through for each of its letters.
+        chunks = (chunk for chunk in plain(text).split() if len(chunk) <= _LONGEST_CHUNK)
+        return any(self._may_be_meant(token) for each in chunks for token in _HIDDEN.findall(each))
+
+    def _may_be_meant(self, token: str) -> bool:
+        if any(map(_starred_pattern(token).fullmatch, self._words)):
+            return True
+        return any(
+            _starred_pattern(stem).fullmatch(word)
+            for stem in _without_ending(token)
+            for word in self._stems
+        )
+
+
+def _starred_pattern(token: str) -> re.Pattern[str]:
+    parts = (
+        f".{{1,{len(part) + _MORE}}}" if part[0] in _SIGNS else re.escape(part)
+        for part in _RUN.split(token)
+    )
+    return re.compile("".join(parts))
+
+
+def _without_ending(token: str) -> Iterator[str]:
+    """Give the token without its last letters, which may be an ending."""
+    tail = len(_RUN.split(token)[-1])
+    for letters in range(1, min(tail, _ENDING + 1)):
+        yield token[:-letters]

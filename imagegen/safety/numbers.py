@@ -4,8 +4,8 @@ import functools
 import re
 from dataclasses import dataclass
 
-from imagegen import lemmas
-from imagegen.safety.normalise import Word
+from imagegen import morphology
+from imagegen.safety.normalise import NormalisedWord
 
 _EN_NAMES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
@@ -72,7 +72,7 @@ class Number:
 
 
 @functools.lru_cache(maxsize=20_000)
-def of(word: Word) -> Number | None:
+def number_of(word: NormalisedWord) -> Number | None:
     """Return the number that a word says, if it says one."""
     if word.number is not None:
         return Number(value=word.number)
@@ -88,28 +88,28 @@ def of(word: Word) -> Number | None:
 
 
 @functools.lru_cache(maxsize=20_000)
-def forms(word: Word) -> frozenset[str]:
+def forms_of(word: NormalisedWord) -> frozenset[str]:
     """Return all that a word may have been meant to say, with dictionary forms."""
     guesses = word.readings[1:]
-    forms = {form for each in guesses for form in (each, *lemmas.of_known(each))}
-    return frozenset(forms.union(lemmas.of(word.plain), [word.plain]))
+    forms_of = {form for each in guesses for form in (each, *morphology.lemmas_if_known(each))}
+    return frozenset(forms_of.union(morphology.lemmas(word.plain), [word.plain]))
 
 
-def is_ending(word: Word) -> bool:
+def is_ending(word: NormalisedWord) -> bool:
     """Say whether a word may be the end of a number in digits, as in `15-ти`."""
     return word.plain in _ENDINGS
 
 
-def is_end_of_an_ordinal(word: Word) -> bool:
+def is_end_of_an_ordinal(word: NormalisedWord) -> bool:
     """Say whether a word may be the end of an ordinal number in digits, as in `15th`."""
     return word.plain in _ORDINAL_ENDINGS
 
 
-def _named(word: Word, *, has_digits: bool) -> Number | None:
+def _named(word: NormalisedWord, *, has_digits: bool) -> Number | None:
     for reading in word.readings:
         if "лет" in reading and (compound := _COMPOUND.match(reading)):
             return Number(value=_STEMS[compound.group(1)], is_age=True)
-    for form in forms(word):
+    for form in forms_of(word):
         if (value := _WORDS.get(form)) is not None:
             # Who writes `f1fteen` hides an age.
             return Number(value=value, is_age=has_digits and value > _IN_DISGUISE)

@@ -14,7 +14,7 @@ _LIGHTER = {"clothes", "body"}
 NEVER_IN_A_PROMPT = frozenset(_CHILDREN)
 
 
-class Verdict(enum.IntEnum):
+class ScreenVerdict(enum.IntEnum):
     """What may come of a text; the worst of several counts."""
 
     CLEAR = 0
@@ -27,14 +27,14 @@ class Verdict(enum.IntEnum):
 class Finding:
     """What the screen says of a text, and by which rule; never a word of the text."""
 
-    verdict: Verdict
+    verdict: ScreenVerdict
     rule: str
 
 
-CLEAR = Finding(verdict=Verdict.CLEAR, rule="none")
+CLEAR = Finding(verdict=ScreenVerdict.CLEAR, rule="none")
 
 
-def of_a_sentence(topics: AbstractSet[str]) -> Iterator[Finding]:
+def find_in_sentence(topics: AbstractSet[str]) -> Iterator[Finding]:
     """Judge what is said in one sentence."""
     if not topics:
         return
@@ -54,16 +54,16 @@ def of_a_sentence(topics: AbstractSet[str]) -> Iterator[Finding]:
         yield _tame("real_person")
 
 
-def of_a_message(topics: AbstractSet[str]) -> Iterator[Finding]:
+def find_in_message(topics: AbstractSet[str]) -> Iterator[Finding]:
     """Judge what is said in all sentences of a message together."""
     if topics & _NUDITY_OR_SEX and "harm" in topics:
         yield _refused(rule="no_consent")
     if topics & _NUDITY_OR_SEX and "sleep" in topics:
         yield _tame("no_consent")
-    yield from of_neighbours(topics)
+    yield from find_in_neighbours(topics)
 
 
-def of_neighbours(topics: AbstractSet[str]) -> Iterator[Finding]:
+def find_in_neighbours(topics: AbstractSet[str]) -> Iterator[Finding]:
     """Judge what is said in a message and the one beside it together."""
     if "likeness" in topics and topics & (_NUDITY_OR_SEX | _LIGHTER):
         yield _tame("real_person")
@@ -77,7 +77,7 @@ def of_neighbours(topics: AbstractSet[str]) -> Iterator[Finding]:
         yield _tame("no_consent")
 
 
-def of_a_talk(topics: AbstractSet[str]) -> Iterator[Finding]:
+def find_in_talk(topics: AbstractSet[str]) -> Iterator[Finding]:
     """Judge what is said in a whole talk together: who is a minor stays one."""
     if topics & _NUDITY_OR_SEX and "own_age" in topics:
         yield _refused(rule="minor_sexual")
@@ -106,8 +106,8 @@ def _is_asked_for(topics: AbstractSet[str]) -> bool:
 
 
 def _refused(*, rule: str) -> Finding:
-    return Finding(verdict=Verdict.REFUSED, rule=rule)
+    return Finding(verdict=ScreenVerdict.REFUSED, rule=rule)
 
 
 def _tame(rule: str) -> Finding:
-    return Finding(verdict=Verdict.SAFE_ONLY, rule=rule)
+    return Finding(verdict=ScreenVerdict.SAFE_ONLY, rule=rule)

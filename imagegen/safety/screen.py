@@ -6,15 +6,14 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from imagegen import lemmas
-from imagegen.safety import ages, lexicon, names, numbers, rules
-from imagegen.safety.lexicon import Lexicon, Squeezed
-from imagegen.safety.names import Names
-from imagegen.safety.normalise import Sentence, Word, sentences
-from imagegen.safety.rules import CLEAR, Finding, Verdict
-from imagegen.safety.starred import Starred
+from imagegen import morphology
+from imagegen.safety import age_detection, numbers, person_names, rules
+from imagegen.safety.lexicon import Lexicon, Squeezed, shipped_lexicon
+from imagegen.safety.normalise import NormalisedSentence, NormalisedWord, StarredWords, sentences
+from imagegen.safety.person_names import PersonNames
+from imagegen.safety.rules import CLEAR, Finding, ScreenVerdict
 
-__all__ = ["CLEAR", "VERSION", "Finding", "Screen", "Verdict"]
+__all__ = ["CLEAR", "VERSION", "Finding", "Screen", "ScreenVerdict"]
 
 # Changes with every change of what is found: the audit says which screen refused.
 VERSION = "2"
@@ -29,27 +28,27 @@ class Screen:
     """Looks at texts; no setting changes what it finds."""
 
     def __init__(self) -> None:
-        minors, harm = lexicon.shipped("minors"), lexicon.shipped("harm")
-        people = lexicon.shipped("people")
+        minors, harm = shipped_lexicon("minors"), shipped_lexicon("harm")
+        people = shipped_lexicon("people")
         parted, as_written = minors.pop("parted"), minors.pop("as_written")
         self._lexicon = Lexicon(
             {
                 **minors,
                 **harm,
-                **lexicon.shipped("sexual"),
-                **lexicon.shipped("asking"),
+                **shipped_lexicon("sexual"),
+                **shipped_lexicon("asking"),
                 "likeness": people["likeness"],
-                "names": [*names.inflected(people["names"])],
+                "names": [*person_names.inflected(people["names"])],
             },
-            spared=lexicon.shipped("spared")["phrases"],
+            spared=shipped_lexicon("spared")["phrases"],
         )
         self._squeezed = Squeezed(
             [*minors["codes"], *as_written],
             [*minors["looks"], *parted, *harm["acts"]],
             whole=as_written,
         )
-        self._starred = Starred([*minors["codes"], *as_written, *minors["looks"]])
-        self._names = Names()
+        self._starred = StarredWords([*minors["codes"], *as_written, *minors["looks"]])
+        self._names = PersonNames()
 
     def conversation(self, *messages: str, persona: str = "") -> Finding:
         """Look at messages, in order: mentions keep the picture safe, requests are refused.
@@ -71,15 +70,15 @@ class Screen:
         for message, topics_of_sentences in messages:
             told = set[str]().union(*topics_of_sentences)
             for topics in topics_of_sentences:
-                yield from rules.of_a_sentence(topics)
+                yield from rules.find_in_sentence(topics)
             if told:
-                yield from rules.of_a_message(told)
-                yield from rules.of_neighbours(told | before)
+                yield from rules.find_in_message(told)
+                yield from rules.find_in_neighbours(told | before)
             before = told
             ever |= told
             if self._names.are_in(message, besides=own_names):
-                yield Finding(verdict=Verdict.SAFE_ONLY, rule="real_person")
-        yield from rules.of_a_talk(ever)
+                yield Finding(verdict=ScreenVerdict.SAFE_ONLY, rule="real_person")
+        yield from rules.find_in_talk(ever)
 
     def _of_prompt(self, text: str) -> Iterator[Finding]:
         # The last of the trigger words is the name.
@@ -89,20 +88,20 @@ class Screen:
         yield from self._of_conversation([(text, told)], own_names=(name,))
         scene = text[identity.end() :] if identity else text
         if any(topics & rules.NEVER_IN_A_PROMPT for topics in told) or any(
-            map(ages.is_drawn, sentences(scene))
+            map(age_detection.may_draw_minor, sentences(scene))
         ):
-            yield Finding(verdict=Verdict.REFUSED, rule="minor_drawn")
+            yield Finding(verdict=ScreenVerdict.REFUSED, rule="minor_drawn")
 
     def _told(self, text: str) -> list[set[str]]:
         """Return what each sentence speaks of."""
         told = [self._topics(sentence) for sentence in sentences(text)]
         return [*told, {"codes"}] if self._starred.are_in(text) else told
 
-    def _topics(self, sentence: Sentence) -> set[str]:
+    def _topics(self, sentence: NormalisedSentence) -> set[str]:
         topics = set(self._lexicon.topics(_haystack(sentence)))
         if any(self._squeezed.are_in(row) for row in _rows(sentence.words)):
             topics.add("codes")
-        if minors := ages.minors(sentence):
+        if minors := age_detection.minors(sentence):
             topics.add("age")
             if any(age.is_own for age in minors):
                 topics.add("own_age")
@@ -117,7 +116,7 @@ class _Spelled:
     others: str
 
 
-def _haystack(sentence: Sentence) -> str:
+def _haystack(sentence: NormalisedSentence) -> str:
     """Return all that the sentence may say as one line of words, in order where order counts."""
     words = [_spelled(word) for word in sentence.words]
     others = [word.others for word in words]
@@ -129,16 +128,20 @@ def _haystack(sentence: Sentence) -> str:
     return " . ".join(dict.fromkeys((*rows, *others)))
 
 
-def _rows(words: tuple[Word, ...]) -> Iterable[tuple[str, ...]]:
+def _rows(words: tuple[NormalisedWord, ...]) -> Iterable[tuple[str, ...]]:
     rows = zip(*(_spelled(word).rows[:_WRITTEN] for word in words), strict=True)
     return dict.fromkeys(rows)
 
 
 @functools.lru_cache(maxsize=10_000)
-def _spelled(word: Word) -> _Spelled:
+def _spelled(word: NormalisedWord) -> _Spelled:
     written = (word.plain, word.latin, word.cyrillic, word.translit)
-    rows = (*written, lemmas.of(word.plain)[0], lemmas.of_known(word.translit)[0])
-    others = numbers.forms(word) - {*rows}
+    rows = (
+        *written,
+        morphology.lemmas(word.plain)[0],
+        morphology.lemmas_if_known(word.translit)[0],
+    )
+    others = numbers.forms_of(word) - {*rows}
     return _Spelled(rows=rows, others=" . ".join(sorted(others)))
 
 

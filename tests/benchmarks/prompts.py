@@ -11,9 +11,10 @@ from itertools import islice
 import click
 
 from chatflow_hook.turn import Conversation, Message, Rating
-from imagegen.prompts import template, vocabulary
 from imagegen.prompts.brief import Brief
-from imagegen.prompts.setting import CATEGORIES
+from imagegen.prompts.scene import CATEGORIES
+from imagegen.prompts.template import Template, shipped_template
+from imagegen.prompts.vocabulary import shipped_vocabulary
 from imagegen.workflows.persona import Persona
 from tests.prompts_table import PERSONAS
 
@@ -99,7 +100,7 @@ def main() -> None:
     chance = random.Random(SEED)
     briefs = [_brief(chance) for _ in range(5_000)]
     began = time.perf_counter()
-    builder = template.shipped()
+    builder = shipped_template()
     click.echo(f"start: {time.perf_counter() - began:.2f} s, once a process")
     words = sum(len(text.split()) for brief in briefs[:100] for text in brief.said) / 100
     click.echo(f"talks: {len(briefs)} distinct, {words:.0f} words each, Russian and English")
@@ -107,7 +108,7 @@ def main() -> None:
     click.echo(f"prompts: {count / seconds:,.0f} a second on one core (at least 1,000 wanted)")
 
 
-def _measured(builder: template.Template, briefs: Sequence[Brief]) -> tuple[int, float]:
+def _measured(builder: Template, briefs: Sequence[Brief]) -> tuple[int, float]:
     count, began = 0, time.process_time()
     while (seconds := time.process_time() - began) < SECONDS:
         for brief in islice(briefs, count % len(briefs), count % len(briefs) + 100):
@@ -143,7 +144,7 @@ _PERSONAS: list[Persona] = list(PERSONAS.values())
 _KNOWN = [
     text.removeprefix("=")
     for category in CATEGORIES
-    for word in getattr(vocabulary.shipped(), category).values()
+    for word in getattr(shipped_vocabulary(), category).values()
     for text in (*word.en, *word.ru)
 ]
 

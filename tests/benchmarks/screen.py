@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from pymorphy3 import MorphAnalyzer
 
-from imagegen import lemmas
+from imagegen import morphology
 from imagegen.safety.screen import Screen
 from tests.safety.test_screen import HARMLESS
 
@@ -48,7 +48,9 @@ def main() -> None:
     """Print both figures."""
     chance = random.Random(SEED)
     known, screen = words(), Screen()
-    lemmas.of("слово")  # reading the dictionary's file is the start of a worker, not a message
+    morphology.lemmas(
+        "слово"
+    )  # reading the dictionary's file is the start of a worker, not a message
     cold = rate(screen, messages(known, chance, MESSAGES))
     few = known[:: len(known) // 2_000]
     rate(screen, messages(few, chance, MESSAGES))

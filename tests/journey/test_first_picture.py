@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from sqlalchemy import select
 
 from chatflow_hook.tables import State
-from imagegen.db.tables import Delivery, Outcome
+from imagegen.db.tables import Delivery, SendOutcome
 from tests import chat
 from tests.chat import Sessions
 from tests.stage import PATIENCE_S, Stages
@@ -62,7 +62,7 @@ async def test_the_send_is_in_the_ledger(stages: Stages, sessions: Sessions) -> 
 
     async with sessions() as session:
         (delivery,) = (await session.execute(select(Delivery))).scalars()
-    assert delivery.outcome == Outcome.SENT
+    assert delivery.outcome == SendOutcome.SENT
     assert delivery.message_id == picture.telegram_message_id
 
 

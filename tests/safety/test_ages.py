@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.safety.screen import CLEAR, Screen, Verdict
+from imagegen.safety.screen import CLEAR, Screen, ScreenVerdict
 
 SCREEN = Screen()
 MENTIONS = (Path(__file__).parent / "mentions.txt").read_text("utf-8").splitlines()[1:]
@@ -55,7 +55,7 @@ def _prompt(scene: str) -> str:
 
 @pytest.mark.parametrize("text", [*_each(SAID), *MENTIONS])
 def test_an_age_below_18_is_never_clear(text: str) -> None:
-    assert SCREEN.conversation(text).verdict is not Verdict.CLEAR
+    assert SCREEN.conversation(text).verdict is not ScreenVerdict.CLEAR
 
 
 @pytest.mark.parametrize("text", _each(COUNTED))
@@ -65,7 +65,7 @@ def test_what_is_counted_is_no_age(text: str) -> None:
 
 @pytest.mark.parametrize("scene", _each(DRAWN))
 def test_a_prompt_with_a_number_below_18_for_a_person_is_refused(scene: str) -> None:
-    assert SCREEN.prompt(_prompt(scene)).verdict is Verdict.REFUSED
+    assert SCREEN.prompt(_prompt(scene)).verdict is ScreenVerdict.REFUSED
 
 
 @pytest.mark.parametrize("scene", _each(NOT_DRAWN))
@@ -76,5 +76,5 @@ def test_a_prompt_may_count_things(scene: str) -> None:
 def test_an_identity_that_somebody_wrote_hides_nothing() -> None:
     prompt = "A picture of Lina, a fictional adult aged 24. The scene: she is 15."
 
-    assert SCREEN.prompt(prompt.replace("24", "15")).verdict is Verdict.REFUSED
-    assert SCREEN.prompt(f"{prompt} {prompt}").verdict is Verdict.REFUSED
+    assert SCREEN.prompt(prompt.replace("24", "15")).verdict is ScreenVerdict.REFUSED
+    assert SCREEN.prompt(f"{prompt} {prompt}").verdict is ScreenVerdict.REFUSED

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagegen.safety.screen import CLEAR, Screen, Verdict
+from imagegen.safety.screen import CLEAR, Screen, ScreenVerdict
 
 SCREEN = Screen()
 
@@ -27,7 +27,7 @@ SCREEN = Screen()
 def test_a_full_name_goes_never_above_safe(text: str) -> None:
     found = SCREEN.conversation(text)
 
-    assert (found.verdict, found.rule) == (Verdict.SAFE_ONLY, "real_person")
+    assert (found.verdict, found.rule) == (ScreenVerdict.SAFE_ONLY, "real_person")
 
 
 @pytest.mark.parametrize(

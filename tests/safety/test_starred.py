@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagegen.safety.screen import Screen, Verdict
+from imagegen.safety.screen import Screen, ScreenVerdict
 
 SCREEN = Screen()
 
@@ -24,7 +24,7 @@ SCREEN = Screen()
     ],
 )
 def test_stars_hide_nothing(text: str) -> None:
-    assert SCREEN.conversation(text).verdict is Verdict.REFUSED
+    assert SCREEN.conversation(text).verdict is ScreenVerdict.REFUSED
 
 
 @pytest.mark.parametrize(
@@ -42,4 +42,4 @@ def test_stars_hide_nothing(text: str) -> None:
     ],
 )
 def test_what_else_stars_hide_is_nobodys_business(text: str) -> None:
-    assert SCREEN.conversation(text).verdict is Verdict.CLEAR
+    assert SCREEN.conversation(text).verdict is ScreenVerdict.CLEAR

@@ -13,15 +13,15 @@ from structlog.testing import LogCapture
 
 from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Rating
-from imagegen.prompts import own, template
 from imagegen.prompts.brief import Brief
-from imagegen.prompts.builder import PromptBuilder
+from imagegen.prompts.builder import PromptBuilder, write_own_prompt
 from imagegen.prompts.llm import LanguageModel
-from imagegen.prompts.scene import Prompt, Source
+from imagegen.prompts.scene import Prompt, PromptSource
+from imagegen.prompts.template import shipped_template
 from tests.briefs import NORA, brief, worded
 from tests.scenes import SCENE, completion, without
 
-TEMPLATE = template.shipped()
+TEMPLATE = shipped_template()
 URL = "http://model.test/v1/chat/completions"
 SAID = brief("I read in the café, it rains.", text="SECRET words")
 
@@ -74,7 +74,7 @@ async def test_a_models_scene_becomes_the_prompt(desk: Desk, route: respx.Route)
 
     prompt = await desk.build(SAID)
 
-    assert prompt.source is Source.LLM
+    assert prompt.source is PromptSource.LLM
     assert " Nora is in a café at the window, with rain outside. " in prompt.text
     assert prompt.text.startswith("A picture of norazt, Nora, a fictional adult aged 30. ")
     assert prompt.text.endswith(" A bright photograph.")
@@ -91,7 +91,7 @@ async def test_a_models_scene_is_kept_for_variations(desk: Desk, route: respx.Ro
         brief(scene=json.loads(json.dumps(first.scene)), variation=1, kind=Kind.VARIATION)
     )
 
-    assert second.source is Source.TEMPLATE
+    assert second.source is PromptSource.TEMPLATE
     assert f" Nora is {SCENE['scene']}. Nora wears {SCENE['clothes']}. " in second.text
     assert SCENE["pose"] not in second.text
     assert route.call_count == 1
@@ -136,7 +136,7 @@ async def test_the_template_writes_what_the_screen_refuses(desk: Desk, route: re
 
     prompt = await desk.build(SAID)
 
-    assert prompt.source is Source.TEMPLATE
+    assert prompt.source is PromptSource.TEMPLATE
     assert desk.fallbacks == ["screened"]
 
 
@@ -148,7 +148,7 @@ async def test_above_safe_a_model_may_go_further_and_not_to_nudity(
 
     sources = [(await desk.build(said)).source for _ in range(2)]
 
-    assert sources == [Source.LLM, Source.TEMPLATE]
+    assert sources == [PromptSource.LLM, PromptSource.TEMPLATE]
 
 
 async def test_explicit_without_an_operators_words_goes_no_further_than_suggestive(
@@ -158,7 +158,7 @@ async def test_explicit_without_an_operators_words_goes_no_further_than_suggesti
 
     prompt = await desk.build(brief("hello", rating=Rating.EXPLICIT))
 
-    assert prompt.source is Source.TEMPLATE
+    assert prompt.source is PromptSource.TEMPLATE
     assert desk.fallbacks == ["bare"]
 
 
@@ -201,8 +201,8 @@ async def test_without_a_model_the_template_writes() -> None:
 async def test_the_bots_own_prompt_gets_but_identity_style_and_length(desk: Desk) -> None:
     prompt = await desk.build(brief("at the gym", prompt="Nora flies over a café\nat night"))
 
-    assert prompt.text == own.write(NORA, "Nora flies over a café at night")
-    assert prompt.source is Source.OWN
+    assert prompt.text == write_own_prompt(NORA, "Nora flies over a café at night")
+    assert prompt.source is PromptSource.OWN
     assert prompt.summary == "Nora: café, night"
 
 
@@ -266,7 +266,7 @@ async def test_the_bots_own_prompt_goes_as_far_as_the_rating(
 ) -> None:
     prompt = await desk.build(brief(prompt=words, rating=rating, persona=worded(**wording)))
 
-    assert prompt.source is Source.OWN
+    assert prompt.source is PromptSource.OWN
     assert words in prompt.text
 
 

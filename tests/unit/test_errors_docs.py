@@ -24,7 +24,7 @@ def _codes(source: str) -> Iterator[str]:
 def _refuses(given: list[ast.keyword]) -> bool:
     """Say whether a finding ends a request; others only keep its picture tame."""
     verdicts = [ast.unparse(each.value) for each in given if each.arg == "verdict"]
-    return verdicts in ([], ["Verdict.REFUSED"])
+    return verdicts in ([], ["ScreenVerdict.REFUSED"])
 
 
 def _strings(value: ast.expr) -> Iterator[str]:

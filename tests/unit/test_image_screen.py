@@ -33,28 +33,28 @@ class SlowLook:
 
 
 async def test_without_a_screen_every_picture_passes() -> None:
-    assert await image_screen.passes(None, PICTURE, Rating.SAFE)
+    assert await image_screen.image_passes(None, PICTURE, Rating.SAFE)
 
 
 @pytest.mark.parametrize("answer", [1, "yes", [True], 0.99, object(), None, False])
 async def test_nothing_but_true_passes(answer: object) -> None:
-    assert not await image_screen.passes(Answering(answer), PICTURE, Rating.SAFE)
+    assert not await image_screen.image_passes(Answering(answer), PICTURE, Rating.SAFE)
 
 
 async def test_true_passes() -> None:
-    assert await image_screen.passes(Look(passes=True), PICTURE, Rating.SAFE)
+    assert await image_screen.image_passes(Look(passes=True), PICTURE, Rating.SAFE)
 
 
 async def test_a_screen_that_takes_too_long_has_not_passed_it() -> None:
-    assert not await image_screen.passes(SlowLook(), PICTURE, Rating.SAFE, within_s=0.05)
+    assert not await image_screen.image_passes(SlowLook(), PICTURE, Rating.SAFE, within_s=0.05)
 
 
 async def test_a_screen_that_raises_has_not_passed_it() -> None:
-    assert not await image_screen.passes(BrokenLook(), PICTURE, Rating.SAFE)
+    assert not await image_screen.image_passes(BrokenLook(), PICTURE, Rating.SAFE)
 
 
 async def test_who_is_cancelled_while_a_screen_looks_is_cancelled() -> None:
-    looking = asyncio.create_task(image_screen.passes(SlowLook(), PICTURE, Rating.SAFE))
+    looking = asyncio.create_task(image_screen.image_passes(SlowLook(), PICTURE, Rating.SAFE))
     await asyncio.sleep(0)
     looking.cancel()
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Message, Rating
-from imagegen.prompts import instructions
 from imagegen.prompts.brief import Brief
+from imagegen.prompts.llm_instructions import llm_messages
 from tests.briefs import HABITS, brief, nora, worded
 
 ATTEMPTS = [
@@ -25,7 +25,7 @@ ATTEMPTS = [
 
 
 def _told(given_: Brief) -> tuple[str, str]:
-    first, second = instructions.messages(given_)
+    first, second = llm_messages(given_)
     assert (first["role"], second["role"]) == ("system", "user")
     return first["content"], second["content"]
 

@@ -7,8 +7,7 @@ import httpx
 import pytest
 import respx
 
-from imagegen.prompts import llm
-from imagegen.prompts.llm import LanguageModel, NoScene
+from imagegen.prompts.llm import LanguageModel, NoScene, chat_endpoint
 from imagegen.prompts.scene import Scene
 from tests.briefs import brief
 from tests.scenes import SCENE, completion, without
@@ -168,13 +167,13 @@ async def test_the_second_answer_is_as_good_as_the_first(respx_mock: respx.Route
     ],
 )
 def test_an_address_may_be_given_short_or_whole(url: str, endpoint: str) -> None:
-    assert llm.endpoint(url) == endpoint
+    assert chat_endpoint(url) == endpoint
 
 
 @pytest.mark.parametrize("url", ["", "host:8000", "ftp://host", "http://", "http://host:x", "/v1"])
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"must begin with http://|is no address"):
-        llm.endpoint(url)
+        chat_endpoint(url)
 
 
 def test_a_key_that_no_header_can_hold_is_refused_without_being_shown() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagegen.prompts.own import write
+from imagegen.prompts.builder import write_own_prompt
 from imagegen.workflows.persona import Persona
 
 LINA = Persona(
@@ -29,7 +29,7 @@ LONGEST = Persona(
 
 
 def test_a_prompt_tells_who_in_what_scene_in_what_style() -> None:
-    prompt = write(LINA, "we walk in the rain")
+    prompt = write_own_prompt(LINA, "we walk in the rain")
 
     assert prompt == (
         "A picture of l1na, Lina, a fictional adult aged 24."
@@ -41,27 +41,27 @@ def test_a_prompt_tells_who_in_what_scene_in_what_style() -> None:
 
 @pytest.mark.parametrize("words", ["", "  \n\t ", "\x00"])
 def test_no_words_are_a_quiet_scene(words: str) -> None:
-    prompt = write(LINA, words)
+    prompt = write_own_prompt(LINA, words)
 
     assert "The scene: a calm everyday moment at home. A soft" in prompt
 
 
 def test_lines_and_control_characters_collapse() -> None:
-    prompt = write(LINA, "  look\r\n\u2028at\x1b[0m\tthis\ud800!  ")
+    prompt = write_own_prompt(LINA, "  look\r\n\u2028at\x1b[0m\tthis\ud800!  ")
 
     assert "The scene: look at [0m this ! A soft" in prompt
 
 
 @pytest.mark.parametrize("end", [".", "!", "?", "…"])
 def test_a_sentence_that_ends_is_not_ended_twice(end: str) -> None:
-    prompt = write(LINA, f"come here{end}")
+    prompt = write_own_prompt(LINA, f"come here{end}")
 
     assert f"come here{end} A soft photograph." in prompt
 
 
 @pytest.mark.parametrize("persona", [LINA, LONGEST])
 def test_a_long_scene_is_cut_and_the_persona_is_not(persona: Persona) -> None:
-    prompt = write(persona, "rain " * 20_000)
+    prompt = write_own_prompt(persona, "rain " * 20_000)
 
     assert len(prompt.split()) == 380
     assert persona.appearance in prompt
@@ -69,7 +69,7 @@ def test_a_long_scene_is_cut_and_the_persona_is_not(persona: Persona) -> None:
 
 
 def test_a_word_without_end_is_cut() -> None:
-    prompt = write(LINA, "雨" * 100_000)
+    prompt = write_own_prompt(LINA, "雨" * 100_000)
 
     assert len(prompt) < 2_700
     assert prompt.endswith("A soft photograph.")
@@ -77,9 +77,9 @@ def test_a_word_without_end_is_cut() -> None:
 
 @given(words=st.text(max_size=3000))
 def test_any_words_give_one_clean_line_within_bounds(words: str) -> None:
-    prompt = write(LINA, words)
+    prompt = write_own_prompt(LINA, words)
 
-    assert prompt == write(LINA, words)
+    assert prompt == write_own_prompt(LINA, words)
     assert len(prompt.split()) <= 380
     assert not {unicodedata.category(sign) for sign in prompt} & {"Cc", "Cs", "Zl", "Zp"}
     assert prompt.startswith("A picture of l1na, Lina, a fictional adult aged 24. A woman of 24")

@@ -5,7 +5,13 @@ import itertools
 import pytest
 
 from chatflow_hook import Rating
-from imagegen.safety.rating import Bounds, drawn, effective, known, lowest
+from imagegen.safety.rating import (
+    RatingBounds,
+    drawn_rating,
+    effective_rating,
+    known_rating,
+    lowest_rating,
+)
 
 SAFE, SUGGESTIVE, EXPLICIT = Rating.SAFE, Rating.SUGGESTIVE, Rating.EXPLICIT
 HEIGHT = {SAFE: 0, SUGGESTIVE: 1, EXPLICIT: 2}
@@ -22,7 +28,7 @@ def test_the_lowest_of_what_everybody_allows_counts(
     is_confirmed: bool,  # noqa: FBT001 (a column of the table)
     chat_type: str | None,
 ) -> None:
-    bounds = Bounds(
+    bounds = RatingBounds(
         asked=asked,
         persona=persona,
         operator=operator,
@@ -33,7 +39,7 @@ def test_the_lowest_of_what_everybody_allows_counts(
     may_rise = is_confirmed and chat_type == "private"
     expected = min(HEIGHT[asked], HEIGHT[persona], HEIGHT[operator]) if may_rise else 0
 
-    assert HEIGHT[effective(bounds)] == expected
+    assert HEIGHT[effective_rating(bounds)] == expected
 
 
 def test_the_table_is_whole() -> None:
@@ -42,20 +48,20 @@ def test_the_table_is_whole() -> None:
 
 @pytest.mark.parametrize("value", UNKNOWN)
 def test_what_is_not_known_is_safe(value: str | None) -> None:
-    assert known(value) is SAFE
+    assert known_rating(value) is SAFE
 
 
 @pytest.mark.parametrize("value", UNKNOWN)
 def test_a_picture_of_which_nothing_is_known_may_be_anything(value: str | None) -> None:
-    assert drawn(value) is EXPLICIT
+    assert drawn_rating(value) is EXPLICIT
 
 
 @pytest.mark.parametrize("rating", list(Rating))
 def test_what_is_known_is_itself(rating: Rating) -> None:
-    assert known(rating.value) is rating
-    assert drawn(rating.value) is rating
+    assert known_rating(rating.value) is rating
+    assert drawn_rating(rating.value) is rating
 
 
 def test_the_lowest_is_the_tamest() -> None:
-    assert lowest(EXPLICIT, SUGGESTIVE) is SUGGESTIVE
-    assert lowest(EXPLICIT, SAFE, SUGGESTIVE) is SAFE
+    assert lowest_rating(EXPLICIT, SUGGESTIVE) is SUGGESTIVE
+    assert lowest_rating(EXPLICIT, SAFE, SUGGESTIVE) is SAFE

@@ -2,10 +2,10 @@
 
 import pytest
 
-from imagegen.prompts import reading
-from imagegen.prompts.setting import Setting
+from imagegen.prompts.conversation_reader import shipped_reader
+from imagegen.prompts.scene import SceneSetting
 
-READER = reading.shipped()
+READER = shipped_reader()
 
 
 def _read(*texts: str) -> dict[str, str]:
@@ -95,7 +95,9 @@ def test_a_text_without_end_is_read_at_its_beginning() -> None:
 
 
 def test_a_setting_of_a_later_version_is_read() -> None:
-    assert Setting.model_validate({"place": "moon", "smell": "of roses"}) == Setting(place="moon")
+    assert SceneSetting.model_validate({"place": "moon", "smell": "of roses"}) == SceneSetting(
+        place="moon"
+    )
 
 
 @pytest.mark.parametrize("text", ["naked", "topless at the pool", "wearing lingerie", "sexy"])

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from imagegen.prompts import scene
-from imagegen.prompts.scene import Scene
+from imagegen.prompts.scene import Scene, write_prompt
 from tests.briefs import NORA
 from tests.scenes import SCENE, without
 
@@ -65,7 +64,7 @@ def test_a_year_is_no_long_number() -> None:
 
 
 def test_a_scene_becomes_whole_sentences() -> None:
-    assert scene.write(NORA, Scene.model_validate(SCENE)) == (
+    assert write_prompt(NORA, Scene.model_validate(SCENE)) == (
         "A picture of norazt, Nora, a fictional adult aged 30."
         " Nora is a woman with a red ponytail."
         " Nora is under a plane tree on a village square."
@@ -82,7 +81,7 @@ def test_a_scene_becomes_whole_sentences() -> None:
 def test_a_beginning_is_not_said_twice(begun: str) -> None:
     told = Scene.model_validate(without(clothes=begun))
 
-    assert " Nora wears a hat." in scene.write(NORA, told)
+    assert " Nora wears a hat." in write_prompt(NORA, told)
 
 
 def test_a_scene_cannot_be_changed() -> None:

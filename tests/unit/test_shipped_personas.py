@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imagegen.prompts.own import write
+from imagegen.prompts.builder import write_own_prompt
 from imagegen.workflows.library import load_workflows
 from tests.exports import drawn
 
@@ -28,7 +28,7 @@ def test_no_two_are_alike() -> None:
     shipped = LIBRARY.workflows.values()
 
     assert len({workflow.requirements.model_set for workflow in shipped}) == 8
-    assert len({write(workflow.persona, "hello") for workflow in shipped}) == 8
+    assert len({write_own_prompt(workflow.persona, "hello") for workflow in shipped}) == 8
     assert len({_loras(name)[0] for name in NAMES}) == 8
     assert len({drawn(workflow).cache_key for workflow in shipped}) == 8
 
@@ -48,7 +48,9 @@ def test_a_bf16_file_is_cast_to_fp8_when_it_is_loaded() -> None:
 def test_each_is_a_fictional_adult_of_about_one_megapixel(name: str) -> None:
     workflow = LIBRARY.find(name)
 
-    assert f"a fictional adult aged {workflow.persona.age}." in write(workflow.persona, "hello")
+    assert f"a fictional adult aged {workflow.persona.age}." in write_own_prompt(
+        workflow.persona, "hello"
+    )
     assert 0.9e6 < workflow.width * workflow.height < 1.1e6
 
 

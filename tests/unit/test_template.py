@@ -12,16 +12,15 @@ from hypothesis import strategies as st
 
 from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Message, Rating
-from imagegen.prompts import template, vocabulary
 from imagegen.prompts.brief import Brief
-from imagegen.prompts.scene import Prompt, Source
-from imagegen.prompts.setting import CATEGORIES, Setting
-from imagegen.prompts.sketch import Sketch
+from imagegen.prompts.scene import CATEGORIES, Prompt, PromptSource, SceneSetting, SceneSketch
+from imagegen.prompts.template import shipped_template
+from imagegen.prompts.vocabulary import shipped_vocabulary
 from imagegen.workflows.persona import Habits, Persona, Wordings
 from tests.briefs import HABITS, brief, nora, worded
 
-TEMPLATE = template.shipped()
-KNOWN = vocabulary.shipped()
+TEMPLATE = shipped_template()
+KNOWN = shipped_vocabulary()
 # As long as persona.toml allows.
 LONGEST = Persona(
     name="x",
@@ -40,7 +39,7 @@ LONGEST = Persona(
 )
 
 settings = st.builds(
-    Setting,
+    SceneSetting,
     **{name: st.none() | st.sampled_from(sorted(getattr(KNOWN, name))) for name in CATEGORIES},
 )
 
@@ -80,7 +79,7 @@ def test_a_summary_names_what_was_found() -> None:
     prompt = _written("Сижу вечером в кафе с книгой, идёт дождь")
 
     assert prompt.summary == "Nora: reading, café, rain, evening"
-    assert prompt.source is Source.TEMPLATE
+    assert prompt.source is PromptSource.TEMPLATE
 
 
 def test_a_talk_of_nothing_is_an_everyday_moment() -> None:
@@ -231,8 +230,8 @@ def test_a_variation_at_a_lower_rating_is_worded_for_that() -> None:
 
 
 def test_a_model_scene_is_varied_at_its_own_rating_and_no_other() -> None:
-    kept = Sketch(
-        setting=Setting(place="park"),
+    kept = SceneSketch(
+        setting=SceneSetting(place="park"),
         rating=Rating.SUGGESTIVE,
         scene={
             "scene": "under a plane tree",
@@ -242,7 +241,7 @@ def test_a_model_scene_is_varied_at_its_own_rating_and_no_other() -> None:
             "mood": "happy",
             "camera": "a close shot",
         },
-    ).kept()
+    ).stored()
 
     same = _written(scene=kept, variation=1, rating=Rating.SUGGESTIVE).text
     lower = _written(scene=kept, variation=1).text
@@ -279,7 +278,7 @@ def test_covers_follow_each_other_at_other_times_of_day() -> None:
 )
 def test_any_setting_makes_a_prompt_within_bounds(
     *,
-    setting: Setting,
+    setting: SceneSetting,
     shuffle: int,
     rating: Rating,
     variation: int,
@@ -287,7 +286,7 @@ def test_any_setting_makes_a_prompt_within_bounds(
     kind: Kind,
     is_alone: bool,
 ) -> None:
-    kept = Sketch(setting=setting, shuffle=shuffle, rating=rating, is_alone=is_alone).kept()
+    kept = SceneSketch(setting=setting, shuffle=shuffle, rating=rating, is_alone=is_alone).stored()
     given_ = Brief(persona=persona, scene=kept, variation=variation, rating=rating, kind=kind)
 
     prompt = TEMPLATE.write(given_)
@@ -308,8 +307,8 @@ def test_any_words_make_a_prompt(text: str, reply: str) -> None:
 
 def test_a_process_of_its_own_writes_the_same_prompt() -> None:
     code = (
-        "from tests.briefs import brief; from imagegen.prompts import template;"
-        "print(template.shipped().write(brief('We dance on the roof')).text)"
+        "from tests.briefs import brief; from imagegen.prompts.template import shipped_template;"
+        "print(shipped_template().write(brief('We dance on the roof')).text)"
     )
 
     other = subprocess.run(

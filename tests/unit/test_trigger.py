@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatflow_hook.trigger import Distance, Verdict, judge
+from chatflow_hook.trigger import Distance, TriggerVerdict, judge
 
 USUAL = Distance(minimum=3, maximum=5)
 bounds = st.tuples(st.integers(1, 12), st.integers(1, 12)).map(
@@ -22,7 +22,7 @@ def verdict(
     *,
     distance: Distance = USUAL,
     seed: int = 0,
-) -> Verdict:
+) -> TriggerVerdict:
     return judge(
         message_count=count,
         watermark=watermark,
@@ -74,7 +74,7 @@ def test_distances_are_spread_as_the_rule_implies() -> None:
 
 @given(count=st.integers(6, 10**6), seed=st.integers())
 def test_an_old_dialog_starts_counting_at_its_first_message_with_us(count: int, seed: int) -> None:
-    assert verdict(count, None, seed=seed) == Verdict(is_due=False, watermark=count)
+    assert verdict(count, None, seed=seed) == TriggerVerdict(is_due=False, watermark=count)
 
 
 @given(count=st.integers(1, 5), watermark=st.integers(6, 10**6), seed=st.integers())
@@ -99,7 +99,7 @@ def test_after_a_failure_the_next_comes_no_sooner_than_the_minimum(
 
 
 def test_a_new_dialog_whose_first_picture_failed_is_not_taken_for_an_old_one() -> None:
-    assert verdict(6, None, 3) == Verdict(is_due=True, watermark=None)
+    assert verdict(6, None, 3) == TriggerVerdict(is_due=True, watermark=None)
 
 
 def test_a_failure_of_an_earlier_life_of_the_dialog_counts_no_more() -> None:

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from chatflow_hook.turn import Rating
-from imagegen.prompts import reading, vocabulary
-from imagegen.prompts.setting import CATEGORIES
+from imagegen.prompts.conversation_reader import shipped_reader
+from imagegen.prompts.scene import CATEGORIES
+from imagegen.prompts.vocabulary import shipped_vocabulary
 from imagegen.safety.screen import CLEAR, Screen
 from imagegen.workflows.library import load_workflows
 from imagegen.workflows.persona import phrase
 
-KNOWN = vocabulary.shipped()
+KNOWN = shipped_vocabulary()
 LIBRARY = load_workflows(Path(__file__).parents[2] / "workflows")
 SCREEN = Screen()
 PERSONAS = [workflow.persona for workflow in LIBRARY.workflows.values()]
@@ -53,13 +54,13 @@ def test_the_screen_has_nothing_against_any_phrase() -> None:
 
 
 def test_no_phrase_is_bare() -> None:
-    reader = reading.shipped()
+    reader = shipped_reader()
 
     assert [one for one in PHRASES if reader.is_bare(one, is_safe=False)] == []
 
 
 def test_what_is_worn_at_safe_is_not_bare_there() -> None:
-    reader, safe = reading.shipped(), Rating.SAFE
+    reader, safe = shipped_reader(), Rating.SAFE
     worn = [
         *(one for clothes in KNOWN.clothes.values() for one in clothes.at(safe)),
         *(one for place in KNOWN.place.values() if place.wears for one in place.wears.at(safe)),
@@ -86,7 +87,7 @@ def test_each_time_of_day_has_its_light() -> None:
 
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_each_word_is_found_in_a_talk(category: str) -> None:
-    reader = reading.shipped()
+    reader = shipped_reader()
     words = getattr(KNOWN, category)
 
     missed = [

@@ -9,18 +9,16 @@ from typing import TypeVar
 from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Rating
 from imagegen.prompts.brief import Brief
-from imagegen.prompts.scene import Scene
-from imagegen.prompts.setting import Setting
-from imagegen.prompts.sketch import Sketch
+from imagegen.prompts.scene import Scene, SceneSetting, SceneSketch
 from imagegen.prompts.vocabulary import (
-    Activity,
+    ActivityWord,
     ByRating,
-    Clothes,
-    Otherwise,
-    Place,
-    Season,
+    ClothesWord,
+    DefaultPhrases,
+    PlaceWord,
+    SeasonWord,
     Vocabulary,
-    Weather,
+    WeatherWord,
 )
 from imagegen.workflows.persona import Habits
 
@@ -31,12 +29,12 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wording:
+class TemplatePhrases:
     """Picks phrases by a fixed hash; a variation has the next pose, framing and light."""
 
     known: Vocabulary
     brief: Brief
-    sketch: Sketch
+    sketch: SceneSketch
 
     @property
     def scene(self) -> Scene:
@@ -99,7 +97,7 @@ class Wording:
             return self._habits.clothes or self._otherwise.clothes
         return self._habits.evening_clothes or self._otherwise.evening_clothes
 
-    def _fitting(self) -> Iterator[Clothes | ByRating | None]:
+    def _fitting(self) -> Iterator[ClothesWord | ByRating | None]:
         if self._setting.clothes not in self._habits.never_wears:
             yield self._known_clothes
         yield self._activity.wears if self._activity else None
@@ -129,17 +127,17 @@ class Wording:
         return self.brief.persona.habits
 
     @property
-    def _otherwise(self) -> Otherwise:
+    def _otherwise(self) -> DefaultPhrases:
         return self.known.otherwise
 
     @property
-    def _setting(self) -> Setting:
+    def _setting(self) -> SceneSetting:
         return self.sketch.setting
 
     # A key that was kept may be gone from a later vocabulary.
 
     @property
-    def _place(self) -> Place | None:
+    def _place(self) -> PlaceWord | None:
         return self.known.place.get(self._setting.place or "")
 
     @property
@@ -147,19 +145,19 @@ class Wording:
         return self._setting.time if self._setting.time in self.known.time else None
 
     @property
-    def _season(self) -> Season | None:
+    def _season(self) -> SeasonWord | None:
         return self.known.season.get(self._setting.season or "")
 
     @property
-    def _weather(self) -> Weather | None:
+    def _weather(self) -> WeatherWord | None:
         return self.known.weather.get(self._setting.weather or "")
 
     @property
-    def _known_clothes(self) -> Clothes | None:
+    def _known_clothes(self) -> ClothesWord | None:
         return self.known.clothes.get(self._setting.clothes or "")
 
     @property
-    def _activity(self) -> Activity | None:
+    def _activity(self) -> ActivityWord | None:
         return self.known.activity.get(self._setting.activity or "")
 
     def _pick(self, kind: str, options: Sequence[_T], *, turn: int = 0) -> _T:

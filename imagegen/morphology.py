@@ -17,19 +17,19 @@ def analyser() -> pymorphy3.MorphAnalyzer:
     return pymorphy3.MorphAnalyzer()
 
 
-def of(word: str) -> tuple[str, ...]:
+def lemmas(word: str) -> tuple[str, ...]:
     """Return what a word may be a form of, likeliest first; the word itself if nothing is known."""
     # What is longer is no word, and is not remembered.
-    return _of(word) if word.isalpha() and len(word) <= _LONGEST else (word,)
+    return _lemmas(word) if word.isalpha() and len(word) <= _LONGEST else (word,)
 
 
-def of_known(word: str) -> tuple[str, ...]:
+def lemmas_if_known(word: str) -> tuple[str, ...]:
     """Return the same of a word that the dictionary knows, and no guess at any other.
 
     A guess takes ten times as long, and of a misread word it is worth nothing.
     """
     is_russian = word.isalpha() and not word.isascii() and len(word) <= _LONGEST
-    return (word,) if is_russian and not _is_known(word) else of(word)
+    return (word,) if is_russian and not _is_known(word) else lemmas(word)
 
 
 @functools.lru_cache(maxsize=_ENOUGH)
@@ -38,7 +38,7 @@ def _is_known(word: str) -> bool:
 
 
 @functools.lru_cache(maxsize=_ENOUGH)
-def _of(word: str) -> tuple[str, ...]:
+def _lemmas(word: str) -> tuple[str, ...]:
     if word.isascii():
         return _english(word)
     forms = (parse.normal_form.replace("ё", "е") for parse in analyser().parse(word))

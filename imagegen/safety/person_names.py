@@ -3,8 +3,8 @@
 import re
 from collections.abc import Collection, Iterator
 
-from imagegen import lemmas
-from imagegen.safety import lexicon
+from imagegen import morphology
+from imagegen.safety.lexicon import shipped_lexicon
 
 _RUSSIAN = re.compile(r"(?=\b([А-ЯЁ][а-яё]+)\s+([А-ЯЁ][а-яё]+)\b)")
 _LATIN = re.compile(
@@ -14,11 +14,11 @@ _THE = re.compile(r"\b[Tt]he\s\Z")
 _BEGINS_A_SENTENCE = re.compile(r"(?:\A|[.!?…:;\n\"“«(])\s*\Z")
 
 
-class Names:
+class PersonNames:
     """Knows by its capitals who may be meant with first name and surname."""
 
     def __init__(self) -> None:
-        lists = lexicon.shipped("names")
+        lists = shipped_lexicon("names")
         self._first, self._places = set(lists["first"]), set(lists["places"])
         self._ordinary = set(lists["ordinary"])
 
@@ -32,7 +32,7 @@ class Names:
     def _full_names(self, text: str) -> Iterator[str]:
         for found in _RUSSIAN.finditer(text):
             first, last = (part.lower().replace("ё", "е") for part in found.groups())
-            if lemmas.is_name(first) and lemmas.is_name(last):
+            if morphology.is_name(first) and morphology.is_name(last):
                 yield " ".join(found.groups())
         for found in _LATIN.finditer(text):
             before = text[max(0, found.start() - 5) : found.start()]
@@ -55,6 +55,6 @@ def inflected(names: list[str]) -> Iterator[str]:
     for name in names:
         first, _, last = name.partition(" ")
         if name.isascii() or not last:
-            yield from lemmas.cases(name) if not name.isascii() else (name,)
+            yield from morphology.cases(name) if not name.isascii() else (name,)
         else:
-            yield from (f"{a} {b}" for a in lemmas.cases(first) for b in lemmas.cases(last))
+            yield from (f"{a} {b}" for a in morphology.cases(first) for b in morphology.cases(last))

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from imagegen.prompts import forms, vocabulary
-from imagegen.prompts.setting import CATEGORIES, Category, Setting
-from imagegen.prompts.vocabulary import Vocabulary, Word
+from imagegen.prompts import vocabulary
+from imagegen.prompts.scene import CATEGORIES, Category, SceneSetting
+from imagegen.prompts.vocabulary import Vocabulary, VocabularyWord, shipped_vocabulary
 
 # What a scene needs is said soon; a longer text is not worth its time.
 _MOST_CHARACTERS = 2_000
@@ -17,7 +17,7 @@ _PARTS = re.compile(r"[.,;:!?…()\n«»“”\"—–*]")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hit:
+class VocabularyHit:
     """A word of the vocabulary in a text."""
 
     category: Category
@@ -28,27 +28,27 @@ class Hit:
 _Term = tuple[frozenset[str], ...]
 
 
-class Reader:
+class ConversationReader:
     """Looks words up that it has inflected once; building one takes about half a second."""
 
     def __init__(self, known: Vocabulary) -> None:
         self._known = known
         self._terms = _by_first_word(_terms(known))
-        self._not = frozenset(map(forms.plain, known.passed.not_))
-        self._left = frozenset(map(forms.plain, known.passed.left))
-        self._gone = frozenset(map(forms.plain, known.passed.gone))
+        self._not = frozenset(map(vocabulary.normalised, known.passed.not_))
+        self._left = frozenset(map(vocabulary.normalised, known.passed.left))
+        self._gone = frozenset(map(vocabulary.normalised, known.passed.gone))
         safe = [_term(word, is_verb=False) for word in known.bare.safe]
         more = [_term(word, is_verb=False) for word in known.bare.suggestive]
         self._bare_for_safe, self._bare = _by_first_term([*safe, *more]), _by_first_term(more)
 
-    def setting(self, texts: Sequence[str]) -> Setting:
+    def setting(self, texts: Sequence[str]) -> SceneSetting:
         """Say what texts tell, the one that counts most first; in each the first mention counts.
 
         What somebody did or wore at another place than the newest one is left out.
         """
         found: dict[Category, tuple[int, str]] = {}
         for age, text in enumerate(texts):
-            for hit in self._hits(text):
+            for hit in self._hits_in(text):
                 found.setdefault(hit.category, (age, hit.key))
             if len(found) == len(CATEGORIES):
                 break
@@ -64,7 +64,7 @@ class Reader:
             for term in terms.get(word, ())
         )
 
-    def _hits(self, text: str) -> Iterator[Hit]:
+    def _hits_in(self, text: str) -> Iterator[VocabularyHit]:
         words = _words(text[:_MOST_CHARACTERS], self._terms)
         at = 0
         while at < len(words):
@@ -74,20 +74,20 @@ class Reader:
             yield from (hit for hit in hits if self._counts(hit, before, after))
             at += max(length, 1)
 
-    def _longest(self, words: Sequence[str], at: int) -> tuple[int, list[Hit]]:
+    def _longest(self, words: Sequence[str], at: int) -> tuple[int, list[VocabularyHit]]:
         candidates = [
             (_length(term, words, at), hit) for term, hit in self._terms.get(words[at], ())
         ]
         longest = max((length for length, _ in candidates), default=0)
         return longest, [hit for length, hit in candidates if length == longest and length]
 
-    def _counts(self, hit: Hit, before: Sequence[str], after: Sequence[str]) -> bool:
+    def _counts(self, hit: VocabularyHit, before: Sequence[str], after: Sequence[str]) -> bool:
         clause = _since_the_last_stop(before)
         if not self._not.isdisjoint(clause) or not self._gone.isdisjoint(after):
             return False
         return hit.category == "time" or self._left.isdisjoint(clause)
 
-    def _agreed(self, found: dict[Category, tuple[int, str]]) -> Setting:
+    def _agreed(self, found: dict[Category, tuple[int, str]]) -> SceneSetting:
         """Let place, activity and clothes agree: the newer wins, and an activity has its place."""
         if "activity" in found:
             age, key = found["activity"]
@@ -98,7 +98,7 @@ class Reader:
             self._drop_unless_at("activity", places, found)
         if "clothes" in found:
             self._drop_unless_at("clothes", self._known.clothes[found["clothes"][1]].places, found)
-        return Setting(**{category: key for category, (_, key) in found.items()})
+        return SceneSetting(**{category: key for category, (_, key) in found.items()})
 
     def _drop_unless_at(
         self, category: Category, places: Sequence[str], found: dict[Category, tuple[int, str]]
@@ -112,33 +112,35 @@ class Reader:
 
 
 @functools.cache
-def shipped() -> Reader:
+def shipped_reader() -> ConversationReader:
     """Build the reader of the shipped vocabulary, once."""
-    return Reader(vocabulary.shipped())
+    return ConversationReader(shipped_vocabulary())
 
 
-def _terms(known: Vocabulary) -> Iterator[tuple[_Term, Hit]]:
+def _terms(known: Vocabulary) -> Iterator[tuple[_Term, VocabularyHit]]:
     for category in CATEGORIES:
-        words: Mapping[str, Word] = getattr(known, category)
+        words: Mapping[str, VocabularyWord] = getattr(known, category)
         for key, word in words.items():
-            hit = Hit(category=category, key=key)
+            hit = VocabularyHit(category=category, key=key)
             for text in (*word.en, *word.ru):
                 yield _term(text, is_verb=category == "activity"), hit
 
 
 def _term(text: str, *, is_verb: bool) -> _Term:
     if text.startswith("="):
-        return tuple(frozenset({word}) for word in forms.plain(text[1:]).split())
+        return tuple(frozenset({word}) for word in vocabulary.normalised(text[1:]).split())
     return tuple(
-        forms.english(word, is_verb=is_verb) if word.isascii() else forms.russian(word)
-        for word in forms.plain(text).split()
+        vocabulary.english_forms(word, is_verb=is_verb)
+        if word.isascii()
+        else vocabulary.russian_forms(word)
+        for word in vocabulary.normalised(text).split()
     )
 
 
 def _by_first_word(
-    terms: Iterable[tuple[_Term, Hit]],
-) -> dict[str, tuple[tuple[_Term, Hit], ...]]:
-    found: dict[str, tuple[tuple[_Term, Hit], ...]] = {}
+    terms: Iterable[tuple[_Term, VocabularyHit]],
+) -> dict[str, tuple[tuple[_Term, VocabularyHit], ...]]:
+    found: dict[str, tuple[tuple[_Term, VocabularyHit], ...]] = {}
     for term, hit in terms:
         for form in term[0]:
             found[form] = (*found.get(form, ()), (term, hit))
@@ -156,7 +158,7 @@ def _by_first_term(terms: Iterable[_Term]) -> dict[str, tuple[_Term, ...]]:
 def _words(text: str, known: Mapping[str, object]) -> list[str]:
     """Part a text into words and stops; a hyphen parts words that are not known with it."""
     words: list[str] = []
-    for token in _TOKEN.findall(forms.plain(text)):
+    for token in _TOKEN.findall(vocabulary.normalised(text)):
         if "-" in token and token not in known:
             words += token.split("-")
         else:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Rating
-from imagegen.prompts import sentences
 from imagegen.prompts.brief import Brief
+from imagegen.prompts.scene import ended, one_line
 from imagegen.workflows.persona import Persona
 
 START, END = "<conversation>", "</conversation>"
@@ -47,7 +47,7 @@ _DRESSED = {
 }
 
 
-def messages(brief: Brief) -> list[dict[str, str]]:
+def llm_messages(brief: Brief) -> list[dict[str, str]]:
     """Give the two messages of a chat completion: only the second holds words of the talk."""
     return [
         {"role": "system", "content": "\n".join(_instructions(brief))},
@@ -60,7 +60,7 @@ def _instructions(brief: Brief) -> Iterator[str]:
     yield _TASK.format(
         name=persona.display_name,
         age=persona.age,
-        appearance=sentences.ended(persona.appearance),
+        appearance=ended(persona.appearance),
         dressed=_dressed(persona, brief.rating),
         start=START,
         end=END,
@@ -99,5 +99,5 @@ def _material(brief: Brief) -> Iterator[str]:
 
 def _message(role: str, text: str) -> str:
     """Put a message on one line: what it holds can close nothing and begin nothing."""
-    line = sentences.one_line(text[:_MOST_CHARACTERS]).translate(_NO_MARKS)
+    line = one_line(text[:_MOST_CHARACTERS]).translate(_NO_MARKS)
     return f'<message from="{role}">{line}</message>'
