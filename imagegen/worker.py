@@ -1,10 +1,9 @@
 """WorkerSettings for `arq imagegen.worker.WorkerSettings`: start and stop of the worker."""
 
 import asyncio
-import ctypes
 import sys
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 import structlog
@@ -12,7 +11,7 @@ from arq.worker import func, run_worker
 
 from chatflow_hook.queue import JOB, QUEUE, dumps, loads
 from chatflow_hook.settings import BadSetting
-from imagegen import bootstrap, logs, periodic, settings
+from imagegen import bootstrap, image_file, logs, periodic, settings
 from imagegen.errors import ImagegenError
 from imagegen.maintenance import retention, stray_prompts
 from imagegen.monitoring import checks, http_server
@@ -34,9 +33,6 @@ _MOST_JOBS = 1000
 # Attempts live on the row; arq counts every deploy as a try.
 _MAX_TRIES = 1_000_000
 _HEALTH_EVERY_S = 5
-# mallopt(3); glibc begins there and by itself moves the limit up to whatever was freed once.
-_M_MMAP_THRESHOLD = -3
-_LARGE_BYTES = 128 * 1024
 _NO_REDIS = "imagegen: Redis does not answer yet, trying until it does\n"
 
 
@@ -75,7 +71,7 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
     queue = connections.job_queue(chosen.redis, db=chosen.redis_broker_db)
     stack, stopping = AsyncExitStack(), GracefulShutdown(queue, grace_s=chosen.stop_grace)
     if owns_process:
-        give_large_memory_back()
+        image_file.give_large_memory_back()
         stopping.listen_for_signals()
 
     async def on_startup(ctx: dict[str, Any]) -> None:
@@ -165,12 +161,3 @@ def _greet(chosen: Settings, library: Library) -> None:
         slots=chosen.slots,
         personas=sorted(library.workflows),
     )
-
-
-def give_large_memory_back() -> None:
-    """Let all that is larger than 128 KiB go back to the system as soon as it is freed.
-
-    For a process that is ours alone. Elsewhere than with glibc (mallopt(3)) this changes nothing.
-    """
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)

@@ -10,13 +10,13 @@ import pytest
 # lives on after them keeps all of them.
 SCRIPT = """
 import pathlib, sys
-from imagegen import worker
+from imagegen import image_file
 
 def resident_mb():
     return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
 
 if sys.argv[1] == "given back":
-    worker.give_large_memory_back()
+    image_file.give_large_memory_back()
 del (first := [bytes(b"x" * 20_000_000)])[:]
 before = resident_mb()
 large = [b"x" * 1_000_000 for _ in range(60)]
