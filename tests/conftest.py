@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from imagegen.db import migrations
 from imagegen.db.engine import connect
-from imagegen.sandbox.servers import Servers, running
+from imagegen.sandbox.servers.servers import Servers, running_servers
 from tests import chat
 
 REDIS_DBS = (3, 4)
@@ -53,7 +53,7 @@ def servers() -> Iterator[Servers]:
         asyncio.run(_refuse_redis_in_use(given.redis_url))
         yield given
         return
-    with running() as private:
+    with running_servers() as private:
         yield private
 
 

@@ -40,11 +40,11 @@ def demo(
         from rich.console import Console
 
         from imagegen import logs
-        from imagegen.sandbox import demo as show
+        from imagegen.sandbox.demo import demo as show
         from imagegen.sandbox.errors import SandboxError
         from imagegen.sandbox.signals import sigterm_exits
 
-    options = show.Options(
+    options = show.DemoOptions(
         personas=[name for name in personas.split(",") if name.strip()],
         comfyui=comfyui,
         workflows=workflows or resources.path("workflows"),
@@ -54,7 +54,7 @@ def demo(
     logs.only_warnings()
     with sigterm_exits():
         try:
-            show.run(options, Console())
+            show.run_demo(options, Console())
         except (ImagegenError, SandboxError, OSError) as error:
             sys.exit(f"imagegen demo: {error}")
         except KeyboardInterrupt:

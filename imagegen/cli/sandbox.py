@@ -19,9 +19,9 @@ class _WithFaults(click.Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with extra("sandbox"):
-            from imagegen.sandbox.comfyui.standalone import explained
+            from imagegen.sandbox.comfyui.standalone import fault_help
         with formatter.section("Faults, each with its own parameters"):
-            formatter.write_dl(explained())
+            formatter.write_dl(fault_help())
         super().format_epilog(ctx, formatter)
 
 
@@ -87,11 +87,11 @@ def comfyui(**given: Any) -> None:
 
     logs.configure("console")
     try:
-        host = standalone.build(standalone.Options(**given))
+        host = standalone.build_host(standalone.SimulatorOptions(**given))
     except SandboxError as error:
         click.echo(f"imagegen sandbox comfyui: {error}", err=True)
         sys.exit(2)
     try:
-        standalone.run(host, click.echo)
+        standalone.run_host(host, click.echo)
     except (ImagegenError, OSError) as error:
         sys.exit(f"imagegen sandbox comfyui: {error}")

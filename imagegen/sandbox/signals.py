@@ -25,7 +25,7 @@ def sigterm_exits() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def run(main: Coroutine[Any, Any, None]) -> None:
+def run_until_signal(main: Coroutine[Any, Any, None]) -> None:
     """Run a loop in which these signals cancel `main`, as Ctrl-C does, and then raise SystemExit.
 
     An exception out of a signal's handler would tear the loop apart wherever it is.

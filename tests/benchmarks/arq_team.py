@@ -7,7 +7,7 @@ from pathlib import Path
 
 from arq.connections import ArqRedis, RedisSettings, create_pool
 
-from imagegen.sandbox.child import Child
+from imagegen.sandbox.servers.process import ServerProcess
 from tests.benchmarks import team
 from tests.benchmarks.fleet import Fleet
 from tests.benchmarks.ground import Ground
@@ -19,7 +19,7 @@ class ArqTeam:
     """Submits with `enqueue_job`, counts results as arq keeps them."""
 
     def __init__(self, ground: Ground, home: Path, fleet: Fleet, redis: ArqRedis) -> None:
-        self.workers: list[Child] = []
+        self.workers: list[ServerProcess] = []
         self._redis = redis
         self._home = home
         self._logs: list[Path] = []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from imagegen.sandbox.child import Child
+from imagegen.sandbox.servers.process import ServerProcess
 from tests.benchmarks import team
 from tests.benchmarks.fleet import Fleet
 from tests.benchmarks.ground import Ground
@@ -27,7 +27,7 @@ class CeleryTeam:
     """Submits with `delay`, counts results in the backend."""
 
     def __init__(self, ground: Ground, home: Path, fleet: Fleet, *, poll_s: float) -> None:
-        self.workers: list[Child] = []
+        self.workers: list[ServerProcess] = []
         self._home = home
         self._logs: list[Path] = []
         self._submitted = 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from imagegen.sandbox.child import Child, Launch
+from imagegen.sandbox.servers.process import LaunchCommand, ServerProcess
 from tests.benchmarks.busy import Timeline, timelines
 from tests.benchmarks.chaos.fairground import ROOT, Fairground
 
@@ -66,13 +66,13 @@ class Fleet(Fairground):
 @asynccontextmanager
 async def open_fleet(directory: Path, conditions: Conditions) -> AsyncIterator[Fleet]:
     """Run the yard with its log in `directory` while the block runs."""
-    launch = Launch(
+    launch = LaunchCommand(
         name="yard",
         directory=directory,
         command=[sys.executable, "-m", "tests.benchmarks.yard", *conditions.arguments],
         environment={"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
     )
-    child = Child(launch)
+    child = ServerProcess(launch)
     try:
         child.wait_until(lambda: _addresses(launch.log) is not None, timeout_s=_READY_S)
         timeout = aiohttp.ClientTimeout(total=120)

@@ -10,8 +10,8 @@ import asyncpg
 from redis.asyncio import Redis
 
 from imagegen.db import migrations
-from imagegen.sandbox.postgres import PostgresServer
-from imagegen.sandbox.valkey import ValkeyServer
+from imagegen.sandbox.servers.postgres import PostgresServer
+from imagegen.sandbox.servers.valkey import ValkeyServer
 
 _TABLES = """
     SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagegen.sandbox.child import descendants_of
+from imagegen.sandbox.servers.process import descendants_of
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 

@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 
 from chatflow_hook import ChatFlowHook, Request
-from imagegen.sandbox.child import Child
+from imagegen.sandbox.servers.process import ServerProcess
 from tests import chat
 from tests.benchmarks import team
 from tests.benchmarks.fleet import Fleet
@@ -37,7 +37,7 @@ class Ours:
         command: Sequence[str] = ARQ,
         **settings: str,
     ) -> None:
-        self.workers: list[Child] = []
+        self.workers: list[ServerProcess] = []
         self.requests: list[Request] = []
         self.hook = ChatFlowHook(
             chat.hook_settings(

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from PIL import Image
 
-from imagegen.sandbox.comfyui.files import Files, Name
-from imagegen.sandbox.comfyui.things import Scene
+from imagegen.sandbox.comfyui.execution.files import FileName, ImageFolders
+from imagegen.sandbox.comfyui.execution.node_context import PaintedScene
 
 # Noise of this size as PNG is close to what ComfyUI saves for 832 × 1216 pixels: 1.3 MB.
 _LARGE = (832, 521)
@@ -37,12 +37,12 @@ def _noise(chance: random.Random, size: tuple[int, int]) -> bytes:
     return png.getvalue()
 
 
-def unpainted(_scene: Scene, _size: tuple[int, int]) -> Image.Image:
+def unpainted(_scene: PaintedScene, _size: tuple[int, int]) -> Image.Image:
     """Paint next to nothing: what is saved comes from the portfolio."""
     return Image.new("RGB", (8, 8))
 
 
-class Portfolio(Files):
+class Portfolio(ImageFolders):
     """Saves one of the ready-made pictures in place of each that is drawn, and keeps the last."""
 
     def __init__(self, pictures: Iterator[bytes]) -> None:
@@ -50,9 +50,9 @@ class Portfolio(Files):
         self._ready = pictures
         self._numbers_given = itertools.count(1)
 
-    def save(self, prefix: str, folder: str, png: bytes, *, batch_number: int = 0) -> Name:  # noqa: ARG002 (as the base has it)
+    def save(self, prefix: str, folder: str, png: bytes, *, batch_number: int = 0) -> FileName:  # noqa: ARG002 (as the base has it)
         filename = f"{prefix.rpartition('/')[2]}_{next(self._numbers_given):05}_.png"
-        name = Name(filename=filename, subfolder="", type=folder)
+        name = FileName(filename=filename, subfolder="", type=folder)
         self._pictures[name] = next(self._ready)
         if len(self._pictures) > _KEPT:
             del self._pictures[next(iter(self._pictures))]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from imagegen.sandbox.child import Child, Launch
+from imagegen.sandbox.servers.process import LaunchCommand, ServerProcess
 from tests.benchmarks.chaos.fairground import ROOT
 from tests.benchmarks.fleet import Fleet
 from tests.benchmarks.ground import Ground
@@ -22,7 +22,7 @@ _LOOK_EVERY_S = 0.25
 class Team(Protocol):
     """Submits work and says what became of it; `workers` are its processes."""
 
-    workers: list[Child]
+    workers: list[ServerProcess]
 
     async def submit(self, count: int) -> None: ...
 
@@ -49,9 +49,9 @@ class Contestant:
 
 def child(
     name: str, home: Path, command: Sequence[str], environment: Mapping[str, str]
-) -> tuple[Child, Path]:
+) -> tuple[ServerProcess, Path]:
     """Start a worker with its log in `home`; return it and the log."""
-    launch = Launch(
+    launch = LaunchCommand(
         name=name,
         directory=home,
         command=command,
@@ -62,10 +62,10 @@ def child(
             **environment,
         },
     )
-    return Child(launch), launch.log
+    return ServerProcess(launch), launch.log
 
 
-async def says(log: Path, words: str, worker: Child) -> None:
+async def says(log: Path, words: str, worker: ServerProcess) -> None:
     """Return once a log has these words. Raises RuntimeError, or TimeoutError."""
     async with asyncio.timeout(_READY_S):
         while words not in log.read_text(errors="replace"):
@@ -92,7 +92,7 @@ async def all_ended(team: Team, count: int, *, patience_s: float, quiet_s: float
 
 
 @contextmanager
-def ending(workers: list[Child]) -> Iterator[None]:
+def ending(workers: list[ServerProcess]) -> Iterator[None]:
     """End all workers after the block, those too that came during it."""
     try:
         yield

@@ -17,7 +17,7 @@ import pytest
 from chatflow_hook import Picture
 from chatflow_hook.tables import State
 from imagegen.sandbox.comfyui import Fault
-from imagegen.sandbox.comfyui.ledger import Double, Ledger, doubles
+from imagegen.sandbox.comfyui.usage import DoubleDrawing, UsageReport, doubles
 from tests.chat import Sessions
 from tests.stage import Stages
 
@@ -87,8 +87,8 @@ async def test_a_fleet_in_trouble_loses_no_picture_and_draws_next_to_none_twice(
 
 def _figures(
     pictures: Sequence[Picture],
-    ledgers: Sequence[Ledger],
-    twice: Sequence[Double],
+    ledgers: Sequence[UsageReport],
+    twice: Sequence[DoubleDrawing],
     sends: Mapping[int, int],
     wall_s: float,
 ) -> dict[str, object]:
@@ -112,7 +112,7 @@ def _states(pictures: Iterable[Picture]) -> Counter[str]:
     return Counter(picture.error_code or picture.state.value for picture in pictures)
 
 
-def _kinds(ledgers: Iterable[Ledger]) -> Iterable[str]:
+def _kinds(ledgers: Iterable[UsageReport]) -> Iterable[str]:
     return (each.fault.kind.value for ledger in ledgers for each in ledger.troubles)
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from aiohttp import web
 
-from imagegen.sandbox.comfyui import Fault, Kind, SandboxComfyUI, picture_nodes
+from imagegen.sandbox.comfyui import Fault, FaultKind, SandboxComfyUI
+from imagegen.sandbox.comfyui.execution import image_nodes
 from imagegen.sandbox.ports import free_ports
 from imagegen.sandbox.telegram import SandboxTelegram
 from tests.benchmarks.cable import Cable
@@ -58,14 +59,14 @@ class Yard(Playground):
 
 async def _play(options: argparse.Namespace) -> None:
     # The name that the node that decodes looks up: see portfolio.py for why.
-    vars(picture_nodes)["paint"] = unpainted
+    vars(image_nodes)["paint_portrait"] = unpainted
     ready = pictures(are_large=options.large, seed=options.seed)
     async with AsyncExitStack() as stack:
         hosts = [_host(options, number) for number in range(options.hosts)]
         for host in hosts:
             host.files = Portfolio(ready)
             if options.fetch_s:
-                host.script(Fault(kind=Kind.SLOW_VIEW, seconds=options.fetch_s, times=None))
+                host.script(Fault(kind=FaultKind.SLOW_VIEW, seconds=options.fetch_s, times=None))
             await stack.enter_async_context(host)
         cables = [
             await stack.enter_async_context(Cable(host.address))

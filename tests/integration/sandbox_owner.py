@@ -11,10 +11,10 @@ from pathlib import Path
 from select import POLLIN, poll
 from subprocess import PIPE, Popen
 
-from imagegen.sandbox.child import descendants_of
-from imagegen.sandbox.postgres import PostgresServer
+from imagegen.sandbox.servers.postgres import PostgresServer
+from imagegen.sandbox.servers.process import descendants_of
+from imagegen.sandbox.servers.valkey import ValkeyServer
 from imagegen.sandbox.signals import sigterm_exits
-from imagegen.sandbox.valkey import ValkeyServer
 
 _ROOT = Path(__file__).parents[2]
 _HERE = "tests.integration.sandbox_owner"

@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from imagegen.queue import connections
-from imagegen.sandbox.valkey import ValkeyServer
+from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests import chat
 
 

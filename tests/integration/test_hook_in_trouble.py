@@ -16,7 +16,7 @@ from chatflow_hook import ChatFlowHook, Request
 from chatflow_hook.tables import State
 from imagegen.db.engine import connect
 from imagegen.requests.repository import RequestRepository
-from imagegen.sandbox.valkey import ValkeyServer
+from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests import chat, steps
 from tests.chat import Sessions, turn
 

@@ -6,9 +6,9 @@ import pytest
 
 from chatflow_hook import Request
 from chatflow_hook.tables import State
-from imagegen.sandbox.comfyui.faults import Fault
-from imagegen.sandbox.comfyui.kinds import Kind
-from imagegen.sandbox.telegram.troubles import Trouble
+from imagegen.sandbox.comfyui.faults.fault import Fault
+from imagegen.sandbox.comfyui.faults.kinds import FaultKind
+from imagegen.sandbox.telegram.faults import Trouble
 from tests import chat, command
 from tests.chat import Sessions
 from tests.stage import PATIENCE_S, Stage, Stages
@@ -51,7 +51,7 @@ async def test_a_send_that_was_given_up_is_made_with_the_picture_that_is_there(
 
 async def test_what_could_not_be_drawn_is_drawn(stages: Stages) -> None:
     async with stages.set() as stage:
-        stage.hosts[0].script(Fault(kind=Kind.OUT_OF_MEMORY, times=2))
+        stage.hosts[0].script(Fault(kind=FaultKind.OUT_OF_MEMORY, times=2))
         request = await stage.ask()
         failed = await stage.hook.wait(request, timeout=PATIENCE_S)
 

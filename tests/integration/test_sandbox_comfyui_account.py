@@ -2,7 +2,7 @@
 
 import asyncio
 
-from imagegen.sandbox.comfyui import Fault, Kind, SandboxComfyUI
+from imagegen.sandbox.comfyui import Fault, FaultKind, SandboxComfyUI
 from tests.comfyui_guest import MODELS, portrait, quick, visit
 
 MS = 0.001
@@ -47,7 +47,7 @@ async def test_a_prompt_that_is_cached_costs_nothing_and_is_no_double() -> None:
 
 
 async def test_a_picture_drawn_again_after_a_death_is_double_and_unavoidable() -> None:
-    fault = Fault(kind=Kind.RESTART, at="over", sent=True, seconds=10 * MS)
+    fault = Fault(kind=FaultKind.RESTART, at="over", sent=True, seconds=10 * MS)
     host = SandboxComfyUI(models=MODELS)
     host.script(fault)
     async with host:
@@ -67,7 +67,7 @@ async def test_a_picture_drawn_again_after_a_death_is_double_and_unavoidable() -
 
 async def test_a_prompt_cut_short_by_a_death_is_on_the_account() -> None:
     host = SandboxComfyUI(models=MODELS, seconds_per_picture=60)
-    host.script(Fault(kind=Kind.RESTART, at="progress", seconds=0))
+    host.script(Fault(kind=FaultKind.RESTART, at="progress", seconds=0))
     async with host, visit(host.address) as guest:
         await guest.post(portrait(steps=600))
         async for _ in guest.socket:

@@ -13,7 +13,7 @@ from aiohttp import (
     WSServerHandshakeError,
 )
 
-from imagegen.sandbox.comfyui import Fault, Kind, SandboxComfyUI
+from imagegen.sandbox.comfyui import Fault, FaultKind, SandboxComfyUI
 from tests.comfyui_guest import MODELS, Guest, portrait, quick, visit
 
 MS = 0.001
@@ -41,7 +41,7 @@ async def view(guest: Guest, file: dict[str, Any]) -> tuple[ClientResponse, byte
 
 
 async def test_an_answer_is_lost_after_the_prompt_was_taken() -> None:
-    fault = Fault(kind=Kind.ANSWER_LOST)
+    fault = Fault(kind=FaultKind.ANSWER_LOST)
     async with scripted(fault) as host, visit(host.address) as guest:
         with pytest.raises(ClientConnectionError):
             await guest.post(quick(1), prompt_id=PROMPT)
@@ -51,13 +51,13 @@ async def test_an_answer_is_lost_after_the_prompt_was_taken() -> None:
 
 
 async def test_a_refused_prompt_keeps_its_answer() -> None:
-    async with scripted(Fault(kind=Kind.ANSWER_LOST)) as host, visit(host.address) as guest:
+    async with scripted(Fault(kind=FaultKind.ANSWER_LOST)) as host, visit(host.address) as guest:
         assert (await guest.send("/prompt", {}))["error"]["type"] == "no_prompt"
         assert host.troubles == ()
 
 
 async def test_a_prompt_posted_twice_runs_twice() -> None:
-    fault = Fault(kind=Kind.POSTED_TWICE)
+    fault = Fault(kind=FaultKind.POSTED_TWICE)
     async with scripted(fault) as host, visit(host.address) as guest:
         await guest.post(portrait(), prompt_id=PROMPT)
         await guest.hear_end(PROMPT)
@@ -68,7 +68,7 @@ async def test_a_prompt_posted_twice_runs_twice() -> None:
 
 @pytest.mark.parametrize("version", ["0.33", "0.3.64"])
 async def test_a_model_is_refused_though_the_host_names_it(version: str) -> None:
-    fault = Fault(kind=Kind.REFUSED_MODEL)
+    fault = Fault(kind=FaultKind.REFUSED_MODEL)
     async with scripted(fault, version=version) as host, visit(host.address) as guest:
         refused = await guest.send("/prompt", {"prompt": portrait(), "prompt_id": PROMPT})
 
@@ -82,7 +82,7 @@ async def test_a_model_is_refused_though_the_host_names_it(version: str) -> None
 
 
 async def test_a_file_can_be_named_for_refusal_and_other_prompts_pass() -> None:
-    fault = Fault(kind=Kind.REFUSED_MODEL, file="una_zit.safetensors")
+    fault = Fault(kind=FaultKind.REFUSED_MODEL, file="una_zit.safetensors")
     async with scripted(fault) as host, visit(host.address) as guest:
         await guest.post(portrait(lora="ash_zit_v2.safetensors"))
         await guest.post(quick(1))
@@ -92,7 +92,7 @@ async def test_a_file_can_be_named_for_refusal_and_other_prompts_pass() -> None:
 
 
 async def test_somebody_deletes_a_prompt_from_the_queue_and_nothing_tells_of_it() -> None:
-    async with scripted(Fault(kind=Kind.DELETED)) as host, visit(host.address) as guest:
+    async with scripted(Fault(kind=FaultKind.DELETED)) as host, visit(host.address) as guest:
         deleted = await guest.post(quick(1))
         behind = await guest.post(quick(2))
 
@@ -103,7 +103,7 @@ async def test_somebody_deletes_a_prompt_from_the_queue_and_nothing_tells_of_it(
 
 
 async def test_a_view_is_slow() -> None:
-    fault = Fault(kind=Kind.SLOW_VIEW, seconds=80 * MS)
+    fault = Fault(kind=FaultKind.SLOW_VIEW, seconds=80 * MS)
     async with scripted(fault) as host, visit(host.address) as guest:
         file = await drawn_file(guest)
         began = time.monotonic()
@@ -115,7 +115,7 @@ async def test_a_view_is_slow() -> None:
 
 
 async def test_a_view_is_cut_short() -> None:
-    fault = Fault(kind=Kind.BROKEN_VIEW, how="cut")
+    fault = Fault(kind=FaultKind.BROKEN_VIEW, how="cut")
     async with scripted(fault) as host, visit(host.address) as guest:
         file = await drawn_file(guest)
 
@@ -127,7 +127,7 @@ async def test_a_view_is_cut_short() -> None:
 
 @pytest.mark.parametrize(("how", "type_"), [("garbage", "image/png"), ("page", "text/html")])
 async def test_a_view_is_no_picture(how: str, type_: str) -> None:
-    fault = Fault(kind=Kind.BROKEN_VIEW, how=how)
+    fault = Fault(kind=FaultKind.BROKEN_VIEW, how=how)
     async with scripted(fault) as host, visit(host.address) as guest:
         file = await drawn_file(guest)
 
@@ -138,7 +138,7 @@ async def test_a_view_is_no_picture(how: str, type_: str) -> None:
 
 
 async def test_a_file_is_gone_for_good() -> None:
-    async with scripted(Fault(kind=Kind.FILE_GONE)) as host, visit(host.address) as guest:
+    async with scripted(Fault(kind=FaultKind.FILE_GONE)) as host, visit(host.address) as guest:
         file = await drawn_file(guest)
 
         statuses = [(await view(guest, file))[0].status for _ in range(2)]
@@ -147,7 +147,7 @@ async def test_a_file_is_gone_for_good() -> None:
 
 
 async def test_an_answer_trickles() -> None:
-    fault = Fault(kind=Kind.TRICKLE, route="/prompt", seconds=2 * MS)
+    fault = Fault(kind=FaultKind.TRICKLE, route="/prompt", seconds=2 * MS)
     async with scripted(fault) as host, visit(host.address) as guest:
         async with guest.session.get("/prompt") as response:
             pieces = [piece async for piece in response.content.iter_any()]
@@ -157,7 +157,7 @@ async def test_an_answer_trickles() -> None:
 
 
 async def test_an_answer_is_a_web_page() -> None:
-    fault = Fault(kind=Kind.WRONG_TYPE, route="GET /queue")
+    fault = Fault(kind=FaultKind.WRONG_TYPE, route="GET /queue")
     async with scripted(fault) as host, visit(host.address) as guest:
         await guest.get("/history")
         with pytest.raises(ContentTypeError):
@@ -167,14 +167,14 @@ async def test_an_answer_is_a_web_page() -> None:
 
 
 async def test_an_answer_is_huge() -> None:
-    async with scripted(Fault(kind=Kind.HUGE_JSON)) as host, visit(host.address) as guest:
+    async with scripted(Fault(kind=FaultKind.HUGE_JSON)) as host, visit(host.address) as guest:
         answer = await guest.get("/api/history/x")
 
         assert len(answer["padding"]) > 32 * 2**20
 
 
 async def test_a_proxy_is_unavailable_for_so_many_requests() -> None:
-    fault = Fault(kind=Kind.UNAVAILABLE, times=2)
+    fault = Fault(kind=FaultKind.UNAVAILABLE, times=2)
     async with scripted() as host, visit(host.address) as guest:
         host.script(fault)
         answers = [await guest.session.get("/prompt") for _ in range(3)]
@@ -184,7 +184,7 @@ async def test_a_proxy_is_unavailable_for_so_many_requests() -> None:
 
 
 async def test_a_proxy_refuses_handshakes() -> None:
-    async with scripted(Fault(kind=Kind.UNAVAILABLE, route="/ws")) as host:
+    async with scripted(Fault(kind=FaultKind.UNAVAILABLE, route="/ws")) as host:
         with pytest.raises(WSServerHandshakeError, match="503"):
             async with visit(host.address):
                 pass
@@ -193,7 +193,7 @@ async def test_a_proxy_refuses_handshakes() -> None:
 
 
 async def test_a_proxy_is_unavailable_for_some_seconds() -> None:
-    fault = Fault(kind=Kind.UNAVAILABLE, seconds=100 * MS)
+    fault = Fault(kind=FaultKind.UNAVAILABLE, seconds=100 * MS)
     async with scripted() as host, visit(host.address) as guest:
         host.script(fault)
         began = time.monotonic()

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from imagegen.sandbox.comfyui import Fault, Kind, SandboxComfyUI
+from imagegen.sandbox.comfyui import Fault, FaultKind, SandboxComfyUI
 from tests.comfyui_guest import MODELS, Guest, portrait, quick, visit
 
 MS = 0.001
@@ -24,7 +24,7 @@ def scripted(
     [("0.33", "torch.OutOfMemoryError"), ("0.3.64", "torch.cuda.OutOfMemoryError")],
 )
 async def test_a_sampler_runs_out_of_memory_once(version: str, type_: str) -> None:
-    fault = Fault(kind=Kind.OUT_OF_MEMORY)
+    fault = Fault(kind=FaultKind.OUT_OF_MEMORY)
     async with scripted(fault, version=version) as host, visit(host.address) as guest:
         failed = await guest.post(portrait())
         error = await guest.hear("execution_error", failed)
@@ -38,7 +38,7 @@ async def test_a_sampler_runs_out_of_memory_once(version: str, type_: str) -> No
 
 
 async def test_a_node_can_be_named_that_runs_out_of_memory() -> None:
-    fault = Fault(kind=Kind.OUT_OF_MEMORY, node="VAEDecode")
+    fault = Fault(kind=FaultKind.OUT_OF_MEMORY, node="VAEDecode")
     async with scripted(fault) as host, visit(host.address) as guest:
         await guest.post(portrait())
 
@@ -46,7 +46,7 @@ async def test_a_node_can_be_named_that_runs_out_of_memory() -> None:
 
 
 async def test_a_bad_gpu_fails_every_prompt_and_http_is_fine() -> None:
-    fault = Fault(kind=Kind.BAD_GPU, times=None)
+    fault = Fault(kind=FaultKind.BAD_GPU, times=None)
     async with scripted(fault) as host, visit(host.address) as guest:
         ends = [await guest.hear_end(await guest.post(quick(n))) for n in range(3)]
 
@@ -56,7 +56,7 @@ async def test_a_bad_gpu_fails_every_prompt_and_http_is_fine() -> None:
 
 @pytest.mark.parametrize("version", ["0.33", "0.3.64"])
 async def test_a_prompt_ends_as_fully_cached_and_its_picture_is_there(version: str) -> None:
-    fault = Fault(kind=Kind.CACHED)
+    fault = Fault(kind=FaultKind.CACHED)
     async with scripted(fault, version=version) as host, visit(host.address) as guest:
         prompt_id = await guest.post(portrait())
 
@@ -71,7 +71,7 @@ async def test_a_prompt_ends_as_fully_cached_and_its_picture_is_there(version: s
 
 
 async def test_a_cached_prompt_can_name_an_old_file_that_is_gone() -> None:
-    fault = Fault(kind=Kind.CACHED, file="old/ash_00001_.png")
+    fault = Fault(kind=FaultKind.CACHED, file="old/ash_00001_.png")
     async with scripted(fault) as host, visit(host.address) as guest:
         prompt_id = await guest.post(quick(1))
 
@@ -83,7 +83,7 @@ async def test_a_cached_prompt_can_name_an_old_file_that_is_gone() -> None:
 
 
 async def test_a_sampler_stalls_half_way_until_it_is_interrupted() -> None:
-    fault = Fault(kind=Kind.STALL)
+    fault = Fault(kind=FaultKind.STALL)
     # The older version tells of every step.
     host = scripted(fault, version="0.3.64")
     async with host, visit(host.address) as guest:
@@ -110,7 +110,7 @@ async def last_step(guest: Guest) -> int:
 
 
 async def test_a_stall_ends_by_itself_after_its_seconds() -> None:
-    fault = Fault(kind=Kind.STALL, seconds=50 * MS)
+    fault = Fault(kind=FaultKind.STALL, seconds=50 * MS)
     async with scripted(fault) as host, visit(host.address) as guest:
         began = time.monotonic()
         prompt_id = await guest.post(portrait())
@@ -121,7 +121,7 @@ async def test_a_stall_ends_by_itself_after_its_seconds() -> None:
 
 @pytest.mark.parametrize("event", ["executing", "progress", None])
 async def test_somebody_else_interrupts_our_prompt(event: str | None) -> None:
-    fault = Fault(kind=Kind.FOREIGN_INTERRUPT, at=event)
+    fault = Fault(kind=FaultKind.FOREIGN_INTERRUPT, at=event)
     async with scripted(fault) as host, visit(host.address) as guest:
         prompt_id = await guest.post(portrait())
 
@@ -132,7 +132,7 @@ async def test_somebody_else_interrupts_our_prompt(event: str | None) -> None:
 
 @pytest.mark.parametrize("version", ["0.33", "0.3.64"])
 async def test_an_interrupt_is_lost_so_often(version: str) -> None:
-    fault = Fault(kind=Kind.LOST_INTERRUPT, times=2)
+    fault = Fault(kind=FaultKind.LOST_INTERRUPT, times=2)
     host = scripted(fault, version=version, seconds_per_picture=60)
     async with host, visit(host.address) as guest:
         prompt_id = await guest.post(portrait(steps=6000))
@@ -148,7 +148,7 @@ async def test_an_interrupt_is_lost_so_often(version: str) -> None:
 
 
 async def test_a_cancel_of_a_running_job_is_lost_too() -> None:
-    fault = Fault(kind=Kind.LOST_INTERRUPT)
+    fault = Fault(kind=FaultKind.LOST_INTERRUPT)
     async with scripted(fault, seconds_per_picture=60) as host, visit(host.address) as guest:
         prompt_id = await guest.post(portrait(steps=6000))
         await guest.hear("progress")
@@ -161,7 +161,7 @@ async def test_a_cancel_of_a_running_job_is_lost_too() -> None:
 
 
 async def test_the_history_comes_late_and_the_prompt_counts_as_running_until_then() -> None:
-    fault = Fault(kind=Kind.LATE_HISTORY, seconds=80 * MS)
+    fault = Fault(kind=FaultKind.LATE_HISTORY, seconds=80 * MS)
     async with scripted(fault) as host, visit(host.address) as guest:
         prompt_id = await guest.post(quick(1))
         await guest.hear("execution_success")
@@ -195,7 +195,7 @@ async def test_other_models_take_their_time_to_load_and_the_same_do_not() -> Non
 
 async def test_out_of_memory_unloads_the_models() -> None:
     host = SandboxComfyUI(models=MODELS)
-    host.script(Fault(kind=Kind.OUT_OF_MEMORY, after=1))
+    host.script(Fault(kind=FaultKind.OUT_OF_MEMORY, after=1))
     async with host, visit(host.address) as guest:
         for seed in range(3):
             await guest.hear_end(await guest.post(portrait(seed=seed)))
@@ -210,4 +210,4 @@ async def test_without_a_fault_nothing_has_happened() -> None:
         assert host.troubles == ()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(10 * MS):
-                await host.happened(Fault(kind=Kind.STALL))
+                await host.happened(Fault(kind=FaultKind.STALL))

@@ -11,7 +11,7 @@ from aiohttp import (
     WSMsgType,
 )
 
-from imagegen.sandbox.comfyui import Fault, Kind, SandboxComfyUI
+from imagegen.sandbox.comfyui import Fault, FaultKind, SandboxComfyUI
 from tests.comfyui_guest import MODELS, Guest, portrait, quick, visit
 
 MS = 0.001
@@ -43,7 +43,7 @@ async def has_ended(guest: Guest, prompt_id: str) -> None:
 
 @pytest.mark.parametrize("event", ["execution_start", "executing", "executed", "progress_state"])
 async def test_a_socket_drops_before_the_event_and_the_prompt_goes_on(event: str) -> None:
-    fault = Fault(kind=Kind.DROP, at=event)
+    fault = Fault(kind=FaultKind.DROP, at=event)
     async with scripted(fault) as host, visit(host.address) as guest:
         prompt_id = await guest.post(quick(1))
 
@@ -56,7 +56,7 @@ async def test_a_socket_drops_before_the_event_and_the_prompt_goes_on(event: str
 
 
 async def test_a_socket_drops_after_the_event_if_it_is_sent() -> None:
-    fault = Fault(kind=Kind.DROP, at="execution_success", sent=True)
+    fault = Fault(kind=FaultKind.DROP, at="execution_success", sent=True)
     async with scripted(fault) as host, visit(host.address) as guest:
         await guest.post(quick(1))
 
@@ -65,7 +65,10 @@ async def test_a_socket_drops_after_the_event_if_it_is_sent() -> None:
 
 
 async def test_the_last_frame_of_a_prompt_can_be_lost() -> None:
-    async with scripted(Fault(kind=Kind.DROP, at="over")) as host, visit(host.address) as guest:
+    async with (
+        scripted(Fault(kind=FaultKind.DROP, at="over")) as host,
+        visit(host.address) as guest,
+    ):
         await guest.post(quick(1))
 
         events = await heard(guest)
@@ -74,7 +77,7 @@ async def test_the_last_frame_of_a_prompt_can_be_lost() -> None:
 
 
 async def test_occasions_pass_before_a_fault_and_after_its_times() -> None:
-    fault = Fault(kind=Kind.DROP, at="execution_start", after=1, times=1)
+    fault = Fault(kind=FaultKind.DROP, at="execution_start", after=1, times=1)
     async with scripted(fault) as host:
         async with visit(host.address) as guest:
             await guest.hear_end(await guest.post(quick(1)))
@@ -88,7 +91,7 @@ async def test_occasions_pass_before_a_fault_and_after_its_times() -> None:
 
 async def test_chance_is_repeatable_by_seed() -> None:
     async def struck() -> list[bool]:
-        fault = Fault(kind=Kind.UNAVAILABLE, chance=0.5, times=None)
+        fault = Fault(kind=FaultKind.UNAVAILABLE, chance=0.5, times=None)
         async with scripted(fault) as host, ClientSession(f"http://{host.address}") as session:
             answers = [await session.get("/prompt") for _ in range(20)]
             return [answer.status == 503 for answer in answers]
@@ -100,7 +103,7 @@ async def test_chance_is_repeatable_by_seed() -> None:
 
 
 async def test_a_reconnected_socket_stays_open_and_deaf() -> None:
-    fault = Fault(kind=Kind.DEAF)
+    fault = Fault(kind=FaultKind.DEAF)
     async with scripted(fault) as host:
         async with visit(host.address, "me") as guest:
             await guest.hear_end(await guest.post(quick(1)))
@@ -116,7 +119,7 @@ async def test_a_reconnected_socket_stays_open_and_deaf() -> None:
 
 
 async def test_a_socket_goes_deaf_at_an_event() -> None:
-    fault = Fault(kind=Kind.DEAF, at="executed")
+    fault = Fault(kind=FaultKind.DEAF, at="executed")
     async with scripted(fault) as host, visit(host.address) as guest:
         prompt_id = await guest.post(quick(1))
         await has_ended(guest, prompt_id)
@@ -138,7 +141,7 @@ async def all_there_is(guest: Guest) -> list[str]:
 
 @pytest.mark.parametrize("how", ["text", "binary"])
 async def test_a_frame_can_be_huge(how: str) -> None:
-    fault = Fault(kind=Kind.HUGE_FRAME, at="executing", how=how)
+    fault = Fault(kind=FaultKind.HUGE_FRAME, at="executing", how=how)
     async with (
         scripted(fault) as host,
         ClientSession(f"http://{host.address}") as session,
@@ -157,7 +160,7 @@ async def has_a_huge_one(socket: ClientWebSocketResponse) -> bool:
 
 
 async def test_a_client_with_a_limit_is_cut_off_by_a_huge_frame() -> None:
-    fault = Fault(kind=Kind.HUGE_FRAME, at="execution_start", size=5 * MIB)
+    fault = Fault(kind=FaultKind.HUGE_FRAME, at="execution_start", size=5 * MIB)
     async with scripted(fault) as host, visit(host.address) as guest:
         await guest.post(quick(1))
 
@@ -168,7 +171,7 @@ async def test_a_client_with_a_limit_is_cut_off_by_a_huge_frame() -> None:
 
 
 async def test_a_host_dies_at_an_event_and_comes_back_empty() -> None:
-    fault = Fault(kind=Kind.RESTART, at="progress", seconds=100 * MS)
+    fault = Fault(kind=FaultKind.RESTART, at="progress", seconds=100 * MS)
     async with scripted(fault, seconds_per_picture=LONG_S) as host:
         async with visit(host.address) as guest:
             prompt_id = await guest.post(portrait(steps=LONG_STEPS))
@@ -185,7 +188,7 @@ async def test_a_host_dies_at_an_event_and_comes_back_empty() -> None:
 
 
 async def test_a_host_dies_every_now_and_then() -> None:
-    fault = Fault(kind=Kind.RESTART, every=30 * MS, seconds=10 * MS, times=3)
+    fault = Fault(kind=FaultKind.RESTART, every=30 * MS, seconds=10 * MS, times=3)
     async with scripted(fault) as host:
         async with asyncio.timeout(10):
             await host.happened(fault, times=3)
@@ -195,7 +198,7 @@ async def test_a_host_dies_every_now_and_then() -> None:
 
 
 async def test_a_host_that_is_killed_stays_dead_whatever_the_script_says() -> None:
-    fault = Fault(kind=Kind.RESTART, at="accepted", seconds=50 * MS)
+    fault = Fault(kind=FaultKind.RESTART, at="accepted", seconds=50 * MS)
     async with scripted(fault) as host, visit(host.address) as guest:
         with pytest.raises(ClientConnectionError):
             await guest.post(quick(1))
@@ -237,7 +240,7 @@ async def test_a_frozen_host_answers_no_ping_and_keeps_the_socket_open() -> None
 
 
 async def test_a_prompt_stands_still_with_its_frozen_host_and_goes_on_to_success() -> None:
-    fault = Fault(kind=Kind.FREEZE, at="progress", sent=True)
+    fault = Fault(kind=FaultKind.FREEZE, at="progress", sent=True)
     async with scripted(fault) as host, visit(host.address) as guest:
         prompt_id = await guest.post(portrait())
         await guest.hear("progress")
@@ -251,7 +254,7 @@ async def test_a_prompt_stands_still_with_its_frozen_host_and_goes_on_to_success
 
 
 async def test_a_freeze_ends_by_itself_after_its_seconds() -> None:
-    fault = Fault(kind=Kind.FREEZE, at="accepted", seconds=50 * MS)
+    fault = Fault(kind=FaultKind.FREEZE, at="accepted", seconds=50 * MS)
     async with scripted(fault) as host, visit(host.address) as guest:
         prompt_id = await guest.post(quick(1))
 

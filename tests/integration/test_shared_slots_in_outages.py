@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from imagegen.pool.shared_slots import RedisSlotRegistry
-from imagegen.sandbox.valkey import ValkeyServer
+from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.integration.slot_taker import HOST, SLOTS, redis_at
 from tests.integration.test_shared_slots import leases, soon_taken_by, taken_by, there_are, until
 from tests.lending import Clock

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from imagegen import resources
-from imagegen.sandbox.child import born, descendants_of, is_same
 from imagegen.sandbox.comfyui import SandboxComfyUI
+from imagegen.sandbox.servers.process import descendants_of, is_same, process_birth
 
 START = "from imagegen.cli import main; main(prog_name='imagegen')"
 PATIENCE_S = 60.0
@@ -51,7 +51,7 @@ def demo(scratch: Path, home: Path, *arguments: str, **variables: str) -> tuple[
 
 def family(pid: int) -> dict[int, str]:
     """Return a process's children and theirs, with what tells them from later ones."""
-    return {child: born(child) for child in descendants_of(pid)}
+    return {child: process_birth(child) for child in descendants_of(pid)}
 
 
 def until(process: subprocess.Popen[str], sign: str) -> None:

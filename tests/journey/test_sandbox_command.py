@@ -14,7 +14,7 @@ import pytest
 from aiohttp import ClientTimeout
 
 from imagegen import resources
-from imagegen.sandbox.comfyui.kinds import MEANINGS, Kind
+from imagegen.sandbox.comfyui.faults.kinds import MEANINGS, FaultKind
 from imagegen.workflows.library import load_workflows, required_model_files
 from tests.comfyui_guest import quick, visit
 
@@ -128,7 +128,7 @@ def test_the_help_lists_every_fault() -> None:
 
     listed = re.findall(r"^  ([a-z-]+)(?: [a-z]+)*  +[A-Z]", out, flags=re.MULTILINE)
     assert code == 0
-    assert set(Kind) <= set(listed)
+    assert set(FaultKind) <= set(listed)
     assert all(meaning.line.split(":")[0] in " ".join(out.split()) for meaning in MEANINGS.values())
 
 

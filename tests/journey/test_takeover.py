@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chatflow_hook.tables import State
-from imagegen.sandbox.telegram.troubles import Trouble
+from imagegen.sandbox.telegram.faults import Trouble
 from tests import interruption, worker_process
 from tests.chat import Sessions
 from tests.interruption import STEP_S

@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 from chatflow_hook.tables import State
 from imagegen.db import migrations
 from imagegen.db.engine import connect
-from imagegen.sandbox.postgres import PostgresServer
-from imagegen.sandbox.valkey import ValkeyServer
+from imagegen.sandbox.servers.postgres import PostgresServer
+from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests import chat, worker_process
 from tests.chat import Sessions
 from tests.stage import PATIENCE_S, Stages

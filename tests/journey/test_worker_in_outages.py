@@ -7,9 +7,9 @@ import pytest
 
 from chatflow_hook.tables import State
 from imagegen.db import migrations
-from imagegen.sandbox.postgres import PostgresServer
-from imagegen.sandbox.server import Server
-from imagegen.sandbox.valkey import ValkeyServer
+from imagegen.sandbox.servers.postgres import PostgresServer
+from imagegen.sandbox.servers.server import Server
+from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests import worker_process
 from tests.chat import Sessions
 from tests.stage import PATIENCE_S, Stages

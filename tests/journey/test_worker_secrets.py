@@ -8,9 +8,9 @@ import pytest
 
 from chatflow_hook.tables import State
 from imagegen.db import migrations
-from imagegen.sandbox.postgres import PostgresServer
+from imagegen.sandbox.servers.postgres import PostgresServer
+from imagegen.sandbox.servers.valkey import ValkeyServer
 from imagegen.sandbox.telegram import Trouble
-from imagegen.sandbox.valkey import ValkeyServer
 from tests import worker_process
 from tests.chat import Sessions
 from tests.language_model import ChatServer, says

@@ -6,16 +6,8 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from imagegen.sandbox.comfyui.ledger import Double
-from tests.benchmarks.chaos.evidence import (
-    Arrival,
-    Complaint,
-    Evidence,
-    Mark,
-    Row,
-    Send,
-    Struck,
-)
+from imagegen.sandbox.comfyui.usage import DoubleDrawing
+from tests.benchmarks.chaos.evidence import Arrival, Complaint, Evidence, Mark, Row, Send, Struck
 from tests.benchmarks.chaos.offence import Crime
 from tests.benchmarks.chaos.verdict import Verdict, judge
 
@@ -67,8 +59,8 @@ def send(number: int, attempt: int, outcome: str) -> Send:
     return Send(request_id=uid(number), attempt=attempt, outcome=outcome, started=10.0)
 
 
-def double(number: int = 1, *, avoidable: bool = True) -> Double:
-    return Double(
+def double(number: int = 1, *, avoidable: bool = True) -> DoubleDrawing:
+    return DoubleDrawing(
         picture=str(uid(number)),
         prompt_ids=("a", "b"),
         hosts=("gpu-1", "gpu-2"),

@@ -4,20 +4,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagegen.sandbox.comfyui.faults import EVENTS, Fault, FaultError
-from imagegen.sandbox.comfyui.kinds import MEANINGS, Kind
-from imagegen.sandbox.comfyui.script import Script
+from imagegen.sandbox.comfyui.faults.fault import EVENTS, Fault, FaultError
+from imagegen.sandbox.comfyui.faults.kinds import MEANINGS, FaultKind
+from imagegen.sandbox.comfyui.faults.script import FaultScript
 
 
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("drop", Fault(kind=Kind.DROP)),
-        ("drop:at=progress,times=2", Fault(kind=Kind.DROP, at="progress", times=2)),
-        (" drop : at = over , sent = yes ", Fault(kind=Kind.DROP, at="over", sent=True)),
-        ("restart:every=5,times=ever", Fault(kind=Kind.RESTART, every=5, times=None)),
-        ("trickle:route=GET /queue", Fault(kind=Kind.TRICKLE, route="GET /queue")),
-        ("stall:chance=0.1,after=3", Fault(kind=Kind.STALL, chance=0.1, after=3)),
+        ("drop", Fault(kind=FaultKind.DROP)),
+        ("drop:at=progress,times=2", Fault(kind=FaultKind.DROP, at="progress", times=2)),
+        (" drop : at = over , sent = yes ", Fault(kind=FaultKind.DROP, at="over", sent=True)),
+        ("restart:every=5,times=ever", Fault(kind=FaultKind.RESTART, every=5, times=None)),
+        ("trickle:route=GET /queue", Fault(kind=FaultKind.TRICKLE, route="GET /queue")),
+        ("stall:chance=0.1,after=3", Fault(kind=FaultKind.STALL, chance=0.1, after=3)),
     ],
 )
 def test_a_fault_is_read_from_text(text: str, fault: Fault) -> None:
@@ -55,7 +55,7 @@ def test_what_is_no_fault_is_told_in_a_sentence(text: str, said: str) -> None:
 
 
 @given(
-    kind=st.sampled_from([Kind.DROP, Kind.RESTART, Kind.FREEZE]),
+    kind=st.sampled_from([FaultKind.DROP, FaultKind.RESTART, FaultKind.FREEZE]),
     times=st.none() | st.integers(1, 9),
     after=st.integers(0, 9),
     chance=st.floats(0.001, 1),
@@ -63,7 +63,7 @@ def test_what_is_no_fault_is_told_in_a_sentence(text: str, said: str) -> None:
     sent=st.booleans(),
 )
 def test_a_fault_is_written_as_it_is_read(
-    kind: Kind, times: int | None, after: int, chance: float, at: str | None, *, sent: bool
+    kind: FaultKind, times: int | None, after: int, chance: float, at: str | None, *, sent: bool
 ) -> None:
     fault = Fault(kind=kind, times=times, after=after, chance=chance, at=at, sent=sent)
 
@@ -71,30 +71,33 @@ def test_a_fault_is_written_as_it_is_read(
 
 
 def test_every_kind_says_what_it_does_in_a_line() -> None:
-    assert set(MEANINGS) == set(Kind)
+    assert set(MEANINGS) == set(FaultKind)
     assert all(meaning.line.endswith(".") for meaning in MEANINGS.values())
 
 
 def test_a_kind_may_be_named_by_a_plain_word() -> None:
-    assert Fault(kind="drop") == Fault(kind=Kind.DROP)  # type: ignore[arg-type]
+    assert Fault(kind="drop") == Fault(kind=FaultKind.DROP)  # type: ignore[arg-type]
 
 
 def test_occasions_pass_then_the_fault_happens_so_often() -> None:
-    script = Script()
-    script.add([Fault(kind=Kind.STALL, after=2, times=2)])
+    script = FaultScript()
+    script.add([Fault(kind=FaultKind.STALL, after=2, times=2)])
 
-    taken = [script.take(Kind.STALL) is not None for _ in range(6)]
+    taken = [script.take(FaultKind.STALL) is not None for _ in range(6)]
 
     assert taken == [False, False, True, True, False, False]
-    assert not script.awaits(Kind.STALL)
+    assert not script.awaits(FaultKind.STALL)
 
 
 def test_the_first_fault_that_suits_takes_the_occasion() -> None:
-    una, any_file = Fault(kind=Kind.REFUSED_MODEL, file="una"), Fault(kind=Kind.REFUSED_MODEL)
-    script = Script()
+    una, any_file = (
+        Fault(kind=FaultKind.REFUSED_MODEL, file="una"),
+        Fault(kind=FaultKind.REFUSED_MODEL),
+    )
+    script = FaultScript()
     script.add([una, any_file])
 
-    taken = script.take(Kind.REFUSED_MODEL, suits=lambda fault: fault.file in {None, "ash"})
+    taken = script.take(FaultKind.REFUSED_MODEL, suits=lambda fault: fault.file in {None, "ash"})
 
     assert taken == any_file
     assert script.waiting == [una]
@@ -102,23 +105,23 @@ def test_the_first_fault_that_suits_takes_the_occasion() -> None:
 
 def test_a_fault_that_lasts_goes_on_until_its_seconds_are_over() -> None:
     now = 100.0
-    script = Script(clock=lambda: now)
-    script.add([Fault(kind=Kind.UNAVAILABLE, seconds=5)])
+    script = FaultScript(clock=lambda: now)
+    script.add([Fault(kind=FaultKind.UNAVAILABLE, seconds=5)])
 
-    assert script.take(Kind.UNAVAILABLE)
+    assert script.take(FaultKind.UNAVAILABLE)
     now = 104.9
-    assert script.take(Kind.UNAVAILABLE)
+    assert script.take(FaultKind.UNAVAILABLE)
     now = 105.1
-    assert script.take(Kind.UNAVAILABLE) is None
+    assert script.take(FaultKind.UNAVAILABLE) is None
     assert len(script.troubles) == 1
 
 
 def test_cleared_faults_do_not_happen_and_those_that_have_are_kept() -> None:
-    script = Script()
-    script.add([Fault(kind=Kind.STALL, times=None)])
-    script.take(Kind.STALL)
+    script = FaultScript()
+    script.add([Fault(kind=FaultKind.STALL, times=None)])
+    script.take(FaultKind.STALL)
 
     script.clear()
 
-    assert script.take(Kind.STALL) is None
+    assert script.take(FaultKind.STALL) is None
     assert len(script.troubles) == 1

@@ -1,6 +1,13 @@
 """The ledger of sandbox hosts: idle gaps and double drawings, from drawings alone."""
 
-from imagegen.sandbox.comfyui.ledger import Double, Drawing, Ledger, Outage, doubles, picture_of
+from imagegen.sandbox.comfyui.usage import (
+    DoubleDrawing,
+    DrawingRecord,
+    Outage,
+    UsageReport,
+    doubles,
+    picture_of,
+)
 from tests.comfyui_guest import portrait, quick
 
 
@@ -12,8 +19,8 @@ def drawing(
     host: str = "gpu-1",
     picture: str | None = None,
     succeeded: bool = True,
-) -> Drawing:
-    return Drawing(
+) -> DrawingRecord:
+    return DrawingRecord(
         host=host,
         prompt_id=prompt_id,
         picture=picture or prompt_id,
@@ -23,8 +30,10 @@ def drawing(
     )
 
 
-def ledger(*drawings: Drawing, host: str = "gpu-1", outages: tuple[Outage, ...] = ()) -> Ledger:
-    return Ledger(
+def ledger(
+    *drawings: DrawingRecord, host: str = "gpu-1", outages: tuple[Outage, ...] = ()
+) -> UsageReport:
+    return UsageReport(
         host=host,
         posted={each.prompt_id: 1 for each in drawings},
         drawings=drawings,
@@ -58,7 +67,7 @@ def test_a_picture_drawn_twice_is_double_and_an_interrupted_one_is_not() -> None
     once = ledger(drawing("a", 0, succeeded=False), drawing("a", 1))
 
     assert twice.doubles == [
-        Double(
+        DoubleDrawing(
             picture="a",
             prompt_ids=("a", "a"),
             hosts=("gpu-1", "gpu-1"),

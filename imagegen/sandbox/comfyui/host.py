@@ -9,20 +9,17 @@ from typing import Self
 import structlog
 from aiohttp import web
 
-from imagegen.sandbox.comfyui.books import Books
-from imagegen.sandbox.comfyui.controls import Controls
-from imagegen.sandbox.comfyui.doom import Doom
-from imagegen.sandbox.comfyui.faults import Fault
-from imagegen.sandbox.comfyui.files import Files
-from imagegen.sandbox.comfyui.flags import Flags
-from imagegen.sandbox.comfyui.ledger import Ledger
-from imagegen.sandbox.comfyui.machine import Account, Machine, Posted
-from imagegen.sandbox.comfyui.mischief import Mischief
-from imagegen.sandbox.comfyui.routes import build_app
-from imagegen.sandbox.comfyui.script import Happening, Script
-from imagegen.sandbox.comfyui.standstill import Standstill
+from imagegen.sandbox.comfyui.execution.executor import ExecutedPrompt
+from imagegen.sandbox.comfyui.execution.files import ImageFolders
+from imagegen.sandbox.comfyui.faults.fault import Fault
+from imagegen.sandbox.comfyui.faults.host_faults import HostFaults
+from imagegen.sandbox.comfyui.faults.injection import FaultInjection, FreezeGate
+from imagegen.sandbox.comfyui.faults.script import FaultEvent, FaultScript
+from imagegen.sandbox.comfyui.http.control import ControlRoutes
+from imagegen.sandbox.comfyui.http.routes import build_app
+from imagegen.sandbox.comfyui.state import AccountState, HostFlags, HostState, PostedPrompt
+from imagegen.sandbox.comfyui.usage import UsageRecords, UsageReport
 from imagegen.sandbox.comfyui.versions import VERSIONS
-from imagegen.sandbox.comfyui.worker import Drawn
 from imagegen.sandbox.errors import SandboxError
 from imagegen.sandbox.ports import free_ports
 
@@ -61,26 +58,26 @@ class SandboxComfyUI:
         seconds_per_picture: float = 0.0,
         model_load_seconds: float = 0.0,
         seed: int | None = None,
-        flags: Flags | None = None,
+        flags: HostFlags | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         port: int = 0,
         host: str = "127.0.0.1",
     ) -> None:
         self.name = name
         self.version = VERSIONS[version]
-        self.files = Files(tells_common_path=self.version.tells_common_path)
-        self.posted: list[Posted] = []
-        self.drawn: list[Drawn] = []
+        self.files = ImageFolders(tells_common_path=self.version.tells_common_path)
+        self.posted: list[PostedPrompt] = []
+        self.drawn: list[ExecutedPrompt] = []
         self.models = DEFAULT_MODELS if models is None else models
         self.seconds_per_picture = seconds_per_picture
         self._model_load_seconds = model_load_seconds
-        self._books = Books(account=Account(posted=self.posted, drawn=self.drawn))
-        self._script = Script(seed=seed)
-        self._standstill = Standstill()
-        self._doom = Doom(
+        self._books = UsageRecords(account=AccountState(posted=self.posted, drawn=self.drawn))
+        self._script = FaultScript(seed=seed)
+        self._standstill = FreezeGate()
+        self._doom = HostFaults(
             self._script, die=self._die, live=self._live, freeze=self.freeze, thaw=self.thaw
         )
-        self._flags = flags or Flags()
+        self._flags = flags or HostFlags()
         self._sleep = sleep
         self._host = host
         self._port = port
@@ -112,12 +109,12 @@ class SandboxComfyUI:
         return self._runner is None
 
     @property
-    def troubles(self) -> Sequence[Happening]:
+    def troubles(self) -> Sequence[FaultEvent]:
         """The faults that have happened, in order."""
         return tuple(self._script.troubles)
 
     @property
-    def account(self) -> Ledger:
+    def account(self) -> UsageReport:
         """All that it did since it was made, added up."""
         return self._books.ledger(self.name, self.troubles)
 
@@ -127,7 +124,7 @@ class SandboxComfyUI:
         if self._runner is not None:
             self._doom.begin()
 
-    async def happened(self, fault: Fault, *, times: int = 1) -> Happening:
+    async def happened(self, fault: Fault, *, times: int = 1) -> FaultEvent:
         """Wait until a fault has happened so often; there is no limit but the caller's."""
         return await self._script.happened(fault, times=times)
 
@@ -170,7 +167,7 @@ class SandboxComfyUI:
 
     async def _live(self) -> None:
         self.files.clear_temp()
-        self._standstill = Standstill()
+        self._standstill = FreezeGate()
         machine = self._machine()
         app = build_app(machine)
         self._controls().add_to(app.router)
@@ -200,8 +197,8 @@ class SandboxComfyUI:
         await runner.cleanup()
         raise SandboxError(f"no ComfyUI on {self._host}:{self._port}: {why}")
 
-    def _machine(self) -> Machine:
-        return Machine(
+    def _machine(self) -> HostState:
+        return HostState(
             version=self.version,
             models=self.models,
             files=self.files,
@@ -210,7 +207,7 @@ class SandboxComfyUI:
             model_load_seconds=self._model_load_seconds,
             flags=self._flags,
             sleep=self._sleep,
-            mischief=Mischief(
+            mischief=FaultInjection(
                 script=self._script,
                 standstill=self._standstill,
                 restart=self._doom.restart,
@@ -218,8 +215,8 @@ class SandboxComfyUI:
             ),
         )
 
-    def _controls(self) -> Controls:
-        return Controls(
+    def _controls(self) -> ControlRoutes:
+        return ControlRoutes(
             faults=self._script,
             account=lambda: self.account,
             add=lambda faults: self.script(*faults),

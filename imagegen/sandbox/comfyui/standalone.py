@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from imagegen import resources
-from imagegen.sandbox.comfyui.faults import Fault
+from imagegen.sandbox.comfyui.faults.fault import Fault
+from imagegen.sandbox.comfyui.faults.kinds import MEANINGS
 from imagegen.sandbox.comfyui.host import SandboxComfyUI
-from imagegen.sandbox.comfyui.kinds import MEANINGS
 from imagegen.sandbox.comfyui.versions import NEW
 from imagegen.sandbox.errors import SandboxError
 from imagegen.workflows.library import load_workflows, required_model_files
@@ -21,7 +21,7 @@ class BadModel(SandboxError, ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class SimulatorOptions:
     """What to play, as people write it; no `models` are all files of the shipped workflows."""
 
     host: str
@@ -34,7 +34,7 @@ class Options:
     seed: int | None
 
 
-def build(options: Options) -> SandboxComfyUI:
+def build_host(options: SimulatorOptions) -> SandboxComfyUI:
     """Make the host, not started yet. Raises FaultError or BadModel with a sentence."""
     faults = [Fault.parse(text) for text in options.faults]
     host = SandboxComfyUI(
@@ -50,12 +50,12 @@ def build(options: Options) -> SandboxComfyUI:
     return host
 
 
-def run(host: SandboxComfyUI, say: Callable[[str], None]) -> None:
+def run_host(host: SandboxComfyUI, say: Callable[[str], None]) -> None:
     """Say where it listens, and return after SIGINT or SIGTERM. Raises SandboxError."""
     asyncio.run(_run(host, say))
 
 
-def explained() -> list[tuple[str, str]]:
+def fault_help() -> list[tuple[str, str]]:
     """List the faults for a help page: the kind with its own parameters, and its line."""
     return [
         (" ".join([str(kind), *sorted(meaning.takes)]), meaning.line)

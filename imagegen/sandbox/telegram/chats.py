@@ -1,13 +1,59 @@
-"""The chats and files that the sandbox remembers."""
+"""The chats and files that the sandbox remembers, and what Telegram accepts as a photo."""
 
 import secrets
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Any, Literal
 
-from imagegen.sandbox.telegram import refusals
-from imagegen.sandbox.telegram.pictures import media_type
+from PIL import Image
+
+from imagegen.sandbox.telegram import errors
+from imagegen.sandbox.telegram.errors import bad_request
+
+MAX_PHOTO_BYTES = 10 * 1024 * 1024
+_MAX_SIDES = 10_000
+_MAX_RATIO = 20
+_SIGNATURES = {
+    b"\x89PNG": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"RIFF": "image/webp",
+    b"GIF8": "image/gif",
+}
+
+
+def measure_photo(content: bytes) -> tuple[int, int]:
+    """Return width and height of a photo; raises ApiError for one that Telegram refuses."""
+    if not content:
+        raise bad_request("file must be non-empty")
+    if len(content) > MAX_PHOTO_BYTES:
+        raise bad_request(
+            f"file of size {len(content)} bytes is too big for a photo; "
+            f"the maximum size is {MAX_PHOTO_BYTES} bytes"
+        )
+    width, height = _size(content)
+    is_too_long = max(width, height) > _MAX_RATIO * min(width, height)
+    if width + height > _MAX_SIDES or is_too_long:
+        raise bad_request("PHOTO_INVALID_DIMENSIONS")
+    return width, height
+
+
+def media_type(content: bytes) -> str:
+    """Return the type to show a picture under; anything else is only offered as a file."""
+    found = (kind for start, kind in _SIGNATURES.items() if content.startswith(start))
+    return next(found, "application/octet-stream")
+
+
+def _size(content: bytes) -> tuple[int, int]:
+    try:
+        with Image.open(BytesIO(content)) as image:
+            return image.size
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise bad_request("PHOTO_INVALID_DIMENSIONS") from error
+    except (OSError, ValueError, SyntaxError) as error:
+        raise bad_request("IMAGE_PROCESS_FAILED") from error
+
 
 Kind = Literal["photo", "document"]
 
@@ -26,7 +72,7 @@ class StoredFile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SentMessage:
+class ChatMessage:
     """A message as a call made it; `photo` and `document` are the bytes that were uploaded."""
 
     method: str
@@ -44,7 +90,7 @@ class SentMessage:
     protect_content: bool = False
     reply_markup: str | None = None
 
-    def shows_the_same_as(self, other: "SentMessage") -> bool:
+    def shows_the_same_as(self, other: "ChatMessage") -> bool:
         return replace(self, method=other.method, when=other.when) == other
 
 
@@ -52,9 +98,9 @@ class Chats:
     """Who can be written to, and what was written; plain state that a test may read."""
 
     def __init__(self) -> None:
-        self.sent: list[SentMessage] = []
-        self.edited: list[SentMessage] = []
-        self.current: dict[int, dict[int, SentMessage]] = defaultdict(dict)
+        self.sent: list[ChatMessage] = []
+        self.edited: list[ChatMessage] = []
+        self.current: dict[int, dict[int, ChatMessage]] = defaultdict(dict)
         self.files: dict[str, StoredFile] = {}
         self.blocked: set[int] = set()
         self.forgotten: set[int] = set()
@@ -65,11 +111,11 @@ class Chats:
     def check(self, chat_id: int) -> None:
         """Raise ApiError unless the bot may write to this chat."""
         if chat_id in self.migrated:
-            raise refusals.migrated(self.migrated[chat_id])
+            raise errors.migrated(self.migrated[chat_id])
         if chat_id in self.forgotten or (self.known is not None and chat_id not in self.known):
-            raise refusals.chat_not_found()
+            raise errors.chat_not_found()
         if chat_id in self.blocked:
-            raise refusals.blocked()
+            raise errors.blocked()
 
     def next_id(self) -> int:
         """Return a number that no message has, nor one that a person's message was given."""
@@ -83,12 +129,12 @@ class Chats:
     def write(self, chat_id: int, text: str, message_id: int | None) -> int:
         """Keep what a person writes to the bot."""
         number = message_id or self.next_id()
-        self.current[chat_id][number] = SentMessage(
+        self.current[chat_id][number] = ChatMessage(
             method=WRITTEN, chat_id=chat_id, message_id=number, when=datetime.now(UTC), text=text
         )
         return number
 
-    def put(self, message: SentMessage) -> None:
+    def put(self, message: ChatMessage) -> None:
         """Keep a message, new or in place of what it edits."""
         chat = self.current[message.chat_id]
         (self.edited if message.message_id in chat else self.sent).append(message)
@@ -104,7 +150,7 @@ class Chats:
         self.files[file_id] = stored
         return stored
 
-    def described(self, message: SentMessage, bot: dict[str, Any]) -> dict[str, Any]:
+    def described(self, message: ChatMessage, bot: dict[str, Any]) -> dict[str, Any]:
         """Return a message as the Bot API describes it."""
         fields: dict[str, Any] = {
             "message_id": message.message_id,
@@ -122,7 +168,7 @@ class Chats:
             fields |= _media(self.files[message.file_id])
         return {name: value for name, value in fields.items() if value is not None}
 
-    def _replied(self, message: SentMessage) -> dict[str, Any] | None:
+    def _replied(self, message: ChatMessage) -> dict[str, Any] | None:
         if message.reply_to_message_id is None:
             return None
         when = int(datetime.now(UTC).timestamp())

@@ -1,17 +1,83 @@
-"""The Bot API's methods, as far as pictures in chats need them."""
+"""The Bot API's methods, as far as pictures in chats need them, and what a call carries."""
 
 import html
 import re
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from json import JSONDecodeError, loads
 from typing import Any
 
-from imagegen.sandbox.telegram import refusals
-from imagegen.sandbox.telegram.chats import WRITTEN, Chats, Kind, SentMessage, StoredFile
-from imagegen.sandbox.telegram.form import Form
-from imagegen.sandbox.telegram.pictures import measure
-from imagegen.sandbox.telegram.refusals import bad_request
+from aiohttp import web
+
+from imagegen.sandbox.telegram import errors
+from imagegen.sandbox.telegram.chats import (
+    WRITTEN,
+    ChatMessage,
+    Chats,
+    Kind,
+    StoredFile,
+    measure_photo,
+)
+from imagegen.sandbox.telegram.errors import bad_request, too_large
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodForm:
+    """Fields as text, and uploads by the name that `attach://` uses."""
+
+    fields: Mapping[str, str] = field(default_factory=dict)
+    uploads: Mapping[str, Upload] = field(default_factory=dict)
+
+    def text(self, name: str) -> str | None:
+        return self.fields.get(name)
+
+    def flag(self, name: str) -> bool:
+        return self.fields.get(name, "").lower() in {"true", "1"}
+
+    def number(self, name: str) -> int | None:
+        text = self.fields.get(name)
+        if not text:
+            return None
+        try:
+            return int(text)
+        except ValueError as error:
+            raise bad_request(f"field {name!r} must be a Number") from error
+
+    def thing(self, name: str) -> dict[str, Any]:
+        """Return a field that holds a JSON object, empty if there is none."""
+        try:
+            found = loads(self.fields.get(name) or "{}")
+        except JSONDecodeError as error:
+            raise bad_request(f"can't parse {name} JSON object") from error
+        return found if isinstance(found, dict) else {}
+
+    def upload(self, name: str, reference: str) -> Upload | None:
+        """Return the file that a field refers to, or that came under the field's own name."""
+        return self.uploads.get(reference.removeprefix("attach://")) or self.uploads.get(name)
+
+
+async def read_form(request: web.Request) -> MethodForm:
+    """Read a request whole; raises ApiError when it is larger than Telegram takes."""
+    try:
+        body = await request.post()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise too_large() from error
+    fields, uploads = dict(request.query), {}
+    for name, value in body.items():
+        if isinstance(value, web.FileField):
+            with value.file as body_part:
+                uploads[name] = Upload(name=value.filename, content=body_part.read())
+        else:
+            fields[name] = value if isinstance(value, str) else bytes(value).decode()
+    return MethodForm(fields=fields, uploads=uploads)
+
 
 _MAX_CAPTION = 1024
 _MAX_TEXT = 4096
@@ -28,7 +94,7 @@ class Methods:
             "first_name": "Sandbox",
             "username": "sandboxbot",
         }
-        self._by_name: dict[str, Callable[[Form], Any]] = {
+        self._by_name: dict[str, Callable[[MethodForm], Any]] = {
             "getme": lambda _: self._bot,
             "sendmessage": self._send_message,
             "sendphoto": lambda form: self._send_media("photo", form),
@@ -39,38 +105,38 @@ class Methods:
             "deletemessage": self._delete,
         }
 
-    def answer(self, method: str, form: Form) -> Any:
+    def answer(self, method: str, form: MethodForm) -> Any:
         """Return the call's result, ready for JSON; names are matched in any case."""
         found = self._by_name.get(method.lower())
         if found is None:
-            raise refusals.unknown_method()
+            raise errors.unknown_method()
         return found(form)
 
-    def _send_message(self, form: Form) -> dict[str, Any]:
+    def _send_message(self, form: MethodForm) -> dict[str, Any]:
         message = self._new("sendMessage", form)
         return self._put(replace(message, text=_text(form)))
 
-    def _send_media(self, kind: Kind, form: Form) -> dict[str, Any]:
+    def _send_media(self, kind: Kind, form: MethodForm) -> dict[str, Any]:
         message = self._new(f"send{kind.capitalize()}", form)
         caption = _caption(form.text("caption"), form.text("parse_mode"))
         stored = self._file(kind, form, field=kind, reference=form.text(kind) or "")
         shown = _shown(message, stored)
         return self._put(replace(shown, caption=caption, has_spoiler=form.flag("has_spoiler")))
 
-    def _send_chat_action(self, form: Form) -> bool:
+    def _send_chat_action(self, form: MethodForm) -> bool:
         self._chats.check(_chat_id(form))
         if not form.text("action"):
             raise bad_request("wrong parameter action in request")
         return True
 
-    def _edit_text(self, form: Form) -> dict[str, Any]:
+    def _edit_text(self, form: MethodForm) -> dict[str, Any]:
         before = self._existing(form, "edit")
         if before.text is None:
             raise bad_request("there is no text in the message to edit")
         after = replace(before, method="editMessageText", text=_text(form))
         return self._edit(before, after, form)
 
-    def _edit_media(self, form: Form) -> dict[str, Any]:
+    def _edit_media(self, form: MethodForm) -> dict[str, Any]:
         before, media = self._existing(form, "edit"), form.thing("media")
         kind: Kind = "document" if media.get("type") == "document" else "photo"
         reference = str(media.get("media", ""))
@@ -83,22 +149,22 @@ class Methods:
         )
         return self._edit(before, after, form)
 
-    def _delete(self, form: Form) -> bool:
+    def _delete(self, form: MethodForm) -> bool:
         message = self._existing(form, "delete")
         del self._chats.current[message.chat_id][message.message_id]
         return True
 
-    def _edit(self, before: SentMessage, after: SentMessage, form: Form) -> dict[str, Any]:
+    def _edit(self, before: ChatMessage, after: ChatMessage, form: MethodForm) -> dict[str, Any]:
         # An edit without a markup takes the old one away.
         after = replace(after, reply_markup=form.text("reply_markup"))
         if after.shows_the_same_as(before):
-            raise refusals.not_modified()
+            raise errors.not_modified()
         return self._put(replace(after, when=datetime.now(UTC)))
 
-    def _new(self, method: str, form: Form) -> SentMessage:
+    def _new(self, method: str, form: MethodForm) -> ChatMessage:
         chat_id = _chat_id(form)
         self._chats.check(chat_id)
-        return SentMessage(
+        return ChatMessage(
             method=method,
             chat_id=chat_id,
             # Numbered when it is put, so that refused ones leave no gap.
@@ -110,12 +176,12 @@ class Methods:
             reply_markup=form.text("reply_markup"),
         )
 
-    def _put(self, message: SentMessage) -> dict[str, Any]:
+    def _put(self, message: ChatMessage) -> dict[str, Any]:
         message = replace(message, message_id=message.message_id or self._chats.next_id())
         self._chats.put(message)
         return self._chats.described(message, self._bot)
 
-    def _replied(self, chat_id: int, form: Form) -> int | None:
+    def _replied(self, chat_id: int, form: MethodForm) -> int | None:
         wish = form.thing("reply_parameters")
         message_id = wish.get("message_id", form.number("reply_to_message_id"))
         if message_id is None or self._chats.has(chat_id, int(message_id)):
@@ -124,7 +190,7 @@ class Methods:
             return None
         raise bad_request("message to be replied not found")
 
-    def _existing(self, form: Form, purpose: str) -> SentMessage:
+    def _existing(self, form: MethodForm, purpose: str) -> ChatMessage:
         chat_id = _chat_id(form)
         self._chats.check(chat_id)
         message = self._chats.current[chat_id].get(form.number("message_id") or 0)
@@ -134,10 +200,10 @@ class Methods:
             raise bad_request(f"message can't be {purpose.removesuffix('e')}ed")
         return message
 
-    def _file(self, kind: Kind, form: Form, *, field: str, reference: str) -> StoredFile:
+    def _file(self, kind: Kind, form: MethodForm, *, field: str, reference: str) -> StoredFile:
         upload = form.upload(field, reference)
         if upload is not None:
-            size = measure(upload.content) if kind == "photo" else (0, 0)
+            size = measure_photo(upload.content) if kind == "photo" else (0, 0)
             return self._chats.keep(kind, upload.name, upload.content, size)
         if not reference:
             raise bad_request(f"there is no {kind} in the request")
@@ -150,7 +216,7 @@ class Methods:
         return stored
 
 
-def _chat_id(form: Form) -> int:
+def _chat_id(form: MethodForm) -> int:
     text = form.text("chat_id")
     if not text:
         raise bad_request("chat_id is empty")
@@ -158,10 +224,10 @@ def _chat_id(form: Form) -> int:
         return int(text)
     except ValueError as error:
         # A public channel's @name, of which the sandbox has none.
-        raise refusals.chat_not_found() from error
+        raise errors.chat_not_found() from error
 
 
-def _text(form: Form) -> str:
+def _text(form: MethodForm) -> str:
     text = form.text("text")
     if not text or not text.strip():
         raise bad_request("message text is empty")
@@ -183,7 +249,7 @@ def _length(text: str, parse_mode: str | None) -> int:
     return len(text.encode("utf-16-le")) // 2
 
 
-def _shown(message: SentMessage, stored: StoredFile) -> SentMessage:
+def _shown(message: ChatMessage, stored: StoredFile) -> ChatMessage:
     is_photo = stored.kind == "photo"
     return replace(
         message,

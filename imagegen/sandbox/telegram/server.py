@@ -9,12 +9,11 @@ from typing import Any, Self
 from aiohttp import web
 
 from imagegen.sandbox.errors import SandboxError
-from imagegen.sandbox.telegram.chats import Chats, SentMessage
-from imagegen.sandbox.telegram.form import Form, read
-from imagegen.sandbox.telegram.methods import Methods
-from imagegen.sandbox.telegram.pages import add_pages
-from imagegen.sandbox.telegram.refusals import ApiError, unauthorized
-from imagegen.sandbox.telegram.troubles import Ending, Script, Trouble
+from imagegen.sandbox.telegram.chats import ChatMessage, Chats
+from imagegen.sandbox.telegram.errors import ApiError, unauthorized
+from imagegen.sandbox.telegram.faults import Trouble, TroubleEnding, TroubleScript
+from imagegen.sandbox.telegram.methods import MethodForm, Methods, read_form
+from imagegen.sandbox.telegram.web import add_pages
 
 # Well-formed, and nobody's.
 FAKE_TOKEN = "42:SANDBOX-sandbox-SANDBOX-sandbox-000"  # noqa: S105 - made up
@@ -50,17 +49,17 @@ class SandboxTelegram:
         self._port = port
         self._seconds_per_upload = seconds_per_upload
         self._methods = Methods(self.chats, bot_id=int(token.partition(":")[0]))
-        self._script = Script()
+        self._script = TroubleScript()
         self._changed = asyncio.Condition()
         self._runner: web.AppRunner | None = None
 
     @property
-    def sent(self) -> list[SentMessage]:
+    def sent(self) -> list[ChatMessage]:
         """Return the messages that the bot sent, as they were before any edit."""
         return self.chats.sent
 
     @property
-    def edited(self) -> list[SentMessage]:
+    def edited(self) -> list[ChatMessage]:
         """Return what edits made of messages, in the order of the edits."""
         return self.chats.edited
 
@@ -90,13 +89,13 @@ class SandboxTelegram:
         *,
         timeout: float,  # noqa: ASYNC109 - the wait ends here, with TimeoutError
         method: str | None = None,
-    ) -> list[SentMessage]:
+    ) -> list[ChatMessage]:
         """Return what was sent once that is `count` messages; raises TimeoutError.
 
         With a method only its messages count, and those of an edit method too.
         """
 
-        def found() -> list[SentMessage]:
+        def found() -> list[ChatMessage]:
             if method is None:
                 return list(self.sent)
             return [each for each in (*self.sent, *self.edited) if each.method == method]
@@ -161,7 +160,7 @@ class SandboxTelegram:
         method, position = request.match_info["method"], len(self.calls)
         self.calls.append(Call(method=method, when=datetime.now(UTC)))
         try:
-            form = await read(request)
+            form = await read_form(request)
             await self._note(position, chat_id=_chat_id(form), fields=form.fields)
             if request.match_info["token"] != self.token:
                 raise unauthorized()
@@ -170,7 +169,9 @@ class SandboxTelegram:
             await self._note(position, status=refusal.status, description=refusal.description)
             return web.json_response(refusal.body, status=refusal.status)
 
-    async def _meet(self, request: web.Request, form: Form, position: int) -> web.StreamResponse:
+    async def _meet(
+        self, request: web.Request, form: MethodForm, position: int
+    ) -> web.StreamResponse:
         call = self.calls[position]
         trouble = self._script.next_for(call.method, call.chat_id)
         if form.uploads:
@@ -189,10 +190,10 @@ class SandboxTelegram:
     async def _end(
         self, request: web.Request, trouble: Trouble, position: int
     ) -> web.StreamResponse:
-        if trouble.ending is Ending.HTML:
+        if trouble.ending is TroubleEnding.HTML:
             await self._note(position, status=502)
             return web.Response(status=502, text=_BAD_GATEWAY, content_type="text/html")
-        if trouble.ending is Ending.HANG:
+        if trouble.ending is TroubleEnding.HANG:
             # Until the caller leaves or the server closes: both cancel this.
             await asyncio.Event().wait()
         if request.transport is not None:
@@ -206,7 +207,7 @@ class SandboxTelegram:
             self._changed.notify_all()
 
 
-def _chat_id(form: Form) -> int | None:
+def _chat_id(form: MethodForm) -> int | None:
     try:
         return form.number("chat_id")
     except ApiError:

@@ -12,9 +12,9 @@ from pathlib import Path
 import structlog
 
 from imagegen.db import migrations
-from imagegen.sandbox.postgres import PostgresServer
+from imagegen.sandbox.servers.postgres import PostgresServer
+from imagegen.sandbox.servers.valkey import ValkeyServer
 from imagegen.sandbox.signals import sigterm_exits
-from imagegen.sandbox.valkey import ValkeyServer
 from tests.benchmarks.chaos import table
 from tests.benchmarks.chaos.bot import Pace
 from tests.benchmarks.chaos.run import Outcome, Plan, run

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from chatflow_hook import ChatFlowHook, Request, Turn
 from chatflow_hook.database import DATABASE_ERRORS
-from imagegen.sandbox import conversations
+from imagegen.sandbox.demo import progress_board
 
 _PERSONAS = ("ash", "julie", "lina", "marriana", "may", "stacy", "taya", "una")
 # A bot gives its own transaction up after so long.
@@ -103,7 +103,7 @@ def _turn(dialog_id: int, number: int) -> Turn:
         chat_id=1000 + dialog_id,
         chat_type="private",
         persona=_PERSONAS[dialog_id % len(_PERSONAS)],
-        text=conversations.line(dialog_id + number),
+        text=progress_board.demo_line(dialog_id + number),
         caption=f"{dialog_id}/{number}",
         reply_to_message_id=1_000_000 + number,
     )

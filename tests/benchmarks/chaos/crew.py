@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from imagegen.sandbox.child import Child, Launch
+from imagegen.sandbox.servers.process import LaunchCommand, ServerProcess
 from tests.benchmarks.chaos.evidence import Complaint
 
 _ARQ = (sys.executable, "-m", "arq", "imagegen.worker.WorkerSettings")
@@ -27,7 +27,7 @@ class Crew:
         self._directory = directory
         self._environment = environment
         self._posts = posts
-        self._at: dict[int, Child] = {}
+        self._at: dict[int, ServerProcess] = {}
         self._lives: dict[int, int] = dict.fromkeys(range(posts), 0)
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -52,8 +52,8 @@ class Crew:
         if post in self._at:
             return
         self._lives[post] += 1
-        self._at[post] = Child(
-            Launch(
+        self._at[post] = ServerProcess(
+            LaunchCommand(
                 name=self._name(post),
                 directory=self._directory,
                 command=_ARQ,
@@ -85,7 +85,7 @@ class Crew:
             task = asyncio.create_task(self._see_off(name, child), name=f"{name} leaves")
             self._leaving.add(task)
 
-    async def _see_off(self, name: str, child: Child) -> None:
+    async def _see_off(self, name: str, child: ServerProcess) -> None:
         began = time.monotonic()
         await asyncio.to_thread(child.end, signal.SIGTERM, timeout_s=_STOP_S)
         if time.monotonic() - began >= _STOP_S:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from imagegen.sandbox.comfyui.ledger import Double
+from imagegen.sandbox.comfyui.usage import DoubleDrawing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ class Evidence:
     sends: Sequence[Send]
     arrivals: Sequence[Arrival]
     marks: Sequence[Mark]
-    doubles: Sequence[Double]
+    doubles: Sequence[DoubleDrawing]
     excused: frozenset[str]
     struck: Sequence[Struck]
     complaints: Sequence[Complaint]

@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from imagegen.sandbox.child import Child, Launch
+from imagegen.sandbox.servers.process import LaunchCommand, ServerProcess
 
 ROOT = Path(__file__).parents[3]
 _PROGRAM = "tests.benchmarks.chaos.playground"
@@ -45,7 +45,7 @@ async def open_fairground(
     directory: Path, *, hosts: int, seconds_per_picture: float, seed: int
 ) -> AsyncIterator[Fairground]:
     """Run the playground with its log in `directory` while the block runs."""
-    launch = Launch(
+    launch = LaunchCommand(
         name="playground",
         directory=directory,
         command=[
@@ -54,7 +54,7 @@ async def open_fairground(
         ],
         environment={"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
     )
-    child = Child(launch)
+    child = ServerProcess(launch)
     try:
         child.wait_until(lambda: _addresses(launch.log) is not None, timeout_s=_READY_S)
         timeout = aiohttp.ClientTimeout(total=30)

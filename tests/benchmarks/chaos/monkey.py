@@ -9,9 +9,9 @@ from typing import assert_never
 
 from redis.asyncio import Redis
 
-from imagegen.sandbox.postgres import PostgresServer
-from imagegen.sandbox.server import Server
-from imagegen.sandbox.valkey import ValkeyServer
+from imagegen.sandbox.servers.postgres import PostgresServer
+from imagegen.sandbox.servers.server import Server
+from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.benchmarks.chaos.blow import Blow, Kind
 from tests.benchmarks.chaos.crew import Crew
 from tests.benchmarks.chaos.evidence import Struck

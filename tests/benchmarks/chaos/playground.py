@@ -14,8 +14,8 @@ from typing import Any
 from aiohttp import web
 
 from imagegen import resources
-from imagegen.sandbox.comfyui import Fault, Kind, SandboxComfyUI
-from imagegen.sandbox.comfyui.ledger import Double, doubles
+from imagegen.sandbox.comfyui import Fault, FaultKind, SandboxComfyUI
+from imagegen.sandbox.comfyui.usage import DoubleDrawing, doubles
 from imagegen.sandbox.ports import free_ports
 from imagegen.sandbox.telegram import SandboxTelegram, Trouble
 from imagegen.workflows.library import load_workflows, required_model_files
@@ -81,7 +81,7 @@ class Playground:
         }
         return web.json_response(record)
 
-    def _explained(self, double: Double) -> Double:
+    def _explained(self, double: DoubleDrawing) -> DoubleDrawing:
         """Call a double unavoidable also if the host was out before it began the first drawing.
 
         Who posted that had waited for it in vain, and may have given up just then.
@@ -102,7 +102,7 @@ class Playground:
 def _was_hidden(host: SandboxComfyUI, began: float, ended: float) -> bool:
     """Tell whether a proxy in front of the host answered 503 at any moment of that time."""
     return any(
-        each.fault.kind is Kind.UNAVAILABLE
+        each.fault.kind is FaultKind.UNAVAILABLE
         and each.when <= ended
         and each.when + (each.fault.seconds or 0) >= began
         for each in host.troubles

@@ -14,8 +14,8 @@ import asyncpg
 from chatflow_hook import ChatFlowHook
 from chatflow_hook.settings import HookSettings
 from imagegen.db.engine import connect
-from imagegen.sandbox.postgres import PostgresServer
-from imagegen.sandbox.valkey import ValkeyServer
+from imagegen.sandbox.servers.postgres import PostgresServer
+from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests import chat
 from tests.benchmarks.chaos import grumbling, story, testimony
 from tests.benchmarks.chaos.bot import Bot, Pace

@@ -6,16 +6,8 @@ from uuid import UUID
 
 import asyncpg
 
-from imagegen.sandbox.comfyui.ledger import Double
-from tests.benchmarks.chaos.evidence import (
-    Arrival,
-    Complaint,
-    Evidence,
-    Mark,
-    Row,
-    Send,
-    Struck,
-)
+from imagegen.sandbox.comfyui.usage import DoubleDrawing
+from tests.benchmarks.chaos.evidence import Arrival, Complaint, Evidence, Mark, Row, Send, Struck
 
 _ROWS = """
     SELECT id, dialog_id, message_count, caption, state, error_code, error_sentence, attempts,
@@ -72,6 +64,6 @@ async def gather(
     )
 
 
-def _double(told: Mapping[str, Any]) -> Double:
+def _double(told: Mapping[str, Any]) -> DoubleDrawing:
     pairs = {name: tuple(told[name]) for name in ("prompt_ids", "hosts")}
-    return Double(**{**told, **pairs})
+    return DoubleDrawing(**{**told, **pairs})

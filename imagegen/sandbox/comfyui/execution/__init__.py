@@ -1,0 +1,1 @@
+"""How a host runs a prompt: validation, order, nodes, cache."""

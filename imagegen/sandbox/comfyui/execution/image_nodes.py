@@ -1,0 +1,182 @@
+"""Nodes that load, make and change images; they are slow enough for a thread."""
+
+import asyncio
+import io
+import math
+import posixpath
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from PIL import Image, ImageFilter, ImageOps
+
+from imagegen.sandbox.comfyui.execution.cache import NodeOutput
+from imagegen.sandbox.comfyui.execution.drawing import paint_portrait
+from imagegen.sandbox.comfyui.execution.files import FOLDERS, FileName, ImageFolders
+from imagegen.sandbox.comfyui.execution.node_context import (
+    Images,
+    Latent,
+    NodeContext,
+    NodeError,
+    PaintedScene,
+)
+
+Inputs = Mapping[str, Any]
+
+
+def find_input_image(files: ImageFolders, image: object) -> bytes | None:
+    """Look up a picture by what LoadImage calls it: `sub/name.png`, or `name.png [temp]`."""
+    path, folder = annotated(str(image), "input")
+    subfolder, filename = posixpath.split(path)
+    return files.get(FileName(filename=filename, subfolder=subfolder, type=folder))
+
+
+def annotated(filename: str, folder: str) -> tuple[str, str]:
+    """Part a name from the folder in brackets behind it, if there is one."""
+    match = re.fullmatch(rf"(.+) \[({'|'.join(FOLDERS)})\]", filename)
+    return (match[1], match[2]) if match else (filename, folder)
+
+
+async def _load(inputs: Inputs, desk: NodeContext) -> NodeOutput:
+    found = find_input_image(desk.files, inputs["image"])
+    if found is None:
+        # It was there when the prompt was judged.
+        raise NodeError(
+            "FileNotFoundError", f"[Errno 2] No such file or directory: {inputs['image']}"
+        )
+    return NodeOutput(values=await asyncio.to_thread(_opened, found))
+
+
+def _opened(picture: bytes) -> tuple[Images, Images]:
+    try:
+        with Image.open(io.BytesIO(picture)) as image:
+            alpha = image.convert("RGBA").getchannel("A")
+            return Images((image.convert("RGB"),)), Images((alpha,))
+    except OSError as problem:
+        raise NodeError("PIL.UnidentifiedImageError", str(problem)) from problem
+
+
+INPUT_NODES: Mapping[str, Any] = {"LoadImage": _load}
+
+# More than this is out of memory: no test or demonstration needs it, and a laptop would suffer.
+_MEMORY = 512 * 2**20
+
+_RESAMPLING = {
+    "nearest-exact": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "area": Image.Resampling.BOX,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+def pictures(value: Any) -> tuple[Image.Image, ...]:
+    """Take the pictures out of an input; a value in their place fails as on a real server."""
+    if not isinstance(value, Images):
+        name = type(value).__name__
+        raise NodeError("AttributeError", f"'{name}' object has no attribute 'cpu'")
+    return value.images
+
+
+def _fit_memory(width: int, height: int, count: int) -> None:
+    wanted = width * height * count * 4
+    if wanted > _MEMORY:
+        raise NodeError(
+            "RuntimeError",
+            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate"
+            f" memory: you tried to allocate {wanted} bytes."
+            " Error code 12 (Cannot allocate memory)",
+        )
+
+
+def _decoded(inputs: Inputs) -> Images:
+    latent: Latent = inputs["samples"]
+    _fit_memory(latent.width, latent.height, latent.count)
+    size = (latent.width, latent.height)
+    if latent.scene is None:
+        return Images((Image.new("RGB", size, (128, 128, 128)),) * latent.count)
+    return Images(tuple(paint_portrait(_nth(latent.scene, at), size) for at in range(latent.count)))
+
+
+def _nth(scene: PaintedScene, number: int) -> PaintedScene:
+    return PaintedScene(persona=scene.persona, seed=scene.seed + number, text=scene.text)
+
+
+def _empty(inputs: Inputs) -> Images:
+    width, height, count = inputs["width"], inputs["height"], inputs["batch_size"]
+    _fit_memory(width, height, count)
+    colour = inputs["color"]
+    rgb = (colour >> 16 & 255, colour >> 8 & 255, colour & 255)
+    return Images((Image.new("RGB", (width, height), rgb),) * count)
+
+
+def _scaled(inputs: Inputs) -> Images:
+    images = pictures(inputs["image"])
+    old_width, old_height = images[0].size
+    width, height = inputs["width"], inputs["height"]
+    if not width and not height:
+        return Images(images)
+    width = width or max(1, round(old_width * height / old_height))
+    height = height or max(1, round(old_height * width / old_width))
+    _fit_memory(width, height, len(images))
+    method = _RESAMPLING[inputs["upscale_method"]]
+    if inputs["crop"] == "center":
+        return Images(tuple(ImageOps.fit(each, (width, height), method) for each in images))
+    return Images(tuple(each.resize((width, height), method) for each in images))
+
+
+def _scaled_by(inputs: Inputs) -> Images:
+    width, height = inputs["image"].size
+    size = {
+        "width": round(width * inputs["scale_by"]),
+        "height": round(height * inputs["scale_by"]),
+    }
+    return _scaled({**inputs, **size, "crop": "disabled"})
+
+
+def _scaled_with_model(inputs: Inputs) -> Images:
+    method = {"upscale_method": "bicubic", "scale_by": 4}
+    return _scaled_by({"image": inputs["image"], **method})
+
+
+def _inverted(inputs: Inputs) -> Images:
+    return Images(tuple(ImageOps.invert(each) for each in pictures(inputs["image"])))
+
+
+def _blurred(inputs: Inputs) -> Images:
+    images, radius = pictures(inputs["image"]), inputs["blur_radius"]
+    width, height = images[0].size
+    for dimension, length in ((3, width), (2, height)):
+        if radius >= length:
+            raise NodeError(
+                "RuntimeError",
+                "Argument #4: Padding size should be less than the corresponding input dimension,"
+                f" but got: padding ({radius}, {radius}) at dimension {dimension}"
+                f" of input [{len(images)}, 3, {height}, {width}]",
+            )
+    spread = ImageFilter.GaussianBlur(min(inputs["sigma"], radius))
+    return Images(tuple(each.filter(spread) for each in images))
+
+
+def _batched(inputs: Inputs) -> Images:
+    first, second = pictures(inputs["image1"]), pictures(inputs["image2"])
+    return Images((*first, *(ImageOps.fit(each, first[0].size) for each in second)))
+
+
+def _mask(inputs: Inputs) -> Images:
+    _fit_memory(inputs["width"], inputs["height"], 1)
+    grey = math.floor(inputs["value"] * 255)
+    return Images((Image.new("L", (inputs["width"], inputs["height"]), grey),))
+
+
+PICTURE_NODES: Mapping[str, Any] = {
+    "VAEDecode": _decoded,
+    "EmptyImage": _empty,
+    "ImageScale": _scaled,
+    "ImageScaleBy": _scaled_by,
+    "ImageUpscaleWithModel": _scaled_with_model,
+    "ImageInvert": _inverted,
+    "ImageBlur": _blurred,
+    "ImageBatch": _batched,
+    "SolidMask": _mask,
+}

@@ -1,0 +1,176 @@
+"""What a running node may use, and what flows along the links of a graph."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL.Image import Image
+
+from imagegen.sandbox.comfyui.execution.files import ImageFolders
+from imagegen.sandbox.comfyui.execution.node_order import Graph
+from imagegen.sandbox.comfyui.execution.progress import NodeProgressState
+from imagegen.sandbox.comfyui.faults.interrupts import Interrupt, InterruptedRun, NodeError
+from imagegen.sandbox.comfyui.faults.prompt_faults import PromptFaults
+from imagegen.sandbox.comfyui.websocket.feed import JPEG, PNG, BinaryKind, WebSocketFeed
+
+__all__ = ["HostContext", "Interrupt", "InterruptedRun", "NodeContext", "NodeError"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostContext:
+    """What all prompts of a host share."""
+
+    feed: WebSocketFeed
+    files: ImageFolders
+    seconds_per_picture: float
+    progress_pause_s: float
+    preview_method: str
+    takes_preview_method: bool
+    interrupt: Interrupt
+    sleep: Callable[[float], Awaitable[object]]
+    fate: PromptFaults = field(default_factory=PromptFaults)
+
+
+class NodeContext:
+    """The place where one node of one prompt works."""
+
+    def __init__(
+        self,
+        *,
+        node: str,
+        graph: Graph,
+        extra_data: dict[str, Any],
+        progress: NodeProgressState,
+        surroundings: HostContext,
+    ) -> None:
+        self.graph = graph
+        self.extra_pnginfo: dict[str, Any] | None = extra_data.get("extra_pnginfo")
+        self.files = surroundings.files
+        self._node = node
+        self._client_id = extra_data.get("client_id")
+        self._preview_method = _preview_method(extra_data, surroundings)
+        self._progress = progress
+        self._around = surroundings
+        self._last_told_s: float | None = None
+
+    async def draw(self, steps: int, sketch: Callable[[int], Awaitable[bytes]]) -> None:
+        """Spend the time of a picture, step by step, and tell of it.
+
+        `sketch` gives what a step would look like, as a JPEG; it is asked only if previews are on.
+        """
+        seconds = self._around.seconds_per_picture / steps
+        for step in range(1, steps + 1):
+            await self._around.sleep(seconds)
+            await self._around.fate.go_on()
+            if step == max(1, steps // 2):
+                await self._around.fate.stall(self._progress.prompt_id, self._around.interrupt)
+            self.stop_if_interrupted()
+            if self._preview_method != "none":
+                self.show(await sketch(step), step, steps, JPEG)
+            # The nominal time of the step decides, so that a busy machine tells the same steps.
+            elif self._is_due(step * seconds) or step == steps:
+                self.step(step, steps)
+
+    def step(self, value: int, top: int) -> None:
+        """Tell how far the node is."""
+        self._tell_state(value, top)
+        self._tell_progress(value, top)
+
+    def show(self, picture: bytes, value: int, top: int, kind: BinaryKind = PNG) -> None:
+        """Send a picture through the socket, with how far the node is."""
+        self._tell_state(value, top)
+        if self._around.feed.wants_facts(self._client_id):
+            entry = self._progress.frame()["nodes"][self._node]
+            facts = {key: entry[key] for key in _FACTS}
+            self._around.feed.show(picture, facts, self._client_id, kind)
+            self._tell_progress(value, top)
+        else:
+            self._tell_progress(value, top)
+            self._around.feed.show_bare(picture, self._client_id, kind)
+
+    def stop_if_interrupted(self) -> None:
+        if self._around.interrupt.take():
+            raise InterruptedRun
+
+    def _is_due(self, at_s: float) -> bool:
+        if self._last_told_s is None or at_s - self._last_told_s >= self._around.progress_pause_s:
+            self._last_told_s = at_s
+            return True
+        return False
+
+    def _tell_state(self, value: int, top: int) -> None:
+        self._progress.step(self._node, value, top)
+        self._around.feed.tell("progress_state", self._progress.frame(), self._client_id)
+
+    def _tell_progress(self, value: int, top: int) -> None:
+        prompt_id = self._progress.prompt_id
+        facts = {"value": value, "max": top, "prompt_id": prompt_id, "node": self._node}
+        self._around.feed.tell("progress", facts, self._client_id)
+
+
+def _preview_method(extra_data: dict[str, Any], surroundings: HostContext) -> str:
+    wish = extra_data.get("preview_method")
+    if surroundings.takes_preview_method and wish in _PREVIEW_METHODS:
+        return str(wish)
+    return surroundings.preview_method
+
+
+_PREVIEW_METHODS = ("none", "auto", "latent2rgb", "taesd")
+_FACTS = ("node_id", "prompt_id", "display_node_id", "parent_node_id", "real_node_id")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A loaded model, with the LoRAs put onto it."""
+
+    file: str
+    loras: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditioning:
+    """The text that steers a sampler."""
+
+    text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guider:
+    """A model and its text, bundled for the custom samplers."""
+
+    model: Model
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaintedScene:
+    """What a picture shows: all that the painter needs."""
+
+    persona: str
+    seed: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latent:
+    """A picture yet to be decoded: its size, how many, and what is on it."""
+
+    width: int
+    height: int
+    count: int
+    scene: PaintedScene | None = None
+
+
+@dataclass(frozen=True)
+class Images:
+    """A batch of pictures; in print it looks like a tensor, as in a real server's errors."""
+
+    images: tuple[Image, ...] = field(repr=False)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.images[0].size
+
+    def __str__(self) -> str:
+        width, height = self.size
+        return f"tensor({len(self.images)} pictures of {width} x {height})"

@@ -1,0 +1,40 @@
+"""How far each node of a running prompt is, as progress_state frames tell it."""
+
+from typing import Any
+
+
+class NodeProgressState:
+    """The growing table of one prompt's nodes."""
+
+    def __init__(self, prompt_id: str) -> None:
+        self.prompt_id = prompt_id
+        self._nodes: dict[str, dict[str, Any]] = {}
+
+    def start(self, node: str) -> None:
+        self._set(node, value=0.0, top=1.0, state="running")
+
+    def step(self, node: str, value: int, top: int) -> None:
+        self._set(node, value=value, top=top, state="running")
+
+    def finish(self, node: str) -> None:
+        # Whole numbers tell a node that was cached and never started.
+        top = self._nodes[node]["max"] if node in self._nodes else 1
+        self._set(node, value=top, top=top, state="finished")
+
+    def frame(self) -> dict[str, Any]:
+        return {
+            "prompt_id": self.prompt_id,
+            "nodes": {node: dict(entry) for node, entry in self._nodes.items()},
+        }
+
+    def _set(self, node: str, *, value: float, top: float, state: str) -> None:
+        self._nodes[node] = {
+            "value": value,
+            "max": top,
+            "state": state,
+            "node_id": node,
+            "prompt_id": self.prompt_id,
+            "display_node_id": node,
+            "parent_node_id": None,
+            "real_node_id": node,
+        }

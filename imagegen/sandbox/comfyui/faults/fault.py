@@ -1,0 +1,168 @@
+"""A fault of a host, as tests script it and as people write it on a command line."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from imagegen.sandbox.comfyui.faults.kinds import MEANINGS, FaultKind
+from imagegen.sandbox.errors import SandboxError
+
+MIB = 2**20
+# What at=… may name: events of the feed, and these which are not frames of that name.
+OVER, PREVIEW, ACCEPTED, CONNECT, RECONNECT = "over", "preview", "accepted", "connect", "reconnect"
+EVENTS = (
+    *("status", "execution_start", "execution_cached", "progress_state", "executing", "progress"),
+    *("executed", "execution_success", "execution_error", "execution_interrupted"),
+    *(OVER, PREVIEW),
+)
+_WAYS: Mapping[FaultKind, tuple[str, ...]] = {
+    FaultKind.BROKEN_VIEW: ("cut", "garbage", "page"),
+    FaultKind.HUGE_FRAME: ("text", "binary"),
+}
+_OPEN_TO_ALL = frozenset({"kind", "times", "after", "chance"})
+
+
+class FaultError(SandboxError, ValueError):
+    """A fault that there is not, in one sentence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """Something that goes wrong, `times` often (None: for ever), each time with a `chance`.
+
+    Of the occasions for it the first `after` pass. `at` is an event: a frame's type, `over` for
+    executing with node null, `preview` for a binary one, `accepted` for a prompt taken in; without
+    it any event of a prompt will do. `sent` lets that frame out before. `route` is like
+    `/history` or `GET /history`; without it any will do. Raises FaultError.
+    """
+
+    kind: FaultKind
+    times: int | None = 1
+    after: int = 0
+    chance: float = 1.0
+    at: str | None = None
+    sent: bool = False
+    seconds: float | None = None
+    every: float | None = None
+    route: str | None = None
+    file: str | None = None
+    node: str | None = None
+    how: str | None = None
+    size: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", _kind(self.kind))
+        for each in fields(self):
+            is_given = getattr(self, each.name) != each.default
+            if is_given and each.name not in _OPEN_TO_ALL | MEANINGS[self.kind].takes:
+                raise FaultError(f"{self.kind} takes no {each.name}: {_taken(self.kind)}")
+        self._check_numbers()
+        self._check_words()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `KIND` or `KIND:name=value,name=value`. Raises FaultError with a sentence."""
+        kind, _, rest = text.strip().partition(":")
+        given: dict[str, Any] = {"kind": _kind(kind.strip())}
+        for part in filter(None, map(str.strip, rest.split(","))):
+            name, is_there, value = (piece.strip() for piece in part.partition("="))
+            if name not in _READERS or not is_there:
+                raise FaultError(f"{kind}: {part!r} is no parameter: {_taken(given['kind'])}")
+            if name in given:
+                raise FaultError(f"{kind}: {name} is given twice")
+            given[name] = _read(kind, name, value)
+        return cls(**given)
+
+    def __str__(self) -> str:
+        """Write it as `parse` reads it."""
+        said = [
+            f"{each.name}={_as_text(getattr(self, each.name))}"
+            for each in fields(self)
+            if each.name != "kind" and getattr(self, each.name) != each.default
+        ]
+        return f"{self.kind}:{','.join(said)}" if said else str(self.kind)
+
+    @property
+    def lasts_s(self) -> float | None:
+        """How long it lasts, or what is usual for its kind; None is until something ends it."""
+        return MEANINGS[self.kind].seconds if self.seconds is None else self.seconds
+
+    def _check_numbers(self) -> None:
+        numbers = (
+            ("seconds", self.seconds, 0),
+            ("every", self.every, 0.01),
+            ("size", self.size, 1),
+        )
+        for name, value, least in (("after", self.after, 0), ("times", self.times, 1), *numbers):
+            if value is not None and not (math.isfinite(value) and value >= least):
+                raise FaultError(f"{self.kind}: {name} must be {least} or more, not {value}")
+        if not 0 < self.chance <= 1:
+            raise FaultError(f"{self.kind}: chance must be above 0 and at most 1")
+
+    def _check_words(self) -> None:
+        events = {*EVENTS, *_MORE_EVENTS.get(self.kind, ())}
+        ways = _WAYS.get(self.kind, ())
+        if self.at is not None and self.at not in events:
+            raise FaultError(f"{self.kind}: at must be one of {', '.join(sorted(events))}")
+        if self.how is not None and self.how not in ways:
+            raise FaultError(f"{self.kind}: how must be one of {', '.join(ways)}")
+        if self.every is not None and self.at is not None:
+            raise FaultError(f"{self.kind}: at and every exclude each other")
+
+
+_MORE_EVENTS: Mapping[FaultKind, tuple[str, ...]] = {
+    FaultKind.DEAF: (CONNECT, RECONNECT),
+    FaultKind.RESTART: (ACCEPTED,),
+    FaultKind.FREEZE: (ACCEPTED,),
+}
+
+
+def _kind(name: str) -> FaultKind:
+    try:
+        return FaultKind(name)
+    except ValueError:
+        raise FaultError(f"there is no fault {name!r}; there are {', '.join(FaultKind)}") from None
+
+
+def _taken(kind: FaultKind) -> str:
+    names = sorted({"times", "after", "chance"} | MEANINGS[kind].takes)
+    return f"it takes {', '.join(names)}"
+
+
+def _times(text: str) -> int | None:
+    return None if text == "ever" else int(text)
+
+
+def _as_bool(text: str) -> bool:
+    return {"yes": True, "no": False}[text]
+
+
+_READERS: Mapping[str, tuple[Callable[[str], Any], str]] = {
+    "times": (_times, "a whole number or ever"),
+    "after": (int, "a whole number"),
+    "chance": (float, "a number such as 0.1"),
+    "at": (str, "an event"),
+    "sent": (_as_bool, "yes or no"),
+    "seconds": (float, "a number of seconds"),
+    "every": (float, "a number of seconds"),
+    "route": (str, "a route such as /history"),
+    "file": (str, "a file name"),
+    "node": (str, "a node class"),
+    "how": (str, "a word"),
+    "size": (int, "a number of bytes"),
+}
+
+
+def _read(kind: str, name: str, value: str) -> Any:
+    reader, wanted = _READERS[name]
+    try:
+        return reader(value)
+    except (ValueError, KeyError):
+        raise FaultError(f"{kind}: {name} must be {wanted}, not {value!r}") from None
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "ever" if value is None else str(value)

@@ -1,0 +1,111 @@
+"""The faults that hit a whole host: it dies and comes back, it freezes and thaws."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+
+import structlog
+
+from imagegen.sandbox.comfyui.faults.fault import Fault
+from imagegen.sandbox.comfyui.faults.kinds import FaultKind
+from imagegen.sandbox.comfyui.faults.script import FaultScript
+
+log = structlog.get_logger(__name__)
+
+# How far from every=… a fault may come, so that several hosts do not keep step.
+_SPREAD = 0.5
+
+
+class HostFaults:
+    """Runs the faults that take their time; `end` stops them and waits for them."""
+
+    def __init__(
+        self,
+        script: FaultScript,
+        *,
+        die: Callable[[], Awaitable[None]],
+        live: Callable[[], Awaitable[None]],
+        freeze: Callable[[], None],
+        thaw: Callable[[], None],
+    ) -> None:
+        self._script = script
+        self._die, self._live, self._freeze, self._thaw = die, live, freeze, thaw
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._recurring: list[Fault] = []
+        self._over = asyncio.Event()
+        self._is_dying = False
+        self._failures: list[BaseException] = []
+        # Set while the host lives and is not about to die.
+        self.lives = asyncio.Event()
+
+    def begin(self) -> None:
+        """Let faults come that come by the clock; more than once does no harm."""
+        self._over.clear()
+        for fault in self._script.waiting:
+            if fault.every is not None and not any(fault is known for known in self._recurring):
+                self._recurring.append(fault)
+                self._start(self._recur(fault), f"{fault} recurs")
+
+    async def end(self) -> None:
+        """Stop everything; a dead host stays dead, a frozen one frozen.
+
+        Raises what kept a host from dying or coming back, such as a port that was taken meanwhile.
+        """
+        self._over.set()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        self._recurring.clear()
+        if self._failures:
+            raise self._failures.pop()
+
+    def restart(self, fault: Fault) -> None:
+        """Kill the host, and begin its next life after the fault's seconds."""
+        if not self._is_dying:
+            self._is_dying = True
+            self.lives.clear()
+            self._start(self._die_and_live(fault.lasts_s), "the host restarts")
+
+    def freeze(self, fault: Fault) -> None:
+        """Freeze the host, and thaw it after the fault's seconds if it has any."""
+        self._freeze()
+        if fault.lasts_s is not None:
+            self._start(self._thaw_after(fault.lasts_s), "the host thaws")
+
+    async def _die_and_live(self, seconds: float | None) -> None:
+        try:
+            await self._die()
+            await self._pause(seconds)
+        finally:
+            self._is_dying = False
+        if not self._over.is_set():
+            await self._live()
+            self.begin()
+
+    async def _thaw_after(self, seconds: float) -> None:
+        await self._pause(seconds)
+        self._thaw()
+
+    async def _recur(self, fault: Fault) -> None:
+        while self._script.holds(fault):
+            spread = self._script.chance.uniform(1 - _SPREAD, 1 + _SPREAD)
+            await self._pause((fault.every or 0.0) * spread)
+            if self._over.is_set():
+                return
+            if self._script.take_itself(fault):
+                (self.restart if fault.kind is FaultKind.RESTART else self.freeze)(fault)
+
+    async def _pause(self, seconds: float | None) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
+
+    def _start(self, work: Coroutine[None, None, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            log.error("sandbox comfyui stays dead", why=str(failure))
+            self._failures.append(failure)

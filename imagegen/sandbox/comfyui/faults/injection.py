@@ -1,0 +1,113 @@
+"""What the parts of a host share of its faults: the script, the freeze, the way to die."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from imagegen.sandbox.comfyui.faults.fault import OVER, PREVIEW, Fault
+from imagegen.sandbox.comfyui.faults.kinds import FaultKind
+from imagegen.sandbox.comfyui.faults.script import FaultScript
+
+
+class FreezeGate:
+    """Frozen or not, for one life of a host; whoever does something waits here first."""
+
+    def __init__(self) -> None:
+        self._moves = asyncio.Event()
+        self._moves.set()
+        self._over = asyncio.Event()
+        self._sockets: set[asyncio.Transport] = set()
+
+    @property
+    def is_frozen(self) -> bool:
+        return not self._moves.is_set()
+
+    def freeze(self) -> None:
+        """Stand still; no socket is read, so that not even a ping is answered."""
+        self._moves.clear()
+        for transport in self._sockets:
+            transport.pause_reading()
+
+    def thaw(self) -> None:
+        self._moves.set()
+        for transport in self._sockets:
+            transport.resume_reading()
+
+    def end(self) -> None:
+        """Let all who wait go: the life is over."""
+        self._over.set()
+        self._moves.set()
+        # A socket that is not read does not notice that its other end has gone.
+        for transport in self._sockets:
+            transport.abort()
+
+    async def passed(self) -> bool:
+        """Wait until nothing is frozen; False when the life ended meanwhile."""
+        await self._moves.wait()
+        return not self._over.is_set()
+
+    async def pause(self, seconds: float | None) -> bool:
+        """Let so many seconds pass, or wait for the end; False when the life ended meanwhile."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
+        return await self.passed()
+
+    def join(self, transport: asyncio.Transport) -> None:
+        """Count a websocket's connection in."""
+        self._sockets.add(transport)
+
+    def leave(self, transport: asyncio.Transport) -> None:
+        self._sockets.discard(transport)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedEvent:
+    """What a frame tells, as faults name it, and of which prompt."""
+
+    name: str
+    prompt_id: str | None = None
+
+    def suits(self, fault: Fault) -> bool:
+        """Tell whether a fault waits for this event; without a name any of a prompt will do."""
+        return self.prompt_id is not None if fault.at is None else fault.at == self.name
+
+
+def event_of(type_: str, facts: Mapping[str, Any]) -> FeedEvent:
+    prompt_id = facts.get("prompt_id")
+    name = OVER if type_ == "executing" and facts.get("node") is None else type_
+    return FeedEvent(name=name, prompt_id=prompt_id if isinstance(prompt_id, str) else None)
+
+
+A_PREVIEW = FeedEvent(name=PREVIEW)
+
+
+def _stay(_fault: Fault) -> None:
+    """Live on: a part that is used alone has no host that could die."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultInjection:
+    """The faults of one life of a host; `restart` and `freeze` are the host's own."""
+
+    script: FaultScript = field(default_factory=FaultScript)
+    standstill: FreezeGate = field(default_factory=FreezeGate)
+    restart: Callable[[Fault], None] = _stay
+    freeze: Callable[[Fault], None] = _stay
+
+    def ending(self, event: FeedEvent, *, sent: bool) -> Fault | None:
+        """Take the fault that ends or freezes the host, before or after an event went out."""
+
+        def suits(fault: Fault) -> bool:
+            return fault.sent is sent and event.suits(fault)
+
+        script, prompt_id = self.script, event.prompt_id
+        return script.take(FaultKind.RESTART, prompt_id=prompt_id, suits=suits) or script.take(
+            FaultKind.FREEZE, prompt_id=prompt_id, suits=suits
+        )
+
+    def befall(self, fault: Fault) -> None:
+        """Let the host die or freeze."""
+        (self.restart if fault.kind is FaultKind.RESTART else self.freeze)(fault)

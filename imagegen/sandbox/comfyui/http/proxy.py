@@ -1,0 +1,229 @@
+"""A bad proxy in front of a host, and a host that denies having a model file."""
+
+import copy
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from imagegen.sandbox.comfyui.execution.node_definitions import LISTS_OF_MODELS, NodeDefinitions
+from imagegen.sandbox.comfyui.execution.node_order import Graph
+from imagegen.sandbox.comfyui.execution.validation import validate_prompt
+from imagegen.sandbox.comfyui.faults.fault import ACCEPTED, MIB, Fault
+from imagegen.sandbox.comfyui.faults.injection import FeedEvent
+from imagegen.sandbox.comfyui.faults.kinds import FaultKind
+from imagegen.sandbox.comfyui.state import HostState
+
+
+def missing_model_refusal(
+    graph: object, file: str | None, machine: HostState
+) -> dict[str, Any] | None:
+    """Give the body of a 400 for a graph that names the file, any if none is given; else None."""
+    if not isinstance(graph, dict):
+        return None
+    named = [each for each in _named(graph) if file in {None, each}]
+    if not named:
+        return None
+    without = {
+        folder: [f for f in files if f != named[0]] for folder, files in machine.models.items()
+    }
+    # A copy, since numbers that were given as text would become numbers in it.
+    definitions = NodeDefinitions(machine.version.name, without)
+    verdict = validate_prompt(copy.deepcopy(graph), definitions, machine.version, machine.files)
+    return None if verdict.error is None else _refusal_body(verdict.error, verdict.node_errors)
+
+
+def _refusal_body(error: dict[str, Any], node_errors: dict[str, Any]) -> dict[str, Any]:
+    return {"error": error, "node_errors": node_errors}
+
+
+def _named(graph: Graph) -> list[str]:
+    found = []
+    for node in graph.values():
+        for class_type, name in LISTS_OF_MODELS:
+            if isinstance(node, dict) and node.get("class_type") == class_type:
+                found.append(node.get("inputs", {}).get(name))
+    return [file for file in found if isinstance(file, str)]
+
+
+_HUGE = 33 * MIB
+_PROMPT, _VIEW, _SOCKET = "POST /prompt", "GET /view", "GET /ws"
+# The sandbox's own routes: no fault touches what tells of faults.
+_OURS = "/sandbox"
+_PAGE = "<html><head><title>Welcome</title></head><body>nginx</body></html>"
+_UNAVAILABLE = (
+    "<html><head><title>503 Service Temporarily Unavailable</title></head><body>nginx</body></html>"
+)
+
+
+class FaultyProxy:
+    """Stands between clients and the routes of one life of a host."""
+
+    def __init__(self, machine: HostState) -> None:
+        self._machine = machine
+        self._mischief = machine.mischief
+        self._script = machine.mischief.script
+        self._standstill = machine.mischief.standstill
+
+    @web.middleware
+    async def stand_between(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        route = _route(request)
+        if route.endswith(_OURS):
+            return await handler(request)
+        if not await self._standstill.passed():
+            return web.Response()
+        if self._take(FaultKind.UNAVAILABLE, route):
+            return web.Response(status=503, text=_UNAVAILABLE, content_type="text/html")
+        if route == _SOCKET:
+            return await handler(request)
+        answer = await self._answer(route, request, handler)
+        if not isinstance(answer, web.Response):
+            return answer
+        return await self._bring_back(route, request, answer)
+
+    async def _answer(
+        self, route: str, request: web.Request, handler: Handler
+    ) -> web.StreamResponse:
+        if route == _PROMPT:
+            return await self._take_in(request, handler)
+        if route == _VIEW:
+            return await self._show(request, handler)
+        return await handler(request)
+
+    async def _take_in(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        refused = await self._refusal(request)
+        if refused is not None:
+            return web.json_response(refused, status=400)
+        answer = await handler(request)
+        if answer.status != 200:
+            return answer
+        prompt_id = self._machine.queue.newest
+        if self._script.take(FaultKind.POSTED_TWICE, prompt_id=prompt_id):
+            answer = await handler(request)
+        if self._script.take(FaultKind.DELETED, prompt_id=prompt_id):
+            self._machine.queue.delete(prompt_id)
+        return await self._end_if_due(
+            FeedEvent(name=ACCEPTED, prompt_id=prompt_id), request, answer
+        )
+
+    async def _end_if_due(
+        self, event: FeedEvent, request: web.Request, answer: web.StreamResponse
+    ) -> web.StreamResponse:
+        named = FeedEvent(name=event.name)
+        if fault := self._mischief.ending(named, sent=False):
+            self._mischief.befall(fault)
+            if fault.kind is FaultKind.RESTART:
+                return _cut(request)
+            await self._standstill.passed()
+        elif fault := self._mischief.ending(named, sent=True):
+            await answer.prepare(request)
+            await answer.write_eof()
+            self._mischief.befall(fault)
+        return answer
+
+    async def _refusal(self, request: web.Request) -> dict[str, Any] | None:
+        if not self._script.awaits(FaultKind.REFUSED_MODEL):
+            return None
+        wish = _json(await request.read())
+        graph = wish.get("prompt") if isinstance(wish, dict) else None
+        told: list[dict[str, Any]] = []
+
+        def suits(fault: Fault) -> bool:
+            found = missing_model_refusal(graph, fault.file, self._machine)
+            told.extend([] if found is None else [found])
+            return found is not None
+
+        return told[-1] if self._script.take(FaultKind.REFUSED_MODEL, suits=suits) else None
+
+    async def _show(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if slow := self._script.take(FaultKind.SLOW_VIEW):
+            await self._standstill.pause(slow.lasts_s)
+        if self._script.awaits(FaultKind.FILE_GONE) and self._script.take(FaultKind.FILE_GONE):
+            self._machine.files.delete(request.query.get("filename", ""))
+        answer = await handler(request)
+        if not isinstance(answer, web.Response) or answer.status != 200:
+            return answer
+        broken = self._script.take(FaultKind.BROKEN_VIEW)
+        return answer if broken is None else await self._break(broken, request, answer)
+
+    async def _break(
+        self, fault: Fault, request: web.Request, answer: web.Response
+    ) -> web.StreamResponse:
+        match fault.how:
+            case "page":
+                return web.Response(text=_PAGE, content_type="text/html")
+            case "garbage":
+                noise = os.urandom(len(_body(answer)))
+                return web.Response(body=noise, content_type=answer.content_type)
+            case _:
+                return await self._stream(request, answer, share=0.5)
+
+    async def _bring_back(
+        self, route: str, request: web.Request, answer: web.Response
+    ) -> web.StreamResponse:
+        if answer.status == 200 and self._take(FaultKind.ANSWER_LOST, route, usually=_PROMPT):
+            return _cut(request)
+        if route != _VIEW and self._take(FaultKind.WRONG_TYPE, route):
+            return web.Response(text=_PAGE, content_type="text/html")
+        if answer.content_type == "application/json" and (
+            huge := self._take(FaultKind.HUGE_JSON, route)
+        ):
+            answer = web.json_response({"padding": "0" * (huge.size or _HUGE)})
+        if slow := self._take(FaultKind.TRICKLE, route):
+            return await self._stream(request, answer, pause_s=slow.lasts_s or 0.0)
+        return answer
+
+    async def _stream(
+        self, request: web.Request, answer: web.Response, *, share: float = 1.0, pause_s: float = 0
+    ) -> web.StreamResponse:
+        """Send an answer in pieces, or the first part of it and then a broken connection."""
+        body = _body(answer)
+        response = web.StreamResponse(status=answer.status)
+        response.content_type, response.content_length = answer.content_type, len(body)
+        await response.prepare(request)
+        size = 1 if pause_s else max(1, len(body))
+        for at in range(0, int(len(body) * share), size):
+            await response.write(body[at : min(at + size, int(len(body) * share))])
+            if pause_s and not await self._standstill.pause(pause_s):
+                break
+        if share < 1 and request.transport is not None:
+            # Closed, not aborted: what was written gets out first.
+            request.transport.close()
+        return response
+
+    def _take(self, kind: FaultKind, route: str, *, usually: str | None = None) -> Fault | None:
+        return self._script.take(kind, suits=_is_for(route, usually))
+
+
+def _route(request: web.Request) -> str:
+    """Name a route by its method and first part, /api or not."""
+    parts = request.path.removeprefix("/api/").strip("/").split("/")
+    return f"{request.method} /{parts[0]}"
+
+
+def _is_for(route: str, usually: str | None) -> Callable[[Fault], bool]:
+    def suits(fault: Fault) -> bool:
+        wanted = fault.route or usually
+        return wanted is None or wanted in {route, route.partition(" ")[2]}
+
+    return suits
+
+
+def _cut(request: web.Request) -> web.Response:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+def _body(answer: web.Response) -> bytes:
+    return answer.body if isinstance(answer.body, bytes) else b""
+
+
+def _json(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

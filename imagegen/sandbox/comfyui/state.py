@@ -1,0 +1,182 @@
+"""Everything that a host has in memory between its start and its death, and its flags."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from imagegen.sandbox.comfyui.execution.cache import NodeCache
+from imagegen.sandbox.comfyui.execution.executor import ExecutedPrompt, Executor
+from imagegen.sandbox.comfyui.execution.files import ImageFolders
+from imagegen.sandbox.comfyui.execution.node_context import HostContext, Interrupt
+from imagegen.sandbox.comfyui.execution.node_definitions import NodeDefinitions
+from imagegen.sandbox.comfyui.execution.node_order import Graph
+from imagegen.sandbox.comfyui.execution.queue import PromptQueue
+from imagegen.sandbox.comfyui.execution.validation import PromptValidation, validate_prompt
+from imagegen.sandbox.comfyui.faults.injection import FaultInjection
+from imagegen.sandbox.comfyui.faults.prompt_faults import ModelLoad, PromptFaults
+from imagegen.sandbox.comfyui.versions import Version
+from imagegen.sandbox.comfyui.websocket.connection import FeedConnection
+from imagegen.sandbox.comfyui.websocket.feed import WebSocketFeed
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostFlags:
+    """What whoever started the host chose; without any it is as a plain `main.py` starts it."""
+
+    # --preview-method: none, auto, latent2rgb or taesd. All but none show a sampler's steps.
+    preview_method: str = "none"
+    # --cache-lru: so many nodes are remembered, whatever the last prompt used. 0 is the default
+    # cache, which remembers what the last prompt used.
+    cache_lru: int = 0
+
+    @property
+    def argv(self) -> list[str]:
+        argv = ["main.py"]
+        if self.preview_method != "none":
+            argv += ["--preview-method", self.preview_method]
+        if self.cache_lru:
+            argv += ["--cache-lru", str(self.cache_lru)]
+        return argv
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostedPrompt:
+    """A prompt that was accepted."""
+
+    prompt_id: str
+    graph: Graph
+    client_id: object
+    extra_data: Mapping[str, Any]
+    when: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountState:
+    """What a host was asked for and what it did, over all its lives."""
+
+    posted: list[PostedPrompt]
+    drawn: list[ExecutedPrompt]
+    loads: list[ModelLoad] = field(default_factory=list)
+
+
+class HostState:
+    """Queue, feed and worker of one life of a host; files and account outlive it."""
+
+    def __init__(  # noqa: PLR0913 each is a setting of its own
+        self,
+        *,
+        version: Version,
+        models: Mapping[str, Sequence[str]],
+        files: ImageFolders,
+        account: AccountState,
+        seconds_per_picture: float,
+        flags: HostFlags,
+        sleep: Callable[[float], Awaitable[object]],
+        mischief: FaultInjection | None = None,
+        model_load_seconds: float = 0.0,
+    ) -> None:
+        self.mischief = mischief or FaultInjection()
+        interrupt = Interrupt()
+        fate = PromptFaults(
+            mischief=self.mischief,
+            out_of_memory=version.out_of_memory,
+            load_seconds=model_load_seconds,
+            loads=account.loads,
+        )
+        self.version = version
+        self.models = models
+        self.files = files
+        self.flags = flags
+        self.definitions = NodeDefinitions(version.name, models)
+        self.feed = WebSocketFeed(
+            version.features,
+            wire=FeedConnection(self.mischief),
+            overhear=lambda event, facts: fate.overhear(event, facts, interrupt),
+        )
+        self.queue = PromptQueue(self._announce)
+        self.worker = Executor(
+            self.queue,
+            definitions=self.definitions,
+            version=version,
+            surroundings=HostContext(
+                feed=self.feed,
+                files=files,
+                seconds_per_picture=seconds_per_picture,
+                progress_pause_s=version.progress_pause_s,
+                preview_method=flags.preview_method,
+                takes_preview_method=version.takes_preview_method,
+                sleep=sleep,
+                interrupt=interrupt,
+                fate=fate,
+            ),
+            cache=NodeCache(keeps=flags.cache_lru),
+            drawn=account.drawn,
+        )
+        self._account = account
+        self._number = 0
+
+    @property
+    def status(self) -> dict[str, Any]:
+        return {"exec_info": {"queue_remaining": self.queue.remaining}}
+
+    async def live(self) -> None:
+        """Draw and send until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.feed.send_for_ever(), name="sandbox comfyui feed")
+            tasks.create_task(self.worker.work_for_ever(), name="sandbox comfyui worker")
+
+    def next_number(self, wish: Mapping[str, Any]) -> float:
+        """Give a prompt its place: the one it asks for, or the next, or before all others."""
+        if "number" in wish:
+            return float(wish["number"])
+        number = self._number
+        self._number += 1
+        return -number if wish.get("front") else number
+
+    def accept(self, wish: Mapping[str, Any], prompt_id: str, number: float) -> PromptValidation:
+        """Judge a posted prompt and queue it if something of it can run."""
+        verdict = validate_prompt(wish["prompt"], self.definitions, self.version, self.files)
+        if verdict.error is None:
+            extra_data = self._extra_data(wish)
+            self.queue.put(number, prompt_id, wish["prompt"], extra_data, verdict.outputs)
+            self._account.posted.append(
+                PostedPrompt(
+                    prompt_id=prompt_id,
+                    graph=wish["prompt"],
+                    client_id=extra_data.get("client_id"),
+                    extra_data=extra_data,
+                    when=time.time(),
+                )
+            )
+        return verdict
+
+    def cancel(self, prompt_id: str) -> bool:
+        """Take a prompt off, waiting or running."""
+        if self.queue.delete(prompt_id):
+            self._announce()
+            return True
+        return self.queue.is_running(prompt_id) and self.worker.interrupt(prompt_id)
+
+    def _extra_data(self, wish: Mapping[str, Any]) -> dict[str, Any]:
+        extra_data = dict(wish.get("extra_data") or {})
+        if "client_id" in wish:
+            extra_data["client_id"] = wish["client_id"]
+        if self.version.stamps_creation:
+            extra_data["create_time"] = time.time_ns() // 1_000_000
+        return extra_data
+
+    def _announce(self) -> None:
+        self.feed.tell("status", {"status": self.status})
+
+
+def is_canonical(prompt_id: object) -> bool:
+    """Tell whether an id is a UUID in lower case with hyphens."""
+    if not isinstance(prompt_id, str):
+        return False
+    try:
+        return str(uuid.UUID(prompt_id)) == prompt_id
+    except ValueError:
+        return False

@@ -1,0 +1,157 @@
+"""The websocket feed: who is connected, and which frame goes to whom."""
+
+import asyncio
+import json
+import struct
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+from imagegen.sandbox.comfyui.faults.injection import FaultInjection
+from imagegen.sandbox.comfyui.websocket.connection import FeedConnection
+
+# The binary events that carry a picture: bare, and with the facts before it.
+_PICTURE = 1
+_PICTURE_WITH_FACTS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class BinaryKind:
+    """What a picture is encoded as: its number in a bare frame, its name among the facts."""
+
+    number: int
+    name: str
+
+
+JPEG = BinaryKind(number=1, name="image/jpeg")
+PNG = BinaryKind(number=2, name="image/png")
+
+
+class WebSocketFeed:
+    """All sockets of a host, by client id.
+
+    One task sends all frames one after another, as on a real server: a client that stops reading
+    stops the frames of everybody. The newest socket of a client id is served, and when any socket
+    of that id closes, the id is struck off: a newer one stays open and hears nothing more.
+    """
+
+    def __init__(
+        self,
+        features: Mapping[str, Any],
+        *,
+        wire: FeedConnection | None = None,
+        overhear: Callable[[str, Mapping[str, Any]], None] = lambda _event, _facts: None,
+    ) -> None:
+        self._features = features
+        self._wire = wire or FeedConnection(FaultInjection())
+        self._overhear = overhear
+        self._sockets: dict[object, web.WebSocketResponse] = {}
+        self._announced: dict[object, Mapping[str, Any]] = {}
+        self._outgoing: asyncio.Queue[tuple[object, str | bytes]] = asyncio.Queue()
+
+    def tell(self, event: str, facts: Mapping[str, Any], client_id: object = None) -> None:
+        """Send an event to one client, or to everybody if there is no client id."""
+        self._overhear(event, facts)
+        frame = json.dumps({"type": event, "data": facts})
+        self._outgoing.put_nowait((client_id, frame))
+
+    def show(
+        self, picture: bytes, facts: Mapping[str, Any], client_id: object, kind: BinaryKind = PNG
+    ) -> None:
+        """Send a picture; clients that announced it get the facts that it belongs to as well."""
+        self._outgoing.put_nowait((client_id, _picture_with_facts(picture, facts, kind)))
+
+    def show_bare(self, picture: bytes, client_id: object, kind: BinaryKind = PNG) -> None:
+        frame = struct.pack(">II", _PICTURE, kind.number) + picture
+        self._outgoing.put_nowait((client_id, frame))
+
+    def wants_facts(self, client_id: object) -> bool:
+        announced = self._announced.get(client_id, {})
+        return bool(announced.get("supports_preview_metadata"))
+
+    async def send_for_ever(self) -> None:
+        """Bring the frames out, in order, until cancelled."""
+        while True:
+            client_id, frame = await self._outgoing.get()
+            await self._wire.carry(frame, self._listeners(client_id), _send)
+
+    async def serve(
+        self,
+        request: web.Request,
+        status: Callable[[], Mapping[str, Any]],
+        place: Callable[[str], str | None],
+    ) -> web.WebSocketResponse:
+        """Greet a new socket and stay with it until it closes.
+
+        `place` tells at which node a client's running prompt is.
+        """
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        client_id = request.query.get("clientId") or uuid.uuid4().hex
+        self._sockets[client_id] = socket
+        self._announced[client_id] = {}
+        self._wire.opened(socket, request, client_id)
+        try:
+            await _send(socket, _frame("status", {"status": status(), "sid": client_id}))
+            if (node := place(client_id)) is not None:
+                await _send(socket, _frame("executing", {"node": node}))
+            await self._listen(socket, client_id)
+        finally:
+            self._sockets.pop(client_id, None)
+            self._announced.pop(client_id, None)
+            self._wire.closed(socket)
+        return socket
+
+    def forget(self) -> None:
+        """Drop all clients and all frames that were not sent."""
+        self._sockets.clear()
+        self._announced.clear()
+        self._outgoing = asyncio.Queue()
+
+    async def _listen(self, socket: web.WebSocketResponse, client_id: str) -> None:
+        is_first = True
+        async for message in socket:
+            if message.type is not WSMsgType.TEXT:
+                continue
+            said = _parse(message.data)
+            if is_first and said.get("type") == "feature_flags":
+                self._announced[client_id] = said.get("data", {})
+                await _send(socket, _frame("feature_flags", self._features))
+            is_first = False
+
+    def _listeners(self, client_id: object) -> list[web.WebSocketResponse]:
+        if client_id is None:
+            return list(self._sockets.values())
+        socket = self._sockets.get(client_id)
+        return [] if socket is None else [socket]
+
+
+def _frame(event: str, facts: Mapping[str, Any]) -> str:
+    return json.dumps({"type": event, "data": facts})
+
+
+def _picture_with_facts(picture: bytes, facts: Mapping[str, Any], kind: BinaryKind) -> bytes:
+    told = json.dumps({**facts, "image_type": kind.name}).encode()
+    return struct.pack(">II", _PICTURE_WITH_FACTS, len(told)) + told + picture
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        said = json.loads(text)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+async def _send(socket: web.WebSocketResponse, frame: str | bytes) -> None:
+    try:
+        if isinstance(frame, str):
+            await socket.send_str(frame)
+        else:
+            await socket.send_bytes(frame)
+    except (ConnectionError, RuntimeError):
+        # The client went away between two frames; its handler strikes it off.
+        return

@@ -1,0 +1,1 @@
+"""Private PostgreSQL and Valkey servers, from wheels."""

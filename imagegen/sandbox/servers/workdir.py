@@ -1,0 +1,106 @@
+"""A private directory that lives as long as its owner, and is swept away after it."""
+
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from imagegen.sandbox.servers.process import UnixAccount, is_same, kill_and_wait, reaches
+
+_PREFIX = "imagegen-sandbox-"
+_FALLBACKS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - mkdtemp makes a private directory in it
+
+
+@contextmanager
+def private_directory(
+    account: UnixAccount | None = None, *, for_programs: bool = False
+) -> Iterator[Path]:
+    """Make a directory that `account` can reach; remove it at the end, and dead owners' ones now.
+
+    A lock on the directory says that the owner lives: the kernel drops it however the owner ends.
+    """
+    for place in _places(account):
+        _sweep(place)
+    with ExitStack() as stack:
+        path = _locked(_choose(account, for_programs=for_programs), stack)
+        stack.callback(shutil.rmtree, path)
+        # Others may pass through, not look: the account's own directories lie inside.
+        path.chmod(0o700 if account is None else 0o711)
+        yield path
+
+
+def _places(account: UnixAccount | None) -> list[Path]:
+    first = Path(tempfile.gettempdir())
+    if account is None:
+        return [first]
+    others = [Path(name) for name in _FALLBACKS]
+    return [first, *(path for path in others if path != first and path.is_dir())]
+
+
+def _choose(account: UnixAccount | None, *, for_programs: bool) -> Path:
+    for place in _places(account):
+        if account is not None and not reaches(account, place):
+            continue
+        if for_programs and os.statvfs(place).f_flag & getattr(os, "ST_NOEXEC", 0):
+            continue
+        return place
+    return Path(tempfile.gettempdir())
+
+
+def _locked(place: Path, stack: ExitStack) -> Path:
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        # Another run's sweep may have come between; then it has the lock or the directory is gone.
+        if _lock(lock) and _is_at(path, lock):
+            stack.callback(os.close, lock)
+            return path
+        os.close(lock)
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _sweep(place: Path) -> None:
+    """Remove what dead owners of this user left; whatever is somebody's is not touched."""
+    with suppress(OSError):
+        for path in place.glob(f"{_PREFIX}*"):
+            with suppress(OSError):
+                _sweep_one(path)
+
+
+def _sweep_one(path: Path) -> None:
+    found = path.lstat()
+    if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode):
+        return
+    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if _lock(lock):
+            _end_leftovers(path)
+            shutil.rmtree(path)
+    finally:
+        os.close(lock)
+
+
+def _end_leftovers(path: Path) -> None:
+    """End servers that outlived their owner: stopped ones, or where there is no death signal."""
+    for note in path.glob("*.pid"):
+        pid, _, born = note.read_text().partition(" ")
+        if pid.isdecimal() and is_same(int(pid), born):
+            kill_and_wait(int(pid))
