@@ -18,7 +18,7 @@ class _WithFaults(click.Command):
     """Lists the faults under the options."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with extra("sandbox"):
+        with extra("simulator"):
             from imagegen.sandbox.comfyui.standalone import fault_help
         with formatter.section("Faults, each with its own parameters"):
             formatter.write_dl(fault_help())
@@ -80,14 +80,23 @@ class _WithFaults(click.Command):
 @click.option("--seed", type=int, help="Makes faults that come by chance repeatable.")
 def comfyui(**given: Any) -> None:
     """Play a ComfyUI host that needs no GPU and misbehaves on request."""
-    with extra("sandbox"):
-        from imagegen import logs
+    with extra("simulator"):
+        from imagegen import logs, resources
         from imagegen.sandbox.comfyui import standalone
         from imagegen.sandbox.errors import SandboxError
+        from imagegen.workflows.library import load_workflows, required_model_files
 
     logs.configure("console")
     try:
-        host = standalone.build_host(standalone.SimulatorOptions(**given))
+        host = standalone.build_host(
+            standalone.SimulatorOptions(**given),
+            default_models={
+                folder: sorted(names)
+                for folder, names in required_model_files(
+                    load_workflows(resources.path("workflows"))
+                ).items()
+            },
+        )
     except SandboxError as error:
         click.echo(f"imagegen sandbox comfyui: {error}", err=True)
         sys.exit(2)

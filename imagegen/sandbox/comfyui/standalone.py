@@ -5,13 +5,11 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from imagegen import resources
 from imagegen.sandbox.comfyui.faults.fault import Fault
 from imagegen.sandbox.comfyui.faults.kinds import MEANINGS
 from imagegen.sandbox.comfyui.host import SandboxComfyUI
 from imagegen.sandbox.comfyui.versions import NEW
 from imagegen.sandbox.errors import SandboxError
-from imagegen.workflows.library import load_workflows, required_model_files
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
@@ -22,7 +20,7 @@ class BadModel(SandboxError, ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class SimulatorOptions:
-    """What to play, as people write it; no `models` are all files of the shipped workflows."""
+    """What to play, as people write it; without `models` it has the default ones."""
 
     host: str
     port: int
@@ -34,12 +32,21 @@ class SimulatorOptions:
     seed: int | None
 
 
-def build_host(options: SimulatorOptions) -> SandboxComfyUI:
-    """Make the host, not started yet. Raises FaultError or BadModel with a sentence."""
+def build_host(
+    options: SimulatorOptions, *, default_models: Mapping[str, Sequence[str]]
+) -> SandboxComfyUI:
+    """Make the host, not started yet.
+
+    `default_models` are files by folder, which it has if the options name none.
+
+    Raises:
+        FaultError: a fault is not written as it should be.
+        BadModel: a model is not written as FOLDER=FILE.
+    """
     faults = [Fault.parse(text) for text in options.faults]
     host = SandboxComfyUI(
         version=options.version,
-        models=_models(options.models),
+        models=_models(options.models) or default_models,
         seconds_per_picture=options.seconds_per_picture,
         model_load_seconds=options.model_load_seconds,
         seed=options.seed,
@@ -73,9 +80,6 @@ async def _run(host: SandboxComfyUI, say: Callable[[str], None]) -> None:
 
 
 def _models(given: Sequence[str]) -> Mapping[str, Sequence[str]]:
-    if not given:
-        files = required_model_files(load_workflows(resources.path("workflows")))
-        return {folder: sorted(names) for folder, names in files.items()}
     models: dict[str, list[str]] = {}
     for text in given:
         folder, _, file = text.partition("=")
