@@ -73,7 +73,9 @@ async def test_a_picture_is_delivered_in_six_lines_and_sigterm_is_no_fault(
 ) -> None:
     async with stages.set(works=False) as stage:
         variables = worker_process.environment(stage.settings)
-        async with worker_process.running(tmp_path / "home", variables, command=command) as worker:
+        async with worker_process.running(
+            tmp_path / "home", variables, command=command, is_forked=False
+        ) as worker:
             request = await stage.ask(text=TEXT)
             picture = await stage.hook.wait(request, timeout=PATIENCE_S)
             await worker.has_said("picture delivered")
