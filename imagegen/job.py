@@ -30,7 +30,9 @@ async def make_image(ctx: dict[str, Any], request_id: str) -> str:
     """Carry one request to its end and return the state it is in; arq runs it again on Retry."""
     studio: Studio = ctx["studio"]
     with structlog.contextvars.bound_contextvars(request_id=request_id):
-        async with lease.held(ctx["redis"], ctx["job_id"], score=ctx["score"]):
+        async with lease.held(
+            ctx["redis"], ctx["job_id"], score=ctx["score"], lease_s=studio.lease_s
+        ):
             try:
                 return await _carry(studio, UUID(request_id))
             except Unavailable as error:

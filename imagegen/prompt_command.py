@@ -124,9 +124,9 @@ async def _sheets(
     from imagegen.director import Rules
     from imagegen.prompts.builder import PromptBuilder
     from imagegen.rehearsal import Rehearsal
-    from imagegen.safety.screen import Screen, Verdict
+    from imagegen.safety.screen import Verdict, shared_screen
 
-    screen = Screen()
+    screen = shared_screen()
     async with AsyncExitStack() as stack:
         model = _model(chosen)
         if model is not None:

@@ -38,3 +38,4 @@ class Studio:
     max_attempts: int
     most_unknown_sends: int
     keep_outputs: bool
+    lease_s: float

@@ -20,7 +20,6 @@ from imagegen import (
     logs,
     overtaking,
     probes,
-    relay,
     retention,
     settings,
     stop,
@@ -40,6 +39,7 @@ from imagegen.discarded import Discarded
 from imagegen.errors import ImagegenError
 from imagegen.images import ImageStore
 from imagegen.job import make_image
+from imagegen.lease import RecoveryTimes
 from imagegen.ledger import Ledger
 from imagegen.live import Live
 from imagegen.prompts.builder import PromptBuilder
@@ -49,7 +49,7 @@ from imagegen.relay import Relay
 from imagegen.requests import Requests
 from imagegen.retention import Retention
 from imagegen.reuse import Reuse
-from imagegen.safety.screen import Screen, Verdict
+from imagegen.safety.screen import Verdict, shared_screen
 from imagegen.settings import Settings
 from imagegen.stop import Stop
 from imagegen.strays import Strays
@@ -66,6 +66,7 @@ _MOST_JOBS = 1000
 # Attempts live on the row; arq counts every deploy as a try.
 _MAX_TRIES = 1_000_000
 _HEALTH_EVERY_S = 5
+_RECOVERY = RecoveryTimes()
 _NO_REDIS = "imagegen: Redis does not answer yet, trying until it does\n"
 
 
@@ -73,12 +74,17 @@ def __getattr__(name: str) -> Any:
     """Make WorkerSettings when arq asks for it, so that importing this module reads nothing."""
     if name != "WorkerSettings":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return from_env()
+
+
+def from_env(*, recovery: RecoveryTimes = _RECOVERY) -> type:
+    """Return WorkerSettings made of the environment; end the process with a line if they can't be."""
     stop.ends_all()
     with _in_a_sentence():
         chosen = settings.from_env()
         if not asyncio.run(broker.answers(chosen.redis)):
             sys.stderr.write(_NO_REDIS)
-        return worker_settings(chosen)
+        return worker_settings(chosen, recovery=recovery)
 
 
 def run() -> None:
@@ -94,7 +100,9 @@ def run() -> None:
     run_worker(made)
 
 
-def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
+def worker_settings(
+    chosen: Settings, *, owns_process: bool = True, recovery: RecoveryTimes = _RECOVERY
+) -> type:
     """Return the class whose attributes arq reads. Raises BadSetting.
 
     `owns_process`: it is the worker's alone, so its logging and its end are the worker's too.
@@ -113,9 +121,13 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
             logs.configure(chosen.log_format)
         readiness = Readiness(lambda: stopping.is_under_way)
         await stack.enter_async_context(site.open_at(chosen.web_host, chosen.web_port, readiness))
-        ctx["studio"] = studio = await build(chosen, library, images, stack)
-        bell = Relay(studio.requests, ctx["redis"])
-        await stack.enter_async_context(ticker.every(relay.EVERY_S, bell.step, name="relay"))
+        ctx["studio"] = studio = await build(
+            chosen, library, images, stack, lease_s=recovery.lease_s
+        )
+        bell = Relay(studio.requests, ctx["redis"], recovery)
+        await stack.enter_async_context(
+            ticker.every(recovery.relay_every_s, bell.step, name="relay")
+        )
         await stack.enter_async_context(
             ticker.every(strays.EVERY_S, studio.strays.step, name="strays")
         )
@@ -175,7 +187,12 @@ def _in_a_sentence() -> Iterator[None]:
 
 
 async def build(
-    chosen: Settings, library: Library, images: ImageStore, stack: AsyncExitStack
+    chosen: Settings,
+    library: Library,
+    images: ImageStore,
+    stack: AsyncExitStack,
+    *,
+    lease_s: float,
 ) -> Studio:
     """Open everything that jobs share; the stack closes it, last opened first."""
     engine = database.connect(chosen.database_url)
@@ -197,7 +214,7 @@ async def build(
     await stack.enter_async_context(pool.tended())
     tidy = Retention(engine, Discarded(engine, images), chosen.limits)
     await stack.enter_async_context(ticker.every(retention.EVERY_S, tidy.step, name="retention"))
-    screen = Screen()
+    screen = shared_screen()
     prompts = PromptBuilder(
         await _language_model(chosen, stack),
         is_fine=lambda text: screen.prompt(text).verdict is Verdict.CLEAR,
@@ -222,6 +239,7 @@ async def build(
         max_attempts=chosen.request_attempts,
         most_unknown_sends=2 if chosen.delivery_on_unknown == "resend" else 1,
         keep_outputs=chosen.comfyui_keep_outputs,
+        lease_s=lease_s,
     )
 
 

@@ -16,6 +16,8 @@ from tests.support import fork_server
 from tests.support.fork_server import OwnProcess, Process
 
 ARQ = (sys.executable, "-m", "arq", "imagegen.worker.WorkerSettings")
+# For tests that kill one worker and wait for the next.
+QUICK = (sys.executable, "-m", "arq", "tests.support.quick_recovery.WorkerSettings")
 IMAGEGEN = (str(Path(sys.executable).with_name("imagegen")), "worker")
 
 # Two busy cores take their time to import aiogram.

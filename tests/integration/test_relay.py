@@ -14,11 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import ImageRequest, State
 from imagegen import broker, lease
-from imagegen.relay import EVERY_S, Relay
+from imagegen.lease import RecoveryTimes
+from imagegen.relay import Relay
 from imagegen.requests import Requests
 from tests import chat
 from tests.chat import Sessions
 from tests.stage import PATIENCE_S, Stages
+
+TIMES = RecoveryTimes()
 
 
 @pytest.fixture
@@ -79,7 +82,7 @@ async def bell(stages: Stages, engine: AsyncEngine, redis_url: str) -> AsyncIter
         broker.queue(settings.redis, db=3) as queue,
     ):
         requests = [str((await stage.ask(dialog_id=number)).id) for number in range(1, 5)]
-        yield Bell(relay=Relay(Requests(engine), queue), queue=queue, requests=requests)
+        yield Bell(relay=Relay(Requests(engine), queue, TIMES), queue=queue, requests=requests)
 
 
 async def test_a_young_request_is_left_to_its_own_bell(bell: Bell) -> None:
@@ -172,4 +175,4 @@ async def test_a_thousand_open_requests_are_all_looked_after_in_one_step(
     took_s = time.monotonic() - began
 
     assert await bell.would_run() == {*bell.requests, *made}
-    assert took_s < EVERY_S
+    assert took_s < TIMES.relay_every_s

@@ -10,6 +10,7 @@ from imagegen.tables import Delivery
 from tests import chat, interruption, worker_process
 from tests.chat import Sessions
 from tests.stage import Stages
+from tests.worker_process import QUICK
 
 # Where the next step begins, what came before is committed or has been answered.
 BEFORE_THE_POST = (
@@ -42,7 +43,9 @@ async def test_a_request_survives_the_death_of_its_worker_between_any_two_steps(
         request = await stage.ask()
         for number, place in enumerate(places):
             await interruption.killed_at(place, stage, tmp_path / str(number))
-        async with worker_process.running(tmp_path / "last", interruption.variables(stage)):
+        async with worker_process.running(
+            tmp_path / "last", interruption.variables(stage), command=QUICK
+        ):
             picture = await stage.hook.wait(request, timeout=interruption.STEP_S)
 
         assert picture.state is State.DELIVERED
@@ -69,7 +72,9 @@ async def test_a_death_around_the_send_is_told_in_the_ledger(
     async with stages.set(works=False) as stage:
         request = await stage.ask()
         await interruption.killed_at(place, stage, tmp_path / "killed")
-        async with worker_process.running(tmp_path / "last", interruption.variables(stage)):
+        async with worker_process.running(
+            tmp_path / "last", interruption.variables(stage), command=QUICK
+        ):
             picture = await stage.hook.wait(request, timeout=interruption.STEP_S)
 
         assert picture.state is State.DELIVERED

@@ -10,6 +10,7 @@ from tests import chat, interruption, worker_process
 from tests.chat import Sessions
 from tests.interruption import STEP_S
 from tests.stage import Stages
+from tests.worker_process import QUICK
 
 
 @pytest.fixture
@@ -36,7 +37,9 @@ async def test_a_worker_that_wakes_up_after_a_takeover_posts_sends_and_writes_no
             signal.SIGSTOP, place, stage, tmp_path / "asleep"
         ) as asleep:
             await asleep.stands_still(timeout_s=STEP_S)
-            async with worker_process.running(tmp_path / "awake", interruption.variables(stage)):
+            async with worker_process.running(
+                tmp_path / "awake", interruption.variables(stage), command=QUICK
+            ):
                 picture = await stage.hook.wait(request, timeout=STEP_S)
             row = chat.columns(await chat.row(sessions, request.id))
 

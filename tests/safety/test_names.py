@@ -2,9 +2,9 @@
 
 import pytest
 
-from imagegen.safety.screen import CLEAR, Screen, Verdict
+from imagegen.safety.screen import CLEAR, Verdict, shared_screen
 
-SCREEN = Screen()
+SCREEN = shared_screen()
 
 
 @pytest.mark.parametrize(

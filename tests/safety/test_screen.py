@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from imagegen import lemmas
 from imagegen.safety.normalise import plain
-from imagegen.safety.screen import Screen, Verdict
+from imagegen.safety.screen import Verdict, shared_screen
 
 HERE = Path(__file__).parent
-SCREEN = Screen()
+SCREEN = shared_screen()
 BASES = ("loli", "jailbait", "underage", "preteen", "малолетка", "нимфетка", "лоликон", "педофил")
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from imagegen.safety.screen import Screen, Verdict
+from imagegen.safety.screen import Verdict, shared_screen
 
-SCREEN = Screen()
+SCREEN = shared_screen()
 
 
 @pytest.mark.parametrize(

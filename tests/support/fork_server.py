@@ -345,6 +345,7 @@ def _send(status: socket.socket, line: str) -> None:
 if __name__ == "__main__":
     for each in PRELOADED:
         importlib.import_module(each)
+    importlib.import_module("imagegen.safety.screen").shared_screen()
     gc.collect()
     gc.freeze()
     if run := _Server(socket.socket(fileno=int(sys.argv[1]))).serve():

@@ -11,11 +11,11 @@ from imagegen import workflows
 from imagegen.prompts import reading, vocabulary
 from imagegen.prompts.phrases import phrase
 from imagegen.prompts.setting import CATEGORIES
-from imagegen.safety.screen import CLEAR, Screen
+from imagegen.safety.screen import CLEAR, shared_screen
 
 KNOWN = vocabulary.shipped()
 LIBRARY = workflows.load(Path(__file__).parents[2] / "workflows")
-SCREEN = Screen()
+SCREEN = shared_screen()
 PERSONAS = [workflow.persona for workflow in LIBRARY.workflows.values()]
 
 
