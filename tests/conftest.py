@@ -6,6 +6,8 @@ import secrets
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -17,6 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from imagegen import database, migrations
 from imagegen.sandbox.servers import Servers, running
 from tests import chat
+from tests.chat import Sessions
+
+if TYPE_CHECKING:
+    from tests.stage import Stages
 
 REDIS_DBS = (3, 4)
 
@@ -102,6 +108,14 @@ async def redis_url(servers: Servers) -> AsyncIterator[str]:
     for db in REDIS_DBS:
         async with _redis(url, db) as redis:
             await redis.flushdb()
+
+
+@pytest.fixture
+def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> "Stages":
+    """Give what sets stages on this test's database and Redis."""
+    from tests.stage import Stages  # noqa: PLC0415 (takes seconds, which a unit test can do without)
+
+    return Stages(database_url, redis_url, sessions, tmp_path / "images")
 
 
 def _given() -> Servers | None:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -22,11 +21,6 @@ from tests.chat import Sessions
 from tests.stage import PATIENCE_S, Stages
 
 TIMES = RecoveryTimes()
-
-
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
 
 
 async def age(sessions: Sessions) -> None:

@@ -9,7 +9,6 @@ import pytest
 from chatflow_hook.tables import State
 from imagegen.comfy.address import HostAddress
 from tests import worker_process
-from tests.chat import Sessions
 from tests.stage import Stages
 from tests.watched_comfyui import watched
 from tests.worker_process import QUICK, WorkerProcess
@@ -19,11 +18,6 @@ STEP_S = 60.0
 # While the prompt is still in its sampler.
 DEAF_S = 10.0
 STEPS = ("POST /prompt", "progress", "GET /view", "POST /history")
-
-
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
 
 
 @dataclass

@@ -29,11 +29,6 @@ AFTER_THE_POST = (
 )
 
 
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
-
-
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("places", [BEFORE_THE_POST, AFTER_THE_POST])
 async def test_a_request_survives_the_death_of_its_worker_between_any_two_steps(

@@ -13,7 +13,6 @@ from redis.asyncio import Redis
 from chatflow_hook import wire
 from chatflow_hook.tables import State
 from tests import worker_process
-from tests.chat import Sessions
 from tests.stage import PATIENCE_S, Stage, Stages
 from tests.worker_process import ARQ, IMAGEGEN, READY_S, WorkerProcess
 
@@ -30,11 +29,6 @@ TAKEN_OVER_S = 10.0
 # `--check` has to notice within this.
 NOTICED_S = 15.0
 HEALTH = f"{wire.QUEUE}:health-check"
-
-
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
 
 
 async def is_drawing(stage: Stage, worker: WorkerProcess) -> None:

@@ -13,11 +13,6 @@ from tests.stage import Stages
 from tests.worker_process import QUICK
 
 
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
-
-
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize(
     "place",
