@@ -27,7 +27,7 @@ from imagegen.queue import connections
 from imagegen.queue.progress import LiveProgress
 from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.repository import RequestRepository
-from imagegen.safety.screen import Screen, ScreenVerdict
+from imagegen.safety.screen import Screen, ScreenVerdict, shared_screen
 from imagegen.settings import (
     HostSettings,
     LibrarySettings,
@@ -156,9 +156,17 @@ def host_clients(settings: HostSettings, *, drawing_s: float) -> list[HostClient
 
 
 async def worker_parts(
-    settings: Settings, library: Library, images: ImageStore, stack: AsyncExitStack
+    settings: Settings,
+    library: Library,
+    images: ImageStore,
+    stack: AsyncExitStack,
+    *,
+    lease_s: float,
 ) -> WorkerParts:
-    """Open everything that a worker needs; the stack closes it, last opened first."""
+    """Open everything that a worker needs; the stack closes it, last opened first.
+
+    `lease_s`: how long a job stays locked after its worker's last word.
+    """
     engine = connect(settings.database_url)
     stack.push_async_callback(engine.dispose)
     results = connections.result_connection(settings.redis, db=settings.redis_result_db)
@@ -175,7 +183,7 @@ async def worker_parts(
     if model is not None:
         await stack.enter_async_context(model)
 
-    screen = Screen()
+    screen = shared_screen()
     prompts = prompt_builder(model, screen)
     image_cache = ImageCache(engine, images)
     context = JobContext(
@@ -195,6 +203,7 @@ async def worker_parts(
         max_attempts=settings.request_attempts,
         most_unknown_sends=2 if settings.delivery_on_unknown == "resend" else 1,
         keep_outputs=settings.comfyui_keep_outputs,
+        lease_s=lease_s,
     )
     return WorkerParts(
         context=context,

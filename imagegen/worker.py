@@ -19,8 +19,8 @@ from imagegen.monitoring.host_status import HostStatusPublisher
 from imagegen.monitoring.persona_coverage import COVERAGE_EVERY_S, PersonaCoverage
 from imagegen.monitoring.readiness import Readiness
 from imagegen.pipeline.make_image import make_image
-from imagegen.queue import connections, job_lease, outbox_relay, shutdown
-from imagegen.queue.job_lease import allow_two_runs_of_a_job
+from imagegen.queue import connections, job_lease, shutdown
+from imagegen.queue.job_lease import RecoveryTimes, allow_two_runs_of_a_job
 from imagegen.queue.outbox_relay import OutboxRelay
 from imagegen.queue.shutdown import GracefulShutdown
 from imagegen.settings import Settings
@@ -33,6 +33,7 @@ _MOST_JOBS = 1000
 # Attempts live on the row; arq counts every deploy as a try.
 _MAX_TRIES = 1_000_000
 _HEALTH_EVERY_S = 5
+_RECOVERY = RecoveryTimes()
 _NO_REDIS = "imagegen: Redis does not answer yet, trying until it does\n"
 
 
@@ -40,12 +41,17 @@ def __getattr__(name: str) -> Any:
     """Make WorkerSettings when arq asks for it, so that importing this module reads nothing."""
     if name != "WorkerSettings":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return from_env()
+
+
+def from_env(*, recovery: RecoveryTimes = _RECOVERY) -> type:
+    """Return WorkerSettings made of the environment; end the process with a line if they can't be."""
     shutdown.install_signal_handlers()
     with _in_a_sentence():
         chosen = settings.from_env()
         if not asyncio.run(connections.is_answering(chosen.redis)):
             sys.stderr.write(_NO_REDIS)
-        return worker_settings(chosen)
+        return worker_settings(chosen, recovery=recovery)
 
 
 def run() -> None:
@@ -61,7 +67,9 @@ def run() -> None:
     run_worker(made)
 
 
-def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
+def worker_settings(
+    chosen: Settings, *, owns_process: bool = True, recovery: RecoveryTimes = _RECOVERY
+) -> type:
     """Return the class whose attributes arq reads. Raises BadSetting.
 
     `owns_process`: it is the worker's alone, so its logging and its end are the worker's too.
@@ -82,14 +90,16 @@ def worker_settings(chosen: Settings, *, owns_process: bool = True) -> type:
         await stack.enter_async_context(
             http_server.serving(chosen.web_host, chosen.web_port, readiness)
         )
-        parts = await bootstrap.worker_parts(chosen, library, images, stack)
+        parts = await bootstrap.worker_parts(
+            chosen, library, images, stack, lease_s=recovery.lease_s
+        )
         context = ctx["context"] = parts.context
         await stack.enter_async_context(parts.counter_log.logged())
-        relay = OutboxRelay(context.requests, ctx["redis"])
+        relay = OutboxRelay(context.requests, ctx["redis"], recovery)
         coverage = PersonaCoverage(library, context.pool)
         for name, step, seconds in (
             ("retention", parts.retention.step, retention.EVERY_S),
-            ("relay", relay.step, outbox_relay.RELAY_EVERY_S),
+            ("relay", relay.step, recovery.relay_every_s),
             ("strays", parts.stray_cleanup.step, stray_prompts.EVERY_S),
             ("coverage", coverage.step, COVERAGE_EVERY_S),
         ):

@@ -1,4 +1,4 @@
-"""Runs the `imagegen` command as people do: a process, its words, its exit code."""
+"""Runs the `imagegen` command in a process of its own: its words, its exit code."""
 
 import asyncio
 import json
@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support import fork_server
+
 IMAGEGEN = Path(sys.executable).with_name("imagegen")
+PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,14 +29,12 @@ class Ended:
 
 async def run(*arguments: str, **variables: str) -> Ended:
     """Run a command that sees these variables and no others; no Redis unless they name one."""
-    process = await asyncio.create_subprocess_exec(
-        IMAGEGEN,
-        *arguments,
+    ended = await asyncio.to_thread(
+        fork_server.shared().run,
+        [str(IMAGEGEN), *arguments],
         env={"PATH": os.environ["PATH"], "REDIS_PORT": "1", **variables},
         # Where there is no .env.
         cwd=Path(__file__).parent,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        timeout=PATIENCE_S,
     )
-    said, complained = await process.communicate()
-    return Ended(said=said.decode(), complained=complained.decode(), code=process.returncode)
+    return Ended(said=ended.stdout, complained=ended.stderr, code=ended.returncode)

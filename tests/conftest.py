@@ -6,6 +6,8 @@ import secrets
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -18,6 +20,10 @@ from imagegen.db import migrations
 from imagegen.db.engine import connect
 from imagegen.sandbox.servers.servers import Servers, running_servers
 from tests import chat
+from tests.chat import Sessions
+
+if TYPE_CHECKING:
+    from tests.stage import Stages
 
 REDIS_DBS = (3, 4)
 
@@ -103,6 +109,14 @@ async def redis_url(servers: Servers) -> AsyncIterator[str]:
     for db in REDIS_DBS:
         async with _redis(url, db) as redis:
             await redis.flushdb()
+
+
+@pytest.fixture
+def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> "Stages":
+    """Give what sets stages on this test's database and Redis."""
+    from tests.stage import Stages  # noqa: PLC0415 (takes seconds, which a unit test can do without)
+
+    return Stages(database_url, redis_url, sessions, tmp_path / "images")
 
 
 def _given() -> Servers | None:

@@ -12,8 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from imagegen.settings import Settings
+from tests.support import fork_server
+from tests.support.fork_server import OwnProcess, Process
 
 ARQ = (sys.executable, "-m", "arq", "imagegen.worker.WorkerSettings")
+# For tests that kill one worker and wait for the next.
+QUICK = (sys.executable, "-m", "arq", "tests.support.quick_recovery.WorkerSettings")
 IMAGEGEN = (str(Path(sys.executable).with_name("imagegen")), "worker")
 
 # Two busy cores take their time to import aiogram.
@@ -41,13 +45,13 @@ def environment(settings: Settings, **changes: str) -> dict[str, str]:
 class WorkerProcess:
     """A started worker and what it has said; `running` ends it."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], log: Path) -> None:
-        self._popen = popen
+    def __init__(self, process: Process, log: Path) -> None:
+        self._process = process
         self._log = log
 
     @property
     def is_running(self) -> bool:
-        return self._popen.poll() is None
+        return self._process.poll() is None
 
     @property
     def said(self) -> str:
@@ -76,24 +80,20 @@ class WorkerProcess:
         await self.until(lambda: f'"{event}"' in self.said, timeout_s=timeout_s)
 
     def kill(self) -> None:
-        self._popen.kill()
-        self._popen.wait()
+        self._process.kill()
+        self._process.wait()
 
     def ask_to_stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Send a signal; SIGSTOP makes it stand still until SIGCONT."""
-        self._popen.send_signal(number)
+        self._process.send_signal(number)
 
     async def stands_still(self, *, timeout_s: float) -> None:
         """Return once a SIGSTOP has taken hold of it."""
-
-        how = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
-        await self.until(
-            lambda: os.waitid(os.P_PID, self._popen.pid, how) is not None, timeout_s=timeout_s
-        )
+        await self.until(lambda: self._process.is_stopped, timeout_s=timeout_s)
 
     async def has_ended(self, *, timeout_s: float = END_S) -> int:
         """Return the exit code; raise TimeoutExpired if it stays."""
-        return await asyncio.to_thread(self._popen.wait, timeout_s)
+        return await asyncio.to_thread(self._process.wait, timeout_s)
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send the signal and return the exit code; raise TimeoutExpired if it stays."""
@@ -108,19 +108,37 @@ async def running(
     *,
     command: Sequence[str] = ARQ,
     says: str = '"worker ready"',
+    is_forked: bool = True,
 ) -> AsyncIterator[WorkerProcess]:
-    """Run a worker in `home`, which is made, until the block ends; yield it when it `says` so."""
+    """Run a worker in `home`, which is made, until the block ends; yield it when it `says` so.
+
+    It is forked from a process that has imported it, unless it has to start as people start it.
+    """
     home.mkdir(exist_ok=True)
     log = home / "worker.log"
-    with (
-        log.open("wb") as output,
-        subprocess.Popen(
-            command, env=variables, cwd=home, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        ) as popen,
-    ):
-        try:
-            worker = WorkerProcess(popen, log)
-            await worker.until(lambda: says in worker.said, timeout_s=READY_S)
-            yield worker
-        finally:
-            popen.kill()
+    with log.open("wb") as output:
+        process = _start(command, variables, home, output.fileno(), is_forked=is_forked)
+    try:
+        worker = WorkerProcess(process, log)
+        await worker.until(lambda: says in worker.said, timeout_s=READY_S)
+        yield worker
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _start(
+    command: Sequence[str],
+    variables: Mapping[str, str],
+    home: Path,
+    output: int,
+    *,
+    is_forked: bool,
+) -> Process:
+    if is_forked:
+        return fork_server.shared().start(
+            command, env=variables, cwd=home, stdout=output, stderr=output
+        )
+    return OwnProcess(
+        command, env=variables, cwd=home, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+    )

@@ -126,9 +126,9 @@ async def _sheets(
     from imagegen.bootstrap import prompt_builder
     from imagegen.pipeline.content_policy import PolicySettings
     from imagegen.pipeline.dry_run import DryRun
-    from imagegen.safety.screen import Screen
+    from imagegen.safety.screen import shared_screen
 
-    screen = Screen()
+    screen = shared_screen()
     async with AsyncExitStack() as stack:
         model = _model(chosen)
         if model is not None:

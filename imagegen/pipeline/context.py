@@ -36,3 +36,4 @@ class JobContext:
     max_attempts: int
     most_unknown_sends: int
     keep_outputs: bool
+    lease_s: float

@@ -32,7 +32,9 @@ async def make_image(ctx: dict[str, Any], request_id: str) -> str:
     """Carry one request to its end and return the state it is in; arq runs it again on Retry."""
     context: JobContext = ctx["context"]
     with structlog.contextvars.bound_contextvars(request_id=request_id):
-        async with job_lease.held(ctx["redis"], ctx["job_id"], score=ctx["score"]):
+        async with job_lease.held(
+            ctx["redis"], ctx["job_id"], score=ctx["score"], lease_s=context.lease_s
+        ):
             try:
                 return await _carry(context, UUID(request_id))
             except Unavailable as error:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 import structlog
@@ -17,20 +18,34 @@ from imagegen import periodic
 
 log = structlog.get_logger(__name__)
 
-LEASE_S = 6.0
 # Above everything that a job waits for; the lease, not this, finds a dead worker's jobs.
 JOB_TIMEOUT_S = 3600
 # What arq gives a lock as it takes a job, before the job itself can say anything.
 FIRST_S = JOB_TIMEOUT_S + 10
-_RENEW_EVERY_S = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecoveryTimes:
+    """How soon a job is found that no worker has any more. Only tests are in a greater hurry.
+
+    `lease_s`: how long a job stays locked after its worker's last word; renewed three times as
+    often. `unrenewed_s`: a job that has not renewed its lease by then died before it could.
+    `silent_s`: the hook rings right after its commit, and a job writes to its row as it gets on,
+    so a row of less silence is not looked for. `relay_every_s`: how often the relay looks.
+    """
+
+    lease_s: float = 6.0
+    unrenewed_s: float = 3.0
+    silent_s: float = 5.0
+    relay_every_s: float = 2.5
 
 
 @asynccontextmanager
-async def held(redis: ArqRedis, job_id: str, *, score: int) -> AsyncIterator[None]:
+async def held(redis: ArqRedis, job_id: str, *, score: int, lease_s: float) -> AsyncIterator[None]:
     """Hold a job's lease while the block runs; `score` is the one it was picked up with."""
     try:
         async with periodic.every(
-            _RENEW_EVERY_S, lambda: _renew(redis, job_id), name=f"lease of {job_id}"
+            lease_s / 3, lambda: _renew(redis, job_id, lease_s), name=f"lease of {job_id}"
         ):
             yield
     finally:
@@ -38,12 +53,12 @@ async def held(redis: ArqRedis, job_id: str, *, score: int) -> AsyncIterator[Non
         await _put_back(redis, job_id, score)
 
 
-async def _renew(redis: ArqRedis, job_id: str) -> None:
-    until = int((time.time() + LEASE_S) * 1000)
+async def _renew(redis: ArqRedis, job_id: str, lease_s: float) -> None:
+    until = int((time.time() + lease_s) * 1000)
     try:
         async with redis.pipeline(transaction=False) as pipe:
             # Set, not prolonged: Redis may have been emptied under the job.
-            pipe.set(in_progress_key_prefix + job_id, b"1", px=int(LEASE_S * 1000))
+            pipe.set(in_progress_key_prefix + job_id, b"1", px=int(lease_s * 1000))
             pipe.zadd(queue.QUEUE, {job_id: until}, xx=True)
             await pipe.execute()
     except RedisError as error:

@@ -12,18 +12,14 @@ from redis.exceptions import RedisError
 from chatflow_hook.queue import JOB, QUEUE
 from imagegen.errors import Unavailable
 from imagegen.queue import job_lease
+from imagegen.queue.job_lease import RecoveryTimes
 from imagegen.requests.repository import RequestCursor, RequestRepository
 
 log = structlog.get_logger(__name__)
 
-RELAY_EVERY_S = 2.5
-# The hook rings right after its commit, and a job writes to its row as it gets on.
-_SILENT_S = 5.0
 # A step looks at so many rows, the next one goes on behind them.
 _PAGE = 1000
 _PAGES = 2
-# A job renews its lease as soon as it runs; one that has not by now died before it could.
-_UNRENEWED_S = 3.0
 _NO_KEY = -2
 
 
@@ -36,11 +32,10 @@ class QueueTrace:
     is_queued: bool
     lock_ms: int
 
-    @property
-    def was_never_renewed(self) -> bool:
+    def was_never_renewed(self, times: RecoveryTimes) -> bool:
         """Whether a worker took the job and died before it could do anything with it."""
         age_ms = job_lease.FIRST_S * 1000 - self.lock_ms
-        return self.lock_ms > job_lease.LEASE_S * 1000 and age_ms > _UNRENEWED_S * 1000
+        return self.lock_ms > times.lease_s * 1000 and age_ms > times.unrenewed_s * 1000
 
     @property
     def is_lost(self) -> bool:
@@ -55,9 +50,10 @@ class OutboxRelay:
     was emptied, or one of a job's keys when it expired or a stale job ended.
     """
 
-    def __init__(self, requests: RequestRepository, queue: ArqRedis) -> None:
+    def __init__(self, requests: RequestRepository, queue: ArqRedis, times: RecoveryTimes) -> None:
         self._requests = requests
         self._queue = queue
+        self._times = times
         self._after: RequestCursor | None = None
 
     async def step(self) -> None:
@@ -65,7 +61,7 @@ class OutboxRelay:
         try:
             for _ in range(_PAGES):
                 page = await self._requests.find_silent(
-                    silent_s=_SILENT_S, after=self._after, most=_PAGE
+                    silent_s=self._times.silent_s, after=self._after, most=_PAGE
                 )
                 self._after = page[-1] if len(page) == _PAGE else None
                 for trace in await self._traces([place.request_id for place in page]):
@@ -94,7 +90,7 @@ class OutboxRelay:
 
     async def _repair(self, trace: QueueTrace) -> None:
         name = str(trace.request_id)
-        if trace.was_never_renewed:
+        if trace.was_never_renewed(self._times):
             log.warning("lock of a dead job taken off", request_id=name)
             await self._queue.delete(f"{in_progress_key_prefix}{name}")
         elif trace.is_lost:

@@ -13,7 +13,7 @@ from imagegen.safety.normalise import NormalisedSentence, NormalisedWord, Starre
 from imagegen.safety.person_names import PersonNames
 from imagegen.safety.rules import CLEAR, Finding, ScreenVerdict
 
-__all__ = ["CLEAR", "VERSION", "Finding", "Screen", "ScreenVerdict"]
+__all__ = ["CLEAR", "VERSION", "Finding", "Screen", "ScreenVerdict", "shared_screen"]
 
 # Changes with every change of what is found: the audit says which screen refused.
 VERSION = "2"
@@ -22,6 +22,12 @@ VERSION = "2"
 _WRITTEN = 4
 # How the prompt builder says who is drawn, up to the adult's age.
 _IDENTITY = re.compile(r"\AA picture of ([^.\n]{1,200}), a fictional adult aged [2-9]\d\. ")
+
+
+@functools.cache
+def shared_screen() -> "Screen":
+    """Return the screen of this process: it takes a while to make, and never changes."""
+    return Screen()
 
 
 class Screen:

@@ -1,7 +1,6 @@
 """For whom a picture may go how far, from the hook to the chat."""
 
 import asyncio
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -15,11 +14,6 @@ from tests.stage import PATIENCE_S, Stage, Stages
 
 ANN = 1001
 FLIRT = {"rating": Rating.SUGGESTIVE, "chat_type": "private"}
-
-
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
 
 
 async def test_a_confirmed_adult_in_a_private_chat_has_what_operator_and_bot_allow(

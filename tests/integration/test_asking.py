@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -14,11 +13,6 @@ from chatflow_hook.tables import ImageRequest, State
 from tests import chat
 from tests.chat import Sessions, turn
 from tests.stage import PATIENCE_S, Stages
-
-
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
 """A bad setting stops each command with one line, whatever it is started by."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from imagegen import resources
+from tests.support import fork_server
 from tests.worker_process import ARQ, IMAGEGEN
 
 MIGRATE = (IMAGEGEN[0], "migrate")
@@ -24,7 +24,7 @@ GOOD = {
 
 def start(command: tuple[str, ...], home: Path, **changes: str) -> tuple[int, str, str]:
     """Run a command in an empty directory with the good variables and these; empty is left out."""
-    ended = subprocess.run(
+    ended = fork_server.shared().run(
         command,
         cwd=home,
         env={
@@ -33,9 +33,6 @@ def start(command: tuple[str, ...], home: Path, **changes: str) -> tuple[int, st
             **GOOD,
             **changes,
         },
-        capture_output=True,
-        text=True,
-        check=False,
         timeout=PATIENCE_S,
     )
     return ended.returncode, ended.stdout, ended.stderr

@@ -24,11 +24,6 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
-
-
-@pytest.fixture
 def place(database_url: str, redis_url: str, tmp_path: Path) -> dict[str, str]:
     return {
         "DATABASE_URL": database_url,

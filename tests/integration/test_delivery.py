@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
@@ -18,11 +17,6 @@ from tests.stage import PATIENCE_S, Stages
 
 ANNA, BORIS, VERA, GLEB = 1, 2, 3, 4
 MS = 0.001
-
-
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
 
 
 @pytest.fixture

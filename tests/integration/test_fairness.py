@@ -1,8 +1,5 @@
 """Somebody with many requests does not hold up somebody with one."""
 
-from pathlib import Path
-
-import pytest
 from sqlalchemy import select
 
 from chatflow_hook import Request
@@ -11,11 +8,6 @@ from tests.chat import Sessions, turn
 from tests.stage import PATIENCE_S, Stages
 
 ANN, BOB = 1, 2
-
-
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
 
 
 async def test_one_request_is_drawn_before_the_rest_of_many(

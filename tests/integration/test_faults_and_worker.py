@@ -3,7 +3,6 @@
 import asyncio
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,11 +55,6 @@ class Scene:
     @property
     def within_s(self) -> float:
         return self.posts * DRAWING_S + self.waits_s + SLACK_S
-
-
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
 
 
 OF_SOCKETS = [

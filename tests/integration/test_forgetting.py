@@ -37,11 +37,6 @@ async def hook(database_url: str, redis_url: str) -> AsyncIterator[ChatFlowHook]
         yield hook
 
 
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
-
-
 async def a_life(archive: Archive) -> str:
     """Write what Anna leaves behind after a photo, a failure, and one in the making."""
     name = await archive.picture(days=1)

@@ -14,8 +14,10 @@ from imagegen.sandbox.comfyui import SandboxComfyUI
 from tests.chat import Sessions
 from tests.rude_comfyui import never_answers, rude
 from tests.stage import Stages, shelf
+from tests.support import fork_server
 
-IMAGEGEN = Path(sys.executable).with_name("imagegen")
+IMAGEGEN = str(Path(sys.executable).with_name("imagegen"))
+PATIENCE_S = 60.0
 POOR = {**shelf(), "loras": ["other.safetensors"]}
 
 
@@ -106,13 +108,11 @@ async def _run(hosts: str, *arguments: str, **variables: str) -> tuple[str, int]
         "COMFYUI_HOSTS": hosts,
         **variables,
     }
-    process = await asyncio.create_subprocess_exec(
-        IMAGEGEN,
-        "hosts",
-        *arguments,
+    ended = await asyncio.to_thread(
+        fork_server.shared().run,
+        [IMAGEGEN, "hosts", *arguments],
         env=around,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+        cwd=Path.cwd(),
+        timeout=PATIENCE_S,
     )
-    told, _ = await process.communicate()
-    return told.decode(), process.returncode or 0
+    return ended.stdout + ended.stderr, ended.returncode

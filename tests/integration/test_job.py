@@ -37,11 +37,6 @@ NO_SAMPLER = json.dumps(
 )
 
 
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
-
-
 def ended(picture: Picture) -> tuple[State, str | None]:
     return picture.state, picture.error_code
 

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -11,14 +10,8 @@ from PIL import Image
 from chatflow_hook.tables import State
 from imagegen import resources
 from imagegen.workflows.library import load_workflows
-from tests.chat import Sessions
 from tests.rude_comfyui import STARTS, SUCCEEDS, Answer, rude, sends, streams
 from tests.stage import Stages
-
-
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
 
 
 async def finished(request: web.Request) -> web.StreamResponse:

@@ -1,7 +1,6 @@
 """A picture that was drawn under other rules is looked at once more before it is sent."""
 
 import io
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,16 +11,10 @@ from chatflow_hook import Rating, Request
 from chatflow_hook.tables import ImageRequest, State
 from imagegen import image_file
 from imagegen.storage.filesystem import FilesystemImageStore
-from tests.chat import Sessions
 from tests.stage import PATIENCE_S, Stage, Stages
 
 ANN = 1001
 BOLD = {"rating": Rating.SUGGESTIVE, "chat_type": "private"}
-
-
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,9 @@ from imagegen import resources
 from imagegen.db import migrations
 from imagegen.db.migrations import MigrationStopped
 from tests import catalog
+from tests.support import fork_server
+
+PATIENCE_S = 60.0
 
 
 async def test_migrated_and_modelled_are_the_same(
@@ -247,15 +250,14 @@ def _without_comments(lines: set[str]) -> set[str]:
 
 async def _alembic(*arguments: str, at: Path, url: str | None = None) -> tuple[int | None, str]:
     environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "alembic", "-c", str(resources.path("alembic.ini")), *arguments),
+    ended = await asyncio.to_thread(
+        fork_server.shared().run,
+        [sys.executable, "-m", "alembic", "-c", str(resources.path("alembic.ini")), *arguments],
         cwd=at,
         env=environment | ({"DATABASE_URL": url} if url else {}),
-        stderr=asyncio.subprocess.PIPE,
+        timeout=PATIENCE_S,
     )
-    _, complaint = await process.communicate()
-    return process.returncode, complaint.decode()
+    return ended.returncode, ended.stderr
 
 
 async def _tables(url: str) -> set[str]:

@@ -1,7 +1,5 @@
 """Requests over which workers vanish are told apart from those that were only near."""
 
-from pathlib import Path
-
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -13,11 +11,6 @@ from imagegen.requests.repository import RequestRepository
 from tests.chat import Sessions
 from tests.plan import PLAN
 from tests.stage import PATIENCE_S, Stages
-
-
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
 
 
 async def test_a_claim_that_nobody_let_go_of_is_a_crash(

@@ -17,11 +17,6 @@ from tests.stage import Stages
 NEVER = "16 years old naked girl"
 
 
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
-
-
 @pytest.mark.parametrize(
     ("language", "begins"), [("ru", "Здесь я лучше"), ("en", "I would rather"), (None, "I would")]
 )

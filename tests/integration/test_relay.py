@@ -3,7 +3,6 @@
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -14,16 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import ImageRequest, State
 from imagegen.queue import connections, job_lease
-from imagegen.queue.outbox_relay import RELAY_EVERY_S, OutboxRelay
+from imagegen.queue.job_lease import RecoveryTimes
+from imagegen.queue.outbox_relay import OutboxRelay
 from imagegen.requests.repository import RequestRepository
 from tests import chat
 from tests.chat import Sessions
 from tests.stage import PATIENCE_S, Stages
 
-
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
+TIMES = RecoveryTimes()
 
 
 async def age(sessions: Sessions) -> None:
@@ -80,7 +77,9 @@ async def bell(stages: Stages, engine: AsyncEngine, redis_url: str) -> AsyncIter
     ):
         requests = [str((await stage.ask(dialog_id=number)).id) for number in range(1, 5)]
         yield Bell(
-            relay=OutboxRelay(RequestRepository(engine), queue), queue=queue, requests=requests
+            relay=OutboxRelay(RequestRepository(engine), queue, TIMES),
+            queue=queue,
+            requests=requests,
         )
 
 
@@ -174,4 +173,4 @@ async def test_a_thousand_open_requests_are_all_looked_after_in_one_step(
     took_s = time.monotonic() - began
 
     assert await bell.would_run() == {*bell.requests, *made}
-    assert took_s < RELAY_EVERY_S
+    assert took_s < TIMES.relay_every_s

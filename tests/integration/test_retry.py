@@ -1,22 +1,12 @@
 """An operator's retry, and the worker that draws or sends once more; what a failure keeps."""
 
-from pathlib import Path
-
-import pytest
-
 from chatflow_hook import Request
 from chatflow_hook.tables import State
 from imagegen.sandbox.comfyui.faults.fault import Fault
 from imagegen.sandbox.comfyui.faults.kinds import FaultKind
 from imagegen.sandbox.telegram.faults import Trouble
 from tests import chat, command
-from tests.chat import Sessions
 from tests.stage import PATIENCE_S, Stage, Stages
-
-
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
 
 
 async def retry(stage: Stage, request: Request) -> command.Ended:

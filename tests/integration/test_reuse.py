@@ -25,11 +25,6 @@ STORY = {"story": "a week by the sea", "text": "we sit on the beach"}
 
 
 @pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
-
-
-@pytest.fixture
 def archive(engine: AsyncEngine, tmp_path: Path) -> Archive:
     return Archive(engine, tmp_path / "images")
 

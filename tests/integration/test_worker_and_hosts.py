@@ -3,9 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
-import pytest
 from sqlalchemy import select, update
 
 from chatflow_hook.tables import ImageRequest, State
@@ -17,11 +15,6 @@ from tests.drawing import MS
 from tests.stage import PATIENCE_S, Stages, shelf
 
 LONG_S = 60.0
-
-
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
 
 
 async def test_nothing_of_a_picture_is_left_on_its_host(stages: Stages, sessions: Sessions) -> None:

@@ -1,9 +1,5 @@
 """A language model in the way of a picture: its scene is drawn, and its absence is not noticed."""
 
-from pathlib import Path
-
-import pytest
-
 from chatflow_hook import Request
 from chatflow_hook.tables import State
 from tests import chat
@@ -11,11 +7,6 @@ from tests.chat import Sessions
 from tests.language_model import ChatServer, says, silence
 from tests.scenes import SCENE
 from tests.stage import Stages
-
-
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
 
 
 async def test_the_models_scene_is_drawn_and_kept_for_variations(

@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,6 +15,8 @@ import pytest
 from imagegen import resources
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.servers.process import descendants_of, is_same, process_birth
+from tests.support import fork_server
+from tests.support.fork_server import RecordedCommand
 
 START = "from imagegen.cli import main; main(prog_name='imagegen')"
 PATIENCE_S = 60.0
@@ -32,21 +33,19 @@ def scratch() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-def start(scratch: Path, home: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+def start(scratch: Path, home: Path, *arguments: str, **variables: str) -> RecordedCommand:
+    return RecordedCommand(
+        fork_server.shared(),
         [sys.executable, "-c", START, "demo", *arguments],
         cwd=home,
         env={"PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": str(scratch), **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
     )
 
 
 def demo(scratch: Path, home: Path, *arguments: str, **variables: str) -> tuple[int, str, str]:
-    process = start(scratch, home, *arguments, **variables)
-    out, err = process.communicate(timeout=PATIENCE_S)
-    return process.returncode, out, err
+    with start(scratch, home, *arguments, **variables) as started:
+        code = started.process.wait(PATIENCE_S)
+        return code, started.stdout, started.stderr
 
 
 def family(pid: int) -> dict[int, str]:
@@ -54,10 +53,13 @@ def family(pid: int) -> dict[int, str]:
     return {child: process_birth(child) for child in descendants_of(pid)}
 
 
-def until(process: subprocess.Popen[str], sign: str) -> None:
+def until(started: RecordedCommand, sign: str) -> None:
     """Read its output up to a line that holds the sign."""
-    assert process.stdout is not None
-    assert any(sign in line for line in process.stdout)
+    ends = time.monotonic() + PATIENCE_S
+    while not any(sign in line for line in started.stdout.splitlines(keepends=True)):
+        assert started.process.poll() is None, started.stderr
+        assert time.monotonic() < ends, started.stdout
+        time.sleep(0.02)
 
 
 def are_gone(processes: dict[int, str]) -> bool:
@@ -113,15 +115,15 @@ def test_somebodys_real_settings_are_not_used(scratch: Path, tmp_path: Path) -> 
 def test_a_demo_that_is_stopped_leaves_nothing(
     scratch: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    process = start(scratch, tmp_path, "--once")
-    until(process, "ComfyUI:")
-    processes = family(process.pid)
+    with start(scratch, tmp_path, "--once") as started:
+        until(started, "ComfyUI:")
+        processes = family(started.process.pid)
 
-    process.send_signal(number)
-    _, err = process.communicate(timeout=PATIENCE_S)
+        started.process.send_signal(number)
+        code, err = started.process.wait(PATIENCE_S), started.stderr
 
     assert len(processes) >= 3, "PostgreSQL, Valkey and more"
-    assert process.returncode == 128 + number
+    assert code == 128 + number
     assert "Traceback" not in err
     assert "never retrieved" not in err
     assert are_gone(processes)
@@ -132,12 +134,12 @@ def test_a_demo_that_is_stopped_leaves_nothing(
 def test_after_a_killed_demo_no_process_is_left_and_the_next_start_sweeps(
     scratch: Path, tmp_path: Path
 ) -> None:
-    process = start(scratch, tmp_path, "--once")
-    until(process, "ComfyUI:")
-    processes = family(process.pid)
+    with start(scratch, tmp_path, "--once") as started:
+        until(started, "ComfyUI:")
+        processes = family(started.process.pid)
 
-    process.kill()
-    process.communicate(timeout=PATIENCE_S)
+        started.process.kill()
+        started.process.wait(PATIENCE_S)
 
     assert are_gone(processes)
     assert demo(scratch, tmp_path, "--once", "--personas", "ash")[0] == 0
@@ -165,17 +167,13 @@ def test_what_cannot_be_shown_is_told_in_a_line(
     assert list(scratch.iterdir()) == []
 
 
-def _end(process: subprocess.Popen[str]) -> tuple[int, str]:
-    _, err = process.communicate(timeout=PATIENCE_S)
-    return process.returncode, err
-
-
 async def test_what_is_not_delivered_is_named_and_the_exit_code_says_so(
     scratch: Path, tmp_path: Path
 ) -> None:
     async with SandboxComfyUI(models={}) as host:
-        process = start(scratch, tmp_path, "--once", "--personas", "ash", "--comfyui", host.address)
-        code, err = await asyncio.to_thread(_end, process)
+        code, _, err = await asyncio.to_thread(
+            demo, scratch, tmp_path, "--once", "--personas", "ash", "--comfyui", host.address
+        )
 
     assert code == 1
     assert "ash: failed (model_missing)" in err

@@ -4,11 +4,11 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from aiohttp import ClientTimeout
@@ -17,6 +17,8 @@ from imagegen import resources
 from imagegen.sandbox.comfyui.faults.kinds import MEANINGS, FaultKind
 from imagegen.workflows.library import load_workflows, required_model_files
 from tests.comfyui_guest import quick, visit
+from tests.support import fork_server
+from tests.support.fork_server import RecordedCommand
 
 START = "from imagegen.cli import main; main(prog_name='imagegen')"
 COMMAND = (sys.executable, "-c", START, "sandbox", "comfyui")
@@ -27,32 +29,29 @@ pytestmark = pytest.mark.timeout(90)
 
 
 @contextmanager
-def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def running(*arguments: str) -> Iterator[tuple[RecordedCommand, str]]:
     """Run the command on a free port, and give its address once it has said that."""
-    with subprocess.Popen(
+    with RecordedCommand(
+        fork_server.shared(),
         [*COMMAND, "--port", "0", "--seconds-per-picture", "0", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
         env={"PATH": os.environ["PATH"]},
-    ) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            yield process, line.rpartition("http://")[2].strip()
-        finally:
-            process.kill()
+        cwd=Path.cwd(),
+    ) as started:
+        ends = time.monotonic() + PATIENCE_S
+        while "\n" not in started.stdout:
+            assert started.process.poll() is None, started.stderr
+            assert time.monotonic() < ends, started.stderr
+            time.sleep(0.01)
+        yield started, started.stdout.splitlines()[0].rpartition("http://")[2].strip()
 
 
 def said(*arguments: str) -> tuple[int, str, str]:
     """Run the command until it ends by itself."""
-    done = subprocess.run(
+    done = fork_server.shared().run(
         [*COMMAND, *arguments],
-        capture_output=True,
-        text=True,
         timeout=PATIENCE_S,
         env={"PATH": os.environ["PATH"], "COLUMNS": "120"},
-        check=False,
+        cwd=Path.cwd(),
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -87,12 +86,12 @@ async def test_it_misbehaves_as_told() -> None:
 
 
 async def test_it_dies_and_comes_back_in_the_same_process() -> None:
-    with running("--fault", "restart:at=over,seconds=0.05") as (process, address):
+    with running("--fault", "restart:at=over,seconds=0.05") as (command, address):
         async with visit(address) as guest:
             await guest.post(quick(1))
             async for _ in guest.socket:
                 pass
-        assert process.poll() is None
+        assert command.process.poll() is None
         ends = time.monotonic() + PATIENCE_S
         while not answers(address):
             assert time.monotonic() < ends
@@ -108,18 +107,18 @@ def answers(address: str) -> bool:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_ends_it_in_a_second_whatever_hangs(number: signal.Signals) -> None:
-    with running("--fault", "freeze:at=accepted") as (process, address):
+    with running("--fault", "freeze:at=accepted") as (command, address):
         async with visit(address) as guest:
             await guest.send("/sandbox/faults", {"faults": ["restart:every=60"]})
             with pytest.raises(TimeoutError):
                 await guest.session.post("/prompt", json={"prompt": quick(1)}, timeout=FROZEN)
             began = time.monotonic()
 
-            process.send_signal(number)
-            _, err = process.communicate(timeout=PATIENCE_S)
+            command.process.send_signal(number)
+            code, err = command.process.wait(PATIENCE_S), command.stderr
 
     assert time.monotonic() - began < 2
-    assert process.returncode == 0
+    assert code == 0
     assert "Traceback" not in err
 
 

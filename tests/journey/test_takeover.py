@@ -12,6 +12,7 @@ from tests import interruption, worker_process
 from tests.chat import Sessions
 from tests.interruption import STEP_S
 from tests.stage import Stages
+from tests.worker_process import QUICK
 
 # What is promised, from the death to the other worker's first word of the request.
 WITHIN_S = 10.0
@@ -33,7 +34,9 @@ async def test_a_dead_workers_request_is_taken_over_within_ten_seconds(
     stages = Stages(database_url, redis_url, sessions, tmp_path / "images")
     async with (
         stages.set(works=False) as stage,
-        worker_process.running(tmp_path / "standby", interruption.variables(stage)) as standby,
+        worker_process.running(
+            tmp_path / "standby", interruption.variables(stage), command=QUICK
+        ) as standby,
     ):
         if place.endswith("_delay"):
             stage.telegram.script(Trouble.flood(3), method="sendPhoto")

@@ -11,7 +11,6 @@ from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.server import Server
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests import worker_process
-from tests.chat import Sessions
 from tests.stage import PATIENCE_S, Stages
 from tests.worker_process import WorkerProcess
 
@@ -40,11 +39,6 @@ def redis_url(valkey: ValkeyServer) -> str:
 @pytest.fixture
 def database_url(postgres: PostgresServer) -> str:
     return postgres.url
-
-
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
 
 
 def restart(server: Server) -> None:

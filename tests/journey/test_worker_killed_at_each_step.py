@@ -9,21 +9,15 @@ import pytest
 from chatflow_hook.tables import State
 from imagegen.comfy.address import HostAddress
 from tests import worker_process
-from tests.chat import Sessions
 from tests.stage import Stages
 from tests.watched_comfyui import watched
-from tests.worker_process import WorkerProcess
+from tests.worker_process import QUICK, WorkerProcess
 
 # A start of the worker, and what is left of the lease of the one before.
 STEP_S = 60.0
 # While the prompt is still in its sampler.
 DEAF_S = 10.0
 STEPS = ("POST /prompt", "progress", "GET /view", "POST /history")
-
-
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
 
 
 @dataclass
@@ -75,10 +69,12 @@ async def test_a_worker_killed_at_each_step_in_turn_draws_once_and_sends_once(
         variables = worker_process.environment(settings, COMFYUI_LOOK_AFTER="2")
         request = await stage.ask()
         for number in range(len(STEPS)):
-            async with worker_process.running(tmp_path / f"home{number}", variables) as worker:
+            async with worker_process.running(
+                tmp_path / f"home{number}", variables, command=QUICK
+            ) as worker:
                 killer.worker = worker
                 await killer.has_killed(at=STEPS[number])
-        async with worker_process.running(tmp_path / "last", variables):
+        async with worker_process.running(tmp_path / "last", variables, command=QUICK):
             picture = await stage.hook.wait(request, timeout=STEP_S)
 
     assert picture.state is State.DELIVERED

@@ -10,6 +10,7 @@ from imagegen.db.tables import Delivery
 from tests import chat, interruption, worker_process
 from tests.chat import Sessions
 from tests.stage import Stages
+from tests.worker_process import QUICK
 
 # Where the next step begins, what came before is committed or has been answered.
 BEFORE_THE_POST = (
@@ -28,11 +29,6 @@ AFTER_THE_POST = (
 )
 
 
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
-
-
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("places", [BEFORE_THE_POST, AFTER_THE_POST])
 async def test_a_request_survives_the_death_of_its_worker_between_any_two_steps(
@@ -42,7 +38,9 @@ async def test_a_request_survives_the_death_of_its_worker_between_any_two_steps(
         request = await stage.ask()
         for number, place in enumerate(places):
             await interruption.killed_at(place, stage, tmp_path / str(number))
-        async with worker_process.running(tmp_path / "last", interruption.variables(stage)):
+        async with worker_process.running(
+            tmp_path / "last", interruption.variables(stage), command=QUICK
+        ):
             picture = await stage.hook.wait(request, timeout=interruption.STEP_S)
 
         assert picture.state is State.DELIVERED
@@ -69,7 +67,9 @@ async def test_a_death_around_the_send_is_told_in_the_ledger(
     async with stages.set(works=False) as stage:
         request = await stage.ask()
         await interruption.killed_at(place, stage, tmp_path / "killed")
-        async with worker_process.running(tmp_path / "last", interruption.variables(stage)):
+        async with worker_process.running(
+            tmp_path / "last", interruption.variables(stage), command=QUICK
+        ):
             picture = await stage.hook.wait(request, timeout=interruption.STEP_S)
 
         assert picture.state is State.DELIVERED

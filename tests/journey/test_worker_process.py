@@ -13,7 +13,6 @@ from redis.asyncio import Redis
 from chatflow_hook.queue import JOB, QUEUE, progress_key
 from chatflow_hook.tables import State
 from tests import worker_process
-from tests.chat import Sessions
 from tests.stage import PATIENCE_S, Stage, Stages
 from tests.worker_process import ARQ, IMAGEGEN, READY_S, WorkerProcess
 
@@ -30,11 +29,6 @@ TAKEN_OVER_S = 10.0
 # `--check` has to notice within this.
 NOTICED_S = 15.0
 HEALTH = f"{QUEUE}:health-check"
-
-
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
 
 
 async def is_drawing(stage: Stage, worker: WorkerProcess) -> None:
@@ -73,7 +67,9 @@ async def test_a_picture_is_delivered_in_six_lines_and_sigterm_is_no_fault(
 ) -> None:
     async with stages.set(works=False) as stage:
         variables = worker_process.environment(stage.settings)
-        async with worker_process.running(tmp_path / "home", variables, command=command) as worker:
+        async with worker_process.running(
+            tmp_path / "home", variables, command=command, is_forked=False
+        ) as worker:
             request = await stage.ask(text=TEXT)
             picture = await stage.hook.wait(request, timeout=PATIENCE_S)
             await worker.has_said("picture delivered")

@@ -12,7 +12,6 @@ from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from imagegen.sandbox.telegram import Trouble
 from tests import worker_process
-from tests.chat import Sessions
 from tests.language_model import ChatServer, says
 from tests.scenes import SCENE
 from tests.stage import PATIENCE_S, Stage, Stages, shelf
@@ -40,11 +39,6 @@ def database_url(postgres: PostgresServer) -> str:
 def redis_url() -> Iterator[str]:
     with ValkeyServer(password="redis-secret-!#") as server:
         yield server.url
-
-
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
 
 
 def variables(stage: Stage, **changes: str) -> dict[str, str]:

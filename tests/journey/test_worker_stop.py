@@ -27,11 +27,6 @@ LONG_S = 40.0
 
 
 @pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
-
-
-@pytest.fixture
 def valkey() -> Iterator[ValkeyServer]:
     with ValkeyServer() as server:
         yield server

@@ -10,11 +10,7 @@ from tests import chat, interruption, worker_process
 from tests.chat import Sessions
 from tests.interruption import STEP_S
 from tests.stage import Stages
-
-
-@pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
+from tests.worker_process import QUICK
 
 
 @pytest.mark.timeout(200)
@@ -36,7 +32,9 @@ async def test_a_worker_that_wakes_up_after_a_takeover_posts_sends_and_writes_no
             signal.SIGSTOP, place, stage, tmp_path / "asleep"
         ) as asleep:
             await asleep.stands_still(timeout_s=STEP_S)
-            async with worker_process.running(tmp_path / "awake", interruption.variables(stage)):
+            async with worker_process.running(
+                tmp_path / "awake", interruption.variables(stage), command=QUICK
+            ):
                 picture = await stage.hook.wait(request, timeout=STEP_S)
             row = chat.columns(await chat.row(sessions, request.id))
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.safety.screen import CLEAR, Screen, ScreenVerdict
+from imagegen.safety.screen import CLEAR, ScreenVerdict, shared_screen
 
-SCREEN = Screen()
+SCREEN = shared_screen()
 MENTIONS = (Path(__file__).parent / "mentions.txt").read_text("utf-8").splitlines()[1:]
 
 SAID = """

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from imagegen.safety.screen import Screen, ScreenVerdict
+from imagegen.safety.screen import ScreenVerdict, shared_screen
 
-SCREEN = Screen()
+SCREEN = shared_screen()
 SENTENCES = (Path(__file__).parent / "harmless.txt").read_text("utf-8").splitlines()
 
 

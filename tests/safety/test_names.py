@@ -2,9 +2,9 @@
 
 import pytest
 
-from imagegen.safety.screen import CLEAR, Screen, ScreenVerdict
+from imagegen.safety.screen import CLEAR, ScreenVerdict, shared_screen
 
-SCREEN = Screen()
+SCREEN = shared_screen()
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from imagegen import morphology
 from imagegen.safety.normalise import plain
-from imagegen.safety.screen import Screen, ScreenVerdict
+from imagegen.safety.screen import ScreenVerdict, shared_screen
 
 HERE = Path(__file__).parent
-SCREEN = Screen()
+SCREEN = shared_screen()
 BASES = ("loli", "jailbait", "underage", "preteen", "малолетка", "нимфетка", "лоликон", "педофил")
 
 

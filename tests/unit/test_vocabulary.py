@@ -10,13 +10,13 @@ from chatflow_hook.turn import Rating
 from imagegen.prompts.conversation_reader import shipped_reader
 from imagegen.prompts.scene import CATEGORIES
 from imagegen.prompts.vocabulary import shipped_vocabulary
-from imagegen.safety.screen import CLEAR, Screen
+from imagegen.safety.screen import CLEAR, shared_screen
 from imagegen.workflows.library import load_workflows
 from imagegen.workflows.persona import phrase
 
 KNOWN = shipped_vocabulary()
 LIBRARY = load_workflows(Path(__file__).parents[2] / "workflows")
-SCREEN = Screen()
+SCREEN = shared_screen()
 PERSONAS = [workflow.persona for workflow in LIBRARY.workflows.values()]
 
 
