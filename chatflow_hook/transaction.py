@@ -17,13 +17,20 @@ _DELAYS_S = (0.05, 0.2, 0.8)
 
 
 class DatabaseFault(Exception):
-    """The database did nothing; the message says why, and quotes nothing that people wrote."""
+    """The database could not do what was asked, so nothing was changed.
+
+    The message says why and what to do. It quotes nothing that people wrote.
+    """
 
 
 async def run(
     engine: AsyncEngine, step: Callable[[AsyncConnection], Awaitable[ResultT]]
 ) -> ResultT:
-    """Commit a step, run again when it lost to another transaction. Raises DatabaseFault."""
+    """Run a step in a transaction and commit it; up to four times if it loses to another one.
+
+    Raises:
+        DatabaseFault: it could not be done within 15 s; nothing was changed.
+    """
     try:
         async with asyncio.timeout(_WITHIN_S):
             return await _patiently(engine, step)
