@@ -24,7 +24,7 @@ from chatflow_hook.picture import Picture
 from chatflow_hook.tables import NOBODY, Kind, State
 from chatflow_hook.transaction import DatabaseFault
 from chatflow_hook.trigger import Distance, judge
-from chatflow_hook.turn import Turn
+from chatflow_hook.turn import Fault, Turn
 from chatflow_hook.withdrawal import CANCELLED
 
 _DAY = timedelta(days=1)
@@ -169,13 +169,18 @@ class InMemoryHook:
         message: str = "The picture could not be made.",
         state: Literal["failed", "refused", "expired"] = "failed",
     ) -> None:
-        """End an open request without a picture, as the worker would; docs/errors.md has the codes.
+        """End an open request without a picture, as the worker would.
+
+        `error_code` is one of docs/errors.md, and `message` the sentence for the person in the
+        chat. The trigger is not moved.
 
         Raises:
             LookupError: there is no such request.
             ValueError: it had ended before.
         """
-        self._end(self._open(request), _without_picture(State(state), error_code, message))
+        self._end_without(
+            self._open(request), State(state), Fault(code=error_code, sentence=message)
+        )
 
     @classmethod
     def from_env(cls) -> Self:
@@ -283,8 +288,7 @@ class InMemoryHook:
         recorded = self._requests.get(request.id)
         if recorded is None or not recorded.picture.state.is_open:
             return False
-        cancelled = _without_picture(State.CANCELLED, CANCELLED.code, CANCELLED.sentence)
-        self._end(recorded, cancelled)
+        self._end_without(recorded, State.CANCELLED, CANCELLED)
         return True
 
     async def forget_user(self, user_id: int) -> Forgotten:
@@ -382,10 +386,10 @@ class InMemoryHook:
 
     def _add_of_turn(self, turn: Turn, kind: Kind, count: int) -> Request:
         """Add a request; that of a turn that can never become a picture has failed at once."""
-        if turn.fault is None:
-            return self._add(turn, kind, count, _QUEUED)
-        failed = _without_picture(State.FAILED, turn.fault.code, turn.fault.sentence)
-        return self._add(turn, kind, count, failed)
+        request = self._add(turn, kind, count, _QUEUED)
+        if turn.fault is not None:
+            self._end_without(self._requests[request.id], State.FAILED, turn.fault)
+        return request
 
     def _add(
         self, turn: Turn, kind: Kind, count: int, picture: Picture, cover: int | None = None
@@ -400,8 +404,6 @@ class InMemoryHook:
             cover=cover,
         )
         self._ended[request.id] = asyncio.Event()
-        if not picture.state.is_open:
-            self._ended[request.id].set()
         return request
 
     def _known(self, request: Request) -> RecordedRequest:
@@ -418,6 +420,10 @@ class InMemoryHook:
     def _end(self, recorded: RecordedRequest, picture: Picture) -> None:
         self._update(recorded, picture=picture)
         self._ended[recorded.request.id].set()
+
+    def _end_without(self, recorded: RecordedRequest, state: State, why: Fault) -> None:
+        ended = replace(recorded.picture, state=state, error_code=why.code, message=why.sentence)
+        self._end(recorded, ended)
 
     def _update(self, recorded: RecordedRequest, **changes: Any) -> None:
         self._requests[recorded.request.id] = replace(recorded, **changes)
@@ -445,13 +451,14 @@ def _is_of_own_prompt(recorded: RecordedRequest) -> bool:
     return is_of_turn and bool((recorded.turn.prompt or "").strip())
 
 
-def _without_picture(state: State, error_code: str, message: str) -> Picture:
-    return replace(_QUEUED, state=state, error_code=error_code, message=message)
-
-
 def _forgotten(erased: Sequence[RecordedRequest], *, dialogs: int) -> Forgotten:
     delivered = [each for each in erased if each.picture.state is State.DELIVERED]
-    covers = {(each.turn.persona, each.cover) for each in erased if each.cover is not None}
+    covers = {
+        (each.turn.persona, each.cover)
+        for each in erased
+        # A refused one lets its image go.
+        if each.cover is not None and each.picture.state is not State.REFUSED
+    }
     photos = [
         SentPhoto(chat_id=each.turn.chat_id, message_id=each.picture.telegram_message_id)
         for each in delivered
