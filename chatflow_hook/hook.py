@@ -140,8 +140,8 @@ class ChatFlowHook:
         Several callers may wait for one request; a cancelled wait changes nothing.
 
         The end is seen at once through Redis, and within a second without. A query that runs
-        when the time is over is finished first: milliseconds on a database that answers, up to
-        40 s (30 for a connection of the pool, 5 to connect, 5 for the query) on one that does not.
+        when the time is over is awaited first. That is milliseconds on a database that answers,
+        and some 7 s more on one that does not; while all connections are in use, up to 30 s more.
 
         Raises:
             LookupError: there is no such request: it was rolled back, or its user was erased.
@@ -163,11 +163,11 @@ class ChatFlowHook:
 
         The turn's message is not counted; call `on_turn` for it too, in either order. The request
         is committed in a transaction of the hook's own, and the worker is told. Each call is
-        another picture. Takes at most 16 s: 15 s for the database, 0.9 s for Redis. If it is
+        another picture. Takes at most 15.9 s: 15 s for the database, 0.9 s for Redis. If it is
         cancelled, the request may have been written.
 
         Raises:
-            DatabaseFault: the database could not do it, and nothing was written.
+            DatabaseFault: the database could not do it.
             DialogUnknownError: the bot has a `dialogs` table of its own without this dialog. It is
                 a LookupError.
         """
@@ -183,13 +183,13 @@ class ChatFlowHook:
 
         `request_id` is the `id` of the delivered picture's request. No message is counted, and
         the new picture does not move the trigger. Each call is another picture. Takes at most
-        16 s: 15 s for the database, 0.9 s for Redis. If it is cancelled, the request may have
+        15.9 s: 15 s for the database, 0.9 s for Redis. If it is cancelled, the request may have
         been written.
 
         Raises:
             NothingToVary: there is no such delivered picture, or the bot's own `prompt` described
                 it. It is a LookupError.
-            DatabaseFault: the database could not do it, and nothing was written.
+            DatabaseFault: the database could not do it.
         """
         asked = await transaction.run(self._engine, lambda own: self._asking.vary(own, request_id))
         return await self._rung(asked)
@@ -223,7 +223,7 @@ class ChatFlowHook:
         Takes at most 15 s. If it is cancelled, it may have been stored.
 
         Raises:
-            DatabaseFault: the database could not do it, and nothing was stored.
+            DatabaseFault: the database could not do it.
         """
         query = ages.confirmed(user_id, text_version=self._age_text, language=language)
         await transaction.run(self._engine, lambda own: own.execute(query))
@@ -235,7 +235,7 @@ class ChatFlowHook:
         cancelled, it may have been stored.
 
         Raises:
-            DatabaseFault: the database could not do it, and nothing was stored.
+            DatabaseFault: the database could not do it.
         """
         await transaction.run(self._engine, lambda own: own.execute(ages.revoked(user_id)))
 
@@ -264,7 +264,7 @@ class ChatFlowHook:
         cancelled, the request may have been.
 
         Raises:
-            DatabaseFault: the database could not do it, and nothing was cancelled.
+            DatabaseFault: the database could not do it.
         """
         ended = await transaction.run(
             self._engine, lambda own: withdrawal.cancel(own, ImageRequest.id == request.id)
@@ -281,7 +281,7 @@ class ChatFlowHook:
         cancelled, either all rows are erased or none: call it again.
 
         Raises:
-            DatabaseFault: the database could not do it, and nothing was erased.
+            DatabaseFault: the database could not do it.
             ValueError: `user_id` is 0, under which the covers are kept.
         """
         erasure = await transaction.run(self._engine, lambda own: forgetting.erase(own, user_id))

@@ -17,9 +17,10 @@ _DELAYS_S = (0.05, 0.2, 0.8)
 
 
 class DatabaseFault(Exception):
-    """The database could not do what was asked, so nothing was changed.
+    """The database could not do what was asked; the message says why and what to do.
 
-    The message says why and what to do. It quotes nothing that people wrote.
+    Nothing was changed, unless the connection broke just while the transaction was committed.
+    The message quotes nothing that people wrote.
     """
 
 
@@ -29,7 +30,7 @@ async def run(
     """Run a step in a transaction and commit it; up to four times if it loses to another one.
 
     Raises:
-        DatabaseFault: it could not be done within 15 s; nothing was changed.
+        DatabaseFault: it could not be done within 15 s.
     """
     try:
         async with asyncio.timeout(_WITHIN_S):
