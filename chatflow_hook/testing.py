@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
 from typing import Any, Literal, Self
 from uuid import UUID, uuid4
 
@@ -19,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chatflow_hook.allowance import Limited
 from chatflow_hook.asking import NothingToVary
 from chatflow_hook.forgetting import NOT_A_USER, Forgotten, SentPhoto
+from chatflow_hook.hook import ChatFlowHook
 from chatflow_hook.outbox import Request
 from chatflow_hook.picture import Picture
 from chatflow_hook.tables import NOBODY, Kind, State
@@ -76,13 +76,14 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class InMemoryHook:
+class InMemoryHook(ChatFlowHook):
     """A ChatFlowHook that keeps everything in memory, for tests of a bot.
 
-    Its methods have the signatures and give the answers of ChatFlowHook's, the trigger and the
-    limits included. Nobody draws: the test says with `finish` or `fail` how a request ends, and
-    reads from `requests` what the bot asked for. While `is_database_down` is True, each method
-    answers as it does without a database. `is_closed` tells whether `close` was called.
+    Its methods give the answers of ChatFlowHook's, the trigger and the limits included, and it is
+    a subclass, so that a handler may name that type. Nobody draws: the test says with `finish` or
+    `fail` how a request ends, and reads from `requests` what the bot asked for. While
+    `is_database_down` is True, each method answers as it does without a database. `is_closed`
+    tells whether `close` was called.
 
     The arguments are the settings of the same names in lower case. Where `image_trigger_min` and
     `image_trigger_max` differ, `chance` decides between them; None is a source with a fixed seed,
@@ -109,6 +110,7 @@ class InMemoryHook:
         chance: random.Random | None = None,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
+        # Not ChatFlowHook's own state, which is its connections: each of its methods is overridden.
         self.is_database_down = False
         self.is_closed = False
         self._distance = Distance(minimum=image_trigger_min, maximum=image_trigger_max)
@@ -195,7 +197,7 @@ class InMemoryHook:
             return None
         if turn.message_count is not None and turn.message_count < 1:
             return None
-        request = self._record(turn)
+        request = self._count_and_decide(turn)
         if session is None:
             await self.enqueue(request)
         return request
@@ -310,18 +312,7 @@ class InMemoryHook:
         """As ChatFlowHook.close; there is nothing to close."""
         self.is_closed = True
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    def _record(self, turn: Turn) -> Request | None:
+    def _count_and_decide(self, turn: Turn) -> Request | None:
         """Count and decide as `outbox.record` does, step by step."""
         dialog = self._dialogs.setdefault(turn.dialog_id, _Dialog())
         last = self._last_automatic(turn.dialog_id)

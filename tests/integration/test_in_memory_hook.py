@@ -35,7 +35,6 @@ from tests import chat
 from tests.chat import Sessions, turn
 from tests.plan import PLAN
 
-Hook = ChatFlowHook | InMemoryHook
 Failure = Literal["failed", "refused", "expired"]
 FAILURES: tuple[Failure, ...] = ("failed", "refused", "expired")
 SETTINGS = {
@@ -113,7 +112,7 @@ class StandInWorker:
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    hook: Hook
+    hook: ChatFlowHook
     worker: Worker
 
 
@@ -171,23 +170,23 @@ async def side(request: pytest.FixtureRequest, sides: Sides) -> AsyncIterator[Si
         yield side
 
 
-async def say(hook: Hook, times: int, **changes: Any) -> list[Request | None]:
+async def say(hook: ChatFlowHook, times: int, **changes: Any) -> list[Request | None]:
     return [await hook.on_turn(turn(**changes)) for _ in range(times)]
 
 
-async def due(hook: Hook, **changes: Any) -> Request:
+async def due(hook: ChatFlowHook, **changes: Any) -> Request:
     *_, request = await say(hook, 3, **changes)
     assert request is not None
     return request
 
 
-async def asked(hook: Hook, dialog_id: int = 1, **changes: Any) -> Request:
+async def asked(hook: ChatFlowHook, dialog_id: int = 1, **changes: Any) -> Request:
     request = await hook.ask(turn(dialog_id, **changes))
     assert isinstance(request, Request)
     return request
 
 
-async def seen(hook: Hook, request: Request) -> Picture:
+async def seen(hook: ChatFlowHook, request: Request) -> Picture:
     return await hook.wait(request, timeout=0)
 
 
@@ -495,7 +494,9 @@ async def test_a_hook_may_be_closed_twice(side: Side) -> None:
 
 
 @pytest.fixture(params=["real", "stand_in"])
-async def without_database(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[Hook]:
+async def without_database(
+    request: pytest.FixtureRequest, redis_url: str
+) -> AsyncIterator[ChatFlowHook]:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     if request.param == "real":
@@ -508,12 +509,14 @@ async def without_database(request: pytest.FixtureRequest, redis_url: str) -> As
         yield stand_in
 
 
-async def test_without_a_database_the_chat_goes_on(without_database: Hook) -> None:
+async def test_without_a_database_the_chat_goes_on(without_database: ChatFlowHook) -> None:
     assert await say(without_database, 5) == [None] * 5
     assert await without_database.on_dialog_start(turn(text="")) is None
 
 
-async def test_without_a_database_what_people_ask_for_raises(without_database: Hook) -> None:
+async def test_without_a_database_what_people_ask_for_raises(
+    without_database: ChatFlowHook,
+) -> None:
     request = Request(id=uuid4(), dialog_id=1, message_count=1)
     calls: list[Callable[[], Awaitable[Any]]] = [
         lambda: without_database.ask(turn()),
