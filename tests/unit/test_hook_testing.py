@@ -5,18 +5,22 @@ That both answer the same is the matter of tests/integration/test_in_memory_hook
 
 import asyncio
 import inspect
+import re
 import subprocess
 import sys
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from chatflow_hook import ChatFlowHook, Limited, Request
-from chatflow_hook.testing import InMemoryHook
+from chatflow_hook.testing import InMemoryHook, RecordedRequest
 from tests.chat import turn
 
+PAGE = (Path(__file__).parents[2] / "docs" / "testing-your-bot.md").read_text()
 A_TESTS_OWN = {"fail", "finish", "requests"}
 NOWHERE = Request(id=uuid4(), dialog_id=1, message_count=3)
 
@@ -185,3 +189,29 @@ async def test_a_test_sees_that_the_bot_closed_its_hook() -> None:
         assert not hook.is_closed
 
     assert hook.is_closed
+
+
+def rows(first: str) -> dict[str, str]:
+    """Give the first two cells of each row of the page's table that begins with `first`."""
+    _, _, table = PAGE.partition(f"| {first} |")
+    return dict(re.findall(r"^\| `(\w+)` \| ([^|]+?) \|", table.partition("\n\n")[0], re.MULTILINE))
+
+
+def test_the_page_has_every_argument_with_its_default() -> None:
+    arguments = inspect.signature(InMemoryHook).parameters
+    told = rows("argument")
+
+    assert list(told) == list(arguments)
+    numbers = {name: told[name] for name in told if isinstance(arguments[name].default, int)}
+    assert numbers == {name: f"`{arguments[name].default}`" for name in numbers}
+    assert len(numbers) == 4
+
+
+def test_the_page_has_everything_that_only_a_test_needs() -> None:
+    states = {name for name in vars(InMemoryHook()) if not name.startswith("_")}
+
+    assert set(rows("name")) == A_TESTS_OWN | states
+
+
+def test_the_page_has_every_field_of_a_recorded_request() -> None:
+    assert list(rows("field")) == [field.name for field in fields(RecordedRequest)]
