@@ -88,13 +88,21 @@ _DELAYS_S = (0.05, 0.2, 0.8)
 
 
 class DatabaseFault(Exception):
-    """The database did nothing; the message says why, and quotes nothing that people wrote."""
+    """The database could not do what was asked; the message says why and what to do.
+
+    Nothing was changed, unless the connection broke just while the transaction was committed.
+    The message quotes nothing that people wrote.
+    """
 
 
 async def run_in_transaction(
     engine: AsyncEngine, step: Callable[[AsyncConnection], Awaitable[ResultT]]
 ) -> ResultT:
-    """Commit a step, run again when it lost to another transaction. Raises DatabaseFault."""
+    """Run a step in a transaction and commit it; up to four times if it loses to another one.
+
+    Raises:
+        DatabaseFault: it could not be done within 15 s.
+    """
     try:
         async with asyncio.timeout(_WITHIN_S):
             return await _with_retries(engine, step)

@@ -41,8 +41,9 @@ class Address:
 def parse(url: str) -> Address:
     """Read a PostgreSQL URL of any common dialect.
 
-    Raises ValueError saying what was got instead. It quotes nothing of the URL, since any part
-    of it may be a piece of a password that was not percent-encoded.
+    Raises:
+        ValueError: it is no such URL. The message says what it is instead, and quotes nothing of
+            it, since any part may be a piece of a password that was not percent-encoded.
     """
     scheme, _, rest = url.strip().partition("://")
     if not rest or not _SCHEMES.fullmatch(scheme):

@@ -42,9 +42,12 @@ _LOOK_EVERY_S = 1.0
 
 
 class ChatFlowHook:
-    """Decides that a picture is due and asks the worker for it, never at the chat's expense.
+    """Decides when a picture is due, writes its request down and tells the worker.
 
-    Safe to share between the handlers of a bot; close it at the end.
+    One object serves all handlers of a bot: its methods may run at the same time, in one event
+    loop. Creating it touches no network. It opens its connections (at most 10 to PostgreSQL) at
+    first use; `close`, or leaving `async with`, closes them. `chance` is the source of the
+    trigger's random numbers, for tests; None is the operating system's.
     """
 
     def __init__(self, settings: HookSettings, *, chance: random.Random | None = None) -> None:
@@ -64,15 +67,41 @@ class ChatFlowHook:
 
     @classmethod
     def from_env(cls) -> Self:
-        """Read DATABASE_URL, REDIS_* and IMAGE_TRIGGER_*; touch no network. Raises BadSetting."""
+        """Create a hook from the environment variables and a `.env` file; touches no network.
+
+        DATABASE_URL must be set, all other variables have defaults.
+
+        Raises:
+            BadSetting: a variable is missing or wrong. It is a ValueError, and its message names
+                the variable and what it may be, never a password.
+        """
         return cls(read(HookSettings))
 
     async def on_turn(self, turn: Turn, session: AsyncSession | None = None) -> Request | None:
-        """Count the turn's message; return a request if a picture is due.
+        """Count the turn's message, and return a request if a picture is due, else None.
 
         With a `session` everything happens in a savepoint of its transaction: call this last
-        before the commit, and `enqueue` after it. Without one, both are done here. A fault of
-        ours is logged and gives None, within a second; the transaction stays usable.
+        before the commit, and `enqueue` after the commit. Without one, the hook commits a
+        transaction of its own and tells the worker itself.
+
+        None also means that an automatic picture of the dialog is under way, that
+        `turn.is_refresh` is set, that the user has reached the daily limit, or that the hook
+        failed: no tables, no such dialog, no database, no time left. A failure is logged, and
+        the session's transaction stays usable.
+
+        A message is known again by `turn.reply_to_message_id`: the second call counts nothing
+        and returns the request that the first one returned. Without it each call is a new
+        message, except that the `turn.message_count` of the newest request gives that request.
+
+        Takes at most 0.9 s without a session. With one, the statements share 0.8 s, which the
+        server enforces; flushing what is pending in the session, waiting for its connection, and
+        a server that does not answer at all take as long as the bot's own engine allows. If the
+        call is cancelled, roll the session back.
+
+        Raises:
+            TypeError: `session` is not an AsyncSession.
+            SQLAlchemyError: what was pending in `session` could not be flushed, or its engine
+                has no connection. The driver's own exceptions may come instead.
         """
         if session is not None and not isinstance(session, AsyncSession):
             raise TypeError(f"session must be an AsyncSession, not {type(session).__name__}")
@@ -92,15 +121,29 @@ class ChatFlowHook:
         return request
 
     async def enqueue(self, request: Request | None) -> None:
-        """Ring for a committed request; None is fine, and so is a Redis that is down."""
+        """Tell the worker of a request that is committed; None, from `on_turn`, does nothing.
+
+        Takes at most 0.9 s and never raises. If Redis does not take it in that time, this is
+        logged, and the worker finds the request in PostgreSQL by itself. May be called again for
+        the same request, and may be cancelled.
+        """
         if request is not None:
             await self._doorbell.ring(request.id, within_s=_PATIENCE_S)
 
     async def wait(self, request: Request, *, timeout: float) -> Picture:  # noqa: ASYNC109 (ours)
-        """Return the picture once its request has ended, or what is known after `timeout` s.
+        """Return the picture when its request has ended, or after `timeout` seconds as it is then.
 
-        Raises LookupError if there is no such request (rolled back, or its user forgotten), and
-        TimeoutError if the database could not be asked.
+        `Picture.state` tells which. A `timeout` of 0 or less looks once and returns. For callers
+        that want the picture themselves, such as an HTTP API; in a chat the worker sends it.
+        Several callers may wait for one request; a cancelled wait changes nothing.
+
+        The end is seen at once through Redis, and within a second without. A query that runs
+        when the time is over is awaited first. That is milliseconds on a database that answers,
+        and some 7 s more on one that does not; while all connections are in use, up to 30 s more.
+
+        Raises:
+            LookupError: there is no such request: it was rolled back, or its user was erased.
+            TimeoutError: the time is over and the database could not be asked.
         """
         deadline = time.monotonic() + timeout
         async with self._doorbell.listening(request.id) as ear:
@@ -114,9 +157,17 @@ class ChatFlowHook:
                 await ear.wait(min(left, _LOOK_EVERY_S))
 
     async def ask(self, turn: Turn) -> Request | Limited:
-        """Ask for a picture of this turn now, or say when the next one is free.
+        """Request a picture of this turn now, or return Limited if the user has had their share.
 
-        The turn's message is not counted. Raises DatabaseFault and DialogUnknownError.
+        The turn's message is not counted; call `on_turn` for it too, in either order. The request
+        is committed in a transaction of the hook's own, and the worker is told. Each call is
+        another picture. Takes at most 15.9 s: 15 s for the database, 0.9 s for Redis. If it is
+        cancelled, the request may have been written.
+
+        Raises:
+            DatabaseFault: the database could not do it.
+            DialogUnknownError: the bot has a `dialogs` table of its own without this dialog. It is
+                a LookupError.
         """
 
         async def step(own: AsyncConnection) -> Request | Limited:
@@ -126,9 +177,17 @@ class ChatFlowHook:
         return await self._rung(await database.run_in_transaction(self._engine, step))
 
     async def vary(self, request_id: UUID) -> Request | Limited:
-        """Ask for another picture of a delivered one's scene, or say when the next one is free.
+        """Request another picture of a delivered picture's scene, or return Limited.
 
-        Raises NothingToVary and DatabaseFault.
+        `request_id` is the `id` of the delivered picture's request. No message is counted, and
+        the new picture does not move the trigger. Each call is another picture. Takes at most
+        15.9 s: 15 s for the database, 0.9 s for Redis. If it is cancelled, the request may have
+        been written.
+
+        Raises:
+            NothingToVary: there is no such delivered picture, or the bot's own `prompt` described
+                it. It is a LookupError.
+            DatabaseFault: the database could not do it.
         """
         asked = await database.run_in_transaction(
             self._engine, lambda own: self._asking.vary(own, request_id)
@@ -136,10 +195,13 @@ class ChatFlowHook:
         return await self._rung(asked)
 
     async def on_dialog_start(self, turn: Turn) -> Request | None:
-        """Send one of the persona's covers, another one than last time.
+        """Request that one of the persona's covers is sent, never the user's last one again.
 
-        None where there is no other, or after a fault of ours. Nothing is counted, and the
-        turn's text may be empty.
+        The covers were drawn ahead by `imagegen covers`. No message is counted, and `turn.text`
+        may be empty. None means that the persona has no other cover, or that the hook failed,
+        which is logged. Never raises. Takes at most 1.8 s: 0.9 s for the database and as much for
+        Redis. Each call sends another cover; if it is cancelled, the request may have been
+        written.
         """
         started = time.monotonic()
         try:
@@ -154,21 +216,40 @@ class ChatFlowHook:
         return request
 
     async def confirm_age(self, user_id: int, *, language: str | None = None) -> None:
-        """Note that a user has confirmed to be of age, to the present AGE_TEXT_VERSION.
+        """Store that a user has confirmed to be of age, to the text of AGE_TEXT_VERSION.
 
-        Raises DatabaseFault.
+        `user_id` is the Telegram id; `language` is that of the text, and is kept for the record.
+        May be called again: the newest confirmation replaces the one before, a revoked one too.
+        Takes at most 15 s. If it is cancelled, it may have been stored.
+
+        Raises:
+            DatabaseFault: the database could not do it.
         """
         query = age_confirmation.confirm(user_id, text_version=self._age_text, language=language)
         await database.run_in_transaction(self._engine, lambda own: own.execute(query))
 
     async def revoke_age(self, user_id: int) -> None:
-        """Note that it does not hold any more, also for what is under way. Raises DatabaseFault."""
+        """Store that a user's age confirmation holds no longer, also for pictures under way.
+
+        Without a confirmation it does nothing. May be called again. Takes at most 15 s. If it is
+        cancelled, it may have been stored.
+
+        Raises:
+            DatabaseFault: the database could not do it.
+        """
         await database.run_in_transaction(
             self._engine, lambda own: own.execute(age_confirmation.revoke(user_id))
         )
 
     async def has_confirmed_age(self, user_id: int) -> bool:
-        """Say whether a user has confirmed the present text; if not, ask. Raises DatabaseFault."""
+        """Return whether a user has confirmed the text of AGE_TEXT_VERSION, and not revoked it.
+
+        A confirmation of another version of the text does not count: ask again. Takes at most
+        15 s. May be cancelled.
+
+        Raises:
+            DatabaseFault: the database could not be asked.
+        """
         query = age_confirmation.is_confirmed(user_id, text_version=self._age_text)
 
         async def step(own: AsyncConnection) -> bool:
@@ -177,9 +258,15 @@ class ChatFlowHook:
         return await database.run_in_transaction(self._engine, step)
 
     async def cancel(self, request: Request) -> bool:
-        """Call a picture off, and return whether it was still open. Raises DatabaseFault.
+        """Cancel a request; return True if it was open, False if it had ended or is unknown.
 
-        The worker stops drawing it within seconds; a photo whose send is under way may yet come.
+        The conversation is erased from it, and the worker stops drawing within seconds; a photo
+        whose send is under way may still arrive. The second call returns False. Takes at most
+        17 s: 15 s for the database, 2 s for Redis, which may be down. If this call itself is
+        cancelled, the request may have been.
+
+        Raises:
+            DatabaseFault: the database could not do it.
         """
         ended = await database.run_in_transaction(
             self._engine, lambda own: cancellation.cancel(own, ImageRequest.id == request.id)
@@ -188,10 +275,16 @@ class ChatFlowHook:
         return bool(ended)
 
     async def forget_user(self, user_id: int) -> Forgotten:
-        """Erase everything of a user, and say what is beyond reach. Raises DatabaseFault.
+        """Erase all that is kept of a user, and return what was erased and what is out of reach.
 
-        Pictures are noted for the worker, who erases them. Nothing known of the user is no error.
-        Raises ValueError for 0, under which covers are kept.
+        Open requests end, and the worker stops drawing them. The worker erases the image files,
+        within ten minutes. The second call, or a user of whom nothing is kept, returns zeros.
+        Takes at most 17 s: 15 s for the database, 2 s for Redis, which may be down. If it is
+        cancelled, either all rows are erased or none: call it again.
+
+        Raises:
+            DatabaseFault: the database could not do it.
+            ValueError: `user_id` is 0, under which the covers are kept.
         """
         erasure = await database.run_in_transaction(
             self._engine, lambda own: user_erasure.erase(own, user_id)
@@ -200,7 +293,11 @@ class ChatFlowHook:
         return erasure.told
 
     async def close(self) -> None:
-        """Close all connections; may be called twice."""
+        """Close all connections, and log how many failures were not logged yet; may be called twice.
+
+        Call it when no other method runs any more, or use `async with`. On a database that does not
+        answer it takes 5 s for each open connection.
+        """
         self._complaints.rest()
         await self._doorbell.close()
         await self._engine.dispose()

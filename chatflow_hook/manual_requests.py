@@ -15,7 +15,11 @@ from chatflow_hook.turn import Rating, Turn
 
 
 class NothingToVary(LookupError):
-    """There is no such delivered picture, or nothing is kept of what it shows."""
+    """A picture that cannot be varied; the message has its request's id.
+
+    There is no such delivered picture, or nothing is kept of what it shows, as with a picture
+    that the bot's own `Turn.prompt` described.
+    """
 
 
 # What a variation has in common with the picture that it varies.
@@ -55,7 +59,11 @@ class ManualRequests:
     async def ask(
         self, connection: AsyncConnection, turn: Turn, *, owned: Ownership
     ) -> Request | Limited:
-        """Add a request for a picture of this turn; the turn's message is not counted here."""
+        """Add a request for a picture of this turn; the turn's message is not counted here.
+
+        Raises:
+            DialogUnknownError: the bot's own `dialogs` has no such row.
+        """
         dialog = await outbox.locked(connection, turn, owned)
         if (wait := await self._limited(connection, turn.user_id, Kind.ASKED)) is not None:
             return wait
@@ -67,7 +75,11 @@ class ManualRequests:
         return request
 
     async def vary(self, connection: AsyncConnection, request_id: UUID) -> Request | Limited:
-        """Add a request for another picture of the same scene. Raises NothingToVary."""
+        """Add a request for another picture of the same scene.
+
+        Raises:
+            NothingToVary: there is no such delivered picture, or its scene is not kept.
+        """
         query = select(*_SAME).where(
             ImageRequest.id == request_id, ImageRequest.state == State.DELIVERED
         )

@@ -20,7 +20,11 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A picture that was asked for; `id` is the arq job id too."""
+    """One picture that is to be made: what `wait`, `cancel` and `vary` find it by.
+
+    `id` is the primary key of its row and its arq job id. `message_count` is the dialog's count
+    of user messages at which it was requested, 0 for a cover. Holds no state: see `Picture`.
+    """
 
     id: UUID
     dialog_id: int
@@ -45,7 +49,7 @@ class Terms:
 
 
 class DialogUnknownError(LookupError):
-    """The bot's own `dialogs` has no such row, and only the bot may make one."""
+    """The bot's own `dialogs` table has no row with this id, and only the bot may add one."""
 
 
 _Row = Row[*tuple[Any, ...]]
@@ -96,8 +100,10 @@ async def record(
 ) -> Request | None:
     """Count the turn's message and, if a picture is due and allowed, add its request.
 
-    Neither commits nor rolls back. The same message twice gives the same request. Raises
-    DialogUnknownError, and what the database raises.
+    Neither commits nor rolls back. The same message twice gives the same request.
+
+    Raises:
+        DialogUnknownError: the bot's own `dialogs` has no such row.
     """
     dialog = await locked(connection, turn, owned)
     last = await _last_automatic(connection, turn.dialog_id)
@@ -129,7 +135,11 @@ async def record(
 
 
 async def locked(connection: Executor, turn: Turn, owned: Ownership) -> Any:
-    """Lock a turn's dialog and return what is known of it. Raises DialogUnknownError."""
+    """Lock a turn's dialog and return what is known of it.
+
+    Raises:
+        DialogUnknownError: the bot's own `dialogs` has no such row.
+    """
     dialog = {"dialog_id": turn.dialog_id}
     row = (await connection.execute(_LOCKED, dialog)).one_or_none()
     if row is None and owned.dialogs:

@@ -32,7 +32,10 @@ class Quota:
 
 @dataclass(frozen=True, kw_only=True)
 class Limited:
-    """No picture now: this user has had their share; `free_at` is when the next one is free."""
+    """Returned instead of a request: the user has as many pictures as the limits allow.
+
+    `free_at` is the time, in UTC, from which the next one is allowed.
+    """
 
     free_at: datetime
 

@@ -27,7 +27,10 @@ _REDIS_FORM = "redis://:password@host:6379, rediss://… or unix:///path"
 
 
 class BadSetting(ValueError):
-    """A variable is missing or wrong; the message names it, what it got and what it may be."""
+    """An environment variable is missing or wrong.
+
+    The message names it, what it got and what it may be; of a secret it shows nothing.
+    """
 
 
 def _a_database_url(value: SecretStr) -> SecretStr:
@@ -96,7 +99,7 @@ class RedisSettings(BaseSettings):
 
 
 class HookSettings(RedisSettings):
-    """What the hook needs: database, Redis, trigger. Read once; touches no network."""
+    """The hook's settings: database, Redis, trigger, limits, age text. Touches no network."""
 
     database_url: DatabaseURL
     image_trigger_min: Annotated[int, Field(ge=1, description="a whole number from 1")] = 3
@@ -145,7 +148,11 @@ SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
 def read(kind: type[SettingsT], **overrides: Any) -> SettingsT:
-    """Read settings from the environment and `.env`; `overrides` win. Raises BadSetting."""
+    """Read settings from the environment and `.env`; `overrides` win.
+
+    Raises:
+        BadSetting: a variable is missing or wrong.
+    """
     try:
         return kind(**overrides)
     except ValidationError as error:

@@ -66,7 +66,11 @@ class DeadlineConnection:
     async def execute(
         self, query: Executable, parameters: Mapping[str, Any] | None = None
     ) -> CursorResult[Any]:
-        """Execute within what is left. Raises TimeoutError if that is nothing."""
+        """Execute within what is left.
+
+        Raises:
+            TimeoutError: less than 0.1 s is left.
+        """
         if self._limit_s - self._left() > _SLACK_S:
             await self._limit(self._left())
             self._left()  # the limiting may have taken all of it

@@ -29,7 +29,7 @@ PersonaName = Annotated[Words, StringConstraints(strip_whitespace=True, to_lower
 
 
 class Rating(enum.StrEnum):
-    """How far a picture may go; unknown is safe."""
+    """How explicit a picture may be, from least to most; a string too."""
 
     SAFE = "safe"
     SUGGESTIVE = "suggestive"
@@ -41,7 +41,13 @@ def _known_rating(value: Any) -> Any:
 
 
 class Message(BaseModel):
-    """One message of the conversation so far."""
+    """One earlier message of the conversation, by the user or by the persona.
+
+    Fields that it does not have are ignored.
+
+    Raises:
+        ValidationError: pydantic's, a ValueError: a field is missing or of the wrong type.
+    """
 
     # A row may come from a newer hook; and no error may quote what people wrote.
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -70,12 +76,34 @@ class EndReason:
 
 
 class Turn(BaseModel):
-    """One user message and what a picture for it needs to know.
+    """One user message, and what a picture for it needs to know.
 
-    `user_id` is the Telegram id. `chat_id` None: no Telegram, the picture is for the caller.
-    `message_count` is the dialog's count of user messages including this one; leave it out and
-    the hook counts. `reply_to_message_id` is the user's message: the picture answers it, and an
-    update that Telegram delivers twice is known by it. `rating` is what the bot allows at most.
+    Where it belongs: `dialog_id` is the conversation, in the bot's own `dialogs` table its id.
+    `user_id` and `chat_id` are Telegram's; with `chat_id` None nothing is sent, and the caller
+    fetches the picture with `wait`. `chat_type` is Telegram's too; None counts as public.
+    `message_thread_id` is the topic in a forum.
+
+    What was said: `text` by the user, `reply` by the persona, `history` before that, oldest
+    first, of which the newest 50 messages are kept. `prompt` is the bot's own description of the
+    picture, used in place of what was said. A `text` or `prompt` of more than 16,384 characters
+    is a fault; `reply` and each message of `history` are cut to that length.
+
+    How it counts: `message_count` is the dialog's number of user messages including this one,
+    from 1; None lets the hook count. `reply_to_message_id` is the user's message, which the
+    photo answers and by which an update that Telegram delivers twice is known; None makes each
+    call a new message. `is_refresh` marks a reply that is written anew: it is not counted.
+
+    What is drawn: `persona` is the name of a persona's folder, in any case. `rating` is what the
+    bot allows at most; an unknown one is safe. `language` is the user's language code. `story`
+    names the story that is told, for SEED_MODE=story. `caption` and `has_spoiler` go with the
+    photo.
+
+    What people wrote is never refused here: a turn that cannot be drawn has a `fault`, and its
+    request fails under that code. NUL characters and halves of emojis are removed.
+
+    Raises:
+        ValidationError: pydantic's, a ValueError: a field is missing, unknown or of the wrong
+            type. It quotes nothing that people wrote.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -101,7 +129,7 @@ class Turn(BaseModel):
 
     @property
     def fault(self) -> EndReason | None:
-        """Why this turn can never become a picture, if it can't."""
+        """Why this turn can never become a picture; None if it can."""
         if not 0 < len(self.persona) <= MAX_PERSONA:
             return EndReason(
                 code="unknown_persona",
@@ -118,7 +146,7 @@ class Turn(BaseModel):
 
     @property
     def conversation(self) -> Conversation:
-        """What people wrote, cut to the newest part of the history and to sane lengths."""
+        """What is kept with the request until it ends: the newest 50 messages, each cut to length."""
         return Conversation(
             text=self.text,
             reply=self.reply and self.reply[:MAX_TEXT],

@@ -38,7 +38,10 @@ _DIALOGS_ARE_OURS = text(
 
 @dataclass(frozen=True, kw_only=True)
 class SentPhoto:
-    """A photo in a chat: only Telegram can delete it, and only while it is young."""
+    """A photo that was sent to a chat.
+
+    Only the bot can delete it, with Telegram's `deleteMessage`, and only for 48 hours.
+    """
 
     chat_id: int
     message_id: int
@@ -46,11 +49,14 @@ class SentPhoto:
 
 @dataclass(frozen=True, kw_only=True)
 class Forgotten:
-    """What of one user was erased, and what is beyond reach.
+    """How many rows and files of a user were erased, and what is out of the hook's reach.
 
-    `open_requests` of the requests were not finished: they stop. `pictures` are erased by the
-    worker within minutes, unless somebody else was sent the very same one. `photos` and the
-    files on `hosts` are beyond reach; of `unknown_sends` nobody knows whether they arrived.
+    Erased: `requests`, of which `open_requests` had not ended and stop now; `deliveries`, the
+    attempts to send; `dialogs`, none where that table is the bot's own; `pictures`, image files
+    that the worker erases within ten minutes, unless another user was sent the same file.
+
+    Out of reach: `photos` are in chats; `unknown_sends` is how many sends may have arrived
+    without our knowing; `hosts` are the ComfyUI hosts that may still have files, as `host:port`.
     """
 
     requests: int
@@ -76,7 +82,9 @@ async def erase(connection: AsyncConnection, user_id: int) -> Erasure:
     """Erase the rows of a user and note the pictures for the worker; does not commit.
 
     A job that is at one of the requests finds no row any more and takes its prompt off the host.
-    Raises ValueError for the id of nobody.
+
+    Raises:
+        ValueError: `user_id` is the id of nobody.
     """
     if user_id == NOBODY:
         raise ValueError(NOT_A_USER)
