@@ -3,7 +3,7 @@
 A name alone, such as `worker.py`, may stand anywhere in the checkout.
 A path is told from the root, from one of the packages, from `docs/`, or from the file that names it.
 Strings of Python are taken at their word only where they begin with a folder or a package of ours:
-`"imagegen/cli.py:main"` names a place, while a name alone may be a file that a test writes.
+`"imagegen/cli/app.py:main"` names a place, while a name alone may be a file that a test writes.
 """
 
 # ruff: noqa: INP001 - scripts that run beside each other

@@ -15,7 +15,7 @@ _PAGES = ("README.md", "docs/*.md")
 _CONFIGURATION = ("Dockerfile", "Makefile", "compose.yaml", "pyproject.toml")
 _PYTHON = ("chatflow_hook/*.py", "imagegen/*.py", "tests/*.py", "alembic/*.py", ".ci/*.py")
 # It names the files of trees that it makes itself.
-_EXEMPT = "tests/unit/test_check_names.py"
+_EXEMPT = "tests/unit/project/test_check_names.py"
 
 # The status of a decision that is history and names what was there then.
 _SUPERSEDED = re.compile(r"^\W*(?:status\W+)?superseded by\b", re.IGNORECASE | re.MULTILINE)

@@ -15,10 +15,11 @@ from pathlib import Path
 import structlog
 
 from imagegen.sandbox.signals import sigterm_exits
-from tests.benchmarks import ground, table
-from tests.benchmarks.figure import Figure
-from tests.benchmarks.ground import Ground
-from tests.benchmarks.registry import ROWS
+from tests.benchmarks.load import servers
+from tests.benchmarks.load.servers import Ground
+from tests.benchmarks.report import table
+from tests.benchmarks.report.figure import Figure
+from tests.benchmarks.report.registry import ROWS
 
 _OUT = Path("bench-results")
 
@@ -31,7 +32,7 @@ def main() -> int:
     with (
         sigterm_exits(),
         (_OUT / "hook.log").open("w") as log,
-        ground.laid(_OUT / "logs", is_quick=given.quick) as here,
+        servers.laid(_OUT / "logs", is_quick=given.quick) as here,
     ):
         structlog.configure(logger_factory=structlog.WriteLoggerFactory(log))
         for name in given.only or ROWS:

@@ -10,9 +10,9 @@ from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import PromptLost
 from imagegen.comfy.prompt import PromptJob
 from imagegen.comfy.timeouts import PromptTimeouts
+from tests.contract.client import Visitor
 from tests.contract.graphs import Graph, previewed, saved
 from tests.contract.host import Host
-from tests.contract.visitor import Visitor
 
 _PNG = b"\x89PNG"
 

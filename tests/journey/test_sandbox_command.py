@@ -16,8 +16,8 @@ from aiohttp import ClientTimeout
 from imagegen import resources
 from imagegen.sandbox.comfyui.faults.kinds import MEANINGS, FaultKind
 from imagegen.workflows.library import load_workflows, required_model_files
-from tests.comfyui_guest import quick, visit
 from tests.support import fork_server
+from tests.support.comfyui_client import quick, visit
 from tests.support.fork_server import RecordedCommand
 
 START = "from imagegen.cli import main; main(prog_name='imagegen')"

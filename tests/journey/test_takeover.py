@@ -8,11 +8,11 @@ import pytest
 
 from chatflow_hook.tables import State
 from imagegen.sandbox.telegram.faults import Trouble
-from tests import interruption, worker_process
-from tests.chat import Sessions
-from tests.interruption import STEP_S
-from tests.stage import Stages
-from tests.worker_process import QUICK
+from tests.support import worker_killed_at, worker_process
+from tests.support.conversations import Sessions
+from tests.support.product import Stages
+from tests.support.worker_killed_at import STEP_S
+from tests.support.worker_process import QUICK
 
 # What is promised, from the death to the other worker's first word of the request.
 WITHIN_S = 10.0
@@ -35,14 +35,14 @@ async def test_a_dead_workers_request_is_taken_over_within_ten_seconds(
     async with (
         stages.set(works=False) as stage,
         worker_process.running(
-            tmp_path / "standby", interruption.variables(stage), command=QUICK
+            tmp_path / "standby", worker_killed_at.variables(stage), command=QUICK
         ) as standby,
     ):
         if place.endswith("_delay"):
             stage.telegram.script(Trouble.flood(3), method="sendPhoto")
         standby.ask_to_stop(signal.SIGSTOP)
         request = await stage.ask()
-        await interruption.killed_at(place, stage, tmp_path / "killed")
+        await worker_killed_at.killed_at(place, stage, tmp_path / "killed")
 
         standby.ask_to_stop(signal.SIGCONT)
         died_at = time.monotonic()

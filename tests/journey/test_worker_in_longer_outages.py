@@ -12,10 +12,10 @@ from imagegen.db import migrations
 from imagegen.db.engine import connect
 from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.valkey import ValkeyServer
-from tests import chat, worker_process
-from tests.chat import Sessions
-from tests.stage import PATIENCE_S, Stages
-from tests.worker_process import WorkerProcess
+from tests.support import conversations, worker_process
+from tests.support.conversations import Sessions
+from tests.support.product import PATIENCE_S, Stages
+from tests.support.worker_process import WorkerProcess
 
 AWAY_S = 3.0
 
@@ -30,7 +30,9 @@ async def test_a_request_written_while_redis_is_away_is_drawn_when_it_is_back(
 ) -> None:
     engine = connect(database_url)
     with ValkeyServer(password="p w!#%ы") as valkey:
-        stages = Stages(database_url, valkey.url, chat.sessions_of(engine), tmp_path / "images")
+        stages = Stages(
+            database_url, valkey.url, conversations.sessions_of(engine), tmp_path / "images"
+        )
         async with stages.set(works=False, seconds_per_picture=1.0) as stage:
             variables = worker_process.environment(stage.settings)
             async with worker_process.running(tmp_path / "home", variables) as worker:
@@ -56,7 +58,9 @@ async def test_a_frozen_postgresql_holds_pictures_up_and_loses_none(
     with PostgresServer() as postgres:
         await asyncio.to_thread(migrations.upgrade, postgres.url)
         engine = connect(postgres.url)
-        stages = Stages(postgres.url, redis_url, chat.sessions_of(engine), tmp_path / "images")
+        stages = Stages(
+            postgres.url, redis_url, conversations.sessions_of(engine), tmp_path / "images"
+        )
         async with stages.set(works=False, seconds_per_picture=1.0) as stage:
             variables = worker_process.environment(stage.settings)
             async with worker_process.running(tmp_path / "home", variables) as worker:

@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 
 from chatflow_hook.queue import JOB, QUEUE, progress_key
 from chatflow_hook.tables import State
-from tests import worker_process
-from tests.stage import PATIENCE_S, Stage, Stages
-from tests.worker_process import ARQ, IMAGEGEN, READY_S, WorkerProcess
+from tests.support import worker_process
+from tests.support.product import PATIENCE_S, Stage, Stages
+from tests.support.worker_process import ARQ, IMAGEGEN, READY_S, WorkerProcess
 
 TEXT = "Зонтик and marmalade"
 STORY = [

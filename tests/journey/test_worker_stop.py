@@ -14,10 +14,10 @@ from imagegen.db import migrations
 from imagegen.db.engine import connect
 from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.valkey import ValkeyServer
-from tests import chat, worker_process
-from tests.chat import Sessions
-from tests.stage import PATIENCE_S, Stage, Stages
-from tests.worker_process import ARQ, IMAGEGEN, WorkerProcess
+from tests.support import conversations, worker_process
+from tests.support.conversations import Sessions
+from tests.support.product import PATIENCE_S, Stage, Stages
+from tests.support.worker_process import ARQ, IMAGEGEN, WorkerProcess
 
 # What goes back is taken by another worker within this, on two busy cores.
 TAKEN_S = 4.0
@@ -193,7 +193,7 @@ async def test_a_worker_stops_while_postgresql_is_frozen_and_loses_nothing(
 ) -> None:
     with PostgresServer() as postgres:
         await asyncio.to_thread(migrations.upgrade, postgres.url)
-        unused = chat.sessions_of(connect(postgres.url))
+        unused = conversations.sessions_of(connect(postgres.url))
         stages = Stages(postgres.url, redis_url, unused, tmp_path / "images")
         async with stages.set(works=False, seconds_per_picture=14.0, stop_grace=0.5) as stage:
             variables = worker_process.environment(stage.settings)

@@ -16,15 +16,15 @@ from chatflow_hook.settings import HookSettings
 from imagegen.db.engine import connect
 from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.valkey import ValkeyServer
-from tests import chat
-from tests.benchmarks.chaos import grumbling, story, testimony
+from tests.benchmarks.chaos import gather_evidence, log_faults, request_history
 from tests.benchmarks.chaos.bot import Bot, Pace
-from tests.benchmarks.chaos.crew import Crew
 from tests.benchmarks.chaos.evidence import Evidence
-from tests.benchmarks.chaos.fairground import Fairground, open_fairground
-from tests.benchmarks.chaos.monkey import Monkey
+from tests.benchmarks.chaos.fault_injector import Monkey
+from tests.benchmarks.chaos.sandbox_client import Fairground, open_fairground
 from tests.benchmarks.chaos.schedule import schedule
 from tests.benchmarks.chaos.verdict import Verdict, judge
+from tests.benchmarks.chaos.workers import Crew
+from tests.support import conversations
 
 # What the hook's trigger is set to.
 _MINIMUM, _MAXIMUM = 3, 5
@@ -83,7 +83,7 @@ async def run(plan: Plan, postgres: PostgresServer, valkey: ValkeyServer) -> Out
                 settled_s = await _settled(plan, postgres.url)
             record = await fairground.record()
             complaints = [*crew.complaints, *_complaints(plan.out)]
-            evidence = await testimony.gather(
+            evidence = await gather_evidence.gather(
                 postgres.url,
                 record,
                 promised=bot.promised,
@@ -102,12 +102,12 @@ async def run(plan: Plan, postgres: PostgresServer, valkey: ValkeyServer) -> Out
 
 def _judged(plan: Plan, evidence: Evidence, record: dict[str, Any]) -> Verdict:
     verdict = judge(evidence, minimum=_MINIMUM)
-    story.write(evidence, verdict.offences, record, plan.out)
+    request_history.write(evidence, verdict.offences, record, plan.out)
     return verdict
 
 
 def _complaints(out: Path) -> list[Any]:
-    return [each for log in sorted(out.glob("worker-*.log")) for each in grumbling.in_log(log)]
+    return [each for log in sorted(out.glob("worker-*.log")) for each in log_faults.in_log(log)]
 
 
 async def _settled(plan: Plan, database_url: str) -> float:
@@ -115,7 +115,7 @@ async def _settled(plan: Plan, database_url: str) -> float:
     began = time.monotonic()
     while (took := time.monotonic() - began) < plan.settle_s:
         with suppress(OSError, asyncpg.PostgresError, TimeoutError):
-            if not await testimony.open_requests(database_url):
+            if not await gather_evidence.open_requests(database_url):
                 break
         await asyncio.sleep(_LOOK_EVERY_S)
     return took
@@ -133,7 +133,7 @@ async def _bot(plan: Plan, postgres: PostgresServer, valkey: ValkeyServer) -> As
     engine = connect(postgres.url)
     try:
         async with ChatFlowHook(settings, chance=Random(plan.seed)) as hook:
-            yield Bot(hook, chat.sessions_of(engine), pace=plan.pace, seed=plan.seed)
+            yield Bot(hook, conversations.sessions_of(engine), pace=plan.pace, seed=plan.seed)
     finally:
         await engine.dispose()
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tests.benchmarks.chaos.blow import Blow, Kind
+from tests.benchmarks.chaos.fault import Blow, Kind
 
 # How long an outage lasts in a run that has the time for it, and what it may hit.
 LONG_S = 60.0

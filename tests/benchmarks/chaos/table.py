@@ -1,7 +1,7 @@
 """The table that a run prints."""
 
-from tests.benchmarks.chaos.offence import Crime
 from tests.benchmarks.chaos.verdict import Verdict
+from tests.benchmarks.chaos.violation import Crime
 
 
 def table(verdict: Verdict) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from itertools import chain, pairwise
 from uuid import UUID
 
 from tests.benchmarks.chaos.evidence import Arrival, Evidence, Mark, Row, Struck
-from tests.benchmarks.chaos.offence import Crime, Offence
+from tests.benchmarks.chaos.violation import Crime, Offence
 
 _OPEN = {"queued", "drawing", "drawn", "delivering"}
 _DELIVERED = "delivered"

@@ -1,0 +1,85 @@
+"""Saturation: how much of the time the GPUs draw while pictures wait, by us and by the baselines."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tests.benchmarks.baselines import arq_contestant, celery_contestant
+from tests.benchmarks.load import our_worker
+from tests.benchmarks.load.contestant import Contestant, all_ended
+from tests.benchmarks.load.hosts import Conditions, Fleet, open_fleet
+from tests.benchmarks.load.servers import Ground
+from tests.benchmarks.report import gpu_time
+from tests.benchmarks.report.figure import Figure
+from tests.benchmarks.report.process_usage import Load, Meter
+
+NAME = "saturation"
+CONDITIONS = Conditions(
+    hosts=2, drawing_s=2.0, jitter=0.2, fetch_s=0.15, telegram_s=0.4, large=True
+)
+_TARGET = 0.985
+_PATIENCE_S = 600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of the pictures."""
+
+    count: int
+    arrived: int
+    took_s: float
+    worker: Load
+    sandbox: Load
+    lines: list[gpu_time.Timeline]
+    record: Mapping[str, Any]
+
+
+async def run(ground: Ground) -> list[Figure]:
+    """Let everybody draw the same pictures, one after the other."""
+    count = 10 if ground.is_quick else 60
+    everybody = (
+        our_worker.CONTESTANT,
+        arq_contestant.CONTESTANT,
+        celery_contestant.QUICK,
+        celery_contestant.SLOW,
+    )
+    return [_figure(who, await drawn(ground, who, count)) for who in everybody]
+
+
+async def drawn(ground: Ground, who: Contestant, count: int) -> Outcome:
+    """Let a contestant draw so many pictures under the conditions of this row."""
+    home = await ground.cleared(f"{NAME} {who.name}")
+    async with open_fleet(home, CONDITIONS) as fleet, who.at_work(ground, home, fleet) as team:
+        worker = Meter([each.pid for each in team.workers])
+        sandbox = Meter([fleet.pid])
+        await team.submit(count)
+        took_s = await all_ended(team, count, patience_s=_PATIENCE_S)
+        return await _outcome(fleet, count, took_s, worker.read(), sandbox.read())
+
+
+async def _outcome(fleet: Fleet, count: int, took_s: float, worker: Load, sandbox: Load) -> Outcome:
+    record = await fleet.record()
+    return Outcome(
+        count=count,
+        arrived=len({each["caption"] for each in record["arrivals"]}),
+        took_s=took_s,
+        worker=worker,
+        sandbox=sandbox,
+        lines=gpu_time.timelines(record),
+        record=record,
+    )
+
+
+def _figure(who: Contestant, outcome: Outcome) -> Figure:
+    share = gpu_time.saturation(outcome.lines)
+    is_ours = who is our_worker.CONTESTANT
+    return Figure(
+        row=NAME,
+        name=who.name,
+        measured=f"{share:.3f} ({outcome.arrived} of {outcome.count} in {outcome.took_s:.0f} s)",
+        target=f"≥ {_TARGET}" if is_ours else "",
+        is_reached=share >= _TARGET and outcome.arrived == outcome.count if is_ours else None,
+        worker_cpu=outcome.worker.cores,
+        sandbox_cpu=outcome.sandbox.cores,
+        facts={"saturation": share, "timelines": [asdict(line) for line in outcome.lines]},
+    )
