@@ -4,6 +4,7 @@ import asyncio
 import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Protocol
@@ -166,8 +167,16 @@ async def side(request: pytest.FixtureRequest, sides: Sides) -> AsyncIterator[Si
     """Give first the one and then the other; a picture is due at every third message."""
     await have_covers(sides.sessions)
     side: Side = getattr(sides, request.param)()
-    async with side.hook:
+    async with connected(side.hook):
         yield side
+
+
+@asynccontextmanager
+async def connected(hook: ChatFlowHook) -> AsyncIterator[None]:
+    """Have a hook whose connection is open: on a busy machine that alone may cost a turn's time."""
+    async with hook:
+        await hook.has_confirmed_age(1)
+        yield
 
 
 async def say(hook: ChatFlowHook, times: int, **changes: Any) -> list[Request | None]:
@@ -628,7 +637,7 @@ async def test_both_answer_the_same_to_calls_at_random(sides: Sides, seed: int) 
     walks = []
     for make in (sides.real, sides.stand_in):
         side = make(random.Random(seed), **terms)
-        async with side.hook:
+        async with connected(side.hook):
             walks.append(Walk(side, seed))
             await walks[-1].go(steps=120)
 
