@@ -268,6 +268,33 @@ async def test_an_old_dialog_starts_counting_at_its_first_message(side: Side) ->
     assert [answer and answer.message_count for answer in answers] == [None, None, None, 403]
 
 
+async def test_a_dialog_that_begins_anew_passes_the_count_of_an_old_picture(side: Side) -> None:
+    old = await side.hook.on_turn(turn(message_count=3))
+    assert old is not None
+    await side.worker.deliver(old)
+
+    answers = [await side.hook.on_turn(turn(message_count=count)) for count in (1, 2, 3)]
+
+    assert answers[:2] == [None, None]
+    assert answers[2] is not None
+    assert answers[2].id != old.id
+
+
+async def test_a_dialog_that_begins_anew_takes_the_picture_that_is_under_way_along(
+    side: Side,
+) -> None:
+    await side.hook.on_turn(turn(message_count=9))  # an old dialog starts counting here
+    request = await side.hook.on_turn(turn(message_count=12))
+    assert request is not None
+    await side.hook.on_turn(turn(message_count=1))
+    await side.worker.deliver(request)
+
+    answers = [await side.hook.on_turn(turn(message_count=count)) for count in (2, 3, 4)]
+
+    assert answers[:2] == [None, None]
+    assert answers[2] is not None
+
+
 async def test_after_a_delivered_picture_the_trigger_counts_anew(side: Side) -> None:
     request = await due(side.hook)
     under_way = await say(side.hook, 1)
