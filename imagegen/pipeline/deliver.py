@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from chatflow_hook.turn import Rating
 from imagegen.db.tables import SendOutcome
 from imagegen.delivery.errors import DeliveryUnknown, FileUnknown, FloodWait, OutcomeUnknown
 from imagegen.delivery.message import PhotoMessage
@@ -15,6 +16,7 @@ from imagegen.pipeline.content_policy import DeliveryOptions
 from imagegen.pipeline.context import JobContext
 from imagegen.queue import shutdown
 from imagegen.requests.claim import ClaimedRequest, DeliveryAttempt
+from imagegen.safety.rating import drawn_rating
 from imagegen.storage.store import StoredImage
 from imagegen.workflows.persona import Persona
 
@@ -32,7 +34,13 @@ async def deliver(
     `data` is at hand if the picture was drawn just now; else it may be known to Telegram, or is
     read from the store. Raises Refused if it may not be sent any more.
     """
-    wrapping = await context.content_policy.delivery_options(request, _persona(context, request))
+    # Asked anew: it may have been revoked since the claim.
+    is_age_confirmed = drawn_rating(
+        request.drawn_rating
+    ) is not Rating.SAFE and await context.requests.has_confirmed_age(request.user_id)
+    wrapping = await context.content_policy.delivery_options(
+        request, _persona(context, request), is_age_confirmed=is_age_confirmed
+    )
     if request.chat_id is None:  # the caller fetches it
         await _finished_even_if_cancelled(context.requests.finish(request))
         return

@@ -68,6 +68,8 @@ class ClaimedRequest:
     width: int | None
     height: int | None
     crashes: int
+    # As it stood at the claim; before a send it is asked again.
+    is_age_confirmed: bool
     # On the clock of time.monotonic: when it was asked for, and when it was last seen to be ours.
     made_at: float
     proved_at: float
