@@ -122,7 +122,7 @@ class DryRun:
         )
         bound = bind(workflow, prompt=prompt.text, seed=seed, prefix="rehearsal")
         # Each picture has another.
-        is_known = self.rules.seed_mode != "random" or self.kind is Kind.COVER
+        is_known = self.rules.seed_mode != "random" or not self.kind.has_dialog
         return replace(
             told,
             prompt=prompt.text,

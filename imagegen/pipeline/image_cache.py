@@ -6,12 +6,13 @@ from typing import Any
 from sqlalchemy import Executable, and_, bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from chatflow_hook.tables import NOBODY, ImageRequest, Kind, State
+from chatflow_hook.tables import NOBODY, ImageRequest, State, kinds_that
 from imagegen.db.engine import AnyRow, one_or_none, run_in_transaction, run_statement
 from imagegen.requests.claim import ClaimedRequest, advance
 from imagegen.requests.repository import DrawingPlan
 from imagegen.storage.store import ImageStore, StoredImage
 
+_IS_OF_NO_DIALOG = ImageRequest.kind.in_(kinds_that(lambda kind: not kind.has_dialog))
 # Built once: to build a statement takes longer than to run it.
 _SAME_GRAPH = (
     select(
@@ -26,7 +27,7 @@ _SAME_GRAPH = (
         ImageRequest.image.is_not(None),
         or_(
             ImageRequest.user_id == bindparam("its_user"),
-            and_(ImageRequest.user_id == NOBODY, ImageRequest.kind == Kind.COVER),
+            and_(ImageRequest.user_id == NOBODY, _IS_OF_NO_DIALOG),
         ),
     )
     .order_by(ImageRequest.created_at.desc())
@@ -118,8 +119,8 @@ class ImageCache:
     ) -> str | None:
         """Return under which id Telegram knows a picture as this bot's photo, if it does."""
         whose = [ImageRequest.user_id == request.user_id]
-        if request.kind is Kind.COVER:
-            whose.append(ImageRequest.kind == Kind.COVER)
+        if not request.kind.has_dialog:
+            whose.append(_IS_OF_NO_DIALOG)
         query = (
             select(ImageRequest.telegram_file_id)
             .where(

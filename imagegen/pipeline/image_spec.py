@@ -81,7 +81,7 @@ async def write_screened_prompt(
 
 def choose_seed(mode: SeedMode, occasion: SeedInput, *, chance: random.Random) -> int:
     """Return the seed (0 to 2^53-1) of a picture; `chance` is asked in mode random only."""
-    if occasion.kind is Kind.COVER:  # of no dialog
+    if not occasion.kind.has_dialog:  # of no dialog
         return story_seed(occasion.persona, "cover", occasion.variation)
     match mode:
         case "random":

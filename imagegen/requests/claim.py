@@ -88,11 +88,6 @@ class ClaimedRequest:
         return max_age_s - self.age_s
 
     @property
-    def moves_the_watermark(self) -> bool:
-        """Whether the dialog's next picture is counted from this one."""
-        return self.kind in (Kind.AUTOMATIC, Kind.ASKED)
-
-    @property
     def drawn(self) -> StoredImage | None:
         """The stored picture, if an earlier job came as far as that."""
         if self.image is None or self.width is None or self.height is None:

@@ -283,7 +283,7 @@ class RequestRepository:
                 await mark_sent(connection, send, receipt)
                 if receipt.chat_id != request.chat_id:
                     await connection.execute(_moved_chat(request, receipt.chat_id))
-            if request.moves_the_watermark:
+            if request.kind.moves_watermark:
                 await move_watermark(connection, request)
 
         await self._run(step)
@@ -328,7 +328,7 @@ class RequestRepository:
             await advance(connection, request, state, **values)
             if state is State.REFUSED and image is not None:
                 await user_erasure.note_images(connection, [image])
-            if error.may_have_arrived and request.moves_the_watermark:
+            if error.may_have_arrived and request.kind.moves_watermark:
                 await move_watermark(connection, request)
 
         await self._run(step)
