@@ -53,7 +53,7 @@ async def test_a_storm_of_probes_asks_once() -> None:
 
 async def test_an_answer_is_fresh_for_a_while() -> None:
     asked, clock = Asked(well), Clock()
-    question = CachedCheck(asked, well_for_s=10, clock=clock)
+    question = CachedCheck(asked, ok_for_s=10, clock=clock)
 
     await question.answer()
     clock.now += 9
@@ -67,7 +67,7 @@ async def test_an_answer_is_fresh_for_a_while() -> None:
 
 async def test_what_is_missing_is_asked_for_sooner() -> None:
     asked, clock = Asked(away), Clock()
-    question = CachedCheck(asked, well_for_s=10, clock=clock)
+    question = CachedCheck(asked, ok_for_s=10, clock=clock)
 
     first = await question.answer()
     clock.now += 2
