@@ -1,4 +1,4 @@
-"""Requests over which workers vanish are told apart from those that were only near."""
+"""Requests under which workers die are told apart from requests that ran at the same time."""
 
 import pytest
 from sqlalchemy import select, update
