@@ -109,10 +109,10 @@ def _row(report: HostReport, notices: Sequence[PublishedHost], library: Library)
 
 
 def _lacks(report: HostReport, library: Library) -> dict[str, tuple[str, ...]]:
-    if report.stock is None:
+    if report.capabilities is None:
         return {}
     return {
-        name: tuple(lack.sentence for lack in report.stock.missing(workflow.requirements))
+        name: tuple(lack.sentence for lack in report.capabilities.missing(workflow.requirements))
         for name, workflow in library.workflows.items()
     }
 

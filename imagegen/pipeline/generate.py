@@ -248,7 +248,7 @@ class ImageGeneration:
     async def _store(self, host: HostClient, drawn: PromptResult) -> StoredImage:
         prompt_id = str(self._request.prompt_id)
         try:
-            picture = await fetch_image(host, drawn.pictures[0])
+            picture = await fetch_image(host, drawn.images[0])
             await self._screen_image(picture.data)
         except Rejected:
             await self._delete_history(host)
