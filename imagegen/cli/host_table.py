@@ -155,10 +155,10 @@ def _row(report: HostReport, published: Sequence[PublishedHost], library: Librar
 
 
 def _missing(report: HostReport, library: Library) -> dict[str, tuple[str, ...]]:
-    if report.stock is None:
+    if report.capabilities is None:
         return {}
     return {
-        persona: tuple(each.sentence for each in report.stock.missing(workflow.requirements))
+        persona: tuple(each.sentence for each in report.capabilities.missing(workflow.requirements))
         for persona, workflow in library.workflows.items()
     }
 

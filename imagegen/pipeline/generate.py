@@ -272,7 +272,7 @@ class ImageGeneration:
 
     async def _fetch_and_store(self, host: HostClient, result: PromptResult) -> StoredImage:
         try:
-            fetched = await fetch_image(host, result.pictures[0])
+            fetched = await fetch_image(host, result.images[0])
             await self._screen_image(fetched.data)
         except Rejected:
             await self._delete_history(host)

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Executable, and_, bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from chatflow_hook.tables import NOBODY, ImageRequest, State
+from chatflow_hook.tables import NOBODY, ImageRequest, State, kinds_that
 from imagegen.db.engine import AnyRow, one_or_none, run_in_transaction, run_statement
 from imagegen.requests.claim import ClaimedRequest, advance
 from imagegen.requests.repository import DrawingPlan

@@ -74,4 +74,4 @@ async def logged_by(coverage: PersonaCoverage) -> list[EventDict]:
 
 
 def set_capabilities(pool: Pool, name: str, has: HostCapabilities) -> None:
-    pool._members[name].set_capabilities(has, now=0)
+    pool._hosts[name].set_capabilities(has, now=0)
