@@ -78,7 +78,7 @@ async def _drawn(
         click.echo("all covers are there")
         return 0
     for cover in ordered:
-        await own.doorbell.ring(cover.request_id, within_s=1.0)
+        await own.doorbell.enqueue(cover.request_id, within_s=1.0)
     good = ended = 0
     try:
         async with asyncio.timeout(timeout_s):

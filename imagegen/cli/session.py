@@ -63,7 +63,7 @@ class CommandSession:
             state = await retry_request(self.engine, self.images, request_id)
         except (RequestNotFound, NotRetried) as error:
             return CommandOutcome(request=str(request), why=error.sentence)
-        is_rung = await self.doorbell.ring(request_id, within_s=_RING_WITHIN_S)
+        is_rung = await self.doorbell.enqueue(request_id, within_s=_RING_WITHIN_S)
         return CommandOutcome(request=str(request_id), state=state, is_rung=is_rung)
 
     async def cancel(self, request: str) -> CommandOutcome:
@@ -79,7 +79,7 @@ class CommandSession:
         ended = await run_in_transaction(self.engine, step)
         if not ended:
             return CommandOutcome(request=str(request_id), why="it has ended already")
-        await self.doorbell.hush(ended)
+        await self.doorbell.publish_ended(ended)
         return CommandOutcome(request=str(request_id), state=State.CANCELLED)
 
     async def _found(self, request: str | UUID) -> UUID:
