@@ -1,4 +1,4 @@
-"""Ages: who has confirmed to be of age, to which text, until they revoke it."""
+"""SQL of age confirmations: which user has confirmed which text, and has not revoked it."""
 
 from sqlalchemy import (
     ColumnElement,
@@ -18,8 +18,8 @@ from chatflow_hook.tables import AgeConfirmation
 
 
 def confirm(user_id: int, *, text_version: str, language: str | None) -> Insert:
-    """Return the statement that notes a confirmation; a later one takes an earlier one's place."""
-    given = {
+    """Return the statement that stores a confirmation in place of the user's earlier one."""
+    columns = {
         "text_version": text_version,
         "language": language,
         "confirmed_at": func.clock_timestamp(),
@@ -27,13 +27,13 @@ def confirm(user_id: int, *, text_version: str, language: str | None) -> Insert:
     }
     return (
         upsert(AgeConfirmation)
-        .values(user_id=user_id, **given)
-        .on_conflict_do_update(index_elements=["user_id"], set_=given)
+        .values(user_id=user_id, **columns)
+        .on_conflict_do_update(index_elements=["user_id"], set_=columns)
     )
 
 
 def revoke(user_id: int) -> Update:
-    """Return the statement that notes that a confirmation does not hold any more."""
+    """Return the statement that marks a user's confirmation as revoked."""
     return (
         update(AgeConfirmation)
         .where(AgeConfirmation.user_id == user_id, AgeConfirmation.revoked_at.is_(None))
@@ -56,5 +56,5 @@ def is_confirmed(
 
 
 def erase(user_id: int) -> Delete:
-    """Return the statement that erases what is known of a user's age."""
+    """Return the statement that erases a user's confirmation."""
     return delete(AgeConfirmation).where(AgeConfirmation.user_id == user_id)

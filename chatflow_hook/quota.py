@@ -1,4 +1,4 @@
-"""Allowance: how many pictures a user may have, and when the next one is free."""
+"""Quota: how many pictures a user may have, and when the next one is allowed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -88,7 +88,7 @@ async def _order_and_wait(
         return 0
 
     for cover in ordered:
-        await session.queue_client.ring(cover.request_id, within_s=1.0)
+        await session.queue_client.enqueue(cover.request_id, within_s=1.0)
 
     drawn_count = ended_count = 0
     try:

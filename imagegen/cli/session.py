@@ -75,7 +75,7 @@ class CommandSession:
             state = await retry_request(self.engine, self.images, request_id)
         except (RequestNotFound, NotRetried) as error:
             return CommandOutcome(request=str(request), why=error.sentence)
-        is_rung = await self.queue_client.ring(request_id, within_s=_ENQUEUE_WITHIN_S)
+        is_rung = await self.queue_client.enqueue(request_id, within_s=_ENQUEUE_WITHIN_S)
         return CommandOutcome(request=str(request_id), state=state, is_rung=is_rung)
 
     async def cancel(self, request: str) -> CommandOutcome:
@@ -97,7 +97,7 @@ class CommandSession:
         cancelled_ids = await run_in_transaction(self.engine, step)
         if not cancelled_ids:
             return CommandOutcome(request=str(request_id), why="it has ended already")
-        await self.queue_client.hush(cancelled_ids)
+        await self.queue_client.publish_ended(cancelled_ids)
         return CommandOutcome(request=str(request_id), state=State.CANCELLED)
 
     async def _find_id(self, request: str | UUID) -> UUID:
