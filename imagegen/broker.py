@@ -114,14 +114,14 @@ class Queue(ArqRedis):
         return await super().zrangebyscore(*args, **kwargs)
 
 
-def queue(redis: RedisPlace, *, db: int) -> Queue:
+def queue(redis: RedisPlace, *, db: int, socket_timeout_s: float = SOCKET_TIMEOUT_S) -> Queue:
     """Return arq's connections, which try again through an outage until it is over."""
     retry = _Patience(ExponentialBackoff(cap=_LONGEST_PAUSE_S, base=0.05), _FOR_EVER)
     chosen = {
         **redis.arguments,
         "db": db,
-        "socket_timeout": SOCKET_TIMEOUT_S,
-        "socket_connect_timeout": SOCKET_TIMEOUT_S,
+        "socket_timeout": socket_timeout_s,
+        "socket_connect_timeout": socket_timeout_s,
         "retry": retry,
         "retry_on_timeout": True,
         # A refused connection is an OSError as long as redis-py has not renamed it.

@@ -27,18 +27,20 @@ FIRST_S = JOB_TIMEOUT_S + 10
 
 @dataclass(frozen=True, kw_only=True)
 class RecoveryTimes:
-    """How soon a job is found that no worker has any more. Only tests are in a greater hurry.
+    """How soon it is known that a worker has died, and its jobs are found. Only tests hurry more.
 
     `lease_s`: how long a job stays locked after its worker's last word; renewed three times as
     often. `unrenewed_s`: a job that has not renewed its lease by then died before it could.
     `silent_s`: the hook rings right after its commit, and a job writes to its row as it gets on,
     so a row of less silence is not looked for. `relay_every_s`: how often the relay looks.
+    `health_s`: how often the worker renews the key that `arq --check` looks at.
     """
 
     lease_s: float = 6.0
     unrenewed_s: float = 3.0
     silent_s: float = 5.0
     relay_every_s: float = 2.5
+    health_s: float = 5.0
 
 
 @asynccontextmanager

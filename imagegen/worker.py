@@ -65,7 +65,6 @@ _POLL_DELAY_S = 0.05
 _MOST_JOBS = 1000
 # Attempts live on the row; arq counts every deploy as a try.
 _MAX_TRIES = 1_000_000
-_HEALTH_EVERY_S = 5
 _RECOVERY = RecoveryTimes()
 _NO_REDIS = "imagegen: Redis does not answer yet, trying until it does\n"
 
@@ -172,7 +171,7 @@ def worker_settings(
             "queue_read_limit": _MOST_JOBS,
             "job_timeout": lease.JOB_TIMEOUT_S,
             "poll_delay": _POLL_DELAY_S,
-            "health_check_interval": _HEALTH_EVERY_S,
+            "health_check_interval": recovery.health_s,
         },
     )
 

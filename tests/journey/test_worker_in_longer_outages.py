@@ -14,7 +14,8 @@ from imagegen.sandbox.valkey import ValkeyServer
 from tests import chat, worker_process
 from tests.chat import Sessions
 from tests.stage import PATIENCE_S, Stages
-from tests.worker_process import WorkerProcess
+from tests.support import quick_recovery
+from tests.worker_process import QUICK, WorkerProcess
 
 AWAY_S = 3.0
 
@@ -91,11 +92,13 @@ async def test_a_redis_that_takes_no_writes_does_not_end_the_worker(
             Redis.from_url(valkey.url, db=3) as redis,
         ):
             variables = worker_process.environment(stage.settings)
-            async with worker_process.running(tmp_path / "home", variables) as worker:
+            async with worker_process.running(
+                tmp_path / "home", variables, command=QUICK
+            ) as worker:
                 await redis.execute_command(*trouble.split())
                 written = await stage.ask(dialog_id=1)
                 # Longer than arq lets its health key stand.
-                await for_a_while(worker, seconds=8.0)
+                await for_a_while(worker, seconds=3 * quick_recovery.TIMES.health_s)
                 await redis.execute_command(*cure.split())
                 picture = await stage.hook.wait(written, timeout=PATIENCE_S)
 
