@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,13 @@ import asyncpg
 from chatflow_hook import ChatFlowHook
 from chatflow_hook.settings import HookSettings
 from imagegen import database
+from imagegen.sandbox.child import Child, Launch
 from imagegen.sandbox.postgres import PostgresServer
 from imagegen.sandbox.valkey import ValkeyServer
 from tests import chat
 from tests.benchmarks.chaos import grumbling, story, testimony
 from tests.benchmarks.chaos.bot import Bot, Pace
-from tests.benchmarks.chaos.crew import Crew
+from tests.benchmarks.chaos.crew import Crew, WorkerChild
 from tests.benchmarks.chaos.evidence import Evidence
 from tests.benchmarks.chaos.fairground import Fairground, open_fairground
 from tests.benchmarks.chaos.monkey import Monkey
@@ -61,8 +62,17 @@ class Outcome:
     settled_s: float
 
 
-async def run(plan: Plan, postgres: PostgresServer, valkey: ValkeyServer) -> Outcome:
-    """Run it on servers of its own; the database is migrated. Call it in the main thread."""
+async def run(
+    plan: Plan,
+    postgres: PostgresServer,
+    valkey: ValkeyServer,
+    *,
+    start: Callable[[Launch], WorkerChild] = Child,
+) -> Outcome:
+    """Run it on servers of its own; the database is migrated. Call it in the main thread.
+
+    `start` starts a worker.
+    """
     async with AsyncExitStack() as stack:
         fairground = await stack.enter_async_context(
             open_fairground(
@@ -72,7 +82,8 @@ async def run(plan: Plan, postgres: PostgresServer, valkey: ValkeyServer) -> Out
                 seed=plan.seed,
             )
         )
-        crew = Crew(plan.out, _settings(plan, postgres, valkey, fairground), posts=plan.workers)
+        settings = _settings(plan, postgres, valkey, fairground)
+        crew = Crew(plan.out, settings, posts=plan.workers, start=start)
         monkey = Monkey(crew=crew, valkey=valkey, postgres=postgres, fairground=fairground)
         blows = schedule(plan.seed, plan.seconds, workers=plan.workers, hosts=plan.hosts)
         async with _bot(plan, postgres, valkey) as bot:
