@@ -36,7 +36,6 @@ _POLL_DELAY_S = 0.05
 _MAX_JOBS = 1000
 # In effect no limit: the row counts its attempts, and arq counts every deploy as a try.
 _MAX_TRIES = 1_000_000
-_HEALTH_CHECK_EVERY_S = 5
 _RECOVERY_TIMES = RecoveryTimes()
 _NO_REDIS = "imagegen: Redis does not answer yet, trying until it does\n"
 
@@ -161,7 +160,7 @@ def worker_settings(
             "queue_read_limit": _MAX_JOBS,
             "job_timeout": job_lease.JOB_TIMEOUT_S,
             "poll_delay": _POLL_DELAY_S,
-            "health_check_interval": _HEALTH_CHECK_EVERY_S,
+            "health_check_interval": recovery.health_s,
         },
     )
 

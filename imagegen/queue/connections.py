@@ -67,7 +67,9 @@ class JobQueue(ArqRedis):
         return await super().zrangebyscore(*args, **kwargs)
 
 
-def job_queue(redis: RedisPlace, *, db: int) -> JobQueue:
+def job_queue(
+    redis: RedisPlace, *, db: int, socket_timeout_s: float = SOCKET_TIMEOUT_S
+) -> JobQueue:
     """Return arq's Redis client, which retries a command until an outage is over.
 
     It opens its connections when they are first needed; the caller closes it.
@@ -75,8 +77,8 @@ def job_queue(redis: RedisPlace, *, db: int) -> JobQueue:
     arguments = {
         **redis.arguments,
         "db": db,
-        "socket_timeout": SOCKET_TIMEOUT_S,
-        "socket_connect_timeout": SOCKET_TIMEOUT_S,
+        "socket_timeout": socket_timeout_s,
+        "socket_connect_timeout": socket_timeout_s,
         "retry": _WriteRefusalRetry(
             ExponentialBackoff(cap=_MAX_BACKOFF_S, base=0.05), _RETRY_WITHOUT_END
         ),

@@ -43,12 +43,14 @@ class RecoveryTimes:
             The hook enqueues right after its commit, and a running job writes to its row again
             and again, so a row that changed more recently needs no help.
         relay_every_s: the interval at which the relay looks.
+        health_s: the interval at which the worker renews the key that `arq --check` reads.
     """
 
     lease_s: float = 6.0
     unrenewed_s: float = 3.0
     silent_s: float = 5.0
     relay_every_s: float = 2.5
+    health_s: float = 5.0
 
 
 @asynccontextmanager

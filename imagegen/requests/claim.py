@@ -127,7 +127,7 @@ class DeliveryAttempt:
 
 
 # What a job may make of a request that it has claimed. Only an operator's retry leads out of an
-# end (revival.py), and only the hook or an operator calls a request off (withdrawal.py).
+# end (imagegen/requests/retry.py), and only the hook or an operator calls a request off (chatflow_hook/cancellation.py).
 _ENDS: Final = frozenset({State.FAILED, State.REFUSED, State.EXPIRED})
 
 FOLLOWS: Final[Mapping[State, frozenset[State]]] = {

@@ -14,6 +14,7 @@ from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.benchmarks.chaos import table
 from tests.benchmarks.chaos.bot import Pace
 from tests.benchmarks.chaos.run import Plan, run
+from tests.support.forked_child import ForkedChild
 
 # Of all seeds up to 300 the one with most kinds of blow in so short a time.
 SEED = 174
@@ -31,7 +32,7 @@ async def test_nothing_is_lost_while_everything_breaks(tmp_path: Path) -> None:
     )
     with PostgresServer() as postgres, ValkeyServer() as valkey:
         await asyncio.to_thread(migrations.upgrade, postgres.url)
-        outcome = await run(plan, postgres, valkey)
+        outcome = await run(plan, postgres, valkey, start=ForkedChild)
 
     assert outcome.verdict.is_good, table.text(outcome.verdict)
     assert outcome.verdict.delivered > 20

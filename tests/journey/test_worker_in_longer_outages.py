@@ -12,10 +12,10 @@ from imagegen.db import migrations
 from imagegen.db.engine import connect
 from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.valkey import ValkeyServer
-from tests.support import conversations, worker_process
+from tests.support import conversations, quick_recovery, worker_process
 from tests.support.conversations import Sessions
 from tests.support.product import PATIENCE_S, Stages
-from tests.support.worker_process import WorkerProcess
+from tests.support.worker_process import QUICK, WorkerProcess
 
 AWAY_S = 3.0
 
@@ -96,11 +96,13 @@ async def test_a_redis_that_takes_no_writes_does_not_end_the_worker(
             Redis.from_url(valkey.url, db=3) as redis,
         ):
             variables = worker_process.environment(stage.settings)
-            async with worker_process.running(tmp_path / "home", variables) as worker:
+            async with worker_process.running(
+                tmp_path / "home", variables, command=QUICK
+            ) as worker:
                 await redis.execute_command(*trouble.split())
                 written = await stage.ask(dialog_id=1)
                 # Longer than arq lets its health key stand.
-                await for_a_while(worker, seconds=8.0)
+                await for_a_while(worker, seconds=3 * quick_recovery.TIMES.health_s)
                 await redis.execute_command(*cure.split())
                 picture = await stage.hook.wait(written, timeout=PATIENCE_S)
 

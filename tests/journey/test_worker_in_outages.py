@@ -1,5 +1,6 @@
 """The worker while Redis or PostgreSQL restarts, crashes or freezes: it stays, and so do requests."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.server import Server
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import worker_process
+from tests.support.paused_comfyui import Reins
 from tests.support.product import PATIENCE_S, Stages
 from tests.support.worker_process import WorkerProcess
 
@@ -100,12 +102,16 @@ async def test_a_frozen_redis_holds_no_picture_up(
     stages: Stages, valkey: ValkeyServer, tmp_path: Path, seconds: float
 ) -> None:
     """Freeze it for less and for more than a socket's timeout, which is 5 s."""
-    async with stages.set(works=False, seconds_per_picture=seconds) as stage:
+    reins = Reins()
+    async with stages.set(works=False, sleep=reins.sleep) as stage:
         variables = worker_process.environment(stage.settings)
         async with worker_process.running(tmp_path / "home", variables) as worker:
             await stage.ask(dialog_id=1)
             await worker.until(lambda: stage.hosts[0].posted, timeout_s=PATIENCE_S)
             valkey.freeze()
+            ends = time.monotonic() + seconds
+            await worker.until(lambda: time.monotonic() > ends, timeout_s=PATIENCE_S)
+            reins.drop()
             sent = await stage.telegram.wait_for(1, timeout=PATIENCE_S)
             valkey.thaw()
             second = await stage.hook.wait(await stage.ask(dialog_id=2), timeout=LONG_S)

@@ -16,7 +16,7 @@ from tests.support.worker_process import QUICK, WorkerProcess
 # A start of the worker, and what is left of the lease of the one before.
 STEP_S = 60.0
 # While the prompt is still in its sampler.
-DEAF_S = 10.0
+DEAF_S = 5.0
 STEPS = ("POST /prompt", "progress", "GET /view", "POST /history")
 
 
@@ -61,7 +61,7 @@ async def test_a_worker_killed_at_each_step_in_turn_draws_once_and_sends_once(
     killer = Killer(list(STEPS))
     # Long enough that the second worker still finds the prompt in its sampler.
     async with (
-        stages.set(works=False, seconds_per_picture=25.0) as stage,
+        stages.set(works=False, seconds_per_picture=15.0) as stage,
         watched(stage.hosts[0].address, killer) as address,
     ):
         hosts = (HostAddress.parse(address),)

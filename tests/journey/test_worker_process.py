@@ -1,7 +1,6 @@
 """The worker as production runs it: a process of its own, ended in every way."""
 
 import json
-import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +11,9 @@ from redis.asyncio import Redis
 
 from chatflow_hook.queue import JOB, QUEUE, progress_key
 from chatflow_hook.tables import State
-from tests.support import worker_process
+from tests.support import fork_server, worker_process
 from tests.support.product import PATIENCE_S, Stage, Stages
-from tests.support.worker_process import ARQ, IMAGEGEN, READY_S, WorkerProcess
+from tests.support.worker_process import ARQ, IMAGEGEN, QUICK, READY_S, WorkerProcess
 
 TEXT = "Зонтик and marmalade"
 STORY = [
@@ -37,11 +36,8 @@ async def is_drawing(stage: Stage, worker: WorkerProcess) -> None:
 
 def check(variables: Mapping[str, str], home: Path) -> int:
     """Ask as a container's health check does."""
-    command = [*ARQ, "--check"]
-    asked = subprocess.run(
-        command, env=variables, cwd=home, capture_output=True, check=False, timeout=READY_S
-    )
-    return asked.returncode
+    command = [*QUICK, "--check"]
+    return fork_server.shared().run(command, env=variables, cwd=home, timeout=READY_S).returncode
 
 
 async def is_gone(redis_url: str, key: str, *, timeout_s: float) -> bool:
@@ -98,7 +94,7 @@ async def test_the_check_is_good_while_it_runs_and_fails_soon_after_a_kill(
 ) -> None:
     async with stages.set(works=False) as stage:
         variables = worker_process.environment(stage.settings)
-        async with worker_process.running(tmp_path / "home", variables) as worker:
+        async with worker_process.running(tmp_path / "home", variables, command=QUICK) as worker:
             while_it_runs = check(variables, tmp_path)
 
             worker.kill()

@@ -16,11 +16,10 @@ from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import conversations, worker_process
 from tests.support.conversations import Sessions
+from tests.support.paused_comfyui import Reins
 from tests.support.product import PATIENCE_S, Stage, Stages
 from tests.support.worker_process import ARQ, IMAGEGEN, WorkerProcess
 
-# What goes back is taken by another worker within this, on two busy cores.
-TAKEN_S = 4.0
 # What the worker takes to put things away when it can't reach what it needs for that, and a bit.
 GIVES_UP_S = 9.0
 LONG_S = 40.0
@@ -47,7 +46,9 @@ async def row(stage: Stage, request_id: UUID) -> ImageRequest:
         return await session.get_one(ImageRequest, request_id)
 
 
-async def is_drawn_once_by_the_next(stage: Stage, home: Path, request_id: UUID) -> None:
+async def is_drawn_once_by_the_next(
+    stage: Stage, home: Path, request_id: UUID, reins: Reins
+) -> None:
     """Look at what a stopped worker has left, and at what the next makes of it."""
     left = await row(stage, request_id)
     assert (left.state, left.claim, left.attempts) == (State.DRAWING, None, 0)
@@ -55,7 +56,12 @@ async def is_drawn_once_by_the_next(stage: Stage, home: Path, request_id: UUID) 
 
     variables = worker_process.environment(stage.settings)
     async with worker_process.running(home, variables) as worker:
+        async with asyncio.timeout(PATIENCE_S):
+            while (await row(stage, request_id)).claim is None:
+                pass
+        reins.drop()
         await stage.telegram.wait_for(1, timeout=PATIENCE_S)
+        await worker.has_said("prompt taken up")
         assert "prompt taken up" in worker.events_of(request_id)
     assert len(stage.hosts[0].posted) == len(stage.hosts[0].drawn) == 1
     assert len(stage.telegram.sent) == 1
@@ -65,8 +71,9 @@ async def is_drawn_once_by_the_next(stage: Stage, home: Path, request_id: UUID) 
 async def test_what_runs_is_ended_and_what_waits_is_taken_by_another_meanwhile(
     stages: Stages, redis_url: str, tmp_path: Path
 ) -> None:
+    reins = Reins()
     async with stages.set(
-        works=False, hosts=2, comfyui_slots_per_host=1, seconds_per_picture=8.0
+        works=False, hosts=2, comfyui_slots_per_host=1, sleep=reins.sleep
     ) as stage:
         variables = worker_process.environment(stage.settings, COMFYUI_SLOTS_PER_HOST="1")
         async with (
@@ -87,9 +94,10 @@ async def test_what_runs_is_ended_and_what_waits_is_taken_by_another_meanwhile(
             first.ask_to_stop()
             await second.until(
                 lambda: any("using host" in second.events_of(each) for each in waiting),
-                timeout_s=TAKEN_S,
+                timeout_s=PATIENCE_S,
             )
             assert first.is_running
+            reins.drop()
             assert await first.has_ended(timeout_s=PATIENCE_S) == 0
             await stage.telegram.wait_for(5, timeout=LONG_S)
 
@@ -105,7 +113,8 @@ async def test_what_runs_is_ended_and_what_waits_is_taken_by_another_meanwhile(
 async def test_what_outlasts_the_grace_is_left_on_its_host_for_the_next(
     stages: Stages, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
-    async with stages.set(works=False, seconds_per_picture=8.0, stop_grace=0.5) as stage:
+    reins = Reins()
+    async with stages.set(works=False, sleep=reins.sleep, stop_grace=0.5) as stage:
         variables = worker_process.environment(stage.settings)
         request = await stage.ask()
         async with worker_process.running(tmp_path / "one", variables, command=command) as first:
@@ -114,14 +123,15 @@ async def test_what_outlasts_the_grace_is_left_on_its_host_for_the_next(
         assert "Traceback" not in first.said
         assert first.events[-1]["event"] == "worker stopped"
 
-        await is_drawn_once_by_the_next(stage, tmp_path / "two", request.id)
+        await is_drawn_once_by_the_next(stage, tmp_path / "two", request.id, reins)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_second_signal_ends_the_grace(
     stages: Stages, tmp_path: Path, number: signal.Signals
 ) -> None:
-    async with stages.set(works=False, seconds_per_picture=8.0, stop_grace=60) as stage:
+    reins = Reins()
+    async with stages.set(works=False, sleep=reins.sleep, stop_grace=60) as stage:
         variables = worker_process.environment(stage.settings)
         request = await stage.ask()
         async with worker_process.running(tmp_path / "one", variables) as first:
@@ -131,7 +141,7 @@ async def test_a_second_signal_ends_the_grace(
             assert await first.stop(number) == 0
         assert "Traceback" not in first.said
 
-        await is_drawn_once_by_the_next(stage, tmp_path / "two", request.id)
+        await is_drawn_once_by_the_next(stage, tmp_path / "two", request.id, reins)
 
 
 @pytest.mark.parametrize("command", [ARQ, IMAGEGEN], ids=["arq", "imagegen"])
@@ -159,7 +169,8 @@ async def test_a_worker_stops_while_redis_is_frozen_and_loses_nothing(
     database_url: str, sessions: Sessions, valkey: ValkeyServer, tmp_path: Path
 ) -> None:
     stages = Stages(database_url, valkey.url, sessions, tmp_path / "images")
-    async with stages.set(works=False, seconds_per_picture=14.0, stop_grace=0.5) as stage:
+    reins = Reins()
+    async with stages.set(works=False, sleep=reins.sleep, stop_grace=0.5) as stage:
         variables = worker_process.environment(stage.settings)
         request = await stage.ask()
         async with worker_process.running(tmp_path / "one", variables) as first:
@@ -170,7 +181,7 @@ async def test_a_worker_stops_while_redis_is_frozen_and_loses_nothing(
         assert "Traceback" not in first.said
         valkey.thaw()
 
-        await is_drawn_once_by_the_next(stage, tmp_path / "two", request.id)
+        await is_drawn_once_by_the_next(stage, tmp_path / "two", request.id, reins)
 
 
 async def test_an_idle_worker_stops_while_redis_is_away(
@@ -195,7 +206,8 @@ async def test_a_worker_stops_while_postgresql_is_frozen_and_loses_nothing(
         await asyncio.to_thread(migrations.upgrade, postgres.url)
         unused = conversations.sessions_of(connect(postgres.url))
         stages = Stages(postgres.url, redis_url, unused, tmp_path / "images")
-        async with stages.set(works=False, seconds_per_picture=14.0, stop_grace=0.5) as stage:
+        reins = Reins()
+        async with stages.set(works=False, sleep=reins.sleep, stop_grace=0.5) as stage:
             variables = worker_process.environment(stage.settings)
             await stage.ask()
             async with worker_process.running(tmp_path / "one", variables) as first:
@@ -206,6 +218,7 @@ async def test_a_worker_stops_while_postgresql_is_frozen_and_loses_nothing(
             assert "Traceback" not in first.said
             postgres.thaw()
 
+            reins.drop()
             async with worker_process.running(tmp_path / "two", variables):
                 await stage.telegram.wait_for(1, timeout=LONG_S)
             assert len(stage.hosts[0].posted) == 1

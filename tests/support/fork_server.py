@@ -132,7 +132,7 @@ class ForkedProcess:
 
 
 class ForkServer:
-    """A running fork server; the block closes it, and what it has forked goes on."""
+    """A running fork server; what it has forked ends with the block, or with the test process."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -255,6 +255,7 @@ class _Server:
             if self._control in readable:
                 received, descriptors, *_ = socket.recv_fds(self._control, 1, 4)
                 if not received:
+                    self._kill_all()
                     return None
                 if (run := self._fork(descriptors)) is not None:
                     return run
@@ -287,6 +288,10 @@ class _Server:
         os.environ.update(request["environment"])
         sys.path[1:1] = [each for each in os.environ.get("PYTHONPATH", "").split(":") if each]
         return _runner(request["command"])
+
+    def _kill_all(self) -> None:
+        for pid in self._status:
+            os.kill(pid, signal.SIGKILL)
 
     def _tell(self) -> None:
         for pid in list(self._status):

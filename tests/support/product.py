@@ -1,7 +1,7 @@
 """The whole product on one stage: sandbox hosts, sandbox Telegram, a real worker, a real hook."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +108,7 @@ class Stages:
         models: Mapping[str, Sequence[str]] | None = None,
         works: bool = True,
         seed: int = 0,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         bot: Mapping[str, Any] | None = None,
         **changes: Any,
     ) -> AsyncIterator[Stage]:
@@ -115,7 +116,8 @@ class Stages:
 
         `bot` are settings of the hook, which the worker has too.
 
-        `seed` is what the chance of faults begins with.
+        `seed` is what the chance of faults begins with. `sleep` is that of all hosts: one that
+        does not return holds their drawing.
         """
         models = shelf() if models is None else models
         async with AsyncExitStack() as stack:
@@ -126,6 +128,7 @@ class Stages:
                         models=models,
                         seconds_per_picture=seconds_per_picture,
                         seed=seed + number,
+                        sleep=sleep,
                     )
                 )
                 for number in range(hosts)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from chatflow_hook import ChatFlowHook
 from chatflow_hook.settings import HookSettings
 from imagegen.db.engine import connect
 from imagegen.sandbox.servers.postgres import PostgresServer
+from imagegen.sandbox.servers.process import LaunchCommand, ServerProcess
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.benchmarks.chaos import gather_evidence, log_faults, request_history
 from tests.benchmarks.chaos.bot import Bot, Pace
@@ -23,7 +24,7 @@ from tests.benchmarks.chaos.fault_injector import Monkey
 from tests.benchmarks.chaos.sandbox_client import Fairground, open_fairground
 from tests.benchmarks.chaos.schedule import schedule
 from tests.benchmarks.chaos.verdict import Verdict, judge
-from tests.benchmarks.chaos.workers import Crew
+from tests.benchmarks.chaos.workers import Crew, WorkerChild
 from tests.support import conversations
 
 # What the hook's trigger is set to.
@@ -61,8 +62,17 @@ class Outcome:
     settled_s: float
 
 
-async def run(plan: Plan, postgres: PostgresServer, valkey: ValkeyServer) -> Outcome:
-    """Run it on servers of its own; the database is migrated. Call it in the main thread."""
+async def run(
+    plan: Plan,
+    postgres: PostgresServer,
+    valkey: ValkeyServer,
+    *,
+    start: Callable[[LaunchCommand], WorkerChild] = ServerProcess,
+) -> Outcome:
+    """Run it on servers of its own; the database is migrated. Call it in the main thread.
+
+    `start` starts a worker.
+    """
     async with AsyncExitStack() as stack:
         fairground = await stack.enter_async_context(
             open_fairground(
@@ -72,7 +82,8 @@ async def run(plan: Plan, postgres: PostgresServer, valkey: ValkeyServer) -> Out
                 seed=plan.seed,
             )
         )
-        crew = Crew(plan.out, _settings(plan, postgres, valkey, fairground), posts=plan.workers)
+        settings = _settings(plan, postgres, valkey, fairground)
+        crew = Crew(plan.out, settings, posts=plan.workers, start=start)
         monkey = Monkey(crew=crew, valkey=valkey, postgres=postgres, fairground=fairground)
         blows = schedule(plan.seed, plan.seconds, workers=plan.workers, hosts=plan.hosts)
         async with _bot(plan, postgres, valkey) as bot:

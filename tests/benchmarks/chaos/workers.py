@@ -5,9 +5,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Protocol
 
 from imagegen.sandbox.servers.process import LaunchCommand, ServerProcess
 from tests.benchmarks.chaos.evidence import Complaint
@@ -19,15 +20,40 @@ _LOOK_EVERY_S = 0.2
 _STOP_S = 40.0
 
 
+class WorkerChild(Protocol):
+    """What the crew does with a worker's process."""
+
+    @property
+    def is_running(self) -> bool: ...
+
+    def last_words(self) -> str: ...
+
+    def freeze(self) -> None: ...
+
+    def thaw(self) -> None: ...
+
+    def end(self, how: signal.Signals, *, timeout_s: float = 10) -> None: ...
+
+    def kill(self) -> None: ...
+
+
 class Crew:
     """So many posts, a worker at each; a worker that falls unasked is noted and replaced."""
 
-    def __init__(self, directory: Path, environment: Mapping[str, str], *, posts: int) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        environment: Mapping[str, str],
+        *,
+        posts: int,
+        start: Callable[[LaunchCommand], WorkerChild] = ServerProcess,
+    ) -> None:
         self.complaints: list[Complaint] = []
         self._directory = directory
         self._environment = environment
         self._posts = posts
-        self._at: dict[int, ServerProcess] = {}
+        self._start = start
+        self._at: dict[int, WorkerChild] = {}
         self._lives: dict[int, int] = dict.fromkeys(range(posts), 0)
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -52,7 +78,7 @@ class Crew:
         if post in self._at:
             return
         self._lives[post] += 1
-        self._at[post] = ServerProcess(
+        self._at[post] = self._start(
             LaunchCommand(
                 name=self._name(post),
                 directory=self._directory,
@@ -85,7 +111,7 @@ class Crew:
             task = asyncio.create_task(self._see_off(name, child), name=f"{name} leaves")
             self._leaving.add(task)
 
-    async def _see_off(self, name: str, child: ServerProcess) -> None:
+    async def _see_off(self, name: str, child: WorkerChild) -> None:
         began = time.monotonic()
         await asyncio.to_thread(child.end, signal.SIGTERM, timeout_s=_STOP_S)
         if time.monotonic() - began >= _STOP_S:

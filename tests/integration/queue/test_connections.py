@@ -6,8 +6,13 @@ import pytest
 from redis.asyncio import Redis
 
 from imagegen.queue import connections
+from imagegen.queue.connections import job_queue
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import conversations
+from tests.support.conversations import hook_settings
+from tests.support.product import PATIENCE_S
+
+SOCKET_S = 1.0
 
 
 @pytest.mark.parametrize(("command", "answer"), [("exists", 1), ("zscore", None)])
@@ -35,17 +40,17 @@ async def test_a_connection_opened_to_a_frozen_redis_is_opened_again_once_it_tha
     *, is_pipeline: bool
 ) -> None:
     with ValkeyServer() as valkey:
-        settings = conversations.hook_settings("postgresql://unused/db", valkey.url)
-        async with connections.job_queue(settings.redis, db=3) as queue:
+        settings = hook_settings("postgresql://unused/db", valkey.url)
+        async with job_queue(settings.redis, db=3, socket_timeout_s=SOCKET_S) as queue:
             valkey.freeze()
             answer = asyncio.create_task(piped_ping(queue) if is_pipeline else ping(queue))
-            # Longer than two socket timeouts, so that it is tried more than once.
-            done, _ = await asyncio.wait({answer}, timeout=2.2 * connections.SOCKET_TIMEOUT_S)
+            # Past the time that a socket may take, more than once.
+            done, _ = await asyncio.wait({answer}, timeout=2.2 * SOCKET_S)
 
             valkey.thaw()
 
             assert not done
-            async with asyncio.timeout(3 * connections.SOCKET_TIMEOUT_S):
+            async with asyncio.timeout(PATIENCE_S):
                 assert await answer
 
 
