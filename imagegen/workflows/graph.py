@@ -203,9 +203,12 @@ def _value(file: Path, node: Node, name: str, raw: Any) -> Any:
 
 def _override(node: Node, name: str, raw: Any, file: Path) -> Any:
     if name not in node.inputs:
-        known = ", ".join(sorted(node.inputs)) or "none"
+        input_names = ", ".join(sorted(node.inputs)) or "none"
         raise WorkflowFault(
-            file, f"there is no such input; the node has: {known}", node=str(node), input_name=name
+            file,
+            f"there is no such input; the node has: {input_names}",
+            node=str(node),
+            input_name=name,
         )
     old, new = node.inputs[name], _value(file, node, name, raw)
     if not _may_replace(old, new):

@@ -76,7 +76,7 @@ def has_size(node: Node) -> bool:
 
 
 def is_sampler(node: Node) -> bool:
-    """Whether a node is a sampler."""
+    """Whether a node draws: it has links to a latent image and to a conditioning or a guider."""
     return node.link("latent_image") is not None and node.link("positive", "guider") is not None
 
 

@@ -199,10 +199,10 @@ class _Search:
         names = likely_inputs(node) or [n for n, v in node.inputs.items() if is_a(v, kind)]
         name = named.input if isinstance(named, Spot) else next(iter(names), None)
         if name is None or name not in node.inputs:
-            known = ", ".join(sorted(node.inputs)) or "none"
+            input_names = ", ".join(sorted(node.inputs)) or "none"
             raise WorkflowFault(
                 self.toml,
-                f"nodes.{key}: the node's inputs are: {known}",
+                f"nodes.{key}: the node's inputs are: {input_names}",
                 node=str(node),
                 input_name=name,
             )
