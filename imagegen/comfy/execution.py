@@ -207,7 +207,9 @@ class PromptExecution:
     async def _handle_status(self, status: PromptStatus) -> Any:
         """Act on the prompt's status: return its history entry if it has ended, None if not.
 
-        Raises PromptLost if the host does not have it, and the error of a deadline that has passed.
+        Raises:
+            PromptLost: the host does not have the prompt.
+            HostBusy, DrawingTooSlow, DrawingStalled: a deadline has passed.
         """
         self._deadlines.status_checked()
         match status:
@@ -227,7 +229,8 @@ class PromptExecution:
     async def _find_prompt(self) -> PromptStatus:
         """Ask the host for the prompt's status, again and again while the host is unreachable.
 
-        Raises HostLost after the `away` timeout.
+        Raises:
+            HostLost: the host was unreachable for the whole `away` timeout.
         """
         lost = HostLost(f"{self._http.name} was out of reach for {self._away_s:g} s")
         clock = asyncio.get_running_loop().time

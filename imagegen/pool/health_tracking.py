@@ -48,11 +48,11 @@ class HealthTracker:
         """Note the error with which a lease has ended; errors that no host gives are ignored."""
         match error:
             case HostLost():
-                self._lost(host, error)
+                self._record_loss(host, error)
             case HostLacks():
-                self._lacks(host, requirements, error)
+                self._record_refusal(host, requirements, error)
             case DrawingFailed() | OutOfMemory() | DrawingStalled() | DrawingTooSlow():
-                self._bad_draw(host, requirements, error.sentence)
+                self._record_bad_draw(host, requirements, error.sentence)
             case PromptLost():
                 # The host may have been restarted, with other files.
                 host.request_check()
@@ -71,18 +71,22 @@ class HealthTracker:
         after = health.after_silence(host.health, now=self._clock(), jitter=self._chance.random())
         self._set_health(host, after, why=error.sentence)
 
-    def _lost(self, host: PooledHost, error: HostLost) -> None:
+    def _record_loss(self, host: PooledHost, error: HostLost) -> None:
         after = health.after_loss(host.health, now=self._clock(), jitter=self._chance.random())
         self._set_health(host, after, why=error.sentence)
         host.request_check()
 
-    def _lacks(self, host: PooledHost, requirements: Requirements | None, error: HostLacks) -> None:
+    def _record_refusal(
+        self, host: PooledHost, requirements: Requirements | None, error: HostLacks
+    ) -> None:
         if requirements is not None:
             missing = Missing(code=error.code, sentence=error.sentence)
             host.note_refusal(requirements, missing, now=self._clock())
         self._set_health(host, health.after_answer(host.health))
 
-    def _bad_draw(self, host: PooledHost, requirements: Requirements | None, why: str) -> None:
+    def _record_bad_draw(
+        self, host: PooledHost, requirements: Requirements | None, why: str
+    ) -> None:
         if requirements is not None:
             self._streaks.failed(host.name, requirements.model_set)
         if self._streaks.is_host_at_fault(host.name) and not self._is_last_one_up(host):

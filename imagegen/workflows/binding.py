@@ -1,4 +1,4 @@
-"""Prompt, seed and size into a graph; pure."""
+"""Binds prompt, seed and size into a graph; pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,9 +15,10 @@ from imagegen.workflows.library import MAX_SEED, Workflow, side_fault
 
 @dataclass(frozen=True, kw_only=True)
 class BoundGraph:
-    """A graph ready to post; the picture is among the outputs of `output_node`.
+    """A graph that can be posted; the image is among the outputs of the node `output_node`.
 
-    `cache_key` is equal for graphs that draw the same picture, whatever their ids and file names.
+    `cache_key` is equal for graphs that draw the same image, even if node ids or file names
+    differ. `width` and `height` are in pixels.
     """
 
     graph: dict[str, Any]
@@ -39,7 +40,16 @@ def bind(  # noqa: PLR0913 - all by name, half of them rarely given
     width: int | None = None,
     height: int | None = None,
 ) -> BoundGraph:
-    """Make the graph that draws this prompt; `prefix` must be fresh for each request."""
+    """Return the graph that draws this prompt.
+
+    `prefix` is that of file names on the host. It must be different for each drawing; otherwise
+    the host answers with the cached file of an earlier one. `keep_outputs` saves the image to the
+    host's output folder instead of its temp folder. `width` and `height`, in pixels, are those of
+    the workflow if None.
+
+    Raises:
+        WorkflowFault: the workflow cannot draw with this seed or size.
+    """
     width = workflow.width if width is None else width
     height = workflow.height if height is None else height
     values = _values(workflow, prompt=prompt, seed=seed, width=width, height=height)
@@ -62,18 +72,18 @@ def _values(
 ) -> dict[NodeInput, str | int]:
     if not 0 <= seed <= MAX_SEED:
         raise WorkflowFault(workflow.path, f"seed {seed} is not from 0 to {MAX_SEED}")
-    found = workflow.inputs
-    for place, side in ((found.width, width), (found.height, height)):
+    inputs = workflow.inputs
+    for node_input, side in ((inputs.width, width), (inputs.height, height)):
         if (why := side_fault(side)) is not None:
             raise workflow.graph.fault(
-                why, node=workflow.graph.nodes[place.node], input_name=place.input
+                why, node=workflow.graph.nodes[node_input.node], input_name=node_input.input
             )
-    if found.width == found.height and width != height:
+    if inputs.width == inputs.height and width != height:
         raise WorkflowFault(
             workflow.path, f"draws squares only: one number is both sides, {width} x {height} asked"
         )
-    sides = {found.width: width, found.height: height}
-    return {found.text: prompt, **sides, **dict.fromkeys(found.seeds, seed)}
+    sides = {inputs.width: width, inputs.height: height}
+    return {inputs.text: prompt, **sides, **dict.fromkeys(inputs.seeds, seed)}
 
 
 def _bound(node: Node, values: Mapping[NodeInput, str | int]) -> Node:
@@ -85,13 +95,14 @@ def _bound(node: Node, values: Mapping[NodeInput, str | int]) -> Node:
 
 
 def _save(workflow: Workflow, prefix: str, *, keep: bool) -> Node:
-    found, images = workflow.inputs, {"images": workflow.inputs.image}
-    if workflow.sends_images:  # it always runs, so there is no cache to escape
-        return Node(id=found.save, class_type=WEBSOCKET_SAVE_NODE, title="Picture", inputs=images)
-    # A preview goes to the host's temp folder. It takes no prefix and the server ignores it, but
-    # the server's cache does not: without it an equal graph would be answered with an old file.
+    node_id, images = workflow.inputs.save, {"images": workflow.inputs.image}
+    if workflow.sends_images:  # ComfyUI never caches this node, so it needs no prefix
+        return Node(id=node_id, class_type=WEBSOCKET_SAVE_NODE, title="Picture", inputs=images)
+    # PreviewImage writes to the host's temp folder. It has no prefix input and ignores the prefix,
+    # but the server's cache compares it: without it an equal graph would be answered with an old
+    # file, which may be deleted.
     return Node(
-        id=found.save,
+        id=node_id,
         class_type="SaveImage" if keep else "PreviewImage",
         title="Picture",
         inputs={**images, "filename_prefix": prefix},

@@ -6,9 +6,9 @@ from imagegen.errors import Rejected
 
 
 class WorkflowFault(Rejected):
-    """A persona that cannot be drawn: names the file, and the node and input where there are any.
+    """A persona cannot be drawn: names the file, and node and input where there are any.
 
-    The sentence is for whoever keeps the workflows, not for the chat.
+    The sentence is for the people who maintain the workflows, not for the chat.
     """
 
     code = "workflow_broken"
@@ -18,7 +18,8 @@ class WorkflowFault(Rejected):
     ) -> None:
         named = (("node", node), ("input", input_name))
         where = ", ".join(f"{word} {name}" for word, name in named if name is not None)
-        # Folder and file: the rest of the path is nobody's business who reads the row.
+        # Only folder and file: the sentence is stored in the row, and the rest of the path is
+        # private to this machine.
         name = "/".join(file.parts[-2:])
         super().__init__(": ".join(filter(None, (name, where, why))))
         self.file = file
@@ -28,13 +29,13 @@ class WorkflowFault(Rejected):
 
 
 class UnknownPersona(Rejected):
-    """A persona that no folder describes."""
+    """There is no folder for this persona."""
 
     code = "unknown_persona"
 
 
 class WorkflowsMissing(Rejected):
-    """A directory that holds no persona at all."""
+    """The directory of workflows does not exist or holds no persona."""
 
     code = "workflows_missing"
 

@@ -1,4 +1,4 @@
-"""A ComfyUI graph in API format, read once and from then on only looked at."""
+"""A ComfyUI graph in API format; read from a file once, then immutable."""
 
 import copy
 import hashlib
@@ -15,7 +15,7 @@ from imagegen.workflows.errors import WorkflowFault
 
 @dataclass(frozen=True, kw_only=True)
 class Link:
-    """Output `slot` of node `node`."""
+    """A link from output number `slot` of the node with the id `node`."""
 
     node: str
     slot: int
@@ -23,6 +23,8 @@ class Link:
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
+    """A node of a graph; a value of `inputs` is a Link or a literal of JSON."""
+
     id: str
     class_type: str
     title: str
@@ -34,15 +36,15 @@ class Node:
 
     @property
     def links(self) -> dict[str, Link]:
-        """What other nodes feed into this one, by input."""
+        """The links into this node, by input."""
         return {name: value for name, value in self.inputs.items() if isinstance(value, Link)}
 
     def link(self, *names: str) -> Link | None:
-        """Give the first of the named inputs that another node feeds."""
+        """Return the link of the first of the named inputs that has one, else None."""
         return next((self.links[name] for name in names if name in self.links), None)
 
     def posted(self) -> dict[str, Any]:
-        """Give the node as ComfyUI takes it; nothing in it is shared with this one."""
+        """Return the node in API format, as a deep copy."""
         inputs = {
             name: [value.node, value.slot] if isinstance(value, Link) else copy.deepcopy(value)
             for name, value in self.inputs.items()
@@ -52,29 +54,38 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:
-    """Nodes by id, each after all that feed it; links are known to be whole and without circles."""
+    """Nodes by id, each after all nodes upstream of it.
+
+    Every link leads to a node of the graph, and there are no cycles.
+    """
 
     file: Path
     nodes: Mapping[str, Node]
 
     def upstream(self, ids: Iterable[str]) -> frozenset[str]:
-        """Give these nodes and all that feed them."""
+        """Return the ids of these nodes and of all nodes upstream of them."""
         seen: set[str] = set()
-        todo = list(ids)
-        while todo:
-            node_id = todo.pop()
+        unvisited = list(ids)
+        while unvisited:
+            node_id = unvisited.pop()
             if node_id not in seen:
                 seen.add(node_id)
-                todo.extend(link.node for link in self.nodes[node_id].links.values())
+                unvisited.extend(link.node for link in self.nodes[node_id].links.values())
         return frozenset(seen)
 
     def only(self, ids: frozenset[str]) -> "Graph":
-        """Give the part of the graph made of these nodes."""
+        """Return a graph of these nodes only."""
         kept = {node_id: node for node_id, node in self.nodes.items() if node_id in ids}
         return replace(self, nodes=MappingProxyType(kept))
 
     def named(self, name: str, *, file: Path, key: str) -> Node:
-        """Find the node with this id or, failing that, this title, as `key` of `file` asks."""
+        """Return the node with this id or, if there is none, with this title.
+
+        `file` and `key` say where the name was given, for the sentence of the error.
+
+        Raises:
+            WorkflowFault: no node has this id or title, or several have this title.
+        """
         if name in self.nodes:
             return self.nodes[name]
         titled = [node for node in self.nodes.values() if node.title == name]
@@ -88,26 +99,36 @@ class Graph:
         )
 
     def with_inputs(self, inputs: Mapping[str, Mapping[str, Any]], *, file: Path) -> "Graph":
-        """Set inputs, given by node id or title, as `file` asks."""
+        """Return a graph with other inputs, given by node id or title and by input name.
+
+        `file` is where they were given, for the sentence of the error.
+
+        Raises:
+            WorkflowFault: there is no such node or input, or the value is of another type.
+        """
         nodes = dict(self.nodes)
         for name, values in inputs.items():
             node = self.named(name, file=file, key="inputs")
-            changed = {key: _override(node, key, value, file) for key, value in values.items()}
+            replaced = {key: _override(node, key, value, file) for key, value in values.items()}
             nodes[node.id] = replace(
-                nodes[node.id], inputs=MappingProxyType({**nodes[node.id].inputs, **changed})
+                nodes[node.id], inputs=MappingProxyType({**nodes[node.id].inputs, **replaced})
             )
-        return _wired(self.file, nodes)
+        return _checked_graph(self.file, nodes)
 
     def fault(
         self, why: str, *, node: Node | None = None, input_name: str | None = None
     ) -> WorkflowFault:
-        """Say what is wrong with this file, to be raised."""
+        """Return the error that says what is wrong with this file; the caller raises it."""
         named = None if node is None else str(node)
         return WorkflowFault(self.file, why, node=named, input_name=input_name)
 
 
 def read_graph(file: Path) -> Graph:
-    """Read and check a file exported from ComfyUI in API format."""
+    """Read and check a file that was exported from ComfyUI in API format.
+
+    Raises:
+        WorkflowFault: the file cannot be read, is of another format, or a link in it is broken.
+    """
     raw = _parsed(file)
     if isinstance(raw.get("nodes"), list):
         raise WorkflowFault(
@@ -117,13 +138,15 @@ def read_graph(file: Path) -> Graph:
         )
     if not raw:
         raise WorkflowFault(file, "the graph has no nodes")
-    return _wired(file, {node_id: _node(file, node_id, value) for node_id, value in raw.items()})
+    return _checked_graph(
+        file, {node_id: _node(file, node_id, value) for node_id, value in raw.items()}
+    )
 
 
-def graph_digest(nodes: Mapping[str, Node], end: Link) -> str:
-    """Hash all that leads to an output; ids, titles and order do not count.
+def graph_digest(nodes: Mapping[str, Node], output: Link) -> str:
+    """Return a hash of all that leads to an output; ids, titles and order do not count.
 
-    Each node must come after those that feed it, as they do in a Graph.
+    `nodes` must be in the order of a Graph: each node after all nodes upstream of it.
     """
     digests: dict[str, str] = {}
     for node in nodes.values():
@@ -135,7 +158,7 @@ def graph_digest(nodes: Mapping[str, Node], end: Link) -> str:
         }
         content = json.dumps([node.class_type, inputs], sort_keys=True)
         digests[node.id] = hashlib.sha256(content.encode()).hexdigest()
-    return hashlib.sha256(f"{digests[end.node]}/{end.slot}".encode()).hexdigest()
+    return hashlib.sha256(f"{digests[output.node]}/{output.slot}".encode()).hexdigest()
 
 
 def _parsed(file: Path) -> dict[str, Any]:
@@ -159,15 +182,17 @@ def _node(file: Path, node_id: str, raw: Any) -> Node:
         raise WorkflowFault(file, "inputs is not an object", node=node_id)
     meta = raw.get("_meta")
     title = meta.get("title") if isinstance(meta, dict) else None
-    bare = Node(id=node_id, class_type=class_type, title=str(title or ""), inputs={})
-    values = {name: _value(file, bare, name, value) for name, value in inputs.items()}
-    return replace(bare, inputs=MappingProxyType(values))
+    node_without_inputs = Node(id=node_id, class_type=class_type, title=str(title or ""), inputs={})
+    values = {
+        name: _value(file, node_without_inputs, name, value) for name, value in inputs.items()
+    }
+    return replace(node_without_inputs, inputs=MappingProxyType(values))
 
 
 def _value(file: Path, node: Node, name: str, raw: Any) -> Any:
     if not isinstance(raw, list):
         return raw
-    # The server takes every list for a link and refuses whatever is not [node id, output].
+    # The server reads every list as a link, and refuses a list that is not [node id, output].
     match raw:
         case [str(source), int(slot)] if not isinstance(slot, bool) and slot >= 0:
             return Link(node=source, slot=slot)
@@ -178,9 +203,12 @@ def _value(file: Path, node: Node, name: str, raw: Any) -> Any:
 
 def _override(node: Node, name: str, raw: Any, file: Path) -> Any:
     if name not in node.inputs:
-        known = ", ".join(sorted(node.inputs)) or "none"
+        input_names = ", ".join(sorted(node.inputs)) or "none"
         raise WorkflowFault(
-            file, f"there is no such input; the node has: {known}", node=str(node), input_name=name
+            file,
+            f"there is no such input; the node has: {input_names}",
+            node=str(node),
+            input_name=name,
         )
     old, new = node.inputs[name], _value(file, node, name, raw)
     if not _may_replace(old, new):
@@ -196,12 +224,12 @@ def _may_replace(old: Any, new: Any) -> bool:
     if isinstance(old, float):
         return isinstance(new, int | float) and not isinstance(new, bool)
     if isinstance(old, int) and not isinstance(old, bool):
-        # An export writes the number 1.0 as 1, so a whole number may become a broken one.
+        # An export writes the number 1.0 as 1, so an integer may be replaced by a fraction.
         return isinstance(new, int | float) and not isinstance(new, bool)
     return type(old) is type(new)
 
 
-def _wired(file: Path, nodes: Mapping[str, Node]) -> Graph:
+def _checked_graph(file: Path, nodes: Mapping[str, Node]) -> Graph:
     for node in nodes.values():
         for name, link in node.links.items():
             if link.node not in nodes:
@@ -211,10 +239,10 @@ def _wired(file: Path, nodes: Mapping[str, Node]) -> Graph:
                     node=str(node),
                     input_name=name,
                 )
-    feeds = {node.id: [link.node for link in node.links.values()] for node in nodes.values()}
+    upstream = {node.id: [link.node for link in node.links.values()] for node in nodes.values()}
     try:
-        order = tuple(TopologicalSorter(feeds).static_order())
+        order = tuple(TopologicalSorter(upstream).static_order())
     except CycleError as error:
-        circle = " → ".join(error.args[1])
-        raise WorkflowFault(file, f"the links run in a circle: {circle}") from error
+        cycle = " → ".join(error.args[1])
+        raise WorkflowFault(file, f"the links run in a circle: {cycle}") from error
     return Graph(file=file, nodes=MappingProxyType({node_id: nodes[node_id] for node_id in order}))

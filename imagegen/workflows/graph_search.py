@@ -1,4 +1,7 @@
-"""Searching a graph: follows links upstream, and knows which inputs hold text, seed, size and image."""
+"""Follows the links of a graph upstream, and tells what a node is for by its inputs; pure.
+
+Classes are not looked at, with one exception for save nodes: custom nodes have any class name.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,43 +9,53 @@ from typing import Any
 
 from imagegen.workflows.graph import Graph, Link, Node
 
-# What encoders call their text, likeliest first.
+# The inputs in which text encoders have their text, most likely first.
 TEXT_INPUTS = ("text", "prompt", "user_prompt", "positive_prompt", "positive")
 SEED_INPUTS = ("seed", "noise_seed")
 IMAGE_INPUTS = ("images", "image")
+# The inputs in which primitive nodes have the value that they pass on, most likely first.
+PASSED_ON_INPUTS = ("value", "text", "string", "prompt", "int", "number")
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class NodeInput:
+    """The input `input` of the node with the id `node`."""
+
+    node: str
+    input: str
 
 
 def prompt_links(node: Node) -> list[Link]:
-    """Give the links that lead from a conditioning towards the text."""
-    # A node that carries both branches (CFGGuider, ControlNet) shows the way by its names.
+    """Return the links that lead from a conditioning towards the prompt text."""
+    # A node with a positive and a negative branch (CFGGuider, ControlNet) names them.
     if (positive := node.link("positive")) is not None:
         return [positive]
-    return _called(node, "cond") or list(live_links(node).values())
+    return _links_starting_with(node, "cond") or list(active_links(node).values())
 
 
 def latent_links(node: Node) -> list[Link]:
-    """Give the links that lead from a latent towards its size."""
-    return _called(node, "latent") or _called(node, "samples") or list(live_links(node).values())
+    """Return the links that lead from a latent towards its size."""
+    return (
+        _links_starting_with(node, "latent")
+        or _links_starting_with(node, "samples")
+        or list(active_links(node).values())
+    )
 
 
-def live_links(node: Node) -> dict[str, Link]:
-    """Give the links through which something comes: of a switch, the one that is on."""
+def active_links(node: Node) -> dict[str, Link]:
+    """Return the links whose values are used: of a switch only the selected one."""
     match dict(node.inputs):
         case {"switch": bool(switch), "on_true": Link(), "on_false": Link()}:
-            chosen = "on_true" if switch else "on_false"
+            selected = "on_true" if switch else "on_false"
         case {"select": int(select)}:
-            chosen = f"input{select}"
+            selected = f"input{select}"
         case _:
             return node.links
-    return {chosen: node.links[chosen]} if chosen in node.links else node.links
-
-
-def _called(node: Node, start: str) -> list[Link]:
-    return [link for name, link in node.links.items() if name.startswith(start)]
+    return {selected: node.links[selected]} if selected in node.links else node.links
 
 
 def text_inputs(node: Node) -> list[str]:
-    """Give the inputs that hold a prompt, or to which one is linked."""
+    """Return the names of the inputs that hold a prompt text or a link to one."""
     # A link into `positive` is a conditioning; into the others it is a text.
     return [
         name
@@ -53,88 +66,89 @@ def text_inputs(node: Node) -> list[str]:
 
 
 def seed_inputs(node: Node) -> list[str]:
-    """Give the inputs that hold a seed."""
+    """Return the names of the inputs that hold a seed or a link to one."""
     return [name for name in SEED_INPUTS if name in node.inputs]
 
 
 def has_size(node: Node) -> bool:
-    """Tell whether a node says how large the picture is."""
+    """Whether a node sets the size of the image."""
     return "width" in node.inputs and "height" in node.inputs
 
 
 def is_sampler(node: Node) -> bool:
-    """Tell whether a node draws."""
+    """Whether a node draws: it has links to a latent image and to a conditioning or a guider."""
     return node.link("latent_image") is not None and node.link("positive", "guider") is not None
 
 
 def image_link(node: Node) -> Link | None:
-    """Give the link by which a node gets its pictures."""
+    """Return the link through which a node gets its images, None if it has none."""
     return node.link(*IMAGE_INPUTS)
 
 
 def save_rank(node: Node) -> int:
-    """Rank what a node does with a picture, saving first."""
-    # Graphs often look at what they also save: a preview counts only where nothing is saved.
+    """Rank nodes that get images, lowest first: SaveImage, other save nodes, previews."""
+    # Graphs often preview what they also save, so a preview counts only if nothing is saved.
     if node.class_type == "SaveImage":
         return 0
     return 1 if "save" in node.class_type.casefold() else 2
 
 
-# What primitive nodes call the value that they carry, likeliest first.
-CARRIED = ("value", "text", "string", "prompt", "int", "number")
-
-
-@dataclass(frozen=True, kw_only=True, order=True)
-class NodeInput:
-    """One input of one node."""
-
-    node: str
-    input: str
-
-
 def nearest_upstream(
-    graph: Graph, start: Link, found: Callable[[Node], bool], onward: Callable[[Node], list[Link]]
+    graph: Graph,
+    start: Link,
+    is_wanted: Callable[[Node], bool],
+    next_links: Callable[[Node], list[Link]],
 ) -> list[Node]:
-    """Follow links upstream and give the nearest wanted node on each way."""
-    hits: dict[str, Node] = {}
-    todo, seen = [start.node], set[str]()
-    while todo:
-        node = graph.nodes[todo.pop()]
+    """Follow links upstream from `start`; return the nearest wanted node of each branch.
+
+    `next_links` returns the links of a node that are followed.
+    """
+    found: dict[str, Node] = {}
+    unvisited, seen = [start.node], set[str]()
+    while unvisited:
+        node = graph.nodes[unvisited.pop()]
         if node.id in seen:
             continue
         seen.add(node.id)
-        if found(node):
-            hits[node.id] = node
+        if is_wanted(node):
+            found[node.id] = node
         else:
-            todo.extend(link.node for link in onward(node))
-    return list(hits.values())
+            unvisited.extend(link.node for link in next_links(node))
+    return list(found.values())
 
 
-def carriers(graph: Graph, place: NodeInput, kind: type) -> set[NodeInput]:
-    """Find where the value of an input stands, through primitive nodes and switches."""
-    value = graph.nodes[place.node].inputs.get(place.input)
+def value_sources(graph: Graph, node_input: NodeInput, kind: type) -> set[NodeInput]:
+    """Return the inputs from which the value of an input comes, as literals of this type.
+
+    Follows links through primitive nodes and switches. Empty if no literal is found.
+    """
+    value = graph.nodes[node_input.node].inputs.get(node_input.input)
     if is_a(value, kind):
-        return {place}
+        return {node_input}
     if not isinstance(value, Link):
         return set()
     source = graph.nodes[value.node]
     return {
         found
-        for name in _likely(source, place.input, kind)
-        for found in carriers(graph, NodeInput(node=source.id, input=name), kind)
+        for name in _likely_inputs(source, node_input.input, kind)
+        for found in value_sources(graph, NodeInput(node=source.id, input=name), kind)
     }
 
 
 def is_a(value: Any, kind: type) -> bool:
-    """Tell whether a value is of a kind; true and false are no numbers."""
+    """Whether a value is of a type; true and false do not count as integers."""
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def _likely(node: Node, wanted: str, kind: type) -> list[str]:
-    for name in (wanted, *CARRIED):
+def _links_starting_with(node: Node, start: str) -> list[Link]:
+    return [link for name, link in node.links.items() if name.startswith(start)]
+
+
+def _likely_inputs(node: Node, wanted: str, kind: type) -> list[str]:
+    for name in (wanted, *PASSED_ON_INPUTS):
         value = node.inputs.get(name)
         if isinstance(value, Link) or is_a(value, kind):
             return [name]
-    return list(live_links(node)) or [
+    return list(active_links(node)) or [
         name for name, value in node.inputs.items() if is_a(value, kind)
     ]

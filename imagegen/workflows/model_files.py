@@ -1,4 +1,4 @@
-"""The model files that a graph names."""
+"""The model files that a graph names, and the key of its model set; pure."""
 
 import hashlib
 import json
@@ -26,36 +26,42 @@ CLASS_FOLDERS = {
     ("UpscaleModelLoader", "model_name"): "upscale_models",
     ("CLIPVisionLoader", "clip_name"): "clip_vision",
 }
+# A text that ends so is the name of a model file, whatever the input is called.
 SUFFIXES = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
+# Inputs that must be numbers.
 NUMBERS = ("strength_model", "strength_clip", "shift", "cfg", "denoise")
 
 
 def model_files_of(graph: Graph) -> frozenset[ModelFile]:
-    """Give every model file that the graph names."""
+    """Return every model file that the graph names."""
     return frozenset(file for node in graph.nodes.values() for file in _files(node))
 
 
 def model_set(graph: Graph) -> str:
-    """Give a short key that is equal for graphs which need the same weights in memory.
+    """Return a short key that is equal for graphs which need the same weights in memory.
 
-    Files, how they are cast, LoRA strengths and shift count; node ids, order and texts do not.
+    It depends on files, data types, LoRA strengths and shift; not on node ids, order and texts.
     """
     parts = sorted(_canonical(node) for node in graph.nodes.values() if _shapes_the_model(node))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def group_by_folder(model_files: Iterable[ModelFile]) -> Mapping[str, frozenset[str]]:
-    """Sort file names by the ComfyUI folder they belong in; files of unknown loaders are left out."""
-    shelves: dict[str, set[str]] = {}
+    """Return file names by ComfyUI's folder under models/; files of unknown loaders are left out."""
+    names_by_folder: dict[str, set[str]] = {}
     for file in model_files:
         folder = CLASS_FOLDERS.get((file.class_type, file.input), FOLDERS.get(file.input))
         if folder is not None:
-            shelves.setdefault(folder, set()).add(file.name)
-    return {folder: frozenset(names) for folder, names in sorted(shelves.items())}
+            names_by_folder.setdefault(folder, set()).add(file.name)
+    return {folder: frozenset(names) for folder, names in sorted(names_by_folder.items())}
 
 
 def check_model_names(graph: Graph) -> None:
-    """Refuse a strength, shift or scale that is not a number, and a file without a name."""
+    """Return if strengths, shifts and scales are numbers and model files have names.
+
+    Raises:
+        WorkflowFault: one of them is something else.
+    """
     for node in graph.nodes.values():
         for name, value in node.inputs.items():
             if name in NUMBERS and not _is_number(value) and not isinstance(value, Link):
@@ -74,7 +80,7 @@ def _files(node: Node) -> Iterator[ModelFile]:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    # Custom LoRA stacks keep their files in an object: {"on": true, "lora": "x.safetensors"}.
+    # Custom nodes with several LoRAs keep each file in an object: {"on": true, "lora": "x.safetensors"}.
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""A persona as its persona.toml describes it."""
+"""The fields of persona.toml: the persona, and how its graph is used."""
 
 import re
 import tomllib
@@ -12,18 +12,28 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, Valid
 from chatflow_hook.turn import Rating
 from imagegen.workflows.errors import WorkflowFault
 
-# What would be read as markup, a weight or a placeholder, and what no plain phrase needs.
+# A persona is an adult beyond doubt.
+ADULT = 21
+# The keys of persona.toml that belong to Wiring.
+WIRING = ("workflow", "nodes", "inputs")
+
+# Signs that could be read as markup, a prompt weight or a placeholder; plain phrases need none.
 _FORBIDDEN = set("<>{}[]|\\`^~#@=_")
+# Stripped from both ends of a phrase.
 _ENDS = " ,;:-."
-# Of a telephone or a card, and of nothing that can be seen in a picture.
+# Digits of a telephone or a bank card; nothing in a picture needs them.
 _LONG_NUMBER = re.compile(r"\d[\d -]{4,}\d|\d{5}")
 
 
 def phrase(most_words: int) -> Callable[[str], str]:
-    """Check for one line of plain English of so many words at most. Raises ValueError."""
+    """Return a check of a phrase: one line of plain English with at most `most_words` words.
+
+    The check returns the phrase with single spaces, and raises ValueError if it is none. It is
+    used for phrases of persona.toml and for those that a language model writes.
+    """
 
     def check(text: str) -> str:
-        if any(unicodedata.category(sign) in {"Zl", "Zp"} or _is_unseen(sign) for sign in text):
+        if any(_is_line_break(sign) or _is_control(sign) for sign in text):
             raise ValueError("must be one line without control characters")
         words = text.strip(_ENDS).split()
         if not words:
@@ -32,26 +42,28 @@ def phrase(most_words: int) -> Callable[[str], str]:
             raise ValueError(f"must have at most {most_words} words, has {len(words)}")
         if _LONG_NUMBER.search(text):
             raise ValueError("must have no long number")
-        if _FORBIDDEN & set(text) or any(map(_is_foreign, text)):
+        if _FORBIDDEN & set(text) or any(map(_is_not_latin, text)):
             raise ValueError("must be plain English")
         return " ".join(words)
 
     return check
 
 
-def _is_unseen(sign: str) -> bool:
+def _is_line_break(sign: str) -> bool:
+    return unicodedata.category(sign) in {"Zl", "Zp"}
+
+
+def _is_control(sign: str) -> bool:
     return unicodedata.category(sign).startswith("C")
 
 
-def _is_foreign(sign: str) -> bool:
+def _is_not_latin(sign: str) -> bool:
     return sign.isalpha() and not unicodedata.name(sign, "").startswith("LATIN ")
 
 
-ADULT = 21
-WIRING = ("workflow", "nodes", "inputs")
-
-
 def _line(most_words: int) -> Callable[[str], str]:
+    """Return a check of a text of any language with at most `most_words` words."""
+
     def check(text: str) -> str:
         words = text.split()
         if not words:
@@ -65,7 +77,7 @@ def _line(most_words: int) -> Callable[[str], str]:
     return check
 
 
-# The limits leave a prompt of 380 words at least a hundred for the scene.
+# With these limits a prompt of 380 words has at least a hundred left for the scene.
 Name = Annotated[str, Field(max_length=60), AfterValidator(_line(5))]
 Trigger = Annotated[str, Field(max_length=60), AfterValidator(_line(5))]
 Appearance = Annotated[str, Field(max_length=1200), AfterValidator(_line(120))]
@@ -80,10 +92,11 @@ class _Strict(BaseModel):
 
 
 class Habits(_Strict):
-    """What is drawn where the talk says nothing; each list may be left out.
+    """What is drawn where the conversation says nothing; each list may be left out.
 
-    Places complete "Lina is …", clothes "Lina wears …", cameras "The picture is …". Evening
-    clothes are for ratings above safe. `never_wears` names clothes of vocabulary.toml.
+    Places (`indoors`, `outdoors`) complete the sentence "Lina is …", clothes "Lina wears …",
+    cameras "The picture is …". Evening clothes are for ratings above safe. `never_wears` names
+    clothes of vocabulary.toml.
     """
 
     indoors: Phrases = ()
@@ -96,7 +109,7 @@ class Habits(_Strict):
 
 
 class Wordings(_Strict):
-    """An operator's own sentences by rating; one takes the place of clothes from the talk."""
+    """An operator's own sentences by rating, in place of clothes from the conversation."""
 
     safe: Wording | None = None
     suggestive: Wording | None = None
@@ -104,7 +117,7 @@ class Wordings(_Strict):
 
 
 class Persona(_Strict):
-    """A fictional adult with a fixed look; one younger than 21 cannot be made."""
+    """A fictional adult with a fixed appearance; the age is at least 21."""
 
     name: Name
     display_name: Name
@@ -117,13 +130,17 @@ class Persona(_Strict):
     wording: Wordings = Wordings()
 
     def level(self, rating: Rating) -> Rating:
-        """How far the wording goes; explicit wording is an operator's own or there is none."""
+        """Return the rating of the wording that is used for a rating.
+
+        That is the rating itself, but suggestive for explicit if the operator gives no explicit
+        wording: the program has none of its own.
+        """
         if rating is Rating.EXPLICIT and self.wording.explicit is None:
             return Rating.SUGGESTIVE
         return rating
 
     def words_for(self, rating: Rating) -> str | None:
-        """Give the operator's own sentences for a rating, if there are any."""
+        """Return the operator's own sentences for a rating, None if there are none."""
         match self.level(rating):
             case Rating.SAFE:
                 return self.wording.safe
@@ -134,14 +151,14 @@ class Persona(_Strict):
 
 
 class Spot(_Strict):
-    """One input of one node, given by id or title."""
+    """One input of one node; the node is given by id or title."""
 
     node: str
     input: str
 
 
 class Nodes(_Strict):
-    """Which node is which, for graphs in which the links leave a choice."""
+    """Which node is which, for graphs whose links do not show it; None: found by the links."""
 
     save: str | None = None
     sampler: str | None = None
@@ -151,7 +168,10 @@ class Nodes(_Strict):
 
 
 class Wiring(_Strict):
-    """How the persona is drawn: the graph file, and what persona.toml changes in it."""
+    """The graph file, which node of it is which, and the inputs that persona.toml overrides.
+
+    `inputs` are values by node id or title and by input name.
+    """
 
     workflow: str = Field(default="workflow.json", min_length=1)
     nodes: Nodes = Nodes()
@@ -159,7 +179,11 @@ class Wiring(_Strict):
 
 
 def read_persona(file: Path) -> tuple[Persona, Wiring]:
-    """Read a persona.toml; the persona is named after its folder."""
+    """Read a persona.toml; the persona has the name of its folder, in lower case.
+
+    Raises:
+        WorkflowFault: the file cannot be read, or a key in it is unknown, missing or wrong.
+    """
     raw = _parsed(file)
     wiring = {key: raw.pop(key) for key in WIRING if key in raw}
     if "name" in raw:
@@ -184,12 +208,12 @@ def _parsed(file: Path) -> dict[str, Any]:
 
 def _explained(error: ValidationError) -> str:
     return "; ".join(
-        _one(detail["loc"], detail["type"], detail["msg"], detail["input"])
+        _explained_detail(detail["loc"], detail["type"], detail["msg"], detail["input"])
         for detail in error.errors()
     )
 
 
-def _one(loc: tuple[int | str, ...], kind: str, message: str, got: Any) -> str:
+def _explained_detail(loc: tuple[int | str, ...], kind: str, message: str, value: Any) -> str:
     key = ".".join(map(str, loc))
     match kind:
         case "extra_forbidden":
@@ -197,4 +221,4 @@ def _one(loc: tuple[int | str, ...], kind: str, message: str, got: Any) -> str:
         case "missing":
             return f"{key}: is missing"
         case _:
-            return f"{key}: {message.removeprefix('Value error, ')}, got {str(got)[:60]!r}"
+            return f"{key}: {message.removeprefix('Value error, ')}, got {str(value)[:60]!r}"

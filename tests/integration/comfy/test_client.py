@@ -1,4 +1,4 @@
-"""The client draws on sandbox hosts, which behave as real ones of two versions."""
+"""The client against sandbox hosts, which behave as real servers of two versions."""
 
 import asyncio
 import io
@@ -37,8 +37,8 @@ VERSIONS = ("0.33", "0.3.64")
 async def test_a_picture_is_drawn_and_fetched(version: str) -> None:
     sandbox = SandboxComfyUI(version=version, models=MODELS)
     async with sandbox, client(sandbox.address) as host:
-        drawn = await draw(host, portrait(size=(256, 320)))
-        [file] = drawn.images
+        result = await draw(host, portrait(size=(256, 320)))
+        [file] = result.images
         assert isinstance(file, OutputImage)
         picture = await host.fetch(file)
 
@@ -68,7 +68,7 @@ async def test_the_shortest_prompt_is_not_missed() -> None:
     assert len(sandbox.posted) == 30
 
 
-async def test_two_prompts_at_a_time_hear_only_of_themselves() -> None:
+async def test_two_prompts_at_a_time_get_only_their_own_events() -> None:
     one, two = f"{PROMPT[:-1]}1", f"{PROMPT[:-1]}2"
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=50 * MS)
     async with sandbox, client(sandbox.address) as host:
@@ -96,10 +96,10 @@ async def test_a_forgotten_prompt_is_gone_from_the_history() -> None:
 
 async def test_a_node_without_a_picture_is_named() -> None:
     async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
-        wanted = replace(order(quick(1)), node="1")
+        job = replace(order(quick(1)), node="1")
 
         with pytest.raises(ImageMissing, match="EmptyImage, node 1, made no picture"):
-            await host.execution(wanted).run()
+            await host.execution(job).run()
 
 
 async def test_a_file_that_was_deleted_on_the_host_is_named() -> None:
@@ -252,16 +252,16 @@ async def test_a_cancelled_call_leaves_the_prompt_on_the_host() -> None:
 async def _drawing(
     host: HostClient, graph: dict[str, Any]
 ) -> tuple["asyncio.Task[PromptResult]", float]:
-    """Begin to draw, and return once the host tells of progress."""
-    told: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+    """Begin to draw; return the task and the first share of progress above 0."""
+    progress: asyncio.Future[float] = asyncio.get_running_loop().create_future()
 
     def note(share: float) -> None:
-        if share > 0 and not told.done():
-            told.set_result(share)
+        if share > 0 and not progress.done():
+            progress.set_result(share)
 
     drawing = asyncio.create_task(draw(host, graph, on_progress=note), name="drawing")
     async with asyncio.timeout(10):
-        return drawing, await told
+        return drawing, await progress
 
 
 async def _idle(guest: Guest) -> None:
@@ -274,20 +274,20 @@ async def _idle(guest: Guest) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_a_picture_comes_through_the_websocket(version: str) -> None:
     async with SandboxComfyUI(version=version) as sandbox, client(sandbox.address) as host:
-        drawn = await draw(host, quick(1, save="SaveImageWebsocket"))
-        picture = await host.fetch(drawn.images[0])
+        result = await draw(host, quick(1, save="SaveImageWebsocket"))
+        picture = await host.fetch(result.images[0])
 
-    assert len(drawn.images) == 1
+    assert len(result.images) == 1
     assert Image.open(io.BytesIO(picture)).size == (64, 48)
 
 
 async def test_a_picture_sent_while_nobody_listened_is_gone() -> None:
-    wanted = order(quick(1, save="SaveImageWebsocket"))
+    job = order(quick(1, save="SaveImageWebsocket"))
     async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
-        await host.execution(wanted).run()
+        await host.execution(job).run()
 
         with pytest.raises(ImageGone, match="while nobody listened"):
-            await host.execution(wanted).resume()
+            await host.execution(job).resume()
 
 
 async def test_a_host_sends_webp_when_asked() -> None:
@@ -295,8 +295,8 @@ async def test_a_host_sends_webp_when_asked() -> None:
         SandboxComfyUI() as sandbox,
         HostClient(HostAddress.parse(sandbox.address), limits=LIMITS, transcode="webp;90") as host,
     ):
-        drawn = await draw(host, quick(1))
-        picture = await host.fetch(drawn.images[0])
+        result = await draw(host, quick(1))
+        picture = await host.fetch(result.images[0])
 
     assert Image.open(io.BytesIO(picture)).format == "WEBP"
 
@@ -309,15 +309,15 @@ async def test_a_drawing_that_is_taken_up_tells_of_its_progress_and_ends() -> No
         drawing.cancel()
         await asyncio.wait([drawing])
 
-        drawn = await host.execution(order(LONG, on_progress=shares.append)).resume()
+        result = await host.execution(order(LONG, on_progress=shares.append)).resume()
 
-    assert len(drawn.images) == 1
+    assert len(result.images) == 1
     assert shares == sorted(shares)
     assert len(shares) > 2
     assert len(sandbox.drawn) == 1
 
 
-async def test_a_drawing_that_is_called_off_is_taken_off_its_host() -> None:
+async def test_a_drawing_that_is_cancelled_is_removed_from_its_host() -> None:
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
     async with sandbox, client(sandbox.address) as host, visit(sandbox.address) as guest:
         drawing = host.execution(order(LONG))

@@ -47,12 +47,12 @@ async def test_the_websocket_is_there_before_the_prompt() -> None:
 
 async def test_prompt_and_client_have_one_id() -> None:
     graph = quick(1)
-    wanted = replace(order(graph), origin="a request")
+    job = replace(order(graph), origin="a request")
     async with (
         misbehaving(sends(STARTS, SUCCEEDS), IS_FINISHED) as server,
         client(server.address) as host,
     ):
-        await host.execution(wanted).run()
+        await host.execution(job).run()
 
     assert server.bodies("POST /prompt") == [
         {
@@ -66,7 +66,7 @@ async def test_prompt_and_client_have_one_id() -> None:
 
 async def test_frames_about_other_prompts_are_ignored() -> None:
     other = {"prompt_id": "another"}
-    feed = sends(
+    frames = sends(
         {"event": "execution_success", **other},
         {"event": "execution_error", **other},
         {"event": "executing", "node": None, **other},
@@ -78,7 +78,7 @@ async def test_frames_about_other_prompts_are_ignored() -> None:
         {"event": "execution_error", "node_id": "1", "node_type": "Mine"},
     )
     answers = {"GET /history": says(FAILED)}
-    async with misbehaving(feed, answers) as server, client(server.address) as host:
+    async with misbehaving(frames, answers) as server, client(server.address) as host:
         with pytest.raises(DrawingFailed):
             await draw(host, quick(1))
 
@@ -91,9 +91,9 @@ async def test_garbage_on_the_websocket_does_not_cost_the_picture(garbage: str |
         misbehaving(sends(STARTS, garbage), IS_FINISHED) as server,
         client(server.address) as host,
     ):
-        drawn = await draw(host, quick(1))
+        result = await draw(host, quick(1))
 
-    assert len(drawn.images) == 1
+    assert len(result.images) == 1
 
 
 async def test_a_websocket_that_closes_while_it_draws_leads_to_two_looks() -> None:
@@ -110,9 +110,9 @@ async def test_what_was_finished_unheard_is_found_in_the_history() -> None:
         misbehaving(sends_and_closes(STARTS), IS_FINISHED) as server,
         client(server.address) as host,
     ):
-        drawn = await draw(host, quick(1), on_progress=shares.append)
+        result = await draw(host, quick(1), on_progress=shares.append)
 
-    assert len(drawn.images) == 1
+    assert len(result.images) == 1
     assert shares[-1] == 1
     assert "POST /interrupt" not in server.routes
 
@@ -264,7 +264,7 @@ def _runs_until_interrupted() -> dict[str, Answer]:
 
 
 async def _settled(before: set["asyncio.Task[Any]"]) -> None:
-    """Wait until no task is left that was not there before; the server's end with their socket."""
+    """Wait until all tasks that were started since then have ended; the server's end with its websocket."""
     left = asyncio.all_tasks() - before
     if left:
         _, pending = await asyncio.wait(left, timeout=10)

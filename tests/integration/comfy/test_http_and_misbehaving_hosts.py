@@ -1,4 +1,4 @@
-"""Headers, histories and pictures, from hosts and proxies that misbehave."""
+"""Headers, history entries and images, with hosts and proxies that misbehave."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -76,11 +76,11 @@ async def test_a_history_of_no_comfyui_is_unavailable(history: Mapping[str, Any]
 async def test_the_history_is_asked_again_while_it_lags_behind() -> None:
     late = _in_turn(says({}), says({}), says(FINISHED))
     answers = {"GET /history": late}
-    feed = sends(STARTS, SUCCEEDS)
-    async with misbehaving(feed, answers) as server, client(server.address) as host:
-        drawn = await draw(host, quick(1))
+    frames = sends(STARTS, SUCCEEDS)
+    async with misbehaving(frames, answers) as server, client(server.address) as host:
+        result = await draw(host, quick(1))
 
-    assert len(drawn.images) == 1
+    assert len(result.images) == 1
 
 
 async def test_any_file_name_arrives_as_it_is() -> None:
@@ -126,5 +126,5 @@ def _in_turn(*answers: Answer) -> Answer:
 
 
 async def _echoes(request: web.Request) -> web.StreamResponse:
-    asked = request.query
-    return web.Response(text=f"{asked['filename']}|{asked['subfolder']}|{asked['type']}")
+    query = request.query
+    return web.Response(text=f"{query['filename']}|{query['subfolder']}|{query['type']}")

@@ -1,4 +1,4 @@
-"""A pool that looks after real hosts."""
+"""Health checks of sandbox hosts and misbehaving hosts."""
 
 import asyncio
 from collections.abc import Callable
@@ -26,7 +26,7 @@ WITHOUT_LORAS = {**MODELS, "loras": []}
 PATIENCE_S = 10
 
 
-async def test_stocks_are_known_when_the_work_begins() -> None:
+async def test_capabilities_are_known_when_the_work_begins() -> None:
     async with SandboxComfyUI(models=MODELS) as sandbox, client(sandbox.address) as host:
         pool = Pool([host])
 
@@ -53,8 +53,8 @@ async def test_a_host_that_comes_back_with_a_new_model_draws_with_it() -> None:
     assert len(rich.drawn) == 1
 
 
-async def test_a_refusal_leads_to_a_look_at_the_stock() -> None:
-    # The host was started anew without a file, in a moment in which nobody looked.
+async def test_a_refusal_leads_to_a_look_at_the_capabilities() -> None:
+    # The host was restarted without a file, between two health checks.
     models = {**MODELS, "loras": list(MODELS["loras"])}
     sandbox = SandboxComfyUI(models=models)
     async with sandbox, client(sandbox.address) as host:
@@ -70,7 +70,7 @@ async def test_a_refusal_leads_to_a_look_at_the_stock() -> None:
             await _until(lambda: "has no lora_name" in pool.missing(UNA)[host.name][0].sentence)
 
 
-async def test_a_host_that_hides_its_stock_is_used_all_the_same() -> None:
+async def test_a_host_that_hides_its_capabilities_is_used_all_the_same() -> None:
     answers = {"GET /object_info": shows("forbidden", 403)}
     async with misbehaving(answers=answers) as hidden, client(hidden.address) as host:
         pool = Pool([host])
@@ -79,7 +79,7 @@ async def test_a_host_that_hides_its_stock_is_used_all_the_same() -> None:
             assert pool.missing(UNA) == {}
 
 
-async def test_what_is_no_stock_is_not_taken_for_an_empty_one() -> None:
+async def test_an_answer_without_capabilities_is_not_taken_for_a_host_without_any() -> None:
     answers = {"GET /object_info": says({"message": "log in first"})}
     async with misbehaving(answers=answers) as strange, client(strange.address) as host:
         pool = Pool([host])
@@ -151,7 +151,7 @@ async def test_a_waiter_is_served_in_the_moment_in_which_a_host_answers() -> Non
         await job.end()
 
 
-async def test_the_stock_of_a_host_that_is_up_is_read_anew_every_few_minutes() -> None:
+async def test_the_capabilities_of_a_host_that_is_up_are_read_again_every_few_minutes() -> None:
     clock = Clock()
     async with misbehaving() as counting, client(counting.address) as host:
         pool = Pool([host], clock=clock, chance=NoChance())
@@ -160,19 +160,19 @@ async def test_the_stock_of_a_host_that_is_up_is_read_anew_every_few_minutes() -
             await checker.step()
             clock.now += 10
 
-    # This one never tells its stock, so it is asked again sooner.
+    # This host never gives its capabilities, so it is asked again after a shorter time.
     assert counting.routes.count("GET /object_info") == 20
     assert counting.routes.count("GET /prompt") == 20
 
 
 async def _until(is_so: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while not is_so():  # noqa: ASYNC110 (nothing tells of it but the pool's own words)
+        while not is_so():  # noqa: ASYNC110 (only the status of the pool shows it)
             await asyncio.sleep(10 * MS)
 
 
 async def _probe(pool: Pool, name: str) -> None:
-    """Find out that a host is away as a job does that goes on with its prompt."""
+    """Notice that a host is away, as a job does that resumes its prompt there."""
     async with pool.lease_on(name) as lease:
         await lease.host.probe()
 

@@ -135,13 +135,13 @@ async def test_a_host_that_is_down_may_have_what_the_others_lack() -> None:
 
 
 async def _known(pool: Pool, *, hosts: int | None = None) -> None:
-    """Wait until the stock of so many hosts is known."""
+    """Wait until the capabilities of so many hosts are known; None: of all."""
     wanted = len(pool.status()) if hosts is None else hosts
     async with asyncio.timeout(10):
         while sum(each.has_capabilities for each in pool.status()) < wanted:  # noqa: ASYNC110
-            await asyncio.sleep(10 * MS)  # nothing tells of it but the status itself
+            await asyncio.sleep(10 * MS)  # only the status shows it
 
 
-async def _draw(pool: Pool, number: int, needs: Requirements = ANY) -> None:
-    async with pool.lease(needs) as lease:
+async def _draw(pool: Pool, number: int, requirements: Requirements = ANY) -> None:
+    async with pool.lease(requirements) as lease:
         await draw(lease.host, portrait(seed=number), str(UUID(int=number)))

@@ -1,4 +1,4 @@
-"""Two pools, as two workers have them, on the same hosts and one Redis."""
+"""Two pools, as in two workers, on the same hosts and with one Redis."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ async def test_two_workers_together_have_no_more_than_the_slots_of_a_host(redis:
         await _all_lent(mine)
         theirs = Job(second).start()
         async with asyncio.timeout(PATIENCE_S):
-            while second.taken or not second.waiting:  # noqa: ASYNC110 (it tells of it in no other way)
+            while second.taken or not second.waiting:  # noqa: ASYNC110 (only its counts show it)
                 await asyncio.sleep(0.001)
 
         await mine[0].end()

@@ -25,7 +25,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 
 async def until(is_so: Callable[[], Awaitable[object]]) -> None:
-    """Ask until it is so; Redis may be away meanwhile."""
+    """Wait until the condition holds; Redis may be away meanwhile."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
             with suppress(RedisError):
@@ -65,16 +65,16 @@ async def soon_taken_by(worker: RedisSlotRegistry) -> RedisSlot:
 
 
 async def draw_often(worker: RedisSlotRegistry, seed: int, drawing: list[int]) -> None:
-    """Take and release at random, also by being cancelled; note how many draw at each moment."""
+    """Take slots and release or cancel them at random; note how many are held at each moment."""
     chance = random.Random(seed)
     for _ in range(40):
-        asking = asyncio.create_task(worker.take(HOST, SLOTS))
-        await asyncio.wait({asking}, timeout=chance.choice([0, 0.0005, None]))
-        if not asking.done():
-            asking.cancel()
-            await asyncio.wait({asking})
+        taking = asyncio.create_task(worker.take(HOST, SLOTS))
+        await asyncio.wait({taking}, timeout=chance.choice([0, 0.0005, None]))
+        if not taking.done():
+            taking.cancel()
+            await asyncio.wait({taking})
             continue
-        if slot := asking.result():
+        if slot := taking.result():
             drawing.append(drawing[-1] + 1)
             await asyncio.sleep(chance.random() * 0.003)
             drawing.append(drawing[-1] - 1)
@@ -88,7 +88,8 @@ async def test_two_workers_together_never_exceed_the_slots(redis: Redis) -> None
     async with workers[0].renewed(), workers[1].renewed():
         await asyncio.gather(*(draw_often(workers[seed % 2], seed, drawing) for seed in range(8)))
 
-    # That all slots are lent at a time is for the next test: here whoever was cancelled may keep one.
+    # Here not all slots need be held at one time, since a cancelled caller may still have one for a
+    # moment; the next test checks that they are.
     assert 1 <= max(drawing) <= SLOTS
     assert [(worker.held, worker.overcommitted) for worker in workers] == [(0, 0), (0, 0)]
     assert await leases(redis) == []
@@ -172,7 +173,7 @@ async def test_a_lease_that_ran_out_takes_no_lease_of_another_with_it(redis: Red
     for slot in lost:
         slot.release()
     async with worker.renewed():
-        pass  # its end waits for what is being given back
+        pass  # its end waits until the leases are removed
 
     assert await leases(redis) == others
 
@@ -232,12 +233,12 @@ async def test_a_taking_that_is_cancelled_leaves_no_lease(redis: Redis) -> None:
 
     async with worker.renewed():
         for turns in range(20):
-            asking = asyncio.create_task(worker.take(HOST, SLOTS))
+            taking = asyncio.create_task(worker.take(HOST, SLOTS))
             for _ in range(turns):
                 await asyncio.sleep(0)
-            asking.cancel()
-            await asyncio.wait({asking})
-            if not asking.cancelled() and (slot := asking.result()):
+            taking.cancel()
+            await asyncio.wait({taking})
+            if not taking.cancelled() and (slot := taking.result()):
                 slot.release()
 
     assert (worker.held, await leases(redis)) == (0, [])

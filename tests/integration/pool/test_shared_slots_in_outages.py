@@ -1,4 +1,4 @@
-"""Shared slots while Redis is away: each worker counts alone, and all together again after."""
+"""Shared slots while Redis is away: each worker counts alone, until Redis is back."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 

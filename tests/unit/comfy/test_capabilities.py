@@ -1,4 +1,4 @@
-"""What a host has, read from what real servers said, and from what others may say."""
+"""Capabilities of hosts, read from recordings of real servers and from unusual answers."""
 
 import json
 from functools import cache
@@ -55,23 +55,23 @@ def test_real_servers_have_what_they_listed(version: str) -> None:
 def test_what_a_real_server_lacks_of_a_shipped_workflow_is_named(version: str) -> None:
     library = load_workflows(resources.path("workflows"))
 
-    lacks = recorded(version).missing(library.find("ash").requirements)
+    missing = recorded(version).missing(library.find("ash").requirements)
 
-    assert {lack.code for lack in lacks} == {"model_missing"}
-    assert any("LoraLoaderModelOnly has no lora_name" in lack.sentence for lack in lacks)
-    assert not any("z_image_turbo_bf16" in lack.sentence for lack in lacks)
+    assert {each.code for each in missing} == {"model_missing"}
+    assert any("LoraLoaderModelOnly has no lora_name" in each.sentence for each in missing)
+    assert not any("z_image_turbo_bf16" in each.sentence for each in missing)
 
 
-def test_a_missing_node_is_told_apart_and_lacks_come_in_order() -> None:
+def test_a_missing_node_has_its_own_code_and_what_is_missing_is_sorted() -> None:
     needs = Requirements(
         model_set="any",
         classes=frozenset({"Magic", "Loader"}),
         models=wants("b.safetensors").models | wants("a.safetensors").models,
     )
 
-    lacks = host([[]]).missing(needs)
+    missing = host([[]]).missing(needs)
 
-    assert lacks == (
+    assert missing == (
         Missing(code="model_missing", sentence="Loader has no name 'a.safetensors'"),
         Missing(code="model_missing", sentence="Loader has no name 'b.safetensors'"),
         Missing(code="node_missing", sentence="there is no node class Magic"),
@@ -88,10 +88,10 @@ def test_a_missing_node_is_told_apart_and_lacks_come_in_order() -> None:
 )
 @pytest.mark.parametrize("section", ["required", "optional"])
 def test_lists_of_old_and_new_servers_say_the_same(spec: Any, section: str) -> None:
-    stock = host(spec, section)
+    capabilities = host(spec, section)
 
-    assert stock.missing(wants("a.safetensors")) == ()
-    assert stock.missing(wants("b.safetensors")) != ()
+    assert capabilities.missing(wants("a.safetensors")) == ()
+    assert capabilities.missing(wants("b.safetensors")) != ()
 
 
 @pytest.mark.parametrize("spec", [["STRING", {}], ["COMBO", {"remote": {}}], ["COMBO"], [], None])
@@ -101,28 +101,30 @@ def test_an_input_without_a_list_is_no_lack(spec: Any) -> None:
 
 def test_an_input_that_the_definitions_do_not_know_is_no_lack() -> None:
     file = ModelFile(class_type="PowerLoader", input="lora_1", name="a.safetensors")
-    stock = HostCapabilities.read({"PowerLoader": {"input": {"required": {}}}})
+    capabilities = HostCapabilities.read({"PowerLoader": {"input": {"required": {}}}})
 
-    assert stock.missing(Requirements(model_set="any", models=frozenset({file}))) == ()
+    assert capabilities.missing(Requirements(model_set="any", models=frozenset({file}))) == ()
 
 
 def test_a_windows_host_has_the_file_and_is_posted_its_own_spelling() -> None:
-    stock = host([["zit\\ash.safetensors", "lina.safetensors"]])
+    capabilities = host([["zit\\ash.safetensors", "lina.safetensors"]])
     inputs = {"name": "zit/ash.safetensors", "model": ["2", 0]}
 
-    posted = stock.with_host_paths({"1": {"class_type": "Loader", "inputs": inputs}})
+    posted = capabilities.with_host_paths({"1": {"class_type": "Loader", "inputs": inputs}})
 
-    assert stock.missing(wants("zit/ash.safetensors")) == ()
+    assert capabilities.missing(wants("zit/ash.safetensors")) == ()
     assert posted["1"]["inputs"] == {"name": "zit\\ash.safetensors", "model": ["2", 0]}
     assert inputs["name"] == "zit/ash.safetensors"
 
 
 def test_a_graph_exported_on_windows_is_drawn_elsewhere() -> None:
-    stock = host([["zit/ash.safetensors"]])
+    capabilities = host([["zit/ash.safetensors"]])
     node = {"class_type": "Loader", "inputs": {"name": "zit\\ash.safetensors"}}
 
-    assert stock.missing(wants("zit\\ash.safetensors")) == ()
-    assert stock.with_host_paths({"1": node})["1"]["inputs"] == {"name": "zit/ash.safetensors"}
+    assert capabilities.missing(wants("zit\\ash.safetensors")) == ()
+    assert capabilities.with_host_paths({"1": node})["1"]["inputs"] == {
+        "name": "zit/ash.safetensors"
+    }
 
 
 def test_what_is_no_file_of_the_host_is_posted_as_it_stands() -> None:
@@ -140,9 +142,9 @@ def test_an_answer_without_definitions_is_none(answer: Any) -> None:
 
 
 @given(st.dictionaries(st.text(max_size=5), st.fixed_dictionaries({"input": JSON}), max_size=4))
-def test_whatever_a_custom_node_says_of_itself_hides_no_other(said: dict[str, Any]) -> None:
+def test_whatever_a_custom_node_says_of_itself_hides_no_other(definition: dict[str, Any]) -> None:
     sound = {"Loader": {"input": {"required": {"name": [["a.safetensors"]]}}}}
 
-    stock = HostCapabilities.read(said | sound)
+    capabilities = HostCapabilities.read(definition | sound)
 
-    assert stock.missing(wants("b.safetensors")) != ()
+    assert capabilities.missing(wants("b.safetensors")) != ()

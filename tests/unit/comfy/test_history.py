@@ -103,10 +103,10 @@ def test_a_lack_of_memory_of_a_real_server_is_told_apart(version: str) -> None:
 
 def test_an_error_does_not_repeat_what_the_graph_says() -> None:
     graph = {"4": {"class_type": "Style", "inputs": {"text": "Maria waits on a balcony"}}}
-    told = {"node_id": "4", "exception_type": "ValueError"} | {
+    fields = {"node_id": "4", "exception_type": "ValueError"} | {
         "exception_message": "no style in 'Maria waits on a balcony'"
     }
-    status = {"status_str": "error", "messages": [["execution_error", told]]}
+    status = {"status_str": "error", "messages": [["execution_error", fields]]}
     entry = {"prompt": [1, "7f3a", graph, {}, ["9"]], "status": status, "outputs": {}}
 
     with pytest.raises(DrawingFailed) as caught:

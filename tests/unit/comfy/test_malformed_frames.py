@@ -1,4 +1,4 @@
-"""Frames of nobody, and damaged frames of real servers."""
+"""Frames that no ComfyUI sends, and damaged frames of real servers."""
 
 import functools
 import json

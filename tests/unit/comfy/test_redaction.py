@@ -1,4 +1,4 @@
-"""What is kept of a host's own words."""
+"""What is kept of a host's error messages."""
 
 import pytest
 from hypothesis import given
@@ -106,13 +106,13 @@ def test_three_written_words_in_a_row_never_come_through(around: str, written: l
     text = " ".join(written)
     graph = {"1": {"inputs": {"text": text}}}
 
-    told = redact(f"{around} {text} {around}", graph, at_most=5000)
+    message = redact(f"{around} {text} {around}", graph, at_most=5000)
 
-    assert text not in told
+    assert text not in message
 
 
 @given(st.text(), st.sampled_from(["/home/joe/x", r"C:\Users\joe\x.py", r"\\\\nas\\joe"]))
 def test_a_path_between_spaces_never_comes_through(before: str, path: str) -> None:
-    told = redact(f"{before} {path} end", {}, at_most=5000)
+    message = redact(f"{before} {path} end", {}, at_most=5000)
 
-    assert "joe" not in told
+    assert "joe" not in message

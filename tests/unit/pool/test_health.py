@@ -69,7 +69,7 @@ def test_a_host_that_fails_what_it_draws_rests_although_it_answers() -> None:
 
 
 @given(EVENTS)
-def test_a_resting_host_is_lent_nothing_and_one_that_is_not_up_one_place(events: list[str]) -> None:
+def test_a_resting_host_is_lent_nothing_and_one_that_is_not_up_one_slot(events: list[str]) -> None:
     state = Health()
     for now, event in enumerate(events):
         state = _after(state, event, float(now))

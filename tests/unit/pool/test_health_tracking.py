@@ -1,4 +1,4 @@
-"""What the pool learns of its hosts from how leases end."""
+"""How the ends of leases change the health of hosts."""
 
 import pytest
 
@@ -183,7 +183,7 @@ async def test_a_host_that_says_it_lacks_something_is_passed_over_for_that_alone
 
     assert await host_for(pool, MAGIC) == B
     assert await host_for(pool, needs("ash")) == A
-    assert [lack.sentence for lack in pool.missing(MAGIC)[A]] == ["no Magic"]
+    assert [missing.sentence for missing in pool.missing(MAGIC)[A]] == ["no Magic"]
 
 
 async def test_what_every_host_refuses_ends_at_once_with_what_they_said() -> None:
@@ -197,34 +197,34 @@ async def test_what_every_host_refuses_ends_at_once_with_what_they_said() -> Non
     assert caught.value.code == "node_missing"
 
 
-async def test_a_refusal_holds_until_the_stock_is_another_or_minutes_have_passed() -> None:
+async def test_a_refusal_holds_until_the_capabilities_are_others_or_minutes_have_passed() -> None:
     clock = Clock()
     pool = pool_of(A, B, clock=clock)
-    stock(pool, A, MAGICAL)
+    set_capabilities(pool, A, MAGICAL)
     await end_on(pool, A, MAGIC, HostLacks("no Magic"))
 
-    stock(pool, A, HostCapabilities(classes=frozenset({"Magic"}), names={}))
+    set_capabilities(pool, A, HostCapabilities(classes=frozenset({"Magic"}), names={}))
     assert A in pool.missing(MAGIC)
     assert pool.missing(MAGIC)[A] != ()
 
-    stock(pool, A, HostCapabilities(classes=frozenset({"Magic", "More"}), names={}))
+    set_capabilities(pool, A, HostCapabilities(classes=frozenset({"Magic", "More"}), names={}))
     assert pool.missing(MAGIC)[A] == ()
     await end_on(pool, A, MAGIC, HostLacks("no Magic"))
 
     clock.now += 400
-    stock(pool, A, HostCapabilities(classes=frozenset({"Magic", "More"}), names={}))
+    set_capabilities(pool, A, HostCapabilities(classes=frozenset({"Magic", "More"}), names={}))
     assert pool.missing(MAGIC)[A] == ()
 
 
 async def test_a_waiter_is_sent_away_when_the_last_host_that_might_have_drawn_cannot() -> None:
     pool = pool_of(A, B)
-    stock(pool, A, PLAIN)
+    set_capabilities(pool, A, PLAIN)
     await end_on(pool, B, "ash", HostLost("away"))
     job = Job(pool, wants=MAGIC).start()
     await ticks()
     assert not job.task.done()
 
-    stock(pool, B, PLAIN)
+    set_capabilities(pool, B, PLAIN)
     await ticks()
 
     assert isinstance(job.task.exception(), NobodyCanDraw)
@@ -233,8 +233,8 @@ async def test_a_waiter_is_sent_away_when_the_last_host_that_might_have_drawn_ca
 
 async def test_a_waiter_that_no_free_host_suits_blocks_nobody() -> None:
     pool = pool_of(A, B, slots=1)
-    stock(pool, A, PLAIN)
-    stock(pool, B, MAGICAL)
+    set_capabilities(pool, A, PLAIN)
+    set_capabilities(pool, B, MAGICAL)
     jobs = [Job(pool, wants=MAGIC).start(), Job(pool, wants=MAGIC).start()]
     await ticks()
 
@@ -245,7 +245,7 @@ async def test_a_waiter_that_no_free_host_suits_blocks_nobody() -> None:
 
 async def test_the_status_says_how_each_host_stands() -> None:
     pool = pool_of(A, B)
-    stock(pool, B, PLAIN)
+    set_capabilities(pool, B, PLAIN)
     [job] = await jobs_of(pool, 1)
     job.seconds = 4.0
     await job.end()
@@ -293,12 +293,14 @@ async def fail_on(pool: Pool, name: str, *model_sets: str) -> None:
         await end_on(pool, name, model_set, FAILS)
 
 
-async def end_on(pool: Pool, name: str, wants: str | Requirements, error: Exception | None) -> None:
-    """Have just this host draw, and end like this; the others are shunned, or busy."""
-    wants = needs(wants) if isinstance(wants, str) else wants
+async def end_on(
+    pool: Pool, name: str, wanted: str | Requirements, error: Exception | None
+) -> None:
+    """Let this host draw and the lease end with this error; other hosts are kept busy meanwhile."""
+    requirements = needs(wanted) if isinstance(wanted, str) else wanted
     blocked = []
     while True:
-        job = Job(pool, wants=wants).start()
+        job = Job(pool, wants=requirements).start()
         await ticks()
         if job.host == name:
             break
@@ -324,7 +326,7 @@ def probed(pool: Pool, name: str) -> None:
     pool._assign()
 
 
-def stock(pool: Pool, name: str, has: HostCapabilities) -> None:
-    """Let a host's stock be read."""
-    pool._hosts[name].set_capabilities(has, now=pool._clock())
+def set_capabilities(pool: Pool, name: str, capabilities: HostCapabilities) -> None:
+    """Let a host's capabilities be read."""
+    pool._hosts[name].set_capabilities(capabilities, now=pool._clock())
     pool._assign()

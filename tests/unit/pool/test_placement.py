@@ -29,8 +29,8 @@ CANDIDATES = st.lists(
 def host(name: str, **facts: Any) -> Candidate:
     taken, seconds = facts.get("taken", 0), facts.get("seconds")
     left_s = taken * (float("inf") if seconds is None else seconds) if taken else 0.0
-    told = {"name": name, "is_up": True, "is_free": True, "taken": 0, "left_s": left_s, **facts}
-    return Candidate(**told)
+    fields = {"name": name, "is_up": True, "is_free": True, "taken": 0, "left_s": left_s, **facts}
+    return Candidate(**fields)
 
 
 def test_an_idle_host_comes_before_one_that_has_the_models() -> None:

@@ -1,4 +1,4 @@
-"""Slots lent and given back."""
+"""The pool lends slots and takes them back."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -86,7 +86,7 @@ async def test_a_waiter_cancelled_in_the_very_tick_of_its_slot_loses_none() -> N
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(pool.lease(needs("ash")))
         waiter, next_one = await jobs_of(pool, 2)
-        # The slot goes to the waiter here, and no turn of the loop lies between.
+        # The slot is granted here, and the event loop does not run before the cancellation.
         await stack.aclose()
         waiter.task.cancel()
     await ticks()
@@ -197,20 +197,20 @@ async def test_what_a_change_of_models_costs_is_learned_from_other_hosts() -> No
     await draw(pool, "ash", seconds=1.0)
     await draw(pool, "ash", "lina", seconds=1.0)
 
-    # A knows both ways; B and C have never drawn but after a change, or not at all.
+    # A has drawn with and without a change of models; B only after a change, C never.
     first, second = await jobs_of(pool, 2, "lina", "lina")
 
     assert (first.host, second.host) == (B, B)
 
 
 async def _pinned(pool: Pool, waiter: Job) -> str | None:
-    """Say what the waiter had when we had our slot."""
+    """Return the host of the waiter at the time at which we have our slot."""
     async with pool.lease_on(A):
         return waiter.host
 
 
 async def draw(pool: Pool, *model_sets: str, seconds: float | None = None) -> None:
-    """Draw these at the same time, so that each host has the models of one."""
+    """Draw these at the same time, so that each of them loads its models on another host."""
     for job in await jobs_of(pool, len(model_sets), *model_sets):
         job.seconds = seconds
         await job.end()

@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order, the pool keeps count of its slots."""
+"""The pool counts its slots correctly, whatever happens and in any order."""
 
 import asyncio
 import random
@@ -52,7 +52,7 @@ WHICH = st.integers(0, 30)
 
 
 class _Pool(RuleBasedStateMachine):
-    """A pool whose callers, hosts and clock do what they like."""
+    """A pool with random callers, hosts and time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,9 +71,9 @@ class _Pool(RuleBasedStateMachine):
         )
         self.hosts: list[PooledHost] = list(self.pool._hosts.values())
 
-    @rule(wants=st.sampled_from(WANTS), shuns=st.one_of(st.none(), WHICH))
-    def ask(self, wants: Requirements, shuns: int | None) -> None:
-        rather_not = None if shuns is None else self.names[shuns % len(self.names)]
+    @rule(wants=st.sampled_from(WANTS), avoided=st.one_of(st.none(), WHICH))
+    def ask(self, wants: Requirements, avoided: int | None) -> None:
+        rather_not = None if avoided is None else self.names[avoided % len(self.names)]
         self._begin(Job(self.pool, wants=wants, rather_not=rather_not))
 
     @rule(which=WHICH)
@@ -98,7 +98,7 @@ class _Pool(RuleBasedStateMachine):
     @precondition(lambda self: self.lent)
     @rule(which=WHICH, seed=st.integers(0, 1000))
     def much_at_once(self, which: int, seed: int) -> None:
-        """Let several end, begin and give up in one turn of the loop."""
+        """Let several callers end, begin and be cancelled in one turn of the event loop."""
 
         async def turn() -> None:
             chance = random.Random(seed)
@@ -210,7 +210,7 @@ class _Pool(RuleBasedStateMachine):
         self._expect_the_first_served([job for job in self.lent if job not in before])
 
     def _end_is_right(self, job: Job) -> bool:
-        """Look at how a job ended, and forget it."""
+        """Check how a job has ended; False, since it need not be kept."""
         error = None if job.task.cancelled() else job.task.exception()
         if isinstance(error, NobodyCanDraw):
             assert job.wants is not None
@@ -240,7 +240,7 @@ class _Pool(RuleBasedStateMachine):
 
 
 class _SharedPool(_Pool):
-    """The same, while other workers take and leave slots of the hosts."""
+    """The same, while other workers take and release slots of the hosts."""
 
     @rule(which=WHICH, count=st.integers(0, 2))
     def others_take(self, which: int, count: int) -> None:
@@ -255,7 +255,7 @@ class _SharedPool(_Pool):
         return [m for m in super()._suits(job) if self.clock() >= m.full_until]
 
     def _expect_the_first_served(self, served: list[Job]) -> None:
-        """Who is told that others hold the slot may be overtaken by who asked elsewhere."""
+        """A caller whose slot other workers hold may be overtaken by a caller of another host."""
 
 
 def test_no_slot_is_lost_and_who_came_first_is_served_first() -> None:

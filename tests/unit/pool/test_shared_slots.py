@@ -1,4 +1,4 @@
-"""A pool whose hosts other workers use too."""
+"""A pool on hosts that other workers use too."""
 
 import asyncio
 

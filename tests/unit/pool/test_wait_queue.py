@@ -53,7 +53,7 @@ async def _asked(pool: Pool, *users: int) -> list[Job]:
 
 
 async def _served(jobs: Sequence[Job]) -> list[int | None]:
-    """End each job that has the slot, and tell whose they were, in order."""
+    """End each job once it has the slot; return their users in that order."""
     order: list[int | None] = []
     waiting = list(jobs)
     while waiting:

@@ -1,4 +1,4 @@
-"""Finding the places of graphs as others export them."""
+"""Finding the inputs of graphs as other people export them."""
 
 import json
 from pathlib import Path
