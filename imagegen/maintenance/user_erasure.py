@@ -17,12 +17,12 @@ from imagegen.storage.store import ImageStore
 class ErasureReport:
     """What was erased of a user.
 
-    `told`: the counts of rows, and what is out of our reach. `store`: what became of the image files,
+    `forgotten`: the counts of rows, and what is out of our reach. `store`: what became of the image files,
     None if the store cannot be reached from here; then the worker erases them.
     """
 
     user_id: int
-    told: Forgotten
+    forgotten: Forgotten
     store: CleanupCounts | None
 
 
@@ -45,9 +45,11 @@ async def erase_user(
         return await user_erasure.erase(connection, user_id)
 
     erasure = await run_in_transaction(engine, step)
-    await queue.hush(erasure.request_ids)
+    await queue.publish_ended(erasure.request_ids)
     return ErasureReport(
-        user_id=user_id, told=erasure.told, store=await _erase_images(engine, images, erasure)
+        user_id=user_id,
+        forgotten=erasure.forgotten,
+        store=await _erase_images(engine, images, erasure),
     )
 
 
