@@ -26,7 +26,7 @@ def purge_as_text(counts: RetentionCounts, *, is_dry_run: bool) -> str:
 
 def erasure_as_text(report: ErasureReport) -> str:
     """Return what was erased of a user, and what cannot be erased by us."""
-    erased = report.told
+    erased = report.forgotten
     if not erased.requests:
         return f"nothing of user {report.user_id} is kept"
     return "\n".join(
@@ -44,9 +44,9 @@ def erasure_as_text(report: ErasureReport) -> str:
 
 def erasure_as_json(report: ErasureReport) -> dict[str, Any]:
     """Return the same as plain objects; the worker erases `pictures_left` later."""
-    counts = asdict(report.told)
+    counts = asdict(report.forgotten)
     beyond_reach = ("photos", "unknown_sends", "hosts")
-    store = report.store or CleanupCounts(left=report.told.pictures)
+    store = report.store or CleanupCounts(left=report.forgotten.pictures)
     return {
         "user_id": report.user_id,
         "erased": {name: value for name, value in counts.items() if name not in beyond_reach},
@@ -58,10 +58,10 @@ def erasure_as_json(report: ErasureReport) -> dict[str, Any]:
 
 
 def _pictures(report: ErasureReport) -> str:
-    if report.told.pictures == 0:
+    if report.forgotten.pictures == 0:
         return "0"
     if report.store is None:
-        return f"{report.told.pictures}, by the worker within minutes: the store is not here"
+        return f"{report.forgotten.pictures}, by the worker within minutes: the store is not here"
     parts = [str(report.store.erased)]
     if report.store.left:
         parts.append(f"{report.store.left} more by the worker within minutes")

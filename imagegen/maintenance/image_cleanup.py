@@ -1,4 +1,8 @@
-"""Discarded: pictures that no row names any more, taken out of the store."""
+"""Erases images that no request names any more from the image store.
+
+Noted images are those whose names somebody wrote into `forgotten_images` when a row was erased.
+Orphans are files that neither a row nor a note names.
+"""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -15,16 +19,21 @@ from imagegen.storage.store import ImageStore
 
 ResultT = TypeVar("ResultT")
 
-# From a picture being stored to its row naming it, outages of PostgreSQL included.
+# The longest time from the moment in which an image is stored to the commit of its name into the row,
+# outages of PostgreSQL included. A younger image is not erased.
 _SETTLED_S = 180.0
-# What no row names for so long was left by a worker that was killed in between.
+# A file that no row has named for so long was left behind by a worker that was killed in between.
 _ORPHANED_S = 86_400.0
 BATCH_SIZE = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class CleanupCounts:
-    """What became of noted pictures: `kept` ones are named by a row, `left` ones are too young."""
+    """What became of noted images.
+
+    `erased`: files that are gone. `kept`: another row names the image. `left`: the file is too young
+    and is erased later.
+    """
 
     erased: int = 0
     kept: int = 0
@@ -32,9 +41,10 @@ class CleanupCounts:
 
 
 class ImageCleanup:
-    """Erases what nobody names; several workers may do so at the same time.
+    """Erases images that nobody names. Several workers may do so at the same time.
 
-    All methods raise Unavailable when PostgreSQL or the store is away.
+    All methods raise Unavailable if PostgreSQL or the image store cannot be reached. `settled_s`: an
+    image that is younger than so many seconds is not erased.
     """
 
     def __init__(
@@ -49,7 +59,7 @@ class ImageCleanup:
         self._settled_s = settled_s
 
     async def sweep(self, only: Collection[str] | None = None) -> CleanupCounts:
-        """Erase one batch of the pictures that were noted, or of `only` these."""
+        """Erase one batch of the noted images, of `only` these names if given."""
         query = (
             select(ForgottenImage.image, _is_named(ForgottenImage.image))
             .order_by(ForgottenImage.forgotten_at)
@@ -62,18 +72,18 @@ class ImageCleanup:
         async def step(connection: AsyncConnection) -> CleanupCounts:
             notes = (await connection.execute(query)).all()
             kept = {name for name, is_named in notes if is_named}
-            gone = {name for name, _ in notes if name not in kept and await self._erased(name)}
+            erased = {name for name, _ in notes if name not in kept and await self._erase(name)}
             await connection.execute(
-                delete(ForgottenImage).where(ForgottenImage.image.in_(kept | gone))
+                delete(ForgottenImage).where(ForgottenImage.image.in_(kept | erased))
             )
             return CleanupCounts(
-                erased=len(gone), kept=len(kept), left=len(notes) - len(gone) - len(kept)
+                erased=len(erased), kept=len(kept), left=len(notes) - len(erased) - len(kept)
             )
 
         return await self._run(step)
 
     async def everything(self, only: Collection[str] | None = None) -> CleanupCounts:
-        """Erase all of them, batch by batch; `left` is what the last one left."""
+        """Erase all noted images, batch by batch; `left` is what the last batch has left."""
         total = batch = await self.sweep(only)
         while batch.erased or batch.kept:
             batch = await self.sweep(only)
@@ -83,7 +93,7 @@ class ImageCleanup:
         return total
 
     async def noted(self) -> int:
-        """Count noted pictures that no row names."""
+        """Count the noted images that no row names."""
         query = select(func.count(ForgottenImage.image)).where(~_is_named(ForgottenImage.image))
 
         async def step(connection: AsyncConnection) -> int:
@@ -92,7 +102,7 @@ class ImageCleanup:
         return await self._run(step)
 
     async def orphans(self, folder: str) -> Sequence[str]:
-        """Return the old names in one of the store's FOLDERS that no row and no note has."""
+        """Return the names in one of the store's FOLDERS that are old and that no row or note has."""
         names = await self._images.stale(folder, older_than_s=_ORPHANED_S)
         query = select(ImageRequest.image).where(ImageRequest.image.in_(names))
 
@@ -107,8 +117,8 @@ class ImageCleanup:
         return [name for name in names if name not in named]
 
     async def erase_orphans(self, folder: str) -> int:
-        """Erase them, and return how many."""
-        # One that has been stored again since is young.
+        """Erase the orphans of one of the store's FOLDERS and return how many there were."""
+        # The age is checked again: an image that was stored again since is young.
         return sum(
             [
                 await self._images.erase_stale(folder, name, older_than_s=_ORPHANED_S)
@@ -116,7 +126,7 @@ class ImageCleanup:
             ]
         )
 
-    async def _erased(self, name: str) -> bool:
+    async def _erase(self, name: str) -> bool:
         return await self._images.erase(name, older_than_s=self._settled_s)
 
     async def _run(self, step: Callable[[AsyncConnection], Awaitable[ResultT]]) -> ResultT:

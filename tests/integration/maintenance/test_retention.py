@@ -51,9 +51,9 @@ async def test_old_requests_go_with_their_deliveries_and_pictures(archive: Archi
     async with archive.sessions.begin() as session:
         await session.execute(insert(Delivery).values(request_id=request_id, attempt=1))
 
-    tidied = await archive.retention().everything()
+    counts = await archive.retention().everything()
 
-    assert tidied == RetentionCounts(requests=1, pictures=1)
+    assert counts == RetentionCounts(requests=1, pictures=1)
     assert await archive.ids() == {stays}
     assert (archive.file(old).exists(), archive.file(young).exists()) == (False, True)
     async with archive.sessions() as session:
@@ -65,9 +65,9 @@ async def test_a_picture_goes_before_its_request(archive: Archive) -> None:
     name = await archive.picture()
     request_id = await archive.row(State.DELIVERED, days=31, image=name, image_url="https://x")
 
-    tidied = await archive.retention().everything()
+    counts = await archive.retention().everything()
 
-    assert tidied == RetentionCounts(emptied=1, pictures=1)
+    assert counts == RetentionCounts(emptied=1, pictures=1)
     row = await conversations.row(archive.sessions, request_id)
     assert (row.image, row.image_url) == (None, None)
     assert not archive.file(name).exists()
@@ -83,9 +83,9 @@ async def test_a_picture_that_another_row_names_stays(
     await archive.row(State.DELIVERED, days=91, image=name)
     other = await archive.row(state, days=days, image=name, dialog_id=1)
 
-    tidied = await archive.retention().everything()
+    counts = await archive.retention().everything()
 
-    assert tidied == RetentionCounts(requests=1)
+    assert counts == RetentionCounts(requests=1)
     assert archive.file(name).exists()
     assert (await conversations.row(archive.sessions, other)).image == name
 
@@ -94,12 +94,12 @@ async def test_a_picture_that_was_just_stored_again_waits(archive: Archive) -> N
     name = await archive.picture()
     await archive.row(State.DELIVERED, days=91, image=name)
 
-    hasty = await archive.retention(settled_s=60).everything()
-    stored_anew = archive.file(name).exists()
+    early = await archive.retention(settled_s=60).everything()
+    is_still_stored = archive.file(name).exists()
     archive.age(archive.file(name), days=0.1)
     later = await archive.retention(settled_s=60).everything()
 
-    assert (hasty, stored_anew) == (RetentionCounts(requests=1), True)
+    assert (early, is_still_stored) == (RetentionCounts(requests=1), True)
     assert later == RetentionCounts(pictures=1)
     assert not archive.file(name).exists()
 
@@ -109,9 +109,9 @@ async def test_without_limits_only_conversations_go(archive: Archive) -> None:
     await archive.row(State.DELIVERED, days=5000, image=name)
     await archive.row(State.FAILED, days=5000, conversation=SAID)
 
-    tidied = await archive.retention(FOR_EVER).everything()
+    counts = await archive.retention(FOR_EVER).everything()
 
-    assert tidied == RetentionCounts(contexts=1)
+    assert counts == RetentionCounts(contexts=1)
     assert archive.file(name).exists()
 
 
@@ -142,19 +142,19 @@ async def test_files_that_no_row_names_go_after_a_day(archive: Archive) -> None:
     lost = await archive.picture(b"lost", days=2)
     young = await archive.picture(b"young", days=0.9)
     await archive.row(State.DRAWN, image=named)
-    draft = archive.file(lost).with_name("tmpab12cd_3")
-    draft.write_bytes(b"half a pic")
+    temporary = archive.file(lost).with_name("tmpab12cd_3")
+    temporary.write_bytes(b"half a pic")
     foreign = archive.store / "ab" / "README.txt"
     foreign.parent.mkdir(exist_ok=True)
     foreign.write_text("not ours")
-    for file in (draft, foreign):
+    for file in (temporary, foreign):
         archive.age(file, days=2)
 
-    tidied = await archive.retention().everything()
+    counts = await archive.retention().everything()
 
-    assert tidied == RetentionCounts(orphans=2)
+    assert counts == RetentionCounts(orphans=2)
     assert not archive.file(lost).exists()
-    assert not draft.exists()
+    assert not temporary.exists()
     assert all(file.exists() for file in (archive.file(named), archive.file(young), foreign))
 
 
