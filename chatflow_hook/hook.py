@@ -8,6 +8,7 @@ from typing import Self
 from uuid import UUID
 
 import structlog
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from chatflow_hook import (
@@ -250,7 +251,7 @@ class ChatFlowHook:
         Raises:
             DatabaseFault: the database could not be asked.
         """
-        query = age_confirmation.is_confirmed(user_id, text_version=self._age_text)
+        query = select(age_confirmation.is_confirmed(user_id, text_version=self._age_text))
 
         async def step(own: AsyncConnection) -> bool:
             return (await own.execute(query)).scalar_one()

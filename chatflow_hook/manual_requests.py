@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from chatflow_hook import outbox, quota
 from chatflow_hook.outbox import Ownership, Request
 from chatflow_hook.quota import Limited, Quota
-from chatflow_hook.tables import ImageRequest, Kind, State
+from chatflow_hook.tables import ImageRequest, Kind, State, kinds_that
 from chatflow_hook.turn import Rating, Turn
 
 
@@ -46,6 +46,7 @@ _SAME: list[ColumnElement[Any]] = [
     ),
 ]
 
+_KINDS_OF_DIALOGS = kinds_that(lambda kind: kind.has_dialog)
 # The bot's own prompt is erased with the conversation, and what is left of it is another scene.
 _OWN = "own"
 
@@ -111,6 +112,6 @@ def _next_variation(dialog_id: int, message_count: int) -> ColumnElement[int]:
     earlier = select(func.max(ImageRequest.variation) + 1).where(
         ImageRequest.dialog_id == dialog_id,
         ImageRequest.message_count == message_count,
-        ImageRequest.kind != Kind.COVER,
+        ImageRequest.kind.in_(_KINDS_OF_DIALOGS),
     )
     return func.coalesce(earlier.scalar_subquery(), 0)

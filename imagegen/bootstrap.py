@@ -15,7 +15,7 @@ from imagegen.maintenance.image_cleanup import ImageCleanup
 from imagegen.maintenance.retention import Retention, RetentionLimits
 from imagegen.maintenance.stray_prompts import StrayCleanup
 from imagegen.monitoring.counters import CounterLog
-from imagegen.pipeline.content_policy import ContentPolicy, PolicySettings
+from imagegen.pipeline.content_policy import ContentPolicy, PolicySettings, SafetyAudit
 from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.image_cache import ImageCache
 from imagegen.pipeline.quarantine import Quarantine
@@ -190,10 +190,16 @@ async def worker_parts(
     prompts = prompt_builder(model, screen)
     image_cache = ImageCache(engine, images)
     context = JobContext(
-        content_policy=ContentPolicy(engine, prompts, screen, _policy_settings(settings)),
+        content_policy=ContentPolicy(
+            prompts, screen, SafetyAudit(engine), _policy_settings(settings)
+        ),
         image_cache=image_cache,
         image_screen=settings.image_screen,
-        requests=RequestRepository(engine, keeps_context=settings.context_retention > 0),
+        requests=RequestRepository(
+            engine,
+            keeps_context=settings.context_retention > 0,
+            age_text_version=settings.age_text_version,
+        ),
         deliveries=Deliveries(engine),
         library=library,
         pool=pool,
@@ -239,7 +245,6 @@ def _policy_settings(settings: Settings) -> PolicySettings:
     return PolicySettings(
         max_rating=settings.max_rating,
         seed_mode=settings.seed_mode,
-        age_text_version=settings.age_text_version,
         protects_content=settings.protect_content,
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from chatflow_hook.turn import Rating
 from imagegen.db.tables import SendOutcome
 from imagegen.delivery.errors import DeliveryUnknown, FileUnknown, FloodWait, OutcomeUnknown
 from imagegen.delivery.message import PhotoMessage
@@ -15,6 +16,7 @@ from imagegen.pipeline.content_policy import DeliveryOptions
 from imagegen.pipeline.context import JobContext
 from imagegen.queue import shutdown
 from imagegen.requests.claim import ClaimedRequest, DeliveryAttempt
+from imagegen.safety.rating import drawn_rating
 from imagegen.storage.store import StoredImage
 from imagegen.workflows.persona import Persona
 
@@ -44,7 +46,13 @@ async def deliver(
         Unavailable: PostgreSQL, the store or Telegram is away.
         Rejected: Telegram refuses the message or the chat.
     """
-    options = await context.content_policy.delivery_options(request, _persona(context, request))
+    # Read again, since the user may have revoked it after the claim.
+    is_age_confirmed = drawn_rating(
+        request.drawn_rating
+    ) is not Rating.SAFE and await context.requests.has_confirmed_age(request.user_id)
+    options = await context.content_policy.delivery_options(
+        request, _persona(context, request), is_age_confirmed=is_age_confirmed
+    )
     if request.chat_id is None:
         await _run_to_completion(context.requests.finish(request))
         return

@@ -158,7 +158,7 @@ class DryRun:
         )
         graph = bind(workflow, prompt=prompt.text, seed=seed, prefix="rehearsal")
         # At random each image has another seed, so that there is none to show.
-        is_seed_fixed = self.rules.seed_mode != "random" or self.kind is Kind.COVER
+        is_seed_fixed = self.rules.seed_mode != "random" or not self.kind.has_dialog
         return replace(
             result,
             prompt=prompt.text,
