@@ -90,10 +90,8 @@ def worker_settings(
     library = bootstrap.workflow_library(settings)
     images = bootstrap.image_store(settings)
     queue = connections.job_queue(settings.redis, db=settings.redis_broker_db)
-    stack, graceful_shutdown = (
-        AsyncExitStack(),
-        GracefulShutdown(queue, grace_s=settings.stop_grace),
-    )
+    stack = AsyncExitStack()
+    graceful_shutdown = GracefulShutdown(queue, grace_s=settings.stop_grace)
     if owns_process:
         image_file.give_large_memory_back()
         graceful_shutdown.listen_for_signals()

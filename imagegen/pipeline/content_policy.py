@@ -1,4 +1,4 @@
-"""What is drawn for a request and how far it may go; what the screen found is noted."""
+"""Decides what is drawn for a request, at which rating, and how the picture is delivered."""
 
 import asyncio
 import hashlib
@@ -38,7 +38,7 @@ from imagegen.workflows.persona import Persona
 
 
 class SafetyAudit:
-    """Writes notes; the same finding of the same request once."""
+    """Writes safety notes: what the screen found; each finding of a request only once."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -46,7 +46,13 @@ class SafetyAudit:
     async def record(
         self, request: ClaimedRequest, stage: str, finding: Finding, words: str
     ) -> None:
-        """Note a finding; `words` are kept as a hash only. Raises Unavailable."""
+        """Write a finding, with its rule and user; of `words` only the SHA-256 is kept.
+
+        `stage` is `conversation` or `prompt`.
+
+        Raises:
+            Unavailable: PostgreSQL is away.
+        """
         query = (
             insert(SafetyNote)
             .values(
@@ -65,14 +71,14 @@ class SafetyAudit:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSpec:
-    """What is drawn: the prompt, how far it goes, and the seed."""
+    """What is drawn: the prompt, its rating, and the seed (0 to 2^53-1)."""
 
     prompt: Prompt
     rating: Rating
     seed: int
 
     def stored_scene(self, request: ClaimedRequest) -> dict[str, Any] | None:
-        """Return what the row remembers of the scene, without a word of the chat."""
+        """Return the scene as JSON for the row, without text of the chat; None if there is none."""
         if self.prompt.scene is None:
             return None
         told = {"summary": self.prompt.summary, "source": self.prompt.source}
@@ -81,7 +87,7 @@ class ImageSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class PolicySettings:
-    """What the operator allows."""
+    """The operator's settings: MAX_RATING, SEED_MODE and PROTECT_CONTENT."""
 
     max_rating: Rating = Rating.SAFE
     seed_mode: SeedMode = "dialog"
@@ -90,14 +96,14 @@ class PolicySettings:
 
 @dataclass(frozen=True, kw_only=True)
 class DeliveryOptions:
-    """How a picture is handed over."""
+    """How a picture is sent: behind a spoiler, and protected from being forwarded and saved."""
 
     has_spoiler: bool = False
     protect_content: bool = False
 
 
 class ContentPolicy:
-    """Decides from the claimed request alone; what the screen found is written by the audit."""
+    """Decides from the claimed request alone; what the screen finds is written to the audit."""
 
     def __init__(
         self,
@@ -166,7 +172,7 @@ class ContentPolicy:
         self, request: ClaimedRequest, talk: Conversation, persona: Persona | None
     ) -> Finding:
         words = screened_words(talk)
-        # Long messages take a while, and the host's frames may not wait.
+        # In a thread: a long conversation takes a while, and websocket frames must not wait.
         name = persona.display_name if persona else ""
         found = await asyncio.to_thread(self._screen.conversation, *words, persona=name)
         if found.verdict is not ScreenVerdict.CLEAR:

@@ -46,13 +46,12 @@ async def deliver(
         Unavailable: PostgreSQL, the store or Telegram is away.
         Rejected: Telegram refuses the message or the chat.
     """
-    # Asked anew: it may have been revoked since the claim.
-    is_above_safe = drawn_rating(request.drawn_rating) is not Rating.SAFE
+    # Read again, since the user may have revoked it after the claim.
+    is_age_confirmed = drawn_rating(
+        request.drawn_rating
+    ) is not Rating.SAFE and await context.requests.has_confirmed_age(request.user_id)
     options = await context.content_policy.delivery_options(
-        request,
-        _persona(context, request),
-        is_age_confirmed=is_above_safe
-        and await context.requests.has_confirmed_age(request.user_id),
+        request, _persona(context, request), is_age_confirmed=is_age_confirmed
     )
     if request.chat_id is None:
         await _run_to_completion(context.requests.finish(request))

@@ -63,7 +63,7 @@ class ImageGeneration:
 
     @property
     def data(self) -> bytes | None:
-        """The bytes of the image if it was drawn just now, None if it came from the cache."""
+        """The bytes of the image if this job has fetched it from a host, else None."""
         return self._data
 
     async def run(self) -> StoredImage:
@@ -272,8 +272,8 @@ class ImageGeneration:
 
     async def _fetch_and_store(self, host: HostClient, result: PromptResult) -> StoredImage:
         try:
-            fetched = await fetch_image(host, result.images[0])
-            await self._screen_image(fetched.data)
+            fetched_image = await fetch_image(host, result.images[0])
+            await self._screen_image(fetched_image.data)
         except Rejected:
             await self._delete_history(host)
             self._request = await self._context.requests.end_drawing(
@@ -284,16 +284,16 @@ class ImageGeneration:
             "picture drawn",
             host=host.name,
             prompt_id=str(self._request.prompt_id),
-            bytes=len(fetched.data),
+            bytes=len(fetched_image.data),
         )
-        image = await self._context.images.put(fetched)
+        image = await self._context.images.put(fetched_image)
         await self._context.requests.mark_drawn(
             self._request,
             image,
             url=self._context.images.url(image.name),
             seconds=result.seconds,
         )
-        self._host_to_clean_up, self._data = host, fetched.data
+        self._host_to_clean_up, self._data = host, fetched_image.data
         return image
 
     async def _screen_image(self, data: bytes) -> None:

@@ -12,7 +12,7 @@ from imagegen.requests.claim import ClaimedRequest, advance
 from imagegen.requests.repository import DrawingPlan
 from imagegen.storage.store import ImageStore, StoredImage
 
-_IS_OF_NO_DIALOG = ImageRequest.kind.in_(kinds_that(lambda kind: not kind.has_dialog))
+_HAS_NO_DIALOG = ImageRequest.kind.in_(kinds_that(lambda kind: not kind.has_dialog))
 # Built once, since building a statement takes longer than running it.
 _SAME_GRAPH = (
     select(
@@ -27,7 +27,7 @@ _SAME_GRAPH = (
         ImageRequest.image.is_not(None),
         or_(
             ImageRequest.user_id == bindparam("user_id"),
-            and_(ImageRequest.user_id == NOBODY, _IS_OF_NO_DIALOG),
+            and_(ImageRequest.user_id == NOBODY, _HAS_NO_DIALOG),
         ),
     )
     .order_by(ImageRequest.created_at.desc())
@@ -62,8 +62,8 @@ class CacheSavings:
 class ImageCache:
     """Finds images by the cache key of their graph.
 
-    An image of one user is never given to another user; covers, which belong to no user, are given
-    to all. All methods raise Unavailable when PostgreSQL or the store is away.
+    An image of one user is never given to another user. Images that were drawn ahead for nobody
+    (covers) are given to all. All methods raise Unavailable when PostgreSQL or the store is away.
     """
 
     def __init__(self, engine: AsyncEngine, images: ImageStore) -> None:
@@ -72,7 +72,7 @@ class ImageCache:
         self.saved = CacheSavings()
 
     async def find(self, request: ClaimedRequest, cache_key: str) -> CachedImage | None:
-        """Return the newest stored image of the same graph, of this user or a cover; None if none."""
+        """Return the newest stored image of the same graph, of this user or drawn for nobody; None if none."""
         values = {"key": cache_key, "request_id": request.id, "user_id": request.user_id}
         row = await self._single(_SAME_GRAPH, values)
         if row is None or not await self._images.has(row.image):
@@ -127,12 +127,12 @@ class ImageCache:
     ) -> str | None:
         """Return Telegram's file id of an image that this bot has sent as a photo; None if none.
 
-        A file id is valid for one bot only. For a cover the covers of all users are looked at, for
-        any other request only those of the same user.
+        A file id is valid for one bot only. For a kind without a dialog (a cover) the photos of
+        all users are looked at, for any other kind only those of the same user.
         """
         owners = [ImageRequest.user_id == request.user_id]
         if not request.kind.has_dialog:
-            owners.append(_IS_OF_NO_DIALOG)
+            owners.append(_HAS_NO_DIALOG)
         query = (
             select(ImageRequest.telegram_file_id)
             .where(

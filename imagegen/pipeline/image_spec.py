@@ -74,7 +74,8 @@ async def write_screened_prompt(
 def choose_seed(mode: SeedMode, seed_input: SeedInput, *, chance: random.Random) -> int:
     """Return the seed (0 to 2^53-1) of an image; `chance` is used in mode random only.
 
-    The seed of a cover depends on the persona and the number of the cover, in every mode. In mode
+    The seed of a kind without a dialog (a cover) depends on the persona and the variation, in every
+    mode. In mode
     story, requests outside of a story have the seed of their dialog.
     """
     if not seed_input.kind.has_dialog:

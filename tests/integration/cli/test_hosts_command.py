@@ -23,20 +23,20 @@ POOR = {**shelf(), "loras": ["other.safetensors"]}
 
 async def test_a_fleet_that_can_draw_everything_is_well() -> None:
     async with SandboxComfyUI(models=shelf()) as host:
-        [told], code = await _json(host.address)
+        [row], code = await _json(host.address)
 
     assert code == 0
-    assert (told["host"], told["state"], told["version"]) == (host.address, "up", "0.33.0")
-    assert told["devices"][0]["memory"] == 24 * 2**30
-    assert (len(told["can_draw"]), told["lacks"]) == (8, {})
-    assert told["slots"] is None
+    assert (row["host"], row["state"], row["version"]) == (host.address, "up", "0.33.0")
+    assert row["devices"][0]["memory"] == 24 * 2**30
+    assert (len(row["can_draw"]), row["lacks"]) == (8, {})
+    assert row["slots"] is None
 
 
 async def test_what_a_host_lacks_is_named_by_persona() -> None:
     async with SandboxComfyUI(models=POOR) as poor, SandboxComfyUI(models=shelf()) as rich:
         text, code = await _run(f"{poor.address},{rich.address}")
 
-    assert code == 0  # somebody can draw each of them
+    assert code == 0  # one host can draw each of them
     assert f"{poor.address} cannot draw ash: LoraLoaderModelOnly has no lora_name" in text
     assert "0 of 8" in text
     assert "8 of 8" in text
@@ -55,20 +55,20 @@ async def test_a_host_that_is_down_and_one_that_hangs_are_rows_with_their_reason
         misbehaving(answers={"GET /system_stats": never_answers}) as hanging,
     ):
         await down.kill()
-        told, code = await _json(f"{down.address},{hanging.address}", "--timeout", "0.5")
+        rows, code = await _json(f"{down.address},{hanging.address}", "--timeout", "0.5")
 
     assert code == 1
-    assert [one["state"] for one in told] == ["down", "down"]
-    assert "does not answer" in told[0]["why"]
-    assert told[1]["why"] == "no answer within 0.5 s"
+    assert [row["state"] for row in rows] == ["down", "down"]
+    assert "does not answer" in rows[0]["why"]
+    assert rows[1]["why"] == "no answer within 0.5 s"
 
 
 async def test_what_is_no_comfyui_is_said_to_be_none() -> None:
     async with misbehaving(prefix="/comfy") as other:
-        [told], code = await _json(other.address, COMFYUI_TOKEN="hush")
+        [row], code = await _json(other.address, COMFYUI_TOKEN="hush")
 
-    assert (told["state"], code) == ("down", 1)
-    assert "no ComfyUI" in told["why"]
+    assert (row["state"], code) == ("down", 1)
+    assert "no ComfyUI" in row["why"]
     assert other.calls[0].headers["Authorization"] == "Bearer hush"
 
 
@@ -80,11 +80,11 @@ async def test_the_worker_tells_its_slots_and_what_was_drawn_last(
         await stage.picture(persona="lina")
 
         async with asyncio.timeout(10):
-            told: dict[str, Any] = {"last_drew": []}
-            while told["last_drew"] != ["lina"]:
-                [told], _ = await _json(stage.hosts[0].address, REDIS_URL=redis_url)
+            row: dict[str, Any] = {"last_drew": []}
+            while row["last_drew"] != ["lina"]:
+                [row], _ = await _json(stage.hosts[0].address, REDIS_URL=redis_url)
 
-    assert (told["slots"], told["slots_taken"]) == (2, 0)
+    assert (row["slots"], row["slots_taken"]) == (2, 0)
 
 
 @pytest.mark.parametrize("hosts", ["", "no host,", "a:1,a:1"])
@@ -103,7 +103,7 @@ async def _json(hosts: str, *arguments: str, **variables: str) -> tuple[list[Any
 async def _run(hosts: str, *arguments: str, **variables: str) -> tuple[str, int]:
     around: Mapping[str, str] = {
         "PATH": os.environ["PATH"],
-        # Nobody listens there: a Redis of somebody else on this machine is not asked.
+        # No server listens there, so that another Redis on this machine is not asked.
         "REDIS_PORT": "1",
         "COMFYUI_HOSTS": hosts,
         **variables,

@@ -70,7 +70,7 @@ async def test_the_list_is_newest_first_and_counted_by_state(
     newest = await archive.row(State.QUEUED, persona="юля", dialog_id=5)
 
     text = await requests("list")
-    told = (await requests("list", "--json")).told
+    output = (await requests("list", "--json")).told
 
     lines = text.said.splitlines()
     assert text.code == 0
@@ -80,8 +80,8 @@ async def test_the_list_is_newest_first_and_counted_by_state(
         *("failed", "лина", "1", "12", "h", "12", "h", "3", "gpu-1:8188", "drawing_failed")
     ]
     assert lines[-1] == "1 queued, 1 delivered, 1 failed"
-    assert [one["id"] for one in told["requests"]] == [str(one) for one in (newest, failure, old)]
-    assert (told["counts"]["failed"], told["counts"]["drawing"]) == (1, 0)
+    assert [one["id"] for one in output["requests"]] == [str(one) for one in (newest, failure, old)]
+    assert (output["counts"]["failed"], output["counts"]["drawing"]) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ async def test_the_list_can_be_narrowed(
         str(await archive.row(State.QUEUED, persona="юля", dialog_id=5)): "q",
     }
 
-    told = (await requests("list", "--json", *arguments)).told
+    output = (await requests("list", "--json", *arguments)).told
 
-    assert {ids[one["id"]] for one in told["requests"]} == expected
+    assert {ids[request["id"]] for request in output["requests"]} == expected
 
 
 async def test_a_list_that_is_cut_says_so_and_an_empty_one_too(
@@ -140,11 +140,18 @@ async def test_a_sheet_shows_everything_but_what_people_wrote(
     page = await requests("show", str(request_id).upper(), "--json")
 
     assert (text.code, page.code) == (0, 0)
-    told = page.told
-    assert (told["has_conversation"], told["has_scene"], told["has_caption"]) == (True, True, True)
-    assert (told["deliveries"][0]["outcome"], told["deliveries"][0]["attempt"]) == ("unknown", 1)
-    assert told["stray_prompts"][0]["prompt_id"] == str(prompt_id)
-    assert datetime.fromisoformat(told["finished_at"]) < datetime.now(UTC)
+    output = page.told
+    assert (output["has_conversation"], output["has_scene"], output["has_caption"]) == (
+        True,
+        True,
+        True,
+    )
+    assert (output["deliveries"][0]["outcome"], output["deliveries"][0]["attempt"]) == (
+        "unknown",
+        1,
+    )
+    assert output["stray_prompts"][0]["prompt_id"] == str(prompt_id)
+    assert datetime.fromisoformat(output["finished_at"]) < datetime.now(UTC)
     assert "KSampler raised RuntimeError" in text.said
     assert "UTC (12 h ago)" in text.said
     for word in ("секрет", "пляж", "Это тебе", "\\u0441"):
@@ -279,9 +286,9 @@ async def test_all_that_failed_since_then_is_tried_again_one_of_each_dialog(
 
     ended = await requests("retry", "--all-failed", "--since", "1d", "--json")
 
-    told = {one["request"]: one["state"] for one in ended.told}
+    output = {one["request"]: one["state"] for one in ended.told}
     assert ended.code == 1
-    assert told == {str(newer): "queued", str(elsewhere): "queued", str(older): None}
+    assert output == {str(newer): "queued", str(elsewhere): "queued", str(older): None}
     assert sorted(await queued_in(redis_url)) == sorted([str(newer), str(elsewhere)])
     assert (await conversations.row(archive.sessions, old)).state == State.FAILED
 

@@ -1,4 +1,4 @@
-"""Every fault that the sandbox ComfyUI knows, against the whole product, within computed time."""
+"""Every fault of the ComfyUI simulator, against the whole product, within a computed time."""
 
 import asyncio
 import time
@@ -22,9 +22,9 @@ AWAY_S = 1.0
 SILENCE_S = 1.0
 REQUEST_S = 1.0
 GENERATION_S = 3.0
-# A job that goes back to the queue waits half a second first, then a second.
+# A job that goes back to the queue waits 0.5 s at first, then 1 s.
 BACK_S = 0.5
-# How far two busy cores may be behind.
+# How much longer it may take on two busy cores.
 SLACK_S = 4.0
 
 LIMITS: dict[str, Any] = {
@@ -75,24 +75,24 @@ OF_SOCKETS = [
     Scene(faults=("drop:at=execution_start,sent=yes",)),
     Scene(faults=("drop:at=execution_success,sent=yes",)),
     Scene(faults=("drop:at=over,sent=yes",)),
-    # The socket that is deaf is opened after the pause between two sockets.
+    # The silent websocket is opened after the pause between two connections.
     Scene(faults=("drop:at=progress", "deaf"), waits_s=1.0 + 2 * LOOK_S),
     Scene(faults=("deaf:at=connect",), waits_s=2 * LOOK_S),
     Scene(faults=("deaf:at=execution_start",), waits_s=1.0 + 2 * LOOK_S),
     Scene(faults=("deaf:at=progress",), waits_s=2 * LOOK_S),
     Scene(faults=("huge-frame:at=progress",), waits_s=1.0),
     Scene(faults=("huge-frame:at=progress,how=binary",), waits_s=1.0),
-    # A host that opens no socket gets nothing posted.
+    # No prompt is posted to a host that accepts no websocket.
     Scene(faults=("unavailable:route=/ws",), waits_s=BACK_S + 1.5),
 ]
 
 OF_PROMPTS = [
-    # Seen nowhere twice, half a second apart.
+    # The host does not know the prompt, asked twice, 0.5 s apart.
     Scene(faults=("deleted",), waits_s=LOOK_S + 0.5 + BACK_S, posts=2),
     Scene(faults=("answer-lost",)),
     Scene(faults=("posted-twice",), posts=2),
     Scene(faults=("cached",), drawings=0),
-    # The file that it names is gone: drawn once more with the cache broken.
+    # The file that the host names is gone: drawn once more under another prefix.
     Scene(faults=("cached:file=old.png",), posts=2),
     Scene(faults=("refused-model",), hosts=2),
     Scene(faults=("refused-model",), posts=0, drawings=0, error_code="model_missing"),
@@ -101,7 +101,7 @@ OF_PROMPTS = [
     Scene(faults=("out-of-memory:times=ever",), posts=2, drawings=0, error_code="out_of_memory"),
     Scene(faults=("bad-gpu",), posts=2, waits_s=BACK_S),
     Scene(faults=("bad-gpu:times=ever",), hosts=2, posts=2, waits_s=BACK_S),
-    # Three attempts, half a second and a second apart.
+    # Three attempts, 0.5 s and 1 s apart.
     Scene(
         faults=("bad-gpu:times=ever",),
         posts=3,
@@ -144,7 +144,7 @@ OF_ANSWERS = [
         for kind in ("wrong-type", "huge-json", "unavailable")
         for route in ("/prompt", "/history")
     ),
-    # The queue is asked only where the socket says nothing.
+    # The queue is asked only if the websocket sends nothing.
     *(
         Scene(faults=("deaf:at=execution_start", f"{kind}:route=/queue"), waits_s=BACK_S + 2.0)
         for kind in ("wrong-type", "huge-json", "unavailable")
@@ -171,7 +171,7 @@ OF_HOSTS = [
     Scene(faults=("restart:at=progress,seconds=0.2,times=ever",), hosts=2, posts=2, waits_s=2.5),
     Scene(faults=("freeze:at=progress,seconds=0.5",), waits_s=0.5 + REQUEST_S),
     *(
-        # The goodbye of the socket takes its second, too.
+        # The close handshake of the websocket takes a second, too.
         Scene(
             faults=(f"freeze:at={event}",),
             hosts=2,
@@ -180,7 +180,7 @@ OF_HOSTS = [
         )
         for event in ("accepted", "execution_start", "progress")
     ),
-    # Drawn to its end, which the frozen host keeps to itself.
+    # The frozen host draws to the end, and does not report it.
     Scene(
         faults=("freeze:at=execution_success",),
         hosts=2,

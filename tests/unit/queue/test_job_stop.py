@@ -11,7 +11,7 @@ from imagegen.queue.shutdown import JobStop, WorkerStops
 
 
 async def begun(work: Callable[[JobStop], Awaitable[str]]) -> tuple["asyncio.Task[str]", JobStop]:
-    """Run a job up to stop first wait."""
+    """Run a job up to its first wait."""
     found: asyncio.Future[JobStop] = asyncio.get_running_loop().create_future()
 
     async def job() -> str:
