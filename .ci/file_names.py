@@ -23,6 +23,11 @@ ELSEWHERE = {
     # written by `make bench`, and when a wheel is built
     "bench-results",
     "imagegen/_shipped",
+    # the bot that docs/testing-your-bot.md makes up, and its tests
+    "messages.py",
+    "test_bot.py",
+    "test_bot_on_servers.py",
+    "test_waiting.py",
 }
 
 # Where a path may begin besides the folder of the file that names it.

@@ -1,6 +1,16 @@
 """SQL of age confirmations: which user has confirmed which text, and has not revoked it."""
 
-from sqlalchemy import Delete, Select, Update, delete, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Delete,
+    Exists,
+    SQLColumnExpression,
+    Update,
+    delete,
+    exists,
+    func,
+    update,
+)
 from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -31,14 +41,18 @@ def revoke(user_id: int) -> Update:
     )
 
 
-def is_confirmed(user_id: int, *, text_version: str) -> Select[bool]:
-    """Return the query whether a user has confirmed this version of the text, and not revoked it."""
-    confirmation = select(AgeConfirmation.user_id).where(
+def is_confirmed(
+    user_id: int | SQLColumnExpression[int], *, text_version: str | ColumnElement[str]
+) -> Exists:
+    """Return the condition that a user has confirmed this version of the text, and not revoked it.
+
+    `user_id` may be a column of the statement in which the condition stands.
+    """
+    return exists().where(
         AgeConfirmation.user_id == user_id,
         AgeConfirmation.text_version == text_version,
         AgeConfirmation.revoked_at.is_(None),
     )
-    return select(confirmation.exists())
 
 
 def erase(user_id: int) -> Delete:

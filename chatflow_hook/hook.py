@@ -8,6 +8,7 @@ from typing import Self
 from uuid import UUID
 
 import structlog
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from chatflow_hook import (
@@ -256,7 +257,7 @@ class ChatFlowHook:
         Raises:
             DatabaseFault: the database could not be asked.
         """
-        query = age_confirmation.is_confirmed(user_id, text_version=self._age_text_version)
+        query = select(age_confirmation.is_confirmed(user_id, text_version=self._age_text_version))
 
         async def step(connection: AsyncConnection) -> bool:
             return (await connection.execute(query)).scalar_one()

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from chatflow_hook import outbox, quota
 from chatflow_hook.outbox import Ownership, Request
 from chatflow_hook.quota import Limited, Quota
-from chatflow_hook.tables import ImageRequest, Kind, State
+from chatflow_hook.tables import ImageRequest, Kind, State, kinds_that
 from chatflow_hook.turn import Rating, Turn
 
 
@@ -47,6 +47,7 @@ _VARIED_COLUMNS: list[ColumnElement[Any]] = [
     ),
 ]
 
+_KINDS_OF_DIALOGS = kinds_that(lambda kind: kind.has_dialog)
 # The source of a scene that the bot's own prompt described. That prompt is erased with the
 # conversation, and the `scene` that is kept does not describe the same picture.
 _OWN_PROMPT = "own"
@@ -116,6 +117,6 @@ def _next_variation(dialog_id: int, message_count: int) -> ColumnElement[int]:
     next_number = select(func.max(ImageRequest.variation) + 1).where(
         ImageRequest.dialog_id == dialog_id,
         ImageRequest.message_count == message_count,
-        ImageRequest.kind != Kind.COVER,
+        ImageRequest.kind.in_(_KINDS_OF_DIALOGS),
     )
     return func.coalesce(next_number.scalar_subquery(), 0)

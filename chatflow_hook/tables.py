@@ -1,6 +1,8 @@
 """Dialog, ImageRequest, AgeConfirmation: the tables that bot and worker share."""
 
 import enum
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -53,8 +55,22 @@ class State(enum.StrEnum):
 OPEN = frozenset({State.QUEUED, State.DRAWING, State.DRAWN, State.DELIVERING})
 
 
+@dataclass(frozen=True, kw_only=True)
+class _KindRules:
+    moves_watermark: bool = False
+    has_dialog: bool = True
+    counts_against_quota: bool = True
+    is_asked_by_person: bool = False
+    is_for_message: bool = False
+    is_one_per_dialog: bool = False
+
+
 class Kind(enum.StrEnum):
-    """Why a picture is made."""
+    """Why a picture is made.
+
+    A new kind is a member here with its row in `_KIND_RULES`, and a migration of the column's
+    check; nothing else asks which kind it is, but for the code that adds such requests.
+    """
 
     AUTOMATIC = "automatic"
     # Somebody asked for it.
@@ -63,6 +79,49 @@ class Kind(enum.StrEnum):
     VARIATION = "variation"
     # A persona's own picture: drawn ahead for nobody, and sent at the start of a dialog.
     COVER = "cover"
+
+    @property
+    def moves_watermark(self) -> bool:
+        """Whether the dialog's next automatic picture is counted from this one."""
+        return _KIND_RULES[self].moves_watermark
+
+    @property
+    def has_dialog(self) -> bool:
+        """Whether it shows a moment of a dialog; if not, it is the persona's own picture."""
+        return _KIND_RULES[self].has_dialog
+
+    @property
+    def counts_against_quota(self) -> bool:
+        """Whether it is one of the pictures that a user may have a day."""
+        return _KIND_RULES[self].counts_against_quota
+
+    @property
+    def is_asked_by_person(self) -> bool:
+        """Whether a person wanted it now; such requests have a limit a minute."""
+        return _KIND_RULES[self].is_asked_by_person
+
+    @property
+    def is_for_message(self) -> bool:
+        """Whether the person's newest message asks for it in words."""
+        return _KIND_RULES[self].is_for_message
+
+    @property
+    def is_one_per_dialog(self) -> bool:
+        """Whether a dialog has at most one open request of this kind."""
+        return _KIND_RULES[self].is_one_per_dialog
+
+
+_KIND_RULES = {
+    Kind.AUTOMATIC: _KindRules(moves_watermark=True, is_one_per_dialog=True),
+    Kind.ASKED: _KindRules(moves_watermark=True, is_asked_by_person=True, is_for_message=True),
+    Kind.VARIATION: _KindRules(is_asked_by_person=True),
+    Kind.COVER: _KindRules(has_dialog=False, counts_against_quota=False),
+}
+
+
+def kinds_that(rule: Callable[[Kind], bool]) -> list[Kind]:
+    """Return the kinds for which a rule holds, as a condition of a query wants them."""
+    return [kind for kind in Kind if rule(kind)]
 
 
 def _one_of(column: str, values: type[enum.StrEnum]) -> str:

@@ -22,15 +22,15 @@ from chatflow_hook.manual_requests import NothingToVary
 from chatflow_hook.outbox import Request
 from chatflow_hook.picture import Picture
 from chatflow_hook.quota import Limited
-from chatflow_hook.tables import NOBODY, Kind, State
+from chatflow_hook.tables import NOBODY, Kind, State, kinds_that
 from chatflow_hook.trigger import Distance, judge
 from chatflow_hook.turn import EndReason, Turn
 from chatflow_hook.user_erasure import NOT_A_USER, Forgotten, SentPhoto
 
 _DAY = timedelta(days=1)
 _MINUTE = timedelta(minutes=1)
-_BY_HAND = frozenset({Kind.ASKED, Kind.VARIATION})
-_ALL_BUT_COVERS = frozenset(Kind) - {Kind.COVER}
+_ASKED_BY_PERSON = kinds_that(lambda kind: kind.is_asked_by_person)
+_COUNTED = kinds_that(lambda kind: kind.counts_against_quota)
 
 _QUEUED = Picture(
     state=State.QUEUED,
@@ -159,7 +159,7 @@ class InMemoryHook(ChatFlowHook):
             telegram_message_id=telegram_message_id,
         )
         self._end(recorded, delivered)
-        if recorded.kind in (Kind.AUTOMATIC, Kind.ASKED):
+        if recorded.kind.moves_watermark:
             dialog = self._dialogs[recorded.request.dialog_id]
             count = min(recorded.request.message_count, dialog.message_count)
             dialog.watermark = max(dialog.watermark or 0, count)
@@ -254,7 +254,7 @@ class InMemoryHook(ChatFlowHook):
         shown = [
             recorded.cover
             for recorded in self._requests.values()
-            if recorded.kind is Kind.COVER
+            if not recorded.kind.has_dialog
             and (recorded.turn.user_id, recorded.turn.persona) == (turn.user_id, turn.persona)
             and _is_open_or_delivered(recorded)
         ]
@@ -358,14 +358,14 @@ class InMemoryHook(ChatFlowHook):
     def _limited(self, user_id: int, kind: Kind) -> Limited | None:
         times = []
         if self._per_day:
-            times.append(self._free_at(user_id, _DAY, self._per_day, _ALL_BUT_COVERS))
-        if self._asked_per_minute and kind in _BY_HAND:
-            times.append(self._free_at(user_id, _MINUTE, self._asked_per_minute, _BY_HAND))
+            times.append(self._free_at(user_id, _DAY, self._per_day, _COUNTED))
+        if self._asked_per_minute and kind.is_asked_by_person:
+            times.append(self._free_at(user_id, _MINUTE, self._asked_per_minute, _ASKED_BY_PERSON))
         latest = max((time for time in times if time is not None), default=None)
         return None if latest is None else Limited(free_at=latest)
 
     def _free_at(
-        self, user_id: int, length: timedelta, most: int, kinds: frozenset[Kind]
+        self, user_id: int, length: timedelta, most: int, kinds: Sequence[Kind]
     ) -> datetime | None:
         window_start = self._clock() - length
         counted = [

@@ -4,7 +4,6 @@ import functools
 import hashlib
 from dataclasses import dataclass
 
-from chatflow_hook.tables import Kind
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.conversation_reader import ConversationReader, shipped_reader
 from imagegen.prompts.scene import (
@@ -94,7 +93,7 @@ class Template:
 
     def _read_setting(self, brief: Brief) -> SceneSetting:
         setting = self.reader.setting([brief.own_prompt] if brief.own_prompt else brief.texts)
-        if brief.kind is not Kind.COVER or setting.time is not None:
+        if brief.kind.has_dialog or setting.time is not None:
             return setting
         time = _TIMES_OF_COVERS[brief.variation % len(_TIMES_OF_COVERS)]
         return setting.model_copy(update={"time": time})
@@ -120,7 +119,7 @@ def _shuffle(brief: Brief) -> int:
     With it, conversations in which nothing is found are drawn differently too. Their text cannot be
     recovered from the number.
     """
-    number = str(brief.variation) if brief.kind is Kind.COVER else ""
+    number = "" if brief.kind.has_dialog else str(brief.variation)
     text = "\0".join([brief.persona.name, number, brief.own_prompt or "", *brief.texts[:2]])
     digest = hashlib.sha256(text.encode(errors="replace")).digest()
     return int.from_bytes(digest[:2], "big")

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Rating
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.scene import Scene, SceneSetting, SceneSketch
@@ -171,7 +170,7 @@ class TemplatePhrases:
     def _next(self, kind: str, options: Sequence[_T]) -> _T:
         """Pick the option that is as many places further as the variation's number."""
         # A cover is no variation of another picture; its number is part of the sketch's `shuffle`.
-        offset = 0 if self.brief.kind is Kind.COVER else self.brief.variation
+        offset = self.brief.variation if self.brief.kind.has_dialog else 0
         return self._pick(kind, options, offset=offset)
 
     def _pick(self, kind: str, options: Sequence[_T], *, offset: int = 0) -> _T:
