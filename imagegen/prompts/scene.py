@@ -1,4 +1,8 @@
-"""Scene: what a picture shows, whoever worded it; how it becomes a prompt, and what is kept of it."""
+"""Scene: what a picture shows, how that becomes a prompt, and what is stored of it.
+
+A prompt consists of the same sentences, whether a model, the template or the bot describes the scene:
+who is drawn, the scene, and the style.
+"""
 
 import enum
 import re
@@ -14,47 +18,53 @@ from imagegen.workflows.persona import Persona, phrase
 
 MAX_WORDS = 380
 
-_ENDS = (".", "!", "?", "…")
-# What stands instead of a sign of a category: control characters part words, format signs hide in
-# them, and half a surrogate pair is nothing at all.
-_INSTEAD = {"Cc": " ", "Cs": " ", "Cf": ""}
+_SENTENCE_ENDS = (".", "!", "?", "…")
+# By Unicode category, what replaces a character. Control characters (Cc) separate words, format
+# characters (Cf) stand invisibly inside of words, and one half of a surrogate pair (Cs) means nothing.
+_REPLACEMENTS = {"Cc": " ", "Cs": " ", "Cf": ""}
 
 
 def identity_sentence(persona: Persona) -> str:
-    """Say who is drawn: trigger words, name, the adult's age, the fixed appearance."""
-    shown = ", ".join((*persona.trigger_words, persona.display_name))
+    """Return the sentences of who is drawn: trigger words, name, age and fixed appearance.
+
+    The screen relies on this form: see `_IDENTITY` of imagegen/safety/screen.py.
+    """
+    names = ", ".join((*persona.trigger_words, persona.display_name))
     return (
-        f"A picture of {shown}, a fictional adult aged {persona.age}. {ended(persona.appearance)}"
+        f"A picture of {names}, a fictional adult aged {persona.age}. {ended(persona.appearance)}"
     )
 
 
 def alone_sentence(persona: Persona) -> str:
-    """Say that nobody else is drawn."""
+    """Return the sentence that nobody else is drawn."""
     return f"{persona.display_name} is the only person in the picture."
 
 
 def ended(text: str) -> str:
-    """End a text as a sentence ends."""
-    return text if text.endswith(_ENDS) else f"{text.rstrip(' ,;:-')}."
+    """Return a text with a full stop, unless it ends as a sentence already."""
+    return text if text.endswith(_SENTENCE_ENDS) else f"{text.rstrip(' ,;:-')}."
 
 
 def one_line(words: str) -> str:
-    """Put words on one line, without control characters and other signs that nobody sees."""
-    plain = (_INSTEAD.get(unicodedata.category(sign), sign) for sign in words)
-    return " ".join("".join(plain).split())
+    """Return a text on one line, without control characters and other invisible characters."""
+    visible = (_REPLACEMENTS.get(unicodedata.category(character), character) for character in words)
+    return " ".join("".join(visible).split())
 
 
 def join_sentences(persona: Persona, *sentences: str | None) -> str:
-    """Put sentences between identity and style; the last are left out where there is no room."""
+    """Join sentences between identity and style, to at most 380 words.
+
+    The first sentence that does not fit is left out, and all after it. None is skipped.
+    """
     start, style = identity_sentence(persona), ended(persona.style)
     room = MAX_WORDS - len(f"{start} {style}".split())
-    told = []
+    fitting = []
     for sentence in filter(None, sentences):
         room -= len(sentence.split())
         if room < 0:
             break
-        told.append(sentence)
-    return " ".join((start, *told, style))
+        fitting.append(sentence)
+    return " ".join((start, *fitting, style))
 
 
 LongPhrase = Annotated[str, Field(max_length=500), AfterValidator(phrase(60))]
@@ -79,7 +89,7 @@ class Scene(BaseModel):
 
 
 class PromptSource(enum.StrEnum):
-    """Whose words a prompt is made of."""
+    """Who described the scene of a prompt: the bot itself, a language model, or the template."""
 
     OWN = "own"
     LLM = "llm"
@@ -90,8 +100,9 @@ class PromptSource(enum.StrEnum):
 class Prompt:
     """An English prompt of at most 380 words.
 
-    `summary` is one line for people, of the vocabulary's words only. `scene` is what a variation
-    of the picture is made from; it holds no word of the talk and may be kept with the request.
+    `summary` is one line for people, of words of the vocabulary only. `scene` is a SceneSketch as
+    JSON, from which a variation of the picture is made. It has no word of the conversation, so it
+    may be stored with the request.
     """
 
     text: str = field(repr=False)
@@ -101,17 +112,21 @@ class Prompt:
 
     @property
     def words(self) -> int:
-        """How long the text is."""
+        """The length of the text in words."""
         return len(self.text.split())
 
 
 def write_prompt(
     persona: Persona, scene: Scene, *, wording: str | None = None, is_alone: bool = False
 ) -> str:
-    """Write the prompt of a scene; `wording` takes the place of the clothes."""
+    """Write the prompt of a scene.
+
+    `wording` is the persona's own sentence for a rating, which replaces that of the clothes. If
+    `is_alone` is set, the prompt says that nobody else is in the picture.
+    """
     name = persona.display_name
     clothes = ended(wording or f"{name} wears {_without_subject(scene.clothes, name, 'wears')}")
-    # In the order of the prompt; what is left out first where words are short stands last.
+    # In the order of the prompt. Where the words do not suffice, the last are left out first.
     return join_sentences(
         persona,
         f"{name} is {_without_subject(scene.scene, name, 'is')}.",
@@ -125,9 +140,9 @@ def write_prompt(
 
 
 def _without_subject(words: str, subject: str, verb: str) -> str:
-    """Take off the beginning of words that say it once more."""
-    said = rf"(?:{re.escape(subject)}|she|he|they|it) {verb} "
-    return re.sub(rf"^{said}", "", words, flags=re.IGNORECASE)
+    """Return a phrase without a subject and verb at its beginning, which the sentence has itself."""
+    beginning = rf"(?:{re.escape(subject)}|she|he|they|it) {verb} "
+    return re.sub(rf"^{beginning}", "", words, flags=re.IGNORECASE)
 
 
 Category = Literal["place", "time", "season", "weather", "clothes", "activity"]
@@ -135,9 +150,9 @@ CATEGORIES: tuple[Category, ...] = ("place", "time", "season", "weather", "cloth
 
 
 class SceneSetting(BaseModel):
-    """Keys of vocabulary.toml, never words of the talk; None where the talk says nothing."""
+    """Keys of vocabulary.toml, never words of the conversation; None where it says nothing."""
 
-    # It is kept in rows, and a later version may know other categories.
+    # It is stored in rows, and another version of the code may have other categories.
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     place: str | None = None
@@ -149,13 +164,13 @@ class SceneSetting(BaseModel):
 
     @property
     def found(self) -> Mapping[Category, str]:
-        """What the talk does say."""
-        said: dict[str, Any] = self.model_dump(exclude_none=True)
-        return {category: said[category] for category in CATEGORIES if category in said}
+        """The keys that are not None, by category."""
+        keys: dict[str, Any] = self.model_dump(exclude_none=True)
+        return {category: keys[category] for category in CATEGORIES if category in keys}
 
     @property
     def sky(self) -> "SceneSetting":
-        """Only what concerns everybody alike: time, season and weather."""
+        """Only time, season and weather, which say nothing of any person."""
         return SceneSetting(time=self.time, season=self.season, weather=self.weather)
 
 
@@ -167,13 +182,14 @@ def _scene_or_none(value: Any) -> Any:
 
 
 class SceneSketch(BaseModel):
-    """Kept as JSON with the request: keys of the vocabulary, and a model's own phrases.
+    """What is stored of a picture, as JSON with its request, so that it can be varied.
 
-    `shuffle` is where the picking of phrases begins. `scene` was worded for `rating` and for no
-    other, and its pose, framing and light for this `variation`.
+    `setting` has keys of the vocabulary. `shuffle` goes into the hash by which phrases are picked.
+    `scene` has a language model's phrases, None if there was no model. They are valid for `rating`
+    only, and their pose, framing and light for this `variation` only.
     """
 
-    # A row may be older or newer than the code.
+    # A row may have been written by an older or a newer version of the code.
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
     setting: SceneSetting = SceneSetting()
@@ -184,13 +200,13 @@ class SceneSketch(BaseModel):
     scene: Annotated[Scene | None, BeforeValidator(_scene_or_none)] = None
 
     @classmethod
-    def read(cls, kept: Mapping[str, Any]) -> Self:
-        """Read what was kept; what cannot be read is left out."""
+    def read(cls, stored: Mapping[str, Any]) -> Self:
+        """Read what `stored` returned; an empty sketch if it cannot be read."""
         try:
-            return cls.model_validate(kept)
+            return cls.model_validate(stored)
         except ValidationError:
             return cls()
 
     def stored(self) -> dict[str, Any]:
-        """Give what is to be kept."""
+        """Return the JSON object that is stored."""
         return self.model_dump(mode="json", exclude_none=True)

@@ -1,4 +1,7 @@
-"""The words and phrases of vocabulary.toml, and every form of a word."""
+"""vocabulary.toml: the words that are looked for in a conversation, and the phrases of prompts.
+
+Also the forms of those words, so that the words of a conversation need only be looked up.
+"""
 
 import functools
 import re
@@ -11,57 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, Strict
 from chatflow_hook.turn import Rating
 from imagegen import morphology
 
-# A participle is mostly an adjective of its own, and a verb has dozens of them.
-_LEFT_OUT = {"PRTF", "PRTS"}
-_DOUBLED = re.compile(r"[^aeiou][aeiou][bdgklmnprt]$")
-_HISSES = ("s", "x", "z", "ch", "sh", "o")
-
-
-def normalised(word: str) -> str:
-    """Spell a word as it is looked up: lower case, no ё, a straight apostrophe."""
-    return word.casefold().replace("ё", "е").replace("’", "'")
-
-
-def english_forms(word: str, *, is_verb: bool = False) -> frozenset[str]:
-    """Give the regular forms of an English word; some of them nobody uses, which does no harm."""
-    forms = {word, *_with_s(word)}
-    if is_verb:
-        stem = word.removesuffix("e")
-        forms |= {f"{stem}ing", f"{stem}ed"}
-        if _DOUBLED.search(word):
-            forms |= {f"{word}{word[-1]}ing", f"{word}{word[-1]}ed"}
-    return frozenset(forms)
-
-
-def russian_forms(word: str) -> frozenset[str]:
-    """Give the forms of a Russian word in its dictionary form; any other word has but itself."""
-    word = normalised(word)
-    parses = [
-        one for one in morphology.analyser().parse(word) if normalised(one.normal_form) == word
-    ]
-    return frozenset(
-        (
-            word,
-            *(
-                normalised(form.word)
-                for one in parses
-                for form in one.lexeme
-                if form.tag.POS not in _LEFT_OUT
-            ),
-        )
-    )
-
-
-def _with_s(word: str) -> set[str]:
-    if word.endswith("y") and word[-2:-1] not in set("aeiou"):
-        return {f"{word[:-1]}ies"}
-    if word.endswith("f"):
-        return {f"{word[:-1]}ves", f"{word}s"}
-    return {f"{word}es", f"{word}s"} if word.endswith(_HISSES) else {f"{word}s"}
-
-
 Phrases = Annotated[tuple[str, ...], Strict(strict=False), Field(min_length=1)]
-_Some = Annotated[tuple[str, ...], Strict(strict=False)]
+_Keys = Annotated[tuple[str, ...], Strict(strict=False)]
 
 
 class _StrictEntry(BaseModel):
@@ -69,18 +23,18 @@ class _StrictEntry(BaseModel):
 
 
 class ByRating(_StrictEntry):
-    """Phrases for safe pictures, and for those above."""
+    """Phrases for the rating safe, and for the ratings above."""
 
     safe: Phrases
     suggestive: Phrases
 
     def at(self, rating: Rating) -> Phrases:
-        """Give the phrases for a rating; nothing here is worded for more than suggestive."""
+        """Return the phrases for a rating; there are none for more than suggestive."""
         return self.safe if rating is Rating.SAFE else self.suggestive
 
 
 class VocabularyWord(_StrictEntry):
-    """Something that people write of, and how a summary names it."""
+    """A thing that people write about: `en` and `ru` are its words, `sign` its name in a summary."""
 
     sign: str
     en: Phrases
@@ -88,26 +42,26 @@ class VocabularyWord(_StrictEntry):
 
 
 class SaidWord(VocabularyWord):
-    """A word with phrases that complete "Lina is …"."""
+    """A thing with phrases, `says`, that complete "Lina is …"."""
 
     says: Phrases
 
 
 class PlaceWord(SaidWord):
-    """Where somebody is; `wears` is what people wear there."""
+    """A place; `wears` are the clothes that people wear there."""
 
     indoors: bool
     wears: ByRating | None = None
 
 
 class SeasonWord(SaidWord):
-    """A season; `adds` is what one takes along outdoors."""
+    """A season; `adds` is what is worn or carried outdoors."""
 
     adds: str | None = None
 
 
 class WeatherWord(VocabularyWord):
-    """The weather, as it is seen from under a roof and without one."""
+    """Weather, with a phrase for indoors and one for outdoors; `adds` as of a season."""
 
     indoors: str
     outdoors: str
@@ -115,34 +69,42 @@ class WeatherWord(VocabularyWord):
 
 
 class ClothesWord(VocabularyWord):
-    """Clothes, and the places where they are worn; none are all."""
+    """Clothes, and the places where they are worn; no places means everywhere."""
 
     safe: Phrases
     suggestive: Phrases
-    places: _Some = ()
+    places: _Keys = ()
 
     def at(self, rating: Rating) -> Phrases:
-        """Give the phrases for a rating."""
+        """Return the phrases for a rating; there are none for more than suggestive."""
         return self.safe if rating is Rating.SAFE else self.suggestive
 
 
 class ActivityWord(SaidWord):
-    """What somebody does, and where: the first place if the talk names none, none are all."""
+    """What somebody does, and at which places; no places means everywhere.
 
-    places: _Some = ()
+    If the conversation names no place, it is the first of them.
+    """
+
+    places: _Keys = ()
     wears: ByRating | None = None
 
 
 class NegationWords(_StrictEntry):
-    """Words that say that something is not, or no longer, there."""
+    """Words of negation.
 
-    not_: _Some = Field(alias="not")
-    left: _Some
-    gone: _Some
+    `not` (something is not there) and `left` (the person has left the place) count up to three
+    words before its name, `gone` (it is over) directly after it. `left` does not count before a
+    time of day.
+    """
+
+    not_: _Keys = Field(alias="not")
+    left: _Keys
+    gone: _Keys
 
 
 class DefaultPhrases(_StrictEntry):
-    """What is drawn where neither the talk nor the persona says anything."""
+    """Phrases for what neither the conversation nor the persona's habits say."""
 
     indoors: Phrases
     outdoors: Phrases
@@ -154,20 +116,23 @@ class DefaultPhrases(_StrictEntry):
 
 
 class LightPhrases(_StrictEntry):
-    """Light with a roof above and without."""
+    """Light indoors and outdoors."""
 
     indoors: Phrases
     outdoors: Phrases
 
 
 class MoodPhrases(_StrictEntry):
-    """Moods above safe; those of safe pictures are the persona's own."""
+    """Moods that are added above the rating safe; safe pictures have the persona's own only."""
 
     suggestive: Phrases
 
 
 class Vocabulary(_StrictEntry):
-    """The whole file; the first five are by the key that a setting keeps."""
+    """The whole file. `place` to `activity` map the keys that a SceneSetting stores.
+
+    `passed` are words of negation, `otherwise` the defaults, `bare` words of too little clothing.
+    """
 
     place: dict[str, PlaceWord]
     time: dict[str, SaidWord]
@@ -183,12 +148,63 @@ class Vocabulary(_StrictEntry):
     bare: ByRating
 
     def light_at(self, time: str | None) -> LightPhrases:
-        """Give the light of a time of day, or of any."""
+        """Return the light of a time of day; None, or a time without an entry, has that of `any`."""
         return self.light[time if time in self.light else "any"]
 
 
 @functools.cache
 def shipped_vocabulary() -> Vocabulary:
-    """Read the vocabulary that travels in the package."""
+    """Read the vocabulary that is part of the package, once."""
     file = resources.files("imagegen.prompts") / "vocabulary.toml"
     return Vocabulary.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+
+
+# Participles are left out: mostly they are adjectives of their own, and a verb has dozens of them.
+_OMITTED_PARTS_OF_SPEECH = {"PRTF", "PRTS"}
+_DOUBLES_CONSONANT = re.compile(r"[^aeiou][aeiou][bdgklmnprt]$")
+_TAKES_ES = ("s", "x", "z", "ch", "sh", "o")
+
+
+def normalised(word: str) -> str:
+    """Return a word or text as it is looked up: lower case, е for ё, a straight apostrophe."""
+    return word.casefold().replace("ё", "е").replace("’", "'")
+
+
+def english_forms(word: str, *, is_verb: bool = False) -> frozenset[str]:
+    """Return the regular forms of an English word, and some that do not exist, which is harmless."""
+    forms = {word, *_with_s(word)}
+    if is_verb:
+        stem = word.removesuffix("e")
+        forms |= {f"{stem}ing", f"{stem}ed"}
+        if _DOUBLES_CONSONANT.search(word):
+            forms |= {f"{word}{word[-1]}ing", f"{word}{word[-1]}ed"}
+    return frozenset(forms)
+
+
+def russian_forms(word: str) -> frozenset[str]:
+    """Return the forms of a Russian word in its dictionary form; only itself for any other word."""
+    word = normalised(word)
+    parses = [
+        parse
+        for parse in morphology.analyser().parse(word)
+        if normalised(parse.normal_form) == word
+    ]
+    return frozenset(
+        (
+            word,
+            *(
+                normalised(form.word)
+                for parse in parses
+                for form in parse.lexeme
+                if form.tag.POS not in _OMITTED_PARTS_OF_SPEECH
+            ),
+        )
+    )
+
+
+def _with_s(word: str) -> set[str]:
+    if word.endswith("y") and word[-2:-1] not in set("aeiou"):
+        return {f"{word[:-1]}ies"}
+    if word.endswith("f"):
+        return {f"{word[:-1]}ves", f"{word}s"}
+    return {f"{word}es", f"{word}s"} if word.endswith(_TAKES_ES) else {f"{word}s"}

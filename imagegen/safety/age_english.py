@@ -2,7 +2,7 @@
 
 from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, word_set
 
-# What is counted besides years.
+# What a number may count besides years of age.
 UNITS: Forms = word_set(
     "second minute hour day week month mile meter metre kilometer kilometre km kilo kg gram pound"
     " percent degree euro dollar buck page time cent o am pm people person men women feet foot inch"
@@ -14,9 +14,9 @@ UNTIL: Forms = word_set(
 
 _YEARS = word_set("year years yr yrs y")
 _MONTHS = word_set("month months week weeks")
-_BRIEFLY = word_set("yr yrs")
+_SHORT_YEARS = word_set("yr yrs")
 _OLD = word_set("old o young age")
-_YO = word_set("yo yos ish летний летн летие")
+_YEARS_OLD = word_set("yo yos ish летний летн летие")
 _AGED = word_set("aged age ages возраст")
 _TURNING = word_set("turn turns turned turning")
 _SPAN_BEFORE = word_set("for in after than last past next within over since every took")
@@ -27,11 +27,11 @@ _FILLERS = word_set(
     " between at most least be been being going to gonna will would ll d may might must could"
     " should approx circa basically kinda sorta"
 )
-_BEING = word_set("am is are m re s im youre shes hes ur ure r was were been be isn aren")
-_LOOKING = word_set("look looks looked looking appear appears seem seems acts feel feels")
+_TO_BE = word_set("am is are m re s im youre shes hes ur ure r was were been be isn aren")
+_TO_LOOK = word_set("look looks looked looking appear appears seem seems acts feel feels")
 _PAST = word_set("was were")
 _SOMEBODY = word_set("i im you youre u ur ure she shes he hes we they who sis girl boy gf bf")
-_WHAT = word_set(
+_THINGS = word_set(
     "it its that this there here what which time clock size number score temperature price cost"
     " total bill fare dinner lunch taxi rating level chapter room page version floor bus train film movie show meeting date"
     " answer result car house flat cat cats dog dogs pet horse bike phone computer laptop tree"
@@ -48,87 +48,87 @@ _THAN = word_set("younger less")
 _NEARLY = word_set("almost nearly barely yet")
 _AFTER_AN_AGE = word_set("and now today but so or already again tomorrow yet soon и а")
 _TEENS = range(10, 19)
-_A_FEW = 2
+_MIN_AGE = 2
 
 
-def is_age(around: NumberContext) -> bool:
-    """Say whether the number is somebody's age."""
-    if around.number.is_ordinal:
-        return bool(around.word_after & {"birthday", "bday", "birth"})
+def is_age(context: NumberContext) -> bool:
+    """Whether the number is somebody's age."""
+    if context.number.is_ordinal:
+        return bool(context.word_after & {"birthday", "bday", "birth"})
     return (
-        _has_years(around)
-        or _has_a_name_for_it(around)
-        or _is_a_limit(around)
-        or _is_of_somebody(around)
+        _has_years(context)
+        or _has_age_word(context)
+        or _is_age_limit(context)
+        or _is_of_somebody(context)
     )
 
 
-def grade(around: NumberContext) -> int | None:
-    """Return about how old those are who are in this grade at school, if it is one."""
-    is_one = around.word_after & {"grade", "grader", "graders"} or (
-        around.word_before & {"grade"} and not around.number.is_ordinal
+def age_in_grade(context: NumberContext) -> int | None:
+    """Return the approximate age of pupils if the number is a school grade, else None."""
+    is_one = context.word_after & {"grade", "grader", "graders"} or (
+        context.word_before & {"grade"} and not context.number.is_ordinal
     )
-    return min(around.value + 5, 17) if is_one and 0 < around.value <= 12 else None
+    return min(context.value + 5, 17) if is_one and 0 < context.value <= 12 else None
 
 
-def _has_years(around: NumberContext) -> bool:
-    if around.word_after & _YO or (
-        around.word_after & (_YEARS | _MONTHS) and around.second_after & _OLD
+def _has_years(context: NumberContext) -> bool:
+    if context.word_after & _YEARS_OLD or (
+        context.word_after & (_YEARS | _MONTHS) and context.second_after & _OLD
     ):
-        # `5ish` is a time of day.
-        return not around.word_after & {"ish"} or around.value in _TEENS
-    is_span = around.word_before & _SPAN_BEFORE or around.near(_SPAN_AFTER, after=3)
-    return bool(around.word_after & _BRIEFLY) and not is_span
+        # `5ish` is a time of day, `15ish` an age.
+        return not context.word_after & {"ish"} or context.value in _TEENS
+    is_span = context.word_before & _SPAN_BEFORE or context.near(_SPAN_AFTER, after=3)
+    return bool(context.word_after & _SHORT_YEARS) and not is_span
 
 
-def _has_a_name_for_it(around: NumberContext) -> bool:
-    earlier = around.before[-2] if len(around.before) > 1 else NO_FORMS
-    if around.word_before & (_AGED | _TURNING) or (
-        around.word_before & {"of", "is"} and earlier & _AGED
+def _has_age_word(context: NumberContext) -> bool:
+    earlier = context.before[-2] if len(context.before) > 1 else NO_FORMS
+    if context.word_before & (_AGED | _TURNING) or (
+        context.word_before & {"of", "is"} and earlier & _AGED
     ):
         return True
-    if (around.word_before & {"o"} and earlier & {"y"}) or (
-        around.word_after & {"going"} and around.second_after & {"on"} and around.value in _TEENS
+    if (context.word_before & {"o"} and earlier & {"y"}) or (
+        context.word_after & {"going"} and context.second_after & {"on"} and context.value in _TEENS
     ):
         return True
     if (
-        around.word_before & _PERSONS and not around.after and around.value in _TEENS
+        context.word_before & _PERSONS and not context.after and context.value in _TEENS
     ):  # my sister, 14,
         return True
-    if around.word_before & {"of"} and earlier & _PERSONS:
-        return not _is_counted(around)
-    return bool(around.word_after & _SEXES) and around.value in _TEENS
+    if context.word_before & {"of"} and earlier & _PERSONS:
+        return not _is_counted(context)
+    return bool(context.word_after & _SEXES) and context.value in _TEENS
 
 
-def _is_a_limit(around: NumberContext) -> bool:
-    if around.value not in _TEENS or _is_counted(around) or around.near(_WHAT, before=3):
+def _is_age_limit(context: NumberContext) -> bool:
+    if context.value not in _TEENS or _is_counted(context) or context.near(_THINGS, before=3):
         return False
-    earlier = around.before[-2] if len(around.before) > 1 else NO_FORMS
+    earlier = context.before[-2] if len(context.before) > 1 else NO_FORMS
     return bool(
-        around.word_before & (_BELOW | _NEARLY)
-        or (around.word_before & {"than"} and earlier & _THAN)
-        or (around.word_before & {"turned"})
+        context.word_before & (_BELOW | _NEARLY)
+        or (context.word_before & {"than"} and earlier & _THAN)
+        or (context.word_before & {"turned"})
     )
 
 
-def _is_of_somebody(around: NumberContext) -> bool:
-    opener = around.opener(_FILLERS)
+def _is_of_somebody(context: NumberContext) -> bool:
+    opener = context.opener(_FILLERS)
     last = opener[-1] if opener else NO_FORMS
-    if last & _SOMEBODY and len(opener) > 1 and opener[-2] & _BEING:  # are you 15
-        return not _is_counted(around)
-    # `will be` is taken for fillers, and what stands before them is who will be.
-    was_left_out = around.near(frozenset({"be"}), before=len(around.before) - len(opener))
+    if last & _SOMEBODY and len(opener) > 1 and opener[-2] & _TO_BE:  # are you 15
+        return not _is_counted(context)
+    # "she will be 15": `will be` are fillers, so the word before them is the person.
+    was_left_out = context.near(frozenset({"be"}), before=len(context.before) - len(opener))
     if last & _SOMEBODY and was_left_out:
-        return not _is_counted(around)
-    if not last & (_BEING | _LOOKING) or any(forms & _WHAT for forms in opener[-4:]):
+        return not _is_counted(context)
+    if not last & (_TO_BE | _TO_LOOK) or any(forms & _THINGS for forms in opener[-4:]):
         return False
-    if last & (_LOOKING | _PAST) and around.value >= _A_FEW:
-        return not _is_counted(around) and not around.word_after & _YEARS
+    if last & (_TO_LOOK | _PAST) and context.value >= _MIN_AGE:
+        return not _is_counted(context) and not context.word_after & _YEARS
     who = opener[-2] if len(opener) > 1 else NO_FORMS
-    if (who | last) & _SOMEBODY and around.value >= _A_FEW:
-        return not _is_counted(around) and not around.near(_SPAN_AFTER, after=3)
-    return not around.word_after or bool(around.word_after & _AFTER_AN_AGE)
+    if (who | last) & _SOMEBODY and context.value >= _MIN_AGE:
+        return not _is_counted(context) and not context.near(_SPAN_AFTER, after=3)
+    return not context.word_after or bool(context.word_after & _AFTER_AN_AGE)
 
 
-def _is_counted(around: NumberContext) -> bool:
-    return around.is_counted(UNITS, until=UNTIL)
+def _is_counted(context: NumberContext) -> bool:
+    return context.is_counted(UNITS, until=UNTIL)

@@ -16,78 +16,77 @@ _SPAN_BEFORE = word_set(
     "через за около последний следующий ближайший на свыше пройти прошлый прожить проработать"
     " вместе спустя ждать каждый первый целый"
 )
-_TO_WHOM = word_set("мне тебе ей ему вам еи еы")
-_WHOSE = word_set("она он ты я")
+_DATIVE = word_set("мне тебе ей ему вам еи еы")
+_NOMINATIVE = word_set("она он ты я")
 _FILLERS = word_set(
     "около примерно где то почти всего только лишь едва уже скоро сейчас будет быть было стать"
     " исполниться исполняться стукнуть нет нету не еще типа вроде как бы под лет на вид точно чуть"
     " больше меньше максимум минимум до завтра сегодня теперь недавно пока достичь достигнуть"
 )
-_LOOKING = word_set("выглядеть выглядит")
+_TO_LOOK = word_set("выглядеть выглядит")
 _YOUNGER = word_set("младше моложе")
-_GIVING = word_set("дать прислать купить взять отправить положить оставить нужно надо")
-_A_FEW = 3
+_TO_GIVE = word_set("дать прислать купить взять отправить положить оставить нужно надо")
+_MIN_AGE = 3
 _TEENS = range(10, 19)
-_A_LIFE_OF = range(11, 18)
-_LAST_CLASS = 11
+_ORDINAL_AGES = range(11, 18)
+_LAST_GRADE = 11
 
 
-def is_age(around: NumberContext) -> bool:
-    """Say whether the number is somebody's age."""
-    if around.number.is_ordinal:
-        return around.value in _A_LIFE_OF and bool(
-            around.word_after & {"весна", "рождение"}
-            or (around.word_after & {"год"} and _is_to_somebody(around))
-            or (around.word_after & {"день"} and around.second_after & {"рождение"})
+def is_age(context: NumberContext) -> bool:
+    """Whether the number is somebody's age."""
+    if context.number.is_ordinal:
+        return context.value in _ORDINAL_AGES and bool(
+            context.word_after & {"весна", "рождение"}
+            or (context.word_after & {"год"} and _is_of_somebody(context))
+            or (context.word_after & {"день"} and context.second_after & {"рождение"})
         )
-    if any(form.startswith("тилет") for form in around.word_after):  # `16-тилетняя`
+    if any(form.startswith("тилет") for form in context.word_after):  # `16-тилетняя`
         return True
-    if around.word_after & _YEARS or (
-        around.word_after & {"и"} and around.second_after & {"летний"}
+    if context.word_after & _YEARS or (
+        context.word_after & {"и"} and context.second_after & {"летний"}
     ):
-        return _is_to_somebody(around) or not _is_a_span(around)
-    if around.word_after & {"л"} and around.value in _TEENS:
-        return not around.word_before & {"на", "по"}
-    if around.value in _TEENS and around.word_before & {"достичь", "достигнуть"}:
+        return _is_of_somebody(context) or not _is_span(context)
+    if context.word_after & {"л"} and context.value in _TEENS:
+        return not context.word_before & {"на", "по"}
+    if context.value in _TEENS and context.word_before & {"достичь", "достигнуть"}:
         return True
-    if around.word_before & {"лет", "год", "возраст"}:
-        # The English word let sounds like `лет`.
-        return not (around.word_before & {"let"} and around.after)
-    if around.word_before & _YOUNGER and around.value in _TEENS:
-        return not around.word_after & UNITS
-    return _is_to_somebody(around) and not _is_counted(around)
+    if context.word_before & {"лет", "год", "возраст"}:
+        # The English word "let" is also read as `лет`.
+        return not (context.word_before & {"let"} and context.after)
+    if context.word_before & _YOUNGER and context.value in _TEENS:
+        return not context.word_after & UNITS
+    return _is_of_somebody(context) and not _is_counted(context)
 
 
-def grade(around: NumberContext) -> int | None:
-    """Return about how old those are who are in this class at school, if it is one."""
-    of_school = around.word_after & {"класс", "классник", "классница"}
-    # `9б` may be read as 96.
-    value = around.value if around.value <= _LAST_CLASS else around.value // 10
-    return value + 6 if of_school and 0 < value <= _LAST_CLASS else None
+def age_in_grade(context: NumberContext) -> int | None:
+    """Return the approximate age of pupils if the number is a school class, else None."""
+    is_grade = context.word_after & {"класс", "классник", "классница"}
+    # `9б`, the class 9 b, may be read as 96.
+    value = context.value if context.value <= _LAST_GRADE else context.value // 10
+    return value + 6 if is_grade and 0 < value <= _LAST_GRADE else None
 
 
-def _is_a_span(around: NumberContext) -> bool:
-    return around.near(_SPAN_BEFORE, before=2) or around.near(_SPAN_AFTER, after=4)
+def _is_span(context: NumberContext) -> bool:
+    return context.near(_SPAN_BEFORE, before=2) or context.near(_SPAN_AFTER, after=4)
 
 
-def _is_to_somebody(around: NumberContext) -> bool:
-    opener = around.opener(_FILLERS)
+def _is_of_somebody(context: NumberContext) -> bool:
+    opener = context.opener(_FILLERS)
     last = opener[-1] if opener else NO_FORMS
-    if last & (_TO_WHOM | _LOOKING):
-        giving = opener[-2] if len(opener) > 1 else NO_FORMS
-        return around.value >= _A_FEW and not giving & _GIVING
-    # `она 15`, but not `она 15 минут молчала`.
-    # The English word on sounds like `он`.
+    if last & (_DATIVE | _TO_LOOK):
+        word_before_person = opener[-2] if len(opener) > 1 else NO_FORMS
+        return context.value >= _MIN_AGE and not word_before_person & _TO_GIVE
+    # `она 15` is an age, `она 15 минут молчала` is not. The English word "on" is also read as `он`.
     return (
-        bool(last & _WHOSE)
+        bool(last & _NOMINATIVE)
         and not last & {"on"}
-        and (not around.word_after or bool(around.word_after & (_YEARS | {"и", "а"})))
+        and (not context.word_after or bool(context.word_after & (_YEARS | {"и", "а"})))
     )
 
 
-def _is_counted(around: NumberContext) -> bool:
-    """Whether something stands after the number of which there are so many: `мне два билета`."""
-    for forms in around.after[:2]:
+def _is_counted(context: NumberContext) -> bool:
+    """Whether the number counts what stands after it, as in `мне два билета`."""
+    for forms in context.after[:2]:
         if forms & UNITS or any(map(morphology.is_noun, forms)):
             return True
         if not any(map(morphology.is_adjective_of_many, forms)):

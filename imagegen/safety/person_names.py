@@ -1,4 +1,4 @@
-"""Names that may be those of real people; pure."""
+"""Finds names that may be those of real people; pure."""
 
 import re
 from collections.abc import Collection, Iterator
@@ -10,20 +10,20 @@ _RUSSIAN = re.compile(r"(?=\b([А-ЯЁ][а-яё]+)\s+([А-ЯЁ][а-яё]+)\b)")
 _LATIN = re.compile(
     r"(?=(?<![\w'’-])([A-Z][a-zà-ÿ]+)[ \t]+([A-Z][a-zà-ÿ]{2,}(?:-[A-Z][a-zà-ÿ]+)?)\b)"
 )
-_THE = re.compile(r"\b[Tt]he\s\Z")
-_BEGINS_A_SENTENCE = re.compile(r"(?:\A|[.!?…:;\n\"“«(])\s*\Z")
+_ARTICLE = re.compile(r"\b[Tt]he\s\Z")
+_SENTENCE_START = re.compile(r"(?:\A|[.!?…:;\n\"“«(])\s*\Z")
 
 
 class PersonNames:
-    """Knows by its capitals who may be meant with first name and surname."""
+    """Finds first names with a surname, by their capitals and by lists of names."""
 
     def __init__(self) -> None:
         lists = shipped_lexicon("names")
-        self._first, self._places = set(lists["first"]), set(lists["places"])
-        self._ordinary = set(lists["ordinary"])
+        self._first_names, self._places = set(lists["first"]), set(lists["places"])
+        self._ordinary_words = set(lists["ordinary"])
 
     def are_in(self, text: str, *, besides: Collection[str] = ()) -> bool:
-        """Say whether somebody is named; the names of `besides` are nobody's."""
+        """Whether a text has a full name, other than those of `besides`."""
         if text.islower() or text.isupper():
             return False
         own = {name.casefold() for name in besides}
@@ -36,22 +36,27 @@ class PersonNames:
                 yield " ".join(found.groups())
         for found in _LATIN.finditer(text):
             before = text[max(0, found.start() - 5) : found.start()]
-            # Any word has a capital where a sentence starts, and a band or a tower has an article.
-            is_doubtful = _BEGINS_A_SENTENCE.search(before) or _THE.search(before)
+            # Each word has a capital at the start of a sentence, and after an article it is more
+            # often the name of a band or a building.
+            is_doubtful = _SENTENCE_START.search(before) or _ARTICLE.search(before)
             if self._is_full_name(*found.groups(), is_doubtful=bool(is_doubtful)):
                 yield " ".join(found.groups())
 
     def _is_full_name(self, first: str, last: str, *, is_doubtful: bool) -> bool:
-        one, other = first.lower(), last.lower()
-        if other in self._ordinary or other in self._places:
+        first_name, surname = first.lower(), last.lower()
+        if surname in self._ordinary_words or surname in self._places:
             return False
-        if one in self._first:
+        if first_name in self._first_names:
             return True
-        return not is_doubtful and one not in self._ordinary and one not in self._places
+        return (
+            not is_doubtful
+            and first_name not in self._ordinary_words
+            and first_name not in self._places
+        )
 
 
 def inflected(names: list[str]) -> Iterator[str]:
-    """Return Russian full names in all cases, and others as they are."""
+    """Yield Russian names in all grammatical cases, and other names as they are."""
     for name in names:
         first, _, last = name.partition(" ")
         if name.isascii() or not last:

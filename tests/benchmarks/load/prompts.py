@@ -102,7 +102,7 @@ def main() -> None:
     began = time.perf_counter()
     builder = shipped_template()
     click.echo(f"start: {time.perf_counter() - began:.2f} s, once a process")
-    words = sum(len(text.split()) for brief in briefs[:100] for text in brief.said) / 100
+    words = sum(len(text.split()) for brief in briefs[:100] for text in brief.texts) / 100
     click.echo(f"talks: {len(briefs)} distinct, {words:.0f} words each, Russian and English")
     count, seconds = _measured(builder, briefs)
     click.echo(f"prompts: {count / seconds:,.0f} a second on one core (at least 1,000 wanted)")

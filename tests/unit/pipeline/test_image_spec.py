@@ -26,7 +26,7 @@ TALKS = st.builds(
 def test_a_builder_reads_nothing_that_the_screen_does_not(talk: Conversation) -> None:
     brief = Brief(persona=LINA, talk=talk)
 
-    read = [*brief.said, *filter(None, [brief.own_words])]
+    read = [*brief.texts, *filter(None, [brief.own_prompt])]
 
     screened = "\n".join(screened_words(talk))
     assert [words for words in read if words not in screened] == []
@@ -36,5 +36,5 @@ def test_blank_messages_push_none_out_of_sight() -> None:
     history = tuple(Message(role="user", text=words) for words in ("oldest", *[" "] * 12))
     talk = Conversation(text="newest", history=history)
 
-    assert Brief(persona=LINA, talk=talk).said == ["newest", "oldest"]
+    assert Brief(persona=LINA, talk=talk).texts == ["newest", "oldest"]
     assert screened_words(talk) == ["newest", "oldest"]
