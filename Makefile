@@ -12,7 +12,7 @@ demo: venv ## Chat with all eight personas on this machine, up to the photo
 	@exec $(BIN)/imagegen demo --once $(ARGS)
 
 test: venv ## Run all tests, on a PostgreSQL and a Valkey of their own
-	@exec $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+	@exec env PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 chaos: venv ## Break everything for five minutes and see that nothing is lost; ARGS="--seconds 120 --seed 7"
 	@exec $(BIN)/python -m tests.benchmarks.chaos $(ARGS)

@@ -15,13 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 import imagegen.db.tables  # noqa: F401 (adds the worker's tables to the metadata)
 from chatflow_hook import database_url
 from chatflow_hook.settings import BadSetting, HookSettings, read
+from chatflow_hook.sqlstates import is_lost_to_another
 from chatflow_hook.tables import OURS, Base
 from imagegen.db.migrations import VERSION_TABLE, LockWaits, MigrationStopped
 
 log = structlog.get_logger(__name__)
 
-# serialization_failure, deadlock_detected, lock_not_available
-_LOST_TO_ANOTHER = {"40001", "40P01", "55P03"}
 # For the server that neither answers nor closes; no statement of ours takes as long.
 _TIMEOUTS = {"timeout": 10.0, "command_timeout": 600.0}
 
@@ -96,7 +95,7 @@ async def _is_migrated(engine: AsyncEngine, patience: LockWaits) -> bool:
         async with engine.begin() as connection:
             await connection.run_sync(_migrate, patience)
     except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) in _LOST_TO_ANOTHER:
+        if is_lost_to_another(error):
             return False
         raise MigrationStopped(f"PostgreSQL refused: {_reason(error)}") from error
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

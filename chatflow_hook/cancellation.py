@@ -1,4 +1,4 @@
-"""Withdrawal: open requests are called off, and whoever works on one stops."""
+"""Cancels open requests, and lists their prompts so that the worker cancels those too."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,16 +15,18 @@ CANCELLED = EndReason(code="cancelled", sentence="The picture was called off.")
 
 AnyRow = Row[*tuple[Any, ...]]
 
-# The worker's own table: it takes what is listed there off its host.
+# A table of the worker, which cancels the prompts listed there on their hosts.
 _STRAYS = table("stray_prompts", column("prompt_id"), column("host"))
 
 
 async def cancel(
     connection: AsyncConnection, *which: ColumnElement[bool], why: EndReason = CANCELLED
 ) -> list[UUID]:
-    """End those of the requests that are open, and return their ids; neither commits nor locks more.
+    """Cancel the open ones among the requests that match `which`, and return their ids.
 
-    A job that is at one finds that the row has ended and takes its prompt off the host.
+    The conversation is erased from their rows. Does not commit, and locks no other row. `why` is
+    stored as the reason. A job that works on such a request finds that its row has ended, and
+    cancels its prompt.
     """
     query = (
         update(ImageRequest)
@@ -45,7 +47,11 @@ async def cancel(
 
 
 async def list_strays(connection: AsyncConnection, rows: Iterable[AnyRow]) -> None:
-    """List the prompts of these requests, since the job that posted one may be dead."""
+    """Add the prompts of these requests, where no image is stored yet, to those to be cancelled.
+
+    The job that submitted a prompt may not exist any more, so the worker's clean-up does it.
+    Does not commit.
+    """
     strays = [
         {"prompt_id": row.prompt_id, "host": row.host}
         for row in rows

@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from chatflow_hook.database_url import Address
-from chatflow_hook.failures import cause_of, sqlstate
+from chatflow_hook.failures import cause_of
+from chatflow_hook.sqlstates import run_with_retries
 
 # A connection used so recently is believed to live unless its socket says otherwise: asking each
 # time, as pool_pre_ping does, costs three more ways to the server and back.
@@ -82,8 +83,6 @@ def connect(address: Address) -> AsyncEngine:
 ResultT = TypeVar("ResultT")
 
 _WITHIN_S = 15.0
-# deadlock_detected, serialization_failure, lock_not_available
-_WORTH_A_RETRY = {"40P01", "40001", "55P03"}
 _DELAYS_S = (0.05, 0.2, 0.8)
 
 
@@ -103,23 +102,13 @@ async def run_in_transaction(
     Raises:
         DatabaseFault: it could not be done within 15 s.
     """
+
+    async def once() -> ResultT:
+        async with engine.begin() as connection:
+            return await step(connection)
+
     try:
         async with asyncio.timeout(_WITHIN_S):
-            return await _with_retries(engine, step)
+            return await run_with_retries(once, delays_s=_DELAYS_S)
     except DATABASE_ERRORS as error:
         raise DatabaseFault(cause_of(error).sentence) from error
-
-
-async def _with_retries(
-    engine: AsyncEngine, step: Callable[[AsyncConnection], Awaitable[ResultT]]
-) -> ResultT:
-    for delay in _DELAYS_S:
-        try:
-            async with engine.begin() as connection:
-                return await step(connection)
-        except DATABASE_ERRORS as error:
-            if sqlstate(error) not in _WORTH_A_RETRY:
-                raise
-        await asyncio.sleep(delay)
-    async with engine.begin() as connection:
-        return await step(connection)

@@ -8,6 +8,7 @@ import asyncpg
 import structlog
 from sqlalchemy.exc import DBAPIError
 
+from chatflow_hook import sqlstates
 from chatflow_hook.outbox import DialogUnknownError
 from chatflow_hook.turn import Turn
 
@@ -40,30 +41,42 @@ _OTHER = FailureCause(sentence="the database refused a statement", lasts=True)
 
 # By SQLSTATE, or by its first two characters, which are its class.
 _BY_SQLSTATE = {
-    "42P01": _NOT_MIGRATED,  # undefined_table
-    "42703": _NOT_MIGRATED,  # undefined_column
-    "23514": _NOT_MIGRATED,  # check_violation: a word that only a newer schema knows
-    "3F000": _NOT_MIGRATED,  # invalid_schema_name
-    "42501": FailureCause(
+    sqlstates.UNDEFINED_TABLE: _NOT_MIGRATED,
+    sqlstates.UNDEFINED_COLUMN: _NOT_MIGRATED,
+    sqlstates.CHECK_VIOLATION: _NOT_MIGRATED,  # a word that only a newer schema knows
+    sqlstates.INVALID_SCHEMA_NAME: _NOT_MIGRATED,
+    sqlstates.INSUFFICIENT_PRIVILEGE: FailureCause(
         sentence="the database user may not use our tables: grant it", lasts=True
     ),
-    "25006": FailureCause(sentence="the transaction is read-only", lasts=True),
-    "25P01": FailureCause(
+    sqlstates.READ_ONLY_SQL_TRANSACTION: FailureCause(
+        sentence="the transaction is read-only", lasts=True
+    ),
+    sqlstates.NO_ACTIVE_SQL_TRANSACTION: FailureCause(
         sentence="the session is in autocommit: call on_turn without the session", lasts=True
     ),
-    "25P02": FailureCause(sentence="the bot's transaction had failed before", lasts=False),
-    "40P01": FailureCause(sentence="a deadlock with another transaction", lasts=False),
-    "40001": FailureCause(
+    sqlstates.IN_FAILED_SQL_TRANSACTION: FailureCause(
+        sentence="the bot's transaction had failed before", lasts=False
+    ),
+    sqlstates.DEADLOCK_DETECTED: FailureCause(
+        sentence="a deadlock with another transaction", lasts=False
+    ),
+    sqlstates.SERIALIZATION_FAILURE: FailureCause(
         sentence="a serialisation failure beside another transaction", lasts=False
     ),
-    "55P03": FailureCause(sentence="another transaction held the dialog for too long", lasts=False),
-    "57014": FailureCause(sentence="a statement took too long: the database is slow", lasts=False),
-    "3D000": _NOT_LET_IN,
-    "28": _NOT_LET_IN,
-    "53": _FULL,
-    "08": _AWAY,
-    "57": _AWAY,
-    "22": FailureCause(sentence="a value of the turn does not fit its column", lasts=True),
+    sqlstates.LOCK_NOT_AVAILABLE: FailureCause(
+        sentence="another transaction held the dialog for too long", lasts=False
+    ),
+    sqlstates.QUERY_CANCELED: FailureCause(
+        sentence="a statement took too long: the database is slow", lasts=False
+    ),
+    sqlstates.INVALID_CATALOG_NAME: _NOT_LET_IN,
+    sqlstates.INVALID_AUTHORIZATION: _NOT_LET_IN,
+    sqlstates.INSUFFICIENT_RESOURCES: _FULL,
+    sqlstates.CONNECTION_EXCEPTION: _AWAY,
+    sqlstates.OPERATOR_INTERVENTION: _AWAY,
+    sqlstates.DATA_EXCEPTION: FailureCause(
+        sentence="a value of the turn does not fit its column", lasts=True
+    ),
 }
 
 
@@ -71,7 +84,7 @@ def cause_of(error: BaseException) -> FailureCause:
     """Say why; never what the error itself says, since that may quote what people wrote."""
     if isinstance(error, DialogUnknownError):
         return _NO_DIALOG
-    state = sqlstate(error) or ""
+    state = sqlstates.sqlstate(error) or ""
     known = _BY_SQLSTATE.get(state) or _BY_SQLSTATE.get(state[:2])
     if known is not None:
         return known
@@ -81,12 +94,6 @@ def cause_of(error: BaseException) -> FailureCause:
     if is_lost or isinstance(error, OSError | asyncpg.InterfaceError):
         return _AWAY
     return _OTHER
-
-
-def sqlstate(error: BaseException) -> str | None:
-    """Return the database's own code, from SQLAlchemy's errors and asyncpg's."""
-    state: str | None = getattr(getattr(error, "orig", error), "sqlstate", None)
-    return state
 
 
 class Throttle:
@@ -149,7 +156,7 @@ class FailureLog:
             why=why.sentence,
             dialog_id=turn.dialog_id,
             error=error and type(error).__name__,
-            sqlstate=error and sqlstate(error),
+            sqlstate=error and sqlstates.sqlstate(error),
             seconds=round(time.monotonic() - started, 3),
             untold=untold,
         )

@@ -8,6 +8,7 @@ from typing import Self
 from uuid import UUID
 
 import structlog
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from chatflow_hook import (
@@ -21,7 +22,7 @@ from chatflow_hook import (
 )
 from chatflow_hook.failures import NO_COUNT, FailureLog, cause_of
 from chatflow_hook.manual_requests import ManualRequests
-from chatflow_hook.outbox import DialogUnknownError, Ownership, Request, Terms
+from chatflow_hook.outbox import DialogUnknownError, Ownership, Request, TriggerSettings
 from chatflow_hook.picture import Picture
 from chatflow_hook.queue import QueueClient
 from chatflow_hook.quota import Limited
@@ -33,16 +34,17 @@ from chatflow_hook.user_erasure import Forgotten
 
 log = structlog.get_logger(__name__)
 
-# A picture may come late; the answer in the chat may not.
-_PATIENCE_S = 0.9
-# The server ends a statement a little sooner than we give up the connection.
-_STATEMENTS_S = 0.8
-# How often `wait` looks at the row when Redis is silent.
-_LOOK_EVERY_S = 1.0
+# The limit for one step of a turn. A picture may be late; the bot's answer in the chat may not.
+_TURN_TIMEOUT_S = 0.9
+# The limit for the statements of a turn. It is a little shorter, so that the server ends a slow
+# statement before the hook gives the connection up.
+_STATEMENTS_TIMEOUT_S = 0.8
+# How often `wait` reads the row while Redis reports nothing.
+_POLL_INTERVAL_S = 1.0
 
 
 class ChatFlowHook:
-    """Decides when a picture is due, writes its request down and tells the worker.
+    """Decides when a picture is due, inserts its request and tells the worker.
 
     One object serves all handlers of a bot: its methods may run at the same time, in one event
     loop. Creating it touches no network. It opens its connections (at most 10 to PostgreSQL) at
@@ -51,19 +53,20 @@ class ChatFlowHook:
     """
 
     def __init__(self, settings: HookSettings, *, chance: random.Random | None = None) -> None:
-        self._terms = Terms(
+        self._trigger = TriggerSettings(
             distance=settings.distance,
-            allowance=settings.allowance,
+            quota=settings.quota,
             chance=chance or random.SystemRandom(),
         )
-        self._asking = ManualRequests(allowance=settings.allowance)
-        self._age_text = settings.age_text_version
+        self._manual_requests = ManualRequests(quota=settings.quota)
+        self._age_text_version = settings.age_text_version
         self._engine = database.connect(settings.database)
-        self._doorbell = QueueClient(
+        self._queue = QueueClient(
             settings.redis, broker_db=settings.redis_broker_db, result_db=settings.redis_result_db
         )
-        self._owned: Ownership | None = None
-        self._complaints = FailureLog()
+        # Read from the schema at the first turn; see `_record`.
+        self._ownership: Ownership | None = None
+        self._failures = FailureLog()
 
     @classmethod
     def from_env(cls) -> Self:
@@ -105,19 +108,19 @@ class ChatFlowHook:
         """
         if session is not None and not isinstance(session, AsyncSession):
             raise TypeError(f"session must be an AsyncSession, not {type(session).__name__}")
-        self._complaints.overdue()
+        self._failures.overdue()
         if turn.is_refresh:
             return None
         started = time.monotonic()
         if turn.message_count is not None and turn.message_count < 1:
-            self._complaints.of(turn, NO_COUNT, started)
+            self._failures.of(turn, NO_COUNT, started)
             return None
         if session is not None:
-            return await self._in_transaction_of(session, turn, started)
-        request = await self._in_own_transaction(turn, started)
+            return await self._record_in_session(session, turn, started)
+        request = await self._record_in_own_transaction(turn, started)
         if request is not None:
-            left_s = started + _PATIENCE_S - time.monotonic()
-            await self._doorbell.ring(request.id, within_s=left_s)
+            left_s = started + _TURN_TIMEOUT_S - time.monotonic()
+            await self._queue.enqueue(request.id, within_s=left_s)
         return request
 
     async def enqueue(self, request: Request | None) -> None:
@@ -128,7 +131,7 @@ class ChatFlowHook:
         the same request, and may be cancelled.
         """
         if request is not None:
-            await self._doorbell.ring(request.id, within_s=_PATIENCE_S)
+            await self._queue.enqueue(request.id, within_s=_TURN_TIMEOUT_S)
 
     async def wait(self, request: Request, *, timeout: float) -> Picture:  # noqa: ASYNC109 (ours)
         """Return the picture when its request has ended, or after `timeout` seconds as it is then.
@@ -146,15 +149,15 @@ class ChatFlowHook:
             TimeoutError: the time is over and the database could not be asked.
         """
         deadline = time.monotonic() + timeout
-        async with self._doorbell.listening(request.id) as ear:
+        async with self._queue.listen_for_end(request.id) as listener:
             while True:
-                seen = await self._look(request)
-                left = deadline - time.monotonic()
-                if seen is not None and (left <= 0 or not seen.state.is_open):
-                    return seen
-                if left <= 0:
+                current = await self._read_picture(request)
+                left_s = deadline - time.monotonic()
+                if current is not None and (left_s <= 0 or not current.state.is_open):
+                    return current
+                if left_s <= 0:
                     raise TimeoutError("the database does not answer")
-                await ear.wait(min(left, _LOOK_EVERY_S))
+                await listener.wait(min(left_s, _POLL_INTERVAL_S))
 
     async def ask(self, turn: Turn) -> Request | Limited:
         """Request a picture of this turn now, or return Limited if the user has had their share.
@@ -170,11 +173,11 @@ class ChatFlowHook:
                 a LookupError.
         """
 
-        async def step(own: AsyncConnection) -> Request | Limited:
-            owned = self._owned or await outbox.ownership(own)
-            return await self._asking.ask(own, turn, owned=owned)
+        async def step(connection: AsyncConnection) -> Request | Limited:
+            ownership = self._ownership or await outbox.read_ownership(connection)
+            return await self._manual_requests.ask(connection, turn, ownership=ownership)
 
-        return await self._rung(await database.run_in_transaction(self._engine, step))
+        return await self._enqueue_if_allowed(await database.run_in_transaction(self._engine, step))
 
     async def vary(self, request_id: UUID) -> Request | Limited:
         """Request another picture of a delivered picture's scene, or return Limited.
@@ -189,10 +192,10 @@ class ChatFlowHook:
                 it. It is a LookupError.
             DatabaseFault: the database could not do it.
         """
-        asked = await database.run_in_transaction(
-            self._engine, lambda own: self._asking.vary(own, request_id)
+        answer = await database.run_in_transaction(
+            self._engine, lambda connection: self._manual_requests.vary(connection, request_id)
         )
-        return await self._rung(asked)
+        return await self._enqueue_if_allowed(answer)
 
     async def on_dialog_start(self, turn: Turn) -> Request | None:
         """Request that one of the persona's covers is sent, never the user's last one again.
@@ -205,11 +208,11 @@ class ChatFlowHook:
         """
         started = time.monotonic()
         try:
-            async with asyncio.timeout(_PATIENCE_S), self._engine.begin() as connection:
-                hurried = DeadlineConnection(connection, deadline=started + _STATEMENTS_S)
-                request = await covers.send_one(hurried, turn, chance=self._terms.chance)
+            async with asyncio.timeout(_TURN_TIMEOUT_S), self._engine.begin() as connection:
+                limited = DeadlineConnection(connection, deadline=started + _STATEMENTS_TIMEOUT_S)
+                request = await covers.send_one(limited, turn, chance=self._trigger.chance)
         except database.DATABASE_ERRORS as error:
-            self._complaints.of(turn, cause_of(error), started, error)
+            self._failures.of(turn, cause_of(error), started, error)
             return None
         if request is not None:
             await self.enqueue(request)
@@ -225,8 +228,12 @@ class ChatFlowHook:
         Raises:
             DatabaseFault: the database could not do it.
         """
-        query = age_confirmation.confirm(user_id, text_version=self._age_text, language=language)
-        await database.run_in_transaction(self._engine, lambda own: own.execute(query))
+        query = age_confirmation.confirm(
+            user_id, text_version=self._age_text_version, language=language
+        )
+        await database.run_in_transaction(
+            self._engine, lambda connection: connection.execute(query)
+        )
 
     async def revoke_age(self, user_id: int) -> None:
         """Store that a user's age confirmation holds no longer, also for pictures under way.
@@ -238,7 +245,7 @@ class ChatFlowHook:
             DatabaseFault: the database could not do it.
         """
         await database.run_in_transaction(
-            self._engine, lambda own: own.execute(age_confirmation.revoke(user_id))
+            self._engine, lambda connection: connection.execute(age_confirmation.revoke(user_id))
         )
 
     async def has_confirmed_age(self, user_id: int) -> bool:
@@ -250,10 +257,10 @@ class ChatFlowHook:
         Raises:
             DatabaseFault: the database could not be asked.
         """
-        query = age_confirmation.is_confirmed(user_id, text_version=self._age_text)
+        query = select(age_confirmation.is_confirmed(user_id, text_version=self._age_text_version))
 
-        async def step(own: AsyncConnection) -> bool:
-            return (await own.execute(query)).scalar_one()
+        async def step(connection: AsyncConnection) -> bool:
+            return (await connection.execute(query)).scalar_one()
 
         return await database.run_in_transaction(self._engine, step)
 
@@ -268,11 +275,12 @@ class ChatFlowHook:
         Raises:
             DatabaseFault: the database could not do it.
         """
-        ended = await database.run_in_transaction(
-            self._engine, lambda own: cancellation.cancel(own, ImageRequest.id == request.id)
+        cancelled_ids = await database.run_in_transaction(
+            self._engine,
+            lambda connection: cancellation.cancel(connection, ImageRequest.id == request.id),
         )
-        await self._doorbell.hush(ended)
-        return bool(ended)
+        await self._queue.publish_ended(cancelled_ids)
+        return bool(cancelled_ids)
 
     async def forget_user(self, user_id: int) -> Forgotten:
         """Erase all that is kept of a user, and return what was erased and what is out of reach.
@@ -287,10 +295,10 @@ class ChatFlowHook:
             ValueError: `user_id` is 0, under which the covers are kept.
         """
         erasure = await database.run_in_transaction(
-            self._engine, lambda own: user_erasure.erase(own, user_id)
+            self._engine, lambda connection: user_erasure.erase(connection, user_id)
         )
-        await self._doorbell.hush(erasure.request_ids)
-        return erasure.told
+        await self._queue.publish_ended(erasure.request_ids)
+        return erasure.forgotten
 
     async def close(self) -> None:
         """Close all connections, and log how many failures were not logged yet; may be called twice.
@@ -298,8 +306,8 @@ class ChatFlowHook:
         Call it when no other method runs any more, or use `async with`. On a database that does not
         answer it takes 5 s for each open connection.
         """
-        self._complaints.rest()
-        await self._doorbell.close()
+        self._failures.rest()
+        await self._queue.close()
         await self._engine.dispose()
 
     async def __aenter__(self) -> Self:
@@ -313,49 +321,50 @@ class ChatFlowHook:
     ) -> None:
         await self.close()
 
-    async def _rung(self, asked: Request | Limited) -> Request | Limited:
-        if isinstance(asked, Request):
-            await self.enqueue(asked)
-        return asked
-
-    async def _in_transaction_of(
+    async def _record_in_session(
         self, session: AsyncSession, turn: Turn, started: float
     ) -> Request | None:
-        # What the bot has pending fails as the bot's own, here as at its commit.
+        """Record a turn in a savepoint of the session's transaction; None also if that failed."""
+        # Outside of the `try`: what the bot has pending fails as the bot's own error, as it would
+        # at the bot's commit.
         await session.flush()
         connection = await session.connection()
-        hurried = DeadlineConnection(connection, deadline=time.monotonic() + _STATEMENTS_S)
+
+        limited = DeadlineConnection(connection, deadline=time.monotonic() + _STATEMENTS_TIMEOUT_S)
         try:
             async with connection.begin_nested():
-                request = await self._record(hurried, turn)
-                await hurried.take_time()
+                request = await self._record(limited, turn)
+                await limited.restore_limits()
         except (*database.DATABASE_ERRORS, DialogUnknownError) as error:
-            self._complaints.of(turn, cause_of(error), started, error)
+            self._failures.of(turn, cause_of(error), started, error)
             return None
-        if hurried.is_serializable:
-            self._complaints.of_serializable()
+        if limited.is_serializable:
+            self._failures.of_serializable()
         _log_trigger(turn, request)
         return request
 
-    async def _in_own_transaction(self, turn: Turn, started: float) -> Request | None:
+    async def _record_in_own_transaction(self, turn: Turn, started: float) -> Request | None:
+        """Record a turn in a transaction of the hook's own; None also if that failed."""
         try:
-            async with asyncio.timeout(_PATIENCE_S), self._engine.begin() as connection:
-                hurried = DeadlineConnection(connection, deadline=started + _STATEMENTS_S)
-                request = await self._record(hurried, turn)
+            async with asyncio.timeout(_TURN_TIMEOUT_S), self._engine.begin() as connection:
+                limited = DeadlineConnection(connection, deadline=started + _STATEMENTS_TIMEOUT_S)
+                request = await self._record(limited, turn)
         except (*database.DATABASE_ERRORS, DialogUnknownError) as error:
-            self._complaints.of(turn, cause_of(error), started, error)
+            self._failures.of(turn, cause_of(error), started, error)
             return None
         _log_trigger(turn, request)
         return request
 
     async def _record(self, connection: DeadlineConnection, turn: Turn) -> Request | None:
-        owned = self._owned or await outbox.ownership(connection)
-        request = await outbox.record(connection, turn, owned=owned, terms=self._terms)
-        # Remembered only now: before a migration has added what is missing, all of this fails.
-        self._owned = owned
+        ownership = self._ownership or await outbox.read_ownership(connection)
+        request = await outbox.record(connection, turn, ownership=ownership, settings=self._trigger)
+        # Kept only after the statements succeeded. Before the migrations have run they fail, and
+        # what was read of the schema until then would be wrong afterwards.
+        self._ownership = ownership
         return request
 
-    async def _look(self, request: Request) -> Picture | None:
+    async def _read_picture(self, request: Request) -> Picture | None:
+        """Read the row of a request; None if the database could not be asked."""
         query = picture.QUERY.where(ImageRequest.id == request.id)
         try:
             async with self._engine.connect() as connection:
@@ -366,6 +375,11 @@ class ChatFlowHook:
         if row is None:
             raise LookupError(f"there is no request {request.id}")
         return Picture(**{**row._asdict(), "state": State(row.state)})
+
+    async def _enqueue_if_allowed(self, answer: Request | Limited) -> Request | Limited:
+        if isinstance(answer, Request):
+            await self.enqueue(answer)
+        return answer
 
 
 def _log_trigger(turn: Turn, request: Request | None) -> None:

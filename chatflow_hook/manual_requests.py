@@ -1,4 +1,4 @@
-"""Asking: a request that a person wants, now or once more, written down in the hook's transaction."""
+"""Manual requests: a picture that a user asks for, or a variation of a delivered one."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from chatflow_hook import outbox, quota
 from chatflow_hook.outbox import Ownership, Request
 from chatflow_hook.quota import Limited, Quota
-from chatflow_hook.tables import ImageRequest, Kind, State
+from chatflow_hook.tables import ImageRequest, Kind, State, kinds_that
 from chatflow_hook.turn import Rating, Turn
 
 
@@ -22,9 +22,10 @@ class NothingToVary(LookupError):
     """
 
 
-# What a variation has in common with the picture that it varies.
-_SAME: list[ColumnElement[Any]] = [
-    # No more than was drawn: the words that kept a picture tame are erased by now.
+# Columns that a variation takes over from the picture that it varies.
+_VARIED_COLUMNS: list[ColumnElement[Any]] = [
+    # At most the rating that was drawn: the conversation is erased by now, and with it the words
+    # for which the content policy may have lowered the rating.
     func.coalesce(ImageRequest.drawn_rating, Rating.SAFE).label("rating"),
     *(
         getattr(ImageRequest, name)
@@ -46,48 +47,53 @@ _SAME: list[ColumnElement[Any]] = [
     ),
 ]
 
-# The bot's own prompt is erased with the conversation, and what is left of it is another scene.
-_OWN = "own"
+_KINDS_OF_DIALOGS = kinds_that(lambda kind: kind.has_dialog)
+# The source of a scene that the bot's own prompt described. That prompt is erased with the
+# conversation, and the `scene` that is kept does not describe the same picture.
+_OWN_PROMPT = "own"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ManualRequests:
-    """Adds requests that count against the allowance and not against the trigger."""
+    """Inserts requests that count against the quota, and not for the trigger."""
 
-    allowance: Quota
+    quota: Quota
 
     async def ask(
-        self, connection: AsyncConnection, turn: Turn, *, owned: Ownership
+        self, connection: AsyncConnection, turn: Turn, *, ownership: Ownership
     ) -> Request | Limited:
-        """Add a request for a picture of this turn; the turn's message is not counted here.
+        """Insert a request for a picture of this turn, whose message is not counted here.
+
+        Does not commit.
 
         Raises:
             DialogUnknownError: the bot's own `dialogs` has no such row.
         """
-        dialog = await outbox.locked(connection, turn, owned)
-        if (wait := await self._limited(connection, turn.user_id, Kind.ASKED)) is not None:
-            return wait
-        count = turn.message_count or dialog.message_count
-        request = Request(id=uuid4(), dialog_id=turn.dialog_id, message_count=count)
-        values = outbox.row_of(turn, request, Kind.ASKED)
-        values["variation"] = _next_variation(turn.dialog_id, count)
+        dialog = await outbox.lock_dialog(connection, turn, ownership)
+        if (limited := await self._check_quota(connection, turn.user_id, Kind.ASKED)) is not None:
+            return limited
+        message_count = turn.message_count or dialog.message_count
+        request = Request(id=uuid4(), dialog_id=turn.dialog_id, message_count=message_count)
+        values = outbox.new_request_row(turn, request, Kind.ASKED)
+        values["variation"] = _next_variation(turn.dialog_id, message_count)
         await connection.execute(insert(ImageRequest).values(values))
         return request
 
     async def vary(self, connection: AsyncConnection, request_id: UUID) -> Request | Limited:
-        """Add a request for another picture of the same scene.
+        """Insert a request for another picture of the same scene; does not commit.
 
         Raises:
             NothingToVary: there is no such delivered picture, or its scene is not kept.
         """
-        query = select(*_SAME).where(
+        query = select(*_VARIED_COLUMNS).where(
             ImageRequest.id == request_id, ImageRequest.state == State.DELIVERED
         )
         row = (await connection.execute(query)).one_or_none()
-        if row is None or row.scene is None or row.scene.get("source") == _OWN:
+        if row is None or row.scene is None or row.scene.get("source") == _OWN_PROMPT:
             raise NothingToVary(f"nothing is known of what the picture of {request_id} shows")
-        if (wait := await self._limited(connection, row.user_id, Kind.VARIATION)) is not None:
-            return wait
+        limited = await self._check_quota(connection, row.user_id, Kind.VARIATION)
+        if limited is not None:
+            return limited
         request = Request(id=uuid4(), dialog_id=row.dialog_id, message_count=row.message_count)
         values: dict[str, Any] = {
             **row._asdict(),
@@ -100,17 +106,17 @@ class ManualRequests:
         await connection.execute(insert(ImageRequest).values(values))
         return request
 
-    async def _limited(
+    async def _check_quota(
         self, connection: AsyncConnection, user_id: int, kind: Kind
     ) -> Limited | None:
-        return await quota.check_quota(connection, user_id, kind=kind, allowance=self.allowance)
+        return await quota.check_quota(connection, user_id, kind=kind, allowance=self.quota)
 
 
 def _next_variation(dialog_id: int, message_count: int) -> ColumnElement[int]:
-    # So that asking twice at the same message does not give the same picture twice.
-    earlier = select(func.max(ImageRequest.variation) + 1).where(
+    # Seed and scene depend on this number: two requests at one message are two pictures.
+    next_number = select(func.max(ImageRequest.variation) + 1).where(
         ImageRequest.dialog_id == dialog_id,
         ImageRequest.message_count == message_count,
-        ImageRequest.kind != Kind.COVER,
+        ImageRequest.kind.in_(_KINDS_OF_DIALOGS),
     )
-    return func.coalesce(earlier.scalar_subquery(), 0)
+    return func.coalesce(next_number.scalar_subquery(), 0)

@@ -1,4 +1,4 @@
-"""Picture: what became of a request, for callers that want the picture themselves."""
+"""Picture: the state and the result of a request, for callers that show the picture themselves."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ QUERY = select(
     ImageRequest.state,
     ImageRequest.error_code,
     ImageRequest.error_sentence.label("message"),
-    # Before that nobody has said that it may be seen.
+    # Until the delivery, the checks of the image may still refuse it.
     case((ImageRequest.state == State.DELIVERED, ImageRequest.image_url)).label("url"),
     ImageRequest.width,
     ImageRequest.height,

@@ -1,4 +1,4 @@
-"""Allowance: how many pictures a user may have, and when the next one is free."""
+"""Quota: how many pictures a user may have, and when the next one is allowed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import and_, func, or_, select, text
 
 from chatflow_hook.statement_deadline import Executor
-from chatflow_hook.tables import OPEN, ImageRequest, Kind, State
+from chatflow_hook.tables import OPEN, ImageRequest, Kind, State, kinds_that
 
 _DAY = timedelta(days=1)
 _MINUTE = timedelta(minutes=1)
-_BY_HAND = frozenset({Kind.ASKED, Kind.VARIATION})
+_ASKED_BY_PERSON = kinds_that(lambda kind: kind.is_asked_by_person)
+_COUNTED = kinds_that(lambda kind: kind.counts_against_quota)
 
 # Two requests of a user at the same moment would otherwise both find room for one.
 _LOCK_USER = text(
@@ -44,7 +45,7 @@ class Limited:
 class _Window:
     length: timedelta
     most: int
-    kinds: frozenset[Kind]
+    kinds: Sequence[Kind]
 
 
 async def check_quota(
@@ -72,11 +73,10 @@ async def lock_user(connection: Executor, user_id: int) -> None:
 def _windows(kind: Kind, allowance: Quota) -> Sequence[_Window]:
     windows = []
     if allowance.per_day:
-        every = frozenset(Kind) - {Kind.COVER}
-        windows.append(_Window(length=_DAY, most=allowance.per_day, kinds=every))
-    if allowance.asked_per_minute and kind in _BY_HAND:
+        windows.append(_Window(length=_DAY, most=allowance.per_day, kinds=_COUNTED))
+    if allowance.asked_per_minute and kind.is_asked_by_person:
         most = allowance.asked_per_minute
-        windows.append(_Window(length=_MINUTE, most=most, kinds=_BY_HAND))
+        windows.append(_Window(length=_MINUTE, most=most, kinds=_ASKED_BY_PERSON))
     return windows
 
 

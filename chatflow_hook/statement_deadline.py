@@ -1,4 +1,4 @@
-"""A connection in a hurry: all that runs on it shares one budget of time."""
+"""A deadline for all statements of a turn together, kept by the server's own time limits."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -8,12 +8,14 @@ from sqlalchemy import CursorResult, Executable, Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _LOCK_TIMEOUT_MS = 500
-# With less than this left nothing is begun: the limit holds for the way back to the savepoint too.
-_LEAST_S = 0.1
-# The limit in force may be this much too generous; on a fast database it is so set only once.
-_SLACK_S = 0.05
+# With less time than this left, no statement is started: a rollback to the savepoint needs time too.
+_MIN_REMAINING_S = 0.1
+# The server's limit may exceed the time that is left by this much before it is set again. On a fast
+# database it is therefore set only once.
+_TOLERANCE_S = 0.05
 
-# OFFSET 0 keeps the inner query apart, so that it reads the values from before.
+# OFFSET 0 keeps PostgreSQL from merging the inner query into the outer one, so that it reads the
+# values from before set_config.
 _SET_LIMITS = text(
     """
     SELECT lock, statement, isolation,
@@ -31,7 +33,7 @@ _RESTORE_LIMITS = text(
 
 
 class Executor(Protocol):
-    """What runs a statement: a connection, or one in a hurry."""
+    """What executes a statement: a connection, or a DeadlineConnection around one."""
 
     async def execute(
         self, query: Executable, parameters: Mapping[str, Any] | None = None, /
@@ -39,10 +41,12 @@ class Executor(Protocol):
 
 
 class DeadlineConnection:
-    """Gives each statement what is left until `deadline`, by the server's own limits.
+    """Limits each statement to the time that is left until `deadline`, in seconds of `clock`.
 
-    A connection of somebody else can't be given up in the middle of a statement: only the server
-    can end that and leave the transaction in order. A rollback puts the old limits back by itself.
+    The limits are `statement_timeout` and `lock_timeout` of the server. The bot's connection cannot
+    be closed in the middle of a statement; only the server can end the statement and leave the
+    transaction usable. A rollback restores the earlier limits; before a commit, call
+    `restore_limits`.
     """
 
     def __init__(
@@ -56,40 +60,47 @@ class DeadlineConnection:
         self._deadline = deadline
         self._clock = clock
         self._limit_s = float("inf")
-        self._before: Row[Any] | None = None
+        self._earlier_limits: Row[Any] | None = None
 
     @property
     def is_serializable(self) -> bool:
-        """Whether the transaction may fail at its commit; known after the first statement."""
-        return self._before is not None and self._before.isolation == "serializable"
+        """Whether the transaction is serializable, so that its commit may fail.
+
+        Known after the first statement, and False before.
+        """
+        limits = self._earlier_limits
+        return limits is not None and limits.isolation == "serializable"
 
     async def execute(
         self, query: Executable, parameters: Mapping[str, Any] | None = None
     ) -> CursorResult[Any]:
-        """Execute within what is left.
+        """Execute a statement within the time that is left.
 
         Raises:
             TimeoutError: less than 0.1 s is left.
         """
-        if self._limit_s - self._left() > _SLACK_S:
-            await self._limit(self._left())
-            self._left()  # the limiting may have taken all of it
+        if self._limit_s - self._remaining_s() > _TOLERANCE_S:
+            await self._set_limits(self._remaining_s())
+            self._remaining_s()  # raises if setting the limits has taken the rest of the time
         return await self._connection.execute(query, parameters)
 
-    async def take_time(self) -> None:
-        """Put the limits back that were there before."""
-        if self._before is not None:
-            limits = {"lock": self._before.lock, "statement": self._before.statement}
+    async def restore_limits(self) -> None:
+        """Restore the limits that the transaction had before; call it before a commit."""
+        if self._earlier_limits is not None:
+            limits = {
+                "lock": self._earlier_limits.lock,
+                "statement": self._earlier_limits.statement,
+            }
             await self._connection.execute(_RESTORE_LIMITS, limits)
 
-    def _left(self) -> float:
-        left = self._deadline - self._clock()
-        if left < _LEAST_S:
+    def _remaining_s(self) -> float:
+        remaining_s = self._deadline - self._clock()
+        if remaining_s < _MIN_REMAINING_S:
             raise TimeoutError("the time of a turn is over")
-        return left
+        return remaining_s
 
-    async def _limit(self, left_s: float) -> None:
-        limits = {"lock_ms": str(_LOCK_TIMEOUT_MS), "statement_ms": str(int(left_s * 1000))}
+    async def _set_limits(self, remaining_s: float) -> None:
+        limits = {"lock_ms": str(_LOCK_TIMEOUT_MS), "statement_ms": str(int(remaining_s * 1000))}
         row = (await self._connection.execute(_SET_LIMITS, limits)).one()
-        self._before = self._before or row
-        self._limit_s = left_s
+        self._earlier_limits = self._earlier_limits or row
+        self._limit_s = remaining_s

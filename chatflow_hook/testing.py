@@ -22,15 +22,15 @@ from chatflow_hook.manual_requests import NothingToVary
 from chatflow_hook.outbox import Request
 from chatflow_hook.picture import Picture
 from chatflow_hook.quota import Limited
-from chatflow_hook.tables import NOBODY, Kind, State
+from chatflow_hook.tables import NOBODY, Kind, State, kinds_that
 from chatflow_hook.trigger import Distance, judge
 from chatflow_hook.turn import EndReason, Turn
 from chatflow_hook.user_erasure import NOT_A_USER, Forgotten, SentPhoto
 
 _DAY = timedelta(days=1)
 _MINUTE = timedelta(minutes=1)
-_BY_HAND = frozenset({Kind.ASKED, Kind.VARIATION})
-_ALL_BUT_COVERS = frozenset(Kind) - {Kind.COVER}
+_ASKED_BY_PERSON = kinds_that(lambda kind: kind.is_asked_by_person)
+_COUNTED = kinds_that(lambda kind: kind.counts_against_quota)
 
 _QUEUED = Picture(
     state=State.QUEUED,
@@ -110,7 +110,8 @@ class InMemoryHook(ChatFlowHook):
         chance: random.Random | None = None,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
-        # Not ChatFlowHook's own state, which is its connections: each of its methods is overridden.
+        # ChatFlowHook.__init__ is not called: it makes connections, and each of its methods is
+        # overridden here.
         self.is_database_down = False
         self.is_closed = False
         self._distance = Distance(minimum=image_trigger_min, maximum=image_trigger_max)
@@ -147,7 +148,7 @@ class InMemoryHook(ChatFlowHook):
             LookupError: there is no such request.
             ValueError: it had ended before.
         """
-        recorded = self._open(request)
+        recorded = self._find_open(request)
         if recorded.turn.chat_id is not None and telegram_message_id is None:
             telegram_message_id = next(self._photo_ids)
         delivered = replace(
@@ -158,10 +159,10 @@ class InMemoryHook(ChatFlowHook):
             telegram_message_id=telegram_message_id,
         )
         self._end(recorded, delivered)
-        if recorded.kind in (Kind.AUTOMATIC, Kind.ASKED):
+        if recorded.kind.moves_watermark:
             dialog = self._dialogs[recorded.request.dialog_id]
-            here = min(recorded.request.message_count, dialog.message_count)
-            dialog.watermark = max(dialog.watermark or 0, here)
+            count = min(recorded.request.message_count, dialog.message_count)
+            dialog.watermark = max(dialog.watermark or 0, count)
 
     def fail(
         self,
@@ -181,7 +182,7 @@ class InMemoryHook(ChatFlowHook):
             ValueError: it had ended before.
         """
         self._end_without(
-            self._open(request), State(state), EndReason(code=error_code, sentence=message)
+            self._find_open(request), State(state), EndReason(code=error_code, sentence=message)
         )
 
     @classmethod
@@ -211,15 +212,15 @@ class InMemoryHook(ChatFlowHook):
         """As ChatFlowHook.wait, but raises TimeoutError at once if the database is down."""
         if self.is_database_down:
             raise TimeoutError("the database does not answer")
-        ended = self._ended[self._known(request).request.id]
+        ended = self._ended[self._find(request).request.id]
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await ended.wait()
-        return self._known(request).picture
+        return self._find(request).picture
 
     async def ask(self, turn: Turn) -> Request | Limited:
         """As ChatFlowHook.ask."""
-        self._reach_database()
+        self._check_database()
         dialog = self._dialogs.setdefault(turn.dialog_id, _Dialog())
         if (limited := self._limited(turn.user_id, Kind.ASKED)) is not None:
             return limited
@@ -228,14 +229,16 @@ class InMemoryHook(ChatFlowHook):
         return request
 
     async def vary(self, request_id: UUID) -> Request | Limited:
-        """As ChatFlowHook.vary."""
-        self._reach_database()
+        """As ChatFlowHook.vary.
+
+        Raises:
+            NothingToVary: there is no such delivered picture, or the bot's own `prompt` described
+                it.
+            DatabaseFault: `is_database_down` is set.
+        """
+        self._check_database()
         varied = self._requests.get(request_id)
-        if (
-            varied is None
-            or varied.picture.state is not State.DELIVERED
-            or _is_of_own_prompt(varied)
-        ):
+        if varied is None or varied.picture.state is not State.DELIVERED or _has_own_prompt(varied):
             raise NothingToVary(f"nothing is known of what the picture of {request_id} shows")
         if (limited := self._limited(varied.turn.user_id, Kind.VARIATION)) is not None:
             return limited
@@ -251,7 +254,7 @@ class InMemoryHook(ChatFlowHook):
         shown = [
             recorded.cover
             for recorded in self._requests.values()
-            if recorded.kind is Kind.COVER
+            if not recorded.kind.has_dialog
             and (recorded.turn.user_id, recorded.turn.persona) == (turn.user_id, turn.persona)
             and _is_open_or_delivered(recorded)
         ]
@@ -271,22 +274,22 @@ class InMemoryHook(ChatFlowHook):
         language: str | None = None,  # noqa: ARG002 (kept for the record only)
     ) -> None:
         """As ChatFlowHook.confirm_age."""
-        self._reach_database()
+        self._check_database()
         self._of_age.add(user_id)
 
     async def revoke_age(self, user_id: int) -> None:
         """As ChatFlowHook.revoke_age."""
-        self._reach_database()
+        self._check_database()
         self._of_age.discard(user_id)
 
     async def has_confirmed_age(self, user_id: int) -> bool:
         """As ChatFlowHook.has_confirmed_age."""
-        self._reach_database()
+        self._check_database()
         return user_id in self._of_age
 
     async def cancel(self, request: Request) -> bool:
         """As ChatFlowHook.cancel."""
-        self._reach_database()
+        self._check_database()
         recorded = self._requests.get(request.id)
         if recorded is None or not recorded.picture.state.is_open:
             return False
@@ -295,7 +298,7 @@ class InMemoryHook(ChatFlowHook):
 
     async def forget_user(self, user_id: int) -> Forgotten:
         """As ChatFlowHook.forget_user; it knows of no `hosts` and of no `unknown_sends`."""
-        self._reach_database()
+        self._check_database()
         if user_id == NOBODY:
             raise ValueError(NOT_A_USER)
         self._of_age.discard(user_id)
@@ -306,14 +309,14 @@ class InMemoryHook(ChatFlowHook):
         of_others = {recorded.request.dialog_id for recorded in self._requests.values()}
         emptied = {recorded.request.dialog_id for recorded in erased} - of_others
         dialogs = [self._dialogs.pop(each) for each in emptied & self._dialogs.keys()]
-        return _forgotten(erased, dialogs=len(dialogs))
+        return _count_erased(erased, dialogs=len(dialogs))
 
     async def close(self) -> None:
         """As ChatFlowHook.close; there is nothing to close."""
         self.is_closed = True
 
     def _count_and_decide(self, turn: Turn) -> Request | None:
-        """Count and decide as `outbox.record` does, step by step."""
+        """Do the same steps as `outbox.record`."""
         dialog = self._dialogs.setdefault(turn.dialog_id, _Dialog())
         last = self._last_automatic(turn.dialog_id)
         message_id = turn.reply_to_message_id
@@ -336,7 +339,7 @@ class InMemoryHook(ChatFlowHook):
         dialog.last_message_id = message_id
 
         if last is not None and last.picture.state.is_open:
-            # A dialog that begins anew takes the picture that is under way along.
+            # The dialog was restarted: the picture that is under way moves to the new count.
             if count < last.request.message_count:
                 self._update(last, request=replace(last.request, message_count=count))
             return None
@@ -353,30 +356,30 @@ class InMemoryHook(ChatFlowHook):
         return automatic[-1] if automatic else None
 
     def _limited(self, user_id: int, kind: Kind) -> Limited | None:
-        free = []
+        times = []
         if self._per_day:
-            free.append(self._free_at(user_id, _DAY, self._per_day, _ALL_BUT_COVERS))
-        if self._asked_per_minute and kind in _BY_HAND:
-            free.append(self._free_at(user_id, _MINUTE, self._asked_per_minute, _BY_HAND))
-        latest = max((moment for moment in free if moment is not None), default=None)
+            times.append(self._free_at(user_id, _DAY, self._per_day, _COUNTED))
+        if self._asked_per_minute and kind.is_asked_by_person:
+            times.append(self._free_at(user_id, _MINUTE, self._asked_per_minute, _ASKED_BY_PERSON))
+        latest = max((time for time in times if time is not None), default=None)
         return None if latest is None else Limited(free_at=latest)
 
     def _free_at(
-        self, user_id: int, length: timedelta, most: int, kinds: frozenset[Kind]
+        self, user_id: int, length: timedelta, most: int, kinds: Sequence[Kind]
     ) -> datetime | None:
-        began = self._clock() - length
+        window_start = self._clock() - length
         counted = [
             recorded.created_at
             for recorded in self._requests.values()
             if recorded.turn.user_id == user_id
             and recorded.kind in kinds
-            and recorded.created_at > began
+            and recorded.created_at > window_start
             and _is_open_or_delivered(recorded)
         ]
         return counted[-most] + length if len(counted) >= most else None
 
     def _add_of_turn(self, turn: Turn, kind: Kind, count: int) -> Request:
-        """Add a request; that of a turn that can never become a picture has failed at once."""
+        """Add a request; that of a turn with a `fault` has failed at once."""
         request = self._add(turn, kind, count, _QUEUED)
         if turn.fault is not None:
             self._end_without(self._requests[request.id], State.FAILED, turn.fault)
@@ -397,13 +400,13 @@ class InMemoryHook(ChatFlowHook):
         self._ended[request.id] = asyncio.Event()
         return request
 
-    def _known(self, request: Request) -> RecordedRequest:
+    def _find(self, request: Request) -> RecordedRequest:
         if request.id not in self._requests:
             raise LookupError(f"there is no request {request.id}")
         return self._requests[request.id]
 
-    def _open(self, request: Request) -> RecordedRequest:
-        recorded = self._known(request)
+    def _find_open(self, request: Request) -> RecordedRequest:
+        recorded = self._find(request)
         if not recorded.picture.state.is_open:
             raise ValueError(f"{request.id} has ended before: {recorded.picture.state}")
         return recorded
@@ -419,14 +422,14 @@ class InMemoryHook(ChatFlowHook):
     def _update(self, recorded: RecordedRequest, **changes: Any) -> None:
         self._requests[recorded.request.id] = replace(recorded, **changes)
 
-    def _reach_database(self) -> None:
+    def _check_database(self) -> None:
         if self.is_database_down:
             raise DatabaseFault("the database is away")
 
 
 def _is_of_this_message(last: RecordedRequest, count: int, dialog: _Dialog) -> bool:
-    # A dialog that began anew comes past the same counts again: a delivered request is of this
-    # message only while the watermark still stands on it.
+    # A dialog that was restarted reaches the same counts again. A delivered request belongs to
+    # this message only while the watermark is still at its count.
     is_delivered = last.picture.state is State.DELIVERED
     is_current = not is_delivered or dialog.watermark == last.request.message_count
     return last.request.message_count == count and is_current
@@ -437,17 +440,17 @@ def _is_open_or_delivered(recorded: RecordedRequest) -> bool:
     return state.is_open or state is State.DELIVERED
 
 
-def _is_of_own_prompt(recorded: RecordedRequest) -> bool:
+def _has_own_prompt(recorded: RecordedRequest) -> bool:
     is_of_turn = recorded.kind in (Kind.AUTOMATIC, Kind.ASKED)
     return is_of_turn and bool((recorded.turn.prompt or "").strip())
 
 
-def _forgotten(erased: Sequence[RecordedRequest], *, dialogs: int) -> Forgotten:
+def _count_erased(erased: Sequence[RecordedRequest], *, dialogs: int) -> Forgotten:
     delivered = [each for each in erased if each.picture.state is State.DELIVERED]
     covers = {
         (each.turn.persona, each.cover)
         for each in erased
-        # A refused one lets its image go.
+        # The row of a refused one names no image any more.
         if each.cover is not None and each.picture.state is not State.REFUSED
     }
     photos = [

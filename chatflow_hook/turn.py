@@ -1,4 +1,4 @@
-"""Turn: all that crosses from the bot to us."""
+"""Turn and Message: what the bot hands to the hook, and what is kept of it."""
 
 import enum
 from dataclasses import dataclass
@@ -6,18 +6,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
-# Telegram's own limit is 4,096; a bot that joins a few messages still fits.
+# Characters. Telegram's own limit of a message is 4,096; a bot may join a few messages.
 MAX_TEXT = 16_384
 
-# As long as the name of a persona's folder may be.
+# Characters; the longest name that a persona's folder may have.
 MAX_PERSONA = 64
 
 _MAX_HISTORY = 50
 
 
 def _storable(value: Any) -> Any:
-    # PostgreSQL stores no NUL, and neither it nor pydantic half of a surrogate pair, which is
-    # what is left of an emoji where a text was cut.
+    # PostgreSQL stores no NUL character. Neither it nor pydantic takes one half of a surrogate
+    # pair, which is left of an emoji where a text was cut in UTF-16 units.
     if not isinstance(value, str):
         return value
     return value.replace("\0", "").encode(errors="ignore").decode()
@@ -49,7 +49,8 @@ class Message(BaseModel):
         ValidationError: pydantic's, a ValueError: a field is missing or of the wrong type.
     """
 
-    # A row may come from a newer hook; and no error may quote what people wrote.
+    # A stored message may come from a newer hook, with more fields. No error may quote what
+    # people wrote.
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     role: Literal["user", "persona"]
@@ -57,7 +58,7 @@ class Message(BaseModel):
 
 
 class Conversation(BaseModel):
-    """What people wrote: kept with a request until it ends, then erased."""
+    """What people wrote; kept with a request until that ends, then erased. See `Turn`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -69,7 +70,7 @@ class Conversation(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class EndReason:
-    """Why a turn can't become a picture: a stable code and a sentence for people."""
+    """Why a request ended without a picture: a stable code, and a sentence for the chat's user."""
 
     code: str
     sentence: str
@@ -151,8 +152,8 @@ class Turn(BaseModel):
             text=self.text,
             reply=self.reply and self.reply[:MAX_TEXT],
             history=tuple(
-                Message(role=said.role, text=said.text[:MAX_TEXT])
-                for said in self.history[-_MAX_HISTORY:]
+                Message(role=message.role, text=message.text[:MAX_TEXT])
+                for message in self.history[-_MAX_HISTORY:]
             ),
             prompt=self.prompt,
         )

@@ -1,4 +1,4 @@
-"""Forgetting: everything of one user is erased, and what is beyond reach is told."""
+"""Erases everything that is kept of a user, and reports what is out of reach."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ from chatflow_hook import age_confirmation, cancellation
 from chatflow_hook.cancellation import AnyRow
 from chatflow_hook.tables import NOBODY, OPEN, OURS, Dialog, ImageRequest
 
-# Tables of the worker: sends, which go with their requests, pictures that it is to erase, and
-# what the screen found.
+# Tables of the worker: the attempts to send, whose rows are erased with their requests; the images
+# that it is to erase; and what the content policy found.
 _DELIVERIES = table("deliveries", column("request_id"), column("outcome"), column("message_id"))
 _FORGOTTEN_IMAGES = table("forgotten_images", column("image"), column("forgotten_at"))
 _AUDIT = table("safety_audit", column("user_id"))
@@ -71,60 +71,66 @@ class Forgotten:
 
 @dataclass(frozen=True, kw_only=True)
 class Erasure:
-    """What was erased, with the names by which the rest is found."""
+    """What was erased of a user; `images` are the names of image files that are to be erased."""
 
-    told: Forgotten
+    forgotten: Forgotten
     request_ids: Sequence[UUID]
     images: Sequence[str]
 
 
 async def erase(connection: AsyncConnection, user_id: int) -> Erasure:
-    """Erase the rows of a user and note the pictures for the worker; does not commit.
+    """Erase the rows of a user, and list the images for the worker to erase; does not commit.
 
-    A job that is at one of the requests finds no row any more and takes its prompt off the host.
+    A job that works on one of the requests finds that its row is gone, and cancels its prompt.
 
     Raises:
-        ValueError: `user_id` is the id of nobody.
+        ValueError: `user_id` is 0, under which the covers are kept.
     """
     if user_id == NOBODY:
         raise ValueError(NOT_A_USER)
-    dialogs = await _locked_dialogs(connection, user_id)
-    requests = await _locked_requests(connection, user_id)
-    ids = [row.id for row in requests]
-    sends = await _sends(connection, ids)
+    dialogs = await _lock_dialogs(connection, user_id)
+    requests = await _lock_requests(connection, user_id)
+    request_ids = [row.id for row in requests]
+    sends = await _read_sends(connection, request_ids)
+
     await cancellation.list_strays(connection, [row for row in requests if row.state in OPEN])
-    await connection.execute(delete(ImageRequest).where(ImageRequest.id == _any_of(ids)))
+    await connection.execute(delete(ImageRequest).where(ImageRequest.id == _any_of(request_ids)))
     await connection.execute(age_confirmation.erase(user_id))
     await connection.execute(delete(_AUDIT).where(_AUDIT.c.user_id == user_id))
+
     images = sorted({row.image for row in requests if row.image is not None})
     await note_images(connection, images)
-    emptied = await _erased_dialogs(connection, dialogs)
+    erased_dialogs = await _erase_dialogs(connection, dialogs)
     return Erasure(
-        told=_told(requests, sends, dialogs=emptied, pictures=len(images)),
-        request_ids=ids,
+        forgotten=_count(requests, sends, dialogs=erased_dialogs, pictures=len(images)),
+        request_ids=request_ids,
         images=images,
     )
 
 
 async def note_images(connection: AsyncConnection, images: Iterable[str]) -> None:
-    """Note pictures that rows have let go: the worker erases those that no other row names."""
-    notes = [{"image": image} for image in sorted(set(images))]
-    if notes:
-        # An update waits for a worker that is about to strike the note for our row's sake.
+    """List images whose rows are gone: the worker erases those that no other row names.
+
+    May be called again for the same images. Does not commit.
+    """
+    rows = [{"image": image} for image in sorted(set(images))]
+    if rows:
+        # An update and not DO NOTHING: it waits for a worker that deletes the entry in this moment,
+        # because our row still named the image when it looked.
         query = upsert(_FORGOTTEN_IMAGES).on_conflict_do_update(
             index_elements=["image"], set_={"forgotten_at": func.clock_timestamp()}
         )
-        await connection.execute(query, notes)
+        await connection.execute(query, rows)
 
 
-async def _locked_dialogs(connection: AsyncConnection, user_id: int) -> Sequence[int]:
-    # Dialog, then request: the order in which everybody locks.
+async def _lock_dialogs(connection: AsyncConnection, user_id: int) -> Sequence[int]:
+    # Hook and worker lock the dialog first and then the request, so that there is no deadlock.
     of_user = select(ImageRequest.dialog_id).where(ImageRequest.user_id == user_id)
     query = select(Dialog.id).where(Dialog.id.in_(of_user)).order_by(Dialog.id)
     return (await connection.execute(query.with_for_update(key_share=True))).scalars().all()
 
 
-async def _locked_requests(connection: AsyncConnection, user_id: int) -> Sequence[AnyRow]:
+async def _lock_requests(connection: AsyncConnection, user_id: int) -> Sequence[AnyRow]:
     query = (
         select(
             ImageRequest.id,
@@ -140,18 +146,21 @@ async def _locked_requests(connection: AsyncConnection, user_id: int) -> Sequenc
     return (await connection.execute(query.with_for_update())).all()
 
 
-async def _sends(connection: AsyncConnection, requests: Sequence[UUID]) -> Sequence[AnyRow]:
-    query = select(_DELIVERIES).where(_DELIVERIES.c.request_id == _any_of(requests))
+async def _read_sends(connection: AsyncConnection, request_ids: Sequence[UUID]) -> Sequence[AnyRow]:
+    query = select(_DELIVERIES).where(_DELIVERIES.c.request_id == _any_of(request_ids))
     return (await connection.execute(query)).all()
 
 
-def _any_of(requests: Sequence[UUID]) -> ColumnElement[Any]:
-    # One parameter: of many there may be no more than 32,767.
-    return any_(literal(requests, ARRAY(Uuid)))
+def _any_of(request_ids: Sequence[UUID]) -> ColumnElement[Any]:
+    # One array as one parameter: a statement may have at most 32,767 parameters.
+    return any_(literal(request_ids, ARRAY(Uuid)))
 
 
-async def _erased_dialogs(connection: AsyncConnection, dialogs: Sequence[int]) -> int:
-    """Erase the counts of dialogs that nobody else has pictures in; a bot's own table is the bot's."""
+async def _erase_dialogs(connection: AsyncConnection, dialogs: Sequence[int]) -> int:
+    """Erase the dialogs in which no other user has requests, and return how many.
+
+    If the table `dialogs` is the bot's own, nothing is erased.
+    """
     if not (await connection.execute(_DIALOGS_ARE_OURS)).scalar_one():
         return 0
     of_others = select(ImageRequest.id).where(ImageRequest.dialog_id == Dialog.id).exists()
@@ -159,10 +168,10 @@ async def _erased_dialogs(connection: AsyncConnection, dialogs: Sequence[int]) -
     return len((await connection.execute(query)).all())
 
 
-def _told(
+def _count(
     requests: Sequence[AnyRow], sends: Sequence[AnyRow], *, dialogs: int, pictures: int
 ) -> Forgotten:
-    chats = {row.id: row.chat_id for row in requests}
+    chat_ids = {row.id: row.chat_id for row in requests}
     return Forgotten(
         requests=len(requests),
         open_requests=sum(row.state in OPEN for row in requests),
@@ -170,7 +179,7 @@ def _told(
         dialogs=dialogs,
         pictures=pictures,
         photos=tuple(
-            SentPhoto(chat_id=chats[send.request_id], message_id=send.message_id)
+            SentPhoto(chat_id=chat_ids[send.request_id], message_id=send.message_id)
             for send in sends
             if send.message_id is not None
         ),

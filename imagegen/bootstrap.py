@@ -1,4 +1,4 @@
-"""Settings become objects here; whoever enters the stack closes them."""
+"""Builds objects from settings. The caller opens and closes them, except where an exit stack is given."""
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from imagegen.maintenance.image_cleanup import ImageCleanup
 from imagegen.maintenance.retention import Retention, RetentionLimits
 from imagegen.maintenance.stray_prompts import StrayCleanup
 from imagegen.monitoring.counters import CounterLog
-from imagegen.pipeline.content_policy import ContentPolicy, PolicySettings
+from imagegen.pipeline.content_policy import ContentPolicy, PolicySettings, SafetyAudit
 from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.image_cache import ImageCache
 from imagegen.pipeline.quarantine import Quarantine
@@ -46,7 +46,10 @@ _DAY_S = 86_400.0
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerParts:
-    """All that one worker works with: what its jobs share, and what it does beside them."""
+    """Everything of one worker: what its jobs share, and its periodic tasks.
+
+    `results` is the Redis client for live state.
+    """
 
     context: JobContext
     results: Redis
@@ -56,10 +59,10 @@ class WorkerParts:
 
 
 def workflow_library(settings: LibrarySettings) -> Library:
-    """Load the personas.
+    """Load the personas and their workflows.
 
     Raises:
-        BadSetting: a directory holds none.
+        BadSetting: a directory is missing, or has no folder with a persona.toml.
     """
     try:
         return load_workflows(settings.workflows_dir, settings.personas_dir)
@@ -72,10 +75,10 @@ def workflow_library(settings: LibrarySettings) -> Library:
 
 
 def image_store(settings: StoreSettings) -> ImageStore:
-    """Open the store, making its directory; touches no network.
+    """Open the image store; make its directory if it is missing. It opens no connection.
 
     Raises:
-        BadSetting: the directory can't be made or written.
+        BadSetting: the directory cannot be made or written.
     """
     try:
         return open_store(
@@ -92,7 +95,7 @@ def image_store(settings: StoreSettings) -> ImageStore:
 
 
 def image_store_if_present(settings: StoreSettings) -> ImageStore | None:
-    """Open a store that can be reached from this machine; None if it can't."""
+    """Open the image store; None if its directory is not on this machine."""
     return open_store_if_present(
         settings.image_store,
         url_base=_url_base(settings),
@@ -102,7 +105,7 @@ def image_store_if_present(settings: StoreSettings) -> ImageStore | None:
 
 
 def retention_limits(settings: StoreSettings) -> RetentionLimits:
-    """Return how long what is kept."""
+    """Return how long conversations, requests and images are kept; None for ever."""
     return RetentionLimits(
         context_s=settings.context_retention,
         requests_s=settings.requests_retention_days * _DAY_S or None,
@@ -111,10 +114,10 @@ def retention_limits(settings: StoreSettings) -> RetentionLimits:
 
 
 def language_model(settings: PictureSettings) -> LanguageModel | None:
-    """Return the client of the language model, not opened yet; None if no address is set.
+    """Return the client of the language model, not opened yet; None if PROMPT_LLM_URL is not set.
 
     Raises:
-        ValueError: the key can't stand in a header.
+        ValueError: the key cannot be sent in a header.
     """
     if settings.prompt_llm_url is None:
         return None
@@ -128,7 +131,7 @@ def language_model(settings: PictureSettings) -> LanguageModel | None:
 
 
 def prompt_builder(model: LanguageModel | None, screen: Screen) -> PromptBuilder:
-    """Return a builder whose sentences are all clear to the screen."""
+    """Return a prompt builder that uses only sentences in which the screen finds nothing."""
     return PromptBuilder(
         model, is_fine=lambda text: screen.prompt(text).verdict is ScreenVerdict.CLEAR
     )
@@ -165,7 +168,7 @@ async def worker_parts(
 ) -> WorkerParts:
     """Open everything that a worker needs; the stack closes it, last opened first.
 
-    `lease_s`: how long a job stays locked after its worker's last word.
+    `lease_s`: how long a job stays locked after its worker's last renewal.
     """
     engine = connect(settings.database_url)
     stack.push_async_callback(engine.dispose)
@@ -187,10 +190,16 @@ async def worker_parts(
     prompts = prompt_builder(model, screen)
     image_cache = ImageCache(engine, images)
     context = JobContext(
-        content_policy=ContentPolicy(engine, prompts, screen, _policy_settings(settings)),
+        content_policy=ContentPolicy(
+            prompts, screen, SafetyAudit(engine), _policy_settings(settings)
+        ),
         image_cache=image_cache,
         image_screen=settings.image_screen,
-        requests=RequestRepository(engine, keeps_context=settings.context_retention > 0),
+        requests=RequestRepository(
+            engine,
+            keeps_context=settings.context_retention > 0,
+            age_text_version=settings.age_text_version,
+        ),
         deliveries=Deliveries(engine),
         library=library,
         pool=pool,
@@ -198,10 +207,10 @@ async def worker_parts(
         telegram=telegram,
         flood_control=FloodControl(results),
         progress=LiveProgress(results),
-        quarantine=Quarantine(most_crashes=settings.request_crashes),
+        quarantine=Quarantine(max_crashes=settings.request_crashes),
         max_age_s=settings.request_max_age,
         max_attempts=settings.request_attempts,
-        most_unknown_sends=2 if settings.delivery_on_unknown == "resend" else 1,
+        max_unknown_sends=2 if settings.delivery_on_unknown == "resend" else 1,
         keep_outputs=settings.comfyui_keep_outputs,
         lease_s=lease_s,
     )
@@ -219,14 +228,14 @@ async def _pool(settings: Settings, results: Redis, stack: AsyncExitStack) -> Po
         await stack.enter_async_context(client)
         for client in host_clients(settings, drawing_s=settings.generation_timeout)
     ]
-    shared = RedisSlotRegistry(results) if settings.workers_share_hosts else None
-    if shared is not None:
-        await stack.enter_async_context(shared.renewed())
+    slot_registry = RedisSlotRegistry(results) if settings.workers_share_hosts else None
+    if slot_registry is not None:
+        await stack.enter_async_context(slot_registry.renewed())
     pool = Pool(
         clients,
         slots_per_host=settings.comfyui_slots_per_host,
         most=settings.slots,
-        shared=shared,
+        shared=slot_registry,
     )
     await stack.enter_async_context(pool.running())
     return pool
@@ -236,7 +245,6 @@ def _policy_settings(settings: Settings) -> PolicySettings:
     return PolicySettings(
         max_rating=settings.max_rating,
         seed_mode=settings.seed_mode,
-        age_text_version=settings.age_text_version,
         protects_content=settings.protect_content,
     )
 

@@ -1,4 +1,9 @@
-"""Environment → frozen settings: every variable of the worker; values only."""
+"""Every environment variable of the worker, as frozen settings.
+
+A field has the name of its variable, in lower case; a variable that is empty counts as not set, and
+a `.env` file is read too. The description of a field is what an error message says it must be.
+Settings hold values only: `imagegen/bootstrap.py` makes objects from them.
+"""
 
 import json
 from pathlib import Path
@@ -23,7 +28,7 @@ from imagegen.comfy.address import HostAddress
 
 
 class LibrarySettings(BaseSettings):
-    """What whoever names personas needs. Names are those of the variables, in lower case."""
+    """Where the personas and their workflows are. PERSONAS_DIR is the operator's own, or None."""
 
     model_config = SettingsConfigDict(
         frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
@@ -39,7 +44,7 @@ _HOSTS = "host:port or https://host/prefix, separated by commas, each once"
 _SECONDS = "a number of seconds above 0"
 
 
-def _hosts(value: Any) -> Any:
+def _parse_hosts(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     hosts = tuple(HostAddress.parse(part) for part in value.split(",") if part.strip())
@@ -48,7 +53,7 @@ def _hosts(value: Any) -> Any:
     return hosts
 
 
-def _headers(value: Any) -> Any:
+def _parse_headers(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) else value
 
 
@@ -56,12 +61,12 @@ Seconds = Annotated[float, Field(gt=0, le=86_400, description=_SECONDS)]
 
 
 class HostSettings(LibrarySettings):
-    """What whoever talks to the hosts needs. Names are those of the variables, in lower case."""
+    """Where the ComfyUI hosts are, and how they are used. Durations are in seconds."""
 
     comfyui_hosts: Annotated[
         tuple[HostAddress, ...],
         NoDecode,
-        BeforeValidator(_hosts),
+        BeforeValidator(_parse_hosts),
         Field(description=_HOSTS),
     ]
     comfyui_slots_per_host: Annotated[
@@ -71,17 +76,19 @@ class HostSettings(LibrarySettings):
     comfyui_headers: Annotated[
         dict[str, SecretStr],
         NoDecode,
-        BeforeValidator(_headers),
+        BeforeValidator(_parse_headers),
         Field(default_factory=dict, description='JSON such as {"X-Key": "secret"}'),
     ]
     comfyui_keep_outputs: Annotated[bool, Field(description="true or false")] = False
-    # From the prompt being posted to its start: other prompts in the host's own queue.
+    # From posting a prompt to its start, while other prompts in the host's own queue are drawn.
     comfyui_queue_timeout: Seconds = 600.0
-    # Without a sign of life while a prompt runs. Loading a model cold takes up to 40 s.
+    # Without any message of the host while the prompt runs. To load a model for the first time
+    # takes up to 40 s.
     comfyui_silence_timeout: Seconds = 90.0
-    # Without a frame of its own: time to ask the host what became of a prompt.
+    # Without a websocket message about this prompt; after it the host is asked for its status.
     comfyui_look_after: Seconds = 10.0
-    # An unreachable host that has a prompt of ours is waited for, since it may only have hiccuped.
+    # How long a host that has our prompt may be unreachable before the prompt goes elsewhere: it
+    # is often back after a moment.
     comfyui_away_timeout: Seconds = 10.0
     comfyui_request_timeout: Seconds = 30.0
     comfyui_transcode: Annotated[
@@ -94,7 +101,7 @@ class HostSettings(LibrarySettings):
     workers_share_hosts: Annotated[bool, Field(description="true or false")] = False
 
     @model_validator(mode="after")
-    def _one_way_to_sign(self) -> Self:
+    def _check_one_authorization(self) -> Self:
         named = {name.lower() for name in self.comfyui_headers}
         if self.comfyui_token is not None and "authorization" in named:
             raise ValueError(
@@ -104,15 +111,15 @@ class HostSettings(LibrarySettings):
 
     @property
     def host_headers(self) -> dict[str, str]:
-        """The headers that go with every call to a host, secrets included."""
+        """The headers of every call to a host, with the secrets in clear text."""
         headers = {name: value.get_secret_value() for name, value in self.comfyui_headers.items()}
         if self.comfyui_token is not None:
             headers["Authorization"] = f"Bearer {self.comfyui_token.get_secret_value()}"
         return headers
 
 
-def _a_key(value: SecretStr | None) -> SecretStr | None:
-    # It goes into a header.
+def _check_header_value(value: SecretStr | None) -> SecretStr | None:
+    # The key is sent in an HTTP header, which takes printable ASCII only.
     if value is not None and not (
         value.get_secret_value().isascii() and value.get_secret_value().isprintable()
     ):
@@ -121,7 +128,7 @@ def _a_key(value: SecretStr | None) -> SecretStr | None:
 
 
 class PictureSettings(BaseSettings):
-    """What a prompt is made of and how far it may go. Names are those of the variables."""
+    """How prompts are written, how far pictures may go, and which seeds they have."""
 
     model_config = SettingsConfigDict(
         frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
@@ -141,7 +148,9 @@ class PictureSettings(BaseSettings):
     ] = None
     prompt_llm_model: Annotated[str, Field(description="a model's name")] = "default"
     prompt_llm_api_key: Annotated[
-        SecretStr | None, AfterValidator(_a_key), Field(description="the server's key, plain ASCII")
+        SecretStr | None,
+        AfterValidator(_check_header_value),
+        Field(description="the server's key, plain ASCII"),
     ] = None
     prompt_llm_timeout: Annotated[
         float, Field(gt=0, le=60, description="a number of seconds, 60 at most")
@@ -149,17 +158,19 @@ class PictureSettings(BaseSettings):
 
 
 _STORE = "file:///an/absolute/directory or s3://bucket/prefix"
-_MOST_VALID_S = 604_800.0
+_MAX_URL_VALID_S = 604_800.0
 _DAY_S = 86_400.0
 
 
-def _a_store_url(value: str) -> str:
-    if not (value.startswith("file:///") or (urlsplit(value).scheme == "s3" and _bucket(value))):
+def _check_store_url(value: str) -> str:
+    if not (
+        value.startswith("file:///") or (urlsplit(value).scheme == "s3" and _bucket_name(value))
+    ):
         raise ValueError("neither a file:/// nor an s3:// address")
     return value
 
 
-def _bucket(url: str) -> str:
+def _bucket_name(url: str) -> str:
     parts = urlsplit(url)
     return "" if parts.query or parts.fragment or "@" in parts.netloc else parts.netloc
 
@@ -168,13 +179,13 @@ _Days = Annotated[float, Field(ge=0, le=36_500, description="a number of days, 0
 
 
 class StoreSettings(BaseSettings):
-    """What whoever tidies up needs. Names are those of the variables, in lower case."""
+    """Where images are kept, and for how long images, requests and conversations are."""
 
     model_config = SettingsConfigDict(
         frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
     )
 
-    image_store: Annotated[str, AfterValidator(_a_store_url), Field(description=_STORE)] = (
+    image_store: Annotated[str, AfterValidator(_check_store_url), Field(description=_STORE)] = (
         "file:///var/lib/chatflow-imagegen/images"
     )
     image_url_base: Annotated[
@@ -182,16 +193,18 @@ class StoreSettings(BaseSettings):
     ] = None
     image_url_valid: Annotated[
         float,
-        Field(ge=1, le=_MOST_VALID_S, description="a number of seconds, 604800 (a week) at most"),
+        Field(
+            ge=1, le=_MAX_URL_VALID_S, description="a number of seconds, 604800 (a week) at most"
+        ),
     ] = _DAY_S
-    # The names by which AWS's own tools know them.
+    # These four have the names that AWS's own tools use.
     aws_endpoint_url: Annotated[
         HttpUrl | None, Field(description="the address of an S3 server, http:// or https://")
     ] = None
     aws_region: Annotated[str | None, Field(description="a region's name")] = None
     aws_access_key_id: Annotated[SecretStr | None, Field(description="a key's id")] = None
     aws_secret_access_key: Annotated[SecretStr | None, Field(description="a secret key")] = None
-    # As long as a failed request can be drawn again.
+    # A failed request can be retried only as long as its conversation is kept.
     context_retention: Annotated[
         float,
         Field(ge=0, le=31_536_000, description="a number of seconds, 0 to erase it at once"),
@@ -201,7 +214,7 @@ class StoreSettings(BaseSettings):
 
 
 class WebSettings(BaseSettings):
-    """What whoever asks a worker needs. Names are those of the variables, in lower case."""
+    """Where the worker serves /healthz and /readyz."""
 
     model_config = SettingsConfigDict(
         frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
@@ -216,7 +229,7 @@ class WebSettings(BaseSettings):
 _TOKEN = "the bot's token as BotFather gave it, digits:letters"  # noqa: S105 (a description)
 
 
-def _a_bot_token(value: SecretStr) -> SecretStr:
+def _check_bot_token(value: SecretStr) -> SecretStr:
     number, _, secret = value.get_secret_value().partition(":")
     if not (number.isdigit() and secret) or any(char.isspace() for char in secret):
         raise BadSetting("something else")
@@ -224,10 +237,10 @@ def _a_bot_token(value: SecretStr) -> SecretStr:
 
 
 class Settings(HostSettings, PictureSettings, StoreSettings, WebSettings, HookSettings):
-    """What the worker needs. Names are those of the variables, in lower case."""
+    """Everything that the worker needs."""
 
     telegram_bot_token: Annotated[
-        SecretStr, AfterValidator(_a_bot_token), Field(description=_TOKEN)
+        SecretStr, AfterValidator(_check_bot_token), Field(description=_TOKEN)
     ]
     telegram_api_url: Annotated[
         HttpUrl, Field(description="the address of a Bot API server, http:// or https://")
@@ -257,11 +270,15 @@ class Settings(HostSettings, PictureSettings, StoreSettings, WebSettings, HookSe
 
     @property
     def slots(self) -> int:
-        """How many prompts may be on all hosts together."""
-        every = len(self.comfyui_hosts) * self.comfyui_slots_per_host
-        return min(every, self.max_concurrent_generations or every)
+        """How many prompts may be on all hosts together, drawing or in the hosts' queues."""
+        all_slots = len(self.comfyui_hosts) * self.comfyui_slots_per_host
+        return min(all_slots, self.max_concurrent_generations or all_slots)
 
 
 def from_env(**overrides: Any) -> Settings:
-    """Read the settings. Raises BadSetting with a sentence that names the variable."""
+    """Read the settings from the environment and `.env`; `overrides` go before both.
+
+    Raises:
+        BadSetting: a variable is missing or wrong; the sentence names it.
+    """
     return read(Settings, **overrides)

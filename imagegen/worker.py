@@ -1,4 +1,7 @@
-"""WorkerSettings for `arq imagegen.worker.WorkerSettings`: start and stop of the worker."""
+"""WorkerSettings for `arq imagegen.worker.WorkerSettings`: start and stop of the worker.
+
+The worker owns every long-lived object; `imagegen/bootstrap.py` builds them.
+"""
 
 import asyncio
 import sys
@@ -11,7 +14,7 @@ from arq.worker import func, run_worker
 
 from chatflow_hook.queue import JOB, QUEUE, dumps, loads
 from chatflow_hook.settings import BadSetting
-from imagegen import bootstrap, image_file, logs, periodic, settings
+from imagegen import bootstrap, image_file, logs, periodic
 from imagegen.errors import ImagegenError
 from imagegen.maintenance import retention, stray_prompts
 from imagegen.monitoring import checks, http_server
@@ -24,74 +27,88 @@ from imagegen.queue.job_lease import RecoveryTimes, allow_two_runs_of_a_job
 from imagegen.queue.outbox_relay import OutboxRelay
 from imagegen.queue.shutdown import GracefulShutdown
 from imagegen.settings import Settings
+from imagegen.settings import from_env as read_settings
 from imagegen.workflows.library import Library
 
 log = structlog.get_logger(__name__)
 
 _POLL_DELAY_S = 0.05
-_MOST_JOBS = 1000
-# Attempts live on the row; arq counts every deploy as a try.
+_MAX_JOBS = 1000
+# In effect no limit: the row counts its attempts, and arq counts every deploy as a try.
 _MAX_TRIES = 1_000_000
-_HEALTH_EVERY_S = 5
-_RECOVERY = RecoveryTimes()
+_HEALTH_CHECK_EVERY_S = 5
+_RECOVERY_TIMES = RecoveryTimes()
 _NO_REDIS = "imagegen: Redis does not answer yet, trying until it does\n"
 
 
 def __getattr__(name: str) -> Any:
-    """Make WorkerSettings when arq asks for it, so that importing this module reads nothing."""
+    """Make WorkerSettings when arq asks for it, so that importing this module reads no settings."""
     if name != "WorkerSettings":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return from_env()
 
 
-def from_env(*, recovery: RecoveryTimes = _RECOVERY) -> type:
-    """Return WorkerSettings made of the environment; end the process with a line if they can't be."""
+def from_env(*, recovery: RecoveryTimes = _RECOVERY_TIMES) -> type:
+    """Return WorkerSettings made from the environment, for arq's own command.
+
+    A wrong setting ends the process with one line on stderr and code 1.
+    """
     shutdown.install_signal_handlers()
-    with _in_a_sentence():
-        chosen = settings.from_env()
-        if not asyncio.run(connections.is_answering(chosen.redis)):
+    with _errors_in_one_line():
+        settings = read_settings()
+        if not asyncio.run(connections.is_answering(settings.redis)):
             sys.stderr.write(_NO_REDIS)
-        return worker_settings(chosen, recovery=recovery)
+        return worker_settings(settings, recovery=recovery)
 
 
 def run() -> None:
-    """Run a worker as arq's command does, one that answers probes even while Redis is away."""
+    """Run a worker as arq's command does, and answer probes also while Redis is away at the start.
+
+    A wrong setting ends the process with one line on stderr and code 1.
+    """
     shutdown.install_signal_handlers()
-    with _in_a_sentence():
-        chosen = settings.from_env()
-        logs.configure(chosen.log_format)
-        made = worker_settings(chosen)
-        if not asyncio.run(connections.is_answering(chosen.redis)):
+    with _errors_in_one_line():
+        settings = read_settings()
+        logs.configure(settings.log_format)
+        settings_class = worker_settings(settings)
+        if not asyncio.run(connections.is_answering(settings.redis)):
             sys.stderr.write(_NO_REDIS)
-            asyncio.run(checks.serve_until_redis_answers(chosen))
-    run_worker(made)
+            asyncio.run(checks.serve_until_redis_answers(settings))
+    run_worker(settings_class)
 
 
 def worker_settings(
-    chosen: Settings, *, owns_process: bool = True, recovery: RecoveryTimes = _RECOVERY
+    settings: Settings, *, owns_process: bool = True, recovery: RecoveryTimes = _RECOVERY_TIMES
 ) -> type:
-    """Return the class whose attributes arq reads. Raises BadSetting.
+    """Return the class whose attributes arq reads; call it once for each worker.
 
-    `owns_process`: it is the worker's alone, so its logging and its end are the worker's too.
+    `owns_process`: the process runs nothing but this worker, so the worker sets up logging, memory
+    and signal handlers. Tests that run a worker inside their own process set it to False.
+
+    Raises:
+        BadSetting: there are no workflows, or the image store cannot be opened.
     """
-    library = bootstrap.workflow_library(chosen)
-    images = bootstrap.image_store(chosen)
-    queue = connections.job_queue(chosen.redis, db=chosen.redis_broker_db)
-    stack, stopping = AsyncExitStack(), GracefulShutdown(queue, grace_s=chosen.stop_grace)
+    library = bootstrap.workflow_library(settings)
+    images = bootstrap.image_store(settings)
+    queue = connections.job_queue(settings.redis, db=settings.redis_broker_db)
+    stack, graceful_shutdown = (
+        AsyncExitStack(),
+        GracefulShutdown(queue, grace_s=settings.stop_grace),
+    )
     if owns_process:
         image_file.give_large_memory_back()
-        stopping.listen_for_signals()
+        graceful_shutdown.listen_for_signals()
 
     async def on_startup(ctx: dict[str, Any]) -> None:
         allow_two_runs_of_a_job()
-        if owns_process:  # here and not earlier, since arq sets up its own before
-            logs.configure(chosen.log_format)
-        readiness = Readiness(lambda: stopping.is_under_way)
+        if owns_process:  # not earlier, since arq's command sets up its own logging before this
+            logs.configure(settings.log_format)
+        readiness = Readiness(lambda: graceful_shutdown.is_under_way)
         await stack.enter_async_context(
-            http_server.serving(chosen.web_host, chosen.web_port, readiness)
+            http_server.serving(settings.web_host, settings.web_port, readiness)
         )
         parts = await bootstrap.worker_parts(
-            chosen, library, images, stack, lease_s=recovery.lease_s
+            settings, library, images, stack, lease_s=recovery.lease_s
         )
         context = ctx["context"] = parts.context
         await stack.enter_async_context(parts.counter_log.logged())
@@ -106,68 +123,69 @@ def worker_settings(
             await stack.enter_async_context(periodic.every(seconds, step, name=name))
         publisher = HostStatusPublisher(parts.results, context.pool)
         await stack.enter_async_context(publisher.publishing())
-        await stack.enter_async_context(checks.watched(chosen, context, readiness))
-        stopping.attach_to_arq()
-        _greet(chosen, library)
+        await stack.enter_async_context(checks.running(settings, context, readiness))
+        graceful_shutdown.attach_to_arq()
+        _log_start(settings, library)
 
     async def on_shutdown(_: dict[str, Any]) -> None:
         await stack.aclose()
         log.info("worker stopped")
 
-    max_jobs = min(4 * chosen.slots + 64, _MOST_JOBS)
+    max_jobs = min(4 * settings.slots + 64, _MAX_JOBS)
     return type(
         "WorkerSettings",
         (),
         {
             "functions": [
                 func(
-                    stopping.wrap(make_image),
+                    graceful_shutdown.wrap(make_image),
                     name=JOB,
                     max_tries=_MAX_TRIES,
                     keep_result=0,
                 )
             ],
-            "redis_settings": connections.arq_settings(chosen.redis, db=chosen.redis_broker_db),
+            "redis_settings": connections.arq_settings(settings.redis, db=settings.redis_broker_db),
             "redis_pool": queue,
             "handle_signals": False,
             "queue_name": QUEUE,
-            # A job whose payload is gone would leave one, and its id could not be rung for.
+            # arq keeps a result for a job whose payload is gone, and then refuses to enqueue its
+            # id again; with 0 it keeps none.
             "keep_result": 0,
             "job_serializer": dumps,
             "job_deserializer": loads,
             "on_startup": on_startup,
             "on_shutdown": on_shutdown,
             "max_jobs": max_jobs,
-            # Jobs that run are pushed out of sight by their leases: more would only be read and
-            # dropped, twenty times a second, when thousands wait.
-            "queue_read_limit": _MOST_JOBS,
+            # How many due jobs a poll reads. The leases of running jobs move them out of its
+            # range. More would only be read and dropped twenty times a second when thousands wait.
+            "queue_read_limit": _MAX_JOBS,
             "job_timeout": job_lease.JOB_TIMEOUT_S,
             "poll_delay": _POLL_DELAY_S,
-            "health_check_interval": _HEALTH_EVERY_S,
+            "health_check_interval": _HEALTH_CHECK_EVERY_S,
         },
     )
 
 
 @contextmanager
-def _in_a_sentence() -> Iterator[None]:
-    """End with what is wrong in one line."""
+def _errors_in_one_line() -> Iterator[None]:
+    """End the process with one line about a wrong setting, instead of a traceback."""
     try:
         yield
     except (BadSetting, ImagegenError) as error:
         sys.exit(f"imagegen: {error}")
 
 
-def _greet(chosen: Settings, library: Library) -> None:
-    for name, fault in library.faults.items():
-        log.error("persona cannot be drawn", persona=name, why=fault.sentence)
-    if chosen.image_generation_frequency is not None:
+def _log_start(settings: Settings, library: Library) -> None:
+    for persona, fault in library.faults.items():
+        log.error("persona cannot be drawn", persona=persona, why=fault.sentence)
+    if settings.image_generation_frequency is not None:
         log.warning(
             "IMAGE_GENERATION_FREQUENCY is set and was never used; "
             "IMAGE_TRIGGER_MIN and IMAGE_TRIGGER_MAX say how often pictures come"
         )
     log.info(
         "worker ready",
-        hosts=[host.name for host in chosen.comfyui_hosts],
-        slots=chosen.slots,
+        hosts=[host.name for host in settings.comfyui_hosts],
+        slots=settings.slots,
         personas=sorted(library.workflows),
     )

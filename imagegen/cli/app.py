@@ -1,4 +1,4 @@
-"""The command group; each command is a file of its own."""
+"""The command group `imagegen`; each command is in a file of its own."""
 
 import click
 

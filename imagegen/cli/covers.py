@@ -1,4 +1,4 @@
-"""`imagegen covers`: draw the pictures ahead with which dialogs begin."""
+"""`imagegen covers`: draw covers ahead, the pictures with which dialogs begin."""
 
 import asyncio
 import sys
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from imagegen.cli.session import CommandSession
     from imagegen.requests.covers import Cover
 
-_MOST = 32
+_MAX_COUNT = 32
 
 
 @click.command()
@@ -21,7 +21,11 @@ _MOST = 32
     "--persona", "names", metavar="NAME|all", multiple=True, default=("all",), help="Or several."
 )
 @click.option(
-    "--count", type=click.IntRange(1, _MOST), default=4, show_default=True, help="Of each persona."
+    "--count",
+    type=click.IntRange(1, _MAX_COUNT),
+    default=4,
+    show_default=True,
+    help="Of each persona.",
 )
 @click.option("--again", is_flag=True, help="Erase those that are there, and draw all anew.")
 @click.option(
@@ -42,10 +46,10 @@ def covers(*, names: Sequence[str], count: int, again: bool, timeout_s: float) -
         from imagegen.cli.session import run_in_session
 
     personas = _personas(names)
-    missing = run_in_session(
-        lambda own: _drawn(own, personas, count, again=again, timeout_s=timeout_s)
+    missing_count = run_in_session(
+        lambda session: _order_and_wait(session, personas, count, again=again, timeout_s=timeout_s)
     )
-    sys.exit(1 if missing else 0)
+    sys.exit(1 if missing_count else 0)
 
 
 def _personas(names: Sequence[str]) -> list[str]:
@@ -64,34 +68,43 @@ def _personas(names: Sequence[str]) -> list[str]:
         exit_with(str(error), code=2)
 
 
-async def _drawn(
-    own: "CommandSession", personas: Sequence[str], count: int, *, again: bool, timeout_s: float
+async def _order_and_wait(
+    session: "CommandSession",
+    personas: Sequence[str],
+    count: int,
+    *,
+    again: bool,
+    timeout_s: float,
 ) -> int:
-    """Order and watch; return how many are missing at the end."""
+    """Order the covers, print each one that ends, and return how many are missing at the end."""
     from imagegen.requests.covers import Covers
 
-    stock = Covers(own.engine)
+    cover_requests = Covers(session.engine)
     if again:
-        click.echo(f"erased: {await stock.erase(personas)}")
-    ordered = await stock.order(personas, count)
+        click.echo(f"erased: {await cover_requests.erase(personas)}")
+    ordered = await cover_requests.order(personas, count)
     if not ordered:
         click.echo("all covers are there")
         return 0
+
     for cover in ordered:
-        await own.doorbell.ring(cover.request_id, within_s=1.0)
-    good = ended = 0
+        await session.queue_client.enqueue(cover.request_id, within_s=1.0)
+
+    drawn_count = ended_count = 0
     try:
         async with asyncio.timeout(timeout_s):
-            async for cover in stock.drawn(ordered):
-                ended += 1
-                good += cover.why is None
-                click.echo(f"{ended}/{len(ordered)} {_line(cover)}", err=cover.why is not None)
+            async for cover in cover_requests.drawn(ordered):
+                ended_count += 1
+                drawn_count += cover.why is None
+                click.echo(
+                    f"{ended_count}/{len(ordered)} {_line(cover)}", err=cover.why is not None
+                )
     except TimeoutError:
-        left = len(ordered) - ended
-        click.echo(f"imagegen: {left} are not drawn yet: does a worker run?", err=True)
-    return len(ordered) - good
+        left_count = len(ordered) - ended_count
+        click.echo(f"imagegen: {left_count} are not drawn yet: does a worker run?", err=True)
+    return len(ordered) - drawn_count
 
 
 def _line(cover: "Cover") -> str:
-    end = cover.state.value if cover.why is None else f"{cover.state.value}: {cover.why}"
-    return f"{cover.persona} {cover.number + 1} {end}"
+    outcome = cover.state.value if cover.why is None else f"{cover.state.value}: {cover.why}"
+    return f"{cover.persona} {cover.number + 1} {outcome}"

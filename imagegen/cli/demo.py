@@ -1,4 +1,4 @@
-"""`imagegen demo`: the main job on this machine, up to the photo."""
+"""`imagegen demo`: a chat with each persona up to the photo, on servers of its own."""
 
 import sys
 from pathlib import Path
@@ -40,11 +40,11 @@ def demo(
         from rich.console import Console
 
         from imagegen import logs
-        from imagegen.sandbox.demo import demo as show
+        from imagegen.sandbox.demo import demo as demo_runner
         from imagegen.sandbox.errors import SandboxError
         from imagegen.sandbox.signals import sigterm_exits
 
-    options = show.DemoOptions(
+    options = demo_runner.DemoOptions(
         personas=[name for name in personas.split(",") if name.strip()],
         comfyui=comfyui,
         workflows=workflows or resources.path("workflows"),
@@ -54,7 +54,7 @@ def demo(
     logs.only_warnings()
     with sigterm_exits():
         try:
-            show.run_demo(options, Console())
+            demo_runner.run_demo(options, Console())
         except (ImagegenError, SandboxError, OSError) as error:
             sys.exit(f"imagegen demo: {error}")
         except KeyboardInterrupt:

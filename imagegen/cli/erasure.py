@@ -1,4 +1,4 @@
-"""`imagegen purge` and `imagegen forget`: what was kept is erased."""
+"""`imagegen purge` and `imagegen forget`: erase what is old, and erase all of one user."""
 
 import json
 from dataclasses import asdict
@@ -30,10 +30,12 @@ def purge(*, is_dry_run: bool, is_json: bool) -> None:
         from imagegen.maintenance.image_cleanup import ImageCleanup
         from imagegen.maintenance.retention import Retention
 
-    async def work(given: "CommandSession") -> "RetentionCounts":
-        if given.images is None:
+    async def work(session: "CommandSession") -> "RetentionCounts":
+        if session.images is None:
             raise Unavailable("the directory of IMAGE_STORE is not on this machine")
-        retention = Retention(given.engine, ImageCleanup(given.engine, given.images), given.limits)
+        retention = Retention(
+            session.engine, ImageCleanup(session.engine, session.images), session.limits
+        )
         return await (retention.due() if is_dry_run else retention.everything())
 
     counts = run_in_session(work)
@@ -44,7 +46,7 @@ def purge(*, is_dry_run: bool, is_json: bool) -> None:
     )
 
 
-def _somebody(_: click.Context, __: click.Parameter, user: int) -> int:
+def _check_user(_: click.Context, __: click.Parameter, user: int) -> int:
     if user == NOBODY:
         raise click.BadParameter(NOT_A_USER)
     return user
@@ -52,7 +54,7 @@ def _somebody(_: click.Context, __: click.Parameter, user: int) -> int:
 
 @click.command()
 @click.argument(
-    "user", type=click.IntRange(-(2**63), 2**63 - 1), metavar="USER", callback=_somebody
+    "user", type=click.IntRange(-(2**63), 2**63 - 1), metavar="USER", callback=_check_user
 )
 @_AS_JSON
 def forget(*, user: int, is_json: bool) -> None:
@@ -62,8 +64,10 @@ def forget(*, user: int, is_json: bool) -> None:
         from imagegen.cli.session import run_in_session
         from imagegen.maintenance import user_erasure
 
-    async def work(given: "CommandSession") -> "ErasureReport":
-        return await user_erasure.erase_user(given.engine, given.images, given.doorbell, user)
+    async def work(session: "CommandSession") -> "ErasureReport":
+        return await user_erasure.erase_user(
+            session.engine, session.images, session.queue_client, user
+        )
 
     report = run_in_session(work)
     click.echo(

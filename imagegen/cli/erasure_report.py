@@ -1,4 +1,4 @@
-"""What was erased, as people and programs read it."""
+"""The output of `imagegen purge` and `imagegen forget`, as text and as JSON; pure."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,7 +11,7 @@ from imagegen.maintenance.user_erasure import ErasureReport
 
 
 def purge_as_text(counts: RetentionCounts, *, is_dry_run: bool) -> str:
-    """Write a line for each kind."""
+    """Return a line for each kind of thing that was erased, or would be in a dry run."""
     verb = "would be erased" if is_dry_run else "erased"
     lines = (
         f"{counts.contexts:>7} conversations of failed requests",
@@ -25,35 +25,35 @@ def purge_as_text(counts: RetentionCounts, *, is_dry_run: bool) -> str:
 
 
 def erasure_as_text(report: ErasureReport) -> str:
-    """Write what was erased, and what is beyond reach."""
-    told = report.told
-    if not told.requests:
+    """Return what was erased of a user, and what cannot be erased by us."""
+    erased = report.told
+    if not erased.requests:
         return f"nothing of user {report.user_id} is kept"
     return "\n".join(
         [
             f"erased of user {report.user_id}:",
-            f"  requests: {told.requests}, of which open: {told.open_requests}",
-            f"  deliveries: {told.deliveries}",
-            f"  dialogs: {told.dialogs}",
+            f"  requests: {erased.requests}, of which open: {erased.open_requests}",
+            f"  deliveries: {erased.deliveries}",
+            f"  dialogs: {erased.dialogs}",
             f"  pictures: {_pictures(report)}",
             "beyond reach:",
-            *(f"  {line}" for line in _beyond_reach(told) or ["nothing"]),
+            *(f"  {line}" for line in _beyond_reach(erased) or ["nothing"]),
         ]
     )
 
 
 def erasure_as_json(report: ErasureReport) -> dict[str, Any]:
-    """Give the same as plain objects; `pictures_left` are erased by the worker."""
-    told = asdict(report.told)
-    names = ("photos", "unknown_sends", "hosts")
+    """Return the same as plain objects; the worker erases `pictures_left` later."""
+    counts = asdict(report.told)
+    beyond_reach = ("photos", "unknown_sends", "hosts")
     store = report.store or CleanupCounts(left=report.told.pictures)
     return {
         "user_id": report.user_id,
-        "erased": {name: value for name, value in told.items() if name not in names},
+        "erased": {name: value for name, value in counts.items() if name not in beyond_reach},
         "pictures_erased": store.erased,
         "pictures_shared": store.kept,
         "pictures_left": store.left,
-        "beyond_reach": {name: told[name] for name in names},
+        "beyond_reach": {name: counts[name] for name in beyond_reach},
     }
 
 
@@ -70,15 +70,15 @@ def _pictures(report: ErasureReport) -> str:
     return ", ".join(parts)
 
 
-def _beyond_reach(told: Forgotten) -> list[str]:
+def _beyond_reach(erased: Forgotten) -> list[str]:
     lines = [
         f"photos in chat {chat_id} of Telegram: messages {messages}"
-        for chat_id, messages in _by_chat(told.photos).items()
+        for chat_id, messages in _by_chat(erased.photos).items()
     ]
-    if told.unknown_sends:
-        lines.append(f"sends that may have arrived, unknown: {told.unknown_sends}")
-    if told.hosts:
-        lines.append(f"files on {', '.join(told.hosts)}, until ComfyUI empties its temp folder")
+    if erased.unknown_sends:
+        lines.append(f"sends that may have arrived, unknown: {erased.unknown_sends}")
+    if erased.hosts:
+        lines.append(f"files on {', '.join(erased.hosts)}, until ComfyUI empties its temp folder")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""Which extra of the distribution a command's imports come with, said in a sentence."""
+"""Names the extra of the distribution that has to be installed for a command."""
 
 import sys
 from collections.abc import Iterator
@@ -7,7 +7,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def extra(name: str) -> Iterator[None]:
-    """End with a sentence if the imports of the block are not installed."""
+    """End the process with one line that names the extra, if an import of the block is missing.
+
+    A module of ours that is missing is a bug, and its ModuleNotFoundError is raised.
+    """
     try:
         yield
     except ModuleNotFoundError as error:

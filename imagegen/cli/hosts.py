@@ -1,4 +1,4 @@
-"""`imagegen hosts`: how each ComfyUI host is."""
+"""`imagegen hosts`: the state of each ComfyUI host; it needs no database and no bot."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""`imagegen migrate`: brings the database to the newest schema."""
+"""`imagegen migrate`: migrate the database to the newest schema."""
 
 import sys
 

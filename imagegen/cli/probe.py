@@ -1,4 +1,4 @@
-"""`imagegen probe`: asks the worker on this machine how it is, as a container's health check does."""
+"""`imagegen probe`: ask the worker on this machine for /healthz or /readyz, for health checks."""
 
 import http.client
 import sys
@@ -9,7 +9,8 @@ import click
 
 from chatflow_hook.settings import BadSetting, read
 
-_NO_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (whoever listens everywhere is here)
+# Addresses to listen on all interfaces; such a worker is asked over loopback.
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (nothing is bound here)
 
 
 @click.command()
@@ -33,35 +34,38 @@ def probe(*, ready: bool, timeout_s: float) -> None:
     from imagegen.settings import WebSettings
 
     try:
-        chosen = read(WebSettings)
+        settings = read(WebSettings)
     except BadSetting as error:
         click.echo(f"imagegen: {error}", err=True)
         sys.exit(2)
     path = "/readyz" if ready else "/healthz"
-    answer = ask_worker(chosen.web_host, chosen.web_port, path, timeout_s=timeout_s)
-    click.echo(answer.said, err=not answer.is_good)
+    answer = ask_worker(settings.web_host, settings.web_port, path, timeout_s=timeout_s)
+    click.echo(answer.text, err=not answer.is_good)
     sys.exit(0 if answer.is_good else 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeAnswer:
-    """What was heard, as one line, and whether it is good news."""
+    """The worker's answer as one line; `is_good` if it came with status 200."""
 
     is_good: bool
-    said: str
+    text: str
 
 
 def ask_worker(host: str, port: int, path: str, *, timeout_s: float) -> ProbeAnswer:
-    """Ask for `path` and wait for the answer; nobody there is an answer too."""
+    """Send GET `path` to the worker and return its answer; it raises nothing.
+
+    A worker that cannot be reached, and port 0, which serves nothing, are answers that are not good.
+    """
     if not port:
-        return ProbeAnswer(is_good=False, said="WEB_PORT is 0, so no worker tells how it is")
+        return ProbeAnswer(is_good=False, text="WEB_PORT is 0, so no worker tells how it is")
     try:
         with closing(
-            http.client.HTTPConnection(_NO_HOST.get(host, host), port, timeout=timeout_s)
+            http.client.HTTPConnection(_LOOPBACK.get(host, host), port, timeout=timeout_s)
         ) as connection:
             connection.request("GET", path)
-            answer = connection.getresponse()
-            said = answer.read(10_000).decode(errors="replace").strip()
+            response = connection.getresponse()
+            text = response.read(10_000).decode(errors="replace").strip()
     except (OSError, http.client.HTTPException) as error:
-        return ProbeAnswer(is_good=False, said=f"no worker answers on {host}, port {port}: {error}")
-    return ProbeAnswer(is_good=answer.status == 200, said=said)
+        return ProbeAnswer(is_good=False, text=f"no worker answers on {host}, port {port}: {error}")
+    return ProbeAnswer(is_good=response.status == 200, text=text)

@@ -1,4 +1,4 @@
-"""`imagegen prompt`: what would be drawn for a dialog, without a database or a host."""
+"""`imagegen prompt`: show what would be drawn for a dialog, without a database or a host."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ _RATINGS = [*map(str, Rating)]
 )
 @click.option(
     "--llm/--no-llm",
-    "is_asked",
+    "uses_llm",
     default=None,
     help="Whether the model at PROMPT_LLM_URL is asked; if there is one, left out.",
 )
@@ -56,7 +56,7 @@ def prompt(  # noqa: PLR0913 - click gives each option by name
     variation: int,
     rating: str | None,
     max_rating: str | None,
-    is_asked: bool | None,
+    uses_llm: bool | None,
     is_json: bool,
 ) -> None:
     """Show what would be drawn for a dialog: prompt, rating, seed, cache key, the screen's word.
@@ -71,22 +71,22 @@ def prompt(  # noqa: PLR0913 - click gives each option by name
     try:
         dialog = read_dialog(file)
     except DialogUnreadable as error:
-        _stop(error.sentence)
+        _exit_with(error.sentence)
     if rating is not None:
         dialog = dialog.model_copy(update={"rating": Rating(rating)})
     workflows = _workflows(names or [dialog.persona])
-    chosen = _settings({} if max_rating is None else {"max_rating": max_rating})
-    if is_asked and chosen.prompt_llm_url is None:
-        _stop("PROMPT_LLM_URL is not set: there is no model to ask")
-    if is_asked is False:
-        chosen = chosen.model_copy(update={"prompt_llm_url": None})
-    sheets = asyncio.run(_sheets(dialog, workflows, chosen, Kind(kind), variation))
+    settings = _settings({} if max_rating is None else {"max_rating": max_rating})
+    if uses_llm and settings.prompt_llm_url is None:
+        _exit_with("PROMPT_LLM_URL is not set: there is no model to ask")
+    if uses_llm is False:
+        settings = settings.model_copy(update={"prompt_llm_url": None})
+    results = asyncio.run(_dry_runs(dialog, workflows, settings, Kind(kind), variation))
     click.echo(
-        json.dumps([sheet.as_json() for sheet in sheets], indent=2, ensure_ascii=False)
+        json.dumps([result.as_json() for result in results], indent=2, ensure_ascii=False)
         if is_json
-        else "\n\n".join(sheet.as_text() for sheet in sheets)
+        else "\n\n".join(result.as_text() for result in results)
     )
-    sys.exit(0 if all(sheet.is_drawn for sheet in sheets) else 1)
+    sys.exit(0 if all(result.is_drawn for result in results) else 1)
 
 
 def _workflows(names: Sequence[str]) -> "list[Workflow]":
@@ -100,10 +100,10 @@ def _workflows(names: Sequence[str]) -> "list[Workflow]":
         if "all" in names:
             return [library.workflows[name] for name in sorted(library.workflows)]
         if not all(names):
-            _stop("the file names no persona: give one with --persona, or all")
+            _exit_with("the file names no persona: give one with --persona, or all")
         return [library.find(name) for name in dict.fromkeys(names)]
     except (BadSetting, ImagegenError) as error:
-        _stop(str(error))
+        _exit_with(str(error))
 
 
 def _settings(overrides: dict[str, str]) -> "PictureSettings":
@@ -113,13 +113,13 @@ def _settings(overrides: dict[str, str]) -> "PictureSettings":
     try:
         return read(PictureSettings, **overrides)
     except BadSetting as error:
-        _stop(str(error))
+        _exit_with(str(error))
 
 
-async def _sheets(
+async def _dry_runs(
     dialog: "DialogFile",
     workflows: "Sequence[Workflow]",
-    chosen: "PictureSettings",
+    settings: "PictureSettings",
     kind: Kind,
     variation: int,
 ) -> "list[DryRunResult]":
@@ -130,7 +130,7 @@ async def _sheets(
 
     screen = shared_screen()
     async with AsyncExitStack() as stack:
-        model = _model(chosen)
+        model = _model(settings)
         if model is not None:
             await stack.enter_async_context(model)
         prompts = prompt_builder(model, screen)
@@ -138,22 +138,22 @@ async def _sheets(
             dialog=dialog,
             prompts=prompts,
             screen=screen,
-            rules=PolicySettings(max_rating=chosen.max_rating, seed_mode=chosen.seed_mode),
+            rules=PolicySettings(max_rating=settings.max_rating, seed_mode=settings.seed_mode),
             kind=kind,
             variation=variation,
         )
         return [await dry_run.run(workflow) for workflow in workflows]
 
 
-def _model(chosen: "PictureSettings") -> "LanguageModel | None":
+def _model(settings: "PictureSettings") -> "LanguageModel | None":
     from imagegen.bootstrap import language_model
 
     try:
-        return language_model(chosen)
+        return language_model(settings)
     except ValueError as error:
-        _stop(f"PROMPT_LLM_API_KEY: {error}")
+        _exit_with(f"PROMPT_LLM_API_KEY: {error}")
 
 
-def _stop(sentence: str) -> NoReturn:
+def _exit_with(sentence: str) -> NoReturn:
     click.echo(f"imagegen: {sentence}", err=True)
     sys.exit(2)

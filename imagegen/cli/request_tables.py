@@ -1,4 +1,4 @@
-"""The pages of `imagegen requests`: listings and sheets → text or JSON; pure."""
+"""The output of `imagegen requests`, as text and as JSON; pure."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -8,11 +8,11 @@ from chatflow_hook.tables import State
 from imagegen.requests.queries import Facts, RequestDetails, RequestList
 
 _COLUMNS = ("id", "state", "persona", "dialog", "age", "ended", "tries", "host", "error")
-_SHORT = 8
+_SHORT_ID = 8
 
 
 def listing_as_text(listing: RequestList) -> str:
-    """Write a table, newest first, and below it how many there are of each state."""
+    """Return a table, newest first, and below it how many requests there are of each state."""
     if not listing.counts:
         return "no such request"
     rows = [_cells(request, listing.now) for request in listing.requests]
@@ -20,40 +20,43 @@ def listing_as_text(listing: RequestList) -> str:
 
 
 def listing_as_json(listing: RequestList) -> dict[str, Any]:
-    """Give the same as plain objects."""
+    """Return the same as plain objects; `counts` has every state."""
     return {
         "counts": {state.value: listing.counts.get(state, 0) for state in State},
-        "requests": [_plain(request) for request in listing.requests],
+        "requests": [_as_plain_object(request) for request in listing.requests],
     }
 
 
-def details_as_text(sheet: RequestDetails) -> str:
-    """Write a line for each thing that is known of a request, its sends and its strays."""
+def details_as_text(details: RequestDetails) -> str:
+    """Return a line for each column of a request that is set, its deliveries and its stray prompts."""
     lines = [
-        (name, _shown(value, sheet.now))
-        for name, value in sheet.request.items()
+        (name, _as_text(value, details.now))
+        for name, value in details.request.items()
         if value is not None
     ]
     return "\n".join(
         [
             *_table(lines),
-            *_part("deliveries", sheet.deliveries, sheet.now, without={"id", "request_id"}),
-            *_part("stray prompts", sheet.strays, sheet.now, without=set()),
+            *_section("deliveries", details.deliveries, details.now, without={"id", "request_id"}),
+            *_section("stray prompts", details.strays, details.now, without=set()),
         ]
     )
 
 
-def details_as_json(sheet: RequestDetails) -> dict[str, Any]:
-    """Give the same as plain objects."""
+def details_as_json(details: RequestDetails) -> dict[str, Any]:
+    """Return the same as plain objects."""
     return {
-        **_plain(sheet.request),
-        "deliveries": [_plain(send) for send in sheet.deliveries],
-        "stray_prompts": [_plain(stray) for stray in sheet.strays],
+        **_as_plain_object(details.request),
+        "deliveries": [_as_plain_object(send) for send in details.deliveries],
+        "stray_prompts": [_as_plain_object(stray) for stray in details.strays],
     }
 
 
 def age(span: timedelta) -> str:
-    """Say how long something took or is ago, in one unit."""
+    """Return a time span in one unit, rounded down: `119 s`, `2 min`, `47 h`, `2 d`.
+
+    A negative span is `0 s`.
+    """
     seconds = max(0, int(span.total_seconds()))
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
@@ -62,14 +65,14 @@ def age(span: timedelta) -> str:
 
 
 def _cells(request: Facts, now: datetime) -> tuple[str, ...]:
-    ended = request["finished_at"]
+    ended_at = request["finished_at"]
     return (
-        str(request["id"])[:_SHORT],
+        str(request["id"])[:_SHORT_ID],
         request["state"],
         request["persona"],
         str(request["dialog_id"]),
         age(now - request["created_at"]),
-        "-" if ended is None else age(now - ended),
+        "-" if ended_at is None else age(now - ended_at),
         str(request["attempts"]),
         request["host"] or "-",
         request["error_code"] or "-",
@@ -81,15 +84,17 @@ def _counts(listing: RequestList) -> str:
     states = ", ".join(
         f"{listing.counts[state]} {state}" for state in State if state in listing.counts
     )
-    shown = len(listing.requests)
-    return states if shown == total else f"{states}; the newest {shown} are shown"
+    shown_count = len(listing.requests)
+    return states if shown_count == total else f"{states}; the newest {shown_count} are shown"
 
 
-def _part(title: str, things: Sequence[Facts], now: datetime, *, without: set[str]) -> list[str]:
-    if not things:
+def _section(
+    title: str, entries: Sequence[Facts], now: datetime, *, without: set[str]
+) -> list[str]:
+    if not entries:
         return ["", f"no {title}"]
-    names = [name for name in things[0] if name not in without]
-    rows = [[_shown(thing[name], now) for name in names] for thing in things]
+    names = [name for name in entries[0] if name not in without]
+    rows = [[_as_text(entry[name], now) for name in names] for entry in entries]
     return ["", f"{title}:", *_table([names, *rows])]
 
 
@@ -98,7 +103,7 @@ def _table(rows: Sequence[Sequence[str]]) -> Iterable[str]:
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
-def _shown(value: Any, now: datetime) -> str:
+def _as_text(value: Any, now: datetime) -> str:
     match value:
         case None:
             return "-"
@@ -110,11 +115,11 @@ def _shown(value: Any, now: datetime) -> str:
             return str(value)
 
 
-def _plain(facts: Facts) -> dict[str, Any]:
-    return {name: _plainly(value) for name, value in facts.items()}
+def _as_plain_object(facts: Facts) -> dict[str, Any]:
+    return {name: _as_plain_value(value) for name, value in facts.items()}
 
 
-def _plainly(value: Any) -> Any:
+def _as_plain_value(value: Any) -> Any:
     match value:
         case None | bool() | int() | float() | str():
             return value

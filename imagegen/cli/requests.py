@@ -1,4 +1,4 @@
-"""`imagegen requests`: look at requests, try failed ones again, call open ones off."""
+"""`imagegen requests`: list, show, retry and cancel requests."""
 
 import json
 import sys
@@ -19,27 +19,28 @@ _STATES = (
     *("queued", "drawing", "drawn", "delivering"),
     *("delivered", "failed", "refused", "expired", "cancelled"),
 )
-
-
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
-def _moment(ctx: Any, param: Any, value: str | None) -> datetime | None:
-    """Read a date, a date with time, or how long ago, such as 90m, 36h or 7d."""
+def _parse_time(ctx: Any, param: Any, value: str | None) -> datetime | None:
+    """Parse a date, a date with time, or a time span before now such as 90m, 36h or 7d.
+
+    A time without an offset is taken as UTC.
+    """
     if not value:
         return None
     try:
         if value[-1] in _UNITS:
             return datetime.now(UTC) - timedelta(**{_UNITS[value[-1]]: float(value[:-1])})
-        moment = datetime.fromisoformat(value)
+        time = datetime.fromisoformat(value)
     except (ValueError, OverflowError):
         why = f"{value!r} is none of 36h, 7d, 2026-11-24 and 2026-11-24T10:00."
         raise click.BadParameter(why, ctx=ctx, param=param) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 _SINCE = click.option(
-    "--since", callback=_moment, metavar="WHEN", help="36h, 7d, or a date with or without time."
+    "--since", callback=_parse_time, metavar="WHEN", help="36h, 7d, or a date with or without time."
 )
 
 
@@ -55,7 +56,7 @@ def requests() -> None:
 @_SINCE
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @_AS_JSON
-def show_all(*, limit: int, is_json: bool, **wanted: Any) -> None:
+def show_all(*, limit: int, is_json: bool, **filters: Any) -> None:
     """List requests, newest first, and count them by state."""
     with extra("worker"):
         from chatflow_hook.tables import State
@@ -63,8 +64,10 @@ def show_all(*, limit: int, is_json: bool, **wanted: Any) -> None:
         from imagegen.cli.session import run_in_session
         from imagegen.requests.queries import RequestFilter
 
-    which = RequestFilter(states=[State(state) for state in wanted.pop("states")], **wanted)
-    listing = run_in_session(lambda given: given.register.listing(which, limit=limit))
+    request_filter = RequestFilter(
+        states=[State(state) for state in filters.pop("states")], **filters
+    )
+    listing = run_in_session(lambda session: session.queries.listing(request_filter, limit=limit))
     click.echo(
         _json(request_tables.listing_as_json(listing))
         if is_json
@@ -82,17 +85,17 @@ def show(*, request_id: str, is_json: bool) -> None:
         from imagegen.cli.session import exit_with, run_in_session
         from imagegen.requests.queries import RequestNotFound
 
-    async def work(given: "CommandSession") -> Any:
+    async def work(session: "CommandSession") -> Any:
         try:
-            return await given.register.details(await given.register.find(request_id))
+            return await session.queries.details(await session.queries.find(request_id))
         except RequestNotFound as error:
             exit_with(error.sentence, code=1)
 
-    sheet = run_in_session(work)
+    details = run_in_session(work)
     click.echo(
-        _json(request_tables.details_as_json(sheet))
+        _json(request_tables.details_as_json(details))
         if is_json
-        else request_tables.details_as_text(sheet)
+        else request_tables.details_as_text(details)
     )
 
 
@@ -114,13 +117,13 @@ def retry(
     if bool(request_ids) == all_failed or all_failed != (since is not None):
         raise click.UsageError("Give ids, or --all-failed with --since.")
 
-    async def work(given: "CommandSession") -> "list[CommandOutcome]":
-        wanted: Sequence[Any] = request_ids
+    async def work(session: "CommandSession") -> "list[CommandOutcome]":
+        ids: Sequence[Any] = request_ids
         if since is not None:
-            wanted = await given.register.failed_since(since)
-        return [await given.retry(one) for one in wanted]
+            ids = await session.queries.failed_since(since)
+        return [await session.retry(request_id) for request_id in ids]
 
-    _tell(run_in_session(work), is_json=is_json, nothing="nothing failed since then")
+    _print_outcomes(run_in_session(work), is_json=is_json, nothing="nothing failed since then")
 
 
 @requests.command()
@@ -134,25 +137,27 @@ def cancel(*, request_ids: Sequence[str], is_json: bool) -> None:
     with extra("worker"):
         from imagegen.cli.session import run_in_session
 
-    async def work(given: "CommandSession") -> "list[CommandOutcome]":
-        return [await given.cancel(one) for one in request_ids]
+    async def work(session: "CommandSession") -> "list[CommandOutcome]":
+        return [await session.cancel(request_id) for request_id in request_ids]
 
-    _tell(run_in_session(work), is_json=is_json, nothing="nothing to do")
+    _print_outcomes(run_in_session(work), is_json=is_json, nothing="nothing to do")
 
 
-def _tell(outcomes: "Sequence[CommandOutcome]", *, is_json: bool, nothing: str) -> None:
+def _print_outcomes(outcomes: "Sequence[CommandOutcome]", *, is_json: bool, nothing: str) -> None:
     if is_json:
         click.echo(_json([asdict(outcome) for outcome in outcomes]))
     else:
         lines = [
-            f"{one.request}: {one.state}" if one.why is None else f"{one.request}: no, {one.why}"
-            for one in outcomes
+            f"{outcome.request}: {outcome.state}"
+            if outcome.why is None
+            else f"{outcome.request}: no, {outcome.why}"
+            for outcome in outcomes
         ]
-        if not all(one.is_rung for one in outcomes):
+        if not all(outcome.is_rung for outcome in outcomes):
             lines.append("Redis is away: the worker finds them by itself when it is back")
         click.echo("\n".join(lines or [nothing]))
-    sys.exit(1 if any(one.why is not None for one in outcomes) else 0)
+    sys.exit(1 if any(outcome.why is not None for outcome in outcomes) else 0)
 
 
-def _json(told: Any) -> str:
-    return json.dumps(told, indent=2, ensure_ascii=False)
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)

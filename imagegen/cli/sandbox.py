@@ -1,4 +1,4 @@
-"""`imagegen sandbox`: stand-ins for what a machine lacks."""
+"""`imagegen sandbox`: run the ComfyUI simulator."""
 
 import sys
 from typing import Any
@@ -14,8 +14,8 @@ def sandbox() -> None:
     """Stand-ins for what a machine lacks, for those who write clients of it."""
 
 
-class _WithFaults(click.Command):
-    """Lists the faults under the options."""
+class _CommandWithFaults(click.Command):
+    """A command whose help lists the faults below the options."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with extra("simulator"):
@@ -26,7 +26,7 @@ class _WithFaults(click.Command):
 
 
 @sandbox.command(
-    cls=_WithFaults,
+    cls=_CommandWithFaults,
     context_settings={"max_content_width": 120},
     epilog="All faults take times=N or times=ever (once if left out), after=N (so many occasions"
     " pass first) and chance=0…1. docs/sandbox.md explains them.",
@@ -78,7 +78,7 @@ class _WithFaults(click.Command):
     help="Something that goes wrong, more than once if you like; see below.",
 )
 @click.option("--seed", type=int, help="Makes faults that come by chance repeatable.")
-def comfyui(**given: Any) -> None:
+def comfyui(**options: Any) -> None:
     """Play a ComfyUI host that needs no GPU and misbehaves on request."""
     with extra("simulator"):
         from imagegen import logs, resources
@@ -89,7 +89,7 @@ def comfyui(**given: Any) -> None:
     logs.configure("console")
     try:
         host = standalone.build_host(
-            standalone.SimulatorOptions(**given),
+            standalone.SimulatorOptions(**options),
             default_models={
                 folder: sorted(names)
                 for folder, names in required_model_files(

@@ -1,4 +1,4 @@
-"""An errand: what one command does in database, Redis and store, which are closed after it."""
+"""What one command uses of database, Redis and image store; it is closed when the command ends."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ from imagegen.storage.store import ImageStore
 
 ResultT = TypeVar("ResultT")
 
-_RING_WITHIN_S = 1.0
+_ENQUEUE_WITHIN_S = 1.0
 
 
 class _SessionSettings(StoreSettings, HookSettings):
@@ -38,7 +38,13 @@ class _SessionSettings(StoreSettings, HookSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class CommandOutcome:
-    """What became of one request of a command; `why` not, if it did not happen."""
+    """The outcome of a command for one request.
+
+    Attributes:
+        state: the new state, None if nothing was changed.
+        why: why nothing was changed, None if something was.
+        is_rung: whether Redis took the job; if not, the relay of a worker enqueues it later.
+    """
 
     request: str
     state: State | None = None
@@ -48,47 +54,62 @@ class CommandOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class CommandSession:
-    """What commands work with; `images` is None where the store is not on this machine."""
+    """The connections of one command; `images` is None if the store is not on this machine."""
 
     engine: AsyncEngine
-    register: RequestQueries
-    doorbell: QueueClient
+    queries: RequestQueries
+    queue_client: QueueClient
     images: ImageStore | None
     limits: RetentionLimits
 
     async def retry(self, request: str | UUID) -> CommandOutcome:
-        """Put one failed request back and ring for it. Raises Unavailable."""
+        """Put one failed request back into the queue; `request` is its id or the beginning of it.
+
+        A request that is not found or cannot be retried is an outcome with `why`.
+
+        Raises:
+            Unavailable: PostgreSQL or the image store is away.
+        """
         try:
-            request_id = await self._found(request)
+            request_id = await self._find_id(request)
             state = await retry_request(self.engine, self.images, request_id)
         except (RequestNotFound, NotRetried) as error:
             return CommandOutcome(request=str(request), why=error.sentence)
-        is_rung = await self.doorbell.ring(request_id, within_s=_RING_WITHIN_S)
+        is_rung = await self.queue_client.enqueue(request_id, within_s=_ENQUEUE_WITHIN_S)
         return CommandOutcome(request=str(request_id), state=state, is_rung=is_rung)
 
     async def cancel(self, request: str) -> CommandOutcome:
-        """Call one open request off. Raises Unavailable."""
+        """Cancel one open request; `request` is its id or the beginning of it.
+
+        A request that is not found or has ended is an outcome with `why`.
+
+        Raises:
+            Unavailable: PostgreSQL is away.
+        """
         try:
-            request_id = await self._found(request)
+            request_id = await self._find_id(request)
         except RequestNotFound as error:
             return CommandOutcome(request=request, why=error.sentence)
 
         async def step(connection: AsyncConnection) -> Sequence[UUID]:
             return await cancellation.cancel(connection, ImageRequest.id == request_id)
 
-        ended = await run_in_transaction(self.engine, step)
-        if not ended:
+        cancelled_ids = await run_in_transaction(self.engine, step)
+        if not cancelled_ids:
             return CommandOutcome(request=str(request_id), why="it has ended already")
-        await self.doorbell.hush(ended)
+        await self.queue_client.publish_ended(cancelled_ids)
         return CommandOutcome(request=str(request_id), state=State.CANCELLED)
 
-    async def _found(self, request: str | UUID) -> UUID:
-        return request if isinstance(request, UUID) else await self.register.find(request)
+    async def _find_id(self, request: str | UUID) -> UUID:
+        return request if isinstance(request, UUID) else await self.queries.find(request)
 
 
 def run_in_session(work: Callable[[CommandSession], Awaitable[ResultT]]) -> ResultT:
-    """Do the work; a wrong setting or a database that is away ends the process with 2."""
-    # What matters is said in a sentence.
+    """Run `work` with an open session and return its result; for commands, outside of a loop.
+
+    A wrong setting, or PostgreSQL that is away, ends the process with one line and code 2.
+    """
+    # Commands print one line for people instead of log lines.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
         return asyncio.run(_run(read(_SessionSettings), work))
@@ -99,28 +120,28 @@ def run_in_session(work: Callable[[CommandSession], Awaitable[ResultT]]) -> Resu
 
 
 def exit_with(sentence: str, *, code: int) -> NoReturn:
-    """End the process with a sentence."""
+    """End the process with one line on stderr and this code."""
     click.echo(f"imagegen: {sentence}", err=True)
     sys.exit(code)
 
 
 async def _run(
-    chosen: _SessionSettings, work: Callable[[CommandSession], Awaitable[ResultT]]
+    settings: _SessionSettings, work: Callable[[CommandSession], Awaitable[ResultT]]
 ) -> ResultT:
-    engine = connect(chosen.database_url, pool_size=2)
-    doorbell = QueueClient(
-        chosen.redis, broker_db=chosen.redis_broker_db, result_db=chosen.redis_result_db
+    engine = connect(settings.database_url, pool_size=2)
+    queue_client = QueueClient(
+        settings.redis, broker_db=settings.redis_broker_db, result_db=settings.redis_result_db
     )
     try:
         return await work(
             CommandSession(
                 engine=engine,
-                register=RequestQueries(engine),
-                doorbell=doorbell,
-                images=image_store_if_present(chosen),
-                limits=retention_limits(chosen),
+                queries=RequestQueries(engine),
+                queue_client=queue_client,
+                images=image_store_if_present(settings),
+                limits=retention_limits(settings),
             )
         )
     finally:
-        await doorbell.close()
+        await queue_client.close()
         await engine.dispose()

@@ -1,4 +1,4 @@
-"""`imagegen worker`: the worker, run as arq's own command runs it."""
+"""`imagegen worker`: run the worker as arq's own command does."""
 
 import click
 
@@ -11,7 +11,7 @@ def worker() -> None:
     with extra("worker"):
         from imagegen.queue import shutdown
 
-        # What follows takes seconds to import.
+        # First, since the next import takes seconds, in which a signal may come.
         shutdown.install_signal_handlers()
         from imagegen.worker import run
 

@@ -18,9 +18,10 @@ from imagegen.comfy.timeouts import PromptTimeouts
 
 
 class HostClient:
-    """One host; open it with `async with` and share it between jobs.
+    """A client of one host; open it with `async with` and share it between jobs.
 
-    `transcode`, such as `webp;90`, is how the host sends its pictures; as they are if left out.
+    `transcode`, such as `webp;90`, is the format and quality in which the host sends its images
+    (the `preview` parameter of ComfyUI's /view); None: the image files as they are.
     """
 
     def __init__(
@@ -48,42 +49,69 @@ class HostClient:
     ) -> None:
         await self._http.__aexit__(kind, error, trace)
 
-    def execution(self, order: PromptJob) -> PromptExecution:
-        """Return a drawing that is about to begin here; its clocks run from now on."""
-        return PromptExecution(self._http, order, self._limits)
+    def execution(self, job: PromptJob) -> PromptExecution:
+        """Return the execution of a prompt on this host; its timeouts count from this call."""
+        return PromptExecution(self._http, job, self._limits)
 
     async def has_ended(self, prompt_id: str) -> bool:
-        """Return whether the history tells of the prompt. Raises HostLost."""
+        """Return whether the host's history has an entry of the prompt.
+
+        Raises:
+            HostLost: the host does not answer.
+        """
         return isinstance(await find_in_history(self._http, prompt_id), PromptEnded)
 
-    async def fetch(self, picture: OutputImage | bytes) -> bytes:
-        """Return the bytes of a picture. Raises PictureGone, PictureTooLarge or HostLost."""
-        if isinstance(picture, bytes):
-            return picture
+    async def fetch(self, image: OutputImage | bytes) -> bytes:
+        """Return the bytes of an image; bytes that the host has already sent are returned as is.
+
+        Raises:
+            ImageGone: the host no longer has the file.
+            ImageTooLarge: the file is larger than 50 MiB.
+            HostLost: the host does not answer.
+        """
+        if isinstance(image, bytes):
+            return image
         file = {
-            "filename": picture.filename,
-            "subfolder": picture.subfolder,
-            "type": picture.type,
+            "filename": image.filename,
+            "subfolder": image.subfolder,
+            "type": image.type,
         }
-        found = await self._http.download("/view", **file, **self._transcode)
-        if found is None:
-            raise ImageGone(f"{self.name} no longer has {picture.filename}")
-        return found
+        data = await self._http.download("/view", **file, **self._transcode)
+        if data is None:
+            raise ImageGone(f"{self.name} no longer has {image.filename}")
+        return data
 
     async def delete_history(self, prompt_id: str) -> None:
-        """Delete what the host keeps of a prompt that is over. Raises HostLost."""
+        """Delete what the host keeps of a prompt that has ended; may be called twice.
+
+        Raises:
+            HostLost: the host does not answer.
+        """
         await delete_history(self._http, prompt_id)
 
     async def cancel_prompt(self, prompt_id: str, *, within_s: float) -> bool:
-        """Take a prompt off the host and return whether it is off for sure. Raises HostLost."""
+        """Cancel a prompt and return whether it is certainly off the host.
+
+        Raises:
+            HostLost: the host does not answer.
+        """
         return await cancel_prompt(self._http, prompt_id, within_s=within_s)
 
     async def capabilities(self) -> HostCapabilities:
-        """Read what the host has. Raises HostLost, or ValueError if it tells something else."""
+        """Read the host's node classes and model files.
+
+        Raises:
+            HostLost: the host does not answer.
+            ValueError: the answer holds no node classes.
+        """
         definitions = await self._http.get("/object_info")
-        # Up to a megabyte: too much to look through while sockets wait to be drained.
+        # Up to a megabyte: read in a thread, since the event loop must keep reading websockets.
         return await asyncio.to_thread(HostCapabilities.read, definitions)
 
     async def probe(self) -> None:
-        """Return if the host answers. Raises HostLost."""
+        """Return if the host answers.
+
+        Raises:
+            HostLost: the host does not answer.
+        """
         await self._http.get("/prompt")

@@ -1,4 +1,9 @@
-"""What a host says of a refused or failed prompt → one readable sentence; pure."""
+"""A host's report of a refused or failed prompt → an error with one readable sentence; pure.
+
+The forms of the reports were taken from recordings of servers 0.3.64 and 0.33
+(tests/recordings/comfyui), from ComfyUI's source, and from error reports of its users for what a
+machine without a GPU cannot show.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,43 +14,20 @@ from imagegen.comfy.errors import DrawingFailed, HostLacks, OutOfMemory, PromptR
 from imagegen.comfy.events import Failed
 from imagegen.comfy.redaction import redact
 
+# Lengths in characters, of what a sentence may show.
 _TITLE_LENGTH = 40
-
-
-def title(graph: Mapping[str, Any], node: str, node_type: str = "") -> str:
-    """Return a node's title and class, as far as graph or host know them, else its id."""
-    name, kind = _title(graph, node), node_class(graph, node) or node_type
-    if name and kind and name != kind:
-        return f"{_short(name)} ({_short(kind)})"
-    return _short(name or kind or f"node {node}")
-
-
-def node_class(graph: Mapping[str, Any], node: str) -> str:
-    """Return the class that the graph gives a node, or nothing."""
-    entry = graph.get(node)
-    kind = entry.get("class_type") if isinstance(entry, Mapping) else None
-    return kind if isinstance(kind, str) else ""
-
-
-def _title(graph: Mapping[str, Any], node: str) -> str:
-    entry = graph.get(node)
-    meta = entry.get("_meta") if isinstance(entry, Mapping) else None
-    name = meta.get("title") if isinstance(meta, Mapping) else None
-    return name.strip() if isinstance(name, str) else ""
-
-
-def _short(name: str) -> str:
-    name = " ".join(name.split())
-    return name if len(name) <= _TITLE_LENGTH else f"{name[: _TITLE_LENGTH - 1]}…"
-
-
-_MESSAGE_LENGTH = 160
+_NAME_LENGTH = 40
 _TYPE_LENGTH = 60
-_JUDGED = 1000
+_VALUE_LENGTH = 80
+_MESSAGE_LENGTH = 160
+# How many characters of a message are searched for signs of a lack of memory.
+_SEARCHED_LENGTH = 1000
+_MOST_CHOICES_NAMED = 5
+_MOST_FAULTS_NAMED = 5
 
 _MEMORY_TYPES = {"OutOfMemoryError", "MemoryError", "_ArrayMemoryError"}
-# CUDA, ROCm, XPU and MPS say "out of memory" in one way or another; the rest is cudaMallocAsync,
-# MPS once more, cuBLAS, DirectML, and the RAM of Linux, Windows and C++.
+# CUDA, ROCm, XPU and MPS say "out of memory" in one way or another; the other lines are
+# cudaMallocAsync, MPS again, cuBLAS, DirectML, and the RAM of Linux, Windows and C++.
 _MEMORY_WORDS = re.compile(
     r"""(?xi) out [ _]of[ _](?:host[ _]|device[ _])?memory
     | allocation\ on\ device
@@ -55,96 +37,152 @@ _MEMORY_WORDS = re.compile(
     | (?:can't|cannot|could\ not|unable\ to|failed\ to)\ allocate (?!\ memory\ in\ static)
     | bad_alloc"""
 )
-# ComfyUI adds advice of its own. Hosts without CUDA give it for any exception: it proves nothing.
+# Advice that ComfyUI adds to a message. Hosts without CUDA add it to any exception, so it is no
+# sign of a lack of memory.
 _ADVICE = re.compile(r"(?s)\s*(?:This error means you ran out of memory on your GPU|TIPS:).*")
+
+_MODEL_FILE = re.compile(r"(?i)\.(?:safetensors|sft|gguf|ckpt|pth?|bin|onnx)$")
+# Loaders also list names without the suffix of a file: taesd3, or the folder of a model.
+_MODEL_INPUT = re.compile(r"_name\d*$")
+
+# Error types of a node whose class the host does not know. New servers send the first also for a
+# node without a class; old servers send the second for both cases.
+_UNKNOWN_CLASS_TYPES = {"missing_node_type", "invalid_prompt"}
 
 
 def read_failure(
     host: str, graph: Mapping[str, Any], failed: Failed
 ) -> DrawingFailed | OutOfMemory:
-    """Return the error for a node of `graph` that raised on `host`.
+    """Return the error for a node of `graph` that raised an exception on `host`.
 
-    The sentence names node and exception. It keeps the exception's words, but no traceback, no
-    path of the host and nothing of the graph's texts.
+    The sentence names the node and the exception. It quotes the exception's message without
+    tracebacks, paths of the host and texts of the graph; with an empty graph, whose texts are
+    unknown, it does not quote the message at all.
     """
     message, exception = _ADVICE.sub("", failed.message), failed.exception_type
-    # Without the graph nobody knows which of the words are the prompt's.
-    said = redact(message, graph, at_most=_MESSAGE_LENGTH) if graph else ""
+    quoted = redact(message, graph, at_most=_MESSAGE_LENGTH) if graph else ""
     node = title(graph, failed.node, failed.node_type)
-    ending = f" on {host}: {said}" if said else f" on {host}"
-    # Judged without the graph's texts, in which people may have run out of memory.
-    if _is_out_of_memory(exception, redact(message, graph, at_most=_JUDGED)):
+    ending = f" on {host}: {quoted}" if quoted else f" on {host}"
+    # Searched without the graph's texts: a prompt may contain the words "out of memory".
+    if _is_out_of_memory(exception, redact(message, graph, at_most=_SEARCHED_LENGTH)):
         return OutOfMemory(f"{node} ran out of memory{ending}")
     return DrawingFailed(f"{node} raised {_shown_type(exception)}{ending}")
 
 
-def _is_out_of_memory(exception: str, said: str) -> bool:
-    return exception.rpartition(".")[2] in _MEMORY_TYPES or bool(_MEMORY_WORDS.search(said))
+def read_refusal(host: str, graph: Mapping[str, Any], body: Any) -> HostLacks | PromptRefused:
+    """Return the error for a graph that a host refused wholly (HTTP 400) or in part (HTTP 200).
+
+    HostLacks if all faults are model files or node classes that this host lacks, else
+    PromptRefused. The sentence names node, input, value and allowed values, without texts of the
+    graph and paths of the host.
+    """
+    answer = _mapping(body)
+    faults = list(_input_faults(graph, _mapping(answer.get("node_errors"))))
+    if not faults:
+        faults = [_graph_fault(graph, answer.get("error"))]
+    sentence = f"{host} refuses the graph: {_joined(faults)}"
+    codes = {each.missing_code for each in faults}
+    if codes <= {"model_missing", "node_missing"}:
+        return HostLacks(
+            sentence, code="node_missing" if "node_missing" in codes else "model_missing"
+        )
+    return PromptRefused(sentence)
+
+
+def title(graph: Mapping[str, Any], node: str, node_type: str = "") -> str:
+    """Return a node's title and class as far as graph or host know them, else its id."""
+    name, kind = _title(graph, node), _node_class(graph, node) or node_type
+    if name and kind and name != kind:
+        return f"{_short(name)} ({_short(kind)})"
+    return _short(name or kind or f"node {node}")
+
+
+def _title(graph: Mapping[str, Any], node: str) -> str:
+    entry = graph.get(node)
+    meta = entry.get("_meta") if isinstance(entry, Mapping) else None
+    name = meta.get("title") if isinstance(meta, Mapping) else None
+    return name.strip() if isinstance(name, str) else ""
+
+
+def _node_class(graph: Mapping[str, Any], node: str) -> str:
+    """Return the class that the graph gives a node, or an empty text."""
+    entry = graph.get(node)
+    kind = entry.get("class_type") if isinstance(entry, Mapping) else None
+    return kind if isinstance(kind, str) else ""
+
+
+def _short(name: str) -> str:
+    name = " ".join(name.split())
+    return name if len(name) <= _TITLE_LENGTH else f"{name[: _TITLE_LENGTH - 1]}…"
+
+
+def _is_out_of_memory(exception: str, message: str) -> bool:
+    return exception.rpartition(".")[2] in _MEMORY_TYPES or bool(_MEMORY_WORDS.search(message))
 
 
 def _shown_type(exception: str) -> str:
     return exception if re.fullmatch(rf"[\w.]{{1,{_TYPE_LENGTH}}}", exception) else "an exception"
 
 
-_FILE = re.compile(r"(?i)\.(?:safetensors|sft|gguf|ckpt|pth?|bin|onnx)$")
-# A name in a loader's list that ends like no file: taesd3, or the folder of a model.
-_FILE_INPUT = re.compile(r"_name\d*$")
-_LISTED = 5
-_VALUE_LENGTH = 80
-_FAULT_LENGTH = 160
-
-
 @dataclass(frozen=True)
-class InputFault:
-    """One complaint; `lacks` is the code of what only this host may lack."""
+class _Fault:
+    """One thing that the host found wrong.
+
+    `missing_code` is the error code if only this host lacks something, None for any other fault.
+    """
 
     sentence: str
-    lacks: str | None = None
+    missing_code: str | None = None
 
 
-def input_fault(
-    graph: Mapping[str, Any], node: str, error: Mapping[str, Any], kind: str
-) -> InputFault:
-    """Return a complaint about a node of class `kind` as people may read it."""
-    reading = _Reading(graph, kind, error)
-    sentence = f"{title(graph, node, kind)}: {reading.sentence()}"
-    return InputFault(sentence, "model_missing" if reading.lacks_file() else None)
+def _input_faults(graph: Mapping[str, Any], node_errors: Mapping[str, Any]) -> Iterator[_Fault]:
+    for node, entry in node_errors.items():
+        kind = str(_mapping(entry).get("class_type", ""))
+        errors = _mapping(entry).get("errors")
+        for error in errors if isinstance(errors, list) else ():
+            input_error = _InputError(graph, kind, _mapping(error))
+            yield _Fault(
+                f"{title(graph, str(node), kind)}: {input_error.sentence()}",
+                "model_missing" if input_error.is_missing_file() else None,
+            )
 
 
-class _Reading:
+class _InputError:
+    """What a host finds wrong with one input of a node of class `kind`."""
+
     def __init__(self, graph: Mapping[str, Any], kind: str, error: Mapping[str, Any]) -> None:
         extra = error.get("extra_info")
         self._graph = graph
         self._kind = kind
         self._error = error
         self._extra = extra if isinstance(extra, Mapping) else {}
-        self._name = self._quote(str(self._extra.get("input_name") or ""), 40)
-        self._got = self._extra.get("received_value")
-        self._type, self._settings = _config(self._extra.get("input_config"))
+        self._name = self._quote(str(self._extra.get("input_name") or ""), _NAME_LENGTH)
+        self._received = self._extra.get("received_value")
+        self._type, self._settings = _input_config(self._extra.get("input_config"))
 
-    def lacks_file(self) -> bool:
-        """Tell a missing file from an unknown sampler: both are values that are not in a list."""
-        if self._error.get("type") != "value_not_in_list" or not isinstance(self._got, str):
+    def is_missing_file(self) -> bool:
+        """Whether a model file is missing; an unknown sampler name is reported the same way."""
+        if self._error.get("type") != "value_not_in_list" or not isinstance(self._received, str):
             return False
         allowed = self._allowed() or ()
-        return any(_FILE.search(name) for name in (self._got, *map(str, allowed))) or (
-            "Loader" in self._kind and _FILE_INPUT.search(self._name) is not None
+        return any(_MODEL_FILE.search(name) for name in (self._received, *map(str, allowed))) or (
+            "Loader" in self._kind and _MODEL_INPUT.search(self._name) is not None
         )
 
     def sentence(self) -> str:
         match self._error.get("type"):
             case _ if not self._name:
                 return self._reason()
-            case "value_not_in_list" if self.lacks_file():
-                return f"{self._name} names {str(self._got)[:_VALUE_LENGTH]}, which this host does not have"
+            case "value_not_in_list" if self.is_missing_file():
+                return f"{self._name} names {str(self._received)[:_VALUE_LENGTH]}, which this host does not have"
             case "value_not_in_list":
-                return f"{self._name} = {self._shown(self._got)}, {self._choice()}"
+                return f"{self._name} = {self._shown(self._received)}, {self._choices()}"
             case "value_bigger_than_max" | "value_smaller_than_min" if self._bounds():
-                return f"{self._name} = {self._shown(self._got)}, may be {self._bounds()}"
-            case "return_type_mismatch" if self._link():
-                return self._link()
+                return f"{self._name} = {self._shown(self._received)}, may be {self._bounds()}"
+            case "return_type_mismatch" if self._wrong_link():
+                return self._wrong_link()
             case _ if "received_value" in self._extra:
-                return f"{self._name} = {self._shown(self._got)}: {self._message()}"
+                return f"{self._name} = {self._shown(self._received)}: {self._message()}"
             case _:
                 return f"{self._name}: {self._reason()}"
 
@@ -154,22 +192,25 @@ class _Reading:
             details = f"{exception}: {details}"
         if details in ("", self._name, message):
             return message
-        return f"{message} ({self._quote(details, _FAULT_LENGTH)})"
+        return f"{message} ({self._quote(details, _MESSAGE_LENGTH)})"
 
     def _message(self) -> str:
-        told = self._error.get("message") or self._error.get("type") or "it does not say why"
-        return self._quote(str(told), _FAULT_LENGTH)
+        message = self._error.get("message") or self._error.get("type") or "it does not say why"
+        return self._quote(str(message), _MESSAGE_LENGTH)
 
-    def _choice(self) -> str:
+    def _choices(self) -> str:
         allowed = self._allowed()
         if allowed is None:
-            # Of more than twenty the host says only how many they are.
+            # Of a list with more than twenty values the host sends only the length.
             return "which is not in the host's list"
-        told = ", ".join(self._quote(str(each), _VALUE_LENGTH) for each in allowed[:_LISTED])
-        return f"may be {told or 'nothing'}" + (", …" if len(allowed) > _LISTED else "")
+        named = ", ".join(
+            self._quote(str(each), _VALUE_LENGTH) for each in allowed[:_MOST_CHOICES_NAMED]
+        )
+        more = ", …" if len(allowed) > _MOST_CHOICES_NAMED else ""
+        return f"may be {named or 'nothing'}{more}"
 
     def _allowed(self) -> list[Any] | None:
-        # Old nodes give the list where others give a type; new ones say COMBO and give options.
+        # Old nodes give the list in place of a type; new nodes give the type COMBO and options.
         allowed = self._type if isinstance(self._type, list) else self._settings.get("options")
         return allowed if isinstance(allowed, list) else None
 
@@ -179,29 +220,25 @@ class _Reading:
             return ""
         return f"{least} to {most}"
 
-    def _link(self) -> str:
+    def _wrong_link(self) -> str:
         linked, given = self._extra.get("linked_node"), self._extra.get("received_type")
         if not (isinstance(linked, list) and linked and isinstance(self._type, str)):
             return ""
         giver = title(self._graph, str(linked[0]))
-        takes, gives = (
-            self._quote(self._type, _VALUE_LENGTH),
-            self._quote(str(given), _VALUE_LENGTH),
-        )
+        takes = self._quote(self._type, _VALUE_LENGTH)
+        gives = self._quote(str(given), _VALUE_LENGTH)
         return f"{self._name} takes {takes}, and {giver} gives {gives}"
 
     def _shown(self, value: Any) -> str:
-        return (
-            f"'{self._quote(value, _VALUE_LENGTH)}'"
-            if isinstance(value, str)
-            else self._quote(repr(value), _VALUE_LENGTH)
-        )
+        if isinstance(value, str):
+            return f"'{self._quote(value, _VALUE_LENGTH)}'"
+        return self._quote(repr(value), _VALUE_LENGTH)
 
     def _quote(self, words: str, at_most: int) -> str:
         return redact(words, self._graph, at_most=at_most)
 
 
-def _config(config: Any) -> tuple[Any, Mapping[str, Any]]:
+def _input_config(config: Any) -> tuple[Any, Mapping[str, Any]]:
     match config:
         case [type_, Mapping() as settings, *_]:
             return type_, settings
@@ -211,62 +248,24 @@ def _config(config: Any) -> tuple[Any, Mapping[str, Any]]:
             return None, {}
 
 
-# New servers use the first for a node without a class, too; old ones the second for both.
-_NO_NODE = {"missing_node_type", "invalid_prompt"}
-_FAULTS_NAMED = 5
-_REASON_LENGTH = 160
-
-
-def read_refusal(host: str, graph: Mapping[str, Any], body: Any) -> HostLacks | PromptRefused:
-    """Return the error for a graph that a host refused, wholly (400) or in part (200).
-
-    HostLacks if nothing is wrong but that this host has not some files or a node. The sentence
-    names node, input, what it got and may be, without the graph's texts and paths of the host.
-    """
-    answer = _object(body)
-    faults = list(_faults(graph, _object(answer.get("node_errors"))))
-    if not faults:
-        faults = [_whole(graph, answer.get("error"))]
-    sentence = f"{host} refuses the graph: {_joined(faults)}"
-    lacks = {each.lacks for each in faults}
-    if lacks <= {"model_missing", "node_missing"}:
-        return HostLacks(
-            sentence, code="node_missing" if "node_missing" in lacks else "model_missing"
-        )
-    return PromptRefused(sentence)
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    # What stands between us and the host may refuse in a form of its own.
-    return value if isinstance(value, Mapping) else {}
-
-
-def _faults(graph: Mapping[str, Any], node_errors: Mapping[str, Any]) -> Iterator[InputFault]:
-    for node, entry in node_errors.items():
-        errors = _object(entry).get("errors")
-        for error in errors if isinstance(errors, list) else ():
-            yield input_fault(
-                graph, str(node), _object(error), str(_object(entry).get("class_type", ""))
-            )
-
-
-def _whole(graph: Mapping[str, Any], error: Any) -> InputFault:
-    told = _object(error)
-    if str(told.get("type")) in _NO_NODE and (node := _node(told)) is not None:
-        kind = node_class(graph, node)
+def _graph_fault(graph: Mapping[str, Any], error: Any) -> _Fault:
+    """Return the fault that concerns the whole graph or a node's class."""
+    fields = _mapping(error)
+    if str(fields.get("type")) in _UNKNOWN_CLASS_TYPES and (node := _node_id(fields)) is not None:
+        kind = _node_class(graph, node)
         if kind:
-            return InputFault(
-                f"{title(graph, node)}: this host has no node {kind[:60]}", "node_missing"
+            return _Fault(
+                f"{title(graph, node)}: this host has no node {kind[:_TYPE_LENGTH]}", "node_missing"
             )
-    reason = _reason(told) if told else error if isinstance(error, str) else ""
-    return InputFault(redact(reason, graph, at_most=_REASON_LENGTH) or "it does not say why")
+    reason = _reason(fields) if fields else error if isinstance(error, str) else ""
+    return _Fault(redact(reason, graph, at_most=_MESSAGE_LENGTH) or "it does not say why")
 
 
-def _node(error: Mapping[str, Any]) -> str | None:
-    # Old servers say it in words only: Node ID '#1'.
-    named = re.search(r"#(.+?)'", str(error.get("details")))
-    node = _object(error.get("extra_info")).get("node_id")
-    return str(node) if node is not None else named[1] if named else None
+def _node_id(error: Mapping[str, Any]) -> str | None:
+    # Old servers give the id only inside a text: Node ID '#1'.
+    in_text = re.search(r"#(.+?)'", str(error.get("details")))
+    node = _mapping(error.get("extra_info")).get("node_id")
+    return str(node) if node is not None else in_text[1] if in_text else None
 
 
 def _reason(error: Mapping[str, Any]) -> str:
@@ -275,7 +274,12 @@ def _reason(error: Mapping[str, Any]) -> str:
     return f"{message} ({details})" if details and details != message else message
 
 
-def _joined(faults: list[InputFault]) -> str:
-    told = "; ".join(dict.fromkeys(each.sentence for each in faults[:_FAULTS_NAMED]))
-    more = len(faults) - _FAULTS_NAMED
-    return f"{told}; and {more} more" if more > 0 else told
+def _joined(faults: list[_Fault]) -> str:
+    named = "; ".join(dict.fromkeys(each.sentence for each in faults[:_MOST_FAULTS_NAMED]))
+    more = len(faults) - _MOST_FAULTS_NAMED
+    return f"{named}; and {more} more" if more > 0 else named
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    # A proxy before the host may refuse a request with a body of another form.
+    return value if isinstance(value, Mapping) else {}

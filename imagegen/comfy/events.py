@@ -32,26 +32,38 @@ __all__ = [
     "read",
 ]
 
+# The kind of a binary frame that holds a text.
 _TEXT = 3
+
+# What reading JSON of an unexpected shape can raise; OverflowError comes of an infinite number.
+_MALFORMED = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    struct.error,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class QueueChanged:
-    """Sent to everybody: how many prompts the host still has, the running one included."""
+    """How many prompts the host still has, the running one included; sent to every client."""
 
     remaining: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """The host has begun with the prompt."""
+    """The host has started to execute the prompt."""
 
     prompt_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cached:
-    """These nodes need not run again."""
+    """The host has the results of these nodes in its cache and does not run them."""
 
     prompt_id: str
     nodes: frozenset[str]
@@ -59,7 +71,7 @@ class Cached:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeStarted:
-    """A node runs now. After a reconnect the frame comes without a prompt id."""
+    """A node runs now. The frame that follows a reconnect has no prompt id."""
 
     prompt_id: str | None
     node: str
@@ -67,7 +79,7 @@ class NodeStarted:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeProgress:
-    """How far single nodes are, each from 0 to 1."""
+    """How much of each node is done, 0 to 1, by node id."""
 
     prompt_id: str | None
     nodes: Mapping[str, float]
@@ -75,7 +87,7 @@ class NodeProgress:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeDone:
-    """An output node has results, in the form of the host's history."""
+    """An output node has results; `output` has the form of the host's history."""
 
     prompt_id: str
     node: str
@@ -84,14 +96,14 @@ class NodeDone:
 
 @dataclass(frozen=True, kw_only=True)
 class Succeeded:
-    """The prompt is drawn; its history entry follows within milliseconds."""
+    """The prompt has ended well; its history entry follows within milliseconds."""
 
     prompt_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """A node raised; `message` is the exception's, without its traceback."""
+    """A node raised an exception; `message` is the exception's, without its traceback."""
 
     prompt_id: str
     node: str
@@ -102,28 +114,28 @@ class Failed:
 
 @dataclass(frozen=True, kw_only=True)
 class Interrupted:
-    """Somebody stopped the prompt."""
+    """The prompt was interrupted."""
 
     prompt_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """The host has put the prompt away, whatever came of it; its history entry is there."""
+    """The prompt has ended, well or not; its history entry is there."""
 
     prompt_id: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
-    """The host's answer to our feature_flags; an older host gives none."""
+    """The host's answer to our feature_flags; older servers send none."""
 
     supports_preview_metadata: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unknown:
-    """Something newer than this code, or of no interest to it."""
+    """A frame of a kind that this code does not know or does not use."""
 
     kind: str
 
@@ -146,17 +158,22 @@ Event = (
 
 
 def read(frame: str | bytes) -> Event:
-    """Return the event that a text or binary frame holds. Raises MalformedFrame."""
+    """Return the event that a text or binary frame holds.
+
+    Raises:
+        MalformedFrame: ComfyUI sends no such frame.
+    """
     try:
         return _read_binary(frame) if isinstance(frame, bytes) else _read_text(frame)
     except _MALFORMED as error:
         why = type(error).__name__
-    # Not raised from the error, which may quote the frame.
+    # Raised outside of the except block: the caught error may quote the frame, which may hold the
+    # prompt, and would be shown as this error's context.
     raise MalformedFrame.of(frame, why)
 
 
 def failed(fields: Mapping[str, Any]) -> Failed:
-    """Return what an execution_error tells; the host's history keeps it in the same form."""
+    """Read the data of an execution_error; the host's history keeps it in the same form."""
     return Failed(
         prompt_id=frames.text(fields["prompt_id"]),
         node=str(fields.get("node_id", "")),
@@ -166,21 +183,9 @@ def failed(fields: Mapping[str, Any]) -> Failed:
     )
 
 
-# What taking a foreign shape apart can raise; OverflowError is a number beyond all numbers.
-_MALFORMED = (
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    RecursionError,
-    struct.error,
-)
-
-
 def _read_binary(frame: bytes) -> Event:
-    if (picture := read_preview(frame)) is not None:
-        return picture
+    if (preview := read_preview(frame)) is not None:
+        return preview
     kind = frame_kind(frame)
     return Unknown(kind="text progress" if kind == _TEXT else f"binary {kind}")
 
@@ -219,7 +224,7 @@ def _progress_state(fields: Mapping[str, Any]) -> Event:
 def _share(state: Mapping[str, Any]) -> float:
     value, most = float(state["value"]), float(state["max"])
     share = value / most if most > 0 else 0.0
-    # In this order of arguments NaN becomes 0.
+    # max(0.0, nan) is 0.0; with the arguments swapped it would be NaN.
     return min(max(0.0, share), 1.0)
 
 

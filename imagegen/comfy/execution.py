@@ -1,7 +1,8 @@
-"""Drawing: one prompt on one host, from its POST to its confirmed end.
+"""PromptExecution: one prompt on one host, from its POST to its confirmed end.
 
-Three witnesses tell of a prompt. The websocket is fast, may be closed, and may be open and deaf;
-history and queue are slow, and decide. While the socket talks nothing is polled.
+There are three sources for a prompt's status. The websocket is fast, but it may close, and it may
+stay open and silent. The history and the queue are slow to ask, and they decide. While the
+websocket delivers events, nothing is polled (docs/decisions/0009-three-witnesses.md).
 """
 
 import asyncio
@@ -34,170 +35,207 @@ from imagegen.errors import ImagegenError
 
 log = structlog.get_logger(__name__)
 
-# The history entry comes up to 7 ms after execution_success on real servers, later where one is
-# busy. Once the end was heard there is nothing else to wait for.
+# A real server writes the history entry up to 7 ms after execution_success, a busy one later.
+# After the end event there is nothing else to wait for, so the first delays are short.
 _HISTORY_DELAYS_S = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+# Between attempts to ask a host that is unreachable.
 _AWAY_DELAYS_S = (0.1, 0.2, 0.5, 1.0)
-# Between sockets, after the first that is opened anew at once.
-_REOPEN_S = 1.0
-# An old server takes longer than this to let go inside its last node: then it is left behind.
-_TAKE_OFF_S = 10.0
+# Before each new websocket after the first reconnect, which is made at once.
+_RECONNECT_DELAY_S = 1.0
+# An old server takes longer than this to stop inside the last node; the prompt is then a stray.
+_CANCEL_WITHIN_S = 10.0
 
 
 class PromptExecution:
-    """A prompt of ours on a host. Either `draw` or `resume` is called, once.
+    """One prompt of ours on a host. Call either `run` or `resume`, once.
 
-    They raise what the host gave instead of a picture: HostLost, HostBusy, HostLacks, PromptLost,
-    PromptRefused, DrawingFailed, DrawingTooSlow, DrawingStalled, OutOfMemory, PictureMissing,
-    PictureGone, or what `call_off` was given. After that `leaves_a_stray` says whether the prompt
-    may still be on the host, for somebody to take it off later. A cancelled call leaves the
-    prompt there, for whoever takes the request over.
+    Both return the images or raise what the host gave instead of them (see errors.py), or the
+    error that was given to `cancel`. After an error the prompt is cancelled on the host, unless
+    the host is lost; `leaves_a_stray` then says whether it may still be there, so that somebody
+    must cancel it later. If the task that calls `run` or `resume` is cancelled, the prompt stays
+    on the host, for the job that takes the request over.
     """
 
-    def __init__(self, http: HostHTTP, order: PromptJob, limits: PromptTimeouts) -> None:
+    def __init__(self, http: HostHTTP, job: PromptJob, limits: PromptTimeouts) -> None:
         clock = asyncio.get_running_loop().time
-        self._is_over = True
-        self._is_left = False
+        # Whether the prompt is certainly not in the host's queue and not running.
+        self._is_off_host = True
+        self._is_left_to_another_job = False
         self._http = http
-        self._order = order
-        self._id = order.prompt_id
+        self._job = job
+        self._id = job.prompt_id
         self._away_s = limits.away
-        self._mailbox = EventQueue()
-        self._patience = PromptDeadlines(limits, clock)
-        self._hearsay = PromptTracker(order, self._patience, clock)
+        self._events = EventQueue()
+        self._deadlines = PromptDeadlines(limits, clock)
+        self._tracker = PromptTracker(job, self._deadlines, clock)
 
     @property
     def leaves_a_stray(self) -> bool:
-        """Whether the prompt may be on the host with nobody waiting for it."""
-        return not (self._is_over or self._is_left)
+        """Whether the prompt may be on the host with no job waiting for it."""
+        return not (self._is_off_host or self._is_left_to_another_job)
 
     async def run(self) -> PromptResult:
-        """Post the prompt and follow it to its end."""
+        """Post the prompt and follow it to its end.
+
+        Raises:
+            HostLost: the host does not answer.
+            HostBusy: the prompt did not start within the `queue` timeout.
+            HostLacks: the host lacks a model file or a node class of the graph.
+            PromptLost: the host no longer has the prompt, or it was interrupted.
+            PromptRefused: the host does not accept the graph.
+            DrawingFailed: a node raised an exception.
+            DrawingTooSlow: the prompt ran longer than the `drawing` timeout.
+            DrawingStalled: the prompt made no progress for the `silence` timeout.
+            OutOfMemory: a node ran out of memory.
+            ImageMissing: the prompt ended well and made no image.
+            ImageGone: the host sent its image through a websocket while we had none open.
+        """
         async with self._cancelled_on_failure():
-            # Listen before posting: a short prompt is over before a later socket would be there.
+            # Listen before posting: a short prompt may end before a later websocket is open.
             entry = await self._listen(self._post)
             return await self._result(entry or await self._follow())
 
     async def resume(self) -> PromptResult:
-        """Take up a prompt that was posted before; PromptLost if the host knows nothing of it."""
+        """Follow a prompt that was posted before.
+
+        Raises:
+            PromptLost: the host does not have the prompt. Other errors are those of `run`.
+        """
         async with self._cancelled_on_failure():
-            self._is_over = False
+            self._is_off_host = False
             entry = await self._handle_status(await self._find_prompt())
             return await self._result(entry or await self._follow())
 
     def cancel(self, error: ImagegenError, *, leave: bool = False) -> None:
-        """Make `draw` or `resume` raise this error once the prompt has been taken off the host.
+        """Make `run` or `resume` cancel the prompt on the host and then raise this error.
 
-        `leave` it there where somebody else waits for it.
+        `leave`: do not cancel it on the host, because another job waits for it.
         """
-        self._mailbox.put(_Cancelled(error, leave=leave))
+        self._events.put(_Cancelled(error, leave=leave))
 
     @asynccontextmanager
     async def _cancelled_on_failure(self) -> AsyncIterator[None]:
-        """Leave nothing of ours on the host if the drawing ends in an error."""
+        """Cancel the prompt on the host if the block raises one of our errors."""
         try:
             yield
-        except _Cancelled as wish:
-            self._is_left = wish.leave
+        except _Cancelled as cancelled:
+            self._is_left_to_another_job = cancelled.leave
             if self.leaves_a_stray:
                 await self._cancel_on_host()
-            raise wish.error from None
+            raise cancelled.error from None
         except HostLost:
-            raise  # it would not listen
+            raise  # nothing can be cancelled on a host that does not answer
         except ImagegenError as error:
             if self.leaves_a_stray:
                 await self._cancel_on_host()
             if isinstance(error, OutOfMemory):
-                await self._post_quietly("/free", {"unload_models": True, "free_memory": True})
+                await self._post_best_effort("/free", {"unload_models": True, "free_memory": True})
             raise
 
-    async def _post(self) -> Any:
-        """Post; a lost answer is looked for, since to post again would draw twice."""
-        await self._order.before_post()
-        self._is_over = False
-        try:
-            status, answer = await self._http.ask("/prompt", self._post_body())
-        except HostLost as error:
-            log.warning("answer lost", host=self._http.name, prompt_id=self._id, why=error.sentence)
-            sighting = await self._find_prompt()
-            if isinstance(sighting, PromptUnknown):
-                raise
-            return await self._handle_status(sighting)
-        self._is_over = status == 400
-        if self._is_over or answer.get("node_errors"):
-            # With a 200 the host draws what is left of the graph, which nobody asked for.
-            raise read_refusal(self._http.name, self._order.graph, answer)
-        log.info("prompt queued", host=self._http.name, prompt_id=self._id)
-        return None
-
-    def _post_body(self) -> dict[str, Any]:
-        return {
-            "prompt": self._order.graph,
-            "prompt_id": self._id,
-            "client_id": self._id,
-            "extra_data": self._order.extra_data,
-        }
-
-    async def _follow(self) -> Any:
-        """Listen through one socket after another until the end; return its history entry."""
-        for reopened in itertools.count():
-            if reopened:
-                await asyncio.sleep(_REOPEN_S)
-            if (entry := await self._listen(self._reopen)) is not None:
-                return entry
-        raise AssertionError
-
-    async def _reopen(self) -> None:
-        self._patience.reconnected()
-
     async def _listen(self, begin: Callable[[], Awaitable[Any]]) -> Any:
-        """Follow the prompt through one socket; return None if another may hear more."""
+        """Follow the prompt through one websocket, after `begin`.
+
+        Return the prompt's history entry, or None if a new websocket is needed.
+        """
         try:
-            async with websocket.listening(self._http, self._id, self._mailbox):
-                return await begin() or await self._next_status()
+            async with websocket.listening(self._http, self._id, self._events):
+                return await begin() or await self._read_events()
         except WebSocketLost as error:
-            if self._is_over:  # it was not even posted
+            if self._is_off_host:  # the prompt has not been posted yet
                 raise
             log.info("feed lost", host=self._http.name, prompt_id=self._id, why=error.sentence)
             return await self._handle_status(await self._find_prompt())
 
-    async def _next_status(self) -> Any:
+    async def _post(self) -> Any:
+        """Post the prompt; return its history entry if it has already ended, else None.
+
+        If the answer is lost, the prompt is searched on the host: posting it again would draw it
+        twice.
+        """
+        await self._job.before_post()
+        self._is_off_host = False
+        body = {
+            "prompt": self._job.graph,
+            "prompt_id": self._id,
+            "client_id": self._id,
+            "extra_data": self._job.extra_data,
+        }
+        try:
+            http_status, answer = await self._http.post_json("/prompt", body)
+        except HostLost as error:
+            log.warning("answer lost", host=self._http.name, prompt_id=self._id, why=error.sentence)
+            status = await self._find_prompt()
+            if isinstance(status, PromptUnknown):
+                raise
+            return await self._handle_status(status)
+
+        self._is_off_host = http_status == 400
+        if self._is_off_host or answer.get("node_errors"):
+            # Node errors with a 200: the host draws the valid rest of the graph, which is useless.
+            raise read_refusal(self._http.name, self._job.graph, answer)
+        log.info("prompt queued", host=self._http.name, prompt_id=self._id)
+        return None
+
+    async def _follow(self) -> Any:
+        """Listen through one websocket after another; return the prompt's history entry."""
+        for attempt in itertools.count():
+            if attempt:
+                await asyncio.sleep(_RECONNECT_DELAY_S)
+            if (entry := await self._listen(self._note_reconnect)) is not None:
+                return entry
+        raise AssertionError
+
+    async def _note_reconnect(self) -> None:
+        self._deadlines.reconnected()
+
+    async def _read_events(self) -> Any:
+        """Read events until the prompt has ended; return its history entry.
+
+        Return None if the websocket is silent while the prompt runs.
+        """
         while True:
             event = None
-            if not self._patience.is_due:
-                event = await self._mailbox.next(until=self._patience.wakes_at)
+            if not self._deadlines.is_due:
+                event = await self._events.next(until=self._deadlines.wakes_at)
             if event is None:
                 entry = await self._handle_status(await self._find_prompt())
-                if entry is not None or self._patience.is_deaf:
+                if entry is not None or self._deadlines.is_deaf:
                     return entry
-            elif self._hearsay.receive(event):
-                return await self._confirmed()
+            elif self._tracker.receive(event):
+                return await self._entry_after_end_event()
 
-    async def _handle_status(self, sighting: PromptStatus) -> Any:
-        """Draw the consequences of a look; return the entry if the prompt is over."""
-        self._patience.status_checked()
-        match sighting:
+    async def _handle_status(self, status: PromptStatus) -> Any:
+        """Act on the prompt's status: return its history entry if it has ended, None if not.
+
+        Raises PromptLost if the host does not have it, and the error of a deadline that has passed.
+        """
+        self._deadlines.status_checked()
+        match status:
             case PromptEnded():
-                return sighting.entry
+                return status.entry
             case PromptUnknown():
-                self._is_over = True
+                self._is_off_host = True
                 raise PromptLost(f"{self._http.name} knows nothing of {self._id}")
             case PromptRunning():
-                self._patience.drawing_started()
+                self._deadlines.drawing_started()
             case _:
                 pass
-        if (fault := self._patience.timeout_error(self._http.name)) is not None:
-            raise fault
+        if (error := self._deadlines.timeout_error(self._http.name)) is not None:
+            raise error
         return None
 
     async def _find_prompt(self) -> PromptStatus:
-        """Look, through a hiccup of the host or of the way to it."""
+        """Ask the host for the prompt's status, again and again while the host is unreachable.
+
+        Raises HostLost after the `away` timeout.
+        """
         lost = HostLost(f"{self._http.name} was out of reach for {self._away_s:g} s")
         clock = asyncio.get_running_loop().time
-        # Asked for each time: a limit of the call's own that passes in the same moment swallows
-        # the cancellation with which a timeout around the whole loop would end it.
+        # Each attempt has its own timeout, and the loop compares the time itself. One timeout
+        # around the whole loop ends it by a cancellation, and a timeout inside the call that
+        # passes in the same moment swallows that cancellation.
         ends_at = clock() + self._away_s
-        for pause in itertools.chain(_AWAY_DELAYS_S, itertools.repeat(_AWAY_DELAYS_S[-1])):
+        for delay_s in itertools.chain(_AWAY_DELAYS_S, itertools.repeat(_AWAY_DELAYS_S[-1])):
             try:
                 async with asyncio.timeout_at(ends_at):
                     return await find_prompt(self._http, self._id)
@@ -205,50 +243,50 @@ class PromptExecution:
                 lost = error
             except TimeoutError:
                 break
-            if clock() + pause >= ends_at:
+            if clock() + delay_s >= ends_at:
                 break
-            await asyncio.sleep(pause)
+            await asyncio.sleep(delay_s)
         raise lost
 
-    async def _confirmed(self) -> Any:
-        """Return the entry of a prompt whose end was heard."""
-        for delay in _HISTORY_DELAYS_S:
-            await asyncio.sleep(delay)
+    async def _entry_after_end_event(self) -> Any:
+        """Return the history entry of a prompt whose end event has arrived."""
+        for delay_s in _HISTORY_DELAYS_S:
+            await asyncio.sleep(delay_s)
             try:
-                sighting = await find_in_history(self._http, self._id)
+                status = await find_in_history(self._http, self._id)
             except HostLost:
-                break  # looked for below, with more patience
-            if isinstance(sighting, PromptEnded):
-                return sighting.entry
+                break  # _find_prompt below waits longer for the host
+            if isinstance(status, PromptEnded):
+                return status.entry
         return await self._handle_status(await self._find_prompt())
 
     async def _result(self, entry: Any) -> PromptResult:
-        self._is_over = True
-        seconds = self._hearsay.seconds
+        self._is_off_host = True
+        seconds = self._tracker.seconds
         try:
-            pictures = self._images(entry)
+            images = self._images(entry)
         except ImagegenError:
-            # What went wrong is known, and nobody else needs the entry.
-            await self._post_quietly("/history", {"delete": [self._id]})
+            # The error is read from the entry, which has no further use.
+            await self._post_best_effort("/history", {"delete": [self._id]})
             raise
-        self._hearsay.end()
-        return PromptResult(pictures=pictures, seconds=seconds)
+        self._tracker.end()
+        return PromptResult(images=images, seconds=seconds)
 
     def _images(self, entry: Any) -> tuple[OutputImage | bytes, ...]:
-        if not self._order.comes_through_socket:
-            return history.read(self._http.name, self._id, entry, self._order.node)
+        if not self._job.sends_images:
+            return history.read(self._http.name, self._id, entry, self._job.node)
         history.expect_success(self._http.name, self._id, entry)
-        if not self._hearsay.pictures:
+        if not self._tracker.images:
             raise ImageGone(f"{self._http.name} sent its picture while nobody listened")
-        return tuple(self._hearsay.pictures)
+        return tuple(self._tracker.images)
 
     async def _cancel_on_host(self) -> None:
         try:
-            self._is_over = await cancel_prompt(self._http, self._id, within_s=_TAKE_OFF_S)
+            self._is_off_host = await cancel_prompt(self._http, self._id, within_s=_CANCEL_WITHIN_S)
         except HostLost as error:
             log.warning("not taken off", host=self._http.name, why=error.sentence)
 
-    async def _post_quietly(self, path: str, body: dict[str, Any]) -> None:
+    async def _post_best_effort(self, path: str, body: dict[str, Any]) -> None:
         try:
             await self._http.post(path, body)
         except HostLost as error:
@@ -256,6 +294,8 @@ class PromptExecution:
 
 
 class _Cancelled(Exception):
+    """Put into the event queue by `cancel`, and raised by its reader."""
+
     def __init__(self, error: ImagegenError, *, leave: bool) -> None:
         super().__init__(error.sentence)
         self.error = error

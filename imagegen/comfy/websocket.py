@@ -1,4 +1,4 @@
-"""Feed: what a host tells one client over its websocket, always drained."""
+"""The events of one prompt, read from the websocket of its client without a pause."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,52 +12,59 @@ from imagegen.comfy.events import Event
 from imagegen.comfy.http import HostHTTP
 
 
-class EventQueue:
-    """Where the frames of a prompt arrive, from one socket after another, and wishes of ours.
+class WebSocketLost(HostLost):
+    """The websocket is closed or sent a malformed frame; the host itself may be well."""
 
-    It takes everything at once: a client that stops reading stops the feed of all clients of that
-    server.
+
+class EventQueue:
+    """The events of a prompt, from one websocket after another, and exceptions for its reader.
+
+    It has no size limit, so that frames are read at once: a client that stops reading stops the
+    server from sending to all of its clients.
     """
 
     def __init__(self) -> None:
-        self._letters: asyncio.Queue[Event | Exception] = asyncio.Queue()
+        self._items: asyncio.Queue[Event | Exception] = asyncio.Queue()
 
-    def put(self, letter: Event | Exception) -> None:
-        """Deliver an event, or an exception for the reader to raise."""
-        self._letters.put_nowait(letter)
+    def put(self, item: Event | Exception) -> None:
+        """Add an event, or an exception that `next` raises when its turn comes."""
+        self._items.put_nowait(item)
 
     async def next(self, *, until: float) -> Event | None:
-        """Return the next event, None if there is none until then on the loop's clock.
+        """Return the next event, or None if `until`, a time of the loop's clock, passes first.
 
-        Raises what was put in to be raised.
+        An exception in the queue is raised. A cancelled call loses no event.
         """
         try:
             async with asyncio.timeout_at(until):
-                letter = await self._letters.get()
+                item = await self._items.get()
         except TimeoutError:
             return None
-        if isinstance(letter, Exception):
-            raise letter
-        return letter
-
-
-class WebSocketLost(HostLost):
-    """The websocket is closed, or says what no ComfyUI says; the host itself may be well."""
+        if isinstance(item, Exception):
+            raise item
+        return item
 
 
 @asynccontextmanager
-async def listening(http: HostHTTP, client_id: str, mailbox: EventQueue) -> AsyncIterator[None]:
-    """Let all frames for a client into the mailbox while the block runs, and FeedLost at their end.
+async def listening(http: HostHTTP, client_id: str, queue: EventQueue) -> AsyncIterator[None]:
+    """Put all events for a client into the queue while the block runs.
 
-    Raises FeedLost if no websocket can be opened. Once it has closed, the server has taken the
-    client off its list, so that the next socket of the same client is not struck off with it.
+    If the websocket closes or sends a malformed frame, a WebSocketLost is put into the queue and
+    reading ends. The websocket is closed after the block. When that is done, the server has
+    removed the client from its list; a new websocket of the same client that was opened earlier
+    would be removed with it.
+
+    Raises:
+        WebSocketLost: no websocket can be opened.
     """
     async with AsyncExitStack() as stack:
         try:
             socket = await stack.enter_async_context(http.socket(client_id))
         except HostLost as error:
             raise WebSocketLost(error.sentence) from error
-        reading = asyncio.create_task(_read(http.name, socket, mailbox), name=f"feed {client_id}")
+        reading = asyncio.create_task(
+            _read(http.name, socket, queue), name=f"websocket {client_id}"
+        )
         try:
             yield
         finally:
@@ -65,16 +72,16 @@ async def listening(http: HostHTTP, client_id: str, mailbox: EventQueue) -> Asyn
             await asyncio.wait({reading})
 
 
-async def _read(host: str, socket: ClientWebSocketResponse, mailbox: EventQueue) -> None:
+async def _read(host: str, socket: ClientWebSocketResponse, queue: EventQueue) -> None:
     while True:
         message = await socket.receive()
         if message.type not in {WSMsgType.TEXT, WSMsgType.BINARY}:
-            mailbox.put(WebSocketLost(f"{host} closed the websocket"))
+            queue.put(WebSocketLost(f"{host} closed the websocket"))
             return
         try:
-            mailbox.put(events.read(message.data))
+            queue.put(events.read(message.data))
         except events.MalformedFrame as error:
             lost = WebSocketLost(f"{host} sent what is no frame of ComfyUI: {error}")
             lost.__cause__ = error
-            mailbox.put(lost)
+            queue.put(lost)
             return

@@ -1,6 +1,5 @@
 """The worker's connections to PostgreSQL, and its transactions."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
@@ -9,12 +8,13 @@ import asyncpg
 import structlog
 from pydantic import SecretStr
 from sqlalchemy import Executable, Row
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionInTime
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from chatflow_hook import database_url
 from chatflow_hook.database import check_on_checkout
+from chatflow_hook.sqlstates import is_away, is_not_migrated, run_with_retries
 from imagegen.errors import Unavailable
 
 # A server that answers neither is frozen or gone, and the request goes back to the queue.
@@ -66,12 +66,6 @@ log = structlog.get_logger(__name__)
 
 ResultT = TypeVar("ResultT")
 
-# deadlock_detected, serialization_failure, lock_not_available
-_WORTH_A_RETRY = {"40P01", "40001", "55P03"}
-# undefined_table, undefined_column
-_NOT_MIGRATED = {"42P01", "42703"}
-# connection_exception, operator_intervention, insufficient_resources
-_AWAY_CLASSES = {"08", "57", "53"}
 _DELAYS_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 
 
@@ -96,15 +90,11 @@ async def _with_retries(
     begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]],
     step: Callable[[AsyncConnection], Awaitable[ResultT]],
 ) -> ResultT:
-    for delay in _DELAYS_S:
-        try:
-            return await _once(begin, step)
-        except DBAPIError as error:
-            if _sqlstate(error) not in _WORTH_A_RETRY:
-                raise
-            log.warning("transaction runs again", sqlstate=_sqlstate(error))
-        await asyncio.sleep(delay)
-    return await _once(begin, step)
+    return await run_with_retries(
+        lambda: _once(begin, step),
+        delays_s=_DELAYS_S,
+        on_retry=lambda state: log.warning("transaction runs again", sqlstate=state),
+    )
 
 
 async def _once(
@@ -125,9 +115,9 @@ async def _once(
     ) as error:
         raise _away(error) from error
     except DBAPIError as error:
-        if error.connection_invalidated or _is_broken(error):
+        if is_away(error):
             raise _away(error) from error
-        if _sqlstate(error) in _NOT_MIGRATED:
+        if is_not_migrated(error):
             raise Unavailable(
                 "the database lacks tables or columns: run `imagegen migrate`",
                 code="database_not_migrated",
@@ -137,14 +127,3 @@ async def _once(
 
 def _away(error: Exception) -> Unavailable:
     return Unavailable(f"PostgreSQL is away: {type(error).__name__}", code="database_unavailable")
-
-
-def _is_broken(error: DBAPIError) -> bool:
-    # The second is what a connection says that broke in the middle of an answer.
-    return (_sqlstate(error) or "")[:2] in _AWAY_CLASSES or isinstance(
-        getattr(error.orig, "__cause__", None), asyncpg.InternalClientError
-    )
-
-
-def _sqlstate(error: SQLAlchemyError) -> str | None:
-    return getattr(getattr(error, "orig", None), "sqlstate", None)

@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.orm import InstrumentedAttribute
 
 from chatflow_hook import cancellation, user_erasure
-from chatflow_hook.tables import NOBODY, OPEN, Dialog, ImageRequest, Kind, State
+from chatflow_hook.tables import NOBODY, OPEN, Dialog, ImageRequest, State, kinds_that
 from chatflow_hook.turn import EndReason
 from imagegen.db.engine import run_in_transaction
 from imagegen.db.tables import SafetyNote
@@ -76,10 +76,11 @@ _DIALOG_GONE = EndReason(code="dialog_gone", sentence="The dialog of this pictur
 _IS_OPEN = ImageRequest.state.in_(OPEN)
 # A cover comes before the dialog's first message, and those drawn ahead are of no dialog.
 _HAS_NO_DIALOG = and_(
-    ImageRequest.kind != Kind.COVER, ~exists().where(Dialog.id == ImageRequest.dialog_id)
+    ImageRequest.kind.in_(kinds_that(lambda kind: kind.has_dialog)),
+    ~exists().where(Dialog.id == ImageRequest.dialog_id),
 )
 _IS_DRAWN_AHEAD = and_(
-    ImageRequest.kind == Kind.COVER,
+    ImageRequest.kind.in_(kinds_that(lambda kind: not kind.has_dialog)),
     ImageRequest.user_id == NOBODY,
     ImageRequest.state == State.DELIVERED,
 )

@@ -34,9 +34,9 @@ async def erase_user(
         return await user_erasure.erase(connection, user_id)
 
     erasure = await run_in_transaction(engine, step)
-    await doorbell.hush(erasure.request_ids)
+    await doorbell.publish_ended(erasure.request_ids)
     return ErasureReport(
-        user_id=user_id, told=erasure.told, store=await _swept(engine, images, erasure)
+        user_id=user_id, told=erasure.forgotten, store=await _swept(engine, images, erasure)
     )
 
 

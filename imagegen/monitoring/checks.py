@@ -1,4 +1,8 @@
-"""What a worker needs, as checks that say what is missing; and the probes that answer with them."""
+"""The readiness checks of a worker: Redis, PostgreSQL, Telegram and the ComfyUI hosts.
+
+They run over connections of their own, which no job keeps busy. Each check returns None if all is
+well, or what is missing as a short text; it may also raise an error with a sentence.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,12 +28,57 @@ from imagegen.queue import connections
 from imagegen.settings import Settings
 
 _UNUSABLE = (Condition.DOWN, Condition.ASIDE)
+_COMMAND_TIMEOUT_S = 3.0
+# How long an answer without a problem is kept: servers of others are not asked at each probe.
+_TELEGRAM_OK_FOR_S = 10.0
+_HOSTS_OK_FOR_S = 3.0
+_CHECK_REDIS_EVERY_S = 0.5
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, context: JobContext, readiness: Readiness
+) -> AsyncIterator[None]:
+    """Give `readiness` the checks of everything that a picture needs, while the block runs."""
+    async with AsyncExitStack() as stack:
+        engine = connect(settings.database_url, pool_size=1, command_timeout_s=_COMMAND_TIMEOUT_S)
+        stack.push_async_callback(engine.dispose)
+        redis = connections.result_connection(settings.redis, db=settings.redis_broker_db)
+        stack.push_async_callback(redis.aclose)
+        schema_check = SchemaCheck(engine)
+        await stack.enter_async_context(
+            periodic.every(migrations.SCHEMA_CHECK_EVERY_S, schema_check.step, name="schema")
+        )
+        checks = {
+            "redis": CachedCheck(redis_check(redis)),
+            "postgresql": CachedCheck(schema_check.lacks),
+            "telegram": CachedCheck(telegram_check(context.telegram), ok_for_s=_TELEGRAM_OK_FOR_S),
+            "hosts": CachedCheck(hosts_check(context.pool), ok_for_s=_HOSTS_OK_FOR_S),
+        }
+        await stack.enter_async_context(readiness.checking(checks))
+        yield
+
+
+async def serve_until_redis_answers(settings: Settings) -> None:
+    """Answer probes until Redis answers; arq alone would wait for Redis without any sign.
+
+    Raises:
+        BadSetting: Redis refuses the password.
+    """
+    readiness = Readiness(lambda: False)
+    async with (
+        connections.result_connection(settings.redis, db=settings.redis_broker_db) as redis,
+        http_server.serving(settings.web_host, settings.web_port, readiness),
+        readiness.checking({"redis": CachedCheck(redis_check(redis))}),
+    ):
+        while not await connections.is_answering(settings.redis):  # noqa: ASYNC110 (Redis gives no event)
+            await asyncio.sleep(_CHECK_REDIS_EVERY_S)
 
 
 def redis_check(client: Redis) -> Check:
-    """Ask Redis whether it answers."""
+    """Return a check that sends PING to Redis."""
 
-    async def ask() -> str | None:
+    async def check() -> str | None:
         try:
             await client.ping()
         except AuthenticationError:
@@ -38,48 +87,49 @@ def redis_check(client: Redis) -> Check:
             return f"it does not answer: {type(error).__name__}"
         return None
 
-    return ask
+    return check
 
 
 def telegram_check(bot: Telegram) -> Check:
-    """Ask Telegram whether it knows the token; the error that it raises tells."""
+    """Return a check that asks Telegram for the bot; a refused token is raised as TokenRevoked."""
 
-    async def ask() -> str | None:
+    async def check() -> str | None:
         try:
             await bot.probe()
         except FloodWait:
-            return None  # it knows us well enough
+            return None  # Telegram answers and knows the token
         except (NotSent, OutcomeUnknown):
             return "it cannot be reached"
         return None
 
-    return ask
+    return check
 
 
 def hosts_check(pool: Pool) -> Check:
-    """Ask the hosts that the pool would draw on whether one of them answers."""
+    """Return a check that succeeds if one host answers of those that the pool would use."""
 
-    async def ask() -> str | None:
-        status = pool.status()
-        usable = [each.name for each in status if each.condition not in _UNUSABLE]
+    async def check() -> str | None:
+        hosts = pool.status()
+        usable = [host.name for host in hosts if host.condition not in _UNUSABLE]
         clients = [client for name in usable if (client := pool.client(name)) is not None]
-        if await _one_answers(clients):
+        if await _any_answers(clients):
             return None
-        return f"none of {len(status)} is up"
+        return f"none of {len(hosts)} is up"
 
-    return ask
+    return check
 
 
-async def _one_answers(clients: list[HostClient]) -> bool:
-    asked = [asyncio.create_task(_answers(client)) for client in clients]
+async def _any_answers(clients: list[HostClient]) -> bool:
+    """Ask all hosts at once, and return as soon as one answers."""
+    probes = [asyncio.create_task(_answers(client)) for client in clients]
     try:
-        for first in asyncio.as_completed(asked):
-            if await first:
+        for answer in asyncio.as_completed(probes):
+            if await answer:
                 return True
         return False
     finally:
-        for task in asked:
-            task.cancel()
+        for probe in probes:
+            probe.cancel()
 
 
 async def _answers(client: HostClient) -> bool:
@@ -88,46 +138,3 @@ async def _answers(client: HostClient) -> bool:
     except HostLost:
         return False
     return True
-
-
-_ASK_WITHIN_S = 3.0
-# Others are not asked at each probe how they are.
-_WELL_ABROAD_S = 10.0
-_WELL_NEARBY_S = 3.0
-_LOOK_FOR_REDIS_EVERY_S = 0.5
-
-
-@asynccontextmanager
-async def watched(
-    chosen: Settings, context: JobContext, readiness: Readiness
-) -> AsyncIterator[None]:
-    """Let `readiness` ask for all that a picture needs while the block runs."""
-    async with AsyncExitStack() as stack:
-        engine = connect(chosen.database_url, pool_size=1, command_timeout_s=_ASK_WITHIN_S)
-        stack.push_async_callback(engine.dispose)
-        redis = connections.result_connection(chosen.redis, db=chosen.redis_broker_db)
-        stack.push_async_callback(redis.aclose)
-        its = SchemaCheck(engine)
-        await stack.enter_async_context(
-            periodic.every(migrations.SCHEMA_CHECK_EVERY_S, its.step, name="schema")
-        )
-        questions = {
-            "redis": CachedCheck(redis_check(redis)),
-            "postgresql": CachedCheck(its.lacks),
-            "telegram": CachedCheck(telegram_check(context.telegram), well_for_s=_WELL_ABROAD_S),
-            "hosts": CachedCheck(hosts_check(context.pool), well_for_s=_WELL_NEARBY_S),
-        }
-        await stack.enter_async_context(readiness.checking(questions))
-        yield
-
-
-async def serve_until_redis_answers(chosen: Settings) -> None:
-    """Wait for Redis where probes hear of it, since arq would only wait. Raises BadSetting."""
-    readiness = Readiness(lambda: False)
-    async with (
-        connections.result_connection(chosen.redis, db=chosen.redis_broker_db) as redis,
-        http_server.serving(chosen.web_host, chosen.web_port, readiness),
-        readiness.checking({"redis": CachedCheck(redis_check(redis))}),
-    ):
-        while not await connections.is_answering(chosen.redis):  # noqa: ASYNC110 (nobody would tell)
-            await asyncio.sleep(_LOOK_FOR_REDIS_EVERY_S)

@@ -1,4 +1,4 @@
-"""Tally: tells in the log, now and then, what this worker has counted since its start."""
+"""Logs what this worker has counted since its start, at most every five minutes and at its end."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,30 +11,34 @@ from imagegen.pipeline.image_cache import CacheSavings
 
 log = structlog.get_logger(__name__)
 
-_EVERY_S = 300.0
+_LOG_EVERY_S = 300.0
 
 
 class CounterLog:
-    """Tells whenever a count has changed: `fallbacks` of the prompt builder, and what was saved."""
+    """Logs the counters if one has changed.
+
+    `fallbacks` counts, by reason, the prompts that the template wrote instead of the language
+    model. `saved` is what the image cache has saved.
+    """
 
     def __init__(self, fallbacks: Mapping[str, int], saved: CacheSavings) -> None:
         self._fallbacks = fallbacks
         self._saved = saved
-        self._told = self._counts()
+        self._logged_counts = self._counts()
 
     @asynccontextmanager
     async def logged(self) -> AsyncIterator[None]:
-        """Tell while the block runs, and once more at its end."""
+        """Log changes while the block runs, and once more at its end."""
         try:
-            async with periodic.every(_EVERY_S, self._tell, name="tally"):
+            async with periodic.every(_LOG_EVERY_S, self._log_changes, name="counters"):
                 yield
         finally:
-            await self._tell()
+            await self._log_changes()
 
-    async def _tell(self) -> None:
+    async def _log_changes(self) -> None:
         counts = self._counts()
-        if counts != self._told:
-            self._told = counts
+        if counts != self._logged_counts:
+            self._logged_counts = counts
             log.info("counted since the start", **counts)
 
     def _counts(self) -> dict[str, Any]:

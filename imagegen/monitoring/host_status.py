@@ -1,4 +1,4 @@
-"""Bulletin: what the workers know of the hosts, pinned up in Redis for whoever looks."""
+"""How each worker sees the hosts, published in Redis for `imagegen hosts`."""
 
 import json
 import secrets
@@ -13,14 +13,18 @@ from redis.exceptions import RedisError
 from imagegen import periodic
 from imagegen.pool.pool import Pool
 
-_EVERY_S = 2.0
+_PUBLISH_EVERY_S = 2.0
 _KEPT_S = 10
-_KEYS = "imagegen:hosts:"
+_KEY_PREFIX = "imagegen:hosts:"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedHost:
-    """One host as one worker sees it; `model_set` is what it drew last there."""
+    """One host as one worker sees it.
+
+    `model_set` is what the worker drew last there, None before the first drawing. `why` is the
+    reason why the host is not up, None if it is.
+    """
 
     name: str
     condition: str
@@ -31,25 +35,25 @@ class PublishedHost:
 
 
 class HostStatusPublisher:
-    """Pins up the view of one worker; it falls off when the worker is gone."""
+    """Publishes the view of one worker. It expires 10 s after the worker's last update."""
 
     def __init__(self, redis: Redis, pool: Pool) -> None:
         self._redis = redis
         self._pool = pool
-        self._key = _KEYS + secrets.token_hex(8)
+        self._key = _KEY_PREFIX + secrets.token_hex(8)
 
     @asynccontextmanager
     async def publishing(self) -> AsyncIterator[None]:
-        """Keep the view up to date while the block runs, and take it off at the end."""
+        """Publish every 2 s while the block runs, and erase the key at its end."""
         try:
-            async with periodic.every(_EVERY_S, self._publish, name="bulletin"):
+            async with periodic.every(_PUBLISH_EVERY_S, self._publish, name="host status"):
                 yield
         finally:
             with suppress(RedisError, OSError):
                 await self._redis.delete(self._key)
 
     async def _publish(self) -> None:
-        notices = [
+        hosts = [
             PublishedHost(
                 name=host.name,
                 condition=host.condition.value,
@@ -60,18 +64,23 @@ class HostStatusPublisher:
             )
             for host in self._pool.status()
         ]
-        told = json.dumps([asdict(notice) for notice in notices])
-        # While Redis is away nobody learns of it.
+        # While Redis is away nothing is published; the next step tries again.
         with suppress(RedisError, OSError):
-            await self._redis.set(self._key, told, ex=_KEPT_S)
+            await self._redis.set(
+                self._key, json.dumps([asdict(host) for host in hosts]), ex=_KEPT_S
+            )
 
 
 async def read_published(redis: Redis) -> Sequence[PublishedHost] | None:
-    """Return what all workers pinned up, each host once for each worker; None without Redis."""
+    """Return what all workers have published, each host once for each worker.
+
+    Returns None if Redis is away.
+    """
     try:
-        keys = [key async for key in redis.scan_iter(match=f"{_KEYS}*")]
-        pinned = await redis.mget(keys) if keys else []
+        keys = [key async for key in redis.scan_iter(match=f"{_KEY_PREFIX}*")]
+        values = await redis.mget(keys) if keys else []
     except (RedisError, OSError):
         return None
-    told: list[dict[str, Any]] = [one for text in pinned if text for one in json.loads(text)]
-    return [PublishedHost(**one) for one in told]
+    # A key that has expired since the scan has no value.
+    hosts: list[dict[str, Any]] = [host for value in values if value for host in json.loads(value)]
+    return [PublishedHost(**host) for host in hosts]

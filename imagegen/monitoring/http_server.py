@@ -1,4 +1,4 @@
-"""The site: serves /healthz and /readyz beside the worker, in its loop."""
+"""HTTP server of the worker: /healthz and /readyz, in the worker's own event loop."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,16 +10,17 @@ from imagegen.monitoring.readiness import Readiness
 
 log = structlog.get_logger(__name__)
 
-# Whoever still reads an answer at the end is not waited for.
+# A client that still reads an answer when the worker ends is cut off after this time.
 _CLOSE_WITHIN_S = 0.5
-_NEVER_STORED = {"Cache-Control": "no-store"}
+_NO_STORE = {"Cache-Control": "no-store"}
 
 
 @asynccontextmanager
 async def serving(host: str, port: int, readiness: Readiness) -> AsyncIterator[None]:
-    """Serve while the block runs; port 0 is none.
+    """Serve while the block runs; with port 0 nothing is served.
 
-    A port that is taken is told and no more: pictures are made without probes too.
+    A port that cannot be opened is logged, and the block runs all the same: pictures can be made
+    without probes.
     """
     if not port:
         yield
@@ -30,7 +31,7 @@ async def serving(host: str, port: int, readiness: Readiness) -> AsyncIterator[N
         try:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
-            log.error(  # noqa: TRY400 (where in asyncio does not matter)
+            log.error(  # noqa: TRY400 (a traceback through asyncio would not help)
                 "no probes: the port cannot be opened, see WEB_HOST and WEB_PORT",
                 host=host,
                 port=port,
@@ -43,18 +44,18 @@ async def serving(host: str, port: int, readiness: Readiness) -> AsyncIterator[N
 
 def _app(readiness: Readiness) -> web.Application:
     async def healthz(_: web.Request) -> web.Response:
-        # That it comes says that the loop lives.
-        return web.json_response({"alive": True}, headers=_NEVER_STORED)
+        # The answer itself shows that the event loop runs.
+        return web.json_response({"alive": True}, headers=_NO_STORE)
 
     async def readyz(_: web.Request) -> web.Response:
-        standing = await readiness.report()
-        answer = {
-            "ready": standing.is_ready,
-            "stopping": standing.is_stopping,
-            "missing": dict(standing.missing),
+        report = await readiness.report()
+        body = {
+            "ready": report.is_ready,
+            "stopping": report.is_stopping,
+            "missing": dict(report.missing),
         }
-        status = 200 if standing.is_ready else 503
-        return web.json_response(answer, status=status, headers=_NEVER_STORED)
+        status = 200 if report.is_ready else 503
+        return web.json_response(body, status=status, headers=_NO_STORE)
 
     app = web.Application()
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])

@@ -1,4 +1,4 @@
-"""Census: says which personas no host can draw, at the start and whenever that changes."""
+"""Logs which personas cannot be drawn on which hosts, at the start and at each change."""
 
 from collections.abc import Mapping
 
@@ -14,35 +14,44 @@ COVERAGE_EVERY_S = 2.0
 
 
 class PersonaCoverage:
-    """Compares what workflows need with what hosts have, as far as that is known."""
+    """Compares what the workflows require with what the hosts have.
+
+    A host whose node classes and models are not known yet is taken for one that has everything.
+    """
 
     def __init__(self, library: Library, pool: Pool) -> None:
         self._library = library
         self._pool = pool
-        self._told: dict[str, Mapping[str, tuple[Missing, ...]]] = {}
+        self._logged: dict[str, Mapping[str, tuple[Missing, ...]]] = {}
 
     async def step(self) -> None:
-        """Tell of what has changed; a host of unknown stock may have everything."""
-        hosts = len(self._pool.status())
+        """Log each persona for which something has changed since the last call."""
+        host_count = len(self._pool.status())
         for persona, workflow in self._library.workflows.items():
-            lacks = {
-                host: lack
-                for host, lack in self._pool.missing(workflow.requirements).items()
-                if lack
+            missing_by_host = {
+                host: missing
+                for host, missing in self._pool.missing(workflow.requirements).items()
+                if missing
             }
-            if lacks != self._told.get(persona, {}):
-                self._told[persona] = lacks
-                _tell(persona, workflow, lacks, hosts=hosts)
+            if missing_by_host != self._logged.get(persona, {}):
+                self._logged[persona] = missing_by_host
+                _log_coverage(persona, workflow, missing_by_host, host_count=host_count)
 
 
-def _tell(
-    persona: str, workflow: Workflow, lacks: Mapping[str, tuple[Missing, ...]], *, hosts: int
+def _log_coverage(
+    persona: str,
+    workflow: Workflow,
+    missing_by_host: Mapping[str, tuple[Missing, ...]],
+    *,
+    host_count: int,
 ) -> None:
-    missing = {host: [lack.sentence for lack in found] for host, found in lacks.items()}
-    facts = {"persona": persona, "file": str(workflow.path), "missing": missing}
-    if not lacks:
+    sentences = {
+        host: [each.sentence for each in missing] for host, missing in missing_by_host.items()
+    }
+    facts = {"persona": persona, "file": str(workflow.path), "missing": sentences}
+    if not missing_by_host:
         log.info("every host can draw this persona again", persona=persona)
-    elif len(lacks) == hosts:
+    elif len(missing_by_host) == host_count:
         log.error("no host can draw this persona", **facts)
     else:
         log.warning("not every host can draw this persona", **facts)

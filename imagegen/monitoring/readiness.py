@@ -1,4 +1,7 @@
-"""Readiness: checks are asked at most once a second, each within its limit."""
+"""Readiness: whether the worker can make pictures now, answered within about two seconds.
+
+However many probes ask, each check runs at most once at a time and at most once a second.
+"""
 
 import asyncio
 import time
@@ -14,79 +17,20 @@ log = structlog.get_logger(__name__)
 
 Check = Callable[[], Awaitable[str | None]]
 
-# A probe gives up after a second or a few.
+# Health checks of containers give up after one second or a few.
 _ANSWER_WITHIN_S = 2.0
-# After that it is not asked for either; closing a connection to a frozen server takes time.
-_ASK_WITHIN_S = 4.0
+# A check is cancelled this long after its start. It is longer than the time for an answer, since
+# closing a connection to a frozen server takes time.
+_CHECK_TIMEOUT_S = 4.0
 _FRESH_S = 1.0
-_GRACE_S = 1.0
-
-
-class CachedCheck:
-    """Remembers an answer for a while, and never asks twice at the same time.
-
-    `ask` returns or raises what is missing; that nothing is stays true for `well_for_s`.
-    """
-
-    def __init__(
-        self,
-        ask: Check,
-        *,
-        well_for_s: float = _FRESH_S,
-        answer_within_s: float = _ANSWER_WITHIN_S,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._ask = ask
-        self._well_for_s = well_for_s
-        self._answer_within_s = answer_within_s
-        self._clock = clock
-        self._asked: asyncio.Task[str | None] | None = None
-        self._asked_at = self._answered_at = 0.0
-
-    async def answer(self) -> str | None:
-        """Return what is missing, None if nothing is; raises nothing."""
-        if self._asked is None or self._is_stale(self._asked):
-            self._asked_at = self._clock()
-            self._asked = asyncio.create_task(self._run_check(), name="question of a probe")
-        left = self._asked_at + self._answer_within_s - self._clock()
-        await asyncio.wait({self._asked}, timeout=max(0.0, left))
-        if not self._asked.done() or self._asked.cancelled():
-            return f"no answer within {self._answer_within_s:g} s"
-        return self._asked.result()
-
-    async def close(self) -> None:
-        """Ask no more."""
-        if self._asked is not None:
-            self._asked.cancel()
-            await asyncio.wait({self._asked}, timeout=_GRACE_S)
-
-    def _is_stale(self, asked: "asyncio.Task[str | None]") -> bool:
-        if not asked.done() or asked.cancelled():
-            return False
-        fresh_s = self._well_for_s if asked.result() is None else _FRESH_S
-        return self._clock() >= self._answered_at + fresh_s
-
-    async def _run_check(self) -> str | None:
-        try:
-            async with asyncio.timeout(_ASK_WITHIN_S):
-                return await self._ask()
-        except TimeoutError:
-            return f"no answer within {_ASK_WITHIN_S:g} s"
-        except ImagegenError as error:
-            return error.sentence
-        except Exception as error:  # noqa: BLE001 (whatever it is, the probe gets an answer)
-            log.error("question failed", error=type(error).__name__)  # noqa: TRY400
-            return type(error).__name__
-        finally:
-            self._answered_at = self._clock()
-
+_CANCEL_WITHIN_S = 1.0
 
 _STARTING: Mapping[str, str] = {"worker": "it starts"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadinessReport:
-    """How a worker stands: ready if it neither lacks something nor stops."""
+    """Whether the worker is ready; `missing` says by name of the check what is missing."""
 
     is_stopping: bool
     missing: Mapping[str, str] = field(default_factory=dict)
@@ -98,31 +42,94 @@ class ReadinessReport:
 
 
 class Readiness:
-    """Asks all questions at once; before there are any, the worker is not ready."""
+    """Runs all checks at the same time; before it has any, the worker is not ready."""
 
     def __init__(self, is_stopping: Callable[[], bool]) -> None:
         self._is_stopping = is_stopping
-        self._questions: Mapping[str, CachedCheck] = {}
+        self._checks: Mapping[str, CachedCheck] = {}
 
     @asynccontextmanager
-    async def checking(self, questions: Mapping[str, CachedCheck]) -> AsyncIterator[None]:
-        """Ask these while the block runs."""
-        self._questions = questions
+    async def checking(self, checks: Mapping[str, "CachedCheck"]) -> AsyncIterator[None]:
+        """Use these checks while the block runs; they are closed at its end."""
+        self._checks = checks
         try:
             yield
         finally:
-            self._questions = {}
-            await asyncio.gather(*(each.close() for each in questions.values()))
+            self._checks = {}
+            await asyncio.gather(*(check.close() for check in checks.values()))
 
     async def report(self) -> ReadinessReport:
-        """Say how the worker stands, within about two seconds."""
+        """Return the state of the worker, within about two seconds; it raises nothing."""
         if self._is_stopping():
             return ReadinessReport(is_stopping=True)
-        asked = dict(self._questions)
-        if not asked:
+        checks = dict(self._checks)
+        if not checks:
             return ReadinessReport(is_stopping=False, missing=_STARTING)
-        answers = await asyncio.gather(*(each.answer() for each in asked.values()))
+        answers = await asyncio.gather(*(check.answer() for check in checks.values()))
         return ReadinessReport(
             is_stopping=self._is_stopping(),
-            missing={name: why for name, why in zip(asked, answers, strict=True) if why},
+            missing={name: why for name, why in zip(checks, answers, strict=True) if why},
         )
+
+
+class CachedCheck:
+    """A check whose answer is kept for a while, and which never runs twice at the same time.
+
+    `check` returns what is missing, None if nothing is, or raises an error. An answer None is kept
+    for `ok_for_s`, every other one for a second.
+    """
+
+    def __init__(
+        self,
+        check: Check,
+        *,
+        ok_for_s: float = _FRESH_S,
+        answer_within_s: float = _ANSWER_WITHIN_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._check = check
+        self._ok_for_s = ok_for_s
+        self._answer_within_s = answer_within_s
+        self._clock = clock
+        self._run: asyncio.Task[str | None] | None = None
+        self._started_at = self._ended_at = 0.0
+
+    async def answer(self) -> str | None:
+        """Return what is missing, None if nothing is, within `answer_within_s`; it raises nothing.
+
+        A check that takes longer goes on, and a later call gets its answer.
+        """
+        if self._run is None or self._is_stale(self._run):
+            self._started_at = self._clock()
+            self._run = asyncio.create_task(self._run_check(), name="readiness check")
+        left_s = self._started_at + self._answer_within_s - self._clock()
+        await asyncio.wait({self._run}, timeout=max(0.0, left_s))
+        if not self._run.done() or self._run.cancelled():
+            return f"no answer within {self._answer_within_s:g} s"
+        return self._run.result()
+
+    async def close(self) -> None:
+        """Cancel a check that runs, and wait up to a second for its end."""
+        if self._run is not None:
+            self._run.cancel()
+            await asyncio.wait({self._run}, timeout=_CANCEL_WITHIN_S)
+
+    def _is_stale(self, run: "asyncio.Task[str | None]") -> bool:
+        if not run.done() or run.cancelled():
+            return False
+        fresh_s = self._ok_for_s if run.result() is None else _FRESH_S
+        return self._clock() >= self._ended_at + fresh_s
+
+    async def _run_check(self) -> str | None:
+        try:
+            async with asyncio.timeout(_CHECK_TIMEOUT_S):
+                return await self._check()
+        except TimeoutError:
+            return f"no answer within {_CHECK_TIMEOUT_S:g} s"
+        except ImagegenError as error:
+            return error.sentence
+        except Exception as error:  # noqa: BLE001 (the probe gets an answer after any error)
+            log.error("question failed", error=type(error).__name__)  # noqa: TRY400
+            return type(error).__name__
+        finally:
+            self._ended_at = self._clock()

@@ -10,9 +10,8 @@ from typing import Any
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chatflow_hook import age_confirmation
 from chatflow_hook.turn import Conversation, Rating
-from imagegen.db.engine import one_or_none, run_statement
+from imagegen.db.engine import run_statement
 from imagegen.db.tables import SafetyNote
 from imagegen.pipeline.image_spec import (
     SeedInput,
@@ -86,7 +85,6 @@ class PolicySettings:
 
     max_rating: Rating = Rating.SAFE
     seed_mode: SeedMode = "dialog"
-    age_text_version: str = "1"
     protects_content: bool = False
 
 
@@ -99,32 +97,38 @@ class DeliveryOptions:
 
 
 class ContentPolicy:
-    """Decides anew each time it is asked: an age may have been revoked since."""
+    """Decides from the claimed request alone; what the screen found is written by the audit."""
 
     def __init__(
         self,
-        engine: AsyncEngine,
         prompts: PromptBuilder,
         screen: Screen,
+        audit: SafetyAudit,
         rules: PolicySettings,
         *,
         chance: random.Random | None = None,
     ) -> None:
-        self._engine = engine
         self._prompts = prompts
         self._screen = screen
+        self._audit = audit
         self._rules = rules
-        self._audit = SafetyAudit(engine)
         self._chance = chance or random.SystemRandom()
 
     async def image_spec(self, request: ClaimedRequest, persona: Persona) -> ImageSpec:
-        """Say what is drawn. Raises Refused, and Unavailable when PostgreSQL is away."""
+        """Return what is drawn for a request.
+
+        Raises:
+            Refused: the screen refuses the conversation or the prompt.
+            Unavailable: a finding could not be written, since PostgreSQL is away.
+        """
         talk = _conversation(request)
         found = await self._screened(request, talk, persona)
         brief = Brief(
             persona=persona,
             talk=talk,
-            rating=await self._allowed_rating(request, persona, found),
+            rating=self._allowed_rating(
+                request, persona, found, is_age_confirmed=request.is_age_confirmed
+            ),
             kind=request.kind,
             language=request.language,
             variation=request.variation,
@@ -139,14 +143,22 @@ class ContentPolicy:
         return ImageSpec(prompt=worded.prompt, rating=worded.rating, seed=seed)
 
     async def delivery_options(
-        self, request: ClaimedRequest, persona: Persona | None
+        self, request: ClaimedRequest, persona: Persona | None, *, is_age_confirmed: bool
     ) -> DeliveryOptions:
-        """Say how a drawn picture is handed over. Raises Refused when it may not be any more."""
+        """Return how a drawn picture is handed over.
+
+        `is_age_confirmed`: whether the user's age confirmation holds now, not at the claim.
+
+        Raises:
+            Refused: the screen refuses the conversation.
+            RatingWithdrawn: the picture goes further than is allowed now.
+        """
         found = await self._screened(request, _conversation(request), persona)
         drawn = drawn_rating(request.drawn_rating)
         if drawn is Rating.SAFE:
             return DeliveryOptions(has_spoiler=request.has_spoiler)
-        if lowest_rating(await self._allowed_rating(request, persona, found), drawn) is not drawn:
+        allowed = self._allowed_rating(request, persona, found, is_age_confirmed=is_age_confirmed)
+        if lowest_rating(allowed, drawn) is not drawn:
             raise RatingWithdrawn(language=request.language)
         return DeliveryOptions(has_spoiler=True, protect_content=self._rules.protects_content)
 
@@ -163,25 +175,24 @@ class ContentPolicy:
             raise Refused(found.rule, language=request.language)
         return found
 
-    async def _allowed_rating(
-        self, request: ClaimedRequest, persona: Persona | None, found: Finding
+    def _allowed_rating(
+        self,
+        request: ClaimedRequest,
+        persona: Persona | None,
+        found: Finding,
+        *,
+        is_age_confirmed: bool,
     ) -> Rating:
+        if found.verdict is not ScreenVerdict.CLEAR:
+            return Rating.SAFE
         bounds = RatingBounds(
             asked=known_rating(request.rating),
             persona=Rating.SAFE if persona is None else persona.max_rating,
             operator=self._rules.max_rating,
-            is_confirmed=True,
+            is_confirmed=is_age_confirmed,
             chat_type=request.chat_type,
         )
-        most = effective_rating(bounds)
-        if most is Rating.SAFE or found.verdict is not ScreenVerdict.CLEAR:
-            return Rating.SAFE
-        return most if await self._has_confirmed(request.user_id) else Rating.SAFE
-
-    async def _has_confirmed(self, user_id: int) -> bool:
-        query = age_confirmation.is_confirmed(user_id, text_version=self._rules.age_text_version)
-        row = await run_statement(self._engine, lambda connection: one_or_none(connection, query))
-        return row is not None and bool(row[0])
+        return effective_rating(bounds)
 
 
 def _conversation(request: ClaimedRequest) -> Conversation:

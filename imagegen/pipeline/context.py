@@ -1,4 +1,4 @@
-"""What all jobs of a worker share; built and closed by the worker."""
+"""What all jobs of a worker share; `imagegen/bootstrap.py` builds it, the worker closes it."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,16 @@ from imagegen.workflows.library import Library
 
 @dataclass(frozen=True, kw_only=True)
 class JobContext:
-    """What one worker shares between its jobs. `max_age_s` of 0 is no limit."""
+    """The shared objects and limits of one worker's jobs.
+
+    Attributes:
+        image_screen: the operator's check of finished images, None if there is none.
+        max_age_s: how long after its turn a picture is still wanted; 0 for no limit.
+        max_attempts: how often a request may fail by its own fault before it ends.
+        max_unknown_sends: after so many sends whose outcome is unknown no further one is made.
+        keep_outputs: whether hosts keep the images in their output folder.
+        lease_s: how long a job stays locked after its worker's last renewal.
+    """
 
     requests: RequestRepository
     deliveries: Deliveries
@@ -34,6 +43,6 @@ class JobContext:
     quarantine: Quarantine
     max_age_s: float
     max_attempts: int
-    most_unknown_sends: int
+    max_unknown_sends: int
     keep_outputs: bool
     lease_s: float

@@ -1,4 +1,4 @@
-"""Rehearsal: what would be drawn for a dialog, told without a database, a host or a bot."""
+"""Dry run: what would be drawn for a dialog, computed without a database, a host or a bot."""
 
 import random
 from dataclasses import asdict, dataclass, replace
@@ -25,15 +25,15 @@ from imagegen.safety.screen import Finding, Screen, ScreenVerdict
 from imagegen.workflows.binding import bind
 from imagegen.workflows.library import Workflow
 
-_CHANCE = random.SystemRandom()
+_RANDOM = random.SystemRandom()
 
 
 class DialogUnreadable(Rejected):
-    """A dialog file that is none; the sentence names the file and the field, never what is in it."""
+    """A dialog file cannot be used; the sentence names the file and the field, never its text."""
 
 
 class DialogFile(Turn):
-    """A turn as a dialog file tells it: nothing has to be there."""
+    """A Turn that is read from a JSON file; every field may be left out."""
 
     dialog_id: int = 0
     user_id: int = 0
@@ -45,11 +45,22 @@ class DialogFile(Turn):
 
 @dataclass(frozen=True, kw_only=True)
 class DryRunResult:
-    """The lines of one persona; None is what there is not where nothing may be drawn."""
+    """What would be drawn for one persona; most fields are None if nothing may be drawn.
+
+    Attributes:
+        rating: the rating at which it would be drawn.
+        talk: what the screen found in the conversation, by which rule.
+        screen: what the screen found in the prompt, by which rule.
+        summary: the scene in a few words.
+        source: what wrote the prompt.
+        fallback: why the template wrote it instead of the language model, None if it did not.
+        words: the number of words of the prompt.
+        seed: the seed, None if each image has another one.
+        cache_key: the key under which the image would be found again, None like `seed`.
+    """
 
     persona: str
     rating: Rating
-    # By which rules the screen found something, in the talk and in the prompt.
     talk: str
     screen: str | None = None
     prompt: str | None = None
@@ -66,20 +77,20 @@ class DryRunResult:
         return self.prompt is not None
 
     def as_json(self) -> dict[str, Any]:
-        """Give the lines for programs."""
+        """Return all fields as plain objects."""
         return asdict(self)
 
     def as_text(self) -> str:
-        """Give the lines for people."""
-        told = {name: value for name, value in asdict(self).items() if value is not None}
-        name = told.pop("persona")
-        rows = (f"  {line.replace('_', ' '):<10} {value}" for line, value in told.items())
-        return "\n".join((name, *rows))
+        """Return a line for each field that is not None, below the name of the persona."""
+        fields = {name: value for name, value in asdict(self).items() if value is not None}
+        persona = fields.pop("persona")
+        rows = (f"  {name.replace('_', ' '):<10} {value}" for name, value in fields.items())
+        return "\n".join((persona, *rows))
 
 
 @dataclass(frozen=True, kw_only=True)
 class DryRun:
-    """A dialog played to personas, by a user who has confirmed their age."""
+    """A dialog whose prompts are written as for a user who has confirmed their age."""
 
     dialog: DialogFile
     prompts: PromptBuilder
@@ -89,48 +100,73 @@ class DryRun:
     variation: int = 0
 
     async def run(self, workflow: Workflow) -> DryRunResult:
-        """Say what would be drawn of a persona."""
-        found = self.screen.conversation(
+        """Return what would be drawn for the persona of a workflow."""
+        finding = self.screen.conversation(
             *screened_words(self.dialog.conversation),
             persona=workflow.persona.display_name,
         )
-        told = DryRunResult(
+        result = DryRunResult(
             persona=workflow.persona.name,
-            rating=self._allowed_rating(workflow, found),
-            talk=_said(found),
+            rating=self._allowed_rating(workflow, finding),
+            talk=_verdict_text(finding),
         )
-        if found.verdict is ScreenVerdict.REFUSED:
-            return told
-        brief = self._brief(
-            workflow, told.rating, is_alone=found.verdict is not ScreenVerdict.CLEAR
-        )
-        before = self.prompts.fallbacks.copy()
-        worded = await write_screened_prompt(self.prompts, self.screen, brief)
-        told = replace(
-            told,
-            rating=worded.rating,
-            screen=_said(worded.shown),
-            fallback=next(iter(self.prompts.fallbacks - before), None),
-        )
-        if worded.shown.verdict is ScreenVerdict.REFUSED:
-            return told
-        return self._with_graph(told, workflow, worded.prompt)
+        if finding.verdict is ScreenVerdict.REFUSED:
+            return result
 
-    def _with_graph(self, told: DryRunResult, workflow: Workflow, prompt: Prompt) -> DryRunResult:
-        seed = choose_seed(
-            self.rules.seed_mode, self._seed_input(workflow.persona.name), chance=_CHANCE
+        brief = self._brief(
+            workflow, result.rating, is_alone=finding.verdict is not ScreenVerdict.CLEAR
         )
-        bound = bind(workflow, prompt=prompt.text, seed=seed, prefix="rehearsal")
-        # Each picture has another.
-        is_known = self.rules.seed_mode != "random" or self.kind is Kind.COVER
+        fallbacks_before = self.prompts.fallbacks.copy()
+        screened = await write_screened_prompt(self.prompts, self.screen, brief)
+        result = replace(
+            result,
+            rating=screened.rating,
+            screen=_verdict_text(screened.shown),
+            fallback=next(iter(self.prompts.fallbacks - fallbacks_before), None),
+        )
+        if screened.shown.verdict is ScreenVerdict.REFUSED:
+            return result
+        return self._with_graph(result, workflow, screened.prompt)
+
+    def _allowed_rating(self, workflow: Workflow, finding: Finding) -> Rating:
+        if finding.verdict is not ScreenVerdict.CLEAR:
+            return Rating.SAFE
+        return effective_rating(
+            RatingBounds(
+                asked=self.dialog.rating,
+                persona=workflow.persona.max_rating,
+                operator=self.rules.max_rating,
+                is_confirmed=True,
+                chat_type=self.dialog.chat_type,
+            )
+        )
+
+    def _brief(self, workflow: Workflow, rating: Rating, *, is_alone: bool) -> Brief:
+        return Brief(
+            persona=workflow.persona,
+            talk=self.dialog.conversation,
+            rating=rating,
+            kind=self.kind,
+            language=self.dialog.language,
+            variation=self.variation,
+            is_alone=is_alone,
+        )
+
+    def _with_graph(self, result: DryRunResult, workflow: Workflow, prompt: Prompt) -> DryRunResult:
+        seed = choose_seed(
+            self.rules.seed_mode, self._seed_input(workflow.persona.name), chance=_RANDOM
+        )
+        graph = bind(workflow, prompt=prompt.text, seed=seed, prefix="rehearsal")
+        # At random each image has another seed, so that there is none to show.
+        is_seed_fixed = self.rules.seed_mode != "random" or not self.kind.has_dialog
         return replace(
-            told,
+            result,
             prompt=prompt.text,
             summary=prompt.summary,
             source=prompt.source,
             words=prompt.words,
-            seed=seed if is_known else None,
-            cache_key=bound.cache_key if is_known else None,
+            seed=seed if is_seed_fixed else None,
+            cache_key=graph.cache_key if is_seed_fixed else None,
         )
 
     def _seed_input(self, persona: str) -> SeedInput:
@@ -143,37 +179,13 @@ class DryRun:
             story=self.dialog.story,
         )
 
-    def _allowed_rating(self, workflow: Workflow, found: Finding) -> Rating:
-        if found.verdict is not ScreenVerdict.CLEAR:
-            return Rating.SAFE
-        return effective_rating(
-            RatingBounds(
-                asked=self.dialog.rating,
-                persona=workflow.persona.max_rating,
-                operator=self.rules.max_rating,
-                is_confirmed=True,
-                chat_type=self.dialog.chat_type,
-            )
-        )
-
-    def _brief(self, workflow: Workflow, allowed: Rating, *, is_alone: bool) -> Brief:
-        return Brief(
-            persona=workflow.persona,
-            talk=self.dialog.conversation,
-            rating=allowed,
-            kind=self.kind,
-            language=self.dialog.language,
-            variation=self.variation,
-            is_alone=is_alone,
-        )
-
-
-def _said(found: Finding) -> str:
-    return f"{found.verdict.name.lower()} ({found.rule})" if found.verdict else "clear"
-
 
 def read_dialog(file: Path) -> DialogFile:
-    """Read a dialog file. Raises DialogUnreadable."""
+    """Read a dialog file, which is a JSON object with fields of a Turn.
+
+    Raises:
+        DialogUnreadable: the file cannot be read, or a field is wrong.
+    """
     try:
         return DialogFile.model_validate_json(file.read_bytes())
     except OSError as error:
@@ -182,3 +194,9 @@ def read_dialog(file: Path) -> DialogFile:
         detail = error.errors()[0]
         where = ".".join(map(str, detail["loc"]))
         raise DialogUnreadable(f"{file}: {where or 'the file'}: {detail['msg']}") from None
+
+
+def _verdict_text(finding: Finding) -> str:
+    if not finding.verdict:
+        return "clear"
+    return f"{finding.verdict.name.lower()} ({finding.rule})"

@@ -1,4 +1,4 @@
-"""Reuse: a picture that was drawn before is not drawn again, nor uploaded."""
+"""Finds images that were drawn before, so that they are neither drawn nor uploaded again."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -6,13 +6,14 @@ from typing import Any
 from sqlalchemy import Executable, and_, bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from chatflow_hook.tables import NOBODY, ImageRequest, Kind, State
+from chatflow_hook.tables import NOBODY, ImageRequest, State, kinds_that
 from imagegen.db.engine import AnyRow, one_or_none, run_in_transaction, run_statement
 from imagegen.requests.claim import ClaimedRequest, advance
 from imagegen.requests.repository import DrawingPlan
 from imagegen.storage.store import ImageStore, StoredImage
 
-# Built once: to build a statement takes longer than to run it.
+_IS_OF_NO_DIALOG = ImageRequest.kind.in_(kinds_that(lambda kind: not kind.has_dialog))
+# Built once, since building a statement takes longer than running it.
 _SAME_GRAPH = (
     select(
         ImageRequest.image,
@@ -25,15 +26,16 @@ _SAME_GRAPH = (
         ImageRequest.id != bindparam("request_id"),
         ImageRequest.image.is_not(None),
         or_(
-            ImageRequest.user_id == bindparam("its_user"),
-            and_(ImageRequest.user_id == NOBODY, ImageRequest.kind == Kind.COVER),
+            ImageRequest.user_id == bindparam("user_id"),
+            and_(ImageRequest.user_id == NOBODY, _IS_OF_NO_DIALOG),
         ),
     )
     .order_by(ImageRequest.created_at.desc())
     .limit(1)
 )
-# Whoever erases a row locks it first, and a picture only goes with the last row that names it.
-_HELD = (
+# Locks (FOR SHARE) another row that names the image. Clean-up locks a row before it erases it, and
+# erases an image only with the last row that names it: while we hold this lock the image stays.
+_LOCK_IMAGE = (
     select(ImageRequest.id)
     .where(ImageRequest.image == bindparam("image"), ImageRequest.id != bindparam("request_id"))
     .limit(1)
@@ -43,7 +45,7 @@ _HELD = (
 
 @dataclass(frozen=True, kw_only=True)
 class CachedImage:
-    """A stored picture, and how many seconds a host drew at it, where that is known."""
+    """A stored image. `seconds` is how long a host worked on it, None if that is unknown."""
 
     image: StoredImage
     seconds: float | None
@@ -51,16 +53,17 @@ class CachedImage:
 
 @dataclass(kw_only=True)
 class CacheSavings:
-    """What was not drawn again since the start, and the seconds that hosts did not draw."""
+    """How many pictures came from the cache since the start, and how many GPU seconds that saved."""
 
     pictures: int = 0
     seconds: float = 0.0
 
 
 class ImageCache:
-    """Finds pictures by what their graphs draw; those of one user are never another's.
+    """Finds images by the cache key of their graph.
 
-    All methods raise Unavailable when PostgreSQL or the store is away.
+    An image of one user is never given to another user; covers, which belong to no user, are given
+    to all. All methods raise Unavailable when PostgreSQL or the store is away.
     """
 
     def __init__(self, engine: AsyncEngine, images: ImageStore) -> None:
@@ -69,25 +72,31 @@ class ImageCache:
         self.saved = CacheSavings()
 
     async def find(self, request: ClaimedRequest, cache_key: str) -> CachedImage | None:
-        """Return a stored picture of the same graph: this user's, or one that is drawn ahead."""
-        of_this = {"key": cache_key, "request_id": request.id, "its_user": request.user_id}
-        row = await self._single(_SAME_GRAPH, of_this)
+        """Return the newest stored image of the same graph, of this user or a cover; None if none."""
+        values = {"key": cache_key, "request_id": request.id, "user_id": request.user_id}
+        row = await self._single(_SAME_GRAPH, values)
         if row is None or not await self._images.has(row.image):
             return None
         image = StoredImage(name=row.image, width=row.width, height=row.height)
         return CachedImage(image=image, seconds=row.drawing_seconds)
 
     async def reuse(
-        self, request: ClaimedRequest, known: CachedImage, plan: DrawingPlan, *, url: str | None
+        self,
+        request: ClaimedRequest,
+        cached_image: CachedImage,
+        plan: DrawingPlan,
+        *,
+        url: str | None,
     ) -> ClaimedRequest | None:
-        """Note that a request has this picture, with no drawing; None if it has just been let go.
+        """Give the request a cached image and mark it drawn; None if the image is erased by now.
 
-        Raises ClaimLost.
+        Raises:
+            ClaimLost: another job has the request, or it has ended.
         """
-        held = {"image": known.image.name, "request_id": request.id}
+        lock_values = {"image": cached_image.image.name, "request_id": request.id}
 
         async def step(connection: AsyncConnection) -> bool:
-            if (await connection.execute(_HELD, held)).one_or_none() is None:
+            if (await connection.execute(_LOCK_IMAGE, lock_values)).one_or_none() is None:
                 return False
             await advance(
                 connection,
@@ -98,11 +107,11 @@ class ImageCache:
                 cache_key=plan.cache_key,
                 drawn_rating=plan.rating,
                 scene=plan.scene,
-                image=known.image.name,
+                image=cached_image.image.name,
                 image_url=url,
-                width=known.image.width,
-                height=known.image.height,
-                drawing_seconds=known.seconds,
+                width=cached_image.image.width,
+                height=cached_image.image.height,
+                drawing_seconds=cached_image.seconds,
                 is_reused=True,
             )
             return True
@@ -110,23 +119,27 @@ class ImageCache:
         if not await run_in_transaction(self._engine, step):
             return None
         self.saved.pictures += 1
-        self.saved.seconds += known.seconds or 0.0
+        self.saved.seconds += cached_image.seconds or 0.0
         return replace(request, state=State.DRAWN, drawn_rating=plan.rating, scene=plan.scene)
 
     async def file_id(
         self, request: ClaimedRequest, image: StoredImage, *, bot_id: int
     ) -> str | None:
-        """Return under which id Telegram knows a picture as this bot's photo, if it does."""
-        whose = [ImageRequest.user_id == request.user_id]
-        if request.kind is Kind.COVER:
-            whose.append(ImageRequest.kind == Kind.COVER)
+        """Return Telegram's file id of an image that this bot has sent as a photo; None if none.
+
+        A file id is valid for one bot only. For a cover the covers of all users are looked at, for
+        any other request only those of the same user.
+        """
+        owners = [ImageRequest.user_id == request.user_id]
+        if not request.kind.has_dialog:
+            owners.append(_IS_OF_NO_DIALOG)
         query = (
             select(ImageRequest.telegram_file_id)
             .where(
                 ImageRequest.image == image.name,
                 ImageRequest.telegram_bot_id == bot_id,
                 ImageRequest.telegram_file_id.is_not(None),
-                or_(*whose),
+                or_(*owners),
             )
             .order_by(ImageRequest.created_at.desc())
             .limit(1)

@@ -1,4 +1,4 @@
-"""make_image: one request, from its row to the photo in the chat."""
+"""make_image: the arq job that brings one request from its row to the photo in the chat."""
 
 import asyncio
 from contextlib import suppress
@@ -22,49 +22,56 @@ from imagegen.storage.store import StoredImage
 
 log = structlog.get_logger(__name__)
 
-_FIRST_DELAY_S = 0.5
-_LONGEST_DELAY_S = 15.0
-# What a job that has to go may take for its last write.
-_LET_GO_S = 2.0
+_FIRST_RETRY_DELAY_S = 0.5
+_MAX_RETRY_DELAY_S = 15.0
+# How long a cancelled job may take to put its request back.
+_PUT_BACK_WITHIN_S = 2.0
 
 
 async def make_image(ctx: dict[str, Any], request_id: str) -> str:
-    """Carry one request to its end and return the state it is in; arq runs it again on Retry."""
+    """Bring one request to its end, and return its state or why there was nothing to do.
+
+    May run twice at a time for one request: the claim decides which run may write. On an outage it
+    raises arq's Retry, and arq runs the job again after the delay.
+    """
     context: JobContext = ctx["context"]
     with structlog.contextvars.bound_contextvars(request_id=request_id):
         async with job_lease.held(
             ctx["redis"], ctx["job_id"], score=ctx["score"], lease_s=context.lease_s
         ):
             try:
-                return await _carry(context, UUID(request_id))
+                return await _process(context, UUID(request_id))
             except Unavailable as error:
-                delay = _delay(error, ctx["job_try"])
+                delay_s = _retry_delay_s(error, ctx["job_try"])
                 log.log(
                     error.level,
                     "request waits",
                     code=error.code,
                     why=error.sentence,
-                    seconds=delay,
+                    seconds=delay_s,
                 )
-                raise Retry(defer=delay) from error
+                raise Retry(defer=delay_s) from error
 
 
-async def _carry(context: JobContext, request_id: UUID) -> str:
+async def _process(context: JobContext, request_id: UUID) -> str:
+    """Claim the request, draw and deliver it, and record how it ended or that it goes back."""
     request = await context.requests.claim(request_id)
     if request is None:
         return "nothing to do"
     try:
         async with context.quarantine.admitted(request.crashes):
-            await _make(context, request)
+            await _generate_and_deliver(context, request)
     except ClaimLost:
         log.warning("request taken by another job")
         return "claim lost"
     except (WorkerStops, asyncio.CancelledError):
-        await _let_go(context, request)
+        await _put_back_in_time(context, request)
         raise
     except Unavailable as error:
         try:
-            may_try_again = await _may_try_again(context, request, error)
+            may_try_again = await context.requests.put_back(
+                request, costs_an_attempt=error.costs_an_attempt, most_attempts=context.max_attempts
+            )
         except ClaimLost:
             return "claim lost"
         if may_try_again:
@@ -72,24 +79,27 @@ async def _carry(context: JobContext, request_id: UUID) -> str:
         return await _end(context, request, error)
     except ImagegenError as error:
         return await _end(context, request, error)
-    except Exception as error:  # noqa: BLE001 (the one place: a fault of ours ends one request)
-        # Without its message, which may quote what people wrote.
+    except Exception as error:  # noqa: BLE001 (the one place: a bug of ours ends one request)
+        # The message of the exception is not logged, since it may quote what people wrote.
         log.error("a fault of ours", error=type(error).__name__, at=logs.places(error))  # noqa: TRY400
         return await _end(context, request, ImagegenError("Something went wrong inside."))
     return State.DELIVERED
 
 
-async def _make(context: JobContext, request: ClaimedRequest) -> None:
-    if request.drawn is None or not context.telegram.is_revoked:  # then pictures are kept
-        request.time_left_s(context.max_age_s)
+async def _generate_and_deliver(context: JobContext, request: ClaimedRequest) -> None:
+    # While the bot's token is revoked, images that are drawn are kept until it works again.
+    if request.drawn is None or not context.telegram.is_revoked:
+        request.time_left_s(context.max_age_s)  # raises TooLate
     if request.drawn is not None:
         await _deliver(context, request, request.drawn)
         return
+
     generation = ImageGeneration(context, request)
     image = await generation.run()
     await _deliver(context, generation.request, image, data=generation.data)
-    # Last: the person in the chat has no use for a tidy host. Whoever does not come as far as
-    # this leaves the prompt listed as a stray, and it is cleared a little later.
+
+    # Last, since the person in the chat need not wait for it. If a job ends before this, its
+    # prompt is listed as a stray, and the stray clean-up removes it a little later.
     try:
         await generation.clean_up_host()
     except Unavailable as error:
@@ -103,24 +113,22 @@ async def _deliver(
     await context.progress.ended(request.id)
 
 
-async def _let_go(context: JobContext, request: ClaimedRequest) -> None:
-    """Leave the request to another job, which goes on with what stands on its host."""
+async def _put_back_in_time(context: JobContext, request: ClaimedRequest) -> None:
+    """Put the request back, so that another job continues with the prompt on its host.
+
+    If that fails or takes longer than 2 s, the expired lease lets another job take it.
+    """
     with suppress(ClaimLost, Unavailable, TimeoutError):
-        async with asyncio.timeout(_LET_GO_S):
+        async with asyncio.timeout(_PUT_BACK_WITHIN_S):
             await context.requests.put_back(request)
 
 
-async def _may_try_again(context: JobContext, request: ClaimedRequest, error: Unavailable) -> bool:
-    return await context.requests.put_back(
-        request, costs_an_attempt=error.costs_an_attempt, most_attempts=context.max_attempts
-    )
-
-
 async def _end(context: JobContext, request: ClaimedRequest, error: ImagegenError) -> str:
-    state = _end_of(error)
+    state = _final_state(error)
     try:
         if request.prompt_id is not None and request.drawn is None:
-            # An earlier job's: whatever became of it, nobody will ask for its picture.
+            # An earlier job posted this prompt. Nobody needs its image any more, so it has to be
+            # removed from its host.
             await context.requests.add_stray(request)
         await context.requests.end(request, state, error)
     except ClaimLost:
@@ -130,7 +138,7 @@ async def _end(context: JobContext, request: ClaimedRequest, error: ImagegenErro
     return state
 
 
-def _end_of(error: ImagegenError) -> State:
+def _final_state(error: ImagegenError) -> State:
     match error:
         case TooLate():
             return State.EXPIRED
@@ -140,7 +148,7 @@ def _end_of(error: ImagegenError) -> State:
             return State.FAILED
 
 
-def _delay(error: Unavailable, tries: int) -> float:
+def _retry_delay_s(error: Unavailable, tries: int) -> float:
     if error.retry_after_s is not None:
         return error.retry_after_s
-    return min(_FIRST_DELAY_S * 2.0 ** min(tries - 1, 16), _LONGEST_DELAY_S)
+    return min(_FIRST_RETRY_DELAY_S * 2.0 ** min(tries - 1, 16), _MAX_RETRY_DELAY_S)

@@ -1,6 +1,7 @@
-"""Quarantine: requests under whose hands workers vanished run one at a time.
+"""Quarantine: requests under which workers died run one at a time.
 
-When a worker dies, all of its jobs look alike. Alone, only the guilty one is there the next time.
+When a worker dies, every job that it ran could be the cause. A request that runs alone is the only
+possible cause the next time.
 """
 
 import asyncio
@@ -9,9 +10,10 @@ from contextlib import asynccontextmanager
 
 from imagegen.errors import Rejected, Unavailable
 
-# A deploy or a power cut takes many innocent ones along; twice in a row is a reason to look.
-_SUSPECT_AFTER = 2
-_ASK_AGAIN_S = 2.0
+# A deploy or a power cut ends many jobs that are not the cause; twice in a row is a reason to
+# suspect a request.
+_SUSPECT_AFTER_CRASHES = 2
+_RETRY_AFTER_S = 2.0
 
 
 class Poisonous(Rejected):
@@ -21,28 +23,32 @@ class Poisonous(Rejected):
 
 
 class Quarantine:
-    """Lets one suspect of a worker through at a time, and those that are no suspects at once."""
+    """Lets one suspect request of a worker run at a time, and all other requests at once."""
 
-    def __init__(self, *, most_crashes: int) -> None:
-        self._most = most_crashes
-        self._one = asyncio.Lock()
+    def __init__(self, *, max_crashes: int) -> None:
+        self._max_crashes = max_crashes
+        self._suspect_lock = asyncio.Lock()
 
     @asynccontextmanager
     async def admitted(self, crashes: int) -> AsyncIterator[None]:
-        """Let a request through under which so many jobs in a row have vanished.
+        """Admit a request while the block runs, without waiting.
 
-        Raises Poisonous after too many, and Unavailable while another suspect runs.
+        `crashes` is how many jobs of this request in a row have vanished with their worker.
+
+        Raises:
+            Poisonous: `crashes` has reached the limit.
+            Unavailable: another suspect runs; its code is `suspect_waits`.
         """
-        if crashes >= self._most:
+        if crashes >= self._max_crashes:
             raise Poisonous(f"The worker died {crashes} times over this picture.")
-        if crashes < _SUSPECT_AFTER:
+        if crashes < _SUSPECT_AFTER_CRASHES:
             yield
             return
-        if self._one.locked():
+        if self._suspect_lock.locked():
             raise Unavailable(
                 "waits until another suspect is through",
                 code="suspect_waits",
-                retry_after_s=_ASK_AGAIN_S,
+                retry_after_s=_RETRY_AFTER_S,
             )
-        async with self._one:
+        async with self._suspect_lock:
             yield

@@ -1,4 +1,4 @@
-"""Lessons: what the pool learns of its hosts from how prompts and probes end."""
+"""HealthTracker: keeps the health of all hosts, from how prompts and probes end."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -29,87 +29,85 @@ Clock = Callable[[], float]
 
 
 class HealthTracker:
-    """Keeps the health of all hosts."""
+    """Sets the health of hosts; `requirements` is None for a prompt that was on the host before."""
 
-    def __init__(
-        self, members: Sequence[PooledHost], *, clock: Clock, chance: random.Random
-    ) -> None:
-        self._members = members
+    def __init__(self, hosts: Sequence[PooledHost], *, clock: Clock, chance: random.Random) -> None:
+        self._hosts = hosts
         self._clock = clock
         self._chance = chance
-        self._blame = FailureStreaks()
+        self._streaks = FailureStreaks()
 
-    def record_success(self, member: PooledHost, needs: Requirements | None) -> None:
-        """Learn that a lease ended well."""
-        self._blame.succeeded(member.name, needs.model_set if needs else "")
-        self._set_health(member, health.after_draw())
+    def record_success(self, host: PooledHost, requirements: Requirements | None) -> None:
+        """Note that a lease has ended without an error."""
+        self._streaks.succeeded(host.name, requirements.model_set if requirements else "")
+        self._set_health(host, health.after_draw())
 
     def record_failure(
-        self, member: PooledHost, needs: Requirements | None, error: Exception
+        self, host: PooledHost, requirements: Requirements | None, error: Exception
     ) -> None:
-        """Learn from the error with which a lease ended; what is no word of the host says nothing."""
+        """Note the error with which a lease has ended; errors that no host gives are ignored."""
         match error:
             case HostLost():
-                self._lost(member, error)
+                self._lost(host, error)
             case HostLacks():
-                self._lacks(member, needs, error)
+                self._lacks(host, requirements, error)
             case DrawingFailed() | OutOfMemory() | DrawingStalled() | DrawingTooSlow():
-                self._bad_draw(member, needs, error.sentence)
+                self._bad_draw(host, requirements, error.sentence)
             case PromptLost():
-                # The host may have been started anew, with other files.
-                member.forget_refusals()
-                self._set_health(member, health.after_answer(member.health))
+                # The host may have been restarted, with other files.
+                host.request_check()
+                self._set_health(host, health.after_answer(host.health))
             case HostBusy() | PromptRefused() | ImageMissing() | ImageGone():
-                self._set_health(member, health.after_answer(member.health))
+                self._set_health(host, health.after_answer(host.health))
             case _:
                 pass
 
-    def record_answer(self, member: PooledHost) -> None:
-        """Learn that the host answered a probe."""
-        self._set_health(member, health.after_probe(member.health))
+    def record_answer(self, host: PooledHost) -> None:
+        """Note that the host has answered a probe."""
+        self._set_health(host, health.after_probe(host.health))
 
-    def record_silence(self, member: PooledHost, error: HostLost) -> None:
-        """Learn that the host did not answer a probe."""
-        after = health.after_silence(member.health, now=self._clock(), jitter=self._chance.random())
-        self._set_health(member, after, why=error.sentence)
+    def record_silence(self, host: PooledHost, error: HostLost) -> None:
+        """Note that the host has not answered a probe."""
+        after = health.after_silence(host.health, now=self._clock(), jitter=self._chance.random())
+        self._set_health(host, after, why=error.sentence)
 
-    def _lost(self, member: PooledHost, error: HostLost) -> None:
-        after = health.after_loss(member.health, now=self._clock(), jitter=self._chance.random())
-        self._set_health(member, after, why=error.sentence)
-        member.forget_refusals()
+    def _lost(self, host: PooledHost, error: HostLost) -> None:
+        after = health.after_loss(host.health, now=self._clock(), jitter=self._chance.random())
+        self._set_health(host, after, why=error.sentence)
+        host.request_check()
 
-    def _lacks(self, member: PooledHost, needs: Requirements | None, error: HostLacks) -> None:
-        if needs is not None:
-            lack = Missing(code=error.code, sentence=error.sentence)
-            member.refuse(needs, lack, now=self._clock())
-        self._set_health(member, health.after_answer(member.health))
+    def _lacks(self, host: PooledHost, requirements: Requirements | None, error: HostLacks) -> None:
+        if requirements is not None:
+            missing = Missing(code=error.code, sentence=error.sentence)
+            host.note_refusal(requirements, missing, now=self._clock())
+        self._set_health(host, health.after_answer(host.health))
 
-    def _bad_draw(self, member: PooledHost, needs: Requirements | None, why: str) -> None:
-        if needs is not None:
-            self._blame.failed(member.name, needs.model_set)
-        if self._blame.is_host_at_fault(member.name) and not self._is_last_one_up(member):
+    def _bad_draw(self, host: PooledHost, requirements: Requirements | None, why: str) -> None:
+        if requirements is not None:
+            self._streaks.failed(host.name, requirements.model_set)
+        if self._streaks.is_host_at_fault(host.name) and not self._is_last_one_up(host):
             after = health.after_bad_draws(
-                member.health, now=self._clock(), jitter=self._chance.random()
+                host.health, now=self._clock(), jitter=self._chance.random()
             )
         else:
-            after = health.after_answer(member.health)
-        self._set_health(member, after, why=why)
+            after = health.after_answer(host.health)
+        self._set_health(host, after, why=why)
 
-    def _is_last_one_up(self, member: PooledHost) -> bool:
-        # Requests that fail and say why are better than requests that wait for nothing.
-        return not any(each.health.is_up for each in self._members if each is not member)
+    def _is_last_one_up(self, host: PooledHost) -> bool:
+        # Requests that fail with a reason are better than requests that wait for no host.
+        return not any(each.health.is_up for each in self._hosts if each is not host)
 
-    def _set_health(self, member: PooledHost, after: Health, *, why: str | None = None) -> None:
-        before, member.health = member.health.condition, after
-        member.why = None if after.is_up else why or member.why
+    def _set_health(self, host: PooledHost, after: Health, *, why: str | None = None) -> None:
+        before, host.health = host.health.condition, after
+        host.why = None if after.is_up else why or host.why
         if after.condition is before:
             return
         match after.condition:
             case Condition.UP:
-                log.info("host is back", host=member.name)
+                log.info("host is back", host=host.name)
             case Condition.ASIDE:
-                log.error("host put aside", host=member.name, why=member.why)
+                log.error("host put aside", host=host.name, why=host.why)
             case Condition.SUSPECT | Condition.DOWN:
                 log.warning(
-                    "host failed", host=member.name, condition=after.condition.value, why=member.why
+                    "host failed", host=host.name, condition=after.condition.value, why=host.why
                 )

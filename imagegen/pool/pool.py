@@ -16,18 +16,22 @@ from imagegen.pool.placement import choose_host
 from imagegen.pool.shared_slots import SharedSlot, SlotRegistry, UnsharedSlots
 from imagegen.pool.wait_queue import SlotGrant, Waiter, WaitQueue
 
-# How soon a host whose slots other workers hold is tried again.
+# When a host is tried again whose slots other workers hold.
 _FULL_FOR_S = 0.25
-# How soon one is asked again who waits for a host's models though another host is free.
-_HELD_FOR_S = 0.5
-# How long the first look at all hosts may take.
-_FIRST_LOOK_S = 2.0
+# When a waiter is considered again that waits for a host with its models though another is free.
+_RECONSIDER_EVERY_S = 0.5
+# How long the first checks of all hosts may take together.
+_FIRST_CHECKS_TIMEOUT_S = 2.0
 
 
 class Pool:
-    """Spreads prompts over hosts; what is lent is a place, given back when the host is done.
+    """Spreads prompts over hosts. What is lent is a slot, returned when the host has ended.
 
-    A host that failed is lent again only while the pool is `tended`, once it answers.
+    `most` caps the slots lent at one time over all hosts; None: all slots. `shared` counts the
+    slots of all workers; None: no other worker uses the hosts. `clock` and `chance` are for tests:
+    seconds, by default of the running event loop, and the jitter of health checks.
+
+    A host that has failed is lent again only inside `running`, after it has answered a probe.
     """
 
     def __init__(  # noqa: PLR0913 - all by name, most of them for tests
@@ -40,23 +44,23 @@ class Pool:
         chance: random.Random | None = None,
         shared: SlotRegistry | None = None,
     ) -> None:
-        self._members = {
+        self._hosts = {
             client.name: PooledHost(client=client, slots=slots_per_host) for client in clients
         }
-        self._most = most or slots_per_host * len(self._members)
+        self._most = most or slots_per_host * len(self._hosts)
         self._queue = WaitQueue()
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._chance = chance or random.Random()  # noqa: S311 (spreads retries, keeps no secret)
         self._shared = shared or UnsharedSlots()
-        self._lessons = HealthTracker(
-            list(self._members.values()), clock=self._clock, chance=self._chance
+        self._tracker = HealthTracker(
+            list(self._hosts.values()), clock=self._clock, chance=self._chance
         )
-        self._alarm: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def taken(self) -> int:
         """How many slots are lent."""
-        return sum(member.taken for member in self._members.values())
+        return sum(host.taken for host in self._hosts.values())
 
     @property
     def waiting(self) -> int:
@@ -64,195 +68,199 @@ class Pool:
         return len(self._queue)
 
     def client(self, name: str) -> HostClient | None:
-        """Give the client of a host, None if the pool has no such host."""
-        member = self._members.get(name)
-        return None if member is None else member.client
+        """Return the client of a host, None if the pool has no such host."""
+        host = self._hosts.get(name)
+        return None if host is None else host.client
 
     def status(self) -> tuple[HostStatus, ...]:
-        """Say how each host stands."""
-        return tuple(self._status(member) for member in self._members.values())
+        """Return the present state of each host."""
+        return tuple(self._status(host) for host in self._hosts.values())
 
-    def missing(self, needs: Requirements) -> Mapping[str, tuple[Missing, ...]]:
-        """Say what each host lacks to draw this, by host; hosts of unknown stock are left out."""
-        known = {name: member.missing(needs) for name, member in self._members.items()}
-        return {name: lacks for name, lacks in known.items() if lacks is not None}
+    def missing(self, requirements: Requirements) -> Mapping[str, tuple[Missing, ...]]:
+        """Return what each host lacks to draw this, by host name.
+
+        A host whose capabilities are unknown is left out.
+        """
+        missing_by_host = {name: host.missing(requirements) for name, host in self._hosts.items()}
+        return {name: missing for name, missing in missing_by_host.items() if missing is not None}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Look after the hosts while the block runs: what they have, and who is back.
+        """Run the health checks of all hosts while the block runs.
 
-        Begins with a look at each, so that nothing is drawn where it cannot be; a host that takes
-        its time for that is not waited for.
+        Before the block each host is checked once, so that no prompt goes to a host that cannot
+        draw it; the block begins after two seconds even if a host has not answered by then.
         """
-        tenders = [self._health_checker(member) for member in self._members.values()]
+        checkers = [self._health_checker(host) for host in self._hosts.values()]
         async with AsyncExitStack() as stack:
-            for tender in tenders:
-                await stack.enter_async_context(tender.running())
+            for checker in checkers:
+                await stack.enter_async_context(checker.running())
             with suppress(TimeoutError):
-                async with asyncio.timeout(_FIRST_LOOK_S):
-                    for tender in tenders:
-                        await tender.has_looked.wait()
+                async with asyncio.timeout(_FIRST_CHECKS_TIMEOUT_S):
+                    for checker in checkers:
+                        await checker.first_check_done.wait()
             yield
 
     @asynccontextmanager
     async def lease(
-        self, needs: Requirements, *, rather_not: str | None = None, user: int | None = None
+        self, requirements: Requirements, *, rather_not: str | None = None, user: int | None = None
     ) -> AsyncIterator[SlotLease]:
-        """Lend a slot on the best host that can draw this, waiting as long as it takes.
+        """Lend a slot on the best host that can draw this, after any wait.
 
-        `rather_not` names a host to take only if no other could. Those who wait are served by
-        turns of their `user`. What the block raises teaches what the host is like. Raises
-        NobodyCanDraw once every host is known to lack something.
+        The wait has no limit of its own; it may be cancelled. `rather_not` names a host that is
+        taken only if no other one is left. The users of waiting callers take turns. The host's
+        health is set by how the block ends: without an error, or with one of comfy/errors.py.
+
+        Raises:
+            NobodyCanDraw: every host is known to lack something that is required.
         """
-        async with self._leased(Waiter(wants=needs, rather_not=rather_not, user=user)) as lease:
+        waiter = Waiter(target=requirements, rather_not=rather_not, user=user)
+        async with self._leased(waiter) as lease:
             yield lease
 
     @asynccontextmanager
     async def lease_on(self, name: str) -> AsyncIterator[SlotLease]:
-        """Lend a slot for a prompt that is on this host already, before all who wait.
+        """Lend a slot for a prompt that is already on this host, before all other callers.
 
-        The host's health does not matter. Raises HostLost if the pool has no such host.
+        The host's health is not considered.
+
+        Raises:
+            HostLost: the pool has no host of this name.
         """
-        member = self._members.get(name)
-        if member is None:
+        host = self._hosts.get(name)
+        if host is None:
             raise HostLost(f"{name} is no longer among the hosts")
-        async with self._leased(Waiter(wants=member)) as lease:
+        async with self._leased(Waiter(target=host)) as lease:
             yield lease
 
     @asynccontextmanager
     async def _leased(self, waiter: Waiter) -> AsyncIterator[SlotLease]:
-        loan, shared = await self._acquire(waiter)
-        member = loan.member
-        needs = waiter.wants if isinstance(waiter.wants, Requirements) else None
+        grant, shared_slot = await self._acquire(waiter)
+        host = grant.host
+        requirements = waiter.target if isinstance(waiter.target, Requirements) else None
         try:
-            yield SlotLease(member, needs, loan.turn)
+            yield SlotLease(host, requirements, grant.prompt)
         except Exception as error:
-            self._lessons.record_failure(member, needs, error)
+            self._tracker.record_failure(host, requirements, error)
             raise
         else:
-            self._lessons.record_success(member, needs)
+            self._tracker.record_success(host, requirements)
         finally:
-            # Nothing here waits, so nothing can interrupt it.
-            shared.release()
-            member.full_until = 0.0
-            self._give_back(loan)
+            # Nothing is awaited here, so a cancellation cannot interrupt the release.
+            shared_slot.release()
+            host.full_until = 0.0
+            self._release(grant)
 
     async def _acquire(self, waiter: Waiter) -> tuple[SlotGrant, SharedSlot]:
-        """Wait for one of our own slots, then for one that no other worker holds."""
+        """Wait for a slot that this pool may lend, then for one that no other worker holds."""
         while True:
-            loan = await self._own_slot(waiter)
-            member = loan.member
+            grant = await self._acquire_own(waiter)
+            host = grant.host
             try:
-                shared = await self._shared.take(member.name, member.slots)
+                shared_slot = await self._shared.take(host.name, host.slots)
             except BaseException:
-                self._give_back(loan)
+                self._release(grant)
                 raise
-            if shared is not None:
-                return loan, shared
-            # Others hold them all. It goes back to its old place, since its number is the same.
-            member.line.leave(loan.turn, now=self._clock())
-            member.full_until = self._clock() + _FULL_FOR_S
+            if shared_slot is not None:
+                return grant, shared_slot
+            # Other workers hold all slots of the host. The waiter returns to its old position,
+            # since its round and number stay the same.
+            host.queue.remove(grant.prompt, now=self._clock())
+            host.full_until = self._clock() + _FULL_FOR_S
 
-    async def _own_slot(self, waiter: Waiter) -> SlotGrant:
+    async def _acquire_own(self, waiter: Waiter) -> SlotGrant:
         self._queue.add(waiter)
         self._assign()
         try:
-            return await waiter.place
+            return await waiter.slot
         except asyncio.CancelledError:
-            # The place may have come at the very moment of the cancellation.
-            if (loan := waiter.granted()) is not None:
-                self._give_back(loan)
+            # The slot may have been granted in the moment of the cancellation.
+            if (grant := waiter.granted()) is not None:
+                self._release(grant)
             raise
         finally:
             self._queue.remove(waiter)
 
-    def _give_back(self, loan: SlotGrant) -> None:
-        loan.member.line.leave(loan.turn, now=self._clock())
+    def _release(self, grant: SlotGrant) -> None:
+        grant.host.queue.remove(grant.prompt, now=self._clock())
         self._assign()
 
     def _assign(self) -> None:
-        """Give free slots to waiters, in the order of the queue."""
-        hopeless: set[tuple[Requirements | PooledHost, str | None]] = set()
+        """Grant free slots to waiters, in the order of the queue."""
+        without_host: set[tuple[Requirements | PooledHost, str | None]] = set()
         for waiter in self._queue:
-            kind = (waiter.wants, waiter.rather_not)
-            if kind in hopeless:
+            kind = (waiter.target, waiter.rather_not)
+            if kind in without_host:
                 continue
-            if (lacking := self._never_error(waiter.wants)) is not None:
-                waiter.reject(lacking)
-            elif self.taken < self._most and (member := self._choose(waiter)) is not None:
-                self._assign_to(waiter, member)
-                hopeless.clear()
+            if (error := self._error_if_nobody_can_draw(waiter.target)) is not None:
+                waiter.reject(error)
+            elif self.taken < self._most and (host := self._choose(waiter)) is not None:
+                self._assign_to(waiter, host)
+                without_host.clear()
             else:
-                # Not asked again for all those who want the same.
-                hopeless.add(kind)
-        self._set_alarm()
+                # No host is searched again for the other waiters of this kind.
+                without_host.add(kind)
+        self._set_timer()
 
-    def _assign_to(self, waiter: Waiter, member: PooledHost) -> None:
-        needs = waiter.wants if isinstance(waiter.wants, Requirements) else None
-        waiter.grant(SlotGrant(member, member.lend(needs, now=self._clock())))
-        self._queue.served(waiter)
+    def _error_if_nobody_can_draw(self, target: Requirements | PooledHost) -> NobodyCanDraw | None:
+        if isinstance(target, PooledHost):
+            return None
+        missing_by_host = self.missing(target)
+        if len(missing_by_host) < len(self._hosts) or not all(missing_by_host.values()):
+            return None
+        return nobody_can_draw(missing_by_host)
 
     def _choose(self, waiter: Waiter) -> PooledHost | None:
         now = self._clock()
-        if isinstance(waiter.wants, PooledHost):
-            return waiter.wants if waiter.wants.has_slot(now) else None
+        if isinstance(waiter.target, PooledHost):
+            return waiter.target if waiter.target.has_slot(now) else None
         change_s = self._change_s()
         candidates = [
-            member.candidate(waiter.wants, now, change_s=change_s)
-            for member in self._able(waiter.wants)
+            host.candidate(waiter.target, now, change_s=change_s)
+            for host in self._hosts.values()
+            # Hosts that could draw this now or soon.
+            if not host.missing(waiter.target) and host.health.usable_slots(host.slots)
         ]
         name = choose_host(candidates, rather_not=waiter.rather_not)
-        return None if name is None else self._members[name]
+        return None if name is None else self._hosts[name]
 
     def _change_s(self) -> float:
-        """Estimate what a change of models costs on a host that has shown no other; 0: no idea."""
-        known = [member.estimate.change_s for member in self._members.values()]
-        seconds = [each for each in known if each is not None]
-        return fmean(seconds) if seconds else 0.0
+        """Return what a change of models costs on average, in seconds; 0 if unknown."""
+        changes_s = [host.estimate.change_s for host in self._hosts.values()]
+        known_s = [each for each in changes_s if each is not None]
+        return fmean(known_s) if known_s else 0.0
 
-    def _able(self, needs: Requirements) -> list[PooledHost]:
-        """List the hosts that could draw this now or soon."""
-        return [
-            member
-            for member in self._members.values()
-            if not member.missing(needs) and member.health.places(member.slots)
-        ]
+    def _assign_to(self, waiter: Waiter, host: PooledHost) -> None:
+        requirements = waiter.target if isinstance(waiter.target, Requirements) else None
+        waiter.grant(SlotGrant(host, host.lend(requirements, now=self._clock())))
+        self._queue.served(waiter)
 
-    def _never_error(self, wants: Requirements | PooledHost) -> NobodyCanDraw | None:
-        if isinstance(wants, PooledHost):
-            return None
-        lacks = self.missing(wants)
-        if len(lacks) < len(self._members) or not all(lacks.values()):
-            return None
-        return nobody_can_draw(lacks)
+    def _set_timer(self) -> None:
+        """Assign again later, in cases where no other event would call `_assign`.
 
-    def _set_alarm(self) -> None:
-        """Look again later at what nothing else wakes us for.
-
-        That is a host that others had filled, and a wait for models that takes too long.
+        That is when other workers have filled a host, and when a waiter waits for models though
+        another host is free: that wait may take longer than estimated.
         """
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         now = self._clock()
-        waits = [
-            member.full_until - now for member in self._members.values() if member.full_until > now
-        ]
-        if any(member.is_free(now) for member in self._members.values()):
-            waits.append(_HELD_FOR_S)
-        if len(self._queue) and waits:
-            self._alarm = asyncio.get_running_loop().call_later(min(waits), self._assign)
+        delays_s = [host.full_until - now for host in self._hosts.values() if host.full_until > now]
+        if any(host.is_free(now) for host in self._hosts.values()):
+            delays_s.append(_RECONSIDER_EVERY_S)
+        if len(self._queue) and delays_s:
+            self._timer = asyncio.get_running_loop().call_later(min(delays_s), self._assign)
 
-    def _health_checker(self, member: PooledHost) -> HealthChecker:
+    def _health_checker(self, host: PooledHost) -> HealthChecker:
         return HealthChecker(
-            member, self._lessons, clock=self._clock, chance=self._chance, changed=self._assign
+            host, self._tracker, clock=self._clock, chance=self._chance, on_change=self._assign
         )
 
-    def _status(self, member: PooledHost) -> HostStatus:
+    def _status(self, host: PooledHost) -> HostStatus:
         waiting = [
             waiter
             for waiter in self._queue
-            if waiter.wants is member
-            or (isinstance(waiter.wants, Requirements) and not member.missing(waiter.wants))
+            if waiter.target is host
+            or (isinstance(waiter.target, Requirements) and not host.missing(waiter.target))
         ]
-        return member.status(waiting=len(waiting))
+        return host.status(waiting=len(waiting))

@@ -1,4 +1,8 @@
-"""Slots of hosts that several workers use, as leases in Redis."""
+"""Slots of hosts that several workers use, as leases in Redis.
+
+Each worker counts its own slots itself; the leases keep all workers together within a host's
+slots. If Redis is away, no worker stops: each of them counts alone until Redis is back.
+"""
 
 import asyncio
 import secrets
@@ -19,16 +23,18 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 SLOT_LEASE_S = 10.0
-# After a failure Redis is left alone for so long: a frozen one costs each question a second.
-_REST_S = 1.0
-# Keys that are not given back by then expire.
-_GRACE_S = 1.5
+# After a failure Redis is not asked again for this long: with a frozen Redis each call costs the
+# second until it times out.
+_RETRY_REDIS_AFTER_S = 1.0
+# How long the end of a worker waits for its leases to be released; those that are left expire.
+_STOP_TIMEOUT_S = 1.5
 
-# For each host a sorted set of tokens by the time at which their lease ends, on Redis' own clock,
-# since those of the workers differ. Takes a slot or renews it: what has run out makes room, a
-# token that is still there or finds room is written with a new end. ARGV: the lease in
-# milliseconds, then for each key its token and how many slots the host has.
-_HOLD = """
+# Each host has a sorted set of tokens, scored by the time at which their leases end, in ms. Redis'
+# own clock counts, since the clocks of the workers differ. The script takes slots or renews them:
+# leases that have ended are removed; a token that is still in the set, or for which there is room,
+# is written with a new end. ARGV: the lease in ms, then for each key its token and how many slots
+# the host has. It returns 1 for each key whose lease is held, else 0.
+_TAKE_OR_RENEW = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local held = {}
@@ -46,31 +52,62 @@ return held
 """
 
 
-def slot_key(host: str) -> str:
-    """Name the sorted set of a host's leases."""
-    return f"imagegen:slots:{host}"
+class SharedSlot(Protocol):
+    """A slot that other workers see as taken."""
+
+    def release(self) -> None:
+        """Release the slot at once, without waiting for anything."""
+
+
+class SlotRegistry(Protocol):
+    """The slots of all hosts, counted over all workers."""
+
+    async def take(self, host: str, slots: int) -> SharedSlot | None:
+        """Take one of the host's `slots`; None if other workers hold all of them now."""
+
+
+class UnsharedSlots:
+    """A registry for a worker whose hosts no other worker uses: every slot may be taken."""
+
+    async def take(self, host: str, slots: int) -> SharedSlot | None:  # noqa: ARG002 (the protocol)
+        """Take a slot without counting it."""
+        return _UnsharedSlot()
+
+
+class _UnsharedSlot:
+    def release(self) -> None:
+        pass
 
 
 @dataclass(eq=False, kw_only=True)
 class RedisSlot:
-    """A place on a host; `is_overcommitted`: it was lent without the others' consent."""
+    """A slot on a host; `is_overcommitted`: it is used without a lease in Redis."""
 
     host: str
     slots: int
     token: str
     is_overcommitted: bool = False
-    _let_go: "Callable[[RedisSlot], None]"
+    _on_release: "Callable[[RedisSlot], None]"
 
     def release(self) -> None:
-        """Give the slot back, at once for this worker; may be called twice."""
-        self._let_go(self)
+        """Release the slot, at once for this worker; may be called twice."""
+        self._on_release(self)
+
+
+def slot_key(host: str) -> str:
+    """Return the Redis key of the sorted set of a host's leases."""
+    return f"imagegen:slots:{host}"
 
 
 class RedisSlotRegistry:
-    """Takes slots for one worker; the client of Redis that it is given must give up quickly.
+    """Takes slots for one worker.
 
-    `overcommitted` counts the slots that were lent without a lease of Redis, or whose lease ran
-    out while Redis was away and went to another worker.
+    The timeouts of `redis` must be short: a caller waits for them when Redis is frozen. `owner`
+    is a name that makes tokens readable; it need not be unique. `lease_s` is how long the slots
+    of a worker that has died stay taken.
+
+    `overcommitted` counts the slots that were used without a lease: those taken while Redis was
+    away, and those whose lease has ended meanwhile and went to another worker.
     """
 
     def __init__(
@@ -83,90 +120,93 @@ class RedisSlotRegistry:
     ) -> None:
         self.overcommitted = 0
         self._redis = redis
-        self._script = redis.register_script(_HOLD)
-        # Told apart also when two are given one name.
+        self._script = redis.register_script(_TAKE_OR_RENEW)
+        # The random part keeps two workers of one name apart.
         self._owner = f"{owner or 'worker'}:{secrets.token_hex(8)}"
         self._lease_s = lease_s
         self._clock = clock
         self._held: dict[str, RedisSlot] = {}
-        self._freed: list[RedisSlot] = []
-        self._numbers = 0
-        self._is_away = False
-        self._asks_again_at = 0.0
-        self._in_order = asyncio.Lock()
-        self._under_way: set[asyncio.Task[Any]] = set()
+        self._released: list[RedisSlot] = []
+        self._count = 0
+        self._is_redis_away = False
+        self._retry_at = 0.0
+        # Held by a renewal and by the removal of leases, so that they never overlap.
+        self._lock = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def held(self) -> int:
-        """How many slots this worker has."""
+        """How many slots this worker holds."""
         return len(self._held)
 
     async def take(self, host: str, slots: int) -> RedisSlot | None:
-        """Take one of the `slots` of a host; None if the workers together hold them all.
+        """Take one of the `slots` of a host; None if the workers together hold all of them.
 
-        While Redis is away the slot is this worker's own opinion.
+        While Redis is away the slot is granted without a lease. If the call is cancelled, a slot
+        that is still granted is released.
         """
-        # In a task of its own: a question that is broken off could still be answered with yes,
-        # and nobody would know of the lease.
-        asking = self._start(self._ask(self._slot(host, slots)), name=f"slot on {host}")
+        # In a task of its own: if the call to Redis were cancelled, Redis could still grant the
+        # lease, and nobody would know of it.
+        taking = self._start(self._take(self._new_slot(host, slots)), name=f"slot on {host}")
         try:
-            return await asyncio.shield(asking)
+            return await asyncio.shield(taking)
         except asyncio.CancelledError:
-            asking.add_done_callback(_release)
+            taking.add_done_callback(_release_result)
             raise
 
     @asynccontextmanager
     async def renewed(self) -> AsyncIterator[None]:
-        """Keep the leases of all slots while the block runs."""
+        """Renew the leases of all held slots while the block runs."""
         try:
             async with periodic.every(self._lease_s / 3, self._renew, name="leases of slots"):
                 yield
         finally:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_GRACE_S):
-                    while self._under_way:
-                        await asyncio.wait(self._under_way)
+                async with asyncio.timeout(_STOP_TIMEOUT_S):
+                    while self._tasks:
+                        await asyncio.wait(self._tasks)
 
     def _start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
         task = asyncio.create_task(work, name=name)
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         return task
 
-    def _slot(self, host: str, slots: int) -> RedisSlot:
-        self._numbers += 1
-        token = f"{self._owner}:{self._numbers}"
-        return RedisSlot(host=host, slots=slots, token=token, _let_go=self._let_go)
+    def _new_slot(self, host: str, slots: int) -> RedisSlot:
+        self._count += 1
+        token = f"{self._owner}:{self._count}"
+        return RedisSlot(host=host, slots=slots, token=token, _on_release=self._release)
 
-    async def _ask(self, slot: RedisSlot) -> RedisSlot | None:
-        answers = await self._hold([slot])
+    async def _take(self, slot: RedisSlot) -> RedisSlot | None:
+        answers = await self._take_or_renew([slot])
         if answers == [0]:
             return None
         if answers is None:
             self._overcommit(slot)
-        # Also a lease that Redis grants too late to be heard is renewed and given back.
+        # Held also without an answer: Redis may have granted the lease after our timeout, and it
+        # must then be renewed and released like any other.
         self._held[slot.token] = slot
         return slot
 
     async def _renew(self) -> None:
-        async with self._in_order:
+        async with self._lock:
             slots = list(self._held.values())
-            answers = await self._hold(slots) if slots else None
+            answers = await self._take_or_renew(slots) if slots else None
         for slot, is_held in zip(slots, answers or (), strict=False):
             if not is_held and slot.token in self._held:
                 self._overcommit(slot)
 
-    async def _hold(self, slots: Sequence[RedisSlot]) -> list[int] | None:
-        """Take or renew leases in one round trip; None while Redis is away."""
-        if self._is_away and self._clock() < self._asks_again_at:
+    async def _take_or_renew(self, slots: Sequence[RedisSlot]) -> list[int] | None:
+        """Take or renew leases in one call: 1 or 0 for each slot; None while Redis is away."""
+        if self._is_redis_away and self._clock() < self._retry_at:
             return None
-        # Whoever comes meanwhile does not wait for the same silence.
-        self._asks_again_at = self._clock() + _REST_S
-        bounds = [fact for slot in slots for fact in (slot.token, slot.slots)]
+        # Set before the call, so that others do not wait for the same timeout meanwhile.
+        self._retry_at = self._clock() + _RETRY_REDIS_AFTER_S
+        tokens_and_slots = [value for slot in slots for value in (slot.token, slot.slots)]
         try:
             held: list[int] = await self._script(
                 keys=[slot_key(slot.host) for slot in slots],
-                args=[int(self._lease_s * 1000), *bounds],
+                args=[int(self._lease_s * 1000), *tokens_and_slots],
             )
         except (RedisError, OSError) as error:
             self._note_outage(error)
@@ -175,15 +215,15 @@ class RedisSlotRegistry:
         return held
 
     def _note_outage(self, error: Exception) -> None:
-        self._asks_again_at = self._clock() + _REST_S
-        if not self._is_away:
-            self._is_away = True
-            # The kind only: what Redis says may show addresses and names.
+        self._retry_at = self._clock() + _RETRY_REDIS_AFTER_S
+        if not self._is_redis_away:
+            self._is_redis_away = True
+            # The class only: a message of Redis may contain addresses and user names.
             log.warning("slots are not shared: redis is away", error=type(error).__name__)
 
     def _note_answer(self) -> None:
-        if self._is_away:
-            self._is_away = False
+        if self._is_redis_away:
+            self._is_redis_away = False
             log.info("slots are shared again", overcommitted=self.overcommitted)
 
     def _overcommit(self, slot: RedisSlot) -> None:
@@ -191,56 +231,29 @@ class RedisSlotRegistry:
             return
         slot.is_overcommitted = True
         self.overcommitted += 1
-        if not self._is_away:
+        if not self._is_redis_away:
             log.warning("lease of a slot lost to another worker", host=slot.host)
 
-    def _let_go(self, slot: RedisSlot) -> None:
+    def _release(self, slot: RedisSlot) -> None:
         if self._held.pop(slot.token, None) is None:
             return
-        self._freed.append(slot)
-        self._start(self._give_back(), name="slots given back")
+        self._released.append(slot)
+        self._start(self._remove_leases(), name="slots given back")
 
-    async def _give_back(self) -> None:
-        # Not while a renewal is under way, which would bring the lease to life again.
-        async with self._in_order:
-            freed, self._freed = self._freed, []
-            if not freed:
+    async def _remove_leases(self) -> None:
+        # A renewal that runs at the same time would write a removed lease again.
+        async with self._lock:
+            released, self._released = self._released, []
+            if not released:
                 return
-            # One that cannot be given back runs out.
+            # A lease that cannot be removed expires.
             with suppress(RedisError, OSError):
                 async with self._redis.pipeline(transaction=False) as pipe:
-                    for slot in freed:
+                    for slot in released:
                         pipe.zrem(slot_key(slot.host), slot.token)
                     await pipe.execute()
 
 
-def _release(asked: "asyncio.Task[RedisSlot | None]") -> None:
-    if not asked.cancelled() and asked.exception() is None and (slot := asked.result()):
+def _release_result(taking: "asyncio.Task[RedisSlot | None]") -> None:
+    if not taking.cancelled() and taking.exception() is None and (slot := taking.result()):
         slot.release()
-
-
-class SharedSlot(Protocol):
-    """A slot that other workers see as taken."""
-
-    def release(self) -> None:
-        """Give it back at once, without waiting for anything."""
-
-
-class SlotRegistry(Protocol):
-    """The slots of all hosts, over all workers."""
-
-    async def take(self, host: str, slots: int) -> SharedSlot | None:
-        """Take one of the host's `slots`; None: other workers hold them all now."""
-
-
-class UnsharedSlots:
-    """Nobody else is there: every slot may be taken."""
-
-    async def take(self, host: str, slots: int) -> SharedSlot | None:  # noqa: ARG002 (the protocol)
-        """Take a slot that nobody counts."""
-        return _Uncounted()
-
-
-class _Uncounted:
-    def release(self) -> None:
-        pass

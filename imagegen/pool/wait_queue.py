@@ -1,4 +1,4 @@
-"""Queue: who waits for a slot, in which order: by turns among users, then first come first served."""
+"""WaitQueue: who waits for a slot; users take turns, and each user is served in order of arrival."""
 
 import asyncio
 import bisect
@@ -15,91 +15,95 @@ _numbers = itertools.count()
 
 
 class SlotGrant(NamedTuple):
-    """A slot on a host, and which turn of its line that is."""
+    """A slot on a host, and the prompt in the host's queue that it stands for."""
 
-    member: PooledHost
-    turn: QueuedPrompt
+    host: PooledHost
+    prompt: QueuedPrompt
 
 
-def _place() -> "asyncio.Future[SlotGrant]":
+def _new_future() -> "asyncio.Future[SlotGrant]":
     return asyncio.get_running_loop().create_future()
 
 
 @dataclass(eq=False, kw_only=True)
 class Waiter:
-    """Somebody who waits for a host that has these needs, or for just this one.
+    """A caller who waits for any host with the requirements, or for one given host.
 
-    `user` is whose picture it is; the queue says in which of their rounds it comes.
+    `user` is whose request it is, None if unknown. `round` is set by the queue when the waiter is
+    added. `slot` gets the granted slot or an error.
     """
 
-    wants: Requirements | PooledHost
+    target: Requirements | PooledHost
     rather_not: str | None = None
     user: int | None = None
     round: int | None = None
     number: int = field(default_factory=lambda: next(_numbers))
-    place: "asyncio.Future[SlotGrant]" = field(default_factory=_place)
+    slot: "asyncio.Future[SlotGrant]" = field(default_factory=_new_future)
 
     @property
     def order(self) -> tuple[bool, int, int]:
-        """Where it stands: whose prompt is on a host already, then the rounds, then who asked first."""
-        return (isinstance(self.wants, Requirements), self.round or 0, self.number)
+        """The sort key: prompts that are on a host already, then by round, then by arrival."""
+        return (isinstance(self.target, Requirements), self.round or 0, self.number)
 
-    def grant(self, loan: SlotGrant) -> None:
-        """Let it have this slot."""
-        self.place.set_result(loan)
+    def grant(self, grant: SlotGrant) -> None:
+        """Give the waiter a slot."""
+        self.slot.set_result(grant)
 
     def granted(self) -> SlotGrant | None:
-        """Say what it got, if it got anything."""
-        if not self.place.done() or self.place.cancelled() or self.place.exception() is not None:
+        """Return the granted slot, None if there is none."""
+        if not self.slot.done() or self.slot.cancelled() or self.slot.exception() is not None:
             return None
-        return self.place.result()
+        return self.slot.result()
 
     def reject(self, error: NobodyCanDraw) -> None:
-        """Let it wait no longer, since there is nothing to wait for."""
-        self.place.set_exception(error)
+        """End the wait with an error."""
+        self.slot.set_exception(error)
 
 
 class WaitQueue:
-    """Waiters in order. One that was cancelled is no longer seen, though it may not know yet.
+    """The waiters, in the order in which they are served.
 
-    Each user has one waiter in a round, so that somebody with fifty is not fifty times before
-    somebody with one. Who comes joins the round that is being served.
+    Each user has at most one waiter in a round, so a user with fifty requests does not delay a
+    user with one by fifty. A new waiter joins the round that is being served, if its user has none
+    in it. A waiter whose future is done, also by a cancellation, is no longer iterated over.
     """
 
     def __init__(self) -> None:
         self._waiters: list[Waiter] = []
         self._round = 0
-        # In which round the last waiter of a user stands, as long as that is yet to come.
-        self._last: dict[int, int] = {}
+        # By user: the round of the user's last waiter, unless that round is over.
+        self._last_rounds: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._waiters)
 
     def __iter__(self) -> Iterator[Waiter]:
-        return iter([waiter for waiter in self._waiters if not waiter.place.done()])
+        return iter([waiter for waiter in self._waiters if not waiter.slot.done()])
 
     def add(self, waiter: Waiter) -> None:
-        """Put a waiter where its round and number belong, with a fresh place."""
-        waiter.place = _place()
+        """Add a waiter with a fresh future; one that was in the queue before keeps its position."""
+        waiter.slot = _new_future()
         if waiter.round is None:
             waiter.round = self._next_round(waiter.user)
         bisect.insort(self._waiters, waiter, key=lambda each: each.order)
 
     def served(self, waiter: Waiter) -> None:
-        """Take out a waiter that has got its slot; its round is the present one."""
+        """Remove a waiter that has got its slot; its round becomes the present one."""
         if waiter.round is not None and waiter.round > self._round:
             self._round = waiter.round
-            self._last = {user: last for user, last in self._last.items() if last >= self._round}
+            self._last_rounds = {
+                user: last for user, last in self._last_rounds.items() if last >= self._round
+            }
         self.remove(waiter)
 
     def remove(self, waiter: Waiter) -> None:
-        """Forget a waiter; nothing happens if it is not there."""
+        """Remove a waiter; nothing happens if it is not in the queue."""
         if waiter in self._waiters:
             self._waiters.remove(waiter)
 
     def _next_round(self, user: int | None) -> int:
         if user is None:
             return self._round
-        mine = max(self._round, self._last.get(user, -1) + 1)
-        self._last[user] = mine
-        return mine
+        next_round = max(self._round, self._last_rounds.get(user, -1) + 1)
+        self._last_rounds[user] = next_round
+        return next_round

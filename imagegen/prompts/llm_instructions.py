@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 
-from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Rating
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.scene import ended, one_line
@@ -71,7 +70,7 @@ def _instructions(brief: Brief) -> Iterator[str]:
         yield f"- Pictures of {persona.display_name} are often {'; '.join(persona.habits.cameras)}."
     if brief.is_alone:
         yield "- Leave out everything that was said of other people."
-    if brief.kind is Kind.ASKED:
+    if brief.kind.is_for_message:
         yield "- The user asked for this picture: show the moment that they ask for, by these rules."
     if brief.variation:
         yield (

@@ -4,7 +4,6 @@ import functools
 import hashlib
 from dataclasses import dataclass
 
-from chatflow_hook.tables import Kind
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.conversation_reader import ConversationReader, shipped_reader
 from imagegen.prompts.scene import (
@@ -86,7 +85,7 @@ class Template:
 
     def _read(self, brief: Brief) -> SceneSetting:
         setting = self.reader.setting([brief.own_words] if brief.own_words else brief.said)
-        if brief.kind is not Kind.COVER or setting.time is not None:
+        if brief.kind.has_dialog or setting.time is not None:
             return setting
         time = _TIMES_OF_COVERS[brief.variation % len(_TIMES_OF_COVERS)]
         return setting.model_copy(update={"time": time})
@@ -108,7 +107,7 @@ def shipped_template() -> Template:
 
 def _shuffle(brief: Brief) -> int:
     """Let talks that name nothing look different all the same; nothing can be read back from it."""
-    number = str(brief.variation) if brief.kind is Kind.COVER else ""
+    number = "" if brief.kind.has_dialog else str(brief.variation)
     said = "\0".join([brief.persona.name, number, brief.own_words or "", *brief.said[:2]])
     digest = hashlib.sha256(said.encode(errors="replace")).digest()
     return int.from_bytes(digest[:2], "big")

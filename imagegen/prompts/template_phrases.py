@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Rating
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.scene import Scene, SceneSetting, SceneSketch
@@ -167,5 +166,5 @@ class TemplatePhrases:
 
     def _next(self, kind: str, options: Sequence[_T]) -> _T:
         # The covers of a persona are pictures of their own: their numbers are in the sketch.
-        turn = 0 if self.brief.kind is Kind.COVER else self.brief.variation
+        turn = self.brief.variation if self.brief.kind.has_dialog else 0
         return self._pick(kind, options, turn=turn)

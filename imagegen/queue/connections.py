@@ -1,4 +1,4 @@
-"""Redis as the worker needs it: patient with an outage, never hanging on a frozen server."""
+"""Redis connections of the worker: they retry through an outage and never hang on a frozen server."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -29,105 +29,60 @@ AnswerT = TypeVar("AnswerT")
 
 log = structlog.get_logger(__name__)
 
-# RedisSettings knows no socket timeout, and without one a frozen Redis hangs the worker.
+# arq's RedisSettings has no socket timeout, and without one a frozen Redis hangs the worker.
 SOCKET_TIMEOUT_S = 5.0
-# No outage ends the worker, however long it is.
-_FOR_EVER = -1
-_LONGEST_PAUSE_S = 1.0
-_CANNOT_WRITE = ("MISCONF ", "NOREPLICAS ")
-
-
-class _RetryForever(Retry):
-    """Tries again what a Redis refuses that can't write: its disk is full, its replicas are away.
-
-    redis-py has classes of errors for some of these refusals, and only knows errors by class.
-    """
-
-    async def call_with_retry(
-        self, do: Callable[[], Awaitable[AnswerT]], fail: Callable[[RedisError], Any]
-    ) -> AnswerT:
-        """Do it until it is done."""
-
-        async def done() -> AnswerT:
-            try:
-                return await do()
-            except ResponseError as error:
-                if any(word in str(error) for word in _CANNOT_WRITE):
-                    raise ReadOnlyError(str(error)) from error
-                raise
-
-        return await super().call_with_retry(done, fail)
-
-
-class _Pool(ConnectionPool):
-    """Tries again until a connection is whole, its greetings included.
-
-    redis-py's own retry is not round those: one opened to a frozen Redis would end the worker.
-    """
-
-    async def ensure_connection(self, connection: AbstractConnection) -> None:
-        """Connect it, or see that it still is."""
-        again = super().ensure_connection
-        await connection.retry.call_with_retry(
-            lambda: again(connection), lambda _: connection.disconnect()
-        )
-
-
-class _TakingPipeline(Pipeline):
-    """What arq takes a job with: it looks at the lock and the score, then sets the lock.
-
-    A connection that breaks after the first look ends the worker, since arq expects a lost watch
-    only at the end. To it a job that can't be looked at now is one that somebody else has.
-    """
-
-    async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
-        """Run a command of the watched part at once."""
-        try:
-            return await super().immediate_execute_command(*args, **options)  # type: ignore[no-untyped-call]
-        except WatchError:
-            log.warning("job not taken, since Redis broke off", command=args[0])
-            return {"EXISTS": 1}.get(args[0])
+# redis-py's number of retries for "without end": no outage ends the worker, however long it is.
+_RETRY_WITHOUT_END = -1
+_MAX_BACKOFF_S = 1.0
+_WRITE_REFUSALS = ("MISCONF ", "NOREPLICAS ")
 
 
 class JobQueue(ArqRedis):
-    """arq's connections, which can be told to hand out no job any more."""
+    """arq's Redis client, which can stop to hand out jobs.
+
+    `polled_after_stop` is set once arq's worker has polled after `stop_dispatching`. From then on
+    it does not start jobs from an earlier answer any more.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._is_shut = False
-        # The worker has asked since, so it is not taking jobs of an earlier answer.
-        self.is_quiet = asyncio.Event()
+        self._is_dispatching = True
+        self.polled_after_stop = asyncio.Event()
 
-    def stop_retrying(self) -> None:
-        """Have nothing for a worker that asks."""
-        self._is_shut = True
+    def stop_dispatching(self) -> None:
+        """Answer each further poll of arq's worker with no job. It cannot be undone."""
+        self._is_dispatching = False
 
-    def pipeline(self, transaction: Any = True, shard_hint: Any = None) -> Any:  # noqa: FBT002 (theirs)
-        """Return a pipeline that outlives a connection which breaks while a job is taken."""
-        return _TakingPipeline(
+    def pipeline(self, transaction: Any = True, shard_hint: Any = None) -> Any:  # noqa: FBT002 (redis-py's signature)
+        """Return a pipeline that survives a connection which breaks while arq takes a job."""
+        return _JobTakingPipeline(
             self.connection_pool, self.response_callbacks, transaction, shard_hint
         )
 
     async def zrangebyscore(self, *args: Any, **kwargs: Any) -> Any:
-        """Give the jobs that are ready to run; it is what arq's worker asks for at each poll."""
-        if self._is_shut:
-            self.is_quiet.set()
+        """Return the ids of the jobs that are due; arq's worker calls this at each poll."""
+        if not self._is_dispatching:
+            self.polled_after_stop.set()
             return []
         return await super().zrangebyscore(*args, **kwargs)
 
 
 def job_queue(redis: RedisPlace, *, db: int) -> JobQueue:
-    """Return arq's connections, which try again through an outage until it is over."""
-    retry = _RetryForever(ExponentialBackoff(cap=_LONGEST_PAUSE_S, base=0.05), _FOR_EVER)
-    chosen = {
+    """Return arq's Redis client, which retries a command until an outage is over.
+
+    It opens its connections when they are first needed; the caller closes it.
+    """
+    arguments = {
         **redis.arguments,
         "db": db,
         "socket_timeout": SOCKET_TIMEOUT_S,
         "socket_connect_timeout": SOCKET_TIMEOUT_S,
-        "retry": retry,
+        "retry": _WriteRefusalRetry(
+            ExponentialBackoff(cap=_MAX_BACKOFF_S, base=0.05), _RETRY_WITHOUT_END
+        ),
         "retry_on_timeout": True,
-        # A refused connection is an OSError as long as redis-py has not renamed it.
-        # One that is full, or has become a replica, is as good as away.
+        # OSError: a refused connection is one until redis-py has translated it. OutOfMemoryError
+        # and ReadOnlyError: a Redis that is full or has become a replica is an outage like others.
         "retry_on_error": [
             RedisConnectionError,
             RedisTimeoutError,
@@ -137,7 +92,7 @@ def job_queue(redis: RedisPlace, *, db: int) -> JobQueue:
         ],
     }
     client = JobQueue(
-        _Pool(**chosen),
+        _HandshakeRetryPool(**arguments),
         job_serializer=dumps,
         job_deserializer=loads,
         default_queue_name=QUEUE,
@@ -147,7 +102,11 @@ def job_queue(redis: RedisPlace, *, db: int) -> JobQueue:
 
 
 async def is_answering(redis: RedisPlace) -> bool:
-    """Say whether Redis is there; one that is away may come yet. Raises BadSetting if refused."""
+    """Return whether Redis answers; False means an outage that may pass.
+
+    Raises:
+        BadSetting: Redis refuses the password.
+    """
     async with result_connection(redis, db=0) as client:
         try:
             return bool(await client.ping())
@@ -161,19 +120,77 @@ async def is_answering(redis: RedisPlace) -> bool:
 
 
 def result_connection(redis: RedisPlace, *, db: int) -> Redis:
-    """Return connections for live state, which give up at once: news are no good later."""
+    """Return a client for live state, with timeouts of 1 s and no retries; the caller closes it.
+
+    Progress that arrives late is of no use, so a command that fails is not sent again.
+    """
     return Redis.from_pool(redis.pool(db, socket_timeout=1.0, socket_connect_timeout=1.0))
 
 
 def arq_settings(redis: RedisPlace, *, db: int) -> RedisSettings:
-    """Return the same place in arq's own form, for `arq --check`, which makes its own pool."""
-    known: dict[str, Any] = redis.arguments
+    """Return the address of Redis in arq's own form, for `arq --check`, which connects by itself."""
+    arguments: dict[str, Any] = redis.arguments
     return RedisSettings(
-        host=known.get("host", "localhost"),
-        port=known.get("port", 6379),
-        unix_socket_path=known.get("path"),
+        host=arguments.get("host", "localhost"),
+        port=arguments.get("port", 6379),
+        unix_socket_path=arguments.get("path"),
         database=db,
-        username=known.get("username"),
-        password=known.get("password"),
-        ssl="SSL" in getattr(known.get("connection_class"), "__name__", ""),
+        username=arguments.get("username"),
+        password=arguments.get("password"),
+        ssl="SSL" in getattr(arguments.get("connection_class"), "__name__", ""),
     )
+
+
+class _JobTakingPipeline(Pipeline):
+    """The pipeline with which arq takes a job: WATCH, read lock and score, then set the lock.
+
+    A connection that breaks after the WATCH raises WatchError from the reads. arq expects that
+    error only from EXEC, and its worker would end. Here the read answers instead that the lock
+    exists, so to arq the job is one that another worker has.
+    """
+
+    async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
+        """Run a command between WATCH and MULTI, which redis-py does not buffer."""
+        try:
+            return await super().immediate_execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except WatchError:
+            log.warning("job not taken, since Redis broke off", command=args[0])
+            return {"EXISTS": 1}.get(args[0])
+
+
+class _HandshakeRetryPool(ConnectionPool):
+    """Retries until a connection is usable, its handshake (AUTH, SELECT, CLIENT) included.
+
+    redis-py's own retry does not cover the handshake: a connection opened to a frozen Redis would
+    end the worker.
+    """
+
+    async def ensure_connection(self, connection: AbstractConnection) -> None:
+        """Connect the connection, or check that it is still connected."""
+        connect = super().ensure_connection
+        await connection.retry.call_with_retry(
+            lambda: connect(connection), lambda _: connection.disconnect()
+        )
+
+
+class _WriteRefusalRetry(Retry):
+    """Retries also when Redis refuses writes: its disk is full, or its replicas are away.
+
+    redis-py chooses what to retry by the class of the error, and has no class for some of these
+    refusals. They are raised as ReadOnlyError here, which `job_queue` lists under `retry_on_error`.
+    """
+
+    async def call_with_retry(
+        self, do: Callable[[], Awaitable[AnswerT]], fail: Callable[[RedisError], Any]
+    ) -> AnswerT:
+        """Call `do` until it succeeds; `fail` is called after each error that is retried."""
+
+        async def do_or_raise_read_only() -> AnswerT:
+            try:
+                return await do()
+            except ResponseError as error:
+                if any(refusal in str(error) for refusal in _WRITE_REFUSALS):
+                    raise ReadOnlyError(str(error)) from error
+                raise
+
+        return await super().call_with_retry(do_or_raise_read_only, fail)

@@ -1,4 +1,4 @@
-"""What a request is doing right now, in Redis, for whoever looks; the row stays the truth."""
+"""Live progress of requests in Redis, for those who wait for a picture; the row stays the truth."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -11,42 +11,49 @@ from redis.exceptions import RedisError
 from chatflow_hook import queue
 from imagegen import periodic
 
-_TELL_EVERY_S = 0.3
+_PUBLISH_EVERY_S = 0.3
 _KEPT_S = 60
 
 
 class LiveProgress:
-    """Tells progress and ends; a Redis that is away costs nothing but the news."""
+    """Publishes progress and ends of requests.
+
+    Errors of Redis are dropped: then nobody sees progress, and the request goes on.
+    """
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
 
     @asynccontextmanager
     async def drawing(self, request_id: UUID, host: str) -> AsyncIterator[Callable[[float], None]]:
-        """Tell how far a drawing is while the block runs, from the share (0 to 1) it is given."""
-        now, told = 0.0, -1.0
+        """Publish the progress of a drawing while the block runs.
 
-        def note(share: float) -> None:
-            nonlocal now
-            now = share
+        Yields a function to call with the share that is done, from 0 to 1. It only stores the
+        number; what has changed is published every 0.3 s and kept for 60 s.
+        """
+        current_share, published_share = 0.0, -1.0
 
-        async def tell() -> None:
-            nonlocal told
-            if now != told:
-                told = now
-                await self._set(request_id, {"host": host, "share": round(now, 3)})
+        def set_share(share: float) -> None:
+            nonlocal current_share
+            current_share = share
 
-        async with periodic.every(_TELL_EVERY_S, tell, name=f"progress of {request_id}"):
-            yield note
+        async def publish() -> None:
+            nonlocal published_share
+            if current_share != published_share:
+                published_share = current_share
+                await self._set(request_id, {"host": host, "share": round(current_share, 3)})
+
+        async with periodic.every(_PUBLISH_EVERY_S, publish, name=f"progress of {request_id}"):
+            yield set_share
 
     async def ended(self, request_id: UUID) -> None:
-        """Tell those who wait that the request has ended."""
+        """Erase the progress, and tell all who wait for the request that it has ended."""
         with suppress(RedisError):
             async with self.redis.pipeline(transaction=False) as pipe:
                 pipe.delete(queue.progress_key(request_id))
                 pipe.publish(queue.ended_channel(request_id), "ended")
                 await pipe.execute()
 
-    async def _set(self, request_id: UUID, facts: dict[str, object]) -> None:
+    async def _set(self, request_id: UUID, progress: dict[str, object]) -> None:
         with suppress(RedisError):
-            await self.redis.set(queue.progress_key(request_id), json.dumps(facts), ex=_KEPT_S)
+            await self.redis.set(queue.progress_key(request_id), json.dumps(progress), ex=_KEPT_S)

@@ -68,6 +68,8 @@ class ClaimedRequest:
     width: int | None
     height: int | None
     crashes: int
+    # As it stood at the claim; before a send it is asked again.
+    is_age_confirmed: bool
     # On the clock of time.monotonic: when it was asked for, and when it was last seen to be ours.
     made_at: float
     proved_at: float
@@ -84,11 +86,6 @@ class ClaimedRequest:
         if self.age_s > max_age_s:
             raise TooLate(f"the chat has moved on for {self.age_s:.0f} s")
         return max_age_s - self.age_s
-
-    @property
-    def moves_the_watermark(self) -> bool:
-        """Whether the dialog's next picture is counted from this one."""
-        return self.kind in (Kind.AUTOMATIC, Kind.ASKED)
 
     @property
     def drawn(self) -> StoredImage | None:

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from chatflow_hook import user_erasure
+from chatflow_hook import age_confirmation, user_erasure
 from chatflow_hook.tables import OPEN, Dialog, ImageRequest, Kind, State
 from chatflow_hook.turn import Rating
 from imagegen.db.engine import AnyRow, one_or_none, run_in_transaction, run_statement
@@ -67,6 +67,9 @@ _CLAIM = (
     .returning(
         *_COPIED,
         func.extract("epoch", func.clock_timestamp() - ImageRequest.queued_at).label("age_s"),
+        age_confirmation.is_confirmed(
+            ImageRequest.user_id, text_version=bindparam("age_text_version")
+        ).label("is_age_confirmed"),
     )
 )
 _STANDS = select(ImageRequest.claim, ImageRequest.state, ImageRequest.prompt_id).where(
@@ -106,16 +109,29 @@ class RequestRepository:
     Unavailable when PostgreSQL is away.
     """
 
-    def __init__(self, engine: AsyncEngine, *, keeps_context: bool = True) -> None:
+    def __init__(
+        self, engine: AsyncEngine, *, keeps_context: bool = True, age_text_version: str = "1"
+    ) -> None:
         self._engine = engine
         self._keeps_context = keeps_context
+        self._age_text_version = age_text_version
 
     async def claim(self, request_id: UUID) -> ClaimedRequest | None:
         """Take an open request, from whoever had it; None if there is nothing to do."""
         began = time.monotonic()
-        values = {"request_id": request_id, "new_claim": uuid4()}
+        values = {
+            "request_id": request_id,
+            "new_claim": uuid4(),
+            "age_text_version": self._age_text_version,
+        }
         row = await self._single(lambda connection: one_or_none(connection, _CLAIM, values))
         return None if row is None else _claimed(row, proved_at=began)
+
+    async def has_confirmed_age(self, user_id: int) -> bool:
+        """Return whether a user has confirmed the present text of the age question."""
+        query = select(age_confirmation.is_confirmed(user_id, text_version=self._age_text_version))
+        row = await self._single(lambda connection: one_or_none(connection, query))
+        return row is not None and bool(row[0])
 
     async def find_silent(
         self, *, silent_s: float, after: RequestCursor | None, most: int
@@ -267,7 +283,7 @@ class RequestRepository:
                 await mark_sent(connection, send, receipt)
                 if receipt.chat_id != request.chat_id:
                     await connection.execute(_moved_chat(request, receipt.chat_id))
-            if request.moves_the_watermark:
+            if request.kind.moves_watermark:
                 await move_watermark(connection, request)
 
         await self._run(step)
@@ -312,7 +328,7 @@ class RequestRepository:
             await advance(connection, request, state, **values)
             if state is State.REFUSED and image is not None:
                 await user_erasure.note_images(connection, [image])
-            if error.may_have_arrived and request.moves_the_watermark:
+            if error.may_have_arrived and request.kind.moves_watermark:
                 await move_watermark(connection, request)
 
         await self._run(step)

@@ -46,7 +46,7 @@ async def retry_request(engine: AsyncEngine, images: ImageStore | None, request_
     async def step(connection: AsyncConnection) -> None:
         # Dialog, then request; and while we hold it, the hook writes no other request of it.
         await _lock_dialog(connection, seen.dialog_id)
-        if seen.kind == Kind.AUTOMATIC:
+        if Kind(seen.kind).is_one_per_dialog:
             await _stop_beside_another(connection, seen)
         if (await connection.execute(_back(seen, state))).one_or_none() is None:
             _refuse(await _seen(connection, request_id))
@@ -80,7 +80,7 @@ async def _lock_dialog(connection: AsyncConnection, dialog_id: int) -> None:
 async def _stop_beside_another(connection: AsyncConnection, seen: Row[*tuple[Any, ...]]) -> None:
     query = select(ImageRequest.id).where(
         ImageRequest.dialog_id == seen.dialog_id,
-        ImageRequest.kind == Kind.AUTOMATIC,
+        ImageRequest.kind == seen.kind,
         ImageRequest.state.in_(OPEN),
         ImageRequest.id != seen.id,
     )

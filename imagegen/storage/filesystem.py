@@ -1,4 +1,4 @@
-"""The image store in a directory."""
+"""An image store in a directory: `<directory>/<first two digits of the name>/<name>`."""
 
 import asyncio
 import os
@@ -20,14 +20,14 @@ from imagegen.storage.store import (
     verified,
 )
 
-# Left behind by a worker that was killed.
-_DRAFT = re.compile(r"tmp\w+")
-# Whoever serves the pictures is somebody else.
+# The names of temporary files, which a worker leaves behind if it is killed while writing.
+_TEMPORARY_NAME = re.compile(r"tmp\w+")
+# The web server that publishes the images runs under another account.
 _READABLE = 0o644
 
 
 class FilesystemImageStore:
-    """Keeps pictures as files, each written to a draft, synced and renamed."""
+    """Keeps images as files. Each is written to a temporary file, synced to disk and renamed."""
 
     def __init__(self, directory: Path, *, url_base: str | None = None) -> None:
         self._directory = directory
@@ -35,16 +35,20 @@ class FilesystemImageStore:
 
     @classmethod
     def at(cls, url: str, *, url_base: str | None = None) -> Self:
-        """Open the store at a `file:///directory` URL, making the directory. Raises OSError."""
+        """Open the store at a `file:///directory` URL; makes the directory.
+
+        Raises:
+            OSError: the directory cannot be made or written.
+        """
         directory = _directory(url)
         directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):  # that it is there does not say it is writable
+        with tempfile.TemporaryFile(dir=directory):  # an existing directory may be read-only
             pass
         return cls(directory, url_base=url_base)
 
     @classmethod
-    def there(cls, url: str) -> Self | None:
-        """Open a store that stands already; None if it does not, on this machine."""
+    def if_present(cls, url: str) -> Self | None:
+        """Open the store at a `file:///directory` URL; None if this machine has no such directory."""
         directory = _directory(url)
         return cls(directory) if directory.is_dir() else None
 
@@ -53,10 +57,10 @@ class FilesystemImageStore:
             return None
         return f"{self._url_base.rstrip('/')}/{name[:2]}/{name}"
 
-    async def put(self, picture: ImageFile) -> StoredImage:
-        name = image_name(picture)
-        await asyncio.to_thread(self._write, name, picture.data)
-        return StoredImage(name=name, width=picture.width, height=picture.height)
+    async def put(self, image: ImageFile) -> StoredImage:
+        name = image_name(image)
+        await asyncio.to_thread(self._write, name, image.data)
+        return StoredImage(name=name, width=image.width, height=image.height)
 
     async def get(self, name: str) -> bytes:
         return await asyncio.to_thread(self._read, name)
@@ -80,8 +84,8 @@ class FilesystemImageStore:
         path = self._path(name)
         try:
             path.parent.mkdir(exist_ok=True)
-            # Also when it is there: what is there may be damaged.
-            _replace(path, data)
+            # Even if the file exists: it may be damaged.
+            _write_atomically(path, data)
         except OSError as error:
             raise StoreUnavailable(f"{path.parent} takes no picture: {error.strerror}") from error
 
@@ -100,18 +104,21 @@ def _directory(url: str) -> Path:
     return Path(unquote(urlsplit(url).path))
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, also for a reader in another process and after a kill."""
+def _write_atomically(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all.
+
+    This holds for a reader in another process, and if this process is killed.
+    """
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        draft = Path(file.name)
+        temporary = Path(file.name)
         try:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-            draft.chmod(_READABLE)
-            draft.replace(path)
+            temporary.chmod(_READABLE)
+            temporary.replace(path)
         except BaseException:
-            draft.unlink()
+            temporary.unlink()
             raise
 
 
@@ -131,14 +138,14 @@ def _stale(folder: Path, older_than_s: float) -> list[str]:
     try:
         files = [file for file in folder.iterdir() if _is_ours(file.name)]
         return [file.name for file in files if _is_older(file, older_than_s)]
-    except FileNotFoundError:  # no folder yet, or a draft has just been named
+    except FileNotFoundError:  # no folder yet, or a file was renamed or erased since
         return []
     except OSError as error:
         raise StoreUnavailable(f"{folder} can't be read: {error.strerror}") from error
 
 
 def _is_ours(name: str) -> bool:
-    return is_image_name(name) or _DRAFT.fullmatch(name) is not None
+    return is_image_name(name) or _TEMPORARY_NAME.fullmatch(name) is not None
 
 
 def _is_older(path: Path, seconds: float) -> bool:

@@ -1,4 +1,4 @@
-"""The image store in a bucket of S3 or of what speaks like it."""
+"""An image store in a bucket of S3, or of a server with the same API."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -26,15 +26,18 @@ from imagegen.storage.store import (
 if TYPE_CHECKING:
     from obstore.store import S3Config
 
-# Of each try, of all tries, and of the whole however they add up.
-_TRY_S, _RETRY_S, _WITHIN_S = 10, 15, 30.0
-_CONNECT_S = 3
-_RETRIES = 2
+# obstore's own timeouts: for connecting, for each try, and for all tries together.
+_CONNECT_TIMEOUT_S = 3
+_TRY_TIMEOUT_S = 10
+_RETRY_TIMEOUT_S = 15
+_MAX_RETRIES = 2
+# Our limit for a whole operation, however obstore's timeouts add up.
+_OPERATION_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class S3Access:
-    """How a bucket is reached; what is left out, obstore finds as AWS's own tools would."""
+    """Address and credentials of a bucket. obstore looks up what is None as AWS's own tools do."""
 
     endpoint: str | None = None
     region: str | None = None
@@ -43,23 +46,27 @@ class S3Access:
 
 
 class S3ImageStore:
-    """Keeps pictures as objects, each of which S3 writes whole or not at all.
+    """Keeps images as objects. S3 writes each object whole or not at all.
 
-    By obstore's blocking calls in threads: a process that ends right after one of its awaitable
-    calls is aborted, since a thread of its own still wants the interpreter.
+    Uses obstore's blocking calls in threads: a process that ends right after one of its awaitable
+    calls is aborted, because a thread of obstore still needs the interpreter.
     """
 
     def __init__(
-        self, store: S3Store, *, name: str, url_base: str | None = None, url_valid_s: float
+        self, store: S3Store, *, bucket: str, url_base: str | None = None, url_valid_s: float
     ) -> None:
         self._store = store
-        self._name = name
+        self._bucket = bucket
         self._url_base = url_base
         self._url_valid = timedelta(seconds=url_valid_s)
 
     @classmethod
     def at(cls, url: str, access: S3Access, *, url_base: str | None, url_valid_s: float) -> Self:
-        """Open the store at `s3://bucket/prefix`; touches no network. Raises ValueError."""
+        """Open the store at `s3://bucket/prefix`; opens no connection.
+
+        Raises:
+            ValueError: the address or the settings are wrong.
+        """
         parts = urlsplit(url)
         store = S3Store(
             parts.netloc,
@@ -67,38 +74,43 @@ class S3ImageStore:
             config=_config(access),
             client_options={
                 "allow_http": (access.endpoint or "").startswith("http://"),
-                "connect_timeout": timedelta(seconds=_CONNECT_S),
-                "timeout": timedelta(seconds=_TRY_S),
+                "connect_timeout": timedelta(seconds=_CONNECT_TIMEOUT_S),
+                "timeout": timedelta(seconds=_TRY_TIMEOUT_S),
             },
             retry_config={
-                "max_retries": _RETRIES,
-                "retry_timeout": timedelta(seconds=_RETRY_S),
+                "max_retries": _MAX_RETRIES,
+                "retry_timeout": timedelta(seconds=_RETRY_TIMEOUT_S),
             },
         )
-        return cls(store, name=parts.netloc, url_base=url_base, url_valid_s=url_valid_s)
+        return cls(store, bucket=parts.netloc, url_base=url_base, url_valid_s=url_valid_s)
 
     def url(self, name: str) -> str | None:
         if self._url_base is not None:
             return f"{self._url_base.rstrip('/')}/{_key(name)}"
         return obstore.sign(self._store, "GET", _key(name), self._url_valid)
 
-    async def put(self, picture: ImageFile) -> StoredImage:
-        name = image_name(picture)
-        async with self._reached("takes no picture"):
-            attributes = {"Content-Type": f"image/{picture.format}"}
+    async def put(self, image: ImageFile) -> StoredImage:
+        name = image_name(image)
+        async with self._operation("takes no picture"):
+            attributes = {"Content-Type": f"image/{image.format}"}
             await asyncio.to_thread(
                 obstore.put,
                 self._store,
                 _key(name),
-                picture.data,
+                image.data,
                 attributes=attributes,
                 use_multipart=False,
             )
-        return StoredImage(name=name, width=picture.width, height=picture.height)
+        return StoredImage(name=name, width=image.width, height=image.height)
 
     async def get(self, name: str) -> bytes:
+        """Return the bytes of an image.
+
+        Raises:
+            ImageLost: the image is gone or damaged.
+        """
         try:
-            async with self._reached("gives no picture"):
+            async with self._operation("gives no picture"):
                 data = await asyncio.to_thread(self._read, _key(name))
         except FileNotFoundError:
             raise ImageLost(f"the stored picture {name} is gone") from None
@@ -112,7 +124,7 @@ class S3ImageStore:
 
     async def stale(self, folder: str, *, older_than_s: float) -> Sequence[str]:
         before = datetime.now(UTC) - timedelta(seconds=older_than_s)
-        async with self._reached("can't be listed"):
+        async with self._operation("can't be listed"):
             old = await asyncio.to_thread(self._list, folder, before)
         return [name for name in old if is_image_name(name)]
 
@@ -136,31 +148,35 @@ class S3ImageStore:
             return True
         if age_s < older_than_s:
             return False
-        async with self._reached("erases no picture"):
+        async with self._operation("erases no picture"):
             await asyncio.to_thread(obstore.delete, self._store, key)
         return True
 
     async def _age_s(self, key: str) -> float | None:
         try:
-            async with self._reached("can't be read"):
-                found = await asyncio.to_thread(obstore.head, self._store, key)
+            async with self._operation("can't be read"):
+                metadata = await asyncio.to_thread(obstore.head, self._store, key)
         except FileNotFoundError:
             return None
-        return (datetime.now(UTC) - found["last_modified"]).total_seconds()
+        return (datetime.now(UTC) - metadata["last_modified"]).total_seconds()
 
     @asynccontextmanager
-    async def _reached(self, what: str) -> AsyncIterator[None]:
-        """Turn what obstore raises into a sentence of ours: its own name addresses and keys."""
+    async def _operation(self, failure: str) -> AsyncIterator[None]:
+        """Limit an operation in time and turn obstore's errors into ours.
+
+        The text of obstore's errors contains addresses and keys, so it is not passed on. `failure`
+        says what the bucket does not do. FileNotFoundError for a missing object comes through.
+        """
         try:
-            async with asyncio.timeout(_WITHIN_S):
+            async with asyncio.timeout(_OPERATION_TIMEOUT_S):
                 yield
         except FileNotFoundError as error:
             if "NoSuchBucket" in str(error):
-                raise StoreUnavailable(f"there is no bucket {self._name}") from None
+                raise StoreUnavailable(f"there is no bucket {self._bucket}") from None
             raise
         except (BaseError, OSError, TimeoutError) as error:
-            why = type(error).__name__.removesuffix("Error")
-            raise StoreUnavailable(f"the bucket {self._name} {what}: {why}") from None
+            reason = type(error).__name__.removesuffix("Error")
+            raise StoreUnavailable(f"the bucket {self._bucket} {failure}: {reason}") from None
 
 
 def _key(name: str) -> str:
@@ -168,12 +184,12 @@ def _key(name: str) -> str:
 
 
 def _config(access: S3Access) -> "S3Config":
-    given: S3Config = {"virtual_hosted_style_request": False} if access.endpoint else {}
+    config: S3Config = {"virtual_hosted_style_request": False} if access.endpoint else {}
     if access.endpoint:
-        given["endpoint"] = access.endpoint
+        config["endpoint"] = access.endpoint
     if access.region:
-        given["region"] = access.region
+        config["region"] = access.region
     if access.key_id is not None and access.key is not None:
-        given["access_key_id"] = access.key_id.get_secret_value()
-        given["secret_access_key"] = access.key.get_secret_value()
-    return given
+        config["access_key_id"] = access.key_id.get_secret_value()
+        config["secret_access_key"] = access.key.get_secret_value()
+    return config

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from imagegen.comfy.capabilities import Requirements
-from imagegen.comfy.prompt import THROUGH_SOCKET
+from imagegen.comfy.prompt import WEBSOCKET_SAVE_NODE
 from imagegen.workflows.errors import WorkflowFault
 from imagegen.workflows.graph import Node, graph_digest
 from imagegen.workflows.graph_search import NodeInput
@@ -86,8 +86,8 @@ def _bound(node: Node, values: Mapping[NodeInput, str | int]) -> Node:
 
 def _save(workflow: Workflow, prefix: str, *, keep: bool) -> Node:
     found, images = workflow.inputs, {"images": workflow.inputs.image}
-    if workflow.sends_pictures:  # it always runs, so there is no cache to escape
-        return Node(id=found.save, class_type=THROUGH_SOCKET, title="Picture", inputs=images)
+    if workflow.sends_images:  # it always runs, so there is no cache to escape
+        return Node(id=found.save, class_type=WEBSOCKET_SAVE_NODE, title="Picture", inputs=images)
     # A preview goes to the host's temp folder. It takes no prefix and the server ignores it, but
     # the server's cache does not: without it an equal graph would be answered with an old file.
     return Node(

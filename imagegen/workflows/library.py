@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from imagegen.comfy.capabilities import Requirements
-from imagegen.comfy.prompt import THROUGH_SOCKET
+from imagegen.comfy.prompt import WEBSOCKET_SAVE_NODE
 from imagegen.workflows.errors import UnknownPersona, WorkflowFault, WorkflowsMissing
 from imagegen.workflows.graph import Graph, read_graph
 from imagegen.workflows.graph_search import NodeInput
@@ -38,7 +38,7 @@ class Workflow:
     path: Path
     graph: Graph
     inputs: WorkflowInputs
-    sends_pictures: bool
+    sends_images: bool
     width: int
     height: int
     requirements: Requirements
@@ -114,19 +114,19 @@ def _workflow(folder: Path, described: Path) -> Workflow:
     found = find_inputs(whole, wiring.nodes, toml=toml)
     # Other outputs are not drawn: they would cost time and leave files on the host.
     graph = whole.only(whole.upstream([found.image.node]))
-    sends_pictures = whole.nodes[found.save].class_type == THROUGH_SOCKET
+    sends_images = whole.nodes[found.save].class_type == WEBSOCKET_SAVE_NODE
     return Workflow(
         persona=persona,
         path=path,
         graph=graph,
         inputs=found,
-        sends_pictures=sends_pictures,
+        sends_images=sends_images,
         width=_side(graph, found.width),
         height=_side(graph, found.height),
         requirements=Requirements(
             model_set=model_set(graph),
             classes=frozenset(node.class_type for node in graph.nodes.values())
-            | ({THROUGH_SOCKET} if sends_pictures else {"SaveImage", "PreviewImage"}),
+            | ({WEBSOCKET_SAVE_NODE} if sends_images else {"SaveImage", "PreviewImage"}),
             models=model_files_of(graph),
         ),
     )

@@ -41,7 +41,7 @@ async def test_a_picture_is_drawn_fetched_and_forgotten(
     )
 
     drawn = await client.execution(wanted).run()
-    picture = await client.fetch(drawn.pictures[0])
+    picture = await client.fetch(drawn.images[0])
     await client.delete_history(wanted.prompt_id)
 
     assert picture.startswith(_PNG)
@@ -57,7 +57,7 @@ async def test_a_prompt_that_is_over_is_taken_up_again(
 
     taken_up = await client.execution(wanted).resume()
 
-    assert taken_up.pictures == drawn.pictures
+    assert taken_up.images == drawn.images
 
 
 async def test_a_prompt_that_the_host_never_had_is_lost(client: HostClient) -> None:

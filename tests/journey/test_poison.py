@@ -26,7 +26,7 @@ async def test_a_poisonous_request_is_put_aside_and_the_innocent_are_delivered(
 
         for number in range(MOST):
             await worker_killed_at.killed_at(
-                "imagegen/pipeline/make_image.py:_make",
+                "imagegen/pipeline/make_image.py:_generate_and_deliver",
                 stage,
                 tmp_path / str(number),
                 persona="una",

@@ -25,7 +25,7 @@ WITHIN_S = 10.0
         "imagegen/pipeline/make_image.py:make_image",  # locked by arq for an hour, and not by us
         "imagegen/queue/job_lease.py:_renew",  # about to renew it for the first time
         "imagegen/comfy/execution.py:PromptExecution.run",
-        "imagegen/pipeline/make_image.py:_delay",  # about to ask arq for a retry
+        "imagegen/pipeline/make_image.py:_retry_delay_s",  # about to ask arq for a retry
     ],
 )
 async def test_a_dead_workers_request_is_taken_over_within_ten_seconds(
@@ -38,7 +38,7 @@ async def test_a_dead_workers_request_is_taken_over_within_ten_seconds(
             tmp_path / "standby", worker_killed_at.variables(stage), command=QUICK
         ) as standby,
     ):
-        if place.endswith("_delay"):
+        if place.endswith("_retry_delay_s"):
             stage.telegram.script(Trouble.flood(3), method="sendPhoto")
         standby.ask_to_stop(signal.SIGSTOP)
         request = await stage.ask()

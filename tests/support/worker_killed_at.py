@@ -31,7 +31,7 @@ def variables(stage: Stage, **changes: str) -> dict[str, str]:
 async def interrupted(
     number: signal.Signals, at: str, stage: Stage, home: Path, *, persona: str = "", **changes: str
 ) -> AsyncIterator[WorkerProcess]:
-    """Run a worker that gets the signal `at` a place, such as `imagegen/pipeline/make_image.py:_make`."""
+    """Run a worker that gets the signal `at` a place, such as `imagegen/pipeline/make_image.py:_deliver`."""
     command = [sys.executable, "-m", "tests.support.interrupted_worker", number.name, at]
     if persona:
         command.append(persona)

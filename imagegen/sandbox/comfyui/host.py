@@ -25,7 +25,7 @@ from imagegen.sandbox.ports import free_ports
 
 log = structlog.get_logger(__name__)
 
-_TURNS = 4
+_LOOP_TURNS = 4
 
 DEFAULT_MODELS: Mapping[str, Sequence[str]] = {
     "diffusion_models": ("z_image_turbo_bf16.safetensors", "z_image_turbo_fp8_e4m3fn.safetensors"),
@@ -71,18 +71,24 @@ class SandboxComfyUI:
         self.models = DEFAULT_MODELS if models is None else models
         self.seconds_per_picture = seconds_per_picture
         self._model_load_seconds = model_load_seconds
-        self._books = UsageRecords(account=AccountState(posted=self.posted, drawn=self.drawn))
+        self._usage_records = UsageRecords(
+            account=AccountState(posted=self.posted, drawn=self.drawn)
+        )
         self._script = FaultScript(seed=seed)
-        self._standstill = FreezeGate()
-        self._doom = HostFaults(
-            self._script, die=self._die, live=self._live, freeze=self.freeze, thaw=self.thaw
+        self._freeze_gate = FreezeGate()
+        self._host_faults = HostFaults(
+            self._script,
+            stop=self._stop_server,
+            start=self._start_server,
+            freeze=self.freeze,
+            thaw=self.thaw,
         )
         self._flags = flags or HostFlags()
         self._sleep = sleep
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
-        self._life: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -116,13 +122,13 @@ class SandboxComfyUI:
     @property
     def account(self) -> UsageReport:
         """All that it did since it was made, added up."""
-        return self._books.ledger(self.name, self.troubles)
+        return self._usage_records.report(self.name, self.troubles)
 
     def script(self, *faults: Fault) -> None:
         """Let these faults happen when their occasions come, those scripted before first."""
         self._script.add(faults)
         if self._runner is not None:
-            self._doom.begin()
+            self._host_faults.begin()
 
     async def happened(self, fault: Fault, *, times: int = 1) -> FaultEvent:
         """Wait until a fault has happened so often; there is no limit but the caller's."""
@@ -130,7 +136,7 @@ class SandboxComfyUI:
 
     async def came_back(self) -> None:
         """Wait until it lives, after a death; there is no limit but the caller's."""
-        await self._doom.lives.wait()
+        await self._host_faults.is_up.wait()
 
     def calm(self) -> None:
         """Forget all faults to come, and thaw."""
@@ -139,55 +145,55 @@ class SandboxComfyUI:
 
     def freeze(self) -> None:
         """Stand still as by SIGSTOP: TCP connects, sockets stay open, nothing answers or draws."""
-        if self._runner is not None and not self._standstill.is_frozen:
-            self._standstill.freeze()
-            self._books.begin_outage("frozen")
+        if self._runner is not None and not self._freeze_gate.is_frozen:
+            self._freeze_gate.freeze()
+            self._usage_records.begin_outage("frozen")
 
     def thaw(self) -> None:
         """Go on as by SIGCONT: what came in meanwhile is served now."""
-        if self._standstill.is_frozen:
-            self._standstill.thaw()
-            self._books.end_outage()
+        if self._freeze_gate.is_frozen:
+            self._freeze_gate.thaw()
+            self._usage_records.end_outage()
 
     async def start(self) -> None:
         """Begin a life: an empty queue, history and cache, on the same port as ever.
 
         Saved outputs are still there, temp files are not.
         """
-        await self._live()
-        self._doom.begin()
+        await self._start_server()
+        self._host_faults.begin()
 
     async def kill(self) -> None:
         """Die as by SIGKILL: sockets break without a close frame, HTTP is refused.
 
         May be called twice; `start` brings it back, and nothing else does.
         """
-        await self._doom.end()
-        await self._die()
+        await self._host_faults.end()
+        await self._stop_server()
 
-    async def _live(self) -> None:
+    async def _start_server(self) -> None:
         self.files.clear_temp()
-        self._standstill = FreezeGate()
-        machine = self._machine()
-        app = build_app(machine)
-        self._controls().add_to(app.router)
+        self._freeze_gate = FreezeGate()
+        state = self._new_state()
+        app = build_app(state)
+        self._control_routes().add_to(app.router)
         self._runner = web.AppRunner(app, access_log=None)
         await self._listen(self._runner)
-        self._life = asyncio.create_task(machine.live(), name=f"{self.name} lives")
-        self._books.end_outage()
-        self._doom.lives.set()
+        self._task = asyncio.create_task(state.run(), name=f"{self.name} runs")
+        self._usage_records.end_outage()
+        self._host_faults.is_up.set()
         log.info("sandbox comfyui started", host=self.name, address=self.address)
 
     async def _listen(self, runner: web.AppRunner) -> None:
         await runner.setup()
-        why = "no port is free"
+        reason = "no port is free"
         # Not one that the system picks: while a host is dead, connections of its own clients
         # could take that.
         for port in [self._port] if self._port else free_ports():
             try:
                 await web.TCPSite(runner, self._host, port, reuse_address=True).start()
             except OSError as error:
-                why = _why(error)
+                reason = _reason(error)
                 if self._port or error.errno != errno.EADDRINUSE:
                     break
             else:
@@ -195,63 +201,63 @@ class SandboxComfyUI:
                 return
         self._runner = None
         await runner.cleanup()
-        raise SandboxError(f"no ComfyUI on {self._host}:{self._port}: {why}")
+        raise SandboxError(f"no ComfyUI on {self._host}:{self._port}: {reason}")
 
-    def _machine(self) -> HostState:
+    def _new_state(self) -> HostState:
         return HostState(
             version=self.version,
             models=self.models,
             files=self.files,
-            account=self._books.account,
+            account=self._usage_records.account,
             seconds_per_picture=self.seconds_per_picture,
             model_load_seconds=self._model_load_seconds,
             flags=self._flags,
             sleep=self._sleep,
-            mischief=FaultInjection(
+            injection=FaultInjection(
                 script=self._script,
-                standstill=self._standstill,
-                restart=self._doom.restart,
-                freeze=self._doom.freeze,
+                freeze_gate=self._freeze_gate,
+                restart=self._host_faults.restart,
+                freeze=self._host_faults.freeze,
             ),
         )
 
-    def _controls(self) -> ControlRoutes:
+    def _control_routes(self) -> ControlRoutes:
         return ControlRoutes(
             faults=self._script,
             account=lambda: self.account,
             add=lambda faults: self.script(*faults),
-            calm=self.calm,
+            clear=self.calm,
         )
 
-    async def _die(self) -> None:
-        if self._runner is None or self._life is None:
+    async def _stop_server(self) -> None:
+        if self._runner is None or self._task is None:
             return
-        runner, life = self._runner, self._life
-        self._runner = self._life = None
-        self._doom.lives.clear()
-        self._books.begin_outage("dead")
-        life.cancel()
+        runner, task = self._runner, self._task
+        self._runner = self._task = None
+        self._host_faults.is_up.clear()
+        self._usage_records.begin_outage("dead")
+        task.cancel()
         for site in list(runner.sites):
             await site.stop()
         # What was accepted a moment ago becomes a connection within a few turns of the loop.
-        for _ in range(_TURNS):
+        for _ in range(_LOOP_TURNS):
             await asyncio.sleep(0)
-            _break_off(runner.server)
-        self._standstill.end()
-        await asyncio.wait([life])
+            _abort_connections(runner.server)
+        self._freeze_gate.end()
+        await asyncio.wait([task])
         await runner.cleanup()
         log.info("sandbox comfyui died", host=self.name)
-        if not life.cancelled():
+        if not task.cancelled():
             # It ended before it was killed: a mistake in the sandbox itself must not stay hidden.
-            life.result()
+            task.result()
 
 
-def _break_off(server: web.Server | None) -> None:
+def _abort_connections(server: web.Server | None) -> None:
     for connection in list(server.connections if server else ()):
         if connection.transport is not None:
             connection.transport.abort()
 
 
-def _why(error: OSError) -> str:
+def _reason(error: OSError) -> str:
     taken = error.errno == errno.EADDRINUSE
     return "the port is taken" if taken else error.strerror or str(error)

@@ -79,9 +79,9 @@ async def _run(host: SandboxComfyUI, say: Callable[[str], None]) -> None:
         await ended.wait()
 
 
-def _models(given: Sequence[str]) -> Mapping[str, Sequence[str]]:
+def _models(texts: Sequence[str]) -> Mapping[str, Sequence[str]]:
     models: dict[str, list[str]] = {}
-    for text in given:
+    for text in texts:
         folder, _, file = text.partition("=")
         if folder not in NEW.folders or not file:
             raise BadModel(f"{text!r} is no FOLDER=FILE; folders are {', '.join(NEW.folders)}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imagegen.sandbox.comfyui.execution.cache import NodeCache
-from imagegen.sandbox.comfyui.execution.executor import ExecutedPrompt, Executor
+from imagegen.sandbox.comfyui.execution.executor import ExecutedPrompt, PromptExecutor
 from imagegen.sandbox.comfyui.execution.files import ImageFolders
 from imagegen.sandbox.comfyui.execution.node_context import HostContext, Interrupt
 from imagegen.sandbox.comfyui.execution.node_definitions import NodeDefinitions
@@ -75,13 +75,13 @@ class HostState:
         seconds_per_picture: float,
         flags: HostFlags,
         sleep: Callable[[float], Awaitable[object]],
-        mischief: FaultInjection | None = None,
+        injection: FaultInjection | None = None,
         model_load_seconds: float = 0.0,
     ) -> None:
-        self.mischief = mischief or FaultInjection()
+        self.injection = injection or FaultInjection()
         interrupt = Interrupt()
-        fate = PromptFaults(
-            mischief=self.mischief,
+        prompt_faults = PromptFaults(
+            injection=self.injection,
             out_of_memory=version.out_of_memory,
             load_seconds=model_load_seconds,
             loads=account.loads,
@@ -93,15 +93,15 @@ class HostState:
         self.definitions = NodeDefinitions(version.name, models)
         self.feed = WebSocketFeed(
             version.features,
-            wire=FeedConnection(self.mischief),
-            overhear=lambda event, facts: fate.overhear(event, facts, interrupt),
+            connection=FeedConnection(self.injection),
+            on_event=lambda event, data: prompt_faults.interrupt_if_due(event, data, interrupt),
         )
         self.queue = PromptQueue(self._announce)
-        self.worker = Executor(
+        self.worker = PromptExecutor(
             self.queue,
             definitions=self.definitions,
             version=version,
-            surroundings=HostContext(
+            host_context=HostContext(
                 feed=self.feed,
                 files=files,
                 seconds_per_picture=seconds_per_picture,
@@ -110,9 +110,9 @@ class HostState:
                 takes_preview_method=version.takes_preview_method,
                 sleep=sleep,
                 interrupt=interrupt,
-                fate=fate,
+                faults=prompt_faults,
             ),
-            cache=NodeCache(keeps=flags.cache_lru),
+            cache=NodeCache(max_nodes=flags.cache_lru),
             drawn=account.drawn,
         )
         self._account = account
@@ -122,36 +122,36 @@ class HostState:
     def status(self) -> dict[str, Any]:
         return {"exec_info": {"queue_remaining": self.queue.remaining}}
 
-    async def live(self) -> None:
+    async def run(self) -> None:
         """Draw and send until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.feed.send_for_ever(), name="sandbox comfyui feed")
-            tasks.create_task(self.worker.work_for_ever(), name="sandbox comfyui worker")
+            tasks.create_task(self.feed.send_forever(), name="sandbox comfyui feed")
+            tasks.create_task(self.worker.run_forever(), name="sandbox comfyui worker")
 
-    def next_number(self, wish: Mapping[str, Any]) -> float:
+    def next_number(self, body: Mapping[str, Any]) -> float:
         """Give a prompt its place: the one it asks for, or the next, or before all others."""
-        if "number" in wish:
-            return float(wish["number"])
+        if "number" in body:
+            return float(body["number"])
         number = self._number
         self._number += 1
-        return -number if wish.get("front") else number
+        return -number if body.get("front") else number
 
-    def accept(self, wish: Mapping[str, Any], prompt_id: str, number: float) -> PromptValidation:
+    def accept(self, body: Mapping[str, Any], prompt_id: str, number: float) -> PromptValidation:
         """Judge a posted prompt and queue it if something of it can run."""
-        verdict = validate_prompt(wish["prompt"], self.definitions, self.version, self.files)
-        if verdict.error is None:
-            extra_data = self._extra_data(wish)
-            self.queue.put(number, prompt_id, wish["prompt"], extra_data, verdict.outputs)
+        validation = validate_prompt(body["prompt"], self.definitions, self.version, self.files)
+        if validation.error is None:
+            extra_data = self._extra_data(body)
+            self.queue.put(number, prompt_id, body["prompt"], extra_data, validation.outputs)
             self._account.posted.append(
                 PostedPrompt(
                     prompt_id=prompt_id,
-                    graph=wish["prompt"],
+                    graph=body["prompt"],
                     client_id=extra_data.get("client_id"),
                     extra_data=extra_data,
                     when=time.time(),
                 )
             )
-        return verdict
+        return validation
 
     def cancel(self, prompt_id: str) -> bool:
         """Take a prompt off, waiting or running."""
@@ -160,16 +160,16 @@ class HostState:
             return True
         return self.queue.is_running(prompt_id) and self.worker.interrupt(prompt_id)
 
-    def _extra_data(self, wish: Mapping[str, Any]) -> dict[str, Any]:
-        extra_data = dict(wish.get("extra_data") or {})
-        if "client_id" in wish:
-            extra_data["client_id"] = wish["client_id"]
+    def _extra_data(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        extra_data = dict(body.get("extra_data") or {})
+        if "client_id" in body:
+            extra_data["client_id"] = body["client_id"]
         if self.version.stamps_creation:
             extra_data["create_time"] = time.time_ns() // 1_000_000
         return extra_data
 
     def _announce(self) -> None:
-        self.feed.tell("status", {"status": self.status})
+        self.feed.send("status", {"status": self.status})
 
 
 def is_canonical(prompt_id: object) -> bool:

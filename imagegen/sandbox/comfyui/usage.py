@@ -91,7 +91,7 @@ class UsageReport:
         """The idle times between the first drawing and the last, deaths apart."""
         ordered = sorted(self.drawings, key=lambda drawing: drawing.began)
         found = (
-            IdleGap(began=a.ended, seconds=b.began - a.ended - self._dead(a.ended, b.began))
+            IdleGap(began=a.ended, seconds=b.began - a.ended - self._dead_seconds(a.ended, b.began))
             for a, b in pairwise(ordered)
         )
         return [gap for gap in found if gap.seconds > 0]
@@ -102,19 +102,19 @@ class UsageReport:
 
     def as_json(self) -> dict[str, Any]:
         """Give all of it, sums first."""
-        gaps, twice = self.gaps, self.doubles
+        gaps, double_drawings = self.gaps, self.doubles
         return {
             "host": self.host,
             "posted": sum(self.posted.values()),
             "drawn": len(self.drawings),
             "gpu_seconds": self.gpu_seconds,
             "idle_seconds": sum(gap.seconds for gap in gaps),
-            "double_drawings": len(twice),
+            "double_drawings": len(double_drawings),
             "model_loads": len(self.loads),
             "prompts": self._prompts(),
             "drawings": [asdict(each) for each in self.drawings],
             "gaps": [asdict(each) for each in gaps],
-            "doubles": [asdict(each) for each in twice],
+            "doubles": [asdict(each) for each in double_drawings],
             "loads": [asdict(each) for each in self.loads],
             "outages": [asdict(each) for each in self.outages],
             "troubles": [each.as_json() for each in self.troubles],
@@ -127,7 +127,7 @@ class UsageReport:
             for outage in self.outages
         )
 
-    def _dead(self, began: float, ended: float) -> float:
+    def _dead_seconds(self, began: float, ended: float) -> float:
         return sum(
             max(0.0, min(ended, outage.ended or ended) - max(began, outage.began))
             for outage in self.outages
@@ -150,11 +150,11 @@ class UsageReport:
         }
 
 
-def doubles(ledgers: Iterable[UsageReport]) -> list[DoubleDrawing]:
+def doubles(reports: Iterable[UsageReport]) -> list[DoubleDrawing]:
     """Find the pictures that these hosts together drew more than once, to the end each time."""
-    hosts = {ledger.host: ledger for ledger in ledgers}
+    hosts = {report.host: report for report in reports}
     pictures: dict[str, list[DrawingRecord]] = {}
-    drawings = [each for ledger in hosts.values() for each in ledger.drawings if each.succeeded]
+    drawings = [each for report in hosts.values() for each in report.drawings if each.succeeded]
     for drawing in sorted(drawings, key=lambda drawing: drawing.ended):
         pictures.setdefault(drawing.picture, []).append(drawing)
     return [
@@ -168,12 +168,14 @@ def picture_of(graph: Graph, extra_data: Mapping[str, Any]) -> str:
     """Name the picture that a prompt is for: equal names, the same picture."""
     if extra_data.get(REQUEST) is not None:
         return str(extra_data[REQUEST])
-    nodes = {node: {**facts, "inputs": _unnamed(facts)} for node, facts in graph.items()}
+    nodes = {
+        node: {**facts, "inputs": _without_file_prefix(facts)} for node, facts in graph.items()
+    }
     text = json.dumps(nodes, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _unnamed(node: Mapping[str, Any]) -> dict[str, Any]:
+def _without_file_prefix(node: Mapping[str, Any]) -> dict[str, Any]:
     inputs = node.get("inputs", {})
     return {name: value for name, value in inputs.items() if name != "filename_prefix"}
 
@@ -206,7 +208,7 @@ class UsageRecords:
         if self.outages and self.outages[-1].ended is None:
             self.outages[-1] = replace(self.outages[-1], ended=time.time())
 
-    def ledger(self, host: str, troubles: Sequence[FaultEvent]) -> UsageReport:
+    def report(self, host: str, troubles: Sequence[FaultEvent]) -> UsageReport:
         """Add it all up."""
         prompts = {posted.prompt_id: posted for posted in self.account.posted}
         return UsageReport(

@@ -53,9 +53,9 @@ class Portfolio(ImageFolders):
     def save(self, prefix: str, folder: str, png: bytes, *, batch_number: int = 0) -> FileName:  # noqa: ARG002 (as the base has it)
         filename = f"{prefix.rpartition('/')[2]}_{next(self._numbers_given):05}_.png"
         name = FileName(filename=filename, subfolder="", type=folder)
-        self._pictures[name] = next(self._ready)
-        if len(self._pictures) > _KEPT:
-            del self._pictures[next(iter(self._pictures))]
+        self._images[name] = next(self._ready)
+        if len(self._images) > _KEPT:
+            del self._images[next(iter(self._images))]
         return name
 
 

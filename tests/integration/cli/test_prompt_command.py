@@ -28,25 +28,25 @@ def dialog(tmp_path: Path) -> Path:
     return _written(tmp_path, CAFE)
 
 
-def _written(directory: Path, told: Any) -> Path:
+def _written(directory: Path, content: Any) -> Path:
     file = directory / "dialog.json"
-    file.write_text(told if isinstance(told, str) else json.dumps(told), encoding="utf-8")
+    file.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
     return file
 
 
-async def _sheet(file: Path, *arguments: str, **variables: str) -> dict[str, Any]:
+async def _result(file: Path, *arguments: str, **variables: str) -> dict[str, Any]:
     ended = await command.run("prompt", "--dialog", str(file), "--json", *arguments, **variables)
     assert ended.code == 0, ended.complained
-    (sheet,) = ended.told
-    return dict(sheet)
+    (result,) = ended.told
+    return dict(result)
 
 
-async def _asked(answer: Answer, file: Path, *arguments: str) -> dict[str, Any]:
+async def _result_with_model(answer: Answer, file: Path, *arguments: str) -> dict[str, Any]:
     async with ChatServer(answer).running() as server:
-        return await _sheet(file, *arguments, PROMPT_LLM_URL=server.url, PROMPT_LLM_TIMEOUT="0.5")
+        return await _result(file, *arguments, PROMPT_LLM_URL=server.url, PROMPT_LLM_TIMEOUT="0.5")
 
 
-async def _complaint(*arguments: str, **variables: str) -> Ended:
+async def _failure(*arguments: str, **variables: str) -> Ended:
     ended = await command.run("prompt", *arguments, **variables)
     assert (ended.code, ended.said, ended.complained.count("\n")) == (2, "", 1)
     return ended
@@ -64,28 +64,28 @@ async def test_people_see_all_lines(dialog: Path) -> None:
 
 
 async def test_a_sheet_tells_all_that_would_be_drawn(dialog: Path) -> None:
-    sheet = await _sheet(dialog)
+    result = await _result(dialog)
 
-    assert sheet["summary"] == "Lina: café, rain"
-    assert (sheet["source"], sheet["fallback"], sheet["rating"]) == ("template", None, "safe")
-    assert (sheet["talk"], sheet["screen"]) == ("clear", "clear")
-    assert sheet["words"] == len(sheet["prompt"].split())
-    assert sheet["seed"] == dialog_seed(7, 4)
-    assert len(sheet["cache_key"]) == 64
+    assert result["summary"] == "Lina: café, rain"
+    assert (result["source"], result["fallback"], result["rating"]) == ("template", None, "safe")
+    assert (result["talk"], result["screen"]) == ("clear", "clear")
+    assert result["words"] == len(result["prompt"].split())
+    assert result["seed"] == dialog_seed(7, 4)
+    assert len(result["cache_key"]) == 64
 
 
 async def test_the_rating_is_the_lowest_of_what_is_asked_and_allowed(dialog: Path) -> None:
-    allowed = await _sheet(dialog, "--max-rating", "explicit")
-    asked = await _sheet(dialog, "--max-rating", "explicit", "--rating", "safe")
-    operator = await _sheet(dialog, MAX_RATING="suggestive")
+    allowed = await _result(dialog, "--max-rating", "explicit")
+    asked = await _result(dialog, "--max-rating", "explicit", "--rating", "safe")
+    operator = await _result(dialog, MAX_RATING="suggestive")
 
     assert (allowed["rating"], asked["rating"]) == ("suggestive", "safe")
     assert operator["prompt"] == allowed["prompt"] != asked["prompt"]
 
 
 async def test_a_variation_has_another_seed_and_other_words(dialog: Path) -> None:
-    first = await _sheet(dialog)
-    second = await _sheet(dialog, "--kind", "variation", "--variation", "1")
+    first = await _result(dialog)
+    second = await _result(dialog, "--kind", "variation", "--variation", "1")
 
     assert all(first[line] != second[line] for line in ("prompt", "seed", "cache_key"))
     assert first["summary"] == second["summary"]
@@ -94,55 +94,55 @@ async def test_a_variation_has_another_seed_and_other_words(dialog: Path) -> Non
 async def test_all_personas_are_shown(dialog: Path) -> None:
     ended = await command.run("prompt", "--dialog", str(dialog), "--persona", "all", "--json")
 
-    assert len({sheet["prompt"] for sheet in ended.told}) == 8
+    assert len({result["prompt"] for result in ended.told}) == 8
 
 
 async def test_a_model_is_asked_if_there_is_one(dialog: Path) -> None:
-    sheet = await _asked(says(SCENE), dialog)
+    result = await _result_with_model(says(SCENE), dialog)
 
-    assert sheet["source"] == "llm"
-    assert SCENE["scene"] in sheet["prompt"]
+    assert result["source"] == "llm"
+    assert SCENE["scene"] in result["prompt"]
 
 
 async def test_one_can_do_without_the_model(dialog: Path) -> None:
-    sheet = await _asked(says(SCENE), dialog, "--no-llm")
+    result = await _result_with_model(says(SCENE), dialog, "--no-llm")
 
-    assert (sheet["source"], sheet["fallback"]) == ("template", None)
+    assert (result["source"], result["fallback"]) == ("template", None)
 
 
 async def test_a_model_that_fails_is_named(dialog: Path) -> None:
-    sheet = await _asked(silence, dialog, "--llm")
+    result = await _result_with_model(silence, dialog, "--llm")
 
-    assert (sheet["source"], sheet["fallback"]) == ("template", "timeout")
+    assert (result["source"], result["fallback"]) == ("template", "timeout")
 
 
 async def test_the_bots_own_prompt_is_shown(tmp_path: Path) -> None:
-    sheet = await _sheet(_written(tmp_path, CAFE | {"prompt": "Lina flies a kite"}))
+    result = await _result(_written(tmp_path, CAFE | {"prompt": "Lina flies a kite"}))
 
-    assert sheet["source"] == "own"
-    assert "The scene: Lina flies a kite." in sheet["prompt"]
+    assert result["source"] == "own"
+    assert "The scene: Lina flies a kite." in result["prompt"]
 
 
 async def test_talk_of_ones_family_stays_safe_and_shows_the_persona_alone(tmp_path: Path) -> None:
     talk = {"persona": "lina", "text": "My son and I cook in the kitchen, it rains"}
 
-    sheet = await _sheet(
+    result = await _result(
         _written(tmp_path, talk | {"rating": "suggestive"}), "--max-rating", "suggestive"
     )
 
-    assert sheet["rating"] == "safe"
-    assert sheet["talk"].startswith("safe_only")
-    assert "Lina is the only person in the picture." in sheet["prompt"]
-    assert "kitchen" not in sheet["prompt"]
+    assert result["rating"] == "safe"
+    assert result["talk"].startswith("safe_only")
+    assert "Lina is the only person in the picture." in result["prompt"]
+    assert "kitchen" not in result["prompt"]
 
 
 async def test_an_operators_persona_brings_its_own_words_for_a_rating(
     dialog: Path, tmp_path: Path
 ) -> None:
     own = {"PERSONAS_DIR": str(_bold_lina(tmp_path / "personas")), "MAX_RATING": "explicit"}
-    explicit = await _sheet(dialog, "--rating", "explicit", **own)
-    suggestive = await _sheet(dialog, **own)
-    usual = await _sheet(dialog, "--rating", "explicit", MAX_RATING="explicit")
+    explicit = await _result(dialog, "--rating", "explicit", **own)
+    suggestive = await _result(dialog, **own)
+    usual = await _result(dialog, "--rating", "explicit", MAX_RATING="explicit")
 
     assert (explicit["rating"], suggestive["rating"]) == ("explicit", "suggestive")
     assert "Words of the operator." in explicit["prompt"]
@@ -162,13 +162,13 @@ def _bold_lina(directory: Path) -> Path:
 
 
 async def test_a_file_of_nothing_is_an_everyday_moment(tmp_path: Path) -> None:
-    sheet = await _sheet(_written(tmp_path, {}), "--persona", "una")
+    result = await _result(_written(tmp_path, {}), "--persona", "una")
 
-    assert sheet["summary"] == "Una: an everyday moment"
+    assert result["summary"] == "Una: an everyday moment"
 
 
 @pytest.mark.parametrize(
-    ("told", "why"),
+    ("content", "why"),
     [
         ("{", "dialog.json: the file: Invalid JSON"),
         ("[]", "dialog.json: the file: Input should be an object"),
@@ -179,24 +179,24 @@ async def test_a_file_of_nothing_is_an_everyday_moment(tmp_path: Path) -> None:
         ({"persona": "nobody"}, "There is no persona called 'nobody'"),
     ],
 )
-async def test_a_wrong_file_is_told_in_a_sentence(tmp_path: Path, told: Any, why: str) -> None:
-    ended = await _complaint("--dialog", str(_written(tmp_path, told)))
+async def test_a_wrong_file_is_told_in_a_sentence(tmp_path: Path, content: Any, why: str) -> None:
+    ended = await _failure("--dialog", str(_written(tmp_path, content)))
 
     assert why in ended.complained
     assert "SECRET" not in ended.complained
 
 
 async def test_a_missing_file_is_told_in_a_sentence(tmp_path: Path) -> None:
-    ended = await _complaint("--dialog", str(tmp_path / "none.json"))
+    ended = await _failure("--dialog", str(tmp_path / "none.json"))
 
     assert ended.complained.endswith("none.json: cannot be read: No such file or directory\n")
 
 
 async def test_a_wrong_setting_is_told_in_a_sentence(dialog: Path, tmp_path: Path) -> None:
-    no_model = await _complaint("--dialog", str(dialog), "--llm")
-    no_personas = await _complaint("--dialog", str(dialog), WORKFLOWS_DIR=str(tmp_path))
-    no_own = await _complaint("--dialog", str(dialog), PERSONAS_DIR=str(tmp_path / "none"))
-    no_key = await _complaint(
+    no_model = await _failure("--dialog", str(dialog), "--llm")
+    no_personas = await _failure("--dialog", str(dialog), WORKFLOWS_DIR=str(tmp_path))
+    no_own = await _failure("--dialog", str(dialog), PERSONAS_DIR=str(tmp_path / "none"))
+    no_key = await _failure(
         "--dialog", str(dialog), PROMPT_LLM_URL="http://127.0.0.1:1", PROMPT_LLM_API_KEY="ключ"
     )
 

@@ -1,4 +1,4 @@
-"""`imagegen requests`: what operators see of requests, and what they may do to them."""
+"""`imagegen requests`: listing, showing, retrying and cancelling requests."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,8 +26,8 @@ async def archive(engine: AsyncEngine, sessions: Sessions, tmp_path: Path) -> Ar
     return Archive(engine, tmp_path / "снимки")
 
 
-class Desk:
-    """Types commands that know where everything is."""
+class RequestsCommand:
+    """Runs `imagegen requests` with the settings of this test."""
 
     def __init__(self, **variables: str) -> None:
         self.variables = variables
@@ -37,8 +37,10 @@ class Desk:
 
 
 @pytest.fixture
-def requests(archive: Archive, database_url: str, redis_url: str) -> Desk:
-    return Desk(DATABASE_URL=database_url, REDIS_URL=redis_url, IMAGE_STORE=archive.store.as_uri())
+def requests(archive: Archive, database_url: str, redis_url: str) -> RequestsCommand:
+    return RequestsCommand(
+        DATABASE_URL=database_url, REDIS_URL=redis_url, IMAGE_STORE=archive.store.as_uri()
+    )
 
 
 async def queued_in(redis_url: str) -> list[str]:
@@ -61,7 +63,7 @@ async def failed(archive: Archive, **values: Any) -> UUID:
 
 
 async def test_the_list_is_newest_first_and_counted_by_state(
-    archive: Archive, requests: Desk
+    archive: Archive, requests: RequestsCommand
 ) -> None:
     old = await archive.row(State.DELIVERED, days=3)
     failure = await failed(archive)
@@ -95,7 +97,7 @@ async def test_the_list_is_newest_first_and_counted_by_state(
     ],
 )
 async def test_the_list_can_be_narrowed(
-    archive: Archive, requests: Desk, arguments: tuple[str, ...], expected: set[str]
+    archive: Archive, requests: RequestsCommand, arguments: tuple[str, ...], expected: set[str]
 ) -> None:
     ids = {
         str(await archive.row(State.DELIVERED, days=3)): "d",
@@ -109,7 +111,7 @@ async def test_the_list_can_be_narrowed(
 
 
 async def test_a_list_that_is_cut_says_so_and_an_empty_one_too(
-    archive: Archive, requests: Desk
+    archive: Archive, requests: RequestsCommand
 ) -> None:
     empty = await requests("list")
     await archive.row(State.DELIVERED)
@@ -122,7 +124,7 @@ async def test_a_list_that_is_cut_says_so_and_an_empty_one_too(
 
 
 async def test_a_sheet_shows_everything_but_what_people_wrote(
-    archive: Archive, requests: Desk
+    archive: Archive, requests: RequestsCommand
 ) -> None:
     request_id = await failed(
         archive, caption="Это тебе", scene={"place": "пляж"}, conversation={"text": "секрет"}
@@ -160,7 +162,7 @@ async def test_a_sheet_shows_everything_but_what_people_wrote(
     ],
 )
 async def test_what_is_not_one_request_is_a_sentence(
-    archive: Archive, requests: Desk, beginning: str, sentence: str
+    archive: Archive, requests: RequestsCommand, beginning: str, sentence: str
 ) -> None:
     for number in (1, 2):
         await archive.row(State.DELIVERED, id=UUID(int=0xAB << 120 | number))
@@ -173,7 +175,7 @@ async def test_what_is_not_one_request_is_a_sentence(
 
 
 async def test_a_failed_request_is_tried_again_like_a_new_one(
-    archive: Archive, requests: Desk, redis_url: str
+    archive: Archive, requests: RequestsCommand, redis_url: str
 ) -> None:
     request_id = await failed(archive)
     before = await conversations.row(archive.sessions, request_id)
@@ -190,7 +192,7 @@ async def test_a_failed_request_is_tried_again_like_a_new_one(
 
 
 async def test_a_picture_that_is_still_there_is_not_drawn_again(
-    archive: Archive, requests: Desk
+    archive: Archive, requests: RequestsCommand
 ) -> None:
     name = await archive.picture()
     request_id = await failed(archive, image=name, width=8, height=8)
@@ -203,7 +205,9 @@ async def test_a_picture_that_is_still_there_is_not_drawn_again(
     assert (await conversations.row(archive.sessions, request_id)).image == name
 
 
-async def test_a_picture_that_is_gone_is_drawn_again(archive: Archive, requests: Desk) -> None:
+async def test_a_picture_that_is_gone_is_drawn_again(
+    archive: Archive, requests: RequestsCommand
+) -> None:
     request_id = await failed(archive, image="ab.png", image_url="x", width=8, height=8)
 
     await requests("retry", str(request_id))
@@ -212,7 +216,9 @@ async def test_a_picture_that_is_gone_is_drawn_again(archive: Archive, requests:
     assert (row.state, row.image, row.image_url, row.width) == (State.QUEUED, None, None, None)
 
 
-async def test_what_is_not_failed_is_not_tried_again(archive: Archive, requests: Desk) -> None:
+async def test_what_is_not_failed_is_not_tried_again(
+    archive: Archive, requests: RequestsCommand
+) -> None:
     request_id = await archive.row(State.DELIVERED, conversation=SAID)
 
     ended = await requests("retry", str(request_id))
@@ -224,7 +230,9 @@ async def test_what_is_not_failed_is_not_tried_again(archive: Archive, requests:
     assert (await conversations.row(archive.sessions, request_id)).state == State.DELIVERED
 
 
-async def test_what_has_been_erased_is_not_tried_again(archive: Archive, requests: Desk) -> None:
+async def test_what_has_been_erased_is_not_tried_again(
+    archive: Archive, requests: RequestsCommand
+) -> None:
     request_id = await failed(archive, conversation=None)
 
     ended = await requests("retry", str(request_id))
@@ -235,7 +243,7 @@ async def test_what_has_been_erased_is_not_tried_again(archive: Archive, request
 
 
 async def test_beside_another_picture_of_its_dialog_it_is_not_tried_again(
-    archive: Archive, requests: Desk
+    archive: Archive, requests: RequestsCommand
 ) -> None:
     request_id = await failed(archive)
     other = await archive.row(State.DRAWING)
@@ -248,7 +256,9 @@ async def test_beside_another_picture_of_its_dialog_it_is_not_tried_again(
     )
 
 
-async def test_without_its_dialog_it_is_not_tried_again(archive: Archive, requests: Desk) -> None:
+async def test_without_its_dialog_it_is_not_tried_again(
+    archive: Archive, requests: RequestsCommand
+) -> None:
     request_id = await failed(archive)
     async with archive.sessions.begin() as session:
         await session.execute(delete(Dialog))
@@ -259,7 +269,7 @@ async def test_without_its_dialog_it_is_not_tried_again(archive: Archive, reques
 
 
 async def test_all_that_failed_since_then_is_tried_again_one_of_each_dialog(
-    archive: Archive, requests: Desk, redis_url: str
+    archive: Archive, requests: RequestsCommand, redis_url: str
 ) -> None:
     await conversations.put_dialog(archive.sessions, 2)
     old = await archive.row(State.FAILED, days=3, conversation=SAID)
@@ -277,7 +287,7 @@ async def test_all_that_failed_since_then_is_tried_again_one_of_each_dialog(
 
 
 async def test_with_redis_away_the_relay_rings(
-    archive: Archive, requests: Desk, redis_url: str
+    archive: Archive, requests: RequestsCommand, redis_url: str
 ) -> None:
     request_id = await failed(archive)
 
@@ -294,7 +304,7 @@ async def test_with_redis_away_the_relay_rings(
     assert (row.state, row.claim) == (State.QUEUED, None)
 
 
-async def test_an_open_request_is_called_off(archive: Archive, requests: Desk) -> None:
+async def test_an_open_request_is_called_off(archive: Archive, requests: RequestsCommand) -> None:
     prompt_id = UUID(int=7)
     request_id = await archive.row(
         State.DRAWING, conversation=SAID, host="gpu-1:8188", prompt_id=prompt_id
@@ -318,7 +328,7 @@ async def test_an_open_request_is_called_off(archive: Archive, requests: Desk) -
     ids=lambda arguments: arguments[0],
 )
 async def test_a_database_that_is_away_is_a_sentence(
-    requests: Desk, arguments: tuple[str, ...], unused_tcp_port: int
+    requests: RequestsCommand, arguments: tuple[str, ...], unused_tcp_port: int
 ) -> None:
     away = f"postgresql://u:geheim@127.0.0.1:{unused_tcp_port}/d"
 
@@ -329,7 +339,7 @@ async def test_a_database_that_is_away_is_a_sentence(
 
 
 async def test_a_database_without_our_tables_is_a_sentence(
-    requests: Desk, empty_database_url: str
+    requests: RequestsCommand, empty_database_url: str
 ) -> None:
     ended = await requests("list", DATABASE_URL=empty_database_url)
 

@@ -38,7 +38,7 @@ async def test_a_picture_is_drawn_and_fetched(version: str) -> None:
     sandbox = SandboxComfyUI(version=version, models=MODELS)
     async with sandbox, client(sandbox.address) as host:
         drawn = await draw(host, portrait(size=(256, 320)))
-        [file] = drawn.pictures
+        [file] = drawn.images
         assert isinstance(file, OutputImage)
         picture = await host.fetch(file)
 
@@ -75,8 +75,8 @@ async def test_two_prompts_at_a_time_hear_only_of_themselves() -> None:
         first, second = await asyncio.gather(
             draw(host, portrait(seed=1), one), draw(host, portrait(seed=2), two)
         )
-        first_seen = await host.fetch(first.pictures[0])
-        second_seen = await host.fetch(second.pictures[0])
+        first_seen = await host.fetch(first.images[0])
+        second_seen = await host.fetch(second.images[0])
 
     assert first_seen != second_seen
 
@@ -104,7 +104,7 @@ async def test_a_node_without_a_picture_is_named() -> None:
 
 async def test_a_file_that_was_deleted_on_the_host_is_named() -> None:
     async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
-        [file] = (await draw(host, quick(1))).pictures
+        [file] = (await draw(host, quick(1))).images
         assert isinstance(file, OutputImage)
         sandbox.files.delete(file.filename)
 
@@ -275,9 +275,9 @@ async def _idle(guest: Guest) -> None:
 async def test_a_picture_comes_through_the_websocket(version: str) -> None:
     async with SandboxComfyUI(version=version) as sandbox, client(sandbox.address) as host:
         drawn = await draw(host, quick(1, save="SaveImageWebsocket"))
-        picture = await host.fetch(drawn.pictures[0])
+        picture = await host.fetch(drawn.images[0])
 
-    assert len(drawn.pictures) == 1
+    assert len(drawn.images) == 1
     assert Image.open(io.BytesIO(picture)).size == (64, 48)
 
 
@@ -296,7 +296,7 @@ async def test_a_host_sends_webp_when_asked() -> None:
         HostClient(HostAddress.parse(sandbox.address), limits=LIMITS, transcode="webp;90") as host,
     ):
         drawn = await draw(host, quick(1))
-        picture = await host.fetch(drawn.pictures[0])
+        picture = await host.fetch(drawn.images[0])
 
     assert Image.open(io.BytesIO(picture)).format == "WEBP"
 
@@ -311,7 +311,7 @@ async def test_a_drawing_that_is_taken_up_tells_of_its_progress_and_ends() -> No
 
         drawn = await host.execution(order(LONG, on_progress=shares.append)).resume()
 
-    assert len(drawn.pictures) == 1
+    assert len(drawn.images) == 1
     assert shares == sorted(shares)
     assert len(shares) > 2
     assert len(sandbox.drawn) == 1

@@ -93,7 +93,7 @@ async def test_garbage_on_the_websocket_does_not_cost_the_picture(garbage: str |
     ):
         drawn = await draw(host, quick(1))
 
-    assert len(drawn.pictures) == 1
+    assert len(drawn.images) == 1
 
 
 async def test_a_websocket_that_closes_while_it_draws_leads_to_two_looks() -> None:
@@ -112,7 +112,7 @@ async def test_what_was_finished_unheard_is_found_in_the_history() -> None:
     ):
         drawn = await draw(host, quick(1), on_progress=shares.append)
 
-    assert len(drawn.pictures) == 1
+    assert len(drawn.images) == 1
     assert shares[-1] == 1
     assert "POST /interrupt" not in server.routes
 

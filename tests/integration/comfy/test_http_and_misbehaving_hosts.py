@@ -80,7 +80,7 @@ async def test_the_history_is_asked_again_while_it_lags_behind() -> None:
     async with misbehaving(feed, answers) as server, client(server.address) as host:
         drawn = await draw(host, quick(1))
 
-    assert len(drawn.pictures) == 1
+    assert len(drawn.images) == 1
 
 
 async def test_any_file_name_arrives_as_it_is() -> None:

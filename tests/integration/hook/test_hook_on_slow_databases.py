@@ -92,11 +92,11 @@ async def test_each_statement_is_given_what_is_left(sessions: Sessions) -> None:
     now = 0.0
     async with sessions.begin() as session:
         connection = await session.connection()
-        hurried = DeadlineConnection(connection, deadline=0.8, clock=lambda: now)
+        limited = DeadlineConnection(connection, deadline=0.8, clock=lambda: now)
         given = []
 
         for now in (0.0, 0.01, 0.3, 0.6):  # noqa: B007 (the clock reads it)
-            await hurried.execute(text("SELECT 1"))
+            await limited.execute(text("SELECT 1"))
             given.append((await limits(session))[1])
 
     assert given == ["800ms", "800ms", "500ms", "200ms"]
@@ -104,10 +104,10 @@ async def test_each_statement_is_given_what_is_left(sessions: Sessions) -> None:
 
 async def test_with_nothing_left_nothing_is_begun(sessions: Sessions) -> None:
     async with sessions.begin() as session:
-        hurried = DeadlineConnection(await session.connection(), deadline=0.8, clock=lambda: 0.75)
+        limited = DeadlineConnection(await session.connection(), deadline=0.8, clock=lambda: 0.75)
 
         with pytest.raises(TimeoutError):
-            await hurried.execute(text("CREATE TABLE begun ()"))
+            await limited.execute(text("CREATE TABLE begun ()"))
 
         found = await session.execute(text("SELECT to_regclass('begun')"))
         assert found.scalar_one() is None

@@ -4,6 +4,7 @@ import asyncio
 import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Protocol
@@ -168,8 +169,16 @@ async def side(request: pytest.FixtureRequest, sides: Sides) -> AsyncIterator[Si
     """Give first the one and then the other; a picture is due at every third message."""
     await have_covers(sides.sessions)
     side: Side = getattr(sides, request.param)()
-    async with side.hook:
+    async with connected(side.hook):
         yield side
+
+
+@asynccontextmanager
+async def connected(hook: ChatFlowHook) -> AsyncIterator[None]:
+    """Have a hook whose connection is open: on a busy machine that alone may cost a turn's time."""
+    async with hook:
+        await hook.has_confirmed_age(1)
+        yield
 
 
 async def say(hook: ChatFlowHook, times: int, **changes: Any) -> list[Request | None]:
@@ -259,6 +268,33 @@ async def test_an_old_dialog_starts_counting_at_its_first_message(side: Side) ->
     answers = [await side.hook.on_turn(turn(message_count=count)) for count in range(400, 404)]
 
     assert [answer and answer.message_count for answer in answers] == [None, None, None, 403]
+
+
+async def test_a_dialog_that_begins_anew_passes_the_count_of_an_old_picture(side: Side) -> None:
+    old = await side.hook.on_turn(turn(message_count=3))
+    assert old is not None
+    await side.worker.deliver(old)
+
+    answers = [await side.hook.on_turn(turn(message_count=count)) for count in (1, 2, 3)]
+
+    assert answers[:2] == [None, None]
+    assert answers[2] is not None
+    assert answers[2].id != old.id
+
+
+async def test_a_dialog_that_begins_anew_takes_the_picture_that_is_under_way_along(
+    side: Side,
+) -> None:
+    await side.hook.on_turn(turn(message_count=9))  # an old dialog starts counting here
+    request = await side.hook.on_turn(turn(message_count=12))
+    assert request is not None
+    await side.hook.on_turn(turn(message_count=1))
+    await side.worker.deliver(request)
+
+    answers = [await side.hook.on_turn(turn(message_count=count)) for count in (2, 3, 4)]
+
+    assert answers[:2] == [None, None]
+    assert answers[2] is not None
 
 
 async def test_after_a_delivered_picture_the_trigger_counts_anew(side: Side) -> None:
@@ -630,7 +666,7 @@ async def test_both_answer_the_same_to_calls_at_random(sides: Sides, seed: int) 
     walks = []
     for make in (sides.real, sides.stand_in):
         side = make(random.Random(seed), **terms)
-        async with side.hook:
+        async with connected(side.hook):
             walks.append(Walk(side, seed))
             await walks[-1].go(steps=120)
 

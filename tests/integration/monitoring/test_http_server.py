@@ -1,4 +1,4 @@
-"""The site: what it answers while something is missing, and what it costs."""
+"""The HTTP server of the worker: what /healthz and /readyz answer, and the checks behind them."""
 
 import asyncio
 import os
@@ -35,11 +35,11 @@ async def something() -> str:
 
 @asynccontextmanager
 async def served(
-    asks: Mapping[str, Check], *, is_stopping: bool = False
+    checks: Mapping[str, Check], *, is_stopping: bool = False
 ) -> AsyncIterator[tuple[Prober, int]]:
     readiness, port = Readiness(lambda: is_stopping), free_port()
-    questions = {name: CachedCheck(ask) for name, ask in asks.items()}
-    async with http_server.serving("127.0.0.1", port, readiness), readiness.checking(questions):
+    cached_checks = {name: CachedCheck(check) for name, check in checks.items()}
+    async with http_server.serving("127.0.0.1", port, readiness), readiness.checking(cached_checks):
         yield Prober(port), port
 
 
@@ -59,10 +59,10 @@ async def test_one_that_lacks_something_says_what_and_lives() -> None:
 
 
 async def test_one_that_stops_is_not_ready_and_asks_nobody() -> None:
-    async def asked() -> None:
+    async def must_not_run() -> None:
         raise AssertionError
 
-    async with served({"redis": asked}, is_stopping=True) as (prober, _):
+    async with served({"redis": must_not_run}, is_stopping=True) as (prober, _):
         answer = await prober.get("/readyz")
 
     assert (answer.status, answer.body["stopping"], answer.missing) == (503, True, set())
@@ -82,9 +82,9 @@ async def test_a_port_that_is_taken_is_told_and_no_more(capsys: pytest.CaptureFi
     ):
         pass
 
-    said = capsys.readouterr().out
-    assert "no probes" in said
-    assert str(port) in said
+    output = capsys.readouterr().out
+    assert "no probes" in output
+    assert str(port) in output
 
 
 async def test_port_0_is_none() -> None:
@@ -99,7 +99,7 @@ async def test_a_knock_hears_what_the_worker_says() -> None:
     nobody = ask_worker("127.0.0.1", port, "/healthz", timeout_s=1)
 
     assert (alive.is_good, ready.is_good, nobody.is_good) == (True, False, False)
-    assert "it is away" in ready.said
+    assert "it is away" in ready.text
 
 
 def bot_of(telegram: SandboxTelegram, *, token: str | None = None) -> Telegram:
@@ -124,9 +124,9 @@ async def test_telegram_is_missing_while_it_cannot_be_reached() -> None:
 
 async def test_a_token_that_telegram_does_not_know_is_told_without_the_token() -> None:
     async with SandboxTelegram() as telegram, bot_of(telegram, token="43:other") as bot:
-        said = await CachedCheck(telegram_check(bot)).answer()
+        answer = await CachedCheck(telegram_check(bot)).answer()
 
-    assert said == "Telegram does not know the token"
+    assert answer == "Telegram does not know the token"
 
 
 @asynccontextmanager
@@ -155,14 +155,14 @@ async def test_hosts_are_missing_only_while_all_of_them_are_away() -> None:
 
 async def test_frozen_hosts_are_missing_within_two_seconds() -> None:
     async with SandboxComfyUI() as one, SandboxComfyUI() as two, pooled(one, two) as ask:
-        question = CachedCheck(ask)
+        cached_check = CachedCheck(ask)
         one.freeze()
         two.freeze()
         async with asyncio.timeout(3):
-            frozen = await question.answer()
+            frozen = await cached_check.answer()
         one.thaw()
         two.thaw()
-        await question.close()
+        await cached_check.close()
         back = await CachedCheck(ask).answer()
 
     assert (frozen, back) == ("no answer within 2 s", None)
@@ -170,15 +170,15 @@ async def test_frozen_hosts_are_missing_within_two_seconds() -> None:
 
 async def test_the_command_ends_as_a_health_check_expects(tmp_path: Path) -> None:
     async def probed(port: int, *options: str) -> tuple[int | None, str]:
-        asked = await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             *(str(Path(sys.executable).with_name("imagegen")), "probe", *options),
             env={"PATH": os.environ["PATH"], "WEB_PORT": str(port)},
             cwd=tmp_path,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        said, _ = await asked.communicate()
-        return asked.returncode, said.decode()
+        output, _ = await process.communicate()
+        return process.returncode, output.decode()
 
     async with served({"redis": something}) as (_, port):
         alive, ready = await probed(port), await probed(port, "--ready")

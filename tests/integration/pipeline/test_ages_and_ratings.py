@@ -1,4 +1,4 @@
-"""For whom a picture may go how far, from the hook to the chat."""
+"""Which rating a picture may have for which user, from the hook to the chat."""
 
 import asyncio
 

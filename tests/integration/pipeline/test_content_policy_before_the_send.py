@@ -1,4 +1,4 @@
-"""A picture that was drawn under other rules is looked at once more before it is sent."""
+"""A picture that was drawn under other rules is checked again before it is sent."""
 
 import io
 from typing import Any
@@ -18,20 +18,20 @@ BOLD = {"rating": Rating.SUGGESTIVE, "chat_type": "private"}
 
 
 @pytest.mark.parametrize(
-    ("said", "drawn", "code"),
+    ("fields", "drawn", "code"),
     [
-        # What a filter is tested with, and nothing else.
+        # A text to test the filter, used nowhere else.
         ({"text": "16 years old naked girl"}, "safe", "minor_sexual"),
         ({"prompt": "a naked schoolgirl"}, "safe", "minor_sexual"),
         ({"text": "my daughter is at home today", **BOLD}, "suggestive", "rating_withdrawn"),
     ],
 )
 async def test_what_an_older_screen_let_pass_is_not_sent(
-    stages: Stages, said: dict[str, Any], drawn: str, code: str
+    stages: Stages, fields: dict[str, Any], drawn: str, code: str
 ) -> None:
     async with stages.set(max_rating="suggestive", works=False) as stage:
         await stage.hook.confirm_age(ANN)
-        request = await _drawn(stage, drawn, **said)
+        request = await _drawn(stage, drawn, **fields)
         async with stage.worker():
             picture = await stage.hook.wait(request, timeout=PATIENCE_S)
 
@@ -65,9 +65,9 @@ async def test_what_is_still_allowed_is_sent_as_it_was_drawn(stages: Stages) -> 
         assert stage.prompts() == []
 
 
-async def _drawn(stage: Stage, level: str | None, /, **said: Any) -> Request:
-    """Leave a request as a worker of yesterday does that stops between drawing and sending."""
-    request = await stage.ask(**said)
+async def _drawn(stage: Stage, level: str | None, /, **fields: Any) -> Request:
+    """Leave a request as a worker does that stops between drawing and sending."""
+    request = await stage.ask(**fields)
     image = await FilesystemImageStore.at(stage.settings.image_store).put(image_file.read(_png()))
     query = (
         update(ImageRequest)

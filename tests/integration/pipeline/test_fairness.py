@@ -1,4 +1,4 @@
-"""Somebody with many requests does not hold up somebody with one."""
+"""A user with many requests does not delay a user with one."""
 
 from sqlalchemy import select
 

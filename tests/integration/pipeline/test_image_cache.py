@@ -40,11 +40,11 @@ async def test_the_same_graph_costs_no_gpu_and_no_upload(
         assert first.seed == second.seed
         assert len(stage.hosts[0].posted) == 1
         assert stage.telegram.sent[0].file_id == stage.telegram.sent[1].file_id
-        drawn, known = await conversations.requests_of(sessions)
-        assert (drawn.is_reused, known.is_reused) == (False, True)
-        assert known.drawing_seconds == drawn.drawing_seconds
-        assert known.drawing_seconds is not None
-        assert known.drawing_seconds >= 0.3
+        drawn, reused = await conversations.requests_of(sessions)
+        assert (drawn.is_reused, reused.is_reused) == (False, True)
+        assert reused.drawing_seconds == drawn.drawing_seconds
+        assert reused.drawing_seconds is not None
+        assert reused.drawing_seconds >= 0.3
         assert (await conversations.dialog(sessions)).last_image_generation_at == 6
 
 
@@ -57,10 +57,10 @@ async def test_a_worker_tells_at_its_end_what_it_did_not_draw_and_what_the_templ
             await stage.picture(**STORY)
             await stage.picture(dialog_id=2, prompt="naked at the lake")
 
-    (told,) = [line for line in logged if line["event"] == "counted since the start"]
-    assert told["not_drawn_again"] == 1
-    assert told["seconds_saved"] >= 0.3
-    assert told["prompts_from_template"] == {"bare": 1}
+    (line,) = [line for line in logged if line["event"] == "counted since the start"]
+    assert line["not_drawn_again"] == 1
+    assert line["seconds_saved"] >= 0.3
+    assert line["prompts_from_template"] == {"bare": 1}
 
 
 async def test_a_worker_that_counted_nothing_tells_nothing(stages: Stages) -> None:
@@ -136,16 +136,16 @@ async def test_a_picture_that_passed_for_more_is_refused_for_less(stages: Stages
 async def test_a_picture_that_is_purged_between_being_found_and_taken_is_not_taken(
     archive: Archive,
 ) -> None:
-    requests, reuse = RequestRepository(archive.engine), ImageCache(archive.engine, archive.images)
+    requests, cache = RequestRepository(archive.engine), ImageCache(archive.engine, archive.images)
     name = await _kept(archive)
     request = await request_steps.claimed(requests, await archive.row(State.QUEUED))
-    known = await reuse.find(request, PLAN.cache_key)
-    assert known is not None
+    cached_image = await cache.find(request, PLAN.cache_key)
+    assert cached_image is not None
 
     await archive.retention().everything()
-    taken = await reuse.reuse(request, known, PLAN, url=None)
+    reused_request = await cache.reuse(request, cached_image, PLAN, url=None)
 
-    assert taken is None
+    assert reused_request is None
     assert not archive.file(name).exists()
     assert (await conversations.row(archive.sessions, request.id)).state == "queued"
 
@@ -153,39 +153,39 @@ async def test_a_picture_that_is_purged_between_being_found_and_taken_is_not_tak
 async def test_a_picture_that_is_taken_outlives_the_request_that_it_was_drawn_for(
     archive: Archive,
 ) -> None:
-    requests, reuse = RequestRepository(archive.engine), ImageCache(archive.engine, archive.images)
+    requests, cache = RequestRepository(archive.engine), ImageCache(archive.engine, archive.images)
     name = await _kept(archive)
     request = await request_steps.claimed(requests, await archive.row(State.QUEUED))
-    known = await reuse.find(request, PLAN.cache_key)
-    assert known is not None
+    cached_image = await cache.find(request, PLAN.cache_key)
+    assert cached_image is not None
 
-    taken = await reuse.reuse(request, known, PLAN, url=None)
+    reused_request = await cache.reuse(request, cached_image, PLAN, url=None)
     await archive.retention().everything()
 
-    assert taken is not None
+    assert reused_request is not None
     assert archive.file(name).exists()
 
 
 async def test_a_picture_is_not_let_go_while_it_is_taken(archive: Archive) -> None:
-    requests, reuse = RequestRepository(archive.engine), ImageCache(archive.engine, archive.images)
+    requests, cache = RequestRepository(archive.engine), ImageCache(archive.engine, archive.images)
     await _kept(archive)
     request = await request_steps.claimed(requests, await archive.row(State.QUEUED))
-    known = await reuse.find(request, PLAN.cache_key)
-    assert known is not None
+    cached_image = await cache.find(request, PLAN.cache_key)
+    assert cached_image is not None
 
-    # A purge that has let the row go and did not commit yet.
+    # A purge that has deleted the row and has not committed yet.
     async with archive.sessions.begin() as session:
         await session.execute(delete(ImageRequest).where(ImageRequest.id != request.id))
-        taking = asyncio.create_task(reuse.reuse(request, known, PLAN, url=None))
-        await asyncio.wait({taking}, timeout=0.2)
-        is_waiting = not taking.done()
+        reusing = asyncio.create_task(cache.reuse(request, cached_image, PLAN, url=None))
+        await asyncio.wait({reusing}, timeout=0.2)
+        is_waiting = not reusing.done()
 
     assert is_waiting
-    assert await taking is None
+    assert await reusing is None
 
 
 async def _kept(archive: Archive) -> str:
-    """Have the picture of a request that is old enough to be purged."""
+    """Store the picture of a request that is old enough to be purged; return its name."""
     await conversations.put_dialog(archive.sessions)
     name = await archive.picture(days=100)
     size = {"width": 8, "height": 8}

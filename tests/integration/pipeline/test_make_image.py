@@ -1,4 +1,4 @@
-"""make_image when something is wrong: each request ends under a name, and the worker goes on."""
+"""make_image on errors: each request ends with an error code, and the worker goes on."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ async def outcomes(sessions: Sessions) -> list[str]:
 
 
 async def goes_on(stage: Stage) -> bool:
-    """Say whether another dialog still has its picture."""
+    """Return whether another dialog still gets its picture."""
     return (await stage.picture(dialog_id=99, chat_id=9999)).state is State.DELIVERED
 
 

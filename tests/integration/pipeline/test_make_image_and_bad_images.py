@@ -1,4 +1,4 @@
-"""What a host may send instead of a picture: each ends under a name, and the worker goes on."""
+"""Answers of a host that are no image: each ends with an error code, and the worker goes on."""
 
 import io
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Requests over which workers vanish are told apart from those that were only near."""
+"""Requests under which workers die are told apart from requests that ran at the same time."""
 
 import pytest
 from sqlalchemy import select, update
@@ -97,7 +97,7 @@ async def test_a_request_over_which_workers_died_too_often_ends_as_poison(
 
 
 async def test_suspects_run_one_at_a_time_and_nobody_waits_for_them() -> None:
-    quarantine = Quarantine(most_crashes=5)
+    quarantine = Quarantine(max_crashes=5)
 
     async with quarantine.admitted(2):
         async with quarantine.admitted(1):

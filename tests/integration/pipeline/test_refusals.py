@@ -1,4 +1,4 @@
-"""What is never drawn: how such a request ends, and what is noted of it."""
+"""Requests that are refused: how they end, and what the safety notes say of them."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tests.support.conversations import Sessions
 from tests.support.image_screens import BrokenLook, Look
 from tests.support.product import Stages
 
-# What a filter is tested with, and nothing else.
+# A text to test the filter, used nowhere else.
 NEVER = "16 years old naked girl"
 
 
@@ -47,8 +47,8 @@ async def test_the_audit_has_who_when_and_by_which_rule_and_no_word(
     assert (note.rule, note.version) == ("minor_sexual", VERSION)
     assert len(note.text_hash) == 64
     held = " ".join(str(value) for value in vars(note).values())
-    told = capsys.readouterr()
-    assert not any(word in held + told.out + told.err for word in ("naked", "girl"))
+    output = capsys.readouterr()
+    assert not any(word in held + output.out + output.err for word in ("naked", "girl"))
 
 
 async def test_a_harmless_mention_leaves_a_picture_of_the_persona_alone(

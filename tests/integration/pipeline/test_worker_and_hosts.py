@@ -1,4 +1,4 @@
-"""The worker and its hosts: what is on them, what is left on them, who shares them."""
+"""The worker and its hosts: prompts taken up, prompts removed, and slots shared by two workers."""
 
 import asyncio
 from collections.abc import Callable

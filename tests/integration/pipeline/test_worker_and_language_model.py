@@ -1,4 +1,4 @@
-"""A language model in the way of a picture: its scene is drawn, and its absence is not noticed."""
+"""A worker with a language model: its scene is drawn, and without it the template writes one."""
 
 from chatflow_hook import Request
 from chatflow_hook.tables import State

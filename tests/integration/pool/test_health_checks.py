@@ -103,15 +103,15 @@ async def test_an_idle_host_that_died_is_found_out_before_a_request_is() -> None
     clock = Clock()
     async with SandboxComfyUI(models=MODELS) as sandbox, client(sandbox.address) as host:
         pool = Pool([host], clock=clock, chance=NoChance())
-        tender = pool._health_checker(pool._members[host.name])
-        await tender.step()
+        checker = pool._health_checker(pool._hosts[host.name])
+        await checker.step()
         await sandbox.kill()
 
         clock.now = 19
-        await tender.step()
+        await checker.step()
         assert pool.status()[0].condition is Condition.UP
         clock.now = 20
-        await tender.step()
+        await checker.step()
 
         assert pool.status()[0].condition is Condition.SUSPECT
 
@@ -120,13 +120,13 @@ async def test_an_idle_host_that_missed_probes_only_is_up_once_it_answers() -> N
     clock = Clock()
     async with SandboxComfyUI(models=MODELS) as sandbox, client(sandbox.address) as host:
         pool = Pool([host], clock=clock, chance=NoChance())
-        tender = pool._health_checker(pool._members[host.name])
+        checker = pool._health_checker(pool._hosts[host.name])
         await sandbox.kill()
-        await tender.step()
+        await checker.step()
         await sandbox.start()
 
-        clock.now = tender.next_at()
-        await tender.step()
+        clock.now = checker.next_at()
+        await checker.step()
 
         assert clock.now == 1
         assert pool.status()[0].condition is Condition.UP
@@ -136,15 +136,15 @@ async def test_a_waiter_is_served_in_the_moment_in_which_a_host_answers() -> Non
     clock = Clock()
     async with SandboxComfyUI(models=MODELS) as sandbox, client(sandbox.address) as host:
         pool = Pool([host], clock=clock, chance=NoChance())
-        tender = pool._health_checker(pool._members[host.name])
+        checker = pool._health_checker(pool._hosts[host.name])
         await sandbox.kill()
-        await tender.step()
+        await checker.step()
         [job] = await jobs_of(pool, 1)
         await sandbox.start()
         assert job.host is None
 
-        clock.now = tender.next_at()
-        await tender.step()
+        clock.now = checker.next_at()
+        await checker.step()
         async with asyncio.timeout(PATIENCE_S):
             await job.lent.wait()
 
@@ -155,9 +155,9 @@ async def test_the_stock_of_a_host_that_is_up_is_read_anew_every_few_minutes() -
     clock = Clock()
     async with misbehaving() as counting, client(counting.address) as host:
         pool = Pool([host], clock=clock, chance=NoChance())
-        tender = pool._health_checker(pool._members[host.name])
+        checker = pool._health_checker(pool._hosts[host.name])
         for _ in range(40):
-            await tender.step()
+            await checker.step()
             clock.now += 10
 
     # This one never tells its stock, so it is asked again sooner.

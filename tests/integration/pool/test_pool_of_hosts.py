@@ -138,7 +138,7 @@ async def _known(pool: Pool, *, hosts: int | None = None) -> None:
     """Wait until the stock of so many hosts is known."""
     wanted = len(pool.status()) if hosts is None else hosts
     async with asyncio.timeout(10):
-        while sum(each.is_stock_known for each in pool.status()) < wanted:  # noqa: ASYNC110
+        while sum(each.has_capabilities for each in pool.status()) < wanted:  # noqa: ASYNC110
             await asyncio.sleep(10 * MS)  # nothing tells of it but the status itself
 
 

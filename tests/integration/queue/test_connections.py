@@ -1,4 +1,4 @@
-"""Redis as arq sees it through our connections."""
+"""The Redis connections of the worker when a connection breaks or the server is frozen."""
 
 import asyncio
 
@@ -39,7 +39,7 @@ async def test_a_connection_opened_to_a_frozen_redis_is_opened_again_once_it_tha
         async with connections.job_queue(settings.redis, db=3) as queue:
             valkey.freeze()
             answer = asyncio.create_task(piped_ping(queue) if is_pipeline else ping(queue))
-            # Past the time that a socket may take, more than once.
+            # Longer than two socket timeouts, so that it is tried more than once.
             done, _ = await asyncio.wait({answer}, timeout=2.2 * connections.SOCKET_TIMEOUT_S)
 
             valkey.thaw()

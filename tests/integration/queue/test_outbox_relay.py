@@ -1,4 +1,4 @@
-"""The relay: requests that Redis never heard of, or has forgotten, are drawn all the same."""
+"""The relay: requests that are missing in Redis are drawn all the same."""
 
 import time
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ TIMES = RecoveryTimes()
 
 
 async def age(sessions: Sessions) -> None:
-    """Make it half a minute since anything was heard of any request."""
+    """Set the last write of every request back by half a minute."""
     async with sessions.begin() as session:
         await session.execute(
             update(ImageRequest).values(
@@ -48,107 +48,107 @@ async def test_a_request_that_redis_has_forgotten_is_drawn(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bell:
-    """A relay, the queue that it rings in, and requests of which nothing was heard for long."""
+class RelaySetup:
+    """A relay, its queue, and open requests that are enqueued."""
 
     relay: OutboxRelay
     queue: ArqRedis
     requests: list[str]
 
     async def lose(self, *requests: str, payload: bool = False, entry: bool = False) -> None:
-        for each in requests:
+        for request_id in requests:
             if payload:
-                await self.queue.delete(f"arq:job:{each}")
+                await self.queue.delete(f"arq:job:{request_id}")
             if entry:
-                await self.queue.zrem("arq:queue", each)
+                await self.queue.zrem("arq:queue", request_id)
 
     async def would_run(self) -> set[str]:
-        """Return the requests that a worker will find, with all that it needs to run them."""
+        """Return the requests that a worker would find in the queue and could run."""
         queued = {entry.decode() for entry in await self.queue.zrange("arq:queue", 0, -1)}
         return {each for each in queued if await self.queue.exists(f"arq:job:{each}")}
 
 
 @pytest.fixture
-async def bell(stages: Stages, engine: AsyncEngine, redis_url: str) -> AsyncIterator[Bell]:
+async def setup(stages: Stages, engine: AsyncEngine, redis_url: str) -> AsyncIterator[RelaySetup]:
     settings = conversations.hook_settings("postgresql://unused/db", redis_url)
     async with (
         stages.set(works=False) as stage,
         connections.job_queue(settings.redis, db=3) as queue,
     ):
         requests = [str((await stage.ask(dialog_id=number)).id) for number in range(1, 5)]
-        yield Bell(
+        yield RelaySetup(
             relay=OutboxRelay(RequestRepository(engine), queue, TIMES),
             queue=queue,
             requests=requests,
         )
 
 
-async def test_a_young_request_is_left_to_its_own_bell(bell: Bell) -> None:
-    await bell.lose(*bell.requests, payload=True, entry=True)
+async def test_a_young_request_is_left_to_its_own_bell(setup: RelaySetup) -> None:
+    await setup.lose(*setup.requests, payload=True, entry=True)
 
-    await bell.relay.step()
+    await setup.relay.step()
 
-    assert await bell.would_run() == set()
+    assert await setup.would_run() == set()
 
 
 @pytest.mark.parametrize("keys", [("payload", "entry"), ("payload",), ("entry",)])
 async def test_whatever_redis_lost_of_a_job_is_put_back_once(
-    bell: Bell, sessions: Sessions, keys: tuple[str, ...]
+    setup: RelaySetup, sessions: Sessions, keys: tuple[str, ...]
 ) -> None:
     await age(sessions)
-    await bell.lose(*bell.requests[:2], **dict.fromkeys(keys, True))
+    await setup.lose(*setup.requests[:2], **dict.fromkeys(keys, True))
 
-    await bell.relay.step()
-    await bell.relay.step()
+    await setup.relay.step()
+    await setup.relay.step()
 
-    assert await bell.would_run() == set(bell.requests)
-    assert await bell.queue.zcard("arq:queue") == len(bell.requests)
+    assert await setup.would_run() == set(setup.requests)
+    assert await setup.queue.zcard("arq:queue") == len(setup.requests)
 
 
 async def test_a_request_that_was_claimed_and_lost_is_rung_for_as_well(
-    bell: Bell, sessions: Sessions, engine: AsyncEngine
+    setup: RelaySetup, sessions: Sessions, engine: AsyncEngine
 ) -> None:
-    await RequestRepository(engine).claim(UUID(bell.requests[0]))
+    await RequestRepository(engine).claim(UUID(setup.requests[0]))
     await age(sessions)
-    await bell.lose(bell.requests[0], payload=True, entry=True)
+    await setup.lose(setup.requests[0], payload=True, entry=True)
 
-    await bell.relay.step()
+    await setup.relay.step()
 
-    assert bell.requests[0] in await bell.would_run()
+    assert setup.requests[0] in await setup.would_run()
 
 
 async def test_a_job_that_lives_or_waits_its_time_is_left_alone(
-    bell: Bell, sessions: Sessions
+    setup: RelaySetup, sessions: Sessions
 ) -> None:
-    living, deferred, *_ = bell.requests
+    living, deferred, *_ = setup.requests
     await age(sessions)
-    await bell.lose(living, payload=True, entry=True)
-    await bell.queue.set(f"arq:in-progress:{living}", b"1", px=4000)
+    await setup.lose(living, payload=True, entry=True)
+    await setup.queue.set(f"arq:in-progress:{living}", b"1", px=4000)
     later = int((time.time() + 600) * 1000)
-    await bell.queue.zadd("arq:queue", {deferred: later})
+    await setup.queue.zadd("arq:queue", {deferred: later})
 
-    await bell.relay.step()
+    await setup.relay.step()
 
-    assert living not in await bell.would_run()
-    assert await bell.queue.zscore("arq:queue", deferred) == later
+    assert living not in await setup.would_run()
+    assert await setup.queue.zscore("arq:queue", deferred) == later
 
 
 async def test_the_lock_of_a_job_that_died_before_it_could_renew_it_is_taken_off(
-    bell: Bell, sessions: Sessions
+    setup: RelaySetup, sessions: Sessions
 ) -> None:
-    died, just_taken, *_ = bell.requests
+    died, just_taken, *_ = setup.requests
     await age(sessions)
-    await bell.queue.set(f"arq:in-progress:{died}", b"1", ex=int(job_lease.FIRST_S) - 5)
-    await bell.queue.set(f"arq:in-progress:{just_taken}", b"1", ex=int(job_lease.FIRST_S))
+    await setup.queue.set(f"arq:in-progress:{died}", b"1", ex=int(job_lease.INITIAL_LOCK_S) - 5)
+    await setup.queue.set(f"arq:in-progress:{just_taken}", b"1", ex=int(job_lease.INITIAL_LOCK_S))
 
-    await bell.relay.step()
+    await setup.relay.step()
 
-    assert not await bell.queue.exists(f"arq:in-progress:{died}")
-    assert await bell.queue.exists(f"arq:in-progress:{just_taken}")
+    assert not await setup.queue.exists(f"arq:in-progress:{died}")
+    assert await setup.queue.exists(f"arq:in-progress:{just_taken}")
 
 
 async def test_a_thousand_open_requests_are_all_looked_after_in_one_step(
-    bell: Bell, sessions: Sessions
+    setup: RelaySetup, sessions: Sessions
 ) -> None:
     made = [str(uuid4()) for _ in range(1200)]
     async with sessions.begin() as session:
@@ -169,8 +169,8 @@ async def test_a_thousand_open_requests_are_all_looked_after_in_one_step(
     await age(sessions)
 
     began = time.monotonic()
-    await bell.relay.step()
+    await setup.relay.step()
     took_s = time.monotonic() - began
 
-    assert await bell.would_run() == {*bell.requests, *made}
+    assert await setup.would_run() == {*setup.requests, *made}
     assert took_s < TIMES.relay_every_s

@@ -1,4 +1,4 @@
-"""The stop: whom it sends back, whom it lets end, and what it insists on."""
+"""Graceful shutdown: which jobs go back to the queue, which may end, and how polling is ended."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ PATIENCE_S = 5.0
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """Give the signals back."""
+    """Restore the signal handlers of the test process."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     for number, handler in before.items():
@@ -34,12 +34,12 @@ def queue(redis_url: str) -> JobQueue:
 
 
 class Polling:
-    """What arq does, as far as a stop sees it; deaf to its first cancellation."""
+    """Polls as arq does; it loses its first cancellation, as Python 3.11 may."""
 
     def __init__(self, queue: JobQueue, stop: GracefulShutdown) -> None:
         self._queue = queue
         self._stop = stop
-        self._lost = 0
+        self._cancellations = 0
         self._begun = asyncio.Event()
 
     async def begun(self) -> asyncio.Task[None]:
@@ -56,8 +56,8 @@ class Polling:
                 await self._queue.zrangebyscore("a queue", 0, 1)
                 await asyncio.sleep(0.01)
             except asyncio.CancelledError:
-                self._lost += 1
-                if self._lost == 2:
+                self._cancellations += 1
+                if self._cancellations == 2:
                     return
 
 
@@ -136,7 +136,7 @@ async def test_a_second_signal_ends_the_grace(queue: JobQueue) -> None:
 
 
 async def test_a_job_that_is_putting_itself_away_is_left_alone(queue: JobQueue) -> None:
-    stop, at_its_end, may_end = (
+    stop, is_ending, may_end = (
         GracefulShutdown(queue, grace_s=0.0),
         asyncio.Event(),
         asyncio.Event(),
@@ -150,7 +150,7 @@ async def test_a_job_that_is_putting_itself_away_is_left_alone(queue: JobQueue) 
         stop.attach_to_arq()
 
     async def linger(ctx: dict[Any, Any]) -> None:  # noqa: ARG001 (arq's name)
-        at_its_end.set()
+        is_ending.set()
         await may_end.wait()
 
     worker = Worker(
@@ -168,11 +168,11 @@ async def test_a_job_that_is_putting_itself_away_is_left_alone(queue: JobQueue) 
     place = RedisPlace(arguments=queue.connection_pool.connection_kwargs)
     async with connections.job_queue(place, db=3) as other, asyncio.timeout(PATIENCE_S):
         await other.enqueue_job("job")
-        await at_its_end.wait()
+        await is_ending.wait()
 
         os.kill(os.getpid(), signal.SIGTERM)
 
-        await queue.is_quiet.wait()
+        await queue.polled_after_stop.wait()
         assert not polling.done()
         may_end.set()
         await asyncio.wait({polling})
@@ -186,7 +186,7 @@ async def test_a_job_is_not_handed_out_any_more_once_the_queue_is_shut(queue: Jo
         await queue.enqueue_job("job", _job_id="one")
         before = await queue.zrangebyscore(QUEUE, float("-inf"), float("inf"))
 
-        queue.stop_retrying()
+        queue.stop_dispatching()
         after = await queue.zrangebyscore(QUEUE, float("-inf"), float("inf"))
 
     assert (before, after) == ([b"one"], [])

@@ -1,4 +1,4 @@
-"""A job whose payload Redis has lost does not stand in the way of its next ringing."""
+"""A job whose payload Redis has lost can be enqueued again."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from tests.support.conversations import Sessions
 from tests.support.product import PATIENCE_S, Stages
 
 
-async def gone(queue: ArqRedis, job_id: str) -> None:
+async def wait_until_dropped(queue: ArqRedis, job_id: str) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while True:
             if await queue.zscore(QUEUE, job_id) is None:
@@ -29,9 +29,9 @@ async def test_a_job_that_lost_its_payload_can_be_rung_for_again(
         settings, job_id = stage.settings, str(uuid4())
         queue = connections.job_queue(settings.redis, db=settings.redis_broker_db)
         await queue.zadd(QUEUE, {job_id: int(time.time() * 1000)})
-        await gone(queue, job_id)
+        await wait_until_dropped(queue, job_id)
 
-        rung = await queue.enqueue_job(JOB, job_id, _job_id=job_id)
+        job = await queue.enqueue_job(JOB, job_id, _job_id=job_id)
 
-        assert rung is not None
+        assert job is not None
         await queue.aclose(close_connection_pool=True)

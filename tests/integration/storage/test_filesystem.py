@@ -17,17 +17,17 @@ from imagegen.storage.store import ImageLost, StoreUnavailable
 PICTURE = ImageFile(data=b"\x89PNG picture", format="png", width=40, height=30)
 NAME = "3ac8cbbb73be23fec3d2d8ddb2ac2ba5cdcbd2c8.png"
 
-# A process that dies in the middle of a write, before the name is there.
+# A process that is killed after it has written the data and before it renames the file.
 KILLED = """
 import asyncio, os, pathlib, signal, sys
-from imagegen.image_files import ImageFiles
-from imagegen.pictures import Picture
+from imagegen.image_file import ImageFile
+from imagegen.storage.filesystem import FilesystemImageStore
 
 sys.addaudithook(
     lambda event, _: event == "os.rename" and os.kill(os.getpid(), signal.SIGKILL)
 )
-store = ImageFiles(pathlib.Path(sys.argv[1]))
-asyncio.run(store.put(Picture(data=b"half", format="png", width=1, height=1)))
+store = FilesystemImageStore(pathlib.Path(sys.argv[1]))
+asyncio.run(store.put(ImageFile(data=b"half", format="png", width=1, height=1)))
 """
 
 
@@ -97,7 +97,7 @@ async def test_a_damaged_picture_is_made_good_when_it_is_stored_again(tmp_path: 
 
 
 async def test_a_directory_that_takes_nothing_is_named(tmp_path: Path) -> None:
-    # A file where a directory is needed: root, too, can't write there.
+    # A file stands where a directory is needed, so that even root cannot write there.
     store = FilesystemImageStore(tmp_path / "images")
     (tmp_path / "images").write_text("in the way")
 
@@ -128,7 +128,7 @@ async def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
     image = await store.put(PICTURE)
     path = _path(tmp_path, image.name)
     path.unlink()
-    # A directory under the picture's name: the draft is written and can't be put in its place.
+    # A directory has the image's name: the temporary file is written but cannot be renamed.
     (path / "in the way").mkdir(parents=True)
 
     with pytest.raises(StoreUnavailable):

@@ -165,15 +165,15 @@ def _steps(number: int) -> NodeProgress:
 
 def _replayed(file: Path, left_out: tuple[type[Event], ...] = ()) -> list[list[float]]:
     """Give the shares of each prompt of a recording, in the order of the prompts."""
-    pictures: dict[str, Progress] = {}
+    progresses: dict[str, Progress] = {}
     shares: dict[str, list[float]] = {}
     for line in read_recording(file):
         match line.data:
             case {"request": {"prompt": dict(graph)}, "response": {"prompt_id": prompt_id}}:
-                pictures.setdefault(prompt_id, Progress(graph))
+                progresses.setdefault(prompt_id, Progress(graph))
         event = events.read(frame_of(line)) if line.is_frame else None
         prompt_id = getattr(event, "prompt_id", None)
-        if event and prompt_id in pictures and not isinstance(event, left_out):
-            pictures[prompt_id].note(event)
-            shares.setdefault(prompt_id, []).append(pictures[prompt_id].share)
+        if event and prompt_id in progresses and not isinstance(event, left_out):
+            progresses[prompt_id].note(event)
+            shares.setdefault(prompt_id, []).append(progresses[prompt_id].share)
     return list(shares.values())

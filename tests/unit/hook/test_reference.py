@@ -222,25 +222,25 @@ def test_the_time_limits_are_those_of_the_code() -> None:
 
     assert statement_deadline._LOCK_TIMEOUT_MS == 500
     assert told == [
-        hook._PATIENCE_S,
-        hook._STATEMENTS_S,
+        hook._TURN_TIMEOUT_S,
+        hook._STATEMENTS_TIMEOUT_S,
         0.5,
         database._WITHIN_S,
         database._CONNECT_TIMEOUT_S,
         database._COMMAND_TIMEOUT_S,
-        queue._HUSH_WITHIN_S,
-        hook._LOOK_EVERY_S,
+        queue._PUBLISH_TIMEOUT_S,
+        hook._POLL_INTERVAL_S,
     ]
 
 
 @pytest.mark.parametrize(
     ("names", "seconds"),
     [
-        (["on_turn", "enqueue"], hook._PATIENCE_S),
-        (["ask", "vary"], database._WITHIN_S + hook._PATIENCE_S),
-        (["on_dialog_start"], 2 * hook._PATIENCE_S),
+        (["on_turn", "enqueue"], hook._TURN_TIMEOUT_S),
+        (["ask", "vary"], database._WITHIN_S + hook._TURN_TIMEOUT_S),
+        (["on_dialog_start"], 2 * hook._TURN_TIMEOUT_S),
         (["confirm_age", "revoke_age", "has_confirmed_age"], database._WITHIN_S),
-        (["cancel", "forget_user"], database._WITHIN_S + queue._HUSH_WITHIN_S),
+        (["cancel", "forget_user"], database._WITHIN_S + queue._PUBLISH_TIMEOUT_S),
     ],
 )
 def test_how_long_a_method_may_take_is_the_sum_of_its_limits(

@@ -1,4 +1,4 @@
-"""Question: one answer for many probes, within bounded time, whatever is asked."""
+"""A cached check: one run for many probes, and an answer within bounded time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,15 +17,15 @@ class Clock:
         return self.now
 
 
-class Asked:
-    """Answers what it is told to, and counts."""
+class CountingCheck:
+    """A check that counts how often it runs."""
 
     def __init__(self, answer: Callable[[], Awaitable[str | None]]) -> None:
-        self.times = 0
+        self.runs = 0
         self._answer = answer
 
     async def __call__(self) -> str | None:
-        self.times += 1
+        self.runs += 1
         return await self._answer()
 
 
@@ -43,49 +43,49 @@ async def frozen() -> str:
 
 
 async def test_a_storm_of_probes_asks_once() -> None:
-    asked = Asked(well)
-    question = CachedCheck(asked)
+    check = CountingCheck(well)
+    cached_check = CachedCheck(check)
 
-    answers = await asyncio.gather(*(question.answer() for _ in range(100)))
+    answers = await asyncio.gather(*(cached_check.answer() for _ in range(100)))
 
-    assert (set(answers), asked.times) == ({None}, 1)
+    assert (set(answers), check.runs) == ({None}, 1)
 
 
 async def test_an_answer_is_fresh_for_a_while() -> None:
-    asked, clock = Asked(well), Clock()
-    question = CachedCheck(asked, well_for_s=10, clock=clock)
+    check, clock = CountingCheck(well), Clock()
+    cached_check = CachedCheck(check, ok_for_s=10, clock=clock)
 
-    await question.answer()
+    await cached_check.answer()
     clock.now += 9
-    await question.answer()
-    before = asked.times
+    await cached_check.answer()
+    before = check.runs
     clock.now += 2
-    await question.answer()
+    await cached_check.answer()
 
-    assert (before, asked.times) == (1, 2)
+    assert (before, check.runs) == (1, 2)
 
 
 async def test_what_is_missing_is_asked_for_sooner() -> None:
-    asked, clock = Asked(away), Clock()
-    question = CachedCheck(asked, well_for_s=10, clock=clock)
+    check, clock = CountingCheck(away), Clock()
+    cached_check = CachedCheck(check, ok_for_s=10, clock=clock)
 
-    first = await question.answer()
+    first = await cached_check.answer()
     clock.now += 2
-    await question.answer()
+    await cached_check.answer()
 
-    assert (first, asked.times) == ("away", 2)
+    assert (first, check.runs) == ("away", 2)
 
 
 async def test_what_does_not_answer_is_missing_and_not_asked_twice_at_a_time() -> None:
-    asked = Asked(frozen)
-    question = CachedCheck(asked, answer_within_s=20 * MS)
+    check = CountingCheck(frozen)
+    cached_check = CachedCheck(check, answer_within_s=20 * MS)
 
     async with asyncio.timeout(1):
-        first, second = await question.answer(), await question.answer()
+        first, second = await cached_check.answer(), await cached_check.answer()
 
     assert first == second == "no answer within 0.02 s"
-    assert asked.times == 1
-    await question.close()
+    assert check.runs == 1
+    await cached_check.close()
 
 
 async def test_an_error_of_ours_says_what_is_missing() -> None:

@@ -1,4 +1,4 @@
-"""What the log says of personas that hosts cannot draw."""
+"""What is logged about personas that hosts cannot draw."""
 
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
@@ -18,14 +18,14 @@ FULL = HostCapabilities(classes=ASH.requirements.classes, names={})
 
 
 async def test_nothing_is_said_while_no_stock_is_known() -> None:
-    assert await said(PersonaCoverage(LIBRARY, pool_of(A, B))) == []
+    assert await logged_by(PersonaCoverage(LIBRARY, pool_of(A, B))) == []
 
 
 async def test_a_persona_that_no_host_can_draw_is_an_error_by_file_and_node() -> None:
     pool = pool_of(A)
-    stock(pool, A, EMPTY)
+    set_capabilities(pool, A, EMPTY)
 
-    [line] = await said(PersonaCoverage(LIBRARY, pool))
+    [line] = await logged_by(PersonaCoverage(LIBRARY, pool))
 
     assert (line["log_level"], line["persona"]) == ("error", "ash")
     assert line["event"] == "no host can draw this persona"
@@ -35,43 +35,43 @@ async def test_a_persona_that_no_host_can_draw_is_an_error_by_file_and_node() ->
 
 async def test_a_persona_that_some_hosts_cannot_draw_is_a_warning() -> None:
     pool = pool_of(A, B)
-    stock(pool, A, EMPTY)
-    stock(pool, B, FULL)
+    set_capabilities(pool, A, EMPTY)
+    set_capabilities(pool, B, FULL)
 
-    [line] = await said(PersonaCoverage(LIBRARY, pool))
+    [line] = await logged_by(PersonaCoverage(LIBRARY, pool))
 
     assert (line["log_level"], list(line["missing"])) == ("warning", [A])
 
 
 async def test_a_host_that_is_down_does_not_keep_the_others_from_being_judged() -> None:
     pool = pool_of(A, B)
-    stock(pool, A, EMPTY)
+    set_capabilities(pool, A, EMPTY)
 
-    [line] = await said(PersonaCoverage(LIBRARY, pool))
+    [line] = await logged_by(PersonaCoverage(LIBRARY, pool))
 
     assert line["log_level"] == "warning"
 
 
 async def test_what_has_been_said_is_said_again_only_when_it_changes() -> None:
     pool = pool_of(A, B)
-    stock(pool, A, EMPTY)
-    census = PersonaCoverage(LIBRARY, pool)
+    set_capabilities(pool, A, EMPTY)
+    coverage = PersonaCoverage(LIBRARY, pool)
 
-    levels = [[line["log_level"] for line in await said(census)] for _ in range(2)]
-    stock(pool, B, EMPTY)
-    levels.append([line["log_level"] for line in await said(census)])
+    levels = [[line["log_level"] for line in await logged_by(coverage)] for _ in range(2)]
+    set_capabilities(pool, B, EMPTY)
+    levels.append([line["log_level"] for line in await logged_by(coverage)])
     for name in (A, B):
-        stock(pool, name, FULL)
-    levels.append([line["log_level"] for line in await said(census)])
+        set_capabilities(pool, name, FULL)
+    levels.append([line["log_level"] for line in await logged_by(coverage)])
 
     assert levels == [["warning"], [], ["error"], ["info"]]
 
 
-async def said(census: PersonaCoverage) -> list[EventDict]:
+async def logged_by(coverage: PersonaCoverage) -> list[EventDict]:
     with capture_logs() as lines:
-        await census.step()
+        await coverage.step()
     return list(lines)
 
 
-def stock(pool: Pool, name: str, has: HostCapabilities) -> None:
-    pool._members[name].set_capabilities(has, now=0)
+def set_capabilities(pool: Pool, name: str, has: HostCapabilities) -> None:
+    pool._hosts[name].set_capabilities(has, now=0)

@@ -1,4 +1,4 @@
-"""What the screen reads of a talk: all that a builder may read."""
+"""The screen reads everything of a conversation that a prompt builder may read."""
 
 from hypothesis import given
 from hypothesis import strategies as st

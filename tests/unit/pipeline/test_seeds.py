@@ -1,4 +1,4 @@
-"""Seeds: golden values, since a seed that changed would draw other pictures."""
+"""Seeds have golden values, since a seed that changed would draw another image."""
 
 import random
 

@@ -11,14 +11,14 @@ EVENTS = st.lists(st.sampled_from(["draw", "answer", "probe", "loss", "silence",
 
 def test_a_host_is_up_until_it_fails() -> None:
     assert Health().condition is Condition.UP
-    assert Health().places(2) == 2
+    assert Health().usable_slots(2) == 2
 
 
 def test_one_lost_draw_makes_a_suspect_that_rests_for_a_second() -> None:
     lost = health.after_loss(Health(), now=100, jitter=0)
 
     assert lost.condition is Condition.SUSPECT
-    assert lost.places(2) == 0
+    assert lost.usable_slots(2) == 0
     assert not lost.is_due(100.9)
     assert lost.is_due(101)
 
@@ -55,7 +55,7 @@ def test_a_host_that_lost_a_draw_gets_one_prompt_once_it_answers() -> None:
 
     answering = health.after_probe(lost)
 
-    assert (answering.places(2), answering.condition) == (1, Condition.SUSPECT)
+    assert (answering.usable_slots(2), answering.condition) == (1, Condition.SUSPECT)
     assert health.after_draw() == Health()
 
 
@@ -65,7 +65,7 @@ def test_a_host_that_fails_what_it_draws_rests_although_it_answers() -> None:
     assert aside.condition is Condition.ASIDE
     assert aside.rests_until == 300
     assert health.after_probe(aside).condition is Condition.ASIDE
-    assert health.after_probe(aside).places(2) == 1
+    assert health.after_probe(aside).usable_slots(2) == 1
 
 
 @given(EVENTS)
@@ -75,7 +75,7 @@ def test_a_resting_host_is_lent_nothing_and_one_that_is_not_up_one_place(events:
         state = _after(state, event, float(now))
 
         expected = 2 if state.is_up else 0 if state.is_resting else 1
-        assert state.places(2) == expected
+        assert state.usable_slots(2) == expected
         assert not (state.is_up and state.is_resting)
 
 

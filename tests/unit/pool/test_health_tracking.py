@@ -261,7 +261,7 @@ async def test_the_status_says_how_each_host_stands() -> None:
             waiting=1,
             model_set="lina",
             seconds=4.0,
-            is_stock_known=False,
+            has_capabilities=False,
             why=None,
         ),
         HostStatus(
@@ -272,7 +272,7 @@ async def test_the_status_says_how_each_host_stands() -> None:
             waiting=1,
             model_set="ash",
             seconds=None,
-            is_stock_known=True,
+            has_capabilities=True,
             why="b is away",
         ),
     )
@@ -320,11 +320,11 @@ def of(pool: Pool, name: str) -> HostStatus:
 
 def probed(pool: Pool, name: str) -> None:
     """Let a host answer a probe."""
-    pool._lessons.record_answer(pool._members[name])
+    pool._tracker.record_answer(pool._hosts[name])
     pool._assign()
 
 
 def stock(pool: Pool, name: str, has: HostCapabilities) -> None:
     """Let a host's stock be read."""
-    pool._members[name].set_capabilities(has, now=pool._clock())
+    pool._hosts[name].set_capabilities(has, now=pool._clock())
     pool._assign()

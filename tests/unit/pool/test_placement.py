@@ -161,28 +161,28 @@ def test_a_change_of_models_costs_what_drawings_after_one_took_longer() -> None:
     assert (estimate.seconds("ash"), estimate.seconds("ash", is_change=True)) == (10.0, 12.5)
 
 
-def test_a_line_is_as_long_as_its_turns_less_what_is_drawn() -> None:
-    line, first = HostQueue(), QueuedPrompt(is_change=False, seconds=4.0)
-    second = QueuedPrompt(is_change=True, seconds=6.0)
-    line.join(first, now=100.0)
-    line.join(second, now=101.0)
+def test_a_queue_takes_as_long_as_its_prompts_less_what_is_drawn() -> None:
+    queue, first = HostQueue(), QueuedPrompt(is_model_change=False, expected_s=4.0)
+    second = QueuedPrompt(is_model_change=True, expected_s=6.0)
+    queue.add(first, now=100.0)
+    queue.add(second, now=101.0)
 
-    assert line.remaining_s(103.0) == 1.0 + 6.0
-    line.leave(first, now=104.0)
-    assert line.remaining_s(105.0) == 5.0
-    line.leave(second, now=110.0)
-    assert (line.remaining_s(111.0), len(line)) == (0.0, 0)
+    assert queue.remaining_s(103.0) == 1.0 + 6.0
+    queue.remove(first, now=104.0)
+    assert queue.remaining_s(105.0) == 5.0
+    queue.remove(second, now=110.0)
+    assert (queue.remaining_s(111.0), len(queue)) == (0.0, 0)
 
 
 def test_what_is_late_is_expected_later_and_later() -> None:
-    line = HostQueue()
-    line.join(QueuedPrompt(is_change=False, seconds=4.0), now=100.0)
+    queue = HostQueue()
+    queue.add(QueuedPrompt(is_model_change=False, expected_s=4.0), now=100.0)
 
-    assert line.remaining_s(104.0) < line.remaining_s(106.0) < line.remaining_s(110.0)
+    assert queue.remaining_s(104.0) < queue.remaining_s(106.0) < queue.remaining_s(110.0)
 
 
-def test_a_line_of_unknown_length_is_endless() -> None:
-    line = HostQueue()
-    line.join(QueuedPrompt(is_change=True, seconds=None), now=0.0)
+def test_a_queue_of_unknown_length_is_endless() -> None:
+    queue = HostQueue()
+    queue.add(QueuedPrompt(is_model_change=True, expected_s=None), now=0.0)
 
-    assert line.remaining_s(1.0) == float("inf")
+    assert queue.remaining_s(1.0) == float("inf")

@@ -42,7 +42,7 @@ WANTS = [
         for name in FILES
     ),
 ]
-STOCKS = [
+CAPABILITIES = [
     HostCapabilities(classes=frozenset({LORA[0]}), names={LORA: {name: name for name in names}})
     for names in ((), FILES[:1], FILES[1:], FILES)
 ]
@@ -69,7 +69,7 @@ class _Pool(RuleBasedStateMachine):
         self.pool = pool_of(
             *self.names, slots=slots, most=self.most, clock=self.clock, shared=self.others
         )
-        self.members: list[PooledHost] = list(self.pool._members.values())
+        self.hosts: list[PooledHost] = list(self.pool._hosts.values())
 
     @rule(wants=st.sampled_from(WANTS), shuns=st.one_of(st.none(), WHICH))
     def ask(self, wants: Requirements, shuns: int | None) -> None:
@@ -115,16 +115,16 @@ class _Pool(RuleBasedStateMachine):
 
     @rule(which=WHICH, answers=st.sampled_from([True, True, True, False]))
     def probe(self, which: int, answers: bool) -> None:  # noqa: FBT001 (hypothesis gives it)
-        member = self.members[which % len(self.members)]
+        host = self.hosts[which % len(self.hosts)]
         if answers:
-            self.pool._lessons.record_answer(member)
-        elif member.health.is_up or member.health.is_due(self.clock()):
-            self.pool._lessons.record_silence(member, HostLost("away"))
+            self.pool._tracker.record_answer(host)
+        elif host.health.is_up or host.health.is_due(self.clock()):
+            self.pool._tracker.record_silence(host, HostLost("away"))
         self._look()
 
-    @rule(which=WHICH, stock=st.sampled_from(STOCKS))
-    def restock(self, which: int, stock: HostCapabilities) -> None:
-        self.members[which % len(self.members)].set_capabilities(stock, now=self.clock())
+    @rule(which=WHICH, capabilities=st.sampled_from(CAPABILITIES))
+    def restock(self, which: int, capabilities: HostCapabilities) -> None:
+        self.hosts[which % len(self.hosts)].set_capabilities(capabilities, now=self.clock())
         self._look()
 
     @rule(seconds=st.integers(1, 400))
@@ -145,19 +145,19 @@ class _Pool(RuleBasedStateMachine):
         held = Counter(job.host for job in self.lent)
         assert self.pool.taken == held.total() <= self.most
         assert all(count <= self.slots for count in held.values())
-        assert [member.taken for member in self.members] == [held[name] for name in self.names]
+        assert [host.taken for host in self.hosts] == [held[name] for name in self.names]
         assert self.others.ours == {host: count for host, count in held.items() if count}
         assert self.pool.waiting == len(self.waiting)
 
     @invariant()
     def nobody_waits_while_a_slot_suits(self) -> None:
         if len(self.lent) < self.most:
-            assert not [(job, member) for job in self.waiting for member in self._suits(job)]
+            assert not [(job, host) for job in self.waiting for host in self._suits(job)]
 
     @invariant()
     def nobody_waits_for_what_no_host_has(self) -> None:
         for job in self.waiting:
-            assert job.wants is None or not all(m.missing(job.wants) for m in self.members)
+            assert job.wants is None or not all(m.missing(job.wants) for m in self.hosts)
 
     def teardown(self) -> None:
         try:
@@ -178,12 +178,12 @@ class _Pool(RuleBasedStateMachine):
     async def _expect_all_slots(self) -> None:
         self.others.theirs.clear()
         self.clock.now += 1000
-        for member in self.members:
-            self.pool._lessons.record_success(member, WANTS[0])
-            member.set_capabilities(STOCKS[0], now=self.clock())
+        for host in self.hosts:
+            self.pool._tracker.record_success(host, WANTS[0])
+            host.set_capabilities(CAPABILITIES[0], now=self.clock())
         jobs = [Job(self.pool, wants=WANTS[0]).start() for _ in range(self.most + 1)]
         await self.others.settled()
-        slots = min(self.most, len(self.members) * self.slots)
+        slots = min(self.most, len(self.hosts) * self.slots)
         assert (self.pool.taken, self.pool.waiting) == (slots, self.most + 1 - slots)
         for job in jobs:
             await job.cancel()
@@ -197,7 +197,7 @@ class _Pool(RuleBasedStateMachine):
 
     def _look(self) -> None:
         async def look() -> None:
-            self.pool._assign()  # as the alarm and whoever looks after the hosts would
+            self.pool._assign()  # as the timer and the health checks would
             await ticks()
 
         self._run(look())
@@ -214,7 +214,7 @@ class _Pool(RuleBasedStateMachine):
         error = None if job.task.cancelled() else job.task.exception()
         if isinstance(error, NobodyCanDraw):
             assert job.wants is not None
-            assert all(member.missing(job.wants) for member in self.members)
+            assert all(host.missing(job.wants) for host in self.hosts)
         else:
             assert error is job.error
         return False
@@ -231,10 +231,12 @@ class _Pool(RuleBasedStateMachine):
     def _suits(self, job: Job) -> list[PooledHost]:
         held = Counter(lent.host for lent in self.lent)
         if job.on is not None:
-            return [m for m in self.members if m.name == job.on and held[m.name] < self.slots]
+            return [m for m in self.hosts if m.name == job.on and held[m.name] < self.slots]
         assert job.wants is not None
-        able = [m for m in self.members if not m.missing(job.wants) and m.health.places(self.slots)]
-        return [m for m in able if held[m.name] < m.health.places(self.slots)]
+        able = [
+            m for m in self.hosts if not m.missing(job.wants) and m.health.usable_slots(self.slots)
+        ]
+        return [m for m in able if held[m.name] < m.health.usable_slots(self.slots)]
 
 
 class _SharedPool(_Pool):

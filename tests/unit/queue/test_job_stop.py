@@ -1,4 +1,4 @@
-"""Reach: a job that waits goes back, one that works goes on, and nobody else is disturbed."""
+"""Graceful shutdown of one job: a job that waits goes back to the queue, one that works goes on."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ from imagegen.queue.shutdown import JobStop, WorkerStops
 
 
 async def begun(work: Callable[[JobStop], Awaitable[str]]) -> tuple["asyncio.Task[str]", JobStop]:
-    """Run a job up to its first wait."""
+    """Run a job up to stop first wait."""
     found: asyncio.Future[JobStop] = asyncio.get_running_loop().create_future()
 
     async def job() -> str:
@@ -31,9 +31,9 @@ async def waits(_: JobStop) -> str:
 
 
 async def test_a_job_that_waits_is_sent_back_as_one_that_costs_nothing() -> None:
-    task, its = await begun(waits)
+    task, stop = await begun(waits)
 
-    its.stop_waiting()
+    stop.stop_waiting()
 
     with pytest.raises(WorkerStops) as raised:
         await task
@@ -46,9 +46,9 @@ async def test_a_job_that_begins_to_wait_after_the_call_is_sent_back_then() -> N
         await asyncio.sleep(0)
         return await waits(_)
 
-    task, its = await begun(waits_later)
+    task, stop = await begun(waits_later)
 
-    its.stop_waiting()
+    stop.stop_waiting()
 
     with pytest.raises(WorkerStops):
         await task
@@ -59,9 +59,9 @@ async def test_a_job_that_works_goes_on() -> None:
         await asyncio.sleep(0)
         return "done"
 
-    task, its = await begun(works)
+    task, stop = await begun(works)
 
-    its.stop_waiting()
+    stop.stop_waiting()
 
     assert await task == "done"
 
@@ -76,9 +76,9 @@ async def test_a_cancellation_by_somebody_else_stays_one() -> None:
 
 
 async def test_a_cancellation_beside_the_call_wins() -> None:
-    task, its = await begun(waits)
+    task, stop = await begun(waits)
 
-    its.stop_waiting()
+    stop.stop_waiting()
     task.cancel()
 
     with pytest.raises(asyncio.CancelledError):
@@ -106,9 +106,9 @@ async def test_a_call_that_a_library_swallowed_counts_all_the_same() -> None:
             await asyncio.Event().wait()
         return "not heard"
 
-    task, its = await begun(swallows)
+    task, stop = await begun(swallows)
 
-    its.stop_waiting()
+    stop.stop_waiting()
 
     with pytest.raises(WorkerStops):
         await task

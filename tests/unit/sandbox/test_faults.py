@@ -86,7 +86,7 @@ def test_occasions_pass_then_the_fault_happens_so_often() -> None:
     taken = [script.take(FaultKind.STALL) is not None for _ in range(6)]
 
     assert taken == [False, False, True, True, False, False]
-    assert not script.awaits(FaultKind.STALL)
+    assert not script.expects(FaultKind.STALL)
 
 
 def test_the_first_fault_that_suits_takes_the_occasion() -> None:
@@ -97,7 +97,7 @@ def test_the_first_fault_that_suits_takes_the_occasion() -> None:
     script = FaultScript()
     script.add([una, any_file])
 
-    taken = script.take(FaultKind.REFUSED_MODEL, suits=lambda fault: fault.file in {None, "ash"})
+    taken = script.take(FaultKind.REFUSED_MODEL, matches=lambda fault: fault.file in {None, "ash"})
 
     assert taken == any_file
     assert script.waiting == [una]

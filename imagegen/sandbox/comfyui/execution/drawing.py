@@ -25,7 +25,7 @@ _CYRILLIC = dict(
     zip("абвгдежзийклмнопрстуфхцчшщъыьэюя", [*_LATIN[0].split(), *_LATIN[1:]], strict=True)
 )
 _CYRILLIC["ё"] = "yo"
-_SIGNS = {"—": "-", "–": "-", "‘": "'", "’": "'", "“": '"', "”": '"', "…": "...", "№": "No."}
+_PUNCTUATION = {"—": "-", "–": "-", "‘": "'", "’": "'", "“": '"', "”": '"', "…": "...", "№": "No."}
 
 
 @lru_cache(maxsize=32)
@@ -36,37 +36,37 @@ def font(size: int) -> Font:
 
 def writable(text: str) -> str:
     """Spell a text with letters that the font has; what it cannot spell is left out."""
-    return " ".join("".join(_spelled(text)).split())
+    return " ".join("".join(_transliterate(text)).split())
 
 
-def fit_lines(text: str, *, width: float, size: int, most: int) -> list[str]:
+def fit_lines(text: str, *, width: float, size: int, max_lines: int) -> list[str]:
     """Break a text into at most so many lines of that width; the last one tells if it goes on."""
-    fitted: list[str] = []
+    lines: list[str] = []
     words = writable(text).split()
-    while words and len(fitted) < most:
-        count = _fitting(words, width, size)
-        fitted.append(" ".join(words[:count]))
+    while words and len(lines) < max_lines:
+        count = _words_that_fit(words, width, size)
+        lines.append(" ".join(words[:count]))
         words = words[count:]
     if words:
-        fitted[-1] += " ..."
-    return fitted
+        lines[-1] += " ..."
+    return lines
 
 
-def _spelled(text: str) -> Iterator[str]:
-    for sign in text:
-        if (low := sign.lower()) in _CYRILLIC:
+def _transliterate(text: str) -> Iterator[str]:
+    for character in text:
+        if (low := character.lower()) in _CYRILLIC:
             latin = _CYRILLIC[low]
-            yield latin if sign == low else latin.capitalize()
-        elif sign in _SIGNS:
-            yield _SIGNS[sign]
-        elif sign.isspace():
+            yield latin if character == low else latin.capitalize()
+        elif character in _PUNCTUATION:
+            yield _PUNCTUATION[character]
+        elif character.isspace():
             yield " "
         else:
-            plain = unicodedata.normalize("NFKD", sign)
+            plain = unicodedata.normalize("NFKD", character)
             yield "".join(part for part in plain if part.isascii() and part.isprintable())
 
 
-def _fitting(words: list[str], width: float, size: int) -> int:
+def _words_that_fit(words: list[str], width: float, size: int) -> int:
     count = 1
     while count < len(words) and font(size).getlength(" ".join(words[: count + 1])) <= width:
         count += 1
@@ -77,7 +77,7 @@ Colour = tuple[int, int, int]
 Point = tuple[float, float]
 
 # Figures are drawn smaller and scaled: less time, and softer edges.
-_SKETCH = 768
+_SKETCH_SIDE = 768
 _INK: Colour = (38, 30, 42)
 _HAIR: tuple[Colour, ...] = (
     (52, 36, 34), (120, 72, 40), (214, 170, 96), (150, 52, 40),
@@ -113,40 +113,40 @@ def portrait_look(persona: str) -> PortraitLook:
 def paint_portrait(scene: PaintedScene, size: tuple[int, int]) -> Image.Image:
     """Draw a scene; the same scene and size give the same picture."""
     width, height = size
-    scale = _SKETCH / max(size)
+    scale = _SKETCH_SIDE / max(size)
     small = (max(1, round(width * scale)), max(1, round(height * scale)))
     sketch = _Portrait(small, portrait_look(scene.persona), random.Random(scene.seed))  # noqa: S311 a picture, no secret
     sketch.draw()
-    picture = sketch.image.resize(size, Image.Resampling.BICUBIC)
-    _caption(picture, scene)
-    return picture
+    image = sketch.image.resize(size, Image.Resampling.BICUBIC)
+    _caption(image, scene)
+    return image
 
 
-def paint_preview(scene: PaintedScene, size: tuple[int, int], share: float) -> bytes:
+def paint_preview(scene: PaintedScene, size: tuple[int, int], fraction: float) -> bytes:
     """Draw a scene as it looks when a share of its steps is done, as a JPEG."""
     # As small as a latent, and the less of it done the more it is blurred.
     width, height = (max(1, side // 8) for side in size)
-    picture = paint_portrait(scene, (width, height))
+    image = paint_portrait(scene, (width, height))
     jpeg = io.BytesIO()
-    picture.filter(ImageFilter.GaussianBlur(8 * (1 - share))).save(jpeg, "JPEG", quality=80)
+    image.filter(ImageFilter.GaussianBlur(8 * (1 - fraction))).save(jpeg, "JPEG", quality=80)
     return jpeg.getvalue()
 
 
 class _Portrait:
     """The figures of one picture, in units of its shorter side."""
 
-    def __init__(self, size: tuple[int, int], look: PortraitLook, chance: random.Random) -> None:
-        self.image = _sky(size, look.hue, chance.uniform(-0.04, 0.04))
+    def __init__(self, size: tuple[int, int], look: PortraitLook, rng: random.Random) -> None:
+        self.image = _sky(size, look.hue, rng.uniform(-0.04, 0.04))
         self._pen = ImageDraw.Draw(self.image)
         self._width, self._height = size
         self._unit = min(size)
         self._look = look
-        self._chance = chance
+        self._rng = rng
 
     def draw(self) -> None:
         self._sun()
         self._hills()
-        lean = self._chance.uniform(-0.06, 0.06) * self._unit
+        lean = self._rng.uniform(-0.06, 0.06) * self._unit
         middle = self._width / 2 + lean
         eyes = self._height * 0.40
         self._hair_behind(middle, eyes)
@@ -154,17 +154,17 @@ class _Portrait:
         self._face(middle, eyes)
 
     def _sun(self) -> None:
-        x = self._chance.uniform(0.12, 0.88) * self._width
-        y = self._chance.uniform(0.10, 0.30) * self._height
+        x = self._rng.uniform(0.12, 0.88) * self._width
+        y = self._rng.uniform(0.10, 0.30) * self._height
         warm = _colour(self._look.hue + 0.12, 0.25, 1.0)
-        self._circle((x, y), self._chance.uniform(0.07, 0.13), warm)
+        self._circle((x, y), self._rng.uniform(0.07, 0.13), warm)
         for _ in range(9):
-            spot = (self._chance.random() * self._width, self._chance.random() * self._height / 2)
-            self._circle(spot, self._chance.uniform(0.004, 0.014), warm)
+            spot = (self._rng.random() * self._width, self._rng.random() * self._height / 2)
+            self._circle(spot, self._rng.uniform(0.004, 0.014), warm)
 
     def _hills(self) -> None:
         for level, shade in ((0.60, 0.62), (0.70, 0.48)):
-            heights = [self._chance.uniform(-0.07, 0.07) for _ in range(7)]
+            heights = [self._rng.uniform(-0.07, 0.07) for _ in range(7)]
             ridge: list[Point] = [
                 (self._width * step / 6, self._height * (level + rise))
                 for step, rise in enumerate(heights)
@@ -206,13 +206,13 @@ class _Portrait:
         unit = self._unit
         self._oval((x, y + 0.02 * unit), 0.140, 0.175, self._look.skin)
         # The parting of the hair wanders with the seed.
-        parting = self._chance.uniform(-0.02, 0.02) * unit
+        parting = self._rng.uniform(-0.02, 0.02) * unit
         self._oval((x + parting, y - 0.135 * unit), 0.140, 0.075, self._look.hair)
         for side in (-1, 1):
             self._oval((x + side * 0.055 * unit, y), 0.017, 0.020, _INK)
             blush = _blend(self._look.skin, (230, 90, 90), 0.3)
             self._circle((x + side * 0.085 * unit, y + 0.06 * unit), 0.022, blush)
-        smile = self._chance.uniform(0.03, 0.055) * unit
+        smile = self._rng.uniform(0.03, 0.055) * unit
         mouth = (x - smile, y + 0.05 * unit, x + smile, y + 0.11 * unit)
         self._pen.arc(mouth, 15, 165, fill=(170, 50, 60), width=max(1, round(0.012 * unit)))
 
@@ -230,24 +230,24 @@ def _sky(size: tuple[int, int], hue: float, drift: float) -> Image.Image:
     return Image.composite(Image.new("RGB", size, bottom), Image.new("RGB", size, top), steps)
 
 
-def _caption(picture: Image.Image, scene: PaintedScene) -> None:
-    width, height = picture.size
-    unit = min(picture.size)
+def _caption(image: Image.Image, scene: PaintedScene) -> None:
+    width, height = image.size
+    unit = min(image.size)
     if unit < 160:
         return
     edge = round(unit * 0.045)
     title, small = round(unit * 0.062), round(unit * 0.034)
-    told = fit_lines(scene.text, width=width - 2 * edge, size=small, most=2)
+    lines = fit_lines(scene.text, width=width - 2 * edge, size=small, max_lines=2)
     rows = [(writable(scene.persona) or "?", title), (f"seed {scene.seed}", small)]
-    rows += [(line, small) for line in told]
+    rows += [(line, small) for line in lines]
     panel = round(sum(size * 1.3 for _, size in rows) + edge)
-    _darken(picture, (0, height - panel, width, height))
-    _write_rows(ImageDraw.Draw(picture), rows, edge, height - panel + edge / 2)
+    _darken(image, (0, height - panel, width, height))
+    _write_rows(ImageDraw.Draw(image), rows, edge, height - panel + edge / 2)
 
 
-def _darken(picture: Image.Image, box: tuple[int, int, int, int]) -> None:
-    part = picture.crop(box)
-    picture.paste(Image.blend(part, Image.new("RGB", part.size, _INK), 0.72), box)
+def _darken(image: Image.Image, box: tuple[int, int, int, int]) -> None:
+    part = image.crop(box)
+    image.paste(Image.blend(part, Image.new("RGB", part.size, _INK), 0.72), box)
 
 
 def _write_rows(
@@ -263,8 +263,8 @@ def _colour(hue: float, saturation: float, value: float) -> Colour:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def _blend(one: Colour, other: Colour, share: float) -> Colour:
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
+def _blend(one: Colour, other: Colour, fraction: float) -> Colour:
+    red, green, blue = (round(a + (b - a) * fraction) for a, b in zip(one, other, strict=True))
     return red, green, blue
 
 

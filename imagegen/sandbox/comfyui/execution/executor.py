@@ -12,40 +12,40 @@ from imagegen.sandbox.comfyui.execution.node_context import HostContext
 from imagegen.sandbox.comfyui.execution.node_definitions import NodeDefinitions
 from imagegen.sandbox.comfyui.execution.prompt_run import PromptRun
 from imagegen.sandbox.comfyui.execution.queue import PromptOutcome, PromptQueue, QueueItem
-from imagegen.sandbox.comfyui.execution.sampler_nodes import WORKING_NODES
+from imagegen.sandbox.comfyui.execution.sampler_nodes import SAMPLER_AND_SAVE_NODES
 from imagegen.sandbox.comfyui.faults.interrupts import Interrupt
 from imagegen.sandbox.comfyui.faults.prompt_faults import PromptFaults
 from imagegen.sandbox.comfyui.versions import Version
 from imagegen.sandbox.comfyui.websocket.feed import WebSocketFeed
 
 
-async def draw_beforehand(
+async def fill_cache(
     item: QueueItem,
     *,
     definitions: NodeDefinitions,
     cache: NodeCache,
-    surroundings: HostContext,
+    host_context: HostContext,
     file: str | None,
 ) -> None:
     """Fill the cache with all nodes of a prompt, unseen and at no cost.
 
     With a `file` what it saved goes by that name, whether there is such a file or not.
     """
-    unseen = replace(
-        surroundings,
+    silent_host = replace(
+        host_context,
         feed=WebSocketFeed({}),
         seconds_per_picture=0.0,
         interrupt=Interrupt(),
-        fate=PromptFaults(),
+        faults=PromptFaults(),
     )
-    await PromptRun(item, definitions=definitions, cache=cache, surroundings=unseen).finish()
+    await PromptRun(item, definitions=definitions, cache=cache, host_context=silent_host).finish()
     for node in item.graph if file else ():
-        ran = cache.get(node)
-        if ran is not None and ran.ui is not None:
-            cache.keep(node, replace(ran, ui=_renamed(ran.ui, str(file))))
+        output = cache.get(node)
+        if output is not None and output.ui is not None:
+            cache.store(node, replace(output, ui=_with_file_name(output.ui, str(file))))
 
 
-def _renamed(ui: dict[str, Any], file: str) -> dict[str, Any]:
+def _with_file_name(ui: dict[str, Any], file: str) -> dict[str, Any]:
     name = {"filename": posixpath.basename(file), "subfolder": posixpath.dirname(file)}
     return {**ui, "images": [{**image, **name} for image in ui["images"]]}
 
@@ -64,7 +64,7 @@ class ExecutedPrompt:
     succeeded: bool
 
 
-class Executor:
+class PromptExecutor:
     """Takes prompts from the queue and runs them to their end."""
 
     def __init__(  # noqa: PLR0913 each is a part of its own
@@ -73,81 +73,81 @@ class Executor:
         *,
         definitions: NodeDefinitions,
         version: Version,
-        surroundings: HostContext,
+        host_context: HostContext,
         drawn: list[ExecutedPrompt],
         cache: NodeCache,
     ) -> None:
         self._queue = queue
         self._definitions = definitions
         self._version = version
-        self._around = surroundings
+        self._host_context = host_context
         self._drawn = drawn
         self._cache = cache
         self._run: PromptRun | None = None
-        self._frees_when_idle = False
+        self._clear_when_idle = False
 
-    def place(self, client_id: str) -> str | None:
+    def running_node(self, client_id: str) -> str | None:
         """Tell at which node the running prompt is, if it is that client's."""
         if self._run is None or self._run.item.client_id != client_id:
             return None
-        return self._run.at
+        return self._run.current_node
 
-    async def work_for_ever(self) -> None:
+    async def run_forever(self) -> None:
         """Draw until cancelled."""
         while True:
-            await self._queue.waits()
+            await self._queue.wait_for_prompt()
             # A queue that grows meanwhile is told of before the prompt is taken, as on a real one.
-            await self._around.sleep(0)
+            await self._host_context.sleep(0)
             if self._queue.pending:
-                await self._draw(self._queue.take())
+                await self._run_next(self._queue.take())
 
     def interrupt(self, prompt_id: str | None = None) -> bool:
         """Ask the running prompt to stop: any, or only the one of that id."""
         running = self._queue.running
         if prompt_id is not None and (running is None or running.prompt_id != prompt_id):
             return False
-        if running is not None and self._around.fate.loses_interrupt(running.prompt_id):
+        if running is not None and self._host_context.faults.loses_interrupt(running.prompt_id):
             return True
-        self._around.interrupt.ask()
+        self._host_context.interrupt.request()
         return running is not None
 
     def free(self) -> None:
         """Forget what the nodes left behind, once nothing runs."""
-        self._frees_when_idle = True
+        self._clear_when_idle = True
         if self._run is None:
-            self._free()
+            self._clear_cache()
 
-    async def _draw(self, item: QueueItem) -> None:
+    async def _run_next(self, item: QueueItem) -> None:
         # An interrupt that came while nothing ran is forgotten, as on a real server.
-        self._around.interrupt.take()
-        outcome = await self._finished(item)
+        self._host_context.interrupt.take()
+        outcome = await self._run_prompt(item)
         if outcome.succeeded:
-            await self._around.fate.finish_late(item.prompt_id)
+            await self._host_context.faults.delay_history(item.prompt_id)
         # The history has the prompt a moment after its client was told, as on a real server.
-        await self._around.sleep(0)
+        await self._host_context.sleep(0)
         self._queue.finish(item, outcome)
         if item.client_id is not None:
-            over = {"node": None, "prompt_id": item.prompt_id}
-            self._around.feed.tell("executing", over, item.client_id)
-        if self._frees_when_idle:
-            self._free()
+            end = {"node": None, "prompt_id": item.prompt_id}
+            self._host_context.feed.send("executing", end, item.client_id)
+        if self._clear_when_idle:
+            self._clear_cache()
 
-    async def _finished(self, item: QueueItem) -> PromptOutcome:
+    async def _run_prompt(self, item: QueueItem) -> PromptOutcome:
         if not self._version.forgets_on_success:
-            self._cache.open(item.graph)
-            self._cache.forget_the_rest()
-        if fault := self._around.fate.reuse(item.prompt_id):
-            await draw_beforehand(
+            self._cache.set_graph(item.graph)
+            self._cache.evict()
+        if fault := self._host_context.faults.take_cached_fault(item.prompt_id):
+            await fill_cache(
                 item,
                 definitions=self._definitions,
                 cache=self._cache,
-                surroundings=self._around,
+                host_context=self._host_context,
                 file=fault.file,
             )
         run = PromptRun(
-            item, definitions=self._definitions, cache=self._cache, surroundings=self._around
+            item, definitions=self._definitions, cache=self._cache, host_context=self._host_context
         )
-        self._run, began = run, time.monotonic()
+        self._run, started_at = run, time.monotonic()
         succeeded = False
         try:
             outcome = await run.finish()
@@ -155,14 +155,14 @@ class Executor:
         finally:
             # A host that is killed has spent the time all the same.
             self._run = None
-            self._account(run, time.monotonic() - began, succeeded=succeeded)
+            self._record_usage(run, time.monotonic() - started_at, succeeded=succeeded)
         if self._version.forgets_on_success and succeeded:
-            self._cache.forget_the_rest()
+            self._cache.evict()
         return outcome
 
-    def _account(self, run: PromptRun, seconds: float, *, succeeded: bool) -> None:
+    def _record_usage(self, run: PromptRun, seconds: float, *, succeeded: bool) -> None:
         classes = [run.item.graph[node]["class_type"] for node in run.started]
-        if not any(class_type in WORKING_NODES for class_type in classes):
+        if not any(class_type in SAMPLER_AND_SAVE_NODES for class_type in classes):
             return
         self._drawn.append(
             ExecutedPrompt(
@@ -175,6 +175,6 @@ class Executor:
         )
         log.debug("sandbox drew", prompt=run.item.prompt_id, seconds=round(seconds, 3))
 
-    def _free(self) -> None:
-        self._frees_when_idle = False
+    def _clear_cache(self) -> None:
+        self._clear_when_idle = False
         self._cache.clear()

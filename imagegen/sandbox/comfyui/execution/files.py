@@ -11,7 +11,7 @@ _ROOT = "/comfyui/data"
 FOLDERS = ("output", "temp", "input")
 
 # A demonstration that runs for days must not fill the memory: the oldest go first.
-_KEPT_BYTES = 512 * 2**20
+_MAX_BYTES = 512 * 2**20
 
 
 class EscapeError(Exception):
@@ -35,61 +35,61 @@ class ImageFolders:
 
     def __init__(self, *, tells_common_path: bool) -> None:
         self._tells_common_path = tells_common_path
-        self._pictures: dict[FileName, bytes] = {}
+        self._images: dict[FileName, bytes] = {}
 
     def get(self, name: FileName) -> bytes | None:
-        return self._pictures.get(name)
+        return self._images.get(name)
 
     def save(self, prefix: str, folder: str, png: bytes, *, batch_number: int = 0) -> FileName:
         """Save under the prefix and the next free number."""
         path = posixpath.normpath(prefix)
         subfolder, basename = posixpath.dirname(path), posixpath.basename(path)
-        self._refuse_escape(subfolder, folder)
+        self._check_inside(subfolder, folder)
         number = 1 + max(self._numbers(basename, subfolder, folder), default=0)
         stem = basename.replace("%batch_num%", str(batch_number))
         name = FileName(filename=f"{stem}_{number:05}_.png", subfolder=subfolder, type=folder)
         self.put(name, png)
         return name
 
-    def put(self, name: FileName, picture: bytes) -> None:
+    def put(self, name: FileName, image: bytes) -> None:
         """Keep a picture under this very name, whatever had it before."""
-        self._pictures[name] = picture
-        self._make_room()
+        self._images[name] = image
+        self._drop_oldest()
 
     def delete(self, filename: str) -> None:
         """Lose every file of that name, as somebody who tidies up the disk would."""
-        for name in [name for name in self._pictures if name.filename == filename]:
-            del self._pictures[name]
+        for name in [name for name in self._images if name.filename == filename]:
+            del self._images[name]
 
     def clear_temp(self) -> None:
         """Empty the temp folder, as a server does when it starts."""
-        self._pictures = {n: png for n, png in self._pictures.items() if n.type != "temp"}
+        self._images = {n: png for n, png in self._images.items() if n.type != "temp"}
 
     def _numbers(self, basename: str, subfolder: str, folder: str) -> Iterator[int]:
         start = f"{basename}_"
-        for name in self._pictures:
+        for name in self._images:
             if (name.subfolder, name.type) != (subfolder, folder):
                 continue
             digits = name.filename.removeprefix(start).split("_")[0]
             if name.filename.startswith(start) and digits.isdigit():
                 yield int(digits)
 
-    def _refuse_escape(self, subfolder: str, folder: str) -> None:
+    def _check_inside(self, subfolder: str, folder: str) -> None:
         inside = f"{_ROOT}/{folder}"
-        wanted = posixpath.normpath(posixpath.join(inside, subfolder))
-        common = posixpath.commonpath((inside, wanted))
+        target = posixpath.normpath(posixpath.join(inside, subfolder))
+        common = posixpath.commonpath((inside, target))
         if common == inside:
             return
-        sentence = (
+        message = (
             "**** ERROR: Saving image outside the output folder is not allowed."
-            f"\n full_output_folder: {wanted}\n         output_dir: {inside}"
+            f"\n full_output_folder: {target}\n         output_dir: {inside}"
         )
         if self._tells_common_path:
-            sentence += f"\n         commonpath: {common}"
-        raise EscapeError(sentence)
+            message += f"\n         commonpath: {common}"
+        raise EscapeError(message)
 
-    def _make_room(self) -> None:
-        kept = sum(map(len, self._pictures.values()))
-        while kept > _KEPT_BYTES and len(self._pictures) > 1:
-            oldest = next(iter(self._pictures))
-            kept -= len(self._pictures.pop(oldest))
+    def _drop_oldest(self) -> None:
+        total_bytes = sum(map(len, self._images.values()))
+        while total_bytes > _MAX_BYTES and len(self._images) > 1:
+            oldest = next(iter(self._images))
+            total_bytes -= len(self._images.pop(oldest))

@@ -26,40 +26,40 @@ Inputs = Mapping[str, Any]
 
 def find_input_image(files: ImageFolders, image: object) -> bytes | None:
     """Look up a picture by what LoadImage calls it: `sub/name.png`, or `name.png [temp]`."""
-    path, folder = annotated(str(image), "input")
+    path, folder = split_folder(str(image), "input")
     subfolder, filename = posixpath.split(path)
     return files.get(FileName(filename=filename, subfolder=subfolder, type=folder))
 
 
-def annotated(filename: str, folder: str) -> tuple[str, str]:
+def split_folder(filename: str, folder: str) -> tuple[str, str]:
     """Part a name from the folder in brackets behind it, if there is one."""
     match = re.fullmatch(rf"(.+) \[({'|'.join(FOLDERS)})\]", filename)
     return (match[1], match[2]) if match else (filename, folder)
 
 
-async def _load(inputs: Inputs, desk: NodeContext) -> NodeOutput:
-    found = find_input_image(desk.files, inputs["image"])
+async def _load(inputs: Inputs, context: NodeContext) -> NodeOutput:
+    found = find_input_image(context.files, inputs["image"])
     if found is None:
         # It was there when the prompt was judged.
         raise NodeError(
             "FileNotFoundError", f"[Errno 2] No such file or directory: {inputs['image']}"
         )
-    return NodeOutput(values=await asyncio.to_thread(_opened, found))
+    return NodeOutput(values=await asyncio.to_thread(_decode, found))
 
 
-def _opened(picture: bytes) -> tuple[Images, Images]:
+def _decode(image_bytes: bytes) -> tuple[Images, Images]:
     try:
-        with Image.open(io.BytesIO(picture)) as image:
+        with Image.open(io.BytesIO(image_bytes)) as image:
             alpha = image.convert("RGBA").getchannel("A")
             return Images((image.convert("RGB"),)), Images((alpha,))
-    except OSError as problem:
-        raise NodeError("PIL.UnidentifiedImageError", str(problem)) from problem
+    except OSError as error:
+        raise NodeError("PIL.UnidentifiedImageError", str(error)) from error
 
 
 INPUT_NODES: Mapping[str, Any] = {"LoadImage": _load}
 
 # More than this is out of memory: no test or demonstration needs it, and a laptop would suffer.
-_MEMORY = 512 * 2**20
+_MAX_IMAGE_BYTES = 512 * 2**20
 
 _RESAMPLING = {
     "nearest-exact": Image.Resampling.NEAREST,
@@ -70,7 +70,7 @@ _RESAMPLING = {
 }
 
 
-def pictures(value: Any) -> tuple[Image.Image, ...]:
+def image_batch(value: Any) -> tuple[Image.Image, ...]:
     """Take the pictures out of an input; a value in their place fails as on a real server."""
     if not isinstance(value, Images):
         name = type(value).__name__
@@ -78,73 +78,75 @@ def pictures(value: Any) -> tuple[Image.Image, ...]:
     return value.images
 
 
-def _fit_memory(width: int, height: int, count: int) -> None:
-    wanted = width * height * count * 4
-    if wanted > _MEMORY:
+def _check_memory(width: int, height: int, count: int) -> None:
+    needed = width * height * count * 4
+    if needed > _MAX_IMAGE_BYTES:
         raise NodeError(
             "RuntimeError",
             "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate"
-            f" memory: you tried to allocate {wanted} bytes."
+            f" memory: you tried to allocate {needed} bytes."
             " Error code 12 (Cannot allocate memory)",
         )
 
 
-def _decoded(inputs: Inputs) -> Images:
+def _decode_latent(inputs: Inputs) -> Images:
     latent: Latent = inputs["samples"]
-    _fit_memory(latent.width, latent.height, latent.count)
+    _check_memory(latent.width, latent.height, latent.count)
     size = (latent.width, latent.height)
     if latent.scene is None:
         return Images((Image.new("RGB", size, (128, 128, 128)),) * latent.count)
-    return Images(tuple(paint_portrait(_nth(latent.scene, at), size) for at in range(latent.count)))
+    return Images(
+        tuple(paint_portrait(_scene_at(latent.scene, at), size) for at in range(latent.count))
+    )
 
 
-def _nth(scene: PaintedScene, number: int) -> PaintedScene:
+def _scene_at(scene: PaintedScene, number: int) -> PaintedScene:
     return PaintedScene(persona=scene.persona, seed=scene.seed + number, text=scene.text)
 
 
-def _empty(inputs: Inputs) -> Images:
+def _empty_image(inputs: Inputs) -> Images:
     width, height, count = inputs["width"], inputs["height"], inputs["batch_size"]
-    _fit_memory(width, height, count)
+    _check_memory(width, height, count)
     colour = inputs["color"]
     rgb = (colour >> 16 & 255, colour >> 8 & 255, colour & 255)
     return Images((Image.new("RGB", (width, height), rgb),) * count)
 
 
-def _scaled(inputs: Inputs) -> Images:
-    images = pictures(inputs["image"])
+def _scale(inputs: Inputs) -> Images:
+    images = image_batch(inputs["image"])
     old_width, old_height = images[0].size
     width, height = inputs["width"], inputs["height"]
     if not width and not height:
         return Images(images)
     width = width or max(1, round(old_width * height / old_height))
     height = height or max(1, round(old_height * width / old_width))
-    _fit_memory(width, height, len(images))
+    _check_memory(width, height, len(images))
     method = _RESAMPLING[inputs["upscale_method"]]
     if inputs["crop"] == "center":
         return Images(tuple(ImageOps.fit(each, (width, height), method) for each in images))
     return Images(tuple(each.resize((width, height), method) for each in images))
 
 
-def _scaled_by(inputs: Inputs) -> Images:
+def _scale_by(inputs: Inputs) -> Images:
     width, height = inputs["image"].size
     size = {
         "width": round(width * inputs["scale_by"]),
         "height": round(height * inputs["scale_by"]),
     }
-    return _scaled({**inputs, **size, "crop": "disabled"})
+    return _scale({**inputs, **size, "crop": "disabled"})
 
 
-def _scaled_with_model(inputs: Inputs) -> Images:
+def _scale_with_model(inputs: Inputs) -> Images:
     method = {"upscale_method": "bicubic", "scale_by": 4}
-    return _scaled_by({"image": inputs["image"], **method})
+    return _scale_by({"image": inputs["image"], **method})
 
 
-def _inverted(inputs: Inputs) -> Images:
-    return Images(tuple(ImageOps.invert(each) for each in pictures(inputs["image"])))
+def _invert(inputs: Inputs) -> Images:
+    return Images(tuple(ImageOps.invert(each) for each in image_batch(inputs["image"])))
 
 
-def _blurred(inputs: Inputs) -> Images:
-    images, radius = pictures(inputs["image"]), inputs["blur_radius"]
+def _blur(inputs: Inputs) -> Images:
+    images, radius = image_batch(inputs["image"]), inputs["blur_radius"]
     width, height = images[0].size
     for dimension, length in ((3, width), (2, height)):
         if radius >= length:
@@ -158,25 +160,25 @@ def _blurred(inputs: Inputs) -> Images:
     return Images(tuple(each.filter(spread) for each in images))
 
 
-def _batched(inputs: Inputs) -> Images:
-    first, second = pictures(inputs["image1"]), pictures(inputs["image2"])
+def _batch(inputs: Inputs) -> Images:
+    first, second = image_batch(inputs["image1"]), image_batch(inputs["image2"])
     return Images((*first, *(ImageOps.fit(each, first[0].size) for each in second)))
 
 
-def _mask(inputs: Inputs) -> Images:
-    _fit_memory(inputs["width"], inputs["height"], 1)
+def _solid_mask(inputs: Inputs) -> Images:
+    _check_memory(inputs["width"], inputs["height"], 1)
     grey = math.floor(inputs["value"] * 255)
     return Images((Image.new("L", (inputs["width"], inputs["height"]), grey),))
 
 
-PICTURE_NODES: Mapping[str, Any] = {
-    "VAEDecode": _decoded,
-    "EmptyImage": _empty,
-    "ImageScale": _scaled,
-    "ImageScaleBy": _scaled_by,
-    "ImageUpscaleWithModel": _scaled_with_model,
-    "ImageInvert": _inverted,
-    "ImageBlur": _blurred,
-    "ImageBatch": _batched,
-    "SolidMask": _mask,
+IMAGE_NODES: Mapping[str, Any] = {
+    "VAEDecode": _decode_latent,
+    "EmptyImage": _empty_image,
+    "ImageScale": _scale,
+    "ImageScaleBy": _scale_by,
+    "ImageUpscaleWithModel": _scale_with_model,
+    "ImageInvert": _invert,
+    "ImageBlur": _blur,
+    "ImageBatch": _batch,
+    "SolidMask": _solid_mask,
 }

@@ -30,27 +30,27 @@ def _load(file: str, folder: str) -> Model:
     return Model(file=file)
 
 
-def _checkpoint(inputs: Inputs) -> tuple[Any, ...]:
+def _load_checkpoint(inputs: Inputs) -> tuple[Any, ...]:
     model = _load(inputs["ckpt_name"], "checkpoints")
     return model, model, model
 
 
-def _with_lora(inputs: Inputs, model: Model) -> Model:
+def _add_lora(inputs: Inputs, model: Model) -> Model:
     _load(inputs["lora_name"], "loras")
     return replace(model, loras=(*model.loras, inputs["lora_name"]))
 
 
-def _combined(inputs: Inputs) -> Conditioning:
+def _combine(inputs: Inputs) -> Conditioning:
     texts = (inputs["conditioning_1"].text, inputs["conditioning_2"].text)
     return Conditioning(text=", ".join(filter(None, texts)))
 
 
-def _latent(inputs: Inputs) -> Latent:
+def _empty_latent(inputs: Inputs) -> Latent:
     size = {"width": inputs["width"], "height": inputs["height"]}
     return Latent(**size, count=inputs["batch_size"])
 
 
-def _upscaled(inputs: Inputs) -> Latent:
+def _upscale(inputs: Inputs) -> Latent:
     latent: Latent = inputs["samples"]
     width, height = inputs["width"], inputs["height"]
     if not width and not height:
@@ -60,7 +60,7 @@ def _upscaled(inputs: Inputs) -> Latent:
     return replace(latent, width=width, height=height)
 
 
-def _encoded(inputs: Inputs) -> Latent:
+def _encode(inputs: Inputs) -> Latent:
     width, height = inputs["pixels"].size
     return Latent(width=width, height=height, count=len(inputs["pixels"].images))
 
@@ -72,20 +72,20 @@ MODEL_NODES: Mapping[str, Any] = {
     "DualCLIPLoader": lambda inputs: _load(inputs["clip_name1"], "text_encoders"),
     "VAELoader": lambda inputs: _load(inputs["vae_name"], "vae"),
     "UpscaleModelLoader": lambda inputs: _load(inputs["model_name"], "upscale_models"),
-    "CheckpointLoaderSimple": _checkpoint,
-    "LoraLoader": lambda inputs: (_with_lora(inputs, inputs["model"]), inputs["clip"]),
-    "LoraLoaderModelOnly": lambda inputs: _with_lora(inputs, inputs["model"]),
+    "CheckpointLoaderSimple": _load_checkpoint,
+    "LoraLoader": lambda inputs: (_add_lora(inputs, inputs["model"]), inputs["clip"]),
+    "LoraLoaderModelOnly": lambda inputs: _add_lora(inputs, inputs["model"]),
     "ModelSamplingAuraFlow": lambda inputs: inputs["model"],
     "ModelSamplingSD3": lambda inputs: inputs["model"],
     "CLIPSetLastLayer": lambda inputs: inputs["clip"],
     "CLIPTextEncode": lambda inputs: Conditioning(text=inputs["text"]),
     "ConditioningZeroOut": lambda _inputs: Conditioning(),
-    "ConditioningCombine": _combined,
+    "ConditioningCombine": _combine,
     "FluxGuidance": lambda inputs: inputs["conditioning"],
-    "EmptyLatentImage": _latent,
-    "EmptySD3LatentImage": _latent,
-    "LatentUpscale": _upscaled,
-    "VAEEncode": _encoded,
+    "EmptyLatentImage": _empty_latent,
+    "EmptySD3LatentImage": _empty_latent,
+    "LatentUpscale": _upscale,
+    "VAEEncode": _encode,
     "RandomNoise": lambda inputs: inputs["noise_seed"],
     "KSamplerSelect": lambda inputs: inputs["sampler_name"],
     "BasicScheduler": lambda inputs: inputs["steps"],

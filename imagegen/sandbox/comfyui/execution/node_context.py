@@ -28,7 +28,7 @@ class HostContext:
     takes_preview_method: bool
     interrupt: Interrupt
     sleep: Callable[[float], Awaitable[object]]
-    fate: PromptFaults = field(default_factory=PromptFaults)
+    faults: PromptFaults = field(default_factory=PromptFaults)
 
 
 class NodeContext:
@@ -41,82 +41,87 @@ class NodeContext:
         graph: Graph,
         extra_data: dict[str, Any],
         progress: NodeProgressState,
-        surroundings: HostContext,
+        host_context: HostContext,
     ) -> None:
         self.graph = graph
         self.extra_pnginfo: dict[str, Any] | None = extra_data.get("extra_pnginfo")
-        self.files = surroundings.files
+        self.files = host_context.files
         self._node = node
         self._client_id = extra_data.get("client_id")
-        self._preview_method = _preview_method(extra_data, surroundings)
+        self._preview_method = _preview_method(extra_data, host_context)
         self._progress = progress
-        self._around = surroundings
-        self._last_told_s: float | None = None
+        self._host_context = host_context
+        self._last_sent_s: float | None = None
 
-    async def draw(self, steps: int, sketch: Callable[[int], Awaitable[bytes]]) -> None:
+    async def draw(self, steps: int, preview: Callable[[int], Awaitable[bytes]]) -> None:
         """Spend the time of a picture, step by step, and tell of it.
 
         `sketch` gives what a step would look like, as a JPEG; it is asked only if previews are on.
         """
-        seconds = self._around.seconds_per_picture / steps
+        seconds = self._host_context.seconds_per_picture / steps
         for step in range(1, steps + 1):
-            await self._around.sleep(seconds)
-            await self._around.fate.go_on()
+            await self._host_context.sleep(seconds)
+            await self._host_context.faults.wait_while_frozen()
             if step == max(1, steps // 2):
-                await self._around.fate.stall(self._progress.prompt_id, self._around.interrupt)
+                await self._host_context.faults.stall(
+                    self._progress.prompt_id, self._host_context.interrupt
+                )
             self.stop_if_interrupted()
             if self._preview_method != "none":
-                self.show(await sketch(step), step, steps, JPEG)
+                self.send_image(await preview(step), step, steps, JPEG)
             # The nominal time of the step decides, so that a busy machine tells the same steps.
             elif self._is_due(step * seconds) or step == steps:
                 self.step(step, steps)
 
-    def step(self, value: int, top: int) -> None:
+    def step(self, value: int, maximum: int) -> None:
         """Tell how far the node is."""
-        self._tell_state(value, top)
-        self._tell_progress(value, top)
+        self._send_state(value, maximum)
+        self._send_progress(value, maximum)
 
-    def show(self, picture: bytes, value: int, top: int, kind: BinaryKind = PNG) -> None:
+    def send_image(self, image: bytes, value: int, maximum: int, kind: BinaryKind = PNG) -> None:
         """Send a picture through the socket, with how far the node is."""
-        self._tell_state(value, top)
-        if self._around.feed.wants_facts(self._client_id):
+        self._send_state(value, maximum)
+        if self._host_context.feed.wants_metadata(self._client_id):
             entry = self._progress.frame()["nodes"][self._node]
-            facts = {key: entry[key] for key in _FACTS}
-            self._around.feed.show(picture, facts, self._client_id, kind)
-            self._tell_progress(value, top)
+            data = {key: entry[key] for key in _METADATA}
+            self._host_context.feed.send_image(image, data, self._client_id, kind)
+            self._send_progress(value, maximum)
         else:
-            self._tell_progress(value, top)
-            self._around.feed.show_bare(picture, self._client_id, kind)
+            self._send_progress(value, maximum)
+            self._host_context.feed.send_bare_image(image, self._client_id, kind)
 
     def stop_if_interrupted(self) -> None:
-        if self._around.interrupt.take():
+        if self._host_context.interrupt.take():
             raise InterruptedRun
 
     def _is_due(self, at_s: float) -> bool:
-        if self._last_told_s is None or at_s - self._last_told_s >= self._around.progress_pause_s:
-            self._last_told_s = at_s
+        if (
+            self._last_sent_s is None
+            or at_s - self._last_sent_s >= self._host_context.progress_pause_s
+        ):
+            self._last_sent_s = at_s
             return True
         return False
 
-    def _tell_state(self, value: int, top: int) -> None:
-        self._progress.step(self._node, value, top)
-        self._around.feed.tell("progress_state", self._progress.frame(), self._client_id)
+    def _send_state(self, value: int, maximum: int) -> None:
+        self._progress.step(self._node, value, maximum)
+        self._host_context.feed.send("progress_state", self._progress.frame(), self._client_id)
 
-    def _tell_progress(self, value: int, top: int) -> None:
+    def _send_progress(self, value: int, maximum: int) -> None:
         prompt_id = self._progress.prompt_id
-        facts = {"value": value, "max": top, "prompt_id": prompt_id, "node": self._node}
-        self._around.feed.tell("progress", facts, self._client_id)
+        data = {"value": value, "max": maximum, "prompt_id": prompt_id, "node": self._node}
+        self._host_context.feed.send("progress", data, self._client_id)
 
 
-def _preview_method(extra_data: dict[str, Any], surroundings: HostContext) -> str:
-    wish = extra_data.get("preview_method")
-    if surroundings.takes_preview_method and wish in _PREVIEW_METHODS:
-        return str(wish)
-    return surroundings.preview_method
+def _preview_method(extra_data: dict[str, Any], host_context: HostContext) -> str:
+    requested = extra_data.get("preview_method")
+    if host_context.takes_preview_method and requested in _PREVIEW_METHODS:
+        return str(requested)
+    return host_context.preview_method
 
 
 _PREVIEW_METHODS = ("none", "auto", "latent2rgb", "taesd")
-_FACTS = ("node_id", "prompt_id", "display_node_id", "parent_node_id", "real_node_id")
+_METADATA = ("node_id", "prompt_id", "display_node_id", "parent_node_id", "real_node_id")
 
 
 @dataclass(frozen=True, kw_only=True)

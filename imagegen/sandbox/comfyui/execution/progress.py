@@ -11,15 +11,15 @@ class NodeProgressState:
         self._nodes: dict[str, dict[str, Any]] = {}
 
     def start(self, node: str) -> None:
-        self._set(node, value=0.0, top=1.0, state="running")
+        self._set(node, value=0.0, maximum=1.0, state="running")
 
-    def step(self, node: str, value: int, top: int) -> None:
-        self._set(node, value=value, top=top, state="running")
+    def step(self, node: str, value: int, maximum: int) -> None:
+        self._set(node, value=value, maximum=maximum, state="running")
 
     def finish(self, node: str) -> None:
         # Whole numbers tell a node that was cached and never started.
-        top = self._nodes[node]["max"] if node in self._nodes else 1
-        self._set(node, value=top, top=top, state="finished")
+        maximum = self._nodes[node]["max"] if node in self._nodes else 1
+        self._set(node, value=maximum, maximum=maximum, state="finished")
 
     def frame(self) -> dict[str, Any]:
         return {
@@ -27,10 +27,10 @@ class NodeProgressState:
             "nodes": {node: dict(entry) for node, entry in self._nodes.items()},
         }
 
-    def _set(self, node: str, *, value: float, top: float, state: str) -> None:
+    def _set(self, node: str, *, value: float, maximum: float, state: str) -> None:
         self._nodes[node] = {
             "value": value,
-            "max": top,
+            "max": maximum,
             "state": state,
             "node_id": node,
             "prompt_id": self.prompt_id,

@@ -8,7 +8,7 @@ from typing import Any
 
 from imagegen.sandbox.comfyui.execution.node_order import Graph
 
-_KEPT_HISTORY = 10_000
+_MAX_HISTORY = 10_000
 
 
 @dataclass(order=True)
@@ -48,7 +48,7 @@ class PromptOutcome:
             "status": {
                 "status_str": "success" if self.succeeded else "error",
                 "completed": self.succeeded,
-                "messages": [[event, facts] for event, facts in self.messages],
+                "messages": [[event, data] for event, data in self.messages],
             },
             "meta": {node: _meta(origin) for node, origin in self.origins.items()},
         }
@@ -90,7 +90,7 @@ class PromptQueue:
         self._announce()
         return item
 
-    async def waits(self) -> None:
+    async def wait_for_prompt(self) -> None:
         """Return once a prompt waits."""
         while not self.pending:
             self._grew.clear()
@@ -106,7 +106,7 @@ class PromptQueue:
         """Put the running prompt into the history: the last one of an id, in the first one's place."""
         self.running = None
         self.history[item.prompt_id] = {"prompt": item.as_json(), **outcome.as_json()}
-        if len(self.history) > _KEPT_HISTORY:
+        if len(self.history) > _MAX_HISTORY:
             self.history.pop(next(iter(self.history)))
         self._announce()
 

@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 from imagegen.sandbox.comfyui.execution.cache import NodeOutput
 from imagegen.sandbox.comfyui.execution.drawing import paint_preview
 from imagegen.sandbox.comfyui.execution.files import EscapeError
-from imagegen.sandbox.comfyui.execution.image_nodes import pictures
+from imagegen.sandbox.comfyui.execution.image_nodes import image_batch
 from imagegen.sandbox.comfyui.execution.node_context import (
     Guider,
     Latent,
@@ -34,33 +34,35 @@ Inputs = Mapping[str, Any]
 _NO_PERSONA = {"lora", "loras", "persona", "z", "zimage", "image", "turbo", "v"}
 
 
-async def _sample(inputs: Inputs, desk: NodeContext) -> NodeOutput:
+async def _sample(inputs: Inputs, context: NodeContext) -> NodeOutput:
     guider = Guider(model=inputs["model"], text=inputs["positive"].text)
     seed = inputs["seed"] if "seed" in inputs else inputs["noise_seed"]
-    latent = await _drawn(desk, guider, seed, inputs["steps"], inputs["latent_image"])
+    latent = await _draw(context, guider, seed, inputs["steps"], inputs["latent_image"])
     return NodeOutput(values=(latent,))
 
 
-async def _sample_custom(inputs: Inputs, desk: NodeContext) -> NodeOutput:
+async def _sample_custom(inputs: Inputs, context: NodeContext) -> NodeOutput:
     guider = Guider(model=inputs["model"], text=inputs["positive"].text)
     seed, steps = inputs["noise_seed"], inputs["sigmas"]
-    latent = await _drawn(desk, guider, seed, steps, inputs["latent_image"])
+    latent = await _draw(context, guider, seed, steps, inputs["latent_image"])
     return NodeOutput(values=(latent, latent))
 
 
-async def _sample_guided(inputs: Inputs, desk: NodeContext) -> NodeOutput:
+async def _sample_guided(inputs: Inputs, context: NodeContext) -> NodeOutput:
     guider, seed, steps = inputs["guider"], inputs["noise"], inputs["sigmas"]
-    latent = await _drawn(desk, guider, seed, steps, inputs["latent_image"])
+    latent = await _draw(context, guider, seed, steps, inputs["latent_image"])
     return NodeOutput(values=(latent, latent))
 
 
-async def _drawn(
-    desk: NodeContext, guider: Guider, seed: int, steps: int, latent: Latent
+async def _draw(
+    context: NodeContext, guider: Guider, seed: int, steps: int, latent: Latent
 ) -> Latent:
-    persona = _persona_of(guider.model) or _persona_of_prefix(desk.graph) or "nobody"
+    persona = _persona_of(guider.model) or _persona_of_prefix(context.graph) or "nobody"
     scene = PaintedScene(persona=persona.title(), seed=seed, text=guider.text)
     size = (latent.width, latent.height)
-    await desk.draw(steps, lambda step: asyncio.to_thread(paint_preview, scene, size, step / steps))
+    await context.draw(
+        steps, lambda step: asyncio.to_thread(paint_preview, scene, size, step / steps)
+    )
     return replace(latent, scene=scene)
 
 
@@ -82,57 +84,59 @@ def _name_in(stem: str) -> str:
     return next((word for word in words if word not in _NO_PERSONA), "")
 
 
-async def _save(inputs: Inputs, desk: NodeContext) -> NodeOutput:
-    return await _saved(inputs, desk, inputs["filename_prefix"], "output")
+async def _save_output(inputs: Inputs, context: NodeContext) -> NodeOutput:
+    return await _save_images(inputs, context, inputs["filename_prefix"], "output")
 
 
-async def _preview(inputs: Inputs, desk: NodeContext) -> NodeOutput:
-    letters = "".join(random.choices(string.ascii_lowercase, k=5))  # noqa: S311 a name, no secret
-    return await _saved(inputs, desk, f"ComfyUI_temp_{letters}", "temp")
+async def _save_preview(inputs: Inputs, context: NodeContext) -> NodeOutput:
+    suffix = "".join(random.choices(string.ascii_lowercase, k=5))  # noqa: S311 a name, no secret
+    return await _save_images(inputs, context, f"ComfyUI_temp_{suffix}", "temp")
 
 
-async def _saved(inputs: Inputs, desk: NodeContext, prefix: str, folder: str) -> NodeOutput:
+async def _save_images(
+    inputs: Inputs, context: NodeContext, prefix: str, folder: str
+) -> NodeOutput:
     names = []
-    facts = _png_facts(desk)
-    for number, image in enumerate(pictures(inputs["images"])):
-        png = await asyncio.to_thread(_encoded, image, facts)
+    metadata = _png_metadata(context)
+    for number, image in enumerate(image_batch(inputs["images"])):
+        png = await asyncio.to_thread(_encode_png, image, metadata)
         try:
-            name = desk.files.save(prefix, folder, png, batch_number=number)
+            name = context.files.save(prefix, folder, png, batch_number=number)
         except EscapeError as refusal:
             raise NodeError("Exception", str(refusal)) from refusal
         names.append(name.as_json())
     return NodeOutput(values=(inputs["images"],), ui={"images": names})
 
 
-async def _send(inputs: Inputs, desk: NodeContext) -> NodeOutput:
-    images = pictures(inputs["images"])
+async def _send_images(inputs: Inputs, context: NodeContext) -> NodeOutput:
+    images = image_batch(inputs["images"])
     for number, image in enumerate(images):
-        png = await asyncio.to_thread(_encoded, image, None)
-        desk.show(png, number, len(images))
+        png = await asyncio.to_thread(_encode_png, image, None)
+        context.send_image(png, number, len(images))
     return NodeOutput(values=())
 
 
-def _png_facts(desk: NodeContext) -> PngInfo:
-    facts = PngInfo()
-    facts.add_text("prompt", json.dumps(desk.graph))
-    for key, value in (desk.extra_pnginfo or {}).items():
-        facts.add_text(key, json.dumps(value))
-    return facts
+def _png_metadata(context: NodeContext) -> PngInfo:
+    metadata = PngInfo()
+    metadata.add_text("prompt", json.dumps(context.graph))
+    for key, value in (context.extra_pnginfo or {}).items():
+        metadata.add_text(key, json.dumps(value))
+    return metadata
 
 
-def _encoded(image: Image.Image, facts: PngInfo | None) -> bytes:
+def _encode_png(image: Image.Image, metadata: PngInfo | None) -> bytes:
     png = io.BytesIO()
     # Fast before small: the wire is a loopback, and drawing should cost the machine little.
-    image.save(png, "PNG", pnginfo=facts, compress_level=1)
+    image.save(png, "PNG", pnginfo=metadata, compress_level=1)
     return png.getvalue()
 
 
-WORKING_NODES: Mapping[str, Any] = {
+SAMPLER_AND_SAVE_NODES: Mapping[str, Any] = {
     "KSampler": _sample,
     "KSamplerAdvanced": _sample,
     "SamplerCustom": _sample_custom,
     "SamplerCustomAdvanced": _sample_guided,
-    "SaveImage": _save,
-    "PreviewImage": _preview,
-    "SaveImageWebsocket": _send,
+    "SaveImage": _save_output,
+    "PreviewImage": _save_preview,
+    "SaveImageWebsocket": _send_images,
 }

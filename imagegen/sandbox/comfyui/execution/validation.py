@@ -9,7 +9,7 @@ from imagegen.sandbox.comfyui.execution.node_definitions import NodeDefinitions
 from imagegen.sandbox.comfyui.execution.node_order import Graph
 from imagegen.sandbox.comfyui.versions import Version
 
-Complaint = dict[str, Any]
+InputError = dict[str, Any]
 
 # Longer lists are not spelled out in a refusal.
 _LONGEST_LIST_TOLD = 20
@@ -17,17 +17,17 @@ _LONGEST_LIST_TOLD = 20
 
 def checked_value(
     name: str, value: Any, type_: Any, settings: dict[str, Any]
-) -> tuple[Any, list[Complaint]]:
+) -> tuple[Any, list[InputError]]:
     """Convert a value as its input asks, and list what is wrong with it."""
     facts = {"input_name": name, "input_config": [type_, settings], "received_value": value}
     try:
         value = _converted(value, type_)
-    except (TypeError, ValueError) as problem:
-        return value, [_unconvertible(name, value, type_, facts, problem)]
+    except (TypeError, ValueError) as error:
+        return value, [_unconvertible(name, value, type_, facts, error)]
     facts["received_value"] = value
     options = type_ if isinstance(type_, list) else settings.get("options")
     if options is not None:
-        return value, _unlisted(name, value, options, facts)
+        return value, _not_in_list(name, value, options, facts)
     return value, _out_of_range(name, value, settings, facts)
 
 
@@ -46,17 +46,17 @@ def _converted(value: Any, type_: Any) -> Any:
 
 
 def _unconvertible(
-    name: str, value: Any, type_: Any, facts: dict[str, Any], problem: Exception
-) -> Complaint:
+    name: str, value: Any, type_: Any, facts: dict[str, Any], error: Exception
+) -> InputError:
     return {
         "type": "invalid_input_type",
         "message": f"Failed to convert an input value to a {type_} value",
-        "details": f"{name}, {value}, {problem}",
-        "extra_info": {**facts, "exception_message": str(problem)},
+        "details": f"{name}, {value}, {error}",
+        "extra_info": {**facts, "exception_message": str(error)},
     }
 
 
-def no_such_image(name: str, value: Any) -> Complaint:
+def no_such_image(name: str, value: Any) -> InputError:
     """Complain about a picture that was not uploaded."""
     return {
         "type": "custom_validation_failed",
@@ -66,7 +66,9 @@ def no_such_image(name: str, value: Any) -> Complaint:
     }
 
 
-def _unlisted(name: str, value: Any, options: list[Any], facts: dict[str, Any]) -> list[Complaint]:
+def _not_in_list(
+    name: str, value: Any, options: list[Any], facts: dict[str, Any]
+) -> list[InputError]:
     if value in options:
         return []
     told: Any = options
@@ -85,14 +87,14 @@ def _unlisted(name: str, value: Any, options: list[Any], facts: dict[str, Any]) 
 
 def _out_of_range(
     name: str, value: Any, settings: dict[str, Any], facts: dict[str, Any]
-) -> list[Complaint]:
+) -> list[InputError]:
     if "min" in settings and value < settings["min"]:
-        type_, problem = "value_smaller_than_min", f"smaller than min of {settings['min']}"
+        type_, error = "value_smaller_than_min", f"smaller than min of {settings['min']}"
     elif "max" in settings and value > settings["max"]:
-        type_, problem = "value_bigger_than_max", f"bigger than max of {settings['max']}"
+        type_, error = "value_bigger_than_max", f"bigger than max of {settings['max']}"
     else:
         return []
-    message = f"Value {value} {problem}"
+    message = f"Value {value} {error}"
     return [{"type": type_, "message": message, "details": name, "extra_info": facts}]
 
 
@@ -128,7 +130,7 @@ def validate_prompt(
     outputs = [node for node in graph if definitions.is_output(graph[node]["class_type"])]
     if not outputs:
         return _without_outputs()
-    return _Validator(graph, definitions, version, files).verdict(outputs)
+    return _Validator(graph, definitions, version, files).validate(outputs)
 
 
 def _without_outputs() -> PromptValidation:
@@ -175,11 +177,11 @@ class _Validator:
         self._files = files
         self._definitions = definitions
         self._version = version
-        self._complaints: dict[str, list[Complaint]] = {}
+        self._errors: dict[str, list[InputError]] = {}
         self._is_valid: dict[str, bool] = {}
         self._path: list[str] = []
 
-    def verdict(self, outputs: list[str]) -> PromptValidation:
+    def validate(self, outputs: list[str]) -> PromptValidation:
         node_errors: dict[str, Any] = {}
         bad = [output for output in outputs if not self._check_output(output, node_errors)]
         good = [output for output in outputs if output not in bad]
@@ -188,9 +190,9 @@ class _Validator:
         if good:
             return PromptValidation(outputs=good, node_errors=node_errors)
         details = "\n".join(
-            f"{complaint['message']}: {complaint['details']}"
+            f"{error['message']}: {error['details']}"
             for output in bad
-            for complaint in self._complaints[output]
+            for error in self._errors[output]
         )
         message = "Prompt outputs failed validation"
         error = _error("prompt_outputs_failed_validation", message, details)
@@ -200,22 +202,22 @@ class _Validator:
         try:
             is_valid = self._check(output)
         except _CycleError as cycle:
-            self._explain(cycle)
+            self._add_cycle_errors(cycle)
             is_valid = False
-        except (KeyError, IndexError) as problem:
-            self._note(output, [_exception("exception_during_validation", problem)])
+        except (KeyError, IndexError) as error:
+            self._add_errors(output, [_exception("exception_during_validation", error)])
             is_valid = False
         self._path.clear()
         if not is_valid:
-            self._complaints.setdefault(output, [])
+            self._errors.setdefault(output, [])
             self._report(output, node_errors)
         return is_valid
 
     def _report(self, output: str, node_errors: dict[str, Any]) -> None:
         # Nodes below a bad one are bad too, but only those with a complaint of their own are told.
-        for node, complaints in self._complaints.items():
-            if complaints:
-                entry = {"errors": complaints, "dependent_outputs": []}
+        for node, errors in self._errors.items():
+            if errors:
+                entry = {"errors": errors, "dependent_outputs": []}
                 entry["class_type"] = self._graph[node]["class_type"]
                 node_errors.setdefault(node, entry)["dependent_outputs"].append(output)
 
@@ -225,32 +227,32 @@ class _Validator:
         if node in self._path:
             raise _CycleError(self._path[self._path.index(node) :])
         self._path.append(node)
-        complaints, sources_are_valid = self._check_inputs(node)
+        errors, sources_are_valid = self._check_inputs(node)
         self._path.remove(node)
-        self._note(node, complaints)
-        self._is_valid[node] = sources_are_valid and not complaints
+        self._add_errors(node, errors)
+        self._is_valid[node] = sources_are_valid and not errors
         return self._is_valid[node]
 
-    def _check_inputs(self, node: str) -> tuple[list[Complaint], bool]:
+    def _check_inputs(self, node: str) -> tuple[list[InputError], bool]:
         given = self._graph[node]["inputs"]
         class_type = self._graph[node]["class_type"]
-        complaints: list[Complaint] = []
+        errors: list[InputError] = []
         sources_are_valid = True
         for name, (type_, settings, is_required) in self._definitions.inputs(class_type).items():
             if name not in given:
-                complaints += _missing(name) if is_required else []
+                errors += _missing(name) if is_required else []
             elif isinstance(given[name], list):
-                problem, is_valid = self._check_link(given[name], name, type_, settings)
-                complaints += problem
+                error, is_valid = self._check_link(given[name], name, type_, settings)
+                errors += error
                 sources_are_valid = sources_are_valid and is_valid
             else:
-                given[name], problem = self._checked(name, given[name], type_, settings)
-                complaints += problem
-        return complaints, sources_are_valid
+                given[name], error = self._checked(name, given[name], type_, settings)
+                errors += error
+        return errors, sources_are_valid
 
     def _checked(
         self, name: str, value: Any, type_: Any, settings: dict[str, Any]
-    ) -> tuple[Any, list[Complaint]]:
+    ) -> tuple[Any, list[InputError]]:
         if settings.get("image_upload"):
             is_there = find_input_image(self._files, value) is not None
             return value, [] if is_there else [no_such_image(name, value)]
@@ -258,7 +260,7 @@ class _Validator:
 
     def _check_link(
         self, link: list[Any], name: str, type_: Any, settings: dict[str, Any]
-    ) -> tuple[list[Complaint], bool]:
+    ) -> tuple[list[InputError], bool]:
         facts = {"input_name": name, "input_config": [type_, settings]}
         if len(link) != 2:
             message = "Bad linked input, must be a length-2 list of [node_id, slot_index]"
@@ -275,18 +277,18 @@ class _Validator:
     def _check_source(self, source: str, link: list[Any], facts: dict[str, Any]) -> bool:
         try:
             return self._check(source)
-        except (KeyError, IndexError) as problem:
+        except (KeyError, IndexError) as error:
             type_ = "exception_during_inner_validation"
-            told = {**facts, "exception_message": str(problem), "linked_node": link}
+            told = {**facts, "exception_message": str(error), "linked_node": link}
             self._path.remove(source)
-            self._note(source, [_exception(type_, problem, inner=" inner", **told)])
+            self._add_errors(source, [_exception(type_, error, inner=" inner", **told)])
             self._is_valid[source] = False
             return False
 
-    def _note(self, node: str, complaints: list[Complaint]) -> None:
-        self._complaints.setdefault(node, []).extend(complaints)
+    def _add_errors(self, node: str, errors: list[InputError]) -> None:
+        self._errors.setdefault(node, []).extend(errors)
 
-    def _explain(self, cycle: "_CycleError") -> None:
+    def _add_cycle_errors(self, cycle: "_CycleError") -> None:
         if not self._version.explains_cycles:
             return
         circle = [*cycle.nodes, cycle.nodes[0]]
@@ -294,7 +296,7 @@ class _Validator:
         for node in cycle.nodes:
             facts = {"node_id": node, "cycle_nodes": cycle.nodes}
             message = "Dependency cycle detected"
-            self._note(node, [_error("dependency_cycle", message, details, **facts)])
+            self._add_errors(node, [_error("dependency_cycle", message, details, **facts)])
 
 
 class _CycleError(Exception):
@@ -303,7 +305,7 @@ class _CycleError(Exception):
         self.nodes = nodes
 
 
-def _missing(name: str) -> list[Complaint]:
+def _missing(name: str) -> list[InputError]:
     message = "Required input is missing"
     return [_error("required_input_missing", message, name, input_name=name)]
 
@@ -320,6 +322,6 @@ def _fits(received: str, wanted: Any) -> bool:
     return wanted == "*" or received == "*" or received in wanted.split(",")
 
 
-def _exception(type_: str, problem: Exception, inner: str = "", **facts: Any) -> Complaint:
-    facts |= {"exception_type": type(problem).__name__, "traceback": []}
-    return _error(type_, f"Exception when validating{inner} node", str(problem), **facts)
+def _exception(type_: str, error: Exception, inner: str = "", **facts: Any) -> InputError:
+    facts |= {"exception_type": type(error).__name__, "traceback": []}
+    return _error(type_, f"Exception when validating{inner} node", str(error), **facts)

@@ -23,35 +23,37 @@ class HostFaults:
         self,
         script: FaultScript,
         *,
-        die: Callable[[], Awaitable[None]],
-        live: Callable[[], Awaitable[None]],
+        stop: Callable[[], Awaitable[None]],
+        start: Callable[[], Awaitable[None]],
         freeze: Callable[[], None],
         thaw: Callable[[], None],
     ) -> None:
         self._script = script
-        self._die, self._live, self._freeze, self._thaw = die, live, freeze, thaw
+        self._stop, self._start, self._freeze, self._thaw = stop, start, freeze, thaw
         self._tasks: set[asyncio.Task[None]] = set()
         self._recurring: list[Fault] = []
-        self._over = asyncio.Event()
-        self._is_dying = False
+        self._ending = asyncio.Event()
+        self._is_restarting = False
         self._failures: list[BaseException] = []
         # Set while the host lives and is not about to die.
-        self.lives = asyncio.Event()
+        self.is_up = asyncio.Event()
 
     def begin(self) -> None:
         """Let faults come that come by the clock; more than once does no harm."""
-        self._over.clear()
+        self._ending.clear()
         for fault in self._script.waiting:
-            if fault.every is not None and not any(fault is known for known in self._recurring):
+            if fault.every is not None and not any(
+                fault is recurring for recurring in self._recurring
+            ):
                 self._recurring.append(fault)
-                self._start(self._recur(fault), f"{fault} recurs")
+                self._spawn(self._recur(fault), f"{fault} recurs")
 
     async def end(self) -> None:
         """Stop everything; a dead host stays dead, a frozen one frozen.
 
         Raises what kept a host from dying or coming back, such as a port that was taken meanwhile.
         """
-        self._over.set()
+        self._ending.set()
         while self._tasks:
             await asyncio.wait(self._tasks)
         self._recurring.clear()
@@ -60,25 +62,25 @@ class HostFaults:
 
     def restart(self, fault: Fault) -> None:
         """Kill the host, and begin its next life after the fault's seconds."""
-        if not self._is_dying:
-            self._is_dying = True
-            self.lives.clear()
-            self._start(self._die_and_live(fault.lasts_s), "the host restarts")
+        if not self._is_restarting:
+            self._is_restarting = True
+            self.is_up.clear()
+            self._spawn(self._stop_and_start(fault.lasts_s), "the host restarts")
 
     def freeze(self, fault: Fault) -> None:
         """Freeze the host, and thaw it after the fault's seconds if it has any."""
         self._freeze()
         if fault.lasts_s is not None:
-            self._start(self._thaw_after(fault.lasts_s), "the host thaws")
+            self._spawn(self._thaw_after(fault.lasts_s), "the host thaws")
 
-    async def _die_and_live(self, seconds: float | None) -> None:
+    async def _stop_and_start(self, seconds: float | None) -> None:
         try:
-            await self._die()
+            await self._stop()
             await self._pause(seconds)
         finally:
-            self._is_dying = False
-        if not self._over.is_set():
-            await self._live()
+            self._is_restarting = False
+        if not self._ending.is_set():
+            await self._start()
             self.begin()
 
     async def _thaw_after(self, seconds: float) -> None:
@@ -86,25 +88,25 @@ class HostFaults:
         self._thaw()
 
     async def _recur(self, fault: Fault) -> None:
-        while self._script.holds(fault):
-            spread = self._script.chance.uniform(1 - _SPREAD, 1 + _SPREAD)
+        while self._script.is_pending(fault):
+            spread = self._script.random.uniform(1 - _SPREAD, 1 + _SPREAD)
             await self._pause((fault.every or 0.0) * spread)
-            if self._over.is_set():
+            if self._ending.is_set():
                 return
-            if self._script.take_itself(fault):
+            if self._script.take_exactly(fault):
                 (self.restart if fault.kind is FaultKind.RESTART else self.freeze)(fault)
 
     async def _pause(self, seconds: float | None) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._over.wait()
+                await self._ending.wait()
 
-    def _start(self, work: Coroutine[None, None, None], name: str) -> None:
+    def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._task_done)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (failure := task.exception()) is not None:
             log.error("sandbox comfyui stays dead", why=str(failure))

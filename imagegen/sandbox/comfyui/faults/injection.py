@@ -15,51 +15,51 @@ class FreezeGate:
     """Frozen or not, for one life of a host; whoever does something waits here first."""
 
     def __init__(self) -> None:
-        self._moves = asyncio.Event()
-        self._moves.set()
-        self._over = asyncio.Event()
+        self._thawed = asyncio.Event()
+        self._thawed.set()
+        self._ended = asyncio.Event()
         self._sockets: set[asyncio.Transport] = set()
 
     @property
     def is_frozen(self) -> bool:
-        return not self._moves.is_set()
+        return not self._thawed.is_set()
 
     def freeze(self) -> None:
         """Stand still; no socket is read, so that not even a ping is answered."""
-        self._moves.clear()
+        self._thawed.clear()
         for transport in self._sockets:
             transport.pause_reading()
 
     def thaw(self) -> None:
-        self._moves.set()
+        self._thawed.set()
         for transport in self._sockets:
             transport.resume_reading()
 
     def end(self) -> None:
         """Let all who wait go: the life is over."""
-        self._over.set()
-        self._moves.set()
+        self._ended.set()
+        self._thawed.set()
         # A socket that is not read does not notice that its other end has gone.
         for transport in self._sockets:
             transport.abort()
 
     async def passed(self) -> bool:
         """Wait until nothing is frozen; False when the life ended meanwhile."""
-        await self._moves.wait()
-        return not self._over.is_set()
+        await self._thawed.wait()
+        return not self._ended.is_set()
 
     async def pause(self, seconds: float | None) -> bool:
         """Let so many seconds pass, or wait for the end; False when the life ended meanwhile."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._over.wait()
+                await self._ended.wait()
         return await self.passed()
 
-    def join(self, transport: asyncio.Transport) -> None:
+    def add(self, transport: asyncio.Transport) -> None:
         """Count a websocket's connection in."""
         self._sockets.add(transport)
 
-    def leave(self, transport: asyncio.Transport) -> None:
+    def remove(self, transport: asyncio.Transport) -> None:
         self._sockets.discard(transport)
 
 
@@ -70,21 +70,21 @@ class FeedEvent:
     name: str
     prompt_id: str | None = None
 
-    def suits(self, fault: Fault) -> bool:
+    def matches(self, fault: Fault) -> bool:
         """Tell whether a fault waits for this event; without a name any of a prompt will do."""
         return self.prompt_id is not None if fault.at is None else fault.at == self.name
 
 
-def event_of(type_: str, facts: Mapping[str, Any]) -> FeedEvent:
-    prompt_id = facts.get("prompt_id")
-    name = OVER if type_ == "executing" and facts.get("node") is None else type_
+def event_of(type_: str, data: Mapping[str, Any]) -> FeedEvent:
+    prompt_id = data.get("prompt_id")
+    name = OVER if type_ == "executing" and data.get("node") is None else type_
     return FeedEvent(name=name, prompt_id=prompt_id if isinstance(prompt_id, str) else None)
 
 
-A_PREVIEW = FeedEvent(name=PREVIEW)
+PREVIEW_EVENT = FeedEvent(name=PREVIEW)
 
 
-def _stay(_fault: Fault) -> None:
+def _do_nothing(_fault: Fault) -> None:
     """Live on: a part that is used alone has no host that could die."""
 
 
@@ -93,21 +93,21 @@ class FaultInjection:
     """The faults of one life of a host; `restart` and `freeze` are the host's own."""
 
     script: FaultScript = field(default_factory=FaultScript)
-    standstill: FreezeGate = field(default_factory=FreezeGate)
-    restart: Callable[[Fault], None] = _stay
-    freeze: Callable[[Fault], None] = _stay
+    freeze_gate: FreezeGate = field(default_factory=FreezeGate)
+    restart: Callable[[Fault], None] = _do_nothing
+    freeze: Callable[[Fault], None] = _do_nothing
 
-    def ending(self, event: FeedEvent, *, sent: bool) -> Fault | None:
+    def take_host_fault(self, event: FeedEvent, *, sent: bool) -> Fault | None:
         """Take the fault that ends or freezes the host, before or after an event went out."""
 
-        def suits(fault: Fault) -> bool:
-            return fault.sent is sent and event.suits(fault)
+        def matches(fault: Fault) -> bool:
+            return fault.sent is sent and event.matches(fault)
 
         script, prompt_id = self.script, event.prompt_id
-        return script.take(FaultKind.RESTART, prompt_id=prompt_id, suits=suits) or script.take(
-            FaultKind.FREEZE, prompt_id=prompt_id, suits=suits
+        return script.take(FaultKind.RESTART, prompt_id=prompt_id, matches=matches) or script.take(
+            FaultKind.FREEZE, prompt_id=prompt_id, matches=matches
         )
 
-    def befall(self, fault: Fault) -> None:
+    def apply(self, fault: Fault) -> None:
         """Let the host die or freeze."""
         (self.restart if fault.kind is FaultKind.RESTART else self.freeze)(fault)

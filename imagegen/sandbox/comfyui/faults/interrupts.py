@@ -23,16 +23,16 @@ class Interrupt:
     """The wish that the running prompt stops: asked for once, taken once."""
 
     def __init__(self) -> None:
-        self._asked = asyncio.Event()
+        self._requested = asyncio.Event()
 
-    def ask(self) -> None:
-        self._asked.set()
+    def request(self) -> None:
+        self._requested.set()
 
-    async def asked(self) -> None:
+    async def requested(self) -> None:
         """Wait until it is asked for, without taking it."""
-        await self._asked.wait()
+        await self._requested.wait()
 
     def take(self) -> bool:
-        taken = self._asked.is_set()
-        self._asked.clear()
-        return taken
+        was_requested = self._requested.is_set()
+        self._requested.clear()
+        return was_requested

@@ -47,40 +47,40 @@ class ModelLoad:
 class PromptFaults:
     """Knows what is due for the running prompt, and which models are loaded."""
 
-    mischief: FaultInjection = field(default_factory=FaultInjection)
+    injection: FaultInjection = field(default_factory=FaultInjection)
     out_of_memory: str = "torch.OutOfMemoryError"
     load_seconds: float = 0.0
     loads: list[ModelLoad] = field(default_factory=list)
     _loaded_for: object = None
     _is_unloaded: bool = False
 
-    async def go_on(self) -> None:
+    async def wait_while_frozen(self) -> None:
         """Wait while the host stands still."""
-        await self.mischief.standstill.passed()
+        await self.injection.freeze_gate.passed()
 
     async def stall(self, prompt_id: str, interrupt: Interrupt) -> None:
         """Stop here, if that is due, until the prompt is interrupted or the fault is over."""
-        fault = self.mischief.script.take(FaultKind.STALL, prompt_id=prompt_id)
+        fault = self.injection.script.take(FaultKind.STALL, prompt_id=prompt_id)
         if fault is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(fault.lasts_s):
-                    await interrupt.asked()
+                    await interrupt.requested()
 
-    def strike(self, class_type: str, prompt_id: str, *, computes: bool) -> None:
+    def fail_node_if_due(self, class_type: str, prompt_id: str, *, computes: bool) -> None:
         """Raise what is due for a node; without a name in the script that is one that computes."""
 
-        def suits(fault: Fault) -> bool:
+        def matches(fault: Fault) -> bool:
             return computes if fault.node is None else fault.node == class_type
 
-        script = self.mischief.script
-        if script.take(FaultKind.OUT_OF_MEMORY, prompt_id=prompt_id, suits=suits):
+        script = self.injection.script
+        if script.take(FaultKind.OUT_OF_MEMORY, prompt_id=prompt_id, matches=matches):
             # ComfyUI unloads all models then.
             self._is_unloaded = True
             raise NodeError(self.out_of_memory, _NO_MEMORY, advice=_ADVICE)
-        if script.take(FaultKind.BAD_GPU, prompt_id=prompt_id, suits=suits):
+        if script.take(FaultKind.BAD_GPU, prompt_id=prompt_id, matches=matches):
             raise NodeError("torch.AcceleratorError", _BAD_GPU)
 
-    async def load(self, class_type: str, prompt_id: str, run: object) -> None:
+    async def load_models(self, class_type: str, prompt_id: str, run: object) -> None:
         """Spend the time for another set of models: once per run, when its first loader runs."""
         is_due = class_type in LOADERS or (self._is_unloaded and "Sampler" in class_type)
         if not is_due or self._loaded_for is run:
@@ -92,27 +92,27 @@ class PromptFaults:
         if self.load_seconds:
             await asyncio.sleep(self.load_seconds)
 
-    def reuse(self, prompt_id: str) -> Fault | None:
+    def take_cached_fault(self, prompt_id: str) -> Fault | None:
         """Take the fault by which a prompt counts as drawn before."""
-        return self.mischief.script.take(FaultKind.CACHED, prompt_id=prompt_id)
+        return self.injection.script.take(FaultKind.CACHED, prompt_id=prompt_id)
 
-    async def finish_late(self, prompt_id: str) -> None:
+    async def delay_history(self, prompt_id: str) -> None:
         """Let time pass between a prompt's success and its entry in the history."""
-        fault = self.mischief.script.take(FaultKind.LATE_HISTORY, prompt_id=prompt_id)
+        fault = self.injection.script.take(FaultKind.LATE_HISTORY, prompt_id=prompt_id)
         if fault is not None:
-            await self.mischief.standstill.pause(fault.lasts_s)
+            await self.injection.freeze_gate.pause(fault.lasts_s)
 
     def loses_interrupt(self, prompt_id: str) -> bool:
-        return self.mischief.script.take(FaultKind.LOST_INTERRUPT, prompt_id=prompt_id) is not None
+        return self.injection.script.take(FaultKind.LOST_INTERRUPT, prompt_id=prompt_id) is not None
 
-    def overhear(self, type_: str, facts: Mapping[str, Any], interrupt: Interrupt) -> None:
+    def interrupt_if_due(self, type_: str, data: Mapping[str, Any], interrupt: Interrupt) -> None:
         """Interrupt the running prompt as somebody else would, if that is due at this event."""
-        if not self.mischief.script.awaits(FaultKind.FOREIGN_INTERRUPT):
+        if not self.injection.script.expects(FaultKind.FOREIGN_INTERRUPT):
             return
-        event = event_of(type_, facts)
+        event = event_of(type_, data)
         prompt_id = event.prompt_id
-        taken = self.mischief.script.take(
-            FaultKind.FOREIGN_INTERRUPT, prompt_id=prompt_id, suits=event.suits
+        taken = self.injection.script.take(
+            FaultKind.FOREIGN_INTERRUPT, prompt_id=prompt_id, matches=event.matches
         )
         if taken is not None:
-            interrupt.ask()
+            interrupt.request()

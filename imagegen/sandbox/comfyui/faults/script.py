@@ -49,29 +49,29 @@ class FaultScript:
         self, *, seed: int | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.troubles: list[FaultEvent] = []
-        self.chance = random.Random(seed)  # noqa: S311 repeatable, no secret
-        self._lines: list[ScriptedFault] = []
+        self.random = random.Random(seed)  # noqa: S311 repeatable, no secret
+        self._entries: list[ScriptedFault] = []
         self._clock = clock
         self._changed = asyncio.Event()
 
     @property
     def waiting(self) -> list[Fault]:
         """The faults that can still happen."""
-        return [line.fault for line in self._lines if not line.is_over]
+        return [entry.fault for entry in self._entries if not entry.is_over]
 
     def add(self, faults: Iterable[Fault]) -> None:
-        self._lines += [ScriptedFault(fault=fault) for fault in faults]
+        self._entries += [ScriptedFault(fault=fault) for fault in faults]
 
     def clear(self) -> None:
         """Forget the faults to come; what happened is kept."""
-        self._lines.clear()
+        self._entries.clear()
 
-    def awaits(self, *kinds: FaultKind) -> bool:
+    def expects(self, *kinds: FaultKind) -> bool:
         """Tell whether a fault of these kinds can still happen."""
         now = self._clock()
         return any(
-            line.fault.kind in kinds and (not line.is_over or now < line.until)
-            for line in self._lines
+            entry.fault.kind in kinds and (not entry.is_over or now < entry.until)
+            for entry in self._entries
         )
 
     def take(
@@ -79,29 +79,29 @@ class FaultScript:
         kind: FaultKind,
         *,
         prompt_id: str | None = None,
-        suits: Callable[[Fault], bool] = lambda _: True,
+        matches: Callable[[Fault], bool] = lambda _: True,
     ) -> Fault | None:
         """Take the first fault of a kind that suits this occasion and is due."""
-        for line in self._lines:
-            if line.fault.kind is kind and line.fault.every is None and suits(line.fault):
-                if self._clock() < line.until:
-                    return line.fault
-                if self._is_due(line):
-                    self._note(line, prompt_id)
-                    return line.fault
+        for entry in self._entries:
+            if entry.fault.kind is kind and entry.fault.every is None and matches(entry.fault):
+                if self._clock() < entry.until:
+                    return entry.fault
+                if self._is_due(entry):
+                    self._note(entry, prompt_id)
+                    return entry.fault
         return None
 
-    def take_itself(self, fault: Fault) -> bool:
+    def take_exactly(self, fault: Fault) -> bool:
         """Take this very fault, as those are that come by the clock; False when it is over."""
-        for line in self._lines:
-            if line.fault is fault and self._is_due(line):
-                self._note(line, None)
+        for entry in self._entries:
+            if entry.fault is fault and self._is_due(entry):
+                self._note(entry, None)
                 return True
         return False
 
-    def holds(self, fault: Fault) -> bool:
+    def is_pending(self, fault: Fault) -> bool:
         """Tell whether this very fault can still happen."""
-        return any(line.fault is fault and not line.is_over for line in self._lines)
+        return any(entry.fault is fault and not entry.is_over for entry in self._entries)
 
     async def happened(self, fault: Fault, *, times: int = 1) -> FaultEvent:
         """Wait until a fault has happened so often, and give the last; the caller sets a limit."""
@@ -111,19 +111,19 @@ class FaultScript:
                 return found[times - 1]
             await self._changed.wait()
 
-    def _is_due(self, line: ScriptedFault) -> bool:
-        if line.is_over:
+    def _is_due(self, entry: ScriptedFault) -> bool:
+        if entry.is_over:
             return False
-        if line.passed < line.fault.after:
-            line.passed += 1
+        if entry.passed < entry.fault.after:
+            entry.passed += 1
             return False
-        return line.fault.chance == 1 or self.chance.random() < line.fault.chance
+        return entry.fault.chance == 1 or self.random.random() < entry.fault.chance
 
-    def _note(self, line: ScriptedFault, prompt_id: str | None) -> None:
-        fault = line.fault
-        line.happened += 1
+    def _note(self, entry: ScriptedFault, prompt_id: str | None) -> None:
+        fault = entry.fault
+        entry.happened += 1
         if fault.kind is FaultKind.UNAVAILABLE and fault.seconds is not None:
-            line.until = self._clock() + fault.seconds
+            entry.until = self._clock() + fault.seconds
         self.troubles.append(FaultEvent(fault=fault, when=time.time(), prompt_id=prompt_id))
         log.info("sandbox fault", fault=str(fault), prompt_id=prompt_id)
         self._changed.set()

@@ -19,7 +19,7 @@ class ControlRoutes:
     faults: FaultScript
     account: Callable[[], UsageReport]
     add: Callable[[Sequence[Fault]], None]
-    calm: Callable[[], None]
+    clear: Callable[[], None]
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         router.add_get("/sandbox/account", self._account)
@@ -31,7 +31,7 @@ class ControlRoutes:
         return web.json_response(self.account().as_json())
 
     async def _list(self, _request: web.Request) -> web.Response:
-        return web.json_response(self._told())
+        return web.json_response(self._fault_status())
 
     async def _add(self, request: web.Request) -> web.Response:
         try:
@@ -39,13 +39,13 @@ class ControlRoutes:
         except FaultError as error:
             return web.json_response({"error": str(error)}, status=400)
         self.add(faults)
-        return web.json_response(self._told())
+        return web.json_response(self._fault_status())
 
     async def _clear(self, _request: web.Request) -> web.Response:
-        self.calm()
-        return web.json_response(self._told())
+        self.clear()
+        return web.json_response(self._fault_status())
 
-    def _told(self) -> dict[str, Any]:
+    def _fault_status(self) -> dict[str, Any]:
         return {
             "waiting": [str(fault) for fault in self.faults.waiting],
             "happened": [trouble.as_json() for trouble in self.faults.troubles],
@@ -54,8 +54,8 @@ class ControlRoutes:
 
 def _faults(text: str) -> list[Fault]:
     try:
-        wanted = json.loads(text)["faults"]
-        return [Fault.parse(each) for each in wanted]
+        texts = json.loads(text)["faults"]
+        return [Fault.parse(each) for each in texts]
     except FaultError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -13,7 +13,7 @@ from aiohttp import web
 from PIL import Image
 
 from imagegen.sandbox.comfyui.execution.files import FOLDERS, FileName, ImageFolders
-from imagegen.sandbox.comfyui.execution.image_nodes import annotated
+from imagegen.sandbox.comfyui.execution.image_nodes import split_folder
 
 Form = Mapping[str, Any]
 
@@ -30,34 +30,34 @@ class UploadRoutes:
 
     async def image(self, request: web.Request) -> web.Response:
         form: Form = await request.post()
-        wanted = _name(form)
-        if wanted is None:
+        requested = _name(form)
+        if requested is None:
             return web.Response(status=400)
-        return self._keep(form, wanted, await asyncio.to_thread(form["image"].file.read))
+        return self._store(form, requested, await asyncio.to_thread(form["image"].file.read))
 
     async def mask(self, request: web.Request) -> web.Response:
         """Keep a picture with the alpha of the uploaded one, under the uploaded one's name."""
         form: Form = await request.post()
-        wanted, original = _name(form), self._original(form)
-        if wanted is None or original is None:
+        requested, original = _name(form), self._original(form)
+        if requested is None or original is None:
             return web.Response(status=400)
         mask = await asyncio.to_thread(form["image"].file.read)
-        return self._keep(form, wanted, await asyncio.to_thread(_masked, original, mask))
+        return self._store(form, requested, await asyncio.to_thread(_masked, original, mask))
 
-    def _keep(self, form: Form, wanted: FileName, picture: bytes) -> web.Response:
-        name = wanted
+    def _store(self, form: Form, requested: FileName, image: bytes) -> web.Response:
+        name = requested
         if form.get("overwrite") not in ("true", "1"):
-            name = self._free_name(wanted, picture)
-        self._files.put(name, picture)
-        told = {"name": name.filename, "subfolder": name.subfolder, "type": name.type}
-        return web.json_response(told)
+            name = self._free_name(requested, image)
+        self._files.put(name, image)
+        answer = {"name": name.filename, "subfolder": name.subfolder, "type": name.type}
+        return web.json_response(answer)
 
-    def _free_name(self, wanted: FileName, picture: bytes) -> FileName:
+    def _free_name(self, requested: FileName, image: bytes) -> FileName:
         """Return the name, with a number if another picture has it; the same one may."""
-        stem, dot = posixpath.splitext(wanted.filename)
-        name, number = wanted, 1
-        while self._files.get(name) not in (None, picture):
-            name = replace(wanted, filename=f"{stem} ({number}){dot}")
+        stem, dot = posixpath.splitext(requested.filename)
+        name, number = requested, 1
+        while self._files.get(name) not in (None, image):
+            name = replace(requested, filename=f"{stem} ({number}){dot}")
             number += 1
         return name
 
@@ -82,9 +82,9 @@ def _name(form: Form) -> FileName | None:
 
 
 def _masked(original: bytes, mask: bytes) -> bytes:
-    with Image.open(io.BytesIO(original)) as picture, Image.open(io.BytesIO(mask)) as cover:
-        combined = picture.convert("RGBA")
-        combined.putalpha(cover.convert("RGBA").getchannel("A").resize(picture.size))
+    with Image.open(io.BytesIO(original)) as image, Image.open(io.BytesIO(mask)) as mask_image:
+        combined = image.convert("RGBA")
+        combined.putalpha(mask_image.convert("RGBA").getchannel("A").resize(image.size))
     png = io.BytesIO()
     combined.save(png, "PNG", compress_level=1)
     return png.getvalue()
@@ -93,7 +93,7 @@ def _masked(original: bytes, mask: bytes) -> bytes:
 async def view(files: ImageFolders, request: web.Request) -> web.Response:
     """Answer a request for a picture or a part of one, refusals included."""
     query = request.query
-    filename, folder = annotated(query.get("filename", ""), query.get("type", "output"))
+    filename, folder = split_folder(query.get("filename", ""), query.get("type", "output"))
     if not filename:
         return web.Response(status=404)
     if filename.startswith("/") or ".." in filename or folder not in FOLDERS:
@@ -109,32 +109,32 @@ async def view(files: ImageFolders, request: web.Request) -> web.Response:
     png = files.get(name)
     if png is None:
         return web.Response(status=404)
-    return await _shown(png, name.filename, request)
+    return await _image_answer(png, name.filename, request)
 
 
-async def _shown(png: bytes, filename: str, request: web.Request) -> web.Response:
+async def _image_answer(png: bytes, filename: str, request: web.Request) -> web.Response:
     query = request.query
     headers = {"Content-Disposition": f'filename="{filename}"'}
     if "preview" in query:
         format_, _, quality = query["preview"].partition(";")
         format_ = format_ if format_ in ("webp", "jpeg") else "webp"
-        share = int(quality) if quality.isdigit() else 90
-        body = await asyncio.to_thread(_re_encoded, png, format_, share)
+        percent = int(quality) if quality.isdigit() else 90
+        body = await asyncio.to_thread(_re_encoded, png, format_, percent)
         return web.Response(body=body, headers=headers, content_type=f"image/{format_}")
     if query.get("channel") in ("rgb", "a"):
         body = await asyncio.to_thread(_channel, png, query["channel"])
         return web.Response(body=body, headers=headers, content_type="image/png")
     headers["Etag"] = f'"{hashlib.md5(png, usedforsecurity=False).hexdigest()[:16]}"'
-    return _part(png, headers, request)
+    return _file_or_range(png, headers, request)
 
 
-def _part(png: bytes, headers: dict[str, str], request: web.Request) -> web.Response:
+def _file_or_range(png: bytes, headers: dict[str, str], request: web.Request) -> web.Response:
     """Answer with the whole file, or with the range of it that was asked for."""
     headers |= {"Accept-Ranges": "bytes"}
-    wanted = request.http_range
-    if wanted.start is None:
+    requested = request.http_range
+    if requested.start is None:
         return web.Response(body=png, headers=headers, content_type="image/png")
-    start, end, _ = wanted.indices(len(png))
+    start, end, _ = requested.indices(len(png))
     if start >= end:
         return web.Response(status=416, headers={"Content-Range": f"bytes */{len(png)}"})
     headers |= {"Content-Range": f"bytes {start}-{end - 1}/{len(png)}"}
@@ -154,7 +154,7 @@ def _channel(png: bytes, channel: str) -> bytes:
         alpha = image.convert("RGBA").getchannel("A")
         opaque = Image.new("RGBA", image.size)
         opaque.putalpha(alpha)
-        chosen = image.convert("RGB") if channel == "rgb" else opaque
+        selected = image.convert("RGB") if channel == "rgb" else opaque
         encoded = io.BytesIO()
-        chosen.save(encoded, "PNG")
+        selected.save(encoded, "PNG")
     return encoded.getvalue()

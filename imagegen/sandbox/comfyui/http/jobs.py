@@ -15,9 +15,9 @@ Job = dict[str, Any]
 class JobRoutes:
     """The routes under /api/jobs."""
 
-    def __init__(self, machine: HostState) -> None:
-        self._machine = machine
-        self._queue = machine.queue
+    def __init__(self, state: HostState) -> None:
+        self._state = state
+        self._queue = state.queue
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         router.add_get("/api/jobs", self.list)
@@ -44,20 +44,20 @@ class JobRoutes:
         job_id = request.match_info["job_id"]
         for job in self._jobs():
             if job["id"] == job_id:
-                return web.json_response(job | self._story(job_id, job["status"]))
+                return web.json_response(job | self._details(job_id, job["status"]))
         return web.json_response({"error": "Job not found"}, status=404)
 
     async def cancel(self, request: web.Request) -> web.Response:
-        cancelled = self._machine.cancel(request.match_info["job_id"])
+        cancelled = self._state.cancel(request.match_info["job_id"])
         return web.json_response({"cancelled": cancelled})
 
     async def cancel_many(self, request: web.Request) -> web.Response:
         job_ids = json.loads(await request.read()).get("job_ids", [])
         invalid = [job_id for job_id in job_ids if not is_canonical(job_id)]
         if invalid:
-            told = {"error": "job_ids contains invalid id(s)", "invalid_ids": invalid}
-            return web.json_response(told, status=400)
-        return web.json_response({"cancelled": any([*map(self._machine.cancel, job_ids)])})
+            refusal = {"error": "job_ids contains invalid id(s)", "invalid_ids": invalid}
+            return web.json_response(refusal, status=400)
+        return web.json_response({"cancelled": any([*map(self._state.cancel, job_ids)])})
 
     def _jobs(self) -> Iterator[Job]:
         running = self._queue.running
@@ -68,7 +68,7 @@ class JobRoutes:
         for prompt_id, entry in self._queue.history.items():
             yield _finished(prompt_id, entry)
 
-    def _story(self, job_id: str, state: str) -> Job:
+    def _details(self, job_id: str, state: str) -> Job:
         if state in ("pending", "in_progress"):
             return {}
         entry = self._queue.history[job_id]

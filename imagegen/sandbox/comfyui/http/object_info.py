@@ -12,8 +12,8 @@ _MEMORY = 24 * 2**30
 class ObjectInfoRoutes:
     """The routes that change nothing and ask for no prompt."""
 
-    def __init__(self, machine: HostState) -> None:
-        self._machine = machine
+    def __init__(self, state: HostState) -> None:
+        self._state = state
 
     def add_to(self, router: web.UrlDispatcher, prefix: str) -> None:
         router.add_get(f"{prefix}/object_info", self.definitions)
@@ -27,19 +27,19 @@ class ObjectInfoRoutes:
 
     async def definitions(self, request: web.Request) -> web.Response:
         class_type = request.match_info.get("class_type")
-        return web.json_response(self._machine.definitions.as_json(class_type))
+        return web.json_response(self._state.definitions.as_json(class_type))
 
     async def folders(self, _request: web.Request) -> web.Response:
-        return web.json_response(self._machine.version.folders)
+        return web.json_response(self._state.version.folders)
 
     async def models(self, request: web.Request) -> web.Response:
         folder = request.match_info["folder"]
-        if folder not in (*self._machine.version.folders, *self._machine.models):
+        if folder not in (*self._state.version.folders, *self._state.models):
             return web.Response(status=404)
-        return web.json_response(sorted(self._machine.models.get(folder, ())))
+        return web.json_response(sorted(self._state.models.get(folder, ())))
 
     async def embeddings(self, _request: web.Request) -> web.Response:
-        names = sorted(self._machine.models.get("embeddings", ()))
+        names = sorted(self._state.models.get("embeddings", ()))
         return web.json_response([name.rsplit(".", 1)[0] for name in names])
 
     async def metadata(self, _request: web.Request) -> web.Response:
@@ -47,7 +47,7 @@ class ObjectInfoRoutes:
         return web.Response(status=404)
 
     async def system(self, _request: web.Request) -> web.Response:
-        version = self._machine.version
+        version = self._state.version
         system = {
             **version.system,
             "ram_total": _MEMORY,
@@ -56,7 +56,7 @@ class ObjectInfoRoutes:
             "python_version": sys.version,
             "pytorch_version": "none (sandbox)",
             "embedded_python": False,
-            "argv": self._machine.flags.argv,
+            "argv": self._state.flags.argv,
         }
         device = {
             "name": "sandbox",
@@ -70,4 +70,4 @@ class ObjectInfoRoutes:
         return web.json_response({"system": system, "devices": [device]})
 
     async def features(self, _request: web.Request) -> web.Response:
-        return web.json_response(self._machine.version.features)
+        return web.json_response(self._state.version.features)

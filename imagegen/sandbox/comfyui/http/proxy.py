@@ -19,28 +19,32 @@ from imagegen.sandbox.comfyui.state import HostState
 
 
 def missing_model_refusal(
-    graph: object, file: str | None, machine: HostState
+    graph: object, file: str | None, state: HostState
 ) -> dict[str, Any] | None:
     """Give the body of a 400 for a graph that names the file, any if none is given; else None."""
     if not isinstance(graph, dict):
         return None
-    named = [each for each in _named(graph) if file in {None, each}]
-    if not named:
+    event_name = [each for each in _model_files(graph) if file in {None, each}]
+    if not event_name:
         return None
-    without = {
-        folder: [f for f in files if f != named[0]] for folder, files in machine.models.items()
+    models_without = {
+        folder: [f for f in files if f != event_name[0]] for folder, files in state.models.items()
     }
     # A copy, since numbers that were given as text would become numbers in it.
-    definitions = NodeDefinitions(machine.version.name, without)
-    verdict = validate_prompt(copy.deepcopy(graph), definitions, machine.version, machine.files)
-    return None if verdict.error is None else _refusal_body(verdict.error, verdict.node_errors)
+    definitions = NodeDefinitions(state.version.name, models_without)
+    validation = validate_prompt(copy.deepcopy(graph), definitions, state.version, state.files)
+    return (
+        None
+        if validation.error is None
+        else _refusal_body(validation.error, validation.node_errors)
+    )
 
 
 def _refusal_body(error: dict[str, Any], node_errors: dict[str, Any]) -> dict[str, Any]:
     return {"error": error, "node_errors": node_errors}
 
 
-def _named(graph: Graph) -> list[str]:
+def _model_files(graph: Graph) -> list[str]:
     found = []
     for node in graph.values():
         for class_type, name in LISTS_OF_MODELS:
@@ -52,7 +56,7 @@ def _named(graph: Graph) -> list[str]:
 _HUGE = 33 * MIB
 _PROMPT, _VIEW, _SOCKET = "POST /prompt", "GET /view", "GET /ws"
 # The sandbox's own routes: no fault touches what tells of faults.
-_OURS = "/sandbox"
+_CONTROL_ROUTES = "/sandbox"
 _PAGE = "<html><head><title>Welcome</title></head><body>nginx</body></html>"
 _UNAVAILABLE = (
     "<html><head><title>503 Service Temporarily Unavailable</title></head><body>nginx</body></html>"
@@ -62,18 +66,18 @@ _UNAVAILABLE = (
 class FaultyProxy:
     """Stands between clients and the routes of one life of a host."""
 
-    def __init__(self, machine: HostState) -> None:
-        self._machine = machine
-        self._mischief = machine.mischief
-        self._script = machine.mischief.script
-        self._standstill = machine.mischief.standstill
+    def __init__(self, state: HostState) -> None:
+        self._state = state
+        self._injection = state.injection
+        self._script = state.injection.script
+        self._freeze_gate = state.injection.freeze_gate
 
     @web.middleware
-    async def stand_between(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         route = _route(request)
-        if route.endswith(_OURS):
+        if route.endswith(_CONTROL_ROUTES):
             return await handler(request)
-        if not await self._standstill.passed():
+        if not await self._freeze_gate.passed():
             return web.Response()
         if self._take(FaultKind.UNAVAILABLE, route):
             return web.Response(status=503, text=_UNAVAILABLE, content_type="text/html")
@@ -82,67 +86,67 @@ class FaultyProxy:
         answer = await self._answer(route, request, handler)
         if not isinstance(answer, web.Response):
             return answer
-        return await self._bring_back(route, request, answer)
+        return await self._apply_answer_faults(route, request, answer)
 
     async def _answer(
         self, route: str, request: web.Request, handler: Handler
     ) -> web.StreamResponse:
         if route == _PROMPT:
-            return await self._take_in(request, handler)
+            return await self._post_prompt(request, handler)
         if route == _VIEW:
-            return await self._show(request, handler)
+            return await self._view(request, handler)
         return await handler(request)
 
-    async def _take_in(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        refused = await self._refusal(request)
-        if refused is not None:
-            return web.json_response(refused, status=400)
+    async def _post_prompt(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        refusal = await self._missing_model_refusal(request)
+        if refusal is not None:
+            return web.json_response(refusal, status=400)
         answer = await handler(request)
         if answer.status != 200:
             return answer
-        prompt_id = self._machine.queue.newest
+        prompt_id = self._state.queue.newest
         if self._script.take(FaultKind.POSTED_TWICE, prompt_id=prompt_id):
             answer = await handler(request)
         if self._script.take(FaultKind.DELETED, prompt_id=prompt_id):
-            self._machine.queue.delete(prompt_id)
-        return await self._end_if_due(
+            self._state.queue.delete(prompt_id)
+        return await self._apply_host_fault(
             FeedEvent(name=ACCEPTED, prompt_id=prompt_id), request, answer
         )
 
-    async def _end_if_due(
+    async def _apply_host_fault(
         self, event: FeedEvent, request: web.Request, answer: web.StreamResponse
     ) -> web.StreamResponse:
-        named = FeedEvent(name=event.name)
-        if fault := self._mischief.ending(named, sent=False):
-            self._mischief.befall(fault)
+        event_name = FeedEvent(name=event.name)
+        if fault := self._injection.take_host_fault(event_name, sent=False):
+            self._injection.apply(fault)
             if fault.kind is FaultKind.RESTART:
                 return _cut(request)
-            await self._standstill.passed()
-        elif fault := self._mischief.ending(named, sent=True):
+            await self._freeze_gate.passed()
+        elif fault := self._injection.take_host_fault(event_name, sent=True):
             await answer.prepare(request)
             await answer.write_eof()
-            self._mischief.befall(fault)
+            self._injection.apply(fault)
         return answer
 
-    async def _refusal(self, request: web.Request) -> dict[str, Any] | None:
-        if not self._script.awaits(FaultKind.REFUSED_MODEL):
+    async def _missing_model_refusal(self, request: web.Request) -> dict[str, Any] | None:
+        if not self._script.expects(FaultKind.REFUSED_MODEL):
             return None
-        wish = _json(await request.read())
-        graph = wish.get("prompt") if isinstance(wish, dict) else None
-        told: list[dict[str, Any]] = []
+        body = _json(await request.read())
+        graph = body.get("prompt") if isinstance(body, dict) else None
+        refusals: list[dict[str, Any]] = []
 
-        def suits(fault: Fault) -> bool:
-            found = missing_model_refusal(graph, fault.file, self._machine)
-            told.extend([] if found is None else [found])
+        def matches(fault: Fault) -> bool:
+            found = missing_model_refusal(graph, fault.file, self._state)
+            refusals.extend([] if found is None else [found])
             return found is not None
 
-        return told[-1] if self._script.take(FaultKind.REFUSED_MODEL, suits=suits) else None
+        return refusals[-1] if self._script.take(FaultKind.REFUSED_MODEL, matches=matches) else None
 
-    async def _show(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _view(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if slow := self._script.take(FaultKind.SLOW_VIEW):
-            await self._standstill.pause(slow.lasts_s)
-        if self._script.awaits(FaultKind.FILE_GONE) and self._script.take(FaultKind.FILE_GONE):
-            self._machine.files.delete(request.query.get("filename", ""))
+            await self._freeze_gate.pause(slow.lasts_s)
+        if self._script.expects(FaultKind.FILE_GONE) and self._script.take(FaultKind.FILE_GONE):
+            self._state.files.delete(request.query.get("filename", ""))
         answer = await handler(request)
         if not isinstance(answer, web.Response) or answer.status != 200:
             return answer
@@ -161,10 +165,10 @@ class FaultyProxy:
             case _:
                 return await self._stream(request, answer, share=0.5)
 
-    async def _bring_back(
+    async def _apply_answer_faults(
         self, route: str, request: web.Request, answer: web.Response
     ) -> web.StreamResponse:
-        if answer.status == 200 and self._take(FaultKind.ANSWER_LOST, route, usually=_PROMPT):
+        if answer.status == 200 and self._take(FaultKind.ANSWER_LOST, route, default=_PROMPT):
             return _cut(request)
         if route != _VIEW and self._take(FaultKind.WRONG_TYPE, route):
             return web.Response(text=_PAGE, content_type="text/html")
@@ -187,15 +191,15 @@ class FaultyProxy:
         size = 1 if pause_s else max(1, len(body))
         for at in range(0, int(len(body) * share), size):
             await response.write(body[at : min(at + size, int(len(body) * share))])
-            if pause_s and not await self._standstill.pause(pause_s):
+            if pause_s and not await self._freeze_gate.pause(pause_s):
                 break
         if share < 1 and request.transport is not None:
             # Closed, not aborted: what was written gets out first.
             request.transport.close()
         return response
 
-    def _take(self, kind: FaultKind, route: str, *, usually: str | None = None) -> Fault | None:
-        return self._script.take(kind, suits=_is_for(route, usually))
+    def _take(self, kind: FaultKind, route: str, *, default: str | None = None) -> Fault | None:
+        return self._script.take(kind, matches=_is_for(route, default))
 
 
 def _route(request: web.Request) -> str:
@@ -204,12 +208,12 @@ def _route(request: web.Request) -> str:
     return f"{request.method} /{parts[0]}"
 
 
-def _is_for(route: str, usually: str | None) -> Callable[[Fault], bool]:
-    def suits(fault: Fault) -> bool:
-        wanted = fault.route or usually
+def _is_for(route: str, default: str | None) -> Callable[[Fault], bool]:
+    def matches(fault: Fault) -> bool:
+        wanted = fault.route or default
         return wanted is None or wanted in {route, route.partition(" ")[2]}
 
-    return suits
+    return matches
 
 
 def _cut(request: web.Request) -> web.Response:

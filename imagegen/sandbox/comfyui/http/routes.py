@@ -19,24 +19,24 @@ from imagegen.sandbox.comfyui.state import HostState, is_canonical
 _LARGEST_BODY = 100 * 2**20
 
 
-def build_app(machine: HostState) -> web.Application:
+def build_app(state: HostState) -> web.Application:
     """Build the web application of one life of a host."""
-    keep_out_others = _keeper_out(refuses_cross_site=machine.version.refuses_cross_site)
-    between = [FaultyProxy(machine).stand_between, keep_out_others]
-    app = web.Application(middlewares=between, client_max_size=_LARGEST_BODY)
+    check_origin = _origin_check(refuses_cross_site=state.version.refuses_cross_site)
+    middlewares = [FaultyProxy(state).middleware, check_origin]
+    app = web.Application(middlewares=middlewares, client_max_size=_LARGEST_BODY)
     for prefix in ("", "/api"):
-        for routes in (_Routes(machine), ObjectInfoRoutes(machine), UploadRoutes(machine.files)):
+        for routes in (_Routes(state), ObjectInfoRoutes(state), UploadRoutes(state.files)):
             routes.add_to(app.router, prefix)
-    if machine.version.has_jobs:
-        JobRoutes(machine).add_to(app.router)
-    app.router.add_get("/{path:.*}", _no_such_page)
+    if state.version.has_jobs:
+        JobRoutes(state).add_to(app.router)
+    app.router.add_get("/{path:.*}", _not_found)
     return app
 
 
 class _Routes:
-    def __init__(self, machine: HostState) -> None:
-        self._machine = machine
-        self._queue = machine.queue
+    def __init__(self, state: HostState) -> None:
+        self._state = state
+        self._queue = state.queue
 
     def add_to(self, router: web.UrlDispatcher, prefix: str) -> None:
         router.add_get(f"{prefix}/ws", self.socket)
@@ -52,26 +52,26 @@ class _Routes:
         router.add_post(f"{prefix}/free", self.free)
 
     async def socket(self, request: web.Request) -> web.WebSocketResponse:
-        machine = self._machine
-        return await machine.feed.serve(request, lambda: machine.status, machine.worker.place)
+        state = self._state
+        return await state.feed.serve(request, lambda: state.status, state.worker.running_node)
 
     async def count(self, _request: web.Request) -> web.Response:
-        return web.json_response(self._machine.status)
+        return web.json_response(self._state.status)
 
     async def post(self, request: web.Request) -> web.Response:
-        wish = await _json(request)
-        number = self._machine.next_number(wish)
-        if "prompt" not in wish:
+        body = await _json(request)
+        number = self._state.next_number(body)
+        if "prompt" not in body:
             return _refusal("no_prompt", "No prompt provided", "No prompt provided")
-        prompt_id = wish.get("prompt_id", "")
-        if self._machine.version.wants_uuids:
-            if "prompt_id" not in wish or prompt_id is None:
+        prompt_id = body.get("prompt_id", "")
+        if self._state.version.wants_uuids:
+            if "prompt_id" not in body or prompt_id is None:
                 prompt_id = str(uuid.uuid4())
             if not is_canonical(prompt_id):
-                return _refusal("invalid_prompt_id", *_NO_UUID)
+                return _refusal("invalid_prompt_id", *_INVALID_PROMPT_ID)
         else:
-            prompt_id = str(wish.get("prompt_id", uuid.uuid4()))
-        return self._answer(wish, prompt_id, number)
+            prompt_id = str(body.get("prompt_id", uuid.uuid4()))
+        return self._answer(body, prompt_id, number)
 
     async def queue(self, _request: web.Request) -> web.Response:
         running = self._queue.running
@@ -83,10 +83,10 @@ class _Routes:
         )
 
     async def change_queue(self, request: web.Request) -> web.Response:
-        wish = await _json(request)
-        if wish.get("clear"):
+        body = await _json(request)
+        if body.get("clear"):
             self._queue.clear()
-        for prompt_id in wish.get("delete", ()):
+        for prompt_id in body.get("delete", ()):
             self._queue.delete(prompt_id)
         return web.Response()
 
@@ -94,9 +94,9 @@ class _Routes:
         entries = list(self._queue.history.items())
         offset = int(request.query.get("offset", -1))
         if "max_items" in request.query:
-            most = int(request.query["max_items"])
-            start = offset if offset >= 0 else max(0, len(entries) - most)
-            entries = entries[start : start + most]
+            max_items = int(request.query["max_items"])
+            start = offset if offset >= 0 else max(0, len(entries) - max_items)
+            entries = entries[start : start + max_items]
         return web.json_response(dict(entries))
 
     async def history(self, request: web.Request) -> web.Response:
@@ -105,43 +105,43 @@ class _Routes:
         return web.json_response({} if entry is None else {prompt_id: entry})
 
     async def change_history(self, request: web.Request) -> web.Response:
-        wish = await _json(request)
-        if wish.get("clear"):
+        body = await _json(request)
+        if body.get("clear"):
             self._queue.forget(list(self._queue.history))
-        self._queue.forget(wish.get("delete", ()))
+        self._queue.forget(body.get("delete", ()))
         return web.Response()
 
     async def view(self, request: web.Request) -> web.Response:
-        return await view(self._machine.files, request)
+        return await view(self._state.files, request)
 
     async def interrupt(self, request: web.Request) -> web.Response:
         try:
-            wish = json.loads(await request.read())
+            body = json.loads(await request.read())
         except ValueError:
-            wish = {}
-        self._machine.worker.interrupt(wish.get("prompt_id") if isinstance(wish, dict) else None)
+            body = {}
+        self._state.worker.interrupt(body.get("prompt_id") if isinstance(body, dict) else None)
         return web.Response()
 
     async def free(self, request: web.Request) -> web.Response:
-        wish = await _json(request)
-        if wish.get("free_memory"):
-            self._machine.worker.free()
+        body = await _json(request)
+        if body.get("free_memory"):
+            self._state.worker.free()
         return web.Response()
 
-    def _answer(self, wish: Mapping[str, Any], prompt_id: str, number: float) -> web.Response:
+    def _answer(self, body: Mapping[str, Any], prompt_id: str, number: float) -> web.Response:
         try:
-            verdict = self._machine.accept(wish, prompt_id, number)
+            validation = self._state.accept(body, prompt_id, number)
         except BrokenRequestError:
-            return _trouble()
-        if verdict.error is not None:
-            told = {"error": verdict.error, "node_errors": verdict.node_errors}
-            return web.json_response(told, status=400)
+            return _server_error()
+        if validation.error is not None:
+            refusal = {"error": validation.error, "node_errors": validation.node_errors}
+            return web.json_response(refusal, status=400)
         return web.json_response(
-            {"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors}
+            {"prompt_id": prompt_id, "number": number, "node_errors": validation.node_errors}
         )
 
 
-_NO_UUID = (
+_INVALID_PROMPT_ID = (
     "prompt_id must be a valid UUID",
     (
         "prompt_id must be a UUID string in canonical lowercase hyphenated form;"
@@ -150,9 +150,9 @@ _NO_UUID = (
 )
 
 
-def _keeper_out(*, refuses_cross_site: bool) -> Middleware:
+def _origin_check(*, refuses_cross_site: bool) -> Middleware:
     @web.middleware
-    async def keep_out_others(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def check_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
         origin, host = request.headers.get("Origin"), request.headers.get("Host", "")
         if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
             return web.Response(status=403)
@@ -162,20 +162,20 @@ def _keeper_out(*, refuses_cross_site: bool) -> Middleware:
             return await handler(request)
         except ValueError:
             # No JSON, or text where a number belongs: a real server's handler breaks on it.
-            return _trouble()
+            return _server_error()
 
-    return keep_out_others
+    return check_origin
 
 
-async def _no_such_page(_request: web.Request) -> web.Response:
+async def _not_found(_request: web.Request) -> web.Response:
     # Real servers look for a file of their web pages.
     return web.Response(status=404, content_type="application/octet-stream")
 
 
 async def _json(request: web.Request) -> Mapping[str, Any]:
-    said = json.loads(await request.read())
+    body = json.loads(await request.read())
     # A list has no keys, and that is all that is asked of it.
-    return said if isinstance(said, dict) else {}
+    return body if isinstance(body, dict) else {}
 
 
 def _refusal(type_: str, message: str, details: str) -> web.Response:
@@ -183,7 +183,7 @@ def _refusal(type_: str, message: str, details: str) -> web.Response:
     return web.json_response({"error": error, "node_errors": {}}, status=400)
 
 
-def _trouble() -> web.Response:
+def _server_error() -> web.Response:
     return web.Response(
         status=500, text="500 Internal Server Error\n\nServer got itself in trouble"
     )

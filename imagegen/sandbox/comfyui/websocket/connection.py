@@ -9,7 +9,12 @@ from weakref import WeakKeyDictionary, WeakSet
 from aiohttp import web
 
 from imagegen.sandbox.comfyui.faults.fault import CONNECT, MIB, RECONNECT, Fault
-from imagegen.sandbox.comfyui.faults.injection import A_PREVIEW, FaultInjection, FeedEvent, event_of
+from imagegen.sandbox.comfyui.faults.injection import (
+    PREVIEW_EVENT,
+    FaultInjection,
+    FeedEvent,
+    event_of,
+)
 from imagegen.sandbox.comfyui.faults.kinds import FaultKind
 
 Frame = str | bytes
@@ -30,41 +35,41 @@ _HUGE = 33 * MIB
 class FeedConnection:
     """Carries frames to sockets, one after another, unless a fault is due."""
 
-    def __init__(self, mischief: FaultInjection) -> None:
-        self._mischief = mischief
-        self._script = mischief.script
+    def __init__(self, injection: FaultInjection) -> None:
+        self._injection = injection
+        self._script = injection.script
         self._transports: WeakKeyDictionary[web.WebSocketResponse, asyncio.Transport]
         self._transports = WeakKeyDictionary()
         self._deaf: WeakSet[web.WebSocketResponse] = WeakSet()
-        self._known: set[str] = set()
+        self._client_ids: set[str] = set()
 
     def opened(self, socket: web.WebSocketResponse, request: web.Request, client_id: str) -> None:
         """Take a new socket in; it may be deaf from the start."""
-        event = FeedEvent(name=RECONNECT if client_id in self._known else CONNECT)
-        self._known.add(client_id)
+        event = FeedEvent(name=RECONNECT if client_id in self._client_ids else CONNECT)
+        self._client_ids.add(client_id)
         if request.transport is not None:
             self._transports[socket] = request.transport
-            self._mischief.standstill.join(request.transport)
-        if self._script.take(FaultKind.DEAF, suits=lambda fault: _deafens(fault, event)):
+            self._injection.freeze_gate.add(request.transport)
+        if self._script.take(FaultKind.DEAF, matches=lambda fault: _makes_deaf(fault, event)):
             self._deaf.add(socket)
 
     def closed(self, socket: web.WebSocketResponse) -> None:
         if (transport := self._transports.pop(socket, None)) is not None:
-            self._mischief.standstill.leave(transport)
+            self._injection.freeze_gate.remove(transport)
 
-    async def carry(self, frame: Frame, sockets: Sockets, send: Send) -> None:
+    async def deliver(self, frame: Frame, sockets: Sockets, send: Send) -> None:
         """Bring a frame to all sockets, or do what is due instead."""
-        await self._mischief.standstill.passed()
+        await self._injection.freeze_gate.passed()
         sockets = [socket for socket in sockets if socket not in self._deaf]
-        if self._script.awaits(*_FAULTS):
-            await self._carry_badly(frame, sockets, send)
+        if self._script.expects(*_FAULTS):
+            await self._deliver_with_faults(frame, sockets, send)
         else:
             await _send_all(frame, sockets, send)
 
-    async def _carry_badly(self, frame: Frame, sockets: Sockets, send: Send) -> None:
-        event = _read(frame)
-        await self._end_if_due(event, sent=False)
-        hearing = self._hearing(event, sockets)
+    async def _deliver_with_faults(self, frame: Frame, sockets: Sockets, send: Send) -> None:
+        event = _parse_frame(frame)
+        await self._apply_host_fault(event, sent=False)
+        hearing = self._hearing_sockets(event, sockets)
         if huge := self._due(FaultKind.HUGE_FRAME, event, hearing):
             await _send_all(_huge_frame(huge), hearing, send)
         drop = self._due(FaultKind.DROP, event, hearing)
@@ -74,19 +79,19 @@ class FeedConnection:
         await _send_all(frame, hearing, send)
         if drop is not None:
             self._close(hearing)
-        await self._end_if_due(event, sent=True)
+        await self._apply_host_fault(event, sent=True)
 
-    async def _end_if_due(self, event: FeedEvent, *, sent: bool) -> None:
-        fault = self._mischief.ending(event, sent=sent)
+    async def _apply_host_fault(self, event: FeedEvent, *, sent: bool) -> None:
+        fault = self._injection.take_host_fault(event, sent=sent)
         if fault is None:
             return
-        self._mischief.befall(fault)
+        self._injection.apply(fault)
         if fault.kind is FaultKind.RESTART:
             # The host's death cancels this: until then no frame may go out.
             await asyncio.Event().wait()
-        await self._mischief.standstill.passed()
+        await self._injection.freeze_gate.passed()
 
-    def _hearing(self, event: FeedEvent, sockets: Sockets) -> Sockets:
+    def _hearing_sockets(self, event: FeedEvent, sockets: Sockets) -> Sockets:
         deaf = self._due(FaultKind.DEAF, event, sockets, unless_unnamed=True)
         if deaf is None:
             return sockets
@@ -96,12 +101,12 @@ class FeedConnection:
     def _due(
         self, kind: FaultKind, event: FeedEvent, sockets: Sockets, *, unless_unnamed: bool = False
     ) -> Fault | None:
-        def suits(fault: Fault) -> bool:
-            return event.suits(fault) and not (unless_unnamed and fault.at is None)
+        def matches(fault: Fault) -> bool:
+            return event.matches(fault) and not (unless_unnamed and fault.at is None)
 
         if not sockets:
             return None
-        return self._script.take(kind, prompt_id=event.prompt_id, suits=suits)
+        return self._script.take(kind, prompt_id=event.prompt_id, matches=matches)
 
     def _cut(self, sockets: Sockets) -> None:
         for transport in self._transports_of(sockets):
@@ -116,17 +121,17 @@ class FeedConnection:
         return [self._transports[socket] for socket in sockets if socket in self._transports]
 
 
-def _deafens(fault: Fault, event: FeedEvent) -> bool:
+def _makes_deaf(fault: Fault, event: FeedEvent) -> bool:
     return (fault.at or RECONNECT) == event.name or (
         fault.at == CONNECT and event.name == RECONNECT
     )
 
 
-def _read(frame: Frame) -> FeedEvent:
+def _parse_frame(frame: Frame) -> FeedEvent:
     if isinstance(frame, bytes):
-        return A_PREVIEW
-    said = json.loads(frame)
-    return event_of(said["type"], said["data"])
+        return PREVIEW_EVENT
+    message = json.loads(frame)
+    return event_of(message["type"], message["data"])
 
 
 def _huge_frame(fault: Fault) -> Frame:

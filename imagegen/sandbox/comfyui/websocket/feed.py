@@ -14,8 +14,8 @@ from imagegen.sandbox.comfyui.faults.injection import FaultInjection
 from imagegen.sandbox.comfyui.websocket.connection import FeedConnection
 
 # The binary events that carry a picture: bare, and with the facts before it.
-_PICTURE = 1
-_PICTURE_WITH_FACTS = 4
+_IMAGE = 1
+_IMAGE_WITH_METADATA = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,47 +42,47 @@ class WebSocketFeed:
         self,
         features: Mapping[str, Any],
         *,
-        wire: FeedConnection | None = None,
-        overhear: Callable[[str, Mapping[str, Any]], None] = lambda _event, _facts: None,
+        connection: FeedConnection | None = None,
+        on_event: Callable[[str, Mapping[str, Any]], None] = lambda _event, _facts: None,
     ) -> None:
         self._features = features
-        self._wire = wire or FeedConnection(FaultInjection())
-        self._overhear = overhear
+        self._connection = connection or FeedConnection(FaultInjection())
+        self._on_event = on_event
         self._sockets: dict[object, web.WebSocketResponse] = {}
-        self._announced: dict[object, Mapping[str, Any]] = {}
+        self._client_features: dict[object, Mapping[str, Any]] = {}
         self._outgoing: asyncio.Queue[tuple[object, str | bytes]] = asyncio.Queue()
 
-    def tell(self, event: str, facts: Mapping[str, Any], client_id: object = None) -> None:
+    def send(self, event: str, data: Mapping[str, Any], client_id: object = None) -> None:
         """Send an event to one client, or to everybody if there is no client id."""
-        self._overhear(event, facts)
-        frame = json.dumps({"type": event, "data": facts})
+        self._on_event(event, data)
+        frame = json.dumps({"type": event, "data": data})
         self._outgoing.put_nowait((client_id, frame))
 
-    def show(
-        self, picture: bytes, facts: Mapping[str, Any], client_id: object, kind: BinaryKind = PNG
+    def send_image(
+        self, image: bytes, metadata: Mapping[str, Any], client_id: object, kind: BinaryKind = PNG
     ) -> None:
         """Send a picture; clients that announced it get the facts that it belongs to as well."""
-        self._outgoing.put_nowait((client_id, _picture_with_facts(picture, facts, kind)))
+        self._outgoing.put_nowait((client_id, _image_with_metadata(image, metadata, kind)))
 
-    def show_bare(self, picture: bytes, client_id: object, kind: BinaryKind = PNG) -> None:
-        frame = struct.pack(">II", _PICTURE, kind.number) + picture
+    def send_bare_image(self, image: bytes, client_id: object, kind: BinaryKind = PNG) -> None:
+        frame = struct.pack(">II", _IMAGE, kind.number) + image
         self._outgoing.put_nowait((client_id, frame))
 
-    def wants_facts(self, client_id: object) -> bool:
-        announced = self._announced.get(client_id, {})
-        return bool(announced.get("supports_preview_metadata"))
+    def wants_metadata(self, client_id: object) -> bool:
+        features = self._client_features.get(client_id, {})
+        return bool(features.get("supports_preview_metadata"))
 
-    async def send_for_ever(self) -> None:
+    async def send_forever(self) -> None:
         """Bring the frames out, in order, until cancelled."""
         while True:
             client_id, frame = await self._outgoing.get()
-            await self._wire.carry(frame, self._listeners(client_id), _send)
+            await self._connection.deliver(frame, self._listeners(client_id), _send)
 
     async def serve(
         self,
         request: web.Request,
         status: Callable[[], Mapping[str, Any]],
-        place: Callable[[str], str | None],
+        running_node: Callable[[str], str | None],
     ) -> web.WebSocketResponse:
         """Greet a new socket and stay with it until it closes.
 
@@ -92,23 +92,23 @@ class WebSocketFeed:
         await socket.prepare(request)
         client_id = request.query.get("clientId") or uuid.uuid4().hex
         self._sockets[client_id] = socket
-        self._announced[client_id] = {}
-        self._wire.opened(socket, request, client_id)
+        self._client_features[client_id] = {}
+        self._connection.opened(socket, request, client_id)
         try:
             await _send(socket, _frame("status", {"status": status(), "sid": client_id}))
-            if (node := place(client_id)) is not None:
+            if (node := running_node(client_id)) is not None:
                 await _send(socket, _frame("executing", {"node": node}))
             await self._listen(socket, client_id)
         finally:
             self._sockets.pop(client_id, None)
-            self._announced.pop(client_id, None)
-            self._wire.closed(socket)
+            self._client_features.pop(client_id, None)
+            self._connection.closed(socket)
         return socket
 
     def forget(self) -> None:
         """Drop all clients and all frames that were not sent."""
         self._sockets.clear()
-        self._announced.clear()
+        self._client_features.clear()
         self._outgoing = asyncio.Queue()
 
     async def _listen(self, socket: web.WebSocketResponse, client_id: str) -> None:
@@ -116,9 +116,9 @@ class WebSocketFeed:
         async for message in socket:
             if message.type is not WSMsgType.TEXT:
                 continue
-            said = _parse(message.data)
-            if is_first and said.get("type") == "feature_flags":
-                self._announced[client_id] = said.get("data", {})
+            event = _parse_object(message.data)
+            if is_first and event.get("type") == "feature_flags":
+                self._client_features[client_id] = event.get("data", {})
                 await _send(socket, _frame("feature_flags", self._features))
             is_first = False
 
@@ -129,21 +129,21 @@ class WebSocketFeed:
         return [] if socket is None else [socket]
 
 
-def _frame(event: str, facts: Mapping[str, Any]) -> str:
-    return json.dumps({"type": event, "data": facts})
+def _frame(event: str, data: Mapping[str, Any]) -> str:
+    return json.dumps({"type": event, "data": data})
 
 
-def _picture_with_facts(picture: bytes, facts: Mapping[str, Any], kind: BinaryKind) -> bytes:
-    told = json.dumps({**facts, "image_type": kind.name}).encode()
-    return struct.pack(">II", _PICTURE_WITH_FACTS, len(told)) + told + picture
+def _image_with_metadata(image: bytes, metadata: Mapping[str, Any], kind: BinaryKind) -> bytes:
+    encoded = json.dumps({**metadata, "image_type": kind.name}).encode()
+    return struct.pack(">II", _IMAGE_WITH_METADATA, len(encoded)) + encoded + image
 
 
-def _parse(text: str) -> dict[str, Any]:
+def _parse_object(text: str) -> dict[str, Any]:
     try:
-        said = json.loads(text)
+        message = json.loads(text)
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return message if isinstance(message, dict) else {}
 
 
 async def _send(socket: web.WebSocketResponse, frame: str | bytes) -> None:
