@@ -42,7 +42,8 @@ class Fault:
         sent: whether the frame of that event is sent before the fault happens.
         seconds: how long it lasts; None means what is usual for its kind.
         every: it happens about every so many seconds, instead of at an event.
-        route: a route such as `/history` or `GET /history`; None means any.
+        route: a route such as `/history` or `GET /history`; None means any (for `answer-lost`:
+            POST /prompt).
         file: a file name.
         node: a node class.
         how: a variant of the fault.

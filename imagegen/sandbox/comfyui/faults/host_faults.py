@@ -53,8 +53,8 @@ class HostFaults:
     async def end(self) -> None:
         """Stop all tasks; a dead host stays dead, a frozen one frozen.
 
-        Raises the first error that kept the host from stopping or starting again, such as a port that
-        was taken meanwhile (SandboxError).
+        Raises:
+            SandboxError: the host could not be started again after a restart, its port was taken.
         """
         self._ending.set()
         while self._tasks:

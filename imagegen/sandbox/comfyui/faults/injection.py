@@ -1,4 +1,4 @@
-"""What the parts of a host share of its faults: the script, the freeze, restart and freeze of the host."""
+"""What the parts of a host share of its faults: the script, the freeze, the restart."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -85,7 +85,7 @@ PREVIEW_EVENT = FeedEvent(name=PREVIEW)
 
 
 def _do_nothing(_fault: Fault) -> None:
-    """The default for a part that is used without a host."""
+    """Stand in for the host where a part is used without one."""
 
 
 @dataclass(frozen=True, kw_only=True)

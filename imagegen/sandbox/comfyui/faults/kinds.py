@@ -35,7 +35,10 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class FaultHelp:
-    """The help of a kind: its line, the parameters beside times, after and chance, the usual duration."""
+    """The help of a kind: its line, its own parameters, and the usual duration in seconds.
+
+    `takes` leaves out times, after and chance, which every kind takes.
+    """
 
     line: str
     takes: frozenset[str] = frozenset()
