@@ -1,4 +1,4 @@
-"""A ComfyUI host for laptops and tests: same wire, drawn with Pillow."""
+"""One simulated ComfyUI host: a server on a TCP port, which can be killed, restarted and frozen."""
 
 import asyncio
 import errno
@@ -37,16 +37,24 @@ DEFAULT_MODELS: Mapping[str, Sequence[str]] = {
 class SandboxComfyUI:
     """A ComfyUI host that behaves on the wire like a real one of the given version.
 
-    `models` names the files it has, by folder as ComfyUI names them; a file whose name begins with
-    `corrupt` or `unknown_arch` fails when a node loads it. `seconds_per_picture` is how long a
-    sampler draws, whatever its number of steps. `flags` is its command line. `sleep` is asked for
-    every wait of the worker, also for one of 0 s between nodes: whoever answers late holds it.
+    It listens while entered; `kill` and `start` are for tests of restarts. One event loop only.
 
-    `model_load_seconds` is what it costs to load other models than those of the prompt before.
-    `seed` makes faults that come by chance repeatable.
+    Args:
+        name: the host's name in logs and in its account.
+        version: a key of VERSIONS, such as "0.33".
+        models: the file names that it has, by ComfyUI folder name. A file whose name begins with
+            `corrupt` or `unknown_arch` fails when a node loads it.
+        seconds_per_picture: how long one sampler run takes, whatever its number of steps.
+        model_load_seconds: how long it takes to load other models than those of the last prompt.
+        seed: makes faults with a chance, and the times of recurring ones, repeatable.
+        flags: the flags of ComfyUI's command line.
+        sleep: called for every wait of the executor, also for one of 0 s between two nodes; a test
+            that returns from it late holds the executor there.
+        port: 0 chooses a free one.
+        host: the address to listen on.
 
-    `posted` and `drawn` account for everything since it was made, deaths included; `account` adds
-    it up.
+    `posted` and `drawn` hold everything since it was created, over all restarts; `account` adds
+    them up.
     """
 
     def __init__(  # noqa: PLR0913 each is a setting of its own
@@ -104,14 +112,14 @@ class SandboxComfyUI:
 
     @property
     def address(self) -> str:
-        """Where it listens, as `host:port`; known once it has started, the same ever after."""
+        """The address as `host:port`, known after the first start; a restart does not change it."""
         if not self._port:
             raise RuntimeError(f"{self.name} has not been started yet")
         return f"{self._host}:{self._port}"
 
     @property
     def is_dead(self) -> bool:
-        """Whether nobody listens at its address at the moment."""
+        """Whether nothing listens at its address at the moment."""
         return self._runner is None
 
     @property
@@ -121,52 +129,64 @@ class SandboxComfyUI:
 
     @property
     def account(self) -> UsageReport:
-        """All that it did since it was made, added up."""
+        """What it did since it was created, added up."""
         return self._usage_records.report(self.name, self.troubles)
 
     def script(self, *faults: Fault) -> None:
-        """Let these faults happen when their occasions come, those scripted before first."""
+        """Add faults, each to happen at its next occasion, after those that were added before.
+
+        May be called before the host starts.
+        """
         self._script.add(faults)
         if self._runner is not None:
             self._host_faults.begin()
 
     async def happened(self, fault: Fault, *, times: int = 1) -> FaultEvent:
-        """Wait until a fault has happened so often; there is no limit but the caller's."""
+        """Wait until a fault has happened `times` times, and return the last event; no timeout."""
         return await self._script.happened(fault, times=times)
 
     async def came_back(self) -> None:
-        """Wait until it lives, after a death; there is no limit but the caller's."""
+        """Wait until the host is up, for example after a restart fault; no timeout."""
         await self._host_faults.is_up.wait()
 
     def calm(self) -> None:
-        """Forget all faults to come, and thaw."""
+        """Remove all faults that have not happened yet, and thaw the host."""
         self._script.clear()
         self.thaw()
 
     def freeze(self) -> None:
-        """Stand still as by SIGSTOP: TCP connects, sockets stay open, nothing answers or draws."""
+        """Freeze as by SIGSTOP: TCP connects, sockets stay open, nothing is answered or drawn.
+
+        Does nothing if the host is frozen or dead.
+        """
         if self._runner is not None and not self._freeze_gate.is_frozen:
             self._freeze_gate.freeze()
             self._usage_records.begin_outage("frozen")
 
     def thaw(self) -> None:
-        """Go on as by SIGCONT: what came in meanwhile is served now."""
+        """Go on as by SIGCONT; requests that came in meanwhile are answered now."""
         if self._freeze_gate.is_frozen:
             self._freeze_gate.thaw()
             self._usage_records.end_outage()
 
     async def start(self) -> None:
-        """Begin a life: an empty queue, history and cache, on the same port as ever.
+        """Start with an empty queue, history and cache, on the same port as before.
 
-        Saved outputs are still there, temp files are not.
+        Saved outputs are kept, temp files are not.
+
+        Raises:
+            SandboxError: the port is taken, or cannot be listened on.
         """
         await self._start_server()
         self._host_faults.begin()
 
     async def kill(self) -> None:
-        """Die as by SIGKILL: sockets break without a close frame, HTTP is refused.
+        """End as by SIGKILL: sockets break without a close frame, connections are refused.
 
-        May be called twice; `start` brings it back, and nothing else does.
+        May be called twice. Only `start` brings the host back: restart faults are cancelled.
+
+        Raises:
+            SandboxError: a restart fault could not start the host again, its port was taken.
         """
         await self._host_faults.end()
         await self._stop_server()
@@ -187,8 +207,8 @@ class SandboxComfyUI:
     async def _listen(self, runner: web.AppRunner) -> None:
         await runner.setup()
         reason = "no port is free"
-        # Not one that the system picks: while a host is dead, connections of its own clients
-        # could take that.
+        # Not port 0: while the host is dead, an outgoing connection of one of its clients could
+        # take a port that the system chose.
         for port in [self._port] if self._port else free_ports():
             try:
                 await web.TCPSite(runner, self._host, port, reuse_address=True).start()
@@ -239,7 +259,7 @@ class SandboxComfyUI:
         task.cancel()
         for site in list(runner.sites):
             await site.stop()
-        # What was accepted a moment ago becomes a connection within a few turns of the loop.
+        # A socket that was accepted a moment ago becomes a connection within a few loop iterations.
         for _ in range(_LOOP_TURNS):
             await asyncio.sleep(0)
             _abort_connections(runner.server)
@@ -248,7 +268,7 @@ class SandboxComfyUI:
         await runner.cleanup()
         log.info("sandbox comfyui died", host=self.name)
         if not task.cancelled():
-            # It ended before it was killed: a mistake in the sandbox itself must not stay hidden.
+            # It ended before the cancellation: show the sandbox's own bug, do not hide it.
             task.result()
 
 

@@ -1,4 +1,4 @@
-"""A sandbox host as a program of its own: it listens until a signal ends it."""
+"""A simulated host as a program of its own, which listens until a signal ends it."""
 
 import asyncio
 import signal
@@ -11,16 +11,16 @@ from imagegen.sandbox.comfyui.host import SandboxComfyUI
 from imagegen.sandbox.comfyui.versions import NEW
 from imagegen.sandbox.errors import SandboxError
 
-_ENDING = (signal.SIGINT, signal.SIGTERM)
+_SHUTDOWN_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class BadModel(SandboxError, ValueError):
-    """A model that is not written as FOLDER=FILE, in one sentence."""
+    """A model that is not written as FOLDER=FILE; the message is one sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SimulatorOptions:
-    """What to play, as people write it; without `models` it has the default ones."""
+    """The options of the command line; empty `models` means the default ones."""
 
     host: str
     port: int
@@ -35,9 +35,9 @@ class SimulatorOptions:
 def build_host(
     options: SimulatorOptions, *, default_models: Mapping[str, Sequence[str]]
 ) -> SandboxComfyUI:
-    """Make the host, not started yet.
+    """Create the host; it is not started yet.
 
-    `default_models` are files by folder, which it has if the options name none.
+    `default_models` are file names by folder, used if the options name none.
 
     Raises:
         FaultError: a fault is not written as it should be.
@@ -58,12 +58,16 @@ def build_host(
 
 
 def run_host(host: SandboxComfyUI, say: Callable[[str], None]) -> None:
-    """Say where it listens, and return after SIGINT or SIGTERM. Raises SandboxError."""
+    """Start the host, pass the line with its address to `say`, and return after SIGINT or SIGTERM.
+
+    Raises:
+        SandboxError: the host cannot listen on its port.
+    """
     asyncio.run(_run(host, say))
 
 
 def fault_help() -> list[tuple[str, str]]:
-    """List the faults for a help page: the kind with its own parameters, and its line."""
+    """List the faults for a help page: the kind with its own parameters, and its line of help."""
     return [
         (" ".join([str(kind), *sorted(meaning.takes)]), meaning.line)
         for kind, meaning in MEANINGS.items()
@@ -71,12 +75,12 @@ def fault_help() -> list[tuple[str, str]]:
 
 
 async def _run(host: SandboxComfyUI, say: Callable[[str], None]) -> None:
-    ended = asyncio.Event()
-    for number in _ENDING:
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    signalled = asyncio.Event()
+    for number in _SHUTDOWN_SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, signalled.set)
     async with host:
         say(f"ComfyUI {host.version.reported} (sandbox) listens on http://{host.address}")
-        await ended.wait()
+        await signalled.wait()
 
 
 def _models(texts: Sequence[str]) -> Mapping[str, Sequence[str]]:

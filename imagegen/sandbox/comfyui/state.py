@@ -1,4 +1,4 @@
-"""Everything that a host has in memory between its start and its death, and its flags."""
+"""What a host has in memory between its start and its end, and the flags it was started with."""
 
 import asyncio
 import time
@@ -24,16 +24,17 @@ from imagegen.sandbox.comfyui.websocket.feed import WebSocketFeed
 
 @dataclass(frozen=True, kw_only=True)
 class HostFlags:
-    """What whoever started the host chose; without any it is as a plain `main.py` starts it."""
+    """Flags of ComfyUI's command line; the defaults are those of a plain `main.py`."""
 
-    # --preview-method: none, auto, latent2rgb or taesd. All but none show a sampler's steps.
+    # --preview-method: none, auto, latent2rgb or taesd. All but none send sampler previews.
     preview_method: str = "none"
-    # --cache-lru: so many nodes are remembered, whatever the last prompt used. 0 is the default
-    # cache, which remembers what the last prompt used.
+    # --cache-lru: how many nodes stay cached, those used last. 0 is the default cache, which keeps
+    # the nodes of the last prompt.
     cache_lru: int = 0
 
     @property
     def argv(self) -> list[str]:
+        """The command line, as /system_stats shows it."""
         argv = ["main.py"]
         if self.preview_method != "none":
             argv += ["--preview-method", self.preview_method]
@@ -44,7 +45,7 @@ class HostFlags:
 
 @dataclass(frozen=True, kw_only=True)
 class PostedPrompt:
-    """A prompt that was accepted."""
+    """A prompt that was accepted; `when` is in seconds as time.time() counts."""
 
     prompt_id: str
     graph: Graph
@@ -55,7 +56,7 @@ class PostedPrompt:
 
 @dataclass(frozen=True, kw_only=True)
 class AccountState:
-    """What a host was asked for and what it did, over all its lives."""
+    """What a host was asked for and what it did, over all its restarts."""
 
     posted: list[PostedPrompt]
     drawn: list[ExecutedPrompt]
@@ -63,7 +64,10 @@ class AccountState:
 
 
 class HostState:
-    """Queue, feed and worker of one life of a host; files and account outlive it."""
+    """Queue, feed and executor of a host from one start to its end.
+
+    The files and the account are passed in, since they survive a restart.
+    """
 
     def __init__(  # noqa: PLR0913 each is a setting of its own
         self,
@@ -96,7 +100,7 @@ class HostState:
             connection=FeedConnection(self.injection),
             on_event=lambda event, data: prompt_faults.interrupt_if_due(event, data, interrupt),
         )
-        self.queue = PromptQueue(self._announce)
+        self.queue = PromptQueue(self._send_status)
         self.worker = PromptExecutor(
             self.queue,
             definitions=self.definitions,
@@ -120,16 +124,20 @@ class HostState:
 
     @property
     def status(self) -> dict[str, Any]:
+        """The body of GET /prompt and of status events."""
         return {"exec_info": {"queue_remaining": self.queue.remaining}}
 
     async def run(self) -> None:
-        """Draw and send until cancelled."""
+        """Run the executor and the feed until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.feed.send_forever(), name="sandbox comfyui feed")
             tasks.create_task(self.worker.run_forever(), name="sandbox comfyui worker")
 
     def next_number(self, body: Mapping[str, Any]) -> float:
-        """Give a prompt its place: the one it asks for, or the next, or before all others."""
+        """Return the queue number for a posted prompt: its own `number`, or the next one.
+
+        With `front` the number is negative, so that the prompt runs before all others.
+        """
         if "number" in body:
             return float(body["number"])
         number = self._number
@@ -137,7 +145,11 @@ class HostState:
         return -number if body.get("front") else number
 
     def accept(self, body: Mapping[str, Any], prompt_id: str, number: float) -> PromptValidation:
-        """Judge a posted prompt and queue it if something of it can run."""
+        """Validate a posted prompt, and queue it if at least one of its outputs can run.
+
+        Raises:
+            BrokenRequestError: a real server's handler would break on it and answer 500.
+        """
         validation = validate_prompt(body["prompt"], self.definitions, self.version, self.files)
         if validation.error is None:
             extra_data = self._extra_data(body)
@@ -154,9 +166,9 @@ class HostState:
         return validation
 
     def cancel(self, prompt_id: str) -> bool:
-        """Take a prompt off, waiting or running."""
+        """Remove a pending prompt or interrupt a running one; False if it is neither."""
         if self.queue.delete(prompt_id):
-            self._announce()
+            self._send_status()
             return True
         return self.queue.is_running(prompt_id) and self.worker.interrupt(prompt_id)
 
@@ -168,7 +180,7 @@ class HostState:
             extra_data["create_time"] = time.time_ns() // 1_000_000
         return extra_data
 
-    def _announce(self) -> None:
+    def _send_status(self) -> None:
         self.feed.send("status", {"status": self.status})
 
 

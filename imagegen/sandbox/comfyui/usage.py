@@ -1,4 +1,4 @@
-"""What a host has drawn over all its lives: GPU seconds, idle gaps, double drawings, loads."""
+"""What a host has drawn over all its restarts: GPU seconds, idle gaps, double drawings, loads."""
 
 import hashlib
 import json
@@ -15,16 +15,16 @@ from imagegen.sandbox.comfyui.faults.prompt_faults import ModelLoad
 from imagegen.sandbox.comfyui.faults.script import FaultEvent
 from imagegen.sandbox.comfyui.state import AccountState, PostedPrompt
 
-# Under this key of extra_data a client may name the request that a prompt is for.
+# The key of extra_data under which a client may name the request that a prompt is for.
 REQUEST = "chatflow_request"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DrawingRecord:
-    """A prompt on the GPU; times are seconds as time.time() counts.
+    """One prompt that was on the GPU; times are seconds as time.time() counts.
 
-    `picture` is equal for drawings of the same picture: the request that the client named, else
-    a digest of the graph, whatever its file names.
+    `picture` is equal for drawings of the same picture: the request id that the client put into
+    extra_data under REQUEST, or else a digest of the graph without its file names.
     """
 
     host: str
@@ -41,7 +41,10 @@ class DrawingRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Outage:
-    """A time in which nobody could reach the host: `dead` or `frozen`; maybe not over."""
+    """A time in which the host was out of reach; `ended` is None while it lasts.
+
+    `kind` is `dead` or `frozen`.
+    """
 
     kind: str
     began: float
@@ -50,7 +53,7 @@ class Outage:
 
 @dataclass(frozen=True, kw_only=True)
 class IdleGap:
-    """A time in which the GPU had nothing to draw although the host was alive."""
+    """A time in which the GPU had nothing to draw although the host was up."""
 
     began: float
     seconds: float
@@ -60,7 +63,7 @@ class IdleGap:
 class DoubleDrawing:
     """A picture that was drawn again after it had been drawn.
 
-    It is `avoidable` when the host of the drawing before could be reached all the time between.
+    It is `avoidable` if the host of the earlier drawing was in reach for the whole time between.
     """
 
     picture: str
@@ -72,7 +75,7 @@ class DoubleDrawing:
 
 @dataclass(frozen=True, kw_only=True)
 class UsageReport:
-    """What a host did over all its lives."""
+    """What a host did over all its restarts."""
 
     host: str
     posted: Mapping[str, int]
@@ -83,12 +86,12 @@ class UsageReport:
 
     @property
     def gpu_seconds(self) -> float:
-        """All the time with a prompt on the GPU, models loaded and interrupted ones included."""
+        """All the time with a prompt on the GPU, with model loads and interrupted prompts."""
         return sum(drawing.seconds for drawing in self.drawings)
 
     @property
     def gaps(self) -> list[IdleGap]:
-        """The idle times between the first drawing and the last, deaths apart."""
+        """The idle times between the first drawing and the last, without the time it was dead."""
         ordered = sorted(self.drawings, key=lambda drawing: drawing.began)
         found = (
             IdleGap(began=a.ended, seconds=b.began - a.ended - self._dead_seconds(a.ended, b.began))
@@ -98,10 +101,11 @@ class UsageReport:
 
     @property
     def doubles(self) -> list[DoubleDrawing]:
+        """The pictures that this host drew more than once."""
         return doubles([self])
 
     def as_json(self) -> dict[str, Any]:
-        """Give all of it, sums first."""
+        """Return the body of GET /sandbox/account: sums first, then every record."""
         gaps, double_drawings = self.gaps, self.doubles
         return {
             "host": self.host,
@@ -121,7 +125,7 @@ class UsageReport:
         }
 
     def was_out(self, began: float, ended: float) -> bool:
-        """Tell whether the host was out of reach at any moment of that time."""
+        """Tell whether the host was out of reach at any moment between two times."""
         return any(
             outage.began <= ended and (outage.ended is None or outage.ended >= began)
             for outage in self.outages
@@ -150,8 +154,38 @@ class UsageReport:
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class UsageRecords:
+    """The account of all runs of a host, and the times when it was out of reach."""
+
+    account: AccountState
+    outages: list[Outage] = field(default_factory=list)
+
+    def begin_outage(self, kind: str) -> None:
+        """Record that the host is out of reach from now on; an outage that lasts ends first."""
+        self.end_outage()
+        self.outages.append(Outage(kind=kind, began=time.time()))
+
+    def end_outage(self) -> None:
+        """Record that the host is in reach again; does nothing if it was."""
+        if self.outages and self.outages[-1].ended is None:
+            self.outages[-1] = replace(self.outages[-1], ended=time.time())
+
+    def report(self, host: str, troubles: Sequence[FaultEvent]) -> UsageReport:
+        """Add everything up."""
+        prompts = {posted.prompt_id: posted for posted in self.account.posted}
+        return UsageReport(
+            host=host,
+            posted=Counter(posted.prompt_id for posted in self.account.posted),
+            drawings=[_drawing_record(host, drawn, prompts) for drawn in self.account.drawn],
+            loads=tuple(self.account.loads),
+            outages=tuple(self.outages),
+            troubles=tuple(troubles),
+        )
+
+
 def doubles(reports: Iterable[UsageReport]) -> list[DoubleDrawing]:
-    """Find the pictures that these hosts together drew more than once, to the end each time."""
+    """Find the pictures that these hosts together drew to the end more than once."""
     hosts = {report.host: report for report in reports}
     pictures: dict[str, list[DrawingRecord]] = {}
     drawings = [each for report in hosts.values() for each in report.drawings if each.succeeded]
@@ -165,7 +199,7 @@ def doubles(reports: Iterable[UsageReport]) -> list[DoubleDrawing]:
 
 
 def picture_of(graph: Graph, extra_data: Mapping[str, Any]) -> str:
-    """Name the picture that a prompt is for: equal names, the same picture."""
+    """Return a name for the picture that a prompt is for; equal names mean the same picture."""
     if extra_data.get(REQUEST) is not None:
         return str(extra_data[REQUEST])
     nodes = {
@@ -190,35 +224,6 @@ def _double_drawing(
         gpu_seconds=again.seconds,
         avoidable=not host.was_out(before.began, max(again.began, before.ended)),
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class UsageRecords:
-    """The account that the lives keep, and when nobody could reach the host."""
-
-    account: AccountState
-    outages: list[Outage] = field(default_factory=list)
-
-    def begin_outage(self, kind: str) -> None:
-        """Note that from now on nobody reaches the host; another outage ends."""
-        self.end_outage()
-        self.outages.append(Outage(kind=kind, began=time.time()))
-
-    def end_outage(self) -> None:
-        if self.outages and self.outages[-1].ended is None:
-            self.outages[-1] = replace(self.outages[-1], ended=time.time())
-
-    def report(self, host: str, troubles: Sequence[FaultEvent]) -> UsageReport:
-        """Add it all up."""
-        prompts = {posted.prompt_id: posted for posted in self.account.posted}
-        return UsageReport(
-            host=host,
-            posted=Counter(posted.prompt_id for posted in self.account.posted),
-            drawings=[_drawing_record(host, drawn, prompts) for drawn in self.account.drawn],
-            loads=tuple(self.account.loads),
-            outages=tuple(self.outages),
-            troubles=tuple(troubles),
-        )
 
 
 def _drawing_record(

@@ -32,11 +32,11 @@ from imagegen.workflows.library import Library, load_workflows, required_model_f
 
 _SANDBOX_HOSTS = 2
 _SECONDS_PER_PICTURE = 1.0
-_PATIENCE_S = 60.0
-_FIRST_ANSWER_S = 5.0
+_PICTURE_TIMEOUT_S = 60.0
+_PROBE_TIMEOUT_S = 5.0
 # Real hosts may have to load their models first.
-_PATIENCE_WITH_REAL_HOSTS_S = 600.0
-_LOOK_AT_WORKER_EVERY_S = 0.2
+_PICTURE_TIMEOUT_REAL_HOSTS_S = 600.0
+_WORKER_CHECK_INTERVAL_S = 0.2
 _FIRST_CHAT = 1001
 _MESSAGES = 5
 
@@ -44,12 +44,12 @@ ResultT = TypeVar("ResultT")
 
 
 class DemoFailed(ImagegenError):
-    """Something was not delivered; the sentence says what and why."""
+    """A picture was not delivered, or the demo could not start; the message says what and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
-    """What to show: no `personas` are all of them, no `comfyui` are two sandbox hosts."""
+    """No `personas` means all of them; `comfyui` None means two simulated hosts."""
 
     personas: Sequence[str]
     comfyui: str | None
@@ -59,17 +59,24 @@ class DemoOptions:
 
 
 def run_demo(options: DemoOptions, console: Console) -> None:
-    """Run the demo. Raises DemoFailed, SandboxError or a fault of the workflows."""
+    """Run the demo: servers, migrations, hosts, worker, and one chat per persona.
+
+    Raises:
+        DemoFailed: a picture was not delivered, or the directory cannot be written to.
+        SandboxError: a server of the sandbox cannot start.
+        WorkflowFault: a workflow is invalid.
+        UnknownPersona: there is no such persona.
+    """
     started = time.monotonic()
     if options.comfyui:
-        asyncio.run(_ask_for(options.comfyui))
+        asyncio.run(_check_hosts(options.comfyui))
     library = load_workflows(options.workflows)
-    personas = _chosen(options.personas, library)
-    _make(options.out)
+    personas = _display_names(options.personas, library)
+    _create_directory(options.out)
     with running_servers() as servers, private_directory() as directory:
         migrations.upgrade(servers.database_url)
         console.print("PostgreSQL and Valkey are up, alembic upgrade head is done")
-        show = _Demo(
+        demo = _Demo(
             options=options,
             library=library,
             personas=personas,
@@ -78,43 +85,43 @@ def run_demo(options: DemoOptions, console: Console) -> None:
             console=console,
             started=started,
         )
-        signals.run_until_signal(_play(show))
+        signals.run_until_signal(_run(demo))
 
 
-def _make(out: Path) -> None:
-    """Make the directory now: after the pictures is too late to hear that it can't be."""
+def _create_directory(out: Path) -> None:
+    """Create the output directory now, so that an error is shown before the pictures are drawn."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):  # that it is there does not say it is writable
+        with tempfile.TemporaryFile(dir=out):  # an existing directory may not be writable
             pass
     except OSError as error:
         raise DemoFailed(f"--out: {out} cannot be written to ({error.strerror})") from error
 
 
-async def _ask_for(hosts: str) -> None:
-    """Look whether somebody's hosts are there, before anything is started for them."""
-    patience = PromptTimeouts(request=_FIRST_ANSWER_S, queue=1, drawing=1, silence=1)
+async def _check_hosts(hosts: str) -> None:
+    """Check that the given hosts answer, before anything is started for them."""
+    timeouts = PromptTimeouts(request=_PROBE_TIMEOUT_S, queue=1, drawing=1, silence=1)
     for part in hosts.split(","):
         try:
             address = HostAddress.parse(part)
         except ValueError as error:
             raise DemoFailed(f"--comfyui: {error}") from error
-        async with HostClient(address, limits=patience) as client:
+        async with HostClient(address, limits=timeouts) as client:
             await client.probe()
 
 
-def _chosen(wanted: Sequence[str], library: Library) -> dict[str, str]:
+def _display_names(requested: Sequence[str], library: Library) -> dict[str, str]:
     """Return display names by persona."""
-    if not wanted:
+    if not requested:
         for fault in library.faults.values():
             raise fault
-    names = [name.strip().lower() for name in wanted] or sorted(library.workflows)
+    names = [name.strip().lower() for name in requested] or sorted(library.workflows)
     return {name: library.find(name).persona.display_name for name in names}
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Demo:
-    """One run of the demo: what was asked for, and what it runs on."""
+    """One run of the demo: its options, and what it runs on."""
 
     options: DemoOptions
     library: Library
@@ -125,42 +132,42 @@ class _Demo:
     started: float
 
 
-async def _play(show: _Demo) -> None:
-    async with _hosts(show) as hosts, SandboxTelegram() as telegram:
-        show.console.print(f"ComfyUI: {hosts}  chats: {telegram.url}", highlight=False)
+async def _run(demo: _Demo) -> None:
+    async with _comfyui_hosts(demo) as hosts, SandboxTelegram() as telegram:
+        demo.console.print(f"ComfyUI: {hosts}  chats: {telegram.url}", highlight=False)
         with worker_process.running_worker(
-            show.directory, _settings(show, hosts, telegram)
-        ) as child:
-            ends = await _chat(show, telegram, child)
-            _save(show, telegram)
-            _judge(show, ends, child)
-            if show.options.stay:
-                show.console.print(f"The chats stay at {telegram.url} until Ctrl-C.")
+            demo.directory, _worker_settings(demo, hosts, telegram)
+        ) as worker:
+            pictures = await _chat_with_all(demo, telegram, worker)
+            _save_photos(demo, telegram)
+            _report(demo, pictures, worker)
+            if demo.options.stay:
+                demo.console.print(f"The chats stay at {telegram.url} until Ctrl-C.")
                 await asyncio.Event().wait()
 
 
-def _settings(show: _Demo, hosts: str, telegram: SandboxTelegram) -> dict[str, str]:
+def _worker_settings(demo: _Demo, hosts: str, telegram: SandboxTelegram) -> dict[str, str]:
     return {
-        "DATABASE_URL": show.servers.database_url,
-        "REDIS_URL": show.servers.redis_url,
+        "DATABASE_URL": demo.servers.database_url,
+        "REDIS_URL": demo.servers.redis_url,
         "COMFYUI_HOSTS": hosts,
         "TELEGRAM_BOT_TOKEN": telegram.token,
         "TELEGRAM_API_URL": telegram.url,
-        "WORKFLOWS_DIR": str(show.options.workflows.absolute()),
-        "IMAGE_STORE": f"{show.directory.as_uri()}/images",
+        "WORKFLOWS_DIR": str(demo.options.workflows.absolute()),
+        "IMAGE_STORE": f"{demo.directory.as_uri()}/images",
         "LOG_FORMAT": "console",
         "WEB_PORT": "0",
-        # Whoever ends the demo does not wait for a picture.
+        # Ctrl-C must not wait for a picture that is being drawn.
         "STOP_GRACE": "0",
     }
 
 
 @asynccontextmanager
-async def _hosts(show: _Demo) -> AsyncIterator[str]:
-    if show.options.comfyui:
-        yield show.options.comfyui
+async def _comfyui_hosts(demo: _Demo) -> AsyncIterator[str]:
+    if demo.options.comfyui:
+        yield demo.options.comfyui
         return
-    files = required_model_files(show.library)
+    files = required_model_files(demo.library)
     async with AsyncExitStack() as stack:
         hosts = [
             await stack.enter_async_context(
@@ -175,29 +182,29 @@ async def _hosts(show: _Demo) -> AsyncIterator[str]:
         yield ",".join(host.address for host in hosts)
 
 
-async def _chat(
-    show: _Demo, telegram: SandboxTelegram, child: ServerProcess
+async def _chat_with_all(
+    demo: _Demo, telegram: SandboxTelegram, worker: ServerProcess
 ) -> dict[str, Picture | None]:
-    settings = _hook_settings(show)
-    patience = _PATIENCE_WITH_REAL_HOSTS_S if show.options.comfyui else _PATIENCE_S
+    settings = _hook_settings(demo)
+    timeout_s = _PICTURE_TIMEOUT_REAL_HOSTS_S if demo.options.comfyui else _PICTURE_TIMEOUT_S
     async with (
         connections.result_connection(settings.redis, db=settings.redis_result_db) as redis,
         ChatFlowHook(settings) as hook,
     ):
-        board = ProgressBoard(show.console, redis, list(show.personas))
+        board = ProgressBoard(demo.console, redis, list(demo.personas))
         async with board.shown():
-            people = _People(hook=hook, telegram=telegram, board=board, patience=patience)
-            chats = [people.chat(number, name) for number, name in enumerate(show.personas)]
-            ends = await _while_alive(child, asyncio.gather(*chats))
-    return dict(zip(show.personas, ends, strict=True))
+            people = _People(hook=hook, telegram=telegram, board=board, timeout_s=timeout_s)
+            chats = [people.chat(number, name) for number, name in enumerate(demo.personas)]
+            pictures = await _while_running(worker, asyncio.gather(*chats))
+    return dict(zip(demo.personas, pictures, strict=True))
 
 
-def _hook_settings(show: _Demo) -> HookSettings:
-    # Every field: what is left out would be read from the environment of somebody's real bot.
+def _hook_settings(demo: _Demo) -> HookSettings:
+    # All fields are set: a missing one would be read from the environment, maybe a real bot's.
     return HookSettings(
         _env_file=None,
-        database_url=show.servers.database_url,
-        redis_url=show.servers.redis_url,
+        database_url=demo.servers.database_url,
+        redis_url=demo.servers.redis_url,
         redis_broker_db=3,
         redis_result_db=4,
         image_trigger_min=3,
@@ -205,13 +212,13 @@ def _hook_settings(show: _Demo) -> HookSettings:
     )
 
 
-async def _while_alive(child: ServerProcess, work: asyncio.Future[ResultT]) -> ResultT:
+async def _while_running(worker: ServerProcess, work: asyncio.Future[ResultT]) -> ResultT:
     try:
-        while child.is_running:
-            done, _ = await asyncio.wait({work}, timeout=_LOOK_AT_WORKER_EVERY_S)
+        while worker.is_running:
+            done, _ = await asyncio.wait({work}, timeout=_WORKER_CHECK_INTERVAL_S)
             if done:
                 return work.result()
-        raise DemoFailed(f"the worker ended: {child.last_words()}")
+        raise DemoFailed(f"the worker ended: {worker.last_words()}")
     finally:
         work.cancel()
         with suppress(asyncio.CancelledError):
@@ -220,54 +227,60 @@ async def _while_alive(child: ServerProcess, work: asyncio.Future[ResultT]) -> R
 
 @dataclass(frozen=True, kw_only=True)
 class _People:
+    """The people of the demo: each chats with one persona."""
+
     hook: ChatFlowHook
     telegram: SandboxTelegram
     board: ProgressBoard
-    patience: float
+    timeout_s: float
 
     async def chat(self, number: int, persona: str) -> Picture | None:
-        """Say one thing after the other until a picture is due, and wait for its end."""
+        """Write messages until a picture is due, and wait for its end; None if none was due."""
         for count in range(1, _MESSAGES + 1):
             request = await self.hook.on_turn(self._turn(number, persona, count))
-            self.board.heard(persona, count)
+            self.board.message_sent(persona, count)
             if request is not None:
                 self.board.triggered(persona, request)
-                picture = await self.hook.wait(request, timeout=self.patience)
+                picture = await self.hook.wait(request, timeout=self.timeout_s)
                 self.board.ended(persona, picture)
                 return picture
         return None
 
     def _turn(self, number: int, persona: str, count: int) -> Turn:
-        chat_id, words = _FIRST_CHAT + number, progress_board.demo_line(count + number)
+        chat_id, text = _FIRST_CHAT + number, progress_board.demo_line(count + number)
         return Turn(
             dialog_id=number + 1,
             user_id=chat_id,
             chat_id=chat_id,
             chat_type="private",
             persona=persona,
-            text=words,
-            reply_to_message_id=self.telegram.write(chat_id, words),
+            text=text,
+            reply_to_message_id=self.telegram.write(chat_id, text),
         )
 
 
-def _save(show: _Demo, telegram: SandboxTelegram) -> None:
-    personas = list(show.personas)
+def _save_photos(demo: _Demo, telegram: SandboxTelegram) -> None:
+    personas = list(demo.personas)
     for message in telegram.sent:
         if message.photo is not None:
-            file = show.options.out / f"{personas[message.chat_id - _FIRST_CHAT]}.png"
+            file = demo.options.out / f"{personas[message.chat_id - _FIRST_CHAT]}.png"
             file.write_bytes(message.photo)
 
 
-def _judge(show: _Demo, ends: Mapping[str, Picture | None], child: ServerProcess) -> None:
-    delivered = sum(_is_delivered(picture) for picture in ends.values())
-    took = time.monotonic() - show.started
-    summary = f"delivered {delivered} of {len(ends)} pictures in {took:.1f} s"
-    if delivered == len(ends):
-        show.console.print(summary, highlight=False)
+def _report(demo: _Demo, pictures: Mapping[str, Picture | None], worker: ServerProcess) -> None:
+    delivered = sum(_is_delivered(picture) for picture in pictures.values())
+    elapsed_s = time.monotonic() - demo.started
+    summary = f"delivered {delivered} of {len(pictures)} pictures in {elapsed_s:.1f} s"
+    if delivered == len(pictures):
+        demo.console.print(summary, highlight=False)
         return
-    faults = [_fault(persona, end) for persona, end in ends.items() if not _is_delivered(end)]
+    faults = [
+        _failure(persona, picture)
+        for persona, picture in pictures.items()
+        if not _is_delivered(picture)
+    ]
     raise DemoFailed(
-        "\n".join([*faults, f"the worker's last words: {child.last_words()}", summary])
+        "\n".join([*faults, f"the worker's last words: {worker.last_words()}", summary])
     )
 
 
@@ -275,7 +288,7 @@ def _is_delivered(picture: Picture | None) -> bool:
     return picture is not None and picture.state is State.DELIVERED
 
 
-def _fault(persona: str, picture: Picture | None) -> str:
+def _failure(persona: str, picture: Picture | None) -> str:
     if picture is None:
         return f"{persona}: no picture was due in {_MESSAGES} messages: the hook could not record"
     return (

@@ -1,4 +1,4 @@
-"""What people see of the demo: what is said in each chat, and what each picture is doing."""
+"""What people see of the demo: the messages of each chat, and the progress of each picture."""
 
 import asyncio
 import json
@@ -13,16 +13,16 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from chatflow_hook import Picture, Request, queue
 from chatflow_hook.tables import State
 
-_LOOK_EVERY_S = 0.2
+_POLL_INTERVAL_S = 0.2
 
 
 class ProgressBoard:
-    """A line a persona; a console that is no terminal gets the ends only."""
+    """One line per persona; without a terminal only the ends are printed."""
 
     def __init__(self, console: Console, redis: Redis, personas: Sequence[str]) -> None:
         self._console = console
         self._redis = redis
-        self._drawn: dict[UUID, str] = {}
+        self._personas_by_request: dict[UUID, str] = {}
         self._progress = Progress(
             TextColumn("{task.description:>10}"),
             BarColumn(bar_width=24),
@@ -46,19 +46,19 @@ class ProgressBoard:
                 with suppress(asyncio.CancelledError):
                     await watcher
 
-    def heard(self, persona: str, count: int) -> None:
-        """Show that a message was said."""
+    def message_sent(self, persona: str, count: int) -> None:
+        """Show that a message was written."""
         self._progress.update(self._lines[persona], doing=f"message {count}")
 
     def triggered(self, persona: str, request: Request) -> None:
-        """Show that a picture is due and follow it from now on."""
-        self._drawn[request.id] = persona
+        """Show that a picture is due, and follow its progress from now on."""
+        self._personas_by_request[request.id] = persona
         self._progress.update(
             self._lines[persona], doing=f"picture due at message {request.message_count}"
         )
 
     def ended(self, persona: str, picture: Picture) -> None:
-        """Show how it ended, also where there is no terminal."""
+        """Show how the picture ended, also without a terminal."""
         is_good = picture.state is State.DELIVERED
         doing = picture.state.value if is_good else f"{picture.state} ({picture.error_code})"
         self._progress.update(self._lines[persona], completed=1.0 if is_good else None, doing=doing)
@@ -67,20 +67,20 @@ class ProgressBoard:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(_LOOK_EVERY_S)
-            for request_id, persona in list(self._drawn.items()):
-                told = await self._redis.get(queue.progress_key(request_id))
-                if told is not None:
-                    self._show(persona, json.loads(told))
+            await asyncio.sleep(_POLL_INTERVAL_S)
+            for request_id, persona in list(self._personas_by_request.items()):
+                progress = await self._redis.get(queue.progress_key(request_id))
+                if progress is not None:
+                    self._show(persona, json.loads(progress))
 
-    def _show(self, persona: str, facts: dict[str, object]) -> None:
-        share = float(str(facts["share"]))
+    def _show(self, persona: str, progress: dict[str, object]) -> None:
+        share = float(str(progress["share"]))
         self._progress.update(
-            self._lines[persona], completed=share, doing=f"drawing on {facts['host']}"
+            self._lines[persona], completed=share, doing=f"drawing on {progress['host']}"
         )
 
 
-# The reply of the persona comes after each message; pictures show the last message.
+# The user's messages; the prompt of a picture is made from the last one.
 LINES: tuple[str, ...] = (
     "Hi! How was your day?",
     "Привет ещё раз, чем занимаешься?",
@@ -91,5 +91,5 @@ LINES: tuple[str, ...] = (
 
 
 def demo_line(number: int) -> str:
-    """Return the user's message of that number, counted from 1, for as long as one likes."""
+    """Return the user's message number `number`, counted from 1; the lines repeat."""
     return LINES[(number - 1) % len(LINES)]

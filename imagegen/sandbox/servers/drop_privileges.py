@@ -1,8 +1,8 @@
-"""Turn this process into a server that gives up root and dies with its parent.
+"""Turn this process into a server that gives up root and ends with its parent.
 
-Run as a script, `become.py UID GID PARENT_PID DEATH_SIGNAL PROGRAM [ARGUMENT …]`, with `-` for an
-account that stays as it is. A script and no `preexec_fn`: Python code between fork and exec can
-hang when the parent has threads.
+Run as a script: `drop_privileges.py UID GID PARENT_PID DEATH_SIGNAL PROGRAM [ARGUMENT …]`, with
+`-` for UID and GID to keep the account. It is a script and no `preexec_fn`, since Python code
+between fork and exec can deadlock when the parent has threads.
 """
 
 import ctypes
@@ -18,12 +18,12 @@ def _main(uid: str, gid: str, parent: str, death_signal: str, *command: str) -> 
         os.setgid(int(gid))
         os.setuid(int(uid))
     if sys.platform == "linux":
-        # After setuid, which clears it.
+        # After setuid, which clears the death signal (prctl(2)).
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
     if os.getppid() != int(parent):
         sys.exit("the parent ended before the server began")
     os.umask(0o077)
-    os.execv(command[0], command)  # noqa: S606 - the whole point: no shell, our own arguments
+    os.execv(command[0], command)  # noqa: S606 - no shell, our own arguments
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One server process of ours: under which account it runs, started, watched, frozen, ended."""
+"""One server process: its account, its start, how it is watched, frozen and ended."""
 
 import os
 import pwd
@@ -19,12 +19,18 @@ from imagegen.sandbox.servers import drop_privileges
 
 @dataclass(frozen=True, kw_only=True)
 class UnixAccount:
+    """A user and group id."""
+
     uid: int
     gid: int
 
 
 def unprivileged() -> UnixAccount | None:
-    """Return the existing account `nobody` when we are root, None when we are not."""
+    """Return the existing account `nobody` if we are root, None if we are not.
+
+    Raises:
+        SandboxError: we are root and there is no user `nobody`.
+    """
     if os.geteuid() != 0:
         return None
     try:
@@ -38,12 +44,12 @@ def unprivileged() -> UnixAccount | None:
 
 
 def reaches(account: UnixAccount, path: Path) -> bool:
-    """Say whether the account may enter the directory `path` and look into it."""
+    """Tell whether the account may enter the directory `path` and all its parents."""
     real = path.resolve()
-    return all(_enters(account, step) for step in (real, *real.parents))
+    return all(_may_enter(account, step) for step in (real, *real.parents))
 
 
-def _enters(account: UnixAccount, path: Path) -> bool:
+def _may_enter(account: UnixAccount, path: Path) -> bool:
     found = path.stat()
     if found.st_uid == account.uid:
         return bool(found.st_mode & stat.S_IXUSR)
@@ -52,15 +58,24 @@ def _enters(account: UnixAccount, path: Path) -> bool:
     return bool(found.st_mode & stat.S_IXOTH)
 
 
-# Nothing of the caller's: PGDATA and its like would be obeyed. The words of C are the ones we know.
+# None of the caller's variables: the server would use PGDATA, for example. LC_ALL=C, since we
+# search the log for English messages.
 ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchCommand:
-    """What to start: `name` for errors, log and pid note live in `directory`.
+    """What to start.
 
-    `environment` is all that the server sees; it works in `directory` if `at_home`.
+    Args:
+        name: the server's name in errors, and of its log and pid file.
+        directory: where the log and the pid file are.
+        command: the program and its arguments.
+        account: the account that it runs under; None is our own.
+        death_signal: sent by the kernel when its parent thread ends (Linux only).
+        stdin: bytes that it reads at its start.
+        environment: all environment variables that it has.
+        at_home: whether `directory` is its working directory.
     """
 
     name: str
@@ -81,18 +96,24 @@ class LaunchCommand:
         return self.directory / f"{self.name}.pid"
 
     def argv(self) -> list[str]:
-        who = self.account
-        account = ("-", "-") if who is None else (str(who.uid), str(who.gid))
+        """Return the arguments, with drop_privileges.py before the command."""
+        account = self.account
+        ids = ("-", "-") if account is None else (str(account.uid), str(account.gid))
         script = [sys.executable, "-I", "-S", drop_privileges.__file__]
-        return [*script, *account, str(os.getpid()), str(int(self.death_signal)), *self.command]
+        return [*script, *ids, str(os.getpid()), str(int(self.death_signal)), *self.command]
 
 
 class ServerProcess:
-    """A running server; `end` or `kill` must be called, and may be called again."""
+    """A running server. Its owner must call `end` or `kill`, which may be called again.
+
+    Raises:
+        SandboxError: created outside of the main thread: the death signal is sent when the thread
+            that forked ends.
+    """
 
     def __init__(self, launch: LaunchCommand) -> None:
         if threading.current_thread() is not threading.main_thread():
-            # The death signal comes when the thread that forked ends.
+            # The kernel sends the death signal when the thread that forked ends, not the process.
             raise SandboxError(f"start {launch.name} from the main thread, or it ends with yours")
         self._launch = launch
         with launch.log.open("wb") as log:
@@ -101,13 +122,13 @@ class ServerProcess:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                # Ctrl-C reaches the application first, which then ends its servers.
+                # Ctrl-C must reach only the application, which then ends its servers.
                 start_new_session=True,
                 env=launch.environment,
                 cwd=launch.directory if launch.at_home else None,
             )
         launch.pid_note.write_text(f"{self.pid} {process_birth(self.pid)}")
-        self._feed()
+        self._write_stdin()
 
     @property
     def pid(self) -> int:
@@ -118,7 +139,11 @@ class ServerProcess:
         return self._popen.poll() is None
 
     def wait_until(self, ready: Callable[[], bool], *, timeout_s: float) -> None:
-        """Return once `ready` says so; raise SandboxError with the log's last lines otherwise."""
+        """Wait until `ready` returns True.
+
+        Raises:
+            SandboxError: the server ended, or `timeout_s` passed; the message ends with its log.
+        """
         deadline = time.monotonic() + timeout_s
         while not ready():
             if not self.is_running:
@@ -130,7 +155,11 @@ class ServerProcess:
             time.sleep(0.01)
 
     def wait(self, *, timeout_s: float) -> None:
-        """Return once a program that ends by itself has done so; raise SandboxError if it failed."""
+        """Wait until a program that ends by itself has ended.
+
+        Raises:
+            SandboxError: it failed, or took longer than `timeout_s`.
+        """
         try:
             code = self._popen.wait(timeout_s)
         except subprocess.TimeoutExpired as error:
@@ -139,6 +168,7 @@ class ServerProcess:
             raise SandboxError(f"{self._launch.name} failed: {self.last_words()}")
 
     def last_words(self) -> str:
+        """Return the last 6 lines of its log as one line."""
         lines = self._launch.log.read_text(errors="replace").strip().splitlines()
         return " / ".join(line.strip() for line in lines[-6:]) or "its log is empty"
 
@@ -146,7 +176,7 @@ class ServerProcess:
         return "Address already in use" in self._launch.log.read_text(errors="replace")
 
     def freeze(self) -> None:
-        """Stop the server and its children, so that connections stay open and silent."""
+        """Stop the server and its children (SIGSTOP): connections stay open and silent."""
         if self.is_running:
             for pid in (self.pid, *descendants_of(self.pid)):
                 _signal(pid, signal.SIGSTOP)
@@ -157,7 +187,7 @@ class ServerProcess:
                 _signal(pid, signal.SIGCONT)
 
     def end(self, how: signal.Signals, *, timeout_s: float = 10) -> None:
-        """Ask the server to end, also when frozen; kill it when it does not."""
+        """Ask the server to end, frozen or not; kill it after `timeout_s`."""
         if self.is_running:
             _signal(self.pid, how)
             self.thaw()
@@ -169,14 +199,17 @@ class ServerProcess:
         self._launch.pid_note.unlink(missing_ok=True)
 
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
-        """End the server as a crash does: its children, and so its connections, first."""
+        """End the server as a crash does.
+
+        Its children, and so its connections, are killed first.
+        """
         self.freeze()
         if self.is_running:
             for pid in descendants_of(self.pid):
                 _signal(pid, signal.SIGKILL)
         self.end(how)
 
-    def _feed(self) -> None:
+    def _write_stdin(self) -> None:
         pipe = self._popen.stdin
         if pipe is not None:
             with suppress(BrokenPipeError), pipe:
@@ -184,40 +217,43 @@ class ServerProcess:
 
 
 def process_birth(pid: int) -> str:
-    """Return what tells this process from a later one with the same number; empty if it ended."""
+    """Return the start time of a process, as text; empty if it has ended.
+
+    It tells the process from a later one with the same pid.
+    """
     if sys.platform == "linux":
         state = _state_of(pid)
-        # A dead one may wait long for an init process that does not care.
+        # A zombie may stay for long in a container whose init process does not reap.
         return state[19] if state and state[0] != "Z" else ""
     command = ["/bin/ps", "-o", "lstart=", "-p", str(pid)]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603 - fixed command
 
 
-def is_same(pid: int, born_then: str) -> bool:
-    """Say whether the process that was born then still is this one."""
-    return born_then != "" and process_birth(pid) == born_then
+def is_same(pid: int, start_time: str) -> bool:
+    """Tell whether the process with that pid is the one that started then."""
+    return start_time != "" and process_birth(pid) == start_time
 
 
 def descendants_of(pid: int) -> list[int]:
-    """Return the process numbers of children, grandchildren and so on, parents first."""
+    """Return the pids of children, grandchildren and so on, parents first."""
     found = [pid]
     parents = _parents()
     for parent in found:
-        found += [child for child, its in parents.items() if its == parent]
+        found += [child for child, its_parent in parents.items() if its_parent == parent]
     return found[1:]
 
 
 def kill_and_wait(pid: int, *, timeout_s: float = 5) -> None:
-    """End somebody else's child and its children, even if they are stopped."""
+    """Kill a process that is not our child, and its children, even if they are stopped."""
     for child in descendants_of(pid):
         _signal(child, signal.SIGKILL)
-    # PostgreSQL takes this as "at once, but remove the shared memory", the others just end.
-    first, deadline = process_birth(pid), time.monotonic() + timeout_s
-    for what in (signal.SIGQUIT, signal.SIGCONT):
-        _signal(pid, what)
-    while is_same(pid, first) and time.monotonic() < deadline:
+    # On SIGQUIT PostgreSQL ends at once and removes its shared memory; other programs just end.
+    birth, deadline = process_birth(pid), time.monotonic() + timeout_s
+    for number in (signal.SIGQUIT, signal.SIGCONT):
+        _signal(pid, number)
+    while is_same(pid, birth) and time.monotonic() < deadline:
         time.sleep(0.01)
-    if is_same(pid, first):
+    if is_same(pid, birth):
         _signal(pid, signal.SIGKILL)
 
 
@@ -233,11 +269,11 @@ def _parents() -> dict[int, int]:
 
 def _state_of(pid: int) -> list[str]:
     with suppress(OSError):
-        # The program's name comes before, in brackets, and may hold anything.
+        # The program's name comes before it, in brackets, and may hold any characters.
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return []
 
 
-def _signal(pid: int, what: signal.Signals) -> None:
+def _signal(pid: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
-        os.kill(pid, what)
+        os.kill(pid, number)

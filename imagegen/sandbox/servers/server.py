@@ -1,4 +1,4 @@
-"""A private server's life: started on a free port, stopped, frozen, killed, started again."""
+"""A private server: started on a free port, stopped, frozen, killed, started again."""
 
 import signal
 from abc import ABC, abstractmethod
@@ -11,9 +11,10 @@ from imagegen.sandbox.servers.process import LaunchCommand, ServerProcess
 
 
 class Server(ABC):
-    """Start on entering, or with `start`; later starts keep the port and the data.
+    """A private server that starts on entering, or with `start`.
 
-    Whoever makes it closes it: that removes its directory. Start it from the main thread only.
+    Later starts keep the port and the data. Its creator must call `close` or leave the `with` block:
+    that removes its directory. Start it from the main thread only.
     """
 
     name: str
@@ -36,26 +37,34 @@ class Server(ABC):
         return self._running.pid
 
     def start(self) -> None:
-        """Start the server and return when it answers; nothing happens if it runs."""
+        """Start the server and return when it accepts connections; does nothing if it runs.
+
+        Raises:
+            SandboxError: it did not start within `start_timeout_s`, or found no free port.
+        """
         if self._child is not None and self._child.is_running:
             return
         if not self._is_prepared:
             self._prepare(self._ends)
             self._is_prepared = True
         for port in [self._port] if self._port else free_ports():
-            if self._starts_on(port):
+            if self._start_on(port):
                 self._port = port
                 return
         raise SandboxError(f"{self.name} found no free port on 127.0.0.1")
 
     def stop(self) -> None:
-        """End the server in good order; nothing happens if it does not run."""
+        """Shut the server down in an orderly way; does nothing if it does not run."""
         if self._child is not None:
             self._child.end(self.stop_signal)
             self._child = None
 
     def kill(self) -> None:
-        """End the server as a crash does; what it has confirmed is there at the next start."""
+        """End the server as a crash does; what it has confirmed is there at the next start.
+
+        Raises:
+            SandboxError: it does not run.
+        """
         self._running.kill(self.kill_signal)
         self._child = None
 
@@ -64,7 +73,11 @@ class Server(ABC):
         self.start()
 
     def freeze(self) -> None:
-        """Let connections stay open and silent until `thaw`."""
+        """Stop the process until `thaw`: connections stay open and silent.
+
+        Raises:
+            SandboxError: it does not run.
+        """
         self._running.freeze()
 
     def thaw(self) -> None:
@@ -91,13 +104,13 @@ class Server(ABC):
 
     @abstractmethod
     def _prepare(self, ends: ExitStack) -> None:
-        """Make what the first start needs; `ends` removes it."""
+        """Create what the first start needs; `ends` removes it."""
 
     @abstractmethod
     def _launch(self, port: int) -> LaunchCommand: ...
 
     @abstractmethod
-    def _answers(self, port: int, pid: int) -> bool: ...
+    def _is_ready(self, port: int, pid: int) -> bool: ...
 
     @property
     def _running(self) -> ServerProcess:
@@ -105,10 +118,12 @@ class Server(ABC):
             raise SandboxError(f"{self.name} does not run")
         return self._child
 
-    def _starts_on(self, port: int) -> bool:
+    def _start_on(self, port: int) -> bool:
         child = ServerProcess(self._launch(port))
         try:
-            child.wait_until(lambda: self._answers(port, child.pid), timeout_s=self.start_timeout_s)
+            child.wait_until(
+                lambda: self._is_ready(port, child.pid), timeout_s=self.start_timeout_s
+            )
         except BaseException as error:
             child.kill(self.kill_signal)
             is_lost_race = isinstance(error, SandboxError) and child.lost_its_port()

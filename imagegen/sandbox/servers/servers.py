@@ -1,4 +1,4 @@
-"""Private PostgreSQL and Valkey servers for the demo and the tests, with nothing left behind."""
+"""Private PostgreSQL and Valkey servers for the demo and the tests; nothing is left behind."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,7 +10,7 @@ from imagegen.sandbox.servers.valkey import ValkeyServer
 
 @dataclass(frozen=True, kw_only=True)
 class Servers:
-    """Addresses as the environment would name them; empty for a server that was not asked for."""
+    """URLs as in the environment variables; empty for a server that was not asked for."""
 
     database_url: str
     redis_url: str
@@ -18,10 +18,13 @@ class Servers:
 
 @contextmanager
 def running_servers(*, postgres: bool = True, valkey: bool = True) -> Iterator[Servers]:
-    """Run the servers on free ports of loopback; enter it in the main thread.
+    """Run the servers on free ports of 127.0.0.1; enter it in the main thread.
 
-    On Linux they end with that thread however it ends. Elsewhere, and for the directories, the
-    next start sweeps what a killed owner left. Raises SandboxError with one line.
+    On Linux they end with that thread, however it ends. On other systems the next start ends the
+    servers of an owner that was killed, and on all systems it removes their directories.
+
+    Raises:
+        SandboxError: a server cannot start; the message is one line.
     """
     with ExitStack() as stack:
         yield Servers(

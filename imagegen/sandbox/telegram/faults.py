@@ -1,4 +1,4 @@
-"""What a script makes of the next calls instead of a plain answer."""
+"""Scripted faults of the Bot API: what the next calls get instead of a proper answer."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from imagegen.sandbox.telegram.errors import ApiError
 
 
 class TroubleEnding(Enum):
-    """How a call ends that gets no proper answer."""
+    """How a call ends without a proper answer."""
 
     HANG = "the connection stays open and silent"
     DROP = "the connection breaks"
@@ -19,7 +19,10 @@ class TroubleEnding(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Trouble:
-    """One call's fate; `is_accepted` says whether the message is in the chat all the same."""
+    """The fault of one call: an API error (`refusal`) or no proper answer (`ending`).
+
+    `is_accepted`: the message is in the chat all the same.
+    """
 
     refusal: ApiError | None = None
     ending: TroubleEnding | None = None
@@ -43,7 +46,7 @@ class Trouble:
 
     @classmethod
     def refused(cls, status: int, description: str) -> Self:
-        """Answer with any status and sentence, for what has no name here."""
+        """Answer with any status and description, for errors without a method here."""
         return cls(refusal=ApiError(status, description))
 
     @classmethod
@@ -56,7 +59,7 @@ class Trouble:
 
     @classmethod
     def bad_gateway(cls, *, is_accepted: bool = False) -> Self:
-        """Answer with a web page, as the proxy in front does; the call may have come through."""
+        """Answer with the proxy's web page (502); the call may have been executed."""
         return cls(ending=TroubleEnding.HTML, is_accepted=is_accepted)
 
     @classmethod
@@ -69,27 +72,29 @@ class Trouble:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Step:
+class _ScriptedTrouble:
     trouble: Trouble
     chat_id: int | None
     method: str | None
 
-    def meets(self, method: str, chat_id: int | None) -> bool:
+    def matches(self, method: str, chat_id: int | None) -> bool:
         return self.method in {None, method} and self.chat_id in {None, chat_id}
 
 
 class TroubleScript:
-    """Troubles in the order in which they befall the calls that they are for."""
+    """Faults that wait for their calls; the first one that matches a call is used up by it."""
 
     def __init__(self) -> None:
-        self._steps: list[_Step] = []
+        self._entries: list[_ScriptedTrouble] = []
 
     def add(self, troubles: Iterable[Trouble], *, chat_id: int | None, method: str | None) -> None:
-        self._steps += [_Step(trouble=each, chat_id=chat_id, method=method) for each in troubles]
+        self._entries += [
+            _ScriptedTrouble(trouble=each, chat_id=chat_id, method=method) for each in troubles
+        ]
 
     def next_for(self, method: str, chat_id: int | None) -> Trouble | None:
-        """Take the first trouble that is for this call."""
-        for position, step in enumerate(self._steps):
-            if step.meets(method, chat_id):
-                return self._steps.pop(position).trouble
+        """Take the first fault that matches this call; None if there is none."""
+        for position, entry in enumerate(self._entries):
+            if entry.matches(method, chat_id):
+                return self._entries.pop(position).trouble
         return None

@@ -1,4 +1,4 @@
-"""The Bot API's methods, as far as pictures in chats need them, and what a call carries."""
+"""The Bot API's methods that pictures in chats need, and the form that a call sends."""
 
 import html
 import re
@@ -21,16 +21,23 @@ from imagegen.sandbox.telegram.chats import (
 )
 from imagegen.sandbox.telegram.errors import bad_request, too_large
 
+_MAX_CAPTION = 1024
+
+
+_MAX_TEXT = 4096
+
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
+    """An uploaded file: its name and its bytes."""
+
     name: str
     content: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
 class MethodForm:
-    """Fields as text, and uploads by the name that `attach://` uses."""
+    """A call's fields as text, and its uploads by the name that `attach://` refers to."""
 
     fields: Mapping[str, str] = field(default_factory=dict)
     uploads: Mapping[str, Upload] = field(default_factory=dict)
@@ -42,6 +49,11 @@ class MethodForm:
         return self.fields.get(name, "").lower() in {"true", "1"}
 
     def number(self, name: str) -> int | None:
+        """Return a field as a number; None if it is missing or empty.
+
+        Raises:
+            ApiError: it is not a number.
+        """
         text = self.fields.get(name)
         if not text:
             return None
@@ -50,8 +62,12 @@ class MethodForm:
         except ValueError as error:
             raise bad_request(f"field {name!r} must be a Number") from error
 
-    def thing(self, name: str) -> dict[str, Any]:
-        """Return a field that holds a JSON object, empty if there is none."""
+    def json_object(self, name: str) -> dict[str, Any]:
+        """Return a field that holds a JSON object; empty if it is missing.
+
+        Raises:
+            ApiError: it is not JSON.
+        """
         try:
             found = loads(self.fields.get(name) or "{}")
         except JSONDecodeError as error:
@@ -59,12 +75,16 @@ class MethodForm:
         return found if isinstance(found, dict) else {}
 
     def upload(self, name: str, reference: str) -> Upload | None:
-        """Return the file that a field refers to, or that came under the field's own name."""
+        """Return the file that a field refers to, or the one sent under the field's own name."""
         return self.uploads.get(reference.removeprefix("attach://")) or self.uploads.get(name)
 
 
 async def read_form(request: web.Request) -> MethodForm:
-    """Read a request whole; raises ApiError when it is larger than Telegram takes."""
+    """Read a request to its end.
+
+    Raises:
+        ApiError: it is larger than Telegram accepts.
+    """
     try:
         body = await request.post()
     except web.HTTPRequestEntityTooLarge as error:
@@ -79,12 +99,8 @@ async def read_form(request: web.Request) -> MethodForm:
     return MethodForm(fields=fields, uploads=uploads)
 
 
-_MAX_CAPTION = 1024
-_MAX_TEXT = 4096
-
-
 class Methods:
-    """Answer calls from the chats' state; raises ApiError for what Telegram would refuse."""
+    """Answers calls from the state of the chats."""
 
     def __init__(self, chats: Chats, *, bot_id: int) -> None:
         self._chats = chats
@@ -106,7 +122,11 @@ class Methods:
         }
 
     def answer(self, method: str, form: MethodForm) -> Any:
-        """Return the call's result, ready for JSON; names are matched in any case."""
+        """Return the call's result as JSON values; method names match in any case.
+
+        Raises:
+            ApiError: Telegram would refuse the call.
+        """
         found = self._by_name.get(method.lower())
         if found is None:
             raise errors.unknown_method()
@@ -120,7 +140,7 @@ class Methods:
         message = self._new(f"send{kind.capitalize()}", form)
         caption = _caption(form.text("caption"), form.text("parse_mode"))
         stored = self._file(kind, form, field=kind, reference=form.text(kind) or "")
-        shown = _shown(message, stored)
+        shown = _with_file(message, stored)
         return self._put(replace(shown, caption=caption, has_spoiler=form.flag("has_spoiler")))
 
     def _send_chat_action(self, form: MethodForm) -> bool:
@@ -130,36 +150,36 @@ class Methods:
         return True
 
     def _edit_text(self, form: MethodForm) -> dict[str, Any]:
-        before = self._existing(form, "edit")
-        if before.text is None:
+        old = self._existing(form, "edit")
+        if old.text is None:
             raise bad_request("there is no text in the message to edit")
-        after = replace(before, method="editMessageText", text=_text(form))
-        return self._edit(before, after, form)
+        new = replace(old, method="editMessageText", text=_text(form))
+        return self._edit(old, new, form)
 
     def _edit_media(self, form: MethodForm) -> dict[str, Any]:
-        before, media = self._existing(form, "edit"), form.thing("media")
+        old, media = self._existing(form, "edit"), form.json_object("media")
         kind: Kind = "document" if media.get("type") == "document" else "photo"
         reference = str(media.get("media", ""))
         stored = self._file(kind, form, field="media", reference=reference)
-        after = replace(
-            _shown(before, stored),
+        new = replace(
+            _with_file(old, stored),
             method="editMessageMedia",
             caption=_caption(media.get("caption"), media.get("parse_mode")),
             has_spoiler=bool(media.get("has_spoiler")),
         )
-        return self._edit(before, after, form)
+        return self._edit(old, new, form)
 
     def _delete(self, form: MethodForm) -> bool:
         message = self._existing(form, "delete")
         del self._chats.current[message.chat_id][message.message_id]
         return True
 
-    def _edit(self, before: ChatMessage, after: ChatMessage, form: MethodForm) -> dict[str, Any]:
-        # An edit without a markup takes the old one away.
-        after = replace(after, reply_markup=form.text("reply_markup"))
-        if after.shows_the_same_as(before):
+    def _edit(self, old: ChatMessage, new: ChatMessage, form: MethodForm) -> dict[str, Any]:
+        # An edit without reply_markup removes the old one.
+        new = replace(new, reply_markup=form.text("reply_markup"))
+        if new.shows_the_same_as(old):
             raise errors.not_modified()
-        return self._put(replace(after, when=datetime.now(UTC)))
+        return self._put(replace(new, when=datetime.now(UTC)))
 
     def _new(self, method: str, form: MethodForm) -> ChatMessage:
         chat_id = _chat_id(form)
@@ -167,7 +187,7 @@ class Methods:
         return ChatMessage(
             method=method,
             chat_id=chat_id,
-            # Numbered when it is put, so that refused ones leave no gap.
+            # Set when it is stored, so that refused messages leave no gap in the numbers.
             message_id=0,
             when=datetime.now(UTC),
             reply_to_message_id=self._replied(chat_id, form),
@@ -182,11 +202,13 @@ class Methods:
         return self._chats.described(message, self._bot)
 
     def _replied(self, chat_id: int, form: MethodForm) -> int | None:
-        wish = form.thing("reply_parameters")
-        message_id = wish.get("message_id", form.number("reply_to_message_id"))
+        reply_parameters = form.json_object("reply_parameters")
+        message_id = reply_parameters.get("message_id", form.number("reply_to_message_id"))
         if message_id is None or self._chats.has(chat_id, int(message_id)):
             return message_id
-        if wish.get("allow_sending_without_reply") or form.flag("allow_sending_without_reply"):
+        if reply_parameters.get("allow_sending_without_reply") or form.flag(
+            "allow_sending_without_reply"
+        ):
             return None
         raise bad_request("message to be replied not found")
 
@@ -223,7 +245,7 @@ def _chat_id(form: MethodForm) -> int:
     try:
         return int(text)
     except ValueError as error:
-        # A public channel's @name, of which the sandbox has none.
+        # The @name of a public channel; the sandbox has no channels.
         raise errors.chat_not_found() from error
 
 
@@ -243,13 +265,13 @@ def _caption(caption: str | None, parse_mode: str | None) -> str | None:
 
 
 def _length(text: str, parse_mode: str | None) -> int:
-    """Count as Telegram does: UTF-16 units, after the markup is read."""
+    """Count UTF-16 code units after the markup is parsed, as Telegram does."""
     if parse_mode == "HTML":
         text = html.unescape(re.sub(r"<[^>]*>", "", text))
     return len(text.encode("utf-16-le")) // 2
 
 
-def _shown(message: ChatMessage, stored: StoredFile) -> ChatMessage:
+def _with_file(message: ChatMessage, stored: StoredFile) -> ChatMessage:
     is_photo = stored.kind == "photo"
     return replace(
         message,

@@ -1,4 +1,4 @@
-"""The chats as web pages, for a person who wants to look."""
+"""The chats as web pages, for a person who wants to look at them."""
 
 from collections.abc import Iterable
 from html import escape
@@ -35,20 +35,50 @@ a.chat span:last-child { margin-left: auto; flex: none; }
 """
 
 
+# Messages are untrusted: nothing in a page may run or load anything from elsewhere.
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+def add_pages(app: web.Application, chats: Chats) -> None:
+    """Add the routes for the list of chats, for each chat, and for the files in them."""
+
+    async def show_list(_: web.Request) -> web.Response:
+        return _html(chat_list_page(chats))
+
+    async def show_chat(request: web.Request) -> web.Response:
+        return _html(chat_page(chats, int(request.match_info["chat_id"])))
+
+    async def give_file(request: web.Request) -> web.Response:
+        stored = chats.files.get(request.match_info["file_id"])
+        if stored is None:
+            raise web.HTTPNotFound
+        kind = media_type(stored.content)
+        return web.Response(body=stored.content, content_type=kind, headers=_HEADERS)
+
+    app.router.add_get("/", show_list)
+    app.router.add_get(r"/chat/{chat_id:-?\d{1,20}}", show_chat)
+    app.router.add_get("/file/{file_id}", give_file)
+
+
+def _html(text: str) -> web.Response:
+    return web.Response(text=text, content_type="text/html", headers=_HEADERS)
+
+
 def chat_list_page(chats: Chats) -> str:
-    """Show every chat in which something was written, the latest first."""
-    held = {chat_id: list(kept.values()) for chat_id, kept in chats.current.items() if kept}
-    order = sorted(held, key=lambda chat_id: held[chat_id][-1].when, reverse=True)
-    rows = [_row(chat_id, held[chat_id]) for chat_id in order]
+    """Render the list of chats that hold a message, the latest first."""
+    messages_by_chat = {
+        chat_id: list(messages.values()) for chat_id, messages in chats.current.items() if messages
+    }
+    chat_ids = sorted(
+        messages_by_chat, key=lambda chat_id: messages_by_chat[chat_id][-1].when, reverse=True
+    )
+    rows = [_row(chat_id, messages_by_chat[chat_id]) for chat_id in chat_ids]
     return _document("Chats", "Chats", rows or ["<p>Nothing was sent yet.</p>"])
-
-
-def chat_page(chats: Chats, chat_id: int) -> str:
-    """Show a chat from its first message to its last."""
-    messages = chats.current.get(chat_id, {})
-    title = f"Chat {chat_id}"
-    shown = [_message(message) for message in messages.values()]
-    return _document(title, f'<a href="/">‹</a>{title}', shown or ["<p>No message.</p>"])
 
 
 def _row(chat_id: int, messages: list[ChatMessage]) -> str:
@@ -59,6 +89,14 @@ def _row(chat_id: int, messages: list[ChatMessage]) -> str:
         f'<a class="chat" href="/chat/{chat_id}"><strong>{chat_id}</strong>'
         f"<span>{escape(words[:80])}</span><span>{count}</span></a>"
     )
+
+
+def chat_page(chats: Chats, chat_id: int) -> str:
+    """Render a chat from its first message to its last."""
+    messages = chats.current.get(chat_id, {})
+    title = f"Chat {chat_id}"
+    shown = [_message(message) for message in messages.values()]
+    return _document(title, f'<a href="/">‹</a>{title}', shown or ["<p>No message.</p>"])
 
 
 def _message(message: ChatMessage) -> str:
@@ -117,37 +155,3 @@ def _document(title: str, heading: str, parts: Iterable[str]) -> str:
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
         f"<body><header>{heading}</header><main>{''.join(parts)}</main></body></html>"
     )
-
-
-# Chats hold whatever was sent: nothing of it may run or load anything.
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
-
-
-def add_pages(app: web.Application, chats: Chats) -> None:
-    """Add the list of chats, a page for each, and the files that they show."""
-
-    async def show_list(_: web.Request) -> web.Response:
-        return _html(chat_list_page(chats))
-
-    async def show_chat(request: web.Request) -> web.Response:
-        return _html(chat_page(chats, int(request.match_info["chat_id"])))
-
-    async def give_file(request: web.Request) -> web.Response:
-        stored = chats.files.get(request.match_info["file_id"])
-        if stored is None:
-            raise web.HTTPNotFound
-        kind = media_type(stored.content)
-        return web.Response(body=stored.content, content_type=kind, headers=_HEADERS)
-
-    app.router.add_get("/", show_list)
-    app.router.add_get(r"/chat/{chat_id:-?\d{1,20}}", show_chat)
-    app.router.add_get("/file/{file_id}", give_file)
-
-
-def _html(text: str) -> web.Response:
-    return web.Response(text=text, content_type="text/html", headers=_HEADERS)

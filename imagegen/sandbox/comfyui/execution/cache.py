@@ -1,4 +1,4 @@
-"""What a host remembers of the nodes it ran, so that the same node need not run again."""
+"""The cache of node outputs, so that an unchanged node need not run again."""
 
 import json
 from collections.abc import Hashable
@@ -7,13 +7,16 @@ from typing import Any
 
 from imagegen.sandbox.comfyui.execution.node_order import Graph, is_link
 
-# Such a node counts as changed each time, so it always runs.
+# These node classes count as changed each time, so they always run.
 _ALWAYS_CHANGED = frozenset({"SaveImageWebsocket"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class NodeOutput:
-    """What a node left behind: values for other nodes, and what a client is told of it."""
+    """What a node returned: `values` for other nodes, `ui` for the client (None if it has none).
+
+    `node` is the id under which it ran: a cached output may be used under another id.
+    """
 
     values: tuple[Any, ...]
     ui: dict[str, Any] | None = None
@@ -21,9 +24,10 @@ class NodeOutput:
 
 
 class NodeCache:
-    """The remembered nodes, by class, inputs and ancestry; node ids do not matter.
+    """Node outputs by class, inputs and ancestors; node ids do not matter.
 
-    With `keeps` so many are remembered, those used last; else what the last prompt had nodes for.
+    With `max_nodes` the cache holds that many nodes, those used last (ComfyUI's --cache-lru);
+    with 0 it holds the nodes of the last prompt.
     """
 
     def __init__(self, *, max_nodes: int = 0) -> None:
@@ -32,7 +36,7 @@ class NodeCache:
         self._keys: dict[str, Hashable] = {}
 
     def set_graph(self, graph: Graph) -> None:
-        """Take up a graph: from now on nodes are asked for by its ids."""
+        """Compute the cache keys of a graph; `get` and `store` then take its node ids."""
         self._keys = {}
         for node in graph:
             self._keys[node] = self._key_of(graph, node)
@@ -44,7 +48,7 @@ class NodeCache:
         self._outputs[self._keys[node]] = output
 
     def evict(self) -> None:
-        """Drop what the open graph has no node for, or what was used longest ago."""
+        """Drop the nodes that the current graph does not have, or those used longest ago."""
         wanted = set(self._keys.values())
         if self._max_nodes:
             for key in [key for key in self._outputs if key in wanted]:
@@ -61,7 +65,7 @@ class NodeCache:
         class_type = graph[node]["class_type"]
         if class_type in _ALWAYS_CHANGED:
             return object()
-        # Holds the place, or nodes in a circle (which never run) would be followed for ever.
+        # A placeholder: without it, nodes in a cycle (which never run) would recurse for ever.
         self._keys[node] = node
         inputs = graph[node].get("inputs", {})
         parts = tuple(

@@ -15,80 +15,50 @@ from imagegen.sandbox.comfyui.execution.node_context import PaintedScene
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-# The built-in font has no Cyrillic: what people here write is spelled in Latin letters rather
-# than in boxes.
+
+Colour = tuple[int, int, int]
+
+
+Point = tuple[float, float]
+
+
+# The built-in font has no Cyrillic: Russian text is written in Latin letters, not as boxes.
 _LATIN = (
     "a b v g d e zh z i y k l m n o p r s t u f kh ts ch sh shch",
     "", "y", "", "e", "yu", "ya",
 )  # fmt: skip
+
+
 _CYRILLIC = dict(
     zip("абвгдежзийклмнопрстуфхцчшщъыьэюя", [*_LATIN[0].split(), *_LATIN[1:]], strict=True)
 )
+
+
 _CYRILLIC["ё"] = "yo"
+
+
 _PUNCTUATION = {"—": "-", "–": "-", "‘": "'", "’": "'", "“": '"', "”": '"', "…": "...", "№": "No."}
 
 
-@lru_cache(maxsize=32)
-def font(size: int) -> Font:
-    """Give the built-in font in a size."""
-    return ImageFont.load_default(size)
-
-
-def writable(text: str) -> str:
-    """Spell a text with letters that the font has; what it cannot spell is left out."""
-    return " ".join("".join(_transliterate(text)).split())
-
-
-def fit_lines(text: str, *, width: float, size: int, max_lines: int) -> list[str]:
-    """Break a text into at most so many lines of that width; the last one tells if it goes on."""
-    lines: list[str] = []
-    words = writable(text).split()
-    while words and len(lines) < max_lines:
-        count = _words_that_fit(words, width, size)
-        lines.append(" ".join(words[:count]))
-        words = words[count:]
-    if words:
-        lines[-1] += " ..."
-    return lines
-
-
-def _transliterate(text: str) -> Iterator[str]:
-    for character in text:
-        if (low := character.lower()) in _CYRILLIC:
-            latin = _CYRILLIC[low]
-            yield latin if character == low else latin.capitalize()
-        elif character in _PUNCTUATION:
-            yield _PUNCTUATION[character]
-        elif character.isspace():
-            yield " "
-        else:
-            plain = unicodedata.normalize("NFKD", character)
-            yield "".join(part for part in plain if part.isascii() and part.isprintable())
-
-
-def _words_that_fit(words: list[str], width: float, size: int) -> int:
-    count = 1
-    while count < len(words) and font(size).getlength(" ".join(words[: count + 1])) <= width:
-        count += 1
-    return count
-
-
-Colour = tuple[int, int, int]
-Point = tuple[float, float]
-
-# Figures are drawn smaller and scaled: less time, and softer edges.
+# Drawn with this longer side in pixels and then scaled: faster, and with softer edges.
 _SKETCH_SIDE = 768
+
+
 _INK: Colour = (38, 30, 42)
+
+
 _HAIR: tuple[Colour, ...] = (
     (52, 36, 34), (120, 72, 40), (214, 170, 96), (150, 52, 40),
     (30, 30, 40), (176, 124, 84), (92, 62, 92), (228, 206, 160),
 )  # fmt: skip
+
+
 _SKIN: tuple[Colour, ...] = ((246, 214, 190), (226, 178, 146), (186, 132, 98), (140, 94, 70))
 
 
 @dataclass(frozen=True, kw_only=True)
 class PortraitLook:
-    """What tells one persona from another; it follows from the name alone."""
+    """How a persona looks; derived from its name alone."""
 
     hue: float
     hair: Colour
@@ -97,21 +67,8 @@ class PortraitLook:
     pattern: int
 
 
-def portrait_look(persona: str) -> PortraitLook:
-    """Derive a persona's look from the name."""
-    # With this number the shipped personas come out well apart.
-    number = zlib.crc32(f"{persona.lower()} 13969".encode())
-    return PortraitLook(
-        hue=(number % 997) / 997,
-        hair=_HAIR[number // 7 % len(_HAIR)],
-        skin=_SKIN[number // 11 % len(_SKIN)],
-        cut=number // 13 % 4,
-        pattern=number // 17 % 3,
-    )
-
-
 def paint_portrait(scene: PaintedScene, size: tuple[int, int]) -> Image.Image:
-    """Draw a scene; the same scene and size give the same picture."""
+    """Draw a scene; the same scene and size (in pixels) give the same image."""
     width, height = size
     scale = _SKETCH_SIDE / max(size)
     small = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -123,8 +80,8 @@ def paint_portrait(scene: PaintedScene, size: tuple[int, int]) -> Image.Image:
 
 
 def paint_preview(scene: PaintedScene, size: tuple[int, int], fraction: float) -> bytes:
-    """Draw a scene as it looks when a share of its steps is done, as a JPEG."""
-    # As small as a latent, and the less of it done the more it is blurred.
+    """Draw a scene after that `fraction` of its steps, as a small JPEG."""
+    # As small as a latent, and blurred more at the first steps than at the last.
     width, height = (max(1, side // 8) for side in size)
     image = paint_portrait(scene, (width, height))
     jpeg = io.BytesIO()
@@ -132,8 +89,21 @@ def paint_preview(scene: PaintedScene, size: tuple[int, int], fraction: float) -
     return jpeg.getvalue()
 
 
+def portrait_look(persona: str) -> PortraitLook:
+    """Derive a persona's look from its name."""
+    # This number was chosen so that the shipped personas look different from each other.
+    number = zlib.crc32(f"{persona.lower()} 13969".encode())
+    return PortraitLook(
+        hue=(number % 997) / 997,
+        hair=_HAIR[number // 7 % len(_HAIR)],
+        skin=_SKIN[number // 11 % len(_SKIN)],
+        cut=number // 13 % 4,
+        pattern=number // 17 % 3,
+    )
+
+
 class _Portrait:
-    """The figures of one picture, in units of its shorter side."""
+    """Draws one portrait; lengths are fractions of the image's shorter side."""
 
     def __init__(self, size: tuple[int, int], look: PortraitLook, rng: random.Random) -> None:
         self.image = _sky(size, look.hue, rng.uniform(-0.04, 0.04))
@@ -205,7 +175,7 @@ class _Portrait:
     def _face(self, x: float, y: float) -> None:
         unit = self._unit
         self._oval((x, y + 0.02 * unit), 0.140, 0.175, self._look.skin)
-        # The parting of the hair wanders with the seed.
+        # The parting of the hair depends on the seed.
         parting = self._rng.uniform(-0.02, 0.02) * unit
         self._oval((x + parting, y - 0.135 * unit), 0.140, 0.075, self._look.hair)
         for side in (-1, 1):
@@ -243,6 +213,51 @@ def _caption(image: Image.Image, scene: PaintedScene) -> None:
     panel = round(sum(size * 1.3 for _, size in rows) + edge)
     _darken(image, (0, height - panel, width, height))
     _write_rows(ImageDraw.Draw(image), rows, edge, height - panel + edge / 2)
+
+
+def fit_lines(text: str, *, width: float, size: int, max_lines: int) -> list[str]:
+    """Break a text into at most `max_lines` lines of `width` pixels; ` ...` marks a text cut off."""
+    lines: list[str] = []
+    words = writable(text).split()
+    while words and len(lines) < max_lines:
+        count = _words_that_fit(words, width, size)
+        lines.append(" ".join(words[:count]))
+        words = words[count:]
+    if words:
+        lines[-1] += " ..."
+    return lines
+
+
+def _words_that_fit(words: list[str], width: float, size: int) -> int:
+    count = 1
+    while count < len(words) and font(size).getlength(" ".join(words[: count + 1])) <= width:
+        count += 1
+    return count
+
+
+def writable(text: str) -> str:
+    """Transliterate a text into characters that the font has; all others are left out."""
+    return " ".join("".join(_transliterate(text)).split())
+
+
+def _transliterate(text: str) -> Iterator[str]:
+    for character in text:
+        if (low := character.lower()) in _CYRILLIC:
+            latin = _CYRILLIC[low]
+            yield latin if character == low else latin.capitalize()
+        elif character in _PUNCTUATION:
+            yield _PUNCTUATION[character]
+        elif character.isspace():
+            yield " "
+        else:
+            plain = unicodedata.normalize("NFKD", character)
+            yield "".join(part for part in plain if part.isascii() and part.isprintable())
+
+
+@lru_cache(maxsize=32)
+def font(size: int) -> Font:
+    """Return Pillow's built-in font in a size in pixels."""
+    return ImageFont.load_default(size)
 
 
 def _darken(image: Image.Image, box: tuple[int, int, int, int]) -> None:

@@ -1,4 +1,4 @@
-"""The one executor of a host: it draws the queue's prompts one at a time."""
+"""The executor of a host: it runs the queue's prompts one at a time."""
 
 import posixpath
 import time
@@ -18,44 +18,15 @@ from imagegen.sandbox.comfyui.faults.prompt_faults import PromptFaults
 from imagegen.sandbox.comfyui.versions import Version
 from imagegen.sandbox.comfyui.websocket.feed import WebSocketFeed
 
-
-async def fill_cache(
-    item: QueueItem,
-    *,
-    definitions: NodeDefinitions,
-    cache: NodeCache,
-    host_context: HostContext,
-    file: str | None,
-) -> None:
-    """Fill the cache with all nodes of a prompt, unseen and at no cost.
-
-    With a `file` what it saved goes by that name, whether there is such a file or not.
-    """
-    silent_host = replace(
-        host_context,
-        feed=WebSocketFeed({}),
-        seconds_per_picture=0.0,
-        interrupt=Interrupt(),
-        faults=PromptFaults(),
-    )
-    await PromptRun(item, definitions=definitions, cache=cache, host_context=silent_host).finish()
-    for node in item.graph if file else ():
-        output = cache.get(node)
-        if output is not None and output.ui is not None:
-            cache.store(node, replace(output, ui=_with_file_name(output.ui, str(file))))
-
-
-def _with_file_name(ui: dict[str, Any], file: str) -> dict[str, Any]:
-    name = {"filename": posixpath.basename(file), "subfolder": posixpath.dirname(file)}
-    return {**ui, "images": [{**image, **name} for image in ui["images"]]}
-
-
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutedPrompt:
-    """A prompt whose sampler or save node really ran, in this many seconds."""
+    """A prompt of which at least one sampler or save node really ran.
+
+    `when` is its end in seconds as time.time() counts, `seconds` how long it took.
+    """
 
     prompt_id: str
     client_id: object
@@ -65,7 +36,7 @@ class ExecutedPrompt:
 
 
 class PromptExecutor:
-    """Takes prompts from the queue and runs them to their end."""
+    """Takes prompts from the queue and runs each to its end."""
 
     def __init__(  # noqa: PLR0913 each is a part of its own
         self,
@@ -87,22 +58,26 @@ class PromptExecutor:
         self._clear_when_idle = False
 
     def running_node(self, client_id: str) -> str | None:
-        """Tell at which node the running prompt is, if it is that client's."""
+        """Return the node that runs now, or None if the running prompt is not that client's."""
         if self._run is None or self._run.item.client_id != client_id:
             return None
         return self._run.current_node
 
     async def run_forever(self) -> None:
-        """Draw until cancelled."""
+        """Run prompts until cancelled."""
         while True:
             await self._queue.wait_for_prompt()
-            # A queue that grows meanwhile is told of before the prompt is taken, as on a real one.
+            # Status events of prompts that arrive meanwhile are sent before this prompt is taken, as on a
+            # real server.
             await self._host_context.sleep(0)
             if self._queue.pending:
                 await self._run_next(self._queue.take())
 
     def interrupt(self, prompt_id: str | None = None) -> bool:
-        """Ask the running prompt to stop: any, or only the one of that id."""
+        """Interrupt the running prompt: any, or only the one with that id.
+
+        Returns False if no such prompt runs.
+        """
         running = self._queue.running
         if prompt_id is not None and (running is None or running.prompt_id != prompt_id):
             return False
@@ -112,18 +87,18 @@ class PromptExecutor:
         return running is not None
 
     def free(self) -> None:
-        """Forget what the nodes left behind, once nothing runs."""
+        """Clear the cache, at once or when the running prompt has ended (POST /free)."""
         self._clear_when_idle = True
         if self._run is None:
             self._clear_cache()
 
     async def _run_next(self, item: QueueItem) -> None:
-        # An interrupt that came while nothing ran is forgotten, as on a real server.
+        # An interrupt that came while nothing ran has no effect, as on a real server.
         self._host_context.interrupt.take()
         outcome = await self._run_prompt(item)
         if outcome.succeeded:
             await self._host_context.faults.delay_history(item.prompt_id)
-        # The history has the prompt a moment after its client was told, as on a real server.
+        # The prompt is in the history shortly after its client got the last event, as on a real server.
         await self._host_context.sleep(0)
         self._queue.finish(item, outcome)
         if item.client_id is not None:
@@ -153,7 +128,7 @@ class PromptExecutor:
             outcome = await run.finish()
             succeeded = outcome.succeeded
         finally:
-            # A host that is killed has spent the time all the same.
+            # A host that is killed has spent the GPU time as well.
             self._run = None
             self._record_usage(run, time.monotonic() - started_at, succeeded=succeeded)
         if self._version.forgets_on_success and succeeded:
@@ -178,3 +153,34 @@ class PromptExecutor:
     def _clear_cache(self) -> None:
         self._clear_when_idle = False
         self._cache.clear()
+
+
+async def fill_cache(
+    item: QueueItem,
+    *,
+    definitions: NodeDefinitions,
+    cache: NodeCache,
+    host_context: HostContext,
+    file: str | None,
+) -> None:
+    """Run a prompt without frames and without time, so that the cache holds all of its nodes.
+
+    With a `file`, the images that it saved are listed under that name, whether it exists or not.
+    """
+    silent_host = replace(
+        host_context,
+        feed=WebSocketFeed({}),
+        seconds_per_picture=0.0,
+        interrupt=Interrupt(),
+        faults=PromptFaults(),
+    )
+    await PromptRun(item, definitions=definitions, cache=cache, host_context=silent_host).finish()
+    for node in item.graph if file else ():
+        output = cache.get(node)
+        if output is not None and output.ui is not None:
+            cache.store(node, replace(output, ui=_with_file_name(output.ui, str(file))))
+
+
+def _with_file_name(ui: dict[str, Any], file: str) -> dict[str, Any]:
+    name = {"filename": posixpath.basename(file), "subfolder": posixpath.dirname(file)}
+    return {**ui, "images": [{**image, **name} for image in ui["images"]]}

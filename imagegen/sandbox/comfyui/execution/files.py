@@ -1,37 +1,38 @@
-"""The pictures on a host: its output, temp and input folders, in memory."""
+"""The image files of a host in its output, temp and input folders, held in memory."""
 
 import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Where a real server would have them; it says so when it refuses a name.
+# The path that a real server would show when it refuses a file name.
 _ROOT = "/comfyui/data"
 
-# The folders whose files have names on the wire.
+# The folders that file names on the wire may refer to.
 FOLDERS = ("output", "temp", "input")
 
-# A demonstration that runs for days must not fill the memory: the oldest go first.
+# A demo that runs for days must not fill the memory: the oldest files are dropped first.
 _MAX_BYTES = 512 * 2**20
 
 
 class EscapeError(Exception):
-    """A name that leads out of the folder it was meant for."""
+    """A file name that leads out of its folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileName:
-    """Where a picture is, in the words of ComfyUI."""
+    """Where an image file is, with ComfyUI's names for the parts."""
 
     filename: str
     subfolder: str
     type: str
 
     def as_json(self) -> dict[str, str]:
+        """Return an entry of a history's `images`."""
         return {"filename": self.filename, "subfolder": self.subfolder, "type": self.type}
 
 
 class ImageFolders:
-    """Saved pictures by folder, subfolder and file name."""
+    """Image files by folder, subfolder and file name; at most 512 MiB, the oldest are dropped."""
 
     def __init__(self, *, tells_common_path: bool) -> None:
         self._tells_common_path = tells_common_path
@@ -41,7 +42,11 @@ class ImageFolders:
         return self._images.get(name)
 
     def save(self, prefix: str, folder: str, png: bytes, *, batch_number: int = 0) -> FileName:
-        """Save under the prefix and the next free number."""
+        """Save a PNG under `prefix` and the next free number, and return its name.
+
+        Raises:
+            EscapeError: the prefix leads out of the folder.
+        """
         path = posixpath.normpath(prefix)
         subfolder, basename = posixpath.dirname(path), posixpath.basename(path)
         self._check_inside(subfolder, folder)
@@ -52,12 +57,12 @@ class ImageFolders:
         return name
 
     def put(self, name: FileName, image: bytes) -> None:
-        """Keep a picture under this very name, whatever had it before."""
+        """Store a file under this name, in place of one that has it."""
         self._images[name] = image
         self._drop_oldest()
 
     def delete(self, filename: str) -> None:
-        """Lose every file of that name, as somebody who tidies up the disk would."""
+        """Delete every file of that name, in whatever folder, as somebody cleaning the disk would."""
         for name in [name for name in self._images if name.filename == filename]:
             del self._images[name]
 

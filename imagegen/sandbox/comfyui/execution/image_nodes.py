@@ -1,4 +1,4 @@
-"""Nodes that load, make and change images; they are slow enough for a thread."""
+"""Nodes that load, make and change images. Pillow blocks, so they run in a thread."""
 
 import asyncio
 import io
@@ -24,23 +24,48 @@ from imagegen.sandbox.comfyui.execution.node_context import (
 Inputs = Mapping[str, Any]
 
 
+# Larger images fail as out of memory: no test or demo needs them.
+_MAX_IMAGE_BYTES = 512 * 2**20
+
+
+_RESAMPLING = {
+    "nearest-exact": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "area": Image.Resampling.BOX,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
 def find_input_image(files: ImageFolders, image: object) -> bytes | None:
-    """Look up a picture by what LoadImage calls it: `sub/name.png`, or `name.png [temp]`."""
+    """Return the bytes of an image by LoadImage's name for it, `sub/name.png` or `name.png [temp]`."""
     path, folder = split_folder(str(image), "input")
     subfolder, filename = posixpath.split(path)
     return files.get(FileName(filename=filename, subfolder=subfolder, type=folder))
 
 
 def split_folder(filename: str, folder: str) -> tuple[str, str]:
-    """Part a name from the folder in brackets behind it, if there is one."""
+    """Split `name.png [temp]` into the name and its folder; `folder` is the default."""
     match = re.fullmatch(rf"(.+) \[({'|'.join(FOLDERS)})\]", filename)
     return (match[1], match[2]) if match else (filename, folder)
+
+
+def image_batch(value: Any) -> tuple[Image.Image, ...]:
+    """Return the images of an input.
+
+    Raises:
+        NodeError: the input holds another value, which fails as on a real server.
+    """
+    if not isinstance(value, Images):
+        name = type(value).__name__
+        raise NodeError("AttributeError", f"'{name}' object has no attribute 'cpu'")
+    return value.images
 
 
 async def _load(inputs: Inputs, context: NodeContext) -> NodeOutput:
     found = find_input_image(context.files, inputs["image"])
     if found is None:
-        # It was there when the prompt was judged.
+        # It existed when the prompt was validated.
         raise NodeError(
             "FileNotFoundError", f"[Errno 2] No such file or directory: {inputs['image']}"
         )
@@ -54,28 +79,6 @@ def _decode(image_bytes: bytes) -> tuple[Images, Images]:
             return Images((image.convert("RGB"),)), Images((alpha,))
     except OSError as error:
         raise NodeError("PIL.UnidentifiedImageError", str(error)) from error
-
-
-INPUT_NODES: Mapping[str, Any] = {"LoadImage": _load}
-
-# More than this is out of memory: no test or demonstration needs it, and a laptop would suffer.
-_MAX_IMAGE_BYTES = 512 * 2**20
-
-_RESAMPLING = {
-    "nearest-exact": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "area": Image.Resampling.BOX,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
-
-
-def image_batch(value: Any) -> tuple[Image.Image, ...]:
-    """Take the pictures out of an input; a value in their place fails as on a real server."""
-    if not isinstance(value, Images):
-        name = type(value).__name__
-        raise NodeError("AttributeError", f"'{name}' object has no attribute 'cpu'")
-    return value.images
 
 
 def _check_memory(width: int, height: int, count: int) -> None:
@@ -169,6 +172,9 @@ def _solid_mask(inputs: Inputs) -> Images:
     _check_memory(inputs["width"], inputs["height"], 1)
     grey = math.floor(inputs["value"] * 255)
     return Images((Image.new("L", (inputs["width"], inputs["height"]), grey),))
+
+
+INPUT_NODES: Mapping[str, Any] = {"LoadImage": _load}
 
 
 IMAGE_NODES: Mapping[str, Any] = {

@@ -1,4 +1,4 @@
-"""Nodes that load models and pass texts on: nothing is computed, names flow along."""
+"""Nodes that load models and pass values on; nothing is computed, only names are passed."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +18,7 @@ _FOLDERS = "/comfyui/models"
 
 
 def _load(file: str, folder: str) -> Model:
-    """Load a file; one whose name begins with corrupt or unknown_arch fails like such a file."""
+    """Load a model file; names that begin with `corrupt` or `unknown_arch` fail like such a file."""
     if file.startswith("corrupt"):
         raise NodeError(
             "safetensors._safetensors_rust.SafetensorError",
@@ -65,7 +65,7 @@ def _encode(inputs: Inputs) -> Latent:
     return Latent(width=width, height=height, count=len(inputs["pixels"].images))
 
 
-# A node that gives a tuple fills several slots, else one.
+# A node that returns a tuple has several output slots, else one.
 MODEL_NODES: Mapping[str, Any] = {
     "UNETLoader": lambda inputs: _load(inputs["unet_name"], "diffusion_models"),
     "CLIPLoader": lambda inputs: _load(inputs["clip_name"], "text_encoders"),

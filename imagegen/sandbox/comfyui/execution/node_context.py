@@ -1,4 +1,4 @@
-"""What a running node may use, and what flows along the links of a graph."""
+"""What a running node may use, and the values on the links of a graph."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -14,6 +14,69 @@ from imagegen.sandbox.comfyui.faults.prompt_faults import PromptFaults
 from imagegen.sandbox.comfyui.websocket.feed import JPEG, PNG, BinaryKind, WebSocketFeed
 
 __all__ = ["HostContext", "Interrupt", "InterruptedRun", "NodeContext", "NodeError"]
+
+
+_PREVIEW_METHODS = ("none", "auto", "latent2rgb", "taesd")
+
+
+_METADATA = ("node_id", "prompt_id", "display_node_id", "parent_node_id", "real_node_id")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A loaded model file, with the LoRAs applied to it."""
+
+    file: str
+    loras: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditioning:
+    """The prompt text for a sampler."""
+
+    text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guider:
+    """A model and its text, for the custom samplers."""
+
+    model: Model
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaintedScene:
+    """What an image shows: the input of `drawing`."""
+
+    persona: str
+    seed: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latent:
+    """Images before decoding: size in pixels, batch size and scene (None if nothing was sampled)."""
+
+    width: int
+    height: int
+    count: int
+    scene: PaintedScene | None = None
+
+
+@dataclass(frozen=True)
+class Images:
+    """A batch of images; its str() looks like a tensor, as in a real server's error messages."""
+
+    images: tuple[Image, ...] = field(repr=False)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.images[0].size
+
+    def __str__(self) -> str:
+        width, height = self.size
+        return f"tensor({len(self.images)} pictures of {width} x {height})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +95,7 @@ class HostContext:
 
 
 class NodeContext:
-    """The place where one node of one prompt works."""
+    """What one running node of a prompt may use: files, time, progress events, interrupts."""
 
     def __init__(
         self,
@@ -54,9 +117,12 @@ class NodeContext:
         self._last_sent_s: float | None = None
 
     async def draw(self, steps: int, preview: Callable[[int], Awaitable[bytes]]) -> None:
-        """Spend the time of a picture, step by step, and tell of it.
+        """Take the time of one picture, step by step, and send progress events.
 
-        `sketch` gives what a step would look like, as a JPEG; it is asked only if previews are on.
+        `preview` returns a JPEG of how a step looks; it is called only if previews are on.
+
+        Raises:
+            InterruptedRun: the prompt was interrupted.
         """
         seconds = self._host_context.seconds_per_picture / steps
         for step in range(1, steps + 1):
@@ -69,17 +135,17 @@ class NodeContext:
             self.stop_if_interrupted()
             if self._preview_method != "none":
                 self.send_image(await preview(step), step, steps, JPEG)
-            # The nominal time of the step decides, so that a busy machine tells the same steps.
+            # The nominal time of the step decides, so that a busy machine sends the same frames.
             elif self._is_due(step * seconds) or step == steps:
                 self.step(step, steps)
 
     def step(self, value: int, maximum: int) -> None:
-        """Tell how far the node is."""
+        """Send how far the node is: `value` of `maximum` steps."""
         self._send_state(value, maximum)
         self._send_progress(value, maximum)
 
     def send_image(self, image: bytes, value: int, maximum: int, kind: BinaryKind = PNG) -> None:
-        """Send a picture through the socket, with how far the node is."""
+        """Send an image through the websocket, together with how far the node is."""
         self._send_state(value, maximum)
         if self._host_context.feed.wants_metadata(self._client_id):
             entry = self._progress.frame()["nodes"][self._node]
@@ -91,6 +157,11 @@ class NodeContext:
             self._host_context.feed.send_bare_image(image, self._client_id, kind)
 
     def stop_if_interrupted(self) -> None:
+        """End the run if an interrupt was requested, and clear that request.
+
+        Raises:
+            InterruptedRun: the prompt was interrupted.
+        """
         if self._host_context.interrupt.take():
             raise InterruptedRun
 
@@ -118,64 +189,3 @@ def _preview_method(extra_data: dict[str, Any], host_context: HostContext) -> st
     if host_context.takes_preview_method and requested in _PREVIEW_METHODS:
         return str(requested)
     return host_context.preview_method
-
-
-_PREVIEW_METHODS = ("none", "auto", "latent2rgb", "taesd")
-_METADATA = ("node_id", "prompt_id", "display_node_id", "parent_node_id", "real_node_id")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Model:
-    """A loaded model, with the LoRAs put onto it."""
-
-    file: str
-    loras: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Conditioning:
-    """The text that steers a sampler."""
-
-    text: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Guider:
-    """A model and its text, bundled for the custom samplers."""
-
-    model: Model
-    text: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class PaintedScene:
-    """What a picture shows: all that the painter needs."""
-
-    persona: str
-    seed: int
-    text: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Latent:
-    """A picture yet to be decoded: its size, how many, and what is on it."""
-
-    width: int
-    height: int
-    count: int
-    scene: PaintedScene | None = None
-
-
-@dataclass(frozen=True)
-class Images:
-    """A batch of pictures; in print it looks like a tensor, as in a real server's errors."""
-
-    images: tuple[Image, ...] = field(repr=False)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.images[0].size
-
-    def __str__(self) -> str:
-        width, height = self.size
-        return f"tensor({len(self.images)} pictures of {width} x {height})"

@@ -1,4 +1,4 @@
-"""The node classes that the sandbox has, as /object_info tells them."""
+"""The node classes of the sandbox, as in /object_info."""
 
 import copy
 import json
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-# Which folder of the models fills which list. A list's other entries are shipped with ComfyUI.
+# The model folder behind each list of files. Other entries of a list come with ComfyUI.
 LISTS_OF_MODELS = {
     ("UNETLoader", "unet_name"): "diffusion_models",
     ("CLIPLoader", "clip_name"): "text_encoders",
@@ -21,7 +21,7 @@ LISTS_OF_MODELS = {
 
 
 class NodeDefinitions:
-    """The node classes of one version, with the model files of one host in their lists."""
+    """The node classes of one version, with one host's model files in their lists."""
 
     def __init__(self, version: str, models: Mapping[str, Sequence[str]]) -> None:
         path = resources.files(__package__) / "object_info" / f"{version}.json"
@@ -33,7 +33,7 @@ class NodeDefinitions:
         return class_type in self.classes
 
     def inputs(self, class_type: str) -> dict[str, tuple[Any, dict[str, Any], bool]]:
-        """List a class's inputs by name: type (or choices), settings, whether it is required."""
+        """Return a class's inputs by name: type (or choices), settings, whether it is required."""
         sections = self.classes[class_type]["input"]
         return {
             name: (spec[0], spec[1] if len(spec) > 1 else {}, section == "required")

@@ -1,4 +1,4 @@
-"""In which order the nodes of a graph run: a pure copy of what real servers were seen to do."""
+"""The order in which the nodes of a graph run, copied from what real servers were recorded to do."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -7,7 +7,7 @@ Graph = dict[str, Any]
 
 
 def is_link(value: object) -> bool:
-    """Tell a link, [node id, output slot], from a plain value."""
+    """Tell whether a value is a link, [node id, output slot]."""
     return (
         isinstance(value, list)
         and len(value) == 2
@@ -17,11 +17,11 @@ def is_link(value: object) -> bool:
 
 
 class ExecutionPlan:
-    """The nodes that still have to run, and which of them is next.
+    """The nodes that still have to run, and which one is next.
 
-    Among the nodes that wait for nothing the first of these is taken: an output node, a node that
-    an output node waits for, a node two steps before an output node, the one noticed first.
-    Nodes are noticed by walking from each output upwards, the last input first.
+    Among the nodes that wait for no other, the first of these is taken: an output node; a node
+    whose output goes to an output node; a node two steps before an output node; the node found
+    first. Nodes are found by walking from each output upwards, the last input first.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class ExecutionPlan:
         return bool(self._waits_for)
 
     def next(self) -> str:
-        """Pick the node to run now."""
+        """Return the node to run now."""
         ready = [node for node, blockers in self._waits_for.items() if not blockers]
         for leads_to_output in (self._is_output, self._feeds_output, self._feeds_output_soon):
             for node in ready:
@@ -53,7 +53,7 @@ class ExecutionPlan:
         return ready[0]
 
     def done(self, node: str) -> None:
-        """Take a node off the plan and free those that waited for it."""
+        """Remove a node that has run; nodes that waited for it may become ready."""
         del self._waits_for[node]
         for fed in self._feeds.pop(node):
             self._waits_for[fed].discard(node)

@@ -1,10 +1,10 @@
-"""How far each node of a running prompt is, as progress_state frames tell it."""
+"""How far each node of a running prompt is, as in progress_state frames."""
 
 from typing import Any
 
 
 class NodeProgressState:
-    """The growing table of one prompt's nodes."""
+    """The table of one prompt's nodes, which grows as they start."""
 
     def __init__(self, prompt_id: str) -> None:
         self.prompt_id = prompt_id
@@ -17,11 +17,12 @@ class NodeProgressState:
         self._set(node, value=value, maximum=maximum, state="running")
 
     def finish(self, node: str) -> None:
-        # Whole numbers tell a node that was cached and never started.
+        # Whole numbers (1, not 1.0) show a node that was cached and never started, as on real servers.
         maximum = self._nodes[node]["max"] if node in self._nodes else 1
         self._set(node, value=maximum, maximum=maximum, state="finished")
 
     def frame(self) -> dict[str, Any]:
+        """Return the data of a progress_state frame."""
         return {
             "prompt_id": self.prompt_id,
             "nodes": {node: dict(entry) for node, entry in self._nodes.items()},

@@ -24,7 +24,11 @@ Inputs = dict[str, Any]
 
 
 class PromptRun:
-    """A prompt that is being drawn: the frames it sends are those of a real server, in order."""
+    """Runs one prompt and sends the frames of a real server, in its order.
+
+    `current_node` is the node that runs now, None before and after; `started` are the ids of the
+    nodes that ran, without cached ones.
+    """
 
     def __init__(
         self,
@@ -47,7 +51,7 @@ class PromptRun:
         self._executed: list[str] = []
 
     async def finish(self) -> PromptOutcome:
-        """Run all nodes that have to; whatever they raise ends in the outcome, not here."""
+        """Run all nodes that have to; an error of a node is part of the outcome and not raised."""
         self._send_and_record("execution_start")
         self._cache.set_graph(self.item.graph)
         self._send_and_record(
@@ -74,7 +78,7 @@ class PromptRun:
             except InterruptedRun:
                 self._send_and_record("execution_interrupted", **self._node_data(node))
                 return False
-            except Exception as error:  # noqa: BLE001 whatever a node raises is its prompt's end
+            except Exception as error:  # noqa: BLE001 any error of a node ends its prompt
                 self._send_error(node, inputs, error)
                 return False
             plan.done(node)
@@ -98,11 +102,11 @@ class PromptRun:
         inputs |= self._inputs_of(node)
         self._send_executing(node)
         context = self._node_context(node)
-        # Gives other tasks their turn between nodes, as a server with a worker thread would.
+        # Lets other tasks run between nodes, as a server with a worker thread would.
         await self._host_context.sleep(0)
         context.stop_if_interrupted()
         await self._apply_faults(self._class_of(node))
-        # An interrupt from here on is noticed by the next node.
+        # An interrupt after this point stops the next node, not this one.
         await self._host_context.sleep(0)
         output = replace(await _call_node(self._class_of(node), inputs, context), node=node)
         self._cache.store(node, output)
@@ -193,7 +197,7 @@ class PromptRun:
             self._host_context.feed.send(event, data, self.item.client_id)
 
     def _send_progress_state(self) -> None:
-        # Without a client id this goes to everybody, on real servers too.
+        # Without a client id this frame goes to all clients, as on real servers.
         self._host_context.feed.send("progress_state", self._progress.frame(), self.item.client_id)
 
 

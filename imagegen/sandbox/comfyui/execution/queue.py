@@ -1,4 +1,4 @@
-"""The prompts of a host: waiting, running and over."""
+"""The prompts of a host: pending, running and in the history."""
 
 import asyncio
 import heapq
@@ -13,7 +13,7 @@ _MAX_HISTORY = 10_000
 
 @dataclass(order=True)
 class QueueItem:
-    """One accepted prompt. The smallest number runs first, then the smallest id."""
+    """One accepted prompt. The smallest number runs first, then the smallest prompt id."""
 
     number: float
     prompt_id: str
@@ -27,14 +27,16 @@ class QueueItem:
         return self.extra_data.get("client_id")
 
     def as_json(self) -> list[Any]:
+        """Return the entry of GET /queue, also the `prompt` of a history entry."""
         return [self.number, self.prompt_id, self.graph, self.extra_data, self.outputs]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PromptOutcome:
-    """How a prompt ended: what its nodes put out, and the messages that tell the story.
+    """How a prompt ended: its outputs by node, and the events that were sent for it.
 
-    `origins` names for each output the node that made it: a cached one may have had another id.
+    `origins` names for each output the node that made it: a cached one may have run under
+    another id.
     """
 
     succeeded: bool
@@ -43,6 +45,7 @@ class PromptOutcome:
     origins: dict[str, str]
 
     def as_json(self) -> dict[str, Any]:
+        """Return the history entry without its `prompt`."""
         return {
             "outputs": self.outputs,
             "status": {
@@ -55,7 +58,10 @@ class PromptOutcome:
 
 
 class PromptQueue:
-    """First come, first served, one at a time; every change is announced."""
+    """Runs prompts in the order of their numbers, one at a time.
+
+    `announce` is called after every change. `newest` is the id of the prompt queued last.
+    """
 
     def __init__(self, announce: Callable[[], None]) -> None:
         self._announce = announce
@@ -68,6 +74,7 @@ class PromptQueue:
 
     @property
     def remaining(self) -> int:
+        """The number of pending prompts and the running one."""
         return len(self.pending) + (self.running is not None)
 
     def is_running(self, prompt_id: str) -> bool:
@@ -81,7 +88,7 @@ class PromptQueue:
         extra_data: dict[str, Any],
         outputs: list[str],
     ) -> QueueItem:
-        """Take a prompt in."""
+        """Queue a prompt."""
         self._arrivals += 1
         self.newest = prompt_id
         item = QueueItem(number, prompt_id, self._arrivals, graph, extra_data, outputs)
@@ -91,19 +98,22 @@ class PromptQueue:
         return item
 
     async def wait_for_prompt(self) -> None:
-        """Return once a prompt waits."""
+        """Return when at least one prompt is pending."""
         while not self.pending:
             self._grew.clear()
             await self._grew.wait()
 
     def take(self) -> QueueItem:
-        """Make the next prompt the running one; there is one, see `waits`."""
+        """Make the next pending prompt the running one; call `wait_for_prompt` before."""
         self.running = heapq.heappop(self.pending)
         self._announce()
         return self.running
 
     def finish(self, item: QueueItem, outcome: PromptOutcome) -> None:
-        """Put the running prompt into the history: the last one of an id, in the first one's place."""
+        """Move the running prompt into the history, which keeps the last 10 000 entries.
+
+        A second prompt with the same id replaces the entry of the first, at the same position.
+        """
         self.running = None
         self.history[item.prompt_id] = {"prompt": item.as_json(), **outcome.as_json()}
         if len(self.history) > _MAX_HISTORY:
@@ -111,7 +121,7 @@ class PromptQueue:
         self._announce()
 
     def delete(self, prompt_id: str) -> bool:
-        """Drop one waiting prompt of that id; of several, one."""
+        """Remove one pending prompt with that id, the first of several; False if there is none."""
         for item in self.pending:
             if item.prompt_id == prompt_id:
                 self.pending.remove(item)
@@ -121,12 +131,12 @@ class PromptQueue:
         return False
 
     def clear(self) -> None:
-        """Drop all waiting prompts."""
+        """Remove all pending prompts."""
         self.pending.clear()
         self._announce()
 
     def forget(self, prompt_ids: Iterable[str]) -> None:
-        """Drop entries of the history."""
+        """Delete entries of the history; unknown ids are ignored."""
         for prompt_id in prompt_ids:
             self.history.pop(prompt_id, None)
 

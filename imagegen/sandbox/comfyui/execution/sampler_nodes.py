@@ -30,7 +30,7 @@ from imagegen.sandbox.comfyui.execution.node_order import Graph
 
 Inputs = Mapping[str, Any]
 
-# Words of a file name that name no persona.
+# Words of a file name that are not the name of a persona.
 _NO_PERSONA = {"lora", "loras", "persona", "z", "zimage", "image", "turbo", "v"}
 
 
@@ -126,7 +126,7 @@ def _png_metadata(context: NodeContext) -> PngInfo:
 
 def _encode_png(image: Image.Image, metadata: PngInfo | None) -> bytes:
     png = io.BytesIO()
-    # Fast before small: the wire is a loopback, and drawing should cost the machine little.
+    # Low compression: it costs little CPU time, and the network is the loopback interface.
     image.save(png, "PNG", pnginfo=metadata, compress_level=1)
     return png.getvalue()
 

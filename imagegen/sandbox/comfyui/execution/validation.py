@@ -1,4 +1,4 @@
-"""What a real server refuses before it queues a prompt, in its own words."""
+"""The checks of a real server before it queues a prompt, with its error messages."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,100 +11,21 @@ from imagegen.sandbox.comfyui.versions import Version
 
 InputError = dict[str, Any]
 
-# Longer lists are not spelled out in a refusal.
-_LONGEST_LIST_TOLD = 20
 
-
-def checked_value(
-    name: str, value: Any, type_: Any, settings: dict[str, Any]
-) -> tuple[Any, list[InputError]]:
-    """Convert a value as its input asks, and list what is wrong with it."""
-    facts = {"input_name": name, "input_config": [type_, settings], "received_value": value}
-    try:
-        value = _converted(value, type_)
-    except (TypeError, ValueError) as error:
-        return value, [_unconvertible(name, value, type_, facts, error)]
-    facts["received_value"] = value
-    options = type_ if isinstance(type_, list) else settings.get("options")
-    if options is not None:
-        return value, _not_in_list(name, value, options, facts)
-    return value, _out_of_range(name, value, settings, facts)
-
-
-def _converted(value: Any, type_: Any) -> Any:
-    match type_:
-        case "INT":
-            return int(value)
-        case "FLOAT":
-            return float(value)
-        case "STRING":
-            return str(value)
-        case "BOOLEAN":
-            return bool(value)
-        case _:
-            return value
-
-
-def _unconvertible(
-    name: str, value: Any, type_: Any, facts: dict[str, Any], error: Exception
-) -> InputError:
-    return {
-        "type": "invalid_input_type",
-        "message": f"Failed to convert an input value to a {type_} value",
-        "details": f"{name}, {value}, {error}",
-        "extra_info": {**facts, "exception_message": str(error)},
-    }
-
-
-def no_such_image(name: str, value: Any) -> InputError:
-    """Complain about a picture that was not uploaded."""
-    return {
-        "type": "custom_validation_failed",
-        "message": "Custom validation failed for node",
-        "details": f"{name} - Invalid image file: {value}",
-        "extra_info": {"input_name": name},
-    }
-
-
-def _not_in_list(
-    name: str, value: Any, options: list[Any], facts: dict[str, Any]
-) -> list[InputError]:
-    if value in options:
-        return []
-    told: Any = options
-    if len(options) > _LONGEST_LIST_TOLD:
-        told = f"(list of length {len(options)})"
-        facts = {**facts, "input_config": None}
-    return [
-        {
-            "type": "value_not_in_list",
-            "message": "Value not in list",
-            "details": f"{name}: '{value}' not in {told}",
-            "extra_info": facts,
-        }
-    ]
-
-
-def _out_of_range(
-    name: str, value: Any, settings: dict[str, Any], facts: dict[str, Any]
-) -> list[InputError]:
-    if "min" in settings and value < settings["min"]:
-        type_, error = "value_smaller_than_min", f"smaller than min of {settings['min']}"
-    elif "max" in settings and value > settings["max"]:
-        type_, error = "value_bigger_than_max", f"bigger than max of {settings['max']}"
-    else:
-        return []
-    message = f"Value {value} {error}"
-    return [{"type": type_, "message": message, "details": name, "extra_info": facts}]
+# Longer lists are not written out in an error message.
+_LONGEST_LIST_SHOWN = 20
 
 
 class BrokenRequestError(Exception):
-    """The request breaks the server's handler: 500 without an explanation."""
+    """A request on which a real server's handler fails: 500 without an explanation."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PromptValidation:
-    """Whether a prompt is queued, which of its outputs run, and what was wrong with nodes."""
+    """The result: `error` is None if the prompt is queued, `outputs` are the output nodes that run.
+
+    `node_errors` may be set in both cases: a prompt with one bad output runs the other ones.
+    """
 
     error: dict[str, Any] | None = None
     outputs: list[str] = field(default_factory=list)
@@ -114,9 +35,12 @@ class PromptValidation:
 def validate_prompt(
     graph: Any, definitions: NodeDefinitions, version: Version, files: ImageFolders
 ) -> PromptValidation:
-    """Decide like the server that plays `version`; numbers given as text become numbers in place.
+    """Validate a graph as the server of that `version` does.
 
-    Raises BrokenRequestError for what the server does not survive.
+    Numbers given as text are replaced by numbers in `graph` itself, as on a real server.
+
+    Raises:
+        BrokenRequestError: a real server's handler fails on this graph.
     """
     if version.breaks_on_lists and isinstance(graph, list):
         raise BrokenRequestError
@@ -168,7 +92,7 @@ def _class_error(
 
 
 class _Validator:
-    """Walks from each output upwards and collects the complaints of each node."""
+    """Walks from each output upwards and collects the errors of each node."""
 
     def __init__(
         self, graph: Graph, definitions: NodeDefinitions, version: Version, files: ImageFolders
@@ -214,7 +138,8 @@ class _Validator:
         return is_valid
 
     def _report(self, output: str, node_errors: dict[str, Any]) -> None:
-        # Nodes below a bad one are bad too, but only those with a complaint of their own are told.
+        # A node that depends on an invalid one is invalid too, but only nodes with errors of their own
+        # are reported.
         for node, errors in self._errors.items():
             if errors:
                 entry = {"errors": errors, "dependent_outputs": []}
@@ -242,12 +167,12 @@ class _Validator:
             if name not in given:
                 errors += _missing(name) if is_required else []
             elif isinstance(given[name], list):
-                error, is_valid = self._check_link(given[name], name, type_, settings)
-                errors += error
+                link_errors, is_valid = self._check_link(given[name], name, type_, settings)
+                errors += link_errors
                 sources_are_valid = sources_are_valid and is_valid
             else:
-                given[name], error = self._checked(name, given[name], type_, settings)
-                errors += error
+                given[name], value_errors = self._checked(name, given[name], type_, settings)
+                errors += value_errors
         return errors, sources_are_valid
 
     def _checked(
@@ -279,9 +204,9 @@ class _Validator:
             return self._check(source)
         except (KeyError, IndexError) as error:
             type_ = "exception_during_inner_validation"
-            told = {**facts, "exception_message": str(error), "linked_node": link}
+            shown = {**facts, "exception_message": str(error), "linked_node": link}
             self._path.remove(source)
-            self._add_errors(source, [_exception(type_, error, inner=" inner", **told)])
+            self._add_errors(source, [_exception(type_, error, inner=" inner", **shown)])
             self._is_valid[source] = False
             return False
 
@@ -291,8 +216,8 @@ class _Validator:
     def _add_cycle_errors(self, cycle: "_CycleError") -> None:
         if not self._version.explains_cycles:
             return
-        circle = [*cycle.nodes, cycle.nodes[0]]
-        details = " -> ".join(f"{node} ({self._graph[node]['class_type']})" for node in circle)
+        cycle_path = [*cycle.nodes, cycle.nodes[0]]
+        details = " -> ".join(f"{node} ({self._graph[node]['class_type']})" for node in cycle_path)
         for node in cycle.nodes:
             facts = {"node_id": node, "cycle_nodes": cycle.nodes}
             message = "Dependency cycle detected"
@@ -325,3 +250,86 @@ def _fits(received: str, wanted: Any) -> bool:
 def _exception(type_: str, error: Exception, inner: str = "", **facts: Any) -> InputError:
     facts |= {"exception_type": type(error).__name__, "traceback": []}
     return _error(type_, f"Exception when validating{inner} node", str(error), **facts)
+
+
+def no_such_image(name: str, value: Any) -> InputError:
+    """Return the error for an image that was not uploaded."""
+    return {
+        "type": "custom_validation_failed",
+        "message": "Custom validation failed for node",
+        "details": f"{name} - Invalid image file: {value}",
+        "extra_info": {"input_name": name},
+    }
+
+
+def checked_value(
+    name: str, value: Any, type_: Any, settings: dict[str, Any]
+) -> tuple[Any, list[InputError]]:
+    """Convert a value to its input's type; return it with the errors found."""
+    facts = {"input_name": name, "input_config": [type_, settings], "received_value": value}
+    try:
+        value = _converted(value, type_)
+    except (TypeError, ValueError) as error:
+        return value, [_unconvertible(name, value, type_, facts, error)]
+    facts["received_value"] = value
+    options = type_ if isinstance(type_, list) else settings.get("options")
+    if options is not None:
+        return value, _not_in_list(name, value, options, facts)
+    return value, _out_of_range(name, value, settings, facts)
+
+
+def _converted(value: Any, type_: Any) -> Any:
+    match type_:
+        case "INT":
+            return int(value)
+        case "FLOAT":
+            return float(value)
+        case "STRING":
+            return str(value)
+        case "BOOLEAN":
+            return bool(value)
+        case _:
+            return value
+
+
+def _unconvertible(
+    name: str, value: Any, type_: Any, facts: dict[str, Any], error: Exception
+) -> InputError:
+    return {
+        "type": "invalid_input_type",
+        "message": f"Failed to convert an input value to a {type_} value",
+        "details": f"{name}, {value}, {error}",
+        "extra_info": {**facts, "exception_message": str(error)},
+    }
+
+
+def _not_in_list(
+    name: str, value: Any, options: list[Any], facts: dict[str, Any]
+) -> list[InputError]:
+    if value in options:
+        return []
+    shown: Any = options
+    if len(options) > _LONGEST_LIST_SHOWN:
+        shown = f"(list of length {len(options)})"
+        facts = {**facts, "input_config": None}
+    return [
+        {
+            "type": "value_not_in_list",
+            "message": "Value not in list",
+            "details": f"{name}: '{value}' not in {shown}",
+            "extra_info": facts,
+        }
+    ]
+
+
+def _out_of_range(
+    name: str, value: Any, settings: dict[str, Any], facts: dict[str, Any]
+) -> list[InputError]:
+    if "min" in settings and value < settings["min"]:
+        type_, comparison = "value_smaller_than_min", f"smaller than min of {settings['min']}"
+    elif "max" in settings and value > settings["max"]:
+        type_, comparison = "value_bigger_than_max", f"bigger than max of {settings['max']}"
+    else:
+        return []
+    message = f"Value {value} {comparison}"
+    return [{"type": type_, "message": message, "details": name, "extra_info": facts}]

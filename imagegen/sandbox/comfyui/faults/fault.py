@@ -9,32 +9,48 @@ from imagegen.sandbox.comfyui.faults.kinds import MEANINGS, FaultKind
 from imagegen.sandbox.errors import SandboxError
 
 MIB = 2**20
-# What at=… may name: events of the feed, and these which are not frames of that name.
+# Values of `at` that are not the type of a text frame.
 OVER, PREVIEW, ACCEPTED, CONNECT, RECONNECT = "over", "preview", "accepted", "connect", "reconnect"
 EVENTS = (
     *("status", "execution_start", "execution_cached", "progress_state", "executing", "progress"),
     *("executed", "execution_success", "execution_error", "execution_interrupted"),
     *(OVER, PREVIEW),
 )
-_WAYS: Mapping[FaultKind, tuple[str, ...]] = {
+_VARIANTS: Mapping[FaultKind, tuple[str, ...]] = {
     FaultKind.BROKEN_VIEW: ("cut", "garbage", "page"),
     FaultKind.HUGE_FRAME: ("text", "binary"),
 }
-_OPEN_TO_ALL = frozenset({"kind", "times", "after", "chance"})
+_COMMON_PARAMETERS = frozenset({"kind", "times", "after", "chance"})
 
 
 class FaultError(SandboxError, ValueError):
-    """A fault that there is not, in one sentence."""
+    """A fault that does not exist or has bad parameters; the message is one sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """Something that goes wrong, `times` often (None: for ever), each time with a `chance`.
+    """Something that goes wrong on a host.
 
-    Of the occasions for it the first `after` pass. `at` is an event: a frame's type, `over` for
-    executing with node null, `preview` for a binary one, `accepted` for a prompt taken in; without
-    it any event of a prompt will do. `sent` lets that frame out before. `route` is like
-    `/history` or `GET /history`; without it any will do. Raises FaultError.
+    Args:
+        kind: what goes wrong; a plain word is accepted.
+        times: how often it happens; None means for ever.
+        after: how many occasions pass before it happens.
+        chance: the probability at each occasion, above 0 and at most 1.
+        at: the event that it happens at: a frame's type, `over` (executing with node null),
+            `preview` (a binary frame) or `accepted` (a prompt was accepted). None means any event
+            of a prompt.
+        sent: whether the frame of that event is sent before the fault happens.
+        seconds: how long it lasts; None means what is usual for its kind.
+        every: it happens about every so many seconds, instead of at an event.
+        route: a route such as `/history` or `GET /history`; None means any (for `answer-lost`:
+            POST /prompt).
+        file: a file name.
+        node: a node class.
+        how: a variant of the fault.
+        size: a number of bytes.
+
+    Raises:
+        FaultError: the kind does not take one of these parameters, or a value is out of range.
     """
 
     kind: FaultKind
@@ -55,37 +71,43 @@ class Fault:
         object.__setattr__(self, "kind", _kind(self.kind))
         for each in fields(self):
             is_given = getattr(self, each.name) != each.default
-            if is_given and each.name not in _OPEN_TO_ALL | MEANINGS[self.kind].takes:
-                raise FaultError(f"{self.kind} takes no {each.name}: {_taken(self.kind)}")
+            if is_given and each.name not in _COMMON_PARAMETERS | MEANINGS[self.kind].takes:
+                raise FaultError(f"{self.kind} takes no {each.name}: {_parameters_of(self.kind)}")
         self._check_numbers()
         self._check_words()
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `KIND` or `KIND:name=value,name=value`. Raises FaultError with a sentence."""
+        """Read `KIND` or `KIND:name=value,name=value`.
+
+        Raises:
+            FaultError: the text is not a fault; the message says what is wrong.
+        """
         kind, _, rest = text.strip().partition(":")
-        given: dict[str, Any] = {"kind": _kind(kind.strip())}
+        values: dict[str, Any] = {"kind": _kind(kind.strip())}
         for part in filter(None, map(str.strip, rest.split(","))):
-            name, is_there, value = (piece.strip() for piece in part.partition("="))
-            if name not in _READERS or not is_there:
-                raise FaultError(f"{kind}: {part!r} is no parameter: {_taken(given['kind'])}")
-            if name in given:
+            name, has_value, value = (piece.strip() for piece in part.partition("="))
+            if name not in _READERS or not has_value:
+                raise FaultError(
+                    f"{kind}: {part!r} is no parameter: {_parameters_of(values['kind'])}"
+                )
+            if name in values:
                 raise FaultError(f"{kind}: {name} is given twice")
-            given[name] = _read(kind, name, value)
-        return cls(**given)
+            values[name] = _read(kind, name, value)
+        return cls(**values)
 
     def __str__(self) -> str:
-        """Write it as `parse` reads it."""
-        said = [
+        """Write it in the form that `parse` reads."""
+        parameters = [
             f"{each.name}={_as_text(getattr(self, each.name))}"
             for each in fields(self)
             if each.name != "kind" and getattr(self, each.name) != each.default
         ]
-        return f"{self.kind}:{','.join(said)}" if said else str(self.kind)
+        return f"{self.kind}:{','.join(parameters)}" if parameters else str(self.kind)
 
     @property
     def lasts_s(self) -> float | None:
-        """How long it lasts, or what is usual for its kind; None is until something ends it."""
+        """How many seconds it lasts; None means until something ends it."""
         return MEANINGS[self.kind].seconds if self.seconds is None else self.seconds
 
     def _check_numbers(self) -> None:
@@ -101,17 +123,17 @@ class Fault:
             raise FaultError(f"{self.kind}: chance must be above 0 and at most 1")
 
     def _check_words(self) -> None:
-        events = {*EVENTS, *_MORE_EVENTS.get(self.kind, ())}
-        ways = _WAYS.get(self.kind, ())
+        events = {*EVENTS, *_EXTRA_EVENTS.get(self.kind, ())}
+        variants = _VARIANTS.get(self.kind, ())
         if self.at is not None and self.at not in events:
             raise FaultError(f"{self.kind}: at must be one of {', '.join(sorted(events))}")
-        if self.how is not None and self.how not in ways:
-            raise FaultError(f"{self.kind}: how must be one of {', '.join(ways)}")
+        if self.how is not None and self.how not in variants:
+            raise FaultError(f"{self.kind}: how must be one of {', '.join(variants)}")
         if self.every is not None and self.at is not None:
             raise FaultError(f"{self.kind}: at and every exclude each other")
 
 
-_MORE_EVENTS: Mapping[FaultKind, tuple[str, ...]] = {
+_EXTRA_EVENTS: Mapping[FaultKind, tuple[str, ...]] = {
     FaultKind.DEAF: (CONNECT, RECONNECT),
     FaultKind.RESTART: (ACCEPTED,),
     FaultKind.FREEZE: (ACCEPTED,),
@@ -125,7 +147,7 @@ def _kind(name: str) -> FaultKind:
         raise FaultError(f"there is no fault {name!r}; there are {', '.join(FaultKind)}") from None
 
 
-def _taken(kind: FaultKind) -> str:
+def _parameters_of(kind: FaultKind) -> str:
     names = sorted({"times", "after", "chance"} | MEANINGS[kind].takes)
     return f"it takes {', '.join(names)}"
 

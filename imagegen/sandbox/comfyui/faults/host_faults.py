@@ -1,4 +1,4 @@
-"""The faults that hit a whole host: it dies and comes back, it freezes and thaws."""
+"""The faults of a whole host: it restarts, it freezes and thaws."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -12,12 +12,15 @@ from imagegen.sandbox.comfyui.faults.script import FaultScript
 
 log = structlog.get_logger(__name__)
 
-# How far from every=… a fault may come, so that several hosts do not keep step.
+# Jitter of `every` as a share of it, so that several hosts do not fail at the same time.
 _SPREAD = 0.5
 
 
 class HostFaults:
-    """Runs the faults that take their time; `end` stops them and waits for them."""
+    """Runs the faults that take time, each as a task; `end` stops them and waits for them.
+
+    `is_up` is set while the host runs and is not about to restart.
+    """
 
     def __init__(
         self,
@@ -35,11 +38,10 @@ class HostFaults:
         self._ending = asyncio.Event()
         self._is_restarting = False
         self._failures: list[BaseException] = []
-        # Set while the host lives and is not about to die.
         self.is_up = asyncio.Event()
 
     def begin(self) -> None:
-        """Let faults come that come by the clock; more than once does no harm."""
+        """Start the faults that recur every so many seconds; may be called more than once."""
         self._ending.clear()
         for fault in self._script.waiting:
             if fault.every is not None and not any(
@@ -49,9 +51,10 @@ class HostFaults:
                 self._spawn(self._recur(fault), f"{fault} recurs")
 
     async def end(self) -> None:
-        """Stop everything; a dead host stays dead, a frozen one frozen.
+        """Stop all tasks; a dead host stays dead, a frozen one frozen.
 
-        Raises what kept a host from dying or coming back, such as a port that was taken meanwhile.
+        Raises:
+            SandboxError: the host could not be started again after a restart, its port was taken.
         """
         self._ending.set()
         while self._tasks:
@@ -61,7 +64,7 @@ class HostFaults:
             raise self._failures.pop()
 
     def restart(self, fault: Fault) -> None:
-        """Kill the host, and begin its next life after the fault's seconds."""
+        """Stop the host, and start it again after the fault's seconds."""
         if not self._is_restarting:
             self._is_restarting = True
             self.is_up.clear()

@@ -1,4 +1,4 @@
-"""What the parts of a host share of its faults: the script, the freeze, the way to die."""
+"""What the parts of a host share of its faults: the script, the freeze, the restart."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from imagegen.sandbox.comfyui.faults.script import FaultScript
 
 
 class FreezeGate:
-    """Frozen or not, for one life of a host; whoever does something waits here first."""
+    """Whether the host is frozen; every part of the host waits here before it does something."""
 
     def __init__(self) -> None:
         self._thawed = asyncio.Event()
@@ -25,7 +25,7 @@ class FreezeGate:
         return not self._thawed.is_set()
 
     def freeze(self) -> None:
-        """Stand still; no socket is read, so that not even a ping is answered."""
+        """Freeze; no socket is read, so that not even a websocket ping is answered."""
         self._thawed.clear()
         for transport in self._sockets:
             transport.pause_reading()
@@ -36,27 +36,27 @@ class FreezeGate:
             transport.resume_reading()
 
     def end(self) -> None:
-        """Let all who wait go: the life is over."""
+        """Release all waiters for good and abort all sockets: the host stops."""
         self._ended.set()
         self._thawed.set()
-        # A socket that is not read does not notice that its other end has gone.
+        # A socket that is not read does not notice that the client has disconnected.
         for transport in self._sockets:
             transport.abort()
 
     async def passed(self) -> bool:
-        """Wait until nothing is frozen; False when the life ended meanwhile."""
+        """Wait until the host is not frozen; returns False if the host stopped meanwhile."""
         await self._thawed.wait()
         return not self._ended.is_set()
 
     async def pause(self, seconds: float | None) -> bool:
-        """Let so many seconds pass, or wait for the end; False when the life ended meanwhile."""
+        """Wait so many seconds (None: until the host stops); False if the host stopped meanwhile."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._ended.wait()
         return await self.passed()
 
     def add(self, transport: asyncio.Transport) -> None:
-        """Count a websocket's connection in."""
+        """Add a websocket's transport, so that a freeze stops reading from it."""
         self._sockets.add(transport)
 
     def remove(self, transport: asyncio.Transport) -> None:
@@ -65,13 +65,13 @@ class FreezeGate:
 
 @dataclass(frozen=True, kw_only=True)
 class FeedEvent:
-    """What a frame tells, as faults name it, and of which prompt."""
+    """An event of the feed under the name that faults use, and its prompt (None: of no prompt)."""
 
     name: str
     prompt_id: str | None = None
 
     def matches(self, fault: Fault) -> bool:
-        """Tell whether a fault waits for this event; without a name any of a prompt will do."""
+        """Tell whether a fault waits for this event; without `at` any event of a prompt matches."""
         return self.prompt_id is not None if fault.at is None else fault.at == self.name
 
 
@@ -85,12 +85,12 @@ PREVIEW_EVENT = FeedEvent(name=PREVIEW)
 
 
 def _do_nothing(_fault: Fault) -> None:
-    """Live on: a part that is used alone has no host that could die."""
+    """Stand in for the host where a part is used without one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FaultInjection:
-    """The faults of one life of a host; `restart` and `freeze` are the host's own."""
+    """The faults of a host from one start to its end; `restart` and `freeze` act on the host."""
 
     script: FaultScript = field(default_factory=FaultScript)
     freeze_gate: FreezeGate = field(default_factory=FreezeGate)
@@ -98,7 +98,7 @@ class FaultInjection:
     freeze: Callable[[Fault], None] = _do_nothing
 
     def take_host_fault(self, event: FeedEvent, *, sent: bool) -> Fault | None:
-        """Take the fault that ends or freezes the host, before or after an event went out."""
+        """Take the restart or freeze that is due before or after this event is sent."""
 
         def matches(fault: Fault) -> bool:
             return fault.sent is sent and event.matches(fault)
@@ -109,5 +109,5 @@ class FaultInjection:
         )
 
     def apply(self, fault: Fault) -> None:
-        """Let the host die or freeze."""
+        """Restart or freeze the host, as the fault says."""
         (self.restart if fault.kind is FaultKind.RESTART else self.freeze)(fault)

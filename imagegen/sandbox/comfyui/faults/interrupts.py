@@ -1,12 +1,12 @@
-"""What stops a running prompt: a node that fails, somebody who asks it to stop."""
+"""What ends a running prompt early: a node that fails, an interrupt."""
 
 import asyncio
 
 
 class NodeError(Exception):
-    """A node that failed, under the exception's name on a real server.
+    """A node failed; `type_name` is the exception's name on a real server.
 
-    `advice` is what ComfyUI adds for people under the exception's own message.
+    `advice` is what ComfyUI adds below the exception's own message.
     """
 
     def __init__(self, type_name: str, message: str, *, advice: str = "") -> None:
@@ -16,11 +16,11 @@ class NodeError(Exception):
 
 
 class InterruptedRun(Exception):
-    """Somebody asked the running prompt to stop."""
+    """The running prompt was interrupted."""
 
 
 class Interrupt:
-    """The wish that the running prompt stops: asked for once, taken once."""
+    """The request to interrupt the running prompt: `take` clears it."""
 
     def __init__(self) -> None:
         self._requested = asyncio.Event()
@@ -29,10 +29,11 @@ class Interrupt:
         self._requested.set()
 
     async def requested(self) -> None:
-        """Wait until it is asked for, without taking it."""
+        """Wait until an interrupt is requested, without clearing it."""
         await self._requested.wait()
 
     def take(self) -> bool:
+        """Clear the request; True if there was one."""
         was_requested = self._requested.is_set()
         self._requested.clear()
         return was_requested

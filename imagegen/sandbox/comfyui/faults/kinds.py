@@ -1,4 +1,4 @@
-"""The kinds of fault that a sandbox host knows: what each does, and which parameters it takes."""
+"""The kinds of fault: what each does, and which parameters it takes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class FaultKind(StrEnum):
-    """What goes wrong."""
+    """What goes wrong; MEANINGS describes each."""
 
     DROP = "drop"
     DEAF = "deaf"
@@ -35,7 +35,10 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class FaultHelp:
-    """A line for people, the parameters beside times, after and chance, and the usual seconds."""
+    """The help of a kind: its line, its own parameters, and the usual duration in seconds.
+
+    `takes` leaves out times, after and chance, which every kind takes.
+    """
 
     line: str
     takes: frozenset[str] = frozenset()

@@ -1,4 +1,4 @@
-"""The script of a host's faults: which is due at an occasion, and which have happened."""
+"""A host's script of faults: which is due at an occasion, and which have happened."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class FaultEvent:
-    """A fault that befell the host, when (as time.time() counts), and a prompt if known."""
+    """A fault that happened: when (as time.time() counts), and the prompt if it is known."""
 
     fault: Fault
     when: float
@@ -29,12 +29,12 @@ class FaultEvent:
 
 @dataclass(kw_only=True)
 class ScriptedFault:
-    """One fault of the script, and what is left of it."""
+    """One fault of the script, with how many occasions passed and how often it happened."""
 
     fault: Fault
     passed: int = 0
     happened: int = 0
-    # A fault that lasts goes on until then, whatever is left of it.
+    # A fault with a duration applies until this time of the clock, even if `times` is used up.
     until: float = 0.0
 
     @property
@@ -43,7 +43,10 @@ class ScriptedFault:
 
 
 class FaultScript:
-    """Faults wait here for their occasions; the first that is for an occasion takes it."""
+    """The faults that wait for their occasions; the first one that matches an occasion happens.
+
+    `random` is repeatable if a `seed` is given; `clock` counts seconds.
+    """
 
     def __init__(
         self, *, seed: int | None = None, clock: Callable[[], float] = time.monotonic
@@ -63,7 +66,7 @@ class FaultScript:
         self._entries += [ScriptedFault(fault=fault) for fault in faults]
 
     def clear(self) -> None:
-        """Forget the faults to come; what happened is kept."""
+        """Remove the faults that can still happen; the record of past ones is kept."""
         self._entries.clear()
 
     def expects(self, *kinds: FaultKind) -> bool:
@@ -81,7 +84,7 @@ class FaultScript:
         prompt_id: str | None = None,
         matches: Callable[[Fault], bool] = lambda _: True,
     ) -> Fault | None:
-        """Take the first fault of a kind that suits this occasion and is due."""
+        """Take the first fault of this kind that matches and is due; None if there is none."""
         for entry in self._entries:
             if entry.fault.kind is kind and entry.fault.every is None and matches(entry.fault):
                 if self._clock() < entry.until:
@@ -92,7 +95,7 @@ class FaultScript:
         return None
 
     def take_exactly(self, fault: Fault) -> bool:
-        """Take this very fault, as those are that come by the clock; False when it is over."""
+        """Take this one fault, which recurs by the clock; False if it is over or not due."""
         for entry in self._entries:
             if entry.fault is fault and self._is_due(entry):
                 self._note(entry, None)
@@ -100,11 +103,11 @@ class FaultScript:
         return False
 
     def is_pending(self, fault: Fault) -> bool:
-        """Tell whether this very fault can still happen."""
+        """Tell whether this one fault can still happen."""
         return any(entry.fault is fault and not entry.is_over for entry in self._entries)
 
     async def happened(self, fault: Fault, *, times: int = 1) -> FaultEvent:
-        """Wait until a fault has happened so often, and give the last; the caller sets a limit."""
+        """Wait until a fault has happened so often, and return the last event; no timeout."""
         while True:
             found = [each for each in self.troubles if each.fault == fault]
             if len(found) >= times:

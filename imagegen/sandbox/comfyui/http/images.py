@@ -36,7 +36,7 @@ class UploadRoutes:
         return self._store(form, requested, await asyncio.to_thread(form["image"].file.read))
 
     async def mask(self, request: web.Request) -> web.Response:
-        """Keep a picture with the alpha of the uploaded one, under the uploaded one's name."""
+        """Store the original image with the alpha channel of the uploaded one."""
         form: Form = await request.post()
         requested, original = _name(form), self._original(form)
         if requested is None or original is None:
@@ -53,7 +53,7 @@ class UploadRoutes:
         return web.json_response(answer)
 
     def _free_name(self, requested: FileName, image: bytes) -> FileName:
-        """Return the name, with a number if another picture has it; the same one may."""
+        """Return the name, with a number if another image has it; equal bytes may share a name."""
         stem, dot = posixpath.splitext(requested.filename)
         name, number = requested, 1
         while self._files.get(name) not in (None, image):
@@ -69,7 +69,7 @@ class UploadRoutes:
 
 
 def _name(form: Form) -> FileName | None:
-    """Read where a picture shall go, or None if there is none or it would leave its folder."""
+    """Return where to store an upload; None if there is no file, or it would leave its folder."""
     image = form.get("image")
     if not isinstance(image, web.FileField) or not image.filename:
         return None
@@ -91,7 +91,10 @@ def _masked(original: bytes, mask: bytes) -> bytes:
 
 
 async def view(files: ImageFolders, request: web.Request) -> web.Response:
-    """Answer a request for a picture or a part of one, refusals included."""
+    """Answer GET /view: a whole file, a range of it, a channel, or re-encoded as a preview.
+
+    404 for a missing file, 400 and 403 for a name that leads out of its folder.
+    """
     query = request.query
     filename, folder = split_folder(query.get("filename", ""), query.get("type", "output"))
     if not filename:
@@ -129,7 +132,7 @@ async def _image_answer(png: bytes, filename: str, request: web.Request) -> web.
 
 
 def _file_or_range(png: bytes, headers: dict[str, str], request: web.Request) -> web.Response:
-    """Answer with the whole file, or with the range of it that was asked for."""
+    """Answer with the whole file, or with the byte range that was requested."""
     headers |= {"Accept-Ranges": "bytes"}
     requested = request.http_range
     if requested.start is None:
@@ -142,7 +145,7 @@ def _file_or_range(png: bytes, headers: dict[str, str], request: web.Request) ->
 
 
 def _re_encoded(png: bytes, format_: str, quality: int) -> bytes:
-    # What the graph says stays behind: only the picture is encoded again.
+    # The metadata with the graph is dropped: only the pixels are encoded again.
     with Image.open(io.BytesIO(png)) as image:
         encoded = io.BytesIO()
         image.convert("RGB").save(encoded, format_, quality=quality)

@@ -1,4 +1,4 @@
-"""/api/jobs of newer versions: one list of all prompts, waiting, running and over."""
+"""/api/jobs of newer versions: one list of all prompts, pending, running and finished."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -26,8 +26,8 @@ class JobRoutes:
         router.add_post("/api/jobs/{job_id}/cancel", self.cancel)
 
     async def list(self, request: web.Request) -> web.Response:
-        wanted = [state for state in request.query.get("status", "").split(",") if state]
-        jobs = [job for job in self._jobs() if not wanted or job["status"] in wanted]
+        states = [state for state in request.query.get("status", "").split(",") if state]
+        jobs = [job for job in self._jobs() if not states or job["status"] in states]
         jobs.sort(key=lambda job: job["create_time"], reverse=True)
         offset = int(request.query.get("offset", 0))
         limit = int(request.query["limit"]) if "limit" in request.query else None

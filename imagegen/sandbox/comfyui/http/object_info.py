@@ -1,4 +1,4 @@
-"""The HTTP routes that tell what a host has: nodes, models, memory, features."""
+"""The HTTP routes that describe a host: nodes, models, memory, features."""
 
 import sys
 
@@ -10,7 +10,7 @@ _MEMORY = 24 * 2**30
 
 
 class ObjectInfoRoutes:
-    """The routes that change nothing and ask for no prompt."""
+    """Read-only routes that concern no prompt."""
 
     def __init__(self, state: HostState) -> None:
         self._state = state
@@ -43,7 +43,7 @@ class ObjectInfoRoutes:
         return web.json_response([name.rsplit(".", 1)[0] for name in names])
 
     async def metadata(self, _request: web.Request) -> web.Response:
-        # The sandbox's models are names alone; a real file without a header is answered so too.
+        # The sandbox's models are names only; a real server answers so for a file without a header.
         return web.Response(status=404)
 
     async def system(self, _request: web.Request) -> web.Response:

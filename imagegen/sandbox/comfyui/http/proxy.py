@@ -1,4 +1,4 @@
-"""A bad proxy in front of a host, and a host that denies having a model file."""
+"""The faults of HTTP answers: a proxy that fails, and a host that denies having a model file."""
 
 import copy
 import json
@@ -17,54 +17,26 @@ from imagegen.sandbox.comfyui.faults.injection import FeedEvent
 from imagegen.sandbox.comfyui.faults.kinds import FaultKind
 from imagegen.sandbox.comfyui.state import HostState
 
-
-def missing_model_refusal(
-    graph: object, file: str | None, state: HostState
-) -> dict[str, Any] | None:
-    """Give the body of a 400 for a graph that names the file, any if none is given; else None."""
-    if not isinstance(graph, dict):
-        return None
-    event_name = [each for each in _model_files(graph) if file in {None, each}]
-    if not event_name:
-        return None
-    models_without = {
-        folder: [f for f in files if f != event_name[0]] for folder, files in state.models.items()
-    }
-    # A copy, since numbers that were given as text would become numbers in it.
-    definitions = NodeDefinitions(state.version.name, models_without)
-    validation = validate_prompt(copy.deepcopy(graph), definitions, state.version, state.files)
-    return (
-        None
-        if validation.error is None
-        else _refusal_body(validation.error, validation.node_errors)
-    )
-
-
-def _refusal_body(error: dict[str, Any], node_errors: dict[str, Any]) -> dict[str, Any]:
-    return {"error": error, "node_errors": node_errors}
-
-
-def _model_files(graph: Graph) -> list[str]:
-    found = []
-    for node in graph.values():
-        for class_type, name in LISTS_OF_MODELS:
-            if isinstance(node, dict) and node.get("class_type") == class_type:
-                found.append(node.get("inputs", {}).get(name))
-    return [file for file in found if isinstance(file, str)]
-
-
 _HUGE = 33 * MIB
+
+
 _PROMPT, _VIEW, _SOCKET = "POST /prompt", "GET /view", "GET /ws"
-# The sandbox's own routes: no fault touches what tells of faults.
+
+
+# The sandbox's own routes, to which no fault applies.
 _CONTROL_ROUTES = "/sandbox"
+
+
 _PAGE = "<html><head><title>Welcome</title></head><body>nginx</body></html>"
+
+
 _UNAVAILABLE = (
     "<html><head><title>503 Service Temporarily Unavailable</title></head><body>nginx</body></html>"
 )
 
 
 class FaultyProxy:
-    """Stands between clients and the routes of one life of a host."""
+    """A middleware before the routes of a host that applies the faults of answers."""
 
     def __init__(self, state: HostState) -> None:
         self._state = state
@@ -116,13 +88,14 @@ class FaultyProxy:
     async def _apply_host_fault(
         self, event: FeedEvent, request: web.Request, answer: web.StreamResponse
     ) -> web.StreamResponse:
-        event_name = FeedEvent(name=event.name)
-        if fault := self._injection.take_host_fault(event_name, sent=False):
+        # Without the prompt id: a fault without `at` waits for an event of the feed, not for this.
+        accepted = FeedEvent(name=event.name)
+        if fault := self._injection.take_host_fault(accepted, sent=False):
             self._injection.apply(fault)
             if fault.kind is FaultKind.RESTART:
                 return _cut(request)
             await self._freeze_gate.passed()
-        elif fault := self._injection.take_host_fault(event_name, sent=True):
+        elif fault := self._injection.take_host_fault(accepted, sent=True):
             await answer.prepare(request)
             await answer.write_eof()
             self._injection.apply(fault)
@@ -183,7 +156,7 @@ class FaultyProxy:
     async def _stream(
         self, request: web.Request, answer: web.Response, *, share: float = 1.0, pause_s: float = 0
     ) -> web.StreamResponse:
-        """Send an answer in pieces, or the first part of it and then a broken connection."""
+        """Send an answer in pieces, or its first part and then break the connection."""
         body = _body(answer)
         response = web.StreamResponse(status=answer.status)
         response.content_type, response.content_length = answer.content_type, len(body)
@@ -194,7 +167,7 @@ class FaultyProxy:
             if pause_s and not await self._freeze_gate.pause(pause_s):
                 break
         if share < 1 and request.transport is not None:
-            # Closed, not aborted: what was written gets out first.
+            # close(), not abort(): what was written is sent first.
             request.transport.close()
         return response
 
@@ -203,7 +176,7 @@ class FaultyProxy:
 
 
 def _route(request: web.Request) -> str:
-    """Name a route by its method and first part, /api or not."""
+    """Return a route as its method and first path segment, with or without /api before it."""
     parts = request.path.removeprefix("/api/").strip("/").split("/")
     return f"{request.method} /{parts[0]}"
 
@@ -231,3 +204,43 @@ def _json(text: bytes) -> Any:
         return json.loads(text)
     except ValueError:
         return None
+
+
+def missing_model_refusal(
+    graph: object, file: str | None, state: HostState
+) -> dict[str, Any] | None:
+    """Return the body of the 400 for a graph whose model file is missing.
+
+    `file` is that model's name; None means the first one that the graph names. Returns None if the
+    graph does not name it.
+    """
+    if not isinstance(graph, dict):
+        return None
+    matching_files = [each for each in _model_files(graph) if file in {None, each}]
+    if not matching_files:
+        return None
+    models_without = {
+        folder: [f for f in files if f != matching_files[0]]
+        for folder, files in state.models.items()
+    }
+    # A copy, since validation replaces numbers given as text in the graph itself.
+    definitions = NodeDefinitions(state.version.name, models_without)
+    validation = validate_prompt(copy.deepcopy(graph), definitions, state.version, state.files)
+    return (
+        None
+        if validation.error is None
+        else _refusal_body(validation.error, validation.node_errors)
+    )
+
+
+def _refusal_body(error: dict[str, Any], node_errors: dict[str, Any]) -> dict[str, Any]:
+    return {"error": error, "node_errors": node_errors}
+
+
+def _model_files(graph: Graph) -> list[str]:
+    found = []
+    for node in graph.values():
+        for class_type, name in LISTS_OF_MODELS:
+            if isinstance(node, dict) and node.get("class_type") == class_type:
+                found.append(node.get("inputs", {}).get(name))
+    return [file for file in found if isinstance(file, str)]

@@ -1,4 +1,4 @@
-"""The HTTP routes of a host: prompts, queue, history and pictures."""
+"""The HTTP routes of a host for prompts, queue, history and images."""
 
 import json
 import uuid
@@ -20,7 +20,7 @@ _LARGEST_BODY = 100 * 2**20
 
 
 def build_app(state: HostState) -> web.Application:
-    """Build the web application of one life of a host."""
+    """Build the web application of a host from one start to its end."""
     check_origin = _origin_check(refuses_cross_site=state.version.refuses_cross_site)
     middlewares = [FaultyProxy(state).middleware, check_origin]
     app = web.Application(middlewares=middlewares, client_max_size=_LARGEST_BODY)
@@ -161,20 +161,20 @@ def _origin_check(*, refuses_cross_site: bool) -> Middleware:
         try:
             return await handler(request)
         except ValueError:
-            # No JSON, or text where a number belongs: a real server's handler breaks on it.
+            # Not JSON, or text in place of a number: a real server's handler fails on it (500).
             return _server_error()
 
     return check_origin
 
 
 async def _not_found(_request: web.Request) -> web.Response:
-    # Real servers look for a file of their web pages.
+    # Real servers serve the files of their web pages here.
     return web.Response(status=404, content_type="application/octet-stream")
 
 
 async def _json(request: web.Request) -> Mapping[str, Any]:
     body = json.loads(await request.read())
-    # A list has no keys, and that is all that is asked of it.
+    # A list has none of the keys, so it counts as an empty object.
     return body if isinstance(body, dict) else {}
 
 

@@ -1,4 +1,4 @@
-"""The wire between the feed and its sockets, and how it breaks."""
+"""Sends the feed's frames to its sockets, with the faults of connections."""
 
 import asyncio
 import json
@@ -28,12 +28,12 @@ _FAULTS = (
     FaultKind.RESTART,
     FaultKind.FREEZE,
 )
-# One more than clients that read at most 32 MiB will take.
+# 1 MiB more than a client with a limit of 32 MiB accepts.
 _HUGE = 33 * MIB
 
 
 class FeedConnection:
-    """Carries frames to sockets, one after another, unless a fault is due."""
+    """Sends frames to sockets, one after another, unless a fault is due."""
 
     def __init__(self, injection: FaultInjection) -> None:
         self._injection = injection
@@ -44,7 +44,7 @@ class FeedConnection:
         self._client_ids: set[str] = set()
 
     def opened(self, socket: web.WebSocketResponse, request: web.Request, client_id: str) -> None:
-        """Take a new socket in; it may be deaf from the start."""
+        """Add a new socket; a `deaf` fault may apply to it from the start."""
         event = FeedEvent(name=RECONNECT if client_id in self._client_ids else CONNECT)
         self._client_ids.add(client_id)
         if request.transport is not None:
@@ -54,11 +54,12 @@ class FeedConnection:
             self._deaf.add(socket)
 
     def closed(self, socket: web.WebSocketResponse) -> None:
+        """Remove a socket."""
         if (transport := self._transports.pop(socket, None)) is not None:
             self._injection.freeze_gate.remove(transport)
 
     async def deliver(self, frame: Frame, sockets: Sockets, send: Send) -> None:
-        """Bring a frame to all sockets, or do what is due instead."""
+        """Send a frame to all sockets with `send`, or apply the fault that is due."""
         await self._injection.freeze_gate.passed()
         sockets = [socket for socket in sockets if socket not in self._deaf]
         if self._script.expects(*_FAULTS):
@@ -87,7 +88,7 @@ class FeedConnection:
             return
         self._injection.apply(fault)
         if fault.kind is FaultKind.RESTART:
-            # The host's death cancels this: until then no frame may go out.
+            # The restart cancels this task; until then no frame may be sent.
             await asyncio.Event().wait()
         await self._injection.freeze_gate.passed()
 
@@ -113,7 +114,7 @@ class FeedConnection:
             transport.abort()
 
     def _close(self, sockets: Sockets) -> None:
-        # Unlike an abort this lets out what was sent before; there is no close frame either.
+        # Unlike abort(), close() sends what is buffered; neither sends a close frame.
         for transport in self._transports_of(sockets):
             transport.close()
 

@@ -1,4 +1,4 @@
-"""The websocket feed: who is connected, and which frame goes to whom."""
+"""The websocket feed: which clients are connected, and which frame goes to whom."""
 
 import asyncio
 import json
@@ -13,14 +13,14 @@ from aiohttp import WSMsgType, web
 from imagegen.sandbox.comfyui.faults.injection import FaultInjection
 from imagegen.sandbox.comfyui.websocket.connection import FeedConnection
 
-# The binary events that carry a picture: bare, and with the facts before it.
+# The numbers of binary events with an image: bare, and with metadata before the image.
 _IMAGE = 1
 _IMAGE_WITH_METADATA = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class BinaryKind:
-    """What a picture is encoded as: its number in a bare frame, its name among the facts."""
+    """An image encoding: its number in a bare frame, its name in a frame with metadata."""
 
     number: int
     name: str
@@ -34,8 +34,10 @@ class WebSocketFeed:
     """All sockets of a host, by client id.
 
     One task sends all frames one after another, as on a real server: a client that stops reading
-    stops the frames of everybody. The newest socket of a client id is served, and when any socket
-    of that id closes, the id is struck off: a newer one stays open and hears nothing more.
+    stops the frames of all clients. The newest socket of a client id gets the frames. When any
+    socket of that id closes, the id is removed: a newer socket stays open and gets no more frames.
+
+    `on_event` is called with each event before it is queued.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class WebSocketFeed:
         features: Mapping[str, Any],
         *,
         connection: FeedConnection | None = None,
-        on_event: Callable[[str, Mapping[str, Any]], None] = lambda _event, _facts: None,
+        on_event: Callable[[str, Mapping[str, Any]], None] = lambda _event, _data: None,
     ) -> None:
         self._features = features
         self._connection = connection or FeedConnection(FaultInjection())
@@ -53,7 +55,7 @@ class WebSocketFeed:
         self._outgoing: asyncio.Queue[tuple[object, str | bytes]] = asyncio.Queue()
 
     def send(self, event: str, data: Mapping[str, Any], client_id: object = None) -> None:
-        """Send an event to one client, or to everybody if there is no client id."""
+        """Queue an event for one client, or for all clients if `client_id` is None."""
         self._on_event(event, data)
         frame = json.dumps({"type": event, "data": data})
         self._outgoing.put_nowait((client_id, frame))
@@ -61,19 +63,21 @@ class WebSocketFeed:
     def send_image(
         self, image: bytes, metadata: Mapping[str, Any], client_id: object, kind: BinaryKind = PNG
     ) -> None:
-        """Send a picture; clients that announced it get the facts that it belongs to as well."""
+        """Queue an image with metadata, for clients that announced that they understand it."""
         self._outgoing.put_nowait((client_id, _image_with_metadata(image, metadata, kind)))
 
     def send_bare_image(self, image: bytes, client_id: object, kind: BinaryKind = PNG) -> None:
+        """Queue an image without metadata."""
         frame = struct.pack(">II", _IMAGE, kind.number) + image
         self._outgoing.put_nowait((client_id, frame))
 
     def wants_metadata(self, client_id: object) -> bool:
+        """Tell whether the client announced `supports_preview_metadata`."""
         features = self._client_features.get(client_id, {})
         return bool(features.get("supports_preview_metadata"))
 
     async def send_forever(self) -> None:
-        """Bring the frames out, in order, until cancelled."""
+        """Send the queued frames in order, until cancelled."""
         while True:
             client_id, frame = await self._outgoing.get()
             await self._connection.deliver(frame, self._listeners(client_id), _send)
@@ -84,9 +88,9 @@ class WebSocketFeed:
         status: Callable[[], Mapping[str, Any]],
         running_node: Callable[[str], str | None],
     ) -> web.WebSocketResponse:
-        """Greet a new socket and stay with it until it closes.
+        """Accept a websocket, send the first frames, and read from it until it closes.
 
-        `place` tells at which node a client's running prompt is.
+        `running_node` returns the node of the client's running prompt, None if it has none.
         """
         socket = web.WebSocketResponse()
         await socket.prepare(request)
@@ -106,7 +110,7 @@ class WebSocketFeed:
         return socket
 
     def forget(self) -> None:
-        """Drop all clients and all frames that were not sent."""
+        """Remove all clients and all frames that were not sent."""
         self._sockets.clear()
         self._client_features.clear()
         self._outgoing = asyncio.Queue()
@@ -153,5 +157,5 @@ async def _send(socket: web.WebSocketResponse, frame: str | bytes) -> None:
         else:
             await socket.send_bytes(frame)
     except (ConnectionError, RuntimeError):
-        # The client went away between two frames; its handler strikes it off.
+        # The client has disconnected between two frames; `serve` removes it.
         return
