@@ -120,7 +120,7 @@ def _is_much_later(candidate: Candidate, others: Sequence[Candidate]) -> bool:
 
 
 def _saves_a_change(full: Candidate, best: Candidate) -> bool:
-    """Whether to wait for a full host with the models costs less than to load them on `best`."""
+    """Whether a wait for a full host with the models costs less than loading them on `best`."""
     return (
         full.is_up
         and full.has_models
