@@ -45,7 +45,7 @@ class HostLacks(Unavailable):
 
 
 class PromptLost(Unavailable):
-    """The host answers and does not have the prompt: it restarted, or the prompt was interrupted."""
+    """The host answers, but the prompt is gone: the host restarted, or the prompt was interrupted."""
 
     code = "prompt_lost"
 

@@ -59,12 +59,13 @@ def redact(words: str, graph: Mapping[str, Any], *, at_most: int) -> str:
 
 
 def prompt_texts(graph: Mapping[str, Any]) -> list[str]:
-    """Return all inputs of a graph that a person may have written: texts of more than a few words."""
+    """Return the texts of a graph that a person may have written: those of more than a few words."""
     return [text for node in graph.values() for text in _strings(node) if _is_prompt(text)]
 
 
 def _character(escape: re.Match[str]) -> str:
-    # JSON escapes of characters beyond ASCII. Half of a surrogate pair is no character: it becomes ?.
+    # A JSON escape of a character beyond ASCII. Half of a surrogate pair is no character and
+    # becomes a question mark.
     return chr(int(escape[1], 16)).encode(errors="replace").decode()
 
 

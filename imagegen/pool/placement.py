@@ -6,9 +6,10 @@ from dataclasses import dataclass
 # A free slot behind another prompt is left empty if another host would end sooner by this factor.
 _SOONER_FACTOR = 1.5
 # A change of models costs more than its own time: it also delays all requests that come next, and
-# removes the models of those who had them there (docs/decisions/0016-a-change-of-models-is-time.md).
+# unloads models that other requests need (docs/decisions/0016-a-change-of-models-is-time.md).
 _CHANGE_FACTOR = 1.5
-# How much the newest drawing counts in an average: after five drawings what was before weighs a third.
+# How much the newest drawing counts in an average. After five drawings the average before them
+# weighs a third.
 _NEWEST_WEIGHT = 0.2
 
 
@@ -119,7 +120,7 @@ def _is_much_later(candidate: Candidate, others: Sequence[Candidate]) -> bool:
 
 
 def _saves_a_change(full: Candidate, best: Candidate) -> bool:
-    """Whether waiting for a full host that has the models costs less than loading them on `best`."""
+    """Whether a wait for a full host with the models costs less than loading them on `best`."""
     return (
         full.is_up
         and full.has_models

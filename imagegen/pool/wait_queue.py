@@ -1,4 +1,4 @@
-"""WaitQueue: who waits for a slot; users take turns, and each user is served in order of arrival."""
+"""WaitQueue: who waits for a slot; users take turns, each served in order of arrival."""
 
 import asyncio
 import bisect

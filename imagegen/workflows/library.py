@@ -67,8 +67,8 @@ class Library:
         if name in self.workflows:
             return self.workflows[name]
         if name in self.faults:
-            # The same object is raised for every request. Without this it would collect the tracebacks
-            # of all of them.
+            # The same object is raised for every request. Without this it would collect the
+            # tracebacks of all of them.
             raise self.faults[name].with_traceback(None)
         raise UnknownPersona(f"There is no persona called {persona[:40]!r}.")
 

@@ -47,7 +47,7 @@ def model_set(graph: Graph) -> str:
 
 
 def group_by_folder(model_files: Iterable[ModelFile]) -> Mapping[str, frozenset[str]]:
-    """Return file names by ComfyUI's folder under models/; files of unknown loaders are left out."""
+    """Return file names by ComfyUI's folder under models/; those of unknown loaders are left out."""
     names_by_folder: dict[str, set[str]] = {}
     for file in model_files:
         folder = CLASS_FOLDERS.get((file.class_type, file.input), FOLDERS.get(file.input))
@@ -80,7 +80,7 @@ def _files(node: Node) -> Iterator[ModelFile]:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    # Custom nodes with several LoRAs keep each file in an object: {"on": true, "lora": "x.safetensors"}.
+    # Custom nodes with several LoRAs keep each in an object: {"on": true, "lora": "x.safetensors"}.
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
