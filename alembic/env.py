@@ -1,7 +1,7 @@
 """Runs the migrations in one transaction, and tries again while the chat holds a lock.
 
-Alembic runs this file for every command, and gives it the configuration of imagegen.db.migrations or of
-the command line.
+Alembic runs this file for every command, and gives it the configuration of imagegen.db.migrations
+or of the command line.
 """
 
 import asyncio
@@ -25,12 +25,13 @@ from imagegen.db.migrations import VERSION_TABLE, LockWaits, MigrationStopped
 
 log = structlog.get_logger(__name__)
 
-# Seconds, for a server that neither answers nor closes the connection. No statement of ours takes so long.
+# Seconds, for a server that neither answers nor closes the connection. No statement of ours takes
+# so long.
 _TIMEOUTS = {"timeout": 10.0, "command_timeout": 600.0}
 
 
 def main() -> None:
-    """Run the command that Alembic was called for; on the command line an error is printed as one line."""
+    """Run the Alembic command; on the command line an error is printed as one line."""
     is_command_line = context.config.cmd_opts is not None
     if not is_command_line:
         _run()
@@ -58,8 +59,8 @@ def _run() -> None:
         address.url,
         connect_args=_TIMEOUTS | address.connect_args,
         poolclass=NullPool,
-        # A role may have another default. With it a second migration, which has waited for the lock,
-        # would not see what the first one did.
+        # A role may have another default. With it a second migration, which has waited for the
+        # lock, would not see what the first one did.
         isolation_level="READ COMMITTED",
     )
     asyncio.run(_migrate_with_retries(engine, _lock_waits()))
@@ -125,7 +126,8 @@ def _migrate(connection: Connection, waits: LockWaits) -> None:
         connection=connection,
         target_metadata=_models_for(connection),
         version_table=VERSION_TABLE,
-        # Without the schema, a version table in a later schema of search_path would be taken for ours.
+        # Without the schema, a version table in a later schema of search_path would be taken for
+        # ours.
         version_table_schema=schema,
         compare_server_default=True,
         include_name=_has_name_of_ours,
@@ -140,7 +142,8 @@ def _limit_locks(connection: Connection, waits: LockWaits) -> None:
     # While an ALTER waits for its lock, every statement of the chat waits behind it.
     lock_timeout = f"{max(1, round(waits.lock_timeout_s * 1000))}ms"
     connection.execute(select(func.set_config("lock_timeout", lock_timeout, True)))
-    # If this process is suspended in the middle, the server ends the transaction and frees its locks.
+    # If this process is suspended in the middle, the server ends the transaction and frees its
+    # locks.
     connection.execute(select(func.set_config("idle_in_transaction_session_timeout", "30s", True)))
     # One migration at a time. The second one finds the work done.
     connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(OURS))))

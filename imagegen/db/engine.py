@@ -39,7 +39,8 @@ def connect(
 ) -> AsyncEngine:
     """Make an engine, which opens its connections when they are needed. The caller disposes of it.
 
-    Options in the URL win over the defaults of this module. `command_timeout_s` limits each statement.
+    Options in the URL win over the defaults of this module. `command_timeout_s` limits each
+    statement.
 
     Raises:
         ValueError: the URL is wrong.

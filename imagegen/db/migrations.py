@@ -59,8 +59,8 @@ def upgrade(
 ) -> None:
     """Migrate the database up to `revision`. Does nothing if it is there already.
 
-    Blocks, so call it outside a running event loop or in a thread. If it is interrupted the database
-    stays as it was. `lock_timeout_s` and `tries`: see LockWaits.
+    Blocks, so call it outside a running event loop or in a thread. If it is interrupted the
+    database stays as it was. `lock_timeout_s` and `tries`: see LockWaits.
 
     Raises:
         MigrationStopped: PostgreSQL cannot be reached, a lock is held for too long, the revision is
@@ -86,7 +86,7 @@ def downgrade(
     Blocks, so call it outside a running event loop or in a thread.
 
     Raises:
-        MigrationStopped: as for `upgrade`, or a table does not carry our comment and may not be ours.
+        MigrationStopped: as for `upgrade`, or a table may not be ours, as it lacks our comment.
         ValueError: the URL is wrong.
     """
     waits = LockWaits(lock_timeout_s=lock_timeout_s, tries=tries)
@@ -143,13 +143,14 @@ class SchemaCheck:
             versions = set()
         if not versions:
             return "the database is not migrated: run `imagegen migrate`"
-        # An unknown revision is newer than ours: the next version is being deployed and has migrated.
+        # An unknown revision is newer than ours: the next version is being deployed and has
+        # migrated.
         if versions & set(self._revisions[1:]):
             return "the database is older than this worker: run `imagegen migrate`"
         return None
 
     async def step(self) -> None:
-        """Check once, unless the database was found migrated before; log a reason once until it changes."""
+        """Check until the database is migrated; log what an operator has to do when it changes."""
         if self._is_migrated:
             return
         try:

@@ -79,8 +79,8 @@ class StrayPrompt(Base):
 class ForgottenImage(Base):
     """A stored image whose row was erased. The worker erases it if no other row names it.
 
-    The row is written in the transaction that erases the request's row, which may be one of the bot:
-    the bot never opens the image store.
+    The row is written in the transaction that erases the request's row, which may be one of the
+    bot: the bot never opens the image store.
     """
 
     __tablename__ = "forgotten_images"
@@ -95,8 +95,8 @@ class ForgottenImage(Base):
 class SafetyNote(Base):
     """A finding of the content screen: which rule, whose request and when, but never the text.
 
-    It has no foreign key because it outlives its request. It is erased with its user, and when it is
-    as old as requests may become.
+    It has no foreign key because it outlives its request. It is erased with its user, and when it
+    is as old as requests may become.
     """
 
     __tablename__ = "safety_audit"

@@ -1,7 +1,7 @@
 """A claimed request, and the fence: only the job that holds the present claim may write to it.
 
-Each claim writes a new token into the row. Every later UPDATE names the token and the states that it may
-come from; if it changes no row, another job has claimed the request or it has ended.
+Each claim writes a new token into the row. Every later UPDATE names the token and the states that
+it may come from; if it changes no row, another job has claimed the request or it has ended.
 """
 
 import enum
@@ -42,8 +42,8 @@ class TooLate(Rejected):
 class ClaimedRequest:
     """A request as it was when this job claimed it.
 
-    `claim` is the token that fences every later write. `made_at` and `proved_at` are on the clock of
-    time.monotonic: when the request was queued, and when it was last seen to be ours.
+    `claim` is the token that fences every later write. `made_at` and `proved_at` are on the clock
+    of time.monotonic: when the request was queued, and when it was last seen to be ours.
     """
 
     id: UUID
@@ -109,7 +109,7 @@ class ClaimedRequest:
 
     @property
     def words(self) -> str:
-        """The text that the picture is about: the bot's prompt, else the user's message, else the reply.
+        """The text that the picture is about: the bot's prompt, else the message, else the reply.
 
         Empty if the conversation was erased.
         """
@@ -134,8 +134,8 @@ class ClaimState(enum.Enum):
 class DeliveryAttempt:
     """An attempt to send that is about to be made.
 
-    `unknown`: how many earlier attempts may have arrived. `proved_at`: when the request was last seen to
-    be ours, on the clock of time.monotonic.
+    `unknown`: how many earlier attempts may have arrived. `proved_at`: when the request was last
+    seen to be ours, on the clock of time.monotonic.
     """
 
     id: int
@@ -143,8 +143,8 @@ class DeliveryAttempt:
     proved_at: float
 
 
-# The states into which a job may bring a request that it has claimed. Only an operator's retry leads out
-# of an end (imagegen/requests/retry.py). Only the hook and an operator cancel a request
+# The states into which a job may bring a request that it has claimed. Only an operator's retry
+# leads out of an end (imagegen/requests/retry.py). Only the hook and an operator cancel a request
 # (chatflow_hook/cancellation.py).
 _ENDS: Final = frozenset({State.FAILED, State.REFUSED, State.EXPIRED})
 
@@ -197,7 +197,8 @@ async def release(
 ) -> Any:
     """Bring the request back into a state in which another job can take it up; return one column.
 
-    Its prompt and its image are kept: with an image it is drawn, with a prompt drawing, else queued.
+    Its prompt and its image are kept: with an image it is drawn, with a prompt drawing, else
+    queued.
 
     Raises:
         ClaimLost: the request is not ours any more, or has ended.

@@ -63,7 +63,7 @@ class Covers:
         return await run_in_transaction(self._engine, step)
 
     async def erase(self, personas: Sequence[str]) -> int:
-        """Erase the covers of these personas and return how many. Copies that were sent to users stay."""
+        """Erase the covers of these personas, not the copies sent to users; return how many."""
 
         async def step(connection: AsyncConnection) -> int:
             query = (

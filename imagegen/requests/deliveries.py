@@ -1,7 +1,8 @@
 """Attempts to send, and the watermark of a dialog.
 
-Each attempt is a row of `deliveries` that is committed before Telegram is called, because Telegram has no
-idempotency key. The watermark is the message count at which the last picture of a dialog was delivered.
+Each attempt is a row of `deliveries` that is committed before Telegram is called, because Telegram
+has no idempotency key. The watermark is the message count at which the last picture of a dialog was
+delivered.
 """
 
 import time
@@ -54,8 +55,8 @@ _COUNT_IS_OURS = text(
     "(SELECT col_description(attrelid, attnum) IS NOT DISTINCT FROM :ours FROM pg_attribute"
     " WHERE attrelid = 'dialogs'::regclass AND attname = 'message_count')"
 ).bindparams(ours=OURS)
-# When a dialog begins anew, the hook lowers message_count in the open requests, and in `dialogs` if that
-# column is ours. A bot's own column is not read, because the bot may update it later.
+# When a dialog begins anew, the hook lowers message_count in the open request, and in `dialogs` if
+# that column is ours. A bot's own column is not read, because the bot may update it later.
 _REQUESTED_AT = select(ImageRequest.message_count).where(ImageRequest.id == bindparam("request_id"))
 _NEW_WATERMARK = func.least(
     _REQUESTED_AT.scalar_subquery(), case((_COUNT_IS_OURS, Dialog.message_count), else_=None)

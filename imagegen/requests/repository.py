@@ -42,8 +42,8 @@ from imagegen.storage.store import StoredImage
 
 ResultT = TypeVar("ResultT")
 
-# For so long after the last proof a claim counts as ours. It is much shorter than a job's lease, and another
-# job takes a request over only after the lease has ended.
+# For so long after the last proof a claim counts as ours. It is much shorter than a job's lease,
+# and another job takes a request over only after the lease has ended.
 _PROOF_HOLDS_S = 1.0
 
 _COPIED = [
@@ -106,8 +106,8 @@ class DrawingPlan:
 class RequestRepository:
     """What a job does to the rows of image_requests; each method is one transaction.
 
-    All methods raise Unavailable if PostgreSQL cannot be reached. Every method that writes to a claimed
-    request raises ClaimLost if the request is not ours any more.
+    All methods raise Unavailable if PostgreSQL cannot be reached. Every method that writes to a
+    claimed request raises ClaimLost if the request is not ours any more.
     `keeps_context`: a failed request keeps its conversation, so that an operator can retry it.
     `age_text_version`: the version of the age question that a user must have confirmed.
     """
@@ -120,7 +120,7 @@ class RequestRepository:
         self._age_text_version = age_text_version
 
     async def claim(self, request_id: UUID) -> ClaimedRequest | None:
-        """Claim an open request, even if another job has claimed it; None if it has ended or is unknown."""
+        """Claim an open request, even if another job has it; None if it has ended or is unknown."""
         began = time.monotonic()
         values = {
             "request_id": request_id,
@@ -139,9 +139,10 @@ class RequestRepository:
     async def find_silent(
         self, *, silent_s: float, after: RequestCursor | None, most: int
     ) -> list[RequestCursor]:
-        """Return at most `most` open requests, the oldest first, that nobody wrote to for `silent_s` seconds.
+        """Return open requests to which nobody wrote for so long, the oldest first.
 
-        `after`: continue after this request; None: begin with the oldest.
+        `silent_s`: how many seconds. `most`: how many requests at most. `after`: continue after
+        this request; None: begin with the oldest.
         """
         where = [ImageRequest.state.in_(OPEN), _not_written_for(silent_s)]
         if after is not None:
@@ -167,10 +168,10 @@ class RequestRepository:
     async def start_drawing(
         self, request: ClaimedRequest, plan: DrawingPlan, *, host: str
     ) -> ClaimedRequest:
-        """Write down what is about to be drawn on which host, with a prompt id that was never used before.
+        """Write down what is about to be drawn on which host, under a new prompt id.
 
-        Call it just before the prompt is sent. The prompt id follows from the request and `draw`, the
-        number of the prompt.
+        Call it just before the prompt is sent. The prompt id follows from the request and `draw`,
+        the number of the prompt.
 
         Raises:
             ClaimLost: another job has claimed the request, or it has ended.
@@ -255,9 +256,9 @@ class RequestRepository:
     ) -> None:
         """Write down that the image is drawn and stored.
 
-        `url`: where it can be downloaded, None if nowhere. `seconds`: how long the drawing took, None if
-        unknown. The prompt is listed as a stray until `remove_stray`, so that it is removed from the host
-        even if this job crashes.
+        `url`: where it can be downloaded, None if nowhere. `seconds`: how long the drawing took,
+        None if unknown. The prompt is listed as a stray until `remove_stray`, so that it is removed
+        from the host even if this job crashes.
 
         Raises:
             ClaimLost: another job has claimed the request, or it has ended.
@@ -347,8 +348,8 @@ class RequestRepository:
     async def end(self, request: ClaimedRequest, state: State, error: ImagegenError) -> None:
         """End the request without a picture.
 
-        The watermark moves only if the picture may have arrived. A refused request loses its image and
-        the image's address, since nobody may see it any more.
+        The watermark moves only if the picture may have arrived. A refused request loses its image
+        and the image's address, since nobody may see it any more.
 
         Raises:
             ClaimLost: another job has claimed the request, or it has ended.

@@ -19,7 +19,7 @@ _AS_NEW: dict[str, Any] = {
     "error_sentence": None,
     "finished_at": None,
 }
-# For a request that is drawn again: forget the failed prompt, and an image that is not stored any more.
+# For a request that is drawn again: without the failed prompt and without an image that is gone.
 _UNDRAWN: dict[str, Any] = {
     "prompt_id": None,
     "image": None,
@@ -36,12 +36,13 @@ class NotRetried(ImagegenError):
 async def retry_request(engine: AsyncEngine, images: ImageStore | None, request_id: UUID) -> State:
     """Put a failed request back into the queue and return its new state.
 
-    It is drawn if its image is still in the store, which is then only sent, and queued otherwise. Its age
-    and its attempts begin again at 0. `images` is None if the image store is not on this machine.
+    It is drawn if its image is still in the store, which is then only sent, and queued otherwise.
+    Its age and its attempts begin again at 0. `images` is None if the image store is not on this
+    machine.
 
     Raises:
-        NotRetried: there is no such request, it has not failed, its conversation or its dialog is gone,
-            or another automatic request of its dialog is open.
+        NotRetried: there is no such request, it has not failed, its conversation or its dialog is
+            gone, or another automatic request of its dialog is open.
         Unavailable: PostgreSQL or the image store cannot be reached.
     """
     row = await run_in_transaction(engine, lambda connection: _row(connection, request_id))
@@ -50,7 +51,7 @@ async def retry_request(engine: AsyncEngine, images: ImageStore | None, request_
     state = State.DRAWN if await _is_stored(images, row.image) else State.QUEUED
 
     async def step(connection: AsyncConnection) -> None:
-        # Lock the dialog before the request. While it is locked, the hook adds no other request to it.
+        # Lock the dialog before the request. Until the commit the hook adds no other request to it.
         await _lock_dialog(connection, row.dialog_id)
         if Kind(row.kind).is_one_per_dialog:
             await _check_no_other_is_open(connection, row)
