@@ -48,8 +48,8 @@
             BadModel            not written as FOLDER=FILE
         DemoFailed              the demo did not deliver every picture
 
-Not in this tree: `MalformedFrame`, a ValueError that stays inside of `imagegen.comfy`, and the errors
-of `chatflow_hook`, which does not import this package.
+Not in this tree: `MalformedFrame`, a ValueError that stays inside of `imagegen.comfy`, and the
+errors of `chatflow_hook`, which does not import this package.
 """
 
 import logging

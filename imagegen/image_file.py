@@ -34,8 +34,8 @@ _BROKEN_FILE_ERRORS = (
     struct.error,
     zlib.error,
 )
-# mallopt(3): glibc starts with this threshold, and raises it to the size of the largest block that was
-# freed.
+# mallopt(3): glibc starts with this threshold, and raises it to the size of the largest block that
+# was freed.
 _M_MMAP_THRESHOLD = -3
 _MMAP_THRESHOLD_BYTES = 128 * 1024
 
@@ -70,8 +70,8 @@ def read(data: bytes) -> ImageFile:
 
     Raises:
         BadImage: the file cannot be read as PNG, JPEG or WebP.
-        ImageTooLarge: it has more than MAX_BYTES bytes, a side of more than MAX_SIDE pixels, or more
-            pixels than Pillow accepts.
+        ImageTooLarge: it has more than MAX_BYTES bytes, a side of more than MAX_SIDE pixels, or
+            more pixels than Pillow accepts.
     """
     if len(data) > MAX_BYTES:
         raise ImageTooLarge(f"the picture has {len(data)} bytes")

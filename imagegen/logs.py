@@ -58,8 +58,8 @@ def configure(form: Literal["json", "console"]) -> None:
         logging.getLogger(client).setLevel(logging.WARNING)
     # At INFO it logs how it loads its dictionary.
     logging.getLogger("pymorphy3").setLevel(logging.WARNING)
-    # It logs, with a traceback, that a broken connection could not be closed either. The caller that
-    # needed the connection gets an error of its own.
+    # It logs, with a traceback, that a broken connection could not be closed either. The caller
+    # that needed the connection gets an error of its own.
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 
 

@@ -25,7 +25,8 @@ def analyser() -> pymorphy3.MorphAnalyzer:
 def lemmas(word: str) -> tuple[str, ...]:
     """Return the dictionary forms that a word may belong to, the likeliest first.
 
-    For a Russian word that the dictionary lacks they are guessed. What is no word is returned as is.
+    For a Russian word that the dictionary lacks they are guessed. Any other string is returned as
+    is.
     """
     return _lemmas(word) if word.isalpha() and len(word) <= _MAX_WORD_LENGTH else (word,)
 

@@ -1,4 +1,4 @@
-"""Prompts left behind on hosts that were out of reach."""
+"""A table for prompts that were left behind on hosts which could not be reached."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-# Written out, as everything here: a migration stays what it was when the models move on.
+# Written out, not imported: a migration must stay as it is when the models change.
 OURS = "chatflow-imagegen"
 TABLE = "stray_prompts"
 

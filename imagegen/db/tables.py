@@ -1,4 +1,8 @@
-"""Delivery, StrayPrompt, ForgottenImage, SafetyNote: the tables of the worker alone, on the hook's MetaData."""
+"""The tables that only the worker uses: Delivery, StrayPrompt, ForgottenImage, SafetyNote.
+
+They are on the same MetaData as the tables of the hook, so that Alembic sees all of them.
+Every table carries the comment OURS, by which the migrations know what they may drop.
+"""
 
 import enum
 from datetime import datetime
@@ -21,7 +25,12 @@ from chatflow_hook.tables import OURS, Base
 
 
 class SendOutcome(enum.StrEnum):
-    """What became of one send."""
+    """What became of one send.
+
+    `sending`: the call is under way, or its worker was killed. `sent`: Telegram has accepted it.
+    `not_sent`: it certainly did not arrive. `unknown`: it may have arrived. `refused`: Telegram has
+    rejected it.
+    """
 
     SENDING = "sending"
     SENT = "sent"
@@ -31,7 +40,7 @@ class SendOutcome(enum.StrEnum):
 
 
 class Delivery(Base):
-    """One send of one picture, committed as `sending` before the call is made."""
+    """One attempt to send one picture, committed as `sending` before Telegram is called."""
 
     __tablename__ = "deliveries"
     __table_args__ = (
@@ -54,9 +63,9 @@ class Delivery(Base):
 
 
 class StrayPrompt(Base):
-    """A prompt that may still be on a host which did not answer: to be taken off there.
+    """A prompt that may still be on a host and has to be removed there.
 
-    Without a foreign key: it outlives its request.
+    It has no foreign key because it outlives its request.
     """
 
     __tablename__ = "stray_prompts"
@@ -68,9 +77,10 @@ class StrayPrompt(Base):
 
 
 class ForgottenImage(Base):
-    """A stored picture that a row has let go: to be erased if no other row names it.
+    """A stored image whose row was erased. The worker erases it if no other row names it.
 
-    Written by whoever erases the row, since the bot does so too and never opens the store.
+    The row is written in the transaction that erases the request's row, which may be one of the
+    bot: the bot never opens the image store.
     """
 
     __tablename__ = "forgotten_images"
@@ -83,14 +93,15 @@ class ForgottenImage(Base):
 
 
 class SafetyNote(Base):
-    """What the screen found in a request's words, by rule: who and when, and never the words.
+    """A finding of the content screen: which rule, whose request and when, but never the text.
 
-    Without a foreign key: it outlives its request, though not its user's being forgotten.
+    It has no foreign key because it outlives its request. It is erased with its user, and when it
+    is as old as requests may become.
     """
 
     __tablename__ = "safety_audit"
     __table_args__ = (
-        # A request that is taken up again is looked at again.
+        # A request that another job takes up is screened again, and finds the same.
         UniqueConstraint("request_id", "stage", "rule", "text_hash"),
         Index("ix_safety_audit_user_id", "user_id"),
         Index("ix_safety_audit_found_at", "found_at"),

@@ -1,6 +1,7 @@
 """What can go wrong while a picture is sent, by what to do next.
 
-Whether a picture may be sent again is decided by how far the send got, not by the exception's class.
+Whether a picture may be sent again is decided by how far the send got, not by the exception's
+class.
 """
 
 import logging

@@ -39,8 +39,8 @@ from imagegen.errors import ImagegenError
 
 log = structlog.get_logger(__name__)
 
-# aiogram writes Response[Message] for each answer. pydantic caches such a type only as long as it is
-# referenced, and to build it takes as long as the rest of a send: hence this reference.
+# aiogram writes Response[Message] for each answer. pydantic caches such a type only as long as it
+# is referenced, and to build it takes as long as the rest of a send: hence this reference.
 _KEPT_RESPONSE_TYPE = Response[Message]
 
 _TOKEN_REVOKED_RETRY_S = 10.0

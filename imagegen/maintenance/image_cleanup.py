@@ -19,8 +19,8 @@ from imagegen.storage.store import ImageStore
 
 ResultT = TypeVar("ResultT")
 
-# The longest time from the moment in which an image is stored to the commit of its name into the row,
-# outages of PostgreSQL included. A younger image is not erased.
+# The longest time from the moment in which an image is stored to the commit of its name into the
+# row, outages of PostgreSQL included. A younger image is not erased.
 _SETTLED_S = 180.0
 # A file that no row has named for so long was left behind by a worker that was killed in between.
 _ORPHANED_S = 86_400.0
@@ -31,8 +31,8 @@ BATCH_SIZE = 200
 class CleanupCounts:
     """What became of noted images.
 
-    `erased`: files that are gone. `kept`: another row names the image. `left`: the file is too young
-    and is erased later.
+    `erased`: files that are gone. `kept`: another row names the image. `left`: the file is too
+    young and is erased later.
     """
 
     erased: int = 0
@@ -43,8 +43,8 @@ class CleanupCounts:
 class ImageCleanup:
     """Erases images that nobody names. Several workers may do so at the same time.
 
-    All methods raise Unavailable if PostgreSQL or the image store cannot be reached. `settled_s`: an
-    image that is younger than so many seconds is not erased.
+    All methods raise Unavailable if PostgreSQL or the image store cannot be reached. `settled_s`:
+    an image that is younger than so many seconds is not erased.
     """
 
     def __init__(

@@ -41,15 +41,15 @@ log = structlog.get_logger(__name__)
 ResultT = TypeVar("ResultT")
 
 EVERY_S = 300.0
-# Folders of the image store that one step searches for orphans. With 256 folders and a step every five
-# minutes the whole store is searched 18 times a day.
+# Folders of the image store that one step searches for orphans. With 256 folders and a step every
+# five minutes the whole store is searched 18 times a day.
 _FOLDERS_PER_STEP = 16
 
 _DIALOG_GONE = EndReason(code="dialog_gone", sentence="The dialog of this picture is gone.")
 
 _IS_OPEN = ImageRequest.state.in_(OPEN)
-# Covers are left out: one may be sent before the dialog's first message, when its row does not exist
-# yet, and those that are drawn ahead belong to no dialog.
+# Covers are left out: one may be sent before the dialog's first message, when its row does not
+# exist yet, and those that are drawn ahead belong to no dialog.
 _HAS_NO_DIALOG = and_(
     ImageRequest.kind.in_(kinds_that(lambda kind: kind.has_dialog)),
     ~exists().where(Dialog.id == ImageRequest.dialog_id),
@@ -135,8 +135,8 @@ class RetentionCounts:
 class Retention:
     """Erases what is due. Several workers may do so at the same time, since each locks its batch.
 
-    Rows are erased first and their image files afterwards: the names of the files are written down in
-    the transaction that erases the rows, so that a failure in between loses none.
+    Rows are erased first and their image files afterwards: the names of the files are written down
+    in the transaction that erases the rows, so that a failure in between loses none.
     """
 
     def __init__(
@@ -192,7 +192,8 @@ class Retention:
             requests=await self._run(self._erase_requests),
             emptied=await self._run(self._erase_images),
             notes=await self._run(self._erase_notes),
-            # Last, so that the next batch erases the row, and the bot can read until then how it ended.
+            # Last, so that the next batch erases the row, and the bot can read until then how it
+            # ended.
             cancelled=await self._run(_cancel_without_dialog),
         )
 
@@ -262,7 +263,7 @@ async def _cancel_without_dialog(connection: AsyncConnection) -> int:
 
 
 async def _lock_batch(connection: AsyncConnection, condition: ColumnElement[bool]) -> list[UUID]:
-    """Lock one batch of requests and return their ids; skips those that another transaction has locked."""
+    """Lock one batch of requests and return their ids; skip those that are locked already."""
     query = select(ImageRequest.id).where(condition).limit(BATCH_SIZE)
     return list((await connection.execute(query.with_for_update(skip_locked=True))).scalars())
 

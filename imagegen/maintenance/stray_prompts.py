@@ -32,7 +32,8 @@ _CANCEL_TIMEOUT_S = 10.0
 # A POST whose answer was lost may still arrive at the host so long afterwards, for example out of a
 # proxy. Until then the prompt stays on the list although the host does not have it.
 _POST_MAY_ARRIVE_WITHIN_S = 60.0
-# After so long the prompt is dropped from the list: its host is probably in nobody's settings any more.
+# After so long the prompt is dropped from the list: its host is probably in nobody's settings any
+# more.
 _GIVEN_UP_AFTER_S = 86_400.0
 
 

@@ -17,8 +17,8 @@ from imagegen.storage.store import ImageStore
 class ErasureReport:
     """What was erased of a user.
 
-    `forgotten`: the counts of rows, and what is out of our reach. `store`: what became of the image files,
-    None if the store cannot be reached from here; then the worker erases them.
+    `forgotten`: the counts of rows and what is out of our reach. `store`: what became of the image
+    files, None if the store cannot be reached from here; then the worker erases them.
     """
 
     user_id: int
@@ -34,8 +34,8 @@ async def erase_user(
 ) -> ErasureReport:
     """Erase everything of a user. May be called again, for instance after an error.
 
-    `images` is None if the image store is not on this machine: the worker erases the files later, as it
-    does if the store cannot be reached.
+    `images` is None if the image store is not on this machine: the worker erases the files later,
+    as it does if the store cannot be reached.
 
     Raises:
         Unavailable: PostgreSQL cannot be reached. Nothing was erased.

@@ -1,4 +1,8 @@
-"""A claimed request, and the fence: only the job that holds the present claim may write to it."""
+"""A claimed request, and the fence: only the job that holds the present claim may write to it.
+
+Each claim writes a new token into the row. Every later UPDATE names the token and the states that
+it may come from; if it changes no row, another job has claimed the request or it has ended.
+"""
 
 import enum
 import logging
@@ -21,14 +25,14 @@ from imagegen.storage.store import StoredImage
 
 
 class ClaimLost(ImagegenError):
-    """Somebody else has the request now, or it has ended: stop without doing anything visible."""
+    """Another job has claimed the request, or it has ended: stop without doing anything visible."""
 
     code = "claim_lost"
     level = logging.WARNING
 
 
 class TooLate(Rejected):
-    """An old picture in a chat that has moved on is worse than none."""
+    """The request is older than REQUEST_MAX_AGE: a late picture in a chat is worse than none."""
 
     code = "too_old"
     level = logging.WARNING
@@ -36,7 +40,11 @@ class TooLate(Rejected):
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimedRequest:
-    """A request as it was when this job claimed it; `claim` fences every later write."""
+    """A request as it was when this job claimed it.
+
+    `claim` is the token that fences every later write. `made_at` and `proved_at` are on the clock
+    of time.monotonic: when the request was queued, and when it was last seen to be ours.
+    """
 
     id: UUID
     claim: UUID
@@ -68,19 +76,24 @@ class ClaimedRequest:
     width: int | None
     height: int | None
     crashes: int
-    # As it stood at the claim; before a send it is asked again.
+    # At the time of the claim. Before a send it is read again.
     is_age_confirmed: bool
-    # On the clock of time.monotonic: when it was asked for, and when it was last seen to be ours.
     made_at: float
     proved_at: float
 
     @property
     def age_s(self) -> float:
-        """How long ago the picture was asked for."""
+        """How many seconds ago the request was queued. A retry by an operator queues it anew."""
         return time.monotonic() - self.made_at
 
     def time_left_s(self, max_age_s: float) -> float | None:
-        """How long the picture is still wanted, None for ever. Raises TooLate if it is not."""
+        """Return for how many seconds the picture is still wanted; None: without limit.
+
+        `max_age_s` 0 is no limit.
+
+        Raises:
+            TooLate: the request is older than `max_age_s`.
+        """
         if not max_age_s:
             return None
         if self.age_s > max_age_s:
@@ -89,14 +102,17 @@ class ClaimedRequest:
 
     @property
     def drawn(self) -> StoredImage | None:
-        """The stored picture, if an earlier job came as far as that."""
+        """The stored image if the request is drawn already, else None."""
         if self.image is None or self.width is None or self.height is None:
             return None
         return StoredImage(name=self.image, width=self.width, height=self.height)
 
     @property
     def words(self) -> str:
-        """What the picture is to show, in the bot's, the user's or the persona's words."""
+        """The text that the picture is about: the bot's prompt, else the message, else the reply.
+
+        Empty if the conversation was erased.
+        """
         if self.conversation is None:
             return ""
         talk = Conversation.model_validate(self.conversation)
@@ -105,20 +121,21 @@ class ClaimedRequest:
 
 
 class ClaimState(enum.Enum):
-    """What became of a request while a job carried it."""
+    """What became of a request while a job was working on it."""
 
     OURS = enum.auto()
-    # Another job has it now, and waits for the same prompt.
+    # Another job has claimed it and waits for the same prompt.
     TAKEN = enum.auto()
-    # It is over, or another job draws it anew: nobody waits for our prompt.
+    # It has ended, or another job draws it again: nobody waits for our prompt.
     ENDED = enum.auto()
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeliveryAttempt:
-    """One send about to be made; `unknown` earlier ones may have arrived.
+    """An attempt to send that is about to be made.
 
-    `proved_at` is when the request was seen to be ours, as time.monotonic counts.
+    `unknown`: how many earlier attempts may have arrived. `proved_at`: when the request was last
+    seen to be ours, on the clock of time.monotonic.
     """
 
     id: int
@@ -126,27 +143,28 @@ class DeliveryAttempt:
     proved_at: float
 
 
-# What a job may make of a request that it has claimed. Only an operator's retry leads out of an
-# end (imagegen/requests/retry.py), and only the hook or an operator calls a request off (chatflow_hook/cancellation.py).
+# The states into which a job may bring a request that it has claimed. Only an operator's retry
+# leads out of an end (imagegen/requests/retry.py). Only the hook and an operator cancel a request
+# (chatflow_hook/cancellation.py).
 _ENDS: Final = frozenset({State.FAILED, State.REFUSED, State.EXPIRED})
 
 FOLLOWS: Final[Mapping[State, frozenset[State]]] = {
-    # Drawn at once where the same picture was drawn before.
+    # To DRAWN at once if the same image was drawn before and is taken from the cache.
     State.QUEUED: frozenset({State.DRAWING, State.DRAWN}) | _ENDS,
     State.DRAWING: frozenset({State.QUEUED, State.DRAWN}) | _ENDS,
-    # Delivered at once where the caller fetches the picture.
+    # To DELIVERED at once if there is no chat and the caller fetches the picture.
     State.DRAWN: frozenset({State.DELIVERING, State.DELIVERED}) | _ENDS,
-    # Delivering follows itself when a send is repeated.
+    # To DELIVERING again if a send is repeated.
     State.DELIVERING: frozenset({State.DRAWN, State.DELIVERING, State.DELIVERED}) | _ENDS,
 }
 
 
 def states_before(state: State) -> frozenset[State]:
-    """Return the states out of which a job may bring a request into this one."""
+    """Return the open states from which a job may bring a request into this state."""
     return frozenset(each for each in OPEN if state in FOLLOWS[each])
 
 
-# Where a request stands that nobody works on.
+# The state of a request that no job is working on.
 _RELEASED = case(
     (ImageRequest.image.is_not(None), State.DRAWN),
     (ImageRequest.prompt_id.is_not(None), State.DRAWING),
@@ -162,9 +180,12 @@ async def advance(
     out_of: State | None = None,
     **values: Any,
 ) -> None:
-    """Bring the request into a state, if it is ours and that may follow, and write these columns.
+    """Bring the request into a state that may follow its present one, and write these columns.
 
-    `out_of` is the only state that it may come from, of several. Raises ClaimLost.
+    `out_of`: the only state that it may come from, if not all that FOLLOWS allows.
+
+    Raises:
+        ClaimLost: the request is not ours any more, or is in a state that this one may not follow.
     """
     query = _advance(state, out_of, tuple(values))
     given = {_new(column): value for column, value in values.items()}
@@ -174,24 +195,31 @@ async def advance(
 async def release(
     connection: AsyncConnection, request: ClaimedRequest, *, returning: Any, **values: Any
 ) -> Any:
-    """Put the request down where another job can take it up, and return a column of it.
+    """Bring the request back into a state in which another job can take it up; return one column.
 
-    A prompt or a picture that it has is kept: drawn, drawing or queued follows from that. Raises
-    ClaimLost.
+    Its prompt and its image are kept: with an image it is drawn, with a prompt drawing, else
+    queued.
+
+    Raises:
+        ClaimLost: the request is not ours any more, or has ended.
     """
     query = _write(OPEN).values(state=_RELEASED, **values).returning(returning)
     return await run_fenced(connection, query, _ours(request))
 
 
 async def run_fenced(connection: AsyncConnection, query: Executable, values: dict[str, Any]) -> Any:
-    """Run an UPDATE and return what it returns. Raises ClaimLost if it touched nothing."""
+    """Run an UPDATE that returns one column, and return its value.
+
+    Raises:
+        ClaimLost: it has changed no row.
+    """
     row = await one_or_none(connection, query, values)
     if row is None:
         raise ClaimLost("another job has this request now, or it has ended")
     return row[0]
 
 
-@cache  # to build it takes longer than to run it
+@cache  # to build the statement takes longer than to run it
 def _advance(state: State, out_of: State | None, columns: tuple[str, ...]) -> ReturningUpdate[Any]:
     before = states_before(state)
     values: dict[str, Any] = {column: bindparam(_new(column)) for column in columns}

@@ -1,4 +1,4 @@
-"""Covers: a persona's own pictures, ordered ahead and drawn by the worker like any other."""
+"""Covers: pictures of a persona for the start of a dialog, drawn ahead by the worker."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -13,12 +13,15 @@ from chatflow_hook.tables import NOBODY, OPEN, ImageRequest, Kind, State
 from chatflow_hook.turn import Conversation
 from imagegen.db.engine import run_in_transaction
 
-_LOOK_EVERY_S = 0.3
+_POLL_EVERY_S = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cover:
-    """One cover of a persona, counted from 0, and where its request stands."""
+    """One cover of a persona, its number counted from 0, and the state of its request.
+
+    `why`: the reason for an end without a picture, None if there is none.
+    """
 
     request_id: UUID
     persona: str
@@ -28,24 +31,29 @@ class Cover:
 
 
 class Covers:
-    """Orders covers and watches them being drawn. All raise Unavailable without PostgreSQL."""
+    """Orders covers and waits for them.
+
+    All methods raise Unavailable if PostgreSQL cannot be reached.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
     async def order(self, personas: Sequence[str], count: int) -> Sequence[Cover]:
-        """Order what is missing of `count` covers of each persona, and return what was ordered."""
+        """Order the covers that are missing of `count` for each persona, and return those ordered."""
 
         async def step(connection: AsyncConnection) -> Sequence[Cover]:
-            there = select(ImageRequest.persona, ImageRequest.message_count).where(
+            existing = select(ImageRequest.persona, ImageRequest.message_count).where(
                 _OURS, or_(ImageRequest.state.in_(OPEN), _IS_DRAWN)
             )
-            known = {(persona, number) for persona, number in await connection.execute(there)}
+            existing_covers = {
+                (persona, number) for persona, number in await connection.execute(existing)
+            }
             ordered = [
                 Cover(request_id=uuid4(), persona=persona, number=number, state=State.QUEUED)
                 for number in range(count)
                 for persona in personas
-                if (persona, number) not in known
+                if (persona, number) not in existing_covers
             ]
             if ordered:
                 rows = [_row(cover) for cover in ordered]
@@ -55,7 +63,7 @@ class Covers:
         return await run_in_transaction(self._engine, step)
 
     async def erase(self, personas: Sequence[str]) -> int:
-        """Erase the covers of these personas; those that were sent stay with who got them."""
+        """Erase the covers of these personas, not the copies sent to users; return how many."""
 
         async def step(connection: AsyncConnection) -> int:
             query = (
@@ -64,21 +72,21 @@ class Covers:
                 .returning(ImageRequest.image)
             )
             images = list((await connection.execute(query)).scalars())
-            named = [image for image in images if image is not None]
-            await user_erasure.note_images(connection, named)
+            names = [image for image in images if image is not None]
+            await user_erasure.note_images(connection, names)
             return len(images)
 
         return await run_in_transaction(self._engine, step)
 
     async def drawn(self, ordered: Sequence[Cover]) -> AsyncIterator[Cover]:
-        """Return each of these as it ends, however long that takes."""
+        """Yield each of these covers when its request has ended. Polls, and has no timeout."""
         waiting = {cover.request_id: cover for cover in ordered}
         while waiting:
             for ended in await self._ended(list(waiting)):
                 waiting.pop(ended.request_id)
                 yield ended
             if waiting:
-                await asyncio.sleep(_LOOK_EVERY_S)
+                await asyncio.sleep(_POLL_EVERY_S)
 
     async def _ended(self, ids: Sequence[UUID]) -> Sequence[Cover]:
         query = select(

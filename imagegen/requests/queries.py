@@ -1,4 +1,4 @@
-"""The register: requests as operators look at them, never with a word of the chat."""
+"""Requests as operators see them, without any text of the chat."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from imagegen.db.tables import Delivery, StrayPrompt
 from imagegen.errors import ImagegenError
 
 ResultT = TypeVar("ResultT")
+# A row as a mapping from column to value.
 Facts = Mapping[str, Any]
 
 _HIDDEN = {"conversation", "scene", "caption"}
@@ -24,16 +25,16 @@ _SHOWN = [
     ImageRequest.scene.is_not(None).label("has_scene"),
     ImageRequest.caption.is_not(None).label("has_caption"),
 ]
-_LONGEST_PREFIX = 32
+_ID_DIGITS = 32
 
 
 class RequestNotFound(ImagegenError):
-    """No request has this id, or more than one begins so; the sentence says which."""
+    """No request has this id, or several ids begin with these digits; the sentence says which."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RequestFilter:
-    """Which requests to look at; what is None or empty lets all pass."""
+    """Which requests to list. A field that is None or empty does not filter."""
 
     states: Sequence[State] = ()
     persona: str | None = None
@@ -42,22 +43,25 @@ class RequestFilter:
 
     @property
     def conditions(self) -> list[ColumnElement[bool]]:
-        """What a request must be like."""
-        wanted: list[ColumnElement[bool]] = []
+        """The conditions of the WHERE clause."""
+        conditions: list[ColumnElement[bool]] = []
         if self.states:
-            wanted.append(ImageRequest.state.in_(self.states))
+            conditions.append(ImageRequest.state.in_(self.states))
         if self.persona is not None:
-            wanted.append(ImageRequest.persona == self.persona.strip().lower())
+            conditions.append(ImageRequest.persona == self.persona.strip().lower())
         if self.dialog_id is not None:
-            wanted.append(ImageRequest.dialog_id == self.dialog_id)
+            conditions.append(ImageRequest.dialog_id == self.dialog_id)
         if self.since is not None:
-            wanted.append(ImageRequest.created_at >= self.since)
-        return wanted
+            conditions.append(ImageRequest.created_at >= self.since)
+        return conditions
 
 
 @dataclass(frozen=True, kw_only=True)
 class RequestList:
-    """The newest requests that a filter lets pass, and how many pass in all, by state."""
+    """The newest requests that match a filter, and the number of all that match, by state.
+
+    `now`: the time on PostgreSQL's clock, by which all times of a row are written.
+    """
 
     now: datetime
     requests: Sequence[Facts]
@@ -66,7 +70,7 @@ class RequestList:
 
 @dataclass(frozen=True, kw_only=True)
 class RequestDetails:
-    """All of one request; `strays` are prompts of it that may still be on a host."""
+    """Everything about one request; `strays` are its prompts that may still be on a host."""
 
     now: datetime
     request: Facts
@@ -75,13 +79,13 @@ class RequestDetails:
 
 
 class RequestQueries:
-    """Reads; all methods raise Unavailable when PostgreSQL is away."""
+    """Reads requests. All methods raise Unavailable if PostgreSQL cannot be reached."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
     async def listing(self, which: RequestFilter, *, limit: int) -> RequestList:
-        """Return the newest `limit` requests that pass."""
+        """Return the newest `limit` requests that match, and how many match in all."""
 
         async def step(connection: AsyncConnection) -> RequestList:
             newest = (
@@ -103,20 +107,24 @@ class RequestQueries:
         return await self._run(step)
 
     async def details(self, request_id: UUID) -> RequestDetails:
-        """Return all of a request. Raises NotFound."""
+        """Return everything about a request.
+
+        Raises:
+            RequestNotFound: there is no request with this id.
+        """
 
         async def step(connection: AsyncConnection) -> RequestDetails:
-            found = await _all(connection, select(*_SHOWN).where(ImageRequest.id == request_id))
-            if not found:
+            rows = await _all(connection, select(*_SHOWN).where(ImageRequest.id == request_id))
+            if not rows:
                 raise RequestNotFound(f"there is no request {request_id}")
             sends = select(*Delivery.__table__.columns).where(Delivery.request_id == request_id)
-            prompts = [uuid5(request_id, str(draw + 1)) for draw in range(found[0]["draw"])]
+            prompts = [uuid5(request_id, str(draw + 1)) for draw in range(rows[0]["draw"])]
             strays = select(*StrayPrompt.__table__.columns).where(
                 StrayPrompt.prompt_id.in_(prompts)
             )
             return RequestDetails(
                 now=await _now(connection),
-                request=found[0],
+                request=rows[0],
                 deliveries=await _all(connection, sends.order_by(Delivery.attempt)),
                 strays=await _all(connection, strays.order_by(StrayPrompt.left_at)),
             )
@@ -124,24 +132,28 @@ class RequestQueries:
         return await self._run(step)
 
     async def find(self, beginning: str) -> UUID:
-        """Return the id that begins so. Raises NotFound."""
+        """Return the only id that begins with these digits.
+
+        Raises:
+            RequestNotFound: no id or several begin so, or it is not the beginning of an id.
+        """
         low, high = _bounds(beginning)
         query = select(ImageRequest.id).where(ImageRequest.id.between(low, high)).limit(2)
 
         async def step(connection: AsyncConnection) -> Sequence[UUID]:
             return (await connection.execute(query)).scalars().all()
 
-        found = await self._run(step)
-        if not found:
+        ids = await self._run(step)
+        if not ids:
             raise RequestNotFound(f"there is no request {beginning}")
-        if len(found) > 1:
+        if len(ids) > 1:
             raise RequestNotFound(
                 f"more than one request begins with {beginning}: give more of its id"
             )
-        return found[0]
+        return ids[0]
 
     async def failed_since(self, since: datetime) -> Sequence[UUID]:
-        """Return the requests that failed since then, newest first."""
+        """Return the ids of the requests that have failed since then, the last failure first."""
         query = (
             select(ImageRequest.id)
             .where(ImageRequest.state == State.FAILED, ImageRequest.finished_at >= since)
@@ -159,15 +171,14 @@ class RequestQueries:
 
 def _bounds(beginning: str) -> tuple[UUID, UUID]:
     digits = beginning.strip().lower().replace("-", "")
-    if not digits or len(digits) > _LONGEST_PREFIX or set(digits) - set("0123456789abcdef"):
+    if not digits or len(digits) > _ID_DIGITS or set(digits) - set("0123456789abcdef"):
         raise RequestNotFound(
             f"{beginning!r} is no id: it has to be the beginning of one, like 1f0c9a"
         )
-    return UUID(digits.ljust(_LONGEST_PREFIX, "0")), UUID(digits.ljust(_LONGEST_PREFIX, "f"))
+    return UUID(digits.ljust(_ID_DIGITS, "0")), UUID(digits.ljust(_ID_DIGITS, "f"))
 
 
 async def _now(connection: AsyncConnection) -> datetime:
-    # The database's clock, by which all times of a row are written.
     now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
     return now
 

@@ -1,4 +1,4 @@
-"""A row's life: claim, advance, finish."""
+"""What a job does to the row of a request: claim, start and end drawing, deliver, end."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -42,7 +42,8 @@ from imagegen.storage.store import StoredImage
 
 ResultT = TypeVar("ResultT")
 
-# Much shorter than a lease: nobody takes over who has not waited for its end.
+# For so long after the last proof a claim counts as ours. It is much shorter than a job's lease,
+# and another job takes a request over only after the lease has ended.
 _PROOF_HOLDS_S = 1.0
 
 _COPIED = [
@@ -51,13 +52,13 @@ _COPIED = [
     if column.name in ClaimedRequest.__dataclass_fields__
 ]
 
-# Built once: to build a statement takes longer than to run it.
+# Statements are built once: to build one takes longer than to run it.
 _CLAIM = (
     update(ImageRequest)
     .where(ImageRequest.id == bindparam("request_id"), ImageRequest.state.in_(OPEN))
     .values(
         claim=bindparam("new_claim"),
-        # A claim that nobody let go of: the job that had it has vanished.
+        # A claim that was not released: the job that had it has crashed.
         crashes=case(
             (ImageRequest.claim.is_not(None), ImageRequest.crashes + 1),
             else_=ImageRequest.crashes,
@@ -72,21 +73,21 @@ _CLAIM = (
         ).label("is_age_confirmed"),
     )
 )
-_STANDS = select(ImageRequest.claim, ImageRequest.state, ImageRequest.prompt_id).where(
+_CLAIM_STATE = select(ImageRequest.claim, ImageRequest.state, ImageRequest.prompt_id).where(
     ImageRequest.id == bindparam("request_id")
 )
 _IMAGE = select(ImageRequest.image).where(ImageRequest.id == bindparam("request_id"))
-# Dialog, then request: the order in which the hook locks them too.
+# Lock the dialog before the request, in the same order as the hook, or the two could deadlock.
 _LOCK_DIALOG = (
     select(Dialog.id).where(Dialog.id == bindparam("dialog_id")).with_for_update(key_share=True)
 )
-_LEAVE = postgresql.insert(StrayPrompt).on_conflict_do_nothing()
-_STRIKE = delete(StrayPrompt).where(StrayPrompt.prompt_id == bindparam("prompt_id"))
+_ADD_STRAY = postgresql.insert(StrayPrompt).on_conflict_do_nothing()
+_REMOVE_STRAY = delete(StrayPrompt).where(StrayPrompt.prompt_id == bindparam("prompt_id"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class RequestCursor:
-    """Where a request stands among all, oldest first."""
+    """The position of a request in the order of age, the oldest first."""
 
     created_at: datetime
     request_id: UUID
@@ -94,7 +95,7 @@ class RequestCursor:
 
 @dataclass(frozen=True, kw_only=True)
 class DrawingPlan:
-    """What is about to be drawn."""
+    """What is about to be drawn. `scene` is None if the prompt came without one."""
 
     seed: int
     cache_key: str
@@ -103,10 +104,12 @@ class DrawingPlan:
 
 
 class RequestRepository:
-    """The worker's view of image_requests, one transaction a method.
+    """What a job does to the rows of image_requests; each method is one transaction.
 
-    Every write but `claim` raises ClaimLost when the row is not ours any more. All raise
-    Unavailable when PostgreSQL is away.
+    All methods raise Unavailable if PostgreSQL cannot be reached. Every method that writes to a
+    claimed request raises ClaimLost if the request is not ours any more.
+    `keeps_context`: a failed request keeps its conversation, so that an operator can retry it.
+    `age_text_version`: the version of the age question that a user must have confirmed.
     """
 
     def __init__(
@@ -117,27 +120,31 @@ class RequestRepository:
         self._age_text_version = age_text_version
 
     async def claim(self, request_id: UUID) -> ClaimedRequest | None:
-        """Take an open request, from whoever had it; None if there is nothing to do."""
+        """Claim an open request, even if another job has it; None if it has ended or is unknown."""
         began = time.monotonic()
         values = {
             "request_id": request_id,
             "new_claim": uuid4(),
             "age_text_version": self._age_text_version,
         }
-        row = await self._single(lambda connection: one_or_none(connection, _CLAIM, values))
-        return None if row is None else _claimed(row, proved_at=began)
+        row = await self._run_statement(lambda connection: one_or_none(connection, _CLAIM, values))
+        return None if row is None else _claimed_request(row, proved_at=began)
 
     async def has_confirmed_age(self, user_id: int) -> bool:
-        """Return whether a user has confirmed the present text of the age question."""
+        """Tell whether a user has confirmed their age with the present version of the question."""
         query = select(age_confirmation.is_confirmed(user_id, text_version=self._age_text_version))
-        row = await self._single(lambda connection: one_or_none(connection, query))
+        row = await self._run_statement(lambda connection: one_or_none(connection, query))
         return row is not None and bool(row[0])
 
     async def find_silent(
         self, *, silent_s: float, after: RequestCursor | None, most: int
     ) -> list[RequestCursor]:
-        """Return open requests to which nothing was written for so long, oldest first."""
-        where = [ImageRequest.state.in_(OPEN), _older(silent_s)]
+        """Return open requests to which nobody wrote for so long, the oldest first.
+
+        `silent_s`: how many seconds. `most`: how many requests at most. `after`: continue after
+        this request; None: begin with the oldest.
+        """
+        where = [ImageRequest.state.in_(OPEN), _not_written_for(silent_s)]
         if after is not None:
             where.append(
                 tuple_(ImageRequest.created_at, ImageRequest.id)
@@ -156,16 +163,23 @@ class RequestRepository:
                 RequestCursor(created_at=created_at, request_id=id_) for created_at, id_ in rows
             ]
 
-        return await self._single(step)
+        return await self._run_statement(step)
 
     async def start_drawing(
         self, request: ClaimedRequest, plan: DrawingPlan, *, host: str
     ) -> ClaimedRequest:
-        """Note what is about to be drawn where, under a prompt id never used before."""
+        """Write down what is about to be drawn on which host, under a new prompt id.
+
+        Call it just before the prompt is sent. The prompt id follows from the request and `draw`,
+        the number of the prompt.
+
+        Raises:
+            ClaimLost: another job has claimed the request, or it has ended.
+        """
         draw = request.draw + 1
         prompt_id = uuid5(request.id, str(draw))
         began = time.monotonic()
-        await self._single(
+        await self._run_statement(
             lambda connection: advance(
                 connection,
                 request,
@@ -192,24 +206,30 @@ class RequestRepository:
         )
 
     async def end_drawing(self, request: ClaimedRequest, *, leaves_a_stray: bool) -> ClaimedRequest:
-        """Note that the prompt came to nothing, and whether it may still be on its host."""
+        """Write down that the prompt has ended without an image; the request is queued again.
+
+        `leaves_a_stray`: the prompt may still be on its host and has to be removed there.
+
+        Raises:
+            ClaimLost: another job has claimed the request, or it has ended.
+        """
 
         async def step(connection: AsyncConnection) -> None:
             await advance(connection, request, State.QUEUED, prompt_id=None)
             if leaves_a_stray:
-                await _leave(connection, request)
+                await _add_stray(connection, request)
 
         await self._run(step)
         return replace(request, state=State.QUEUED, prompt_id=None)
 
     async def add_stray(self, request: ClaimedRequest) -> None:
-        """Note a prompt of a request that is not ours any more, since nobody else knows of it."""
-        await self._single(lambda connection: _leave(connection, request))
+        """Write down the prompt of a request that is not ours any more, so that it is removed later."""
+        await self._run_statement(lambda connection: _add_stray(connection, request))
 
     async def claim_state(self, request: ClaimedRequest) -> ClaimState:
-        """Say what has become of the request since it was claimed."""
-        row = await self._single(
-            lambda connection: one_or_none(connection, _STANDS, {"request_id": request.id})
+        """Return what has become of the request since this job claimed it."""
+        row = await self._run_statement(
+            lambda connection: one_or_none(connection, _CLAIM_STATE, {"request_id": request.id})
         )
         if row is None or row.state not in OPEN:
             return ClaimState.ENDED
@@ -220,8 +240,11 @@ class RequestRepository:
     async def check_claim(self, request: ClaimedRequest, *, proved_at: float) -> None:
         """Make sure that the request is ours, just before something that others can see.
 
-        Asks only if the last proof is not fresh: this process may have stood still since. Raises
-        ClaimLost.
+        Asks PostgreSQL only if the last proof is older than a second: this process may have been
+        suspended since. `proved_at` is on the clock of time.monotonic.
+
+        Raises:
+            ClaimLost: another job has claimed the request, or it has ended.
         """
         if time.monotonic() - proved_at < _PROOF_HOLDS_S:
             return
@@ -231,9 +254,14 @@ class RequestRepository:
     async def mark_drawn(
         self, request: ClaimedRequest, image: StoredImage, *, url: str | None, seconds: float | None
     ) -> None:
-        """Note that the picture is drawn, in how many seconds, stored, and where it can be had.
+        """Write down that the image is drawn and stored.
 
-        Its prompt is listed as a stray until `remove_stray`, so that no crash leaves it on the host.
+        `url`: where it can be downloaded, None if nowhere. `seconds`: how long the drawing took,
+        None if unknown. The prompt is listed as a stray until `remove_stray`, so that it is removed
+        from the host even if this job crashes.
+
+        Raises:
+            ClaimLost: another job has claimed the request, or it has ended.
         """
 
         async def step(connection: AsyncConnection) -> None:
@@ -241,7 +269,7 @@ class RequestRepository:
                 connection,
                 request,
                 State.DRAWN,
-                # Without a drawing there is no prompt that could be a stray.
+                # Only a request that is being drawn has a prompt that could be a stray.
                 out_of=State.DRAWING,
                 crashes=0,
                 image=image.name,
@@ -250,14 +278,14 @@ class RequestRepository:
                 height=image.height,
                 drawing_seconds=seconds,
             )
-            await _leave(connection, request)
+            await _add_stray(connection, request)
 
         await self._run(step)
 
     async def remove_stray(self, request: ClaimedRequest) -> None:
-        """Note that nothing of the prompt is left on its host."""
+        """Take the prompt off the list of strays: nothing of it is left on its host."""
         of_this = {"prompt_id": request.prompt_id}
-        await self._single(lambda connection: connection.execute(_STRIKE, of_this))
+        await self._run_statement(lambda connection: connection.execute(_REMOVE_STRAY, of_this))
 
     async def finish(
         self,
@@ -266,7 +294,13 @@ class RequestRepository:
         send: DeliveryAttempt | None = None,
         receipt: SentMessage | None = None,
     ) -> None:
-        """Mark the request delivered and move the dialog's watermark, in one transaction."""
+        """Mark the request as delivered and move the dialog's watermark, in one transaction.
+
+        `send` and `receipt` are None if the caller fetches the picture.
+
+        Raises:
+            ClaimLost: another job has claimed the request, or it has ended.
+        """
 
         async def step(connection: AsyncConnection) -> None:
             await connection.execute(_LOCK_DIALOG, {"dialog_id": request.dialog_id})
@@ -291,13 +325,16 @@ class RequestRepository:
     async def put_back(
         self, request: ClaimedRequest, *, costs_an_attempt: bool = False, most_attempts: int = 1
     ) -> bool:
-        """Return the request to where it can be taken up again, unless its attempts are used up.
+        """Release the request for another job, unless this was the last of `most_attempts`.
 
-        Returns whether it may be; then the claim is let go, and otherwise it is still ours.
+        Returns True if it was released. False: its attempts are used up, and it is still ours.
+
+        Raises:
+            ClaimLost: another job has claimed the request, or it has ended.
         """
         attempts = ImageRequest.attempts + int(costs_an_attempt)
         is_spent = case((attempts >= most_attempts, ImageRequest.claim), else_=None)
-        claim = await self._single(
+        claim = await self._run_statement(
             lambda connection: release(
                 connection,
                 request,
@@ -309,9 +346,13 @@ class RequestRepository:
         return claim is None
 
     async def end(self, request: ClaimedRequest, state: State, error: ImagegenError) -> None:
-        """End the request without a picture; the watermark stays, unless one may have arrived.
+        """End the request without a picture.
 
-        A refused one lets a picture go that it has: nobody may have it, by an address neither.
+        The watermark moves only if the picture may have arrived. A refused request loses its image
+        and the image's address, since nobody may see it any more.
+
+        Raises:
+            ClaimLost: another job has claimed the request, or it has ended.
         """
         values: dict[str, Any] = {
             "error_code": error.code,
@@ -336,12 +377,14 @@ class RequestRepository:
     async def _run(self, step: Callable[[AsyncConnection], Awaitable[ResultT]]) -> ResultT:
         return await run_in_transaction(self._engine, step)
 
-    async def _single(self, step: Callable[[AsyncConnection], Awaitable[ResultT]]) -> ResultT:
+    async def _run_statement(
+        self, step: Callable[[AsyncConnection], Awaitable[ResultT]]
+    ) -> ResultT:
         return await run_statement(self._engine, step)
 
 
 def _moved_chat(request: ClaimedRequest, chat_id: int) -> Update:
-    # Whoever still waits for a picture in the group that was is to get it in the one that is.
+    # The group has become a supergroup, so its other open requests must go to the new chat too.
     return (
         update(ImageRequest)
         .where(ImageRequest.chat_id == request.chat_id, ImageRequest.state.in_(OPEN))
@@ -349,16 +392,16 @@ def _moved_chat(request: ClaimedRequest, chat_id: int) -> Update:
     )
 
 
-async def _leave(connection: AsyncConnection, request: ClaimedRequest) -> None:
-    await connection.execute(_LEAVE, {"prompt_id": request.prompt_id, "host": request.host})
+async def _add_stray(connection: AsyncConnection, request: ClaimedRequest) -> None:
+    await connection.execute(_ADD_STRAY, {"prompt_id": request.prompt_id, "host": request.host})
 
 
-def _older(seconds: float) -> ColumnElement[bool]:
+def _not_written_for(seconds: float) -> ColumnElement[bool]:
     span = func.make_interval(0, 0, 0, 0, 0, 0, seconds)
     return ImageRequest.updated_at < func.clock_timestamp() - span
 
 
-def _claimed(row: AnyRow, *, proved_at: float) -> ClaimedRequest:
+def _claimed_request(row: AnyRow, *, proved_at: float) -> ClaimedRequest:
     fields = row._asdict()
     age_s = float(fields.pop("age_s"))
     state, kind = State(fields.pop("state")), Kind(fields.pop("kind"))

@@ -1,4 +1,4 @@
-"""Revival: a failed request is put back into the queue, as an operator's retry."""
+"""An operator's retry: a failed request is put back into the queue."""
 
 from typing import Any, NoReturn
 from uuid import UUID
@@ -11,7 +11,7 @@ from imagegen.db.engine import run_in_transaction
 from imagegen.errors import ImagegenError
 from imagegen.storage.store import ImageStore
 
-_AFRESH: dict[str, Any] = {
+_AS_NEW: dict[str, Any] = {
     "attempts": 0,
     "crashes": 0,
     "claim": None,
@@ -19,7 +19,7 @@ _AFRESH: dict[str, Any] = {
     "error_sentence": None,
     "finished_at": None,
 }
-# Drawn anew: neither the prompt that failed nor a picture that is gone is taken up again.
+# For a request that is drawn again: without the failed prompt and without an image that is gone.
 _UNDRAWN: dict[str, Any] = {
     "prompt_id": None,
     "image": None,
@@ -30,32 +30,39 @@ _UNDRAWN: dict[str, Any] = {
 
 
 class NotRetried(ImagegenError):
-    """The request stays as it is, and the sentence says why."""
+    """The request cannot be retried and stays as it is; the sentence says why."""
 
 
 async def retry_request(engine: AsyncEngine, images: ImageStore | None, request_id: UUID) -> State:
-    """Put a failed request back: drawn if its picture is still in the store, else queued.
+    """Put a failed request back into the queue and return its new state.
 
-    It is as young as a new one and has all its attempts. Raises NotRevived or Unavailable.
+    It is drawn if its image is still in the store, which is then only sent, and queued otherwise.
+    Its age and its attempts begin again at 0. `images` is None if the image store is not on this
+    machine.
+
+    Raises:
+        NotRetried: there is no such request, it has not failed, its conversation or its dialog is
+            gone, or another automatic request of its dialog is open.
+        Unavailable: PostgreSQL or the image store cannot be reached.
     """
-    seen = await run_in_transaction(engine, lambda connection: _seen(connection, request_id))
-    if seen is None:
+    row = await run_in_transaction(engine, lambda connection: _row(connection, request_id))
+    if row is None:
         raise NotRetried("there is no such request")
-    state = State.DRAWN if await _is_stored(images, seen.image) else State.QUEUED
+    state = State.DRAWN if await _is_stored(images, row.image) else State.QUEUED
 
     async def step(connection: AsyncConnection) -> None:
-        # Dialog, then request; and while we hold it, the hook writes no other request of it.
-        await _lock_dialog(connection, seen.dialog_id)
-        if Kind(seen.kind).is_one_per_dialog:
-            await _stop_beside_another(connection, seen)
-        if (await connection.execute(_back(seen, state))).one_or_none() is None:
-            _refuse(await _seen(connection, request_id))
+        # Lock the dialog before the request. Until the commit the hook adds no other request to it.
+        await _lock_dialog(connection, row.dialog_id)
+        if Kind(row.kind).is_one_per_dialog:
+            await _check_no_other_is_open(connection, row)
+        if (await connection.execute(_put_back(row, state))).one_or_none() is None:
+            _raise_reason(await _row(connection, request_id))
 
     await run_in_transaction(engine, step)
     return state
 
 
-async def _seen(connection: AsyncConnection, request_id: UUID) -> Row[*tuple[Any, ...]] | None:
+async def _row(connection: AsyncConnection, request_id: UUID) -> Row[*tuple[Any, ...]] | None:
     query = select(
         ImageRequest.id,
         ImageRequest.kind,
@@ -77,39 +84,39 @@ async def _lock_dialog(connection: AsyncConnection, dialog_id: int) -> None:
         raise NotRetried(f"its dialog {dialog_id} is gone")
 
 
-async def _stop_beside_another(connection: AsyncConnection, seen: Row[*tuple[Any, ...]]) -> None:
+async def _check_no_other_is_open(connection: AsyncConnection, row: Row[*tuple[Any, ...]]) -> None:
     query = select(ImageRequest.id).where(
-        ImageRequest.dialog_id == seen.dialog_id,
-        ImageRequest.kind == seen.kind,
+        ImageRequest.dialog_id == row.dialog_id,
+        ImageRequest.kind == row.kind,
         ImageRequest.state.in_(OPEN),
-        ImageRequest.id != seen.id,
+        ImageRequest.id != row.id,
     )
     other = (await connection.execute(query)).scalars().first()
     if other is not None:
         raise NotRetried(f"another picture of its dialog is under way: {other}")
 
 
-def _back(seen: Row[*tuple[Any, ...]], state: State) -> Any:
-    values = {**_AFRESH, **({} if state is State.DRAWN else _UNDRAWN), "state": state}
+def _put_back(row: Row[*tuple[Any, ...]], state: State) -> Any:
+    values = {**_AS_NEW, **({} if state is State.DRAWN else _UNDRAWN), "state": state}
     return (
         update(ImageRequest)
         .where(
-            ImageRequest.id == seen.id,
+            ImageRequest.id == row.id,
             ImageRequest.state == State.FAILED,
             ImageRequest.conversation.is_not(None),
-            ImageRequest.image.is_not_distinct_from(seen.image),
+            ImageRequest.image.is_not_distinct_from(row.image),
         )
         .values(queued_at=func.clock_timestamp(), updated_at=func.clock_timestamp(), **values)
         .returning(ImageRequest.id)
     )
 
 
-def _refuse(now: Row[*tuple[Any, ...]] | None) -> NoReturn:
-    if now is None:
+def _raise_reason(row: Row[*tuple[Any, ...]] | None) -> NoReturn:
+    if row is None:
         raise NotRetried("there is no such request any more")
-    if now.state != State.FAILED:
-        raise NotRetried(f"it is {now.state}, and only a failed request can be tried again")
-    if not now.has_context:
+    if row.state != State.FAILED:
+        raise NotRetried(f"it is {row.state}, and only a failed request can be tried again")
+    if not row.has_context:
         raise NotRetried(
             "what people wrote was erased (CONTEXT_RETENTION), so nobody knows what to draw"
         )
