@@ -13,6 +13,7 @@
 - age_confirmation.py: which users have confirmed to be of age
 - queue.py: Redis, to tell the worker and to wait for the end of a request
 - database.py: connections and transactions
+- sqlstates.py: PostgreSQL's error codes
 - statement_deadline.py: a deadline for the statements of a turn
 - failures.py: why a turn was not recorded, and how often that is logged
 - tables.py: the tables that bot and worker share

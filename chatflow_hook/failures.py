@@ -12,10 +12,18 @@ from chatflow_hook import sqlstates
 from chatflow_hook.outbox import DialogUnknownError
 from chatflow_hook.turn import Turn
 
+log = structlog.get_logger(__name__)
+
+# The shortest time between two log lines of the same cause.
+_LOG_INTERVAL_S = 60.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class FailureCause:
-    """A sentence without any value in it; what lasts stays until a person does something."""
+    """Why a turn was not recorded, in a sentence without any value.
+
+    `lasts`: the cause stays until a person does something; it is logged as an error.
+    """
 
     sentence: str
     lasts: bool
@@ -81,76 +89,39 @@ _BY_SQLSTATE = {
 
 
 def cause_of(error: BaseException) -> FailureCause:
-    """Say why; never what the error itself says, since that may quote what people wrote."""
+    """Return the cause of an error of the database.
+
+    It never has the error's own message, since that may quote what people wrote.
+    """
     if isinstance(error, DialogUnknownError):
         return _NO_DIALOG
     state = sqlstates.sqlstate(error) or ""
-    known = _BY_SQLSTATE.get(state) or _BY_SQLSTATE.get(state[:2])
-    if known is not None:
-        return known
+    cause = _BY_SQLSTATE.get(state) or _BY_SQLSTATE.get(state[:2])
+    if cause is not None:
+        return cause
     if isinstance(error, TimeoutError):
         return _NO_TIME
-    is_lost = isinstance(error, DBAPIError) and error.connection_invalidated
-    if is_lost or isinstance(error, OSError | asyncpg.InterfaceError):
+    is_disconnected = isinstance(error, DBAPIError) and error.connection_invalidated
+    if is_disconnected or isinstance(error, OSError | asyncpg.InterfaceError):
         return _AWAY
     return _OTHER
 
 
-class Throttle:
-    """Remembers per thing when it was last said and how often it was left unsaid since."""
-
-    def __init__(self, *, every_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._every_s = every_s
-        self._clock = clock
-        self._said: dict[str, float] = {}
-        self._unsaid: dict[str, int] = {}
-
-    def admit(self, thing: str) -> int | None:
-        """Return how often it was left unsaid if it may be said now; None: leave it unsaid."""
-        if not self._may_say(thing):
-            self._unsaid[thing] = self._unsaid.get(thing, 0) + 1
-            return None
-        self._said[thing] = self._clock()
-        return self._unsaid.pop(thing, 0)
-
-    def overdue(self) -> dict[str, int]:
-        """Return what has been unsaid for long enough, and how often; it counts as said now."""
-        due = {thing: count for thing, count in self._unsaid.items() if self._may_say(thing)}
-        for thing in due:
-            self.admit(thing)
-        return due
-
-    def rest(self) -> dict[str, int]:
-        """Return all that was left unsaid, and how often; for the end."""
-        rest, self._unsaid = self._unsaid, {}
-        return rest
-
-    def _may_say(self, thing: str) -> bool:
-        said = self._said.get(thing)
-        return said is None or self._clock() - said >= self._every_s
-
-
-log = structlog.get_logger(__name__)
-
-# How often the log says the same.
-_SAY_EVERY_S = 60.0
-
-
 class FailureLog:
-    """Tells each cause when it begins, and how often it was the cause since."""
+    """Logs each cause at its first failure, and then at most once a minute with a count."""
 
     def __init__(self) -> None:
-        self._throttle = Throttle(every_s=_SAY_EVERY_S)
-        self._warned_of_serializable = False
+        self._throttle = Throttle(every_s=_LOG_INTERVAL_S)
+        self._has_warned_of_serializable = False
 
-    def of(
+    def log_failure(
         self, turn: Turn, why: FailureCause, started: float, error: BaseException | None = None
     ) -> None:
-        """Tell that a turn was not recorded, which began at `started` of time.monotonic."""
+        """Log that a turn was not recorded; `started` is its start by `time.monotonic`."""
         untold = self._throttle.admit(why.sentence)
         if untold is None:
             return
-        # The type and the database's code, never its words: they may quote what people wrote.
+        # The type and the SQLSTATE, never the message, which may quote what people wrote.
         (log.error if why.lasts else log.warning)(
             "turn not recorded",
             why=why.sentence,
@@ -161,23 +132,60 @@ class FailureLog:
             untold=untold,
         )
 
-    def overdue(self) -> None:
-        """Tell how many turns were not told of, where that is due."""
-        self._tell(self._throttle.overdue())
+    def log_overdue(self) -> None:
+        """Log how many failures were skipped, for each cause that may be logged again."""
+        self._log_counts(self._throttle.overdue())
 
-    def rest(self) -> None:
-        """Tell all that is left to tell, at the end."""
-        self._tell(self._throttle.rest())
+    def log_rest(self) -> None:
+        """Log how many failures were skipped, for all causes; to be called at the end."""
+        self._log_counts(self._throttle.rest())
 
-    def of_serializable(self) -> None:
-        """Warn, once, of transactions that may fail at the bot's commit."""
-        if not self._warned_of_serializable:
-            self._warned_of_serializable = True
+    def warn_of_serializable(self) -> None:
+        """Warn, once, that the bot's transactions may fail at their commit."""
+        if not self._has_warned_of_serializable:
+            self._has_warned_of_serializable = True
             log.warning(
                 "session is serializable",
                 advice="its commit may fail beside another turn's: run it again then",
             )
 
-    def _tell(self, unsaid: dict[str, int]) -> None:
-        for why, count in unsaid.items():
+    def _log_counts(self, skipped: dict[str, int]) -> None:
+        for why, count in skipped.items():
             log.warning("turns not recorded", why=why, count=count)
+
+
+class Throttle:
+    """Lets each key pass once in `every_s` seconds, and counts how often it was skipped since."""
+
+    def __init__(self, *, every_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._every_s = every_s
+        self._clock = clock
+        self._logged_at: dict[str, float] = {}
+        self._skipped: dict[str, int] = {}
+
+    def admit(self, key: str) -> int | None:
+        """Return how often the key was skipped if it may be logged now; None if it is to be skipped."""
+        if not self._may_log(key):
+            self._skipped[key] = self._skipped.get(key, 0) + 1
+            return None
+        self._logged_at[key] = self._clock()
+        return self._skipped.pop(key, 0)
+
+    def overdue(self) -> dict[str, int]:
+        """Return the skipped keys that may be logged now, and how often each was skipped.
+
+        They count as logged now.
+        """
+        due = {key: count for key, count in self._skipped.items() if self._may_log(key)}
+        for key in due:
+            self.admit(key)
+        return due
+
+    def rest(self) -> dict[str, int]:
+        """Return all skipped keys, and how often each was skipped; for the end of the process."""
+        rest, self._skipped = self._skipped, {}
+        return rest
+
+    def _may_log(self, key: str) -> bool:
+        logged_at = self._logged_at.get(key)
+        return logged_at is None or self._clock() - logged_at >= self._every_s

@@ -108,12 +108,12 @@ class ChatFlowHook:
         """
         if session is not None and not isinstance(session, AsyncSession):
             raise TypeError(f"session must be an AsyncSession, not {type(session).__name__}")
-        self._failures.overdue()
+        self._failures.log_overdue()
         if turn.is_refresh:
             return None
         started = time.monotonic()
         if turn.message_count is not None and turn.message_count < 1:
-            self._failures.of(turn, NO_COUNT, started)
+            self._failures.log_failure(turn, NO_COUNT, started)
             return None
         if session is not None:
             return await self._record_in_session(session, turn, started)
@@ -212,7 +212,7 @@ class ChatFlowHook:
                 limited = DeadlineConnection(connection, deadline=started + _STATEMENTS_TIMEOUT_S)
                 request = await covers.send_one(limited, turn, chance=self._trigger.chance)
         except database.DATABASE_ERRORS as error:
-            self._failures.of(turn, cause_of(error), started, error)
+            self._failures.log_failure(turn, cause_of(error), started, error)
             return None
         if request is not None:
             await self.enqueue(request)
@@ -306,7 +306,7 @@ class ChatFlowHook:
         Call it when no other method runs any more, or use `async with`. On a database that does not
         answer it takes 5 s for each open connection.
         """
-        self._failures.rest()
+        self._failures.log_rest()
         await self._queue.close()
         await self._engine.dispose()
 
@@ -336,10 +336,10 @@ class ChatFlowHook:
                 request = await self._record(limited, turn)
                 await limited.restore_limits()
         except (*database.DATABASE_ERRORS, DialogUnknownError) as error:
-            self._failures.of(turn, cause_of(error), started, error)
+            self._failures.log_failure(turn, cause_of(error), started, error)
             return None
         if limited.is_serializable:
-            self._failures.of_serializable()
+            self._failures.warn_of_serializable()
         _log_trigger(turn, request)
         return request
 
@@ -350,7 +350,7 @@ class ChatFlowHook:
                 limited = DeadlineConnection(connection, deadline=started + _STATEMENTS_TIMEOUT_S)
                 request = await self._record(limited, turn)
         except (*database.DATABASE_ERRORS, DialogUnknownError) as error:
-            self._failures.of(turn, cause_of(error), started, error)
+            self._failures.log_failure(turn, cause_of(error), started, error)
             return None
         _log_trigger(turn, request)
         return request

@@ -109,7 +109,7 @@ class ManualRequests:
     async def _check_quota(
         self, connection: AsyncConnection, user_id: int, kind: Kind
     ) -> Limited | None:
-        return await quota.check_quota(connection, user_id, kind=kind, allowance=self.quota)
+        return await quota.check_quota(connection, user_id, kind=kind, quota=self.quota)
 
 
 def _next_variation(dialog_id: int, message_count: int) -> ColumnElement[int]:

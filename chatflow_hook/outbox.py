@@ -154,7 +154,7 @@ async def record(
         return None
     if not verdict.is_due:
         return None
-    if await check_quota(connection, turn.user_id, kind=Kind.AUTOMATIC, allowance=settings.quota):
+    if await check_quota(connection, turn.user_id, kind=Kind.AUTOMATIC, quota=settings.quota):
         log.info("picture not allowed yet", dialog_id=turn.dialog_id, message_count=message_count)
         return None
     return await _insert_request(connection, turn, message_count)

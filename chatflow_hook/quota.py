@@ -14,7 +14,7 @@ _MINUTE = timedelta(minutes=1)
 _ASKED_BY_PERSON = kinds_that(lambda kind: kind.is_asked_by_person)
 _COUNTED = kinds_that(lambda kind: kind.counts_against_quota)
 
-# Two requests of a user at the same moment would otherwise both find room for one.
+# Without this lock, two simultaneous requests of a user could both be the last one allowed.
 _LOCK_USER = text(
     "SELECT pg_advisory_xact_lock(hashtextextended('chatflow-imagegen user ' || :user_id, 0))"
 )
@@ -49,39 +49,39 @@ class _Window:
 
 
 async def check_quota(
-    connection: Executor, user_id: int, *, kind: Kind, allowance: Quota
+    connection: Executor, user_id: int, *, kind: Kind, quota: Quota
 ) -> Limited | None:
-    """Say until when a user has to wait for a picture of this kind; None if they need not.
+    """Return Limited if a user has to wait for a picture of this kind, None if it is allowed.
 
-    Only delivered and open requests count, so a failed one costs nothing. Where something is
-    limited, holds a lock of the user until the end of the transaction.
+    Only delivered and open requests count, not failed ones. If there is a limit, a lock of the user
+    is held until the transaction ends.
     """
-    windows = _windows(kind, allowance)
+    windows = _windows(kind, quota)
     if not windows:
         return None
     await lock_user(connection, user_id)
-    free = [await _free_at(connection, user_id, window) for window in windows]
-    latest = max((moment for moment in free if moment is not None), default=None)
+    times = [await _free_at(connection, user_id, window) for window in windows]
+    latest = max((time for time in times if time is not None), default=None)
     return None if latest is None else Limited(free_at=latest)
 
 
 async def lock_user(connection: Executor, user_id: int) -> None:
-    """Wait until no other transaction holds this lock of the user; it is held until the end."""
+    """Lock a user, by id, until the transaction ends; waits while another transaction has the lock."""
     await connection.execute(_LOCK_USER, {"user_id": str(user_id)})
 
 
-def _windows(kind: Kind, allowance: Quota) -> Sequence[_Window]:
+def _windows(kind: Kind, quota: Quota) -> Sequence[_Window]:
     windows = []
-    if allowance.per_day:
-        windows.append(_Window(length=_DAY, most=allowance.per_day, kinds=_COUNTED))
-    if allowance.asked_per_minute and kind.is_asked_by_person:
-        most = allowance.asked_per_minute
+    if quota.per_day:
+        windows.append(_Window(length=_DAY, most=quota.per_day, kinds=_COUNTED))
+    if quota.asked_per_minute and kind.is_asked_by_person:
+        most = quota.asked_per_minute
         windows.append(_Window(length=_MINUTE, most=most, kinds=_ASKED_BY_PERSON))
     return windows
 
 
 async def _free_at(connection: Executor, user_id: int, window: _Window) -> datetime | None:
-    """Return when the oldest that is in the way leaves the window; None if there is room."""
+    """Return when the window has room for one more request; None if it has room now."""
     counts = or_(ImageRequest.state.in_(OPEN), ImageRequest.state == State.DELIVERED)
     query = (
         select(ImageRequest.created_at)

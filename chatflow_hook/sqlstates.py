@@ -1,4 +1,4 @@
-"""What hook and worker know of PostgreSQL's error codes, and work that is run again after some.
+"""PostgreSQL's error codes (SQLSTATE), and transactions that are repeated after some of them.
 
 The codes are those of PostgreSQL's documentation, appendix A.
 """
@@ -44,7 +44,7 @@ def sqlstate(error: BaseException) -> str | None:
 
 
 def is_lost_to_another(error: BaseException) -> bool:
-    """Whether it lost to another transaction: a deadlock, a serialization failure, a held lock."""
+    """Whether another transaction is the cause: a deadlock, a serialization failure, a held lock."""
     return sqlstate(error) in _LOST_TO_ANOTHER
 
 
@@ -54,11 +54,11 @@ def is_not_migrated(error: BaseException) -> bool:
 
 
 def is_away(error: DBAPIError) -> bool:
-    """Whether PostgreSQL is away or has no room, whatever was asked of it."""
+    """Whether PostgreSQL is down or out of resources, so that the statement is not the cause."""
     return (
         error.connection_invalidated
         or (sqlstate(error) or "")[:2] in _AWAY_CLASSES
-        # What a connection says that broke in the middle of an answer.
+        # asyncpg raises this if the connection broke in the middle of an answer.
         or isinstance(getattr(error.orig, "__cause__", None), asyncpg.InternalClientError)
     )
 
@@ -71,8 +71,8 @@ async def run_with_retries(
 ) -> ResultT:
     """Run a transaction, and run it again after each delay if it lost to another transaction.
 
-    `on_retry` is told the code. The last attempt raises whatever it meets, and so does any other
-    error at once.
+    `on_retry` is called with the code. Any other error is raised at once, and so is every error of
+    the last attempt.
     """
     for delay_s in delays_s:
         try:

@@ -68,16 +68,16 @@ class _KindRules:
 class Kind(enum.StrEnum):
     """Why a picture is made.
 
-    A new kind is a member here with its row in `_KIND_RULES`, and a migration of the column's
-    check; nothing else asks which kind it is, but for the code that adds such requests.
+    A new kind needs a member here, its row in `_KIND_RULES`, and a migration of the column's check.
+    All other code asks these properties, except the code that inserts requests of a kind.
     """
 
     AUTOMATIC = "automatic"
-    # Somebody asked for it.
+    # The user asked for it.
     ASKED = "asked"
-    # Another one of a picture that was delivered.
+    # Another picture of the scene of a delivered one.
     VARIATION = "variation"
-    # A persona's own picture: drawn ahead for nobody, and sent at the start of a dialog.
+    # A picture of the persona that is drawn ahead, and sent at the start of a dialog.
     COVER = "cover"
 
     @property
@@ -92,17 +92,17 @@ class Kind(enum.StrEnum):
 
     @property
     def counts_against_quota(self) -> bool:
-        """Whether it is one of the pictures that a user may have a day."""
+        """Whether it counts for the limit a day."""
         return _KIND_RULES[self].counts_against_quota
 
     @property
     def is_asked_by_person(self) -> bool:
-        """Whether a person wanted it now; such requests have a limit a minute."""
+        """Whether a user requested it explicitly; it then counts for the limit a minute."""
         return _KIND_RULES[self].is_asked_by_person
 
     @property
     def is_for_message(self) -> bool:
-        """Whether the person's newest message asks for it in words."""
+        """Whether the user's newest message asks for it."""
         return _KIND_RULES[self].is_for_message
 
     @property
@@ -120,7 +120,7 @@ _KIND_RULES = {
 
 
 def kinds_that(rule: Callable[[Kind], bool]) -> list[Kind]:
-    """Return the kinds for which a rule holds, as a condition of a query wants them."""
+    """Return the kinds for which a rule holds, as a list for a query."""
     return [kind for kind in Kind if rule(kind)]
 
 

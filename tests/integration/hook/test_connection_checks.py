@@ -1,4 +1,4 @@
-"""Connections that leave the pool are alive, and are not asked each time."""
+"""Connections that are taken from the pool are alive, and are not pinged each time."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ _LATE_S = 0.5
 
 @pytest.fixture
 async def engine(database_url: str, clock: Clock) -> AsyncIterator[AsyncEngine]:
-    """An engine of one connection, whose rest is measured by a clock that the test moves."""
+    """An engine of one connection, whose idle time is measured by a clock that the test moves."""
     address = parse(database_url)
     bare = create_async_engine(address.url, connect_args=address.connect_args, pool_size=1)
     made = check_on_checkout(bare, clock=clock)
@@ -38,7 +38,7 @@ async def test_a_connection_that_the_server_has_ended_is_replaced(
     engine: AsyncEngine, database_url: str
 ) -> None:
     first = await _pid(engine)
-    ended = await _end_of(engine)
+    ended = await _socket_closed(engine)
     await schema_dump.execute(database_url, f"SELECT pg_terminate_backend({first})")
     await asyncio.wait_for(ended.wait(), 5)
 
@@ -53,16 +53,16 @@ async def test_a_connection_that_the_server_has_ended_is_replaced(
 async def test_one_with_a_goodbye_but_no_end_yet_is_replaced_after_one_fault_at_most(
     database_url: str, clock: Clock, rest_s: float, sentences: list[str]
 ) -> None:
-    async with _lagging(database_url) as (url, goodbye):
+    async with _delaying_proxy(database_url) as (url, server_closed):
         address = parse(url)
         bare = create_async_engine(address.url, connect_args=address.connect_args, pool_size=1)
         engine = check_on_checkout(bare, clock=clock)
         first = await _pid(engine)
         await schema_dump.execute(database_url, f"SELECT pg_terminate_backend({first})")
-        await asyncio.wait_for(goodbye.wait(), 5)
+        await asyncio.wait_for(server_closed.wait(), 5)
 
         clock.now += rest_s
-        faults = [cause_of(error).sentence for error in await _faults(engine)]
+        faults = [cause_of(error).sentence for error in await _database_errors(engine)]
         second = await _pid(engine)
 
         assert second != first
@@ -71,7 +71,7 @@ async def test_one_with_a_goodbye_but_no_end_yet_is_replaced_after_one_fault_at_
 
 
 async def test_one_that_was_just_used_is_not_asked(engine: AsyncEngine, clock: Clock) -> None:
-    queries = await _overheard(engine)
+    queries = await _logged_queries(engine)
 
     clock.now += 4.0
     await _pid(engine)
@@ -80,7 +80,7 @@ async def test_one_that_was_just_used_is_not_asked(engine: AsyncEngine, clock: C
 
 
 async def test_one_that_has_rested_is_asked_first(engine: AsyncEngine, clock: Clock) -> None:
-    queries = await _overheard(engine)
+    queries = await _logged_queries(engine)
 
     clock.now += 6.0
     await _pid(engine)
@@ -94,8 +94,8 @@ async def _pid(engine: AsyncEngine) -> int:
     return pid
 
 
-async def _faults(engine: AsyncEngine) -> list[Exception]:
-    """Use a connection; return what the hook takes for a fault of the database."""
+async def _database_errors(engine: AsyncEngine) -> list[Exception]:
+    """Use a connection, and return the errors that the hook counts as errors of the database."""
     try:
         await _pid(engine)
     except DATABASE_ERRORS as error:
@@ -103,18 +103,21 @@ async def _faults(engine: AsyncEngine) -> list[Exception]:
     return []
 
 
-async def _end_of(engine: AsyncEngine) -> asyncio.Event:
-    """Return what is set when the connection's socket has come to its end."""
+async def _socket_closed(engine: AsyncEngine) -> asyncio.Event:
+    """Return an event that is set when the connection's socket is closed."""
     ended = asyncio.Event()
     (await _raw(engine)).add_termination_listener(lambda _: ended.set())
     return ended
 
 
 @asynccontextmanager
-async def _lagging(database_url: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
-    """Lay a line to PostgreSQL that brings the last word well before the end of the socket."""
+async def _delaying_proxy(database_url: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """Run a TCP proxy to PostgreSQL that passes a close of the server on with a delay.
+
+    The event is set when the server has closed the connection.
+    """
     url = make_url(database_url)
-    goodbye = asyncio.Event()
+    server_closed = asyncio.Event()
     open_ends: list[asyncio.StreamWriter] = []
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -128,14 +131,17 @@ async def _lagging(database_url: str) -> AsyncIterator[tuple[str, asyncio.Event]
         there = asyncio.create_task(carry(reader, forth))
         with suppress(ConnectionError):
             await carry(back, writer)
-        goodbye.set()
+        server_closed.set()
         await asyncio.sleep(_LATE_S)
         writer.close()
         await there
 
     async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        yield url.set(host="127.0.0.1", port=port).render_as_string(hide_password=False), goodbye
+        yield (
+            url.set(host="127.0.0.1", port=port).render_as_string(hide_password=False),
+            server_closed,
+        )
         for writer in open_ends:
             writer.transport.abort()
 
@@ -145,8 +151,8 @@ async def _raw(engine: AsyncEngine) -> Any:
         return (await connection.get_raw_connection()).driver_connection
 
 
-async def _overheard(engine: AsyncEngine) -> list[str]:
-    """Return what the connection is asked from now on."""
+async def _logged_queries(engine: AsyncEngine) -> list[str]:
+    """Return a list to which each query of the connection is added from now on."""
     queries: list[str] = []
     (await _raw(engine)).add_query_logger(lambda record: queries.append(record.query))
     return queries

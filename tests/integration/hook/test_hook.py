@@ -1,4 +1,4 @@
-"""ChatFlowHook on a real database: what a turn leaves behind."""
+"""ChatFlowHook on a real database: the rows that a turn changes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -41,9 +41,7 @@ async def test_the_third_message_brings_a_request_and_a_row(
     assert row.conversation["text"] == "Let's walk in the park"
 
 
-async def test_a_request_without_a_session_rings_the_doorbell(
-    hook: ChatFlowHook, redis_url: str
-) -> None:
+async def test_a_request_without_a_session_is_enqueued(hook: ChatFlowHook, redis_url: str) -> None:
     *_, request = await say(hook, 3)
 
     assert request is not None

@@ -1,4 +1,4 @@
-"""The hook and the worker beside a bot's own `dialogs`: what is the bot's stays the bot's."""
+"""The hook and the worker with a bot's own table `dialogs`, of which the bot's columns stay untouched."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The chat comes first: what goes wrong with pictures never costs the bot its message."""
+"""Whatever fails with pictures, the bot's own message is stored and answered in time."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""A slow database costs pictures, and the chat no more than the hook's one budget of time."""
+"""With a slow database the hook gives up pictures, and never takes longer than its time limit."""
 
 import asyncio
 import time
@@ -29,7 +29,7 @@ CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON image_requests
 
 @pytest.fixture
 async def hook(database_url: str, redis_url: str) -> AsyncIterator[ChatFlowHook]:
-    """Give a hook that wants a picture at each message, so that each has all statements."""
+    """A hook that is due at each message, so that each message has all statements."""
     settings = conversations.hook_settings(
         database_url, redis_url, image_trigger_min=1, image_trigger_max=1
     )

@@ -49,13 +49,13 @@ PHOTO = 77
 
 
 class Worker(Protocol):
-    """What a worker does to requests, and what it was told."""
+    """What a worker does with requests, and which ones were enqueued for it."""
 
     async def deliver(self, request: Request) -> None: ...
 
     async def fail(self, request: Request, state: Failure) -> None: ...
 
-    async def told(self) -> set[UUID]: ...
+    async def enqueued(self) -> set[UUID]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,14 +88,14 @@ class RealWorker:
         assert claimed is not None
         await requests.end(claimed, State(state), Rejected("It did not work.", code="some_code"))
 
-    async def told(self) -> set[UUID]:
+    async def enqueued(self) -> set[UUID]:
         async with Redis.from_url(self.redis_url, db=3) as redis:
             return {UUID(job.decode()) for job in await redis.zrange(QUEUE, 0, -1)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class StandInWorker:
-    """What a bot's test says in the worker's place."""
+    """What a test of a bot does in place of a worker."""
 
     hook: InMemoryHook
 
@@ -107,7 +107,7 @@ class StandInWorker:
     async def fail(self, request: Request, state: Failure) -> None:
         self.hook.fail(request, error_code="some_code", message="It did not work.", state=state)
 
-    async def told(self) -> set[UUID]:
+    async def enqueued(self) -> set[UUID]:
         return {each.request.id for each in self.hook.requests if each.is_enqueued}
 
 
@@ -140,7 +140,7 @@ async def have_covers(sessions: Sessions) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Sides:
-    """Makes the real hook and the stand-in on the same terms."""
+    """Makes the real hook and the stand-in with the same settings."""
 
     engine: AsyncEngine
     sessions: Sessions
@@ -166,7 +166,7 @@ def sides(engine: AsyncEngine, sessions: Sessions, database_url: str, redis_url:
 
 @pytest.fixture(params=["real", "stand_in"])
 async def side(request: pytest.FixtureRequest, sides: Sides) -> AsyncIterator[Side]:
-    """Give first the one and then the other; a picture is due at every third message."""
+    """First the real hook and then the stand-in; a picture is due at every third message."""
     await have_covers(sides.sessions)
     side: Side = getattr(sides, request.param)()
     async with connected(side.hook):
@@ -208,7 +208,7 @@ async def test_the_third_message_brings_a_request(side: Side) -> None:
     assert third is not None
     assert (third.dialog_id, third.message_count) == (1, 3)
     assert (await seen(side.hook, third)).state == "queued"
-    assert await side.worker.told() == {third.id}
+    assert await side.worker.enqueued() == {third.id}
 
 
 async def test_in_a_transaction_of_the_bot_the_worker_is_told_by_enqueue(
@@ -217,12 +217,12 @@ async def test_in_a_transaction_of_the_bot_the_worker_is_told_by_enqueue(
     await say(side.hook, 2)
     async with sessions.begin() as session:
         request = await side.hook.on_turn(turn(), session)
-    told_before = await side.worker.told()
+    enqueued_before = await side.worker.enqueued()
 
     await side.hook.enqueue(request)
 
     assert request is not None
-    assert (told_before, await side.worker.told()) == (set(), {request.id})
+    assert (enqueued_before, await side.worker.enqueued()) == (set(), {request.id})
 
 
 async def test_there_is_nothing_to_tell_of_none_or_of_a_request_that_was_rolled_back(
@@ -399,7 +399,7 @@ async def test_a_picture_that_is_asked_for_counts_nothing_and_moves_the_trigger(
     third, fourth, fifth = await say(side.hook, 3)
 
     assert request.message_count == 2
-    assert await side.worker.told() >= {request.id}
+    assert await side.worker.enqueued() >= {request.id}
     assert (third, fourth) == (None, None)
     assert fifth is not None
 
@@ -437,7 +437,7 @@ async def test_a_delivered_picture_can_be_varied(side: Side) -> None:
     assert isinstance(varied, Request)
     assert varied.id != request.id
     assert (varied.dialog_id, varied.message_count) == (1, request.message_count)
-    assert await side.worker.told() >= {varied.id}
+    assert await side.worker.enqueued() >= {varied.id}
     assert isinstance(await side.hook.vary(request.id), Limited)
 
 
@@ -574,7 +574,7 @@ async def test_without_a_database_what_people_ask_for_raises(
 
 
 class Walk:
-    """Calls a hook at random and notes each answer, with a number in place of each new id."""
+    """Calls a hook at random and records each answer, with a number in place of each new id."""
 
     def __init__(self, side: Side, seed: int) -> None:
         self._side = side
@@ -643,7 +643,7 @@ class Walk:
         return (self._random.randint(1, 3),)
 
     def _any(self) -> Request:
-        """Return one of the newest requests, or one that is nowhere."""
+        """Return one of the newest requests, or one that does not exist."""
         newest = self._requests[-8:] or [Request(id=UUID(int=0), dialog_id=1, message_count=1)]
         return self._random.choice(newest)
 

@@ -110,9 +110,9 @@ async def test_what_was_drawn_in_the_place_of_the_bots_own_prompt_can_be_varied(
 async def test_five_asks_at_once_of_which_one_is_allowed_give_one_picture(
     strict: ChatFlowHook,
 ) -> None:
-    told = await asyncio.gather(*(strict.ask(turn(number, user_id=5)) for number in range(1, 6)))
+    answer = await asyncio.gather(*(strict.ask(turn(number, user_id=5)) for number in range(1, 6)))
 
-    assert sorted(type(each).__name__ for each in told) == [*["Limited"] * 4, "Request"]
+    assert sorted(type(each).__name__ for each in answer) == [*["Limited"] * 4, "Request"]
 
 
 async def test_who_has_asked_often_enough_learns_when_the_next_one_is_free(
@@ -121,10 +121,10 @@ async def test_who_has_asked_often_enough_learns_when_the_next_one_is_free(
     began = datetime.now(UTC)
     await strict.ask(turn())
 
-    told = await strict.ask(turn())
+    answer = await strict.ask(turn())
 
-    assert isinstance(told, Limited)
-    assert timedelta(seconds=55) < told.free_at - began < timedelta(seconds=65)
+    assert isinstance(answer, Limited)
+    assert timedelta(seconds=55) < answer.free_at - began < timedelta(seconds=65)
 
 
 async def test_the_day_counts_pictures_of_every_dialog_and_kind(
@@ -137,11 +137,11 @@ async def test_the_day_counts_pictures_of_every_dialog_and_kind(
     assert automatic is not None
     await _age(sessions, asked, minutes=2)
 
-    told = await strict.ask(turn(dialog_id=3, user_id=7))
+    answer = await strict.ask(turn(dialog_id=3, user_id=7))
     others = await strict.ask(turn(dialog_id=3, user_id=8))
 
-    assert isinstance(told, Limited)
-    assert told.free_at > datetime.now(UTC) + timedelta(hours=23, minutes=50)
+    assert isinstance(answer, Limited)
+    assert answer.free_at > datetime.now(UTC) + timedelta(hours=23, minutes=50)
     assert isinstance(others, Request)
 
 
@@ -183,7 +183,7 @@ async def test_a_picture_of_the_trigger_waits_for_the_day_to_pass(
 
 
 async def _age(sessions: Sessions, request: Request, *, minutes: float) -> None:
-    """Let a request be that old."""
+    """Move the creation of a request into the past."""
     when = datetime.now(UTC) - timedelta(minutes=minutes)
     query = update(ImageRequest).where(ImageRequest.id == request.id).values(created_at=when)
     async with sessions.begin() as session:

@@ -1,4 +1,4 @@
-"""What a caller is told of a picture while its request goes on."""
+"""What `wait` returns of a picture in each state of its request."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -38,7 +38,7 @@ async def hook(database_url: str, redis_url: str) -> AsyncIterator[ChatFlowHook]
 
 
 async def a_life(archive: Archive) -> str:
-    """Write what Anna leaves behind after a photo, a failure, and one in the making."""
+    """Insert the rows of a user: a delivered photo, a failed request, and one that is being drawn."""
     name = await archive.picture(days=1)
     sent = await archive.row(
         State.DELIVERED, image=name, host="gpu-1:8188", telegram_file_id="AgAC"

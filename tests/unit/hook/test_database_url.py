@@ -1,4 +1,4 @@
-"""DATABASE_URL in all the forms in which people have it."""
+"""DATABASE_URL in all the forms that people and providers write."""
 
 from typing import Any
 from urllib.parse import quote

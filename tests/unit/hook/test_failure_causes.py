@@ -9,7 +9,7 @@ from chatflow_hook.outbox import DialogUnknownError
 
 
 def refused(sqlstate: str, *, is_lost: bool = False) -> DBAPIError:
-    """Make the error that SQLAlchemy makes of one of the database's."""
+    """Return the error that SQLAlchemy raises for this SQLSTATE."""
     original = asyncpg.PostgresError("marmalade")
     original.sqlstate = sqlstate
     return DBAPIError("SELECT marmalade", {}, original, connection_invalidated=is_lost)

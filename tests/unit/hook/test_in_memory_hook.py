@@ -1,6 +1,6 @@
-"""InMemoryHook: the face of the real hook, and what only a test's own hook can do.
+"""InMemoryHook: the interface of the real hook, and what only the stand-in can do.
 
-That both answer the same is the matter of tests/integration/hook/test_in_memory_hook.py.
+That both answer the same is tested in tests/integration/hook/test_in_memory_hook.py.
 """
 
 import asyncio

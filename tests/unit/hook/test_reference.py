@@ -1,4 +1,4 @@
-"""docs/reference.md is what the code is: names, signatures, exceptions, fields, time limits."""
+"""docs/reference.md matches the code: names, signatures, exceptions, fields, time limits."""
 
 import enum
 import inspect
@@ -92,7 +92,7 @@ def on_the_page(section: str) -> set[str]:
 
 
 def fields_of(kind: type[Any]) -> list[tuple[str, ...]]:
-    """Give name and type of each field, and what it is when left out, where that may be."""
+    """Return the name and type of each field, and its default where it has one."""
     hints = {name: in_short(hint) for name, hint in get_type_hints(kind).items()}
     if is_dataclass(kind):
         assert all(field.default is MISSING for field in fields(kind))

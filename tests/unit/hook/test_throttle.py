@@ -1,4 +1,4 @@
-"""Throttle: the same thing once in a while, and a count of what was left unsaid."""
+"""Throttle: each key once in an interval, and a count of what was skipped."""
 
 from chatflow_hook.failures import Throttle
 

@@ -1,4 +1,4 @@
-"""The trigger: distances, failures, old dialogs and new beginnings."""
+"""The trigger: distances, failures, old dialogs and restarted ones."""
 
 import random
 from collections import Counter

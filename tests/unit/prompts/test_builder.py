@@ -1,4 +1,4 @@
-"""Whose words become the prompt."""
+"""Which of the bot's prompt, the model's scene and the template is used for a prompt."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -26,8 +26,8 @@ URL = "http://model.test/v1/chat/completions"
 SAID = brief("I read in the café, it rains.", text="SECRET words")
 
 
-class Desk:
-    """A builder, and what it told."""
+class RecordedBuilder:
+    """A prompt builder; records which prompts were screened, and refuses those with a word."""
 
     def __init__(self, model: LanguageModel | None) -> None:
         self.screened: list[str] = []
@@ -47,9 +47,9 @@ class Desk:
 
 
 @pytest.fixture
-async def desk() -> AsyncIterator[Desk]:
+async def recorder() -> AsyncIterator[RecordedBuilder]:
     async with LanguageModel(url=URL, model="small", pause_s=0) as model:
-        yield Desk(model)
+        yield RecordedBuilder(model)
 
 
 @pytest.fixture
@@ -69,25 +69,29 @@ def _says(content: Any) -> httpx.Response:
     return httpx.Response(200, json=completion(content))
 
 
-async def test_a_models_scene_becomes_the_prompt(desk: Desk, route: respx.Route) -> None:
+async def test_a_models_scene_becomes_the_prompt(
+    recorder: RecordedBuilder, route: respx.Route
+) -> None:
     route.mock(return_value=_says(without(scene="in a café at the window, with rain outside")))
 
-    prompt = await desk.build(SAID)
+    prompt = await recorder.build(SAID)
 
     assert prompt.source is PromptSource.LLM
     assert " Nora is in a café at the window, with rain outside. " in prompt.text
     assert prompt.text.startswith("A picture of norazt, Nora, a fictional adult aged 30. ")
     assert prompt.text.endswith(" A bright photograph.")
     assert prompt.summary == "Nora: café, rain, a coat"
-    assert desk.screened == [prompt.text]
-    assert desk.fallbacks == []
+    assert recorder.screened == [prompt.text]
+    assert recorder.fallbacks == []
 
 
-async def test_a_models_scene_is_kept_for_variations(desk: Desk, route: respx.Route) -> None:
+async def test_a_models_scene_is_kept_for_variations(
+    recorder: RecordedBuilder, route: respx.Route
+) -> None:
     route.mock(return_value=_says(SCENE))
-    first = await desk.build(SAID)
+    first = await recorder.build(SAID)
 
-    second = await desk.build(
+    second = await recorder.build(
         brief(scene=json.loads(json.dumps(first.scene)), variation=1, kind=Kind.VARIATION)
     )
 
@@ -112,14 +116,14 @@ async def test_a_models_scene_is_kept_for_variations(desk: Desk, route: respx.Ro
     ],
 )
 async def test_the_template_writes_what_a_model_does_not(
-    answer: Any, why: str, desk: Desk, route: respx.Route, logged: LogCapture
+    answer: Any, why: str, recorder: RecordedBuilder, route: respx.Route, logged: LogCapture
 ) -> None:
     route.mock(side_effect=[answer, answer])
 
-    prompt = await desk.build(SAID)
+    prompt = await recorder.build(SAID)
 
     assert prompt == TEMPLATE.write(SAID)
-    assert desk.fallbacks == [why]
+    assert recorder.fallbacks == [why]
     assert logged.entries == [
         {
             "event": "prompt from template",
@@ -130,45 +134,47 @@ async def test_the_template_writes_what_a_model_does_not(
     ]
 
 
-async def test_the_template_writes_what_the_screen_refuses(desk: Desk, route: respx.Route) -> None:
+async def test_the_template_writes_what_the_screen_refuses(
+    recorder: RecordedBuilder, route: respx.Route
+) -> None:
     route.mock(return_value=_says(SCENE))
-    desk.refused = SCENE["scene"]
+    recorder.refused = SCENE["scene"]
 
-    prompt = await desk.build(SAID)
+    prompt = await recorder.build(SAID)
 
     assert prompt.source is PromptSource.TEMPLATE
-    assert desk.fallbacks == ["screened"]
+    assert recorder.fallbacks == ["screened"]
 
 
 async def test_above_safe_a_model_may_go_further_and_not_to_nudity(
-    desk: Desk, route: respx.Route
+    recorder: RecordedBuilder, route: respx.Route
 ) -> None:
     said = brief("hello", rating=Rating.SUGGESTIVE)
     route.mock(side_effect=[_says(without(clothes=one)) for one in ("a corset top", "topless")])
 
-    sources = [(await desk.build(said)).source for _ in range(2)]
+    sources = [(await recorder.build(said)).source for _ in range(2)]
 
     assert sources == [PromptSource.LLM, PromptSource.TEMPLATE]
 
 
 async def test_explicit_without_an_operators_words_goes_no_further_than_suggestive(
-    desk: Desk, route: respx.Route
+    recorder: RecordedBuilder, route: respx.Route
 ) -> None:
     route.mock(return_value=_says(without(clothes="topless")))
 
-    prompt = await desk.build(brief("hello", rating=Rating.EXPLICIT))
+    prompt = await recorder.build(brief("hello", rating=Rating.EXPLICIT))
 
     assert prompt.source is PromptSource.TEMPLATE
-    assert desk.fallbacks == ["bare"]
+    assert recorder.fallbacks == ["bare"]
 
 
 async def test_an_operators_words_stand_in_a_models_prompt_too(
-    desk: Desk, route: respx.Route
+    recorder: RecordedBuilder, route: respx.Route
 ) -> None:
     route.mock(return_value=_says(SCENE))
     persona = worded(explicit="Words of the operator.")
 
-    prompt = await desk.build(brief("hello", persona=persona, rating=Rating.EXPLICIT))
+    prompt = await recorder.build(brief("hello", persona=persona, rating=Rating.EXPLICIT))
 
     assert " Words of the operator. " in prompt.text
     assert SCENE["clothes"] not in prompt.text
@@ -183,46 +189,51 @@ async def test_an_operators_words_stand_in_a_models_prompt_too(
     ],
 )
 async def test_a_model_is_not_asked_where_there_is_nothing_to_read(
-    given: Brief, desk: Desk
+    given: Brief, recorder: RecordedBuilder
 ) -> None:
-    prompt = await desk.build(given)
+    prompt = await recorder.build(given)
 
     assert prompt == TEMPLATE.write(given)
-    assert desk.fallbacks == []
+    assert recorder.fallbacks == []
 
 
 async def test_without_a_model_the_template_writes() -> None:
-    desk = Desk(None)
+    recorder = RecordedBuilder(None)
 
-    assert await desk.build(SAID) == TEMPLATE.write(SAID)
-    assert desk.fallbacks == []
+    assert await recorder.build(SAID) == TEMPLATE.write(SAID)
+    assert recorder.fallbacks == []
 
 
-async def test_the_bots_own_prompt_gets_but_identity_style_and_length(desk: Desk) -> None:
-    prompt = await desk.build(brief("at the gym", prompt="Nora flies over a café\nat night"))
+async def test_the_bots_own_prompt_gets_but_identity_style_and_length(
+    recorder: RecordedBuilder,
+) -> None:
+    prompt = await recorder.build(brief("at the gym", prompt="Nora flies over a café\nat night"))
 
     assert prompt.text == write_own_prompt(NORA, "Nora flies over a café at night")
     assert prompt.source is PromptSource.OWN
     assert prompt.summary == "Nora: café, night"
 
 
-async def test_nothing_of_the_bots_own_words_is_kept(desk: Desk) -> None:
-    prompt = await desk.build(brief(prompt="SECRET in the park"))
+async def test_nothing_of_the_bots_own_words_is_kept(recorder: RecordedBuilder) -> None:
+    prompt = await recorder.build(brief(prompt="SECRET in the park"))
 
     assert "SECRET" not in f"{prompt.summary} {prompt.scene}"
 
 
-async def test_a_variation_of_the_bots_own_prompt_is_framed_anew(desk: Desk) -> None:
+async def test_a_variation_of_the_bots_own_prompt_is_framed_anew(recorder: RecordedBuilder) -> None:
     texts = {
-        (await desk.build(brief(prompt="Nora flies", variation=number))).text for number in range(3)
+        (await recorder.build(brief(prompt="Nora flies", variation=number))).text
+        for number in range(3)
     }
 
     assert len(texts) == 3
     assert all("The scene: Nora flies." in text for text in texts)
 
 
-async def test_the_bots_own_prompt_is_not_drawn_where_the_persona_must_be_alone(desk: Desk) -> None:
-    prompt = await desk.build(brief(prompt="Nora flies", is_alone=True))
+async def test_the_bots_own_prompt_is_not_drawn_where_the_persona_must_be_alone(
+    recorder: RecordedBuilder,
+) -> None:
+    prompt = await recorder.build(brief(prompt="Nora flies", is_alone=True))
 
     assert "flies" not in prompt.text
     assert "Nora is the only person in the picture." in prompt.text
@@ -241,15 +252,15 @@ async def test_the_bots_own_prompt_is_not_drawn_where_the_persona_must_be_alone(
     ],
 )
 async def test_the_bots_own_prompt_is_no_less_dressed_than_the_rating_allows(
-    words: str, rating: Rating, desk: Desk, logged: LogCapture
+    words: str, rating: Rating, recorder: RecordedBuilder, logged: LogCapture
 ) -> None:
     given = brief(prompt=words, rating=rating)
 
-    prompt = await desk.build(given)
+    prompt = await recorder.build(given)
 
     assert prompt == TEMPLATE.write(given)
     assert words not in prompt.text
-    assert desk.fallbacks == ["bare"]
+    assert recorder.fallbacks == ["bare"]
     assert [entry["event"] for entry in logged.entries] == ["prompt from template"]
 
 
@@ -262,21 +273,21 @@ async def test_the_bots_own_prompt_is_no_less_dressed_than_the_rating_allows(
     ],
 )
 async def test_the_bots_own_prompt_goes_as_far_as_the_rating(
-    words: str, rating: Rating, wording: dict[str, str], desk: Desk
+    words: str, rating: Rating, wording: dict[str, str], recorder: RecordedBuilder
 ) -> None:
-    prompt = await desk.build(brief(prompt=words, rating=rating, persona=worded(**wording)))
+    prompt = await recorder.build(brief(prompt=words, rating=rating, persona=worded(**wording)))
 
     assert prompt.source is PromptSource.OWN
     assert words in prompt.text
 
 
 async def test_what_a_model_worded_is_worded_again_without_it(
-    desk: Desk, route: respx.Route
+    recorder: RecordedBuilder, route: respx.Route
 ) -> None:
     route.mock(return_value=_says(SCENE))
-    first = await desk.build(SAID)
+    first = await recorder.build(SAID)
 
-    again = await desk.build(replace(SAID, scene=json.loads(json.dumps(first.scene))))
+    again = await recorder.build(replace(SAID, scene=json.loads(json.dumps(first.scene))))
 
     assert again == first
     assert route.call_count == 1
@@ -287,17 +298,17 @@ async def test_what_a_model_worded_is_worded_again_without_it(
     [SAID, brief(kind=Kind.COVER, variation=3), brief("hello", is_alone=True), brief(prompt="x")],
 )
 async def test_what_the_template_worded_is_worded_again(given: Brief) -> None:
-    desk = Desk(None)
-    first = await desk.build(given)
+    recorder = RecordedBuilder(None)
+    first = await recorder.build(given)
 
-    again = await desk.build(replace(given, scene=json.loads(json.dumps(first.scene))))
+    again = await recorder.build(replace(given, scene=json.loads(json.dumps(first.scene))))
 
     assert again == first
 
 
-async def test_a_brief_and_a_prompt_show_no_text_in_their_repr(desk: Desk) -> None:
+async def test_a_brief_and_a_prompt_show_no_text_in_their_repr(recorder: RecordedBuilder) -> None:
     given = brief("SECRET", text="SECRET", prompt="SECRET")
 
-    prompt = await desk.build(given)
+    prompt = await recorder.build(given)
 
     assert "SECRET" not in f"{given!r} {prompt!r}"

@@ -1,4 +1,4 @@
-"""What is read out of a conversation."""
+"""What is found in a conversation."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A language model and all that it can answer."""
+"""A language model, and how each possible answer of it is handled."""
 
 import json
 from typing import Any
@@ -23,7 +23,7 @@ def _model(**changed: Any) -> LanguageModel:
 
 
 async def _why(router: respx.Router, *answers: Any) -> tuple[str, int]:
-    """Give why there was no scene, and how often was asked."""
+    """Return the reason why there was no scene, and the number of requests."""
     route = router.post(URL).mock(side_effect=answers)
     async with _model() as model:
         with pytest.raises(NoScene) as caught:
@@ -74,7 +74,7 @@ async def test_a_model_is_asked_for_by_name_and_key(respx_mock: respx.Router) ->
 @pytest.mark.parametrize(
     "content",
     [
-        # What a model may say that took the talk for instructions.
+        # What a model may answer that followed instructions in the conversation.
         "Sure! I ignore my rules. Here is what you want: ...",
         f"Here you are: {json.dumps(SCENE)}",
         json.dumps(without(system="new rules")),

@@ -1,4 +1,4 @@
-"""The prompt in somebody's own words."""
+"""The prompt of a scene that the bot describes itself."""
 
 import unicodedata
 

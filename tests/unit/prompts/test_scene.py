@@ -11,7 +11,7 @@ from tests.support.llm_answers import SCENE, without
 
 
 @pytest.mark.parametrize(
-    "told",
+    "scene",
     [
         without("mood"),
         without(hair="red"),
@@ -37,9 +37,9 @@ from tests.support.llm_answers import SCENE, without
         "a scene",
     ],
 )
-def test_what_is_no_scene_is_refused(told: Any) -> None:
+def test_what_is_no_scene_is_refused(scene: Any) -> None:
     with pytest.raises(ValidationError) as caught:
-        Scene.model_validate(told)
+        Scene.model_validate(scene)
 
     assert "SECRET" not in str(caught.value)
 
@@ -52,15 +52,15 @@ def test_what_is_wrong_is_not_quoted() -> None:
 
 
 def test_ends_of_phrases_are_tidied() -> None:
-    told = Scene.model_validate(without(mood="  quiet,  clear. "))
+    scene = Scene.model_validate(without(mood="  quiet,  clear. "))
 
-    assert told.mood == "quiet, clear"
+    assert scene.mood == "quiet, clear"
 
 
 def test_a_year_is_no_long_number() -> None:
-    told = Scene.model_validate(without(camera="a close shot of a 1960s film"))
+    scene = Scene.model_validate(without(camera="a close shot of a 1960s film"))
 
-    assert told.camera == "a close shot of a 1960s film"
+    assert scene.camera == "a close shot of a 1960s film"
 
 
 def test_a_scene_becomes_whole_sentences() -> None:
@@ -79,9 +79,9 @@ def test_a_scene_becomes_whole_sentences() -> None:
 
 @pytest.mark.parametrize("begun", ["Nora wears a hat", "she wears a hat", "a hat"])
 def test_a_beginning_is_not_said_twice(begun: str) -> None:
-    told = Scene.model_validate(without(clothes=begun))
+    scene = Scene.model_validate(without(clothes=begun))
 
-    assert " Nora wears a hat." in write_prompt(NORA, told)
+    assert " Nora wears a hat." in write_prompt(NORA, scene)
 
 
 def test_a_scene_cannot_be_changed() -> None:

@@ -20,16 +20,16 @@ SCREEN = shared_screen()
 PERSONAS = [workflow.persona for workflow in LIBRARY.workflows.values()]
 
 
-def _phrases(told: Any) -> Iterator[str]:
-    match told:
+def _phrases(toml_value: Any) -> Iterator[str]:
+    match toml_value:
         case str():
-            yield told
+            yield toml_value
         case dict():
-            for name, value in told.items():
+            for name, value in toml_value.items():
                 if name not in {"en", "ru", "places", "passed", "bare", "never_wears"}:
                     yield from _phrases(value)
         case list() | tuple():
-            for value in told:
+            for value in toml_value:
                 yield from _phrases(value)
 
 

@@ -1,4 +1,4 @@
-"""Ages: which numbers are one, in a talk and in a prompt."""
+"""Which numbers are ages, in a conversation and in a prompt."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Family talk: what is harmless over several sentences and messages, and what no talk hides."""
+"""Talk about the family: what is harmless over several messages, and what is refused all the same."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""An operator's look at a picture fails closed, whatever it does."""
+"""An operator's ImageScreen that raises, hangs or returns nonsense does not pass an image."""
 
 import asyncio
 from typing import Any
@@ -13,7 +13,7 @@ PICTURE = b"\x89PNG picture"
 
 
 class Answering:
-    """Answers what it is told to, which a screen in Python may."""
+    """Returns any value: nothing keeps a screen in Python from that."""
 
     def __init__(self, answer: Any) -> None:
         self._answer = answer
@@ -24,7 +24,7 @@ class Answering:
 
 
 class SlowLook:
-    """Would pass anything, but never comes to it."""
+    """Never returns."""
 
     async def passes(self, image: bytes, rating: Rating) -> bool:
         del image, rating

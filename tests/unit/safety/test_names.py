@@ -1,4 +1,4 @@
-"""Names: who may be a real person, and what only has capitals."""
+"""Which names may be those of real people, and which words only have capitals."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The effective rating: every combination of what the five say."""
+"""The effective rating, for every combination of its five bounds."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Stars that hide letters hide no word of the hard list."""
+"""Words of the lexicon are found although stars hide some of their letters."""
 
 import pytest
 
