@@ -1,4 +1,4 @@
-"""Plain arq as a team."""
+"""Plain arq as a contestant."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -10,22 +10,24 @@ from arq.connections import ArqRedis, RedisSettings, create_pool
 from imagegen.sandbox.servers.process import ServerProcess
 from tests.benchmarks.load import contestant
 from tests.benchmarks.load.hosts import Fleet
-from tests.benchmarks.load.servers import Ground
+from tests.benchmarks.load.servers import BenchmarkServers
 
 _COMMAND = (sys.executable, "-m", "arq", "tests.benchmarks.baselines.arq_baseline.WorkerSettings")
 
 
-class ArqTeam:
+class ArqContestant:
     """Submits with `enqueue_job`, counts results as arq keeps them."""
 
-    def __init__(self, ground: Ground, home: Path, fleet: Fleet, redis: ArqRedis) -> None:
+    def __init__(
+        self, backends: BenchmarkServers, home: Path, fleet: Fleet, redis: ArqRedis
+    ) -> None:
         self.workers: list[ServerProcess] = []
         self._redis = redis
         self._home = home
         self._logs: list[Path] = []
         self._submitted = 0
         self._environment = {
-            "REDIS_URL": ground.redis_url,
+            "REDIS_URL": backends.redis_url,
             "COMFYUI_HOSTS": ",".join(fleet.hosts),
             "TELEGRAM_BOT_TOKEN": fleet.token,
             "TELEGRAM_API_URL": fleet.telegram,
@@ -52,10 +54,12 @@ class ArqTeam:
 
 
 @asynccontextmanager
-async def at_work(ground: Ground, home: Path, fleet: Fleet) -> AsyncIterator[ArqTeam]:
+async def start_with_workers(
+    backends: BenchmarkServers, home: Path, fleet: Fleet
+) -> AsyncIterator[ArqContestant]:
     """Run it."""
-    redis = await create_pool(RedisSettings.from_dsn(f"{ground.redis_url}/3"))
-    arq = ArqTeam(ground, home, fleet, redis)
+    redis = await create_pool(RedisSettings.from_dsn(f"{backends.redis_url}/3"))
+    arq = ArqContestant(backends, home, fleet, redis)
     with contestant.ending(arq.workers):
         arq.start()
         await arq.ready()
@@ -65,4 +69,4 @@ async def at_work(ground: Ground, home: Path, fleet: Fleet) -> AsyncIterator[Arq
             await redis.aclose()
 
 
-CONTESTANT = contestant.Contestant(name="plain arq", at_work=at_work)
+CONTESTANT = contestant.Contestant(name="plain arq", start_with_workers=start_with_workers)

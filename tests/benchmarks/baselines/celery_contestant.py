@@ -1,4 +1,4 @@
-"""Celery as a team: one worker of two processes, as the service that we replace ran."""
+"""Celery as a contestant: one worker of two processes, as in the service that we replace."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from imagegen.sandbox.servers.process import ServerProcess
 from tests.benchmarks.load import contestant
 from tests.benchmarks.load.hosts import Fleet
-from tests.benchmarks.load.servers import Ground
+from tests.benchmarks.load.servers import BenchmarkServers
 
 _COMMAND = (
     *(sys.executable, "-m", "celery", "-A", "tests.benchmarks.baselines.celery_baseline", "worker"),
@@ -23,16 +23,18 @@ _EACH = "[generate.delay(n) for n in range(int(sys.argv[1]), int(sys.argv[2]))]"
 _SUBMIT_S = 60.0
 
 
-class CeleryTeam:
+class CeleryContestant:
     """Submits with `delay`, counts results in the backend."""
 
-    def __init__(self, ground: Ground, home: Path, fleet: Fleet, *, poll_s: float) -> None:
+    def __init__(
+        self, backends: BenchmarkServers, home: Path, fleet: Fleet, *, poll_s: float
+    ) -> None:
         self.workers: list[ServerProcess] = []
         self._home = home
         self._logs: list[Path] = []
         self._submitted = 0
         self._environment = {
-            "REDIS_URL": ground.redis_url,
+            "REDIS_URL": backends.redis_url,
             "COMFYUI_HOSTS": ",".join(fleet.hosts),
             "TELEGRAM_BOT_TOKEN": fleet.token,
             "TELEGRAM_API_URL": fleet.telegram,
@@ -41,7 +43,7 @@ class CeleryTeam:
             "C_FORCE_ROOT": "1",
             "HOME": os.environ.get("HOME", "/"),
         }
-        self._results = Redis.from_url(ground.redis_url, db=4)
+        self._results = Redis.from_url(backends.redis_url, db=4)
 
     def start(self) -> None:
         number = len(self.workers)
@@ -70,11 +72,11 @@ class CeleryTeam:
 
 
 @asynccontextmanager
-async def at_work(
-    ground: Ground, home: Path, fleet: Fleet, *, poll_s: float
-) -> AsyncIterator[CeleryTeam]:
+async def start_with_workers(
+    backends: BenchmarkServers, home: Path, fleet: Fleet, *, poll_s: float
+) -> AsyncIterator[CeleryContestant]:
     """Run it, looking at /history every `poll_s` seconds."""
-    celery = CeleryTeam(ground, home, fleet, poll_s=poll_s)
+    celery = CeleryContestant(backends, home, fleet, poll_s=poll_s)
     with contestant.ending(celery.workers):
         celery.start()
         await celery.ready()
@@ -84,5 +86,9 @@ async def at_work(
             await celery.close()
 
 
-SLOW = contestant.Contestant(name="Celery, poll 2 s", at_work=partial(at_work, poll_s=2.0))
-QUICK = contestant.Contestant(name="Celery, poll 0.2 s", at_work=partial(at_work, poll_s=0.2))
+SLOW = contestant.Contestant(
+    name="Celery, poll 2 s", start_with_workers=partial(start_with_workers, poll_s=2.0)
+)
+QUICK = contestant.Contestant(
+    name="Celery, poll 0.2 s", start_with_workers=partial(start_with_workers, poll_s=0.2)
+)

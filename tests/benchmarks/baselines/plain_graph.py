@@ -1,4 +1,4 @@
-"""What the baselines post: a shipped workflow with another seed and another text."""
+"""The graph that the baselines post: a shipped workflow with another seed and text."""
 
 import copy
 import json

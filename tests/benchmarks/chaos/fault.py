@@ -1,11 +1,11 @@
-"""A blow: one thing that the monkey breaks, when, and for how long."""
+"""A scheduled fault: what breaks, when, and for how long."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What is done, and to what."""
+    """What is broken, and how."""
 
     WORKER_KILLED = "worker killed"
     WORKER_FROZEN = "worker frozen"
@@ -24,7 +24,7 @@ class Kind(StrEnum):
     TELEGRAM_TROUBLED = "telegram troubled"
 
 
-# What no picture comes without.
+# While one of these lasts, no picture can be delivered.
 _TOTAL = {
     Kind.REDIS_STOPPED,
     Kind.REDIS_FROZEN,
@@ -37,10 +37,10 @@ _TOTAL = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Blow:
-    """Due `at_s` after the beginning, healed `lasts_s` later.
+class ScheduledFault:
+    """A fault due `at_s` after the start of the run, healed `lasts_s` later.
 
-    `target` says which worker or host, `detail` which fault of a host or trouble of Telegram.
+    `target` is the number of a worker or host, `detail` the fault of a host or of Telegram.
     """
 
     at_s: float

@@ -1,4 +1,4 @@
-"""The monkey: breaks things at their time, heals them, and notes when."""
+"""Injects faults at their time, heals them, and records when."""
 
 import asyncio
 import time
@@ -12,69 +12,69 @@ from redis.asyncio import Redis
 from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.server import Server
 from imagegen.sandbox.servers.valkey import ValkeyServer
-from tests.benchmarks.chaos.evidence import Struck
-from tests.benchmarks.chaos.fault import Blow, Kind
-from tests.benchmarks.chaos.sandbox_client import Fairground
-from tests.benchmarks.chaos.workers import Crew
+from tests.benchmarks.chaos.evidence import InjectedFault
+from tests.benchmarks.chaos.fault import Kind, ScheduledFault
+from tests.benchmarks.chaos.sandbox_client import SandboxClient
+from tests.benchmarks.chaos.workers import WorkerGroup
 
 
 @dataclass(frozen=True, kw_only=True)
-class Monkey:
-    """All that it can reach; `struck` is what it did."""
+class FaultInjector:
+    """Everything that it can break; `injected` is the record of what it did."""
 
-    crew: Crew
+    worker_group: WorkerGroup
     valkey: ValkeyServer
     postgres: PostgresServer
-    fairground: Fairground
-    struck: list[Struck] = field(default_factory=list)
+    sandbox_client: SandboxClient
+    injected: list[InjectedFault] = field(default_factory=list)
 
-    async def rage(self, blows: Sequence[Blow]) -> None:
-        """Strike each blow at its time; return when the last one is healed."""
+    async def run(self, faults: Sequence[ScheduledFault]) -> None:
+        """Inject each fault at its time; return when the last one is healed."""
         started = time.monotonic()
         async with asyncio.TaskGroup() as group:
-            for blow in blows:
-                group.create_task(self._strike(blow, started), name=str(blow))
+            for fault in faults:
+                group.create_task(self._inject(fault, started), name=str(fault))
 
-    async def _strike(self, blow: Blow, started: float) -> None:
-        await asyncio.sleep(blow.at_s - (time.monotonic() - started))
+    async def _inject(self, fault: ScheduledFault, started: float) -> None:
+        await asyncio.sleep(fault.at_s - (time.monotonic() - started))
         began = time.time()
-        async with self._broken(blow):
-            await asyncio.sleep(blow.lasts_s)
-        self.struck.append(
-            Struck(what=str(blow), began=began, ended=time.time(), is_total=blow.is_total)
+        async with self._broken(fault):
+            await asyncio.sleep(fault.lasts_s)
+        self.injected.append(
+            InjectedFault(what=str(fault), began=began, ended=time.time(), is_total=fault.is_total)
         )
 
-    def _broken(self, blow: Blow) -> AbstractAsyncContextManager[None]:
-        match blow.kind:
+    def _broken(self, fault: ScheduledFault) -> AbstractAsyncContextManager[None]:
+        match fault.kind:
             case Kind.WORKER_KILLED | Kind.WORKER_FROZEN | Kind.WORKER_REPLACED:
-                return self._without_worker(blow)
+                return self._without_worker(fault)
             case Kind.REDIS_STOPPED | Kind.REDIS_FROZEN:
-                return _without(self.valkey, blow)
+                return _without(self.valkey, fault)
             case Kind.POSTGRES_STOPPED | Kind.POSTGRES_KILLED | Kind.POSTGRES_FROZEN:
-                return _without(self.postgres, blow)
+                return _without(self.postgres, fault)
             case Kind.REDIS_FLUSHED:
                 return self._flushed()
             case Kind.HOST_KILLED | Kind.HOST_FROZEN | Kind.HOST_FAULTY:
-                return self._without_hosts(blow, [blow.target])
+                return self._without_hosts(fault, [fault.target])
             case Kind.ALL_HOSTS_KILLED:
-                return self._without_hosts(blow, range(len(self.fairground.hosts)))
+                return self._without_hosts(fault, range(len(self.sandbox_client.hosts)))
             case Kind.TELEGRAM_AWAY | Kind.TELEGRAM_TROUBLED:
-                return self._without_telegram(blow)
+                return self._without_telegram(fault)
             case _:
-                assert_never(blow.kind)
+                assert_never(fault.kind)
 
     @asynccontextmanager
-    async def _without_worker(self, blow: Blow) -> AsyncIterator[None]:
-        if blow.kind is Kind.WORKER_KILLED:
-            self.crew.kill(blow.target)
+    async def _without_worker(self, fault: ScheduledFault) -> AsyncIterator[None]:
+        if fault.kind is Kind.WORKER_KILLED:
+            self.worker_group.kill(fault.target)
             yield
-            self.crew.begin(blow.target)
-        elif blow.kind is Kind.WORKER_FROZEN:
-            self.crew.freeze(blow.target)
+            self.worker_group.start(fault.target)
+        elif fault.kind is Kind.WORKER_FROZEN:
+            self.worker_group.freeze(fault.target)
             yield
-            self.crew.thaw(blow.target)
+            self.worker_group.thaw(fault.target)
         else:
-            self.crew.replace(blow.target)
+            self.worker_group.replace(fault.target)
             yield
 
     @asynccontextmanager
@@ -84,35 +84,37 @@ class Monkey:
         yield
 
     @asynccontextmanager
-    async def _without_hosts(self, blow: Blow, targets: Sequence[int]) -> AsyncIterator[None]:
-        deeds = {Kind.HOST_FROZEN: ("freeze", "thaw"), Kind.HOST_FAULTY: ("fault", None)}
-        break_it, heal_it = deeds.get(blow.kind, ("kill", "heal"))
+    async def _without_hosts(
+        self, fault: ScheduledFault, targets: Sequence[int]
+    ) -> AsyncIterator[None]:
+        actions = {Kind.HOST_FROZEN: ("freeze", "thaw"), Kind.HOST_FAULTY: ("fault", None)}
+        break_it, heal_it = actions.get(fault.kind, ("kill", "heal"))
         for number in targets:
-            await self.fairground.do(f"hosts/{number}", break_it, blow.detail)
+            await self.sandbox_client.do(f"hosts/{number}", break_it, fault.detail)
         yield
         for number in targets if heal_it else ():
-            await self.fairground.do(f"hosts/{number}", str(heal_it))
+            await self.sandbox_client.do(f"hosts/{number}", str(heal_it))
 
     @asynccontextmanager
-    async def _without_telegram(self, blow: Blow) -> AsyncIterator[None]:
-        if blow.kind is Kind.TELEGRAM_TROUBLED:
-            await self.fairground.do("telegram", "trouble", blow.detail)
+    async def _without_telegram(self, fault: ScheduledFault) -> AsyncIterator[None]:
+        if fault.kind is Kind.TELEGRAM_TROUBLED:
+            await self.sandbox_client.do("telegram", "trouble", fault.detail)
             yield
         else:
-            await self.fairground.do("telegram", "away")
+            await self.sandbox_client.do("telegram", "away")
             yield
-            await self.fairground.do("telegram", "back")
+            await self.sandbox_client.do("telegram", "back")
 
 
 @asynccontextmanager
-async def _without(server: Server, blow: Blow) -> AsyncIterator[None]:
+async def _without(server: Server, fault: ScheduledFault) -> AsyncIterator[None]:
     """Stop, kill or freeze a server, and start or thaw it again."""
-    if blow.kind in {Kind.REDIS_FROZEN, Kind.POSTGRES_FROZEN}:
+    if fault.kind in {Kind.REDIS_FROZEN, Kind.POSTGRES_FROZEN}:
         server.freeze()
         yield
         server.thaw()
         return
-    await asyncio.to_thread(server.kill if blow.kind is Kind.POSTGRES_KILLED else server.stop)
+    await asyncio.to_thread(server.kill if fault.kind is Kind.POSTGRES_KILLED else server.stop)
     yield
     # In this thread, the main one, or the server would end with that thread.
     server.start()

@@ -1,4 +1,4 @@
-"""Testimony: asks database, sandboxes and logs for the evidence, none of it our own code's word."""
+"""Reads the evidence from database, sandbox and logs; nothing is asked of our own code."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,15 @@ from uuid import UUID
 import asyncpg
 
 from imagegen.sandbox.comfyui.usage import DoubleDrawing
-from tests.benchmarks.chaos.evidence import Arrival, Complaint, Evidence, Mark, Row, Send, Struck
+from tests.benchmarks.chaos.evidence import (
+    Arrival,
+    DialogRow,
+    Evidence,
+    InjectedFault,
+    Row,
+    Send,
+    WorkerFault,
+)
 
 _ROWS = """
     SELECT id, dialog_id, message_count, caption, state, error_code, error_sentence, attempts,
@@ -19,7 +27,9 @@ _SENDS = """
     SELECT request_id, attempt, outcome, extract(epoch FROM started_at)::float8 AS started
     FROM deliveries ORDER BY started_at
 """
-_MARKS = "SELECT id AS dialog_id, message_count, last_image_generation_at AS watermark FROM dialogs"
+_DIALOGS = (
+    "SELECT id AS dialog_id, message_count, last_image_generation_at AS watermark FROM dialogs"
+)
 _OPEN = """
     SELECT count(*) FROM image_requests
     WHERE state IN ('queued', 'drawing', 'drawn', 'delivering')
@@ -39,31 +49,31 @@ async def gather(
     database_url: str,
     record: Mapping[str, Any],
     *,
-    promised: Mapping[UUID, str],
-    struck: Sequence[Struck],
-    complaints: Sequence[Complaint],
+    committed: Mapping[UUID, str],
+    injected: Sequence[InjectedFault],
+    worker_faults: Sequence[WorkerFault],
 ) -> Evidence:
-    """Put together what the verdict needs; `record` is the playground's."""
+    """Collect what the verdict needs; `record` is the answer of the sandbox's control server."""
     connection = await asyncpg.connect(database_url, timeout=10)
     try:
         rows = [Row(**dict(each)) for each in await connection.fetch(_ROWS)]
         sends = [Send(**dict(each)) for each in await connection.fetch(_SENDS)]
-        marks = [Mark(**dict(each)) for each in await connection.fetch(_MARKS)]
+        dialogs = [DialogRow(**dict(each)) for each in await connection.fetch(_DIALOGS)]
     finally:
         await connection.close()
     return Evidence(
-        promised=promised,
+        committed=committed,
         rows=rows,
         sends=sends,
         arrivals=[Arrival(**each) for each in record["arrivals"]],
-        marks=marks,
+        dialogs=dialogs,
         doubles=[_double(each) for each in record["doubles"]],
         excused=frozenset(),
-        struck=struck,
-        complaints=complaints,
+        injected=injected,
+        worker_faults=worker_faults,
     )
 
 
-def _double(told: Mapping[str, Any]) -> DoubleDrawing:
-    pairs = {name: tuple(told[name]) for name in ("prompt_ids", "hosts")}
-    return DoubleDrawing(**{**told, **pairs})
+def _double(entry: Mapping[str, Any]) -> DoubleDrawing:
+    pairs = {name: tuple(entry[name]) for name in ("prompt_ids", "hosts")}
+    return DoubleDrawing(**{**entry, **pairs})

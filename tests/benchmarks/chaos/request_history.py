@@ -1,4 +1,4 @@
-"""The story of a request: everything that anybody noted of it, in the order of time."""
+"""The history of one request: everything that was recorded of it, in the order of time."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,27 +8,27 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.chaos.evidence import Evidence
-from tests.benchmarks.chaos.violation import Offence
+from tests.benchmarks.chaos.violation import Violation
 
 _Line = tuple[float, str]
 
 
 def write(
-    evidence: Evidence, offences: Iterable[Offence], record: Mapping[str, Any], logs: Path
+    evidence: Evidence, violations: Iterable[Violation], record: Mapping[str, Any], logs: Path
 ) -> Path:
-    """Write a file for each request that an offence is about; return the directory."""
+    """Write a file for each request that violates a rule; return their directory."""
     folder = logs / "stories"
     folder.mkdir(exist_ok=True)
     why: dict[str, list[str]] = {}
-    for offence in offences:
-        for request_id in offence.requests:
-            why.setdefault(request_id, []).append(f"{offence.crime}: {offence.why}")
-    told = list(_logged(logs))
+    for violation in violations:
+        for request_id in violation.requests:
+            why.setdefault(request_id, []).append(f"{violation.kind}: {violation.why}")
+    entry = list(_logged(logs))
     for request_id, sentences in why.items():
         lines = sorted(
             [
                 *_noted(evidence, record, request_id),
-                *(line for line in told if request_id in line[1]),
+                *(line for line in entry if request_id in line[1]),
             ]
         )
         story = [*sentences, "", *(f"{_clock(when)} {what}" for when, what in lines)]
@@ -39,9 +39,9 @@ def write(
 def _noted(evidence: Evidence, record: Mapping[str, Any], request_id: str) -> Iterator[_Line]:
     yield from _of_rows(evidence, request_id)
     yield from _of_hosts(record, request_id)
-    for struck in evidence.struck:
-        yield struck.began, f"    monkey: {struck.what}"
-        yield struck.ended, f"    healed: {struck.what}"
+    for injected in evidence.injected:
+        yield injected.began, f"    monkey: {injected.what}"
+        yield injected.ended, f"    healed: {injected.what}"
 
 
 def _of_rows(evidence: Evidence, request_id: str) -> Iterator[_Line]:

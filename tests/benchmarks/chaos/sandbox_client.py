@@ -1,4 +1,4 @@
-"""The fairground: the playground's process as those who play there see it."""
+"""Controls the process with the simulated hosts and Telegram."""
 
 import json
 import sys
@@ -14,12 +14,12 @@ from imagegen.sandbox.servers.process import LaunchCommand, ServerProcess
 
 ROOT = Path(__file__).parents[3]
 _PROGRAM = "tests.benchmarks.chaos.sandbox_process"
-_READY_S = 60.0
+_START_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fairground:
-    """Where hosts and Telegram are, and how to break and heal them."""
+class SandboxClient:
+    """The addresses of hosts and Telegram, and the control server that breaks and heals them."""
 
     hosts: Sequence[str]
     telegram: str
@@ -27,13 +27,13 @@ class Fairground:
     control: str
     session: aiohttp.ClientSession
 
-    async def do(self, what: str, deed: str, words: str = "") -> None:
-        """Do something to `telegram` or to `hosts/2`; see playground.py."""
-        async with self.session.post(f"{self.control}/{what}/{deed}", data=words) as answer:
+    async def do(self, target: str, action: str, detail: str = "") -> None:
+        """Send an action for `telegram` or for `hosts/2`; see sandbox_process.py."""
+        async with self.session.post(f"{self.control}/{target}/{action}", data=detail) as answer:
             answer.raise_for_status()
 
     async def record(self) -> dict[str, Any]:
-        """Return what Telegram and the hosts have noted."""
+        """Return what Telegram and the hosts have recorded."""
         async with self.session.get(f"{self.control}/record") as answer:
             answer.raise_for_status()
             found: dict[str, Any] = await answer.json()
@@ -41,12 +41,12 @@ class Fairground:
 
 
 @asynccontextmanager
-async def open_fairground(
+async def running_sandbox(
     directory: Path, *, hosts: int, seconds_per_picture: float, seed: int
-) -> AsyncIterator[Fairground]:
-    """Run the playground with its log in `directory` while the block runs."""
+) -> AsyncIterator[SandboxClient]:
+    """Run the process during the block, with its log in `directory`."""
     launch = LaunchCommand(
-        name="playground",
+        name="sandbox",
         directory=directory,
         command=[
             *(sys.executable, "-m", _PROGRAM, "--hosts", str(hosts), "--seed", str(seed)),
@@ -56,10 +56,10 @@ async def open_fairground(
     )
     child = ServerProcess(launch)
     try:
-        child.wait_until(lambda: _addresses(launch.log) is not None, timeout_s=_READY_S)
+        child.wait_until(lambda: _addresses(launch.log) is not None, timeout_s=_START_TIMEOUT_S)
         timeout = aiohttp.ClientTimeout(total=30)
         async with aiohttp.ClientSession(timeout=timeout) as session:
-            yield Fairground(session=session, **(_addresses(launch.log) or {}))
+            yield SandboxClient(session=session, **(_addresses(launch.log) or {}))
     finally:
         child.kill()
 

@@ -1,6 +1,6 @@
-"""The sandbox hosts and the sandbox Telegram as a program of their own, and how to play with them.
+"""The simulated hosts and the simulated Telegram as a process of their own, controlled over HTTP.
 
-It is told over HTTP whom to kill and heal, since a dead host can be told nothing itself.
+The control server is apart from them, since a dead host cannot be told to start again.
 """
 
 import argparse
@@ -20,12 +20,12 @@ from imagegen.sandbox.ports import free_ports
 from imagegen.sandbox.telegram import SandboxTelegram, Trouble
 from imagegen.workflows.library import load_workflows, required_model_files
 
-# How many calls meet one trouble.
+# How many calls in a row get one scripted fault.
 _CALLS = 2
 
 
-class Playground:
-    """Hosts and Telegram, changed and read from outside."""
+class SandboxControlServer:
+    """Changes and reads the hosts and Telegram over HTTP."""
 
     def __init__(self, hosts: Sequence[SandboxComfyUI], telegram: SandboxTelegram) -> None:
         self._hosts = hosts
@@ -33,14 +33,14 @@ class Playground:
 
     def app(self) -> web.Application:
         app = web.Application()
-        app.router.add_post("/hosts/{number}/{deed}", self._to_host)
-        app.router.add_post("/telegram/{deed}", self._to_telegram)
+        app.router.add_post("/hosts/{number}/{action}", self._to_host)
+        app.router.add_post("/telegram/{action}", self._to_telegram)
         app.router.add_get("/record", self._record)
         return app
 
     async def _to_host(self, request: web.Request) -> web.Response:
         host = self._hosts[int(request.match_info["number"])]
-        match request.match_info["deed"]:
+        match request.match_info["action"]:
             case "kill":
                 await host.kill()
             case "heal":
@@ -56,7 +56,7 @@ class Playground:
         return web.Response()
 
     async def _to_telegram(self, request: web.Request) -> web.Response:
-        match request.match_info["deed"]:
+        match request.match_info["action"]:
             case "away":
                 await self._telegram.__aexit__()
             case "back":
@@ -66,7 +66,7 @@ class Playground:
         return web.Response()
 
     async def _record(self, _: web.Request) -> web.Response:
-        ledgers = [host.account for host in self._hosts]
+        reports = [host.account for host in self._hosts]
         record = {
             "arrivals": [
                 {
@@ -76,15 +76,15 @@ class Playground:
                 }
                 for each in self._telegram.sent
             ],
-            "hosts": [ledger.as_json() for ledger in ledgers],
-            "doubles": [asdict(self._explained(double)) for double in doubles(ledgers)],
+            "hosts": [report.as_json() for report in reports],
+            "doubles": [asdict(self._reclassified(double)) for double in doubles(reports)],
         }
         return web.json_response(record)
 
-    def _explained(self, double: DoubleDrawing) -> DoubleDrawing:
-        """Call a double unavoidable also if the host was out before it began the first drawing.
+    def _reclassified(self, double: DoubleDrawing) -> DoubleDrawing:
+        """Call a double unavoidable also if the host was out of reach before the first one began.
 
-        Who posted that had waited for it in vain, and may have given up just then.
+        The worker that posted it had waited for it in vain, and may have given up just then.
         """
         first, again = double.prompt_ids
         host = next(host for host in self._hosts if host.name == double.hosts[0])
@@ -95,12 +95,12 @@ class Playground:
             for each in other.account.drawings
             if each.prompt_id == again
         )
-        was_out = host.account.was_out(posted, began) or _was_hidden(host, posted, began)
+        was_out = host.account.was_out(posted, began) or _was_unavailable(host, posted, began)
         return replace(double, avoidable=double.avoidable and not was_out)
 
 
-def _was_hidden(host: SandboxComfyUI, began: float, ended: float) -> bool:
-    """Tell whether a proxy in front of the host answered 503 at any moment of that time."""
+def _was_unavailable(host: SandboxComfyUI, began: float, ended: float) -> bool:
+    """Tell whether a proxy before the host answered 503 at any moment of that time."""
     return any(
         each.fault.kind is FaultKind.UNAVAILABLE
         and each.when <= ended
@@ -110,7 +110,7 @@ def _was_hidden(host: SandboxComfyUI, began: float, ended: float) -> bool:
 
 
 def trouble(text: str) -> Trouble:
-    """Read a trouble as the schedule names it, such as `flood:3` or `hang:accepted`."""
+    """Read a Telegram fault as the schedule writes it, such as `flood:3` or `hang:accepted`."""
     name, _, detail = text.partition(":")
     is_accepted = detail == "accepted"
     match name:
@@ -129,7 +129,7 @@ def trouble(text: str) -> Trouble:
     raise ValueError(f"there is no trouble {text}")
 
 
-async def _play(options: argparse.Namespace) -> None:
+async def _serve(options: argparse.Namespace) -> None:
     async with AsyncExitStack() as stack:
         hosts = [
             await stack.enter_async_context(
@@ -143,7 +143,7 @@ async def _play(options: argparse.Namespace) -> None:
             for number in range(options.hosts)
         ]
         telegram = await stack.enter_async_context(SandboxTelegram(port=next(free_ports())))
-        runner = web.AppRunner(Playground(hosts, telegram).app(), access_log=None)
+        runner = web.AppRunner(SandboxControlServer(hosts, telegram).app(), access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -171,4 +171,4 @@ def _options() -> Any:
 
 
 if __name__ == "__main__":
-    asyncio.run(_play(_options()))
+    asyncio.run(_serve(_options()))

@@ -1,4 +1,4 @@
-"""The crew: real workers as processes, started, killed, frozen, replaced, and watched."""
+"""Real workers as processes: started, killed, frozen, replaced and watched."""
 
 import asyncio
 import os
@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Protocol
 
 from imagegen.sandbox.servers.process import LaunchCommand, ServerProcess
-from tests.benchmarks.chaos.evidence import Complaint
+from tests.benchmarks.chaos.evidence import WorkerFault
 
 _ARQ = (sys.executable, "-m", "arq", "imagegen.worker.WorkerSettings")
 _READY_S = 60.0
-_LOOK_EVERY_S = 0.2
-# Longer than the longest grace of a worker that is told to stop.
+_POLL_INTERVAL_S = 0.2
+# Longer than STOP_GRACE, after which a worker that got SIGTERM ends.
 _STOP_S = 40.0
 
 
-class WorkerChild(Protocol):
-    """What the crew does with a worker's process."""
+class WorkerProcess(Protocol):
+    """What the group does with a worker's process."""
 
     @property
     def is_running(self) -> bool: ...
@@ -37,113 +37,115 @@ class WorkerChild(Protocol):
     def kill(self) -> None: ...
 
 
-class Crew:
-    """So many posts, a worker at each; a worker that falls unasked is noted and replaced."""
+class WorkerGroup:
+    """`count` workers by number; one that ends by itself is recorded and started again."""
 
     def __init__(
         self,
         directory: Path,
         environment: Mapping[str, str],
         *,
-        posts: int,
-        start: Callable[[LaunchCommand], WorkerChild] = ServerProcess,
+        count: int,
+        start: Callable[[LaunchCommand], WorkerProcess] = ServerProcess,
     ) -> None:
-        self.complaints: list[Complaint] = []
+        self.worker_faults: list[WorkerFault] = []
         self._directory = directory
         self._environment = environment
-        self._posts = posts
+        self._count = count
         self._start = start
-        self._at: dict[int, WorkerChild] = {}
-        self._lives: dict[int, int] = dict.fromkeys(range(posts), 0)
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._processes: dict[int, WorkerProcess] = {}
+        self._generations: dict[int, int] = dict.fromkeys(range(count), 0)
+        self._stopping: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def working(self) -> AsyncIterator[None]:
-        """Have a worker at each post while the block runs; at its end they stop in good order."""
-        for post in range(self._posts):
-            self.begin(post)
-        watch = asyncio.create_task(self._watch(), name="watch over the crew")
+    async def running(self) -> AsyncIterator[None]:
+        """Run all workers during the block; at its end they shut down in an orderly way."""
+        for number in range(self._count):
+            self.start(number)
+        watch = asyncio.create_task(self._watch(), name="worker watch")
         try:
             await self._all_ready()
             yield
         finally:
             watch.cancel()
             await asyncio.wait({watch})
-            for post in list(self._at):
-                self._dismiss(post)
-            await asyncio.gather(*self._leaving)
+            for number in list(self._processes):
+                self._stop_in_background(number)
+            await asyncio.gather(*self._stopping)
 
-    def begin(self, post: int) -> None:
-        """Put a new worker there; nothing happens if there is one."""
-        if post in self._at:
+    def start(self, number: int) -> None:
+        """Start that worker; does nothing if it runs."""
+        if number in self._processes:
             return
-        self._lives[post] += 1
-        self._at[post] = self._start(
+        self._generations[number] += 1
+        self._processes[number] = self._start(
             LaunchCommand(
-                name=self._name(post),
+                name=self._name(number),
                 directory=self._directory,
                 command=_ARQ,
                 environment={"PATH": os.environ["PATH"], **self._environment},
             )
         )
 
-    def kill(self, post: int) -> None:
-        """End the worker as `kill -9` does, and leave its post empty."""
-        if (child := self._at.pop(post, None)) is not None:
+    def kill(self, number: int) -> None:
+        """End the worker as `kill -9` does; it is not started again."""
+        if (child := self._processes.pop(number, None)) is not None:
             child.kill()
 
-    def freeze(self, post: int) -> None:
-        if (child := self._at.get(post)) is not None:
+    def freeze(self, number: int) -> None:
+        if (child := self._processes.get(number)) is not None:
             child.freeze()
 
-    def thaw(self, post: int) -> None:
-        if (child := self._at.get(post)) is not None:
+    def thaw(self, number: int) -> None:
+        if (child := self._processes.get(number)) is not None:
             child.thaw()
 
-    def replace(self, post: int) -> None:
-        """Tell the worker to stop, and put a new one there at once, as a deployment does."""
-        self._dismiss(post)
-        self.begin(post)
+    def replace(self, number: int) -> None:
+        """Stop the worker with SIGTERM and start a new one at once, as a deployment does."""
+        self._stop_in_background(number)
+        self.start(number)
 
-    def _dismiss(self, post: int) -> None:
-        name, child = self._name(post), self._at.pop(post, None)
+    def _stop_in_background(self, number: int) -> None:
+        name, child = self._name(number), self._processes.pop(number, None)
         if child is not None:
-            task = asyncio.create_task(self._see_off(name, child), name=f"{name} leaves")
-            self._leaving.add(task)
+            task = asyncio.create_task(self._stop(name, child), name=f"{name} leaves")
+            self._stopping.add(task)
 
-    async def _see_off(self, name: str, child: WorkerChild) -> None:
+    async def _stop(self, name: str, child: WorkerProcess) -> None:
         began = time.monotonic()
         await asyncio.to_thread(child.end, signal.SIGTERM, timeout_s=_STOP_S)
         if time.monotonic() - began >= _STOP_S:
-            self._complain(name, f"did not stop within {_STOP_S:g} s")
+            self._report_fault(name, f"did not stop within {_STOP_S:g} s")
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(_LOOK_EVERY_S)
-            for post, child in list(self._at.items()):
+            await asyncio.sleep(_POLL_INTERVAL_S)
+            for number, child in list(self._processes.items()):
                 if not child.is_running:
-                    self._fell(post)
+                    self._restart_ended(number)
 
-    def _fell(self, post: int) -> None:
-        name, child = self._name(post), self._at.pop(post)
-        # One that gives up before it has begun to work is started again, as by any supervisor.
-        if "worker ready" in self._log(post).read_text():
-            self._complain(name, f"ended by itself: {child.last_words()}")
+    def _restart_ended(self, number: int) -> None:
+        name, child = self._name(number), self._processes.pop(number)
+        # A worker that gives up before it is ready is started again, as any supervisor does.
+        if "worker ready" in self._log(number).read_text():
+            self._report_fault(name, f"ended by itself: {child.last_words()}")
         child.end(signal.SIGTERM)
-        self.begin(post)
+        self.start(number)
 
     async def _all_ready(self) -> None:
         async with asyncio.timeout(_READY_S):
             while True:
-                if all("worker ready" in self._log(post).read_text() for post in self._at):
+                if all(
+                    "worker ready" in self._log(number).read_text() for number in self._processes
+                ):
                     return
-                await asyncio.sleep(_LOOK_EVERY_S)
+                await asyncio.sleep(_POLL_INTERVAL_S)
 
-    def _complain(self, name: str, what: str) -> None:
-        self.complaints.append(Complaint(worker=name, what=what))
+    def _report_fault(self, name: str, what: str) -> None:
+        self.worker_faults.append(WorkerFault(worker=name, what=what))
 
-    def _name(self, post: int) -> str:
-        return f"worker-{post}.{self._lives[post]}"
+    def _name(self, number: int) -> str:
+        return f"worker-{number}.{self._generations[number]}"
 
-    def _log(self, post: int) -> Path:
-        return self._directory / f"{self._name(post)}.log"
+    def _log(self, number: int) -> Path:
+        return self._directory / f"{self._name(number)}.log"

@@ -11,7 +11,7 @@ from tests.benchmarks.load import our_worker
 from tests.benchmarks.load.contestant import all_ended
 from tests.benchmarks.load.hosts import Conditions, open_fleet
 from tests.benchmarks.load.our_worker import PERSONAS
-from tests.benchmarks.load.servers import Ground
+from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.figure import Figure
 from tests.benchmarks.report.process_usage import Load, Meter
 from tests.benchmarks.report.quantiles import quantile
@@ -31,7 +31,7 @@ _WAITS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Arrival:
-    """Somebody asks for a picture, so many seconds after the beginning."""
+    """A request that comes so many seconds after the start."""
 
     at_s: float
     persona: str
@@ -45,11 +45,11 @@ class Outcome:
     sandbox: Load
 
 
-async def run(ground: Ground) -> list[Figure]:
+async def run(backends: BenchmarkServers) -> list[Figure]:
     """Let both choices meet the same arrivals, at a moderate load and at a high one."""
-    count = 40 if ground.is_quick else 160
-    loads = (0.95,) if ground.is_quick else (0.6, 0.95)
-    return [await _figure(ground, load, count) for load in loads]
+    count = 40 if backends.is_quick else 160
+    loads = (0.95,) if backends.is_quick else (0.6, 0.95)
+    return [await _figure(backends, load, count) for load in loads]
 
 
 def arrivals(count: int, load: float, *, seed: int) -> list[Arrival]:
@@ -63,10 +63,10 @@ def arrivals(count: int, load: float, *, seed: int) -> list[Arrival]:
     return found
 
 
-async def _figure(ground: Ground, load: float, count: int) -> Figure:
+async def _figure(backends: BenchmarkServers, load: float, count: int) -> Figure:
     coming = arrivals(count, load, seed=1)
-    other = await _drawn(ground, coming, f"round robin {load:.0%}", _ROUND_ROBIN)
-    our = await _drawn(ground, coming, f"affinity {load:.0%}", our_worker.ARQ)
+    other = await _drawn(backends, coming, f"round robin {load:.0%}", _ROUND_ROBIN)
+    our = await _drawn(backends, coming, f"affinity {load:.0%}", our_worker.ARQ)
     fewer = 1 - our.changes / other.changes
     p99, other_p99 = quantile(our.waits_s, 0.99), quantile(other.waits_s, 0.99)
     return Figure(
@@ -83,12 +83,12 @@ async def _figure(ground: Ground, load: float, count: int) -> Figure:
 
 
 async def _drawn(
-    ground: Ground, coming: Sequence[Arrival], name: str, command: Sequence[str]
+    backends: BenchmarkServers, coming: Sequence[Arrival], name: str, command: Sequence[str]
 ) -> Outcome:
-    home = await ground.cleared(f"{NAME} {name}")
+    home = await backends.clear(f"{NAME} {name}")
     async with (
         open_fleet(home, _CONDITIONS) as fleet,
-        our_worker.at_work(ground, home, fleet, command=command) as we,
+        our_worker.start_with_workers(backends, home, fleet, command=command) as we,
     ):
         worker, sandbox = Meter([we.workers[0].pid]), Meter([fleet.pid])
         began = time.monotonic()

@@ -6,7 +6,7 @@ import time
 from tests.benchmarks.load import our_worker
 from tests.benchmarks.load.contestant import all_ended
 from tests.benchmarks.load.hosts import Conditions, open_fleet
-from tests.benchmarks.load.servers import Ground
+from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.figure import Figure
 from tests.benchmarks.report.process_usage import Load, Meter, rss_mb
 
@@ -18,11 +18,11 @@ _FLAT_MB = 5.0
 _RAMP_S = 3.0
 
 
-async def run(ground: Ground) -> list[Figure]:
+async def run(backends: BenchmarkServers) -> list[Figure]:
     """Measure the rate of delivery with a short queue and with a long one."""
-    many, window_s = (2000, 9.0) if ground.is_quick else (20_000, 60.0)
-    few_rate, *_ = await _rate(ground, _FEW, window_s=9.0)
-    rate, growth, worker, sandbox = await _rate(ground, many, window_s=window_s)
+    many, window_s = (2000, 9.0) if backends.is_quick else (20_000, 60.0)
+    few_rate, *_ = await _rate(backends, _FEW, window_s=9.0)
+    rate, growth, worker, sandbox = await _rate(backends, many, window_s=window_s)
     return [
         Figure(
             row=NAME,
@@ -37,12 +37,14 @@ async def run(ground: Ground) -> list[Figure]:
     ]
 
 
-async def _rate(ground: Ground, count: int, *, window_s: float) -> tuple[float, float, Load, Load]:
+async def _rate(
+    backends: BenchmarkServers, count: int, *, window_s: float
+) -> tuple[float, float, Load, Load]:
     """Return pictures/s and what the worker's memory grew by in that time, in MB."""
-    home = await ground.cleared(f"{NAME} {count}")
+    home = await backends.clear(f"{NAME} {count}")
     async with (
         open_fleet(home, _CONDITIONS) as fleet,
-        our_worker.off_work(ground, home, fleet, REQUEST_MAX_AGE="0") as we,
+        our_worker.start_without_workers(backends, home, fleet, REQUEST_MAX_AGE="0") as we,
     ):
         await we.submit(count)
         we.start()

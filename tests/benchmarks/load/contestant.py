@@ -1,4 +1,4 @@
-"""A team: whoever makes pictures out of what is submitted, as processes of its own."""
+"""A contestant: a system that draws the submitted pictures, with workers as its own processes."""
 
 import asyncio
 import os
@@ -13,14 +13,14 @@ from typing import Protocol
 from imagegen.sandbox.servers.process import LaunchCommand, ServerProcess
 from tests.benchmarks.chaos.sandbox_client import ROOT
 from tests.benchmarks.load.hosts import Fleet
-from tests.benchmarks.load.servers import Ground
+from tests.benchmarks.load.servers import BenchmarkServers
 
 _READY_S = 60.0
 _LOOK_EVERY_S = 0.25
 
 
-class Team(Protocol):
-    """Submits work and says what became of it; `workers` are its processes."""
+class RunningContestant(Protocol):
+    """Takes submissions and tells what became of them; `workers` are its processes."""
 
     workers: list[ServerProcess]
 
@@ -41,10 +41,12 @@ class Team(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Contestant:
-    """A kind of team: `at_work(ground, home, fleet)` runs one."""
+    """A system to measure: `start_with_workers(backends, home, fleet)` runs it during a block."""
 
     name: str
-    at_work: Callable[[Ground, Path, Fleet], AbstractAsyncContextManager[Team]]
+    start_with_workers: Callable[
+        [BenchmarkServers, Path, Fleet], AbstractAsyncContextManager[RunningContestant]
+    ]
 
 
 def child(
@@ -66,7 +68,12 @@ def child(
 
 
 async def says(log: Path, words: str, worker: ServerProcess) -> None:
-    """Return once a log has these words. Raises RuntimeError, or TimeoutError."""
+    """Wait until a log has these words.
+
+    Raises:
+        RuntimeError: the worker ended before.
+        TimeoutError: it took too long.
+    """
     async with asyncio.timeout(_READY_S):
         while words not in log.read_text(errors="replace"):
             if not worker.is_running:
@@ -74,14 +81,16 @@ async def says(log: Path, words: str, worker: ServerProcess) -> None:
             await asyncio.sleep(0.02)
 
 
-async def all_ended(team: Team, count: int, *, patience_s: float, quiet_s: float = 1e9) -> float:
+async def all_ended(
+    contestant: RunningContestant, count: int, *, patience_s: float, quiet_s: float = 1e9
+) -> float:
     """Wait for the end of so many, return how long that took, in s.
 
     Gives up after `patience_s`, or when nothing ended for `quiet_s`.
     """
     began = changed = time.monotonic()
     before = -1
-    while (ended := await team.ended()) < count:
+    while (ended := await contestant.ended()) < count:
         now = time.monotonic()
         if ended != before:
             before, changed = ended, now

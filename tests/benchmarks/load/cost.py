@@ -14,9 +14,9 @@ from redis.asyncio import Redis
 from tests.benchmarks.load import our_worker
 from tests.benchmarks.load.contestant import all_ended
 from tests.benchmarks.load.hosts import Fleet, open_fleet
-from tests.benchmarks.load.our_worker import Ours
+from tests.benchmarks.load.our_worker import OurWorker
 from tests.benchmarks.load.saturation import CONDITIONS
-from tests.benchmarks.load.servers import Ground
+from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.figure import Figure
 from tests.benchmarks.report.process_usage import Load, Meter
 
@@ -29,7 +29,7 @@ _EXECUTED = re.compile(r"LOG:  (?:execute [^:]*|statement): *\n?\t*(\S.*)")
 
 @dataclass(frozen=True, kw_only=True)
 class Count:
-    """What has been asked of everybody so far; `sql` and `redis` by statement and command."""
+    """The number of calls so far to each part; `sql` and `redis` by statement and command."""
 
     redis: Mapping[str, int]
     sql: Mapping[str, int]
@@ -38,55 +38,55 @@ class Count:
     host_bytes: int
 
 
-async def run(ground: Ground) -> list[Figure]:
+async def run(backends: BenchmarkServers) -> list[Figure]:
     """Draw some pictures and divide, without what the hook and we ourselves ask."""
-    count = 10 if ground.is_quick else 60
-    home = await ground.cleared(NAME)
-    async with open_fleet(home, _CONDITIONS) as fleet, _watched(ground, home, fleet) as we:
+    count = 10 if backends.is_quick else 60
+    home = await backends.clear(NAME)
+    async with open_fleet(home, _CONDITIONS) as fleet, _watched(backends, home, fleet) as we:
         # The worker stands still while the hook asks, so that the two can be told apart.
         we.workers[0].freeze()
         await we.submit(count)
-        before = await _count(ground, fleet)
+        before = await _count(backends, fleet)
         worker, sandbox = Meter([we.workers[0].pid]), Meter([fleet.pid])
         we.workers[0].thaw()
         await all_ended(we, _WARM_UP + count, patience_s=_PATIENCE_S)
         # The last entries on hosts are deleted after the delivery.
         await asyncio.sleep(0.5)
         loads = worker.read(), sandbox.read()
-        after = await _count(ground, fleet)
+        after = await _count(backends, fleet)
     return _figures(before, after, count, *loads)
 
 
 @asynccontextmanager
-async def _watched(ground: Ground, home: Any, fleet: Fleet) -> AsyncIterator[Ours]:
+async def _watched(backends: BenchmarkServers, home: Any, fleet: Fleet) -> AsyncIterator[OurWorker]:
     """Run a worker whose statements PostgreSQL logs, and a hook whose it does not."""
-    async with our_worker.off_work(ground, home, fleet) as we:
+    async with our_worker.start_without_workers(backends, home, fleet) as we:
         # Connections that are open already keep their setting.
         await we.submit(_WARM_UP)
         await we.ended()
-        await _log_statements(ground, "all")
+        await _log_statements(backends, "all")
         try:
             we.start()
             await we.ready()
             await all_ended(we, _WARM_UP, patience_s=_PATIENCE_S)
             yield we
         finally:
-            await _log_statements(ground, "none")
+            await _log_statements(backends, "none")
 
 
-async def _log_statements(ground: Ground, which: str) -> None:
-    connection = await asyncpg.connect(ground.database_url)
+async def _log_statements(backends: BenchmarkServers, which: str) -> None:
+    connection = await asyncpg.connect(backends.database_url)
     try:
         await connection.execute(f"ALTER DATABASE postgres SET log_statement = '{which}'")
     finally:
         await connection.close()
 
 
-async def _count(ground: Ground, fleet: Fleet) -> Count:
+async def _count(backends: BenchmarkServers, fleet: Fleet) -> Count:
     traffic = await fleet.traffic()
-    async with Redis.from_url(ground.redis_url) as redis:
+    async with Redis.from_url(backends.redis_url) as redis:
         stats = await redis.info("commandstats")
-    executed = _EXECUTED.findall(ground.postgres_log.read_text(errors="replace"))
+    executed = _EXECUTED.findall(backends.postgres_log.read_text(errors="replace"))
     return Count(
         redis={name.removeprefix("cmdstat_"): each["calls"] for name, each in stats.items()},
         sql=Counter(_kind(statement) for statement in executed),

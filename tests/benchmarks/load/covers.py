@@ -16,7 +16,7 @@ from imagegen import logs
 from imagegen.db.engine import connect
 from imagegen.requests.covers import Covers
 from tests.benchmarks.load import servers
-from tests.benchmarks.load.servers import Ground
+from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.quantiles import quantile
 from tests.support import conversations
 from tests.support.product import PATIENCE_S, Stages
@@ -27,19 +27,22 @@ STARTS = 100
 
 def main() -> None:
     logs.only_warnings()
-    with tempfile.TemporaryDirectory() as home, servers.laid(Path(home), is_quick=True) as laid:
-        begun, sent = asyncio.run(_measured(laid))
+    with (
+        tempfile.TemporaryDirectory() as home,
+        servers.running_backends(Path(home), is_quick=True) as running_backends,
+    ):
+        begun, sent = asyncio.run(_measured(running_backends))
     click.echo(f"on_dialog_start: {_told(begun)}")
     click.echo(f"from there to Telegram's acceptance: {_told(sent)} (100 ms at most wanted)")
 
 
-async def _measured(laid: Ground) -> tuple[Sequence[float], Sequence[float]]:
-    engine = connect(laid.database_url)
+async def _measured(running_backends: BenchmarkServers) -> tuple[Sequence[float], Sequence[float]]:
+    engine = connect(running_backends.database_url)
     stages = Stages(
-        laid.database_url,
-        laid.redis_url,
+        running_backends.database_url,
+        running_backends.redis_url,
         conversations.sessions_of(engine),
-        laid.directory / "images",
+        running_backends.directory / "images",
     )
     async with stages.set() as stage:
         covers = Covers(engine)

@@ -6,7 +6,7 @@ from typing import Any
 from tests.benchmarks.load import our_worker
 from tests.benchmarks.load.contestant import all_ended
 from tests.benchmarks.load.hosts import Conditions, open_fleet
-from tests.benchmarks.load.servers import Ground
+from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.figure import Figure
 from tests.benchmarks.report.process_usage import Load, Meter
 
@@ -22,10 +22,10 @@ _WAITS = """
 """.replace("$USER", str(_GREEDY_USER))
 
 
-async def run(ground: Ground) -> list[Figure]:
+async def run(backends: BenchmarkServers) -> list[Figure]:
     """Compare the waits of the twenty with and without the one."""
-    alone, *_ = await _waits(ground, greedy=0)
-    beside, worker, sandbox = await _waits(ground, greedy=_GREEDY)
+    alone, *_ = await _waits(backends, greedy=0)
+    beside, worker, sandbox = await _waits(backends, greedy=_GREEDY)
     ratio = mean(beside) / mean(alone)
     return [
         Figure(
@@ -41,11 +41,11 @@ async def run(ground: Ground) -> list[Figure]:
     ]
 
 
-async def _waits(ground: Ground, *, greedy: int) -> tuple[list[float], Load, Load]:
-    home = await ground.cleared(f"{NAME} {greedy}")
+async def _waits(backends: BenchmarkServers, *, greedy: int) -> tuple[list[float], Load, Load]:
+    home = await backends.clear(f"{NAME} {greedy}")
     async with (
         open_fleet(home, _CONDITIONS) as fleet,
-        our_worker.at_work(ground, home, fleet) as we,
+        our_worker.start_with_workers(backends, home, fleet) as we,
     ):
         worker, sandbox = Meter([we.workers[0].pid]), Meter([fleet.pid])
         said: dict[str, Any] = {"user_id": _GREEDY_USER}

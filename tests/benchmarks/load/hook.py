@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from chatflow_hook import ChatFlowHook
-from tests.benchmarks.load.servers import Ground
+from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.figure import Figure
 from tests.benchmarks.report.process_usage import Meter
 from tests.benchmarks.report.quantiles import quantile
@@ -21,11 +21,11 @@ _P95_MS = 8.0
 _PER_S = 800
 
 
-async def run(ground: Ground) -> list[Figure]:
+async def run(backends: BenchmarkServers) -> list[Figure]:
     """Come at a fixed rate; then as fast as 32 dialogs can."""
-    seconds = 3.0 if ground.is_quick else 15.0
-    await ground.cleared(NAME)
-    async with _warm(ground) as hook:
+    seconds = 3.0 if backends.is_quick else 15.0
+    await backends.clear(NAME)
+    async with _warm(backends) as hook:
         open_loop = await _open_loop(hook, seconds)
         return [open_loop, await _closed_loop(hook, seconds)]
 
@@ -79,9 +79,9 @@ async def _closed_loop(hook: ChatFlowHook, seconds: float) -> Figure:
 
 
 @asynccontextmanager
-async def _warm(ground: Ground) -> AsyncIterator[ChatFlowHook]:
+async def _warm(backends: BenchmarkServers) -> AsyncIterator[ChatFlowHook]:
     settings = conversations.hook_settings(
-        ground.database_url, ground.redis_url, image_trigger_min=3, image_trigger_max=5
+        backends.database_url, backends.redis_url, image_trigger_min=3, image_trigger_max=5
     )
     async with ChatFlowHook(settings) as hook:
         await asyncio.gather(

@@ -1,4 +1,4 @@
-"""The fleet: the yard's process as a benchmark sees it."""
+"""Controls the process with the hosts and Telegram of a benchmark."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 
 from imagegen.sandbox.servers.process import LaunchCommand, ServerProcess
-from tests.benchmarks.chaos.sandbox_client import ROOT, Fairground
+from tests.benchmarks.chaos.sandbox_client import ROOT, SandboxClient
 from tests.benchmarks.report.gpu_time import Timeline, timelines
 
 _READY_S = 60.0
@@ -43,8 +43,8 @@ class Conditions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fleet(Fairground):
-    """Hosts and Telegram in a process of their own, `pid`."""
+class Fleet(SandboxClient):
+    """The client of that process; `pid` is its number."""
 
     pid: int
     conditions: Conditions = field(default_factory=lambda: Conditions(hosts=0, drawing_s=0))
@@ -67,7 +67,7 @@ class Fleet(Fairground):
 async def open_fleet(directory: Path, conditions: Conditions) -> AsyncIterator[Fleet]:
     """Run the yard with its log in `directory` while the block runs."""
     launch = LaunchCommand(
-        name="yard",
+        name="hosts",
         directory=directory,
         command=[
             sys.executable,

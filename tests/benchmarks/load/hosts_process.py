@@ -17,14 +17,14 @@ from imagegen.sandbox.comfyui import Fault, FaultKind, SandboxComfyUI
 from imagegen.sandbox.comfyui.execution import image_nodes
 from imagegen.sandbox.ports import free_ports
 from imagegen.sandbox.telegram import SandboxTelegram
-from tests.benchmarks.chaos.sandbox_process import Playground
+from tests.benchmarks.chaos.sandbox_process import SandboxControlServer
 from tests.benchmarks.load.network_cable import Cable
-from tests.benchmarks.load.ready_images import Portfolio, Tempo, pictures, unpainted
+from tests.benchmarks.load.ready_images import ReadyImages, VaryingSpeed, blank_image, pictures
 from tests.support.product import shelf
 
 
-class Yard(Playground):
-    """A playground whose hosts are at the end of cables."""
+class BenchmarkControlServer(SandboxControlServer):
+    """The control server of hosts that are behind cables (proxies that can go silent)."""
 
     def __init__(
         self, hosts: list[SandboxComfyUI], telegram: SandboxTelegram, cables: list[Cable]
@@ -34,13 +34,13 @@ class Yard(Playground):
 
     def app(self) -> web.Application:
         app = super().app()
-        app.router.add_post("/cables/{number}/{deed}", self._to_cable)
+        app.router.add_post("/cables/{number}/{action}", self._to_cable)
         app.router.add_get("/arrivals", self._arrivals)
         return app
 
     async def _to_cable(self, request: web.Request) -> web.Response:
         cable = self._cables[int(request.match_info["number"])]
-        if request.match_info["deed"] == "pull":
+        if request.match_info["action"] == "pull":
             cable.pull()
         else:
             cable.plug()
@@ -58,13 +58,13 @@ class Yard(Playground):
 
 
 async def _play(options: argparse.Namespace) -> None:
-    # The name that the node that decodes looks up: see portfolio.py for why.
-    vars(image_nodes)["paint_portrait"] = unpainted
+    # Replaces the function that VAEDecode calls; ready_images.py says why.
+    vars(image_nodes)["paint_portrait"] = blank_image
     ready = pictures(are_large=options.large, seed=options.seed)
     async with AsyncExitStack() as stack:
         hosts = [_host(options, number) for number in range(options.hosts)]
         for host in hosts:
-            host.files = Portfolio(ready)
+            host.files = ReadyImages(ready)
             if options.fetch_s:
                 host.script(Fault(kind=FaultKind.SLOW_VIEW, seconds=options.fetch_s, times=None))
             await stack.enter_async_context(host)
@@ -75,7 +75,9 @@ async def _play(options: argparse.Namespace) -> None:
         telegram = await stack.enter_async_context(
             SandboxTelegram(port=next(free_ports()), seconds_per_upload=options.telegram_s)
         )
-        runner = web.AppRunner(Yard(hosts, telegram, cables).app(), access_log=None)
+        runner = web.AppRunner(
+            BenchmarkControlServer(hosts, telegram, cables).app(), access_log=None
+        )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -96,7 +98,7 @@ def _host(options: argparse.Namespace, number: int) -> SandboxComfyUI:
         seconds_per_picture=options.drawing_s,
         model_load_seconds=options.loading_s,
         seed=options.seed + number,
-        sleep=Tempo(asyncio.sleep, share=options.jitter, seed=f"{options.seed} {number}"),
+        sleep=VaryingSpeed(asyncio.sleep, share=options.jitter, seed=f"{options.seed} {number}"),
     )
 
 

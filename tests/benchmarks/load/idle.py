@@ -6,8 +6,8 @@ from typing import Any
 
 from tests.benchmarks.load import our_worker
 from tests.benchmarks.load.hosts import Conditions, open_fleet
-from tests.benchmarks.load.our_worker import Ours
-from tests.benchmarks.load.servers import Ground
+from tests.benchmarks.load.our_worker import OurWorker
+from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.figure import Figure
 from tests.benchmarks.report.process_usage import Meter
 from tests.benchmarks.report.quantiles import quantile
@@ -19,13 +19,13 @@ _MOST_CPU = 0.02
 _PATIENCE_S = 30.0
 
 
-async def run(ground: Ground) -> list[Figure]:
+async def run(backends: BenchmarkServers) -> list[Figure]:
     """Ask for one picture at a time; then for none."""
-    count, idle_s = (15, 5.0) if ground.is_quick else (100, 20.0)
-    home = await ground.cleared(NAME)
+    count, idle_s = (15, 5.0) if backends.is_quick else (100, 20.0)
+    home = await backends.clear(NAME)
     async with (
         open_fleet(home, _CONDITIONS) as fleet,
-        our_worker.at_work(ground, home, fleet) as we,
+        our_worker.start_with_workers(backends, home, fleet) as we,
     ):
         meter, sandbox = Meter([we.workers[0].pid]), Meter([fleet.pid])
         triggered = {}
@@ -63,14 +63,14 @@ async def run(ground: Ground) -> list[Figure]:
     ]
 
 
-async def _one(we: Ours, dialog_id: int) -> None:
+async def _one(we: OurWorker, dialog_id: int) -> None:
     await we.ask([dialog_id])
     picture = await we.hook.wait(we.requests[-1], timeout=_PATIENCE_S)
     if picture.error_code is not None:
         raise RuntimeError(f"a picture failed: {picture.error_code}")
 
 
-def _overheads_ms(we: Ours, record: Any, triggered: dict[str, float]) -> list[float]:
+def _overheads_ms(we: OurWorker, record: Any, triggered: dict[str, float]) -> list[float]:
     drawing = {each["picture"]: each["seconds"] for each in record["hosts"][0]["drawings"]}
     of = {str(request.dialog_id): str(request.id) for request in we.requests}
     return [

@@ -3,7 +3,7 @@
 from tests.benchmarks.load import our_worker
 from tests.benchmarks.load.contestant import all_ended
 from tests.benchmarks.load.hosts import Conditions, open_fleet
-from tests.benchmarks.load.servers import Ground
+from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report import gpu_time
 from tests.benchmarks.report.figure import Figure
 from tests.benchmarks.report.process_usage import Meter
@@ -16,18 +16,20 @@ _CASES = (
 _PATIENCE_S = 600.0
 
 
-async def run(ground: Ground) -> list[Figure]:
+async def run(backends: BenchmarkServers) -> list[Figure]:
     """Draw with each fleet."""
-    per_host, cases = (8, _CASES[:1]) if ground.is_quick else (40, _CASES)
-    return [await _figure(ground, conditions, per_host, goal) for conditions, goal in cases]
+    per_host, cases = (8, _CASES[:1]) if backends.is_quick else (40, _CASES)
+    return [await _figure(backends, conditions, per_host, goal) for conditions, goal in cases]
 
 
-async def _figure(ground: Ground, conditions: Conditions, per_host: int, goal: float) -> Figure:
+async def _figure(
+    backends: BenchmarkServers, conditions: Conditions, per_host: int, goal: float
+) -> Figure:
     count = per_host * conditions.hosts
-    home = await ground.cleared(f"{NAME} {conditions.hosts}")
+    home = await backends.clear(f"{NAME} {conditions.hosts}")
     async with (
         open_fleet(home, conditions) as fleet,
-        our_worker.off_work(ground, home, fleet, REQUEST_MAX_AGE="0") as we,
+        our_worker.start_without_workers(backends, home, fleet, REQUEST_MAX_AGE="0") as we,
     ):
         await we.submit(count)
         we.start()

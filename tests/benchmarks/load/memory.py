@@ -9,8 +9,8 @@ from tests.benchmarks.chaos.sandbox_client import ROOT
 from tests.benchmarks.load import our_worker
 from tests.benchmarks.load.contestant import all_ended
 from tests.benchmarks.load.hosts import Conditions, open_fleet
-from tests.benchmarks.load.our_worker import Ours
-from tests.benchmarks.load.servers import Ground
+from tests.benchmarks.load.our_worker import OurWorker
+from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.figure import Figure
 from tests.benchmarks.report.process_usage import Meter, rss_mb
 
@@ -26,14 +26,14 @@ time.sleep(60)
 """
 
 
-async def run(ground: Ground) -> list[Figure]:
+async def run(backends: BenchmarkServers) -> list[Figure]:
     """Look at a worker's memory after the first part of the pictures and after all."""
-    first, last = (100, 300) if ground.is_quick else (1000, 5000)
-    home = await ground.cleared(NAME)
+    first, last = (100, 300) if backends.is_quick else (1000, 5000)
+    home = await backends.clear(NAME)
     imports = _imports_mb()
     async with (
         open_fleet(home, _CONDITIONS) as fleet,
-        our_worker.at_work(ground, home, fleet) as we,
+        our_worker.start_with_workers(backends, home, fleet) as we,
     ):
         worker, sandbox = Meter([we.workers[0].pid]), Meter([fleet.pid])
         early = await _after(we, first)
@@ -53,7 +53,7 @@ async def run(ground: Ground) -> list[Figure]:
     ]
 
 
-async def _after(we: Ours, count: int) -> float:
+async def _after(we: OurWorker, count: int) -> float:
     """Draw until there are so many pictures, never with more than a few hundred queued."""
     while (so_far := len(we.requests)) < count:
         await we.submit(min(200, count - so_far))

@@ -1,4 +1,4 @@
-"""A network cable before a host, which can be pulled: then nothing passes, and nothing breaks."""
+"""A TCP proxy before a host that can go silent: then nothing passes and no connection breaks."""
 
 import asyncio
 import re
@@ -12,7 +12,7 @@ _REQUEST = re.compile(rb"(GET|POST|PUT|DELETE) /(?:api/)?([a-z_]+)[^ ]* HTTP/1.1
 
 
 class Cable:
-    """Passes on what comes to its own address; pulled, it is silent, as a lost route is."""
+    """Forwards connections to its own address; pulled, it is silent, as with a lost route."""
 
     def __init__(self, address: str) -> None:
         host, _, port = address.rpartition(":")

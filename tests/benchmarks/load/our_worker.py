@@ -1,4 +1,4 @@
-"""Our product as a team: the real hook asks, real arq workers draw."""
+"""Our product as a contestant: the real hook asks, real arq workers draw."""
 
 import asyncio
 import sys
@@ -13,7 +13,7 @@ from chatflow_hook import ChatFlowHook, Request
 from imagegen.sandbox.servers.process import ServerProcess
 from tests.benchmarks.load import contestant
 from tests.benchmarks.load.hosts import Fleet
-from tests.benchmarks.load.servers import Ground
+from tests.benchmarks.load.servers import BenchmarkServers
 from tests.support import conversations
 
 ARQ = (sys.executable, "-m", "arq", "imagegen.worker.WorkerSettings")
@@ -25,12 +25,12 @@ _ENDED = """
 """
 
 
-class Ours:
-    """Each submitted picture is one of a dialog of its own, all with one persona."""
+class OurWorker:
+    """Each submitted picture belongs to a dialog of its own; all have one persona."""
 
     def __init__(
         self,
-        ground: Ground,
+        backends: BenchmarkServers,
         home: Path,
         fleet: Fleet,
         *,
@@ -41,14 +41,14 @@ class Ours:
         self.requests: list[Request] = []
         self.hook = ChatFlowHook(
             conversations.hook_settings(
-                ground.database_url, ground.redis_url, image_trigger_min=1, image_trigger_max=1
+                backends.database_url, backends.redis_url, image_trigger_min=1, image_trigger_max=1
             )
         )
         self._home = home
         self._command = command
-        self._environment = environment(ground, home, fleet, **settings)
+        self._environment = environment(backends, home, fleet, **settings)
         self._logs: list[Path] = []
-        self._database_url = ground.database_url
+        self._database_url = backends.database_url
         self._connection: asyncpg.Connection | None = None
 
     def start(self) -> None:
@@ -96,11 +96,13 @@ class Ours:
             await self._connection.close()
 
 
-def environment(ground: Ground, home: Path, fleet: Fleet, **settings: str) -> Mapping[str, str]:
+def environment(
+    backends: BenchmarkServers, home: Path, fleet: Fleet, **settings: str
+) -> Mapping[str, str]:
     """Return what a worker needs to be told; all else is as by default."""
     return {
-        "DATABASE_URL": ground.database_url,
-        "REDIS_URL": ground.redis_url,
+        "DATABASE_URL": backends.database_url,
+        "REDIS_URL": backends.redis_url,
         "COMFYUI_HOSTS": ",".join(fleet.hosts),
         "TELEGRAM_BOT_TOKEN": fleet.token,
         "TELEGRAM_API_URL": fleet.telegram,
@@ -111,11 +113,16 @@ def environment(ground: Ground, home: Path, fleet: Fleet, **settings: str) -> Ma
 
 
 @asynccontextmanager
-async def off_work(
-    ground: Ground, home: Path, fleet: Fleet, *, command: Sequence[str] = ARQ, **settings: str
-) -> AsyncIterator[Ours]:
+async def start_without_workers(
+    backends: BenchmarkServers,
+    home: Path,
+    fleet: Fleet,
+    *,
+    command: Sequence[str] = ARQ,
+    **settings: str,
+) -> AsyncIterator[OurWorker]:
     """Open the hook, with no worker yet; those that are started end with the block."""
-    ours = Ours(ground, home, fleet, command=command, **settings)
+    ours = OurWorker(backends, home, fleet, command=command, **settings)
     with contestant.ending(ours.workers):
         try:
             yield ours
@@ -124,14 +131,19 @@ async def off_work(
 
 
 @asynccontextmanager
-async def at_work(
-    ground: Ground, home: Path, fleet: Fleet, *, command: Sequence[str] = ARQ, **settings: str
-) -> AsyncIterator[Ours]:
+async def start_with_workers(
+    backends: BenchmarkServers,
+    home: Path,
+    fleet: Fleet,
+    *,
+    command: Sequence[str] = ARQ,
+    **settings: str,
+) -> AsyncIterator[OurWorker]:
     """Run one worker with default settings but for these."""
-    async with off_work(ground, home, fleet, command=command, **settings) as ours:
+    async with start_without_workers(backends, home, fleet, command=command, **settings) as ours:
         ours.start()
         await ours.ready()
         yield ours
 
 
-CONTESTANT = contestant.Contestant(name="imagegen", at_work=at_work)
+CONTESTANT = contestant.Contestant(name="imagegen", start_with_workers=start_with_workers)

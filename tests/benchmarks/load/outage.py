@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 from tests.benchmarks.baselines import arq_contestant, celery_contestant
 from tests.benchmarks.load import our_worker
-from tests.benchmarks.load.contestant import Contestant, Team, all_ended
+from tests.benchmarks.load.contestant import Contestant, RunningContestant, all_ended
 from tests.benchmarks.load.hosts import Conditions, Fleet, open_fleet
 from tests.benchmarks.load.saturation import CONDITIONS
-from tests.benchmarks.load.servers import Ground
+from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.figure import Figure
 from tests.benchmarks.report.process_usage import Load, Meter
 
@@ -30,16 +30,16 @@ class Outcome:
     sandbox: Load
 
 
-async def run(ground: Ground) -> list[Figure]:
+async def run(backends: BenchmarkServers) -> list[Figure]:
     """Let everybody meet each outage."""
     everybody = (our_worker.CONTESTANT, arq_contestant.CONTESTANT, celery_contestant.QUICK)
-    outages = _OUTAGES[:1] if ground.is_quick else _OUTAGES
-    return [await _figure(ground, outage, who) for outage in outages for who in everybody]
+    outages = _OUTAGES[:1] if backends.is_quick else _OUTAGES
+    return [await _figure(backends, outage, who) for outage in outages for who in everybody]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outage:
-    """What befalls host 1: before anything is submitted, or once a third has ended."""
+    """What happens to host 1, before the first submission or when a third has ended."""
 
     name: str
     conditions: Conditions = CONDITIONS
@@ -74,9 +74,9 @@ _OUTAGES = (
 )
 
 
-async def _figure(ground: Ground, outage: Outage, who: Contestant) -> Figure:
-    count = 12 if ground.is_quick else 60
-    outcome = await _suffered(ground, outage, who, count)
+async def _figure(backends: BenchmarkServers, outage: Outage, who: Contestant) -> Figure:
+    count = 12 if backends.is_quick else 60
+    outcome = await _suffered(backends, outage, who, count)
     is_ours = who is our_worker.CONTESTANT
     missing = count - outcome.arrived
     return Figure(
@@ -92,16 +92,18 @@ async def _figure(ground: Ground, outage: Outage, who: Contestant) -> Figure:
     )
 
 
-async def _suffered(ground: Ground, outage: Outage, who: Contestant, count: int) -> Outcome:
-    home = await ground.cleared(f"{NAME} {outage.name} {who.name}")
+async def _suffered(
+    backends: BenchmarkServers, outage: Outage, who: Contestant, count: int
+) -> Outcome:
+    home = await backends.clear(f"{NAME} {outage.name} {who.name}")
     async with open_fleet(home, outage.conditions) as fleet:
         if outage.before is not None:
             await outage.before(fleet)
-        async with who.at_work(ground, home, fleet) as team:
-            worker = Meter([each.pid for each in team.workers])
+        async with who.start_with_workers(backends, home, fleet) as contestant:
+            worker = Meter([each.pid for each in contestant.workers])
             sandbox = Meter([fleet.pid])
-            await team.submit(count)
-            took_s = await _through(outage, team, fleet, count)
+            await contestant.submit(count)
+            took_s = await _through(outage, contestant, fleet, count)
             record = await fleet.record()
             captions = [each["caption"] for each in record["arrivals"]]
             return Outcome(
@@ -114,12 +116,14 @@ async def _suffered(ground: Ground, outage: Outage, who: Contestant, count: int)
             )
 
 
-async def _through(outage: Outage, team: Team, fleet: Fleet, count: int) -> float:
-    third_s = await all_ended(team, count // 3, patience_s=_PATIENCE_S)
+async def _through(
+    outage: Outage, contestant: RunningContestant, fleet: Fleet, count: int
+) -> float:
+    third_s = await all_ended(contestant, count // 3, patience_s=_PATIENCE_S)
     happening = None
     if outage.between is not None:
         happening = asyncio.ensure_future(outage.between(fleet))
-    rest_s = await all_ended(team, count, patience_s=_PATIENCE_S, quiet_s=_QUIET_S)
+    rest_s = await all_ended(contestant, count, patience_s=_PATIENCE_S, quiet_s=_QUIET_S)
     if happening is not None:
         await happening
     return third_s + rest_s

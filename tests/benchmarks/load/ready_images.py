@@ -1,6 +1,6 @@
-"""A portfolio: ready-made pictures for a sandbox host, so that drawing costs this machine nothing.
+"""Ready-made images for simulated hosts, so that drawing costs this machine no CPU time.
 
-A real host paints on its GPU, not on the cores that the worker and its database run on.
+A real host draws on its GPU, not on the cores that the worker and its database run on.
 """
 
 import io
@@ -17,7 +17,7 @@ from imagegen.sandbox.comfyui.execution.node_context import PaintedScene
 _LARGE = (832, 521)
 _SMALL = (64, 64)
 _LARGE_ONES = 60
-# A picture is fetched within seconds of its drawing.
+# How many are kept: an image is fetched within seconds after it was drawn.
 _KEPT = 400
 
 
@@ -37,13 +37,13 @@ def _noise(chance: random.Random, size: tuple[int, int]) -> bytes:
     return png.getvalue()
 
 
-def unpainted(_scene: PaintedScene, _size: tuple[int, int]) -> Image.Image:
-    """Paint next to nothing: what is saved comes from the portfolio."""
+def blank_image(_scene: PaintedScene, _size: tuple[int, int]) -> Image.Image:
+    """Draw a blank image: what is saved comes from ReadyImages."""
     return Image.new("RGB", (8, 8))
 
 
-class Portfolio(ImageFolders):
-    """Saves one of the ready-made pictures in place of each that is drawn, and keeps the last."""
+class ReadyImages(ImageFolders):
+    """Saves a ready-made image in place of each that is drawn; keeps only the last ones."""
 
     def __init__(self, pictures: Iterator[bytes]) -> None:
         super().__init__(tells_common_path=False)
@@ -59,10 +59,10 @@ class Portfolio(ImageFolders):
         return name
 
 
-class Tempo:
-    """A clock for a host's worker: pictures take a share more or less, each another.
+class VaryingSpeed:
+    """The `sleep` of a host's executor: each picture takes a random share more or less time.
 
-    Otherwise they would be in step with whoever polls every so many seconds.
+    Otherwise all hosts would be in step with a worker that polls every so many seconds.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Recovery: a worker is killed in the middle of twenty pictures; another goes on with them."""
+"""Recovery: a worker is killed in the middle of twenty pictures; another one takes over."""
 
 import asyncio
 import time
@@ -8,11 +8,11 @@ from typing import Any
 
 from tests.benchmarks.baselines import arq_contestant, celery_contestant
 from tests.benchmarks.load import our_worker
-from tests.benchmarks.load.contestant import Contestant, Team, all_ended
+from tests.benchmarks.load.contestant import Contestant, RunningContestant, all_ended
 from tests.benchmarks.load.hosts import Fleet, open_fleet
-from tests.benchmarks.load.our_worker import Ours
+from tests.benchmarks.load.our_worker import OurWorker
 from tests.benchmarks.load.saturation import CONDITIONS
-from tests.benchmarks.load.servers import Ground
+from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.figure import Figure
 from tests.benchmarks.report.process_usage import Load, Meter
 
@@ -44,12 +44,12 @@ class Outcome:
     sandbox: Load
 
 
-async def run(ground: Ground) -> list[Figure]:
+async def run(backends: BenchmarkServers) -> list[Figure]:
     """Kill our worker beside a standby and with a restart; then those of the baselines."""
-    figures = [_ours("standby worker", await _with_standby(ground))]
-    figures.append(_ours("restart", await _with_restart(ground)))
-    others = () if ground.is_quick else (arq_contestant.CONTESTANT, celery_contestant.QUICK)
-    return figures + [await _baseline(ground, who) for who in others]
+    figures = [_ours("standby worker", await _with_standby(backends))]
+    figures.append(_ours("restart", await _with_restart(backends)))
+    others = () if backends.is_quick else (arq_contestant.CONTESTANT, celery_contestant.QUICK)
+    return figures + [await _baseline(backends, who) for who in others]
 
 
 def _ours(name: str, outcome: Outcome) -> Figure:
@@ -75,11 +75,11 @@ def _counts(outcome: Outcome) -> str:
     )
 
 
-async def _with_standby(ground: Ground) -> Outcome:
-    home = await ground.cleared(f"{NAME} standby")
+async def _with_standby(backends: BenchmarkServers) -> Outcome:
+    home = await backends.clear(f"{NAME} standby")
     async with (
         open_fleet(home, CONDITIONS) as fleet,
-        our_worker.at_work(ground, home, fleet, WORKERS_SHARE_HOSTS="true") as we,
+        our_worker.start_with_workers(backends, home, fleet, WORKERS_SHARE_HOSTS="true") as we,
     ):
         await we.submit(_COUNT)
         # Only now, so that all is the first one's.
@@ -92,9 +92,12 @@ async def _with_standby(ground: Ground) -> Outcome:
         return await _finished(we, fleet, claims, time.monotonic())
 
 
-async def _with_restart(ground: Ground) -> Outcome:
-    home = await ground.cleared(f"{NAME} restart")
-    async with open_fleet(home, CONDITIONS) as fleet, our_worker.at_work(ground, home, fleet) as we:
+async def _with_restart(backends: BenchmarkServers) -> Outcome:
+    home = await backends.clear(f"{NAME} restart")
+    async with (
+        open_fleet(home, CONDITIONS) as fleet,
+        our_worker.start_with_workers(backends, home, fleet) as we,
+    ):
         await we.submit(_COUNT)
         await all_ended(we, _BEFORE, patience_s=_PATIENCE_S)
         claims = await _claims(we)
@@ -104,12 +107,12 @@ async def _with_restart(ground: Ground) -> Outcome:
         return await _finished(we, fleet, claims, time.monotonic())
 
 
-async def _claims(we: Ours) -> dict[str, str]:
+async def _claims(we: OurWorker) -> dict[str, str]:
     found = await we.rows(_CLAIMS)
     return {row["id"]: row["claim"] for row in found if row["is_open"] and row["claim"]}
 
 
-async def _finished(we: Ours, fleet: Fleet, claims: dict[str, str], since: float) -> Outcome:
+async def _finished(we: OurWorker, fleet: Fleet, claims: dict[str, str], since: float) -> Outcome:
     worker, sandbox = Meter([we.workers[-1].pid]), Meter([fleet.pid])
     again_s = await _all_going(we, claims, since)
     await all_ended(we, _COUNT, patience_s=_PATIENCE_S)
@@ -117,7 +120,7 @@ async def _finished(we: Ours, fleet: Fleet, claims: dict[str, str], since: float
     return _outcome(await fleet.record(), again_s, loads)
 
 
-async def _all_going(we: Ours, claims: dict[str, str], since: float) -> float | None:
+async def _all_going(we: OurWorker, claims: dict[str, str], since: float) -> float | None:
     while time.monotonic() - since < _PATIENCE_S:
         rows = {row["id"]: row for row in await we.rows(_CLAIMS)}
         held = [id_ for id_ in claims if rows[id_]["is_open"]]
@@ -138,14 +141,17 @@ def _outcome(record: Any, again_s: float | None, loads: Mapping[str, Load]) -> O
     )
 
 
-async def _baseline(ground: Ground, who: Contestant) -> Figure:
-    home = await ground.cleared(f"{NAME} {who.name}")
-    async with open_fleet(home, CONDITIONS) as fleet, who.at_work(ground, home, fleet) as team:
-        await team.submit(_COUNT)
-        await all_ended(team, _BEFORE, patience_s=_PATIENCE_S)
-        await _replaced(team, team.workers[0].kill)
-        worker, sandbox = Meter([team.workers[-1].pid]), Meter([fleet.pid])
-        await all_ended(team, _COUNT, patience_s=_PATIENCE_S, quiet_s=_QUIET_S)
+async def _baseline(backends: BenchmarkServers, who: Contestant) -> Figure:
+    home = await backends.clear(f"{NAME} {who.name}")
+    async with (
+        open_fleet(home, CONDITIONS) as fleet,
+        who.start_with_workers(backends, home, fleet) as contestant,
+    ):
+        await contestant.submit(_COUNT)
+        await all_ended(contestant, _BEFORE, patience_s=_PATIENCE_S)
+        await _replaced(contestant, contestant.workers[0].kill)
+        worker, sandbox = Meter([contestant.workers[-1].pid]), Meter([fleet.pid])
+        await all_ended(contestant, _COUNT, patience_s=_PATIENCE_S, quiet_s=_QUIET_S)
         loads = {"worker": worker.read(), "sandbox": sandbox.read()}
         outcome = _outcome(await fleet.record(), None, loads)
     return Figure(
@@ -158,7 +164,7 @@ async def _baseline(ground: Ground, who: Contestant) -> Figure:
     )
 
 
-async def _replaced(team: Team, kill: Callable[[], None]) -> None:
+async def _replaced(contestant: RunningContestant, kill: Callable[[], None]) -> None:
     kill()
-    team.start()
-    await team.ready()
+    contestant.start()
+    await contestant.ready()

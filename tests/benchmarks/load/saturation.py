@@ -1,4 +1,4 @@
-"""Saturation: how much of the time the GPUs draw while pictures wait, by us and by the baselines."""
+"""Saturation: for what share of the time the GPUs draw while requests wait; us and the baselines."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -8,7 +8,7 @@ from tests.benchmarks.baselines import arq_contestant, celery_contestant
 from tests.benchmarks.load import our_worker
 from tests.benchmarks.load.contestant import Contestant, all_ended
 from tests.benchmarks.load.hosts import Conditions, Fleet, open_fleet
-from tests.benchmarks.load.servers import Ground
+from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report import gpu_time
 from tests.benchmarks.report.figure import Figure
 from tests.benchmarks.report.process_usage import Load, Meter
@@ -23,7 +23,7 @@ _PATIENCE_S = 600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of the pictures."""
+    """The measurements of one contestant."""
 
     count: int
     arrived: int
@@ -34,26 +34,29 @@ class Outcome:
     record: Mapping[str, Any]
 
 
-async def run(ground: Ground) -> list[Figure]:
-    """Let everybody draw the same pictures, one after the other."""
-    count = 10 if ground.is_quick else 60
+async def run(backends: BenchmarkServers) -> list[Figure]:
+    """Measure each contestant with the same pictures, one after the other."""
+    count = 10 if backends.is_quick else 60
     everybody = (
         our_worker.CONTESTANT,
         arq_contestant.CONTESTANT,
         celery_contestant.QUICK,
         celery_contestant.SLOW,
     )
-    return [_figure(who, await drawn(ground, who, count)) for who in everybody]
+    return [_figure(who, await drawn(backends, who, count)) for who in everybody]
 
 
-async def drawn(ground: Ground, who: Contestant, count: int) -> Outcome:
+async def drawn(backends: BenchmarkServers, who: Contestant, count: int) -> Outcome:
     """Let a contestant draw so many pictures under the conditions of this row."""
-    home = await ground.cleared(f"{NAME} {who.name}")
-    async with open_fleet(home, CONDITIONS) as fleet, who.at_work(ground, home, fleet) as team:
-        worker = Meter([each.pid for each in team.workers])
+    home = await backends.clear(f"{NAME} {who.name}")
+    async with (
+        open_fleet(home, CONDITIONS) as fleet,
+        who.start_with_workers(backends, home, fleet) as contestant,
+    ):
+        worker = Meter([each.pid for each in contestant.workers])
         sandbox = Meter([fleet.pid])
-        await team.submit(count)
-        took_s = await all_ended(team, count, patience_s=_PATIENCE_S)
+        await contestant.submit(count)
+        took_s = await all_ended(contestant, count, patience_s=_PATIENCE_S)
         return await _outcome(fleet, count, took_s, worker.read(), sandbox.read())
 
 

@@ -1,4 +1,4 @@
-"""The ground that benchmarks stand on: PostgreSQL and Valkey, emptied between the runs."""
+"""PostgreSQL and Valkey for the benchmarks, emptied between the runs."""
 
 import shutil
 from collections.abc import Iterator
@@ -20,8 +20,8 @@ _TABLES = """
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ground:
-    """Where the servers are, what PostgreSQL logs, and a directory for the logs of others."""
+class BenchmarkServers:
+    """The servers' URLs, PostgreSQL's log, and the directory for all other logs."""
 
     database_url: str
     redis_url: str
@@ -29,8 +29,8 @@ class Ground:
     postgres_log: Path
     is_quick: bool = False
 
-    async def cleared(self, name: str) -> Path:
-        """Empty database and Redis, and return an empty directory of that name for the run."""
+    async def clear(self, name: str) -> Path:
+        """Empty database and Redis, and return an empty directory of that name for a run."""
         connection = await asyncpg.connect(self.database_url)
         try:
             await connection.execute(f"TRUNCATE {await connection.fetchval(_TABLES)} CASCADE")
@@ -45,15 +45,15 @@ class Ground:
 
 
 @contextmanager
-def laid(directory: Path, *, is_quick: bool) -> Iterator[Ground]:
+def running_backends(directory: Path, *, is_quick: bool) -> Iterator[BenchmarkServers]:
     """Run the servers with our tables while the block runs; call it in the main thread."""
     with PostgresServer() as postgres, ValkeyServer() as valkey:
         migrations.upgrade(postgres.url)
-        yield Ground(
+        yield BenchmarkServers(
             database_url=postgres.url,
             redis_url=valkey.url,
             directory=directory.absolute(),
-            # Nobody but a benchmark needs to know where the server's log is.
+            # Private: only benchmarks need the path of the server's log.
             postgres_log=postgres._cluster.directory / f"{postgres.name}.log",
             is_quick=is_quick,
         )

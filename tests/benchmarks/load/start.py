@@ -10,7 +10,7 @@ from statistics import median
 from tests.benchmarks.chaos.sandbox_client import ROOT
 from tests.benchmarks.load import our_worker
 from tests.benchmarks.load.hosts import Conditions, open_fleet
-from tests.benchmarks.load.servers import Ground
+from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.figure import Figure
 
 NAME = "start"
@@ -18,10 +18,10 @@ _COMMAND = (str(Path(sys.executable).with_name("imagegen")), "worker")
 _READY_S, _IMPORT_S = 6.0, 0.8
 
 
-async def run(ground: Ground) -> list[Figure]:
+async def run(backends: BenchmarkServers) -> list[Figure]:
     """Do both some times and take the median."""
-    times = 2 if ground.is_quick else 5
-    ready = [await _ready_s(ground, number) for number in range(times)]
+    times = 2 if backends.is_quick else 5
+    ready = [await _ready_s(backends, number) for number in range(times)]
     imports = [_import_s() for _ in range(times)]
     return [
         _figure("imagegen worker to ready", ready, _READY_S),
@@ -40,11 +40,11 @@ def _figure(name: str, seconds: list[float], most: float) -> Figure:
     )
 
 
-async def _ready_s(ground: Ground, number: int) -> float:
-    home = await ground.cleared(f"{NAME} {number}")
+async def _ready_s(backends: BenchmarkServers, number: int) -> float:
+    home = await backends.clear(f"{NAME} {number}")
     async with (
         open_fleet(home, Conditions(hosts=2, drawing_s=1.0)) as fleet,
-        our_worker.off_work(ground, home, fleet, command=_COMMAND) as we,
+        our_worker.start_without_workers(backends, home, fleet, command=_COMMAND) as we,
     ):
         began = time.monotonic()
         we.start()

@@ -1,4 +1,4 @@
-"""A figure: one line of the table, and what it was reckoned from."""
+"""A figure: one line of the table, and the measurements behind it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Busy seconds of GPUs, from what the hosts themselves wrote down; pure."""
+"""Busy seconds of GPUs, from the hosts' own records; pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Meter: CPU and memory of processes and their children, as Linux counts them in /proc."""
+"""CPU time and memory of processes and their children, as in Linux's /proc."""
 
 import os
 import time
@@ -37,7 +37,7 @@ class Load:
 
 
 class Meter:
-    """Counts from when it is made: these processes, or this very one if none is named."""
+    """CPU time since it was created, of these processes, or of this one if none is named."""
 
     def __init__(self, pids: Sequence[int] = ()) -> None:
         self._pids = pids

@@ -17,10 +17,10 @@ from tests.benchmarks.load import (
     saturation,
     start,
 )
-from tests.benchmarks.load.servers import Ground
+from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.figure import Figure
 
-Row: TypeAlias = Callable[[Ground], Awaitable[list[Figure]]]
+Row: TypeAlias = Callable[[BenchmarkServers], Awaitable[list[Figure]]]
 
 ROWS: Mapping[str, Row] = {
     row.NAME: row.run

@@ -5,42 +5,44 @@ import json
 from tests.benchmarks.chaos.log_faults import found
 
 
-def complaints(*lines: object) -> list[str]:
+def worker_faults(*lines: object) -> list[str]:
     text = [line if isinstance(line, str) else json.dumps(line) for line in lines]
-    return [complaint.what for complaint in found("worker-0.1", text)]
+    return [worker_fault.what for worker_fault in found("worker-0.1", text)]
 
 
 def test_a_worker_that_only_waits_has_no_fault() -> None:
-    assert complaints("04:39:27: Starting worker", {"event": "request waits"}) == []
+    assert worker_faults("04:39:27: Starting worker", {"event": "request waits"}) == []
 
 
 def test_a_fault_of_ours_is_told_with_its_places() -> None:
     fault = {"event": "a fault of ours", "error": "KeyError", "at": ["a:1 f", "b:2 g"]}
 
-    assert complaints(fault) == ["a fault of ours: KeyError at b:2 g < a:1 f"]
+    assert worker_faults(fault) == ["a fault of ours: KeyError at b:2 g < a:1 f"]
 
 
 def test_a_traceback_in_an_event_is_a_fault() -> None:
     trace = "Traceback (most recent call last):\n  File x\nKeyError: 'x'"
 
-    assert complaints({"event": "job failed", "exception": trace}) == ["job failed KeyError: 'x'"]
+    assert worker_faults({"event": "job failed", "exception": trace}) == [
+        "job failed KeyError: 'x'"
+    ]
 
 
 def test_a_task_that_nobody_asked_is_a_fault() -> None:
-    assert complaints({"event": "Task exception was never retrieved"}) != []
+    assert worker_faults({"event": "Task exception was never retrieved"}) != []
 
 
 def test_a_chain_of_tracebacks_is_one_fault() -> None:
     chain = ("Traceback (most recent call last):", "  File x", "KeyError: 'x'", "")
     more = ("During handling of it:", "Traceback (most recent call last):", "OSError: y")
 
-    assert complaints(*chain, *more) == ["traceback: OSError: y"]
+    assert worker_faults(*chain, *more) == ["traceback: OSError: y"]
 
 
 def test_two_tracebacks_with_an_event_between_are_two_faults() -> None:
     trace = ("Traceback (most recent call last):", "KeyError: 'x'")
 
-    assert len(complaints(*trace, {"event": "worker ready"}, *trace)) == 2
+    assert len(worker_faults(*trace, {"event": "worker ready"}, *trace)) == 2
 
 
 def test_a_fault_that_arq_tells_is_about_the_request_that_it_names() -> None:
