@@ -79,7 +79,7 @@ async def test_the_worker_tells_its_slots_and_what_was_drawn_last(
     async with stages.set() as stage:
         await stage.picture(persona="lina")
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             row: dict[str, Any] = {"last_drew": []}
             while row["last_drew"] != ["lina"]:
                 [row], _ = await _json(stage.hosts[0].address, REDIS_URL=redis_url)
