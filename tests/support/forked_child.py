@@ -1,4 +1,4 @@
-"""A forked program with the face of `imagegen.sandbox.child.Child`."""
+"""A forked program with the face of `imagegen.sandbox.servers.process.ServerProcess`."""
 
 import signal
 import subprocess

@@ -82,7 +82,7 @@ class Stage:
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
-    """Cancel a task until it hears it: Python 3.11 loses some cancellations (see ticker.py)."""
+    """Cancel a task until it hears it: Python 3.11 loses some cancellations (see imagegen/periodic.py)."""
     while not task.done():
         task.cancel()
         await asyncio.wait({task}, timeout=0.2)
