@@ -107,7 +107,10 @@ class Kind(enum.StrEnum):
 
     @property
     def is_one_per_dialog(self) -> bool:
-        """Whether a dialog has at most one open request of this kind."""
+        """Whether a dialog has at most one open request of this kind.
+
+        The partial unique index of image_requests holds it, and names the kind itself.
+        """
         return _KIND_RULES[self].is_one_per_dialog
 
 

@@ -14,7 +14,7 @@ from imagegen.delivery.telegram import Telegram
 from imagegen.maintenance.image_cleanup import ImageCleanup
 from imagegen.maintenance.retention import Retention, RetentionLimits
 from imagegen.maintenance.stray_prompts import StrayCleanup
-from imagegen.monitoring.counters import CounterLog
+from imagegen.monitoring.counter_log import CounterLog
 from imagegen.pipeline.content_policy import ContentPolicy, PolicySettings, SafetyAudit
 from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.image_cache import ImageCache
@@ -52,7 +52,7 @@ class WorkerParts:
     """
 
     context: JobContext
-    results: Redis
+    results_redis: Redis
     retention: Retention
     stray_cleanup: StrayCleanup
     counter_log: CounterLog
@@ -140,12 +140,12 @@ def prompt_builder(model: LanguageModel | None, screen: Screen) -> PromptBuilder
 def host_clients(settings: HostSettings, *, drawing_s: float) -> list[HostClient]:
     """Return a client for each ComfyUI host, not opened yet; `drawing_s` is GENERATION_TIMEOUT."""
     timeouts = PromptTimeouts(
-        request=settings.comfyui_request_timeout,
-        queue=settings.comfyui_queue_timeout,
-        drawing=drawing_s,
-        silence=settings.comfyui_silence_timeout,
-        look=settings.comfyui_look_after,
-        away=settings.comfyui_away_timeout,
+        request_s=settings.comfyui_request_timeout,
+        queue_s=settings.comfyui_queue_timeout,
+        drawing_s=drawing_s,
+        silence_s=settings.comfyui_silence_timeout,
+        check_after_s=settings.comfyui_look_after,
+        unreachable_s=settings.comfyui_away_timeout,
     )
     return [
         HostClient(
@@ -203,7 +203,7 @@ async def worker_parts(
         deliveries=Deliveries(engine),
         library=library,
         pool=pool,
-        images=images,
+        image_store=images,
         telegram=telegram,
         flood_control=FloodControl(results),
         progress=LiveProgress(results),
@@ -216,7 +216,7 @@ async def worker_parts(
     )
     return WorkerParts(
         context=context,
-        results=results,
+        results_redis=results,
         retention=Retention(engine, ImageCleanup(engine, images), retention_limits(settings)),
         stray_cleanup=StrayCleanup(engine, pool),
         counter_log=CounterLog(prompts.fallbacks, image_cache.saved),

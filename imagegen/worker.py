@@ -118,7 +118,7 @@ def worker_settings(
             ("coverage", coverage.step, COVERAGE_EVERY_S),
         ):
             await stack.enter_async_context(periodic.every(seconds, step, name=name))
-        publisher = HostStatusPublisher(parts.results, context.pool)
+        publisher = HostStatusPublisher(parts.results_redis, context.pool)
         await stack.enter_async_context(publisher.publishing())
         await stack.enter_async_context(checks.running(settings, context, readiness))
         graceful_shutdown.attach_to_arq()

@@ -6,7 +6,7 @@
 - `requests.py`, `request_tables.py`: list, show, retry and cancel requests
 - `prompt.py`: what would be drawn for a dialog file
 - `covers.py`: draw the covers of personas ahead
-- `erasure.py`, `erasure_report.py`: `purge` and `forget`
+- `purge.py`, `forget.py`, `erasure_report.py`: what is erased, and how it is told
 - `demo.py`, `sandbox.py`: the demo, and the ComfyUI simulator
 - `session.py`: database, Redis and image store of one command
 - `extras.py`: the message for an extra that is not installed

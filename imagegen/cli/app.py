@@ -4,11 +4,12 @@ import click
 
 from imagegen.cli.covers import covers
 from imagegen.cli.demo import demo
-from imagegen.cli.erasure import forget, purge
+from imagegen.cli.forget import forget
 from imagegen.cli.hosts import hosts
 from imagegen.cli.migrate import migrate
 from imagegen.cli.probe import probe
 from imagegen.cli.prompt import prompt
+from imagegen.cli.purge import purge
 from imagegen.cli.requests import requests
 from imagegen.cli.sandbox import sandbox
 from imagegen.cli.worker import worker

@@ -5,8 +5,8 @@
 - `errors.py`: what a host can give instead of an image
 - `http.py`: HTTP calls and websockets; errors of aiohttp become ours
 - `websocket.py`: the events of one prompt, read from its websocket
-- `events.py`, `frames.py`: websocket frames to typed events
-- `prompt.py`: PromptJob and PromptResult
+- `events.py`, `frame_fields.py`, `preview.py`: websocket frames to typed events
+- `prompt_job.py`: PromptJob and PromptResult
 - `execution.py`: one prompt from its POST to its confirmed end
 - `progress.py`, `timeouts.py`: how far a prompt is, and how long it may take
 - `prompt_status.py`, `prompt_cancel.py`: finds a prompt on a host, cancels it

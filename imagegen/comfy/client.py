@@ -11,8 +11,8 @@ from imagegen.comfy.errors import ImageGone
 from imagegen.comfy.execution import PromptExecution
 from imagegen.comfy.history import OutputImage
 from imagegen.comfy.http import HostHTTP
-from imagegen.comfy.prompt import PromptJob
 from imagegen.comfy.prompt_cancel import cancel_prompt, delete_history
+from imagegen.comfy.prompt_job import PromptJob
 from imagegen.comfy.prompt_status import PromptEnded, find_in_history
 from imagegen.comfy.timeouts import PromptTimeouts
 
@@ -35,7 +35,7 @@ class HostClient:
         self.name = address.name
         self._limits = limits
         self._transcode = {} if transcode is None else {"preview": transcode}
-        self._http = HostHTTP(address, headers=headers or {}, request_timeout=limits.request)
+        self._http = HostHTTP(address, headers=headers or {}, request_timeout=limits.request_s)
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from imagegen.comfy import frames
-from imagegen.comfy.frames import MalformedFrame, Preview, frame_kind, read_preview
+from imagegen.comfy import frame_fields
+from imagegen.comfy.frame_fields import MalformedFrame
+from imagegen.comfy.preview import Preview, frame_kind, read_preview
 
 __all__ = [
     "Cached",
@@ -28,8 +29,8 @@ __all__ = [
     "Started",
     "Succeeded",
     "Unknown",
-    "failed",
-    "read",
+    "failed_event",
+    "read_event",
 ]
 
 # The kind of a binary frame that holds a text.
@@ -157,7 +158,7 @@ Event = (
 )
 
 
-def read(frame: str | bytes) -> Event:
+def read_event(frame: str | bytes) -> Event:
     """Return the event that a text or binary frame holds.
 
     Raises:
@@ -172,10 +173,10 @@ def read(frame: str | bytes) -> Event:
     raise MalformedFrame.of(frame, why)
 
 
-def failed(fields: Mapping[str, Any]) -> Failed:
+def failed_event(fields: Mapping[str, Any]) -> Failed:
     """Read the data of an execution_error; the host's history keeps it in the same form."""
     return Failed(
-        prompt_id=frames.text(fields["prompt_id"]),
+        prompt_id=frame_fields.text(fields["prompt_id"]),
         node=str(fields.get("node_id", "")),
         node_type=str(fields.get("node_type", "")),
         exception_type=str(fields.get("exception_type", "")),
@@ -192,16 +193,16 @@ def _read_binary(frame: bytes) -> Event:
 
 def _read_text(frame: str) -> Event:
     message = json.loads(frame)
-    kind, fields = frames.text(message["type"]), message.get("data") or {}
+    kind, fields = frame_fields.text(message["type"]), message.get("data") or {}
     reader = _READERS.get(kind)
     return reader(fields) if reader else Unknown(kind=kind)
 
 
 def _executing(fields: Mapping[str, Any]) -> Event:
-    prompt_id = frames.text_or_none(fields.get("prompt_id"))
+    prompt_id = frame_fields.text_or_none(fields.get("prompt_id"))
     if fields["node"] is None:
         return Ended(prompt_id=prompt_id)
-    return NodeStarted(prompt_id=prompt_id, node=frames.text(fields["node"]))
+    return NodeStarted(prompt_id=prompt_id, node=frame_fields.text(fields["node"]))
 
 
 def _progress(fields: Mapping[str, Any]) -> Event:
@@ -209,14 +210,14 @@ def _progress(fields: Mapping[str, Any]) -> Event:
     if node is None:
         return Unknown(kind="progress")
     return NodeProgress(
-        prompt_id=frames.text_or_none(fields.get("prompt_id")),
-        nodes={frames.text(node): _share(fields)},
+        prompt_id=frame_fields.text_or_none(fields.get("prompt_id")),
+        nodes={frame_fields.text(node): _share(fields)},
     )
 
 
 def _progress_state(fields: Mapping[str, Any]) -> Event:
     return NodeProgress(
-        prompt_id=frames.text_or_none(fields.get("prompt_id")),
+        prompt_id=frame_fields.text_or_none(fields.get("prompt_id")),
         nodes={node: _share(state) for node, state in fields["nodes"].items()},
     )
 
@@ -232,23 +233,25 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "status": lambda fields: QueueChanged(
         remaining=int(fields["status"]["exec_info"]["queue_remaining"])
     ),
-    "execution_start": lambda fields: Started(prompt_id=frames.text(fields["prompt_id"])),
+    "execution_start": lambda fields: Started(prompt_id=frame_fields.text(fields["prompt_id"])),
     "execution_cached": lambda fields: Cached(
-        prompt_id=frames.text(fields["prompt_id"]),
-        nodes=frozenset(map(frames.text, fields["nodes"])),
+        prompt_id=frame_fields.text(fields["prompt_id"]),
+        nodes=frozenset(map(frame_fields.text, fields["nodes"])),
     ),
     "executing": _executing,
     "progress": _progress,
     "progress_state": _progress_state,
     "executed": lambda fields: NodeDone(
-        prompt_id=frames.text(fields["prompt_id"]),
-        node=frames.text(fields["node"]),
-        output=frames.fields(fields["output"] or {}),
+        prompt_id=frame_fields.text(fields["prompt_id"]),
+        node=frame_fields.text(fields["node"]),
+        output=frame_fields.fields(fields["output"] or {}),
     ),
-    "execution_success": lambda fields: Succeeded(prompt_id=frames.text(fields["prompt_id"])),
-    "execution_error": failed,
+    "execution_success": lambda fields: Succeeded(prompt_id=frame_fields.text(fields["prompt_id"])),
+    "execution_error": failed_event,
     "feature_flags": lambda fields: Features(
         supports_preview_metadata=fields.get("supports_preview_metadata") is True
     ),
-    "execution_interrupted": lambda fields: Interrupted(prompt_id=frames.text(fields["prompt_id"])),
+    "execution_interrupted": lambda fields: Interrupted(
+        prompt_id=frame_fields.text(fields["prompt_id"])
+    ),
 }

@@ -19,8 +19,8 @@ from imagegen.comfy.errors import HostLost, ImageGone, OutOfMemory, PromptLost
 from imagegen.comfy.history import OutputImage
 from imagegen.comfy.http import HostHTTP
 from imagegen.comfy.progress import PromptTracker
-from imagegen.comfy.prompt import PromptJob, PromptResult
 from imagegen.comfy.prompt_cancel import cancel_prompt
+from imagegen.comfy.prompt_job import PromptJob, PromptResult
 from imagegen.comfy.prompt_status import (
     PromptEnded,
     PromptRunning,
@@ -64,7 +64,7 @@ class PromptExecution:
         self._http = http
         self._job = job
         self._id = job.prompt_id
-        self._away_s = limits.away
+        self._away_s = limits.unreachable_s
         self._events = EventQueue()
         self._deadlines = PromptDeadlines(limits, clock)
         self._tracker = PromptTracker(job, self._deadlines, clock)

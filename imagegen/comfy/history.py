@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from imagegen.comfy import events, frames
+from imagegen.comfy import events, frame_fields
 from imagegen.comfy.error_messages import read_failure, title
 from imagegen.comfy.errors import HostLost, ImageMissing, PromptLost
 from imagegen.errors import ImagegenError
@@ -74,7 +74,7 @@ def _error(host: str, prompt_id: str, entry: Mapping[str, Any]) -> ImagegenError
     messages = dict(status["messages"])
     if "execution_error" in messages:
         fields = {"prompt_id": prompt_id, **messages["execution_error"]}
-        return read_failure(host, _graph(entry), events.failed(fields))
+        return read_failure(host, _graph(entry), events.failed_event(fields))
     if "execution_interrupted" in messages:
         return PromptLost(f"somebody interrupted {prompt_id} on {host}")
     return PromptLost(f"{host} did not finish {prompt_id}")
@@ -91,9 +91,9 @@ def _graph(entry: Mapping[str, Any]) -> Mapping[str, Any]:
 def _images(output: Mapping[str, Any]) -> tuple[OutputImage, ...]:
     return tuple(
         OutputImage(
-            filename=frames.text(image["filename"]),
-            subfolder=frames.text(image.get("subfolder", "")),
-            type=frames.text(image.get("type", "output")),
+            filename=frame_fields.text(image["filename"]),
+            subfolder=frame_fields.text(image.get("subfolder", "")),
+            type=frame_fields.text(image.get("type", "output")),
         )
         for image in output.get("images") or ()
     )

@@ -13,7 +13,7 @@ from imagegen.comfy.events import (
     Preview,
     Succeeded,
 )
-from imagegen.comfy.prompt import PromptJob
+from imagegen.comfy.prompt_job import PromptJob
 from imagegen.comfy.timeouts import PromptDeadlines
 
 # The weight of a node is its time in sampler steps, as Z-Image Turbo takes on an RTX 4090 with its

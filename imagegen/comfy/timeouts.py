@@ -25,12 +25,12 @@ class PromptTimeouts:
     - `away`: how long an unreachable host is waited for when it is asked.
     """
 
-    request: float
-    queue: float
-    drawing: float
-    silence: float
-    look: float = 10.0
-    away: float = 10.0
+    request_s: float
+    queue_s: float
+    drawing_s: float
+    silence_s: float
+    check_after_s: float = 10.0
+    unreachable_s: float = 10.0
 
 
 class PromptDeadlines:
@@ -42,11 +42,11 @@ class PromptDeadlines:
     def __init__(self, limits: PromptTimeouts, clock: Callable[[], float]) -> None:
         self._limits = limits
         self._clock = clock
-        self._queue_ends_at = clock() + limits.queue
+        self._queue_ends_at = clock() + limits.queue_s
         self._drawing_ends_at: float | None = None
         self._moved_at = clock()
-        self._check_at = clock() + limits.look
-        self._check_every_s = limits.look
+        self._check_at = clock() + limits.check_after_s
+        self._check_every_s = limits.check_after_s
         self._opened_at = clock()
 
     @property
@@ -64,18 +64,18 @@ class PromptDeadlines:
         """Whether the prompt runs and this websocket was silent so long that a new one is needed."""
         if self._drawing_ends_at is None:
             return False
-        return self._clock() - max(self._moved_at, self._opened_at) >= self._limits.look
+        return self._clock() - max(self._moved_at, self._opened_at) >= self._limits.check_after_s
 
     def drawing_started(self) -> None:
         """Note that the host has started the prompt; only the first call counts."""
         if self._drawing_ends_at is None:
             self._moved_at = self._clock()
-            self._drawing_ends_at = self._clock() + self._limits.drawing
+            self._drawing_ends_at = self._clock() + self._limits.drawing_s
 
     def event_received(self) -> None:
         """Note an event of this prompt: the websocket works and the prompt makes progress."""
         self._moved_at = self._clock()
-        self._check_every_s = self._limits.look
+        self._check_every_s = self._limits.check_after_s
         self._check_at = self._clock() + self._check_every_s
 
     def progress_made(self) -> None:
@@ -85,7 +85,7 @@ class PromptDeadlines:
     def reconnected(self) -> None:
         """Note a new websocket; the prompt may have ended while there was none."""
         self._opened_at = self._clock()
-        self._check_every_s = min(_CHECK_AFTER_RECONNECT_S, self._limits.look)
+        self._check_every_s = min(_CHECK_AFTER_RECONNECT_S, self._limits.check_after_s)
         self._check_at = self._clock() + self._check_every_s
 
     def end_suspected(self) -> None:
@@ -105,15 +105,15 @@ class PromptDeadlines:
         if self._drawing_ends_at is None:
             if now < self._queue_ends_at:
                 return None
-            return HostBusy(f"{host} did not begin within {self._limits.queue:g} s")
+            return HostBusy(f"{host} did not begin within {self._limits.queue_s:g} s")
         if now >= self._drawing_ends_at:
-            return DrawingTooSlow(f"{host} drew for more than {self._limits.drawing:g} s")
-        if now >= self._moved_at + self._limits.silence:
-            return DrawingStalled(f"nothing moved on {host} for {self._limits.silence:g} s")
+            return DrawingTooSlow(f"{host} drew for more than {self._limits.drawing_s:g} s")
+        if now >= self._moved_at + self._limits.silence_s:
+            return DrawingStalled(f"nothing moved on {host} for {self._limits.silence_s:g} s")
         return None
 
     @property
     def _ends_at(self) -> float:
         if self._drawing_ends_at is None:
             return self._queue_ends_at
-        return min(self._drawing_ends_at, self._moved_at + self._limits.silence)
+        return min(self._drawing_ends_at, self._moved_at + self._limits.silence_s)

@@ -79,7 +79,7 @@ async def _read(host: str, socket: ClientWebSocketResponse, queue: EventQueue) -
             queue.put(WebSocketLost(f"{host} closed the websocket"))
             return
         try:
-            queue.put(events.read(message.data))
+            queue.put(events.read_event(message.data))
         except events.MalformedFrame as error:
             lost = WebSocketLost(f"{host} sent what is no frame of ComfyUI: {error}")
             lost.__cause__ = error

@@ -73,7 +73,7 @@ class RetentionLimits:
     images_s: float | None
 
     @property
-    def contexts(self) -> ColumnElement[bool]:
+    def due_contexts(self) -> ColumnElement[bool]:
         """Requests that lose their conversation: failed ones. All others lost it when they ended."""
         return and_(
             ImageRequest.state == State.FAILED,
@@ -82,18 +82,18 @@ class RetentionLimits:
         )
 
     @property
-    def requests(self) -> ColumnElement[bool]:
+    def due_requests(self) -> ColumnElement[bool]:
         """Requests that are erased: old ones, and ended ones whose dialog does not exist any more."""
         old = and_(_ended_before(self.requests_s), not_(_IS_DRAWN_AHEAD))
         return or_(old, and_(not_(_IS_OPEN), _HAS_NO_DIALOG))
 
     @property
-    def notes(self) -> ColumnElement[bool]:
+    def due_notes(self) -> ColumnElement[bool]:
         """Findings of the content screen that are erased. They are kept as long as requests are."""
         return _before(SafetyNote.found_at, self.requests_s)
 
     @property
-    def pictures(self) -> ColumnElement[bool]:
+    def due_images(self) -> ColumnElement[bool]:
         """Requests that lose their image. Covers that are drawn ahead keep it."""
         has_image = ImageRequest.image.is_not(None)
         return and_(has_image, _ended_before(self.images_s), not_(_IS_DRAWN_AHEAD))
@@ -206,19 +206,19 @@ class Retention:
         )
 
     async def _erase_contexts(self, connection: AsyncConnection) -> int:
-        ids = await _lock_batch(connection, self._limits.contexts)
+        ids = await _lock_batch(connection, self._limits.due_contexts)
         query = update(ImageRequest).where(ImageRequest.id.in_(ids))
         await connection.execute(query.values(conversation=None))
         return len(ids)
 
     async def _erase_requests(self, connection: AsyncConnection) -> int:
-        ids = await _lock_batch(connection, self._limits.requests)
+        ids = await _lock_batch(connection, self._limits.due_requests)
         query = delete(ImageRequest).where(ImageRequest.id.in_(ids)).returning(ImageRequest.image)
         await _note_images(connection, list((await connection.execute(query)).scalars()))
         return len(ids)
 
     async def _erase_images(self, connection: AsyncConnection) -> int:
-        ids = await _lock_batch(connection, self._limits.pictures)
+        ids = await _lock_batch(connection, self._limits.due_images)
         of_these = ImageRequest.id.in_(ids)
         await _note_images(
             connection,
@@ -229,27 +229,29 @@ class Retention:
         return len(ids)
 
     async def _erase_notes(self, connection: AsyncConnection) -> int:
-        old = select(SafetyNote.id).where(self._limits.notes).limit(BATCH_SIZE)
+        old = select(SafetyNote.id).where(self._limits.due_notes).limit(BATCH_SIZE)
         locked = old.with_for_update(skip_locked=True)
         query = delete(SafetyNote).where(SafetyNote.id.in_(locked)).returning(SafetyNote.id)
         return len((await connection.execute(query)).all())
 
     async def _count_due(self, connection: AsyncConnection) -> RetentionCounts:
         limits = self._limits
-        erased_rows = or_(limits.requests, _HAS_NO_DIALOG)
+        erased_rows = or_(limits.due_requests, _HAS_NO_DIALOG)
         # An image is erased with the last row that names it.
         images = (
             select(ImageRequest.image)
             .where(ImageRequest.image.is_not(None))
             .group_by(ImageRequest.image)
-            .having(func.bool_and(or_(erased_rows, limits.pictures)))
+            .having(func.bool_and(or_(erased_rows, limits.due_images)))
         )
         return RetentionCounts(
-            contexts=await _count(connection, limits.contexts, not_(erased_rows)),
+            contexts=await _count(connection, limits.due_contexts, not_(erased_rows)),
             cancelled=await _count(connection, _IS_OPEN, _HAS_NO_DIALOG),
             requests=await _count(connection, erased_rows),
-            emptied=await _count(connection, limits.pictures, not_(erased_rows)),
-            notes=await _scalar(connection, select(func.count(SafetyNote.id)).where(limits.notes)),
+            emptied=await _count(connection, limits.due_images, not_(erased_rows)),
+            notes=await _scalar(
+                connection, select(func.count(SafetyNote.id)).where(limits.due_notes)
+            ),
             pictures=await _scalar(connection, select(func.count()).select_from(images.subquery())),
         )
 

@@ -5,5 +5,5 @@
 - `checks.py`: the checks of Redis, PostgreSQL, Telegram and the hosts
 - `host_status.py`: publishes in Redis how this worker sees the hosts, and reads it
 - `persona_coverage.py`: logs which personas cannot be drawn on which hosts
-- `counters.py`: logs what the worker has counted since its start
+- `counter_log.py`: logs what the worker has counted since its start
 """

@@ -142,9 +142,9 @@ class ContentPolicy:
             scene=_scene(request.scene),
         )
         worded = await write_screened_prompt(self._prompts, self._screen, brief)
-        if worded.shown.verdict is ScreenVerdict.REFUSED:
-            await self._audit.record(request, "prompt", worded.shown, worded.prompt.text)
-            raise Refused(worded.shown.rule, language=request.language)
+        if worded.finding.verdict is ScreenVerdict.REFUSED:
+            await self._audit.record(request, "prompt", worded.finding, worded.prompt.text)
+            raise Refused(worded.finding.rule, language=request.language)
         seed = choose_seed(self._rules.seed_mode, _seed_input(request), chance=self._chance)
         return ImageSpec(prompt=worded.prompt, rating=worded.rating, seed=seed)
 

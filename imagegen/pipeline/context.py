@@ -36,7 +36,7 @@ class JobContext:
     image_cache: ImageCache
     image_screen: ImageScreen | None
     pool: Pool
-    images: ImageStore
+    image_store: ImageStore
     telegram: Telegram
     flood_control: FloodControl
     progress: LiveProgress

@@ -54,14 +54,14 @@ async def deliver(
         request, _persona(context, request), is_age_confirmed=is_age_confirmed
     )
     if request.chat_id is None:
-        await _run_to_completion(context.requests.finish(request))
+        await _run_to_completion(context.requests.mark_delivered(request))
         return
 
     message = _photo_message(request, request.chat_id, image, options)
     if data is None:
         if await _send_by_file_id(context, request, image, message):
             return
-        data = await context.images.get(image.name)
+        data = await context.image_store.get(image.name)
     await _send_if_allowed(context, request, replace(message, data=data))
 
 
@@ -110,7 +110,7 @@ async def _send_if_allowed(
     await _check_flood_wait(context, message.chat_id)
     send = await context.deliveries.start(request)
     if send.unknown >= context.max_unknown_sends:
-        await context.deliveries.end(send, SendOutcome.NOT_SENT, "given up")
+        await context.deliveries.record_outcome(send, SendOutcome.NOT_SENT, "given up")
         raise DeliveryUnknown("nobody can say whether the picture arrived")
     await _send(context, request, send, message)
 
@@ -134,13 +134,15 @@ async def _send(
     try:
         sent_message = await context.telegram.send(message)
     except ImagegenError as error:
-        await context.deliveries.end(send, _outcome(error), error.sentence)
+        await context.deliveries.record_outcome(send, _outcome(error), error.sentence)
         if isinstance(error, FloodWait) and error.retry_after_s is not None:
             await context.flood_control.hold(message.chat_id, error.retry_after_s)
         raise
     # The picture is in the chat: this is written even while the worker stops, so that no other
     # worker sends it again.
-    await _run_to_completion(context.requests.finish(request, send=send, receipt=sent_message))
+    await _run_to_completion(
+        context.requests.mark_delivered(request, send=send, receipt=sent_message)
+    )
     log.info(
         "picture delivered",
         chat_id=message.chat_id,

@@ -121,10 +121,10 @@ class DryRun:
         result = replace(
             result,
             rating=screened.rating,
-            screen=_verdict_text(screened.shown),
+            screen=_verdict_text(screened.finding),
             fallback=next(iter(self.prompts.fallbacks - fallbacks_before), None),
         )
-        if screened.shown.verdict is ScreenVerdict.REFUSED:
+        if screened.finding.verdict is ScreenVerdict.REFUSED:
             return result
         return self._with_graph(result, workflow, screened.prompt)
 

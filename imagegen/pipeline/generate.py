@@ -16,7 +16,7 @@ from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import HostLost, ImageGone, OutOfMemory, PromptLost
 from imagegen.comfy.execution import PromptExecution
 from imagegen.comfy.history import OutputImage
-from imagegen.comfy.prompt import PromptJob, PromptResult
+from imagegen.comfy.prompt_job import PromptJob, PromptResult
 from imagegen.errors import ImagegenError, Rejected, Unavailable
 from imagegen.image_file import BadImage, ImageFile
 from imagegen.pipeline.context import JobContext
@@ -126,7 +126,7 @@ class ImageGeneration:
             self._request,
             cached_image,
             self._plan(graph),
-            url=context.images.url(cached_image.image.name),
+            url=context.image_store.url(cached_image.image.name),
         )
         if reused_request is None:
             return None
@@ -142,7 +142,7 @@ class ImageGeneration:
         if self._context.image_screen is None:
             return True
         try:
-            data = await self._context.images.get(image.name)
+            data = await self._context.image_store.get(image.name)
         except ImageLost:
             return False
         await self._screen_image(data)
@@ -286,11 +286,11 @@ class ImageGeneration:
             prompt_id=str(self._request.prompt_id),
             bytes=len(fetched_image.data),
         )
-        image = await self._context.images.put(fetched_image)
+        image = await self._context.image_store.put(fetched_image)
         await self._context.requests.mark_drawn(
             self._request,
             image,
-            url=self._context.images.url(image.name),
+            url=self._context.image_store.url(image.name),
             seconds=result.seconds,
         )
         self._host_to_clean_up, self._data = host, fetched_image.data

@@ -8,8 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook.tables import NOBODY, ImageRequest, State, kinds_that
 from imagegen.db.engine import AnyRow, one_or_none, run_in_transaction, run_statement
-from imagegen.requests.claim import ClaimedRequest, advance
+from imagegen.requests.claim import ClaimedRequest
 from imagegen.requests.repository import DrawingPlan
+from imagegen.requests.state_changes import advance
 from imagegen.storage.store import ImageStore, StoredImage
 
 _HAS_NO_DIALOG = ImageRequest.kind.in_(kinds_that(lambda kind: not kind.has_dialog))

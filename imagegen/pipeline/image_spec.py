@@ -30,7 +30,7 @@ class ScreenedPrompt:
 
     prompt: Prompt
     rating: Rating
-    shown: Finding
+    finding: Finding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ async def write_screened_prompt(
         rating = Rating.SAFE
         prompt = builder.from_template(replace(brief, rating=rating, is_alone=True))
         finding = screen.prompt(prompt.text)
-    return ScreenedPrompt(prompt=prompt, rating=rating, shown=finding)
+    return ScreenedPrompt(prompt=prompt, rating=rating, finding=finding)
 
 
 def choose_seed(mode: SeedMode, seed_input: SeedInput, *, chance: random.Random) -> int:

@@ -130,7 +130,7 @@ async def _end(context: JobContext, request: ClaimedRequest, error: ImagegenErro
             # An earlier job posted this prompt. Nobody needs its image any more, so it has to be
             # removed from its host.
             await context.requests.add_stray(request)
-        await context.requests.end(request, state, error)
+        await context.requests.end_without_picture(request, state, error)
     except ClaimLost:
         return "claim lost"
     await context.progress.ended(request.id)

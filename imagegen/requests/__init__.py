@@ -1,6 +1,7 @@
 """The SQL of image requests: claim, states, deliveries, queries.
 
-claim.py: a claimed request, and the fence by which only its present job may write to it.
+claim.py: a request as the job that has claimed it sees it.
+state_changes.py: which state may follow which; the fence by which only its present job may write.
 repository.py: all that a job does to a request: claim, draw, deliver, end.
 deliveries.py: attempts to send, and the dialog's watermark.
 queries.py: requests as an operator sees them.

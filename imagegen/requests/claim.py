@@ -1,25 +1,15 @@
-"""A claimed request, and the fence: only the job that holds the present claim may write to it.
-
-Each claim writes a new token into the row. Every later UPDATE names the token and the states that
-it may come from; if it changes no row, another job has claimed the request or it has ended.
-"""
+"""A request as the job that has claimed it sees it."""
 
 import enum
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Executable, Update, bindparam, case, func, update
-from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.dml import ReturningUpdate
-
-from chatflow_hook.tables import OPEN, ImageRequest, Kind, State
+from chatflow_hook.tables import Kind, State
 from chatflow_hook.turn import Conversation
-from imagegen.db.engine import one_or_none
 from imagegen.errors import ImagegenError, Rejected
 from imagegen.storage.store import StoredImage
 
@@ -141,109 +131,3 @@ class DeliveryAttempt:
     id: int
     unknown: int
     proved_at: float
-
-
-# The states into which a job may bring a request that it has claimed. Only an operator's retry
-# leads out of an end (imagegen/requests/retry.py). Only the hook and an operator cancel a request
-# (chatflow_hook/cancellation.py).
-_ENDS: Final = frozenset({State.FAILED, State.REFUSED, State.EXPIRED})
-
-FOLLOWS: Final[Mapping[State, frozenset[State]]] = {
-    # To DRAWN at once if the same image was drawn before and is taken from the cache.
-    State.QUEUED: frozenset({State.DRAWING, State.DRAWN}) | _ENDS,
-    State.DRAWING: frozenset({State.QUEUED, State.DRAWN}) | _ENDS,
-    # To DELIVERED at once if there is no chat and the caller fetches the picture.
-    State.DRAWN: frozenset({State.DELIVERING, State.DELIVERED}) | _ENDS,
-    # To DELIVERING again if a send is repeated.
-    State.DELIVERING: frozenset({State.DRAWN, State.DELIVERING, State.DELIVERED}) | _ENDS,
-}
-
-
-def states_before(state: State) -> frozenset[State]:
-    """Return the open states from which a job may bring a request into this state."""
-    return frozenset(each for each in OPEN if state in FOLLOWS[each])
-
-
-# The state of a request that no job is working on.
-_RELEASED = case(
-    (ImageRequest.image.is_not(None), State.DRAWN),
-    (ImageRequest.prompt_id.is_not(None), State.DRAWING),
-    else_=State.QUEUED,
-)
-
-
-async def advance(
-    connection: AsyncConnection,
-    request: ClaimedRequest,
-    state: State,
-    *,
-    out_of: State | None = None,
-    **values: Any,
-) -> None:
-    """Bring the request into a state that may follow its present one, and write these columns.
-
-    `out_of`: the only state that it may come from, if not all that FOLLOWS allows.
-
-    Raises:
-        ClaimLost: the request is not ours any more, or is in a state that this one may not follow.
-    """
-    query = _advance(state, out_of, tuple(values))
-    given = {_new(column): value for column, value in values.items()}
-    await run_fenced(connection, query, {**_ours(request), **given})
-
-
-async def release(
-    connection: AsyncConnection, request: ClaimedRequest, *, returning: Any, **values: Any
-) -> Any:
-    """Bring the request back into a state in which another job can take it up; return one column.
-
-    Its prompt and its image are kept: with an image it is drawn, with a prompt drawing, else
-    queued.
-
-    Raises:
-        ClaimLost: the request is not ours any more, or has ended.
-    """
-    query = _write(OPEN).values(state=_RELEASED, **values).returning(returning)
-    return await run_fenced(connection, query, _ours(request))
-
-
-async def run_fenced(connection: AsyncConnection, query: Executable, values: dict[str, Any]) -> Any:
-    """Run an UPDATE that returns one column, and return its value.
-
-    Raises:
-        ClaimLost: it has changed no row.
-    """
-    row = await one_or_none(connection, query, values)
-    if row is None:
-        raise ClaimLost("another job has this request now, or it has ended")
-    return row[0]
-
-
-@cache  # to build the statement takes longer than to run it
-def _advance(state: State, out_of: State | None, columns: tuple[str, ...]) -> ReturningUpdate[Any]:
-    before = states_before(state)
-    values: dict[str, Any] = {column: bindparam(_new(column)) for column in columns}
-    if not state.is_open:
-        values["finished_at"] = func.clock_timestamp()
-    query = _write(before if out_of is None else before & {out_of})
-    return query.values(state=state, **values).returning(ImageRequest.id)
-
-
-def _write(states: Collection[State]) -> Update:
-    return (
-        update(ImageRequest)
-        .where(
-            ImageRequest.id == bindparam("its_id"),
-            ImageRequest.claim == bindparam("our_claim"),
-            ImageRequest.state.in_(states),
-        )
-        .values(updated_at=func.clock_timestamp())
-    )
-
-
-def _ours(request: ClaimedRequest) -> dict[str, Any]:
-    return {"its_id": request.id, "our_claim": request.claim}
-
-
-def _new(column: str) -> str:
-    return f"new_{column}"

@@ -14,7 +14,8 @@ from chatflow_hook.tables import OURS, Dialog, ImageRequest, State
 from imagegen.db.engine import run_in_transaction, run_statement
 from imagegen.db.tables import Delivery, SendOutcome
 from imagegen.delivery.message import SentMessage
-from imagegen.requests.claim import ClaimedRequest, DeliveryAttempt, advance
+from imagegen.requests.claim import ClaimedRequest, DeliveryAttempt
+from imagegen.requests.state_changes import advance
 
 # Statements are built once: to build one takes longer than to run it.
 _OF_THIS_REQUEST = Delivery.request_id == bindparam("of_request")
@@ -100,7 +101,9 @@ class Deliveries:
 
         return await run_in_transaction(self._engine, step)
 
-    async def end(self, send: DeliveryAttempt, outcome: SendOutcome, sentence: str) -> None:
+    async def record_outcome(
+        self, send: DeliveryAttempt, outcome: SendOutcome, sentence: str
+    ) -> None:
         """Note a send that did not, or may not have arrived."""
         query = (
             update(Delivery)

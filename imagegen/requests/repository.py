@@ -29,15 +29,9 @@ from imagegen.db.engine import AnyRow, one_or_none, run_in_transaction, run_stat
 from imagegen.db.tables import StrayPrompt
 from imagegen.delivery.message import SentMessage
 from imagegen.errors import ImagegenError
-from imagegen.requests.claim import (
-    ClaimedRequest,
-    ClaimLost,
-    ClaimState,
-    DeliveryAttempt,
-    advance,
-    release,
-)
+from imagegen.requests.claim import ClaimedRequest, ClaimLost, ClaimState, DeliveryAttempt
 from imagegen.requests.deliveries import mark_sent, move_watermark
+from imagegen.requests.state_changes import advance, release
 from imagegen.storage.store import StoredImage
 
 ResultT = TypeVar("ResultT")
@@ -287,7 +281,7 @@ class RequestRepository:
         of_this = {"prompt_id": request.prompt_id}
         await self._run_statement(lambda connection: connection.execute(_REMOVE_STRAY, of_this))
 
-    async def finish(
+    async def mark_delivered(
         self,
         request: ClaimedRequest,
         *,
@@ -345,7 +339,9 @@ class RequestRepository:
         )
         return claim is None
 
-    async def end(self, request: ClaimedRequest, state: State, error: ImagegenError) -> None:
+    async def end_without_picture(
+        self, request: ClaimedRequest, state: State, error: ImagegenError
+    ) -> None:
         """End the request without a picture.
 
         The watermark moves only if the picture may have arrived. A refused request loses its image

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from imagegen.comfy.capabilities import Requirements
-from imagegen.comfy.prompt import WEBSOCKET_SAVE_NODE
+from imagegen.comfy.prompt_job import WEBSOCKET_SAVE_NODE
 from imagegen.workflows.errors import WorkflowFault
 from imagegen.workflows.graph import Node, graph_digest
 from imagegen.workflows.graph_search import NodeInput

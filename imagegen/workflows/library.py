@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from imagegen.comfy.capabilities import Requirements
-from imagegen.comfy.prompt import WEBSOCKET_SAVE_NODE
+from imagegen.comfy.prompt_job import WEBSOCKET_SAVE_NODE
 from imagegen.workflows.errors import UnknownPersona, WorkflowFault, WorkflowsMissing
 from imagegen.workflows.graph import Graph, read_graph
 from imagegen.workflows.graph_search import NodeInput

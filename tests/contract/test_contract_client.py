@@ -8,7 +8,7 @@ import pytest
 from imagegen.comfy.capabilities import Requirements
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import PromptLost
-from imagegen.comfy.prompt import PromptJob
+from imagegen.comfy.prompt_job import PromptJob
 from imagegen.comfy.timeouts import PromptTimeouts
 from tests.contract.client import Visitor
 from tests.contract.graphs import Graph, previewed, saved
@@ -20,7 +20,7 @@ _PNG = b"\x89PNG"
 @pytest.fixture
 async def client(host: Host) -> AsyncIterator[HostClient]:
     patience = host.patience_s
-    limits = PromptTimeouts(request=30, queue=patience, drawing=patience, silence=patience)
+    limits = PromptTimeouts(request_s=30, queue_s=patience, drawing_s=patience, silence_s=patience)
     async with HostClient(host.address, limits=limits, headers=host.headers) as client:
         yield client
 

@@ -55,7 +55,10 @@ async def test_a_request_survives_the_death_of_its_worker_between_any_two_steps(
     [
         # Nobody can tell these two apart from outside: the row said "sending" in both.
         ("imagegen/delivery/telegram.py:Telegram.send", (["unknown", "sent"], 1)),
-        ("imagegen/requests/repository.py:RequestRepository.finish", (["unknown", "sent"], 2)),
+        (
+            "imagegen/requests/repository.py:RequestRepository.mark_delivered",
+            (["unknown", "sent"], 2),
+        ),
         ("imagegen/pipeline/generate.py:ImageGeneration.clean_up_host", (["sent"], 1)),
         ("imagegen/queue/progress.py:LiveProgress.ended", (["sent"], 1)),
     ],

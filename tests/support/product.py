@@ -139,6 +139,8 @@ class Stages:
                     conversations.hook_settings(self._database_url, self._redis_url, **(bot or {}))
                 )
             )
+            # Opens the hook's first connection, whose time would count as that of the first turn.
+            await hook.has_confirmed_age(1)
             stage = Stage(
                 hook=hook,
                 hosts=fleet,

@@ -6,12 +6,14 @@ from typing import Any
 
 from imagegen.comfy.address import HostAddress
 from imagegen.comfy.client import HostClient
-from imagegen.comfy.prompt import PromptJob, PromptResult
+from imagegen.comfy.prompt_job import PromptJob, PromptResult
 from imagegen.comfy.timeouts import PromptTimeouts
 
 MS = 0.001
 # No test waits for one of these; tests of a limit make it short.
-LIMITS = PromptTimeouts(request=10, queue=10, drawing=10, silence=10, look=5, away=1)
+LIMITS = PromptTimeouts(
+    request_s=10, queue_s=10, drawing_s=10, silence_s=10, check_after_s=5, unreachable_s=1
+)
 PROMPT = "7f3a2c1e-5b0d-5c7e-9d58-0b1e64a7c0de"
 
 

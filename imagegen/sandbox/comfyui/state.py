@@ -18,7 +18,7 @@ from imagegen.sandbox.comfyui.execution.validation import PromptValidation, vali
 from imagegen.sandbox.comfyui.faults.injection import FaultInjection
 from imagegen.sandbox.comfyui.faults.prompt_faults import ModelLoad, PromptFaults
 from imagegen.sandbox.comfyui.versions import Version
-from imagegen.sandbox.comfyui.websocket.connection import FeedConnection
+from imagegen.sandbox.comfyui.websocket.faulty_connection import FeedConnection
 from imagegen.sandbox.comfyui.websocket.feed import WebSocketFeed
 
 

@@ -100,7 +100,7 @@ def _create_directory(out: Path) -> None:
 
 async def _check_hosts(hosts: str) -> None:
     """Check that the given hosts answer, before anything is started for them."""
-    timeouts = PromptTimeouts(request=_PROBE_TIMEOUT_S, queue=1, drawing=1, silence=1)
+    timeouts = PromptTimeouts(request_s=_PROBE_TIMEOUT_S, queue_s=1, drawing_s=1, silence_s=1)
     for part in hosts.split(","):
         try:
             address = HostAddress.parse(part)

@@ -22,7 +22,7 @@ from imagegen.comfy.errors import (
     PromptRefused,
 )
 from imagegen.comfy.history import OutputImage
-from imagegen.comfy.prompt import PromptResult
+from imagegen.comfy.prompt_job import PromptResult
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from tests.support.comfyui_client import MODELS, Guest, portrait, quick, visit
 from tests.support.prompt_execution import LIMITS, MS, PROMPT, client, draw, order
@@ -199,7 +199,7 @@ async def test_a_host_that_came_back_can_be_asked_again() -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_what_draws_too_long_is_taken_off_the_host(version: str) -> None:
-    limits = replace(LIMITS, drawing=200 * MS)
+    limits = replace(LIMITS, drawing_s=200 * MS)
     sandbox = SandboxComfyUI(version=version, models=MODELS, seconds_per_picture=LONG_S)
     async with sandbox, client(sandbox.address, limits) as host, visit(sandbox.address) as guest:
         with pytest.raises(DrawingTooSlow, match=r"more than 0\.2 s"):
@@ -210,7 +210,7 @@ async def test_what_draws_too_long_is_taken_off_the_host(version: str) -> None:
 
 
 async def test_what_waits_too_long_is_taken_off_and_others_are_left_alone() -> None:
-    limits = replace(LIMITS, queue=100 * MS)
+    limits = replace(LIMITS, queue_s=100 * MS)
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
     async with sandbox, client(sandbox.address, limits) as host, visit(sandbox.address) as guest:
         theirs = await guest.post(LONG)
@@ -225,7 +225,7 @@ async def test_what_waits_too_long_is_taken_off_and_others_are_left_alone() -> N
 
 
 async def test_waiting_behind_others_does_not_count_as_drawing() -> None:
-    limits = replace(LIMITS, drawing=500 * MS, silence=500 * MS)
+    limits = replace(LIMITS, drawing_s=500 * MS, silence_s=500 * MS)
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=300 * MS)
     async with sandbox, client(sandbox.address, limits) as host, visit(sandbox.address) as guest:
         for seed in range(3):

@@ -131,7 +131,7 @@ async def test_what_failed_unheard_still_costs_an_attempt_and_leaves_no_entry() 
 
 
 async def test_a_prompt_that_does_not_move_is_taken_off_by_its_id() -> None:
-    limits = replace(LIMITS, silence=50 * MS)
+    limits = replace(LIMITS, silence_s=50 * MS)
     async with (
         misbehaving(sends(STARTS), _runs_until_interrupted()) as server,
         client(server.address, limits) as host,
@@ -202,7 +202,7 @@ async def test_a_websocket_that_is_refused_is_a_lost_host() -> None:
 
 
 async def test_a_websocket_that_does_not_greet_gets_no_prompt() -> None:
-    limits = replace(LIMITS, request=50 * MS)
+    limits = replace(LIMITS, request_s=50 * MS)
     async with misbehaving(greets=False) as server, client(server.address, limits) as host:
         with pytest.raises(HostLost, match="says nothing"):
             await draw(host, quick(1))
@@ -213,7 +213,7 @@ async def test_a_websocket_that_does_not_greet_gets_no_prompt() -> None:
 
 @pytest.mark.parametrize("route", ["GET /ws", "POST /prompt"])
 async def test_a_host_that_takes_for_ever_is_lost(route: str) -> None:
-    limits = replace(LIMITS, request=50 * MS, away=200 * MS)
+    limits = replace(LIMITS, request_s=50 * MS, unreachable_s=200 * MS)
     answers = {route: never_answers, "GET /history": says({})}
     async with misbehaving(answers=answers) as server, client(server.address, limits) as host:
         with pytest.raises(HostLost):
@@ -221,7 +221,7 @@ async def test_a_host_that_takes_for_ever_is_lost(route: str) -> None:
 
 
 async def test_a_host_that_is_lost_for_good_is_waited_for_and_may_keep_a_stray() -> None:
-    limits = replace(LIMITS, away=300 * MS)
+    limits = replace(LIMITS, unreachable_s=300 * MS)
     answers = {"GET /history": hangs_up}
     async with (
         misbehaving(sends_and_closes(STARTS), answers) as server,

@@ -75,7 +75,7 @@ async def test_the_worker_moves_the_watermark_in_the_bots_table(
     claimed = await request_steps.drawn(requests, request.id)
     await schema_dump.execute(bots_url, "UPDATE dialogs SET message_count = 4 WHERE id = 1")
 
-    await requests.finish(claimed)
+    await requests.mark_delivered(claimed)
 
     assert await dialog(bots_url) == (4, 3)
     await engine.dispose()
@@ -93,7 +93,7 @@ async def test_a_column_of_the_bots_that_lags_does_not_hold_the_watermark_back(
     assert request is not None
     claimed = await request_steps.drawn(requests, request.id)
 
-    await requests.finish(claimed)
+    await requests.mark_delivered(claimed)
 
     assert await dialog(bots_url) == (column, 3)
     await engine.dispose()
@@ -109,7 +109,7 @@ async def test_a_dialog_that_begins_anew_under_a_picture_has_its_watermark_in_th
     claimed = await request_steps.drawn(requests, request.id)
     assert await hook.on_turn(turn(message_count=1)) is None
 
-    await requests.finish(claimed)
+    await requests.mark_delivered(claimed)
 
     assert (await dialog(bots_url))[1] == 1
     second, third = [await hook.on_turn(turn(message_count=count)) for count in (2, 3)]

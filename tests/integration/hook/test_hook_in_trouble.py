@@ -209,7 +209,7 @@ async def test_the_workers_finish_and_the_next_turns_never_deadlock(
     for _ in range(15):
         claimed = await request_steps.drawn(requests, request.id)
         _, *answers = await asyncio.gather(
-            requests.finish(claimed), *(hook.on_turn(turn()) for _ in range(3))
+            requests.mark_delivered(claimed), *(hook.on_turn(turn()) for _ in range(3))
         )
         asked = [answer for answer in answers if answer is not None]
         request = asked[0] if asked else await until_due(hook)
@@ -238,7 +238,7 @@ async def test_on_turn_and_finish_in_one_transaction_each_wait_for_each_other(
     bot: AsyncSession
     async with sessions.begin() as bot:
         await hook.on_turn(turn(), bot)  # holds the dialog until the bot commits
-        finish = asyncio.create_task(requests.finish(claimed))
+        finish = asyncio.create_task(requests.mark_delivered(claimed))
 
         await hook.on_turn(turn(), bot)
 

@@ -76,17 +76,19 @@ class RealWorker:
             image = StoredImage(name=f"{request.id.hex * 2}.png", width=832, height=1216)
             await requests.mark_drawn(claimed, image, url=None, seconds=1)
         if claimed.chat_id is None:
-            await requests.finish(claimed)
+            await requests.mark_delivered(claimed)
             return
         send = await Deliveries(self.engine).start(claimed)
         receipt = SentMessage(message_id=PHOTO, bot_id=1, file_id="AgAC", chat_id=claimed.chat_id)
-        await requests.finish(claimed, send=send, receipt=receipt)
+        await requests.mark_delivered(claimed, send=send, receipt=receipt)
 
     async def fail(self, request: Request, state: Failure) -> None:
         requests = RequestRepository(self.engine)
         claimed = await requests.claim(request.id)
         assert claimed is not None
-        await requests.end(claimed, State(state), Rejected("It did not work.", code="some_code"))
+        await requests.end_without_picture(
+            claimed, State(state), Rejected("It did not work.", code="some_code")
+        )
 
     async def enqueued(self) -> set[UUID]:
         async with Redis.from_url(self.redis_url, db=3) as redis:

@@ -22,7 +22,7 @@ from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.telegram import SandboxTelegram, Trouble
 from tests.support.http_probe import Prober, free_port
 
-LIMITS = PromptTimeouts(request=2.0, queue=5.0, drawing=5.0, silence=5.0)
+LIMITS = PromptTimeouts(request_s=2.0, queue_s=5.0, drawing_s=5.0, silence_s=5.0)
 
 
 async def nothing() -> None:

@@ -222,7 +222,7 @@ async def test_who_has_lost_the_claim_writes_nothing(
         for write in (
             requests.start_drawing(first, PLAN, host="gpu-1"),
             Deliveries(engine).start(first),
-            requests.finish(first),
+            requests.mark_delivered(first),
             requests.put_back(first, costs_an_attempt=True),
         ):
             with pytest.raises(ClaimLost):
@@ -258,7 +258,7 @@ async def test_the_watermark_never_moves_back_nor_beyond_the_count(
         async with sessions.begin() as session:  # the dialog began anew meanwhile
             await session.execute(update(Dialog).values(message_count=1))
 
-        await requests.finish(claimed)
+        await requests.mark_delivered(claimed)
 
         assert (await conversations.dialog(sessions)).last_image_generation_at == 1
 

@@ -67,7 +67,7 @@ async def test_the_attempts_of_a_request_end_while_it_is_still_ours(
         second = await requests.claim(request.id)
         assert second is not None
         may_second = await requests.put_back(second, costs_an_attempt=True, most_attempts=2)
-        await requests.end(second, State.FAILED, Poisonous("at its end"))
+        await requests.end_without_picture(second, State.FAILED, Poisonous("at its end"))
 
     assert (may_first, may_second) == (True, False)
 

@@ -13,10 +13,11 @@ from chatflow_hook.tables import Dialog, ImageRequest, Kind, State
 from imagegen.delivery.message import SentMessage
 from imagegen.errors import ImagegenError
 from imagegen.pipeline.image_cache import CachedImage, ImageCache
-from imagegen.requests.claim import FOLLOWS, ClaimedRequest, ClaimLost
+from imagegen.requests.claim import ClaimedRequest, ClaimLost
 from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.repository import RequestRepository
 from imagegen.requests.retry import NotRetried, retry_request
+from imagegen.requests.state_changes import FOLLOWS
 from imagegen.storage.filesystem import FilesystemImageStore
 from tests.support import conversations
 from tests.support.drawing_plan import PLAN
@@ -135,7 +136,9 @@ class Walk:
         request = self._claims[which]
         try:
             if step in ENDED_BY:
-                await self._requests.end(request, ENDED_BY[step], ImagegenError("It ended."))
+                await self._requests.end_without_picture(
+                    request, ENDED_BY[step], ImagegenError("It ended.")
+                )
             elif step in {"start_drawing", "end_drawing"}:
                 self._claims[which] = await self._redraw(step, request)
             else:
@@ -161,9 +164,9 @@ class Walk:
             case "finish":
                 send = await self._ledger.start(request)
                 receipt = SentMessage(chat_id=1, message_id=7, file_id="a", bot_id=1)
-                await self._requests.finish(request, send=send, receipt=receipt)
+                await self._requests.mark_delivered(request, send=send, receipt=receipt)
             case "finish_unsent":
-                await self._requests.finish(request)
+                await self._requests.mark_delivered(request)
             case "put_back":
                 await self._requests.put_back(request)
             case "spend":

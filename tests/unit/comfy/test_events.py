@@ -96,13 +96,13 @@ def test_the_host_answers_what_it_can_do(version: str) -> None:
 
 
 def test_a_host_that_does_not_say_so_gives_no_origin_of_previews() -> None:
-    event = events.read('{"type": "feature_flags", "data": {"news": 1}}')
+    event = events.read_event('{"type": "feature_flags", "data": {"news": 1}}')
 
     assert event == events.Features(supports_preview_metadata=False)
 
 
 def test_after_a_reconnect_the_running_node_comes_without_a_prompt() -> None:
-    event = events.read('{"type": "executing", "data": {"node": "3"}}')
+    event = events.read_event('{"type": "executing", "data": {"node": "3"}}')
 
     assert event == events.NodeStarted(prompt_id=None, node="3")
 
@@ -119,7 +119,7 @@ def test_after_a_reconnect_the_running_node_comes_without_a_prompt() -> None:
     ],
 )
 def test_unknown_kinds_pass(frame: str | bytes, kind: str) -> None:
-    event = events.read(frame)
+    event = events.read_event(frame)
 
     assert event == events.Unknown(kind=kind)
 
@@ -129,7 +129,7 @@ def _loose_ends(file: Path) -> tuple[list[str], list[str]]:
     running: dict[str, str | None] = {}
     without_start: list[str] = []
     for line in filter(attrgetter("is_frame"), read_recording(file)):
-        match events.read(frame_of(line)):
+        match events.read_event(frame_of(line)):
             case events.Started(prompt_id=prompt_id):
                 assert running.get(line.socket) is None
                 running[line.socket] = prompt_id
@@ -143,4 +143,4 @@ def _loose_ends(file: Path) -> tuple[list[str], list[str]]:
 
 
 def _replayed(file: Path) -> Iterator[events.Event]:
-    return map(events.read, recorded_frames(file))
+    return map(events.read_event, recorded_frames(file))

@@ -137,7 +137,7 @@ def _failed(exception: str, message: str) -> events.Failed:
 def _recorded(version: str, scenario: str) -> list[DrawingFailed | OutOfMemory]:
     lines = read_recording(RECORDINGS / version / f"{scenario}.jsonl")
     return [
-        read_failure("gpu-1", GRAPH, events.failed(line.data["data"]))
+        read_failure("gpu-1", GRAPH, events.failed_event(line.data["data"]))
         for line in lines
         if line.kind == "execution_error"
     ]

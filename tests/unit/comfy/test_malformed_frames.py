@@ -74,7 +74,7 @@ def test_a_frame_that_no_comfyui_sends_is_malformed(frame: str | bytes) -> None:
     with pytest.raises(
         MalformedFrame, match=r"in a (text|binary) frame.* of \d+ .* that begins with"
     ):
-        events.read(frame)
+        events.read_event(frame)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_malformed_frame_is_named_without_what_somebody_wrote(
     frame: str | bytes, named: str
 ) -> None:
     with pytest.raises(MalformedFrame) as caught:
-        events.read(frame)
+        events.read_event(frame)
 
     assert named in str(caught.value)
     assert "Maria" not in "".join(traceback.format_exception(caught.value))
@@ -147,7 +147,7 @@ def test_a_real_frame_with_any_fact_changed_is_an_event_or_malformed(data: st.Da
 
 def _read_or_refuse(frame: str | bytes) -> events.Event | None:
     try:
-        return events.read(frame)
+        return events.read_event(frame)
     except MalformedFrame:
         return None
 

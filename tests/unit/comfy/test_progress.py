@@ -171,7 +171,7 @@ def _replayed(file: Path, left_out: tuple[type[Event], ...] = ()) -> list[list[f
         match line.data:
             case {"request": {"prompt": dict(graph)}, "response": {"prompt_id": prompt_id}}:
                 progresses.setdefault(prompt_id, Progress(graph))
-        event = events.read(frame_of(line)) if line.is_frame else None
+        event = events.read_event(frame_of(line)) if line.is_frame else None
         prompt_id = getattr(event, "prompt_id", None)
         if event and prompt_id in progresses and not isinstance(event, left_out):
             progresses[prompt_id].note(event)

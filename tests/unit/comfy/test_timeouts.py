@@ -4,7 +4,9 @@ from imagegen.comfy.errors import DrawingStalled, DrawingTooSlow, HostBusy
 from imagegen.comfy.timeouts import PromptDeadlines, PromptTimeouts
 from tests.support.pool_callers import Clock
 
-LIMITS = PromptTimeouts(request=30, queue=600, drawing=120, silence=90, look=10, away=10)
+LIMITS = PromptTimeouts(
+    request_s=30, queue_s=600, drawing_s=120, silence_s=90, check_after_s=10, unreachable_s=10
+)
 
 
 def test_while_the_socket_talks_nobody_looks() -> None:

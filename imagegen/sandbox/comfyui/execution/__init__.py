@@ -3,7 +3,7 @@
 `validation.py`: what is refused before a prompt is queued.
 `queue.py`: pending and running prompts, and the history.
 `executor.py`: runs the queue's prompts one at a time.
-`prompt_run.py`: one prompt from execution_start to its end.
+`prompt_run.py`, `interrupts.py`: one prompt from execution_start to its end; what stops it.
 `node_order.py`, `cache.py`, `progress.py`: which node is next, what is cached, how far each is.
 `node_definitions.py`: the node classes, as in /object_info.
 `node_context.py`: what a running node may use, and the values on the links.

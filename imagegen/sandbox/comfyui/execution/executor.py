@@ -8,12 +8,12 @@ from typing import Any
 import structlog
 
 from imagegen.sandbox.comfyui.execution.cache import NodeCache
+from imagegen.sandbox.comfyui.execution.interrupts import Interrupt
 from imagegen.sandbox.comfyui.execution.node_context import HostContext
 from imagegen.sandbox.comfyui.execution.node_definitions import NodeDefinitions
 from imagegen.sandbox.comfyui.execution.prompt_run import PromptRun
 from imagegen.sandbox.comfyui.execution.queue import PromptOutcome, PromptQueue, QueueItem
 from imagegen.sandbox.comfyui.execution.sampler_nodes import SAMPLER_AND_SAVE_NODES
-from imagegen.sandbox.comfyui.faults.interrupts import Interrupt
 from imagegen.sandbox.comfyui.faults.prompt_faults import PromptFaults
 from imagegen.sandbox.comfyui.versions import Version
 from imagegen.sandbox.comfyui.websocket.feed import WebSocketFeed

@@ -7,9 +7,9 @@ from typing import Any
 from PIL.Image import Image
 
 from imagegen.sandbox.comfyui.execution.files import ImageFolders
+from imagegen.sandbox.comfyui.execution.interrupts import Interrupt, InterruptedRun, NodeError
 from imagegen.sandbox.comfyui.execution.node_order import Graph
 from imagegen.sandbox.comfyui.execution.progress import NodeProgressState
-from imagegen.sandbox.comfyui.faults.interrupts import Interrupt, InterruptedRun, NodeError
 from imagegen.sandbox.comfyui.faults.prompt_faults import PromptFaults
 from imagegen.sandbox.comfyui.websocket.feed import JPEG, PNG, BinaryKind, WebSocketFeed
 

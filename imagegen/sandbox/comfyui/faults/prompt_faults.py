@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from imagegen.sandbox.comfyui.execution.interrupts import Interrupt, NodeError
 from imagegen.sandbox.comfyui.faults.fault import Fault
 from imagegen.sandbox.comfyui.faults.injection import FaultInjection, event_of
-from imagegen.sandbox.comfyui.faults.interrupts import Interrupt, NodeError
 from imagegen.sandbox.comfyui.faults.kinds import FaultKind
 
 # ComfyUI's error texts: torch's message, and below it ComfyUI's own advice.

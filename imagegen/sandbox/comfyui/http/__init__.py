@@ -4,6 +4,6 @@
 `jobs.py`: /api/jobs of newer versions.
 `object_info.py`: node classes, models, system facts.
 `images.py`: uploads and /view.
-`proxy.py`: the faults of answers, as a middleware.
+`faulty_proxy.py`: the faults of answers, as a middleware.
 `control.py`: the sandbox's own routes under /sandbox.
 """

@@ -10,10 +10,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from imagegen.sandbox.comfyui.execution.validation import BrokenRequestError
+from imagegen.sandbox.comfyui.http.faulty_proxy import FaultyProxy
 from imagegen.sandbox.comfyui.http.images import UploadRoutes, view
 from imagegen.sandbox.comfyui.http.jobs import JobRoutes
 from imagegen.sandbox.comfyui.http.object_info import ObjectInfoRoutes
-from imagegen.sandbox.comfyui.http.proxy import FaultyProxy
 from imagegen.sandbox.comfyui.state import HostState, is_canonical
 
 _LARGEST_BODY = 100 * 2**20

@@ -1,1 +1,1 @@
-"""The websocket of a host: `feed.py` sends events, `connection.py` adds the faults."""
+"""The websocket of a host: `feed.py` sends events, `faulty_connection.py` adds the faults."""

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from imagegen.sandbox.comfyui.faults.injection import FaultInjection
-from imagegen.sandbox.comfyui.websocket.connection import FeedConnection
+from imagegen.sandbox.comfyui.websocket.faulty_connection import FeedConnection
 
 # The numbers of binary events with an image: bare, and with metadata before the image.
 _IMAGE = 1

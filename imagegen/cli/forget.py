@@ -1,0 +1,43 @@
+"""`imagegen forget`: everything of one user is erased."""
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from chatflow_hook.tables import NOBODY
+from chatflow_hook.user_erasure import NOT_A_USER
+from imagegen.cli.extras import extra
+
+if TYPE_CHECKING:
+    from imagegen.cli.session import CommandSession
+    from imagegen.maintenance.user_erasure import ErasureReport
+
+
+def _check_user(_: click.Context, __: click.Parameter, user: int) -> int:
+    if user == NOBODY:
+        raise click.BadParameter(NOT_A_USER)
+    return user
+
+
+@click.command()
+@click.argument(
+    "user", type=click.IntRange(-(2**63), 2**63 - 1), metavar="USER", callback=_check_user
+)
+@click.option("--json", "is_json", is_flag=True, help="For programs.")
+def forget(*, user: int, is_json: bool) -> None:
+    """Erase everything of the Telegram user with the id USER, and say what is beyond reach."""
+    with extra("worker"):
+        from imagegen.cli.erasure_report import erasure_as_json, erasure_as_text
+        from imagegen.cli.session import run_in_session
+        from imagegen.maintenance import user_erasure
+
+    async def work(session: "CommandSession") -> "ErasureReport":
+        return await user_erasure.erase_user(
+            session.engine, session.images, session.queue_client, user
+        )
+
+    report = run_in_session(work)
+    click.echo(
+        json.dumps(erasure_as_json(report), indent=2) if is_json else erasure_as_text(report)
+    )
