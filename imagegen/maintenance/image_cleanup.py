@@ -1,6 +1,6 @@
 """Erases images that no request names any more from the image store.
 
-Noted images are those whose names somebody wrote into `forgotten_images` when a row was erased.
+Noted images are those whose names were written into `forgotten_images` when a row was erased.
 Orphans are files that neither a row nor a note names.
 """
 

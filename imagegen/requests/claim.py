@@ -73,7 +73,7 @@ class ClaimedRequest:
 
     @property
     def age_s(self) -> float:
-        """How many seconds ago the request was queued. A retry by an operator queues it anew."""
+        """How many seconds ago the request was queued. A retry by an operator queues it again."""
         return time.monotonic() - self.made_at
 
     def time_left_s(self, max_age_s: float) -> float | None:

@@ -26,43 +26,43 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 
 async def test_a_flood_of_one_chat_shuts_it_for_all_workers_and_no_other_chat(redis: Redis) -> None:
-    told, other = FloodControl(redis), FloodControl(redis)
+    limited, other = FloodControl(redis), FloodControl(redis)
 
-    await told.hold(ANNA, 60)
+    await limited.hold(ANNA, 60)
 
     assert 59 < await other.wait_s(ANNA) <= 60
     assert await other.wait_s(BORIS) == 0
 
 
 async def test_floods_of_several_chats_are_a_flood_of_the_bot(redis: Redis) -> None:
-    told, other = FloodControl(redis), FloodControl(redis)
+    limited, other = FloodControl(redis), FloodControl(redis)
 
     for chat_id, seconds in ((ANNA, 60), (BORIS, 50), (VERA, 40)):
-        await told.hold(chat_id, seconds)
+        await limited.hold(chat_id, seconds)
 
     assert 39 < await other.wait_s(GLEB) <= 40
 
 
 async def test_a_gate_opens_when_its_time_is_over(redis: Redis) -> None:
     now = 100.0
-    gate = FloodControl(redis, clock=lambda: now)
-    await gate.hold(ANNA, 60)
+    flood_control = FloodControl(redis, clock=lambda: now)
+    await flood_control.hold(ANNA, 60)
     await redis.flushdb()
 
-    while_shut = await gate.wait_s(ANNA)
+    while_shut = await flood_control.wait_s(ANNA)
     now += 60
 
-    assert (while_shut, await gate.wait_s(ANNA)) == (60, 0)
+    assert (while_shut, await flood_control.wait_s(ANNA)) == (60, 0)
 
 
 async def test_a_gate_without_redis_knows_what_it_was_told_itself() -> None:
     async with Redis.from_url("redis://127.0.0.1:1/4") as nobody:
-        gate = FloodControl(nobody)
+        flood_control = FloodControl(nobody)
 
-        await gate.hold(ANNA, 60)
+        await flood_control.hold(ANNA, 60)
 
-        assert 59 < await gate.wait_s(ANNA) <= 60
-        assert await gate.wait_s(BORIS) == 0
+        assert 59 < await flood_control.wait_s(ANNA) <= 60
+        assert await flood_control.wait_s(BORIS) == 0
 
 
 async def test_the_second_picture_of_a_flooded_chat_is_not_even_tried(
