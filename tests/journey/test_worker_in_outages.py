@@ -14,7 +14,7 @@ from tests.support import worker_process
 from tests.support.product import PATIENCE_S, Stages
 from tests.support.worker_process import WorkerProcess
 
-# A request may have to wait until the relay finds that its doorbell was lost.
+# A request may have to wait until the relay finds that its arq job was lost.
 LONG_S = 40.0
 
 

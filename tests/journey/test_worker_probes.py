@@ -1,4 +1,4 @@
-"""What a worker tells orchestrators, while what it needs stops, crashes, freezes and comes back."""
+"""The health endpoints of a worker while its servers stop, crash, freeze and come back."""
 
 import asyncio
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""A worker that is asked to stop: what it ends itself, what it leaves to the next, and how soon."""
+"""A worker that is asked to stop: what it finishes, what it leaves to the next, and how soon."""
 
 import asyncio
 import signal
@@ -19,7 +19,7 @@ from tests.support.conversations import Sessions
 from tests.support.product import PATIENCE_S, Stage, Stages
 from tests.support.worker_process import ARQ, IMAGEGEN, WorkerProcess
 
-# What goes back is taken by another worker within this, on two busy cores.
+# Another worker takes a returned job within this time, on two busy cores.
 TAKEN_S = 4.0
 # What the worker takes to put things away when it can't reach what it needs for that, and a bit.
 GIVES_UP_S = 9.0

@@ -1,4 +1,4 @@
-"""What tests of drawing share: a client of a host, its limits, a prompt's id."""
+"""What tests of prompt execution share: a client of a host, its timeouts, a prompt id."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ from imagegen.comfy.prompt import PromptJob, PromptResult
 from imagegen.comfy.timeouts import PromptTimeouts
 
 MS = 0.001
-# No test waits for one of these; tests of a limit make it short.
+# No test waits until one of these has passed; tests of a timeout shorten it.
 LIMITS = PromptTimeouts(request=10, queue=10, drawing=10, silence=10, look=5, away=1)
 PROMPT = "7f3a2c1e-5b0d-5c7e-9d58-0b1e64a7c0de"
 
@@ -45,9 +45,9 @@ def order(
         graph=graph,
         prompt_id=prompt_id,
         node=list(graph)[-1],
-        on_progress=on_progress or unheeded,
+        on_progress=on_progress or ignore_progress,
     )
 
 
-def unheeded(_share: float) -> None:
-    """Take progress in and do nothing with it."""
+def ignore_progress(_share: float) -> None:
+    """Ignore the progress."""
