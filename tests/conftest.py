@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 REDIS_DBS = (3, 4)
 
-# Each test has a timeout; how long one example takes says how busy the machine is.
+# No deadline per example: each test has a timeout, and a busy machine makes examples slow.
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.load_profile("here")
 
 
 def pytest_configure() -> None:
-    """Take SIGINT back where a background shell has it ignored: children would inherit that."""
+    """Restore SIGINT where a background shell ignores it: children would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -50,10 +50,10 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
-    """Give the servers of the environment, if it names both, or private ones.
+    """Return the servers that the environment names, if it names both, or start private ones.
 
-    In a foreign PostgreSQL the tests make databases of their own and drop them. In a foreign
-    Redis they empty the databases 3 and 4, so these have to be empty before.
+    On a PostgreSQL of the environment the tests create databases of their own and drop them. On a
+    Redis of the environment they empty the databases 3 and 4, so these have to be empty before.
     """
     if (given := _given()) is not None:
         asyncio.run(_refuse_redis_in_use(given.redis_url))
@@ -65,7 +65,7 @@ def servers() -> Iterator[Servers]:
 
 @pytest.fixture(scope="session")
 def template(servers: Servers) -> Iterator[str]:
-    """Give the name of a database with our migrations applied, to be copied."""
+    """Return the name of a database with our migrations applied, to be copied."""
     name = _fresh_name()
     asyncio.run(_execute(servers.database_url, f"CREATE DATABASE {name}"))
     try:
@@ -103,7 +103,7 @@ def sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
 
 @pytest.fixture
 async def redis_url(servers: Servers) -> AsyncIterator[str]:
-    """Give the address of a Redis whose databases 3 and 4 are empty; name no database in it."""
+    """Return the URL, without a database number, of a Redis whose databases 3 and 4 are empty."""
     url = _without_database(servers.redis_url)
     yield url
     for db in REDIS_DBS:
@@ -113,7 +113,7 @@ async def redis_url(servers: Servers) -> AsyncIterator[str]:
 
 @pytest.fixture
 def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> "Stages":
-    """Give what sets stages on this test's database and Redis."""
+    """Return what starts products (see tests/support/product.py) on this test's database and Redis."""
     from tests.support.product import Stages  # noqa: PLC0415 (takes seconds, which a unit test can do without)
 
     return Stages(database_url, redis_url, sessions, tmp_path / "images")

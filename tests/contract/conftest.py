@@ -1,4 +1,4 @@
-"""Which host the contract is held against, and a visitor of it."""
+"""The host that the contract is tested against, and a client of it."""
 
 import os
 from collections.abc import AsyncIterator
@@ -8,32 +8,33 @@ import pytest
 from imagegen.comfy.address import HostAddress
 from imagegen.sandbox.comfyui.host import SandboxComfyUI
 from imagegen.sandbox.comfyui.versions import VERSIONS
-from tests.contract.client import Visitor, visit
-from tests.contract.host import Host, named
-from tests.contract.timing import Pace
-from tests.contract.websocket_listener import Ear
+from tests.contract.client import ContractClient, connected_client
+from tests.contract.host import Host, host_from_environment
+from tests.contract.timing import SlowGraphs
+from tests.contract.websocket_listener import EventListener
 
 _WAITS_PER_TEST = 10
 
 
 def pytest_configure() -> None:
-    """Refuse a wrong variable before any test is collected."""
+    """Refuse an invalid variable before any test is collected."""
     _real_host()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test on both sandboxes, or on the real server alone."""
+    """Run each test on both sandbox versions, or on the real server alone."""
     if "host" in metafunc.fixturenames:
         real = _real_host()
-        wanted = list(VERSIONS) if real is None else [real]
+        hosts_to_test = list(VERSIONS) if real is None else [real]
         names = [
-            f"sandbox-{each}" if isinstance(each, str) else each.address.name for each in wanted
+            f"sandbox-{each}" if isinstance(each, str) else each.address.name
+            for each in hosts_to_test
         ]
-        metafunc.parametrize("host", wanted, indirect=True, ids=names)
+        metafunc.parametrize("host", hosts_to_test, indirect=True, ids=names)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Give a real server the time that its other users take."""
+    """Give tests on a real server a longer timeout, for the prompts of its other users."""
     if (real := _real_host()) is not None:
         item.add_marker(pytest.mark.timeout(_WAITS_PER_TEST * real.patience_s))
 
@@ -48,26 +49,26 @@ async def host(request: pytest.FixtureRequest) -> AsyncIterator[Host]:
 
 
 @pytest.fixture
-async def visitor(host: Host) -> AsyncIterator[Visitor]:
-    async with visit(host) as visitor:
-        yield visitor
+async def contract_client(host: Host) -> AsyncIterator[ContractClient]:
+    async with connected_client(host) as contract_client:
+        yield contract_client
 
 
 @pytest.fixture
-async def ear(visitor: Visitor) -> AsyncIterator[Ear]:
-    """Give the visitor's socket, greeted."""
-    async with visitor.listen() as ear:
-        await ear.hear("status")
-        yield ear
+async def listener(contract_client: ContractClient) -> AsyncIterator[EventListener]:
+    """Return a websocket of the client that got its first status."""
+    async with contract_client.listen() as listener:
+        await listener.wait_for("status")
+        yield listener
 
 
 @pytest.fixture(scope="session")
-def pace() -> Pace:
-    return Pace()
+def slow_graphs() -> SlowGraphs:
+    return SlowGraphs()
 
 
 def _real_host() -> Host | None:
     try:
-        return named(os.environ)
+        return host_from_environment(os.environ)
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None

@@ -10,34 +10,35 @@ import pytest
 from imagegen.comfy.address import HostAddress
 
 SANDBOX_PATIENCE_S = 10.0
-# Others may use a real server: their prompts run before ours.
+# A real server may have other users, whose prompts run before ours.
 _PATIENCE_S = 120.0
-_MOST_PATIENCE_S = 86_400
+_MAX_PATIENCE_S = 86_400
 
 _Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """Where a host is, what it wants to see, and how long one event may take."""
+    """A host's address and headers, and how long one event may take."""
 
     address: HostAddress
-    # Not shown: pytest prints the arguments of a failed test.
+    # Not in repr(): pytest prints the arguments of a failed test.
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     patience_s: float = SANDBOX_PATIENCE_S
     is_sandbox: bool = True
 
-    def give_up(self, reason: str) -> NoReturn:
-        """Skip a test that this server gives no occasion for; a sandbox has no excuse."""
+    def skip(self, reason: str) -> NoReturn:
+        """Skip a test that this server gives no occasion for; on a sandbox that is a failure."""
         if self.is_sandbox:
             pytest.fail(f"{self.address.name}: {reason}")
         pytest.skip(f"{self.address.name}: {reason}")
 
 
-def named(environ: Mapping[str, str]) -> Host | None:
-    """Read the real server that the environment names, if any.
+def host_from_environment(environ: Mapping[str, str]) -> Host | None:
+    """Read the real server from the environment; None if COMFYUI_URL is not set.
 
-    Raises ValueError with a sentence that names the variable and never what is secret in it.
+    Raises:
+        ValueError: a variable is invalid; the sentence names the variable and no secret in it.
     """
     if not environ.get("COMFYUI_URL"):
         return None
@@ -58,8 +59,8 @@ def _read(environ: Mapping[str, str], name: str, parse: Callable[[str], _Read]) 
 
 def _seconds(text: str) -> float:
     seconds = float(text or _PATIENCE_S)
-    if not 0 < seconds < _MOST_PATIENCE_S:
-        raise ValueError(f"must be a number of seconds above 0 and below {_MOST_PATIENCE_S}")
+    if not 0 < seconds < _MAX_PATIENCE_S:
+        raise ValueError(f"must be a number of seconds above 0 and below {_MAX_PATIENCE_S}")
     return seconds
 
 

@@ -10,7 +10,7 @@ from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import PromptLost
 from imagegen.comfy.prompt_job import PromptJob
 from imagegen.comfy.timeouts import PromptTimeouts
-from tests.contract.client import Visitor
+from tests.contract.client import ContractClient
 from tests.contract.graphs import Graph, previewed, saved
 from tests.contract.host import Host
 
@@ -25,46 +25,46 @@ async def client(host: Host) -> AsyncIterator[HostClient]:
         yield client
 
 
-def _prompt_of(visitor: Visitor) -> str:
+def _prompt_of(contract_client: ContractClient) -> str:
     """Give an id that the visitor takes off the host in the end."""
-    visitor.posted.append(str(uuid.uuid4()))
-    return visitor.posted[-1]
+    contract_client.posted.append(str(uuid.uuid4()))
+    return contract_client.posted[-1]
 
 
 @pytest.mark.parametrize("graph", [saved, previewed])
 async def test_a_picture_is_drawn_fetched_and_forgotten(
-    client: HostClient, visitor: Visitor, graph: Callable[[], Graph]
+    client: HostClient, contract_client: ContractClient, graph: Callable[[], Graph]
 ) -> None:
     shares: list[float] = []
-    wanted = PromptJob(
-        graph=graph(), prompt_id=_prompt_of(visitor), node="2", on_progress=shares.append
+    job = PromptJob(
+        graph=graph(), prompt_id=_prompt_of(contract_client), node="2", on_progress=shares.append
     )
 
-    drawn = await client.execution(wanted).run()
+    drawn = await client.execution(job).run()
     picture = await client.fetch(drawn.images[0])
-    await client.delete_history(wanted.prompt_id)
+    await client.delete_history(job.prompt_id)
 
     assert picture.startswith(_PNG)
     assert shares[-1] == 1
-    assert await visitor.entry(wanted.prompt_id) is None
+    assert await contract_client.entry(job.prompt_id) is None
 
 
 async def test_a_prompt_that_is_over_is_taken_up_again(
-    client: HostClient, visitor: Visitor
+    client: HostClient, contract_client: ContractClient
 ) -> None:
-    wanted = PromptJob(graph=saved(), prompt_id=_prompt_of(visitor), node="2")
-    drawn = await client.execution(wanted).run()
+    job = PromptJob(graph=saved(), prompt_id=_prompt_of(contract_client), node="2")
+    drawn = await client.execution(job).run()
 
-    taken_up = await client.execution(wanted).resume()
+    taken_up = await client.execution(job).resume()
 
     assert taken_up.images == drawn.images
 
 
 async def test_a_prompt_that_the_host_never_had_is_lost(client: HostClient) -> None:
-    wanted = PromptJob(graph=saved(), prompt_id=str(uuid.uuid4()), node="2")
+    job = PromptJob(graph=saved(), prompt_id=str(uuid.uuid4()), node="2")
 
     with pytest.raises(PromptLost):
-        await client.execution(wanted).resume()
+        await client.execution(job).resume()
 
 
 async def test_a_host_that_is_there_is_found_well_and_tells_what_it_has(

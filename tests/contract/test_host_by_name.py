@@ -1,16 +1,16 @@
-"""How the contract's real server is read from the environment."""
+"""Reading the contract's real server from the environment."""
 
 import pytest
 
-from tests.contract.host import named
+from tests.contract.host import host_from_environment
 
 
 def test_without_a_url_there_is_no_real_server() -> None:
-    assert named({"COMFYUI_URL": "", "COMFYUI_TOKEN": "s3cret"}) is None
+    assert host_from_environment({"COMFYUI_URL": "", "COMFYUI_TOKEN": "s3cret"}) is None
 
 
 def test_a_server_may_be_behind_a_prefix_and_a_token() -> None:
-    host = named(
+    host = host_from_environment(
         {
             "COMFYUI_URL": "https://gpu.example/comfy/",
             "COMFYUI_TOKEN": "s3cret",
@@ -38,6 +38,6 @@ def test_a_server_may_be_behind_a_prefix_and_a_token() -> None:
 )
 def test_what_will_not_do_is_named_without_what_is_secret(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"^{name}: ") as refusal:
-        named({"COMFYUI_URL": "gpu:8188", name: value})
+        host_from_environment({"COMFYUI_URL": "gpu:8188", name: value})
 
     assert "s3cret" not in str(refusal.value)

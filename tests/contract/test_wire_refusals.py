@@ -1,33 +1,35 @@
-"""What a host refuses, and in which form it says so."""
+"""Which prompts a host refuses, and with which answer."""
 
 from typing import Any
 
 import pytest
 
-from tests.contract.client import Visitor
+from tests.contract.client import ContractClient
 from tests.contract.graphs import Graph, empty_image, saved, scaled
 
 
-async def _refusal(visitor: Visitor, graph: Graph) -> Any:
-    status, answer = await visitor.offer(graph)
+async def _refusal(contract_client: ContractClient, graph: Graph) -> Any:
+    status, answer = await contract_client.try_post(graph)
     assert status == 400, answer
     assert isinstance(answer["error"]["type"], str)
     assert isinstance(answer["error"]["message"], str)
     return answer
 
 
-async def test_a_class_that_is_not_installed_is_refused_at_once(visitor: Visitor) -> None:
+async def test_a_class_that_is_not_installed_is_refused_at_once(
+    contract_client: ContractClient,
+) -> None:
     graph = saved({"class_type": "NoHostHasThisNode", "inputs": {}})
 
-    answer = await _refusal(visitor, graph)
+    answer = await _refusal(contract_client, graph)
     # The first from old servers, the second from new ones.
     assert answer["error"]["type"] in {"invalid_prompt", "missing_node_type"}
     assert not answer["node_errors"]
     assert "NoHostHasThisNode" in answer["error"]["message"]
 
 
-async def test_a_graph_without_an_output_is_refused(visitor: Visitor) -> None:
-    answer = await _refusal(visitor, {"1": empty_image()})
+async def test_a_graph_without_an_output_is_refused(contract_client: ContractClient) -> None:
+    answer = await _refusal(contract_client, {"1": empty_image()})
 
     assert answer["error"]["type"] == "prompt_no_outputs"
     assert not answer["node_errors"]
@@ -43,9 +45,9 @@ async def test_a_graph_without_an_output_is_refused(visitor: Visitor) -> None:
     ],
 )
 async def test_a_value_that_will_not_do_is_named(
-    visitor: Visitor, inputs: dict[str, Any], fault: str
+    contract_client: ContractClient, inputs: dict[str, Any], fault: str
 ) -> None:
-    answer = await _refusal(visitor, scaled(**inputs))
+    answer = await _refusal(contract_client, scaled(**inputs))
 
     (error,) = answer["node_errors"]["3"]["errors"]
     (name,) = inputs
@@ -57,11 +59,11 @@ async def test_a_value_that_will_not_do_is_named(
     assert answer["node_errors"]["3"]["dependent_outputs"] == ["2"]
 
 
-async def test_a_missing_input_is_named(visitor: Visitor) -> None:
+async def test_a_missing_input_is_named(contract_client: ContractClient) -> None:
     graph = scaled()
     del graph["3"]["inputs"]["height"]
 
-    answer = await _refusal(visitor, graph)
+    answer = await _refusal(contract_client, graph)
     (error,) = answer["node_errors"]["3"]["errors"]
     assert answer["error"]["type"] == "prompt_outputs_failed_validation"
     assert error["type"] == "required_input_missing"
@@ -69,22 +71,24 @@ async def test_a_missing_input_is_named(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize("link", [["77", 0], ["1", 5], ["1"]])
-async def test_a_link_to_nowhere_is_refused(visitor: Visitor, link: list[Any]) -> None:
-    answer = await _refusal(visitor, saved(images=link))
+async def test_a_link_to_nowhere_is_refused(
+    contract_client: ContractClient, link: list[Any]
+) -> None:
+    answer = await _refusal(contract_client, saved(images=link))
 
     assert answer["error"]["type"] == "prompt_outputs_failed_validation"
     assert [entry["errors"] for entry in answer["node_errors"].values() if entry["errors"]]
 
 
-async def test_a_body_without_a_prompt_is_refused(visitor: Visitor) -> None:
-    status, _ = await visitor.send("/prompt", {"client_id": visitor.client_id})
+async def test_a_body_without_a_prompt_is_refused(contract_client: ContractClient) -> None:
+    status, _ = await contract_client.send("/prompt", {"client_id": contract_client.client_id})
 
     assert status == 400
 
 
-async def test_a_refused_prompt_leaves_no_trace(visitor: Visitor) -> None:
-    await _refusal(visitor, {"1": empty_image()})
+async def test_a_refused_prompt_leaves_no_trace(contract_client: ContractClient) -> None:
+    await _refusal(contract_client, {"1": empty_image()})
 
-    (prompt_id,) = visitor.posted
-    assert prompt_id not in await visitor.on_host()
-    assert await visitor.entry(prompt_id) is None
+    (prompt_id,) = contract_client.posted
+    assert prompt_id not in await contract_client.on_host()
+    assert await contract_client.entry(prompt_id) is None

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.contract.client import Visitor
+from tests.contract.client import ContractClient
 from tests.contract.graphs import saved
-from tests.contract.timing import Pace
-from tests.contract.websocket_listener import Ear
+from tests.contract.timing import SlowGraphs
+from tests.contract.websocket_listener import EventListener
 
 # Class → its required inputs, and whether it is an output node.
 CLASSES: dict[str, tuple[set[str], bool]] = {
@@ -26,26 +26,26 @@ def _choices(spec: list[Any]) -> list[str]:
 
 
 async def test_the_queue_lists_what_runs_and_what_waits(
-    visitor: Visitor, ear: Ear, pace: Pace
+    contract_client: ContractClient, listener: EventListener, slow_graphs: SlowGraphs
 ) -> None:
-    graph = await pace.slow(visitor, ear)
-    running, pending = await visitor.post(graph), await visitor.post(saved())
-    await ear.hear("executing", running)
-    await visitor.expect_pending(pending)
+    graph = await slow_graphs.slow(contract_client, listener)
+    running, pending = await contract_client.post(graph), await contract_client.post(saved())
+    await listener.wait_for("executing", running)
+    await contract_client.expect_pending(pending)
 
-    queue = await visitor.get("/queue")
-    count = await visitor.get("/prompt")
-    await visitor.expect_running(running)
+    queue = await contract_client.get("/queue")
+    count = await contract_client.get("/prompt")
+    await contract_client.expect_running(running)
     (item,) = [item for item in queue["queue_running"] if item[1] == running]
     assert isinstance(item[0], int | float)
     assert item[2].keys() == graph.keys()
-    assert item[3]["client_id"] == visitor.client_id
+    assert item[3]["client_id"] == contract_client.client_id
     assert pending in [item[1] for item in queue["queue_pending"]]
     assert count["exec_info"]["queue_remaining"] >= 2
 
 
-async def test_the_host_tells_its_version_and_its_memory(visitor: Visitor) -> None:
-    stats = await visitor.get("/system_stats")
+async def test_the_host_tells_its_version_and_its_memory(contract_client: ContractClient) -> None:
+    stats = await contract_client.get("/system_stats")
 
     version = stats["system"]["comfyui_version"].split(".")
     device = stats["devices"][0]
@@ -55,57 +55,61 @@ async def test_the_host_tells_its_version_and_its_memory(visitor: Visitor) -> No
 
 
 @pytest.mark.parametrize("class_type", CLASSES)
-async def test_a_class_is_described(visitor: Visitor, class_type: str) -> None:
-    told = await visitor.get(f"/object_info/{class_type}")
+async def test_a_class_is_described(contract_client: ContractClient, class_type: str) -> None:
+    states = await contract_client.get(f"/object_info/{class_type}")
 
     inputs, is_output = CLASSES[class_type]
-    assert told.keys() == {class_type}
-    assert told[class_type]["input"]["required"].keys() >= inputs
-    assert told[class_type]["output_node"] is is_output
+    assert states.keys() == {class_type}
+    assert states[class_type]["input"]["required"].keys() >= inputs
+    assert states[class_type]["output_node"] is is_output
 
 
-async def test_choices_are_listed(visitor: Visitor) -> None:
-    told = await visitor.get("/object_info/ImageScale")
+async def test_choices_are_listed(contract_client: ContractClient) -> None:
+    states = await contract_client.get("/object_info/ImageScale")
 
-    required = told["ImageScale"]["input"]["required"]
+    required = states["ImageScale"]["input"]["required"]
     assert "lanczos" in _choices(required["upscale_method"])
 
 
-async def test_model_files_are_listed_where_a_node_asks_for_them(visitor: Visitor) -> None:
-    told = await visitor.get("/object_info/VAELoader")
+async def test_model_files_are_listed_where_a_node_asks_for_them(
+    contract_client: ContractClient,
+) -> None:
+    states = await contract_client.get("/object_info/VAELoader")
 
-    names = _choices(told["VAELoader"]["input"]["required"]["vae_name"])
+    names = _choices(states["VAELoader"]["input"]["required"]["vae_name"])
     assert all(isinstance(name, str) for name in names)
 
 
-async def test_a_seed_may_have_64_bits(visitor: Visitor) -> None:
-    told = await visitor.get("/object_info/KSampler")
+async def test_a_seed_may_have_64_bits(contract_client: ContractClient) -> None:
+    states = await contract_client.get("/object_info/KSampler")
 
-    _, settings = told["KSampler"]["input"]["required"]["seed"]
+    _, settings = states["KSampler"]["input"]["required"]["seed"]
     assert (settings["min"], settings["max"]) == (0, 2**64 - 1)
 
 
-async def test_a_class_that_is_not_installed_is_an_empty_object(visitor: Visitor) -> None:
-    assert await visitor.get("/object_info/NoHostHasThisNode") == {}
+async def test_a_class_that_is_not_installed_is_an_empty_object(
+    contract_client: ContractClient,
+) -> None:
+    assert await contract_client.get("/object_info/NoHostHasThisNode") == {}
 
 
-async def test_all_classes_can_be_had_at_once(visitor: Visitor) -> None:
-    told = await visitor.get("/object_info")
+async def test_all_classes_can_be_had_at_once(contract_client: ContractClient) -> None:
+    states = await contract_client.get("/object_info")
 
-    assert told.keys() >= CLASSES.keys()
+    assert states.keys() >= CLASSES.keys()
 
 
-async def test_model_files_are_listed_by_folder(visitor: Visitor) -> None:
-    folders = await visitor.get("/models")
+async def test_model_files_are_listed_by_folder(contract_client: ContractClient) -> None:
+    folders = await contract_client.get("/models")
 
-    files = await visitor.get("/models/vae")
+    files = await contract_client.get("/models/vae")
     assert {"diffusion_models", "text_encoders", "vae", "loras"} <= set(folders)
     assert all(isinstance(name, str) for name in files)
 
 
-async def test_memory_can_be_freed(visitor: Visitor) -> None:
+async def test_memory_can_be_freed(contract_client: ContractClient) -> None:
     # Asked for nothing: others want their models where they are.
-    status, _ = await visitor.send("/free", {"unload_models": False, "free_memory": False})
+    status, _ = await contract_client.send("/free", {"unload_models": False, "free_memory": False})
 
     assert status == 200
 
@@ -113,17 +117,17 @@ async def test_memory_can_be_freed(visitor: Visitor) -> None:
 @pytest.mark.parametrize(
     "path", ["/api/prompt", "/api/queue", "/api/system_stats", "/api/object_info/SaveImage"]
 )
-async def test_what_is_read_is_also_under_api(visitor: Visitor, path: str) -> None:
-    told = await visitor.get(path)
+async def test_what_is_read_is_also_under_api(contract_client: ContractClient, path: str) -> None:
+    states = await contract_client.get(path)
 
-    plain = await visitor.get(path.removeprefix("/api"))
-    assert told.keys() == plain.keys()
+    plain = await contract_client.get(path.removeprefix("/api"))
+    assert states.keys() == plain.keys()
 
 
-async def test_the_feed_and_the_history_are_also_under_api(visitor: Visitor) -> None:
-    async with visitor.listen("/api/ws") as ear:
-        first = await ear.next()
+async def test_the_feed_and_the_history_are_also_under_api(contract_client: ContractClient) -> None:
+    async with contract_client.listen("/api/ws") as listener:
+        first = await listener.next()
 
-    history = await visitor.get(f"/api/history/{uuid.uuid4()}")
-    assert (first.kind, first.facts["sid"]) == ("status", visitor.client_id)
+    history = await contract_client.get(f"/api/history/{uuid.uuid4()}")
+    assert (first.kind, first.data["sid"]) == ("status", contract_client.client_id)
     assert history == {}

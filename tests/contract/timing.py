@@ -1,48 +1,48 @@
-"""How much work keeps a host busy for a while: measured once, then known."""
+"""How much work keeps a host busy for about a second: measured once per session."""
 
 import math
 import time
 from dataclasses import dataclass
 
-from tests.contract.client import Visitor
+from tests.contract.client import ContractClient
 from tests.contract.graphs import Graph, slow
-from tests.contract.websocket_listener import Ear
+from tests.contract.websocket_listener import EventListener
 
-# Long enough for a dozen answers of a loopback; a wire gets the time of its answers on top.
+# Long enough for a dozen answers over loopback; the answer times of a real network are added.
 _SECONDS = 1.0
 _ANSWERS = 20
-# Every frame tells of all nodes so far, so a graph of hundreds would flood the wire.
-_MOST_UNITS = 60
-_SIDE, _BIGGEST_SIDE = 2048, 4096
+# Each progress_state frame lists all nodes so far: hundreds of nodes would flood the network.
+_MAX_UNITS = 60
+_SIDE, _MAX_SIDE = 2048, 4096
 _PROBE_UNITS = 4
 
 
 @dataclass
-class Pace:
+class SlowGraphs:
     """Builds graphs that take one server about as long as a test needs."""
 
     units: int = 0
     side: int = _SIDE
 
-    async def slow(self, visitor: Visitor, ear: Ear) -> Graph:
-        """Give a graph that is still drawn when a test looks; the first call takes a measure."""
+    async def slow(self, contract_client: ContractClient, listener: EventListener) -> Graph:
+        """Return a graph that still runs when a test looks; the first call measures the host."""
         if not self.units:
-            await self._measure(visitor, ear)
+            await self._measure(contract_client, listener)
         return slow(self.units, self.side)
 
-    async def _measure(self, visitor: Visitor, ear: Ear) -> None:
+    async def _measure(self, contract_client: ContractClient, listener: EventListener) -> None:
         asked_at = time.monotonic()
-        await visitor.get("/prompt")
+        await contract_client.get("/prompt")
         answer_s = time.monotonic() - asked_at
-        prompt_id = await visitor.post(slow(_PROBE_UNITS, _SIDE))
-        await ear.hear("execution_start", prompt_id)
+        prompt_id = await contract_client.post(slow(_PROBE_UNITS, _SIDE))
+        await listener.wait_for("execution_start", prompt_id)
         began_at = time.monotonic()
-        await ear.hear("execution_success", prompt_id)
+        await listener.wait_for("execution_success", prompt_id)
         unit_s = (time.monotonic() - began_at) / _PROBE_UNITS
-        self._settle(math.ceil((_SECONDS + _ANSWERS * answer_s) / unit_s))
+        self._set_size(math.ceil((_SECONDS + _ANSWERS * answer_s) / unit_s))
 
-    def _settle(self, units: int) -> None:
-        if units > _MOST_UNITS:
-            self.side = _BIGGEST_SIDE
-            units = math.ceil(units * (_SIDE / _BIGGEST_SIDE) ** 2)
-        self.units = min(max(units, _PROBE_UNITS), _MOST_UNITS)
+    def _set_size(self, units: int) -> None:
+        if units > _MAX_UNITS:
+            self.side = _MAX_SIDE
+            units = math.ceil(units * (_SIDE / _MAX_SIDE) ** 2)
+        self.units = min(max(units, _PROBE_UNITS), _MAX_UNITS)

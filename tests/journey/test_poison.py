@@ -1,4 +1,4 @@
-"""A request under which each worker dies is put aside, and those beside it get their pictures."""
+"""A request under which each worker dies is quarantined; those beside it get their pictures."""
 
 from pathlib import Path
 

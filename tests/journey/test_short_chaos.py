@@ -16,7 +16,7 @@ from tests.benchmarks.chaos.bot import Pace
 from tests.benchmarks.chaos.run import Plan, run
 from tests.support.forked_child import ForkedChild
 
-# Of all seeds up to 300 the one with most kinds of blow in so short a time.
+# Of all seeds up to 300 the one with the most kinds of fault in so short a time.
 SEED = 174
 
 

@@ -1,4 +1,4 @@
-"""What a killed worker had in hand, another has within seconds."""
+"""Another worker takes over what a killed worker had begun, within seconds."""
 
 import signal
 import time
@@ -14,7 +14,7 @@ from tests.support.product import Stages
 from tests.support.worker_killed_at import STEP_S
 from tests.support.worker_process import QUICK
 
-# What is promised, from the death to the other worker's first word of the request.
+# Promised: from the kill to the other worker's first log entry of the request.
 WITHIN_S = 10.0
 
 

@@ -1,4 +1,4 @@
-"""Redis or PostgreSQL is away for longer: what was asked for meanwhile is drawn afterwards."""
+"""Redis or PostgreSQL is down for longer: requests made meanwhile are drawn afterwards."""
 
 import asyncio
 import time

@@ -12,11 +12,11 @@ from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.server import Server
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import worker_process
-from tests.support.paused_comfyui import Reins
+from tests.support.paused_comfyui import StepGate
 from tests.support.product import PATIENCE_S, Stages
 from tests.support.worker_process import WorkerProcess
 
-# A request may have to wait until the relay finds that its doorbell was lost.
+# A request may have to wait until the relay finds that its arq job was lost.
 LONG_S = 40.0
 
 
@@ -102,8 +102,8 @@ async def test_a_frozen_redis_holds_no_picture_up(
     stages: Stages, valkey: ValkeyServer, tmp_path: Path, seconds: float
 ) -> None:
     """Freeze it for less and for more than a socket's timeout, which is 5 s."""
-    reins = Reins()
-    async with stages.set(works=False, sleep=reins.sleep) as stage:
+    gate = StepGate()
+    async with stages.set(works=False, sleep=gate.sleep) as stage:
         variables = worker_process.environment(stage.settings)
         async with worker_process.running(tmp_path / "home", variables) as worker:
             await stage.ask(dialog_id=1)
@@ -111,7 +111,7 @@ async def test_a_frozen_redis_holds_no_picture_up(
             valkey.freeze()
             ends = time.monotonic() + seconds
             await worker.until(lambda: time.monotonic() > ends, timeout_s=PATIENCE_S)
-            reins.drop()
+            gate.release_all()
             sent = await stage.telegram.wait_for(1, timeout=PATIENCE_S)
             valkey.thaw()
             second = await stage.hook.wait(await stage.ask(dialog_id=2), timeout=LONG_S)

@@ -13,7 +13,7 @@ from tests.support.product import Stages
 from tests.support.proxied_comfyui import watched
 from tests.support.worker_process import QUICK, WorkerProcess
 
-# A start of the worker, and what is left of the lease of the one before.
+# The start of the worker, and the rest of the lease of the one before.
 STEP_S = 60.0
 # While the prompt is still in its sampler.
 DEAF_S = 5.0
@@ -40,8 +40,8 @@ class Killer:
             async with asyncio.timeout(DEAF_S if at == "progress" else STEP_S):
                 await self.killed.wait()
         except TimeoutError:
-            # A socket opened anew may be deaf (ComfyUI): then no frame tells of the sampler, which
-            # it is in all the same.
+            # A reconnected socket may get no frames (ComfyUI): then no frame shows that the prompt
+            # is in its sampler.
             if at != "progress" or self.worker is None:
                 raise
             self._kill(self.worker)

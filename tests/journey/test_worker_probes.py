@@ -1,4 +1,4 @@
-"""What a worker tells orchestrators, while what it needs stops, crashes, freezes and comes back."""
+"""The health endpoints of a worker while its servers stop, crash, freeze and come back."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import worker_process
 from tests.support.conversations import Sessions
 from tests.support.http_probe import Prober, free_port
-from tests.support.paused_comfyui import Reins
+from tests.support.paused_comfyui import StepGate
 from tests.support.product import PATIENCE_S, Stages
 from tests.support.worker_process import IMAGEGEN
 
@@ -141,8 +141,8 @@ async def test_a_worker_waits_for_the_migration_and_begins_to_work_after_it(
 
 async def test_a_worker_that_stops_lives_and_is_not_ready(stages: Stages, tmp_path: Path) -> None:
     port = free_port()
-    reins = Reins()
-    async with stages.set(works=False, sleep=reins.sleep) as stage:
+    gate = StepGate()
+    async with stages.set(works=False, sleep=gate.sleep) as stage:
         variables = worker_process.environment(stage.settings, WEB_PORT=str(port))
         await stage.ask()
         async with worker_process.running(tmp_path / "home", variables, command=IMAGEGEN) as worker:
@@ -150,7 +150,7 @@ async def test_a_worker_that_stops_lives_and_is_not_ready(stages: Stages, tmp_pa
             worker.ask_to_stop()
             await worker.has_said("worker stops")
             ready, alive = await Prober(port).get("/readyz"), await Prober(port).get("/healthz")
-            reins.drop()
+            gate.release_all()
             code = await worker.has_ended(timeout_s=PATIENCE_S)
 
     assert (ready.status, ready.body["stopping"], alive.status) == (503, True, 200)

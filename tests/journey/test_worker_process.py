@@ -23,7 +23,7 @@ STORY = [
     "picture drawn",
     "picture delivered",
 ]
-# What is left of a dead worker's lease, and a poll.
+# The rest of a dead worker's lease, and one poll.
 TAKEN_OVER_S = 10.0
 # `--check` has to notice within this.
 NOTICED_S = 15.0

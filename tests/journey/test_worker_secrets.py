@@ -1,4 +1,4 @@
-"""The worker's log, when all goes well and when nothing does: no secret and nothing that was said."""
+"""The worker's log, in good and bad runs: no secret and no text of a conversation."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A worker that is asked to stop: what it ends itself, what it leaves to the next, and how soon."""
+"""A worker that is asked to stop: what it finishes, what it leaves to the next, and how soon."""
 
 import asyncio
 import signal
@@ -16,7 +16,7 @@ from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import conversations, worker_process
 from tests.support.conversations import Sessions
-from tests.support.paused_comfyui import Reins
+from tests.support.paused_comfyui import StepGate
 from tests.support.product import PATIENCE_S, Stage, Stages
 from tests.support.worker_process import ARQ, IMAGEGEN, WorkerProcess
 
@@ -47,7 +47,7 @@ async def row(stage: Stage, request_id: UUID) -> ImageRequest:
 
 
 async def is_drawn_once_by_the_next(
-    stage: Stage, home: Path, request_id: UUID, reins: Reins
+    stage: Stage, home: Path, request_id: UUID, gate: StepGate
 ) -> None:
     """Look at what a stopped worker has left, and at what the next makes of it."""
     left = await row(stage, request_id)
@@ -59,7 +59,7 @@ async def is_drawn_once_by_the_next(
         async with asyncio.timeout(PATIENCE_S):
             while (await row(stage, request_id)).claim is None:
                 pass
-        reins.drop()
+        gate.release_all()
         await stage.telegram.wait_for(1, timeout=PATIENCE_S)
         await worker.has_said("prompt taken up")
         assert "prompt taken up" in worker.events_of(request_id)
@@ -71,9 +71,9 @@ async def is_drawn_once_by_the_next(
 async def test_what_runs_is_ended_and_what_waits_is_taken_by_another_meanwhile(
     stages: Stages, redis_url: str, tmp_path: Path
 ) -> None:
-    reins = Reins()
+    gate = StepGate()
     async with stages.set(
-        works=False, hosts=2, comfyui_slots_per_host=1, sleep=reins.sleep
+        works=False, hosts=2, comfyui_slots_per_host=1, sleep=gate.sleep
     ) as stage:
         variables = worker_process.environment(stage.settings, COMFYUI_SLOTS_PER_HOST="1")
         async with (
@@ -97,7 +97,7 @@ async def test_what_runs_is_ended_and_what_waits_is_taken_by_another_meanwhile(
                 timeout_s=PATIENCE_S,
             )
             assert first.is_running
-            reins.drop()
+            gate.release_all()
             assert await first.has_ended(timeout_s=PATIENCE_S) == 0
             await stage.telegram.wait_for(5, timeout=LONG_S)
 
@@ -113,8 +113,8 @@ async def test_what_runs_is_ended_and_what_waits_is_taken_by_another_meanwhile(
 async def test_what_outlasts_the_grace_is_left_on_its_host_for_the_next(
     stages: Stages, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
-    reins = Reins()
-    async with stages.set(works=False, sleep=reins.sleep, stop_grace=0.5) as stage:
+    gate = StepGate()
+    async with stages.set(works=False, sleep=gate.sleep, stop_grace=0.5) as stage:
         variables = worker_process.environment(stage.settings)
         request = await stage.ask()
         async with worker_process.running(tmp_path / "one", variables, command=command) as first:
@@ -123,15 +123,15 @@ async def test_what_outlasts_the_grace_is_left_on_its_host_for_the_next(
         assert "Traceback" not in first.said
         assert first.events[-1]["event"] == "worker stopped"
 
-        await is_drawn_once_by_the_next(stage, tmp_path / "two", request.id, reins)
+        await is_drawn_once_by_the_next(stage, tmp_path / "two", request.id, gate)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_second_signal_ends_the_grace(
     stages: Stages, tmp_path: Path, number: signal.Signals
 ) -> None:
-    reins = Reins()
-    async with stages.set(works=False, sleep=reins.sleep, stop_grace=60) as stage:
+    gate = StepGate()
+    async with stages.set(works=False, sleep=gate.sleep, stop_grace=60) as stage:
         variables = worker_process.environment(stage.settings)
         request = await stage.ask()
         async with worker_process.running(tmp_path / "one", variables) as first:
@@ -141,7 +141,7 @@ async def test_a_second_signal_ends_the_grace(
             assert await first.stop(number) == 0
         assert "Traceback" not in first.said
 
-        await is_drawn_once_by_the_next(stage, tmp_path / "two", request.id, reins)
+        await is_drawn_once_by_the_next(stage, tmp_path / "two", request.id, gate)
 
 
 @pytest.mark.parametrize("command", [ARQ, IMAGEGEN], ids=["arq", "imagegen"])
@@ -169,8 +169,8 @@ async def test_a_worker_stops_while_redis_is_frozen_and_loses_nothing(
     database_url: str, sessions: Sessions, valkey: ValkeyServer, tmp_path: Path
 ) -> None:
     stages = Stages(database_url, valkey.url, sessions, tmp_path / "images")
-    reins = Reins()
-    async with stages.set(works=False, sleep=reins.sleep, stop_grace=0.5) as stage:
+    gate = StepGate()
+    async with stages.set(works=False, sleep=gate.sleep, stop_grace=0.5) as stage:
         variables = worker_process.environment(stage.settings)
         request = await stage.ask()
         async with worker_process.running(tmp_path / "one", variables) as first:
@@ -181,7 +181,7 @@ async def test_a_worker_stops_while_redis_is_frozen_and_loses_nothing(
         assert "Traceback" not in first.said
         valkey.thaw()
 
-        await is_drawn_once_by_the_next(stage, tmp_path / "two", request.id, reins)
+        await is_drawn_once_by_the_next(stage, tmp_path / "two", request.id, gate)
 
 
 async def test_an_idle_worker_stops_while_redis_is_away(
@@ -206,8 +206,8 @@ async def test_a_worker_stops_while_postgresql_is_frozen_and_loses_nothing(
         await asyncio.to_thread(migrations.upgrade, postgres.url)
         unused = conversations.sessions_of(connect(postgres.url))
         stages = Stages(postgres.url, redis_url, unused, tmp_path / "images")
-        reins = Reins()
-        async with stages.set(works=False, sleep=reins.sleep, stop_grace=0.5) as stage:
+        gate = StepGate()
+        async with stages.set(works=False, sleep=gate.sleep, stop_grace=0.5) as stage:
             variables = worker_process.environment(stage.settings)
             await stage.ask()
             async with worker_process.running(tmp_path / "one", variables) as first:
@@ -218,7 +218,7 @@ async def test_a_worker_stops_while_postgresql_is_frozen_and_loses_nothing(
             assert "Traceback" not in first.said
             postgres.thaw()
 
-            reins.drop()
+            gate.release_all()
             async with worker_process.running(tmp_path / "two", variables):
                 await stage.telegram.wait_for(1, timeout=LONG_S)
             assert len(stage.hosts[0].posted) == 1

@@ -1,4 +1,4 @@
-"""A worker that stood still while another took its request over does nothing visible afterwards."""
+"""A worker that was frozen while another took its request over does nothing visible afterwards."""
 
 import signal
 from pathlib import Path

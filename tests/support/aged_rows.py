@@ -1,4 +1,4 @@
-"""An archive for tests: a database and a store, with rows and pictures as old as a test likes."""
+"""A database and an image store with rows and files of any age."""
 
 import os
 import time
@@ -23,7 +23,7 @@ SAID = {"text": "Пойдём гулять?"}
 
 
 class Archive:
-    """A database and a store, with rows as old as a test likes."""
+    """A database and an image store with rows and files as old as a test needs."""
 
     def __init__(self, engine: AsyncEngine, store: Path) -> None:
         self.engine = engine
@@ -41,7 +41,7 @@ class Archive:
         return name
 
     async def row(self, state: State, *, days: float = 0, **values: Any) -> UUID:
-        """Write a request that ended (or was last heard of) so many days ago."""
+        """Insert a request that ended (or was last updated) so many days ago."""
         request_id = uuid4()
         ago = func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, days * DAY_S)
         usual = {
@@ -62,7 +62,7 @@ class Archive:
         return request_id
 
     async def note(self, *, days: float) -> None:
-        """Write a finding of the screen of so many days ago."""
+        """Insert a finding of the safety screen of so many days ago."""
         ago = func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, days * DAY_S)
         found = {"stage": "prompt", "verdict": "refused", "rule": "violence", "version": "1"}
         values = {"request_id": uuid4(), "user_id": 1001, "text_hash": "0", "found_at": ago}

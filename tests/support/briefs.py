@@ -1,4 +1,4 @@
-"""Briefs of a persona that keeps no folder."""
+"""Briefs of a persona that has no folder on disk."""
 
 from collections.abc import Sequence
 from typing import Any

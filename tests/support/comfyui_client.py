@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import ClientSession, ClientTimeout, ClientWebSocketResponse
 
-_PATIENCE_S = 10
+_TIMEOUT_S = 10
 
 MODELS = {
     "diffusion_models": ["z_image_turbo_bf16.safetensors"],
@@ -19,24 +19,24 @@ MODELS = {
 
 
 class Guest:
-    """One client: an HTTP session, and a socket under a client id."""
+    """One client: an HTTP session, and a websocket under a client id."""
 
     def __init__(self, session: ClientSession, socket: ClientWebSocketResponse, id_: str) -> None:
         self.session = session
         self.socket = socket
         self.id = id_
 
-    async def post(self, graph: dict[str, Any], **wishes: Any) -> str:
-        """Post a prompt that the host must accept, and give its id."""
-        body = {"prompt": graph, "client_id": self.id, **wishes}
+    async def post(self, graph: dict[str, Any], **fields: Any) -> str:
+        """Post a prompt that the host must accept; returns its id."""
+        body = {"prompt": graph, "client_id": self.id, **fields}
         async with self.session.post("/prompt", json=body) as response:
             answer = await response.json()
         assert response.status == 200, answer
         return str(answer["prompt_id"])
 
     async def hear(self, event: str, prompt_id: str | None = None) -> dict[str, Any]:
-        """Read the socket up to an event, of one prompt or of any, and give its data."""
-        async with asyncio.timeout(_PATIENCE_S):
+        """Read the websocket up to an event, of one prompt or of any; returns its data."""
+        async with asyncio.timeout(_TIMEOUT_S):
             while True:
                 frame = await self.socket.receive_json()
                 facts: dict[str, Any] = frame["data"]
@@ -44,14 +44,14 @@ class Guest:
                     return facts
 
     async def hear_end(self, prompt_id: str) -> list[str]:
-        """Read the socket until a prompt is over, and give the events on the way."""
+        """Read the websocket until a prompt has ended; returns the events on the way."""
         events: list[str] = []
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(_TIMEOUT_S):
             while True:
                 frame = await self.socket.receive_json()
                 events.append(frame["type"])
-                over = {"node": None, "prompt_id": prompt_id}
-                if frame["type"] == "executing" and frame["data"] == over:
+                end = {"node": None, "prompt_id": prompt_id}
+                if frame["type"] == "executing" and frame["data"] == end:
                     return events
 
     async def get(self, path: str) -> Any:
@@ -63,7 +63,7 @@ class Guest:
             return await response.json() if response.content_length else None
 
     async def picture(self, prompt_id: str) -> bytes:
-        """Fetch the first picture of a prompt that is over."""
+        """Fetch the first image of a prompt that has ended."""
         entry = (await self.get(f"/history/{prompt_id}"))[prompt_id]
         image = next(iter(entry["outputs"].values()))["images"][0]
         async with self.session.get("/view", params=image) as response:
@@ -73,9 +73,9 @@ class Guest:
 
 @asynccontextmanager
 async def visit(address: str, id_: str | None = None) -> AsyncIterator[Guest]:
-    """Connect a guest, with a client id of its own or a given one."""
+    """Connect a client, with a new client id or the given one."""
     id_ = id_ or str(uuid.uuid4())
-    timeout = ClientTimeout(total=_PATIENCE_S)
+    timeout = ClientTimeout(total=_TIMEOUT_S)
     async with (
         ClientSession(f"http://{address}", timeout=timeout) as session,
         session.ws_connect("/ws", params={"clientId": id_}) as socket,
@@ -84,7 +84,7 @@ async def visit(address: str, id_: str | None = None) -> AsyncIterator[Guest]:
 
 
 def quick(colour: int, save: str = "SaveImage") -> dict[str, Any]:
-    """Give a graph that needs no model."""
+    """Return a graph that needs no model."""
     size = {"width": 64, "height": 48, "batch_size": 1, "color": colour}
     prefix = {"filename_prefix": "quick"} if save == "SaveImage" else {}
     return {
@@ -100,7 +100,7 @@ def portrait(
     steps: int = 8,
     size: tuple[int, int] = (256, 320),
 ) -> dict[str, Any]:
-    """Give a persona's graph as the worker posts it."""
+    """Return a persona's graph as the worker posts it."""
     width, height = size
     sampler = {
         "seed": seed,

@@ -13,7 +13,7 @@ FILES = sorted(RECORDINGS.glob("*/*.jsonl"))
 
 
 def recorded_frames(file: Path) -> Iterator[str | bytes]:
-    """Give all frames of a recording, of all its sockets."""
+    """Yield all frames of a recording, of all its sockets."""
     for line in read_recording(file):
         if line.is_frame:
             yield frame_of(line)
@@ -26,7 +26,7 @@ def frame_of(line: Line) -> str | bytes:
 
 
 def _picture(recorded: dict[str, Any]) -> bytes:
-    """Rebuild a binary frame, of which recordings keep the beginning and the facts."""
+    """Rebuild a binary frame; a recording has only its beginning and its metadata."""
     if "meta" not in recorded:
         return base64.b64decode(recorded["b64_64"])
     facts = json.dumps(recorded["meta"]).encode()

@@ -1,4 +1,4 @@
-"""What a recorded client sent that is not in the recording, made from the note before it."""
+"""Request bodies that a recording leaves out, made from the note before them."""
 
 import ast
 import io
@@ -29,7 +29,7 @@ _PLAIN = {
 
 
 def raw_body(note: str) -> Any:
-    """Return what aiohttp is to send as the body of the call after a note."""
+    """Return the body that aiohttp is to send for the call after a note."""
     if note in _PLAIN:
         return _PLAIN[note]
     if match := _UPLOAD.fullmatch(note):
@@ -52,7 +52,7 @@ def _form(name: str, size: int, fields: dict[str, str]) -> FormData:
 
 
 def _picture(name: str, size: int) -> bytes:
-    """Make a picture of so many bytes; what comes after a PNG's end is nobody's business."""
+    """Make an image file of so many bytes; bytes after the end of a PNG are ignored."""
     if not name.endswith(".png") or not size:
         return b"x" * size
     png = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Plays a recorded client against a sandbox, over real sockets."""
+"""Replays a recorded client against a sandbox, over real sockets."""
 
 import asyncio
 import base64
@@ -13,7 +13,7 @@ from aiohttp import ClientResponse, ClientSession, ClientTimeout, ClientWebSocke
 
 from tests.support.comfyui_raw_bodies import raw_body
 from tests.support.comfyui_recording import Line, comparable, picture_frame, recorded
-from tests.support.paused_comfyui import Reins
+from tests.support.paused_comfyui import StepGate
 
 _PATIENCE_S = 10
 _ENDS = ("execution_success", "execution_interrupted")
@@ -26,7 +26,7 @@ _QUESTIONS = tuple(
 
 @dataclass
 class Socket:
-    """One websocket of the client, and all that came through it."""
+    """One websocket of the client, and everything that it received."""
 
     wire: ClientWebSocketResponse
     grew: asyncio.Event
@@ -44,7 +44,7 @@ class Socket:
             self.grew.set()
 
     async def hear_all(self) -> None:
-        """Wait until everything that is on its way has come."""
+        """Wait until everything that was sent before has arrived (by a ping)."""
         if self.wire.closed:
             return
         wanted = self.pongs + 1
@@ -57,15 +57,15 @@ class Socket:
 class Replay:
     """A client that does what the recorded one did, when the server is as far as it was then.
 
-    Before each action it lets the server go on until its sockets have heard as much as the recorded
-    ones had, and no further. `on_note` says what the recorded client did without writing it down,
-    and `headers` what it sent with which of its calls.
+    Before each action it lets the server go on until its sockets have received as many frames as
+    the recorded ones had, and no more. `on_note` does what the recorded client did without
+    recording it; `headers` are those of single calls, by their number.
     """
 
     def __init__(
         self,
         address: str,
-        reins: Reins,
+        gate: StepGate,
         *,
         on_note: Mapping[str, "OnNote"] | None = None,
         headers: Mapping[int, Mapping[str, str]] | None = None,
@@ -75,10 +75,10 @@ class Replay:
         self.sockets: dict[str, Socket] = {}
         self.note = ""
         self._address = address
-        self._reins = reins
+        self._gate = gate
         self._on_note = on_note or {}
         self._headers = headers or {}
-        # Of each socket all frames of the recording, and how many the server has said by now.
+        # For each socket all frames of the recording, and how many should have been sent by now.
         self._recorded: dict[str, list[Any]] = {}
         self._due: dict[str, int] = defaultdict(int)
         self._stack = AsyncExitStack()
@@ -93,7 +93,7 @@ class Replay:
 
     @property
     def heard(self) -> dict[str, list[Any]]:
-        """Everything the server said: the HTTP answers, and the frames by socket."""
+        """Everything that the server sent: the HTTP answers, and the frames by socket."""
         frames = {name: socket.frames for name, socket in self.sockets.items()}
         return {"http": self.answers, **frames}
 
@@ -110,22 +110,24 @@ class Replay:
             await self._act(line)
             await self._hear({name: count + 1 for name, count in before.items()})
             if line.kind == "POST /prompt" and not self.sockets:
-                await self.go_on(1)  # nobody hears of it, so there is nothing to wait for
+                await self.go_on(
+                    1
+                )  # without a socket no frame is sent, so there is nothing to wait for
         await self.catch_up(self._due)
         await self.finish_all()
 
     async def _use_numbers_up(self, lines: Sequence[Line]) -> None:
-        """Let the server have numbered as many prompts as the recorded one had."""
+        """Make the server number as many prompts as the recorded one had."""
         answers = [line.data["response"] for line in lines if line.kind == "POST /prompt"]
         numbers = [answer["number"] for answer in answers if "number" in answer]
         for _ in range(abs(numbers[0]) if numbers else 0):
             await self.session.post("/prompt", json={"prompt": {}})
 
     async def catch_up(self, due: Mapping[str, int]) -> None:
-        """Let the server go on until its sockets have heard so many frames.
+        """Let the server go on until its sockets have received so many frames.
 
-        A frame may have been written down before the answer to the call that made it: a server that
-        has nothing to do, or waits for the next call, is as far as it can be.
+        The recorder may have written a frame down before the answer to the call that caused it: a
+        server that has nothing to do, or waits for the next call, is as far as it can be.
         """
         async with asyncio.timeout(_PATIENCE_S):
             while not self._is_level(due):
@@ -136,22 +138,22 @@ class Replay:
             await self._hear_all()
 
     async def go_on(self, times: int) -> None:
-        """Let the server go on so many nodes or steps, and wait until it is held again."""
+        """Let the server go on by so many nodes or steps, and wait until it is held again."""
         for _ in range(times):
             await self._until_held()
-            self._reins.let_go()
+            self._gate.release()
         await self._until_held()
 
     async def finish_all(self) -> None:
-        """Let the server finish all its prompts, and hear everything of it."""
+        """Let the server finish all its prompts, and read all its frames."""
         async with asyncio.timeout(_PATIENCE_S):
             while await self._remaining():
-                if self._reins.holds:
-                    self._reins.let_go()
+                if self._gate.is_waiting:
+                    self._gate.release()
             await self._hear_all()
 
     async def request(self, line: Line) -> Any:
-        """Ask what a line asks, with our ids and names; answer as a recording would note it."""
+        """Send a line's request with our ids and names; returns the answer as a recording has it."""
         method, path = line.kind.split(" ", 1)
         for theirs, ours in self._names():
             path = path.replace(theirs, ours)
@@ -193,7 +195,7 @@ class Replay:
         return await self.request(line)
 
     def _comes_amid_a_node(self, line: Line) -> bool:
-        """Tell whether the recorded server noticed an interrupt no sooner than at the next node."""
+        """Tell whether the recorded server noticed an interrupt only at the next node."""
         for name, socket in self.sockets.items():
             coming = self._recorded[name][len(socket.frames) :]
             told = [frame.get("type") for frame in coming]
@@ -207,10 +209,10 @@ class Replay:
         return False
 
     async def _ask(self, line: Line) -> Any:
-        """Ask what changes nothing, at the first moment at which the answer is the recorded one.
+        """Send a request that changes nothing, when the answer is the recorded one.
 
-        When exactly the recorded client asked is not written down, only that it was after the call
-        before and about when its sockets had heard so much.
+        The recording does not say when exactly the client asked, only that it was after the call
+        before and about when its sockets had received so much.
         """
         answer = await self.request(line)
         if isinstance(line.data["response"], str) and not isinstance(answer["response"], str):
@@ -228,10 +230,10 @@ class Replay:
 
     async def _may_go_on(self) -> bool:
         """Tell whether the server has something to do that does not wait for our next call."""
-        return (self._reins.holds or await self._remaining() > 0) and not self._waits_for_us()
+        return (self._gate.is_waiting or await self._remaining() > 0) and not self._waits_for_us()
 
     async def _connect(self, line: Line) -> None:
-        """Open a socket, at the node at which the recorded one was told to find its prompt."""
+        """Open a socket, at the node that the recorded one was sent when it opened."""
         queued = _queued(self._recorded[line.socket])
         async with asyncio.timeout(_PATIENCE_S):
             while 0 <= queued < await self._remaining():
@@ -246,7 +248,7 @@ class Replay:
     async def _open(self, line: Line) -> None:
         path = "/" + line.data["url"].split("/", 3)[3]
         wire = await self._stack.enter_async_context(self.session.ws_connect(path, autoping=False))
-        socket = self.sockets[line.socket] = Socket(wire, self._reins.moved)
+        socket = self.sockets[line.socket] = Socket(wire, self._gate.moved)
         reading = asyncio.create_task(socket.read(), name=f"socket {line.socket}")
         self._stack.callback(reading.cancel)
         await socket.hear_all()
@@ -265,21 +267,21 @@ class Replay:
         return json.loads(text)
 
     def _names(self) -> Iterator[tuple[str, str]]:
-        """Pair the recorded names with those that this server gave: prompts and saved files."""
+        """Pair the recorded names with those of this server: prompts and saved files."""
         for ours, theirs in self.ids.items():
             yield theirs, ours
         for name, socket in self.sockets.items():
             pairs = zip(
                 _files(self._recorded[name][: self._due[name]]), _files(socket.frames), strict=False
             )
-            # The last file of a name counts: a number is given again once its file is gone.
+            # The last file of a name counts: a number is used again after its file was deleted.
             yield from dict(pairs).items()
 
     def _before_the_status_of(self, line: Line) -> dict[str, int]:
-        """Count the frames that came before the status which tells of a line's new prompt.
+        """Count the frames that came before the status event of a line's new prompt.
 
-        The recorder wrote sockets and answers down as its threads came to it. In the order of each
-        socket a prompt stands where the queue becomes longer.
+        The recorder's threads wrote frames and answers down in any order. In the order of one
+        socket, a prompt was posted where the queue becomes longer.
         """
         if "prompt_id" not in (line.data["response"] if line.direction == "http" else ()):
             return {}
@@ -301,7 +303,7 @@ class Replay:
                 await self._hear_all()
 
     def _waits_for_us(self) -> bool:
-        """Tell whether the next frames are those of a longer queue, which only a client makes."""
+        """Tell whether the next frames are those of a longer queue, which only a client causes."""
         places = {name: self._next_longer_queue(name) for name in self.sockets}
         waiting = [
             place == len(self.sockets[name].frames)
@@ -314,16 +316,16 @@ class Replay:
         return all(len(socket.frames) >= due.get(name, 0) for name, socket in self.sockets.items())
 
     async def _come_closer(self, heard: int) -> None:
-        """Let the server go on by one node or step, if it is held and has said no more than that."""
-        self._reins.moved.clear()
-        holds = self._reins.holds
+        """Let the server go on by one node or step, if it is held and has sent no new frame."""
+        self._gate.moved.clear()
+        is_waiting = self._gate.is_waiting
         await self._hear_all()
         if self._frames_heard > heard:
             return
-        if holds:
-            self._reins.let_go()
+        if is_waiting:
+            self._gate.release()
         elif await self._remaining():
-            await self._reins.moved.wait()
+            await self._gate.moved.wait()
 
     @property
     def _frames_heard(self) -> int:
@@ -335,9 +337,9 @@ class Replay:
 
     async def _until_held(self) -> None:
         async with asyncio.timeout(_PATIENCE_S):
-            while not self._reins.holds:
-                self._reins.moved.clear()
-                await self._reins.moved.wait()
+            while not self._gate.is_waiting:
+                self._gate.moved.clear()
+                await self._gate.moved.wait()
 
     async def _remaining(self) -> int:
         async with self.session.get("/prompt") as response:
@@ -349,7 +351,7 @@ OnNote = Callable[[Replay], Awaitable[None]]
 
 
 def _is_missed(line: Line, coming: Iterable[Any]) -> bool:
-    """Tell whether the prompt that a call interrupts came to its end all the same."""
+    """Tell whether the prompt that a call interrupts ended with success all the same."""
     wish = line.data["request"]
     meant = wish.get("prompt_id") if isinstance(wish, dict) else None
     ends = (each for each in coming if each.get("type") in _ENDS)
@@ -358,7 +360,7 @@ def _is_missed(line: Line, coming: Iterable[Any]) -> bool:
 
 
 def _place(frames: Sequence[Any]) -> Any:
-    """Return the node of which a socket was told as it was opened, while its prompt ran."""
+    """Return the node that a socket was sent when it opened while its prompt ran."""
     match frames[:2]:
         case [_, {"type": "executing", "data": {"node": node} as told}] if "prompt_id" not in told:
             return node
@@ -371,7 +373,7 @@ def _is_question(line: Line) -> bool:
 
 
 def _queued(frames: Iterable[Any]) -> int:
-    """Return how many prompts the first status among the frames tells of, -1 if none does."""
+    """Return the queue length in the first status event, -1 if there is none."""
     for frame in frames:
         if frame.get("type") == "status":
             return int(frame["data"]["status"]["exec_info"]["queue_remaining"])

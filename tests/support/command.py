@@ -1,4 +1,4 @@
-"""Runs the `imagegen` command in a process of its own: its words, its exit code."""
+"""Runs the `imagegen` command in a process of its own: its output, its exit code."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ PATIENCE_S = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How a command ended."""
+    """How a command ended: `said` is stdout, `complained` is stderr."""
 
     said: str
     complained: str

@@ -1,4 +1,4 @@
-"""A conversation for tests: turns of one dialog, and what the database knows of it."""
+"""Conversations for tests: turns of one dialog, and its rows in the database."""
 
 from typing import Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""What a test's request is about to draw."""
+"""A drawing plan for tests that need any."""
 
 from chatflow_hook import Rating
 from imagegen.requests.repository import DrawingPlan

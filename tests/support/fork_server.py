@@ -1,10 +1,10 @@
-"""Starts Python commands from a process that has imported the worker already.
+"""Starts Python commands from a process that has already imported the worker.
 
-A worker takes seconds of CPU to import, and the tests start a hundred of them. The fork server
-imports once and forks for each command: `python -m module`, `python -c code`, or a script. What it
-forks gets its own environment, directory, standard streams, default signals and exit code, and
-none of the server's sockets. Some tests run the same commands as processes of their own, so that
-the imports are tested too.
+Importing a worker takes seconds of CPU, and the tests start a hundred of them. The fork server
+imports once and forks for each command: `python -m module`, `python -c code`, or a script. The
+forked process gets its own environment, directory, standard streams, default signals and exit
+code, and none of the server's sockets. Some tests run the same commands as processes of their
+own, so that the imports are tested too.
 """
 
 import atexit
@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 ROOT = Path(__file__).parents[2]
-# All that a command would import, but for modules that a command itself is.
+# What the commands import, except the modules that are run as commands.
 PRELOADED = (
     "alembic.command",
     "arq.cli",
@@ -44,7 +44,7 @@ _STOPPED, _CONTINUED = "stopped", "continued"
 
 
 class Process(Protocol):
-    """What tests need of a process, forked or not."""
+    """What tests use of a process, forked or not."""
 
     @property
     def pid(self) -> int: ...
@@ -66,15 +66,15 @@ class OwnProcess(subprocess.Popen[bytes]):
 
     @property
     def is_stopped(self) -> bool:
-        """Whether a signal has stopped it, and it was not continued since."""
-        how = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
-        return self.poll() is None and os.waitid(os.P_PID, self.pid, how) is not None
+        """Whether a signal has stopped it and it was not continued since."""
+        options = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+        return self.poll() is None and os.waitid(os.P_PID, self.pid, options) is not None
 
 
 class ForkedProcess:
     """A process of the fork server, with the part of `subprocess.Popen` that tests use.
 
-    It is a child of the server, which tells its exit code, and that a signal has stopped it.
+    It is a child of the server, which reports its exit code, and that a signal has stopped it.
     """
 
     def __init__(self, pid: int, status: socket.socket, command: Sequence[str]) -> None:
@@ -88,7 +88,7 @@ class ForkedProcess:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether a signal has stopped it, and it was not continued since."""
+        """Whether a signal has stopped it and it was not continued since."""
         return self.poll() is None and self._is_stopped
 
     def poll(self) -> int | None:
@@ -99,7 +99,11 @@ class ForkedProcess:
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Return the exit code. Raises subprocess.TimeoutExpired, and may be called again."""
+        """Return the exit code; may be called again.
+
+        Raises:
+            subprocess.TimeoutExpired: it runs longer than `timeout` seconds.
+        """
         ends = None if timeout is None else time.monotonic() + timeout
         while (code := self.poll()) is None:
             left = None if ends is None else ends - time.monotonic()
@@ -169,14 +173,17 @@ class ForkServer:
     ) -> ForkedProcess:
         """Fork a process that runs a Python command; its stdin is empty.
 
-        `stdout` and `stderr` are descriptors. Raises ValueError if it is no Python command.
+        `stdout` and `stderr` are file descriptors.
+
+        Raises:
+            ValueError: it is not a Python command.
         """
         request = {"command": list(command), "environment": dict(env), "directory": str(cwd)}
         _runner(command)
         status, theirs = socket.socketpair()
-        with theirs, Path(os.devnull).open("rb") as nothing:
+        with theirs, Path(os.devnull).open("rb") as devnull:
             socket.send_fds(
-                self._control, [b"\n"], [theirs.fileno(), nothing.fileno(), stdout, stderr]
+                self._control, [b"\n"], [theirs.fileno(), devnull.fileno(), stdout, stderr]
             )
             status.sendall(json.dumps(request).encode() + b"\n")
         return ForkedProcess(int(_line(status)), status, command)
@@ -186,7 +193,8 @@ class ForkServer:
     ) -> subprocess.CompletedProcess[str]:
         """Run a Python command to its end, as `subprocess.run` does, and return what it wrote.
 
-        Kills it and raises subprocess.TimeoutExpired if it takes longer than `timeout` seconds.
+        Raises:
+            subprocess.TimeoutExpired: it ran longer than `timeout` seconds, and was killed.
         """
         with RecordedCommand(self, command, env=env, cwd=cwd) as started:
             code = started.process.wait(timeout)
@@ -194,7 +202,7 @@ class ForkServer:
 
 
 class RecordedCommand:
-    """A forked command and what it has written so far; the block's end kills it."""
+    """A forked command and what it has written so far; the end of the block kills it."""
 
     def __init__(
         self, server: ForkServer, command: Sequence[str], *, env: Mapping[str, str], cwd: Path
@@ -234,7 +242,7 @@ def shared() -> ForkServer:
 
 
 class _Server:
-    """The other side: forks on request and tells what becomes of its children."""
+    """The server process: forks on request and reports the status of its children."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
@@ -251,7 +259,7 @@ class _Server:
             readable, _, _ = select.select([self._control, self._woken], [], [])
             if self._woken in readable:
                 self._woken.recv(1024)
-                self._tell()
+                self._report_children()
             if self._control in readable:
                 received, descriptors, *_ = socket.recv_fds(self._control, 1, 4)
                 if not received:
@@ -267,14 +275,14 @@ class _Server:
         pid = os.fork()
         if pid == 0:
             status.close()
-            return self._become(request, streams)
+            return self._set_up_child(request, streams)
         for each in streams:
             os.close(each)
         self._status[pid] = status
         _send(status, str(pid))
         return None
 
-    def _become(self, request: dict[str, Any], streams: list[int]) -> Callable[[], object]:
+    def _set_up_child(self, request: dict[str, Any], streams: list[int]) -> Callable[[], object]:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -293,20 +301,20 @@ class _Server:
         for pid in self._status:
             os.kill(pid, signal.SIGKILL)
 
-    def _tell(self) -> None:
+    def _report_children(self) -> None:
         for pid in list(self._status):
-            ended, how = os.waitpid(pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+            ended, wait_status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
             if ended == 0:
                 continue
-            if os.WIFSTOPPED(how) or os.WIFCONTINUED(how):
-                _send(self._status[pid], _STOPPED if os.WIFSTOPPED(how) else _CONTINUED)
+            if os.WIFSTOPPED(wait_status) or os.WIFCONTINUED(wait_status):
+                _send(self._status[pid], _STOPPED if os.WIFSTOPPED(wait_status) else _CONTINUED)
                 continue
             with self._status.pop(pid) as status:
-                _send(status, str(os.waitstatus_to_exitcode(how)))
+                _send(status, str(os.waitstatus_to_exitcode(wait_status)))
 
 
 def _runner(command: Sequence[str]) -> Callable[[], object]:
-    """Return what runs a command as Python would."""
+    """Return a function that runs a command as Python would."""
     match command:
         case [sys.executable, "-m", name, *arguments]:
             return lambda: _run_module(name, arguments)
@@ -343,7 +351,7 @@ def _line(status: socket.socket) -> bytes:
 
 
 def _send(status: socket.socket, line: str) -> None:
-    with suppress(BrokenPipeError):  # the test has given the process up
+    with suppress(BrokenPipeError):  # the test no longer reads from it
         status.sendall(line.encode() + b"\n")
 
 
@@ -354,5 +362,5 @@ if __name__ == "__main__":
     gc.collect()
     gc.freeze()
     if run := _Server(socket.socket(fileno=int(sys.argv[1]))).serve():
-        # At the height of the module, so that it ends as any program does.
+        # At module level, so that it ends as any program does.
         run()

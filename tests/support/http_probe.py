@@ -1,4 +1,4 @@
-"""Asks a worker over HTTP how it is, as an orchestrator does."""
+"""Asks a worker's health endpoints over HTTP, as an orchestrator does."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ import aiohttp
 
 from imagegen.sandbox.ports import free_ports
 
-# A question takes 2 s at most, and these cores are busy.
+# A check takes at most 2 s; the rest is for a busy machine.
 BOUND_S = 4.0
 
 
@@ -31,7 +31,7 @@ class Answer:
 
 
 class Prober:
-    """Asks the port of one worker."""
+    """Asks the endpoints at the port of one worker."""
 
     def __init__(self, port: int) -> None:
         self._url = f"http://127.0.0.1:{port}"
@@ -43,7 +43,7 @@ class Prober:
         return Answer(status=answer.status, body=body, seconds=time.monotonic() - began)
 
     async def until_missing(self, *names: str, timeout_s: float) -> Answer:
-        """Ask until exactly these are missing; every answer on the way comes in bounded time."""
+        """Ask until exactly these checks fail; each answer has to come within BOUND_S."""
         last: object = None
         try:
             async with asyncio.timeout(timeout_s):

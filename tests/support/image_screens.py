@@ -1,10 +1,10 @@
-"""Image screens for tests: what they say is theirs, and what they saw can be asserted on."""
+"""Image screens for tests, with fixed answers."""
 
 from chatflow_hook import Rating
 
 
 class Look:
-    """Says the same of every picture, and remembers each."""
+    """Gives the same answer for every image, and records what it saw."""
 
     def __init__(self, *, passes: bool) -> None:
         self._passes = passes
@@ -16,14 +16,14 @@ class Look:
 
 
 class BoldLook:
-    """Passes what is for adults, and nothing that is to be safe."""
+    """Passes images for adults, and none that must be safe."""
 
     async def passes(self, image: bytes, rating: Rating) -> bool:
         return bool(image) and rating is not Rating.SAFE
 
 
 class BrokenLook:
-    """Raises, quoting what must not be in any log."""
+    """Raises an error with text that must not be in any log."""
 
     async def passes(self, image: bytes, rating: Rating) -> bool:
         raise RuntimeError(f"secret words about {len(image)} bytes at {rating}")

@@ -19,7 +19,7 @@ SETTINGS = "tests.support.quick_recovery.WorkerSettings"
 
 
 class Interruption:
-    """Sends the process a signal where a function is called."""
+    """Sends this process a signal when a certain function is called."""
 
     def __init__(self, number: signal.Signals, place: str, persona: str | None) -> None:
         self._number = number
@@ -27,7 +27,7 @@ class Interruption:
         self._persona = persona
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
-        """Look at a call; None is for Python a call whose lines need no look."""
+        """Check one call; None tells Python not to trace its lines."""
         code = frame.f_code
         if event != "call" or code.co_qualname != self._name:
             return
@@ -45,7 +45,7 @@ class Interruption:
 
 if __name__ == "__main__":
     name, place, *persona = sys.argv[1:]
-    # With the hook set this takes several times as long, and none of its calls are meant.
+    # Imported before the hook is set: traced, the import would take several times as long.
     importlib.import_module("imagegen.worker")
     sys.settrace(Interruption(signal.Signals[name], place, persona[0] if persona else None))
     sys.argv = ["arq", SETTINGS]

@@ -1,4 +1,4 @@
-"""A server with chat completions on a free port, which answers as it is told."""
+"""A server with chat completions on a free port, with scripted answers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,7 +14,7 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class ChatServer:
-    """Answers one after the other, the last for ever; keeps what it was asked."""
+    """Gives one answer after the other, the last one for ever; records the requests."""
 
     def __init__(self, *answers: Answer) -> None:
         self._answers = list(answers)
@@ -49,7 +49,7 @@ async def silence(_: web.Request) -> web.StreamResponse:
 
 
 async def drops(request: web.Request) -> web.StreamResponse:
-    """Cut the line in the middle of an answer."""
+    """Break the connection in the middle of an answer."""
     response = web.StreamResponse(headers={"Content-Length": "500"})
     await response.prepare(request)
     await response.write(b'{"choices": [')

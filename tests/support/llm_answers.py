@@ -1,4 +1,4 @@
-"""What a language model answers."""
+"""Answers of a language model."""
 
 import json
 from typing import Any
@@ -14,7 +14,7 @@ SCENE = {
 
 
 def completion(content: Any, **more: Any) -> dict[str, Any]:
-    """Wrap what a model says as a server does; a dict is said as JSON."""
+    """Wrap a model's text as a server does; a dict becomes JSON text."""
     said = content if isinstance(content, str) else json.dumps(content)
     message = {"role": "assistant", "content": said, **more.pop("message", {})}
     choice = {"index": 0, "message": message, "finish_reason": "stop", **more}

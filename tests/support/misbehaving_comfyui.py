@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-_PATIENCE_S = 10
+_TIMEOUT_S = 10
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Feed = Callable[[web.WebSocketResponse, str], Awaitable[None]]
@@ -17,7 +17,7 @@ Feed = Callable[[web.WebSocketResponse, str], Awaitable[None]]
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """A request as it came in."""
+    """A request as it was received."""
 
     route: str
     headers: Mapping[str, str]
@@ -26,9 +26,9 @@ class Call:
 
 @dataclass
 class RudeComfyUI:
-    """Answers as a host does, except where `answers` (by `GET /history`) says otherwise.
+    """Answers as a host does, except for the routes (such as `GET /history`) in `answers`.
 
-    Each prompt is taken, and `feed` says what its websocket then sends.
+    Every prompt is accepted; `feed` then sends the frames of its websocket.
     """
 
     feed: Feed
@@ -43,7 +43,7 @@ class RudeComfyUI:
 
     @property
     def routes(self) -> list[str]:
-        """What was called, in order."""
+        """The routes that were called, in order."""
         return [call.route for call in self.calls]
 
     def bodies(self, route: str) -> list[Any]:
@@ -57,25 +57,25 @@ class RudeComfyUI:
         """Wait until no websocket is open."""
         await self._until(lambda: not self._open)
 
-    async def _until(self, is_so: Callable[[], bool]) -> None:
-        async with asyncio.timeout(_PATIENCE_S), self._changed:
-            await self._changed.wait_for(is_so)
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(_TIMEOUT_S), self._changed:
+            await self._changed.wait_for(condition)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         route = f"{request.method} /{request.path.removeprefix(self.prefix).split('/')[1]}"
         text = await request.text()
         body = json.loads(text) if text else None
-        await self._note(Call(route=route, headers=request.headers, body=body))
-        return await self.answers.get(route, self._usual(route))(request)
+        await self._record(Call(route=route, headers=request.headers, body=body))
+        return await self.answers.get(route, self._default(route))(request)
 
-    async def _note(self, call: Call) -> None:
+    async def _record(self, call: Call) -> None:
         async with self._changed:
             self.calls.append(call)
             if call.route == "POST /prompt":
                 self._posted.put_nowait(call.body["prompt_id"])
             self._changed.notify_all()
 
-    def _usual(self, route: str) -> Answer:
+    def _default(self, route: str) -> Answer:
         match route:
             case "GET /ws":
                 return self._socket
@@ -92,20 +92,20 @@ class RudeComfyUI:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         self._open.add(socket)
-        speaking = asyncio.create_task(self._speak(socket), name="feed of a rude host")
+        sending = asyncio.create_task(self._send_feed(socket), name="feed of a rude host")
         try:
             async for _ in socket:
                 pass
         finally:
-            speaking.cancel()
+            sending.cancel()
             with suppress(asyncio.CancelledError, ConnectionError):
-                await speaking
+                await sending
             self._open.discard(socket)
             async with self._changed:
                 self._changed.notify_all()
         return socket
 
-    async def _speak(self, socket: web.WebSocketResponse) -> None:
+    async def _send_feed(self, socket: web.WebSocketResponse) -> None:
         if self.greets:
             await socket.send_str(frame("status", status={"exec_info": {"queue_remaining": 0}}))
         await self.feed(socket, await self._posted.get())
@@ -119,7 +119,7 @@ async def misbehaving(
     greets: bool = True,
     prefix: str = "",
 ) -> AsyncIterator[RudeComfyUI]:
-    """Run a rude host; without a feed its websocket says nothing after the greeting."""
+    """Run such a host; without a feed its websocket sends nothing after the first status."""
     host = RudeComfyUI(feed=feed or sends(), answers=answers or {}, greets=greets, prefix=prefix)
     app = web.Application()
     app.router.add_route("*", prefix + "/{anything:.*}", host.answer)
@@ -134,12 +134,12 @@ async def misbehaving(
 
 
 def frame(event: str, **facts: Any) -> str:
-    """Write a text frame."""
+    """Return a text frame."""
     return json.dumps({"type": event, "data": facts})
 
 
 def sends(*frames: str | bytes | Mapping[str, Any]) -> Feed:
-    """Send frames and then nothing; one given as a mapping is an event of the prompt posted."""
+    """Send frames and then nothing; a mapping is an event of the posted prompt."""
 
     async def feed(socket: web.WebSocketResponse, prompt_id: str) -> None:
         for each in frames:
@@ -176,7 +176,7 @@ def says(facts: Any, status: int = 200) -> Answer:
 
 
 def shows(page: str, status: int = 200) -> Answer:
-    """Answer with a page for people, as proxies do."""
+    """Answer with a web page, as proxies do."""
 
     async def answer(_request: web.Request) -> web.StreamResponse:
         return web.Response(text=page, status=status, content_type="text/html")
@@ -185,7 +185,7 @@ def shows(page: str, status: int = 200) -> Answer:
 
 
 async def hangs_up(request: web.Request) -> web.StreamResponse:
-    """Take the request in and answer with a closed connection."""
+    """Accept the request, then break the connection without an answer."""
     assert request.transport is not None
     request.transport.abort()
     return web.Response()
@@ -197,7 +197,7 @@ async def never_answers(_request: web.Request) -> web.StreamResponse:
 
 
 def streams(size: int) -> Answer:
-    """Answer with so many bytes and no word before of how many they will be."""
+    """Answer with so many bytes, without a Content-Length."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

@@ -1,14 +1,14 @@
-"""Holds a sandbox between two nodes, or two steps, until a test lets it go on."""
+"""Holds a sandbox between two nodes or two steps until a test lets it go on."""
 
 import asyncio
 from collections import deque
 
 
-class Reins:
-    """A clock for a sandbox's worker, in which time passes only when a test says so.
+class StepGate:
+    """The `sleep` of a sandbox's executor, which returns only when a test says so.
 
-    Real servers are slow and a recorded client acted in the middle of a node. The sandbox is quick:
-    held by the reins, it is where the recorded server was when the client acts.
+    Real servers are slow, and a recorded client acted in the middle of a node. The sandbox is fast:
+    held at this gate it is where the recorded server was when the client acted.
     """
 
     def __init__(self) -> None:
@@ -17,12 +17,12 @@ class Reins:
         self._is_loose = False
 
     @property
-    def holds(self) -> bool:
-        """Tell whether the worker waits to go on."""
+    def is_waiting(self) -> bool:
+        """Whether the executor waits at the gate."""
         return bool(self._held)
 
     async def sleep(self, _seconds: float) -> None:
-        """Wait until the test lets go: this stands in for the sandbox's `sleep`."""
+        """Wait until the test releases it; passed to the sandbox as `sleep`."""
         if self._is_loose:
             await asyncio.sleep(0)
             return
@@ -31,14 +31,14 @@ class Reins:
         self.moved.set()
         await held
 
-    def let_go(self) -> None:
-        """Let the worker go on to the next node or step."""
+    def release(self) -> None:
+        """Let the executor go on to the next node or step."""
         held = self._held.popleft()
         if not held.done():
             held.set_result(None)
 
-    def drop(self) -> None:
-        """Let the worker go on from now on as it likes."""
+    def release_all(self) -> None:
+        """Let the executor run without stops from now on."""
         self._is_loose = True
         while self._held:
-            self.let_go()
+            self.release()

@@ -1,4 +1,4 @@
-"""Callers of a pool for tests: no host is asked, and the test moves the clock."""
+"""Callers of a pool for tests: no host is contacted, and the test moves the clock."""
 
 import asyncio
 import itertools
@@ -26,7 +26,7 @@ class Clock:
 
 
 class NoChance(random.Random):
-    """Chance that makes every rest as short as it can be."""
+    """A random source that makes every backoff as short as possible."""
 
     def random(self) -> float:
         return 0.0
@@ -34,9 +34,9 @@ class NoChance(random.Random):
 
 @dataclass
 class Others:
-    """Other workers on the same hosts; they hold what `theirs` says.
+    """A slot registry shared with other workers, which hold the slots in `theirs`.
 
-    `turns` of the loop pass before they answer.
+    `turns` iterations of the event loop pass before it answers.
     """
 
     turns: int = 0
@@ -46,7 +46,7 @@ class Others:
     under_way: int = 0
 
     async def settled(self) -> None:
-        """Let everything happen until nobody is asked any more."""
+        """Wait until no request for a slot is under way."""
         await ticks()
         while self.under_way:
             await ticks()
@@ -80,7 +80,7 @@ _numbers = itertools.count()
 
 @dataclass(eq=False)
 class Job:
-    """Somebody who asks for a slot, keeps it, and gives it back when told to."""
+    """A caller that asks for a slot, keeps it, and gives it back when told to."""
 
     pool: Pool
     model_set: str = "ash"
@@ -154,7 +154,7 @@ def pool_of(
 
 
 async def jobs_of(pool: Pool, count: int, *model_sets: str) -> list[Job]:
-    """Let so many ask, in order, and return when each has a slot or waits."""
+    """Start so many callers in order; returns when each has a slot or waits."""
     named = [*model_sets, *["ash"] * (count - len(model_sets))]
     jobs = [Job(pool, model_set).start() for model_set in named]
     await ticks()
@@ -162,6 +162,6 @@ async def jobs_of(pool: Pool, count: int, *model_sets: str) -> list[Job]:
 
 
 async def ticks() -> None:
-    """Let everything happen that can without a clock."""
+    """Let everything happen that needs no clock: five iterations of the event loop."""
     for _ in range(5):
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""The whole product on one stage: sandbox hosts, sandbox Telegram, a real worker, a real hook."""
+"""The whole product for tests: sandbox hosts, sandbox Telegram, a real worker, a real hook."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -22,14 +22,14 @@ PATIENCE_S = 20.0
 
 
 def shelf(folder: Path | None = None) -> Mapping[str, Sequence[str]]:
-    """Give all model files that the workflows of a folder name, or those that are shipped."""
+    """Return all model files that the workflows of a folder name; None means the shipped ones."""
     library = load_workflows(folder or resources.path("workflows"))
     return {folder: sorted(names) for folder, names in required_model_files(library).items()}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """What a scene needs: say something, look what came of it."""
+    """The parts of a running product, and what tests do with them."""
 
     hook: ChatFlowHook
     hosts: Sequence[SandboxComfyUI]
@@ -38,14 +38,14 @@ class Stage:
     settings: Settings
 
     async def ask(self, **changes: Any) -> Request:
-        """Say messages in a dialog until a picture is due."""
+        """Write messages in a dialog until a picture is due."""
         while True:
             request = await self.hook.on_turn(turn(**changes))
             if request is not None:
                 return request
 
     async def picture(self, **changes: Any) -> Picture:
-        """Say messages until a picture is due, and wait for its end."""
+        """Write messages until a picture is due, and wait for its end."""
         return await self.hook.wait(await self.ask(**changes), timeout=PATIENCE_S)
 
     def prompts(self) -> list[str]:
@@ -64,25 +64,26 @@ class Stage:
 
         At the end it finishes its jobs, or leaves them where they are if it `is_interrupted`.
         """
-        chosen = worker.worker_settings(self.settings, owns_process=False)
-        running = create_worker(chosen, handle_signals=False)
-        task = asyncio.create_task(running.async_run(), name="worker")
+        settings_class = worker.worker_settings(self.settings, owns_process=False)
+        arq_worker = create_worker(settings_class, handle_signals=False)
+        task = asyncio.create_task(arq_worker.async_run(), name="worker")
         try:
             yield
         finally:
-            # arq's close cancels a job that is putting itself away, and with it itself.
-            running.allow_pick_jobs = False
+            # Jobs must end first: arq's close would cancel a job that is writing its own end, and with
+            # it the close itself.
+            arq_worker.allow_pick_jobs = False
             if is_interrupted:
-                for job in running.tasks.values():
+                for job in arq_worker.tasks.values():
                     job.cancel()
-            if running.tasks:
-                await asyncio.wait(running.tasks.values(), timeout=PATIENCE_S)
+            if arq_worker.tasks:
+                await asyncio.wait(arq_worker.tasks.values(), timeout=PATIENCE_S)
             await _cancelled(task)
-            await running.close()
+            await arq_worker.close()
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
-    """Cancel a task until it hears it: Python 3.11 loses some cancellations (see imagegen/periodic.py)."""
+    """Cancel a task until it has ended: Python 3.11 loses some cancellations (imagegen/periodic.py)."""
     while not task.done():
         task.cancel()
         await asyncio.wait({task}, timeout=0.2)
@@ -91,7 +92,7 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
 
 
 class Stages:
-    """Makes stages on one database and one Redis; closes what they opened."""
+    """Starts products on one database and one Redis, and closes what they opened."""
 
     def __init__(self, database_url: str, redis_url: str, sessions: Sessions, home: Path) -> None:
         self._database_url = database_url
@@ -112,16 +113,15 @@ class Stages:
         bot: Mapping[str, Any] | None = None,
         **changes: Any,
     ) -> AsyncIterator[Stage]:
-        """Set a stage; `changes` are settings of the worker, `works` starts it at once.
+        """Start a product; `changes` are settings of the worker, which starts at once if `works`.
 
-        `bot` are settings of the hook, which the worker has too.
-
-        `seed` is what the chance of faults begins with. `sleep` is that of all hosts: one that
-        does not return holds their drawing.
+        `bot` are settings of the hook, which the worker gets too. `seed` makes the random faults of
+        the hosts repeatable. `sleep` is that of all hosts: one that does not return holds their
+        drawing.
         """
         models = shelf() if models is None else models
         async with AsyncExitStack() as stack:
-            fleet = [
+            sandbox_hosts = [
                 await stack.enter_async_context(
                     SandboxComfyUI(
                         name=f"gpu-{number}",
@@ -143,22 +143,25 @@ class Stages:
             await hook.has_confirmed_age(1)
             stage = Stage(
                 hook=hook,
-                hosts=fleet,
+                hosts=sandbox_hosts,
                 telegram=telegram,
                 sessions=self._sessions,
-                settings=self._settings(fleet, telegram, {**(bot or {}), **changes}),
+                settings=self._settings(sandbox_hosts, telegram, {**(bot or {}), **changes}),
             )
             if works:
                 await stack.enter_async_context(stage.worker())
             yield stage
 
     def _settings(
-        self, fleet: Sequence[SandboxComfyUI], telegram: SandboxTelegram, changes: dict[str, Any]
+        self,
+        sandbox_hosts: Sequence[SandboxComfyUI],
+        telegram: SandboxTelegram,
+        changes: dict[str, Any],
     ) -> Settings:
         usual: dict[str, Any] = {
             "database_url": self._database_url,
             "redis_url": self._redis_url,
-            "comfyui_hosts": ",".join(host.address for host in fleet),
+            "comfyui_hosts": ",".join(host.address for host in sandbox_hosts),
             "telegram_bot_token": telegram.token,
             "telegram_api_url": telegram.url,
             "image_store": self._home.as_uri(),

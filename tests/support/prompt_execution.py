@@ -1,4 +1,4 @@
-"""What tests of drawing share: a client of a host, its limits, a prompt's id."""
+"""What tests of prompt execution share: a client of a host, its timeouts, a prompt id."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -47,9 +47,9 @@ def order(
         graph=graph,
         prompt_id=prompt_id,
         node=list(graph)[-1],
-        on_progress=on_progress or unheeded,
+        on_progress=on_progress or ignore_progress,
     )
 
 
-def unheeded(_share: float) -> None:
-    """Take progress in and do nothing with it."""
+def ignore_progress(_share: float) -> None:
+    """Ignore the progress."""

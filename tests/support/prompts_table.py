@@ -1,6 +1,6 @@
-"""The prompts of all personas for the same conversations, as docs/prompts.md shows them.
+"""The prompts of all personas for the same conversations, as in docs/prompts.md.
 
-`python -m tests.support.prompts_table` writes them into the page anew.
+`python -m tests.support.prompts_table` writes them into the page.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ _END = "<!-- end -->\n"
 
 
 def prompts(dialog: DialogFile) -> Mapping[str, Prompt]:
-    """Give the template's prompt of each persona for a dialog, at the rating it asks for."""
+    """Return the template's prompt of each persona for a dialog, at the rating it asks for."""
     return {
         name: shipped_template().write(
             Brief(persona=persona, talk=dialog.conversation, rating=dialog.rating)
@@ -35,12 +35,12 @@ def prompts(dialog: DialogFile) -> Mapping[str, Prompt]:
 
 
 def shown(page: str) -> str:
-    """Give what a page has between its marks."""
+    """Return what a page has between its two marks."""
     return page.partition(_START)[2].partition(_END)[0]
 
 
 def written() -> str:
-    """Give what a page should have there."""
+    """Return what a page should have there."""
     return "\n".join(line for name, dialog in DIALOGS.items() for line in _section(name, dialog))
 
 

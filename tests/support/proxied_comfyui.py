@@ -1,4 +1,4 @@
-"""A proxy before a ComfyUI host that tells a test of each step, as it is taken."""
+"""A proxy before a ComfyUI host that calls a test at each step."""
 
 import asyncio
 import json
@@ -9,14 +9,14 @@ from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
 
 _HOP_BY_HOP = {"Transfer-Encoding", "Content-Length", "Content-Encoding", "Connection", "Host"}
 
-# Called with a step such as `POST /prompt`, once the host has answered and before the client hears
-# of it, or with the kind of a frame. True: the client hears nothing more of this.
+# Called with a step such as `POST /prompt`, after the host has answered and before the client gets
+# the answer, or with the type of a frame. If it returns True, the client does not get it.
 Watch = Callable[[str], bool]
 
 
 @asynccontextmanager
 async def watched(address: str, watch: Watch) -> AsyncIterator[str]:
-    """Run the proxy before a host; yield its own address."""
+    """Run the proxy before a host; yields the proxy's address."""
     async with ClientSession(f"http://{address}") as session:
         app = web.Application(client_max_size=100 * 2**20)
         app.router.add_route("*", "/{anything:.*}", _Proxy(session, watch).answer)
@@ -42,29 +42,33 @@ class _Proxy:
         async with self._session.request(
             request.method, request.rel_url, data=body, headers=headers
         ) as answer:
-            told = await answer.read()
+            body_from_host = await answer.read()
         if self._watch(f"{request.method} /{request.path.split('/')[1]}"):
             assert request.transport is not None
             request.transport.abort()
-        kept = {k: v for k, v in answer.headers.items() if k not in _HOP_BY_HOP}
-        return web.Response(status=answer.status, body=told, headers=kept)
+        answer_headers = {k: v for k, v in answer.headers.items() if k not in _HOP_BY_HOP}
+        return web.Response(status=answer.status, body=body_from_host, headers=answer_headers)
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
-        near = web.WebSocketResponse()
-        await near.prepare(request)
-        async with self._session.ws_connect(request.rel_url, max_msg_size=0) as far:
-            telling = asyncio.create_task(self._tell(far, near), name="frames")
-            async for message in near:
-                await far.send_str(message.data)
-            telling.cancel()
-            await asyncio.wait({telling})
-        return near
+        client_socket = web.WebSocketResponse()
+        await client_socket.prepare(request)
+        async with self._session.ws_connect(request.rel_url, max_msg_size=0) as host_socket:
+            forwarding = asyncio.create_task(
+                self._forward_frames(host_socket, client_socket), name="frames"
+            )
+            async for message in client_socket:
+                await host_socket.send_str(message.data)
+            forwarding.cancel()
+            await asyncio.wait({forwarding})
+        return client_socket
 
-    async def _tell(self, far: ClientWebSocketResponse, near: web.WebSocketResponse) -> None:
+    async def _forward_frames(
+        self, host_socket: ClientWebSocketResponse, client_socket: web.WebSocketResponse
+    ) -> None:
         with suppress(ConnectionError, RuntimeError):
-            async for message in far:
+            async for message in host_socket:
                 if message.type is WSMsgType.TEXT:
                     if not self._watch(json.loads(message.data)["type"]):
-                        await near.send_str(message.data)
+                        await client_socket.send_str(message.data)
                 else:
-                    await near.send_bytes(message.data)
+                    await client_socket.send_bytes(message.data)

@@ -9,7 +9,7 @@ TIMES = RecoveryTimes(lease_s=2.0, unrenewed_s=1.0, silent_s=1.0, relay_every_s=
 
 
 def __getattr__(name: str) -> Any:
-    """Make WorkerSettings when arq asks for it, as `imagegen.worker` does."""
+    """Create WorkerSettings when arq asks for it, as `imagegen.worker` does."""
     if name != "WorkerSettings":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return worker.from_env(recovery=TIMES)

@@ -1,4 +1,4 @@
-"""The steps of a job on a row, taken by a test one by one."""
+"""The steps of a job on its row, taken by a test one by one."""
 
 from uuid import UUID
 
@@ -11,14 +11,14 @@ IMAGE = StoredImage(name="0" * 64 + ".png", width=8, height=8)
 
 
 async def claimed(requests: RequestRepository, request_id: UUID) -> ClaimedRequest:
-    """Claim a request that is open."""
+    """Claim an open request."""
     request = await requests.claim(request_id)
     assert request is not None
     return request
 
 
 async def drawn(requests: RequestRepository, request_id: UUID) -> ClaimedRequest:
-    """Claim a request and bring it to where its picture is stored."""
+    """Claim a request and bring it to the state `drawn`, with its image stored."""
     request = await claimed(requests, request_id)
     request = await requests.start_drawing(request, PLAN, host="gpu-1")
     await requests.mark_drawn(request, IMAGE, url=None, seconds=None)

@@ -23,7 +23,7 @@ PREFIX = "imagegen-sandbox-"
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
-    """The started program; closing its stdin ends it in good order."""
+    """The started program; closing its stdin shuts it down in an orderly way."""
 
     popen: Popen[bytes]
     database_url: str
@@ -52,7 +52,7 @@ def owner(
 
 
 def own() -> None:
-    """Run both servers, say where they are, and wait for the end of stdin."""
+    """Run both servers, print their addresses, and wait for the end of stdin."""
     with sigterm_exits(), ExitStack() as stack:
         postgres = stack.enter_context(PostgresServer())
         valkey = stack.enter_context(ValkeyServer())

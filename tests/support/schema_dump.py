@@ -1,4 +1,4 @@
-"""What stands in a database, written out so that two states of it can be compared."""
+"""Everything in a database, written out so that two states of it can be compared."""
 
 import json
 from collections.abc import AsyncIterator, Iterable
@@ -8,9 +8,9 @@ from typing import Any
 import asyncpg
 from asyncpg import Connection
 
-# In every schema that people make. Names of columns, not their numbers: a column that came and
-# went leaves a gap, which nobody can see.
-_PLACES = r"""
+# All schemas but PostgreSQL's own. Names of columns, not their numbers: a column that was dropped
+# leaves a gap in the numbers, which makes no difference.
+_SCHEMAS = r"""
     SELECT oid FROM pg_namespace
     WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
 """
@@ -59,37 +59,37 @@ _TABLES = """
 
 
 async def schema(url: str) -> set[str]:
-    """Return one line for each thing in the database: tables, columns, constraints and so on."""
+    """Return one line for each object of the database: tables, columns, constraints and so on."""
     queries = (_RELATIONS, _COLUMNS, _CONSTRAINTS, _TRIGGERS, _TYPES, _SEQUENCES, _FUNCTIONS)
     async with connected(url) as connection:
-        places = [oid for (oid,) in await connection.fetch(_PLACES)]
+        schemas = [oid for (oid,) in await connection.fetch(_SCHEMAS)]
         return {
             json.dumps(dict(row), default=_text)
             for query in queries
-            for row in await connection.fetch(query, places)
+            for row in await connection.fetch(query, schemas)
         }
 
 
 async def rows(url: str, *, without: Iterable[str] = ()) -> dict[str, list[str]]:
     """Return all rows of all tables; `without` are columns to leave out."""
     async with connected(url) as connection:
-        places = [oid for (oid,) in await connection.fetch(_PLACES)]
+        schemas = [oid for (oid,) in await connection.fetch(_SCHEMAS)]
         return {
             table: await _rows_of(connection, table, list(without))
-            for (table,) in await connection.fetch(_TABLES, places)
+            for (table,) in await connection.fetch(_TABLES, schemas)
         }
 
 
 async def execute(url: str, statements: str) -> str:
-    """Run statements on a connection of their own; return what the last one says."""
+    """Run statements on a connection of their own; returns the status of the last one."""
     async with connected(url) as connection:
-        said: str = await connection.execute(statements)
-        return said
+        status: str = await connection.execute(statements)
+        return status
 
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Connection]:
-    """Connect as a stranger would, with nothing of ours in between."""
+    """Connect with plain asyncpg, without our own code."""
     connection = await asyncpg.connect(url, timeout=10)
     try:
         yield connection

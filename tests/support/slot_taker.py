@@ -41,12 +41,12 @@ def start(what: str, redis_url: str) -> Popen[bytes]:
 
 
 def draw_often() -> None:
-    """Draw many times, and say how many prompts were on the host at most."""
+    """Take a slot many times; print how many prompts were on the host at most."""
     print(asyncio.run(_draw_often()))  # noqa: T201 (what it has to say)
 
 
 def keep_all() -> None:
-    """Take all slots, say so, and keep them until the process ends."""
+    """Take all slots, print `taken`, and keep them until the process ends."""
     asyncio.run(_keep_all())
 
 

@@ -1,4 +1,4 @@
-"""Interruptions: a worker process that gets a signal at a place in its code, for tests."""
+"""A worker process that gets a signal at a certain place in its code."""
 
 import signal
 import sys
@@ -10,7 +10,7 @@ from tests.support import worker_process
 from tests.support.product import Stage
 from tests.support.worker_process import WorkerProcess
 
-# A start of a worker on a busy machine, and what is left of the lease of the one before.
+# The start of a worker on a busy machine, and the rest of the lease of the one before.
 STEP_S = 60.0
 
 

@@ -56,8 +56,11 @@ def _choose(account: UnixAccount | None, *, for_programs: bool) -> Path:
 def _locked(place: Path, stack: ExitStack) -> Path:
     while True:
         path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
-        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        # Another process may have swept in between: then it has the lock, or the directory is gone.
+        # Another process may sweep in between: then it has the lock, or the directory is gone.
+        try:
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            continue
         if _lock(lock) and _is_at(path, lock):
             stack.callback(os.close, lock)
             return path

@@ -12,7 +12,7 @@ from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.comfyui.state import HostFlags
 from tests.support.comfyui_recording import RECORDINGS, Line, comparable, read_recording, recorded
 from tests.support.comfyui_replay import Replay
-from tests.support.paused_comfyui import Reins
+from tests.support.paused_comfyui import StepGate
 
 VERSIONS = ("0.33", "0.3.64")
 OF_BOTH = (
@@ -117,12 +117,12 @@ DELETED = {
 @pytest.mark.parametrize(("version", "scenario"), SCENARIOS)
 async def test_it_says_what_the_recorded_server_said(version: str, scenario: str) -> None:
     recording = _without_races(read_recording(RECORDINGS / version / f"{scenario}.jsonl"))
-    reins = Reins()
+    gate = StepGate()
     sandbox = SandboxComfyUI(
         version=version,
         models=MODELS,
         seconds_per_picture=OTHER_SECONDS.get((version, scenario), SECONDS_PER_PICTURE),
-        sleep=reins.sleep,
+        sleep=gate.sleep,
         flags=FLAGS.get((version, scenario)),
     )
 
@@ -131,7 +131,7 @@ async def test_it_says_what_the_recorded_server_said(version: str, scenario: str
 
     on_note = {**dict.fromkeys(DELETED, tidy), RACES_BEGIN: _use_numbers_up}
     headers = HEADERS.get(scenario)
-    async with sandbox, Replay(sandbox.address, reins, on_note=on_note, headers=headers) as replay:
+    async with sandbox, Replay(sandbox.address, gate, on_note=on_note, headers=headers) as replay:
         await replay.play(recording)
 
     aside = ASIDE.get(scenario, ())
@@ -161,19 +161,19 @@ async def test_it_defines_every_recorded_node_class(version: str) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_the_history_may_lag_behind_success_and_never_behind_the_end(version: str) -> None:
-    reins = Reins()
+    gate = StepGate()
     async with (
-        SandboxComfyUI(version=version, sleep=reins.sleep) as sandbox,
+        SandboxComfyUI(version=version, sleep=gate.sleep) as sandbox,
         ClientSession(f"http://{sandbox.address}") as session,
         session.ws_connect("/ws?clientId=a") as wire,
     ):
         async with session.post("/prompt", json={"prompt": GRAPH, "client_id": "a"}) as response:
             prompt_id = (await response.json())["prompt_id"]
 
-        await _heard(wire, reins, "execution_success")
+        await _heard(wire, gate, "execution_success")
         async with session.get(f"/history/{prompt_id}") as response:
             after_success = await response.json()
-        await _heard(wire, reins, "executing", node=None)
+        await _heard(wire, gate, "executing", node=None)
         async with session.get(f"/history/{prompt_id}") as response:
             after_the_end = await response.json()
 
@@ -190,19 +190,19 @@ async def test_an_interrupt_right_after_a_post_gets_lost_if_the_prompt_has_not_b
     version: str, *, is_begun: bool, end: str
 ) -> None:
     """Of forty on each real server 37 and 30 were interrupted, the others went on to their end."""
-    reins = Reins()
+    gate = StepGate()
     async with (
-        SandboxComfyUI(version=version, sleep=reins.sleep) as sandbox,
+        SandboxComfyUI(version=version, sleep=gate.sleep) as sandbox,
         ClientSession(f"http://{sandbox.address}") as session,
         session.ws_connect("/ws?clientId=a") as wire,
     ):
         async with session.post("/prompt", json={"prompt": GRAPH, "client_id": "a"}) as response:
             wish = {"prompt_id": (await response.json())["prompt_id"]}
         if is_begun:
-            await _heard(wire, reins, "execution_start")
+            await _heard(wire, gate, "execution_start")
 
         async with session.post("/interrupt", json=wish):
-            await _heard(wire, reins, end)
+            await _heard(wire, gate, end)
 
 
 async def _use_numbers_up(replay: Replay) -> None:
@@ -238,15 +238,17 @@ def _is_of_a_race(line: Line, lines: Sequence[Line]) -> bool:
             return False
 
 
-async def _heard(wire: ClientWebSocketResponse, reins: Reins, event: str, **facts: object) -> None:
+async def _heard(
+    wire: ClientWebSocketResponse, gate: StepGate, event: str, **facts: object
+) -> None:
     """Let the server go on until it has told of an event, and no further."""
     async with asyncio.timeout(10):
         while True:
             try:
                 frame = await wire.receive_json(timeout=0.05)
             except TimeoutError:
-                if reins.holds:
-                    reins.let_go()
+                if gate.is_waiting:
+                    gate.release()
                 continue
             if frame["type"] == event and frame["data"] == frame["data"] | facts:
                 return
