@@ -1,7 +1,6 @@
 """Every fault that the sandbox ComfyUI knows, against the whole product, within computed time."""
 
 import asyncio
-import time
 from dataclasses import dataclass
 
 import pytest
@@ -14,6 +13,7 @@ from imagegen.tables import StrayPrompt
 from tests.chat import Sessions
 from tests.comfyui_guest import visit
 from tests.stage import PATIENCE_S, Stage, Stages
+from tests.support.stopwatch import Stopwatch
 
 DRAWING_S = 0.4
 LOOK_S = 0.3
@@ -219,9 +219,9 @@ async def test_the_picture_arrives_in_spite_of(
 
 async def _asked(stage: Stage) -> tuple[Picture, float]:
     request = await stage.ask()
-    began = time.monotonic()
+    watch = Stopwatch()
     picture = await stage.hook.wait(request, timeout=PATIENCE_S)
-    return picture, time.monotonic() - began
+    return picture, watch.seconds
 
 
 def _posts(stage: Stage) -> int:
