@@ -1,13 +1,34 @@
-"""What a ChatFlow bot imports to have pictures in its conversations."""
+"""What a ChatFlow bot imports to have pictures in its conversations.
 
-from chatflow_hook.allowance import Limited
-from chatflow_hook.asking import NothingToVary
-from chatflow_hook.forgetting import Forgotten, SentPhoto
+- hook.py: ChatFlowHook, whose methods a bot calls
+- turn.py: the message that a bot hands over
+- outbox.py: counts a message and inserts its request
+- trigger.py: whether a picture is due
+- quota.py: how many pictures a user may have
+- manual_requests.py: pictures that a user asks for, and variations
+- covers.py: pictures that are drawn ahead, for the start of a dialog
+- picture.py: the result of a request
+- cancellation.py: cancels open requests
+- user_erasure.py: erases everything of a user
+- age_confirmation.py: which users have confirmed to be of age
+- queue.py: Redis, to tell the worker and to wait for the end of a request
+- database.py: connections and transactions
+- sqlstates.py: PostgreSQL's error codes
+- statement_deadline.py: a deadline for the statements of a turn
+- failures.py: why a turn was not recorded, and how often that is logged
+- tables.py: the tables that bot and worker share
+- settings.py, database_url.py: the environment variables
+- testing.py: a stand-in for ChatFlowHook in a bot's own tests
+"""
+
+from chatflow_hook.database import DatabaseFault
 from chatflow_hook.hook import ChatFlowHook
+from chatflow_hook.manual_requests import NothingToVary
 from chatflow_hook.outbox import Request
 from chatflow_hook.picture import Picture
-from chatflow_hook.transaction import DatabaseFault
+from chatflow_hook.quota import Limited
 from chatflow_hook.turn import Message, Rating, Turn
+from chatflow_hook.user_erasure import Forgotten, SentPhoto
 
 __all__ = [
     "ChatFlowHook",

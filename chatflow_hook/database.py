@@ -1,32 +1,115 @@
-"""The hook's own connection to PostgreSQL, and what it looks like when that is away."""
+"""The hook's own connections to PostgreSQL: a pool, its check on checkout, and transactions."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy import event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
-from chatflow_hook import freshness
 from chatflow_hook.database_url import Address
+from chatflow_hook.failures import cause_of
+from chatflow_hook.sqlstates import run_with_retries
 
-# While it connects and when it times out, asyncpg raises its own errors past SQLAlchemy.
-FAULTS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+ResultT = TypeVar("ResultT")
+
+# During a connect and at a timeout, asyncpg's own errors are raised, not wrapped by SQLAlchemy.
+DATABASE_ERRORS = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
 
 _CONNECT_TIMEOUT_S = 5.0
 _COMMAND_TIMEOUT_S = 5.0
-# More than one process of Python can keep busy. None above them: such a one would be closed after
-# each turn, and opened for the next.
+# More than one Python process can keep busy. There is no overflow, since SQLAlchemy closes such a
+# connection after each use.
 _CONNECTIONS = 10
+# A connection that was used so recently is taken for alive unless its socket is closed. A query at
+# each checkout, as pool_pre_ping sends, costs three more round trips.
+_PING_AFTER_S = 5.0
+# For a transaction with all its attempts, and the pauses between these.
+_WITHIN_S = 15.0
+_DELAYS_S = (0.05, 0.2, 0.8)
+
+
+class DatabaseFault(Exception):
+    """The database could not do what was asked; the message says why and what to do.
+
+    Nothing was changed, unless the connection broke just while the transaction was committed.
+    The message quotes nothing that people wrote.
+    """
 
 
 def connect(address: Address) -> AsyncEngine:
-    """Make an engine; opens no connection. The caller disposes of it."""
+    """Create an engine; opens no connection. The caller disposes of it."""
     limits = {"timeout": _CONNECT_TIMEOUT_S, "command_timeout": _COMMAND_TIMEOUT_S}
-    return freshness.keep(
+    return check_on_checkout(
         create_async_engine(
             address.url,
             connect_args=limits | address.connect_args,
             pool_size=_CONNECTIONS,
             max_overflow=0,
-            # An error never quotes what people wrote.
+            # Otherwise errors would quote what people wrote.
             hide_parameters=True,
         )
     )
+
+
+def check_on_checkout(
+    engine: AsyncEngine, *, clock: Callable[[], float] = time.monotonic
+) -> AsyncEngine:
+    """Check each connection that is taken from the pool, and return the engine.
+
+    A connection that is closed, or does not answer a ping after 5 s without use, is replaced. `clock`
+    returns seconds.
+    """
+
+    def on_checkin(_: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
+        entry.info["returned_at"] = clock()
+
+    def on_checkout(connection: DBAPIConnection, entry: ConnectionPoolEntry, _: Any) -> None:
+        if connection.driver_connection.is_closed():
+            raise DisconnectionError
+        now = clock()
+        if now - entry.info.get("returned_at", now) > _PING_AFTER_S:
+            _ping(engine, connection)
+
+    event.listen(engine.sync_engine, "checkin", on_checkin)
+    event.listen(engine.sync_engine, "checkout", on_checkout)
+    return engine
+
+
+async def run_in_transaction(
+    engine: AsyncEngine, step: Callable[[AsyncConnection], Awaitable[ResultT]]
+) -> ResultT:
+    """Run a step in a transaction and commit it, up to four times if another transaction is in the way.
+
+    Raises:
+        DatabaseFault: it could not be done within 15 s.
+    """
+
+    async def once() -> ResultT:
+        async with engine.begin() as connection:
+            return await step(connection)
+
+    try:
+        async with asyncio.timeout(_WITHIN_S):
+            return await run_with_retries(once, delays_s=_DELAYS_S)
+    except DATABASE_ERRORS as error:
+        raise DatabaseFault(cause_of(error).sentence) from error
+
+
+def _ping(engine: AsyncEngine, connection: DBAPIConnection) -> None:
+    dialect = engine.sync_engine.dialect
+    try:
+        dialect.do_ping(connection)
+    except dialect.loaded_dbapi.Error as error:
+        raise DisconnectionError from error

@@ -1,4 +1,4 @@
-"""DATABASE_URL as people write it → what SQLAlchemy and asyncpg want."""
+"""Parses DATABASE_URL, in the forms that people and providers write, for SQLAlchemy and asyncpg."""
 
 import re
 from collections.abc import Callable
@@ -12,9 +12,9 @@ _DRIVER = "postgresql+asyncpg"
 _SCHEMES = re.compile(r"(postgres|postgresql)(\+(asyncpg|psycopg|psycopg2|psycopg2cffi|pg8000))?")
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _SSL_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
-_PLACE = ("host", "port", "user", "password", "dbname")
+_ADDRESS_PARTS = ("host", "port", "user", "password", "dbname")
 _CACHES = ("statement_cache_size", "prepared_statement_cache_size")
-# What providers put into the URLs they hand out and asyncpg settles by itself.
+# Options of libpq in the URLs of providers. asyncpg negotiates the same by itself.
 _IGNORED = (
     "channel_binding",
     "gssencmode",
@@ -28,7 +28,7 @@ _HINT = "special characters of a password are written as percent codes, such as 
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where the database is and how to connect to it; its repr hides the password."""
+    """The address of a database and the arguments to connect to it; its repr hides the password."""
 
     url: URL
     connect_args: dict[str, Any]
@@ -39,42 +39,45 @@ class Address:
 
 
 def parse(url: str) -> Address:
-    """Read a PostgreSQL URL of any common dialect.
+    """Parse a PostgreSQL URL with any common scheme and the options of libpq.
 
-    Raises ValueError saying what was got instead. It quotes nothing of the URL, since any part
-    of it may be a piece of a password that was not percent-encoded.
+    Raises:
+        ValueError: it is no such URL. The message says what it is instead, and quotes nothing of
+            it, since any part may be a piece of a password that was not percent-encoded.
     """
     scheme, _, rest = url.strip().partition("://")
     if not rest or not _SCHEMES.fullmatch(scheme):
         raise ValueError("an address that does not begin with postgresql:// or postgres://")
-    place, _, query = rest.partition("?")
+    location, _, query = rest.partition("?")
     options = _options(query)
-    where = _place(place) | {name: options[name] for name in _PLACE if name in options}
-    if not where.get("dbname"):
+    parts = _address_parts(location) | {
+        name: options[name] for name in _ADDRESS_PARTS if name in options
+    }
+    if not parts.get("dbname"):
         raise ValueError("an address that names no database")
     return Address(
         url=URL.create(
             _DRIVER,
-            username=where.get("user"),
-            password=where.get("password"),
-            port=_port(where.get("port")),
-            database=where["dbname"],
+            username=parts.get("user"),
+            password=parts.get("password"),
+            port=_port(parts.get("port")),
+            database=parts["dbname"],
         ),
-        connect_args=_host(where.get("host")) | _connect_args(options),
+        connect_args=_host(parts.get("host")) | _connect_args(options),
     )
 
 
 def _options(query: str) -> dict[str, str]:
-    # A plus is a plus here, as in libpq; parse_qsl would make a space of it.
+    # A plus stays a plus, as in libpq; parse_qsl alone would turn it into a space.
     options = dict(parse_qsl(query.replace("+", "%2B"), keep_blank_values=True))
-    known = (*_PLACE, *_READERS, *_SSL_FILES, *_CACHES, *_IGNORED)
+    known = (*_ADDRESS_PARTS, *_READERS, *_SSL_FILES, *_CACHES, *_IGNORED)
     if not options.keys() <= set(known):
         raise ValueError(f"an address with an option that is none of {', '.join(known)}")
     return _without_nul(options)
 
 
-def _place(place: str) -> dict[str, str]:
-    authority, _, database = place.partition("/")
+def _address_parts(location: str) -> dict[str, str]:
+    authority, _, database = location.partition("/")
     if "@" in database:
         raise ValueError(f"an address with a / before its @ ({_HINT})")
     credentials, _, host_and_port = authority.rpartition("@")
@@ -106,7 +109,7 @@ def _port(text: str | None) -> int | None:
 
 
 def _host(host: str | None) -> dict[str, Any]:
-    # As an argument and not in the URL: SQLAlchemy takes a socket's directory nowhere else.
+    # As an argument and not in the URL: SQLAlchemy takes the directory of a socket only here.
     return {"host": host} if host else {}
 
 
@@ -114,18 +117,18 @@ def _connect_args(options: dict[str, str]) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     for name, read in _READERS.items():
         if name in options:
-            arguments = _merged(arguments, read(options[name]))
+            arguments = _merge(arguments, read(options[name]))
     for name in _CACHES:
         if name in options:
-            arguments[name] = _whole(name, options[name])
+            arguments[name] = _whole_number(name, options[name])
     files = {name: options[name] for name in _SSL_FILES if name in options}
     if files:
-        # asyncpg takes the files from a DSN only; arguments win over what else it could say.
+        # asyncpg takes these files only from a DSN. The other arguments take precedence over it.
         arguments["dsn"] = f"postgresql://?{urlencode(files)}"
     return arguments
 
 
-def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+def _merge(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     settings = one.get("server_settings", {}) | other.get("server_settings", {})
     return one | other | ({"server_settings": settings} if settings else {})
 
@@ -142,22 +145,24 @@ def _application_name(name: str) -> dict[str, Any]:
 
 
 def _connect_timeout(text: str) -> dict[str, Any]:
-    # Zero is libpq's word for "no limit"; ours stays then.
-    seconds = _whole("connect_timeout", text)
+    # In libpq, 0 means no limit; the hook's own limit stays then.
+    seconds = _whole_number("connect_timeout", text)
     return {"timeout": float(seconds)} if seconds else {}
 
 
 def _server_options(text: str) -> dict[str, Any]:
-    # "-c name=value" and "--name=value", parted by spaces; a backslash keeps what follows it.
+    # "-c name=value" and "--name=value", separated by spaces; a backslash escapes the next character.
     words = re.split(r"(?<!\\)\s+", re.sub(r"(?<!\S)-c\s+", "-c", text.strip()))
-    found = [_SETTING.fullmatch(word) for word in words if word]
-    if not all(found):
+    matches = [_SETTING.fullmatch(word) for word in words if word]
+    if not all(matches):
         raise ValueError("an address whose options are not written as -c name=value")
-    settings = {one["name"]: re.sub(r"\\(.)", r"\1", one["value"]) for one in found if one}
+    settings = {
+        match["name"]: re.sub(r"\\(.)", r"\1", match["value"]) for match in matches if match
+    }
     return {"server_settings": settings}
 
 
-def _whole(name: str, text: str) -> int:
+def _whole_number(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ValueError(f"an address whose {name} is not a whole number")
     return int(text[:9])

@@ -8,197 +8,306 @@ from typing import Self
 from uuid import UUID
 
 import structlog
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from chatflow_hook import (
-    ages,
-    cause,
+    age_confirmation,
+    cancellation,
     covers,
     database,
-    forgetting,
     outbox,
     picture,
-    transaction,
-    withdrawal,
+    user_erasure,
 )
-from chatflow_hook.allowance import Limited
-from chatflow_hook.asking import Asking
-from chatflow_hook.complaints import Complaints
-from chatflow_hook.doorbell import Doorbell
-from chatflow_hook.forgetting import Forgotten
-from chatflow_hook.hurry import Hurried
-from chatflow_hook.outbox import DialogUnknownError, Ownership, Request, Terms
+from chatflow_hook.failures import NO_COUNT, FailureLog, cause_of
+from chatflow_hook.manual_requests import ManualRequests
+from chatflow_hook.outbox import DialogUnknownError, Ownership, Request, TriggerSettings
 from chatflow_hook.picture import Picture
+from chatflow_hook.queue import QueueClient
+from chatflow_hook.quota import Limited
 from chatflow_hook.settings import HookSettings, read
+from chatflow_hook.statement_deadline import DeadlineConnection
 from chatflow_hook.tables import ImageRequest, State
 from chatflow_hook.turn import MAX_PERSONA, Turn
+from chatflow_hook.user_erasure import Forgotten
 
 log = structlog.get_logger(__name__)
 
-# A picture may come late; the answer in the chat may not.
-_PATIENCE_S = 0.9
-# The server ends a statement a little sooner than we give up the connection.
-_STATEMENTS_S = 0.8
-# How often `wait` looks at the row when Redis is silent.
-_LOOK_EVERY_S = 1.0
+# The limit for one step of a turn. A picture may be late; the bot's answer in the chat may not.
+_TURN_TIMEOUT_S = 0.9
+# The limit for the statements of a turn. It is a little shorter, so that the server ends a slow
+# statement before the hook gives the connection up.
+_STATEMENTS_TIMEOUT_S = 0.8
+# How often `wait` reads the row while Redis reports nothing.
+_POLL_INTERVAL_S = 1.0
 
 
 class ChatFlowHook:
-    """Decides that a picture is due and asks the worker for it, never at the chat's expense.
+    """Decides when a picture is due, inserts its request and tells the worker.
 
-    Safe to share between the handlers of a bot; close it at the end.
+    One object serves all handlers of a bot: its methods may run at the same time, in one event
+    loop. Creating it touches no network. It opens its connections (at most 10 to PostgreSQL) at
+    first use; `close`, or leaving `async with`, closes them. `chance` is the source of the
+    trigger's random numbers, for tests; None is the operating system's.
     """
 
     def __init__(self, settings: HookSettings, *, chance: random.Random | None = None) -> None:
-        self._terms = Terms(
+        self._trigger = TriggerSettings(
             distance=settings.distance,
-            allowance=settings.allowance,
+            quota=settings.quota,
             chance=chance or random.SystemRandom(),
         )
-        self._asking = Asking(allowance=settings.allowance)
-        self._age_text = settings.age_text_version
+        self._manual_requests = ManualRequests(quota=settings.quota)
+        self._age_text_version = settings.age_text_version
         self._engine = database.connect(settings.database)
-        self._doorbell = Doorbell(
+        self._queue = QueueClient(
             settings.redis, broker_db=settings.redis_broker_db, result_db=settings.redis_result_db
         )
-        self._owned: Ownership | None = None
-        self._complaints = Complaints()
+        # Read from the schema at the first turn; see `_record`.
+        self._ownership: Ownership | None = None
+        self._failures = FailureLog()
 
     @classmethod
     def from_env(cls) -> Self:
-        """Read DATABASE_URL, REDIS_* and IMAGE_TRIGGER_*; touch no network. Raises BadSetting."""
+        """Create a hook from the environment variables and a `.env` file; touches no network.
+
+        DATABASE_URL must be set, all other variables have defaults.
+
+        Raises:
+            BadSetting: a variable is missing or wrong. It is a ValueError, and its message names
+                the variable and what it may be, never a password.
+        """
         return cls(read(HookSettings))
 
     async def on_turn(self, turn: Turn, session: AsyncSession | None = None) -> Request | None:
-        """Count the turn's message; return a request if a picture is due.
+        """Count the turn's message, and return a request if a picture is due, else None.
 
         With a `session` everything happens in a savepoint of its transaction: call this last
-        before the commit, and `enqueue` after it. Without one, both are done here. A fault of
-        ours is logged and gives None, within a second; the transaction stays usable.
+        before the commit, and `enqueue` after the commit. Without one, the hook commits a
+        transaction of its own and tells the worker itself.
+
+        None also means that an automatic picture of the dialog is under way, that
+        `turn.is_refresh` is set, that the user has reached the daily limit, or that the hook
+        failed: no tables, no such dialog, no database, no time left. A failure is logged, and
+        the session's transaction stays usable.
+
+        A message is known again by `turn.reply_to_message_id`: the second call counts nothing
+        and returns the request that the first one returned. Without it each call is a new
+        message, except that the `turn.message_count` of the newest request gives that request.
+
+        Takes at most 0.9 s without a session. With one, the statements share 0.8 s, which the
+        server enforces; flushing what is pending in the session, waiting for its connection, and
+        a server that does not answer at all take as long as the bot's own engine allows. If the
+        call is cancelled, roll the session back.
+
+        Raises:
+            TypeError: `session` is not an AsyncSession.
+            SQLAlchemyError: what was pending in `session` could not be flushed, or its engine
+                has no connection. The driver's own exceptions may come instead.
         """
         if session is not None and not isinstance(session, AsyncSession):
             raise TypeError(f"session must be an AsyncSession, not {type(session).__name__}")
-        self._complaints.overdue()
+        self._failures.log_overdue()
         if turn.is_refresh:
             return None
         started = time.monotonic()
         if turn.message_count is not None and turn.message_count < 1:
-            self._complaints.of(turn, cause.NO_COUNT, started)
+            self._failures.log_failure(turn, NO_COUNT, started)
             return None
         if session is not None:
-            return await self._in_transaction_of(session, turn, started)
-        request = await self._in_own_transaction(turn, started)
+            return await self._record_in_session(session, turn, started)
+        request = await self._record_in_own_transaction(turn, started)
         if request is not None:
-            left_s = started + _PATIENCE_S - time.monotonic()
-            await self._doorbell.ring(request.id, within_s=left_s)
+            left_s = started + _TURN_TIMEOUT_S - time.monotonic()
+            await self._queue.enqueue(request.id, within_s=left_s)
         return request
 
     async def enqueue(self, request: Request | None) -> None:
-        """Ring for a committed request; None is fine, and so is a Redis that is down."""
+        """Tell the worker of a request that is committed; None, from `on_turn`, does nothing.
+
+        Takes at most 0.9 s and never raises. If Redis does not take it in that time, this is
+        logged, and the worker finds the request in PostgreSQL by itself. May be called again for
+        the same request, and may be cancelled.
+        """
         if request is not None:
-            await self._doorbell.ring(request.id, within_s=_PATIENCE_S)
+            await self._queue.enqueue(request.id, within_s=_TURN_TIMEOUT_S)
 
     async def wait(self, request: Request, *, timeout: float) -> Picture:  # noqa: ASYNC109 (ours)
-        """Return the picture once its request has ended, or what is known after `timeout` s.
+        """Return the picture when its request has ended, or after `timeout` seconds as it is then.
 
-        Raises LookupError if there is no such request (rolled back, or its user forgotten), and
-        TimeoutError if the database could not be asked.
+        `Picture.state` tells which. A `timeout` of 0 or less looks once and returns. For callers
+        that want the picture themselves, such as an HTTP API; in a chat the worker sends it.
+        Several callers may wait for one request; a cancelled wait changes nothing.
+
+        The end is seen at once through Redis, and within a second without. A query that runs
+        when the time is over is awaited first. That is milliseconds on a database that answers,
+        and some 7 s more on one that does not; while all connections are in use, up to 30 s more.
+
+        Raises:
+            LookupError: there is no such request: it was rolled back, or its user was erased.
+            TimeoutError: the time is over and the database could not be asked.
         """
         deadline = time.monotonic() + timeout
-        async with self._doorbell.listening(request.id) as ear:
+        async with self._queue.listen_for_end(request.id) as listener:
             while True:
-                seen = await self._look(request)
-                left = deadline - time.monotonic()
-                if seen is not None and (left <= 0 or not seen.state.is_open):
-                    return seen
-                if left <= 0:
+                current = await self._read_picture(request)
+                left_s = deadline - time.monotonic()
+                if current is not None and (left_s <= 0 or not current.state.is_open):
+                    return current
+                if left_s <= 0:
                     raise TimeoutError("the database does not answer")
-                await ear.wait(min(left, _LOOK_EVERY_S))
+                await listener.wait(min(left_s, _POLL_INTERVAL_S))
 
     async def ask(self, turn: Turn) -> Request | Limited:
-        """Ask for a picture of this turn now, or say when the next one is free.
+        """Request a picture of this turn now, or return Limited if the user has had their share.
 
-        The turn's message is not counted. Raises DatabaseFault and DialogUnknownError.
+        The turn's message is not counted; call `on_turn` for it too, in either order. The request
+        is committed in a transaction of the hook's own, and the worker is told. Each call is
+        another picture. Takes at most 15.9 s: 15 s for the database, 0.9 s for Redis. If it is
+        cancelled, the request may have been written.
+
+        Raises:
+            DatabaseFault: the database could not do it.
+            DialogUnknownError: the bot has a `dialogs` table of its own without this dialog. It is
+                a LookupError.
         """
 
-        async def step(own: AsyncConnection) -> Request | Limited:
-            owned = self._owned or await outbox.ownership(own)
-            return await self._asking.ask(own, turn, owned=owned)
+        async def step(connection: AsyncConnection) -> Request | Limited:
+            ownership = self._ownership or await outbox.read_ownership(connection)
+            return await self._manual_requests.ask(connection, turn, ownership=ownership)
 
-        return await self._rung(await transaction.run(self._engine, step))
+        return await self._enqueue_if_allowed(await database.run_in_transaction(self._engine, step))
 
     async def vary(self, request_id: UUID) -> Request | Limited:
-        """Ask for another picture of a delivered one's scene, or say when the next one is free.
+        """Request another picture of a delivered picture's scene, or return Limited.
 
-        Raises NothingToVary and DatabaseFault.
+        `request_id` is the `id` of the delivered picture's request. No message is counted, and
+        the new picture does not move the trigger. Each call is another picture. Takes at most
+        15.9 s: 15 s for the database, 0.9 s for Redis. If it is cancelled, the request may have
+        been written.
+
+        Raises:
+            NothingToVary: there is no such delivered picture, or the bot's own `prompt` described
+                it. It is a LookupError.
+            DatabaseFault: the database could not do it.
         """
-        asked = await transaction.run(self._engine, lambda own: self._asking.vary(own, request_id))
-        return await self._rung(asked)
+        answer = await database.run_in_transaction(
+            self._engine, lambda connection: self._manual_requests.vary(connection, request_id)
+        )
+        return await self._enqueue_if_allowed(answer)
 
     async def on_dialog_start(self, turn: Turn) -> Request | None:
-        """Send one of the persona's covers, another one than last time.
+        """Request that one of the persona's covers is sent, never the user's last one again.
 
-        None where there is no other, or after a fault of ours. Nothing is counted, and the
-        turn's text may be empty.
+        The covers were drawn ahead by `imagegen covers`. No message is counted, and `turn.text`
+        may be empty. None means that the persona has no other cover, or that the hook failed,
+        which is logged. Never raises. Takes at most 1.8 s: 0.9 s for the database and as much for
+        Redis. Each call sends another cover; if it is cancelled, the request may have been
+        written.
         """
         started = time.monotonic()
         try:
-            async with asyncio.timeout(_PATIENCE_S), self._engine.begin() as connection:
-                hurried = Hurried(connection, deadline=started + _STATEMENTS_S)
-                request = await covers.send_one(hurried, turn, chance=self._terms.chance)
-        except database.FAULTS as error:
-            self._complaints.of(turn, cause.of(error), started, error)
+            async with asyncio.timeout(_TURN_TIMEOUT_S), self._engine.begin() as connection:
+                limited = DeadlineConnection(connection, deadline=started + _STATEMENTS_TIMEOUT_S)
+                request = await covers.send_one(limited, turn, chance=self._trigger.chance)
+        except database.DATABASE_ERRORS as error:
+            self._failures.log_failure(turn, cause_of(error), started, error)
             return None
         if request is not None:
             await self.enqueue(request)
         return request
 
     async def confirm_age(self, user_id: int, *, language: str | None = None) -> None:
-        """Note that a user has confirmed to be of age, to the present AGE_TEXT_VERSION.
+        """Store that a user has confirmed to be of age, to the text of AGE_TEXT_VERSION.
 
-        Raises DatabaseFault.
+        `user_id` is the Telegram id; `language` is that of the text, and is kept for the record.
+        May be called again: the newest confirmation replaces the one before, a revoked one too.
+        Takes at most 15 s. If it is cancelled, it may have been stored.
+
+        Raises:
+            DatabaseFault: the database could not do it.
         """
-        query = ages.confirmed(user_id, text_version=self._age_text, language=language)
-        await transaction.run(self._engine, lambda own: own.execute(query))
+        query = age_confirmation.confirm(
+            user_id, text_version=self._age_text_version, language=language
+        )
+        await database.run_in_transaction(
+            self._engine, lambda connection: connection.execute(query)
+        )
 
     async def revoke_age(self, user_id: int) -> None:
-        """Note that it does not hold any more, also for what is under way. Raises DatabaseFault."""
-        await transaction.run(self._engine, lambda own: own.execute(ages.revoked(user_id)))
+        """Store that a user's age confirmation holds no longer, also for pictures under way.
+
+        Without a confirmation it does nothing. May be called again. Takes at most 15 s. If it is
+        cancelled, it may have been stored.
+
+        Raises:
+            DatabaseFault: the database could not do it.
+        """
+        await database.run_in_transaction(
+            self._engine, lambda connection: connection.execute(age_confirmation.revoke(user_id))
+        )
 
     async def has_confirmed_age(self, user_id: int) -> bool:
-        """Say whether a user has confirmed the present text; if not, ask. Raises DatabaseFault."""
-        query = ages.holds(user_id, text_version=self._age_text)
+        """Return whether a user has confirmed the text of AGE_TEXT_VERSION, and not revoked it.
 
-        async def step(own: AsyncConnection) -> bool:
-            return (await own.execute(query)).scalar_one()
+        A confirmation of another version of the text does not count: ask again. Takes at most
+        15 s. May be cancelled.
 
-        return await transaction.run(self._engine, step)
+        Raises:
+            DatabaseFault: the database could not be asked.
+        """
+        query = select(age_confirmation.is_confirmed(user_id, text_version=self._age_text_version))
+
+        async def step(connection: AsyncConnection) -> bool:
+            return (await connection.execute(query)).scalar_one()
+
+        return await database.run_in_transaction(self._engine, step)
 
     async def cancel(self, request: Request) -> bool:
-        """Call a picture off, and return whether it was still open. Raises DatabaseFault.
+        """Cancel a request; return True if it was open, False if it had ended or is unknown.
 
-        The worker stops drawing it within seconds; a photo whose send is under way may yet come.
+        The conversation is erased from it, and the worker stops drawing within seconds; a photo
+        whose send is under way may still arrive. The second call returns False. Takes at most
+        17 s: 15 s for the database, 2 s for Redis, which may be down. If this call itself is
+        cancelled, the request may have been.
+
+        Raises:
+            DatabaseFault: the database could not do it.
         """
-        ended = await transaction.run(
-            self._engine, lambda own: withdrawal.cancel(own, ImageRequest.id == request.id)
+        cancelled_ids = await database.run_in_transaction(
+            self._engine,
+            lambda connection: cancellation.cancel(connection, ImageRequest.id == request.id),
         )
-        await self._doorbell.hush(ended)
-        return bool(ended)
+        await self._queue.publish_ended(cancelled_ids)
+        return bool(cancelled_ids)
 
     async def forget_user(self, user_id: int) -> Forgotten:
-        """Erase everything of a user, and say what is beyond reach. Raises DatabaseFault.
+        """Erase all that is kept of a user, and return what was erased and what is out of reach.
 
-        Pictures are noted for the worker, who erases them. Nothing known of the user is no error.
-        Raises ValueError for 0, under which covers are kept.
+        Open requests end, and the worker stops drawing them. The worker erases the image files,
+        within ten minutes. The second call, or a user of whom nothing is kept, returns zeros.
+        Takes at most 17 s: 15 s for the database, 2 s for Redis, which may be down. If it is
+        cancelled, either all rows are erased or none: call it again.
+
+        Raises:
+            DatabaseFault: the database could not do it.
+            ValueError: `user_id` is 0, under which the covers are kept.
         """
-        erasure = await transaction.run(self._engine, lambda own: forgetting.erase(own, user_id))
-        await self._doorbell.hush(erasure.request_ids)
-        return erasure.told
+        erasure = await database.run_in_transaction(
+            self._engine, lambda connection: user_erasure.erase(connection, user_id)
+        )
+        await self._queue.publish_ended(erasure.request_ids)
+        return erasure.forgotten
 
     async def close(self) -> None:
-        """Close all connections; may be called twice."""
-        self._complaints.rest()
-        await self._doorbell.close()
+        """Close all connections, and log how many failures were not logged yet; may be called twice.
+
+        Call it when no other method runs any more, or use `async with`. On a database that does not
+        answer it takes 5 s for each open connection.
+        """
+        self._failures.log_rest()
+        await self._queue.close()
         await self._engine.dispose()
 
     async def __aenter__(self) -> Self:
@@ -212,59 +321,65 @@ class ChatFlowHook:
     ) -> None:
         await self.close()
 
-    async def _rung(self, asked: Request | Limited) -> Request | Limited:
-        if isinstance(asked, Request):
-            await self.enqueue(asked)
-        return asked
-
-    async def _in_transaction_of(
+    async def _record_in_session(
         self, session: AsyncSession, turn: Turn, started: float
     ) -> Request | None:
-        # What the bot has pending fails as the bot's own, here as at its commit.
+        """Record a turn in a savepoint of the session's transaction; None also if that failed."""
+        # Outside of the `try`: what the bot has pending fails as the bot's own error, as it would
+        # at the bot's commit.
         await session.flush()
         connection = await session.connection()
-        hurried = Hurried(connection, deadline=time.monotonic() + _STATEMENTS_S)
+
+        limited = DeadlineConnection(connection, deadline=time.monotonic() + _STATEMENTS_TIMEOUT_S)
         try:
             async with connection.begin_nested():
-                request = await self._record(hurried, turn)
-                await hurried.take_time()
-        except (*database.FAULTS, DialogUnknownError) as error:
-            self._complaints.of(turn, cause.of(error), started, error)
+                request = await self._record(limited, turn)
+                await limited.restore_limits()
+        except (*database.DATABASE_ERRORS, DialogUnknownError) as error:
+            self._failures.log_failure(turn, cause_of(error), started, error)
             return None
-        if hurried.is_serializable:
-            self._complaints.of_serializable()
+        if limited.is_serializable:
+            self._failures.warn_of_serializable()
         _log_trigger(turn, request)
         return request
 
-    async def _in_own_transaction(self, turn: Turn, started: float) -> Request | None:
+    async def _record_in_own_transaction(self, turn: Turn, started: float) -> Request | None:
+        """Record a turn in a transaction of the hook's own; None also if that failed."""
         try:
-            async with asyncio.timeout(_PATIENCE_S), self._engine.begin() as connection:
-                hurried = Hurried(connection, deadline=started + _STATEMENTS_S)
-                request = await self._record(hurried, turn)
-        except (*database.FAULTS, DialogUnknownError) as error:
-            self._complaints.of(turn, cause.of(error), started, error)
+            async with asyncio.timeout(_TURN_TIMEOUT_S), self._engine.begin() as connection:
+                limited = DeadlineConnection(connection, deadline=started + _STATEMENTS_TIMEOUT_S)
+                request = await self._record(limited, turn)
+        except (*database.DATABASE_ERRORS, DialogUnknownError) as error:
+            self._failures.log_failure(turn, cause_of(error), started, error)
             return None
         _log_trigger(turn, request)
         return request
 
-    async def _record(self, connection: Hurried, turn: Turn) -> Request | None:
-        owned = self._owned or await outbox.ownership(connection)
-        request = await outbox.record(connection, turn, owned=owned, terms=self._terms)
-        # Remembered only now: before a migration has added what is missing, all of this fails.
-        self._owned = owned
+    async def _record(self, connection: DeadlineConnection, turn: Turn) -> Request | None:
+        ownership = self._ownership or await outbox.read_ownership(connection)
+        request = await outbox.record(connection, turn, ownership=ownership, settings=self._trigger)
+        # Kept only after the statements succeeded. Before the migrations have run they fail, and
+        # what was read of the schema until then would be wrong afterwards.
+        self._ownership = ownership
         return request
 
-    async def _look(self, request: Request) -> Picture | None:
+    async def _read_picture(self, request: Request) -> Picture | None:
+        """Read the row of a request; None if the database could not be asked."""
         query = picture.QUERY.where(ImageRequest.id == request.id)
         try:
             async with self._engine.connect() as connection:
                 row = (await connection.execute(query)).one_or_none()
-        except database.FAULTS as error:
+        except database.DATABASE_ERRORS as error:
             log.warning("database away", request_id=str(request.id), error=type(error).__name__)
             return None
         if row is None:
             raise LookupError(f"there is no request {request.id}")
         return Picture(**{**row._asdict(), "state": State(row.state)})
+
+    async def _enqueue_if_allowed(self, answer: Request | Limited) -> Request | Limited:
+        if isinstance(answer, Request):
+            await self.enqueue(answer)
+        return answer
 
 
 def _log_trigger(turn: Turn, request: Request | None) -> None:

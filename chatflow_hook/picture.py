@@ -1,4 +1,4 @@
-"""Picture: what became of a request, for callers that want the picture themselves."""
+"""Picture: the state and the result of a request, for callers that show the picture themselves."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,14 @@ from chatflow_hook.tables import ImageRequest, State
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """The state of a request and, once it is drawn, what is known of its picture.
+    """The state of a request, and what is known of its picture.
 
-    `url` is there once it is delivered, where the worker serves pictures; sides are pixels.
-    `message` is a sentence for people, set together with the stable `error_code`.
+    `state` is a string too: `picture.state == "delivered"`. `error_code`, stable and listed in
+    docs/errors.md, and `message`, a sentence for the person in the chat, are None unless the
+    request has ended without a picture. `width` and `height`, in pixels, are None until it is
+    drawn, and `seed` until drawing begins. `url` is None until it is delivered, and always if
+    the worker has no IMAGE_URL_BASE. `telegram_message_id` is that of the photo in the chat,
+    None until it is delivered and without a chat.
     """
 
     state: State
@@ -29,7 +33,7 @@ QUERY = select(
     ImageRequest.state,
     ImageRequest.error_code,
     ImageRequest.error_sentence.label("message"),
-    # Before that nobody has said that it may be seen.
+    # Until the delivery, the checks of the image may still refuse it.
     case((ImageRequest.state == State.DELIVERED, ImageRequest.image_url)).label("url"),
     ImageRequest.width,
     ImageRequest.height,

@@ -1,4 +1,4 @@
-"""Environment → frozen HookSettings: the variables that bot and worker share."""
+"""The environment variables that bot and worker share, as frozen settings."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Self, TypeVar
@@ -17,9 +17,9 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis.asyncio.connection import ConnectionPool, parse_url
 
-from chatflow_hook.allowance import Allowance
 from chatflow_hook.database_url import Address
 from chatflow_hook.database_url import parse as parse_database_url
+from chatflow_hook.quota import Quota
 from chatflow_hook.trigger import Distance
 
 _DATABASE_FORM = "postgresql://user:password@host:5432/name"
@@ -27,35 +27,41 @@ _REDIS_FORM = "redis://:password@host:6379, rediss://… or unix:///path"
 
 
 class BadSetting(ValueError):
-    """A variable is missing or wrong; the message names it, what it got and what it may be."""
+    """An environment variable is missing or wrong.
+
+    The message names it, what it got and what it may be; of a secret it shows nothing.
+    """
 
 
-def _a_database_url(value: SecretStr) -> SecretStr:
+def _check_database_url(value: SecretStr) -> SecretStr:
     try:
         parse_database_url(value.get_secret_value())
-    except ValueError as error:  # its sentence never shows the password
+    except ValueError as error:  # its message never quotes the address
         raise BadSetting(str(error)) from None
     return value
 
 
 DatabaseURL = Annotated[
-    SecretStr, AfterValidator(_a_database_url), Field(description=_DATABASE_FORM)
+    SecretStr, AfterValidator(_check_database_url), Field(description=_DATABASE_FORM)
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RedisPlace:
-    """Where Redis is; its repr hides the password."""
+    """The connection arguments of a Redis server, without a database; its repr hides them."""
 
     arguments: dict[str, Any] = field(repr=False)
 
     def pool(self, db: int, **more: Any) -> ConnectionPool:
-        """Return a pool of connections to database `db`; touches no network."""
+        """Return a pool of connections to database number `db`; touches no network.
+
+        `more` are further arguments of a connection. The caller closes the pool.
+        """
         return ConnectionPool(**{**self.arguments, "db": db, **more})
 
 
 class RedisSettings(BaseSettings):
-    """Where Redis is, for all who need nothing else."""
+    """The settings of Redis alone, for commands that need nothing else."""
 
     model_config = SettingsConfigDict(
         frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
@@ -74,7 +80,7 @@ class RedisSettings(BaseSettings):
 
     @field_validator("redis_url")
     @classmethod
-    def _a_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
+    def _check_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None:
             return value
         url = value.get_secret_value()
@@ -85,7 +91,10 @@ class RedisSettings(BaseSettings):
 
     @property
     def redis(self) -> RedisPlace:
-        """Where Redis is; REDIS_URL wins over the parts, its database number yields to ours."""
+        """The Redis server: REDIS_URL if it is set, else the other variables.
+
+        A database number in REDIS_URL is ignored: REDIS_BROKER_DB and REDIS_RESULT_DB count.
+        """
         return RedisPlace(arguments=dict(parse_url(self._redis_url())))
 
     def _redis_url(self) -> str:
@@ -96,7 +105,7 @@ class RedisSettings(BaseSettings):
 
 
 class HookSettings(RedisSettings):
-    """What the hook needs: database, Redis, trigger. Read once; touches no network."""
+    """The hook's settings: database, Redis, trigger, limits, age text. Touches no network."""
 
     database_url: DatabaseURL
     image_trigger_min: Annotated[int, Field(ge=1, description="a whole number from 1")] = 3
@@ -115,7 +124,7 @@ class HookSettings(RedisSettings):
     ] = "1"
 
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
+    def _check_trigger_bounds(self) -> Self:
         if self.image_trigger_min > self.image_trigger_max:
             raise ValueError(
                 f"IMAGE_TRIGGER_MAX: got {self.image_trigger_max}, must be at least "
@@ -125,19 +134,19 @@ class HookSettings(RedisSettings):
 
     @property
     def distance(self) -> Distance:
-        """The bounds of the trigger."""
+        """The least and the greatest number of messages between two automatic pictures."""
         return Distance(minimum=self.image_trigger_min, maximum=self.image_trigger_max)
 
     @property
-    def allowance(self) -> Allowance:
+    def quota(self) -> Quota:
         """How many pictures a user may have."""
-        return Allowance(
+        return Quota(
             per_day=self.images_per_user_per_day, asked_per_minute=self.asked_images_per_minute
         )
 
     @property
     def database(self) -> Address:
-        """Where the database is."""
+        """The address of the database, parsed."""
         return parse_database_url(self.database_url.get_secret_value())
 
 
@@ -145,7 +154,11 @@ SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
 def read(kind: type[SettingsT], **overrides: Any) -> SettingsT:
-    """Read settings from the environment and `.env`; `overrides` win. Raises BadSetting."""
+    """Read settings of this class from the environment and `.env`; `overrides` take precedence.
+
+    Raises:
+        BadSetting: a variable is missing or wrong.
+    """
     try:
         return kind(**overrides)
     except ValidationError as error:
@@ -155,18 +168,18 @@ def read(kind: type[SettingsT], **overrides: Any) -> SettingsT:
 
 def _sentence(kind: type[BaseSettings], fault: ErrorDetails) -> str:
     if not fault["loc"]:
-        return str(fault["ctx"]["error"])
+        return str(fault["ctx"]["error"])  # from a validator of the whole model
     name = str(fault["loc"][0])
     field = kind.model_fields[name]
-    form = f"must be {field.description}"
+    expectation = f"must be {field.description}"
     if fault["type"] == "missing":
-        return f"{name.upper()} is not set, {form}"
-    return f"{name.upper()}: got {_shown(field, fault)}, {form}"
+        return f"{name.upper()} is not set, {expectation}"
+    return f"{name.upper()}: got {_shown_value(field, fault)}, {expectation}"
 
 
-def _shown(field: FieldInfo, fault: ErrorDetails) -> str:
+def _shown_value(field: FieldInfo, fault: ErrorDetails) -> str:
     if "SecretStr" not in str(field.annotation):
         return repr(fault["input"])
-    # Only a reason of our own: others quote the value, and with it a password.
+    # Only the message of our own error is shown: others quote the value, which has a password.
     reason = fault.get("ctx", {}).get("error")
     return str(reason) if isinstance(reason, BadSetting) else "something else"

@@ -1,6 +1,8 @@
 """Dialog, ImageRequest, AgeConfirmation: the tables that bot and worker share."""
 
 import enum
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,11 +11,11 @@ from sqlalchemy import BigInteger, CheckConstraint, DateTime, Index, MetaData, T
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-# Written as a comment on everything that the migrations add, so that the hook and a downgrade
-# know what is ours beside a bot's own tables.
+# The migrations set this as the comment of each table and column that they add, so that the hook
+# and a downgrade can tell them from the bot's own.
 OURS = "chatflow-imagegen"
 
-# The user and the dialog of pictures that are drawn ahead; Telegram has no such user.
+# The id of the user and of the dialog of covers; Telegram has no such user.
 NOBODY = 0
 
 
@@ -32,7 +34,7 @@ class Base(DeclarativeBase):
 
 
 class State(enum.StrEnum):
-    """Where a request stands in its life."""
+    """The state of a request. The first four are open; the others are final."""
 
     QUEUED = "queued"
     DRAWING = "drawing"
@@ -53,16 +55,73 @@ class State(enum.StrEnum):
 OPEN = frozenset({State.QUEUED, State.DRAWING, State.DRAWN, State.DELIVERING})
 
 
+@dataclass(frozen=True, kw_only=True)
+class _KindRules:
+    moves_watermark: bool = False
+    has_dialog: bool = True
+    counts_against_quota: bool = True
+    is_asked_by_person: bool = False
+    is_for_message: bool = False
+    is_one_per_dialog: bool = False
+
+
 class Kind(enum.StrEnum):
-    """Why a picture is made."""
+    """Why a picture is made.
+
+    A new kind needs a member here, its row in `_KIND_RULES`, and a migration of the column's check.
+    All other code asks these properties, except the code that inserts requests of a kind.
+    """
 
     AUTOMATIC = "automatic"
-    # Somebody asked for it.
+    # The user asked for it.
     ASKED = "asked"
-    # Another one of a picture that was delivered.
+    # Another picture of the scene of a delivered one.
     VARIATION = "variation"
-    # A persona's own picture: drawn ahead for nobody, and sent at the start of a dialog.
+    # A picture of the persona that is drawn ahead, and sent at the start of a dialog.
     COVER = "cover"
+
+    @property
+    def moves_watermark(self) -> bool:
+        """Whether the dialog's next automatic picture is counted from this one."""
+        return _KIND_RULES[self].moves_watermark
+
+    @property
+    def has_dialog(self) -> bool:
+        """Whether it shows a moment of a dialog; if not, it is the persona's own picture."""
+        return _KIND_RULES[self].has_dialog
+
+    @property
+    def counts_against_quota(self) -> bool:
+        """Whether it counts for the limit a day."""
+        return _KIND_RULES[self].counts_against_quota
+
+    @property
+    def is_asked_by_person(self) -> bool:
+        """Whether a user requested it explicitly; it then counts for the limit a minute."""
+        return _KIND_RULES[self].is_asked_by_person
+
+    @property
+    def is_for_message(self) -> bool:
+        """Whether the user's newest message asks for it."""
+        return _KIND_RULES[self].is_for_message
+
+    @property
+    def is_one_per_dialog(self) -> bool:
+        """Whether a dialog has at most one open request of this kind."""
+        return _KIND_RULES[self].is_one_per_dialog
+
+
+_KIND_RULES = {
+    Kind.AUTOMATIC: _KindRules(moves_watermark=True, is_one_per_dialog=True),
+    Kind.ASKED: _KindRules(moves_watermark=True, is_asked_by_person=True, is_for_message=True),
+    Kind.VARIATION: _KindRules(is_asked_by_person=True),
+    Kind.COVER: _KindRules(has_dialog=False, counts_against_quota=False),
+}
+
+
+def kinds_that(rule: Callable[[Kind], bool]) -> list[Kind]:
+    """Return the kinds for which a rule holds, as a list for a query."""
+    return [kind for kind in Kind if rule(kind)]
 
 
 def _one_of(column: str, values: type[enum.StrEnum]) -> str:
@@ -70,26 +129,26 @@ def _one_of(column: str, values: type[enum.StrEnum]) -> str:
 
 
 class Dialog(Base):
-    """One conversation of one user with one persona, as far as pictures need to know it.
+    """One conversation of one user with one persona.
 
-    Beside an existing ChatFlow schema this maps onto the bot's own table, so it holds no more
-    columns than that table can be expected to have or to be given.
+    If the bot has a table `dialogs` of its own, this class maps to that table. So it has only the
+    columns that such a table has anyway or that the migrations can add to it.
     """
 
     __tablename__ = "dialogs"
     __table_args__ = {"comment": OURS}  # noqa: RUF012 (the name and form that SQLAlchemy reads)
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    # User messages so far, the present one included.
+    # The number of user messages so far, including the current one.
     message_count: Mapped[int] = mapped_column(server_default=text("0"), comment=OURS)
     # The watermark: message_count of the last delivered picture.
     last_image_generation_at: Mapped[int | None] = mapped_column(comment=OURS)
-    # The Telegram message counted last, so that an update delivered twice counts once.
+    # The id of the Telegram message that was counted last: an update delivered twice counts once.
     image_last_message_id: Mapped[int | None] = mapped_column(BigInteger, comment=OURS)
 
 
 class ImageRequest(Base):
-    """One picture from being due to its end; the id is also the arq job id."""
+    """The request of one picture, from the trigger to its end; the id is also the arq job id."""
 
     __tablename__ = "image_requests"
     __table_args__ = (
@@ -107,7 +166,7 @@ class ImageRequest(Base):
         Index("ix_image_requests_dialog_id_created_at", "dialog_id", "created_at"),
         Index("ix_image_requests_user_id_created_at", "user_id", "created_at"),
         Index("ix_image_requests_finished_at", "finished_at"),
-        # Pictures are stored by content, so more than one row may name the same.
+        # Images are stored by the hash of their bytes, so several rows may name the same one.
         Index("ix_image_requests_image", "image", postgresql_where=text("image IS NOT NULL")),
         Index(
             "ix_image_requests_cache_key",
@@ -126,7 +185,7 @@ class ImageRequest(Base):
     kind: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(Text, server_default=text("'queued'"))
 
-    # Whose picture. No foreign key: dialogs may be the bot's table, and rows of it may go.
+    # Whose picture. No foreign key: `dialogs` may be the bot's table, which may delete its rows.
     dialog_id: Mapped[int] = mapped_column(BigInteger)
     user_id: Mapped[int] = mapped_column(BigInteger)
     chat_id: Mapped[int | None] = mapped_column(BigInteger)
@@ -134,8 +193,8 @@ class ImageRequest(Base):
     persona: Mapped[str] = mapped_column(Text)
     message_count: Mapped[int]
 
-    # What to draw and how to send it. `conversation` is a Conversation as JSON; it is erased at
-    # the end, since it holds what people wrote. None is NULL, not the JSON word.
+    # What to draw and how to send it. `conversation` is a Conversation as JSON; it is erased when
+    # the request ends, since it holds what people wrote. None is stored as NULL, not as JSON null.
     conversation: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     # What the picture shows, without a word of the chat; kept until the row is purged.
     scene: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
@@ -144,26 +203,26 @@ class ImageRequest(Base):
     story: Mapped[str | None] = mapped_column(Text)
     caption: Mapped[str | None] = mapped_column(Text)
     has_spoiler: Mapped[bool] = mapped_column(server_default=text("false"))
-    # Which of several pictures of the same message: each has a seed and a wording of its own.
+    # The number of a picture among those of the same message: each has its own seed and prompt.
     variation: Mapped[int] = mapped_column(server_default=text("0"))
     reply_to_message_id: Mapped[int | None] = mapped_column(BigInteger)
     message_thread_id: Mapped[int | None] = mapped_column(BigInteger)
 
-    # The worker's side. `claim` is the fence: only the holder of the present token may write.
+    # Written by the worker. `claim` is a fencing token: only a job with the current one may write.
     claim: Mapped[UUID | None]
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
-    # How often in a row a job vanished in the state that the request is in now.
+    # How many times in a row a job died while the request was in its current state.
     crashes: Mapped[int] = mapped_column(server_default=text("0"))
     draw: Mapped[int] = mapped_column(server_default=text("0"))
     host: Mapped[str | None] = mapped_column(Text)
     prompt_id: Mapped[UUID | None]
     seed: Mapped[int | None] = mapped_column(BigInteger)
-    # What the graph draws, as a hash; equal for equal pictures.
+    # A hash of all that the graph draws: equal for equal images.
     cache_key: Mapped[str | None] = mapped_column(Text)
-    # How long a host drew at it, and whether that was for an earlier request.
+    # How long a host took to draw it, and whether it was drawn for an earlier request.
     drawing_seconds: Mapped[float | None]
     is_reused: Mapped[bool] = mapped_column(server_default=text("false"))
-    # How far the picture was allowed to go when it was drawn.
+    # The effective rating when it was drawn.
     drawn_rating: Mapped[str | None] = mapped_column(Text)
 
     # The outcome.
@@ -172,21 +231,21 @@ class ImageRequest(Base):
     width: Mapped[int | None]
     height: Mapped[int | None]
     telegram_message_id: Mapped[int | None] = mapped_column(BigInteger)
-    # A file id belongs to one bot.
+    # A file id is valid for one bot only.
     telegram_bot_id: Mapped[int | None] = mapped_column(BigInteger)
     telegram_file_id: Mapped[str | None] = mapped_column(Text)
     error_code: Mapped[str | None] = mapped_column(Text)
     error_sentence: Mapped[str | None] = mapped_column(Text)
 
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
-    # When it was last put into the queue by people: written, or retried. Its age counts from here.
+    # When it was created or last retried by an operator. Its age is counted from here.
     queued_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class AgeConfirmation(Base):
-    """That a user has said to be of age: when, to which text, in which language."""
+    """A user's confirmation of being of age: when, of which text, and in which language."""
 
     __tablename__ = "age_confirmations"
     __table_args__ = {"comment": OURS}  # noqa: RUF012 (the name and form that SQLAlchemy reads)

@@ -1,4 +1,4 @@
-"""Is a picture due? Pure: values in, verdict out."""
+"""Decides whether an automatic picture is due; pure."""
 
 import random
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ class Distance:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What this message means: is a picture due, and where does the watermark belong."""
+class TriggerVerdict:
+    """Whether a picture is due at this message, and the value to store as the watermark."""
 
     is_due: bool
     watermark: int | None
@@ -31,29 +31,32 @@ def judge(
     failed_at: int | None,
     distance: Distance,
     chance: random.Random,
-) -> Verdict:
-    """Say whether a picture is due at `message_count`.
+) -> TriggerVerdict:
+    """Decide whether a picture is due at `message_count`.
 
-    `watermark` is the message_count of the last delivered picture, `failed_at` that of the
-    newest automatic request that ended without one. The distance is drawn afresh at each call,
-    so with 3 to 5 a picture comes after 3, 4 or 5 messages with 1/3, 4/9 and 2/9.
+    `watermark` is the message_count of the last delivered picture, None if there was none.
+    `failed_at` is that of the newest automatic request that has not been delivered, None if that
+    one was delivered; after it, too, at least `distance.minimum` messages must pass.
+
+    The distance is drawn anew at each call, so with 3 to 5 a picture comes after 3, 4 or 5
+    messages with a probability of 1/3, 4/9 and 2/9.
     """
     if failed_at is not None and failed_at > message_count:
-        failed_at = None  # of a life of this dialog before it began anew
-    watermark = _settled(message_count, watermark, failed_at, distance)
-    drawn = chance.randint(distance.minimum, distance.maximum)
-    return Verdict(
-        is_due=message_count - (watermark or 0) >= drawn
+        failed_at = None  # it is from before the dialog was restarted
+    watermark = _corrected_watermark(message_count, watermark, failed_at, distance)
+    messages_needed = chance.randint(distance.minimum, distance.maximum)
+    return TriggerVerdict(
+        is_due=message_count - (watermark or 0) >= messages_needed
         and (failed_at is None or message_count - failed_at >= distance.minimum),
         watermark=watermark,
     )
 
 
-def _settled(
+def _corrected_watermark(
     message_count: int, watermark: int | None, failed_at: int | None, distance: Distance
 ) -> int | None:
     if watermark is not None and message_count < watermark:
-        watermark = None  # the dialog began anew
+        watermark = None  # the dialog was restarted
     if watermark is None and failed_at is None and message_count > distance.maximum:
-        return message_count  # an old dialog at its first message with us: start here
+        return message_count  # an old dialog at its first message since the hook was added
     return watermark

@@ -1,28 +1,23 @@
-"""Turn: all that crosses from the bot to us."""
+"""Turn and Message: what the bot hands to the hook, and what is kept of it."""
 
 import enum
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    StringConstraints,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
-# Telegram's own limit is 4,096; a bot that joins a few messages still fits.
+# Characters. Telegram's own limit of a message is 4,096; a bot may join a few messages.
 MAX_TEXT = 16_384
 
-# As long as the name of a persona's folder may be.
+# Characters; the longest name that a persona's folder may have.
 MAX_PERSONA = 64
 
 _MAX_HISTORY = 50
 
 
 def _storable(value: Any) -> Any:
-    # PostgreSQL stores no NUL, and neither it nor pydantic half of a surrogate pair, which is
-    # what is left of an emoji where a text was cut.
+    # PostgreSQL stores no NUL character. Neither it nor pydantic takes one half of a surrogate
+    # pair, which is left of an emoji where a text was cut in UTF-16 units.
     if not isinstance(value, str):
         return value
     return value.replace("\0", "").encode(errors="ignore").decode()
@@ -34,7 +29,7 @@ PersonaName = Annotated[Words, StringConstraints(strip_whitespace=True, to_lower
 
 
 class Rating(enum.StrEnum):
-    """How far a picture may go; unknown is safe."""
+    """How explicit a picture may be, from least to most; a string too."""
 
     SAFE = "safe"
     SUGGESTIVE = "suggestive"
@@ -46,9 +41,16 @@ def _known_rating(value: Any) -> Any:
 
 
 class Message(BaseModel):
-    """One message of the conversation so far."""
+    """One earlier message of the conversation, by the user or by the persona.
 
-    # A row may come from a newer hook; and no error may quote what people wrote.
+    Fields that it does not have are ignored.
+
+    Raises:
+        ValidationError: pydantic's, a ValueError: a field is missing or of the wrong type.
+    """
+
+    # A stored message may come from a newer hook, with more fields. No error may quote what
+    # people wrote.
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     role: Literal["user", "persona"]
@@ -56,7 +58,7 @@ class Message(BaseModel):
 
 
 class Conversation(BaseModel):
-    """What people wrote: kept with a request until it ends, then erased."""
+    """What people wrote; kept with a request until that ends, then erased. See `Turn`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -67,20 +69,42 @@ class Conversation(BaseModel):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fault:
-    """Why a turn can't become a picture: a stable code and a sentence for people."""
+class EndReason:
+    """Why a request ended without a picture: a stable code, and a sentence for the chat's user."""
 
     code: str
     sentence: str
 
 
 class Turn(BaseModel):
-    """One user message and what a picture for it needs to know.
+    """One user message, and what a picture for it needs to know.
 
-    `user_id` is the Telegram id. `chat_id` None: no Telegram, the picture is for the caller.
-    `message_count` is the dialog's count of user messages including this one; leave it out and
-    the hook counts. `reply_to_message_id` is the user's message: the picture answers it, and an
-    update that Telegram delivers twice is known by it. `rating` is what the bot allows at most.
+    Where it belongs: `dialog_id` is the conversation, in the bot's own `dialogs` table its id.
+    `user_id` and `chat_id` are Telegram's; with `chat_id` None nothing is sent, and the caller
+    fetches the picture with `wait`. `chat_type` is Telegram's too; None counts as public.
+    `message_thread_id` is the topic in a forum.
+
+    What was said: `text` by the user, `reply` by the persona, `history` before that, oldest
+    first, of which the newest 50 messages are kept. `prompt` is the bot's own description of the
+    picture, used in place of what was said. A `text` or `prompt` of more than 16,384 characters
+    is a fault; `reply` and each message of `history` are cut to that length.
+
+    How it counts: `message_count` is the dialog's number of user messages including this one,
+    from 1; None lets the hook count. `reply_to_message_id` is the user's message, which the
+    photo answers and by which an update that Telegram delivers twice is known; None makes each
+    call a new message. `is_refresh` marks a reply that is written anew: it is not counted.
+
+    What is drawn: `persona` is the name of a persona's folder, in any case. `rating` is what the
+    bot allows at most; an unknown one is safe. `language` is the user's language code. `story`
+    names the story that is told, for SEED_MODE=story. `caption` and `has_spoiler` go with the
+    photo.
+
+    What people wrote is never refused here: a turn that cannot be drawn has a `fault`, and its
+    request fails under that code. NUL characters and halves of emojis are removed.
+
+    Raises:
+        ValidationError: pydantic's, a ValueError: a field is missing, unknown or of the wrong
+            type. It quotes nothing that people wrote.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -105,31 +129,31 @@ class Turn(BaseModel):
     message_thread_id: int | None = None
 
     @property
-    def fault(self) -> Fault | None:
-        """Why this turn can never become a picture, if it can't."""
+    def fault(self) -> EndReason | None:
+        """Why this turn can never become a picture; None if it can."""
         if not 0 < len(self.persona) <= MAX_PERSONA:
-            return Fault(
+            return EndReason(
                 code="unknown_persona",
                 sentence=f"A persona's name has 1 to {MAX_PERSONA} characters.",
             )
         if len(self.text) > MAX_TEXT or len(self.prompt or "") > MAX_TEXT:
-            return Fault(
+            return EndReason(
                 code="message_too_long",
                 sentence=f"The message is longer than {MAX_TEXT} characters.",
             )
         if not any((part or "").strip() for part in (self.text, self.reply, self.prompt)):
-            return Fault(code="empty_message", sentence="The message holds nothing to draw.")
+            return EndReason(code="empty_message", sentence="The message holds nothing to draw.")
         return None
 
     @property
     def conversation(self) -> Conversation:
-        """What people wrote, cut to the newest part of the history and to sane lengths."""
+        """What is kept with the request until it ends: the newest 50 messages, each cut to length."""
         return Conversation(
             text=self.text,
             reply=self.reply and self.reply[:MAX_TEXT],
             history=tuple(
-                Message(role=said.role, text=said.text[:MAX_TEXT])
-                for said in self.history[-_MAX_HISTORY:]
+                Message(role=message.role, text=message.text[:MAX_TEXT])
+                for message in self.history[-_MAX_HISTORY:]
             ),
             prompt=self.prompt,
         )

@@ -1,13 +1,65 @@
-"""What can go wrong, in two families named for what to do next."""
+"""All errors of imagegen that are raised on purpose, in two families named for what to do next.
+
+    ImagegenError               raised on purpose, has a code
+        Unavailable             try elsewhere or later
+            HostLost            the ComfyUI host is unreachable
+                WebSocketLost   the host's websocket is closed
+            HostBusy            waited too long behind other prompts
+            HostLacks           the host lacks a node or model
+            PromptLost          the prompt vanished from its host
+            DrawingFailed       a node raised an error
+            DrawingTooSlow      drawing took longer than GENERATION_TIMEOUT
+            DrawingStalled      no progress for COMFYUI_SILENCE_TIMEOUT
+            NotSent             the picture certainly did not arrive
+            FloodWait           Telegram demands a pause in seconds
+            FileUnknown         Telegram has forgotten the file id
+            OutcomeUnknown      the picture may have arrived
+            TokenRevoked        Telegram rejects the bot token
+            StoreUnavailable    the image store cannot be used
+            NoScene             the language model gave no scene
+            WorkerStops         the worker shuts down before drawing
+        Rejected                would fail again: end the request
+            OutOfMemory         a node ran out of memory
+            PromptRefused       ComfyUI rejects the graph
+            NobodyCanDraw       no host has all required models
+            ImageMissing        the prompt produced no image
+            ImageGone           the host deleted the finished image
+            BadImage            the host's file is no image
+            ImageTooLarge       too many bytes or pixels
+            DeliveryUnknown     perhaps sent, must not be repeated
+            ChatGone            blocked, removed or deleted chat
+            SendRefused         Telegram rejects this message
+            ImageLost           a stored image is gone or damaged
+            TooLate             the request is too old
+            WorkflowFault       a persona's files have a fault
+            UnknownPersona      no persona has this name
+            WorkflowsMissing    the directory contains no persona
+            Refused             the content policy refuses the picture
+                RatingWithdrawn the user may not have it any more
+                ImageRefused    the operator's image screen refused it
+            Poisonous           the request crashed several workers
+            DialogUnreadable    a dialog file cannot be read
+        ClaimLost               another job has claimed the request
+        RequestNotFound         no or several requests match an id
+        NotRetried              the failed request cannot be retried
+        MigrationStopped        the database was left as before
+        SandboxError            a part of the sandbox cannot start
+            FaultError          an unknown fault was asked for
+            BadModel            not written as FOLDER=FILE
+        DemoFailed              the demo did not deliver every picture
+
+Not in this tree: `MalformedFrame`, a ValueError that stays inside of `imagegen.comfy`, and the
+errors of `chatflow_hook`, which does not import this package.
+"""
 
 import logging
 
 
 class ImagegenError(Exception):
-    """Anything raised on purpose: `code` is short and stable, `sentence` is for people.
+    """Raised on purpose: `code` is short and stable, `sentence` says to people what happened.
 
-    `level` is how loudly the log says it: ERROR where a person should look. `may_have_arrived`
-    says that the picture is in the chat, perhaps.
+    `level` is the level at which the error is logged, ERROR where an operator has to look at it.
+    `may_have_arrived`: the picture may be in the chat although the request has failed.
     """
 
     code = "internal"
@@ -21,10 +73,11 @@ class ImagegenError(Exception):
 
 
 class Unavailable(ImagegenError):
-    """The same request may succeed elsewhere or later: back to the queue.
+    """The same request may succeed elsewhere or later: it goes back to the queue.
 
-    `retry_after_s` is a wait that somebody asked for. `costs_an_attempt` tells a failure of the
-    request itself, of which there may be few, from an outage, which is nobody's fault.
+    `retry_after_s`: how many seconds the other side asked us to wait, None if it did not say.
+    `costs_an_attempt`: True if the request itself failed, which may happen a few times only; False
+    for an outage, which may last as long as it likes.
     """
 
     code = "unavailable"
@@ -39,6 +92,6 @@ class Unavailable(ImagegenError):
 
 
 class Rejected(ImagegenError):
-    """The request would fail again: recorded, told, done."""
+    """The same request would fail again: it ends, the reason is stored and the user is told."""
 
     code = "rejected"

@@ -1,4 +1,4 @@
-"""Logs: one line an event, JSON for machines or columns for people."""
+"""Logging: one line for each event, as JSON for machines or in columns for people."""
 
 import logging
 import sys
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import structlog
 
-_SHARED: list[Any] = [
+_PROCESSORS: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -16,14 +16,17 @@ _SHARED: list[Any] = [
 
 
 def configure(form: Literal["json", "console"]) -> None:
-    """Send all logging, arq's too, to stderr in one form. Called once, by whoever owns the process."""
-    shown: list[Any] = (
+    """Send all logs, also those of libraries, to stderr in one form, from the level INFO on.
+
+    Called once, by the main module of the process.
+    """
+    renderers: list[Any] = (
         [
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ]
         if form == "json"
-        # Plain tracebacks: a pretty one shows local variables, and with them what people wrote.
+        # Plain tracebacks, because a rich one shows local variables, among them what people wrote.
         else [
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
@@ -31,41 +34,44 @@ def configure(form: Literal["json", "console"]) -> None:
         ]
     )
     structlog.configure(
-        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*_PROCESSORS, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*_SHARED, structlog.stdlib.ExtraAdder()],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *shown],
+            foreign_pre_chain=[*_PROCESSORS, structlog.stdlib.ExtraAdder()],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
-    # arq's CLI gives its logger a handler of its own; its per-job lines repeat ours.
+    # arq's command gives its logger a handler of its own. Its lines about each job repeat ours.
     arq = logging.getLogger("arq")
     arq.handlers.clear()
     arq.propagate = True
     arq.setLevel(logging.WARNING)
-    # They tell the whole address of each request, and with it a password or a key.
+    # At INFO they log the whole address of each request, which may contain a password or a key.
     for client in ("httpx", "httpcore"):
         logging.getLogger(client).setLevel(logging.WARNING)
-    # It tells how it loads its dictionary.
+    # At INFO it logs how it loads its dictionary.
     logging.getLogger("pymorphy3").setLevel(logging.WARNING)
-    # It tells with a traceback that a broken connection could not be closed either. Whoever needed
-    # the connection hears that the database is away.
+    # It logs, with a traceback, that a broken connection could not be closed either. The caller
+    # that needed the connection gets an error of its own.
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 
 
 def places(error: BaseException) -> list[str]:
-    """Give the places that an error came through, outermost first, without any value."""
+    """Return file, line and function of each frame of an error's traceback, outermost first.
+
+    Unlike the error's text they contain no values, so that nothing people wrote is logged.
+    """
     frames = traceback.extract_tb(error.__traceback__)
     return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
 
 
 def only_warnings() -> None:
-    """Keep the log quiet, for a program that shows people something else."""
+    """Log warnings and errors only, for a command that prints its own output."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))

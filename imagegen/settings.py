@@ -1,19 +1,235 @@
-"""Environment → frozen Settings: everything that the worker can be told."""
+"""Every environment variable of the worker, as frozen settings.
 
-from typing import Annotated, Any, Literal
+A field has the name of its variable, in lower case; a variable that is empty counts as not set, and
+a `.env` file is read too. The description of a field is what an error message says it must be.
+Settings hold values only: `imagegen/bootstrap.py` makes objects from them.
+"""
 
-from pydantic import AfterValidator, Field, HttpUrl, SecretStr
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    HttpUrl,
+    ImportString,
+    SecretStr,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from chatflow_hook.settings import BadSetting, HookSettings, read
-from imagegen.host_settings import HostSettings, Seconds
-from imagegen.picture_settings import PictureSettings
-from imagegen.store_settings import StoreSettings
-from imagegen.web_settings import WebSettings
+from chatflow_hook.turn import Rating
+from imagegen import resources
+from imagegen.comfy.address import HostAddress
+
+
+class LibrarySettings(BaseSettings):
+    """Where the personas and their workflows are. PERSONAS_DIR is the operator's own, or None."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
+    )
+
+    workflows_dir: Annotated[
+        Path, Field(default_factory=lambda: resources.path("workflows"), description="a directory")
+    ]
+    personas_dir: Annotated[Path | None, Field(description="a directory")] = None
+
+
+_HOSTS = "host:port or https://host/prefix, separated by commas, each once"
+_SECONDS = "a number of seconds above 0"
+
+
+def _parse_hosts(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    hosts = tuple(HostAddress.parse(part) for part in value.split(",") if part.strip())
+    if not hosts or len(set(hosts)) < len(hosts):
+        raise ValueError("no host, or one of them twice")
+    return hosts
+
+
+def _parse_headers(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+Seconds = Annotated[float, Field(gt=0, le=86_400, description=_SECONDS)]
+
+
+class HostSettings(LibrarySettings):
+    """Where the ComfyUI hosts are, and how they are used. Durations are in seconds."""
+
+    comfyui_hosts: Annotated[
+        tuple[HostAddress, ...],
+        NoDecode,
+        BeforeValidator(_parse_hosts),
+        Field(description=_HOSTS),
+    ]
+    comfyui_slots_per_host: Annotated[
+        int, Field(ge=1, le=64, description="a whole number from 1 to 64")
+    ] = 2
+    comfyui_token: Annotated[SecretStr | None, Field(description="a bearer token")] = None
+    comfyui_headers: Annotated[
+        dict[str, SecretStr],
+        NoDecode,
+        BeforeValidator(_parse_headers),
+        Field(default_factory=dict, description='JSON such as {"X-Key": "secret"}'),
+    ]
+    comfyui_keep_outputs: Annotated[bool, Field(description="true or false")] = False
+    # From posting a prompt to its start, while other prompts in the host's own queue are drawn.
+    comfyui_queue_timeout: Seconds = 600.0
+    # Without any message of the host while the prompt runs. To load a model for the first time
+    # takes up to 40 s.
+    comfyui_silence_timeout: Seconds = 90.0
+    # Without a websocket message about this prompt; after it the host is asked for its status.
+    comfyui_look_after: Seconds = 10.0
+    # How long a host that has our prompt may be unreachable before the prompt goes elsewhere: it
+    # is often back after a moment.
+    comfyui_away_timeout: Seconds = 10.0
+    comfyui_request_timeout: Seconds = 30.0
+    comfyui_transcode: Annotated[
+        str | None,
+        Field(
+            pattern=r"^(webp|jpeg);([1-9][0-9]?|100)$",
+            description="webp;1 to webp;100, or jpeg;1 to jpeg;100",
+        ),
+    ] = None
+    workers_share_hosts: Annotated[bool, Field(description="true or false")] = False
+
+    @model_validator(mode="after")
+    def _check_one_authorization(self) -> Self:
+        named = {name.lower() for name in self.comfyui_headers}
+        if self.comfyui_token is not None and "authorization" in named:
+            raise ValueError(
+                "COMFYUI_TOKEN and COMFYUI_HEADERS both set Authorization, must be one of them"
+            )
+        return self
+
+    @property
+    def host_headers(self) -> dict[str, str]:
+        """The headers of every call to a host, with the secrets in clear text."""
+        headers = {name: value.get_secret_value() for name, value in self.comfyui_headers.items()}
+        if self.comfyui_token is not None:
+            headers["Authorization"] = f"Bearer {self.comfyui_token.get_secret_value()}"
+        return headers
+
+
+def _check_header_value(value: SecretStr | None) -> SecretStr | None:
+    # The key is sent in an HTTP header, which takes printable ASCII only.
+    if value is not None and not (
+        value.get_secret_value().isascii() and value.get_secret_value().isprintable()
+    ):
+        raise BadSetting("something else")
+    return value
+
+
+class PictureSettings(BaseSettings):
+    """How prompts are written, how far pictures may go, and which seeds they have."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
+    )
+
+    max_rating: Annotated[Rating, Field(description="safe, suggestive or explicit")] = Rating.SAFE
+    protect_content: Annotated[bool, Field(description="true or false")] = False
+    seed_mode: Annotated[
+        Literal["dialog", "story", "random"], Field(description="dialog, story or random")
+    ] = "dialog"
+    image_screen: Annotated[
+        ImportString[Any] | None, Field(description="a Python object as package.module:name")
+    ] = None
+
+    prompt_llm_url: Annotated[
+        HttpUrl | None, Field(description="the address of an OpenAI-compatible server")
+    ] = None
+    prompt_llm_model: Annotated[str, Field(description="a model's name")] = "default"
+    prompt_llm_api_key: Annotated[
+        SecretStr | None,
+        AfterValidator(_check_header_value),
+        Field(description="the server's key, plain ASCII"),
+    ] = None
+    prompt_llm_timeout: Annotated[
+        float, Field(gt=0, le=60, description="a number of seconds, 60 at most")
+    ] = 8.0
+
+
+_STORE = "file:///an/absolute/directory or s3://bucket/prefix"
+_MAX_URL_VALID_S = 604_800.0
+_DAY_S = 86_400.0
+
+
+def _check_store_url(value: str) -> str:
+    if not (
+        value.startswith("file:///") or (urlsplit(value).scheme == "s3" and _bucket_name(value))
+    ):
+        raise ValueError("neither a file:/// nor an s3:// address")
+    return value
+
+
+def _bucket_name(url: str) -> str:
+    parts = urlsplit(url)
+    return "" if parts.query or parts.fragment or "@" in parts.netloc else parts.netloc
+
+
+_Days = Annotated[float, Field(ge=0, le=36_500, description="a number of days, 0 for ever")]
+
+
+class StoreSettings(BaseSettings):
+    """Where images are kept, and for how long images, requests and conversations are."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
+    )
+
+    image_store: Annotated[str, AfterValidator(_check_store_url), Field(description=_STORE)] = (
+        "file:///var/lib/chatflow-imagegen/images"
+    )
+    image_url_base: Annotated[
+        HttpUrl | None, Field(description="the http(s) address under which the store is served")
+    ] = None
+    image_url_valid: Annotated[
+        float,
+        Field(
+            ge=1, le=_MAX_URL_VALID_S, description="a number of seconds, 604800 (a week) at most"
+        ),
+    ] = _DAY_S
+    # These four have the names that AWS's own tools use.
+    aws_endpoint_url: Annotated[
+        HttpUrl | None, Field(description="the address of an S3 server, http:// or https://")
+    ] = None
+    aws_region: Annotated[str | None, Field(description="a region's name")] = None
+    aws_access_key_id: Annotated[SecretStr | None, Field(description="a key's id")] = None
+    aws_secret_access_key: Annotated[SecretStr | None, Field(description="a secret key")] = None
+    # A failed request can be retried only as long as its conversation is kept.
+    context_retention: Annotated[
+        float,
+        Field(ge=0, le=31_536_000, description="a number of seconds, 0 to erase it at once"),
+    ] = _DAY_S
+    requests_retention_days: _Days = 90.0
+    images_retention_days: _Days = 30.0
+
+
+class WebSettings(BaseSettings):
+    """Where the worker serves /healthz and /readyz."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
+    )
+
+    web_host: Annotated[str, Field(description="an address of this machine")] = "127.0.0.1"
+    web_port: Annotated[
+        int, Field(ge=0, le=65535, description="a port, 1 to 65535, or 0 for none")
+    ] = 8080
+
 
 _TOKEN = "the bot's token as BotFather gave it, digits:letters"  # noqa: S105 (a description)
 
 
-def _a_bot_token(value: SecretStr) -> SecretStr:
+def _check_bot_token(value: SecretStr) -> SecretStr:
     number, _, secret = value.get_secret_value().partition(":")
     if not (number.isdigit() and secret) or any(char.isspace() for char in secret):
         raise BadSetting("something else")
@@ -21,10 +237,10 @@ def _a_bot_token(value: SecretStr) -> SecretStr:
 
 
 class Settings(HostSettings, PictureSettings, StoreSettings, WebSettings, HookSettings):
-    """What the worker needs. Names are those of the variables, in lower case."""
+    """Everything that the worker needs."""
 
     telegram_bot_token: Annotated[
-        SecretStr, AfterValidator(_a_bot_token), Field(description=_TOKEN)
+        SecretStr, AfterValidator(_check_bot_token), Field(description=_TOKEN)
     ]
     telegram_api_url: Annotated[
         HttpUrl, Field(description="the address of a Bot API server, http:// or https://")
@@ -54,11 +270,15 @@ class Settings(HostSettings, PictureSettings, StoreSettings, WebSettings, HookSe
 
     @property
     def slots(self) -> int:
-        """How many prompts may be on all hosts together."""
-        every = len(self.comfyui_hosts) * self.comfyui_slots_per_host
-        return min(every, self.max_concurrent_generations or every)
+        """How many prompts may be on all hosts together, drawing or in the hosts' queues."""
+        all_slots = len(self.comfyui_hosts) * self.comfyui_slots_per_host
+        return min(all_slots, self.max_concurrent_generations or all_slots)
 
 
 def from_env(**overrides: Any) -> Settings:
-    """Read the settings. Raises BadSetting with a sentence that names the variable."""
+    """Read the settings from the environment and `.env`; `overrides` go before both.
+
+    Raises:
+        BadSetting: a variable is missing or wrong; the sentence names it.
+    """
     return read(Settings, **overrides)

@@ -16,13 +16,14 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from imagegen import database, migrations
-from imagegen.sandbox.servers import Servers, running
-from tests import chat
-from tests.chat import Sessions
+from imagegen.db import migrations
+from imagegen.db.engine import connect
+from imagegen.sandbox.servers.servers import Servers, running_servers
+from tests.support import conversations
+from tests.support.conversations import Sessions
 
 if TYPE_CHECKING:
-    from tests.stage import Stages
+    from tests.support.product import Stages
 
 REDIS_DBS = (3, 4)
 
@@ -58,7 +59,7 @@ def servers() -> Iterator[Servers]:
         asyncio.run(_refuse_redis_in_use(given.redis_url))
         yield given
         return
-    with running() as private:
+    with running_servers() as private:
         yield private
 
 
@@ -90,14 +91,14 @@ async def empty_database_url(servers: Servers) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    engine = database.connect(database_url)
+    engine = connect(database_url)
     yield engine
     await engine.dispose()
 
 
 @pytest.fixture
 def sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
-    return chat.sessions_of(engine)
+    return conversations.sessions_of(engine)
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ async def redis_url(servers: Servers) -> AsyncIterator[str]:
 @pytest.fixture
 def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> "Stages":
     """Give what sets stages on this test's database and Redis."""
-    from tests.stage import Stages  # noqa: PLC0415 (takes seconds, which a unit test can do without)
+    from tests.support.product import Stages  # noqa: PLC0415 (takes seconds, which a unit test can do without)
 
     return Stages(database_url, redis_url, sessions, tmp_path / "images")
 

@@ -1,4 +1,4 @@
-"""Requests, deliveries; dialogs, or what the bot's own lacks."""
+"""The tables for requests and deliveries; and dialogs, or the columns that the bot's own table lacks."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-from imagegen.migrations import VERSION_TABLE, MigrationStopped
+from imagegen.db.migrations import VERSION_TABLE, MigrationStopped
 
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
-# Written out, as everything here: a migration stays what it was when the models move on.
+# Written out, not imported: a migration must stay as it is when the models change.
 OURS = "chatflow-imagegen"
 OPEN = "state IN ('queued', 'drawing', 'drawn', 'delivering')"
 
@@ -24,7 +24,7 @@ def upgrade() -> None:
     op.execute(f"COMMENT ON TABLE {VERSION_TABLE} IS '{OURS}'")
     _create_image_requests()
     _create_deliveries()
-    # Last, so that the chat's own table is locked for no longer than it takes to commit.
+    # Last, so that the chat's own table is locked only until the commit.
     if columns is None:
         _create_dialogs()
     else:
@@ -32,7 +32,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # The order in which everybody locks: the dialog, then the request.
+    # Lock in the same order as all other code: the dialog, then the request.
     if _comment_on("dialogs") == OURS:
         op.drop_table("dialogs")
     else:
@@ -185,7 +185,11 @@ def _stop_at_a_name_clash() -> None:
 
 
 def _columns_of_the_bots_dialogs() -> set[str] | None:
-    """Return the names of its columns, or None if there is no such table."""
+    """Return the names of the columns of `dialogs`, or None if there is no such table.
+
+    Raises:
+        MigrationStopped: it has no id, or a column of ours with another type.
+    """
     kind = _kind_of("dialogs")
     if kind is None:
         _stop_at_a_dialogs_elsewhere()
@@ -226,7 +230,7 @@ def _types_of_dialogs() -> dict[str, str]:
 
 
 def _kind_of(relation: str) -> str | None:
-    """Return pg_class.relkind of a relation in our schema, or None."""
+    """Return pg_class.relkind of a relation in the current schema; None if there is no such relation."""
     kind: str | None = op.get_bind().scalar(
         sa.text(
             "SELECT relkind::text FROM pg_class"

@@ -1,16 +1,16 @@
-"""Prompts left behind on hosts that were out of reach."""
+"""A table for prompts that were left behind on hosts which could not be reached."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from imagegen.migrations import MigrationStopped
+from imagegen.db.migrations import MigrationStopped
 
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-# Written out, as everything here: a migration stays what it was when the models move on.
+# Written out, not imported: a migration must stay as it is when the models change.
 OURS = "chatflow-imagegen"
 TABLE = "stray_prompts"
 

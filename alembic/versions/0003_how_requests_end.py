@@ -1,4 +1,4 @@
-"""What a request needs to end for sure: crashes counted, an age of its own, its scene."""
+"""Columns by which every request ends: a count of crashes, the time it was queued, and its scene."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,6 +9,7 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+# Written out, not imported: a migration must stay as it is when the models change.
 OURS = "chatflow-imagegen"
 TABLE = "image_requests"
 
@@ -24,7 +25,7 @@ def upgrade() -> None:
             "queued_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False
         ),
     )
-    # Requests of before must not become young again.
+    # The default is now(), with which old requests would count as new ones.
     op.execute(sa.text(f"UPDATE {TABLE} SET queued_at = created_at"))  # noqa: S608 (a constant)
     _create_index("ix_image_requests_user_id_created_at", ["user_id", "created_at"])
     _create_index("ix_image_requests_finished_at", ["finished_at"])

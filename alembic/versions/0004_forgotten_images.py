@@ -1,16 +1,16 @@
-"""Stored pictures that are to be erased, and an index that says who else names one."""
+"""A table for stored images that are to be erased, and an index to find out who else names one."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from imagegen.migrations import MigrationStopped
+from imagegen.db.migrations import MigrationStopped
 
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-# Written out, as everything here: a migration stays what it was when the models move on.
+# Written out, not imported: a migration must stay as it is when the models change.
 OURS = "chatflow-imagegen"
 TABLE = "forgotten_images"
 INDEX = "ix_image_requests_image"
@@ -31,7 +31,7 @@ def upgrade() -> None:
         INDEX, "image_requests", ["image"], postgresql_where=sa.text("image IS NOT NULL")
     )
     op.execute(f"COMMENT ON INDEX {INDEX} IS '{OURS}'")
-    # What was erased before stood there as JSON's null, which is not nothing.
+    # Earlier versions erased a conversation by writing JSON's null, which is not NULL.
     op.execute("UPDATE image_requests SET conversation = NULL WHERE conversation = 'null'::jsonb")
 
 

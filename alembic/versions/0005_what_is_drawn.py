@@ -1,16 +1,16 @@
-"""What is drawn, for whom: kinds of pictures, a cache key, confirmed ages, the screen's audit."""
+"""Kinds of requests, a cache key, confirmed ages, and findings of the content screen."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from imagegen.migrations import MigrationStopped
+from imagegen.db.migrations import MigrationStopped
 
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-# Written out, as everything here: a migration stays what it was when the models move on.
+# Written out, not imported: a migration must stay as it is when the models change.
 OURS = "chatflow-imagegen"
 REQUESTS = "image_requests"
 TABLES = ("age_confirmations", "safety_audit")
@@ -33,7 +33,7 @@ def upgrade() -> None:
     )
     op.add_column(REQUESTS, sa.Column("drawn_rating", sa.Text, nullable=True))
     op.add_column(REQUESTS, sa.Column("telegram_bot_id", sa.BigInteger, nullable=True))
-    _bound_kinds(KINDS)
+    _allow_kinds(KINDS)
     op.create_index(
         INDEX, REQUESTS, ["cache_key"], postgresql_where=sa.text("cache_key IS NOT NULL")
     )
@@ -92,9 +92,9 @@ def downgrade() -> None:
             )
         op.drop_table(table)
     op.drop_index(INDEX, REQUESTS)
-    # What the older worker does not know it could not end either.
+    # An older worker does not know these kinds and could never end their requests.
     op.execute(f"DELETE FROM {REQUESTS} WHERE NOT ({KINDS_BEFORE})")  # noqa: S608 (constants)
-    _bound_kinds(KINDS_BEFORE)
+    _allow_kinds(KINDS_BEFORE)
     for column in (
         "telegram_bot_id",
         "drawn_rating",
@@ -106,7 +106,7 @@ def downgrade() -> None:
         op.drop_column(REQUESTS, column)
 
 
-def _bound_kinds(kinds: str) -> None:
+def _allow_kinds(kinds: str) -> None:
     op.drop_constraint(op.f("ck_image_requests_kind"), REQUESTS, type_="check")
     op.create_check_constraint(op.f("ck_image_requests_kind"), REQUESTS, kinds)
 

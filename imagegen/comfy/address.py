@@ -10,16 +10,20 @@ _DEFAULT_PORT = 8188
 
 @dataclass(frozen=True, kw_only=True)
 class HostAddress:
-    """The base URL of a host; `name` is what logs and people call it."""
+    """The base URL of a host."""
 
     base: URL
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `host`, `host:port` (http) or `https://host/prefix`. Raises ValueError."""
+        """Read `host`, `host:port` (both http) or `https://host/prefix`; the default port is 8188.
+
+        Raises:
+            ValueError: the text is no such address, or it has a password in it.
+        """
         text = text.strip()
         url = URL(text if "://" in text else f"http://{text}")
-        # First, so that no message below repeats a password.
+        # Checked first, because the next message quotes the whole address.
         if url.user or url.password:
             raise ValueError("a password does not belong in a host's address")
         is_plain = not (url.query or url.fragment or any(char in text for char in " ,;"))
@@ -31,7 +35,7 @@ class HostAddress:
 
     @property
     def name(self) -> str:
-        """The host as people write it: `gpu-1:8188`, with the prefix if it has one."""
+        """The host's name in logs and sentences: `gpu-1:8188`, with its URL prefix if it has one."""
         return f"{self.base.host_subcomponent}:{self.base.port}{self.base.path.rstrip('/')}"
 
     def url(self, path: str, **query: str) -> URL:
@@ -39,6 +43,6 @@ class HostAddress:
         return self.base.joinpath(*path.strip("/").split("/")).with_query(query)
 
     def websocket(self, client_id: str) -> URL:
-        """Return the URL of the event feed of one client."""
+        """Return the URL of the websocket of one client, ws or wss."""
         scheme = "wss" if self.base.scheme == "https" else "ws"
         return self.url("/ws", clientId=client_id).with_scheme(scheme)

@@ -5,29 +5,30 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from imagegen.comfy import removal, witness
 from imagegen.comfy.address import HostAddress
-from imagegen.comfy.drawing import Drawing
-from imagegen.comfy.errors import PictureGone
-from imagegen.comfy.history import PictureFile
+from imagegen.comfy.capabilities import HostCapabilities
+from imagegen.comfy.errors import ImageGone
+from imagegen.comfy.execution import PromptExecution
+from imagegen.comfy.history import OutputImage
 from imagegen.comfy.http import HostHTTP
-from imagegen.comfy.order import Order
-from imagegen.comfy.patience import Limits
-from imagegen.comfy.stock import Stock
-from imagegen.comfy.witness import Over
+from imagegen.comfy.prompt import PromptJob
+from imagegen.comfy.prompt_cancel import cancel_prompt, delete_history
+from imagegen.comfy.prompt_status import PromptEnded, find_in_history
+from imagegen.comfy.timeouts import PromptTimeouts
 
 
 class HostClient:
-    """One host; open it with `async with` and share it between jobs.
+    """A client of one host; open it with `async with` and share it between jobs.
 
-    `transcode`, such as `webp;90`, is how the host sends its pictures; as they are if left out.
+    `transcode`, such as `webp;90`, is the format and quality in which the host sends its images
+    (the `preview` parameter of ComfyUI's /view); None: the image files as they are.
     """
 
     def __init__(
         self,
         address: HostAddress,
         *,
-        limits: Limits,
+        limits: PromptTimeouts,
         headers: Mapping[str, str] | None = None,
         transcode: str | None = None,
     ) -> None:
@@ -48,42 +49,69 @@ class HostClient:
     ) -> None:
         await self._http.__aexit__(kind, error, trace)
 
-    def drawing(self, order: Order) -> Drawing:
-        """Return a drawing that is about to begin here; its clocks run from now on."""
-        return Drawing(self._http, order, self._limits)
+    def execution(self, job: PromptJob) -> PromptExecution:
+        """Return the execution of a prompt on this host; its timeouts count from this call."""
+        return PromptExecution(self._http, job, self._limits)
 
     async def has_ended(self, prompt_id: str) -> bool:
-        """Return whether the history tells of the prompt. Raises HostLost."""
-        return isinstance(await witness.in_history(self._http, prompt_id), Over)
+        """Return whether the host's history has an entry of the prompt.
 
-    async def fetch(self, picture: PictureFile | bytes) -> bytes:
-        """Return the bytes of a picture. Raises PictureGone, PictureTooLarge or HostLost."""
-        if isinstance(picture, bytes):
-            return picture
+        Raises:
+            HostLost: the host does not answer.
+        """
+        return isinstance(await find_in_history(self._http, prompt_id), PromptEnded)
+
+    async def fetch(self, image: OutputImage | bytes) -> bytes:
+        """Return the bytes of an image; bytes that the host has already sent are returned as is.
+
+        Raises:
+            ImageGone: the host no longer has the file.
+            ImageTooLarge: the file is larger than 50 MiB.
+            HostLost: the host does not answer.
+        """
+        if isinstance(image, bytes):
+            return image
         file = {
-            "filename": picture.filename,
-            "subfolder": picture.subfolder,
-            "type": picture.type,
+            "filename": image.filename,
+            "subfolder": image.subfolder,
+            "type": image.type,
         }
-        found = await self._http.download("/view", **file, **self._transcode)
-        if found is None:
-            raise PictureGone(f"{self.name} no longer has {picture.filename}")
-        return found
+        data = await self._http.download("/view", **file, **self._transcode)
+        if data is None:
+            raise ImageGone(f"{self.name} no longer has {image.filename}")
+        return data
 
-    async def forget(self, prompt_id: str) -> None:
-        """Delete what the host keeps of a prompt that is over. Raises HostLost."""
-        await removal.forget(self._http, prompt_id)
+    async def delete_history(self, prompt_id: str) -> None:
+        """Delete what the host keeps of a prompt that has ended; may be called twice.
 
-    async def take_off(self, prompt_id: str, *, within_s: float) -> bool:
-        """Take a prompt off the host and return whether it is off for sure. Raises HostLost."""
-        return await removal.take_off(self._http, prompt_id, within_s=within_s)
+        Raises:
+            HostLost: the host does not answer.
+        """
+        await delete_history(self._http, prompt_id)
 
-    async def stock(self) -> Stock:
-        """Read what the host has. Raises HostLost, or ValueError if it tells something else."""
+    async def cancel_prompt(self, prompt_id: str, *, within_s: float) -> bool:
+        """Cancel a prompt and return whether it is certainly off the host.
+
+        Raises:
+            HostLost: the host does not answer.
+        """
+        return await cancel_prompt(self._http, prompt_id, within_s=within_s)
+
+    async def capabilities(self) -> HostCapabilities:
+        """Read the host's node classes and model files.
+
+        Raises:
+            HostLost: the host does not answer.
+            ValueError: the answer holds no node classes.
+        """
         definitions = await self._http.get("/object_info")
-        # Up to a megabyte: too much to look through while sockets wait to be drained.
-        return await asyncio.to_thread(Stock.read, definitions)
+        # Up to a megabyte: read in a thread, since the event loop must keep reading websockets.
+        return await asyncio.to_thread(HostCapabilities.read, definitions)
 
     async def probe(self) -> None:
-        """Return if the host answers. Raises HostLost."""
+        """Return if the host answers.
+
+        Raises:
+            HostLost: the host does not answer.
+        """
         await self._http.get("/prompt")

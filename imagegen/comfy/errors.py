@@ -1,34 +1,57 @@
-"""What a ComfyUI host can give instead of a picture."""
+"""The errors of a ComfyUI host: what it can give instead of an image.
+
+Unavailable
+├── HostLost            the host does not answer
+│   └── WebSocketLost   only its websocket is closed (websocket.py)
+├── HostBusy            the prompt waited too long in the host's queue
+├── HostLacks           this host lacks a model file or a node class
+├── PromptLost          the host answers and does not have the prompt
+├── DrawingFailed       a node raised an exception          (costs an attempt)
+├── DrawingTooSlow      the prompt ran too long             (costs an attempt)
+└── DrawingStalled      the prompt runs and does not move   (costs an attempt)
+Rejected
+├── OutOfMemory         a node ran out of memory
+├── PromptRefused       the host does not accept the graph
+├── NobodyCanDraw       no host has what the graph requires
+├── ImageMissing        the prompt ended and made no image
+└── ImageGone           the host has deleted the image
+"""
 
 from imagegen.errors import Rejected, Unavailable
 
 
 class HostLost(Unavailable):
-    """The host is away, silent or unreachable: another may draw the picture."""
+    """The host is unreachable or does not answer; another host may draw the image."""
 
     code = "host_lost"
 
 
 class HostBusy(Unavailable):
-    """The prompt waited longer than COMFYUI_QUEUE_TIMEOUT behind others on a host that is well."""
+    """The prompt waited longer than COMFYUI_QUEUE_TIMEOUT behind other prompts.
+
+    The host itself is well.
+    """
 
     code = "host_busy"
 
 
 class HostLacks(Unavailable):
-    """One host lacks something that the graph names; `code` says what, another may have it."""
+    """One host lacks a model file or node class of the graph; another host may have it.
+
+    `code` says which: `model_missing` or `node_missing`.
+    """
 
     code = "model_missing"
 
 
 class PromptLost(Unavailable):
-    """The host is there and the prompt is not: it restarted, or somebody interrupted it."""
+    """The host answers, but the prompt is gone: the host restarted, or the prompt was interrupted."""
 
     code = "prompt_lost"
 
 
 class DrawingFailed(Unavailable):
-    """A node raised while the prompt ran."""
+    """A node raised an exception while the prompt ran."""
 
     code = "drawing_failed"
     costs_an_attempt = True
@@ -42,37 +65,40 @@ class DrawingTooSlow(Unavailable):
 
 
 class DrawingStalled(Unavailable):
-    """The host answers and the prompt runs, but has not moved for COMFYUI_SILENCE_TIMEOUT."""
+    """The host answers and the prompt runs, but made no progress for COMFYUI_SILENCE_TIMEOUT."""
 
     code = "drawing_stalled"
     costs_an_attempt = True
 
 
 class OutOfMemory(Rejected):
-    """A node ran out of memory. The job draws once more; the second time it is the end."""
+    """A node ran out of memory. The job draws once more; the second time the request fails."""
 
     code = "out_of_memory"
 
 
 class PromptRefused(Rejected):
-    """The host does not take the graph, and no other would."""
+    """The host does not accept the graph, and no other host would."""
 
     code = "prompt_refused"
 
 
 class NobodyCanDraw(Rejected):
-    """No host has all that the graph names; `code` says what is missing."""
+    """No host has all that the graph requires.
+
+    `code` says what is missing: `model_missing` or `node_missing`.
+    """
 
     code = "model_missing"
 
 
-class PictureMissing(Rejected):
-    """The prompt ended well, but its node made no picture."""
+class ImageMissing(Rejected):
+    """The prompt ended well, but its output node made no image."""
 
     code = "picture_missing"
 
 
-class PictureGone(Rejected):
-    """The host made a picture and no longer has it. The job draws once more."""
+class ImageGone(Rejected):
+    """The host made an image and no longer has it. The job draws once more."""
 
     code = "picture_gone"

@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from imagegen.comfy import preview, shape
-from imagegen.comfy.malformed import MalformedFrame
-from imagegen.comfy.preview import Preview
+from imagegen.comfy import frames
+from imagegen.comfy.frames import MalformedFrame, Preview, frame_kind, read_preview
 
 __all__ = [
     "Cached",
@@ -33,26 +32,38 @@ __all__ = [
     "read",
 ]
 
+# The kind of a binary frame that holds a text.
 _TEXT = 3
+
+# What reading JSON of an unexpected shape can raise; OverflowError comes of an infinite number.
+_MALFORMED = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    struct.error,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class QueueChanged:
-    """Sent to everybody: how many prompts the host still has, the running one included."""
+    """How many prompts the host still has, the running one included; sent to every client."""
 
     remaining: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """The host has begun with the prompt."""
+    """The host has started to execute the prompt."""
 
     prompt_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cached:
-    """These nodes need not run again."""
+    """The host has the results of these nodes in its cache and does not run them."""
 
     prompt_id: str
     nodes: frozenset[str]
@@ -60,7 +71,7 @@ class Cached:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeStarted:
-    """A node runs now. After a reconnect the frame comes without a prompt id."""
+    """A node runs now. The frame that follows a reconnect has no prompt id."""
 
     prompt_id: str | None
     node: str
@@ -68,7 +79,7 @@ class NodeStarted:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeProgress:
-    """How far single nodes are, each from 0 to 1."""
+    """How much of each node is done, 0 to 1, by node id."""
 
     prompt_id: str | None
     nodes: Mapping[str, float]
@@ -76,7 +87,7 @@ class NodeProgress:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeDone:
-    """An output node has results, in the form of the host's history."""
+    """An output node has results; `output` has the form of the host's history."""
 
     prompt_id: str
     node: str
@@ -85,14 +96,14 @@ class NodeDone:
 
 @dataclass(frozen=True, kw_only=True)
 class Succeeded:
-    """The prompt is drawn; its history entry follows within milliseconds."""
+    """The prompt has ended well; its history entry follows within milliseconds."""
 
     prompt_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """A node raised; `message` is the exception's, without its traceback."""
+    """A node raised an exception; `message` is the exception's, without its traceback."""
 
     prompt_id: str
     node: str
@@ -103,28 +114,28 @@ class Failed:
 
 @dataclass(frozen=True, kw_only=True)
 class Interrupted:
-    """Somebody stopped the prompt."""
+    """The prompt was interrupted."""
 
     prompt_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """The host has put the prompt away, whatever came of it; its history entry is there."""
+    """The prompt has ended, well or not; its history entry is there."""
 
     prompt_id: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
-    """The host's answer to our feature_flags; an older host gives none."""
+    """The host's answer to our feature_flags; older servers send none."""
 
     supports_preview_metadata: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unknown:
-    """Something newer than this code, or of no interest to it."""
+    """A frame of a kind that this code does not know or does not use."""
 
     kind: str
 
@@ -147,19 +158,24 @@ Event = (
 
 
 def read(frame: str | bytes) -> Event:
-    """Return the event that a text or binary frame holds. Raises MalformedFrame."""
+    """Return the event that a text or binary frame holds.
+
+    Raises:
+        MalformedFrame: ComfyUI sends no such frame.
+    """
     try:
         return _read_binary(frame) if isinstance(frame, bytes) else _read_text(frame)
     except _MALFORMED as error:
         why = type(error).__name__
-    # Not raised from the error, which may quote the frame.
+    # Raised outside of the except block: the caught error may quote the frame, which may hold the
+    # prompt, and would be shown as this error's context.
     raise MalformedFrame.of(frame, why)
 
 
 def failed(fields: Mapping[str, Any]) -> Failed:
-    """Return what an execution_error tells; the host's history keeps it in the same form."""
+    """Read the data of an execution_error; the host's history keeps it in the same form."""
     return Failed(
-        prompt_id=shape.text(fields["prompt_id"]),
+        prompt_id=frames.text(fields["prompt_id"]),
         node=str(fields.get("node_id", "")),
         node_type=str(fields.get("node_type", "")),
         exception_type=str(fields.get("exception_type", "")),
@@ -167,37 +183,25 @@ def failed(fields: Mapping[str, Any]) -> Failed:
     )
 
 
-# What taking a foreign shape apart can raise; OverflowError is a number beyond all numbers.
-_MALFORMED = (
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    RecursionError,
-    struct.error,
-)
-
-
 def _read_binary(frame: bytes) -> Event:
-    if (picture := preview.read(frame)) is not None:
-        return picture
-    kind = preview.kind_of(frame)
+    if (preview := read_preview(frame)) is not None:
+        return preview
+    kind = frame_kind(frame)
     return Unknown(kind="text progress" if kind == _TEXT else f"binary {kind}")
 
 
 def _read_text(frame: str) -> Event:
     message = json.loads(frame)
-    kind, fields = shape.text(message["type"]), message.get("data") or {}
+    kind, fields = frames.text(message["type"]), message.get("data") or {}
     reader = _READERS.get(kind)
     return reader(fields) if reader else Unknown(kind=kind)
 
 
 def _executing(fields: Mapping[str, Any]) -> Event:
-    prompt_id = shape.text_or_none(fields.get("prompt_id"))
+    prompt_id = frames.text_or_none(fields.get("prompt_id"))
     if fields["node"] is None:
         return Ended(prompt_id=prompt_id)
-    return NodeStarted(prompt_id=prompt_id, node=shape.text(fields["node"]))
+    return NodeStarted(prompt_id=prompt_id, node=frames.text(fields["node"]))
 
 
 def _progress(fields: Mapping[str, Any]) -> Event:
@@ -205,14 +209,14 @@ def _progress(fields: Mapping[str, Any]) -> Event:
     if node is None:
         return Unknown(kind="progress")
     return NodeProgress(
-        prompt_id=shape.text_or_none(fields.get("prompt_id")),
-        nodes={shape.text(node): _share(fields)},
+        prompt_id=frames.text_or_none(fields.get("prompt_id")),
+        nodes={frames.text(node): _share(fields)},
     )
 
 
 def _progress_state(fields: Mapping[str, Any]) -> Event:
     return NodeProgress(
-        prompt_id=shape.text_or_none(fields.get("prompt_id")),
+        prompt_id=frames.text_or_none(fields.get("prompt_id")),
         nodes={node: _share(state) for node, state in fields["nodes"].items()},
     )
 
@@ -220,7 +224,7 @@ def _progress_state(fields: Mapping[str, Any]) -> Event:
 def _share(state: Mapping[str, Any]) -> float:
     value, most = float(state["value"]), float(state["max"])
     share = value / most if most > 0 else 0.0
-    # In this order of arguments NaN becomes 0.
+    # max(0.0, nan) is 0.0; with the arguments swapped it would be NaN.
     return min(max(0.0, share), 1.0)
 
 
@@ -228,22 +232,23 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "status": lambda fields: QueueChanged(
         remaining=int(fields["status"]["exec_info"]["queue_remaining"])
     ),
-    "execution_start": lambda fields: Started(prompt_id=shape.text(fields["prompt_id"])),
+    "execution_start": lambda fields: Started(prompt_id=frames.text(fields["prompt_id"])),
     "execution_cached": lambda fields: Cached(
-        prompt_id=shape.text(fields["prompt_id"]), nodes=frozenset(map(shape.text, fields["nodes"]))
+        prompt_id=frames.text(fields["prompt_id"]),
+        nodes=frozenset(map(frames.text, fields["nodes"])),
     ),
     "executing": _executing,
     "progress": _progress,
     "progress_state": _progress_state,
     "executed": lambda fields: NodeDone(
-        prompt_id=shape.text(fields["prompt_id"]),
-        node=shape.text(fields["node"]),
-        output=shape.fields(fields["output"] or {}),
+        prompt_id=frames.text(fields["prompt_id"]),
+        node=frames.text(fields["node"]),
+        output=frames.fields(fields["output"] or {}),
     ),
-    "execution_success": lambda fields: Succeeded(prompt_id=shape.text(fields["prompt_id"])),
+    "execution_success": lambda fields: Succeeded(prompt_id=frames.text(fields["prompt_id"])),
     "execution_error": failed,
     "feature_flags": lambda fields: Features(
         supports_preview_metadata=fields.get("supports_preview_metadata") is True
     ),
-    "execution_interrupted": lambda fields: Interrupted(prompt_id=shape.text(fields["prompt_id"])),
+    "execution_interrupted": lambda fields: Interrupted(prompt_id=frames.text(fields["prompt_id"])),
 }

@@ -1,4 +1,4 @@
-"""HostHTTP: the HTTP calls and sockets of one host; library errors become ours here."""
+"""HostHTTP: HTTP calls and websockets of one host; errors of aiohttp become HostLost here."""
 
 import asyncio
 import json
@@ -21,21 +21,26 @@ from aiohttp import (
 
 from imagegen.comfy.address import HostAddress
 from imagegen.comfy.errors import HostLost
-from imagegen.pictures import MAX_BYTES, PictureTooLarge
+from imagegen.image_file import MAX_BYTES, ImageTooLarge
 
-# Some 40 times what /object_info of a real server weighs.
+# In bytes; about 40 times the /object_info of a real server.
 _MAX_JSON = 32 * 2**20
 _MAX_FRAME = 32 * 2**20
-# Servers send no pings; a frozen one and a cut cable show only by a pong that does not come.
+# Servers send no pings: a frozen host or a broken connection is noticed only by our own ping
+# that is not answered.
 _HEARTBEAT_S = 20.0
-# A slot is held while the goodbye of a websocket is awaited.
-_GOODBYE_S = 1.0
+# How long the closing handshake of a websocket may take. A slot is held meanwhile.
+_CLOSE_TIMEOUT_S = 1.0
 _UNKNOWN_ROUTE = {404, 405}
 _FEATURES = {"supports_preview_metadata": True}
 
 
 class HostHTTP:
-    """One session with one host; every failure to talk to it is a HostLost."""
+    """One HTTP session with one host; open it with `async with`.
+
+    `request_timeout` bounds each call, in seconds. Every method raises HostLost if the host does
+    not answer in time, or answers with something else than it should.
+    """
 
     def __init__(
         self, address: HostAddress, *, headers: Mapping[str, str], request_timeout: float
@@ -50,7 +55,8 @@ class HostHTTP:
         self._session = ClientSession(
             headers=self._headers,
             timeout=ClientTimeout(total=self._timeout),
-            # Slots bound what we ask at a time; a queue in the connector would be a second one.
+            # No limit: the slots bound the number of calls, and calls that wait in the connector
+            # would use up their timeout there.
             connector=TCPConnector(limit=0),
             trace_configs=[_without_redirects()],
         )
@@ -65,72 +71,101 @@ class HostHTTP:
         await self._open.close()
 
     async def get(self, path: str, **query: str) -> dict[str, Any]:
-        """Return the JSON object at `path`."""
+        """Return the JSON object at `path`.
+
+        Raises:
+            HostLost: the host does not answer with status 200 and a JSON object.
+        """
         async with self._call("GET", path, query=query) as answer:
             self._expect_ok(answer)
             return await self._json(answer)
 
     async def post(self, path: str, body: Mapping[str, Any]) -> None:
-        """Give a command whose answer says nothing."""
+        """Send a command and ignore the body of the answer.
+
+        Raises:
+            HostLost: the host does not answer with status 200.
+        """
         async with self._call("POST", path, body=body) as answer:
             self._expect_ok(answer)
 
-    async def offers(self, path: str, body: Mapping[str, Any]) -> bool:
-        """Give a command that older servers lack; return whether this one knows it."""
+    async def post_if_supported(self, path: str, body: Mapping[str, Any]) -> bool:
+        """Send a command that older servers lack; return False if this server lacks it.
+
+        Raises:
+            HostLost: the host answers with another status than 200, 404 and 405, or not at all.
+        """
         async with self._call("POST", path, body=body) as answer:
             if answer.status in _UNKNOWN_ROUTE:
                 return False
             self._expect_ok(answer)
             return True
 
-    async def ask(self, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-        """Post and return status and JSON of a 200 or 400; anything else is a HostLost."""
+    async def post_json(self, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Post and return the status, 200 or 400, and the JSON object of the answer.
+
+        Raises:
+            HostLost: the host answers with another status, no JSON object, or not at all.
+        """
         async with self._call("POST", path, body=body) as answer:
             if answer.status != 400:
                 self._expect_ok(answer)
             return answer.status, await self._json(answer)
 
     async def download(self, path: str, **query: str) -> bytes | None:
-        """Return a file of at most 50 MiB, None if the host has it not. Raises PictureTooLarge."""
+        """Return the bytes of a file of at most 50 MiB, None if the host does not have it.
+
+        Raises:
+            ImageTooLarge: the file is larger.
+            HostLost: the host answers with another status than 200 and 404, or not at all.
+        """
         async with self._call("GET", path, query=query) as answer:
             if answer.status == 404:
                 return None
             self._expect_ok(answer)
-            picture = await _body(answer, MAX_BYTES)
-        if picture is None:
-            raise PictureTooLarge(f"{self.name} sends a picture of more than {MAX_BYTES} bytes")
-        return picture
+            data = await _body(answer, MAX_BYTES)
+        if data is None:
+            raise ImageTooLarge(f"{self.name} sends a picture of more than {MAX_BYTES} bytes")
+        return data
 
     @asynccontextmanager
     async def socket(self, client_id: str) -> AsyncIterator[ClientWebSocketResponse]:
-        """Open the event feed of one client; it is on the host's list once this yields."""
-        async with await self._connected(client_id) as socket:
-            # Only as the first message is it understood: previews then name their prompt.
-            await self._announce(socket)
-            # The handshake is over before the host has noted the socket; its first frame,
-            # a status, comes after.
-            await self._greeting(socket)
+        """Open the websocket of one client and close it after the block.
+
+        When this yields, the host has the client on its list and sends it the events of its
+        prompts. The caller must keep reading: see EventQueue.
+
+        Raises:
+            HostLost: the host opens no websocket, closes it at once, or sends nothing on it.
+        """
+        async with await self._connect(client_id) as socket:
+            # The host reads feature flags in the first message only. With them, previews name
+            # their prompt and node.
+            await self._send_features(socket)
+            # The handshake ends before the host has put the client on its list. Its first frame,
+            # a status, is sent after that.
+            await self._read_first_frame(socket)
             yield socket
 
-    async def _connected(self, client_id: str) -> ClientWebSocketResponse:
+    async def _connect(self, client_id: str) -> ClientWebSocketResponse:
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._open.ws_connect(
                     self._address.websocket(client_id),
                     heartbeat=_HEARTBEAT_S,
                     max_msg_size=_MAX_FRAME,
-                    timeout=ClientWSTimeout(ws_close=_GOODBYE_S),
+                    timeout=ClientWSTimeout(ws_close=_CLOSE_TIMEOUT_S),
                 )
         except (ClientError, OSError, TimeoutError) as error:
             raise HostLost(f"{self.name} opens no websocket: {_reason(error)}") from error
 
-    async def _announce(self, socket: ClientWebSocketResponse) -> None:
+    async def _send_features(self, socket: ClientWebSocketResponse) -> None:
         try:
             await socket.send_json({"type": "feature_flags", "data": _FEATURES})
         except (ClientError, OSError) as error:
             raise HostLost(f"{self.name} closed its websocket at once") from error
 
-    async def _greeting(self, socket: ClientWebSocketResponse) -> None:
+    async def _read_first_frame(self, socket: ClientWebSocketResponse) -> None:
         try:
             async with asyncio.timeout(self._timeout):
                 message = await socket.receive()
@@ -181,7 +216,7 @@ class HostHTTP:
 
 
 def _without_redirects() -> TraceConfig:
-    """Refuse redirects: they turn a POST into a GET, and carry our headers to another host."""
+    """Refuse redirects: they turn a POST into a GET, and send our headers to another host."""
 
     async def refuse(*_: object) -> None:
         raise ClientError("it sends us elsewhere")
@@ -191,14 +226,14 @@ def _without_redirects() -> TraceConfig:
     return trace
 
 
-async def _body(answer: ClientResponse, most: int) -> bytes | None:
-    """Read the answer to its end; None if it has more than `most` bytes."""
-    if (answer.content_length or 0) > most:
+async def _body(answer: ClientResponse, max_bytes: int) -> bytes | None:
+    """Read the body of an answer; None if it has more than `max_bytes`."""
+    if (answer.content_length or 0) > max_bytes:
         return None
     body = bytearray()
     async for chunk in answer.content.iter_any():
         body += chunk
-        if len(body) > most:
+        if len(body) > max_bytes:
             return None
     return bytes(body)
 

@@ -1,15 +1,27 @@
-"""How far a picture is: events of one prompt → a share from 0 to 1; pure."""
+"""How far a prompt is: its events become a share from 0 to 1, previews and images."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from imagegen.comfy.events import Cached, Event, NodeDone, NodeProgress, NodeStarted, Succeeded
+from imagegen.comfy import events
+from imagegen.comfy.events import (
+    Cached,
+    Event,
+    NodeDone,
+    NodeProgress,
+    NodeStarted,
+    Preview,
+    Succeeded,
+)
+from imagegen.comfy.prompt import PromptJob
+from imagegen.comfy.timeouts import PromptDeadlines
 
-# In sampler steps, from the times of Z-Image Turbo on a warm 4090: eight steps in about 3 s, text
-# and VAE in under half a second each. Loaders count for little more: they leave most of the
-# reading to the node that first uses the model, and rarely run.
-_STEPS = 8.0
-_MOST_STEPS = 100.0
+# The weight of a node is its time in sampler steps, as Z-Image Turbo takes on an RTX 4090 with its
+# models loaded: eight steps in about 3 s, text encoder and VAE in under half a second each. Loaders
+# weigh little more: most of the reading is done by the node that first uses the model, and loaders
+# rarely run.
+_DEFAULT_STEPS = 8.0
+_MAX_STEPS = 100.0
 _WEIGHTS = (
     ("TextEncode", 1.0),
     ("VAEDecode", 1.0),
@@ -24,71 +36,149 @@ _WEIGHTS = (
     ("SaveImage", 0.3),
     ("PreviewImage", 0.3),
 )
-_OTHER = 0.05
-# All that can be known before the host says that it is done.
-_ALMOST = 0.99
+_OTHER_WEIGHT = 0.05
+# The largest share until the host says that the prompt has ended.
+_MAX_BEFORE_END = 0.99
+
+_END = events.Succeeded | events.Ended | events.Failed | events.Interrupted
 
 
 class Progress:
-    """Adds up what the nodes of one graph report; never runs backwards, and is 1 at the end only.
+    """The share of one graph's work that is done; it never falls, and is 1 only at the end.
 
-    What the host has cached does not count at all. A node that runs, has run or has a result
-    proves that all nodes before it are done, whatever was said of them or lost on the way.
+    Nodes that the host has in its cache count nothing. A node that runs, has run or has a result
+    proves that all nodes upstream of it are done, even if their events were lost.
     """
 
     def __init__(self, graph: Mapping[str, Any]) -> None:
         self._weights = {node: _weight(entry) for node, entry in graph.items()}
-        self._before = {node: _links(entry, graph) for node, entry in graph.items()}
+        self._upstream = {node: _links(entry, graph) for node, entry in graph.items()}
         self._shares = dict.fromkeys(graph, 0.0)
         self._running: str | None = None
         self._share = 0.0
 
     @property
     def share(self) -> float:
-        """The share that is done, 0 to 1."""
+        """The share that is done, from 0 to 1."""
         return self._share
 
     def note(self, event: Event) -> None:
-        """Take in an event of this prompt; events of other kinds change nothing."""
+        """Take in an event of this prompt; kinds that say nothing of progress are ignored."""
         match event:
             case Cached(nodes=nodes):
                 self._weights.update((node, 0.0) for node in nodes if node in self._weights)
             case NodeStarted(node=node):
                 self._start(node)
             case NodeProgress(nodes=shares):
-                self._raise(shares)
+                self._raise_shares(shares)
             case NodeDone(node=node):
-                self._raise({node: 1.0})
+                self._raise_shares({node: 1.0})
             case Succeeded():
                 self._share = 1.0
             case _:
                 pass
-        self._share = max(self._share, self._done())
+        self._share = max(self._share, self._done_share())
 
     def _start(self, node: str) -> None:
         if self._running not in (None, node):
-            # A host runs one node at a time.
-            self._raise({str(self._running): 1.0})
+            # A host runs one node at a time, so the one before has ended.
+            self._raise_shares({str(self._running): 1.0})
         self._running = node
-        self._raise({node: 0.0})
+        self._raise_shares({node: 0.0})
 
-    def _raise(self, shares: Mapping[str, float]) -> None:
+    def _raise_shares(self, shares: Mapping[str, float]) -> None:
         for node, share in shares.items():
             if node in self._shares:
                 self._shares[node] = max(self._shares[node], share)
-                self._finish(self._before[node])
+                self._finish(self._upstream[node])
 
     def _finish(self, nodes: Iterable[str]) -> None:
-        waiting = list(nodes)
-        while waiting:
-            node = waiting.pop()
+        unvisited = list(nodes)
+        while unvisited:
+            node = unvisited.pop()
             if self._shares[node] < 1.0:
                 self._shares[node] = 1.0
-                waiting += self._before[node]
+                unvisited += self._upstream[node]
 
-    def _done(self) -> float:
+    def _done_share(self) -> float:
         done = sum(self._weights[node] * share for node, share in self._shares.items())
-        return min(done / (sum(self._weights.values()) or 1.0), _ALMOST)
+        return min(done / (sum(self._weights.values()) or 1.0), _MAX_BEFORE_END)
+
+
+class PromptTracker:
+    """Takes in the events of a prompt, sets its deadlines and reports progress to its PromptJob.
+
+    `images` are those that a SaveImageWebsocket node has sent, as bytes.
+    """
+
+    def __init__(
+        self, job: PromptJob, deadlines: PromptDeadlines, clock: Callable[[], float]
+    ) -> None:
+        self.images: list[bytes] = []
+        self._job = job
+        self._deadlines = deadlines
+        self._clock = clock
+        self._progress = Progress(job.graph)
+        self._node: str | None = None
+        self._started_at: float | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the host has worked on the prompt; None if its start event was missed."""
+        return None if self._started_at is None else self._clock() - self._started_at
+
+    def receive(self, event: Event) -> bool:
+        """Take in an event; return whether it says that the prompt has ended."""
+        match event:
+            case events.QueueChanged(remaining=0):
+                # The host has no prompt at all, so ours was deleted, or its end event was missed.
+                self._deadlines.end_suspected()
+            case events.NodeStarted(prompt_id=None):
+                self._enter_node(event.node)
+                self._progress.note(event)
+            case Preview(prompt_id=None) if self._started_at is not None:
+                self._keep_preview(event)
+            case _ if getattr(event, "prompt_id", None) == self._job.prompt_id:
+                self._deadlines.event_received()
+                self._note(event)
+                return isinstance(event, _END)
+            case _:
+                pass
+        return False
+
+    def end(self) -> None:
+        """Note that the history has confirmed the end."""
+        self._job.on_progress(1.0)
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case events.Started():
+                self._deadlines.drawing_started()
+                self._started_at = self._started_at or self._clock()
+            case events.NodeStarted():
+                self._node = event.node
+            case Preview():
+                self._keep_preview(event)
+            case _:
+                pass
+        self._progress.note(event)
+        self._job.on_progress(self._progress.share)
+
+    def _enter_node(self, node: str) -> None:
+        # The host sends this event without a prompt id when a websocket is opened while a prompt
+        # runs. It does not prove that further events will arrive.
+        self._deadlines.drawing_started()
+        if node != self._node:
+            self._deadlines.progress_made()
+            self._node = node
+
+    def _keep_preview(self, preview: Preview) -> None:
+        self._deadlines.progress_made()
+        is_of_output_node = (preview.node or self._node) == self._job.node
+        if is_of_output_node and self._job.sends_images:
+            self.images.append(preview.image)
+        elif self._job.on_preview is not None:
+            self._job.on_preview(preview)
 
 
 def _weight(entry: Mapping[str, Any]) -> float:
@@ -96,11 +186,13 @@ def _weight(entry: Mapping[str, Any]) -> float:
     if "latent_image" in inputs:
         return _steps(inputs.get("steps"))
     kind = str(entry.get("class_type", ""))
-    return next((weight for part, weight in _WEIGHTS if part in kind), _OTHER)
+    return next((weight for part, weight in _WEIGHTS if part in kind), _OTHER_WEIGHT)
 
 
 def _steps(steps: Any) -> float:
-    return min(max(float(steps), 1.0), _MOST_STEPS) if isinstance(steps, int | float) else _STEPS
+    if not isinstance(steps, int | float):
+        return _DEFAULT_STEPS
+    return min(max(float(steps), 1.0), _MAX_STEPS)
 
 
 def _links(entry: Mapping[str, Any], graph: Mapping[str, Any]) -> tuple[str, ...]:

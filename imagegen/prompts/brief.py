@@ -1,4 +1,4 @@
-"""Brief: all that a prompt builder is told of one picture."""
+"""Brief: everything that a prompt builder is given for one picture."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,20 +6,21 @@ from typing import Any
 
 from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Conversation, Message, Rating
-from imagegen.prompts.personas import Persona
+from imagegen.workflows.persona import Persona
 
-# So many of the newest messages are read by a builder.
+# How many of the newest messages a builder reads.
 MESSAGES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Brief:
-    """Who is drawn, what was said, and how far the picture may go.
+    """Who is drawn, what was said, and how explicit the picture may be.
 
-    `rating` is the effective one. `is_alone`: nothing of the talk but weather and time of day may
-    be drawn. `variation` counts the other pictures of the same message from 1, and 0 is the picture
-    itself; covers are counted from 0. `scene` is the `Prompt.scene` of the picture that is varied,
-    or of this one if it was worded before.
+    `talk` is the conversation. `rating` is the effective one. If `is_alone` is set, the picture
+    shows the persona alone, and nothing else of the conversation than season, weather and time of
+    day. `variation` is 0 for the first picture of a message and counts its variations from 1; the
+    covers of a persona are counted from 0. `scene` is the `Prompt.scene` of the picture that is
+    varied, or of this picture if its prompt was written before; None if there is neither.
     """
 
     persona: Persona
@@ -32,27 +33,30 @@ class Brief:
     scene: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @property
-    def own_words(self) -> str | None:
-        """The bot's own prompt, if it gave one and others' talk does not forbid it."""
-        words = (self.talk.prompt or "").strip()
-        return words if words and not self.is_alone else None
+    def own_prompt(self) -> str | None:
+        """The bot's own prompt; None if it gave none or `is_alone` forbids it."""
+        prompt = (self.talk.prompt or "").strip()
+        return prompt if prompt and not self.is_alone else None
 
     @property
     def messages(self) -> list[Message]:
-        """The newest messages, newest first: the persona's reply is where the scene is."""
-        return newest(self.talk)
+        """The newest messages, at most 8, newest first.
+
+        The persona's reply comes first, since it mostly describes the scene.
+        """
+        return newest_messages(self.talk)
 
     @property
-    def said(self) -> list[str]:
+    def texts(self) -> list[str]:
         """The texts of these messages."""
-        return [one.text for one in self.messages]
+        return [message.text for message in self.messages]
 
 
-def newest(talk: Conversation) -> list[Message]:
-    """Return the messages of a talk that a builder reads, newest first."""
-    said = (
+def newest_messages(talk: Conversation) -> list[Message]:
+    """Return the messages of a conversation that a builder reads, newest first, without empty ones."""
+    messages = (
         Message(role="persona", text=talk.reply or ""),
         Message(role="user", text=talk.text),
         *reversed(talk.history),
     )
-    return [one for one in said if one.text.strip()][:MESSAGES]
+    return [message for message in messages if message.text.strip()][:MESSAGES]

@@ -1,4 +1,4 @@
-"""PromptBuilder: the bot's own prompt, a model's scene, or the template's."""
+"""Writes a prompt from the bot's own prompt, a language model's scene or the template."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -6,80 +6,112 @@ from collections.abc import Callable
 import structlog
 
 from chatflow_hook.turn import Rating
-from imagegen.prompts import own, scene, template
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.llm import LanguageModel, NoScene
-from imagegen.prompts.scene import Prompt, Scene, Source
+from imagegen.prompts.scene import (
+    MAX_WORDS,
+    Prompt,
+    PromptSource,
+    Scene,
+    ended,
+    join_sentences,
+    one_line,
+    write_prompt,
+)
+from imagegen.prompts.template import shipped_template
+from imagegen.workflows.persona import Persona
 
 log = structlog.get_logger(__name__)
 
+# Words are counted by spaces, so a text without spaces needs a limit of its own.
+MAX_SCENE_CHARACTERS = 2400
+QUIET_SCENE = "a calm everyday moment at home"
+
 
 class PromptBuilder:
-    """Writes prompts; the model is the caller's to open and close, None is none.
+    """Writes prompts, with the template wherever nothing else may be used.
 
-    `is_fine` is the screen's word on a prompt, and only the model's is asked about. `fallbacks`
-    counts why the template wrote in another's place: a reason of `NoScene`, `bare` or `screened`.
+    `model` is opened and closed by the caller; None means that there is no language model.
+    `is_fine` is called with a prompt that was written from a model's scene, and returns whether the
+    screen allows it. `fallbacks` counts why the template was used instead: the `why` of a NoScene,
+    where `bare` is a scene with less clothing than the rating allows, and `screened` a prompt that
+    `is_fine` did not allow.
     """
 
     def __init__(self, model: LanguageModel | None, *, is_fine: Callable[[str], bool]) -> None:
         self._model = model
         self._is_fine = is_fine
-        self._template = template.shipped()
+        self._template = shipped_template()
         self.fallbacks: Counter[str] = Counter()
 
     async def build(self, brief: Brief) -> Prompt:
-        """Write the prompt of a brief; never fails."""
+        """Write the prompt of a brief; never fails, since the template is used instead."""
         try:
-            if brief.own_words is not None:
-                return self._own(brief, brief.own_words)
-            if self._model is not None and _is_worth_asking(brief):
-                return self._worded(brief, await self._model.scene(brief))
+            if brief.own_prompt is not None:
+                return self._from_own_prompt(brief, brief.own_prompt)
+            if self._model is not None and _may_ask_model(brief):
+                return self._from_model_scene(brief, await self._model.scene(brief))
         except NoScene as error:
             log.warning("prompt from template", why=error.why, persona=brief.persona.name)
             self.fallbacks[error.why] += 1
         return self._template.write(brief)
 
-    def _own(self, brief: Brief, words: str) -> Prompt:
-        self._stop_if_bare(brief, words)
+    def _from_own_prompt(self, brief: Brief, own_prompt: str) -> Prompt:
+        self._check_clothing(brief, own_prompt)
         sketch = self._template.sketch(brief)
         camera = self._template.camera(brief) if brief.variation else None
         return Prompt(
-            text=own.write(brief.persona, words, camera=camera),
+            text=write_own_prompt(brief.persona, own_prompt, camera=camera),
             summary=self._template.summary(brief.persona, sketch.setting),
-            source=Source.OWN,
-            scene=sketch.kept(),
+            source=PromptSource.OWN,
+            scene=sketch.stored(),
         )
 
-    def _worded(self, brief: Brief, worded: Scene) -> Prompt:
+    def _from_model_scene(self, brief: Brief, scene: Scene) -> Prompt:
         persona = brief.persona
-        phrases = " . ".join(worded.model_dump().values())
-        self._stop_if_bare(brief, phrases)
-        text = scene.write(persona, worded, wording=persona.words_for(brief.rating))
+        phrases = " . ".join(scene.model_dump().values())
+        self._check_clothing(brief, phrases)
+        text = write_prompt(persona, scene, wording=persona.words_for(brief.rating))
         if not self._is_fine(text):
             raise NoScene("screened")
-        # What the model's own phrases tell, not what was said: that may be of anything.
+
+        # The setting is read from the model's phrases, not from the conversation, which may be
+        # about something else.
         setting = self._template.reader.setting([phrases])
         sketch = self._template.sketch(brief).model_copy(
-            update={"setting": setting, "scene": worded}
+            update={"setting": setting, "scene": scene}
         )
         return Prompt(
             text=text,
             summary=self._template.summary(persona, setting),
-            source=Source.LLM,
-            scene=sketch.kept(),
+            source=PromptSource.LLM,
+            scene=sketch.stored(),
         )
 
-    def _stop_if_bare(self, brief: Brief, words: str) -> None:
-        level, reader = brief.persona.level(brief.rating), self._template.reader
-        if level is not Rating.EXPLICIT and reader.is_bare(words, is_safe=level is Rating.SAFE):
+    def _check_clothing(self, brief: Brief, text: str) -> None:
+        rating, reader = brief.persona.level(brief.rating), self._template.reader
+        if rating is not Rating.EXPLICIT and reader.is_bare(text, is_safe=rating is Rating.SAFE):
             raise NoScene("bare")
 
 
+def write_own_prompt(persona: Persona, words: str, *, camera: str | None = None) -> str:
+    """Write a prompt of at most 380 words for a scene that the bot describes in its own words.
+
+    A scene that is too long is cut; an empty one becomes a calm moment at home. `camera` completes
+    "The picture is …".
+    """
+    scene = one_line(words)[:MAX_SCENE_CHARACTERS].strip() or QUIET_SCENE
+    camera_sentence = f"The picture is {camera}." if camera else None
+    room = MAX_WORDS - len(join_sentences(persona, camera_sentence).split())
+    scene_sentence = ended(" ".join(f"The scene: {scene}".split()[:room]))
+    return join_sentences(persona, scene_sentence, camera_sentence)
+
+
 def from_template(brief: Brief) -> Prompt:
-    """Write the prompt of a brief without any model: the same for the same brief."""
-    return template.shipped().write(brief)
+    """Write the prompt of a brief without a language model: the same for the same brief."""
+    return shipped_template().write(brief)
 
 
-def _is_worth_asking(brief: Brief) -> bool:
-    """Whether there is a talk that a model may read, and a scene to read out of it."""
-    return bool(brief.said) and not brief.is_alone and brief.scene is None
+def _may_ask_model(brief: Brief) -> bool:
+    """Whether there is a conversation that a model may read, and no scene yet."""
+    return bool(brief.texts) and not brief.is_alone and brief.scene is None

@@ -1,4 +1,4 @@
-"""A language model that words scenes: any server with OpenAI's chat completions."""
+"""Asks a language model to describe a scene; any server with OpenAI's chat completions API will do."""
 
 import asyncio
 import re
@@ -9,24 +9,27 @@ import httpx
 from pydantic import BaseModel, Field, ValidationError
 
 from imagegen.errors import Unavailable
-from imagegen.prompts import instructions
 from imagegen.prompts.brief import Brief
+from imagegen.prompts.llm_instructions import llm_messages
 from imagegen.prompts.scene import Scene
 
 TIMEOUT_S = 8.0
 
-_TRIES = 2
-_MOST_BYTES = 64 * 1024
-_PASSES_SOON = {"timeout", "unreachable", "http_408", "http_429"}
-_VERSION = re.compile(r"v\d+\w*")
-_THOUGHTS = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
-_FENCED = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL | re.IGNORECASE)
+_ATTEMPTS = 2
+_MAX_RESPONSE_BYTES = 64 * 1024
+# Reasons for which a second attempt may succeed, as may one after a status of 5xx.
+_TEMPORARY = {"timeout", "unreachable", "http_408", "http_429"}
+_API_VERSION = re.compile(r"v\d+\w*")
+# What a model may write around its JSON: its reasoning before it, and a code fence.
+_REASONING = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
+_CODE_FENCE = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL | re.IGNORECASE)
 
 
 class NoScene(Unavailable):
-    """The model gave no scene; `why` is short and stable, and quotes nothing.
+    """The model gave no scene that can be used; `why` is a stable code and quotes nothing.
 
-    It is `timeout`, `unreachable`, `refused`, `nonsense` or `http_` with a status.
+    It is `timeout`, `unreachable`, `refused`, `nonsense` (no valid answer) or `http_` with a
+    status; or, set by PromptBuilder, `bare` or `screened`.
     """
 
     def __init__(self, why: str) -> None:
@@ -35,30 +38,32 @@ class NoScene(Unavailable):
 
     @property
     def may_pass(self) -> bool:
-        """Whether asking once more may help."""
-        return self.why in _PASSES_SOON or self.why.startswith("http_5")
+        """Whether a second attempt may succeed."""
+        return self.why in _TEMPORARY or self.why.startswith("http_5")
 
 
-class _Said(BaseModel):
+class _ChatMessage(BaseModel):
     content: str | None = None
     refusal: str | None = None
 
 
 class _Choice(BaseModel):
-    message: _Said
+    message: _ChatMessage
     finish_reason: str | None = None
 
 
-class _Answer(BaseModel):
+class _ChatCompletion(BaseModel):
     choices: list[_Choice] = Field(min_length=1)
 
 
 class LanguageModel:
-    """One model on one server, open inside its `async with`.
+    """One model on one server; its connections are open inside its `async with`.
 
-    `url` is the server's address with or without `/v1` and `/chat/completions`. Each of two tries
-    takes `timeout_s` at most, `pause_s` lies between them. Raises ValueError for an address or a
-    key that cannot be one.
+    `url` is the server's address with or without `/v1` and `/chat/completions`. Each of two
+    attempts takes at most `timeout_s`, with a pause of `pause_s` between them.
+
+    Raises:
+        ValueError: `url` is no address, or `api_key` is not plain ASCII.
     """
 
     def __init__(
@@ -70,14 +75,14 @@ class LanguageModel:
         timeout_s: float = TIMEOUT_S,
         pause_s: float = 0.2,
     ) -> None:
-        self._url = endpoint(url)
+        self._url = chat_endpoint(url)
         self._model = model
         self._timeout_s = timeout_s
         self._pause_s = pause_s
         self._client = httpx.AsyncClient(
             headers=_headers(api_key),
             timeout=timeout_s,
-            # Like all our connections: no proxy, no .netrc of the environment.
+            # As with all our connections, proxies and .netrc of the environment are ignored.
             trust_env=False,
         )
 
@@ -94,21 +99,25 @@ class LanguageModel:
         await self._client.__aexit__(kind, error, traceback)
 
     async def scene(self, brief: Brief) -> Scene:
-        """Ask for a scene. Raises NoScene."""
-        asked = {"model": self._model, "messages": instructions.messages(brief), "stream": False}
-        for _ in range(_TRIES - 1):
+        """Ask for a scene; once more if the first attempt failed for a reason that may pass.
+
+        Raises:
+            NoScene: the server did not answer, or its answer is no scene.
+        """
+        request = {"model": self._model, "messages": llm_messages(brief), "stream": False}
+        for _ in range(_ATTEMPTS - 1):
             try:
-                return read(await self._ask(asked))
+                return read_scene(await self._request(request))
             except NoScene as error:
                 if not error.may_pass:
                     raise
             await asyncio.sleep(self._pause_s)
-        return read(await self._ask(asked))
+        return read_scene(await self._request(request))
 
-    async def _ask(self, asked: dict[str, object]) -> bytes:
+    async def _request(self, request: dict[str, object]) -> bytes:
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._post(asked)
+                return await self._post(request)
         except (TimeoutError, httpx.TimeoutException):
             raise NoScene("timeout") from None
         except httpx.TransportError:
@@ -116,45 +125,53 @@ class LanguageModel:
         except httpx.HTTPError:
             raise NoScene("nonsense") from None
 
-    async def _post(self, asked: dict[str, object]) -> bytes:
-        async with self._client.stream("POST", self._url, json=asked) as response:
+    async def _post(self, request: dict[str, object]) -> bytes:
+        async with self._client.stream("POST", self._url, json=request) as response:
             if response.status_code != httpx.codes.OK:
                 raise NoScene(f"http_{response.status_code}")
             body = b""
-            async for part in response.aiter_bytes():
-                body += part
-                if len(body) > _MOST_BYTES:
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > _MAX_RESPONSE_BYTES:
                     raise NoScene("nonsense")
         return body
 
 
-def endpoint(url: str) -> str:
-    """Give the address to post to. Raises ValueError."""
+def chat_endpoint(url: str) -> str:
+    """Return the URL of the chat completions of a server's address.
+
+    Raises:
+        ValueError: `url` is no http or https address.
+    """
     try:
-        given = httpx.URL(url.strip())
+        server = httpx.URL(url.strip())
     except httpx.InvalidURL:
         raise ValueError("is no address") from None
-    if given.scheme not in {"http", "https"} or not given.host:
+    if server.scheme not in {"http", "https"} or not server.host:
         raise ValueError("must begin with http:// or https://")
-    path = given.path.rstrip("/")
+    path = server.path.rstrip("/")
     if not path.endswith("/chat/completions"):
-        has_version = any(map(_VERSION.fullmatch, path.split("/")))
+        has_version = any(map(_API_VERSION.fullmatch, path.split("/")))
         path += "/chat/completions" if has_version else "/v1/chat/completions"
-    return str(given.copy_with(path=path))
+    return str(server.copy_with(path=path))
 
 
-def read(body: bytes) -> Scene:
-    """Read a scene out of a chat completion. Raises NoScene."""
+def read_scene(body: bytes) -> Scene:
+    """Read the scene in the body of a chat completion.
+
+    Raises:
+        NoScene: the model refused, or the body is no completion with a scene.
+    """
     try:
-        choice = _Answer.model_validate_json(body).choices[0]
+        choice = _ChatCompletion.model_validate_json(body).choices[0]
     except ValidationError:
         raise NoScene("nonsense") from None
     if choice.message.refusal or choice.finish_reason == "content_filter":
         raise NoScene("refused")
-    said = _THOUGHTS.sub("", choice.message.content or "", count=1)
-    fenced = _FENCED.fullmatch(said)
+    content = _REASONING.sub("", choice.message.content or "", count=1)
+    fenced = _CODE_FENCE.fullmatch(content)
     try:
-        return Scene.model_validate_json(fenced[1] if fenced else said)
+        return Scene.model_validate_json(fenced[1] if fenced else content)
     except ValidationError:
         raise NoScene("nonsense") from None
 

@@ -1,109 +1,125 @@
-"""The template builder: a scene from the vocabulary and the persona's habits, with no network."""
+"""Writes prompts from the vocabulary and the persona's habits, without a language model."""
 
 import functools
 import hashlib
 from dataclasses import dataclass
 
-from chatflow_hook.tables import Kind
-from imagegen.prompts import reading, scene, vocabulary
 from imagegen.prompts.brief import Brief
-from imagegen.prompts.personas import Persona
-from imagegen.prompts.reading import Reader
-from imagegen.prompts.scene import Prompt, Scene, Source
-from imagegen.prompts.setting import Category, Setting
-from imagegen.prompts.sketch import Sketch
-from imagegen.prompts.vocabulary import Vocabulary
-from imagegen.prompts.wording import Wording
+from imagegen.prompts.conversation_reader import ConversationReader, shipped_reader
+from imagegen.prompts.scene import (
+    Category,
+    Prompt,
+    PromptSource,
+    Scene,
+    SceneSetting,
+    SceneSketch,
+    write_prompt,
+)
+from imagegen.prompts.template_phrases import TemplatePhrases
+from imagegen.prompts.vocabulary import Vocabulary, shipped_vocabulary
+from imagegen.workflows.persona import Persona
 
-# No two covers of a persona that follow each other are at the same time of day.
+# The times of day of a persona's covers, in turn, so that successive covers differ.
 _TIMES_OF_COVERS = ("morning", "sunset", "day", "evening")
-_SIGNS: tuple[Category, ...] = ("activity", "place", "season", "weather", "time", "clothes")
+# The order of a summary.
+_SUMMARY: tuple[Category, ...] = ("activity", "place", "season", "weather", "time", "clothes")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Template:
     """Writes the same prompt for the same brief, on every machine and in every process."""
 
-    known: Vocabulary
-    reader: Reader
+    vocabulary: Vocabulary
+    reader: ConversationReader
 
     def write(self, brief: Brief) -> Prompt:
-        """Write a prompt of phrases of ours alone: no word of the talk is in it."""
+        """Write a prompt in which no word of the conversation appears.
+
+        All phrases are of the vocabulary and the persona, or of the stored scene of a model.
+        """
         sketch = self.sketch(brief)
-        words = self.scene(brief, sketch)
+        scene = self.scene(brief, sketch)
         return Prompt(
-            text=scene.write(
+            text=write_prompt(
                 brief.persona,
-                words,
+                scene,
                 wording=brief.persona.words_for(brief.rating),
                 is_alone=sketch.is_alone,
             ),
             summary=self.summary(brief.persona, sketch.setting),
-            source=Source.LLM if words is sketch.scene else Source.TEMPLATE,
-            scene=sketch.kept(),
+            source=PromptSource.LLM if scene is sketch.scene else PromptSource.TEMPLATE,
+            scene=sketch.stored(),
         )
 
-    def sketch(self, brief: Brief) -> Sketch:
-        """Read the talk, or what was kept of the picture that is varied."""
+    def sketch(self, brief: Brief) -> SceneSketch:
+        """Return the sketch of a brief: its stored one, else one read from the conversation."""
         if brief.scene is not None:
-            return self._alone(Sketch.read(brief.scene), is_alone=brief.is_alone)
-        new = Sketch(
-            setting=self._read(brief),
+            return self._restrict_if_alone(SceneSketch.read(brief.scene), brief)
+        sketch = SceneSketch(
+            setting=self._read_setting(brief),
             shuffle=_shuffle(brief),
             rating=brief.rating,
             variation=brief.variation,
         )
-        return self._alone(new, is_alone=brief.is_alone)
+        return self._restrict_if_alone(sketch, brief)
 
-    def scene(self, brief: Brief, sketch: Sketch) -> Scene:
-        """Word a setting for a persona and a rating; a model's phrases stay where they may."""
-        kept = sketch.scene if sketch.rating is brief.rating else None
-        if kept is not None and sketch.variation == brief.variation:
-            return kept
-        words = Wording(known=self.known, brief=brief, sketch=sketch).scene
-        if kept is None:
-            return words
-        return words.model_copy(update=kept.model_dump(include={"scene", "clothes", "mood"}))
+    def scene(self, brief: Brief, sketch: SceneSketch) -> Scene:
+        """Return the phrases of a sketch, for the brief's persona, rating and variation.
 
-    def summary(self, persona: Persona, setting: Setting) -> str:
-        """Say in a line for people what the picture shows."""
+        A model's phrases are used if they were written for the same rating. For another variation,
+        pose, light and framing are the template's.
+        """
+        model_scene = sketch.scene if sketch.rating is brief.rating else None
+        if model_scene is not None and sketch.variation == brief.variation:
+            return model_scene
+        scene = TemplatePhrases(vocabulary=self.vocabulary, brief=brief, sketch=sketch).scene
+        if model_scene is None:
+            return scene
+        return scene.model_copy(update=model_scene.model_dump(include={"scene", "clothes", "mood"}))
+
+    def summary(self, persona: Persona, setting: SceneSetting) -> str:
+        """Return one line for people that says what the picture shows."""
         found = setting.found
         signs = [
-            getattr(self.known, category)[found[category]].sign
-            for category in _SIGNS
-            if found.get(category) in getattr(self.known, category)
+            getattr(self.vocabulary, category)[found[category]].sign
+            for category in _SUMMARY
+            if found.get(category) in getattr(self.vocabulary, category)
         ]
-        return f"{persona.display_name}: {', '.join(signs) or self.known.otherwise.sign}"
+        return f"{persona.display_name}: {', '.join(signs) or self.vocabulary.otherwise.sign}"
 
     def camera(self, brief: Brief) -> str:
-        """Give the framing of a variation."""
+        """Return the framing of a brief's picture, which completes "The picture is …"."""
         return self.scene(brief, self.sketch(brief)).camera
 
-    def _read(self, brief: Brief) -> Setting:
-        setting = self.reader.setting([brief.own_words] if brief.own_words else brief.said)
-        if brief.kind is not Kind.COVER or setting.time is not None:
+    def _read_setting(self, brief: Brief) -> SceneSetting:
+        setting = self.reader.setting([brief.own_prompt] if brief.own_prompt else brief.texts)
+        if brief.kind.has_dialog or setting.time is not None:
             return setting
         time = _TIMES_OF_COVERS[brief.variation % len(_TIMES_OF_COVERS)]
         return setting.model_copy(update={"time": time})
 
-    def _alone(self, sketch: Sketch, *, is_alone: bool) -> Sketch:
-        if not is_alone or sketch.is_alone:
+    def _restrict_if_alone(self, sketch: SceneSketch, brief: Brief) -> SceneSketch:
+        if not brief.is_alone or sketch.is_alone:
             return sketch
-        # What was said of others may be in every other word, and in a model's phrases.
+        # All other keys, and a model's phrases, may come from what was said about other people.
         return sketch.model_copy(
             update={"setting": sketch.setting.sky, "is_alone": True, "scene": None}
         )
 
 
 @functools.cache
-def shipped() -> Template:
-    """Give the template builder with the vocabulary that travels in the package."""
-    return Template(known=vocabulary.shipped(), reader=reading.shipped())
+def shipped_template() -> Template:
+    """Return the template of the vocabulary in the package; built once, in about half a second."""
+    return Template(vocabulary=shipped_vocabulary(), reader=shipped_reader())
 
 
 def _shuffle(brief: Brief) -> int:
-    """Let talks that name nothing look different all the same; nothing can be read back from it."""
-    number = str(brief.variation) if brief.kind is Kind.COVER else ""
-    said = "\0".join([brief.persona.name, number, brief.own_words or "", *brief.said[:2]])
-    digest = hashlib.sha256(said.encode(errors="replace")).digest()
+    """Return a number from 0 to 65,535 that differs between conversations.
+
+    With it, conversations in which nothing is found are drawn differently too. Their text cannot be
+    recovered from the number.
+    """
+    number = "" if brief.kind.has_dialog else str(brief.variation)
+    text = "\0".join([brief.persona.name, number, brief.own_prompt or "", *brief.texts[:2]])
+    digest = hashlib.sha256(text.encode(errors="replace")).digest()
     return int.from_bytes(digest[:2], "big")

@@ -1,4 +1,4 @@
-"""ImageScreen: a look at a drawn picture, which an operator may add; without one none is made."""
+"""ImageScreen: a check of drawn images, which an operator may add; without it there is none."""
 
 import asyncio
 from typing import Protocol
@@ -9,26 +9,29 @@ from chatflow_hook.turn import Rating
 
 log = structlog.get_logger(__name__)
 
-_WITHIN_S = 20.0
+_TIMEOUT_S = 20.0
 
 
 class ImageScreen(Protocol):
-    """Says whether a picture may be shown: once it is drawn, and for each request that reuses it."""
+    """Decides whether an image may be sent. Called for each request, also if it reuses an image."""
 
     async def passes(self, image: bytes, rating: Rating) -> bool:
-        """Say whether an encoded picture (PNG, JPEG or WebP) is fit for this rating."""
+        """Return whether an encoded image (PNG, JPEG or WebP) is suitable for this rating."""
         ...
 
 
-async def passes(
-    screen: ImageScreen | None, image: bytes, rating: Rating, *, within_s: float = _WITHIN_S
+async def image_passes(
+    screen: ImageScreen | None, image: bytes, rating: Rating, *, within_s: float = _TIMEOUT_S
 ) -> bool:
-    """Ask the screen, if there is one; one that fails or takes too long has not passed it."""
+    """Return whether the screen passes an image; True if there is no screen (None).
+
+    False also if the screen raises, returns anything else than True, or takes more than `within_s`.
+    """
     if screen is None:
         return True
     try:
         async with asyncio.timeout(within_s):
             return await screen.passes(image, rating) is True
-    except Exception as error:  # noqa: BLE001 (somebody else's code: whatever it raises, fail closed)
-        log.error("image screen failed", error=type(error).__name__)  # noqa: TRY400 (no words of others)
+    except Exception as error:  # noqa: BLE001 (an operator's code may raise anything: fail closed)
+        log.error("image screen failed", error=type(error).__name__)  # noqa: TRY400 (the message may quote anything)
         return False

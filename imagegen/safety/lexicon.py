@@ -1,4 +1,4 @@
-"""The lexicon: the words that the screen looks for, by what they stand for."""
+"""The lexicon: the words that the screen looks for, by topic."""
 
 import itertools
 import tomllib
@@ -9,19 +9,19 @@ from ahocorasick_rs import AhoCorasick
 
 from imagegen.safety.normalise import plain
 
-# Hard words of so many letters are looked for in parted letters.
-_FEWEST_LETTERS = 4
-_LONG_ENOUGH = 6
-_BITS, _ANY = 3, 1_000
+# Words of fewer letters are not searched for in separated letters.
+_MIN_LETTERS = 4
+_LONG_WORD = 6
+_SHORT_PIECE, _ANY_PIECE = 3, 1_000
 _CODE, _OTHER = "code", "other"
 _SPARED = "spared"
-_SIGNS_OF_SOFTNESS = str.maketrans("", "", "ьъ")
+_SOFT_AND_HARD_SIGNS = str.maketrans("", "", "ьъ")
 
 
 class Lexicon:
-    """Finds words and phrases; a star in a list ends a word that may go on.
+    """Finds the words and phrases of topics. `abc*` in a list is any word that starts with abc.
 
-    What stands inside one of the phrases of `spared` is not found.
+    Words inside one of the phrases of `spared` are not found.
     """
 
     def __init__(self, topics: dict[str, list[str]], *, spared: list[str]) -> None:
@@ -36,7 +36,7 @@ class Lexicon:
         self._patterns = AhoCorasick([pattern for _, pattern in entries])
 
     def topics(self, words: str) -> Iterator[str]:
-        """Return what words parted by single spaces speak of, some perhaps more than once."""
+        """Yield the topics of words separated by single spaces; a topic may come more than once."""
         found = self._patterns.find_matches_as_indexes(f" {words} ", overlapping=True)
         spared = [at for index, *at in found if self._topics[index] is _SPARED]
         for index, start, end in found:
@@ -45,50 +45,50 @@ class Lexicon:
 
 
 class Squeezed:
-    """Finds hard words whose letters were parted: `jail bait`, `l o l i`.
+    """Finds words that were written in separated pieces: `jail bait`, `l o l i`.
 
-    What is found begins and ends where written pieces do, so that "thunder agent" is no hit. A
-    short word counts only in single letters, and one that is no code in pieces of three at most.
-    Words of `whole` are found as they are written: they look like forms of harmless ones.
+    A hit must begin and end where pieces do, so that "thunder agent" is none. A code of fewer than
+    six letters counts only in single letters; a word of `others` only in pieces of at most three.
+    Words of `whole` are found as one piece, since their dictionary forms would be harmless words.
     """
 
     def __init__(
         self, codes: Iterable[str], others: Iterable[str], *, whole: Iterable[str]
     ) -> None:
         self._whole = frozenset(map(plain, whole))
-        words = {_bare(word): _CODE for word in codes}
-        words |= {_bare(word): _OTHER for word in others if _bare(word) not in words}
-        kept = {word: kind for word, kind in words.items() if len(word) >= _FEWEST_LETTERS}
-        self._patterns = AhoCorasick(list(kept))
-        self._most = [
-            (1 if len(word) < _LONG_ENOUGH else _ANY) if kind is _CODE else _BITS
-            for word, kind in kept.items()
+        words = {_letters(word): _CODE for word in codes}
+        words |= {_letters(word): _OTHER for word in others if _letters(word) not in words}
+        searched = {word: kind for word, kind in words.items() if len(word) >= _MIN_LETTERS}
+        self._patterns = AhoCorasick(list(searched))
+        self._max_piece = [
+            (1 if len(word) < _LONG_WORD else _ANY_PIECE) if kind is _CODE else _SHORT_PIECE
+            for word, kind in searched.items()
         ]
 
     def are_in(self, pieces: Sequence[str]) -> bool:
-        """Say whether one of the words stands in several of these pieces."""
+        """Whether one of the words is spread over several of these pieces, or a `whole` is one."""
         if not self._whole.isdisjoint(pieces):
             return True
-        row = "".join(pieces)
-        found = self._patterns.find_matches_as_indexes(row, overlapping=True)
+        joined = "".join(pieces)
+        found = self._patterns.find_matches_as_indexes(joined, overlapping=True)
         if not found:
             return False
         ends = list(itertools.accumulate(map(len, pieces)))
         starts = {
             end - len(piece): at for at, (end, piece) in enumerate(zip(ends, pieces, strict=True))
         }
-        stops = {end: at for at, end in enumerate(ends)}
+        ends_at = {end: at for at, end in enumerate(ends)}
         return any(
             start in starts
-            and end in stops
-            and stops[end] > starts[start]
-            and max(map(len, pieces[starts[start] : stops[end] + 1])) <= self._most[index]
+            and end in ends_at
+            and ends_at[end] > starts[start]
+            and max(map(len, pieces[starts[start] : ends_at[end] + 1])) <= self._max_piece[index]
             for index, start, end in found
         )
 
 
-def shipped(name: str) -> dict[str, list[str]]:
-    """Read one of the lists that travel with this package: topic → words of all languages."""
+def shipped_lexicon(name: str) -> dict[str, list[str]]:
+    """Read one of the lists of this package: the words of all languages by topic."""
     text = files("imagegen.safety").joinpath("lexicon", f"{name}.toml").read_text("utf-8")
     lists = tomllib.loads(text)
     return {
@@ -98,12 +98,12 @@ def shipped(name: str) -> dict[str, list[str]]:
 
 
 def _patterns(word: str) -> Iterator[str]:
-    known = plain(word)
-    pattern = f" {known[:-1]}" if known.endswith("*") else f" {known} "
+    normalised = plain(word)
+    pattern = f" {normalised[:-1]}" if normalised.endswith("*") else f" {normalised} "
     yield pattern
-    # Latin letters don't say where Russian is soft.
-    yield pattern.translate(_SIGNS_OF_SOFTNESS)
+    # Russian in Latin letters has no soft and hard signs.
+    yield pattern.translate(_SOFT_AND_HARD_SIGNS)
 
 
-def _bare(word: str) -> str:
-    return "".join(sign for sign in plain(word) if sign.isalpha())
+def _letters(word: str) -> str:
+    return "".join(character for character in plain(word) if character.isalpha())

@@ -1,11 +1,11 @@
-"""Which number a word says, in digits or letters, Russian or English; pure."""
+"""Which number a word stands for, in digits or letters, Russian or English; pure."""
 
 import functools
 import re
 from dataclasses import dataclass
 
-from imagegen import lemmas
-from imagegen.safety.normalise import Word
+from imagegen import morphology
+from imagegen.safety.normalise import NormalisedWord
 
 _EN_NAMES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
@@ -29,7 +29,7 @@ _TENS_NAMES = (
     " двадцать тридцать сорок пятьдесят шестьдесят семьдесят восемьдесят девяносто сто"
 )
 TENS = set(_TENS_NAMES.split())
-# Latin letters don't say where Russian is soft.
+# Russian in Latin letters has no soft sign.
 _WORDS = {
     form: number
     for names in (_EN_NAMES, _RU_NAMES)
@@ -53,17 +53,17 @@ _ORDINAL_ENDINGS_TEXT = "й м ю ой ый ая ом ем го му е х th st
 _ORDINAL_ENDINGS = set(_ORDINAL_ENDINGS_TEXT.split())
 _ENDINGS = {*_ORDINAL_ENDINGS, "ти"}
 _INFLECTED = re.compile(r"(\d{1,2})[мйяеюх]")
-_WITH_SEX = re.compile(r"f(1\d)|(1\d)f")
+_WITH_F = re.compile(r"f(1\d)|(1\d)f")
 _LOOKALIKES = str.maketrans("lio|sbzoозбч", "110156200364")
-_IN_DISGUISE = 10
-_MOST = 2
+_MAX_HARMLESS = 10
+_DISGUISED_LENGTH = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Number:
-    """A number that a word says.
+    """A number that a word stands for.
 
-    `is_age`: nothing else is written so, in whatever sentence.
+    `is_age`: only an age is written in this way, so the sentence does not matter.
     """
 
     value: int
@@ -72,47 +72,49 @@ class Number:
 
 
 @functools.lru_cache(maxsize=20_000)
-def of(word: Word) -> Number | None:
-    """Return the number that a word says, if it says one."""
+def number_of(word: NormalisedWord) -> Number | None:
+    """Return the number that a word stands for, None if it is none."""
     if word.number is not None:
         return Number(value=word.number)
     has_digits = any(map(str.isdecimal, word.plain))
     if has_digits and (inflected := _INFLECTED.fullmatch(word.plain)):
         return Number(value=int(inflected.group(1)), is_ordinal=True)
-    if has_digits and (found := _WITH_SEX.fullmatch(word.plain)):
+    if has_digits and (found := _WITH_F.fullmatch(word.plain)):
         return Number(value=int(found.group(1) or found.group(2)), is_age=True)
-    if has_digits and len(word.plain) == _MOST:
-        meant = word.plain.translate(_LOOKALIKES)
-        return Number(value=int(meant)) if meant.isdecimal() else None
-    return _named(word, has_digits=has_digits)
+    if has_digits and len(word.plain) == _DISGUISED_LENGTH:
+        digits = word.plain.translate(_LOOKALIKES)
+        return Number(value=int(digits)) if digits.isdecimal() else None
+    return _number_in_letters(word, has_digits=has_digits)
 
 
 @functools.lru_cache(maxsize=20_000)
-def forms(word: Word) -> frozenset[str]:
-    """Return all that a word may have been meant to say, with dictionary forms."""
+def forms_of(word: NormalisedWord) -> frozenset[str]:
+    """Return all possible readings of a word, and their dictionary forms."""
     guesses = word.readings[1:]
-    forms = {form for each in guesses for form in (each, *lemmas.of_known(each))}
-    return frozenset(forms.union(lemmas.of(word.plain), [word.plain]))
+    forms = {
+        form for reading in guesses for form in (reading, *morphology.lemmas_if_known(reading))
+    }
+    return frozenset(forms.union(morphology.lemmas(word.plain), [word.plain]))
 
 
-def is_ending(word: Word) -> bool:
-    """Say whether a word may be the end of a number in digits, as in `15-ти`."""
+def is_ending(word: NormalisedWord) -> bool:
+    """Whether a word may be the ending of a number in digits, as in `15-ти`."""
     return word.plain in _ENDINGS
 
 
-def is_end_of_an_ordinal(word: Word) -> bool:
-    """Say whether a word may be the end of an ordinal number in digits, as in `15th`."""
+def is_end_of_an_ordinal(word: NormalisedWord) -> bool:
+    """Whether a word may be the ending of an ordinal number in digits, as in `15th`."""
     return word.plain in _ORDINAL_ENDINGS
 
 
-def _named(word: Word, *, has_digits: bool) -> Number | None:
+def _number_in_letters(word: NormalisedWord, *, has_digits: bool) -> Number | None:
     for reading in word.readings:
         if "лет" in reading and (compound := _COMPOUND.match(reading)):
             return Number(value=_STEMS[compound.group(1)], is_age=True)
-    for form in forms(word):
+    for form in forms_of(word):
         if (value := _WORDS.get(form)) is not None:
-            # Who writes `f1fteen` hides an age.
-            return Number(value=value, is_age=has_digits and value > _IN_DISGUISE)
+            # A number from 11 that is disguised, such as `f1fteen`, hides an age.
+            return Number(value=value, is_age=has_digits and value > _MAX_HARMLESS)
         if (value := _ORDINALS.get(form)) is not None:
             return Number(value=value, is_ordinal=True)
     return None

@@ -1,102 +1,105 @@
-"""What follows from the topics of a sentence, of a message, of a talk; pure."""
+"""The verdicts on the topics of a sentence, of a message and of a conversation; pure."""
 
 import enum
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-_DRAWN = {"looks", "age"}
-_CHILDREN = {*_DRAWN, "family", "school"}
+_MINOR = {"looks", "age"}
+_CHILDREN = {*_MINOR, "family", "school"}
 _MENTIONED = {*_CHILDREN, "diminutives", "expecting"}
 _NUDITY_OR_SEX = {"sexual", "nudity"}
-# They may be of a beach, a wardrobe or a kitchen, and say something only within a sentence.
-_LIGHTER = {"clothes", "body"}
+# These topics may belong to a beach or a kitchen, so they count only within one sentence.
+_CLOTHES_OR_BODY = {"clothes", "body"}
 NEVER_IN_A_PROMPT = frozenset(_CHILDREN)
 
 
-class Verdict(enum.IntEnum):
-    """What may come of a text; the worst of several counts."""
+class ScreenVerdict(enum.IntEnum):
+    """What may be drawn for a text; of several verdicts the highest counts."""
 
     CLEAR = 0
-    # A harmless mention: the picture shows the persona alone, and never above safe.
+    # A harmless mention: the picture shows the persona alone, with the rating safe.
     SAFE_ONLY = 1
     REFUSED = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """What the screen says of a text, and by which rule; never a word of the text."""
+    """The verdict of the screen, and the rule it follows from; it has no word of the text."""
 
-    verdict: Verdict
+    verdict: ScreenVerdict
     rule: str
 
 
-CLEAR = Finding(verdict=Verdict.CLEAR, rule="none")
+CLEAR = Finding(verdict=ScreenVerdict.CLEAR, rule="none")
 
 
-def of_a_sentence(topics: AbstractSet[str]) -> Iterator[Finding]:
-    """Judge what is said in one sentence."""
+def find_in_sentence(topics: AbstractSet[str]) -> Iterator[Finding]:
+    """Yield the findings on the topics of one sentence."""
     if not topics:
         return
     if "codes" in topics:
         yield _refused(rule="minor_code")
     if "acts" in topics:
         yield _refused(rule="violence")
-    if topics & _DRAWN and _is_asked_for(topics):
+    if topics & _MINOR and _is_asked_to_draw(topics):
         yield _refused(rule="minor_asked")
     is_sexual = bool(topics & _NUDITY_OR_SEX)
-    if (topics & _CHILDREN and is_sexual) or (topics & _DRAWN and topics & _LIGHTER):
+    if (topics & _CHILDREN and is_sexual) or (topics & _MINOR and topics & _CLOTHES_OR_BODY):
         yield _refused(rule="minor_sexual")
-    yield from _of_consent(topics, is_sexual=is_sexual)
+    yield from _consent_findings(topics, is_sexual=is_sexual)
     if topics & _MENTIONED:
-        yield _tame("minor_mentioned")
+        yield _safe_only("minor_mentioned")
     if "names" in topics:
-        yield _tame("real_person")
+        yield _safe_only("real_person")
 
 
-def of_a_message(topics: AbstractSet[str]) -> Iterator[Finding]:
-    """Judge what is said in all sentences of a message together."""
+def find_in_message(topics: AbstractSet[str]) -> Iterator[Finding]:
+    """Yield the findings on the topics of all sentences of a message together."""
     if topics & _NUDITY_OR_SEX and "harm" in topics:
         yield _refused(rule="no_consent")
     if topics & _NUDITY_OR_SEX and "sleep" in topics:
-        yield _tame("no_consent")
-    yield from of_neighbours(topics)
+        yield _safe_only("no_consent")
+    yield from find_in_neighbours(topics)
 
 
-def of_neighbours(topics: AbstractSet[str]) -> Iterator[Finding]:
-    """Judge what is said in a message and the one beside it together."""
-    if "likeness" in topics and topics & (_NUDITY_OR_SEX | _LIGHTER):
-        yield _tame("real_person")
+def find_in_neighbours(topics: AbstractSet[str]) -> Iterator[Finding]:
+    """Yield the findings on the topics of two successive messages together, or of one."""
+    if "likeness" in topics and topics & (_NUDITY_OR_SEX | _CLOTHES_OR_BODY):
+        yield _safe_only("real_person")
     if not topics & _NUDITY_OR_SEX:
         return
-    if topics & _DRAWN:
+    if topics & _MINOR:
         yield _refused(rule="minor_sexual")
     if "signs" in topics:
         yield _refused(rule="no_consent")
     if "harm" in topics:
-        yield _tame("no_consent")
+        yield _safe_only("no_consent")
 
 
-def of_a_talk(topics: AbstractSet[str]) -> Iterator[Finding]:
-    """Judge what is said in a whole talk together: who is a minor stays one."""
+def find_in_talk(topics: AbstractSet[str]) -> Iterator[Finding]:
+    """Yield the findings on the topics of a whole conversation together.
+
+    Somebody who has said to be a minor stays one in all later messages.
+    """
     if topics & _NUDITY_OR_SEX and "own_age" in topics:
         yield _refused(rule="minor_sexual")
 
 
-def _of_consent(topics: AbstractSet[str], *, is_sexual: bool) -> Iterator[Finding]:
+def _consent_findings(topics: AbstractSet[str], *, is_sexual: bool) -> Iterator[Finding]:
     if "signs" in topics and (is_sexual or "clothes" in topics):
         yield _refused(rule="no_consent")
     if "harm" in topics and is_sexual:
         yield _refused(rule="no_consent")
     if "sleep" in topics and "sexual" in topics:
         yield _refused(rule="no_consent")
-    # Drunk people have breakfast, and people sleep naked.
-    if topics & {"signs", "harm", "sleep"} and topics & {*_LIGHTER, "nudity"}:
-        yield _tame("no_consent")
+    # Not refused: these words are also said of harmless things (breakfast, sleeping naked).
+    if topics & {"signs", "harm", "sleep"} and topics & {*_CLOTHES_OR_BODY, "nudity"}:
+        yield _safe_only("no_consent")
 
 
-def _is_asked_for(topics: AbstractSet[str]) -> bool:
-    # "looks like", "a photo of" are as often said of one's family as asked of the persona.
+def _is_asked_to_draw(topics: AbstractSet[str]) -> bool:
+    # "looks like" and "a photo of" are said of one's family as often as asked of the persona.
     is_of_others = topics & {"family", "others"}
     return (
         "asking" in topics
@@ -106,8 +109,8 @@ def _is_asked_for(topics: AbstractSet[str]) -> bool:
 
 
 def _refused(*, rule: str) -> Finding:
-    return Finding(verdict=Verdict.REFUSED, rule=rule)
+    return Finding(verdict=ScreenVerdict.REFUSED, rule=rule)
 
 
-def _tame(rule: str) -> Finding:
-    return Finding(verdict=Verdict.SAFE_ONLY, rule=rule)
+def _safe_only(rule: str) -> Finding:
+    return Finding(verdict=ScreenVerdict.SAFE_ONLY, rule=rule)

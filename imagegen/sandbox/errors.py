@@ -1,7 +1,7 @@
-"""What the sandbox says when it cannot stand in for the real thing."""
+"""Errors of the sandbox."""
 
 from imagegen.errors import ImagegenError
 
 
 class SandboxError(ImagegenError):
-    """Say in one line why a part of the sandbox is not there."""
+    """A part of the sandbox cannot start or has failed; the message is one line for people."""

@@ -1,17 +1,21 @@
-"""Free ports for servers that cannot report which one they got."""
+"""Free ports for servers that cannot report which port the system gave them."""
 
 import errno
 import random
 import socket
 from collections.abc import Iterator
 
-# Below what kernels hand out by themselves: there, a restart can find its port taken by some
-# outgoing connection, and a client that dials a dead server's port can end up talking to itself.
+# Below the ephemeral ports that kernels give to outgoing connections. In that range a server that
+# restarts could find its port taken by an outgoing connection, and a client that connects to the
+# port of a stopped server could be connected to itself.
 _RANGE = range(15_000, 32_000)
 
 
 def free_ports() -> Iterator[int]:
-    """Yield ports of loopback that nobody listens on; the next one is for a lost race."""
+    """Yield ports of 127.0.0.1 on which nothing listens, up to 200 attempts at random.
+
+    Another process may take a port before the caller binds it: then ask for the next one.
+    """
     for _ in range(200):
         port = random.SystemRandom().choice(_RANGE)
         if _is_free(port):
@@ -20,7 +24,7 @@ def free_ports() -> Iterator[int]:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # As the servers do, so that connections of the past don't count.
+        # The servers set this too, so a connection in TIME_WAIT does not make the port look taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))

@@ -1,4 +1,4 @@
-"""Ending in good order when the system asks a program to end."""
+"""Orderly shutdown of a program on SIGTERM and SIGHUP."""
 
 import asyncio
 import signal
@@ -8,55 +8,60 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
+_SHUTDOWN_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def sigterm_exits() -> Iterator[None]:
-    """Make SIGTERM and a closed terminal raise SystemExit, so that every `finally` runs.
+    """Make SIGTERM and SIGHUP (a closed terminal) raise SystemExit, so that every `finally` runs.
 
-    For the main thread; a loop in it is started with `run`.
+    For synchronous code in the main thread. An asyncio loop is run with `run_until_signal` instead.
+    The former handlers are restored at the end.
     """
-    before = {number: signal.signal(number, _exit) for number in _ENDING}
+    former_handlers = {number: signal.signal(number, _exit) for number in _SHUTDOWN_SIGNALS}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in former_handlers.items():
             signal.signal(number, handler)
 
 
-def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run a loop in which these signals cancel `main`, as Ctrl-C does, and then raise SystemExit.
+def run_until_signal(main: Coroutine[Any, Any, None]) -> None:
+    """Run `main` in a new event loop; SIGTERM and SIGHUP cancel it, as Ctrl-C does.
 
-    An exception out of a signal's handler would tear the loop apart wherever it is.
+    An exception raised by a signal handler could interrupt the loop at any instruction; a
+    cancellation lets `main` clean up. Only the first signal cancels; later ones are ignored.
+
+    Raises:
+        SystemExit: a signal ended it; the code is 128 + the signal's number.
     """
-    told: list[int] = []
+    received: list[int] = []
     try:
-        asyncio.run(_cancelled_by_signals(main, told))
+        asyncio.run(_cancelled_by_signals(main, received))
     except asyncio.CancelledError:
-        if told:
-            _exit(told[0], None)
+        if received:
+            _exit(received[0], None)
         raise
 
 
-async def _cancelled_by_signals(main: Coroutine[Any, Any, None], told: list[int]) -> None:
+async def _cancelled_by_signals(main: Coroutine[Any, Any, None], received: list[int]) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.ensure_future(main)
 
     def cancel(number: int, _frame: FrameType | None) -> None:
-        if not told:  # once is enough, here too
+        if not received:  # a second cancellation must not interrupt the clean-up
             loop.call_soon_threadsafe(task.cancel)
-        told.append(number)
+        received.append(number)
 
-    before = {number: signal.signal(number, cancel) for number in _ENDING}
+    former_handlers = {number: signal.signal(number, cancel) for number in _SHUTDOWN_SIGNALS}
     try:
         await task
     finally:
-        for number, handler in before.items():
+        for number, handler in former_handlers.items():
             signal.signal(number, handler)
 
 
 def _exit(number: int, _frame: FrameType | None) -> None:
-    # Once is enough: a second signal must not break into the cleaning up.
-    for each in _ENDING:
+    # A second signal must not interrupt the clean-up that SystemExit starts.
+    for each in _SHUTDOWN_SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     sys.exit(128 + number)

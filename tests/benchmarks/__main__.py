@@ -15,10 +15,11 @@ from pathlib import Path
 import structlog
 
 from imagegen.sandbox.signals import sigterm_exits
-from tests.benchmarks import ground, table
-from tests.benchmarks.figure import Figure
-from tests.benchmarks.ground import Ground
-from tests.benchmarks.registry import ROWS
+from tests.benchmarks.load import servers
+from tests.benchmarks.load.servers import BenchmarkServers
+from tests.benchmarks.report import table
+from tests.benchmarks.report.figure import Figure
+from tests.benchmarks.report.registry import ROWS
 
 _OUT = Path("bench-results")
 
@@ -31,7 +32,7 @@ def main() -> int:
     with (
         sigterm_exits(),
         (_OUT / "hook.log").open("w") as log,
-        ground.laid(_OUT / "logs", is_quick=given.quick) as here,
+        servers.running_backends(_OUT / "logs", is_quick=given.quick) as here,
     ):
         structlog.configure(logger_factory=structlog.WriteLoggerFactory(log))
         for name in given.only or ROWS:
@@ -40,7 +41,7 @@ def main() -> int:
     return int(any(figure.is_reached is False for figure in figures))
 
 
-def _measured(name: str, here: Ground) -> list[Figure]:
+def _measured(name: str, here: BenchmarkServers) -> list[Figure]:
     began = time.monotonic()
     figures = asyncio.run(_row(name, here))
     _say(f"{name}: {time.monotonic() - began:.0f} s")
@@ -49,7 +50,7 @@ def _measured(name: str, here: Ground) -> list[Figure]:
     return figures
 
 
-async def _row(name: str, here: Ground) -> list[Figure]:
+async def _row(name: str, here: BenchmarkServers) -> list[Figure]:
     return await ROWS[name](here)
 
 

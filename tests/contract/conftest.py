@@ -8,10 +8,10 @@ import pytest
 from imagegen.comfy.address import HostAddress
 from imagegen.sandbox.comfyui.host import SandboxComfyUI
 from imagegen.sandbox.comfyui.versions import VERSIONS
-from tests.contract.ear import Ear
+from tests.contract.client import Visitor, visit
 from tests.contract.host import Host, named
-from tests.contract.pace import Pace
-from tests.contract.visitor import Visitor, visit
+from tests.contract.timing import Pace
+from tests.contract.websocket_listener import Ear
 
 _WAITS_PER_TEST = 10
 

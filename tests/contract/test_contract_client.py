@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from imagegen.comfy.capabilities import Requirements
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import PromptLost
-from imagegen.comfy.order import Order
-from imagegen.comfy.patience import Limits
-from imagegen.comfy.stock import Needs
+from imagegen.comfy.prompt import PromptJob
+from imagegen.comfy.timeouts import PromptTimeouts
+from tests.contract.client import Visitor
 from tests.contract.graphs import Graph, previewed, saved
 from tests.contract.host import Host
-from tests.contract.visitor import Visitor
 
 _PNG = b"\x89PNG"
 
@@ -20,7 +20,7 @@ _PNG = b"\x89PNG"
 @pytest.fixture
 async def client(host: Host) -> AsyncIterator[HostClient]:
     patience = host.patience_s
-    limits = Limits(request=30, queue=patience, drawing=patience, silence=patience)
+    limits = PromptTimeouts(request=30, queue=patience, drawing=patience, silence=patience)
     async with HostClient(host.address, limits=limits, headers=host.headers) as client:
         yield client
 
@@ -36,13 +36,13 @@ async def test_a_picture_is_drawn_fetched_and_forgotten(
     client: HostClient, visitor: Visitor, graph: Callable[[], Graph]
 ) -> None:
     shares: list[float] = []
-    wanted = Order(
+    wanted = PromptJob(
         graph=graph(), prompt_id=_prompt_of(visitor), node="2", on_progress=shares.append
     )
 
-    drawn = await client.drawing(wanted).draw()
-    picture = await client.fetch(drawn.pictures[0])
-    await client.forget(wanted.prompt_id)
+    drawn = await client.execution(wanted).run()
+    picture = await client.fetch(drawn.images[0])
+    await client.delete_history(wanted.prompt_id)
 
     assert picture.startswith(_PNG)
     assert shares[-1] == 1
@@ -52,30 +52,33 @@ async def test_a_picture_is_drawn_fetched_and_forgotten(
 async def test_a_prompt_that_is_over_is_taken_up_again(
     client: HostClient, visitor: Visitor
 ) -> None:
-    wanted = Order(graph=saved(), prompt_id=_prompt_of(visitor), node="2")
-    drawn = await client.drawing(wanted).draw()
+    wanted = PromptJob(graph=saved(), prompt_id=_prompt_of(visitor), node="2")
+    drawn = await client.execution(wanted).run()
 
-    taken_up = await client.drawing(wanted).resume()
+    taken_up = await client.execution(wanted).resume()
 
-    assert taken_up.pictures == drawn.pictures
+    assert taken_up.images == drawn.images
 
 
 async def test_a_prompt_that_the_host_never_had_is_lost(client: HostClient) -> None:
-    wanted = Order(graph=saved(), prompt_id=str(uuid.uuid4()), node="2")
+    wanted = PromptJob(graph=saved(), prompt_id=str(uuid.uuid4()), node="2")
 
     with pytest.raises(PromptLost):
-        await client.drawing(wanted).resume()
+        await client.execution(wanted).resume()
 
 
 async def test_a_host_that_is_there_is_found_well_and_tells_what_it_has(
     client: HostClient,
 ) -> None:
     await client.probe()
-    stock = await client.stock()
+    stock = await client.capabilities()
 
-    assert stock.lacks(Needs(model_set="", classes=frozenset({"SaveImage", "PreviewImage"}))) == ()
-    assert stock.lacks(Needs(model_set="", classes=frozenset({"NoSuchNode"}))) != ()
+    assert (
+        stock.missing(Requirements(model_set="", classes=frozenset({"SaveImage", "PreviewImage"})))
+        == ()
+    )
+    assert stock.missing(Requirements(model_set="", classes=frozenset({"NoSuchNode"}))) != ()
 
 
 async def test_a_prompt_that_is_not_there_counts_as_taken_off(client: HostClient) -> None:
-    assert await client.take_off(str(uuid.uuid4()), within_s=30)
+    assert await client.cancel_prompt(str(uuid.uuid4()), within_s=30)

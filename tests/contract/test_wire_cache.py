@@ -2,9 +2,9 @@
 
 import copy
 
-from tests.contract.ear import Ear, Frame
+from tests.contract.client import Visitor
 from tests.contract.graphs import Graph, fresh_prefix, previewed, saved
-from tests.contract.visitor import Visitor
+from tests.contract.websocket_listener import Ear, Frame
 
 # Others' prompts in between empty the cache.
 _TRIES = 5

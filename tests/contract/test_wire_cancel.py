@@ -3,10 +3,10 @@
 import json
 import uuid
 
-from tests.contract.ear import Ear
+from tests.contract.client import Visitor
 from tests.contract.graphs import saved
-from tests.contract.pace import Pace
-from tests.contract.visitor import Visitor
+from tests.contract.timing import Pace
+from tests.contract.websocket_listener import Ear
 
 # An old server has no such route; its web pages answer in its place.
 _NO_ROUTE = {404, 405}

@@ -4,11 +4,11 @@ import asyncio
 
 from aiohttp import WSMsgType
 
-from tests.contract.ear import Ear
+from tests.contract.client import Visitor, visit
 from tests.contract.graphs import previewed, saved
 from tests.contract.host import Host
-from tests.contract.pace import Pace
-from tests.contract.visitor import Visitor, visit
+from tests.contract.timing import Pace
+from tests.contract.websocket_listener import Ear
 
 
 async def test_the_first_frame_is_a_status_with_the_client_id(visitor: Visitor) -> None:

@@ -2,10 +2,10 @@
 
 import uuid
 
-from tests.contract.ear import Ear
+from tests.contract.client import Visitor
 from tests.contract.graphs import saved
-from tests.contract.pace import Pace
-from tests.contract.visitor import Visitor
+from tests.contract.timing import Pace
+from tests.contract.websocket_listener import Ear
 
 
 async def test_a_prompt_that_never_was_has_no_history(visitor: Visitor) -> None:

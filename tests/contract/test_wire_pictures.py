@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from tests.contract.ear import Ear
+from tests.contract.client import Visitor
 from tests.contract.graphs import FOLDER, HEIGHT, WIDTH, Graph, empty_image, previewed, saved
-from tests.contract.visitor import Visitor
+from tests.contract.websocket_listener import Ear
 
 
 async def _images(visitor: Visitor, ear: Ear, graph: Graph) -> list[dict[str, str]]:

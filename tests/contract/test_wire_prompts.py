@@ -3,10 +3,10 @@
 import copy
 import uuid
 
-from tests.contract.ear import Ear
+from tests.contract.client import Visitor
 from tests.contract.graphs import previewed, saved, scaled
-from tests.contract.pace import Pace
-from tests.contract.visitor import Visitor
+from tests.contract.timing import Pace
+from tests.contract.websocket_listener import Ear
 
 LARGEST_SEED = 2**64 - 1
 

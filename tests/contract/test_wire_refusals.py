@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from tests.contract.client import Visitor
 from tests.contract.graphs import Graph, empty_image, saved, scaled
-from tests.contract.visitor import Visitor
 
 
 async def _refusal(visitor: Visitor, graph: Graph) -> Any:

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.contract.ear import Ear
+from tests.contract.client import Visitor
 from tests.contract.graphs import saved
-from tests.contract.pace import Pace
-from tests.contract.visitor import Visitor
+from tests.contract.timing import Pace
+from tests.contract.websocket_listener import Ear
 
 # Class → its required inputs, and whether it is an output node.
 CLASSES: dict[str, tuple[set[str], bool]] = {

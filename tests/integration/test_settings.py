@@ -7,8 +7,8 @@ from redis.asyncio import Redis
 
 from chatflow_hook import ChatFlowHook
 from chatflow_hook.settings import BadSetting, HookSettings, read
-from imagegen import broker
-from imagegen.sandbox.valkey import ValkeyServer
+from imagegen.queue import connections
+from imagegen.sandbox.servers.valkey import ValkeyServer
 from imagegen.settings import Settings, from_env
 
 GOOD = {
@@ -145,10 +145,11 @@ async def test_any_redis_password_works_in_parts_and_in_a_url(
         monkeypatch.setenv("REDIS_PORT", str(valkey.port))
         monkeypatch.setenv("REDIS_PASSWORD", password)
         for settings in (by_url, from_env()):
-            async with broker.live(settings.redis, db=4) as redis:
+            async with connections.result_connection(settings.redis, db=4) as redis:
                 assert await redis.ping()
-                assert await broker.answers(settings.redis)
-            plain = broker.settings(settings.redis, db=3)
+                assert await connections.is_answering(settings.redis)
+            plain = connections.arq_settings(settings.redis, db=3)
+            assert isinstance(plain.host, str), "arq takes a list of sentinels too"
             async with Redis(
                 host=plain.host, port=plain.port, password=plain.password, db=3
             ) as arq:
@@ -163,4 +164,4 @@ async def test_a_password_that_redis_refuses_names_the_variable(
             monkeypatch.setenv("REDIS_URL", url)
 
             with pytest.raises(BadSetting, match="REDIS_PASSWORD"):
-                await broker.answers(from_env().redis)
+                await connections.is_answering(from_env().redis)

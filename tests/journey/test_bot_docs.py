@@ -19,10 +19,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chatflow_hook.tables import State
-from imagegen import database, migrations
+from imagegen.db import migrations
+from imagegen.db.engine import connect
 from imagegen.sandbox.telegram import SandboxTelegram
-from tests import chat
-from tests.chat import Sessions
+from tests.support import conversations
+from tests.support.conversations import Sessions
 
 PAGE = Path(__file__).parents[2] / "docs" / "bot.md"
 CHAT = Chat(id=1001, type="private")
@@ -68,8 +69,8 @@ async def telegram() -> AsyncIterator[SandboxTelegram]:
 
 @pytest.fixture
 async def sessions(empty_database_url: str) -> AsyncIterator[Sessions]:
-    engine = database.connect(empty_database_url)
-    sessions = chat.sessions_of(engine)
+    engine = connect(empty_database_url)
+    sessions = conversations.sessions_of(engine)
     async with sessions.begin() as session:
         for table in TABLES:
             await session.execute(text(table))
@@ -134,7 +135,7 @@ async def test_by_the_fifth_message_there_is_a_request_and_the_worker_is_told(
 
     await say_five_messages(dispatcher, telegram)
 
-    (request,) = await chat.requests_of(sessions)
+    (request,) = await conversations.requests_of(sessions)
     assert (request.state, request.persona, request.chat_id) == (State.QUEUED, "lina", CHAT.id)
     assert request.reply_to_message_id == request.message_count
     assert await words_of_the_bot(sessions) == 10

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from imagegen import shipped
-from imagegen.sandbox.child import born, descendants_of, is_same
+from imagegen import resources
 from imagegen.sandbox.comfyui import SandboxComfyUI
+from imagegen.sandbox.servers.process import descendants_of, is_same, process_birth
 from tests.support import fork_server
 from tests.support.fork_server import RecordedCommand
 
@@ -50,7 +50,7 @@ def demo(scratch: Path, home: Path, *arguments: str, **variables: str) -> tuple[
 
 def family(pid: int) -> dict[int, str]:
     """Return a process's children and theirs, with what tells them from later ones."""
-    return {child: born(child) for child in descendants_of(pid)}
+    return {child: process_birth(child) for child in descendants_of(pid)}
 
 
 def until(started: RecordedCommand, sign: str) -> None:
@@ -86,7 +86,7 @@ def test_the_pictures_are_files_and_the_last_line_counts_them(
 def test_a_persona_of_ones_own_is_shown_from_ones_own_directory(
     scratch: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(shipped.path("workflows") / "lina", tmp_path / "mine" / "zoë")
+    shutil.copytree(resources.path("workflows") / "lina", tmp_path / "mine" / "zoë")
 
     code, out, err = demo(scratch, tmp_path, "--once", "--workflows", "mine", "--out", "got")
 

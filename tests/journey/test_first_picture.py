@@ -10,10 +10,10 @@ from redis.asyncio import Redis
 from sqlalchemy import select
 
 from chatflow_hook.tables import State
-from imagegen.tables import Delivery, Outcome
-from tests import chat
-from tests.chat import Sessions
-from tests.stage import PATIENCE_S, Stages
+from imagegen.db.tables import Delivery, SendOutcome
+from tests.support import conversations
+from tests.support.conversations import Sessions
+from tests.support.product import PATIENCE_S, Stages
 
 PERSONAS = ("ash", "julie", "lina", "marriana", "may", "stacy", "taya", "una")
 
@@ -47,13 +47,13 @@ async def test_a_chat_message_becomes_a_photo_and_the_watermark_moves(
         with Image.open(io.BytesIO(photo.photo)) as image:
             assert image.size == (picture.width, picture.height)
         (posted,) = stage.hosts[0].posted
-        row = await chat.row(sessions, request.id)
+        row = await conversations.row(sessions, request.id)
         assert (posted.prompt_id, posted.client_id) == (str(row.prompt_id), str(row.prompt_id))
         (prompt,) = stage.prompts()
         assert "park" in prompt
         assert "autumn" in prompt
         assert row.conversation is None, "what people wrote is erased at the end"
-        assert (await chat.dialog(sessions)).last_image_generation_at == 3
+        assert (await conversations.dialog(sessions)).last_image_generation_at == 3
 
 
 async def test_the_send_is_in_the_ledger(stages: Stages, sessions: Sessions) -> None:
@@ -62,7 +62,7 @@ async def test_the_send_is_in_the_ledger(stages: Stages, sessions: Sessions) -> 
 
     async with sessions() as session:
         (delivery,) = (await session.execute(select(Delivery))).scalars()
-    assert delivery.outcome == Outcome.SENT
+    assert delivery.outcome == SendOutcome.SENT
     assert delivery.message_id == picture.telegram_message_id
 
 
@@ -98,7 +98,7 @@ async def test_pictures_come_again_and_again_in_one_dialog(
         for count in (3, 6, 9):
             await stage.picture()
 
-            assert (await chat.dialog(sessions)).last_image_generation_at == count
+            assert (await conversations.dialog(sessions)).last_image_generation_at == count
         assert len({message.photo for message in stage.telegram.sent}) == 3
 
 
@@ -112,7 +112,7 @@ async def test_without_a_chat_the_picture_is_kept_for_the_caller(
         assert picture.url is not None
         assert picture.url.startswith("https://pictures.example/store/")
         assert stage.telegram.calls == []
-        assert (await chat.dialog(sessions)).last_image_generation_at == 3
+        assert (await conversations.dialog(sessions)).last_image_generation_at == 3
 
 
 async def test_a_request_written_while_no_worker_ran_is_drawn_when_one_comes(

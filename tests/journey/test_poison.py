@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from chatflow_hook.tables import State
-from tests import interruption, worker_process
-from tests.chat import Sessions
-from tests.interruption import STEP_S
-from tests.stage import Stages
-from tests.worker_process import QUICK
+from tests.support import worker_killed_at, worker_process
+from tests.support.conversations import Sessions
+from tests.support.product import Stages
+from tests.support.worker_killed_at import STEP_S
+from tests.support.worker_process import QUICK
 
 MOST = 3
 
@@ -25,8 +25,8 @@ async def test_a_poisonous_request_is_put_aside_and_the_innocent_are_delivered(
         innocent = [await stage.ask(dialog_id=number, persona="may") for number in range(2, 6)]
 
         for number in range(MOST):
-            await interruption.killed_at(
-                "imagegen/job.py:_make",
+            await worker_killed_at.killed_at(
+                "imagegen/pipeline/make_image.py:_generate_and_deliver",
                 stage,
                 tmp_path / str(number),
                 persona="una",
@@ -34,7 +34,7 @@ async def test_a_poisonous_request_is_put_aside_and_the_innocent_are_delivered(
                 TELEGRAM_API_URL="http://127.0.0.1:1",
                 **changes,
             )
-        variables = interruption.variables(stage, **changes)
+        variables = worker_killed_at.variables(stage, **changes)
         async with worker_process.running(tmp_path / "last", variables, command=QUICK):
             pictures = [await stage.hook.wait(each, timeout=STEP_S) for each in innocent]
             ended = await stage.hook.wait(poison, timeout=STEP_S)

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientTimeout
 
-from imagegen import shipped, workflows
-from imagegen.sandbox.comfyui.kinds import MEANINGS, Kind
-from tests.comfyui_guest import quick, visit
+from imagegen import resources
+from imagegen.sandbox.comfyui.faults.kinds import MEANINGS, FaultKind
+from imagegen.workflows.library import load_workflows, required_model_files
 from tests.support import fork_server
+from tests.support.comfyui_client import quick, visit
 from tests.support.fork_server import RecordedCommand
 
 START = "from imagegen.cli import main; main(prog_name='imagegen')"
@@ -56,7 +57,7 @@ def said(*arguments: str) -> tuple[int, str, str]:
 
 
 async def test_it_says_where_it_listens_and_draws_with_the_shipped_models() -> None:
-    files = workflows.model_files(workflows.load(shipped.path("workflows")))
+    files = required_model_files(load_workflows(resources.path("workflows")))
     with running() as (_, address):
         assert re.fullmatch(r"127\.0\.0\.1:\d+", address)
         async with visit(address) as guest:
@@ -126,7 +127,7 @@ def test_the_help_lists_every_fault() -> None:
 
     listed = re.findall(r"^  ([a-z-]+)(?: [a-z]+)*  +[A-Z]", out, flags=re.MULTILINE)
     assert code == 0
-    assert set(Kind) <= set(listed)
+    assert set(FaultKind) <= set(listed)
     assert all(meaning.line.split(":")[0] in " ".join(out.split()) for meaning in MEANINGS.values())
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from imagegen import migrations
-from imagegen.sandbox.postgres import PostgresServer
-from imagegen.sandbox.valkey import ValkeyServer
+from imagegen.db import migrations
+from imagegen.sandbox.servers.postgres import PostgresServer
+from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.benchmarks.chaos import table
 from tests.benchmarks.chaos.bot import Pace
 from tests.benchmarks.chaos.run import Plan, run

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from chatflow_hook.tables import State
-from imagegen.sandbox.telegram.troubles import Trouble
-from tests import interruption, worker_process
-from tests.chat import Sessions
-from tests.interruption import STEP_S
-from tests.stage import Stages
-from tests.worker_process import QUICK
+from imagegen.sandbox.telegram.faults import Trouble
+from tests.support import worker_killed_at, worker_process
+from tests.support.conversations import Sessions
+from tests.support.product import Stages
+from tests.support.worker_killed_at import STEP_S
+from tests.support.worker_process import QUICK
 
 # What is promised, from the death to the other worker's first word of the request.
 WITHIN_S = 10.0
@@ -22,10 +22,10 @@ WITHIN_S = 10.0
 @pytest.mark.parametrize(
     "place",
     [
-        "imagegen/job.py:make_image",  # locked by arq for an hour, and not by us
-        "imagegen/lease.py:_renew",  # about to renew it for the first time
-        "imagegen/comfy/drawing.py:Drawing.draw",
-        "imagegen/job.py:_delay",  # about to ask arq for a retry
+        "imagegen/pipeline/make_image.py:make_image",  # locked by arq for an hour, and not by us
+        "imagegen/queue/job_lease.py:_renew",  # about to renew it for the first time
+        "imagegen/comfy/execution.py:PromptExecution.run",
+        "imagegen/pipeline/make_image.py:_retry_delay_s",  # about to ask arq for a retry
     ],
 )
 async def test_a_dead_workers_request_is_taken_over_within_ten_seconds(
@@ -35,14 +35,14 @@ async def test_a_dead_workers_request_is_taken_over_within_ten_seconds(
     async with (
         stages.set(works=False) as stage,
         worker_process.running(
-            tmp_path / "standby", interruption.variables(stage), command=QUICK
+            tmp_path / "standby", worker_killed_at.variables(stage), command=QUICK
         ) as standby,
     ):
-        if place.endswith("_delay"):
+        if place.endswith("_retry_delay_s"):
             stage.telegram.script(Trouble.flood(3), method="sendPhoto")
         standby.ask_to_stop(signal.SIGSTOP)
         request = await stage.ask()
-        await interruption.killed_at(place, stage, tmp_path / "killed")
+        await worker_killed_at.killed_at(place, stage, tmp_path / "killed")
 
         standby.ask_to_stop(signal.SIGCONT)
         died_at = time.monotonic()

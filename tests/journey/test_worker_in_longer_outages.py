@@ -8,14 +8,14 @@ import pytest
 from redis.asyncio import Redis
 
 from chatflow_hook.tables import State
-from imagegen import database, migrations
-from imagegen.sandbox.postgres import PostgresServer
-from imagegen.sandbox.valkey import ValkeyServer
-from tests import chat, worker_process
-from tests.chat import Sessions
-from tests.stage import PATIENCE_S, Stages
-from tests.support import quick_recovery
-from tests.worker_process import QUICK, WorkerProcess
+from imagegen.db import migrations
+from imagegen.db.engine import connect
+from imagegen.sandbox.servers.postgres import PostgresServer
+from imagegen.sandbox.servers.valkey import ValkeyServer
+from tests.support import conversations, quick_recovery, worker_process
+from tests.support.conversations import Sessions
+from tests.support.product import PATIENCE_S, Stages
+from tests.support.worker_process import QUICK, WorkerProcess
 
 AWAY_S = 3.0
 
@@ -28,9 +28,11 @@ async def for_a_while(worker: WorkerProcess, seconds: float = AWAY_S) -> None:
 async def test_a_request_written_while_redis_is_away_is_drawn_when_it_is_back(
     database_url: str, tmp_path: Path
 ) -> None:
-    engine = database.connect(database_url)
+    engine = connect(database_url)
     with ValkeyServer(password="p w!#%ы") as valkey:
-        stages = Stages(database_url, valkey.url, chat.sessions_of(engine), tmp_path / "images")
+        stages = Stages(
+            database_url, valkey.url, conversations.sessions_of(engine), tmp_path / "images"
+        )
         async with stages.set(works=False, seconds_per_picture=1.0) as stage:
             variables = worker_process.environment(stage.settings)
             async with worker_process.running(tmp_path / "home", variables) as worker:
@@ -55,8 +57,10 @@ async def test_a_frozen_postgresql_holds_pictures_up_and_loses_none(
 ) -> None:
     with PostgresServer() as postgres:
         await asyncio.to_thread(migrations.upgrade, postgres.url)
-        engine = database.connect(postgres.url)
-        stages = Stages(postgres.url, redis_url, chat.sessions_of(engine), tmp_path / "images")
+        engine = connect(postgres.url)
+        stages = Stages(
+            postgres.url, redis_url, conversations.sessions_of(engine), tmp_path / "images"
+        )
         async with stages.set(works=False, seconds_per_picture=1.0) as stage:
             variables = worker_process.environment(stage.settings)
             async with worker_process.running(tmp_path / "home", variables) as worker:

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from chatflow_hook.tables import State
-from imagegen import migrations
-from imagegen.sandbox.postgres import PostgresServer
-from imagegen.sandbox.server import Server
-from imagegen.sandbox.valkey import ValkeyServer
-from tests import worker_process
-from tests.comfyui_reins import Reins
-from tests.stage import PATIENCE_S, Stages
-from tests.worker_process import WorkerProcess
+from imagegen.db import migrations
+from imagegen.sandbox.servers.postgres import PostgresServer
+from imagegen.sandbox.servers.server import Server
+from imagegen.sandbox.servers.valkey import ValkeyServer
+from tests.support import worker_process
+from tests.support.paused_comfyui import Reins
+from tests.support.product import PATIENCE_S, Stages
+from tests.support.worker_process import WorkerProcess
 
 # A request may have to wait until the relay finds that its doorbell was lost.
 LONG_S = 40.0

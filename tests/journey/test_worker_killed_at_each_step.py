@@ -8,10 +8,10 @@ import pytest
 
 from chatflow_hook.tables import State
 from imagegen.comfy.address import HostAddress
-from tests import worker_process
-from tests.stage import Stages
-from tests.watched_comfyui import watched
-from tests.worker_process import QUICK, WorkerProcess
+from tests.support import worker_process
+from tests.support.product import Stages
+from tests.support.proxied_comfyui import watched
+from tests.support.worker_process import QUICK, WorkerProcess
 
 # A start of the worker, and what is left of the lease of the one before.
 STEP_S = 60.0

@@ -6,26 +6,26 @@ import pytest
 from sqlalchemy import select
 
 from chatflow_hook.tables import State
-from imagegen.tables import Delivery
-from tests import chat, interruption, worker_process
-from tests.chat import Sessions
-from tests.stage import Stages
-from tests.worker_process import QUICK
+from imagegen.db.tables import Delivery
+from tests.support import conversations, worker_killed_at, worker_process
+from tests.support.conversations import Sessions
+from tests.support.product import Stages
+from tests.support.worker_process import QUICK
 
 # Where the next step begins, what came before is committed or has been answered.
 BEFORE_THE_POST = (
-    "imagegen/requests.py:Requests.claim",
-    "imagegen/quarantine.py:Quarantine.passed",
-    "imagegen/workflows.py:bind",
-    "imagegen/requests.py:Requests.start_drawing",
-    "imagegen/comfy/drawing.py:Drawing.draw",
+    "imagegen/requests/repository.py:RequestRepository.claim",
+    "imagegen/pipeline/quarantine.py:Quarantine.admitted",
+    "imagegen/workflows/binding.py:bind",
+    "imagegen/requests/repository.py:RequestRepository.start_drawing",
+    "imagegen/comfy/execution.py:PromptExecution.run",
 )
 AFTER_THE_POST = (
-    "imagegen/fetching.py:picture",
-    "imagegen/image_files.py:ImageFiles.put",
-    "imagegen/requests.py:Requests.keep",
-    "imagegen/sending.py:deliver",
-    "imagegen/ledger.py:Ledger.start",
+    "imagegen/pipeline/generate.py:fetch_image",
+    "imagegen/storage/filesystem.py:FilesystemImageStore.put",
+    "imagegen/requests/repository.py:RequestRepository.mark_drawn",
+    "imagegen/pipeline/deliver.py:deliver",
+    "imagegen/requests/deliveries.py:Deliveries.start",
 )
 
 
@@ -37,11 +37,11 @@ async def test_a_request_survives_the_death_of_its_worker_between_any_two_steps(
     async with stages.set(works=False) as stage:
         request = await stage.ask()
         for number, place in enumerate(places):
-            await interruption.killed_at(place, stage, tmp_path / str(number))
+            await worker_killed_at.killed_at(place, stage, tmp_path / str(number))
         async with worker_process.running(
-            tmp_path / "last", interruption.variables(stage), command=QUICK
+            tmp_path / "last", worker_killed_at.variables(stage), command=QUICK
         ):
-            picture = await stage.hook.wait(request, timeout=interruption.STEP_S)
+            picture = await stage.hook.wait(request, timeout=worker_killed_at.STEP_S)
 
         assert picture.state is State.DELIVERED
         assert len(stage.hosts[0].posted) == 1
@@ -55,9 +55,9 @@ async def test_a_request_survives_the_death_of_its_worker_between_any_two_steps(
     [
         # Nobody can tell these two apart from outside: the row said "sending" in both.
         ("imagegen/delivery/telegram.py:Telegram.send", (["unknown", "sent"], 1)),
-        ("imagegen/requests.py:Requests.finish", (["unknown", "sent"], 2)),
-        ("imagegen/easel.py:Easel.clear", (["sent"], 1)),
-        ("imagegen/live.py:Live.ended", (["sent"], 1)),
+        ("imagegen/requests/repository.py:RequestRepository.finish", (["unknown", "sent"], 2)),
+        ("imagegen/pipeline/generate.py:ImageGeneration.clean_up_host", (["sent"], 1)),
+        ("imagegen/queue/progress.py:LiveProgress.ended", (["sent"], 1)),
     ],
 )
 async def test_a_death_around_the_send_is_told_in_the_ledger(
@@ -66,11 +66,11 @@ async def test_a_death_around_the_send_is_told_in_the_ledger(
     outcomes, photos = told
     async with stages.set(works=False) as stage:
         request = await stage.ask()
-        await interruption.killed_at(place, stage, tmp_path / "killed")
+        await worker_killed_at.killed_at(place, stage, tmp_path / "killed")
         async with worker_process.running(
-            tmp_path / "last", interruption.variables(stage), command=QUICK
+            tmp_path / "last", worker_killed_at.variables(stage), command=QUICK
         ):
-            picture = await stage.hook.wait(request, timeout=interruption.STEP_S)
+            picture = await stage.hook.wait(request, timeout=worker_killed_at.STEP_S)
 
         assert picture.state is State.DELIVERED
         assert len(stage.telegram.sent) == photos
@@ -78,4 +78,6 @@ async def test_a_death_around_the_send_is_told_in_the_ledger(
         async with sessions() as session:
             rows = await session.scalars(select(Delivery.outcome).order_by(Delivery.id))
             assert list(rows) == outcomes
-        assert (await chat.dialog(sessions)).last_image_generation_at == request.message_count
+        assert (
+            await conversations.dialog(sessions)
+        ).last_image_generation_at == request.message_count

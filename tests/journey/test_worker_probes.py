@@ -8,16 +8,16 @@ from urllib.parse import urlsplit
 import pytest
 
 from chatflow_hook.tables import State
-from imagegen import migrations
-from imagegen.sandbox.postgres import PostgresServer
-from imagegen.sandbox.server import Server
-from imagegen.sandbox.valkey import ValkeyServer
-from tests import worker_process
-from tests.chat import Sessions
-from tests.comfyui_reins import Reins
-from tests.prober import Prober, free_port
-from tests.stage import PATIENCE_S, Stages
-from tests.worker_process import IMAGEGEN
+from imagegen.db import migrations
+from imagegen.sandbox.servers.postgres import PostgresServer
+from imagegen.sandbox.servers.server import Server
+from imagegen.sandbox.servers.valkey import ValkeyServer
+from tests.support import worker_process
+from tests.support.conversations import Sessions
+from tests.support.http_probe import Prober, free_port
+from tests.support.paused_comfyui import Reins
+from tests.support.product import PATIENCE_S, Stages
+from tests.support.worker_process import IMAGEGEN
 
 NOTICED_S = 10.0
 BACK_S = 20.0

@@ -9,12 +9,11 @@ from uuid import UUID
 import pytest
 from redis.asyncio import Redis
 
-from chatflow_hook import wire
+from chatflow_hook.queue import JOB, QUEUE, progress_key
 from chatflow_hook.tables import State
-from tests import worker_process
-from tests.stage import PATIENCE_S, Stage, Stages
-from tests.support import fork_server
-from tests.worker_process import ARQ, IMAGEGEN, QUICK, READY_S, WorkerProcess
+from tests.support import fork_server, worker_process
+from tests.support.product import PATIENCE_S, Stage, Stages
+from tests.support.worker_process import ARQ, IMAGEGEN, QUICK, READY_S, WorkerProcess
 
 TEXT = "Зонтик and marmalade"
 STORY = [
@@ -28,7 +27,7 @@ STORY = [
 TAKEN_OVER_S = 10.0
 # `--check` has to notice within this.
 NOTICED_S = 15.0
-HEALTH = f"{wire.QUEUE}:health-check"
+HEALTH = f"{QUEUE}:health-check"
 
 
 async def is_drawing(stage: Stage, worker: WorkerProcess) -> None:
@@ -130,7 +129,7 @@ async def test_redis_holds_ids_and_json_and_nothing_that_was_said(
         request = await stage.ask(text=TEXT, reply="Of course", caption="Look")
         variables = worker_process.environment(stage.settings)
         async with worker_process.running(tmp_path / "home", variables) as worker:
-            live = wire.live(request.id)
+            live = progress_key(request.id)
             async with Redis.from_url(redis_url, db=4) as redis:
                 while not await redis.exists(live):
                     assert worker.is_running
@@ -138,7 +137,7 @@ async def test_redis_holds_ids_and_json_and_nothing_that_was_said(
 
     job = json.loads(queue[f"arq:job:{request.id}"])
     assert [UUID(argument) for argument in job["a"]] == [request.id]
-    assert (job["f"], job["k"]) == (wire.JOB, {})
+    assert (job["f"], job["k"]) == (JOB, {})
     # And what the worker knows of its hosts.
     assert {key for key in news if not key.startswith("imagegen:hosts:")} == {live}
     assert json.loads(news[live]).keys() == {"host", "share"}

@@ -7,15 +7,15 @@ from urllib.parse import urlsplit
 import pytest
 
 from chatflow_hook.tables import State
-from imagegen import migrations
-from imagegen.sandbox.postgres import PostgresServer
+from imagegen.db import migrations
+from imagegen.sandbox.servers.postgres import PostgresServer
+from imagegen.sandbox.servers.valkey import ValkeyServer
 from imagegen.sandbox.telegram import Trouble
-from imagegen.sandbox.valkey import ValkeyServer
-from tests import worker_process
-from tests.language_model import ChatServer, says
-from tests.scenes import SCENE
-from tests.stage import PATIENCE_S, Stage, Stages, shelf
-from tests.worker_process import WorkerProcess
+from tests.support import worker_process
+from tests.support.language_model import ChatServer, says
+from tests.support.llm_answers import SCENE
+from tests.support.product import PATIENCE_S, Stage, Stages, shelf
+from tests.support.worker_process import WorkerProcess
 
 SAID = {"text": "marmalade under an umbrella", "reply": "a clandestine smile", "caption": "for Zoë"}
 HOST_TOKEN = "host-token-7413"

@@ -10,14 +10,15 @@ import pytest
 from redis.asyncio import Redis
 
 from chatflow_hook.tables import ImageRequest, State
-from imagegen import database, migrations
-from imagegen.sandbox.postgres import PostgresServer
-from imagegen.sandbox.valkey import ValkeyServer
-from tests import chat, worker_process
-from tests.chat import Sessions
-from tests.comfyui_reins import Reins
-from tests.stage import PATIENCE_S, Stage, Stages
-from tests.worker_process import ARQ, IMAGEGEN, WorkerProcess
+from imagegen.db import migrations
+from imagegen.db.engine import connect
+from imagegen.sandbox.servers.postgres import PostgresServer
+from imagegen.sandbox.servers.valkey import ValkeyServer
+from tests.support import conversations, worker_process
+from tests.support.conversations import Sessions
+from tests.support.paused_comfyui import Reins
+from tests.support.product import PATIENCE_S, Stage, Stages
+from tests.support.worker_process import ARQ, IMAGEGEN, WorkerProcess
 
 # What the worker takes to put things away when it can't reach what it needs for that, and a bit.
 GIVES_UP_S = 9.0
@@ -203,7 +204,7 @@ async def test_a_worker_stops_while_postgresql_is_frozen_and_loses_nothing(
 ) -> None:
     with PostgresServer() as postgres:
         await asyncio.to_thread(migrations.upgrade, postgres.url)
-        unused = chat.sessions_of(database.connect(postgres.url))
+        unused = conversations.sessions_of(connect(postgres.url))
         stages = Stages(postgres.url, redis_url, unused, tmp_path / "images")
         reins = Reins()
         async with stages.set(works=False, sleep=reins.sleep, stop_grace=0.5) as stage:

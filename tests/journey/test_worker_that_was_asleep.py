@@ -6,21 +6,21 @@ from pathlib import Path
 import pytest
 
 from chatflow_hook.tables import State
-from tests import chat, interruption, worker_process
-from tests.chat import Sessions
-from tests.interruption import STEP_S
-from tests.stage import Stages
-from tests.worker_process import QUICK
+from tests.support import conversations, worker_killed_at, worker_process
+from tests.support.conversations import Sessions
+from tests.support.product import Stages
+from tests.support.worker_killed_at import STEP_S
+from tests.support.worker_process import QUICK
 
 
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize(
     "place",
     [
-        "imagegen/requests.py:Requests.start_drawing",  # it would write
-        "imagegen/comfy/drawing.py:Drawing.draw",  # it would post
-        "imagegen/ledger.py:Ledger.start",  # it would write, then send
-        "imagegen/sending.py:_send",  # it has written and would send
+        "imagegen/requests/repository.py:RequestRepository.start_drawing",  # it would write
+        "imagegen/comfy/execution.py:PromptExecution.run",  # it would post
+        "imagegen/requests/deliveries.py:Deliveries.start",  # it would write, then send
+        "imagegen/pipeline/deliver.py:_send",  # it has written and would send
     ],
 )
 async def test_a_worker_that_wakes_up_after_a_takeover_posts_sends_and_writes_nothing(
@@ -28,15 +28,15 @@ async def test_a_worker_that_wakes_up_after_a_takeover_posts_sends_and_writes_no
 ) -> None:
     async with stages.set(works=False) as stage:
         request = await stage.ask()
-        async with interruption.interrupted(
+        async with worker_killed_at.interrupted(
             signal.SIGSTOP, place, stage, tmp_path / "asleep"
         ) as asleep:
             await asleep.stands_still(timeout_s=STEP_S)
             async with worker_process.running(
-                tmp_path / "awake", interruption.variables(stage), command=QUICK
+                tmp_path / "awake", worker_killed_at.variables(stage), command=QUICK
             ):
                 picture = await stage.hook.wait(request, timeout=STEP_S)
-            row = chat.columns(await chat.row(sessions, request.id))
+            row = conversations.columns(await conversations.row(sessions, request.id))
 
             asleep.ask_to_stop(signal.SIGCONT)
             await asleep.has_said("request taken by another job")
@@ -44,4 +44,4 @@ async def test_a_worker_that_wakes_up_after_a_takeover_posts_sends_and_writes_no
     assert picture.state is State.DELIVERED
     assert len(stage.hosts[0].posted) == 1
     assert len(stage.telegram.sent) == 1
-    assert chat.columns(await chat.row(sessions, request.id)) == row
+    assert conversations.columns(await conversations.row(sessions, request.id)) == row

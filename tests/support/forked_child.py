@@ -1,10 +1,10 @@
-"""A forked program with the face of `imagegen.sandbox.child.Child`."""
+"""A forked program with the face of `imagegen.sandbox.servers.process.ServerProcess`."""
 
 import signal
 import subprocess
 from pathlib import Path
 
-from imagegen.sandbox.child import Launch
+from imagegen.sandbox.servers.process import LaunchCommand
 from tests.support import fork_server
 
 
@@ -14,7 +14,7 @@ class ForkedChild:
     It stays in the account, the group and the session of the tests.
     """
 
-    def __init__(self, launch: Launch) -> None:
+    def __init__(self, launch: LaunchCommand) -> None:
         self._launch = launch
         with launch.log.open("wb") as log:
             self._process = fork_server.shared().start(

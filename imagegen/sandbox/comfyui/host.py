@@ -1,4 +1,4 @@
-"""A ComfyUI host for laptops and tests: same wire, drawn with Pillow."""
+"""One simulated ComfyUI host: a server on a TCP port, which can be killed, restarted and frozen."""
 
 import asyncio
 import errno
@@ -9,26 +9,23 @@ from typing import Self
 import structlog
 from aiohttp import web
 
-from imagegen.sandbox.comfyui.books import Books
-from imagegen.sandbox.comfyui.controls import Controls
-from imagegen.sandbox.comfyui.doom import Doom
-from imagegen.sandbox.comfyui.faults import Fault
-from imagegen.sandbox.comfyui.files import Files
-from imagegen.sandbox.comfyui.flags import Flags
-from imagegen.sandbox.comfyui.ledger import Ledger
-from imagegen.sandbox.comfyui.machine import Account, Machine, Posted
-from imagegen.sandbox.comfyui.mischief import Mischief
-from imagegen.sandbox.comfyui.routes import build_app
-from imagegen.sandbox.comfyui.script import Happening, Script
-from imagegen.sandbox.comfyui.standstill import Standstill
+from imagegen.sandbox.comfyui.execution.executor import ExecutedPrompt
+from imagegen.sandbox.comfyui.execution.files import ImageFolders
+from imagegen.sandbox.comfyui.faults.fault import Fault
+from imagegen.sandbox.comfyui.faults.host_faults import HostFaults
+from imagegen.sandbox.comfyui.faults.injection import FaultInjection, FreezeGate
+from imagegen.sandbox.comfyui.faults.script import FaultEvent, FaultScript
+from imagegen.sandbox.comfyui.http.control import ControlRoutes
+from imagegen.sandbox.comfyui.http.routes import build_app
+from imagegen.sandbox.comfyui.state import AccountState, HostFlags, HostState, PostedPrompt
+from imagegen.sandbox.comfyui.usage import UsageRecords, UsageReport
 from imagegen.sandbox.comfyui.versions import VERSIONS
-from imagegen.sandbox.comfyui.worker import Drawn
 from imagegen.sandbox.errors import SandboxError
 from imagegen.sandbox.ports import free_ports
 
 log = structlog.get_logger(__name__)
 
-_TURNS = 4
+_LOOP_TURNS = 4
 
 DEFAULT_MODELS: Mapping[str, Sequence[str]] = {
     "diffusion_models": ("z_image_turbo_bf16.safetensors", "z_image_turbo_fp8_e4m3fn.safetensors"),
@@ -40,16 +37,24 @@ DEFAULT_MODELS: Mapping[str, Sequence[str]] = {
 class SandboxComfyUI:
     """A ComfyUI host that behaves on the wire like a real one of the given version.
 
-    `models` names the files it has, by folder as ComfyUI names them; a file whose name begins with
-    `corrupt` or `unknown_arch` fails when a node loads it. `seconds_per_picture` is how long a
-    sampler draws, whatever its number of steps. `flags` is its command line. `sleep` is asked for
-    every wait of the worker, also for one of 0 s between nodes: whoever answers late holds it.
+    It listens while entered; `kill` and `start` are for tests of restarts. One event loop only.
 
-    `model_load_seconds` is what it costs to load other models than those of the prompt before.
-    `seed` makes faults that come by chance repeatable.
+    Args:
+        name: the host's name in logs and in its account.
+        version: a key of VERSIONS, such as "0.33".
+        models: the file names that it has, by ComfyUI folder name. A file whose name begins with
+            `corrupt` or `unknown_arch` fails when a node loads it.
+        seconds_per_picture: how long one sampler run takes, whatever its number of steps.
+        model_load_seconds: how long it takes to load other models than those of the last prompt.
+        seed: makes faults with a chance, and the times of recurring ones, repeatable.
+        flags: the flags of ComfyUI's command line.
+        sleep: called for every wait of the executor, also for one of 0 s between two nodes; a test
+            that returns from it late holds the executor there.
+        port: 0 chooses a free one.
+        host: the address to listen on.
 
-    `posted` and `drawn` account for everything since it was made, deaths included; `account` adds
-    it up.
+    `posted` and `drawn` hold everything since it was created, over all restarts; `account` adds
+    them up.
     """
 
     def __init__(  # noqa: PLR0913 each is a setting of its own
@@ -61,31 +66,37 @@ class SandboxComfyUI:
         seconds_per_picture: float = 0.0,
         model_load_seconds: float = 0.0,
         seed: int | None = None,
-        flags: Flags | None = None,
+        flags: HostFlags | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         port: int = 0,
         host: str = "127.0.0.1",
     ) -> None:
         self.name = name
         self.version = VERSIONS[version]
-        self.files = Files(tells_common_path=self.version.tells_common_path)
-        self.posted: list[Posted] = []
-        self.drawn: list[Drawn] = []
+        self.files = ImageFolders(tells_common_path=self.version.tells_common_path)
+        self.posted: list[PostedPrompt] = []
+        self.drawn: list[ExecutedPrompt] = []
         self.models = DEFAULT_MODELS if models is None else models
         self.seconds_per_picture = seconds_per_picture
         self._model_load_seconds = model_load_seconds
-        self._books = Books(account=Account(posted=self.posted, drawn=self.drawn))
-        self._script = Script(seed=seed)
-        self._standstill = Standstill()
-        self._doom = Doom(
-            self._script, die=self._die, live=self._live, freeze=self.freeze, thaw=self.thaw
+        self._usage_records = UsageRecords(
+            account=AccountState(posted=self.posted, drawn=self.drawn)
         )
-        self._flags = flags or Flags()
+        self._script = FaultScript(seed=seed)
+        self._freeze_gate = FreezeGate()
+        self._host_faults = HostFaults(
+            self._script,
+            stop=self._stop_server,
+            start=self._start_server,
+            freeze=self.freeze,
+            thaw=self.thaw,
+        )
+        self._flags = flags or HostFlags()
         self._sleep = sleep
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
-        self._life: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -101,96 +112,108 @@ class SandboxComfyUI:
 
     @property
     def address(self) -> str:
-        """Where it listens, as `host:port`; known once it has started, the same ever after."""
+        """The address as `host:port`, known after the first start; a restart does not change it."""
         if not self._port:
             raise RuntimeError(f"{self.name} has not been started yet")
         return f"{self._host}:{self._port}"
 
     @property
     def is_dead(self) -> bool:
-        """Whether nobody listens at its address at the moment."""
+        """Whether nothing listens at its address at the moment."""
         return self._runner is None
 
     @property
-    def troubles(self) -> Sequence[Happening]:
+    def troubles(self) -> Sequence[FaultEvent]:
         """The faults that have happened, in order."""
         return tuple(self._script.troubles)
 
     @property
-    def account(self) -> Ledger:
-        """All that it did since it was made, added up."""
-        return self._books.ledger(self.name, self.troubles)
+    def account(self) -> UsageReport:
+        """What it did since it was created, added up."""
+        return self._usage_records.report(self.name, self.troubles)
 
     def script(self, *faults: Fault) -> None:
-        """Let these faults happen when their occasions come, those scripted before first."""
+        """Add faults, each to happen at its next occasion, after those that were added before.
+
+        May be called before the host starts.
+        """
         self._script.add(faults)
         if self._runner is not None:
-            self._doom.begin()
+            self._host_faults.begin()
 
-    async def happened(self, fault: Fault, *, times: int = 1) -> Happening:
-        """Wait until a fault has happened so often; there is no limit but the caller's."""
+    async def happened(self, fault: Fault, *, times: int = 1) -> FaultEvent:
+        """Wait until a fault has happened `times` times, and return the last event; no timeout."""
         return await self._script.happened(fault, times=times)
 
     async def came_back(self) -> None:
-        """Wait until it lives, after a death; there is no limit but the caller's."""
-        await self._doom.lives.wait()
+        """Wait until the host is up, for example after a restart fault; no timeout."""
+        await self._host_faults.is_up.wait()
 
     def calm(self) -> None:
-        """Forget all faults to come, and thaw."""
+        """Remove all faults that have not happened yet, and thaw the host."""
         self._script.clear()
         self.thaw()
 
     def freeze(self) -> None:
-        """Stand still as by SIGSTOP: TCP connects, sockets stay open, nothing answers or draws."""
-        if self._runner is not None and not self._standstill.is_frozen:
-            self._standstill.freeze()
-            self._books.begin_outage("frozen")
+        """Freeze as by SIGSTOP: TCP connects, sockets stay open, nothing is answered or drawn.
+
+        Does nothing if the host is frozen or dead.
+        """
+        if self._runner is not None and not self._freeze_gate.is_frozen:
+            self._freeze_gate.freeze()
+            self._usage_records.begin_outage("frozen")
 
     def thaw(self) -> None:
-        """Go on as by SIGCONT: what came in meanwhile is served now."""
-        if self._standstill.is_frozen:
-            self._standstill.thaw()
-            self._books.end_outage()
+        """Go on as by SIGCONT; requests that came in meanwhile are answered now."""
+        if self._freeze_gate.is_frozen:
+            self._freeze_gate.thaw()
+            self._usage_records.end_outage()
 
     async def start(self) -> None:
-        """Begin a life: an empty queue, history and cache, on the same port as ever.
+        """Start with an empty queue, history and cache, on the same port as before.
 
-        Saved outputs are still there, temp files are not.
+        Saved outputs are kept, temp files are not.
+
+        Raises:
+            SandboxError: the port is taken, or cannot be listened on.
         """
-        await self._live()
-        self._doom.begin()
+        await self._start_server()
+        self._host_faults.begin()
 
     async def kill(self) -> None:
-        """Die as by SIGKILL: sockets break without a close frame, HTTP is refused.
+        """End as by SIGKILL: sockets break without a close frame, connections are refused.
 
-        May be called twice; `start` brings it back, and nothing else does.
+        May be called twice. Only `start` brings the host back: restart faults are cancelled.
+
+        Raises:
+            SandboxError: a restart fault could not start the host again, its port was taken.
         """
-        await self._doom.end()
-        await self._die()
+        await self._host_faults.end()
+        await self._stop_server()
 
-    async def _live(self) -> None:
+    async def _start_server(self) -> None:
         self.files.clear_temp()
-        self._standstill = Standstill()
-        machine = self._machine()
-        app = build_app(machine)
-        self._controls().add_to(app.router)
+        self._freeze_gate = FreezeGate()
+        state = self._new_state()
+        app = build_app(state)
+        self._control_routes().add_to(app.router)
         self._runner = web.AppRunner(app, access_log=None)
         await self._listen(self._runner)
-        self._life = asyncio.create_task(machine.live(), name=f"{self.name} lives")
-        self._books.end_outage()
-        self._doom.lives.set()
+        self._task = asyncio.create_task(state.run(), name=f"{self.name} runs")
+        self._usage_records.end_outage()
+        self._host_faults.is_up.set()
         log.info("sandbox comfyui started", host=self.name, address=self.address)
 
     async def _listen(self, runner: web.AppRunner) -> None:
         await runner.setup()
-        why = "no port is free"
-        # Not one that the system picks: while a host is dead, connections of its own clients
-        # could take that.
+        reason = "no port is free"
+        # Not port 0: while the host is dead, an outgoing connection of one of its clients could
+        # take a port that the system chose.
         for port in [self._port] if self._port else free_ports():
             try:
                 await web.TCPSite(runner, self._host, port, reuse_address=True).start()
             except OSError as error:
-                why = _why(error)
+                reason = _reason(error)
                 if self._port or error.errno != errno.EADDRINUSE:
                     break
             else:
@@ -198,63 +221,63 @@ class SandboxComfyUI:
                 return
         self._runner = None
         await runner.cleanup()
-        raise SandboxError(f"no ComfyUI on {self._host}:{self._port}: {why}")
+        raise SandboxError(f"no ComfyUI on {self._host}:{self._port}: {reason}")
 
-    def _machine(self) -> Machine:
-        return Machine(
+    def _new_state(self) -> HostState:
+        return HostState(
             version=self.version,
             models=self.models,
             files=self.files,
-            account=self._books.account,
+            account=self._usage_records.account,
             seconds_per_picture=self.seconds_per_picture,
             model_load_seconds=self._model_load_seconds,
             flags=self._flags,
             sleep=self._sleep,
-            mischief=Mischief(
+            injection=FaultInjection(
                 script=self._script,
-                standstill=self._standstill,
-                restart=self._doom.restart,
-                freeze=self._doom.freeze,
+                freeze_gate=self._freeze_gate,
+                restart=self._host_faults.restart,
+                freeze=self._host_faults.freeze,
             ),
         )
 
-    def _controls(self) -> Controls:
-        return Controls(
+    def _control_routes(self) -> ControlRoutes:
+        return ControlRoutes(
             faults=self._script,
             account=lambda: self.account,
             add=lambda faults: self.script(*faults),
-            calm=self.calm,
+            clear=self.calm,
         )
 
-    async def _die(self) -> None:
-        if self._runner is None or self._life is None:
+    async def _stop_server(self) -> None:
+        if self._runner is None or self._task is None:
             return
-        runner, life = self._runner, self._life
-        self._runner = self._life = None
-        self._doom.lives.clear()
-        self._books.begin_outage("dead")
-        life.cancel()
+        runner, task = self._runner, self._task
+        self._runner = self._task = None
+        self._host_faults.is_up.clear()
+        self._usage_records.begin_outage("dead")
+        task.cancel()
         for site in list(runner.sites):
             await site.stop()
-        # What was accepted a moment ago becomes a connection within a few turns of the loop.
-        for _ in range(_TURNS):
+        # A socket that was accepted a moment ago becomes a connection within a few loop iterations.
+        for _ in range(_LOOP_TURNS):
             await asyncio.sleep(0)
-            _break_off(runner.server)
-        self._standstill.end()
-        await asyncio.wait([life])
+            _abort_connections(runner.server)
+        self._freeze_gate.end()
+        await asyncio.wait([task])
         await runner.cleanup()
         log.info("sandbox comfyui died", host=self.name)
-        if not life.cancelled():
-            # It ended before it was killed: a mistake in the sandbox itself must not stay hidden.
-            life.result()
+        if not task.cancelled():
+            # It ended before the cancellation: show the sandbox's own bug, do not hide it.
+            task.result()
 
 
-def _break_off(server: web.Server | None) -> None:
+def _abort_connections(server: web.Server | None) -> None:
     for connection in list(server.connections if server else ()):
         if connection.transport is not None:
             connection.transport.abort()
 
 
-def _why(error: OSError) -> str:
+def _reason(error: OSError) -> str:
     taken = error.errno == errno.EADDRINUSE
     return "the port is taken" if taken else error.strerror or str(error)

@@ -1,4 +1,4 @@
-"""What tells one ComfyUI version from another, as far as a client can see it."""
+"""The differences between ComfyUI versions, as far as a client can see them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _NEW_PACKAGES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """One version that the sandbox plays; each field is a difference seen on real servers."""
+    """One version to simulate; each field is a difference recorded from real servers."""
 
     name: str
     reported: str
@@ -33,31 +33,31 @@ class Version:
     folders: tuple[str, ...]
     system: Mapping[str, Any]
     features: Mapping[str, Any]
-    # Unknown classes are `missing_node_type` with facts, where older ones said `invalid_prompt`.
+    # An unknown class is refused as `missing_node_type` with details; older ones: `invalid_prompt`.
     names_missing_nodes: bool
-    # A prompt_id that is no canonical UUID is refused; older ones take anything.
+    # A prompt_id that is not a canonical UUID is refused; older ones accept anything.
     wants_uuids: bool
-    # A prompt that is a list breaks the handler; older ones find no output in it.
+    # A prompt that is a list makes the handler fail (500); older ones answer that it has no output.
     breaks_on_lists: bool
-    # Circular graphs are explained; older ones refuse them without a word.
+    # A cycle in the graph is reported with its nodes; older ones refuse it without a reason.
     explains_cycles: bool
     # extra_data gets a create_time.
     stamps_creation: bool
     # GET and POST /api/jobs exist.
     has_jobs: bool
-    # Progress frames come at most every so many seconds, the first and the last always.
+    # The least time between two progress frames, in seconds; the first and the last always come.
     progress_pause_s: float
-    # What a prompt does not use is dropped when it succeeded; older ones drop it as it starts.
+    # The cache drops unused nodes after a prompt succeeded; older ones do it before it starts.
     forgets_on_success: bool
-    # Several outputs run in the graph's order. Older ones walk an unordered set.
+    # Several outputs run in the graph's order; older ones iterate over an unordered set.
     keeps_output_order: bool
     # The refusal to save outside the output folder also names the common path.
     tells_common_path: bool
-    # What torch calls it when the GPU has no memory left, with the torch of that time.
+    # The exception's name when the GPU is out of memory, with the torch release of that time.
     out_of_memory: str
-    # extra_data.preview_method of a prompt goes before the flag of the command line.
+    # extra_data.preview_method of a prompt overrides the flag of the command line.
     takes_preview_method: bool
-    # A browser's request from another site is refused by Sec-Fetch-Site too, not by Origin alone.
+    # A browser's cross-site request is refused by Sec-Fetch-Site too, not by Origin alone.
     refuses_cross_site: bool
 
 

@@ -1,7 +1,14 @@
-"""A Telegram Bot API that keeps what it gets, can be troubled by script, and shows its chats."""
+"""A Telegram Bot API that keeps what it gets, can be troubled by script, and shows its chats.
 
-from imagegen.sandbox.telegram.chats import SentMessage
+`server.py`: the server with its token, its calls and its script.
+`methods.py`: the API methods and the forms that calls send.
+`chats.py`: chats, messages and files.
+`faults.py`, `errors.py`: scripted faults, and the API's error answers.
+`web.py`: the chats as web pages.
+"""
+
+from imagegen.sandbox.telegram.chats import ChatMessage
+from imagegen.sandbox.telegram.faults import Trouble
 from imagegen.sandbox.telegram.server import Call, SandboxTelegram
-from imagegen.sandbox.telegram.troubles import Trouble
 
-__all__ = ["Call", "SandboxTelegram", "SentMessage", "Trouble"]
+__all__ = ["Call", "ChatMessage", "SandboxTelegram", "Trouble"]

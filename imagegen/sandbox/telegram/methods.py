@@ -1,24 +1,106 @@
-"""The Bot API's methods, as far as pictures in chats need them."""
+"""The Bot API's methods that pictures in chats need, and the form that a call sends."""
 
 import html
 import re
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from json import JSONDecodeError, loads
 from typing import Any
 
-from imagegen.sandbox.telegram import refusals
-from imagegen.sandbox.telegram.chats import WRITTEN, Chats, Kind, SentMessage, StoredFile
-from imagegen.sandbox.telegram.form import Form
-from imagegen.sandbox.telegram.pictures import measure
-from imagegen.sandbox.telegram.refusals import bad_request
+from aiohttp import web
+
+from imagegen.sandbox.telegram import errors
+from imagegen.sandbox.telegram.chats import (
+    WRITTEN,
+    ChatMessage,
+    Chats,
+    Kind,
+    StoredFile,
+    measure_photo,
+)
+from imagegen.sandbox.telegram.errors import bad_request, too_large
 
 _MAX_CAPTION = 1024
+
+
 _MAX_TEXT = 4096
 
 
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """An uploaded file: its name and its bytes."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodForm:
+    """A call's fields as text, and its uploads by the name that `attach://` refers to."""
+
+    fields: Mapping[str, str] = field(default_factory=dict)
+    uploads: Mapping[str, Upload] = field(default_factory=dict)
+
+    def text(self, name: str) -> str | None:
+        return self.fields.get(name)
+
+    def flag(self, name: str) -> bool:
+        return self.fields.get(name, "").lower() in {"true", "1"}
+
+    def number(self, name: str) -> int | None:
+        """Return a field as a number; None if it is missing or empty.
+
+        Raises:
+            ApiError: it is not a number.
+        """
+        text = self.fields.get(name)
+        if not text:
+            return None
+        try:
+            return int(text)
+        except ValueError as error:
+            raise bad_request(f"field {name!r} must be a Number") from error
+
+    def json_object(self, name: str) -> dict[str, Any]:
+        """Return a field that holds a JSON object; empty if it is missing.
+
+        Raises:
+            ApiError: it is not JSON.
+        """
+        try:
+            found = loads(self.fields.get(name) or "{}")
+        except JSONDecodeError as error:
+            raise bad_request(f"can't parse {name} JSON object") from error
+        return found if isinstance(found, dict) else {}
+
+    def upload(self, name: str, reference: str) -> Upload | None:
+        """Return the file that a field refers to, or the one sent under the field's own name."""
+        return self.uploads.get(reference.removeprefix("attach://")) or self.uploads.get(name)
+
+
+async def read_form(request: web.Request) -> MethodForm:
+    """Read a request to its end.
+
+    Raises:
+        ApiError: it is larger than Telegram accepts.
+    """
+    try:
+        body = await request.post()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise too_large() from error
+    fields, uploads = dict(request.query), {}
+    for name, value in body.items():
+        if isinstance(value, web.FileField):
+            with value.file as body_part:
+                uploads[name] = Upload(name=value.filename, content=body_part.read())
+        else:
+            fields[name] = value if isinstance(value, str) else bytes(value).decode()
+    return MethodForm(fields=fields, uploads=uploads)
+
+
 class Methods:
-    """Answer calls from the chats' state; raises ApiError for what Telegram would refuse."""
+    """Answers calls from the state of the chats."""
 
     def __init__(self, chats: Chats, *, bot_id: int) -> None:
         self._chats = chats
@@ -28,7 +110,7 @@ class Methods:
             "first_name": "Sandbox",
             "username": "sandboxbot",
         }
-        self._by_name: dict[str, Callable[[Form], Any]] = {
+        self._by_name: dict[str, Callable[[MethodForm], Any]] = {
             "getme": lambda _: self._bot,
             "sendmessage": self._send_message,
             "sendphoto": lambda form: self._send_media("photo", form),
@@ -39,69 +121,73 @@ class Methods:
             "deletemessage": self._delete,
         }
 
-    def answer(self, method: str, form: Form) -> Any:
-        """Return the call's result, ready for JSON; names are matched in any case."""
+    def answer(self, method: str, form: MethodForm) -> Any:
+        """Return the call's result as JSON values; method names match in any case.
+
+        Raises:
+            ApiError: Telegram would refuse the call.
+        """
         found = self._by_name.get(method.lower())
         if found is None:
-            raise refusals.unknown_method()
+            raise errors.unknown_method()
         return found(form)
 
-    def _send_message(self, form: Form) -> dict[str, Any]:
+    def _send_message(self, form: MethodForm) -> dict[str, Any]:
         message = self._new("sendMessage", form)
         return self._put(replace(message, text=_text(form)))
 
-    def _send_media(self, kind: Kind, form: Form) -> dict[str, Any]:
+    def _send_media(self, kind: Kind, form: MethodForm) -> dict[str, Any]:
         message = self._new(f"send{kind.capitalize()}", form)
         caption = _caption(form.text("caption"), form.text("parse_mode"))
         stored = self._file(kind, form, field=kind, reference=form.text(kind) or "")
-        shown = _shown(message, stored)
+        shown = _with_file(message, stored)
         return self._put(replace(shown, caption=caption, has_spoiler=form.flag("has_spoiler")))
 
-    def _send_chat_action(self, form: Form) -> bool:
+    def _send_chat_action(self, form: MethodForm) -> bool:
         self._chats.check(_chat_id(form))
         if not form.text("action"):
             raise bad_request("wrong parameter action in request")
         return True
 
-    def _edit_text(self, form: Form) -> dict[str, Any]:
-        before = self._existing(form, "edit")
-        if before.text is None:
+    def _edit_text(self, form: MethodForm) -> dict[str, Any]:
+        old = self._existing(form, "edit")
+        if old.text is None:
             raise bad_request("there is no text in the message to edit")
-        after = replace(before, method="editMessageText", text=_text(form))
-        return self._edit(before, after, form)
+        new = replace(old, method="editMessageText", text=_text(form))
+        return self._edit(old, new, form)
 
-    def _edit_media(self, form: Form) -> dict[str, Any]:
-        before, media = self._existing(form, "edit"), form.thing("media")
+    def _edit_media(self, form: MethodForm) -> dict[str, Any]:
+        old, media = self._existing(form, "edit"), form.json_object("media")
         kind: Kind = "document" if media.get("type") == "document" else "photo"
         reference = str(media.get("media", ""))
         stored = self._file(kind, form, field="media", reference=reference)
-        after = replace(
-            _shown(before, stored),
+        new = replace(
+            _with_file(old, stored),
             method="editMessageMedia",
             caption=_caption(media.get("caption"), media.get("parse_mode")),
             has_spoiler=bool(media.get("has_spoiler")),
         )
-        return self._edit(before, after, form)
+        return self._edit(old, new, form)
 
-    def _delete(self, form: Form) -> bool:
+    def _delete(self, form: MethodForm) -> bool:
         message = self._existing(form, "delete")
         del self._chats.current[message.chat_id][message.message_id]
         return True
 
-    def _edit(self, before: SentMessage, after: SentMessage, form: Form) -> dict[str, Any]:
-        # An edit without a markup takes the old one away.
-        after = replace(after, reply_markup=form.text("reply_markup"))
-        if after.shows_the_same_as(before):
-            raise refusals.not_modified()
-        return self._put(replace(after, when=datetime.now(UTC)))
+    def _edit(self, old: ChatMessage, new: ChatMessage, form: MethodForm) -> dict[str, Any]:
+        # An edit without reply_markup removes the old one.
+        new = replace(new, reply_markup=form.text("reply_markup"))
+        if new.shows_the_same_as(old):
+            raise errors.not_modified()
+        return self._put(replace(new, when=datetime.now(UTC)))
 
-    def _new(self, method: str, form: Form) -> SentMessage:
+    def _new(self, method: str, form: MethodForm) -> ChatMessage:
         chat_id = _chat_id(form)
         self._chats.check(chat_id)
-        return SentMessage(
+        return ChatMessage(
             method=method,
             chat_id=chat_id,
-            # Numbered when it is put, so that refused ones leave no gap.
+            # Set when it is stored, so that refused messages leave no gap in the numbers.
             message_id=0,
             when=datetime.now(UTC),
             reply_to_message_id=self._replied(chat_id, form),
@@ -110,21 +196,23 @@ class Methods:
             reply_markup=form.text("reply_markup"),
         )
 
-    def _put(self, message: SentMessage) -> dict[str, Any]:
+    def _put(self, message: ChatMessage) -> dict[str, Any]:
         message = replace(message, message_id=message.message_id or self._chats.next_id())
         self._chats.put(message)
         return self._chats.described(message, self._bot)
 
-    def _replied(self, chat_id: int, form: Form) -> int | None:
-        wish = form.thing("reply_parameters")
-        message_id = wish.get("message_id", form.number("reply_to_message_id"))
+    def _replied(self, chat_id: int, form: MethodForm) -> int | None:
+        reply_parameters = form.json_object("reply_parameters")
+        message_id = reply_parameters.get("message_id", form.number("reply_to_message_id"))
         if message_id is None or self._chats.has(chat_id, int(message_id)):
             return message_id
-        if wish.get("allow_sending_without_reply") or form.flag("allow_sending_without_reply"):
+        if reply_parameters.get("allow_sending_without_reply") or form.flag(
+            "allow_sending_without_reply"
+        ):
             return None
         raise bad_request("message to be replied not found")
 
-    def _existing(self, form: Form, purpose: str) -> SentMessage:
+    def _existing(self, form: MethodForm, purpose: str) -> ChatMessage:
         chat_id = _chat_id(form)
         self._chats.check(chat_id)
         message = self._chats.current[chat_id].get(form.number("message_id") or 0)
@@ -134,10 +222,10 @@ class Methods:
             raise bad_request(f"message can't be {purpose.removesuffix('e')}ed")
         return message
 
-    def _file(self, kind: Kind, form: Form, *, field: str, reference: str) -> StoredFile:
+    def _file(self, kind: Kind, form: MethodForm, *, field: str, reference: str) -> StoredFile:
         upload = form.upload(field, reference)
         if upload is not None:
-            size = measure(upload.content) if kind == "photo" else (0, 0)
+            size = measure_photo(upload.content) if kind == "photo" else (0, 0)
             return self._chats.keep(kind, upload.name, upload.content, size)
         if not reference:
             raise bad_request(f"there is no {kind} in the request")
@@ -150,18 +238,18 @@ class Methods:
         return stored
 
 
-def _chat_id(form: Form) -> int:
+def _chat_id(form: MethodForm) -> int:
     text = form.text("chat_id")
     if not text:
         raise bad_request("chat_id is empty")
     try:
         return int(text)
     except ValueError as error:
-        # A public channel's @name, of which the sandbox has none.
-        raise refusals.chat_not_found() from error
+        # The @name of a public channel; the sandbox has no channels.
+        raise errors.chat_not_found() from error
 
 
-def _text(form: Form) -> str:
+def _text(form: MethodForm) -> str:
     text = form.text("text")
     if not text or not text.strip():
         raise bad_request("message text is empty")
@@ -177,13 +265,13 @@ def _caption(caption: str | None, parse_mode: str | None) -> str | None:
 
 
 def _length(text: str, parse_mode: str | None) -> int:
-    """Count as Telegram does: UTF-16 units, after the markup is read."""
+    """Count UTF-16 code units after the markup is parsed, as Telegram does."""
     if parse_mode == "HTML":
         text = html.unescape(re.sub(r"<[^>]*>", "", text))
     return len(text.encode("utf-16-le")) // 2
 
 
-def _shown(message: SentMessage, stored: StoredFile) -> SentMessage:
+def _with_file(message: ChatMessage, stored: StoredFile) -> ChatMessage:
     is_photo = stored.kind == "photo"
     return replace(
         message,

@@ -1,4 +1,4 @@
-"""The sandbox's Telegram as a server: calls in, troubles by script, what was sent kept."""
+"""The Bot API as a server: it answers calls, applies scripted faults and keeps what was sent."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,14 +9,13 @@ from typing import Any, Self
 from aiohttp import web
 
 from imagegen.sandbox.errors import SandboxError
-from imagegen.sandbox.telegram.chats import Chats, SentMessage
-from imagegen.sandbox.telegram.form import Form, read
-from imagegen.sandbox.telegram.methods import Methods
-from imagegen.sandbox.telegram.pages import add_pages
-from imagegen.sandbox.telegram.refusals import ApiError, unauthorized
-from imagegen.sandbox.telegram.troubles import Ending, Script, Trouble
+from imagegen.sandbox.telegram.chats import ChatMessage, Chats
+from imagegen.sandbox.telegram.errors import ApiError, unauthorized
+from imagegen.sandbox.telegram.faults import Trouble, TroubleEnding, TroubleScript
+from imagegen.sandbox.telegram.methods import MethodForm, Methods, read_form
+from imagegen.sandbox.telegram.web import add_pages
 
-# Well-formed, and nobody's.
+# Has the form of a token, and belongs to no bot.
 FAKE_TOKEN = "42:SANDBOX-sandbox-SANDBOX-sandbox-000"  # noqa: S105 - made up
 _MAX_BODY = 50 * 1024 * 1024
 _BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
@@ -24,7 +23,7 @@ _BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body>nginx</bo
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """A call to the API; without a status as long as it has had no answer, or for ever."""
+    """A call to the API; `status` is None while it has no answer, or if it never gets one."""
 
     method: str
     when: datetime
@@ -35,9 +34,10 @@ class Call:
 
 
 class SandboxTelegram:
-    """Listen on loopback while entered; keep everything for a test or a person to look at.
+    """A Bot API that listens on 127.0.0.1 while entered, for one bot token.
 
-    `port` 0 takes a free one. `seconds_per_upload` is how long a picture takes to arrive.
+    `port` 0 chooses a free one. `seconds_per_upload` is how long an upload takes. `calls`, `sent`
+    and `edited` keep everything for a test or a person to look at.
     """
 
     def __init__(
@@ -50,18 +50,18 @@ class SandboxTelegram:
         self._port = port
         self._seconds_per_upload = seconds_per_upload
         self._methods = Methods(self.chats, bot_id=int(token.partition(":")[0]))
-        self._script = Script()
+        self._script = TroubleScript()
         self._changed = asyncio.Condition()
         self._runner: web.AppRunner | None = None
 
     @property
-    def sent(self) -> list[SentMessage]:
-        """Return the messages that the bot sent, as they were before any edit."""
+    def sent(self) -> list[ChatMessage]:
+        """The messages that the bot sent, as they were before any edit."""
         return self.chats.sent
 
     @property
-    def edited(self) -> list[SentMessage]:
-        """Return what edits made of messages, in the order of the edits."""
+    def edited(self) -> list[ChatMessage]:
+        """The results of edits, in the order of the edits."""
         return self.chats.edited
 
     async def __aenter__(self) -> Self:
@@ -90,13 +90,16 @@ class SandboxTelegram:
         *,
         timeout: float,  # noqa: ASYNC109 - the wait ends here, with TimeoutError
         method: str | None = None,
-    ) -> list[SentMessage]:
-        """Return what was sent once that is `count` messages; raises TimeoutError.
+    ) -> list[ChatMessage]:
+        """Wait until `count` messages were sent, and return them all.
 
-        With a method only its messages count, and those of an edit method too.
+        With a `method` only messages of that method count, also of an edit method.
+
+        Raises:
+            TimeoutError: `timeout` seconds passed.
         """
 
-        def found() -> list[SentMessage]:
+        def found() -> list[ChatMessage]:
             if method is None:
                 return list(self.sent)
             return [each for each in (*self.sent, *self.edited) if each.method == method]
@@ -112,7 +115,11 @@ class SandboxTelegram:
         timeout: float,  # noqa: ASYNC109 - the wait ends here, with TimeoutError
         method: str | None = None,
     ) -> list[Call]:
-        """Return the calls once there are `count`, answered or not; raises TimeoutError."""
+        """Wait until there are `count` calls, answered or not, and return them all.
+
+        Raises:
+            TimeoutError: `timeout` seconds passed.
+        """
 
         def found() -> list[Call]:
             return [call for call in self.calls if method in {None, call.method}]
@@ -124,31 +131,31 @@ class SandboxTelegram:
     def script(
         self, *troubles: Trouble, chat_id: int | None = None, method: str | None = None
     ) -> None:
-        """Let each of the next calls, or of those to a chat or method, meet one trouble."""
+        """Apply each fault to one of the next calls, or of those to that chat or method."""
         self._script.add(troubles, chat_id=chat_id, method=method)
 
     def write(self, chat_id: int, text: str, *, message_id: int | None = None) -> int:
-        """Write as a person; return the message's number, which a bot can answer to."""
+        """Write a message as a person; returns its id, which the bot can reply to."""
         return self.chats.write(chat_id, text, message_id)
 
     def block(self, chat_id: int) -> None:
-        """Let the person block the bot."""
+        """Make the person block the bot."""
         self.chats.blocked.add(chat_id)
 
     def unblock(self, chat_id: int) -> None:
         self.chats.blocked.discard(chat_id)
 
     def forget(self, chat_id: int) -> None:
-        """Let there be no such chat."""
+        """Remove the chat: calls get `chat not found`."""
         self.chats.forgotten.add(chat_id)
 
     def know(self, *chat_ids: int) -> None:
-        """Let these chats exist, and from now on no others but those named here."""
+        """Make these chats exist, and from now on no others."""
         self.chats.known = {*(self.chats.known or ()), *chat_ids}
         self.chats.forgotten -= {*chat_ids}
 
     def migrate(self, chat_id: int, to: int) -> None:
-        """Let the group become a supergroup; its old number only says so."""
+        """Upgrade a group to the supergroup `to`; calls to the old id get migrate_to_chat_id."""
         self.chats.migrated[chat_id] = to
 
     def _app(self) -> web.Application:
@@ -161,52 +168,54 @@ class SandboxTelegram:
         method, position = request.match_info["method"], len(self.calls)
         self.calls.append(Call(method=method, when=datetime.now(UTC)))
         try:
-            form = await read(request)
-            await self._note(position, chat_id=_chat_id(form), fields=form.fields)
+            form = await read_form(request)
+            await self._record(position, chat_id=_chat_id(form), fields=form.fields)
             if request.match_info["token"] != self.token:
                 raise unauthorized()
-            return await self._meet(request, form, position)
+            return await self._answer(request, form, position)
         except ApiError as refusal:
-            await self._note(position, status=refusal.status, description=refusal.description)
+            await self._record(position, status=refusal.status, description=refusal.description)
             return web.json_response(refusal.body, status=refusal.status)
 
-    async def _meet(self, request: web.Request, form: Form, position: int) -> web.StreamResponse:
+    async def _answer(
+        self, request: web.Request, form: MethodForm, position: int
+    ) -> web.StreamResponse:
         call = self.calls[position]
         trouble = self._script.next_for(call.method, call.chat_id)
         if form.uploads:
             await asyncio.sleep(self._seconds_per_upload)
         if trouble is None:
             result = self._methods.answer(call.method, form)
-            await self._note(position, status=200)
+            await self._record(position, status=200)
             return web.json_response({"ok": True, "result": result})
         if trouble.refusal is not None:
             raise trouble.refusal
         if trouble.is_accepted:
             self._methods.answer(call.method, form)
-            await self._note(position)
-        return await self._end(request, trouble, position)
+            await self._record(position)
+        return await self._end_without_answer(request, trouble, position)
 
-    async def _end(
+    async def _end_without_answer(
         self, request: web.Request, trouble: Trouble, position: int
     ) -> web.StreamResponse:
-        if trouble.ending is Ending.HTML:
-            await self._note(position, status=502)
+        if trouble.ending is TroubleEnding.HTML:
+            await self._record(position, status=502)
             return web.Response(status=502, text=_BAD_GATEWAY, content_type="text/html")
-        if trouble.ending is Ending.HANG:
-            # Until the caller leaves or the server closes: both cancel this.
+        if trouble.ending is TroubleEnding.HANG:
+            # The task is cancelled when the caller disconnects or the server closes.
             await asyncio.Event().wait()
         if request.transport is not None:
             request.transport.abort()
         return web.Response()
 
-    async def _note(self, position: int, **facts: Any) -> None:
-        """Add what is known of a call, and wake who waits for it or for its message."""
+    async def _record(self, position: int, **changes: Any) -> None:
+        """Update the record of a call, and wake those who wait for calls or messages."""
         async with self._changed:
-            self.calls[position] = replace(self.calls[position], **facts)
+            self.calls[position] = replace(self.calls[position], **changes)
             self._changed.notify_all()
 
 
-def _chat_id(form: Form) -> int | None:
+def _chat_id(form: MethodForm) -> int | None:
     try:
         return form.number("chat_id")
     except ApiError:

@@ -11,21 +11,21 @@ from pathlib import Path
 
 import structlog
 
-from imagegen import migrations
-from imagegen.sandbox.postgres import PostgresServer
+from imagegen.db import migrations
+from imagegen.sandbox.servers.postgres import PostgresServer
+from imagegen.sandbox.servers.valkey import ValkeyServer
 from imagegen.sandbox.signals import sigterm_exits
-from imagegen.sandbox.valkey import ValkeyServer
 from tests.benchmarks.chaos import table
 from tests.benchmarks.chaos.bot import Pace
 from tests.benchmarks.chaos.run import Outcome, Plan, run
 
 
 def main() -> int:
-    """Run it; 0 if nothing was lost, doubled without a reason, misplaced or broken in us."""
+    """Run it; returns 0 if there is no violation, else 1."""
     plan = _plan()
     shutil.rmtree(plan.out, ignore_errors=True)
     plan.out.mkdir(parents=True)
-    _say(f"chaos for {plan.seconds:g} s with seed {plan.seed}; logs are in {plan.out}")
+    _print(f"chaos for {plan.seconds:g} s with seed {plan.seed}; logs are in {plan.out}")
     with (
         sigterm_exits(),
         (plan.out / "bot.log").open("w") as log,
@@ -35,7 +35,7 @@ def main() -> int:
         structlog.configure(logger_factory=structlog.WriteLoggerFactory(log))
         migrations.upgrade(postgres.url)
         outcome = asyncio.run(run(plan, postgres, valkey))
-    _tell(plan, outcome)
+    _print_outcome(plan, outcome)
     return 0 if outcome.verdict.is_good else 1
 
 
@@ -45,28 +45,28 @@ def _plan() -> Plan:
     parser.add_argument("--seed", type=int, default=1, help="equal seeds, equal blows")
     parser.add_argument("--dialogs", type=int, default=36, help="how many people write")
     parser.add_argument("--out", type=Path, help="where logs and stories go")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     return Plan(
-        seed=given.seed,
-        seconds=given.seconds,
-        out=given.out or Path("bench-results") / f"chaos-{given.seed}",
-        pace=Pace(dialogs=given.dialogs, between=(2.0, 6.0)),
+        seed=arguments.seed,
+        seconds=arguments.seconds,
+        out=arguments.out or Path("bench-results") / f"chaos-{arguments.seed}",
+        pace=Pace(dialogs=arguments.dialogs, between=(2.0, 6.0)),
     )
 
 
-def _tell(plan: Plan, outcome: Outcome) -> None:
+def _print_outcome(plan: Plan, outcome: Outcome) -> None:
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
-    _say(
+    _print(
         f"seed {plan.seed}, {plan.seconds:g} s, {machine}, {datetime.now(UTC):%Y-%m-%d %H:%M}: "
-        f"{outcome.blows} blows, {outcome.turns} turns ({outcome.turns_failed} not committed), "
+        f"{outcome.faults} blows, {outcome.turns} turns ({outcome.turns_failed} not committed), "
         f"settled after {outcome.settled_s:.1f} s"
     )
-    _say(table.text(outcome.verdict))
+    _print(table.text(outcome.verdict))
     if not outcome.verdict.is_good:
-        _say(f"what became of each offender is told in {plan.out / 'stories'}")
+        _print(f"what became of each offender is told in {plan.out / 'stories'}")
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, flush=True)  # noqa: T201 (what a person ran this for)
 
 

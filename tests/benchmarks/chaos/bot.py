@@ -1,4 +1,4 @@
-"""Bots in many dialogs: people write, and each message goes through the real hook."""
+"""Bots with many dialogs: people write, and each message goes through the real hook."""
 
 import asyncio
 import random
@@ -10,28 +10,28 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from chatflow_hook import ChatFlowHook, Request, Turn
-from chatflow_hook.database import FAULTS
-from imagegen.sandbox import conversations
+from chatflow_hook.database import DATABASE_ERRORS
+from imagegen.sandbox.demo import progress_board
 
 _PERSONAS = ("ash", "julie", "lina", "marriana", "may", "stacy", "taya", "una")
-# A bot gives its own transaction up after so long.
-_PATIENCE_S = 4.0
+# After this time a bot cancels its own transaction.
+_TRANSACTION_TIMEOUT_S = 4.0
 # Telegram delivers some updates twice.
-_TWICE = 0.05
+_DUPLICATE_CHANCE = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """How many dialogs there are, and how long people take from message to message, in s."""
+    """How many dialogs there are, and the range of seconds between two messages of one."""
 
     dialogs: int
     between: tuple[float, float]
 
 
 class Bot:
-    """Answers people, and remembers what it has committed.
+    """Answers people, and remembers which requests it has committed.
 
-    What it could not commit is not a request; what it did not hear of may be one.
+    A turn that it could not commit is no request; one whose commit got no answer may be one.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Bot:
         seed: int,
     ) -> None:
         # The captions of requests that are known to be committed.
-        self.promised: dict[UUID, str] = {}
+        self.committed: dict[UUID, str] = {}
         self.turns = 0
         self.failed = 0
         self._hook = hook
@@ -53,47 +53,47 @@ class Bot:
 
     @asynccontextmanager
     async def chatting(self) -> AsyncIterator[None]:
-        """Let all people write while the block runs. Raises what a dialog stumbled over."""
+        """Let people write in all dialogs during the block; raises the first error of a dialog."""
         stop = asyncio.Event()
-        talks = [
-            asyncio.create_task(self._talk(number, stop), name=f"dialog {number}")
+        dialog_tasks = [
+            asyncio.create_task(self._write_messages(number, stop), name=f"dialog {number}")
             for number in range(1, self._pace.dialogs + 1)
         ]
         try:
             yield
         finally:
             stop.set()
-            await asyncio.gather(*talks)
+            await asyncio.gather(*dialog_tasks)
 
-    async def _talk(self, dialog_id: int, stop: asyncio.Event) -> None:
+    async def _write_messages(self, dialog_id: int, stop: asyncio.Event) -> None:
         chance = random.Random(f"{self._seed} dialog {dialog_id}")
         number = 0
-        while not await _waited(stop, chance.uniform(*self._pace.between)):
+        while not await _wait(stop, chance.uniform(*self._pace.between)):
             number += 1
             turn = _turn(dialog_id, number)
-            for _ in range(1 + (chance.random() < _TWICE)):
-                # Bots use the hook in both ways: in a transaction of their own, or without.
-                await (self._in_own if dialog_id % 3 else self._alone)(turn)
+            for _ in range(1 + (chance.random() < _DUPLICATE_CHANCE)):
+                # Bots use the hook in both ways: in their own transaction, or without a session.
+                await (self._with_session if dialog_id % 3 else self._without_session)(turn)
 
-    async def _in_own(self, turn: Turn) -> None:
+    async def _with_session(self, turn: Turn) -> None:
         self.turns += 1
         try:
-            async with asyncio.timeout(_PATIENCE_S), self._sessions.begin() as session:
+            async with asyncio.timeout(_TRANSACTION_TIMEOUT_S), self._sessions.begin() as session:
                 request = await self._hook.on_turn(turn, session)
-        except FAULTS:
+        except DATABASE_ERRORS:
             self.failed += 1
             return
-        self._note(turn, request)
+        self._record_request(turn, request)
         await self._hook.enqueue(request)
 
-    async def _alone(self, turn: Turn) -> None:
+    async def _without_session(self, turn: Turn) -> None:
         self.turns += 1
-        self._note(turn, await self._hook.on_turn(turn))
+        self._record_request(turn, await self._hook.on_turn(turn))
 
-    def _note(self, turn: Turn, request: Request | None) -> None:
+    def _record_request(self, turn: Turn, request: Request | None) -> None:
         # The same message twice gives the same request, which keeps its first caption.
         if request is not None:
-            self.promised.setdefault(request.id, turn.caption or "")
+            self.committed.setdefault(request.id, turn.caption or "")
 
 
 def _turn(dialog_id: int, number: int) -> Turn:
@@ -103,14 +103,14 @@ def _turn(dialog_id: int, number: int) -> Turn:
         chat_id=1000 + dialog_id,
         chat_type="private",
         persona=_PERSONAS[dialog_id % len(_PERSONAS)],
-        text=conversations.line(dialog_id + number),
+        text=progress_board.demo_line(dialog_id + number),
         caption=f"{dialog_id}/{number}",
         reply_to_message_id=1_000_000 + number,
     )
 
 
-async def _waited(stop: asyncio.Event, seconds: float) -> bool:
-    """Return after so long, or at once when it is time to stop, and whether it is."""
+async def _wait(stop: asyncio.Event, seconds: float) -> bool:
+    """Wait so many seconds, or until `stop` is set; returns whether it is."""
     try:
         async with asyncio.timeout(seconds):
             await stop.wait()

@@ -1,15 +1,15 @@
-"""What a run leaves behind, as seen from the outside; times are Unix seconds."""
+"""What is known after a run, seen from outside of our code; times are Unix seconds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from imagegen.sandbox.comfyui.ledger import Double
+from imagegen.sandbox.comfyui.usage import DoubleDrawing
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A row of image_requests; `caption` is what its message can be known by in the chat."""
+    """A row of image_requests; `caption` identifies its message in the chat."""
 
     id: UUID
     dialog_id: int
@@ -46,8 +46,8 @@ class Arrival:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mark:
-    """What the database says of a dialog."""
+class DialogRow:
+    """A row of dialogs."""
 
     dialog_id: int
     message_count: int
@@ -55,8 +55,8 @@ class Mark:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Struck:
-    """A blow as it fell, and when it was healed; `is_total`: no picture came while it lasted."""
+class InjectedFault:
+    """A fault that was injected, and when it was healed; `is_total`: no picture can come meanwhile."""
 
     what: str
     began: float
@@ -65,8 +65,8 @@ class Struck:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Complaint:
-    """A fault of ours as a worker's log tells it, or a worker that ended by itself."""
+class WorkerFault:
+    """A fault of our code from a worker's log, or a worker that ended by itself."""
 
     worker: str
     what: str
@@ -75,19 +75,19 @@ class Complaint:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """All of it.
+    """Everything that the verdict is made from.
 
-    `promised` are the requests of which a bot knows that they are committed. `doubles` are the
-    drawings that ended with a picture although an earlier one had; `excused` names the requests
-    that a fault of a host made us draw again.
+    `committed` are the requests that a bot knows to be committed, with their captions. `doubles`
+    are drawings that ended with a picture although an earlier one had. `excused` names the
+    requests that a fault of a host made us draw again.
     """
 
-    promised: Mapping[UUID, str]
+    committed: Mapping[UUID, str]
     rows: Sequence[Row]
     sends: Sequence[Send]
     arrivals: Sequence[Arrival]
-    marks: Sequence[Mark]
-    doubles: Sequence[Double]
+    dialogs: Sequence[DialogRow]
+    doubles: Sequence[DoubleDrawing]
     excused: frozenset[str]
-    struck: Sequence[Struck]
-    complaints: Sequence[Complaint]
+    injected: Sequence[InjectedFault]
+    worker_faults: Sequence[WorkerFault]

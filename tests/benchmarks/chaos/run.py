@@ -1,4 +1,4 @@
-"""A run: bots chat, the monkey rages, the dust settles, and the evidence is gathered."""
+"""One run: bots chat, faults are injected, all requests end, and the evidence is judged."""
 
 import asyncio
 import time
@@ -13,31 +13,31 @@ import asyncpg
 
 from chatflow_hook import ChatFlowHook
 from chatflow_hook.settings import HookSettings
-from imagegen import database
-from imagegen.sandbox.child import Child, Launch
-from imagegen.sandbox.postgres import PostgresServer
-from imagegen.sandbox.valkey import ValkeyServer
-from tests import chat
-from tests.benchmarks.chaos import grumbling, story, testimony
+from imagegen.db.engine import connect
+from imagegen.sandbox.servers.postgres import PostgresServer
+from imagegen.sandbox.servers.process import LaunchCommand, ServerProcess
+from imagegen.sandbox.servers.valkey import ValkeyServer
+from tests.benchmarks.chaos import gather_evidence, log_faults, request_history
 from tests.benchmarks.chaos.bot import Bot, Pace
-from tests.benchmarks.chaos.crew import Crew, WorkerChild
 from tests.benchmarks.chaos.evidence import Evidence
-from tests.benchmarks.chaos.fairground import Fairground, open_fairground
-from tests.benchmarks.chaos.monkey import Monkey
+from tests.benchmarks.chaos.fault_injector import FaultInjector
+from tests.benchmarks.chaos.sandbox_client import SandboxClient, running_sandbox
 from tests.benchmarks.chaos.schedule import schedule
 from tests.benchmarks.chaos.verdict import Verdict, judge
+from tests.benchmarks.chaos.workers import WorkerGroup, WorkerProcess
+from tests.support import conversations
 
-# What the hook's trigger is set to.
+# The hook's IMAGE_TRIGGER_MIN and IMAGE_TRIGGER_MAX, in messages.
 _MINIMUM, _MAXIMUM = 3, 5
-_LOOK_EVERY_S = 0.5
+_POLL_INTERVAL_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a run is like.
+    """The options of a run; durations in seconds.
 
-    People go on writing for `calm_s` after the last blow, so that recovery can be seen; then the
-    last request may take `settle_s`.
+    People go on writing for `calm_s` after the last fault, so that recovery can be seen; then the
+    last request may take `settle_s` to end.
     """
 
     seed: int
@@ -53,12 +53,12 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of it; stories of all offences are in a folder of the plan's `out`."""
+    """The result of a run; the histories of all violations are in a folder of the plan's `out`."""
 
     verdict: Verdict
     turns: int
     turns_failed: int
-    blows: int
+    faults: int
     settled_s: float
 
 
@@ -67,68 +67,77 @@ async def run(
     postgres: PostgresServer,
     valkey: ValkeyServer,
     *,
-    start: Callable[[Launch], WorkerChild] = Child,
+    start: Callable[[LaunchCommand], WorkerProcess] = ServerProcess,
 ) -> Outcome:
-    """Run it on servers of its own; the database is migrated. Call it in the main thread.
+    """Run it on these servers, whose database is migrated. Call it in the main thread.
 
-    `start` starts a worker.
+    `start` starts the process of a worker.
     """
     async with AsyncExitStack() as stack:
-        fairground = await stack.enter_async_context(
-            open_fairground(
+        sandbox_client = await stack.enter_async_context(
+            running_sandbox(
                 plan.out,
                 hosts=plan.hosts,
                 seconds_per_picture=plan.seconds_per_picture,
                 seed=plan.seed,
             )
         )
-        settings = _settings(plan, postgres, valkey, fairground)
-        crew = Crew(plan.out, settings, posts=plan.workers, start=start)
-        monkey = Monkey(crew=crew, valkey=valkey, postgres=postgres, fairground=fairground)
-        blows = schedule(plan.seed, plan.seconds, workers=plan.workers, hosts=plan.hosts)
+        worker_group = WorkerGroup(
+            plan.out,
+            _settings(plan, postgres, valkey, sandbox_client),
+            count=plan.workers,
+            start=start,
+        )
+        injector = FaultInjector(
+            worker_group=worker_group,
+            valkey=valkey,
+            postgres=postgres,
+            sandbox_client=sandbox_client,
+        )
+        faults = schedule(plan.seed, plan.seconds, workers=plan.workers, hosts=plan.hosts)
         async with _bot(plan, postgres, valkey) as bot:
-            async with crew.working():
+            async with worker_group.running():
                 async with bot.chatting():
-                    await monkey.rage(blows)
+                    await injector.run(faults)
                     await asyncio.sleep(plan.calm_s)
-                settled_s = await _settled(plan, postgres.url)
-            record = await fairground.record()
-            complaints = [*crew.complaints, *_complaints(plan.out)]
-            evidence = await testimony.gather(
+                settled_s = await _wait_until_ended(plan, postgres.url)
+            record = await sandbox_client.record()
+            worker_faults = [*worker_group.worker_faults, *_worker_faults(plan.out)]
+            evidence = await gather_evidence.gather(
                 postgres.url,
                 record,
-                promised=bot.promised,
-                struck=monkey.struck,
-                complaints=complaints,
+                committed=bot.committed,
+                injected=injector.injected,
+                worker_faults=worker_faults,
             )
-        verdict = _judged(plan, evidence, record)
+        verdict = _judge(plan, evidence, record)
         return Outcome(
             verdict=verdict,
             turns=bot.turns,
             turns_failed=bot.failed,
-            blows=len(blows),
+            faults=len(faults),
             settled_s=settled_s,
         )
 
 
-def _judged(plan: Plan, evidence: Evidence, record: dict[str, Any]) -> Verdict:
+def _judge(plan: Plan, evidence: Evidence, record: dict[str, Any]) -> Verdict:
     verdict = judge(evidence, minimum=_MINIMUM)
-    story.write(evidence, verdict.offences, record, plan.out)
+    request_history.write(evidence, verdict.violations, record, plan.out)
     return verdict
 
 
-def _complaints(out: Path) -> list[Any]:
-    return [each for log in sorted(out.glob("worker-*.log")) for each in grumbling.in_log(log)]
+def _worker_faults(out: Path) -> list[Any]:
+    return [each for log in sorted(out.glob("worker-*.log")) for each in log_faults.in_log(log)]
 
 
-async def _settled(plan: Plan, database_url: str) -> float:
-    """Wait until every request has ended, or for long enough; return how long that was, in s."""
+async def _wait_until_ended(plan: Plan, database_url: str) -> float:
+    """Wait until every request has ended, at most `settle_s`; return how many seconds it took."""
     began = time.monotonic()
     while (took := time.monotonic() - began) < plan.settle_s:
         with suppress(OSError, asyncpg.PostgresError, TimeoutError):
-            if not await testimony.open_requests(database_url):
+            if not await gather_evidence.open_requests(database_url):
                 break
-        await asyncio.sleep(_LOOK_EVERY_S)
+        await asyncio.sleep(_POLL_INTERVAL_S)
     return took
 
 
@@ -141,28 +150,28 @@ async def _bot(plan: Plan, postgres: PostgresServer, valkey: ValkeyServer) -> As
         image_trigger_min=_MINIMUM,
         image_trigger_max=_MAXIMUM,
     )
-    engine = database.connect(postgres.url)
+    engine = connect(postgres.url)
     try:
         async with ChatFlowHook(settings, chance=Random(plan.seed)) as hook:
-            yield Bot(hook, chat.sessions_of(engine), pace=plan.pace, seed=plan.seed)
+            yield Bot(hook, conversations.sessions_of(engine), pace=plan.pace, seed=plan.seed)
     finally:
         await engine.dispose()
 
 
 def _settings(
-    plan: Plan, postgres: PostgresServer, valkey: ValkeyServer, fairground: Fairground
+    plan: Plan, postgres: PostgresServer, valkey: ValkeyServer, sandbox_client: SandboxClient
 ) -> dict[str, str]:
     return {
         "DATABASE_URL": postgres.url,
         "REDIS_URL": valkey.url,
-        "COMFYUI_HOSTS": ",".join(fairground.hosts),
-        "TELEGRAM_BOT_TOKEN": fairground.token,
-        "TELEGRAM_API_URL": fairground.telegram,
+        "COMFYUI_HOSTS": ",".join(sandbox_client.hosts),
+        "TELEGRAM_BOT_TOKEN": sandbox_client.token,
+        "TELEGRAM_API_URL": sandbox_client.telegram,
         "IMAGE_STORE": (plan.out / "images").absolute().as_uri(),
         "WORKERS_SHARE_HOSTS": "true",
-        # Many at once on one machine; the posts change hands all the time.
+        # Any free port: many workers run at once on one machine, and are replaced all the time.
         "WEB_PORT": "0",
-        # All that lasts minutes in production, on the scale of this run.
+        # Limits that are minutes in production, on the scale of this run.
         "GENERATION_TIMEOUT": "20",
         "COMFYUI_SILENCE_TIMEOUT": "8",
         "COMFYUI_LOOK_AFTER": "2",

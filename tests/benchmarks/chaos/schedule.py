@@ -1,10 +1,10 @@
-"""The monkey's schedule: which blows fall when; a pure function of the seed."""
+"""The schedule of faults: which one happens when; a pure function of the seed."""
 
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tests.benchmarks.chaos.blow import Blow, Kind
+from tests.benchmarks.chaos.fault import Kind, ScheduledFault
 
 # How long an outage lasts in a run that has the time for it, and what it may hit.
 LONG_S = 60.0
@@ -17,7 +17,7 @@ _LONG = (
     Kind.POSTGRES_STOPPED,
     Kind.TELEGRAM_AWAY,
 )
-# The first seconds are without a blow: what breaks has to have begun to work.
+# The first seconds are without a fault, so that everything has begun to work.
 _CALM_S = 3.0
 
 _FAULTS = (
@@ -55,8 +55,8 @@ _TROUBLES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Way:
-    """A way to break something; how long it lasts, in seconds."""
+class _FaultOption:
+    """A fault that may be chosen, and how long it lasts, in seconds."""
 
     kind: Kind
     lasts: tuple[float, float] = (0.0, 0.0)
@@ -65,90 +65,90 @@ class _Way:
 
 @dataclass(frozen=True, kw_only=True)
 class _Lane:
-    """Things of which one breaks at a time; `gap` is the pause between two blows, in seconds."""
+    """Faults of which one happens at a time; `gap` is the pause between two, in seconds."""
 
     name: str
-    ways: Sequence[_Way]
+    options: Sequence[_FaultOption]
     gap: tuple[float, float]
     targets: Sequence[int] = (0,)
 
 
-def schedule(seed: int, seconds: float, *, workers: int, hosts: int) -> tuple[Blow, ...]:
-    """Return all blows of a run, first one first; all are healed when the `seconds` are over."""
+def schedule(seed: int, seconds: float, *, workers: int, hosts: int) -> tuple[ScheduledFault, ...]:
+    """Return all faults of a run in order; all are healed when the `seconds` are over."""
     long = tuple(_long_outages(seed, seconds))
-    blows = [
-        blow
+    faults = [
+        fault
         for lane in _lanes(workers, hosts)
-        for blow in _fill(lane, random.Random(f"{seed} {lane.name}"), seconds)
-        if not any(_meet(blow, outage) for outage in long)
+        for fault in _fill(lane, random.Random(f"{seed} {lane.name}"), seconds)
+        if not any(_overlap(fault, outage) for outage in long)
     ]
-    return tuple(sorted([*blows, *long], key=lambda blow: blow.at_s))
+    return tuple(sorted([*faults, *long], key=lambda fault: fault.at_s))
 
 
 def _lanes(workers: int, hosts: int) -> Iterator[_Lane]:
     for number in range(workers):
-        yield _Lane(name=f"worker {number}", ways=_WORKER, gap=(4, 12), targets=(number,))
-    yield _Lane(name="redis", ways=_REDIS, gap=(7, 14))
-    yield _Lane(name="postgres", ways=_POSTGRES, gap=(9, 16))
-    yield _Lane(name="hosts", ways=_HOST, gap=(1, 4), targets=range(hosts))
-    yield _Lane(name="telegram", ways=_TELEGRAM, gap=(2, 6))
+        yield _Lane(name=f"worker {number}", options=_WORKER, gap=(4, 12), targets=(number,))
+    yield _Lane(name="redis", options=_REDIS, gap=(7, 14))
+    yield _Lane(name="postgres", options=_POSTGRES, gap=(9, 16))
+    yield _Lane(name="hosts", options=_HOST, gap=(1, 4), targets=range(hosts))
+    yield _Lane(name="telegram", options=_TELEGRAM, gap=(2, 6))
 
 
 _WORKER = (
-    _Way(kind=Kind.WORKER_KILLED, lasts=(0.0, 4.0)),
-    _Way(kind=Kind.WORKER_FROZEN, lasts=(1.0, 14.0)),
-    _Way(kind=Kind.WORKER_REPLACED),
+    _FaultOption(kind=Kind.WORKER_KILLED, lasts=(0.0, 4.0)),
+    _FaultOption(kind=Kind.WORKER_FROZEN, lasts=(1.0, 14.0)),
+    _FaultOption(kind=Kind.WORKER_REPLACED),
 )
 _REDIS = (
-    _Way(kind=Kind.REDIS_STOPPED, lasts=(0.5, 6.0)),
-    _Way(kind=Kind.REDIS_FROZEN, lasts=(1.0, 8.0)),
-    _Way(kind=Kind.REDIS_FLUSHED),
+    _FaultOption(kind=Kind.REDIS_STOPPED, lasts=(0.5, 6.0)),
+    _FaultOption(kind=Kind.REDIS_FROZEN, lasts=(1.0, 8.0)),
+    _FaultOption(kind=Kind.REDIS_FLUSHED),
 )
 _POSTGRES = (
-    _Way(kind=Kind.POSTGRES_STOPPED, lasts=(0.2, 4.0)),
-    _Way(kind=Kind.POSTGRES_KILLED, lasts=(0.2, 2.0)),
-    _Way(kind=Kind.POSTGRES_FROZEN, lasts=(1.0, 6.0)),
+    _FaultOption(kind=Kind.POSTGRES_STOPPED, lasts=(0.2, 4.0)),
+    _FaultOption(kind=Kind.POSTGRES_KILLED, lasts=(0.2, 2.0)),
+    _FaultOption(kind=Kind.POSTGRES_FROZEN, lasts=(1.0, 6.0)),
 )
 _HOST = (
-    _Way(kind=Kind.HOST_KILLED, lasts=(0.5, 8.0)),
-    _Way(kind=Kind.HOST_FROZEN, lasts=(0.5, 8.0)),
-    _Way(kind=Kind.HOST_FAULTY, details=_FAULTS),
+    _FaultOption(kind=Kind.HOST_KILLED, lasts=(0.5, 8.0)),
+    _FaultOption(kind=Kind.HOST_FROZEN, lasts=(0.5, 8.0)),
+    _FaultOption(kind=Kind.HOST_FAULTY, details=_FAULTS),
 )
 _TELEGRAM = (
-    _Way(kind=Kind.TELEGRAM_TROUBLED, details=_TROUBLES),
-    _Way(kind=Kind.TELEGRAM_TROUBLED, details=_TROUBLES),
-    _Way(kind=Kind.TELEGRAM_AWAY, lasts=(0.5, 4.0)),
+    _FaultOption(kind=Kind.TELEGRAM_TROUBLED, details=_TROUBLES),
+    _FaultOption(kind=Kind.TELEGRAM_TROUBLED, details=_TROUBLES),
+    _FaultOption(kind=Kind.TELEGRAM_AWAY, lasts=(0.5, 4.0)),
 )
 
 
-def _fill(lane: _Lane, chance: random.Random, seconds: float) -> Iterator[Blow]:
+def _fill(lane: _Lane, chance: random.Random, seconds: float) -> Iterator[ScheduledFault]:
     at_s = _CALM_S + chance.uniform(0, lane.gap[1])
     while True:
-        way = chance.choice(lane.ways)
-        blow = Blow(
+        option = chance.choice(lane.options)
+        fault = ScheduledFault(
             at_s=at_s,
-            kind=way.kind,
-            lasts_s=chance.uniform(*way.lasts),
+            kind=option.kind,
+            lasts_s=chance.uniform(*option.lasts),
             target=chance.choice(lane.targets),
-            detail=chance.choice(way.details),
+            detail=chance.choice(option.details),
         )
-        if blow.ends_s > seconds:
+        if fault.ends_s > seconds:
             return
-        yield blow
-        at_s = blow.ends_s + chance.uniform(*lane.gap)
+        yield fault
+        at_s = fault.ends_s + chance.uniform(*lane.gap)
 
 
-def _long_outages(seed: int, seconds: float) -> Iterator[Blow]:
-    """Yield two in a long run; three seeds in a row have all of them."""
+def _long_outages(seed: int, seconds: float) -> Iterator[ScheduledFault]:
+    """Yield two in a long run; the runs of three seeds in a row have all of them."""
     if seconds < _LONG_RUN_S:
         return
     for number, share in enumerate((0.1, 0.55)):
         kind = _LONG[(2 * seed + number) % len(_LONG)]
-        yield Blow(at_s=share * seconds, kind=kind, lasts_s=LONG_S)
+        yield ScheduledFault(at_s=share * seconds, kind=kind, lasts_s=LONG_S)
 
 
-def _meet(blow: Blow, outage: Blow) -> bool:
-    """Tell whether both are about the same thing at the same time."""
-    is_of_hosts = "host" in blow.kind and "host" in outage.kind
-    is_same = is_of_hosts or blow.kind.split()[0] == outage.kind.split()[0]
-    return is_same and blow.at_s <= outage.ends_s + 1 and blow.ends_s >= outage.at_s - 1
+def _overlap(fault: ScheduledFault, outage: ScheduledFault) -> bool:
+    """Tell whether both concern the same thing at the same time."""
+    is_of_hosts = "host" in fault.kind and "host" in outage.kind
+    is_same = is_of_hosts or fault.kind.split()[0] == outage.kind.split()[0]
+    return is_same and fault.at_s <= outage.ends_s + 1 and fault.ends_s >= outage.at_s - 1

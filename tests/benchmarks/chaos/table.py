@@ -1,7 +1,7 @@
 """The table that a run prints."""
 
-from tests.benchmarks.chaos.offence import Crime
 from tests.benchmarks.chaos.verdict import Verdict
+from tests.benchmarks.chaos.violation import ViolationKind
 
 
 def table(verdict: Verdict) -> list[tuple[str, str]]:
@@ -14,7 +14,7 @@ def table(verdict: Verdict) -> list[tuple[str, str]]:
         ("requests", str(verdict.requests)),
         ("delivered", str(verdict.delivered)),
         ("ended with a reason", f"{sum(verdict.ended.values())}{reasons and f': {reasons}'}"),
-        ("lost", str(verdict.count(Crime.LOST))),
+        ("lost", str(verdict.count(ViolationKind.LOST))),
         (
             "delivered twice",
             f"{verdict.sent_twice}, {verdict.sent_twice_after_unknown} after an unknown send",
@@ -23,22 +23,22 @@ def table(verdict: Verdict) -> list[tuple[str, str]]:
             "drawn twice",
             f"{verdict.drawn_twice}, {verdict.drawn_twice_excused} since a host was out of reach",
         ),
-        ("ended otherwise than the chat shows", str(verdict.count(Crime.BELIED))),
-        ("watermarks wrong", str(verdict.count(Crime.WATERMARK))),
-        ("spacing violations", str(verdict.count(Crime.SPACING))),
-        ("faults of ours", str(verdict.count(Crime.OUR_FAULT))),
+        ("ended otherwise than the chat shows", str(verdict.count(ViolationKind.CONTRADICTED))),
+        ("watermarks wrong", str(verdict.count(ViolationKind.WATERMARK))),
+        ("spacing violations", str(verdict.count(ViolationKind.SPACING))),
+        ("faults of ours", str(verdict.count(ViolationKind.OUR_FAULT))),
         ("longest recovery", f"{longest:.1f} s, after {after}"),
         ("slowest request", f"{verdict.slowest_s:.1f} s"),
     ]
 
 
 def text(verdict: Verdict) -> str:
-    """Return the table in columns, with the offences below it."""
+    """Return the table in columns, with the violations below it."""
     lines = table(verdict)
     wide = max(len(name) for name, _ in lines)
-    told = [f"{name.ljust(wide)}  {value}" for name, value in lines]
-    offences = [
-        f"! {offence.crime}: {offence.why}{''.join(f' [{each}]' for each in offence.requests)}"
-        for offence in verdict.offences
+    columns = [f"{name.ljust(wide)}  {value}" for name, value in lines]
+    violations = [
+        f"! {violation.kind}: {violation.why}{''.join(f' [{each}]' for each in violation.requests)}"
+        for violation in verdict.violations
     ]
-    return "\n".join([*told, *offences])
+    return "\n".join([*columns, *violations])

@@ -1,4 +1,4 @@
-"""The verdict on a run: what came of all requests, and every offence; pure."""
+"""The verdict on a run: how all requests ended, and every violation; pure."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -6,18 +6,22 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from uuid import UUID
 
-from tests.benchmarks.chaos.evidence import Arrival, Evidence, Mark, Row, Struck
-from tests.benchmarks.chaos.offence import Crime, Offence
+from tests.benchmarks.chaos.evidence import Arrival, DialogRow, Evidence, InjectedFault, Row
+from tests.benchmarks.chaos.violation import Violation, ViolationKind
 
 _OPEN = {"queued", "drawing", "drawn", "delivering"}
 _DELIVERED = "delivered"
-# The code of an end after sends that may have arrived; whether it moves the watermark is settable.
+# The error code of requests whose send may have arrived; DELIVERY_ON_UNKNOWN decides whether it
+# moves the watermark.
 _UNKNOWN = "delivery_unknown"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What the table tells. `recoveries` says of each blow how long after it no picture came, in s."""
+    """The contents of the table.
+
+    `recoveries` is, for each fault, the time in seconds from its end to the next picture.
+    """
 
     requests: int
     delivered: int
@@ -28,23 +32,23 @@ class Verdict:
     drawn_twice_excused: int
     slowest_s: float
     recoveries: Mapping[str, float]
-    offences: Sequence[Offence]
+    violations: Sequence[Violation]
 
     @property
     def is_good(self) -> bool:
-        return not self.offences
+        return not self.violations
 
-    def count(self, crime: Crime) -> int:
-        return sum(offence.crime is crime for offence in self.offences)
+    def count(self, kind: ViolationKind) -> int:
+        return sum(violation.kind is kind for violation in self.violations)
 
 
 def judge(evidence: Evidence, *, minimum: int) -> Verdict:
-    """Judge a run; `minimum` is the trigger's, in messages."""
+    """Judge a run; `minimum` is IMAGE_TRIGGER_MIN, in messages."""
     known = {row.id for row in evidence.rows}
     repeated = _repeated(evidence)
     again = {double.picture for double in evidence.doubles}
     return Verdict(
-        requests=len(known | set(evidence.promised)),
+        requests=len(known | set(evidence.committed)),
         delivered=sum(row.state == _DELIVERED for row in evidence.rows),
         ended=Counter(
             f"{row.state}/{row.error_code}"
@@ -54,17 +58,17 @@ def judge(evidence: Evidence, *, minimum: int) -> Verdict:
         sent_twice=len(repeated),
         sent_twice_after_unknown=sum(is_known for is_known in repeated.values()),
         drawn_twice=len(again),
-        drawn_twice_excused=len(again - _drawn_for_nothing(evidence)),
+        drawn_twice_excused=len(again - _avoidable_doubles(evidence)),
         slowest_s=max(
             (row.finished - row.created for row in evidence.rows if row.finished), default=0.0
         ),
         recoveries=_recoveries(evidence),
-        offences=tuple(
+        violations=tuple(
             chain(
                 _lost(evidence),
                 _sent_twice(evidence, repeated),
                 _drawn_twice(evidence),
-                _belied(evidence),
+                _contradictions(evidence),
                 _watermarks(evidence),
                 _spacing(evidence, minimum),
                 _our_faults(evidence),
@@ -73,22 +77,28 @@ def judge(evidence: Evidence, *, minimum: int) -> Verdict:
     )
 
 
-def _lost(evidence: Evidence) -> Iterator[Offence]:
+def _lost(evidence: Evidence) -> Iterator[Violation]:
     known, arrived = {row.id for row in evidence.rows}, _arrivals(evidence)
-    for request_id, caption in evidence.promised.items():
+    for request_id, caption in evidence.committed.items():
         if request_id not in known:
-            yield _offence(Crime.LOST, f"{caption}: committed, and there is no row", request_id)
+            yield _violation(
+                ViolationKind.LOST, f"{caption}: committed, and there is no row", request_id
+            )
     for row in evidence.rows:
         if row.state in _OPEN:
-            yield _offence(Crime.LOST, f"{row.caption}: still {row.state}", row.id)
+            yield _violation(ViolationKind.LOST, f"{row.caption}: still {row.state}", row.id)
         elif row.state == _DELIVERED and not arrived[row.caption]:
-            yield _offence(Crime.LOST, f"{row.caption}: delivered, but not in the chat", row.id)
+            yield _violation(
+                ViolationKind.LOST, f"{row.caption}: delivered, but not in the chat", row.id
+            )
         elif row.state != _DELIVERED and not (row.error_code and row.error_sentence):
-            yield _offence(Crime.LOST, f"{row.caption}: {row.state} without a reason", row.id)
+            yield _violation(
+                ViolationKind.LOST, f"{row.caption}: {row.state} without a reason", row.id
+            )
 
 
 def _repeated(evidence: Evidence) -> dict[Row, bool]:
-    """Return the requests whose picture came more than once, and whether the ledger knows why."""
+    """Return the requests whose picture came more than once; True if `deliveries` explains it."""
     unknown = Counter(send.request_id for send in evidence.sends if send.outcome == "unknown")
     arrived = _arrivals(evidence)
     return {
@@ -98,58 +108,60 @@ def _repeated(evidence: Evidence) -> dict[Row, bool]:
     }
 
 
-def _sent_twice(evidence: Evidence, repeated: Mapping[Row, bool]) -> Iterator[Offence]:
+def _sent_twice(evidence: Evidence, repeated: Mapping[Row, bool]) -> Iterator[Violation]:
     arrived = _arrivals(evidence)
     for row, is_known in repeated.items():
         if not is_known:
             why = f"{row.caption}: {len(arrived[row.caption])} times in the chat"
-            yield _offence(Crime.SENT_TWICE, why, row.id)
+            yield _violation(ViolationKind.SENT_TWICE, why, row.id)
 
 
-def _drawn_for_nothing(evidence: Evidence) -> set[str]:
+def _avoidable_doubles(evidence: Evidence) -> set[str]:
     avoidable = {double.picture for double in evidence.doubles if double.avoidable}
     return avoidable - evidence.excused
 
 
-def _drawn_twice(evidence: Evidence) -> Iterator[Offence]:
-    guilty = _drawn_for_nothing(evidence)
+def _drawn_twice(evidence: Evidence) -> Iterator[Violation]:
+    avoidable = _avoidable_doubles(evidence)
     for double in evidence.doubles:
-        if double.avoidable and double.picture in guilty:
+        if double.avoidable and double.picture in avoidable:
             why = f"drawn on {double.hosts[0]} and again on {double.hosts[1]}"
-            yield _offence(Crime.DRAWN_TWICE, why, double.picture)
+            yield _violation(ViolationKind.DRAWN_TWICE, why, double.picture)
 
 
-def _belied(evidence: Evidence) -> Iterator[Offence]:
-    """Find what the chat shows and the row denies, but for those that say that they don't know."""
+def _contradictions(evidence: Evidence) -> Iterator[Violation]:
+    """Find pictures in the chat whose row says otherwise, except `delivery_unknown`."""
     arrived = _arrivals(evidence)
     for row in evidence.rows:
         is_denied = row.state not in {*_OPEN, _DELIVERED} and row.error_code != _UNKNOWN
         if is_denied and arrived[row.caption]:
             why = f"{row.caption}: {row.state}/{row.error_code}, but in the chat"
-            yield _offence(Crime.BELIED, why, row.id)
+            yield _violation(ViolationKind.CONTRADICTED, why, row.id)
         ids = {arrival.message_id for arrival in arrived[row.caption]}
         if row.state == _DELIVERED and ids and row.telegram_message_id not in ids:
             why = f"{row.caption}: message {row.telegram_message_id} is another one"
-            yield _offence(Crime.BELIED, why, row.id)
-    strange = set(arrived) - {row.caption for row in evidence.rows}
-    for caption in sorted(strange):
-        yield Offence(crime=Crime.BELIED, why=f"{caption}: in the chat, and no request for it")
+            yield _violation(ViolationKind.CONTRADICTED, why, row.id)
+    unknown_captions = set(arrived) - {row.caption for row in evidence.rows}
+    for caption in sorted(unknown_captions):
+        yield Violation(
+            kind=ViolationKind.CONTRADICTED, why=f"{caption}: in the chat, and no request for it"
+        )
 
 
-def _watermarks(evidence: Evidence) -> Iterator[Offence]:
-    """Find watermarks that are not at the last picture, or at one that may have arrived later."""
+def _watermarks(evidence: Evidence) -> Iterator[Violation]:
+    """Find watermarks that are at neither the last picture nor one that may have arrived later."""
     by_dialog = _by_dialog(evidence.rows)
-    for mark in evidence.marks:
-        rows = by_dialog[mark.dialog_id]
+    for dialog in evidence.dialogs:
+        rows = by_dialog[dialog.dialog_id]
         due = max((row.message_count for row in rows if row.state == _DELIVERED), default=None)
         unsure = {row.message_count for row in rows if row.error_code == _UNKNOWN}
         may_be = {due, *(count for count in unsure if count > (due or 0))}
-        if mark.watermark not in may_be:
-            why = f"dialog {mark.dialog_id}: the watermark is {mark.watermark}, not {due}"
-            yield _offence(Crime.WATERMARK, why, *_ids(rows, mark))
+        if dialog.watermark not in may_be:
+            why = f"dialog {dialog.dialog_id}: the watermark is {dialog.watermark}, not {due}"
+            yield _violation(ViolationKind.WATERMARK, why, *_ids(rows, dialog))
 
 
-def _spacing(evidence: Evidence, minimum: int) -> Iterator[Offence]:
+def _spacing(evidence: Evidence, minimum: int) -> Iterator[Violation]:
     arrived = _arrivals(evidence)
     for dialog_id, rows in _by_dialog(evidence.rows).items():
         shown = sorted(
@@ -158,42 +170,46 @@ def _spacing(evidence: Evidence, minimum: int) -> Iterator[Offence]:
         for first, second in pairwise(shown):
             if second.message_count - first.message_count < minimum:
                 why = f"dialog {dialog_id}: pictures at {first.message_count} and {second.message_count}"
-                yield _offence(Crime.SPACING, why, first.id, second.id)
+                yield _violation(ViolationKind.SPACING, why, first.id, second.id)
 
 
-def _our_faults(evidence: Evidence) -> Iterator[Offence]:
-    for complaint in evidence.complaints:
-        about = (complaint.request_id,) if complaint.request_id else ()
-        yield _offence(Crime.OUR_FAULT, f"{complaint.worker}: {complaint.what}", *about)
+def _our_faults(evidence: Evidence) -> Iterator[Violation]:
+    for worker_fault in evidence.worker_faults:
+        about = (worker_fault.request_id,) if worker_fault.request_id else ()
+        yield _violation(
+            ViolationKind.OUR_FAULT, f"{worker_fault.worker}: {worker_fault.what}", *about
+        )
     for row in evidence.rows:
         if row.error_code == "internal":
-            yield _offence(Crime.OUR_FAULT, f"{row.caption}: {row.error_sentence}", row.id)
+            yield _violation(
+                ViolationKind.OUR_FAULT, f"{row.caption}: {row.error_sentence}", row.id
+            )
 
 
 def _recoveries(evidence: Evidence) -> dict[str, float]:
-    """Return for each blow how long it took to the next picture.
+    """Return for each fault how many seconds passed until the next picture.
 
     Counted from when somebody waited for one, without the time of other, total outages.
     """
     times = sorted(arrival.when for arrival in evidence.arrivals)
-    outages = [struck for struck in evidence.struck if struck.is_total]
+    outages = [injected for injected in evidence.injected if injected.is_total]
     found = {}
-    for struck in evidence.struck:
-        came = next((when for when in times if when >= struck.ended), None)
+    for injected in evidence.injected:
+        came = next((when for when in times if when >= injected.ended), None)
         if came is not None:
-            since = min(came, _waited_since(evidence.rows, struck.ended))
-            found[struck.what] = came - since - _out(outages, since, came)
+            since = min(came, _waited_since(evidence.rows, injected.ended))
+            found[injected.what] = came - since - _out(outages, since, came)
     return found
 
 
 def _waited_since(rows: Iterable[Row], when: float) -> float:
-    """Return from when on somebody waited for a picture: then, or when the next was asked for."""
+    """Return the time from which somebody waited for a picture: `when`, or the next request's."""
     waiting = (row for row in rows if row.finished is None or row.finished > when)
     return min((max(row.created, when) for row in waiting), default=when)
 
 
-def _out(outages: Iterable[Struck], since: float, until: float) -> float:
-    """Return how much of that time lies within outages, each moment counted once."""
+def _out(outages: Iterable[InjectedFault], since: float, until: float) -> float:
+    """Return how much of that time lies within outages; each moment is counted once."""
     total, counted = 0.0, since
     for outage in sorted(outages, key=lambda outage: outage.began):
         began, ended = max(outage.began, counted), min(outage.ended, until)
@@ -216,13 +232,13 @@ def _by_dialog(rows: Iterable[Row]) -> dict[int, list[Row]]:
     return found
 
 
-def _ids(rows: Iterable[Row], mark: Mark) -> list[UUID]:
+def _ids(rows: Iterable[Row], dialog: DialogRow) -> list[UUID]:
     """Return the requests that may have left that watermark, and the newest that should have."""
     delivered = (row for row in rows if row.state == _DELIVERED)
     newest = sorted(delivered, key=lambda row: row.message_count)[-1:]
-    left = [row for row in rows if row.message_count == mark.watermark]
+    left = [row for row in rows if row.message_count == dialog.watermark]
     return [row.id for row in dict.fromkeys([*left, *newest])]
 
 
-def _offence(crime: Crime, why: str, *requests: object) -> Offence:
-    return Offence(crime=crime, why=why, requests=tuple(str(each) for each in requests))
+def _violation(kind: ViolationKind, why: str, *requests: object) -> Violation:
+    return Violation(kind=kind, why=why, requests=tuple(str(each) for each in requests))

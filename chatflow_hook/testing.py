@@ -1,0 +1,470 @@
+"""A stand-in for ChatFlowHook in a bot's own tests: no server, no network, no files.
+
+Only tests import this module; `chatflow_hook` itself does not.
+"""
+
+import asyncio
+import itertools
+import random
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, Self
+from uuid import UUID, uuid4
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from chatflow_hook.cancellation import CANCELLED
+from chatflow_hook.database import DatabaseFault
+from chatflow_hook.hook import ChatFlowHook
+from chatflow_hook.manual_requests import NothingToVary
+from chatflow_hook.outbox import Request
+from chatflow_hook.picture import Picture
+from chatflow_hook.quota import Limited
+from chatflow_hook.tables import NOBODY, Kind, State, kinds_that
+from chatflow_hook.trigger import Distance, judge
+from chatflow_hook.turn import EndReason, Turn
+from chatflow_hook.user_erasure import NOT_A_USER, Forgotten, SentPhoto
+
+_DAY = timedelta(days=1)
+_MINUTE = timedelta(minutes=1)
+_ASKED_BY_PERSON = kinds_that(lambda kind: kind.is_asked_by_person)
+_COUNTED = kinds_that(lambda kind: kind.counts_against_quota)
+
+_QUEUED = Picture(
+    state=State.QUEUED,
+    error_code=None,
+    message=None,
+    url=None,
+    width=None,
+    height=None,
+    seed=None,
+    telegram_message_id=None,
+)
+_DRAWN = replace(_QUEUED, state=State.DRAWN, width=832, height=1216, seed=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedRequest:
+    """A request of an InMemoryHook, as it was when it was read.
+
+    `kind` is automatic, asked, variation or cover, and a string too. `turn` is the turn that
+    brought it; a variation has the turn of the picture that it varies. `picture` is what `wait`
+    returned then. `is_enqueued` says whether the worker was told: by `enqueue`, or by the hook
+    itself, where it commits. `created_at` is from the stand-in's clock. `cover` is the number of
+    the persona's cover, from 0, and None for the other kinds.
+    """
+
+    request: Request
+    kind: Kind
+    turn: Turn
+    picture: Picture
+    created_at: datetime
+    is_enqueued: bool = False
+    cover: int | None = None
+
+
+@dataclass(kw_only=True)
+class _Dialog:
+    message_count: int = 0
+    watermark: int | None = None
+    last_message_id: int | None = None
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class InMemoryHook(ChatFlowHook):
+    """A ChatFlowHook that keeps everything in memory, for tests of a bot.
+
+    Its methods give the answers of ChatFlowHook's, the trigger and the limits included, and it is
+    a subclass, so that a handler may name that type. Nobody draws: the test says with `finish` or
+    `fail` how a request ends, and reads from `requests` what the bot asked for. While
+    `is_database_down` is True, each method answers as it does without a database. `is_closed`
+    tells whether `close` was called.
+
+    The arguments are the settings of the same names in lower case. Where `image_trigger_min` and
+    `image_trigger_max` differ, `chance` decides between them; None is a source with a fixed seed,
+    so that a test does the same each time. `covers` is how many covers each persona has, by its
+    name in lower case. `clock` gives the present time, in UTC, for the limits.
+
+    It does less than ChatFlowHook in this:
+
+    - It takes part in no transaction. A `session` is neither flushed nor used, and its rollback
+      does not undo what `on_turn` recorded.
+    - It behaves as if the table `dialogs` were ours: DialogUnknownError is never raised.
+    - It does not screen: it refuses nothing, and takes a `prompt` as it stands.
+    - It logs nothing, reads no variable, and without a database it answers at once.
+    """
+
+    def __init__(  # noqa: PLR0913 (settings, by their names)
+        self,
+        *,
+        image_trigger_min: int = 3,
+        image_trigger_max: int = 5,
+        images_per_user_per_day: int = 0,
+        asked_images_per_minute: int = 5,
+        covers: Mapping[str, int] | None = None,
+        chance: random.Random | None = None,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        # ChatFlowHook.__init__ is not called: it makes connections, and each of its methods is
+        # overridden here.
+        self.is_database_down = False
+        self.is_closed = False
+        self._distance = Distance(minimum=image_trigger_min, maximum=image_trigger_max)
+        self._per_day = images_per_user_per_day
+        self._asked_per_minute = asked_images_per_minute
+        self._covers = dict(covers or {})
+        self._chance = chance or random.Random(0)  # noqa: S311 (a test that repeats itself)
+        self._clock = clock
+        self._dialogs: dict[int, _Dialog] = {}
+        self._requests: dict[UUID, RecordedRequest] = {}
+        self._ended: dict[UUID, asyncio.Event] = {}
+        self._of_age: set[int] = set()
+        self._photo_ids = itertools.count(1)
+
+    @property
+    def requests(self) -> Sequence[RecordedRequest]:
+        """All requests as they are now, the oldest first."""
+        return tuple(self._requests.values())
+
+    def finish(
+        self,
+        request: Request,
+        *,
+        url: str | None = None,
+        seed: int = 1,
+        telegram_message_id: int | None = None,
+    ) -> None:
+        """Deliver the picture of an open request, as the worker would.
+
+        The trigger counts from the request's message on, unless it is a variation or a cover.
+        Where `telegram_message_id` is None, a photo in a chat gets the next number from 1.
+
+        Raises:
+            LookupError: there is no such request.
+            ValueError: it had ended before.
+        """
+        recorded = self._find_open(request)
+        if recorded.turn.chat_id is not None and telegram_message_id is None:
+            telegram_message_id = next(self._photo_ids)
+        delivered = replace(
+            _DRAWN,
+            state=State.DELIVERED,
+            url=url,
+            seed=seed,
+            telegram_message_id=telegram_message_id,
+        )
+        self._end(recorded, delivered)
+        if recorded.kind.moves_watermark:
+            dialog = self._dialogs[recorded.request.dialog_id]
+            count = min(recorded.request.message_count, dialog.message_count)
+            dialog.watermark = max(dialog.watermark or 0, count)
+
+    def fail(
+        self,
+        request: Request,
+        *,
+        error_code: str,
+        message: str = "The picture could not be made.",
+        state: Literal["failed", "refused", "expired"] = "failed",
+    ) -> None:
+        """End an open request without a picture, as the worker would.
+
+        `error_code` is one of docs/errors.md, and `message` the sentence for the person in the
+        chat. The trigger is not moved.
+
+        Raises:
+            LookupError: there is no such request.
+            ValueError: it had ended before.
+        """
+        self._end_without(
+            self._find_open(request), State(state), EndReason(code=error_code, sentence=message)
+        )
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """Create a stand-in with the default settings; reads no variable."""
+        return cls()
+
+    async def on_turn(self, turn: Turn, session: AsyncSession | None = None) -> Request | None:
+        """As ChatFlowHook.on_turn, but records at once, whatever becomes of the transaction."""
+        if session is not None and not isinstance(session, AsyncSession):
+            raise TypeError(f"session must be an AsyncSession, not {type(session).__name__}")
+        if turn.is_refresh or self.is_database_down:
+            return None
+        if turn.message_count is not None and turn.message_count < 1:
+            return None
+        request = self._count_and_decide(turn)
+        if session is None:
+            await self.enqueue(request)
+        return request
+
+    async def enqueue(self, request: Request | None) -> None:
+        """As ChatFlowHook.enqueue: the request is recorded as enqueued."""
+        if request is not None and request.id in self._requests:
+            self._update(self._requests[request.id], is_enqueued=True)
+
+    async def wait(self, request: Request, *, timeout: float) -> Picture:  # noqa: ASYNC109 (as there)
+        """As ChatFlowHook.wait, but raises TimeoutError at once if the database is down."""
+        if self.is_database_down:
+            raise TimeoutError("the database does not answer")
+        ended = self._ended[self._find(request).request.id]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await ended.wait()
+        return self._find(request).picture
+
+    async def ask(self, turn: Turn) -> Request | Limited:
+        """As ChatFlowHook.ask."""
+        self._check_database()
+        dialog = self._dialogs.setdefault(turn.dialog_id, _Dialog())
+        if (limited := self._limited(turn.user_id, Kind.ASKED)) is not None:
+            return limited
+        request = self._add_of_turn(turn, Kind.ASKED, turn.message_count or dialog.message_count)
+        await self.enqueue(request)
+        return request
+
+    async def vary(self, request_id: UUID) -> Request | Limited:
+        """As ChatFlowHook.vary.
+
+        Raises:
+            NothingToVary: there is no such delivered picture, or the bot's own `prompt` described
+                it.
+            DatabaseFault: `is_database_down` is set.
+        """
+        self._check_database()
+        varied = self._requests.get(request_id)
+        if varied is None or varied.picture.state is not State.DELIVERED or _has_own_prompt(varied):
+            raise NothingToVary(f"nothing is known of what the picture of {request_id} shows")
+        if (limited := self._limited(varied.turn.user_id, Kind.VARIATION)) is not None:
+            return limited
+        count = varied.request.message_count
+        request = self._add(varied.turn, Kind.VARIATION, count, _QUEUED)
+        await self.enqueue(request)
+        return request
+
+    async def on_dialog_start(self, turn: Turn) -> Request | None:
+        """As ChatFlowHook.on_dialog_start, with as many covers as `covers` says."""
+        if self.is_database_down:
+            return None
+        shown = [
+            recorded.cover
+            for recorded in self._requests.values()
+            if not recorded.kind.has_dialog
+            and (recorded.turn.user_id, recorded.turn.persona) == (turn.user_id, turn.persona)
+            and _is_open_or_delivered(recorded)
+        ]
+        others = [
+            cover for cover in range(self._covers.get(turn.persona, 0)) if [cover] != shown[-1:]
+        ]
+        if not others:
+            return None
+        request = self._add(turn, Kind.COVER, 0, _DRAWN, cover=self._chance.choice(others))
+        await self.enqueue(request)
+        return request
+
+    async def confirm_age(
+        self,
+        user_id: int,
+        *,
+        language: str | None = None,  # noqa: ARG002 (kept for the record only)
+    ) -> None:
+        """As ChatFlowHook.confirm_age."""
+        self._check_database()
+        self._of_age.add(user_id)
+
+    async def revoke_age(self, user_id: int) -> None:
+        """As ChatFlowHook.revoke_age."""
+        self._check_database()
+        self._of_age.discard(user_id)
+
+    async def has_confirmed_age(self, user_id: int) -> bool:
+        """As ChatFlowHook.has_confirmed_age."""
+        self._check_database()
+        return user_id in self._of_age
+
+    async def cancel(self, request: Request) -> bool:
+        """As ChatFlowHook.cancel."""
+        self._check_database()
+        recorded = self._requests.get(request.id)
+        if recorded is None or not recorded.picture.state.is_open:
+            return False
+        self._end_without(recorded, State.CANCELLED, CANCELLED)
+        return True
+
+    async def forget_user(self, user_id: int) -> Forgotten:
+        """As ChatFlowHook.forget_user; it knows of no `hosts` and of no `unknown_sends`."""
+        self._check_database()
+        if user_id == NOBODY:
+            raise ValueError(NOT_A_USER)
+        self._of_age.discard(user_id)
+        erased = [each for each in self._requests.values() if each.turn.user_id == user_id]
+        for recorded in erased:
+            del self._requests[recorded.request.id]
+            self._ended.pop(recorded.request.id).set()
+        of_others = {recorded.request.dialog_id for recorded in self._requests.values()}
+        emptied = {recorded.request.dialog_id for recorded in erased} - of_others
+        dialogs = [self._dialogs.pop(each) for each in emptied & self._dialogs.keys()]
+        return _count_erased(erased, dialogs=len(dialogs))
+
+    async def close(self) -> None:
+        """As ChatFlowHook.close; there is nothing to close."""
+        self.is_closed = True
+
+    def _count_and_decide(self, turn: Turn) -> Request | None:
+        """Do the same steps as `outbox.record`."""
+        dialog = self._dialogs.setdefault(turn.dialog_id, _Dialog())
+        last = self._last_automatic(turn.dialog_id)
+        message_id = turn.reply_to_message_id
+        is_counted = message_id is not None and message_id == dialog.last_message_id
+        count = turn.message_count or dialog.message_count + (not is_counted)
+        if last is not None and _is_of_this_message(last, count, dialog):
+            return replace(last.request, message_count=count)
+        if is_counted:
+            return None
+
+        has_failed = last is not None and last.picture.state is not State.DELIVERED
+        verdict = judge(
+            message_count=count,
+            watermark=dialog.watermark,
+            failed_at=last.request.message_count if last is not None and has_failed else None,
+            distance=self._distance,
+            chance=self._chance,
+        )
+        dialog.message_count, dialog.watermark = count, verdict.watermark
+        dialog.last_message_id = message_id
+
+        if last is not None and last.picture.state.is_open:
+            # The dialog was restarted: the picture that is under way moves to the new count.
+            if count < last.request.message_count:
+                self._update(last, request=replace(last.request, message_count=count))
+            return None
+        if not verdict.is_due or self._limited(turn.user_id, Kind.AUTOMATIC) is not None:
+            return None
+        return self._add_of_turn(turn, Kind.AUTOMATIC, count)
+
+    def _last_automatic(self, dialog_id: int) -> RecordedRequest | None:
+        automatic = [
+            recorded
+            for recorded in self._requests.values()
+            if recorded.kind is Kind.AUTOMATIC and recorded.request.dialog_id == dialog_id
+        ]
+        return automatic[-1] if automatic else None
+
+    def _limited(self, user_id: int, kind: Kind) -> Limited | None:
+        times = []
+        if self._per_day:
+            times.append(self._free_at(user_id, _DAY, self._per_day, _COUNTED))
+        if self._asked_per_minute and kind.is_asked_by_person:
+            times.append(self._free_at(user_id, _MINUTE, self._asked_per_minute, _ASKED_BY_PERSON))
+        latest = max((time for time in times if time is not None), default=None)
+        return None if latest is None else Limited(free_at=latest)
+
+    def _free_at(
+        self, user_id: int, length: timedelta, most: int, kinds: Sequence[Kind]
+    ) -> datetime | None:
+        window_start = self._clock() - length
+        counted = [
+            recorded.created_at
+            for recorded in self._requests.values()
+            if recorded.turn.user_id == user_id
+            and recorded.kind in kinds
+            and recorded.created_at > window_start
+            and _is_open_or_delivered(recorded)
+        ]
+        return counted[-most] + length if len(counted) >= most else None
+
+    def _add_of_turn(self, turn: Turn, kind: Kind, count: int) -> Request:
+        """Add a request; that of a turn with a `fault` has failed at once."""
+        request = self._add(turn, kind, count, _QUEUED)
+        if turn.fault is not None:
+            self._end_without(self._requests[request.id], State.FAILED, turn.fault)
+        return request
+
+    def _add(
+        self, turn: Turn, kind: Kind, count: int, picture: Picture, cover: int | None = None
+    ) -> Request:
+        request = Request(id=uuid4(), dialog_id=turn.dialog_id, message_count=count)
+        self._requests[request.id] = RecordedRequest(
+            request=request,
+            kind=kind,
+            turn=turn,
+            picture=picture,
+            created_at=self._clock(),
+            cover=cover,
+        )
+        self._ended[request.id] = asyncio.Event()
+        return request
+
+    def _find(self, request: Request) -> RecordedRequest:
+        if request.id not in self._requests:
+            raise LookupError(f"there is no request {request.id}")
+        return self._requests[request.id]
+
+    def _find_open(self, request: Request) -> RecordedRequest:
+        recorded = self._find(request)
+        if not recorded.picture.state.is_open:
+            raise ValueError(f"{request.id} has ended before: {recorded.picture.state}")
+        return recorded
+
+    def _end(self, recorded: RecordedRequest, picture: Picture) -> None:
+        self._update(recorded, picture=picture)
+        self._ended[recorded.request.id].set()
+
+    def _end_without(self, recorded: RecordedRequest, state: State, why: EndReason) -> None:
+        ended = replace(recorded.picture, state=state, error_code=why.code, message=why.sentence)
+        self._end(recorded, ended)
+
+    def _update(self, recorded: RecordedRequest, **changes: Any) -> None:
+        self._requests[recorded.request.id] = replace(recorded, **changes)
+
+    def _check_database(self) -> None:
+        if self.is_database_down:
+            raise DatabaseFault("the database is away")
+
+
+def _is_of_this_message(last: RecordedRequest, count: int, dialog: _Dialog) -> bool:
+    # A dialog that was restarted reaches the same counts again. A delivered request belongs to
+    # this message only while the watermark is still at its count.
+    is_delivered = last.picture.state is State.DELIVERED
+    is_current = not is_delivered or dialog.watermark == last.request.message_count
+    return last.request.message_count == count and is_current
+
+
+def _is_open_or_delivered(recorded: RecordedRequest) -> bool:
+    state = recorded.picture.state
+    return state.is_open or state is State.DELIVERED
+
+
+def _has_own_prompt(recorded: RecordedRequest) -> bool:
+    is_of_turn = recorded.kind in (Kind.AUTOMATIC, Kind.ASKED)
+    return is_of_turn and bool((recorded.turn.prompt or "").strip())
+
+
+def _count_erased(erased: Sequence[RecordedRequest], *, dialogs: int) -> Forgotten:
+    delivered = [each for each in erased if each.picture.state is State.DELIVERED]
+    covers = {
+        (each.turn.persona, each.cover)
+        for each in erased
+        # The row of a refused one names no image any more.
+        if each.cover is not None and each.picture.state is not State.REFUSED
+    }
+    photos = [
+        SentPhoto(chat_id=each.turn.chat_id, message_id=each.picture.telegram_message_id)
+        for each in delivered
+        if each.turn.chat_id is not None and each.picture.telegram_message_id is not None
+    ]
+    return Forgotten(
+        requests=len(erased),
+        open_requests=sum(each.picture.state.is_open for each in erased),
+        deliveries=len(photos),
+        dialogs=dialogs,
+        pictures=len(covers) + sum(each.cover is None for each in delivered),
+        photos=tuple(photos),
+        unknown_sends=0,
+        hosts=(),
+    )

@@ -1,0 +1,262 @@
+"""Builds objects from settings. The caller opens and closes them, except where an exit stack is given."""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from chatflow_hook.settings import BadSetting
+from imagegen.comfy.client import HostClient
+from imagegen.comfy.timeouts import PromptTimeouts
+from imagegen.db.engine import connect
+from imagegen.delivery.rate_limit import FloodControl
+from imagegen.delivery.telegram import Telegram
+from imagegen.maintenance.image_cleanup import ImageCleanup
+from imagegen.maintenance.retention import Retention, RetentionLimits
+from imagegen.maintenance.stray_prompts import StrayCleanup
+from imagegen.monitoring.counters import CounterLog
+from imagegen.pipeline.content_policy import ContentPolicy, PolicySettings, SafetyAudit
+from imagegen.pipeline.context import JobContext
+from imagegen.pipeline.image_cache import ImageCache
+from imagegen.pipeline.quarantine import Quarantine
+from imagegen.pool.pool import Pool
+from imagegen.pool.shared_slots import RedisSlotRegistry
+from imagegen.prompts.builder import PromptBuilder
+from imagegen.prompts.llm import LanguageModel
+from imagegen.queue import connections
+from imagegen.queue.progress import LiveProgress
+from imagegen.requests.deliveries import Deliveries
+from imagegen.requests.repository import RequestRepository
+from imagegen.safety.screen import Screen, ScreenVerdict, shared_screen
+from imagegen.settings import (
+    HostSettings,
+    LibrarySettings,
+    PictureSettings,
+    Settings,
+    StoreSettings,
+)
+from imagegen.storage.factory import open_store, open_store_if_present
+from imagegen.storage.s3 import S3Access
+from imagegen.storage.store import ImageStore
+from imagegen.workflows.errors import WorkflowsMissing
+from imagegen.workflows.library import Library, load_workflows
+
+_DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerParts:
+    """Everything of one worker: what its jobs share, and its periodic tasks.
+
+    `results` is the Redis client for live state.
+    """
+
+    context: JobContext
+    results: Redis
+    retention: Retention
+    stray_cleanup: StrayCleanup
+    counter_log: CounterLog
+
+
+def workflow_library(settings: LibrarySettings) -> Library:
+    """Load the personas and their workflows.
+
+    Raises:
+        BadSetting: a directory is missing, or has no folder with a persona.toml.
+    """
+    try:
+        return load_workflows(settings.workflows_dir, settings.personas_dir)
+    except WorkflowsMissing as error:
+        name = "PERSONAS_DIR" if error.directory == settings.personas_dir else "WORKFLOWS_DIR"
+        raise BadSetting(
+            f"{name}: got {error.directory}, must be a directory with a folder for each "
+            "persona, which has a persona.toml"
+        ) from error
+
+
+def image_store(settings: StoreSettings) -> ImageStore:
+    """Open the image store; make its directory if it is missing. It opens no connection.
+
+    Raises:
+        BadSetting: the directory cannot be made or written.
+    """
+    try:
+        return open_store(
+            settings.image_store,
+            url_base=_url_base(settings),
+            url_valid_s=settings.image_url_valid,
+            access=_s3_access(settings),
+        )
+    except OSError as error:
+        raise BadSetting(
+            f"IMAGE_STORE: got {settings.image_store}, must be a directory that this user can "
+            f"write to ({error.strerror})"
+        ) from error
+
+
+def image_store_if_present(settings: StoreSettings) -> ImageStore | None:
+    """Open the image store; None if its directory is not on this machine."""
+    return open_store_if_present(
+        settings.image_store,
+        url_base=_url_base(settings),
+        url_valid_s=settings.image_url_valid,
+        access=_s3_access(settings),
+    )
+
+
+def retention_limits(settings: StoreSettings) -> RetentionLimits:
+    """Return how long conversations, requests and images are kept; None for ever."""
+    return RetentionLimits(
+        context_s=settings.context_retention,
+        requests_s=settings.requests_retention_days * _DAY_S or None,
+        images_s=settings.images_retention_days * _DAY_S or None,
+    )
+
+
+def language_model(settings: PictureSettings) -> LanguageModel | None:
+    """Return the client of the language model, not opened yet; None if PROMPT_LLM_URL is not set.
+
+    Raises:
+        ValueError: the key cannot be sent in a header.
+    """
+    if settings.prompt_llm_url is None:
+        return None
+    key = settings.prompt_llm_api_key
+    return LanguageModel(
+        url=str(settings.prompt_llm_url),
+        model=settings.prompt_llm_model,
+        api_key=None if key is None else key.get_secret_value(),
+        timeout_s=settings.prompt_llm_timeout,
+    )
+
+
+def prompt_builder(model: LanguageModel | None, screen: Screen) -> PromptBuilder:
+    """Return a prompt builder that uses only sentences in which the screen finds nothing."""
+    return PromptBuilder(
+        model, is_fine=lambda text: screen.prompt(text).verdict is ScreenVerdict.CLEAR
+    )
+
+
+def host_clients(settings: HostSettings, *, drawing_s: float) -> list[HostClient]:
+    """Return a client for each ComfyUI host, not opened yet; `drawing_s` is GENERATION_TIMEOUT."""
+    timeouts = PromptTimeouts(
+        request=settings.comfyui_request_timeout,
+        queue=settings.comfyui_queue_timeout,
+        drawing=drawing_s,
+        silence=settings.comfyui_silence_timeout,
+        look=settings.comfyui_look_after,
+        away=settings.comfyui_away_timeout,
+    )
+    return [
+        HostClient(
+            address,
+            limits=timeouts,
+            headers=settings.host_headers,
+            transcode=settings.comfyui_transcode,
+        )
+        for address in settings.comfyui_hosts
+    ]
+
+
+async def worker_parts(
+    settings: Settings,
+    library: Library,
+    images: ImageStore,
+    stack: AsyncExitStack,
+    *,
+    lease_s: float,
+) -> WorkerParts:
+    """Open everything that a worker needs; the stack closes it, last opened first.
+
+    `lease_s`: how long a job stays locked after its worker's last renewal.
+    """
+    engine = connect(settings.database_url)
+    stack.push_async_callback(engine.dispose)
+    results = connections.result_connection(settings.redis, db=settings.redis_result_db)
+    stack.push_async_callback(results.aclose)
+    pool = await _pool(settings, results, stack)
+    telegram = await stack.enter_async_context(
+        Telegram(
+            token=settings.telegram_bot_token.get_secret_value(),
+            api_url=str(settings.telegram_api_url).rstrip("/"),
+            timeout_s=settings.telegram_timeout,
+        )
+    )
+    model = language_model(settings)
+    if model is not None:
+        await stack.enter_async_context(model)
+
+    screen = shared_screen()
+    prompts = prompt_builder(model, screen)
+    image_cache = ImageCache(engine, images)
+    context = JobContext(
+        content_policy=ContentPolicy(
+            prompts, screen, SafetyAudit(engine), _policy_settings(settings)
+        ),
+        image_cache=image_cache,
+        image_screen=settings.image_screen,
+        requests=RequestRepository(
+            engine,
+            keeps_context=settings.context_retention > 0,
+            age_text_version=settings.age_text_version,
+        ),
+        deliveries=Deliveries(engine),
+        library=library,
+        pool=pool,
+        images=images,
+        telegram=telegram,
+        flood_control=FloodControl(results),
+        progress=LiveProgress(results),
+        quarantine=Quarantine(max_crashes=settings.request_crashes),
+        max_age_s=settings.request_max_age,
+        max_attempts=settings.request_attempts,
+        max_unknown_sends=2 if settings.delivery_on_unknown == "resend" else 1,
+        keep_outputs=settings.comfyui_keep_outputs,
+        lease_s=lease_s,
+    )
+    return WorkerParts(
+        context=context,
+        results=results,
+        retention=Retention(engine, ImageCleanup(engine, images), retention_limits(settings)),
+        stray_cleanup=StrayCleanup(engine, pool),
+        counter_log=CounterLog(prompts.fallbacks, image_cache.saved),
+    )
+
+
+async def _pool(settings: Settings, results: Redis, stack: AsyncExitStack) -> Pool:
+    clients = [
+        await stack.enter_async_context(client)
+        for client in host_clients(settings, drawing_s=settings.generation_timeout)
+    ]
+    slot_registry = RedisSlotRegistry(results) if settings.workers_share_hosts else None
+    if slot_registry is not None:
+        await stack.enter_async_context(slot_registry.renewed())
+    pool = Pool(
+        clients,
+        slots_per_host=settings.comfyui_slots_per_host,
+        most=settings.slots,
+        shared=slot_registry,
+    )
+    await stack.enter_async_context(pool.running())
+    return pool
+
+
+def _policy_settings(settings: Settings) -> PolicySettings:
+    return PolicySettings(
+        max_rating=settings.max_rating,
+        seed_mode=settings.seed_mode,
+        protects_content=settings.protect_content,
+    )
+
+
+def _url_base(settings: StoreSettings) -> str | None:
+    return None if settings.image_url_base is None else str(settings.image_url_base)
+
+
+def _s3_access(settings: StoreSettings) -> S3Access:
+    return S3Access(
+        endpoint=None if settings.aws_endpoint_url is None else str(settings.aws_endpoint_url),
+        region=settings.aws_region,
+        key_id=settings.aws_access_key_id,
+        key=settings.aws_secret_access_key,
+    )

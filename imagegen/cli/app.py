@@ -1,0 +1,36 @@
+"""The command group `imagegen`; each command is in a file of its own."""
+
+import click
+
+from imagegen.cli.covers import covers
+from imagegen.cli.demo import demo
+from imagegen.cli.erasure import forget, purge
+from imagegen.cli.hosts import hosts
+from imagegen.cli.migrate import migrate
+from imagegen.cli.probe import probe
+from imagegen.cli.prompt import prompt
+from imagegen.cli.requests import requests
+from imagegen.cli.sandbox import sandbox
+from imagegen.cli.worker import worker
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="chatflow-imagegen")
+def main() -> None:
+    """Draw pictures for ChatFlow conversations on a fleet of ComfyUI hosts."""
+
+
+for _command in (
+    worker,
+    probe,
+    migrate,
+    hosts,
+    requests,
+    prompt,
+    covers,
+    purge,
+    forget,
+    demo,
+    sandbox,
+):
+    main.add_command(_command)

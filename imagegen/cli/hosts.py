@@ -1,0 +1,40 @@
+"""`imagegen hosts`: the state of each ComfyUI host; it needs no database and no bot."""
+
+import json
+import sys
+
+import click
+
+from chatflow_hook.settings import BadSetting
+from imagegen.cli.extras import extra
+from imagegen.errors import ImagegenError
+
+
+@click.command()
+@click.option("--json", "is_json", is_flag=True, help="For programs.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a host may take to answer.",
+)
+def hosts(*, is_json: bool, timeout_s: float) -> None:
+    """Show each ComfyUI host: how it is, what it has, which personas it can draw.
+
+    Ends with 1 if a host is down or a persona can be drawn nowhere.
+    """
+    with extra("worker"):
+        from imagegen.cli import host_table
+
+    try:
+        rows = host_table.inspect_hosts(timeout_s=timeout_s)
+    except (BadSetting, ImagegenError) as error:
+        click.echo(f"imagegen: {error}", err=True)
+        sys.exit(2)
+    click.echo(
+        json.dumps(host_table.as_json(rows), indent=2) if is_json else host_table.as_text(rows)
+    )
+    sys.exit(0 if host_table.is_well(rows) else 1)

@@ -1,0 +1,71 @@
+"""`imagegen probe`: ask the worker on this machine for /healthz or /readyz, for health checks."""
+
+import http.client
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+
+import click
+
+from chatflow_hook.settings import BadSetting, read
+
+# Addresses to listen on all interfaces; such a worker is asked over loopback.
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (nothing is bound here)
+
+
+@click.command()
+@click.option(
+    "--ready", is_flag=True, help="Whether it can make pictures, not only whether it lives."
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long it may take to answer.",
+)
+def probe(*, ready: bool, timeout_s: float) -> None:
+    """Ask the worker at WEB_HOST and WEB_PORT how it is.
+
+    Ends with 1 if it does not answer, or is not ready.
+    """
+    from imagegen.settings import WebSettings
+
+    try:
+        settings = read(WebSettings)
+    except BadSetting as error:
+        click.echo(f"imagegen: {error}", err=True)
+        sys.exit(2)
+    path = "/readyz" if ready else "/healthz"
+    answer = ask_worker(settings.web_host, settings.web_port, path, timeout_s=timeout_s)
+    click.echo(answer.text, err=not answer.is_good)
+    sys.exit(0 if answer.is_good else 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeAnswer:
+    """The worker's answer as one line; `is_good` if it came with status 200."""
+
+    is_good: bool
+    text: str
+
+
+def ask_worker(host: str, port: int, path: str, *, timeout_s: float) -> ProbeAnswer:
+    """Send GET `path` to the worker and return its answer; it raises nothing.
+
+    A worker that cannot be reached, and port 0, which serves nothing, are answers that are not good.
+    """
+    if not port:
+        return ProbeAnswer(is_good=False, text="WEB_PORT is 0, so no worker tells how it is")
+    try:
+        with closing(
+            http.client.HTTPConnection(_LOOPBACK.get(host, host), port, timeout=timeout_s)
+        ) as connection:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            text = response.read(10_000).decode(errors="replace").strip()
+    except (OSError, http.client.HTTPException) as error:
+        return ProbeAnswer(is_good=False, text=f"no worker answers on {host}, port {port}: {error}")
+    return ProbeAnswer(is_good=response.status == 200, text=text)

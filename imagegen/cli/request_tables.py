@@ -1,0 +1,129 @@
+"""The output of `imagegen requests`, as text and as JSON; pure."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from chatflow_hook.tables import State
+from imagegen.requests.queries import Facts, RequestDetails, RequestList
+
+_COLUMNS = ("id", "state", "persona", "dialog", "age", "ended", "tries", "host", "error")
+_SHORT_ID = 8
+
+
+def listing_as_text(listing: RequestList) -> str:
+    """Return a table, newest first, and below it how many requests there are of each state."""
+    if not listing.counts:
+        return "no such request"
+    rows = [_cells(request, listing.now) for request in listing.requests]
+    return "\n".join([*_table([_COLUMNS, *rows]), "", _counts(listing)])
+
+
+def listing_as_json(listing: RequestList) -> dict[str, Any]:
+    """Return the same as plain objects; `counts` has every state."""
+    return {
+        "counts": {state.value: listing.counts.get(state, 0) for state in State},
+        "requests": [_as_plain_object(request) for request in listing.requests],
+    }
+
+
+def details_as_text(details: RequestDetails) -> str:
+    """Return a line for each column of a request that is set, its deliveries and its stray prompts."""
+    lines = [
+        (name, _as_text(value, details.now))
+        for name, value in details.request.items()
+        if value is not None
+    ]
+    return "\n".join(
+        [
+            *_table(lines),
+            *_section("deliveries", details.deliveries, details.now, without={"id", "request_id"}),
+            *_section("stray prompts", details.strays, details.now, without=set()),
+        ]
+    )
+
+
+def details_as_json(details: RequestDetails) -> dict[str, Any]:
+    """Return the same as plain objects."""
+    return {
+        **_as_plain_object(details.request),
+        "deliveries": [_as_plain_object(send) for send in details.deliveries],
+        "stray_prompts": [_as_plain_object(stray) for stray in details.strays],
+    }
+
+
+def age(span: timedelta) -> str:
+    """Return a time span in one unit, rounded down: `119 s`, `2 min`, `47 h`, `2 d`.
+
+    A negative span is `0 s`.
+    """
+    seconds = max(0, int(span.total_seconds()))
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def _cells(request: Facts, now: datetime) -> tuple[str, ...]:
+    ended_at = request["finished_at"]
+    return (
+        str(request["id"])[:_SHORT_ID],
+        request["state"],
+        request["persona"],
+        str(request["dialog_id"]),
+        age(now - request["created_at"]),
+        "-" if ended_at is None else age(now - ended_at),
+        str(request["attempts"]),
+        request["host"] or "-",
+        request["error_code"] or "-",
+    )
+
+
+def _counts(listing: RequestList) -> str:
+    total = sum(listing.counts.values())
+    states = ", ".join(
+        f"{listing.counts[state]} {state}" for state in State if state in listing.counts
+    )
+    shown_count = len(listing.requests)
+    return states if shown_count == total else f"{states}; the newest {shown_count} are shown"
+
+
+def _section(
+    title: str, entries: Sequence[Facts], now: datetime, *, without: set[str]
+) -> list[str]:
+    if not entries:
+        return ["", f"no {title}"]
+    names = [name for name in entries[0] if name not in without]
+    rows = [[_as_text(entry[name], now) for name in names] for entry in entries]
+    return ["", f"{title}:", *_table([names, *rows])]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Iterable[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def _as_text(value: Any, now: datetime) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return f"{value:%Y-%m-%d %H:%M:%S} UTC ({age(now - value)} ago)"
+        case _:
+            return str(value)
+
+
+def _as_plain_object(facts: Facts) -> dict[str, Any]:
+    return {name: _as_plain_value(value) for name, value in facts.items()}
+
+
+def _as_plain_value(value: Any) -> Any:
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case datetime():
+            return value.isoformat()
+        case _:
+            return str(value)

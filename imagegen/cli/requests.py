@@ -1,0 +1,163 @@
+"""`imagegen requests`: list, show, retry and cancel requests."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imagegen.cli.extras import extra
+
+if TYPE_CHECKING:
+    from imagegen.cli.session import CommandOutcome, CommandSession
+
+_AS_JSON = click.option("--json", "is_json", is_flag=True, help="For programs.")
+_STATES = (
+    *("queued", "drawing", "drawn", "delivering"),
+    *("delivered", "failed", "refused", "expired", "cancelled"),
+)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def _parse_time(ctx: Any, param: Any, value: str | None) -> datetime | None:
+    """Parse a date, a date with time, or a time span before now such as 90m, 36h or 7d.
+
+    A time without an offset is taken as UTC.
+    """
+    if not value:
+        return None
+    try:
+        if value[-1] in _UNITS:
+            return datetime.now(UTC) - timedelta(**{_UNITS[value[-1]]: float(value[:-1])})
+        time = datetime.fromisoformat(value)
+    except (ValueError, OverflowError):
+        why = f"{value!r} is none of 36h, 7d, 2026-11-24 and 2026-11-24T10:00."
+        raise click.BadParameter(why, ctx=ctx, param=param) from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+_SINCE = click.option(
+    "--since", callback=_parse_time, metavar="WHEN", help="36h, 7d, or a date with or without time."
+)
+
+
+@click.group()
+def requests() -> None:
+    """Look at requests, try failed ones again, call open ones off."""
+
+
+@requests.command("list")
+@click.option("--state", "states", type=click.Choice(_STATES), multiple=True, help="Or several.")
+@click.option("--persona", metavar="NAME")
+@click.option("--dialog", "dialog_id", type=click.IntRange(-(2**63), 2**63 - 1), metavar="ID")
+@_SINCE
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@_AS_JSON
+def show_all(*, limit: int, is_json: bool, **filters: Any) -> None:
+    """List requests, newest first, and count them by state."""
+    with extra("worker"):
+        from chatflow_hook.tables import State
+        from imagegen.cli import request_tables
+        from imagegen.cli.session import run_in_session
+        from imagegen.requests.queries import RequestFilter
+
+    request_filter = RequestFilter(
+        states=[State(state) for state in filters.pop("states")], **filters
+    )
+    listing = run_in_session(lambda session: session.queries.listing(request_filter, limit=limit))
+    click.echo(
+        _json(request_tables.listing_as_json(listing))
+        if is_json
+        else request_tables.listing_as_text(listing)
+    )
+
+
+@requests.command()
+@click.argument("request_id", metavar="ID")
+@_AS_JSON
+def show(*, request_id: str, is_json: bool) -> None:
+    """Show all of one request but what people wrote; the beginning of its id is enough."""
+    with extra("worker"):
+        from imagegen.cli import request_tables
+        from imagegen.cli.session import exit_with, run_in_session
+        from imagegen.requests.queries import RequestNotFound
+
+    async def work(session: "CommandSession") -> Any:
+        try:
+            return await session.queries.details(await session.queries.find(request_id))
+        except RequestNotFound as error:
+            exit_with(error.sentence, code=1)
+
+    details = run_in_session(work)
+    click.echo(
+        _json(request_tables.details_as_json(details))
+        if is_json
+        else request_tables.details_as_text(details)
+    )
+
+
+@requests.command()
+@click.argument("request_ids", metavar="[ID]…", nargs=-1)
+@click.option("--all-failed", is_flag=True, help="All that failed --since, newest first.")
+@_SINCE
+@_AS_JSON
+def retry(
+    *, request_ids: Sequence[str], all_failed: bool, since: datetime | None, is_json: bool
+) -> None:
+    """Put failed requests back into the queue, as young as new ones and with all attempts.
+
+    Ends with 1 if one of them was refused.
+    """
+    with extra("worker"):
+        from imagegen.cli.session import run_in_session
+
+    if bool(request_ids) == all_failed or all_failed != (since is not None):
+        raise click.UsageError("Give ids, or --all-failed with --since.")
+
+    async def work(session: "CommandSession") -> "list[CommandOutcome]":
+        ids: Sequence[Any] = request_ids
+        if since is not None:
+            ids = await session.queries.failed_since(since)
+        return [await session.retry(request_id) for request_id in ids]
+
+    _print_outcomes(run_in_session(work), is_json=is_json, nothing="nothing failed since then")
+
+
+@requests.command()
+@click.argument("request_ids", metavar="ID…", nargs=-1, required=True)
+@_AS_JSON
+def cancel(*, request_ids: Sequence[str], is_json: bool) -> None:
+    """Call open requests off; one that is being drawn is taken off its host within seconds.
+
+    Ends with 1 if one of them has ended already.
+    """
+    with extra("worker"):
+        from imagegen.cli.session import run_in_session
+
+    async def work(session: "CommandSession") -> "list[CommandOutcome]":
+        return [await session.cancel(request_id) for request_id in request_ids]
+
+    _print_outcomes(run_in_session(work), is_json=is_json, nothing="nothing to do")
+
+
+def _print_outcomes(outcomes: "Sequence[CommandOutcome]", *, is_json: bool, nothing: str) -> None:
+    if is_json:
+        click.echo(_json([asdict(outcome) for outcome in outcomes]))
+    else:
+        lines = [
+            f"{outcome.request}: {outcome.state}"
+            if outcome.why is None
+            else f"{outcome.request}: no, {outcome.why}"
+            for outcome in outcomes
+        ]
+        if not all(outcome.is_rung for outcome in outcomes):
+            lines.append("Redis is away: the worker finds them by itself when it is back")
+        click.echo("\n".join(lines or [nothing]))
+    sys.exit(1 if any(outcome.why is not None for outcome in outcomes) else 0)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)

@@ -1,0 +1,106 @@
+"""`imagegen sandbox`: run the ComfyUI simulator."""
+
+import sys
+from typing import Any
+
+import click
+
+from imagegen.cli.extras import extra
+from imagegen.errors import ImagegenError
+
+
+@click.group()
+def sandbox() -> None:
+    """Stand-ins for what a machine lacks, for those who write clients of it."""
+
+
+class _CommandWithFaults(click.Command):
+    """A command whose help lists the faults below the options."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with extra("simulator"):
+            from imagegen.sandbox.comfyui.standalone import fault_help
+        with formatter.section("Faults, each with its own parameters"):
+            formatter.write_dl(fault_help())
+        super().format_epilog(ctx, formatter)
+
+
+@sandbox.command(
+    cls=_CommandWithFaults,
+    context_settings={"max_content_width": 120},
+    epilog="All faults take times=N or times=ever (once if left out), after=N (so many occasions"
+    " pass first) and chance=0…1. docs/sandbox.md explains them.",
+)
+@click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True)
+@click.option(
+    "--port",
+    metavar="PORT",
+    type=click.IntRange(0, 65535),
+    default=8188,
+    show_default=True,
+    help="0 takes a free one.",
+)
+@click.option(
+    "--version",
+    type=click.Choice(["0.33", "0.3.64"]),
+    default="0.33",
+    show_default=True,
+    help="The ComfyUI that it plays.",
+)
+@click.option(
+    "--seconds-per-picture",
+    metavar="S",
+    type=click.FloatRange(0),
+    default=1.0,
+    show_default=True,
+    help="How long a sampler draws.",
+)
+@click.option(
+    "--model-load-seconds",
+    metavar="S",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="What it costs to load other models than the last.",
+)
+@click.option(
+    "--model",
+    "models",
+    metavar="FOLDER=FILE",
+    multiple=True,
+    help="A model file that it has, more than once if you like; else what the personas need.",
+)
+@click.option(
+    "--fault",
+    "faults",
+    metavar="KIND:NAME=VALUE,…",
+    multiple=True,
+    help="Something that goes wrong, more than once if you like; see below.",
+)
+@click.option("--seed", type=int, help="Makes faults that come by chance repeatable.")
+def comfyui(**options: Any) -> None:
+    """Play a ComfyUI host that needs no GPU and misbehaves on request."""
+    with extra("simulator"):
+        from imagegen import logs, resources
+        from imagegen.sandbox.comfyui import standalone
+        from imagegen.sandbox.errors import SandboxError
+        from imagegen.workflows.library import load_workflows, required_model_files
+
+    logs.configure("console")
+    try:
+        host = standalone.build_host(
+            standalone.SimulatorOptions(**options),
+            default_models={
+                folder: sorted(names)
+                for folder, names in required_model_files(
+                    load_workflows(resources.path("workflows"))
+                ).items()
+            },
+        )
+    except SandboxError as error:
+        click.echo(f"imagegen sandbox comfyui: {error}", err=True)
+        sys.exit(2)
+    try:
+        standalone.run_host(host, click.echo)
+    except (ImagegenError, OSError) as error:
+        sys.exit(f"imagegen sandbox comfyui: {error}")

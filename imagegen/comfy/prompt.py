@@ -1,0 +1,64 @@
+"""PromptJob: a prompt that a host is to draw. PromptResult: its images."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from imagegen.comfy.events import Preview
+from imagegen.comfy.history import OutputImage
+
+# The save node that sends its images through the websocket and saves them nowhere.
+WEBSOCKET_SAVE_NODE = "SaveImageWebsocket"
+
+
+def _ignore_progress(_: float) -> None:
+    pass
+
+
+async def _no_check() -> None:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptJob:
+    """A graph in API format, and `node`, the id of the node whose images are wanted.
+
+    `prompt_id` is a canonical UUID that was never posted before. `origin` is stored with the
+    prompt in the host's queue and history, so that an operator can see whose prompt it is.
+    `on_progress` is called with the share that is done, 0 to 1. `on_preview`, if given, is called
+    with the sampler's previews. `before_post` is awaited as the last step before the POST; if it
+    raises, the prompt is not posted.
+    """
+
+    graph: Mapping[str, Any]
+    prompt_id: str
+    node: str
+    origin: str = ""
+    on_progress: Callable[[float], None] = _ignore_progress
+    on_preview: Callable[[Preview], None] | None = None
+    before_post: Callable[[], Awaitable[None]] = _no_check
+
+    @property
+    def sends_images(self) -> bool:
+        """Whether the host sends the images through the websocket instead of saving them."""
+        return bool(self.graph[self.node]["class_type"] == WEBSOCKET_SAVE_NODE)
+
+    @property
+    def extra_data(self) -> dict[str, Any]:
+        """The `extra_data` that is posted with the graph."""
+        extra = {"chatflow_request": self.origin} if self.origin else {}
+        if self.on_preview is not None:
+            # This preview method needs no model of its own; older servers ignore the key.
+            extra["preview_method"] = "latent2rgb"
+        return extra
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptResult:
+    """The images of a prompt: file names on the host, or bytes if the host has sent them.
+
+    `seconds` is how long the host worked on the prompt, None if its start event was missed.
+    """
+
+    images: tuple[OutputImage | bytes, ...]
+    seconds: float | None

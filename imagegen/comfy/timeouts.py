@@ -1,0 +1,119 @@
+"""How long a prompt may take in each phase, and when to ask the host about it; pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from imagegen.comfy.errors import DrawingStalled, DrawingTooSlow, HostBusy
+from imagegen.errors import Unavailable
+
+# A websocket that was opened again may be open and silent for ever. Until its first event, the
+# host is asked this often.
+_CHECK_AFTER_RECONNECT_S = 1.0
+# After a hint that the prompt may have ended: frames that are on their way get this much time.
+_CHECK_AFTER_HINT_S = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptTimeouts:
+    """How long each phase of a prompt may take, in seconds.
+
+    - `request`: one HTTP call.
+    - `queue`: from the POST until the prompt starts.
+    - `drawing`: from its start to its end.
+    - `silence`: without a sign of progress while it runs.
+    - `look`: without an event of the prompt before the host is asked over HTTP.
+    - `away`: how long an unreachable host is waited for when it is asked.
+    """
+
+    request: float
+    queue: float
+    drawing: float
+    silence: float
+    look: float = 10.0
+    away: float = 10.0
+
+
+class PromptDeadlines:
+    """The deadlines of one prompt: when to ask the host over HTTP, and when to give up.
+
+    All times are seconds on `clock`.
+    """
+
+    def __init__(self, limits: PromptTimeouts, clock: Callable[[], float]) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._queue_ends_at = clock() + limits.queue
+        self._drawing_ends_at: float | None = None
+        self._moved_at = clock()
+        self._check_at = clock() + limits.look
+        self._check_every_s = limits.look
+        self._opened_at = clock()
+
+    @property
+    def wakes_at(self) -> float:
+        """The time at which to stop waiting for events and ask the host."""
+        return min(self._check_at, self._ends_at)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the host must be asked now, even if there are events to read."""
+        return self._clock() >= self.wakes_at
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether the prompt runs and this websocket was silent so long that a new one is needed."""
+        if self._drawing_ends_at is None:
+            return False
+        return self._clock() - max(self._moved_at, self._opened_at) >= self._limits.look
+
+    def drawing_started(self) -> None:
+        """Note that the host has started the prompt; only the first call counts."""
+        if self._drawing_ends_at is None:
+            self._moved_at = self._clock()
+            self._drawing_ends_at = self._clock() + self._limits.drawing
+
+    def event_received(self) -> None:
+        """Note an event of this prompt: the websocket works and the prompt makes progress."""
+        self._moved_at = self._clock()
+        self._check_every_s = self._limits.look
+        self._check_at = self._clock() + self._check_every_s
+
+    def progress_made(self) -> None:
+        """Note that the prompt makes progress, by a sign that does not prove that events arrive."""
+        self._moved_at = self._clock()
+
+    def reconnected(self) -> None:
+        """Note a new websocket; the prompt may have ended while there was none."""
+        self._opened_at = self._clock()
+        self._check_every_s = min(_CHECK_AFTER_RECONNECT_S, self._limits.look)
+        self._check_at = self._clock() + self._check_every_s
+
+    def end_suspected(self) -> None:
+        """Note a sign that the prompt may have ended without an event."""
+        self._check_at = min(self._check_at, self._clock() + _CHECK_AFTER_HINT_S)
+
+    def status_checked(self) -> None:
+        """Note that the host has been asked."""
+        self._check_at = self._clock() + self._check_every_s
+
+    def timeout_error(self, host: str) -> Unavailable | None:
+        """Return the error if a deadline has passed, for a prompt that is still on the host.
+
+        HostBusy, DrawingTooSlow or DrawingStalled; None if no deadline has passed.
+        """
+        now = self._clock()
+        if self._drawing_ends_at is None:
+            if now < self._queue_ends_at:
+                return None
+            return HostBusy(f"{host} did not begin within {self._limits.queue:g} s")
+        if now >= self._drawing_ends_at:
+            return DrawingTooSlow(f"{host} drew for more than {self._limits.drawing:g} s")
+        if now >= self._moved_at + self._limits.silence:
+            return DrawingStalled(f"nothing moved on {host} for {self._limits.silence:g} s")
+        return None
+
+    @property
+    def _ends_at(self) -> float:
+        if self._drawing_ends_at is None:
+            return self._queue_ends_at
+        return min(self._drawing_ends_at, self._moved_at + self._limits.silence)

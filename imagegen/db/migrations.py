@@ -1,0 +1,174 @@
+"""Runs the migrations from code, as `alembic` does from a shell, and checks whether they have run."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import structlog
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from pydantic import SecretStr
+from sqlalchemy import Text, column, select, table
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from imagegen import resources
+from imagegen.db.engine import run_statement
+from imagegen.errors import ImagegenError, Unavailable
+
+# The bot's own migrations keep their version in `alembic_version`, perhaps in the same schema.
+VERSION_TABLE = "imagegen_alembic_version"
+
+SCHEMA_CHECK_EVERY_S = 2.0
+
+_MAX_PAUSE_S = 30.0
+_VERSION = select(column("version_num", Text)).select_from(table(VERSION_TABLE))
+
+log = structlog.get_logger(__name__)
+
+
+class MigrationStopped(ImagegenError):
+    """The migration was rolled back, the database is as it was before; the sentence says why."""
+
+    code = "migration_stopped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockWaits:
+    """How long one try waits for a lock, in seconds, and how many tries are made.
+
+    While a migration waits for a lock on `dialogs`, all statements of the chat wait behind it.
+    """
+
+    lock_timeout_s: float = 3.0
+    tries: int = 8
+
+    def pauses(self) -> Iterator[float]:
+        """Yield the seconds between the tries: at least as long as a try waits, at most 30 s."""
+        for failed in range(self.tries - 1):
+            yield min(self.lock_timeout_s * 2**failed, _MAX_PAUSE_S)
+
+
+def upgrade(
+    database_url: SecretStr | str,
+    revision: str = "head",
+    *,
+    lock_timeout_s: float = LockWaits.lock_timeout_s,
+    tries: int = LockWaits.tries,
+) -> None:
+    """Migrate the database up to `revision`. Does nothing if it is there already.
+
+    Blocks, so call it outside a running event loop or in a thread. If it is interrupted the
+    database stays as it was. `lock_timeout_s` and `tries`: see LockWaits.
+
+    Raises:
+        MigrationStopped: PostgreSQL cannot be reached, a lock is held for too long, the revision is
+            unknown, or the database has tables that are in the way.
+        ValueError: the URL is wrong.
+    """
+    waits = LockWaits(lock_timeout_s=lock_timeout_s, tries=tries)
+    try:
+        command.upgrade(config(database_url, waits), revision)
+    except CommandError as error:
+        raise MigrationStopped(str(error)) from error
+
+
+def downgrade(
+    database_url: SecretStr | str,
+    revision: str = "base",
+    *,
+    lock_timeout_s: float = LockWaits.lock_timeout_s,
+    tries: int = LockWaits.tries,
+) -> None:
+    """Migrate the database down to `revision`; `base` removes everything that is ours.
+
+    Blocks, so call it outside a running event loop or in a thread.
+
+    Raises:
+        MigrationStopped: as for `upgrade`, or a table may not be ours, as it lacks our comment.
+        ValueError: the URL is wrong.
+    """
+    waits = LockWaits(lock_timeout_s=lock_timeout_s, tries=tries)
+    try:
+        command.downgrade(config(database_url, waits), revision)
+    except CommandError as error:
+        raise MigrationStopped(str(error)) from error
+
+
+def revisions() -> list[str]:
+    """Return all revisions that this version of the code knows, the newest first. Reads files."""
+    scripts = ScriptDirectory(str(resources.path("alembic")))
+    return [script.revision for script in scripts.walk_revisions()]
+
+
+def config(database_url: SecretStr | str, waits: LockWaits | None = None) -> Config:
+    """Return the configuration that all functions of `alembic.command` take as first argument."""
+    configuration = Config(resources.path("alembic.ini"))
+    # Not as an option of the file: its percent signs would be read as interpolation.
+    configuration.attributes["database_url"] = (
+        database_url if isinstance(database_url, SecretStr) else SecretStr(database_url)
+    )
+    configuration.attributes["lock_waits"] = waits or LockWaits()
+    return configuration
+
+
+class SchemaCheck:
+    """Compares the database's revision with those that this worker knows.
+
+    Give it an engine of its own, so that it does not wait behind busy connections.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._revisions: list[str] | None = None
+        self._is_migrated = False
+        self._logged_reason: str | None = None
+
+    async def lacks(self) -> str | None:
+        """Return a sentence on what an operator has to do, None if the database is migrated.
+
+        A database that is newer than this worker counts as migrated.
+
+        Raises:
+            Unavailable: PostgreSQL cannot be reached.
+        """
+        if self._revisions is None:
+            self._revisions = await asyncio.to_thread(revisions)
+        try:
+            versions = await run_statement(self._engine, _versions)
+        except Unavailable as error:
+            if error.code != "database_not_migrated":
+                raise
+            versions = set()
+        if not versions:
+            return "the database is not migrated: run `imagegen migrate`"
+        # An unknown revision is newer than ours: the next version is being deployed and has
+        # migrated.
+        if versions & set(self._revisions[1:]):
+            return "the database is older than this worker: run `imagegen migrate`"
+        return None
+
+    async def step(self) -> None:
+        """Check until the database is migrated; log what an operator has to do when it changes."""
+        if self._is_migrated:
+            return
+        try:
+            lack = await self.lacks()
+        except Unavailable as error:
+            self._log(error.sentence)
+            return
+        self._is_migrated = lack is None
+        if lack is not None:
+            self._log(lack)
+        elif self._logged_reason is not None:
+            log.info("database ready")
+
+    def _log(self, why: str) -> None:
+        if why != self._logged_reason:
+            log.error("database not ready", why=why)
+            self._logged_reason = why
+
+
+async def _versions(connection: AsyncConnection) -> set[str]:
+    return set((await connection.execute(_VERSION)).scalars())

@@ -1,0 +1,119 @@
+"""The tables that only the worker uses: Delivery, StrayPrompt, ForgottenImage, SafetyNote.
+
+They are on the same MetaData as the tables of the hook, so that Alembic sees all of them.
+Every table carries the comment OURS, by which the migrations know what they may drop.
+"""
+
+import enum
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from chatflow_hook.tables import OURS, Base
+
+
+class SendOutcome(enum.StrEnum):
+    """What became of one send.
+
+    `sending`: the call is under way, or its worker was killed. `sent`: Telegram has accepted it.
+    `not_sent`: it certainly did not arrive. `unknown`: it may have arrived. `refused`: Telegram has
+    rejected it.
+    """
+
+    SENDING = "sending"
+    SENT = "sent"
+    NOT_SENT = "not_sent"
+    UNKNOWN = "unknown"
+    REFUSED = "refused"
+
+
+class Delivery(Base):
+    """One attempt to send one picture, committed as `sending` before Telegram is called."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        CheckConstraint(
+            f"outcome IN ({', '.join(repr(outcome.value) for outcome in SendOutcome)})",
+            name="outcome",
+        ),
+        UniqueConstraint("request_id", "attempt"),
+        {"comment": OURS},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    request_id: Mapped[UUID] = mapped_column(ForeignKey("image_requests.id", ondelete="CASCADE"))
+    attempt: Mapped[int]
+    outcome: Mapped[str] = mapped_column(Text, server_default=text("'sending'"))
+    message_id: Mapped[int | None] = mapped_column(BigInteger)
+    error_sentence: Mapped[str | None] = mapped_column(Text)
+    started_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class StrayPrompt(Base):
+    """A prompt that may still be on a host and has to be removed there.
+
+    It has no foreign key because it outlives its request.
+    """
+
+    __tablename__ = "stray_prompts"
+    __table_args__ = {"comment": OURS}  # noqa: RUF012 (the name and form that SQLAlchemy reads)
+
+    prompt_id: Mapped[UUID] = mapped_column(primary_key=True)
+    host: Mapped[str] = mapped_column(Text)
+    left_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class ForgottenImage(Base):
+    """A stored image whose row was erased. The worker erases it if no other row names it.
+
+    The row is written in the transaction that erases the request's row, which may be one of the
+    bot: the bot never opens the image store.
+    """
+
+    __tablename__ = "forgotten_images"
+    __table_args__ = {"comment": OURS}  # noqa: RUF012 (the name and form that SQLAlchemy reads)
+
+    image: Mapped[str] = mapped_column(Text, primary_key=True)
+    forgotten_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=func.now()
+    )
+
+
+class SafetyNote(Base):
+    """A finding of the content screen: which rule, whose request and when, but never the text.
+
+    It has no foreign key because it outlives its request. It is erased with its user, and when it
+    is as old as requests may become.
+    """
+
+    __tablename__ = "safety_audit"
+    __table_args__ = (
+        # A request that another job takes up is screened again, and finds the same.
+        UniqueConstraint("request_id", "stage", "rule", "text_hash"),
+        Index("ix_safety_audit_user_id", "user_id"),
+        Index("ix_safety_audit_found_at", "found_at"),
+        {"comment": OURS},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    request_id: Mapped[UUID]
+    user_id: Mapped[int] = mapped_column(BigInteger)
+    stage: Mapped[str] = mapped_column(Text)
+    verdict: Mapped[str] = mapped_column(Text)
+    rule: Mapped[str] = mapped_column(Text)
+    version: Mapped[str] = mapped_column(Text)
+    text_hash: Mapped[str] = mapped_column(Text)
+    found_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

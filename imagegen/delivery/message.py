@@ -1,0 +1,64 @@
+"""A photo message before and after it is sent."""
+
+from dataclasses import dataclass
+
+# The limits of sendPhoto (core.telegram.org/bots/api#sendphoto): bytes, width + height in pixels,
+# ratio of the longer to the shorter side, and UTF-16 units of a caption.
+_MAX_PHOTO_BYTES = 10 * 10**6
+_MAX_PHOTO_WIDTH_PLUS_HEIGHT = 10_000
+_MAX_PHOTO_RATIO = 20
+_MAX_CAPTION_UNITS = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoMessage:
+    """A picture and the chat it is sent to; width and height in pixels.
+
+    `file_id`: Telegram's id of a photo that was uploaded before, None to upload `data`.
+    """
+
+    chat_id: int
+    data: bytes = b""
+    file_id: str | None = None
+    filename: str
+    width: int
+    height: int
+    caption: str | None = None
+    has_spoiler: bool = False
+    protect_content: bool = False
+    reply_to_message_id: int | None = None
+    message_thread_id: int | None = None
+
+    @property
+    def fits_a_photo(self) -> bool:
+        """Whether Telegram accepts it as a photo. A document may be larger."""
+        short, long = sorted((self.width, self.height))
+        return (
+            len(self.data) <= _MAX_PHOTO_BYTES
+            and short + long <= _MAX_PHOTO_WIDTH_PLUS_HEIGHT
+            and long <= _MAX_PHOTO_RATIO * short
+        )
+
+    @property
+    def short_caption(self) -> str | None:
+        """The caption, cut to the 1024 UTF-16 units that Telegram accepts."""
+        if self.caption is None:
+            return None
+        units = self.caption.encode("utf-16-le", errors="replace")[: 2 * _MAX_CAPTION_UNITS]
+        return units.decode("utf-16-le", errors="ignore")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentMessage:
+    """A message that Telegram has accepted.
+
+    `chat_id`: the chat that the message is in. It is not the chat that we sent to if a group has
+    become a supergroup, which gets a new id.
+    `file_id`: sends the same photo again without an upload; None for a document. It is valid only
+    for the bot `bot_id`.
+    """
+
+    chat_id: int
+    message_id: int
+    file_id: str | None
+    bot_id: int

@@ -1,0 +1,114 @@
+"""Removes stray prompts: prompts that nobody waits for and that may still be on a host.
+
+They are written down when a host cannot be reached, and removed when it answers again.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+import structlog
+from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from imagegen.comfy.client import HostClient
+from imagegen.comfy.errors import HostLost
+from imagegen.db.engine import run_statement
+from imagegen.db.tables import StrayPrompt
+from imagegen.errors import Unavailable
+from imagegen.pool.health import Condition
+from imagegen.pool.pool import Pool
+
+log = structlog.get_logger(__name__)
+
+ResultT = TypeVar("ResultT")
+
+EVERY_S = 5.0
+_BATCH_SIZE = 200
+# A job that has stored its image removes the prompt from the host by itself, within this time.
+_JOB_REMOVES_IT_WITHIN_S = 3.0
+_CANCEL_TIMEOUT_S = 10.0
+# A POST whose answer was lost may still arrive at the host so long afterwards, for example out of a
+# proxy. Until then the prompt stays on the list although the host does not have it.
+_POST_MAY_ARRIVE_WITHIN_S = 60.0
+# After so long the prompt is dropped from the list: its host is probably in nobody's settings any
+# more.
+_GIVEN_UP_AFTER_S = 86_400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stray:
+    """A prompt that nobody waits for; `age_s`: for how many seconds it has been on the list."""
+
+    prompt_id: UUID
+    host: str
+    age_s: float
+
+
+class StrayCleanup:
+    """Removes stray prompts from the hosts that are up. Several workers may do so at the same time."""
+
+    def __init__(self, engine: AsyncEngine, pool: Pool) -> None:
+        self._engine = engine
+        self._pool = pool
+
+    async def step(self) -> None:
+        """Go through the list once. Logs an outage and leaves the rest for the next step."""
+        try:
+            for host in self._hosts_up():
+                await self._remove_from(host)
+            await self._forget_old_ones()
+        except Unavailable as error:
+            log.warning("strays wait", why=error.sentence)
+
+    async def strays_on(self, host: str) -> list[Stray]:
+        """Return up to 200 stray prompts of a host, the oldest first, without those of a running job.
+
+        Raises:
+            Unavailable: PostgreSQL cannot be reached.
+        """
+        query = (
+            select(StrayPrompt.prompt_id, StrayPrompt.host, _age_s())
+            .where(StrayPrompt.host == host, _age_s() > _JOB_REMOVES_IT_WITHIN_S)
+            .order_by(StrayPrompt.left_at)
+            .limit(_BATCH_SIZE)
+        )
+
+        async def step(connection: AsyncConnection) -> list[Stray]:
+            rows = await connection.execute(query)
+            return [Stray(prompt_id=row[0], host=row[1], age_s=float(row[2])) for row in rows]
+
+        return await self._run(step)
+
+    def _hosts_up(self) -> Sequence[HostClient]:
+        names = [host.name for host in self._pool.status() if host.condition is Condition.UP]
+        return [client for name in names if (client := self._pool.client(name)) is not None]
+
+    async def _remove_from(self, host: HostClient) -> None:
+        for stray in await self.strays_on(host.name):
+            try:
+                is_removed = await host.cancel_prompt(
+                    str(stray.prompt_id), within_s=_CANCEL_TIMEOUT_S
+                )
+            except HostLost as error:
+                log.warning("strays wait", host=host.name, why=error.sentence)
+                return
+            if is_removed and stray.age_s > _POST_MAY_ARRIVE_WITHIN_S:
+                await self._forget(stray)
+
+    async def _forget(self, stray: Stray) -> None:
+        query = delete(StrayPrompt).where(StrayPrompt.prompt_id == stray.prompt_id)
+        await self._run(lambda connection: connection.execute(query))
+        log.info("stray is gone", host=stray.host, prompt_id=str(stray.prompt_id))
+
+    async def _forget_old_ones(self) -> None:
+        query = delete(StrayPrompt).where(_age_s() > _GIVEN_UP_AFTER_S)
+        await self._run(lambda connection: connection.execute(query))
+
+    async def _run(self, step: Callable[[AsyncConnection], Awaitable[ResultT]]) -> ResultT:
+        return await run_statement(self._engine, step)
+
+
+def _age_s() -> ColumnElement[Any]:
+    return func.extract("epoch", func.clock_timestamp() - StrayPrompt.left_at)

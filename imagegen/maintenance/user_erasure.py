@@ -1,0 +1,64 @@
+"""Erases everything of one user: the rows, and the image files if the store is on this machine."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from chatflow_hook import user_erasure
+from chatflow_hook.queue import QueueClient
+from chatflow_hook.user_erasure import Erasure, Forgotten
+from imagegen.db.engine import run_in_transaction
+from imagegen.errors import Unavailable
+from imagegen.maintenance.image_cleanup import CleanupCounts, ImageCleanup
+from imagegen.storage.store import ImageStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErasureReport:
+    """What was erased of a user.
+
+    `forgotten`: the counts of rows and what is out of our reach. `store`: what became of the image
+    files, None if the store cannot be reached from here; then the worker erases them.
+    """
+
+    user_id: int
+    forgotten: Forgotten
+    store: CleanupCounts | None
+
+
+async def erase_user(
+    engine: AsyncEngine,
+    images: ImageStore | None,
+    queue: QueueClient,
+    user_id: int,
+) -> ErasureReport:
+    """Erase everything of a user. May be called again, for instance after an error.
+
+    `images` is None if the image store is not on this machine: the worker erases the files later,
+    as it does if the store cannot be reached.
+
+    Raises:
+        Unavailable: PostgreSQL cannot be reached. Nothing was erased.
+    """
+
+    async def step(connection: AsyncConnection) -> Erasure:
+        return await user_erasure.erase(connection, user_id)
+
+    erasure = await run_in_transaction(engine, step)
+    await queue.publish_ended(erasure.request_ids)
+    return ErasureReport(
+        user_id=user_id,
+        forgotten=erasure.forgotten,
+        store=await _erase_images(engine, images, erasure),
+    )
+
+
+async def _erase_images(
+    engine: AsyncEngine, images: ImageStore | None, erasure: Erasure
+) -> CleanupCounts | None:
+    if images is None:
+        return None
+    try:
+        return await ImageCleanup(engine, images).everything(erasure.images)
+    except Unavailable:  # the names are noted, so the worker erases the files
+        return None

@@ -1,0 +1,9 @@
+"""Health checks, host status, counters.
+
+- `http_server.py`: serves /healthz and /readyz
+- `readiness.py`: whether the worker can make pictures now, from cached checks
+- `checks.py`: the checks of Redis, PostgreSQL, Telegram and the hosts
+- `host_status.py`: publishes in Redis how this worker sees the hosts, and reads it
+- `persona_coverage.py`: logs which personas cannot be drawn on which hosts
+- `counters.py`: logs what the worker has counted since its start
+"""

@@ -1,0 +1,86 @@
+"""How each worker sees the hosts, published in Redis for `imagegen hosts`."""
+
+import json
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from imagegen import periodic
+from imagegen.pool.pool import Pool
+
+_PUBLISH_EVERY_S = 2.0
+_KEPT_S = 10
+_KEY_PREFIX = "imagegen:hosts:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedHost:
+    """One host as one worker sees it.
+
+    `model_set` is what the worker drew last there, None before the first drawing. `why` is the
+    reason why the host is not up, None if it is.
+    """
+
+    name: str
+    condition: str
+    slots: int
+    taken: int
+    model_set: str | None
+    why: str | None
+
+
+class HostStatusPublisher:
+    """Publishes the view of one worker. It expires 10 s after the worker's last update."""
+
+    def __init__(self, redis: Redis, pool: Pool) -> None:
+        self._redis = redis
+        self._pool = pool
+        self._key = _KEY_PREFIX + secrets.token_hex(8)
+
+    @asynccontextmanager
+    async def publishing(self) -> AsyncIterator[None]:
+        """Publish every 2 s while the block runs, and erase the key at its end."""
+        try:
+            async with periodic.every(_PUBLISH_EVERY_S, self._publish, name="host status"):
+                yield
+        finally:
+            with suppress(RedisError, OSError):
+                await self._redis.delete(self._key)
+
+    async def _publish(self) -> None:
+        hosts = [
+            PublishedHost(
+                name=host.name,
+                condition=host.condition.value,
+                slots=host.slots,
+                taken=host.taken,
+                model_set=host.model_set,
+                why=host.why,
+            )
+            for host in self._pool.status()
+        ]
+        # While Redis is away nothing is published; the next step tries again.
+        with suppress(RedisError, OSError):
+            await self._redis.set(
+                self._key, json.dumps([asdict(host) for host in hosts]), ex=_KEPT_S
+            )
+
+
+async def read_published(redis: Redis) -> Sequence[PublishedHost] | None:
+    """Return what all workers have published, each host once for each worker.
+
+    Returns None if Redis is away.
+    """
+    try:
+        keys = [key async for key in redis.scan_iter(match=f"{_KEY_PREFIX}*")]
+        values = await redis.mget(keys) if keys else []
+    except (RedisError, OSError):
+        return None
+    # A key that has expired since the scan has no value.
+    hosts: list[dict[str, Any]] = [host for value in values if value for host in json.loads(value)]
+    return [PublishedHost(**host) for host in hosts]

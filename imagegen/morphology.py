@@ -1,0 +1,104 @@
+"""Dictionary forms and parts of speech of single words, Russian or English.
+
+Russian comes from pymorphy3's dictionary, English from three rules for plurals.
+All results are cached, of at most 30 000 words each.
+"""
+
+import functools
+
+import pymorphy3
+
+_CACHE_SIZE = 30_000
+# A longer string is no word. It is not looked up and does not fill the cache.
+_MAX_WORD_LENGTH = 60
+# So that "is", "as" and "us" are not taken for plurals.
+_MAX_LENGTH_WITHOUT_PLURAL = 2
+_CASES = ("nomn", "gent", "datv", "accs", "ablt", "loct")
+
+
+@functools.lru_cache(maxsize=1)
+def analyser() -> pymorphy3.MorphAnalyzer:
+    """Return the analyser of Russian words. The first call loads its dictionary of 15 MB."""
+    return pymorphy3.MorphAnalyzer()
+
+
+def lemmas(word: str) -> tuple[str, ...]:
+    """Return the dictionary forms that a word may belong to, the likeliest first.
+
+    For a Russian word that the dictionary lacks they are guessed. Any other string is returned as
+    is.
+    """
+    return _lemmas(word) if word.isalpha() and len(word) <= _MAX_WORD_LENGTH else (word,)
+
+
+def lemmas_if_known(word: str) -> tuple[str, ...]:
+    """Return the same as `lemmas`, but a Russian word that the dictionary lacks as it is.
+
+    A guess takes ten times as long, and for a misspelt word it has no value.
+    """
+    return (word,) if _is_russian(word) and not _is_known(word) else lemmas(word)
+
+
+def is_name(word: str) -> bool:
+    """Tell whether the likeliest reading of a Russian word is a first name or a surname."""
+    return _is_russian(word) and _is_name(word)
+
+
+def is_noun(word: str) -> bool:
+    """Tell whether the likeliest reading of a word is a noun of the Russian dictionary."""
+    return _is(word, "NOUN")
+
+
+def is_adjective_of_many(word: str) -> bool:
+    """Tell whether the likeliest reading of a word is a Russian adjective in the plural."""
+    return _is(word, "ADJF", "plur")
+
+
+def cases(word: str) -> set[str]:
+    """Return a Russian noun or name in all cases of the singular, and always the word itself."""
+    parses = [each for each in analyser().parse(word) if {"NOUN", "sing", "nomn"} in each.tag]
+    inflected = (parse.inflect({case}) for parse in parses for case in _CASES)
+    return {word, *(form.word.replace("ё", "е") for form in inflected if form)}
+
+
+@functools.lru_cache(maxsize=_CACHE_SIZE)
+def _lemmas(word: str) -> tuple[str, ...]:
+    if word.isascii():
+        return _english_singulars(word)
+    forms = (parse.normal_form.replace("ё", "е") for parse in analyser().parse(word))
+    return tuple(dict.fromkeys(forms)) or (word,)
+
+
+def _english_singulars(word: str) -> tuple[str, ...]:
+    forms = [word]
+    if word.endswith("ies"):
+        forms.append(f"{word[:-3]}y")
+    if word.endswith("es"):
+        forms.append(word[:-2])
+    if word.endswith("s") and len(word) > _MAX_LENGTH_WITHOUT_PLURAL:
+        forms.append(word[:-1])
+    return tuple(forms)
+
+
+def _is_russian(word: str) -> bool:
+    return word.isalpha() and not word.isascii() and len(word) <= _MAX_WORD_LENGTH
+
+
+@functools.lru_cache(maxsize=_CACHE_SIZE)
+def _is_known(word: str) -> bool:
+    return bool(analyser().word_is_known(word))
+
+
+@functools.lru_cache(maxsize=_CACHE_SIZE)
+def _is_name(word: str) -> bool:
+    tag = analyser().parse(word)[0].tag
+    return "Name" in tag or "Surn" in tag
+
+
+def _is(word: str, *grammemes: str) -> bool:
+    return _is_russian(word) and _is_known_as(word, grammemes)
+
+
+@functools.lru_cache(maxsize=_CACHE_SIZE)
+def _is_known_as(word: str, grammemes: tuple[str, ...]) -> bool:
+    return _is_known(word) and set(grammemes) in analyser().parse(word)[0].tag

@@ -1,0 +1,46 @@
+"""A background task that runs a function at intervals while a block runs."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+# How long the end of the block waits for a step that does not end when it is cancelled.
+_STOP_TIMEOUT_S = 1.0
+
+
+@asynccontextmanager
+async def every(
+    seconds: float, step: Callable[[], Awaitable[None]], *, name: str, delay_s: float = 0.0
+) -> AsyncIterator[None]:
+    """Await `step()` after `delay_s` and then again `seconds` after each end, until the block ends.
+
+    An exception of a step is logged, and the next step comes as usual. At the end of the block the
+    running step is cancelled and waited for, one second at most. `name` is the name of the task.
+    """
+    is_over = asyncio.Event()
+
+    async def run() -> None:
+        await asyncio.sleep(delay_s)
+        while not is_over.is_set():
+            try:
+                await step()
+            except Exception:
+                log.exception("a step failed", task=name)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await is_over.wait()
+
+    task = asyncio.create_task(run(), name=name)
+    try:
+        yield
+    finally:
+        # The event and the cancellation are both needed: asyncio.wait_for of Python 3.11, which
+        # redis-py uses to send, loses a cancellation that comes at the moment in which its work is
+        # done. The step then continues as if it had not been cancelled.
+        is_over.set()
+        task.cancel()
+        await asyncio.wait({task}, timeout=_STOP_TIMEOUT_S)

@@ -1,0 +1,12 @@
+"""The job: policy, prompt, drawing and delivery of one request.
+
+- `make_image.py`: the arq job, from the claim of a request to its end
+- `context.py`: what all jobs of a worker share
+- `quarantine.py`: runs requests under which workers died one at a time
+- `content_policy.py`: what may be drawn for a request, and how it is delivered
+- `image_spec.py`: the screened prompt and the seed of one image
+- `generate.py`: from a claimed request to a stored image
+- `image_cache.py`: finds images that were drawn before
+- `deliver.py`: sends a stored image to its chat
+- `dry_run.py`: shows what would be drawn for a dialog, without drawing it
+"""

@@ -1,0 +1,223 @@
+"""Decides what is drawn for a request, at which rating, and how the picture is delivered."""
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from chatflow_hook.turn import Conversation, Rating
+from imagegen.db.engine import run_statement
+from imagegen.db.tables import SafetyNote
+from imagegen.pipeline.image_spec import (
+    SeedInput,
+    SeedMode,
+    choose_seed,
+    screened_words,
+    write_screened_prompt,
+)
+from imagegen.prompts.brief import Brief
+from imagegen.prompts.builder import PromptBuilder
+from imagegen.prompts.scene import Prompt
+from imagegen.requests.claim import ClaimedRequest
+from imagegen.safety.rating import (
+    RatingBounds,
+    RatingWithdrawn,
+    Refused,
+    drawn_rating,
+    effective_rating,
+    known_rating,
+    lowest_rating,
+)
+from imagegen.safety.screen import VERSION, Finding, Screen, ScreenVerdict
+from imagegen.workflows.persona import Persona
+
+
+class SafetyAudit:
+    """Writes safety notes: what the screen found; each finding of a request only once."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def record(
+        self, request: ClaimedRequest, stage: str, finding: Finding, words: str
+    ) -> None:
+        """Write a finding, with its rule and user; of `words` only the SHA-256 is kept.
+
+        `stage` is `conversation` or `prompt`.
+
+        Raises:
+            Unavailable: PostgreSQL is away.
+        """
+        query = (
+            insert(SafetyNote)
+            .values(
+                request_id=request.id,
+                user_id=request.user_id,
+                stage=stage,
+                verdict=finding.verdict.name.lower(),
+                rule=finding.rule,
+                version=VERSION,
+                text_hash=hashlib.sha256(words.encode(errors="replace")).hexdigest(),
+            )
+            .on_conflict_do_nothing()
+        )
+        await run_statement(self._engine, lambda connection: connection.execute(query))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSpec:
+    """What is drawn: the prompt, its rating, and the seed (0 to 2^53-1)."""
+
+    prompt: Prompt
+    rating: Rating
+    seed: int
+
+    def stored_scene(self, request: ClaimedRequest) -> dict[str, Any] | None:
+        """Return the scene as JSON for the row, without text of the chat; None if there is none."""
+        if self.prompt.scene is None:
+            return None
+        told = {"summary": self.prompt.summary, "source": self.prompt.source}
+        return {"by": str(request.id), **told, "scene": self.prompt.scene}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicySettings:
+    """The operator's settings: MAX_RATING, SEED_MODE and PROTECT_CONTENT."""
+
+    max_rating: Rating = Rating.SAFE
+    seed_mode: SeedMode = "dialog"
+    protects_content: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryOptions:
+    """How a picture is sent: behind a spoiler, and protected from being forwarded and saved."""
+
+    has_spoiler: bool = False
+    protect_content: bool = False
+
+
+class ContentPolicy:
+    """Decides from the claimed request alone; what the screen finds is written to the audit."""
+
+    def __init__(
+        self,
+        prompts: PromptBuilder,
+        screen: Screen,
+        audit: SafetyAudit,
+        rules: PolicySettings,
+        *,
+        chance: random.Random | None = None,
+    ) -> None:
+        self._prompts = prompts
+        self._screen = screen
+        self._audit = audit
+        self._rules = rules
+        self._chance = chance or random.SystemRandom()
+
+    async def image_spec(self, request: ClaimedRequest, persona: Persona) -> ImageSpec:
+        """Return what is drawn for a request.
+
+        Raises:
+            Refused: the screen refuses the conversation or the prompt.
+            Unavailable: a finding could not be written, since PostgreSQL is away.
+        """
+        talk = _conversation(request)
+        found = await self._screened(request, talk, persona)
+        brief = Brief(
+            persona=persona,
+            talk=talk,
+            rating=self._allowed_rating(
+                request, persona, found, is_age_confirmed=request.is_age_confirmed
+            ),
+            kind=request.kind,
+            language=request.language,
+            variation=request.variation,
+            is_alone=found.verdict is not ScreenVerdict.CLEAR,
+            scene=_scene(request.scene),
+        )
+        worded = await write_screened_prompt(self._prompts, self._screen, brief)
+        if worded.shown.verdict is ScreenVerdict.REFUSED:
+            await self._audit.record(request, "prompt", worded.shown, worded.prompt.text)
+            raise Refused(worded.shown.rule, language=request.language)
+        seed = choose_seed(self._rules.seed_mode, _seed_input(request), chance=self._chance)
+        return ImageSpec(prompt=worded.prompt, rating=worded.rating, seed=seed)
+
+    async def delivery_options(
+        self, request: ClaimedRequest, persona: Persona | None, *, is_age_confirmed: bool
+    ) -> DeliveryOptions:
+        """Return how a drawn picture is handed over.
+
+        `is_age_confirmed`: whether the user's age confirmation holds now, not at the claim.
+
+        Raises:
+            Refused: the screen refuses the conversation.
+            RatingWithdrawn: the picture goes further than is allowed now.
+        """
+        found = await self._screened(request, _conversation(request), persona)
+        drawn = drawn_rating(request.drawn_rating)
+        if drawn is Rating.SAFE:
+            return DeliveryOptions(has_spoiler=request.has_spoiler)
+        allowed = self._allowed_rating(request, persona, found, is_age_confirmed=is_age_confirmed)
+        if lowest_rating(allowed, drawn) is not drawn:
+            raise RatingWithdrawn(language=request.language)
+        return DeliveryOptions(has_spoiler=True, protect_content=self._rules.protects_content)
+
+    async def _screened(
+        self, request: ClaimedRequest, talk: Conversation, persona: Persona | None
+    ) -> Finding:
+        words = screened_words(talk)
+        # In a thread: a long conversation takes a while, and websocket frames must not wait.
+        name = persona.display_name if persona else ""
+        found = await asyncio.to_thread(self._screen.conversation, *words, persona=name)
+        if found.verdict is not ScreenVerdict.CLEAR:
+            await self._audit.record(request, "conversation", found, "\n".join(words))
+        if found.verdict is ScreenVerdict.REFUSED:
+            raise Refused(found.rule, language=request.language)
+        return found
+
+    def _allowed_rating(
+        self,
+        request: ClaimedRequest,
+        persona: Persona | None,
+        found: Finding,
+        *,
+        is_age_confirmed: bool,
+    ) -> Rating:
+        if found.verdict is not ScreenVerdict.CLEAR:
+            return Rating.SAFE
+        bounds = RatingBounds(
+            asked=known_rating(request.rating),
+            persona=Rating.SAFE if persona is None else persona.max_rating,
+            operator=self._rules.max_rating,
+            is_confirmed=is_age_confirmed,
+            chat_type=request.chat_type,
+        )
+        return effective_rating(bounds)
+
+
+def _conversation(request: ClaimedRequest) -> Conversation:
+    if request.conversation is None:
+        return Conversation(text="")
+    return Conversation.model_validate(request.conversation)
+
+
+def _seed_input(request: ClaimedRequest) -> SeedInput:
+    return SeedInput(
+        kind=request.kind,
+        persona=request.persona,
+        dialog_id=request.dialog_id,
+        message_count=request.message_count,
+        variation=request.variation,
+        story=request.story,
+    )
+
+
+def _scene(kept: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    found = None if kept is None else kept.get("scene")
+    return found if isinstance(found, dict) else None

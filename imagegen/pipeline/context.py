@@ -1,0 +1,48 @@
+"""What all jobs of a worker share; `imagegen/bootstrap.py` builds it, the worker closes it."""
+
+from dataclasses import dataclass
+
+from imagegen.delivery.rate_limit import FloodControl
+from imagegen.delivery.telegram import Telegram
+from imagegen.pipeline.content_policy import ContentPolicy
+from imagegen.pipeline.image_cache import ImageCache
+from imagegen.pipeline.quarantine import Quarantine
+from imagegen.pool.pool import Pool
+from imagegen.queue.progress import LiveProgress
+from imagegen.requests.deliveries import Deliveries
+from imagegen.requests.repository import RequestRepository
+from imagegen.safety.image_screen import ImageScreen
+from imagegen.storage.store import ImageStore
+from imagegen.workflows.library import Library
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobContext:
+    """The shared objects and limits of one worker's jobs.
+
+    Attributes:
+        image_screen: the operator's check of finished images, None if there is none.
+        max_age_s: how long after its turn a picture is still wanted; 0 for no limit.
+        max_attempts: how often a request may fail by its own fault before it ends.
+        max_unknown_sends: after so many sends whose outcome is unknown no further one is made.
+        keep_outputs: whether hosts keep the images in their output folder.
+        lease_s: how long a job stays locked after its worker's last renewal.
+    """
+
+    requests: RequestRepository
+    deliveries: Deliveries
+    library: Library
+    content_policy: ContentPolicy
+    image_cache: ImageCache
+    image_screen: ImageScreen | None
+    pool: Pool
+    images: ImageStore
+    telegram: Telegram
+    flood_control: FloodControl
+    progress: LiveProgress
+    quarantine: Quarantine
+    max_age_s: float
+    max_attempts: int
+    max_unknown_sends: int
+    keep_outputs: bool
+    lease_s: float

@@ -1,0 +1,330 @@
+"""One request from its claim to a stored image: cache, slot, prompt on a host, fetch, store.
+
+An image or a prompt that an earlier job of the request has left is used before a new one is drawn.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+import structlog
+
+from imagegen import image_file, periodic
+from imagegen.comfy.capabilities import Requirements
+from imagegen.comfy.client import HostClient
+from imagegen.comfy.errors import HostLost, ImageGone, OutOfMemory, PromptLost
+from imagegen.comfy.execution import PromptExecution
+from imagegen.comfy.history import OutputImage
+from imagegen.comfy.prompt import PromptJob, PromptResult
+from imagegen.errors import ImagegenError, Rejected, Unavailable
+from imagegen.image_file import BadImage, ImageFile
+from imagegen.pipeline.context import JobContext
+from imagegen.pool.host import SlotLease
+from imagegen.queue import shutdown
+from imagegen.requests.claim import ClaimedRequest, ClaimLost, ClaimState, TooLate
+from imagegen.requests.repository import DrawingPlan
+from imagegen.safety import image_screen
+from imagegen.safety.rating import ImageRefused
+from imagegen.storage.store import ImageLost, StoredImage
+from imagegen.workflows.binding import BoundGraph, bind
+
+log = structlog.get_logger(__name__)
+
+# The waits before the second and the third try to fetch an image.
+_FETCH_DELAYS_S = (0.2, 1.0)
+# How soon a prompt is cancelled on its host after its request was cancelled or claimed by another.
+_CHECK_CLAIM_EVERY_S = 2.0
+# What a second drawing may cure: memory has been freed, or the file is written anew.
+_REDRAW_AFTER = (OutOfMemory, ImageGone, BadImage)
+
+
+class ImageGeneration:
+    """Draws the image of one request for one job; call `run` once.
+
+    Raises:
+        UnknownPersona: there is no such persona.
+        WorkflowFault: the persona's files cannot be used.
+    """
+
+    def __init__(self, context: JobContext, request: ClaimedRequest) -> None:
+        self._context = context
+        self._request = request
+        # The prompt that this job posts or follows, None before it has one.
+        self._execution: PromptExecution | None = None
+        self._host_to_clean_up: HostClient | None = None
+        self._data: bytes | None = None
+        self._workflow = context.library.find(request.persona)
+
+    @property
+    def request(self) -> ClaimedRequest:
+        """The request with the latest values that this job has written to its row."""
+        return self._request
+
+    @property
+    def data(self) -> bytes | None:
+        """The bytes of the image if this job has fetched it from a host, else None."""
+        return self._data
+
+    async def run(self) -> StoredImage:
+        """Return the stored image: from an earlier job's prompt, from the cache, or drawn now.
+
+        If a cancellation or an error ends it, the row says which prompt may still be on a host.
+
+        Raises:
+            Refused: the picture may not be drawn, or not be shown.
+            TooLate: the picture was not wanted any more before a slot was free.
+            ClaimLost: another job has the request, or it has ended.
+            WorkerStops: the worker ends while the job waits for a slot.
+            Unavailable: PostgreSQL, the store or the host is away, or the prompt failed on it.
+            Rejected: no host can draw it, or what the host made is no image.
+        """
+        self._spec = await self._context.content_policy.image_spec(
+            self._request, self._workflow.persona
+        )
+        try:
+            return await self._resume() or await self._from_cache() or await self._draw()
+        except _REDRAW_AFTER as error:
+            log.warning("picture is drawn once more", code=error.code, why=error.sentence)
+            return await self._draw()
+
+    async def clean_up_host(self) -> None:
+        """Delete the prompt of the stored image from its host; call it after the delivery.
+
+        It does nothing if this job has drawn no image.
+
+        Raises:
+            Unavailable: PostgreSQL is away; the prompt stays listed as a stray.
+        """
+        if self._host_to_clean_up is not None:
+            await self._delete_history(self._host_to_clean_up)
+
+    async def _resume(self) -> StoredImage | None:
+        """Follow the prompt that an earlier job has posted; None if there is none to follow."""
+        if self._request.prompt_id is None or self._request.host is None:
+            return None
+        graph = self._graph(self._request.draw)
+        try:
+            async with (
+                self._failure_recorded(is_posted=True),
+                self._context.pool.lease_on(self._request.host) as lease,
+            ):
+                result = await self._execute(lease, graph, PromptExecution.resume)
+        except (HostLost, PromptLost) as error:
+            log.warning("prompt not taken up", code=error.code, why=error.sentence)
+            return None
+        log.info("prompt taken up", host=lease.host.name, prompt_id=str(self._request.prompt_id))
+        return await self._fetch_and_store(lease.host, result)
+
+    async def _from_cache(self) -> StoredImage | None:
+        """Return an image that the same graph has drawn before; None if there is none."""
+        context, graph = self._context, self._graph(self._request.draw + 1)
+        cached_image = await context.image_cache.find(self._request, graph.cache_key)
+        if cached_image is None or not await self._may_be_shown(cached_image.image):
+            return None
+        reused_request = await context.image_cache.reuse(
+            self._request,
+            cached_image,
+            self._plan(graph),
+            url=context.images.url(cached_image.image.name),
+        )
+        if reused_request is None:
+            return None
+        self._request = reused_request
+        log.info("picture known", seconds_saved=cached_image.seconds)
+        return cached_image.image
+
+    async def _may_be_shown(self, image: StoredImage) -> bool:
+        """Screen a stored image like a fresh one; False if it is gone, ImageRefused if it fails.
+
+        The limit of this request may be lower than that of the request it was drawn for.
+        """
+        if self._context.image_screen is None:
+            return True
+        try:
+            data = await self._context.images.get(image.name)
+        except ImageLost:
+            return False
+        await self._screen_image(data)
+        return True
+
+    async def _draw(self) -> StoredImage:
+        graph = self._graph(self._request.draw + 1)
+        async with (
+            self._failure_recorded(is_posted=False),
+            self._leased_slot(graph.requirements) as lease,
+        ):
+            log.info("using host", host=lease.host.name, persona=self._request.persona)
+            self._request = await self._context.requests.start_drawing(
+                self._request, self._plan(graph), host=lease.host.name
+            )
+            result = await self._execute(lease, graph, PromptExecution.run)
+        prompt_id = str(self._request.prompt_id)
+        log.info("prompt completed", host=lease.host.name, prompt_id=prompt_id)
+        return await self._fetch_and_store(lease.host, result)
+
+    def _graph(self, draw: int) -> BoundGraph:
+        return bind(
+            self._workflow,
+            prompt=self._spec.prompt.text,
+            seed=self._spec.seed,
+            # Another prefix for each draw, so that a host does not answer with an earlier file.
+            prefix=f"chatflow/{self._request.id}-{draw}",
+            keep_outputs=self._context.keep_outputs,
+        )
+
+    def _plan(self, graph: BoundGraph) -> DrawingPlan:
+        return DrawingPlan(
+            seed=graph.seed,
+            cache_key=graph.cache_key,
+            rating=self._spec.rating,
+            scene=self._spec.stored_scene(self._request),
+        )
+
+    @asynccontextmanager
+    async def _leased_slot(self, requirements: Requirements) -> AsyncIterator[SlotLease]:
+        """Hold a slot while the block runs; wait for it as long as the picture is still wanted."""
+        slot = self._context.pool.lease(
+            requirements, rather_not=self._request.host, user=self._request.user_id
+        )
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(self._request.time_left_s(self._context.max_age_s)):
+                    with shutdown.waiting():
+                        lease = await stack.enter_async_context(slot)
+            except TimeoutError:
+                raise TooLate("no host was free in time, and the chat has moved on") from None
+            yield lease
+
+    async def _execute(
+        self,
+        lease: SlotLease,
+        graph: BoundGraph,
+        execute: Callable[[PromptExecution], Awaitable[PromptResult]],
+    ) -> PromptResult:
+        """Run or resume the prompt with live progress; cancel it if the claim is lost."""
+        async with self._context.progress.drawing(self._request.id, lease.host.name) as on_progress:
+            execution = lease.host.execution(self._prompt_job(lease, graph, on_progress))
+            self._execution = execution
+            async with periodic.every(
+                _CHECK_CLAIM_EVERY_S,
+                partial(self._cancel_if_claim_lost, execution),
+                name=f"claim of {self._request.id}",
+                delay_s=_CHECK_CLAIM_EVERY_S,
+            ):
+                result = await execute(execution)
+        if result.seconds is not None:
+            lease.record_drawing(result.seconds)
+        return result
+
+    def _prompt_job(
+        self, lease: SlotLease, graph: BoundGraph, on_progress: Callable[[float], None]
+    ) -> PromptJob:
+        return PromptJob(
+            graph=lease.with_host_paths(graph.graph),
+            prompt_id=str(self._request.prompt_id),
+            node=graph.output_node,
+            origin=str(self._request.id),
+            on_progress=on_progress,
+            before_post=self._check_claim,
+        )
+
+    async def _check_claim(self) -> None:
+        request = self._request
+        await self._context.requests.check_claim(request, proved_at=request.proved_at)
+
+    async def _cancel_if_claim_lost(self, execution: PromptExecution) -> None:
+        """Cancel the prompt if the request has ended, or another job has it.
+
+        A prompt that the other job waits for is left on the host.
+        """
+        try:
+            claim_state = await self._context.requests.claim_state(self._request)
+        except Unavailable:
+            return  # the next write checks the claim
+        if claim_state is not ClaimState.OURS:
+            error = ClaimLost("the request has ended, or another job has it")
+            execution.cancel(error, leave=claim_state is ClaimState.TAKEN)
+
+    @asynccontextmanager
+    async def _failure_recorded(self, *, is_posted: bool) -> AsyncIterator[None]:
+        """If the block fails, write to the row that its prompt has ended or is left on its host.
+
+        `is_posted`: the prompt was posted before this block, by an earlier job. Use it outside of
+        the lease, since no slot is held while we write to PostgreSQL.
+        """
+        self._execution = None
+        try:
+            yield
+        except ClaimLost:
+            if self._leaves_a_stray(is_posted=False):
+                await self._context.requests.add_stray(self._request)
+            raise
+        except ImagegenError:
+            if is_posted or self._execution is not None:
+                self._request = await self._context.requests.end_drawing(
+                    self._request, leaves_a_stray=self._leaves_a_stray(is_posted=is_posted)
+                )
+            raise
+
+    def _leaves_a_stray(self, *, is_posted: bool) -> bool:
+        return is_posted if self._execution is None else self._execution.leaves_a_stray
+
+    async def _fetch_and_store(self, host: HostClient, result: PromptResult) -> StoredImage:
+        try:
+            fetched_image = await fetch_image(host, result.images[0])
+            await self._screen_image(fetched_image.data)
+        except Rejected:
+            await self._delete_history(host)
+            self._request = await self._context.requests.end_drawing(
+                self._request, leaves_a_stray=False
+            )
+            raise
+        log.info(
+            "picture drawn",
+            host=host.name,
+            prompt_id=str(self._request.prompt_id),
+            bytes=len(fetched_image.data),
+        )
+        image = await self._context.images.put(fetched_image)
+        await self._context.requests.mark_drawn(
+            self._request,
+            image,
+            url=self._context.images.url(image.name),
+            seconds=result.seconds,
+        )
+        self._host_to_clean_up, self._data = host, fetched_image.data
+        return image
+
+    async def _screen_image(self, data: bytes) -> None:
+        if not await image_screen.image_passes(self._context.image_screen, data, self._spec.rating):
+            raise ImageRefused(language=self._request.language)
+
+    async def _delete_history(self, host: HostClient) -> None:
+        """Delete the prompt from the host; if that fails it stays listed as a stray."""
+        try:
+            await host.delete_history(str(self._request.prompt_id))
+        except HostLost as error:
+            log.warning("prompt not forgotten", host=host.name, why=error.sentence)
+        else:
+            await self._context.requests.remove_stray(self._request)
+
+
+async def fetch_image(host: HostClient, output: OutputImage | bytes) -> ImageFile:
+    """Fetch an image from its host and check it; after a broken transfer it is fetched again.
+
+    `output` names a file on the host, or is the image itself where the websocket has sent it.
+
+    Raises:
+        HostLost: the host did not answer three times.
+        ImageGone: the host has the file no more.
+        ImageTooLarge: the file is larger than an image may be.
+        BadImage: what arrived three times is no image.
+    """
+    for delay_s in _FETCH_DELAYS_S:
+        try:
+            return await asyncio.to_thread(image_file.read, await host.fetch(output))
+        except (HostLost, BadImage) as error:
+            log.warning("picture is fetched again", host=host.name, why=error.sentence)
+        await asyncio.sleep(delay_s)
+    return await asyncio.to_thread(image_file.read, await host.fetch(output))

@@ -1,0 +1,111 @@
+"""The screened prompt and the seed of one image.
+
+Seeds are pure functions, the same on every machine and in every version: a seed that changed would
+draw another image.
+"""
+
+import hashlib
+import random
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from chatflow_hook.tables import Kind
+from chatflow_hook.turn import Conversation, Rating
+from imagegen.prompts import builder
+from imagegen.prompts.brief import Brief, newest_messages
+from imagegen.prompts.builder import PromptBuilder
+from imagegen.prompts.scene import Prompt
+from imagegen.safety.screen import Finding, Screen, ScreenVerdict
+from imagegen.workflows.library import MAX_SEED
+
+SeedMode = Literal["dialog", "story", "random"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScreenedPrompt:
+    """A prompt, its rating, and what the screen found in it.
+
+    The prompt must not be drawn if the verdict of `shown` is REFUSED.
+    """
+
+    prompt: Prompt
+    rating: Rating
+    shown: Finding
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedInput:
+    """The values from which a seed is computed; `story` is None outside of a story."""
+
+    kind: Kind
+    persona: str
+    dialog_id: int
+    message_count: int
+    variation: int
+    story: str | None
+
+
+def screened_words(talk: Conversation) -> list[str]:
+    """Return the texts that the screen reads together.
+
+    These are all messages that a prompt builder may read, and the bot's own prompt.
+    """
+    own_prompt = [talk.prompt] if talk.prompt else []
+    return [*own_prompt, *(message.text for message in newest_messages(talk))]
+
+
+async def write_screened_prompt(
+    prompts: PromptBuilder, screen: Screen, brief: Brief
+) -> ScreenedPrompt:
+    """Write the prompt of a brief and screen it.
+
+    A prompt that the screen allows only at the rating safe is written once more, at safe, by the
+    template, with the persona alone.
+    """
+    prompt, rating = await prompts.build(brief), brief.rating
+    finding = screen.prompt(prompt.text)
+    if finding.verdict is ScreenVerdict.SAFE_ONLY and rating is not Rating.SAFE:
+        rating = Rating.SAFE
+        prompt = builder.from_template(replace(brief, rating=rating, is_alone=True))
+        finding = screen.prompt(prompt.text)
+    return ScreenedPrompt(prompt=prompt, rating=rating, shown=finding)
+
+
+def choose_seed(mode: SeedMode, seed_input: SeedInput, *, chance: random.Random) -> int:
+    """Return the seed (0 to 2^53-1) of an image; `chance` is used in mode random only.
+
+    The seed of a kind without a dialog (a cover) depends on the persona and the variation, in every
+    mode. In mode
+    story, requests outside of a story have the seed of their dialog.
+    """
+    if not seed_input.kind.has_dialog:
+        return story_seed(seed_input.persona, "cover", seed_input.variation)
+    match mode:
+        case "random":
+            return random_seed(chance)
+        case "story" if seed_input.story:
+            return story_seed(seed_input.persona, seed_input.story, seed_input.variation)
+        case _:
+            return dialog_seed(seed_input.dialog_id, seed_input.message_count, seed_input.variation)
+
+
+def dialog_seed(dialog_id: int, message_count: int, variation: int = 0) -> int:
+    """Return the seed (0 to 2^53-1) of the image at a message of a dialog."""
+    return _seed_from(f"{dialog_id}:{message_count}", variation)
+
+
+def story_seed(persona: str, story: str, variation: int = 0) -> int:
+    """Return the seed (0 to 2^53-1) that all images of a persona in a story share."""
+    return _seed_from(f"story:{len(persona)}:{persona}:{story}", variation)
+
+
+def random_seed(chance: random.Random) -> int:
+    """Return a new seed (0 to 2^53-1) each time."""
+    return chance.randrange(MAX_SEED + 1)
+
+
+def _seed_from(name: str, variation: int) -> int:
+    # MAX_SEED is 2^53-1: larger integers are not exact in JSON and JavaScript.
+    full_name = f"{name}:{variation}" if variation else name
+    digest = hashlib.sha256(full_name.encode(errors="surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") & MAX_SEED

@@ -1,0 +1,154 @@
+"""make_image: the arq job that brings one request from its row to the photo in the chat."""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import structlog
+from arq import Retry
+
+from chatflow_hook.tables import State
+from imagegen import logs
+from imagegen.errors import ImagegenError, Unavailable
+from imagegen.pipeline import deliver
+from imagegen.pipeline.context import JobContext
+from imagegen.pipeline.generate import ImageGeneration
+from imagegen.queue import job_lease
+from imagegen.queue.shutdown import WorkerStops
+from imagegen.requests.claim import ClaimedRequest, ClaimLost, TooLate
+from imagegen.safety.rating import Refused
+from imagegen.storage.store import StoredImage
+
+log = structlog.get_logger(__name__)
+
+_FIRST_RETRY_DELAY_S = 0.5
+_MAX_RETRY_DELAY_S = 15.0
+# How long a cancelled job may take to put its request back.
+_PUT_BACK_WITHIN_S = 2.0
+
+
+async def make_image(ctx: dict[str, Any], request_id: str) -> str:
+    """Bring one request to its end, and return its state or why there was nothing to do.
+
+    May run twice at a time for one request: the claim decides which run may write. On an outage it
+    raises arq's Retry, and arq runs the job again after the delay.
+    """
+    context: JobContext = ctx["context"]
+    with structlog.contextvars.bound_contextvars(request_id=request_id):
+        async with job_lease.held(
+            ctx["redis"], ctx["job_id"], score=ctx["score"], lease_s=context.lease_s
+        ):
+            try:
+                return await _process(context, UUID(request_id))
+            except Unavailable as error:
+                delay_s = _retry_delay_s(error, ctx["job_try"])
+                log.log(
+                    error.level,
+                    "request waits",
+                    code=error.code,
+                    why=error.sentence,
+                    seconds=delay_s,
+                )
+                raise Retry(defer=delay_s) from error
+
+
+async def _process(context: JobContext, request_id: UUID) -> str:
+    """Claim the request, draw and deliver it, and record how it ended or that it goes back."""
+    request = await context.requests.claim(request_id)
+    if request is None:
+        return "nothing to do"
+    try:
+        async with context.quarantine.admitted(request.crashes):
+            await _generate_and_deliver(context, request)
+    except ClaimLost:
+        log.warning("request taken by another job")
+        return "claim lost"
+    except (WorkerStops, asyncio.CancelledError):
+        await _put_back_in_time(context, request)
+        raise
+    except Unavailable as error:
+        try:
+            may_try_again = await context.requests.put_back(
+                request, costs_an_attempt=error.costs_an_attempt, most_attempts=context.max_attempts
+            )
+        except ClaimLost:
+            return "claim lost"
+        if may_try_again:
+            raise
+        return await _end(context, request, error)
+    except ImagegenError as error:
+        return await _end(context, request, error)
+    except Exception as error:  # noqa: BLE001 (the one place: a bug of ours ends one request)
+        # The message of the exception is not logged, since it may quote what people wrote.
+        log.error("a fault of ours", error=type(error).__name__, at=logs.places(error))  # noqa: TRY400
+        return await _end(context, request, ImagegenError("Something went wrong inside."))
+    return State.DELIVERED
+
+
+async def _generate_and_deliver(context: JobContext, request: ClaimedRequest) -> None:
+    # While the bot's token is revoked, images that are drawn are kept until it works again.
+    if request.drawn is None or not context.telegram.is_revoked:
+        request.time_left_s(context.max_age_s)  # raises TooLate
+    if request.drawn is not None:
+        await _deliver(context, request, request.drawn)
+        return
+
+    generation = ImageGeneration(context, request)
+    image = await generation.run()
+    await _deliver(context, generation.request, image, data=generation.data)
+
+    # Last, since the person in the chat need not wait for it. If a job ends before this, its
+    # prompt is listed as a stray, and the stray clean-up removes it a little later.
+    try:
+        await generation.clean_up_host()
+    except Unavailable as error:
+        log.warning("prompt not cleared", code=error.code, why=error.sentence)
+
+
+async def _deliver(
+    context: JobContext, request: ClaimedRequest, image: StoredImage, *, data: bytes | None = None
+) -> None:
+    await deliver.deliver(context, request, image, data=data)
+    await context.progress.ended(request.id)
+
+
+async def _put_back_in_time(context: JobContext, request: ClaimedRequest) -> None:
+    """Put the request back, so that another job continues with the prompt on its host.
+
+    If that fails or takes longer than 2 s, the expired lease lets another job take it.
+    """
+    with suppress(ClaimLost, Unavailable, TimeoutError):
+        async with asyncio.timeout(_PUT_BACK_WITHIN_S):
+            await context.requests.put_back(request)
+
+
+async def _end(context: JobContext, request: ClaimedRequest, error: ImagegenError) -> str:
+    state = _final_state(error)
+    try:
+        if request.prompt_id is not None and request.drawn is None:
+            # An earlier job posted this prompt. Nobody needs its image any more, so it has to be
+            # removed from its host.
+            await context.requests.add_stray(request)
+        await context.requests.end(request, state, error)
+    except ClaimLost:
+        return "claim lost"
+    await context.progress.ended(request.id)
+    log.log(error.level, "request ended", state=state.value, code=error.code, why=error.sentence)
+    return state
+
+
+def _final_state(error: ImagegenError) -> State:
+    match error:
+        case TooLate():
+            return State.EXPIRED
+        case Refused():
+            return State.REFUSED
+        case _:
+            return State.FAILED
+
+
+def _retry_delay_s(error: Unavailable, tries: int) -> float:
+    if error.retry_after_s is not None:
+        return error.retry_after_s
+    return min(_FIRST_RETRY_DELAY_S * 2.0 ** min(tries - 1, 16), _MAX_RETRY_DELAY_S)

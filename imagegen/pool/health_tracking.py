@@ -1,0 +1,117 @@
+"""HealthTracker: keeps the health of all hosts, from how prompts and probes end."""
+
+import random
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from imagegen.comfy.capabilities import Missing, Requirements
+from imagegen.comfy.errors import (
+    DrawingFailed,
+    DrawingStalled,
+    DrawingTooSlow,
+    HostBusy,
+    HostLacks,
+    HostLost,
+    ImageGone,
+    ImageMissing,
+    OutOfMemory,
+    PromptLost,
+    PromptRefused,
+)
+from imagegen.pool import health
+from imagegen.pool.health import Condition, FailureStreaks, Health
+from imagegen.pool.host import PooledHost
+
+log = structlog.get_logger(__name__)
+
+Clock = Callable[[], float]
+
+
+class HealthTracker:
+    """Sets the health of hosts; `requirements` is None for a prompt that was on the host before."""
+
+    def __init__(self, hosts: Sequence[PooledHost], *, clock: Clock, chance: random.Random) -> None:
+        self._hosts = hosts
+        self._clock = clock
+        self._chance = chance
+        self._streaks = FailureStreaks()
+
+    def record_success(self, host: PooledHost, requirements: Requirements | None) -> None:
+        """Note that a lease has ended without an error."""
+        self._streaks.succeeded(host.name, requirements.model_set if requirements else "")
+        self._set_health(host, health.after_draw())
+
+    def record_failure(
+        self, host: PooledHost, requirements: Requirements | None, error: Exception
+    ) -> None:
+        """Note the error with which a lease has ended; errors that no host gives are ignored."""
+        match error:
+            case HostLost():
+                self._record_loss(host, error)
+            case HostLacks():
+                self._record_refusal(host, requirements, error)
+            case DrawingFailed() | OutOfMemory() | DrawingStalled() | DrawingTooSlow():
+                self._record_bad_draw(host, requirements, error.sentence)
+            case PromptLost():
+                # The host may have been restarted, with other files.
+                host.request_check()
+                self._set_health(host, health.after_answer(host.health))
+            case HostBusy() | PromptRefused() | ImageMissing() | ImageGone():
+                self._set_health(host, health.after_answer(host.health))
+            case _:
+                pass
+
+    def record_answer(self, host: PooledHost) -> None:
+        """Note that the host has answered a probe."""
+        self._set_health(host, health.after_probe(host.health))
+
+    def record_silence(self, host: PooledHost, error: HostLost) -> None:
+        """Note that the host has not answered a probe."""
+        after = health.after_silence(host.health, now=self._clock(), jitter=self._chance.random())
+        self._set_health(host, after, why=error.sentence)
+
+    def _record_loss(self, host: PooledHost, error: HostLost) -> None:
+        after = health.after_loss(host.health, now=self._clock(), jitter=self._chance.random())
+        self._set_health(host, after, why=error.sentence)
+        host.request_check()
+
+    def _record_refusal(
+        self, host: PooledHost, requirements: Requirements | None, error: HostLacks
+    ) -> None:
+        if requirements is not None:
+            missing = Missing(code=error.code, sentence=error.sentence)
+            host.note_refusal(requirements, missing, now=self._clock())
+        self._set_health(host, health.after_answer(host.health))
+
+    def _record_bad_draw(
+        self, host: PooledHost, requirements: Requirements | None, why: str
+    ) -> None:
+        if requirements is not None:
+            self._streaks.failed(host.name, requirements.model_set)
+        if self._streaks.is_host_at_fault(host.name) and not self._is_last_one_up(host):
+            after = health.after_bad_draws(
+                host.health, now=self._clock(), jitter=self._chance.random()
+            )
+        else:
+            after = health.after_answer(host.health)
+        self._set_health(host, after, why=why)
+
+    def _is_last_one_up(self, host: PooledHost) -> bool:
+        # Requests that fail with a reason are better than requests that wait for no host.
+        return not any(each.health.is_up for each in self._hosts if each is not host)
+
+    def _set_health(self, host: PooledHost, after: Health, *, why: str | None = None) -> None:
+        before, host.health = host.health.condition, after
+        host.why = None if after.is_up else why or host.why
+        if after.condition is before:
+            return
+        match after.condition:
+            case Condition.UP:
+                log.info("host is back", host=host.name)
+            case Condition.ASIDE:
+                log.error("host put aside", host=host.name, why=host.why)
+            case Condition.SUSPECT | Condition.DOWN:
+                log.warning(
+                    "host failed", host=host.name, condition=after.condition.value, why=host.why
+                )

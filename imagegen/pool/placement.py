@@ -1,0 +1,134 @@
+"""Which host draws the next prompt, and how long it will take; pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# A free slot behind another prompt is left empty if another host would end sooner by this factor.
+_SOONER_FACTOR = 1.5
+# A change of models costs more than its own time: it also delays all requests that come next, and
+# unloads models that other requests need (docs/decisions/0016-a-change-of-models-is-time.md).
+_CHANGE_FACTOR = 1.5
+# How much the newest drawing counts in an average. After five drawings the average before them
+# weighs a third.
+_NEWEST_WEIGHT = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A host that could draw a prompt, in its present state; all times in seconds.
+
+    `taken` counts its lent slots, and `left_s` is how long their prompts still take. `has_models`:
+    the last of them has the same model set as this prompt. `change_s` is what a change of models
+    costs. `seconds` is how long a drawing with this model set takes, None if unknown.
+    """
+
+    name: str
+    is_up: bool
+    is_free: bool
+    taken: int
+    left_s: float = 0.0
+    has_models: bool = False
+    change_s: float = 0.0
+    seconds: float | None = None
+
+    @property
+    def begins_s(self) -> float:
+        """How long until a prompt that is given now begins to be drawn, its models loaded."""
+        return self.left_s + (0.0 if self.has_models else self.change_s)
+
+    @property
+    def cost_s(self) -> float:
+        """What a prompt that is given now costs, for its own request and for later ones."""
+        return self.left_s + (0.0 if self.has_models else _CHANGE_FACTOR * self.change_s)
+
+    @property
+    def ends_s(self) -> float:
+        """How long until a prompt that is given now is done; 0 if `seconds` is unknown."""
+        return 0.0 if self.seconds is None else self.begins_s + self.seconds
+
+
+def choose_host(candidates: Sequence[Candidate], *, rather_not: str | None = None) -> str | None:
+    """Return the name of the host to draw on now; None if none is free or waiting is better.
+
+    The host with the lowest cost is chosen. So prompts spread over idle hosts, but go where their
+    models are loaded if the wait there costs less than loading them. A host that is not up is
+    chosen only if no other is left, and `rather_not`, the host that has just failed this request,
+    last of all.
+    """
+    free = [each for each in candidates if each.is_free and not _is_much_later(each, candidates)]
+    if not free:
+        return None
+    best = min(free, key=lambda each: _cost(each, rather_not))
+    full = [each for each in candidates if not each.is_free and each.name != rather_not]
+    return None if any(_saves_a_change(each, best) for each in full) else best.name
+
+
+class Estimate:
+    """How long drawings take on one host: moving averages in seconds.
+
+    There is one average for each model set and one for all of them, each separately for drawings
+    that began with a change of models and for the others.
+    """
+
+    def __init__(self) -> None:
+        self._averages: dict[tuple[str | None, bool], float] = {}
+
+    def note(self, model_set: str, seconds: float, *, is_change: bool = False) -> None:
+        """Note how long a drawing took; with `is_change` that includes loading the models."""
+        for key in ((model_set, is_change), (None, is_change)):
+            before = self._averages.get(key)
+            self._averages[key] = _moving_average(before, seconds)
+
+    def seconds(self, model_set: str | None = None, *, is_change: bool = False) -> float | None:
+        """Return how long a drawing takes; None if nothing has been drawn.
+
+        For a model set that is new or None it is the average over all model sets.
+        """
+        keys = ((model_set, is_change), (None, is_change), (None, not is_change))
+        return next((self._averages[key] for key in keys if key in self._averages), None)
+
+    @property
+    def change_s(self) -> float | None:
+        """How much longer a drawing takes that begins with a change of models; None if unknown."""
+        with_change, without = self._averages.get((None, True)), self._averages.get((None, False))
+        return None if with_change is None or without is None else max(0.0, with_change - without)
+
+
+def _cost(
+    candidate: Candidate, rather_not: str | None
+) -> tuple[bool, bool, float, int, bool, float]:
+    return (
+        candidate.name == rather_not,
+        not candidate.is_up,
+        candidate.cost_s,
+        candidate.taken,
+        not candidate.has_models,
+        candidate.ends_s,
+    )
+
+
+def _is_much_later(candidate: Candidate, others: Sequence[Candidate]) -> bool:
+    # Only for a host that has a prompt already: an idle host is used, however slow it is.
+    if not candidate.taken or candidate.seconds is None:
+        return False
+    return any(
+        other.is_up
+        and other.seconds is not None
+        and _SOONER_FACTOR * other.ends_s < candidate.ends_s
+        for other in others
+    )
+
+
+def _saves_a_change(full: Candidate, best: Candidate) -> bool:
+    """Whether a wait for a full host with the models costs less than loading them on `best`."""
+    return (
+        full.is_up
+        and full.has_models
+        and full.seconds is not None
+        and not best.has_models
+        and full.cost_s < best.cost_s
+    )
+
+
+def _moving_average(before: float | None, seconds: float) -> float:
+    return seconds if before is None else before + _NEWEST_WEIGHT * (seconds - before)

@@ -1,0 +1,266 @@
+"""Pool: lends slots on ComfyUI hosts."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from statistics import fmean
+
+from imagegen.comfy.capabilities import Missing, Requirements, nobody_can_draw
+from imagegen.comfy.client import HostClient
+from imagegen.comfy.errors import HostLost, NobodyCanDraw
+from imagegen.pool.health_checks import HealthChecker
+from imagegen.pool.health_tracking import Clock, HealthTracker
+from imagegen.pool.host import HostStatus, PooledHost, SlotLease
+from imagegen.pool.placement import choose_host
+from imagegen.pool.shared_slots import SharedSlot, SlotRegistry, UnsharedSlots
+from imagegen.pool.wait_queue import SlotGrant, Waiter, WaitQueue
+
+# When a host is tried again whose slots other workers hold.
+_FULL_FOR_S = 0.25
+# When a waiter is considered again that waits for a host with its models though another is free.
+_RECONSIDER_EVERY_S = 0.5
+# How long the first checks of all hosts may take together.
+_FIRST_CHECKS_TIMEOUT_S = 2.0
+
+
+class Pool:
+    """Spreads prompts over hosts. What is lent is a slot, returned when the host has ended.
+
+    `most` caps the slots lent at one time over all hosts; None: all slots. `shared` counts the
+    slots of all workers; None: no other worker uses the hosts. `clock` and `chance` are for tests:
+    seconds, by default of the running event loop, and the jitter of health checks.
+
+    A host that has failed is lent again only inside `running`, after it has answered a probe.
+    """
+
+    def __init__(  # noqa: PLR0913 - all by name, most of them for tests
+        self,
+        clients: Sequence[HostClient],
+        *,
+        slots_per_host: int = 2,
+        most: int | None = None,
+        clock: Clock | None = None,
+        chance: random.Random | None = None,
+        shared: SlotRegistry | None = None,
+    ) -> None:
+        self._hosts = {
+            client.name: PooledHost(client=client, slots=slots_per_host) for client in clients
+        }
+        self._most = most or slots_per_host * len(self._hosts)
+        self._queue = WaitQueue()
+        self._clock = clock or (lambda: asyncio.get_running_loop().time())
+        self._chance = chance or random.Random()  # noqa: S311 (spreads retries, keeps no secret)
+        self._shared = shared or UnsharedSlots()
+        self._tracker = HealthTracker(
+            list(self._hosts.values()), clock=self._clock, chance=self._chance
+        )
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def taken(self) -> int:
+        """How many slots are lent."""
+        return sum(host.taken for host in self._hosts.values())
+
+    @property
+    def waiting(self) -> int:
+        """How many callers wait for a slot."""
+        return len(self._queue)
+
+    def client(self, name: str) -> HostClient | None:
+        """Return the client of a host, None if the pool has no such host."""
+        host = self._hosts.get(name)
+        return None if host is None else host.client
+
+    def status(self) -> tuple[HostStatus, ...]:
+        """Return the present state of each host."""
+        return tuple(self._status(host) for host in self._hosts.values())
+
+    def missing(self, requirements: Requirements) -> Mapping[str, tuple[Missing, ...]]:
+        """Return what each host lacks to draw this, by host name.
+
+        A host whose capabilities are unknown is left out.
+        """
+        missing_by_host = {name: host.missing(requirements) for name, host in self._hosts.items()}
+        return {name: missing for name, missing in missing_by_host.items() if missing is not None}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the health checks of all hosts while the block runs.
+
+        Before the block each host is checked once, so that no prompt goes to a host that cannot
+        draw it; the block begins after two seconds even if a host has not answered by then.
+        """
+        checkers = [self._health_checker(host) for host in self._hosts.values()]
+        async with AsyncExitStack() as stack:
+            for checker in checkers:
+                await stack.enter_async_context(checker.running())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FIRST_CHECKS_TIMEOUT_S):
+                    for checker in checkers:
+                        await checker.first_check_done.wait()
+            yield
+
+    @asynccontextmanager
+    async def lease(
+        self, requirements: Requirements, *, rather_not: str | None = None, user: int | None = None
+    ) -> AsyncIterator[SlotLease]:
+        """Lend a slot on the best host that can draw this, after any wait.
+
+        The wait has no limit of its own; it may be cancelled. `rather_not` names a host that is
+        taken only if no other one is left. The users of waiting callers take turns. The host's
+        health is set by how the block ends: without an error, or with one of comfy/errors.py.
+
+        Raises:
+            NobodyCanDraw: every host is known to lack something that is required.
+        """
+        waiter = Waiter(target=requirements, rather_not=rather_not, user=user)
+        async with self._leased(waiter) as lease:
+            yield lease
+
+    @asynccontextmanager
+    async def lease_on(self, name: str) -> AsyncIterator[SlotLease]:
+        """Lend a slot for a prompt that is already on this host, before all other callers.
+
+        The host's health is not considered.
+
+        Raises:
+            HostLost: the pool has no host of this name.
+        """
+        host = self._hosts.get(name)
+        if host is None:
+            raise HostLost(f"{name} is no longer among the hosts")
+        async with self._leased(Waiter(target=host)) as lease:
+            yield lease
+
+    @asynccontextmanager
+    async def _leased(self, waiter: Waiter) -> AsyncIterator[SlotLease]:
+        grant, shared_slot = await self._acquire(waiter)
+        host = grant.host
+        requirements = waiter.target if isinstance(waiter.target, Requirements) else None
+        try:
+            yield SlotLease(host, requirements, grant.prompt)
+        except Exception as error:
+            self._tracker.record_failure(host, requirements, error)
+            raise
+        else:
+            self._tracker.record_success(host, requirements)
+        finally:
+            # Nothing is awaited here, so a cancellation cannot interrupt the release.
+            shared_slot.release()
+            host.full_until = 0.0
+            self._release(grant)
+
+    async def _acquire(self, waiter: Waiter) -> tuple[SlotGrant, SharedSlot]:
+        """Wait for a slot that this pool may lend, then for one that no other worker holds."""
+        while True:
+            grant = await self._acquire_own(waiter)
+            host = grant.host
+            try:
+                shared_slot = await self._shared.take(host.name, host.slots)
+            except BaseException:
+                self._release(grant)
+                raise
+            if shared_slot is not None:
+                return grant, shared_slot
+            # Other workers hold all slots of the host. The waiter returns to its old position,
+            # since its round and number stay the same.
+            host.queue.remove(grant.prompt, now=self._clock())
+            host.full_until = self._clock() + _FULL_FOR_S
+
+    async def _acquire_own(self, waiter: Waiter) -> SlotGrant:
+        self._queue.add(waiter)
+        self._assign()
+        try:
+            return await waiter.slot
+        except asyncio.CancelledError:
+            # The slot may have been granted in the moment of the cancellation.
+            if (grant := waiter.granted()) is not None:
+                self._release(grant)
+            raise
+        finally:
+            self._queue.remove(waiter)
+
+    def _release(self, grant: SlotGrant) -> None:
+        grant.host.queue.remove(grant.prompt, now=self._clock())
+        self._assign()
+
+    def _assign(self) -> None:
+        """Grant free slots to waiters, in the order of the queue."""
+        without_host: set[tuple[Requirements | PooledHost, str | None]] = set()
+        for waiter in self._queue:
+            kind = (waiter.target, waiter.rather_not)
+            if kind in without_host:
+                continue
+            if (error := self._error_if_nobody_can_draw(waiter.target)) is not None:
+                waiter.reject(error)
+            elif self.taken < self._most and (host := self._choose(waiter)) is not None:
+                self._assign_to(waiter, host)
+                without_host.clear()
+            else:
+                # No host is searched again for the other waiters of this kind.
+                without_host.add(kind)
+        self._set_timer()
+
+    def _error_if_nobody_can_draw(self, target: Requirements | PooledHost) -> NobodyCanDraw | None:
+        if isinstance(target, PooledHost):
+            return None
+        missing_by_host = self.missing(target)
+        if len(missing_by_host) < len(self._hosts) or not all(missing_by_host.values()):
+            return None
+        return nobody_can_draw(missing_by_host)
+
+    def _choose(self, waiter: Waiter) -> PooledHost | None:
+        now = self._clock()
+        if isinstance(waiter.target, PooledHost):
+            return waiter.target if waiter.target.has_slot(now) else None
+        change_s = self._change_s()
+        candidates = [
+            host.candidate(waiter.target, now, change_s=change_s)
+            for host in self._hosts.values()
+            # Hosts that could draw this now or soon.
+            if not host.missing(waiter.target) and host.health.usable_slots(host.slots)
+        ]
+        name = choose_host(candidates, rather_not=waiter.rather_not)
+        return None if name is None else self._hosts[name]
+
+    def _change_s(self) -> float:
+        """Return what a change of models costs on average, in seconds; 0 if unknown."""
+        changes_s = [host.estimate.change_s for host in self._hosts.values()]
+        known_s = [each for each in changes_s if each is not None]
+        return fmean(known_s) if known_s else 0.0
+
+    def _assign_to(self, waiter: Waiter, host: PooledHost) -> None:
+        requirements = waiter.target if isinstance(waiter.target, Requirements) else None
+        waiter.grant(SlotGrant(host, host.lend(requirements, now=self._clock())))
+        self._queue.served(waiter)
+
+    def _set_timer(self) -> None:
+        """Assign again later, in cases where no other event would call `_assign`.
+
+        That is when other workers have filled a host, and when a waiter waits for models though
+        another host is free: that wait may take longer than estimated.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        now = self._clock()
+        delays_s = [host.full_until - now for host in self._hosts.values() if host.full_until > now]
+        if any(host.is_free(now) for host in self._hosts.values()):
+            delays_s.append(_RECONSIDER_EVERY_S)
+        if len(self._queue) and delays_s:
+            self._timer = asyncio.get_running_loop().call_later(min(delays_s), self._assign)
+
+    def _health_checker(self, host: PooledHost) -> HealthChecker:
+        return HealthChecker(
+            host, self._tracker, clock=self._clock, chance=self._chance, on_change=self._assign
+        )
+
+    def _status(self, host: PooledHost) -> HostStatus:
+        waiting = [
+            waiter
+            for waiter in self._queue
+            if waiter.target is host
+            or (isinstance(waiter.target, Requirements) and not host.missing(waiter.target))
+        ]
+        return host.status(waiting=len(waiting))

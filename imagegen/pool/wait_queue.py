@@ -1,0 +1,109 @@
+"""WaitQueue: who waits for a slot; users take turns, each served in order of arrival."""
+
+import asyncio
+import bisect
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from imagegen.comfy.capabilities import Requirements
+from imagegen.comfy.errors import NobodyCanDraw
+from imagegen.pool.host import PooledHost, QueuedPrompt
+
+_numbers = itertools.count()
+
+
+class SlotGrant(NamedTuple):
+    """A slot on a host, and the prompt in the host's queue that it stands for."""
+
+    host: PooledHost
+    prompt: QueuedPrompt
+
+
+def _new_future() -> "asyncio.Future[SlotGrant]":
+    return asyncio.get_running_loop().create_future()
+
+
+@dataclass(eq=False, kw_only=True)
+class Waiter:
+    """A caller who waits for any host with the requirements, or for one given host.
+
+    `user` is whose request it is, None if unknown. `round` is set by the queue when the waiter is
+    added. `slot` gets the granted slot or an error.
+    """
+
+    target: Requirements | PooledHost
+    rather_not: str | None = None
+    user: int | None = None
+    round: int | None = None
+    number: int = field(default_factory=lambda: next(_numbers))
+    slot: "asyncio.Future[SlotGrant]" = field(default_factory=_new_future)
+
+    @property
+    def order(self) -> tuple[bool, int, int]:
+        """The sort key: prompts that are on a host already, then by round, then by arrival."""
+        return (isinstance(self.target, Requirements), self.round or 0, self.number)
+
+    def grant(self, grant: SlotGrant) -> None:
+        """Give the waiter a slot."""
+        self.slot.set_result(grant)
+
+    def granted(self) -> SlotGrant | None:
+        """Return the granted slot, None if there is none."""
+        if not self.slot.done() or self.slot.cancelled() or self.slot.exception() is not None:
+            return None
+        return self.slot.result()
+
+    def reject(self, error: NobodyCanDraw) -> None:
+        """End the wait with an error."""
+        self.slot.set_exception(error)
+
+
+class WaitQueue:
+    """The waiters, in the order in which they are served.
+
+    Each user has at most one waiter in a round, so a user with fifty requests does not delay a
+    user with one by fifty. A new waiter joins the round that is being served, if its user has none
+    in it. A waiter whose future is done, also by a cancellation, is no longer iterated over.
+    """
+
+    def __init__(self) -> None:
+        self._waiters: list[Waiter] = []
+        self._round = 0
+        # By user: the round of the user's last waiter, unless that round is over.
+        self._last_rounds: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiters)
+
+    def __iter__(self) -> Iterator[Waiter]:
+        return iter([waiter for waiter in self._waiters if not waiter.slot.done()])
+
+    def add(self, waiter: Waiter) -> None:
+        """Add a waiter with a fresh future; one that was in the queue before keeps its position."""
+        waiter.slot = _new_future()
+        if waiter.round is None:
+            waiter.round = self._next_round(waiter.user)
+        bisect.insort(self._waiters, waiter, key=lambda each: each.order)
+
+    def served(self, waiter: Waiter) -> None:
+        """Remove a waiter that has got its slot; its round becomes the present one."""
+        if waiter.round is not None and waiter.round > self._round:
+            self._round = waiter.round
+            self._last_rounds = {
+                user: last for user, last in self._last_rounds.items() if last >= self._round
+            }
+        self.remove(waiter)
+
+    def remove(self, waiter: Waiter) -> None:
+        """Remove a waiter; nothing happens if it is not in the queue."""
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
+
+    def _next_round(self, user: int | None) -> int:
+        if user is None:
+            return self._round
+        next_round = max(self._round, self._last_rounds.get(user, -1) + 1)
+        self._last_rounds[user] = next_round
+        return next_round

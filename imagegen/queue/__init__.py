@@ -1,0 +1,8 @@
+"""arq and Redis: job lease, relay, shutdown, live progress.
+
+- `connections.py`: the Redis connections of the worker, and the queue as arq sees it
+- `job_lease.py`: the lease of a running job, and how soon a dead worker's jobs are found
+- `outbox_relay.py`: puts requests that Redis does not know back into the queue
+- `progress.py`: live progress of a drawing, and the message that a request has ended
+- `shutdown.py`: graceful shutdown after SIGTERM or SIGINT
+"""

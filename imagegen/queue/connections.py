@@ -1,0 +1,198 @@
+"""Redis connections of the worker: they retry through an outage and never hang on a frozen server."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import structlog
+from arq.connections import ArqRedis, RedisSettings
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    WatchError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from chatflow_hook.queue import QUEUE, dumps, loads
+from chatflow_hook.settings import BadSetting, RedisPlace
+
+AnswerT = TypeVar("AnswerT")
+
+log = structlog.get_logger(__name__)
+
+# arq's RedisSettings has no socket timeout, and without one a frozen Redis hangs the worker.
+SOCKET_TIMEOUT_S = 5.0
+# redis-py's number of retries for "without end": no outage ends the worker, however long it is.
+_RETRY_WITHOUT_END = -1
+_MAX_BACKOFF_S = 1.0
+_WRITE_REFUSALS = ("MISCONF ", "NOREPLICAS ")
+
+
+class JobQueue(ArqRedis):
+    """arq's Redis client, which can stop to hand out jobs.
+
+    `polled_after_stop` is set once arq's worker has polled after `stop_dispatching`. From then on
+    it does not start jobs from an earlier answer any more.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._is_dispatching = True
+        self.polled_after_stop = asyncio.Event()
+
+    def stop_dispatching(self) -> None:
+        """Answer each further poll of arq's worker with no job. It cannot be undone."""
+        self._is_dispatching = False
+
+    def pipeline(self, transaction: Any = True, shard_hint: Any = None) -> Any:  # noqa: FBT002 (redis-py's signature)
+        """Return a pipeline that survives a connection which breaks while arq takes a job."""
+        return _JobTakingPipeline(
+            self.connection_pool, self.response_callbacks, transaction, shard_hint
+        )
+
+    async def zrangebyscore(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the ids of the jobs that are due; arq's worker calls this at each poll."""
+        if not self._is_dispatching:
+            self.polled_after_stop.set()
+            return []
+        return await super().zrangebyscore(*args, **kwargs)
+
+
+def job_queue(
+    redis: RedisPlace, *, db: int, socket_timeout_s: float = SOCKET_TIMEOUT_S
+) -> JobQueue:
+    """Return arq's Redis client, which retries a command until an outage is over.
+
+    It opens its connections when they are first needed; the caller closes it.
+    """
+    arguments = {
+        **redis.arguments,
+        "db": db,
+        "socket_timeout": socket_timeout_s,
+        "socket_connect_timeout": socket_timeout_s,
+        "retry": _WriteRefusalRetry(
+            ExponentialBackoff(cap=_MAX_BACKOFF_S, base=0.05), _RETRY_WITHOUT_END
+        ),
+        "retry_on_timeout": True,
+        # OSError: a refused connection is one until redis-py has translated it. OutOfMemoryError
+        # and ReadOnlyError: a Redis that is full or has become a replica is an outage like others.
+        "retry_on_error": [
+            RedisConnectionError,
+            RedisTimeoutError,
+            OSError,
+            OutOfMemoryError,
+            ReadOnlyError,
+        ],
+    }
+    client = JobQueue(
+        _HandshakeRetryPool(**arguments),
+        job_serializer=dumps,
+        job_deserializer=loads,
+        default_queue_name=QUEUE,
+    )
+    client.auto_close_connection_pool = True
+    return client
+
+
+async def is_answering(redis: RedisPlace) -> bool:
+    """Return whether Redis answers; False means an outage that may pass.
+
+    Raises:
+        BadSetting: Redis refuses the password.
+    """
+    async with result_connection(redis, db=0) as client:
+        try:
+            return bool(await client.ping())
+        except AuthenticationError as error:
+            raise BadSetting(
+                f"REDIS_PASSWORD or REDIS_URL: got a password that Redis refuses ({error}), "
+                "must be the one that Redis was given"
+            ) from error
+        except (RedisError, OSError):
+            return False
+
+
+def result_connection(redis: RedisPlace, *, db: int) -> Redis:
+    """Return a client for live state, with timeouts of 1 s and no retries; the caller closes it.
+
+    Progress that arrives late is of no use, so a command that fails is not sent again.
+    """
+    return Redis.from_pool(redis.pool(db, socket_timeout=1.0, socket_connect_timeout=1.0))
+
+
+def arq_settings(redis: RedisPlace, *, db: int) -> RedisSettings:
+    """Return the address of Redis in arq's own form, for `arq --check`, which connects by itself."""
+    arguments: dict[str, Any] = redis.arguments
+    return RedisSettings(
+        host=arguments.get("host", "localhost"),
+        port=arguments.get("port", 6379),
+        unix_socket_path=arguments.get("path"),
+        database=db,
+        username=arguments.get("username"),
+        password=arguments.get("password"),
+        ssl="SSL" in getattr(arguments.get("connection_class"), "__name__", ""),
+    )
+
+
+class _JobTakingPipeline(Pipeline):
+    """The pipeline with which arq takes a job: WATCH, read lock and score, then set the lock.
+
+    A connection that breaks after the WATCH raises WatchError from the reads. arq expects that
+    error only from EXEC, and its worker would end. Here the read answers instead that the lock
+    exists, so to arq the job is one that another worker has.
+    """
+
+    async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
+        """Run a command between WATCH and MULTI, which redis-py does not buffer."""
+        try:
+            return await super().immediate_execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except WatchError:
+            log.warning("job not taken, since Redis broke off", command=args[0])
+            return {"EXISTS": 1}.get(args[0])
+
+
+class _HandshakeRetryPool(ConnectionPool):
+    """Retries until a connection is usable, its handshake (AUTH, SELECT, CLIENT) included.
+
+    redis-py's own retry does not cover the handshake: a connection opened to a frozen Redis would
+    end the worker.
+    """
+
+    async def ensure_connection(self, connection: AbstractConnection) -> None:
+        """Connect the connection, or check that it is still connected."""
+        connect = super().ensure_connection
+        await connection.retry.call_with_retry(
+            lambda: connect(connection), lambda _: connection.disconnect()
+        )
+
+
+class _WriteRefusalRetry(Retry):
+    """Retries also when Redis refuses writes: its disk is full, or its replicas are away.
+
+    redis-py chooses what to retry by the class of the error, and has no class for some of these
+    refusals. They are raised as ReadOnlyError here, which `job_queue` lists under `retry_on_error`.
+    """
+
+    async def call_with_retry(
+        self, do: Callable[[], Awaitable[AnswerT]], fail: Callable[[RedisError], Any]
+    ) -> AnswerT:
+        """Call `do` until it succeeds; `fail` is called after each error that is retried."""
+
+        async def do_or_raise_read_only() -> AnswerT:
+            try:
+                return await do()
+            except ResponseError as error:
+                if any(refusal in str(error) for refusal in _WRITE_REFUSALS):
+                    raise ReadOnlyError(str(error)) from error
+                raise
+
+        return await super().call_with_retry(do_or_raise_read_only, fail)

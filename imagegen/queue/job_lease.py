@@ -1,0 +1,116 @@
+"""The lease of a job: a dead worker's job runs again within seconds.
+
+arq sets the time to live of a job's lock only once, to more than the job's timeout (an hour).
+Here the running job sets a short one and renews it. It also moves its score in the queue forward
+each time, so that no worker's poll looks at a job that runs.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import structlog
+from arq.connections import ArqRedis
+from arq.constants import in_progress_key_prefix
+from arq.worker import Worker
+from redis.exceptions import RedisError
+
+from chatflow_hook import queue
+from imagegen import periodic
+
+log = structlog.get_logger(__name__)
+
+# Longer than everything that a job waits for: a dead worker's jobs are found by the lease, not by
+# this timeout.
+JOB_TIMEOUT_S = 3600
+# The time to live that arq gives the lock when it takes a job, before the job has run a line.
+INITIAL_LOCK_S = JOB_TIMEOUT_S + 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecoveryTimes:
+    """How soon a job that no worker has any more is found; only tests use shorter times.
+
+    Attributes:
+        lease_s: how long a job stays locked after its worker's last renewal. It is renewed three
+            times in this time.
+        unrenewed_s: a job whose lock still has arq's own time to live after this time died before
+            it could renew its lease.
+        silent_s: the relay only looks at requests to which nothing was written for this time.
+            The hook enqueues right after its commit, and a running job writes to its row again
+            and again, so a row that changed more recently needs no help.
+        relay_every_s: the interval at which the relay looks.
+        health_s: the interval at which the worker renews the key that `arq --check` reads.
+    """
+
+    lease_s: float = 6.0
+    unrenewed_s: float = 3.0
+    silent_s: float = 5.0
+    relay_every_s: float = 2.5
+    health_s: float = 5.0
+
+
+@asynccontextmanager
+async def held(redis: ArqRedis, job_id: str, *, score: int, lease_s: float) -> AsyncIterator[None]:
+    """Hold a job's lease while the block runs.
+
+    `score` is the one under which arq took the job (its due time in ms). A Redis that is away is
+    logged and does not interrupt the block: the claim on the row decides who may write, not this
+    lease.
+    """
+    try:
+        async with periodic.every(
+            lease_s / 3, lambda: _renew(redis, job_id, lease_s), name=f"lease of {job_id}"
+        ):
+            yield
+    finally:
+        # Before arq ends the job: for a retry it adds the delay to the score in the queue.
+        await _restore_score(redis, job_id, score)
+
+
+def allow_two_runs_of_a_job() -> None:
+    """Let one worker run the same job twice at a time; call it in the task that polls.
+
+    A worker that was paused for longer than a lease finds its own jobs unlocked when it wakes, and
+    takes them again. The claim decides which of the two runs may write. But arq keeps the tasks of
+    its jobs in a dict by job id: when the second run ends, its entry is gone already, and arq would
+    call that a failure and drop the job, even where the job asked for a retry.
+    """
+    worker = _polling_worker()
+    worker.job_tasks = _JobTasks(worker.job_tasks)
+
+
+async def _renew(redis: ArqRedis, job_id: str, lease_s: float) -> None:
+    until_ms = int((time.time() + lease_s) * 1000)
+    try:
+        async with redis.pipeline(transaction=False) as pipe:
+            # SET instead of PEXPIRE: Redis may have been emptied while the job ran.
+            pipe.set(in_progress_key_prefix + job_id, b"1", px=int(lease_s * 1000))
+            pipe.zadd(queue.QUEUE, {job_id: until_ms}, xx=True)
+            await pipe.execute()
+    except RedisError as error:
+        log.warning("lease not renewed", job_id=job_id, error=type(error).__name__)
+
+
+async def _restore_score(redis: ArqRedis, job_id: str, score: int) -> None:
+    try:
+        await redis.zadd(queue.QUEUE, {job_id: score}, xx=True)
+    except RedisError as error:
+        log.warning("score not put back", job_id=job_id, error=type(error).__name__)
+
+
+def _polling_worker() -> Worker:
+    # arq gives its worker to nobody, but the current task runs the worker's method `main`.
+    task = cast("asyncio.Task[None]", asyncio.current_task())
+    main = cast("Coroutine[Any, Any, None]", task.get_coro())
+    return cast("Worker", main.cr_frame.f_locals["self"])  # type: ignore[attr-defined]
+
+
+class _JobTasks(dict[str, asyncio.Task[Any]]):
+    """arq's tasks by job id; to delete an id that is not there is no error."""
+
+    def __delitem__(self, job_id: str) -> None:
+        self.pop(job_id, None)

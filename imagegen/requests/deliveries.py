@@ -1,0 +1,127 @@
+"""Attempts to send, and the watermark of a dialog.
+
+Each attempt is a row of `deliveries` that is committed before Telegram is called, because Telegram
+has no idempotency key. The watermark is the message count at which the last picture of a dialog was
+delivered.
+"""
+
+import time
+
+from sqlalchemy import bindparam, case, func, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from chatflow_hook.tables import OURS, Dialog, ImageRequest, State
+from imagegen.db.engine import run_in_transaction, run_statement
+from imagegen.db.tables import Delivery, SendOutcome
+from imagegen.delivery.message import SentMessage
+from imagegen.requests.claim import ClaimedRequest, DeliveryAttempt, advance
+
+# Statements are built once: to build one takes longer than to run it.
+_OF_THIS_REQUEST = Delivery.request_id == bindparam("of_request")
+_MARK_OTHERS_UNKNOWN = (
+    update(Delivery)
+    .where(
+        _OF_THIS_REQUEST,
+        Delivery.outcome == SendOutcome.SENDING,
+        Delivery.id != bindparam("send_id"),
+    )
+    .values(outcome=SendOutcome.UNKNOWN, finished_at=func.clock_timestamp())
+)
+_COUNT_ALL = select(func.count()).where(_OF_THIS_REQUEST)
+_COUNT_UNKNOWN = select(func.count()).where(
+    _OF_THIS_REQUEST,
+    Delivery.outcome == SendOutcome.UNKNOWN,
+    # Not those from before an operator's retry, who has decided about them.
+    Delivery.started_at
+    >= select(ImageRequest.queued_at)
+    .where(ImageRequest.id == bindparam("of_request"))
+    .scalar_subquery(),
+)
+_ADD = (
+    insert(Delivery)
+    .values(request_id=bindparam("of_request"), attempt=_COUNT_ALL.scalar_subquery() + 1)
+    .returning(Delivery.id, Delivery.attempt)
+)
+_MARK_SENT = (
+    update(Delivery)
+    .where(Delivery.id == bindparam("send_id"))
+    .values(
+        outcome=SendOutcome.SENT,
+        message_id=bindparam("its_message"),
+        finished_at=func.clock_timestamp(),
+    )
+)
+_COUNT_IS_OURS = text(
+    "(SELECT col_description(attrelid, attnum) IS NOT DISTINCT FROM :ours FROM pg_attribute"
+    " WHERE attrelid = 'dialogs'::regclass AND attname = 'message_count')"
+).bindparams(ours=OURS)
+# When a dialog begins anew, the hook lowers message_count in the open request, and in `dialogs` if
+# that column is ours. A bot's own column is not read, because the bot may update it later.
+_REQUESTED_AT = select(ImageRequest.message_count).where(ImageRequest.id == bindparam("request_id"))
+_NEW_WATERMARK = func.least(
+    _REQUESTED_AT.scalar_subquery(), case((_COUNT_IS_OURS, Dialog.message_count), else_=None)
+)
+_MOVE_WATERMARK = (
+    update(Dialog)
+    .where(Dialog.id == bindparam("dialog_id"))
+    .values(
+        last_image_generation_at=func.greatest(
+            func.coalesce(Dialog.last_image_generation_at, 0), _NEW_WATERMARK
+        )
+    )
+)
+
+
+class Deliveries:
+    """Writes down attempts to send. All methods raise Unavailable if PostgreSQL cannot be reached."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def start(self, request: ClaimedRequest) -> DeliveryAttempt:
+        """Write down an attempt before it is made.
+
+        Earlier attempts that have not ended become `unknown`: their job crashed.
+
+        Raises:
+            ClaimLost: another job has claimed the request, or it has ended.
+        """
+        began = time.monotonic()
+
+        async def step(connection: AsyncConnection) -> DeliveryAttempt:
+            await advance(connection, request, State.DELIVERING)
+            send = {"of_request": request.id}
+            id_, attempt = (await connection.execute(_ADD, send)).one()
+            unknown = 0
+            if attempt > 1:
+                await connection.execute(_MARK_OTHERS_UNKNOWN, {**send, "send_id": id_})
+                unknown = (await connection.execute(_COUNT_UNKNOWN, send)).scalar_one()
+            return DeliveryAttempt(id=id_, unknown=unknown, proved_at=began)
+
+        return await run_in_transaction(self._engine, step)
+
+    async def end(self, send: DeliveryAttempt, outcome: SendOutcome, sentence: str) -> None:
+        """Note a send that did not, or may not have arrived."""
+        query = (
+            update(Delivery)
+            .where(Delivery.id == send.id)
+            .values(outcome=outcome, error_sentence=sentence, finished_at=func.clock_timestamp())
+        )
+        await run_statement(self._engine, lambda connection: connection.execute(query))
+
+
+async def mark_sent(
+    connection: AsyncConnection, send: DeliveryAttempt, message: SentMessage
+) -> None:
+    """Write down that Telegram has accepted an attempt."""
+    await connection.execute(_MARK_SENT, {"send_id": send.id, "its_message": message.message_id})
+
+
+async def move_watermark(connection: AsyncConnection, request: ClaimedRequest) -> None:
+    """Move a dialog's watermark to the message of the request.
+
+    It is never moved backwards, and never beyond the present count of messages: the dialog may have
+    begun anew since.
+    """
+    of_this = {"request_id": request.id, "dialog_id": request.dialog_id}
+    await connection.execute(_MOVE_WATERMARK, of_this)

@@ -1,0 +1,409 @@
+"""What a job does to the row of a request: claim, start and end drawing, deliver, end."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID, uuid4, uuid5
+
+from sqlalchemy import (
+    ColumnElement,
+    Update,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from chatflow_hook import age_confirmation, user_erasure
+from chatflow_hook.tables import OPEN, Dialog, ImageRequest, Kind, State
+from chatflow_hook.turn import Rating
+from imagegen.db.engine import AnyRow, one_or_none, run_in_transaction, run_statement
+from imagegen.db.tables import StrayPrompt
+from imagegen.delivery.message import SentMessage
+from imagegen.errors import ImagegenError
+from imagegen.requests.claim import (
+    ClaimedRequest,
+    ClaimLost,
+    ClaimState,
+    DeliveryAttempt,
+    advance,
+    release,
+)
+from imagegen.requests.deliveries import mark_sent, move_watermark
+from imagegen.storage.store import StoredImage
+
+ResultT = TypeVar("ResultT")
+
+# For so long after the last proof a claim counts as ours. It is much shorter than a job's lease,
+# and another job takes a request over only after the lease has ended.
+_PROOF_HOLDS_S = 1.0
+
+_COPIED = [
+    column
+    for column in ImageRequest.__table__.columns
+    if column.name in ClaimedRequest.__dataclass_fields__
+]
+
+# Statements are built once: to build one takes longer than to run it.
+_CLAIM = (
+    update(ImageRequest)
+    .where(ImageRequest.id == bindparam("request_id"), ImageRequest.state.in_(OPEN))
+    .values(
+        claim=bindparam("new_claim"),
+        # A claim that was not released: the job that had it has crashed.
+        crashes=case(
+            (ImageRequest.claim.is_not(None), ImageRequest.crashes + 1),
+            else_=ImageRequest.crashes,
+        ),
+        updated_at=func.clock_timestamp(),
+    )
+    .returning(
+        *_COPIED,
+        func.extract("epoch", func.clock_timestamp() - ImageRequest.queued_at).label("age_s"),
+        age_confirmation.is_confirmed(
+            ImageRequest.user_id, text_version=bindparam("age_text_version")
+        ).label("is_age_confirmed"),
+    )
+)
+_CLAIM_STATE = select(ImageRequest.claim, ImageRequest.state, ImageRequest.prompt_id).where(
+    ImageRequest.id == bindparam("request_id")
+)
+_IMAGE = select(ImageRequest.image).where(ImageRequest.id == bindparam("request_id"))
+# Lock the dialog before the request, in the same order as the hook, or the two could deadlock.
+_LOCK_DIALOG = (
+    select(Dialog.id).where(Dialog.id == bindparam("dialog_id")).with_for_update(key_share=True)
+)
+_ADD_STRAY = postgresql.insert(StrayPrompt).on_conflict_do_nothing()
+_REMOVE_STRAY = delete(StrayPrompt).where(StrayPrompt.prompt_id == bindparam("prompt_id"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestCursor:
+    """The position of a request in the order of age, the oldest first."""
+
+    created_at: datetime
+    request_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawingPlan:
+    """What is about to be drawn. `scene` is None if the prompt came without one."""
+
+    seed: int
+    cache_key: str
+    rating: Rating
+    scene: dict[str, Any] | None
+
+
+class RequestRepository:
+    """What a job does to the rows of image_requests; each method is one transaction.
+
+    All methods raise Unavailable if PostgreSQL cannot be reached. Every method that writes to a
+    claimed request raises ClaimLost if the request is not ours any more.
+    `keeps_context`: a failed request keeps its conversation, so that an operator can retry it.
+    `age_text_version`: the version of the age question that a user must have confirmed.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, *, keeps_context: bool = True, age_text_version: str = "1"
+    ) -> None:
+        self._engine = engine
+        self._keeps_context = keeps_context
+        self._age_text_version = age_text_version
+
+    async def claim(self, request_id: UUID) -> ClaimedRequest | None:
+        """Claim an open request, even if another job has it; None if it has ended or is unknown."""
+        began = time.monotonic()
+        values = {
+            "request_id": request_id,
+            "new_claim": uuid4(),
+            "age_text_version": self._age_text_version,
+        }
+        row = await self._run_statement(lambda connection: one_or_none(connection, _CLAIM, values))
+        return None if row is None else _claimed_request(row, proved_at=began)
+
+    async def has_confirmed_age(self, user_id: int) -> bool:
+        """Tell whether a user has confirmed their age with the present version of the question."""
+        query = select(age_confirmation.is_confirmed(user_id, text_version=self._age_text_version))
+        row = await self._run_statement(lambda connection: one_or_none(connection, query))
+        return row is not None and bool(row[0])
+
+    async def find_silent(
+        self, *, silent_s: float, after: RequestCursor | None, most: int
+    ) -> list[RequestCursor]:
+        """Return open requests to which nobody wrote for so long, the oldest first.
+
+        `silent_s`: how many seconds. `most`: how many requests at most. `after`: continue after
+        this request; None: begin with the oldest.
+        """
+        where = [ImageRequest.state.in_(OPEN), _not_written_for(silent_s)]
+        if after is not None:
+            where.append(
+                tuple_(ImageRequest.created_at, ImageRequest.id)
+                > tuple_(literal(after.created_at), literal(after.request_id))
+            )
+        query = (
+            select(ImageRequest.created_at, ImageRequest.id)
+            .where(*where)
+            .order_by(ImageRequest.created_at, ImageRequest.id)
+            .limit(most)
+        )
+
+        async def step(connection: AsyncConnection) -> list[RequestCursor]:
+            rows = await connection.execute(query)
+            return [
+                RequestCursor(created_at=created_at, request_id=id_) for created_at, id_ in rows
+            ]
+
+        return await self._run_statement(step)
+
+    async def start_drawing(
+        self, request: ClaimedRequest, plan: DrawingPlan, *, host: str
+    ) -> ClaimedRequest:
+        """Write down what is about to be drawn on which host, under a new prompt id.
+
+        Call it just before the prompt is sent. The prompt id follows from the request and `draw`,
+        the number of the prompt.
+
+        Raises:
+            ClaimLost: another job has claimed the request, or it has ended.
+        """
+        draw = request.draw + 1
+        prompt_id = uuid5(request.id, str(draw))
+        began = time.monotonic()
+        await self._run_statement(
+            lambda connection: advance(
+                connection,
+                request,
+                State.DRAWING,
+                host=host,
+                draw=draw,
+                prompt_id=prompt_id,
+                seed=plan.seed,
+                cache_key=plan.cache_key,
+                drawn_rating=plan.rating,
+                scene=plan.scene,
+                crashes=0,
+            )
+        )
+        return replace(
+            request,
+            state=State.DRAWING,
+            host=host,
+            draw=draw,
+            prompt_id=prompt_id,
+            drawn_rating=plan.rating,
+            scene=plan.scene,
+            proved_at=began,
+        )
+
+    async def end_drawing(self, request: ClaimedRequest, *, leaves_a_stray: bool) -> ClaimedRequest:
+        """Write down that the prompt has ended without an image; the request is queued again.
+
+        `leaves_a_stray`: the prompt may still be on its host and has to be removed there.
+
+        Raises:
+            ClaimLost: another job has claimed the request, or it has ended.
+        """
+
+        async def step(connection: AsyncConnection) -> None:
+            await advance(connection, request, State.QUEUED, prompt_id=None)
+            if leaves_a_stray:
+                await _add_stray(connection, request)
+
+        await self._run(step)
+        return replace(request, state=State.QUEUED, prompt_id=None)
+
+    async def add_stray(self, request: ClaimedRequest) -> None:
+        """Write down the prompt of a request that is not ours any more, so that it is removed later."""
+        await self._run_statement(lambda connection: _add_stray(connection, request))
+
+    async def claim_state(self, request: ClaimedRequest) -> ClaimState:
+        """Return what has become of the request since this job claimed it."""
+        row = await self._run_statement(
+            lambda connection: one_or_none(connection, _CLAIM_STATE, {"request_id": request.id})
+        )
+        if row is None or row.state not in OPEN:
+            return ClaimState.ENDED
+        if row.claim == request.claim:
+            return ClaimState.OURS
+        return ClaimState.TAKEN if row.prompt_id == request.prompt_id else ClaimState.ENDED
+
+    async def check_claim(self, request: ClaimedRequest, *, proved_at: float) -> None:
+        """Make sure that the request is ours, just before something that others can see.
+
+        Asks PostgreSQL only if the last proof is older than a second: this process may have been
+        suspended since. `proved_at` is on the clock of time.monotonic.
+
+        Raises:
+            ClaimLost: another job has claimed the request, or it has ended.
+        """
+        if time.monotonic() - proved_at < _PROOF_HOLDS_S:
+            return
+        if await self.claim_state(request) is not ClaimState.OURS:
+            raise ClaimLost("another job has this request now, or it has ended")
+
+    async def mark_drawn(
+        self, request: ClaimedRequest, image: StoredImage, *, url: str | None, seconds: float | None
+    ) -> None:
+        """Write down that the image is drawn and stored.
+
+        `url`: where it can be downloaded, None if nowhere. `seconds`: how long the drawing took,
+        None if unknown. The prompt is listed as a stray until `remove_stray`, so that it is removed
+        from the host even if this job crashes.
+
+        Raises:
+            ClaimLost: another job has claimed the request, or it has ended.
+        """
+
+        async def step(connection: AsyncConnection) -> None:
+            await advance(
+                connection,
+                request,
+                State.DRAWN,
+                # Only a request that is being drawn has a prompt that could be a stray.
+                out_of=State.DRAWING,
+                crashes=0,
+                image=image.name,
+                image_url=url,
+                width=image.width,
+                height=image.height,
+                drawing_seconds=seconds,
+            )
+            await _add_stray(connection, request)
+
+        await self._run(step)
+
+    async def remove_stray(self, request: ClaimedRequest) -> None:
+        """Take the prompt off the list of strays: nothing of it is left on its host."""
+        of_this = {"prompt_id": request.prompt_id}
+        await self._run_statement(lambda connection: connection.execute(_REMOVE_STRAY, of_this))
+
+    async def finish(
+        self,
+        request: ClaimedRequest,
+        *,
+        send: DeliveryAttempt | None = None,
+        receipt: SentMessage | None = None,
+    ) -> None:
+        """Mark the request as delivered and move the dialog's watermark, in one transaction.
+
+        `send` and `receipt` are None if the caller fetches the picture.
+
+        Raises:
+            ClaimLost: another job has claimed the request, or it has ended.
+        """
+
+        async def step(connection: AsyncConnection) -> None:
+            await connection.execute(_LOCK_DIALOG, {"dialog_id": request.dialog_id})
+            await advance(
+                connection,
+                request,
+                State.DELIVERED,
+                conversation=None,
+                telegram_message_id=receipt and receipt.message_id,
+                telegram_bot_id=receipt and receipt.bot_id,
+                telegram_file_id=receipt and receipt.file_id,
+            )
+            if send is not None and receipt is not None:
+                await mark_sent(connection, send, receipt)
+                if receipt.chat_id != request.chat_id:
+                    await connection.execute(_moved_chat(request, receipt.chat_id))
+            if request.kind.moves_watermark:
+                await move_watermark(connection, request)
+
+        await self._run(step)
+
+    async def put_back(
+        self, request: ClaimedRequest, *, costs_an_attempt: bool = False, most_attempts: int = 1
+    ) -> bool:
+        """Release the request for another job, unless this was the last of `most_attempts`.
+
+        Returns True if it was released. False: its attempts are used up, and it is still ours.
+
+        Raises:
+            ClaimLost: another job has claimed the request, or it has ended.
+        """
+        attempts = ImageRequest.attempts + int(costs_an_attempt)
+        is_spent = case((attempts >= most_attempts, ImageRequest.claim), else_=None)
+        claim = await self._run_statement(
+            lambda connection: release(
+                connection,
+                request,
+                returning=ImageRequest.claim,
+                attempts=attempts,
+                claim=is_spent if costs_an_attempt else None,
+            )
+        )
+        return claim is None
+
+    async def end(self, request: ClaimedRequest, state: State, error: ImagegenError) -> None:
+        """End the request without a picture.
+
+        The watermark moves only if the picture may have arrived. A refused request loses its image
+        and the image's address, since nobody may see it any more.
+
+        Raises:
+            ClaimLost: another job has claimed the request, or it has ended.
+        """
+        values: dict[str, Any] = {
+            "error_code": error.code,
+            "error_sentence": error.sentence,
+        }
+        if state is not State.FAILED or not self._keeps_context:
+            values["conversation"] = None
+        if state is State.REFUSED:
+            values |= {"image": None, "image_url": None}
+
+        async def step(connection: AsyncConnection) -> None:
+            await connection.execute(_LOCK_DIALOG, {"dialog_id": request.dialog_id})
+            image = await connection.scalar(_IMAGE, {"request_id": request.id})
+            await advance(connection, request, state, **values)
+            if state is State.REFUSED and image is not None:
+                await user_erasure.note_images(connection, [image])
+            if error.may_have_arrived and request.kind.moves_watermark:
+                await move_watermark(connection, request)
+
+        await self._run(step)
+
+    async def _run(self, step: Callable[[AsyncConnection], Awaitable[ResultT]]) -> ResultT:
+        return await run_in_transaction(self._engine, step)
+
+    async def _run_statement(
+        self, step: Callable[[AsyncConnection], Awaitable[ResultT]]
+    ) -> ResultT:
+        return await run_statement(self._engine, step)
+
+
+def _moved_chat(request: ClaimedRequest, chat_id: int) -> Update:
+    # The group has become a supergroup, so its other open requests must go to the new chat too.
+    return (
+        update(ImageRequest)
+        .where(ImageRequest.chat_id == request.chat_id, ImageRequest.state.in_(OPEN))
+        .values(chat_id=chat_id)
+    )
+
+
+async def _add_stray(connection: AsyncConnection, request: ClaimedRequest) -> None:
+    await connection.execute(_ADD_STRAY, {"prompt_id": request.prompt_id, "host": request.host})
+
+
+def _not_written_for(seconds: float) -> ColumnElement[bool]:
+    span = func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+    return ImageRequest.updated_at < func.clock_timestamp() - span
+
+
+def _claimed_request(row: AnyRow, *, proved_at: float) -> ClaimedRequest:
+    fields = row._asdict()
+    age_s = float(fields.pop("age_s"))
+    state, kind = State(fields.pop("state")), Kind(fields.pop("kind"))
+    made_at = time.monotonic() - age_s
+    return ClaimedRequest(**fields, state=state, kind=kind, made_at=made_at, proved_at=proved_at)

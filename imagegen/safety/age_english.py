@@ -1,0 +1,134 @@
+"""When a number is an age in English; pure."""
+
+from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, word_set
+
+# What a number may count besides years of age.
+UNITS: Forms = word_set(
+    "second minute hour day week month mile meter metre kilometer kilometre km kilo kg gram pound"
+    " percent degree euro dollar buck page time cent o am pm people person men women feet foot inch"
+    " block step floor stop point cm mm ml litre liter oclock out more of"
+)
+UNTIL: Forms = word_set(
+    "and or but so with who in at on wearing standing sitting looking is was year years yr yrs old"
+)
+
+_YEARS = word_set("year years yr yrs y")
+_MONTHS = word_set("month months week weeks")
+_SHORT_YEARS = word_set("yr yrs")
+_OLD = word_set("old o young age")
+_YEARS_OLD = word_set("yo yos ish летний летн летие")
+_AGED = word_set("aged age ages возраст")
+_TURNING = word_set("turn turns turned turning")
+_SPAN_BEFORE = word_set("for in after than last past next within over since every took")
+_SPAN_AFTER = word_set("ago later since together before experience apart")
+_FILLERS = word_set(
+    "only just about like barely around almost nearly now still already maybe probably roughly"
+    " approximately not even yet currently actually really literally exactly under below"
+    " between at most least be been being going to gonna will would ll d may might must could"
+    " should approx circa basically kinda sorta"
+)
+_TO_BE = word_set("am is are m re s im youre shes hes ur ure r was were been be isn aren")
+_TO_LOOK = word_set("look looks looked looking appear appears seem seems acts feel feels")
+_PAST = word_set("was were")
+_SOMEBODY = word_set("i im you youre u ur ure she shes he hes we they who sis girl boy gf bf")
+_THINGS = word_set(
+    "it its that this there here what which time clock size number score temperature price cost"
+    " total bill fare dinner lunch taxi rating level chapter room page version floor bus train film movie show meeting date"
+    " answer result car house flat cat cats dog dogs pet horse bike phone computer laptop tree"
+    " wine whisky whiskey cheese company firm building ticket class battery speed grade count"
+    " кошка кот собака машина дом"
+)
+_PERSONS = word_set(
+    "girl boy child kid student pupil teen person lady woman man female male face figure body"
+    " beauty daughter son sister brother niece chick babe"
+)
+_SEXES = word_set("f fem female girl boy male lady woman")
+_BELOW = word_set("under below")
+_THAN = word_set("younger less")
+_NEARLY = word_set("almost nearly barely yet")
+_AFTER_AN_AGE = word_set("and now today but so or already again tomorrow yet soon и а")
+_TEENS = range(10, 19)
+_MIN_AGE = 2
+
+
+def is_age(context: NumberContext) -> bool:
+    """Whether the number is somebody's age."""
+    if context.number.is_ordinal:
+        return bool(context.word_after & {"birthday", "bday", "birth"})
+    return (
+        _has_years(context)
+        or _has_age_word(context)
+        or _is_age_limit(context)
+        or _is_of_somebody(context)
+    )
+
+
+def age_in_grade(context: NumberContext) -> int | None:
+    """Return the approximate age of pupils if the number is a school grade, else None."""
+    is_one = context.word_after & {"grade", "grader", "graders"} or (
+        context.word_before & {"grade"} and not context.number.is_ordinal
+    )
+    return min(context.value + 5, 17) if is_one and 0 < context.value <= 12 else None
+
+
+def _has_years(context: NumberContext) -> bool:
+    if context.word_after & _YEARS_OLD or (
+        context.word_after & (_YEARS | _MONTHS) and context.second_after & _OLD
+    ):
+        # `5ish` is a time of day, `15ish` an age.
+        return not context.word_after & {"ish"} or context.value in _TEENS
+    is_span = context.word_before & _SPAN_BEFORE or context.near(_SPAN_AFTER, after=3)
+    return bool(context.word_after & _SHORT_YEARS) and not is_span
+
+
+def _has_age_word(context: NumberContext) -> bool:
+    earlier = context.before[-2] if len(context.before) > 1 else NO_FORMS
+    if context.word_before & (_AGED | _TURNING) or (
+        context.word_before & {"of", "is"} and earlier & _AGED
+    ):
+        return True
+    if (context.word_before & {"o"} and earlier & {"y"}) or (
+        context.word_after & {"going"} and context.second_after & {"on"} and context.value in _TEENS
+    ):
+        return True
+    if (
+        context.word_before & _PERSONS and not context.after and context.value in _TEENS
+    ):  # my sister, 14,
+        return True
+    if context.word_before & {"of"} and earlier & _PERSONS:
+        return not _is_counted(context)
+    return bool(context.word_after & _SEXES) and context.value in _TEENS
+
+
+def _is_age_limit(context: NumberContext) -> bool:
+    if context.value not in _TEENS or _is_counted(context) or context.near(_THINGS, before=3):
+        return False
+    earlier = context.before[-2] if len(context.before) > 1 else NO_FORMS
+    return bool(
+        context.word_before & (_BELOW | _NEARLY)
+        or (context.word_before & {"than"} and earlier & _THAN)
+        or (context.word_before & {"turned"})
+    )
+
+
+def _is_of_somebody(context: NumberContext) -> bool:
+    opener = context.opener(_FILLERS)
+    last = opener[-1] if opener else NO_FORMS
+    if last & _SOMEBODY and len(opener) > 1 and opener[-2] & _TO_BE:  # are you 15
+        return not _is_counted(context)
+    # "she will be 15": `will be` are fillers, so the word before them is the person.
+    was_left_out = context.near(frozenset({"be"}), before=len(context.before) - len(opener))
+    if last & _SOMEBODY and was_left_out:
+        return not _is_counted(context)
+    if not last & (_TO_BE | _TO_LOOK) or any(forms & _THINGS for forms in opener[-4:]):
+        return False
+    if last & (_TO_LOOK | _PAST) and context.value >= _MIN_AGE:
+        return not _is_counted(context) and not context.word_after & _YEARS
+    who = opener[-2] if len(opener) > 1 else NO_FORMS
+    if (who | last) & _SOMEBODY and context.value >= _MIN_AGE:
+        return not _is_counted(context) and not context.near(_SPAN_AFTER, after=3)
+    return not context.word_after or bool(context.word_after & _AFTER_AN_AGE)
+
+
+def _is_counted(context: NumberContext) -> bool:
+    return context.is_counted(UNITS, until=UNTIL)

@@ -1,0 +1,94 @@
+"""When a number is an age in Russian; pure."""
+
+from imagegen import morphology
+from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, word_set
+
+UNITS: Forms = word_set(
+    "секунда минута час день сутки неделя месяц метр километр км кг килограмм грамм процент градус"
+    " рубль евро доллар раз страница человек штука балл копейка этаж литр"
+)
+
+_YEARS = word_set("год лето годик годок годы лет")
+_SPAN_AFTER = word_set(
+    "назад вместе подряд спустя стаж опыт работать знакомый знаком брак выдержка гарантия прошло"
+)
+_SPAN_BEFORE = word_set(
+    "через за около последний следующий ближайший на свыше пройти прошлый прожить проработать"
+    " вместе спустя ждать каждый первый целый"
+)
+_DATIVE = word_set("мне тебе ей ему вам еи еы")
+_NOMINATIVE = word_set("она он ты я")
+_FILLERS = word_set(
+    "около примерно где то почти всего только лишь едва уже скоро сейчас будет быть было стать"
+    " исполниться исполняться стукнуть нет нету не еще типа вроде как бы под лет на вид точно чуть"
+    " больше меньше максимум минимум до завтра сегодня теперь недавно пока достичь достигнуть"
+)
+_TO_LOOK = word_set("выглядеть выглядит")
+_YOUNGER = word_set("младше моложе")
+_TO_GIVE = word_set("дать прислать купить взять отправить положить оставить нужно надо")
+_MIN_AGE = 3
+_TEENS = range(10, 19)
+_ORDINAL_AGES = range(11, 18)
+_LAST_GRADE = 11
+
+
+def is_age(context: NumberContext) -> bool:
+    """Whether the number is somebody's age."""
+    if context.number.is_ordinal:
+        return context.value in _ORDINAL_AGES and bool(
+            context.word_after & {"весна", "рождение"}
+            or (context.word_after & {"год"} and _is_of_somebody(context))
+            or (context.word_after & {"день"} and context.second_after & {"рождение"})
+        )
+    if any(form.startswith("тилет") for form in context.word_after):  # `16-тилетняя`
+        return True
+    if context.word_after & _YEARS or (
+        context.word_after & {"и"} and context.second_after & {"летний"}
+    ):
+        return _is_of_somebody(context) or not _is_span(context)
+    if context.word_after & {"л"} and context.value in _TEENS:
+        return not context.word_before & {"на", "по"}
+    if context.value in _TEENS and context.word_before & {"достичь", "достигнуть"}:
+        return True
+    if context.word_before & {"лет", "год", "возраст"}:
+        # The English word "let" is also read as `лет`.
+        return not (context.word_before & {"let"} and context.after)
+    if context.word_before & _YOUNGER and context.value in _TEENS:
+        return not context.word_after & UNITS
+    return _is_of_somebody(context) and not _is_counted(context)
+
+
+def age_in_grade(context: NumberContext) -> int | None:
+    """Return the approximate age of pupils if the number is a school class, else None."""
+    is_grade = context.word_after & {"класс", "классник", "классница"}
+    # `9б`, the class 9 b, may be read as 96.
+    value = context.value if context.value <= _LAST_GRADE else context.value // 10
+    return value + 6 if is_grade and 0 < value <= _LAST_GRADE else None
+
+
+def _is_span(context: NumberContext) -> bool:
+    return context.near(_SPAN_BEFORE, before=2) or context.near(_SPAN_AFTER, after=4)
+
+
+def _is_of_somebody(context: NumberContext) -> bool:
+    opener = context.opener(_FILLERS)
+    last = opener[-1] if opener else NO_FORMS
+    if last & (_DATIVE | _TO_LOOK):
+        word_before_person = opener[-2] if len(opener) > 1 else NO_FORMS
+        return context.value >= _MIN_AGE and not word_before_person & _TO_GIVE
+    # `она 15` is an age, `она 15 минут молчала` is not. The English word "on" is also read as `он`.
+    return (
+        bool(last & _NOMINATIVE)
+        and not last & {"on"}
+        and (not context.word_after or bool(context.word_after & (_YEARS | {"и", "а"})))
+    )
+
+
+def _is_counted(context: NumberContext) -> bool:
+    """Whether the number counts what stands after it, as in `мне два билета`."""
+    for forms in context.after[:2]:
+        if forms & UNITS or any(map(morphology.is_noun, forms)):
+            return True
+        if not any(map(morphology.is_adjective_of_many, forms)):
+            return False
+    return False

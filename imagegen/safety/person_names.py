@@ -1,0 +1,65 @@
+"""Finds names that may be those of real people; pure."""
+
+import re
+from collections.abc import Collection, Iterator
+
+from imagegen import morphology
+from imagegen.safety.lexicon import shipped_lexicon
+
+_RUSSIAN = re.compile(r"(?=\b([А-ЯЁ][а-яё]+)\s+([А-ЯЁ][а-яё]+)\b)")
+_LATIN = re.compile(
+    r"(?=(?<![\w'’-])([A-Z][a-zà-ÿ]+)[ \t]+([A-Z][a-zà-ÿ]{2,}(?:-[A-Z][a-zà-ÿ]+)?)\b)"
+)
+_ARTICLE = re.compile(r"\b[Tt]he\s\Z")
+_SENTENCE_START = re.compile(r"(?:\A|[.!?…:;\n\"“«(])\s*\Z")
+
+
+class PersonNames:
+    """Finds first names with a surname, by their capitals and by lists of names."""
+
+    def __init__(self) -> None:
+        lists = shipped_lexicon("names")
+        self._first_names, self._places = set(lists["first"]), set(lists["places"])
+        self._ordinary_words = set(lists["ordinary"])
+
+    def are_in(self, text: str, *, besides: Collection[str] = ()) -> bool:
+        """Whether a text has a full name, other than those of `besides`."""
+        if text.islower() or text.isupper():
+            return False
+        own = {name.casefold() for name in besides}
+        return any(name.casefold() not in own for name in self._full_names(text))
+
+    def _full_names(self, text: str) -> Iterator[str]:
+        for found in _RUSSIAN.finditer(text):
+            first, last = (part.lower().replace("ё", "е") for part in found.groups())
+            if morphology.is_name(first) and morphology.is_name(last):
+                yield " ".join(found.groups())
+        for found in _LATIN.finditer(text):
+            before = text[max(0, found.start() - 5) : found.start()]
+            # Each word has a capital at the start of a sentence, and after an article it is more
+            # often the name of a band or a building.
+            is_doubtful = _SENTENCE_START.search(before) or _ARTICLE.search(before)
+            if self._is_full_name(*found.groups(), is_doubtful=bool(is_doubtful)):
+                yield " ".join(found.groups())
+
+    def _is_full_name(self, first: str, last: str, *, is_doubtful: bool) -> bool:
+        first_name, surname = first.lower(), last.lower()
+        if surname in self._ordinary_words or surname in self._places:
+            return False
+        if first_name in self._first_names:
+            return True
+        return (
+            not is_doubtful
+            and first_name not in self._ordinary_words
+            and first_name not in self._places
+        )
+
+
+def inflected(names: list[str]) -> Iterator[str]:
+    """Yield Russian names in all grammatical cases, and other names as they are."""
+    for name in names:
+        first, _, last = name.partition(" ")
+        if name.isascii() or not last:
+            yield from morphology.cases(name) if not name.isascii() else (name,)
+        else:
+            yield from (f"{a} {b}" for a in morphology.cases(first) for b in morphology.cases(last))

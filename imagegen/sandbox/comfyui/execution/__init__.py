@@ -1,0 +1,12 @@
+"""How a host runs a prompt: validation, order, nodes, cache.
+
+`validation.py`: what is refused before a prompt is queued.
+`queue.py`: pending and running prompts, and the history.
+`executor.py`: runs the queue's prompts one at a time.
+`prompt_run.py`: one prompt from execution_start to its end.
+`node_order.py`, `cache.py`, `progress.py`: which node is next, what is cached, how far each is.
+`node_definitions.py`: the node classes, as in /object_info.
+`node_context.py`: what a running node may use, and the values on the links.
+`loader_nodes.py`, `sampler_nodes.py`, `image_nodes.py`: the node classes themselves.
+`drawing.py`, `files.py`: the images, and the folders that they are saved in.
+"""

@@ -1,0 +1,1 @@
+"""The websocket of a host: `feed.py` sends events, `connection.py` adds the faults."""

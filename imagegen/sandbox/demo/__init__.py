@@ -1,0 +1,1 @@
+"""The main job on this machine: a chat with each persona, up to the photo."""

@@ -1,0 +1,152 @@
+"""An image store in a directory: `<directory>/<first two digits of the name>/<name>`."""
+
+import asyncio
+import os
+import re
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+from imagegen.image_file import ImageFile
+from imagegen.storage.store import (
+    ImageLost,
+    StoredImage,
+    StoreUnavailable,
+    image_name,
+    is_image_name,
+    verified,
+)
+
+# The names of temporary files, which a worker leaves behind if it is killed while writing.
+_TEMPORARY_NAME = re.compile(r"tmp\w+")
+# The web server that publishes the images runs under another account.
+_READABLE = 0o644
+
+
+class FilesystemImageStore:
+    """Keeps images as files. Each is written to a temporary file, synced to disk and renamed."""
+
+    def __init__(self, directory: Path, *, url_base: str | None = None) -> None:
+        self._directory = directory
+        self._url_base = url_base
+
+    @classmethod
+    def at(cls, url: str, *, url_base: str | None = None) -> Self:
+        """Open the store at a `file:///directory` URL; makes the directory.
+
+        Raises:
+            OSError: the directory cannot be made or written.
+        """
+        directory = _directory(url)
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):  # an existing directory may be read-only
+            pass
+        return cls(directory, url_base=url_base)
+
+    @classmethod
+    def if_present(cls, url: str) -> Self | None:
+        """Open the store at a `file:///directory` URL; None if this machine has no such directory."""
+        directory = _directory(url)
+        return cls(directory) if directory.is_dir() else None
+
+    def url(self, name: str) -> str | None:
+        if self._url_base is None:
+            return None
+        return f"{self._url_base.rstrip('/')}/{name[:2]}/{name}"
+
+    async def put(self, image: ImageFile) -> StoredImage:
+        name = image_name(image)
+        await asyncio.to_thread(self._write, name, image.data)
+        return StoredImage(name=name, width=image.width, height=image.height)
+
+    async def get(self, name: str) -> bytes:
+        return await asyncio.to_thread(self._read, name)
+
+    async def has(self, name: str) -> bool:
+        return await asyncio.to_thread(self._path(name).is_file)
+
+    async def erase(self, name: str, *, older_than_s: float) -> bool:
+        return await asyncio.to_thread(_erase, self._path(name), older_than_s)
+
+    async def stale(self, folder: str, *, older_than_s: float) -> Sequence[str]:
+        return await asyncio.to_thread(_stale, self._directory / folder, older_than_s)
+
+    async def erase_stale(self, folder: str, name: str, *, older_than_s: float) -> bool:
+        return await asyncio.to_thread(_erase, self._directory / folder / name, older_than_s)
+
+    def _path(self, name: str) -> Path:
+        return self._directory / name[:2] / name
+
+    def _write(self, name: str, data: bytes) -> None:
+        path = self._path(name)
+        try:
+            path.parent.mkdir(exist_ok=True)
+            # Even if the file exists: it may be damaged.
+            _write_atomically(path, data)
+        except OSError as error:
+            raise StoreUnavailable(f"{path.parent} takes no picture: {error.strerror}") from error
+
+    def _read(self, name: str) -> bytes:
+        path = self._path(name)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError as error:
+            raise ImageLost(f"the stored picture {name} is gone") from error
+        except OSError as error:
+            raise StoreUnavailable(f"{path} can't be read: {error.strerror}") from error
+        return verified(name, data)
+
+
+def _directory(url: str) -> Path:
+    return Path(unquote(urlsplit(url).path))
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all.
+
+    This holds for a reader in another process, and if this process is killed.
+    """
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        temporary = Path(file.name)
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            temporary.chmod(_READABLE)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink()
+            raise
+
+
+def _erase(path: Path, older_than_s: float) -> bool:
+    try:
+        if not _is_older(path, older_than_s):
+            return False
+        path.unlink()
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        raise StoreUnavailable(f"{path} can't be erased: {error.strerror}") from error
+    return True
+
+
+def _stale(folder: Path, older_than_s: float) -> list[str]:
+    try:
+        files = [file for file in folder.iterdir() if _is_ours(file.name)]
+        return [file.name for file in files if _is_older(file, older_than_s)]
+    except FileNotFoundError:  # no folder yet, or a file was renamed or erased since
+        return []
+    except OSError as error:
+        raise StoreUnavailable(f"{folder} can't be read: {error.strerror}") from error
+
+
+def _is_ours(name: str) -> bool:
+    return is_image_name(name) or _TEMPORARY_NAME.fullmatch(name) is not None
+
+
+def _is_older(path: Path, seconds: float) -> bool:
+    return time.time() - path.stat().st_mtime >= seconds

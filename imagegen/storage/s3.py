@@ -1,0 +1,195 @@
+"""An image store in a bucket of S3, or of a server with the same API."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Self
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+from pydantic import SecretStr
+
+from imagegen.image_file import ImageFile
+from imagegen.storage.store import (
+    ImageLost,
+    StoredImage,
+    StoreUnavailable,
+    image_name,
+    is_image_name,
+    verified,
+)
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config
+
+# obstore's own timeouts: for connecting, for each try, and for all tries together.
+_CONNECT_TIMEOUT_S = 3
+_TRY_TIMEOUT_S = 10
+_RETRY_TIMEOUT_S = 15
+_MAX_RETRIES = 2
+# Our limit for a whole operation, however obstore's timeouts add up.
+_OPERATION_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Access:
+    """Address and credentials of a bucket. obstore looks up what is None as AWS's own tools do."""
+
+    endpoint: str | None = None
+    region: str | None = None
+    key_id: SecretStr | None = None
+    key: SecretStr | None = None
+
+
+class S3ImageStore:
+    """Keeps images as objects. S3 writes each object whole or not at all.
+
+    Uses obstore's blocking calls in threads: a process that ends right after one of its awaitable
+    calls is aborted, because a thread of obstore still needs the interpreter.
+    """
+
+    def __init__(
+        self, store: S3Store, *, bucket: str, url_base: str | None = None, url_valid_s: float
+    ) -> None:
+        self._store = store
+        self._bucket = bucket
+        self._url_base = url_base
+        self._url_valid = timedelta(seconds=url_valid_s)
+
+    @classmethod
+    def at(cls, url: str, access: S3Access, *, url_base: str | None, url_valid_s: float) -> Self:
+        """Open the store at `s3://bucket/prefix`; opens no connection.
+
+        Raises:
+            ValueError: the address or the settings are wrong.
+        """
+        parts = urlsplit(url)
+        store = S3Store(
+            parts.netloc,
+            prefix=unquote(parts.path.strip("/")) or None,
+            config=_config(access),
+            client_options={
+                "allow_http": (access.endpoint or "").startswith("http://"),
+                "connect_timeout": timedelta(seconds=_CONNECT_TIMEOUT_S),
+                "timeout": timedelta(seconds=_TRY_TIMEOUT_S),
+            },
+            retry_config={
+                "max_retries": _MAX_RETRIES,
+                "retry_timeout": timedelta(seconds=_RETRY_TIMEOUT_S),
+            },
+        )
+        return cls(store, bucket=parts.netloc, url_base=url_base, url_valid_s=url_valid_s)
+
+    def url(self, name: str) -> str | None:
+        if self._url_base is not None:
+            return f"{self._url_base.rstrip('/')}/{_key(name)}"
+        return obstore.sign(self._store, "GET", _key(name), self._url_valid)
+
+    async def put(self, image: ImageFile) -> StoredImage:
+        name = image_name(image)
+        async with self._operation("takes no picture"):
+            attributes = {"Content-Type": f"image/{image.format}"}
+            await asyncio.to_thread(
+                obstore.put,
+                self._store,
+                _key(name),
+                image.data,
+                attributes=attributes,
+                use_multipart=False,
+            )
+        return StoredImage(name=name, width=image.width, height=image.height)
+
+    async def get(self, name: str) -> bytes:
+        """Return the bytes of an image.
+
+        Raises:
+            ImageLost: the image is gone or damaged.
+        """
+        try:
+            async with self._operation("gives no picture"):
+                data = await asyncio.to_thread(self._read, _key(name))
+        except FileNotFoundError:
+            raise ImageLost(f"the stored picture {name} is gone") from None
+        return verified(name, data)
+
+    async def has(self, name: str) -> bool:
+        return await self._age_s(_key(name)) is not None
+
+    async def erase(self, name: str, *, older_than_s: float) -> bool:
+        return await self._erase(_key(name), older_than_s)
+
+    async def stale(self, folder: str, *, older_than_s: float) -> Sequence[str]:
+        before = datetime.now(UTC) - timedelta(seconds=older_than_s)
+        async with self._operation("can't be listed"):
+            old = await asyncio.to_thread(self._list, folder, before)
+        return [name for name in old if is_image_name(name)]
+
+    async def erase_stale(self, folder: str, name: str, *, older_than_s: float) -> bool:
+        return await self._erase(f"{folder}/{name}", older_than_s)
+
+    def _read(self, key: str) -> bytes:
+        return bytes(obstore.get(self._store, key).bytes())
+
+    def _list(self, folder: str, before: datetime) -> Sequence[str]:
+        return [
+            item["path"].rpartition("/")[2]
+            for batch in obstore.list(self._store, prefix=folder)
+            for item in batch
+            if item["last_modified"] <= before
+        ]
+
+    async def _erase(self, key: str, older_than_s: float) -> bool:
+        age_s = await self._age_s(key)
+        if age_s is None:
+            return True
+        if age_s < older_than_s:
+            return False
+        async with self._operation("erases no picture"):
+            await asyncio.to_thread(obstore.delete, self._store, key)
+        return True
+
+    async def _age_s(self, key: str) -> float | None:
+        try:
+            async with self._operation("can't be read"):
+                metadata = await asyncio.to_thread(obstore.head, self._store, key)
+        except FileNotFoundError:
+            return None
+        return (datetime.now(UTC) - metadata["last_modified"]).total_seconds()
+
+    @asynccontextmanager
+    async def _operation(self, failure: str) -> AsyncIterator[None]:
+        """Limit an operation in time and turn obstore's errors into ours.
+
+        The text of obstore's errors contains addresses and keys, so it is not passed on. `failure`
+        says what the bucket does not do. FileNotFoundError for a missing object comes through.
+        """
+        try:
+            async with asyncio.timeout(_OPERATION_TIMEOUT_S):
+                yield
+        except FileNotFoundError as error:
+            if "NoSuchBucket" in str(error):
+                raise StoreUnavailable(f"there is no bucket {self._bucket}") from None
+            raise
+        except (BaseError, OSError, TimeoutError) as error:
+            reason = type(error).__name__.removesuffix("Error")
+            raise StoreUnavailable(f"the bucket {self._bucket} {failure}: {reason}") from None
+
+
+def _key(name: str) -> str:
+    return f"{name[:2]}/{name}"
+
+
+def _config(access: S3Access) -> "S3Config":
+    config: S3Config = {"virtual_hosted_style_request": False} if access.endpoint else {}
+    if access.endpoint:
+        config["endpoint"] = access.endpoint
+    if access.region:
+        config["region"] = access.region
+    if access.key_id is not None and access.key is not None:
+        config["access_key_id"] = access.key_id.get_secret_value()
+        config["secret_access_key"] = access.key.get_secret_value()
+    return config

@@ -1,1 +1,0 @@
-"""What a worker tells over HTTP: whether it lives, and whether it can work."""

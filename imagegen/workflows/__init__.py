@@ -1,0 +1,11 @@
+"""persona.toml and workflow.json: load, check, bind.
+
+- `library.py`: loads and checks the workflows of all personas
+- `persona.py`: the fields of persona.toml
+- `graph.py`: a ComfyUI graph in API format
+- `graph_search.py`: follows links, and knows what a node is for by its inputs
+- `input_discovery.py`: finds prompt text, seeds, size and output image in a graph
+- `model_files.py`: the model files that a graph names
+- `binding.py`: prompt, seed and size into a graph
+- `errors.py`: what can be wrong with a persona's files
+"""

@@ -1,0 +1,109 @@
+"""Binds prompt, seed and size into a graph; pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+from imagegen.comfy.capabilities import Requirements
+from imagegen.comfy.prompt import WEBSOCKET_SAVE_NODE
+from imagegen.workflows.errors import WorkflowFault
+from imagegen.workflows.graph import Node, graph_digest
+from imagegen.workflows.graph_search import NodeInput
+from imagegen.workflows.library import MAX_SEED, Workflow, side_fault
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundGraph:
+    """A graph that can be posted; the image is among the outputs of the node `output_node`.
+
+    `cache_key` is equal for graphs that draw the same image, even if node ids or file names
+    differ. `width` and `height` are in pixels.
+    """
+
+    graph: dict[str, Any]
+    output_node: str
+    requirements: Requirements
+    width: int
+    height: int
+    seed: int
+    cache_key: str
+
+
+def bind(  # noqa: PLR0913 - all by name, half of them rarely given
+    workflow: Workflow,
+    *,
+    prompt: str,
+    seed: int,
+    prefix: str,
+    keep_outputs: bool = False,
+    width: int | None = None,
+    height: int | None = None,
+) -> BoundGraph:
+    """Return the graph that draws this prompt.
+
+    `prefix` is that of file names on the host. It must be different for each drawing; otherwise
+    the host answers with the cached file of an earlier one. `keep_outputs` saves the image to the
+    host's output folder instead of its temp folder. `width` and `height`, in pixels, are those of
+    the workflow if None.
+
+    Raises:
+        WorkflowFault: the workflow cannot draw with this seed or size.
+    """
+    width = workflow.width if width is None else width
+    height = workflow.height if height is None else height
+    values = _values(workflow, prompt=prompt, seed=seed, width=width, height=height)
+    nodes = {node.id: _bound(node, values) for node in workflow.graph.nodes.values()}
+    cache_key = graph_digest(nodes, workflow.inputs.image)
+    nodes[workflow.inputs.save] = _save(workflow, prefix, keep=keep_outputs)
+    return BoundGraph(
+        graph={node_id: node.posted() for node_id, node in nodes.items()},
+        output_node=workflow.inputs.save,
+        requirements=workflow.requirements,
+        width=width,
+        height=height,
+        seed=seed,
+        cache_key=cache_key,
+    )
+
+
+def _values(
+    workflow: Workflow, *, prompt: str, seed: int, width: int, height: int
+) -> dict[NodeInput, str | int]:
+    if not 0 <= seed <= MAX_SEED:
+        raise WorkflowFault(workflow.path, f"seed {seed} is not from 0 to {MAX_SEED}")
+    inputs = workflow.inputs
+    for node_input, side in ((inputs.width, width), (inputs.height, height)):
+        if (why := side_fault(side)) is not None:
+            raise workflow.graph.fault(
+                why, node=workflow.graph.nodes[node_input.node], input_name=node_input.input
+            )
+    if inputs.width == inputs.height and width != height:
+        raise WorkflowFault(
+            workflow.path, f"draws squares only: one number is both sides, {width} x {height} asked"
+        )
+    sides = {inputs.width: width, inputs.height: height}
+    return {inputs.text: prompt, **sides, **dict.fromkeys(inputs.seeds, seed)}
+
+
+def _bound(node: Node, values: Mapping[NodeInput, str | int]) -> Node:
+    inputs = {
+        name: values.get(NodeInput(node=node.id, input=name), value)
+        for name, value in node.inputs.items()
+    }
+    return replace(node, inputs=MappingProxyType(inputs))
+
+
+def _save(workflow: Workflow, prefix: str, *, keep: bool) -> Node:
+    node_id, images = workflow.inputs.save, {"images": workflow.inputs.image}
+    if workflow.sends_images:  # ComfyUI never caches this node, so it needs no prefix
+        return Node(id=node_id, class_type=WEBSOCKET_SAVE_NODE, title="Picture", inputs=images)
+    # PreviewImage writes to the host's temp folder. It has no prefix input and ignores the prefix,
+    # but the server's cache compares it: without it an equal graph would be answered with an old
+    # file, which may be deleted.
+    return Node(
+        id=node_id,
+        class_type="SaveImage" if keep else "PreviewImage",
+        title="Picture",
+        inputs={**images, "filename_prefix": prefix},
+    )

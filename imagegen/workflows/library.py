@@ -1,0 +1,165 @@
+"""Loads and checks the workflows of all personas; after loading no file is read again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from imagegen.comfy.capabilities import Requirements
+from imagegen.comfy.prompt import WEBSOCKET_SAVE_NODE
+from imagegen.workflows.errors import UnknownPersona, WorkflowFault, WorkflowsMissing
+from imagegen.workflows.graph import Graph, read_graph
+from imagegen.workflows.graph_search import NodeInput
+from imagegen.workflows.input_discovery import WorkflowInputs, find_inputs
+from imagegen.workflows.model_files import (
+    check_model_names,
+    group_by_folder,
+    model_files_of,
+    model_set,
+)
+from imagegen.workflows.persona import Persona, read_persona
+
+# The largest integer that JavaScript, and so JSON in a browser, represents exactly.
+MAX_SEED = 2**53 - 1
+
+# Limits of width and height, in pixels.
+SIDE_STEP, LEAST_SIDE, MOST_SIDE = 16, 64, 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workflow:
+    """A persona and the part of its graph that draws the image.
+
+    `path` is the file of the graph. `requirements` is what a host must have, with the save nodes
+    that `bind` uses instead of the graph's own. `sends_images`: the graph's save node sends its
+    images through the websocket, and so does the bound one. `width` and `height`, in pixels, are
+    those of the first latent: an upscaler after it may enlarge the image.
+    """
+
+    persona: Persona
+    path: Path
+    graph: Graph
+    inputs: WorkflowInputs
+    sends_images: bool
+    width: int
+    height: int
+    requirements: Requirements
+
+
+@dataclass(frozen=True, kw_only=True)
+class Library:
+    """Workflows by persona, and the faults of personas that could not be loaded.
+
+    The keys are names of personas in lower case (casefold).
+    """
+
+    workflows: Mapping[str, Workflow]
+    faults: Mapping[str, WorkflowFault]
+
+    def find(self, persona: str) -> Workflow:
+        """Return a persona's workflow; upper and lower case are equal.
+
+        Raises:
+            WorkflowFault: the persona's files are broken.
+            UnknownPersona: there is no folder for it.
+        """
+        name = persona.strip().casefold()
+        if name in self.workflows:
+            return self.workflows[name]
+        if name in self.faults:
+            # The same object is raised for every request. Without this it would collect the
+            # tracebacks of all of them.
+            raise self.faults[name].with_traceback(None)
+        raise UnknownPersona(f"There is no persona called {persona[:40]!r}.")
+
+
+def load_workflows(directory: Path, own: Path | None = None) -> Library:
+    """Load all personas; one that is broken becomes a fault of the library and stops no other.
+
+    `own` is the operator's directory of personas. A folder in it replaces the persona.toml of the
+    folder with the same name in `directory`, and its graph too if it has one.
+
+    Raises:
+        WorkflowsMissing: a directory does not exist or holds no persona.
+    """
+    workflows: dict[str, Workflow] = {}
+    faults: dict[str, WorkflowFault] = {}
+    own_folders = {} if own is None else {each.name.casefold(): each for each in _folders(own)}
+    shipped = {folder.name.casefold() for folder in _folders(directory)}
+    own_only = [folder for name, folder in own_folders.items() if name not in shipped]
+    for folder in (*_folders(directory), *own_only):
+        name = folder.name.casefold()
+        if name in workflows:
+            why = "another folder has this name but for its case"
+            faults[folder.name] = WorkflowFault(folder, why)
+            continue
+        try:
+            workflows[name] = _workflow(folder, own_folders.get(name, folder))
+        except WorkflowFault as fault:
+            faults[name] = fault
+    return Library(workflows=MappingProxyType(workflows), faults=MappingProxyType(faults))
+
+
+def required_model_files(library: Library) -> Mapping[str, frozenset[str]]:
+    """Return the model files that all workflows need, by ComfyUI's folder under models/."""
+    return group_by_folder(
+        file for workflow in library.workflows.values() for file in workflow.requirements.models
+    )
+
+
+def side_fault(side: int) -> str | None:
+    """Return why a width or height in pixels cannot be drawn, None if it can."""
+    if LEAST_SIDE <= side <= MOST_SIDE and side % SIDE_STEP == 0:
+        return None
+    return f"{side} is no size: from {LEAST_SIDE} to {MOST_SIDE}, a multiple of {SIDE_STEP}"
+
+
+def _folders(directory: Path) -> list[Path]:
+    if not directory.is_dir():
+        raise WorkflowsMissing(directory, "there is no such directory of workflows")
+    shown = [path for path in sorted(directory.iterdir()) if not path.name.startswith((".", "_"))]
+    found = [path for path in shown if (path / "persona.toml").exists()]
+    # A folder with a graph and without a persona.toml is an unfinished persona, and so a fault. A
+    # graph that several personas share lies in a folder whose name begins with `_`.
+    found += [path for path in shown if path not in found and (path / "workflow.json").exists()]
+    if not found:
+        raise WorkflowsMissing(directory, "no folder in it has a persona.toml")
+    return found
+
+
+def _workflow(folder: Path, described: Path) -> Workflow:
+    """Load a persona from its folder; `described` is the folder with its persona.toml."""
+    toml = described / "persona.toml"
+    persona, wiring = read_persona(toml)
+    path = described / wiring.workflow
+    if not path.exists():
+        path = folder / wiring.workflow
+    full_graph = read_graph(path).with_inputs(wiring.inputs, file=toml)
+    check_model_names(full_graph)
+    inputs = find_inputs(full_graph, wiring.nodes, toml=toml)
+    # Without the graph's other outputs: they would cost time and leave files on the host.
+    graph = full_graph.only(full_graph.upstream([inputs.image.node]))
+    sends_images = full_graph.nodes[inputs.save].class_type == WEBSOCKET_SAVE_NODE
+    return Workflow(
+        persona=persona,
+        path=path,
+        graph=graph,
+        inputs=inputs,
+        sends_images=sends_images,
+        width=_side(graph, inputs.width),
+        height=_side(graph, inputs.height),
+        requirements=Requirements(
+            model_set=model_set(graph),
+            classes=frozenset(node.class_type for node in graph.nodes.values())
+            | ({WEBSOCKET_SAVE_NODE} if sends_images else {"SaveImage", "PreviewImage"}),
+            models=model_files_of(graph),
+        ),
+    )
+
+
+def _side(graph: Graph, node_input: NodeInput) -> int:
+    node = graph.nodes[node_input.node]
+    side: int = node.inputs[node_input.input]
+    if (why := side_fault(side)) is not None:
+        raise graph.fault(why, node=node, input_name=node_input.input)
+    return side

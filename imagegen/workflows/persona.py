@@ -1,0 +1,224 @@
+"""The fields of persona.toml: the persona, and how its graph is used."""
+
+import re
+import tomllib
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
+
+from chatflow_hook.turn import Rating
+from imagegen.workflows.errors import WorkflowFault
+
+# A persona is an adult beyond doubt.
+ADULT = 21
+# The keys of persona.toml that belong to Wiring.
+WIRING = ("workflow", "nodes", "inputs")
+
+# Signs that could be read as markup, a prompt weight or a placeholder; plain phrases need none.
+_FORBIDDEN = set("<>{}[]|\\`^~#@=_")
+# Stripped from both ends of a phrase.
+_ENDS = " ,;:-."
+# Digits of a telephone or a bank card; nothing in a picture needs them.
+_LONG_NUMBER = re.compile(r"\d[\d -]{4,}\d|\d{5}")
+
+
+def phrase(most_words: int) -> Callable[[str], str]:
+    """Return a check of a phrase: one line of plain English with at most `most_words` words.
+
+    The check returns the phrase with single spaces, and raises ValueError if it is none. It is
+    used for phrases of persona.toml and for those that a language model writes.
+    """
+
+    def check(text: str) -> str:
+        if any(_is_line_break(sign) or _is_control(sign) for sign in text):
+            raise ValueError("must be one line without control characters")
+        words = text.strip(_ENDS).split()
+        if not words:
+            raise ValueError("must not be empty")
+        if len(words) > most_words:
+            raise ValueError(f"must have at most {most_words} words, has {len(words)}")
+        if _LONG_NUMBER.search(text):
+            raise ValueError("must have no long number")
+        if _FORBIDDEN & set(text) or any(map(_is_not_latin, text)):
+            raise ValueError("must be plain English")
+        return " ".join(words)
+
+    return check
+
+
+def _is_line_break(sign: str) -> bool:
+    return unicodedata.category(sign) in {"Zl", "Zp"}
+
+
+def _is_control(sign: str) -> bool:
+    return unicodedata.category(sign).startswith("C")
+
+
+def _is_not_latin(sign: str) -> bool:
+    return sign.isalpha() and not unicodedata.name(sign, "").startswith("LATIN ")
+
+
+def _line(most_words: int) -> Callable[[str], str]:
+    """Return a check of a text of any language with at most `most_words` words."""
+
+    def check(text: str) -> str:
+        words = text.split()
+        if not words:
+            raise ValueError("must not be empty")
+        if len(words) > most_words:
+            raise ValueError(f"must have at most {most_words} words, has {len(words)}")
+        if any(unicodedata.category(sign) == "Cc" for word in words for sign in word):
+            raise ValueError("must not contain control characters")
+        return " ".join(words)
+
+    return check
+
+
+# With these limits a prompt of 380 words has at least a hundred left for the scene.
+Name = Annotated[str, Field(max_length=60), AfterValidator(_line(5))]
+Trigger = Annotated[str, Field(max_length=60), AfterValidator(_line(5))]
+Appearance = Annotated[str, Field(max_length=1200), AfterValidator(_line(120))]
+Style = Annotated[str, Field(max_length=600), AfterValidator(_line(60))]
+Phrase = Annotated[str, Field(max_length=160), AfterValidator(phrase(20))]
+Phrases = Annotated[tuple[Phrase, ...], Strict(strict=False), Field(max_length=8)]
+Wording = Annotated[str, Field(max_length=600), AfterValidator(_line(60))]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Habits(_Strict):
+    """What is drawn where the conversation says nothing; each list may be left out.
+
+    Places (`indoors`, `outdoors`) complete the sentence "Lina is …", clothes "Lina wears …",
+    cameras "The picture is …". Evening clothes are for ratings above safe. `never_wears` names
+    clothes of vocabulary.toml.
+    """
+
+    indoors: Phrases = ()
+    outdoors: Phrases = ()
+    clothes: Phrases = ()
+    evening_clothes: Phrases = ()
+    moods: Phrases = ()
+    cameras: Phrases = ()
+    never_wears: Phrases = ()
+
+
+class Wordings(_Strict):
+    """An operator's own sentences by rating, in place of clothes from the conversation."""
+
+    safe: Wording | None = None
+    suggestive: Wording | None = None
+    explicit: Wording | None = None
+
+
+class Persona(_Strict):
+    """A fictional adult with a fixed appearance; the age is at least 21."""
+
+    name: Name
+    display_name: Name
+    age: int = Field(ge=ADULT, le=120)
+    appearance: Appearance
+    style: Style
+    trigger_words: Annotated[tuple[Trigger, ...], Strict(strict=False), Field(max_length=8)] = ()
+    max_rating: Annotated[Rating, Strict(strict=False)] = Rating.SUGGESTIVE
+    habits: Habits = Habits()
+    wording: Wordings = Wordings()
+
+    def level(self, rating: Rating) -> Rating:
+        """Return the rating of the wording that is used for a rating.
+
+        That is the rating itself, but suggestive for explicit if the operator gives no explicit
+        wording: the program has none of its own.
+        """
+        if rating is Rating.EXPLICIT and self.wording.explicit is None:
+            return Rating.SUGGESTIVE
+        return rating
+
+    def words_for(self, rating: Rating) -> str | None:
+        """Return the operator's own sentences for a rating, None if there are none."""
+        match self.level(rating):
+            case Rating.SAFE:
+                return self.wording.safe
+            case Rating.SUGGESTIVE:
+                return self.wording.suggestive
+            case Rating.EXPLICIT:
+                return self.wording.explicit
+
+
+class Spot(_Strict):
+    """One input of one node; the node is given by id or title."""
+
+    node: str
+    input: str
+
+
+class Nodes(_Strict):
+    """Which node is which, for graphs whose links do not show it; None: found by the links."""
+
+    save: str | None = None
+    sampler: str | None = None
+    size: str | None = None
+    text: str | Spot | None = None
+    seed: str | Spot | None = None
+
+
+class Wiring(_Strict):
+    """The graph file, which node of it is which, and the inputs that persona.toml overrides.
+
+    `inputs` are values by node id or title and by input name.
+    """
+
+    workflow: str = Field(default="workflow.json", min_length=1)
+    nodes: Nodes = Nodes()
+    inputs: dict[str, dict[str, str | int | float | bool | list[str | int]]] = {}
+
+
+def read_persona(file: Path) -> tuple[Persona, Wiring]:
+    """Read a persona.toml; the persona has the name of its folder, in lower case.
+
+    Raises:
+        WorkflowFault: the file cannot be read, or a key in it is unknown, missing or wrong.
+    """
+    raw = _parsed(file)
+    wiring = {key: raw.pop(key) for key in WIRING if key in raw}
+    if "name" in raw:
+        raise WorkflowFault(file, "name: the folder's name is the persona's name; remove this key")
+    try:
+        persona = Persona.model_validate({**raw, "name": file.parent.name.casefold()})
+        return persona, Wiring.model_validate(wiring)
+    except ValidationError as error:
+        raise WorkflowFault(file, _explained(error)) from error
+
+
+def _parsed(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        raise WorkflowFault(file, "is missing") from error
+    except OSError as error:
+        raise WorkflowFault(file, f"cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise WorkflowFault(file, f"is not TOML: {error}") from error
+
+
+def _explained(error: ValidationError) -> str:
+    return "; ".join(
+        _explained_detail(detail["loc"], detail["type"], detail["msg"], detail["input"])
+        for detail in error.errors()
+    )
+
+
+def _explained_detail(loc: tuple[int | str, ...], kind: str, message: str, value: Any) -> str:
+    key = ".".join(map(str, loc))
+    match kind:
+        case "extra_forbidden":
+            return f"{key}: there is no such key"
+        case "missing":
+            return f"{key}: is missing"
+        case _:
+            return f"{key}: {message.removeprefix('Value error, ')}, got {str(value)[:60]!r}"

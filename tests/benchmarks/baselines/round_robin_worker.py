@@ -1,0 +1,31 @@
+"""The worker with another choice of hosts: whoever is free takes turns, whatever it has loaded.
+
+What affinity is compared with. The choice is replaced here, since no setting is to spoil it.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from arq.cli import cli
+
+from imagegen.pool import pool
+from imagegen.pool.placement import Candidate
+
+_turn = {"last": ""}
+
+
+def next_in_turn(candidates: Sequence[Candidate], *, rather_not: str | None = None) -> str | None:
+    """Name the next free host after the last one, the less taken ones first."""
+    free = [each for each in candidates if each.is_free and each.name != rather_not]
+    if not free:
+        return None
+    fewest = min(each.taken for each in free)
+    names = sorted(each.name for each in free if each.taken == fewest)
+    _turn["last"] = next((name for name in names if name > _turn["last"]), names[0])
+    return _turn["last"]
+
+
+if __name__ == "__main__":
+    vars(pool)["choose_host"] = next_in_turn
+    sys.argv = ["arq", "imagegen.worker.WorkerSettings"]
+    cli()

@@ -1,0 +1,120 @@
+"""The yard: hosts and Telegram of a benchmark as one program, told over HTTP what to suffer.
+
+Like the playground of the chaos run, with the delays, the picture sizes and the cables of a
+benchmark.
+"""
+
+import argparse
+import asyncio
+import json
+from collections import Counter
+from contextlib import AsyncExitStack
+from typing import Any
+
+from aiohttp import web
+
+from imagegen.sandbox.comfyui import Fault, FaultKind, SandboxComfyUI
+from imagegen.sandbox.comfyui.execution import image_nodes
+from imagegen.sandbox.ports import free_ports
+from imagegen.sandbox.telegram import SandboxTelegram
+from tests.benchmarks.chaos.sandbox_process import SandboxControlServer
+from tests.benchmarks.load.network_cable import Cable
+from tests.benchmarks.load.ready_images import ReadyImages, VaryingSpeed, blank_image, pictures
+from tests.support.product import shelf
+
+
+class BenchmarkControlServer(SandboxControlServer):
+    """The control server of hosts that are behind cables (proxies that can go silent)."""
+
+    def __init__(
+        self, hosts: list[SandboxComfyUI], telegram: SandboxTelegram, cables: list[Cable]
+    ) -> None:
+        super().__init__(hosts, telegram)
+        self._cables = cables
+
+    def app(self) -> web.Application:
+        app = super().app()
+        app.router.add_post("/cables/{number}/{action}", self._to_cable)
+        app.router.add_get("/arrivals", self._arrivals)
+        return app
+
+    async def _to_cable(self, request: web.Request) -> web.Response:
+        cable = self._cables[int(request.match_info["number"])]
+        if request.match_info["action"] == "pull":
+            cable.pull()
+        else:
+            cable.plug()
+        return web.Response()
+
+    async def _arrivals(self, _: web.Request) -> web.Response:
+        return web.json_response(
+            {
+                "count": len(self._telegram.sent),
+                "calls": Counter(call.method for call in self._telegram.calls),
+                "requests": sum((cable.requests for cable in self._cables), Counter[str]()),
+                "bytes": sum(cable.bytes_back for cable in self._cables),
+            }
+        )
+
+
+async def _play(options: argparse.Namespace) -> None:
+    # Replaces the function that VAEDecode calls; ready_images.py says why.
+    vars(image_nodes)["paint_portrait"] = blank_image
+    ready = pictures(are_large=options.large, seed=options.seed)
+    async with AsyncExitStack() as stack:
+        hosts = [_host(options, number) for number in range(options.hosts)]
+        for host in hosts:
+            host.files = ReadyImages(ready)
+            if options.fetch_s:
+                host.script(Fault(kind=FaultKind.SLOW_VIEW, seconds=options.fetch_s, times=None))
+            await stack.enter_async_context(host)
+        cables = [
+            await stack.enter_async_context(Cable(host.address))
+            for host in (hosts if options.cables else [])
+        ]
+        telegram = await stack.enter_async_context(
+            SandboxTelegram(port=next(free_ports()), seconds_per_upload=options.telegram_s)
+        )
+        runner = web.AppRunner(
+            BenchmarkControlServer(hosts, telegram, cables).app(), access_log=None
+        )
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        addresses = {
+            "control": f"http://127.0.0.1:{runner.addresses[0][1]}",
+            "hosts": [each.address for each in cables or hosts],
+            "telegram": telegram.url,
+            "token": telegram.token,
+        }
+        print(json.dumps(addresses), flush=True)  # noqa: T201 (who started it reads that)
+        await asyncio.Event().wait()
+
+
+def _host(options: argparse.Namespace, number: int) -> SandboxComfyUI:
+    return SandboxComfyUI(
+        name=f"gpu-{number}",
+        models=shelf(),
+        seconds_per_picture=options.drawing_s,
+        model_load_seconds=options.loading_s,
+        seed=options.seed + number,
+        sleep=VaryingSpeed(asyncio.sleep, share=options.jitter, seed=f"{options.seed} {number}"),
+    )
+
+
+def _options() -> Any:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--hosts", type=int, required=True)
+    parser.add_argument("--drawing-s", type=float, required=True)
+    parser.add_argument("--jitter", type=float, default=0.0)
+    parser.add_argument("--loading-s", type=float, default=0.0)
+    parser.add_argument("--fetch-s", type=float, default=0.0)
+    parser.add_argument("--telegram-s", type=float, default=0.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--large", action="store_true", help="PNGs of 1.3 MB")
+    parser.add_argument("--cables", action="store_true", help="hosts behind cables to pull")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    asyncio.run(_play(_options()))

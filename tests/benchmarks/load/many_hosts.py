@@ -1,0 +1,64 @@
+"""Many hosts: one worker keeps dozens of GPUs drawing."""
+
+from tests.benchmarks.load import our_worker
+from tests.benchmarks.load.contestant import all_ended
+from tests.benchmarks.load.hosts import Conditions, open_fleet
+from tests.benchmarks.load.servers import BenchmarkServers
+from tests.benchmarks.report import gpu_time
+from tests.benchmarks.report.figure import Figure
+from tests.benchmarks.report.process_usage import Meter
+
+NAME = "many-hosts"
+_CASES = (
+    (Conditions(hosts=16, drawing_s=0.5, jitter=0.2), 0.97),
+    (Conditions(hosts=64, drawing_s=2.5, jitter=0.2), 0.95),
+)
+_PATIENCE_S = 600.0
+
+
+async def run(backends: BenchmarkServers) -> list[Figure]:
+    """Draw with each fleet."""
+    per_host, cases = (8, _CASES[:1]) if backends.is_quick else (40, _CASES)
+    return [await _figure(backends, conditions, per_host, goal) for conditions, goal in cases]
+
+
+async def _figure(
+    backends: BenchmarkServers, conditions: Conditions, per_host: int, goal: float
+) -> Figure:
+    count = per_host * conditions.hosts
+    home = await backends.clear(f"{NAME} {conditions.hosts}")
+    async with (
+        open_fleet(home, conditions) as fleet,
+        our_worker.start_without_workers(backends, home, fleet, REQUEST_MAX_AGE="0") as we,
+    ):
+        await we.submit(count)
+        we.start()
+        await we.ready()
+        worker, sandbox = Meter([we.workers[0].pid]), Meter([fleet.pid])
+        took_s = await all_ended(we, count, patience_s=_PATIENCE_S)
+        worker_load, sandbox_load = worker.read(), sandbox.read()
+        lines, arrived = await fleet.timelines(), await fleet.arrived()
+    share = gpu_time.saturation(lines, _full(lines))
+    return Figure(
+        row=NAME,
+        name=f"{conditions.hosts} hosts × {conditions.drawing_s:g} s",
+        measured=f"{share:.3f} ({arrived} of {count} in {took_s:.0f} s)",
+        target=f"≥ {goal}",
+        is_reached=share >= goal and arrived == count,
+        worker_cpu=worker_load.cores,
+        sandbox_cpu=sandbox_load.cores,
+        facts={
+            "saturation": share,
+            "with_ramp": gpu_time.saturation(lines),
+            "worker_cpu_ms_per_picture": 1000 * worker_load.seconds / count,
+            "sandbox_cpu_ms_per_picture": 1000 * sandbox_load.seconds / count,
+        },
+    )
+
+
+def _full(lines: list[gpu_time.Timeline]) -> tuple[float, float]:
+    """Return the time after the ramp, while there was work for all: until a GPU drew its last."""
+    return (
+        max(min(span.began for span in line.spans) for line in lines),
+        min(max(span.ended for span in line.spans) for line in lines),
+    )

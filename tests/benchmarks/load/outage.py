@@ -1,0 +1,129 @@
+"""Outage: a host dies, is down from the start, or is out of reach while it goes on drawing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from tests.benchmarks.baselines import arq_contestant, celery_contestant
+from tests.benchmarks.load import our_worker
+from tests.benchmarks.load.contestant import Contestant, RunningContestant, all_ended
+from tests.benchmarks.load.hosts import Conditions, Fleet, open_fleet
+from tests.benchmarks.load.saturation import CONDITIONS
+from tests.benchmarks.load.servers import BenchmarkServers
+from tests.benchmarks.report.figure import Figure
+from tests.benchmarks.report.process_usage import Load, Meter
+
+NAME = "outage"
+_OUT_S = 20.0
+_PATIENCE_S = 400.0
+# A baseline that has not ended anything for so long never will.
+_QUIET_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    arrived: int
+    twice: int
+    took_s: float
+    doubles: int
+    worker: Load
+    sandbox: Load
+
+
+async def run(backends: BenchmarkServers) -> list[Figure]:
+    """Let everybody meet each outage."""
+    everybody = (our_worker.CONTESTANT, arq_contestant.CONTESTANT, celery_contestant.QUICK)
+    outages = _OUTAGES[:1] if backends.is_quick else _OUTAGES
+    return [await _figure(backends, outage, who) for outage in outages for who in everybody]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outage:
+    """What happens to host 1, before the first submission or when a third has ended."""
+
+    name: str
+    conditions: Conditions = CONDITIONS
+    before: Callable[[Fleet], Awaitable[None]] | None = None
+    between: Callable[[Fleet], Awaitable[None]] | None = None
+
+
+async def _killed(fleet: Fleet) -> None:
+    await fleet.do("hosts/1", "kill")
+    await asyncio.sleep(_OUT_S)
+    await fleet.do("hosts/1", "heal")
+
+
+async def _down(fleet: Fleet) -> None:
+    await fleet.do("hosts/1", "kill")
+
+
+async def _unreachable(fleet: Fleet) -> None:
+    await fleet.do("cables/1", "pull")
+    await asyncio.sleep(_OUT_S)
+    await fleet.do("cables/1", "plug")
+
+
+_OUTAGES = (
+    Outage(name="killed for 20 s", between=_killed),
+    Outage(name="down from the start", before=_down),
+    Outage(
+        name="out of reach for 20 s",
+        conditions=replace(CONDITIONS, cables=True),
+        between=_unreachable,
+    ),
+)
+
+
+async def _figure(backends: BenchmarkServers, outage: Outage, who: Contestant) -> Figure:
+    count = 12 if backends.is_quick else 60
+    outcome = await _suffered(backends, outage, who, count)
+    is_ours = who is our_worker.CONTESTANT
+    missing = count - outcome.arrived
+    return Figure(
+        row=NAME,
+        name=f"{outage.name}, {who.name}",
+        measured=f"{missing} of {count} missing, {outcome.twice} sent twice, "
+        f"{outcome.doubles} drawn twice, {outcome.took_s:.0f} s",
+        target=f"0 of {count} missing" if is_ours else "",
+        is_reached=missing == 0 and outcome.twice == 0 if is_ours else None,
+        worker_cpu=outcome.worker.cores,
+        sandbox_cpu=outcome.sandbox.cores,
+        facts={"missing": missing, "of": count, "doubles": outcome.doubles},
+    )
+
+
+async def _suffered(
+    backends: BenchmarkServers, outage: Outage, who: Contestant, count: int
+) -> Outcome:
+    home = await backends.clear(f"{NAME} {outage.name} {who.name}")
+    async with open_fleet(home, outage.conditions) as fleet:
+        if outage.before is not None:
+            await outage.before(fleet)
+        async with who.start_with_workers(backends, home, fleet) as contestant:
+            worker = Meter([each.pid for each in contestant.workers])
+            sandbox = Meter([fleet.pid])
+            await contestant.submit(count)
+            took_s = await _through(outage, contestant, fleet, count)
+            record = await fleet.record()
+            captions = [each["caption"] for each in record["arrivals"]]
+            return Outcome(
+                arrived=len(set(captions)),
+                twice=len(captions) - len(set(captions)),
+                took_s=took_s,
+                doubles=len(record["doubles"]),
+                worker=worker.read(),
+                sandbox=sandbox.read(),
+            )
+
+
+async def _through(
+    outage: Outage, contestant: RunningContestant, fleet: Fleet, count: int
+) -> float:
+    third_s = await all_ended(contestant, count // 3, patience_s=_PATIENCE_S)
+    happening = None
+    if outage.between is not None:
+        happening = asyncio.ensure_future(outage.between(fleet))
+    rest_s = await all_ended(contestant, count, patience_s=_PATIENCE_S, quiet_s=_QUIET_S)
+    if happening is not None:
+        await happening
+    return third_s + rest_s

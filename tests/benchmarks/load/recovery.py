@@ -1,0 +1,170 @@
+"""Recovery: a worker is killed in the middle of twenty pictures; another one takes over."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tests.benchmarks.baselines import arq_contestant, celery_contestant
+from tests.benchmarks.load import our_worker
+from tests.benchmarks.load.contestant import Contestant, RunningContestant, all_ended
+from tests.benchmarks.load.hosts import Fleet, open_fleet
+from tests.benchmarks.load.our_worker import OurWorker
+from tests.benchmarks.load.saturation import CONDITIONS
+from tests.benchmarks.load.servers import BenchmarkServers
+from tests.benchmarks.report.figure import Figure
+from tests.benchmarks.report.process_usage import Load, Meter
+
+NAME = "recovery"
+_COUNT = 20
+_BEFORE = 6
+_WITHIN_S = 10.0
+_PATIENCE_S = 200.0
+# What has not come back after so long does not come back soon.
+_QUIET_S = 45.0
+_CLAIMS = """
+    SELECT id::text, claim::text, state IN ('queued', 'drawing', 'drawn', 'delivering') AS is_open
+    FROM image_requests
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """`again_s` is how long until every request that the dead worker had was claimed anew.
+
+    The worker's load is that of the one that goes on, from the kill to the end.
+    """
+
+    again_s: float | None
+    arrived: int
+    sent_twice: int
+    drawn_twice: int
+    worker: Load
+    sandbox: Load
+
+
+async def run(backends: BenchmarkServers) -> list[Figure]:
+    """Kill our worker beside a standby and with a restart; then those of the baselines."""
+    figures = [_ours("standby worker", await _with_standby(backends))]
+    figures.append(_ours("restart", await _with_restart(backends)))
+    others = () if backends.is_quick else (arq_contestant.CONTESTANT, celery_contestant.QUICK)
+    return figures + [await _baseline(backends, who) for who in others]
+
+
+def _ours(name: str, outcome: Outcome) -> Figure:
+    again_s = outcome.again_s
+    is_whole = (outcome.arrived, outcome.sent_twice, outcome.drawn_twice) == (_COUNT, 0, 0)
+    again = "not all going again" if again_s is None else f"all going again after {again_s:.1f} s"
+    return Figure(
+        row=NAME,
+        name=name,
+        measured=f"{again}, {_counts(outcome)}",
+        target=f"≤ {_WITHIN_S:g} s, {_COUNT} of {_COUNT}, none twice",
+        is_reached=again_s is not None and again_s <= _WITHIN_S and is_whole,
+        worker_cpu=outcome.worker.cores,
+        sandbox_cpu=outcome.sandbox.cores,
+        facts=asdict(outcome),
+    )
+
+
+def _counts(outcome: Outcome) -> str:
+    return (
+        f"{outcome.arrived} of {_COUNT}, {outcome.drawn_twice} drawn twice, "
+        f"{outcome.sent_twice} sent twice"
+    )
+
+
+async def _with_standby(backends: BenchmarkServers) -> Outcome:
+    home = await backends.clear(f"{NAME} standby")
+    async with (
+        open_fleet(home, CONDITIONS) as fleet,
+        our_worker.start_with_workers(backends, home, fleet, WORKERS_SHARE_HOSTS="true") as we,
+    ):
+        await we.submit(_COUNT)
+        # Only now, so that all is the first one's.
+        await all_ended(we, 2, patience_s=_PATIENCE_S)
+        we.start()
+        await we.ready()
+        await all_ended(we, _BEFORE, patience_s=_PATIENCE_S)
+        claims = await _claims(we)
+        we.workers[0].kill()
+        return await _finished(we, fleet, claims, time.monotonic())
+
+
+async def _with_restart(backends: BenchmarkServers) -> Outcome:
+    home = await backends.clear(f"{NAME} restart")
+    async with (
+        open_fleet(home, CONDITIONS) as fleet,
+        our_worker.start_with_workers(backends, home, fleet) as we,
+    ):
+        await we.submit(_COUNT)
+        await all_ended(we, _BEFORE, patience_s=_PATIENCE_S)
+        claims = await _claims(we)
+        we.workers[0].kill()
+        we.start()
+        await we.ready()
+        return await _finished(we, fleet, claims, time.monotonic())
+
+
+async def _claims(we: OurWorker) -> dict[str, str]:
+    found = await we.rows(_CLAIMS)
+    return {row["id"]: row["claim"] for row in found if row["is_open"] and row["claim"]}
+
+
+async def _finished(we: OurWorker, fleet: Fleet, claims: dict[str, str], since: float) -> Outcome:
+    worker, sandbox = Meter([we.workers[-1].pid]), Meter([fleet.pid])
+    again_s = await _all_going(we, claims, since)
+    await all_ended(we, _COUNT, patience_s=_PATIENCE_S)
+    loads = {"worker": worker.read(), "sandbox": sandbox.read()}
+    return _outcome(await fleet.record(), again_s, loads)
+
+
+async def _all_going(we: OurWorker, claims: dict[str, str], since: float) -> float | None:
+    while time.monotonic() - since < _PATIENCE_S:
+        rows = {row["id"]: row for row in await we.rows(_CLAIMS)}
+        held = [id_ for id_ in claims if rows[id_]["is_open"]]
+        if all(rows[id_]["claim"] not in {None, claims[id_]} for id_ in held):
+            return time.monotonic() - since
+        await asyncio.sleep(0.05)
+    return None
+
+
+def _outcome(record: Any, again_s: float | None, loads: Mapping[str, Load]) -> Outcome:
+    captions = [each["caption"] for each in record["arrivals"]]
+    return Outcome(
+        again_s=again_s,
+        arrived=len(set(captions)),
+        sent_twice=len(captions) - len(set(captions)),
+        drawn_twice=len(record["doubles"]),
+        **loads,
+    )
+
+
+async def _baseline(backends: BenchmarkServers, who: Contestant) -> Figure:
+    home = await backends.clear(f"{NAME} {who.name}")
+    async with (
+        open_fleet(home, CONDITIONS) as fleet,
+        who.start_with_workers(backends, home, fleet) as contestant,
+    ):
+        await contestant.submit(_COUNT)
+        await all_ended(contestant, _BEFORE, patience_s=_PATIENCE_S)
+        await _replaced(contestant, contestant.workers[0].kill)
+        worker, sandbox = Meter([contestant.workers[-1].pid]), Meter([fleet.pid])
+        await all_ended(contestant, _COUNT, patience_s=_PATIENCE_S, quiet_s=_QUIET_S)
+        loads = {"worker": worker.read(), "sandbox": sandbox.read()}
+        outcome = _outcome(await fleet.record(), None, loads)
+    return Figure(
+        row=NAME,
+        name=f"restart, {who.name}",
+        measured=f"{_counts(outcome)} when nothing had come for {_QUIET_S:g} s",
+        worker_cpu=outcome.worker.cores,
+        sandbox_cpu=outcome.sandbox.cores,
+        facts=asdict(outcome),
+    )
+
+
+async def _replaced(contestant: RunningContestant, kill: Callable[[], None]) -> None:
+    kill()
+    contestant.start()
+    await contestant.ready()

@@ -1,0 +1,59 @@
+"""PostgreSQL and Valkey for the benchmarks, emptied between the runs."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+from redis.asyncio import Redis
+
+from imagegen.db import migrations
+from imagegen.sandbox.servers.postgres import PostgresServer
+from imagegen.sandbox.servers.valkey import ValkeyServer
+
+_TABLES = """
+    SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables
+    WHERE schemaname = 'public' AND tablename NOT LIKE '%version%'
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkServers:
+    """The servers' URLs, PostgreSQL's log, and the directory for all other logs."""
+
+    database_url: str
+    redis_url: str
+    directory: Path
+    postgres_log: Path
+    is_quick: bool = False
+
+    async def clear(self, name: str) -> Path:
+        """Empty database and Redis, and return an empty directory of that name for a run."""
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            await connection.execute(f"TRUNCATE {await connection.fetchval(_TABLES)} CASCADE")
+        finally:
+            await connection.close()
+        async with Redis.from_url(self.redis_url) as redis:
+            await redis.flushall()
+        home = self.directory / name
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir(parents=True)
+        return home
+
+
+@contextmanager
+def running_backends(directory: Path, *, is_quick: bool) -> Iterator[BenchmarkServers]:
+    """Run the servers with our tables while the block runs; call it in the main thread."""
+    with PostgresServer() as postgres, ValkeyServer() as valkey:
+        migrations.upgrade(postgres.url)
+        yield BenchmarkServers(
+            database_url=postgres.url,
+            redis_url=valkey.url,
+            directory=directory.absolute(),
+            # Private: only benchmarks need the path of the server's log.
+            postgres_log=postgres._cluster.directory / f"{postgres.name}.log",
+            is_quick=is_quick,
+        )

@@ -1,0 +1,118 @@
+"""`imagegen hosts`: what people see of a fleet, asked of real sandbox hosts."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagegen.sandbox.comfyui import SandboxComfyUI
+from tests.support import fork_server
+from tests.support.conversations import Sessions
+from tests.support.misbehaving_comfyui import misbehaving, never_answers
+from tests.support.product import Stages, shelf
+
+IMAGEGEN = str(Path(sys.executable).with_name("imagegen"))
+PATIENCE_S = 60.0
+POOR = {**shelf(), "loras": ["other.safetensors"]}
+
+
+async def test_a_fleet_that_can_draw_everything_is_well() -> None:
+    async with SandboxComfyUI(models=shelf()) as host:
+        [row], code = await _json(host.address)
+
+    assert code == 0
+    assert (row["host"], row["state"], row["version"]) == (host.address, "up", "0.33.0")
+    assert row["devices"][0]["memory"] == 24 * 2**30
+    assert (len(row["can_draw"]), row["lacks"]) == (8, {})
+    assert row["slots"] is None
+
+
+async def test_what_a_host_lacks_is_named_by_persona() -> None:
+    async with SandboxComfyUI(models=POOR) as poor, SandboxComfyUI(models=shelf()) as rich:
+        text, code = await _run(f"{poor.address},{rich.address}")
+
+    assert code == 0  # one host can draw each of them
+    assert f"{poor.address} cannot draw ash: LoraLoaderModelOnly has no lora_name" in text
+    assert "0 of 8" in text
+    assert "8 of 8" in text
+
+
+async def test_a_persona_that_nobody_can_draw_is_a_fault() -> None:
+    async with SandboxComfyUI(models=POOR) as poor:
+        _, code = await _run(poor.address)
+
+    assert code == 1
+
+
+async def test_a_host_that_is_down_and_one_that_hangs_are_rows_with_their_reasons() -> None:
+    async with (
+        SandboxComfyUI(models=shelf()) as down,
+        misbehaving(answers={"GET /system_stats": never_answers}) as hanging,
+    ):
+        await down.kill()
+        rows, code = await _json(f"{down.address},{hanging.address}", "--timeout", "0.5")
+
+    assert code == 1
+    assert [row["state"] for row in rows] == ["down", "down"]
+    assert "does not answer" in rows[0]["why"]
+    assert rows[1]["why"] == "no answer within 0.5 s"
+
+
+async def test_what_is_no_comfyui_is_said_to_be_none() -> None:
+    async with misbehaving(prefix="/comfy") as other:
+        [row], code = await _json(other.address, COMFYUI_TOKEN="hush")
+
+    assert (row["state"], code) == ("down", 1)
+    assert "no ComfyUI" in row["why"]
+    assert other.calls[0].headers["Authorization"] == "Bearer hush"
+
+
+async def test_the_worker_tells_its_slots_and_what_was_drawn_last(
+    database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path
+) -> None:
+    stages = Stages(database_url, redis_url, sessions, tmp_path / "images")
+    async with stages.set() as stage:
+        await stage.picture(persona="lina")
+
+        async with asyncio.timeout(PATIENCE_S):
+            row: dict[str, Any] = {"last_drew": []}
+            while row["last_drew"] != ["lina"]:
+                [row], _ = await _json(stage.hosts[0].address, REDIS_URL=redis_url)
+
+    assert (row["slots"], row["slots_taken"]) == (2, 0)
+
+
+@pytest.mark.parametrize("hosts", ["", "no host,", "a:1,a:1"])
+async def test_a_wrong_setting_is_a_sentence(hosts: str) -> None:
+    text, code = await _run(hosts)
+
+    assert code == 2
+    assert text.startswith("imagegen: COMFYUI_HOSTS")
+
+
+async def _json(hosts: str, *arguments: str, **variables: str) -> tuple[list[Any], int]:
+    text, code = await _run(hosts, "--json", *arguments, **variables)
+    return json.loads(text), code
+
+
+async def _run(hosts: str, *arguments: str, **variables: str) -> tuple[str, int]:
+    around: Mapping[str, str] = {
+        "PATH": os.environ["PATH"],
+        # No server listens there, so that another Redis on this machine is not asked.
+        "REDIS_PORT": "1",
+        "COMFYUI_HOSTS": hosts,
+        **variables,
+    }
+    ended = await asyncio.to_thread(
+        fork_server.shared().run,
+        [IMAGEGEN, "hosts", *arguments],
+        env=around,
+        cwd=Path.cwd(),
+        timeout=PATIENCE_S,
+    )
+    return ended.stdout + ended.stderr, ended.returncode

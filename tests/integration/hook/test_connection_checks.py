@@ -1,0 +1,158 @@
+"""Connections that are taken from the pool are alive, and are not pinged each time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from chatflow_hook.database import DATABASE_ERRORS, check_on_checkout
+from chatflow_hook.database_url import parse
+from chatflow_hook.failures import cause_of
+from tests.support import schema_dump
+from tests.support.pool_callers import Clock
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(now=100.0)
+
+
+_LATE_S = 0.5
+
+
+@pytest.fixture
+async def engine(database_url: str, clock: Clock) -> AsyncIterator[AsyncEngine]:
+    """An engine of one connection, whose idle time is measured by a clock that the test moves."""
+    address = parse(database_url)
+    bare = create_async_engine(address.url, connect_args=address.connect_args, pool_size=1)
+    made = check_on_checkout(bare, clock=clock)
+    yield made
+    await made.dispose()
+
+
+async def test_a_connection_that_the_server_has_ended_is_replaced(
+    engine: AsyncEngine, database_url: str
+) -> None:
+    first = await _pid(engine)
+    ended = await _socket_closed(engine)
+    await schema_dump.execute(database_url, f"SELECT pg_terminate_backend({first})")
+    await asyncio.wait_for(ended.wait(), 5)
+
+    second = await _pid(engine)
+
+    assert second != first
+
+
+@pytest.mark.parametrize(
+    ("rest_s", "sentences"), [(0.0, ["the database is away"]), (6.0, [])], ids=["used", "rested"]
+)
+async def test_one_with_a_goodbye_but_no_end_yet_is_replaced_after_one_fault_at_most(
+    database_url: str, clock: Clock, rest_s: float, sentences: list[str]
+) -> None:
+    async with _delaying_proxy(database_url) as (url, server_closed):
+        address = parse(url)
+        bare = create_async_engine(address.url, connect_args=address.connect_args, pool_size=1)
+        engine = check_on_checkout(bare, clock=clock)
+        first = await _pid(engine)
+        await schema_dump.execute(database_url, f"SELECT pg_terminate_backend({first})")
+        await asyncio.wait_for(server_closed.wait(), 5)
+
+        clock.now += rest_s
+        faults = [cause_of(error).sentence for error in await _database_errors(engine)]
+        second = await _pid(engine)
+
+        assert second != first
+        assert faults == sentences
+        await engine.dispose()
+
+
+async def test_one_that_was_just_used_is_not_asked(engine: AsyncEngine, clock: Clock) -> None:
+    queries = await _logged_queries(engine)
+
+    clock.now += 4.0
+    await _pid(engine)
+
+    assert ";" not in queries
+
+
+async def test_one_that_has_rested_is_asked_first(engine: AsyncEngine, clock: Clock) -> None:
+    queries = await _logged_queries(engine)
+
+    clock.now += 6.0
+    await _pid(engine)
+
+    assert ";" in queries
+
+
+async def _pid(engine: AsyncEngine) -> int:
+    async with engine.connect() as connection:
+        pid: int = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+    return pid
+
+
+async def _database_errors(engine: AsyncEngine) -> list[Exception]:
+    """Use a connection, and return the errors that the hook counts as errors of the database."""
+    try:
+        await _pid(engine)
+    except DATABASE_ERRORS as error:
+        return [error]
+    return []
+
+
+async def _socket_closed(engine: AsyncEngine) -> asyncio.Event:
+    """Return an event that is set when the connection's socket is closed."""
+    ended = asyncio.Event()
+    (await _raw(engine)).add_termination_listener(lambda _: ended.set())
+    return ended
+
+
+@asynccontextmanager
+async def _delaying_proxy(database_url: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """Run a TCP proxy to PostgreSQL that passes a close of the server on with a delay.
+
+    The event is set when the server has closed the connection.
+    """
+    url = make_url(database_url)
+    server_closed = asyncio.Event()
+    open_ends: list[asyncio.StreamWriter] = []
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while chunk := await reader.read(65_536):
+            writer.write(chunk)
+            await writer.drain()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, forth = await asyncio.open_connection(url.host, url.port)
+        open_ends.extend((writer, forth))
+        there = asyncio.create_task(carry(reader, forth))
+        with suppress(ConnectionError):
+            await carry(back, writer)
+        server_closed.set()
+        await asyncio.sleep(_LATE_S)
+        writer.close()
+        await there
+
+    async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        yield (
+            url.set(host="127.0.0.1", port=port).render_as_string(hide_password=False),
+            server_closed,
+        )
+        for writer in open_ends:
+            writer.transport.abort()
+
+
+async def _raw(engine: AsyncEngine) -> Any:
+    async with engine.connect() as connection:
+        return (await connection.get_raw_connection()).driver_connection
+
+
+async def _logged_queries(engine: AsyncEngine) -> list[str]:
+    """Return a list to which each query of the connection is added from now on."""
+    queries: list[str] = []
+    (await _raw(engine)).add_query_logger(lambda record: queries.append(record.query))
+    return queries

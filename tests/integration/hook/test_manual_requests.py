@@ -1,0 +1,190 @@
+"""Pictures that people ask for, and how many they may have."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import update
+
+from chatflow_hook import ChatFlowHook, Limited, NothingToVary, Request
+from chatflow_hook.tables import ImageRequest, State
+from tests.support import conversations
+from tests.support.conversations import Sessions, turn
+from tests.support.product import PATIENCE_S, Stages
+
+
+@pytest.fixture
+async def strict(database_url: str, redis_url: str) -> AsyncIterator[ChatFlowHook]:
+    """A hook that allows two pictures a day and one asked-for picture a minute."""
+    settings = conversations.hook_settings(
+        database_url, redis_url, images_per_user_per_day=2, asked_images_per_minute=1
+    )
+    async with ChatFlowHook(settings) as hook:
+        yield hook
+
+
+async def test_a_picture_that_is_asked_for_comes_and_moves_the_watermark(
+    stages: Stages, sessions: Sessions
+) -> None:
+    async with stages.set() as stage:
+        await stage.hook.on_turn(turn())
+        request = await stage.hook.ask(turn(text="show me the beach"))
+
+        assert isinstance(request, Request)
+        picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+        assert picture.state is State.DELIVERED
+        assert "beach" in stage.prompts()[0] or "sea" in stage.prompts()[0]
+        dialog = await conversations.dialog(sessions)
+        assert (dialog.message_count, dialog.last_image_generation_at) == (1, 1)
+
+
+async def test_asking_twice_at_one_message_gives_two_pictures(stages: Stages) -> None:
+    async with stages.set() as stage:
+        first = await stage.hook.ask(turn())
+        second = await stage.hook.ask(turn())
+
+        assert isinstance(first, Request)
+        assert isinstance(second, Request)
+        seeds = {(await stage.hook.wait(each, timeout=PATIENCE_S)).seed for each in (first, second)}
+        assert len(seeds) == 2
+
+
+async def test_a_variation_has_another_seed_and_another_wording_of_the_same_scene(
+    stages: Stages, sessions: Sessions
+) -> None:
+    async with stages.set() as stage:
+        asked = await stage.hook.ask(turn(text="meet me in the kitchen"))
+        assert isinstance(asked, Request)
+        before = await stage.hook.wait(asked, timeout=PATIENCE_S)
+
+        varied = await stage.hook.vary(asked.id)
+
+        assert isinstance(varied, Request)
+        after = await stage.hook.wait(varied, timeout=PATIENCE_S)
+        first, second = stage.prompts()
+        assert after.state is State.DELIVERED
+        assert before.seed != after.seed
+        assert first != second
+        assert "kitchen" in first
+        assert "kitchen" in second
+        assert (await conversations.row(sessions, varied.id)).kind == "variation"
+
+
+async def test_only_a_delivered_picture_can_be_varied(strict: ChatFlowHook) -> None:
+    asked = await strict.ask(turn())
+    assert isinstance(asked, Request)
+
+    with pytest.raises(NothingToVary):
+        await strict.vary(asked.id)
+    with pytest.raises(NothingToVary):
+        await strict.vary(uuid4())
+
+
+async def test_what_the_bots_own_prompt_described_cannot_be_varied(stages: Stages) -> None:
+    async with stages.set() as stage:
+        asked = await stage.hook.ask(turn(prompt="she repairs a bicycle in a workshop"))
+        assert isinstance(asked, Request)
+        await stage.hook.wait(asked, timeout=PATIENCE_S)
+
+        with pytest.raises(NothingToVary):
+            await stage.hook.vary(asked.id)
+
+
+async def test_what_was_drawn_in_the_place_of_the_bots_own_prompt_can_be_varied(
+    stages: Stages,
+) -> None:
+    async with stages.set() as stage:
+        asked = await stage.hook.ask(turn(prompt="naked in the kitchen"))
+        assert isinstance(asked, Request)
+        await stage.hook.wait(asked, timeout=PATIENCE_S)
+
+        varied = await stage.hook.vary(asked.id)
+
+        assert isinstance(varied, Request)
+        assert (await stage.hook.wait(varied, timeout=PATIENCE_S)).state is State.DELIVERED
+        assert "kitchen" in stage.prompts()[1]
+
+
+async def test_five_asks_at_once_of_which_one_is_allowed_give_one_picture(
+    strict: ChatFlowHook,
+) -> None:
+    answer = await asyncio.gather(*(strict.ask(turn(number, user_id=5)) for number in range(1, 6)))
+
+    assert sorted(type(each).__name__ for each in answer) == [*["Limited"] * 4, "Request"]
+
+
+async def test_who_has_asked_often_enough_learns_when_the_next_one_is_free(
+    strict: ChatFlowHook,
+) -> None:
+    began = datetime.now(UTC)
+    await strict.ask(turn())
+
+    answer = await strict.ask(turn())
+
+    assert isinstance(answer, Limited)
+    assert timedelta(seconds=55) < answer.free_at - began < timedelta(seconds=65)
+
+
+async def test_the_day_counts_pictures_of_every_dialog_and_kind(
+    strict: ChatFlowHook, sessions: Sessions
+) -> None:
+    asked = await strict.ask(turn(user_id=7))
+    assert isinstance(asked, Request)
+    for _ in range(3):
+        automatic = await strict.on_turn(turn(dialog_id=2, user_id=7))
+    assert automatic is not None
+    await _age(sessions, asked, minutes=2)
+
+    answer = await strict.ask(turn(dialog_id=3, user_id=7))
+    others = await strict.ask(turn(dialog_id=3, user_id=8))
+
+    assert isinstance(answer, Limited)
+    assert answer.free_at > datetime.now(UTC) + timedelta(hours=23, minutes=50)
+    assert isinstance(others, Request)
+
+
+async def test_a_picture_that_failed_costs_nothing(
+    strict: ChatFlowHook, sessions: Sessions
+) -> None:
+    asked = await strict.ask(turn())
+    assert isinstance(asked, Request)
+    await conversations.end(sessions, asked, State.FAILED)
+
+    assert isinstance(await strict.ask(turn()), Request)
+
+
+async def test_a_delivered_picture_counts_as_an_open_one_does(
+    strict: ChatFlowHook, sessions: Sessions
+) -> None:
+    asked = await strict.ask(turn())
+    assert isinstance(asked, Request)
+    await conversations.end(sessions, asked, State.DELIVERED)
+
+    assert isinstance(await strict.ask(turn()), Limited)
+
+
+async def test_a_picture_of_the_trigger_waits_for_the_day_to_pass(
+    strict: ChatFlowHook, sessions: Sessions
+) -> None:
+    for dialog_id in (1, 2):
+        asked = await strict.ask(turn(dialog_id=dialog_id, user_id=7))
+        assert isinstance(asked, Request)
+        await _age(sessions, asked, minutes=2)
+
+    early = [await strict.on_turn(turn(dialog_id=3, user_id=7)) for _ in range(4)]
+    assert isinstance(asked, Request)
+    await _age(sessions, asked, minutes=25 * 60)
+    later = [await strict.on_turn(turn(dialog_id=3, user_id=7)) for _ in range(4)]
+
+    assert early == [None] * 4
+    assert len([request for request in later if request is not None]) == 1
+
+
+async def _age(sessions: Sessions, request: Request, *, minutes: float) -> None:
+    """Move the creation of a request into the past."""
+    when = datetime.now(UTC) - timedelta(minutes=minutes)
+    query = update(ImageRequest).where(ImageRequest.id == request.id).values(created_at=when)
+    async with sessions.begin() as session:
+        await session.execute(query)

@@ -1,0 +1,287 @@
+"""Everything of one user is erased, by the bot and by an operator, while the worker works."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from chatflow_hook import ChatFlowHook, DatabaseFault, Forgotten, Request, SentPhoto
+from chatflow_hook.tables import Dialog, State
+from imagegen.db import migrations
+from imagegen.db.tables import Delivery, ForgottenImage
+from imagegen.maintenance.image_cleanup import CleanupCounts, ImageCleanup
+from tests.support import command, conversations, schema_dump
+from tests.support.aged_rows import SAID, Archive
+from tests.support.conversations import Sessions
+from tests.support.product import PATIENCE_S, Stages
+
+ANNA, BORIS = 1001, 1002
+LONG_S = 10.0
+
+
+@pytest.fixture
+async def archive(engine: AsyncEngine, sessions: Sessions, tmp_path: Path) -> Archive:
+    for dialog_id in (1, 2):
+        await conversations.put_dialog(sessions, dialog_id)
+    return Archive(engine, tmp_path / "снимки")
+
+
+@pytest.fixture
+async def hook(database_url: str, redis_url: str) -> AsyncIterator[ChatFlowHook]:
+    async with ChatFlowHook(conversations.hook_settings(database_url, redis_url)) as hook:
+        yield hook
+
+
+async def a_life(archive: Archive) -> str:
+    """Insert the rows of a user: a delivered photo, a failed request, and one that is being drawn."""
+    name = await archive.picture(days=1)
+    sent = await archive.row(
+        State.DELIVERED, image=name, host="gpu-1:8188", telegram_file_id="AgAC"
+    )
+    unsure = await archive.row(State.FAILED, conversation=SAID, host="gpu-2:8188")
+    await archive.row(State.QUEUED, conversation=SAID)
+    async with archive.sessions.begin() as session:
+        await session.execute(
+            insert(Delivery),
+            [
+                {"request_id": sent, "attempt": 1, "outcome": "sent", "message_id": 77},
+                {"request_id": unsure, "attempt": 1, "outcome": "unknown", "message_id": None},
+            ],
+        )
+    return name
+
+
+async def notes(sessions: Sessions) -> list[str]:
+    async with sessions() as session:
+        return list((await session.execute(select(ForgottenImage.image))).scalars())
+
+
+async def test_the_hook_erases_rows_and_notes_pictures_for_the_worker(
+    archive: Archive, hook: ChatFlowHook
+) -> None:
+    name = await a_life(archive)
+    of_boris = await archive.row(State.DELIVERED, user_id=BORIS, dialog_id=2)
+
+    forgotten = await hook.forget_user(ANNA)
+
+    assert forgotten == Forgotten(
+        requests=3,
+        open_requests=1,
+        deliveries=2,
+        dialogs=1,
+        pictures=1,
+        photos=(SentPhoto(chat_id=ANNA, message_id=77),),
+        unknown_sends=1,
+        hosts=("gpu-1:8188", "gpu-2:8188"),
+    )
+    assert await archive.ids() == {of_boris}
+    assert archive.file(name).exists()
+    assert await notes(archive.sessions) == [name]
+    await archive.retention().step()
+    assert not archive.file(name).exists()
+    assert await notes(archive.sessions) == []
+
+
+async def test_a_user_of_whom_nothing_is_kept_is_no_error(hook: ChatFlowHook) -> None:
+    forgotten = await hook.forget_user(404)
+
+    assert forgotten.requests == 0
+
+
+async def test_a_picture_that_another_user_has_too_stays(
+    archive: Archive, hook: ChatFlowHook
+) -> None:
+    name = await archive.picture()
+    await archive.row(State.DELIVERED, image=name)
+    await archive.row(State.DELIVERED, image=name, user_id=BORIS, dialog_id=2)
+
+    await hook.forget_user(ANNA)
+    swept = await ImageCleanup(archive.engine, archive.images, settled_s=0).everything()
+
+    assert swept == CleanupCounts(kept=1)
+    assert archive.file(name).exists()
+
+
+async def test_a_dialog_that_somebody_else_has_requests_in_keeps_its_count(
+    archive: Archive, hook: ChatFlowHook
+) -> None:
+    await archive.row(State.DELIVERED, dialog_id=1)
+    await archive.row(State.DELIVERED, dialog_id=1, user_id=BORIS)
+    await archive.row(State.DELIVERED, dialog_id=2)
+
+    forgotten = await hook.forget_user(ANNA)
+
+    assert forgotten.dialogs == 1
+    async with archive.sessions() as session:
+        assert (await session.execute(select(Dialog.id))).scalars().all() == [1]
+
+
+async def test_a_bots_own_dialogs_are_the_bots(empty_database_url: str, redis_url: str) -> None:
+    await schema_dump.execute(
+        empty_database_url,
+        "CREATE TABLE dialogs (id int PRIMARY KEY, message_count int); INSERT INTO dialogs VALUES (1)",
+    )
+    await asyncio.to_thread(migrations.upgrade, empty_database_url)
+    async with ChatFlowHook(conversations.hook_settings(empty_database_url, redis_url)) as hook:
+        for count in (1, 2, 3):
+            request = await hook.on_turn(conversations.turn(message_count=count))
+        assert request is not None
+
+        forgotten = await hook.forget_user(ANNA)
+
+    assert (forgotten.requests, forgotten.dialogs) == (1, 0)
+    assert await schema_dump.execute(empty_database_url, "SELECT FROM dialogs") == "SELECT 1"
+
+
+async def test_live_progress_is_erased_and_who_waits_is_woken(
+    archive: Archive, hook: ChatFlowHook, redis_url: str
+) -> None:
+    request_id = await archive.row(State.DRAWING)
+    request = Request(id=request_id, dialog_id=1, message_count=3)
+    async with Redis.from_url(redis_url, db=4) as redis:
+        await redis.set(f"imagegen:live:{request_id}", "{}")
+
+        waiting = asyncio.create_task(hook.wait(request, timeout=PATIENCE_S))
+        await hook.forget_user(ANNA)
+
+        with pytest.raises(LookupError):
+            await waiting
+        assert await redis.keys("*") == []
+
+
+async def test_with_redis_away_all_the_same(
+    archive: Archive, database_url: str, unused_tcp_port: int
+) -> None:
+    await a_life(archive)
+    settings = conversations.hook_settings(database_url, f"redis://127.0.0.1:{unused_tcp_port}")
+
+    async with ChatFlowHook(settings) as hook:
+        forgotten = await hook.forget_user(ANNA)
+
+    assert forgotten.requests == 3
+    assert await archive.ids() == set()
+
+
+async def test_with_the_database_away_the_bot_learns_that_nothing_was_done(
+    redis_url: str, unused_tcp_port: int
+) -> None:
+    away = f"postgresql://u:geheim@127.0.0.1:{unused_tcp_port}/d"
+    request = Request(id=uuid4(), dialog_id=1, message_count=3)
+
+    async with ChatFlowHook(conversations.hook_settings(away, redis_url)) as hook:
+        with pytest.raises(DatabaseFault, match=r"^the database is away$"):
+            await hook.forget_user(ANNA)
+        with pytest.raises(DatabaseFault, match=r"^the database is away$"):
+            await hook.cancel(request)
+
+
+async def test_without_our_tables_the_bot_learns_why(
+    empty_database_url: str, redis_url: str
+) -> None:
+    async with ChatFlowHook(conversations.hook_settings(empty_database_url, redis_url)) as hook:
+        with pytest.raises(DatabaseFault, match="run `imagegen migrate`"):
+            await hook.forget_user(ANNA)
+
+
+@pytest.mark.parametrize("act", ["forget", "cancel"])
+async def test_what_is_being_drawn_is_taken_off_its_host(
+    stages: Stages, sessions: Sessions, act: str
+) -> None:
+    async with stages.set(seconds_per_picture=LONG_S) as stage:
+        [host] = stage.hosts
+        request = await stage.ask()
+        await until(lambda: host.posted != [])
+
+        ends = stage.hook.forget_user(ANNA) if act == "forget" else stage.hook.cancel(request)
+        assert await ends
+        await until(lambda: host.drawn != [])
+
+    assert [drawn.succeeded for drawn in host.drawn] == [False]
+    assert stage.telegram.sent == []
+    left = await conversations.requests_of(sessions)
+    assert [row.state for row in left] == ([] if act == "forget" else [State.CANCELLED])
+
+
+async def test_a_request_is_called_off_once(archive: Archive, hook: ChatFlowHook) -> None:
+    request_id = await archive.row(State.QUEUED, conversation=SAID)
+    request = Request(id=request_id, dialog_id=1, message_count=3)
+
+    assert await hook.cancel(request)
+    assert not await hook.cancel(request)
+
+    picture = await hook.wait(request, timeout=1)
+    assert (picture.state, picture.error_code) == (State.CANCELLED, "cancelled")
+    assert (await conversations.row(archive.sessions, request_id)).conversation is None
+
+
+async def test_the_command_erases_the_pictures_too(
+    archive: Archive, database_url: str, redis_url: str
+) -> None:
+    name = await a_life(archive)
+    just_drawn = await archive.picture(b"just now")
+    await archive.row(State.DELIVERED, image=just_drawn)
+    where = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+
+    text = await command.run("forget", str(ANNA), IMAGE_STORE=archive.store.as_uri(), **where)
+    again = await command.run("forget", str(ANNA), IMAGE_STORE=archive.store.as_uri(), **where)
+
+    assert (text.code, text.complained) == (0, "")
+    assert text.said.splitlines() == [
+        "erased of user 1001:",
+        "  requests: 4, of which open: 1",
+        "  deliveries: 2",
+        "  dialogs: 1",
+        "  pictures: 1, 1 more by the worker within minutes",
+        "beyond reach:",
+        "  photos in chat 1001 of Telegram: messages 77",
+        "  sends that may have arrived, unknown: 1",
+        "  files on gpu-1:8188, gpu-2:8188, until ComfyUI empties its temp folder",
+    ]
+    assert (again.code, again.said) == (0, "nothing of user 1001 is kept\n")
+    assert not archive.file(name).exists()
+    assert await notes(archive.sessions) == [just_drawn]
+
+
+async def test_where_the_store_is_not_the_worker_erases_the_pictures(
+    archive: Archive, database_url: str
+) -> None:
+    name = await a_life(archive)
+
+    ended = await command.run(
+        "forget", str(ANNA), "--json", DATABASE_URL=database_url, IMAGE_STORE="file:///нет/такого"
+    )
+
+    assert ended.code == 0
+    assert ended.told["erased"] == {
+        "requests": 3,
+        "open_requests": 1,
+        "deliveries": 2,
+        "dialogs": 1,
+        "pictures": 1,
+    }
+    assert (ended.told["pictures_erased"], ended.told["pictures_left"]) == (0, 1)
+    assert ended.told["beyond_reach"] == {
+        "photos": [{"chat_id": ANNA, "message_id": 77}],
+        "unknown_sends": 1,
+        "hosts": ["gpu-1:8188", "gpu-2:8188"],
+    }
+    assert await notes(archive.sessions) == [name]
+
+
+@pytest.mark.parametrize("user", ["Анна", "1e9", str(2**63)])
+async def test_what_is_no_id_is_explained(user: str, database_url: str) -> None:
+    ended = await command.run("forget", user, DATABASE_URL=database_url)
+
+    assert (ended.code, ended.said) == (2, "")
+    assert "Error: Invalid value for 'USER'" in ended.complained
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not is_so():  # noqa: ASYNC110 (the sandbox's account is a plain list)
+            await asyncio.sleep(0.01)

@@ -1,0 +1,262 @@
+"""Retention: what is erased when its time is over, and what is never touched."""
+
+import asyncio
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from chatflow_hook.tables import Dialog, ImageRequest, State
+from imagegen.db.tables import Delivery, ForgottenImage, StrayPrompt
+from imagegen.maintenance.retention import RetentionCounts, RetentionLimits
+from tests.support import conversations
+from tests.support.aged_rows import DAY_S, SAID, Archive
+from tests.support.conversations import Sessions
+
+FOR_EVER = RetentionLimits(context_s=DAY_S, requests_s=None, images_s=None)
+
+
+@pytest.fixture
+async def archive(engine: AsyncEngine, sessions: Sessions, tmp_path: Path) -> Archive:
+    await conversations.put_dialog(sessions)
+    return Archive(engine, tmp_path / "снимки")
+
+
+async def test_what_people_wrote_is_erased_from_an_old_failure(archive: Archive) -> None:
+    old = await archive.row(State.FAILED, days=1.1, conversation=SAID, scene={"place": "park"})
+    young = await archive.row(State.FAILED, days=0.9, conversation=SAID)
+
+    await archive.retention().step()
+
+    assert (await conversations.row(archive.sessions, old)).conversation is None
+    assert (await conversations.row(archive.sessions, old)).scene == {"place": "park"}
+    assert (await conversations.row(archive.sessions, young)).conversation == SAID
+
+
+async def test_what_an_open_request_is_about_stays_however_old_it_is(archive: Archive) -> None:
+    request_id = await archive.row(State.QUEUED, days=100, conversation=SAID)
+
+    await archive.retention().step()
+
+    assert (await conversations.row(archive.sessions, request_id)).conversation == SAID
+
+
+async def test_old_requests_go_with_their_deliveries_and_pictures(archive: Archive) -> None:
+    old = await archive.picture(b"old")
+    young = await archive.picture(b"young")
+    request_id = await archive.row(State.DELIVERED, days=91, image=old)
+    stays = await archive.row(State.DELIVERED, days=2, image=young)
+    async with archive.sessions.begin() as session:
+        await session.execute(insert(Delivery).values(request_id=request_id, attempt=1))
+
+    counts = await archive.retention().everything()
+
+    assert counts == RetentionCounts(requests=1, pictures=1)
+    assert await archive.ids() == {stays}
+    assert (archive.file(old).exists(), archive.file(young).exists()) == (False, True)
+    async with archive.sessions() as session:
+        assert (await session.execute(select(Delivery.id))).all() == []
+        assert (await session.execute(select(ForgottenImage.image))).all() == []
+
+
+async def test_a_picture_goes_before_its_request(archive: Archive) -> None:
+    name = await archive.picture()
+    request_id = await archive.row(State.DELIVERED, days=31, image=name, image_url="https://x")
+
+    counts = await archive.retention().everything()
+
+    assert counts == RetentionCounts(emptied=1, pictures=1)
+    row = await conversations.row(archive.sessions, request_id)
+    assert (row.image, row.image_url) == (None, None)
+    assert not archive.file(name).exists()
+
+
+@pytest.mark.parametrize(
+    ("state", "days"), [(State.DRAWN, 400), (State.DELIVERING, 0), (State.DELIVERED, 1)]
+)
+async def test_a_picture_that_another_row_names_stays(
+    archive: Archive, state: State, days: float
+) -> None:
+    name = await archive.picture()
+    await archive.row(State.DELIVERED, days=91, image=name)
+    other = await archive.row(state, days=days, image=name, dialog_id=1)
+
+    counts = await archive.retention().everything()
+
+    assert counts == RetentionCounts(requests=1)
+    assert archive.file(name).exists()
+    assert (await conversations.row(archive.sessions, other)).image == name
+
+
+async def test_a_picture_that_was_just_stored_again_waits(archive: Archive) -> None:
+    name = await archive.picture()
+    await archive.row(State.DELIVERED, days=91, image=name)
+
+    early = await archive.retention(settled_s=60).everything()
+    is_still_stored = archive.file(name).exists()
+    archive.age(archive.file(name), days=0.1)
+    later = await archive.retention(settled_s=60).everything()
+
+    assert (early, is_still_stored) == (RetentionCounts(requests=1), True)
+    assert later == RetentionCounts(pictures=1)
+    assert not archive.file(name).exists()
+
+
+async def test_without_limits_only_conversations_go(archive: Archive) -> None:
+    name = await archive.picture(days=5000)
+    await archive.row(State.DELIVERED, days=5000, image=name)
+    await archive.row(State.FAILED, days=5000, conversation=SAID)
+
+    counts = await archive.retention(FOR_EVER).everything()
+
+    assert counts == RetentionCounts(contexts=1)
+    assert archive.file(name).exists()
+
+
+async def test_requests_go_with_their_dialog(archive: Archive) -> None:
+    name = await archive.picture()
+    prompt_id = uuid4()
+    await archive.row(State.DELIVERED, dialog_id=7, image=name)
+    drawing = await archive.row(
+        State.DRAWING, dialog_id=7, conversation=SAID, host="gpu-1:8188", prompt_id=prompt_id
+    )
+    stays = await archive.row(State.DELIVERED, dialog_id=1)
+
+    await archive.retention(FOR_EVER).step()
+    ended = await conversations.row(archive.sessions, drawing)
+    await archive.retention(FOR_EVER).step()
+
+    assert (ended.state, ended.error_code) == (State.CANCELLED, "dialog_gone")
+    assert ended.conversation is None
+    assert await archive.ids() == {stays}
+    assert not archive.file(name).exists()
+    async with archive.sessions() as session:
+        strays = (await session.execute(select(StrayPrompt.host, StrayPrompt.prompt_id))).all()
+    assert strays == [("gpu-1:8188", prompt_id)]
+
+
+async def test_files_that_no_row_names_go_after_a_day(archive: Archive) -> None:
+    named = await archive.picture(b"named", days=2)
+    lost = await archive.picture(b"lost", days=2)
+    young = await archive.picture(b"young", days=0.9)
+    await archive.row(State.DRAWN, image=named)
+    temporary = archive.file(lost).with_name("tmpab12cd_3")
+    temporary.write_bytes(b"half a pic")
+    foreign = archive.store / "ab" / "README.txt"
+    foreign.parent.mkdir(exist_ok=True)
+    foreign.write_text("not ours")
+    for file in (temporary, foreign):
+        archive.age(file, days=2)
+
+    counts = await archive.retention().everything()
+
+    assert counts == RetentionCounts(orphans=2)
+    assert not archive.file(lost).exists()
+    assert not temporary.exists()
+    assert all(file.exists() for file in (archive.file(named), archive.file(young), foreign))
+
+
+async def test_a_rehearsal_counts_what_the_purge_then_erases(archive: Archive) -> None:
+    old, shared, orphan = [await archive.picture(word, days=2) for word in (b"1", b"2", b"3")]
+    await archive.row(State.FAILED, days=2, conversation=SAID)
+    await archive.row(State.FAILED, days=91, conversation=SAID, image=old)
+    await archive.row(State.DELIVERED, days=31, image=shared)
+    await archive.row(State.DELIVERED, days=91, image=shared)
+    await archive.row(State.QUEUED, dialog_id=9)
+    tidy = archive.retention()
+
+    due = await tidy.due()
+    before = await archive.ids()
+    done = await tidy.everything()
+    left = await tidy.due()
+
+    assert due == RetentionCounts(
+        contexts=1, cancelled=1, requests=3, emptied=1, pictures=2, orphans=1
+    )
+    assert len(before) == 5
+    assert done.requests == due.requests
+    assert (done.pictures, done.orphans, done.emptied) == (2, 1, 1)
+    assert left.is_nothing
+    assert not any(archive.file(name).exists() for name in (old, shared, orphan))
+
+
+async def test_many_workers_erase_everything_once(archive: Archive) -> None:
+    names = [await archive.picture(str(number).encode()) for number in range(40)]
+    for name in names * 2:
+        await archive.row(State.DELIVERED, days=91, image=name)
+    crowd = [archive.retention() for _ in range(5)]
+
+    done = await asyncio.gather(*(one.everything() for one in crowd))
+    rest = await archive.retention().everything()
+
+    total = sum([*done, rest], start=RetentionCounts())
+    assert (total.requests, total.pictures) == (80, 40)
+    assert await archive.ids() == set()
+
+
+async def test_a_request_that_is_being_retried_is_left_alone(archive: Archive) -> None:
+    request_id = await archive.row(State.FAILED, days=91, conversation=SAID)
+    async with archive.sessions.begin() as session:
+        await session.execute(
+            update(ImageRequest).where(ImageRequest.id == request_id).values(state=State.QUEUED)
+        )
+
+        during = await archive.retention().everything()
+    after = await archive.retention().everything()
+
+    assert (during, after) == (RetentionCounts(), RetentionCounts())
+    assert (await conversations.row(archive.sessions, request_id)).conversation == SAID
+
+
+async def test_a_store_that_is_away_loses_no_note(archive: Archive) -> None:
+    name = await archive.picture()
+    await archive.row(State.DELIVERED, days=91, image=name)
+    archive.file(name).unlink()
+    archive.file(name).mkdir()  # what cannot be unlinked, for root too
+
+    await archive.retention().step()
+
+    async with archive.sessions() as session:
+        assert (await session.execute(select(ForgottenImage.image))).scalars().all() == [name]
+        assert (await session.execute(select(Dialog.id))).scalars().all() == [1]
+
+
+async def test_a_note_that_is_being_struck_is_written_again(archive: Archive) -> None:
+    name = await archive.picture()
+    await archive.row(State.DELIVERED, days=91, image=name)
+    async with archive.sessions.begin() as session:
+        await session.execute(insert(ForgottenImage).values(image=name))
+    async with archive.sessions.begin() as striking:
+        await striking.execute(select(ForgottenImage).with_for_update())
+
+        erasing = asyncio.create_task(archive.retention(settled_s=60).everything())
+        await somebody_waits(archive.sessions)
+        await striking.execute(delete(ForgottenImage))
+    await erasing
+
+    async with archive.sessions() as session:
+        assert (await session.execute(select(ForgottenImage.image))).scalars().all() == [name]
+
+
+async def somebody_waits(sessions: Sessions) -> None:
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    async with asyncio.timeout(10):
+        while True:
+            async with sessions() as session:
+                if (await session.execute(waiting)).scalar_one():
+                    return
+            await asyncio.sleep(0.01)
+
+
+async def test_what_the_screen_found_goes_with_the_age_of_requests(archive: Archive) -> None:
+    for days in (91, 89):
+        await archive.note(days=days)
+    tidy = archive.retention()
+
+    due = await tidy.due()
+    done = await tidy.everything()
+
+    assert (due, done) == (RetentionCounts(notes=1), RetentionCounts(notes=1))
+    assert (await tidy.everything()).is_nothing

@@ -1,0 +1,190 @@
+"""The HTTP server of the worker: what /healthz and /readyz answer, and the checks behind them."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from imagegen.cli.probe import ask_worker
+from imagegen.comfy.address import HostAddress
+from imagegen.comfy.client import HostClient
+from imagegen.comfy.timeouts import PromptTimeouts
+from imagegen.delivery.telegram import Telegram
+from imagegen.monitoring import http_server
+from imagegen.monitoring.checks import hosts_check, telegram_check
+from imagegen.monitoring.readiness import CachedCheck, Check, Readiness
+from imagegen.pool.pool import Pool
+from imagegen.sandbox.comfyui import SandboxComfyUI
+from imagegen.sandbox.telegram import SandboxTelegram, Trouble
+from tests.support.http_probe import Prober, free_port
+
+LIMITS = PromptTimeouts(request=2.0, queue=5.0, drawing=5.0, silence=5.0)
+
+
+async def nothing() -> None:
+    return None
+
+
+async def something() -> str:
+    return "it is away"
+
+
+@asynccontextmanager
+async def served(
+    checks: Mapping[str, Check], *, is_stopping: bool = False
+) -> AsyncIterator[tuple[Prober, int]]:
+    readiness, port = Readiness(lambda: is_stopping), free_port()
+    cached_checks = {name: CachedCheck(check) for name, check in checks.items()}
+    async with http_server.serving("127.0.0.1", port, readiness), readiness.checking(cached_checks):
+        yield Prober(port), port
+
+
+async def test_a_worker_that_lacks_nothing_is_ready() -> None:
+    async with served({"redis": nothing, "hosts": nothing}) as (prober, _):
+        answer = await prober.get("/readyz")
+
+    assert (answer.status, answer.body) == (200, {"ready": True, "stopping": False, "missing": {}})
+
+
+async def test_one_that_lacks_something_says_what_and_lives() -> None:
+    async with served({"redis": something, "hosts": nothing}) as (prober, _):
+        ready, alive = await prober.get("/readyz"), await prober.get("/healthz")
+
+    assert (ready.status, ready.body["missing"]) == (503, {"redis": "it is away"})
+    assert (alive.status, alive.body) == (200, {"alive": True})
+
+
+async def test_one_that_stops_is_not_ready_and_asks_nobody() -> None:
+    async def must_not_run() -> None:
+        raise AssertionError
+
+    async with served({"redis": must_not_run}, is_stopping=True) as (prober, _):
+        answer = await prober.get("/readyz")
+
+    assert (answer.status, answer.body["stopping"], answer.missing) == (503, True, set())
+
+
+async def test_one_that_starts_is_not_ready() -> None:
+    async with served({}) as (prober, _):
+        answer = await prober.get("/readyz")
+
+    assert (answer.status, answer.missing) == (503, {"worker"})
+
+
+async def test_a_port_that_is_taken_is_told_and_no_more(capsys: pytest.CaptureFixture[str]) -> None:
+    async with (
+        served({"redis": nothing}) as (_, port),
+        http_server.serving("127.0.0.1", port, Readiness(lambda: False)),
+    ):
+        pass
+
+    output = capsys.readouterr().out
+    assert "no probes" in output
+    assert str(port) in output
+
+
+async def test_port_0_is_none() -> None:
+    async with http_server.serving("127.0.0.1", 0, Readiness(lambda: False)):
+        assert not ask_worker("127.0.0.1", 0, "/healthz", timeout_s=1).is_good
+
+
+async def test_a_knock_hears_what_the_worker_says() -> None:
+    async with served({"redis": something}) as (_, port):
+        alive = await asyncio.to_thread(ask_worker, "0.0.0.0", port, "/healthz", timeout_s=5)  # noqa: S104 (as WEB_HOST in a container)
+        ready = await asyncio.to_thread(ask_worker, "127.0.0.1", port, "/readyz", timeout_s=5)
+    nobody = ask_worker("127.0.0.1", port, "/healthz", timeout_s=1)
+
+    assert (alive.is_good, ready.is_good, nobody.is_good) == (True, False, False)
+    assert "it is away" in ready.text
+
+
+def bot_of(telegram: SandboxTelegram, *, token: str | None = None) -> Telegram:
+    return Telegram(token=token or telegram.token, api_url=telegram.url, timeout_s=5)
+
+
+async def test_telegram_is_missing_while_it_cannot_be_reached() -> None:
+    async with SandboxTelegram() as telegram, bot_of(telegram) as bot:
+        ask = telegram_check(bot)
+        before = await ask()
+        telegram.script(Trouble.server_error(), Trouble.hang(), method="getMe")
+        broken, silent = await ask(), await ask()
+        after = await ask()
+        await telegram.__aexit__()
+        gone = await ask()
+        async with SandboxTelegram(port=int(telegram.url.rpartition(":")[2])):
+            back = await ask()
+
+    assert (before, after, back) == (None, None, None)
+    assert broken == silent == gone == "it cannot be reached"
+
+
+async def test_a_token_that_telegram_does_not_know_is_told_without_the_token() -> None:
+    async with SandboxTelegram() as telegram, bot_of(telegram, token="43:other") as bot:
+        answer = await CachedCheck(telegram_check(bot)).answer()
+
+    assert answer == "Telegram does not know the token"
+
+
+@asynccontextmanager
+async def pooled(*hosts: SandboxComfyUI) -> AsyncIterator[Check]:
+    addresses = [HostAddress.parse(host.address) for host in hosts]
+    async with (
+        HostClient(addresses[0], limits=LIMITS) as one,
+        HostClient(addresses[1], limits=LIMITS) as two,
+    ):
+        yield hosts_check(Pool([one, two]))
+
+
+async def test_hosts_are_missing_only_while_all_of_them_are_away() -> None:
+    async with SandboxComfyUI() as one, SandboxComfyUI() as two, pooled(one, two) as ask:
+        both = await ask()
+        await one.kill()
+        other = await ask()
+        await two.kill()
+        none = await ask()
+        await two.start()
+        back = await ask()
+
+    assert (both, other, back) == (None, None, None)
+    assert none == "none of 2 is up"
+
+
+async def test_frozen_hosts_are_missing_within_two_seconds() -> None:
+    async with SandboxComfyUI() as one, SandboxComfyUI() as two, pooled(one, two) as ask:
+        cached_check = CachedCheck(ask)
+        one.freeze()
+        two.freeze()
+        async with asyncio.timeout(3):
+            frozen = await cached_check.answer()
+        one.thaw()
+        two.thaw()
+        await cached_check.close()
+        back = await CachedCheck(ask).answer()
+
+    assert (frozen, back) == ("no answer within 2 s", None)
+
+
+async def test_the_command_ends_as_a_health_check_expects(tmp_path: Path) -> None:
+    async def probed(port: int, *options: str) -> tuple[int | None, str]:
+        process = await asyncio.create_subprocess_exec(
+            *(str(Path(sys.executable).with_name("imagegen")), "probe", *options),
+            env={"PATH": os.environ["PATH"], "WEB_PORT": str(port)},
+            cwd=tmp_path,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        return process.returncode, output.decode()
+
+    async with served({"redis": something}) as (_, port):
+        alive, ready = await probed(port), await probed(port, "--ready")
+    nobody, none = await probed(port), await probed(0)
+
+    assert [code for code, _ in (alive, ready, nobody, none)] == [0, 1, 1, 1]
+    assert "it is away" in ready[1]
+    assert "no worker answers" in nobody[1]
+    assert "WEB_PORT is 0" in none[1]

@@ -1,0 +1,172 @@
+"""Which rating a picture may have for which user, from the hook to the chat."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import select
+
+from chatflow_hook import Rating, Request
+from chatflow_hook.tables import AgeConfirmation, State
+from imagegen.db.tables import ForgottenImage
+from tests.support import conversations
+from tests.support.conversations import Sessions
+from tests.support.product import PATIENCE_S, Stage, Stages
+
+ANN = 1001
+FLIRT = {"rating": Rating.SUGGESTIVE, "chat_type": "private"}
+
+
+async def test_a_confirmed_adult_in_a_private_chat_has_what_operator_and_bot_allow(
+    stages: Stages,
+) -> None:
+    async with stages.set(max_rating="suggestive", protect_content=True) as stage:
+        await stage.hook.confirm_age(ANN, language="ru")
+
+        picture = await stage.picture(**FLIRT)
+
+        assert picture.state is State.DELIVERED
+        assert "flirtatious" in stage.prompts()[0]
+        assert stage.telegram.sent[0].has_spoiler
+        assert stage.telegram.sent[0].protect_content
+
+
+@pytest.mark.parametrize(
+    ("operator", "confirms", "changes"),
+    [
+        ("safe", True, FLIRT),
+        ("suggestive", False, FLIRT),
+        ("suggestive", True, {**FLIRT, "chat_type": "supergroup"}),
+        ("suggestive", True, {**FLIRT, "chat_type": None}),
+        ("suggestive", True, {**FLIRT, "rating": "safe"}),
+        ("suggestive", True, {**FLIRT, "text": "my daughter is at home today"}),
+    ],
+)
+async def test_one_who_does_not_agree_keeps_the_picture_safe(
+    stages: Stages, operator: str, changes: dict[str, object], *, confirms: bool
+) -> None:
+    async with stages.set(max_rating=operator) as stage:
+        if confirms:
+            await stage.hook.confirm_age(ANN)
+
+        assert (await stage.picture(**changes)).state is State.DELIVERED
+        assert "flirtatious" not in stage.prompts()[0]
+        assert not stage.telegram.sent[0].has_spoiler
+        assert not stage.telegram.sent[0].protect_content
+
+
+async def test_a_variation_goes_no_further_than_its_picture_was_drawn(
+    stages: Stages, sessions: Sessions
+) -> None:
+    async with stages.set(max_rating="suggestive") as stage:
+        await stage.hook.confirm_age(ANN)
+        tame = await stage.ask(**FLIRT, text="my daughter is at home today")
+        bold = await stage.ask(**FLIRT, dialog_id=2, user_id=ANN)
+        for request in (tame, bold):
+            await stage.hook.wait(request, timeout=PATIENCE_S)
+            await stage.hook.wait(await _varied(stage, request), timeout=PATIENCE_S)
+
+        drawn = [
+            [row.drawn_rating for row in await conversations.requests_of(sessions, dialog_id)]
+            for dialog_id in (1, 2)
+        ]
+        assert drawn == [["safe", "safe"], ["suggestive", "suggestive"]]
+
+
+async def test_an_age_that_is_revoked_while_the_picture_is_drawn_refuses_it(
+    stages: Stages, sessions: Sessions
+) -> None:
+    async with stages.set(max_rating="suggestive", seconds_per_picture=1.0) as stage:
+        await stage.hook.confirm_age(ANN)
+        request = await stage.ask(**FLIRT, language="ru-RU")
+        await _is_drawing(stage, request)
+        await stage.hook.revoke_age(ANN)
+
+        picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+
+        assert (picture.state, picture.error_code) == (State.REFUSED, "rating_withdrawn")
+        assert picture.message is not None
+        assert picture.message.startswith("Здесь я лучше")
+        assert stage.telegram.sent == []
+        assert (await conversations.dialog(sessions)).last_image_generation_at is None
+
+
+async def test_a_picture_that_is_withdrawn_can_be_had_nowhere(
+    stages: Stages, sessions: Sessions
+) -> None:
+    async with stages.set(
+        max_rating="suggestive",
+        image_url_base="https://pictures.example",
+        seconds_per_picture=1.0,
+    ) as stage:
+        await stage.hook.confirm_age(ANN)
+        request = await stage.ask(**FLIRT, chat_id=None)
+        await _is_drawing(stage, request)
+        await stage.hook.revoke_age(ANN)
+
+        picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+
+        assert (picture.error_code, picture.url) == ("rating_withdrawn", None)
+        row = await conversations.row(sessions, request.id)
+        assert (row.image, row.image_url) == (None, None)
+        async with sessions() as session:
+            notes = (await session.execute(select(ForgottenImage.image))).scalars().all()
+        assert len(notes) == 1
+
+
+async def test_an_age_that_is_revoked_before_the_drawing_makes_it_safe(stages: Stages) -> None:
+    async with stages.set(max_rating="suggestive", works=False) as stage:
+        await stage.hook.confirm_age(ANN)
+        request = await stage.ask(**FLIRT)
+        await stage.hook.revoke_age(ANN)
+        async with stage.worker():
+            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+
+        assert picture.state is State.DELIVERED
+        assert "flirtatious" not in stage.prompts()[0]
+
+
+async def test_a_new_text_asks_everybody_again(stages: Stages) -> None:
+    async with stages.set(bot={"age_text_version": "1"}) as stage:
+        await stage.hook.confirm_age(ANN)
+        assert await stage.hook.has_confirmed_age(ANN)
+
+    async with stages.set(bot={"age_text_version": "2"}) as stage:
+        assert not await stage.hook.has_confirmed_age(ANN)
+
+
+async def test_a_confirmation_says_when_to_what_and_in_which_language(
+    stages: Stages, sessions: Sessions
+) -> None:
+    async with stages.set(works=False) as stage:
+        await stage.hook.confirm_age(ANN, language="ru")
+        await stage.hook.revoke_age(ANN)
+        revoked = await _confirmation(sessions)
+        await stage.hook.confirm_age(ANN, language="en")
+        again = await _confirmation(sessions)
+        await stage.hook.forget_user(ANN)
+
+    assert revoked is not None
+    assert (revoked.text_version, revoked.language) == ("1", "ru")
+    assert revoked.revoked_at is not None
+    assert again is not None
+    assert (again.language, again.revoked_at) == ("en", None)
+    assert again.confirmed_at > revoked.confirmed_at
+    assert await _confirmation(sessions) is None
+
+
+async def _is_drawing(stage: Stage, request: Request) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while (await stage.hook.wait(request, timeout=0.02)).state is not State.DRAWING:
+            pass
+
+
+async def _varied(stage: Stage, request: Request) -> Request:
+    varied = await stage.hook.vary(request.id)
+    assert isinstance(varied, Request)
+    return varied
+
+
+async def _confirmation(sessions: Sessions) -> AgeConfirmation | None:
+    async with sessions() as session:
+        query = select(AgeConfirmation).where(AgeConfirmation.user_id == ANN)
+        return (await session.execute(query)).scalar_one_or_none()

@@ -1,0 +1,188 @@
+"""The worker and its hosts: prompts taken up, prompts removed, and slots shared by two workers."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+from sqlalchemy import select, update
+
+from chatflow_hook.tables import ImageRequest, State
+from imagegen.db.tables import StrayPrompt
+from imagegen.sandbox.comfyui import SandboxComfyUI
+from tests.support.comfyui_client import visit
+from tests.support.conversations import Sessions
+from tests.support.product import PATIENCE_S, Stages, shelf
+from tests.support.prompt_execution import MS
+
+LONG_S = 60.0
+
+
+async def test_nothing_of_a_picture_is_left_on_its_host(stages: Stages, sessions: Sessions) -> None:
+    async with stages.set() as stage, visit(stage.hosts[0].address) as guest:
+        await stage.picture()
+
+        assert await guest.get("/history") == {}
+    assert await _strays(sessions) == []
+
+
+async def test_a_picture_that_was_drawn_when_the_worker_died_is_not_drawn_again(
+    stages: Stages,
+) -> None:
+    async with stages.set(works=False, seconds_per_picture=300 * MS) as stage:
+        [host] = stage.hosts
+        async with stage.worker(is_interrupted=True):
+            request = await stage.ask()
+            await _until(lambda: host.posted != [])
+
+        await _until(lambda: host.drawn != [])
+        async with stage.worker():
+            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+
+    assert picture.state is State.DELIVERED
+    assert len(host.posted) == len(host.drawn) == 1
+
+
+async def test_a_prompt_that_is_drawn_while_the_next_worker_starts_is_listened_to(
+    stages: Stages,
+) -> None:
+    async with stages.set(works=False, seconds_per_picture=3.0) as stage:
+        [host] = stage.hosts
+        async with stage.worker(is_interrupted=True):
+            request = await stage.ask()
+            await _until(lambda: host.posted != [])
+
+        async with stage.worker():
+            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+
+    assert picture.state is State.DELIVERED
+    assert len(host.posted) == len(host.drawn) == 1
+
+
+async def test_a_prompt_of_a_host_that_forgot_it_is_drawn_under_a_new_number(
+    stages: Stages, sessions: Sessions
+) -> None:
+    async with stages.set(works=False, seconds_per_picture=LONG_S) as stage:
+        [host] = stage.hosts
+        async with stage.worker(is_interrupted=True):
+            request = await stage.ask()
+            await _until(lambda: host.posted != [])
+        await host.kill()
+        host.seconds_per_picture = 0.0
+        await host.start()
+
+        async with stage.worker():
+            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+
+    assert picture.state is State.DELIVERED
+    first, second = host.posted
+    assert first.prompt_id != second.prompt_id
+    assert await _draws(sessions) == 2
+    assert await _strays(sessions) == []
+
+
+async def test_a_prompt_on_a_host_out_of_reach_is_a_stray_and_another_host_draws(
+    stages: Stages, sessions: Sessions
+) -> None:
+    async with stages.set(hosts=2, seconds_per_picture=1.0, comfyui_away_timeout=0.5) as stage:
+        request = await stage.ask()
+        await _until(lambda: any(host.posted for host in stage.hosts))
+        dead = next(host for host in stage.hosts if host.posted)
+        await dead.kill()
+
+        picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+
+        assert picture.state is State.DELIVERED
+        assert await _strays(sessions) == [(dead.address, dead.posted[0].prompt_id)]
+
+
+async def test_the_prompt_of_a_cancelled_request_is_taken_off(
+    stages: Stages, sessions: Sessions
+) -> None:
+    async with stages.set(seconds_per_picture=LONG_S) as stage:
+        [host] = stage.hosts
+        request = await stage.ask()
+        await _until(lambda: host.posted != [])
+        async with sessions.begin() as session:
+            await session.execute(
+                update(ImageRequest)
+                .where(ImageRequest.id == request.id)
+                .values(state=State.CANCELLED)
+            )
+
+        await _idle(host)
+
+    assert [drawn.succeeded for drawn in host.drawn] == [False]
+
+
+async def test_the_prompt_of_a_request_that_grew_too_old_is_taken_off(
+    stages: Stages, sessions: Sessions
+) -> None:
+    async with stages.set(works=False, seconds_per_picture=LONG_S) as stage:
+        [host] = stage.hosts
+        async with stage.worker(is_interrupted=True):
+            request = await stage.ask()
+            await _until(lambda: host.posted != [])
+        async with sessions.begin() as session:
+            long_ago = ImageRequest.created_at - timedelta(hours=1)
+            await session.execute(update(ImageRequest).values(queued_at=long_ago))
+
+        async with stage.worker():
+            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+            await _idle(host)
+
+    assert (picture.state, picture.error_code) == (State.EXPIRED, "too_old")
+    assert len(host.posted) == 1
+
+
+async def test_a_host_that_lacks_a_model_leaves_the_picture_to_another(stages: Stages) -> None:
+    async with stages.set(hosts=2) as stage:
+        poor, rich = stage.hosts
+        await poor.kill()
+        poor.models = {**shelf(), "loras": []}
+        await poor.start()
+
+        pictures = [await stage.picture(dialog_id=n, chat_id=n) for n in range(1, 4)]
+
+    assert {picture.state for picture in pictures} == {State.DELIVERED}
+    assert (len(poor.drawn), len(rich.drawn)) == (0, 3)
+
+
+async def test_two_workers_that_share_a_host_keep_to_its_slots_together(stages: Stages) -> None:
+    most = 0
+    async with (
+        stages.set(seconds_per_picture=200 * MS, workers_share_hosts=True) as stage,
+        stage.worker(),
+        visit(stage.hosts[0].address) as guest,
+    ):
+        asked = [await stage.ask(dialog_id=n, chat_id=n) for n in range(1, 9)]
+        waiting = asyncio.gather(*(stage.hook.wait(each, timeout=PATIENCE_S) for each in asked))
+        while not waiting.done():
+            queue = await guest.get("/prompt")
+            most = max(most, queue["exec_info"]["queue_remaining"])
+        pictures = await waiting
+
+    assert {picture.state for picture in pictures} == {State.DELIVERED}
+    assert most == 2
+
+
+async def _idle(host: SandboxComfyUI) -> None:
+    async with visit(host.address) as guest, asyncio.timeout(PATIENCE_S):
+        while (await guest.get("/prompt"))["exec_info"]["queue_remaining"]:
+            await guest.hear("status")
+
+
+async def _until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not is_so():  # noqa: ASYNC110 (the sandbox's account is a plain list)
+            await asyncio.sleep(5 * MS)
+
+
+async def _strays(sessions: Sessions) -> list[tuple[str, str]]:
+    async with sessions() as session:
+        rows = await session.execute(select(StrayPrompt.host, StrayPrompt.prompt_id))
+        return [(host, str(prompt_id)) for host, prompt_id in rows]
+
+
+async def _draws(sessions: Sessions) -> int:
+    async with sessions() as session:
+        return (await session.execute(select(ImageRequest.draw))).scalar_one()

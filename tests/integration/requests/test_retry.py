@@ -1,0 +1,66 @@
+"""An operator's retry, and the worker that draws or sends once more; what a failure keeps."""
+
+from chatflow_hook import Request
+from chatflow_hook.tables import State
+from imagegen.sandbox.comfyui.faults.fault import Fault
+from imagegen.sandbox.comfyui.faults.kinds import FaultKind
+from imagegen.sandbox.telegram.faults import Trouble
+from tests.support import command, conversations
+from tests.support.product import PATIENCE_S, Stage, Stages
+
+
+async def retry(stage: Stage, request: Request) -> command.Ended:
+    return await command.run(
+        "requests",
+        "retry",
+        str(request.id),
+        DATABASE_URL=stage.settings.database_url.get_secret_value(),
+        REDIS_URL=str(stage.settings.redis_url and stage.settings.redis_url.get_secret_value()),
+        IMAGE_STORE=stage.settings.image_store,
+    )
+
+
+async def test_a_send_that_was_given_up_is_made_with_the_picture_that_is_there(
+    stages: Stages,
+) -> None:
+    async with stages.set() as stage:
+        drop = Trouble.drop(is_accepted=True)
+        stage.telegram.script(drop, drop, method="sendPhoto")
+        request = await stage.ask()
+        failed = await stage.hook.wait(request, timeout=PATIENCE_S)
+
+        ended = await retry(stage, request)
+        picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+
+        assert (failed.state, failed.error_code) == (State.FAILED, "delivery_unknown")
+        assert ended.said == f"{request.id}: drawn\n"
+        assert picture.state is State.DELIVERED
+        assert len(stage.hosts[0].drawn) == 1
+        assert (await conversations.dialog(stage.sessions)).last_image_generation_at == 3
+
+
+async def test_what_could_not_be_drawn_is_drawn(stages: Stages) -> None:
+    async with stages.set() as stage:
+        stage.hosts[0].script(Fault(kind=FaultKind.OUT_OF_MEMORY, times=2))
+        request = await stage.ask()
+        failed = await stage.hook.wait(request, timeout=PATIENCE_S)
+
+        ended = await retry(stage, request)
+        picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+
+        assert (failed.state, failed.error_code) == (State.FAILED, "out_of_memory")
+        assert ended.said == f"{request.id}: queued\n"
+        assert picture.state is State.DELIVERED
+        assert (await conversations.row(stage.sessions, request.id)).conversation is None
+
+
+async def test_without_context_retention_a_failure_keeps_nothing(stages: Stages) -> None:
+    async with stages.set(context_retention=0) as stage:
+        request = await stage.ask(persona="nobody")
+        await stage.hook.wait(request, timeout=PATIENCE_S)
+
+        ended = await retry(stage, request)
+
+        assert (await conversations.row(stage.sessions, request.id)).conversation is None
+        assert ended.code == 1
+        assert "what people wrote was erased" in ended.said

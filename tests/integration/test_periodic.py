@@ -1,0 +1,50 @@
+"""A side task ends with its block, whatever its step does."""
+
+import asyncio
+
+from redis.asyncio import Redis
+
+from imagegen import periodic
+
+
+async def test_steps_are_taken_until_the_block_ends() -> None:
+    steps = asyncio.Queue[int]()
+
+    async def step() -> None:
+        steps.put_nowait(1)
+
+    async with periodic.every(0.001, step, name="test"):
+        for _ in range(3):
+            await steps.get()
+
+    assert [task for task in asyncio.all_tasks() if task.get_name() == "test"] == []
+
+
+async def test_a_step_that_may_wait_is_not_taken_at_once() -> None:
+    steps = list[int]()
+
+    async def step() -> None:
+        steps.append(1)
+
+    async with periodic.every(60, step, name="test", delay_s=60):
+        await asyncio.sleep(0.01)
+
+    assert steps == []
+
+
+async def test_a_step_that_swallows_its_cancellation_does_not_hold_up_the_block(
+    redis_url: str,
+) -> None:
+    redis = Redis.from_url(redis_url, db=4, socket_timeout=1)
+
+    async def step() -> None:
+        await redis.set("key", "value", ex=5)
+
+    async with asyncio.timeout(20):
+        for turns in range(300):  # Python 3.11 loses one cancellation in four here
+            async with periodic.every(60, step, name="test"):
+                for _ in range(turns % 12):
+                    await asyncio.sleep(0)
+
+    assert [task for task in asyncio.all_tasks() if task.get_name() == "test"] == []
+    await redis.aclose()

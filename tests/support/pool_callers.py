@@ -1,0 +1,167 @@
+"""Callers of a pool for tests: no host is asked, and the test moves the clock."""
+
+import asyncio
+import itertools
+import random
+from collections import Counter
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Self
+
+from imagegen.comfy.address import HostAddress
+from imagegen.comfy.capabilities import Requirements
+from imagegen.comfy.client import HostClient
+from imagegen.pool.host import SlotLease
+from imagegen.pool.pool import Pool
+from imagegen.pool.shared_slots import SlotRegistry
+from tests.support.prompt_execution import LIMITS
+
+
+@dataclass
+class Clock:
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class NoChance(random.Random):
+    """Chance that makes every rest as short as it can be."""
+
+    def random(self) -> float:
+        return 0.0
+
+
+@dataclass
+class Others:
+    """Other workers on the same hosts; they hold what `theirs` says.
+
+    `turns` of the loop pass before they answer.
+    """
+
+    turns: int = 0
+    theirs: Counter[str] = field(default_factory=Counter)
+    ours: Counter[str] = field(default_factory=Counter)
+    asked: list[str] = field(default_factory=list)
+    under_way: int = 0
+
+    async def settled(self) -> None:
+        """Let everything happen until nobody is asked any more."""
+        await ticks()
+        while self.under_way:
+            await ticks()
+
+    async def take(self, host: str, slots: int) -> "Theirs | None":
+        self.asked.append(host)
+        self.under_way += 1
+        try:
+            for _ in range(self.turns):
+                await asyncio.sleep(0)
+        finally:
+            self.under_way -= 1
+        if self.theirs[host] + self.ours[host] >= slots:
+            return None
+        self.ours[host] += 1
+        return Theirs(self, host)
+
+
+@dataclass(frozen=True)
+class Theirs:
+    others: Others
+    host: str
+
+    def release(self) -> None:
+        self.others.ours[self.host] -= 1
+        self.others.ours += Counter()  # forgets what is zero
+
+
+_numbers = itertools.count()
+
+
+@dataclass(eq=False)
+class Job:
+    """Somebody who asks for a slot, keeps it, and gives it back when told to."""
+
+    pool: Pool
+    model_set: str = "ash"
+    wants: Requirements | None = None
+    on: str | None = None
+    rather_not: str | None = None
+    user: int | None = None
+    host: str | None = None
+    error: Exception | None = None
+    seconds: float | None = None
+    lent: asyncio.Event = field(default_factory=asyncio.Event)
+    number: int = field(default_factory=lambda: next(_numbers))
+    _done: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def start(self) -> Self:
+        self.task = asyncio.create_task(self._run(), name=f"job for {self.model_set}")
+        return self
+
+    async def _run(self) -> None:
+        async with self._lease() as lease:
+            self.host = lease.host.name
+            self.lent.set()
+            await self._done.wait()
+            if self.seconds is not None:
+                lease.record_drawing(self.seconds)
+            if self.error is not None:
+                raise self.error
+
+    def _lease(self) -> AbstractAsyncContextManager[SlotLease]:
+        if self.on is not None:
+            return self.pool.lease_on(self.on)
+        wants = self.wants or needs(self.model_set)
+        return self.pool.lease(wants, rather_not=self.rather_not, user=self.user)
+
+    def finish(self, error: Exception | None = None) -> None:
+        self.error = error
+        self._done.set()
+
+    async def end(self, error: Exception | None = None) -> None:
+        self.finish(error)
+        await asyncio.wait([self.task])
+        await ticks()
+        if error is not None:
+            assert self.task.exception() is error
+
+    async def cancel(self) -> None:
+        self.task.cancel()
+        await asyncio.wait([self.task])
+        await ticks()
+
+
+def needs(model_set: str) -> Requirements:
+    return Requirements(model_set=model_set)
+
+
+def pool_of(
+    *names: str,
+    slots: int = 2,
+    most: int | None = None,
+    clock: Clock | None = None,
+    shared: SlotRegistry | None = None,
+) -> Pool:
+    return Pool(
+        [HostClient(HostAddress.parse(name), limits=LIMITS) for name in names],
+        slots_per_host=slots,
+        most=most,
+        clock=clock or Clock(),
+        chance=NoChance(),
+        shared=shared,
+    )
+
+
+async def jobs_of(pool: Pool, count: int, *model_sets: str) -> list[Job]:
+    """Let so many ask, in order, and return when each has a slot or waits."""
+    named = [*model_sets, *["ash"] * (count - len(model_sets))]
+    jobs = [Job(pool, model_set).start() for model_set in named]
+    await ticks()
+    return jobs
+
+
+async def ticks() -> None:
+    """Let everything happen that can without a clock."""
+    for _ in range(5):
+        await asyncio.sleep(0)

@@ -1,0 +1,166 @@
+"""The whole product on one stage: sandbox hosts, sandbox Telegram, a real worker, a real hook."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from arq.worker import create_worker
+
+from chatflow_hook import ChatFlowHook, Picture, Request
+from imagegen import resources, worker
+from imagegen.sandbox.comfyui import SandboxComfyUI
+from imagegen.sandbox.telegram import SandboxTelegram
+from imagegen.settings import Settings
+from imagegen.workflows.library import load_workflows, required_model_files
+from tests.support import conversations
+from tests.support.conversations import Sessions, turn
+
+PATIENCE_S = 20.0
+
+
+def shelf(folder: Path | None = None) -> Mapping[str, Sequence[str]]:
+    """Give all model files that the workflows of a folder name, or those that are shipped."""
+    library = load_workflows(folder or resources.path("workflows"))
+    return {folder: sorted(names) for folder, names in required_model_files(library).items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What a scene needs: say something, look what came of it."""
+
+    hook: ChatFlowHook
+    hosts: Sequence[SandboxComfyUI]
+    telegram: SandboxTelegram
+    sessions: Sessions
+    settings: Settings
+
+    async def ask(self, **changes: Any) -> Request:
+        """Say messages in a dialog until a picture is due."""
+        while True:
+            request = await self.hook.on_turn(turn(**changes))
+            if request is not None:
+                return request
+
+    async def picture(self, **changes: Any) -> Picture:
+        """Say messages until a picture is due, and wait for its end."""
+        return await self.hook.wait(await self.ask(**changes), timeout=PATIENCE_S)
+
+    def prompts(self) -> list[str]:
+        """Return the texts of all prompts that were posted, in order host by host."""
+        return [
+            node["inputs"]["text"]
+            for host in self.hosts
+            for posted in host.posted
+            for node in posted.graph.values()
+            if node["class_type"] == "CLIPTextEncode" and isinstance(node["inputs"]["text"], str)
+        ]
+
+    @asynccontextmanager
+    async def worker(self, *, is_interrupted: bool = False) -> AsyncIterator[None]:
+        """Run the worker in this process while the block runs.
+
+        At the end it finishes its jobs, or leaves them where they are if it `is_interrupted`.
+        """
+        chosen = worker.worker_settings(self.settings, owns_process=False)
+        running = create_worker(chosen, handle_signals=False)
+        task = asyncio.create_task(running.async_run(), name="worker")
+        try:
+            yield
+        finally:
+            # arq's close cancels a job that is putting itself away, and with it itself.
+            running.allow_pick_jobs = False
+            if is_interrupted:
+                for job in running.tasks.values():
+                    job.cancel()
+            if running.tasks:
+                await asyncio.wait(running.tasks.values(), timeout=PATIENCE_S)
+            await _cancelled(task)
+            await running.close()
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    """Cancel a task until it hears it: Python 3.11 loses some cancellations (see imagegen/periodic.py)."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.2)
+    with suppress(asyncio.CancelledError):
+        task.result()
+
+
+class Stages:
+    """Makes stages on one database and one Redis; closes what they opened."""
+
+    def __init__(self, database_url: str, redis_url: str, sessions: Sessions, home: Path) -> None:
+        self._database_url = database_url
+        self._redis_url = redis_url
+        self._sessions = sessions
+        self._home = home
+
+    @asynccontextmanager
+    async def set(
+        self,
+        *,
+        hosts: int = 1,
+        seconds_per_picture: float = 0.0,
+        models: Mapping[str, Sequence[str]] | None = None,
+        works: bool = True,
+        seed: int = 0,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        bot: Mapping[str, Any] | None = None,
+        **changes: Any,
+    ) -> AsyncIterator[Stage]:
+        """Set a stage; `changes` are settings of the worker, `works` starts it at once.
+
+        `bot` are settings of the hook, which the worker has too.
+
+        `seed` is what the chance of faults begins with. `sleep` is that of all hosts: one that
+        does not return holds their drawing.
+        """
+        models = shelf() if models is None else models
+        async with AsyncExitStack() as stack:
+            fleet = [
+                await stack.enter_async_context(
+                    SandboxComfyUI(
+                        name=f"gpu-{number}",
+                        models=models,
+                        seconds_per_picture=seconds_per_picture,
+                        seed=seed + number,
+                        sleep=sleep,
+                    )
+                )
+                for number in range(hosts)
+            ]
+            telegram = await stack.enter_async_context(SandboxTelegram())
+            hook = await stack.enter_async_context(
+                ChatFlowHook(
+                    conversations.hook_settings(self._database_url, self._redis_url, **(bot or {}))
+                )
+            )
+            stage = Stage(
+                hook=hook,
+                hosts=fleet,
+                telegram=telegram,
+                sessions=self._sessions,
+                settings=self._settings(fleet, telegram, {**(bot or {}), **changes}),
+            )
+            if works:
+                await stack.enter_async_context(stage.worker())
+            yield stage
+
+    def _settings(
+        self, fleet: Sequence[SandboxComfyUI], telegram: SandboxTelegram, changes: dict[str, Any]
+    ) -> Settings:
+        usual: dict[str, Any] = {
+            "database_url": self._database_url,
+            "redis_url": self._redis_url,
+            "comfyui_hosts": ",".join(host.address for host in fleet),
+            "telegram_bot_token": telegram.token,
+            "telegram_api_url": telegram.url,
+            "image_store": self._home.as_uri(),
+            "log_format": "console",
+            "web_port": 0,
+        }
+        return Settings(_env_file=None, **(usual | changes))

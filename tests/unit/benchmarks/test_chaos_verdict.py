@@ -1,0 +1,293 @@
+"""The verdict on a run of chaos finds each kind of violation, and nothing else."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID, uuid5
+
+import pytest
+
+from imagegen.sandbox.comfyui.usage import DoubleDrawing
+from tests.benchmarks.chaos.evidence import (
+    Arrival,
+    DialogRow,
+    Evidence,
+    InjectedFault,
+    Row,
+    Send,
+    WorkerFault,
+)
+from tests.benchmarks.chaos.verdict import Verdict, judge
+from tests.benchmarks.chaos.violation import ViolationKind
+
+
+def uid(number: int) -> UUID:
+    return uuid5(UUID(int=0), str(number))
+
+
+def row(number: int = 1, **changes: Any) -> Row:
+    """Make request `number` of dialog 1, delivered at its message `4 * number`."""
+    usual: dict[str, Any] = {
+        "id": uid(number),
+        "dialog_id": 1,
+        "message_count": 4 * number,
+        "caption": f"1/{number}",
+        "state": "delivered",
+        "error_code": None,
+        "error_sentence": None,
+        "attempts": 0,
+        "draw": 1,
+        "host": "gpu",
+        "telegram_message_id": number,
+        "created": 10.0 * number,
+        "finished": 10.0 * number + 2,
+    }
+    return Row(**usual | changes)
+
+
+def failed(number: int = 1, code: str | None = "host_refused", **changes: Any) -> Row:
+    usual: dict[str, Any] = {
+        "state": "failed",
+        "error_code": code,
+        "error_sentence": code and "It could not be drawn.",
+        "telegram_message_id": None,
+    }
+    return row(number, **usual | changes)
+
+
+def arrival(number: int = 1, **changes: Any) -> Arrival:
+    usual: dict[str, Any] = {
+        "caption": f"1/{number}",
+        "message_id": number,
+        "when": 10.0 * number + 2,
+    }
+    return Arrival(**usual | changes)
+
+
+def send(number: int, attempt: int, outcome: str) -> Send:
+    return Send(request_id=uid(number), attempt=attempt, outcome=outcome, started=10.0)
+
+
+def double(number: int = 1, *, avoidable: bool = True) -> DoubleDrawing:
+    return DoubleDrawing(
+        picture=str(uid(number)),
+        prompt_ids=("a", "b"),
+        hosts=("gpu-1", "gpu-2"),
+        gpu_seconds=1.0,
+        avoidable=avoidable,
+    )
+
+
+def judged(rows: Sequence[Row] = (row(),), watermark: int | None = 4, **changes: Any) -> Verdict:
+    """Judge a run in which one dialog got one picture, but for the changes."""
+    usual: dict[str, Any] = {
+        "committed": {each.id: each.caption for each in rows},
+        "rows": rows,
+        "sends": (),
+        "arrivals": (arrival(),),
+        "dialogs": (DialogRow(dialog_id=1, message_count=20, watermark=watermark),),
+        "doubles": (),
+        "excused": frozenset(),
+        "injected": (),
+        "worker_faults": (),
+    }
+    return judge(Evidence(**usual | changes), minimum=3)
+
+
+def kinds(verdict: Verdict) -> list[ViolationKind]:
+    return [violation.kind for violation in verdict.violations]
+
+
+def test_a_run_in_which_all_went_well_is_good() -> None:
+    verdict = judged()
+
+    assert verdict.is_good
+    assert (verdict.requests, verdict.delivered, verdict.slowest_s) == (1, 1, 2.0)
+
+
+def test_a_request_that_ended_with_a_reason_is_told_by_reason() -> None:
+    verdict = judged([failed()], None, arrivals=())
+
+    assert verdict.is_good
+    assert verdict.ended == {"failed/host_refused": 1}
+
+
+def test_a_request_without_a_row_is_lost() -> None:
+    verdict = judged(committed={uid(1): "1/1", uid(2): "1/2"})
+
+    assert kinds(verdict) == [ViolationKind.LOST]
+    assert verdict.requests == 2
+    assert verdict.violations[0].requests == (str(uid(2)),)
+
+
+def test_a_request_that_never_ended_is_lost() -> None:
+    rows = [row(), row(2, state="drawn", telegram_message_id=None, finished=None)]
+
+    assert kinds(judged(rows)) == [ViolationKind.LOST]
+
+
+def test_a_request_that_ended_without_a_reason_is_lost() -> None:
+    assert kinds(judged([failed(code=None)], None, arrivals=())) == [ViolationKind.LOST]
+
+
+def test_a_picture_that_is_called_delivered_and_is_in_no_chat_is_lost() -> None:
+    assert kinds(judged(arrivals=())) == [ViolationKind.LOST]
+
+
+def test_a_picture_sent_twice_is_a_violation() -> None:
+    verdict = judged(arrivals=(arrival(), arrival(message_id=9)))
+
+    assert kinds(verdict) == [ViolationKind.SENT_TWICE]
+    assert (verdict.sent_twice, verdict.sent_twice_after_unknown) == (1, 0)
+
+
+def test_a_picture_sent_twice_after_an_unknown_send_is_told() -> None:
+    verdict = judged(
+        arrivals=(arrival(), arrival(message_id=9)),
+        sends=(send(1, 1, "unknown"), send(1, 2, "sent")),
+    )
+
+    assert verdict.is_good
+    assert (verdict.sent_twice, verdict.sent_twice_after_unknown) == (1, 1)
+
+
+def test_one_unknown_send_excuses_no_third_picture() -> None:
+    verdict = judged(
+        arrivals=(arrival(), arrival(message_id=8), arrival(message_id=9)),
+        sends=(send(1, 1, "unknown"), send(1, 2, "sent")),
+    )
+
+    assert kinds(verdict) == [ViolationKind.SENT_TWICE]
+
+
+def test_an_unknown_send_of_another_request_is_no_excuse() -> None:
+    verdict = judged(arrivals=(arrival(), arrival(message_id=9)), sends=(send(2, 1, "unknown"),))
+
+    assert kinds(verdict) == [ViolationKind.SENT_TWICE]
+
+
+def test_a_picture_drawn_twice_on_hosts_that_answered_is_a_violation() -> None:
+    verdict = judged(doubles=(double(),))
+
+    assert kinds(verdict) == [ViolationKind.DRAWN_TWICE]
+    assert (verdict.drawn_twice, verdict.drawn_twice_excused) == (1, 0)
+
+
+def test_a_picture_drawn_twice_since_its_host_was_gone_is_told() -> None:
+    verdict = judged(doubles=(double(avoidable=False),))
+
+    assert verdict.is_good
+    assert (verdict.drawn_twice, verdict.drawn_twice_excused) == (1, 1)
+
+
+def test_a_picture_drawn_twice_since_a_host_lost_it_is_told() -> None:
+    verdict = judged(doubles=(double(),), excused=frozenset({str(uid(1))}))
+
+    assert verdict.is_good
+    assert verdict.drawn_twice_excused == 1
+
+
+def test_a_picture_in_the_chat_of_a_request_that_failed_is_a_violation() -> None:
+    assert kinds(judged([failed()], None)) == [ViolationKind.CONTRADICTED]
+
+
+def test_a_request_that_says_it_does_not_know_may_be_in_the_chat_or_not() -> None:
+    unsure = [failed(code="delivery_unknown")]
+
+    assert judged(unsure).is_good
+    assert judged(unsure, arrivals=()).is_good
+
+
+def test_a_delivered_request_that_names_another_message_is_a_violation() -> None:
+    assert kinds(judged([row(telegram_message_id=77)])) == [ViolationKind.CONTRADICTED]
+
+
+def test_a_picture_that_nobody_asked_for_is_a_violation() -> None:
+    assert kinds(judged(arrivals=(arrival(), arrival(2)))) == [ViolationKind.CONTRADICTED]
+
+
+def test_a_watermark_that_did_not_move_is_a_violation() -> None:
+    verdict = judged(watermark=None)
+
+    assert kinds(verdict) == [ViolationKind.WATERMARK]
+    assert verdict.violations[0].requests == (str(uid(1)),)
+
+
+def test_a_watermark_that_moved_back_is_a_violation() -> None:
+    arrivals = (arrival(), arrival(2))
+
+    assert kinds(judged([row(), row(2)], 4, arrivals=arrivals)) == [ViolationKind.WATERMARK]
+
+
+def test_a_watermark_moved_by_a_failure_is_a_violation() -> None:
+    assert kinds(judged([row(), failed(2)], 8)) == [ViolationKind.WATERMARK]
+
+
+def test_a_picture_that_may_have_arrived_may_move_the_watermark_or_not() -> None:
+    rows = [row(), failed(2, code="delivery_unknown")]
+
+    assert judged(rows, 4).is_good
+    assert judged(rows, 8).is_good
+    assert kinds(judged(rows, 6)) == [ViolationKind.WATERMARK]
+
+
+def test_two_pictures_too_close_are_a_violation() -> None:
+    rows = [row(), row(2, message_count=6)]
+
+    verdict = judged(rows, 6, arrivals=(arrival(), arrival(2)))
+
+    assert kinds(verdict) == [ViolationKind.SPACING]
+    assert verdict.violations[0].requests == (str(uid(1)), str(uid(2)))
+
+
+def test_two_pictures_at_the_least_distance_are_fine() -> None:
+    rows = [row(), row(2, message_count=7)]
+
+    assert judged(rows, 7, arrivals=(arrival(), arrival(2))).is_good
+
+
+def test_pictures_of_two_dialogs_may_come_at_the_same_count() -> None:
+    dialogs = [DialogRow(dialog_id=number, message_count=9, watermark=4) for number in (1, 2)]
+    rows = [row(), row(2, dialog_id=2, message_count=4)]
+
+    assert judged(rows, arrivals=(arrival(), arrival(2)), dialogs=dialogs).is_good
+
+
+def test_a_fault_of_ours_is_a_violation() -> None:
+    worker_fault = WorkerFault(worker="worker-0.1", what="a fault of ours: KeyError")
+
+    assert kinds(judged(worker_faults=(worker_fault,))) == [ViolationKind.OUR_FAULT]
+
+
+def test_a_request_that_failed_inside_is_a_violation() -> None:
+    assert kinds(judged([failed(code="internal")], None, arrivals=())) == [ViolationKind.OUR_FAULT]
+
+
+def test_recovery_is_from_the_end_of_a_fault_to_the_next_picture() -> None:
+    fault = InjectedFault(what="while it is drawn", began=8, ended=11)
+
+    assert judged(injected=(fault,)).recoveries == {"while it is drawn": 1.0}
+
+
+def test_recovery_is_not_the_time_in_which_nobody_asked() -> None:
+    fault = InjectedFault(what="before all", began=2, ended=3)
+
+    assert judged(injected=(fault,)).recoveries == {"before all": 2.0}
+
+
+def test_recovery_is_without_the_time_of_other_outages() -> None:
+    outages = [
+        InjectedFault(what="redis", began=10.5, ended=11.5, is_total=True),
+        InjectedFault(what="telegram", began=11, ended=11.7, is_total=True),
+    ]
+
+    recoveries = judged(
+        injected=(InjectedFault(what="a host", began=9, ended=10), *outages)
+    ).recoveries
+
+    assert recoveries["a host"] == pytest.approx(2 - 1.2)
+
+
+def test_a_fault_after_the_last_picture_has_no_recovery() -> None:
+    fault = InjectedFault(what="after all", began=12.5, ended=13)
+
+    assert judged(injected=(fault,)).recoveries == {}

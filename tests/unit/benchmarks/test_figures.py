@@ -1,0 +1,54 @@
+"""What benchmarks reckon with: tables, verdicts, timelines."""
+
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from tests.benchmarks.report import table, timeline
+from tests.benchmarks.report.figure import Figure
+
+
+def figure(**given: Any) -> Figure:
+    return Figure(**{"row": "saturation", "name": "ours", "measured": "0.99", **given})
+
+
+@pytest.mark.parametrize(
+    ("given", "verdict"),
+    [
+        ({"is_reached": True}, "reached"),
+        ({"is_reached": False}, "MISSED"),
+        ({"is_reached": None}, ""),
+        ({"is_reached": True, "sandbox_cpu": 0.91}, "sandbox too busy to say"),
+        ({"is_reached": False, "sandbox_cpu": 0.90}, "MISSED"),
+    ],
+)
+def test_a_verdict_says_what_was_reached_unless_the_sandbox_was_measured(
+    given: dict[str, Any], verdict: str
+) -> None:
+    assert figure(**given).verdict == verdict
+
+
+def test_the_table_is_markdown_with_a_row_for_each_figure() -> None:
+    rows = table.text([figure(worker_cpu=0.25), figure(name="theirs")]).splitlines()
+
+    assert len(rows) == 4
+    assert "| saturation: ours " in rows[2]
+    assert "25%" in rows[2]
+    assert len({len(row) for row in rows}) == 1
+
+
+def test_a_timeline_has_a_bar_for_each_drawing_on_one_scale() -> None:
+    drawn = ET.fromstring(timeline.svg([_told("a<b", 10.0), _told("slow", 20.0)]))  # noqa: S314 (our own)
+
+    bars = [each for each in drawn.iter() if each.get("fill") == "#3f7d58"]
+    widths = [float(each.get("width") or 0) for each in bars]
+    assert len(bars) == 4
+    assert widths[2] == pytest.approx(2 * widths[0], abs=0.2)
+    assert any(each.text == "a<b" for each in drawn.iter())
+
+
+def _told(name: str, seconds: float) -> dict[str, Any]:
+    spans = [{"began": 100.0, "ended": 100.0 + seconds}]
+    lines = [{"host": f"gpu-{number}", "spans": spans} for number in range(2)]
+    return {"name": name, "facts": {"saturation": 0.5, "timelines": lines}}

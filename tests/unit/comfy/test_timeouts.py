@@ -1,0 +1,123 @@
+"""How long a prompt may take, on a clock that the test moves."""
+
+from imagegen.comfy.errors import DrawingStalled, DrawingTooSlow, HostBusy
+from imagegen.comfy.timeouts import PromptDeadlines, PromptTimeouts
+from tests.support.pool_callers import Clock
+
+LIMITS = PromptTimeouts(request=30, queue=600, drawing=120, silence=90, look=10, away=10)
+
+
+def test_while_the_socket_talks_nobody_looks() -> None:
+    clock = Clock()
+    deadlines = PromptDeadlines(LIMITS, clock)
+
+    for _ in range(20):
+        clock.now += 9
+        deadlines.event_received()
+
+    assert not deadlines.is_due
+    assert deadlines.wakes_at == clock.now + 10
+
+
+def test_silence_leads_to_a_look_and_then_to_the_next() -> None:
+    clock = Clock()
+    deadlines = PromptDeadlines(LIMITS, clock)
+
+    clock.now = 10
+    assert deadlines.is_due
+    deadlines.status_checked()
+
+    assert deadlines.wakes_at == 20
+
+
+def test_after_a_reconnect_looks_come_every_second_until_the_first_frame() -> None:
+    clock = Clock()
+    deadlines = PromptDeadlines(LIMITS, clock)
+
+    deadlines.reconnected()
+    assert deadlines.wakes_at == 1
+    deadlines.status_checked()
+    assert deadlines.wakes_at == 1
+    deadlines.event_received()
+
+    assert deadlines.wakes_at == 10
+
+
+def test_a_hint_leads_to_a_look_at_once() -> None:
+    clock = Clock()
+    deadlines = PromptDeadlines(LIMITS, clock)
+
+    deadlines.end_suspected()
+
+    assert deadlines.wakes_at == 0.2
+
+
+def test_before_the_start_only_the_queue_limit_counts() -> None:
+    clock = Clock()
+    deadlines = PromptDeadlines(LIMITS, clock)
+
+    clock.now = 599
+    assert deadlines.timeout_error("gpu-1") is None
+    clock.now = 600
+    error = deadlines.timeout_error("gpu-1")
+
+    assert isinstance(error, HostBusy)
+    assert error.sentence == "gpu-1 did not begin within 600 s"
+    assert not error.costs_an_attempt
+
+
+def test_drawing_time_counts_from_the_start_and_not_from_the_post() -> None:
+    clock = Clock()
+    deadlines = PromptDeadlines(LIMITS, clock)
+    clock.now = 500
+    deadlines.drawing_started()
+
+    clock.now = 619
+    deadlines.event_received()
+    deadlines.drawing_started()
+    assert deadlines.timeout_error("gpu-1") is None
+    clock.now = 620
+    error = deadlines.timeout_error("gpu-1")
+
+    assert isinstance(error, DrawingTooSlow)
+    assert error.costs_an_attempt
+
+
+def test_a_drawing_that_does_not_move_has_stalled() -> None:
+    clock = Clock()
+    deadlines = PromptDeadlines(LIMITS, clock)
+    deadlines.drawing_started()
+    clock.now = 10
+    deadlines.event_received()
+
+    assert deadlines.wakes_at == 20
+    clock.now = 100
+    error = deadlines.timeout_error("gpu-1")
+
+    assert isinstance(error, DrawingStalled)
+    assert error.sentence == "nothing moved on gpu-1 for 90 s"
+
+
+def test_a_socket_that_says_nothing_while_the_host_draws_may_be_deaf() -> None:
+    clock = Clock()
+    deadlines = PromptDeadlines(LIMITS, clock)
+
+    clock.now = 50
+    assert not deadlines.is_deaf  # its prompt waits in the host's queue
+    deadlines.drawing_started()
+    clock.now = 60
+
+    assert deadlines.is_deaf
+
+
+def test_a_new_socket_is_given_time_to_be_heard() -> None:
+    clock = Clock()
+    deadlines = PromptDeadlines(LIMITS, clock)
+    deadlines.drawing_started()
+    clock.now = 10
+    deadlines.reconnected()
+
+    clock.now = 19
+    assert not deadlines.is_deaf
+    clock.now = 20
+    assert deadlines.is_deaf

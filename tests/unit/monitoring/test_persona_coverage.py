@@ -1,0 +1,77 @@
+"""What is logged about personas that hosts cannot draw."""
+
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+
+from imagegen import resources
+from imagegen.comfy.capabilities import HostCapabilities
+from imagegen.monitoring.persona_coverage import PersonaCoverage
+from imagegen.pool.pool import Pool
+from imagegen.workflows.library import Library, load_workflows
+from tests.support.pool_callers import pool_of
+
+A, B = "a:8188", "b:8188"
+ASH = load_workflows(resources.path("workflows")).find("ash")
+LIBRARY = Library(workflows={"ash": ASH}, faults={})
+EMPTY = HostCapabilities(classes=frozenset({"Plain"}), names={})
+FULL = HostCapabilities(classes=ASH.requirements.classes, names={})
+
+
+async def test_nothing_is_said_while_no_stock_is_known() -> None:
+    assert await logged_by(PersonaCoverage(LIBRARY, pool_of(A, B))) == []
+
+
+async def test_a_persona_that_no_host_can_draw_is_an_error_by_file_and_node() -> None:
+    pool = pool_of(A)
+    set_capabilities(pool, A, EMPTY)
+
+    [line] = await logged_by(PersonaCoverage(LIBRARY, pool))
+
+    assert (line["log_level"], line["persona"]) == ("error", "ash")
+    assert line["event"] == "no host can draw this persona"
+    assert line["file"].endswith("workflow.json")
+    assert "there is no node class KSampler" in line["missing"][A]
+
+
+async def test_a_persona_that_some_hosts_cannot_draw_is_a_warning() -> None:
+    pool = pool_of(A, B)
+    set_capabilities(pool, A, EMPTY)
+    set_capabilities(pool, B, FULL)
+
+    [line] = await logged_by(PersonaCoverage(LIBRARY, pool))
+
+    assert (line["log_level"], list(line["missing"])) == ("warning", [A])
+
+
+async def test_a_host_that_is_down_does_not_keep_the_others_from_being_judged() -> None:
+    pool = pool_of(A, B)
+    set_capabilities(pool, A, EMPTY)
+
+    [line] = await logged_by(PersonaCoverage(LIBRARY, pool))
+
+    assert line["log_level"] == "warning"
+
+
+async def test_what_has_been_said_is_said_again_only_when_it_changes() -> None:
+    pool = pool_of(A, B)
+    set_capabilities(pool, A, EMPTY)
+    coverage = PersonaCoverage(LIBRARY, pool)
+
+    levels = [[line["log_level"] for line in await logged_by(coverage)] for _ in range(2)]
+    set_capabilities(pool, B, EMPTY)
+    levels.append([line["log_level"] for line in await logged_by(coverage)])
+    for name in (A, B):
+        set_capabilities(pool, name, FULL)
+    levels.append([line["log_level"] for line in await logged_by(coverage)])
+
+    assert levels == [["warning"], [], ["error"], ["info"]]
+
+
+async def logged_by(coverage: PersonaCoverage) -> list[EventDict]:
+    with capture_logs() as lines:
+        await coverage.step()
+    return list(lines)
+
+
+def set_capabilities(pool: Pool, name: str, has: HostCapabilities) -> None:
+    pool._hosts[name].set_capabilities(has, now=0)

@@ -1,0 +1,216 @@
+"""The pool lends slots and takes them back."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+
+from imagegen.comfy.errors import DrawingFailed, HostLost
+from imagegen.pool.pool import Pool
+from tests.support.pool_callers import Job, jobs_of, needs, pool_of, ticks
+
+A, B, C = "a:8188", "b:8188", "c:8188"
+
+
+async def test_a_host_lends_two_slots_and_the_third_waits() -> None:
+    pool = pool_of(A)
+    first, _, third = await jobs_of(pool, 3)
+
+    assert (pool.taken, pool.waiting) == (2, 1)
+    assert third.host is None
+    await first.end()
+    assert (pool.taken, pool.waiting) == (2, 0)
+    assert third.host == A
+
+
+async def test_jobs_are_spread_before_they_are_stacked() -> None:
+    jobs = await jobs_of(pool_of(A, B), 4)
+
+    assert [job.host for job in jobs[:2]] == [A, B]
+    assert [job.host for job in jobs[2:]] == [A, B]
+
+
+async def test_among_equals_the_host_that_has_the_models_comes_first() -> None:
+    pool = pool_of(A, B)
+    await draw(pool, "ash", "lina")
+
+    lina, ash = await jobs_of(pool, 2, "lina", "ash")
+
+    assert (lina.host, ash.host) == (B, A)
+
+
+async def test_having_the_models_does_not_come_before_being_free() -> None:
+    pool = pool_of(A, B)
+    await draw(pool, "ash", "lina")
+
+    first, second = await jobs_of(pool, 2, "ash", "ash")
+
+    assert (first.host, second.host) == (A, B)
+
+
+async def test_a_cap_counts_over_all_hosts() -> None:
+    pool = pool_of(A, B, most=3)
+
+    await jobs_of(pool, 6)
+
+    assert (pool.taken, pool.waiting) == (3, 3)
+
+
+async def test_who_came_first_is_served_first() -> None:
+    pool = pool_of(A, slots=1)
+    jobs = await jobs_of(pool, 5)
+
+    served = []
+    for job in jobs:
+        served.append([other.host is not None for other in jobs].count(True))
+        await job.end()
+
+    assert served == [1, 2, 3, 4, 5]
+    assert [job.host for job in jobs] == [A] * 5
+
+
+async def test_a_cancelled_waiter_takes_no_slot() -> None:
+    pool = pool_of(A, slots=1)
+    first, second, third = await jobs_of(pool, 3)
+
+    await second.cancel()
+    await first.end()
+
+    assert second.host is None
+    assert third.host == A
+    assert (pool.taken, pool.waiting) == (1, 0)
+
+
+async def test_a_waiter_cancelled_in_the_very_tick_of_its_slot_loses_none() -> None:
+    pool = pool_of(A, slots=1)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(pool.lease(needs("ash")))
+        waiter, next_one = await jobs_of(pool, 2)
+        # The slot is granted here, and the event loop does not run before the cancellation.
+        await stack.aclose()
+        waiter.task.cancel()
+    await ticks()
+
+    assert waiter.task.cancelled()
+    assert waiter.host is None
+    assert next_one.host == A
+    assert (pool.taken, pool.waiting) == (1, 0)
+
+
+async def test_a_waiter_cancelled_just_before_its_slot_comes_takes_none() -> None:
+    pool = pool_of(A, slots=1)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(pool.lease(needs("ash")))
+        waiter, next_one = await jobs_of(pool, 2)
+        waiter.task.cancel()
+        await stack.aclose()
+    await ticks()
+
+    assert waiter.host is None
+    assert next_one.host == A
+    assert (pool.taken, pool.waiting) == (1, 0)
+
+
+async def test_a_cancelled_job_gives_its_slot_back() -> None:
+    pool = pool_of(A, slots=1)
+    first, second = await jobs_of(pool, 2)
+
+    await first.cancel()
+
+    assert second.host == A
+
+
+async def test_a_lost_host_rests_and_others_draw() -> None:
+    pool = pool_of(A, B)
+    first, second = await jobs_of(pool, 2)
+    await first.end(HostLost("a is away"))
+    await second.end()
+
+    jobs = await jobs_of(pool, 3)
+
+    assert [job.host for job in jobs] == [B, B, None]
+
+
+async def test_an_error_of_the_prompt_is_no_fault_of_the_host() -> None:
+    pool = pool_of(A)
+    [first] = await jobs_of(pool, 1)
+    await first.end(DrawingFailed("node 3 raised"))
+
+    jobs = await jobs_of(pool, 2)
+
+    assert [job.host for job in jobs] == [A, A]
+
+
+async def test_a_waiter_that_gives_up_while_all_hosts_rest_leaves_nothing_behind() -> None:
+    pool = pool_of(A)
+    [job] = await jobs_of(pool, 1)
+    await job.end(HostLost("away"))
+    [waiter] = await jobs_of(pool, 1)
+
+    await waiter.cancel()
+
+    assert (pool.taken, pool.waiting) == (0, 0)
+
+
+async def test_a_host_that_just_failed_a_request_is_the_last_choice_for_it() -> None:
+    pool = pool_of(A, B)
+
+    first = Job(pool, rather_not=A).start()
+    second = Job(pool, rather_not=A).start()
+    await ticks()
+
+    assert [first.host, second.host] == [B, B]
+
+
+async def test_a_prompt_that_is_on_a_host_already_comes_before_all_who_wait() -> None:
+    pool = pool_of(A, slots=1)
+    first, waiter = await jobs_of(pool, 2)
+    pinned = asyncio.create_task(_pinned(pool, waiter), name="pinned")
+    await ticks()
+
+    await first.end()
+
+    assert await pinned is None
+    assert waiter.host == A
+
+
+async def test_no_slot_is_lent_on_a_host_that_the_pool_does_not_have() -> None:
+    with pytest.raises(HostLost, match="no longer among the hosts"):
+        async with pool_of(A).lease_on("gone:8188"):
+            pass
+
+
+async def test_a_faster_host_is_preferred_among_equals() -> None:
+    pool = pool_of(A, B)
+    for host, seconds in ((A, 9.0), (B, 1.0)):
+        async with pool.lease(needs("x"), rather_not=A if host == B else B) as lease:
+            lease.record_drawing(seconds)
+
+    [job] = await jobs_of(pool, 1, "new")
+
+    assert job.host == B
+
+
+async def test_what_a_change_of_models_costs_is_learned_from_other_hosts() -> None:
+    pool = pool_of(A, B, C)
+    await draw(pool, "ash", seconds=4.0)
+    await draw(pool, "ash", seconds=1.0)
+    await draw(pool, "ash", "lina", seconds=1.0)
+
+    # A has drawn with and without a change of models; B only after a change, C never.
+    first, second = await jobs_of(pool, 2, "lina", "lina")
+
+    assert (first.host, second.host) == (B, B)
+
+
+async def _pinned(pool: Pool, waiter: Job) -> str | None:
+    """Return the host of the waiter at the time at which we have our slot."""
+    async with pool.lease_on(A):
+        return waiter.host
+
+
+async def draw(pool: Pool, *model_sets: str, seconds: float | None = None) -> None:
+    """Draw these at the same time, so that each of them loads its models on another host."""
+    for job in await jobs_of(pool, len(model_sets), *model_sets):
+        job.seconds = seconds
+        await job.end()

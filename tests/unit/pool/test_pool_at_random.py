@@ -1,0 +1,266 @@
+"""The pool counts its slots correctly, whatever happens and in any order."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Coroutine
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from imagegen.comfy.capabilities import HostCapabilities, ModelFile, Requirements
+from imagegen.comfy.errors import (
+    DrawingFailed,
+    HostLacks,
+    HostLost,
+    ImageMissing,
+    NobodyCanDraw,
+    OutOfMemory,
+    PromptLost,
+)
+from imagegen.pool.host import PooledHost
+from tests.support.pool_callers import Clock, Job, Others, pool_of, ticks
+
+FILES = ("ash.safetensors", "lina.safetensors")
+LORA = ("LoraLoader", "lora_name")
+WANTS = [
+    Requirements(model_set="any"),
+    *(
+        Requirements(
+            model_set=name,
+            models=frozenset({ModelFile(class_type=LORA[0], input=LORA[1], name=name)}),
+        )
+        for name in FILES
+    ),
+]
+CAPABILITIES = [
+    HostCapabilities(classes=frozenset({LORA[0]}), names={LORA: {name: name for name in names}})
+    for names in ((), FILES[:1], FILES[1:], FILES)
+]
+ERRORS = [HostLost, HostLacks, DrawingFailed, OutOfMemory, PromptLost, ImageMissing, ValueError]
+MANY = settings(max_examples=140, stateful_step_count=60)
+WHICH = st.integers(0, 30)
+
+
+class _Pool(RuleBasedStateMachine):
+    """A pool with random callers, hosts and time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.jobs: list[Job] = []
+
+    @initialize(hosts=st.integers(1, 3), slots=st.integers(1, 2), most=st.integers(0, 4))
+    def open(self, hosts: int, slots: int, most: int) -> None:
+        self.clock = Clock()
+        self.slots = slots
+        self.names = [f"h{number}:8188" for number in range(hosts)]
+        self.most = most or hosts * slots
+        self.others = Others()
+        self.pool = pool_of(
+            *self.names, slots=slots, most=self.most, clock=self.clock, shared=self.others
+        )
+        self.hosts: list[PooledHost] = list(self.pool._hosts.values())
+
+    @rule(wants=st.sampled_from(WANTS), avoided=st.one_of(st.none(), WHICH))
+    def ask(self, wants: Requirements, avoided: int | None) -> None:
+        rather_not = None if avoided is None else self.names[avoided % len(self.names)]
+        self._begin(Job(self.pool, wants=wants, rather_not=rather_not))
+
+    @rule(which=WHICH)
+    def ask_for_one_host(self, which: int) -> None:
+        self._begin(Job(self.pool, on=self.names[which % len(self.names)]))
+
+    @precondition(lambda self: self.lent)
+    @rule(which=WHICH)
+    def end_well(self, which: int) -> None:
+        self._run(self.lent[which % len(self.lent)].end())
+
+    @precondition(lambda self: self.lent)
+    @rule(which=WHICH, kind=st.sampled_from(ERRORS))
+    def fail(self, which: int, kind: type[Exception]) -> None:
+        self._run(self.lent[which % len(self.lent)].end(kind("as it happens")))
+
+    @precondition(lambda self: self.jobs)
+    @rule(which=WHICH)
+    def cancel(self, which: int) -> None:
+        self._run(self.jobs[which % len(self.jobs)].cancel())
+
+    @precondition(lambda self: self.lent)
+    @rule(which=WHICH, seed=st.integers(0, 1000))
+    def much_at_once(self, which: int, seed: int) -> None:
+        """Let several callers end, begin and be cancelled in one turn of the event loop."""
+
+        async def turn() -> None:
+            chance = random.Random(seed)
+            begun = [Job(self.pool, wants=WANTS[seed % len(WANTS)]).start()]
+            self.jobs += begun
+            self.lent[which % len(self.lent)].finish()
+            for _ in range(chance.randrange(6)):
+                await asyncio.sleep(0)
+            for job in chance.sample(self.jobs, k=min(3, len(self.jobs))):
+                job.task.cancel()
+            await ticks()
+
+        self._run(turn())
+
+    @rule(which=WHICH, answers=st.sampled_from([True, True, True, False]))
+    def probe(self, which: int, answers: bool) -> None:  # noqa: FBT001 (hypothesis gives it)
+        host = self.hosts[which % len(self.hosts)]
+        if answers:
+            self.pool._tracker.record_answer(host)
+        elif host.health.is_up or host.health.is_due(self.clock()):
+            self.pool._tracker.record_silence(host, HostLost("away"))
+        self._look()
+
+    @rule(which=WHICH, capabilities=st.sampled_from(CAPABILITIES))
+    def restock(self, which: int, capabilities: HostCapabilities) -> None:
+        self.hosts[which % len(self.hosts)].set_capabilities(capabilities, now=self.clock())
+        self._look()
+
+    @rule(seconds=st.integers(1, 400))
+    def wait(self, seconds: int) -> None:
+        self.clock.now += seconds
+        self._look()
+
+    @property
+    def lent(self) -> list[Job]:
+        return [job for job in self.jobs if job.host and not job.task.done()]
+
+    @property
+    def waiting(self) -> list[Job]:
+        return [job for job in self.jobs if not job.host and not job.task.done()]
+
+    @invariant()
+    def no_slot_is_lost_or_lent_twice(self) -> None:
+        held = Counter(job.host for job in self.lent)
+        assert self.pool.taken == held.total() <= self.most
+        assert all(count <= self.slots for count in held.values())
+        assert [host.taken for host in self.hosts] == [held[name] for name in self.names]
+        assert self.others.ours == {host: count for host, count in held.items() if count}
+        assert self.pool.waiting == len(self.waiting)
+
+    @invariant()
+    def nobody_waits_while_a_slot_suits(self) -> None:
+        if len(self.lent) < self.most:
+            assert not [(job, host) for job in self.waiting for host in self._suits(job)]
+
+    @invariant()
+    def nobody_waits_for_what_no_host_has(self) -> None:
+        for job in self.waiting:
+            assert job.wants is None or not all(m.missing(job.wants) for m in self.hosts)
+
+    def teardown(self) -> None:
+        try:
+            if self.jobs:
+                self._run(self._end_all())
+            self._run(self._expect_all_slots())
+        finally:
+            for task in asyncio.all_tasks(self.loop):
+                task.cancel()
+            self.loop.run_until_complete(ticks())
+            self.loop.close()
+
+    async def _end_all(self) -> None:
+        for job in self.jobs:
+            await job.cancel()
+        assert (self.pool.taken, self.pool.waiting, self.others.ours) == (0, 0, {})
+
+    async def _expect_all_slots(self) -> None:
+        self.others.theirs.clear()
+        self.clock.now += 1000
+        for host in self.hosts:
+            self.pool._tracker.record_success(host, WANTS[0])
+            host.set_capabilities(CAPABILITIES[0], now=self.clock())
+        jobs = [Job(self.pool, wants=WANTS[0]).start() for _ in range(self.most + 1)]
+        await self.others.settled()
+        slots = min(self.most, len(self.hosts) * self.slots)
+        assert (self.pool.taken, self.pool.waiting) == (slots, self.most + 1 - slots)
+        for job in jobs:
+            await job.cancel()
+
+    def _begin(self, job: Job) -> None:
+        async def begin() -> None:
+            self.jobs.append(job.start())
+            await ticks()
+
+        self._run(begin())
+
+    def _look(self) -> None:
+        async def look() -> None:
+            self.pool._assign()  # as the timer and the health checks would
+            await ticks()
+
+        self._run(look())
+
+    def _run(self, step: Coroutine[Any, Any, None]) -> None:
+        before = self.lent
+        self.loop.run_until_complete(step)
+        self.loop.run_until_complete(self.others.settled())
+        self.jobs = [job for job in self.jobs if not job.task.done() or self._end_is_right(job)]
+        self._expect_the_first_served([job for job in self.lent if job not in before])
+
+    def _end_is_right(self, job: Job) -> bool:
+        """Check how a job has ended; False, since it need not be kept."""
+        error = None if job.task.cancelled() else job.task.exception()
+        if isinstance(error, NobodyCanDraw):
+            assert job.wants is not None
+            assert all(host.missing(job.wants) for host in self.hosts)
+        else:
+            assert error is job.error
+        return False
+
+    def _expect_the_first_served(self, served: list[Job]) -> None:
+        for late in served:
+            for early in self.waiting:
+                is_equal = (early.wants, early.rather_not) == (late.wants, late.rather_not)
+                comes_first = early.on == late.host and late.on is None
+                is_before = early.number < late.number and is_equal and early.on == late.on
+                assert not is_before
+                assert not comes_first
+
+    def _suits(self, job: Job) -> list[PooledHost]:
+        held = Counter(lent.host for lent in self.lent)
+        if job.on is not None:
+            return [m for m in self.hosts if m.name == job.on and held[m.name] < self.slots]
+        assert job.wants is not None
+        able = [
+            m for m in self.hosts if not m.missing(job.wants) and m.health.usable_slots(self.slots)
+        ]
+        return [m for m in able if held[m.name] < m.health.usable_slots(self.slots)]
+
+
+class _SharedPool(_Pool):
+    """The same, while other workers take and release slots of the hosts."""
+
+    @rule(which=WHICH, count=st.integers(0, 2))
+    def others_take(self, which: int, count: int) -> None:
+        self.others.theirs[self.names[which % len(self.names)]] = count
+
+    @rule()
+    def others_answer_late(self) -> None:
+        self.others.turns = 2 - self.others.turns
+
+    def _suits(self, job: Job) -> list[PooledHost]:
+        # A host that others were found to fill is tried again later.
+        return [m for m in super()._suits(job) if self.clock() >= m.full_until]
+
+    def _expect_the_first_served(self, served: list[Job]) -> None:
+        """A caller whose slot other workers hold may be overtaken by a caller of another host."""
+
+
+def test_no_slot_is_lost_and_who_came_first_is_served_first() -> None:
+    run_state_machine_as_test(_Pool, settings=MANY)
+
+
+def test_no_slot_is_lost_while_other_workers_take_and_leave_theirs() -> None:
+    run_state_machine_as_test(_SharedPool, settings=MANY)

@@ -1,0 +1,100 @@
+"""A pool on hosts that other workers use too."""
+
+import asyncio
+
+import pytest
+
+from imagegen.pool.pool import Pool
+from imagegen.pool.shared_slots import SharedSlot
+from tests.support.pool_callers import Clock, Others, jobs_of, needs, pool_of, ticks
+
+A, B = "a:8188", "b:8188"
+PATIENCE_S = 10
+
+
+async def test_a_slot_is_taken_from_all_workers_and_given_back_to_them() -> None:
+    others = Others()
+    [job] = await jobs_of(pool_of(A, shared=others), 1)
+
+    assert others.ours == {A: 1}
+    await job.end()
+    assert others.ours == {}
+
+
+async def test_what_others_fill_is_left_for_another_host() -> None:
+    others = Others()
+    others.theirs[A] = 2
+
+    [job] = await jobs_of(pool_of(A, B, shared=others), 1)
+
+    assert (job.host, others.asked) == (B, [A, B])
+
+
+async def test_who_was_told_that_others_hold_the_slots_keeps_the_place() -> None:
+    clock, others = Clock(), Others()
+    others.theirs[A] = 2
+    pool = pool_of(A, shared=others, clock=clock)
+    first, second = await jobs_of(pool, 2)
+    assert (pool.taken, pool.waiting) == (0, 2)
+
+    others.theirs[A] = 1
+    clock.now = 1
+    async with asyncio.timeout(PATIENCE_S):
+        await first.lent.wait()
+    await ticks()
+
+    assert second.host is None
+
+
+async def test_a_full_host_is_not_asked_for_each_waiter() -> None:
+    others = Others()
+    others.theirs[A] = 2
+
+    await jobs_of(pool_of(A, shared=others), 20)
+
+    assert others.asked == [A]
+
+
+async def test_a_slot_that_this_worker_frees_is_asked_for_at_once() -> None:
+    others = Others()
+    others.theirs[A] = 1
+    first, second = await jobs_of(pool_of(A, shared=others), 2)
+    assert (first.host, second.host) == (A, None)
+
+    await first.end()
+
+    assert second.host == A
+
+
+async def test_who_gives_up_while_the_others_are_asked_leaves_nothing_behind() -> None:
+    others = Others(turns=50)
+    pool = pool_of(A, slots=1, shared=others)
+    first, second = await jobs_of(pool, 2)
+
+    await first.cancel()
+    others.turns = 0
+    await ticks()
+
+    assert second.host is None  # it is asking, and has the slot that the first gave up
+    assert (pool.taken, pool.waiting) == (1, 0)
+    await second.cancel()
+    assert (pool.taken, others.ours) == (0, {})
+
+
+async def test_an_error_of_the_sharing_gives_the_slot_back() -> None:
+    pool = pool_of(A, shared=Broken())
+
+    with pytest.raises(RuntimeError, match="out of order"):
+        await lent(pool)
+
+    assert (pool.taken, pool.waiting) == (0, 0)
+
+
+class Broken:
+    async def take(self, host: str, slots: int) -> SharedSlot | None:
+        raise RuntimeError(f"the {slots} slots of {host} are out of order")
+
+
+async def lent(pool: Pool) -> None:
+    async with pool.lease(needs("ash")):
+        pass

@@ -1,0 +1,64 @@
+"""Users take turns at the slots."""
+
+from collections.abc import Sequence
+
+from imagegen.pool.pool import Pool
+from tests.support.pool_callers import Job, pool_of, ticks
+
+A = "a:8188"
+ANN, BOB, CY = 1, 2, 3
+
+
+async def test_somebody_with_many_requests_does_not_delay_somebody_with_one() -> None:
+    pool = pool_of(A, slots=1)
+    jobs = await _asked(pool, ANN, ANN, ANN, ANN, BOB)
+
+    assert await _served(jobs) == [ANN, BOB, ANN, ANN, ANN]
+
+
+async def test_those_with_many_requests_alternate() -> None:
+    pool = pool_of(A, slots=1)
+    jobs = await _asked(pool, ANN, ANN, ANN, BOB, BOB, CY)
+
+    assert await _served(jobs) == [ANN, BOB, CY, ANN, BOB, ANN]
+
+
+async def test_who_comes_later_joins_the_round_that_is_served() -> None:
+    pool = pool_of(A, slots=1)
+    early = await _asked(pool, ANN, ANN, ANN, ANN)
+    first = await _served(early[:2])
+
+    late = await _asked(pool, BOB)
+
+    assert first == [ANN, ANN]
+    assert await _served([*early[2:], *late]) == [ANN, BOB, ANN]
+
+
+async def test_who_was_served_waits_for_its_next_turn() -> None:
+    pool = pool_of(A, slots=1)
+    first, second, bob = await _asked(pool, ANN, ANN, BOB)
+    await _served([first, bob])
+
+    again = await _asked(pool, ANN, CY)
+
+    assert await _served([second, *again]) == [ANN, CY, ANN]
+
+
+async def _asked(pool: Pool, *users: int) -> list[Job]:
+    jobs = []
+    for user in users:
+        jobs.append(Job(pool, user=user).start())
+        await ticks()
+    return jobs
+
+
+async def _served(jobs: Sequence[Job]) -> list[int | None]:
+    """End each job once it has the slot; return their users in that order."""
+    order: list[int | None] = []
+    waiting = list(jobs)
+    while waiting:
+        job = next(job for job in waiting if job.host is not None)
+        order.append(job.user)
+        waiting.remove(job)
+        await job.end()
+    return order

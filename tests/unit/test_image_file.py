@@ -1,0 +1,191 @@
+"""Pictures from hosts: checked, and stripped of what must not travel."""
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from imagegen import image_file
+from imagegen.image_file import MAX_BYTES, MAX_SIDE, BadImage, ImageTooLarge
+
+SECRET = "what somebody wrote in a chat"
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def test_a_png_loses_its_texts_and_keeps_its_pixels() -> None:
+    texts = PngInfo()
+    texts.add_text("prompt", SECRET)
+    texts.add_text("workflow", SECRET, zip=True)
+    texts.add_itxt("parameters", SECRET + " на балконе")
+    original = _encoded("PNG", pnginfo=texts, dpi=(72, 72), exif=_exif())
+
+    picture = image_file.read(original)
+
+    assert (picture.format, picture.width, picture.height) == ("png", 40, 30)
+    assert _chunks(picture.data) == ["IHDR", "IDAT", "IEND"]
+    assert _pixels(picture.data) == _pixels(original)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "I;16"])
+def test_pngs_of_every_depth_keep_their_pixels(mode: str) -> None:
+    original = _encoded("PNG", mode=mode)
+
+    picture = image_file.read(original)
+
+    assert _pixels(picture.data) == _pixels(original)
+
+
+def test_of_an_animated_png_the_first_picture_stays() -> None:
+    frames = [_gradient("RGB").rotate(90 * turn) for turn in range(3)]
+    original = _saved(frames[0], "PNG", save_all=True, append_images=frames[1:])
+
+    picture = image_file.read(original)
+
+    assert set(_chunks(picture.data)) == {"IHDR", "IDAT", "IEND"}
+    assert _pixels(picture.data) == frames[0].tobytes()
+
+
+def test_what_follows_the_end_of_a_png_is_dropped() -> None:
+    original = _encoded("PNG")
+
+    picture = image_file.read(original + _chunk(b"IDAT", SECRET.encode()) + b"more")
+
+    assert picture.data == original
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_exif_xmp_and_comments_do_not_travel(kind: str) -> None:
+    original = _encoded(kind, exif=_exif(), xmp=SECRET.encode(), comment=SECRET.encode())
+
+    picture = image_file.read(original)
+
+    assert SECRET.encode() in original
+    assert SECRET.encode() not in picture.data
+    assert (picture.format, picture.width, picture.height) == (kind.lower(), 40, 30)
+    assert Image.open(io.BytesIO(picture.data)).size == (40, 30)
+
+
+def test_a_jpeg_for_printers_is_still_a_picture() -> None:
+    picture = image_file.read(_encoded("JPEG", mode="CMYK"))
+
+    assert picture.format == "jpeg"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_picture_that_breaks_off_is_broken(kind: str, share: float) -> None:
+    whole = _encoded(kind, size=(300, 200))
+
+    with pytest.raises(BadImage, match="no picture"):
+        image_file.read(whole[: int(len(whole) * share)])
+
+
+def test_a_png_without_its_end_is_broken() -> None:
+    whole = _encoded("PNG")
+
+    with pytest.raises(BadImage):
+        image_file.read(whole[:-12])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\0" * 1000, b"<html>Bad Gateway</html>", SIGNATURE, b"GIF89a" + b"\0" * 100],
+    ids=["nothing", "zeros", "html", "signature", "gif"],
+)
+def test_what_is_no_picture_is_refused(data: bytes) -> None:
+    with pytest.raises(BadImage) as caught:
+        image_file.read(data)
+
+    assert caught.value.code == "picture_broken"
+
+
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [(20_000, 1), (1, 20_000), (20_000, 20_000), (MAX_SIDE + 1, 1), (9_500, 9_500)],
+)
+def test_a_huge_picture_is_refused_by_its_header_alone(width: int, height: int) -> None:
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    # No pixel is there: whoever tried to unpack it would find it broken.
+    data = SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", b"") + _chunk(b"IEND", b"")
+
+    with pytest.raises(ImageTooLarge) as caught:
+        image_file.read(data)
+
+    assert caught.value.code == "picture_too_large"
+
+
+def test_the_widest_picture_that_is_allowed_passes() -> None:
+    picture = image_file.read(_encoded("PNG", size=(MAX_SIDE, 1)))
+
+    assert picture.width == MAX_SIDE
+
+
+def test_more_than_fifty_mebibytes_are_refused() -> None:
+    with pytest.raises(ImageTooLarge):
+        image_file.read(b"\0" * (MAX_BYTES + 1))
+
+
+@given(st.data())
+def test_a_damaged_picture_is_a_picture_or_broken_or_too_large(data: st.DataObject) -> None:
+    kind = data.draw(st.sampled_from(["PNG", "JPEG", "WEBP"]))
+    damaged = bytearray(WHOLE[kind])
+    places = st.integers(0, len(damaged) - 1)
+    for place in data.draw(st.lists(places, min_size=1, max_size=5)):
+        damaged[place] = data.draw(st.integers(0, 255))
+
+    try:
+        picture = image_file.read(bytes(damaged))
+    except (BadImage, ImageTooLarge):
+        return
+
+    assert picture.width <= MAX_SIDE
+
+
+def _gradient(mode: str, size: tuple[int, int] = (40, 30)) -> Image.Image:
+    image = Image.linear_gradient("L").resize(size)
+    if mode in ("LA", "RGBA", "CMYK"):
+        return image.convert("RGB").convert(mode)
+    return image.convert(mode)
+
+
+def _encoded(kind: str, mode: str = "RGB", size: tuple[int, int] = (40, 30), **more: Any) -> bytes:
+    return _saved(_gradient(mode, size), kind, **more)
+
+
+def _saved(image: Image.Image, kind: str, **more: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **more)
+    return out.getvalue()
+
+
+def _exif() -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x010E] = SECRET
+    return exif
+
+
+def _pixels(data: bytes) -> bytes:
+    with Image.open(io.BytesIO(data)) as image:
+        return image.tobytes()
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def _chunks(data: bytes) -> list[str]:
+    kinds, start = [], len(SIGNATURE)
+    while start < len(data):
+        (length,) = struct.unpack_from(">I", data, start)
+        kinds.append(data[start + 4 : start + 8].decode())
+        start += 12 + length
+    return kinds
+
+
+WHOLE = {kind: _encoded(kind) for kind in ("PNG", "JPEG", "WEBP")}
