@@ -22,7 +22,7 @@ IMAGEGEN = (str(Path(sys.executable).with_name("imagegen")), "worker")
 
 # Two busy cores take their time to import aiogram.
 READY_S = 90.0
-END_S = 10.0
+END_S = 30.0
 
 
 def environment(settings: Settings, **changes: str) -> dict[str, str]:

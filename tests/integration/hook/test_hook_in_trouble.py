@@ -4,7 +4,6 @@ import asyncio
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -19,6 +18,7 @@ from imagegen.requests.repository import RequestRepository
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import conversations, request_steps
 from tests.support.conversations import Sessions, turn
+from tests.support.stopwatch import Stopwatch
 
 # "Not delayed by more than a second", with a little for a busy machine on top.
 A_SECOND = 1.3
@@ -41,9 +41,9 @@ async def say_and_commit(
     """Do what a bot's handler does; return the hook's answer and the seconds it took."""
     async with sessions.begin() as session:
         await session.execute(text("INSERT INTO of_the_bot VALUES ('hello')"))
-        started = time.monotonic()
+        watch = Stopwatch()
         request = await hook.on_turn(turn(dialog_id), session)
-        took = time.monotonic() - started
+        took = watch.seconds
     return request, took
 
 
@@ -158,11 +158,11 @@ async def test_without_a_database_the_hook_answers_none_in_time(redis_url: str) 
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts and says nothing
         url = f"postgresql://u:p@127.0.0.1:{silent.getsockname()[1]}/db"
         async with ChatFlowHook(conversations.hook_settings(url, redis_url)) as hook:
-            started = time.monotonic()
+            watch = Stopwatch()
 
             assert await hook.on_turn(turn()) is None
 
-            assert time.monotonic() - started < A_SECOND
+            assert watch.seconds < A_SECOND
 
 
 async def test_a_redis_that_is_down_delays_nobody(database_url: str, sessions: Sessions) -> None:
@@ -172,12 +172,12 @@ async def test_a_redis_that_is_down_delays_nobody(database_url: str, sessions: S
         database_url, f"redis://127.0.0.1:{port}", image_trigger_min=1, image_trigger_max=1
     )
     async with ChatFlowHook(settings) as hook:
-        started = time.monotonic()
+        watch = Stopwatch()
 
         request = await hook.on_turn(turn())
 
         assert request is not None
-        assert time.monotonic() - started < A_SECOND
+        assert watch.seconds < A_SECOND
         assert (await conversations.row(sessions, request.id)).state == State.QUEUED
         assert (await hook.wait(request, timeout=0.1)).state is State.QUEUED
 
@@ -190,11 +190,11 @@ async def test_a_frozen_redis_delays_nobody(database_url: str, sessions: Session
             async with sessions.begin() as session:
                 request = await hook.on_turn(turn(), session)
             valkey.freeze()
-            started = time.monotonic()
+            watch = Stopwatch()
 
             await hook.enqueue(request)
 
-            assert time.monotonic() - started < A_SECOND
+            assert watch.seconds < A_SECOND
             assert request is not None
             assert (await conversations.row(sessions, request.id)).state == State.QUEUED
             valkey.thaw()

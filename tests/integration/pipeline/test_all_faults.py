@@ -1,7 +1,6 @@
 """Every fault of the ComfyUI simulator, against the whole product, within a computed time."""
 
 import asyncio
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from imagegen.sandbox.comfyui import Fault, SandboxComfyUI
 from tests.support.comfyui_client import visit
 from tests.support.conversations import Sessions
 from tests.support.product import PATIENCE_S, Stage, Stages
+from tests.support.stopwatch import Stopwatch
 
 DRAWING_S = 0.4
 LOOK_S = 0.3
@@ -220,9 +220,9 @@ async def test_the_picture_arrives_in_spite_of(
 
 async def _asked(stage: Stage) -> tuple[Picture, float]:
     request = await stage.ask()
-    began = time.monotonic()
+    watch = Stopwatch()
     picture = await stage.hook.wait(request, timeout=PATIENCE_S)
-    return picture, time.monotonic() - began
+    return picture, watch.seconds
 
 
 def _posts(stage: Stage) -> int:

@@ -24,6 +24,7 @@ from tests.support import conversations, request_steps
 from tests.support.comfyui_client import visit
 from tests.support.conversations import Sessions
 from tests.support.drawing_plan import PLAN
+from tests.support.paused_comfyui import Reins
 from tests.support.product import PATIENCE_S, Stage, Stages, shelf
 
 NO_SAMPLER = json.dumps(
@@ -150,7 +151,7 @@ async def test_two_sends_without_an_answer_end_the_request(
 async def test_a_host_that_dies_while_it_draws_costs_nothing_but_time(
     stages: Stages, sessions: Sessions
 ) -> None:
-    async with stages.set(hosts=2, seconds_per_picture=1.0) as stage:
+    async with stages.set(hosts=2, seconds_per_picture=1.0, comfyui_away_timeout=1.0) as stage:
         request = await stage.ask()
         dying = await drawing_host(stage)
 
@@ -266,9 +267,8 @@ async def test_the_watermark_never_moves_back_nor_beyond_the_count(
 async def test_a_request_that_grew_too_old_while_it_waited_for_a_slot_is_not_drawn(
     stages: Stages,
 ) -> None:
-    async with stages.set(
-        seconds_per_picture=2.5, request_max_age=1, comfyui_slots_per_host=1
-    ) as stage:
+    reins = Reins()
+    async with stages.set(sleep=reins.sleep, request_max_age=4, comfyui_slots_per_host=1) as stage:
         first = await stage.ask(dialog_id=1)
         async with visit(stage.hosts[0].address) as guest, asyncio.timeout(PATIENCE_S):
             while not (await guest.get("/prompt"))["exec_info"]["queue_remaining"]:
@@ -280,4 +280,5 @@ async def test_a_request_that_grew_too_old_while_it_waited_for_a_slot_is_not_dra
             "too_old",
         )
         assert len(stage.hosts[0].posted) == 1
+        reins.drop()
         await stage.hook.wait(first, timeout=PATIENCE_S)
