@@ -20,11 +20,12 @@ chaos: venv ## Break everything for five minutes and see that nothing is lost; A
 bench: venv ## Measure how fast it is, beside Celery and plain arq; ARGS="--quick" or "--only saturation"
 	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
 
-check: venv ## Lint, format, types, imports
+check: venv ## Lint, format, types, imports, names
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python .ci/check_names.py
 
 lock: python ## Write requirements.lock from pyproject.toml; ARGS=--upgrade for newest versions
 	@$(PYTHON) .ci/lock.py $(ARGS)

@@ -9,7 +9,7 @@ from typing import Any
 
 from arq.worker import create_worker
 
-from chatflow_hook import ChatFlowHook, Picture, Request
+from chatflow_hook import ChatFlowHook, DatabaseFault, Picture, Request
 from imagegen import resources, worker
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.telegram import SandboxTelegram
@@ -140,7 +140,8 @@ class Stages:
                 )
             )
             # Opens the hook's first connection, whose time would count as that of the first turn.
-            await hook.has_confirmed_age(1)
+            with suppress(DatabaseFault):
+                await hook.has_confirmed_age(1)
             stage = Stage(
                 hook=hook,
                 hosts=sandbox_hosts,

@@ -24,7 +24,7 @@ from tests.support import conversations, request_steps
 from tests.support.comfyui_client import visit
 from tests.support.conversations import Sessions
 from tests.support.drawing_plan import PLAN
-from tests.support.paused_comfyui import Reins
+from tests.support.paused_comfyui import StepGate
 from tests.support.product import PATIENCE_S, Stage, Stages, shelf
 
 NO_SAMPLER = json.dumps(
@@ -267,8 +267,8 @@ async def test_the_watermark_never_moves_back_nor_beyond_the_count(
 async def test_a_request_that_grew_too_old_while_it_waited_for_a_slot_is_not_drawn(
     stages: Stages,
 ) -> None:
-    reins = Reins()
-    async with stages.set(sleep=reins.sleep, request_max_age=4, comfyui_slots_per_host=1) as stage:
+    gate = StepGate()
+    async with stages.set(sleep=gate.sleep, request_max_age=4, comfyui_slots_per_host=1) as stage:
         first = await stage.ask(dialog_id=1)
         async with visit(stage.hosts[0].address) as guest, asyncio.timeout(PATIENCE_S):
             while not (await guest.get("/prompt"))["exec_info"]["queue_remaining"]:
@@ -280,5 +280,5 @@ async def test_a_request_that_grew_too_old_while_it_waited_for_a_slot_is_not_dra
             "too_old",
         )
         assert len(stage.hosts[0].posted) == 1
-        reins.drop()
+        gate.release_all()
         await stage.hook.wait(first, timeout=PATIENCE_S)
