@@ -36,9 +36,9 @@ log = structlog.get_logger(__name__)
 
 # The limit for one step of a turn. A picture may be late; the bot's answer in the chat may not.
 _TURN_TIMEOUT_S = 0.9
-# The limit for the statements of a turn. It is a little shorter, so that the server ends a slow
+# How much shorter the limit for the statements of a turn is, so that the server ends a slow
 # statement before the hook gives the connection up.
-_STATEMENTS_TIMEOUT_S = 0.8
+_STATEMENTS_END_EARLIER_S = 0.1
 # How often `wait` reads the row while Redis reports nothing.
 _POLL_INTERVAL_S = 1.0
 
@@ -49,10 +49,19 @@ class ChatFlowHook:
     One object serves all handlers of a bot: its methods may run at the same time, in one event
     loop. Creating it touches no network. It opens its connections (at most 10 to PostgreSQL) at
     first use; `close`, or leaving `async with`, closes them. `chance` is the source of the
-    trigger's random numbers, for tests; None is the operating system's.
+    trigger's random numbers, for tests; None is the operating system's. `turn_timeout_s` is how
+    long a turn may take, in seconds; a test on a busy machine gives more.
     """
 
-    def __init__(self, settings: HookSettings, *, chance: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        settings: HookSettings,
+        *,
+        chance: random.Random | None = None,
+        turn_timeout_s: float = _TURN_TIMEOUT_S,
+    ) -> None:
+        self._turn_timeout_s = turn_timeout_s
+        self._statements_timeout_s = turn_timeout_s - _STATEMENTS_END_EARLIER_S
         self._trigger = TriggerSettings(
             distance=settings.distance,
             quota=settings.quota,
@@ -119,7 +128,7 @@ class ChatFlowHook:
             return await self._record_in_session(session, turn, started)
         request = await self._record_in_own_transaction(turn, started)
         if request is not None:
-            left_s = started + _TURN_TIMEOUT_S - time.monotonic()
+            left_s = started + self._turn_timeout_s - time.monotonic()
             await self._queue.enqueue(request.id, within_s=left_s)
         return request
 
@@ -131,7 +140,7 @@ class ChatFlowHook:
         the same request, and may be cancelled.
         """
         if request is not None:
-            await self._queue.enqueue(request.id, within_s=_TURN_TIMEOUT_S)
+            await self._queue.enqueue(request.id, within_s=self._turn_timeout_s)
 
     async def wait(self, request: Request, *, timeout: float) -> Picture:  # noqa: ASYNC109 (ours)
         """Return the picture when its request has ended, or after `timeout` seconds as it is then.
@@ -208,8 +217,10 @@ class ChatFlowHook:
         """
         started = time.monotonic()
         try:
-            async with asyncio.timeout(_TURN_TIMEOUT_S), self._engine.begin() as connection:
-                limited = DeadlineConnection(connection, deadline=started + _STATEMENTS_TIMEOUT_S)
+            async with asyncio.timeout(self._turn_timeout_s), self._engine.begin() as connection:
+                limited = DeadlineConnection(
+                    connection, deadline=started + self._statements_timeout_s
+                )
                 request = await covers.send_one(limited, turn, chance=self._trigger.chance)
         except database.DATABASE_ERRORS as error:
             self._failures.log_failure(turn, cause_of(error), started, error)
@@ -330,7 +341,9 @@ class ChatFlowHook:
         await session.flush()
         connection = await session.connection()
 
-        limited = DeadlineConnection(connection, deadline=time.monotonic() + _STATEMENTS_TIMEOUT_S)
+        limited = DeadlineConnection(
+            connection, deadline=time.monotonic() + self._statements_timeout_s
+        )
         try:
             async with connection.begin_nested():
                 request = await self._record(limited, turn)
@@ -346,8 +359,10 @@ class ChatFlowHook:
     async def _record_in_own_transaction(self, turn: Turn, started: float) -> Request | None:
         """Record a turn in a transaction of the hook's own; None also if that failed."""
         try:
-            async with asyncio.timeout(_TURN_TIMEOUT_S), self._engine.begin() as connection:
-                limited = DeadlineConnection(connection, deadline=started + _STATEMENTS_TIMEOUT_S)
+            async with asyncio.timeout(self._turn_timeout_s), self._engine.begin() as connection:
+                limited = DeadlineConnection(
+                    connection, deadline=started + self._statements_timeout_s
+                )
                 request = await self._record(limited, turn)
         except (*database.DATABASE_ERRORS, DialogUnknownError) as error:
             self._failures.log_failure(turn, cause_of(error), started, error)

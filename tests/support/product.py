@@ -9,7 +9,7 @@ from typing import Any
 
 from arq.worker import create_worker
 
-from chatflow_hook import ChatFlowHook, DatabaseFault, Picture, Request
+from chatflow_hook import ChatFlowHook, Picture, Request
 from imagegen import resources, worker
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.telegram import SandboxTelegram
@@ -136,12 +136,10 @@ class Stages:
             telegram = await stack.enter_async_context(SandboxTelegram())
             hook = await stack.enter_async_context(
                 ChatFlowHook(
-                    conversations.hook_settings(self._database_url, self._redis_url, **(bot or {}))
+                    conversations.hook_settings(self._database_url, self._redis_url, **(bot or {})),
+                    turn_timeout_s=PATIENCE_S,
                 )
             )
-            # Opens the hook's first connection, whose time would count as that of the first turn.
-            with suppress(DatabaseFault):
-                await hook.has_confirmed_age(1)
             stage = Stage(
                 hook=hook,
                 hosts=sandbox_hosts,

@@ -15,11 +15,14 @@ from chatflow_hook import ChatFlowHook, Request
 from chatflow_hook.tables import Dialog, State
 from tests.support import conversations
 from tests.support.conversations import Sessions, turn
+from tests.support.product import PATIENCE_S
 
 
 @pytest.fixture
 async def hook(database_url: str, redis_url: str) -> AsyncIterator[ChatFlowHook]:
-    async with ChatFlowHook(conversations.hook_settings(database_url, redis_url)) as hook:
+    async with ChatFlowHook(
+        conversations.hook_settings(database_url, redis_url), turn_timeout_s=PATIENCE_S
+    ) as hook:
         yield hook
 
 

@@ -12,6 +12,7 @@ from imagegen.db.engine import connect
 from imagegen.requests.repository import RequestRepository
 from tests.support import conversations, request_steps, schema_dump
 from tests.support.conversations import turn
+from tests.support.product import PATIENCE_S
 
 _SCHEMA = (Path(__file__).parents[2] / "support" / "foreign_schema.sql").read_text(encoding="utf-8")
 
@@ -26,7 +27,9 @@ async def bots_url(empty_database_url: str) -> str:
 
 @pytest.fixture
 async def hook(bots_url: str, redis_url: str) -> AsyncIterator[ChatFlowHook]:
-    async with ChatFlowHook(conversations.hook_settings(bots_url, redis_url)) as hook:
+    async with ChatFlowHook(
+        conversations.hook_settings(bots_url, redis_url), turn_timeout_s=PATIENCE_S
+    ) as hook:
         yield hook
 
 

@@ -35,6 +35,7 @@ from imagegen.storage.store import StoredImage
 from tests.support import conversations
 from tests.support.conversations import Sessions, turn
 from tests.support.drawing_plan import PLAN
+from tests.support.product import PATIENCE_S
 
 Failure = Literal["failed", "refused", "expired"]
 FAILURES: tuple[Failure, ...] = ("failed", "refused", "expired")
@@ -154,7 +155,9 @@ class Sides:
             self.database_url, self.redis_url, **(SETTINGS | changes)
         )
         worker = RealWorker(engine=self.engine, redis_url=self.redis_url)
-        return Side(hook=ChatFlowHook(settings, chance=chance), worker=worker)
+        return Side(
+            hook=ChatFlowHook(settings, chance=chance, turn_timeout_s=PATIENCE_S), worker=worker
+        )
 
     def stand_in(self, chance: random.Random | None = None, **changes: Any) -> Side:
         hook = InMemoryHook(**(SETTINGS | changes), covers={"lina": COVERS}, chance=chance)

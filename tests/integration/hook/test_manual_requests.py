@@ -21,7 +21,7 @@ async def strict(database_url: str, redis_url: str) -> AsyncIterator[ChatFlowHoo
     settings = conversations.hook_settings(
         database_url, redis_url, images_per_user_per_day=2, asked_images_per_minute=1
     )
-    async with ChatFlowHook(settings) as hook:
+    async with ChatFlowHook(settings, turn_timeout_s=PATIENCE_S) as hook:
         yield hook
 
 

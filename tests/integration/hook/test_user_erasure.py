@@ -33,7 +33,9 @@ async def archive(engine: AsyncEngine, sessions: Sessions, tmp_path: Path) -> Ar
 
 @pytest.fixture
 async def hook(database_url: str, redis_url: str) -> AsyncIterator[ChatFlowHook]:
-    async with ChatFlowHook(conversations.hook_settings(database_url, redis_url)) as hook:
+    async with ChatFlowHook(
+        conversations.hook_settings(database_url, redis_url), turn_timeout_s=PATIENCE_S
+    ) as hook:
         yield hook
 
 

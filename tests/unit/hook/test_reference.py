@@ -223,7 +223,7 @@ def test_the_time_limits_are_those_of_the_code() -> None:
     assert statement_deadline._LOCK_TIMEOUT_MS == 500
     assert told == [
         hook._TURN_TIMEOUT_S,
-        hook._STATEMENTS_TIMEOUT_S,
+        pytest.approx(hook._TURN_TIMEOUT_S - hook._STATEMENTS_END_EARLIER_S),
         0.5,
         database._WITHIN_S,
         database._CONNECT_TIMEOUT_S,
