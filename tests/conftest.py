@@ -3,7 +3,9 @@
 import asyncio
 import os
 import secrets
+import shutil
 import signal
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,6 +29,20 @@ if TYPE_CHECKING:
 
 REDIS_DBS = (3, 4)
 
+_SLOWEST_FILES = {
+    "test_short_chaos.py",
+    "test_delivery.py",
+    "test_demo.py",
+    "test_hosts_in_trouble.py",
+    "test_testing_docs.py",
+    "test_wheel.py",
+    "test_worker_killed_at_each_step.py",
+}
+# For PostgreSQL's files: a database of its own for each test is many small files, which a file
+# system on a disk takes four times as long to make and remove.
+_MEMORY = Path("/dev/shm")  # noqa: S108 (each process makes a private directory in it)
+_MEMORY_BYTES = 8 * 2**30
+
 # No deadline per example: each test has a timeout, and a busy machine makes examples slow.
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.load_profile("here")
@@ -36,11 +52,36 @@ def pytest_configure() -> None:
     """Restore SIGINT where a background shell ignores it: children would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    _keep_temporary_files_in_memory()
+
+
+def _keep_temporary_files_in_memory() -> None:
+    """Use memory for temporary files where there is much of it and TMPDIR names no other place."""
+    if "TMPDIR" in os.environ or not os.access(_MEMORY, os.W_OK):
+        return
+    if shutil.disk_usage(_MEMORY).free >= _MEMORY_BYTES <= _free_memory_bytes() // 2:
+        os.environ["TMPDIR"] = str(_MEMORY)
+        tempfile.tempdir = None
+
+
+def _free_memory_bytes() -> int:
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the journeys, whose files take minutes: the last one would run alone."""
-    items.sort(key=lambda item: "journey" not in item.path.parts)
+    """Begin in each process with the tests that take long: the last one would run alone.
+
+    At first each process gets one part of the list, as long as the others' (xdist's worksteal).
+    """
+    items.sort(key=_speed)
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    items[:] = [item for first in range(processes) for item in items[first::processes]]
+
+
+def _speed(item: pytest.Item) -> int:
+    if item.path.name in _SLOWEST_FILES:
+        return 0
+    return 1 if "journey" in item.path.parts else 2
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -69,7 +69,7 @@ def in_short(annotation: Any) -> str:
     """Spell a type as the page does: without modules, and `X | None`."""
     is_class = isinstance(annotation, type) and get_origin(annotation) is None
     spelled = annotation.__name__ if is_class else str(annotation)
-    without_modules = re.sub(r"\b(?:\w+\.)+(?=\w)", "", spelled)
+    without_modules = re.sub(r"\b(?:[a-zA-Z_]\w*\.)+(?=\w)", "", spelled)
     return re.sub(r"Optional\[(\w+)\]", r"\1 | None", without_modules)
 
 
