@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SITE_PACKAGES = Path(sysconfig.get_path("purelib"))
 OURS = ("imagegen", "chatflow_", "_editable_impl_chatflow", "__editable__")
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(600)
 
 
 def run(command: Sequence[str], *, cwd: Path, **variables: str) -> str:
