@@ -25,7 +25,8 @@ REQUESTS = int(os.environ.get("IMAGEGEN_REQUESTS", "40"))
 SEED = int(os.environ.get("IMAGEGEN_SEED", "7"))
 HOSTS = 4
 DRAWING_S = 0.3
-PATIENCE_S = 60.0 + REQUESTS
+# A request that met many dead hosts waits 15 s between its last tries.
+PATIENCE_S = 240.0 + REQUESTS
 
 # Each host dies every five seconds or so, and every third socket or so breaks.
 FAULTS = (
