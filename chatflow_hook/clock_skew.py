@@ -57,9 +57,10 @@ class ClockSkew:
         self._is_warned = is_apart
         if is_apart:
             log.warning(
-                "clocks differ: set the clocks of both machines by NTP",
+                "clocks differ",
                 server=self._server,
                 server_ahead_s=round(ahead_s, 1),
+                advice="set the clocks of both machines by NTP",
             )
         else:
             log.info("clocks agree again", server=self._server)

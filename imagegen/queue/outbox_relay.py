@@ -147,7 +147,8 @@ class OutboxRelay:
         if trace.score is not None and trace.is_misdated(now_ms):
             ahead_s = round((trace.score - now_ms) / 1000, 1)
             log.warning(
-                "job due at once: the clock that set its time was wrong",
+                "job due at once",
+                why="the clock that set its time was wrong",
                 request_id=job_id,
                 ahead_s=ahead_s,
             )
