@@ -31,7 +31,7 @@ from imagegen.delivery.message import SentMessage
 from imagegen.errors import ImagegenError
 from imagegen.requests.claim import ClaimedRequest, ClaimLost, ClaimState, DeliveryAttempt
 from imagegen.requests.deliveries import mark_sent, move_watermark
-from imagegen.requests.state_changes import advance, release
+from imagegen.requests.state_changes import RELEASED, advance, release
 from imagegen.storage.store import StoredImage
 
 ResultT = TypeVar("ResultT")
@@ -52,6 +52,8 @@ _CLAIM = (
     .where(ImageRequest.id == bindparam("request_id"), ImageRequest.state.in_(OPEN))
     .values(
         claim=bindparam("new_claim"),
+        # A picture that was sent from the memory of a job that died is fetched or drawn again.
+        state=case((ImageRequest.image.is_(None), RELEASED), else_=ImageRequest.state),
         # A claim that was not released: the job that had it has crashed.
         crashes=case(
             (ImageRequest.claim.is_not(None), ImageRequest.crashes + 1),
