@@ -210,8 +210,8 @@ def _flood_wait(context: JobContext, request: ClaimedRequest, wait_s: float) -> 
 async def _send(
     context: JobContext, request: ClaimedRequest, send: DeliveryAttempt, message: PhotoMessage
 ) -> None:
-    await context.requests.check_claim(request, proved_at=send.proved_at)
     try:
+        await context.requests.check_claim(request, proved_at=send.proved_at)
         receipt = await context.telegram.send(message)
     except ImagegenError as error:
         flood_wait_s = error.retry_after_s if isinstance(error, FloodWait) else None

@@ -35,9 +35,7 @@ _COUNT_ALL = select(func.count()).where(_OF_THIS_REQUEST)
 _EARLIER = select(
     func.count().filter(Delivery.outcome == SendOutcome.UNKNOWN).label("unknown"),
     func.count().filter(Delivery.outcome == SendOutcome.REFUSED).label("refused"),
-    func.max(Delivery.message_id)
-    .filter(Delivery.outcome == SendOutcome.SENT)
-    .label("arrived_as"),
+    func.max(Delivery.message_id).filter(Delivery.outcome == SendOutcome.SENT).label("arrived_as"),
 ).where(
     _OF_THIS_REQUEST,
     # Not those from before an operator's retry, who has decided about them.
@@ -135,9 +133,7 @@ class Deliveries:
         """
 
         async def step(connection: AsyncConnection) -> bool:
-            request = await one_or_none(
-                connection, _LOCK_REQUEST, {"of_request": send.request_id}
-            )
+            request = await one_or_none(connection, _LOCK_REQUEST, {"of_request": send.request_id})
             if request is None:
                 values = {"chat_id": message.chat_id, "message_id": message.message_id}
                 await connection.execute(_ADD_FORGOTTEN_MESSAGE, values)

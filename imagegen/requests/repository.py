@@ -305,6 +305,8 @@ class RequestRepository:
                 request,
                 State.DELIVERED,
                 conversation=None,
+                # Another one if the group has become a supergroup.
+                chat_id=request.chat_id if receipt is None else receipt.chat_id,
                 telegram_message_id=receipt and receipt.message_id,
                 telegram_bot_id=receipt and receipt.bot_id,
                 telegram_file_id=receipt and receipt.file_id,

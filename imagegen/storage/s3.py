@@ -107,9 +107,7 @@ class S3ImageStore:
 
     async def check_writable(self) -> None:
         async with self._operation("takes no picture"):
-            await asyncio.to_thread(
-                obstore.put, self._store, _TRIAL_KEY, b"", use_multipart=False
-            )
+            await asyncio.to_thread(obstore.put, self._store, _TRIAL_KEY, b"", use_multipart=False)
             await asyncio.to_thread(obstore.delete, self._store, _TRIAL_KEY)
 
     async def get(self, name: str) -> bytes:

@@ -49,11 +49,11 @@ async def test_what_became_of_a_send_survives_an_outage_of_postgresql(
         with stage.telegram.holding_uploads():
             request = await stage.ask()
             await stage.telegram.wait_for_calls(1, timeout=PATIENCE_S, method="sendPhoto")
-            await asyncio.to_thread(postgres.stop)
+            postgres.stop()
         async with asyncio.timeout(PATIENCE_S):
             while stage.telegram.calls[0].status is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-        await asyncio.to_thread(postgres.start)
+        postgres.start()
 
         picture = await stage.hook.wait(request, timeout=PATIENCE_S)
 

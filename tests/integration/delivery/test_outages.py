@@ -148,9 +148,7 @@ async def test_a_send_that_is_known_to_have_arrived_is_not_made_again(
         request = await stage.ask()
         async with sessions.begin() as session:
             session.add(
-                Delivery(
-                    request_id=request.id, attempt=1, outcome=SendOutcome.SENT, message_id=77
-                )
+                Delivery(request_id=request.id, attempt=1, outcome=SendOutcome.SENT, message_id=77)
             )
         async with stage.worker():
             picture = await stage.hook.wait(request, timeout=PATIENCE_S)

@@ -21,7 +21,6 @@ from imagegen.sandbox.telegram import SandboxTelegram, Trouble
 from tests.support.pictures import png
 
 ANNA = 1
-TOKEN = "42:anything"  # noqa: S105 (made up)
 PHOTO = PhotoMessage(chat_id=ANNA, data=png(), filename="a.png", width=8, height=8)
 
 
@@ -38,8 +37,8 @@ async def telegram(server: SandboxTelegram) -> AsyncIterator[Telegram]:
 
 
 @asynccontextmanager
-async def answering(status: int, body: str | bytes) -> AsyncIterator[str]:
-    """Give the address of a server that has one answer to all calls."""
+async def answered_with(status: int, body: str | bytes) -> AsyncIterator[Telegram]:
+    """Give a Telegram that has one answer to all calls."""
 
     async def answer(_: web.Request) -> web.Response:
         content = body if isinstance(body, bytes) else body.encode()
@@ -51,7 +50,9 @@ async def answering(status: int, body: str | bytes) -> AsyncIterator[str]:
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with Telegram(token="42:anything", api_url=url, timeout_s=5) as telegram:
+            yield telegram
     finally:
         await runner.cleanup()
 
@@ -129,17 +130,15 @@ async def test_a_chat_that_refuses_a_file_id_is_not_asked_to_take_an_upload(
 async def test_an_answer_of_any_shape_is_an_outage(
     status: int, body: str | bytes, error: type[Exception]
 ) -> None:
-    async with answering(status, body) as url:
-        async with Telegram(token=TOKEN, api_url=url, timeout_s=5) as telegram:
-            with pytest.raises(error):
-                await telegram.send(PHOTO)
+    async with answered_with(status, body) as telegram:
+        with pytest.raises(error):
+            await telegram.send(PHOTO)
 
 
 async def test_a_message_whose_description_cannot_be_read_has_arrived() -> None:
     body = '{"ok": true, "result": {"message_id": 7, "chat": "of another form"}}'
-    async with answering(200, body) as url:
-        async with Telegram(token=TOKEN, api_url=url, timeout_s=5) as telegram:
-            sent = await telegram.send(PHOTO)
+    async with answered_with(200, body) as telegram:
+        sent = await telegram.send(PHOTO)
 
     assert (sent.message_id, sent.file_id) == (7, None)
 

@@ -110,6 +110,4 @@ def test_a_wording_that_nobody_knows_is_no_end(description: str) -> None:
 
 def _is_chat_gone(description: str, code: str) -> bool:
     problem = refusal(description)
-    return (
-        isinstance(problem, ChatGone) and problem.code == code and problem.level == logging.INFO
-    )
+    return isinstance(problem, ChatGone) and problem.code == code and problem.level == logging.INFO
