@@ -6,7 +6,6 @@ delivered.
 """
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import bindparam, case, func, insert, select, text, update
@@ -106,10 +105,10 @@ class Deliveries:
             await advance(connection, request, State.DELIVERING)
             send = {"of_request": request.id}
             id_, attempt = (await connection.execute(_ADD, send)).one()
-            earlier: Mapping[str, Any] = {}
+            earlier: dict[str, Any] = {}
             if attempt > 1:
                 await connection.execute(_MARK_OTHERS_UNKNOWN, {**send, "send_id": id_})
-                earlier = (await connection.execute(_EARLIER, send)).mappings().one()
+                earlier = (await connection.execute(_EARLIER, send)).one()._asdict()
             return DeliveryAttempt(id=id_, request_id=request.id, proved_at=began, **earlier)
 
         return await run_in_transaction(self._engine, step)
