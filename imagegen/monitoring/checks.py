@@ -1,4 +1,4 @@
-"""The readiness checks of a worker: Redis, PostgreSQL, Telegram and the ComfyUI hosts.
+"""The readiness checks of a worker: Redis, PostgreSQL, Telegram, image store and ComfyUI hosts.
 
 They run over connections of their own, which no job keeps busy. Each check returns None if all is
 well, or what is missing as a short text; it may also raise an error with a sentence.
@@ -34,12 +34,14 @@ from imagegen.pool.health import Condition
 from imagegen.pool.pool import Pool
 from imagegen.queue import connections
 from imagegen.settings import Settings
+from imagegen.storage.store import ImageStore
 
 _UNUSABLE = (Condition.DOWN, Condition.ASIDE)
 _COMMAND_TIMEOUT_S = 3.0
 # How long an answer without a problem is kept: servers of others are not asked at each probe.
 _TELEGRAM_OK_FOR_S = 10.0
 _HOSTS_OK_FOR_S = 3.0
+_STORE_OK_FOR_S = 30.0
 _CHECK_REDIS_EVERY_S = 0.5
 _WRITE_PROBE_KEY = "imagegen:write-probe"
 
@@ -62,6 +64,7 @@ async def running(
             "redis": CachedCheck(redis_check(redis)),
             "postgresql": CachedCheck(schema_check.lacks),
             "telegram": CachedCheck(telegram_check(context.telegram), ok_for_s=_TELEGRAM_OK_FOR_S),
+            "store": CachedCheck(store_check(context.image_store), ok_for_s=_STORE_OK_FOR_S),
             "hosts": CachedCheck(hosts_check(context.pool), ok_for_s=_HOSTS_OK_FOR_S),
         }
         clocks = ServerClocks(redis, engine)
@@ -132,6 +135,16 @@ def telegram_check(bot: Telegram) -> Check:
             return None  # Telegram answers and knows the token
         except (NotSent, OutcomeUnknown):
             return "it cannot be reached"
+        return None
+
+    return check
+
+
+def store_check(store: ImageStore) -> Check:
+    """Return a check that writes to the image store; an outage is raised as StoreUnavailable."""
+
+    async def check() -> str | None:
+        await store.check_writable()
         return None
 
     return check

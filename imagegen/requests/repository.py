@@ -32,7 +32,7 @@ from imagegen.delivery.message import SentMessage
 from imagegen.errors import ImagegenError
 from imagegen.requests.claim import ClaimedRequest, ClaimLost, ClaimState, DeliveryAttempt
 from imagegen.requests.deliveries import mark_sent, move_watermark
-from imagegen.requests.state_changes import advance, release
+from imagegen.requests.state_changes import RELEASED, advance, release
 from imagegen.storage.store import StoredImage
 
 ResultT = TypeVar("ResultT")
@@ -55,6 +55,8 @@ _CLAIM = (
     .where(ImageRequest.id == bindparam("request_id"), ImageRequest.state.in_(OPEN))
     .values(
         claim=bindparam("new_claim"),
+        # A picture that was sent from the memory of a job that died is fetched or drawn again.
+        state=case((ImageRequest.image.is_(None), RELEASED), else_=ImageRequest.state),
         # A claim that was not released: the job that had it has crashed.
         crashes=case(
             (ImageRequest.claim.is_not(None), ImageRequest.crashes + 1),
@@ -314,6 +316,8 @@ class RequestRepository:
                 request,
                 State.DELIVERED,
                 conversation=None,
+                # Another one if the group has become a supergroup.
+                chat_id=request.chat_id if receipt is None else receipt.chat_id,
                 telegram_message_id=receipt and receipt.message_id,
                 telegram_bot_id=receipt and receipt.bot_id,
                 telegram_file_id=receipt and receipt.file_id,
