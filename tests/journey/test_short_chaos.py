@@ -32,6 +32,7 @@ async def test_nothing_is_lost_while_everything_breaks(tmp_path: Path) -> None:
         hosts=3,
         pauses=0.4,
         calm_s=1,
+        settle_s=40,
     )
     with PostgresServer() as postgres, ValkeyServer() as valkey:
         await asyncio.to_thread(migrations.upgrade, postgres.url)

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -37,7 +38,7 @@ _ROOT = Path(__file__).parents[3]
 class Plan:
     """The options of a run; durations in seconds.
 
-    A fault comes `fault_every_s` after the end of the one before. What is held while the first
+    A fault comes `fault_every_s` after the end of the one before, `faults` at most. What is held while the first
     `warm_up` pictures are made is not judged: caches and pools fill.
     """
 
@@ -51,6 +52,7 @@ class Plan:
     drawing_s: float = 0.05
     sample_every_s: float = 5.0
     fault_every_s: float = 15.0
+    faults: int | None = None
     settle_s: float = 120.0
 
 
@@ -175,7 +177,7 @@ async def _injecting(injector: FaultInjector, plan: Plan) -> AsyncIterator[None]
 
 async def _inject(injector: FaultInjector, plan: Plan, stop: asyncio.Event) -> None:
     began = time.monotonic()
-    for fault in endless(plan.seed, hosts=plan.hosts):
+    for fault in islice(endless(plan.seed, hosts=plan.hosts), plan.faults):
         if await is_set_within(stop, plan.fault_every_s):
             return
         if injector.why_not(fault.kind) is None:
