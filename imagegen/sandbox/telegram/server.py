@@ -177,6 +177,10 @@ class SandboxTelegram:
         """Apply each fault to one of the next calls, or of those to that chat or method."""
         self._script.add(troubles, chat_id=chat_id, method=method)
 
+    def calm(self) -> None:
+        """Remove all scripted faults that have not happened yet."""
+        self._script.clear()
+
     def write(self, chat_id: int, text: str, *, message_id: int | None = None) -> int:
         """Write a message as a person; returns its id, which the bot can reply to."""
         return self.chats.write(chat_id, text, message_id)
