@@ -1,4 +1,4 @@
-"""A soak, in short: eighty pictures with four faults; nothing is lost, and nothing grows.
+"""A soak, in short: fifty pictures with four faults; nothing is lost, and nothing grows.
 
 `make soak` is the long version; tests/benchmarks/soak has it.
 """
@@ -16,13 +16,13 @@ from tests.benchmarks.soak import growth
 from tests.benchmarks.soak.run import Plan, run
 from tests.support.forked_child import ForkedChild
 
-PICTURES = 80
+PICTURES = 50
 # Of all seeds up to 3000 the one whose first four faults are short and of four parts.
 SEED = 1426
 
 
 @pytest.mark.timeout(120)
-async def test_eighty_pictures_with_faults_leave_nothing_behind(tmp_path: Path) -> None:
+async def test_fifty_pictures_with_faults_leave_nothing_behind(tmp_path: Path) -> None:
     plan = Plan(
         seed=SEED,
         pictures=PICTURES,
@@ -31,7 +31,7 @@ async def test_eighty_pictures_with_faults_leave_nothing_behind(tmp_path: Path) 
         dialogs=12,
         workers=1,
         hosts=2,
-        sample_every_s=0.2,
+        sample_every_s=0.15,
         fault_every_s=1.0,
         faults=4,
     )
