@@ -178,7 +178,7 @@ class ImageGeneration:
             seed=graph.seed,
             cache_key=graph.cache_key,
             rating=self._spec.rating,
-            scene=self._spec.stored_scene(self._request),
+            scene=self._spec.stored_scene,
         )
 
     @asynccontextmanager

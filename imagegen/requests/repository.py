@@ -252,7 +252,8 @@ class RequestRepository:
 
         `url`: where it can be downloaded, None if nowhere. `seconds`: how long the drawing took,
         None if unknown. The prompt is listed as a stray until `remove_stray`, so that it is removed
-        from the host even if this job crashes.
+        from the host even if this job crashes. If the claim is lost, the image is noted: it is
+        erased unless another row names it.
 
         Raises:
             ClaimLost: another job has claimed the request, or it has ended.
@@ -274,7 +275,12 @@ class RequestRepository:
             )
             await _add_stray(connection, request)
 
-        await self._run(step)
+        try:
+            await self._run(step)
+        except ClaimLost:
+            # If the request was erased, no row names the image. If another one does, it is kept.
+            await self._run(lambda connection: user_erasure.note_images(connection, [image.name]))
+            raise
 
     async def remove_stray(self, request: ClaimedRequest) -> None:
         """Take the prompt off the list of strays: nothing of it is left on its host."""
