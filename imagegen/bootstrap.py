@@ -12,7 +12,8 @@ from imagegen.db.engine import connect
 from imagegen.delivery.rate_limit import FloodControl
 from imagegen.delivery.telegram import Telegram
 from imagegen.maintenance.image_cleanup import ImageCleanup
-from imagegen.maintenance.retention import Retention, RetentionLimits
+from imagegen.maintenance.retention import Retention
+from imagegen.maintenance.retention_limits import RetentionLimits
 from imagegen.maintenance.stray_prompts import StrayCleanup
 from imagegen.monitoring.counter_log import CounterLog
 from imagegen.pipeline.content_policy import ContentPolicy, PolicySettings, SafetyAudit

@@ -1,6 +1,7 @@
 """What is tidied up: old rows and images, users, prompts left on hosts.
 
-retention.py: erases what was kept long enough.
+retention_limits.py: says what was kept long enough.
+retention.py: erases it.
 image_cleanup.py: erases images that no request names any more.
 user_erasure.py: erases everything of one user.
 stray_prompts.py: removes prompts that nobody waits for from their hosts.
