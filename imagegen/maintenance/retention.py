@@ -22,7 +22,12 @@ from imagegen.db.engine import run_in_transaction
 from imagegen.db.tables import SafetyNote
 from imagegen.errors import Unavailable
 from imagegen.maintenance.image_cleanup import BATCH_SIZE, ImageCleanup
-from imagegen.maintenance.retention_limits import HAS_NO_DIALOG, IS_OPEN, RetentionLimits
+from imagegen.maintenance.retention_limits import (
+    HAS_ENDED_WITHOUT_DIALOG,
+    HAS_NO_DIALOG,
+    IS_OPEN,
+    RetentionLimits,
+)
 from imagegen.storage.store import FOLDERS
 
 log = structlog.get_logger(__name__)
@@ -180,7 +185,7 @@ class Retention:
         return RetentionCounts(requests=len(ids))
 
     async def _erase_requests_without_dialog(self, connection: AsyncConnection) -> RetentionCounts:
-        ids = await _lock_batch(connection, and_(not_(IS_OPEN), HAS_NO_DIALOG))
+        ids = await _lock_batch(connection, HAS_ENDED_WITHOUT_DIALOG)
         await _erase_requests(connection, ids)
         return RetentionCounts(requests=len(ids))
 

@@ -16,6 +16,7 @@ HAS_NO_DIALOG = and_(
     ImageRequest.kind.in_(kinds_that(lambda kind: kind.has_dialog)),
     ~exists().where(Dialog.id == ImageRequest.dialog_id),
 )
+HAS_ENDED_WITHOUT_DIALOG = and_(not_(IS_OPEN), HAS_NO_DIALOG)
 _IS_DRAWN_AHEAD = and_(
     ImageRequest.kind.in_(kinds_that(lambda kind: not kind.has_dialog)),
     ImageRequest.user_id == NOBODY,
@@ -51,7 +52,7 @@ class RetentionLimits:
     @property
     def due_requests(self) -> ColumnElement[bool]:
         """Requests that are erased: old ones, and ended ones whose dialog does not exist any more."""
-        return or_(self.old_requests, and_(not_(IS_OPEN), HAS_NO_DIALOG))
+        return or_(self.old_requests, HAS_ENDED_WITHOUT_DIALOG)
 
     @property
     def due_notes(self) -> ColumnElement[bool]:
