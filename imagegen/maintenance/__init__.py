@@ -4,5 +4,6 @@ retention_limits.py: says what was kept long enough.
 retention.py: erases it.
 image_cleanup.py: erases images that no request names any more.
 user_erasure.py: erases everything of one user.
+forgotten_messages.py: deletes pictures that arrived in a chat after their user was erased.
 stray_prompts.py: removes prompts that nobody waits for from their hosts.
 """
