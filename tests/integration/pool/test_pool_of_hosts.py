@@ -117,6 +117,22 @@ async def test_what_no_host_can_draw_ends_at_once_and_names_the_file() -> None:
     assert caught.value.code == "model_missing"
 
 
+async def test_a_file_that_was_put_back_is_found_by_the_request_that_needs_it() -> None:
+    models = {**MODELS, "loras": list[str]()}
+    sandbox = SandboxComfyUI(models=models)
+    async with sandbox, client(sandbox.address) as host:
+        pool = Pool([host])
+        async with pool.running():
+            await _known(pool)
+            await sandbox.kill()
+            models["loras"] = list(MODELS["loras"])
+            await sandbox.start()
+
+            await _draw(pool, 1, LORA)
+
+    assert len(sandbox.drawn) == 1
+
+
 async def test_a_host_that_is_down_may_have_what_the_others_lack() -> None:
     poor = SandboxComfyUI(models={**MODELS, "loras": []})
     rich = SandboxComfyUI(models=MODELS)

@@ -197,6 +197,35 @@ async def test_what_every_host_refuses_ends_at_once_with_what_they_said() -> Non
     assert caught.value.code == "node_missing"
 
 
+async def test_a_refusal_that_is_older_than_a_request_is_asked_for_again_before_it_ends_it() -> None:
+    clock = Clock()
+    pool = pool_of(A, clock=clock)
+    await end_on(pool, A, MAGIC, HostLacks("no Magic"))
+    clock.now += 10
+
+    with pytest.raises(NobodyCanDraw):
+        async with pool.lease(MAGIC, age_s=11):
+            pass
+    async with pool.lease(MAGIC, age_s=9) as lease:
+        assert lease.host.name == A
+
+
+async def test_what_was_missing_when_a_request_came_is_asked_for_again_before_it_ends_it() -> None:
+    clock = Clock()
+    pool = pool_of(A, clock=clock)
+    set_capabilities(pool, A, PLAIN)
+    clock.now += 10
+
+    job = Job(pool, wants=MAGIC).start()
+    await ticks()
+    assert job.host is None
+    assert pool._hosts[A].check_requested.is_set()
+    set_capabilities(pool, A, MAGICAL)
+    await ticks()
+
+    assert job.host == A
+
+
 async def test_a_refusal_holds_until_the_capabilities_are_others_or_minutes_have_passed() -> None:
     clock = Clock()
     pool = pool_of(A, B, clock=clock)
