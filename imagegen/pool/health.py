@@ -181,6 +181,4 @@ def _silent(health: Health, *, until: float) -> Health:
     if condition is not Condition.ASIDE:
         is_down = health.lost + health.missed >= _DOWN_AFTER
         condition = Condition.DOWN if is_down else Condition.SUSPECT
-    return replace(
-        health, condition=condition, is_resting=True, is_silent=True, rests_until=until
-    )
+    return replace(health, condition=condition, is_resting=True, is_silent=True, rests_until=until)

@@ -46,7 +46,7 @@ class HealthChecker:
     has may be taken up from its first answer on.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all by name but two
         self,
         host: PooledHost,
         tracker: HealthTracker,

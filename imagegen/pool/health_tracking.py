@@ -97,7 +97,9 @@ class HealthTracker:
     ) -> None:
         if requirements is not None:
             self._streaks.failed(host.name, requirements.model_set)
-        if self._streaks.is_host_at_fault(host.name) and not self._is_last_one_up(host):
+        if self._streaks.is_host_at_fault(host.name) and self._could_another_draw(
+            host, requirements
+        ):
             after = health.after_bad_draws(
                 host.health, now=self._clock(), jitter=self._chance.random()
             )
@@ -105,9 +107,13 @@ class HealthTracker:
             after = health.after_answer(host.health)
         self._set_health(host, after, why=why)
 
-    def _is_last_one_up(self, host: PooledHost) -> bool:
+    def _could_another_draw(self, host: PooledHost, requirements: Requirements | None) -> bool:
         # Requests that fail with a reason are better than requests that wait for no host.
-        return not any(each.health.is_up for each in self._hosts if each is not host)
+        return any(
+            each.health.is_up and not (requirements and each.missing(requirements))
+            for each in self._hosts
+            if each is not host
+        )
 
     def _set_health(self, host: PooledHost, after: Health, *, why: str | None = None) -> None:
         before, host.health = host.health, after

@@ -222,9 +222,7 @@ class Pool:
         # What a host lacked some time ago it may have now, so it is asked again before a request
         # ends over it. A list, since each of them is to be asked.
         asked = [
-            host.ask_again(
-                waiter.requirements, since=waiter.since, refused_since=waiter.asked_at
-            )
+            host.ask_again(waiter.requirements, since=waiter.since, refused_since=waiter.asked_at)
             for host in self._hosts.values()
         ]
         return None if any(asked) else nobody_can_draw(missing_by_host)

@@ -123,9 +123,7 @@ async def test_prompts_on_a_frozen_host_are_taken_up_once_it_answers(
 async def test_a_prompt_that_was_drawn_elsewhere_is_taken_off_a_host_as_soon_as_it_answers(
     stages: Stages,
 ) -> None:
-    async with stages.set(
-        hosts=2, seconds_per_picture=LONG_S, **FROZEN_IS_NOTICED_SOON
-    ) as stage:
+    async with stages.set(hosts=2, seconds_per_picture=LONG_S, **FROZEN_IS_NOTICED_SOON) as stage:
         request = await stage.ask()
         await _until(lambda: any(host.posted for host in stage.hosts))
         frozen, other = sorted(stage.hosts, key=lambda host: not host.posted)
@@ -238,7 +236,7 @@ async def _claims(sessions: Sessions) -> set[UUID | None]:
 
 async def _until_claimed_anew(sessions: Sessions, before: set[UUID | None]) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while {None, *before} & await _claims(sessions):
+        while {None, *before} & await _claims(sessions):  # noqa: ASYNC110 (only the rows show it)
             await asyncio.sleep(20 * MS)
 
 

@@ -100,6 +100,17 @@ async def test_the_last_host_is_not_put_aside() -> None:
     assert of(pool, A).condition is Condition.UP
 
 
+async def test_the_only_host_that_can_draw_something_is_not_put_aside_by_it() -> None:
+    pool = pool_of(A, B)
+    set_capabilities(pool, A, MAGICAL)
+    set_capabilities(pool, B, PLAIN)
+
+    for _ in range(4):
+        await end_on(pool, A, MAGIC, FAILS)
+
+    assert of(pool, A).condition is Condition.UP
+
+
 async def test_a_host_put_aside_gets_one_prompt_after_its_rest_and_is_up_if_that_goes_well() -> (
     None
 ):
@@ -197,7 +208,9 @@ async def test_what_every_host_refuses_ends_at_once_with_what_they_said() -> Non
     assert caught.value.code == "node_missing"
 
 
-async def test_a_refusal_that_is_older_than_a_request_is_asked_for_again_before_it_ends_it() -> None:
+async def test_a_refusal_that_is_older_than_a_request_is_asked_for_again_before_it_ends_it() -> (
+    None
+):
     clock = Clock()
     pool = pool_of(A, clock=clock)
     await end_on(pool, A, MAGIC, HostLacks("no Magic"))
