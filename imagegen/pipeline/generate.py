@@ -108,13 +108,15 @@ class ImageGeneration:
         """
         if self._request.prompt_id is None:
             return None
-        left_draw = self._request.draw
+        left = self._request
         try:
             return await self._draw()
         except PromptLost as error:
-            if self._request.draw != left_draw:
+            if self._request.draw != left.draw:
                 raise  # not the prompt that was left, but one that was posted to another host
             log.warning("prompt not taken up", code=error.code, why=error.sentence)
+            # A POST whose answer was lost may still arrive after the host was asked.
+            await self._context.requests.add_stray(left)
             return None
 
     async def _from_cache(self) -> StoredImage | None:
@@ -255,8 +257,8 @@ class ImageGeneration:
     async def _failure_recorded(self) -> AsyncIterator[None]:
         """If the block fails, write to the row that its prompt has ended or is left on its host.
 
-        If the host does not answer, the row goes on naming the prompt. Use it outside of the lease,
-        since no slot is held while we write to PostgreSQL.
+        If the host does not answer and may have the prompt, the row goes on naming it. Use it outside
+        of the lease, since no slot is held while we write to PostgreSQL.
         """
         self._execution, self._is_prompt_in_row = None, False
         try:
@@ -265,14 +267,11 @@ class ImageGeneration:
             if self._leaves_a_stray():
                 await self._context.requests.add_stray(self._request)
             raise
-        except HostLost:
-            raise
         except ImagegenError as error:
-            if self._is_prompt_in_row:
+            is_kept = isinstance(error, HostLost) and self._leaves_a_stray()
+            if self._is_prompt_in_row and not is_kept:
                 self._request = await self._context.requests.end_drawing(
-                    self._request,
-                    # A POST whose answer was lost may arrive after the host was asked.
-                    leaves_a_stray=self._leaves_a_stray() or isinstance(error, PromptLost),
+                    self._request, leaves_a_stray=self._leaves_a_stray()
                 )
             raise
 
