@@ -59,20 +59,20 @@ class StrayCleanup:
         """
         try:
             for host in pool.answering():
-                await self.remove_from(host)
+                await self.remove_from(host, left_for_s=_JOB_REMOVES_IT_WITHIN_S)
             await self._forget_old_ones()
         except Unavailable as error:
             log.warning("strays wait", why=error.sentence)
 
-    async def strays_on(self, host: str) -> list[Stray]:
-        """Return up to 200 stray prompts of a host, the oldest first, without those of a running job.
+    async def strays_on(self, host: str, *, left_for_s: float = 0.0) -> list[Stray]:
+        """Return up to 200 stray prompts of a host that were left so long ago, the oldest first.
 
         Raises:
             Unavailable: PostgreSQL cannot be reached.
         """
         query = (
             select(StrayPrompt.prompt_id, StrayPrompt.host, _age_s())
-            .where(StrayPrompt.host == host, _age_s() > _JOB_REMOVES_IT_WITHIN_S)
+            .where(StrayPrompt.host == host, _age_s() >= left_for_s)
             .order_by(StrayPrompt.left_at)
             .limit(_BATCH_SIZE)
         )
@@ -83,13 +83,13 @@ class StrayCleanup:
 
         return await self._run(step)
 
-    async def remove_from(self, host: HostClient) -> None:
-        """Remove the stray prompts from one host, as far as it answers.
+    async def remove_from(self, host: HostClient, *, left_for_s: float = 0.0) -> None:
+        """Remove the prompts that were left so long ago from one host, as far as it answers.
 
         Raises:
             Unavailable: PostgreSQL cannot be reached.
         """
-        for stray in await self.strays_on(host.name):
+        for stray in await self.strays_on(host.name, left_for_s=left_for_s):
             try:
                 is_removed = await host.cancel_prompt(
                     str(stray.prompt_id), within_s=_CANCEL_TIMEOUT_S

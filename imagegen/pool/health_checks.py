@@ -117,27 +117,29 @@ class HealthChecker:
 
     async def _handle_answer(self, health_before: Health) -> None:
         host = self._host
-        # If the health is another object now, a prompt has meanwhile shown more than a probe.
-        is_current = host.health is health_before
-        if is_current:
-            self._tracker.record_contact(host)
-            self._on_change()
-        health_in_contact = host.health
-        if health_before.is_resting:
-            await self._prepare()
+        if host.health is not health_before:
+            return  # a prompt has meanwhile shown more than a probe; the next check comes soon
+        self._tracker.record_contact(host)
+        self._on_change()
+        answering = host.health
+        if answering.is_resting:
+            await self._clear()
         # The host may be back with other files.
-        if health_before.is_resting or self._capabilities_at <= self._clock():
+        if answering.is_resting or self._capabilities_at <= self._clock():
             await self._read_capabilities()
-        if is_current and host.health is health_in_contact:
+        if host.health is answering:
             self._tracker.record_answer(host)
 
-    async def _prepare(self) -> None:
+    async def _clear(self) -> None:
+        self._host.is_being_cleared = True
         try:
             async with asyncio.timeout(_ON_RETURN_TIMEOUT_S):
                 await self._on_return(self._host.client)
         except (ImagegenError, TimeoutError) as error:
             # The host is used all the same: what is left on it only makes it later.
             log.warning("host not cleared", host=self._host.name, why=str(error) or "too slow")
+        finally:
+            self._host.is_being_cleared = False
 
     async def _probe(self) -> None:
         try:

@@ -106,6 +106,8 @@ class PooledHost:
     why: str | None = None
     # Until then other workers are assumed to hold all of its slots.
     full_until: float = 0.0
+    # It is back, and prompts that nobody waits for are being taken off it.
+    is_being_cleared: bool = False
     # When it answered again after its last silence, and when it was last asked without an answer.
     answers_since: float = float("-inf")
     asked_in_vain_at: float = float("-inf")
@@ -150,7 +152,8 @@ class PooledHost:
 
     def is_free(self, now: float) -> bool:
         """Whether a slot may be lent now for a new prompt."""
-        return self.taken < self.health.usable_slots(self.slots) and self.has_slot(now)
+        usable_slots = 0 if self.is_being_cleared else self.health.usable_slots(self.slots)
+        return self.taken < usable_slots and self.has_slot(now)
 
     def missing(self, requirements: Requirements) -> tuple[Missing, ...] | None:
         """Return what the host lacks to draw this: empty if nothing, None if unknown."""

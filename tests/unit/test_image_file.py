@@ -132,18 +132,18 @@ def test_a_huge_picture_is_refused_by_its_header_alone(width: int, height: int) 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
 def test_a_small_file_with_many_pixels_is_refused_before_it_is_decoded(kind: str) -> None:
     if kind == "WEBP":
-        # An animation whose canvas is large; its only frame has no pixel.
-        canvas = struct.pack("<I", 2) + (8191).to_bytes(3, "little") * 2
-        frames = _riff_chunk(b"ANIM", b"\0" * 6) + _riff_chunk(b"ANMF", b"\0" * 16)
-        data = _riff_chunk(b"RIFF", b"WEBP" + _riff_chunk(b"VP8X", canvas) + frames)
+        # An animation whose canvas is larger than its frames.
+        frames = [_gradient("RGB"), _gradient("RGB").rotate(90)]
+        data = bytearray(_saved(frames[0], "WEBP", save_all=True, append_images=frames[1:]))
+        at = data.index(b"VP8X") + 12
+        data[at : at + 6] = (8191).to_bytes(3, "little") * 2
     else:
-        whole = bytearray(_encoded("JPEG"))
-        at = whole.index(b"\xff\xc0") + 5
-        whole[at : at + 4] = struct.pack(">HH", 8192, 8192)
-        data = bytes(whole)
+        data = bytearray(_encoded("JPEG"))
+        at = data.index(b"\xff\xc0") + 5
+        data[at : at + 4] = struct.pack(">HH", 8192, 8192)
 
     with pytest.raises(ImageTooLarge) as caught:
-        image_file.read(data)
+        image_file.read(bytes(data))
 
     assert caught.value.sentence == "the picture has 8192 × 8192 pixels"
 
@@ -251,10 +251,6 @@ def _pixels(data: bytes) -> bytes:
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
-def _riff_chunk(kind: bytes, body: bytes) -> bytes:
-    return kind + struct.pack("<I", len(body)) + body
 
 
 def _chunks(data: bytes) -> list[str]:
