@@ -8,14 +8,17 @@ import ctypes
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from PIL import Image
 
 from imagegen.errors import Rejected
+
+ResultT = TypeVar("ResultT")
 
 # Pixels and bytes. Larger than anything that a persona's workflow makes or a chat shows.
 MAX_SIDE = 8192
@@ -81,20 +84,16 @@ class ImageFile:
     height: int
 
 
-async def read_in_thread(data: bytes) -> ImageFile:
-    """Do as `read` does, in a thread that reads one image after another.
+async def in_thread(work: Callable[[bytes], ResultT], data: bytes) -> ResultT:
+    """Return `work(data)`, done in the one thread in which images are decoded one after another.
 
-    May be cancelled: an image that is being read is then read to its end.
-
-    Raises:
-        BadImage: the file cannot be read as PNG, JPEG or WebP.
-        ImageTooLarge: it has too many bytes or pixels.
+    What `work` raises is raised. May be cancelled: work that has begun is then done to its end.
     """
-    return await asyncio.get_running_loop().run_in_executor(_thread, read, data)
+    return await asyncio.get_running_loop().run_in_executor(_thread, work, data)
 
 
 def read(data: bytes) -> ImageFile:
-    """Check an image file and strip its metadata. Takes tens of milliseconds or more.
+    """Check an image file and strip its metadata. Takes tens of milliseconds or more: see `in_thread`.
 
     The pixels of a PNG stay as they are. JPEG and WebP are encoded again. Of an animation the first
     image stays.

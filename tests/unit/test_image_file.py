@@ -187,7 +187,9 @@ def test_of_a_jpeg_with_several_pictures_the_first_stays() -> None:
 async def test_one_picture_is_read_at_a_time() -> None:
     data = _encoded("PNG")
 
-    pictures = await asyncio.gather(*(image_file.read_in_thread(data) for _ in range(20)))
+    pictures = await asyncio.gather(
+        *(image_file.in_thread(image_file.read, data) for _ in range(20))
+    )
 
     assert {picture.data for picture in pictures} == {data}
     names = [each.name for each in threading.enumerate() if each.name.startswith("image")]
