@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid4
 
 from sqlalchemy import (
     ColumnElement,
@@ -177,14 +177,12 @@ class RequestRepository:
     ) -> ClaimedRequest:
         """Write down what is about to be drawn on which host, under a new prompt id.
 
-        Call it just before the prompt is sent. The prompt id follows from the request and `draw`,
-        the number of the prompt.
+        Call it just before the prompt is sent.
 
         Raises:
             ClaimLost: another job has claimed the request, or it has ended.
         """
-        draw = request.draw + 1
-        prompt_id = uuid5(request.id, str(draw))
+        draw, prompt_id = request.draw + 1, request.next_prompt_id
         began = time.monotonic()
         await self._run_statement(
             lambda connection: advance(
