@@ -49,6 +49,26 @@ def is_noun(word: str) -> bool:
     return _is(word, "NOUN")
 
 
+def is_inanimate(word: str) -> bool:
+    """Tell whether the likeliest reading of a word is a Russian noun for a thing."""
+    return _is(word, "NOUN", "inan")
+
+
+def is_thing_in_dative(word: str) -> bool:
+    """Tell whether the likeliest reading of a word is a Russian noun for a thing, as in `дому`."""
+    return _is(word, "NOUN", "inan", "datv")
+
+
+def is_adjective(word: str) -> bool:
+    """Tell whether the likeliest reading of a word is a Russian adjective or participle."""
+    return _is(word, "ADJF") or _is(word, "PRTF")
+
+
+def is_verb(word: str) -> bool:
+    """Tell whether the likeliest reading of a word is a Russian verb with a person or a tense."""
+    return _is(word, "VERB")
+
+
 def is_adjective_of_many(word: str) -> bool:
     """Tell whether the likeliest reading of a word is a Russian adjective in the plural."""
     return _is(word, "ADJF", "plur")

@@ -1,9 +1,9 @@
 """The numbers of a sentence, and the words around each; pure."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from imagegen.safety import numbers
 from imagegen.safety.normalise import NormalisedSentence, NormalisedWord
@@ -15,6 +15,18 @@ NO_FORMS: Forms = frozenset()
 _MIN_PLURAL_LETTERS = 4
 # What is counted stands at most so many words after the number.
 _MAX_WORDS_TO_COUNTED = 3
+# So many words on each side of a number are looked at.
+_WINDOW = 12
+_MAX_THOUSANDS = 3
+_CENTURIES = (19, 20)
+_DOZEN = 12
+ADULT = 18
+
+_PLUS: Forms = frozenset({"plus", "плюс", "прибавить"})
+_MINUS: Forms = frozenset({"minus", "минус", "отнять", "вычесть"})
+_TIMES: Forms = frozenset({"times", "multiplied", "раз", "умножить"})
+_TIMES_BEFORE = {"twice": 2, "double": 2, "дважды": 2, "thrice": 3, "triple": 3, "трижды": 3}
+_HALF: Forms = frozenset({"half", "половина", "пол"})
 
 
 def word_set(text: str) -> Forms:
@@ -33,18 +45,32 @@ _NO_PLURALS = word_set(
 class SpokenWord:
     """A word of a sentence: its forms, its number (None if it is none), and if a pause follows."""
 
+    plain: str
     forms: Forms
     number: Number | None
     pauses: bool
 
+    @property
+    def is_in_digits(self) -> bool:
+        """Whether the word is a number in digits."""
+        return self.plain.isdecimal()
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NumberContext:
-    """A number and the words around it, each as the set of its forms; `after` ends at a pause."""
+    """A number and the words around it, each as the set of its forms; `after` ends at a pause.
+
+    `words_before` and `words_after` are the same words as they were written. `at` is the number's
+    place in the sentence; `starts_clause` if it is the first word, or stands after a pause.
+    """
 
     number: Number
     before: tuple[Forms, ...]
     after: tuple[Forms, ...]
+    words_before: tuple[str, ...]
+    words_after: tuple[str, ...]
+    at: int
+    starts_clause: bool
 
     @property
     def value(self) -> int:
@@ -92,15 +118,20 @@ def numbers_in(sentence: NormalisedSentence) -> Iterator[NumberContext]:
     """Yield the numbers of a sentence, each with the words around it."""
     if not any(map(numbers.number_of, sentence.words)):
         return
-    spoken = list(_spoken(sentence))
+    spoken = _with_compounds(_spoken(sentence))
     for index, word in enumerate(spoken):
-        # In "twenty five", five is no number of its own.
-        if word.number is None or (index and spoken[index - 1].forms & numbers.TENS):
+        if word.number is None:
             continue
+        before = spoken[max(0, index - _WINDOW) : index]
+        after = tuple(_until_pause(spoken[index : index + _WINDOW]))
         yield NumberContext(
             number=word.number,
-            before=tuple(each.forms for each in spoken[:index]),
-            after=tuple(_forms_until_pause(spoken, index)),
+            before=tuple(each.forms for each in before),
+            after=tuple(each.forms for each in after),
+            words_before=tuple(each.plain for each in before),
+            words_after=tuple(each.plain for each in after),
+            at=index,
+            starts_clause=not before or before[-1].pauses,
         )
 
 
@@ -115,7 +146,74 @@ def _spoken(sentence: NormalisedSentence) -> Iterator[SpokenWord]:
         if after and word.number is not None and numbers.is_ending(after):
             is_ordinal = numbers.is_end_of_an_ordinal(after)
             number, last = Number(value=word.number, is_ordinal=is_ordinal), index + 1
-        yield SpokenWord(forms=numbers.forms_of(word), number=number, pauses=last in sentence.ends)
+        yield SpokenWord(
+            plain=word.plain,
+            forms=numbers.forms_of(word),
+            number=number,
+            pauses=last in sentence.ends,
+        )
+
+
+def _with_compounds(spoken: Iterable[SpokenWord]) -> list[SpokenWord]:
+    """Return the words with each number of several words ("twenty five", "ten plus five") as one."""
+    merged: list[SpokenWord] = []
+    for word in spoken:
+        if word.number is None or not merged or merged[-1].pauses:
+            merged.append(word)
+            continue
+        words, value = _with_words_before(merged, word)
+        del merged[len(merged) - words :]
+        number = replace(word.number, value=value) if words else word.number
+        merged.append(replace(word, number=number))
+    return merged
+
+
+def _with_words_before(before: list[SpokenWord], word: SpokenWord) -> tuple[int, int]:
+    """Return how many words before a number belong to it, and its value with them."""
+    value = word.number.value if word.number else 0
+    last = before[-1]
+    if last.number is not None:
+        compound = None if word.is_in_digits else _compound(last, value)
+        return (0, value) if compound is None else (1, compound)
+    for form, factor in _TIMES_BEFORE.items():
+        if form in last.forms:
+            return 1, factor * value
+    is_half = value >= ADULT and value % 2 == 0
+    if is_half and last.forms & _HALF:
+        return 1, value // 2
+    if is_half and len(before) > 1 and before[-2].forms & _HALF and last.forms & {"of", "от"}:
+        return 2, value // 2
+    return _sum(before, value)
+
+
+def _sum(before: list[SpokenWord], value: int) -> tuple[int, int]:
+    for words in (2, 3):
+        first = before[-words].number if len(before) >= words else None
+        if first is None or before[-words].pauses:
+            continue
+        signs = frozenset[str]().union(*(each.forms for each in before[-words + 1 :]))
+        if signs & _PLUS or (first.value == _DOZEN and signs & {"and", "и"}):
+            return words, first.value + value
+        if signs & _MINUS and first.value > value:
+            return words, first.value - value
+        if signs & _TIMES and (words == len(signs & _TIMES) + 1 or signs & {"by", "по", "на"}):
+            return words, first.value * value
+    return 0, value
+
+
+def _compound(first: SpokenWord, added: int) -> int | None:
+    """Return the number that two number words stand for together, None if they are two numbers."""
+    if first.number is None or first.is_in_digits:
+        return None
+    value = first.number.value
+    if added == numbers.THOUSAND:
+        return value * added if value <= _MAX_THOUSANDS else None
+    if value >= numbers.THOUSAND:
+        return value + added if value % 1000 == 0 or (value % 10 == 0 and added < 10) else None
+    if value in _CENTURIES and added >= 10:  # nineteen ninety, twenty ten
+        return 100 * value + added
+    is_tens = value >= 20 and value % 10 == 0
+    return value + added if is_tens and 0 < added < (100 if value == 100 else 10) else None
 
 
 def _is_part_of_number(
@@ -130,11 +228,11 @@ def _is_written_twice(word: NormalisedWord, after: NormalisedWord) -> bool:
     return after.number is not None and word.number is None and word.plain.startswith(after.plain)
 
 
-def _forms_until_pause(spoken: list[SpokenWord], index: int) -> Iterator[Forms]:
-    for word, after in itertools.pairwise(spoken[index:]):
+def _until_pause(spoken: list[SpokenWord]) -> Iterator[SpokenWord]:
+    for word, after in itertools.pairwise(spoken):
         if word.pauses:
             return
-        yield after.forms
+        yield after
 
 
 def _is_english_plural(form: str) -> bool:

@@ -1,13 +1,23 @@
 """Ages that a sentence or a prompt mentions, in digits and words, Russian and English; pure."""
 
+import datetime as dt
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from imagegen.safety import age_context, age_english, age_russian
-from imagegen.safety.age_context import NumberContext, word_set
+from imagegen.safety import (
+    age_birth,
+    age_context,
+    age_english,
+    age_relations,
+    age_russian,
+    age_subject,
+)
+from imagegen.safety.age_context import ADULT, NumberContext, word_set
+from imagegen.safety.age_subject import Person
 from imagegen.safety.normalise import NormalisedSentence
 
-ADULT = 18
+_TEENS = range(10, ADULT)
+_MAX_AGE = 120
 
 # With these words beside 18, somebody is not yet, almost or just 18, and counts as 17.
 _NOT_YET = word_set(
@@ -16,7 +26,6 @@ _NOT_YET = word_set(
     " нет не нету до младше моложе меньше почти скоро едва только недавно будет быть исполниться"
     " исполнится достигнуть достичь"
 )
-_OWN = word_set("i im m you youre u ur re я ты мне тебе мной тобой меня тебя yourself")
 _PAST = word_set("was were when ago было был была когда назад")
 
 # Things that have a number, as in `room 7`.
@@ -30,37 +39,57 @@ _MEASURED = word_set(
     " bokeh ratio aspect"
 )
 _MIN_BARE_AGE = 10
-_YEAR_WORDS = word_set("year years yr yrs y old yo ish")
+_YEAR_WORDS = word_set("year years yr yrs y old yo ish год лет годик")
 _TIMES_OF_DAY = word_set("morning afternoon evening night")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Age:
-    """An age in years; `is_own` if it is the present age of the user or of the persona."""
+    """An age in years, and the grammatical person of whose it is, None if that is not said.
+
+    `is_past`: somebody was of this age long ago. `is_certain` is False if the number is only not
+    understood to be something else.
+    """
 
     years: int
-    is_own: bool
+    person: Person | None
+    is_past: bool = False
+    is_certain: bool = True
 
     @property
     def is_minor(self) -> bool:
         """Whether it is the age of a minor."""
         return 0 < self.years < ADULT
 
+    @property
+    def is_grown(self) -> bool:
+        """Whether it is the age of an adult."""
+        return self.is_certain and ADULT <= self.years < _MAX_AGE
 
-def ages_in(sentence: NormalisedSentence) -> Iterator[Age]:
-    """Yield each number of a sentence that is read as somebody's age."""
-    for context in age_context.numbers_in(sentence):
-        if (years := _years(context)) is not None:
-            own = context.near(_OWN, before=5) and not context.near(_PAST, before=6)
-            yield Age(years=years, is_own=own)
+    @property
+    def is_own(self) -> bool:
+        """Whether it is the present age of the speaker or of the one spoken to."""
+        return self.person in (Person.FIRST, Person.SECOND) and self.is_certain and not self.is_past
 
 
-def minors(sentence: NormalisedSentence) -> list[Age]:
+def ages_in(sentence: NormalisedSentence, today: dt.date) -> Iterator[Age]:
+    """Yield each number of a sentence that is read as somebody's age; `today` is for birth years."""
+    contexts = [*age_context.numbers_in(sentence)]
+    for context in contexts:
+        if (years := _years(context, today)) is not None:
+            yield _age(context, years)
+        elif _is_bare(context):
+            yield replace(_age(context, context.value), is_certain=False)
+    for context, years in age_relations.relative_ages(contexts):
+        yield _age(context, years)
+
+
+def minors(sentence: NormalisedSentence, today: dt.date) -> list[Age]:
     """Return the ages below 18 that a sentence mentions."""
-    return [age for age in ages_in(sentence) if age.is_minor]
+    return [age for age in ages_in(sentence, today) if age.is_minor]
 
 
-def may_draw_minor(sentence: NormalisedSentence) -> bool:
+def may_draw_minor(sentence: NormalisedSentence, today: dt.date) -> bool:
     """Whether a sentence of a prompt may give somebody an age below 18.
 
     This is stricter than for a conversation: a bare number is an age, unless it counts something or
@@ -69,19 +98,44 @@ def may_draw_minor(sentence: NormalisedSentence) -> bool:
     return any(
         0 < context.value < ADULT and _may_be_age(context)
         for context in age_context.numbers_in(sentence)
-    ) or bool(minors(sentence))
+    ) or any(age.is_certain for age in minors(sentence, today))
 
 
-def _years(context: NumberContext) -> int | None:
-    if (
-        age_in_grade := age_english.age_in_grade(context) or age_russian.age_in_grade(context)
-    ) is not None:
-        return age_in_grade
-    if context.number.is_age or age_english.is_age(context) or age_russian.is_age(context):
-        value = context.value
-        is_not_yet = value == ADULT and context.near(_NOT_YET, before=4, after=2)
-        return value - 1 if is_not_yet else value
-    return None
+def _age(context: NumberContext, years: int) -> Age:
+    return Age(
+        years=years,
+        person=age_subject.person_of(context),
+        is_past=context.near(_PAST, before=6),
+    )
+
+
+def _years(context: NumberContext, today: dt.date) -> int | None:
+    if (grade := age_english.age_in_grade(context) or age_russian.age_in_grade(context)) is not None:
+        return grade
+    if context.number.is_age:
+        return None if age_subject.is_of_a_thing(context) else context.value
+    if (years := age_birth.years_old_at_graduation(context, today)) is not None:
+        return years
+    if (years := age_birth.years_old(context, today)) is not None:
+        return None if age_subject.is_of_a_thing(context) else years
+    if not (age_english.is_age(context) or age_russian.is_age(context)):
+        return None
+    if age_subject.is_of_a_thing(context):
+        return None
+    is_not_yet = context.value == ADULT and context.near(_NOT_YET, before=4, after=2)
+    return context.value - 1 if is_not_yet else context.value
+
+
+def _is_bare(context: NumberContext) -> bool:
+    """Whether the number of a teenager stands alone between pauses, as in "Lin, 16, a baker"."""
+    return (
+        context.value in _TEENS
+        and not context.number.is_ordinal
+        and not context.number.is_roman
+        and context.starts_clause
+        and (not context.after or bool(context.word_after & _YEAR_WORDS) and len(context.after) == 1)
+        and not age_subject.is_of_a_thing(context)
+    )
 
 
 def _may_be_age(context: NumberContext) -> bool:

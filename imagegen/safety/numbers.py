@@ -24,23 +24,41 @@ _RU_ORDINALS = (
     " одиннадцатый двенадцатый тринадцатый четырнадцатый пятнадцатый шестнадцатый семнадцатый"
     " восемнадцатый девятнадцатый"
 )
-_TENS_NAMES = (
-    "twenty thirty forty fifty sixty seventy eighty ninety hundred"
-    " двадцать тридцать сорок пятьдесят шестьдесят семьдесят восемьдесят девяносто сто"
+_EN_TENS = "twenty thirty forty fifty sixty seventy eighty ninety hundred"
+_RU_TENS = (
+    "двадцать тридцать сорок пятьдесят шестьдесят семьдесят восемьдесят девяносто сто"
 )
-TENS = set(_TENS_NAMES.split())
+_EN_TENS_ORDINALS = "twentieth thirtieth fortieth fiftieth"
+_RU_TENS_ORDINALS = "двадцатый тридцатый сороковой пятидесятый"
+THOUSAND = 1000
 # Russian in Latin letters has no soft sign.
-_WORDS = {
-    form: number
-    for names in (_EN_NAMES, _RU_NAMES)
-    for number, name in enumerate(names.split())
-    for form in (name, name.replace("ь", ""))
-} | {"fiften": 15, "fiftteen": 15, "fivteen": 15, "sixten": 16, "sixtteen": 16, "sevnteen": 17}
+_WORDS = (
+    {
+        form: number
+        for names in (_EN_NAMES, _RU_NAMES)
+        for number, name in enumerate(names.split())
+        for form in (name, name.replace("ь", ""))
+    }
+    | {
+        form: 10 * number
+        for names in (_EN_TENS, _RU_TENS)
+        for number, name in enumerate(names.split(), start=2)
+        for form in (name, name.replace("ь", ""))
+    }
+    | {"fiften": 15, "fiftteen": 15, "fivteen": 15, "sixten": 16, "sixtteen": 16, "sevnteen": 17}
+    | {"thousand": THOUSAND, "тысяча": THOUSAND, "dozen": 12, "дюжина": 12}
+)
 _ORDINALS = {
     name: number
     for names in (_EN_ORDINALS, _RU_ORDINALS)
     for number, name in enumerate(names.split())
+} | {
+    name: 10 * number
+    for names in (_EN_TENS_ORDINALS, _RU_TENS_ORDINALS)
+    for number, name in enumerate(names.split(), start=2)
 }
+# Shorter Roman numerals are words or letters more often than ages.
+_ROMAN = {"xi": 11, "xii": 12, "xiii": 13, "xiv": 14, "xv": 15, "xvi": 16, "xvii": 17, "xviii": 18}
 _RU_STEMS = (
     "одно двух трех четырех пяти шести семи восьми девяти десяти одиннадцати двенадцати"
     " тринадцати четырнадцати пятнадцати шестнадцати семнадцати"
@@ -63,12 +81,14 @@ _DISGUISED_LENGTH = 2
 class Number:
     """A number that a word stands for.
 
-    `is_age`: only an age is written in this way, so the sentence does not matter.
+    `is_age`: only an age is written in this way, so the sentence does not matter. `is_roman`: it
+    may be the number of a king, a century or a chapter.
     """
 
     value: int
     is_ordinal: bool = False
     is_age: bool = False
+    is_roman: bool = False
 
 
 @functools.lru_cache(maxsize=20_000)
@@ -76,6 +96,8 @@ def number_of(word: NormalisedWord) -> Number | None:
     """Return the number that a word stands for, None if it is none."""
     if word.number is not None:
         return Number(value=word.number)
+    if (roman := _ROMAN.get(word.plain)) is not None:
+        return Number(value=roman, is_roman=True)
     has_digits = any(map(str.isdecimal, word.plain))
     if has_digits and (inflected := _INFLECTED.fullmatch(word.plain)):
         return Number(value=int(inflected.group(1)), is_ordinal=True)

@@ -1,17 +1,27 @@
 """The verdicts on the topics of a sentence, of a message and of a conversation; pure."""
 
 import enum
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from imagegen.safety.age_subject import Subject
 
 _MINOR = {"looks", "age"}
 _CHILDREN = {*_MINOR, "family", "school"}
-_MENTIONED = {*_CHILDREN, "diminutives", "expecting"}
+_MENTIONED = {*_CHILDREN, "diminutives", "expecting", "perhaps_age", "implied"}
+_RELATIVES = {"family", "diminutives", "pets"}
+_NOT_GROWN = {*_MINOR, "school", "perhaps_age", "codes", "wishes"}
 _NUDITY_OR_SEX = {"sexual", "nudity"}
 # These topics may belong to a beach or a kitchen, so they count only within one sentence.
 _CLOTHES_OR_BODY = {"clothes", "body"}
+# A right of adults that somebody does not have yet.
+_IMPLIED = {"not_yet", "rights"}
 NEVER_IN_A_PROMPT = frozenset(_CHILDREN)
+OF_MINORS = frozenset({*_MENTIONED, *_IMPLIED, "codes"})
+# Said of the user or the persona; family and school may be those of others.
+NEVER_OF_RELATIVES = frozenset({"looks", "codes", "implied", "rights"})
 
 
 class ScreenVerdict(enum.IntEnum):
@@ -25,17 +35,58 @@ class ScreenVerdict(enum.IntEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """The verdict of the screen, and the rule it follows from; it has no word of the text."""
+    """The verdict of the screen, and the rule it follows from; it has no word of the text.
+
+    `subject` is who is the minor, None if there is none, if that is not known or long ago.
+    """
 
     verdict: ScreenVerdict
     rule: str
+    subject: Subject | None = None
 
 
 CLEAR = Finding(verdict=ScreenVerdict.CLEAR, rule="none")
 
 
-def find_in_sentence(topics: AbstractSet[str]) -> Iterator[Finding]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Topics:
+    """The topics of one sentence, and who the minors are of whom it speaks."""
+
+    names: AbstractSet[str] = frozenset()
+    subjects: AbstractSet[Subject] = frozenset()
+
+
+def topics_of_age(subject: Subject) -> Topics:
+    """Return the topics of a sentence that says no more than that somebody is a minor."""
+    names = {"age"} if subject is Subject.THIRD else {"age", "own_age"}
+    return Topics(names=names, subjects={subject})
+
+
+def without_adult_relatives(sentences: Sequence[Topics]) -> list[Topics]:
+    """Return the topics without the family and the pet names that are said of adults.
+
+    That somebody is grown up may be said in the sentence itself or in the next one.
+    """
+    return [
+        replace(one, names=one.names - _RELATIVES)
+        if one.names & _RELATIVES
+        and not one.names & _NOT_GROWN
+        and ("grown" in one.names or ("grown" in after.names and not after.names & _NOT_GROWN))
+        else one
+        for one, after in itertools.pairwise((*sentences, Topics()))
+    ]
+
+
+def find_in_sentence(topics: Topics) -> Iterator[Finding]:
     """Yield the findings on the topics of one sentence."""
+    for finding in _find_in_sentence(topics.names):
+        if finding.rule.startswith("minor") and topics.subjects:
+            yield from (replace(finding, subject=subject) for subject in sorted(topics.subjects))
+        else:
+            yield finding
+
+
+def _find_in_sentence(topics: AbstractSet[str]) -> Iterator[Finding]:
     if not topics:
         return
     if "codes" in topics:
@@ -48,7 +99,7 @@ def find_in_sentence(topics: AbstractSet[str]) -> Iterator[Finding]:
     if (topics & _CHILDREN and is_sexual) or (topics & _MINOR and topics & _CLOTHES_OR_BODY):
         yield _refused(rule="minor_sexual")
     yield from _consent_findings(topics, is_sexual=is_sexual)
-    if topics & _MENTIONED:
+    if topics & _MENTIONED or topics >= _IMPLIED:
         yield _safe_only("minor_mentioned")
     if "names" in topics:
         yield _safe_only("real_person")

@@ -1,27 +1,40 @@
 """The screen: finds what is never drawn, or only with the rating safe, in conversations and prompts."""
 
+import datetime as dt
 import functools
 import itertools
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
+from chatflow_hook.turn import Message
 from imagegen import morphology
-from imagegen.safety import age_detection, numbers, person_names, rules
+from imagegen.safety import age_detection, age_subject, dialog, numbers, person_names, rules
+from imagegen.safety.age_detection import Age
+from imagegen.safety.age_subject import USER, Person, Role, Subject, subject_of
 from imagegen.safety.lexicon import Lexicon, Squeezed, shipped_lexicon
 from imagegen.safety.normalise import NormalisedSentence, NormalisedWord, StarredWords, sentences
+from imagegen.safety.notation import without_other_numbers
 from imagegen.safety.person_names import PersonNames
-from imagegen.safety.rules import CLEAR, Finding, ScreenVerdict
+from imagegen.safety.rules import CLEAR, Finding, ScreenVerdict, Topics
+from imagegen.safety.word_senses import in_adult_senses
 
-__all__ = ["CLEAR", "VERSION", "Finding", "Screen", "ScreenVerdict", "shared_screen"]
+__all__ = ["CLEAR", "VERSION", "Finding", "Screen", "ScreenVerdict", "Subject", "shared_screen"]
 
 # To be raised with every change of what is found: the safety audit stores which version refused.
 VERSION = "2"
+
+# More different words would take more than 100 ms.
+_MAX_DIFFERENT_WORDS = 1_200
 
 # So many rows of a word are as it was written; those after them are dictionary forms.
 _WRITTEN_ROWS = 4
 # The beginning of a prompt, up to the age: see `identity_sentence` of imagegen/prompts/scene.py.
 _IDENTITY = re.compile(r"\AA picture of ([^.\n]{1,200}), a fictional adult aged [2-9]\d\. ")
+
+
+def _today() -> dt.date:
+    return dt.datetime.now(dt.UTC).date()
 
 
 @functools.cache
@@ -33,7 +46,8 @@ def shared_screen() -> "Screen":
 class Screen:
     """Checks texts against the lexicon and the rules; no setting changes what it finds."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, today: Callable[[], dt.date] = _today) -> None:
+        self._today = today
         minors, harm = shipped_lexicon("minors"), shipped_lexicon("harm")
         people = shipped_lexicon("people")
         separated, as_written = minors.pop("parted"), minors.pop("as_written")
@@ -42,6 +56,7 @@ class Screen:
                 **minors,
                 **harm,
                 **shipped_lexicon("sexual"),
+                **shipped_lexicon("grown"),
                 **shipped_lexicon("asking"),
                 "likeness": people["likeness"],
                 "names": [*person_names.inflected(people["names"])],
@@ -56,26 +71,32 @@ class Screen:
         self._starred = StarredWords([*minors["codes"], *as_written, *minors["looks"]])
         self._names = PersonNames()
 
-    def conversation(self, *messages: str, persona: str = "") -> Finding:
-        """Return the finding on messages, the oldest first.
+    def conversation(self, *messages: str | Message, persona: str = "") -> Finding:
+        """Return the worst finding on messages, the oldest first; a plain text is the user's.
 
         What only mentions something is SAFE_ONLY, what asks for it is REFUSED. `persona` is the name
         of the persona, which is not taken for that of a real person.
         """
-        topics = [(message, self._topics_by_sentence(message)) for message in messages]
-        return _worst(self._conversation_findings(topics, own_names=(persona,)))
+        return _worst(self.findings(*messages, persona=persona))
+
+    def findings(self, *messages: str | Message, persona: str = "") -> list[Finding]:
+        """Return all findings on messages, the oldest first, each once; a plain text is the user's."""
+        return [*dict.fromkeys(self._conversation_findings(messages, own_names=(persona,)))]
 
     def prompt(self, text: str) -> Finding:
         """Return the finding on a prompt, where a mention of a minor is refused as a request is."""
         return _worst(self._prompt_findings(text))
 
     def _conversation_findings(
-        self, messages: Sequence[tuple[str, list[set[str]]]], *, own_names: Collection[str]
+        self, messages: Sequence[str | Message], *, own_names: Collection[str]
     ) -> Iterator[Finding]:
+        spoken, is_read = _within_budget([*map(_message, messages)])
+        if not is_read:
+            yield Finding(verdict=ScreenVerdict.SAFE_ONLY, rule="unread")
         topics_before: set[str] = set()
         all_topics: set[str] = set()
-        for message, topics_of_sentences in messages:
-            message_topics = set[str]().union(*topics_of_sentences)
+        for message, topics_of_sentences in zip(spoken, self._topics(spoken), strict=True):
+            message_topics = set[str]().union(*(each.names for each in topics_of_sentences))
             for topics in topics_of_sentences:
                 yield from rules.find_in_sentence(topics)
             if message_topics:
@@ -83,7 +104,7 @@ class Screen:
                 yield from rules.find_in_neighbours(message_topics | topics_before)
             topics_before = message_topics
             all_topics |= message_topics
-            if self._names.are_in(message, besides=own_names):
+            if self._names.are_in(message.text, besides=own_names):
                 yield Finding(verdict=ScreenVerdict.SAFE_ONLY, rule="real_person")
         yield from rules.find_in_talk(all_topics)
 
@@ -91,28 +112,79 @@ class Screen:
         # The persona's name stands after the trigger words.
         identity = _IDENTITY.match(text)
         name = identity.group(1).rpartition(", ")[2] if identity else ""
-        topics_of_sentences = self._topics_by_sentence(text)
-        yield from self._conversation_findings([(text, topics_of_sentences)], own_names=(name,))
-        scene = text[identity.end() :] if identity else text
-        if any(topics & rules.NEVER_IN_A_PROMPT for topics in topics_of_sentences) or any(
-            map(age_detection.may_draw_minor, sentences(scene))
+        yield from self._conversation_findings([text], own_names=(name,))
+        scene = without_other_numbers(text[identity.end() :] if identity else text)
+        if any(topics.names & rules.NEVER_IN_A_PROMPT for topics in self._read(text, USER)) or any(
+            age_detection.may_draw_minor(sentence, self._today()) for sentence in sentences(scene)
         ):
             yield Finding(verdict=ScreenVerdict.REFUSED, rule="minor_drawn")
 
-    def _topics_by_sentence(self, text: str) -> list[set[str]]:
-        """Return the topics of each sentence; a starred word is added as a sentence of its own."""
-        topics = [self._topics(sentence) for sentence in sentences(text)]
-        return [*topics, {"codes"}] if self._starred.are_in(text) else topics
-
-    def _topics(self, sentence: NormalisedSentence) -> set[str]:
-        topics = set(self._lexicon.topics(_haystack(sentence)))
-        if any(self._squeezed.are_in(row) for row in _rows(sentence.words)):
-            topics.add("codes")
-        if minors := age_detection.minors(sentence):
-            topics.add("age")
-            if any(age.is_own for age in minors):
-                topics.add("own_age")
+    def _topics(self, messages: Sequence[Message]) -> list[list[Topics]]:
+        """Return the topics of each message by sentence, and what it means by those before it."""
+        topics = self._topics_by_sentence(messages)
+        for index, answer in dialog.answers(messages, self._today()):
+            subject = subject_of(answer.person, answer.role)
+            topics[index].append(rules.topics_of_age(subject))
+        for index, text in dialog.joined_parts(messages):
+            nearby = {name for part in topics[max(0, index - 2) : index + 1] for each in part for name in each.names}
+            for joined in self._read(text, messages[index].role):
+                if new := joined.names - nearby:
+                    topics[index].append(replace(joined, names=new))
+        for index in dialog.given_roles(messages):
+            topics[index] = [
+                replace(each, subjects={Subject.PERSONA} if each.subjects else ()) for each in topics[index]
+            ]
         return topics
+
+    def _topics_by_sentence(self, messages: Sequence[Message]) -> list[list[Topics]]:
+        """Return the topics of each sentence; a starred word is added as a sentence of its own."""
+        read = [self._read(message.text, message.role) for message in messages]
+        sizes = [len(topics) for topics in read]
+        flat = iter(rules.without_adult_relatives([*itertools.chain.from_iterable(read)]))
+        topics = [[*itertools.islice(flat, size)] for size in sizes]
+        for message, found in zip(messages, topics, strict=True):
+            if self._starred.are_in(message.text):
+                found.append(Topics(names={"codes"}))
+        return topics
+
+    def _read(self, text: str, role: Role) -> list[Topics]:
+        return [
+            self._topics_of(in_adult_senses(sentence), role)
+            for sentence in sentences(without_other_numbers(text))
+        ]
+
+    def _topics_of(self, sentence: NormalisedSentence, role: Role) -> Topics:
+        names = set(self._lexicon.topics(_haystack(sentence)))
+        if any(self._squeezed.are_in(row) for row in _rows(sentence.words)):
+            names.add("codes")
+        ages = [*age_detection.ages_in(sentence, self._today())]
+        if any(age.is_grown and age.person is not Person.FIRST for age in ages):
+            names.add("grown")
+        minors = [age for age in ages if age.is_minor]
+        if any(age.is_certain for age in minors):
+            names.add("age")
+        elif minors:
+            names.add("perhaps_age")
+        subjects = frozenset[Subject]()
+        if names & rules.OF_MINORS:
+            subjects = frozenset(self._subjects(sentence, names, minors, role))
+        if any(age.is_own for age in minors):
+            names.add("own_age")
+        return Topics(names=names, subjects=subjects)
+
+    def _subjects(
+        self, sentence: NormalisedSentence, names: set[str], minors: list[Age], role: Role
+    ) -> Iterator[Subject]:
+        if "asking" in names and role == USER:
+            yield Subject.PERSONA
+            return
+        for age in minors:
+            if not age.is_past:
+                yield subject_of(age.person or Person.FIRST, role)
+        if not minors and names & rules.NEVER_OF_RELATIVES:
+            yield subject_of(age_subject.person_in(sentence) or Person.THIRD, role)
+        elif not minors:
+            yield Subject.THIRD
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,6 +226,23 @@ def _word_forms(word: NormalisedWord) -> _WordForms:
     )
     others = numbers.forms_of(word) - {*rows}
     return _WordForms(rows=rows, others=" . ".join(sorted(others)))
+
+
+def _within_budget(messages: Sequence[Message]) -> tuple[list[Message], bool]:
+    """Return what can be read in time, the newest messages first, and whether this is all."""
+    room = _MAX_DIFFERENT_WORDS
+    words: set[str] = set()
+    read: list[Message] = []
+    for message in reversed(messages):
+        words.update(message.text.split())
+        if len(words) > room:
+            return read[::-1], False
+        read.append(message)
+    return read[::-1], True
+
+
+def _message(message: str | Message) -> Message:
+    return Message(role=USER, text=message) if isinstance(message, str) else message
 
 
 def _worst(findings: Iterable[Finding]) -> Finding:

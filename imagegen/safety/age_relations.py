@@ -1,0 +1,60 @@
+"""Ages that are said by another number: "19, and I'm four years younger", "in 3 years I'll be 18"; pure."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+from imagegen.safety.age_context import Forms, NumberContext, word_set
+
+_YEARS: Forms = word_set("year years yr yrs год лет годик зима весна winter winters summer summers")
+_MONTHS: Forms = word_set("month months week weeks day days месяц неделя день")
+_YOUNGER: Forms = word_set("younger junior младше моложе младший молодой youngest")
+_OLDER: Forms = word_set("older senior старше старший")
+_IN: Forms = word_set("in within через спустя another еще")
+_TO: Forms = word_set("before until till to away short shy off from under до осталось остаться left")
+_BE: Forms = word_set(
+    "be become turn turns turning reach hit am i ll will быть стать исполниться исполняться стукнуть"
+    " до достичь мне ему ей тебе"
+)
+_MAX_AGE = 45
+_MIN_AGE_TO_COME = 14
+_MAX_AGE_TO_COME = 30
+_MAX_DIFFERENCE = 40
+_MAX_WORDS_BETWEEN = 10
+
+
+def relative_ages(contexts: Sequence[NumberContext]) -> Iterator[tuple[NumberContext, int]]:
+    """Yield the numbers of a sentence that give an age together with another, and this age."""
+    for one, other in itertools.permutations(contexts[:8], 2):
+        if one.number.is_ordinal or abs(one.at - other.at) > _MAX_WORDS_BETWEEN:
+            continue
+        if (years := _age_by_difference(one, other)) is not None:
+            yield one, years
+        elif (years := _age_to_come(one, other)) is not None:
+            yield other, years
+
+
+def is_difference(context: NumberContext) -> bool:
+    """Whether the number says how many years somebody is younger than somebody else."""
+    return context.near(_YOUNGER, before=2, after=6) and 0 < context.value < _MAX_DIFFERENCE
+
+
+def _age_by_difference(difference: NumberContext, reference: NumberContext) -> int | None:
+    if not 0 < reference.value - difference.value < reference.value <= _MAX_AGE:
+        return None
+    is_counted = difference.near(_YEARS, after=2) or difference.word_before & {"на", "by"}
+    if is_counted and is_difference(difference):
+        return reference.value - difference.value
+    return None
+
+
+def _age_to_come(span: NumberContext, age: NumberContext) -> int | None:
+    """Return the present age of who will be `age` after `span`, or None."""
+    if not _MIN_AGE_TO_COME <= age.value <= _MAX_AGE_TO_COME or span.value >= age.value:
+        return None
+    is_to_come = age.near(_BE, before=5, after=3)
+    is_after_span = span.near(_IN, before=2) or span.near(_TO, before=1, after=4)
+    if not is_to_come or not is_after_span:
+        return None
+    if span.word_after & _MONTHS:
+        return age.value - 1
+    return age.value - span.value if span.word_after & _YEARS else None

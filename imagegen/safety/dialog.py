@@ -1,0 +1,159 @@
+"""What a message means by the messages before it: answers to questions, and sentences cut in two; pure."""
+
+import datetime as dt
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from chatflow_hook.turn import Message
+from imagegen.safety import age_context
+from imagegen.safety.age_context import ADULT, NumberContext
+from imagegen.safety.age_subject import USER, Person, Role, is_about_a_thing, person_in
+from imagegen.safety.normalise import plain, sentences
+from imagegen.safety.notation import without_other_numbers
+
+_AGE_QUESTION = re.compile(
+    r"how old|\b(?:your|ur|his|her|my|whats|what s|the) age\b|\bage\s*\?|^age\b|\bages? of\b|\basl\b|a/s/l"
+    r"|how many (?:years|summers|winters)|years? (?:have|are) you"
+    r"|сколько (?:[а-я-]+ ){0,3}(?:лет|годиков|зим|весен)|(?:тебе|вам|ей|ему)\b[^.!?]{0,16}сколько"
+    r"|сколько (?:тебе|вам|ей|ему|лет)|возраст|скольки лет|skolko (?:tebe|let|vam)|skoka let"
+)
+_CLASS_QUESTION = re.compile(
+    r"(?:what|which) (?:grade|class|year|form)\b(?! were| was| did| is it)|\bgrade\b[^.!?]*\?"
+    r"|year (?:are you|is (?:he|she)) in|в каком\b[^.!?]{0,20} класс|какой\b[^.!?]{0,12} класс|класс\?"
+)
+_BIRTH_QUESTION = re.compile(
+    r"\bborn\b|birth|\bbday\b|\bdob\b|год\w* рожден|дат\w* рожден|родил|како\w+ (?:ты )?года|с какого года"
+    r"|день рожден|\bдр\b"
+)
+_ADULT_QUESTION = re.compile(
+    r"\b18\b|eighteen|восемнадцат|adult\b|of age\b|\blegal\b|grown.?up|совершеннолетн|взрослы|old enough"
+)
+_MINOR_QUESTION = re.compile(
+    r"under(?:age)?\b|younger|minor\b|not yet|младше|моложе|нет (?:18|восемнадцати)|несовершеннолетн"
+    r"|still (?:at|in) (?:high |middle )?school|школьник|школьница|ходишь в школу|a kid\b|a child\b|ребенок"
+)
+_YES = re.compile(r"\s*(?:well,? )?(?:yes|yea|yep|yup|ye|sure|i am|да\b|ага|угу|ну да|конечно|уже)")
+_NO = re.compile(
+    r"\s*(?:well,? |um+,? |эм+,? |ну,? )?(?:no\b|nope|nah|not\b|almost|nearly|soon|can ?t|cannot|нет|неа|не\b|еще|пока"
+    r"|почти|скоро|никак|ни\b)"
+)
+_WHO_QUESTION = re.compile(r"who am i|who do i play|what am i|my (?:role|character)|кто я\b|кем (?:мне|я)|моя роль")
+_STUDENT = re.compile(r"курс|универ|вуз|college|uni\b|university|semester|graduat|master|phd|аспирант")
+
+_SENTENCE_END = re.compile(r"(?:(?<!\.)\.|[!?…])[\"'»”)\s]*\Z")
+_CUT = re.compile(r"^[\s.…-]+|(?:\.{2,}|…|-)\s*\Z")
+_MAX_ANSWER = 8  # words
+_MAX_ASIDE = 3  # words of the other side between the two parts of a sentence
+_MAX_PART = 160  # characters on each side of a cut
+_QUESTION_HOLDS = 3  # messages
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """An age below 18 that a short answer gives, with the one who is asked about."""
+
+    person: Person
+    role: Role
+
+
+def joined_parts(messages: Sequence[Message]) -> Iterator[tuple[int, str]]:
+    """Yield the index of each message that goes on with a sentence, and this sentence as a whole.
+
+    A sentence comes twice: its parts as two words, and as one word that was cut.
+    """
+    run = ""
+    for index, message in enumerate(messages):
+        first = _first_part(messages, index)
+        if first is None:
+            run = ""
+            continue
+        start = (run if run and first == index - 1 else _CUT.sub("", messages[first].text))[-_MAX_PART:]
+        rest = _CUT.sub("", message.text)[:_MAX_PART]
+        run = f"{start} {rest}"
+        yield index, run
+        yield index, f"{start}{rest}"
+
+
+def answers(messages: Sequence[Message], today: dt.date) -> Iterator[tuple[int, Answer]]:
+    """Yield the index of each message that answers a question for an age with one below 18."""
+    for index, message in enumerate(messages):
+        if len(message.text.split()) > _MAX_ANSWER:
+            continue
+        for asked in range(index - 1, max(-1, index - 1 - _QUESTION_HOLDS), -1):
+            question = messages[asked]
+            if question.role == message.role:
+                continue
+            if _is_minor(plain(question.text), message.text, today):
+                yield index, Answer(person=_asked_about(question.text), role=question.role)
+                break
+
+
+def given_roles(messages: Sequence[Message]) -> Iterator[int]:
+    """Yield the indices of messages that answer the persona's question whom it plays."""
+    for index, (before, message) in enumerate(itertools.pairwise(messages), start=1):
+        if before.role != message.role == USER and _WHO_QUESTION.search(plain(before.text)):
+            yield index
+
+
+def _first_part(messages: Sequence[Message], index: int) -> int | None:
+    """Return the index of the message whose last sentence a message goes on with, or None."""
+    role = messages[index].role
+    for before in (index - 1, index - 2):
+        if before < 0:
+            return None
+        if messages[before].role == role:
+            return None if _is_ended(messages[before].text) else before
+        if len(messages[before].text.split()) > _MAX_ASIDE:
+            return None
+    return None
+
+
+def _is_ended(text: str) -> bool:
+    return bool(_SENTENCE_END.search(text)) and not text.rstrip().endswith(("...", "…"))
+
+
+def _is_minor(question: str, answer: str, today: dt.date) -> bool:
+    said = plain(answer)
+    if _ADULT_QUESTION.search(question) and not _MINOR_QUESTION.search(question) and _NO.match(said):
+        return True
+    if _MINOR_QUESTION.search(question) and _YES.match(said) and "?" in question:
+        return True
+    is_class, is_birth = _CLASS_QUESTION.search(question), _BIRTH_QUESTION.search(question)
+    is_age = _AGE_QUESTION.search(question) or _ADULT_QUESTION.search(question)
+    if not (is_class or is_birth or is_age) or any(map(is_about_a_thing, sentences(question))):
+        return False
+    numbers = [
+        context
+        for sentence in sentences(without_other_numbers(answer))
+        for context in age_context.numbers_in(sentence)
+        if not is_age or not context.is_counted(_COUNTED, until=_YEARS)
+    ]
+    if is_class and not _STUDENT.search(said) and any(0 < each.value <= 12 for each in numbers):
+        return True
+    if is_birth and any(_is_birth_of_a_minor(each, today) for each in numbers):
+        return True
+    return bool(is_age) and any(0 < each.value < ADULT for each in numbers)
+
+
+_COUNTED = age_context.word_set(
+    "minute hour second day week минута час секунда день неделя раз times am pm o clock"
+)
+_YEARS = age_context.word_set("year years yr yrs год лет and и")
+
+
+def _is_birth_of_a_minor(context: NumberContext, today: dt.date) -> bool:
+    year = context.value
+    if year < 100:
+        is_year = context.number.is_ordinal or len(context.before) < 2 and not context.after
+        year += 2000 if is_year else 0
+    return today.year - ADULT <= year <= today.year
+
+
+def _asked_about(question: str) -> Person:
+    """Return of whom a question speaks, as seen by the one who asks."""
+    people = [person for sentence in sentences(question) if (person := person_in(sentence))]
+    if Person.THIRD in people:
+        return Person.THIRD
+    return people[0] if people else Person.SECOND

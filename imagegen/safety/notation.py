@@ -1,0 +1,60 @@
+"""Numbers whose notation says that they are no age: ratios, weights, versions, times, prices; pure.
+
+They are taken out of a text before its words are read. The year of a date stays, since it may be
+that of a birth, and so do the numbers of a sum, with a word for the sign between them.
+"""
+
+import re
+
+_DIGIT = re.compile(r"\d")
+# With a disguise such as `1 5` a number may have a space inside, but no sign.
+_NUMBER = r"(?<![\w.,:/#№$€£-])\d{1,4}"
+_END = r"(?![\w:/]|[.,]\d)"
+_MONEY = "$€£₽¥"
+
+_SIGNS = (
+    (re.compile(r"(?<=\d)\s*\+\s*(?=\d)"), " plus "),
+    (re.compile(r"(?<=\d)\s*[×*]\s*(?=\d)|(?<=\d)\s+[xх]\s+(?=\d)"), " times "),
+    (re.compile(r"(?<=\d)\s*[−–-]\s*(?=\d+\s*=)|(?<=\d)\s+[−–-]\s+(?=\d)"), " minus "),
+    (re.compile(r"=\s*(?=[?\d])"), " "),
+    (re.compile(r"(?i)\bthousand\s+and\b"), "thousand"),
+)
+_NO_AGES = re.compile(
+    "|".join(
+        (
+            r"(?:\+|\b)\d(?:[ ()-]{0,2}\d){8,}\b",  # a telephone number
+            r"(?<=[^\W\d]):\d(?:\.\d+)?(?=\s*[)>\]])",  # the weight of a word: (word:1.2), <lora:x:1>
+            r"\bv\.?\d+(?:\.\d+)*\b",  # a version
+            r"\b\d+\.\d+\.\d+(?:\.\d+)*\b(?!\s*(?:г\b|года))",
+            r"(?<!\w)\d{1,2}[.,](?!5)\d+\b(?!\s*(?:year|yr|y\.?o|лет|год))",  # 1.75, not 15.5
+            rf"{_NUMBER}(?:\s?:\s?\d{{1,4}})+{_END}",  # 16:9, 12:30
+            rf"[{_MONEY}#№]\s?\d+(?:[.,]\d+)?\b",
+            rf"(?<!\w)\d+(?:[.,]\d+)?\s?[{_MONEY}%°](?!\w)",
+            r"(?<!\w)\d+(?:[.,]\d+)?(?:k|к|gb|гб|mb|мб|mp|fps|hz|гц|mm|мм|cm|см|kg|кг|km|км|ml|мл|x|х)\b",
+            r"\b(?:24/7|9-1-1|9/11|4/20)\b",
+            r"(?<!\w)\d/\d{1,3}\b|(?<!\w)\d{1,3}/\d\b(?!\w)",  # 9/10
+            r"(?<!\w)\d{1,4}\s?[x×х]\s?\d{1,4}\b",  # 3x4, 1024x768
+        )
+    ),
+    re.IGNORECASE,
+)
+_DATE = re.compile(r"(?<![\w.])\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2})(?!\w)|(?<!\w)(\d{4})-\d\d-\d\d\b")
+
+
+def without_other_numbers(text: str) -> str:
+    """Return a text without the numbers that are no ages by their notation."""
+    if not _DIGIT.search(text) and "thousand" not in text.lower():
+        return text
+    text = _DATE.sub(_year, text)
+    for sign, word in _SIGNS:
+        text = sign.sub(word, text)
+    return _NO_AGES.sub(" ", text)
+
+
+def _year(date: re.Match[str]) -> str:
+    year = date.group(1) or date.group(2)
+    return f" {_full_year(year)} "
+
+
+def _full_year(year: str) -> str:
+    return year if len(year) > 2 else f"20{year}" if int(year) < 40 else f"19{year}"

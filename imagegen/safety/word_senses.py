@@ -1,0 +1,84 @@
+"""Words for a child that mean something else where they stand: "hey baby", "in D minor"; pure."""
+
+import functools
+from collections.abc import Iterator
+from dataclasses import replace
+
+from imagegen import morphology
+from imagegen.safety.age_context import Forms, word_set
+from imagegen.safety.lexicon import shipped_lexicon
+from imagegen.safety.normalise import NormalisedSentence, NormalisedWord, sentences
+from imagegen.safety.numbers import forms_of
+
+# After `minor` as a noun comes the end of a clause, or one of these.
+_AFTER_A_PERSON = word_set(
+    "is was are were and or in at on of who that to for under with by has had have can cannot must"
+    " may will would as s from legally still not girl boy child student"
+)
+_BEFORE_A_KEY = word_set("in key chord scale ursa asia canis leo a b c d e f g flat sharp economics")
+_OF_A_STUDY = word_set("in")
+
+
+def in_adult_senses(sentence: NormalisedSentence) -> NormalisedSentence:
+    """Return a sentence in which words that mean no child where they stand are replaced."""
+    replaced = {*_addresses(sentence), *_minor_adjectives(sentence)}
+    if not replaced:
+        return sentence
+    words = tuple(
+        _neutral_word() if at in replaced else word for at, word in enumerate(sentence.words)
+    )
+    gone = {sentence.words[at].plain for at in replaced}
+    glued = tuple(word for word in sentence.glued if word.plain not in gone)
+    return replace(sentence, words=words, glued=glued)
+
+
+def _addresses(sentence: NormalisedSentence) -> Iterator[int]:
+    """Yield the indices of endearments that address somebody."""
+    words = _words()
+    first = 0
+    for last in sorted({*sentence.ends, len(sentence.words) - 1}):
+        clause = sentence.words[first : last + 1]
+        forms = [forms_of(word) for word in clause]
+        names = [at for at, each in enumerate(forms) if each & words["pet_names"]]
+        nouns = [at for at, each in enumerate(forms) if each & words["nouns"]]
+        others = [
+            at
+            for at, each in enumerate(forms)
+            if at not in names and at not in nouns and not each & words["around"]
+        ]
+        is_owned = any(each & words["owned"] for each in forms)
+        if not others and (names or is_owned):
+            yield from (first + at for at in (*names, *nouns))
+        elif names and names[-1] == len(clause) - 1 and _is_greeting(forms[: names[0]]):
+            yield from (first + at for at in names)
+        first = last + 1
+
+
+def _is_greeting(forms: list[Forms]) -> bool:
+    return bool(forms) and all(each & _words()["greetings"] for each in forms)
+
+
+def _minor_adjectives(sentence: NormalisedSentence) -> Iterator[int]:
+    for at, word in enumerate(sentence.words):
+        if word.plain != "minor":
+            continue
+        before = sentence.words[at - 1].plain if at else ""
+        after = sentence.words[at + 1].plain if at + 1 < len(sentence.words) else ""
+        two_before = sentence.words[at - 2].plain if at > 1 else ""
+        ends_clause = at in sentence.ends or not after
+        is_key = len(before) == 1 and (before != "a" or two_before in {"in", "an", "the"})
+        is_key = is_key or before in {"flat", "sharp", "ursa", "asia", "canis", "leo"}
+        is_study = after in _OF_A_STUDY and two_before in {"with", "and"} and before == "a"
+        is_adjective = not ends_clause and after not in _AFTER_A_PERSON
+        if is_key or is_adjective or is_study:
+            yield at
+
+
+@functools.cache
+def _neutral_word() -> NormalisedWord:
+    return next(sentences("dear")).words[0]
+
+
+@functools.cache
+def _words() -> dict[str, Forms]:
+    return {name: frozenset(words) for name, words in shipped_lexicon("endearments").items()}
