@@ -54,6 +54,11 @@ def is_inanimate(word: str) -> bool:
     return _is(word, "NOUN", "inan")
 
 
+def genders(word: str) -> frozenset[str]:
+    """Return the genders of a Russian noun in the singular, and none in a case after prepositions."""
+    return _genders(word) if _is_russian(word) else frozenset()
+
+
 def is_thing_in_dative(word: str) -> bool:
     """Tell whether the likeliest reading of a word is a Russian noun for a thing, as in `дому`."""
     return _is(word, "NOUN", "inan", "datv")
@@ -107,6 +112,13 @@ def _is_russian(word: str) -> bool:
 @functools.lru_cache(maxsize=_CACHE_SIZE)
 def _is_known(word: str) -> bool:
     return bool(analyser().word_is_known(word))
+
+
+@functools.lru_cache(maxsize=_CACHE_SIZE)
+def _genders(word: str) -> frozenset[str]:
+    tags = [parse.tag for parse in analyser().parse(word) if "NOUN" in parse.tag]
+    subjects = (tag for tag in tags if tag.case in {"nomn", "accs", "datv"})
+    return frozenset(tag.gender for tag in subjects if tag.gender and tag.number == "sing")
 
 
 @functools.lru_cache(maxsize=_CACHE_SIZE)

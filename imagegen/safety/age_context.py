@@ -1,6 +1,7 @@
 """The numbers of a sentence, and the words around each; pure."""
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -26,7 +27,8 @@ _PLUS: Forms = frozenset({"plus", "плюс", "прибавить"})
 _MINUS: Forms = frozenset({"minus", "минус", "отнять", "вычесть"})
 _TIMES: Forms = frozenset({"times", "multiplied", "раз", "умножить"})
 _TIMES_BEFORE = {"twice": 2, "double": 2, "дважды": 2, "thrice": 3, "triple": 3, "трижды": 3}
-_HALF: Forms = frozenset({"half", "половина", "пол"})
+_PARTS = {"half": 2, "половина": 2, "third": 3, "треть": 3, "quarter": 4, "четверть": 4}
+_ROOTS: Forms = frozenset({"root", "корень"})
 
 
 def word_set(text: str) -> Forms:
@@ -173,16 +175,21 @@ def _with_words_before(before: list[SpokenWord], word: SpokenWord) -> tuple[int,
     value = word.number.value if word.number else 0
     last = before[-1]
     if last.number is not None:
+        if word.plain.endswith(("fives", "sevens", "eights", "sixes", "fours", "threes")):
+            return 1, last.number.value * value
         compound = None if word.is_in_digits else _compound(last, value)
         return (0, value) if compound is None else (1, compound)
     for form, factor in _TIMES_BEFORE.items():
         if form in last.forms:
             return 1, factor * value
-    is_half = value >= ADULT and value % 2 == 0
-    if is_half and last.forms & _HALF:
-        return 1, value // 2
-    if is_half and len(before) > 1 and before[-2].forms & _HALF and last.forms & {"of", "от"}:
-        return 2, value // 2
+        if last.forms & {"по"} and len(before) > 1 and form in before[-2].forms:
+            return 2, factor * value
+    words = 2 if last.forms & {"of", "от", "из"} and len(before) > 1 else 1
+    for form, part in _PARTS.items():
+        if form in before[-words].forms and value >= ADULT and value % part == 0:
+            return words, value // part
+    if words > 1 and before[-2].forms & _ROOTS and math.isqrt(value) ** 2 == value:
+        return words, math.isqrt(value)
     return _sum(before, value)
 
 

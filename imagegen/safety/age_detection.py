@@ -12,7 +12,7 @@ from imagegen.safety import (
     age_russian,
     age_subject,
 )
-from imagegen.safety.age_context import ADULT, NumberContext, word_set
+from imagegen.safety.age_context import ADULT, Forms, NumberContext, word_set
 from imagegen.safety.age_subject import Person
 from imagegen.safety.normalise import NormalisedSentence
 
@@ -25,6 +25,9 @@ _NOT_YET = word_set(
     " fresh til till until will ll younger less"
     " нет не нету до младше моложе меньше почти скоро едва только недавно будет быть исполниться"
     " исполнится достигнуть достичь"
+)
+_LATELY = word_set(
+    "не еще ещё только недавно вчера сегодня завтра скоро почти едва ток нет позавчера"
 )
 _PAST = word_set("was were when ago было был была когда назад")
 
@@ -72,11 +75,16 @@ class Age:
         return self.person in (Person.FIRST, Person.SECOND) and self.is_certain and not self.is_past
 
 
-def ages_in(sentence: NormalisedSentence, today: dt.date) -> Iterator[Age]:
-    """Yield each number of a sentence that is read as somebody's age; `today` is for birth years."""
+def ages_in(
+    sentence: NormalisedSentence, today: dt.date, *, named_before: Forms = frozenset()
+) -> Iterator[Age]:
+    """Yield each number of a sentence that is read as somebody's age.
+
+    `today` is for years of birth; `named_before` are the things that the sentence before names.
+    """
     contexts = [*age_context.numbers_in(sentence)]
     for context in contexts:
-        if (years := _years(context, today)) is not None:
+        if (years := _years(context, today, named_before)) is not None:
             yield _age(context, years)
         elif _is_bare(context):
             yield replace(_age(context, context.value), is_certain=False)
@@ -109,21 +117,30 @@ def _age(context: NumberContext, years: int) -> Age:
     )
 
 
-def _years(context: NumberContext, today: dt.date) -> int | None:
+def _years(context: NumberContext, today: dt.date, named_before: Forms) -> int | None:
     if (grade := age_english.age_in_grade(context) or age_russian.age_in_grade(context)) is not None:
         return grade
-    if context.number.is_age:
-        return None if age_subject.is_of_a_thing(context) else context.value
     if (years := age_birth.years_old_at_graduation(context, today)) is not None:
         return years
-    if (years := age_birth.years_old(context, today)) is not None:
-        return None if age_subject.is_of_a_thing(context) else years
-    if not (age_english.is_age(context) or age_russian.is_age(context)):
+    is_of_somebody = age_subject.person_of(context) is not None
+    years = age_birth.years_old(context, today, is_of_somebody=is_of_somebody)
+    is_birth = years is not None and age_birth.is_near_birth(context)
+    if years is None and (context.number.is_age or _is_age(context)):
+        years = context.value
+    if years is None or age_subject.is_of_a_thing(context, named_before=named_before, is_birth=is_birth):
         return None
-    if age_subject.is_of_a_thing(context):
-        return None
-    is_not_yet = context.value == ADULT and context.near(_NOT_YET, before=4, after=2)
-    return context.value - 1 if is_not_yet else context.value
+    is_not_yet = years == ADULT and context.near(_NOT_YET, before=4, after=2)
+    return years - 1 if is_not_yet and not _has_come(context) else years
+
+
+def _is_age(context: NumberContext) -> bool:
+    return age_english.is_age(context) or age_russian.is_age(context)
+
+
+def _has_come(context: NumberContext) -> bool:
+    """Whether somebody came of age some time ago: "мне 18 исполнилось прошлой весной"."""
+    words = {*context.words_before[-3:], *context.words_after[:3]}
+    return bool(words & {"исполнилось", "стукнуло"}) and not words & _LATELY
 
 
 def _is_bare(context: NumberContext) -> bool:

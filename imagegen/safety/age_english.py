@@ -18,7 +18,8 @@ _SHORT_YEARS = word_set("yr yrs")
 _OLD = word_set("old o young age")
 _YEARS_OLD = word_set("yo yos ish летний летн летие")
 _AGED = word_set("aged age ages возраст")
-_TURNING = word_set("turn turns turned turning")
+_TO_BE_AGE = word_set("my is s that in")
+_TURNING = word_set("turn turns turned turning hit hits being became reached")
 _SPAN_BEFORE = word_set("for in after than last past next within over since every took")
 _SPAN_AFTER = word_set("ago later since together before experience apart")
 _FILLERS = word_set(
@@ -43,6 +44,9 @@ _PERSONS = word_set(
     " beauty daughter son sister brother niece chick babe"
 )
 _SEXES = word_set("f fem female girl boy male lady woman")
+# What follows an age in other languages that are written in Latin letters.
+_FOREIGN_YEARS = word_set("ans anos anni jahre jahren jahr lat lata jaar yas yasinda yasindayim år ar vuotta")
+_FOREIGN_OPENERS = word_set("bin tengo ho tenho mam ai hab tiene ha мені мени йому їй")
 _BELOW = word_set("under below")
 _THAN = word_set("younger less")
 _NEARLY = word_set("almost nearly barely yet")
@@ -65,15 +69,25 @@ def is_age(context: NumberContext) -> bool:
 
 def age_in_grade(context: NumberContext) -> int | None:
     """Return the approximate age of pupils if the number is a school grade, else None."""
-    is_one = context.word_after & {"grade", "grader", "graders"} or (
+    is_year = context.word_before & {"year", "yr"} and not context.word_after & {"of", "after"}
+    is_one = context.word_after & {"grade", "grader", "graders", "graders"} or (
         context.word_before & {"grade"} and not context.number.is_ordinal
     )
-    return min(context.value + 5, 17) if is_one and 0 < context.value <= 12 else None
+    is_one = is_one or (is_year and not context.number.is_ordinal and context.value > 1)
+    return min(context.value + 5, 17) if is_one and 0 < context.value <= 13 else None
 
 
 def _has_years(context: NumberContext) -> bool:
+    if context.word_after & _FOREIGN_YEARS or (
+        context.value in _TEENS and not context.after and context.word_before & _FOREIGN_OPENERS
+    ):
+        return True
     if context.word_after & _YEARS_OLD or (
-        context.word_after & (_YEARS | _MONTHS) and context.second_after & _OLD
+        context.word_after & (_YEARS | _MONTHS)
+        and (
+            context.second_after & _OLD
+            or (context.second_after & {"of"} and context.near(_OLD, after=3))
+        )
     ):
         # `5ish` is a time of day, `15ish` an age.
         return not context.word_after & {"ish"} or context.value in _TEENS
@@ -83,10 +97,16 @@ def _has_years(context: NumberContext) -> bool:
 
 def _has_age_word(context: NumberContext) -> bool:
     earlier = context.before[-2] if len(context.before) > 1 else NO_FORMS
-    if context.word_before & (_AGED | _TURNING) or (
-        context.word_before & {"of", "is"} and earlier & _AGED
+    if context.word_before & _TURNING:
+        return not context.word_after & UNITS
+    if context.word_before & _AGED or (
+        context.near(_AGED, before=4) and context.word_before & {"of", "is", "это", "s", "my"}
     ):
-        return True
+        return not _is_counted(context)
+    if context.word_after & {"agewise"} or (
+        context.near(_AGED, after=4) and context.near(_TO_BE_AGE, after=3)
+    ):
+        return not _is_counted(context)
     if (context.word_before & {"o"} and earlier & {"y"}) or (
         context.word_after & {"going"} and context.second_after & {"on"} and context.value in _TEENS
     ):

@@ -1,6 +1,7 @@
 """When a number is an age in Russian; pure."""
 
 from imagegen import morphology
+from imagegen.safety.lexicon import shipped_lexicon
 from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, word_set
 
 UNITS: Forms = word_set(
@@ -8,7 +9,7 @@ UNITS: Forms = word_set(
     " рубль евро доллар раз страница человек штука балл копейка этаж литр"
 )
 
-_YEARS = word_set("год лето годик годок годы лет")
+_YEARS = word_set("год лето годик годок годы лет зима весна")
 _SPAN_AFTER = word_set(
     "назад вместе подряд спустя стаж опыт работать знакомый знаком брак выдержка гарантия прошло"
 )
@@ -17,7 +18,11 @@ _SPAN_BEFORE = word_set(
     " вместе спустя ждать каждый первый целый"
 )
 _DATIVE = word_set("мне тебе ей ему вам еи еы")
+_PEOPLE: Forms = frozenset(shipped_lexicon("subjects")["people"])
+_KIN: Forms = word_set("сын дочь дочка сестра брат племянник племянница внук внучка братишка сестренка")
 _NOMINATIVE = word_set("она он ты я")
+_TO_LEARN = word_set("учиться перейти ходить пойти окончить закончить поступить")
+_COUNTED_BY_ORDINALS = word_set("раз день курс этаж ряд тур класс семестр месяц час")
 _FILLERS = word_set(
     "около примерно где то почти всего только лишь едва уже скоро сейчас будет быть было стать"
     " исполниться исполняться стукнуть нет нету не еще типа вроде как бы под лет на вид точно чуть"
@@ -27,6 +32,13 @@ _TO_LOOK = word_set("выглядеть выглядит")
 _YOUNGER = word_set("младше моложе")
 _TO_GIVE = word_set("дать прислать купить взять отправить положить оставить нужно надо")
 _MIN_AGE = 3
+_TO_COME_OF_AGE = word_set("исполниться исполняться стукнуть минуть отмечать справить справлять")
+_VERBS_OF_AGE = word_set(
+    "исполниться исполняться стукнуть минуть быть есть стать выглядеть дать достичь достигнуть отмечать"
+    " пойти казаться сказать говорить знать думать написать представить ждать"
+)
+_TIME_BEFORE = word_set("в к с до после около на через по за")
+_MAX_WORDS_TO_VERB = 3
 _TEENS = range(10, 19)
 _ORDINAL_AGES = range(11, 18)
 _LAST_GRADE = 11
@@ -35,6 +47,9 @@ _LAST_GRADE = 11
 def is_age(context: NumberContext) -> bool:
     """Whether the number is somebody's age."""
     if context.number.is_ordinal:
+        if context.value in _ORDINAL_AGES and context.word_after & {"год"}:
+            # "шестнадцатый год мне пошел"
+            return context.near(_DATIVE | {"пойти"}, before=3, after=3)
         return context.value in _ORDINAL_AGES and bool(
             context.word_after & {"весна", "рождение"}
             or (context.word_after & {"год"} and _is_of_somebody(context))
@@ -45,7 +60,8 @@ def is_age(context: NumberContext) -> bool:
     if context.word_after & _YEARS or (
         context.word_after & {"и"} and context.second_after & {"летний"}
     ):
-        return _is_of_somebody(context) or not _is_span(context)
+        is_said = _is_of_somebody(context) or bool(context.second_after & _DATIVE)
+        return is_said or not _is_span(context)
     if context.word_after & {"л"} and context.value in _TEENS:
         return not context.word_before & {"на", "по"}
     if context.value in _TEENS and context.word_before & {"достичь", "достигнуть"}:
@@ -53,6 +69,8 @@ def is_age(context: NumberContext) -> bool:
     if context.word_before & {"лет", "год", "возраст"}:
         # The English word "let" is also read as `лет`.
         return not (context.word_before & {"let"} and context.after)
+    if _is_said_of_after(context):
+        return True
     if context.word_before & _YOUNGER and context.value in _TEENS:
         return not context.word_after & UNITS
     return _is_of_somebody(context) and not _is_counted(context)
@@ -60,13 +78,43 @@ def is_age(context: NumberContext) -> bool:
 
 def age_in_grade(context: NumberContext) -> int | None:
     """Return the approximate age of pupils if the number is a school class, else None."""
-    is_grade = context.word_after & {"класс", "классник", "классница"}
+    is_grade = context.word_after & {"класс", "классник", "классница", "клас", "классе"}
+    opener = context.opener(_FILLERS)
+    is_in = bool(context.word_before & {"в", "из"}) and len(opener) > 1
+    if is_in and context.number.is_ordinal and not context.word_after & _COUNTED_BY_ORDINALS:
+        # "перешла в десятый", "в седьмом"
+        is_grade = is_grade or any(forms & _TO_LEARN for forms in opener[-4:])
     # `9б`, the class 9 b, may be read as 96.
     value = context.value if context.value <= _LAST_GRADE else context.value // 10
     return value + 6 if is_grade and 0 < value <= _LAST_GRADE else None
 
 
+def _is_said_of_after(context: NumberContext) -> bool:
+    """Whether the person stands after the number, or a verb of age before it: "пятнадцать мне"."""
+    if context.value < _MIN_AGE or _is_counted(context):
+        return False
+    if context.near(_TO_COME_OF_AGE, before=2):
+        return not context.word_before & _TIME_BEFORE
+    own = context.before[-2] if len(context.before) > 1 else NO_FORMS
+    if context.word_before & {"свой", "мой", "твой", "ее", "его"} and own & {"в"}:
+        return True
+    return (
+        context.value in _TEENS
+        and bool(context.word_after & _DATIVE)
+        and not context.word_before & _TIME_BEFORE
+    )
+
+
 def _is_span(context: NumberContext) -> bool:
+    if context.second_after & {"в", "на", "из"} and len(context.words_after) > 2:
+        # "15 лет в логистике", "в бочке"
+        if morphology.is_inanimate(context.words_after[2]):
+            return not context.words_after[2].startswith("школ")
+    if any(map(morphology.is_verb, context.words_before[-_MAX_WORDS_TO_VERB:])) or any(
+        map(morphology.is_verb, context.words_after[1:2])
+    ):
+        # "работаю здесь 12 лет", but "в 12 лет"
+        return not context.word_before & {"в"} and not context.near(_VERBS_OF_AGE, before=4, after=2)
     return context.near(_SPAN_BEFORE, before=2) or context.near(_SPAN_AFTER, after=4)
 
 
@@ -76,6 +124,8 @@ def _is_of_somebody(context: NumberContext) -> bool:
     if last & (_DATIVE | _TO_LOOK):
         word_before_person = opener[-2] if len(opener) > 1 else NO_FORMS
         return context.value >= _MIN_AGE and not word_before_person & _TO_GIVE
+    if last & _PEOPLE and (context.value in _TEENS or last & _KIN):
+        return context.value >= _MIN_AGE and not _is_counted(context)
     # `она 15` is an age, `она 15 минут молчала` is not. The English word "on" is also read as `он`.
     return (
         bool(last & _NOMINATIVE)
@@ -86,9 +136,11 @@ def _is_of_somebody(context: NumberContext) -> bool:
 
 def _is_counted(context: NumberContext) -> bool:
     """Whether the number counts what stands after it, as in `мне два билета`."""
-    for forms in context.after[:2]:
-        if forms & UNITS or any(map(morphology.is_noun, forms)):
+    for word, forms in zip(context.words_after[:2], context.after, strict=False):
+        # Russian in Latin letters is known by its readings only.
+        readings = forms if word.isascii() else (word,)
+        if forms & UNITS or any(map(morphology.is_noun, readings)):
             return True
-        if not any(map(morphology.is_adjective_of_many, forms)):
+        if not any(map(morphology.is_adjective_of_many, readings)):
             return False
     return False

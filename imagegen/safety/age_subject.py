@@ -2,7 +2,7 @@
 
 import enum
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import assert_never
 
 from imagegen import morphology
@@ -20,6 +20,15 @@ _MAX_DISTANCE_AFTER = 5
 # These stand in questions about people too.
 _ASKING = word_set("what which s that this it school class grade story here there это")
 _YEAR_WORDS = word_set("year years yr yrs old month months y o летний летн год лет годик")
+
+
+_KINDS_OF_PRONOUNS = (
+    (word_set("he she him her his hes shes"), frozenset({"animal"})),
+    (word_set("она ей ее ею ней еи"), frozenset({"femn"})),
+    (word_set("он ему его нем"), frozenset({"masc", "neut"})),
+)
+_AGE = word_set("age возраст")
+_PREPOSITIONS = word_set("на в во под за с со к по из от у о об при")
 
 
 class Person(enum.Enum):
@@ -75,25 +84,81 @@ def person_of(context: NumberContext) -> Person | None:
     return _first(map(_person, nearby)) or _first(map(_owner, nearby))
 
 
-def is_of_a_thing(context: NumberContext) -> bool:
-    """Whether the number is the age of a thing, a company or an animal, or a span of time."""
+def named_things(sentence: NormalisedSentence) -> Forms:
+    """Return the kinds of things that a sentence names, and "he" or "ей" may stand for afterwards.
+
+    They are `animal`, or a grammatical gender for a Russian noun. There are none if the sentence
+    names a person besides.
+    """
+    words = [(word.plain, forms_of(word)) for word in sentence.words]
+    if any(forms & _words()["people"] for _, forms in words):
+        return frozenset()
+    before = ("", *(word for word, _ in words))
+    return frozenset().union(
+        *(_kinds(word, forms, last) for (word, forms), last in zip(words, before, strict=False))
+    )
+
+
+def is_of_a_thing(
+    context: NumberContext, *, named_before: Forms = frozenset(), is_birth: bool = False
+) -> bool:
+    """Whether the number is the age of a thing, a company or an animal, or a span of time.
+
+    `named_before` are the `named_things` of the sentence before. Beside a birth (`is_birth`), only
+    what is known to be a thing counts: "полис" says nothing about "дата рождения 2013, полис".
+    """
+    if is_birth:
+        things = _words()["things"] | _words()["animals"]
+        for word, forms in zip(context.words_before[::-1], context.before[::-1], strict=True):
+            if _person(forms) or morphology.is_name(word):
+                return False
+            if forms & things:
+                return True
+        return False
     for word, forms in zip(
         context.words_after[:_MAX_DISTANCE_AFTER], context.after, strict=False
     ):
         if forms & _YEAR_WORDS:
             continue
-        if _is_thing(word, forms):
+        if word not in _ASKING and _is_thing(word, forms):
             return True
         if not morphology.is_adjective(word):
             break
-    for word, forms in zip(
-        context.words_before[: -_MAX_DISTANCE - 1 : -1], context.before[::-1], strict=False
-    ):
-        if _person(forms):
+    if any(forms & _AGE for forms in context.before[-4:]):
+        return False
+    kinds = _kinds_of_pronouns(context.after[:3])
+    stands_after = bool(kinds)
+    words = [*zip(context.words_before, context.before, ("", *context.words_before), strict=False)]
+    for distance, (word, forms, last) in enumerate(reversed(words)):
+        if pronouns := _kinds_of_pronouns([forms]):
+            kinds = kinds or pronouns
+        elif (_person(forms) and not stands_after) or morphology.is_name(word):
             return False
-        if _is_thing(word, forms):
+        elif kinds:
+            if kinds & _kinds(word, forms, last):
+                return True
+        elif distance < _MAX_DISTANCE and _is_thing(word, forms):
             return True
-    return False
+    if not kinds and any(map(_person, context.after[:3])):
+        return False
+    return bool(named_before & kinds) if kinds else bool(named_before) and context.number.is_age
+
+
+def _kinds_of_pronouns(words: Sequence[Forms]) -> Forms:
+    """Return the kinds of things that the first pronoun of the third person may stand for."""
+    for forms in words:
+        for pronouns, kinds in _KINDS_OF_PRONOUNS:
+            if forms & pronouns and "on" not in forms:
+                return kinds
+    return frozenset()
+
+
+def _kinds(word: str, forms: Forms, before: str) -> Forms:
+    if forms & _words()["animals"]:
+        return frozenset({"animal", *morphology.genders(word)})
+    if before in _PREPOSITIONS or forms & _words()["unsaid"] or not morphology.is_inanimate(word):
+        return frozenset()
+    return morphology.genders(word)
 
 
 def _first(people: Iterable[Person | None]) -> Person | None:
@@ -101,7 +166,7 @@ def _first(people: Iterable[Person | None]) -> Person | None:
 
 
 def _is_thing(word: str, forms: Forms) -> bool:
-    if forms & _words()["things"]:
+    if forms & (_words()["things"] | _words()["animals"]):
         return True
     return morphology.is_inanimate(word) and not forms & _words()["unsaid"]
 

@@ -50,6 +50,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|\n+")
 _WORD_PIECE = re.compile(r"[^\W_]+(?:[@$|+!][^\W_]+)*[@$]?|[@$|][^\W_]+(?:[@$|+!][^\W_]+)*[@$]?")
 _DIGITS_THEN_LETTERS = re.compile(r"(\d+)([^\W\d_]{2,})")
 _PAUSES = (",", ";", ":", ")", "-", "–", "—", ".", "!", "?", "…")
+_QUOTES = "\"'»”’"
 _LONG_RUN = re.compile(r"(.)\1{2,}")
 # Combining marks that make another letter of Russian, and are not removed.
 _COMPOSED_LETTERS = {("и", "\u0306"): "й", ("е", "\u0308"): "е"}
@@ -166,7 +167,7 @@ class StarredWords:
 def _sentence(part: str) -> NormalisedSentence | None:
     chunks_as_written = part.split()
     chunks = [[*_pieces(chunk)] for chunk in chunks_as_written]
-    pieces, ends = _join_digits(chunks, [chunk.endswith(_PAUSES) for chunk in chunks_as_written])
+    pieces, ends = _join_digits(chunks, [chunk.rstrip(_QUOTES).endswith(_PAUSES) for chunk in chunks_as_written])
     if not pieces:
         return None
     return NormalisedSentence(

@@ -10,9 +10,24 @@ _DIGIT = re.compile(r"\d")
 # With a disguise such as `1 5` a number may have a space inside, but no sign.
 _NUMBER = r"(?<![\w.,:/#№$€£-])\d{1,4}"
 _END = r"(?![\w:/]|[.,]\d)"
+_WITHOUT_DIGITS = re.compile(r"(?i)thousand|\b(?:через|in|another|next)\s+(?:a |one )?(?:год|year|мес|month|нед|week)|🔟")
 _MONEY = "$€£₽¥"
 
+_WORDS_OF_SUMS = (
+    (re.compile(r"(?i)\bполтор[аы]\s+дюжин\w*"), "18"),
+    (re.compile(r"(?i)\bполтор[аы]\s+десятк\w*"), "15"),
+    (re.compile(r"(?i)\b(?:half a|пол\s?) ?(?:dozen|дюжины)\b"), "6"),
+    (re.compile(r"(?i)\bdozen\b([^.!?\d]{0,20}?\b)(?:and|plus)\s+(?:one|a year)\b"), r"13\1"),
+)
 _SIGNS = (
+    (re.compile("🔟"), " 10 "),
+    (re.compile(r"(?i)(?<!\d)(\d\d)\s?/\s?[mfмжд]\b|\b[mfмжд]\s?/\s?(\d\d)(?!\d)"), r" \1\2 yo "),
+    (re.compile(r"(?i)\bг\.?\s?р\b\.?"), " гр "),
+    (re.compile(r"(?i)\bb\.\s?(?=\d{4})"), "born "),
+    # A school class and its letter: "в 5А", "9 «Б»".
+    (re.compile(r"(?i)\bв\s+(\d{1,2})\s?[«\"]?[абвгд][»\"]?(?![\w])"), r" в \1 класс "),
+    (re.compile(r"(?i)\b(через|in|another)\s+(?:a\s+|one\s+)?(год|year|месяц|month|неделю|week)\b"), r"\1 1 \2"),
+    (re.compile(r"(?i)\bnext year\b"), "in 1 year"),
     (re.compile(r"(?<=\d)\s*\+\s*(?=\d)"), " plus "),
     (re.compile(r"(?<=\d)\s*[×*]\s*(?=\d)|(?<=\d)\s+[xх]\s+(?=\d)"), " times "),
     (re.compile(r"(?<=\d)\s*[−–-]\s*(?=\d+\s*=)|(?<=\d)\s+[−–-]\s+(?=\d)"), " minus "),
@@ -38,14 +53,17 @@ _NO_AGES = re.compile(
     ),
     re.IGNORECASE,
 )
+_HALVED = re.compile(r"(?i)(?<![\w.])(\d{2})\W+(?:and\s+)?(?:halved?(?:\s+it)?|пополам|делить на два)\b")
 _DATE = re.compile(r"(?<![\w.])\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2})(?!\w)|(?<!\w)(\d{4})-\d\d-\d\d\b")
 
 
 def without_other_numbers(text: str) -> str:
     """Return a text without the numbers that are no ages by their notation."""
-    if not _DIGIT.search(text) and "thousand" not in text.lower():
+    for words, number in _WORDS_OF_SUMS:
+        text = words.sub(number, text)
+    if not _DIGIT.search(text) and not _WITHOUT_DIGITS.search(text):
         return text
-    text = _DATE.sub(_year, text)
+    text = _HALVED.sub(lambda found: str(int(found.group(1)) // 2), _DATE.sub(_year, text))
     for sign, word in _SIGNS:
         text = sign.sub(word, text)
     return _NO_AGES.sub(" ", text)

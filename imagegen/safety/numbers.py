@@ -2,6 +2,7 @@
 
 import functools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from imagegen import morphology
@@ -48,6 +49,8 @@ _WORDS = (
     | {"fiften": 15, "fiftteen": 15, "fivteen": 15, "sixten": 16, "sixtteen": 16, "sevnteen": 17}
     | {"thousand": THOUSAND, "тысяча": THOUSAND, "dozen": 12, "дюжина": 12}
 )
+# Numbers that are no age of a minor so often in one piece: `s i x t e e n`.
+TEENS = [word for word, number in _WORDS.items() if 10 < number < 20 and len(word) > 5]
 _ORDINALS = {
     name: number
     for names in (_EN_ORDINALS, _RU_ORDINALS)
@@ -56,6 +59,11 @@ _ORDINALS = {
     name: 10 * number
     for names in (_EN_TENS_ORDINALS, _RU_TENS_ORDINALS)
     for number, name in enumerate(names.split(), start=2)
+} | {
+    # Russian in Latin letters: `v vosmom klasse`.
+    f"{stem}{ending}": number
+    for stem, number in (("восм", 8), ("седм", 7))
+    for ending in ("ой", "ом", "ого", "ому", "ую", "ая", "ый")
 }
 # Shorter Roman numerals are words or letters more often than ages.
 _ROMAN = {"xi": 11, "xii": 12, "xiii": 13, "xiv": 14, "xv": 15, "xvi": 16, "xvii": 17, "xviii": 18}
@@ -75,6 +83,27 @@ _WITH_F = re.compile(r"f(1\d)|(1\d)f")
 _LOOKALIKES = str.maketrans("lio|sbzoозбч", "110156200364")
 _MAX_HARMLESS = 10
 _DISGUISED_LENGTH = 2
+
+
+# Other languages in Latin letters: a number word is one only before the word for years.
+_FOREIGN = {
+    "anos": "cinco seis siete ocho nueve diez once doce trece catorce quince dieciseis diecisiete sete oito nove"
+    " dez onze doze treze quatorze quinze dezesseis dezasseis dezessete dezassete",
+    "ans": "cinq six sept huit neuf dix onze douze treize quatorze quinze seize",
+    "jahre": "funf sechs sieben acht neun zehn elf zwolf dreizehn vierzehn funfzehn sechzehn siebzehn",
+    "anni": "cinque sei sette otto nove dieci undici dodici tredici quattordici quindici sedici diciassette",
+    "lat": "piec szesc siedem osiem dziewiec dziesiec jedenascie dwanascie trzynascie czternascie"
+    " pietnascie szesnascie siedemnascie",
+    "jaar": "vijf zes zeven acht negen tien elf twaalf dertien veertien vijftien zestien zeventien",
+}
+_TURKISH = "bes alti yedi sekiz dokuz on onbir oniki onuc ondort onbes onalti onyedi bir iki uc dort".split()
+
+
+def foreign_ages() -> Iterator[str]:
+    """Yield ages below 18 in words of other languages, as phrases such as "quince anos"."""
+    for years, names in _FOREIGN.items():
+        yield from (f"{name} {years}" for name in names.split())
+    yield from (f"{name} yas*" for name in _TURKISH)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,7 @@ from imagegen.safety.age_subject import Subject
 
 _MINOR = {"looks", "age"}
 _CHILDREN = {*_MINOR, "family", "school"}
-_MENTIONED = {*_CHILDREN, "diminutives", "expecting", "perhaps_age", "implied"}
+_MENTIONED = {*_CHILDREN, "diminutives", "expecting", "perhaps_age", "implied", "foreign"}
 _RELATIVES = {"family", "diminutives", "pets"}
 _NOT_GROWN = {*_MINOR, "school", "perhaps_age", "codes", "wishes"}
 _NUDITY_OR_SEX = {"sexual", "nudity"}
@@ -21,7 +21,7 @@ _IMPLIED = {"not_yet", "rights"}
 NEVER_IN_A_PROMPT = frozenset(_CHILDREN)
 OF_MINORS = frozenset({*_MENTIONED, *_IMPLIED, "codes"})
 # Said of the user or the persona; family and school may be those of others.
-NEVER_OF_RELATIVES = frozenset({"looks", "codes", "implied", "rights"})
+NEVER_OF_RELATIVES = frozenset({"looks", "codes", "implied", "rights", "foreign"})
 
 
 class ScreenVerdict(enum.IntEnum):

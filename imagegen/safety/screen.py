@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from chatflow_hook.turn import Message
 from imagegen import morphology
 from imagegen.safety import age_detection, age_subject, dialog, numbers, person_names, rules
+from imagegen.safety.age_context import NO_FORMS, Forms
 from imagegen.safety.age_detection import Age
 from imagegen.safety.age_subject import USER, Person, Role, Subject, subject_of
 from imagegen.safety.lexicon import Lexicon, Squeezed, shipped_lexicon
@@ -57,6 +58,8 @@ class Screen:
                 **harm,
                 **shipped_lexicon("sexual"),
                 **shipped_lexicon("grown"),
+                **shipped_lexicon("coming_of_age"),
+                "foreign": [*shipped_lexicon("foreign")["words"], *numbers.foreign_ages()],
                 **shipped_lexicon("asking"),
                 "likeness": people["likeness"],
                 "names": [*person_names.inflected(people["names"])],
@@ -68,6 +71,7 @@ class Screen:
             [*minors["looks"], *separated, *harm["acts"]],
             whole=as_written,
         )
+        self._spaced_ages = Squeezed((), numbers.TEENS, whole=())
         self._starred = StarredWords([*minors["codes"], *as_written, *minors["looks"]])
         self._names = PersonNames()
 
@@ -114,7 +118,7 @@ class Screen:
         name = identity.group(1).rpartition(", ")[2] if identity else ""
         yield from self._conversation_findings([text], own_names=(name,))
         scene = without_other_numbers(text[identity.end() :] if identity else text)
-        if any(topics.names & rules.NEVER_IN_A_PROMPT for topics in self._read(text, USER)) or any(
+        if any(topics.names & rules.NEVER_IN_A_PROMPT for topics in self._read(text, USER)[0]) or any(
             age_detection.may_draw_minor(sentence, self._today()) for sentence in sentences(scene)
         ):
             yield Finding(verdict=ScreenVerdict.REFUSED, rule="minor_drawn")
@@ -127,7 +131,7 @@ class Screen:
             topics[index].append(rules.topics_of_age(subject))
         for index, text in dialog.joined_parts(messages):
             nearby = {name for part in topics[max(0, index - 2) : index + 1] for each in part for name in each.names}
-            for joined in self._read(text, messages[index].role):
+            for joined in self._read(text, messages[index].role)[0]:
                 if new := joined.names - nearby:
                     topics[index].append(replace(joined, names=new))
         for index in dialog.given_roles(messages):
@@ -138,7 +142,10 @@ class Screen:
 
     def _topics_by_sentence(self, messages: Sequence[Message]) -> list[list[Topics]]:
         """Return the topics of each sentence; a starred word is added as a sentence of its own."""
-        read = [self._read(message.text, message.role) for message in messages]
+        read, named = [], NO_FORMS
+        for message in messages:
+            topics_of_message, named = self._read(message.text, message.role, named)
+            read.append(topics_of_message)
         sizes = [len(topics) for topics in read]
         flat = iter(rules.without_adult_relatives([*itertools.chain.from_iterable(read)]))
         topics = [[*itertools.islice(flat, size)] for size in sizes]
@@ -147,20 +154,26 @@ class Screen:
                 found.append(Topics(names={"codes"}))
         return topics
 
-    def _read(self, text: str, role: Role) -> list[Topics]:
-        return [
-            self._topics_of(in_adult_senses(sentence), role)
-            for sentence in sentences(without_other_numbers(text))
-        ]
+    def _read(
+        self, text: str, role: Role, named: Forms = NO_FORMS
+    ) -> tuple[list[Topics], Forms]:
+        """Return the topics of each sentence, and the things that the last one names."""
+        topics = []
+        for sentence in sentences(without_other_numbers(text)):
+            topics.append(self._topics_of(in_adult_senses(sentence), role, named))
+            named = age_subject.named_things(sentence)
+        return topics, named
 
-    def _topics_of(self, sentence: NormalisedSentence, role: Role) -> Topics:
+    def _topics_of(self, sentence: NormalisedSentence, role: Role, named: Forms) -> Topics:
         names = set(self._lexicon.topics(_haystack(sentence)))
         if any(self._squeezed.are_in(row) for row in _rows(sentence.words)):
             names.add("codes")
-        ages = [*age_detection.ages_in(sentence, self._today())]
+        ages = [*age_detection.ages_in(sentence, self._today(), named_before=named)]
         if any(age.is_grown and age.person is not Person.FIRST for age in ages):
             names.add("grown")
         minors = [age for age in ages if age.is_minor]
+        if not minors and any(self._spaced_ages.are_in(row) for row in _rows(sentence.words)):
+            names.add("age")
         if any(age.is_certain for age in minors):
             names.add("age")
         elif minors:
