@@ -19,7 +19,7 @@ from imagegen.pipeline.image_spec import (
     SeedInput,
     SeedMode,
     choose_seed,
-    screened_words,
+    screened_messages,
     write_screened_prompt,
 )
 from imagegen.prompts.brief import Brief
@@ -184,12 +184,12 @@ class ContentPolicy:
     async def _screened(
         self, request: ClaimedRequest, talk: Conversation, persona: Persona | None
     ) -> Finding:
-        words = screened_words(talk)
+        messages = screened_messages(talk)
         # In a thread: a long conversation takes a while, and websocket frames must not wait.
         name = persona.display_name if persona else ""
-        found = await asyncio.to_thread(self._screen.conversation, *words, persona=name)
+        found = await asyncio.to_thread(self._screen.conversation, *messages, persona=name)
         if found.verdict is not ScreenVerdict.CLEAR:
-            await self._audit.record(request, "conversation", found, "\n".join(words))
+            await self._audit.record(request, "conversation", found, "\n".join(message.text for message in messages))
         if found.verdict is ScreenVerdict.REFUSED:
             raise Refused(found.rule, language=request.language)
         return found

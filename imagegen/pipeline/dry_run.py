@@ -14,7 +14,7 @@ from imagegen.pipeline.content_policy import PolicySettings
 from imagegen.pipeline.image_spec import (
     SeedInput,
     choose_seed,
-    screened_words,
+    screened_messages,
     write_screened_prompt,
 )
 from imagegen.prompts.brief import Brief
@@ -102,7 +102,7 @@ class DryRun:
     async def run(self, workflow: Workflow) -> DryRunResult:
         """Return what would be drawn for the persona of a workflow."""
         finding = self.screen.conversation(
-            *screened_words(self.dialog.conversation),
+            *screened_messages(self.dialog.conversation),
             persona=workflow.persona.display_name,
         )
         result = DryRunResult(

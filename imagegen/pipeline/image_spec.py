@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from chatflow_hook.tables import Kind
-from chatflow_hook.turn import Conversation, Rating
+from chatflow_hook.turn import Conversation, Message, Rating
 from imagegen.prompts import builder
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.builder import PromptBuilder
@@ -45,13 +45,13 @@ class SeedInput:
     story: str | None
 
 
-def screened_words(talk: Conversation) -> list[str]:
-    """Return the texts that the screen reads together.
+def screened_messages(talk: Conversation) -> list[Message]:
+    """Return what the screen reads together, the oldest message first.
 
-    These are all messages that a prompt builder may read, and the bot's own prompt.
+    These are all messages that a prompt builder may read, and the bot's own prompt as the last.
     """
-    own_prompt = [talk.prompt] if talk.prompt else []
-    return [*own_prompt, *(message.text for message in talk.messages)]
+    own_prompt = [Message(role="persona", text=talk.prompt)] if talk.prompt else []
+    return [*reversed(talk.messages), *own_prompt]
 
 
 async def write_screened_prompt(

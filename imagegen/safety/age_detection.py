@@ -26,6 +26,7 @@ _NOT_YET = word_set(
     " нет не нету до младше моложе меньше почти скоро едва только недавно будет быть исполниться"
     " исполнится достигнуть достичь"
 )
+_ARTICLES = word_set("a an the two this that")
 _LATELY = word_set(
     "не еще ещё только недавно вчера сегодня завтра скоро почти едва ток нет позавчера"
 )
@@ -48,14 +49,14 @@ _TIMES_OF_DAY = word_set("morning afternoon evening night")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Age:
-    """An age in years, and the grammatical person of whose it is, None if that is not said.
+    """An age in years, and the grammatical person of whose it is: of the speaker if of nobody else.
 
     `is_past`: somebody was of this age long ago. `is_certain` is False if the number is only not
     understood to be something else.
     """
 
     years: int
-    person: Person | None
+    person: Person
     is_past: bool = False
     is_certain: bool = True
 
@@ -110,11 +111,9 @@ def may_draw_minor(sentence: NormalisedSentence, today: dt.date) -> bool:
 
 
 def _age(context: NumberContext, years: int) -> Age:
-    return Age(
-        years=years,
-        person=age_subject.person_of(context),
-        is_past=context.near(_PAST, before=6),
-    )
+    nobody = Person.THIRD if context.word_before & _ARTICLES else Person.FIRST
+    is_past = context.near(_PAST, before=6) and not age_birth.is_near_birth(context)
+    return Age(years=years, person=age_subject.person_of(context) or nobody, is_past=is_past)
 
 
 def _years(context: NumberContext, today: dt.date, named_before: Forms) -> int | None:

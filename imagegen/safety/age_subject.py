@@ -2,6 +2,7 @@
 
 import enum
 import functools
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import assert_never
 
@@ -28,6 +29,7 @@ _KINDS_OF_PRONOUNS = (
     (word_set("он ему его нем"), frozenset({"masc", "neut"})),
 )
 _AGE = word_set("age возраст")
+_DESCRIBED = {("i", "am"), ("i", "m"), ("you", "are"), ("you", "re")}
 _PREPOSITIONS = word_set("на в во под за с со к по из от у о об при")
 
 
@@ -63,7 +65,8 @@ def subject_of(person: Person, role: Role) -> Subject:
 def person_in(sentence: NormalisedSentence) -> Person | None:
     """Return the grammatical person of whom a sentence speaks first; None if of nobody."""
     forms = [forms_of(word) for word in sentence.words]
-    return _first(map(_person, forms)) or _first(map(_owner, forms))
+    people = [person for each in forms if (person := _person(each)) and not _is_they(each)]
+    return _first(people) or _first(map(_owner, forms)) or _first(map(_person, forms))
 
 
 def is_about_a_thing(sentence: NormalisedSentence) -> bool:
@@ -82,6 +85,17 @@ def person_of(context: NumberContext) -> Person | None:
     """Return whose a number may be by the nearest word for a person; None if there is no such word."""
     nearby = (*context.before[: -_MAX_DISTANCE - 1 : -1], *context.after[:_MAX_DISTANCE_AFTER])
     return _first(map(_person, nearby)) or _first(map(_owner, nearby))
+
+
+def person_described(sentence: NormalisedSentence) -> Person | None:
+    """Return who is described in "I'm a kid", "you are in middle school", "я ещё ребёнок", or None."""
+    words = [word.plain for word in sentence.words]
+    for word, after in itertools.pairwise(words):
+        if (word, after) in _DESCRIBED or word == "im":
+            return Person.SECOND if word == "you" else Person.FIRST
+    if any(map(morphology.is_verb, words)):
+        return None
+    return Person.FIRST if "я" in words else Person.SECOND if "ты" in words else None
 
 
 def named_things(sentence: NormalisedSentence) -> Forms:
@@ -183,6 +197,11 @@ def _person(forms: Forms) -> Person | None:
     if forms & words["second"]:
         return Person.SECOND
     return Person.THIRD if forms & words["third"] else None
+
+
+def _is_they(forms: Forms) -> bool:
+    """Whether a word is "they", who forbid something to somebody else."""
+    return bool(forms & {"they", "они"})
 
 
 def _owner(forms: Forms) -> Person | None:

@@ -11,6 +11,12 @@ _LATIN = re.compile(
     r"(?=(?<![\w'’-])([A-Z][a-zà-ÿ]+)[ \t]+([A-Z][a-zà-ÿ]{2,}(?:-[A-Z][a-zà-ÿ]+)?)\b)"
 )
 _ARTICLE = re.compile(r"\b[Tt]he\s\Z")
+_ACQUAINTANCE = re.compile(
+    r"(?i)\b(?:my (?:mate|friend|colleague|coworker|boss|landlord|dentist|neighbou?r|plumber|hairdresser|accountant)"
+    r"|ran into|bumped into|old mr|from (?:accounting|hr|work|downstairs|upstairs|sales|the office|next door)|down the hall"
+    r"|hardware store|коллег\w+|сосед\w*|начальник\w*|бухгалтери\w+|с работы|из отдела|однокурсни\w+|парикмахер\w*"
+    r"|передай\w*|договор\w*|на шашлык\w*|наш\w? (?:бухгалтер|юрист|сантехник)\w*|мастер\w* по)\b"
+)
 _SENTENCE_START = re.compile(r"(?:\A|[.!?…:;\n\"“«(])\s*\Z")
 
 
@@ -22,8 +28,16 @@ class PersonNames:
         self._first_names, self._places = set(lists["first"]), set(lists["places"])
         self._ordinary_words = set(lists["ordinary"])
 
-    def are_in(self, text: str, *, besides: Collection[str] = ()) -> bool:
-        """Whether a text has a full name, other than those of `besides`."""
+    def are_in(
+        self, text: str, *, besides: Collection[str] = (), spares_acquaintances: bool = False
+    ) -> bool:
+        """Whether a text has a full name, other than those of `besides`.
+
+        `spares_acquaintances`: names do not count in a text that says that somebody is a private
+        person, such as a colleague or a neighbour.
+        """
+        if spares_acquaintances and _ACQUAINTANCE.search(text):
+            return False
         if text.islower() or text.isupper():
             return False
         own = {name.casefold() for name in besides}

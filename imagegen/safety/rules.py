@@ -20,8 +20,8 @@ _CLOTHES_OR_BODY = {"clothes", "body"}
 _IMPLIED = {"not_yet", "rights"}
 NEVER_IN_A_PROMPT = frozenset(_CHILDREN)
 OF_MINORS = frozenset({*_MENTIONED, *_IMPLIED, "codes"})
-# Said of the user or the persona; family and school may be those of others.
-NEVER_OF_RELATIVES = frozenset({"looks", "codes", "implied", "rights", "foreign"})
+# Said of the one who speaks if of nobody else; family and school are mostly those of others.
+OF_ANYBODY = frozenset({"looks", "codes", "implied", "rights", "age"})
 
 
 class ScreenVerdict(enum.IntEnum):

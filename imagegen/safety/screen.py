@@ -92,7 +92,11 @@ class Screen:
         return _worst(self._prompt_findings(text))
 
     def _conversation_findings(
-        self, messages: Sequence[str | Message], *, own_names: Collection[str]
+        self,
+        messages: Sequence[str | Message],
+        *,
+        own_names: Collection[str],
+        is_prompt: bool = False,
     ) -> Iterator[Finding]:
         spoken, is_read = _within_budget([*map(_message, messages)])
         if not is_read:
@@ -108,7 +112,9 @@ class Screen:
                 yield from rules.find_in_neighbours(message_topics | topics_before)
             topics_before = message_topics
             all_topics |= message_topics
-            if self._names.are_in(message.text, besides=own_names):
+            if self._names.are_in(
+                message.text, besides=own_names, spares_acquaintances=not is_prompt
+            ):
                 yield Finding(verdict=ScreenVerdict.SAFE_ONLY, rule="real_person")
         yield from rules.find_in_talk(all_topics)
 
@@ -116,7 +122,9 @@ class Screen:
         # The persona's name stands after the trigger words.
         identity = _IDENTITY.match(text)
         name = identity.group(1).rpartition(", ")[2] if identity else ""
-        yield from self._conversation_findings([text], own_names=(name,))
+        yield from self._conversation_findings(
+            [text], own_names=(name,), is_prompt=True
+        )
         scene = without_other_numbers(text[identity.end() :] if identity else text)
         if any(topics.names & rules.NEVER_IN_A_PROMPT for topics in self._read(text, USER)[0]) or any(
             age_detection.may_draw_minor(sentence, self._today()) for sentence in sentences(scene)
@@ -188,16 +196,14 @@ class Screen:
     def _subjects(
         self, sentence: NormalisedSentence, names: set[str], minors: list[Age], role: Role
     ) -> Iterator[Subject]:
-        if "asking" in names and role == USER:
+        if names & {"asking", "roles"} and role == USER:
             yield Subject.PERSONA
-            return
-        for age in minors:
-            if not age.is_past:
-                yield subject_of(age.person or Person.FIRST, role)
-        if not minors and names & rules.NEVER_OF_RELATIVES:
-            yield subject_of(age_subject.person_in(sentence) or Person.THIRD, role)
-        elif not minors:
-            yield Subject.THIRD
+        elif minors:
+            yield from (subject_of(age.person, role) for age in minors if not age.is_past)
+        elif names & rules.OF_ANYBODY:
+            yield subject_of(age_subject.person_in(sentence) or Person.FIRST, role)
+        elif "foreign" not in names:
+            yield subject_of(age_subject.person_described(sentence) or Person.THIRD, role)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,6 @@ import functools
 from collections.abc import Iterator
 from dataclasses import replace
 
-from imagegen import morphology
 from imagegen.safety.age_context import Forms, word_set
 from imagegen.safety.lexicon import shipped_lexicon
 from imagegen.safety.normalise import NormalisedSentence, NormalisedWord, sentences
@@ -47,11 +46,18 @@ def _addresses(sentence: NormalisedSentence) -> Iterator[int]:
             if at not in names and at not in nouns and not each & words["around"]
         ]
         is_owned = any(each & words["owned"] for each in forms)
-        if not others and (names or is_owned):
+        if is_owned and nouns and _is_of_adults(sentence):
+            yield from (first + at for at in (*names, *nouns))
+        elif not others and (names or is_owned):
             yield from (first + at for at in (*names, *nouns))
         elif names and names[-1] == len(clause) - 1 and _is_greeting(forms[: names[0]]):
             yield from (first + at for at in names)
         first = last + 1
+
+
+def _is_of_adults(sentence: NormalisedSentence) -> bool:
+    """Whether a sentence speaks of work or marriage, and of no child."""
+    return any(forms_of(word) & _words()["adult_life"] for word in sentence.words)
 
 
 def _is_greeting(forms: list[Forms]) -> bool:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatflow_hook.turn import Conversation, Message
-from imagegen.pipeline.image_spec import screened_words
+from imagegen.pipeline.image_spec import screened_messages
 from imagegen.prompts.brief import Brief
 from imagegen.workflows.persona import Persona
 from tests.support import prompts_table
@@ -28,7 +28,7 @@ def test_a_builder_reads_nothing_that_the_screen_does_not(talk: Conversation) ->
 
     read = [*brief.texts, *filter(None, [brief.own_prompt])]
 
-    screened = "\n".join(screened_words(talk))
+    screened = "\n".join(message.text for message in screened_messages(talk))
     assert [words for words in read if words not in screened] == []
 
 
@@ -37,4 +37,4 @@ def test_blank_messages_push_none_out_of_sight() -> None:
     talk = Conversation(text="newest", history=history)
 
     assert Brief(persona=LINA, talk=talk).texts == ["newest", "oldest"]
-    assert screened_words(talk) == ["newest", "oldest"]
+    assert [message.text for message in screened_messages(talk)] == ["oldest", "newest"]
