@@ -44,6 +44,11 @@ def is_name(word: str) -> bool:
     return _is_russian(word) and _is_name(word)
 
 
+def is_unknown(word: str) -> bool:
+    """Tell whether the dictionary lacks a Russian word, so that its forms are guessed."""
+    return _is_russian(word) and not _is_known(word)
+
+
 def is_noun(word: str) -> bool:
     """Tell whether the likeliest reading of a word is a noun of the Russian dictionary."""
     return _is(word, "NOUN")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from chatflow_hook.turn import Message
 from imagegen import morphology
-from imagegen.safety import age_detection, age_subject, dialog, numbers, person_names, rules
+from imagegen.safety import age_detection, age_subject, dialog, numbers, person_names, reading_time, rules
 from imagegen.safety.age_context import NO_FORMS, Forms
 from imagegen.safety.age_detection import Age
 from imagegen.safety.age_subject import USER, Person, Role, Subject, subject_of
@@ -24,9 +24,6 @@ __all__ = ["CLEAR", "VERSION", "Finding", "Screen", "ScreenVerdict", "Subject", 
 
 # To be raised with every change of what is found: the safety audit stores which version refused.
 VERSION = "2"
-
-# More different words would take more than 100 ms.
-_MAX_DIFFERENT_WORDS = 1_200
 
 # So many rows of a word are as it was written; those after them are dictionary forms.
 _WRITTEN_ROWS = 4
@@ -98,8 +95,8 @@ class Screen:
         own_names: Collection[str],
         is_prompt: bool = False,
     ) -> Iterator[Finding]:
-        spoken, is_read = _within_budget([*map(_message, messages)])
-        if not is_read:
+        spoken = reading_time.readable([*map(_message, messages)])
+        if len(spoken) < len(messages):
             yield Finding(verdict=ScreenVerdict.SAFE_ONLY, rule="unread")
         topics_before: set[str] = set()
         all_topics: set[str] = set()
@@ -245,19 +242,6 @@ def _word_forms(word: NormalisedWord) -> _WordForms:
     )
     others = numbers.forms_of(word) - {*rows}
     return _WordForms(rows=rows, others=" . ".join(sorted(others)))
-
-
-def _within_budget(messages: Sequence[Message]) -> tuple[list[Message], bool]:
-    """Return what can be read in time, the newest messages first, and whether this is all."""
-    room = _MAX_DIFFERENT_WORDS
-    words: set[str] = set()
-    read: list[Message] = []
-    for message in reversed(messages):
-        words.update(message.text.split())
-        if len(words) > room:
-            return read[::-1], False
-        read.append(message)
-    return read[::-1], True
 
 
 def _message(message: str | Message) -> Message:

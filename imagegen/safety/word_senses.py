@@ -34,6 +34,9 @@ def in_adult_senses(sentence: NormalisedSentence) -> NormalisedSentence:
 def _addresses(sentence: NormalisedSentence) -> Iterator[int]:
     """Yield the indices of endearments that address somebody."""
     words = _words()
+    names_and_nouns = words["pet_names"] | words["nouns"]
+    if not any(forms_of(word) & names_and_nouns for word in sentence.words):
+        return
     first = 0
     for last in sorted({*sentence.ends, len(sentence.words) - 1}):
         clause = sentence.words[first : last + 1]
