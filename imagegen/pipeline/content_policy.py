@@ -189,7 +189,9 @@ class ContentPolicy:
         name = persona.display_name if persona else ""
         found = await asyncio.to_thread(self._screen.conversation, *messages, persona=name)
         if found.verdict is not ScreenVerdict.CLEAR:
-            await self._audit.record(request, "conversation", found, "\n".join(message.text for message in messages))
+            await self._audit.record(
+                request, "conversation", found, "\n".join(message.text for message in messages)
+            )
         if found.verdict is ScreenVerdict.REFUSED:
             raise Refused(found.rule, language=request.language)
         return found

@@ -40,18 +40,18 @@ def years_old_at_graduation(context: NumberContext, today: dt.date) -> int | Non
 
 def is_near_birth(context: NumberContext) -> bool:
     """Whether a birth is mentioned near a number."""
-    return context.near(_BIRTH, before=7, after=3)
+    return context.near(_BIRTH, before=7, after=3) or context.near(_CAME, before=5)
 
 
 def _year(context: NumberContext, *, is_of_somebody: bool) -> int | None:
     value = context.value
     if value < 100:
         return _short_year(context)
-    if value < _FIRST_YEAR or is_near_birth(context):
+    if value < _FIRST_YEAR or context.near(_BIRTH, before=7, after=3):
         return value
     if not is_of_somebody:
         return None
-    if context.near(_CAME, before=3):
+    if context.near(_CAME, before=5):
         return value
     is_child = bool(context.word_after & _CHILD) or not context.after
     is_from = bool(context.word_before & _FROM)

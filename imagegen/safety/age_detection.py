@@ -1,6 +1,7 @@
 """Ages that a sentence or a prompt mentions, in digits and words, Russian and English; pure."""
 
 import datetime as dt
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -27,6 +28,7 @@ _NOT_YET = word_set(
     " исполнится достигнуть достичь"
 )
 _ARTICLES = word_set("a an the two this that")
+_ABOUT_AGE = word_set("age agewise возраст возраста возрасте годах")
 _LATELY = word_set(
     "не еще ещё только недавно вчера сегодня завтра скоро почти едва ток нет позавчера"
 )
@@ -84,10 +86,11 @@ def ages_in(
     `today` is for years of birth; `named_before` are the things that the sentence before names.
     """
     contexts = [*age_context.numbers_in(sentence)]
+    is_about_age = bool(contexts) and _is_about_age(sentence)
     for context in contexts:
         if (years := _years(context, today, named_before)) is not None:
             yield _age(context, years)
-        elif _is_bare(context):
+        elif _is_bare(context) or (is_about_age and _may_be_a_teens(context)):
             yield replace(_age(context, context.value), is_certain=False)
     for context, years in age_relations.relative_ages(contexts):
         yield _age(context, years)
@@ -117,7 +120,9 @@ def _age(context: NumberContext, years: int) -> Age:
 
 
 def _years(context: NumberContext, today: dt.date, named_before: Forms) -> int | None:
-    if (grade := age_english.age_in_grade(context) or age_russian.age_in_grade(context)) is not None:
+    if (
+        grade := age_english.age_in_grade(context) or age_russian.age_in_grade(context)
+    ) is not None:
         return grade
     if (years := age_birth.years_old_at_graduation(context, today)) is not None:
         return years
@@ -126,7 +131,9 @@ def _years(context: NumberContext, today: dt.date, named_before: Forms) -> int |
     is_birth = years is not None and age_birth.is_near_birth(context)
     if years is None and (context.number.is_age or _is_age(context)):
         years = context.value
-    if years is None or age_subject.is_of_a_thing(context, named_before=named_before, is_birth=is_birth):
+    if years is None or age_subject.is_of_a_thing(
+        context, named_before=named_before, is_birth=is_birth
+    ):
         return None
     is_not_yet = years == ADULT and context.near(_NOT_YET, before=4, after=2)
     return years - 1 if is_not_yet and not _has_come(context) else years
@@ -142,6 +149,21 @@ def _has_come(context: NumberContext) -> bool:
     return bool(words & {"исполнилось", "стукнуло"}) and not words & _LATELY
 
 
+def _is_about_age(sentence: NormalisedSentence) -> bool:
+    """Whether a sentence says of a number in it that it is an age: "that's my age"."""
+    words = [word.plain for word in sentence.words]
+    return not _ABOUT_AGE.isdisjoint(words) or ("how", "old") in itertools.pairwise(words)
+
+
+def _may_be_a_teens(context: NumberContext) -> bool:
+    return (
+        context.value in _TEENS
+        and not context.number.is_ordinal
+        and not context.is_counted(age_english.UNITS | age_russian.UNITS, until=age_english.UNTIL)
+        and not age_subject.is_of_a_thing(context)
+    )
+
+
 def _is_bare(context: NumberContext) -> bool:
     """Whether the number of a teenager stands alone between pauses, as in "Lin, 16, a baker"."""
     return (
@@ -149,7 +171,10 @@ def _is_bare(context: NumberContext) -> bool:
         and not context.number.is_ordinal
         and not context.number.is_roman
         and context.starts_clause
-        and (not context.after or bool(context.word_after & _YEAR_WORDS) and len(context.after) == 1)
+        and (
+            not context.after
+            or (bool(context.word_after & _YEAR_WORDS) and len(context.after) == 1)
+        )
         and not age_subject.is_of_a_thing(context)
     )
 

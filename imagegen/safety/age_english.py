@@ -45,7 +45,9 @@ _PERSONS = word_set(
 )
 _SEXES = word_set("f fem female girl boy male lady woman")
 # What follows an age in other languages that are written in Latin letters.
-_FOREIGN_YEARS = word_set("ans anos anni jahre jahren jahr lat lata jaar yas yasinda yasindayim år ar vuotta")
+_FOREIGN_YEARS = word_set(
+    "ans anos anni jahre jahren jahr lat lata jaar yas yasinda yasindayim år ar vuotta"
+)
 _FOREIGN_OPENERS = word_set("bin tengo ho tenho mam ai hab tiene ha мені мени йому їй")
 _BELOW = word_set("under below")
 _THAN = word_set("younger less")
@@ -70,7 +72,7 @@ def is_age(context: NumberContext) -> bool:
 def age_in_grade(context: NumberContext) -> int | None:
     """Return the approximate age of pupils if the number is a school grade, else None."""
     is_year = context.word_before & {"year", "yr"} and not context.word_after & {"of", "after"}
-    is_one = context.word_after & {"grade", "grader", "graders", "graders"} or (
+    is_one = context.word_after & {"grade", "grader", "graders"} or (
         context.word_before & {"grade"} and not context.number.is_ordinal
     )
     is_one = is_one or (is_year and not context.number.is_ordinal and context.value > 1)

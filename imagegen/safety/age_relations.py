@@ -10,7 +10,9 @@ _MONTHS: Forms = word_set("month months week weeks day days месяц неде�
 _YOUNGER: Forms = word_set("younger junior младше моложе младший молодой youngest")
 _OLDER: Forms = word_set("older senior старше старший")
 _IN: Forms = word_set("in within через спустя another еще")
-_TO: Forms = word_set("before until till to away short shy off from under до осталось остаться left")
+_TO: Forms = word_set(
+    "before until till to away short shy off from under до осталось остаться left"
+)
 _BE: Forms = word_set(
     "be become turn turns turning reach hit am i ll will быть стать исполниться исполняться стукнуть"
     " до достичь мне ему ей тебе"

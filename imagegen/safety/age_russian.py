@@ -1,8 +1,8 @@
 """When a number is an age in Russian; pure."""
 
 from imagegen import morphology
-from imagegen.safety.lexicon import shipped_lexicon
 from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, word_set
+from imagegen.safety.lexicon import shipped_lexicon
 
 UNITS: Forms = word_set(
     "секунда минута час день сутки неделя месяц метр километр км кг килограмм грамм процент градус"
@@ -19,7 +19,9 @@ _SPAN_BEFORE = word_set(
 )
 _DATIVE = word_set("мне тебе ей ему вам еи еы")
 _PEOPLE: Forms = frozenset(shipped_lexicon("subjects")["people"])
-_KIN: Forms = word_set("сын дочь дочка сестра брат племянник племянница внук внучка братишка сестренка")
+_KIN: Forms = word_set(
+    "сын дочь дочка сестра брат племянник племянница внук внучка братишка сестренка"
+)
 _NOMINATIVE = word_set("она он ты я")
 _TO_LEARN = word_set("учиться перейти ходить пойти окончить закончить поступить")
 _COUNTED_BY_ORDINALS = word_set("раз день курс этаж ряд тур класс семестр месяц час")
@@ -114,7 +116,9 @@ def _is_span(context: NumberContext) -> bool:
         map(morphology.is_verb, context.words_after[1:2])
     ):
         # "работаю здесь 12 лет", but "в 12 лет"
-        return not context.word_before & {"в"} and not context.near(_VERBS_OF_AGE, before=4, after=2)
+        return not context.word_before & {"в"} and not context.near(
+            _VERBS_OF_AGE, before=4, after=2
+        )
     return context.near(_SPAN_BEFORE, before=2) or context.near(_SPAN_AFTER, after=4)
 
 

@@ -129,9 +129,7 @@ def is_of_a_thing(
             if forms & things:
                 return True
         return False
-    for word, forms in zip(
-        context.words_after[:_MAX_DISTANCE_AFTER], context.after, strict=False
-    ):
+    for word, forms in zip(context.words_after[:_MAX_DISTANCE_AFTER], context.after, strict=False):
         if forms & _YEAR_WORDS:
             continue
         if word not in _ASKING and _is_thing(word, forms):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from chatflow_hook.turn import Message
+from imagegen import morphology
 from imagegen.safety import age_context
 from imagegen.safety.age_context import ADULT, NumberContext
 from imagegen.safety.age_subject import USER, Person, Role, is_about_a_thing, person_in
@@ -39,11 +40,16 @@ _NO = re.compile(
     r"\s*(?:well,? |um+,? |эм+,? |ну,? )?(?:no\b|nope|nah|not\b|almost|nearly|soon|can ?t|cannot|нет|неа|не\b|еще|пока"
     r"|почти|скоро|никак|ни\b)"
 )
-_WHO_QUESTION = re.compile(r"who am i|who do i play|what am i|my (?:role|character)|кто я\b|кем (?:мне|я)|моя роль")
-_STUDENT = re.compile(r"курс|универ|вуз|college|uni\b|university|semester|graduat|master|phd|аспирант")
+_WHO_QUESTION = re.compile(
+    r"who am i|who do i play|what am i|my (?:role|character)|кто я\b|кем (?:мне|я)|моя роль"
+)
+_STUDENT = re.compile(
+    r"курс|универ|вуз|college|uni\b|university|semester|graduat|master|phd|аспирант"
+)
 
 _SENTENCE_END = re.compile(r"(?:(?<!\.)\.|[!?…])[\"'»”)\s]*\Z")
 _CUT = re.compile(r"^[\s.…-]+|(?:\.{2,}|…|-)\s*\Z")
+_LAST_WORD, _FIRST_WORD = re.compile(r"\w+\Z"), re.compile(r"\A\w+")
 _MAX_ANSWER = 8  # words
 _MAX_ASIDE = 3  # words of the other side between the two parts of a sentence
 _MAX_PART = 160  # characters on each side of a cut
@@ -61,7 +67,7 @@ class Answer:
 def joined_parts(messages: Sequence[Message]) -> Iterator[tuple[int, str]]:
     """Yield the index of each message that goes on with a sentence, and this sentence as a whole.
 
-    A sentence comes twice: its parts as two words, and as one word that was cut.
+    A sentence comes a second time if a word of it may have been cut, with this word as one.
     """
     run = ""
     for index, message in enumerate(messages):
@@ -69,11 +75,14 @@ def joined_parts(messages: Sequence[Message]) -> Iterator[tuple[int, str]]:
         if first is None:
             run = ""
             continue
-        start = (run if run and first == index - 1 else _CUT.sub("", messages[first].text))[-_MAX_PART:]
+        start = (run if run and first == index - 1 else _CUT.sub("", messages[first].text))[
+            -_MAX_PART:
+        ]
         rest = _CUT.sub("", message.text)[:_MAX_PART]
         run = f"{start} {rest}"
         yield index, run
-        yield index, f"{start}{rest}"
+        if _is_word_cut(start, rest):
+            yield index, f"{start}{rest}"
 
 
 def answers(messages: Sequence[Message], today: dt.date) -> Iterator[tuple[int, Answer]]:
@@ -110,13 +119,28 @@ def _first_part(messages: Sequence[Message], index: int) -> int | None:
     return None
 
 
+def _is_word_cut(start: str, rest: str) -> bool:
+    """Whether the last word of a part may go on with the first of the next."""
+    pieces = _LAST_WORD.search(start), _FIRST_WORD.search(rest)
+    words = [piece.group().lower() for piece in pieces if piece]
+    if len(words) < len(pieces):
+        return False
+    if all(map(str.isascii, words)):
+        return words[0].isdecimal() == words[1].isdecimal() and not rest[0].isupper()
+    return any(map(morphology.is_unknown, words))
+
+
 def _is_ended(text: str) -> bool:
     return bool(_SENTENCE_END.search(text)) and not text.rstrip().endswith(("...", "…"))
 
 
 def _is_minor(question: str, answer: str, today: dt.date) -> bool:
     said = plain(answer)
-    if _ADULT_QUESTION.search(question) and not _MINOR_QUESTION.search(question) and _NO.match(said):
+    if (
+        _ADULT_QUESTION.search(question)
+        and not _MINOR_QUESTION.search(question)
+        and _NO.match(said)
+    ):
         return True
     if _MINOR_QUESTION.search(question) and _YES.match(said) and "?" in question:
         return True
@@ -146,7 +170,7 @@ _YEARS = age_context.word_set("year years yr yrs год лет and и")
 def _is_birth_of_a_minor(context: NumberContext, today: dt.date) -> bool:
     year = context.value
     if year < 100:
-        is_year = context.number.is_ordinal or len(context.before) < 2 and not context.after
+        is_year = context.number.is_ordinal or (len(context.before) < 2 and not context.after)
         year += 2000 if is_year else 0
     return today.year - ADULT <= year <= today.year
 

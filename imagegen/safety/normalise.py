@@ -167,7 +167,9 @@ class StarredWords:
 def _sentence(part: str) -> NormalisedSentence | None:
     chunks_as_written = part.split()
     chunks = [[*_pieces(chunk)] for chunk in chunks_as_written]
-    pieces, ends = _join_digits(chunks, [chunk.rstrip(_QUOTES).endswith(_PAUSES) for chunk in chunks_as_written])
+    pieces, ends = _join_digits(
+        chunks, [chunk.rstrip(_QUOTES).endswith(_PAUSES) for chunk in chunks_as_written]
+    )
     if not pieces:
         return None
     return NormalisedSentence(

@@ -10,7 +10,9 @@ _DIGIT = re.compile(r"\d")
 # With a disguise such as `1 5` a number may have a space inside, but no sign.
 _NUMBER = r"(?<![\w.,:/#№$€£-])\d{1,4}"
 _END = r"(?![\w:/]|[.,]\d)"
-_WITHOUT_DIGITS = re.compile(r"(?i)thousand|\b(?:через|in|another|next)\s+(?:a |one )?(?:год|year|мес|month|нед|week)|🔟")
+_WITHOUT_DIGITS = re.compile(
+    r"(?i)thousand|\b(?:через|in|another|next)\s+(?:a |one )?(?:год|year|мес|month|нед|week)|🔟"
+)
 _MONEY = "$€£₽¥"
 
 _WORDS_OF_SUMS = (
@@ -26,7 +28,12 @@ _SIGNS = (
     (re.compile(r"(?i)\bb\.\s?(?=\d{4})"), "born "),
     # A school class and its letter: "в 5А", "9 «Б»".
     (re.compile(r"(?i)\bв\s+(\d{1,2})\s?[«\"]?[абвгд][»\"]?(?![\w])"), r" в \1 класс "),
-    (re.compile(r"(?i)\b(через|in|another)\s+(?:a\s+|one\s+)?(год|year|месяц|month|неделю|week)\b"), r"\1 1 \2"),
+    (
+        re.compile(
+            r"(?i)\b(через|in|another)\s+(?:a\s+|one\s+)?(год|year|месяц|month|неделю|week)\b"
+        ),
+        r"\1 1 \2",
+    ),
     (re.compile(r"(?i)\bnext year\b"), "in 1 year"),
     (re.compile(r"(?<=\d)\s*\+\s*(?=\d)"), " plus "),
     (re.compile(r"(?<=\d)\s*[×*]\s*(?=\d)|(?<=\d)\s+[xх]\s+(?=\d)"), " times "),
@@ -53,8 +60,12 @@ _NO_AGES = re.compile(
     ),
     re.IGNORECASE,
 )
-_HALVED = re.compile(r"(?i)(?<![\w.])(\d{2})\W+(?:and\s+)?(?:halved?(?:\s+it)?|пополам|делить на два)\b")
-_DATE = re.compile(r"(?<![\w.])\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2})(?!\w)|(?<!\w)(\d{4})-\d\d-\d\d\b")
+_HALVED = re.compile(
+    r"(?i)(?<![\w.])(\d{2})\W+(?:and\s+)?(?:halved?(?:\s+it)?|пополам|делить на два)\b"
+)
+_DATE = re.compile(
+    r"(?<![\w.])\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2})(?!\w)|(?<!\w)(\d{4})-\d\d-\d\d\b"
+)
 
 
 def without_other_numbers(text: str) -> str:

@@ -26,9 +26,7 @@ _RU_ORDINALS = (
     " восемнадцатый девятнадцатый"
 )
 _EN_TENS = "twenty thirty forty fifty sixty seventy eighty ninety hundred"
-_RU_TENS = (
-    "двадцать тридцать сорок пятьдесят шестьдесят семьдесят восемьдесят девяносто сто"
-)
+_RU_TENS = "двадцать тридцать сорок пятьдесят шестьдесят семьдесят восемьдесят девяносто сто"
 _EN_TENS_ORDINALS = "twentieth thirtieth fortieth fiftieth"
 _RU_TENS_ORDINALS = "двадцатый тридцатый сороковой пятидесятый"
 THOUSAND = 1000
@@ -51,20 +49,24 @@ _WORDS = (
 )
 # Numbers that are no age of a minor so often in one piece: `s i x t e e n`.
 TEENS = [word for word, number in _WORDS.items() if 10 < number < 20 and len(word) > 5]
-_ORDINALS = {
-    name: number
-    for names in (_EN_ORDINALS, _RU_ORDINALS)
-    for number, name in enumerate(names.split())
-} | {
-    name: 10 * number
-    for names in (_EN_TENS_ORDINALS, _RU_TENS_ORDINALS)
-    for number, name in enumerate(names.split(), start=2)
-} | {
-    # Russian in Latin letters: `v vosmom klasse`.
-    f"{stem}{ending}": number
-    for stem, number in (("восм", 8), ("седм", 7))
-    for ending in ("ой", "ом", "ого", "ому", "ую", "ая", "ый")
-}
+_ORDINALS = (
+    {
+        name: number
+        for names in (_EN_ORDINALS, _RU_ORDINALS)
+        for number, name in enumerate(names.split())
+    }
+    | {
+        name: 10 * number
+        for names in (_EN_TENS_ORDINALS, _RU_TENS_ORDINALS)
+        for number, name in enumerate(names.split(), start=2)
+    }
+    | {
+        # Russian in Latin letters: `v vosmom klasse`.
+        f"{stem}{ending}": number
+        for stem, number in (("восм", 8), ("седм", 7))
+        for ending in ("ой", "ом", "ого", "ому", "ую", "ая", "ый")
+    }
+)
 # Shorter Roman numerals are words or letters more often than ages.
 _ROMAN = {"xi": 11, "xii": 12, "xiii": 13, "xiv": 14, "xv": 15, "xvi": 16, "xvii": 17, "xviii": 18}
 _RU_STEMS = (
@@ -96,7 +98,25 @@ _FOREIGN = {
     " pietnascie szesnascie siedemnascie",
     "jaar": "vijf zes zeven acht negen tien elf twaalf dertien veertien vijftien zestien zeventien",
 }
-_TURKISH = "bes alti yedi sekiz dokuz on onbir oniki onuc ondort onbes onalti onyedi bir iki uc dort".split()
+_TURKISH = [
+    "bes",
+    "alti",
+    "yedi",
+    "sekiz",
+    "dokuz",
+    "on",
+    "onbir",
+    "oniki",
+    "onuc",
+    "ondort",
+    "onbes",
+    "onalti",
+    "onyedi",
+    "bir",
+    "iki",
+    "uc",
+    "dort",
+]
 
 
 def foreign_ages() -> Iterator[str]:

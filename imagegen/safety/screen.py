@@ -9,7 +9,15 @@ from dataclasses import dataclass, replace
 
 from chatflow_hook.turn import Message
 from imagegen import morphology
-from imagegen.safety import age_detection, age_subject, dialog, numbers, person_names, reading_time, rules
+from imagegen.safety import (
+    age_detection,
+    age_subject,
+    dialog,
+    numbers,
+    person_names,
+    reading_time,
+    rules,
+)
 from imagegen.safety.age_context import NO_FORMS, Forms
 from imagegen.safety.age_detection import Age
 from imagegen.safety.age_subject import USER, Person, Role, Subject, subject_of
@@ -119,11 +127,11 @@ class Screen:
         # The persona's name stands after the trigger words.
         identity = _IDENTITY.match(text)
         name = identity.group(1).rpartition(", ")[2] if identity else ""
-        yield from self._conversation_findings(
-            [text], own_names=(name,), is_prompt=True
-        )
+        yield from self._conversation_findings([text], own_names=(name,), is_prompt=True)
         scene = without_other_numbers(text[identity.end() :] if identity else text)
-        if any(topics.names & rules.NEVER_IN_A_PROMPT for topics in self._read(text, USER)[0]) or any(
+        if any(
+            topics.names & rules.NEVER_IN_A_PROMPT for topics in self._read(text, USER)[0]
+        ) or any(
             age_detection.may_draw_minor(sentence, self._today()) for sentence in sentences(scene)
         ):
             yield Finding(verdict=ScreenVerdict.REFUSED, rule="minor_drawn")
@@ -135,13 +143,19 @@ class Screen:
             subject = subject_of(answer.person, answer.role)
             topics[index].append(rules.topics_of_age(subject))
         for index, text in dialog.joined_parts(messages):
-            nearby = {name for part in topics[max(0, index - 2) : index + 1] for each in part for name in each.names}
+            nearby = {
+                name
+                for part in topics[max(0, index - 2) : index + 1]
+                for each in part
+                for name in each.names
+            }
             for joined in self._read(text, messages[index].role)[0]:
                 if new := joined.names - nearby:
                     topics[index].append(replace(joined, names=new))
         for index in dialog.given_roles(messages):
             topics[index] = [
-                replace(each, subjects={Subject.PERSONA} if each.subjects else ()) for each in topics[index]
+                replace(each, subjects={Subject.PERSONA} if each.subjects else ())
+                for each in topics[index]
             ]
         return topics
 
@@ -159,9 +173,7 @@ class Screen:
                 found.append(Topics(names={"codes"}))
         return topics
 
-    def _read(
-        self, text: str, role: Role, named: Forms = NO_FORMS
-    ) -> tuple[list[Topics], Forms]:
+    def _read(self, text: str, role: Role, named: Forms = NO_FORMS) -> tuple[list[Topics], Forms]:
         """Return the topics of each sentence, and the things that the last one names."""
         topics = []
         for sentence in sentences(without_other_numbers(text)):

@@ -14,7 +14,9 @@ _AFTER_A_PERSON = word_set(
     "is was are were and or in at on of who that to for under with by has had have can cannot must"
     " may will would as s from legally still not girl boy child student"
 )
-_BEFORE_A_KEY = word_set("in key chord scale ursa asia canis leo a b c d e f g flat sharp economics")
+_BEFORE_A_KEY = word_set(
+    "in key chord scale ursa asia canis leo a b c d e f g flat sharp economics"
+)
 _OF_A_STUDY = word_set("in")
 
 
@@ -49,9 +51,7 @@ def _addresses(sentence: NormalisedSentence) -> Iterator[int]:
             if at not in names and at not in nouns and not each & words["around"]
         ]
         is_owned = any(each & words["owned"] for each in forms)
-        if is_owned and nouns and _is_of_adults(sentence):
-            yield from (first + at for at in (*names, *nouns))
-        elif not others and (names or is_owned):
+        if (is_owned and nouns and _is_of_adults(sentence)) or (not others and (names or is_owned)):
             yield from (first + at for at in (*names, *nouns))
         elif names and names[-1] == len(clause) - 1 and _is_greeting(forms[: names[0]]):
             yield from (first + at for at in names)

@@ -1,0 +1,82 @@
+"""The rates at which the screen misses mentions of minors and tames harmless talk, by category.
+
+The lists were written by people who had not seen the lexicons; a line is what was said, its category,
+and whose the age is. The bounds are what was measured; a change may lower them only.
+"""
+
+import datetime as dt
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatflow_hook.turn import Message
+from imagegen.safety.screen import Finding, Screen, ScreenVerdict
+
+LISTS = Path(__file__).parent / "lists"
+# Years of birth are read by the calendar of the day on which the lists were written.
+SCREEN = Screen(today=lambda: dt.date(2026, 11, 28))
+MISSED_AT_MOST: dict[str, int] = {"disguise": 2}
+SUBJECTS_RIGHT_AT_LEAST = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line of a list, and what the screen finds in it."""
+
+    category: str
+    whose: str | None
+    text: str
+    findings: list[Finding]
+
+    @property
+    def speaks_of_a_minor(self) -> bool:
+        return any(found.rule.startswith("minor") for found in self.findings)
+
+    @property
+    def is_refused(self) -> bool:
+        return any(found.verdict is ScreenVerdict.REFUSED for found in self.findings)
+
+
+def lines(name: str) -> Iterator[Line]:
+    for line in (LISTS / f"{name}.jsonl").read_text("utf-8").splitlines():
+        row: dict[str, Any] = json.loads(line)
+        said = [
+            Message(role="user" if each["role"] == "user" else "persona", text=each["text"])
+            for each in row["messages"]
+        ]
+        yield Line(
+            category=row.get("category") or row["expect"],
+            whose=row.get("whose"),
+            text=" / ".join(message.text for message in said),
+            findings=SCREEN.findings(*said),
+        )
+
+
+MENTIONS, HARMLESS, DIALOGS = [[*lines(name)] for name in ("mentions", "harmless", "dialogs")]
+
+
+def test_no_more_mentions_of_minors_are_missed_than_measured() -> None:
+    missed = [line for line in MENTIONS if not line.speaks_of_a_minor]
+
+    assert Counter(line.category for line in missed) <= Counter(MISSED_AT_MOST), missed
+
+
+def test_no_harmless_line_is_tamed_or_refused() -> None:
+    assert [line for line in HARMLESS if line.findings] == []
+
+
+@pytest.mark.parametrize("line", DIALOGS, ids=lambda line: line.text[:40])
+def test_a_dialog_is_tamed_if_a_minor_was_mentioned_in_it(line: Line) -> None:
+    assert line.speaks_of_a_minor == (line.category == "minor")
+    assert not (line.category == "clear" and line.findings)
+
+
+def test_it_is_mostly_known_who_the_minor_is() -> None:
+    right = [line for line in MENTIONS if line.whose in {found.subject for found in line.findings}]
+
+    assert len(right) >= SUBJECTS_RIGHT_AT_LEAST
