@@ -44,6 +44,11 @@ def is_name(word: str) -> bool:
     return _is_russian(word) and _is_name(word)
 
 
+def is_known(word: str) -> bool:
+    """Tell whether the dictionary has a Russian word."""
+    return _is_russian(word) and _is_known(word)
+
+
 def is_unknown(word: str) -> bool:
     """Tell whether the dictionary lacks a Russian word, so that its forms are guessed."""
     return _is_russian(word) and not _is_known(word)

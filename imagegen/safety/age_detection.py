@@ -28,6 +28,7 @@ _NOT_YET = word_set(
     " исполнится достигнуть достичь"
 )
 _ARTICLES = word_set("a an the two this that")
+_BY = word_set("на by younger older младше старше моложе senior junior")
 _ABOUT_AGE = word_set("age agewise возраст возраста возрасте годах")
 _LATELY = word_set(
     "не еще ещё только недавно вчера сегодня завтра скоро почти едва ток нет позавчера"
@@ -129,7 +130,8 @@ def _years(context: NumberContext, today: dt.date, named_before: Forms) -> int |
     is_of_somebody = age_subject.person_of(context) is not None
     years = age_birth.years_old(context, today, is_of_somebody=is_of_somebody)
     is_birth = years is not None and age_birth.is_near_birth(context)
-    if years is None and (context.number.is_age or _is_age(context)):
+    is_difference = context.near(_BY, before=1, after=3) and age_relations.is_difference(context)
+    if years is None and (context.number.is_age or (_is_age(context) and not is_difference)):
         years = context.value
     if years is None or age_subject.is_of_a_thing(
         context, named_before=named_before, is_birth=is_birth

@@ -36,15 +36,16 @@ def relative_ages(contexts: Sequence[NumberContext]) -> Iterator[tuple[NumberCon
 
 
 def is_difference(context: NumberContext) -> bool:
-    """Whether the number says how many years somebody is younger than somebody else."""
-    return context.near(_YOUNGER, before=2, after=6) and 0 < context.value < _MAX_DIFFERENCE
+    """Whether the number says how many years somebody is younger or older than somebody else."""
+    is_counted = context.word_before & {"на", "by"} or context.near(_YEARS, after=2)
+    is_compared = context.near(_YOUNGER | _OLDER, before=4, after=6)
+    return bool(is_counted) and is_compared and 0 < context.value < _MAX_DIFFERENCE
 
 
 def _age_by_difference(difference: NumberContext, reference: NumberContext) -> int | None:
     if not 0 < reference.value - difference.value < reference.value <= _MAX_AGE:
         return None
-    is_counted = difference.near(_YEARS, after=2) or difference.word_before & {"на", "by"}
-    if is_counted and is_difference(difference):
+    if is_difference(difference):
         return reference.value - difference.value
     return None
 

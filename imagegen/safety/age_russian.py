@@ -9,15 +9,15 @@ UNITS: Forms = word_set(
     " рубль евро доллар раз страница человек штука балл копейка этаж литр"
 )
 
-_YEARS = word_set("год лето годик годок годы лет зима весна")
+_YEARS = word_set("год лето годик годок годы лет зима весна років роки рік рокив роки")
 _SPAN_AFTER = word_set(
-    "назад вместе подряд спустя стаж опыт работать знакомый знаком брак выдержка гарантия прошло"
+    "женатый женаты замужем назад вместе подряд спустя стаж опыт работать знакомый знаком брак выдержка гарантия прошло"
 )
 _SPAN_BEFORE = word_set(
     "через за около последний следующий ближайший на свыше пройти прошлый прожить проработать"
     " вместе спустя ждать каждый первый целый"
 )
-_DATIVE = word_set("мне тебе ей ему вам еи еы")
+_DATIVE = word_set("мне тебе ей ему вам еи еы мені їй йому тобі")
 _PEOPLE: Forms = frozenset(shipped_lexicon("subjects")["people"])
 _KIN: Forms = word_set(
     "сын дочь дочка сестра брат племянник племянница внук внучка братишка сестренка"
@@ -80,12 +80,13 @@ def is_age(context: NumberContext) -> bool:
 
 def age_in_grade(context: NumberContext) -> int | None:
     """Return the approximate age of pupils if the number is a school class, else None."""
-    is_grade = context.word_after & {"класс", "классник", "классница", "клас", "классе"}
+    is_grade = bool(context.word_after & {"класс", "классник", "классница", "клас", "классе"})
     opener = context.opener(_FILLERS)
     is_in = bool(context.word_before & {"в", "из"}) and len(opener) > 1
     if is_in and context.number.is_ordinal and not context.word_after & _COUNTED_BY_ORDINALS:
         # "перешла в десятый", "в седьмом"
-        is_grade = is_grade or any(forms & _TO_LEARN for forms in opener[-4:])
+        is_of_somebody = bool(opener[-2] & (_NOMINATIVE | _PEOPLE)) and not context.after
+        is_grade = is_grade or is_of_somebody or any(forms & _TO_LEARN for forms in opener[-4:])
     # `9б`, the class 9 b, may be read as 96.
     value = context.value if context.value <= _LAST_GRADE else context.value // 10
     return value + 6 if is_grade and 0 < value <= _LAST_GRADE else None
@@ -95,7 +96,7 @@ def _is_said_of_after(context: NumberContext) -> bool:
     """Whether the person stands after the number, or a verb of age before it: "пятнадцать мне"."""
     if context.value < _MIN_AGE or _is_counted(context):
         return False
-    if context.near(_TO_COME_OF_AGE, before=2):
+    if context.near(_TO_COME_OF_AGE, before=2, after=2):
         return not context.word_before & _TIME_BEFORE
     own = context.before[-2] if len(context.before) > 1 else NO_FORMS
     if context.word_before & {"свой", "мой", "твой", "ее", "его"} and own & {"в"}:
@@ -108,10 +109,9 @@ def _is_said_of_after(context: NumberContext) -> bool:
 
 
 def _is_span(context: NumberContext) -> bool:
-    if context.second_after & {"в", "на", "из"} and len(context.words_after) > 2:
-        # "15 лет в логистике", "в бочке"
-        if morphology.is_inanimate(context.words_after[2]):
-            return not context.words_after[2].startswith("школ")
+    where = context.words_after[2] if len(context.words_after) > 2 else ""
+    if context.second_after & {"в", "на", "из"} and morphology.is_inanimate(where):
+        return not where.startswith("школ")  # "15 лет в логистике", "в бочке"
     if any(map(morphology.is_verb, context.words_before[-_MAX_WORDS_TO_VERB:])) or any(
         map(morphology.is_verb, context.words_after[1:2])
     ):
@@ -128,7 +128,10 @@ def _is_of_somebody(context: NumberContext) -> bool:
     if last & (_DATIVE | _TO_LOOK):
         word_before_person = opener[-2] if len(opener) > 1 else NO_FORMS
         return context.value >= _MIN_AGE and not word_before_person & _TO_GIVE
-    if last & _PEOPLE and (context.value in _TEENS or last & _KIN):
+    is_named = bool(opener) and morphology.is_name(context.words_before[len(opener) - 1])
+    if is_named and context.value in _TEENS:
+        return not _is_counted(context) and not context.word_before & _TIME_BEFORE
+    if last & (_PEOPLE | {"персонаж", "герой", "героиня"}) and (context.value in _TEENS or last & _KIN):
         return context.value >= _MIN_AGE and not _is_counted(context)
     # `она 15` is an age, `она 15 минут молчала` is not. The English word "on" is also read as `он`.
     return (

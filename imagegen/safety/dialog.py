@@ -125,9 +125,10 @@ def _is_word_cut(start: str, rest: str) -> bool:
     words = [piece.group().lower() for piece in pieces if piece]
     if len(words) < len(pieces):
         return False
-    if all(map(str.isascii, words)):
-        return words[0].isdecimal() == words[1].isdecimal() and not rest[0].isupper()
-    return any(map(morphology.is_unknown, words))
+    if rest[0].isupper() or words[0].isdecimal() != words[1].isdecimal():
+        return False
+    is_russian = not "".join(words).isascii()
+    return not is_russian or morphology.is_known("".join(words))
 
 
 def _is_ended(text: str) -> bool:

@@ -98,6 +98,13 @@ _FOREIGN = {
     " pietnascie szesnascie siedemnascie",
     "jaar": "vijf zes zeven acht negen tien elf twaalf dertien veertien vijftien zestien zeventien",
 }
+_FOREIGN_OPENERS = {
+    "anos": ("tengo", "tenho", "tiene", "cumplo"),
+    "ans": ("j ai", "elle a", "il a"),
+    "jahre": ("ich bin", "sie ist", "er ist", "bin"),
+    "anni": ("ho", "ha"),
+    "lat": ("mam",),
+}
 _TURKISH = [
     "bes",
     "alti",
@@ -123,6 +130,8 @@ def foreign_ages() -> Iterator[str]:
     """Yield ages below 18 in words of other languages, as phrases such as "quince anos"."""
     for years, names in _FOREIGN.items():
         yield from (f"{name} {years}" for name in names.split())
+        for opener in _FOREIGN_OPENERS.get(years, ()):
+            yield from (f"{opener} {name}" for name in names.split())
     yield from (f"{name} yas*" for name in _TURKISH)
 
 

@@ -17,11 +17,11 @@ _NUDITY_OR_SEX = {"sexual", "nudity"}
 # These topics may belong to a beach or a kitchen, so they count only within one sentence.
 _CLOTHES_OR_BODY = {"clothes", "body"}
 # A right of adults that somebody does not have yet.
-_IMPLIED = {"not_yet", "rights"}
+_IMPLIED = ({"not_yet", "rights"}, {"parents", "permission"})
 NEVER_IN_A_PROMPT = frozenset(_CHILDREN)
-OF_MINORS = frozenset({*_MENTIONED, *_IMPLIED, "codes"})
+OF_MINORS = frozenset({*_MENTIONED, "rights", "permission", "codes"})
 # Said of the one who speaks if of nobody else; family and school are mostly those of others.
-OF_ANYBODY = frozenset({"looks", "codes", "implied", "rights", "age"})
+OF_ANYBODY = frozenset({"looks", "codes", "implied", "rights", "permission", "age"})
 
 
 class ScreenVerdict(enum.IntEnum):
@@ -99,7 +99,7 @@ def _find_in_sentence(topics: AbstractSet[str]) -> Iterator[Finding]:
     if (topics & _CHILDREN and is_sexual) or (topics & _MINOR and topics & _CLOTHES_OR_BODY):
         yield _refused(rule="minor_sexual")
     yield from _consent_findings(topics, is_sexual=is_sexual)
-    if topics & _MENTIONED or topics >= _IMPLIED:
+    if topics & _MENTIONED or any(topics >= together for together in _IMPLIED):
         yield _safe_only("minor_mentioned")
     if "names" in topics:
         yield _safe_only("real_person")

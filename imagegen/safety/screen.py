@@ -154,7 +154,7 @@ class Screen:
                     topics[index].append(replace(joined, names=new))
         for index in dialog.given_roles(messages):
             topics[index] = [
-                replace(each, subjects={Subject.PERSONA} if each.subjects else ())
+                replace(each, subjects=frozenset({Subject.PERSONA} if each.subjects else ()))
                 for each in topics[index]
             ]
         return topics

@@ -1,7 +1,7 @@
 """Words for a child that mean something else where they stand: "hey baby", "in D minor"; pure."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from imagegen.safety.age_context import Forms, word_set
@@ -63,7 +63,7 @@ def _is_of_adults(sentence: NormalisedSentence) -> bool:
     return any(forms_of(word) & _words()["adult_life"] for word in sentence.words)
 
 
-def _is_greeting(forms: list[Forms]) -> bool:
+def _is_greeting(forms: Sequence[Forms]) -> bool:
     return bool(forms) and all(each & _words()["greetings"] for each in forms)
 
 
