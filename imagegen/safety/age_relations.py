@@ -2,8 +2,12 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from imagegen.safety.age_context import Forms, NumberContext, word_set
+from imagegen.safety import age_context, age_subject
+from imagegen.safety.age_context import ADULT, Forms, NumberContext, word_set
+from imagegen.safety.age_subject import Person
+from imagegen.safety.normalise import NormalisedSentence
 
 _YEARS: Forms = word_set("year years yr yrs год лет годик зима весна winter winters summer summers")
 _MONTHS: Forms = word_set("month months week weeks day days месяц неделя день")
@@ -22,6 +26,38 @@ _MIN_AGE_TO_COME = 14
 _MAX_AGE_TO_COME = 30
 _MAX_DIFFERENCE = 40
 _MAX_WORDS_BETWEEN = 10
+_THAN_ME: Forms = word_set("me i mine меня")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """By how many years `person` is younger than somebody; `is_of_speaker` if that is the speaker."""
+
+    years: int
+    person: Person
+    is_of_speaker: bool
+
+    def makes_a_minor(self, age: int, whose: Person) -> bool:
+        """Whether somebody is below 18 who is so much younger than one of this age."""
+        # Who is older than the speaker is not the speaker.
+        is_own = self.is_of_speaker and whose is Person.FIRST
+        return 0 < age - self.years < ADULT and age <= _MAX_AGE and not is_own
+
+
+def differences(sentence: NormalisedSentence) -> Iterator[Difference]:
+    """Yield the differences of age that a sentence mentions, of those younger than somebody."""
+    for context in age_context.numbers_in(sentence):
+        if not is_difference(context):
+            continue
+        is_older = context.near(_OLDER, before=4, after=6)
+        if not is_older:
+            yield Difference(
+                years=context.value,
+                person=age_subject.person_of(context) or Person.FIRST,
+                is_of_speaker=False,
+            )
+        elif context.near(_THAN_ME, before=4, after=6):
+            yield Difference(years=context.value, person=Person.FIRST, is_of_speaker=True)
 
 
 def relative_ages(contexts: Sequence[NumberContext]) -> Iterator[tuple[NumberContext, int]]:

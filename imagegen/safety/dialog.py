@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from chatflow_hook.turn import Message
 from imagegen import morphology
-from imagegen.safety import age_context
+from imagegen.safety import age_context, age_detection, age_relations
 from imagegen.safety.age_context import ADULT, NumberContext
 from imagegen.safety.age_subject import USER, Person, Role, is_about_a_thing, person_in
 from imagegen.safety.normalise import plain, sentences
@@ -49,6 +49,8 @@ _STUDENT = re.compile(
 
 _SENTENCE_END = re.compile(r"(?:(?<!\.)\.|[!?…])[\"'»”)\s]*\Z")
 _CUT = re.compile(r"^[\s.…-]+|(?:\.{2,}|…|-)\s*\Z")
+_COMPARISON = re.compile(r"younger|older|junior|senior|младше|моложе|старше")
+_KNOWN_AGES = 6  # messages
 _LAST_WORD, _FIRST_WORD = re.compile(r"\w+\Z"), re.compile(r"\A\w+")
 _MAX_ANSWER = 8  # words
 _MAX_ASIDE = 3  # words of the other side between the two parts of a sentence
@@ -97,6 +99,27 @@ def answers(messages: Sequence[Message], today: dt.date) -> Iterator[tuple[int, 
             if _is_minor(plain(question.text), message.text, today):
                 yield index, Answer(person=_asked_about(question.text), role=question.role)
                 break
+
+
+def ages_by_difference(messages: Sequence[Message], today: dt.date) -> Iterator[tuple[int, Answer]]:
+    """Yield the index of each message that says how much younger somebody is than one of known age.
+
+    The known age may be in the same message or in one of the few before it.
+    """
+    for index, message in enumerate(messages):
+        if not _COMPARISON.search(plain(message.text)):
+            continue
+        known = [
+            age
+            for earlier in messages[max(0, index - _KNOWN_AGES) : index + 1]
+            for sentence in sentences(without_other_numbers(earlier.text))
+            for age in age_detection.ages_in(sentence, today)
+            if age.is_grown
+        ]
+        for sentence in sentences(without_other_numbers(message.text)):
+            for difference in age_relations.differences(sentence):
+                if any(difference.makes_a_minor(age.years, age.person) for age in known):
+                    yield index, Answer(person=difference.person, role=message.role)
 
 
 def given_roles(messages: Sequence[Message]) -> Iterator[int]:

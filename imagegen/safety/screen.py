@@ -139,7 +139,11 @@ class Screen:
     def _topics(self, messages: Sequence[Message]) -> list[list[Topics]]:
         """Return the topics of each message by sentence, and what it means by those before it."""
         topics = self._topics_by_sentence(messages)
-        for index, answer in dialog.answers(messages, self._today()):
+        today = self._today()
+        for index, answer in (
+            *dialog.answers(messages, today),
+            *dialog.ages_by_difference(messages, today),
+        ):
             subject = subject_of(answer.person, answer.role)
             topics[index].append(rules.topics_of_age(subject))
         for index, text in dialog.joined_parts(messages):
