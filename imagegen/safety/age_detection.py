@@ -28,6 +28,10 @@ _NOT_YET = word_set(
     " исполнится достигнуть достичь"
 )
 _ARTICLES = word_set("a an the two this that")
+_DATES = word_set(
+    "числа число числам th st nd rd january february march april june july august september october november december"
+    " января февраля марта апреля мая июня июля августа сентября октября ноября декабря"
+)
 _BY = word_set("на by younger older младше старше моложе senior junior")
 _ABOUT_AGE = word_set("age agewise возраст возраста возрасте годах")
 _LATELY = word_set(
@@ -88,10 +92,11 @@ def ages_in(
     """
     contexts = [*age_context.numbers_in(sentence)]
     is_about_age = bool(contexts) and _is_about_age(sentence)
+    is_date = any(word.plain in _DATES for word in sentence.words)
     for context in contexts:
         if (years := _years(context, today, named_before)) is not None:
             yield _age(context, years)
-        elif _is_bare(context) or (is_about_age and _may_be_a_teens(context)):
+        elif (_is_bare(context) and not is_date) or (is_about_age and _may_be_a_teens(context)):
             yield replace(_age(context, context.value), is_certain=False)
     for context, years in age_relations.relative_ages(contexts):
         yield _age(context, years)
@@ -137,7 +142,7 @@ def _years(context: NumberContext, today: dt.date, named_before: Forms) -> int |
         context, named_before=named_before, is_birth=is_birth
     ):
         return None
-    is_not_yet = years == ADULT and context.near(_NOT_YET, before=4, after=2)
+    is_not_yet = years == ADULT and context.near(_NOT_YET, before=4, after=3)
     return years - 1 if is_not_yet and not _has_come(context) else years
 
 

@@ -10,6 +10,7 @@ UNITS: Forms = word_set(
 )
 UNTIL: Forms = word_set(
     "and or but so with who in at on wearing standing sitting looking is was year years yr yrs old"
+    " next last this now today again tomorrow soon"
 )
 
 _YEARS = word_set("year years yr yrs y")
@@ -54,6 +55,7 @@ _THAN = word_set("younger less")
 _NEARLY = word_set("almost nearly barely yet")
 _AFTER_AN_AGE = word_set("and now today but so or already again tomorrow yet soon и а")
 _TEENS = range(10, 19)
+_LATE_TEENS = range(13, 18)
 _MIN_AGE = 2
 
 
@@ -99,6 +101,14 @@ def _has_years(context: NumberContext) -> bool:
 
 def _has_age_word(context: NumberContext) -> bool:
     earlier = context.before[-2] if len(context.before) > 1 else NO_FORMS
+    if (
+        context.word_before & {"at"}
+        and context.word_after & _SOMEBODY
+        and context.value in _LATE_TEENS
+    ):
+        return True  # "at thirteen I knew"; no time of the English clock
+    if context.word_before & {"act", "play", "pretend"} and not context.after:
+        return context.value in _TEENS
     if context.word_before & _TURNING:
         return not context.word_after & UNITS
     if context.word_before & _AGED or (

@@ -28,7 +28,7 @@ _COUNTED_BY_ORDINALS = word_set("раз день курс этаж ряд тур
 _FILLERS = word_set(
     "около примерно где то почти всего только лишь едва уже скоро сейчас будет быть было стать"
     " исполниться исполняться стукнуть нет нету не еще типа вроде как бы под лет на вид точно чуть"
-    " больше меньше максимум минимум до завтра сегодня теперь недавно пока достичь достигнуть"
+    " и больше меньше максимум минимум до завтра сегодня теперь недавно пока достичь достигнуть"
 )
 _TO_LOOK = word_set("выглядеть выглядит")
 _YOUNGER = word_set("младше моложе")
@@ -131,7 +131,9 @@ def _is_of_somebody(context: NumberContext) -> bool:
     is_named = bool(opener) and morphology.is_name(context.words_before[len(opener) - 1])
     if is_named and context.value in _TEENS:
         return not _is_counted(context) and not context.word_before & _TIME_BEFORE
-    if last & (_PEOPLE | {"персонаж", "герой", "героиня"}) and (context.value in _TEENS or last & _KIN):
+    if last & (_PEOPLE | {"персонаж", "герой", "героиня"}) and (
+        context.value in _TEENS or last & _KIN
+    ):
         return context.value >= _MIN_AGE and not _is_counted(context)
     # `она 15` is an age, `она 15 минут молчала` is not. The English word "on" is also read as `он`.
     return (

@@ -122,38 +122,59 @@ def is_of_a_thing(
     what is known to be a thing counts: "полис" says nothing about "дата рождения 2013, полис".
     """
     if is_birth:
-        things = _words()["things"] | _words()["animals"]
-        for word, forms in zip(context.words_before[::-1], context.before[::-1], strict=True):
-            if _person(forms) or morphology.is_name(word):
-                return False
-            if forms & things:
-                return True
+        return _is_birth_of_a_thing(context)
+    if any(forms & _AGE for forms in context.before[-4:]):
         return False
-    for word, forms in zip(context.words_after[:_MAX_DISTANCE_AFTER], context.after, strict=False):
+    if _stands_before_a_thing(context):
+        return True
+    kinds = _kinds_of_pronouns(context.after[:3])
+    if (is_thing := _stands_after_a_thing(context, kinds)) is not None:
+        return is_thing
+    kinds = kinds or _kinds_of_pronouns(context.before[::-1])
+    if kinds:
+        return bool(named_before & kinds)
+    is_of_nobody = not any(map(_person, context.after[:3]))
+    return is_of_nobody and context.number.is_age and bool(named_before)
+
+
+def _is_birth_of_a_thing(context: NumberContext) -> bool:
+    things = _words()["things"] | _words()["animals"]
+    for word, forms in zip(context.words_before[::-1], context.before[::-1], strict=True):
+        if _person(forms) or morphology.is_name(word):
+            return False
+        if forms & things:
+            return True
+    return False
+
+
+def _stands_before_a_thing(context: NumberContext) -> bool:
+    """Whether the number is an attribute: "a fifteen year old malt", "16-летний виски"."""
+    nearby = zip(context.words_after[:_MAX_DISTANCE_AFTER], context.after, strict=False)
+    for word, forms in nearby:
         if forms & _YEAR_WORDS:
             continue
         if word not in _ASKING and _is_thing(word, forms):
             return True
         if not morphology.is_adjective(word):
-            break
-    if any(forms & _AGE for forms in context.before[-4:]):
-        return False
-    kinds = _kinds_of_pronouns(context.after[:3])
-    stands_after = bool(kinds)
+            return False
+    return False
+
+
+def _stands_after_a_thing(context: NumberContext, kinds: Forms) -> bool | None:
+    """Whether the nearest noun or pronoun before the number is a thing; None if there is none.
+
+    Of a pronoun it is asked what it may stand for; `kinds` is that of one after the number.
+    """
+    follows_pronoun = bool(kinds)
     words = [*zip(context.words_before, context.before, ("", *context.words_before), strict=False)]
     for distance, (word, forms, last) in enumerate(reversed(words)):
         if pronouns := _kinds_of_pronouns([forms]):
             kinds = kinds or pronouns
-        elif (_person(forms) and not stands_after) or morphology.is_name(word):
+        elif (_person(forms) and not follows_pronoun) or morphology.is_name(word):
             return False
-        elif kinds:
-            if kinds & _kinds(word, forms, last):
-                return True
-        elif distance < _MAX_DISTANCE and _is_thing(word, forms):
+        elif (kinds and kinds & _kinds(word, forms, last)) or (not kinds and distance < _MAX_DISTANCE and _is_thing(word, forms)):
             return True
-    if not kinds and any(map(_person, context.after[:3])):
-        return False
-    return bool(named_before & kinds) if kinds else bool(named_before) and context.number.is_age
+    return None
 
 
 def _kinds_of_pronouns(words: Sequence[Forms]) -> Forms:

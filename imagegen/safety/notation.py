@@ -25,6 +25,8 @@ _SIGNS = (
     (re.compile("🔟"), " 10 "),
     (re.compile(r"(?i)(?<!\d)(\d\d)\s?/\s?[mfмжд]\b|\b[mfмжд]\s?/\s?(\d\d)(?!\d)"), r" \1\2 yo "),
     (re.compile(r"(?i)\bг\.?\s?р\b\.?"), " гр "),
+    (re.compile(r"(?i)(?<=\d)\s?г\.\s+(?=[а-яё])"), " года "),
+    (re.compile(r"(?i)\bрожд\."), "рождения"),
     (re.compile(r"(?i)\bb\.\s?(?=\d{4})"), "born "),
     # A school class and its letter: "в 5А", "9 «Б»".
     (re.compile(r"(?i)\bв\s+(\d{1,2})\s?[«\"]?[абвгд][»\"]?(?![\w])"), r" в \1 класс "),
@@ -60,6 +62,10 @@ _NO_AGES = re.compile(
     ),
     re.IGNORECASE,
 )
+_KEYS = str.maketrans("qwertyuiop[]asdfghjkl;'zxcvbnm,.`", "йцукенгшщзхъфывапролджэячсмитьбюё")
+_WRONG_LAYOUT = re.compile(
+    r"(?i)\b(?:vyt|tve|nt,t|ktn|rkfcc\w*|irjk\w*|ujlf|ltnb|gjlhjcn\w*|ltdjxr\w*|vfkmxbr\w*|ht,tyjr|yfwfnm\w*)(?!\w)"
+)
 _HALVED = re.compile(
     r"(?i)(?<![\w.])(\d{2})\W+(?:and\s+)?(?:halved?(?:\s+it)?|пополам|делить на два)\b"
 )
@@ -78,6 +84,11 @@ def without_other_numbers(text: str) -> str:
     for sign, word in _SIGNS:
         text = sign.sub(word, text)
     return _NO_AGES.sub(" ", text)
+
+
+def in_other_layout(text: str) -> str | None:
+    """Return a text as the same keys write it in Russian ("vyt 15" is "мне 15"), None if it is none."""
+    return text.lower().translate(_KEYS) if _WRONG_LAYOUT.search(text) else None
 
 
 def _year(date: re.Match[str]) -> str:

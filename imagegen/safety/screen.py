@@ -22,8 +22,14 @@ from imagegen.safety.age_context import NO_FORMS, Forms
 from imagegen.safety.age_detection import Age
 from imagegen.safety.age_subject import USER, Person, Role, Subject, subject_of
 from imagegen.safety.lexicon import Lexicon, Squeezed, shipped_lexicon
-from imagegen.safety.normalise import NormalisedSentence, NormalisedWord, StarredWords, sentences
-from imagegen.safety.notation import without_other_numbers
+from imagegen.safety.normalise import (
+    NormalisedSentence,
+    NormalisedWord,
+    StarredWords,
+    plain,
+    sentences,
+)
+from imagegen.safety.notation import in_other_layout, without_other_numbers
 from imagegen.safety.person_names import PersonNames
 from imagegen.safety.rules import CLEAR, Finding, ScreenVerdict, Topics
 from imagegen.safety.word_senses import in_adult_senses
@@ -32,6 +38,9 @@ __all__ = ["CLEAR", "VERSION", "Finding", "Screen", "ScreenVerdict", "Subject", 
 
 # To be raised with every change of what is found: the safety audit stores which version refused.
 VERSION = "2"
+
+# With two ages of adults, "twice" and "half" compare these.
+_TWO = 2
 
 # So many rows of a word are as it was written; those after them are dictionary forms.
 _WRITTEN_ROWS = 4
@@ -69,7 +78,7 @@ class Screen:
                 "likeness": people["likeness"],
                 "names": [*person_names.inflected(people["names"])],
             },
-            spared=shipped_lexicon("spared")["phrases"],
+            spared=[*_with_lemmas(shipped_lexicon("spared")["phrases"])],
         )
         self._squeezed = Squeezed(
             [*minors["codes"], *as_written],
@@ -180,6 +189,8 @@ class Screen:
     def _read(self, text: str, role: Role, named: Forms = NO_FORMS) -> tuple[list[Topics], Forms]:
         """Return the topics of each sentence, and the things that the last one names."""
         topics = []
+        if other_layout := in_other_layout(text):
+            text = f"{text}\n{other_layout}"
         for sentence in sentences(without_other_numbers(text)):
             topics.append(self._topics_of(in_adult_senses(sentence), role, named))
             named = age_subject.named_things(sentence)
@@ -193,6 +204,8 @@ class Screen:
         if any(age.is_grown and age.person is not Person.FIRST for age in ages):
             names.add("grown")
         minors = [age for age in ages if age.is_minor]
+        if names >= {"sums", "of_age"} and sum(age.is_grown for age in ages) < _TWO:
+            names.add("perhaps_age")
         if not minors and any(self._spaced_ages.are_in(row) for row in _rows(sentence.words)):
             names.add("age")
         if any(age.is_certain for age in minors):
@@ -258,6 +271,14 @@ def _word_forms(word: NormalisedWord) -> _WordForms:
     )
     others = numbers.forms_of(word) - {*rows}
     return _WordForms(rows=rows, others=" . ".join(sorted(others)))
+
+
+def _with_lemmas(phrases: Iterable[str]) -> Iterator[str]:
+    """Yield phrases, and the same in dictionary forms, as they stand in another row."""
+    for phrase in phrases:
+        yield phrase
+        if not phrase.isascii() and not phrase.endswith("*"):
+            yield " ".join(morphology.lemmas(plain(word))[0] for word in phrase.split())
 
 
 def _message(message: str | Message) -> Message:

@@ -50,7 +50,9 @@ def _addresses(sentence: NormalisedSentence) -> Iterator[int]:
             for at, each in enumerate(forms)
             if at not in names and at not in nouns and not each & words["around"]
         ]
-        is_owned = any(each & words["owned"] for each in forms)
+        is_owned = any(each & words["owned"] for each in forms) or any(
+            word.plain in words["groups"] for word in clause
+        )
         if (is_owned and nouns and _is_of_adults(sentence)) or (not others and (names or is_owned)):
             yield from (first + at for at in (*names, *nouns))
         elif names and names[-1] == len(clause) - 1 and _is_greeting(forms[: names[0]]):
