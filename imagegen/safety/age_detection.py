@@ -151,9 +151,9 @@ def _is_age(context: NumberContext) -> bool:
 
 
 def _has_come(context: NumberContext) -> bool:
-    """Whether somebody came of age some time ago: "мне 18 исполнилось прошлой весной"."""
+    """Whether somebody has come of age: "мне 18 исполнилось прошлой весной", "тебе есть 18"."""
     words = {*context.words_before[-3:], *context.words_after[:3]}
-    return bool(words & {"исполнилось", "стукнуло"}) and not words & _LATELY
+    return bool(words & {"исполнилось", "стукнуло", "есть"}) and not words & _LATELY
 
 
 def _is_about_age(sentence: NormalisedSentence) -> bool:

@@ -29,6 +29,7 @@ _KINDS_OF_PRONOUNS = (
     (word_set("он ему его нем"), frozenset({"masc", "neut"})),
 )
 _AGE = word_set("age возраст")
+_NO_PERSONS = word_set("on was")
 _DESCRIBED = {("i", "am"), ("i", "m"), ("you", "are"), ("you", "re")}
 _PREPOSITIONS = word_set("на в во под за с со к по из от у о об при")
 
@@ -172,7 +173,9 @@ def _stands_after_a_thing(context: NumberContext, kinds: Forms) -> bool | None:
             kinds = kinds or pronouns
         elif (_person(forms) and not follows_pronoun) or morphology.is_name(word):
             return False
-        elif (kinds and kinds & _kinds(word, forms, last)) or (not kinds and distance < _MAX_DISTANCE and _is_thing(word, forms)):
+        elif (kinds and kinds & _kinds(word, forms, last)) or (
+            not kinds and distance < _MAX_DISTANCE and _is_thing(word, forms)
+        ):
             return True
     return None
 
@@ -181,7 +184,7 @@ def _kinds_of_pronouns(words: Sequence[Forms]) -> Forms:
     """Return the kinds of things that the first pronoun of the third person may stand for."""
     for forms in words:
         for pronouns, kinds in _KINDS_OF_PRONOUNS:
-            if forms & pronouns and "on" not in forms:
+            if forms & pronouns and not forms & _NO_PERSONS:
                 return kinds
     return frozenset()
 
@@ -206,8 +209,8 @@ def _is_thing(word: str, forms: Forms) -> bool:
 
 def _person(forms: Forms) -> Person | None:
     words = _words()
-    # The English word "on" is also read as `он`.
-    if "on" in forms:
+    # The English words "on" and "was" are also read as `он` and `вас`.
+    if forms & _NO_PERSONS:
         return None
     if forms & words["people"]:
         return Person.THIRD

@@ -101,6 +101,15 @@ def answers(messages: Sequence[Message], today: dt.date) -> Iterator[tuple[int, 
                 break
 
 
+def other_answers(messages: Sequence[Message]) -> Iterator[int]:
+    """Yield the indices of short answers to a question for something else than an age."""
+    for index, (before, message) in enumerate(itertools.pairwise(messages), start=1):
+        question = plain(before.text)
+        is_answer = before.role != message.role and question.rstrip().endswith("?")
+        if is_answer and len(message.text.split()) <= _MAX_ANSWER and not _asks_for_age(question):
+            yield index
+
+
 def ages_by_difference(messages: Sequence[Message], today: dt.date) -> Iterator[tuple[int, Answer]]:
     """Yield the index of each message that says how much younger somebody is than one of known age.
 
@@ -168,10 +177,10 @@ def _is_minor(question: str, answer: str, today: dt.date) -> bool:
         return True
     if _MINOR_QUESTION.search(question) and _YES.match(said) and "?" in question:
         return True
+    if not _asks_for_age(question):
+        return False
     is_class, is_birth = _CLASS_QUESTION.search(question), _BIRTH_QUESTION.search(question)
     is_age = _AGE_QUESTION.search(question) or _ADULT_QUESTION.search(question)
-    if not (is_class or is_birth or is_age) or any(map(is_about_a_thing, sentences(question))):
-        return False
     numbers = [
         context
         for sentence in sentences(without_other_numbers(answer))
@@ -183,6 +192,12 @@ def _is_minor(question: str, answer: str, today: dt.date) -> bool:
     if is_birth and any(_is_birth_of_a_minor(each, today) for each in numbers):
         return True
     return bool(is_age) and any(0 < each.value < ADULT for each in numbers)
+
+
+def _asks_for_age(question: str) -> bool:
+    patterns = (_AGE_QUESTION, _CLASS_QUESTION, _BIRTH_QUESTION, _ADULT_QUESTION, _WHO_QUESTION)
+    is_asked = any(pattern.search(question) for pattern in patterns)
+    return is_asked and not any(map(is_about_a_thing, sentences(question)))
 
 
 _COUNTED = age_context.word_set(

@@ -149,6 +149,10 @@ class Screen:
         """Return the topics of each message by sentence, and what it means by those before it."""
         topics = self._topics_by_sentence(messages)
         today = self._today()
+        for index in dialog.other_answers(messages):
+            topics[index] = [
+                replace(each, names=each.names - {"perhaps_age"}) for each in topics[index]
+            ]
         for index, answer in (
             *dialog.answers(messages, today),
             *dialog.ages_by_difference(messages, today),
