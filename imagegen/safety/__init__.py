@@ -1,12 +1,17 @@
 """What is never drawn, and for whom what may be.
 
 - screen.py: checks conversations and prompts
+- dialog.py: answers to questions, and sentences that were cut in two
+- reading_time.py: what can be read in time
 - rules.py: the verdict on the topics of a text
 - lexicon.py, lexicon/: the words of each topic, Russian and English
 - normalise.py: a text in plain letters, with disguises undone
+- word_senses.py: words for a child that mean something else where they stand
 - age_detection.py: ages that a sentence mentions
 - age_context.py, age_english.py, age_russian.py: when a number is an age
-- numbers.py: which number a word stands for
+- age_birth.py, age_relations.py: years of birth, and ages that another number gives
+- age_subject.py: whose age it is, or of which thing
+- numbers.py, notation.py: which number a word stands for, and numbers that are no ages as written
 - person_names.py: names of real people
 - rating.py: the effective rating, and the errors of a refusal
 - image_screen.py: an operator's own check of drawn images

@@ -2,7 +2,9 @@
 
 Messages are twelve words drawn at random (seeded) from real Russian words and the words of the
 harmless sentences. Cold: nothing was read before, so every word is new until it comes again. Warm:
-other messages of the same words, so their forms are known and no message is.
+other messages of the same words, so their forms are known and no message is. Longest: eight
+messages of 4,096 characters each, of new words, of few words and of numbers, in milliseconds; what
+takes too long counts as unread.
 """
 
 import random
@@ -18,6 +20,7 @@ from tests.unit.safety.test_screen import HARMLESS
 
 MESSAGES, WORDS, SEED = 4_000, 12, 7
 _EVERY = 151
+_LONGEST = 4_096
 
 
 def words() -> list[str]:
@@ -44,6 +47,14 @@ def rate(screen: Screen, said: Sequence[str]) -> float:
     return len(said) / (time.perf_counter() - began)
 
 
+def longest(screen: Screen, said: Sequence[str]) -> float:
+    """Measure the milliseconds of CPU for the eight longest messages of Telegram with these words."""
+    text = (" ".join(said) + " ") * (8 * _LONGEST // len(" ".join(said)) + 1)
+    began = time.process_time()
+    screen.conversation(*(text[at : at + _LONGEST] for at in range(0, 8 * _LONGEST, _LONGEST)))
+    return 1_000 * (time.process_time() - began)
+
+
 def main() -> None:
     """Print both figures."""
     chance = random.Random(SEED)
@@ -57,6 +68,9 @@ def main() -> None:
     warm = rate(screen, messages(few, chance, MESSAGES))
     sys.stdout.write(f"cold: {cold:,.0f} messages/s (distinct words: {len(set(known)):,})\n")
     sys.stdout.write(f"warm: {warm:,.0f} messages/s (words known, messages not)\n")
+    numbers = [f"{chance.choice(few)} {number}" for number in range(10, 30)]
+    for name, said in (("new", known[7::3]), ("few", few[:200]), ("numbers", numbers)):
+        sys.stdout.write(f"longest, {name}: {longest(screen, said):.0f} ms\n")
 
 
 if __name__ == "__main__":
