@@ -54,6 +54,11 @@ def is_unknown(word: str) -> bool:
     return _is_russian(word) and not _is_known(word)
 
 
+def may_be_first_name(word: str) -> bool:
+    """Tell whether some reading of a word of the Russian dictionary is a first name."""
+    return is_known(word) and _may_be_first_name(word)
+
+
 def is_noun(word: str) -> bool:
     """Tell whether the likeliest reading of a word is a noun of the Russian dictionary."""
     return _is(word, "NOUN")
@@ -129,6 +134,11 @@ def _genders(word: str) -> frozenset[str]:
     tags = [parse.tag for parse in analyser().parse(word) if "NOUN" in parse.tag]
     subjects = (tag for tag in tags if tag.case in {"nomn", "accs", "datv"})
     return frozenset(tag.gender for tag in subjects if tag.gender and tag.number == "sing")
+
+
+@functools.lru_cache(maxsize=_CACHE_SIZE)
+def _may_be_first_name(word: str) -> bool:
+    return any("Name" in parse.tag for parse in analyser().parse(word))
 
 
 @functools.lru_cache(maxsize=_CACHE_SIZE)

@@ -32,6 +32,10 @@ _DATES = word_set(
     "числа число числам th st nd rd january february march april june july august september october november december"
     " января февраля марта апреля мая июня июля августа сентября октября ноября декабря"
 )
+_AGO = word_set("ago назад")
+_LONG_AGO = 10
+_MONTHS = word_set("month months месяц")
+_PARTS_OF_YEARS = word_set("month months месяц day days день week weeks неделя")
 _BY = word_set("на by younger older младше старше моложе senior junior")
 _ABOUT_AGE = word_set("age agewise возраст возраста возрасте годах")
 _LATELY = word_set(
@@ -102,6 +106,14 @@ def ages_in(
         yield _age(context, years)
 
 
+def is_long_ago(sentence: NormalisedSentence) -> bool:
+    """Whether a sentence speaks of ten or more years ago."""
+    return any(
+        context.value >= _LONG_AGO and context.near(_AGO, after=3)
+        for context in age_context.numbers_in(sentence)
+    )
+
+
 def minors(sentence: NormalisedSentence, today: dt.date) -> list[Age]:
     """Return the ages below 18 that a sentence mentions."""
     return [age for age in ages_in(sentence, today) if age.is_minor]
@@ -142,6 +154,8 @@ def _years(context: NumberContext, today: dt.date, named_before: Forms) -> int |
         context, named_before=named_before, is_birth=is_birth
     ):
         return None
+    if is_birth is False and context.word_after & _PARTS_OF_YEARS:
+        return max(1, years // 12 if context.word_after & _MONTHS else years // 365)
     is_not_yet = years == ADULT and context.near(_NOT_YET, before=4, after=3)
     return years - 1 if is_not_yet and not _has_come(context) else years
 

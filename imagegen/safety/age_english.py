@@ -42,7 +42,7 @@ _THINGS = word_set(
 )
 _PERSONS = word_set(
     "girl boy child kid student pupil teen person lady woman man female male face figure body"
-    " beauty daughter son sister brother niece chick babe"
+    " beauty prince princess squire knight orphan apprentice twin cousin daughter son sister brother niece chick babe"
 )
 _SEXES = word_set("f fem female girl boy male lady woman")
 # What follows an age in other languages that are written in Latin letters.
@@ -107,6 +107,8 @@ def _has_age_word(context: NumberContext) -> bool:
         and context.value in _LATE_TEENS
     ):
         return True  # "at thirteen I knew"; no time of the English clock
+    if context.word_before & {"at"} and not context.after and context.near(_SOMEBODY, before=6):
+        return context.value in _LATE_TEENS
     if context.word_before & {"act", "play", "pretend"} and not context.after:
         return context.value in _TEENS
     if context.word_before & _TURNING:

@@ -20,7 +20,7 @@ _SPAN_BEFORE = word_set(
 _DATIVE = word_set("мне тебе ей ему вам еи еы мені їй йому тобі")
 _PEOPLE: Forms = frozenset(shipped_lexicon("subjects")["people"])
 _KIN: Forms = word_set(
-    "сын дочь дочка сестра брат племянник племянница внук внучка братишка сестренка"
+    "близнец двойняшка сын дочь дочка сестра брат племянник племянница внук внучка братишка сестренка"
 )
 _NOMINATIVE = word_set("она он ты я")
 _TO_LEARN = word_set("учиться перейти ходить пойти окончить закончить поступить")
@@ -28,12 +28,14 @@ _COUNTED_BY_ORDINALS = word_set("раз день курс этаж ряд тур
 _FILLERS = word_set(
     "около примерно где то почти всего только лишь едва уже скоро сейчас будет быть было стать"
     " исполниться исполняться стукнуть нет нету не еще типа вроде как бы под лет на вид точно чуть"
-    " и больше меньше максимум минимум до завтра сегодня теперь недавно пока достичь достигнуть"
+    " и по больше меньше максимум минимум до завтра сегодня теперь недавно пока достичь достигнуть"
 )
 _TO_LOOK = word_set("выглядеть выглядит")
 _YOUNGER = word_set("младше моложе")
 _TO_GIVE = word_set("дать прислать купить взять отправить положить оставить нужно надо")
 _MIN_AGE = 3
+# Fewer months or days are a span.
+_MONTHS, _DAYS = 24, 1000
 _TO_COME_OF_AGE = word_set("исполниться исполняться стукнуть минуть отмечать справить справлять")
 _VERBS_OF_AGE = word_set(
     "исполниться исполняться стукнуть минуть быть есть стать выглядеть дать достичь достигнуть отмечать"
@@ -62,6 +64,8 @@ def is_age(context: NumberContext) -> bool:
     if context.word_after & _YEARS or (
         context.word_after & {"и"} and context.second_after & {"летний"}
     ):
+        if context.words_before and morphology.may_be_first_name(context.words_before[-1]):
+            return True
         is_said = _is_of_somebody(context) or bool(context.second_after & _DATIVE)
         return is_said or not _is_span(context)
     if context.word_after & {"л"} and context.value in _TEENS:
@@ -71,6 +75,10 @@ def is_age(context: NumberContext) -> bool:
     if context.word_before & {"лет", "год", "возраст"}:
         # The English word "let" is also read as `лет`.
         return not (context.word_before & {"let"} and context.after)
+    if (context.value >= _MONTHS and context.word_after & {"месяц"}) or (
+        context.value >= _DAYS and context.word_after & {"день"}
+    ):
+        return bool(context.word_before & _DATIVE)
     if _is_said_of_after(context):
         return True
     if context.word_before & _YOUNGER and context.value in _TEENS:
@@ -109,6 +117,8 @@ def _is_said_of_after(context: NumberContext) -> bool:
 
 
 def _is_span(context: NumberContext) -> bool:
+    if context.second_after & {"как"}:  # "12 лет как развелись"
+        return True
     where = context.words_after[2] if len(context.words_after) > 2 else ""
     if context.second_after & {"в", "на", "из"} and morphology.is_inanimate(where):
         return not where.startswith("школ")  # "15 лет в логистике", "в бочке"
@@ -128,7 +138,7 @@ def _is_of_somebody(context: NumberContext) -> bool:
     if last & (_DATIVE | _TO_LOOK):
         word_before_person = opener[-2] if len(opener) > 1 else NO_FORMS
         return context.value >= _MIN_AGE and not word_before_person & _TO_GIVE
-    is_named = bool(opener) and morphology.is_name(context.words_before[len(opener) - 1])
+    is_named = bool(opener) and morphology.may_be_first_name(context.words_before[len(opener) - 1])
     if is_named and context.value in _TEENS:
         return not _is_counted(context) and not context.word_before & _TIME_BEFORE
     if last & (_PEOPLE | {"персонаж", "герой", "героиня"}) and (

@@ -19,7 +19,9 @@ _MAX_DISTANCE = 7
 _MAX_DISTANCE_AFTER = 5
 # Between a number and what it is the age of: "a fifteen year old malt", "16-летний виски".
 # These stand in questions about people too.
-_ASKING = word_set("what which s that this it school class grade story here there это")
+_ASKING = word_set(
+    "date time number passport what which s that this it school class grade story here there это"
+)
 _YEAR_WORDS = word_set("year years yr yrs old month months y o летний летн год лет годик")
 
 
@@ -143,7 +145,7 @@ def _is_birth_of_a_thing(context: NumberContext) -> bool:
     for word, forms in zip(context.words_before[::-1], context.before[::-1], strict=True):
         if _person(forms) or morphology.is_name(word):
             return False
-        if forms & things:
+        if forms & things and word not in _ASKING:
             return True
     return False
 

@@ -18,7 +18,7 @@ _AGE_QUESTION = re.compile(
     r"how old|\b(?:your|ur|his|her|my|whats|what s|the) age\b|\bage\s*\?|^age\b|\bages? of\b|\basl\b|a/s/l"
     r"|how many (?:years|summers|winters)|years? (?:have|are) you"
     r"|сколько (?:[а-я-]+ ){0,3}(?:лет|годиков|зим|весен)|(?:тебе|вам|ей|ему)\b[^.!?]{0,16}сколько"
-    r"|сколько (?:тебе|вам|ей|ему|лет)|возраст|скольки лет|skolko (?:tebe|let|vam)|skoka let"
+    r"|сколько (?:тебе|вам|ей|ему|лет)|возраст|\bлет\?|candles|свеч(?:ек|ки)|скольки лет|skolko (?:tebe|let|vam)|skoka let"
 )
 _CLASS_QUESTION = re.compile(
     r"(?:what|which) (?:grade|class|year|form)\b(?! were| was| did| is it)|\bgrade\b[^.!?]*\?"
@@ -29,7 +29,7 @@ _BIRTH_QUESTION = re.compile(
     r"|день рожден|\bдр\b"
 )
 _ADULT_QUESTION = re.compile(
-    r"\b18\b|eighteen|восемнадцат|adult\b|of age\b|\blegal\b|grown.?up|совершеннолетн|взрослы|old enough"
+    r"\b18\b|eighteen|восемнадцат|adult\b|of age\b|\blegal\b|grown.?up|\bvote\b|\bdrive\b|голосовать|водить|совершеннолетн|взрослы|old enough"
 )
 _MINOR_QUESTION = re.compile(
     r"under(?:age)?\b|younger|minor\b|not yet|младше|моложе|нет (?:18|восемнадцати)|несовершеннолетн"

@@ -17,7 +17,7 @@ _MONEY = "$€£₽¥"
 
 _WORDS_OF_SUMS = (
     (re.compile(r"(?i)\bполтор[аы]\s+дюжин\w*"), "18"),
-    (re.compile(r"(?i)\bполтор[аы]\s+десятк\w*"), "15"),
+    (re.compile(r"(?i)\b(?:полтор[аы]|1[.,]5)\s+десятк\w*"), "15"),
     (re.compile(r"(?i)\b(?:half a|пол\s?) ?(?:dozen|дюжины)\b"), "6"),
     (re.compile(r"(?i)\bdozen\b([^.!?\d]{0,20}?\b)(?:and|plus)\s+(?:one|a year)\b"), r"13\1"),
 )
@@ -29,7 +29,7 @@ _SIGNS = (
     (re.compile(r"(?i)\bрожд\."), "рождения"),
     (re.compile(r"(?i)\bb\.\s?(?=\d{4})"), "born "),
     # A school class and its letter: "в 5А", "9 «Б»".
-    (re.compile(r"(?i)\bв\s+(\d{1,2})\s?[«\"]?[абвгд][»\"]?(?![\w])"), r" в \1 класс "),
+    (re.compile(r"(?i)\b(?:в|из)\s+(\d{1,2})\s?[«\"]?[абвгд][»\"]?(?![\w])"), r" в \1 класс "),
     (
         re.compile(
             r"(?i)\b(через|in|another)\s+(?:a\s+|one\s+)?(год|year|месяц|month|неделю|week)\b"
@@ -56,6 +56,7 @@ _NO_AGES = re.compile(
             rf"(?<!\w)\d+(?:[.,]\d+)?\s?[{_MONEY}%°](?!\w)",
             r"(?<!\w)\d+(?:[.,]\d+)?(?:k|к|gb|гб|mb|мб|mp|fps|hz|гц|mm|мм|cm|см|kg|кг|km|км|ml|мл|x|х)\b",
             r"\b(?:24/7|9-1-1|9/11|4/20)\b",
+            r"\bf/\d+(?:\.\d+)?\b|(?<!\w)1/\d+\s?s?\b",
             r"(?<!\w)\d/\d{1,3}\b|(?<!\w)\d{1,3}/\d\b(?!\w)",  # 9/10
             r"(?<!\w)\d{1,4}\s?[x×х]\s?\d{1,4}\b",  # 3x4, 1024x768
         )

@@ -90,7 +90,7 @@ _DISGUISED_LENGTH = 2
 # Other languages in Latin letters: a number word is one only before the word for years.
 _FOREIGN = {
     "anos": "cinco seis siete ocho nueve diez once doce trece catorce quince dieciseis diecisiete sete oito nove"
-    " dez onze doze treze quatorze quinze dezesseis dezasseis dezessete dezassete",
+    " dez onze doze treze catorze quatorze quinze dezesseis dezasseis dezessete dezassete",
     "ans": "cinq six sept huit neuf dix onze douze treize quatorze quinze seize",
     "jahre": "funf sechs sieben acht neun zehn elf zwolf dreizehn vierzehn funfzehn sechzehn siebzehn",
     "anni": "cinque sei sette otto nove dieci undici dodici tredici quattordici quindici sedici diciassette",

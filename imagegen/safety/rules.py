@@ -17,7 +17,12 @@ _NUDITY_OR_SEX = {"sexual", "nudity"}
 # These topics may belong to a beach or a kitchen, so they count only within one sentence.
 _CLOTHES_OR_BODY = {"clothes", "body"}
 # A right of adults that somebody does not have yet.
-_IMPLIED = ({"not_yet", "rights"}, {"parents", "permission"})
+_IMPLIED = (
+    {"too_young", "rights"},
+    {"too_young", "goods"},
+    {"not_yet", "rights", "somebody"},
+    {"parents", "permission", "somebody"},
+)
 NEVER_IN_A_PROMPT = frozenset(_CHILDREN)
 OF_MINORS = frozenset({*_MENTIONED, "rights", "permission", "codes"})
 # Said of the one who speaks if of nobody else; family and school are mostly those of others.

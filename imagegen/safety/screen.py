@@ -71,7 +71,7 @@ class Screen:
                 **minors,
                 **harm,
                 **shipped_lexicon("sexual"),
-                **shipped_lexicon("grown"),
+                **_grown(shipped_lexicon("grown")),
                 **shipped_lexicon("coming_of_age"),
                 "foreign": [*shipped_lexicon("foreign")["words"], *numbers.foreign_ages()],
                 **shipped_lexicon("asking"),
@@ -208,6 +208,8 @@ class Screen:
         if any(age.is_grown and age.person is not Person.FIRST for age in ages):
             names.add("grown")
         minors = [age for age in ages if age.is_minor]
+        if any(age.is_grown for age in ages) or age_detection.is_long_ago(sentence):
+            names.discard("school")
         if names >= {"sums", "of_age"} and sum(age.is_grown for age in ages) < _TWO:
             names.add("perhaps_age")
         if not minors and any(self._spaced_ages.are_in(row) for row in _rows(sentence.words)):
@@ -275,6 +277,20 @@ def _word_forms(word: NormalisedWord) -> _WordForms:
     )
     others = numbers.forms_of(word) - {*rows}
     return _WordForms(rows=rows, others=" . ".join(sorted(others)))
+
+
+def _grown(lists: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Return the topics of what says that somebody is grown up: phrases, and professions of relatives."""
+    professions = lists.pop("professions")
+    kin = lists.pop("kin")
+    english = (
+        f"{verb} {a} {one}"
+        for verb in ("is", "s", "became", "now")
+        for a in ("a", "an")
+        for one in professions
+    )
+    russian = (f"{who} {one}" for who in kin for one in professions)
+    return {**lists, "grown": [*lists["grown"], *english, *russian]}
 
 
 def _with_lemmas(phrases: Iterable[str]) -> Iterator[str]:

@@ -17,7 +17,8 @@ _AFTER_A_PERSON = word_set(
 _BEFORE_A_KEY = word_set(
     "in key chord scale ursa asia canis leo a b c d e f g flat sharp economics"
 )
-_OF_A_STUDY = word_set("in")
+_DETERMINERS = word_set("the a my our your his her their this that it")
+_AFTER_AN_INFANT = word_set("is was has boy girl sleeps cries needs s food shower clothes bump")
 
 
 def in_adult_senses(sentence: NormalisedSentence) -> NormalisedSentence:
@@ -53,8 +54,13 @@ def _addresses(sentence: NormalisedSentence) -> Iterator[int]:
         is_owned = any(each & words["owned"] for each in forms) or any(
             word.plain in words["groups"] for word in clause
         )
-        if (is_owned and nouns and _is_of_adults(sentence)) or (not others and (names or is_owned)):
+        if (is_owned and (names or nouns) and _is_of_adults(sentence)) or (
+            not others and (names or is_owned)
+        ):
             yield from (first + at for at in (*names, *nouns))
+        elif names == [0] and clause[0].plain in {"baby", "babe"} and first == 0:
+            if len(clause) > 1 and not forms[1] & _AFTER_AN_INFANT:
+                yield first
         elif names and names[-1] == len(clause) - 1 and _is_greeting(forms[: names[0]]):
             yield from (first + at for at in names)
         first = last + 1
@@ -79,7 +85,8 @@ def _minor_adjectives(sentence: NormalisedSentence) -> Iterator[int]:
         ends_clause = at in sentence.ends or not after
         is_key = len(before) == 1 and (before != "a" or two_before in {"in", "an", "the"})
         is_key = is_key or before in {"flat", "sharp", "ursa", "asia", "canis", "leo"}
-        is_study = after in _OF_A_STUDY and two_before in {"with", "and"} and before == "a"
+        field = sentence.words[at + 2].plain if at + 2 < len(sentence.words) else ""
+        is_study = after == "in" and field not in _DETERMINERS
         is_adjective = not ends_clause and after not in _AFTER_A_PERSON
         if is_key or is_adjective or is_study:
             yield at
