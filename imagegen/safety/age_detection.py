@@ -107,9 +107,10 @@ def ages_in(
 
 
 def is_long_ago(sentence: NormalisedSentence) -> bool:
-    """Whether a sentence speaks of ten or more years ago."""
+    """Whether a sentence speaks of ten or more years ago, or of what somebody did as an adult."""
     return any(
-        context.value >= _LONG_AGO and context.near(_AGO, after=3)
+        (context.value >= _LONG_AGO and context.near(_AGO, after=3))
+        or (ADULT < context.value < _MAX_AGE and context.word_before & {"at"} and not context.after)
         for context in age_context.numbers_in(sentence)
     )
 

@@ -51,14 +51,27 @@ _LAST_GRADE = 11
 def is_age(context: NumberContext) -> bool:
     """Whether the number is somebody's age."""
     if context.number.is_ordinal:
-        if context.value in _ORDINAL_AGES and context.word_after & {"год"}:
-            # "шестнадцатый год мне пошел"
-            return context.near(_DATIVE | {"пойти"}, before=3, after=3)
-        return context.value in _ORDINAL_AGES and bool(
-            context.word_after & {"весна", "рождение"}
-            or (context.word_after & {"год"} and _is_of_somebody(context))
-            or (context.word_after & {"день"} and context.second_after & {"рождение"})
-        )
+        return _is_year_of_life(context)
+    return _is_in_months(context) or _is_in_years(context)
+
+
+def _is_year_of_life(context: NumberContext) -> bool:
+    if context.value not in _ORDINAL_AGES:
+        return False
+    if context.word_after & {"год"}:  # "шестнадцатый год мне пошел"
+        return context.near(_DATIVE | {"пойти"}, before=3, after=3)
+    is_birthday = context.word_after & {"день"} and context.second_after & {"рождение"}
+    return bool(context.word_after & {"весна", "рождение"} or is_birthday)
+
+
+def _is_in_months(context: NumberContext) -> bool:
+    is_long = (context.value >= _MONTHS and context.word_after & {"месяц"}) or (
+        context.value >= _DAYS and context.word_after & {"день"}
+    )
+    return bool(is_long and context.word_before & _DATIVE)
+
+
+def _is_in_years(context: NumberContext) -> bool:
     if any(form.startswith("тилет") for form in context.word_after):  # `16-тилетняя`
         return True
     if context.word_after & _YEARS or (
@@ -75,10 +88,6 @@ def is_age(context: NumberContext) -> bool:
     if context.word_before & {"лет", "год", "возраст"}:
         # The English word "let" is also read as `лет`.
         return not (context.word_before & {"let"} and context.after)
-    if (context.value >= _MONTHS and context.word_after & {"месяц"}) or (
-        context.value >= _DAYS and context.word_after & {"день"}
-    ):
-        return bool(context.word_before & _DATIVE)
     if _is_said_of_after(context):
         return True
     if context.word_before & _YOUNGER and context.value in _TEENS:

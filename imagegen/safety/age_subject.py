@@ -206,7 +206,8 @@ def _first(people: Iterable[Person | None]) -> Person | None:
 def _is_thing(word: str, forms: Forms) -> bool:
     if forms & (_words()["things"] | _words()["animals"]):
         return True
-    return morphology.is_inanimate(word) and not forms & _words()["unsaid"]
+    is_named = morphology.may_be_first_name(word)
+    return morphology.is_inanimate(word) and not is_named and not forms & _words()["unsaid"]
 
 
 def _person(forms: Forms) -> Person | None:

@@ -94,8 +94,9 @@ def answers(messages: Sequence[Message], today: dt.date) -> Iterator[tuple[int, 
             continue
         for asked in range(index - 1, max(-1, index - 1 - _QUESTION_HOLDS), -1):
             question = messages[asked]
-            if question.role == message.role:
-                continue
+            is_own = question.role == message.role
+            if is_own and (asked == index - 1 or _asked_about(question.text) is not Person.FIRST):
+                continue  # only "how old am I?" is answered by the one who asks
             if _is_minor(plain(question.text), message.text, today):
                 yield index, Answer(person=_asked_about(question.text), role=question.role)
                 break

@@ -23,7 +23,7 @@ _WORDS_OF_SUMS = (
 )
 _SIGNS = (
     (re.compile("🔟"), " 10 "),
-    (re.compile(r"(?i)(?<!\d)(\d\d)\s?/\s?[mfмжд]\b|\b[mfмжд]\s?/\s?(\d\d)(?!\d)"), r" \1\2 yo "),
+    (re.compile(r"(?i)(?<!\d)(\d\d)\s?/\s?[mfмжд]\b|\b[mfмжд]\s?/\s?(1[0-9])(?!\d)"), r" \1\2 yo "),
     (re.compile(r"(?i)\bг\.?\s?р\b\.?"), " гр "),
     (re.compile(r"(?i)(?<=\d)\s?г\.\s+(?=[а-яё])"), " года "),
     (re.compile(r"(?i)\bрожд\."), "рождения"),
@@ -67,6 +67,7 @@ _KEYS = str.maketrans("qwertyuiop[]asdfghjkl;'zxcvbnm,.`", "йцукенгшщз
 _WRONG_LAYOUT = re.compile(
     r"(?i)\b(?:vyt|tve|nt,t|ktn|rkfcc\w*|irjk\w*|ujlf|ltnb|gjlhjcn\w*|ltdjxr\w*|vfkmxbr\w*|ht,tyjr|yfwfnm\w*)(?!\w)"
 )
+_APERTURE = re.compile(r"(?i)\bf\s?/\s?(?:11|16|\d\.\d|[248])\b")
 _HALVED = re.compile(
     r"(?i)(?<![\w.])(\d{2})\W+(?:and\s+)?(?:halved?(?:\s+it)?|пополам|делить на два)\b"
 )
@@ -81,6 +82,7 @@ def without_other_numbers(text: str) -> str:
         text = words.sub(number, text)
     if not _DIGIT.search(text) and not _WITHOUT_DIGITS.search(text):
         return text
+    text = _APERTURE.sub(" ", text)
     text = _HALVED.sub(lambda found: str(int(found.group(1)) // 2), _DATE.sub(_year, text))
     for sign, word in _SIGNS:
         text = sign.sub(word, text)

@@ -20,6 +20,7 @@ _CLOTHES_OR_BODY = {"clothes", "body"}
 _IMPLIED = (
     {"too_young", "rights"},
     {"too_young", "goods"},
+    {"later", "rights"},
     {"not_yet", "rights", "somebody"},
     {"parents", "permission", "somebody"},
 )

@@ -14,9 +14,6 @@ _AFTER_A_PERSON = word_set(
     "is was are were and or in at on of who that to for under with by has had have can cannot must"
     " may will would as s from legally still not girl boy child student"
 )
-_BEFORE_A_KEY = word_set(
-    "in key chord scale ursa asia canis leo a b c d e f g flat sharp economics"
-)
 _DETERMINERS = word_set("the a my our your his her their this that it")
 _AFTER_AN_INFANT = word_set("is was has boy girl sleeps cries needs s food shower clothes bump")
 
