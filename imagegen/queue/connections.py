@@ -38,7 +38,7 @@ _WRITE_REFUSALS = ("MISCONF ", "NOREPLICAS ")
 
 
 class JobQueue(ArqRedis):
-    """arq's Redis client, which can stop to hand out jobs.
+    """arq's Redis client, which can stop to hand out jobs, or hand out fewer.
 
     `polled_after_stop` is set once arq's worker has polled after `stop_dispatching`. From then on
     it does not start jobs from an earlier answer any more.
@@ -47,11 +47,16 @@ class JobQueue(ArqRedis):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._is_dispatching = True
+        self._limit: Callable[[list[Any]], list[Any]] = list
         self.polled_after_stop = asyncio.Event()
 
     def stop_dispatching(self) -> None:
         """Answer each further poll of arq's worker with no job. It cannot be undone."""
         self._is_dispatching = False
+
+    def limit_jobs(self, limit: Callable[[list[Any]], list[Any]]) -> None:
+        """Hand out only those of the due jobs that `limit` returns; it is called at each poll."""
+        self._limit = limit
 
     def pipeline(self, transaction: Any = True, shard_hint: Any = None) -> Any:  # noqa: FBT002 (redis-py's signature)
         """Return a pipeline that survives a connection which breaks while arq takes a job."""
@@ -64,7 +69,7 @@ class JobQueue(ArqRedis):
         if not self._is_dispatching:
             self.polled_after_stop.set()
             return []
-        return await super().zrangebyscore(*args, **kwargs)
+        return self._limit(await super().zrangebyscore(*args, **kwargs))
 
 
 def job_queue(

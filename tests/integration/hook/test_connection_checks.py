@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from chatflow_hook.database import DATABASE_ERRORS, check_on_checkout
+from chatflow_hook.database import DATABASE_ERRORS, keep_usable
 from chatflow_hook.database_url import parse
 from chatflow_hook.failures import cause_of
 from tests.support import schema_dump
@@ -29,7 +29,7 @@ async def engine(database_url: str, clock: Clock) -> AsyncIterator[AsyncEngine]:
     """An engine of one connection, whose idle time is measured by a clock that the test moves."""
     address = parse(database_url)
     bare = create_async_engine(address.url, connect_args=address.connect_args, pool_size=1)
-    made = check_on_checkout(bare, clock=clock)
+    made = keep_usable(bare, clock=clock)
     yield made
     await made.dispose()
 
@@ -56,7 +56,7 @@ async def test_one_with_a_goodbye_but_no_end_yet_is_replaced_after_one_fault_at_
     async with _delaying_proxy(database_url) as (url, server_closed):
         address = parse(url)
         bare = create_async_engine(address.url, connect_args=address.connect_args, pool_size=1)
-        engine = check_on_checkout(bare, clock=clock)
+        engine = keep_usable(bare, clock=clock)
         first = await _pid(engine)
         await schema_dump.execute(database_url, f"SELECT pg_terminate_backend({first})")
         await asyncio.wait_for(server_closed.wait(), 5)
