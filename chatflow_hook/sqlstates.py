@@ -58,17 +58,21 @@ def sqlstate(error: BaseException) -> str | None:
     return state
 
 
+def original(error: BaseException) -> BaseException:
+    """Return the error of asyncpg that SQLAlchemy has wrapped; the error itself if it is not wrapped."""
+    wrapped = getattr(error, "orig", error)
+    return getattr(wrapped, "__cause__", None) or wrapped
+
+
 def condition(error: BaseException) -> str | None:
     """Return the name of an error's condition, such as `insufficient_privilege`; None without a code.
 
     The names are those of asyncpg's classes, which are nearly always those of PostgreSQL. They hold
     no value, unlike the message.
     """
-    state = sqlstate(error)
-    if state is None:
+    if sqlstate(error) is None:
         return None
-    original = getattr(error, "orig", error)
-    name = type(getattr(original, "__cause__", None) or original).__name__
+    name = type(original(error)).__name__
     return _WORD_BEGINS.sub("_", name.removesuffix("Error")).lower()
 
 
@@ -84,7 +88,10 @@ def is_not_migrated(error: BaseException) -> bool:
 
 def may_be_the_values(error: BaseException) -> bool:
     """Whether the values of the statement may be the cause: one does not fit, or breaks a constraint."""
-    return (sqlstate(error) or "")[:2] in _MAY_BE_THE_VALUES_CLASSES
+    cause = original(error)
+    # asyncpg's own error for a value that it cannot send, before the server sees it.
+    is_of_a_value = isinstance(cause, asyncpg.InterfaceError) and isinstance(cause, ValueError)
+    return is_of_a_value or (sqlstate(error) or "")[:2] in _MAY_BE_THE_VALUES_CLASSES
 
 
 def is_of_the_encoding(error: BaseException) -> bool:

@@ -189,4 +189,6 @@ def _why(error: Exception) -> str:
 
 def _name(error: Exception) -> str:
     state = sqlstates.sqlstate(error)
-    return type(error).__name__ if state is None else f"{sqlstates.condition(error)}, {state}"
+    if state is None:
+        return type(sqlstates.original(error)).__name__
+    return f"{sqlstates.condition(error)}, {state}"

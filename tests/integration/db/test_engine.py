@@ -1,10 +1,7 @@
 """The worker's engine when PostgreSQL answers, falls silent, or is gone."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -18,61 +15,8 @@ from chatflow_hook.tables import Dialog
 from imagegen.db.engine import DatabaseRefused, connect, run_in_transaction
 from imagegen.errors import Unavailable
 from tests.support import broken_databases, conversations
+from tests.support.cable import cable_to
 from tests.support.conversations import Sessions
-
-
-class Cable:
-    """A TCP proxy that can be pulled like a cable: nothing comes through, and nobody is told."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._target = host, port
-        self._plugged = asyncio.Event()
-        self._plugged.set()
-
-    @contextlib.asynccontextmanager
-    async def laid(self) -> AsyncIterator[int]:
-        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        async with server:
-            yield server.sockets[0].getsockname()[1]
-            self._plugged.set()
-
-    def pull(self) -> None:
-        self._plugged.clear()
-
-    def plug(self) -> None:
-        self._plugged.set()
-
-    async def _connected(
-        self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter
-    ) -> None:
-        server, to_server = await asyncio.open_connection(*self._target)
-        try:
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._carry(client, to_server))
-                both.create_task(self._carry(server, to_client))
-        finally:
-            to_server.close()
-            to_client.close()
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while chunk := await reader.read(65536):
-                await self._plugged.wait()
-                writer.write(chunk)
-                await writer.drain()
-            writer.write_eof()
-
-
-@pytest.fixture
-async def cable(database_url: str) -> AsyncIterator[tuple[Cable, str]]:
-    """Give a cable to the test's database, and the address through it."""
-    address = urlsplit(database_url)
-    assert address.hostname
-    assert address.port
-    cable = Cable(address.hostname, address.port)
-    async with cable.laid() as port:
-        place = f"{address.username}:{address.password}@127.0.0.1:{port}"
-        yield cable, address._replace(netloc=place).geturl()
 
 
 async def test_a_row_can_be_read_after_the_commit(
@@ -95,23 +39,38 @@ async def test_a_secret_address_is_taken(database_url: str) -> None:
     await engine.dispose()
 
 
-async def test_a_server_that_falls_silent_in_a_transaction_is_noticed(
-    cable: tuple[Cable, str],
-) -> None:
-    wire, url = cable
-    engine = connect(url, pool_size=1, command_timeout_s=0.3)
+async def test_a_server_that_falls_silent_in_a_transaction_is_noticed(database_url: str) -> None:
+    async with cable_to(database_url) as (wire, url):
+        engine = connect(url, pool_size=1, command_timeout_s=0.3)
 
-    async with asyncio.timeout(20):
-        session = conversations.sessions_of(engine)()
-        await session.execute(select(Dialog))
+        async with asyncio.timeout(20):
+            session = conversations.sessions_of(engine)()
+            await session.execute(select(Dialog))
+            wire.pull()
+
+            with pytest.raises(TimeoutError):
+                await session.execute(select(Dialog))
+            await session.close()
+
+        wire.plug()
+        await engine.dispose()
+
+
+async def test_connections_to_a_silent_server_are_closed_at_once(database_url: str) -> None:
+    async with cable_to(database_url) as (wire, url):
+        engine = connect(url, pool_size=2, command_timeout_s=60.0)
+        async with engine.connect(), engine.connect():
+            pass
         wire.pull()
 
         with pytest.raises(TimeoutError):
-            await session.execute(select(Dialog))
-        await session.close()
+            async with asyncio.timeout(0.3) as limit, engine.connect() as connection:
+                await connection.execute(select(Dialog))
+        overdue_s = asyncio.get_running_loop().time() - (limit.when() or 0.0)
+        async with asyncio.timeout(1.0):
+            await engine.dispose()
 
-    wire.plug()
-    await engine.dispose()
+        assert overdue_s < 1.0, "to close a connection takes 2 s if the server is asked"
 
 
 @pytest.mark.parametrize("is_wrapped", [False, True])
@@ -159,6 +118,7 @@ async def count_a_message(connection: AsyncConnection) -> None:
     [
         ("SELECT 1 FROM of_nobody", "database_not_migrated", "undefined_table, 42P01", False),
         ("SELECT 'x'::int", "database_refused", "invalid_text_representation, 22P02", True),
+        ("SELECT 7::int + :words", "database_refused", "DataError", True),
         ("SELECT 1/0", "database_refused", "division_by_zero, 22012", True),
         ("INSERT INTO dialogs VALUES (NULL)", "database_refused", "not_null_violation", True),
         ("SET ROLE nobody_at_all", "database_refused", "invalid_parameter_value", True),
@@ -170,8 +130,12 @@ async def count_a_message(connection: AsyncConnection) -> None:
 async def test_no_error_of_a_statement_ends_a_request_as_a_fault_of_ours(
     engine: AsyncEngine, statement: str, code: str, name: str, *, costs_an_attempt: bool
 ) -> None:
+    query = text(statement)
+    if ":words" in statement:
+        query = query.bindparams(words="secret words")
+
     with pytest.raises(Unavailable) as caught:
-        await run_in_transaction(engine, lambda connection: connection.execute(text(statement)))
+        await run_in_transaction(engine, lambda connection: connection.execute(query))
 
     error = caught.value
     assert (error.code, error.costs_an_attempt) == (code, costs_an_attempt)
