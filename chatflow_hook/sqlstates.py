@@ -88,10 +88,7 @@ def is_not_migrated(error: BaseException) -> bool:
 
 def may_be_the_values(error: BaseException) -> bool:
     """Whether the values of the statement may be the cause: one does not fit, or breaks a constraint."""
-    cause = original(error)
-    # asyncpg's own error for a value that it cannot send, before the server sees it.
-    is_of_a_value = isinstance(cause, asyncpg.InterfaceError) and isinstance(cause, ValueError)
-    return is_of_a_value or (sqlstate(error) or "")[:2] in _MAY_BE_THE_VALUES_CLASSES
+    return (sqlstate(error) or "")[:2] in _MAY_BE_THE_VALUES_CLASSES
 
 
 def is_of_the_encoding(error: BaseException) -> bool:

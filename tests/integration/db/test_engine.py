@@ -118,7 +118,6 @@ async def count_a_message(connection: AsyncConnection) -> None:
     [
         ("SELECT 1 FROM of_nobody", "database_not_migrated", "undefined_table, 42P01", False),
         ("SELECT 'x'::int", "database_refused", "invalid_text_representation, 22P02", True),
-        ("SELECT 7::int + :words", "database_refused", "DataError", True),
         ("SELECT 1/0", "database_refused", "division_by_zero, 22012", True),
         ("INSERT INTO dialogs VALUES (NULL)", "database_refused", "not_null_violation", True),
         ("SET ROLE nobody_at_all", "database_refused", "invalid_parameter_value", True),
@@ -130,12 +129,8 @@ async def count_a_message(connection: AsyncConnection) -> None:
 async def test_no_error_of_a_statement_ends_a_request_as_a_fault_of_ours(
     engine: AsyncEngine, statement: str, code: str, name: str, *, costs_an_attempt: bool
 ) -> None:
-    query = text(statement)
-    if ":words" in statement:
-        query = query.bindparams(words="secret words")
-
     with pytest.raises(Unavailable) as caught:
-        await run_in_transaction(engine, lambda connection: connection.execute(query))
+        await run_in_transaction(engine, lambda connection: connection.execute(text(statement)))
 
     error = caught.value
     assert (error.code, error.costs_an_attempt) == (code, costs_an_attempt)
