@@ -23,6 +23,7 @@ _RIGHTS = {
     "stray_prompts": ("SELECT", "INSERT", "DELETE"),
     # To lock a row takes the right to update one of its columns.
     "forgotten_images": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "forgotten_messages": ("SELECT", "INSERT", "DELETE"),
     "age_confirmations": ("SELECT",),
     "safety_audit": ("SELECT", "INSERT", "UPDATE", "DELETE", "USAGE"),
 }

@@ -17,7 +17,7 @@ GRANTS = (
     "SELECT ON ALL TABLES IN SCHEMA public",
     "UPDATE ON dialogs",
     "UPDATE, DELETE ON image_requests",
-    "INSERT, UPDATE, DELETE ON stray_prompts, forgotten_images, safety_audit",
+    "INSERT, UPDATE, DELETE ON stray_prompts, forgotten_images, forgotten_messages, safety_audit",
     "USAGE ON ALL SEQUENCES IN SCHEMA public",
 )
 # What PostgreSQL says of a text that it cannot store.
