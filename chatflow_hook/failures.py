@@ -37,7 +37,7 @@ _NOT_MIGRATED = FailureCause(
     lasts=True,
 )
 _NOT_LET_IN = FailureCause(
-    sentence="the database does not let the hook in: look at DATABASE_URL", lasts=True
+    sentence="the database does not accept user, password or name: look at DATABASE_URL", lasts=True
 )
 _AWAY = FailureCause(sentence="the database is away", lasts=True)
 _FULL = FailureCause(sentence="the database has no room: connections, memory or disk", lasts=True)
@@ -57,7 +57,13 @@ _BY_SQLSTATE = {
         sentence="the database user may not use our tables: grant it", lasts=True
     ),
     sqlstates.READ_ONLY_SQL_TRANSACTION: FailureCause(
-        sentence="the transaction is read-only", lasts=True
+        sentence="the database takes no writes: it is read-only, or a standby after a failover",
+        lasts=True,
+    ),
+    sqlstates.TOO_MANY_CONNECTIONS: FailureCause(
+        sentence="the database has no connections left: raise its max_connections,"
+        " or run fewer processes",
+        lasts=True,
     ),
     sqlstates.NO_ACTIVE_SQL_TRANSACTION: FailureCause(
         sentence="the session is in autocommit: call on_turn without the session", lasts=True
@@ -83,7 +89,7 @@ _BY_SQLSTATE = {
     sqlstates.CONNECTION_EXCEPTION: _AWAY,
     sqlstates.OPERATOR_INTERVENTION: _AWAY,
     sqlstates.DATA_EXCEPTION: FailureCause(
-        sentence="a value of the turn does not fit its column", lasts=True
+        sentence="a value does not fit its column, or the database's encoding", lasts=True
     ),
 }
 
@@ -128,6 +134,7 @@ class FailureLog:
             dialog_id=turn.dialog_id,
             error=error and type(error).__name__,
             sqlstate=error and sqlstates.sqlstate(error),
+            condition=error and sqlstates.condition(error),
             seconds=round(time.monotonic() - started, 3),
             untold=untold,
         )

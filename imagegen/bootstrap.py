@@ -27,6 +27,7 @@ from imagegen.pool.shared_slots import RedisSlotRegistry
 from imagegen.prompts.builder import PromptBuilder
 from imagegen.prompts.llm import LanguageModel
 from imagegen.queue import connections
+from imagegen.queue.circuit_breaker import CircuitBreaker
 from imagegen.queue.progress import LiveProgress
 from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.repository import RequestRepository
@@ -213,6 +214,7 @@ async def worker_parts(
         flood_control=FloodControl(results),
         progress=LiveProgress(results),
         quarantine=Quarantine(max_crashes=settings.request_crashes),
+        circuit_breaker=CircuitBreaker(),
         max_age_s=settings.request_max_age,
         max_attempts=settings.request_attempts,
         max_unknown_sends=2 if settings.delivery_on_unknown == "resend" else 1,

@@ -109,6 +109,7 @@ def worker_settings(
             settings, library, images, stack, lease_s=recovery.lease_s
         )
         context = ctx["context"] = parts.context
+        queue.limit_jobs(context.circuit_breaker.due)
         await stack.enter_async_context(parts.counter_log.logged())
         relay = OutboxRelay(context.requests, ctx["redis"], recovery)
         coverage = PersonaCoverage(library, context.pool)

@@ -1,4 +1,4 @@
-"""The readiness checks of a worker: Redis, PostgreSQL, Telegram, image store and ComfyUI hosts.
+"""The readiness checks of a worker: its servers, the image store, the hosts and the jobs.
 
 They run over connections of their own, which no job keeps busy. Each check returns None if all is
 well, or what is missing as a short text; it may also raise an error with a sentence.
@@ -21,9 +21,8 @@ from redis.exceptions import (
 from imagegen import periodic
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import HostLost
-from imagegen.db import migrations
+from imagegen.db.database_check import CHECK_DATABASE_EVERY_S, DatabaseCheck
 from imagegen.db.engine import connect
-from imagegen.db.migrations import SchemaCheck
 from imagegen.delivery.errors import FloodWait, NotSent, OutcomeUnknown
 from imagegen.delivery.telegram import Telegram
 from imagegen.monitoring import http_server
@@ -56,16 +55,17 @@ async def running(
         stack.push_async_callback(engine.dispose)
         redis = connections.result_connection(settings.redis, db=settings.redis_broker_db)
         stack.push_async_callback(redis.aclose)
-        schema_check = SchemaCheck(engine)
+        database_check = DatabaseCheck(engine)
         await stack.enter_async_context(
-            periodic.every(migrations.SCHEMA_CHECK_EVERY_S, schema_check.step, name="schema")
+            periodic.every(CHECK_DATABASE_EVERY_S, database_check.step, name="database")
         )
         checks = {
             "redis": CachedCheck(redis_check(redis)),
-            "postgresql": CachedCheck(schema_check.lacks),
+            "postgresql": CachedCheck(database_check.lacks),
             "telegram": CachedCheck(telegram_check(context.telegram), ok_for_s=_TELEGRAM_OK_FOR_S),
             "store": CachedCheck(store_check(context.image_store), ok_for_s=_STORE_OK_FOR_S),
             "hosts": CachedCheck(hosts_check(context.pool), ok_for_s=_HOSTS_OK_FOR_S),
+            "requests": CachedCheck(context.circuit_breaker.why_open),
         }
         clocks = ServerClocks(redis, engine)
         await stack.enter_async_context(
