@@ -143,5 +143,7 @@ async def _run(
             )
         )
     finally:
+        if queue_client.outage is not None:
+            click.echo(f"imagegen: {queue_client.outage}", err=True)
         await queue_client.close()
         await engine.dispose()

@@ -25,6 +25,7 @@ from aiogram.methods.base import Response
 from aiogram.types import BufferedInputFile, Message, ReplyParameters
 from aiohttp import ClientConnectorError
 
+from chatflow_hook import connection_errors
 from imagegen.delivery.errors import (
     ChatGone,
     FileUnknown,
@@ -192,7 +193,9 @@ def error_of(error: TelegramAPIError | ClientDecodeError) -> ImagegenError:
             return NotSent("Telegram restarts")
         case TelegramNetworkError() if isinstance(error.__cause__, ClientConnectorError):
             # Refused, unreachable or not resolved: nothing has left this machine.
-            return NotSent("Telegram cannot be reached")
+            cause = error.__cause__
+            reason = connection_errors.reason(cause) or "cannot be reached"
+            return NotSent(f"Telegram at {cause.host}:{cause.port} {reason}")
         case TelegramNetworkError() | TelegramServerError() | ClientDecodeError():
             return OutcomeUnknown("the connection to Telegram broke during the send")
         case _:
