@@ -1,5 +1,6 @@
 """The environment variables that bot and worker share, as frozen settings."""
 
+import os
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Self, TypeVar
 
@@ -35,9 +36,12 @@ class BadSetting(ValueError):
 
 def _check_database_url(value: SecretStr) -> SecretStr:
     try:
-        parse_database_url(value.get_secret_value())
+        address = parse_database_url(value.get_secret_value())
     except ValueError as error:  # its message never quotes the address
         raise BadSetting(str(error)) from None
+    for option, path in address.files.items():
+        if not os.access(path, os.R_OK):
+            raise BadSetting(f"an address whose {option} names a file that cannot be read")
     return value
 
 

@@ -16,7 +16,7 @@ from arq.worker import func, run_worker
 from chatflow_hook.queue import JOB, QUEUE, dumps, loads
 from chatflow_hook.settings import BadSetting, read
 from imagegen import bootstrap, image_file, logs, periodic
-from imagegen.errors import ImagegenError, Unavailable
+from imagegen.errors import ImagegenError
 from imagegen.maintenance import retention, stray_prompts
 from imagegen.monitoring import checks, http_server
 from imagegen.monitoring.host_status import HostStatusPublisher
@@ -60,9 +60,10 @@ def from_env(*, recovery: RecoveryTimes = _RECOVERY_TIMES) -> type:
         settings = read_settings()
         settings_class = worker_settings(settings, recovery=recovery)
         why = asyncio.run(connections.outage(settings))
-        if why is not None and _is_health_check():
-            raise Unavailable(why)
-        return settings_class
+    if why is not None and _is_health_check():
+        log.error("redis cannot be used", why=why)
+        sys.exit(1)
+    return settings_class
 
 
 def run() -> None:

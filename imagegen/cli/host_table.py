@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from chatflow_hook import redis_errors
@@ -179,7 +178,7 @@ async def _read_published(
     outage = await connections.outage(settings)
     if outage is not None:
         return [], outage
-    async with Redis.from_pool(place.pool(settings.redis_result_db)) as redis:
+    async with connections.silent_connection(place, db=settings.redis_result_db) as redis:
         try:
             return await host_status.read_published(redis), None
         except (RedisError, OSError) as error:

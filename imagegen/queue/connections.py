@@ -109,8 +109,7 @@ async def outage(settings: OurRedisSettings) -> str | None:
     """
     place = settings.redis
     for db in (settings.redis_broker_db, settings.redis_result_db):
-        # Without our retry, which logs: the caller knows how this is best said.
-        async with Redis.from_pool(place.pool(db, **_RESULT_TIMEOUTS)) as client:
+        async with silent_connection(place, db=db) as client:
             try:
                 await client.ping()
             except (RedisError, OSError) as error:
@@ -137,6 +136,14 @@ def result_connection(redis: RedisPlace, *, db: int) -> Redis:
         "retry": _OutageRetry(NoBackoff(), 0, place=redis),
     }
     return Redis.from_pool(_HandshakeRetryPool(**arguments))
+
+
+def silent_connection(redis: RedisPlace, *, db: int) -> Redis:
+    """Return a client like that of `result_connection`, which does not log what goes wrong.
+
+    For callers that say it themselves; the caller closes it.
+    """
+    return Redis.from_pool(redis.pool(db, **_RESULT_TIMEOUTS))
 
 
 def arq_settings(redis: RedisPlace, *, db: int) -> RedisSettings:

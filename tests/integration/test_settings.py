@@ -54,6 +54,11 @@ def test_the_cap_over_all_hosts_is_at_most_their_slots(monkeypatch: pytest.Monke
     [
         ("DATABASE_URL", None, "DATABASE_URL is not set, must be postgresql://"),
         ("DATABASE_URL", "mysql://u:hush@h/db", "DATABASE_URL: got "),
+        (
+            "DATABASE_URL",
+            "postgresql://u:hush@h/db?sslrootcert=/not/there.pem",
+            "DATABASE_URL: got an address whose sslrootcert names a file that cannot be read",
+        ),
         ("TELEGRAM_BOT_TOKEN", None, "TELEGRAM_BOT_TOKEN is not set"),
         ("TELEGRAM_BOT_TOKEN", "hush", "TELEGRAM_BOT_TOKEN: got something else, must be"),
         ("COMFYUI_HOSTS", None, "COMFYUI_HOSTS is not set, must be host:port"),
