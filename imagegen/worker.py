@@ -60,9 +60,10 @@ def from_env(*, recovery: RecoveryTimes = _RECOVERY_TIMES) -> type:
         settings = read_settings()
         settings_class = worker_settings(settings, recovery=recovery)
         why = asyncio.run(connections.outage(settings))
-    if why is not None and _is_health_check():
-        log.error("redis cannot be used", why=why)
-        sys.exit(1)
+    if why is not None:
+        log.warning("redis cannot be used", why=why)
+        if _is_health_check():
+            sys.exit(1)
     return settings_class
 
 
