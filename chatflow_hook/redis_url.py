@@ -99,8 +99,8 @@ def _cert_reqs(value: str) -> str:
 def _arguments(url: str) -> dict[str, Any]:
     # redis-py makes a connection, which it does not open, and loads its certificates.
     try:
-        arguments = dict(parse_url(url))
-        connection = ConnectionPool(**arguments).make_connection()
+        arguments: dict[str, Any] = {**parse_url(url)}
+        connection = ConnectionPool(**arguments).make_connection()  # type: ignore[no-untyped-call]
         if isinstance(connection, SSLConnection):
             connection.ssl_context.get()
     except FileNotFoundError:

@@ -112,16 +112,10 @@ def _key(record: logging.LogRecord, fields: Mapping[str, Any]) -> Hashable:
 
 def _exception_key(exc_info: object) -> Hashable:
     """Return the type and the place of an exception, in any form that `logging` takes."""
-    match exc_info:
-        case BaseException() as error:
-            pass
-        case (_, BaseException() as error, _):
-            pass
-        case True:
-            error = sys.exc_info()[1]
-        case _:
-            return None
-    if error is None:
+    error: object = sys.exc_info()[1] if exc_info is True else exc_info
+    if isinstance(error, tuple):
+        error = error[1]
+    if not isinstance(error, BaseException):
         return None
     frames = traceback.extract_tb(error.__traceback__)
     return type(error), *((frame.filename, frame.lineno) for frame in frames[-1:])

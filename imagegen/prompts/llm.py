@@ -125,7 +125,7 @@ class LanguageModel:
         except (TimeoutError, httpx.TimeoutException):
             raise NoScene("timeout", detail=f"{self._server} does not answer in time") from None
         except httpx.TransportError as error:
-            reason = connection_errors.reason(error) or type(error).__name__
+            reason = connection_errors.reason(error) or f"failed: {type(error).__name__}"
             raise NoScene("unreachable", detail=f"{self._server} {reason}") from None
         except httpx.HTTPError:
             raise NoScene("nonsense") from None

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.support import fork_server
 
@@ -38,7 +39,7 @@ raise RuntimeError("the end")
 """
 
 
-def lines(program: str) -> list[dict[str, str]]:
+def lines(program: str) -> list[dict[str, Any]]:
     """Run a program that ends with an error, and return the lines of its log."""
     ended = fork_server.shared().run(
         (sys.executable, "-c", program), env={}, cwd=Path.cwd(), timeout=PATIENCE_S

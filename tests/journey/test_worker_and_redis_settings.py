@@ -133,7 +133,7 @@ async def test_a_worker_and_arqs_check_use_the_tls_options_of_the_address(
 
 
 async def acl(admin: "Redis", *rights: str) -> None:
-    await admin.execute_command("ACL", "SETUSER", "bot", *rights)
+    await admin.execute_command("ACL", "SETUSER", "bot", *rights)  # type: ignore[no-untyped-call]
 
 
 def as_bot(valkey: ValkeyServer) -> str:

@@ -28,9 +28,8 @@ def repeats(clock: Clock) -> RepeatFilter:
 
 def record(level: int = logging.WARNING, **fields: Any) -> logging.LogRecord:
     """Return a record as structlog makes it."""
-    made = logging.LogRecord("any", level, __file__, 1, "", (), None)
-    made.msg = {"event": "redis cannot be used", **fields}  # type: ignore[assignment]
-    return made
+    message: Any = {"event": "redis cannot be used", **fields}
+    return logging.LogRecord("any", level, __file__, 1, message, (), None)
 
 
 def failing(function: Callable[[], object]) -> BaseException:

@@ -24,7 +24,7 @@ async def said(url: str, *command: str, db: int = 0) -> str:
     pool = place.pool(db, socket_timeout=0.3, socket_connect_timeout=0.3)
     async with Redis.from_pool(pool) as client:
         with pytest.raises((RedisError, OSError)) as caught:
-            await client.execute_command(*(command or ("PING",)))
+            await client.execute_command(*(command or ("PING",)))  # type: ignore[no-untyped-call]
     assert redis_errors.is_outage(caught.value)
     sentence = redis_errors.why(caught.value, place.address, user=place.user)
     assert sentence.startswith(place.address)
