@@ -96,6 +96,7 @@ class SandboxComfyUI:
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -206,12 +207,17 @@ class SandboxComfyUI:
 
     async def _listen(self, runner: web.AppRunner) -> None:
         await runner.setup()
+        if runner.server is None:
+            raise RuntimeError("setup makes the server")
+        loop = asyncio.get_running_loop()
         reason = "no port is free"
         # Not port 0: while the host is dead, an outgoing connection of one of its clients could
         # take a port that the system chose.
         for port in [self._port] if self._port else free_ports():
             try:
-                await web.TCPSite(runner, self._host, port, reuse_address=True).start()
+                self._listener = await loop.create_server(
+                    runner.server, self._host, port, reuse_address=True
+                )
             except OSError as error:
                 reason = _reason(error)
                 if self._port or error.errno != errno.EADDRINUSE:
@@ -250,19 +256,20 @@ class SandboxComfyUI:
         )
 
     async def _stop_server(self) -> None:
-        if self._runner is None or self._task is None:
+        if self._runner is None or self._listener is None or self._task is None:
             return
-        runner, task = self._runner, self._task
-        self._runner = self._task = None
+        runner, listener, task = self._runner, self._listener, self._task
+        self._runner = self._listener = self._task = None
         self._host_faults.is_up.clear()
         self._usage_records.begin_outage("dead")
         task.cancel()
-        for site in list(runner.sites):
-            await site.stop()
-        # A socket that was accepted a moment ago becomes a connection within a few loop iterations.
+        _stop_accepting(listener)
+        # A socket that was accepted a moment ago becomes a connection within a few loop iterations;
+        # asyncio forgets it, open, if the listener is closed before.
         for _ in range(_LOOP_TURNS):
             await asyncio.sleep(0)
             _abort_connections(runner.server)
+        listener.close()
         self._freeze_gate.end()
         await asyncio.wait([task])
         await runner.cleanup()
@@ -270,6 +277,12 @@ class SandboxComfyUI:
         if not task.cancelled():
             # It ended before the cancellation: show the sandbox's own bug, do not hide it.
             task.result()
+
+
+def _stop_accepting(listener: asyncio.Server) -> None:
+    loop = asyncio.get_running_loop()
+    for each in listener.sockets:
+        loop.remove_reader(each.fileno())
 
 
 def _abort_connections(server: web.Server | None) -> None:

@@ -1,6 +1,9 @@
 """The sandbox ComfyUI queues, interrupts, dies and comes back as a real host does."""
 
 import asyncio
+import contextlib
+import gc
+import socket
 
 import pytest
 from aiohttp import ClientConnectionError, WSMsgType
@@ -138,6 +141,26 @@ async def test_a_killed_host_breaks_its_sockets_and_refuses_http() -> None:
         assert guest.socket.close_code == 1006
         with pytest.raises(ClientConnectionError):
             await guest.get("/prompt")
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_host_that_is_killed_while_clients_connect_leaves_no_socket_open(
+    turns: int,
+) -> None:
+    sandbox = SandboxComfyUI(models=MODELS)
+    async with sandbox:
+        host, _, port = sandbox.address.partition(":")
+        clients = [socket.create_connection((host, int(port))) for _ in range(8)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await sandbox.kill()
+
+        # A socket that was forgotten open warns as it is collected, which fails the test.
+        gc.collect()
+        for client in clients:
+            with client, contextlib.suppress(ConnectionResetError):
+                client.settimeout(5)
+                assert client.recv(1) == b""
 
 
 async def test_a_host_comes_back_on_its_port_without_queue_history_and_temp_files() -> None:
