@@ -114,6 +114,7 @@ async def test_telegram_is_missing_while_it_cannot_be_reached() -> None:
         broken, silent = await ask(), await ask()
         after = await ask()
         await telegram.__aexit__()
+        await ask()  # over the connection that is there, which breaks
         gone = await ask()
         async with SandboxTelegram(port=int(telegram.url.rpartition(":")[2])):
             back = await ask()

@@ -118,6 +118,7 @@ async def test_a_models_scene_is_kept_for_variations(
 async def test_the_template_writes_what_a_model_does_not(
     answer: Any,
     why: str,
+    *,
     detail: str | None,
     recorder: RecordedBuilder,
     route: respx.Route,
