@@ -36,4 +36,6 @@ def _reason(error: OSError) -> str:
         return "refuses the connection: nothing listens there, or a firewall forbids it"
     if error.errno in (errno.ECONNRESET, errno.EPIPE):
         return "broke the connection"
+    if "rejected SSL upgrade" in str(error):  # asyncpg's own
+        return "does not speak TLS: write sslmode=disable, or turn TLS on there"
     return f"cannot be reached: {errno.errorcode.get(error.errno or 0, type(error).__name__)}"

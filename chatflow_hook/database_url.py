@@ -37,6 +37,12 @@ class Address:
     connect_args: dict[str, Any]
     files: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def place(self) -> str:
+        """The address for people and logs, without user, password and options."""
+        host = self.connect_args.get("host", "localhost")
+        return f"postgresql://{host}:{self.url.port or 5432}/{self.url.database}"
+
     def engine_arguments(self) -> dict[str, Any]:
         """Return keyword arguments for `create_async_engine`."""
         return {"url": self.url, "connect_args": dict(self.connect_args)}

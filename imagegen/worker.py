@@ -205,6 +205,8 @@ def _log_start(settings: Settings, library: Library) -> None:
         )
     log.info(
         "worker ready",
+        database=settings.database.place,
+        redis=settings.redis.address,
         hosts=[host.name for host in settings.comfyui_hosts],
         slots=settings.slots,
         personas=sorted(library.workflows),

@@ -115,9 +115,7 @@ async def outage(settings: OurRedisSettings) -> str | None:
             except (RedisError, OSError) as error:
                 sentence = redis_errors.why(error, place.address, user=place.user)
                 if isinstance(error, AuthenticationError):
-                    raise BadSetting(
-                        f"REDIS_PASSWORD or REDIS_URL: {sentence}, must be what Redis was given"
-                    ) from error
+                    raise BadSetting(f"REDIS_PASSWORD or REDIS_URL: {sentence}") from error
                 if redis_errors.is_no_such_database(error):
                     raise BadSetting(f"REDIS_BROKER_DB and REDIS_RESULT_DB: {sentence}") from error
                 return sentence

@@ -35,6 +35,8 @@ _MAX_RETRIES = 2
 _REASONS = {
     "ConnectionRefused": "refuses the connection: look at AWS_ENDPOINT_URL",
     "dns error": "has a host name that is not known: look at AWS_ENDPOINT_URL",
+    "TimedOut": "does not answer in time: look at AWS_ENDPOINT_URL",
+    "timed out": "does not answer in time: look at AWS_ENDPOINT_URL",
     "certificate": "has a certificate that is not trusted",
     "InvalidAccessKeyId": "does not know the key: look at AWS_ACCESS_KEY_ID",
     "SignatureDoesNotMatch": "does not accept the secret: look at AWS_SECRET_ACCESS_KEY",
