@@ -1,4 +1,4 @@
-"""The readiness checks of a worker: Redis, PostgreSQL, Telegram and the ComfyUI hosts.
+"""The readiness checks of a worker: Redis, PostgreSQL, Telegram, image store and ComfyUI hosts.
 
 They run over connections of their own, which no job keeps busy. Each check returns None if all is
 well, or what is missing as a short text; it may also raise an error with a sentence.
@@ -25,11 +25,13 @@ from imagegen.delivery.errors import FloodWait, NotSent, OutcomeUnknown
 from imagegen.delivery.telegram import Telegram
 from imagegen.monitoring import http_server
 from imagegen.monitoring.readiness import CachedCheck, Check, Readiness
+from imagegen.monitoring.server_clocks import COMPARE_CLOCKS_EVERY_S, ServerClocks
 from imagegen.pipeline.context import JobContext
 from imagegen.pool.health import Condition
 from imagegen.pool.pool import Pool
 from imagegen.queue import connections
 from imagegen.settings import Settings
+from imagegen.storage.store import ImageStore
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +40,9 @@ _COMMAND_TIMEOUT_S = 3.0
 # How long an answer without a problem is kept: servers of others are not asked at each probe.
 _TELEGRAM_OK_FOR_S = 10.0
 _HOSTS_OK_FOR_S = 3.0
+_STORE_OK_FOR_S = 30.0
 _CHECK_REDIS_EVERY_S = 0.5
+_WRITE_PROBE_KEY = "imagegen:write-probe"
 
 
 @asynccontextmanager
@@ -59,9 +63,14 @@ async def running(
             "redis": CachedCheck(redis_check(redis, settings.redis)),
             "postgresql": CachedCheck(schema_check.lacks),
             "telegram": CachedCheck(telegram_check(context.telegram), ok_for_s=_TELEGRAM_OK_FOR_S),
+            "store": CachedCheck(store_check(context.image_store), ok_for_s=_STORE_OK_FOR_S),
             "hosts": CachedCheck(hosts_check(context.pool), ok_for_s=_HOSTS_OK_FOR_S),
         }
-        await stack.enter_async_context(readiness.checking(checks))
+        clocks = ServerClocks(redis, engine)
+        await stack.enter_async_context(
+            periodic.every(COMPARE_CLOCKS_EVERY_S, clocks.step, name="clocks")
+        )
+        await stack.enter_async_context(readiness.checking(checks, clocks_ahead_s=clocks.ahead_s))
         yield
 
 
@@ -88,11 +97,11 @@ async def wait_for_redis(settings: Settings) -> None:
 
 
 def redis_check(client: Redis, place: RedisPlace) -> Check:
-    """Return a check that sends PING to Redis."""
+    """Return a check that writes to Redis, since a Redis that is full still answers a PING."""
 
     async def check() -> str | None:
         try:
-            await client.ping()
+            await client.set(_WRITE_PROBE_KEY, b"1", px=1)  # gone at once
         except (RedisError, OSError) as error:
             return redis_errors.why(error, place.address, user=place.user)
         return None
@@ -112,6 +121,16 @@ def telegram_check(bot: Telegram) -> Check:
             return error.sentence
         except OutcomeUnknown:
             return "it breaks the connection, has an error of its own, or does not answer in time"
+        return None
+
+    return check
+
+
+def store_check(store: ImageStore) -> Check:
+    """Return a check that writes to the image store; an outage is raised as StoreUnavailable."""
+
+    async def check() -> str | None:
+        await store.check_writable()
         return None
 
     return check

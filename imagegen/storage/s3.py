@@ -42,6 +42,8 @@ _REASONS = {
     "SignatureDoesNotMatch": "does not accept the secret: look at AWS_SECRET_ACCESS_KEY",
     "AccessDenied": "does not let this key in: look at its rights to the bucket",
 }
+# An object that is no image: it is in none of the store's folders.
+_TRIAL_KEY = "writable"
 # Our limit for a whole operation, however obstore's timeouts add up.
 _OPERATION_TIMEOUT_S = 30.0
 
@@ -126,6 +128,11 @@ class S3ImageStore:
                 use_multipart=False,
             )
         return StoredImage(name=name, width=image.width, height=image.height)
+
+    async def check_writable(self) -> None:
+        async with self._operation("takes no picture"):
+            await asyncio.to_thread(obstore.put, self._store, _TRIAL_KEY, b"", use_multipart=False)
+            await asyncio.to_thread(obstore.delete, self._store, _TRIAL_KEY)
 
     async def get(self, name: str) -> bytes:
         """Return the bytes of an image.
