@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from chatflow_hook.tables import Kind, State
 from chatflow_hook.turn import Conversation
@@ -70,6 +70,11 @@ class ClaimedRequest:
     is_age_confirmed: bool
     made_at: float
     proved_at: float
+
+    @property
+    def next_prompt_id(self) -> UUID:
+        """The id of the prompt that is drawn next; it follows from the request and `draw`."""
+        return uuid5(self.id, str(self.draw + 1))
 
     @property
     def age_s(self) -> float:
