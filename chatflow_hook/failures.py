@@ -8,7 +8,7 @@ import asyncpg
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from chatflow_hook import sqlstates
+from chatflow_hook import connection_errors, sqlstates
 from chatflow_hook.outbox import DialogUnknownError
 from chatflow_hook.turn import Turn
 
@@ -40,6 +40,11 @@ _NOT_LET_IN = FailureCause(
     sentence="the database does not accept user, password or name: look at DATABASE_URL", lasts=True
 )
 _AWAY = FailureCause(sentence="the database is away", lasts=True)
+_BAD_OPTIONS = FailureCause(
+    sentence="the options of DATABASE_URL do not fit together: verify-ca and verify-full need"
+    " sslrootcert",
+    lasts=True,
+)
 _FULL = FailureCause(sentence="the database has no room: connections, memory or disk", lasts=True)
 _NO_TIME = FailureCause(
     sentence="no time was left: the database is away or slow, or too many turns came at once",
@@ -107,8 +112,16 @@ def cause_of(error: BaseException) -> FailureCause:
         return cause
     if isinstance(error, TimeoutError):
         return _NO_TIME
+    if any(
+        isinstance(each, asyncpg.ClientConfigurationError)
+        for each in connection_errors.causes(error)
+    ):
+        return _BAD_OPTIONS
+    if isinstance(error, OSError):
+        reason = connection_errors.reason(error)
+        return FailureCause(sentence=f"{_AWAY.sentence}: it {reason}", lasts=True)
     is_disconnected = isinstance(error, DBAPIError) and error.connection_invalidated
-    if is_disconnected or isinstance(error, OSError | asyncpg.InterfaceError):
+    if is_disconnected or isinstance(error, asyncpg.InterfaceError):
         return _AWAY
     return _OTHER
 

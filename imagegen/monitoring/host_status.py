@@ -71,16 +71,14 @@ class HostStatusPublisher:
             )
 
 
-async def read_published(redis: Redis) -> Sequence[PublishedHost] | None:
+async def read_published(redis: Redis) -> Sequence[PublishedHost]:
     """Return what all workers have published, each host once for each worker.
 
-    Returns None if Redis is away.
+    Raises:
+        RedisError: Redis cannot be used.
     """
-    try:
-        keys = [key async for key in redis.scan_iter(match=f"{_KEY_PREFIX}*")]
-        values = await redis.mget(keys) if keys else []
-    except (RedisError, OSError):
-        return None
+    keys = [key async for key in redis.scan_iter(match=f"{_KEY_PREFIX}*")]
+    values = await redis.mget(keys) if keys else []
     # A key that has expired since the scan has no value.
     hosts: list[dict[str, Any]] = [host for value in values if value for host in json.loads(value)]
     return [PublishedHost(**host) for host in hosts]

@@ -54,6 +54,11 @@ def test_the_cap_over_all_hosts_is_at_most_their_slots(monkeypatch: pytest.Monke
     [
         ("DATABASE_URL", None, "DATABASE_URL is not set, must be postgresql://"),
         ("DATABASE_URL", "mysql://u:hush@h/db", "DATABASE_URL: got "),
+        (
+            "DATABASE_URL",
+            "postgresql://u:hush@h/db?sslrootcert=/not/there.pem",
+            "DATABASE_URL: got an address whose sslrootcert names a file that cannot be read",
+        ),
         ("TELEGRAM_BOT_TOKEN", None, "TELEGRAM_BOT_TOKEN is not set"),
         ("TELEGRAM_BOT_TOKEN", "hush", "TELEGRAM_BOT_TOKEN: got something else, must be"),
         ("COMFYUI_HOSTS", None, "COMFYUI_HOSTS is not set, must be host:port"),
@@ -66,7 +71,7 @@ def test_the_cap_over_all_hosts_is_at_most_their_slots(monkeypatch: pytest.Monke
         ("GENERATION_TIMEOUT", "-1", "GENERATION_TIMEOUT: got '-1', must be a number of seconds"),
         ("IMAGE_TRIGGER_MAX", "2", "IMAGE_TRIGGER_MAX: got 2, must be at least IMAGE_TRIGGER_MIN"),
         ("REDIS_URL", "redis://:hu#sh@h:1", "REDIS_URL: got an address with a bare #"),
-        ("REDIS_URL", "http://hush", "REDIS_URL: got something else, must be redis://"),
+        ("REDIS_URL", "http://hush", "REDIS_URL: got an address that does not begin with redis://"),
         ("REDIS_PORT", "70000", "REDIS_PORT: got '70000', must be a port"),
         ("IMAGE_STORE", "/plain/path", "IMAGE_STORE: got '/plain/path', must be file:///"),
         ("LOG_FORMAT", "xml", "LOG_FORMAT: got 'xml', must be json or console"),
@@ -147,7 +152,7 @@ async def test_any_redis_password_works_in_parts_and_in_a_url(
         for settings in (by_url, from_env()):
             async with connections.result_connection(settings.redis, db=4) as redis:
                 assert await redis.ping()
-                assert await connections.is_answering(settings.redis)
+                assert await connections.outage(settings) is None
             plain = connections.arq_settings(settings.redis, db=3)
             assert isinstance(plain.host, str), "arq takes a list of sentinels too"
             async with Redis(
@@ -164,4 +169,4 @@ async def test_a_password_that_redis_refuses_names_the_variable(
             monkeypatch.setenv("REDIS_URL", url)
 
             with pytest.raises(BadSetting, match="REDIS_PASSWORD"):
-                await connections.is_answering(from_env().redis)
+                await connections.outage(from_env())
