@@ -18,6 +18,7 @@
             StoreUnavailable    the image store cannot be used
             NoScene             the language model gave no scene
             WorkerStops         the worker shuts down before drawing
+            ConversationUnreadable  written by a newer version
         Rejected                would fail again: end the request
             OutOfMemory         a node ran out of memory
             PromptRefused       ComfyUI rejects the graph

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4, uuid5
 from sqlalchemy import (
     ColumnElement,
     Update,
+    and_,
     bindparam,
     case,
     delete,
@@ -29,9 +30,15 @@ from imagegen.db.engine import AnyRow, one_or_none, run_in_transaction, run_stat
 from imagegen.db.tables import StrayPrompt
 from imagegen.delivery.message import SentMessage
 from imagegen.errors import ImagegenError
-from imagegen.requests.claim import ClaimedRequest, ClaimLost, ClaimState, DeliveryAttempt
+from imagegen.requests.claim import (
+    SUSPECT_AFTER_CRASHES,
+    ClaimedRequest,
+    ClaimLost,
+    ClaimState,
+    DeliveryAttempt,
+)
 from imagegen.requests.deliveries import mark_sent, move_watermark
-from imagegen.requests.state_changes import advance, release
+from imagegen.requests.state_changes import advance, mark_waiting, release
 from imagegen.storage.store import StoredImage
 
 ResultT = TypeVar("ResultT")
@@ -46,15 +53,28 @@ _COPIED = [
     if column.name in ClaimedRequest.__dataclass_fields__
 ]
 
+# A request of another kind is left to the newer workers, which know it.
+_IS_OF_KNOWN_KIND = ImageRequest.kind.in_(list(Kind))
 # Statements are built once: to build one takes longer than to run it.
 _CLAIM = (
     update(ImageRequest)
-    .where(ImageRequest.id == bindparam("request_id"), ImageRequest.state.in_(OPEN))
+    .where(
+        ImageRequest.id == bindparam("request_id"),
+        ImageRequest.state.in_(OPEN),
+        _IS_OF_KNOWN_KIND,
+    )
     .values(
         claim=bindparam("new_claim"),
-        # A claim that was not released: the job that had it has crashed.
+        # A claim that was not released: the job that had it has crashed. It is no suspect if it
+        # only waited.
         crashes=case(
-            (ImageRequest.claim.is_not(None), ImageRequest.crashes + 1),
+            (
+                and_(
+                    ImageRequest.claim.is_not(None),
+                    ImageRequest.claim.is_distinct_from(ImageRequest.waiting_claim),
+                ),
+                ImageRequest.crashes + 1,
+            ),
             else_=ImageRequest.crashes,
         ),
         updated_at=func.clock_timestamp(),
@@ -67,8 +87,11 @@ _CLAIM = (
         ).label("is_age_confirmed"),
     )
 )
-_CLAIM_STATE = select(ImageRequest.claim, ImageRequest.state, ImageRequest.prompt_id).where(
+_CLAIM_STATE = select(ImageRequest.claim, ImageRequest.finished_at, ImageRequest.prompt_id).where(
     ImageRequest.id == bindparam("request_id")
+)
+_COUNT_SUSPECTS = select(func.count()).where(
+    ImageRequest.state.in_(OPEN), ImageRequest.crashes >= SUSPECT_AFTER_CRASHES
 )
 _IMAGE = select(ImageRequest.image).where(ImageRequest.id == bindparam("request_id"))
 # Lock the dialog before the request, in the same order as the hook, or the two could deadlock.
@@ -114,7 +137,11 @@ class RequestRepository:
         self._age_text_version = age_text_version
 
     async def claim(self, request_id: UUID) -> ClaimedRequest | None:
-        """Claim an open request, even if another job has it; None if it has ended or is unknown."""
+        """Claim an open request, even if another job has it.
+
+        None: it has ended or is unknown, or its kind or its state is one that only a newer worker
+        knows.
+        """
         began = time.monotonic()
         values = {
             "request_id": request_id,
@@ -133,12 +160,12 @@ class RequestRepository:
     async def find_silent(
         self, *, silent_s: float, after: RequestCursor | None, most: int
     ) -> list[RequestCursor]:
-        """Return open requests to which nobody wrote for so long, the oldest first.
+        """Return open requests of known kinds to which nobody wrote for so long, the oldest first.
 
         `silent_s`: how many seconds. `most`: how many requests at most. `after`: continue after
         this request; None: begin with the oldest.
         """
-        where = [ImageRequest.state.in_(OPEN), _not_written_for(silent_s)]
+        where = [ImageRequest.state.in_(OPEN), _IS_OF_KNOWN_KIND, _not_written_for(silent_s)]
         if after is not None:
             where.append(
                 tuple_(ImageRequest.created_at, ImageRequest.id)
@@ -158,6 +185,25 @@ class RequestRepository:
             ]
 
         return await self._run_statement(step)
+
+    async def count_suspects(self) -> int:
+        """Return how many open requests are suspected of having killed their workers."""
+
+        async def step(connection: AsyncConnection) -> int:
+            return (await connection.execute(_COUNT_SUSPECTS)).scalar_one()
+
+        return await self._run_statement(step)
+
+    async def mark_waiting(self, request: ClaimedRequest) -> None:
+        """Write down that the job only waits for a slot, until `start_drawing`.
+
+        If its worker dies meanwhile, that is no crash of this request. What the job did before has
+        not killed the worker, so the crashes are counted from 0 again.
+
+        Raises:
+            ClaimLost: another job has claimed the request, or it has ended.
+        """
+        await self._run_statement(lambda connection: mark_waiting(connection, request))
 
     async def start_drawing(
         self, request: ClaimedRequest, plan: DrawingPlan, *, host: str
@@ -186,6 +232,7 @@ class RequestRepository:
                 drawn_rating=plan.rating,
                 scene=plan.scene,
                 crashes=0,
+                waiting_claim=None,
             )
         )
         return replace(
@@ -225,7 +272,7 @@ class RequestRepository:
         row = await self._run_statement(
             lambda connection: one_or_none(connection, _CLAIM_STATE, {"request_id": request.id})
         )
-        if row is None or row.state not in OPEN:
+        if row is None or row.finished_at is not None:
             return ClaimState.ENDED
         if row.claim == request.claim:
             return ClaimState.OURS
