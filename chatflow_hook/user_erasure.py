@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chatflow_hook import age_confirmation, cancellation
 from chatflow_hook.cancellation import AnyRow
-from chatflow_hook.tables import NOBODY, OPEN, OURS, Dialog, ImageRequest
+from chatflow_hook.tables import NOBODY, OURS, Dialog, ImageRequest
 
 # Tables of the worker: the attempts to send, whose rows are erased with their requests; the images
 # that it is to erase; and what the content policy found.
@@ -93,7 +93,7 @@ async def erase(connection: AsyncConnection, user_id: int) -> Erasure:
     request_ids = [row.id for row in requests]
     sends = await _read_sends(connection, request_ids)
 
-    await cancellation.list_strays(connection, [row for row in requests if row.state in OPEN])
+    await cancellation.list_strays(connection, [row for row in requests if row.finished_at is None])
     await connection.execute(delete(ImageRequest).where(ImageRequest.id == _any_of(request_ids)))
     await connection.execute(age_confirmation.erase(user_id))
     await connection.execute(delete(_AUDIT).where(_AUDIT.c.user_id == user_id))
@@ -134,7 +134,7 @@ async def _lock_requests(connection: AsyncConnection, user_id: int) -> Sequence[
     query = (
         select(
             ImageRequest.id,
-            ImageRequest.state,
+            ImageRequest.finished_at,
             ImageRequest.chat_id,
             ImageRequest.prompt_id,
             ImageRequest.host,
@@ -174,7 +174,7 @@ def _count(
     chat_ids = {row.id: row.chat_id for row in requests}
     return Forgotten(
         requests=len(requests),
-        open_requests=sum(row.state in OPEN for row in requests),
+        open_requests=sum(row.finished_at is None for row in requests),
         deliveries=len(sends),
         dialogs=dialogs,
         pictures=pictures,

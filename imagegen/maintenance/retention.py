@@ -28,7 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.orm import InstrumentedAttribute
 
 from chatflow_hook import cancellation, user_erasure
-from chatflow_hook.tables import NOBODY, OPEN, Dialog, ImageRequest, State, kinds_that
+from chatflow_hook.tables import NOBODY, OPEN, Dialog, ImageRequest, Kind, State, kinds_that
 from chatflow_hook.turn import EndReason
 from imagegen.db.engine import run_in_transaction
 from imagegen.db.tables import SafetyNote
@@ -48,6 +48,10 @@ _FOLDERS_PER_STEP = 16
 _DIALOG_GONE = EndReason(code="dialog_gone", sentence="The dialog of this picture is gone.")
 
 _IS_OPEN = ImageRequest.state.in_(OPEN)
+# Not every other state is an end: a newer version may have more open states than this one.
+_HAS_ENDED = and_(not_(_IS_OPEN), ImageRequest.finished_at.is_not(None))
+# What becomes of requests of other kinds is decided by the newer workers, which know them.
+_IS_OF_KNOWN_KIND = ImageRequest.kind.in_(list(Kind))
 # Covers are left out: one may be sent before the dialog's first message, when its row does not
 # exist yet, and those that are drawn ahead belong to no dialog.
 _HAS_NO_DIALOG = and_(
@@ -85,7 +89,7 @@ class RetentionLimits:
     def due_requests(self) -> ColumnElement[bool]:
         """Requests that are erased: old ones, and ended ones whose dialog does not exist any more."""
         old = and_(_ended_before(self.requests_s), not_(_IS_DRAWN_AHEAD))
-        return or_(old, and_(not_(_IS_OPEN), _HAS_NO_DIALOG))
+        return or_(old, and_(_HAS_ENDED, _HAS_NO_DIALOG))
 
     @property
     def due_notes(self) -> ColumnElement[bool]:
@@ -284,7 +288,7 @@ async def _scalar(connection: AsyncConnection, query: Select[int]) -> int:
 
 
 def _ended_before(seconds: float | None) -> ColumnElement[bool]:
-    return and_(not_(_IS_OPEN), _before(ImageRequest.finished_at, seconds))
+    return and_(_HAS_ENDED, _IS_OF_KNOWN_KIND, _before(ImageRequest.finished_at, seconds))
 
 
 def _before(moment: InstrumentedAttribute[Any], seconds: float | None) -> ColumnElement[bool]:

@@ -1,6 +1,7 @@
 """Retention: what is erased when its time is over, and what is never touched."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from chatflow_hook.tables import Dialog, ImageRequest, State
 from imagegen.db.tables import Delivery, ForgottenImage, StrayPrompt
 from imagegen.maintenance.retention import RetentionCounts, RetentionLimits
-from tests.support import conversations
+from tests.support import conversations, newer_version
 from tests.support.aged_rows import DAY_S, SAID, Archive
 from tests.support.conversations import Sessions
 
@@ -41,6 +42,21 @@ async def test_what_an_open_request_is_about_stays_however_old_it_is(archive: Ar
     await archive.retention().step()
 
     assert (await conversations.row(archive.sessions, request_id)).conversation == SAID
+
+
+async def test_what_only_a_newer_version_knows_is_not_erased(archive: Archive) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=100)
+    is_open = await newer_version.row(
+        archive.sessions, state=newer_version.OPEN_STATE, dialog_id=77, created_at=long_ago
+    )
+    of_newer_kind = await newer_version.row(
+        archive.sessions, kind=newer_version.KIND, state="delivered", finished_at=long_ago
+    )
+    await newer_version.row(archive.sessions, state=newer_version.FINAL_STATE, finished_at=long_ago)
+
+    await archive.retention().everything()
+
+    assert await archive.ids() == {is_open.id, of_newer_kind.id}
 
 
 async def test_old_requests_go_with_their_deliveries_and_pictures(archive: Archive) -> None:
