@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos bench check lock clean venv python
+.PHONY: help demo test chaos soak bench check lock clean venv python
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
@@ -16,6 +16,9 @@ test: venv ## Run all tests, on a PostgreSQL and a Valkey of their own
 
 chaos: venv ## Break everything for five minutes and see that nothing is lost; ARGS="--seconds 120 --seed 7"
 	@exec $(BIN)/python -m tests.benchmarks.chaos $(ARGS)
+
+soak: venv ## Make 20,000 pictures with faults now and then and see that nothing grows; ARGS="--pictures 1000"
+	@exec $(BIN)/python -m tests.benchmarks.soak $(ARGS)
 
 bench: venv ## Measure how fast it is, beside Celery and plain arq; ARGS="--quick" or "--only saturation"
 	@exec $(BIN)/python -m tests.benchmarks $(ARGS)

@@ -12,6 +12,7 @@
 - user_erasure.py: erases everything of a user
 - age_confirmation.py: which users have confirmed to be of age
 - queue.py: Redis, to tell the worker and to wait for the end of a request
+- clock_skew.py: how far the clock of a server is from this process's
 - database.py: connections and transactions
 - sqlstates.py: PostgreSQL's error codes
 - statement_deadline.py: a deadline for the statements of a turn

@@ -1,7 +1,7 @@
 """Redis as the hook uses it: enqueues arq jobs, and waits for the end of a request.
 
 Hook and worker share these names and the JSON form of a job. Redis holds ids only, never what
-people wrote.
+people wrote. The time at which a job is due is that of the Redis server, never of the bot.
 """
 
 import asyncio
@@ -12,15 +12,18 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from arq.connections import ArqRedis
 from redis.asyncio import Redis
-from redis.asyncio.client import PubSub
+from redis.asyncio.client import Pipeline, PubSub
 from redis.exceptions import RedisError
 
+from chatflow_hook.clock_skew import ClockSkew
 from chatflow_hook.settings import RedisPlace
 
 QUEUE = "arq:queue"
 JOB = "make_image"
+# arq's names and the time for which it keeps a payload.
+PAYLOAD_KEY_PREFIX = "arq:job:"
+_PAYLOAD_KEPT_MS = 24 * 3600 * 1000
 
 
 def dumps(value: dict[str, Any]) -> bytes:
@@ -35,6 +38,29 @@ def loads(packed: bytes) -> dict[str, Any]:
     """Deserialise an arq job that `dumps` serialised."""
     job: dict[str, Any] = json.loads(packed)
     return job
+
+
+def add_enqueue(pipe: Pipeline, request_id: UUID, *, due_ms: int) -> None:
+    """Add to a pipeline the commands that enqueue the job of a request as arq does.
+
+    `due_ms` is on the clock of the Redis server, in milliseconds since the epoch, and above 0: arq
+    takes an entry with the score 0 for a job that has ended. What is there of the job already is
+    left as it is, so this may be done again at any time.
+    """
+    job_id = str(request_id)
+    job: dict[str, Any] = {"t": None, "f": JOB, "a": [job_id], "k": {}, "et": due_ms}
+    pipe.set(PAYLOAD_KEY_PREFIX + job_id, dumps(job), px=_PAYLOAD_KEPT_MS, nx=True)
+    pipe.zadd(QUEUE, {job_id: due_ms}, nx=True)
+
+
+async def server_time_s(redis: Redis) -> float:
+    """Return the time of the Redis server in seconds since the epoch.
+
+    Raises:
+        RedisError: Redis cannot be reached.
+    """
+    seconds, microseconds = await redis.time()
+    return float(seconds) + float(microseconds) / 1e6
 
 
 def ended_channel(request_id: UUID) -> str:
@@ -63,12 +89,8 @@ class QueueClient:
             "socket_timeout": _SOCKET_TIMEOUT_S,
             "socket_connect_timeout": _SOCKET_TIMEOUT_S,
         }
-        self._jobs = ArqRedis(
-            redis.pool(broker_db, **timeouts),
-            job_serializer=dumps,
-            job_deserializer=loads,
-            default_queue_name=QUEUE,
-        )
+        self._jobs: Redis = Redis.from_pool(redis.pool(broker_db, **timeouts))
+        self._redis_clock = ClockSkew("redis")
         # No socket timeout: `wait` listens for as long as its caller wants.
         self._results: Redis = Redis.from_pool(
             redis.pool(result_db, socket_connect_timeout=_SOCKET_TIMEOUT_S)
@@ -78,11 +100,14 @@ class QueueClient:
         """Enqueue the arq job of a request; return whether Redis took it within `within_s` seconds.
 
         If it did not, this is logged, and the worker's relay enqueues the job later. May be
-        called again for the same request: arq keeps one job of an id.
+        called again for the same request: there is one job of an id.
         """
         try:
             async with asyncio.timeout(within_s):
-                await self._jobs.enqueue_job(JOB, str(request_id), _job_id=str(request_id))
+                now_s = await self._redis_clock.measure(lambda: server_time_s(self._jobs))
+                async with self._jobs.pipeline(transaction=True) as pipe:
+                    add_enqueue(pipe, request_id, due_ms=int(now_s * 1000))
+                    await pipe.execute()
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("doorbell unheard", request_id=str(request_id), error=type(error).__name__)
             return False
@@ -114,7 +139,7 @@ class QueueClient:
 
     async def close(self) -> None:
         """Close the connections; may be called twice."""
-        await self._jobs.aclose(close_connection_pool=True)
+        await self._jobs.aclose()
         await self._results.aclose()
 
 

@@ -11,6 +11,7 @@ from imagegen.comfy.timeouts import PromptTimeouts
 from imagegen.db.engine import connect
 from imagegen.delivery.rate_limit import FloodControl
 from imagegen.delivery.telegram import Telegram
+from imagegen.maintenance.forgotten_messages import ForgottenMessages
 from imagegen.maintenance.image_cleanup import ImageCleanup
 from imagegen.maintenance.retention import Retention, RetentionLimits
 from imagegen.maintenance.stray_prompts import StrayCleanup
@@ -55,6 +56,7 @@ class WorkerParts:
     results_redis: Redis
     retention: Retention
     stray_cleanup: StrayCleanup
+    forgotten_messages: ForgottenMessages
     counter_log: CounterLog
 
 
@@ -222,6 +224,7 @@ async def worker_parts(
         results_redis=results,
         retention=Retention(engine, ImageCleanup(engine, images), retention_limits(settings)),
         stray_cleanup=StrayCleanup(engine, pool),
+        forgotten_messages=ForgottenMessages(engine, telegram),
         counter_log=CounterLog(prompts.fallbacks, image_cache.saved),
     )
 

@@ -13,6 +13,9 @@
             NotSent             the picture certainly did not arrive
             FloodWait           Telegram demands a pause in seconds
             FileUnknown         Telegram has forgotten the file id
+            PlaceRefused        the topic or the reply is refused
+            PhotoRefused        the file is no photo for Telegram
+            AnswerUnknown       a refusal that we cannot name
             OutcomeUnknown      the picture may have arrived
             TokenRevoked        Telegram rejects the bot token
             StoreUnavailable    the image store cannot be used
@@ -28,7 +31,7 @@
             BadImage            the host's file is no image
             ImageTooLarge       too many bytes or pixels
             DeliveryUnknown     perhaps sent, must not be repeated
-            ChatGone            blocked, removed or deleted chat
+            ChatGone            blocked, restricted or deleted chat
             SendRefused         Telegram rejects this message
             ImageLost           a stored image is gone or damaged
             TooLate             the request is too old

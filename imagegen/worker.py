@@ -16,7 +16,7 @@ from chatflow_hook.queue import JOB, QUEUE, dumps, loads
 from chatflow_hook.settings import BadSetting
 from imagegen import bootstrap, image_file, logs, periodic
 from imagegen.errors import ImagegenError
-from imagegen.maintenance import retention, stray_prompts
+from imagegen.maintenance import forgotten_messages, retention, stray_prompts
 from imagegen.monitoring import checks, http_server
 from imagegen.monitoring.host_status import HostStatusPublisher
 from imagegen.monitoring.persona_coverage import COVERAGE_EVERY_S, PersonaCoverage
@@ -114,6 +114,7 @@ def worker_settings(
             ("retention", parts.retention.step, retention.EVERY_S),
             ("relay", relay.step, recovery.relay_every_s),
             ("strays", parts.stray_cleanup.step, stray_prompts.EVERY_S),
+            ("messages", parts.forgotten_messages.step, forgotten_messages.EVERY_S),
             ("coverage", coverage.step, COVERAGE_EVERY_S),
         ):
             await stack.enter_async_context(periodic.every(seconds, step, name=name))

@@ -19,24 +19,32 @@ _STATES = (
     *("queued", "drawing", "drawn", "delivering"),
     *("delivered", "failed", "refused", "expired", "cancelled"),
 )
+_LONGEST_SPAN = timedelta(days=36_500)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
-def _parse_time(ctx: Any, param: Any, value: str | None) -> datetime | None:
+def _parse_time(ctx: Any, param: Any, value: str | None) -> datetime | timedelta | None:
     """Parse a date, a date with time, or a time span before now such as 90m, 36h or 7d.
 
-    A time without an offset is taken as UTC.
+    A time without an offset is taken as UTC. A span counts by PostgreSQL's clock, not by this one.
     """
     if not value:
         return None
     try:
         if value[-1] in _UNITS:
-            return datetime.now(UTC) - timedelta(**{_UNITS[value[-1]]: float(value[:-1])})
+            return _parse_span(value)
         time = datetime.fromisoformat(value)
     except (ValueError, OverflowError):
         why = f"{value!r} is none of 36h, 7d, 2026-11-24 and 2026-11-24T10:00."
         raise click.BadParameter(why, ctx=ctx, param=param) from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _parse_span(value: str) -> timedelta:
+    span = timedelta(**{_UNITS[value[-1]]: float(value[:-1])})
+    if span > _LONGEST_SPAN:
+        raise OverflowError(f"{span} is before all times that PostgreSQL can count")
+    return span
 
 
 _SINCE = click.option(
@@ -105,7 +113,11 @@ def show(*, request_id: str, is_json: bool) -> None:
 @_SINCE
 @_AS_JSON
 def retry(
-    *, request_ids: Sequence[str], all_failed: bool, since: datetime | None, is_json: bool
+    *,
+    request_ids: Sequence[str],
+    all_failed: bool,
+    since: datetime | timedelta | None,
+    is_json: bool,
 ) -> None:
     """Put failed requests back into the queue, as young as new ones and with all attempts.
 

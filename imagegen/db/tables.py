@@ -1,4 +1,6 @@
-"""The tables that only the worker uses: Delivery, StrayPrompt, ForgottenImage, SafetyNote.
+"""The tables that only the worker uses.
+
+Delivery, StrayPrompt, ForgottenImage, ForgottenMessage and SafetyNote.
 
 They are on the same MetaData as the tables of the hook, so that Alembic sees all of them.
 Every table carries the comment OURS, by which the migrations know what they may drop.
@@ -90,6 +92,20 @@ class ForgottenImage(Base):
     forgotten_at: Mapped[datetime] = mapped_column(
         DateTime(timezone=True), server_default=func.now()
     )
+
+
+class ForgottenMessage(Base):
+    """A picture that arrived in a chat after its request was erased. The worker deletes it there.
+
+    Nothing else is kept of it, since its user was forgotten.
+    """
+
+    __tablename__ = "forgotten_messages"
+    __table_args__ = {"comment": OURS}  # noqa: RUF012 (the name and form that SQLAlchemy reads)
+
+    chat_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    message_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    noted_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
 class SafetyNote(Base):

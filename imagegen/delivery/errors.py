@@ -22,9 +22,27 @@ class FloodWait(Unavailable):
 
 
 class FileUnknown(Unavailable):
-    """Telegram does not know the file id any more; the image has to be uploaded again."""
+    """Telegram cannot send this file id any more; the image has to be uploaded again."""
 
     code = "file_unknown"
+
+
+class PlaceRefused(Unavailable):
+    """Telegram accepts nothing in this topic or as this reply; the chat itself may be open."""
+
+    code = "topic_closed"
+
+
+class PhotoRefused(Unavailable):
+    """Telegram cannot make a photo of this file; another encoding, or a document, may pass."""
+
+    code = "photo_refused"
+
+
+class AnswerUnknown(Unavailable):
+    """Telegram refused with an answer that we have no name for. Nothing was sent."""
+
+    code = "telegram_answer_unknown"
 
 
 class OutcomeUnknown(Unavailable):
@@ -49,7 +67,7 @@ class DeliveryUnknown(Rejected):
 
 
 class ChatGone(Rejected):
-    """The chat does not exist, or the bot was blocked in it or removed from it."""
+    """The chat does not exist, or its people do not let the bot send pictures there."""
 
     code = "chat_not_found"
     # Users block bots every day; an operator has nothing to do.

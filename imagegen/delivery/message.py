@@ -15,6 +15,7 @@ class PhotoMessage:
     """A picture and the chat it is sent to; width and height in pixels.
 
     `file_id`: Telegram's id of a photo that was uploaded before, None to upload `data`.
+    `is_document`: it is sent as a file and not as a photo. A document has no spoiler.
     """
 
     chat_id: int
@@ -28,6 +29,7 @@ class PhotoMessage:
     protect_content: bool = False
     reply_to_message_id: int | None = None
     message_thread_id: int | None = None
+    is_document: bool = False
 
     @property
     def fits_a_photo(self) -> bool:

@@ -13,8 +13,9 @@ from redis.exceptions import RedisError
 
 _PREFIX = "imagegen:telegram:shut:"
 _ALL_CHATS = "all"
-# If so many chats are paused at the same time, the bot has reached its own limit, which is about
-# 30 messages a second over all chats (core.telegram.org/bots/faq).
+# If so many private chats are paused at the same time, the bot has reached its own limit, which is
+# about 30 messages a second over all chats (core.telegram.org/bots/faq). Groups do not count: each
+# has a limit of its own, of 20 messages a minute.
 _PAUSED_CHATS_THAT_PAUSE_ALL = 3
 
 
@@ -40,11 +41,19 @@ class FloodControl:
         return max(own_wait_s, await self._shared_wait_s(chat_id))
 
     async def hold(self, chat_id: int, seconds: float) -> None:
-        """Pause a chat for so many seconds, for all workers. Pauses all chats if several are paused."""
+        """Pause a chat for so many seconds, for all workers.
+
+        Pauses all chats if several private chats are paused.
+        """
         await self._pause(str(chat_id), seconds)
-        paused_until = [until for name, until in self._paused_until.items() if name != _ALL_CHATS]
-        if len(paused_until) >= _PAUSED_CHATS_THAT_PAUSE_ALL:
-            await self._pause(_ALL_CHATS, min(paused_until) - self._clock())
+        now = self._clock()
+        waits_s = [
+            until - now
+            for name, until in self._paused_until.items()
+            if _is_private_chat(name) and until > now
+        ]
+        if len(waits_s) >= _PAUSED_CHATS_THAT_PAUSE_ALL:
+            await self._pause(_ALL_CHATS, min(waits_s))
 
     async def _pause(self, name: str, seconds: float) -> None:
         if seconds <= 0:
@@ -62,3 +71,8 @@ class FloodControl:
         except (RedisError, OSError):
             return 0.0
         return max(0, *remaining_ms) / 1000
+
+
+def _is_private_chat(name: str) -> bool:
+    # The ids of groups and channels are negative.
+    return name != _ALL_CHATS and not name.startswith("-")

@@ -21,20 +21,23 @@ from aiogram.exceptions import (
     TelegramServerError,
     TelegramUnauthorizedError,
 )
-from aiogram.methods.base import Response
+from aiogram.methods import TelegramMethod
+from aiogram.methods.base import Response, TelegramType
 from aiogram.types import BufferedInputFile, Message, ReplyParameters
-from aiohttp import ClientConnectorError
+from aiohttp import ClientConnectorError, ClientTimeout, ConnectionTimeoutError
 
 from imagegen.delivery.errors import (
+    AnswerUnknown,
     ChatGone,
     FileUnknown,
     FloodWait,
     NotSent,
     OutcomeUnknown,
-    SendRefused,
+    PhotoRefused,
     TokenRevoked,
 )
 from imagegen.delivery.message import PhotoMessage, SentMessage
+from imagegen.delivery.refusals import refusal
 from imagegen.errors import ImagegenError
 
 log = structlog.get_logger(__name__)
@@ -45,20 +48,16 @@ _KEPT_RESPONSE_TYPE = Response[Message]
 
 _TOKEN_REVOKED_RETRY_S = 10.0
 _PROBE_TIMEOUT_S = 2
-# Parts of Telegram's answers to a file id of another bot, to one that is too old, and to one of a
-# file that is no photo. Compared in lower case.
-_FILE_UNKNOWN_ANSWERS = (
-    "wrong file identifier",
-    "file_reference",
-    "can't use file of type",
-    "wrong remote file",
-)
-_CHAT_UNKNOWN_ANSWERS = (
-    "chat not found",
-    "user not found",
-    "peer_id_invalid",
-    "group chat was deactivated",
-)
+# How long a connection may take to come about, with its wait for a free one, DNS and TLS. It ends
+# before the whole call does, or nobody could say whether anything was sent.
+_MAX_CONNECT_S = 10.0
+_MAX_CONNECT_SHARE = 0.5
+_CLIENT_ERROR = 400
+_SERVER_ERROR = 500
+# For an answer that has no description; aiogram then has None as its message.
+_NO_REASON = "without a reason"
+# What a call raises. ValueError and LookupError: the answer is no text in its own encoding.
+_CALL_ERRORS = (TelegramAPIError, ClientDecodeError, ValueError, LookupError)
 
 
 class Telegram:
@@ -68,7 +67,11 @@ class Telegram:
     """
 
     def __init__(self, *, token: str, api_url: str, timeout_s: float) -> None:
-        session = AiohttpSession(api=TelegramAPIServer.from_base(api_url), timeout=timeout_s)
+        connect_s = min(_MAX_CONNECT_S, _MAX_CONNECT_SHARE * timeout_s)
+        session = _Session(
+            api=TelegramAPIServer.from_base(api_url),
+            timeout=ClientTimeout(total=timeout_s, connect=connect_s),
+        )
         self._bot = Bot(token=token, session=session)
         self.is_revoked = False
 
@@ -89,18 +92,18 @@ class Telegram:
         await self._bot.session.close()
 
     async def send(self, photo: PhotoMessage) -> SentMessage:
-        """Send a picture, as a photo if Telegram accepts it as one and else as a document.
-
-        If the group has become a supergroup, the picture is sent to the supergroup.
+        """Send a picture. If the group has become a supergroup, it is sent to the supergroup.
 
         Raises:
             NotSent: it certainly did not arrive.
             OutcomeUnknown: it may have arrived.
             FileUnknown: `file_id` is not valid any more; send the bytes.
+            PlaceRefused: the topic is closed or gone, or the reply is not possible.
+            PhotoRefused: the file is not accepted as it is.
+            AnswerUnknown: Telegram refuses it for a reason that we have no name for.
             FloodWait: Telegram demands a pause.
             TokenRevoked: the token is not valid any more.
-            ChatGone: the chat does not exist or does not let the bot in.
-            SendRefused: Telegram rejects the message for another reason.
+            ChatGone: the chat does not exist or does not let the bot send pictures.
         """
         chat_id = photo.chat_id
         try:
@@ -109,14 +112,39 @@ class Telegram:
             except TelegramMigrateToChat as moved:
                 chat_id = moved.migrate_to_chat_id
                 message = await self._send(photo, chat_id)
-        except (TelegramAPIError, ClientDecodeError) as error:
-            raise self._noting_revoked_token(error_of(error)) from error
+        except _CALL_ERRORS as error:
+            message_id = _accepted_message_id(error)
+            if message_id is None:
+                raise self._send_error(error, photo) from error
+            file_id = None
+        else:
+            message_id = message.message_id
+            file_id = message.photo[-1].file_id if message.photo else None
         return SentMessage(
-            chat_id=chat_id,
-            message_id=message.message_id,
-            file_id=message.photo[-1].file_id if message.photo else None,
-            bot_id=self._bot.id,
+            chat_id=chat_id, message_id=message_id, file_id=file_id, bot_id=self._bot.id
         )
+
+    async def delete(self, chat_id: int, message_id: int) -> bool:
+        """Delete a message of the bot for all; return False if Telegram refuses that for good.
+
+        Telegram deletes messages of the last 48 hours. A message that is gone already counts as
+        deleted.
+
+        Raises:
+            NotSent, OutcomeUnknown, FloodWait, TokenRevoked, AnswerUnknown: try again later.
+        """
+        try:
+            await self._bot.delete_message(chat_id, message_id)
+        except TelegramMigrateToChat:
+            return False
+        except TelegramBadRequest as error:
+            return "not found" in error.message.lower()
+        except _CALL_ERRORS as error:
+            problem = self._noting_revoked_token(error_of(error))
+            if isinstance(problem, ChatGone):
+                return False
+            raise problem from error
+        return True
 
     async def probe(self) -> None:
         """Return if Telegram answers and accepts the token; resets `is_revoked`.
@@ -126,11 +154,11 @@ class Telegram:
             OutcomeUnknown: the connection broke or Telegram did not answer in time.
             FloodWait: Telegram demands a pause.
             TokenRevoked: the token is not valid any more.
-            ChatGone, SendRefused: Telegram answers with another error.
+            AnswerUnknown: Telegram answers with another error.
         """
         try:
             await self._bot.get_me(request_timeout=_PROBE_TIMEOUT_S)
-        except (TelegramAPIError, ClientDecodeError) as error:
+        except _CALL_ERRORS as error:
             raise self._noting_revoked_token(error_of(error)) from error
         if self.is_revoked:
             log.info("telegram knows the token again")
@@ -142,11 +170,18 @@ class Telegram:
             self.is_revoked = True
         return error
 
+    def _send_error(self, error: Exception, photo: PhotoMessage) -> ImagegenError:
+        problem = self._noting_revoked_token(error_of(error))
+        if photo.file_id is not None and isinstance(problem, PhotoRefused | AnswerUnknown):
+            # In whatever wording: a file id of another bot, of another type, or one that is too old.
+            return FileUnknown(problem.sentence)
+        return problem
+
     async def _send(self, photo: PhotoMessage, chat_id: int) -> Message:
         file = photo.file_id or BufferedInputFile(photo.data, filename=photo.filename)
         caption = photo.short_caption
         reply = _reply_parameters(photo.reply_to_message_id)
-        if not photo.fits_a_photo:
+        if photo.is_document:
             return await self._bot.send_document(
                 chat_id,
                 file,
@@ -166,8 +201,25 @@ class Telegram:
         )
 
 
-def error_of(error: TelegramAPIError | ClientDecodeError) -> ImagegenError:
-    """Return our error for an error of aiogram, judged by how far the send got. Pure."""
+class _Session(AiohttpSession):
+    """aiogram's session, which also judges an answer that is not the Bot API's by its status."""
+
+    def check_response(
+        self, bot: Bot, method: TelegramMethod[TelegramType], status_code: int, content: str
+    ) -> Response[TelegramType]:
+        try:
+            return super().check_response(bot, method, status_code, content)
+        except (ClientDecodeError, TypeError) as error:  # a proxy's page, or no description
+            message = f"an answer {status_code} that is not the Bot API's"
+            if status_code >= _SERVER_ERROR:
+                raise TelegramServerError(method, message) from error
+            if status_code >= _CLIENT_ERROR:
+                raise TelegramAPIError(method, message) from error
+            raise
+
+
+def error_of(error: Exception) -> ImagegenError:
+    """Return our error for an error of a call, judged by how far the call got. Pure."""
     match error:
         case TelegramRetryAfter():
             wait_s = float(error.retry_after)
@@ -177,26 +229,33 @@ def error_of(error: TelegramAPIError | ClientDecodeError) -> ImagegenError:
                 "Telegram does not know the token", retry_after_s=_TOKEN_REVOKED_RETRY_S
             )
         case TelegramForbiddenError():
-            return ChatGone("the bot was blocked or removed", code="bot_blocked")
-        case TelegramBadRequest() if any(
-            answer in error.message.lower() for answer in _CHAT_UNKNOWN_ANSWERS
-        ):
-            return ChatGone("there is no such chat")
-        case TelegramBadRequest() if any(
-            answer in error.message.lower() for answer in _FILE_UNKNOWN_ANSWERS
-        ):
-            return FileUnknown("Telegram does not know the photo any more")
-        case TelegramBadRequest() | TelegramEntityTooLarge():
-            return SendRefused(f"Telegram refuses the picture: {error.message}")
+            problem = refusal(error.message or _NO_REASON)
+            is_told = isinstance(problem, ChatGone)
+            return problem if is_told else ChatGone("the chat is closed", code="bot_blocked")
+        case TelegramEntityTooLarge():
+            return PhotoRefused("Telegram refuses the photo: it is too large")
         case RestartingTelegram():
             return NotSent("Telegram restarts")
-        case TelegramNetworkError() if isinstance(error.__cause__, ClientConnectorError):
-            # Refused, unreachable or not resolved: nothing has left this machine.
+        case TelegramNetworkError() if isinstance(
+            error.__cause__, ClientConnectorError | ConnectionTimeoutError
+        ):
+            # Refused, unreachable, not resolved, or no answer to the connect: nothing was sent.
             return NotSent("Telegram cannot be reached")
-        case TelegramNetworkError() | TelegramServerError() | ClientDecodeError():
+        case TelegramNetworkError() | TelegramServerError():
             return OutcomeUnknown("the connection to Telegram broke during the send")
+        case TelegramAPIError():
+            return refusal(error.message or _NO_REASON)
         case _:
-            return SendRefused(f"Telegram refuses the picture: {type(error).__name__}")
+            return OutcomeUnknown("Telegram's answer cannot be read")
+
+
+def _accepted_message_id(error: Exception) -> int | None:
+    """Return the id of a message that was accepted, although aiogram cannot read the answer."""
+    match error:
+        case ClientDecodeError(data={"ok": True, "result": {"message_id": int(message_id)}}):
+            return message_id
+        case _:
+            return None
 
 
 def _reply_parameters(message_id: int | None) -> ReplyParameters | None:

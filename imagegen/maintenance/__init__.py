@@ -3,5 +3,6 @@
 retention.py: erases what was kept long enough.
 image_cleanup.py: erases images that no request names any more.
 user_erasure.py: erases everything of one user.
+forgotten_messages.py: deletes pictures that arrived in a chat after their user was erased.
 stray_prompts.py: removes prompts that nobody waits for from their hosts.
 """

@@ -1,4 +1,4 @@
-"""The readiness checks of a worker: Redis, PostgreSQL, Telegram and the ComfyUI hosts.
+"""The readiness checks of a worker: Redis, PostgreSQL, Telegram, image store and ComfyUI hosts.
 
 They run over connections of their own, which no job keeps busy. Each check returns None if all is
 well, or what is missing as a short text; it may also raise an error with a sentence.
@@ -9,7 +9,14 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from redis.asyncio import Redis
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import (
+    AuthenticationError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 
 from imagegen import periodic
 from imagegen.comfy.client import HostClient
@@ -21,18 +28,22 @@ from imagegen.delivery.errors import FloodWait, NotSent, OutcomeUnknown
 from imagegen.delivery.telegram import Telegram
 from imagegen.monitoring import http_server
 from imagegen.monitoring.readiness import CachedCheck, Check, Readiness
+from imagegen.monitoring.server_clocks import COMPARE_CLOCKS_EVERY_S, ServerClocks
 from imagegen.pipeline.context import JobContext
 from imagegen.pool.health import Condition
 from imagegen.pool.pool import Pool
 from imagegen.queue import connections
 from imagegen.settings import Settings
+from imagegen.storage.store import ImageStore
 
 _UNUSABLE = (Condition.DOWN, Condition.ASIDE)
 _COMMAND_TIMEOUT_S = 3.0
 # How long an answer without a problem is kept: servers of others are not asked at each probe.
 _TELEGRAM_OK_FOR_S = 10.0
 _HOSTS_OK_FOR_S = 3.0
+_STORE_OK_FOR_S = 30.0
 _CHECK_REDIS_EVERY_S = 0.5
+_WRITE_PROBE_KEY = "imagegen:write-probe"
 
 
 @asynccontextmanager
@@ -53,9 +64,14 @@ async def running(
             "redis": CachedCheck(redis_check(redis)),
             "postgresql": CachedCheck(schema_check.lacks),
             "telegram": CachedCheck(telegram_check(context.telegram), ok_for_s=_TELEGRAM_OK_FOR_S),
+            "store": CachedCheck(store_check(context.image_store), ok_for_s=_STORE_OK_FOR_S),
             "hosts": CachedCheck(hosts_check(context.pool), ok_for_s=_HOSTS_OK_FOR_S),
         }
-        await stack.enter_async_context(readiness.checking(checks))
+        clocks = ServerClocks(redis, engine)
+        await stack.enter_async_context(
+            periodic.every(COMPARE_CLOCKS_EVERY_S, clocks.step, name="clocks")
+        )
+        await stack.enter_async_context(readiness.checking(checks, clocks_ahead_s=clocks.ahead_s))
         yield
 
 
@@ -76,18 +92,37 @@ async def serve_until_redis_answers(settings: Settings) -> None:
 
 
 def redis_check(client: Redis) -> Check:
-    """Return a check that sends PING to Redis."""
+    """Return a check that writes to Redis, since a Redis that is full still answers a PING."""
 
     async def check() -> str | None:
         try:
-            await client.ping()
+            await client.set(_WRITE_PROBE_KEY, b"1", px=1)  # gone at once
         except AuthenticationError:
             return "it refuses the password"
+        except ResponseError as error:
+            return _refusal(error)
         except (RedisError, OSError) as error:
             return f"it does not answer: {type(error).__name__}"
         return None
 
     return check
+
+
+def _refusal(error: ResponseError) -> str:
+    """Return why Redis answers but refuses a write, and what to do; its own words may name keys."""
+    match error:
+        case OutOfMemoryError():
+            return "it is full and refuses writes: raise maxmemory, or find what fills it"
+        case ReadOnlyError():
+            return "it is a replica and refuses writes: connect to the primary"
+        case NoPermissionError():
+            return "its user may not write: allow it in the ACL"
+    match str(error).partition(" ")[0]:
+        case "MISCONF":
+            return "it cannot save to its disk and refuses writes: is the disk full?"
+        case "NOREPLICAS":
+            return "too few of its replicas are there and it refuses writes: min-replicas-to-write"
+    return f"it refuses writes: {type(error).__name__}"
 
 
 def telegram_check(bot: Telegram) -> Check:
@@ -100,6 +135,16 @@ def telegram_check(bot: Telegram) -> Check:
             return None  # Telegram answers and knows the token
         except (NotSent, OutcomeUnknown):
             return "it cannot be reached"
+        return None
+
+    return check
+
+
+def store_check(store: ImageStore) -> Check:
+    """Return a check that writes to the image store; an outage is raised as StoreUnavailable."""
+
+    async def check() -> str | None:
+        await store.check_writable()
         return None
 
     return check

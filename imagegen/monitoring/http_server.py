@@ -53,6 +53,7 @@ def _app(readiness: Readiness) -> web.Application:
             "ready": report.is_ready,
             "stopping": report.is_stopping,
             "missing": dict(report.missing),
+            "clocks_ahead_s": dict(report.clocks_ahead_s),
         }
         status = 200 if report.is_ready else 503
         return web.json_response(body, status=status, headers=_NO_STORE)

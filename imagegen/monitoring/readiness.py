@@ -30,10 +30,15 @@ _STARTING: Mapping[str, str] = {"worker": "it starts"}
 
 @dataclass(frozen=True, kw_only=True)
 class ReadinessReport:
-    """Whether the worker is ready; `missing` says by name of the check what is missing."""
+    """Whether the worker is ready; `missing` says by name of the check what is missing.
+
+    `clocks_ahead_s`: by server, how many seconds its clock is ahead of this worker's. No difference
+    makes the worker unready, since nothing is decided by its clock.
+    """
 
     is_stopping: bool
     missing: Mapping[str, str] = field(default_factory=dict)
+    clocks_ahead_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_ready(self) -> bool:
@@ -47,11 +52,21 @@ class Readiness:
     def __init__(self, is_stopping: Callable[[], bool]) -> None:
         self._is_stopping = is_stopping
         self._checks: Mapping[str, CachedCheck] = {}
+        self._clocks_ahead_s: Callable[[], Mapping[str, float]] = dict
 
     @asynccontextmanager
-    async def checking(self, checks: Mapping[str, "CachedCheck"]) -> AsyncIterator[None]:
-        """Use these checks while the block runs; they are closed at its end."""
+    async def checking(
+        self,
+        checks: Mapping[str, "CachedCheck"],
+        *,
+        clocks_ahead_s: Callable[[], Mapping[str, float]] = dict,
+    ) -> AsyncIterator[None]:
+        """Use these checks while the block runs; they are closed at its end.
+
+        `clocks_ahead_s` returns what the report says of the servers' clocks.
+        """
         self._checks = checks
+        self._clocks_ahead_s = clocks_ahead_s
         try:
             yield
         finally:
@@ -69,6 +84,7 @@ class Readiness:
         return ReadinessReport(
             is_stopping=self._is_stopping(),
             missing={name: why for name, why in zip(checks, answers, strict=True) if why},
+            clocks_ahead_s=self._clocks_ahead_s(),
         )
 
 

@@ -1,30 +1,48 @@
 """Sends a stored image to its chat. Each send is a row in `deliveries`, committed before the call."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
 from chatflow_hook.turn import Rating
 from imagegen.db.tables import SendOutcome
-from imagegen.delivery.errors import DeliveryUnknown, FileUnknown, FloodWait, OutcomeUnknown
-from imagegen.delivery.message import PhotoMessage
-from imagegen.errors import ImagegenError, Rejected
+from imagegen.delivery.errors import (
+    AnswerUnknown,
+    ChatGone,
+    DeliveryUnknown,
+    FileUnknown,
+    FloodWait,
+    OutcomeUnknown,
+    PhotoRefused,
+    PlaceRefused,
+    SendRefused,
+)
+from imagegen.delivery.message import PhotoMessage, SentMessage
+from imagegen.delivery.photo_encoding import as_jpeg_photo
+from imagegen.errors import ImagegenError, Rejected, Unavailable
 from imagegen.pipeline.content_policy import DeliveryOptions
 from imagegen.pipeline.context import JobContext
 from imagegen.queue import shutdown
-from imagegen.requests.claim import ClaimedRequest, DeliveryAttempt
+from imagegen.requests.claim import ClaimedRequest, ClaimLost, DeliveryAttempt
 from imagegen.safety.rating import drawn_rating
 from imagegen.storage.store import StoredImage
 from imagegen.workflows.persona import Persona
 
 log = structlog.get_logger(__name__)
 
+ResultT = TypeVar("ResultT")
+
 # A flood wait up to this is waited for here, since the job holds no slot; for a longer one the
 # request goes back to the queue.
 _SHORT_WAIT_S = 2.0
+# So many refused sends of one request are no outage of Telegram any more.
+_MAX_REFUSED_SENDS = 5
+# While PostgreSQL is away, what became of a send is written again after a pause of so long.
+_FIRST_PAUSE_S = 0.1
+_MAX_PAUSE_S = 2.0
 
 
 async def deliver(
@@ -41,6 +59,7 @@ async def deliver(
         ClaimLost: another job has the request, or it has ended.
         DeliveryUnknown: too many sends of this request have an unknown outcome.
         FloodWait: Telegram asks to wait for longer than 2 s.
+        TooLate: Telegram asks to wait, and the request is too old.
         WorkerStops: the worker ends during a short flood wait.
         ImageLost: the store has the image no more.
         Unavailable: PostgreSQL, the store or Telegram is away.
@@ -62,7 +81,7 @@ async def deliver(
         if await _send_by_file_id(context, request, image, message):
             return
         data = await context.image_store.get(image.name)
-    await _send_if_allowed(context, request, replace(message, data=data))
+    await _send_in_some_form(context, request, replace(message, data=data))
 
 
 def _persona(context: JobContext, request: ClaimedRequest) -> Persona | None:
@@ -96,57 +115,122 @@ async def _send_by_file_id(
     if file_id is None:
         return False
     try:
-        await _send_if_allowed(context, request, replace(message, file_id=file_id))
+        await _send_in_topic_or_chat(context, request, replace(message, file_id=file_id))
     except FileUnknown as error:
         log.info("photo is uploaded again", why=error.sentence)
         return False
     return True
 
 
+async def _send_in_some_form(
+    context: JobContext, request: ClaimedRequest, message: PhotoMessage
+) -> None:
+    """Send the picture in the first form that Telegram accepts."""
+    sentence = ""
+    async for form in _forms(message):
+        try:
+            await _send_in_topic_or_chat(context, request, form)
+        except PhotoRefused as error:
+            log.info("picture is sent in another form", why=error.sentence)
+            sentence = error.sentence
+        else:
+            return
+    raise SendRefused(sentence)
+
+
+async def _forms(message: PhotoMessage) -> AsyncIterator[PhotoMessage]:
+    """Yield the picture as the photo it is, as a small JPEG, and as a document.
+
+    A document has no spoiler, so a picture that needs one is never sent as a document.
+    """
+    if message.fits_a_photo:
+        yield message
+    data, width, height = await asyncio.to_thread(as_jpeg_photo, message.data)
+    name = message.filename.partition(".")[0]
+    yield replace(message, data=data, width=width, height=height, filename=f"{name}.jpeg")
+    if not message.has_spoiler:
+        yield replace(message, is_document=True)
+
+
+async def _send_in_topic_or_chat(
+    context: JobContext, request: ClaimedRequest, message: PhotoMessage
+) -> None:
+    """Send the message; without its topic and its reply if Telegram does not accept these."""
+    try:
+        await _send_if_allowed(context, request, message)
+    except PlaceRefused as error:
+        chat_message = replace(message, message_thread_id=None, reply_to_message_id=None)
+        if chat_message == message:
+            raise ChatGone(error.sentence, code="no_rights") from error
+        log.info("picture is sent outside of its topic", why=error.sentence)
+        await _send_in_topic_or_chat(context, request, chat_message)
+
+
 async def _send_if_allowed(
     context: JobContext, request: ClaimedRequest, message: PhotoMessage
 ) -> None:
-    """Send the message unless Telegram asks to wait, or too many sends have an unknown outcome."""
-    await _check_flood_wait(context, message.chat_id)
+    """Send the message unless Telegram asks to wait, or an earlier send has or may have arrived."""
+    await _check_flood_wait(context, request, message.chat_id)
     send = await context.deliveries.start(request)
+    if send.arrived_as is not None:
+        await context.deliveries.record_outcome(send, SendOutcome.NOT_SENT, "it is in the chat")
+        receipt = SentMessage(
+            chat_id=message.chat_id,
+            message_id=send.arrived_as,
+            file_id=None,
+            bot_id=context.telegram.bot_id,
+        )
+        await _run_to_completion(context.requests.mark_delivered(request, receipt=receipt))
+        return
     if send.unknown >= context.max_unknown_sends:
         await context.deliveries.record_outcome(send, SendOutcome.NOT_SENT, "given up")
         raise DeliveryUnknown("nobody can say whether the picture arrived")
     await _send(context, request, send, message)
 
 
-async def _check_flood_wait(context: JobContext, chat_id: int) -> None:
+async def _check_flood_wait(context: JobContext, request: ClaimedRequest, chat_id: int) -> None:
     """Wait for a short flood wait; a long one and a revoked token raise FloodWait, TokenRevoked."""
     if context.telegram.is_revoked:
         await context.telegram.probe()
     wait_s = await context.flood_control.wait_s(chat_id)
     if wait_s > _SHORT_WAIT_S:
-        raise FloodWait(f"Telegram asks to wait {wait_s:.0f} s", retry_after_s=wait_s)
+        raise _flood_wait(context, request, wait_s)
     if wait_s:
         with shutdown.waiting():
             await asyncio.sleep(wait_s)
 
 
+def _flood_wait(context: JobContext, request: ClaimedRequest, wait_s: float) -> FloodWait:
+    """Return the error that waits so long, or until the request is too old; raises TooLate if it is."""
+    left_s = request.time_left_s(context.max_age_s)
+    retry_after_s = wait_s if left_s is None else min(wait_s, left_s)
+    return FloodWait(f"Telegram asks to wait {wait_s:.0f} s", retry_after_s=retry_after_s)
+
+
 async def _send(
     context: JobContext, request: ClaimedRequest, send: DeliveryAttempt, message: PhotoMessage
 ) -> None:
-    await context.requests.check_claim(request, proved_at=send.proved_at)
     try:
-        sent_message = await context.telegram.send(message)
+        await context.requests.check_claim(request, proved_at=send.proved_at)
+        receipt = await context.telegram.send(message)
     except ImagegenError as error:
-        await context.deliveries.record_outcome(send, _outcome(error), error.sentence)
-        if isinstance(error, FloodWait) and error.retry_after_s is not None:
-            await context.flood_control.hold(message.chat_id, error.retry_after_s)
+        flood_wait_s = error.retry_after_s if isinstance(error, FloodWait) else None
+        if flood_wait_s is not None:
+            await context.flood_control.hold(message.chat_id, flood_wait_s)
+        outcome, sentence = _outcome(error), error.sentence
+        await _patiently(lambda: context.deliveries.record_outcome(send, outcome, sentence))
+        if flood_wait_s is not None:
+            raise _flood_wait(context, request, flood_wait_s) from error
+        if isinstance(error, AnswerUnknown) and send.refused + 1 >= _MAX_REFUSED_SENDS:
+            raise SendRefused(sentence) from error
         raise
     # The picture is in the chat: this is written even while the worker stops, so that no other
     # worker sends it again.
-    await _run_to_completion(
-        context.requests.mark_delivered(request, send=send, receipt=sent_message)
-    )
+    await _run_to_completion(_record_arrival(context, request, send, receipt))
     log.info(
         "picture delivered",
         chat_id=message.chat_id,
-        message_id=sent_message.message_id,
+        message_id=receipt.message_id,
         uploaded=len(message.data),
         seconds=round(request.age_s, 1),
     )
@@ -156,10 +240,41 @@ def _outcome(error: ImagegenError) -> SendOutcome:
     match error:
         case OutcomeUnknown():
             return SendOutcome.UNKNOWN
-        case Rejected():
+        case Rejected() | AnswerUnknown() | PhotoRefused() | PlaceRefused():
             return SendOutcome.REFUSED
         case _:
             return SendOutcome.NOT_SENT
+
+
+async def _record_arrival(
+    context: JobContext, request: ClaimedRequest, send: DeliveryAttempt, receipt: SentMessage
+) -> None:
+    """Mark the request as delivered; if it is not ours any more, only note which message it is."""
+    try:
+        await _patiently(
+            lambda: context.requests.mark_delivered(request, send=send, receipt=receipt)
+        )
+    except ClaimLost:
+        # Cancelled, forgotten or claimed by another job meanwhile. Or it is delivered: the
+        # connection broke after the commit, and the transaction was run again.
+        if not await _patiently(lambda: context.deliveries.record_arrival(send, receipt)):
+            raise
+
+
+async def _patiently(write: Callable[[], Awaitable[ResultT]]) -> ResultT:
+    """Write what became of a send, again and again while PostgreSQL is away.
+
+    This process alone knows it: if it gave up, the picture would count as perhaps sent.
+    """
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        try:
+            return await write()
+        except Unavailable as error:
+            if pause_s == _FIRST_PAUSE_S:
+                log.warning("send is written down later", code=error.code, why=error.sentence)
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, _MAX_PAUSE_S)
 
 
 async def _run_to_completion(write: Coroutine[Any, Any, None]) -> None:

@@ -26,7 +26,7 @@ from imagegen.requests.claim import ClaimedRequest, ClaimLost, ClaimState, TooLa
 from imagegen.requests.repository import DrawingPlan
 from imagegen.safety import image_screen
 from imagegen.safety.rating import ImageRefused
-from imagegen.storage.store import ImageLost, StoredImage
+from imagegen.storage.store import ImageLost, StoredImage, StoreUnavailable, image_name
 from imagegen.workflows.binding import BoundGraph, bind
 
 log = structlog.get_logger(__name__)
@@ -123,8 +123,12 @@ class ImageGeneration:
     async def _from_cache(self) -> StoredImage | None:
         """Return an image that the same graph has drawn before; None if there is none."""
         context, graph = self._context, self._graph(self._request.draw + 1)
-        cached_image = await context.image_cache.find(self._request, graph.cache_key)
-        if cached_image is None or not await self._may_be_shown(cached_image.image):
+        try:
+            cached_image = await context.image_cache.find(self._request, graph.cache_key)
+            if cached_image is None or not await self._may_be_shown(cached_image.image):
+                return None
+        except StoreUnavailable as error:
+            log.warning("picture is drawn, not looked for", code=error.code, why=error.sentence)
             return None
         reused_request = await context.image_cache.reuse(
             self._request,
@@ -306,14 +310,28 @@ class ImageGeneration:
             prompt_id=str(self._request.prompt_id),
             bytes=len(fetched_image.data),
         )
-        image = await self._context.image_store.put(fetched_image)
-        await self._context.requests.mark_drawn(
-            self._request,
-            image,
-            url=self._context.image_store.url(image.name),
-            seconds=result.seconds,
-        )
+        image = await self._store(fetched_image, seconds=result.seconds)
         self._host_to_clean_up, self._data = host, fetched_image.data
+        return image
+
+    async def _store(self, image_file: ImageFile, *, seconds: float | None) -> StoredImage:
+        """Store the image and mark the request as drawn.
+
+        While the store is away, a picture for a chat is sent from memory and not stored at all. Its
+        request stays `drawing`, so that another job would fetch the image from its host again.
+        """
+        store = self._context.image_store
+        try:
+            image = await store.put(image_file)
+        except StoreUnavailable as error:
+            if self._request.chat_id is None:  # the caller fetches the picture from the store
+                raise
+            log.warning("picture is not stored", code=error.code, why=error.sentence)
+            name = image_name(image_file)
+            return StoredImage(name=name, width=image_file.width, height=image_file.height)
+        await self._context.requests.mark_drawn(
+            self._request, image, url=store.url(image.name), seconds=seconds
+        )
         return image
 
     async def _screen_image(self, data: bytes) -> None:
@@ -326,6 +344,7 @@ class ImageGeneration:
             await host.delete_history(str(self._request.prompt_id))
         except HostLost as error:
             log.warning("prompt not forgotten", host=host.name, why=error.sentence)
+            await self._context.requests.add_stray(self._request)
         else:
             await self._context.requests.remove_stray(self._request)
 

@@ -10,7 +10,7 @@ from arq import Retry
 
 from chatflow_hook.tables import State
 from imagegen import logs
-from imagegen.errors import ImagegenError, Unavailable
+from imagegen.errors import ImagegenError, Rejected, Unavailable
 from imagegen.pipeline import deliver
 from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.generate import ImageGeneration
@@ -97,10 +97,17 @@ async def _generate_and_deliver(context: JobContext, request: ClaimedRequest) ->
 
     generation = ImageGeneration(context, request)
     image = await generation.run()
-    await _deliver(context, generation.request, image, data=generation.data)
-
+    try:
+        await _deliver(context, generation.request, image, data=generation.data)
+    except Rejected:
+        await _clean_up_host(generation)
+        raise
     # Last, since the person in the chat need not wait for it. If a job ends before this, its
     # prompt is listed as a stray, and the stray clean-up removes it a little later.
+    await _clean_up_host(generation)
+
+
+async def _clean_up_host(generation: ImageGeneration) -> None:
     try:
         await generation.clean_up_host()
     except Unavailable as error:

@@ -31,16 +31,22 @@ _STOP_TIMEOUT_S = 1.5
 
 # Each host has a sorted set of tokens, scored by the time at which their leases end, in ms. Redis'
 # own clock counts, since the clocks of the workers differ. The script takes slots or renews them:
-# leases that have ended are removed; a token that is still in the set, or for which there is room,
-# is written with a new end. ARGV: the lease in ms, then for each key its token and how many slots
-# the host has. It returns 1 for each key whose lease is held, else 0.
+# leases that have ended are removed; one that ends later than any lease can was written before
+# Redis' clock was set back, or another server took over, and is shortened; a token that is still in
+# the set, or for which there is room, is written with a new end. ARGV: the lease and the longest
+# possible lease in ms, then for each key its token and how many slots the host has. It returns 1
+# for each key whose lease is held, else 0.
 _TAKE_OR_RENEW = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local latest = now + ARGV[2]
 local held = {}
 for i, key in ipairs(KEYS) do
-  local token, slots = ARGV[2 * i], tonumber(ARGV[2 * i + 1])
+  local token, slots = ARGV[2 * i + 1], tonumber(ARGV[2 * i + 2])
   redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
+  for _, other in ipairs(redis.call('ZRANGEBYSCORE', key, '(' .. latest, '+inf')) do
+    redis.call('ZADD', key, latest, other)
+  end
   held[i] = 0
   if redis.call('ZSCORE', key, token) or redis.call('ZCARD', key) < slots then
     redis.call('ZADD', key, now + ARGV[1], token)
@@ -202,11 +208,13 @@ class RedisSlotRegistry:
             return None
         # Set before the call, so that others do not wait for the same timeout meanwhile.
         self._retry_at = self._clock() + _RETRY_REDIS_AFTER_S
+        lease_ms = int(self._lease_s * 1000)
+        longest_ms = max(lease_ms, int(SLOT_LEASE_S * 1000))
         tokens_and_slots = [value for slot in slots for value in (slot.token, slot.slots)]
         try:
             held: list[int] = await self._script(
                 keys=[slot_key(slot.host) for slot in slots],
-                args=[int(self._lease_s * 1000), *tokens_and_slots],
+                args=[lease_ms, longest_ms, *tokens_and_slots],
             )
         except (RedisError, OSError) as error:
             self._note_outage(error)

@@ -1,6 +1,7 @@
 """arq and Redis: job lease, relay, shutdown, live progress.
 
-- `connections.py`: the Redis connections of the worker, and the queue as arq sees it
+- `connections.py`: the Redis connections of the worker
+- `job_queue.py`: the queue as arq sees it: jobs are due by the clock of Redis
 - `job_lease.py`: the lease of a running job, and how soon a dead worker's jobs are found
 - `outbox_relay.py`: puts requests that Redis does not know back into the queue
 - `progress.py`: live progress of a drawing, and the message that a request has ended

@@ -1,13 +1,10 @@
 """Redis connections of the worker: they retry through an outage and never hang on a frozen server."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-import structlog
-from arq.connections import ArqRedis, RedisSettings
+from arq.connections import RedisSettings
 from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
@@ -17,17 +14,15 @@ from redis.exceptions import (
     ReadOnlyError,
     RedisError,
     ResponseError,
-    WatchError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from chatflow_hook.queue import QUEUE, dumps, loads
 from chatflow_hook.settings import BadSetting, RedisPlace
+from imagegen.queue.job_queue import JobQueue
 
 AnswerT = TypeVar("AnswerT")
-
-log = structlog.get_logger(__name__)
 
 # arq's RedisSettings has no socket timeout, and without one a frozen Redis hangs the worker.
 SOCKET_TIMEOUT_S = 5.0
@@ -35,36 +30,6 @@ SOCKET_TIMEOUT_S = 5.0
 _RETRY_WITHOUT_END = -1
 _MAX_BACKOFF_S = 1.0
 _WRITE_REFUSALS = ("MISCONF ", "NOREPLICAS ")
-
-
-class JobQueue(ArqRedis):
-    """arq's Redis client, which can stop to hand out jobs.
-
-    `polled_after_stop` is set once arq's worker has polled after `stop_dispatching`. From then on
-    it does not start jobs from an earlier answer any more.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._is_dispatching = True
-        self.polled_after_stop = asyncio.Event()
-
-    def stop_dispatching(self) -> None:
-        """Answer each further poll of arq's worker with no job. It cannot be undone."""
-        self._is_dispatching = False
-
-    def pipeline(self, transaction: Any = True, shard_hint: Any = None) -> Any:  # noqa: FBT002 (redis-py's signature)
-        """Return a pipeline that survives a connection which breaks while arq takes a job."""
-        return _JobTakingPipeline(
-            self.connection_pool, self.response_callbacks, transaction, shard_hint
-        )
-
-    async def zrangebyscore(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the ids of the jobs that are due; arq's worker calls this at each poll."""
-        if not self._is_dispatching:
-            self.polled_after_stop.set()
-            return []
-        return await super().zrangebyscore(*args, **kwargs)
 
 
 def job_queue(
@@ -141,23 +106,6 @@ def arq_settings(redis: RedisPlace, *, db: int) -> RedisSettings:
         password=arguments.get("password"),
         ssl="SSL" in getattr(arguments.get("connection_class"), "__name__", ""),
     )
-
-
-class _JobTakingPipeline(Pipeline):
-    """The pipeline with which arq takes a job: WATCH, read lock and score, then set the lock.
-
-    A connection that breaks after the WATCH raises WatchError from the reads. arq expects that
-    error only from EXEC, and its worker would end. Here the read answers instead that the lock
-    exists, so to arq the job is one that another worker has.
-    """
-
-    async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
-        """Run a command between WATCH and MULTI, which redis-py does not buffer."""
-        try:
-            return await super().immediate_execute_command(*args, **options)  # type: ignore[no-untyped-call]
-        except WatchError:
-            log.warning("job not taken, since Redis broke off", command=args[0])
-            return {"EXISTS": 1}.get(args[0])
 
 
 class _HandshakeRetryPool(ConnectionPool):

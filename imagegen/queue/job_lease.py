@@ -2,25 +2,25 @@
 
 arq sets the time to live of a job's lock only once, to more than the job's timeout (an hour).
 Here the running job sets a short one and renews it. It also moves its score in the queue forward
-each time, so that no worker's poll looks at a job that runs.
+each time, so that no worker's poll looks at a job that runs. All scores are times of the Redis
+server.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
 import structlog
-from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
 from arq.cron import CronJob
 from arq.worker import Function, Retry, Worker, func
 from redis.exceptions import RedisError
 
-from chatflow_hook import queue
+from chatflow_hook.queue import QUEUE
 from imagegen import periodic
+from imagegen.queue.job_queue import JobQueue
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,10 @@ JOB_TIMEOUT_S = 3600
 INITIAL_LOCK_S = JOB_TIMEOUT_S + 10
 # In effect no limit: the row counts its attempts, and arq counts every deploy as a try.
 MAX_TRIES = 1_000_000
-_LOOK_AT_UNKNOWN_EVERY_S = 5.0
+_PUT_OFF_S = 5.0
+# A job that is to wait longer runs again after this time and waits anew. So an entry of the queue
+# that lies further in the future was written by a wrong clock, and the relay can tell.
+MAX_DEFERRAL_S = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,21 +61,31 @@ class RecoveryTimes:
 
 
 @asynccontextmanager
-async def held(redis: ArqRedis, job_id: str, *, score: int, lease_s: float) -> AsyncIterator[None]:
+async def held(queue: JobQueue, job_id: str, *, score: int, lease_s: float) -> AsyncIterator[None]:
     """Hold a job's lease while the block runs.
 
     `score` is the one under which arq took the job (its due time in ms). A Redis that is away is
     logged and does not interrupt the block: the claim on the row decides who may write, not this
     lease.
+
+    The block may raise arq's Retry with a delay. The delay counts by the clock of Redis, and the job
+    runs again after 60 s at the latest.
+
+    Raises:
+        Retry: the block raised it; the delay is in the queue already and not in the exception.
     """
+    delay_s = 0.0
     try:
         async with periodic.every(
-            lease_s / 3, lambda: _renew(redis, job_id, lease_s), name=f"lease of {job_id}"
+            lease_s / 3, lambda: _renew(queue, job_id, lease_s), name=f"lease of {job_id}"
         ):
             yield
+    except Retry as retry:
+        delay_s = min((retry.defer_score or 0) / 1000, MAX_DEFERRAL_S)
+        # Without the delay, which arq would count by the clock of this machine.
+        raise Retry from retry
     finally:
-        # Before arq ends the job: for a retry it adds the delay to the score in the queue.
-        await _restore_score(redis, job_id, score)
+        await _move_back(queue, job_id, score=score, delay_s=delay_s)
 
 
 def allow_two_runs_of_a_job() -> None:
@@ -96,21 +109,23 @@ def leave_unknown_jobs() -> None:
     worker.functions = _Functions(worker.functions)
 
 
-async def _renew(redis: ArqRedis, job_id: str, lease_s: float) -> None:
-    until_ms = int((time.time() + lease_s) * 1000)
+async def _renew(queue: JobQueue, job_id: str, lease_s: float) -> None:
     try:
-        async with redis.pipeline(transaction=False) as pipe:
+        until_ms = await queue.now_ms() + int(lease_s * 1000)
+        async with queue.pipeline(transaction=False) as pipe:
             # SET instead of PEXPIRE: Redis may have been emptied while the job ran.
             pipe.set(in_progress_key_prefix + job_id, b"1", px=int(lease_s * 1000))
-            pipe.zadd(queue.QUEUE, {job_id: until_ms}, xx=True)
+            pipe.zadd(QUEUE, {job_id: until_ms}, xx=True)
             await pipe.execute()
     except RedisError as error:
         log.warning("lease not renewed", job_id=job_id, error=type(error).__name__)
 
 
-async def _restore_score(redis: ArqRedis, job_id: str, score: int) -> None:
+async def _move_back(queue: JobQueue, job_id: str, *, score: int, delay_s: float) -> None:
+    """Set the score of a job that ends, from the end of the lease to when the job is due."""
     try:
-        await redis.zadd(queue.QUEUE, {job_id: score}, xx=True)
+        due_ms = await queue.now_ms() + int(delay_s * 1000) if delay_s else score
+        await queue.zadd(QUEUE, {job_id: due_ms}, xx=True)
     except RedisError as error:
         log.warning("score not put back", job_id=job_id, error=type(error).__name__)
 
@@ -130,7 +145,8 @@ class _Functions(dict[str, Function | CronJob]):
 
 
 async def _put_off(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:  # noqa: ARG001 (arq's form)
-    raise Retry(defer=_LOOK_AT_UNKNOWN_EVERY_S)
+    async with held(ctx["redis"], ctx["job_id"], score=ctx["score"], lease_s=_PUT_OFF_S):
+        raise Retry(defer=_PUT_OFF_S)
 
 
 class _JobTasks(dict[str, asyncio.Task[Any]]):

@@ -1,7 +1,8 @@
-"""The relay: open requests that are missing in Redis are enqueued again.
+"""The relay: what Redis has lost of open requests, or holds wrongly, is put right.
 
 A request may have been written while Redis was away. Or Redis has lost it since: all requests when
-it was emptied, or one of a job's keys when the key expired or when a stale run of the job ended.
+it was emptied, or one of a job's keys when the key was evicted, expired or deleted. An entry of the
+queue may lie in the future because the clock of a machine was wrong that wrote it.
 """
 
 from collections.abc import Sequence
@@ -9,14 +10,15 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
-from arq.connections import ArqRedis
-from arq.constants import in_progress_key_prefix, job_key_prefix
+from arq.constants import in_progress_key_prefix, retry_key_prefix
+from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError
 
-from chatflow_hook.queue import JOB, QUEUE
+from chatflow_hook.queue import PAYLOAD_KEY_PREFIX, QUEUE, add_enqueue
 from imagegen.errors import Unavailable
 from imagegen.queue import job_lease
 from imagegen.queue.job_lease import RecoveryTimes
+from imagegen.queue.job_queue import JobQueue
 from imagegen.requests.repository import RequestCursor, RequestRepository
 
 log = structlog.get_logger(__name__)
@@ -24,8 +26,11 @@ log = structlog.get_logger(__name__)
 # One step reads at most this many pages of rows; the next step goes on behind them.
 _PAGE_SIZE = 1000
 _MAX_PAGES = 2
-# What PTTL answers for a key that does not exist.
+# What PTTL answers for a key that does not exist, and for one that never expires.
 _NO_KEY = -2
+_NO_EXPIRY = -1
+# A difference between clocks that is not worth a correction.
+_TOLERANCE_MS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,39 +40,56 @@ class QueueTrace:
     Attributes:
         request_id: the request, whose id is the id of the job.
         has_payload: whether arq's job key exists, which holds the function and its arguments.
-        is_queued: whether the job is in the queue's sorted set.
-        lock_ms: the remaining time to live of the job's lock in milliseconds, -2 for no lock.
+        score: when the job is due, in ms by the clock of Redis; None if it is not in the queue.
+        was_tried: whether arq counts tries of the job; no job is deferred before its first try.
+        lock_ms: the remaining time to live of the job's lock in milliseconds, -2 for no lock, -1 for
+            a lock without end.
     """
 
     request_id: UUID
     has_payload: bool
-    is_queued: bool
+    score: float | None
+    was_tried: bool
     lock_ms: int
 
-    def was_never_renewed(self, times: RecoveryTimes) -> bool:
-        """Return whether a worker locked the job and died before the job renewed the lease."""
+    def is_running(self, times: RecoveryTimes) -> bool:
+        """Return whether a worker may be running the job.
+
+        A running job renews its lock for the time of a lease. A longer lock was set by arq a moment
+        ago, or its worker died before the job could renew it. arq sets none that is longer than
+        `INITIAL_LOCK_S`, unless the clock of Redis was set back since.
+        """
+        if self.lock_ms in (_NO_KEY, _NO_EXPIRY):
+            return False
         lock_age_ms = job_lease.INITIAL_LOCK_S * 1000 - self.lock_ms
-        return self.lock_ms > times.lease_s * 1000 and lock_age_ms > times.unrenewed_s * 1000
+        return self.lock_ms <= times.lease_s * 1000 or 0 <= lock_age_ms <= times.unrenewed_s * 1000
 
     @property
     def is_lost(self) -> bool:
-        """Whether no worker runs the job, and none could find and start it."""
-        return self.lock_ms == _NO_KEY and not (self.has_payload and self.is_queued)
+        """Whether no worker could find the job and start it."""
+        return not self.has_payload or self.score is None
+
+    def is_misdated(self, now_ms: int) -> bool:
+        """Return whether the job's score can be no due time: it is too far ahead, or not above 0."""
+        if self.score is None:
+            return False
+        deferral_ms = job_lease.MAX_DEFERRAL_S * 1000 if self.was_tried else 0
+        return not 0 < self.score <= now_ms + deferral_ms + _TOLERANCE_MS
 
 
 class OutboxRelay:
-    """Finds open requests that no worker runs and that Redis would bring to none."""
+    """Finds open requests that no worker runs and that Redis would bring to none in time."""
 
-    def __init__(self, requests: RequestRepository, queue: ArqRedis, times: RecoveryTimes) -> None:
+    def __init__(self, requests: RequestRepository, queue: JobQueue, times: RecoveryTimes) -> None:
         self._requests = requests
         self._queue = queue
         self._times = times
         self._cursor: RequestCursor | None = None
 
     async def step(self) -> None:
-        """Look at up to 2000 silent requests and enqueue those that are lost.
+        """Look at up to 2000 silent requests and put right what Redis holds of them.
 
-        Several workers may do this at the same time, since arq queues a job id only once. A
+        Several workers may do this at the same time, since Redis keeps one job of an id. A
         PostgreSQL or a Redis that is away is logged; the next call tries again.
         """
         try:
@@ -76,38 +98,58 @@ class OutboxRelay:
                     silent_s=self._times.silent_s, after=self._cursor, most=_PAGE_SIZE
                 )
                 self._cursor = page[-1] if len(page) == _PAGE_SIZE else None
-                for trace in await self._read_traces([place.request_id for place in page]):
-                    await self._repair(trace)
+                await self._repair(page)
                 if self._cursor is None:
                     break
         except (Unavailable, RedisError) as error:
             log.warning("relay waits", why=str(error))
 
+    async def _repair(self, page: Sequence[RequestCursor]) -> None:
+        traces = await self._read_traces([place.request_id for place in page])
+        now_ms = await self._queue.now_ms()
+        async with self._queue.pipeline(transaction=False) as pipe:
+            for place, trace in zip(page, traces, strict=True):
+                # By age, so that what was lost comes in its old order and before what is new.
+                due_ms = max(1, now_ms - max(0, int(place.age_s * 1000)))
+                self._add_repair(pipe, trace, now_ms=now_ms, due_ms=due_ms)
+            await pipe.execute()
+
     async def _read_traces(self, request_ids: Sequence[UUID]) -> list[QueueTrace]:
         async with self._queue.pipeline(transaction=False) as pipe:
             for request_id in request_ids:
-                pipe.exists(f"{job_key_prefix}{request_id}")
+                pipe.exists(f"{PAYLOAD_KEY_PREFIX}{request_id}")
                 pipe.zscore(QUEUE, str(request_id))
+                pipe.exists(f"{retry_key_prefix}{request_id}")
                 pipe.pttl(f"{in_progress_key_prefix}{request_id}")
             answers = await pipe.execute()
         return [
             QueueTrace(
                 request_id=request_id,
-                has_payload=bool(answers[3 * index]),
-                is_queued=answers[3 * index + 1] is not None,
-                lock_ms=answers[3 * index + 2],
+                has_payload=bool(answers[4 * index]),
+                score=answers[4 * index + 1],
+                was_tried=bool(answers[4 * index + 2]),
+                lock_ms=answers[4 * index + 3],
             )
             for index, request_id in enumerate(request_ids)
         ]
 
-    async def _repair(self, trace: QueueTrace) -> None:
+    def _add_repair(self, pipe: Pipeline, trace: QueueTrace, *, now_ms: int, due_ms: int) -> None:
+        """Add the commands that put one job right; each of them does no harm if it comes late."""
+        if trace.is_running(self._times):
+            return
         job_id = str(trace.request_id)
-        if trace.was_never_renewed(self._times):
+        if trace.lock_ms != _NO_KEY:
             log.warning("lock of a dead job taken off", request_id=job_id)
-            await self._queue.delete(f"{in_progress_key_prefix}{job_id}")
-        elif trace.is_lost:
+            pipe.delete(in_progress_key_prefix + job_id)
+        if trace.is_lost:
             log.warning("rung again", request_id=job_id)
-            if trace.has_payload:
-                await self._queue.zadd(QUEUE, {job_id: 0}, nx=True)
-            else:
-                await self._queue.enqueue_job(JOB, job_id, _job_id=job_id)
+            add_enqueue(pipe, trace.request_id, due_ms=due_ms)
+        if trace.score is not None and trace.is_misdated(now_ms):
+            ahead_s = round((trace.score - now_ms) / 1000, 1)
+            log.warning(
+                "job due at once",
+                why="the clock that set its time was wrong",
+                request_id=job_id,
+                ahead_s=ahead_s,
+            )
+            pipe.zadd(QUEUE, {job_id: due_ms}, xx=True)

@@ -26,7 +26,7 @@ from arq.typing import WorkerCoroutine
 from arq.worker import Worker
 
 from imagegen.errors import Unavailable
-from imagegen.queue.connections import JobQueue
+from imagegen.queue.job_queue import JobQueue
 
 log = structlog.get_logger(__name__)
 

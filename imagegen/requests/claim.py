@@ -138,10 +138,15 @@ class ClaimState(enum.Enum):
 class DeliveryAttempt:
     """An attempt to send that is about to be made.
 
-    `unknown`: how many earlier attempts may have arrived. `proved_at`: when the request was last
-    seen to be ours, on the clock of time.monotonic.
+    `unknown`: how many earlier attempts may have arrived. `refused`: how many Telegram has refused.
+    `arrived_as`: the id of the message if an earlier attempt has arrived, although its job could not
+    finish the request; then nothing is sent. `proved_at`: when the request was last seen to be
+    ours, on the clock of time.monotonic.
     """
 
     id: int
-    unknown: int
+    request_id: UUID
+    unknown: int = 0
+    refused: int = 0
+    arrived_as: int | None = None
     proved_at: float

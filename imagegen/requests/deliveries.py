@@ -6,13 +6,15 @@ delivered.
 """
 
 import time
+from typing import Any
 
 from sqlalchemy import bindparam, case, func, insert, select, text, update
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook.tables import OURS, Dialog, ImageRequest, State
-from imagegen.db.engine import run_in_transaction, run_statement
-from imagegen.db.tables import Delivery, SendOutcome
+from imagegen.db.engine import one_or_none, run_in_transaction, run_statement
+from imagegen.db.tables import Delivery, ForgottenMessage, SendOutcome
 from imagegen.delivery.message import SentMessage
 from imagegen.requests.claim import ClaimedRequest, DeliveryAttempt
 from imagegen.requests.state_changes import advance
@@ -29,9 +31,12 @@ _MARK_OTHERS_UNKNOWN = (
     .values(outcome=SendOutcome.UNKNOWN, finished_at=func.clock_timestamp())
 )
 _COUNT_ALL = select(func.count()).where(_OF_THIS_REQUEST)
-_COUNT_UNKNOWN = select(func.count()).where(
+_EARLIER = select(
+    func.count().filter(Delivery.outcome == SendOutcome.UNKNOWN).label("unknown"),
+    func.count().filter(Delivery.outcome == SendOutcome.REFUSED).label("refused"),
+    func.max(Delivery.message_id).filter(Delivery.outcome == SendOutcome.SENT).label("arrived_as"),
+).where(
     _OF_THIS_REQUEST,
-    Delivery.outcome == SendOutcome.UNKNOWN,
     # Not those from before an operator's retry, who has decided about them.
     Delivery.started_at
     >= select(ImageRequest.queued_at)
@@ -52,6 +57,13 @@ _MARK_SENT = (
         finished_at=func.clock_timestamp(),
     )
 )
+# Locked, so that an erasure of the user either sees the message or has erased the row before.
+_LOCK_REQUEST = (
+    select(ImageRequest.state, ImageRequest.telegram_message_id)
+    .where(ImageRequest.id == bindparam("of_request"))
+    .with_for_update(key_share=True)
+)
+_ADD_FORGOTTEN_MESSAGE = postgresql.insert(ForgottenMessage).on_conflict_do_nothing()
 _COUNT_IS_OURS = text(
     "(SELECT col_description(attrelid, attnum) IS NOT DISTINCT FROM :ours FROM pg_attribute"
     " WHERE attrelid = 'dialogs'::regclass AND attname = 'message_count')"
@@ -93,11 +105,11 @@ class Deliveries:
             await advance(connection, request, State.DELIVERING)
             send = {"of_request": request.id}
             id_, attempt = (await connection.execute(_ADD, send)).one()
-            unknown = 0
+            earlier: dict[str, Any] = {}
             if attempt > 1:
                 await connection.execute(_MARK_OTHERS_UNKNOWN, {**send, "send_id": id_})
-                unknown = (await connection.execute(_COUNT_UNKNOWN, send)).scalar_one()
-            return DeliveryAttempt(id=id_, unknown=unknown, proved_at=began)
+                earlier = (await connection.execute(_EARLIER, send)).one()._asdict()
+            return DeliveryAttempt(id=id_, request_id=request.id, proved_at=began, **earlier)
 
         return await run_in_transaction(self._engine, step)
 
@@ -111,6 +123,25 @@ class Deliveries:
             .values(outcome=outcome, error_sentence=sentence, finished_at=func.clock_timestamp())
         )
         await run_statement(self._engine, lambda connection: connection.execute(query))
+
+    async def record_arrival(self, send: DeliveryAttempt, message: SentMessage) -> bool:
+        """Note a message that arrived while its request was cancelled, erased or taken over.
+
+        Returns whether the request is delivered by this very message. If the request was erased,
+        the message is noted as one that is to be deleted from the chat.
+        """
+
+        async def step(connection: AsyncConnection) -> bool:
+            request = await one_or_none(connection, _LOCK_REQUEST, {"of_request": send.request_id})
+            if request is None:
+                values = {"chat_id": message.chat_id, "message_id": message.message_id}
+                await connection.execute(_ADD_FORGOTTEN_MESSAGE, values)
+                return False
+            await mark_sent(connection, send, message)
+            is_delivered = request.state == State.DELIVERED
+            return is_delivered and bool(request.telegram_message_id == message.message_id)
+
+        return await run_in_transaction(self._engine, step)
 
 
 async def mark_sent(

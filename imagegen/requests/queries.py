@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
@@ -34,12 +34,15 @@ class RequestNotFound(ImagegenError):
 
 @dataclass(frozen=True, kw_only=True)
 class RequestFilter:
-    """Which requests to list. A field that is None or empty does not filter."""
+    """Which requests to list. A field that is None or empty does not filter.
+
+    `since` is a moment, or a time span before now by PostgreSQL's clock.
+    """
 
     states: Sequence[State] = ()
     persona: str | None = None
     dialog_id: int | None = None
-    since: datetime | None = None
+    since: datetime | timedelta | None = None
 
     @property
     def conditions(self) -> list[ColumnElement[bool]]:
@@ -52,7 +55,7 @@ class RequestFilter:
         if self.dialog_id is not None:
             conditions.append(ImageRequest.dialog_id == self.dialog_id)
         if self.since is not None:
-            conditions.append(ImageRequest.created_at >= self.since)
+            conditions.append(ImageRequest.created_at >= _moment(self.since))
         return conditions
 
 
@@ -152,11 +155,14 @@ class RequestQueries:
             )
         return ids[0]
 
-    async def failed_since(self, since: datetime) -> Sequence[UUID]:
-        """Return the ids of the requests that have failed since then, the last failure first."""
+    async def failed_since(self, since: datetime | timedelta) -> Sequence[UUID]:
+        """Return the ids of the requests that have failed since then, the last failure first.
+
+        `since` is a moment, or a time span before now by PostgreSQL's clock.
+        """
         query = (
             select(ImageRequest.id)
-            .where(ImageRequest.state == State.FAILED, ImageRequest.finished_at >= since)
+            .where(ImageRequest.state == State.FAILED, ImageRequest.finished_at >= _moment(since))
             .order_by(ImageRequest.finished_at.desc())
         )
 
@@ -167,6 +173,10 @@ class RequestQueries:
 
     async def _run(self, step: Callable[[AsyncConnection], Awaitable[ResultT]]) -> ResultT:
         return await run_in_transaction(self._engine, step)
+
+
+def _moment(since: datetime | timedelta) -> datetime | ColumnElement[datetime]:
+    return since if isinstance(since, datetime) else func.clock_timestamp() - since
 
 
 def _bounds(beginning: str) -> tuple[UUID, UUID]:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     delete,
     func,
     literal,
+    or_,
     select,
     tuple_,
     update,
@@ -38,7 +39,7 @@ from imagegen.requests.claim import (
     DeliveryAttempt,
 )
 from imagegen.requests.deliveries import mark_sent, move_watermark
-from imagegen.requests.state_changes import advance, mark_waiting, release
+from imagegen.requests.state_changes import RELEASED, advance, mark_waiting, release
 from imagegen.storage.store import StoredImage
 
 ResultT = TypeVar("ResultT")
@@ -53,6 +54,7 @@ _COPIED = [
     if column.name in ClaimedRequest.__dataclass_fields__
 ]
 
+_AGE_S = func.extract("epoch", func.clock_timestamp() - ImageRequest.queued_at).label("age_s")
 # A request of another kind is left to the newer workers, which know it.
 _IS_OF_KNOWN_KIND = ImageRequest.kind.in_(list(Kind))
 # Statements are built once: to build one takes longer than to run it.
@@ -65,6 +67,8 @@ _CLAIM = (
     )
     .values(
         claim=bindparam("new_claim"),
+        # A picture that was sent from the memory of a job that died is fetched or drawn again.
+        state=case((ImageRequest.image.is_(None), RELEASED), else_=ImageRequest.state),
         # A claim that was not released: the job that had it has crashed. It is no suspect if it
         # only waited.
         crashes=case(
@@ -81,7 +85,7 @@ _CLAIM = (
     )
     .returning(
         *_COPIED,
-        func.extract("epoch", func.clock_timestamp() - ImageRequest.queued_at).label("age_s"),
+        _AGE_S,
         age_confirmation.is_confirmed(
             ImageRequest.user_id, text_version=bindparam("age_text_version")
         ).label("is_age_confirmed"),
@@ -104,10 +108,14 @@ _REMOVE_STRAY = delete(StrayPrompt).where(StrayPrompt.prompt_id == bindparam("pr
 
 @dataclass(frozen=True, kw_only=True)
 class RequestCursor:
-    """The position of a request in the order of age, the oldest first."""
+    """The position of a request in the order of age, the oldest first.
+
+    `age_s` is how long it has been queued, in seconds; negative if PostgreSQL's clock was set back.
+    """
 
     created_at: datetime
     request_id: UUID
+    age_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +170,9 @@ class RequestRepository:
     ) -> list[RequestCursor]:
         """Return open requests of known kinds to which nobody wrote for so long, the oldest first.
 
+        A request whose last write is in the future belongs to them: PostgreSQL's clock was set back,
+        or a standby whose clock is behind has taken over.
+
         `silent_s`: how many seconds. `most`: how many requests at most. `after`: continue after
         this request; None: begin with the oldest.
         """
@@ -172,7 +183,7 @@ class RequestRepository:
                 > tuple_(literal(after.created_at), literal(after.request_id))
             )
         query = (
-            select(ImageRequest.created_at, ImageRequest.id)
+            select(ImageRequest.created_at, ImageRequest.id, _AGE_S)
             .where(*where)
             .order_by(ImageRequest.created_at, ImageRequest.id)
             .limit(most)
@@ -181,7 +192,8 @@ class RequestRepository:
         async def step(connection: AsyncConnection) -> list[RequestCursor]:
             rows = await connection.execute(query)
             return [
-                RequestCursor(created_at=created_at, request_id=id_) for created_at, id_ in rows
+                RequestCursor(created_at=created_at, request_id=id_, age_s=float(age_s))
+                for created_at, id_, age_s in rows
             ]
 
         return await self._run_statement(step)
@@ -350,6 +362,8 @@ class RequestRepository:
                 request,
                 State.DELIVERED,
                 conversation=None,
+                # Another one if the group has become a supergroup.
+                chat_id=request.chat_id if receipt is None else receipt.chat_id,
                 telegram_message_id=receipt and receipt.message_id,
                 telegram_bot_id=receipt and receipt.bot_id,
                 telegram_file_id=receipt and receipt.file_id,
@@ -441,7 +455,8 @@ async def _add_stray(connection: AsyncConnection, request: ClaimedRequest) -> No
 
 def _not_written_for(seconds: float) -> ColumnElement[bool]:
     span = func.make_interval(0, 0, 0, 0, 0, 0, seconds)
-    return ImageRequest.updated_at < func.clock_timestamp() - span
+    now = func.clock_timestamp()
+    return or_(ImageRequest.updated_at < now - span, ImageRequest.updated_at > now)
 
 
 def _claimed_request(row: AnyRow, *, proved_at: float) -> ClaimedRequest:

@@ -24,7 +24,8 @@ _ENDS: Final = frozenset({State.FAILED, State.REFUSED, State.EXPIRED})
 FOLLOWS: Final[Mapping[State, frozenset[State]]] = {
     # To DRAWN at once if the same image was drawn before and is taken from the cache.
     State.QUEUED: frozenset({State.DRAWING, State.DRAWN}) | _ENDS,
-    State.DRAWING: frozenset({State.QUEUED, State.DRAWN}) | _ENDS,
+    # To DELIVERING at once if the image store is away: the picture is sent from the job's memory.
+    State.DRAWING: frozenset({State.QUEUED, State.DRAWN, State.DELIVERING}) | _ENDS,
     # To DELIVERED at once if there is no chat and the caller fetches the picture.
     State.DRAWN: frozenset({State.DELIVERING, State.DELIVERED}) | _ENDS,
     # To DELIVERING again if a send is repeated.
@@ -38,7 +39,7 @@ def states_before(state: State) -> frozenset[State]:
 
 
 # The state of a request that no job is working on.
-_RELEASED = case(
+RELEASED: Final = case(
     (ImageRequest.image.is_not(None), State.DRAWN),
     (ImageRequest.prompt_id.is_not(None), State.DRAWING),
     else_=State.QUEUED,
@@ -76,7 +77,7 @@ async def release(
     Raises:
         ClaimLost: the request is not ours any more, or has ended.
     """
-    query = _write(OPEN).values(state=_RELEASED, **values).returning(returning)
+    query = _write(OPEN).values(state=RELEASED, **values).returning(returning)
     return await run_fenced(connection, query, _ours(request))
 
 

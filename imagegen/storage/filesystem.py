@@ -22,6 +22,8 @@ from imagegen.storage.store import (
 
 # The names of temporary files, which a worker leaves behind if it is killed while writing.
 _TEMPORARY_NAME = re.compile(r"tmp\w+")
+# A block of a usual file system: an empty file can be made on a full disk too.
+_TRIAL_BYTES = 4096
 # The web server that publishes the images runs under another account.
 _READABLE = 0o644
 
@@ -42,8 +44,7 @@ class FilesystemImageStore:
         """
         directory = _directory(url)
         directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):  # an existing directory may be read-only
-            pass
+        _write_trial_file(directory)
         return cls(directory, url_base=url_base)
 
     @classmethod
@@ -62,11 +63,14 @@ class FilesystemImageStore:
         await asyncio.to_thread(self._write, name, image.data)
         return StoredImage(name=name, width=image.width, height=image.height)
 
+    async def check_writable(self) -> None:
+        await asyncio.to_thread(self._check_writable)
+
     async def get(self, name: str) -> bytes:
         return await asyncio.to_thread(self._read, name)
 
     async def has(self, name: str) -> bool:
-        return await asyncio.to_thread(self._path(name).is_file)
+        return await asyncio.to_thread(_exists, self._path(name))
 
     async def erase(self, name: str, *, older_than_s: float) -> bool:
         return await asyncio.to_thread(_erase, self._path(name), older_than_s)
@@ -89,6 +93,14 @@ class FilesystemImageStore:
         except OSError as error:
             raise StoreUnavailable(f"{path.parent} takes no picture: {error.strerror}") from error
 
+    def _check_writable(self) -> None:
+        try:
+            _write_trial_file(self._directory)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"{self._directory} takes no picture: {error.strerror}"
+            ) from error
+
     def _read(self, name: str) -> bytes:
         path = self._path(name)
         try:
@@ -102,6 +114,20 @@ class FilesystemImageStore:
 
 def _directory(url: str) -> Path:
     return Path(unquote(urlsplit(url).path))
+
+
+def _write_trial_file(directory: Path) -> None:
+    """Write a file that is gone at once: a directory may be read-only, and its disk full."""
+    with tempfile.TemporaryFile(dir=directory) as file:
+        file.write(bytes(_TRIAL_BYTES))
+        file.flush()
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise StoreUnavailable(f"{path} can't be read: {error.strerror}") from error
 
 
 def _write_atomically(path: Path, data: bytes) -> None:

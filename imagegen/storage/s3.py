@@ -31,6 +31,8 @@ _CONNECT_TIMEOUT_S = 3
 _TRY_TIMEOUT_S = 10
 _RETRY_TIMEOUT_S = 15
 _MAX_RETRIES = 2
+# An object that is no image: it is in none of the store's folders.
+_TRIAL_KEY = "writable"
 # Our limit for a whole operation, however obstore's timeouts add up.
 _OPERATION_TIMEOUT_S = 30.0
 
@@ -102,6 +104,11 @@ class S3ImageStore:
                 use_multipart=False,
             )
         return StoredImage(name=name, width=image.width, height=image.height)
+
+    async def check_writable(self) -> None:
+        async with self._operation("takes no picture"):
+            await asyncio.to_thread(obstore.put, self._store, _TRIAL_KEY, b"", use_multipart=False)
+            await asyncio.to_thread(obstore.delete, self._store, _TRIAL_KEY)
 
     async def get(self, name: str) -> bytes:
         """Return the bytes of an image.

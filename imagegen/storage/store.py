@@ -26,8 +26,6 @@ class StoreUnavailable(Unavailable):
     """The store cannot be read or written: it is full, read-only, missing or unreachable."""
 
     code = "store_unavailable"
-    # Each attempt draws the picture again.
-    costs_an_attempt = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +49,10 @@ class ImageStore(Protocol):
 
     async def put(self, image: ImageFile) -> StoredImage:
         """Store an image, whole or not at all. It may be stored again: that repairs a damaged one."""
+        ...
+
+    async def check_writable(self) -> None:
+        """Store a few bytes and take them away again, to find out whether an image could be stored."""
         ...
 
     async def get(self, name: str) -> bytes:

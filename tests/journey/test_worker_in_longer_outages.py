@@ -14,6 +14,7 @@ from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import conversations, quick_recovery, worker_process
 from tests.support.conversations import Sessions
+from tests.support.http_probe import Prober, free_port
 from tests.support.product import PATIENCE_S, Stages
 from tests.support.worker_process import QUICK, WorkerProcess
 
@@ -78,24 +79,29 @@ async def test_a_frozen_postgresql_holds_pictures_up_and_loses_none(
 
 
 @pytest.mark.parametrize(
-    ("trouble", "cure"),
+    ("trouble", "cure", "reason"),
     [
-        ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
-        ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
-        ("CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0"),
+        ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0", "raise maxmemory"),
+        ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE", "it is a replica"),
+        (
+            "CONFIG SET min-replicas-to-write 1",
+            "CONFIG SET min-replicas-to-write 0",
+            "min-replicas-to-write",
+        ),
     ],
     ids=["full", "a replica", "without replicas"],
 )
-async def test_a_redis_that_takes_no_writes_does_not_end_the_worker(
-    database_url: str, sessions: Sessions, tmp_path: Path, trouble: str, cure: str
+async def test_a_redis_that_takes_no_writes_is_missing_and_does_not_end_the_worker(
+    database_url: str, sessions: Sessions, tmp_path: Path, *, trouble: str, cure: str, reason: str
 ) -> None:
+    port = free_port()
     with ValkeyServer() as valkey:
         stages = Stages(database_url, valkey.url, sessions, tmp_path / "images")
         async with (
             stages.set(works=False) as stage,
             Redis.from_url(valkey.url, db=3) as redis,
         ):
-            variables = worker_process.environment(stage.settings)
+            variables = worker_process.environment(stage.settings, WEB_PORT=str(port))
             async with worker_process.running(
                 tmp_path / "home", variables, command=QUICK
             ) as worker:
@@ -103,8 +109,10 @@ async def test_a_redis_that_takes_no_writes_does_not_end_the_worker(
                 written = await stage.ask(dialog_id=1)
                 # Longer than arq lets its health key stand.
                 await for_a_while(worker, seconds=3 * quick_recovery.TIMES.health_s)
+                answer = await Prober(port).until_missing("redis", timeout_s=PATIENCE_S)
                 await redis.execute_command(*cure.split())
                 picture = await stage.hook.wait(written, timeout=PATIENCE_S)
 
                 assert picture.state is State.DELIVERED
                 assert worker.is_running
+                assert reason in answer.body["missing"]["redis"]

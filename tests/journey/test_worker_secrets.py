@@ -73,7 +73,7 @@ async def test_nothing_leaks_while_telegram_fails_in_many_ways(
         stage.telegram.script(
             Trouble.bad_gateway(),
             Trouble.server_error(),
-            Trouble.refused(400, "Bad Request: marked by the test"),
+            Trouble.refused(400, "Bad Request: CHAT_RESTRICTED, marked by the test"),
             Trouble.drop(),
             method="sendPhoto",
         )

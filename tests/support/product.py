@@ -11,6 +11,7 @@ from arq.worker import create_worker
 
 from chatflow_hook import ChatFlowHook, Picture, Request
 from imagegen import resources, worker
+from imagegen.queue.job_lease import RecoveryTimes
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.telegram import SandboxTelegram
 from imagegen.settings import Settings
@@ -19,6 +20,7 @@ from tests.support import conversations
 from tests.support.conversations import Sessions, turn
 
 PATIENCE_S = 20.0
+_RECOVERY_TIMES = RecoveryTimes()
 
 
 def shelf(folder: Path | None = None) -> Mapping[str, Sequence[str]]:
@@ -59,12 +61,16 @@ class Stage:
         ]
 
     @asynccontextmanager
-    async def worker(self, *, is_interrupted: bool = False) -> AsyncIterator[None]:
+    async def worker(
+        self, *, is_interrupted: bool = False, recovery: RecoveryTimes = _RECOVERY_TIMES
+    ) -> AsyncIterator[None]:
         """Run the worker in this process while the block runs.
 
         At the end it finishes its jobs, or leaves them where they are if it `is_interrupted`.
         """
-        settings_class = worker.worker_settings(self.settings, owns_process=False)
+        settings_class = worker.worker_settings(
+            self.settings, owns_process=False, recovery=recovery
+        )
         arq_worker = create_worker(settings_class, handle_signals=False)
         task = asyncio.create_task(arq_worker.async_run(), name="worker")
         try:

@@ -4,6 +4,7 @@
 `methods.py`: the API methods and the forms that calls send.
 `chats.py`: chats, messages and files.
 `faults.py`, `errors.py`: scripted faults, and the API's error answers.
+`dropped_port.py`: a port at which connects get no answer.
 `web.py`: the chats as web pages.
 """
 

@@ -89,6 +89,7 @@ class Chats:
         self.forgotten: set[int] = set()
         self.known: set[int] | None = None
         self.migrated: dict[int, int] = {}
+        self.closed_topics: set[tuple[int, int]] = set()
         self._last_message_id = 0
 
     def check(self, chat_id: int) -> None:
@@ -103,6 +104,15 @@ class Chats:
             raise errors.chat_not_found()
         if chat_id in self.blocked:
             raise errors.blocked()
+
+    def check_topic(self, chat_id: int, topic: int | None) -> None:
+        """Check that a topic of this chat is open; None is the chat itself.
+
+        Raises:
+            ApiError: the topic is closed.
+        """
+        if topic is not None and (chat_id, topic) in self.closed_topics:
+            raise errors.topic_closed()
 
     def next_id(self) -> int:
         """Return a message id that no message of any chat has."""
@@ -198,7 +208,7 @@ def measure_photo(content: bytes) -> tuple[int, int]:
     width, height = _size(content)
     is_too_long = max(width, height) > _MAX_RATIO * min(width, height)
     if width + height > _MAX_SIDES or is_too_long:
-        raise bad_request("PHOTO_INVALID_DIMENSIONS")
+        raise errors.photo_dimensions()
     return width, height
 
 
@@ -207,9 +217,9 @@ def _size(content: bytes) -> tuple[int, int]:
         with Image.open(BytesIO(content)) as image:
             return image.size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise bad_request("PHOTO_INVALID_DIMENSIONS") from error
+        raise errors.photo_dimensions() from error
     except (OSError, ValueError, SyntaxError) as error:
-        raise bad_request("IMAGE_PROCESS_FAILED") from error
+        raise errors.image_process_failed() from error
 
 
 def media_type(content: bytes) -> str:

@@ -1,4 +1,7 @@
-"""The Bot API's error answers, with the status, description and parameters of the real one."""
+"""The Bot API's error answers, with the status, description and parameters of the real one.
+
+The descriptions are those of tdlib/telegram-bot-api, and of Telegram's servers, which it passes on.
+"""
 
 from typing import Any
 
@@ -61,3 +64,31 @@ def not_modified() -> ApiError:
         "message is not modified: specified new message content and reply markup are exactly "
         "the same as a current content and reply markup of the message"
     )
+
+
+def topic_closed() -> ApiError:
+    return bad_request("TOPIC_CLOSED")
+
+
+def topic_not_found() -> ApiError:
+    return bad_request("message thread not found")
+
+
+def no_rights_to_send_photos() -> ApiError:
+    return bad_request("not enough rights to send photos to the chat")
+
+
+def chat_restricted() -> ApiError:
+    return bad_request("CHAT_RESTRICTED")
+
+
+def image_process_failed() -> ApiError:
+    return bad_request("IMAGE_PROCESS_FAILED")
+
+
+def photo_dimensions() -> ApiError:
+    return bad_request("PHOTO_INVALID_DIMENSIONS")
+
+
+def file_reference_expired() -> ApiError:
+    return bad_request("FILE_REFERENCE_EXPIRED")

@@ -92,6 +92,9 @@ class TroubleScript:
             _ScriptedTrouble(trouble=each, chat_id=chat_id, method=method) for each in troubles
         ]
 
+    def clear(self) -> None:
+        self._entries.clear()
+
     def next_for(self, method: str, chat_id: int | None) -> Trouble | None:
         """Take the first fault that matches this call; None if there is none."""
         for position, entry in enumerate(self._entries):

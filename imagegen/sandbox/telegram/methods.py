@@ -184,6 +184,7 @@ class Methods:
     def _new(self, method: str, form: MethodForm) -> ChatMessage:
         chat_id = _chat_id(form)
         self._chats.check(chat_id)
+        self._chats.check_topic(chat_id, form.number("message_thread_id"))
         return ChatMessage(
             method=method,
             chat_id=chat_id,

@@ -1,7 +1,8 @@
 """The Bot API as a server: it answers calls, applies scripted faults and keeps what was sent."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -10,6 +11,7 @@ from aiohttp import web
 
 from imagegen.sandbox.errors import SandboxError
 from imagegen.sandbox.telegram.chats import ChatMessage, Chats
+from imagegen.sandbox.telegram.dropped_port import dropped_port
 from imagegen.sandbox.telegram.errors import ApiError, unauthorized
 from imagegen.sandbox.telegram.faults import Trouble, TroubleEnding, TroubleScript
 from imagegen.sandbox.telegram.methods import MethodForm, Methods, read_form
@@ -53,6 +55,12 @@ class SandboxTelegram:
         self._script = TroubleScript()
         self._changed = asyncio.Condition()
         self._runner: web.AppRunner | None = None
+        self._site: web.TCPSite | None = None
+        self._takes_uploads = asyncio.Event()
+        self._takes_uploads.set()
+        # Not empty while packets are dropped.
+        self._dropped_port = ExitStack()
+        self._drops_packets = False
 
     @property
     def sent(self) -> list[ChatMessage]:
@@ -70,19 +78,54 @@ class SandboxTelegram:
         )
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+            await self._listen(self._runner, self._port)
         except OSError as error:
             await self._runner.cleanup()
             raise SandboxError(
                 f"no Telegram on 127.0.0.1:{self._port}: {error.strerror}"
             ) from error
-        port = self._runner.addresses[0][1]
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._dropped_port.close()
+        self._drops_packets = False
         if self._runner is not None:
             await self._runner.cleanup()
+
+    @contextmanager
+    def holding_uploads(self) -> Iterator[None]:
+        """Leave uploads without an answer while the block runs; they go on after it."""
+        self._takes_uploads.clear()
+        try:
+            yield
+        finally:
+            self._takes_uploads.set()
+
+    async def drop_packets(self) -> None:
+        """Be as behind a firewall that drops packets, until `pass_packets`.
+
+        A connect gets no answer, and neither does a call over a connection that is open already;
+        no such call is executed. May be called twice.
+        """
+        if self._drops_packets or self._runner is None or self._site is None:
+            return
+        port = self._runner.addresses[0][1]
+        self._drops_packets = True
+        await self._site.stop()
+        self._dropped_port.enter_context(dropped_port(port))
+
+    async def pass_packets(self) -> None:
+        """End `drop_packets`. Calls that had no answer get none. May be called twice."""
+        if not self._drops_packets or self._runner is None:
+            return
+        self._dropped_port.close()
+        await self._listen(self._runner, int(self.url.rpartition(":")[2]))
+        self._drops_packets = False
+
+    async def _listen(self, runner: web.AppRunner, port: int) -> None:
+        self._site = web.TCPSite(runner, "127.0.0.1", port)
+        await self._site.start()
 
     async def wait_for(
         self,
@@ -134,6 +177,10 @@ class SandboxTelegram:
         """Apply each fault to one of the next calls, or of those to that chat or method."""
         self._script.add(troubles, chat_id=chat_id, method=method)
 
+    def calm(self) -> None:
+        """Remove all scripted faults that have not happened yet."""
+        self._script.clear()
+
     def write(self, chat_id: int, text: str, *, message_id: int | None = None) -> int:
         """Write a message as a person; returns its id, which the bot can reply to."""
         return self.chats.write(chat_id, text, message_id)
@@ -158,6 +205,10 @@ class SandboxTelegram:
         """Upgrade a group to the supergroup `to`; calls to the old id get migrate_to_chat_id."""
         self.chats.migrated[chat_id] = to
 
+    def close_topic(self, chat_id: int, topic: int) -> None:
+        """Close a topic of a group: a message in it is refused."""
+        self.chats.closed_topics.add((chat_id, topic))
+
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=_MAX_BODY)
         app.router.add_route("*", "/bot{token}/{method}", self._call)
@@ -165,6 +216,8 @@ class SandboxTelegram:
         return app
 
     async def _call(self, request: web.Request) -> web.StreamResponse:
+        if self._drops_packets:
+            await asyncio.Event().wait()
         method, position = request.match_info["method"], len(self.calls)
         self.calls.append(Call(method=method, when=datetime.now(UTC)))
         try:
@@ -184,6 +237,7 @@ class SandboxTelegram:
         trouble = self._script.next_for(call.method, call.chat_id)
         if form.uploads:
             await asyncio.sleep(self._seconds_per_upload)
+            await self._takes_uploads.wait()
         if trouble is None:
             result = self._methods.answer(call.method, form)
             await self._record(position, status=200)

@@ -18,6 +18,7 @@ from imagegen.sandbox.signals import sigterm_exits
 from tests.benchmarks.chaos import table
 from tests.benchmarks.chaos.bot import Pace
 from tests.benchmarks.chaos.run import Outcome, Plan, run
+from tests.benchmarks.chaos.store_faults import own_disk
 
 
 def main() -> int:
@@ -31,18 +32,21 @@ def main() -> int:
         (plan.out / "bot.log").open("w") as log,
         PostgresServer() as postgres,
         ValkeyServer() as valkey,
+        own_disk(plan.out / "store") as store,
     ):
         structlog.configure(logger_factory=structlog.WriteLoggerFactory(log))
         migrations.upgrade(postgres.url)
-        outcome = asyncio.run(run(plan, postgres, valkey))
+        outcome = asyncio.run(run(plan, postgres, valkey, store))
     _print_outcome(plan, outcome)
     return 0 if outcome.verdict.is_good else 1
 
 
 def _plan() -> Plan:
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=240.0, help="how long the monkey rages")
-    parser.add_argument("--seed", type=int, default=1, help="equal seeds, equal blows")
+    parser.add_argument(
+        "--seconds", type=float, default=240.0, help="for how long faults are injected"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="equal seeds, equal faults")
     parser.add_argument("--dialogs", type=int, default=36, help="how many people write")
     parser.add_argument("--out", type=Path, help="where logs and stories go")
     arguments = parser.parse_args()
@@ -58,12 +62,13 @@ def _print_outcome(plan: Plan, outcome: Outcome) -> None:
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
     _print(
         f"seed {plan.seed}, {plan.seconds:g} s, {machine}, {datetime.now(UTC):%Y-%m-%d %H:%M}: "
-        f"{outcome.faults} blows, {outcome.turns} turns ({outcome.turns_failed} not committed), "
+        f"{len(outcome.injected)} faults, {outcome.turns} turns ({outcome.turns_failed} not committed), "
         f"settled after {outcome.settled_s:.1f} s"
     )
+    _print(table.faults_text(outcome.injected, outcome.verdict.recoveries, outcome.left_out))
     _print(table.text(outcome.verdict))
     if not outcome.verdict.is_good:
-        _print(f"what became of each offender is told in {plan.out / 'stories'}")
+        _print(f"the history of each violation is in {plan.out / 'stories'}")
 
 
 def _print(text: str) -> None:

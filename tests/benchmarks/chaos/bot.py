@@ -50,6 +50,7 @@ class Bot:
         self._sessions = sessions
         self._pace = pace
         self._seed = seed
+        self._numbers = dict.fromkeys(range(1, pace.dialogs + 1), 0)
 
     @asynccontextmanager
     async def chatting(self) -> AsyncIterator[None]:
@@ -57,7 +58,7 @@ class Bot:
         stop = asyncio.Event()
         dialog_tasks = [
             asyncio.create_task(self._write_messages(number, stop), name=f"dialog {number}")
-            for number in range(1, self._pace.dialogs + 1)
+            for number in self._numbers
         ]
         try:
             yield
@@ -65,30 +66,52 @@ class Bot:
             stop.set()
             await asyncio.gather(*dialog_tasks)
 
+    async def ask_in_all_dialogs(self, messages: int) -> dict[int, UUID | None]:
+        """Let people write in all dialogs until a picture is due, at most so many messages each.
+
+        Returns the request of each dialog, None if none became due.
+        """
+        requests = await asyncio.gather(*(self._ask(each, messages) for each in self._numbers))
+        return dict(zip(self._numbers, requests, strict=True))
+
+    async def _ask(self, dialog_id: int, messages: int) -> UUID | None:
+        for _ in range(messages):
+            request = await self._write(self._next_turn(dialog_id))
+            if request is not None:
+                return request.id
+        return None
+
     async def _write_messages(self, dialog_id: int, stop: asyncio.Event) -> None:
         chance = random.Random(f"{self._seed} dialog {dialog_id}")
-        number = 0
-        while not await _wait(stop, chance.uniform(*self._pace.between)):
-            number += 1
-            turn = _turn(dialog_id, number)
+        while not await is_set_within(stop, chance.uniform(*self._pace.between)):
+            turn = self._next_turn(dialog_id)
             for _ in range(1 + (chance.random() < _DUPLICATE_CHANCE)):
-                # Bots use the hook in both ways: in their own transaction, or without a session.
-                await (self._with_session if dialog_id % 3 else self._without_session)(turn)
+                await self._write(turn)
 
-    async def _with_session(self, turn: Turn) -> None:
+    def _next_turn(self, dialog_id: int) -> Turn:
+        self._numbers[dialog_id] += 1
+        return _turn(dialog_id, self._numbers[dialog_id])
+
+    async def _write(self, turn: Turn) -> Request | None:
+        """Use the hook in one of both ways: in the bot's own transaction, or without a session."""
         self.turns += 1
+        return await (self._with_session if turn.dialog_id % 3 else self._without_session)(turn)
+
+    async def _with_session(self, turn: Turn) -> Request | None:
         try:
             async with asyncio.timeout(_TRANSACTION_TIMEOUT_S), self._sessions.begin() as session:
                 request = await self._hook.on_turn(turn, session)
         except DATABASE_ERRORS:
             self.failed += 1
-            return
+            return None
         self._record_request(turn, request)
         await self._hook.enqueue(request)
+        return request
 
-    async def _without_session(self, turn: Turn) -> None:
-        self.turns += 1
-        self._record_request(turn, await self._hook.on_turn(turn))
+    async def _without_session(self, turn: Turn) -> Request | None:
+        request = await self._hook.on_turn(turn)
+        self._record_request(turn, request)
+        return request
 
     def _record_request(self, turn: Turn, request: Request | None) -> None:
         # The same message twice gives the same request, which keeps its first caption.
@@ -109,7 +132,7 @@ def _turn(dialog_id: int, number: int) -> Turn:
     )
 
 
-async def _wait(stop: asyncio.Event, seconds: float) -> bool:
+async def is_set_within(stop: asyncio.Event, seconds: float) -> bool:
     """Wait so many seconds, or until `stop` is set; returns whether it is."""
     try:
         async with asyncio.timeout(seconds):

@@ -58,6 +58,7 @@ class DialogRow:
 class InjectedFault:
     """A fault that was injected, and when it was healed; `is_total`: no picture can come meanwhile."""
 
+    kind: str
     what: str
     began: float
     ended: float
@@ -79,7 +80,9 @@ class Evidence:
 
     `committed` are the requests that a bot knows to be committed, with their captions. `doubles`
     are drawings that ended with a picture although an earlier one had. `excused` names the
-    requests that a fault of a host made us draw again.
+    requests that a fault of a host made us draw again. `last_requests` has for each dialog the
+    request of its last messages, which were written when nothing was broken any more; None if no
+    picture became due.
     """
 
     committed: Mapping[UUID, str]
@@ -91,3 +94,4 @@ class Evidence:
     excused: frozenset[str]
     injected: Sequence[InjectedFault]
     worker_faults: Sequence[WorkerFault]
+    last_requests: Mapping[int, UUID | None]

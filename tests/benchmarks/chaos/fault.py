@@ -5,34 +5,54 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What is broken, and how."""
+    """What is broken, and how; the first word names the part."""
 
     WORKER_KILLED = "worker killed"
     WORKER_FROZEN = "worker frozen"
     WORKER_REPLACED = "worker replaced"
+    WORKER_CLOCK_WRONG = "worker clock wrong"
+    WORKERS_KILLED_TWICE = "workers killed twice"
     REDIS_STOPPED = "redis stopped"
     REDIS_FROZEN = "redis frozen"
     REDIS_FLUSHED = "redis flushed"
+    REDIS_REFUSES_WRITES = "redis refuses writes"
+    REDIS_LOSES_KEYS = "redis loses keys"
     POSTGRES_STOPPED = "postgres stopped"
     POSTGRES_KILLED = "postgres killed"
     POSTGRES_FROZEN = "postgres frozen"
+    POSTGRES_READ_ONLY = "postgres read-only"
+    POSTGRES_SESSIONS_READ_ONLY = "postgres sessions stay read-only"
+    POSTGRES_CONNECTIONS_DEAD = "postgres connections dead"
     HOST_KILLED = "host killed"
     HOST_FROZEN = "host frozen"
+    HOST_FROZEN_LONG = "host frozen long"
     HOST_FAULTY = "host faulty"
     ALL_HOSTS_KILLED = "all hosts killed"
     TELEGRAM_AWAY = "telegram away"
+    TELEGRAM_DROPS_PACKETS = "telegram drops packets"
     TELEGRAM_TROUBLED = "telegram troubled"
+    STORE_FULL = "store full"
+    STORE_READ_ONLY = "store read-only"
+    STORE_MISSING = "store missing"
 
 
 # While one of these lasts, no picture can be delivered.
 _TOTAL = {
+    Kind.WORKERS_KILLED_TWICE,
     Kind.REDIS_STOPPED,
     Kind.REDIS_FROZEN,
+    Kind.REDIS_REFUSES_WRITES,
     Kind.POSTGRES_STOPPED,
     Kind.POSTGRES_KILLED,
     Kind.POSTGRES_FROZEN,
+    Kind.POSTGRES_READ_ONLY,
+    Kind.POSTGRES_SESSIONS_READ_ONLY,
     Kind.ALL_HOSTS_KILLED,
     Kind.TELEGRAM_AWAY,
+    Kind.TELEGRAM_DROPS_PACKETS,
+    Kind.STORE_FULL,
+    Kind.STORE_READ_ONLY,
+    Kind.STORE_MISSING,
 }
 
 
@@ -40,7 +60,8 @@ _TOTAL = {
 class ScheduledFault:
     """A fault due `at_s` after the start of the run, healed `lasts_s` later.
 
-    `target` is the number of a worker or host, `detail` the fault of a host or of Telegram.
+    `target` is the number of a worker or host. `detail` is the fault of a host or of Telegram, or
+    by how many seconds a worker's clock is wrong.
     """
 
     at_s: float

@@ -7,14 +7,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from redis.asyncio import Redis
-
 from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.server import Server
 from imagegen.sandbox.servers.valkey import ValkeyServer
+from tests.benchmarks.chaos import clock, postgres_faults, redis_faults
 from tests.benchmarks.chaos.evidence import InjectedFault
 from tests.benchmarks.chaos.fault import Kind, ScheduledFault
 from tests.benchmarks.chaos.sandbox_client import SandboxClient
+from tests.benchmarks.chaos.store_faults import StoreDisk
 from tests.benchmarks.chaos.workers import WorkerGroup
 
 
@@ -26,40 +26,88 @@ class FaultInjector:
     valkey: ValkeyServer
     postgres: PostgresServer
     sandbox_client: SandboxClient
+    store: StoreDisk
     injected: list[InjectedFault] = field(default_factory=list)
+
+    def why_not(self, kind: Kind) -> str | None:
+        """Return why faults of this kind cannot be injected on this machine, None if they can."""
+        match kind:
+            case Kind.STORE_FULL | Kind.STORE_READ_ONLY:
+                return self.store.cannot_mount
+            case Kind.WORKER_CLOCK_WRONG:
+                return clock.why_not()
+        return None
 
     async def run(self, faults: Sequence[ScheduledFault]) -> None:
         """Inject each fault at its time; return when the last one is healed."""
         started = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for fault in faults:
-                group.create_task(self._inject(fault, started), name=str(fault))
+                group.create_task(self._inject_in_time(fault, started), name=str(fault))
 
-    async def _inject(self, fault: ScheduledFault, started: float) -> None:
+    async def _inject_in_time(self, fault: ScheduledFault, started: float) -> None:
         await asyncio.sleep(fault.at_s - (time.monotonic() - started))
+        await self.inject(fault)
+
+    async def inject(self, fault: ScheduledFault) -> None:
+        """Inject a fault now, and return when it is healed."""
         began = time.time()
         async with self._broken(fault):
             await asyncio.sleep(fault.lasts_s)
         self.injected.append(
-            InjectedFault(what=str(fault), began=began, ended=time.time(), is_total=fault.is_total)
+            InjectedFault(
+                kind=fault.kind,
+                what=str(fault),
+                began=began,
+                ended=time.time(),
+                is_total=fault.is_total,
+            )
         )
 
-    def _broken(self, fault: ScheduledFault) -> AbstractAsyncContextManager[None]:
+    def _broken(  # noqa: C901, PLR0912 (each kind has its line)
+        self, fault: ScheduledFault
+    ) -> AbstractAsyncContextManager[None]:
         match fault.kind:
             case Kind.WORKER_KILLED | Kind.WORKER_FROZEN | Kind.WORKER_REPLACED:
                 return self._without_worker(fault)
+            case Kind.WORKER_CLOCK_WRONG:
+                return self._wrong_clock(fault)
+            case Kind.WORKERS_KILLED_TWICE:
+                return self._workers_killed_twice()
             case Kind.REDIS_STOPPED | Kind.REDIS_FROZEN:
                 return _without(self.valkey, fault)
-            case Kind.POSTGRES_STOPPED | Kind.POSTGRES_KILLED | Kind.POSTGRES_FROZEN:
-                return _without(self.postgres, fault)
             case Kind.REDIS_FLUSHED:
-                return self._flushed()
-            case Kind.HOST_KILLED | Kind.HOST_FROZEN | Kind.HOST_FAULTY:
+                return redis_faults.flushed(self.valkey.url)
+            case Kind.REDIS_REFUSES_WRITES:
+                return redis_faults.refusing_writes(self.valkey.url)
+            case Kind.REDIS_LOSES_KEYS:
+                return redis_faults.losing_keys(self.valkey.url, seed=str(fault))
+            case Kind.POSTGRES_STOPPED | Kind.POSTGRES_KILLED:
+                return self._without_postgres(fault)
+            case Kind.POSTGRES_FROZEN:
+                return _without(self.postgres, fault)
+            case Kind.POSTGRES_READ_ONLY:
+                return postgres_faults.read_only(self.postgres.url)
+            case Kind.POSTGRES_SESSIONS_READ_ONLY:
+                return postgres_faults.sessions_stay_read_only(self.postgres.url)
+            case Kind.POSTGRES_CONNECTIONS_DEAD:
+                return self._network_fault("database", "strand")
+            case Kind.HOST_KILLED | Kind.HOST_FROZEN | Kind.HOST_FROZEN_LONG | Kind.HOST_FAULTY:
                 return self._without_hosts(fault, [fault.target])
             case Kind.ALL_HOSTS_KILLED:
                 return self._without_hosts(fault, range(len(self.sandbox_client.hosts)))
-            case Kind.TELEGRAM_AWAY | Kind.TELEGRAM_TROUBLED:
-                return self._without_telegram(fault)
+            case Kind.TELEGRAM_AWAY:
+                return self._network_fault("telegram", "refuse", "listen")
+            case Kind.TELEGRAM_DROPS_PACKETS:
+                return self._network_fault("telegram", "drop", "listen")
+            case Kind.TELEGRAM_TROUBLED:
+                return self._troubled_telegram(fault)
+            case Kind.STORE_FULL:
+                return self.store.full()
+            case Kind.STORE_READ_ONLY:
+                return self.store.read_only()
+            case Kind.STORE_MISSING:
+                return self.store.missing()
             case _:
                 assert_never(fault.kind)
 
@@ -78,16 +126,41 @@ class FaultInjector:
             yield
 
     @asynccontextmanager
-    async def _flushed(self) -> AsyncIterator[None]:
-        async with Redis.from_url(self.valkey.url, socket_timeout=10) as redis:
-            await redis.flushall()
+    async def _wrong_clock(self, fault: ScheduledFault) -> AsyncIterator[None]:
+        self.worker_group.replace(fault.target, clock_offset_s=int(fault.detail))
         yield
+        self.worker_group.replace(fault.target)
+
+    @asynccontextmanager
+    async def _workers_killed_twice(self) -> AsyncIterator[None]:
+        """Kill all workers before the block and after it: their jobs die twice in a row."""
+        self._kill_and_start_workers()
+        yield
+        self._kill_and_start_workers()
+
+    def _kill_and_start_workers(self) -> None:
+        for number in self.worker_group.numbers:
+            self.worker_group.kill(number)
+        for number in self.worker_group.numbers:
+            self.worker_group.start(number)
+
+    @asynccontextmanager
+    async def _without_postgres(self, fault: ScheduledFault) -> AsyncIterator[None]:
+        """Stop or kill PostgreSQL, and let the proxy before it refuse connections as it does."""
+        async with _without(self.postgres, fault), self._network_fault("database", "refuse"):
+            yield
+        await self.sandbox_client.do("network/database", "listen")
 
     @asynccontextmanager
     async def _without_hosts(
         self, fault: ScheduledFault, targets: Sequence[int]
     ) -> AsyncIterator[None]:
-        actions = {Kind.HOST_FROZEN: ("freeze", "thaw"), Kind.HOST_FAULTY: ("fault", None)}
+        frozen = ("freeze", "thaw")
+        actions = {
+            Kind.HOST_FROZEN: frozen,
+            Kind.HOST_FROZEN_LONG: frozen,
+            Kind.HOST_FAULTY: ("fault", None),
+        }
         break_it, heal_it = actions.get(fault.kind, ("kill", "heal"))
         for number in targets:
             await self.sandbox_client.do(f"hosts/{number}", break_it, fault.detail)
@@ -96,14 +169,18 @@ class FaultInjector:
             await self.sandbox_client.do(f"hosts/{number}", str(heal_it))
 
     @asynccontextmanager
-    async def _without_telegram(self, fault: ScheduledFault) -> AsyncIterator[None]:
-        if fault.kind is Kind.TELEGRAM_TROUBLED:
-            await self.sandbox_client.do("telegram", "trouble", fault.detail)
-            yield
-        else:
-            await self.sandbox_client.do("telegram", "away")
-            yield
-            await self.sandbox_client.do("telegram", "back")
+    async def _network_fault(
+        self, server: str, break_it: str, heal_it: str | None = None
+    ) -> AsyncIterator[None]:
+        await self.sandbox_client.do(f"network/{server}", break_it)
+        yield
+        if heal_it is not None:
+            await self.sandbox_client.do(f"network/{server}", heal_it)
+
+    @asynccontextmanager
+    async def _troubled_telegram(self, fault: ScheduledFault) -> AsyncIterator[None]:
+        await self.sandbox_client.do("telegram", "trouble", fault.detail)
+        yield
 
 
 @asynccontextmanager

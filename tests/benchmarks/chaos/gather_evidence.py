@@ -52,6 +52,7 @@ async def gather(
     committed: Mapping[UUID, str],
     injected: Sequence[InjectedFault],
     worker_faults: Sequence[WorkerFault],
+    last_requests: Mapping[int, UUID | None],
 ) -> Evidence:
     """Collect what the verdict needs; `record` is the answer of the sandbox's control server."""
     connection = await asyncpg.connect(database_url, timeout=10)
@@ -71,6 +72,7 @@ async def gather(
         excused=frozenset(),
         injected=injected,
         worker_faults=worker_faults,
+        last_requests=last_requests,
     )
 
 

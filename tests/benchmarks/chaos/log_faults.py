@@ -15,9 +15,13 @@ _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _FAULT_TEXTS = (_TRACEBACK, "Task exception was never", "never awaited")
 
 
-def in_log(log: Path) -> list[WorkerFault]:
-    """Return the faults in a log file; the worker's name is the file's."""
-    return list(found(log.stem, log.read_text(errors="replace").splitlines()))
+def in_logs(directory: Path) -> list[WorkerFault]:
+    """Return the faults in the logs of all workers; a worker's name is its file's."""
+    return [
+        fault
+        for log in sorted(directory.glob("worker-*.log"))
+        for fault in found(log.stem, log.read_text(errors="replace").splitlines())
+    ]
 
 
 def found(worker: str, lines: Iterable[str]) -> Iterator[WorkerFault]:

@@ -1,6 +1,7 @@
 """The history of one request: everything that was recorded of it, in the order of time."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -11,6 +12,8 @@ from tests.benchmarks.chaos.evidence import Evidence
 from tests.benchmarks.chaos.violation import Violation
 
 _Line = tuple[float, str]
+# At the end of the name of a worker whose clock was wrong.
+_CLOCK_OFFSET = re.compile(r"([+-]\d+)s$")
 
 
 def write(
@@ -40,7 +43,7 @@ def _noted(evidence: Evidence, record: Mapping[str, Any], request_id: str) -> It
     yield from _of_rows(evidence, request_id)
     yield from _of_hosts(record, request_id)
     for injected in evidence.injected:
-        yield injected.began, f"    monkey: {injected.what}"
+        yield injected.began, f"     fault: {injected.what}"
         yield injected.ended, f"    healed: {injected.what}"
 
 
@@ -69,10 +72,12 @@ def _of_hosts(record: Mapping[str, Any], request_id: str) -> Iterator[_Line]:
 
 def _logged(logs: Path) -> Iterator[_Line]:
     for log in sorted(logs.glob("worker-*.log")):
+        wrong_by = _CLOCK_OFFSET.search(log.stem)
+        offset_s = int(wrong_by.group(1)) if wrong_by else 0
         for line in log.read_text(errors="replace").splitlines():
             if line.startswith("{"):
                 when = datetime.fromisoformat(json.loads(line)["timestamp"]).timestamp()
-                yield when, f"{log.stem}: {line}"
+                yield when - offset_s, f"{log.stem}: {line}"
 
 
 def _clock(when: float) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,12 @@ from imagegen.sandbox.servers.process import LaunchCommand, ServerProcess
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.benchmarks.chaos import gather_evidence, log_faults, request_history
 from tests.benchmarks.chaos.bot import Bot, Pace
-from tests.benchmarks.chaos.evidence import Evidence
+from tests.benchmarks.chaos.evidence import Evidence, InjectedFault
+from tests.benchmarks.chaos.fault import Kind
 from tests.benchmarks.chaos.fault_injector import FaultInjector
 from tests.benchmarks.chaos.sandbox_client import SandboxClient, running_sandbox
 from tests.benchmarks.chaos.schedule import schedule
+from tests.benchmarks.chaos.store_faults import StoreDisk
 from tests.benchmarks.chaos.verdict import Verdict, judge
 from tests.benchmarks.chaos.workers import WorkerGroup, WorkerProcess
 from tests.support import conversations
@@ -37,7 +39,9 @@ class Plan:
     """The options of a run; durations in seconds.
 
     People go on writing for `calm_s` after the last fault, so that recovery can be seen; then the
-    last request may take `settle_s` to end.
+    last request may take `settle_s` to end. At last they write in each dialog until a picture is
+    due, and these have `settle_s` too. `pauses` is the factor by which the pauses between faults
+    are longer than usual.
     """
 
     seed: int
@@ -46,6 +50,7 @@ class Plan:
     pace: Pace
     workers: int = 2
     hosts: int = 4
+    pauses: float = 1.0
     seconds_per_picture: float = 0.6
     calm_s: float = 8.0
     settle_s: float = 120.0
@@ -58,7 +63,9 @@ class Outcome:
     verdict: Verdict
     turns: int
     turns_failed: int
-    faults: int
+    injected: Sequence[InjectedFault]
+    # Why some kinds of fault cannot be injected on this machine.
+    left_out: Mapping[Kind, str]
     settled_s: float
 
 
@@ -66,6 +73,7 @@ async def run(
     plan: Plan,
     postgres: PostgresServer,
     valkey: ValkeyServer,
+    store: StoreDisk,
     *,
     start: Callable[[LaunchCommand], WorkerProcess] = ServerProcess,
 ) -> Outcome:
@@ -80,11 +88,13 @@ async def run(
                 hosts=plan.hosts,
                 seconds_per_picture=plan.seconds_per_picture,
                 seed=plan.seed,
+                database_url=postgres.url,
             )
         )
+        database_url = sandbox_client.database_url(postgres.url)
         worker_group = WorkerGroup(
             plan.out,
-            _settings(plan, postgres, valkey, sandbox_client),
+            worker_environment(database_url, valkey.url, sandbox_client, store),
             count=plan.workers,
             start=start,
         )
@@ -93,29 +103,42 @@ async def run(
             valkey=valkey,
             postgres=postgres,
             sandbox_client=sandbox_client,
+            store=store,
         )
-        faults = schedule(plan.seed, plan.seconds, workers=plan.workers, hosts=plan.hosts)
-        async with _bot(plan, postgres, valkey) as bot:
+        left_out = {kind: why for kind in Kind if (why := injector.why_not(kind)) is not None}
+        faults = schedule(
+            plan.seed,
+            plan.seconds,
+            workers=plan.workers,
+            hosts=plan.hosts,
+            pauses=plan.pauses,
+        )
+        async with _bot(plan, database_url, valkey) as bot:
             async with worker_group.running():
                 async with bot.chatting():
-                    await injector.run(faults)
+                    await injector.run([each for each in faults if each.kind not in left_out])
+                    await sandbox_client.calm()
                     await asyncio.sleep(plan.calm_s)
-                settled_s = await _wait_until_ended(plan, postgres.url)
+                settled_s = await wait_until_ended(postgres.url, settle_s=plan.settle_s)
+                last_requests = await bot.ask_in_all_dialogs(_MAXIMUM)
+                await wait_until_ended(postgres.url, settle_s=plan.settle_s)
             record = await sandbox_client.record()
-            worker_faults = [*worker_group.worker_faults, *_worker_faults(plan.out)]
+            worker_faults = [*worker_group.worker_faults, *log_faults.in_logs(plan.out)]
             evidence = await gather_evidence.gather(
                 postgres.url,
                 record,
                 committed=bot.committed,
                 injected=injector.injected,
                 worker_faults=worker_faults,
+                last_requests=last_requests,
             )
         verdict = _judge(plan, evidence, record)
         return Outcome(
             verdict=verdict,
             turns=bot.turns,
             turns_failed=bot.failed,
-            faults=len(faults),
+            injected=injector.injected,
+            left_out=left_out,
             settled_s=settled_s,
         )
 
@@ -126,14 +149,10 @@ def _judge(plan: Plan, evidence: Evidence, record: dict[str, Any]) -> Verdict:
     return verdict
 
 
-def _worker_faults(out: Path) -> list[Any]:
-    return [each for log in sorted(out.glob("worker-*.log")) for each in log_faults.in_log(log)]
-
-
-async def _wait_until_ended(plan: Plan, database_url: str) -> float:
+async def wait_until_ended(database_url: str, *, settle_s: float) -> float:
     """Wait until every request has ended, at most `settle_s`; return how many seconds it took."""
     began = time.monotonic()
-    while (took := time.monotonic() - began) < plan.settle_s:
+    while (took := time.monotonic() - began) < settle_s:
         with suppress(OSError, asyncpg.PostgresError, TimeoutError):
             if not await gather_evidence.open_requests(database_url):
                 break
@@ -142,15 +161,15 @@ async def _wait_until_ended(plan: Plan, database_url: str) -> float:
 
 
 @asynccontextmanager
-async def _bot(plan: Plan, postgres: PostgresServer, valkey: ValkeyServer) -> AsyncIterator[Bot]:
+async def _bot(plan: Plan, database_url: str, valkey: ValkeyServer) -> AsyncIterator[Bot]:
     settings = HookSettings(
         _env_file=None,
-        database_url=postgres.url,
+        database_url=database_url,
         redis_url=valkey.url,
         image_trigger_min=_MINIMUM,
         image_trigger_max=_MAXIMUM,
     )
-    engine = connect(postgres.url)
+    engine = connect(database_url)
     try:
         async with ChatFlowHook(settings, chance=Random(plan.seed)) as hook:
             yield Bot(hook, conversations.sessions_of(engine), pace=plan.pace, seed=plan.seed)
@@ -158,16 +177,17 @@ async def _bot(plan: Plan, postgres: PostgresServer, valkey: ValkeyServer) -> As
         await engine.dispose()
 
 
-def _settings(
-    plan: Plan, postgres: PostgresServer, valkey: ValkeyServer, sandbox_client: SandboxClient
+def worker_environment(
+    database_url: str, redis_url: str, sandbox_client: SandboxClient, store: StoreDisk
 ) -> dict[str, str]:
+    """Return the settings of a worker of a run with faults."""
     return {
-        "DATABASE_URL": postgres.url,
-        "REDIS_URL": valkey.url,
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
         "COMFYUI_HOSTS": ",".join(sandbox_client.hosts),
         "TELEGRAM_BOT_TOKEN": sandbox_client.token,
         "TELEGRAM_API_URL": sandbox_client.telegram,
-        "IMAGE_STORE": (plan.out / "images").absolute().as_uri(),
+        "IMAGE_STORE": store.directory.absolute().as_uri(),
         "WORKERS_SHARE_HOSTS": "true",
         # Any free port: many workers run at once on one machine, and are replaced all the time.
         "WEB_PORT": "0",

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -19,22 +20,30 @@ from imagegen.sandbox.comfyui.usage import DoubleDrawing, doubles
 from imagegen.sandbox.ports import free_ports
 from imagegen.sandbox.telegram import SandboxTelegram, Trouble
 from imagegen.workflows.library import load_workflows, required_model_files
+from tests.benchmarks.load.network_cable import Cable
 
 # How many calls in a row get one scripted fault.
 _CALLS = 2
 
 
 class SandboxControlServer:
-    """Changes and reads the hosts and Telegram over HTTP."""
+    """Changes and reads the hosts and Telegram over HTTP, and the network before some servers."""
 
-    def __init__(self, hosts: Sequence[SandboxComfyUI], telegram: SandboxTelegram) -> None:
+    def __init__(
+        self,
+        hosts: Sequence[SandboxComfyUI],
+        telegram: SandboxTelegram,
+        network: Mapping[str, Cable],
+    ) -> None:
         self._hosts = hosts
         self._telegram = telegram
+        self._network = network
 
     def app(self) -> web.Application:
         app = web.Application()
         app.router.add_post("/hosts/{number}/{action}", self._to_host)
         app.router.add_post("/telegram/{action}", self._to_telegram)
+        app.router.add_post("/network/{name}/{action}", self._to_network)
         app.router.add_get("/record", self._record)
         return app
 
@@ -57,12 +66,23 @@ class SandboxControlServer:
 
     async def _to_telegram(self, request: web.Request) -> web.Response:
         match request.match_info["action"]:
-            case "away":
-                await self._telegram.__aexit__()
-            case "back":
-                await self._telegram.__aenter__()
+            case "calm":
+                self._telegram.calm()
             case _:
                 self._telegram.script(*[trouble(await request.text())] * _CALLS, method="sendPhoto")
+        return web.Response()
+
+    async def _to_network(self, request: web.Request) -> web.Response:
+        cable = self._network[request.match_info["name"]]
+        match request.match_info["action"]:
+            case "refuse":
+                await cable.refuse()
+            case "drop":
+                await cable.drop_packets()
+            case "strand":
+                cable.strand()
+            case _:
+                await cable.listen()
         return web.Response()
 
     async def _record(self, _: web.Request) -> web.Response:
@@ -142,19 +162,41 @@ async def _serve(options: argparse.Namespace) -> None:
             )
             for number in range(options.hosts)
         ]
-        telegram = await stack.enter_async_context(SandboxTelegram(port=next(free_ports())))
-        runner = web.AppRunner(SandboxControlServer(hosts, telegram).app(), access_log=None)
+        telegram = await stack.enter_async_context(SandboxTelegram())
+        network = await network_before(telegram, options.database, stack)
+        runner = web.AppRunner(
+            SandboxControlServer(hosts, telegram, network).app(), access_log=None
+        )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         addresses = {
             "control": f"http://127.0.0.1:{runner.addresses[0][1]}",
             "hosts": [host.address for host in hosts],
-            "telegram": telegram.url,
+            **addresses_of(network),
             "token": telegram.token,
         }
         print(json.dumps(addresses), flush=True)  # noqa: T201 (who started it reads that)
         await asyncio.Event().wait()
+
+
+async def network_before(
+    telegram: SandboxTelegram, database: str, stack: AsyncExitStack
+) -> Mapping[str, Cable]:
+    """Put proxies before Telegram and before PostgreSQL at `database` (host:port)."""
+    ports = free_ports()
+    return {
+        name: await stack.enter_async_context(Cable(address, port=next(ports)))
+        for name, address in (("telegram", urlsplit(telegram.url).netloc), ("database", database))
+    }
+
+
+def addresses_of(network: Mapping[str, Cable]) -> Mapping[str, str]:
+    """Return the addresses under which the servers behind the proxies are reached."""
+    return {
+        "telegram": f"http://{network['telegram'].address}",
+        "database": network["database"].address,
+    }
 
 
 def _models() -> Mapping[str, Sequence[str]]:
@@ -167,6 +209,7 @@ def _options() -> Any:
     parser.add_argument("--hosts", type=int, required=True)
     parser.add_argument("--seconds-per-picture", type=float, required=True)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--database", required=True, help="host:port of PostgreSQL")
     return parser.parse_args()
 
 

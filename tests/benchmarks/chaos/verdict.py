@@ -72,6 +72,7 @@ def judge(evidence: Evidence, *, minimum: int) -> Verdict:
                 _watermarks(evidence),
                 _spacing(evidence, minimum),
                 _our_faults(evidence),
+                _not_recovered(evidence),
             )
         ),
     )
@@ -184,6 +185,20 @@ def _our_faults(evidence: Evidence) -> Iterator[Violation]:
             yield _violation(
                 ViolationKind.OUR_FAULT, f"{row.caption}: {row.error_sentence}", row.id
             )
+
+
+def _not_recovered(evidence: Evidence) -> Iterator[Violation]:
+    """Find dialogs that got no picture although nothing was broken any more."""
+    rows = {row.id: row for row in evidence.rows}
+    for dialog_id, request_id in evidence.last_requests.items():
+        row = rows.get(request_id) if request_id else None
+        if request_id is None:
+            yield _violation(
+                ViolationKind.NOT_RECOVERED, f"dialog {dialog_id}: no picture became due"
+            )
+        elif row is not None and row.state not in {*_OPEN, _DELIVERED}:
+            why = f"{row.caption}: {row.state}/{row.error_code} when nothing was broken"
+            yield _violation(ViolationKind.NOT_RECOVERED, why, row.id)
 
 
 def _recoveries(evidence: Evidence) -> dict[str, float]:

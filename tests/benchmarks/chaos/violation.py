@@ -14,6 +14,7 @@ class ViolationKind(StrEnum):
     WATERMARK = "watermarks wrong"
     SPACING = "spacing violations"
     OUR_FAULT = "faults of ours"
+    NOT_RECOVERED = "no picture after all faults"
 
 
 @dataclass(frozen=True, kw_only=True)

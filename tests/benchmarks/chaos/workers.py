@@ -5,12 +5,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
 from imagegen.sandbox.servers.process import LaunchCommand, ServerProcess
+from tests.benchmarks.chaos import clock
 from tests.benchmarks.chaos.evidence import WorkerFault
 
 _ARQ = (sys.executable, "-m", "arq", "imagegen.worker.WorkerSettings")
@@ -22,6 +23,9 @@ _STOP_S = 40.0
 
 class WorkerProcess(Protocol):
     """What the group does with a worker's process."""
+
+    @property
+    def pid(self) -> int: ...
 
     @property
     def is_running(self) -> bool: ...
@@ -38,7 +42,10 @@ class WorkerProcess(Protocol):
 
 
 class WorkerGroup:
-    """`count` workers by number; one that ends by itself is recorded and started again."""
+    """`count` workers by number; one that ends by itself is recorded and started again.
+
+    The log of a worker has its name, which ends with the offset of its clock if that is wrong.
+    """
 
     def __init__(
         self,
@@ -47,14 +54,17 @@ class WorkerGroup:
         *,
         count: int,
         start: Callable[[LaunchCommand], WorkerProcess] = ServerProcess,
+        command: Sequence[str] = _ARQ,
     ) -> None:
         self.worker_faults: list[WorkerFault] = []
         self._directory = directory
         self._environment = environment
         self._count = count
         self._start = start
+        self._command = command
         self._processes: dict[int, WorkerProcess] = {}
         self._generations: dict[int, int] = dict.fromkeys(range(count), 0)
+        self._clock_offsets_s: dict[int, int] = dict.fromkeys(range(count), 0)
         self._stopping: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
@@ -73,17 +83,32 @@ class WorkerGroup:
                 self._stop_in_background(number)
             await asyncio.gather(*self._stopping)
 
+    @property
+    def numbers(self) -> range:
+        return range(self._count)
+
+    def pids(self) -> dict[int, int]:
+        """Return the process of each worker that runs, by the worker's number."""
+        return {number: child.pid for number, child in self._processes.items()}
+
     def start(self, number: int) -> None:
         """Start that worker; does nothing if it runs."""
         if number in self._processes:
             return
         self._generations[number] += 1
-        self._processes[number] = self._start(
+        offset_s = self._clock_offsets_s[number]
+        # A forked process could not load a library before all others.
+        start = ServerProcess if offset_s else self._start
+        self._processes[number] = start(
             LaunchCommand(
                 name=self._name(number),
                 directory=self._directory,
-                command=_ARQ,
-                environment={"PATH": os.environ["PATH"], **self._environment},
+                command=self._command,
+                environment={
+                    "PATH": os.environ["PATH"],
+                    **self._environment,
+                    **clock.environment(offset_s),
+                },
             )
         )
 
@@ -100,9 +125,13 @@ class WorkerGroup:
         if (child := self._processes.get(number)) is not None:
             child.thaw()
 
-    def replace(self, number: int) -> None:
-        """Stop the worker with SIGTERM and start a new one at once, as a deployment does."""
+    def replace(self, number: int, *, clock_offset_s: int = 0) -> None:
+        """Stop the worker with SIGTERM and start a new one at once, as a deployment does.
+
+        The clock of the new one is so many seconds ahead.
+        """
         self._stop_in_background(number)
+        self._clock_offsets_s[number] = clock_offset_s
         self.start(number)
 
     def _stop_in_background(self, number: int) -> None:
@@ -145,7 +174,8 @@ class WorkerGroup:
         self.worker_faults.append(WorkerFault(worker=name, what=what))
 
     def _name(self, number: int) -> str:
-        return f"worker-{number}.{self._generations[number]}"
+        offset_s = self._clock_offsets_s[number]
+        return f"worker-{number}.{self._generations[number]}{f'{offset_s:+d}s' if offset_s else ''}"
 
     def _log(self, number: int) -> Path:
         return self._directory / f"{self._name(number)}.log"

@@ -22,6 +22,7 @@ class Conditions:
     """How many hosts there are and how long everything takes there, in seconds.
 
     `jitter` is the share by which drawings differ, `loading_s` what another model set costs.
+    `database` is host:port of PostgreSQL if there are to be proxies before it and Telegram.
     """
 
     hosts: int
@@ -31,6 +32,7 @@ class Conditions:
     fetch_s: float = 0.0
     telegram_s: float = 0.0
     seed: int = 1
+    database: str = ""
     large: bool = False
     cables: bool = False
 
@@ -65,7 +67,7 @@ class Fleet(SandboxClient):
 
 @asynccontextmanager
 async def open_fleet(directory: Path, conditions: Conditions) -> AsyncIterator[Fleet]:
-    """Run the yard with its log in `directory` while the block runs."""
+    """Run the process with its log in `directory` while the block runs."""
     launch = LaunchCommand(
         name="hosts",
         directory=directory,

@@ -1,6 +1,6 @@
-"""The yard: hosts and Telegram of a benchmark as one program, told over HTTP what to suffer.
+"""Hosts and Telegram of a benchmark as one process, controlled over HTTP.
 
-Like the playground of the chaos run, with the delays, the picture sizes and the cables of a
+Like the sandbox process of the chaos run, with the delays, the picture sizes and the cables of a
 benchmark.
 """
 
@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -17,7 +18,11 @@ from imagegen.sandbox.comfyui import Fault, FaultKind, SandboxComfyUI
 from imagegen.sandbox.comfyui.execution import image_nodes
 from imagegen.sandbox.ports import free_ports
 from imagegen.sandbox.telegram import SandboxTelegram
-from tests.benchmarks.chaos.sandbox_process import SandboxControlServer
+from tests.benchmarks.chaos.sandbox_process import (
+    SandboxControlServer,
+    addresses_of,
+    network_before,
+)
 from tests.benchmarks.load.network_cable import Cable
 from tests.benchmarks.load.ready_images import ReadyImages, VaryingSpeed, blank_image, pictures
 from tests.support.product import shelf
@@ -27,9 +32,13 @@ class BenchmarkControlServer(SandboxControlServer):
     """The control server of hosts that are behind cables (proxies that can go silent)."""
 
     def __init__(
-        self, hosts: list[SandboxComfyUI], telegram: SandboxTelegram, cables: list[Cable]
+        self,
+        hosts: list[SandboxComfyUI],
+        telegram: SandboxTelegram,
+        network: Mapping[str, Cable],
+        cables: list[Cable],
     ) -> None:
-        super().__init__(hosts, telegram)
+        super().__init__(hosts, telegram, network)
         self._cables = cables
 
     def app(self) -> web.Application:
@@ -75,8 +84,11 @@ async def _play(options: argparse.Namespace) -> None:
         telegram = await stack.enter_async_context(
             SandboxTelegram(port=next(free_ports()), seconds_per_upload=options.telegram_s)
         )
+        network = (
+            await network_before(telegram, options.database, stack) if options.database else {}
+        )
         runner = web.AppRunner(
-            BenchmarkControlServer(hosts, telegram, cables).app(), access_log=None
+            BenchmarkControlServer(hosts, telegram, network, cables).app(), access_log=None
         )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -84,7 +96,7 @@ async def _play(options: argparse.Namespace) -> None:
         addresses = {
             "control": f"http://127.0.0.1:{runner.addresses[0][1]}",
             "hosts": [each.address for each in cables or hosts],
-            "telegram": telegram.url,
+            **(addresses_of(network) if network else {"telegram": telegram.url, "database": ""}),
             "token": telegram.token,
         }
         print(json.dumps(addresses), flush=True)  # noqa: T201 (who started it reads that)
@@ -111,6 +123,7 @@ def _options() -> Any:
     parser.add_argument("--fetch-s", type=float, default=0.0)
     parser.add_argument("--telegram-s", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--database", default="", help="host:port of PostgreSQL: puts proxies up")
     parser.add_argument("--large", action="store_true", help="PNGs of 1.3 MB")
     parser.add_argument("--cables", action="store_true", help="hosts behind cables to pull")
     return parser.parse_args()

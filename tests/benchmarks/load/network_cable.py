@@ -1,7 +1,8 @@
-"""A TCP proxy before a host that can go silent: then nothing passes and no connection breaks."""
+"""A TCP proxy before a server that can go silent, refuse connections, drop packets or lose connections."""
 
 import asyncio
 import re
+import socket
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,18 +10,28 @@ from typing import Self
 
 _CHUNK = 65_536
 _REQUEST = re.compile(rb"(GET|POST|PUT|DELETE) /(?:api/)?([a-z_]+)[^ ]* HTTP/1.1\r\n")
+# A listening socket that accepts nothing holds one or two connections, then its kernel drops the
+# packets of all others.
+_FILLERS = 4
 
 
 class Cable:
-    """Forwards connections to its own address; pulled, it is silent, as with a lost route."""
+    """Forwards the connections to its own address; pulled, it is silent, as with a lost route.
 
-    def __init__(self, address: str) -> None:
-        host, _, port = address.rpartition(":")
-        self._far = (host, int(port))
+    `port` 0 chooses a free one; name one if the cable will `refuse` or `drop_packets`, since
+    another socket could get a chosen one meanwhile.
+    """
+
+    def __init__(self, address: str, *, port: int = 0) -> None:
+        host, _, far_port = address.rpartition(":")
+        self._far = (host, int(far_port))
+        self._port = port
         self._plugged = asyncio.Event()
         self._plugged.set()
         self._server: asyncio.Server | None = None
-        self._talks: set[asyncio.Task[None]] = set()
+        self._backlog: list[socket.socket] = []
+        # The connections, each with the event that makes it lose its other end.
+        self._talks: dict[asyncio.Task[None], asyncio.Event] = {}
         self.address = ""
         # What has passed: requests by method and first part of the path, and the host's bytes.
         self.requests: Counter[str] = Counter()
@@ -32,41 +43,92 @@ class Cable:
     def plug(self) -> None:
         self._plugged.set()
 
+    async def refuse(self) -> None:
+        """Close all connections and refuse new ones, until `listen`."""
+        await self._close_port()
+        await self._close_connections()
+
+    async def drop_packets(self) -> None:
+        """Let no packet pass until `listen`: connections are silent, and no new one comes about."""
+        self.pull()
+        await self._close_port()
+        self._backlog = _full_backlog(self._port)
+
+    async def listen(self) -> None:
+        """Accept connections, and let the packets of those that are open pass on."""
+        await self._close_port()
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+        self.address = f"127.0.0.1:{self._port}"
+        self.plug()
+
+    def strand(self) -> None:
+        """Make all open connections silent for ever, as those to a machine that has lost its power.
+
+        The server's ends of them are closed. New connections work.
+        """
+        for lost in self._talks.values():
+            lost.set()
+
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
-        self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        await self.listen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.refuse()
+
+    async def _close_port(self) -> None:
+        for each in self._backlog:
+            each.close()
+        self._backlog = []
         if self._server is not None:
             self._server.close()
-        for talk in list(self._talks):
+            self._server = None
+
+    async def _close_connections(self) -> None:
+        talks = list(self._talks)
+        for talk in talks:
             talk.cancel()
-        if self._talks:
-            await asyncio.wait(self._talks)
+        if talks:
+            await asyncio.wait(talks)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._talks.add(task)
-        task.add_done_callback(self._talks.discard)
-        await self._plugged.wait()
+        lost = self._talks[task] = asyncio.Event()
+        task.add_done_callback(self._talks.pop)
+        try:
+            # It is cancelled by nobody but us. asyncio's streams of Python 3.11 would log that as
+            # an error.
+            with suppress(asyncio.CancelledError):
+                await self._plugged.wait()
+                await self._talk(reader, writer, lost)
+        finally:
+            writer.close()
+
+    async def _talk(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: asyncio.Event
+    ) -> None:
         try:
             far_reader, far_writer = await asyncio.open_connection(*self._far)
         except OSError:
             writer.transport.abort()
             return
-        there = asyncio.create_task(self._pass(reader, far_writer, self._note), name="there")
-        back = asyncio.create_task(self._pass(far_reader, writer, self._weigh), name="back")
+        parts = {
+            asyncio.create_task(self._pass(reader, far_writer, self._note), name="there"),
+            asyncio.create_task(self._pass(far_reader, writer, self._weigh), name="back"),
+            asyncio.create_task(lost.wait(), name="lost"),
+        }
         try:
-            # The host's end of a connection is the end of both.
-            await asyncio.wait({there, back}, return_when=asyncio.FIRST_COMPLETED)
+            # The end of one end is the end of both.
+            await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            there.cancel()
-            back.cancel()
-            await asyncio.wait({there, back})
-            for end in (writer, far_writer):
-                end.close()
+            for part in parts:
+                part.cancel()
+            await asyncio.wait(parts)
+            far_writer.close()
+        if lost.is_set():
+            await _swallow(reader)
 
     def _note(self, chunk: bytes) -> None:
         for method, path in _REQUEST.findall(chunk):
@@ -87,3 +149,23 @@ class Cable:
                 note(chunk)
                 writer.write(chunk)
                 await writer.drain()
+
+
+async def _swallow(reader: asyncio.StreamReader) -> None:
+    """Read what comes until the client gives up."""
+    with suppress(ConnectionError):
+        while await reader.read(_CHUNK):
+            pass
+
+
+def _full_backlog(port: int) -> list[socket.socket]:
+    """Listen at a port without ever accepting, until the kernel drops every packet to it."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(0)
+    fillers = [socket.socket() for _ in range(_FILLERS)]
+    for filler in fillers:
+        filler.setblocking(False)
+        filler.connect_ex(listener.getsockname())
+    return [listener, *fillers]

@@ -365,6 +365,7 @@ async def test_a_database_without_our_tables_is_a_sentence(
         ("retry", "--all-failed"),
         ("retry", "ab", "--since", "1d"),
         ("list", "--since", "вчера"),
+        ("list", "--since", "9999999d"),
         ("list", "--dialog", "лина"),
         ("list", "--state", "lost"),
         ("cancel",),

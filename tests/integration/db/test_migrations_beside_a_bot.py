@@ -21,6 +21,7 @@ _OF_OURS = (
         "deliveries",
         "stray_prompts",
         "forgotten_images",
+        "forgotten_messages",
         "age_confirmations",
         "safety_audit",
     ),

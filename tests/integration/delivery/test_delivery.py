@@ -117,7 +117,7 @@ async def test_a_group_that_moved_gets_its_picture_and_those_that_wait_follow(
         assert [message.chat_id for message in stage.telegram.sent] == [new, new]
         async with sessions() as session:
             chats = list(await session.scalars(select(ImageRequest.chat_id)))
-        assert new in chats
+        assert chats == [new, new]
 
 
 async def test_a_revoked_token_is_said_once_and_pictures_are_kept_until_it_is_known_again(

@@ -188,6 +188,18 @@ async def test_a_dead_lease_makes_room_beside_a_living_one(redis: Redis) -> None
     assert await living.take(HOST, SLOTS) is None
 
 
+async def test_a_lease_from_before_the_clock_of_redis_was_set_back_ends_like_any_other(
+    redis: Redis,
+) -> None:
+    seconds, _ = await redis.time()
+    await redis.zadd(slot_key(HOST), {"dead": (seconds + 600) * 1000})
+
+    await taken_by(RedisSlotRegistry(redis), 1)
+
+    (_, living_until), (_, dead_until) = sorted(await leases(redis), reverse=True)
+    assert dead_until == living_until
+
+
 async def test_a_renewal_under_way_does_not_revive_a_lease_given_back(redis: Redis) -> None:
     worker = RedisSlotRegistry(redis)
     for turns in range(40):

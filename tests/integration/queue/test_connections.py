@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from imagegen.queue import connections
 from imagegen.queue.connections import job_queue
+from imagegen.queue.job_queue import JobQueue
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import conversations
 from tests.support.conversations import hook_settings
@@ -54,11 +55,11 @@ async def test_a_connection_opened_to_a_frozen_redis_is_opened_again_once_it_tha
                 assert await answer
 
 
-async def ping(queue: connections.JobQueue) -> bool:
+async def ping(queue: JobQueue) -> bool:
     return bool(await queue.ping())
 
 
-async def piped_ping(queue: connections.JobQueue) -> bool:
+async def piped_ping(queue: JobQueue) -> bool:
     async with queue.pipeline(transaction=True) as pipe:
         pipe.ping()
         return bool((await pipe.execute())[0])

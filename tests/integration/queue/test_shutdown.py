@@ -13,7 +13,7 @@ from redis.asyncio.connection import parse_url
 from chatflow_hook.queue import QUEUE, dumps, loads
 from chatflow_hook.settings import RedisPlace
 from imagegen.queue import connections, shutdown
-from imagegen.queue.connections import JobQueue
+from imagegen.queue.job_queue import JobQueue
 from imagegen.queue.shutdown import GracefulShutdown, WorkerStops
 
 PATIENCE_S = 5.0

@@ -105,7 +105,7 @@ async def test_a_directory_that_takes_nothing_is_named(tmp_path: Path) -> None:
         await store.put(PICTURE)
 
     assert caught.value.code == "store_unavailable"
-    assert caught.value.costs_an_attempt
+    assert not caught.value.costs_an_attempt
     assert f"{tmp_path}/images" in caught.value.sentence
     assert os.strerror(errno.ENOTDIR) in caught.value.sentence
 

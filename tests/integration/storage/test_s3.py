@@ -112,6 +112,16 @@ async def test_a_bucket_that_is_not_there_is_named(bucket: S3) -> None:
         await store.put(PICTURE)
 
 
+async def test_whether_a_picture_could_be_stored_is_found_out_by_a_write(
+    bucket: S3, store: ImageStore
+) -> None:
+    await store.check_writable()
+    bucket.server.stop()
+
+    with pytest.raises(StoreUnavailable):
+        await store.check_writable()
+
+
 async def test_a_server_that_is_gone_is_an_outage_and_no_lost_picture(
     bucket: S3, store: ImageStore
 ) -> None:

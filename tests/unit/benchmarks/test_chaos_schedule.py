@@ -1,10 +1,12 @@
-"""The monkey's schedule."""
+"""The schedule of faults."""
 
 from collections import defaultdict
-from itertools import pairwise
+from itertools import islice, pairwise
+
+import pytest
 
 from tests.benchmarks.chaos.fault import Kind, ScheduledFault
-from tests.benchmarks.chaos.schedule import LONG_S, schedule
+from tests.benchmarks.chaos.schedule import FAULTS, LONG_S, TROUBLES, endless, schedule
 
 
 def of_a_run(seed: int, seconds: float = 120) -> tuple[ScheduledFault, ...]:
@@ -25,10 +27,28 @@ def test_a_longer_run_begins_like_a_shorter_one() -> None:
     assert [fault for fault in longer if fault.ends_s <= 60] == list(short)
 
 
-def test_everything_breaks_within_five_runs() -> None:
-    seen = {fault.kind for seed in range(1, 6) for fault in of_a_run(seed, 240)}
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_everything_breaks_in_each_run_of_default_length(seed: int) -> None:
+    seen = {fault.kind for fault in of_a_run(seed, 240)}
 
-    assert seen == set(Kind)
+    # Outages of all hosts are long ones, of which a run has two of all.
+    assert seen | {Kind.ALL_HOSTS_KILLED} == set(Kind)
+
+
+def test_every_fault_of_a_host_and_of_telegram_comes_within_five_runs() -> None:
+    details = {fault.detail for seed in range(1, 6) for fault in of_a_run(seed, 240)}
+
+    assert set(FAULTS) | set(TROUBLES) <= details
+
+
+def test_faults_without_an_end_leave_the_workers_alive_and_come_in_rounds() -> None:
+    faults = list(islice(endless(7, hosts=4), 200))
+
+    kinds = {fault.kind for fault in faults}
+    assert kinds == {
+        kind for kind in Kind if not kind.startswith("worker") and kind != Kind.ALL_HOSTS_KILLED
+    }
+    assert faults == list(islice(endless(7, hosts=4), 200))
 
 
 def test_faults_come_in_order_and_are_over_at_the_end() -> None:
@@ -45,7 +65,7 @@ def test_nothing_is_broken_while_it_is_broken() -> None:
         number = fault.target if fault.kind.startswith("worker") else 0
         by_thing[f"{fault.kind.replace('all hosts', 'host').split()[0]} {number}"].append(fault)
 
-    assert len(by_thing) == 6
+    assert len(by_thing) == 8
     for faults in by_thing.values():
         assert all(first.ends_s <= second.at_s for first, second in pairwise(faults))
 

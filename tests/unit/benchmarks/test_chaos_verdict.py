@@ -89,6 +89,7 @@ def judged(rows: Sequence[Row] = (row(),), watermark: int | None = 4, **changes:
         "excused": frozenset(),
         "injected": (),
         "worker_faults": (),
+        "last_requests": {},
     }
     return judge(Evidence(**usual | changes), minimum=3)
 
@@ -262,32 +263,52 @@ def test_a_request_that_failed_inside_is_a_violation() -> None:
     assert kinds(judged([failed(code="internal")], None, arrivals=())) == [ViolationKind.OUR_FAULT]
 
 
+def test_a_dialog_in_which_no_picture_became_due_after_all_faults_is_a_violation() -> None:
+    verdict = judged(last_requests={1: uid(1), 2: None})
+
+    assert kinds(verdict) == [ViolationKind.NOT_RECOVERED]
+    assert "dialog 2" in verdict.violations[0].why
+
+
+def test_a_request_that_failed_after_all_faults_is_a_violation() -> None:
+    verdict = judged([failed()], None, arrivals=(), last_requests={1: uid(1)})
+
+    assert kinds(verdict) == [ViolationKind.NOT_RECOVERED]
+    assert verdict.violations[0].requests == (str(uid(1)),)
+
+
+def test_a_request_that_failed_while_something_was_broken_is_none() -> None:
+    rows = [failed(), row(2)]
+
+    assert judged(rows, 8, arrivals=(arrival(2),), last_requests={1: uid(2)}).is_good
+
+
 def test_recovery_is_from_the_end_of_a_fault_to_the_next_picture() -> None:
-    fault = InjectedFault(what="while it is drawn", began=8, ended=11)
+    fault = InjectedFault(kind="a kind", what="while it is drawn", began=8, ended=11)
 
     assert judged(injected=(fault,)).recoveries == {"while it is drawn": 1.0}
 
 
 def test_recovery_is_not_the_time_in_which_nobody_asked() -> None:
-    fault = InjectedFault(what="before all", began=2, ended=3)
+    fault = InjectedFault(kind="a kind", what="before all", began=2, ended=3)
 
     assert judged(injected=(fault,)).recoveries == {"before all": 2.0}
 
 
 def test_recovery_is_without_the_time_of_other_outages() -> None:
     outages = [
-        InjectedFault(what="redis", began=10.5, ended=11.5, is_total=True),
-        InjectedFault(what="telegram", began=11, ended=11.7, is_total=True),
+        InjectedFault(kind="a kind", what="redis", began=10.5, ended=11.5, is_total=True),
+        InjectedFault(kind="a kind", what="telegram", began=11, ended=11.7, is_total=True),
     ]
 
     recoveries = judged(
-        injected=(InjectedFault(what="a host", began=9, ended=10), *outages)
+        injected=(InjectedFault(kind="a kind", what="a host", began=9, ended=10), *outages)
     ).recoveries
 
     assert recoveries["a host"] == pytest.approx(2 - 1.2)
 
 
 def test_a_fault_after_the_last_picture_has_no_recovery() -> None:
-    fault = InjectedFault(what="after all", began=12.5, ended=13)
+    fault = InjectedFault(kind="a kind", what="after all", began=12.5, ended=13)
 
     assert judged(injected=(fault,)).recoveries == {}

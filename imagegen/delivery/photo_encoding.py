@@ -1,0 +1,29 @@
+"""Encodes a picture so that Telegram accepts it as a photo, whatever its file was before."""
+
+import io
+
+from PIL import Image, ImageOps
+
+# Telegram shows no photo larger than this, and makes a larger one smaller itself.
+_MAX_SIDE = 2560
+# The longer side is at most 20 times the shorter one; see imagegen/delivery/message.py.
+_MAX_RATIO = 20
+_QUALITY = 90
+
+
+def as_jpeg_photo(data: bytes) -> tuple[bytes, int, int]:
+    """Return the picture as a small JPEG, with its width and height in pixels.
+
+    A picture that is longer than Telegram accepts gets black margins. `data` is an image that
+    `imagegen/image_file.py` has checked. Takes tens of milliseconds: call it in a thread.
+    """
+    with Image.open(io.BytesIO(data)) as image:
+        image.thumbnail((_MAX_SIDE, _MAX_SIDE))
+        photo = image.convert("RGB")
+    shortest = -(-max(photo.size) // _MAX_RATIO)
+    if min(photo.size) < shortest:
+        width, height = photo.size
+        photo = ImageOps.pad(photo, (max(width, shortest), max(height, shortest)))
+    encoded = io.BytesIO()
+    photo.save(encoded, "JPEG", quality=_QUALITY)
+    return encoded.getvalue(), photo.width, photo.height

@@ -1,0 +1,77 @@
+"""What a refusal of Telegram means. The Bot API has no codes for its refusals, only sentences.
+
+The sentences are those of tdlib/telegram-bot-api (Client.cpp) and of tdlib/td (MessageContent.cpp,
+DialogManager.cpp, ForumTopicManager.cpp, FileManager.cpp); the names in capitals are those of
+Telegram's servers, which both pass on. Neither list is complete, so a wording that is not found
+here is never the end of a picture at once.
+"""
+
+from imagegen.delivery.errors import AnswerUnknown, ChatGone, PhotoRefused, PlaceRefused
+from imagegen.errors import ImagegenError
+
+# A wording that we do not know may be an outage of Telegram or of a proxy before it.
+_RETRY_S = 20.0
+# Parts of the sentences, in lower case. The order of the groups matters: "not enough rights to send
+# photos" is about the chat and not about the photo.
+_CHAT_GONE = (
+    "chat not found",
+    "user not found",
+    "peer_id_invalid",
+    "chat_id_invalid",
+    "chat_invalid",
+    "channel_invalid",
+    "user_id_invalid",
+    "deactivated",
+    "chat was deleted",
+)
+_BLOCKED = ("blocked", "kicked", "not a member", "can't initiate conversation", "to bots")
+_NOT_ALLOWED = (
+    "rights",
+    "_forbidden",
+    "no write access",
+    "no access to the chat",
+    "chat_restricted",
+    "chat_admin_required",
+    "user_banned_in_channel",
+    "channel_private",
+    "user_not_participant",
+    "user_privacy_restricted",
+    "privacy_premium_required",
+    "allow_payment_required",
+)
+_PLACE = ("topic", "thread", "not a forum", "repl")
+_PHOTO = (
+    "photo",
+    "image_process_failed",
+    "media_",
+    "file_part",
+    "too big",
+    "too large",
+    "dimensions",
+    "file must be non-empty",
+    "upload",
+    "web page content",
+)
+
+
+def refusal(description: str) -> ImagegenError:
+    """Return our error for a sentence with which Telegram refuses a send. Pure.
+
+    Nothing has arrived. The sentence of the error repeats Telegram's.
+    """
+    words = description.lower()
+    if _has_one_of(words, _BLOCKED):
+        return ChatGone("the bot was blocked or removed", code="bot_blocked")
+    if _has_one_of(words, _CHAT_GONE):
+        return ChatGone("there is no such chat")
+    if _has_one_of(words, _PLACE):
+        return PlaceRefused(f"Telegram refuses the topic or the reply: {description}")
+    if _has_one_of(words, _NOT_ALLOWED):
+        return ChatGone(f"the chat takes no pictures of the bot: {description}", code="no_rights")
+    if _has_one_of(words, _PHOTO):
+        return PhotoRefused(f"Telegram refuses the photo: {description}")
+    return AnswerUnknown(f"Telegram refuses the picture: {description}", retry_after_s=_RETRY_S)
+
+
+def _has_one_of(words: str, parts: tuple[str, ...]) -> bool:
+    return any(part in words for part in parts)

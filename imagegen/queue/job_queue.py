@@ -1,0 +1,127 @@
+"""The queue as arq's worker sees it: due by the clock of Redis, and able to stop.
+
+arq compares the score of a job with the time of the machine on which the worker runs. Bots and
+workers run on several machines, whose clocks differ. Here both sides of the comparison come from
+the Redis server.
+"""
+
+import asyncio
+import time
+from typing import Any
+
+import structlog
+from arq.connections import ArqRedis
+from redis.asyncio.client import Pipeline
+from redis.exceptions import WatchError
+
+from chatflow_hook.queue import server_time_s
+
+log = structlog.get_logger(__name__)
+
+# How long the time of Redis is carried on by this process's monotonic clock until it is read
+# again: after a failover to another server it may be any other time.
+_READ_CLOCK_EVERY_S = 1.0
+
+
+class JobQueue(ArqRedis):
+    """arq's Redis client, for which the clock of Redis counts, and which can stop to hand out jobs.
+
+    `polled_after_stop` is set once arq's worker has polled after `stop_dispatching`. From then on
+    it does not start jobs from an earlier answer any more.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._is_dispatching = True
+        self.polled_after_stop = asyncio.Event()
+        self._clock = _RedisClock()
+
+    def stop_dispatching(self) -> None:
+        """Answer each further poll of arq's worker with no job. It cannot be undone."""
+        self._is_dispatching = False
+
+    async def now_ms(self) -> int:
+        """Return the time of the Redis server in milliseconds since the epoch.
+
+        It is read at most once a second.
+
+        Raises:
+            RedisError: Redis cannot be used.
+        """
+        if self._clock.age_s >= _READ_CLOCK_EVERY_S:
+            self._clock.set(await server_time_s(self))
+        return self._clock.now_ms()
+
+    def pipeline(self, transaction: Any = True, shard_hint: Any = None) -> Any:  # noqa: FBT002 (redis-py's signature)
+        """Return a pipeline with which arq takes a job."""
+        return _JobTakingPipeline(
+            self.connection_pool,
+            self.response_callbacks,
+            transaction,
+            shard_hint,
+            clock=self._clock,
+        )
+
+    async def zrangebyscore(self, name: Any, min: Any, max: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: A002, ARG002 (redis-py's signature)
+        """Return the ids of the jobs that are due; arq's worker calls this at each poll.
+
+        `max` is the time of this machine, instead of which that of Redis counts.
+        """
+        if not self._is_dispatching:
+            self.polled_after_stop.set()
+            return []
+        return await super().zrangebyscore(name, min, await self.now_ms(), *args, **kwargs)
+
+
+def score_for_arq(score: float | None, *, redis_ms: int, own_ms: int) -> float | None:
+    """Return the score with which arq decides as the clock of Redis demands.
+
+    arq starts a job if its score is neither 0 nor after `own_ms`, the time of this machine. Returns
+    None, for which arq starts nothing, if the job is not due at `redis_ms`, the time of Redis.
+    """
+    if score is None or score > redis_ms:
+        return None
+    return max(1.0, min(score, own_ms))
+
+
+class _RedisClock:
+    """The time of the Redis server, carried on by the monotonic clock since it was read."""
+
+    def __init__(self) -> None:
+        self._read_at = float("-inf")
+        self._server_s = 0.0
+
+    @property
+    def age_s(self) -> float:
+        return time.monotonic() - self._read_at
+
+    def set(self, server_s: float) -> None:
+        self._read_at, self._server_s = time.monotonic(), server_s
+
+    def now_ms(self) -> int:
+        return int((self._server_s + self.age_s) * 1000)
+
+
+class _JobTakingPipeline(Pipeline):
+    """The pipeline with which arq takes a job: WATCH, read lock and score, then set the lock.
+
+    A connection that breaks after the WATCH raises WatchError from the reads. arq expects that
+    error only from EXEC, and its worker would end. Here the read answers instead that the lock
+    exists, so to arq the job is one that another worker has.
+    """
+
+    def __init__(self, *args: Any, clock: _RedisClock) -> None:
+        super().__init__(*args)
+        self._clock = clock
+
+    async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
+        """Run a command between WATCH and MULTI, which redis-py does not buffer."""
+        try:
+            answer = await super().immediate_execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except WatchError:
+            log.warning("job not taken, since Redis broke off", command=args[0])
+            return {"EXISTS": 1}.get(args[0])
+        if args[0] == "ZSCORE":
+            own_ms = int(time.time() * 1000)
+            return score_for_arq(answer, redis_ms=self._clock.now_ms(), own_ms=own_ms)
+        return answer

@@ -1,0 +1,158 @@
+"""Sends while Telegram, or the way to it, is away or busy."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy import select
+
+from chatflow_hook import SentPhoto
+from chatflow_hook.tables import State
+from imagegen.db.engine import connect
+from imagegen.db.tables import Delivery, ForgottenMessage, SendOutcome
+from imagegen.delivery.rate_limit import FloodControl
+from imagegen.delivery.telegram import Telegram
+from imagegen.maintenance.forgotten_messages import ForgottenMessages
+from imagegen.sandbox.telegram import Trouble
+from tests.support import conversations
+from tests.support.conversations import Sessions
+from tests.support.product import PATIENCE_S, Stages
+
+ANNA, GROUPS, PRIVATE_CHATS = 1001, (-1, -2, -3), (1, 2, 3)
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(redis_url, db=4) as client:
+        yield client
+
+
+async def sends(sessions: Sessions) -> list[Delivery]:
+    async with sessions() as session:
+        return list(await session.scalars(select(Delivery).order_by(Delivery.id)))
+
+
+async def until_sent(sessions: Sessions) -> None:
+    """Wait until the ledger knows which message a send has become."""
+    async with asyncio.timeout(PATIENCE_S):
+        while [send.outcome for send in await sends(sessions)] != [SendOutcome.SENT]:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+async def forgotten_messages(sessions: Sessions) -> list[tuple[int, int]]:
+    async with sessions() as session:
+        query = select(ForgottenMessage.chat_id, ForgottenMessage.message_id)
+        return [(row[0], row[1]) for row in await session.execute(query)]
+
+
+async def test_a_firewall_that_drops_packets_costs_time_only(
+    stages: Stages, sessions: Sessions
+) -> None:
+    async with stages.set(works=False, telegram_timeout=0.4) as stage:
+        request = await stage.ask()
+        await stage.telegram.drop_packets()
+        async with stage.worker():
+            async with asyncio.timeout(PATIENCE_S):
+                while len([s for s in await sends(sessions) if s.finished_at]) < 3:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            await stage.telegram.pass_packets()
+            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+
+        assert picture.state is State.DELIVERED
+        assert len(stage.telegram.sent) == 1
+        assert {send.outcome for send in await sends(sessions)} == {"not_sent", "sent"}
+
+
+async def test_a_request_that_is_cancelled_during_its_send_leaves_its_message_in_the_ledger(
+    stages: Stages, sessions: Sessions
+) -> None:
+    async with stages.set() as stage:
+        with stage.telegram.holding_uploads():
+            request = await stage.ask()
+            await stage.telegram.wait_for_calls(1, timeout=PATIENCE_S, method="sendPhoto")
+            assert await stage.hook.cancel(request)
+        await until_sent(sessions)
+
+        forgotten = await stage.hook.forget_user(ANNA)
+
+        (message,) = stage.telegram.sent
+        assert forgotten.photos == (SentPhoto(chat_id=ANNA, message_id=message.message_id),)
+
+
+async def test_a_user_who_is_forgotten_during_a_send_loses_the_photo_too(
+    stages: Stages, sessions: Sessions, database_url: str
+) -> None:
+    async with stages.set() as stage:
+        with stage.telegram.holding_uploads():
+            await stage.ask()
+            await stage.telegram.wait_for_calls(1, timeout=PATIENCE_S, method="sendPhoto")
+            await stage.hook.forget_user(ANNA)
+        (message,) = await stage.telegram.wait_for(1, timeout=PATIENCE_S)
+        async with asyncio.timeout(PATIENCE_S):
+            while not await forgotten_messages(sessions):  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        assert await forgotten_messages(sessions) == [(ANNA, message.message_id)]
+
+        await clean_up(database_url, stage.telegram.token, stage.telegram.url)
+
+        assert not stage.telegram.chats.has(ANNA, message.message_id)
+        assert await forgotten_messages(sessions) == []
+
+
+async def clean_up(database_url: str, token: str, telegram_url: str) -> None:
+    """Take one step of the clean-up, which a worker takes every few seconds."""
+    engine = connect(database_url)
+    async with Telegram(token=token, api_url=telegram_url, timeout_s=5) as telegram:
+        await ForgottenMessages(engine, telegram).step()
+    await engine.dispose()
+
+
+async def test_a_flood_wait_that_is_longer_than_a_picture_is_wanted_ends_the_request_in_time(
+    stages: Stages,
+) -> None:
+    async with stages.set(request_max_age=1.5) as stage:
+        stage.telegram.script(Trouble.flood(3600), method="sendPhoto")
+
+        picture = await stage.picture()
+
+        assert (picture.state, picture.error_code) == (State.EXPIRED, "too_old")
+        assert len(stage.telegram.calls) == 1
+
+
+async def test_flooded_groups_do_not_pause_private_chats(redis: Redis) -> None:
+    flood_control = FloodControl(redis)
+
+    for chat_id in GROUPS:
+        await flood_control.hold(chat_id, 60)
+
+    assert await flood_control.wait_s(ANNA) == 0
+
+
+async def test_private_chats_whose_pauses_are_over_pause_nobody(redis: Redis) -> None:
+    now = 100.0
+    flood_control = FloodControl(redis, clock=lambda: now)
+    for chat_id in PRIVATE_CHATS[:2]:
+        await flood_control.hold(chat_id, 5)
+    now += 5
+
+    await flood_control.hold(PRIVATE_CHATS[2], 60)
+
+    assert await flood_control.wait_s(ANNA) == 0
+
+
+async def test_a_send_that_is_known_to_have_arrived_is_not_made_again(
+    stages: Stages, sessions: Sessions
+) -> None:
+    async with stages.set(works=False) as stage:
+        request = await stage.ask()
+        async with sessions.begin() as session:
+            session.add(
+                Delivery(request_id=request.id, attempt=1, outcome=SendOutcome.SENT, message_id=77)
+            )
+        async with stage.worker():
+            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+
+        assert (picture.state, picture.telegram_message_id) == (State.DELIVERED, 77)
+        assert stage.telegram.sent == []
+        assert (await conversations.dialog(sessions)).last_image_generation_at == 3

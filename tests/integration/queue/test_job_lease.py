@@ -1,0 +1,70 @@
+"""The lease of a job: what is in the queue after the job has ended in each way."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+from arq.worker import Retry
+
+from chatflow_hook.queue import QUEUE
+from imagegen.queue import connections, job_lease
+from imagegen.queue.job_queue import JobQueue
+from tests.support import conversations
+
+JOB_ID = "a"
+LEASE_S = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeasedJob:
+    """A queue, and the due time of a job in it."""
+
+    queue: JobQueue
+    score: int
+
+    async def end_with(self, error: BaseException | None) -> None:
+        """Hold the job's lease until it is written, and then end the job."""
+        async with job_lease.held(self.queue, JOB_ID, score=self.score, lease_s=LEASE_S):
+            while await self.due_ms() == self.score:  # noqa: ASYNC110 (Redis gives no event)
+                await asyncio.sleep(0.01)
+            if error is not None:
+                raise error
+
+    async def due_ms(self) -> float:
+        due_ms = await self.queue.zscore(QUEUE, JOB_ID)
+        assert due_ms is not None
+        return float(due_ms)
+
+
+@pytest.fixture
+async def job(redis_url: str) -> AsyncIterator[LeasedJob]:
+    settings = conversations.hook_settings("postgresql://unused/db", redis_url)
+    async with connections.job_queue(settings.redis, db=3) as queue:
+        score = await queue.now_ms() - 5000
+        await queue.zadd(QUEUE, {JOB_ID: score})
+        yield LeasedJob(queue=queue, score=score)
+
+
+@pytest.mark.parametrize("error", [None, ValueError(), asyncio.CancelledError(), Retry()])
+async def test_a_job_that_ends_has_its_own_due_time_again(
+    job: LeasedJob, error: BaseException | None
+) -> None:
+    results = await asyncio.gather(asyncio.create_task(job.end_with(error)), return_exceptions=True)
+
+    assert type(results[0]) is type(error)
+    assert await job.due_ms() == job.score
+
+
+@pytest.mark.parametrize(("asked_s", "delay_s"), [(3, 3), (3600, job_lease.MAX_DEFERRAL_S)])
+async def test_a_retry_is_due_after_its_delay_by_the_clock_of_redis_and_within_a_minute(
+    job: LeasedJob, asked_s: int, delay_s: int
+) -> None:
+    before_ms = await job.queue.now_ms()
+
+    with pytest.raises(Retry) as raised:
+        await job.end_with(Retry(defer=asked_s))
+
+    after_ms = await job.queue.now_ms()
+    assert raised.value.defer_score is None, "arq would add it by the clock of this machine"
+    assert before_ms <= await job.due_ms() - delay_s * 1000 <= after_ms

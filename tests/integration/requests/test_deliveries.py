@@ -1,0 +1,122 @@
+"""The ledger of sends: what it knows of a message, whatever became of the request."""
+
+from uuid import UUID
+
+import pytest
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from chatflow_hook.tables import ImageRequest, State
+from imagegen.db.tables import Delivery, ForgottenMessage, SendOutcome
+from imagegen.delivery.message import SentMessage
+from imagegen.requests.deliveries import Deliveries
+from imagegen.requests.repository import RequestRepository
+from tests.support import conversations, request_steps
+from tests.support.aged_rows import SAID
+from tests.support.conversations import Sessions
+from tests.support.drawing_plan import PLAN
+
+ANNA = 1001
+RECEIPT = SentMessage(chat_id=ANNA, message_id=77, file_id="AgAC", bot_id=42)
+
+
+@pytest.fixture
+def requests(engine: AsyncEngine) -> RequestRepository:
+    return RequestRepository(engine)
+
+
+@pytest.fixture
+def deliveries(engine: AsyncEngine) -> Deliveries:
+    return Deliveries(engine)
+
+
+@pytest.fixture
+async def request_id(sessions: Sessions) -> UUID:
+    await conversations.put_dialog(sessions)
+    row = ImageRequest(
+        id=UUID(int=1),
+        kind="automatic",
+        dialog_id=1,
+        user_id=ANNA,
+        chat_id=ANNA,
+        persona="lina",
+        message_count=3,
+        conversation=SAID,
+    )
+    async with sessions.begin() as session:
+        session.add(row)
+    return row.id
+
+
+async def test_a_delivery_that_is_written_twice_is_one_delivery(
+    requests: RequestRepository, deliveries: Deliveries, sessions: Sessions, request_id: UUID
+) -> None:
+    request = await request_steps.drawn(requests, request_id)
+    send = await deliveries.start(request)
+    await requests.mark_delivered(request, send=send, receipt=RECEIPT)
+
+    assert await deliveries.record_arrival(send, RECEIPT)
+
+    async with sessions() as session:
+        (row,) = await session.scalars(select(Delivery))
+    assert (row.outcome, row.message_id) == (SendOutcome.SENT, 77)
+
+
+async def test_a_second_copy_is_known_beside_the_first(
+    requests: RequestRepository, deliveries: Deliveries, sessions: Sessions, request_id: UUID
+) -> None:
+    lost_request = await request_steps.drawn(requests, request_id)
+    late_send = await deliveries.start(lost_request)
+    request = await request_steps.claimed(requests, request_id)
+    send = await deliveries.start(request)
+    await requests.mark_delivered(request, send=send, receipt=RECEIPT)
+
+    late_receipt = SentMessage(chat_id=ANNA, message_id=78, file_id=None, bot_id=42)
+    assert not await deliveries.record_arrival(late_send, late_receipt)
+
+    async with sessions() as session:
+        sent = await session.execute(select(Delivery.outcome, Delivery.message_id))
+    assert sorted(tuple(row) for row in sent) == [("sent", 77), ("sent", 78)]
+
+
+async def test_of_an_erased_request_chat_and_message_are_all_that_is_kept(
+    requests: RequestRepository, deliveries: Deliveries, sessions: Sessions, request_id: UUID
+) -> None:
+    request = await request_steps.drawn(requests, request_id)
+    send = await deliveries.start(request)
+    async with sessions.begin() as session:
+        await session.execute(delete(ImageRequest))
+
+    assert not await deliveries.record_arrival(send, RECEIPT)
+    assert not await deliveries.record_arrival(send, RECEIPT)
+
+    async with sessions() as session:
+        (message,) = await session.scalars(select(ForgottenMessage))
+        assert (message.chat_id, message.message_id) == (ANNA, 77)
+        assert list(await session.scalars(select(Delivery))) == []
+
+
+async def test_a_picture_that_was_in_the_memory_of_a_dead_job_is_drawing_again(
+    requests: RequestRepository, deliveries: Deliveries, request_id: UUID
+) -> None:
+    request = await request_steps.claimed(requests, request_id)
+    request = await requests.start_drawing(request, PLAN, host="gpu-1")
+    await deliveries.start(request)
+
+    taken_over = await request_steps.claimed(requests, request_id)
+
+    assert (taken_over.state, taken_over.prompt_id) == (State.DRAWING, request.prompt_id)
+
+
+async def test_a_send_knows_what_became_of_those_before_it(
+    requests: RequestRepository, deliveries: Deliveries, request_id: UUID
+) -> None:
+    request = await request_steps.drawn(requests, request_id)
+    first = await deliveries.start(request)
+    await deliveries.record_outcome(first, SendOutcome.REFUSED, "Telegram refuses the picture")
+    await deliveries.start(request)
+
+    third = await deliveries.start(request)
+
+    assert (first.unknown, first.refused, first.arrived_as) == (0, 0, None)
+    assert (third.unknown, third.refused, third.arrived_as) == (1, 1, None)

@@ -1,0 +1,60 @@
+"""arq's own worker, asked which jobs of a queue it would start."""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from arq.worker import Worker, func
+
+from chatflow_hook.queue import JOB, QUEUE, add_enqueue, dumps, loads
+from chatflow_hook.settings import RedisPlace
+from imagegen.queue import connections
+
+PATIENCE_S = 30.0
+_LAST = UUID(int=2**128 - 1)
+
+
+async def started_jobs(redis: RedisPlace) -> set[str]:
+    """Run arq's worker on the queue, and return the ids of all jobs that it has started by now.
+
+    Each job ends at once. A last job is enqueued behind all that are due: once the worker has
+    started it, it has passed by all others.
+    """
+    started: set[str] = set()
+    is_last_started = asyncio.Event()
+
+    async def record(ctx: dict[Any, Any], request_id: str) -> None:
+        assert ctx["job_id"] == request_id
+        started.add(request_id)
+        if request_id == str(_LAST):
+            is_last_started.set()
+
+    queue = connections.job_queue(redis, db=3)
+    async with queue.pipeline() as pipe:
+        add_enqueue(pipe, _LAST, due_ms=await queue.now_ms())
+        await pipe.execute()
+    worker = Worker(
+        [func(record, name=JOB, keep_result=0)],
+        queue_name=QUEUE,
+        redis_pool=queue,
+        handle_signals=False,
+        keep_result=0,
+        poll_delay=0.01,
+        max_jobs=5000,
+        queue_read_limit=5000,
+        job_serializer=dumps,
+        job_deserializer=loads,
+    )
+    polling = asyncio.create_task(worker.async_run())
+    async with asyncio.timeout(PATIENCE_S):
+        await is_last_started.wait()
+        worker.allow_pick_jobs = False
+        await asyncio.gather(*worker.tasks.values())
+    while not polling.done():
+        polling.cancel()
+        await asyncio.wait({polling}, timeout=0.2)
+    with suppress(asyncio.CancelledError):
+        polling.result()
+    await worker.close()
+    return started - {str(_LAST)}
