@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from chatflow_hook.queue import JOB, QUEUE
 from chatflow_hook.tables import State
 from imagegen.queue import connections
-from imagegen.queue.connections import JobQueue
+from imagegen.queue.job_queue import JobQueue
 from imagegen.requests.claim import ClaimState
 from imagegen.requests.repository import RequestRepository
 from imagegen.requests.retry import NotRetried, retry_request
