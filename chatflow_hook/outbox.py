@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from chatflow_hook import counting
 from chatflow_hook.quota import Quota, check_quota
 from chatflow_hook.statement_deadline import Executor
-from chatflow_hook.tables import OURS, Dialog, ImageRequest, Kind, State
+from chatflow_hook.tables import OURS, Dialog, ImageRequest, Kind, State, is_open
 from chatflow_hook.trigger import Distance, judge
 from chatflow_hook.turn import MAX_PERSONA, Turn
 
@@ -161,7 +161,7 @@ async def record(
 
     if last is not None and message_count < last.message_count:
         await _move_after_restart(connection, last, message_count)
-    if last is not None and last.finished_at is None:
+    if last is not None and is_open(last.state, last.finished_at):
         return None
     if not verdict.is_due:
         return None
@@ -231,7 +231,7 @@ async def _move_after_restart(connection: Executor, last: _Row, message_count: i
     # come moves before it, or it would hold back the next when the count passes it once more.
     if last.state == State.DELIVERED:
         return
-    moved = message_count if last.finished_at is None else message_count - 1
+    moved = message_count if is_open(last.state, last.finished_at) else message_count - 1
     query = update(ImageRequest).where(ImageRequest.id == last.id)
     await connection.execute(query.values(message_count=moved))
 

@@ -65,6 +65,11 @@ class State(enum.StrEnum):
 OPEN = frozenset({State.QUEUED, State.DRAWING, State.DRAWN, State.DELIVERING})
 
 
+def is_open(state: str, finished_at: datetime | None) -> bool:
+    """Whether a request is open: by its state, or by its end if only a newer version knows that."""
+    return state in OPEN if state in set(State) else finished_at is None
+
+
 @dataclass(frozen=True, kw_only=True)
 class _KindRules:
     moves_watermark: bool = False

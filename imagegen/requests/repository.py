@@ -25,7 +25,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook import age_confirmation, user_erasure
-from chatflow_hook.tables import OPEN, Dialog, ImageRequest, Kind, State
+from chatflow_hook.tables import OPEN, Dialog, ImageRequest, Kind, State, is_open
 from chatflow_hook.turn import Rating
 from imagegen.db.engine import AnyRow, one_or_none, run_in_transaction, run_statement
 from imagegen.db.tables import StrayPrompt
@@ -91,9 +91,9 @@ _CLAIM = (
         ).label("is_age_confirmed"),
     )
 )
-_CLAIM_STATE = select(ImageRequest.claim, ImageRequest.finished_at, ImageRequest.prompt_id).where(
-    ImageRequest.id == bindparam("request_id")
-)
+_CLAIM_STATE = select(
+    ImageRequest.claim, ImageRequest.state, ImageRequest.finished_at, ImageRequest.prompt_id
+).where(ImageRequest.id == bindparam("request_id"))
 _COUNT_SUSPECTS = select(func.count()).where(
     ImageRequest.state.in_(OPEN), ImageRequest.crashes >= SUSPECT_AFTER_CRASHES
 )
@@ -284,7 +284,7 @@ class RequestRepository:
         row = await self._run_statement(
             lambda connection: one_or_none(connection, _CLAIM_STATE, {"request_id": request.id})
         )
-        if row is None or row.finished_at is not None:
+        if row is None or not is_open(row.state, row.finished_at):
             return ClaimState.ENDED
         if row.claim == request.claim:
             return ClaimState.OURS
