@@ -15,7 +15,7 @@ FROM python:3.13-slim
 
 # An id that no account of the host has.
 RUN useradd --system --uid 10001 --create-home imagegen \
-    && install -d -o imagegen -g imagegen /var/lib/chatflow-imagegen/images
+    && install -d -m 0700 -o imagegen -g imagegen /var/lib/chatflow-imagegen/images
 COPY --from=build /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
 USER imagegen

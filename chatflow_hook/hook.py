@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections.abc import Collection
 from types import TracebackType
 from typing import Self
 from uuid import UUID
@@ -294,9 +295,12 @@ class ChatFlowHook:
         await self._queue.publish_ended(cancelled_ids)
         return bool(cancelled_ids)
 
-    async def forget_user(self, user_id: int) -> Forgotten:
+    async def forget_user(self, user_id: int, *, dialog_ids: Collection[int] = ()) -> Forgotten:
         """Erase all that is kept of a user, and return what was erased and what is out of reach.
 
+        `dialog_ids` are the user's dialogs, where the bot has no `dialogs` table of its own: of a
+        dialog without a picture only the bot knows whose it is. A dialog in which another user
+        has requests stays.
         Open requests end, and the worker stops drawing them. The worker erases the image files,
         within ten minutes. The second call, or a user of whom nothing is kept, returns zeros.
         Takes at most 17 s: 15 s for the database, 2 s for Redis, which may be down. If it is
@@ -307,9 +311,10 @@ class ChatFlowHook:
             ValueError: `user_id` is 0, under which the covers are kept.
         """
         erasure = await database.run_in_transaction(
-            self._engine, lambda connection: user_erasure.erase(connection, user_id)
+            self._engine,
+            lambda connection: user_erasure.erase(connection, user_id, dialog_ids=dialog_ids),
         )
-        await self._queue.publish_ended(erasure.request_ids)
+        await self._queue.publish_erased(user_id, erasure.request_ids)
         return erasure.forgotten
 
     async def close(self) -> None:

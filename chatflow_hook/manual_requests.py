@@ -88,7 +88,9 @@ class ManualRequests:
         query = select(*_VARIED_COLUMNS).where(
             ImageRequest.id == request_id, ImageRequest.state == State.DELIVERED
         )
-        row = (await connection.execute(query)).one_or_none()
+        # Locked, so that who erases it meanwhile waits and then erases the variation as well.
+        locked = query.with_for_update(read=True, key_share=True)
+        row = (await connection.execute(locked)).one_or_none()
         if row is None or row.scene is None or row.scene.get("source") == _OWN_PROMPT:
             raise NothingToVary(f"nothing is known of what the picture of {request_id} shows")
         limited = await self._check_quota(connection, row.user_id, Kind.VARIATION)

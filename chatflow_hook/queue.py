@@ -73,6 +73,11 @@ def progress_key(request_id: UUID) -> str:
     return f"imagegen:live:{request_id}"
 
 
+def flood_wait_key(chat: str) -> str:
+    """Return the name of the Redis key that exists while Telegram demands a pause of a chat."""
+    return f"imagegen:telegram:shut:{chat}"
+
+
 log = structlog.get_logger(__name__)
 
 # A Redis that is down or frozen must not delay the bot's answer in the chat.
@@ -118,8 +123,22 @@ class QueueClient:
 
         Takes at most 2 s, and does nothing if Redis is down: who waits reads the row anyway.
         """
+        await self._publish_ended(request_ids, also_delete=())
+
+    async def publish_erased(self, user_id: int, request_ids: Sequence[UUID]) -> None:
+        """Do the same for the requests of an erased user, and delete the pause of their own chat.
+
+        A private chat has the id of its user.
+        """
+        await self._publish_ended(request_ids, also_delete=(flood_wait_key(str(user_id)),))
+
+    async def _publish_ended(
+        self, request_ids: Sequence[UUID], *, also_delete: Sequence[str]
+    ) -> None:
         with suppress(RedisError, OSError, TimeoutError):
             async with asyncio.timeout(_PUBLISH_TIMEOUT_S), self._results.pipeline(False) as pipe:
+                for key in also_delete:
+                    pipe.delete(key)
                 for request_id in request_ids:
                     pipe.delete(progress_key(request_id))
                     pipe.publish(ended_channel(request_id), "ended")

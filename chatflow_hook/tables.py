@@ -1,7 +1,7 @@
 """Dialog, ImageRequest, AgeConfirmation: the tables that bot and worker share."""
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,15 +11,18 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     CheckConstraint,
+    ColumnElement,
     DateTime,
     Index,
     MetaData,
     Text,
+    any_,
     func,
+    literal,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, mapped_column
 
 # The migrations set this as the comment of each table and column that they add, so that the hook
 # and a downgrade can tell them from the bot's own.
@@ -140,6 +143,17 @@ _KIND_RULES = {
 def kinds_that(rule: Callable[[Kind], bool]) -> list[Kind]:
     """Return the kinds for which a rule holds, as a list for a query."""
     return [kind for kind in Kind if rule(kind)]
+
+
+def is_any_of(
+    column: InstrumentedAttribute[Any] | ColumnElement[Any], values: Collection[Any]
+) -> ColumnElement[bool]:
+    """Return the condition that a column has one of these values, for any number of values.
+
+    They are one parameter together. `column.in_` makes each of them a parameter, and a statement
+    may have at most 32,767 parameters.
+    """
+    return column == any_(literal(list(values), ARRAY(column.type)))
 
 
 def _one_of(column: str, values: type[enum.StrEnum]) -> str:

@@ -6,7 +6,7 @@ Only tests import this module; `chatflow_hook` itself does not.
 import asyncio
 import itertools
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -297,7 +297,7 @@ class InMemoryHook(ChatFlowHook):
         self._end_without(recorded, State.CANCELLED, CANCELLED)
         return True
 
-    async def forget_user(self, user_id: int) -> Forgotten:
+    async def forget_user(self, user_id: int, *, dialog_ids: Collection[int] = ()) -> Forgotten:
         """As ChatFlowHook.forget_user; it knows of no `hosts` and of no `unknown_sends`."""
         self._check_database()
         if user_id == NOBODY:
@@ -308,7 +308,8 @@ class InMemoryHook(ChatFlowHook):
             del self._requests[recorded.request.id]
             self._ended.pop(recorded.request.id).set()
         of_others = {recorded.request.dialog_id for recorded in self._requests.values()}
-        emptied = {recorded.request.dialog_id for recorded in erased} - of_others
+        of_user = {recorded.request.dialog_id for recorded in erased} | set(dialog_ids)
+        emptied = of_user - of_others
         dialogs = [self._dialogs.pop(each) for each in emptied & self._dialogs.keys()]
         return _count_erased(erased, dialogs=len(dialogs))
 

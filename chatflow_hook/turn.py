@@ -2,6 +2,7 @@
 
 import enum
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
@@ -12,7 +13,8 @@ MAX_TEXT = 16_384
 # Characters; the longest name that a persona's folder may have.
 MAX_PERSONA = 64
 
-_MAX_HISTORY = 50
+# How many of the newest messages a picture is made from; no more are kept.
+MAX_MESSAGES = 8
 
 
 def _storable(value: Any) -> Any:
@@ -67,6 +69,19 @@ class Conversation(BaseModel):
     history: tuple[Message, ...] = ()
     prompt: Words | None = None
 
+    @property
+    def messages(self) -> list[Message]:
+        """The newest 8 messages, newest first, without empty ones.
+
+        The persona's reply comes first, since it mostly describes the scene.
+        """
+        messages = (
+            Message(role="persona", text=self.reply or ""),
+            Message(role="user", text=self.text),
+            *reversed(self.history),
+        )
+        return [message for message in messages if message.text.strip()][:MAX_MESSAGES]
+
 
 @dataclass(frozen=True, kw_only=True)
 class EndReason:
@@ -85,9 +100,10 @@ class Turn(BaseModel):
     `message_thread_id` is the topic in a forum.
 
     What was said: `text` by the user, `reply` by the persona, `history` before that, oldest
-    first, of which the newest 50 messages are kept. `prompt` is the bot's own description of the
-    picture, used in place of what was said. A `text` or `prompt` of more than 16,384 characters
-    is a fault; `reply` and each message of `history` are cut to that length.
+    first. The newest 8 messages are kept, `text` and `reply` among them, and none that is empty.
+    `prompt` is the bot's own description of the picture, used in place of what was said. A `text`
+    or `prompt` of more than 16,384 characters is a fault; `reply` and each message of `history`
+    are cut to that length.
 
     How it counts: `message_count` is the dialog's number of user messages including this one,
     from 1; None lets the hook count. `reply_to_message_id` is the user's message, which the
@@ -147,13 +163,13 @@ class Turn(BaseModel):
 
     @property
     def conversation(self) -> Conversation:
-        """What is kept with the request until it ends: the newest 50 messages, each cut to length."""
-        return Conversation(
-            text=self.text,
-            reply=self.reply and self.reply[:MAX_TEXT],
-            history=tuple(
-                Message(role=message.role, text=message.text[:MAX_TEXT])
-                for message in self.history[-_MAX_HISTORY:]
-            ),
-            prompt=self.prompt,
+        """What is kept with the request until it ends: the newest 8 messages, each cut to length."""
+        newest = Conversation(text=self.text, reply=self.reply and self.reply[:MAX_TEXT])
+        earlier = (
+            Message(role=message.role, text=text)
+            for message in reversed(self.history)
+            if (text := message.text[:MAX_TEXT]).strip()
         )
+        room = MAX_MESSAGES - len(newest.messages)
+        history = tuple(islice(earlier, room))[::-1]
+        return newest.model_copy(update={"history": history, "prompt": self.prompt})

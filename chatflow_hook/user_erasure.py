@@ -1,33 +1,22 @@
 """Erases everything that is kept of a user, and reports what is out of reach."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    ColumnElement,
-    Uuid,
-    any_,
-    column,
-    delete,
-    func,
-    literal,
-    select,
-    table,
-    text,
-)
+from sqlalchemy import Uuid, column, delete, func, or_, select, table, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chatflow_hook import age_confirmation, cancellation
 from chatflow_hook.cancellation import AnyRow
-from chatflow_hook.tables import NOBODY, OURS, Dialog, ImageRequest
+from chatflow_hook.tables import NOBODY, OURS, Dialog, ImageRequest, is_any_of, is_open
 
 # Tables of the worker: the attempts to send, whose rows are erased with their requests; the images
 # that it is to erase; and what the content policy found.
-_DELIVERIES = table("deliveries", column("request_id"), column("outcome"), column("message_id"))
+_DELIVERIES = table(
+    "deliveries", column("request_id", Uuid), column("outcome"), column("message_id")
+)
 _FORGOTTEN_IMAGES = table("forgotten_images", column("image"), column("forgotten_at"))
 _AUDIT = table("safety_audit", column("user_id"))
 NOT_A_USER = f"{NOBODY} is the id of nobody: with it all covers would be erased"
@@ -78,29 +67,36 @@ class Erasure:
     images: Sequence[str]
 
 
-async def erase(connection: AsyncConnection, user_id: int) -> Erasure:
+async def erase(
+    connection: AsyncConnection, user_id: int, *, dialog_ids: Collection[int] = ()
+) -> Erasure:
     """Erase the rows of a user, and list the images for the worker to erase; does not commit.
 
-    A job that works on one of the requests finds that its row is gone, and cancels its prompt.
+    `dialog_ids` are dialogs of the user in which no picture was requested yet: no row of ours
+    says whose they are. A job that works on one of the requests finds that its row is gone, and
+    cancels its prompt.
 
     Raises:
         ValueError: `user_id` is 0, under which the covers are kept.
     """
     if user_id == NOBODY:
         raise ValueError(NOT_A_USER)
-    dialogs = await _lock_dialogs(connection, user_id)
+    dialogs = await _lock_dialogs(connection, user_id, dialog_ids)
+    # Twice: the first waits for a variation that is being requested of one of these pictures, and
+    # only a statement that begins after its commit sees the new row.
+    await _lock_requests(connection, user_id)
     requests = await _lock_requests(connection, user_id)
     request_ids = [row.id for row in requests]
     sends = await _read_sends(connection, request_ids)
 
-    await cancellation.list_strays(connection, [row for row in requests if row.finished_at is None])
-    await connection.execute(delete(ImageRequest).where(ImageRequest.id == _any_of(request_ids)))
+    await cancellation.list_strays(connection, _open(requests))
+    await connection.execute(delete(ImageRequest).where(is_any_of(ImageRequest.id, request_ids)))
     await connection.execute(age_confirmation.erase(user_id))
     await connection.execute(delete(_AUDIT).where(_AUDIT.c.user_id == user_id))
 
     images = sorted({row.image for row in requests if row.image is not None})
     await note_images(connection, images)
-    erased_dialogs = await _erase_dialogs(connection, dialogs)
+    erased_dialogs = await _erase_empty_dialogs(connection, dialogs)
     return Erasure(
         forgotten=_count(requests, sends, dialogs=erased_dialogs, pictures=len(images)),
         request_ids=request_ids,
@@ -123,10 +119,27 @@ async def note_images(connection: AsyncConnection, images: Iterable[str]) -> Non
         await connection.execute(query, rows)
 
 
-async def _lock_dialogs(connection: AsyncConnection, user_id: int) -> Sequence[int]:
+async def erase_left_dialogs(connection: AsyncConnection, dialog_ids: Collection[int]) -> None:
+    """Erase those of these dialogs in which nobody has requests any more; does not commit.
+
+    If the table `dialogs` is the bot's own, nothing is erased. For a caller that has locked
+    requests: hook and worker lock the dialog first, so a dialog that is locked is skipped here.
+    """
+    query = select(Dialog.id).where(is_any_of(Dialog.id, dialog_ids))
+    locked = await connection.execute(query.with_for_update(skip_locked=True))
+    await _erase_empty_dialogs(connection, locked.scalars().all())
+
+
+async def _lock_dialogs(
+    connection: AsyncConnection, user_id: int, dialog_ids: Collection[int]
+) -> Sequence[int]:
     # Hook and worker lock the dialog first and then the request, so that there is no deadlock.
     of_user = select(ImageRequest.dialog_id).where(ImageRequest.user_id == user_id)
-    query = select(Dialog.id).where(Dialog.id.in_(of_user)).order_by(Dialog.id)
+    query = (
+        select(Dialog.id)
+        .where(or_(Dialog.id.in_(of_user), is_any_of(Dialog.id, dialog_ids)))
+        .order_by(Dialog.id)
+    )
     return (await connection.execute(query.with_for_update(key_share=True))).scalars().all()
 
 
@@ -134,6 +147,7 @@ async def _lock_requests(connection: AsyncConnection, user_id: int) -> Sequence[
     query = (
         select(
             ImageRequest.id,
+            ImageRequest.state,
             ImageRequest.finished_at,
             ImageRequest.chat_id,
             ImageRequest.prompt_id,
@@ -147,24 +161,21 @@ async def _lock_requests(connection: AsyncConnection, user_id: int) -> Sequence[
 
 
 async def _read_sends(connection: AsyncConnection, request_ids: Sequence[UUID]) -> Sequence[AnyRow]:
-    query = select(_DELIVERIES).where(_DELIVERIES.c.request_id == _any_of(request_ids))
+    query = select(_DELIVERIES).where(is_any_of(_DELIVERIES.c.request_id, request_ids))
     return (await connection.execute(query)).all()
 
 
-def _any_of(request_ids: Sequence[UUID]) -> ColumnElement[Any]:
-    # One array as one parameter: a statement may have at most 32,767 parameters.
-    return any_(literal(request_ids, ARRAY(Uuid)))
+async def _erase_empty_dialogs(connection: AsyncConnection, dialogs: Sequence[int]) -> int:
+    """Erase the dialogs in which nobody has requests, and return how many.
 
-
-async def _erase_dialogs(connection: AsyncConnection, dialogs: Sequence[int]) -> int:
-    """Erase the dialogs in which no other user has requests, and return how many.
-
+    They are locked, by an earlier statement: a request that was committed before the lock is seen.
     If the table `dialogs` is the bot's own, nothing is erased.
     """
     if not (await connection.execute(_DIALOGS_ARE_OURS)).scalar_one():
         return 0
-    of_others = select(ImageRequest.id).where(ImageRequest.dialog_id == Dialog.id).exists()
-    query = delete(Dialog).where(Dialog.id.in_(dialogs), ~of_others).returning(Dialog.id)
+    has_requests = select(ImageRequest.id).where(ImageRequest.dialog_id == Dialog.id).exists()
+    is_one_of_these = is_any_of(Dialog.id, dialogs)
+    query = delete(Dialog).where(is_one_of_these, ~has_requests).returning(Dialog.id)
     return len((await connection.execute(query)).all())
 
 
@@ -174,7 +185,7 @@ def _count(
     chat_ids = {row.id: row.chat_id for row in requests}
     return Forgotten(
         requests=len(requests),
-        open_requests=sum(row.finished_at is None for row in requests),
+        open_requests=len(_open(requests)),
         deliveries=len(sends),
         dialogs=dialogs,
         pictures=pictures,
@@ -186,3 +197,7 @@ def _count(
         unknown_sends=sum(send.outcome in ("sending", "unknown") for send in sends),
         hosts=tuple(sorted({row.host for row in requests if row.host is not None})),
     )
+
+
+def _open(requests: Sequence[AnyRow]) -> Sequence[AnyRow]:
+    return [row for row in requests if is_open(row.state, row.finished_at)]

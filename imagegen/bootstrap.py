@@ -13,13 +13,15 @@ from imagegen.delivery.rate_limit import FloodControl
 from imagegen.delivery.telegram import Telegram
 from imagegen.maintenance.forgotten_messages import ForgottenMessages
 from imagegen.maintenance.image_cleanup import ImageCleanup
-from imagegen.maintenance.retention import Retention, RetentionLimits
+from imagegen.maintenance.retention import Retention
+from imagegen.maintenance.retention_limits import RetentionLimits
 from imagegen.maintenance.stray_prompts import StrayCleanup
 from imagegen.monitoring.counter_log import CounterLog
 from imagegen.pipeline.content_policy import ContentPolicy, PolicySettings, SafetyAudit
 from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.image_cache import ImageCache
 from imagegen.pipeline.quarantine import Quarantine
+from imagegen.pool.health_checks import OnReturn
 from imagegen.pool.pool import Pool
 from imagegen.pool.shared_slots import RedisSlotRegistry
 from imagegen.prompts.builder import PromptBuilder
@@ -176,7 +178,8 @@ async def worker_parts(
     stack.push_async_callback(engine.dispose)
     results = connections.result_connection(settings.redis, db=settings.redis_result_db)
     stack.push_async_callback(results.aclose)
-    pool = await _pool(settings, results, stack)
+    stray_cleanup = StrayCleanup(engine)
+    pool = await _pool(settings, results, stack, on_return=stray_cleanup.remove_from)
     telegram = await stack.enter_async_context(
         Telegram(
             token=settings.telegram_bot_token.get_secret_value(),
@@ -223,13 +226,15 @@ async def worker_parts(
         context=context,
         results_redis=results,
         retention=Retention(engine, ImageCleanup(engine, images), retention_limits(settings)),
-        stray_cleanup=StrayCleanup(engine, pool),
+        stray_cleanup=stray_cleanup,
         forgotten_messages=ForgottenMessages(engine, telegram),
         counter_log=CounterLog(prompts.fallbacks, image_cache.saved),
     )
 
 
-async def _pool(settings: Settings, results: Redis, stack: AsyncExitStack) -> Pool:
+async def _pool(
+    settings: Settings, results: Redis, stack: AsyncExitStack, *, on_return: OnReturn
+) -> Pool:
     clients = [
         await stack.enter_async_context(client)
         for client in host_clients(settings, drawing_s=settings.generation_timeout)
@@ -242,6 +247,7 @@ async def _pool(settings: Settings, results: Redis, stack: AsyncExitStack) -> Po
         slots_per_host=settings.comfyui_slots_per_host,
         most=settings.slots,
         shared=slot_registry,
+        on_return=on_return,
     )
     await stack.enter_async_context(pool.running())
     return pool

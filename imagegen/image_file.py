@@ -1,20 +1,42 @@
-"""Checks the image file that a host made, and strips its metadata. Pure: bytes in, bytes out."""
+"""Checks the image file that a host made, and strips its metadata: bytes in, bytes out.
 
+A host may send any bytes, so what a file can cost is bounded before it is decoded.
+"""
+
+import asyncio
 import ctypes
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from PIL import Image
 
 from imagegen.errors import Rejected
 
+ResultT = TypeVar("ResultT")
+
 # Pixels and bytes. Larger than anything that a persona's workflow makes or a chat shows.
 MAX_SIDE = 8192
+# Enough for 1024 × 1280 pixels that are enlarged four times. A PNG with this many takes 140 MiB while
+# it is read, a WebP 600 MiB and two seconds.
+MAX_PIXELS = 2**25
 MAX_BYTES = 50 * 2**20
+
+# A file of MAX_BYTES has room for millions of these, and each costs time or memory. Encoders write
+# about ten scans of a JPEG, and chunks of a PNG of 8 KiB or more.
+_MAX_SCANS = 100
+_MAX_CHUNKS = 20_000
+_JPEG = b"\xff\xd8"
+_JPEG_SCAN = b"\xff\xda"
+
+# A thread of its own, so that one image at a time is in memory, and images that wait for each other
+# hold back no other work, such as the look-up of names.
+_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="image")
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 # The PNG chunks that are needed to show the image. ComfyUI writes the prompt and the whole workflow
@@ -47,7 +69,7 @@ class BadImage(Rejected):
 
 
 class ImageTooLarge(Rejected):
-    """The host's file is longer than MAX_BYTES or has a side of more than MAX_SIDE pixels."""
+    """The host's file is longer than MAX_BYTES, or has more pixels than MAX_SIDE and MAX_PIXELS allow."""
 
     code = "picture_too_large"
 
@@ -62,28 +84,45 @@ class ImageFile:
     height: int
 
 
+async def in_thread(work: Callable[[bytes], ResultT], data: bytes) -> ResultT:
+    """Return `work(data)`, done in the one thread in which images are decoded one after another.
+
+    What `work` raises is raised. May be cancelled: work that has begun is then done to its end.
+    """
+    return await asyncio.get_running_loop().run_in_executor(_thread, work, data)
+
+
 def read(data: bytes) -> ImageFile:
-    """Check an image file and strip its metadata. Takes tens of milliseconds: call it in a thread.
+    """Check an image file and strip its metadata. Takes tens of milliseconds or more: see `in_thread`.
 
     The pixels of a PNG stay as they are. JPEG and WebP are encoded again. Of an animation the first
     image stays.
 
     Raises:
         BadImage: the file cannot be read as PNG, JPEG or WebP.
-        ImageTooLarge: it has more than MAX_BYTES bytes, a side of more than MAX_SIDE pixels, or
-            more pixels than Pillow accepts.
+        ImageTooLarge: it has more than MAX_BYTES bytes or MAX_PIXELS pixels, or a side of more than
+            MAX_SIDE pixels.
     """
     if len(data) > MAX_BYTES:
         raise ImageTooLarge(f"the picture has {len(data)} bytes")
     try:
+        if data.startswith(_PNG):
+            # Before Pillow reads it, since Pillow would also unpack the compressed texts.
+            data = _without_metadata_chunks(data)
+        elif data.startswith(_JPEG) and data.count(_JPEG_SCAN) > _MAX_SCANS:
+            raise BadImage(f"the host's file is a JPEG of more than {_MAX_SCANS} scans")
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             # Only the header has been read; nothing is decompressed yet.
-            if max(image.size) > MAX_SIDE:
+            if max(image.size) > MAX_SIDE or image.width * image.height > MAX_PIXELS:
                 raise ImageTooLarge(f"the picture has {image.width} × {image.height} pixels")
             image.load()
+            # A JPEG with several images calls itself MPO.
+            format_ = "JPEG" if image.format == "MPO" else str(image.format)
             return ImageFile(
-                data=_without_metadata(data, image),
-                format=str(image.format).lower(),
+                # The compressed pixels of a PNG are sent as they are; to encode them again would
+                # take a hundred times as long.
+                data=data if format_ == "PNG" else _encoded_again(image, format_),
+                format=format_.lower(),
                 width=image.width,
                 height=image.height,
             )
@@ -93,22 +132,25 @@ def read(data: bytes) -> ImageFile:
         raise BadImage(f"the host's file is no picture: {type(error).__name__}") from error
 
 
-def _without_metadata(data: bytes, image: Image.Image) -> bytes:
-    if image.format == "PNG":
-        # The compressed pixels are copied; to encode them again would take a hundred times as long.
-        return _PNG + b"".join(chunk for kind, chunk in _chunks(data) if kind in _KEPT_CHUNKS)
+def _without_metadata_chunks(png: bytes) -> bytes:
+    return _PNG + b"".join(chunk for kind, chunk in _chunks(png) if kind in _KEPT_CHUNKS)
+
+
+def _encoded_again(image: Image.Image, format_: str) -> bytes:
     colour_profile = image.info.get("icc_profile")
     # Pillow would write some of it again, for example the comment of a JPEG.
     image.info.clear()
     encoded = io.BytesIO()
-    image.save(encoded, image.format, quality=95, icc_profile=colour_profile)
+    image.save(encoded, format_, quality=95, icc_profile=colour_profile)
     return encoded.getvalue()
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield type and bytes of each chunk up to IEND. What follows it is not part of the image."""
-    start, kind = len(_PNG), b""
+    start, kind, count = len(_PNG), b"", 0
     while kind != b"IEND":
+        if (count := count + 1) > _MAX_CHUNKS:
+            raise BadImage(f"the host's file is a PNG of more than {_MAX_CHUNKS} chunks")
         # Raises struct.error if the file is truncated.
         (length,) = struct.unpack_from(">I", data, start)
         kind, end = data[start + 4 : start + 8], start + 12 + length

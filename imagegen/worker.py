@@ -7,6 +7,7 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import structlog
@@ -113,7 +114,7 @@ def worker_settings(
         for name, step, seconds in (
             ("retention", parts.retention.step, retention.EVERY_S),
             ("relay", relay.step, recovery.relay_every_s),
-            ("strays", parts.stray_cleanup.step, stray_prompts.EVERY_S),
+            ("strays", partial(parts.stray_cleanup.step, context.pool), stray_prompts.EVERY_S),
             ("messages", parts.forgotten_messages.step, forgotten_messages.EVERY_S),
             ("coverage", coverage.step, COVERAGE_EVERY_S),
         ):

@@ -27,7 +27,7 @@ def purge_as_text(counts: RetentionCounts, *, is_dry_run: bool) -> str:
 def erasure_as_text(report: ErasureReport) -> str:
     """Return what was erased of a user, and what cannot be erased by us."""
     erased = report.forgotten
-    if not erased.requests:
+    if not erased.requests and not erased.dialogs:
         return f"nothing of user {report.user_id} is kept"
     return "\n".join(
         [

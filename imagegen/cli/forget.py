@@ -1,6 +1,7 @@
 """`imagegen forget`: everything of one user is erased."""
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -24,8 +25,16 @@ def _check_user(_: click.Context, __: click.Parameter, user: int) -> int:
 @click.argument(
     "user", type=click.IntRange(-(2**63), 2**63 - 1), metavar="USER", callback=_check_user
 )
+@click.option(
+    "--dialog",
+    "dialog_ids",
+    type=click.IntRange(-(2**63), 2**63 - 1),
+    metavar="ID",
+    multiple=True,
+    help="A dialog of the user in which no picture was requested yet. Or several.",
+)
 @click.option("--json", "is_json", is_flag=True, help="For programs.")
-def forget(*, user: int, is_json: bool) -> None:
+def forget(*, user: int, dialog_ids: Sequence[int], is_json: bool) -> None:
     """Erase everything of the Telegram user with the id USER, and say what is beyond reach."""
     with extra("worker"):
         from imagegen.cli.erasure_report import erasure_as_json, erasure_as_text
@@ -34,7 +43,7 @@ def forget(*, user: int, is_json: bool) -> None:
 
     async def work(session: "CommandSession") -> "ErasureReport":
         return await user_erasure.erase_user(
-            session.engine, session.images, session.queue_client, user
+            session.engine, session.images, session.queue_client, user, dialog_ids=dialog_ids
         )
 
     report = run_in_session(work)

@@ -15,6 +15,8 @@ from imagegen.settings import HostSettings
 from imagegen.workflows.library import Library
 
 _GIB = 2**30
+# From the best condition of a host to the worst.
+_SEVERITY = ("up", "suspect", "aside", "down")
 _COLUMNS = ("host", "state", "version", "GPU", "memory", "slots", "queue", "last drew", "can draw")
 
 
@@ -23,8 +25,8 @@ class HostRow:
     """One ComfyUI host.
 
     Attributes:
-        state: `down` if the host does not answer this command, else the condition of the first
-            worker for which it is not up, else `up`.
+        state: `down` if the host does not answer this command, else the worst condition that a
+            worker has published, `up` without a worker.
         why: why it is not up, None if it is.
         slots: the slots of all workers on this host, None if there is no worker.
         taken: how many of them are taken, None if there is no worker.
@@ -131,12 +133,12 @@ async def _reports(
 
 def _row(report: HostReport, published: Sequence[PublishedHost], library: Library) -> HostRow:
     missing = _missing(report, library)
-    not_up = next((host for host in published if host.condition != "up"), None)
+    worst = max(published, key=lambda host: _severity(host.condition), default=None)
     last_model_sets = {host.model_set for host in published}
     return HostRow(
         name=report.name,
-        state="down" if report.fault else not_up.condition if not_up else "up",
-        why=report.fault or (not_up.why if not_up else None),
+        state="down" if report.fault else worst.condition if worst else "up",
+        why=report.fault or (worst.why if worst else None),
         version=report.version,
         devices=report.devices,
         slots=sum(host.slots for host in published) if published else None,
@@ -152,6 +154,11 @@ def _row(report: HostReport, published: Sequence[PublishedHost], library: Librar
         can_draw=tuple(sorted(persona for persona in missing if not missing[persona])),
         missing={persona: missing[persona] for persona in sorted(missing) if missing[persona]},
     )
+
+
+def _severity(condition: str) -> int:
+    # A condition that only a newer worker knows counts as the worst.
+    return _SEVERITY.index(condition) if condition in _SEVERITY else len(_SEVERITY)
 
 
 def _missing(report: HostReport, library: Library) -> dict[str, tuple[str, ...]]:

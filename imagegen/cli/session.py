@@ -21,7 +21,7 @@ from chatflow_hook.tables import ImageRequest, State
 from imagegen.bootstrap import image_store_if_present, retention_limits
 from imagegen.db.engine import connect, run_in_transaction
 from imagegen.errors import ImagegenError
-from imagegen.maintenance.retention import RetentionLimits
+from imagegen.maintenance.retention_limits import RetentionLimits
 from imagegen.requests.queries import RequestNotFound, RequestQueries
 from imagegen.requests.retry import NotRetried, retry_request
 from imagegen.settings import StoreSettings

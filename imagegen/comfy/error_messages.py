@@ -66,7 +66,7 @@ def read_failure(
     # Searched without the graph's texts: a prompt may contain the words "out of memory".
     if _is_out_of_memory(exception, redact(message, graph, at_most=_SEARCHED_LENGTH)):
         return OutOfMemory(f"{node} ran out of memory{ending}")
-    return DrawingFailed(f"{node} raised {_shown_type(exception)}{ending}")
+    return DrawingFailed(f"{node} raised {_shown_type(exception, graph)}{ending}")
 
 
 def read_refusal(host: str, graph: Mapping[str, Any], body: Any) -> HostLacks | PromptRefused:
@@ -91,10 +91,12 @@ def read_refusal(host: str, graph: Mapping[str, Any], body: Any) -> HostLacks | 
 
 def title(graph: Mapping[str, Any], node: str, node_type: str = "") -> str:
     """Return a node's title and class as far as graph or host know them, else its id."""
-    name, kind = _title(graph, node), _node_class(graph, node) or node_type
+    name, kind = _title(graph, node), _node_class(graph, node)
+    if not kind:
+        kind = redact(node_type, graph, at_most=_TITLE_LENGTH)
     if name and kind and name != kind:
         return f"{_short(name)} ({_short(kind)})"
-    return _short(name or kind or f"node {node}")
+    return _short(name or kind or f"node {redact(node, graph, at_most=_TITLE_LENGTH)}")
 
 
 def _title(graph: Mapping[str, Any], node: str) -> str:
@@ -120,8 +122,10 @@ def _is_out_of_memory(exception: str, message: str) -> bool:
     return exception.rpartition(".")[2] in _MEMORY_TYPES or bool(_MEMORY_WORDS.search(message))
 
 
-def _shown_type(exception: str) -> str:
-    return exception if re.fullmatch(rf"[\w.]{{1,{_TYPE_LENGTH}}}", exception) else "an exception"
+def _shown_type(exception: str, graph: Mapping[str, Any]) -> str:
+    is_name = re.fullmatch(rf"[\w.]{{1,{_TYPE_LENGTH}}}", exception) is not None
+    is_unchanged = redact(exception, graph, at_most=_TYPE_LENGTH) == exception
+    return exception if is_name and is_unchanged else "an exception"
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,9 @@ class _InputError:
         self._type, self._settings = _input_config(self._extra.get("input_config"))
 
     def is_missing_file(self) -> bool:
-        """Whether a model file is missing; an unknown sampler name is reported the same way."""
+        """Whether a file is missing; an unknown sampler name is reported as a model file is."""
+        if self._missing_image():
+            return True
         if self._error.get("type") != "value_not_in_list" or not isinstance(self._received, str):
             return False
         allowed = self._allowed() or ()
@@ -173,8 +179,9 @@ class _InputError:
         match self._error.get("type"):
             case _ if not self._name:
                 return self._reason()
-            case "value_not_in_list" if self.is_missing_file():
-                return f"{self._name} names {str(self._received)[:_VALUE_LENGTH]}, which this host does not have"
+            case "value_not_in_list" | "custom_validation_failed" if self.is_missing_file():
+                file = self._missing_image() or str(self._received)[:_VALUE_LENGTH]
+                return f"{self._name} names {file}, which this host does not have"
             case "value_not_in_list":
                 return f"{self._name} = {self._shown(self._received)}, {self._choices()}"
             case "value_bigger_than_max" | "value_smaller_than_min" if self._bounds():
@@ -185,6 +192,11 @@ class _InputError:
                 return f"{self._name} = {self._shown(self._received)}: {self._message()}"
             case _:
                 return f"{self._name}: {self._reason()}"
+
+    def _missing_image(self) -> str:
+        """Return the file that LoadImage, which checks its files itself, did not find; else nothing."""
+        file = str(self._error.get("details")).partition("Invalid image file: ")[2]
+        return self._quote(file, _VALUE_LENGTH)
 
     def _reason(self) -> str:
         message, details = self._message(), str(self._error.get("details") or "")

@@ -15,6 +15,7 @@ from imagegen.comfy.events import (
 )
 from imagegen.comfy.prompt_job import PromptJob
 from imagegen.comfy.timeouts import PromptDeadlines
+from imagegen.image_file import MAX_BYTES
 
 # The weight of a node is its time in sampler steps, as Z-Image Turbo takes on an RTX 4090 with its
 # models loaded: eight steps in about 3 s, text encoder and VAE in under half a second each. Loaders
@@ -108,7 +109,8 @@ class Progress:
 class PromptTracker:
     """Takes in the events of a prompt, sets its deadlines and reports progress to its PromptJob.
 
-    `images` are those that a SaveImageWebsocket node has sent, as bytes.
+    `images` are those that a SaveImageWebsocket node has sent, as bytes; what is more than 50 MiB
+    together is dropped.
     """
 
     def __init__(
@@ -176,7 +178,8 @@ class PromptTracker:
         self._deadlines.progress_made()
         is_of_output_node = (preview.node or self._node) == self._job.node
         if is_of_output_node and self._job.sends_images:
-            self.images.append(preview.image)
+            if sum(map(len, self.images)) + len(preview.image) <= MAX_BYTES:
+                self.images.append(preview.image)
         elif self._job.on_preview is not None:
             self._job.on_preview(preview)
 

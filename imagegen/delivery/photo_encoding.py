@@ -15,7 +15,7 @@ def as_jpeg_photo(data: bytes) -> tuple[bytes, int, int]:
     """Return the picture as a small JPEG, with its width and height in pixels.
 
     A picture that is longer than Telegram accepts gets black margins. `data` is an image that
-    `imagegen/image_file.py` has checked. Takes tens of milliseconds: call it in a thread.
+    `imagegen/image_file.py` has checked. Takes tens of milliseconds: see its `in_thread`.
     """
     with Image.open(io.BytesIO(data)) as image:
         image.thumbnail((_MAX_SIDE, _MAX_SIDE))

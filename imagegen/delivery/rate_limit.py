@@ -11,7 +11,8 @@ from contextlib import suppress
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-_PREFIX = "imagegen:telegram:shut:"
+from chatflow_hook.queue import flood_wait_key
+
 _ALL_CHATS = "all"
 # If so many private chats are paused at the same time, the bot has reached its own limit, which is
 # about 30 messages a second over all chats (core.telegram.org/bots/faq). Groups do not count: each
@@ -60,13 +61,13 @@ class FloodControl:
             return
         self._paused_until[name] = max(self._paused_until.get(name, 0.0), self._clock() + seconds)
         with suppress(RedisError, OSError):
-            await self._redis.set(_PREFIX + name, "1", px=max(1, int(seconds * 1000)))
+            await self._redis.set(flood_wait_key(name), "1", px=max(1, int(seconds * 1000)))
 
     async def _shared_wait_s(self, chat_id: int) -> float:
         try:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for name in (str(chat_id), _ALL_CHATS):
-                    pipe.pttl(_PREFIX + name)
+                    pipe.pttl(flood_wait_key(name))
                 remaining_ms: list[int] = await pipe.execute()
         except (RedisError, OSError):
             return 0.0

@@ -1,6 +1,7 @@
 """What is tidied up: old rows and images, users, prompts left on hosts.
 
-retention.py: erases what was kept long enough.
+retention_limits.py: says what was kept long enough.
+retention.py: erases it.
 image_cleanup.py: erases images that no request names any more.
 user_erasure.py: erases everything of one user.
 forgotten_messages.py: deletes pictures that arrived in a chat after their user was erased.

@@ -5,35 +5,29 @@ Rows are erased in small batches, so that no lock is held for long.
 
 import itertools
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
-from sqlalchemy import (
-    ColumnElement,
-    Select,
-    and_,
-    delete,
-    exists,
-    false,
-    func,
-    not_,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Select, and_, delete, func, not_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from sqlalchemy.orm import InstrumentedAttribute
 
 from chatflow_hook import cancellation, user_erasure
-from chatflow_hook.tables import NOBODY, OPEN, Dialog, ImageRequest, Kind, State, kinds_that
+from chatflow_hook.tables import ImageRequest
 from chatflow_hook.turn import EndReason
 from imagegen.db.engine import run_in_transaction
 from imagegen.db.tables import SafetyNote
 from imagegen.errors import Unavailable
 from imagegen.maintenance.image_cleanup import BATCH_SIZE, ImageCleanup
+from imagegen.maintenance.retention_limits import (
+    HAS_ENDED_WITHOUT_DIALOG,
+    HAS_NO_DIALOG,
+    IS_OPEN,
+    RetentionLimits,
+)
 from imagegen.storage.store import FOLDERS
 
 log = structlog.get_logger(__name__)
@@ -44,63 +38,10 @@ EVERY_S = 300.0
 # Folders of the image store that one step searches for orphans. With 256 folders and a step every
 # five minutes the whole store is searched 18 times a day.
 _FOLDERS_PER_STEP = 16
+# For how long a step erases noted images at a time; the rest is left for later.
+_IMAGES_WITHIN_S = 30.0
 
 _DIALOG_GONE = EndReason(code="dialog_gone", sentence="The dialog of this picture is gone.")
-
-_IS_OPEN = ImageRequest.state.in_(OPEN)
-# Not every other state is an end: a newer version may have more open states than this one.
-_HAS_ENDED = and_(not_(_IS_OPEN), ImageRequest.finished_at.is_not(None))
-# What becomes of requests of other kinds is decided by the newer workers, which know them.
-_IS_OF_KNOWN_KIND = ImageRequest.kind.in_(list(Kind))
-# Covers are left out: one may be sent before the dialog's first message, when its row does not
-# exist yet, and those that are drawn ahead belong to no dialog.
-_HAS_NO_DIALOG = and_(
-    ImageRequest.kind.in_(kinds_that(lambda kind: kind.has_dialog)),
-    ~exists().where(Dialog.id == ImageRequest.dialog_id),
-)
-_IS_DRAWN_AHEAD = and_(
-    ImageRequest.kind.in_(kinds_that(lambda kind: not kind.has_dialog)),
-    ImageRequest.user_id == NOBODY,
-    ImageRequest.state == State.DELIVERED,
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RetentionLimits:
-    """How long things are kept, in seconds after the end of their request; None is for ever.
-
-    The properties are conditions on the rows that are due.
-    """
-
-    context_s: float
-    requests_s: float | None
-    images_s: float | None
-
-    @property
-    def due_contexts(self) -> ColumnElement[bool]:
-        """Requests that lose their conversation: failed ones. All others lost it when they ended."""
-        return and_(
-            ImageRequest.state == State.FAILED,
-            ImageRequest.conversation.is_not(None),
-            _ended_before(self.context_s),
-        )
-
-    @property
-    def due_requests(self) -> ColumnElement[bool]:
-        """Requests that are erased: old ones, and ended ones whose dialog does not exist any more."""
-        old = and_(_ended_before(self.requests_s), not_(_IS_DRAWN_AHEAD))
-        return or_(old, and_(_HAS_ENDED, _HAS_NO_DIALOG))
-
-    @property
-    def due_notes(self) -> ColumnElement[bool]:
-        """Findings of the content screen that are erased. They are kept as long as requests are."""
-        return _before(SafetyNote.found_at, self.requests_s)
-
-    @property
-    def due_images(self) -> ColumnElement[bool]:
-        """Requests that lose their image. Covers that are drawn ahead keep it."""
-        has_image = ImageRequest.image.is_not(None)
-        return and_(has_image, _ended_before(self.images_s), not_(_IS_DRAWN_AHEAD))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +81,8 @@ class Retention:
     """Erases what is due. Several workers may do so at the same time, since each locks its batch.
 
     Rows are erased first and their image files afterwards: the names of the files are written down
-    in the transaction that erases the rows, so that a failure in between loses none.
+    in the transaction that erases the rows, so that a failure in between loses none. Each part goes
+    on by itself: one that fails stops no other.
     """
 
     def __init__(
@@ -154,14 +96,18 @@ class Retention:
         self._folders = itertools.cycle((*FOLDERS[first:], *FOLDERS[:first]))
 
     async def step(self) -> None:
-        """Erase one batch of everything that is due. Logs an outage and leaves the rest for later."""
-        try:
-            counts = await self._erase_rows()
-            counts += RetentionCounts(pictures=(await self._image_cleanup.sweep()).erased)
-            counts += await self._erase_orphans(_FOLDERS_PER_STEP)
-        except Unavailable as error:
-            log.warning("retention waits", why=error.sentence)
-            return
+        """Erase one batch of everything that is due, and noted images for up to half a minute twice.
+
+        Logs what fails, and leaves that for later.
+        """
+        parts = _Parts()
+        erase_noted = partial(self._erase_noted, within_s=_IMAGES_WITHIN_S)
+        # First those of users who want to be forgotten, then those that the erased rows have named.
+        counts = await parts.run("images", erase_noted)
+        counts += await self._erase_rows(parts)
+        counts += await parts.run("images", erase_noted)
+        counts += await parts.run("files", self._tidy_next_folders)
+        parts.log_failures()
         if not counts.is_nothing:
             log.info("tidied up", **asdict(counts))
 
@@ -169,14 +115,17 @@ class Retention:
         """Erase everything that is due, batch by batch.
 
         Raises:
-            Unavailable: PostgreSQL or the image store cannot be reached.
+            Unavailable: PostgreSQL or the image store cannot be reached. What could be erased all
+                the same is erased.
         """
-        total = batch = await self._erase_rows()
-        while not batch.is_nothing:
-            batch = await self._erase_rows()
+        parts = _Parts()
+        total = await parts.run("images", self._erase_noted)
+        while not (batch := await self._erase_rows(parts)).is_nothing:
             total += batch
-        pictures = RetentionCounts(pictures=(await self._image_cleanup.everything()).erased)
-        return total + pictures + await self._erase_orphans(len(FOLDERS))
+        total += await parts.run("images", self._erase_noted)
+        total += await parts.run("files", self._erase_orphans)
+        parts.raise_first_failure()
+        return total
 
     async def due(self) -> RetentionCounts:
         """Count everything that is due and erase nothing.
@@ -185,62 +134,79 @@ class Retention:
             Unavailable: PostgreSQL or the image store cannot be reached.
         """
         orphans = [len(await self._image_cleanup.orphans(folder)) for folder in FOLDERS]
-        noted_images = await self._image_cleanup.noted()
+        noted_images = await self._image_cleanup.count_noted()
         return await self._run(self._count_due) + RetentionCounts(
             pictures=noted_images, orphans=sum(orphans)
         )
 
-    async def _erase_rows(self) -> RetentionCounts:
-        return RetentionCounts(
-            contexts=await self._run(self._erase_contexts),
-            requests=await self._run(self._erase_requests),
-            emptied=await self._run(self._erase_images),
-            notes=await self._run(self._erase_notes),
+    async def _erase_noted(self, *, within_s: float | None = None) -> RetentionCounts:
+        cleaned = await self._image_cleanup.erase_noted(within_s=within_s)
+        return RetentionCounts(pictures=cleaned.erased)
+
+    async def _erase_rows(self, parts: "_Parts") -> RetentionCounts:
+        steps = {
+            "contexts": self._erase_contexts,
+            "requests": self._erase_old_requests,
+            "requests without a dialog": self._erase_requests_without_dialog,
+            "images of requests": self._erase_images,
+            "notes": self._erase_notes,
             # Last, so that the next batch erases the row, and the bot can read until then how it
             # ended.
-            cancelled=await self._run(_cancel_without_dialog),
-        )
+            "open requests without a dialog": _cancel_without_dialog,
+        }
+        total = RetentionCounts()
+        for name, step in steps.items():
+            total += await parts.run(name, partial(self._run, step))
+        return total
 
-    async def _erase_orphans(self, folders: int) -> RetentionCounts:
-        next_folders = itertools.islice(self._folders, folders)
-        return RetentionCounts(
-            orphans=sum(
-                [await self._image_cleanup.erase_orphans(folder) for folder in next_folders]
-            )
-        )
+    async def _tidy_next_folders(self) -> RetentionCounts:
+        orphans = 0
+        # If a folder fails, the next step goes on behind it.
+        for folder in itertools.islice(self._folders, _FOLDERS_PER_STEP):
+            await self._image_cleanup.protect(folder)
+            orphans += await self._image_cleanup.erase_orphans(folder)
+        return RetentionCounts(orphans=orphans)
 
-    async def _erase_contexts(self, connection: AsyncConnection) -> int:
+    async def _erase_orphans(self) -> RetentionCounts:
+        orphans = [await self._image_cleanup.erase_orphans(folder) for folder in FOLDERS]
+        return RetentionCounts(orphans=sum(orphans))
+
+    async def _erase_contexts(self, connection: AsyncConnection) -> RetentionCounts:
         ids = await _lock_batch(connection, self._limits.due_contexts)
         query = update(ImageRequest).where(ImageRequest.id.in_(ids))
         await connection.execute(query.values(conversation=None))
-        return len(ids)
+        return RetentionCounts(contexts=len(ids))
 
-    async def _erase_requests(self, connection: AsyncConnection) -> int:
-        ids = await _lock_batch(connection, self._limits.due_requests)
-        query = delete(ImageRequest).where(ImageRequest.id.in_(ids)).returning(ImageRequest.image)
-        await _note_images(connection, list((await connection.execute(query)).scalars()))
-        return len(ids)
+    async def _erase_old_requests(self, connection: AsyncConnection) -> RetentionCounts:
+        ids = await _lock_batch(connection, self._limits.old_requests)
+        dialogs = await _erase_requests(connection, ids)
+        # A dialog in which nobody has had a picture for so long begins anew if it goes on.
+        await user_erasure.erase_left_dialogs(connection, dialogs)
+        return RetentionCounts(requests=len(ids))
 
-    async def _erase_images(self, connection: AsyncConnection) -> int:
+    async def _erase_requests_without_dialog(self, connection: AsyncConnection) -> RetentionCounts:
+        ids = await _lock_batch(connection, HAS_ENDED_WITHOUT_DIALOG)
+        await _erase_requests(connection, ids)
+        return RetentionCounts(requests=len(ids))
+
+    async def _erase_images(self, connection: AsyncConnection) -> RetentionCounts:
         ids = await _lock_batch(connection, self._limits.due_images)
         of_these = ImageRequest.id.in_(ids)
-        await _note_images(
-            connection,
-            list((await connection.execute(select(ImageRequest.image).where(of_these))).scalars()),
-        )
+        images = await connection.execute(select(ImageRequest.image).where(of_these))
+        await _note_images(connection, images.scalars().all())
         query = update(ImageRequest).where(of_these).values(image=None, image_url=None)
         await connection.execute(query)
-        return len(ids)
+        return RetentionCounts(emptied=len(ids))
 
-    async def _erase_notes(self, connection: AsyncConnection) -> int:
+    async def _erase_notes(self, connection: AsyncConnection) -> RetentionCounts:
         old = select(SafetyNote.id).where(self._limits.due_notes).limit(BATCH_SIZE)
         locked = old.with_for_update(skip_locked=True)
         query = delete(SafetyNote).where(SafetyNote.id.in_(locked)).returning(SafetyNote.id)
-        return len((await connection.execute(query)).all())
+        return RetentionCounts(notes=len((await connection.execute(query)).all()))
 
     async def _count_due(self, connection: AsyncConnection) -> RetentionCounts:
         limits = self._limits
-        erased_rows = or_(limits.due_requests, _HAS_NO_DIALOG)
+        erased_rows = or_(limits.due_requests, HAS_NO_DIALOG)
         # An image is erased with the last row that names it.
         images = (
             select(ImageRequest.image)
@@ -250,7 +216,7 @@ class Retention:
         )
         return RetentionCounts(
             contexts=await _count(connection, limits.due_contexts, not_(erased_rows)),
-            cancelled=await _count(connection, _IS_OPEN, _HAS_NO_DIALOG),
+            cancelled=await _count(connection, IS_OPEN, HAS_NO_DIALOG),
             requests=await _count(connection, erased_rows),
             emptied=await _count(connection, limits.due_images, not_(erased_rows)),
             notes=await _scalar(
@@ -263,9 +229,59 @@ class Retention:
         return await run_in_transaction(self._engine, step)
 
 
-async def _cancel_without_dialog(connection: AsyncConnection) -> int:
-    ids = await _lock_batch(connection, and_(_IS_OPEN, _HAS_NO_DIALOG))
-    return len(await cancellation.cancel(connection, ImageRequest.id.in_(ids), why=_DIALOG_GONE))
+class _Parts:
+    """Runs the parts of a retention; one that fails stops no other, and is not run again."""
+
+    def __init__(self) -> None:
+        self._failures: dict[str, Exception] = {}
+
+    async def run(
+        self, name: str, part: Callable[[], Awaitable[RetentionCounts]]
+    ) -> RetentionCounts:
+        """Run a part and return what it has erased; nothing if it fails or has failed before."""
+        if name in self._failures:
+            return RetentionCounts()
+        try:
+            return await part()
+        except Exception as error:  # noqa: BLE001 (reported when all parts have run)
+            self._failures[name] = error
+            return RetentionCounts()
+
+    def log_failures(self) -> None:
+        """Log an outage once, with the parts that wait for its end, and each other failure."""
+        waiting: dict[str, list[str]] = {}
+        for name, error in self._failures.items():
+            if isinstance(error, Unavailable):
+                waiting.setdefault(error.sentence, []).append(name)
+            else:
+                log.error("a step failed", task="retention", part=name, exc_info=error)
+        for sentence, names in waiting.items():
+            log.warning("retention waits", why=sentence, parts=names)
+
+    def raise_first_failure(self) -> None:
+        """Raise the error of the part that failed first; do nothing if none has."""
+        first = next(iter(self._failures.values()), None)
+        if first is not None:
+            raise first
+
+
+async def _cancel_without_dialog(connection: AsyncConnection) -> RetentionCounts:
+    ids = await _lock_batch(connection, and_(IS_OPEN, HAS_NO_DIALOG))
+    of_these = ImageRequest.id.in_(ids)
+    cancelled_ids = await cancellation.cancel(connection, of_these, why=_DIALOG_GONE)
+    return RetentionCounts(cancelled=len(cancelled_ids))
+
+
+async def _erase_requests(connection: AsyncConnection, ids: Sequence[UUID]) -> set[int]:
+    """Erase these requests, note their images, and return the ids of their dialogs."""
+    query = (
+        delete(ImageRequest)
+        .where(ImageRequest.id.in_(ids))
+        .returning(ImageRequest.image, ImageRequest.dialog_id)
+    )
+    rows = (await connection.execute(query)).all()
+    await _note_images(connection, [row.image for row in rows])
+    return {row.dialog_id for row in rows}
 
 
 async def _lock_batch(connection: AsyncConnection, condition: ColumnElement[bool]) -> list[UUID]:
@@ -274,7 +290,7 @@ async def _lock_batch(connection: AsyncConnection, condition: ColumnElement[bool
     return list((await connection.execute(query.with_for_update(skip_locked=True))).scalars())
 
 
-async def _note_images(connection: AsyncConnection, images: list[str | None]) -> None:
+async def _note_images(connection: AsyncConnection, images: Sequence[str | None]) -> None:
     named = [image for image in images if image is not None]
     await user_erasure.note_images(connection, named)
 
@@ -285,13 +301,3 @@ async def _count(connection: AsyncConnection, *conditions: ColumnElement[bool]) 
 
 async def _scalar(connection: AsyncConnection, query: Select[int]) -> int:
     return (await connection.execute(query)).scalar_one()
-
-
-def _ended_before(seconds: float | None) -> ColumnElement[bool]:
-    return and_(_HAS_ENDED, _IS_OF_KNOWN_KIND, _before(ImageRequest.finished_at, seconds))
-
-
-def _before(moment: InstrumentedAttribute[Any], seconds: float | None) -> ColumnElement[bool]:
-    if seconds is None:
-        return false()
-    return moment < func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, seconds)

@@ -1,9 +1,10 @@
 """Removes stray prompts: prompts that nobody waits for and that may still be on a host.
 
-They are written down when a host cannot be reached, and removed when it answers again.
+They are written down when a request goes on without them, and removed when their host answers. A
+prompt whose request waits for its host is no stray: a job takes it up.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
@@ -17,7 +18,6 @@ from imagegen.comfy.errors import HostLost
 from imagegen.db.engine import run_statement
 from imagegen.db.tables import StrayPrompt
 from imagegen.errors import Unavailable
-from imagegen.pool.health import Condition
 from imagegen.pool.pool import Pool
 
 log = structlog.get_logger(__name__)
@@ -47,30 +47,32 @@ class Stray:
 
 
 class StrayCleanup:
-    """Removes stray prompts from the hosts that are up. Several workers may do so at the same time."""
+    """Removes stray prompts from hosts. Several workers may do so at the same time."""
 
-    def __init__(self, engine: AsyncEngine, pool: Pool) -> None:
+    def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._pool = pool
 
-    async def step(self) -> None:
-        """Go through the list once. Logs an outage and leaves the rest for the next step."""
+    async def step(self, pool: Pool) -> None:
+        """Go through the list once, for the hosts of the pool that answer.
+
+        Logs an outage and leaves the rest for the next step.
+        """
         try:
-            for host in self._hosts_up():
-                await self._remove_from(host)
+            for host in pool.answering():
+                await self.remove_from(host, left_for_s=_JOB_REMOVES_IT_WITHIN_S)
             await self._forget_old_ones()
         except Unavailable as error:
             log.warning("strays wait", why=error.sentence)
 
-    async def strays_on(self, host: str) -> list[Stray]:
-        """Return up to 200 stray prompts of a host, the oldest first, without those of a running job.
+    async def strays_on(self, host: str, *, left_for_s: float = 0.0) -> list[Stray]:
+        """Return up to 200 stray prompts of a host that were left so long ago, the oldest first.
 
         Raises:
             Unavailable: PostgreSQL cannot be reached.
         """
         query = (
             select(StrayPrompt.prompt_id, StrayPrompt.host, _age_s())
-            .where(StrayPrompt.host == host, _age_s() > _JOB_REMOVES_IT_WITHIN_S)
+            .where(StrayPrompt.host == host, _age_s() >= left_for_s)
             .order_by(StrayPrompt.left_at)
             .limit(_BATCH_SIZE)
         )
@@ -81,12 +83,13 @@ class StrayCleanup:
 
         return await self._run(step)
 
-    def _hosts_up(self) -> Sequence[HostClient]:
-        names = [host.name for host in self._pool.status() if host.condition is Condition.UP]
-        return [client for name in names if (client := self._pool.client(name)) is not None]
+    async def remove_from(self, host: HostClient, *, left_for_s: float = 0.0) -> None:
+        """Remove the prompts that were left so long ago from one host, as far as it answers.
 
-    async def _remove_from(self, host: HostClient) -> None:
-        for stray in await self.strays_on(host.name):
+        Raises:
+            Unavailable: PostgreSQL cannot be reached.
+        """
+        for stray in await self.strays_on(host.name, left_for_s=left_for_s):
             try:
                 is_removed = await host.cancel_prompt(
                     str(stray.prompt_id), within_s=_CANCEL_TIMEOUT_S

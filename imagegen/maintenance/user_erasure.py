@@ -1,5 +1,6 @@
 """Erases everything of one user: the rows, and the image files if the store is on this machine."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -31,9 +32,12 @@ async def erase_user(
     images: ImageStore | None,
     queue: QueueClient,
     user_id: int,
+    *,
+    dialog_ids: Collection[int] = (),
 ) -> ErasureReport:
     """Erase everything of a user. May be called again, for instance after an error.
 
+    `dialog_ids`: dialogs of the user in which no picture was requested yet.
     `images` is None if the image store is not on this machine: the worker erases the files later,
     as it does if the store cannot be reached.
 
@@ -42,10 +46,10 @@ async def erase_user(
     """
 
     async def step(connection: AsyncConnection) -> Erasure:
-        return await user_erasure.erase(connection, user_id)
+        return await user_erasure.erase(connection, user_id, dialog_ids=dialog_ids)
 
     erasure = await run_in_transaction(engine, step)
-    await queue.publish_ended(erasure.request_ids)
+    await queue.publish_erased(user_id, erasure.request_ids)
     return ErasureReport(
         user_id=user_id,
         forgotten=erasure.forgotten,
@@ -59,6 +63,6 @@ async def _erase_images(
     if images is None:
         return None
     try:
-        return await ImageCleanup(engine, images).everything(erasure.images)
+        return await ImageCleanup(engine, images).erase_noted(erasure.images)
     except Unavailable:  # the names are noted, so the worker erases the files
         return None

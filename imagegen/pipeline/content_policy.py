@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import Text, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from chatflow_hook.tables import ImageRequest
 from chatflow_hook.turn import Conversation, Rating
 from imagegen.db.engine import run_statement
 from imagegen.db.tables import SafetyNote
@@ -48,25 +50,32 @@ class SafetyAudit:
     ) -> None:
         """Write a finding, with its rule and user; of `words` only the SHA-256 is kept.
 
-        `stage` is `conversation` or `prompt`.
+        `stage` is `conversation` or `prompt`. Nothing is written if the request was erased.
 
         Raises:
             Unavailable: PostgreSQL is away.
         """
-        query = (
-            insert(SafetyNote)
-            .values(
-                request_id=request.id,
-                user_id=request.user_id,
-                stage=stage,
-                verdict=finding.verdict.name.lower(),
-                rule=finding.rule,
-                version=VERSION,
-                text_hash=hashlib.sha256(words.encode(errors="replace")).hexdigest(),
+        found = {
+            "stage": stage,
+            "verdict": finding.verdict.name.lower(),
+            "rule": finding.rule,
+            "version": VERSION,
+            "text_hash": hashlib.sha256(words.encode(errors="replace")).hexdigest(),
+        }
+        # The lock makes who erases the user wait, and then see the note: it is erased as well.
+        source = (
+            select(
+                ImageRequest.id,
+                ImageRequest.user_id,
+                *(literal(value, Text) for value in found.values()),
             )
-            .on_conflict_do_nothing()
+            .where(ImageRequest.id == request.id)
+            .with_for_update(read=True, key_share=True)
         )
-        await run_statement(self._engine, lambda connection: connection.execute(query))
+        query = insert(SafetyNote).from_select(["request_id", "user_id", *found], source)
+        await run_statement(
+            self._engine, lambda connection: connection.execute(query.on_conflict_do_nothing())
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +86,16 @@ class ImageSpec:
     rating: Rating
     seed: int
 
-    def stored_scene(self, request: ClaimedRequest) -> dict[str, Any] | None:
-        """Return the scene as JSON for the row, without text of the chat; None if there is none."""
+    @property
+    def stored_scene(self) -> dict[str, Any] | None:
+        """The scene as JSON for the row, without text of the chat; None if there is none."""
         if self.prompt.scene is None:
             return None
-        told = {"summary": self.prompt.summary, "source": self.prompt.source}
-        return {"by": str(request.id), **told, "scene": self.prompt.scene}
+        return {
+            "summary": self.prompt.summary,
+            "source": self.prompt.source,
+            "scene": self.prompt.scene,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

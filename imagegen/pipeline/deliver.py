@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import structlog
 
 from chatflow_hook.turn import Rating
+from imagegen import image_file
 from imagegen.db.tables import SendOutcome
 from imagegen.delivery.errors import (
     AnswerUnknown,
@@ -145,7 +146,7 @@ async def _forms(message: PhotoMessage) -> AsyncIterator[PhotoMessage]:
     """
     if message.fits_a_photo:
         yield message
-    data, width, height = await asyncio.to_thread(as_jpeg_photo, message.data)
+    data, width, height = await image_file.in_thread(as_jpeg_photo, message.data)
     name = message.filename.partition(".")[0]
     yield replace(message, data=data, width=width, height=height, filename=f"{name}.jpeg")
     if not message.has_spoiler:

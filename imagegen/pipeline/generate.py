@@ -4,14 +4,13 @@ An image or a prompt that an earlier job of the request has left is used before 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import structlog
 
 from imagegen import image_file, periodic
-from imagegen.comfy.capabilities import Requirements
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import HostLost, ImageGone, OutOfMemory, PromptLost
 from imagegen.comfy.execution import PromptExecution
@@ -56,6 +55,8 @@ class ImageGeneration:
         self._request = request
         # The prompt that this job posts or follows, None before it has one.
         self._execution: PromptExecution | None = None
+        # Whether the row names the prompt of `_execution`.
+        self._is_prompt_in_row = False
         self._host_to_clean_up: HostClient | None = None
         self._data: bytes | None = None
         self._workflow = context.library.find(request.persona)
@@ -73,7 +74,8 @@ class ImageGeneration:
     async def run(self) -> StoredImage:
         """Return the stored image: from an earlier job's prompt, from the cache, or drawn now.
 
-        If a cancellation or an error ends it, the row says which prompt may still be on a host.
+        If a cancellation, an error or an outage of the host ends it, the row says which prompt may
+        still be on a host; the next job takes that prompt up.
 
         Raises:
             Refused: the picture may not be drawn, or not be shown.
@@ -87,7 +89,7 @@ class ImageGeneration:
             self._request, self._workflow.persona
         )
         try:
-            return await self._resume() or await self._from_cache() or await self._draw()
+            return await self._take_up() or await self._from_cache() or await self._draw()
         except _REDRAW_AFTER as error:
             log.warning("picture is drawn once more", code=error.code, why=error.sentence)
             return await self._draw()
@@ -103,22 +105,23 @@ class ImageGeneration:
         if self._host_to_clean_up is not None:
             await self._delete_history(self._host_to_clean_up)
 
-    async def _resume(self) -> StoredImage | None:
-        """Follow the prompt that an earlier job has posted; None if there is none to follow."""
-        if self._request.prompt_id is None or self._request.host is None:
+    async def _take_up(self) -> StoredImage | None:
+        """Draw as `_draw` does, if an earlier job has left a prompt on a host.
+
+        None if no prompt was left, or if its host answers and does not have it any more.
+        """
+        if self._request.prompt_id is None:
             return None
-        graph = self._graph(self._request.draw)
+        left = self._request
         try:
-            async with (
-                self._failure_recorded(is_posted=True),
-                self._context.pool.lease_on(self._request.host) as lease,
-            ):
-                result = await self._execute(lease, graph, PromptExecution.resume)
-        except (HostLost, PromptLost) as error:
+            return await self._draw()
+        except PromptLost as error:
+            if self._request.draw != left.draw:
+                raise  # not the prompt that was left, but one that was posted to another host
             log.warning("prompt not taken up", code=error.code, why=error.sentence)
+            # A POST whose answer was lost may still arrive after the host was asked.
+            await self._context.requests.add_stray(left)
             return None
-        log.info("prompt taken up", host=lease.host.name, prompt_id=str(self._request.prompt_id))
-        return await self._fetch_and_store(lease.host, result)
 
     async def _from_cache(self) -> StoredImage | None:
         """Return an image that the same graph has drawn before; None if there is none."""
@@ -157,19 +160,16 @@ class ImageGeneration:
         return True
 
     async def _draw(self) -> StoredImage:
-        graph = self._graph(self._request.draw + 1)
-        async with (
-            self._failure_recorded(is_posted=False),
-            self._leased_slot(graph.requirements) as lease,
-        ):
-            log.info("using host", host=lease.host.name, persona=self._request.persona)
-            self._request = await self._context.requests.start_drawing(
-                self._request, self._plan(graph), host=lease.host.name
-            )
-            self._context.quarantine.acquit(self._request.id)
-            result = await self._execute(lease, graph, PromptExecution.run)
-        prompt_id = str(self._request.prompt_id)
-        log.info("prompt completed", host=lease.host.name, prompt_id=prompt_id)
+        """Take up the prompt that was left on a host if that host answers, else draw on a free one.
+
+        Whichever is possible first: a host that is back has its prompts still.
+        """
+        async with self._failure_recorded(), self._leased_slot() as lease:
+            if not lease.is_resumption:
+                log.info("using host", host=lease.host.name, persona=self._request.persona)
+            result = await self._execute(lease)
+        event = "prompt taken up" if lease.is_resumption else "prompt completed"
+        log.info(event, host=lease.host.name, prompt_id=str(self._request.prompt_id))
         return await self._fetch_and_store(lease.host, result)
 
     def _graph(self, draw: int) -> BoundGraph:
@@ -187,14 +187,18 @@ class ImageGeneration:
             seed=graph.seed,
             cache_key=graph.cache_key,
             rating=self._spec.rating,
-            scene=self._spec.stored_scene(self._request),
+            scene=self._spec.stored_scene,
         )
 
     @asynccontextmanager
-    async def _leased_slot(self, requirements: Requirements) -> AsyncIterator[SlotLease]:
+    async def _leased_slot(self) -> AsyncIterator[SlotLease]:
         """Hold a slot while the block runs; wait for it as long as the picture is still wanted."""
         slot = self._context.pool.lease(
-            requirements, rather_not=self._request.host, user=self._request.user_id
+            self._workflow.requirements,
+            rather_not=self._request.host,
+            left_on=None if self._request.prompt_id is None else self._request.host,
+            user=self._request.user_id,
+            age_s=self._request.age_s,
         )
         async with AsyncExitStack() as stack:
             try:
@@ -220,42 +224,45 @@ class ImageGeneration:
             return  # the next write checks the claim
         self._context.quarantine.acquit(self._request.id)
 
-    async def _execute(
-        self,
-        lease: SlotLease,
-        graph: BoundGraph,
-        execute: Callable[[PromptExecution], Awaitable[PromptResult]],
-    ) -> PromptResult:
+    async def _execute(self, lease: SlotLease) -> PromptResult:
         """Run or resume the prompt with live progress; cancel it if the claim is lost."""
         async with self._context.progress.drawing(self._request.id, lease.host.name) as on_progress:
-            execution = lease.host.execution(self._prompt_job(lease, graph, on_progress))
-            self._execution = execution
+            execution = lease.host.execution(self._prompt_job(lease, on_progress))
+            self._execution, self._is_prompt_in_row = execution, lease.is_resumption
             async with periodic.every(
                 _CHECK_CLAIM_EVERY_S,
                 partial(self._cancel_if_claim_lost, execution),
                 name=f"claim of {self._request.id}",
                 delay_s=_CHECK_CLAIM_EVERY_S,
             ):
-                result = await execute(execution)
+                result = await (execution.resume() if lease.is_resumption else execution.run())
         if result.seconds is not None:
             lease.record_drawing(result.seconds)
         return result
 
-    def _prompt_job(
-        self, lease: SlotLease, graph: BoundGraph, on_progress: Callable[[float], None]
-    ) -> PromptJob:
+    def _prompt_job(self, lease: SlotLease, on_progress: Callable[[float], None]) -> PromptJob:
+        request = self._request
+        draw = request.draw if lease.is_resumption else request.draw + 1
+        graph = self._graph(draw)
         return PromptJob(
             graph=lease.with_host_paths(graph.graph),
-            prompt_id=str(self._request.prompt_id),
+            prompt_id=str(request.prompt_id if lease.is_resumption else request.next_prompt_id),
             node=graph.output_node,
-            origin=str(self._request.id),
+            origin=str(request.id),
             on_progress=on_progress,
-            before_post=self._check_claim,
+            # As the last step before the POST, when the host has opened a websocket: in the row, a
+            # host that does not answer never takes the place of one that has a prompt.
+            before_post=partial(self._start_drawing, graph, lease.host.name),
         )
 
-    async def _check_claim(self) -> None:
-        request = self._request
-        await self._context.requests.check_claim(request, proved_at=request.proved_at)
+    async def _start_drawing(self, graph: BoundGraph, host: str) -> None:
+        requests = self._context.requests
+        if self._request.prompt_id is not None:
+            # It was left on a host that does not answer, and is taken off once that host does.
+            self._request = await requests.end_drawing(self._request, leaves_a_stray=True)
+        self._request = await requests.start_drawing(self._request, self._plan(graph), host=host)
+        self._is_prompt_in_row = True
+        self._context.quarantine.acquit(self._request.id)
 
     async def _cancel_if_claim_lost(self, execution: PromptExecution) -> None:
         """Cancel the prompt if the request has ended, or another job has it.
@@ -271,28 +278,29 @@ class ImageGeneration:
             execution.cancel(error, leave=claim_state is ClaimState.TAKEN)
 
     @asynccontextmanager
-    async def _failure_recorded(self, *, is_posted: bool) -> AsyncIterator[None]:
+    async def _failure_recorded(self) -> AsyncIterator[None]:
         """If the block fails, write to the row that its prompt has ended or is left on its host.
 
-        `is_posted`: the prompt was posted before this block, by an earlier job. Use it outside of
-        the lease, since no slot is held while we write to PostgreSQL.
+        If the host does not answer and may have the prompt, the row goes on naming it. Use it outside
+        of the lease, since no slot is held while we write to PostgreSQL.
         """
-        self._execution = None
+        self._execution, self._is_prompt_in_row = None, False
         try:
             yield
         except ClaimLost:
-            if self._leaves_a_stray(is_posted=False):
+            if self._leaves_a_stray():
                 await self._context.requests.add_stray(self._request)
             raise
-        except ImagegenError:
-            if is_posted or self._execution is not None:
+        except ImagegenError as error:
+            is_kept = isinstance(error, HostLost) and self._leaves_a_stray()
+            if self._is_prompt_in_row and not is_kept:
                 self._request = await self._context.requests.end_drawing(
-                    self._request, leaves_a_stray=self._leaves_a_stray(is_posted=is_posted)
+                    self._request, leaves_a_stray=self._leaves_a_stray()
                 )
             raise
 
-    def _leaves_a_stray(self, *, is_posted: bool) -> bool:
-        return is_posted if self._execution is None else self._execution.leaves_a_stray
+    def _leaves_a_stray(self) -> bool:
+        return self._execution is not None and self._execution.leaves_a_stray
 
     async def _fetch_and_store(self, host: HostClient, result: PromptResult) -> StoredImage:
         try:
@@ -362,8 +370,8 @@ async def fetch_image(host: HostClient, output: OutputImage | bytes) -> ImageFil
     """
     for delay_s in _FETCH_DELAYS_S:
         try:
-            return await asyncio.to_thread(image_file.read, await host.fetch(output))
+            return await image_file.in_thread(image_file.read, await host.fetch(output))
         except (HostLost, BadImage) as error:
             log.warning("picture is fetched again", host=host.name, why=error.sentence)
         await asyncio.sleep(delay_s)
-    return await asyncio.to_thread(image_file.read, await host.fetch(output))
+    return await image_file.in_thread(image_file.read, await host.fetch(output))

@@ -12,7 +12,7 @@ from typing import Literal
 from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Conversation, Rating
 from imagegen.prompts import builder
-from imagegen.prompts.brief import Brief, newest_messages
+from imagegen.prompts.brief import Brief
 from imagegen.prompts.builder import PromptBuilder
 from imagegen.prompts.scene import Prompt
 from imagegen.safety.screen import Finding, Screen, ScreenVerdict
@@ -51,7 +51,7 @@ def screened_words(talk: Conversation) -> list[str]:
     These are all messages that a prompt builder may read, and the bot's own prompt.
     """
     own_prompt = [talk.prompt] if talk.prompt else []
-    return [*own_prompt, *(message.text for message in newest_messages(talk))]
+    return [*own_prompt, *(message.text for message in talk.messages)]
 
 
 async def write_screened_prompt(

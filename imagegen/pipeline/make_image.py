@@ -64,7 +64,7 @@ async def _process(context: JobContext, request_id: UUID) -> str:
             await _generate_and_deliver(context, request)
     except ClaimLost:
         log.warning("request taken by another job")
-        return "claim lost"
+        return await _let_go(context, request)
     except (WorkerStops, asyncio.CancelledError):
         await _put_back_in_time(context, request)
         raise
@@ -74,7 +74,7 @@ async def _process(context: JobContext, request_id: UUID) -> str:
                 request, costs_an_attempt=error.costs_an_attempt, most_attempts=context.max_attempts
             )
         except ClaimLost:
-            return "claim lost"
+            return await _let_go(context, request)
         if may_try_again:
             raise
         return await _end(context, request, error)
@@ -131,6 +131,15 @@ async def _put_back_in_time(context: JobContext, request: ClaimedRequest) -> Non
             await context.requests.put_back(request)
 
 
+async def _let_go(context: JobContext, request: ClaimedRequest) -> str:
+    """Erase what this job has published of a request that is not its own any more.
+
+    Its user may have been erased meanwhile. Another job that has the request publishes anew.
+    """
+    await context.progress.ended(request.id)
+    return "claim lost"
+
+
 async def _end(context: JobContext, request: ClaimedRequest, error: ImagegenError) -> str:
     state = _final_state(error)
     try:
@@ -140,7 +149,7 @@ async def _end(context: JobContext, request: ClaimedRequest, error: ImagegenErro
             await context.requests.add_stray(request)
         await context.requests.end_without_picture(request, state, error)
     except ClaimLost:
-        return "claim lost"
+        return await _let_go(context, request)
     await context.progress.ended(request.id)
     log.log(error.level, "request ended", state=state.value, code=error.code, why=error.sentence)
     return state

@@ -34,14 +34,17 @@ class Condition(enum.StrEnum):
 class Health:
     """The health of one host.
 
-    A resting host gets no prompt until it has answered a probe, which is sent at `rests_until` or
-    later. After that it gets one prompt at a time, until one of them has succeeded. `lost` counts
-    outages in which a prompt was lost, `missed` counts probes without an answer; both since the
-    last successful drawing. Times are seconds on the pool's clock.
+    A resting host gets no new prompt until it has answered a probe, which is sent at `rests_until`
+    or later. After that it gets one prompt at a time, until one of them has succeeded. `is_silent`:
+    it has not answered since it was last asked; the prompts on a host that is not silent may be
+    taken up, even if it rests. `lost` counts outages in which a prompt was lost, `missed` counts
+    probes without an answer; both since the last successful drawing. Times are seconds on the
+    pool's clock.
     """
 
     condition: Condition = Condition.UP
     is_resting: bool = False
+    is_silent: bool = False
     rests_until: float = 0.0
     lost: int = 0
     missed: int = 0
@@ -70,15 +73,29 @@ def after_draw() -> Health:
 def after_answer(health: Health) -> Health:
     """Return the health of a host that has answered about a prompt, without drawing it."""
     # An answer says nothing about the graphics card, so a host put aside stays aside.
-    return health if health.condition is Condition.ASIDE else Health()
+    if health.condition is Condition.ASIDE:
+        return after_contact(health)
+    return Health()
+
+
+def after_contact(health: Health) -> Health:
+    """Return the health of a host that answers, but is not ready for a new prompt yet."""
+    return replace(health, is_silent=False) if health.is_silent else health
 
 
 def after_probe(health: Health) -> Health:
-    """Return the health of a host that has answered a probe."""
+    """Return the health of a host that has answered a probe and is ready for a new prompt."""
     if health.is_up or (health.condition is not Condition.ASIDE and not health.lost):
         return Health()
     condition = Condition.ASIDE if health.condition is Condition.ASIDE else Condition.SUSPECT
-    return replace(health, condition=condition, is_resting=False, rests_until=0.0, missed=0)
+    return replace(
+        health,
+        condition=condition,
+        is_resting=False,
+        is_silent=False,
+        rests_until=0.0,
+        missed=0,
+    )
 
 
 def after_loss(health: Health, *, now: float, jitter: float) -> Health:
@@ -88,8 +105,8 @@ def after_loss(health: Health, *, now: float, jitter: float) -> Health:
     probed at the same moment.
     """
     if health.is_resting:
-        return health  # another prompt of the same outage
-    return _resting(
+        return replace(health, is_silent=True)  # another prompt of the same outage
+    return _silent(
         replace(health, lost=health.lost + 1),
         until=now + _rest_s(health.lost, _DOUBLINGS_AFTER_LOST_PROMPT, jitter),
     )
@@ -97,7 +114,7 @@ def after_loss(health: Health, *, now: float, jitter: float) -> Health:
 
 def after_silence(health: Health, *, now: float, jitter: float) -> Health:
     """Return the health of a host that has not answered a probe; `jitter` as in `after_loss`."""
-    return _resting(
+    return _silent(
         replace(health, missed=health.missed + 1),
         until=now + _rest_s(health.missed, _DOUBLINGS_AFTER_MISSED_PROBE, jitter),
     )
@@ -106,7 +123,19 @@ def after_silence(health: Health, *, now: float, jitter: float) -> Health:
 def after_bad_draws(health: Health, *, now: float, jitter: float) -> Health:
     """Return the health of a host that is to blame for failed drawings; `jitter` as above."""
     until = now + _ASIDE_S * (1 + jitter / 2)
-    return replace(health, condition=Condition.ASIDE, is_resting=True, rests_until=until)
+    return replace(
+        health, condition=Condition.ASIDE, is_resting=True, is_silent=False, rests_until=until
+    )
+
+
+def after_recovery_elsewhere(health: Health, *, now: float) -> Health:
+    """Return the health of a host after another host has answered again.
+
+    A silent host is probed at once: perhaps it was not the hosts that were away, but our network.
+    """
+    if not health.is_silent or health.condition is Condition.ASIDE:
+        return health
+    return replace(health, rests_until=min(health.rests_until, now))
 
 
 class FailureStreaks:
@@ -147,9 +176,9 @@ def _rest_s(times: int, doublings: int, jitter: float) -> float:
     return rest_s * (1 + jitter / 2)
 
 
-def _resting(health: Health, *, until: float) -> Health:
+def _silent(health: Health, *, until: float) -> Health:
     condition = health.condition
     if condition is not Condition.ASIDE:
         is_down = health.lost + health.missed >= _DOWN_AFTER
         condition = Condition.DOWN if is_down else Condition.SUSPECT
-    return replace(health, condition=condition, is_resting=True, rests_until=until)
+    return replace(health, condition=condition, is_resting=True, is_silent=True, rests_until=until)

@@ -2,17 +2,22 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import structlog
 
+from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import HostLost
+from imagegen.errors import ImagegenError
 from imagegen.pool.health import Health
 from imagegen.pool.health_tracking import Clock, HealthTracker
 from imagegen.pool.host import PooledHost
 
 log = structlog.get_logger(__name__)
+
+# Called with a host that answers again, before it gets a new prompt.
+OnReturn = Callable[[HostClient], Awaitable[None]]
 
 # A frozen host accepts a connection and never answers.
 _PROBE_TIMEOUT_S = 5.0
@@ -23,8 +28,11 @@ _CAPABILITIES_EVERY_S = 300.0
 _CAPABILITIES_RETRY_S = 15.0
 # Idle hosts are probed too, so that no request has to find out that a host is gone.
 _PROBE_EVERY_S = 20.0
-# A host that refuses one prompt after another is not checked after each of them.
-_LEAST_PAUSE_S = 0.1
+# A host that refuses one prompt after another is not checked after each of them, and neither is
+# one whose capabilities are asked for again by one request after another.
+_LEAST_PAUSE_S = 0.5
+# How long `on_return` may take: an old server takes 18 s to stop a prompt in its last node.
+_ON_RETURN_TIMEOUT_S = 10.0
 _STOP_TIMEOUT_S = 1.0
 
 
@@ -33,9 +41,12 @@ class HealthChecker:
 
     Reads the host's capabilities every 5 minutes or so, when the host is back, and when a check
     was requested. `on_change` is called after each check. `chance` spreads the intervals.
+
+    A host that is back gets no new prompt before `on_return` has ended; the prompts that it still
+    has may be taken up from its first answer on.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all by name but two
         self,
         host: PooledHost,
         tracker: HealthTracker,
@@ -43,13 +54,16 @@ class HealthChecker:
         clock: Clock,
         chance: random.Random,
         on_change: Callable[[], None],
+        on_return: OnReturn,
     ) -> None:
         self._host = host
         self._tracker = tracker
         self._clock = clock
         self._chance = chance
         self._on_change = on_change
+        self._on_return = on_return
         self._probe_at = self._capabilities_at = clock()
+        self._no_capabilities_before = clock()
         self._is_stopped = False
         self.first_check_done = asyncio.Event()
 
@@ -69,7 +83,7 @@ class HealthChecker:
         """Check the host if a check is due or was requested."""
         if self._host.check_requested.is_set():
             self._host.check_requested.clear()
-            self._capabilities_at = self._clock()
+            self._capabilities_at = max(self._clock(), self._no_capabilities_before)
         if self.next_at() <= self._clock():
             await self._check()
 
@@ -89,22 +103,43 @@ class HealthChecker:
             await self._pause()
 
     async def _check(self) -> None:
-        health_before = self._host.health
+        health_before, asked_at = self._host.health, self._clock()
         try:
             await self._probe()
         except HostLost as error:
             if self._may_judge(health_before):
-                self._tracker.record_silence(self._host, error)
+                self._tracker.record_silence(self._host, error, asked_at=asked_at)
         else:
-            if health_before.is_resting or self._capabilities_at <= self._clock():
-                await self._read_capabilities()
-            # Recorded after the capabilities are read: the host may be back with other files.
-            # If the health is another object now, a prompt has meanwhile shown more than a probe.
-            if self._host.health is health_before:
-                self._tracker.record_answer(self._host)
+            await self._handle_answer(health_before)
         self._probe_at = self._clock() + self._spread(_PROBE_EVERY_S)
         self.first_check_done.set()
         self._on_change()
+
+    async def _handle_answer(self, health_before: Health) -> None:
+        host = self._host
+        if host.health is not health_before:
+            return  # a prompt has meanwhile shown more than a probe; the next check comes soon
+        self._tracker.record_contact(host)
+        self._on_change()
+        answering = host.health
+        if answering.is_resting:
+            await self._clear()
+        # The host may be back with other files.
+        if answering.is_resting or self._capabilities_at <= self._clock():
+            await self._read_capabilities()
+        if host.health is answering:
+            self._tracker.record_answer(host)
+
+    async def _clear(self) -> None:
+        self._host.is_being_cleared = True
+        try:
+            async with asyncio.timeout(_ON_RETURN_TIMEOUT_S):
+                await self._on_return(self._host.client)
+        except (ImagegenError, TimeoutError) as error:
+            # The host is used all the same: what is left on it only makes it later.
+            log.warning("host not cleared", host=self._host.name, why=str(error) or "too slow")
+        finally:
+            self._host.is_being_cleared = False
 
     async def _probe(self) -> None:
         try:
@@ -121,15 +156,16 @@ class HealthChecker:
         return host.health is health_before and not (host.health.is_up and host.taken)
 
     async def _read_capabilities(self) -> None:
-        host = self._host
+        host, asked_at = self._host, self._clock()
         try:
             async with asyncio.timeout(_CAPABILITIES_TIMEOUT_S):
                 capabilities = await host.client.capabilities()
         except (HostLost, ValueError, TimeoutError) as error:
             log.warning("stock of a host not read", host=host.name, why=str(error) or "too slow")
             self._capabilities_at = self._clock() + self._spread(_CAPABILITIES_RETRY_S)
+            self._no_capabilities_before = self._capabilities_at
         else:
-            host.set_capabilities(capabilities, now=self._clock())
+            host.set_capabilities(capabilities, now=asked_at)
             self._capabilities_at = self._clock() + self._spread(_CAPABILITIES_EVERY_S)
 
     def _spread(self, seconds: float) -> float:

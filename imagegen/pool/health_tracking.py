@@ -62,16 +62,24 @@ class HealthTracker:
             case _:
                 pass
 
+    def record_contact(self, host: PooledHost) -> None:
+        """Note that the host has answered a probe, but is not ready for a new prompt yet."""
+        self._set_health(host, health.after_contact(host.health))
+
     def record_answer(self, host: PooledHost) -> None:
-        """Note that the host has answered a probe."""
+        """Note that the host has answered a probe and is ready for a new prompt."""
         self._set_health(host, health.after_probe(host.health))
 
-    def record_silence(self, host: PooledHost, error: HostLost) -> None:
-        """Note that the host has not answered a probe."""
+    def record_silence(
+        self, host: PooledHost, error: HostLost, *, asked_at: float | None = None
+    ) -> None:
+        """Note that the host has not answered a probe that was sent at `asked_at`; None: now."""
+        host.asked_in_vain_at = self._clock() if asked_at is None else asked_at
         after = health.after_silence(host.health, now=self._clock(), jitter=self._chance.random())
         self._set_health(host, after, why=error.sentence)
 
     def _record_loss(self, host: PooledHost, error: HostLost) -> None:
+        host.asked_in_vain_at = self._clock()
         after = health.after_loss(host.health, now=self._clock(), jitter=self._chance.random())
         self._set_health(host, after, why=error.sentence)
         host.request_check()
@@ -89,7 +97,9 @@ class HealthTracker:
     ) -> None:
         if requirements is not None:
             self._streaks.failed(host.name, requirements.model_set)
-        if self._streaks.is_host_at_fault(host.name) and not self._is_last_one_up(host):
+        if self._streaks.is_host_at_fault(host.name) and self._could_another_draw(
+            host, requirements
+        ):
             after = health.after_bad_draws(
                 host.health, now=self._clock(), jitter=self._chance.random()
             )
@@ -97,14 +107,20 @@ class HealthTracker:
             after = health.after_answer(host.health)
         self._set_health(host, after, why=why)
 
-    def _is_last_one_up(self, host: PooledHost) -> bool:
+    def _could_another_draw(self, host: PooledHost, requirements: Requirements | None) -> bool:
         # Requests that fail with a reason are better than requests that wait for no host.
-        return not any(each.health.is_up for each in self._hosts if each is not host)
+        return any(
+            each.health.is_up and not (requirements and each.missing(requirements))
+            for each in self._hosts
+            if each is not host
+        )
 
     def _set_health(self, host: PooledHost, after: Health, *, why: str | None = None) -> None:
-        before, host.health = host.health.condition, after
+        before, host.health = host.health, after
         host.why = None if after.is_up else why or host.why
-        if after.condition is before:
+        if before.is_silent and not after.is_silent:
+            self._note_return(host)
+        if after.condition is before.condition:
             return
         match after.condition:
             case Condition.UP:
@@ -115,3 +131,11 @@ class HealthTracker:
                 log.warning(
                     "host failed", host=host.name, condition=after.condition.value, why=host.why
                 )
+
+    def _note_return(self, host: PooledHost) -> None:
+        host.answers_since = self._clock()
+        for other in self._hosts:
+            after = health.after_recovery_elsewhere(other.health, now=self._clock())
+            if after is not other.health:
+                other.health = after
+                other.request_check()

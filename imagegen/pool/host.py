@@ -106,11 +106,17 @@ class PooledHost:
     why: str | None = None
     # Until then other workers are assumed to hold all of its slots.
     full_until: float = 0.0
+    # It is back, and prompts that nobody waits for are being taken off it.
+    is_being_cleared: bool = False
+    # When it answered again after its last silence, and when it was last asked without an answer.
+    answers_since: float = float("-inf")
+    asked_in_vain_at: float = float("-inf")
     estimate: Estimate = field(default_factory=Estimate)
     queue: HostQueue = field(default_factory=HostQueue)
     # Set when the host should be checked now.
     check_requested: asyncio.Event = field(default_factory=asyncio.Event)
     _capabilities: HostCapabilities | None = None
+    _capabilities_at: float = float("-inf")
     # What the capabilities lack, computed once for each set of requirements.
     _missing: dict[Requirements, tuple[Missing, ...]] = field(default_factory=dict)
     _refusals: dict[Requirements, _Refusal] = field(default_factory=dict)
@@ -146,7 +152,8 @@ class PooledHost:
 
     def is_free(self, now: float) -> bool:
         """Whether a slot may be lent now for a new prompt."""
-        return self.taken < self.health.usable_slots(self.slots) and self.has_slot(now)
+        usable_slots = 0 if self.is_being_cleared else self.health.usable_slots(self.slots)
+        return self.taken < usable_slots and self.has_slot(now)
 
     def missing(self, requirements: Requirements) -> tuple[Missing, ...] | None:
         """Return what the host lacks to draw this: empty if nothing, None if unknown."""
@@ -158,13 +165,31 @@ class PooledHost:
             self._missing[requirements] = self._capabilities.missing(requirements)
         return self._missing[requirements]
 
+    def ask_again(self, requirements: Requirements, *, since: float, refused_since: float) -> bool:
+        """Ask the host again what it lacks, unless it has said so lately; return whether it is asked.
+
+        Lately: it has refused a prompt with these requirements at `refused_since` or later, or its
+        capabilities were read at `since` or later. An older refusal is forgotten, since only
+        another prompt can show whether it still holds.
+        """
+        if (refusal := self._refusals.get(requirements)) is not None:
+            if refusal.at >= refused_since:
+                return False
+            del self._refusals[requirements]
+            if not self.missing(requirements):
+                return True
+        if self._capabilities_at >= since:
+            return False
+        self.request_check()
+        return True
+
     def note_refusal(self, requirements: Requirements, missing: Missing, *, now: float) -> None:
         """Note what the host lacks by its own answer to a prompt, and request a check."""
         self._refusals[requirements] = _Refusal(missing=missing, at=now)
         self.request_check()
 
     def set_capabilities(self, capabilities: HostCapabilities, *, now: float) -> None:
-        """Note what the host has now."""
+        """Note what the host had when it was asked at `now`."""
         # The capabilities do not show everything that a host checks. As long as they are
         # unchanged, a graph that was refused within the last minutes would be refused again.
         if capabilities == self._capabilities:
@@ -176,6 +201,7 @@ class PooledHost:
         else:
             self._refusals = {}
         self._capabilities = capabilities
+        self._capabilities_at = now
         self._missing = {}
 
     def request_check(self) -> None:
@@ -219,7 +245,10 @@ class PooledHost:
 
 
 class SlotLease:
-    """A slot on a host, lent to a caller of the pool."""
+    """A slot on a host, lent to a caller of the pool.
+
+    `requirements` is None if the slot is for the prompt that the caller has left on this host.
+    """
 
     def __init__(
         self, host: PooledHost, requirements: Requirements | None, prompt: QueuedPrompt
@@ -232,6 +261,11 @@ class SlotLease:
     def host(self) -> HostClient:
         """The client of the host to draw on."""
         return self._host.client
+
+    @property
+    def is_resumption(self) -> bool:
+        """Whether to follow the prompt that was left on this host, instead of posting a new one."""
+        return self._requirements is None
 
     def record_drawing(self, seconds: float) -> None:
         """Note how long the host has drawn, without the wait in its queue.

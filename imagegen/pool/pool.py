@@ -8,8 +8,8 @@ from statistics import fmean
 
 from imagegen.comfy.capabilities import Missing, Requirements, nobody_can_draw
 from imagegen.comfy.client import HostClient
-from imagegen.comfy.errors import HostLost, NobodyCanDraw
-from imagegen.pool.health_checks import HealthChecker
+from imagegen.comfy.errors import NobodyCanDraw
+from imagegen.pool.health_checks import HealthChecker, OnReturn
 from imagegen.pool.health_tracking import Clock, HealthTracker
 from imagegen.pool.host import HostStatus, PooledHost, SlotLease
 from imagegen.pool.placement import choose_host
@@ -24,12 +24,17 @@ _RECONSIDER_EVERY_S = 0.5
 _FIRST_CHECKS_TIMEOUT_S = 2.0
 
 
+async def _leave_as_it_is(_: HostClient) -> None:
+    pass
+
+
 class Pool:
     """Spreads prompts over hosts. What is lent is a slot, returned when the host has ended.
 
     `most` caps the slots lent at one time over all hosts; None: all slots. `shared` counts the
     slots of all workers; None: no other worker uses the hosts. `clock` and `chance` are for tests:
-    seconds, by default of the running event loop, and the jitter of health checks.
+    seconds, by default of the running event loop, and the jitter of health checks. `on_return` is
+    awaited with a host that answers again, before it gets a new prompt.
 
     A host that has failed is lent again only inside `running`, after it has answered a probe.
     """
@@ -43,6 +48,7 @@ class Pool:
         clock: Clock | None = None,
         chance: random.Random | None = None,
         shared: SlotRegistry | None = None,
+        on_return: OnReturn = _leave_as_it_is,
     ) -> None:
         self._hosts = {
             client.name: PooledHost(client=client, slots=slots_per_host) for client in clients
@@ -55,6 +61,7 @@ class Pool:
         self._tracker = HealthTracker(
             list(self._hosts.values()), clock=self._clock, chance=self._chance
         )
+        self._on_return = on_return
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -71,6 +78,10 @@ class Pool:
         """Return the client of a host, None if the pool has no such host."""
         host = self._hosts.get(name)
         return None if host is None else host.client
+
+    def answering(self) -> Sequence[HostClient]:
+        """Return the clients of the hosts that have answered when they were last asked."""
+        return [host.client for host in self._hosts.values() if not host.health.is_silent]
 
     def status(self) -> tuple[HostStatus, ...]:
         """Return the present state of each host."""
@@ -103,7 +114,13 @@ class Pool:
 
     @asynccontextmanager
     async def lease(
-        self, requirements: Requirements, *, rather_not: str | None = None, user: int | None = None
+        self,
+        requirements: Requirements,
+        *,
+        rather_not: str | None = None,
+        left_on: str | None = None,
+        user: int | None = None,
+        age_s: float = 0.0,
     ) -> AsyncIterator[SlotLease]:
         """Lend a slot on the best host that can draw this, after any wait.
 
@@ -111,40 +128,34 @@ class Pool:
         taken only if no other one is left. The users of waiting callers take turns. The host's
         health is set by how the block ends: without an error, or with one of comfy/errors.py.
 
-        Raises:
-            NobodyCanDraw: every host is known to lack something that is required.
-        """
-        waiter = Waiter(target=requirements, rather_not=rather_not, user=user)
-        async with self._leased(waiter) as lease:
-            yield lease
+        `left_on` names the host that may still have an earlier prompt of this request. As long as
+        that host answers, the slot is on it and for that prompt (`SlotLease.is_resumption`), before
+        all other callers. Another host is lent if that one does not answer, or is not in the pool.
 
-    @asynccontextmanager
-    async def lease_on(self, name: str) -> AsyncIterator[SlotLease]:
-        """Lend a slot for a prompt that is already on this host, before all other callers.
-
-        The host's health is not considered.
+        `age_s`: how many seconds ago the request was made. A host that has refused a prompt with
+        these requirements since then is not asked again.
 
         Raises:
-            HostLost: the pool has no host of this name.
+            NobodyCanDraw: every host has just said that it lacks something that is required.
         """
-        host = self._hosts.get(name)
-        if host is None:
-            raise HostLost(f"{name} is no longer among the hosts")
-        async with self._leased(Waiter(target=host)) as lease:
-            yield lease
-
-    @asynccontextmanager
-    async def _leased(self, waiter: Waiter) -> AsyncIterator[SlotLease]:
+        waiter = Waiter(
+            requirements=requirements,
+            rather_not=rather_not,
+            left_on=None if left_on is None else self._hosts.get(left_on),
+            user=user,
+            since=self._clock(),
+            asked_at=self._clock() - age_s,
+        )
         grant, shared_slot = await self._acquire(waiter)
         host = grant.host
-        requirements = waiter.target if isinstance(waiter.target, Requirements) else None
+        requirements_of_new = waiter.requirements_on(host)
         try:
-            yield SlotLease(host, requirements, grant.prompt)
+            yield SlotLease(host, requirements_of_new, grant.prompt)
         except Exception as error:
-            self._tracker.record_failure(host, requirements, error)
+            self._tracker.record_failure(host, requirements_of_new, error)
             raise
         else:
-            self._tracker.record_success(host, requirements)
+            self._tracker.record_success(host, requirements_of_new)
         finally:
             # Nothing is awaited here, so a cancellation cannot interrupt the release.
             shared_slot.release()
@@ -187,12 +198,12 @@ class Pool:
 
     def _assign(self) -> None:
         """Grant free slots to waiters, in the order of the queue."""
-        without_host: set[tuple[Requirements | PooledHost, str | None]] = set()
+        without_host: set[tuple[Requirements, str | None, PooledHost | None]] = set()
         for waiter in self._queue:
-            kind = (waiter.target, waiter.rather_not)
+            kind = (waiter.requirements, waiter.rather_not, waiter.left_on)
             if kind in without_host:
                 continue
-            if (error := self._error_if_nobody_can_draw(waiter.target)) is not None:
+            if (error := self._error_if_nobody_can_draw(waiter)) is not None:
                 waiter.reject(error)
             elif self.taken < self._most and (host := self._choose(waiter)) is not None:
                 self._assign_to(waiter, host)
@@ -202,24 +213,32 @@ class Pool:
                 without_host.add(kind)
         self._set_timer()
 
-    def _error_if_nobody_can_draw(self, target: Requirements | PooledHost) -> NobodyCanDraw | None:
-        if isinstance(target, PooledHost):
+    def _error_if_nobody_can_draw(self, waiter: Waiter) -> NobodyCanDraw | None:
+        if waiter.left_on is not None:
             return None
-        missing_by_host = self.missing(target)
+        missing_by_host = self.missing(waiter.requirements)
         if len(missing_by_host) < len(self._hosts) or not all(missing_by_host.values()):
             return None
-        return nobody_can_draw(missing_by_host)
+        # What a host lacked some time ago it may have now, so it is asked again before a request
+        # ends over it. A list, since each of them is to be asked.
+        asked = [
+            host.ask_again(waiter.requirements, since=waiter.since, refused_since=waiter.asked_at)
+            for host in self._hosts.values()
+        ]
+        return None if any(asked) else nobody_can_draw(missing_by_host)
 
     def _choose(self, waiter: Waiter) -> PooledHost | None:
-        now = self._clock()
-        if isinstance(waiter.target, PooledHost):
-            return waiter.target if waiter.target.has_slot(now) else None
+        now, left_on = self._clock(), waiter.left_on
+        if left_on is not None and not left_on.health.is_silent:
+            return left_on if left_on.has_slot(now) else None
         change_s = self._change_s()
         candidates = [
-            host.candidate(waiter.target, now, change_s=change_s)
+            host.candidate(waiter.requirements, now, change_s=change_s)
             for host in self._hosts.values()
             # Hosts that could draw this now or soon.
-            if not host.missing(waiter.target) and host.health.usable_slots(host.slots)
+            if not host.missing(waiter.requirements)
+            and host.health.usable_slots(host.slots)
+            and (left_on is None or _is_asked_since(left_on, host))
         ]
         name = choose_host(candidates, rather_not=waiter.rather_not)
         return None if name is None else self._hosts[name]
@@ -231,8 +250,8 @@ class Pool:
         return fmean(known_s) if known_s else 0.0
 
     def _assign_to(self, waiter: Waiter, host: PooledHost) -> None:
-        requirements = waiter.target if isinstance(waiter.target, Requirements) else None
-        waiter.grant(SlotGrant(host, host.lend(requirements, now=self._clock())))
+        prompt = host.lend(waiter.requirements_on(host), now=self._clock())
+        waiter.grant(SlotGrant(host, prompt))
         self._queue.served(waiter)
 
     def _set_timer(self) -> None:
@@ -253,14 +272,27 @@ class Pool:
 
     def _health_checker(self, host: PooledHost) -> HealthChecker:
         return HealthChecker(
-            host, self._tracker, clock=self._clock, chance=self._chance, on_change=self._assign
+            host,
+            self._tracker,
+            clock=self._clock,
+            chance=self._chance,
+            on_change=self._assign,
+            on_return=self._on_return,
         )
 
     def _status(self, host: PooledHost) -> HostStatus:
         waiting = [
             waiter
             for waiter in self._queue
-            if waiter.target is host
-            or (isinstance(waiter.target, Requirements) and not host.missing(waiter.target))
+            if waiter.left_on is host or not host.missing(waiter.requirements)
         ]
         return host.status(waiting=len(waiting))
+
+
+def _is_asked_since(silent: PooledHost, other: PooledHost) -> bool:
+    """Whether the silent host was asked in vain after the other one has answered again.
+
+    Before that it may have been our own network that was away, and not the host: a prompt that
+    waits on it would be drawn twice.
+    """
+    return silent.asked_in_vain_at >= other.answers_since

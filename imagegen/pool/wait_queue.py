@@ -27,15 +27,20 @@ def _new_future() -> "asyncio.Future[SlotGrant]":
 
 @dataclass(eq=False, kw_only=True)
 class Waiter:
-    """A caller who waits for any host with the requirements, or for one given host.
+    """A caller who waits for a host with the requirements.
 
-    `user` is whose request it is, None if unknown. `round` is set by the queue when the waiter is
-    added. `slot` gets the granted slot or an error.
+    `left_on` is the host on which a prompt of the caller was left, None if there is none: there the
+    slot is for that prompt. `user` is whose request it is, None if unknown. `since` is when the wait
+    began, and `asked_at` when the request was made, in seconds on the pool's clock. `round` is set by
+    the queue when the waiter is added. `slot` gets the granted slot or an error.
     """
 
-    target: Requirements | PooledHost
+    requirements: Requirements
     rather_not: str | None = None
+    left_on: PooledHost | None = None
     user: int | None = None
+    since: float = 0.0
+    asked_at: float = 0.0
     round: int | None = None
     number: int = field(default_factory=lambda: next(_numbers))
     slot: "asyncio.Future[SlotGrant]" = field(default_factory=_new_future)
@@ -43,7 +48,11 @@ class Waiter:
     @property
     def order(self) -> tuple[bool, int, int]:
         """The sort key: prompts that are on a host already, then by round, then by arrival."""
-        return (isinstance(self.target, Requirements), self.round or 0, self.number)
+        return (self.left_on is None, self.round or 0, self.number)
+
+    def requirements_on(self, host: PooledHost) -> Requirements | None:
+        """Return what a new prompt on this host requires, None for the prompt that is left there."""
+        return None if host is self.left_on else self.requirements
 
     def grant(self, grant: SlotGrant) -> None:
         """Give the waiter a slot."""

@@ -8,9 +8,6 @@ from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Conversation, Message, Rating
 from imagegen.workflows.persona import Persona
 
-# How many of the newest messages a builder reads.
-MESSAGES = 8
-
 
 @dataclass(frozen=True, kw_only=True)
 class Brief:
@@ -40,23 +37,10 @@ class Brief:
 
     @property
     def messages(self) -> list[Message]:
-        """The newest messages, at most 8, newest first.
-
-        The persona's reply comes first, since it mostly describes the scene.
-        """
-        return newest_messages(self.talk)
+        """The messages that a builder reads: the newest of the conversation, newest first."""
+        return self.talk.messages
 
     @property
     def texts(self) -> list[str]:
         """The texts of these messages."""
         return [message.text for message in self.messages]
-
-
-def newest_messages(talk: Conversation) -> list[Message]:
-    """Return the messages of a conversation that a builder reads, newest first, without empty ones."""
-    messages = (
-        Message(role="persona", text=talk.reply or ""),
-        Message(role="user", text=talk.text),
-        *reversed(talk.history),
-    )
-    return [message for message in messages if message.text.strip()][:MESSAGES]

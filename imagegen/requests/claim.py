@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from pydantic import ValidationError
 
@@ -82,6 +82,11 @@ class ClaimedRequest:
     is_age_confirmed: bool
     made_at: float
     proved_at: float
+
+    @property
+    def next_prompt_id(self) -> UUID:
+        """The id of the prompt that is drawn next; it follows from the request and `draw`."""
+        return uuid5(self.id, str(self.draw + 1))
 
     @property
     def age_s(self) -> float:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook import user_erasure
 from chatflow_hook.picture import known_state
-from chatflow_hook.tables import NOBODY, OPEN, ImageRequest, Kind, State
+from chatflow_hook.tables import NOBODY, OPEN, ImageRequest, Kind, State, is_any_of
 from chatflow_hook.turn import Conversation
 from imagegen.db.engine import run_in_transaction
 
@@ -57,8 +57,8 @@ class Covers:
                 if (persona, number) not in existing_covers
             ]
             if ordered:
-                rows = [_row(cover) for cover in ordered]
-                await connection.execute(insert(ImageRequest).values(rows))
+                query = insert(ImageRequest).values(created_at=func.clock_timestamp())
+                await connection.execute(query, [_row(cover) for cover in ordered])
             return ordered
 
         return await run_in_transaction(self._engine, step)
@@ -69,7 +69,7 @@ class Covers:
         async def step(connection: AsyncConnection) -> int:
             query = (
                 delete(ImageRequest)
-                .where(_OURS, ImageRequest.persona.in_(personas))
+                .where(_OURS, is_any_of(ImageRequest.persona, personas))
                 .returning(ImageRequest.image)
             )
             images = list((await connection.execute(query)).scalars())
@@ -96,7 +96,7 @@ class Covers:
             ImageRequest.message_count,
             ImageRequest.state,
             ImageRequest.error_sentence,
-        ).where(ImageRequest.id.in_(ids), ImageRequest.finished_at.is_not(None))
+        ).where(is_any_of(ImageRequest.id, ids), ImageRequest.finished_at.is_not(None))
 
         async def step(connection: AsyncConnection) -> Sequence[Cover]:
             return [
@@ -130,5 +130,4 @@ def _row(cover: Cover) -> dict[str, object]:
         "message_count": cover.number,
         "variation": cover.number,
         "conversation": Conversation(text="").model_dump(mode="json"),
-        "created_at": func.clock_timestamp(),
     }

@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from chatflow_hook.tables import ImageRequest, State
+from chatflow_hook.tables import ImageRequest, State, is_any_of
 from imagegen.db.engine import run_in_transaction
 from imagegen.db.tables import Delivery, StrayPrompt
 from imagegen.errors import ImagegenError
@@ -123,7 +123,7 @@ class RequestQueries:
             sends = select(*Delivery.__table__.columns).where(Delivery.request_id == request_id)
             prompts = [uuid5(request_id, str(draw + 1)) for draw in range(rows[0]["draw"])]
             strays = select(*StrayPrompt.__table__.columns).where(
-                StrayPrompt.prompt_id.in_(prompts)
+                is_any_of(StrayPrompt.prompt_id, prompts)
             )
             return RequestDetails(
                 now=await _now(connection),

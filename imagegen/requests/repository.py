@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid4
 
 from sqlalchemy import (
     ColumnElement,
@@ -222,14 +222,12 @@ class RequestRepository:
     ) -> ClaimedRequest:
         """Write down what is about to be drawn on which host, under a new prompt id.
 
-        Call it just before the prompt is sent. The prompt id follows from the request and `draw`,
-        the number of the prompt.
+        Call it just before the prompt is sent.
 
         Raises:
             ClaimLost: another job has claimed the request, or it has ended.
         """
-        draw = request.draw + 1
-        prompt_id = uuid5(request.id, str(draw))
+        draw, prompt_id = request.draw + 1, request.next_prompt_id
         began = time.monotonic()
         await self._run_statement(
             lambda connection: advance(
@@ -311,7 +309,8 @@ class RequestRepository:
 
         `url`: where it can be downloaded, None if nowhere. `seconds`: how long the drawing took,
         None if unknown. The prompt is listed as a stray until `remove_stray`, so that it is removed
-        from the host even if this job crashes.
+        from the host even if this job crashes. If the claim is lost, the image is noted: it is
+        erased unless another row names it.
 
         Raises:
             ClaimLost: another job has claimed the request, or it has ended.
@@ -333,7 +332,12 @@ class RequestRepository:
             )
             await _add_stray(connection, request)
 
-        await self._run(step)
+        try:
+            await self._run(step)
+        except ClaimLost:
+            # If the request was erased, no row names the image. If another one does, it is kept.
+            await self._run(lambda connection: user_erasure.note_images(connection, [image.name]))
+            raise
 
     async def remove_stray(self, request: ClaimedRequest) -> None:
         """Take the prompt off the list of strays: nothing of it is left on its host."""

@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import Row, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from chatflow_hook import user_erasure
 from chatflow_hook.tables import OPEN, Dialog, ImageRequest, Kind, State
 from imagegen.db.engine import run_in_transaction
 from imagegen.errors import ImagegenError
@@ -57,6 +58,9 @@ async def retry_request(engine: AsyncEngine, images: ImageStore | None, request_
             await _check_no_other_is_open(connection, row)
         if (await connection.execute(_put_back(row, state))).one_or_none() is None:
             _raise_reason(await _row(connection, request_id))
+        if state is State.QUEUED and row.image is not None:
+            # The row does not name it any more, and the store may have it: it is not on this machine.
+            await user_erasure.note_images(connection, [row.image])
 
     await run_in_transaction(engine, step)
     return state

@@ -3,12 +3,17 @@
 import asyncio
 import os
 import re
+import stat
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 from urllib.parse import unquote, urlsplit
+
+import structlog
 
 from imagegen.image_file import ImageFile
 from imagegen.storage.store import (
@@ -20,31 +25,57 @@ from imagegen.storage.store import (
     verified,
 )
 
+log = structlog.get_logger(__name__)
+
 # The names of temporary files, which a worker leaves behind if it is killed while writing.
 _TEMPORARY_NAME = re.compile(r"tmp\w+")
 # A block of a usual file system: an empty file can be made on a full disk too.
 _TRIAL_BYTES = 4096
-# The web server that publishes the images runs under another account.
-_READABLE = 0o644
+
+
+@dataclass(frozen=True, kw_only=True)
+class _AccessRights:
+    """The mode of the store's directories and that of its files, whatever the umask is."""
+
+    directory: int
+    file: int
+
+
+_PRIVATE = _AccessRights(directory=0o700, file=0o600)
+# The web server that publishes the images runs under another account. Like those whom it serves it
+# can read an image whose name it knows, and cannot list the names.
+_PUBLISHED = _AccessRights(directory=0o711, file=0o644)
 
 
 class FilesystemImageStore:
-    """Keeps images as files. Each is written to a temporary file, synced to disk and renamed."""
+    """Keeps images as files. Each is written to a temporary file, synced to disk and renamed.
+
+    Nobody but the account of the worker can read them, unless `url_base` says that they are
+    published: then others can read an image whose name they know.
+    """
 
     def __init__(self, directory: Path, *, url_base: str | None = None) -> None:
         self._directory = directory
         self._url_base = url_base
+        self._rights = _access_rights(url_base)
 
     @classmethod
     def at(cls, url: str, *, url_base: str | None = None) -> Self:
         """Open the store at a `file:///directory` URL; makes the directory.
 
+        The access rights of an existing directory are set too. If it belongs to another account,
+        and they cannot be set, this is logged.
+
         Raises:
             OSError: the directory cannot be made or written.
         """
         directory = _directory(url)
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=_PRIVATE.directory, parents=True, exist_ok=True)
         _write_trial_file(directory)
+        try:
+            _set_mode(directory, _access_rights(url_base).directory)
+        except PermissionError:
+            log.warning("image store keeps its access rights", directory=str(directory))
         return cls(directory, url_base=url_base)
 
     @classmethod
@@ -81,15 +112,20 @@ class FilesystemImageStore:
     async def erase_stale(self, folder: str, name: str, *, older_than_s: float) -> bool:
         return await asyncio.to_thread(_erase, self._directory / folder / name, older_than_s)
 
+    async def protect(self, folder: str) -> None:
+        await asyncio.to_thread(_protect, self._directory / folder, self._rights)
+
     def _path(self, name: str) -> Path:
         return self._directory / name[:2] / name
 
     def _write(self, name: str, data: bytes) -> None:
         path = self._path(name)
         try:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(mode=_PRIVATE.directory, exist_ok=True)
+            with suppress(PermissionError):  # it was made by another account
+                _set_mode(path.parent, self._rights.directory)
             # Even if the file exists: it may be damaged.
-            _write_atomically(path, data)
+            _write_atomically(path, data, mode=self._rights.file)
         except OSError as error:
             raise StoreUnavailable(f"{path.parent} takes no picture: {error.strerror}") from error
 
@@ -112,6 +148,10 @@ class FilesystemImageStore:
         return verified(name, data)
 
 
+def _access_rights(url_base: str | None) -> _AccessRights:
+    return _PRIVATE if url_base is None else _PUBLISHED
+
+
 def _directory(url: str) -> Path:
     return Path(unquote(urlsplit(url).path))
 
@@ -130,7 +170,7 @@ def _exists(path: Path) -> bool:
         raise StoreUnavailable(f"{path} can't be read: {error.strerror}") from error
 
 
-def _write_atomically(path: Path, data: bytes) -> None:
+def _write_atomically(path: Path, data: bytes, *, mode: int) -> None:
     """Write a file whole or not at all.
 
     This holds for a reader in another process, and if this process is killed.
@@ -141,7 +181,7 @@ def _write_atomically(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-            temporary.chmod(_READABLE)
+            temporary.chmod(mode)
             temporary.replace(path)
         except BaseException:
             temporary.unlink()
@@ -168,6 +208,26 @@ def _stale(folder: Path, older_than_s: float) -> list[str]:
         return []
     except OSError as error:
         raise StoreUnavailable(f"{folder} can't be read: {error.strerror}") from error
+
+
+def _protect(folder: Path, rights: _AccessRights) -> None:
+    try:
+        with suppress(PermissionError):
+            _set_mode(folder, rights.directory)
+        for file in folder.iterdir():
+            # A file may be erased meanwhile, or belong to another account.
+            with suppress(FileNotFoundError, PermissionError):
+                if is_image_name(file.name) and file.is_file():
+                    _set_mode(file, rights.file)
+    except FileNotFoundError:  # no folder yet
+        pass
+    except OSError as error:
+        raise StoreUnavailable(f"{folder} can't be read: {error.strerror}") from error
+
+
+def _set_mode(path: Path, mode: int) -> None:
+    if stat.S_IMODE(path.stat().st_mode) != mode:
+        path.chmod(mode)
 
 
 def _is_ours(name: str) -> bool:

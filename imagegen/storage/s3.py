@@ -138,6 +138,9 @@ class S3ImageStore:
     async def erase_stale(self, folder: str, name: str, *, older_than_s: float) -> bool:
         return await self._erase(f"{folder}/{name}", older_than_s)
 
+    async def protect(self, folder: str) -> None:
+        """Do nothing: an object is put without an ACL, so the bucket alone decides who may read."""
+
     def _read(self, key: str) -> bytes:
         return bytes(obstore.get(self._store, key).bytes())
 

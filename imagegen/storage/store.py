@@ -83,6 +83,13 @@ class ImageStore(Protocol):
         """Erase a file that `stale` has returned, under the same rule as `erase`."""
         ...
 
+    async def protect(self, folder: str) -> None:
+        """Take from one of FOLDERS and its files the access rights that they should not have.
+
+        New files never have them; those of an earlier version, or from a backup, may.
+        """
+        ...
+
 
 def image_name(image: ImageFile) -> str:
     """Return the name of an image in the store: the SHA-256 of its bytes and its format."""

@@ -1,19 +1,21 @@
 """A database and an image store with rows and files of any age."""
 
+import asyncio
 import os
 import time
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import ImageRequest, State
 from imagegen.db.tables import SafetyNote
 from imagegen.image_file import ImageFile
 from imagegen.maintenance.image_cleanup import ImageCleanup
-from imagegen.maintenance.retention import Retention, RetentionLimits
+from imagegen.maintenance.retention import Retention
+from imagegen.maintenance.retention_limits import RetentionLimits
 from imagegen.storage.filesystem import FilesystemImageStore
 from tests.support import conversations
 
@@ -72,6 +74,16 @@ class Archive:
     async def ids(self) -> set[UUID]:
         async with self.sessions() as session:
             return set((await session.execute(select(ImageRequest.id))).scalars())
+
+    async def somebody_waits(self) -> None:
+        """Wait until a transaction waits for a lock."""
+        waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        async with asyncio.timeout(10):
+            while True:
+                async with self.sessions() as session:
+                    if (await session.execute(waiting)).scalar_one():
+                        return
+                await asyncio.sleep(0.01)
 
     def file(self, name: str) -> Path:
         return self.store / name[:2] / name

@@ -85,10 +85,12 @@ class Job:
     pool: Pool
     model_set: str = "ash"
     wants: Requirements | None = None
-    on: str | None = None
+    left_on: str | None = None
     rather_not: str | None = None
     user: int | None = None
     host: str | None = None
+    is_resumption: bool = False
+    since: float = 0.0
     error: Exception | None = None
     seconds: float | None = None
     lent: asyncio.Event = field(default_factory=asyncio.Event)
@@ -100,8 +102,9 @@ class Job:
         return self
 
     async def _run(self) -> None:
+        self.since = self.pool._clock()
         async with self._lease() as lease:
-            self.host = lease.host.name
+            self.host, self.is_resumption = lease.host.name, lease.is_resumption
             self.lent.set()
             await self._done.wait()
             if self.seconds is not None:
@@ -110,10 +113,12 @@ class Job:
                 raise self.error
 
     def _lease(self) -> AbstractAsyncContextManager[SlotLease]:
-        if self.on is not None:
-            return self.pool.lease_on(self.on)
-        wants = self.wants or needs(self.model_set)
-        return self.pool.lease(wants, rather_not=self.rather_not, user=self.user)
+        return self.pool.lease(
+            self.wants or needs(self.model_set),
+            rather_not=self.rather_not,
+            left_on=self.left_on,
+            user=self.user,
+        )
 
     def finish(self, error: Exception | None = None) -> None:
         self.error = error

@@ -1,7 +1,9 @@
 """Pictures from hosts: checked, and stripped of what must not travel."""
 
+import asyncio
 import io
 import struct
+import threading
 import zlib
 from typing import Any
 
@@ -107,7 +109,14 @@ def test_what_is_no_picture_is_refused(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("width", "height"),
-    [(20_000, 1), (1, 20_000), (20_000, 20_000), (MAX_SIDE + 1, 1), (9_500, 9_500)],
+    [
+        (20_000, 1),
+        (1, 20_000),
+        (20_000, 20_000),
+        (MAX_SIDE + 1, 1),
+        (9_500, 9_500),
+        (5793, 5793),
+    ],
 )
 def test_a_huge_picture_is_refused_by_its_header_alone(width: int, height: int) -> None:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
@@ -118,6 +127,73 @@ def test_a_huge_picture_is_refused_by_its_header_alone(width: int, height: int) 
         image_file.read(data)
 
     assert caught.value.code == "picture_too_large"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_a_small_file_with_many_pixels_is_refused_before_it_is_decoded(kind: str) -> None:
+    if kind == "WEBP":
+        # An animation whose canvas is larger than its frames.
+        frames = [_gradient("RGB"), _gradient("RGB").rotate(90)]
+        data = bytearray(_saved(frames[0], "WEBP", save_all=True, append_images=frames[1:]))
+        at = data.index(b"VP8X") + 12
+        data[at : at + 6] = (8191).to_bytes(3, "little") * 2
+    else:
+        data = bytearray(_encoded("JPEG"))
+        at = data.index(b"\xff\xc0") + 5
+        data[at : at + 4] = struct.pack(">HH", 8192, 8192)
+
+    with pytest.raises(ImageTooLarge) as caught:
+        image_file.read(bytes(data))
+
+    assert caught.value.sentence == "the picture has 8192 × 8192 pixels"
+
+
+def test_texts_that_unpack_to_gigabytes_are_not_unpacked() -> None:
+    bomb = zlib.compress(b"a" * 2**22)
+    original = _encoded("PNG")
+    end = original.index(b"IDAT") - 4
+    texts = _chunk(b"zTXt", b"prompt\0\0" + bomb) + _chunk(b"iTXt", b"a\0\1\0\0\0" + bomb)
+
+    picture = image_file.read(original[:end] + texts + original[end:])
+
+    assert picture.data == original
+
+
+def test_a_png_of_a_million_chunks_is_broken() -> None:
+    original = _encoded("PNG")
+    end = original.index(b"IDAT") - 4
+
+    with pytest.raises(BadImage, match="chunks"):
+        image_file.read(original[:end] + _chunk(b"tEXt", b"") * 1_000_000 + original[end:])
+
+
+def test_a_jpeg_of_a_thousand_scans_is_broken() -> None:
+    original = _encoded("JPEG", progressive=True)
+    last_scan = original[original.rindex(b"\xff\xda") : -2]
+
+    with pytest.raises(BadImage, match="scans"):
+        image_file.read(original[:-2] + last_scan * 1_000 + original[-2:])
+
+
+def test_of_a_jpeg_with_several_pictures_the_first_stays() -> None:
+    frames = [_gradient("RGB"), _gradient("RGB").rotate(90)]
+
+    picture = image_file.read(_saved(frames[0], "MPO", save_all=True, append_images=frames[1:]))
+
+    assert picture.format == "jpeg"
+    assert Image.open(io.BytesIO(picture.data)).format == "JPEG"
+
+
+async def test_one_picture_is_read_at_a_time() -> None:
+    data = _encoded("PNG")
+
+    pictures = await asyncio.gather(
+        *(image_file.in_thread(image_file.read, data) for _ in range(20))
+    )
+
+    assert {picture.data for picture in pictures} == {data}
+    names = [each.name for each in threading.enumerate() if each.name.startswith("image")]
+    assert names == ["image_0"]
 
 
 def test_the_widest_picture_that_is_allowed_passes() -> None:

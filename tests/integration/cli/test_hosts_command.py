@@ -4,14 +4,18 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
+from imagegen.cli.host_table import host_rows
+from imagegen.comfy.host_report import HostReport
+from imagegen.monitoring.host_status import PublishedHost
 from imagegen.sandbox.comfyui import SandboxComfyUI
+from imagegen.workflows.library import Library
 from tests.support import fork_server
 from tests.support.conversations import Sessions
 from tests.support.misbehaving_comfyui import misbehaving, never_answers
@@ -48,6 +52,35 @@ async def test_a_persona_that_nobody_can_draw_is_a_fault() -> None:
         _, code = await _run(poor.address)
 
     assert code == 1
+
+
+@pytest.mark.parametrize(
+    ("conditions", "worst"),
+    [
+        (("up", "suspect"), "suspect"),
+        (("suspect", "up", "down", "aside"), "down"),
+        (("suspect", "aside", "up"), "aside"),
+        (("down", "of tomorrow"), "of tomorrow"),
+    ],
+)
+def test_a_host_is_as_the_worker_sees_it_for_which_it_is_worst(
+    conditions: Sequence[str], worst: str
+) -> None:
+    published = [
+        PublishedHost(
+            name="gpu-1",
+            condition=condition,
+            slots=2,
+            taken=0,
+            model_set=None,
+            why=f"it is {condition}",
+        )
+        for condition in conditions
+    ]
+
+    [row] = host_rows([HostReport(name="gpu-1")], published, Library(workflows={}, faults={}))
+
+    assert (row.state, row.why) == (worst, f"it is {worst}")
 
 
 async def test_a_host_that_is_down_and_one_that_hangs_are_rows_with_their_reasons() -> None:

@@ -526,6 +526,15 @@ async def test_what_was_of_a_user_is_erased_and_counted(side: Side) -> None:
     assert (await side.hook.forget_user(1001)).requests == 0
 
 
+async def test_a_dialog_without_a_picture_is_erased_by_its_id(side: Side) -> None:
+    await asked(side.hook, 3)
+    await side.hook.on_turn(turn(4))
+
+    told = [await side.hook.forget_user(1004, dialog_ids=[3, 4]) for _ in range(2)]
+
+    assert [each.dialogs for each in told] == [1, 0]
+
+
 async def test_nobody_cannot_be_forgotten(side: Side) -> None:
     with pytest.raises(ValueError, match="nobody"):
         await side.hook.forget_user(0)
@@ -641,7 +650,9 @@ class Walk:
     async def _forget(self) -> Any:
         if self._random.random() < 0.7:
             return None
-        told = await self._side.hook.forget_user(self._random.randint(1001, 1003))
+        told = await self._side.hook.forget_user(
+            self._random.randint(1001, 1003), dialog_ids=self._place()
+        )
         return replace(told, hosts=(), photos=len(told.photos))  # type: ignore[arg-type] # a note
 
     def _place(self) -> tuple[int]:

@@ -7,13 +7,17 @@ from uuid import uuid4
 
 import pytest
 from redis.asyncio import Redis
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook import ChatFlowHook, DatabaseFault, Forgotten, Request, SentPhoto
+from chatflow_hook.manual_requests import ManualRequests
+from chatflow_hook.queue import flood_wait_key
+from chatflow_hook.quota import Quota
 from chatflow_hook.tables import Dialog, State
 from imagegen.db import migrations
 from imagegen.db.tables import Delivery, ForgottenImage
+from imagegen.delivery.rate_limit import FloodControl
 from imagegen.maintenance.image_cleanup import CleanupCounts, ImageCleanup
 from tests.support import command, conversations, schema_dump
 from tests.support.aged_rows import SAID, Archive
@@ -103,7 +107,7 @@ async def test_a_picture_that_another_user_has_too_stays(
     await archive.row(State.DELIVERED, image=name, user_id=BORIS, dialog_id=2)
 
     await hook.forget_user(ANNA)
-    swept = await ImageCleanup(archive.engine, archive.images, settled_s=0).everything()
+    swept = await ImageCleanup(archive.engine, archive.images, settled_s=0).erase_noted()
 
     assert swept == CleanupCounts(kept=1)
     assert archive.file(name).exists()
@@ -123,6 +127,67 @@ async def test_a_dialog_that_somebody_else_has_requests_in_keeps_its_count(
         assert (await session.execute(select(Dialog.id))).scalars().all() == [1]
 
 
+async def test_a_dialog_without_a_picture_is_erased_if_the_bot_names_it(
+    archive: Archive, hook: ChatFlowHook
+) -> None:
+    await archive.row(State.DELIVERED, dialog_id=1, user_id=BORIS)
+    await hook.on_turn(conversations.turn(dialog_id=3))
+
+    unnamed = await hook.forget_user(ANNA)
+    named = await hook.forget_user(ANNA, dialog_ids=[1, 3, 404])
+
+    assert (unnamed.dialogs, named.dialogs) == (0, 1)
+    async with archive.sessions() as session:
+        assert set((await session.execute(select(Dialog.id))).scalars()) == {1, 2}
+
+
+async def test_a_user_may_have_any_number_of_dialogs_and_requests(
+    archive: Archive, hook: ChatFlowHook
+) -> None:
+    many = "FROM generate_series(11, 33010) n"
+    async with archive.sessions.begin() as session:
+        await session.execute(text(f"INSERT INTO dialogs (id) SELECT n {many}"))
+        await session.execute(
+            text(
+                "INSERT INTO image_requests"
+                " (id, kind, state, dialog_id, user_id, persona, message_count)"
+                f" SELECT gen_random_uuid(), 'automatic', 'delivered', n, {ANNA}, 'lina', 3 {many}"
+            )
+        )
+
+    forgotten = await hook.forget_user(ANNA, dialog_ids=range(1, 33_011))
+
+    assert (forgotten.requests, forgotten.dialogs) == (33_000, 33_002)
+
+
+async def test_a_variation_that_is_requested_at_the_same_moment_is_erased_too(
+    archive: Archive, hook: ChatFlowHook
+) -> None:
+    varied = await archive.row(State.DELIVERED, scene={"source": "template"})
+
+    async with archive.engine.begin() as bot:
+        await ManualRequests(quota=Quota()).vary(bot, varied)
+        forgetting = asyncio.create_task(hook.forget_user(ANNA))
+        await archive.somebody_waits()
+    forgotten = await forgetting
+
+    assert forgotten.requests == 2
+    assert await archive.ids() == set()
+
+
+async def test_the_pause_of_a_private_chat_is_erased_and_that_of_a_group_stays(
+    hook: ChatFlowHook, redis_url: str
+) -> None:
+    async with Redis.from_url(redis_url, db=4, decode_responses=True) as redis:
+        flood_control = FloodControl(redis)
+        for chat_id in (ANNA, -77):
+            await flood_control.hold(chat_id, seconds=60)
+
+        await hook.forget_user(ANNA)
+
+        assert await redis.keys("*") == [flood_wait_key("-77")]
+
+
 async def test_a_bots_own_dialogs_are_the_bots(empty_database_url: str, redis_url: str) -> None:
     await schema_dump.execute(
         empty_database_url,
@@ -134,7 +199,7 @@ async def test_a_bots_own_dialogs_are_the_bots(empty_database_url: str, redis_ur
             request = await hook.on_turn(conversations.turn(message_count=count))
         assert request is not None
 
-        forgotten = await hook.forget_user(ANNA)
+        forgotten = await hook.forget_user(ANNA, dialog_ids=[1])
 
     assert (forgotten.requests, forgotten.dialogs) == (1, 0)
     assert await schema_dump.execute(empty_database_url, "SELECT FROM dialogs") == "SELECT 1"
@@ -247,6 +312,19 @@ async def test_the_command_erases_the_pictures_too(
     assert (again.code, again.said) == (0, "nothing of user 1001 is kept\n")
     assert not archive.file(name).exists()
     assert await notes(archive.sessions) == [just_drawn]
+
+
+async def test_the_command_erases_a_dialog_without_a_picture(
+    archive: Archive, database_url: str, redis_url: str
+) -> None:
+    where = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+
+    erased = await command.run("forget", str(ANNA), "--dialog", "1", "--dialog", "404", **where)
+
+    assert erased.code == 0
+    assert "  dialogs: 1" in erased.said.splitlines()
+    async with archive.sessions() as session:
+        assert (await session.execute(select(Dialog.id))).scalars().all() == [2]
 
 
 async def test_where_the_store_is_not_the_worker_erases_the_pictures(

@@ -1,6 +1,7 @@
 """Retention: what is erased when its time is over, and what is never touched."""
 
 import asyncio
+import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -10,10 +11,14 @@ from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import Dialog, ImageRequest, State
-from imagegen.db.tables import Delivery, ForgottenImage, StrayPrompt
-from imagegen.maintenance.retention import RetentionCounts, RetentionLimits
+from imagegen.db.engine import connect
+from imagegen.db.tables import Delivery, ForgottenImage, SafetyNote, StrayPrompt
+from imagegen.errors import Unavailable
+from imagegen.maintenance.image_cleanup import ImageCleanup
+from imagegen.maintenance.retention import Retention, RetentionCounts
+from imagegen.maintenance.retention_limits import RetentionLimits
 from tests.support import conversations, newer_version
-from tests.support.aged_rows import DAY_S, SAID, Archive
+from tests.support.aged_rows import DAY_S, LIMITS, SAID, Archive
 from tests.support.conversations import Sessions
 
 FOR_EVER = RetentionLimits(context_s=DAY_S, requests_s=None, images_s=None)
@@ -236,7 +241,89 @@ async def test_a_store_that_is_away_loses_no_note(archive: Archive) -> None:
 
     async with archive.sessions() as session:
         assert (await session.execute(select(ForgottenImage.image))).scalars().all() == [name]
+
+
+async def test_what_takes_too_long_stops_no_other_part(
+    archive: Archive, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forgotten = await archive.picture()
+    spoken = await archive.row(State.FAILED, days=2, conversation=SAID)
+    await archive.row(State.DELIVERED, days=91)
+    await archive.note(days=91)
+    async with archive.sessions.begin() as session:
+        await session.execute(insert(ForgottenImage).values(image=forgotten))
+    impatient = connect(database_url, command_timeout_s=0.2)
+    cleanup = ImageCleanup(impatient, archive.images, settled_s=0)
+    retention = Retention(impatient, cleanup, LIMITS)
+
+    async with archive.engine.begin() as other:
+        await other.execute(text("LOCK TABLE dialogs"))
+        await retention.step()
+    await impatient.dispose()
+
+    assert not archive.file(forgotten).exists()
+    assert (await conversations.row(archive.sessions, spoken)).conversation is None
+    async with archive.sessions() as session:
+        assert (await session.execute(select(SafetyNote.id))).all() == []
+    assert capsys.readouterr().out.count("retention waits") == 1
+
+
+async def test_a_purge_erases_what_it_can_and_then_says_what_failed(
+    archive: Archive, database_url: str
+) -> None:
+    name = await archive.picture()
+    lost = await archive.picture(b"lost", days=2)
+    await archive.row(State.DELIVERED, days=31, image=name)
+    await archive.note(days=91)
+    impatient = connect(database_url, command_timeout_s=0.2)
+    cleanup = ImageCleanup(impatient, archive.images, settled_s=0)
+
+    async with archive.engine.begin() as other:
+        await other.execute(text("LOCK TABLE safety_audit"))
+        with pytest.raises(Unavailable):
+            await Retention(impatient, cleanup, LIMITS).everything()
+    await impatient.dispose()
+
+    assert not archive.file(name).exists()
+    assert not archive.file(lost).exists()
+
+
+async def test_a_dialog_goes_with_its_last_old_request(archive: Archive) -> None:
+    for dialog_id in (2, 3):
+        await conversations.put_dialog(archive.sessions, dialog_id)
+    for dialog_id in (1, 2):
+        await archive.row(State.DELIVERED, days=91, dialog_id=dialog_id)
+    stays = await archive.row(State.DELIVERED, days=89, dialog_id=2)
+
+    await archive.retention().step()
+
+    assert await archive.ids() == {stays}
+    async with archive.sessions() as session:
+        assert set((await session.execute(select(Dialog.id))).scalars()) == {2, 3}
+
+
+async def test_a_dialog_that_goes_on_at_the_same_moment_stays(archive: Archive) -> None:
+    old = await archive.row(State.DELIVERED, days=91)
+    async with archive.sessions.begin() as bot:
+        await bot.execute(select(Dialog.id).with_for_update(key_share=True))
+
+        await archive.retention().step()
+
+    assert old not in await archive.ids()
+    async with archive.sessions() as session:
         assert (await session.execute(select(Dialog.id))).scalars().all() == [1]
+
+
+async def test_pictures_of_an_earlier_version_are_hidden_from_others(archive: Archive) -> None:
+    name = await archive.picture()
+    await archive.row(State.DELIVERED, image=name)
+    archive.file(name).chmod(0o644)
+    retention = archive.retention()
+
+    for _ in range(16):  # until all folders of the store were visited
+        await retention.step()
+
+    assert stat.S_IMODE(archive.file(name).stat().st_mode) == 0o600
 
 
 async def test_a_note_that_is_being_struck_is_written_again(archive: Archive) -> None:
@@ -248,22 +335,12 @@ async def test_a_note_that_is_being_struck_is_written_again(archive: Archive) ->
         await striking.execute(select(ForgottenImage).with_for_update())
 
         erasing = asyncio.create_task(archive.retention(settled_s=60).everything())
-        await somebody_waits(archive.sessions)
+        await archive.somebody_waits()
         await striking.execute(delete(ForgottenImage))
     await erasing
 
     async with archive.sessions() as session:
         assert (await session.execute(select(ForgottenImage.image))).scalars().all() == [name]
-
-
-async def somebody_waits(sessions: Sessions) -> None:
-    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-    async with asyncio.timeout(10):
-        while True:
-            async with sessions() as session:
-                if (await session.execute(waiting)).scalar_one():
-                    return
-            await asyncio.sleep(0.01)
 
 
 async def test_what_the_screen_found_goes_with_the_age_of_requests(archive: Archive) -> None:

@@ -173,7 +173,7 @@ async def _until(is_so: Callable[[], bool]) -> None:
 
 async def _probe(pool: Pool, name: str) -> None:
     """Notice that a host is away, as a job does that resumes its prompt there."""
-    async with pool.lease_on(name) as lease:
+    async with pool.lease(UNA, left_on=name) as lease:
         await lease.host.probe()
 
 

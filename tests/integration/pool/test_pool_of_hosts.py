@@ -7,10 +7,12 @@ from uuid import UUID
 import pytest
 
 from imagegen.comfy.capabilities import ModelFile, Requirements
+from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import HostLost, NobodyCanDraw
 from imagegen.pool.pool import Pool
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from tests.support.comfyui_client import MODELS, portrait, visit
+from tests.support.pool_callers import ticks
 from tests.support.prompt_execution import MS, client, draw
 
 LONG_S = 60.0
@@ -91,6 +93,34 @@ async def test_a_host_that_came_back_is_used_again_within_seconds() -> None:
     assert len(sandbox.drawn) == 2
 
 
+async def test_a_host_that_is_back_gets_a_new_prompt_only_after_it_was_cleared() -> None:
+    is_called, may_end = asyncio.Event(), asyncio.Event()
+
+    async def clear(_: HostClient) -> None:
+        is_called.set()
+        await may_end.wait()
+
+    sandbox = SandboxComfyUI(models=MODELS)
+    async with sandbox, client(sandbox.address) as host:
+        await sandbox.kill()
+        pool = Pool([host], on_return=clear)
+        with pytest.raises(HostLost):
+            await _draw(pool, 1)
+        async with pool.running():
+            new = asyncio.create_task(_draw(pool, 2), name="a new prompt")
+            await sandbox.start()
+            await is_called.wait()
+            async with pool.lease(ANY, left_on=host.name) as lease:
+                assert lease.is_resumption
+            await ticks()
+
+            assert sandbox.posted == []
+            may_end.set()
+            await new
+
+    assert len(sandbox.drawn) == 1
+
+
 async def test_a_host_that_lacks_a_lora_is_passed_over() -> None:
     poor = SandboxComfyUI(models={**MODELS, "loras": []})
     rich = SandboxComfyUI(models=MODELS)
@@ -115,6 +145,22 @@ async def test_what_no_host_can_draw_ends_at_once_and_names_the_file() -> None:
                 await _draw(pool, 1, LORA)
 
     assert caught.value.code == "model_missing"
+
+
+async def test_a_file_that_was_put_back_is_found_by_the_request_that_needs_it() -> None:
+    models = {**MODELS, "loras": list[str]()}
+    sandbox = SandboxComfyUI(models=models)
+    async with sandbox, client(sandbox.address) as host:
+        pool = Pool([host])
+        async with pool.running():
+            await _known(pool)
+            await sandbox.kill()
+            models["loras"] = list(MODELS["loras"])
+            await sandbox.start()
+
+            await _draw(pool, 1, LORA)
+
+    assert len(sandbox.drawn) == 1
 
 
 async def test_a_host_that_is_down_may_have_what_the_others_lack() -> None:

@@ -13,7 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import NOBODY, ImageRequest, Kind, State
 from imagegen.maintenance.image_cleanup import ImageCleanup
-from imagegen.maintenance.retention import Retention, RetentionLimits
+from imagegen.maintenance.retention import Retention
+from imagegen.maintenance.retention_limits import RetentionLimits
+from imagegen.requests.covers import Covers
 from imagegen.storage.filesystem import FilesystemImageStore
 from tests.support import command, conversations
 from tests.support.command import Ended
@@ -210,6 +212,16 @@ async def test_covers_stay_however_old_they_are(
         left = (await session.execute(select(ImageRequest))).scalars().all()
     assert [(row.user_id, row.state) for row in left] == [(NOBODY, "delivered")]
     assert await FilesystemImageStore(tmp_path / "images").has(str(left[0].image))
+
+
+async def test_any_number_of_covers_can_be_ordered(engine: AsyncEngine) -> None:
+    personas = [f"persona-{number}" for number in range(150)]
+
+    ordered = await Covers(engine).order(personas, 32)
+
+    assert len(ordered) == 4800
+    assert await Covers(engine).order(personas, 32) == []
+    assert await Covers(engine).erase(personas) == 4800
 
 
 async def _stocked(sessions: Sessions, *images: str) -> None:

@@ -1,11 +1,19 @@
 """An operator's retry, and the worker that draws or sends once more; what a failure keeps."""
 
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from chatflow_hook import Request
 from chatflow_hook.tables import State
+from imagegen.maintenance.image_cleanup import ImageCleanup
+from imagegen.requests.retry import retry_request
 from imagegen.sandbox.comfyui.faults.fault import Fault
 from imagegen.sandbox.comfyui.faults.kinds import FaultKind
 from imagegen.sandbox.telegram.faults import Trouble
 from tests.support import command, conversations
+from tests.support.aged_rows import SAID, Archive
+from tests.support.conversations import Sessions
 from tests.support.product import PATIENCE_S, Stage, Stages
 
 
@@ -52,6 +60,21 @@ async def test_what_could_not_be_drawn_is_drawn(stages: Stages) -> None:
         assert ended.said == f"{request.id}: queued\n"
         assert picture.state is State.DELIVERED
         assert (await conversations.row(stage.sessions, request.id)).conversation is None
+
+
+async def test_a_picture_that_the_request_lets_go_of_is_noted_for_the_clean_up(
+    engine: AsyncEngine, sessions: Sessions, tmp_path: Path
+) -> None:
+    await conversations.put_dialog(sessions)
+    archive = Archive(engine, tmp_path)
+    name = await archive.picture()
+    request_id = await archive.row(State.FAILED, image=name, width=8, height=8, conversation=SAID)
+
+    state = await retry_request(engine, None, request_id)
+
+    assert state is State.QUEUED
+    await ImageCleanup(engine, archive.images, settled_s=0).erase_noted()
+    assert not archive.file(name).exists()
 
 
 async def test_without_context_retention_a_failure_keeps_nothing(stages: Stages) -> None:

@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -144,10 +145,55 @@ def test_a_killed_writer_leaves_no_half_picture_under_its_name(tmp_path: Path) -
     assert [path for path in _files(tmp_path) if path.suffix == ".png"] == []
 
 
-async def test_whoever_serves_the_pictures_can_read_them(tmp_path: Path) -> None:
-    image = await FilesystemImageStore(tmp_path).put(PICTURE)
+@pytest.fixture(params=[0o000, 0o022, 0o077], ids=oct)
+def _umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
 
-    assert stat.S_IMODE(_path(tmp_path, image.name).stat().st_mode) == 0o644
+
+@pytest.mark.usefixtures("_umask")
+async def test_nobody_else_can_read_the_pictures(tmp_path: Path) -> None:
+    root = tmp_path / "images"
+
+    image = await FilesystemImageStore.at(root.as_uri()).put(PICTURE)
+
+    path = _path(root, image.name)
+    assert [_mode(each) for each in (root, path.parent, path)] == [0o700, 0o700, 0o600]
+
+
+@pytest.mark.usefixtures("_umask")
+async def test_a_web_server_can_read_published_pictures_and_cannot_list_them(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "images"
+
+    store = FilesystemImageStore.at(root.as_uri(), url_base="https://pics.example")
+    image = await store.put(PICTURE)
+
+    path = _path(root, image.name)
+    assert [_mode(each) for each in (root, path.parent, path)] == [0o711, 0o711, 0o644]
+
+
+@pytest.mark.parametrize("url_base", [None, "https://pics.example"])
+async def test_what_an_earlier_version_has_stored_is_protected_too(
+    tmp_path: Path, url_base: str | None
+) -> None:
+    root = tmp_path / "images"
+    name = (await FilesystemImageStore.at(root.as_uri()).put(PICTURE)).name
+    path = _path(root, name)
+    foreign = path.with_name("README.txt")
+    foreign.write_text("not ours")
+    for each, mode in ((root, 0o755), (path.parent, 0o755), (path, 0o640), (foreign, 0o604)):
+        each.chmod(mode)
+
+    store = FilesystemImageStore.at(root.as_uri(), url_base=url_base)
+    await store.protect(name[:2])
+    await store.protect("00" if name[:2] != "00" else "01")  # a folder that does not exist
+
+    expected = [0o700, 0o700, 0o600] if url_base is None else [0o711, 0o711, 0o644]
+    assert [_mode(each) for each in (root, path.parent, path)] == expected
+    assert _mode(foreign) == 0o604
 
 
 def test_the_store_is_made_where_its_url_says(tmp_path: Path) -> None:
@@ -165,6 +211,10 @@ def test_a_served_picture_has_a_url(tmp_path: Path, base: str) -> None:
 
 def test_a_picture_that_nobody_serves_has_none(tmp_path: Path) -> None:
     assert FilesystemImageStore(tmp_path).url(NAME) is None
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 def _path(root: Path, name: str) -> Path:

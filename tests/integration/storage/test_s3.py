@@ -99,6 +99,15 @@ async def test_a_presigned_url_gives_the_picture_to_anybody(store: ImageStore) -
         assert answer.content_type == "image/png"
 
 
+async def test_without_a_signature_nobody_gets_a_picture(bucket: S3, store: ImageStore) -> None:
+    image = await store.put(PICTURE)
+    await store.protect(image.name[:2])
+
+    address = f"{bucket.endpoint}/pictures/of/лина/{image.name[:2]}/{image.name}"
+    async with ClientSession() as anybody, anybody.get(address) as answer:
+        assert answer.status == 403
+
+
 def test_a_bucket_that_is_served_elsewhere_is_not_presigned(bucket: S3) -> None:
     store = image_store(bucket.settings(image_url_base="https://pics.example/a"))
 

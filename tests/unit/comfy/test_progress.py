@@ -1,5 +1,6 @@
 """How far a picture is."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,16 @@ from imagegen.comfy.events import (
     NodeDone,
     NodeProgress,
     NodeStarted,
+    Preview,
     Started,
     Succeeded,
 )
-from imagegen.comfy.progress import Progress
-from tests.support.comfyui_client import portrait
+from imagegen.comfy.progress import Progress, PromptTracker
+from imagegen.comfy.timeouts import PromptDeadlines
+from tests.support.comfyui_client import portrait, quick
 from tests.support.comfyui_frames import FILES, frame_of
 from tests.support.comfyui_recording import RECORDINGS, read_recording
+from tests.support.prompt_execution import LIMITS, order
 
 P = "7f3a"
 # The ids of tests/support/comfyui_client.py: loaders 1, 2, 3, 8, text 4, sampler 7, decoder 9, preview 10.
@@ -36,6 +40,18 @@ EVENTS = st.one_of(
     st.builds(NodeProgress, prompt_id=st.just(P), nodes=st.dictionaries(NODES, st.floats(0, 1))),
     st.just(Ended(prompt_id=P)),
 )
+
+
+def test_of_images_that_a_host_sends_without_end_fifty_mebibytes_are_kept() -> None:
+    job = order(quick(1, save="SaveImageWebsocket"), P)
+    clock = time.monotonic
+    tracker = PromptTracker(job, PromptDeadlines(LIMITS, clock), clock)
+    image = Preview(prompt_id=P, node=job.node, content_type="image/png", image=bytes(20 * 2**20))
+
+    for _ in range(5):
+        tracker.receive(image)
+
+    assert tracker.images == [image.image] * 2
 
 
 def test_nothing_is_done_at_first() -> None:

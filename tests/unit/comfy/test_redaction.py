@@ -1,5 +1,8 @@
 """What is kept of a host's error messages."""
 
+import re
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,6 +85,65 @@ def test_what_people_wrote_is_left_out(text: str, words: str, kept: str) -> None
     graph = {"1": {"class_type": "CLIPTextEncode", "inputs": {"text": text}}}
 
     assert redact(words, graph, at_most=200) == kept
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "red_hair_in_the_wind",
+        "red-hair-in-the-wind",
+        "red%20hair%20in%20the%20wind",
+        "red%2520hair%2520in%2520the%2520wind",
+        "red+hair+in+the+wind",
+        "red:1.1, hair:1.2, in:1, the:0.9, wind:1.3",
+        "(red:1.1) ((hair)) [in] the<lora:x:1>wind",
+        "red</w>hair</w>in</w>the</w>wind</w>",
+        "ĠredĠhairĠinĠtheĠwind",
+        "▁red▁hair▁in▁the▁wind",
+        r"red\nhair\nin\tthe\r\nwind",
+        r"\u0072\u0065\u0064 hair in the \\u0077ind",
+        r"\x72\x65\x64 hair in the wind",
+        "red&#32;hair&nbsp;in&#x20;the wind",
+        "RedHairInTheWind",
+        "REDHAIRINTHEWIND",
+        "redhairinth",
+        "r.e.d h.a.i.r i.n t.h.e w.i.n.d",
+        "r\u00ade\u200bd ha\u200bir in the wi\u00adnd",
+        "ｒｅｄ ｈａｉｒ ｉｎ ｔｈｅ ｗｉｎｄ",
+        "/data/red_hair_in_the_wind.png",
+        '{"text": "red hair in the wind"}',
+        "red=320 hair=17 in=4 the=5 wind=9",
+        "cmVkIGhhaXIgaW4gdGhlIHdpbmQsIGJ5IHRoZSBzZWEgYXQgbmlnaHQ=",
+        "7265642068616972206f6e20746865207365612c20696e207468652077696e64",
+    ],
+)
+def test_what_people_wrote_is_left_out_in_every_form(words: str) -> None:
+    graph = {"1": {"inputs": {"text": "red hair in the wind, by the sea"}}}
+
+    message = redact(f"cannot encode {words}", graph, at_most=300).casefold()
+
+    assert message.startswith("cannot encode")
+    assert not {"red", "hair", "wind", "redhairin"} & set(re.findall("[a-z]+", message))
+
+
+def test_what_people_wrote_is_left_out_in_another_order() -> None:
+    graph = {"1": {"inputs": {"text": "Мария ждёт на балконе у тёплого моря"}}}
+    tokens = "'балконе' is id 7, 'Мария' is id 8, 'теплого' is id 9"
+
+    assert redact(tokens, graph, at_most=200) == "'…' is id 7, '…' is id 8, '…' is id 9"
+
+
+def test_letters_of_two_parts_are_those_of_one_part() -> None:
+    graph = {"1": {"inputs": {"text": "май, йога и чай на лодке"}}}
+    decomposed = unicodedata.normalize("NFD", "чай на лодке")
+
+    assert redact(f"плохо: {decomposed}", graph, at_most=200) == "плохо: …"
+
+
+def test_a_short_text_that_is_encoded_is_left_out_too() -> None:
+    graph = {"1": {"class_type": "CLIPTextEncode", "inputs": {"text": "red hair"}}}
+
+    assert redact("cannot encode red_hair", graph, at_most=200) == "cannot encode …"
 
 
 def test_settings_and_titles_of_a_graph_are_no_texts() -> None:

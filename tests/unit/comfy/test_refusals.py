@@ -41,10 +41,6 @@ VERSIONS = ("0.33", "0.3.64")
             "SaveImage: Exception when validating node (IndexError: tuple index out of range)",
         ),
         ("unknown sampler", "KSampler: sampler_name = 'nope', which is not in the host's list"),
-        (
-            "LoadImage of a missing file",
-            "LoadImage: image: Custom validation failed for node (image - Invalid image file: gone.png)",
-        ),
         # A 200, whose good output would be drawn.
         (
             "TWO outputs, one valid and one invalid",
@@ -67,6 +63,7 @@ def test_a_refusal_names_node_and_input_and_what_is_wrong(
     [
         ("missing unet file", "UNETLoader: unet_name names gone.safetensors"),
         ("missing lora", "LoraLoaderModelOnly: lora_name names gone.safetensors"),
+        ("LoadImage of a missing file", "LoadImage: image names gone.png"),
         (
             "checkpoint loader with no checkpoints installed",
             "CheckpointLoaderSimple: ckpt_name names x.safetensors",

@@ -257,7 +257,7 @@ def test_the_lengths_of_what_people_write_are_those_of_the_code() -> None:
     meanings = {name: meaning for name, *_, meaning in rows(SECTIONS["Turn"], "field")}
 
     assert f"1 to {turn.MAX_PERSONA} characters" in meanings["persona"]
-    assert f"newest {turn._MAX_HISTORY} are kept" in meanings["history"]
+    assert f"newest {turn.MAX_MESSAGES} messages are kept" in meanings["history"]
     for name in ("text", "reply", "prompt"):
         assert f"{turn.MAX_TEXT:,} characters" in meanings[name]
 

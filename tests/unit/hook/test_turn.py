@@ -66,13 +66,28 @@ def test_a_zero_byte_is_dropped_since_the_database_takes_none() -> None:
     assert conversation.history[0].text == "cd"
 
 
-def test_only_the_newest_part_of_a_long_history_is_kept() -> None:
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [({}, 7), ({"reply": "by the sea"}, 6), ({"text": "", "reply": "by the sea"}, 7)],
+)
+def test_only_the_newest_8_messages_are_kept(changes: dict[str, object], kept: int) -> None:
     history = [Message(role="user", text=str(number)) for number in range(500)]
 
-    kept = turn(history=history).conversation.history
+    conversation = turn(history=history, **changes).conversation
 
-    assert len(kept) == 50
-    assert kept[-1].text == "499"
+    assert [message.text for message in conversation.history] == [
+        str(number) for number in range(500 - kept, 500)
+    ]
+    assert len(conversation.messages) == 8
+
+
+def test_an_empty_message_takes_no_place_of_the_history() -> None:
+    said = [Message(role="user", text=str(number)) for number in range(9)]
+    silence = [Message(role="persona", text=text) for text in ("", "  ", " " * MAX_TEXT + "late")]
+
+    conversation = turn(history=[*said, *silence]).conversation
+
+    assert [message.text for message in conversation.history] == list("2345678")
 
 
 @pytest.mark.parametrize("name", ["", "  ", "\0", "x" * (MAX_PERSONA + 1)])

@@ -100,6 +100,17 @@ async def test_the_last_host_is_not_put_aside() -> None:
     assert of(pool, A).condition is Condition.UP
 
 
+async def test_the_only_host_that_can_draw_something_is_not_put_aside_by_it() -> None:
+    pool = pool_of(A, B)
+    set_capabilities(pool, A, MAGICAL)
+    set_capabilities(pool, B, PLAIN)
+
+    for _ in range(4):
+        await end_on(pool, A, MAGIC, FAILS)
+
+    assert of(pool, A).condition is Condition.UP
+
+
 async def test_a_host_put_aside_gets_one_prompt_after_its_rest_and_is_up_if_that_goes_well() -> (
     None
 ):
@@ -195,6 +206,37 @@ async def test_what_every_host_refuses_ends_at_once_with_what_they_said() -> Non
     with pytest.raises(NobodyCanDraw, match=r"a:8188, b:8188: no Magic") as caught:
         await host_for(pool, MAGIC)
     assert caught.value.code == "node_missing"
+
+
+async def test_a_refusal_that_is_older_than_a_request_is_asked_for_again_before_it_ends_it() -> (
+    None
+):
+    clock = Clock()
+    pool = pool_of(A, clock=clock)
+    await end_on(pool, A, MAGIC, HostLacks("no Magic"))
+    clock.now += 10
+
+    with pytest.raises(NobodyCanDraw):
+        async with pool.lease(MAGIC, age_s=11):
+            pass
+    async with pool.lease(MAGIC, age_s=9) as lease:
+        assert lease.host.name == A
+
+
+async def test_what_was_missing_when_a_request_came_is_asked_for_again_before_it_ends_it() -> None:
+    clock = Clock()
+    pool = pool_of(A, clock=clock)
+    set_capabilities(pool, A, PLAIN)
+    clock.now += 10
+
+    job = Job(pool, wants=MAGIC).start()
+    await ticks()
+    assert job.host is None
+    assert pool._hosts[A].check_requested.is_set()
+    set_capabilities(pool, A, MAGICAL)
+    await ticks()
+
+    assert job.host == A
 
 
 async def test_a_refusal_holds_until_the_capabilities_are_others_or_minutes_have_passed() -> None:

@@ -1,13 +1,10 @@
 """The pool lends slots and takes them back."""
 
-import asyncio
 from contextlib import AsyncExitStack
-
-import pytest
 
 from imagegen.comfy.errors import DrawingFailed, HostLost
 from imagegen.pool.pool import Pool
-from tests.support.pool_callers import Job, jobs_of, needs, pool_of, ticks
+from tests.support.pool_callers import Clock, Job, jobs_of, needs, pool_of, ticks
 
 A, B, C = "a:8188", "b:8188", "c:8188"
 
@@ -165,19 +162,85 @@ async def test_a_host_that_just_failed_a_request_is_the_last_choice_for_it() -> 
 async def test_a_prompt_that_is_on_a_host_already_comes_before_all_who_wait() -> None:
     pool = pool_of(A, slots=1)
     first, waiter = await jobs_of(pool, 2)
-    pinned = asyncio.create_task(_pinned(pool, waiter), name="pinned")
+    left = Job(pool, left_on=A).start()
     await ticks()
 
     await first.end()
 
-    assert await pinned is None
+    assert (left.host, left.is_resumption, waiter.host) == (A, True, None)
+    await left.end()
     assert waiter.host == A
 
 
-async def test_no_slot_is_lent_on_a_host_that_the_pool_does_not_have() -> None:
-    with pytest.raises(HostLost, match="no longer among the hosts"):
-        async with pool_of(A).lease_on("gone:8188"):
-            pass
+async def test_a_prompt_on_a_host_that_the_pool_does_not_have_any_more_is_drawn_elsewhere() -> None:
+    left = Job(pool_of(A), left_on="gone:8188").start()
+    await ticks()
+
+    assert (left.host, left.is_resumption) == (A, False)
+
+
+async def test_a_prompt_on_a_silent_host_is_drawn_elsewhere_or_taken_up_by_what_is_first() -> None:
+    pool = pool_of(A, B, slots=1)
+    first, second = await jobs_of(pool, 2)
+    await first.end(HostLost("a is away"))
+    left, also_left = Job(pool, left_on=A).start(), Job(pool, left_on=A).start()
+    await ticks()
+    assert (left.host, also_left.host) == (None, None)
+
+    await second.end()
+    assert (left.host, left.is_resumption) == (B, False)
+    contact(pool, A)
+    await ticks()
+
+    assert (also_left.host, also_left.is_resumption) == (A, True)
+
+
+async def test_a_host_that_answers_is_lent_for_a_new_prompt_only_when_it_is_ready() -> None:
+    pool = pool_of(A)
+    [job] = await jobs_of(pool, 1)
+    await job.end(HostLost("a is away"))
+    [new] = await jobs_of(pool, 1)
+
+    contact(pool, A)
+    await ticks()
+    assert new.host is None
+    answer(pool, A)
+    await ticks()
+
+    assert new.host == A
+
+
+async def test_after_our_own_outage_a_prompt_waits_until_its_host_was_asked_again() -> None:
+    clock = Clock()
+    pool = pool_of(A, B, clock=clock)
+    silence(pool, A)
+    silence(pool, B)
+    left, also_left = Job(pool, left_on=A).start(), Job(pool, left_on=A).start()
+    clock.now = 1.0
+
+    answer(pool, B)
+    await ticks()
+    assert (left.host, also_left.host) == (None, None)
+    assert pool._hosts[A].health.is_due(clock.now)
+    silence(pool, A)
+    await ticks()
+
+    assert (left.host, also_left.host) == (B, B)
+
+
+async def test_after_our_own_outage_a_prompt_is_taken_up_where_it_is() -> None:
+    clock = Clock()
+    pool = pool_of(A, B, clock=clock)
+    silence(pool, A)
+    silence(pool, B)
+    left = Job(pool, left_on=A).start()
+    clock.now = 1.0
+
+    answer(pool, B)
+    answer(pool, A)
+    await ticks()
+
+    assert (left.host, left.is_resumption) == (A, True)
 
 
 async def test_a_faster_host_is_preferred_among_equals() -> None:
@@ -203,10 +266,19 @@ async def test_what_a_change_of_models_costs_is_learned_from_other_hosts() -> No
     assert (first.host, second.host) == (B, B)
 
 
-async def _pinned(pool: Pool, waiter: Job) -> str | None:
-    """Return the host of the waiter at the time at which we have our slot."""
-    async with pool.lease_on(A):
-        return waiter.host
+def silence(pool: Pool, name: str) -> None:
+    pool._tracker.record_silence(pool._hosts[name], HostLost("away"))
+    pool._assign()
+
+
+def contact(pool: Pool, name: str) -> None:
+    pool._tracker.record_contact(pool._hosts[name])
+    pool._assign()
+
+
+def answer(pool: Pool, name: str) -> None:
+    pool._tracker.record_answer(pool._hosts[name])
+    pool._assign()
 
 
 async def draw(pool: Pool, *model_sets: str, seconds: float | None = None) -> None:

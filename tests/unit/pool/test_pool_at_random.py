@@ -77,8 +77,9 @@ class _Pool(RuleBasedStateMachine):
         self._begin(Job(self.pool, wants=wants, rather_not=rather_not))
 
     @rule(which=WHICH)
-    def ask_for_one_host(self, which: int) -> None:
-        self._begin(Job(self.pool, on=self.names[which % len(self.names)]))
+    def ask_for_a_prompt_that_was_left(self, which: int) -> None:
+        left_on = self.names[which % len(self.names)]
+        self._begin(Job(self.pool, wants=WANTS[0], left_on=left_on))
 
     @precondition(lambda self: self.lent)
     @rule(which=WHICH)
@@ -155,9 +156,11 @@ class _Pool(RuleBasedStateMachine):
             assert not [(job, host) for job in self.waiting for host in self._suits(job)]
 
     @invariant()
-    def nobody_waits_for_what_no_host_has(self) -> None:
+    def nobody_waits_for_what_no_host_has_when_it_was_asked_last(self) -> None:
         for job in self.waiting:
-            assert job.wants is None or not all(m.missing(job.wants) for m in self.hosts)
+            wants = job.wants
+            if wants is not None and all(host.missing(wants) for host in self.hosts):
+                assert any(host._capabilities_at < job.since for host in self.hosts)
 
     def teardown(self) -> None:
         try:
@@ -222,19 +225,27 @@ class _Pool(RuleBasedStateMachine):
     def _expect_the_first_served(self, served: list[Job]) -> None:
         for late in served:
             for early in self.waiting:
-                is_equal = (early.wants, early.rather_not) == (late.wants, late.rather_not)
-                comes_first = early.on == late.host and late.on is None
-                is_before = early.number < late.number and is_equal and early.on == late.on
-                assert not is_before
-                assert not comes_first
+                is_equal = (early.wants, early.rather_not, early.left_on) == (
+                    late.wants,
+                    late.rather_not,
+                    late.left_on,
+                )
+                assert not (is_equal and early.number < late.number)
+                assert not (early.left_on == late.host and late.left_on is None)
 
     def _suits(self, job: Job) -> list[PooledHost]:
         held = Counter(lent.host for lent in self.lent)
-        if job.on is not None:
-            return [m for m in self.hosts if m.name == job.on and held[m.name] < self.slots]
-        assert job.wants is not None
+        left_on = next((m for m in self.hosts if m.name == job.left_on), None)
+        if left_on is not None and not left_on.health.is_silent:
+            return [left_on] if held[left_on.name] < self.slots else []
+        wants = job.wants
+        assert wants is not None
         able = [
-            m for m in self.hosts if not m.missing(job.wants) and m.health.usable_slots(self.slots)
+            m
+            for m in self.hosts
+            if not m.missing(wants)
+            and m.health.usable_slots(self.slots)
+            and (left_on is None or left_on.asked_in_vain_at >= m.answers_since)
         ]
         return [m for m in able if held[m.name] < m.health.usable_slots(self.slots)]
 
