@@ -30,7 +30,7 @@ from chatflow_hook.queue import QueueClient
 from chatflow_hook.quota import Limited
 from chatflow_hook.settings import HookSettings, read
 from chatflow_hook.statement_deadline import DeadlineConnection
-from chatflow_hook.tables import ImageRequest, State
+from chatflow_hook.tables import ImageRequest
 from chatflow_hook.turn import MAX_PERSONA, Turn
 from chatflow_hook.user_erasure import Forgotten
 
@@ -103,9 +103,10 @@ class ChatFlowHook:
         failed: no tables, no such dialog, no database, no time left. A failure is logged, and
         the session's transaction stays usable.
 
-        A message is known again by `turn.reply_to_message_id`: the second call counts nothing
-        and returns the request that the first one returned. Without it each call is a new
-        message, except that the `turn.message_count` of the newest request gives that request.
+        A message is known again by `turn.reply_to_message_id`, among the dialog's last 50: the
+        second call counts nothing and returns the request that the first one returned. Without
+        it each call is a new message, except that the same `turn.message_count` twice in a row
+        is one message.
 
         Takes at most 0.9 s without a session. With one, the statements share 0.8 s, which the
         server enforces; flushing what is pending in the session, waiting for its connection, and
@@ -405,7 +406,7 @@ class ChatFlowHook:
             return None
         if row is None:
             raise LookupError(f"there is no request {request.id}")
-        return Picture(**{**row._asdict(), "state": State(row.state)})
+        return picture.of_row(row)
 
     async def _enqueue_if_allowed(self, answer: Request | Limited) -> Request | Limited:
         if isinstance(answer, Request):

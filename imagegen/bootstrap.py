@@ -195,17 +195,18 @@ async def worker_parts(
     screen = shared_screen()
     prompts = prompt_builder(model, screen)
     image_cache = ImageCache(engine, images)
+    requests = RequestRepository(
+        engine,
+        keeps_context=settings.context_retention > 0,
+        age_text_version=settings.age_text_version,
+    )
     context = JobContext(
         content_policy=ContentPolicy(
             prompts, screen, SafetyAudit(engine), _policy_settings(settings)
         ),
         image_cache=image_cache,
         image_screen=settings.image_screen,
-        requests=RequestRepository(
-            engine,
-            keeps_context=settings.context_retention > 0,
-            age_text_version=settings.age_text_version,
-        ),
+        requests=requests,
         deliveries=Deliveries(engine),
         library=library,
         pool=pool,
@@ -213,7 +214,9 @@ async def worker_parts(
         telegram=telegram,
         flood_control=FloodControl(results),
         progress=LiveProgress(results),
-        quarantine=Quarantine(max_crashes=settings.request_crashes),
+        quarantine=Quarantine(
+            max_crashes=settings.request_crashes, count_suspects=requests.count_suspects
+        ),
         circuit_breaker=CircuitBreaker(),
         max_age_s=settings.request_max_age,
         max_attempts=settings.request_attempts,

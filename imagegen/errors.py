@@ -23,6 +23,7 @@
             WorkerStops         the worker shuts down before drawing
             Unexpected          nobody foresaw it; all may fail alike
                 DatabaseRefused PostgreSQL refuses a statement
+            ConversationUnreadable  written by a newer version
         Rejected                would fail again: end the request
             OutOfMemory         a node ran out of memory
             PromptRefused       ComfyUI rejects the graph

@@ -25,7 +25,7 @@ from imagegen.monitoring.persona_coverage import COVERAGE_EVERY_S, PersonaCovera
 from imagegen.monitoring.readiness import Readiness
 from imagegen.pipeline.make_image import make_image
 from imagegen.queue import connections, job_lease, shutdown
-from imagegen.queue.job_lease import RecoveryTimes, allow_two_runs_of_a_job
+from imagegen.queue.job_lease import RecoveryTimes, allow_two_runs_of_a_job, leave_unknown_jobs
 from imagegen.queue.outbox_relay import OutboxRelay
 from imagegen.queue.shutdown import GracefulShutdown
 from imagegen.settings import LogSettings, Settings
@@ -36,8 +36,6 @@ log = structlog.get_logger(__name__)
 
 _POLL_DELAY_S = 0.05
 _MAX_JOBS = 1000
-# In effect no limit: the row counts its attempts, and arq counts every deploy as a try.
-_MAX_TRIES = 1_000_000
 _RECOVERY_TIMES = RecoveryTimes()
 _LOG_REPEATS_EVERY_S = 5.0
 
@@ -104,6 +102,7 @@ def worker_settings(
 
     async def on_startup(ctx: dict[str, Any]) -> None:
         allow_two_runs_of_a_job()
+        leave_unknown_jobs()
         readiness = Readiness(lambda: graceful_shutdown.is_under_way)
         await stack.enter_async_context(
             http_server.serving(settings.web_host, settings.web_port, readiness)
@@ -145,7 +144,7 @@ def worker_settings(
                 func(
                     graceful_shutdown.wrap(make_image),
                     name=JOB,
-                    max_tries=_MAX_TRIES,
+                    max_tries=job_lease.MAX_TRIES,
                     keep_result=0,
                 )
             ],

@@ -27,9 +27,10 @@ _MAX_RETRY_DELAY_S = 15.0
 _PUT_BACK_WITHIN_S = 2.0
 
 
-async def make_image(ctx: dict[str, Any], request_id: str) -> str:
+async def make_image(ctx: dict[str, Any], request_id: str, *_: object, **__: object) -> str:
     """Bring one request to its end, and return its state or why there was nothing to do.
 
+    Arguments that only a newer hook gives are ignored: the row says all that has to be known.
     May run twice at a time for one request: the claim decides which run may write. On an outage it
     raises arq's Retry, and arq runs the job again after the delay.
     """
@@ -61,7 +62,7 @@ async def _process(context: JobContext, request_id: UUID) -> str:
         return "nothing to do"
     try:
         with breaker.watching(request_id):
-            async with context.quarantine.admitted(request.crashes):
+            async with context.quarantine.admitted(request):
                 await _generate_and_deliver(context, request)
     except ClaimLost:
         log.warning("request taken by another job")

@@ -41,6 +41,17 @@ def test_the_names_of_the_old_service_mean_what_they_meant() -> None:
     assert settings.slots == 4
 
 
+def test_variables_that_only_a_newer_version_knows_are_ignored(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("IMAGE_OF_NEXT_YEAR", "COMFYUI_OF_NEXT_YEAR", "REDIS_OF_NEXT_YEAR"):
+        monkeypatch.setenv(name, "1")
+    (tmp_path / ".env").write_text("TELEGRAM_OF_NEXT_YEAR=1\nSTOP_GRACE=7\n")
+
+    assert from_env().stop_grace == 7
+    assert read(HookSettings).database_url.get_secret_value() == GOOD["DATABASE_URL"]
+
+
 def test_the_cap_over_all_hosts_is_at_most_their_slots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAX_CONCURRENT_GENERATIONS", "3")
     assert from_env().slots == 3

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from imagegen.cli.host_table import host_rows
 from imagegen.comfy.host_report import HostReport
@@ -120,6 +121,21 @@ async def test_the_worker_tells_its_slots_and_what_was_drawn_last(
                 [row], _ = await _json(stage.hosts[0].address, REDIS_URL=redis_url)
 
     assert (row["slots"], row["slots_taken"]) == (2, 0)
+
+
+async def test_what_a_newer_worker_publishes_is_read_as_far_as_it_is_known(
+    redis_url: str,
+) -> None:
+    async with SandboxComfyUI(models=shelf()) as host, Redis.from_url(redis_url, db=4) as redis:
+        known = {"name": host.address, "condition": "resting", "slots": 2, "taken": 1}
+        newer = {**known, "model_set": None, "why": "it is warm", "temperature": 80}
+        for number, packed in enumerate((json.dumps([newer]), '{"hosts": []}', "a new form")):
+            await redis.set(f"imagegen:hosts:{number}", packed)
+
+        [row], _ = await _json(host.address, REDIS_URL=redis_url)
+
+    assert (row["state"], row["why"]) == ("resting", "it is warm")
+    assert (row["slots"], row["slots_taken"]) == (2, 1)
 
 
 @pytest.mark.parametrize("hosts", ["", "no host,", "a:1,a:1"])

@@ -1,5 +1,6 @@
 """`imagegen requests`: listing, showing, retrying and cancelling requests."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from chatflow_hook.tables import Dialog, State
 from imagegen.cli.app import main
 from imagegen.db.tables import Delivery, StrayPrompt
-from tests.support import command, conversations
+from tests.support import command, conversations, newer_version
 from tests.support.aged_rows import SAID, Archive
 from tests.support.command import Ended
 from tests.support.conversations import Sessions
@@ -377,3 +378,15 @@ def test_a_wrong_use_is_explained(arguments: tuple[str, ...]) -> None:
 
     assert ended.exit_code == 2
     assert "Error: " in ended.output
+
+
+async def test_requests_that_only_a_newer_version_knows_are_listed(
+    requests: RequestsCommand, archive: Archive
+) -> None:
+    await newer_version.row(archive.sessions, state=newer_version.OPEN_STATE)
+    await newer_version.row(archive.sessions, kind=newer_version.KIND)
+
+    listed, counted = await requests("list"), await requests("list", "--json")
+
+    assert listed.said.endswith("\n1 queued, 1 upscaling\n")
+    assert json.loads(counted.said)["counts"]["upscaling"] == 1
