@@ -17,7 +17,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 import imagegen.db.tables  # noqa: F401 (adds the worker's tables to the metadata)
-from chatflow_hook import database_url
+from chatflow_hook import connection_errors, database_url
+from chatflow_hook.database_url import Address
 from chatflow_hook.settings import BadSetting, HookSettings, read
 from chatflow_hook.sqlstates import is_lost_to_another
 from chatflow_hook.tables import OURS, Base
@@ -63,7 +64,7 @@ def _run() -> None:
         # lock, would not see what the first one did.
         isolation_level="READ COMMITTED",
     )
-    asyncio.run(_migrate_with_retries(engine, _lock_waits()))
+    asyncio.run(_migrate_with_retries(engine, address, _lock_waits()))
 
 
 def _database_url() -> str:
@@ -82,13 +83,13 @@ def _lock_waits() -> LockWaits:
     )
 
 
-async def _migrate_with_retries(engine: AsyncEngine, waits: LockWaits) -> None:
+async def _migrate_with_retries(engine: AsyncEngine, address: Address, waits: LockWaits) -> None:
     for pause_s in waits.pauses():
-        if await _is_migrated(engine, waits):
+        if await _is_migrated(engine, address, waits):
             return
         log.warning("migration waits for a lock", pause_s=pause_s)
         await asyncio.sleep(pause_s)
-    if not await _is_migrated(engine, waits):
+    if not await _is_migrated(engine, address, waits):
         raise MigrationStopped(
             f"gave up after {waits.tries} tries of {waits.lock_timeout_s:g} s: a transaction "
             "of another program holds a lock that the migration needs, most likely on dialogs; "
@@ -96,25 +97,24 @@ async def _migrate_with_retries(engine: AsyncEngine, waits: LockWaits) -> None:
         )
 
 
-async def _is_migrated(engine: AsyncEngine, waits: LockWaits) -> bool:
+async def _is_migrated(engine: AsyncEngine, address: Address, waits: LockWaits) -> bool:
     try:
         async with engine.begin() as connection:
             await connection.run_sync(_migrate, waits)
     except DBAPIError as error:
         if is_lost_to_another(error):
             return False
-        raise MigrationStopped(f"PostgreSQL refused: {_reason(error)}") from error
+        raise MigrationStopped(f"PostgreSQL refused: {_reason(error)} ({address.place})") from error
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise MigrationStopped(
-            f"PostgreSQL cannot be reached: {error!s:.200}"
-            if str(error)
-            else "PostgreSQL is silent"
-        ) from error
+        reason = connection_errors.reason(error) or f"says: {error!s:.200}"
+        raise MigrationStopped(f"PostgreSQL cannot be reached: {address.place} {reason}") from error
     return True
 
 
 def _reason(error: DBAPIError) -> str:
     cause = error.orig.__cause__ if error.orig else None
+    if isinstance(cause, asyncpg.ClientConfigurationError):
+        return str(cause)
     texts = (getattr(cause, name, None) for name in ("message", "detail"))
     return " ".join(" ".join(part.split()) for part in texts if part) or type(error).__name__
 

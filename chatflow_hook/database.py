@@ -1,4 +1,4 @@
-"""The hook's own connections to PostgreSQL: a pool, its check on checkout, and transactions."""
+"""The hook's own connections to PostgreSQL: a pool that stays usable, and transactions."""
 
 import asyncio
 import time
@@ -7,14 +7,14 @@ from typing import Any, TypeVar
 
 import asyncpg
 from sqlalchemy import event
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from chatflow_hook.database_url import Address
 from chatflow_hook.failures import cause_of
-from chatflow_hook.sqlstates import run_with_retries
+from chatflow_hook.sqlstates import is_read_only, run_with_retries
 
 ResultT = TypeVar("ResultT")
 
@@ -51,7 +51,7 @@ class DatabaseFault(Exception):
 def connect(address: Address) -> AsyncEngine:
     """Create an engine; opens no connection. The caller disposes of it."""
     limits = {"timeout": _CONNECT_TIMEOUT_S, "command_timeout": _COMMAND_TIMEOUT_S}
-    return check_on_checkout(
+    return keep_usable(
         create_async_engine(
             address.url,
             connect_args=limits | address.connect_args,
@@ -63,13 +63,13 @@ def connect(address: Address) -> AsyncEngine:
     )
 
 
-def check_on_checkout(
-    engine: AsyncEngine, *, clock: Callable[[], float] = time.monotonic
-) -> AsyncEngine:
-    """Check each connection that is taken from the pool, and return the engine.
+def keep_usable(engine: AsyncEngine, *, clock: Callable[[], float] = time.monotonic) -> AsyncEngine:
+    """Let the engine's pool hand out only connections that are of use, and return the engine.
 
-    A connection that is closed, or does not answer a ping after 5 s without use, is replaced. `clock`
-    returns seconds.
+    A connection that is closed, or does not answer a ping after 5 s without use, is replaced when it
+    is taken from the pool. As soon as one proves to be read-only, it and all that were opened before
+    are replaced: their server may have been the primary until a failover. A connection is closed
+    without waiting for the server's answer. `clock` returns seconds.
     """
 
     def on_checkin(_: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
@@ -82,8 +82,19 @@ def check_on_checkout(
         if now - entry.info.get("returned_at", now) > _PING_AFTER_S:
             _ping(engine, connection)
 
+    def on_error(context: ExceptionContext) -> None:
+        if is_read_only(context.original_exception):
+            context.is_disconnect = True
+
+    def on_close(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        # SQLAlchemy's close would wait for the server: for seconds if it is frozen, and so beyond
+        # the deadline that made us close the connection.
+        connection.driver_connection.terminate()
+
     event.listen(engine.sync_engine, "checkin", on_checkin)
     event.listen(engine.sync_engine, "checkout", on_checkout)
+    event.listen(engine.sync_engine, "handle_error", on_error)
+    event.listen(engine.sync_engine, "close", on_close)
     return engine
 
 

@@ -1,8 +1,8 @@
 """Parses DATABASE_URL, in the forms that people and providers write, for SQLAlchemy and asyncpg."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode
 
@@ -28,10 +28,20 @@ _HINT = "special characters of a password are written as percent codes, such as 
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """The address of a database and the arguments to connect to it; its repr hides the password."""
+    """The address of a database and the arguments to connect to it; its repr hides the password.
+
+    `files` are the files of certificates and keys that it names, by option.
+    """
 
     url: URL
     connect_args: dict[str, Any]
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def place(self) -> str:
+        """The address for people and logs, without user, password and options."""
+        host = self.connect_args.get("host", "localhost")
+        return f"postgresql://{host}:{self.url.port or 5432}/{self.url.database}"
 
     def engine_arguments(self) -> dict[str, Any]:
         """Return keyword arguments for `create_async_engine`."""
@@ -64,6 +74,7 @@ def parse(url: str) -> Address:
             database=parts["dbname"],
         ),
         connect_args=_host(parts.get("host")) | _connect_args(options),
+        files=_files(options),
     )
 
 
@@ -121,11 +132,14 @@ def _connect_args(options: dict[str, str]) -> dict[str, Any]:
     for name in _CACHES:
         if name in options:
             arguments[name] = _whole_number(name, options[name])
-    files = {name: options[name] for name in _SSL_FILES if name in options}
-    if files:
+    if files := _files(options):
         # asyncpg takes these files only from a DSN. The other arguments take precedence over it.
         arguments["dsn"] = f"postgresql://?{urlencode(files)}"
     return arguments
+
+
+def _files(options: dict[str, str]) -> dict[str, str]:
+    return {name: options[name] for name in _SSL_FILES if name in options}
 
 
 def _merge(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import asyncpg
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from chatflow_hook import sqlstates
+from chatflow_hook import connection_errors, sqlstates
 from chatflow_hook.outbox import DialogUnknownError
 from chatflow_hook.turn import Turn
 
@@ -37,9 +37,14 @@ _NOT_MIGRATED = FailureCause(
     lasts=True,
 )
 _NOT_LET_IN = FailureCause(
-    sentence="the database does not let the hook in: look at DATABASE_URL", lasts=True
+    sentence="the database does not accept user, password or name: look at DATABASE_URL", lasts=True
 )
 _AWAY = FailureCause(sentence="the database is away", lasts=True)
+_BAD_OPTIONS = FailureCause(
+    sentence="the options of DATABASE_URL do not fit together: verify-ca and verify-full need"
+    " sslrootcert",
+    lasts=True,
+)
 _FULL = FailureCause(sentence="the database has no room: connections, memory or disk", lasts=True)
 _NO_TIME = FailureCause(
     sentence="no time was left: the database is away or slow, or too many turns came at once",
@@ -57,7 +62,13 @@ _BY_SQLSTATE = {
         sentence="the database user may not use our tables: grant it", lasts=True
     ),
     sqlstates.READ_ONLY_SQL_TRANSACTION: FailureCause(
-        sentence="the transaction is read-only", lasts=True
+        sentence="the database takes no writes: it is read-only, or a standby after a failover",
+        lasts=True,
+    ),
+    sqlstates.TOO_MANY_CONNECTIONS: FailureCause(
+        sentence="the database has no connections left: raise its max_connections,"
+        " or run fewer processes",
+        lasts=True,
     ),
     sqlstates.NO_ACTIVE_SQL_TRANSACTION: FailureCause(
         sentence="the session is in autocommit: call on_turn without the session", lasts=True
@@ -83,7 +94,7 @@ _BY_SQLSTATE = {
     sqlstates.CONNECTION_EXCEPTION: _AWAY,
     sqlstates.OPERATOR_INTERVENTION: _AWAY,
     sqlstates.DATA_EXCEPTION: FailureCause(
-        sentence="a value of the turn does not fit its column", lasts=True
+        sentence="a value does not fit its column, or the database's encoding", lasts=True
     ),
 }
 
@@ -101,8 +112,16 @@ def cause_of(error: BaseException) -> FailureCause:
         return cause
     if isinstance(error, TimeoutError):
         return _NO_TIME
+    if any(
+        isinstance(each, asyncpg.ClientConfigurationError)
+        for each in connection_errors.causes(error)
+    ):
+        return _BAD_OPTIONS
+    if isinstance(error, OSError):
+        reason = connection_errors.reason(error)
+        return FailureCause(sentence=f"{_AWAY.sentence}: it {reason}", lasts=True)
     is_disconnected = isinstance(error, DBAPIError) and error.connection_invalidated
-    if is_disconnected or isinstance(error, OSError | asyncpg.InterfaceError):
+    if is_disconnected or isinstance(error, asyncpg.InterfaceError):
         return _AWAY
     return _OTHER
 
@@ -128,6 +147,7 @@ class FailureLog:
             dialog_id=turn.dialog_id,
             error=error and type(error).__name__,
             sqlstate=error and sqlstates.sqlstate(error),
+            condition=error and sqlstates.condition(error),
             seconds=round(time.monotonic() - started, 3),
             untold=untold,
         )

@@ -19,6 +19,7 @@ from chatflow_hook import (
     database,
     outbox,
     picture,
+    sqlstates,
     user_erasure,
 )
 from chatflow_hook.failures import NO_COUNT, FailureLog, cause_of
@@ -29,7 +30,7 @@ from chatflow_hook.queue import QueueClient
 from chatflow_hook.quota import Limited
 from chatflow_hook.settings import HookSettings, read
 from chatflow_hook.statement_deadline import DeadlineConnection
-from chatflow_hook.tables import ImageRequest, State
+from chatflow_hook.tables import ImageRequest
 from chatflow_hook.turn import MAX_PERSONA, Turn
 from chatflow_hook.user_erasure import Forgotten
 
@@ -102,9 +103,10 @@ class ChatFlowHook:
         failed: no tables, no such dialog, no database, no time left. A failure is logged, and
         the session's transaction stays usable.
 
-        A message is known again by `turn.reply_to_message_id`: the second call counts nothing
-        and returns the request that the first one returned. Without it each call is a new
-        message, except that the `turn.message_count` of the newest request gives that request.
+        A message is known again by `turn.reply_to_message_id`, among the dialog's last 50: the
+        second call counts nothing and returns the request that the first one returned. Without
+        it each call is a new message, except that the same `turn.message_count` twice in a row
+        is one message.
 
         Takes at most 0.9 s without a session. With one, the statements share 0.8 s, which the
         server enforces; flushing what is pending in the session, waiting for its connection, and
@@ -150,9 +152,8 @@ class ChatFlowHook:
         that want the picture themselves, such as an HTTP API; in a chat the worker sends it.
         Several callers may wait for one request; a cancelled wait changes nothing.
 
-        The end is seen at once through Redis, and within a second without. A query that runs
-        when the time is over is awaited first. That is milliseconds on a database that answers,
-        and some 7 s more on one that does not; while all connections are in use, up to 30 s more.
+        The end is seen at once through Redis, and within a second without. The last look at the
+        database, when the time is over, takes at most 0.9 s more.
 
         Raises:
             LookupError: there is no such request: it was rolled back, or its user was erased.
@@ -161,7 +162,7 @@ class ChatFlowHook:
         deadline = time.monotonic() + timeout
         async with self._queue.listen_for_end(request.id) as listener:
             while True:
-                current = await self._read_picture(request)
+                current = await self._read_picture(request, deadline=deadline)
                 left_s = deadline - time.monotonic()
                 if current is not None and (left_s <= 0 or not current.state.is_open):
                     return current
@@ -319,8 +320,8 @@ class ChatFlowHook:
     async def close(self) -> None:
         """Close all connections, and log how many failures were not logged yet; may be called twice.
 
-        Call it when no other method runs any more, or use `async with`. On a database that does not
-        answer it takes 5 s for each open connection.
+        Call it when no other method runs any more, or use `async with`. It does not wait for the
+        database.
         """
         self._failures.log_rest()
         await self._queue.close()
@@ -383,18 +384,29 @@ class ChatFlowHook:
         self._ownership = ownership
         return request
 
-    async def _read_picture(self, request: Request) -> Picture | None:
-        """Read the row of a request; None if the database could not be asked."""
+    async def _read_picture(self, request: Request, *, deadline: float) -> Picture | None:
+        """Read the row of a request; None if the database could not be asked.
+
+        The limit is the `deadline`, but at least the time of a turn.
+        """
         query = picture.QUERY.where(ImageRequest.id == request.id)
+        within_s = max(deadline - time.monotonic(), self._turn_timeout_s)
         try:
-            async with self._engine.connect() as connection:
+            async with asyncio.timeout(within_s), self._engine.connect() as connection:
                 row = (await connection.execute(query)).one_or_none()
         except database.DATABASE_ERRORS as error:
-            log.warning("database away", request_id=str(request.id), error=type(error).__name__)
+            log.warning(
+                "database away",
+                why=cause_of(error).sentence,
+                request_id=str(request.id),
+                error=type(error).__name__,
+                sqlstate=sqlstates.sqlstate(error),
+                condition=sqlstates.condition(error),
+            )
             return None
         if row is None:
             raise LookupError(f"there is no request {request.id}")
-        return Picture(**{**row._asdict(), "state": State(row.state)})
+        return picture.of_row(row)
 
     async def _enqueue_if_allowed(self, answer: Request | Limited) -> Request | Limited:
         if isinstance(answer, Request):

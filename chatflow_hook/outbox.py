@@ -13,9 +13,10 @@ import structlog
 from sqlalchemy import Row, bindparam, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from chatflow_hook import counting
 from chatflow_hook.quota import Quota, check_quota
 from chatflow_hook.statement_deadline import Executor
-from chatflow_hook.tables import OURS, Dialog, ImageRequest, Kind, State
+from chatflow_hook.tables import OURS, Dialog, ImageRequest, Kind, State, is_open
 from chatflow_hook.trigger import Distance, judge
 from chatflow_hook.turn import MAX_PERSONA, Turn
 
@@ -80,15 +81,21 @@ _LOCK_DIALOG = (
         func.coalesce(Dialog.message_count, 0).label("message_count"),
         Dialog.last_image_generation_at,
         Dialog.image_last_message_id,
+        func.coalesce(Dialog.image_counted_messages, []).label("image_counted_messages"),
     )
     .where(Dialog.id == bindparam("dialog_id"))
     .with_for_update(key_share=True)
 )
 _LAST_AUTOMATIC = (
-    select(ImageRequest.id, ImageRequest.state, ImageRequest.message_count)
+    select(
+        ImageRequest.id, ImageRequest.state, ImageRequest.message_count, ImageRequest.finished_at
+    )
     .where(ImageRequest.dialog_id == bindparam("dialog_id"), ImageRequest.kind == Kind.AUTOMATIC)
     .order_by(ImageRequest.created_at.desc())
     .limit(1)
+)
+_LAST_OF_MESSAGE = _LAST_AUTOMATIC.where(
+    ImageRequest.reply_to_message_id == bindparam("message_id")
 )
 _UPDATE_DIALOG = update(Dialog).where(Dialog.id == bindparam("dialog_id"))
 
@@ -129,17 +136,12 @@ async def record(
         DialogUnknownError: the bot's own `dialogs` has no such row.
     """
     dialog = await lock_dialog(connection, turn, ownership)
+    counted = _counted_messages(dialog)
+    if counting.is_counted(turn, counted):
+        return await _request_of_message(connection, turn, dialog)
+
     last = await _last_automatic(connection, turn.dialog_id)
-
-    is_counted = turn.reply_to_message_id is not None and (
-        turn.reply_to_message_id == dialog.image_last_message_id
-    )
-    message_count = turn.message_count or dialog.message_count + (not is_counted)
-    if last is not None and _is_of_this_message(last, message_count, dialog):
-        return Request(id=last.id, dialog_id=turn.dialog_id, message_count=message_count)
-    if is_counted:
-        return None
-
+    message_count = turn.message_count or dialog.message_count + 1
     verdict = judge(
         message_count=message_count,
         watermark=dialog.last_image_generation_at,
@@ -147,10 +149,19 @@ async def record(
         distance=settings.distance,
         chance=settings.chance,
     )
-    await _update_dialog(connection, turn, ownership, message_count, verdict.watermark)
+    await _update_dialog(
+        connection,
+        turn,
+        ownership,
+        message_count,
+        last_image_generation_at=verdict.watermark,
+        image_last_message_id=turn.reply_to_message_id,
+        image_counted_messages=counting.with_message(turn, message_count, counted),
+    )
 
-    if last is not None and State(last.state).is_open:
+    if last is not None and message_count < last.message_count:
         await _move_after_restart(connection, last, message_count)
+    if last is not None and is_open(last.state, last.finished_at):
         return None
     if not verdict.is_due:
         return None
@@ -183,39 +194,46 @@ async def _last_automatic(connection: Executor, dialog_id: int) -> _Row | None:
     return (await connection.execute(_LAST_AUTOMATIC, parameters)).one_or_none()
 
 
-def _is_of_this_message(last: _Row, message_count: int, dialog: _Row) -> bool:
-    # A dialog that was restarted reaches the same counts again. A delivered request belongs to
-    # this message only while the watermark is still at its count.
-    is_since_restart = (
-        last.state != State.DELIVERED or dialog.last_image_generation_at == last.message_count
-    )
-    return bool(last.message_count == message_count) and is_since_restart
+def _counted_messages(dialog: _Row) -> list[int]:
+    last_id, counted = dialog.image_last_message_id, dialog.image_counted_messages
+    # A hook of an older version writes only the id of the last message.
+    return [*counted] if last_id is None or last_id in counted else [last_id, *counted]
+
+
+async def _request_of_message(connection: Executor, turn: Turn, dialog: _Row) -> Request | None:
+    """Return the automatic request that the turn's message brought when it was counted."""
+    if turn.reply_to_message_id is None:
+        row = await _last_automatic(connection, turn.dialog_id)
+        if row is None or row.message_count != turn.message_count:
+            return None
+        if row.state == State.DELIVERED and dialog.last_image_generation_at != row.message_count:
+            return None  # it was delivered before the dialog was restarted
+    else:
+        parameters = {"dialog_id": turn.dialog_id, "message_id": turn.reply_to_message_id}
+        row = (await connection.execute(_LAST_OF_MESSAGE, parameters)).one_or_none()
+    if row is None:
+        return None
+    return Request(id=row.id, dialog_id=turn.dialog_id, message_count=row.message_count)
 
 
 async def _update_dialog(
-    connection: Executor,
-    turn: Turn,
-    ownership: Ownership,
-    message_count: int,
-    watermark: int | None,
+    connection: Executor, turn: Turn, ownership: Ownership, message_count: int, **values: Any
 ) -> None:
-    values: dict[str, Any] = {
-        "dialog_id": turn.dialog_id,
-        "last_image_generation_at": watermark,
-        "image_last_message_id": turn.reply_to_message_id,
-    }
     # If the bot has a count in a column of its own, only the bot writes that column.
     if turn.message_count is None or ownership.message_count:
         values["message_count"] = message_count
-    await connection.execute(_UPDATE_DIALOG, values)
+    await connection.execute(_UPDATE_DIALOG, {"dialog_id": turn.dialog_id, **values})
 
 
 async def _move_after_restart(connection: Executor, last: _Row, message_count: int) -> None:
-    # The dialog was restarted while its picture is under way, so its messages are counted from 1
-    # again. The picture moves to the new count, since its delivery sets the watermark to that.
-    if message_count < last.message_count:
-        query = update(ImageRequest).where(ImageRequest.id == last.id)
-        await connection.execute(query.values(message_count=message_count))
+    # The dialog was restarted, so its messages are counted from 1 again. A picture that is under
+    # way moves to the new count, since its delivery sets the watermark to that. One that did not
+    # come moves before it, or it would hold back the next when the count passes it once more.
+    if last.state == State.DELIVERED:
+        return
+    moved = message_count if is_open(last.state, last.finished_at) else message_count - 1
+    query = update(ImageRequest).where(ImageRequest.id == last.id)
+    await connection.execute(query.values(message_count=moved))
 
 
 async def _insert_request(connection: Executor, turn: Turn, message_count: int) -> Request:

@@ -1,8 +1,9 @@
 """Picture: the state and the result of a request, for callers that show the picture themselves."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import case, select
+from sqlalchemy import Row, case, select
 
 from chatflow_hook.tables import ImageRequest, State
 
@@ -11,12 +12,13 @@ from chatflow_hook.tables import ImageRequest, State
 class Picture:
     """The state of a request, and what is known of its picture.
 
-    `state` is a string too: `picture.state == "delivered"`. `error_code`, stable and listed in
-    docs/errors.md, and `message`, a sentence for the person in the chat, are None unless the
-    request has ended without a picture. `width` and `height`, in pixels, are None until it is
-    drawn, and `seed` until drawing begins. `url` is None until it is delivered, and always if
-    the worker has no IMAGE_URL_BASE. `telegram_message_id` is that of the photo in the chat,
-    None until it is delivered and without a chat.
+    `state` is a string too: `picture.state == "delivered"`. A state that only a newer worker
+    knows is given as `drawing` until the request has ended, and then as `failed`. `error_code`,
+    stable and listed in docs/errors.md, and `message`, a sentence for the person in the chat,
+    are None unless the request has ended without a picture. `width` and `height`, in pixels,
+    are None until it is drawn, and `seed` until drawing begins. `url` is None until it is
+    delivered, and always if the worker has no IMAGE_URL_BASE. `telegram_message_id` is that of
+    the photo in the chat, None until it is delivered and without a chat.
     """
 
     state: State
@@ -31,6 +33,7 @@ class Picture:
 
 QUERY = select(
     ImageRequest.state,
+    ImageRequest.finished_at.is_not(None).label("is_ended"),
     ImageRequest.error_code,
     ImageRequest.error_sentence.label("message"),
     # Until the delivery, the checks of the image may still refuse it.
@@ -40,3 +43,17 @@ QUERY = select(
     ImageRequest.seed,
     ImageRequest.telegram_message_id,
 )
+
+
+def of_row(row: Row[*tuple[Any, ...]]) -> Picture:
+    """Return the picture of a row that QUERY has returned."""
+    fields = row._asdict()
+    state = known_state(fields.pop("state"), is_ended=fields.pop("is_ended"))
+    return Picture(state=state, **fields)
+
+
+def known_state(state: str, *, is_ended: bool) -> State:
+    """Return the state of a row, and for one that only a newer version knows what comes nearest."""
+    if state in set(State):
+        return State(state)
+    return State.FAILED if is_ended else State.DRAWING

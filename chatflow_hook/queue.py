@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline, PubSub
 from redis.exceptions import RedisError
 
+from chatflow_hook import redis_errors
 from chatflow_hook.clock_skew import ClockSkew
 from chatflow_hook.settings import RedisPlace
 
@@ -87,9 +88,14 @@ _PUBLISH_TIMEOUT_S = 2.0
 
 
 class QueueClient:
-    """Connections to the two Redis databases, opened at first use; `close` closes them."""
+    """Connections to the two Redis databases, opened at first use; `close` closes them.
+
+    `outage` says why Redis did not take the last job, None if it did.
+    """
 
     def __init__(self, redis: RedisPlace, *, broker_db: int, result_db: int) -> None:
+        self.outage: str | None = None
+        self._place = redis
         timeouts = {
             "socket_timeout": _SOCKET_TIMEOUT_S,
             "socket_connect_timeout": _SOCKET_TIMEOUT_S,
@@ -114,8 +120,15 @@ class QueueClient:
                     add_enqueue(pipe, request_id, due_ms=int(now_s * 1000))
                     await pipe.execute()
         except (RedisError, OSError, TimeoutError) as error:
-            log.warning("doorbell unheard", request_id=str(request_id), error=type(error).__name__)
+            self.outage = redis_errors.why(error, self._place.address, user=self._place.user)
+            log.warning(
+                "doorbell unheard",
+                request_id=str(request_id),
+                error=type(error).__name__,
+                why=self.outage,
+            )
             return False
+        self.outage = None
         return True
 
     async def publish_ended(self, request_ids: Sequence[UUID]) -> None:

@@ -1,8 +1,8 @@
 """The environment variables that bot and worker share, as frozen settings."""
 
+import os
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Self, TypeVar
-from urllib.parse import quote
 
 from pydantic import (
     AfterValidator,
@@ -15,11 +15,12 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from redis.asyncio.connection import ConnectionPool, parse_url
+from redis.asyncio.connection import ConnectionPool, SSLConnection
 
 from chatflow_hook.database_url import Address
 from chatflow_hook.database_url import parse as parse_database_url
 from chatflow_hook.quota import Quota
+from chatflow_hook.redis_url import parse as parse_redis_url
 from chatflow_hook.trigger import Distance
 
 _DATABASE_FORM = "postgresql://user:password@host:5432/name"
@@ -35,9 +36,12 @@ class BadSetting(ValueError):
 
 def _check_database_url(value: SecretStr) -> SecretStr:
     try:
-        parse_database_url(value.get_secret_value())
+        address = parse_database_url(value.get_secret_value())
     except ValueError as error:  # its message never quotes the address
         raise BadSetting(str(error)) from None
+    for option, path in address.files.items():
+        if not os.access(path, os.R_OK):
+            raise BadSetting(f"an address whose {option} names a file that cannot be read")
     return value
 
 
@@ -51,6 +55,24 @@ class RedisPlace:
     """The connection arguments of a Redis server, without a database; its repr hides them."""
 
     arguments: dict[str, Any] = field(repr=False)
+
+    @property
+    def address(self) -> str:
+        """The address for people and logs, such as `rediss://cache:6380`; it has no password."""
+        if "path" in self.arguments:
+            return f"unix://{self.arguments['path']}"
+        scheme = "rediss" if self.is_tls else "redis"
+        return f"{scheme}://{self.arguments.get('host', 'localhost')}:{self.arguments.get('port', 6379)}"
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether connections are encrypted."""
+        return self.arguments.get("connection_class") is SSLConnection
+
+    @property
+    def user(self) -> str | None:
+        """The name under which a connection logs in, None for Redis's own default."""
+        return self.arguments.get("username")
 
     def pool(self, db: int, **more: Any) -> ConnectionPool:
         """Return a pool of connections to database number `db`; touches no network.
@@ -83,10 +105,10 @@ class RedisSettings(BaseSettings):
     def _check_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None:
             return value
-        url = value.get_secret_value()
-        if "#" in url:
-            raise BadSetting("an address with a bare # (in a password write %23)")
-        parse_url(url)
+        try:
+            parse_redis_url(value.get_secret_value())
+        except ValueError as error:  # its message never quotes the address
+            raise BadSetting(str(error)) from None
         return value
 
     @property
@@ -95,13 +117,12 @@ class RedisSettings(BaseSettings):
 
         A database number in REDIS_URL is ignored: REDIS_BROKER_DB and REDIS_RESULT_DB count.
         """
-        return RedisPlace(arguments=dict(parse_url(self._redis_url())))
-
-    def _redis_url(self) -> str:
         if self.redis_url is not None:
-            return self.redis_url.get_secret_value()
-        password = self.redis_password.get_secret_value() if self.redis_password else ""
-        return f"redis://:{quote(password, safe='')}@{self.redis_host}:{self.redis_port}"
+            return RedisPlace(arguments=parse_redis_url(self.redis_url.get_secret_value()))
+        arguments: dict[str, Any] = {"host": self.redis_host, "port": self.redis_port}
+        if self.redis_password is not None:
+            arguments["password"] = self.redis_password.get_secret_value()
+        return RedisPlace(arguments=arguments)
 
 
 class HookSettings(RedisSettings):

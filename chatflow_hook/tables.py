@@ -68,6 +68,11 @@ class State(enum.StrEnum):
 OPEN = frozenset({State.QUEUED, State.DRAWING, State.DRAWN, State.DELIVERING})
 
 
+def is_open(state: str, finished_at: datetime | None) -> bool:
+    """Whether a request is open: by its state, or by its end if only a newer version knows that."""
+    return state in OPEN if state in set(State) else finished_at is None
+
+
 @dataclass(frozen=True, kw_only=True)
 class _KindRules:
     moves_watermark: bool = False
@@ -170,8 +175,13 @@ class Dialog(Base):
     message_count: Mapped[int] = mapped_column(server_default=text("0"), comment=OURS)
     # The watermark: message_count of the last delivered picture.
     last_image_generation_at: Mapped[int | None] = mapped_column(comment=OURS)
-    # The id of the Telegram message that was counted last: an update delivered twice counts once.
+    # The id of the Telegram message that was counted last; a hook of an older version reads it.
     image_last_message_id: Mapped[int | None] = mapped_column(BigInteger, comment=OURS)
+    # The messages that were counted lately, the newest last, so that an update delivered twice
+    # counts once: Telegram's id of each, or minus its count if the bot gave no id.
+    image_counted_messages: Mapped[list[int] | None] = mapped_column(
+        ARRAY(BigInteger), comment=OURS
+    )
 
 
 class ImageRequest(Base):
@@ -238,6 +248,8 @@ class ImageRequest(Base):
     # Written by the worker. `claim` is a fencing token: only a job with the current one may write.
     claim: Mapped[UUID | None]
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    # The claim of a job that only waits for a slot: such a job did not cause a worker's death.
+    waiting_claim: Mapped[UUID | None]
     # How many times in a row a job died while the request was in its current state.
     crashes: Mapped[int] = mapped_column(server_default=text("0"))
     draw: Mapped[int] = mapped_column(server_default=text("0"))

@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from chatflow_hook import counting
 from chatflow_hook.cancellation import CANCELLED
 from chatflow_hook.database import DatabaseFault
 from chatflow_hook.hook import ChatFlowHook
@@ -69,7 +70,7 @@ class RecordedRequest:
 class _Dialog:
     message_count: int = 0
     watermark: int | None = None
-    last_message_id: int | None = None
+    counted: Sequence[int] = ()
 
 
 def _utc_now() -> datetime:
@@ -319,15 +320,11 @@ class InMemoryHook(ChatFlowHook):
     def _count_and_decide(self, turn: Turn) -> Request | None:
         """Do the same steps as `outbox.record`."""
         dialog = self._dialogs.setdefault(turn.dialog_id, _Dialog())
-        last = self._last_automatic(turn.dialog_id)
-        message_id = turn.reply_to_message_id
-        is_counted = message_id is not None and message_id == dialog.last_message_id
-        count = turn.message_count or dialog.message_count + (not is_counted)
-        if last is not None and _is_of_this_message(last, count, dialog):
-            return replace(last.request, message_count=count)
-        if is_counted:
-            return None
+        if counting.is_counted(turn, dialog.counted):
+            return self._request_of_message(turn, dialog)
 
+        last = self._last_automatic(turn.dialog_id)
+        count = turn.message_count or dialog.message_count + 1
         has_failed = last is not None and last.picture.state is not State.DELIVERED
         verdict = judge(
             message_count=count,
@@ -337,24 +334,43 @@ class InMemoryHook(ChatFlowHook):
             chance=self._chance,
         )
         dialog.message_count, dialog.watermark = count, verdict.watermark
-        dialog.last_message_id = message_id
+        dialog.counted = counting.with_message(turn, count, dialog.counted)
 
+        if last is not None and has_failed and count < last.request.message_count:
+            # The dialog was restarted: a picture that is under way moves to the new count, and one
+            # that did not come moves before it.
+            moved = count if last.picture.state.is_open else count - 1
+            self._update(last, request=replace(last.request, message_count=moved))
         if last is not None and last.picture.state.is_open:
-            # The dialog was restarted: the picture that is under way moves to the new count.
-            if count < last.request.message_count:
-                self._update(last, request=replace(last.request, message_count=count))
             return None
         if not verdict.is_due or self._limited(turn.user_id, Kind.AUTOMATIC) is not None:
             return None
         return self._add_of_turn(turn, Kind.AUTOMATIC, count)
 
-    def _last_automatic(self, dialog_id: int) -> RecordedRequest | None:
-        automatic = [
+    def _request_of_message(self, turn: Turn, dialog: _Dialog) -> Request | None:
+        if turn.reply_to_message_id is not None:
+            of_message = [
+                recorded.request
+                for recorded in self._automatic(turn.dialog_id)
+                if recorded.turn.reply_to_message_id == turn.reply_to_message_id
+            ]
+            return of_message[-1] if of_message else None
+        last = self._last_automatic(turn.dialog_id)
+        if last is None or last.request.message_count != turn.message_count:
+            return None
+        is_delivered = last.picture.state is State.DELIVERED
+        is_of_before = is_delivered and dialog.watermark != last.request.message_count
+        return None if is_of_before else last.request
+
+    def _automatic(self, dialog_id: int) -> Sequence[RecordedRequest]:
+        return [
             recorded
             for recorded in self._requests.values()
             if recorded.kind is Kind.AUTOMATIC and recorded.request.dialog_id == dialog_id
         ]
-        return automatic[-1] if automatic else None
+
+    def _last_automatic(self, dialog_id: int) -> RecordedRequest | None:
+        return next(reversed(self._automatic(dialog_id)), None)
 
     def _limited(self, user_id: int, kind: Kind) -> Limited | None:
         times = []
@@ -426,14 +442,6 @@ class InMemoryHook(ChatFlowHook):
     def _check_database(self) -> None:
         if self.is_database_down:
             raise DatabaseFault("the database is away")
-
-
-def _is_of_this_message(last: RecordedRequest, count: int, dialog: _Dialog) -> bool:
-    # A dialog that was restarted reaches the same counts again. A delivered request belongs to
-    # this message only while the watermark is still at its count.
-    is_delivered = last.picture.state is State.DELIVERED
-    is_current = not is_delivered or dialog.watermark == last.request.message_count
-    return last.request.message_count == count and is_current
 
 
 def _is_open_or_delivered(recorded: RecordedRequest) -> bool:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chatflow_hook import age_confirmation, cancellation
 from chatflow_hook.cancellation import AnyRow
-from chatflow_hook.tables import NOBODY, OPEN, OURS, Dialog, ImageRequest, is_any_of
+from chatflow_hook.tables import NOBODY, OURS, Dialog, ImageRequest, is_any_of, is_open
 
 # Tables of the worker: the attempts to send, whose rows are erased with their requests; the images
 # that it is to erase; and what the content policy found.
@@ -89,7 +89,7 @@ async def erase(
     request_ids = [row.id for row in requests]
     sends = await _read_sends(connection, request_ids)
 
-    await cancellation.list_strays(connection, [row for row in requests if row.state in OPEN])
+    await cancellation.list_strays(connection, _open(requests))
     await connection.execute(delete(ImageRequest).where(is_any_of(ImageRequest.id, request_ids)))
     await connection.execute(age_confirmation.erase(user_id))
     await connection.execute(delete(_AUDIT).where(_AUDIT.c.user_id == user_id))
@@ -148,6 +148,7 @@ async def _lock_requests(connection: AsyncConnection, user_id: int) -> Sequence[
         select(
             ImageRequest.id,
             ImageRequest.state,
+            ImageRequest.finished_at,
             ImageRequest.chat_id,
             ImageRequest.prompt_id,
             ImageRequest.host,
@@ -184,7 +185,7 @@ def _count(
     chat_ids = {row.id: row.chat_id for row in requests}
     return Forgotten(
         requests=len(requests),
-        open_requests=sum(row.state in OPEN for row in requests),
+        open_requests=len(_open(requests)),
         deliveries=len(sends),
         dialogs=dialogs,
         pictures=pictures,
@@ -196,3 +197,7 @@ def _count(
         unknown_sends=sum(send.outcome in ("sending", "unknown") for send in sends),
         hosts=tuple(sorted({row.host for row in requests if row.host is not None})),
     )
+
+
+def _open(requests: Sequence[AnyRow]) -> Sequence[AnyRow]:
+    return [row for row in requests if is_open(row.state, row.finished_at)]

@@ -27,6 +27,7 @@ from imagegen.pool.shared_slots import RedisSlotRegistry
 from imagegen.prompts.builder import PromptBuilder
 from imagegen.prompts.llm import LanguageModel
 from imagegen.queue import connections
+from imagegen.queue.circuit_breaker import CircuitBreaker
 from imagegen.queue.progress import LiveProgress
 from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.repository import RequestRepository
@@ -194,17 +195,18 @@ async def worker_parts(
     screen = shared_screen()
     prompts = prompt_builder(model, screen)
     image_cache = ImageCache(engine, images)
+    requests = RequestRepository(
+        engine,
+        keeps_context=settings.context_retention > 0,
+        age_text_version=settings.age_text_version,
+    )
     context = JobContext(
         content_policy=ContentPolicy(
             prompts, screen, SafetyAudit(engine), _policy_settings(settings)
         ),
         image_cache=image_cache,
         image_screen=settings.image_screen,
-        requests=RequestRepository(
-            engine,
-            keeps_context=settings.context_retention > 0,
-            age_text_version=settings.age_text_version,
-        ),
+        requests=requests,
         deliveries=Deliveries(engine),
         library=library,
         pool=pool,
@@ -212,7 +214,10 @@ async def worker_parts(
         telegram=telegram,
         flood_control=FloodControl(results),
         progress=LiveProgress(results),
-        quarantine=Quarantine(max_crashes=settings.request_crashes),
+        quarantine=Quarantine(
+            max_crashes=settings.request_crashes, count_suspects=requests.count_suspects
+        ),
+        circuit_breaker=CircuitBreaker(),
         max_age_s=settings.request_max_age,
         max_attempts=settings.request_attempts,
         max_unknown_sends=2 if settings.delivery_on_unknown == "resend" else 1,

@@ -21,6 +21,9 @@
             StoreUnavailable    the image store cannot be used
             NoScene             the language model gave no scene
             WorkerStops         the worker shuts down before drawing
+            Unexpected          nobody foresaw it; all may fail alike
+                DatabaseRefused PostgreSQL refuses a statement
+            ConversationUnreadable  written by a newer version
         Rejected                would fail again: end the request
             OutOfMemory         a node ran out of memory
             PromptRefused       ComfyUI rejects the graph
@@ -92,6 +95,23 @@ class Unavailable(ImagegenError):
     ) -> None:
         super().__init__(sentence, code=code)
         self.retry_after_s = retry_after_s
+
+
+class Unexpected(Unavailable):
+    """Nobody foresaw this: it may be the fault of this one request, or all requests may fail alike.
+
+    `reason` names the trouble without any value, so that the circuit breaker
+    (imagegen/queue/circuit_breaker.py) can compare it with that of other requests.
+    `costs_an_attempt` is True if the request itself may be the cause.
+    """
+
+    code = "internal"
+    level = logging.ERROR
+
+    def __init__(self, sentence: str, *, reason: str, costs_an_attempt: bool = True) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+        self.costs_an_attempt = costs_an_attempt
 
 
 class Rejected(ImagegenError):

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
+from imagegen.errors import ImagegenError
+
 log = structlog.get_logger(__name__)
 
 # How long the end of the block waits for a step that does not end when it is cancelled.
@@ -18,8 +20,9 @@ async def every(
 ) -> AsyncIterator[None]:
     """Await `step()` after `delay_s` and then again `seconds` after each end, until the block ends.
 
-    An exception of a step is logged, and the next step comes as usual. At the end of the block the
-    running step is cancelled and waited for, one second at most. `name` is the name of the task.
+    An exception of a step is logged, with a traceback if it is none of ours, and the next step
+    comes as usual. At the end of the block the running step is cancelled and waited for, one second
+    at most. `name` is the name of the task.
     """
     is_over = asyncio.Event()
 
@@ -28,6 +31,8 @@ async def every(
         while not is_over.is_set():
             try:
                 await step()
+            except ImagegenError as error:
+                log.log(error.level, "a step waits", task=name, code=error.code, why=error.sentence)
             except Exception:
                 log.exception("a step failed", task=name)
             with suppress(TimeoutError):

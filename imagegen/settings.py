@@ -226,6 +226,16 @@ class WebSettings(BaseSettings):
     ] = 8080
 
 
+class LogSettings(BaseSettings):
+    """In which form the worker writes its log."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
+    )
+
+    log_format: Annotated[Literal["json", "console"], Field(description="json or console")] = "json"
+
+
 _TOKEN = "the bot's token as BotFather gave it, digits:letters"  # noqa: S105 (a description)
 
 
@@ -236,7 +246,9 @@ def _check_bot_token(value: SecretStr) -> SecretStr:
     return value
 
 
-class Settings(HostSettings, PictureSettings, StoreSettings, WebSettings, HookSettings):
+class Settings(
+    HostSettings, PictureSettings, StoreSettings, WebSettings, LogSettings, HookSettings
+):
     """Everything that the worker needs."""
 
     telegram_bot_token: Annotated[
@@ -265,8 +277,6 @@ class Settings(HostSettings, PictureSettings, StoreSettings, WebSettings, HookSe
     image_generation_frequency: Annotated[
         str | None, Field(description="nothing: it was never used")
     ] = None
-
-    log_format: Annotated[Literal["json", "console"], Field(description="json or console")] = "json"
 
     @property
     def slots(self) -> int:

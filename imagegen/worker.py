@@ -10,11 +10,12 @@ from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from typing import Any
 
+import click
 import structlog
 from arq.worker import func, run_worker
 
 from chatflow_hook.queue import JOB, QUEUE, dumps, loads
-from chatflow_hook.settings import BadSetting
+from chatflow_hook.settings import BadSetting, read
 from imagegen import bootstrap, image_file, logs, periodic
 from imagegen.errors import ImagegenError
 from imagegen.maintenance import forgotten_messages, retention, stray_prompts
@@ -24,10 +25,10 @@ from imagegen.monitoring.persona_coverage import COVERAGE_EVERY_S, PersonaCovera
 from imagegen.monitoring.readiness import Readiness
 from imagegen.pipeline.make_image import make_image
 from imagegen.queue import connections, job_lease, shutdown
-from imagegen.queue.job_lease import RecoveryTimes, allow_two_runs_of_a_job
+from imagegen.queue.job_lease import RecoveryTimes, allow_two_runs_of_a_job, leave_unknown_jobs
 from imagegen.queue.outbox_relay import OutboxRelay
 from imagegen.queue.shutdown import GracefulShutdown
-from imagegen.settings import Settings
+from imagegen.settings import LogSettings, Settings
 from imagegen.settings import from_env as read_settings
 from imagegen.workflows.library import Library
 
@@ -35,10 +36,8 @@ log = structlog.get_logger(__name__)
 
 _POLL_DELAY_S = 0.05
 _MAX_JOBS = 1000
-# In effect no limit: the row counts its attempts, and arq counts every deploy as a try.
-_MAX_TRIES = 1_000_000
 _RECOVERY_TIMES = RecoveryTimes()
-_NO_REDIS = "imagegen: Redis does not answer yet, trying until it does\n"
+_LOG_REPEATS_EVERY_S = 5.0
 
 
 def __getattr__(name: str) -> Any:
@@ -51,29 +50,33 @@ def __getattr__(name: str) -> Any:
 def from_env(*, recovery: RecoveryTimes = _RECOVERY_TIMES) -> type:
     """Return WorkerSettings made from the environment, for arq's own command.
 
-    A wrong setting ends the process with one line on stderr and code 1.
+    A wrong setting ends the process with one line in the log and code 1; so does a Redis that does
+    not answer under `arq --check`. A worker waits for Redis.
     """
     shutdown.install_signal_handlers()
-    with _errors_in_one_line():
+    _configure_logs()
+    with _ending_with_one_line():
         settings = read_settings()
-        if not asyncio.run(connections.is_answering(settings.redis)):
-            sys.stderr.write(_NO_REDIS)
-        return worker_settings(settings, recovery=recovery)
+        settings_class = worker_settings(settings, recovery=recovery)
+        why = asyncio.run(connections.outage(settings))
+    if why is not None:
+        log.warning("redis cannot be used", why=why)
+        if _is_health_check():
+            sys.exit(1)
+    return settings_class
 
 
 def run() -> None:
     """Run a worker as arq's command does, and answer probes also while Redis is away at the start.
 
-    A wrong setting ends the process with one line on stderr and code 1.
+    A wrong setting ends the process with one line in the log and code 1.
     """
     shutdown.install_signal_handlers()
-    with _errors_in_one_line():
+    _configure_logs()
+    with _ending_with_one_line():
         settings = read_settings()
-        logs.configure(settings.log_format)
         settings_class = worker_settings(settings)
-        if not asyncio.run(connections.is_answering(settings.redis)):
-            sys.stderr.write(_NO_REDIS)
-            asyncio.run(checks.serve_until_redis_answers(settings))
+        asyncio.run(checks.wait_for_redis(settings))
     run_worker(settings_class)
 
 
@@ -99,8 +102,7 @@ def worker_settings(
 
     async def on_startup(ctx: dict[str, Any]) -> None:
         allow_two_runs_of_a_job()
-        if owns_process:  # not earlier, since arq's command sets up its own logging before this
-            logs.configure(settings.log_format)
+        leave_unknown_jobs()
         readiness = Readiness(lambda: graceful_shutdown.is_under_way)
         await stack.enter_async_context(
             http_server.serving(settings.web_host, settings.web_port, readiness)
@@ -109,6 +111,7 @@ def worker_settings(
             settings, library, images, stack, lease_s=recovery.lease_s
         )
         context = ctx["context"] = parts.context
+        queue.limit_jobs(context.circuit_breaker.due)
         await stack.enter_async_context(parts.counter_log.logged())
         relay = OutboxRelay(context.requests, ctx["redis"], recovery)
         coverage = PersonaCoverage(library, context.pool)
@@ -118,6 +121,7 @@ def worker_settings(
             ("strays", partial(parts.stray_cleanup.step, context.pool), stray_prompts.EVERY_S),
             ("messages", parts.forgotten_messages.step, forgotten_messages.EVERY_S),
             ("coverage", coverage.step, COVERAGE_EVERY_S),
+            ("log repeats", logs.log_repeats, _LOG_REPEATS_EVERY_S),
         ):
             await stack.enter_async_context(periodic.every(seconds, step, name=name))
         publisher = HostStatusPublisher(parts.results_redis, context.pool)
@@ -128,6 +132,7 @@ def worker_settings(
 
     async def on_shutdown(_: dict[str, Any]) -> None:
         await stack.aclose()
+        logs.log_rest()
         log.info("worker stopped")
 
     max_jobs = min(4 * settings.slots + 64, _MAX_JOBS)
@@ -139,7 +144,7 @@ def worker_settings(
                 func(
                     graceful_shutdown.wrap(make_image),
                     name=JOB,
-                    max_tries=_MAX_TRIES,
+                    max_tries=job_lease.MAX_TRIES,
                     keep_result=0,
                 )
             ],
@@ -165,18 +170,36 @@ def worker_settings(
     )
 
 
+def _configure_logs() -> None:
+    """Set up logging, also where the settings are wrong: then as JSON."""
+    try:
+        form = read(LogSettings).log_format
+    except BadSetting:
+        form = "json"
+    logs.configure(form, worker=logs.worker_name())
+
+
+def _is_health_check() -> bool:
+    # arq imports the settings within its command, before it looks at its own options.
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.params.get("check"))
+
+
 @contextmanager
-def _errors_in_one_line() -> Iterator[None]:
-    """End the process with one line about a wrong setting, instead of a traceback."""
+def _ending_with_one_line() -> Iterator[None]:
+    """End the process with one line about what is wrong, instead of a traceback."""
     try:
         yield
     except (BadSetting, ImagegenError) as error:
-        sys.exit(f"imagegen: {error}")
+        log.critical("worker cannot start", why=str(error))
+        sys.exit(1)
 
 
 def _log_start(settings: Settings, library: Library) -> None:
     for persona, fault in library.faults.items():
-        log.error("persona cannot be drawn", persona=persona, why=fault.sentence)
+        log.error(
+            "persona cannot be drawn", persona=persona, why=fault.sentence, file=str(fault.file)
+        )
     if settings.image_generation_frequency is not None:
         log.warning(
             "IMAGE_GENERATION_FREQUENCY is set and was never used; "
@@ -184,6 +207,8 @@ def _log_start(settings: Settings, library: Library) -> None:
         )
     log.info(
         "worker ready",
+        database=settings.database.place,
+        redis=settings.redis.address,
         hosts=[host.name for host in settings.comfyui_hosts],
         slots=settings.slots,
         personas=sorted(library.workflows),

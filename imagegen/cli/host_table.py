@@ -5,6 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from redis.exceptions import RedisError
+
+from chatflow_hook import redis_errors
 from chatflow_hook.settings import RedisSettings, read
 from imagegen.bootstrap import workflow_library
 from imagegen.comfy.host_report import GpuDevice, HostReport, ask_hosts
@@ -49,19 +52,40 @@ class HostRow:
     missing: Mapping[str, tuple[str, ...]]
 
 
-def inspect_hosts(*, timeout_s: float) -> tuple[HostRow, ...]:
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What `imagegen hosts` has found.
+
+    Attributes:
+        rows: one for each host.
+        redis_outage: why Redis could not be asked for what the workers know, None if it could.
+        persona_faults: why the folder of a persona cannot be loaded, by persona.
+    """
+
+    rows: tuple[HostRow, ...]
+    redis_outage: str | None
+    persona_faults: Mapping[str, str]
+
+
+def inspect_hosts(*, timeout_s: float) -> Inspection:
     """Ask all hosts at the same time, and read what the workers have published in Redis.
 
-    A host that does not answer within `timeout_s` is a row with the state `down`. A Redis that is
-    away counts as no worker.
+    A host that does not answer within `timeout_s` is a row with the state `down`.
 
     Raises:
-        BadSetting: a variable is missing or wrong.
+        BadSetting: a variable is missing or wrong, or Redis refuses the password.
     """
     settings = read(_HostsSettings)
     library = workflow_library(settings)
-    reports, published = asyncio.run(_reports(settings, timeout_s))
-    return host_rows(reports, published, library)
+    reports, published, outage = asyncio.run(_reports(settings, timeout_s))
+    return Inspection(
+        rows=host_rows(reports, published, library),
+        redis_outage=outage,
+        persona_faults={
+            name: f"{fault.sentence} ({fault.file})"
+            for name, fault in sorted(library.faults.items())
+        },
+    )
 
 
 def host_rows(
@@ -74,19 +98,37 @@ def host_rows(
     )
 
 
-def is_well(rows: Sequence[HostRow]) -> bool:
+def is_well(inspection: Inspection) -> bool:
     """Return whether every host answers, and each persona can be drawn on one host at least."""
+    rows = inspection.rows
     personas = {persona for row in rows for persona in (*row.can_draw, *row.missing)}
     drawable = {persona for row in rows for persona in row.can_draw}
-    return all(row.state != "down" for row in rows) and personas == drawable
+    return (
+        all(row.state != "down" for row in rows)
+        and personas == drawable
+        and not inspection.persona_faults
+    )
 
 
-def as_text(rows: Sequence[HostRow]) -> str:
+def as_text(inspection: Inspection) -> str:
     """Return the table, and below it why hosts are not up and what they lack."""
-    table = [_COLUMNS, *(_cells(row) for row in rows)]
+    rows, no_worker = inspection.rows, "no worker" if inspection.redis_outage is None else "unknown"
+    table = [_COLUMNS, *(_cells(row, no_worker) for row in rows)]
     widths = [max(len(line[column]) for line in table) for column in range(len(_COLUMNS))]
     lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in table]
     return "\n".join([*lines, *_notes(rows)])
+
+
+def warnings(inspection: Inspection) -> list[str]:
+    """Return a sentence for each thing that is wrong and is not of one host."""
+    outage = inspection.redis_outage
+    return [
+        *([] if outage is None else [f"what the workers know is not shown: {outage}"]),
+        *(
+            f"{persona} cannot be drawn by any host: {why}"
+            for persona, why in inspection.persona_faults.items()
+        ),
+    ]
 
 
 def as_json(rows: Sequence[HostRow]) -> list[dict[str, Any]]:
@@ -122,13 +164,27 @@ class _HostsSettings(HostSettings, RedisSettings):
 
 async def _reports(
     settings: _HostsSettings, timeout_s: float
-) -> tuple[tuple[HostReport, ...], list[PublishedHost]]:
-    async with connections.result_connection(settings.redis, db=settings.redis_result_db) as redis:
-        reports, published = await asyncio.gather(
-            ask_hosts(settings.comfyui_hosts, headers=settings.host_headers, timeout_s=timeout_s),
-            host_status.read_published(redis),
-        )
-    return reports, list(published or ())
+) -> tuple[Sequence[HostReport], Sequence[PublishedHost], str | None]:
+    reports, (published, outage) = await asyncio.gather(
+        ask_hosts(settings.comfyui_hosts, headers=settings.host_headers, timeout_s=timeout_s),
+        _read_published(settings),
+    )
+    return reports, published, outage
+
+
+async def _read_published(
+    settings: _HostsSettings,
+) -> tuple[Sequence[PublishedHost], str | None]:
+    """Return what the workers have published, and why that could not be read."""
+    place = settings.redis
+    outage = await connections.outage(settings)
+    if outage is not None:
+        return [], outage
+    async with connections.silent_connection(place, db=settings.redis_result_db) as redis:
+        try:
+            return await host_status.read_published(redis), None
+        except (RedisError, OSError) as error:
+            return [], redis_errors.why(error, place.address, user=place.user)
 
 
 def _row(report: HostReport, published: Sequence[PublishedHost], library: Library) -> HostRow:
@@ -170,7 +226,7 @@ def _missing(report: HostReport, library: Library) -> dict[str, tuple[str, ...]]
     }
 
 
-def _cells(row: HostRow) -> tuple[str, ...]:
+def _cells(row: HostRow, no_worker: str) -> tuple[str, ...]:
     persona_count = len(row.can_draw) + len(row.missing)
     return (
         row.name,
@@ -178,7 +234,7 @@ def _cells(row: HostRow) -> tuple[str, ...]:
         row.version or "-",
         ", ".join(device.name for device in row.devices) or "-",
         ", ".join(_memory(device) for device in row.devices) or "-",
-        "no worker" if row.slots is None else f"{row.taken}/{row.slots}",
+        no_worker if row.slots is None else f"{row.taken}/{row.slots}",
         str(row.queue) if persona_count else "-",
         ", ".join(row.last_drew) or "-",
         f"{len(row.can_draw)} of {persona_count}" if persona_count else "-",

@@ -30,11 +30,15 @@ def hosts(*, is_json: bool, timeout_s: float) -> None:
         from imagegen.cli import host_table
 
     try:
-        rows = host_table.inspect_hosts(timeout_s=timeout_s)
+        inspection = host_table.inspect_hosts(timeout_s=timeout_s)
     except (BadSetting, ImagegenError) as error:
         click.echo(f"imagegen: {error}", err=True)
         sys.exit(2)
     click.echo(
-        json.dumps(host_table.as_json(rows), indent=2) if is_json else host_table.as_text(rows)
+        json.dumps(host_table.as_json(inspection.rows), indent=2)
+        if is_json
+        else host_table.as_text(inspection)
     )
-    sys.exit(0 if host_table.is_well(rows) else 1)
+    for sentence in host_table.warnings(inspection):
+        click.echo(f"imagegen: {sentence}", err=True)
+    sys.exit(0 if host_table.is_well(inspection) else 1)

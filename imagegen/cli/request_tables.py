@@ -20,9 +20,9 @@ def listing_as_text(listing: RequestList) -> str:
 
 
 def listing_as_json(listing: RequestList) -> dict[str, Any]:
-    """Return the same as plain objects; `counts` has every state."""
+    """Return the same as plain objects; `counts` has every state, and those of newer versions."""
     return {
-        "counts": {state.value: listing.counts.get(state, 0) for state in State},
+        "counts": {**{state.value: 0 for state in State}, **listing.counts},
         "requests": [_as_plain_object(request) for request in listing.requests],
     }
 
@@ -81,8 +81,10 @@ def _cells(request: Facts, now: datetime) -> tuple[str, ...]:
 
 def _counts(listing: RequestList) -> str:
     total = sum(listing.counts.values())
+    # Those that only a newer version knows come last.
+    order = [*State, *sorted(listing.counts.keys() - set(State))]
     states = ", ".join(
-        f"{listing.counts[state]} {state}" for state in State if state in listing.counts
+        f"{listing.counts[state]} {state}" for state in order if state in listing.counts
     )
     shown_count = len(listing.requests)
     return states if shown_count == total else f"{states}; the newest {shown_count} are shown"

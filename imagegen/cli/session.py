@@ -112,11 +112,13 @@ def run_in_session(work: Callable[[CommandSession], Awaitable[ResultT]]) -> Resu
     # Commands print one line for people instead of log lines.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
-        return asyncio.run(_run(read(_SessionSettings), work))
+        settings = read(_SessionSettings)
+        return asyncio.run(_run(settings, work))
     except (BadSetting, ImagegenError) as error:
-        exit_with(str(error), code=2)
+        is_of_database = isinstance(error, ImagegenError) and error.code.startswith("database_")
+        exit_with(f"{settings.database.place}: {error}" if is_of_database else str(error), code=2)
     except DBAPIError as error:
-        exit_with(cause_of(error).sentence, code=2)
+        exit_with(f"{settings.database.place}: {cause_of(error).sentence}", code=2)
 
 
 def exit_with(sentence: str, *, code: int) -> NoReturn:
@@ -143,5 +145,7 @@ async def _run(
             )
         )
     finally:
+        if queue_client.outage is not None:
+            click.echo(f"imagegen: {queue_client.outage}", err=True)
         await queue_client.close()
         await engine.dispose()

@@ -12,10 +12,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionInTime
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from chatflow_hook import database_url
-from chatflow_hook.database import check_on_checkout
-from chatflow_hook.sqlstates import is_away, is_not_migrated, run_with_retries
-from imagegen.errors import Unavailable
+from chatflow_hook import database_url, sqlstates
+from chatflow_hook.database import keep_usable
+from chatflow_hook.failures import cause_of
+from imagegen.errors import Unavailable, Unexpected
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +29,29 @@ _COMMAND_TIMEOUT_S = 15.0
 _POOL_TIMEOUT_S = 10.0
 # Before a transaction is run again that has lost to another one.
 _RETRY_DELAYS_S = (0.05, 0.1, 0.2, 0.4, 0.8)
+# During a connect and at a timeout, asyncpg's own errors are raised, not wrapped by SQLAlchemy.
+_DATABASE_ERRORS = (
+    DBAPIError,
+    NoConnectionInTime,
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    # Raised by a rollback if the connection broke in the middle of an answer.
+    asyncpg.InternalClientError,
+)
+
+
+UTF8 = "UTF8"
+
+
+class DatabaseRefused(Unexpected):
+    """PostgreSQL refuses a statement: for its values, or for a cause that is no request's fault.
+
+    A missing right for instance, or an encoding that cannot store every text.
+    """
+
+    code = "database_refused"
 
 
 def connect(
@@ -53,7 +76,7 @@ def connect(
     settings = {"application_name": "chatflow-imagegen"}
     connect_args = defaults | address.connect_args
     connect_args["server_settings"] = settings | connect_args.get("server_settings", {})
-    return check_on_checkout(
+    return keep_usable(
         create_async_engine(
             address.url,
             connect_args=connect_args,
@@ -63,6 +86,14 @@ def connect(
             # Errors are logged and must not contain what people wrote.
             hide_parameters=True,
         )
+    )
+
+
+def not_utf8(encoding: str) -> str:
+    """Return what an operator has to do about a database of another encoding."""
+    return (
+        f"the encoding of the database is {encoding}, which cannot store every text: "
+        "move to a database of the encoding UTF8"
     )
 
 
@@ -82,7 +113,8 @@ async def run_in_transaction(
     failure or a lock timeout. So it must do no harm to run `step` twice.
 
     Raises:
-        Unavailable: PostgreSQL cannot be reached or is not migrated.
+        Unavailable: PostgreSQL cannot be reached, takes no writes or is not migrated.
+        DatabaseRefused: PostgreSQL refuses the statement for another reason.
     """
     return await _with_retries(engine.begin, step)
 
@@ -95,7 +127,8 @@ async def run_statement(
     It runs again as in `run_in_transaction`.
 
     Raises:
-        Unavailable: PostgreSQL cannot be reached or is not migrated.
+        Unavailable: PostgreSQL cannot be reached, takes no writes or is not migrated.
+        DatabaseRefused: PostgreSQL refuses the statement for another reason.
     """
     return await _with_retries(engine.execution_options(isolation_level="AUTOCOMMIT").connect, step)
 
@@ -104,40 +137,58 @@ async def _with_retries(
     begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]],
     step: Callable[[AsyncConnection], Awaitable[ResultT]],
 ) -> ResultT:
-    return await run_with_retries(
-        lambda: _once(begin, step),
-        delays_s=_RETRY_DELAYS_S,
-        on_retry=lambda state: log.warning("transaction runs again", sqlstate=state),
-    )
-
-
-async def _once(
-    begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]],
-    step: Callable[[AsyncConnection], Awaitable[ResultT]],
-) -> ResultT:
-    try:
+    async def once() -> ResultT:
         async with begin() as connection:
-            return await step(connection)
-    except (
-        OSError,
-        TimeoutError,
-        NoConnectionInTime,
-        asyncpg.PostgresError,
-        asyncpg.InterfaceError,
-        # Raised by a rollback if the connection broke in the middle of an answer.
-        asyncpg.InternalClientError,
-    ) as error:
+            try:
+                return await step(connection)
+            except DBAPIError as error:
+                if sqlstates.is_of_the_encoding(error):
+                    await _require_utf8(connection, error)
+                raise
+
+    try:
+        return await sqlstates.run_with_retries(
+            once,
+            delays_s=_RETRY_DELAYS_S,
+            on_retry=lambda state: log.warning("transaction runs again", sqlstate=state),
+        )
+    except _DATABASE_ERRORS as error:
         raise _unavailable(error) from error
-    except DBAPIError as error:
-        if is_away(error):
-            raise _unavailable(error) from error
-        if is_not_migrated(error):
-            raise Unavailable(
-                "the database lacks tables or columns: run `imagegen migrate`",
-                code="database_not_migrated",
-            ) from error
-        raise
+
+
+async def _require_utf8(connection: AsyncConnection, error: DBAPIError) -> None:
+    raw: Any = (await connection.get_raw_connection()).driver_connection
+    encoding = raw.get_settings().server_encoding
+    if encoding != UTF8:
+        sentence = not_utf8(encoding)
+        raise DatabaseRefused(sentence, reason=sentence, costs_an_attempt=False) from error
 
 
 def _unavailable(error: Exception) -> Unavailable:
-    return Unavailable(f"PostgreSQL is away: {type(error).__name__}", code="database_unavailable")
+    """Return what an error of the database means for a request, in a sentence without any value."""
+    sentence = f"{_why(error)} ({_name(error)})"
+    if sqlstates.is_not_migrated(error):
+        return Unavailable(sentence, code="database_not_migrated")
+    # An error that is not wrapped comes from a connect or a timeout, and not from a statement.
+    if not isinstance(error, DBAPIError) or sqlstates.is_away(error):
+        return Unavailable(sentence, code="database_unavailable")
+    if sqlstates.is_lost_to_another(error):
+        return Unavailable(sentence, code="database_unavailable")
+    return DatabaseRefused(
+        sentence, reason=sentence, costs_an_attempt=sqlstates.may_be_the_values(error)
+    )
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, NoConnectionInTime):
+        return "all connections of this worker to the database are in use"
+    if isinstance(error, TimeoutError):
+        return "the database does not answer"
+    return cause_of(error).sentence
+
+
+def _name(error: Exception) -> str:
+    state = sqlstates.sqlstate(error)
+    if state is None:
+        return type(sqlstates.original(error)).__name__
+    return f"{sqlstates.condition(error)}, {state}"

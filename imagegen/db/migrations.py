@@ -1,6 +1,5 @@
-"""Runs the migrations from code, as `alembic` does from a shell, and checks whether they have run."""
+"""Runs the migrations from code, as `alembic` does from a shell."""
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,20 +9,14 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from pydantic import SecretStr
-from sqlalchemy import Text, column, select, table
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from imagegen import resources
-from imagegen.db.engine import run_statement
-from imagegen.errors import ImagegenError, Unavailable
+from imagegen.errors import ImagegenError
 
 # The bot's own migrations keep their version in `alembic_version`, perhaps in the same schema.
 VERSION_TABLE = "imagegen_alembic_version"
 
-SCHEMA_CHECK_EVERY_S = 2.0
-
 _MAX_PAUSE_S = 30.0
-_VERSION = select(column("version_num", Text)).select_from(table(VERSION_TABLE))
 
 log = structlog.get_logger(__name__)
 
@@ -111,64 +104,3 @@ def config(database_url: SecretStr | str, waits: LockWaits | None = None) -> Con
     )
     configuration.attributes["lock_waits"] = waits or LockWaits()
     return configuration
-
-
-class SchemaCheck:
-    """Compares the database's revision with those that this worker knows.
-
-    Give it an engine of its own, so that it does not wait behind busy connections.
-    """
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-        self._revisions: list[str] | None = None
-        self._is_migrated = False
-        self._logged_reason: str | None = None
-
-    async def lacks(self) -> str | None:
-        """Return a sentence on what an operator has to do, None if the database is migrated.
-
-        A database that is newer than this worker counts as migrated.
-
-        Raises:
-            Unavailable: PostgreSQL cannot be reached.
-        """
-        if self._revisions is None:
-            self._revisions = await asyncio.to_thread(revisions)
-        try:
-            versions = await run_statement(self._engine, _versions)
-        except Unavailable as error:
-            if error.code != "database_not_migrated":
-                raise
-            versions = set()
-        if not versions:
-            return "the database is not migrated: run `imagegen migrate`"
-        # An unknown revision is newer than ours: the next version is being deployed and has
-        # migrated.
-        if versions & set(self._revisions[1:]):
-            return "the database is older than this worker: run `imagegen migrate`"
-        return None
-
-    async def step(self) -> None:
-        """Check until the database is migrated; log what an operator has to do when it changes."""
-        if self._is_migrated:
-            return
-        try:
-            lack = await self.lacks()
-        except Unavailable as error:
-            self._log(error.sentence)
-            return
-        self._is_migrated = lack is None
-        if lack is not None:
-            self._log(lack)
-        elif self._logged_reason is not None:
-            log.info("database ready")
-
-    def _log(self, why: str) -> None:
-        if why != self._logged_reason:
-            log.error("database not ready", why=why)
-            self._logged_reason = why
-
-
-async def _versions(connection: AsyncConnection) -> set[str]:
-    return set((await connection.execute(_VERSION)).scalars())

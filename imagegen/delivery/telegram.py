@@ -26,6 +26,7 @@ from aiogram.methods.base import Response, TelegramType
 from aiogram.types import BufferedInputFile, Message, ReplyParameters
 from aiohttp import ClientConnectorError, ClientTimeout, ConnectionTimeoutError
 
+from chatflow_hook import connection_errors
 from imagegen.delivery.errors import (
     AnswerUnknown,
     ChatGone,
@@ -240,13 +241,20 @@ def error_of(error: Exception) -> ImagegenError:
             error.__cause__, ClientConnectorError | ConnectionTimeoutError
         ):
             # Refused, unreachable, not resolved, or no answer to the connect: nothing was sent.
-            return NotSent("Telegram cannot be reached")
+            return NotSent(_why_not_reached(error.__cause__))
         case TelegramNetworkError() | TelegramServerError():
             return OutcomeUnknown("the connection to Telegram broke during the send")
         case TelegramAPIError():
             return refusal(error.message or _NO_REASON)
         case _:
             return OutcomeUnknown("Telegram's answer cannot be read")
+
+
+def _why_not_reached(error: ClientConnectorError | ConnectionTimeoutError) -> str:
+    reason = connection_errors.reason(error) or "cannot be reached"
+    if isinstance(error, ClientConnectorError):
+        return f"Telegram at {error.host}:{error.port} {reason}"
+    return f"Telegram {reason}"
 
 
 def _accepted_message_id(error: Exception) -> int | None:

@@ -6,17 +6,21 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, exists, false, func, not_, or_
 from sqlalchemy.orm import InstrumentedAttribute
 
-from chatflow_hook.tables import NOBODY, OPEN, Dialog, ImageRequest, State, kinds_that
+from chatflow_hook.tables import NOBODY, OPEN, Dialog, ImageRequest, Kind, State, kinds_that
 from imagegen.db.tables import SafetyNote
 
 IS_OPEN = ImageRequest.state.in_(OPEN)
+# Not every other state is an end: a newer version may have more open states than this one.
+_HAS_ENDED = and_(not_(IS_OPEN), ImageRequest.finished_at.is_not(None))
+# What becomes of requests of other kinds is decided by the newer workers, which know them.
+_IS_OF_KNOWN_KIND = ImageRequest.kind.in_(list(Kind))
 # Covers are left out: one may be sent before the dialog's first message, when its row does not
 # exist yet, and those that are drawn ahead belong to no dialog.
 HAS_NO_DIALOG = and_(
     ImageRequest.kind.in_(kinds_that(lambda kind: kind.has_dialog)),
     ~exists().where(Dialog.id == ImageRequest.dialog_id),
 )
-HAS_ENDED_WITHOUT_DIALOG = and_(not_(IS_OPEN), HAS_NO_DIALOG)
+HAS_ENDED_WITHOUT_DIALOG = and_(_HAS_ENDED, HAS_NO_DIALOG)
 _IS_DRAWN_AHEAD = and_(
     ImageRequest.kind.in_(kinds_that(lambda kind: not kind.has_dialog)),
     ImageRequest.user_id == NOBODY,
@@ -67,7 +71,7 @@ class RetentionLimits:
 
 
 def _ended_before(seconds: float | None) -> ColumnElement[bool]:
-    return and_(not_(IS_OPEN), _before(ImageRequest.finished_at, seconds))
+    return and_(_HAS_ENDED, _IS_OF_KNOWN_KIND, _before(ImageRequest.finished_at, seconds))
 
 
 def _before(moment: InstrumentedAttribute[Any], seconds: float | None) -> ColumnElement[bool]:

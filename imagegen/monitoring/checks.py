@@ -1,29 +1,25 @@
-"""The readiness checks of a worker: Redis, PostgreSQL, Telegram, image store and ComfyUI hosts.
+"""The readiness checks of a worker: its servers, the image store, the hosts and the jobs.
 
 They run over connections of their own, which no job keeps busy. Each check returns None if all is
 well, or what is missing as a short text; it may also raise an error with a sentence.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import structlog
 from redis.asyncio import Redis
-from redis.exceptions import (
-    AuthenticationError,
-    NoPermissionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import RedisError
 
+from chatflow_hook import redis_errors
+from chatflow_hook.settings import RedisPlace
 from imagegen import periodic
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import HostLost
-from imagegen.db import migrations
+from imagegen.db.database_check import CHECK_DATABASE_EVERY_S, DatabaseCheck
 from imagegen.db.engine import connect
-from imagegen.db.migrations import SchemaCheck
 from imagegen.delivery.errors import FloodWait, NotSent, OutcomeUnknown
 from imagegen.delivery.telegram import Telegram
 from imagegen.monitoring import http_server
@@ -35,6 +31,8 @@ from imagegen.pool.pool import Pool
 from imagegen.queue import connections
 from imagegen.settings import Settings
 from imagegen.storage.store import ImageStore
+
+log = structlog.get_logger(__name__)
 
 _UNUSABLE = (Condition.DOWN, Condition.ASIDE)
 _COMMAND_TIMEOUT_S = 3.0
@@ -56,16 +54,17 @@ async def running(
         stack.push_async_callback(engine.dispose)
         redis = connections.result_connection(settings.redis, db=settings.redis_broker_db)
         stack.push_async_callback(redis.aclose)
-        schema_check = SchemaCheck(engine)
+        database_check = DatabaseCheck(engine)
         await stack.enter_async_context(
-            periodic.every(migrations.SCHEMA_CHECK_EVERY_S, schema_check.step, name="schema")
+            periodic.every(CHECK_DATABASE_EVERY_S, database_check.step, name="database")
         )
         checks = {
-            "redis": CachedCheck(redis_check(redis)),
-            "postgresql": CachedCheck(schema_check.lacks),
+            "redis": CachedCheck(redis_check(redis, settings.redis)),
+            "postgresql": CachedCheck(database_check.lacks),
             "telegram": CachedCheck(telegram_check(context.telegram), ok_for_s=_TELEGRAM_OK_FOR_S),
             "store": CachedCheck(store_check(context.image_store), ok_for_s=_STORE_OK_FOR_S),
             "hosts": CachedCheck(hosts_check(context.pool), ok_for_s=_HOSTS_OK_FOR_S),
+            "requests": CachedCheck(context.circuit_breaker.why_open),
         }
         clocks = ServerClocks(redis, engine)
         await stack.enter_async_context(
@@ -75,54 +74,39 @@ async def running(
         yield
 
 
-async def serve_until_redis_answers(settings: Settings) -> None:
-    """Answer probes until Redis answers; arq alone would wait for Redis without any sign.
+async def wait_for_redis(settings: Settings) -> None:
+    """Return once Redis answers, and answer probes until then; arq alone would wait without a sign.
 
     Raises:
-        BadSetting: Redis refuses the password.
+        BadSetting: Redis refuses the password, or has no database of one of the numbers.
     """
-    readiness = Readiness(lambda: False)
+    why = await connections.outage(settings)
+    if why is None:
+        return
+    started, readiness = time.monotonic(), Readiness(lambda: False)
     async with (
         connections.result_connection(settings.redis, db=settings.redis_broker_db) as redis,
         http_server.serving(settings.web_host, settings.web_port, readiness),
-        readiness.checking({"redis": CachedCheck(redis_check(redis))}),
+        readiness.checking({"redis": CachedCheck(redis_check(redis, settings.redis))}),
     ):
-        while not await connections.is_answering(settings.redis):  # noqa: ASYNC110 (Redis gives no event)
+        while why is not None:
+            log.warning("redis cannot be used", why=why)
             await asyncio.sleep(_CHECK_REDIS_EVERY_S)
+            why = await connections.outage(settings)
+    log.info("redis can be used", seconds=round(time.monotonic() - started, 1))
 
 
-def redis_check(client: Redis) -> Check:
+def redis_check(client: Redis, place: RedisPlace) -> Check:
     """Return a check that writes to Redis, since a Redis that is full still answers a PING."""
 
     async def check() -> str | None:
         try:
             await client.set(_WRITE_PROBE_KEY, b"1", px=1)  # gone at once
-        except AuthenticationError:
-            return "it refuses the password"
-        except ResponseError as error:
-            return _refusal(error)
         except (RedisError, OSError) as error:
-            return f"it does not answer: {type(error).__name__}"
+            return redis_errors.why(error, place.address, user=place.user)
         return None
 
     return check
-
-
-def _refusal(error: ResponseError) -> str:
-    """Return why Redis answers but refuses a write, and what to do; its own words may name keys."""
-    match error:
-        case OutOfMemoryError():
-            return "it is full and refuses writes: raise maxmemory, or find what fills it"
-        case ReadOnlyError():
-            return "it is a replica and refuses writes: connect to the primary"
-        case NoPermissionError():
-            return "its user may not write: allow it in the ACL"
-    match str(error).partition(" ")[0]:
-        case "MISCONF":
-            return "it cannot save to its disk and refuses writes: is the disk full?"
-        case "NOREPLICAS":
-            return "too few of its replicas are there and it refuses writes: min-replicas-to-write"
-    return f"it refuses writes: {type(error).__name__}"
 
 
 def telegram_check(bot: Telegram) -> Check:
@@ -133,8 +117,10 @@ def telegram_check(bot: Telegram) -> Check:
             await bot.probe()
         except FloodWait:
             return None  # Telegram answers and knows the token
-        except (NotSent, OutcomeUnknown):
-            return "it cannot be reached"
+        except NotSent as error:
+            return error.sentence
+        except OutcomeUnknown:
+            return "it breaks the connection, has an error of its own, or does not answer in time"
         return None
 
     return check

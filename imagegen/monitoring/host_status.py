@@ -4,9 +4,8 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict, dataclass
-from typing import Any
 
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -18,13 +17,15 @@ _KEPT_S = 10
 _KEY_PREFIX = "imagegen:hosts:"
 
 
-@dataclass(frozen=True, kw_only=True)
-class PublishedHost:
+class PublishedHost(BaseModel):
     """One host as one worker sees it.
 
     `model_set` is what the worker drew last there, None before the first drawing. `why` is the
     reason why the host is not up, None if it is.
     """
+
+    # A newer worker may publish more.
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     name: str
     condition: str
@@ -32,6 +33,9 @@ class PublishedHost:
     taken: int
     model_set: str | None
     why: str | None
+
+
+_HOSTS = TypeAdapter(list[PublishedHost])
 
 
 class HostStatusPublisher:
@@ -67,20 +71,26 @@ class HostStatusPublisher:
         # While Redis is away nothing is published; the next step tries again.
         with suppress(RedisError, OSError):
             await self._redis.set(
-                self._key, json.dumps([asdict(host) for host in hosts]), ex=_KEPT_S
+                self._key, json.dumps([host.model_dump() for host in hosts]), ex=_KEPT_S
             )
 
 
-async def read_published(redis: Redis) -> Sequence[PublishedHost] | None:
+async def read_published(redis: Redis) -> Sequence[PublishedHost]:
     """Return what all workers have published, each host once for each worker.
 
-    Returns None if Redis is away.
+    What a worker of another version has published in a form that cannot be read is left out.
+
+    Raises:
+        RedisError: Redis cannot be used.
     """
-    try:
-        keys = [key async for key in redis.scan_iter(match=f"{_KEY_PREFIX}*")]
-        values = await redis.mget(keys) if keys else []
-    except (RedisError, OSError):
-        return None
+    keys = [key async for key in redis.scan_iter(match=f"{_KEY_PREFIX}*")]
+    values = await redis.mget(keys) if keys else []
     # A key that has expired since the scan has no value.
-    hosts: list[dict[str, Any]] = [host for value in values if value for host in json.loads(value)]
-    return [PublishedHost(**host) for host in hosts]
+    return [host for value in values if value for host in _read(value)]
+
+
+def _read(packed: bytes) -> list[PublishedHost]:
+    try:
+        return _HOSTS.validate_json(packed)
+    except ValidationError:
+        return []

@@ -138,9 +138,10 @@ class ContentPolicy:
 
         Raises:
             Refused: the screen refuses the conversation or the prompt.
+            ConversationUnreadable: only a newer worker can read the conversation.
             Unavailable: a finding could not be written, since PostgreSQL is away.
         """
-        talk = _conversation(request)
+        talk = request.talk
         found = await self._screened(request, talk, persona)
         brief = Brief(
             persona=persona,
@@ -169,10 +170,11 @@ class ContentPolicy:
         `is_age_confirmed`: whether the user's age confirmation holds now, not at the claim.
 
         Raises:
+            ConversationUnreadable: only a newer worker can read the conversation.
             Refused: the screen refuses the conversation.
             RatingWithdrawn: the picture goes further than is allowed now.
         """
-        found = await self._screened(request, _conversation(request), persona)
+        found = await self._screened(request, request.talk, persona)
         drawn = drawn_rating(request.drawn_rating)
         if drawn is Rating.SAFE:
             return DeliveryOptions(has_spoiler=request.has_spoiler)
@@ -214,12 +216,6 @@ class ContentPolicy:
             chat_type=request.chat_type,
         )
         return effective_rating(bounds)
-
-
-def _conversation(request: ClaimedRequest) -> Conversation:
-    if request.conversation is None:
-        return Conversation(text="")
-    return Conversation.model_validate(request.conversation)
 
 
 def _seed_input(request: ClaimedRequest) -> SeedInput:

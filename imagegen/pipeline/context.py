@@ -8,6 +8,7 @@ from imagegen.pipeline.content_policy import ContentPolicy
 from imagegen.pipeline.image_cache import ImageCache
 from imagegen.pipeline.quarantine import Quarantine
 from imagegen.pool.pool import Pool
+from imagegen.queue.circuit_breaker import CircuitBreaker
 from imagegen.queue.progress import LiveProgress
 from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.repository import RequestRepository
@@ -41,6 +42,7 @@ class JobContext:
     flood_control: FloodControl
     progress: LiveProgress
     quarantine: Quarantine
+    circuit_breaker: CircuitBreaker
     max_age_s: float
     max_attempts: int
     max_unknown_sends: int

@@ -34,6 +34,10 @@ log = structlog.get_logger(__name__)
 _FETCH_DELAYS_S = (0.2, 1.0)
 # How soon a prompt is cancelled on its host after its request was cancelled or claimed by another.
 _CHECK_CLAIM_EVERY_S = 2.0
+# A job that waits longer than this for a slot writes down that it only waits; again each minute,
+# since PostgreSQL may have been away.
+_WAITS_AFTER_S = 0.5
+_MARK_WAITING_EVERY_S = 60.0
 # What a second drawing may cure: memory has been freed, or the file is written anew.
 _REDRAW_AFTER = (OutOfMemory, ImageGone, BadImage)
 
@@ -198,12 +202,27 @@ class ImageGeneration:
         )
         async with AsyncExitStack() as stack:
             try:
-                async with asyncio.timeout(self._request.time_left_s(self._context.max_age_s)):
+                async with (
+                    asyncio.timeout(self._request.time_left_s(self._context.max_age_s)),
+                    periodic.every(
+                        _MARK_WAITING_EVERY_S,
+                        self._mark_waiting,
+                        name=f"wait of {self._request.id}",
+                        delay_s=_WAITS_AFTER_S,
+                    ),
+                ):
                     with shutdown.waiting():
                         lease = await stack.enter_async_context(slot)
             except TimeoutError:
                 raise TooLate("no host was free in time, and the chat has moved on") from None
             yield lease
+
+    async def _mark_waiting(self) -> None:
+        try:
+            await self._context.requests.mark_waiting(self._request)
+        except (ClaimLost, Unavailable):
+            return  # the next write checks the claim
+        self._context.quarantine.acquit(self._request.id)
 
     async def _execute(self, lease: SlotLease) -> PromptResult:
         """Run or resume the prompt with live progress; cancel it if the claim is lost."""
@@ -243,6 +262,7 @@ class ImageGeneration:
             self._request = await requests.end_drawing(self._request, leaves_a_stray=True)
         self._request = await requests.start_drawing(self._request, self._plan(graph), host=host)
         self._is_prompt_in_row = True
+        self._context.quarantine.acquit(self._request.id)
 
     async def _cancel_if_claim_lost(self, execution: PromptExecution) -> None:
         """Cancel the prompt if the request has ended, or another job has it.

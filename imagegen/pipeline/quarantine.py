@@ -1,18 +1,18 @@
-"""Quarantine: requests under which workers died run one at a time.
+"""Quarantine: of the requests under which workers died, a few run at a time.
 
-When a worker dies, every job that it ran could be the cause. A request that runs alone is the only
-possible cause the next time.
+When a worker dies, every job that it worked on could be the cause. Each crash narrows the circle: it
+leaves only those as suspects that ran in the same group. In the last group a request runs alone,
+and is the only possible cause.
 """
 
-import asyncio
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 from imagegen.errors import Rejected, Unavailable
+from imagegen.requests.claim import SUSPECT_AFTER_CRASHES, ClaimedRequest
 
-# A deploy or a power cut ends many jobs that are not the cause; twice in a row is a reason to
-# suspect a request.
-_SUSPECT_AFTER_CRASHES = 2
 _RETRY_AFTER_S = 2.0
 
 
@@ -23,32 +23,61 @@ class Poisonous(Rejected):
 
 
 class Quarantine:
-    """Lets one suspect request of a worker run at a time, and all other requests at once."""
+    """Lets suspect requests of a worker run in groups, and all other requests at once.
 
-    def __init__(self, *, max_crashes: int) -> None:
+    `max_crashes`: at so many crashes a request ends. `count_suspects` returns how many open
+    requests are suspects.
+    """
+
+    def __init__(self, *, max_crashes: int, count_suspects: Callable[[], Awaitable[int]]) -> None:
         self._max_crashes = max_crashes
-        self._suspect_lock = asyncio.Lock()
+        self._count_suspects = count_suspects
+        # The crashes of each suspect that runs.
+        self._running: dict[UUID, int] = {}
 
     @asynccontextmanager
-    async def admitted(self, crashes: int) -> AsyncIterator[None]:
+    async def admitted(self, request: ClaimedRequest) -> AsyncIterator[None]:
         """Admit a request while the block runs, without waiting.
 
-        `crashes` is how many jobs of this request in a row have vanished with their worker.
-
         Raises:
-            Poisonous: `crashes` has reached the limit.
-            Unavailable: another suspect runs; its code is `suspect_waits`.
+            Poisonous: `request.crashes`, the number of its jobs in a row that have vanished with
+                their worker, has reached the limit.
+            Unavailable: enough other suspects run, and then its code is `suspect_waits`; or
+                PostgreSQL is away.
         """
-        if crashes >= self._max_crashes:
-            raise Poisonous(f"The worker died {crashes} times over this picture.")
-        if crashes < _SUSPECT_AFTER_CRASHES:
+        if request.crashes >= self._max_crashes:
+            raise Poisonous(f"The worker died {request.crashes} times over this picture.")
+        if request.crashes < SUSPECT_AFTER_CRASHES:
             yield
             return
-        if self._suspect_lock.locked():
+
+        suspects = await self._count_suspects()
+        most_crashes = max([request.crashes, *self._running.values()])
+        if len(self._running) >= self._group_size(suspects, most_crashes):
             raise Unavailable(
-                "waits until another suspect is through",
+                "waits until other suspects are through",
                 code="suspect_waits",
                 retry_after_s=_RETRY_AFTER_S,
             )
-        async with self._suspect_lock:
+        self._running[request.id] = request.crashes
+        try:
             yield
+        finally:
+            self.acquit(request.id)
+
+    def acquit(self, request_id: UUID) -> None:
+        """Let another suspect run in place of this one, whose crashes are counted from 0 again.
+
+        Does nothing for a request that is no suspect; may be called twice.
+        """
+        self._running.pop(request_id, None)
+
+    def _group_size(self, suspects: int, crashes: int) -> int:
+        """Return how many suspects may run at a time beside one with so many crashes.
+
+        Each crash divides the suspects by the same factor, so that the group of the last crash that
+        a request may have is the request alone. With the usual five crashes 8 suspects run 4, then
+        2, then 1 at a time, and 1000 suspects 100, 10 and 1.
+        """
+        alone_at = self._max_crashes - 1
+        return max(1, round(math.pow(suspects, (alone_at - crashes) / (alone_at - 1))))

@@ -52,7 +52,12 @@ class PromptBuilder:
             if self._model is not None and _may_ask_model(brief):
                 return self._from_model_scene(brief, await self._model.scene(brief))
         except NoScene as error:
-            log.warning("prompt from template", why=error.why, persona=brief.persona.name)
+            log.warning(
+                "prompt from template",
+                why=error.why,
+                detail=error.detail,
+                persona=brief.persona.name,
+            )
             self.fallbacks[error.why] += 1
         return self._template.write(brief)
 

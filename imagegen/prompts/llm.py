@@ -8,6 +8,7 @@ from typing import Self
 import httpx
 from pydantic import BaseModel, Field, ValidationError
 
+from chatflow_hook import connection_errors
 from imagegen.errors import Unavailable
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.llm_instructions import llm_messages
@@ -28,13 +29,15 @@ _CODE_FENCE = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL
 class NoScene(Unavailable):
     """The model gave no scene that can be used; `why` is a stable code and quotes nothing.
 
-    It is `timeout`, `unreachable`, `refused`, `nonsense` (no valid answer) or `http_` with a
+    `detail` is the address of the server and what happened, None if the server answered. `why` is
+    `timeout`, `unreachable`, `refused`, `nonsense` (no valid answer) or `http_` with a
     status; or, set by PromptBuilder, `bare` or `screened`.
     """
 
-    def __init__(self, why: str) -> None:
-        super().__init__(f"the language model gave no scene: {why}")
+    def __init__(self, why: str, *, detail: str | None = None) -> None:
+        super().__init__(f"the language model gave no scene: {detail or why}")
         self.why = why
+        self.detail = detail
 
     @property
     def may_pass(self) -> bool:
@@ -76,6 +79,7 @@ class LanguageModel:
         pause_s: float = 0.2,
     ) -> None:
         self._url = chat_endpoint(url)
+        self._server = _server(self._url)
         self._model = model
         self._timeout_s = timeout_s
         self._pause_s = pause_s
@@ -119,16 +123,18 @@ class LanguageModel:
             async with asyncio.timeout(self._timeout_s):
                 return await self._post(request)
         except (TimeoutError, httpx.TimeoutException):
-            raise NoScene("timeout") from None
-        except httpx.TransportError:
-            raise NoScene("unreachable") from None
+            raise NoScene("timeout", detail=f"{self._server} does not answer in time") from None
+        except httpx.TransportError as error:
+            reason = connection_errors.reason(error) or f"failed: {type(error).__name__}"
+            raise NoScene("unreachable", detail=f"{self._server} {reason}") from None
         except httpx.HTTPError:
             raise NoScene("nonsense") from None
 
     async def _post(self, request: dict[str, object]) -> bytes:
         async with self._client.stream("POST", self._url, json=request) as response:
             if response.status_code != httpx.codes.OK:
-                raise NoScene(f"http_{response.status_code}")
+                status = response.status_code
+                raise NoScene(f"http_{status}", detail=f"{self._server} answers {status}")
             body = b""
             async for chunk in response.aiter_bytes():
                 body += chunk
@@ -154,6 +160,12 @@ def chat_endpoint(url: str) -> str:
         has_version = any(map(_API_VERSION.fullmatch, path.split("/")))
         path += "/chat/completions" if has_version else "/v1/chat/completions"
     return str(server.copy_with(path=path))
+
+
+def _server(url: str) -> str:
+    """Return the server's address without path, user and password."""
+    parts = httpx.URL(url)
+    return f"{parts.scheme}://{parts.netloc.decode()}"
 
 
 def read_scene(body: bytes) -> Scene:

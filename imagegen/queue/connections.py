@@ -3,33 +3,41 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+import structlog
 from arq.connections import RedisSettings
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import (
-    AuthenticationError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-)
+from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.exceptions import AuthenticationError, ReadOnlyError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from chatflow_hook import redis_errors
 from chatflow_hook.queue import QUEUE, dumps, loads
 from chatflow_hook.settings import BadSetting, RedisPlace
+from chatflow_hook.settings import RedisSettings as OurRedisSettings
 from imagegen.queue.job_queue import JobQueue
 
 AnswerT = TypeVar("AnswerT")
 
+log = structlog.get_logger(__name__)
+
 # arq's RedisSettings has no socket timeout, and without one a frozen Redis hangs the worker.
 SOCKET_TIMEOUT_S = 5.0
+_RESULT_TIMEOUTS = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0}
 # redis-py's number of retries for "without end": no outage ends the worker, however long it is.
 _RETRY_WITHOUT_END = -1
 _MAX_BACKOFF_S = 1.0
-_WRITE_REFUSALS = ("MISCONF ", "NOREPLICAS ")
+# The fields that redis-py's connection and arq's own settings have in common.
+_TLS_ARGUMENTS = (
+    "ssl_keyfile",
+    "ssl_certfile",
+    "ssl_cert_reqs",
+    "ssl_ca_certs",
+    "ssl_ca_data",
+    "ssl_check_hostname",
+)
 
 
 def job_queue(
@@ -44,19 +52,13 @@ def job_queue(
         "db": db,
         "socket_timeout": socket_timeout_s,
         "socket_connect_timeout": socket_timeout_s,
-        "retry": _WriteRefusalRetry(
-            ExponentialBackoff(cap=_MAX_BACKOFF_S, base=0.05), _RETRY_WITHOUT_END
+        "retry": _OutageRetry(
+            ExponentialBackoff(cap=_MAX_BACKOFF_S, base=0.05), _RETRY_WITHOUT_END, place=redis
         ),
         "retry_on_timeout": True,
-        # OSError: a refused connection is one until redis-py has translated it. OutOfMemoryError
-        # and ReadOnlyError: a Redis that is full or has become a replica is an outage like others.
-        "retry_on_error": [
-            RedisConnectionError,
-            RedisTimeoutError,
-            OSError,
-            OutOfMemoryError,
-            ReadOnlyError,
-        ],
+        # OSError: a refused connection is one until redis-py has translated it. ReadOnlyError: what
+        # _OutageRetry makes of a refusal.
+        "retry_on_error": [RedisConnectionError, RedisTimeoutError, OSError, ReadOnlyError],
     }
     client = JobQueue(
         _HandshakeRetryPool(**arguments),
@@ -68,22 +70,25 @@ def job_queue(
     return client
 
 
-async def is_answering(redis: RedisPlace) -> bool:
-    """Return whether Redis answers; False means an outage that may pass.
+async def outage(settings: OurRedisSettings) -> str | None:
+    """Return why Redis cannot be used now, in a sentence for operators; None if it answers.
 
     Raises:
-        BadSetting: Redis refuses the password.
+        BadSetting: Redis refuses the password, or has no database of one of the numbers.
     """
-    async with result_connection(redis, db=0) as client:
-        try:
-            return bool(await client.ping())
-        except AuthenticationError as error:
-            raise BadSetting(
-                f"REDIS_PASSWORD or REDIS_URL: got a password that Redis refuses ({error}), "
-                "must be the one that Redis was given"
-            ) from error
-        except (RedisError, OSError):
-            return False
+    place = settings.redis
+    for db in (settings.redis_broker_db, settings.redis_result_db):
+        async with silent_connection(place, db=db) as client:
+            try:
+                await client.ping()
+            except (RedisError, OSError) as error:
+                sentence = redis_errors.why(error, place.address, user=place.user)
+                if isinstance(error, AuthenticationError):
+                    raise BadSetting(f"REDIS_PASSWORD or REDIS_URL: {sentence}") from error
+                if redis_errors.is_no_such_database(error):
+                    raise BadSetting(f"REDIS_BROKER_DB and REDIS_RESULT_DB: {sentence}") from error
+                return sentence
+    return None
 
 
 def result_connection(redis: RedisPlace, *, db: int) -> Redis:
@@ -91,7 +96,21 @@ def result_connection(redis: RedisPlace, *, db: int) -> Redis:
 
     Progress that arrives late is of no use, so a command that fails is not sent again.
     """
-    return Redis.from_pool(redis.pool(db, socket_timeout=1.0, socket_connect_timeout=1.0))
+    arguments = {
+        **redis.arguments,
+        "db": db,
+        **_RESULT_TIMEOUTS,
+        "retry": _OutageRetry(NoBackoff(), 0, place=redis),
+    }
+    return Redis.from_pool(_HandshakeRetryPool(**arguments))
+
+
+def silent_connection(redis: RedisPlace, *, db: int) -> Redis:
+    """Return a client like that of `result_connection`, which does not log what goes wrong.
+
+    For callers that say it themselves; the caller closes it.
+    """
+    return Redis.from_pool(redis.pool(db, **_RESULT_TIMEOUTS))
 
 
 def arq_settings(redis: RedisPlace, *, db: int) -> RedisSettings:
@@ -104,7 +123,10 @@ def arq_settings(redis: RedisPlace, *, db: int) -> RedisSettings:
         database=db,
         username=arguments.get("username"),
         password=arguments.get("password"),
-        ssl="SSL" in getattr(arguments.get("connection_class"), "__name__", ""),
+        ssl=redis.is_tls,
+        # A check that fails fails at once: whoever runs it asks again.
+        conn_retries=0,
+        **{name: arguments[name] for name in _TLS_ARGUMENTS if name in arguments},
     )
 
 
@@ -123,24 +145,39 @@ class _HandshakeRetryPool(ConnectionPool):
         )
 
 
-class _WriteRefusalRetry(Retry):
-    """Retries also when Redis refuses writes: its disk is full, or its replicas are away.
+class _OutageRetry(Retry):
+    """Logs why Redis cannot be used at each failure, and retries also what Redis refuses.
 
-    redis-py chooses what to retry by the class of the error, and has no class for some of these
-    refusals. They are raised as ReadOnlyError here, which `job_queue` lists under `retry_on_error`.
+    A refusal lasts until somebody changes the server: its disk is full, its replicas are away, or
+    its ACL forbids a command. redis-py chooses what to retry by the class of the error, and has no
+    class for some of them. They are raised as ReadOnlyError here, which `job_queue` lists under
+    `retry_on_error`.
     """
+
+    def __init__(self, *args: Any, place: RedisPlace, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._place = place
 
     async def call_with_retry(
         self, do: Callable[[], Awaitable[AnswerT]], fail: Callable[[RedisError], Any]
     ) -> AnswerT:
         """Call `do` until it succeeds; `fail` is called after each error that is retried."""
 
-        async def do_or_raise_read_only() -> AnswerT:
+        async def do_or_log() -> AnswerT:
             try:
                 return await do()
-            except ResponseError as error:
-                if any(refusal in str(error) for refusal in _WRITE_REFUSALS):
+            except (RedisError, OSError) as error:
+                if redis_errors.is_outage(error):
+                    self._log(error)
+                if redis_errors.is_refusal(error):
                     raise ReadOnlyError(str(error)) from error
                 raise
 
-        return await super().call_with_retry(do_or_raise_read_only, fail)
+        return await super().call_with_retry(do_or_log, fail)
+
+    def _log(self, error: RedisError | OSError) -> None:
+        place = self._place
+        log.warning(
+            "redis cannot be used",
+            why=redis_errors.why(error, place.address, user=place.user),
+        )

@@ -14,7 +14,8 @@ from typing import Any, cast
 
 import structlog
 from arq.constants import in_progress_key_prefix
-from arq.worker import Retry, Worker
+from arq.cron import CronJob
+from arq.worker import Function, Retry, Worker, func
 from redis.exceptions import RedisError
 
 from chatflow_hook.queue import QUEUE
@@ -28,6 +29,9 @@ log = structlog.get_logger(__name__)
 JOB_TIMEOUT_S = 3600
 # The time to live that arq gives the lock when it takes a job, before the job has run a line.
 INITIAL_LOCK_S = JOB_TIMEOUT_S + 10
+# In effect no limit: the row counts its attempts, and arq counts every deploy as a try.
+MAX_TRIES = 1_000_000
+_PUT_OFF_S = 5.0
 # A job that is to wait longer runs again after this time and waits anew. So an entry of the queue
 # that lies further in the future was written by a wrong clock, and the relay can tell.
 MAX_DEFERRAL_S = 60
@@ -96,6 +100,15 @@ def allow_two_runs_of_a_job() -> None:
     worker.job_tasks = _JobTasks(worker.job_tasks)
 
 
+def leave_unknown_jobs() -> None:
+    """Leave jobs of functions that only a newer worker has in the queue; call it as the above.
+
+    arq deletes such a job. Here it is put off again and again until a newer worker takes it.
+    """
+    worker = _polling_worker()
+    worker.functions = _Functions(worker.functions)
+
+
 async def _renew(queue: JobQueue, job_id: str, lease_s: float) -> None:
     try:
         until_ms = await queue.now_ms() + int(lease_s * 1000)
@@ -122,6 +135,18 @@ def _polling_worker() -> Worker:
     task = cast("asyncio.Task[None]", asyncio.current_task())
     main = cast("Coroutine[Any, Any, None]", task.get_coro())
     return cast("Worker", main.cr_frame.f_locals["self"])  # type: ignore[attr-defined]
+
+
+class _Functions(dict[str, Function | CronJob]):
+    """arq's functions by name; one that is not there puts its job off."""
+
+    def __missing__(self, name: str) -> Function:
+        return func(_put_off, name=name, max_tries=MAX_TRIES, keep_result=0)
+
+
+async def _put_off(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:  # noqa: ARG001 (arq's form)
+    async with held(ctx["redis"], ctx["job_id"], score=ctx["score"], lease_s=_PUT_OFF_S):
+        raise Retry(defer=_PUT_OFF_S)
 
 
 class _JobTasks(dict[str, asyncio.Task[Any]]):

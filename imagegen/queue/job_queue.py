@@ -7,6 +7,7 @@ the Redis server.
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -33,12 +34,17 @@ class JobQueue(ArqRedis):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._is_dispatching = True
+        self._limit: Callable[[list[Any]], list[Any]] = list
         self.polled_after_stop = asyncio.Event()
         self._clock = _RedisClock()
 
     def stop_dispatching(self) -> None:
         """Answer each further poll of arq's worker with no job. It cannot be undone."""
         self._is_dispatching = False
+
+    def limit_jobs(self, limit: Callable[[list[Any]], list[Any]]) -> None:
+        """Hand out only those of the due jobs that `limit` returns; it is called at each poll."""
+        self._limit = limit
 
     async def now_ms(self) -> int:
         """Return the time of the Redis server in milliseconds since the epoch.
@@ -70,7 +76,8 @@ class JobQueue(ArqRedis):
         if not self._is_dispatching:
             self.polled_after_stop.set()
             return []
-        return await super().zrangebyscore(name, min, await self.now_ms(), *args, **kwargs)
+        due = await super().zrangebyscore(name, min, await self.now_ms(), *args, **kwargs)
+        return self._limit(due)
 
 
 def score_for_arq(score: float | None, *, redis_ms: int, own_ms: int) -> float | None:

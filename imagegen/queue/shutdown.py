@@ -127,13 +127,13 @@ class GracefulShutdown:
     def wrap(self, job: WorkerCoroutine) -> WorkerCoroutine:
         """Return the job function for arq, so that a shutdown knows each run of it."""
 
-        async def tracked_job(ctx: dict[Any, Any], *args: Any) -> Any:
+        async def tracked_job(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> Any:
             if self.is_under_way:  # arq took it just before the signal
                 raise asyncio.CancelledError
             task = _current_task()
             self._jobs[task] = JobStop(task)
             try:
-                return await job(ctx, *args)
+                return await job(ctx, *args, **kwargs)
             finally:
                 del self._jobs[task]
                 self._changed.set()

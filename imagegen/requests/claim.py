@@ -8,10 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid5
 
+from pydantic import ValidationError
+
 from chatflow_hook.tables import Kind, State
 from chatflow_hook.turn import Conversation
-from imagegen.errors import ImagegenError, Rejected
+from imagegen.errors import ImagegenError, Rejected, Unavailable
 from imagegen.storage.store import StoredImage
+
+# A deploy or a power cut ends many jobs that are not the cause; twice in a row is a reason to
+# suspect a request.
+SUSPECT_AFTER_CRASHES = 2
 
 
 class ClaimLost(ImagegenError):
@@ -26,6 +32,12 @@ class TooLate(Rejected):
 
     code = "too_old"
     level = logging.WARNING
+
+
+class ConversationUnreadable(Unavailable):
+    """The row's conversation has a form that only a newer worker knows: it is left to that one."""
+
+    code = "newer_version"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,16 +115,18 @@ class ClaimedRequest:
         return StoredImage(name=self.image, width=self.width, height=self.height)
 
     @property
-    def words(self) -> str:
-        """The text that the picture is about: the bot's prompt, else the message, else the reply.
+    def talk(self) -> Conversation:
+        """What people wrote; empty if it was erased.
 
-        Empty if the conversation was erased.
+        Raises:
+            ConversationUnreadable: it has a form that this version does not know.
         """
         if self.conversation is None:
-            return ""
-        talk = Conversation.model_validate(self.conversation)
-        said = (talk.prompt, talk.text, talk.reply)
-        return next((words for words in said if words and words.strip()), "")
+            return Conversation(text="")
+        try:
+            return Conversation.model_validate(self.conversation)
+        except ValidationError:
+            raise ConversationUnreadable("a newer version has written its conversation") from None
 
 
 class ClaimState(enum.Enum):

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook import user_erasure
+from chatflow_hook.picture import known_state
 from chatflow_hook.tables import NOBODY, OPEN, ImageRequest, Kind, State, is_any_of
 from chatflow_hook.turn import Conversation
 from imagegen.db.engine import run_in_transaction
@@ -95,11 +96,17 @@ class Covers:
             ImageRequest.message_count,
             ImageRequest.state,
             ImageRequest.error_sentence,
-        ).where(is_any_of(ImageRequest.id, ids), ImageRequest.state.not_in(OPEN))
+        ).where(is_any_of(ImageRequest.id, ids), ImageRequest.finished_at.is_not(None))
 
         async def step(connection: AsyncConnection) -> Sequence[Cover]:
             return [
-                Cover(request_id=id_, persona=persona, number=number, state=State(state), why=why)
+                Cover(
+                    request_id=id_,
+                    persona=persona,
+                    number=number,
+                    state=known_state(state, is_ended=True),
+                    why=why,
+                )
                 for id_, persona, number, state, why in await connection.execute(query)
             ]
 

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import (
     ColumnElement,
     Update,
+    and_,
     bindparam,
     case,
     delete,
@@ -24,15 +25,21 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook import age_confirmation, user_erasure
-from chatflow_hook.tables import OPEN, Dialog, ImageRequest, Kind, State
+from chatflow_hook.tables import OPEN, Dialog, ImageRequest, Kind, State, is_open
 from chatflow_hook.turn import Rating
 from imagegen.db.engine import AnyRow, one_or_none, run_in_transaction, run_statement
 from imagegen.db.tables import StrayPrompt
 from imagegen.delivery.message import SentMessage
 from imagegen.errors import ImagegenError
-from imagegen.requests.claim import ClaimedRequest, ClaimLost, ClaimState, DeliveryAttempt
+from imagegen.requests.claim import (
+    SUSPECT_AFTER_CRASHES,
+    ClaimedRequest,
+    ClaimLost,
+    ClaimState,
+    DeliveryAttempt,
+)
 from imagegen.requests.deliveries import mark_sent, move_watermark
-from imagegen.requests.state_changes import RELEASED, advance, release
+from imagegen.requests.state_changes import RELEASED, advance, mark_waiting, release
 from imagegen.storage.store import StoredImage
 
 ResultT = TypeVar("ResultT")
@@ -48,18 +55,30 @@ _COPIED = [
 ]
 
 _AGE_S = func.extract("epoch", func.clock_timestamp() - ImageRequest.queued_at).label("age_s")
-
+# A request of another kind is left to the newer workers, which know it.
+_IS_OF_KNOWN_KIND = ImageRequest.kind.in_(list(Kind))
 # Statements are built once: to build one takes longer than to run it.
 _CLAIM = (
     update(ImageRequest)
-    .where(ImageRequest.id == bindparam("request_id"), ImageRequest.state.in_(OPEN))
+    .where(
+        ImageRequest.id == bindparam("request_id"),
+        ImageRequest.state.in_(OPEN),
+        _IS_OF_KNOWN_KIND,
+    )
     .values(
         claim=bindparam("new_claim"),
         # A picture that was sent from the memory of a job that died is fetched or drawn again.
         state=case((ImageRequest.image.is_(None), RELEASED), else_=ImageRequest.state),
-        # A claim that was not released: the job that had it has crashed.
+        # A claim that was not released: the job that had it has crashed. It is no suspect if it
+        # only waited.
         crashes=case(
-            (ImageRequest.claim.is_not(None), ImageRequest.crashes + 1),
+            (
+                and_(
+                    ImageRequest.claim.is_not(None),
+                    ImageRequest.claim.is_distinct_from(ImageRequest.waiting_claim),
+                ),
+                ImageRequest.crashes + 1,
+            ),
             else_=ImageRequest.crashes,
         ),
         updated_at=func.clock_timestamp(),
@@ -72,8 +91,11 @@ _CLAIM = (
         ).label("is_age_confirmed"),
     )
 )
-_CLAIM_STATE = select(ImageRequest.claim, ImageRequest.state, ImageRequest.prompt_id).where(
-    ImageRequest.id == bindparam("request_id")
+_CLAIM_STATE = select(
+    ImageRequest.claim, ImageRequest.state, ImageRequest.finished_at, ImageRequest.prompt_id
+).where(ImageRequest.id == bindparam("request_id"))
+_COUNT_SUSPECTS = select(func.count()).where(
+    ImageRequest.state.in_(OPEN), ImageRequest.crashes >= SUSPECT_AFTER_CRASHES
 )
 _IMAGE = select(ImageRequest.image).where(ImageRequest.id == bindparam("request_id"))
 # Lock the dialog before the request, in the same order as the hook, or the two could deadlock.
@@ -123,7 +145,11 @@ class RequestRepository:
         self._age_text_version = age_text_version
 
     async def claim(self, request_id: UUID) -> ClaimedRequest | None:
-        """Claim an open request, even if another job has it; None if it has ended or is unknown."""
+        """Claim an open request, even if another job has it.
+
+        None: it has ended or is unknown, or its kind or its state is one that only a newer worker
+        knows.
+        """
         began = time.monotonic()
         values = {
             "request_id": request_id,
@@ -142,7 +168,7 @@ class RequestRepository:
     async def find_silent(
         self, *, silent_s: float, after: RequestCursor | None, most: int
     ) -> list[RequestCursor]:
-        """Return open requests to which nobody wrote for so long, the oldest first.
+        """Return open requests of known kinds to which nobody wrote for so long, the oldest first.
 
         A request whose last write is in the future belongs to them: PostgreSQL's clock was set back,
         or a standby whose clock is behind has taken over.
@@ -150,7 +176,7 @@ class RequestRepository:
         `silent_s`: how many seconds. `most`: how many requests at most. `after`: continue after
         this request; None: begin with the oldest.
         """
-        where = [ImageRequest.state.in_(OPEN), _not_written_for(silent_s)]
+        where = [ImageRequest.state.in_(OPEN), _IS_OF_KNOWN_KIND, _not_written_for(silent_s)]
         if after is not None:
             where.append(
                 tuple_(ImageRequest.created_at, ImageRequest.id)
@@ -171,6 +197,25 @@ class RequestRepository:
             ]
 
         return await self._run_statement(step)
+
+    async def count_suspects(self) -> int:
+        """Return how many open requests are suspected of having killed their workers."""
+
+        async def step(connection: AsyncConnection) -> int:
+            return (await connection.execute(_COUNT_SUSPECTS)).scalar_one()
+
+        return await self._run_statement(step)
+
+    async def mark_waiting(self, request: ClaimedRequest) -> None:
+        """Write down that the job only waits for a slot, until `start_drawing`.
+
+        If its worker dies meanwhile, that is no crash of this request. What the job did before has
+        not killed the worker, so the crashes are counted from 0 again.
+
+        Raises:
+            ClaimLost: another job has claimed the request, or it has ended.
+        """
+        await self._run_statement(lambda connection: mark_waiting(connection, request))
 
     async def start_drawing(
         self, request: ClaimedRequest, plan: DrawingPlan, *, host: str
@@ -197,6 +242,7 @@ class RequestRepository:
                 drawn_rating=plan.rating,
                 scene=plan.scene,
                 crashes=0,
+                waiting_claim=None,
             )
         )
         return replace(
@@ -236,7 +282,7 @@ class RequestRepository:
         row = await self._run_statement(
             lambda connection: one_or_none(connection, _CLAIM_STATE, {"request_id": request.id})
         )
-        if row is None or row.state not in OPEN:
+        if row is None or not is_open(row.state, row.finished_at):
             return ClaimState.ENDED
         if row.claim == request.claim:
             return ClaimState.OURS

@@ -43,7 +43,7 @@ async def retry_request(engine: AsyncEngine, images: ImageStore | None, request_
 
     Raises:
         NotRetried: there is no such request, it has not failed, its conversation or its dialog is
-            gone, or another automatic request of its dialog is open.
+            gone, another automatic request of its dialog is open, or its kind is unknown.
         Unavailable: PostgreSQL or the image store cannot be reached.
     """
     row = await run_in_transaction(engine, lambda connection: _row(connection, request_id))
@@ -54,7 +54,7 @@ async def retry_request(engine: AsyncEngine, images: ImageStore | None, request_
     async def step(connection: AsyncConnection) -> None:
         # Lock the dialog before the request. Until the commit the hook adds no other request to it.
         await _lock_dialog(connection, row.dialog_id)
-        if Kind(row.kind).is_one_per_dialog:
+        if _known_kind(row).is_one_per_dialog:
             await _check_no_other_is_open(connection, row)
         if (await connection.execute(_put_back(row, state))).one_or_none() is None:
             _raise_reason(await _row(connection, request_id))
@@ -76,6 +76,12 @@ async def _row(connection: AsyncConnection, request_id: UUID) -> Row[*tuple[Any,
         ImageRequest.conversation.is_not(None).label("has_context"),
     ).where(ImageRequest.id == request_id)
     return (await connection.execute(query)).one_or_none()
+
+
+def _known_kind(row: Row[*tuple[Any, ...]]) -> Kind:
+    if row.kind not in set(Kind):
+        raise NotRetried(f"only a newer version knows its kind, which is {row.kind}")
+    return Kind(row.kind)
 
 
 async def _is_stored(images: ImageStore | None, name: str | None) -> bool:

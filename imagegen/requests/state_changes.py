@@ -81,6 +81,16 @@ async def release(
     return await run_fenced(connection, query, _ours(request))
 
 
+async def mark_waiting(connection: AsyncConnection, request: ClaimedRequest) -> None:
+    """Write down that the job only waits, and has come through all that it did before.
+
+    Raises:
+        ClaimLost: the request is not ours any more, or is not queued.
+    """
+    query = _write({State.QUEUED}).values(waiting_claim=ImageRequest.claim, crashes=0)
+    await run_fenced(connection, query.returning(ImageRequest.id), _ours(request))
+
+
 async def run_fenced(connection: AsyncConnection, query: Executable, values: dict[str, Any]) -> Any:
     """Run an UPDATE that returns one column, and return its value.
 

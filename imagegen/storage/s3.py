@@ -31,6 +31,17 @@ _CONNECT_TIMEOUT_S = 3
 _TRY_TIMEOUT_S = 10
 _RETRY_TIMEOUT_S = 15
 _MAX_RETRIES = 2
+# What obstore's text says of a cause that its exceptions do not name, and what to do.
+_REASONS = {
+    "ConnectionRefused": "refuses the connection: look at AWS_ENDPOINT_URL",
+    "dns error": "has a host name that is not known: look at AWS_ENDPOINT_URL",
+    "TimedOut": "does not answer in time: look at AWS_ENDPOINT_URL",
+    "timed out": "does not answer in time: look at AWS_ENDPOINT_URL",
+    "certificate": "has a certificate that is not trusted",
+    "InvalidAccessKeyId": "does not know the key: look at AWS_ACCESS_KEY_ID",
+    "SignatureDoesNotMatch": "does not accept the secret: look at AWS_SECRET_ACCESS_KEY",
+    "AccessDenied": "does not let this key in: look at its rights to the bucket",
+}
 # An object that is no image: it is in none of the store's folders.
 _TRIAL_KEY = "writable"
 # Our limit for a whole operation, however obstore's timeouts add up.
@@ -55,10 +66,17 @@ class S3ImageStore:
     """
 
     def __init__(
-        self, store: S3Store, *, bucket: str, url_base: str | None = None, url_valid_s: float
+        self,
+        store: S3Store,
+        *,
+        bucket: str,
+        server: str,
+        url_base: str | None = None,
+        url_valid_s: float,
     ) -> None:
         self._store = store
         self._bucket = bucket
+        self._server = server
         self._url_base = url_base
         self._url_valid = timedelta(seconds=url_valid_s)
 
@@ -84,7 +102,13 @@ class S3ImageStore:
                 "retry_timeout": timedelta(seconds=_RETRY_TIMEOUT_S),
             },
         )
-        return cls(store, bucket=parts.netloc, url_base=url_base, url_valid_s=url_valid_s)
+        return cls(
+            store,
+            bucket=parts.netloc,
+            server=_server(access.endpoint),
+            url_base=url_base,
+            url_valid_s=url_valid_s,
+        )
 
     def url(self, name: str) -> str | None:
         if self._url_base is not None:
@@ -185,8 +209,25 @@ class S3ImageStore:
                 raise StoreUnavailable(f"there is no bucket {self._bucket}") from None
             raise
         except (BaseError, OSError, TimeoutError) as error:
-            reason = type(error).__name__.removesuffix("Error")
-            raise StoreUnavailable(f"the bucket {self._bucket} {failure}: {reason}") from None
+            raise StoreUnavailable(
+                f"the bucket {self._bucket} {failure}: {_reason(error, self._server)}"
+            ) from None
+
+
+def _server(endpoint: str | None) -> str:
+    """Return the server's address without path, user and password."""
+    if endpoint is None:
+        return "AWS"
+    parts = urlsplit(endpoint)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _reason(error: Exception, server: str) -> str:
+    text = str(error)
+    reason = next((said for word, said in _REASONS.items() if word in text), None)
+    if isinstance(error, TimeoutError):
+        reason = f"does not answer within {_OPERATION_TIMEOUT_S:g} s"
+    return f"{server} {reason or f'failed: {type(error).__name__}'}"
 
 
 def _key(name: str) -> str:

@@ -3,8 +3,10 @@
 import asyncio
 
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from imagegen import periodic
+from imagegen.errors import Unavailable
 
 
 async def test_steps_are_taken_until_the_block_ends() -> None:
@@ -30,6 +32,27 @@ async def test_a_step_that_may_wait_is_not_taken_at_once() -> None:
         await asyncio.sleep(0.01)
 
     assert steps == []
+
+
+async def test_a_step_that_has_to_wait_says_why_in_one_line_and_is_taken_again() -> None:
+    steps = asyncio.Queue[int]()
+
+    async def step() -> None:
+        steps.put_nowait(1)
+        raise Unavailable("the bucket is away", code="store_unavailable")
+
+    with capture_logs() as logged:
+        async with periodic.every(0.001, step, name="test"):
+            for _ in range(2):
+                await steps.get()
+
+    assert logged[0] == {
+        "event": "a step waits",
+        "task": "test",
+        "code": "store_unavailable",
+        "why": "the bucket is away",
+        "log_level": "warning",
+    }
 
 
 async def test_a_step_that_swallows_its_cancellation_does_not_hold_up_the_block(

@@ -41,6 +41,17 @@ def test_the_names_of_the_old_service_mean_what_they_meant() -> None:
     assert settings.slots == 4
 
 
+def test_variables_that_only_a_newer_version_knows_are_ignored(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("IMAGE_OF_NEXT_YEAR", "COMFYUI_OF_NEXT_YEAR", "REDIS_OF_NEXT_YEAR"):
+        monkeypatch.setenv(name, "1")
+    (tmp_path / ".env").write_text("TELEGRAM_OF_NEXT_YEAR=1\nSTOP_GRACE=7\n")
+
+    assert from_env().stop_grace == 7
+    assert read(HookSettings).database_url.get_secret_value() == GOOD["DATABASE_URL"]
+
+
 def test_the_cap_over_all_hosts_is_at_most_their_slots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAX_CONCURRENT_GENERATIONS", "3")
     assert from_env().slots == 3
@@ -54,6 +65,11 @@ def test_the_cap_over_all_hosts_is_at_most_their_slots(monkeypatch: pytest.Monke
     [
         ("DATABASE_URL", None, "DATABASE_URL is not set, must be postgresql://"),
         ("DATABASE_URL", "mysql://u:hush@h/db", "DATABASE_URL: got "),
+        (
+            "DATABASE_URL",
+            "postgresql://u:hush@h/db?sslrootcert=/not/there.pem",
+            "DATABASE_URL: got an address whose sslrootcert names a file that cannot be read",
+        ),
         ("TELEGRAM_BOT_TOKEN", None, "TELEGRAM_BOT_TOKEN is not set"),
         ("TELEGRAM_BOT_TOKEN", "hush", "TELEGRAM_BOT_TOKEN: got something else, must be"),
         ("COMFYUI_HOSTS", None, "COMFYUI_HOSTS is not set, must be host:port"),
@@ -66,7 +82,7 @@ def test_the_cap_over_all_hosts_is_at_most_their_slots(monkeypatch: pytest.Monke
         ("GENERATION_TIMEOUT", "-1", "GENERATION_TIMEOUT: got '-1', must be a number of seconds"),
         ("IMAGE_TRIGGER_MAX", "2", "IMAGE_TRIGGER_MAX: got 2, must be at least IMAGE_TRIGGER_MIN"),
         ("REDIS_URL", "redis://:hu#sh@h:1", "REDIS_URL: got an address with a bare #"),
-        ("REDIS_URL", "http://hush", "REDIS_URL: got something else, must be redis://"),
+        ("REDIS_URL", "http://hush", "REDIS_URL: got an address that does not begin with redis://"),
         ("REDIS_PORT", "70000", "REDIS_PORT: got '70000', must be a port"),
         ("IMAGE_STORE", "/plain/path", "IMAGE_STORE: got '/plain/path', must be file:///"),
         ("LOG_FORMAT", "xml", "LOG_FORMAT: got 'xml', must be json or console"),
@@ -147,7 +163,7 @@ async def test_any_redis_password_works_in_parts_and_in_a_url(
         for settings in (by_url, from_env()):
             async with connections.result_connection(settings.redis, db=4) as redis:
                 assert await redis.ping()
-                assert await connections.is_answering(settings.redis)
+                assert await connections.outage(settings) is None
             plain = connections.arq_settings(settings.redis, db=3)
             assert isinstance(plain.host, str), "arq takes a list of sentinels too"
             async with Redis(
@@ -164,4 +180,4 @@ async def test_a_password_that_redis_refuses_names_the_variable(
             monkeypatch.setenv("REDIS_URL", url)
 
             with pytest.raises(BadSetting, match="REDIS_PASSWORD"):
-                await connections.is_answering(from_env().redis)
+                await connections.outage(from_env())

@@ -180,7 +180,7 @@ async def test_a_worker_that_waits_for_redis_at_its_start_lives_and_says_so(
         variables = worker_process.environment(stage.settings, WEB_PORT=str(port))
         valkey.freeze()
         async with worker_process.running(
-            tmp_path / "home", variables, command=IMAGEGEN, says="Redis does not answer yet"
+            tmp_path / "home", variables, command=IMAGEGEN, says="does not answer in time"
         ) as worker:
             await Prober(port).until_missing("redis", timeout_s=NOTICED_S)
             assert (await Prober(port).get("/healthz")).status == 200

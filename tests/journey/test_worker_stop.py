@@ -157,7 +157,7 @@ async def test_a_worker_that_waits_for_redis_at_its_start_can_be_stopped(
         variables = worker_process.environment(stage.settings)
         valkey.freeze()
         async with worker_process.running(
-            tmp_path / "home", variables, command=command, says="Redis does not answer yet"
+            tmp_path / "home", variables, command=command, says="redis cannot be used"
         ) as worker:
             code = await worker.stop()
 

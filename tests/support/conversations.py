@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from chatflow_hook import Request, Turn
@@ -72,7 +72,9 @@ async def end(sessions: Sessions, request: Request, state: State) -> None:
     """End a request as the worker would, without the worker."""
     async with sessions.begin() as session:
         await session.execute(
-            update(ImageRequest).where(ImageRequest.id == request.id).values(state=state)
+            update(ImageRequest)
+            .where(ImageRequest.id == request.id)
+            .values(state=state, finished_at=func.clock_timestamp())
         )
         if state is State.DELIVERED:
             await session.execute(

@@ -3,17 +3,20 @@
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from imagegen.cli.host_table import host_rows
 from imagegen.comfy.host_report import HostReport
 from imagegen.monitoring.host_status import PublishedHost
 from imagegen.sandbox.comfyui import SandboxComfyUI
+from imagegen.sandbox.servers.valkey import ValkeyServer
 from imagegen.workflows.library import Library
 from tests.support import fork_server
 from tests.support.conversations import Sessions
@@ -120,6 +123,21 @@ async def test_the_worker_tells_its_slots_and_what_was_drawn_last(
     assert (row["slots"], row["slots_taken"]) == (2, 0)
 
 
+async def test_what_a_newer_worker_publishes_is_read_as_far_as_it_is_known(
+    redis_url: str,
+) -> None:
+    async with SandboxComfyUI(models=shelf()) as host, Redis.from_url(redis_url, db=4) as redis:
+        known = {"name": host.address, "condition": "resting", "slots": 2, "taken": 1}
+        newer = {**known, "model_set": None, "why": "it is warm", "temperature": 80}
+        for number, packed in enumerate((json.dumps([newer]), '{"hosts": []}', "a new form")):
+            await redis.set(f"imagegen:hosts:{number}", packed)
+
+        [row], _ = await _json(host.address, REDIS_URL=redis_url)
+
+    assert (row["state"], row["why"]) == ("resting", "it is warm")
+    assert (row["slots"], row["slots_taken"]) == (2, 1)
+
+
 @pytest.mark.parametrize("hosts", ["", "no host,", "a:1,a:1"])
 async def test_a_wrong_setting_is_a_sentence(hosts: str) -> None:
     text, code = await _run(hosts)
@@ -128,12 +146,49 @@ async def test_a_wrong_setting_is_a_sentence(hosts: str) -> None:
     assert text.startswith("imagegen: COMFYUI_HOSTS")
 
 
+async def test_a_redis_that_is_away_is_said_and_is_not_called_no_worker() -> None:
+    async with SandboxComfyUI(models=shelf()) as host:
+        ended = await _ended(host.address)
+
+    assert ended.returncode == 0
+    assert "no worker" not in ended.stdout
+    assert "unknown" in ended.stdout
+    assert "redis://localhost:1 refuses the connection" in ended.stderr
+
+
+async def test_a_wrong_redis_password_is_a_wrong_setting() -> None:
+    with ValkeyServer() as valkey:
+        text, code = await _run("127.0.0.1:1", REDIS_URL=f"redis://:hush@127.0.0.1:{valkey.port}")
+
+    assert code == 2
+    assert text.startswith("imagegen: REDIS_PASSWORD or REDIS_URL: redis://127.0.0.1:")
+    assert "refuses the password" in text
+    assert "hush" not in text
+
+
+async def test_a_persona_whose_folder_is_broken_is_named_with_its_path(tmp_path: Path) -> None:
+    (tmp_path / "lina").mkdir()
+    (tmp_path / "lina" / "persona.toml").write_text("nothing = [")
+    async with SandboxComfyUI(models=shelf()) as host:
+        ended = await _ended(host.address, PERSONAS_DIR=str(tmp_path))
+
+    assert ended.returncode == 1
+    assert "imagegen: lina cannot be drawn by any host: lina/persona.toml" in ended.stderr
+    assert str(tmp_path / "lina") in ended.stderr
+    assert "7 of 7" in ended.stdout
+
+
 async def _json(hosts: str, *arguments: str, **variables: str) -> tuple[list[Any], int]:
-    text, code = await _run(hosts, "--json", *arguments, **variables)
-    return json.loads(text), code
+    ended = await _ended(hosts, "--json", *arguments, **variables)
+    return json.loads(ended.stdout), ended.returncode
 
 
 async def _run(hosts: str, *arguments: str, **variables: str) -> tuple[str, int]:
+    ended = await _ended(hosts, *arguments, **variables)
+    return ended.stdout + ended.stderr, ended.returncode
+
+
+async def _ended(hosts: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     around: Mapping[str, str] = {
         "PATH": os.environ["PATH"],
         # No server listens there, so that another Redis on this machine is not asked.
@@ -141,11 +196,10 @@ async def _run(hosts: str, *arguments: str, **variables: str) -> tuple[str, int]
         "COMFYUI_HOSTS": hosts,
         **variables,
     }
-    ended = await asyncio.to_thread(
+    return await asyncio.to_thread(
         fork_server.shared().run,
         [IMAGEGEN, "hosts", *arguments],
         env=around,
         cwd=Path.cwd(),
         timeout=PATIENCE_S,
     )
-    return ended.stdout + ended.stderr, ended.returncode

@@ -1,5 +1,6 @@
 """`imagegen requests`: listing, showing, retrying and cancelling requests."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from chatflow_hook.tables import Dialog, State
 from imagegen.cli.app import main
 from imagegen.db.tables import Delivery, StrayPrompt
-from tests.support import command, conversations
+from tests.support import command, conversations, newer_version
 from tests.support.aged_rows import SAID, Archive
 from tests.support.command import Ended
 from tests.support.conversations import Sessions
@@ -305,7 +306,7 @@ async def test_with_redis_away_the_relay_rings(
         f"{request_id}: queued",
         "Redis is away: the worker finds them by itself when it is back",
     ]
-    assert ended.complained == ""
+    assert ended.complained.startswith("imagegen: redis://127.0.0.1:1 refuses the connection")
     assert await queued_in(redis_url) == []
     row = await conversations.row(archive.sessions, request_id)
     assert (row.state, row.claim) == (State.QUEUED, None)
@@ -342,7 +343,10 @@ async def test_a_database_that_is_away_is_a_sentence(
     ended = await requests(*arguments, DATABASE_URL=away)
 
     assert (ended.code, ended.said) == (2, "")
-    assert ended.complained == "imagegen: PostgreSQL is away: ConnectionRefusedError\n"
+    place = f"postgresql://127.0.0.1:{unused_tcp_port}/d"
+    assert ended.complained.startswith(f"imagegen: {place}: ")
+    assert ended.complained.count("\n") == 1
+    assert "ConnectionRefusedError" in ended.complained
 
 
 async def test_a_database_without_our_tables_is_a_sentence(
@@ -351,9 +355,8 @@ async def test_a_database_without_our_tables_is_a_sentence(
     ended = await requests("list", DATABASE_URL=empty_database_url)
 
     assert (ended.code, ended.said) == (2, "")
-    assert ended.complained == (
-        "imagegen: the database lacks tables or columns: run `imagegen migrate`\n"
-    )
+    assert ended.complained.startswith("imagegen: postgresql://127.0.0.1:")
+    assert "tables or columns are missing: run `imagegen migrate`" in ended.complained
 
 
 @pytest.mark.parametrize(
@@ -375,3 +378,15 @@ def test_a_wrong_use_is_explained(arguments: tuple[str, ...]) -> None:
 
     assert ended.exit_code == 2
     assert "Error: " in ended.output
+
+
+async def test_requests_that_only_a_newer_version_knows_are_listed(
+    requests: RequestsCommand, archive: Archive
+) -> None:
+    await newer_version.row(archive.sessions, state=newer_version.OPEN_STATE)
+    await newer_version.row(archive.sessions, kind=newer_version.KIND)
+
+    listed, counted = await requests("list"), await requests("list", "--json")
+
+    assert listed.said.endswith("\n1 queued, 1 upscaling\n")
+    assert json.loads(counted.said)["counts"]["upscaling"] == 1

@@ -1,76 +1,22 @@
 """The worker's engine when PostgreSQL answers, falls silent, or is gone."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
+from typing import Any
 
 import asyncpg
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import select, text
+from sqlalchemy import cast, insert, make_url, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook.tables import Dialog
-from imagegen.db.engine import connect, run_in_transaction
+from imagegen.db.engine import DatabaseRefused, connect, run_in_transaction
 from imagegen.errors import Unavailable
-from tests.support import conversations
+from tests.support import broken_databases, conversations
+from tests.support.cable import cable_to
 from tests.support.conversations import Sessions
-
-
-class Cable:
-    """A TCP proxy that can be pulled like a cable: nothing comes through, and nobody is told."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._target = host, port
-        self._plugged = asyncio.Event()
-        self._plugged.set()
-
-    @contextlib.asynccontextmanager
-    async def laid(self) -> AsyncIterator[int]:
-        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        async with server:
-            yield server.sockets[0].getsockname()[1]
-            self._plugged.set()
-
-    def pull(self) -> None:
-        self._plugged.clear()
-
-    def plug(self) -> None:
-        self._plugged.set()
-
-    async def _connected(
-        self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter
-    ) -> None:
-        server, to_server = await asyncio.open_connection(*self._target)
-        try:
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._carry(client, to_server))
-                both.create_task(self._carry(server, to_client))
-        finally:
-            to_server.close()
-            to_client.close()
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while chunk := await reader.read(65536):
-                await self._plugged.wait()
-                writer.write(chunk)
-                await writer.drain()
-            writer.write_eof()
-
-
-@pytest.fixture
-async def cable(database_url: str) -> AsyncIterator[tuple[Cable, str]]:
-    """Give a cable to the test's database, and the address through it."""
-    address = urlsplit(database_url)
-    assert address.hostname
-    assert address.port
-    cable = Cable(address.hostname, address.port)
-    async with cable.laid() as port:
-        place = f"{address.username}:{address.password}@127.0.0.1:{port}"
-        yield cable, address._replace(netloc=place).geturl()
 
 
 async def test_a_row_can_be_read_after_the_commit(
@@ -93,23 +39,38 @@ async def test_a_secret_address_is_taken(database_url: str) -> None:
     await engine.dispose()
 
 
-async def test_a_server_that_falls_silent_in_a_transaction_is_noticed(
-    cable: tuple[Cable, str],
-) -> None:
-    wire, url = cable
-    engine = connect(url, pool_size=1, command_timeout_s=0.3)
+async def test_a_server_that_falls_silent_in_a_transaction_is_noticed(database_url: str) -> None:
+    async with cable_to(database_url) as (wire, url):
+        engine = connect(url, pool_size=1, command_timeout_s=0.3)
 
-    async with asyncio.timeout(20):
-        session = conversations.sessions_of(engine)()
-        await session.execute(select(Dialog))
+        async with asyncio.timeout(20):
+            session = conversations.sessions_of(engine)()
+            await session.execute(select(Dialog))
+            wire.pull()
+
+            with pytest.raises(TimeoutError):
+                await session.execute(select(Dialog))
+            await session.close()
+
+        wire.plug()
+        await engine.dispose()
+
+
+async def test_connections_to_a_silent_server_are_closed_at_once(database_url: str) -> None:
+    async with cable_to(database_url) as (wire, url):
+        engine = connect(url, pool_size=2, command_timeout_s=60.0)
+        async with engine.connect(), engine.connect():
+            pass
         wire.pull()
 
         with pytest.raises(TimeoutError):
-            await session.execute(select(Dialog))
-        await session.close()
+            async with asyncio.timeout(0.3) as limit, engine.connect() as connection:
+                await connection.execute(select(Dialog))
+        overdue_s = asyncio.get_running_loop().time() - (limit.when() or 0.0)
+        async with asyncio.timeout(1.0):
+            await engine.dispose()
 
-    wire.plug()
-    await engine.dispose()
+        assert overdue_s < 1.0, "to close a connection takes 2 s if the server is asked"
 
 
 @pytest.mark.parametrize("is_wrapped", [False, True])
@@ -127,3 +88,124 @@ async def test_a_connection_that_broke_in_an_answer_is_a_database_that_is_away(
         await run_in_transaction(engine, step)
 
     assert caught.value.code == "database_unavailable"
+
+
+async def test_connections_that_became_read_only_are_thrown_away(database_url: str) -> None:
+    engine = connect(database_url, pool_size=3)
+    await broken_databases.make_read_only(database_url, is_read_only=True)
+    async with engine.connect(), engine.connect(), engine.connect():
+        pass  # three connections in the pool, all to the read-only server
+    await broken_databases.make_read_only(database_url, is_read_only=False)
+
+    with pytest.raises(Unavailable) as caught:
+        await run_in_transaction(engine, count_a_message)
+    async with engine.begin() as one, engine.begin() as two, engine.begin() as three:
+        for dialog_id, connection in enumerate((one, two, three)):
+            await connection.execute(insert(Dialog).values(id=dialog_id))
+
+    assert caught.value.code == "database_unavailable"
+    assert "takes no writes" in caught.value.sentence
+    assert "read_only_sql_transaction, 25006" in caught.value.sentence
+    await engine.dispose()
+
+
+async def count_a_message(connection: AsyncConnection) -> None:
+    await connection.execute(insert(Dialog).values(id=42))
+
+
+@pytest.mark.parametrize(
+    ("statement", "code", "name", "costs_an_attempt"),
+    [
+        ("SELECT 1 FROM of_nobody", "database_not_migrated", "undefined_table, 42P01", False),
+        ("SELECT 'x'::int", "database_refused", "invalid_text_representation, 22P02", True),
+        ("SELECT 1/0", "database_refused", "division_by_zero, 22012", True),
+        ("INSERT INTO dialogs VALUES (NULL)", "database_refused", "not_null_violation", True),
+        ("SET ROLE nobody_at_all", "database_refused", "invalid_parameter_value", True),
+        ("SELECT nothing()", "database_refused", "undefined_function, 42883", False),
+        ("DO $$BEGIN RAISE 'secret words'; END$$", "database_refused", "raise, P0001", False),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", "database_unavailable", "is away", False),
+    ],
+)
+async def test_no_error_of_a_statement_ends_a_request_as_a_fault_of_ours(
+    engine: AsyncEngine, statement: str, code: str, name: str, *, costs_an_attempt: bool
+) -> None:
+    with pytest.raises(Unavailable) as caught:
+        await run_in_transaction(engine, lambda connection: connection.execute(text(statement)))
+
+    error = caught.value
+    assert (error.code, error.costs_an_attempt) == (code, costs_an_attempt)
+    assert name in error.sentence
+    assert "secret words" not in error.sentence
+
+
+async def test_a_lock_that_is_held_for_too_long_is_no_fault_of_the_request(
+    engine: AsyncEngine, sessions: Sessions
+) -> None:
+    await conversations.put_dialog(sessions)
+
+    async def step(connection: AsyncConnection) -> None:
+        await connection.execute(text("SET LOCAL lock_timeout = '10ms'"))
+        await connection.execute(text("UPDATE dialogs SET message_count = 5"))
+
+    async with sessions.begin() as holder:
+        await holder.execute(text("UPDATE dialogs SET message_count = 4"))
+        with pytest.raises(Unavailable) as caught:
+            await run_in_transaction(engine, step)
+
+    assert caught.value.code == "database_unavailable"
+    assert "lock_not_available, 55P03" in caught.value.sentence
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"password": "marmalade"}, "look at DATABASE_URL (invalid_password, 28P01)"),
+        ({"database": "of_nobody"}, "look at DATABASE_URL (invalid_catalog_name, 3D000)"),
+        ({"port": 1}, "it refuses the connection: nothing listens there"),
+    ],
+    ids=["password", "name", "port"],
+)
+async def test_what_is_wrong_with_the_address_is_said_without_a_secret(
+    database_url: str, wrong: dict[str, Any], words: str
+) -> None:
+    address = make_url(database_url).set(**wrong)
+    engine = connect(address.render_as_string(hide_password=False))
+
+    with pytest.raises(Unavailable) as caught:
+        await run_in_transaction(engine, count_a_message)
+
+    assert caught.value.code == "database_unavailable"
+    assert words in caught.value.sentence
+    assert "marmalade" not in caught.value.sentence
+    await engine.dispose()
+
+
+async def test_a_server_without_a_free_connection_is_named(database_url: str) -> None:
+    async with broken_databases.weak_role(database_url, limit=0) as url:
+        engine = connect(url)
+
+        with pytest.raises(Unavailable) as caught:
+            await run_in_transaction(engine, count_a_message)
+
+        assert "max_connections" in caught.value.sentence
+        assert "too_many_connections, 53300" in caught.value.sentence
+        await engine.dispose()
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+async def test_a_text_that_the_encoding_cannot_store_is_the_databases_fault(
+    database_url: str, encoding: str
+) -> None:
+    async with broken_databases.database_of_encoding(database_url, encoding) as url:
+        engine = connect(url)
+
+        with pytest.raises(DatabaseRefused) as caught:
+            await run_in_transaction(engine, store_cyrillic)
+
+        assert f"is {encoding}" in caught.value.sentence
+        assert not caught.value.costs_an_attempt
+        await engine.dispose()
+
+
+async def store_cyrillic(connection: AsyncConnection) -> None:
+    await connection.execute(select(cast({"text": "да"}, JSONB)))

@@ -114,7 +114,7 @@ async def test_the_downgrade_waits_as_politely(
 async def test_a_dialogs_that_lacks_nothing_is_not_locked(url: str, handler: Connection) -> None:
     await handler.execute(
         "ALTER TABLE dialogs ADD COLUMN last_image_generation_at integer,"
-        " ADD COLUMN image_last_message_id bigint"
+        " ADD COLUMN image_last_message_id bigint, ADD COLUMN image_counted_messages bigint[]"
     )
     transaction = await _opened(handler, _HELD["row exclusive"])
 
@@ -136,7 +136,7 @@ async def test_two_that_upgrade_at_once_both_succeed(
         await transaction.commit()
 
         assert [await process.wait() for process in both] == [0, 0]
-        assert await gate.fetchval("SELECT version_num FROM imagegen_alembic_version") == "0006"
+        assert await gate.fetchval("SELECT version_num FROM imagegen_alembic_version") == "0007"
 
 
 def test_the_pauses_grow_and_are_never_shorter_than_the_lock_was() -> None:

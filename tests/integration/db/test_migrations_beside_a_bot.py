@@ -13,7 +13,8 @@ from imagegen.db.migrations import MigrationStopped
 from tests.support import schema_dump
 
 _SCHEMA = (Path(__file__).parents[2] / "support" / "foreign_schema.sql").read_text(encoding="utf-8")
-_ADDED = ("message_count", "last_image_generation_at", "image_last_message_id")
+_IDS = {"image_last_message_id", "image_counted_messages"}
+_ADDED = {"message_count", "last_image_generation_at"} | _IDS
 _OF_OURS = (
     *(
         "image_requests",
@@ -29,26 +30,27 @@ _OF_OURS = (
 
 # How bots differ, and which columns their `dialogs` lacks.
 _BOTS = {
-    "a count of its own": ("SELECT", {"last_image_generation_at", "image_last_message_id"}),
-    "no count": ("ALTER TABLE dialogs DROP COLUMN message_count", set(_ADDED)),
+    "a count of its own": ("SELECT", {"last_image_generation_at"} | _IDS),
+    "no count": ("ALTER TABLE dialogs DROP COLUMN message_count", _ADDED),
     "the older service's watermark": (
         """
         ALTER TABLE dialogs ADD COLUMN last_image_generation_at integer;
         UPDATE dialogs SET last_image_generation_at = message_count / 2
         """,
-        {"image_last_message_id"},
+        _IDS,
     ),
     "a watermark but no count": (
         """
         ALTER TABLE dialogs DROP COLUMN message_count,
             ADD COLUMN last_image_generation_at bigint DEFAULT 0
         """,
-        {"message_count", "image_last_message_id"},
+        {"message_count"} | _IDS,
     ),
     "small and big integers": (
         """
         ALTER TABLE dialogs ALTER COLUMN message_count TYPE smallint,
-            ADD COLUMN last_image_generation_at smallint, ADD COLUMN image_last_message_id bigint
+            ADD COLUMN last_image_generation_at smallint, ADD COLUMN image_last_message_id bigint,
+            ADD COLUMN image_counted_messages bigint[]
         """,
         set(),
     ),
@@ -57,11 +59,11 @@ _BOTS = {
         ALTER TABLE dialogs ALTER COLUMN message_count DROP NOT NULL,
             ALTER COLUMN message_count DROP DEFAULT
         """,
-        {"last_image_generation_at", "image_last_message_id"},
+        {"last_image_generation_at"} | _IDS,
     ),
     "no comment on dialogs": (
         "COMMENT ON TABLE dialogs IS NULL",
-        {"last_image_generation_at", "image_last_message_id"},
+        {"last_image_generation_at"} | _IDS,
     ),
 }
 
@@ -102,7 +104,7 @@ async def test_a_new_count_starts_at_zero_and_a_new_watermark_at_nothing(
     bot: tuple[str, set[str]],
 ) -> None:
     url, missing = bot
-    fresh = {"message_count": 0, "last_image_generation_at": None, "image_last_message_id": None}
+    fresh = {column: 0 if column == "message_count" else None for column in _ADDED}
 
     await asyncio.to_thread(migrations.upgrade, url)
 
@@ -187,6 +189,10 @@ async def test_alembic_check_sees_that_a_column_of_ours_is_gone(
         (
             "CREATE TABLE dialogs (id integer, image_last_message_id text)",
             "dialogs.image_last_message_id is text",
+        ),
+        (
+            "CREATE TABLE dialogs (id integer, image_counted_messages text)",
+            "dialogs.image_counted_messages is text",
         ),
         ("CREATE VIEW dialogs AS SELECT 1 AS id", "not a table"),
         ("CREATE MATERIALIZED VIEW dialogs AS SELECT 1 AS id", "not a table"),

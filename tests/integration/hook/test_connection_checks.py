@@ -1,4 +1,4 @@
-"""Connections that are taken from the pool are alive, and are not pinged each time."""
+"""Connections that are taken from the pool are of use, and are not pinged each time."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,12 +8,18 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from structlog.testing import capture_logs
 
-from chatflow_hook.database import DATABASE_ERRORS, check_on_checkout
+from chatflow_hook import ChatFlowHook, Request
+from chatflow_hook.database import DATABASE_ERRORS, keep_usable
 from chatflow_hook.database_url import parse
 from chatflow_hook.failures import cause_of
-from tests.support import schema_dump
+from tests.support import broken_databases, conversations, schema_dump
+from tests.support.cable import cable_to
+from tests.support.conversations import Sessions, turn
 from tests.support.pool_callers import Clock
+from tests.support.product import PATIENCE_S
+from tests.support.stopwatch import Stopwatch
 
 
 @pytest.fixture
@@ -29,7 +35,7 @@ async def engine(database_url: str, clock: Clock) -> AsyncIterator[AsyncEngine]:
     """An engine of one connection, whose idle time is measured by a clock that the test moves."""
     address = parse(database_url)
     bare = create_async_engine(address.url, connect_args=address.connect_args, pool_size=1)
-    made = check_on_checkout(bare, clock=clock)
+    made = keep_usable(bare, clock=clock)
     yield made
     await made.dispose()
 
@@ -56,7 +62,7 @@ async def test_one_with_a_goodbye_but_no_end_yet_is_replaced_after_one_fault_at_
     async with _delaying_proxy(database_url) as (url, server_closed):
         address = parse(url)
         bare = create_async_engine(address.url, connect_args=address.connect_args, pool_size=1)
-        engine = check_on_checkout(bare, clock=clock)
+        engine = keep_usable(bare, clock=clock)
         first = await _pid(engine)
         await schema_dump.execute(database_url, f"SELECT pg_terminate_backend({first})")
         await asyncio.wait_for(server_closed.wait(), 5)
@@ -86,6 +92,76 @@ async def test_one_that_has_rested_is_asked_first(engine: AsyncEngine, clock: Cl
     await _pid(engine)
 
     assert ";" in queries
+
+
+async def test_a_hook_counts_again_after_a_failover(
+    database_url: str, redis_url: str, sessions: Sessions
+) -> None:
+    settings = conversations.hook_settings(database_url, redis_url)
+    async with ChatFlowHook(settings, turn_timeout_s=PATIENCE_S) as hook:
+        await broken_databases.make_read_only(database_url, is_read_only=True)
+        with capture_logs() as log:
+            await asyncio.gather(*(hook.on_turn(turn()) for _ in range(5)))
+        await broken_databases.make_read_only(database_url, is_read_only=False)
+
+        requests = [await hook.on_turn(turn()) for _ in range(4)]
+
+    assert log[0]["sqlstate"] == "25006"
+    assert log[0]["condition"] == "read_only_sql_transaction"
+    assert "takes no writes" in log[0]["why"]
+    assert [request is not None for request in requests[-2:]].count(True) == 1
+    assert (await conversations.dialog(sessions)).message_count >= 3, "one turn is lost at most"
+
+
+async def test_a_silent_database_does_not_hold_the_hook_up(
+    database_url: str, redis_url: str
+) -> None:
+    async with cable_to(database_url) as (wire, url):
+        hook = ChatFlowHook(conversations.hook_settings(url, redis_url))
+        request = None
+        while request is None:
+            request = await hook.on_turn(turn())
+        wire.pull()
+
+        watch = Stopwatch()
+        with pytest.raises(TimeoutError):
+            await hook.wait(request, timeout=0.2)
+        waited_s = watch.seconds
+        await hook.close()
+        closed_s = watch.seconds - waited_s
+
+    assert waited_s < 1.9, "0.9 s for the last look, and one second for a busy machine"
+    assert closed_s < 1.0
+
+
+async def test_connections_that_are_all_in_use_do_not_hold_a_wait_up(
+    database_url: str, redis_url: str, sessions: Sessions
+) -> None:
+    await conversations.put_dialog(sessions)
+    async with ChatFlowHook(conversations.hook_settings(database_url, redis_url)) as hook:
+        request = await hook.ask(turn())
+        assert isinstance(request, Request)
+        async with sessions.begin() as holder:
+            await holder.execute(text("SELECT 1 FROM dialogs FOR UPDATE"))
+            asks = [asyncio.create_task(hook.ask(turn())) for _ in range(10)]
+            await _connections_wait_for_a_lock(sessions, 10)
+
+            watch = Stopwatch()
+            with pytest.raises(TimeoutError):
+                await hook.wait(request, timeout=0)
+            waited_s = watch.seconds
+        await asyncio.gather(*asks)
+
+    assert waited_s < 1.9
+
+
+async def _connections_wait_for_a_lock(sessions: Sessions, count: int) -> None:
+    query = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    while True:
+        async with sessions() as session:
+            if (await session.execute(query)).scalar_one() >= count:
+                return
+        await asyncio.sleep(0.05)
 
 
 async def _pid(engine: AsyncEngine) -> int:

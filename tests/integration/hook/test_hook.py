@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from arq.constants import default_queue_name
 from redis.asyncio import Redis
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.testing import capture_logs
 
@@ -135,6 +135,72 @@ async def test_an_update_delivered_twice_counts_once(
     assert (await conversations.dialog(sessions)).message_count == 1
 
 
+async def test_a_batch_of_updates_delivered_twice_counts_each_message_once(
+    hook: ChatFlowHook, sessions: Sessions
+) -> None:
+    batch = [turn(reply_to_message_id=number) for number in (101, 102, 103)]
+
+    first = [await hook.on_turn(each) for each in batch]
+    again = [await hook.on_turn(each) for each in batch]
+
+    assert first[2] is not None
+    assert again == first
+    assert (await conversations.dialog(sessions)).message_count == 3
+    assert len(await conversations.requests_of(sessions)) == 1
+
+
+async def test_a_repeated_message_gives_its_request_also_after_later_ones(
+    hook: ChatFlowHook, sessions: Sessions
+) -> None:
+    first = [await hook.on_turn(turn(reply_to_message_id=number)) for number in (1, 2, 3)][-1]
+    assert first is not None
+    await conversations.end(sessions, first, State.DELIVERED)
+    later = [await hook.on_turn(turn(reply_to_message_id=number)) for number in (4, 5, 6)][-1]
+
+    assert later is not None
+    assert await hook.on_turn(turn(reply_to_message_id=3)) == first
+    assert await hook.on_turn(turn(reply_to_message_id=6)) == later
+
+
+async def test_messages_that_are_handled_out_of_order_are_counted_each(
+    hook: ChatFlowHook, sessions: Sessions
+) -> None:
+    for number in (102, 101, 105, 104):
+        await hook.on_turn(turn(reply_to_message_id=number))
+
+    assert (await conversations.dialog(sessions)).message_count == 4
+
+
+async def test_a_chat_whose_ids_begin_anew_goes_on_counting(
+    hook: ChatFlowHook, sessions: Sessions
+) -> None:
+    for number in (4001, 4002, 1, 2, 3):
+        await hook.on_turn(turn(reply_to_message_id=number))
+
+    assert (await conversations.dialog(sessions)).message_count == 5
+
+
+async def test_an_update_that_a_hook_of_an_older_version_counted_counts_once(
+    hook: ChatFlowHook, sessions: Sessions
+) -> None:
+    await conversations.put_dialog(sessions, message_count=1, image_last_message_id=10)
+
+    await hook.on_turn(turn(reply_to_message_id=10))
+
+    dialog = await conversations.dialog(sessions)
+    assert (dialog.message_count, dialog.image_last_message_id) == (1, 10)
+
+
+async def test_only_the_newest_messages_are_remembered(
+    hook: ChatFlowHook, sessions: Sessions
+) -> None:
+    for number in range(1, 61):
+        await hook.on_turn(turn(reply_to_message_id=number))
+
+    remembered = (await conversations.dialog(sessions)).image_counted_messages
+    assert remembered == list(range(11, 61))
+
+
 async def test_with_the_bots_count_the_same_message_gives_the_same_request(
     hook: ChatFlowHook,
 ) -> None:
@@ -214,6 +280,26 @@ async def test_a_dialog_that_begins_anew_has_pictures_again(
     assert answers[:2] == [None, None]
     assert answers[2] is not None
     assert (await conversations.dialog(sessions)).last_image_generation_at is None
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.REFUSED, State.EXPIRED, State.CANCELLED])
+@pytest.mark.parametrize("counts", [[None] * 5, [1, 2, 3, 4, 5]])
+async def test_a_dialog_that_begins_anew_passes_the_count_of_a_picture_that_did_not_come(
+    hook: ChatFlowHook, sessions: Sessions, state: State, counts: list[int | None]
+) -> None:
+    old = [await hook.on_turn(turn(message_count=count)) for count in counts[:3]][-1]
+    assert old is not None
+    await conversations.end(sessions, old, state)
+    async with sessions.begin() as session:
+        anew = {"message_count": 0, "last_image_generation_at": None, "image_last_message_id": None}
+        await session.execute(update(Dialog).values(anew))
+
+    answers = [await hook.on_turn(turn(message_count=count)) for count in counts]
+
+    assert answers[:2] == [None, None]
+    assert answers[2] is not None
+    assert answers[2].id != old.id
+    assert answers[3:] == [None, None]
 
 
 async def test_a_dialog_that_begins_anew_passes_the_count_of_an_old_picture(

@@ -50,6 +50,23 @@ async def test_a_count_that_the_bot_gives_is_never_written(
     assert await dialog(bots_url) == (1, None)
 
 
+async def test_beside_the_bots_count_a_dialog_that_begins_anew_gets_new_pictures(
+    hook: ChatFlowHook, bots_url: str
+) -> None:
+    old = [await hook.on_turn(turn(message_count=count)) for count in (1, 2, 3)][-1]
+    again = await hook.on_turn(turn(message_count=3))
+    await schema_dump.execute(
+        bots_url, "UPDATE image_requests SET state = 'expired', finished_at = now()"
+    )
+
+    new = [await hook.on_turn(turn(message_count=count)) for count in (1, 2, 3)][-1]
+
+    assert old is not None
+    assert again == old
+    assert new is not None
+    assert new.id != old.id
+
+
 async def test_without_a_count_the_hook_counts_in_the_bots_column(
     hook: ChatFlowHook, bots_url: str
 ) -> None:

@@ -607,7 +607,7 @@ class Walk:
     async def _turn(self) -> Any:
         changes: dict[str, Any] = {}
         if self._random.random() < 0.5:
-            changes["reply_to_message_id"] = self._random.randint(1, 6)
+            changes["reply_to_message_id"] = self._random.randint(1, 30)
         if self._random.random() < 0.3:
             changes["message_count"] = self._random.randint(0, 9)
         return await self._side.hook.on_turn(

@@ -2,6 +2,7 @@
 
 import asyncio
 import stat
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,7 +17,7 @@ from imagegen.errors import Unavailable
 from imagegen.maintenance.image_cleanup import ImageCleanup
 from imagegen.maintenance.retention import Retention, RetentionCounts
 from imagegen.maintenance.retention_limits import RetentionLimits
-from tests.support import conversations
+from tests.support import conversations, newer_version
 from tests.support.aged_rows import DAY_S, LIMITS, SAID, Archive
 from tests.support.conversations import Sessions
 
@@ -46,6 +47,21 @@ async def test_what_an_open_request_is_about_stays_however_old_it_is(archive: Ar
     await archive.retention().step()
 
     assert (await conversations.row(archive.sessions, request_id)).conversation == SAID
+
+
+async def test_what_only_a_newer_version_knows_is_not_erased(archive: Archive) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=100)
+    is_open = await newer_version.row(
+        archive.sessions, state=newer_version.OPEN_STATE, dialog_id=77, created_at=long_ago
+    )
+    of_newer_kind = await newer_version.row(
+        archive.sessions, kind=newer_version.KIND, state="delivered", finished_at=long_ago
+    )
+    await newer_version.row(archive.sessions, state=newer_version.FINAL_STATE, finished_at=long_ago)
+
+    await archive.retention().everything()
+
+    assert await archive.ids() == {is_open.id, of_newer_kind.id}
 
 
 async def test_old_requests_go_with_their_deliveries_and_pictures(archive: Archive) -> None:

@@ -1,13 +1,23 @@
 """Requests under which workers die are told apart from requests that ran at the same time."""
 
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from uuid import uuid4
+
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from chatflow_hook import Request
 from chatflow_hook.tables import ImageRequest, State
 from imagegen.errors import Unavailable
 from imagegen.pipeline.quarantine import Poisonous, Quarantine
+from imagegen.requests.claim import ClaimedRequest, ClaimLost
 from imagegen.requests.repository import RequestRepository
+from tests.support import conversations, request_steps
 from tests.support.conversations import Sessions
 from tests.support.drawing_plan import PLAN
 from tests.support.product import PATIENCE_S, Stages
@@ -78,12 +88,7 @@ async def test_a_request_over_which_workers_died_too_often_ends_as_poison(
     async with stages.set(works=False, request_crashes=4) as stage:
         guilty, near = await stage.ask(dialog_id=1), await stage.ask(dialog_id=2)
         for request, crashes in ((guilty, 4), (near, 3)):
-            async with sessions.begin() as session:
-                await session.execute(
-                    update(ImageRequest)
-                    .where(ImageRequest.id == request.id)
-                    .values(crashes=crashes)
-                )
+            await _set_crashes(sessions, request, crashes)
         async with stage.worker():
             ends = [await stage.hook.wait(each, timeout=PATIENCE_S) for each in (guilty, near)]
 
@@ -96,17 +101,154 @@ async def test_a_request_over_which_workers_died_too_often_ends_as_poison(
         assert set(await session.scalars(select(ImageRequest.crashes))) == {4, 0}
 
 
-async def test_suspects_run_one_at_a_time_and_nobody_waits_for_them() -> None:
-    quarantine = Quarantine(max_crashes=5)
+async def test_a_job_that_only_waited_for_a_slot_is_no_suspect(
+    stages: Stages, engine: AsyncEngine, sessions: Sessions
+) -> None:
+    requests = RequestRepository(engine)
+    async with stages.set(works=False, seconds_per_picture=30.0, comfyui_slots_per_host=1) as stage:
+        asked = [await stage.ask(dialog_id=number) for number in range(3)]
+        async with stage.worker(is_interrupted=True):
+            await _until_one_draws_and_others_wait(sessions)
+            claims = [await request_steps.claimed(requests, each.id) for each in asked]
 
-    async with quarantine.admitted(2):
-        async with quarantine.admitted(1):
+    assert sorted((each.state, each.crashes) for each in claims) == [
+        (State.DRAWING, 1),
+        (State.QUEUED, 0),
+        (State.QUEUED, 0),
+    ]
+
+
+async def test_a_claim_after_one_that_only_waited_is_a_crash_again(
+    stages: Stages, engine: AsyncEngine
+) -> None:
+    requests = RequestRepository(engine)
+    async with stages.set(works=False) as stage:
+        request = await stage.ask()
+        await requests.mark_waiting(await request_steps.claimed(requests, request.id))
+
+        claims = [await request_steps.claimed(requests, request.id) for _ in range(3)]
+
+    assert [each.crashes for each in claims] == [0, 1, 2]
+
+
+async def test_a_claim_that_was_lost_is_not_marked_as_waiting(
+    stages: Stages, engine: AsyncEngine
+) -> None:
+    requests = RequestRepository(engine)
+    async with stages.set(works=False) as stage:
+        request = await stage.ask()
+        first = await request_steps.claimed(requests, request.id)
+        await request_steps.claimed(requests, request.id)
+
+        with pytest.raises(ClaimLost):
+            await requests.mark_waiting(first)
+
+        third = await request_steps.claimed(requests, request.id)
+
+    assert third.crashes == 2
+
+
+@pytest.mark.parametrize(
+    ("suspects", "sizes"), [(1, [1, 1, 1]), (8, [4, 2, 1]), (16, [6, 3, 1]), (1000, [100, 10, 1])]
+)
+async def test_each_crash_narrows_the_circle_of_suspects_to_one(
+    claim: ClaimedRequest, suspects: int, sizes: list[int]
+) -> None:
+    quarantine = Quarantine(max_crashes=5, count_suspects=counting(suspects))
+
+    admitted = [
+        await _admitted_at_a_time(quarantine, claim, crashes=crashes) for crashes in (2, 3, 4)
+    ]
+
+    assert admitted == sizes
+
+
+async def test_nobody_waits_for_suspects_and_the_last_one_runs_beside_no_other(
+    claim: ClaimedRequest,
+) -> None:
+    quarantine = Quarantine(max_crashes=5, count_suspects=counting(20))
+
+    async with quarantine.admitted(_suspect(claim, crashes=4)):
+        async with quarantine.admitted(_suspect(claim, crashes=1)):
             pass
         with pytest.raises(Unavailable) as waits:
-            async with quarantine.admitted(3):
+            async with quarantine.admitted(_suspect(claim, crashes=2)):
                 pass
-    async with quarantine.admitted(3):
-        pass
+    async with quarantine.admitted(_suspect(claim, crashes=2)):
+        with pytest.raises(Unavailable):
+            async with quarantine.admitted(_suspect(claim, crashes=4)):
+                pass
 
     assert waits.value.code == "suspect_waits"
     assert not waits.value.costs_an_attempt
+
+
+async def test_a_suspect_that_gets_on_makes_room_for_the_next(claim: ClaimedRequest) -> None:
+    quarantine = Quarantine(max_crashes=5, count_suspects=counting(1))
+    first = _suspect(claim, crashes=2)
+
+    async with quarantine.admitted(first):
+        quarantine.acquit(first.id)
+        async with quarantine.admitted(_suspect(claim, crashes=2)):
+            pass
+
+
+async def test_only_open_requests_with_two_crashes_in_a_row_are_suspects(
+    stages: Stages, engine: AsyncEngine, sessions: Sessions
+) -> None:
+    async with stages.set(works=False) as stage:
+        for number, crashes in enumerate((0, 1, 2, 3)):
+            await _set_crashes(sessions, await stage.ask(dialog_id=number), crashes)
+        ended = await stage.ask(dialog_id=4)
+        await _set_crashes(sessions, ended, 4)
+        await conversations.end(sessions, ended, State.FAILED)
+
+        assert await RequestRepository(engine).count_suspects() == 2
+
+
+@pytest.fixture
+async def claim(stages: Stages, engine: AsyncEngine) -> ClaimedRequest:
+    """Give a claimed request, whose id and number of crashes a test changes."""
+    async with stages.set(works=False) as stage:
+        return await request_steps.claimed(RequestRepository(engine), (await stage.ask()).id)
+
+
+def counting(suspects: int) -> Callable[[], Awaitable[int]]:
+    async def count() -> int:
+        return suspects
+
+    return count
+
+
+def _suspect(claim: ClaimedRequest, *, crashes: int) -> ClaimedRequest:
+    return replace(claim, id=uuid4(), crashes=crashes)
+
+
+async def _admitted_at_a_time(
+    quarantine: Quarantine, claim: ClaimedRequest, *, crashes: int
+) -> int:
+    async with AsyncExitStack() as stack:
+        for number in itertools.count():
+            suspect = _suspect(claim, crashes=crashes)
+            try:
+                await stack.enter_async_context(quarantine.admitted(suspect))
+            except Unavailable:
+                return number
+    raise AssertionError
+
+
+async def _set_crashes(sessions: Sessions, request: Request, crashes: int) -> None:
+    query = update(ImageRequest).where(ImageRequest.id == request.id)
+    async with sessions.begin() as session:
+        await session.execute(query.values(crashes=crashes))
+
+
+async def _until_one_draws_and_others_wait(sessions: Sessions) -> None:
+    query = select(ImageRequest.state, ImageRequest.waiting_claim == ImageRequest.claim)
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            async with sessions() as session:
+                rows = sorted(map(tuple, await session.execute(query)), key=str)
+            if rows == [("drawing", None), ("queued", True), ("queued", True)]:
+                return
+            await asyncio.sleep(0.05)

@@ -50,13 +50,18 @@ async def test_a_server_that_recovers_gives_its_scene() -> None:
 
 
 async def test_a_server_that_is_not_there_is_unreachable(unused_tcp_port: int) -> None:
-    url = f"http://127.0.0.1:{unused_tcp_port}"
+    url = f"http://user:hush@127.0.0.1:{unused_tcp_port}/path?key=hush"
 
     async with LanguageModel(url=url, model="small", pause_s=0) as model:
         with pytest.raises(NoScene) as caught:
             await model.scene(BRIEF)
 
     assert caught.value.why == "unreachable"
+    assert caught.value.detail is not None
+    assert caught.value.detail.startswith(
+        f"http://127.0.0.1:{unused_tcp_port} refuses the connection"
+    )
+    assert "hush" not in caught.value.sentence
 
 
 async def test_who_is_cancelled_while_asking_is_cancelled() -> None:

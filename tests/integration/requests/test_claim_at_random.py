@@ -43,6 +43,7 @@ ENDED_BY = {"fail": State.FAILED, "refuse": State.REFUSED, "expire": State.EXPIR
 MESSAGE_COUNT = 4
 STEPS = (
     "claim",
+    "wait",
     "start_drawing",
     "end_drawing",
     "keep",
@@ -156,6 +157,8 @@ class Walk:
 
     async def _move(self, step: str, request: ClaimedRequest) -> None:
         match step:
+            case "wait":
+                await self._requests.mark_waiting(request)
             case "keep":
                 await self._requests.mark_drawn(request, IMAGE, url=None, seconds=None)
             case "reuse":

@@ -139,6 +139,7 @@ async def test_a_server_that_is_gone_is_an_outage_and_no_lost_picture(
     for step in (store.put(PICTURE), store.get(NAME), store.has(NAME)):
         with pytest.raises(StoreUnavailable, match=r"^the bucket pictures ") as caught:
             await step
+        assert f": {bucket.endpoint} refuses the connection: look at" in caught.value.sentence
         assert "secret" not in caught.value.sentence
 
 

@@ -45,6 +45,12 @@ def test_nothing_of_a_wrong_address_is_told(password: str) -> None:
     assert "geheim" not in shown
 
 
+def test_its_address_for_people_has_neither_user_nor_password() -> None:
+    address = parse("postgres://geheim:geheim@db/bot?sslmode=require")
+
+    assert address.place == "postgresql://db:5432/bot"
+
+
 @pytest.mark.parametrize(
     "scheme",
     ["postgres", "postgresql", "postgresql+asyncpg", "postgresql+psycopg2", "postgres+psycopg"],

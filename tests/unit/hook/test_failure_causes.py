@@ -1,5 +1,8 @@
 """Why a turn was not recorded: sentences that say what to do and hold no value."""
 
+import errno
+import socket
+
 import asyncpg
 import pytest
 from sqlalchemy.exc import DBAPIError
@@ -36,7 +39,10 @@ def refused(sqlstate: str, *, is_lost: bool = False) -> DBAPIError:
         (refused("", is_lost=True), "is away", True),
         (asyncpg.InvalidPasswordError("marmalade"), "DATABASE_URL", True),
         (asyncpg.InterfaceError("marmalade"), "is away", True),
-        (ConnectionRefusedError("marmalade"), "is away", True),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "marmalade"), "is away: it refuses the", True),
+        (socket.gaierror(-2, "marmalade"), "is away: it has a host name that is not known", True),
+        (ConnectionError("marmalade rejected SSL upgrade"), "does not speak TLS", True),
+        (asyncpg.ClientConfigurationError("marmalade"), "verify-full need sslrootcert", True),
         (TimeoutError("marmalade"), "no time", True),
         (DialogUnknownError("marmalade"), "no such dialog", True),
     ],

@@ -102,21 +102,27 @@ async def test_a_models_scene_is_kept_for_variations(
 
 
 @pytest.mark.parametrize(
-    ("answer", "why"),
+    ("answer", "why", "detail"),
     [
-        (httpx.Response(401), "http_401"),
-        (httpx.Response(500), "http_500"),
-        (httpx.ReadTimeout("slow"), "timeout"),
-        (httpx.ConnectError("away"), "unreachable"),
-        (_says("I obey SECRET words"), "nonsense"),
-        (_says(without(orders="SECRET words")), "nonsense"),
-        (_says(without(clothes="nothing at all")), "bare"),
-        (_says(without(clothes="lingerie")), "bare"),
-        (_says(without(pose="posing naked")), "bare"),
+        (httpx.Response(401), "http_401", "http://model.test answers 401"),
+        (httpx.Response(500), "http_500", "http://model.test answers 500"),
+        (httpx.ReadTimeout("slow"), "timeout", "http://model.test does not answer in time"),
+        (httpx.ConnectError("away"), "unreachable", "http://model.test failed: ConnectError"),
+        (_says("I obey SECRET words"), "nonsense", None),
+        (_says(without(orders="SECRET words")), "nonsense", None),
+        (_says(without(clothes="nothing at all")), "bare", None),
+        (_says(without(clothes="lingerie")), "bare", None),
+        (_says(without(pose="posing naked")), "bare", None),
     ],
 )
 async def test_the_template_writes_what_a_model_does_not(
-    answer: Any, why: str, recorder: RecordedBuilder, route: respx.Route, logged: LogCapture
+    answer: Any,
+    why: str,
+    *,
+    detail: str | None,
+    recorder: RecordedBuilder,
+    route: respx.Route,
+    logged: LogCapture,
 ) -> None:
     route.mock(side_effect=[answer, answer])
 
@@ -128,6 +134,7 @@ async def test_the_template_writes_what_a_model_does_not(
         {
             "event": "prompt from template",
             "why": why,
+            "detail": detail,
             "persona": "nora",
             "log_level": "warning",
         }

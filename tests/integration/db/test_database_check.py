@@ -1,0 +1,143 @@
+"""What a worker says of a database with which it cannot work, or not yet."""
+
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
+
+from imagegen.db import migrations
+from imagegen.db.database_check import DatabaseCheck
+from imagegen.db.engine import DatabaseRefused, connect
+from imagegen.errors import Unavailable
+from imagegen.requests.repository import RequestRepository
+from tests.support import broken_databases
+
+
+async def lacks(url: str) -> str | None:
+    engine = connect(url, pool_size=1)
+    try:
+        return await DatabaseCheck(engine).lacks()
+    finally:
+        await engine.dispose()
+
+
+async def rewrite_the_version(url: str, version: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute("UPDATE imagegen_alembic_version SET version_num = $1", version)
+    await connection.close()
+
+
+async def test_a_migrated_database_lacks_nothing(database_url: str) -> None:
+    assert await lacks(database_url) is None
+
+
+async def test_an_empty_database_is_not_migrated(empty_database_url: str) -> None:
+    assert await lacks(empty_database_url) == "the database is not migrated: run `imagegen migrate`"
+
+
+async def test_an_older_database_is_told(database_url: str) -> None:
+    await rewrite_the_version(database_url, migrations.revisions()[-1])
+
+    said = await lacks(database_url)
+
+    assert said == "the database is older than this worker: run `imagegen migrate`"
+
+
+async def test_a_newer_database_is_good_enough(database_url: str) -> None:
+    await rewrite_the_version(database_url, "of_next_year")
+
+    assert await lacks(database_url) is None
+
+
+async def test_a_database_that_takes_no_writes_is_told(database_url: str) -> None:
+    await broken_databases.make_read_only(database_url, is_read_only=True)
+    engine = connect(database_url, pool_size=1)
+    check = DatabaseCheck(engine)
+
+    read_only = await check.lacks()
+    await broken_databases.make_read_only(database_url, is_read_only=False)
+    after = await check.lacks()
+
+    assert read_only is not None
+    assert "takes no writes" in read_only
+    assert after is None, "a new connection was opened"
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+async def test_a_database_of_another_encoding_is_told(database_url: str, encoding: str) -> None:
+    async with broken_databases.database_of_encoding(database_url, encoding) as url:
+        lack = await lacks(url)
+
+    assert lack is not None
+    assert f"the encoding of the database is {encoding}" in lack
+
+
+async def test_a_role_without_rights_is_told_which(database_url: str) -> None:
+    grants = (
+        "SELECT ON imagegen_alembic_version",
+        "SELECT, UPDATE (last_image_generation_at) ON dialogs",
+        "SELECT, UPDATE, DELETE ON image_requests",
+        "SELECT, INSERT, DELETE ON stray_prompts, forgotten_messages",
+        "SELECT, INSERT, UPDATE, DELETE ON forgotten_images, safety_audit",
+        "SELECT ON age_confirmations, deliveries",
+        "USAGE ON SEQUENCE safety_audit_id_seq",
+    )
+    async with broken_databases.weak_role(database_url, *grants) as url:
+        few = await lacks(url)
+    enough = ("INSERT, UPDATE ON deliveries", "USAGE ON SEQUENCE deliveries_id_seq")
+    async with broken_databases.weak_role(database_url, *grants, *enough) as url:
+        all_rights = await lacks(url)
+
+    assert few == ("the database user lacks rights: grant it INSERT, UPDATE, USAGE on deliveries")
+    assert all_rights is None
+
+
+async def test_a_role_that_may_not_read_the_version_is_told(database_url: str) -> None:
+    async with broken_databases.weak_role(database_url) as url:
+        with pytest.raises(DatabaseRefused) as raised:
+            await lacks(url)
+
+    assert "grant" in raised.value.sentence
+    assert "insufficient_privilege, 42501" in raised.value.sentence
+
+
+async def test_each_change_is_logged_once(database_url: str) -> None:
+    engine = connect(database_url, pool_size=1)
+    check = DatabaseCheck(engine)
+
+    with capture_logs() as log:
+        await check.step()
+        await broken_databases.make_read_only(database_url, is_read_only=True)
+        await engine.dispose()
+        for _ in range(3):
+            await check.step()
+        await broken_databases.make_read_only(database_url, is_read_only=False)
+        for _ in range(3):
+            await check.step()
+
+    assert [line["event"] for line in log] == ["database not ready", "database ready"]
+    assert "takes no writes" in log[0]["why"]
+    await engine.dispose()
+
+
+async def test_a_server_that_is_away_is_unavailable() -> None:
+    with pytest.raises(Unavailable):
+        await lacks("postgresql://bot:secret@127.0.0.1:1/chatflow")
+
+
+async def test_what_needs_a_table_that_is_not_there_waits_for_the_migration(
+    empty_database_url: str,
+) -> None:
+    engine = connect(empty_database_url)
+    with pytest.raises(Unavailable) as raised:
+        await _claim(engine)
+
+    assert raised.value.code == "database_not_migrated"
+    await engine.dispose()
+
+
+async def _claim(engine: AsyncEngine) -> None:
+    await RequestRepository(engine).claim(uuid4())

@@ -1,0 +1,63 @@
+"""A cable to the test's PostgreSQL that can be pulled: the server is silent then, and nobody is told."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from sqlalchemy import make_url
+
+
+class Cable:
+    """A TCP proxy that can be pulled like a cable: nothing comes through, and nobody is told."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = host, port
+        self._plugged = asyncio.Event()
+        self._plugged.set()
+
+    @asynccontextmanager
+    async def laid(self) -> AsyncIterator[int]:
+        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        async with server:
+            yield server.sockets[0].getsockname()[1]
+            self._plugged.set()
+
+    def pull(self) -> None:
+        self._plugged.clear()
+
+    def plug(self) -> None:
+        self._plugged.set()
+
+    async def _connected(
+        self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter
+    ) -> None:
+        server, to_server = await asyncio.open_connection(*self._target)
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._carry(client, to_server))
+                both.create_task(self._carry(server, to_client))
+        finally:
+            to_server.close()
+            to_client.close()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while chunk := await reader.read(65536):
+                await self._plugged.wait()
+                writer.write(chunk)
+                await writer.drain()
+            writer.write_eof()
+
+
+@asynccontextmanager
+async def cable_to(database_url: str) -> AsyncIterator[tuple[Cable, str]]:
+    """Give a cable to a database, and the address through it."""
+    url = make_url(database_url)
+    assert url.host
+    assert url.port
+    cable = Cable(url.host, url.port)
+    async with cable.laid() as port:
+        yield (
+            cable,
+            url.set(host="127.0.0.1", port=port).render_as_string(hide_password=False),
+        )
