@@ -28,6 +28,7 @@ _MINUS: Forms = frozenset({"minus", "минус", "отнять", "вычест�
 _TIMES: Forms = frozenset({"times", "multiplied", "раз", "умножить"})
 _TIMES_BEFORE = {"twice": 2, "double": 2, "дважды": 2, "thrice": 3, "triple": 3, "трижды": 3}
 _PARTS = {"half": 2, "половина": 2, "third": 3, "треть": 3, "quarter": 4, "четверть": 4}
+_HALVED: Forms = frozenset({"halved", "пополам"})
 _ROOTS: Forms = frozenset({"root", "корень"})
 
 
@@ -160,6 +161,10 @@ def _with_compounds(spoken: Iterable[SpokenWord]) -> list[SpokenWord]:
     """Return the words with each number of several words ("twenty five", "ten plus five") as one."""
     merged: list[SpokenWord] = []
     for word in spoken:
+        if word.forms & _HALVED and merged and merged[-1].number is not None:
+            halved = merged[-1].number
+            merged[-1] = replace(merged[-1], number=replace(halved, value=halved.value // 2))
+            continue
         if word.number is None or not merged or merged[-1].pauses:
             merged.append(word)
             continue

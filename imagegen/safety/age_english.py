@@ -41,7 +41,7 @@ _THINGS = word_set(
     " кошка кот собака машина дом"
 )
 _PERSONS = word_set(
-    "girl boy child kid student pupil teen person lady woman man female male face figure body"
+    "girl boy lad lass guy child kid student pupil teen person lady woman man female male face figure body"
     " beauty prince princess squire knight orphan apprentice twin cousin daughter son sister brother niece chick babe"
 )
 _SEXES = word_set("f fem female girl boy male lady woman")

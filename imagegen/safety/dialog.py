@@ -17,7 +17,7 @@ from imagegen.safety.notation import without_other_numbers
 _AGE_QUESTION = re.compile(
     r"how old|\b(?:your|ur|his|her|my|whats|what s|the) age\b|\bage\s*\?|^age\b|\bages? of\b|\basl\b|a/s/l"
     r"|how many (?:years|summers|winters)|years? (?:have|are) you"
-    r"|сколько (?:[а-я-]+ ){0,3}(?:лет|годиков|зим|весен)|(?:тебе|вам|ей|ему)\b[^.!?]{0,16}сколько"
+    r"|сколько (?:[а-я-]+ ){0,3}(?:лет|годиков|зим|весен)|сколько\b[^.!?]{0,12}\b(?:тебе|вам|ей|ему)\b|(?:тебе|вам|ей|ему)\b[^.!?]{0,16}сколько"
     r"|сколько (?:тебе|вам|ей|ему|лет)|возраст|\bлет\?|candles|свеч(?:ек|ки)|скольки лет|skolko (?:tebe|let|vam)|skoka let"
 )
 _CLASS_QUESTION = re.compile(

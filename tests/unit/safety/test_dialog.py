@@ -1,6 +1,7 @@
 """What a message means by those before it, and who is meant by it."""
 
 import datetime as dt
+import functools
 
 import pytest
 
@@ -73,9 +74,8 @@ def test_who_was_a_child_long_ago_is_nobody_to_remember() -> None:
 
 
 def test_years_of_birth_are_read_by_the_calendar() -> None:
-    in_2020, in_2040 = (
-        Screen(today=lambda year=year: dt.date(year, 6, 1)) for year in (2020, 2040)
-    )
+    in_2020 = Screen(today=functools.partial(dt.date, 2020, 6, 1))
+    in_2040 = Screen(today=functools.partial(dt.date, 2040, 6, 1))
 
     assert in_2020.conversation("I was born in 2008").subject is Subject.USER
     assert in_2040.conversation("I was born in 2008") == CLEAR
