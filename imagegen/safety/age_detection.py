@@ -55,6 +55,7 @@ _MEASURED = word_set(
 )
 _MIN_BARE_AGE = 10
 _YEAR_WORDS = word_set("year years yr yrs y old yo ish год лет годик")
+_ENDS_OF_AN_AGE = _YEAR_WORDS | {"here"}
 _TIMES_OF_DAY = word_set("morning afternoon evening night")
 
 
@@ -195,7 +196,7 @@ def _is_bare(context: NumberContext) -> bool:
         and context.starts_clause
         and (
             not context.after
-            or (bool(context.word_after & _YEAR_WORDS) and len(context.after) == 1)
+            or (bool(context.word_after & _ENDS_OF_AN_AGE) and len(context.after) == 1)
         )
         and not age_subject.is_of_a_thing(context)
     )
