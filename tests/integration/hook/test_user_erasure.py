@@ -43,6 +43,11 @@ INSERT INTO safety_audit (request_id, user_id, stage, verdict, rule, version, te
   SELECT id, user_id, 'prompt', 'refused', 'violence', '1', '0' FROM image_requests;
 ANALYZE
 """
+# A scan of a whole index fetches as many rows as one of its table.
+ROWS_READ = text(
+    "SELECT relname, coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)"
+    " FROM pg_stat_xact_user_tables"
+)
 
 
 @pytest.fixture
@@ -185,11 +190,10 @@ async def test_of_thousands_of_dialogs_and_requests_only_those_of_the_user_are_r
 
     async with archive.engine.begin() as connection:
         erased = await user_erasure.erase(connection, 4000, dialog_ids=dialog_ids)
-        query = text("SELECT relname FROM pg_stat_xact_user_tables WHERE seq_scan > 0")
-        read_whole = set((await connection.execute(query)).scalars())
+        rows_read = dict(map(tuple, await connection.execute(ROWS_READ)))
 
     assert erased.forgotten.requests == 1
-    assert not read_whole & {"dialogs", "image_requests", "deliveries", "safety_audit"}
+    assert max(rows_read.values()) < 50, rows_read
 
 
 async def test_a_variation_that_is_requested_at_the_same_moment_is_erased_too(
