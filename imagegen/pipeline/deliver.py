@@ -94,8 +94,8 @@ async def deliver(
     await _send_in_some_form(context, request, replace(message, data=data))
 
 
-async def flood_wait_s(context: JobContext, request: ClaimedRequest, chat_id: int) -> float:
-    """Return for how many seconds, 2 at most, nothing may be sent to a chat; 0 if it may be now.
+async def check_flood_wait(context: JobContext, request: ClaimedRequest, chat_id: int) -> float:
+    """Return for how many seconds, 2 at most, nothing may be sent to a chat; 0 if it may be sent now.
 
     Raises:
         FloodWait: Telegram asks to wait for longer than that.
@@ -215,7 +215,7 @@ async def _wait_until_allowed(context: JobContext, request: ClaimedRequest, chat
     """Wait for a short flood wait; a long one and a revoked token raise FloodWait, TokenRevoked."""
     if context.telegram.is_revoked:
         await context.telegram.probe()
-    wait_s = await flood_wait_s(context, request, chat_id)
+    wait_s = await check_flood_wait(context, request, chat_id)
     if wait_s:
         with shutdown.waiting():
             await asyncio.sleep(wait_s)

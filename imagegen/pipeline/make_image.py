@@ -97,7 +97,7 @@ async def _generate_and_deliver(context: JobContext, request: ClaimedRequest) ->
     if request.prompt_id is not None and request.chat_id is not None:
         # The prompt may be that of a picture which could not be stored: while it may not be sent,
         # it is not fetched from its host again.
-        await deliver.flood_wait_s(context, request, request.chat_id)
+        await deliver.check_flood_wait(context, request, request.chat_id)
     generation = ImageGeneration(context, request)
     image = await generation.run()
     try:
