@@ -17,7 +17,8 @@ MAX_PERSONA = 64
 MAX_MESSAGES = 8
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
+    """Return a text without what PostgreSQL cannot store of it; any other value as it is."""
     # PostgreSQL stores no NUL character. Neither it nor pydantic takes one half of a surrogate
     # pair, which is left of an emoji where a text was cut in UTF-16 units.
     if not isinstance(value, str):
@@ -25,7 +26,7 @@ def _storable(value: Any) -> Any:
     return value.replace("\0", "").encode(errors="ignore").decode()
 
 
-Words = Annotated[str, BeforeValidator(_storable)]
+Words = Annotated[str, BeforeValidator(storable)]
 
 PersonaName = Annotated[Words, StringConstraints(strip_whitespace=True, to_lower=True)]
 

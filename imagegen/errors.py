@@ -65,12 +65,10 @@ class ImagegenError(Exception):
     """Raised on purpose: `code` is short and stable, `sentence` says to people what happened.
 
     `level` is the level at which the error is logged, ERROR where an operator has to look at it.
-    `may_have_arrived`: the picture may be in the chat although the request has failed.
     """
 
     code = "internal"
     level = logging.ERROR
-    may_have_arrived = False
 
     def __init__(self, sentence: str, *, code: str | None = None) -> None:
         super().__init__(sentence)

@@ -10,7 +10,7 @@ from imagegen.errors import Rejected, Unavailable
 
 
 class NotSent(Unavailable):
-    """The picture certainly did not arrive: there was no connection, or Telegram restarts."""
+    """The picture certainly did not arrive: no connection, a proxy's own answer, or a restart."""
 
     code = "telegram_unreachable"
 
@@ -60,10 +60,9 @@ class TokenRevoked(Unavailable):
 
 
 class DeliveryUnknown(Rejected):
-    """The picture may have arrived, and DELIVERY_ON_UNKNOWN forbids to send it once more."""
+    """The picture may have arrived, and it is not sent once more."""
 
     code = "delivery_unknown"
-    may_have_arrived = True
 
 
 class ChatGone(Rejected):

@@ -1,12 +1,14 @@
 """Telegram's flood limit: nothing is sent to a chat, or to all chats, while Telegram demands a pause.
 
 The pauses are kept in Redis, so that all workers observe what one of them was told. Each worker
-also remembers its own, for the time in which Redis cannot be reached.
+also remembers its own, for the time in which Redis cannot be reached. A pause that a worker has seen
+in Redis ends by the worker's own clock at the latest, since Redis' clock may be set back.
 """
 
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from uuid import uuid4
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -18,6 +20,8 @@ _ALL_CHATS = "all"
 # about 30 messages a second over all chats (core.telegram.org/bots/faq). Groups do not count: each
 # has a limit of its own, of 20 messages a minute.
 _PAUSED_CHATS_THAT_PAUSE_ALL = 3
+# So long after its end a pause is still known, in case it is still in Redis.
+_FORGOTTEN_S = 86_400.0
 
 
 class FloodControl:
@@ -30,6 +34,8 @@ class FloodControl:
         self._redis = redis
         self._clock = clock
         self._paused_until: dict[str, float] = {}
+        # When the pauses end that were seen in Redis, by their values, which are unique.
+        self._seen_until: dict[str, float] = {}
 
     async def wait_s(self, chat_id: int) -> float:
         """Return for how many seconds nothing may be sent to a chat; 0 if it may be sent now."""
@@ -61,17 +67,39 @@ class FloodControl:
             return
         self._paused_until[name] = max(self._paused_until.get(name, 0.0), self._clock() + seconds)
         with suppress(RedisError, OSError):
-            await self._redis.set(flood_wait_key(name), "1", px=max(1, int(seconds * 1000)))
+            milliseconds = max(1, int(seconds * 1000))
+            value = f"{milliseconds}:{uuid4().hex}"
+            await self._redis.set(flood_wait_key(name), value, px=milliseconds)
 
     async def _shared_wait_s(self, chat_id: int) -> float:
+        keys = [flood_wait_key(name) for name in (str(chat_id), _ALL_CHATS)]
         try:
             async with self._redis.pipeline(transaction=False) as pipe:
-                for name in (str(chat_id), _ALL_CHATS):
-                    pipe.pttl(flood_wait_key(name))
+                for key in keys:
+                    pipe.pttl(key)
                 remaining_ms: list[int] = await pipe.execute()
+            if max(remaining_ms) <= 0:
+                return 0.0
+            values = await self._redis.mget(keys)
         except (RedisError, OSError):
             return 0.0
-        return max(0, *remaining_ms) / 1000
+        pauses = zip(values, remaining_ms, strict=True)
+        return max(self._left_s(value, left_ms / 1000) for value, left_ms in pauses)
+
+    def _left_s(self, value: bytes | str | None, remaining_s: float) -> float:
+        """Return how long a pause in Redis lasts: not longer than it was, nor than this worker saw."""
+        if value is None:
+            return 0.0
+        pause = value.decode() if isinstance(value, bytes) else value
+        length_ms, colon, _ = pause.partition(":")
+        if not colon:  # written by an older version
+            return remaining_s
+        now = self._clock()
+        self._seen_until = {
+            each: until for each, until in self._seen_until.items() if until > now - _FORGOTTEN_S
+        }
+        until = self._seen_until.setdefault(pause, now + min(remaining_s, int(length_ms) / 1000))
+        return max(0.0, min(remaining_s, until - now))
 
 
 def _is_private_chat(name: str) -> bool:

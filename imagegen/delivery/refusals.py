@@ -9,6 +9,9 @@ here is never the end of a picture at once.
 from imagegen.delivery.errors import AnswerUnknown, ChatGone, PhotoRefused, PlaceRefused
 from imagegen.errors import ImagegenError
 
+# How the sentence begins of a refusal that we have no name for. `deliveries` keeps the sentence, so
+# such refusals are counted by it.
+UNNAMED = "Telegram refuses the picture"
 # A wording that we do not know may be an outage of Telegram or of a proxy before it.
 _RETRY_S = 20.0
 # Parts of the sentences, in lower case. The order of the groups matters: "not enough rights to send
@@ -70,7 +73,7 @@ def refusal(description: str) -> ImagegenError:
         return ChatGone(f"the chat takes no pictures of the bot: {description}", code="no_rights")
     if _has_one_of(words, _PHOTO):
         return PhotoRefused(f"Telegram refuses the photo: {description}")
-    return AnswerUnknown(f"Telegram refuses the picture: {description}", retry_after_s=_RETRY_S)
+    return AnswerUnknown(f"{UNNAMED}: {description}", retry_after_s=_RETRY_S)
 
 
 def _has_one_of(words: str, parts: tuple[str, ...]) -> bool:

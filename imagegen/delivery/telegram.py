@@ -1,5 +1,6 @@
 """Sends a picture to a Telegram chat. This module alone uses aiogram; its errors become ours here."""
 
+from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
@@ -96,7 +97,7 @@ class Telegram:
         """Send a picture. If the group has become a supergroup, it is sent to the supergroup.
 
         Raises:
-            NotSent: it certainly did not arrive.
+            NotSent: it certainly did not arrive; also where a proxy refuses it.
             OutcomeUnknown: it may have arrived.
             FileUnknown: `file_id` is not valid any more; send the bytes.
             PlaceRefused: the topic is closed or gone, or the reply is not possible.
@@ -139,7 +140,7 @@ class Telegram:
         except TelegramMigrateToChat:
             return False
         except TelegramBadRequest as error:
-            return "not found" in error.message.lower()
+            return "not found" in (error.message or _NO_REASON).lower()
         except _CALL_ERRORS as error:
             problem = self._noting_revoked_token(error_of(error))
             if isinstance(problem, ChatGone):
@@ -151,7 +152,7 @@ class Telegram:
         """Return if Telegram answers and accepts the token; resets `is_revoked`.
 
         Raises:
-            NotSent: Telegram cannot be reached or restarts.
+            NotSent: Telegram cannot be reached or restarts, or a proxy refuses the call.
             OutcomeUnknown: the connection broke or Telegram did not answer in time.
             FloodWait: Telegram demands a pause.
             TokenRevoked: the token is not valid any more.
@@ -175,7 +176,7 @@ class Telegram:
         problem = self._noting_revoked_token(error_of(error))
         if photo.file_id is not None and isinstance(problem, PhotoRefused | AnswerUnknown):
             # In whatever wording: a file id of another bot, of another type, or one that is too old.
-            return FileUnknown(problem.sentence)
+            return FileUnknown(f"Telegram does not send the photo again: {problem.sentence}")
         return problem
 
     async def _send(self, photo: PhotoMessage, chat_id: int) -> Message:
@@ -202,6 +203,10 @@ class Telegram:
         )
 
 
+class _RefusedOnTheWay(TelegramAPIError):
+    """A proxy or a firewall refused the call, so it never came to the Bot API."""
+
+
 class _Session(AiohttpSession):
     """aiogram's session, which also judges an answer that is not the Bot API's by its status."""
 
@@ -214,8 +219,10 @@ class _Session(AiohttpSession):
             message = f"an answer {status_code} that is not the Bot API's"
             if status_code >= _SERVER_ERROR:
                 raise TelegramServerError(method, message) from error
+            if status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                raise TelegramEntityTooLarge(method, message) from error
             if status_code >= _CLIENT_ERROR:
-                raise TelegramAPIError(method, message) from error
+                raise _RefusedOnTheWay(method, message) from error
             raise
 
 
@@ -233,6 +240,8 @@ def error_of(error: Exception) -> ImagegenError:
             problem = refusal(error.message or _NO_REASON)
             is_told = isinstance(problem, ChatGone)
             return problem if is_told else ChatGone("the chat is closed", code="bot_blocked")
+        case _RefusedOnTheWay():
+            return NotSent(f"something before Telegram refuses the call: {error.message}")
         case TelegramEntityTooLarge():
             return PhotoRefused("Telegram refuses the photo: it is too large")
         case RestartingTelegram():

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from imagegen.db.engine import AnyRow, run_statement
 from imagegen.db.tables import ForgottenMessage
+from imagegen.delivery.errors import FloodWait, NotSent, TokenRevoked
 from imagegen.delivery.telegram import Telegram
 from imagegen.errors import Unavailable
 
@@ -27,20 +28,51 @@ class ForgottenMessages:
         self._telegram = telegram
 
     async def step(self) -> None:
-        """Go through one batch. Logs an outage and leaves the rest for the next step."""
+        """Go through the list once. Logs an outage and leaves the rest for the next step.
+
+        A message that Telegram does not delete now stays on the list and holds up no other. After a
+        flood wait its chat is left alone.
+        """
+        left = 0
+        flooded_chats: set[int] = set()
         try:
-            for message in await self._listed():
-                is_deleted = await self._telegram.delete(message.chat_id, message.message_id)
-                await self._take_off(message)
-                log.info("forgotten picture in a chat", is_deleted=is_deleted)
+            while messages := await self._listed(skipping=left):
+                for message in messages:
+                    if not await self._delete(message, flooded_chats):
+                        left += 1
             await self._give_up_old_ones()
         except Unavailable as error:
             log.warning("forgotten pictures stay in their chats", why=error.sentence)
 
-    async def _listed(self) -> list[AnyRow]:
+    async def _delete(self, message: AnyRow, flooded_chats: set[int]) -> bool:
+        """Delete a message and take it off the list; False if it stays there.
+
+        Raises:
+            NotSent, TokenRevoked: Telegram takes no call at all.
+            Unavailable: PostgreSQL is away.
+        """
+        if message.chat_id in flooded_chats:
+            return False
+        try:
+            is_deleted = await self._telegram.delete(message.chat_id, message.message_id)
+        except (NotSent, TokenRevoked):
+            raise
+        except Unavailable as error:
+            if isinstance(error, FloodWait):
+                flooded_chats.add(message.chat_id)
+            log.warning("forgotten picture stays in its chat", why=error.sentence)
+            return False
+        await self._take_off(message)
+        log.info("forgotten picture in a chat", is_deleted=is_deleted)
+        return True
+
+    async def _listed(self, *, skipping: int) -> list[AnyRow]:
         query = (
             select(ForgottenMessage.chat_id, ForgottenMessage.message_id)
-            .order_by(ForgottenMessage.noted_at)
+            .order_by(
+                ForgottenMessage.noted_at, ForgottenMessage.chat_id, ForgottenMessage.message_id
+            )
+            .offset(skipping)
             .limit(_BATCH_SIZE)
         )
 

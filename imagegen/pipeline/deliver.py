@@ -1,6 +1,8 @@
 """Sends a stored image to its chat. Each send is a row in `deliveries`, committed before the call."""
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -9,6 +11,7 @@ import structlog
 
 from chatflow_hook.turn import Rating
 from imagegen import image_file
+from imagegen.db.engine import DatabaseRefused
 from imagegen.db.tables import SendOutcome
 from imagegen.delivery.errors import (
     AnswerUnknown,
@@ -23,7 +26,7 @@ from imagegen.delivery.errors import (
 )
 from imagegen.delivery.message import PhotoMessage, SentMessage
 from imagegen.delivery.photo_encoding import as_jpeg_photo
-from imagegen.errors import ImagegenError, Rejected, Unavailable
+from imagegen.errors import ImagegenError, Rejected, Unavailable, Unexpected
 from imagegen.pipeline.content_policy import DeliveryOptions
 from imagegen.pipeline.context import JobContext
 from imagegen.queue import shutdown
@@ -44,6 +47,8 @@ _MAX_REFUSED_SENDS = 5
 # While PostgreSQL is away, what became of a send is written again after a pause of so long.
 _FIRST_PAUSE_S = 0.1
 _MAX_PAUSE_S = 2.0
+# How often that is logged anew.
+_LOGGED_EVERY_S = 60.0
 
 
 async def deliver(
@@ -60,12 +65,16 @@ async def deliver(
         ClaimLost: another job has the request, or it has ended.
         DeliveryUnknown: too many sends of this request have an unknown outcome.
         FloodWait: Telegram asks to wait for longer than 2 s.
+        TokenRevoked: Telegram does not accept the bot token.
         TooLate: Telegram asks to wait, and the request is too old.
         WorkerStops: the worker ends during a short flood wait.
         ImageLost: the store has the image no more.
         Unavailable: PostgreSQL, the store or Telegram is away.
         Rejected: Telegram refuses the message or the chat.
     """
+    if request.chat_id is not None:
+        # Asked first, so that a picture that has to wait is not even read from the store.
+        await _wait_until_allowed(context, request, request.chat_id)
     # Read again, since the user may have revoked it after the claim.
     is_age_confirmed = drawn_rating(
         request.drawn_rating
@@ -83,6 +92,19 @@ async def deliver(
             return
         data = await context.image_store.get(image.name)
     await _send_in_some_form(context, request, replace(message, data=data))
+
+
+async def check_flood_wait(context: JobContext, request: ClaimedRequest, chat_id: int) -> float:
+    """Return for how many seconds, 2 at most, nothing may be sent to a chat; 0 if it may be sent now.
+
+    Raises:
+        FloodWait: Telegram asks to wait for longer than that.
+        TooLate: Telegram asks to wait for longer than that, and the request is too old.
+    """
+    wait_s = await context.flood_control.wait_s(chat_id)
+    if wait_s > _SHORT_WAIT_S:
+        raise _flood_wait(context, request, wait_s)
+    return wait_s
 
 
 def _persona(context: JobContext, request: ClaimedRequest) -> Persona | None:
@@ -171,7 +193,7 @@ async def _send_if_allowed(
     context: JobContext, request: ClaimedRequest, message: PhotoMessage
 ) -> None:
     """Send the message unless Telegram asks to wait, or an earlier send has or may have arrived."""
-    await _check_flood_wait(context, request, message.chat_id)
+    await _wait_until_allowed(context, request, message.chat_id)
     send = await context.deliveries.start(request)
     if send.arrived_as is not None:
         await context.deliveries.record_outcome(send, SendOutcome.NOT_SENT, "it is in the chat")
@@ -189,13 +211,11 @@ async def _send_if_allowed(
     await _send(context, request, send, message)
 
 
-async def _check_flood_wait(context: JobContext, request: ClaimedRequest, chat_id: int) -> None:
+async def _wait_until_allowed(context: JobContext, request: ClaimedRequest, chat_id: int) -> None:
     """Wait for a short flood wait; a long one and a revoked token raise FloodWait, TokenRevoked."""
     if context.telegram.is_revoked:
         await context.telegram.probe()
-    wait_s = await context.flood_control.wait_s(chat_id)
-    if wait_s > _SHORT_WAIT_S:
-        raise _flood_wait(context, request, wait_s)
+    wait_s = await check_flood_wait(context, request, chat_id)
     if wait_s:
         with shutdown.waiting():
             await asyncio.sleep(wait_s)
@@ -219,7 +239,9 @@ async def _send(
         if flood_wait_s is not None:
             await context.flood_control.hold(message.chat_id, flood_wait_s)
         outcome, sentence = _outcome(error), error.sentence
-        await _patiently(lambda: context.deliveries.record_outcome(send, outcome, sentence))
+        await _patiently(
+            context, request, lambda: context.deliveries.record_outcome(send, outcome, sentence)
+        )
         if flood_wait_s is not None:
             raise _flood_wait(context, request, flood_wait_s) from error
         if isinstance(error, AnswerUnknown) and send.refused + 1 >= _MAX_REFUSED_SENDS:
@@ -241,7 +263,7 @@ def _outcome(error: ImagegenError) -> SendOutcome:
     match error:
         case OutcomeUnknown():
             return SendOutcome.UNKNOWN
-        case Rejected() | AnswerUnknown() | PhotoRefused() | PlaceRefused():
+        case Rejected() | AnswerUnknown() | FileUnknown() | PhotoRefused() | PlaceRefused():
             return SendOutcome.REFUSED
         case _:
             return SendOutcome.NOT_SENT
@@ -253,27 +275,40 @@ async def _record_arrival(
     """Mark the request as delivered; if it is not ours any more, only note which message it is."""
     try:
         await _patiently(
-            lambda: context.requests.mark_delivered(request, send=send, receipt=receipt)
+            context,
+            request,
+            lambda: context.requests.mark_delivered(request, send=send, receipt=receipt),
         )
     except ClaimLost:
         # Cancelled, forgotten or claimed by another job meanwhile. Or it is delivered: the
         # connection broke after the commit, and the transaction was run again.
-        if not await _patiently(lambda: context.deliveries.record_arrival(send, receipt)):
+        is_delivered = await _patiently(
+            context, request, lambda: context.deliveries.record_arrival(send, receipt)
+        )
+        if not is_delivered:
             raise
 
 
-async def _patiently(write: Callable[[], Awaitable[ResultT]]) -> ResultT:
-    """Write what became of a send, again and again while PostgreSQL is away.
+async def _patiently(
+    context: JobContext, request: ClaimedRequest, write: Callable[[], Awaitable[ResultT]]
+) -> ResultT:
+    """Write what became of a send, again and again while PostgreSQL is away or refuses it.
 
-    This process alone knows it: if it gave up, the picture would count as perhaps sent.
+    This process alone knows it: if it gave up, the picture would count as perhaps sent. Each
+    refusal counts for the circuit breaker, so that no more pictures are sent that nobody can write
+    down.
     """
-    pause_s = _FIRST_PAUSE_S
+    pause_s, logged_at = _FIRST_PAUSE_S, -math.inf
     while True:
         try:
-            return await write()
+            with context.circuit_breaker.watching(request.id):
+                return await write()
         except Unavailable as error:
-            if pause_s == _FIRST_PAUSE_S:
+            if isinstance(error, Unexpected) and not isinstance(error, DatabaseRefused):
+                raise  # a fault of ours, which a repetition does not mend
+            if time.monotonic() - logged_at >= _LOGGED_EVERY_S:
                 log.warning("send is written down later", code=error.code, why=error.sentence)
+                logged_at = time.monotonic()
         await asyncio.sleep(pause_s)
         pause_s = min(2 * pause_s, _MAX_PAUSE_S)
 

@@ -97,6 +97,10 @@ async def _generate_and_deliver(context: JobContext, request: ClaimedRequest) ->
         await _deliver(context, request, request.drawn)
         return
 
+    if request.prompt_id is not None and request.chat_id is not None:
+        # The prompt may be that of a picture which could not be stored: while it may not be sent,
+        # it is not fetched from its host again.
+        await deliver.check_flood_wait(context, request, request.chat_id)
     generation = ImageGeneration(context, request)
     image = await generation.run()
     try:
@@ -184,14 +188,13 @@ async def _let_go(context: JobContext, request: ClaimedRequest) -> str:
 
 
 async def _end(context: JobContext, request: ClaimedRequest, error: ImagegenError) -> State:
-    state = _final_state(error)
-    if request.prompt_id is not None and request.drawn is None:
-        # An earlier job posted this prompt. Nobody needs its image any more, so it has to be
-        # removed from its host.
-        await context.requests.add_stray(request)
-    await context.requests.end_without_picture(request, state, error)
+    ending = await context.requests.end_without_picture(request, _final_state(error), error)
     await context.progress.ended(request.id)
-    log.log(error.level, "request ended", state=state.value, code=error.code, why=error.sentence)
+    if ending is None:
+        log.info("picture is in the chat already", code=error.code, why=error.sentence)
+        return State.DELIVERED
+    state = _final_state(ending)
+    log.log(ending.level, "request ended", state=state.value, code=ending.code, why=ending.sentence)
     return state
 
 

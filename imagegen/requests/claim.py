@@ -140,18 +140,27 @@ class ClaimState(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeliveryAttempt:
-    """An attempt to send that is about to be made.
+class EarlierSends:
+    """What became of the sends of a request that were made before, since an operator retried it.
 
-    `unknown`: how many earlier attempts may have arrived. `refused`: how many Telegram has refused.
-    `arrived_as`: the id of the message if an earlier attempt has arrived, although its job could not
-    finish the request; then nothing is sent. `proved_at`: when the request was last seen to be
+    `unknown`: how many may have arrived. `refused`: how many Telegram has refused, the last ones in
+    a row, for a reason that we have no name for. `arrived_as`: the id of the message if one has
+    arrived, although its job could not finish the request.
+    """
+
+    unknown: int = 0
+    refused: int = 0
+    arrived_as: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryAttempt(EarlierSends):
+    """An attempt to send that is about to be made, and what became of those before it.
+
+    Nothing is sent if an earlier one has arrived. `proved_at`: when the request was last seen to be
     ours, on the clock of time.monotonic.
     """
 
     id: int
     request_id: UUID
-    unknown: int = 0
-    refused: int = 0
-    arrived_as: int | None = None
     proved_at: float

@@ -6,17 +6,34 @@ delivered.
 """
 
 import time
-from typing import Any
+from dataclasses import asdict
+from uuid import UUID
 
-from sqlalchemy import bindparam, case, func, insert, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    ScalarSelect,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.orm import aliased
 
 from chatflow_hook.tables import OURS, Dialog, ImageRequest, State
+from chatflow_hook.turn import storable
 from imagegen.db.engine import one_or_none, run_in_transaction, run_statement
 from imagegen.db.tables import Delivery, ForgottenMessage, SendOutcome
 from imagegen.delivery.message import SentMessage
-from imagegen.requests.claim import ClaimedRequest, DeliveryAttempt
+from imagegen.delivery.refusals import UNNAMED
+from imagegen.requests.claim import ClaimedRequest, DeliveryAttempt, EarlierSends
 from imagegen.requests.state_changes import advance
 
 # Statements are built once: to build one takes longer than to run it.
@@ -31,17 +48,49 @@ _MARK_OTHERS_UNKNOWN = (
     .values(outcome=SendOutcome.UNKNOWN, finished_at=func.clock_timestamp())
 )
 _COUNT_ALL = select(func.count()).where(_OF_THIS_REQUEST)
+# The row that stands in `deliveries` for an operator's retry: what was sent before it does not
+# count. It is found by its number, since PostgreSQL's clock may be set back.
+_RETRIED = "an operator tried the request again"
+_ADD_RETRY = insert(Delivery).from_select(
+    ["request_id", "attempt", "outcome", "error_sentence", "finished_at"],
+    select(
+        Delivery.request_id,
+        func.max(Delivery.attempt) + 1,
+        literal(SendOutcome.NOT_SENT.value),
+        literal(_RETRIED),
+        func.clock_timestamp(),
+    )
+    .where(_OF_THIS_REQUEST)
+    .group_by(Delivery.request_id),
+)
+_Other = aliased(Delivery)
+
+
+def _last_attempt(condition: ColumnElement[bool]) -> ScalarSelect[int]:
+    last = func.coalesce(func.max(_Other.attempt), 0)
+    return (
+        select(last)
+        .where(_Other.request_id == bindparam("of_request"), condition)
+        .scalar_subquery()
+    )
+
+
+_IS_UNNAMED_REFUSAL = and_(
+    Delivery.outcome == SendOutcome.REFUSED,
+    or_(Delivery.error_sentence.is_(None), Delivery.error_sentence.startswith(UNNAMED)),
+    # In a row: what certainly was not sent interrupts them.
+    Delivery.attempt > _last_attempt(_Other.outcome == SendOutcome.NOT_SENT),
+)
 _EARLIER = select(
     func.count().filter(Delivery.outcome == SendOutcome.UNKNOWN).label("unknown"),
-    func.count().filter(Delivery.outcome == SendOutcome.REFUSED).label("refused"),
+    func.count().filter(_IS_UNNAMED_REFUSAL).label("refused"),
     func.max(Delivery.message_id).filter(Delivery.outcome == SendOutcome.SENT).label("arrived_as"),
 ).where(
     _OF_THIS_REQUEST,
-    # Not those from before an operator's retry, who has decided about them.
-    Delivery.started_at
-    >= select(ImageRequest.queued_at)
-    .where(ImageRequest.id == bindparam("of_request"))
-    .scalar_subquery(),
+    Delivery.attempt
+    > _last_attempt(
+        and_(_Other.outcome == SendOutcome.NOT_SENT, _Other.error_sentence == _RETRIED)
+    ),
 )
 _ADD = (
     insert(Delivery)
@@ -105,11 +154,12 @@ class Deliveries:
             await advance(connection, request, State.DELIVERING)
             send = {"of_request": request.id}
             id_, attempt = (await connection.execute(_ADD, send)).one()
-            earlier: dict[str, Any] = {}
+            earlier = EarlierSends()
             if attempt > 1:
-                await connection.execute(_MARK_OTHERS_UNKNOWN, {**send, "send_id": id_})
-                earlier = (await connection.execute(_EARLIER, send)).one()._asdict()
-            return DeliveryAttempt(id=id_, request_id=request.id, proved_at=began, **earlier)
+                earlier = await settle_earlier_sends(connection, request.id, but=id_)
+            return DeliveryAttempt(
+                id=id_, request_id=request.id, proved_at=began, **asdict(earlier)
+            )
 
         return await run_in_transaction(self._engine, step)
 
@@ -120,7 +170,11 @@ class Deliveries:
         query = (
             update(Delivery)
             .where(Delivery.id == send.id)
-            .values(outcome=outcome, error_sentence=sentence, finished_at=func.clock_timestamp())
+            .values(
+                outcome=outcome,
+                error_sentence=storable(sentence),
+                finished_at=func.clock_timestamp(),
+            )
         )
         await run_statement(self._engine, lambda connection: connection.execute(query))
 
@@ -142,6 +196,24 @@ class Deliveries:
             return is_delivered and bool(request.telegram_message_id == message.message_id)
 
         return await run_in_transaction(self._engine, step)
+
+
+async def settle_earlier_sends(
+    connection: AsyncConnection, request_id: UUID, *, but: int = 0
+) -> EarlierSends:
+    """Return what became of the sends of a request since an operator last retried it.
+
+    Those that have not ended become `unknown`, since their jobs crashed. `but`: the id of a send
+    that is about to be made, and does not count.
+    """
+    of_this = {"of_request": request_id}
+    await connection.execute(_MARK_OTHERS_UNKNOWN, {**of_this, "send_id": but})
+    return EarlierSends(**(await connection.execute(_EARLIER, of_this)).one()._asdict())
+
+
+async def note_retry(connection: AsyncConnection, request_id: UUID) -> None:
+    """Write down that an operator retries a request: its sends until now do not count any more."""
+    await connection.execute(_ADD_RETRY, {"of_request": request_id})
 
 
 async def mark_sent(

@@ -26,9 +26,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook import age_confirmation, user_erasure
 from chatflow_hook.tables import OPEN, Dialog, ImageRequest, Kind, State, is_open
-from chatflow_hook.turn import Rating
+from chatflow_hook.turn import Rating, storable
 from imagegen.db.engine import AnyRow, one_or_none, run_in_transaction, run_statement
 from imagegen.db.tables import StrayPrompt
+from imagegen.delivery.errors import DeliveryUnknown
 from imagegen.delivery.message import SentMessage
 from imagegen.errors import ImagegenError
 from imagegen.requests.claim import (
@@ -38,7 +39,7 @@ from imagegen.requests.claim import (
     ClaimState,
     DeliveryAttempt,
 )
-from imagegen.requests.deliveries import mark_sent, move_watermark
+from imagegen.requests.deliveries import mark_sent, move_watermark, settle_earlier_sends
 from imagegen.requests.state_changes import RELEASED, advance, end_wait, mark_waiting, release
 from imagegen.storage.store import StoredImage
 
@@ -97,12 +98,31 @@ _CLAIM_STATE = select(
 _COUNT_SUSPECTS = select(func.count()).where(
     ImageRequest.state.in_(OPEN), ImageRequest.crashes >= SUSPECT_AFTER_CRASHES
 )
-_IMAGE = select(ImageRequest.image).where(ImageRequest.id == bindparam("request_id"))
+# Locked, so that a job which has lost the request writes down an arrival before or after its end.
+_LOCK_IMAGE = (
+    select(ImageRequest.image)
+    .where(ImageRequest.id == bindparam("request_id"))
+    .with_for_update(key_share=True)
+)
 # Lock the dialog before the request, in the same order as the hook, or the two could deadlock.
 _LOCK_DIALOG = (
     select(Dialog.id).where(Dialog.id == bindparam("dialog_id")).with_for_update(key_share=True)
 )
 _ADD_STRAY = postgresql.insert(StrayPrompt).on_conflict_do_nothing()
+# A picture that was sent from memory, or was never fetched, has left its prompt on the host.
+_ADD_STRAY_WITHOUT_IMAGE = (
+    postgresql.insert(StrayPrompt)
+    .from_select(
+        ["prompt_id", "host"],
+        select(ImageRequest.prompt_id, ImageRequest.host).where(
+            ImageRequest.id == bindparam("request_id"),
+            ImageRequest.prompt_id.is_not(None),
+            ImageRequest.host.is_not(None),
+            ImageRequest.image.is_(None),
+        ),
+    )
+    .on_conflict_do_nothing()
+)
 _REMOVE_STRAY = delete(StrayPrompt).where(StrayPrompt.prompt_id == bindparam("prompt_id"))
 
 
@@ -331,7 +351,7 @@ class RequestRepository:
                 request,
                 State.DRAWN,
                 # Only a request that is being drawn has a prompt that could be a stray.
-                out_of=State.DRAWING,
+                out_of={State.DRAWING},
                 crashes=0,
                 image=image.name,
                 image_url=url,
@@ -381,6 +401,7 @@ class RequestRepository:
                 telegram_bot_id=receipt and receipt.bot_id,
                 telegram_file_id=receipt and receipt.file_id,
             )
+            await _leave_no_prompt(connection, request)
             if send is not None and receipt is not None:
                 await mark_sent(connection, send, receipt)
                 if receipt.chat_id != request.chat_id:
@@ -415,34 +436,47 @@ class RequestRepository:
 
     async def end_without_picture(
         self, request: ClaimedRequest, state: State, error: ImagegenError
-    ) -> None:
-        """End the request without a picture.
+    ) -> ImagegenError | None:
+        """End the request without a picture, unless one of its sends has or may have arrived.
 
-        The watermark moves only if the picture may have arrived. A refused request loses its image
-        and the image's address, since nobody may see it any more.
+        Returns the error that the request ends with. If a send may have arrived, that is
+        DeliveryUnknown, the state is `failed`, and the watermark moves. None: a send is known to
+        have arrived, so the request is delivered. A refused request loses its image and the
+        image's address, since nobody may see it any more.
 
         Raises:
             ClaimLost: another job has claimed the request, or it has ended.
         """
-        values: dict[str, Any] = {
-            "error_code": error.code,
-            "error_sentence": error.sentence,
-        }
-        if state is not State.FAILED or not self._keeps_context:
-            values["conversation"] = None
-        if state is State.REFUSED:
-            values |= {"image": None, "image_url": None}
 
-        async def step(connection: AsyncConnection) -> None:
+        async def step(connection: AsyncConnection) -> ImagegenError | None:
             await connection.execute(_LOCK_DIALOG, {"dialog_id": request.dialog_id})
-            image = await connection.scalar(_IMAGE, {"request_id": request.id})
-            await advance(connection, request, state, **values)
-            if state is State.REFUSED and image is not None:
+            image = await connection.scalar(_LOCK_IMAGE, {"request_id": request.id})
+            sends = await settle_earlier_sends(connection, request.id)
+            if sends.arrived_as is not None:
+                await _finish_arrived(connection, request, message_id=sends.arrived_as)
+                return None
+            ending, end_state = error, state
+            if sends.unknown and not isinstance(error, DeliveryUnknown):
+                sentence = f"nobody can say whether the picture arrived; then: {error.sentence}"
+                ending, end_state = DeliveryUnknown(sentence), State.FAILED
+            values: dict[str, Any] = {
+                "error_code": ending.code,
+                "error_sentence": storable(ending.sentence),
+            }
+            is_refused = state is State.REFUSED
+            if is_refused or end_state is not State.FAILED or not self._keeps_context:
+                values["conversation"] = None
+            if is_refused:
+                values |= {"image": None, "image_url": None}
+            await _leave_no_prompt(connection, request)
+            await advance(connection, request, end_state, **values)
+            if is_refused and image is not None:
                 await user_erasure.note_images(connection, [image])
-            if error.may_have_arrived and request.kind.moves_watermark:
+            if sends.unknown and request.kind.moves_watermark:
                 await move_watermark(connection, request)
+            return ending
 
-        await self._run(step)
+        return await self._run(step)
 
     async def _run(self, step: Callable[[AsyncConnection], Awaitable[ResultT]]) -> ResultT:
         return await run_in_transaction(self._engine, step)
@@ -451,6 +485,28 @@ class RequestRepository:
         self, step: Callable[[AsyncConnection], Awaitable[ResultT]]
     ) -> ResultT:
         return await run_statement(self._engine, step)
+
+
+async def _finish_arrived(
+    connection: AsyncConnection, request: ClaimedRequest, *, message_id: int
+) -> None:
+    # Out of any state: the send may have been that of a job which died before it was known.
+    await advance(
+        connection,
+        request,
+        State.DELIVERED,
+        out_of=OPEN,
+        conversation=None,
+        telegram_message_id=message_id,
+    )
+    await _leave_no_prompt(connection, request)
+    if request.kind.moves_watermark:
+        await move_watermark(connection, request)
+
+
+async def _leave_no_prompt(connection: AsyncConnection, request: ClaimedRequest) -> None:
+    """List the prompt of a request that ends as a stray, if no image of it is stored."""
+    await connection.execute(_ADD_STRAY_WITHOUT_IMAGE, {"request_id": request.id})
 
 
 def _moved_chat(request: ClaimedRequest, chat_id: int) -> Update:

@@ -10,6 +10,7 @@ from chatflow_hook import user_erasure
 from chatflow_hook.tables import OPEN, Dialog, ImageRequest, Kind, State
 from imagegen.db.engine import run_in_transaction
 from imagegen.errors import ImagegenError
+from imagegen.requests import deliveries
 from imagegen.storage.store import ImageStore
 
 _AS_NEW: dict[str, Any] = {
@@ -58,6 +59,7 @@ async def retry_request(engine: AsyncEngine, images: ImageStore | None, request_
             await _check_no_other_is_open(connection, row)
         if (await connection.execute(_put_back(row, state))).one_or_none() is None:
             _raise_reason(await _row(connection, request_id))
+        await deliveries.note_retry(connection, request_id)
         if state is State.QUEUED and row.image is not None:
             # The row does not name it any more, and the store may have it: it is not on this machine.
             await user_erasure.note_images(connection, [row.image])

@@ -51,17 +51,18 @@ async def advance(
     request: ClaimedRequest,
     state: State,
     *,
-    out_of: State | None = None,
+    out_of: Collection[State] | None = None,
     **values: Any,
 ) -> None:
     """Bring the request into a state that may follow its present one, and write these columns.
 
-    `out_of`: the only state that it may come from, if not all that FOLLOWS allows.
+    `out_of`: the states that it may come from, if not those that FOLLOWS allows.
 
     Raises:
         ClaimLost: the request is not ours any more, or is in a state that this one may not follow.
     """
-    query = _advance(state, out_of, tuple(values))
+    before = states_before(state) if out_of is None else frozenset(out_of)
+    query = _advance(state, before, tuple(values))
     given = {_new(column): value for column, value in values.items()}
     await run_fenced(connection, query, {**_ours(request), **given})
 
@@ -120,13 +121,13 @@ async def run_fenced(connection: AsyncConnection, query: Executable, values: dic
 
 
 @cache  # to build the statement takes longer than to run it
-def _advance(state: State, out_of: State | None, columns: tuple[str, ...]) -> ReturningUpdate[Any]:
-    before = states_before(state)
+def _advance(
+    state: State, before: frozenset[State], columns: tuple[str, ...]
+) -> ReturningUpdate[Any]:
     values: dict[str, Any] = {column: bindparam(_new(column)) for column in columns}
     if not state.is_open:
         values["finished_at"] = func.clock_timestamp()
-    query = _write(before if out_of is None else before & {out_of})
-    return query.values(state=state, **values).returning(ImageRequest.id)
+    return _write(before).values(state=state, **values).returning(ImageRequest.id)
 
 
 def _write(states: Collection[State]) -> Update:

@@ -70,10 +70,6 @@ def topic_closed() -> ApiError:
     return bad_request("TOPIC_CLOSED")
 
 
-def topic_not_found() -> ApiError:
-    return bad_request("message thread not found")
-
-
 def no_rights_to_send_photos() -> ApiError:
     return bad_request("not enough rights to send photos to the chat")
 
@@ -88,7 +84,3 @@ def image_process_failed() -> ApiError:
 
 def photo_dimensions() -> ApiError:
     return bad_request("PHOTO_INVALID_DIMENSIONS")
-
-
-def file_reference_expired() -> ApiError:
-    return bad_request("FILE_REFERENCE_EXPIRED")

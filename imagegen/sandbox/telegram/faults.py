@@ -21,12 +21,13 @@ class TroubleEnding(Enum):
 class Trouble:
     """The fault of one call: an API error (`refusal`) or no proper answer (`ending`).
 
-    `is_accepted`: the message is in the chat all the same.
+    `is_accepted`: the message is in the chat all the same. `page_status`: that of the proxy's page.
     """
 
     refusal: ApiError | None = None
     ending: TroubleEnding | None = None
     is_accepted: bool = False
+    page_status: int = 502
 
     @classmethod
     def flood(cls, retry_after_s: int) -> Self:
@@ -61,6 +62,11 @@ class Trouble:
     def bad_gateway(cls, *, is_accepted: bool = False) -> Self:
         """Answer with the proxy's web page (502); the call may have been executed."""
         return cls(ending=TroubleEnding.HTML, is_accepted=is_accepted)
+
+    @classmethod
+    def blocked_on_the_way(cls, status: int = 403) -> Self:
+        """Answer with a proxy's or firewall's page; the call never comes to the Bot API."""
+        return cls(ending=TroubleEnding.HTML, page_status=status)
 
     @classmethod
     def hang(cls, *, is_accepted: bool = False) -> Self:

@@ -20,7 +20,7 @@ from imagegen.sandbox.telegram.web import add_pages
 # Has the form of a token, and belongs to no bot.
 FAKE_TOKEN = "42:SANDBOX-sandbox-SANDBOX-sandbox-000"  # noqa: S105 - made up
 _MAX_BODY = 50 * 1024 * 1024
-_BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
+_PROXY_PAGE = "<html><head><title>No answer</title></head><body>nginx</body></html>"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,9 +189,6 @@ class SandboxTelegram:
         """Make the person block the bot."""
         self.chats.blocked.add(chat_id)
 
-    def unblock(self, chat_id: int) -> None:
-        self.chats.blocked.discard(chat_id)
-
     def forget(self, chat_id: int) -> None:
         """Remove the chat: calls get `chat not found`."""
         self.chats.forgotten.add(chat_id)
@@ -253,8 +250,10 @@ class SandboxTelegram:
         self, request: web.Request, trouble: Trouble, position: int
     ) -> web.StreamResponse:
         if trouble.ending is TroubleEnding.HTML:
-            await self._record(position, status=502)
-            return web.Response(status=502, text=_BAD_GATEWAY, content_type="text/html")
+            await self._record(position, status=trouble.page_status)
+            return web.Response(
+                status=trouble.page_status, text=_PROXY_PAGE, content_type="text/html"
+            )
         if trouble.ending is TroubleEnding.HANG:
             # The task is cancelled when the caller disconnects or the server closes.
             await asyncio.Event().wait()

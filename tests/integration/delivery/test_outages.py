@@ -120,6 +120,21 @@ async def test_a_flood_wait_that_is_longer_than_a_picture_is_wanted_ends_the_req
         assert len(stage.telegram.calls) == 1
 
 
+async def test_a_flood_wait_after_a_send_that_may_have_arrived_moves_the_watermark(
+    stages: Stages, sessions: Sessions
+) -> None:
+    async with stages.set(request_max_age=1.5) as stage:
+        stage.telegram.script(
+            Trouble.drop(is_accepted=True), Trouble.flood(3600), method="sendPhoto"
+        )
+
+        picture = await stage.picture()
+
+        assert (picture.state, picture.error_code) == (State.FAILED, "delivery_unknown")
+        assert len(stage.telegram.sent) == 1
+        assert (await conversations.dialog(sessions)).last_image_generation_at == 3
+
+
 async def test_flooded_groups_do_not_pause_private_chats(redis: Redis) -> None:
     flood_control = FloodControl(redis)
 

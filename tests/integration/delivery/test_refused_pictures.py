@@ -142,6 +142,19 @@ async def test_a_fifth_refusal_that_nobody_knows_is_the_last(
     assert "SOMETHING_NEW" in picture.message
 
 
+async def test_pages_of_a_proxy_end_no_picture(stages: Stages, sessions: Sessions) -> None:
+    async with stages.set(works=False) as stage:
+        request = await stage.ask()
+        await refuse_before(sessions, request.id, times=4)
+        page = Trouble.blocked_on_the_way()
+        stage.telegram.script(page, page, method="sendPhoto")
+        async with stage.worker():
+            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+
+    assert picture.state is State.DELIVERED
+    assert await outcomes(sessions) == [*["refused"] * 4, "not_sent", "not_sent", "sent"]
+
+
 async def refuse_before(sessions: Sessions, request_id: UUID, *, times: int) -> None:
     """Insert sends that Telegram has refused."""
     async with sessions.begin() as session:

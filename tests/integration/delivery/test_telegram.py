@@ -116,8 +116,9 @@ async def test_a_chat_that_refuses_a_file_id_is_not_asked_to_take_an_upload(
 @pytest.mark.parametrize(
     ("status", "body", "error"),
     [
-        (400, "<html>nginx</html>", AnswerUnknown),
-        (403, "blocked by your provider", AnswerUnknown),
+        (400, "<html>nginx</html>", NotSent),
+        (403, "blocked by your provider", NotSent),
+        (413, "<html>nginx</html>", PhotoRefused),
         (413, '{"ok": false, "description": "Request Entity Too Large"}', PhotoRefused),
         (418, '{"ok": false}', AnswerUnknown),
         (429, '{"ok": false, "description": "Too Many Requests"}', AnswerUnknown),
@@ -152,6 +153,11 @@ async def test_a_message_is_deleted_once_and_for_all(
     assert await telegram.delete(ANNA, sent.message_id)
 
     assert not server.chats.has(ANNA, sent.message_id)
+
+
+async def test_a_delete_that_is_refused_without_a_reason_is_told() -> None:
+    async with answered_with(400, '{"ok": false}') as telegram:
+        assert not await telegram.delete(ANNA, 1)
 
 
 async def test_a_message_that_may_not_be_deleted_is_told(

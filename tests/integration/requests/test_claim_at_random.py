@@ -205,6 +205,7 @@ async def test_no_order_of_steps_leaves_the_arrows_of_the_design(
     walk = Walk(engine)
     await walk.begin()
 
+    may_have_arrived = False
     was, _ = await walk.seen()
     for chosen, which in steps:
         step = walk.onwards(was) if chosen == "on" else chosen
@@ -217,7 +218,11 @@ async def test_no_order_of_steps_leaves_the_arrows_of_the_design(
         if step not in {"claim", "cancel", "retry"} and not was_fresh:
             assert not is_done, "only the newest claim writes"
         assert now.draw - was.draw == (step == "start_drawing" and is_done)
-        assert (dialog.last_image_generation_at == MESSAGE_COUNT) == (now.state == "delivered")
+        # A send that began may have arrived, if the request ends before it is known.
+        may_have_arrived |= now.error_code == "delivery_unknown"
+        assert (dialog.last_image_generation_at == MESSAGE_COUNT) == (
+            now.state == "delivered" or may_have_arrived
+        )
         if not is_done:
             assert conversations.columns(now) == conversations.columns(was), (
                 "a step that is not allowed writes nothing"

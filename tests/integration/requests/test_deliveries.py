@@ -1,16 +1,20 @@
 """The ledger of sends: what it knows of a message, whatever became of the request."""
 
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import ImageRequest, State
 from imagegen.db.tables import Delivery, ForgottenMessage, SendOutcome
+from imagegen.delivery.errors import DeliveryUnknown, SendRefused
 from imagegen.delivery.message import SentMessage
+from imagegen.delivery.refusals import UNNAMED
 from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.repository import RequestRepository
+from imagegen.requests.retry import retry_request
 from tests.support import conversations, request_steps
 from tests.support.aged_rows import SAID
 from tests.support.conversations import Sessions
@@ -120,3 +124,91 @@ async def test_a_send_knows_what_became_of_those_before_it(
 
     assert (first.unknown, first.refused, first.arrived_as) == (0, 0, None)
     assert (third.unknown, third.refused, third.arrived_as) == (1, 1, None)
+
+
+async def test_sends_count_although_the_clock_of_postgresql_was_set_back(
+    requests: RequestRepository, deliveries: Deliveries, sessions: Sessions, request_id: UUID
+) -> None:
+    request = await request_steps.drawn(requests, request_id)
+    await deliveries.start(request)
+    await _set_clock_back(sessions)
+
+    send = await deliveries.start(request)
+
+    assert send.unknown == 1
+
+
+async def test_no_send_counts_from_before_an_operators_retry(
+    engine: AsyncEngine,
+    requests: RequestRepository,
+    deliveries: Deliveries,
+    sessions: Sessions,
+    request_id: UUID,
+) -> None:
+    request = await request_steps.drawn(requests, request_id)
+    await deliveries.start(request)
+    await deliveries.start(request)
+    await requests.end_without_picture(request, State.FAILED, DeliveryUnknown("given up"))
+    await retry_request(engine, None, request_id)
+    request = await request_steps.drawn(requests, request_id)
+    first = await deliveries.start(request)
+    await _set_clock_back(sessions)
+
+    second = await deliveries.start(request)
+
+    assert (first.unknown, second.unknown) == (0, 1)
+
+
+async def _set_clock_back(sessions: Sessions) -> None:
+    """Date all sends as a clock would that is an hour behind."""
+    an_hour_ago = func.clock_timestamp() - timedelta(hours=1)
+    async with sessions.begin() as session:
+        await session.execute(update(Delivery).values(started_at=an_hour_ago))
+
+
+@pytest.mark.parametrize(
+    ("sends", "refused"),
+    [
+        ([("refused", UNNAMED)] * 3, 3),
+        ([("refused", UNNAMED), ("refused", "Telegram refuses the photo: too big")], 1),
+        ([("refused", UNNAMED), ("refused", "Telegram refuses the topic or the reply: X")], 1),
+        ([("refused", UNNAMED), ("not_sent", "a proxy"), ("refused", UNNAMED)], 1),
+    ],
+    ids=["in a row", "photo", "topic", "interrupted"],
+)
+async def test_refusals_without_a_name_are_counted_in_a_row(
+    requests: RequestRepository,
+    deliveries: Deliveries,
+    sessions: Sessions,
+    request_id: UUID,
+    *,
+    sends: list[tuple[str, str]],
+    refused: int,
+) -> None:
+    request = await request_steps.drawn(requests, request_id)
+    async with sessions.begin() as session:
+        rows = [
+            {"request_id": request_id, "attempt": n, "outcome": outcome, "error_sentence": why}
+            for n, (outcome, why) in enumerate(sends, start=1)
+        ]
+        await session.execute(insert(Delivery), rows)
+
+    send = await deliveries.start(request)
+
+    assert send.refused == refused
+
+
+async def test_a_sentence_that_postgresql_cannot_store_is_stored_without_what_it_lacks(
+    requests: RequestRepository, deliveries: Deliveries, sessions: Sessions, request_id: UUID
+) -> None:
+    request = await request_steps.drawn(requests, request_id)
+    send = await deliveries.start(request)
+    sentence = "Telegram refuses the picture: a\0b\ud800c"
+
+    await deliveries.record_outcome(send, SendOutcome.REFUSED, sentence)
+    await requests.end_without_picture(request, State.FAILED, SendRefused(sentence))
+
+    row = await conversations.row(sessions, request_id)
+    async with sessions() as session:
+        stored = await session.scalar(select(Delivery.error_sentence))
+    assert stored == row.error_sentence == "Telegram refuses the picture: abc"

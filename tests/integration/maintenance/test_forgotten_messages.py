@@ -1,0 +1,93 @@
+"""Messages of forgotten users are deleted from chats, each of them whatever becomes of the others."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from imagegen.db.tables import ForgottenMessage
+from imagegen.delivery.telegram import Telegram
+from imagegen.maintenance.forgotten_messages import ForgottenMessages
+from imagegen.sandbox.telegram import SandboxTelegram, Trouble
+from tests.support.conversations import Sessions
+
+ANNA, BORIS = 1, 2
+STRANGE = Trouble.refused(418, "I'm a teapot")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[SandboxTelegram]:
+    async with SandboxTelegram() as server:
+        yield server
+
+
+@pytest.fixture
+async def forgotten(
+    engine: AsyncEngine, server: SandboxTelegram
+) -> AsyncIterator[ForgottenMessages]:
+    async with Telegram(token=server.token, api_url=server.url, timeout_s=5) as telegram:
+        yield ForgottenMessages(engine, telegram)
+
+
+async def put(sessions: Sessions, *messages: tuple[int, int]) -> None:
+    """List messages, one after the other."""
+    for chat_id, message_id in messages:
+        async with sessions.begin() as session:
+            query = insert(ForgottenMessage)
+            await session.execute(query.values(chat_id=chat_id, message_id=message_id))
+
+
+async def listed(sessions: Sessions) -> list[tuple[int, int]]:
+    async with sessions() as session:
+        query = select(ForgottenMessage.chat_id, ForgottenMessage.message_id)
+        return [(row[0], row[1]) for row in await session.execute(query)]
+
+
+@pytest.mark.parametrize(
+    "trouble", [STRANGE, Trouble.flood(60), Trouble.drop()], ids=["strange", "flood", "drop"]
+)
+async def test_a_message_that_telegram_defers_holds_up_no_other(
+    forgotten: ForgottenMessages, server: SandboxTelegram, sessions: Sessions, trouble: Trouble
+) -> None:
+    await put(sessions, (ANNA, 1), (BORIS, 2))
+    server.script(trouble, chat_id=ANNA)
+
+    await forgotten.step()
+
+    assert await listed(sessions) == [(ANNA, 1)]
+
+
+async def test_a_flooded_chat_is_left_alone(
+    forgotten: ForgottenMessages, server: SandboxTelegram, sessions: Sessions
+) -> None:
+    await put(sessions, (ANNA, 1), (ANNA, 2))
+    server.script(Trouble.flood(60), chat_id=ANNA)
+
+    await forgotten.step()
+
+    assert len(server.calls) == 1
+    assert await listed(sessions) == [(ANNA, 1), (ANNA, 2)]
+
+
+async def test_a_batch_that_telegram_defers_holds_up_no_message_behind_it(
+    forgotten: ForgottenMessages, server: SandboxTelegram, sessions: Sessions
+) -> None:
+    await put(sessions, *((ANNA, number) for number in range(1, 52)), (BORIS, 1))
+    server.script(*[STRANGE] * 51, chat_id=ANNA)
+
+    await forgotten.step()
+
+    assert len(await listed(sessions)) == 51
+    assert (BORIS, 1) not in await listed(sessions)
+
+
+async def test_a_telegram_that_is_out_of_reach_is_asked_once(
+    forgotten: ForgottenMessages, server: SandboxTelegram, sessions: Sessions
+) -> None:
+    await put(sessions, (ANNA, 1), (BORIS, 2))
+    server.script(*[Trouble.blocked_on_the_way()] * 2)
+
+    await forgotten.step()
+
+    assert len(server.calls) == 1
