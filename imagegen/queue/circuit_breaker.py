@@ -18,6 +18,8 @@ from imagegen.errors import ImagegenError, Unexpected
 JobT = TypeVar("JobT")
 
 log = structlog.get_logger(__name__)
+# Only changes, see imagegen/log_repeats.py.
+changes_log = structlog.get_logger(f"{__name__}.changes")
 
 
 class CircuitBreaker:
@@ -113,10 +115,12 @@ class CircuitBreaker:
         if not self._is_open:
             self._request_ids.add(request_id)
             if self._is_open:
-                log.error("jobs are not taken", why=error.reason, requests=len(self._request_ids))
+                changes_log.error(
+                    "jobs are not taken", why=error.reason, requests=len(self._request_ids)
+                )
 
     def _close(self) -> None:
         if self._is_open:
-            log.info("jobs are taken again", why=self._reason)
+            changes_log.info("jobs are taken again", why=self._reason)
         self._request_ids.clear()
         self._reason = None
