@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Any, TypeVar
 
 ResultT = TypeVar("ResultT")
 
@@ -25,7 +25,7 @@ class StoreThreads:
         self.timeout_s = timeout_s
         self._are_daemons = are_daemons
         self._free = asyncio.Semaphore(_AT_ONCE)
-        self._late: set[Future[object]] = set()
+        self._late: set[Future[Any]] = set()
         self._trial: Future[None] | None = None
 
     async def call(self, work: Callable[[], ResultT]) -> ResultT:

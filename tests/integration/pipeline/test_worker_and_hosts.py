@@ -139,16 +139,20 @@ async def test_after_an_outage_of_our_network_a_picture_is_not_drawn_on_a_host_t
         through_cables = [HostAddress.parse(cable.address) for cable in cables]
         settings = stage.settings.model_copy(update={"comfyui_hosts": through_cables})
         logs = stack.enter_context(capture_logs())
+
+        def events() -> list[str]:
+            return [line["event"] for line in logs]
+
         async with replace(stage, settings=settings).worker():
             request = await stage.ask()
-            await _until(lambda: any(host.posted for host in stage.hosts))
+            await _until(lambda: events().count("prompt queued") == 1)
             for cable in cables:
                 cable.pull()
             # The second time, for the other host, which has not been asked and is taken for well.
-            await _until(lambda: [line["event"] for line in logs].count("using host") == 2)
+            await _until(lambda: events().count("using host") == 2)
             for cable in cables:
                 cable.plug()
-            await _until(lambda: any(line["event"].startswith("host of the") for line in logs))
+            await _until(lambda: "host of the prompt answers again" in events())
             is_drawn.set()
             picture = await stage.hook.wait(request, timeout=PATIENCE_S)
 
