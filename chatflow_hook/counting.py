@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from chatflow_hook.turn import Turn
 
 # Telegram delivers at most 100 updates again, of all dialogs of a bot together.
-_KEPT = 50
+_KEPT = 100
 
 
 def is_counted(turn: Turn, counted: Sequence[int]) -> bool:

@@ -103,7 +103,7 @@ class ChatFlowHook:
         failed: no tables, no such dialog, no database, no time left. A failure is logged, and
         the session's transaction stays usable.
 
-        A message is known again by `turn.reply_to_message_id`, among the dialog's last 50: the
+        A message is known again by `turn.reply_to_message_id`, among the dialog's last 100: the
         second call counts nothing and returns the request that the first one returned. Without
         it each call is a new message, except that the same `turn.message_count` twice in a row
         is one message.

@@ -196,8 +196,8 @@ async def _last_automatic(connection: Executor, dialog_id: int) -> _Row | None:
 
 def _counted_messages(dialog: _Row) -> list[int]:
     last_id, counted = dialog.image_last_message_id, dialog.image_counted_messages
-    # A hook of an older version writes only the id of the last message.
-    return [*counted] if last_id is None or last_id in counted else [last_id, *counted]
+    # A hook of an older version writes only the id of the message that it has counted last.
+    return [*counted] if last_id is None or last_id in counted else [*counted, last_id]
 
 
 async def _request_of_message(connection: Executor, turn: Turn, dialog: _Row) -> Request | None:

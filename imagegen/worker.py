@@ -113,7 +113,7 @@ def worker_settings(
         context = ctx["context"] = parts.context
         queue.limit_jobs(context.circuit_breaker.due)
         await stack.enter_async_context(parts.counter_log.logged())
-        relay = OutboxRelay(context.requests, ctx["redis"], recovery)
+        relay = OutboxRelay(context.requests, ctx["redis"], recovery, place=settings.redis)
         coverage = PersonaCoverage(library, context.pool)
         for name, step, seconds in (
             ("retention", parts.retention.step, retention.EVERY_S),

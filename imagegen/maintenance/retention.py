@@ -94,6 +94,8 @@ class Retention:
         # Start at a random folder, so that workers that start together do not search the same ones.
         first = random.randrange(len(FOLDERS))  # noqa: S311 (no secret)
         self._folders = itertools.cycle((*FOLDERS[first:], *FOLDERS[:first]))
+        # Dialogs that have lost a request for its age, until those that are empty are erased.
+        self._left_dialogs: set[int] = set()
 
     async def step(self) -> None:
         """Erase one batch of everything that is due, and noted images for up to half a minute twice.
@@ -157,7 +159,8 @@ class Retention:
         total = RetentionCounts()
         for name, step in steps.items():
             total += await parts.run(name, partial(self._run, step))
-        return total
+        # Apart from their requests, which go even where a dialog cannot be erased.
+        return total + await parts.run("dialogs", self._erase_left_dialogs)
 
     async def _tidy_next_folders(self) -> RetentionCounts:
         orphans = 0
@@ -179,10 +182,15 @@ class Retention:
 
     async def _erase_old_requests(self, connection: AsyncConnection) -> RetentionCounts:
         ids = await _lock_batch(connection, self._limits.old_requests)
-        dialogs = await _erase_requests(connection, ids)
-        # A dialog in which nobody has had a picture for so long begins anew if it goes on.
-        await user_erasure.erase_left_dialogs(connection, dialogs)
+        self._left_dialogs |= await _erase_requests(connection, ids)
         return RetentionCounts(requests=len(ids))
+
+    async def _erase_left_dialogs(self) -> RetentionCounts:
+        # A dialog in which nobody has had a picture for so long begins anew if it goes on.
+        left = self._left_dialogs
+        await self._run(lambda connection: user_erasure.erase_left_dialogs(connection, left))
+        left.clear()
+        return RetentionCounts()
 
     async def _erase_requests_without_dialog(self, connection: AsyncConnection) -> RetentionCounts:
         ids = await _lock_batch(connection, HAS_ENDED_WITHOUT_DIALOG)

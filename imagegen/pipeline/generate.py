@@ -59,6 +59,8 @@ class ImageGeneration:
         self._execution: PromptExecution | None = None
         # Whether the row names the prompt of `_execution`.
         self._is_prompt_in_row = False
+        # Whether the row may say that this job only waits.
+        self._is_marked_waiting = False
         self._host_to_clean_up: HostClient | None = None
         self._data: bytes | None = None
         self._workflow = context.library.find(request.persona)
@@ -168,7 +170,9 @@ class ImageGeneration:
         """
         try:
             async with self._failure_recorded(), self._leased_slot() as lease:
-                if not lease.is_resumption:
+                if lease.is_resumption:
+                    await self._end_wait()
+                else:
                     log.info("using host", host=lease.host.name, persona=self._request.persona)
                 result = await self._execute(lease)
         except _LeftHostAnswers as error:
@@ -224,11 +228,19 @@ class ImageGeneration:
             yield lease
 
     async def _mark_waiting(self) -> None:
+        self._is_marked_waiting = True
         try:
             await self._context.requests.mark_waiting(self._request)
         except (ClaimLost, Unavailable):
             return  # the next write checks the claim
         self._context.quarantine.acquit(self._request.id)
+
+    async def _end_wait(self) -> None:
+        """Before a prompt is taken up: if the worker dies from now on, that counts again."""
+        if self._is_marked_waiting:
+            await self._context.quarantine.readmit(self._request)
+            await self._context.requests.end_wait(self._request)
+            self._is_marked_waiting = False
 
     async def _execute(self, lease: SlotLease) -> PromptResult:
         """Run or resume the prompt with live progress; cancel it if the claim is lost."""

@@ -1,19 +1,20 @@
 """make_image: the arq job that brings one request from its row to the photo in the chat."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
 from arq import Retry
 
 from chatflow_hook.tables import State
-from imagegen.errors import ImagegenError, Rejected, Unavailable
+from imagegen.errors import ImagegenError, Rejected, Unavailable, Unexpected
 from imagegen.pipeline import deliver
 from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.generate import ImageGeneration
-from imagegen.queue import job_lease
+from imagegen.queue import job_lease, shutdown
 from imagegen.queue.shutdown import WorkerStops
 from imagegen.requests.claim import ClaimedRequest, ClaimLost, TooLate
 from imagegen.safety.rating import Refused
@@ -21,8 +22,13 @@ from imagegen.storage.store import StoredImage
 
 log = structlog.get_logger(__name__)
 
+ResultT = TypeVar("ResultT")
+
 _FIRST_RETRY_DELAY_S = 0.5
 _MAX_RETRY_DELAY_S = 15.0
+# The waits between the tries to write what became of a request while PostgreSQL is away.
+_FIRST_PAUSE_S = 0.1
+_MAX_PAUSE_S = 2.0
 # How long a cancelled job may take to put its request back.
 _PUT_BACK_WITHIN_S = 2.0
 
@@ -61,27 +67,24 @@ async def _process(context: JobContext, request_id: UUID) -> str:
     if request is None:
         return "nothing to do"
     try:
-        with breaker.watching(request_id):
-            async with context.quarantine.admitted(request):
-                await _generate_and_deliver(context, request)
+        try:
+            with breaker.watching(request_id):
+                async with context.quarantine.admitted(request):
+                    await _generate_and_deliver(context, request)
+        except (ClaimLost, WorkerStops):
+            raise
+        except ImagegenError as error:
+            with breaker.watching(request_id):
+                state = await _record_failure(context, request, error)
+            if state is None:
+                raise
+            return state
     except ClaimLost:
         log.warning("request taken by another job")
         return await _let_go(context, request)
     except (WorkerStops, asyncio.CancelledError):
         await _put_back_in_time(context, request)
         raise
-    except Unavailable as error:
-        try:
-            may_try_again = await context.requests.put_back(
-                request, costs_an_attempt=error.costs_an_attempt, most_attempts=context.max_attempts
-            )
-        except ClaimLost:
-            return await _let_go(context, request)
-        if may_try_again:
-            raise
-        return await _end(context, request, error)
-    except ImagegenError as error:
-        return await _end(context, request, error)
     breaker.succeeded()
     return State.DELIVERED
 
@@ -120,6 +123,47 @@ async def _deliver(
     await context.progress.ended(request.id)
 
 
+async def _record_failure(
+    context: JobContext, request: ClaimedRequest, error: ImagegenError
+) -> State | None:
+    """Put the request back or end it; return the state in which it has ended, None if in none.
+
+    Raises:
+        ClaimLost: another job has claimed the request, or it has ended.
+        WorkerStops: the worker ends while PostgreSQL is away.
+        DatabaseRefused: PostgreSQL refuses the write.
+    """
+    if isinstance(error, Unavailable):
+        costs_an_attempt = error.costs_an_attempt
+        is_put_back = await _when_postgresql_is_back(
+            lambda: context.requests.put_back(
+                request, costs_an_attempt=costs_an_attempt, most_attempts=context.max_attempts
+            )
+        )
+        if is_put_back:
+            return None
+    return await _when_postgresql_is_back(lambda: _end(context, request, error))
+
+
+async def _when_postgresql_is_back(write: Callable[[], Awaitable[ResultT]]) -> ResultT:
+    """Write what became of a request, again and again while PostgreSQL is away.
+
+    A claim that stayed in the row would count as a crash of the request.
+    """
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        try:
+            return await write()
+        except Unexpected:
+            raise
+        except Unavailable as error:
+            if pause_s == _FIRST_PAUSE_S:
+                log.warning("request is let go later", code=error.code, why=error.sentence)
+        with shutdown.waiting():
+            await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, _MAX_PAUSE_S)
+
+
 async def _put_back_in_time(context: JobContext, request: ClaimedRequest) -> None:
     """Put the request back, so that another job continues with the prompt on its host.
 
@@ -139,16 +183,13 @@ async def _let_go(context: JobContext, request: ClaimedRequest) -> str:
     return "claim lost"
 
 
-async def _end(context: JobContext, request: ClaimedRequest, error: ImagegenError) -> str:
+async def _end(context: JobContext, request: ClaimedRequest, error: ImagegenError) -> State:
     state = _final_state(error)
-    try:
-        if request.prompt_id is not None and request.drawn is None:
-            # An earlier job posted this prompt. Nobody needs its image any more, so it has to be
-            # removed from its host.
-            await context.requests.add_stray(request)
-        await context.requests.end_without_picture(request, state, error)
-    except ClaimLost:
-        return await _let_go(context, request)
+    if request.prompt_id is not None and request.drawn is None:
+        # An earlier job posted this prompt. Nobody needs its image any more, so it has to be
+        # removed from its host.
+        await context.requests.add_stray(request)
+    await context.requests.end_without_picture(request, state, error)
     await context.progress.ended(request.id)
     log.log(error.level, "request ended", state=state.value, code=error.code, why=error.sentence)
     return state

@@ -5,7 +5,9 @@ leaves only those as suspects that ran in the same group. In the last group a re
 and is the only possible cause.
 """
 
+import asyncio
 import math
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from uuid import UUID
@@ -14,6 +16,8 @@ from imagegen.errors import Rejected, Unavailable
 from imagegen.requests.claim import SUSPECT_AFTER_CRASHES, ClaimedRequest
 
 _RETRY_AFTER_S = 2.0
+# Suspects that wait ask every two seconds, each of them, and one count of them all is enough.
+_COUNT_EVERY_S = 1.0
 
 
 class Poisonous(Rejected):
@@ -26,12 +30,21 @@ class Quarantine:
     """Lets suspect requests of a worker run in groups, and all other requests at once.
 
     `max_crashes`: at so many crashes a request ends. `count_suspects` returns how many open
-    requests are suspects.
+    requests are suspects; it is called at most once a second. `clock` returns seconds.
     """
 
-    def __init__(self, *, max_crashes: int, count_suspects: Callable[[], Awaitable[int]]) -> None:
+    def __init__(
+        self,
+        *,
+        max_crashes: int,
+        count_suspects: Callable[[], Awaitable[int]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._max_crashes = max_crashes
         self._count_suspects = count_suspects
+        self._clock = clock
+        self._suspects, self._counted_at = 0, float("-inf")
+        self._counting = asyncio.Lock()
         # The crashes of each suspect that runs.
         self._running: dict[UUID, int] = {}
 
@@ -47,11 +60,21 @@ class Quarantine:
         """
         if request.crashes >= self._max_crashes:
             raise Poisonous(f"The worker died {request.crashes} times over this picture.")
-        if request.crashes < SUSPECT_AFTER_CRASHES:
+        await self.readmit(request)
+        try:
             yield
-            return
+        finally:
+            self.acquit(request.id)
 
-        suspects = await self._count_suspects()
+    async def readmit(self, request: ClaimedRequest) -> None:
+        """Admit a request again that was let out while it waited; does nothing if it was not.
+
+        Raises:
+            Unavailable: as in `admitted`.
+        """
+        if request.crashes < SUSPECT_AFTER_CRASHES or request.id in self._running:
+            return
+        suspects = await self._recent_count()
         most_crashes = max([request.crashes, *self._running.values()])
         if len(self._running) >= self._group_size(suspects, most_crashes):
             raise Unavailable(
@@ -60,17 +83,20 @@ class Quarantine:
                 retry_after_s=_RETRY_AFTER_S,
             )
         self._running[request.id] = request.crashes
-        try:
-            yield
-        finally:
-            self.acquit(request.id)
 
     def acquit(self, request_id: UUID) -> None:
-        """Let another suspect run in place of this one, whose crashes are counted from 0 again.
+        """Let another suspect run in place of this one, which only waits or gets on.
 
         Does nothing for a request that is no suspect; may be called twice.
         """
         self._running.pop(request_id, None)
+
+    async def _recent_count(self) -> int:
+        async with self._counting:
+            if self._clock() - self._counted_at >= _COUNT_EVERY_S:
+                self._suspects = await self._count_suspects()
+                self._counted_at = self._clock()
+            return self._suspects
 
     def _group_size(self, suspects: int, crashes: int) -> int:
         """Return how many suspects may run at a time beside one with so many crashes.

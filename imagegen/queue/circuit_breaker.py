@@ -26,10 +26,10 @@ class CircuitBreaker:
     """Knows which requests of this worker failed alike since the last one that succeeded.
 
     Only errors that nobody foresaw count (Unexpected), and only a delivered picture is a success.
-    It opens when `threshold` different requests have failed for the same reason in a row. While it
-    is open, one job per `trial_every_s` may start, to find out whether the trouble is over. It
-    closes at the next success, and also when nothing has failed for `quiet_s`: then no request is
-    left that could tell. `clock` returns seconds.
+    It opens when `threshold` different requests have failed for the same reason since then,
+    whatever else has failed in between. While it is open, one job per `trial_every_s` may start, to
+    find out whether the trouble is over. It closes at the next success, and also when nothing has
+    failed for `quiet_s`: then no request is left that could tell. `clock` returns seconds.
     """
 
     def __init__(
@@ -44,25 +44,26 @@ class CircuitBreaker:
         self._trial_every_s = trial_every_s
         self._quiet_s = quiet_s
         self._clock = clock
-        self._reason: str | None = None
-        # Which requests failed for that reason, as many as are needed to open.
-        self._request_ids: set[UUID] = set()
+        # Which requests failed for each reason, as many of them as are needed to open.
+        self._request_ids: dict[str, set[UUID]] = {}
+        # The reason for which it is open, the latest one if there are several.
+        self._open_reason: str | None = None
         self._failed_at = self._tried_at = 0.0
         self._has_succeeded = False
 
     async def why_open(self) -> str | None:
         """Return why few jobs are taken now, None if all are; a check of readiness."""
-        if not self._is_open:
+        if self._open_reason is None:
             return None
-        return f"different requests fail alike: {self._reason}"
+        return f"different requests fail alike: {self._open_reason}"
 
     def due(self, jobs: list[JobT]) -> list[JobT]:
         """Return those of the jobs that may start now: all of them, or one each second, or none."""
-        if not self._is_open:
+        if self._open_reason is None:
             return jobs
         now = self._clock()
         if now - self._failed_at > self._quiet_s:
-            self._close()
+            self._forget_failures()
             return jobs
         if not jobs or now - self._tried_at < self._trial_every_s:
             return []
@@ -72,7 +73,7 @@ class CircuitBreaker:
     def succeeded(self) -> None:
         """Note that a picture was delivered: what is needed for that works."""
         self._has_succeeded = True
-        self._close()
+        self._forget_failures()
 
     @contextmanager
     def watching(self, request_id: UUID) -> Iterator[None]:
@@ -101,26 +102,26 @@ class CircuitBreaker:
             self._failed(request_id, unexpected)
             raise unexpected from error
 
-    @property
-    def _is_open(self) -> bool:
-        return len(self._request_ids) >= self._threshold
-
     def _failed(self, request_id: UUID, error: Unexpected) -> None:
         error.costs_an_attempt = error.costs_an_attempt and self._has_succeeded
         self._has_succeeded = False
-        self._failed_at = self._clock()
-        if error.reason != self._reason:
-            self._close()
-            self._reason = error.reason
-        if not self._is_open:
-            self._request_ids.add(request_id)
-            if self._is_open:
-                changes_log.error(
-                    "jobs are not taken", why=error.reason, requests=len(self._request_ids)
-                )
+        now = self._clock()
+        if now - self._failed_at > self._quiet_s:
+            self._forget_failures()
+        self._failed_at = now
 
-    def _close(self) -> None:
-        if self._is_open:
-            changes_log.info("jobs are taken again", why=self._reason)
+        failed_alike = self._request_ids.setdefault(error.reason, set())
+        if len(failed_alike) < self._threshold:
+            failed_alike.add(request_id)
+        if len(failed_alike) >= self._threshold:
+            if self._open_reason is None:
+                changes_log.error(
+                    "jobs are not taken", why=error.reason, requests=len(failed_alike)
+                )
+            self._open_reason = error.reason
+
+    def _forget_failures(self) -> None:
+        if self._open_reason is not None:
+            changes_log.info("jobs are taken again", why=self._open_reason)
         self._request_ids.clear()
-        self._reason = None
+        self._open_reason = None

@@ -5,6 +5,7 @@ it was emptied, or one of a job's keys when the key was evicted, expired or dele
 queue may lie in the future because the clock of a machine was wrong that wrote it.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -14,7 +15,9 @@ from arq.constants import in_progress_key_prefix, retry_key_prefix
 from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError
 
+from chatflow_hook import redis_errors
 from chatflow_hook.queue import PAYLOAD_KEY_PREFIX, QUEUE, add_enqueue
+from chatflow_hook.settings import RedisPlace
 from imagegen.errors import Unavailable
 from imagegen.queue import job_lease
 from imagegen.queue.job_lease import RecoveryTimes
@@ -23,9 +26,10 @@ from imagegen.requests.repository import RequestCursor, RequestRepository
 
 log = structlog.get_logger(__name__)
 
-# One step reads at most this many pages of rows; the next step goes on behind them.
+# One step reads so many pages of rows, and more only as long as it finds something wrong; the next
+# step goes on behind them.
 _PAGE_SIZE = 1000
-_MAX_PAGES = 2
+_PAGES = 2
 # What PTTL answers for a key that does not exist, and for one that never expires.
 _NO_KEY = -2
 _NO_EXPIRY = -1
@@ -78,33 +82,49 @@ class QueueTrace:
 
 
 class OutboxRelay:
-    """Finds open requests that no worker runs and that Redis would bring to none in time."""
+    """Finds open requests that no worker runs and that Redis would bring to none in time.
 
-    def __init__(self, requests: RequestRepository, queue: JobQueue, times: RecoveryTimes) -> None:
+    `place` is the address of the queue's Redis.
+    """
+
+    def __init__(
+        self,
+        requests: RequestRepository,
+        queue: JobQueue,
+        times: RecoveryTimes,
+        *,
+        place: RedisPlace,
+    ) -> None:
         self._requests = requests
         self._queue = queue
         self._times = times
+        self._place = place
         self._cursor: RequestCursor | None = None
 
     async def step(self) -> None:
-        """Look at up to 2000 silent requests and put right what Redis holds of them.
+        """Look at 2000 silent requests, and put right what Redis holds of them.
 
-        Several workers may do this at the same time, since Redis keeps one job of an id. A
+        If something was wrong in the last of them, it looks on: a Redis that was emptied has lost
+        all. Several workers may do this at the same time, since Redis keeps one job of an id. A
         PostgreSQL or a Redis that is away is logged; the next call tries again.
         """
         try:
-            for _ in range(_MAX_PAGES):
+            for number in itertools.count(1):
                 page = await self._requests.find_silent(
                     silent_s=self._times.silent_s, after=self._cursor, most=_PAGE_SIZE
                 )
+                was_wrong = await self._repair(page)
                 self._cursor = page[-1] if len(page) == _PAGE_SIZE else None
-                await self._repair(page)
-                if self._cursor is None:
+                if self._cursor is None or (number >= _PAGES and not was_wrong):
                     break
-        except (Unavailable, RedisError) as error:
-            log.warning("relay waits", why=str(error))
+        except Unavailable as error:
+            log.warning("relay waits", why=error.sentence)
+        except (RedisError, OSError) as error:
+            place = self._place
+            log.warning("relay waits", why=redis_errors.why(error, place.address, user=place.user))
 
-    async def _repair(self, page: Sequence[RequestCursor]) -> None:
+    async def _repair(self, page: Sequence[RequestCursor]) -> bool:
+        """Put right what Redis holds of these requests; return whether anything was wrong."""
         traces = await self._read_traces([place.request_id for place in page])
         now_ms = await self._queue.now_ms()
         async with self._queue.pipeline(transaction=False) as pipe:
@@ -112,7 +132,7 @@ class OutboxRelay:
                 # By age, so that what was lost comes in its old order and before what is new.
                 due_ms = max(1, now_ms - max(0, int(place.age_s * 1000)))
                 self._add_repair(pipe, trace, now_ms=now_ms, due_ms=due_ms)
-            await pipe.execute()
+            return bool(await pipe.execute())
 
     async def _read_traces(self, request_ids: Sequence[UUID]) -> list[QueueTrace]:
         async with self._queue.pipeline(transaction=False) as pipe:

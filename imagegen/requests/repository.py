@@ -39,7 +39,7 @@ from imagegen.requests.claim import (
     DeliveryAttempt,
 )
 from imagegen.requests.deliveries import mark_sent, move_watermark
-from imagegen.requests.state_changes import RELEASED, advance, mark_waiting, release
+from imagegen.requests.state_changes import RELEASED, advance, end_wait, mark_waiting, release
 from imagegen.storage.store import StoredImage
 
 ResultT = TypeVar("ResultT")
@@ -207,15 +207,24 @@ class RequestRepository:
         return await self._run_statement(step)
 
     async def mark_waiting(self, request: ClaimedRequest) -> None:
-        """Write down that the job only waits for a slot, until `start_drawing`.
+        """Write down that the job only waits for a slot, until `start_drawing` or `end_wait`.
 
-        If its worker dies meanwhile, that is no crash of this request. What the job did before has
-        not killed the worker, so the crashes are counted from 0 again.
+        If its worker dies meanwhile, that is no crash of this request. If it has no prompt on a
+        host, its crashes are counted from 0 again: what the job did before has not killed the
+        worker.
 
         Raises:
             ClaimLost: another job has claimed the request, or it has ended.
         """
         await self._run_statement(lambda connection: mark_waiting(connection, request))
+
+    async def end_wait(self, request: ClaimedRequest) -> None:
+        """Write down that the job waits no longer, and takes up the prompt that it has on a host.
+
+        Raises:
+            ClaimLost: another job has claimed the request, or it has ended.
+        """
+        await self._run_statement(lambda connection: end_wait(connection, request))
 
     async def start_drawing(
         self, request: ClaimedRequest, plan: DrawingPlan, *, host: str

@@ -82,12 +82,28 @@ async def release(
 
 
 async def mark_waiting(connection: AsyncConnection, request: ClaimedRequest) -> None:
-    """Write down that the job only waits, and has come through all that it did before.
+    """Write down that the job only waits for a slot, and that this claim is no crash.
+
+    A queued request has come through all that comes before it is drawn, so its crashes are counted
+    from 0 again. One with a prompt on a host has not: what follows its wait may be the cause.
 
     Raises:
-        ClaimLost: the request is not ours any more, or is not queued.
+        ClaimLost: the request is not ours any more, or is neither queued nor drawing.
     """
-    query = _write({State.QUEUED}).values(waiting_claim=ImageRequest.claim, crashes=0)
+    query = _write({State.QUEUED, State.DRAWING}).values(
+        waiting_claim=ImageRequest.claim,
+        crashes=case((ImageRequest.state == State.QUEUED, 0), else_=ImageRequest.crashes),
+    )
+    await run_fenced(connection, query.returning(ImageRequest.id), _ours(request))
+
+
+async def end_wait(connection: AsyncConnection, request: ClaimedRequest) -> None:
+    """Write down that the job waits no longer, and goes on with the prompt that it had.
+
+    Raises:
+        ClaimLost: the request is not ours any more, or is not drawing.
+    """
+    query = _write({State.DRAWING}).values(waiting_claim=None)
     await run_fenced(connection, query.returning(ImageRequest.id), _ours(request))
 
 

@@ -4,6 +4,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
@@ -13,6 +14,7 @@ from imagegen.db.engine import DatabaseRefused, connect
 from imagegen.errors import Unavailable
 from imagegen.requests.repository import RequestRepository
 from tests.support import broken_databases
+from tests.support.pool_callers import Clock
 
 
 async def lacks(url: str) -> str | None:
@@ -78,7 +80,7 @@ async def test_a_database_of_another_encoding_is_told(database_url: str, encodin
 async def test_a_role_without_rights_is_told_which(database_url: str) -> None:
     grants = (
         "SELECT ON imagegen_alembic_version",
-        "SELECT, UPDATE (last_image_generation_at) ON dialogs",
+        "SELECT, DELETE, UPDATE (last_image_generation_at) ON dialogs",
         "SELECT, UPDATE, DELETE ON image_requests",
         "SELECT, INSERT, DELETE ON stray_prompts, forgotten_messages",
         "SELECT, INSERT, UPDATE, DELETE ON forgotten_images, safety_audit",
@@ -123,6 +125,34 @@ async def test_each_change_is_logged_once(database_url: str) -> None:
     await engine.dispose()
 
 
+async def test_a_worker_that_is_not_probed_writes_nothing(database_url: str) -> None:
+    engine = connect(database_url, pool_size=1)
+    check = DatabaseCheck(engine)
+    await check.step()
+    before = await _next_transaction(engine)
+
+    for _ in range(3):
+        await check.step()
+
+    assert await _next_transaction(engine) == before
+    await engine.dispose()
+
+
+async def test_readiness_writes_at_most_once_in_ten_seconds(database_url: str) -> None:
+    engine, clock = connect(database_url, pool_size=1), Clock(now=100.0)
+    check = DatabaseCheck(engine, clock=clock)
+    transactions = [await _next_transaction(engine)]
+
+    for seconds in (0.0, 9.0, 1.0):
+        clock.now += seconds
+        assert await check.lacks() is None
+        transactions.append(await _next_transaction(engine))
+
+    first, written, kept, written_again = transactions
+    assert first < written == kept < written_again
+    await engine.dispose()
+
+
 async def test_a_server_that_is_away_is_unavailable() -> None:
     with pytest.raises(Unavailable):
         await lacks("postgresql://bot:secret@127.0.0.1:1/chatflow")
@@ -137,6 +167,15 @@ async def test_what_needs_a_table_that_is_not_there_waits_for_the_migration(
 
     assert raised.value.code == "database_not_migrated"
     await engine.dispose()
+
+
+async def _next_transaction(engine: AsyncEngine) -> int:
+    """Return the id of the next transaction that writes; one that only reads gets none."""
+    async with engine.connect() as connection:
+        row = await connection.execute(
+            text("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+        )
+        return int(row.scalar_one())
 
 
 async def _claim(engine: AsyncEngine) -> None:

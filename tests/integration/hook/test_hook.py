@@ -194,11 +194,32 @@ async def test_an_update_that_a_hook_of_an_older_version_counted_counts_once(
 async def test_only_the_newest_messages_are_remembered(
     hook: ChatFlowHook, sessions: Sessions
 ) -> None:
-    for number in range(1, 61):
+    for number in range(1, 111):
         await hook.on_turn(turn(reply_to_message_id=number))
 
     remembered = (await conversations.dialog(sessions)).image_counted_messages
-    assert remembered == list(range(11, 61))
+    assert remembered == list(range(11, 111))
+
+
+async def test_a_whole_batch_of_updates_that_is_delivered_again_counts_once(
+    hook: ChatFlowHook, sessions: Sessions
+) -> None:
+    for number in 2 * [*range(1, 101)]:
+        await hook.on_turn(turn(reply_to_message_id=number))
+
+    assert (await conversations.dialog(sessions)).message_count == 100
+
+
+async def test_what_a_hook_of_an_older_version_counted_last_is_the_newest(
+    hook: ChatFlowHook, sessions: Sessions
+) -> None:
+    await conversations.put_dialog(
+        sessions, message_count=3, image_last_message_id=12, image_counted_messages=[10, 11]
+    )
+
+    await hook.on_turn(turn(reply_to_message_id=13))
+
+    assert (await conversations.dialog(sessions)).image_counted_messages == [10, 11, 12, 13]
 
 
 async def test_with_the_bots_count_the_same_message_gives_the_same_request(

@@ -10,7 +10,14 @@ from redis.asyncio import Redis
 from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chatflow_hook import ChatFlowHook, DatabaseFault, Forgotten, Request, SentPhoto
+from chatflow_hook import (
+    ChatFlowHook,
+    DatabaseFault,
+    Forgotten,
+    Request,
+    SentPhoto,
+    user_erasure,
+)
 from chatflow_hook.manual_requests import ManualRequests
 from chatflow_hook.queue import flood_wait_key
 from chatflow_hook.quota import Quota
@@ -26,6 +33,21 @@ from tests.support.product import PATIENCE_S, Stages
 
 ANNA, BORIS = 1001, 1002
 LONG_S = 10.0
+# Users 11 to 5010 with a dialog of the same number, one request, one send and one finding.
+THOUSANDS_OF_USERS = """
+INSERT INTO dialogs (id) SELECT generate_series(11, 5010);
+INSERT INTO image_requests (id, kind, state, dialog_id, user_id, persona, message_count)
+  SELECT gen_random_uuid(), 'automatic', 'delivered', id, id, 'lina', 3 FROM dialogs WHERE id > 10;
+INSERT INTO deliveries (request_id, attempt) SELECT id, 1 FROM image_requests;
+INSERT INTO safety_audit (request_id, user_id, stage, verdict, rule, version, text_hash)
+  SELECT id, user_id, 'prompt', 'refused', 'violence', '1', '0' FROM image_requests;
+ANALYZE
+"""
+# A scan of a whole index fetches as many rows as one of its table.
+ROWS_READ = text(
+    "SELECT relname, coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)"
+    " FROM pg_stat_xact_user_tables"
+)
 
 
 @pytest.fixture
@@ -158,6 +180,20 @@ async def test_a_user_may_have_any_number_of_dialogs_and_requests(
     forgotten = await hook.forget_user(ANNA, dialog_ids=range(1, 33_011))
 
     assert (forgotten.requests, forgotten.dialogs) == (33_000, 33_002)
+
+
+@pytest.mark.parametrize("dialog_ids", [[], [17, 4711]])
+async def test_of_thousands_of_dialogs_and_requests_only_those_of_the_user_are_read(
+    archive: Archive, database_url: str, dialog_ids: list[int]
+) -> None:
+    await schema_dump.execute(database_url, THOUSANDS_OF_USERS)
+
+    async with archive.engine.begin() as connection:
+        erased = await user_erasure.erase(connection, 4000, dialog_ids=dialog_ids)
+        rows_read = dict(map(tuple, await connection.execute(ROWS_READ)))
+
+    assert erased.forgotten.requests == 1
+    assert max(rows_read.values()) < 50, rows_read
 
 
 async def test_a_variation_that_is_requested_at_the_same_moment_is_erased_too(

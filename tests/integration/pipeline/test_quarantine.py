@@ -5,13 +5,12 @@ import itertools
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chatflow_hook import Request
 from chatflow_hook.tables import ImageRequest, State
 from imagegen.errors import Unavailable
 from imagegen.pipeline.quarantine import Poisonous, Quarantine
@@ -20,6 +19,7 @@ from imagegen.requests.repository import RequestRepository
 from tests.support import conversations, request_steps
 from tests.support.conversations import Sessions
 from tests.support.drawing_plan import PLAN
+from tests.support.pool_callers import Clock
 from tests.support.product import PATIENCE_S, Stages
 
 
@@ -88,7 +88,7 @@ async def test_a_request_over_which_workers_died_too_often_ends_as_poison(
     async with stages.set(works=False, request_crashes=4) as stage:
         guilty, near = await stage.ask(dialog_id=1), await stage.ask(dialog_id=2)
         for request, crashes in ((guilty, 4), (near, 3)):
-            await _set_crashes(sessions, request, crashes)
+            await _set_crashes(sessions, request.id, crashes)
         async with stage.worker():
             ends = [await stage.hook.wait(each, timeout=PATIENCE_S) for each in (guilty, near)]
 
@@ -129,6 +129,46 @@ async def test_a_claim_after_one_that_only_waited_is_a_crash_again(
         claims = [await request_steps.claimed(requests, request.id) for _ in range(3)]
 
     assert [each.crashes for each in claims] == [0, 1, 2]
+
+
+async def test_a_job_that_waits_for_the_host_of_its_prompt_has_not_crashed_until_it_goes_on(
+    stages: Stages, engine: AsyncEngine
+) -> None:
+    requests = RequestRepository(engine)
+    async with stages.set(works=False) as stage:
+        request_id = (await stage.ask()).id
+        drawing = await requests.start_drawing(
+            await request_steps.claimed(requests, request_id), PLAN, host="gpu-1"
+        )
+        after_drawing = await request_steps.claimed(requests, drawing.id)
+
+        await requests.mark_waiting(after_drawing)
+        after_wait = await request_steps.claimed(requests, drawing.id)
+        await requests.mark_waiting(after_wait)
+        await requests.end_wait(after_wait)
+        after_resumption = await request_steps.claimed(requests, drawing.id)
+
+    assert [each.crashes for each in (after_drawing, after_wait, after_resumption)] == [1, 1, 2]
+    assert after_resumption.state is State.DRAWING
+
+
+async def test_a_worker_that_dies_while_a_host_is_away_is_no_crash_of_its_prompts(
+    stages: Stages, engine: AsyncEngine, sessions: Sessions
+) -> None:
+    requests = RequestRepository(engine)
+    async with stages.set(works=False) as stage:
+        request_id = (await stage.ask()).id
+        left = await request_steps.claimed(requests, request_id)
+        left = await requests.start_drawing(left, PLAN, host=stage.settings.comfyui_hosts[0].name)
+        await requests.put_back(left)
+        await _set_crashes(sessions, request_id, 2)
+        await stage.hosts[0].kill()
+
+        async with stage.worker(is_interrupted=True):
+            await _until_marked_as_waiting(sessions, request_id)
+        after = await request_steps.claimed(requests, request_id)
+
+    assert (after.state, after.crashes) == (State.DRAWING, 2)
 
 
 async def test_a_claim_that_was_lost_is_not_marked_as_waiting(
@@ -193,14 +233,55 @@ async def test_a_suspect_that_gets_on_makes_room_for_the_next(claim: ClaimedRequ
             pass
 
 
+async def test_a_suspect_that_waited_is_admitted_again_as_if_it_came_anew(
+    claim: ClaimedRequest,
+) -> None:
+    quarantine = Quarantine(max_crashes=5, count_suspects=counting(1))
+    first = _suspect(claim, crashes=2)
+
+    async with quarantine.admitted(first):
+        await quarantine.readmit(first)
+        quarantine.acquit(first.id)
+        async with quarantine.admitted(_suspect(claim, crashes=2)):
+            with pytest.raises(Unavailable) as waits:
+                await quarantine.readmit(first)
+        await quarantine.readmit(first)
+
+    assert waits.value.code == "suspect_waits"
+
+
+async def test_suspects_that_wait_are_counted_once_a_second(claim: ClaimedRequest) -> None:
+    clock, counts = Clock(), itertools.count(20)
+
+    async def count() -> int:
+        await asyncio.sleep(0)
+        return next(counts)
+
+    quarantine = Quarantine(max_crashes=5, count_suspects=count, clock=clock)
+
+    async def ask() -> None:
+        async with quarantine.admitted(_suspect(claim, crashes=2)):
+            pass
+
+    await asyncio.gather(*(ask() for _ in range(9)), return_exceptions=True)
+    clock.now += 0.9
+    await ask()
+    counted_in_a_second = next(counts) - 20
+    clock.now += 0.1
+    await ask()
+
+    assert counted_in_a_second == 1
+    assert next(counts) - 20 == 3
+
+
 async def test_only_open_requests_with_two_crashes_in_a_row_are_suspects(
     stages: Stages, engine: AsyncEngine, sessions: Sessions
 ) -> None:
     async with stages.set(works=False) as stage:
         for number, crashes in enumerate((0, 1, 2, 3)):
-            await _set_crashes(sessions, await stage.ask(dialog_id=number), crashes)
+            await _set_crashes(sessions, (await stage.ask(dialog_id=number)).id, crashes)
         ended = await stage.ask(dialog_id=4)
-        await _set_crashes(sessions, ended, 4)
+        await _set_crashes(sessions, ended.id, 4)
         await conversations.end(sessions, ended, State.FAILED)
 
         assert await RequestRepository(engine).count_suspects() == 2
@@ -237,10 +318,19 @@ async def _admitted_at_a_time(
     raise AssertionError
 
 
-async def _set_crashes(sessions: Sessions, request: Request, crashes: int) -> None:
-    query = update(ImageRequest).where(ImageRequest.id == request.id)
+async def _set_crashes(sessions: Sessions, request_id: UUID, crashes: int) -> None:
+    query = update(ImageRequest).where(ImageRequest.id == request_id)
     async with sessions.begin() as session:
         await session.execute(query.values(crashes=crashes))
+
+
+async def _until_marked_as_waiting(sessions: Sessions, request_id: UUID) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            row = await conversations.row(sessions, request_id)
+            if row.claim is not None and row.claim == row.waiting_claim:
+                return
+            await asyncio.sleep(0.05)
 
 
 async def _until_one_draws_and_others_wait(sessions: Sessions) -> None:

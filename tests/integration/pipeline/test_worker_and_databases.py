@@ -15,8 +15,7 @@ NOTICED_S = 10.0
 # All that a worker needs, except what it writes into `deliveries`.
 GRANTS = (
     "SELECT ON ALL TABLES IN SCHEMA public",
-    "UPDATE ON dialogs",
-    "UPDATE, DELETE ON image_requests",
+    "UPDATE, DELETE ON dialogs, image_requests",
     "INSERT, UPDATE, DELETE ON stray_prompts, forgotten_images, forgotten_messages, safety_audit",
     "USAGE ON ALL SEQUENCES IN SCHEMA public",
 )

@@ -9,6 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
 
 from chatflow_hook.queue import QUEUE
 from chatflow_hook.settings import RedisPlace
@@ -102,7 +103,7 @@ async def setup(stages: Stages, engine: AsyncEngine, redis_url: str) -> AsyncIte
     ):
         requests = [str((await stage.ask(dialog_id=number)).id) for number in range(1, 5)]
         yield RelaySetup(
-            relay=OutboxRelay(RequestRepository(engine), queue, TIMES),
+            relay=OutboxRelay(RequestRepository(engine), queue, TIMES, place=settings.redis),
             queue=queue,
             redis=settings.redis,
             requests=requests,
@@ -242,16 +243,9 @@ async def test_a_lock_that_nobody_can_have_set_is_taken_off_and_its_job_put_back
     assert await setup.started() == set(setup.requests)
 
 
-async def commands(redis: JobQueue) -> int:
-    """Return how many commands Redis has carried out."""
-    return int((await redis.info("stats"))["total_commands_processed"])
-
-
-@pytest.mark.parametrize("keys", [("payload", "entry"), ("entry",)])
-async def test_a_thousand_lost_requests_are_put_back_in_one_step_and_block_nobody(
-    setup: RelaySetup, sessions: Sessions, keys: tuple[str, ...]
-) -> None:
-    made = [str(uuid4()) for _ in range(1200)]
+async def insert_requests(sessions: Sessions, count: int) -> list[str]:
+    """Insert requests of as many dialogs, and return their ids."""
+    made = [str(uuid4()) for _ in range(count)]
     async with sessions.begin() as session:
         await session.execute(
             insert(ImageRequest),
@@ -267,6 +261,19 @@ async def test_a_thousand_lost_requests_are_put_back_in_one_step_and_block_nobod
                 for number, each in enumerate(made)
             ],
         )
+    return made
+
+
+async def commands(redis: JobQueue) -> int:
+    """Return how many commands Redis has carried out."""
+    return int((await redis.info("stats"))["total_commands_processed"])
+
+
+@pytest.mark.parametrize("keys", [("payload", "entry"), ("entry",)])
+async def test_a_thousand_lost_requests_are_put_back_in_one_step_and_block_nobody(
+    setup: RelaySetup, sessions: Sessions, keys: tuple[str, ...]
+) -> None:
+    made = await insert_requests(sessions, 1200)
     await age(sessions)
     await setup.relay.step()
     await setup.lose(*made, **dict.fromkeys(keys, True))
@@ -278,3 +285,30 @@ async def test_a_thousand_lost_requests_are_put_back_in_one_step_and_block_nobod
     # Four questions each, and two commands to put it back: no more, however many there are.
     assert asked < 7 * len(made)
     assert await setup.started() == {*setup.requests, *made}
+
+
+async def test_of_any_number_of_requests_all_come_back_in_one_step_after_redis_was_emptied(
+    setup: RelaySetup, sessions: Sessions
+) -> None:
+    made = await insert_requests(sessions, 3100)
+    await age(sessions)
+    await setup.queue.flushdb()
+
+    await setup.relay.step()
+
+    assert await setup.queue.zcard(QUEUE) == len(made) + len(setup.requests)
+
+
+async def test_what_redis_says_of_its_refusal_is_not_repeated(
+    setup: RelaySetup, sessions: Sessions
+) -> None:
+    await age(sessions)
+    await setup.queue.delete(QUEUE)
+    await setup.queue.set(QUEUE, "no queue")
+
+    with capture_logs() as log:
+        await setup.relay.step()
+    await setup.queue.delete(QUEUE)
+
+    [line] = [line for line in log if line["event"] == "relay waits"]
+    assert line["why"] == f"{setup.redis.address} failed: ResponseError"

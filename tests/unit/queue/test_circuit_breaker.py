@@ -55,8 +55,37 @@ async def test_one_request_that_fails_again_and_again_does_not(breaker: CircuitB
 
 
 async def test_nor_do_different_reasons(breaker: CircuitBreaker) -> None:
-    for number in range(9):
+    for number in range(6):
         fail(breaker, number, reason=f"reason {number % 3}")
+
+    assert await breaker.why_open() is None
+
+
+async def test_reasons_that_alternate_do(breaker: CircuitBreaker) -> None:
+    for number in range(5):
+        fail(breaker, number, reason=f"reason {number % 2}")
+
+    assert await breaker.why_open() == "different requests fail alike: reason 0"
+    assert (breaker.due(DUE), breaker.due(DUE)) == (["first"], [])
+
+
+async def test_a_failure_of_another_kind_does_not_let_all_jobs_start(
+    breaker: CircuitBreaker,
+) -> None:
+    fail(breaker, 1, 2, 3)
+
+    fail(breaker, 4, reason="a fault of its own")
+
+    assert await breaker.why_open() == f"different requests fail alike: {REASON}"
+    assert (breaker.due(DUE), breaker.due(DUE)) == (["first"], [])
+
+
+async def test_failures_with_a_long_time_between_them_do_not_stop_the_jobs(
+    breaker: CircuitBreaker, clock: Clock
+) -> None:
+    for number in range(4):
+        fail(breaker, number)
+        clock.now += 61.0
 
     assert await breaker.why_open() is None
 
