@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-log = structlog.get_logger(__name__)
+# The name says that each line is a change: a worker leaves out lines that only repeat.
+log = structlog.get_logger(f"{__name__}.changes")
 
 _WARN_FROM_S = 2.0
 

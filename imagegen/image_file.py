@@ -7,10 +7,11 @@ import asyncio
 import ctypes
 import io
 import struct
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -34,9 +35,9 @@ _MAX_CHUNKS = 20_000
 _JPEG = b"\xff\xd8"
 _JPEG_SCAN = b"\xff\xda"
 
-# A thread of its own, so that one image at a time is in memory, and images that wait for each other
-# hold back no other work, such as the look-up of names.
-_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="image")
+# Threads of their own, so that images that wait for each other hold back no other work, such as the
+# look-up of names. How much memory they take together is bounded by `decoding`.
+_threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="image")
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 # The PNG chunks that are needed to show the image. ComfyUI writes the prompt and the whole workflow
@@ -62,6 +63,18 @@ _M_MMAP_THRESHOLD = -3
 _MMAP_THRESHOLD_BYTES = 128 * 1024
 
 
+class _PixelsHeld:
+    """How many pixels all threads hold; `turn` is held by the thread that is the next to get some."""
+
+    def __init__(self) -> None:
+        self.held = 0
+        self.turn = threading.Lock()
+        self.changed = threading.Condition()
+
+
+_pixels = _PixelsHeld()
+
+
 class BadImage(Rejected):
     """The host's file is no image that can be read: PNG, JPEG or WebP."""
 
@@ -85,11 +98,31 @@ class ImageFile:
 
 
 async def in_thread(work: Callable[[bytes], ResultT], data: bytes) -> ResultT:
-    """Return `work(data)`, done in the one thread in which images are decoded one after another.
+    """Return `work(data)`, done in one of the few threads in which images are decoded.
 
     What `work` raises is raised. May be cancelled: work that has begun is then done to its end.
     """
-    return await asyncio.get_running_loop().run_in_executor(_thread, work, data)
+    return await asyncio.get_running_loop().run_in_executor(_threads, work, data)
+
+
+@contextmanager
+def decoding(size: tuple[int, int]) -> Iterator[None]:
+    """Hold the pixels of an image in memory during the block, MAX_PIXELS at most in all threads.
+
+    Waits as long as the images that other threads hold leave too little room; who comes first gets
+    it first, so that a large image is not passed by small ones for ever. `size` is width and height,
+    MAX_PIXELS at most.
+    """
+    pixels = min(size[0] * size[1], MAX_PIXELS)
+    with _pixels.turn, _pixels.changed:
+        _pixels.changed.wait_for(lambda: _pixels.held + pixels <= MAX_PIXELS)
+        _pixels.held += pixels
+    try:
+        yield
+    finally:
+        with _pixels.changed:
+            _pixels.held -= pixels
+            _pixels.changed.notify()
 
 
 def read(data: bytes) -> ImageFile:
@@ -115,21 +148,26 @@ def read(data: bytes) -> ImageFile:
             # Only the header has been read; nothing is decompressed yet.
             if max(image.size) > MAX_SIDE or image.width * image.height > MAX_PIXELS:
                 raise ImageTooLarge(f"the picture has {image.width} × {image.height} pixels")
-            image.load()
-            # A JPEG with several images calls itself MPO.
-            format_ = "JPEG" if image.format == "MPO" else str(image.format)
-            return ImageFile(
-                # The compressed pixels of a PNG are sent as they are; to encode them again would
-                # take a hundred times as long.
-                data=data if format_ == "PNG" else _encoded_again(image, format_),
-                format=format_.lower(),
-                width=image.width,
-                height=image.height,
-            )
+            with decoding(image.size):
+                return _read(image, data)
     except _TOO_MANY_PIXELS as error:
         raise ImageTooLarge("the picture has too many pixels") from error
     except _BROKEN_FILE_ERRORS as error:
         raise BadImage(f"the host's file is no picture: {type(error).__name__}") from error
+
+
+def _read(image: Image.Image, data: bytes) -> ImageFile:
+    image.load()
+    # A JPEG with several images calls itself MPO.
+    format_ = "JPEG" if image.format == "MPO" else str(image.format)
+    return ImageFile(
+        # The compressed pixels of a PNG are sent as they are; to encode them again would take a
+        # hundred times as long.
+        data=data if format_ == "PNG" else _encoded_again(image, format_),
+        format=format_.lower(),
+        width=image.width,
+        height=image.height,
+    )
 
 
 def _without_metadata_chunks(png: bytes) -> bytes:

@@ -9,6 +9,13 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+_CHANGES = ".changes"
+# The beginnings of the codes of servers without which no request can go on: each request that
+# waits says so again and again. Only the end of a request is its own.
+_CODES_OF_OUTAGES = ("database_", "telegram_unreachable", "telegram_unauthorized")
+_END_OF_REQUEST = "request ended"
+_NOT_IN_KEY = frozenset({"timestamp", "exc_info", "request_id"})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Repeated:
@@ -34,8 +41,14 @@ class RepeatFilter(logging.Filter):
     """Lets a warning or an error pass once, and again every `again_after_s` while it repeats.
 
     Two lines are the same if all their fields are, numbers aside, which differ from try to try; of
-    an exception its type and its place count. What is said of one request is always logged, since
-    it is part of the history of that request. Safe in threads. `clock` returns seconds.
+    an exception its type and its place count. Two kinds of lines are always logged:
+
+    - What a logger says whose name ends in `.changes`: it speaks only when something changes, so
+      that a second `host failed` is a second failure.
+    - What is said of one request, since it is part of the history of that request; except that it
+      waits for a server that all requests wait for.
+
+    Safe in threads. `clock` returns seconds.
     """
 
     def __init__(
@@ -55,7 +68,7 @@ class RepeatFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a record is to be logged; one that repeats gets its count as `repeated`."""
         fields = _fields(record)
-        if record.levelno < logging.WARNING or "request_id" in fields:
+        if record.levelno < logging.WARNING or _is_news(record, fields):
             return True
         key, now = _key(record, fields), self._clock()
         with self._lock:
@@ -101,11 +114,18 @@ class RepeatFilter(logging.Filter):
         ]
 
 
+def _is_news(record: logging.LogRecord, fields: Mapping[str, Any]) -> bool:
+    if record.name.endswith(_CHANGES):
+        return True
+    is_outage = str(fields.get("code")).startswith(_CODES_OF_OUTAGES)
+    return "request_id" in fields and not (is_outage and fields["event"] != _END_OF_REQUEST)
+
+
 def _key(record: logging.LogRecord, fields: Mapping[str, Any]) -> Hashable:
     words = (
         (name, str(value))
         for name, value in fields.items()
-        if name not in ("timestamp", "exc_info") and not isinstance(value, int | float)
+        if name not in _NOT_IN_KEY and not isinstance(value, int | float)
     )
     return frozenset(words), _exception_key(fields.get("exc_info") or record.exc_info)
 

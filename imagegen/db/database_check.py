@@ -17,7 +17,8 @@ CHECK_DATABASE_EVERY_S = 2.0
 # A write is proof enough for so long: each is a commit, also of a worker that has nothing to do.
 _WRITE_EVERY_S = 10.0
 
-log = structlog.get_logger(__name__)
+# Only changes, see imagegen/log_repeats.py.
+log = structlog.get_logger(f"{__name__}.changes")
 
 _NOT_MIGRATED = "the database is not migrated: run `imagegen migrate`"
 # What a worker does with each table. USAGE is that of the sequence of its ids.

@@ -4,6 +4,8 @@ import io
 
 from PIL import Image, ImageOps
 
+from imagegen import image_file
+
 # Telegram shows no photo larger than this, and makes a larger one smaller itself.
 _MAX_SIDE = 2560
 # The longer side is at most 20 times the shorter one; see imagegen/delivery/message.py.
@@ -17,7 +19,7 @@ def as_jpeg_photo(data: bytes) -> tuple[bytes, int, int]:
     A picture that is longer than Telegram accepts gets black margins. `data` is an image that
     `imagegen/image_file.py` has checked. Takes tens of milliseconds: see its `in_thread`.
     """
-    with Image.open(io.BytesIO(data)) as image:
+    with Image.open(io.BytesIO(data)) as image, image_file.decoding(image.size):
         image.thumbnail((_MAX_SIDE, _MAX_SIDE))
         photo = image.convert("RGB")
     shortest = -(-max(photo.size) // _MAX_RATIO)

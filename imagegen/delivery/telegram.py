@@ -42,7 +42,8 @@ from imagegen.delivery.message import PhotoMessage, SentMessage
 from imagegen.delivery.refusals import refusal
 from imagegen.errors import ImagegenError
 
-log = structlog.get_logger(__name__)
+# Only changes, see imagegen/log_repeats.py.
+log = structlog.get_logger(f"{__name__}.changes")
 
 # aiogram writes Response[Message] for each answer. pydantic caches such a type only as long as it
 # is referenced, and to build it takes as long as the rest of a send: hence this reference.

@@ -8,7 +8,8 @@ from imagegen.comfy.capabilities import Missing
 from imagegen.pool.pool import Pool
 from imagegen.workflows.library import Library, Workflow
 
-log = structlog.get_logger(__name__)
+# Only changes, see imagegen/log_repeats.py.
+log = structlog.get_logger(f"{__name__}.changes")
 
 COVERAGE_EVERY_S = 2.0
 

@@ -38,6 +38,8 @@ _CHECK_CLAIM_EVERY_S = 2.0
 # since PostgreSQL may have been away.
 _WAITS_AFTER_S = 0.5
 _MARK_WAITING_EVERY_S = 60.0
+# How long the host on which a prompt was left may take to answer before it is drawn elsewhere.
+_ASK_LEFT_HOST_WITHIN_S = 2.0
 # What a second drawing may cure: memory has been freed, or the file is written anew.
 _REDRAW_AFTER = (OutOfMemory, ImageGone, BadImage)
 
@@ -166,12 +168,16 @@ class ImageGeneration:
 
         Whichever is possible first: a host that is back has its prompts still.
         """
-        async with self._failure_recorded(), self._leased_slot() as lease:
-            if lease.is_resumption:
-                await self._end_wait()
-            else:
-                log.info("using host", host=lease.host.name, persona=self._request.persona)
-            result = await self._execute(lease)
+        try:
+            async with self._failure_recorded(), self._leased_slot() as lease:
+                if lease.is_resumption:
+                    await self._end_wait()
+                else:
+                    log.info("using host", host=lease.host.name, persona=self._request.persona)
+                result = await self._execute(lease)
+        except _LeftHostAnswers as error:
+            log.info("host of the prompt answers again", host=error.host)
+            return await self._draw()
         event = "prompt taken up" if lease.is_resumption else "prompt completed"
         log.info(event, host=lease.host.name, prompt_id=str(self._request.prompt_id))
         return await self._fetch_and_store(lease.host, result)
@@ -270,11 +276,23 @@ class ImageGeneration:
     async def _start_drawing(self, graph: BoundGraph, host: str) -> None:
         requests = self._context.requests
         if self._request.prompt_id is not None:
+            await self._expect_silence(self._request.host)
             # It was left on a host that does not answer, and is taken off once that host does.
             self._request = await requests.end_drawing(self._request, leaves_a_stray=True)
         self._request = await requests.start_drawing(self._request, self._plan(graph), host=host)
         self._is_prompt_in_row = True
         self._context.quarantine.acquit(self._request.id)
+
+    async def _expect_silence(self, left_on: str | None) -> None:
+        """Raise _LeftHostAnswers if the host on which a prompt was left answers again.
+
+        While the slot on another host was waited for and its websocket opened, our own network may
+        have come back, and with it that host.
+        """
+        if left_on is not None and await self._context.pool.ask(
+            left_on, within_s=_ASK_LEFT_HOST_WITHIN_S
+        ):
+            raise _LeftHostAnswers(left_on)
 
     async def _cancel_if_claim_lost(self, execution: PromptExecution) -> None:
         """Cancel the prompt if the request has ended, or another job has it.
@@ -367,6 +385,14 @@ class ImageGeneration:
             await self._context.requests.add_stray(self._request)
         else:
             await self._context.requests.remove_stray(self._request)
+
+
+class _LeftHostAnswers(Exception):
+    """Nothing was posted, since the host that has an earlier prompt of the request answers again."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(host)
+        self.host = host
 
 
 async def fetch_image(host: HostClient, output: OutputImage | bytes) -> ImageFile:

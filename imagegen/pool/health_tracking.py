@@ -1,5 +1,6 @@
 """HealthTracker: keeps the health of all hosts, from how prompts and probes end."""
 
+import asyncio
 import random
 from collections.abc import Callable, Sequence
 
@@ -23,7 +24,8 @@ from imagegen.pool import health
 from imagegen.pool.health import Condition, FailureStreaks, Health
 from imagegen.pool.host import PooledHost
 
-log = structlog.get_logger(__name__)
+# Only changes, see imagegen/log_repeats.py.
+log = structlog.get_logger(f"{__name__}.changes")
 
 Clock = Callable[[], float]
 
@@ -65,6 +67,16 @@ class HealthTracker:
     def record_contact(self, host: PooledHost) -> None:
         """Note that the host has answered a probe, but is not ready for a new prompt yet."""
         self._set_health(host, health.after_contact(host.health))
+
+    async def ask(self, host: PooledHost, *, within_s: float) -> bool:
+        """Ask the host now and return whether it answers; an answer is noted as contact."""
+        try:
+            async with asyncio.timeout(within_s):
+                await host.client.probe()
+        except (HostLost, TimeoutError):
+            return False
+        self.record_contact(host)
+        return True
 
     def record_answer(self, host: PooledHost) -> None:
         """Note that the host has answered a probe and is ready for a new prompt."""

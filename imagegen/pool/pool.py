@@ -83,6 +83,14 @@ class Pool:
         """Return the clients of the hosts that have answered when they were last asked."""
         return [host.client for host in self._hosts.values() if not host.health.is_silent]
 
+    async def ask(self, name: str, *, within_s: float) -> bool:
+        """Ask a host now and return whether it answers; False if the pool has no such host.
+
+        The prompts on a host that answers may be taken up from then on.
+        """
+        host = self._hosts.get(name)
+        return host is not None and await self._tracker.ask(host, within_s=within_s)
+
     def status(self) -> tuple[HostStatus, ...]:
         """Return the present state of each host."""
         return tuple(self._status(host) for host in self._hosts.values())

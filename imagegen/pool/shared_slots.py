@@ -19,6 +19,8 @@ from redis.exceptions import RedisError
 from imagegen import periodic
 
 log = structlog.get_logger(__name__)
+# Only changes, see imagegen/log_repeats.py.
+changes_log = structlog.get_logger(f"{__name__}.changes")
 
 T = TypeVar("T")
 
@@ -227,12 +229,12 @@ class RedisSlotRegistry:
         if not self._is_redis_away:
             self._is_redis_away = True
             # The class only: a message of Redis may contain addresses and user names.
-            log.warning("slots are not shared: redis is away", error=type(error).__name__)
+            changes_log.warning("slots are not shared: redis is away", error=type(error).__name__)
 
     def _note_answer(self) -> None:
         if self._is_redis_away:
             self._is_redis_away = False
-            log.info("slots are shared again", overcommitted=self.overcommitted)
+            changes_log.info("slots are shared again", overcommitted=self.overcommitted)
 
     def _overcommit(self, slot: RedisSlot) -> None:
         if slot.is_overcommitted:

@@ -18,6 +18,8 @@ from imagegen.errors import ImagegenError, Unexpected
 JobT = TypeVar("JobT")
 
 log = structlog.get_logger(__name__)
+# Only changes, see imagegen/log_repeats.py.
+changes_log = structlog.get_logger(f"{__name__}.changes")
 
 
 class CircuitBreaker:
@@ -113,11 +115,13 @@ class CircuitBreaker:
             failed_alike.add(request_id)
         if len(failed_alike) >= self._threshold:
             if self._open_reason is None:
-                log.error("jobs are not taken", why=error.reason, requests=len(failed_alike))
+                changes_log.error(
+                    "jobs are not taken", why=error.reason, requests=len(failed_alike)
+                )
             self._open_reason = error.reason
 
     def _forget_failures(self) -> None:
         if self._open_reason is not None:
-            log.info("jobs are taken again", why=self._open_reason)
+            changes_log.info("jobs are taken again", why=self._open_reason)
         self._request_ids.clear()
         self._open_reason = None

@@ -1,6 +1,7 @@
 """Redis connections of the worker: they retry through an outage and never hang on a frozen server."""
 
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import Any, TypeVar
 
 import structlog
@@ -177,7 +178,9 @@ class _OutageRetry(Retry):
 
     def _log(self, error: RedisError | OSError) -> None:
         place = self._place
-        log.warning(
+        # In an empty context: the outage is not that of the request in whose job it is noticed.
+        Context().run(
+            log.warning,
             "redis cannot be used",
             why=redis_errors.why(error, place.address, user=place.user),
         )

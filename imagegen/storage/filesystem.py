@@ -1,22 +1,23 @@
 """An image store in a directory: `<directory>/<first two digits of the name>/<name>`."""
 
-import asyncio
 import os
 import re
 import stat
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import structlog
 
 from imagegen.image_file import ImageFile
 from imagegen.storage.store import (
+    OPERATION_TIMEOUT_S,
     ImageLost,
     StoredImage,
     StoreUnavailable,
@@ -24,6 +25,9 @@ from imagegen.storage.store import (
     is_image_name,
     verified,
 )
+from imagegen.storage.threads import StoreThreads
+
+ResultT = TypeVar("ResultT")
 
 log = structlog.get_logger(__name__)
 
@@ -52,12 +56,22 @@ class FilesystemImageStore:
 
     Nobody but the account of the worker can read them, unless `url_base` says that they are
     published: then others can read an image whose name they know.
+
+    A directory of a network that hangs, or a disk that does not answer, is one that takes and gives
+    no picture after `timeout_s`.
     """
 
-    def __init__(self, directory: Path, *, url_base: str | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        url_base: str | None = None,
+        timeout_s: float = OPERATION_TIMEOUT_S,
+    ) -> None:
         self._directory = directory
         self._url_base = url_base
         self._rights = _access_rights(url_base)
+        self._threads = StoreThreads(timeout_s=timeout_s, are_daemons=True)
 
     @classmethod
     def at(cls, url: str, *, url_base: str | None = None) -> Self:
@@ -91,29 +105,43 @@ class FilesystemImageStore:
 
     async def put(self, image: ImageFile) -> StoredImage:
         name = image_name(image)
-        await asyncio.to_thread(self._write, name, image.data)
+        await self._call(partial(self._write, name, image.data))
         return StoredImage(name=name, width=image.width, height=image.height)
 
     async def check_writable(self) -> None:
-        await asyncio.to_thread(self._check_writable)
+        try:
+            await self._threads.try_out(self._check_writable)
+        except TimeoutError:
+            raise self._hangs() from None
 
     async def get(self, name: str) -> bytes:
-        return await asyncio.to_thread(self._read, name)
+        return await self._call(partial(self._read, name))
 
     async def has(self, name: str) -> bool:
-        return await asyncio.to_thread(_exists, self._path(name))
+        return await self._call(partial(_exists, self._path(name)))
 
     async def erase(self, name: str, *, older_than_s: float) -> bool:
-        return await asyncio.to_thread(_erase, self._path(name), older_than_s)
+        return await self._call(partial(_erase, self._path(name), older_than_s))
 
     async def stale(self, folder: str, *, older_than_s: float) -> Sequence[str]:
-        return await asyncio.to_thread(_stale, self._directory / folder, older_than_s)
+        return await self._call(partial(_stale, self._directory / folder, older_than_s))
 
     async def erase_stale(self, folder: str, name: str, *, older_than_s: float) -> bool:
-        return await asyncio.to_thread(_erase, self._directory / folder / name, older_than_s)
+        return await self._call(partial(_erase, self._directory / folder / name, older_than_s))
 
     async def protect(self, folder: str) -> None:
-        await asyncio.to_thread(_protect, self._directory / folder, self._rights)
+        await self._call(partial(_protect, self._directory / folder, self._rights))
+
+    async def _call(self, work: Callable[[], ResultT]) -> ResultT:
+        try:
+            return await self._threads.call(work)
+        except TimeoutError:
+            raise self._hangs() from None
+
+    def _hangs(self) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"{self._directory} does not answer within {self._threads.timeout_s:g} s"
+        )
 
     def _path(self, name: str) -> Path:
         return self._directory / name[:2] / name

@@ -1,10 +1,10 @@
 """An image store in a bucket of S3, or of a server with the same API."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote, urlsplit
 
@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from imagegen.image_file import ImageFile
 from imagegen.storage.store import (
+    OPERATION_TIMEOUT_S,
     ImageLost,
     StoredImage,
     StoreUnavailable,
@@ -22,6 +23,7 @@ from imagegen.storage.store import (
     is_image_name,
     verified,
 )
+from imagegen.storage.threads import StoreThreads
 
 if TYPE_CHECKING:
     from obstore.store import S3Config
@@ -44,8 +46,6 @@ _REASONS = {
 }
 # An object that is no image: it is in none of the store's folders.
 _TRIAL_KEY = "writable"
-# Our limit for a whole operation, however obstore's timeouts add up.
-_OPERATION_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +79,9 @@ class S3ImageStore:
         self._server = server
         self._url_base = url_base
         self._url_valid = timedelta(seconds=url_valid_s)
+        # Our limit for a whole call, however obstore's timeouts add up. A process that ends while
+        # obstore works would be aborted.
+        self._threads = StoreThreads(timeout_s=OPERATION_TIMEOUT_S, are_daemons=False)
 
     @classmethod
     def at(cls, url: str, access: S3Access, *, url_base: str | None, url_valid_s: float) -> Self:
@@ -118,21 +121,21 @@ class S3ImageStore:
     async def put(self, image: ImageFile) -> StoredImage:
         name = image_name(image)
         async with self._operation("takes no picture"):
-            attributes = {"Content-Type": f"image/{image.format}"}
-            await asyncio.to_thread(
-                obstore.put,
-                self._store,
-                _key(name),
-                image.data,
-                attributes=attributes,
-                use_multipart=False,
+            await self._threads.call(
+                partial(
+                    obstore.put,
+                    self._store,
+                    _key(name),
+                    image.data,
+                    attributes={"Content-Type": f"image/{image.format}"},
+                    use_multipart=False,
+                )
             )
         return StoredImage(name=name, width=image.width, height=image.height)
 
     async def check_writable(self) -> None:
         async with self._operation("takes no picture"):
-            await asyncio.to_thread(obstore.put, self._store, _TRIAL_KEY, b"", use_multipart=False)
-            await asyncio.to_thread(obstore.delete, self._store, _TRIAL_KEY)
+            await self._threads.try_out(self._write_trial_object)
 
     async def get(self, name: str) -> bytes:
         """Return the bytes of an image.
@@ -142,7 +145,7 @@ class S3ImageStore:
         """
         try:
             async with self._operation("gives no picture"):
-                data = await asyncio.to_thread(self._read, _key(name))
+                data = await self._threads.call(partial(self._read, _key(name)))
         except FileNotFoundError:
             raise ImageLost(f"the stored picture {name} is gone") from None
         return verified(name, data)
@@ -156,7 +159,7 @@ class S3ImageStore:
     async def stale(self, folder: str, *, older_than_s: float) -> Sequence[str]:
         before = datetime.now(UTC) - timedelta(seconds=older_than_s)
         async with self._operation("can't be listed"):
-            old = await asyncio.to_thread(self._list, folder, before)
+            old = await self._threads.call(partial(self._list, folder, before))
         return [name for name in old if is_image_name(name)]
 
     async def erase_stale(self, folder: str, name: str, *, older_than_s: float) -> bool:
@@ -164,6 +167,10 @@ class S3ImageStore:
 
     async def protect(self, folder: str) -> None:
         """Do nothing: an object is put without an ACL, so the bucket alone decides who may read."""
+
+    def _write_trial_object(self) -> None:
+        obstore.put(self._store, _TRIAL_KEY, b"", use_multipart=False)
+        obstore.delete(self._store, _TRIAL_KEY)
 
     def _read(self, key: str) -> bytes:
         return bytes(obstore.get(self._store, key).bytes())
@@ -183,27 +190,26 @@ class S3ImageStore:
         if age_s < older_than_s:
             return False
         async with self._operation("erases no picture"):
-            await asyncio.to_thread(obstore.delete, self._store, key)
+            await self._threads.call(partial(obstore.delete, self._store, key))
         return True
 
     async def _age_s(self, key: str) -> float | None:
         try:
             async with self._operation("can't be read"):
-                metadata = await asyncio.to_thread(obstore.head, self._store, key)
+                metadata = await self._threads.call(partial(obstore.head, self._store, key))
         except FileNotFoundError:
             return None
         return (datetime.now(UTC) - metadata["last_modified"]).total_seconds()
 
     @asynccontextmanager
     async def _operation(self, failure: str) -> AsyncIterator[None]:
-        """Limit an operation in time and turn obstore's errors into ours.
+        """Turn obstore's errors, and an operation that takes too long, into our errors.
 
         The text of obstore's errors contains addresses and keys, so it is not passed on. `failure`
         says what the bucket does not do. FileNotFoundError for a missing object comes through.
         """
         try:
-            async with asyncio.timeout(_OPERATION_TIMEOUT_S):
-                yield
+            yield
         except FileNotFoundError as error:
             if "NoSuchBucket" in str(error):
                 raise StoreUnavailable(f"there is no bucket {self._bucket}") from None
@@ -226,7 +232,7 @@ def _reason(error: Exception, server: str) -> str:
     text = str(error)
     reason = next((said for word, said in _REASONS.items() if word in text), None)
     if isinstance(error, TimeoutError):
-        reason = f"does not answer within {_OPERATION_TIMEOUT_S:g} s"
+        reason = f"does not answer within {OPERATION_TIMEOUT_S:g} s"
     return f"{server} {reason or f'failed: {type(error).__name__}'}"
 
 

@@ -12,6 +12,9 @@ from imagegen.image_file import ImageFile
 # The folders of a store: an image lies in the folder of the first two digits of its name.
 FOLDERS = tuple(f"{number:02x}" for number in range(256))
 
+# How long an operation on a store may take.
+OPERATION_TIMEOUT_S = 30.0
+
 # A file with any other name was not put into the folder by us.
 _NAME = re.compile(r"[0-9a-f]{64}\.[a-z]+")
 

@@ -12,6 +12,7 @@ from imagegen.db import migrations
 from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.benchmarks.chaos import table
+from tests.benchmarks.chaos.store_faults import own_disk
 from tests.benchmarks.soak import growth
 from tests.benchmarks.soak.run import Plan, run
 from tests.support.forked_child import ForkedChild
@@ -35,9 +36,13 @@ async def test_fifty_pictures_with_faults_leave_nothing_behind(tmp_path: Path) -
         fault_every_s=1.0,
         faults=4,
     )
-    with PostgresServer() as postgres, ValkeyServer() as valkey:
+    with (
+        PostgresServer() as postgres,
+        ValkeyServer() as valkey,
+        own_disk(tmp_path / "store", size_bytes=plan.store_bytes) as store,
+    ):
         await asyncio.to_thread(migrations.upgrade, postgres.url)
-        outcome = await run(plan, postgres, valkey, start=ForkedChild)
+        outcome = await run(plan, postgres, valkey, store, start=ForkedChild)
 
     assert outcome.is_good, f"{table.text(outcome.verdict)}\n{growth.text(outcome.growths)}"
     assert outcome.pictures >= PICTURES

@@ -2,8 +2,10 @@
 
 import asyncio
 import io
+import random
 import struct
 import threading
+import time
 import zlib
 from typing import Any
 
@@ -14,7 +16,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from imagegen import image_file
-from imagegen.image_file import MAX_BYTES, MAX_SIDE, BadImage, ImageTooLarge
+from imagegen.image_file import MAX_BYTES, MAX_PIXELS, MAX_SIDE, BadImage, ImageTooLarge
 
 SECRET = "what somebody wrote in a chat"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -184,16 +186,38 @@ def test_of_a_jpeg_with_several_pictures_the_first_stays() -> None:
     assert Image.open(io.BytesIO(picture.data)).format == "JPEG"
 
 
-async def test_one_picture_is_read_at_a_time() -> None:
-    data = _encoded("PNG")
+async def test_pictures_are_read_at_the_same_time() -> None:
+    both = threading.Barrier(2, timeout=20)
 
-    pictures = await asyncio.gather(
-        *(image_file.in_thread(image_file.read, data) for _ in range(20))
+    def work(data: bytes) -> bytes:
+        both.wait()
+        return data
+
+    read = await asyncio.gather(*(image_file.in_thread(work, data) for data in (b"a", b"b")))
+
+    assert read == [b"a", b"b"]
+
+
+async def test_pictures_that_are_read_together_hold_no_more_pixels_than_one_may() -> None:
+    chance, lock, held, most = random.Random(1), threading.Lock(), 0, 0
+
+    def work(data: bytes) -> None:
+        nonlocal held, most
+        width, height = struct.unpack(">II", data)
+        with image_file.decoding((width, height)):
+            with lock:
+                held += width * height
+                most = max(most, held)
+            time.sleep(0.001)  # as decoding does, it lets the other threads run
+            with lock:
+                held -= width * height
+
+    heights = [chance.choice([1, 1500, 2000, MAX_PIXELS // MAX_SIDE]) for _ in range(100)]
+    await asyncio.gather(
+        *(image_file.in_thread(work, struct.pack(">II", MAX_SIDE, height)) for height in heights)
     )
 
-    assert {picture.data for picture in pictures} == {data}
-    names = [each.name for each in threading.enumerate() if each.name.startswith("image")]
-    assert names == ["image_0"]
+    assert (held, most) == (0, MAX_PIXELS)
 
 
 def test_the_widest_picture_that_is_allowed_passes() -> None:

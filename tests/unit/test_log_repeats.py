@@ -74,6 +74,27 @@ def test_what_is_no_trouble_and_what_is_of_one_request_always_passes(
         assert repeats.filter(record(request_id="1f0c9a"))
 
 
+@pytest.mark.parametrize(
+    "code", ["database_unavailable", "database_refused", "telegram_unreachable"]
+)
+def test_an_outage_for_which_all_requests_wait_is_told_once(
+    repeats: RepeatFilter, code: str
+) -> None:
+    def waits(request_id: str) -> logging.LogRecord:
+        return record(event="request waits", code=code, why="away", request_id=request_id)
+
+    assert repeats.filter(waits("1f0c9a"))
+    assert not repeats.filter(waits("1f0c9a"))
+    assert not repeats.filter(waits("7b22e0"))
+
+
+def test_the_end_of_a_request_is_its_own_whatever_ended_it(repeats: RepeatFilter) -> None:
+    for _ in range(2):
+        assert repeats.filter(
+            record(event="request ended", code="database_refused", request_id="1f0c9a")
+        )
+
+
 def test_one_exception_at_one_place_is_the_same_whatever_it_says(repeats: RepeatFilter) -> None:
     def at_one_place(text: str) -> BaseException:
         return failing(lambda: int(text))

@@ -79,8 +79,7 @@ class Evidence:
     """Everything that the verdict is made from.
 
     `committed` are the requests that a bot knows to be committed, with their captions. `doubles`
-    are drawings that ended with a picture although an earlier one had. `excused` names the
-    requests that a fault of a host made us draw again. `last_requests` has for each dialog the
+    are drawings that ended with a picture although an earlier one had. `last_requests` has for each dialog the
     request of its last messages, which were written when nothing was broken any more; None if no
     picture became due.
     """
@@ -91,7 +90,6 @@ class Evidence:
     arrivals: Sequence[Arrival]
     dialogs: Sequence[DialogRow]
     doubles: Sequence[DoubleDrawing]
-    excused: frozenset[str]
     injected: Sequence[InjectedFault]
     worker_faults: Sequence[WorkerFault]
     last_requests: Mapping[int, UUID | None]

@@ -69,7 +69,6 @@ async def gather(
         arrivals=[Arrival(**each) for each in record["arrivals"]],
         dialogs=dialogs,
         doubles=[_double(each) for each in record["doubles"]],
-        excused=frozenset(),
         injected=injected,
         worker_faults=worker_faults,
         last_requests=last_requests,

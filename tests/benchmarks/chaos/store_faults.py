@@ -67,10 +67,10 @@ class StoreDisk:
 
 
 @contextmanager
-def own_disk(root: Path) -> Iterator[StoreDisk]:
+def own_disk(root: Path, *, size_bytes: int = _SIZE_BYTES) -> Iterator[StoreDisk]:
     """Mount a small file system in memory at `root` while the block runs, if we may."""
     root.mkdir(parents=True)
-    why = _mount("-t", "tmpfs", "-o", f"size={_SIZE_BYTES}", "tmpfs", str(root))
+    why = _mount("-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(root))
     try:
         yield StoreDisk(root=root, cannot_mount=why)
     finally:

@@ -7,6 +7,7 @@ from itertools import chain, pairwise
 from uuid import UUID
 
 from tests.benchmarks.chaos.evidence import Arrival, DialogRow, Evidence, InjectedFault, Row
+from tests.benchmarks.chaos.fault import Kind
 from tests.benchmarks.chaos.violation import Violation, ViolationKind
 
 _OPEN = {"queued", "drawing", "drawn", "delivering"}
@@ -14,6 +15,12 @@ _DELIVERED = "delivered"
 # The error code of requests whose send may have arrived; DELIVERY_ON_UNKNOWN decides whether it
 # moves the watermark.
 _UNKNOWN = "delivery_unknown"
+# By the fault of a host: with which error codes it may end a request, if it comes often enough.
+ENDED_BY_HOST: Mapping[str, frozenset[str]] = {
+    "out-of-memory": frozenset({"out_of_memory"}),
+    "stall": frozenset({"drawing_stalled", "generation_timeout"}),
+    "broken-view": frozenset({"picture_broken"}),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,14 +125,12 @@ def _sent_twice(evidence: Evidence, repeated: Mapping[Row, bool]) -> Iterator[Vi
 
 
 def _avoidable_doubles(evidence: Evidence) -> set[str]:
-    avoidable = {double.picture for double in evidence.doubles if double.avoidable}
-    return avoidable - evidence.excused
+    return {double.picture for double in evidence.doubles if double.avoidable}
 
 
 def _drawn_twice(evidence: Evidence) -> Iterator[Violation]:
-    avoidable = _avoidable_doubles(evidence)
     for double in evidence.doubles:
-        if double.avoidable and double.picture in avoidable:
+        if double.avoidable:
             why = f"drawn on {double.hosts[0]} and again on {double.hosts[1]}"
             yield _violation(ViolationKind.DRAWN_TWICE, why, double.picture)
 
@@ -180,11 +185,22 @@ def _our_faults(evidence: Evidence) -> Iterator[Violation]:
         yield _violation(
             ViolationKind.OUR_FAULT, f"{worker_fault.worker}: {worker_fault.what}", *about
         )
+    allowed = _allowed_codes(evidence)
     for row in evidence.rows:
-        if row.error_code == "internal":
-            yield _violation(
-                ViolationKind.OUR_FAULT, f"{row.caption}: {row.error_sentence}", row.id
-            )
+        if row.error_code is not None and row.error_code not in allowed:
+            why = f"{row.caption}: {row.state}/{row.error_code}, {row.error_sentence}"
+            yield _violation(ViolationKind.OUR_FAULT, why, row.id)
+
+
+def _allowed_codes(evidence: Evidence) -> set[str]:
+    """Return the codes with which a request may end in this run; all others are faults of ours."""
+    faults_of_hosts = [each.what for each in evidence.injected if each.kind == Kind.HOST_FAULTY]
+    ended_by_host = [
+        codes
+        for detail, codes in ENDED_BY_HOST.items()
+        if any(detail in what for what in faults_of_hosts)
+    ]
+    return {_UNKNOWN}.union(*ended_by_host)
 
 
 def _not_recovered(evidence: Evidence) -> Iterator[Violation]:

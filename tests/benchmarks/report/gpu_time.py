@@ -11,8 +11,6 @@ class Span:
 
     began: float
     ended: float
-    picture: str = ""
-    succeeded: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +28,7 @@ def timelines(record: Mapping[str, Any]) -> list[Timeline]:
         Timeline(
             host=host["host"],
             spans=[
-                Span(
-                    began=each["began"],
-                    ended=each["began"] + each["seconds"],
-                    picture=each["picture"],
-                    succeeded=each["succeeded"],
-                )
+                Span(began=each["began"], ended=each["began"] + each["seconds"])
                 for each in host["drawings"]
             ],
             outages=[
@@ -68,13 +61,3 @@ def saturation(lines: Sequence[Timeline], between: tuple[float, float] | None = 
     began, ended = between or window(lines)
     busy = sum(busy_s(line.spans, began, ended) for line in lines)
     return busy / (len(lines) * (ended - began))
-
-
-def useful_seconds(lines: Iterable[Timeline]) -> float:
-    """Return the seconds of drawings that ended with a picture, of each picture once."""
-    best: dict[str, float] = {}
-    for line in lines:
-        for span in line.spans:
-            if span.succeeded:
-                best.setdefault(span.picture, span.ended - span.began)
-    return sum(best.values())

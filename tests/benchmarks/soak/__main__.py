@@ -16,6 +16,7 @@ from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from imagegen.sandbox.signals import sigterm_exits
 from tests.benchmarks.chaos import table
+from tests.benchmarks.chaos.store_faults import own_disk
 from tests.benchmarks.soak import growth
 from tests.benchmarks.soak.run import Outcome, Plan, run
 
@@ -34,10 +35,11 @@ def main() -> int:
         (plan.out / "bot.log").open("w") as log,
         PostgresServer() as postgres,
         ValkeyServer() as valkey,
+        own_disk(plan.out / "store", size_bytes=plan.store_bytes) as store,
     ):
         structlog.configure(logger_factory=structlog.WriteLoggerFactory(log))
         migrations.upgrade(postgres.url)
-        outcome = asyncio.run(run(plan, postgres, valkey))
+        outcome = asyncio.run(run(plan, postgres, valkey, store))
     _print_outcome(plan, outcome)
     return 0 if outcome.is_good else 1
 
@@ -65,6 +67,8 @@ def _print_outcome(plan: Plan, outcome: Outcome) -> None:
         f"({outcome.pictures / outcome.seconds:.1f} a second), "
         f"{len(outcome.injected)} faults of {kinds} kinds"
     )
+    for kind, why in outcome.left_out.items():
+        _print(f"not injected: {kind}, since {why}")
     _print(table.text(outcome.verdict))
     _print(growth.text(outcome.growths))
 

@@ -18,6 +18,7 @@ from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.benchmarks.chaos import gather_evidence, log_faults, request_history
 from tests.benchmarks.chaos.bot import is_set_within
 from tests.benchmarks.chaos.evidence import InjectedFault
+from tests.benchmarks.chaos.fault import Kind
 from tests.benchmarks.chaos.fault_injector import FaultInjector
 from tests.benchmarks.chaos.run import wait_until_ended, worker_environment
 from tests.benchmarks.chaos.schedule import endless
@@ -32,6 +33,11 @@ from tests.support import conversations
 
 _COMMAND = (sys.executable, "-m", "tests.benchmarks.soak.worker_process")
 _ROOT = Path(__file__).parents[3]
+
+
+# More than a picture takes on the store's disk, and room for the pictures that come meanwhile.
+_PICTURE_BYTES = 16 * 1024
+_ROOM_BYTES = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +61,11 @@ class Plan:
     faults: int | None = None
     settle_s: float = 120.0
 
+    @property
+    def store_bytes(self) -> int:
+        """The size of a disk on which all pictures have room."""
+        return self.pictures * _PICTURE_BYTES + _ROOM_BYTES
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
@@ -65,6 +76,8 @@ class Outcome:
     pictures: int
     seconds: float
     injected: Sequence[InjectedFault]
+    # Why some kinds of fault cannot be injected on this machine.
+    left_out: Mapping[Kind, str]
 
     @property
     def is_good(self) -> bool:
@@ -75,6 +88,7 @@ async def run(
     plan: Plan,
     postgres: PostgresServer,
     valkey: ValkeyServer,
+    store: StoreDisk,
     *,
     start: Callable[[LaunchCommand], WorkerProcess] = ServerProcess,
 ) -> Outcome:
@@ -82,7 +96,6 @@ async def run(
 
     `start` starts the process of a worker.
     """
-    store = StoreDisk(root=plan.out)
     task_counts = plan.out / "tasks"
     task_counts.mkdir()
     async with AsyncExitStack() as stack:
@@ -140,6 +153,7 @@ async def run(
         pictures=chat.pictures,
         seconds=seconds,
         injected=injector.injected,
+        left_out={kind: why for kind in Kind if (why := injector.why_not(kind)) is not None},
     )
 
 

@@ -2,15 +2,20 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select, update
+from structlog.testing import capture_logs
 
 from chatflow_hook.tables import ImageRequest, State
+from imagegen.comfy.address import HostAddress
 from imagegen.db.tables import StrayPrompt
 from imagegen.sandbox.comfyui import SandboxComfyUI
+from tests.benchmarks.load.network_cable import Cable
 from tests.support.comfyui_client import visit
 from tests.support.conversations import Sessions
 from tests.support.product import PATIENCE_S, Stages, shelf
@@ -118,6 +123,41 @@ async def test_prompts_on_a_frozen_host_are_taken_up_once_it_answers(
 
     assert {picture.state for picture in pictures} == {State.DELIVERED}
     assert len(host.posted) == len(host.drawn) == 2
+
+
+async def test_after_an_outage_of_our_network_a_picture_is_not_drawn_on_a_host_that_was_idle(
+    stages: Stages,
+) -> None:
+    is_drawn = asyncio.Event()
+    async with (
+        stages.set(
+            works=False, hosts=2, sleep=lambda _: is_drawn.wait(), **FROZEN_IS_NOTICED_SOON
+        ) as stage,
+        AsyncExitStack() as stack,
+    ):
+        cables = [await stack.enter_async_context(Cable(host.address)) for host in stage.hosts]
+        through_cables = [HostAddress.parse(cable.address) for cable in cables]
+        settings = stage.settings.model_copy(update={"comfyui_hosts": through_cables})
+        logs = stack.enter_context(capture_logs())
+
+        def events() -> list[str]:
+            return [line["event"] for line in logs]
+
+        async with replace(stage, settings=settings).worker():
+            request = await stage.ask()
+            await _until(lambda: events().count("prompt queued") == 1)
+            for cable in cables:
+                cable.pull()
+            # The second time, for the other host, which has not been asked and is taken for well.
+            await _until(lambda: events().count("using host") == 2)
+            for cable in cables:
+                cable.plug()
+            await _until(lambda: "host of the prompt answers again" in events())
+            is_drawn.set()
+            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+
+    assert picture.state is State.DELIVERED
+    assert sum(len(host.posted) for host in stage.hosts) == 1
 
 
 async def test_a_prompt_that_was_drawn_elsewhere_is_taken_off_a_host_as_soon_as_it_answers(

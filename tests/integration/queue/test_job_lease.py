@@ -2,18 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import pytest
+import structlog
 from arq.worker import Retry
 
 from chatflow_hook.queue import QUEUE
 from imagegen.queue import connections, job_lease
 from imagegen.queue.job_queue import JobQueue
+from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import conversations
+from tests.support.worker_log import worker_log
 
 JOB_ID = "a"
 LEASE_S = 30.0
+PATIENCE_S = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,3 +74,42 @@ async def test_a_retry_is_due_after_its_delay_by_the_clock_of_redis_and_within_a
     after_ms = await job.queue.now_ms()
     assert raised.value.defer_score is None, "arq would add it by the clock of this machine"
     assert before_ms <= await job.due_ms() - delay_s * 1000 <= after_ms
+
+
+async def test_an_outage_that_five_leases_meet_is_told_once_and_of_no_request() -> None:
+    with ValkeyServer() as valkey, worker_log() as lines:
+        settings = conversations.hook_settings("postgresql://unused/db", valkey.url)
+        async with connections.job_queue(settings.redis, db=3) as queue:
+            is_over = asyncio.Event()
+
+            async def run(job_id: str) -> None:
+                with structlog.contextvars.bound_contextvars(request_id=job_id):
+                    async with job_lease.held(queue, job_id, score=0, lease_s=LEASE_S):
+                        await is_over.wait()
+
+            valkey.stop()
+            async with closing_connections(valkey.url) as connected:
+                jobs = [asyncio.create_task(run(job_id), name=job_id) for job_id in "abcde"]
+                for _ in range(4 * len(jobs)):
+                    await asyncio.wait_for(connected.get(), PATIENCE_S)
+            valkey.start()
+            is_over.set()
+            await asyncio.gather(*jobs)
+
+    outages = [line for line in lines if line["event"] == "redis cannot be used"]
+    assert outages
+    assert len({line["why"] for line in outages}) == len(outages)
+    assert not any("request_id" in line for line in outages)
+
+
+@asynccontextmanager
+async def closing_connections(url: str) -> AsyncIterator[asyncio.Queue[None]]:
+    """Close every connection to a server's address at once; yields a queue with one item for each."""
+    connected: asyncio.Queue[None] = asyncio.Queue()
+
+    async def close(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+        connected.put_nowait(None)
+
+    async with await asyncio.start_server(close, "127.0.0.1", urlsplit(url).port):
+        yield connected

@@ -16,7 +16,9 @@ from tests.benchmarks.chaos.evidence import (
     Send,
     WorkerFault,
 )
-from tests.benchmarks.chaos.verdict import Verdict, judge
+from tests.benchmarks.chaos.fault import Kind
+from tests.benchmarks.chaos.schedule import FAULTS
+from tests.benchmarks.chaos.verdict import ENDED_BY_HOST, Verdict, judge
 from tests.benchmarks.chaos.violation import ViolationKind
 
 
@@ -44,7 +46,7 @@ def row(number: int = 1, **changes: Any) -> Row:
     return Row(**usual | changes)
 
 
-def failed(number: int = 1, code: str | None = "host_refused", **changes: Any) -> Row:
+def failed(number: int = 1, code: str | None = "out_of_memory", **changes: Any) -> Row:
     usual: dict[str, Any] = {
         "state": "failed",
         "error_code": code,
@@ -77,6 +79,12 @@ def double(number: int = 1, *, avoidable: bool = True) -> DoubleDrawing:
     )
 
 
+def of_a_host(detail: str) -> InjectedFault:
+    return InjectedFault(
+        kind=Kind.HOST_FAULTY, what=f"0.5 s: host faulty 1 {detail} for 0.0 s", began=0.5, ended=0.5
+    )
+
+
 def judged(rows: Sequence[Row] = (row(),), watermark: int | None = 4, **changes: Any) -> Verdict:
     """Judge a run in which one dialog got one picture, but for the changes."""
     usual: dict[str, Any] = {
@@ -86,8 +94,7 @@ def judged(rows: Sequence[Row] = (row(),), watermark: int | None = 4, **changes:
         "arrivals": (arrival(),),
         "dialogs": (DialogRow(dialog_id=1, message_count=20, watermark=watermark),),
         "doubles": (),
-        "excused": frozenset(),
-        "injected": (),
+        "injected": (of_a_host("out-of-memory"),),
         "worker_faults": (),
         "last_requests": {},
     }
@@ -109,7 +116,7 @@ def test_a_request_that_ended_with_a_reason_is_told_by_reason() -> None:
     verdict = judged([failed()], None, arrivals=())
 
     assert verdict.is_good
-    assert verdict.ended == {"failed/host_refused": 1}
+    assert verdict.ended == {"failed/out_of_memory": 1}
 
 
 def test_a_request_without_a_row_is_lost() -> None:
@@ -180,13 +187,6 @@ def test_a_picture_drawn_twice_since_its_host_was_gone_is_told() -> None:
     assert (verdict.drawn_twice, verdict.drawn_twice_excused) == (1, 1)
 
 
-def test_a_picture_drawn_twice_since_a_host_lost_it_is_told() -> None:
-    verdict = judged(doubles=(double(),), excused=frozenset({str(uid(1))}))
-
-    assert verdict.is_good
-    assert verdict.drawn_twice_excused == 1
-
-
 def test_a_picture_in_the_chat_of_a_request_that_failed_is_a_violation() -> None:
     assert kinds(judged([failed()], None)) == [ViolationKind.CONTRADICTED]
 
@@ -251,6 +251,39 @@ def test_pictures_of_two_dialogs_may_come_at_the_same_count() -> None:
     rows = [row(), row(2, dialog_id=2, message_count=4)]
 
     assert judged(rows, arrivals=(arrival(), arrival(2)), dialogs=dialogs).is_good
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("internal", "database_refused", "poison", "telegram_refused", "no_rights"),
+        *("model_missing", "too_old", "rejected", "a_code_of_next_year"),
+    ],
+)
+def test_an_end_that_no_fault_of_the_run_explains_is_a_violation(code: str) -> None:
+    assert kinds(judged([failed(code=code)], None, arrivals=())) == [ViolationKind.OUR_FAULT]
+
+
+@pytest.mark.parametrize(
+    ("code", "detail"),
+    [
+        ("out_of_memory", "out-of-memory"),
+        ("drawing_stalled", "stall"),
+        ("generation_timeout", "stall"),
+        ("picture_broken", "broken-view:how=cut"),
+    ],
+)
+def test_the_fault_of_a_host_explains_only_its_own_end(code: str, detail: str) -> None:
+    rows = [failed(code=code)]
+
+    assert judged(rows, None, arrivals=(), injected=(of_a_host(detail),)).is_good
+    assert kinds(judged(rows, None, arrivals=(), injected=(of_a_host("deleted"),))) == [
+        ViolationKind.OUR_FAULT
+    ]
+
+
+def test_each_fault_of_a_host_that_may_end_a_request_is_one_that_is_injected() -> None:
+    assert all(any(each in fault for fault in FAULTS) for each in ENDED_BY_HOST)
 
 
 def test_a_fault_of_ours_is_a_violation() -> None:

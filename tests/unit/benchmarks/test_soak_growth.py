@@ -27,23 +27,24 @@ def is_flat(resource: str, series: Series) -> bool:
 def test_what_goes_up_and_down_does_not_grow(name: str) -> None:
     noise = LIMITS[name].once
 
-    assert is_flat(f"worker 0: {name}", noisy(100, noise=noise))
+    assert is_flat(name if ":" in name else f"worker 0: {name}", noisy(100, noise=noise))
 
 
 @pytest.mark.parametrize(
-    ("name", "per_picture"),
+    ("resource", "per_picture"),
     [
-        ("memory, MB", 0.001),
-        ("open files", 0.01),
-        ("threads", 0.01),
-        ("asyncio tasks", 0.01),
-        ("connections", 0.01),
-        ("keys", 0.01),
+        # A worker has made every second of the pictures.
+        ("worker 0: memory, MB", 0.001 / 2),
+        ("bot: memory, MB", 0.001),
+        ("worker 0: open files", 0.01 / 2),
+        ("worker 0: threads", 0.01 / 2),
+        ("worker 0: asyncio tasks", 0.01 / 2),
+        ("PostgreSQL: connections", 0.01),
+        ("Redis: keys", 0.01),
     ],
 )
-def test_a_leak_is_a_growth(name: str, per_picture: float) -> None:
-    assert name in LIMITS
-    assert not is_flat(f"worker 0: {name}", noisy(100, per_picture, noise=LIMITS[name].once))
+def test_a_leak_is_a_growth(resource: str, per_picture: float) -> None:
+    assert not is_flat(resource, noisy(100, per_picture, noise=2))
 
 
 def test_a_moment_of_many_does_not_grow() -> None:
