@@ -1,4 +1,6 @@
-"""Telegram's flood limit: nothing is sent to a chat, or to all chats, while Telegram demands a pause.
+"""Telegram's flood limit; telegram.py turns an answer 429 into the FloodWait that starts a pause.
+
+Nothing is sent to a chat, or to all chats, while Telegram demands a pause.
 
 The pauses are kept in Redis, so that all workers observe what one of them was told. Each worker
 also remembers its own, for the time in which Redis cannot be reached.

@@ -24,7 +24,7 @@ from imagegen.queue import shutdown
 from imagegen.requests.claim import ClaimedRequest, ClaimLost, ClaimState, TooLate
 from imagegen.requests.repository import DrawingPlan
 from imagegen.safety import image_screen
-from imagegen.safety.rating import ImageRefused
+from imagegen.safety.refusal import ImageRefused
 from imagegen.storage.store import ImageLost, StoredImage, StoreUnavailable, image_name
 from imagegen.workflows.binding import BoundGraph, bind
 

@@ -8,6 +8,7 @@
 - age_context.py, age_english.py, age_russian.py: when a number is an age
 - numbers.py: which number a word stands for
 - person_names.py: names of real people
-- rating.py: the effective rating, and the errors of a refusal
+- rating.py: the effective rating
+- refusal.py: the errors of a refusal, with the sentence for the person in the chat
 - image_screen.py: an operator's own check of drawn images
 """

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import Dialog, ImageRequest, State
 from imagegen.db.engine import connect
-from imagegen.db.tables import Delivery, ForgottenImage, SafetyNote, StrayPrompt
+from imagegen.db.tables import Delivery, ForgottenImage, SafetyAuditEntry, StrayPrompt
 from imagegen.errors import Unavailable
 from imagegen.maintenance.image_cleanup import ImageCleanup
 from imagegen.maintenance.retention import Retention, RetentionCounts
@@ -264,7 +264,7 @@ async def test_what_takes_too_long_stops_no_other_part(
     assert not archive.file(forgotten).exists()
     assert (await conversations.row(archive.sessions, spoken)).conversation is None
     async with archive.sessions() as session:
-        assert (await session.execute(select(SafetyNote.id))).all() == []
+        assert (await session.execute(select(SafetyAuditEntry.id))).all() == []
     assert capsys.readouterr().out.count("retention waits") == 1
 
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from chatflow_hook.tables import State
-from imagegen.db.tables import SafetyNote
+from imagegen.db.tables import SafetyAuditEntry
 from imagegen.safety.screen import VERSION
 from tests.support import conversations
 from tests.support.conversations import Sessions
@@ -101,6 +101,6 @@ async def test_a_picture_that_does_not_pass_is_neither_kept_nor_sent(
         assert "secret words" not in capsys.readouterr().out
 
 
-async def _notes(sessions: Sessions) -> list[SafetyNote]:
+async def _notes(sessions: Sessions) -> list[SafetyAuditEntry]:
     async with sessions() as session:
-        return list((await session.execute(select(SafetyNote))).scalars())
+        return list((await session.execute(select(SafetyAuditEntry))).scalars())

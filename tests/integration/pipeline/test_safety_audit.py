@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook import user_erasure
 from chatflow_hook.tables import State
-from imagegen.db.tables import SafetyNote
-from imagegen.pipeline.content_policy import SafetyAudit
+from imagegen.db.tables import SafetyAuditEntry
+from imagegen.pipeline.safety_audit import SafetyAudit
 from imagegen.requests.claim import ClaimedRequest
 from imagegen.requests.repository import RequestRepository
 from imagegen.safety.screen import shared_screen
@@ -69,4 +69,4 @@ async def record(archive: Archive, request: ClaimedRequest) -> None:
 
 async def count(archive: Archive) -> int:
     async with archive.sessions() as session:
-        return (await session.execute(select(func.count(SafetyNote.id)))).scalar_one()
+        return (await session.execute(select(func.count(SafetyAuditEntry.id)))).scalar_one()
