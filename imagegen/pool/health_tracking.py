@@ -56,9 +56,9 @@ class HealthTracker:
             case PromptLost():
                 # The host may have been restarted, with other files.
                 host.request_check()
-                self._set_health(host, health.after_answer(host.health))
+                self._set_health(host, health.after_prompt_answer(host.health))
             case HostBusy() | PromptRefused() | ImageMissing() | ImageGone():
-                self._set_health(host, health.after_answer(host.health))
+                self._set_health(host, health.after_prompt_answer(host.health))
             case _:
                 pass
 
@@ -66,7 +66,7 @@ class HealthTracker:
         """Note that the host has answered a probe, but is not ready for a new prompt yet."""
         self._set_health(host, health.after_contact(host.health))
 
-    def record_answer(self, host: PooledHost) -> None:
+    def record_ready(self, host: PooledHost) -> None:
         """Note that the host has answered a probe and is ready for a new prompt."""
         self._set_health(host, health.after_probe(host.health))
 
@@ -90,7 +90,7 @@ class HealthTracker:
         if requirements is not None:
             missing = Missing(code=error.code, sentence=error.sentence)
             host.note_refusal(requirements, missing, now=self._clock())
-        self._set_health(host, health.after_answer(host.health))
+        self._set_health(host, health.after_prompt_answer(host.health))
 
     def _record_bad_draw(
         self, host: PooledHost, requirements: Requirements | None, why: str
@@ -104,7 +104,7 @@ class HealthTracker:
                 host.health, now=self._clock(), jitter=self._chance.random()
             )
         else:
-            after = health.after_answer(host.health)
+            after = health.after_prompt_answer(host.health)
         self._set_health(host, after, why=why)
 
     def _could_another_draw(self, host: PooledHost, requirements: Requirements | None) -> bool:

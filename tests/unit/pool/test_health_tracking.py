@@ -364,7 +364,7 @@ def of(pool: Pool, name: str) -> HostStatus:
 
 def probed(pool: Pool, name: str) -> None:
     """Let a host answer a probe."""
-    pool._tracker.record_answer(pool._hosts[name])
+    pool._tracker.record_ready(pool._hosts[name])
     pool._assign()
 
 

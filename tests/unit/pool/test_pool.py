@@ -277,7 +277,7 @@ def contact(pool: Pool, name: str) -> None:
 
 
 def answer(pool: Pool, name: str) -> None:
-    pool._tracker.record_answer(pool._hosts[name])
+    pool._tracker.record_ready(pool._hosts[name])
     pool._assign()
 
 

@@ -118,7 +118,7 @@ class _Pool(RuleBasedStateMachine):
     def probe(self, which: int, answers: bool) -> None:  # noqa: FBT001 (hypothesis gives it)
         host = self.hosts[which % len(self.hosts)]
         if answers:
-            self.pool._tracker.record_answer(host)
+            self.pool._tracker.record_ready(host)
         elif host.health.is_up or host.health.is_due(self.clock()):
             self.pool._tracker.record_silence(host, HostLost("away"))
         self._look()
