@@ -1,4 +1,4 @@
-"""What one command uses of database, Redis and image store; it is closed when the command ends."""
+"""The connections of one command to database, Redis and image store, until the command ends."""
 
 import asyncio
 import logging
@@ -43,7 +43,7 @@ class CommandOutcome:
     Attributes:
         state: the new state, None if nothing was changed.
         why: why nothing was changed, None if something was.
-        is_rung: whether Redis took the job; if not, the relay of a worker enqueues it later.
+        is_rung: whether the job was put into Redis; if not, a worker does it later.
     """
 
     request: str
@@ -65,7 +65,8 @@ class CommandSession:
     async def retry(self, request: str | UUID) -> CommandOutcome:
         """Put one failed request back into the queue; `request` is its id or the beginning of it.
 
-        A request that is not found or cannot be retried is an outcome with `why`.
+        If the request is not found or cannot be retried, nothing is raised: the outcome says so in
+        `why`.
 
         Raises:
             Unavailable: PostgreSQL or the image store is away.
@@ -81,7 +82,7 @@ class CommandSession:
     async def cancel(self, request: str) -> CommandOutcome:
         """Cancel one open request; `request` is its id or the beginning of it.
 
-        A request that is not found or has ended is an outcome with `why`.
+        If the request is not found or has ended, nothing is raised: the outcome says so in `why`.
 
         Raises:
             Unavailable: PostgreSQL is away.
@@ -105,8 +106,9 @@ class CommandSession:
 
 
 def run_in_session(work: Callable[[CommandSession], Awaitable[ResultT]]) -> ResultT:
-    """Run `work` with an open session and return its result; for commands, outside of a loop.
+    """Run `work` with an open session and return its result.
 
+    It must not be called inside of a running event loop.
     A wrong setting, or PostgreSQL that is away, ends the process with one line and code 2.
     """
     # Commands print one line for people instead of log lines.
