@@ -81,8 +81,8 @@ async def test_a_frozen_postgresql_holds_pictures_up_and_loses_none(
 @pytest.mark.parametrize(
     ("trouble", "cure", "reason"),
     [
-        ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0", "raise maxmemory"),
-        ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE", "it is a replica"),
+        ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0", "raise `maxmemory`"),
+        ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE", "is a replica"),
         (
             "CONFIG SET min-replicas-to-write 1",
             "CONFIG SET min-replicas-to-write 0",

@@ -161,7 +161,7 @@ async def test_a_lock_that_is_held_for_too_long_is_no_fault_of_the_request(
     [
         ({"password": "marmalade"}, "look at DATABASE_URL (invalid_password, 28P01)"),
         ({"database": "of_nobody"}, "look at DATABASE_URL (invalid_catalog_name, 3D000)"),
-        ({"port": 1}, "the database is away (ConnectionRefusedError)"),
+        ({"port": 1}, "it refuses the connection: nothing listens there"),
     ],
     ids=["password", "name", "port"],
 )
