@@ -17,7 +17,7 @@ from imagegen import resources
 from imagegen.sandbox.comfyui.faults.kinds import MEANINGS, FaultKind
 from imagegen.workflows.library import load_workflows, required_model_files
 from tests.support import fork_server
-from tests.support.comfyui_client import quick, visit
+from tests.support.comfyui_client import connect_client, graph_without_model
 from tests.support.fork_server import RecordedCommand
 
 START = "from imagegen.cli import main; main(prog_name='imagegen')"
@@ -60,8 +60,10 @@ async def test_it_says_where_it_listens_and_draws_with_the_shipped_models() -> N
     files = required_model_files(load_workflows(resources.path("workflows")))
     with running() as (_, address):
         assert re.fullmatch(r"127\.0\.0\.1:\d+", address)
-        async with visit(address) as guest:
-            assert "execution_success" in await guest.hear_end(await guest.post(quick(1)))
+        async with connect_client(address) as guest:
+            assert "execution_success" in await guest.wait_for_end(
+                await guest.post(graph_without_model(1))
+            )
             assert await guest.get("/models/loras") == sorted(files["loras"])
             assert (await guest.get("/sandbox/account"))["drawn"] == 1
 
@@ -69,7 +71,7 @@ async def test_it_says_where_it_listens_and_draws_with_the_shipped_models() -> N
 async def test_it_has_the_models_and_the_version_that_are_asked_for() -> None:
     models = ("--model", "loras=a.safetensors", "--model", "loras=b.safetensors")
     with running("--version", "0.3.64", *models) as (_, address):
-        async with visit(address) as guest:
+        async with connect_client(address) as guest:
             assert await guest.get("/models/loras") == ["a.safetensors", "b.safetensors"]
             stats = await guest.get("/system_stats")
             assert stats["system"]["comfyui_version"] == "0.3.64"
@@ -78,8 +80,8 @@ async def test_it_has_the_models_and_the_version_that_are_asked_for() -> None:
 async def test_it_misbehaves_as_told() -> None:
     faults = ("--fault", "drop:at=execution_success", "--fault", "unavailable:route=/queue")
     with running("--seed", "7", *faults) as (_, address):
-        async with visit(address) as guest:
-            await guest.post(quick(1))
+        async with connect_client(address) as guest:
+            await guest.post(graph_without_model(1))
             events = [message.json()["type"] async for message in guest.socket]
             assert "execution_success" not in events
             assert (await guest.session.get("/queue")).status == 503
@@ -87,15 +89,15 @@ async def test_it_misbehaves_as_told() -> None:
 
 async def test_it_dies_and_comes_back_in_the_same_process() -> None:
     with running("--fault", "restart:at=over,seconds=0.05") as (command, address):
-        async with visit(address) as guest:
-            await guest.post(quick(1))
+        async with connect_client(address) as guest:
+            await guest.post(graph_without_model(1))
             async for _ in guest.socket:
                 pass
         assert command.process.poll() is None
         ends = time.monotonic() + PATIENCE_S
         while not answers(address):
             assert time.monotonic() < ends
-        async with visit(address) as guest:
+        async with connect_client(address) as guest:
             assert await guest.get("/history") == {}
 
 
@@ -108,10 +110,12 @@ def answers(address: str) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_ends_it_in_a_second_whatever_hangs(number: signal.Signals) -> None:
     with running("--fault", "freeze:at=accepted") as (command, address):
-        async with visit(address) as guest:
+        async with connect_client(address) as guest:
             await guest.send("/sandbox/faults", {"faults": ["restart:every=60"]})
             with pytest.raises(TimeoutError):
-                await guest.session.post("/prompt", json={"prompt": quick(1)}, timeout=FROZEN)
+                await guest.session.post(
+                    "/prompt", json={"prompt": graph_without_model(1)}, timeout=FROZEN
+                )
             began = time.monotonic()
 
             command.process.send_signal(number)

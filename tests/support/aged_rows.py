@@ -24,7 +24,7 @@ LIMITS = RetentionLimits(context_s=DAY_S, requests_s=90 * DAY_S, images_s=30 * D
 SAID = {"text": "Пойдём гулять?"}
 
 
-class Archive:
+class AgedData:
     """A database and an image store with rows and files as old as a test needs."""
 
     def __init__(self, engine: AsyncEngine, store: Path) -> None:

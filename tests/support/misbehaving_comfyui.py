@@ -25,7 +25,7 @@ class Call:
 
 
 @dataclass
-class RudeComfyUI:
+class MisbehavingComfyUI:
     """Answers as a host does, except for the routes (such as `GET /history`) in `answers`.
 
     Every prompt is accepted; `feed` then sends the frames of its websocket.
@@ -53,7 +53,7 @@ class RudeComfyUI:
         """Wait until a route was called."""
         await self._until(lambda: route in self.routes)
 
-    async def deserted(self) -> None:
+    async def wait_until_no_websocket(self) -> None:
         """Wait until no websocket is open."""
         await self._until(lambda: not self._open)
 
@@ -80,13 +80,13 @@ class RudeComfyUI:
             case "GET /ws":
                 return self._socket
             case "GET /history":
-                return says({})
+                return answer_json({})
             case "GET /queue":
-                return says({"queue_running": [], "queue_pending": []})
+                return answer_json({"queue_running": [], "queue_pending": []})
             case "POST /api":
-                return says({}, 404)
+                return answer_json({}, 404)
             case _:
-                return says({"node_errors": {}})
+                return answer_json({"node_errors": {}})
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
@@ -118,9 +118,11 @@ async def misbehaving(
     *,
     greets: bool = True,
     prefix: str = "",
-) -> AsyncIterator[RudeComfyUI]:
+) -> AsyncIterator[MisbehavingComfyUI]:
     """Run such a host; without a feed its websocket sends nothing after the first status."""
-    host = RudeComfyUI(feed=feed or sends(), answers=answers or {}, greets=greets, prefix=prefix)
+    host = MisbehavingComfyUI(
+        feed=feed or sends(), answers=answers or {}, greets=greets, prefix=prefix
+    )
     app = web.Application()
     app.router.add_route("*", prefix + "/{anything:.*}", host.answer)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -166,7 +168,7 @@ STARTS: Mapping[str, Any] = {"event": "execution_start"}
 SUCCEEDS: Mapping[str, Any] = {"event": "execution_success"}
 
 
-def says(facts: Any, status: int = 200) -> Answer:
+def answer_json(facts: Any, status: int = 200) -> Answer:
     """Answer with JSON."""
 
     async def answer(_request: web.Request) -> web.StreamResponse:
@@ -175,7 +177,7 @@ def says(facts: Any, status: int = 200) -> Answer:
     return answer
 
 
-def shows(page: str, status: int = 200) -> Answer:
+def answer_html(page: str, status: int = 200) -> Answer:
     """Answer with a web page, as proxies do."""
 
     async def answer(_request: web.Request) -> web.StreamResponse:
@@ -196,7 +198,7 @@ async def never_answers(_request: web.Request) -> web.StreamResponse:
     raise AssertionError
 
 
-def streams(size: int) -> Answer:
+def answer_bytes(size: int) -> Answer:
     """Answer with so many bytes, without a Content-Length."""
 
     async def answer(request: web.Request) -> web.StreamResponse:

@@ -25,7 +25,7 @@ from tests.benchmarks.chaos.sandbox_process import (
 )
 from tests.benchmarks.load.network_cable import Cable
 from tests.benchmarks.load.ready_images import ReadyImages, VaryingSpeed, blank_image, pictures
-from tests.support.product import shelf
+from tests.support.product import required_models
 
 
 class BenchmarkControlServer(SandboxControlServer):
@@ -106,7 +106,7 @@ async def _play(options: argparse.Namespace) -> None:
 def _host(options: argparse.Namespace, number: int) -> SandboxComfyUI:
     return SandboxComfyUI(
         name=f"gpu-{number}",
-        models=shelf(),
+        models=required_models(),
         seconds_per_picture=options.drawing_s,
         model_load_seconds=options.loading_s,
         seed=options.seed + number,

@@ -8,19 +8,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import State
 from tests.support import command, conversations
-from tests.support.aged_rows import SAID, Archive
+from tests.support.aged_rows import SAID, AgedData
 from tests.support.command import Ended
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, Stages
+from tests.support.product import PATIENCE_S, ProductFactory
 
 
 @pytest.fixture
-async def archive(engine: AsyncEngine, sessions: Sessions, tmp_path: Path) -> Archive:
+async def archive(engine: AsyncEngine, sessions: Sessions, tmp_path: Path) -> AgedData:
     await conversations.put_dialog(sessions)
-    return Archive(engine, tmp_path / "снимки")
+    return AgedData(engine, tmp_path / "снимки")
 
 
-async def a_past(archive: Archive) -> str:
+async def a_past(archive: AgedData) -> str:
     """Write an old request with its picture, a failure of the day before yesterday, an orphan."""
     name = await archive.picture(days=91)
     await archive.picture(b"orphan", days=2)
@@ -29,12 +29,12 @@ async def a_past(archive: Archive) -> str:
     return name
 
 
-async def purge(archive: Archive, database_url: str, *arguments: str, **variables: str) -> Ended:
+async def purge(archive: AgedData, database_url: str, *arguments: str, **variables: str) -> Ended:
     where = {"DATABASE_URL": database_url, "IMAGE_STORE": archive.store.as_uri()}
     return await command.run("purge", *arguments, **where | variables)
 
 
-async def test_a_rehearsal_erases_nothing(archive: Archive, database_url: str) -> None:
+async def test_a_rehearsal_erases_nothing(archive: AgedData, database_url: str) -> None:
     name = await a_past(archive)
 
     ended = await purge(archive, database_url, "--dry-run", "--json")
@@ -54,7 +54,7 @@ async def test_a_rehearsal_erases_nothing(archive: Archive, database_url: str) -
     assert len(await archive.ids()) == 2
 
 
-async def test_what_is_due_is_erased_at_once(archive: Archive, database_url: str) -> None:
+async def test_what_is_due_is_erased_at_once(archive: AgedData, database_url: str) -> None:
     name = await a_past(archive)
 
     ended = await purge(archive, database_url)
@@ -71,7 +71,7 @@ async def test_what_is_due_is_erased_at_once(archive: Archive, database_url: str
     assert len(await archive.ids()) == 1
 
 
-async def test_the_limits_are_settings(archive: Archive, database_url: str) -> None:
+async def test_the_limits_are_settings(archive: AgedData, database_url: str) -> None:
     await a_past(archive)
 
     ended = await purge(
@@ -87,7 +87,7 @@ async def test_the_limits_are_settings(archive: Archive, database_url: str) -> N
 
 
 async def test_where_the_store_is_not_nothing_is_purged(
-    archive: Archive, database_url: str
+    archive: AgedData, database_url: str
 ) -> None:
     await a_past(archive)
 
@@ -107,7 +107,7 @@ async def test_where_the_store_is_not_nothing_is_purged(
     ],
 )
 async def test_a_wrong_limit_is_a_sentence(
-    archive: Archive, database_url: str, variable: str, value: str, form: str
+    archive: AgedData, database_url: str, variable: str, value: str, form: str
 ) -> None:
     ended = await purge(archive, database_url, **{variable: value})
 
@@ -116,7 +116,7 @@ async def test_a_wrong_limit_is_a_sentence(
 
 
 async def test_a_database_that_is_away_is_a_sentence(
-    archive: Archive, unused_tcp_port: int
+    archive: AgedData, unused_tcp_port: int
 ) -> None:
     ended = await purge(archive, f"postgresql://u:geheim@127.0.0.1:{unused_tcp_port}/d")
 
@@ -128,12 +128,12 @@ async def test_a_database_that_is_away_is_a_sentence(
 
 
 async def test_the_worker_erases_what_is_due(
-    archive: Archive, database_url: str, redis_url: str
+    archive: AgedData, database_url: str, redis_url: str
 ) -> None:
     name = await a_past(archive)
-    stages = Stages(database_url, redis_url, archive.sessions, archive.store)
+    products = ProductFactory(database_url, redis_url, archive.sessions, archive.store)
 
-    async with stages.set(), asyncio.timeout(PATIENCE_S):
+    async with products.start(), asyncio.timeout(PATIENCE_S):
         while archive.file(name).exists():  # noqa: ASYNC110 (files tell nobody)
             await asyncio.sleep(0.01)
 

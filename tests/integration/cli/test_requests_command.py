@@ -16,15 +16,15 @@ from chatflow_hook.tables import Dialog, State
 from imagegen.cli.app import main
 from imagegen.db.tables import Delivery, StrayPrompt
 from tests.support import command, conversations, newer_version
-from tests.support.aged_rows import SAID, Archive
+from tests.support.aged_rows import SAID, AgedData
 from tests.support.command import Ended
 from tests.support.conversations import Sessions
 
 
 @pytest.fixture
-async def archive(engine: AsyncEngine, sessions: Sessions, tmp_path: Path) -> Archive:
+async def archive(engine: AsyncEngine, sessions: Sessions, tmp_path: Path) -> AgedData:
     await conversations.put_dialog(sessions)
-    return Archive(engine, tmp_path / "снимки")
+    return AgedData(engine, tmp_path / "снимки")
 
 
 class RequestsCommand:
@@ -38,7 +38,7 @@ class RequestsCommand:
 
 
 @pytest.fixture
-def requests(archive: Archive, database_url: str, redis_url: str) -> RequestsCommand:
+def requests(archive: AgedData, database_url: str, redis_url: str) -> RequestsCommand:
     return RequestsCommand(
         DATABASE_URL=database_url, REDIS_URL=redis_url, IMAGE_STORE=archive.store.as_uri()
     )
@@ -49,7 +49,7 @@ async def queued_in(redis_url: str) -> list[str]:
         return [str(job) for job in await redis.zrange("arq:queue", 0, -1)]
 
 
-async def failed(archive: Archive, **values: Any) -> UUID:
+async def failed(archive: AgedData, **values: Any) -> UUID:
     usual: dict[str, Any] = {
         "conversation": SAID,
         "error_code": "drawing_failed",
@@ -64,7 +64,7 @@ async def failed(archive: Archive, **values: Any) -> UUID:
 
 
 async def test_the_list_is_newest_first_and_counted_by_state(
-    archive: Archive, requests: RequestsCommand
+    archive: AgedData, requests: RequestsCommand
 ) -> None:
     old = await archive.row(State.DELIVERED, days=3)
     failure = await failed(archive)
@@ -98,7 +98,7 @@ async def test_the_list_is_newest_first_and_counted_by_state(
     ],
 )
 async def test_the_list_can_be_narrowed(
-    archive: Archive, requests: RequestsCommand, arguments: tuple[str, ...], expected: set[str]
+    archive: AgedData, requests: RequestsCommand, arguments: tuple[str, ...], expected: set[str]
 ) -> None:
     ids = {
         str(await archive.row(State.DELIVERED, days=3)): "d",
@@ -112,7 +112,7 @@ async def test_the_list_can_be_narrowed(
 
 
 async def test_a_list_that_is_cut_says_so_and_an_empty_one_too(
-    archive: Archive, requests: RequestsCommand
+    archive: AgedData, requests: RequestsCommand
 ) -> None:
     empty = await requests("list")
     await archive.row(State.DELIVERED)
@@ -125,7 +125,7 @@ async def test_a_list_that_is_cut_says_so_and_an_empty_one_too(
 
 
 async def test_a_sheet_shows_everything_but_what_people_wrote(
-    archive: Archive, requests: RequestsCommand
+    archive: AgedData, requests: RequestsCommand
 ) -> None:
     request_id = await failed(
         archive, caption="Это тебе", scene={"place": "пляж"}, conversation={"text": "секрет"}
@@ -170,7 +170,7 @@ async def test_a_sheet_shows_everything_but_what_people_wrote(
     ],
 )
 async def test_what_is_not_one_request_is_a_sentence(
-    archive: Archive, requests: RequestsCommand, beginning: str, sentence: str
+    archive: AgedData, requests: RequestsCommand, beginning: str, sentence: str
 ) -> None:
     for number in (1, 2):
         await archive.row(State.DELIVERED, id=UUID(int=0xAB << 120 | number))
@@ -183,7 +183,7 @@ async def test_what_is_not_one_request_is_a_sentence(
 
 
 async def test_a_failed_request_is_tried_again_like_a_new_one(
-    archive: Archive, requests: RequestsCommand, redis_url: str
+    archive: AgedData, requests: RequestsCommand, redis_url: str
 ) -> None:
     request_id = await failed(archive)
     before = await conversations.row(archive.sessions, request_id)
@@ -200,7 +200,7 @@ async def test_a_failed_request_is_tried_again_like_a_new_one(
 
 
 async def test_a_picture_that_is_still_there_is_not_drawn_again(
-    archive: Archive, requests: RequestsCommand
+    archive: AgedData, requests: RequestsCommand
 ) -> None:
     name = await archive.picture()
     request_id = await failed(archive, image=name, width=8, height=8)
@@ -214,7 +214,7 @@ async def test_a_picture_that_is_still_there_is_not_drawn_again(
 
 
 async def test_a_picture_that_is_gone_is_drawn_again(
-    archive: Archive, requests: RequestsCommand
+    archive: AgedData, requests: RequestsCommand
 ) -> None:
     request_id = await failed(archive, image="ab.png", image_url="x", width=8, height=8)
 
@@ -225,7 +225,7 @@ async def test_a_picture_that_is_gone_is_drawn_again(
 
 
 async def test_what_is_not_failed_is_not_tried_again(
-    archive: Archive, requests: RequestsCommand
+    archive: AgedData, requests: RequestsCommand
 ) -> None:
     request_id = await archive.row(State.DELIVERED, conversation=SAID)
 
@@ -239,7 +239,7 @@ async def test_what_is_not_failed_is_not_tried_again(
 
 
 async def test_what_has_been_erased_is_not_tried_again(
-    archive: Archive, requests: RequestsCommand
+    archive: AgedData, requests: RequestsCommand
 ) -> None:
     request_id = await failed(archive, conversation=None)
 
@@ -251,7 +251,7 @@ async def test_what_has_been_erased_is_not_tried_again(
 
 
 async def test_beside_another_picture_of_its_dialog_it_is_not_tried_again(
-    archive: Archive, requests: RequestsCommand
+    archive: AgedData, requests: RequestsCommand
 ) -> None:
     request_id = await failed(archive)
     other = await archive.row(State.DRAWING)
@@ -265,7 +265,7 @@ async def test_beside_another_picture_of_its_dialog_it_is_not_tried_again(
 
 
 async def test_without_its_dialog_it_is_not_tried_again(
-    archive: Archive, requests: RequestsCommand
+    archive: AgedData, requests: RequestsCommand
 ) -> None:
     request_id = await failed(archive)
     async with archive.sessions.begin() as session:
@@ -277,7 +277,7 @@ async def test_without_its_dialog_it_is_not_tried_again(
 
 
 async def test_all_that_failed_since_then_is_tried_again_one_of_each_dialog(
-    archive: Archive, requests: RequestsCommand, redis_url: str
+    archive: AgedData, requests: RequestsCommand, redis_url: str
 ) -> None:
     await conversations.put_dialog(archive.sessions, 2)
     old = await archive.row(State.FAILED, days=3, conversation=SAID)
@@ -295,7 +295,7 @@ async def test_all_that_failed_since_then_is_tried_again_one_of_each_dialog(
 
 
 async def test_with_redis_away_the_relay_rings(
-    archive: Archive, requests: RequestsCommand, redis_url: str
+    archive: AgedData, requests: RequestsCommand, redis_url: str
 ) -> None:
     request_id = await failed(archive)
 
@@ -312,7 +312,7 @@ async def test_with_redis_away_the_relay_rings(
     assert (row.state, row.claim) == (State.QUEUED, None)
 
 
-async def test_an_open_request_is_called_off(archive: Archive, requests: RequestsCommand) -> None:
+async def test_an_open_request_is_called_off(archive: AgedData, requests: RequestsCommand) -> None:
     prompt_id = UUID(int=7)
     request_id = await archive.row(
         State.DRAWING, conversation=SAID, host="gpu-1:8188", prompt_id=prompt_id
@@ -381,7 +381,7 @@ def test_a_wrong_use_is_explained(arguments: tuple[str, ...]) -> None:
 
 
 async def test_requests_that_only_a_newer_version_knows_are_listed(
-    requests: RequestsCommand, archive: Archive
+    requests: RequestsCommand, archive: AgedData
 ) -> None:
     await newer_version.row(archive.sessions, state=newer_version.OPEN_STATE)
     await newer_version.row(archive.sessions, kind=newer_version.KIND)

@@ -20,19 +20,19 @@ from imagegen.db.tables import Delivery, ForgottenImage
 from imagegen.delivery.rate_limit import FloodControl
 from imagegen.maintenance.image_cleanup import CleanupCounts, ImageCleanup
 from tests.support import command, conversations, schema_dump
-from tests.support.aged_rows import SAID, Archive
+from tests.support.aged_rows import SAID, AgedData
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, Stages
+from tests.support.product import PATIENCE_S, ProductFactory
 
 ANNA, BORIS = 1001, 1002
 LONG_S = 10.0
 
 
 @pytest.fixture
-async def archive(engine: AsyncEngine, sessions: Sessions, tmp_path: Path) -> Archive:
+async def archive(engine: AsyncEngine, sessions: Sessions, tmp_path: Path) -> AgedData:
     for dialog_id in (1, 2):
         await conversations.put_dialog(sessions, dialog_id)
-    return Archive(engine, tmp_path / "снимки")
+    return AgedData(engine, tmp_path / "снимки")
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ async def hook(database_url: str, redis_url: str) -> AsyncIterator[ChatFlowHook]
         yield hook
 
 
-async def a_life(archive: Archive) -> str:
+async def a_life(archive: AgedData) -> str:
     """Insert the rows of a user: a delivered photo, a failed request, and one that is being drawn."""
     name = await archive.picture(days=1)
     sent = await archive.row(
@@ -68,7 +68,7 @@ async def notes(sessions: Sessions) -> list[str]:
 
 
 async def test_the_hook_erases_rows_and_notes_pictures_for_the_worker(
-    archive: Archive, hook: ChatFlowHook
+    archive: AgedData, hook: ChatFlowHook
 ) -> None:
     name = await a_life(archive)
     of_boris = await archive.row(State.DELIVERED, user_id=BORIS, dialog_id=2)
@@ -100,7 +100,7 @@ async def test_a_user_of_whom_nothing_is_kept_is_no_error(hook: ChatFlowHook) ->
 
 
 async def test_a_picture_that_another_user_has_too_stays(
-    archive: Archive, hook: ChatFlowHook
+    archive: AgedData, hook: ChatFlowHook
 ) -> None:
     name = await archive.picture()
     await archive.row(State.DELIVERED, image=name)
@@ -114,7 +114,7 @@ async def test_a_picture_that_another_user_has_too_stays(
 
 
 async def test_a_dialog_that_somebody_else_has_requests_in_keeps_its_count(
-    archive: Archive, hook: ChatFlowHook
+    archive: AgedData, hook: ChatFlowHook
 ) -> None:
     await archive.row(State.DELIVERED, dialog_id=1)
     await archive.row(State.DELIVERED, dialog_id=1, user_id=BORIS)
@@ -128,7 +128,7 @@ async def test_a_dialog_that_somebody_else_has_requests_in_keeps_its_count(
 
 
 async def test_a_dialog_without_a_picture_is_erased_if_the_bot_names_it(
-    archive: Archive, hook: ChatFlowHook
+    archive: AgedData, hook: ChatFlowHook
 ) -> None:
     await archive.row(State.DELIVERED, dialog_id=1, user_id=BORIS)
     await hook.on_turn(conversations.turn(dialog_id=3))
@@ -142,7 +142,7 @@ async def test_a_dialog_without_a_picture_is_erased_if_the_bot_names_it(
 
 
 async def test_a_user_may_have_any_number_of_dialogs_and_requests(
-    archive: Archive, hook: ChatFlowHook
+    archive: AgedData, hook: ChatFlowHook
 ) -> None:
     many = "FROM generate_series(11, 33010) n"
     async with archive.sessions.begin() as session:
@@ -161,7 +161,7 @@ async def test_a_user_may_have_any_number_of_dialogs_and_requests(
 
 
 async def test_a_variation_that_is_requested_at_the_same_moment_is_erased_too(
-    archive: Archive, hook: ChatFlowHook
+    archive: AgedData, hook: ChatFlowHook
 ) -> None:
     varied = await archive.row(State.DELIVERED, scene={"source": "template"})
 
@@ -206,7 +206,7 @@ async def test_a_bots_own_dialogs_are_the_bots(empty_database_url: str, redis_ur
 
 
 async def test_live_progress_is_erased_and_who_waits_is_woken(
-    archive: Archive, hook: ChatFlowHook, redis_url: str
+    archive: AgedData, hook: ChatFlowHook, redis_url: str
 ) -> None:
     request_id = await archive.row(State.DRAWING)
     request = Request(id=request_id, dialog_id=1, message_count=3)
@@ -222,7 +222,7 @@ async def test_live_progress_is_erased_and_who_waits_is_woken(
 
 
 async def test_with_redis_away_all_the_same(
-    archive: Archive, database_url: str, unused_tcp_port: int
+    archive: AgedData, database_url: str, unused_tcp_port: int
 ) -> None:
     await a_life(archive)
     settings = conversations.hook_settings(database_url, f"redis://127.0.0.1:{unused_tcp_port}")
@@ -257,24 +257,24 @@ async def test_without_our_tables_the_bot_learns_why(
 
 @pytest.mark.parametrize("act", ["forget", "cancel"])
 async def test_what_is_being_drawn_is_taken_off_its_host(
-    stages: Stages, sessions: Sessions, act: str
+    products: ProductFactory, sessions: Sessions, act: str
 ) -> None:
-    async with stages.set(seconds_per_picture=LONG_S) as stage:
-        [host] = stage.hosts
-        request = await stage.ask()
+    async with products.start(seconds_per_picture=LONG_S) as product:
+        [host] = product.hosts
+        request = await product.ask()
         await until(lambda: host.posted != [])
 
-        ends = stage.hook.forget_user(ANNA) if act == "forget" else stage.hook.cancel(request)
+        ends = product.hook.forget_user(ANNA) if act == "forget" else product.hook.cancel(request)
         assert await ends
         await until(lambda: host.drawn != [])
 
     assert [drawn.succeeded for drawn in host.drawn] == [False]
-    assert stage.telegram.sent == []
+    assert product.telegram.sent == []
     left = await conversations.requests_of(sessions)
     assert [row.state for row in left] == ([] if act == "forget" else [State.CANCELLED])
 
 
-async def test_a_request_is_called_off_once(archive: Archive, hook: ChatFlowHook) -> None:
+async def test_a_request_is_called_off_once(archive: AgedData, hook: ChatFlowHook) -> None:
     request_id = await archive.row(State.QUEUED, conversation=SAID)
     request = Request(id=request_id, dialog_id=1, message_count=3)
 
@@ -287,7 +287,7 @@ async def test_a_request_is_called_off_once(archive: Archive, hook: ChatFlowHook
 
 
 async def test_the_command_erases_the_pictures_too(
-    archive: Archive, database_url: str, redis_url: str
+    archive: AgedData, database_url: str, redis_url: str
 ) -> None:
     name = await a_life(archive)
     just_drawn = await archive.picture(b"just now")
@@ -315,7 +315,7 @@ async def test_the_command_erases_the_pictures_too(
 
 
 async def test_the_command_erases_a_dialog_without_a_picture(
-    archive: Archive, database_url: str, redis_url: str
+    archive: AgedData, database_url: str, redis_url: str
 ) -> None:
     where = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
 
@@ -328,7 +328,7 @@ async def test_the_command_erases_a_dialog_without_a_picture(
 
 
 async def test_where_the_store_is_not_the_worker_erases_the_pictures(
-    archive: Archive, database_url: str
+    archive: AgedData, database_url: str
 ) -> None:
     name = await a_life(archive)
 

@@ -14,7 +14,7 @@ from imagegen.requests.claim import ClaimLost
 from imagegen.requests.repository import RequestRepository
 from imagegen.storage.store import StoredImage, StoreUnavailable
 from tests.support import request_steps
-from tests.support.aged_rows import Archive
+from tests.support.aged_rows import AgedData
 from tests.support.drawing_plan import PLAN
 
 # More than a statement may have parameters.
@@ -22,17 +22,17 @@ MANY = 33_000
 
 
 @pytest.fixture
-def archive(engine: AsyncEngine, tmp_path: Path) -> Archive:
-    return Archive(engine, tmp_path / "снимки")
+def archive(engine: AsyncEngine, tmp_path: Path) -> AgedData:
+    return AgedData(engine, tmp_path / "снимки")
 
 
 @pytest.fixture
-def cleanup(archive: Archive) -> ImageCleanup:
+def cleanup(archive: AgedData) -> ImageCleanup:
     return ImageCleanup(archive.engine, archive.images, settled_s=0)
 
 
 async def test_a_picture_that_is_stored_for_an_erased_request_is_erased_soon(
-    archive: Archive, cleanup: ImageCleanup
+    archive: AgedData, cleanup: ImageCleanup
 ) -> None:
     requests = RequestRepository(archive.engine)
     request = await request_steps.claimed(requests, await archive.row(State.QUEUED))
@@ -51,7 +51,7 @@ async def test_a_picture_that_is_stored_for_an_erased_request_is_erased_soon(
 
 
 async def test_a_file_that_cannot_be_erased_stops_no_other(
-    archive: Archive, cleanup: ImageCleanup
+    archive: AgedData, cleanup: ImageCleanup
 ) -> None:
     bad = unerasable(archive, 0)
     good = [await archive.picture(bytes([number])) for number in range(5)]
@@ -64,7 +64,7 @@ async def test_a_file_that_cannot_be_erased_stops_no_other(
 
 
 async def test_many_files_that_cannot_be_erased_do_not_always_come_first(
-    archive: Archive, cleanup: ImageCleanup
+    archive: AgedData, cleanup: ImageCleanup
 ) -> None:
     await note(archive, *(unerasable(archive, number) for number in range(BATCH_SIZE)))
     good = await archive.picture()
@@ -81,7 +81,7 @@ async def test_many_files_that_cannot_be_erased_do_not_always_come_first(
 
 
 async def test_an_orphan_that_cannot_be_erased_stops_no_other(
-    archive: Archive, cleanup: ImageCleanup
+    archive: AgedData, cleanup: ImageCleanup
 ) -> None:
     folder = "ab"
     archive.age(archive.file(unerasable(archive, 1, folder=folder)), days=2)
@@ -95,7 +95,7 @@ async def test_an_orphan_that_cannot_be_erased_stops_no_other(
 
 
 async def test_a_folder_may_have_any_number_of_files(
-    archive: Archive, cleanup: ImageCleanup
+    archive: AgedData, cleanup: ImageCleanup
 ) -> None:
     names = [f"ab{number:062x}.png" for number in range(MANY)]
     archive.file(names[0]).parent.mkdir()
@@ -111,7 +111,7 @@ async def test_a_folder_may_have_any_number_of_files(
 
 
 async def test_any_number_of_pictures_of_one_user_is_erased(
-    archive: Archive, cleanup: ImageCleanup
+    archive: AgedData, cleanup: ImageCleanup
 ) -> None:
     name = await archive.picture()
     await note(archive, name)
@@ -120,18 +120,18 @@ async def test_any_number_of_pictures_of_one_user_is_erased(
     assert await cleanup.erase_noted([name, *absent]) == CleanupCounts(erased=1)
 
 
-def unerasable(archive: Archive, number: int, *, folder: str = "cd") -> str:
+def unerasable(archive: AgedData, number: int, *, folder: str = "cd") -> str:
     """Put a directory under the name of an image: it cannot be unlinked, by root neither."""
     name = f"{folder}{number:062x}.jpeg"
     archive.file(name).mkdir(parents=True)
     return name
 
 
-async def note(archive: Archive, *names: str) -> None:
+async def note(archive: AgedData, *names: str) -> None:
     async with archive.sessions.begin() as session:
         await session.execute(insert(ForgottenImage), [{"image": name} for name in names])
 
 
-async def noted(archive: Archive) -> set[str]:
+async def noted(archive: AgedData) -> set[str]:
     async with archive.sessions() as session:
         return set((await session.execute(select(ForgottenImage.image))).scalars())

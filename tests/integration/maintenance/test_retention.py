@@ -18,19 +18,19 @@ from imagegen.maintenance.image_cleanup import ImageCleanup
 from imagegen.maintenance.retention import Retention, RetentionCounts
 from imagegen.maintenance.retention_limits import RetentionLimits
 from tests.support import conversations, newer_version
-from tests.support.aged_rows import DAY_S, LIMITS, SAID, Archive
+from tests.support.aged_rows import DAY_S, LIMITS, SAID, AgedData
 from tests.support.conversations import Sessions
 
 FOR_EVER = RetentionLimits(context_s=DAY_S, requests_s=None, images_s=None)
 
 
 @pytest.fixture
-async def archive(engine: AsyncEngine, sessions: Sessions, tmp_path: Path) -> Archive:
+async def archive(engine: AsyncEngine, sessions: Sessions, tmp_path: Path) -> AgedData:
     await conversations.put_dialog(sessions)
-    return Archive(engine, tmp_path / "снимки")
+    return AgedData(engine, tmp_path / "снимки")
 
 
-async def test_what_people_wrote_is_erased_from_an_old_failure(archive: Archive) -> None:
+async def test_what_people_wrote_is_erased_from_an_old_failure(archive: AgedData) -> None:
     old = await archive.row(State.FAILED, days=1.1, conversation=SAID, scene={"place": "park"})
     young = await archive.row(State.FAILED, days=0.9, conversation=SAID)
 
@@ -41,7 +41,7 @@ async def test_what_people_wrote_is_erased_from_an_old_failure(archive: Archive)
     assert (await conversations.row(archive.sessions, young)).conversation == SAID
 
 
-async def test_what_an_open_request_is_about_stays_however_old_it_is(archive: Archive) -> None:
+async def test_what_an_open_request_is_about_stays_however_old_it_is(archive: AgedData) -> None:
     request_id = await archive.row(State.QUEUED, days=100, conversation=SAID)
 
     await archive.retention().step()
@@ -49,7 +49,7 @@ async def test_what_an_open_request_is_about_stays_however_old_it_is(archive: Ar
     assert (await conversations.row(archive.sessions, request_id)).conversation == SAID
 
 
-async def test_what_only_a_newer_version_knows_is_not_erased(archive: Archive) -> None:
+async def test_what_only_a_newer_version_knows_is_not_erased(archive: AgedData) -> None:
     long_ago = datetime.now(UTC) - timedelta(days=100)
     is_open = await newer_version.row(
         archive.sessions, state=newer_version.OPEN_STATE, dialog_id=77, created_at=long_ago
@@ -64,7 +64,7 @@ async def test_what_only_a_newer_version_knows_is_not_erased(archive: Archive) -
     assert await archive.ids() == {is_open.id, of_newer_kind.id}
 
 
-async def test_old_requests_go_with_their_deliveries_and_pictures(archive: Archive) -> None:
+async def test_old_requests_go_with_their_deliveries_and_pictures(archive: AgedData) -> None:
     old = await archive.picture(b"old")
     young = await archive.picture(b"young")
     request_id = await archive.row(State.DELIVERED, days=91, image=old)
@@ -82,7 +82,7 @@ async def test_old_requests_go_with_their_deliveries_and_pictures(archive: Archi
         assert (await session.execute(select(ForgottenImage.image))).all() == []
 
 
-async def test_a_picture_goes_before_its_request(archive: Archive) -> None:
+async def test_a_picture_goes_before_its_request(archive: AgedData) -> None:
     name = await archive.picture()
     request_id = await archive.row(State.DELIVERED, days=31, image=name, image_url="https://x")
 
@@ -98,7 +98,7 @@ async def test_a_picture_goes_before_its_request(archive: Archive) -> None:
     ("state", "days"), [(State.DRAWN, 400), (State.DELIVERING, 0), (State.DELIVERED, 1)]
 )
 async def test_a_picture_that_another_row_names_stays(
-    archive: Archive, state: State, days: float
+    archive: AgedData, state: State, days: float
 ) -> None:
     name = await archive.picture()
     await archive.row(State.DELIVERED, days=91, image=name)
@@ -111,7 +111,7 @@ async def test_a_picture_that_another_row_names_stays(
     assert (await conversations.row(archive.sessions, other)).image == name
 
 
-async def test_a_picture_that_was_just_stored_again_waits(archive: Archive) -> None:
+async def test_a_picture_that_was_just_stored_again_waits(archive: AgedData) -> None:
     name = await archive.picture()
     await archive.row(State.DELIVERED, days=91, image=name)
 
@@ -125,7 +125,7 @@ async def test_a_picture_that_was_just_stored_again_waits(archive: Archive) -> N
     assert not archive.file(name).exists()
 
 
-async def test_without_limits_only_conversations_go(archive: Archive) -> None:
+async def test_without_limits_only_conversations_go(archive: AgedData) -> None:
     name = await archive.picture(days=5000)
     await archive.row(State.DELIVERED, days=5000, image=name)
     await archive.row(State.FAILED, days=5000, conversation=SAID)
@@ -136,7 +136,7 @@ async def test_without_limits_only_conversations_go(archive: Archive) -> None:
     assert archive.file(name).exists()
 
 
-async def test_requests_go_with_their_dialog(archive: Archive) -> None:
+async def test_requests_go_with_their_dialog(archive: AgedData) -> None:
     name = await archive.picture()
     prompt_id = uuid4()
     await archive.row(State.DELIVERED, dialog_id=7, image=name)
@@ -158,7 +158,7 @@ async def test_requests_go_with_their_dialog(archive: Archive) -> None:
     assert strays == [("gpu-1:8188", prompt_id)]
 
 
-async def test_files_that_no_row_names_go_after_a_day(archive: Archive) -> None:
+async def test_files_that_no_row_names_go_after_a_day(archive: AgedData) -> None:
     named = await archive.picture(b"named", days=2)
     lost = await archive.picture(b"lost", days=2)
     young = await archive.picture(b"young", days=0.9)
@@ -179,7 +179,7 @@ async def test_files_that_no_row_names_go_after_a_day(archive: Archive) -> None:
     assert all(file.exists() for file in (archive.file(named), archive.file(young), foreign))
 
 
-async def test_a_rehearsal_counts_what_the_purge_then_erases(archive: Archive) -> None:
+async def test_a_rehearsal_counts_what_the_purge_then_erases(archive: AgedData) -> None:
     old, shared, orphan = [await archive.picture(word, days=2) for word in (b"1", b"2", b"3")]
     await archive.row(State.FAILED, days=2, conversation=SAID)
     await archive.row(State.FAILED, days=91, conversation=SAID, image=old)
@@ -203,7 +203,7 @@ async def test_a_rehearsal_counts_what_the_purge_then_erases(archive: Archive) -
     assert not any(archive.file(name).exists() for name in (old, shared, orphan))
 
 
-async def test_many_workers_erase_everything_once(archive: Archive) -> None:
+async def test_many_workers_erase_everything_once(archive: AgedData) -> None:
     names = [await archive.picture(str(number).encode()) for number in range(40)]
     for name in names * 2:
         await archive.row(State.DELIVERED, days=91, image=name)
@@ -217,7 +217,7 @@ async def test_many_workers_erase_everything_once(archive: Archive) -> None:
     assert await archive.ids() == set()
 
 
-async def test_a_request_that_is_being_retried_is_left_alone(archive: Archive) -> None:
+async def test_a_request_that_is_being_retried_is_left_alone(archive: AgedData) -> None:
     request_id = await archive.row(State.FAILED, days=91, conversation=SAID)
     async with archive.sessions.begin() as session:
         await session.execute(
@@ -231,7 +231,7 @@ async def test_a_request_that_is_being_retried_is_left_alone(archive: Archive) -
     assert (await conversations.row(archive.sessions, request_id)).conversation == SAID
 
 
-async def test_a_store_that_is_away_loses_no_note(archive: Archive) -> None:
+async def test_a_store_that_is_away_loses_no_note(archive: AgedData) -> None:
     name = await archive.picture()
     await archive.row(State.DELIVERED, days=91, image=name)
     archive.file(name).unlink()
@@ -244,7 +244,7 @@ async def test_a_store_that_is_away_loses_no_note(archive: Archive) -> None:
 
 
 async def test_what_takes_too_long_stops_no_other_part(
-    archive: Archive, database_url: str, capsys: pytest.CaptureFixture[str]
+    archive: AgedData, database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     forgotten = await archive.picture()
     spoken = await archive.row(State.FAILED, days=2, conversation=SAID)
@@ -269,7 +269,7 @@ async def test_what_takes_too_long_stops_no_other_part(
 
 
 async def test_a_purge_erases_what_it_can_and_then_says_what_failed(
-    archive: Archive, database_url: str
+    archive: AgedData, database_url: str
 ) -> None:
     name = await archive.picture()
     lost = await archive.picture(b"lost", days=2)
@@ -288,7 +288,7 @@ async def test_a_purge_erases_what_it_can_and_then_says_what_failed(
     assert not archive.file(lost).exists()
 
 
-async def test_a_dialog_goes_with_its_last_old_request(archive: Archive) -> None:
+async def test_a_dialog_goes_with_its_last_old_request(archive: AgedData) -> None:
     for dialog_id in (2, 3):
         await conversations.put_dialog(archive.sessions, dialog_id)
     for dialog_id in (1, 2):
@@ -302,7 +302,7 @@ async def test_a_dialog_goes_with_its_last_old_request(archive: Archive) -> None
         assert set((await session.execute(select(Dialog.id))).scalars()) == {2, 3}
 
 
-async def test_a_dialog_that_goes_on_at_the_same_moment_stays(archive: Archive) -> None:
+async def test_a_dialog_that_goes_on_at_the_same_moment_stays(archive: AgedData) -> None:
     old = await archive.row(State.DELIVERED, days=91)
     async with archive.sessions.begin() as bot:
         await bot.execute(select(Dialog.id).with_for_update(key_share=True))
@@ -314,7 +314,7 @@ async def test_a_dialog_that_goes_on_at_the_same_moment_stays(archive: Archive) 
         assert (await session.execute(select(Dialog.id))).scalars().all() == [1]
 
 
-async def test_pictures_of_an_earlier_version_are_hidden_from_others(archive: Archive) -> None:
+async def test_pictures_of_an_earlier_version_are_hidden_from_others(archive: AgedData) -> None:
     name = await archive.picture()
     await archive.row(State.DELIVERED, image=name)
     archive.file(name).chmod(0o644)
@@ -326,7 +326,7 @@ async def test_pictures_of_an_earlier_version_are_hidden_from_others(archive: Ar
     assert stat.S_IMODE(archive.file(name).stat().st_mode) == 0o600
 
 
-async def test_a_note_that_is_being_struck_is_written_again(archive: Archive) -> None:
+async def test_a_note_that_is_being_struck_is_written_again(archive: AgedData) -> None:
     name = await archive.picture()
     await archive.row(State.DELIVERED, days=91, image=name)
     async with archive.sessions.begin() as session:
@@ -343,7 +343,7 @@ async def test_a_note_that_is_being_struck_is_written_again(archive: Archive) ->
         assert (await session.execute(select(ForgottenImage.image))).scalars().all() == [name]
 
 
-async def test_what_the_screen_found_goes_with_the_age_of_requests(archive: Archive) -> None:
+async def test_what_the_screen_found_goes_with_the_age_of_requests(archive: AgedData) -> None:
     for days in (91, 89):
         await archive.note(days=days)
     tidy = archive.retention()

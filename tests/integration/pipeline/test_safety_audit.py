@@ -15,24 +15,24 @@ from imagegen.requests.claim import ClaimedRequest
 from imagegen.requests.repository import RequestRepository
 from imagegen.safety.screen import shared_screen
 from tests.support import request_steps
-from tests.support.aged_rows import Archive
+from tests.support.aged_rows import AgedData
 
 # A text to test the filter, used nowhere else.
 NEVER = "16 years old naked girl"
 
 
 @pytest.fixture
-def archive(engine: AsyncEngine, tmp_path: Path) -> Archive:
-    return Archive(engine, tmp_path)
+def archive(engine: AsyncEngine, tmp_path: Path) -> AgedData:
+    return AgedData(engine, tmp_path)
 
 
 @pytest.fixture
-async def request_of_anna(archive: Archive) -> ClaimedRequest:
+async def request_of_anna(archive: AgedData) -> ClaimedRequest:
     requests = RequestRepository(archive.engine)
     return await request_steps.claimed(requests, await archive.row(State.QUEUED))
 
 
-async def test_a_finding_is_noted_once(archive: Archive, request_of_anna: ClaimedRequest) -> None:
+async def test_a_finding_is_noted_once(archive: AgedData, request_of_anna: ClaimedRequest) -> None:
     await record(archive, request_of_anna)
     await record(archive, request_of_anna)
 
@@ -40,7 +40,7 @@ async def test_a_finding_is_noted_once(archive: Archive, request_of_anna: Claime
 
 
 async def test_nothing_is_noted_of_an_erased_user(
-    archive: Archive, request_of_anna: ClaimedRequest
+    archive: AgedData, request_of_anna: ClaimedRequest
 ) -> None:
     async with archive.engine.begin() as connection:
         await user_erasure.erase(connection, request_of_anna.user_id)
@@ -51,7 +51,7 @@ async def test_nothing_is_noted_of_an_erased_user(
 
 
 async def test_nothing_is_noted_of_a_user_who_is_being_erased(
-    archive: Archive, request_of_anna: ClaimedRequest
+    archive: AgedData, request_of_anna: ClaimedRequest
 ) -> None:
     async with archive.engine.begin() as connection:
         await user_erasure.erase(connection, request_of_anna.user_id)
@@ -62,11 +62,11 @@ async def test_nothing_is_noted_of_a_user_who_is_being_erased(
     assert await count(archive) == 0
 
 
-async def record(archive: Archive, request: ClaimedRequest) -> None:
+async def record(archive: AgedData, request: ClaimedRequest) -> None:
     finding = shared_screen().conversation(NEVER, persona="Lina")
     await SafetyAudit(archive.engine).record(request, "conversation", finding, NEVER)
 
 
-async def count(archive: Archive) -> int:
+async def count(archive: AgedData) -> int:
     async with archive.sessions() as session:
         return (await session.execute(select(func.count(SafetyAuditEntry.id)))).scalar_one()

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientConnectionError, WSMsgType
 
 from imagegen.sandbox.comfyui import SandboxComfyUI
-from tests.support.comfyui_client import MODELS, portrait, quick, visit
+from tests.support.comfyui_client import MODELS, connect_client, graph_without_model, persona_graph
 
 # Long enough that no test sees its end, in steps of 10 ms.
 LONG_S = 60.0
@@ -18,25 +18,25 @@ LONG_STEPS = 6000
 
 async def test_the_smallest_number_runs_first() -> None:
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
-    async with sandbox, visit(sandbox.address) as guest:
-        running = await guest.post(portrait(steps=LONG_STEPS))
-        await guest.hear("progress", running)
-        last = await guest.post(quick(1))
-        first = await guest.post(quick(2), number=-100)
-        second = await guest.post(quick(3), front=True)
+    async with sandbox, connect_client(sandbox.address) as guest:
+        running = await guest.post(persona_graph(steps=LONG_STEPS))
+        await guest.wait_for_event("progress", running)
+        last = await guest.post(graph_without_model(1))
+        first = await guest.post(graph_without_model(2), number=-100)
+        second = await guest.post(graph_without_model(3), front=True)
 
         await guest.send("/interrupt", {})
 
-        ends = [(await guest.hear("execution_success"))["prompt_id"] for _ in range(3)]
+        ends = [(await guest.wait_for_event("execution_success"))["prompt_id"] for _ in range(3)]
     assert ends == [first, second, last]
 
 
 async def test_the_queue_shows_running_and_waiting_prompts() -> None:
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
-    async with sandbox, visit(sandbox.address) as guest:
-        running = await guest.post(portrait(steps=LONG_STEPS))
-        await guest.hear("progress", running)
-        waiting = await guest.post(quick(1), extra_data={"request": "7f3a"})
+    async with sandbox, connect_client(sandbox.address) as guest:
+        running = await guest.post(persona_graph(steps=LONG_STEPS))
+        await guest.wait_for_event("progress", running)
+        waiting = await guest.post(graph_without_model(1), extra_data={"request": "7f3a"})
 
         queue = await guest.get("/queue")
 
@@ -48,15 +48,15 @@ async def test_the_queue_shows_running_and_waiting_prompts() -> None:
 
 async def test_a_deleted_prompt_leaves_no_trace() -> None:
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
-    async with sandbox, visit(sandbox.address) as guest:
-        running = await guest.post(portrait(steps=LONG_STEPS))
-        deleted = await guest.post(quick(1))
-        behind = await guest.post(quick(2))
+    async with sandbox, connect_client(sandbox.address) as guest:
+        running = await guest.post(persona_graph(steps=LONG_STEPS))
+        deleted = await guest.post(graph_without_model(1))
+        behind = await guest.post(graph_without_model(2))
 
         await guest.send("/queue", {"delete": [deleted]})
-        await guest.hear("progress", running)
+        await guest.wait_for_event("progress", running)
         await guest.send("/interrupt", {"prompt_id": running})
-        success = await guest.hear("execution_success")
+        success = await guest.wait_for_event("execution_success")
 
         assert success["prompt_id"] == behind
         assert await guest.get(f"/history/{deleted}") == {}
@@ -65,15 +65,15 @@ async def test_a_deleted_prompt_leaves_no_trace() -> None:
 @pytest.mark.parametrize("is_targeted", [True, False])
 async def test_an_interrupt_stops_the_running_prompt_between_steps(*, is_targeted: bool) -> None:
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
-    async with sandbox, visit(sandbox.address) as guest:
-        running = await guest.post(portrait(steps=LONG_STEPS))
-        await guest.hear("progress", running)
+    async with sandbox, connect_client(sandbox.address) as guest:
+        running = await guest.post(persona_graph(steps=LONG_STEPS))
+        await guest.wait_for_event("progress", running)
 
         await guest.send("/interrupt", {"prompt_id": running} if is_targeted else {})
 
-        facts = await guest.hear("execution_interrupted", running)
+        facts = await guest.wait_for_event("execution_interrupted", running)
         assert (facts["node_id"], facts["node_type"]) == ("7", "KSampler")
-        assert await guest.hear_end(running) == ["status", "executing"]
+        assert await guest.wait_for_end(running) == ["status", "executing"]
         entry = (await guest.get(f"/history/{running}"))[running]
         assert entry["status"]["status_str"] == "error"
         assert entry["outputs"] == {}
@@ -82,38 +82,38 @@ async def test_an_interrupt_stops_the_running_prompt_between_steps(*, is_targete
 
 async def test_an_interrupt_for_another_prompt_is_ignored() -> None:
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=0.1)
-    async with sandbox, visit(sandbox.address) as guest:
-        running = await guest.post(portrait())
-        await guest.hear("progress", running)
+    async with sandbox, connect_client(sandbox.address) as guest:
+        running = await guest.post(persona_graph())
+        await guest.wait_for_event("progress", running)
 
         await guest.send("/interrupt", {"prompt_id": "somebody else's"})
 
-        assert "execution_success" in await guest.hear_end(running)
+        assert "execution_success" in await guest.wait_for_end(running)
 
 
 async def test_an_interrupt_while_nothing_runs_hits_nobody() -> None:
     sandbox = SandboxComfyUI()
-    async with sandbox, visit(sandbox.address) as guest:
+    async with sandbox, connect_client(sandbox.address) as guest:
         await guest.send("/interrupt", {})
 
-        prompt_id = await guest.post(quick(1))
+        prompt_id = await guest.post(graph_without_model(1))
 
-        assert "execution_success" in await guest.hear_end(prompt_id)
+        assert "execution_success" in await guest.wait_for_end(prompt_id)
 
 
 async def test_a_job_is_cancelled_whether_it_waits_or_runs() -> None:
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
-    async with sandbox, visit(sandbox.address) as guest:
-        running = await guest.post(portrait(steps=LONG_STEPS))
-        await guest.hear("progress", running)
-        waiting = await guest.post(quick(1))
+    async with sandbox, connect_client(sandbox.address) as guest:
+        running = await guest.post(persona_graph(steps=LONG_STEPS))
+        await guest.wait_for_event("progress", running)
+        waiting = await guest.post(graph_without_model(1))
 
         answers = [
             await guest.send(f"/api/jobs/{job}/cancel", {}) for job in (waiting, running, "gone")
         ]
 
         assert answers == [{"cancelled": True}, {"cancelled": True}, {"cancelled": False}]
-        await guest.hear_end(running)
+        await guest.wait_for_end(running)
         assert (await guest.get(f"/api/jobs/{running}"))["status"] == "cancelled"
         assert await guest.get(f"/api/jobs/{waiting}") == {"error": "Job not found"}
 
@@ -122,7 +122,7 @@ async def test_the_older_version_knows_no_jobs() -> None:
     sandbox = SandboxComfyUI(version="0.3.64")
     async with (
         sandbox,
-        visit(sandbox.address) as guest,
+        connect_client(sandbox.address) as guest,
         guest.session.get("/api/jobs") as response,
     ):
         assert response.status == 404
@@ -130,9 +130,9 @@ async def test_the_older_version_knows_no_jobs() -> None:
 
 async def test_a_killed_host_breaks_its_sockets_and_refuses_http() -> None:
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
-    async with sandbox, visit(sandbox.address) as guest:
-        running = await guest.post(portrait(steps=LONG_STEPS))
-        await guest.hear("progress", running)
+    async with sandbox, connect_client(sandbox.address) as guest:
+        running = await guest.post(persona_graph(steps=LONG_STEPS))
+        await guest.wait_for_event("progress", running)
 
         await sandbox.kill()
 
@@ -167,35 +167,37 @@ async def test_a_host_comes_back_on_its_port_without_queue_history_and_temp_file
     sandbox = SandboxComfyUI(models=MODELS)
     async with sandbox:
         address = sandbox.address
-        async with visit(address) as guest:
-            temp = await guest.post(quick(1, save="PreviewImage"))
-            image = (await guest.hear("executed", temp))["output"]["images"][0]
-            await guest.hear_end(temp)
+        async with connect_client(address) as guest:
+            temp = await guest.post(graph_without_model(1, save="PreviewImage"))
+            image = (await guest.wait_for_event("executed", temp))["output"]["images"][0]
+            await guest.wait_for_end(temp)
 
         await sandbox.kill()
         await sandbox.start()
 
-        async with visit(sandbox.address) as guest:
+        async with connect_client(sandbox.address) as guest:
             assert sandbox.address == address
             assert await guest.get("/history") == {}
             async with guest.session.get("/view", params=image) as response:
                 assert response.status == 404
-            assert "execution_success" in await guest.hear_end(await guest.post(quick(2)))
+            assert "execution_success" in await guest.wait_for_end(
+                await guest.post(graph_without_model(2))
+            )
 
 
 async def test_the_newest_socket_is_served_and_the_old_close_makes_it_deaf() -> None:
     sandbox = SandboxComfyUI()
     async with (
         sandbox,
-        visit(sandbox.address, "twin") as old,
-        visit(sandbox.address, "twin") as new,
-        visit(sandbox.address) as other,
+        connect_client(sandbox.address, "twin") as old,
+        connect_client(sandbox.address, "twin") as new,
+        connect_client(sandbox.address) as other,
     ):
-        first = await old.post(quick(1))
-        assert "execution_success" in await new.hear_end(first)
+        first = await old.post(graph_without_model(1))
+        assert "execution_success" in await new.wait_for_end(first)
         await old.socket.close()
 
-        await other.hear_end(await other.post(quick(2)))
+        await other.wait_for_end(await other.post(graph_without_model(2)))
 
         assert not new.socket.closed
         await sandbox.kill()
@@ -204,13 +206,13 @@ async def test_the_newest_socket_is_served_and_the_old_close_makes_it_deaf() -> 
 
 async def test_a_socket_that_comes_in_the_middle_hears_where_the_prompt_is() -> None:
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
-    async with sandbox, visit(sandbox.address) as guest:
-        running = await guest.post(portrait(steps=LONG_STEPS))
-        await guest.hear("progress", running)
+    async with sandbox, connect_client(sandbox.address) as guest:
+        running = await guest.post(persona_graph(steps=LONG_STEPS))
+        await guest.wait_for_event("progress", running)
         await guest.socket.close()
 
-        async with visit(sandbox.address, guest.id) as again:
-            await again.hear("status")
+        async with connect_client(sandbox.address, guest.id) as again:
+            await again.wait_for_event("status")
 
             assert await again.socket.receive_json() == {
                 "type": "executing",
@@ -220,9 +222,9 @@ async def test_a_socket_that_comes_in_the_middle_hears_where_the_prompt_is() -> 
 
 async def test_a_cached_prompt_is_posted_but_not_drawn() -> None:
     sandbox = SandboxComfyUI(models=MODELS)
-    async with sandbox, visit(sandbox.address) as guest:
+    async with sandbox, connect_client(sandbox.address) as guest:
         for _ in range(2):
-            await guest.hear_end(await guest.post(portrait()))
+            await guest.wait_for_end(await guest.post(persona_graph()))
 
     assert len(sandbox.posted) == 2
     assert len(sandbox.drawn) == 1
@@ -233,7 +235,7 @@ async def test_another_origin_is_refused() -> None:
     origin = {"Origin": "http://example.org"}
     async with (
         sandbox,
-        visit(sandbox.address) as guest,
+        connect_client(sandbox.address) as guest,
         guest.session.get("/queue", headers=origin) as response,
     ):
         assert response.status == 403
@@ -242,8 +244,8 @@ async def test_another_origin_is_refused() -> None:
 async def test_a_stopped_host_leaves_no_task() -> None:
     before = asyncio.all_tasks()
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
-    async with sandbox, visit(sandbox.address) as guest:
-        await guest.hear("progress", await guest.post(portrait(steps=LONG_STEPS)))
+    async with sandbox, connect_client(sandbox.address) as guest:
+        await guest.wait_for_event("progress", await guest.post(persona_graph(steps=LONG_STEPS)))
 
     assert asyncio.all_tasks() == before
     await sandbox.kill()
