@@ -46,7 +46,7 @@ async def test_a_dead_workers_request_is_taken_over_within_ten_seconds(
 
         standby.ask_to_stop(signal.SIGCONT)
         died_at = time.monotonic()
-        await standby.until(lambda: standby.events_of(request.id), timeout_s=STEP_S)
+        await standby.wait_until(lambda: standby.events_of(request.id), timeout_s=STEP_S)
         took_s = time.monotonic() - died_at
 
         picture = await product.hook.wait(request, timeout=STEP_S)

@@ -34,9 +34,9 @@ def products(
 
 def outages(worker: WorkerProcess) -> list[str]:
     """Return all reasons for which it said that Redis cannot be used; each line must be JSON."""
-    assert [line for line in worker.said.splitlines() if not line.startswith("{")] == []
+    assert [line for line in worker.output.splitlines() if not line.startswith("{")] == []
     assert len({line["worker"] for line in worker.events}) == 1
-    assert "hush" not in worker.said
+    assert "hush" not in worker.output
     return [line["why"] for line in worker.events if line["event"] == "redis cannot be used"]
 
 
@@ -51,7 +51,7 @@ async def test_a_redis_that_is_away_at_the_start_is_told_once_and_then_counted(
             tmp_path / "home", variables, command=command, says="redis cannot be used"
         ) as worker:
             valkey.start()
-            await worker.has_said("worker ready")
+            await worker.wait_for_log("worker ready")
             assert await worker.stop() == 0
 
     [why] = outages(worker)
@@ -70,7 +70,7 @@ async def test_a_user_without_a_right_is_an_outage_with_a_name_until_the_right_i
             tmp_path / "home", variables, says="redis cannot be used"
         ) as worker:
             await acl(admin, "+info")
-            await worker.has_said("worker ready")
+            await worker.wait_for_log("worker ready")
             assert await worker.stop() == 0
 
     assert outages(worker) == [
@@ -119,7 +119,7 @@ async def test_a_worker_and_arqs_check_use_the_tls_options_of_the_address(
             ) as check,
         ):
             assert (await product.picture()).state is State.DELIVERED
-            assert await check.has_ended(timeout_s=PATIENCE_S) == 0
+            assert await check.wait(timeout_s=PATIENCE_S) == 0
             assert await worker.stop() == 0
 
         async with worker_process.running(

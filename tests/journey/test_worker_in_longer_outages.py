@@ -23,7 +23,7 @@ AWAY_S = 3.0
 
 async def for_a_while(worker: WorkerProcess, seconds: float = AWAY_S) -> None:
     ends = time.monotonic() + seconds
-    await worker.until(lambda: time.monotonic() > ends, timeout_s=PATIENCE_S)
+    await worker.wait_until(lambda: time.monotonic() > ends, timeout_s=PATIENCE_S)
 
 
 async def test_a_request_written_while_redis_is_away_is_drawn_when_it_is_back(
@@ -39,7 +39,9 @@ async def test_a_request_written_while_redis_is_away_is_drawn_when_it_is_back(
             async with worker_process.running(tmp_path / "home", variables) as worker:
                 idle = await product.picture(dialog_id=1)
                 request = await product.ask(dialog_id=2)
-                await worker.until(lambda: len(product.hosts[0].posted) == 2, timeout_s=PATIENCE_S)
+                await worker.wait_until(
+                    lambda: len(product.hosts[0].posted) == 2, timeout_s=PATIENCE_S
+                )
                 valkey.stop()
                 await for_a_while(worker)
                 written = await product.ask(dialog_id=3)
@@ -66,7 +68,7 @@ async def test_a_frozen_postgresql_holds_pictures_up_and_loses_none(
             variables = worker_process.environment(product.settings)
             async with worker_process.running(tmp_path / "home", variables) as worker:
                 request = await product.ask(dialog_id=1)
-                await worker.until(lambda: product.hosts[0].posted, timeout_s=PATIENCE_S)
+                await worker.wait_until(lambda: product.hosts[0].posted, timeout_s=PATIENCE_S)
                 postgres.freeze()
                 await for_a_while(worker)
                 postgres.thaw()

@@ -69,13 +69,13 @@ async def outlives(
             first = await product.hook.wait(await product.ask(dialog_id=1), timeout=LONG_S)
 
             request = await product.ask(dialog_id=2)
-            await worker.until(lambda: len(product.hosts[0].posted) == 2, timeout_s=PATIENCE_S)
+            await worker.wait_until(lambda: len(product.hosts[0].posted) == 2, timeout_s=PATIENCE_S)
             break_down(server)
             second = await product.hook.wait(request, timeout=LONG_S)
 
             assert worker.is_running
             assert await worker.stop() == 0
-            assert "marmalade" not in worker.said
+            assert "marmalade" not in worker.output
     return [first.state, second.state], worker
 
 
@@ -88,7 +88,7 @@ async def test_a_worker_outlives_redis(
     states, worker = await outlives(products, tmp_path / "home", valkey, break_down)
 
     assert states == [State.DELIVERED, State.DELIVERED]
-    assert "Traceback" not in worker.said
+    assert "Traceback" not in worker.output
 
 
 async def test_a_worker_outlives_postgresql(
@@ -100,7 +100,7 @@ async def test_a_worker_outlives_postgresql(
     states, worker = await outlives(products, tmp_path / "home", postgres, break_down)
 
     assert states == [State.DELIVERED, State.DELIVERED]
-    assert "Traceback" not in worker.said
+    assert "Traceback" not in worker.output
 
 
 @pytest.mark.parametrize("seconds", [1.0, 7.0], ids=["shorter", "longer"])
@@ -113,10 +113,10 @@ async def test_a_frozen_redis_holds_no_picture_up(
         variables = worker_process.environment(product.settings)
         async with worker_process.running(tmp_path / "home", variables) as worker:
             await product.ask(dialog_id=1)
-            await worker.until(lambda: product.hosts[0].posted, timeout_s=PATIENCE_S)
+            await worker.wait_until(lambda: product.hosts[0].posted, timeout_s=PATIENCE_S)
             valkey.freeze()
             ends = time.monotonic() + seconds
-            await worker.until(lambda: time.monotonic() > ends, timeout_s=PATIENCE_S)
+            await worker.wait_until(lambda: time.monotonic() > ends, timeout_s=PATIENCE_S)
             gate.release_all()
             sent = await product.telegram.wait_for(1, timeout=PATIENCE_S)
             valkey.thaw()

@@ -114,7 +114,7 @@ async def test_a_worker_starts_and_lives_while_postgresql_telegram_and_hosts_are
             )
 
             assert (await prober.get("/healthz")).status == 200
-            assert "s3cret" not in str(answer.body) + worker.said
+            assert "s3cret" not in str(answer.body) + worker.output
             assert product.settings.telegram_bot_token.get_secret_value() not in str(answer.body)
             assert await worker.stop() == 0
 
@@ -128,13 +128,13 @@ async def test_a_worker_waits_for_the_migration_and_begins_to_work_after_it(
         variables = worker_process.environment(product.settings, WEB_PORT=str(port))
         async with worker_process.running(tmp_path / "home", variables) as worker:
             answer = await Prober(port).until_missing("postgresql", timeout_s=NOTICED_S)
-            await worker.has_said("database not ready")
+            await worker.wait_for_log("database not ready")
             assert "imagegen migrate" in answer.body["missing"]["postgresql"]
-            assert "Traceback" not in worker.said
+            assert "Traceback" not in worker.output
 
             await asyncio.to_thread(migrations.upgrade, empty_database_url)
 
-            await worker.has_said("database ready")
+            await worker.wait_for_log("database ready")
             await Prober(port).until_missing(timeout_s=NOTICED_S)
             assert (await product.picture()).state is State.DELIVERED
 
@@ -148,12 +148,12 @@ async def test_a_worker_that_stops_lives_and_is_not_ready(
         variables = worker_process.environment(product.settings, WEB_PORT=str(port))
         await product.ask()
         async with worker_process.running(tmp_path / "home", variables, command=IMAGEGEN) as worker:
-            await worker.until(lambda: product.hosts[0].posted, timeout_s=PATIENCE_S)
+            await worker.wait_until(lambda: product.hosts[0].posted, timeout_s=PATIENCE_S)
             worker.ask_to_stop()
-            await worker.has_said("worker stops")
+            await worker.wait_for_log("worker stops")
             ready, alive = await Prober(port).get("/readyz"), await Prober(port).get("/healthz")
             gate.release_all()
-            code = await worker.has_ended(timeout_s=PATIENCE_S)
+            code = await worker.wait(timeout_s=PATIENCE_S)
 
     assert (ready.status, ready.body["stopping"], alive.status) == (503, True, 200)
     assert code == 0
@@ -170,8 +170,8 @@ async def test_a_worker_whose_port_is_taken_says_so_and_works(
             worker_process.running(tmp_path / "two", variables) as second,
         ):
             assert (await product.picture()).state is State.DELIVERED
-            assert "no probes" not in first.said
-            assert "no probes" in second.said
+            assert "no probes" not in first.output
+            assert "no probes" in second.output
 
 
 async def test_a_worker_that_waits_for_redis_at_its_start_lives_and_says_so(
@@ -192,5 +192,5 @@ async def test_a_worker_that_waits_for_redis_at_its_start_lives_and_says_so(
 
             valkey.thaw()
 
-            await worker.has_said("worker ready")
+            await worker.wait_for_log("worker ready")
             await Prober(port).until_missing(timeout_s=NOTICED_S)

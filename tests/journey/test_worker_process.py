@@ -31,7 +31,7 @@ HEALTH = f"{QUEUE}:health-check"
 
 
 async def is_drawing(product: RunningProduct, worker: WorkerProcess) -> None:
-    await worker.until(lambda: product.hosts[0].posted, timeout_s=PATIENCE_S)
+    await worker.wait_until(lambda: product.hosts[0].posted, timeout_s=PATIENCE_S)
 
 
 def check(variables: Mapping[str, str], home: Path) -> int:
@@ -68,14 +68,14 @@ async def test_a_picture_is_delivered_in_six_lines_and_sigterm_is_no_fault(
         ) as worker:
             request = await product.ask(text=TEXT)
             picture = await product.hook.wait(request, timeout=PATIENCE_S)
-            await worker.has_said("picture delivered")
+            await worker.wait_for_log("picture delivered")
             code = await worker.stop()
 
     assert (picture.state, code) == (State.DELIVERED, 0)
     assert worker.events_of(request.id) == STORY
     assert {line["level"] for line in worker.events} == {"info"}
-    assert "Traceback" not in worker.said
-    assert "marmalade" not in worker.said
+    assert "Traceback" not in worker.output
+    assert "marmalade" not in worker.output
 
 
 async def test_every_line_of_the_log_is_json(products: ProductFactory, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ async def test_every_line_of_the_log_is_json(products: ProductFactory, tmp_path:
         async with worker_process.running(tmp_path / "home", variables, command=IMAGEGEN) as worker:
             await worker.stop()
 
-    events = [json.loads(line)["event"] for line in worker.said.splitlines()]
+    events = [json.loads(line)["event"] for line in worker.output.splitlines()]
     assert events == ["worker ready", "worker stops", "worker stopped"]
 
 

@@ -63,7 +63,7 @@ def leaks(product: RunningProduct, worker: WorkerProcess) -> list[str]:
     ]
     words = ("marmalade", "umbrella", "clandestine", "Zoë", "Zo\\u00eb", "adult", "KSampler")
     assert all(secrets)
-    return [each for each in (*secrets, *words) if each in worker.said]
+    return [each for each in (*secrets, *words) if each in worker.output]
 
 
 async def test_nothing_leaks_while_telegram_fails_in_many_ways(
@@ -81,11 +81,11 @@ async def test_nothing_leaks_while_telegram_fails_in_many_ways(
             ended = [await product.picture(dialog_id=number, **SAID) for number in (1, 2, 3)]
             product.telegram.script(Trouble.unauthorized(), method="sendPhoto")
             await product.ask(dialog_id=4, **SAID)
-            await worker.has_said("telegram_unauthorized", timeout_s=PATIENCE_S)
+            await worker.wait_for_log("telegram_unauthorized", timeout_s=PATIENCE_S)
 
         assert {picture.state for picture in ended} == {State.DELIVERED, State.FAILED}
-        assert '"request waits"' in worker.said
-        assert '"request ended"' in worker.said
+        assert '"request waits"' in worker.output
+        assert '"request ended"' in worker.output
         assert leaks(product, worker) == []
 
 
@@ -98,8 +98,8 @@ async def test_nothing_leaks_while_hosts_and_postgresql_fail(
         for host in product.hosts:
             await host.kill()
         async with worker_process.running(tmp_path / "home", variables(product)) as worker:
-            await worker.has_said("host failed", timeout_s=PATIENCE_S)
-            await worker.has_said("request waits", timeout_s=PATIENCE_S)
+            await worker.wait_for_log("host failed", timeout_s=PATIENCE_S)
+            await worker.wait_for_log("request waits", timeout_s=PATIENCE_S)
             for host in product.hosts:
                 host.models = {**required_models(), "loras": ["other.safetensors"]}
                 await host.start()
@@ -117,7 +117,7 @@ async def test_nothing_leaks_while_telegram_is_away(
         away = variables(product, TELEGRAM_API_URL="http://127.0.0.1:1")
         async with worker_process.running(tmp_path / "home", away) as worker:
             await product.ask(**SAID)
-            await worker.has_said("request waits", timeout_s=PATIENCE_S)
+            await worker.wait_for_log("request waits", timeout_s=PATIENCE_S)
 
         assert leaks(product, worker) == []
 

@@ -32,7 +32,7 @@ def valkey() -> Iterator[ValkeyServer]:
 
 
 async def is_drawing(product: RunningProduct, worker: WorkerProcess) -> None:
-    await worker.until(lambda: product.hosts[0].posted, timeout_s=PATIENCE_S)
+    await worker.wait_until(lambda: product.hosts[0].posted, timeout_s=PATIENCE_S)
 
 
 async def are_taken(redis_url: str, jobs: int) -> None:
@@ -61,7 +61,7 @@ async def is_drawn_once_by_the_next(
                 pass
         gate.release_all()
         await product.telegram.wait_for(1, timeout=PATIENCE_S)
-        await worker.has_said("prompt taken up")
+        await worker.wait_for_log("prompt taken up")
         assert "prompt taken up" in worker.events_of(request_id)
     assert len(product.hosts[0].posted) == len(product.hosts[0].drawn) == 1
     assert len(product.telegram.sent) == 1
@@ -82,31 +82,33 @@ async def test_what_runs_is_ended_and_what_waits_is_taken_by_another_meanwhile(
         ):
             # It stands by, ready however slow the machine is, and takes nothing before its time.
             second.ask_to_stop(signal.SIGSTOP)
-            await second.stands_still(timeout_s=PATIENCE_S)
+            await second.wait_until_stopped(timeout_s=PATIENCE_S)
             requests = [
                 await product.ask(dialog_id=number, chat_id=number) for number in range(1, 6)
             ]
             await are_taken(redis_url, 5)
-            await first.until(lambda: all(each.posted for each in product.hosts), timeout_s=LONG_S)
+            await first.wait_until(
+                lambda: all(each.posted for each in product.hosts), timeout_s=LONG_S
+            )
             ids = [request.id for request in requests]
             running = [each for each in ids if "using host" in first.events_of(each)]
             waiting = [each for each in ids if each not in running]
 
             second.ask_to_stop(signal.SIGCONT)
             first.ask_to_stop()
-            await second.until(
+            await second.wait_until(
                 lambda: any("using host" in second.events_of(each) for each in waiting),
                 timeout_s=PATIENCE_S,
             )
             assert first.is_running
             gate.release_all()
-            assert await first.has_ended(timeout_s=PATIENCE_S) == 0
+            assert await first.wait(timeout_s=PATIENCE_S) == 0
             await product.telegram.wait_for(5, timeout=LONG_S)
 
         assert (len(running), len(waiting)) == (2, 3)
         assert all("picture delivered" in first.events_of(each) for each in running)
         assert not any("using host" in first.events_of(each) for each in waiting)
-        assert "Traceback" not in first.said + second.said
+        assert "Traceback" not in first.output + second.output
         assert sum(len(host.posted) for host in product.hosts) == 5
         assert len(product.telegram.sent) == 5
 
@@ -122,7 +124,7 @@ async def test_what_outlasts_the_grace_is_left_on_its_host_for_the_next(
         async with worker_process.running(tmp_path / "one", variables, command=command) as first:
             await is_drawing(product, first)
             assert await first.stop() == 0
-        assert "Traceback" not in first.said
+        assert "Traceback" not in first.output
         assert first.events[-1]["event"] == "worker stopped"
 
         await is_drawn_once_by_the_next(product, tmp_path / "two", request.id, gate)
@@ -139,9 +141,9 @@ async def test_a_second_signal_ends_the_grace(
         async with worker_process.running(tmp_path / "one", variables) as first:
             await is_drawing(product, first)
             first.ask_to_stop(number)
-            await first.has_said("worker stops")
+            await first.wait_for_log("worker stops")
             assert await first.stop(number) == 0
-        assert "Traceback" not in first.said
+        assert "Traceback" not in first.output
 
         await is_drawn_once_by_the_next(product, tmp_path / "two", request.id, gate)
 
@@ -164,7 +166,7 @@ async def test_a_worker_that_waits_for_redis_at_its_start_can_be_stopped(
             code = await worker.stop()
 
     assert code == 0
-    assert "Traceback" not in worker.said
+    assert "Traceback" not in worker.output
 
 
 async def test_a_worker_stops_while_redis_is_frozen_and_loses_nothing(
@@ -179,8 +181,8 @@ async def test_a_worker_stops_while_redis_is_frozen_and_loses_nothing(
             await is_drawing(product, first)
             valkey.freeze()
             first.ask_to_stop()
-            assert await first.has_ended(timeout_s=GIVES_UP_S) == 0
-        assert "Traceback" not in first.said
+            assert await first.wait(timeout_s=GIVES_UP_S) == 0
+        assert "Traceback" not in first.output
         valkey.thaw()
 
         await is_drawn_once_by_the_next(product, tmp_path / "two", request.id, gate)
@@ -195,10 +197,10 @@ async def test_an_idle_worker_stops_while_redis_is_away(
         async with worker_process.running(tmp_path / "one", variables) as worker:
             valkey.stop()
             worker.ask_to_stop()
-            code = await worker.has_ended(timeout_s=GIVES_UP_S)
+            code = await worker.wait(timeout_s=GIVES_UP_S)
 
     assert code == 0
-    assert "Traceback" not in worker.said
+    assert "Traceback" not in worker.output
 
 
 async def test_a_worker_stops_while_postgresql_is_frozen_and_loses_nothing(
@@ -216,8 +218,8 @@ async def test_a_worker_stops_while_postgresql_is_frozen_and_loses_nothing(
                 await is_drawing(product, first)
                 postgres.freeze()
                 first.ask_to_stop()
-                assert await first.has_ended(timeout_s=GIVES_UP_S) == 0
-            assert "Traceback" not in first.said
+                assert await first.wait(timeout_s=GIVES_UP_S) == 0
+            assert "Traceback" not in first.output
             postgres.thaw()
 
             gate.release_all()

@@ -31,7 +31,7 @@ async def test_a_worker_that_wakes_up_after_a_takeover_posts_sends_and_writes_no
         async with worker_killed_at.interrupted(
             signal.SIGSTOP, place, product, tmp_path / "asleep"
         ) as asleep:
-            await asleep.stands_still(timeout_s=STEP_S)
+            await asleep.wait_until_stopped(timeout_s=STEP_S)
             async with worker_process.running(
                 tmp_path / "awake", worker_killed_at.variables(product), command=QUICK
             ):
@@ -39,7 +39,7 @@ async def test_a_worker_that_wakes_up_after_a_takeover_posts_sends_and_writes_no
             row = conversations.columns(await conversations.row(sessions, request.id))
 
             asleep.ask_to_stop(signal.SIGCONT)
-            await asleep.has_said("request taken by another job")
+            await asleep.wait_for_log("request taken by another job")
 
     assert picture.state is State.DELIVERED
     assert len(product.hosts[0].posted) == 1

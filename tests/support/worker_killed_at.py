@@ -54,4 +54,4 @@ async def killed_at(
     async with interrupted(
         signal.SIGKILL, place, product, home, persona=persona, **changes
     ) as worker:
-        assert await worker.has_ended(timeout_s=STEP_S) == -signal.SIGKILL
+        assert await worker.wait(timeout_s=STEP_S) == -signal.SIGKILL

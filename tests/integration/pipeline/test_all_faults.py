@@ -264,10 +264,10 @@ async def _nothing_is_left(product: RunningProduct, sessions: Sessions) -> None:
 
 
 async def _prompts_on(host: SandboxComfyUI) -> set[str]:
-    async with connect_client(host.address) as guest:
-        queue = await guest.get("/queue")
+    async with connect_client(host.address) as client:
+        queue = await client.get("/queue")
         waiting = [item[1] for item in queue["queue_running"] + queue["queue_pending"]]
-        return {*waiting, *await guest.get("/history")}
+        return {*waiting, *await client.get("/history")}
 
 
 async def _strays(sessions: Sessions) -> set[str]:

@@ -25,7 +25,7 @@ STORY = {"story": "a week by the sea", "text": "we sit on the beach"}
 
 
 @pytest.fixture
-def archive(engine: AsyncEngine, tmp_path: Path) -> AgedData:
+def aged_data(engine: AsyncEngine, tmp_path: Path) -> AgedData:
     return AgedData(engine, tmp_path / "images")
 
 
@@ -138,47 +138,56 @@ async def test_a_picture_that_passed_for_more_is_refused_for_less(products: Prod
 
 
 async def test_a_picture_that_is_purged_between_being_found_and_taken_is_not_taken(
-    archive: AgedData,
+    aged_data: AgedData,
 ) -> None:
-    requests, cache = RequestRepository(archive.engine), ImageCache(archive.engine, archive.images)
-    name = await _kept(archive)
-    request = await request_steps.claimed(requests, await archive.row(State.QUEUED))
+    requests, cache = (
+        RequestRepository(aged_data.engine),
+        ImageCache(aged_data.engine, aged_data.images),
+    )
+    name = await _kept(aged_data)
+    request = await request_steps.claimed(requests, await aged_data.row(State.QUEUED))
     cached_image = await cache.find(request, PLAN.cache_key)
     assert cached_image is not None
 
-    await archive.retention().everything()
+    await aged_data.retention().everything()
     reused_request = await cache.reuse(request, cached_image, PLAN, url=None)
 
     assert reused_request is None
-    assert not archive.file(name).exists()
-    assert (await conversations.row(archive.sessions, request.id)).state == "queued"
+    assert not aged_data.file(name).exists()
+    assert (await conversations.row(aged_data.sessions, request.id)).state == "queued"
 
 
 async def test_a_picture_that_is_taken_outlives_the_request_that_it_was_drawn_for(
-    archive: AgedData,
+    aged_data: AgedData,
 ) -> None:
-    requests, cache = RequestRepository(archive.engine), ImageCache(archive.engine, archive.images)
-    name = await _kept(archive)
-    request = await request_steps.claimed(requests, await archive.row(State.QUEUED))
+    requests, cache = (
+        RequestRepository(aged_data.engine),
+        ImageCache(aged_data.engine, aged_data.images),
+    )
+    name = await _kept(aged_data)
+    request = await request_steps.claimed(requests, await aged_data.row(State.QUEUED))
     cached_image = await cache.find(request, PLAN.cache_key)
     assert cached_image is not None
 
     reused_request = await cache.reuse(request, cached_image, PLAN, url=None)
-    await archive.retention().everything()
+    await aged_data.retention().everything()
 
     assert reused_request is not None
-    assert archive.file(name).exists()
+    assert aged_data.file(name).exists()
 
 
-async def test_a_picture_is_not_let_go_while_it_is_taken(archive: AgedData) -> None:
-    requests, cache = RequestRepository(archive.engine), ImageCache(archive.engine, archive.images)
-    await _kept(archive)
-    request = await request_steps.claimed(requests, await archive.row(State.QUEUED))
+async def test_a_picture_is_not_let_go_while_it_is_taken(aged_data: AgedData) -> None:
+    requests, cache = (
+        RequestRepository(aged_data.engine),
+        ImageCache(aged_data.engine, aged_data.images),
+    )
+    await _kept(aged_data)
+    request = await request_steps.claimed(requests, await aged_data.row(State.QUEUED))
     cached_image = await cache.find(request, PLAN.cache_key)
     assert cached_image is not None
 
     # A purge that has deleted the row and has not committed yet.
-    async with archive.sessions.begin() as session:
+    async with aged_data.sessions.begin() as session:
         await session.execute(delete(ImageRequest).where(ImageRequest.id != request.id))
         reusing = asyncio.create_task(cache.reuse(request, cached_image, PLAN, url=None))
         await asyncio.wait({reusing}, timeout=0.2)
@@ -188,12 +197,12 @@ async def test_a_picture_is_not_let_go_while_it_is_taken(archive: AgedData) -> N
     assert await reusing is None
 
 
-async def _kept(archive: AgedData) -> str:
+async def _kept(aged_data: AgedData) -> str:
     """Store the picture of a request that is old enough to be purged; return its name."""
-    await conversations.put_dialog(archive.sessions)
-    name = await archive.picture(days=100)
+    await conversations.put_dialog(aged_data.sessions)
+    name = await aged_data.picture(days=100)
     size = {"width": 8, "height": 8}
-    await archive.row(State.DELIVERED, days=100, image=name, cache_key=PLAN.cache_key, **size)
+    await aged_data.row(State.DELIVERED, days=100, image=name, cache_key=PLAN.cache_key, **size)
     return name
 
 

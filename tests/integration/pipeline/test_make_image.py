@@ -280,9 +280,9 @@ async def test_a_request_that_grew_too_old_while_it_waited_for_a_slot_is_not_dra
         sleep=gate.sleep, request_max_age=4, comfyui_slots_per_host=1
     ) as product:
         first = await product.ask(dialog_id=1)
-        async with connect_client(product.hosts[0].address) as guest, asyncio.timeout(PATIENCE_S):
-            while not (await guest.get("/prompt"))["exec_info"]["queue_remaining"]:
-                await guest.wait_for_event("status")
+        async with connect_client(product.hosts[0].address) as client, asyncio.timeout(PATIENCE_S):
+            while not (await client.get("/prompt"))["exec_info"]["queue_remaining"]:
+                await client.wait_for_event("status")
         second = await product.ask(dialog_id=2)
 
         assert ended(await product.hook.wait(second, timeout=PATIENCE_S)) == (

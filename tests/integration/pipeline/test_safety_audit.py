@@ -22,51 +22,53 @@ NEVER = "16 years old naked girl"
 
 
 @pytest.fixture
-def archive(engine: AsyncEngine, tmp_path: Path) -> AgedData:
+def aged_data(engine: AsyncEngine, tmp_path: Path) -> AgedData:
     return AgedData(engine, tmp_path)
 
 
 @pytest.fixture
-async def request_of_anna(archive: AgedData) -> ClaimedRequest:
-    requests = RequestRepository(archive.engine)
-    return await request_steps.claimed(requests, await archive.row(State.QUEUED))
+async def request_of_anna(aged_data: AgedData) -> ClaimedRequest:
+    requests = RequestRepository(aged_data.engine)
+    return await request_steps.claimed(requests, await aged_data.row(State.QUEUED))
 
 
-async def test_a_finding_is_noted_once(archive: AgedData, request_of_anna: ClaimedRequest) -> None:
-    await record(archive, request_of_anna)
-    await record(archive, request_of_anna)
+async def test_a_finding_is_noted_once(
+    aged_data: AgedData, request_of_anna: ClaimedRequest
+) -> None:
+    await record(aged_data, request_of_anna)
+    await record(aged_data, request_of_anna)
 
-    assert await count(archive) == 1
+    assert await count(aged_data) == 1
 
 
 async def test_nothing_is_noted_of_an_erased_user(
-    archive: AgedData, request_of_anna: ClaimedRequest
+    aged_data: AgedData, request_of_anna: ClaimedRequest
 ) -> None:
-    async with archive.engine.begin() as connection:
+    async with aged_data.engine.begin() as connection:
         await user_erasure.erase(connection, request_of_anna.user_id)
 
-    await record(archive, request_of_anna)
+    await record(aged_data, request_of_anna)
 
-    assert await count(archive) == 0
+    assert await count(aged_data) == 0
 
 
 async def test_nothing_is_noted_of_a_user_who_is_being_erased(
-    archive: AgedData, request_of_anna: ClaimedRequest
+    aged_data: AgedData, request_of_anna: ClaimedRequest
 ) -> None:
-    async with archive.engine.begin() as connection:
+    async with aged_data.engine.begin() as connection:
         await user_erasure.erase(connection, request_of_anna.user_id)
-        recording = asyncio.create_task(record(archive, request_of_anna))
-        await archive.somebody_waits()
+        recording = asyncio.create_task(record(aged_data, request_of_anna))
+        await aged_data.somebody_waits()
     await recording
 
-    assert await count(archive) == 0
+    assert await count(aged_data) == 0
 
 
-async def record(archive: AgedData, request: ClaimedRequest) -> None:
+async def record(aged_data: AgedData, request: ClaimedRequest) -> None:
     finding = shared_screen().conversation(NEVER, persona="Lina")
-    await SafetyAudit(archive.engine).record(request, "conversation", finding, NEVER)
+    await SafetyAudit(aged_data.engine).record(request, "conversation", finding, NEVER)
 
 
-async def count(archive: AgedData) -> int:
-    async with archive.sessions() as session:
+async def count(aged_data: AgedData) -> int:
+    async with aged_data.sessions() as session:
         return (await session.execute(select(func.count(SafetyAuditEntry.id)))).scalar_one()

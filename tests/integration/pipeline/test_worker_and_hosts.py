@@ -26,10 +26,10 @@ FROZEN_IS_NOTICED_SOON: Mapping[str, Any] = {
 async def test_nothing_of_a_picture_is_left_on_its_host(
     products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with products.start() as product, connect_client(product.hosts[0].address) as guest:
+    async with products.start() as product, connect_client(product.hosts[0].address) as client:
         await product.picture()
 
-        assert await guest.get("/history") == {}
+        assert await client.get("/history") == {}
     assert await _strays(sessions) == []
 
 
@@ -208,12 +208,12 @@ async def test_two_workers_that_share_a_host_keep_to_its_slots_together(
     async with (
         products.start(seconds_per_picture=200 * MS, workers_share_hosts=True) as product,
         product.worker(),
-        connect_client(product.hosts[0].address) as guest,
+        connect_client(product.hosts[0].address) as client,
     ):
         asked = [await product.ask(dialog_id=n, chat_id=n) for n in range(1, 9)]
         waiting = asyncio.gather(*(product.hook.wait(each, timeout=PATIENCE_S) for each in asked))
         while not waiting.done():
-            queue = await guest.get("/prompt")
+            queue = await client.get("/prompt")
             most = max(most, queue["exec_info"]["queue_remaining"])
         pictures = await waiting
 
@@ -222,9 +222,9 @@ async def test_two_workers_that_share_a_host_keep_to_its_slots_together(
 
 
 async def _idle(host: SandboxComfyUI) -> None:
-    async with connect_client(host.address) as guest, asyncio.timeout(PATIENCE_S):
-        while (await guest.get("/prompt"))["exec_info"]["queue_remaining"]:
-            await guest.wait_for_event("status")
+    async with connect_client(host.address) as client, asyncio.timeout(PATIENCE_S):
+        while (await client.get("/prompt"))["exec_info"]["queue_remaining"]:
+            await client.wait_for_event("status")
 
 
 async def _until(is_so: Callable[[], bool]) -> None:

@@ -18,7 +18,7 @@ from imagegen.maintenance.retention_limits import RetentionLimits
 from imagegen.requests.covers import Covers
 from imagegen.storage.filesystem import FilesystemImageStore
 from tests.support import command, conversations
-from tests.support.command import Ended
+from tests.support.command import CommandResult
 from tests.support.conversations import Sessions, turn
 from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
 
@@ -34,7 +34,7 @@ def place(database_url: str, redis_url: str, tmp_path: Path) -> dict[str, str]:
     }
 
 
-async def covers(place: dict[str, str], *arguments: str) -> Ended:
+async def covers(place: dict[str, str], *arguments: str) -> CommandResult:
     return await command.run("covers", *arguments, **place)
 
 
@@ -47,9 +47,9 @@ async def test_covers_are_drawn_once_and_each_is_another(
         more = await covers(place, "--persona", "lina", "--count", "4")
 
         assert (first.code, again.code, more.code) == (0, 0, 0)
-        assert first.said.splitlines()[-1].startswith("6/6 ")
-        assert again.said == "all covers are there\n"
-        assert more.said == "1/1 lina 4 delivered\n"
+        assert first.stdout.splitlines()[-1].startswith("6/6 ")
+        assert again.stdout == "all covers are there\n"
+        assert more.stdout == "1/1 lina 4 delivered\n"
         assert len(product.hosts[0].posted) == 7
         assert len(set(product.prompts())) == 7
         assert product.telegram.sent == []
@@ -140,7 +140,7 @@ async def test_forgetting_nobody_is_refused_since_covers_are_nobodys(
         ended = await command.run("forget", "0", **place)
 
         assert ended.code == 2
-        assert "0 is the id of nobody" in ended.complained
+        assert "0 is the id of nobody" in ended.stderr
         assert len(await conversations.requests_of(sessions, NOBODY)) == 1
 
 
@@ -181,14 +181,14 @@ async def test_without_a_worker_the_command_says_so(
         ended = await covers(place, "--persona", "lina", "--count", "1", "--timeout", "0.5")
 
     assert ended.code == 1
-    assert ended.complained == "imagegen: 1 are not drawn yet: does a worker run?\n"
+    assert ended.stderr == "imagegen: 1 are not drawn yet: does a worker run?\n"
 
 
 async def test_an_unknown_persona_is_named(place: dict[str, str]) -> None:
     ended = await covers(place, "--persona", "nobody")
 
     assert ended.code == 2
-    assert ended.complained == "imagegen: There is no persona called 'nobody'.\n"
+    assert ended.stderr == "imagegen: There is no persona called 'nobody'.\n"
 
 
 async def test_again_draws_them_anew(products: ProductFactory, place: dict[str, str]) -> None:
@@ -197,7 +197,7 @@ async def test_again_draws_them_anew(products: ProductFactory, place: dict[str, 
         ended = await covers(place, "--persona", "lina", "--count", "2", "--again")
 
         assert ended.code == 0
-        assert ended.said.splitlines()[0] == "erased: 2"
+        assert ended.stdout.splitlines()[0] == "erased: 2"
         assert len(product.hosts[0].posted) == 4
 
 

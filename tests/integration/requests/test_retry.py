@@ -17,7 +17,7 @@ from tests.support.conversations import Sessions
 from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
 
 
-async def retry(product: RunningProduct, request: Request) -> command.Ended:
+async def retry(product: RunningProduct, request: Request) -> command.CommandResult:
     return await command.run(
         "requests",
         "retry",
@@ -41,7 +41,7 @@ async def test_a_send_that_was_given_up_is_made_with_the_picture_that_is_there(
         picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
         assert (failed.state, failed.error_code) == (State.FAILED, "delivery_unknown")
-        assert ended.said == f"{request.id}: drawn\n"
+        assert ended.stdout == f"{request.id}: drawn\n"
         assert picture.state is State.DELIVERED
         assert len(product.hosts[0].drawn) == 1
         assert (await conversations.dialog(product.sessions)).last_image_generation_at == 3
@@ -57,7 +57,7 @@ async def test_what_could_not_be_drawn_is_drawn(products: ProductFactory) -> Non
         picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
         assert (failed.state, failed.error_code) == (State.FAILED, "out_of_memory")
-        assert ended.said == f"{request.id}: queued\n"
+        assert ended.stdout == f"{request.id}: queued\n"
         assert picture.state is State.DELIVERED
         assert (await conversations.row(product.sessions, request.id)).conversation is None
 
@@ -66,15 +66,15 @@ async def test_a_picture_that_the_request_lets_go_of_is_noted_for_the_clean_up(
     engine: AsyncEngine, sessions: Sessions, tmp_path: Path
 ) -> None:
     await conversations.put_dialog(sessions)
-    archive = AgedData(engine, tmp_path)
-    name = await archive.picture()
-    request_id = await archive.row(State.FAILED, image=name, width=8, height=8, conversation=SAID)
+    aged_data = AgedData(engine, tmp_path)
+    name = await aged_data.picture()
+    request_id = await aged_data.row(State.FAILED, image=name, width=8, height=8, conversation=SAID)
 
     state = await retry_request(engine, None, request_id)
 
     assert state is State.QUEUED
-    await ImageCleanup(engine, archive.images, settled_s=0).erase_noted()
-    assert not archive.file(name).exists()
+    await ImageCleanup(engine, aged_data.images, settled_s=0).erase_noted()
+    assert not aged_data.file(name).exists()
 
 
 async def test_without_context_retention_a_failure_keeps_nothing(products: ProductFactory) -> None:
@@ -86,4 +86,4 @@ async def test_without_context_retention_a_failure_keeps_nothing(products: Produ
 
         assert (await conversations.row(product.sessions, request.id)).conversation is None
         assert ended.code == 1
-        assert "what people wrote was erased" in ended.said
+        assert "what people wrote was erased" in ended.stdout

@@ -35,10 +35,10 @@ def test_a_fault_in_an_example_can_be_read(text: str) -> None:
 async def draws(address: str) -> None:
     """Post a prompt and lose the answer, as the example is about."""
     prompt_id = "7f3a2c1e-5b0d-5c7e-9d58-0b1e64a7c0de"
-    async with connect_client(address) as guest:
+    async with connect_client(address) as client:
         with pytest.raises(ClientConnectionError):
-            await guest.post(graph_without_model(1), prompt_id=prompt_id)
-        await guest.wait_for_end(prompt_id)
+            await client.post(graph_without_model(1), prompt_id=prompt_id)
+        await client.wait_for_end(prompt_id)
 
 
 async def test_the_example_runs() -> None:

@@ -169,7 +169,7 @@ async def test_a_worker_keeps_its_pictures_there_and_purges_them(
     assert picture.state is State.DELIVERED
     assert picture.url is not None
     assert picture.url.startswith(bucket.endpoint)
-    assert (forgotten.code, forgotten.complained) == (0, "")
+    assert (forgotten.code, forgotten.stderr) == (0, "")
 
 
 def _raw(bucket: S3) -> S3Store:
