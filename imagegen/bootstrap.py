@@ -29,7 +29,7 @@ from imagegen.prompts.builder import PromptBuilder
 from imagegen.prompts.llm import LanguageModel
 from imagegen.queue import connections
 from imagegen.queue.circuit_breaker import CircuitBreaker
-from imagegen.queue.progress import LiveProgress
+from imagegen.queue.live_progress import LiveProgress
 from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.repository import RequestRepository
 from imagegen.safety.screen import Screen, ScreenVerdict, shared_screen

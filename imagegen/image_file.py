@@ -92,7 +92,7 @@ async def in_thread(work: Callable[[bytes], ResultT], data: bytes) -> ResultT:
     return await asyncio.get_running_loop().run_in_executor(_thread, work, data)
 
 
-def read(data: bytes) -> ImageFile:
+def check_and_strip(data: bytes) -> ImageFile:
     """Check an image file and strip its metadata. Takes tens of milliseconds or more: see `in_thread`.
 
     The pixels of a PNG stay as they are. JPEG and WebP are encoded again. Of an animation the first

@@ -199,7 +199,7 @@ class PromptExecution:
                 event = await self._events.next(until=self._deadlines.wakes_at)
             if event is None:
                 entry = await self._handle_status(await self._find_prompt())
-                if entry is not None or self._deadlines.is_deaf:
+                if entry is not None or self._deadlines.needs_reconnect:
                     return entry
             elif self._tracker.receive(event):
                 return await self._entry_after_end_event()

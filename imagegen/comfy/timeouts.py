@@ -60,7 +60,7 @@ class PromptDeadlines:
         return self._clock() >= self.wakes_at
 
     @property
-    def is_deaf(self) -> bool:
+    def needs_reconnect(self) -> bool:
         """Whether the prompt runs and this websocket was silent so long that a new one is needed."""
         if self._drawing_ends_at is None:
             return False

@@ -43,7 +43,7 @@ class FloodControl:
         own_wait_s = max(self._paused_until.get(name, now) for name in names) - now
         return max(own_wait_s, await self._shared_wait_s(chat_id))
 
-    async def hold(self, chat_id: int, seconds: float) -> None:
+    async def pause(self, chat_id: int, seconds: float) -> None:
         """Pause a chat for so many seconds, for all workers.
 
         Pauses all chats if several private chats are paused.

@@ -111,7 +111,7 @@ class Retention:
         if not counts.is_nothing:
             log.info("tidied up", **asdict(counts))
 
-    async def everything(self) -> RetentionCounts:
+    async def erase_all_due(self) -> RetentionCounts:
         """Erase everything that is due, batch by batch.
 
         Raises:
@@ -127,13 +127,13 @@ class Retention:
         parts.raise_first_failure()
         return total
 
-    async def due(self) -> RetentionCounts:
+    async def count_due(self) -> RetentionCounts:
         """Count everything that is due and erase nothing.
 
         Raises:
             Unavailable: PostgreSQL or the image store cannot be reached.
         """
-        orphans = [len(await self._image_cleanup.orphans(folder)) for folder in FOLDERS]
+        orphans = [len(await self._image_cleanup.find_orphans(folder)) for folder in FOLDERS]
         noted_images = await self._image_cleanup.count_noted()
         return await self._run(self._count_due) + RetentionCounts(
             pictures=noted_images, orphans=sum(orphans)

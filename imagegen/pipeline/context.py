@@ -9,7 +9,7 @@ from imagegen.pipeline.image_cache import ImageCache
 from imagegen.pipeline.quarantine import Quarantine
 from imagegen.pool.pool import Pool
 from imagegen.queue.circuit_breaker import CircuitBreaker
-from imagegen.queue.progress import LiveProgress
+from imagegen.queue.live_progress import LiveProgress
 from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.repository import RequestRepository
 from imagegen.safety.image_screen import ImageScreen

@@ -14,7 +14,7 @@ from chatflow_hook.turn import Conversation, Rating
 from imagegen.prompts import builder
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.builder import PromptBuilder
-from imagegen.prompts.scene import Prompt
+from imagegen.prompts.scene import WrittenPrompt
 from imagegen.safety.screen import Finding, Screen, ScreenVerdict
 from imagegen.workflows.library import MAX_SEED
 
@@ -25,7 +25,7 @@ SeedMode = Literal["dialog", "story", "random"]
 class ImageSpec:
     """What is drawn: the prompt, its rating, and the seed (0 to 2^53-1)."""
 
-    prompt: Prompt
+    prompt: WrittenPrompt
     rating: Rating
     seed: int
 
@@ -48,7 +48,7 @@ class ScreenedPrompt:
     The prompt must not be drawn if the verdict of `finding` is REFUSED.
     """
 
-    prompt: Prompt
+    prompt: WrittenPrompt
     rating: Rating
     finding: Finding
 

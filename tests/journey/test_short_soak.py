@@ -13,7 +13,7 @@ from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.benchmarks.chaos import table
 from tests.benchmarks.soak import growth
-from tests.benchmarks.soak.run import Plan, run
+from tests.benchmarks.soak.run import SoakPlan, run
 from tests.support.forked_child import ForkedChild
 
 PICTURES = 50
@@ -23,7 +23,7 @@ SEED = 1426
 
 @pytest.mark.timeout(120)
 async def test_fifty_pictures_with_faults_leave_nothing_behind(tmp_path: Path) -> None:
-    plan = Plan(
+    plan = SoakPlan(
         seed=SEED,
         pictures=PICTURES,
         out=tmp_path,

@@ -60,7 +60,7 @@ async def test_a_request_survives_the_death_of_its_worker_between_any_two_steps(
             (["unknown", "sent"], 2),
         ),
         ("imagegen/pipeline/generate.py:ImageGeneration.clean_up_host", (["sent"], 1)),
-        ("imagegen/queue/progress.py:LiveProgress.ended", (["sent"], 1)),
+        ("imagegen/queue/live_progress.py:LiveProgress.ended", (["sent"], 1)),
     ],
 )
 async def test_a_death_around_the_send_is_told_in_the_ledger(

@@ -16,7 +16,7 @@ Feed = Callable[[web.WebSocketResponse, str], Awaitable[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
+class RecordedCall:
     """A request as it was received."""
 
     route: str
@@ -35,7 +35,7 @@ class MisbehavingComfyUI:
     answers: Mapping[str, Answer] = field(default_factory=dict)
     greets: bool = True
     prefix: str = ""
-    calls: list[Call] = field(default_factory=list)
+    calls: list[RecordedCall] = field(default_factory=list)
     address: str = ""
     _posted: "asyncio.Queue[str]" = field(default_factory=asyncio.Queue)
     _open: set[web.WebSocketResponse] = field(default_factory=set)
@@ -65,10 +65,10 @@ class MisbehavingComfyUI:
         route = f"{request.method} /{request.path.removeprefix(self.prefix).split('/')[1]}"
         text = await request.text()
         body = json.loads(text) if text else None
-        await self._record(Call(route=route, headers=request.headers, body=body))
+        await self._record(RecordedCall(route=route, headers=request.headers, body=body))
         return await self.answers.get(route, self._default(route))(request)
 
-    async def _record(self, call: Call) -> None:
+    async def _record(self, call: RecordedCall) -> None:
         async with self._changed:
             self.calls.append(call)
             if call.route == "POST /prompt":

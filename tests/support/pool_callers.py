@@ -86,7 +86,7 @@ class SlotCaller:
     model_set: str = "ash"
     wants: Requirements | None = None
     left_on: str | None = None
-    rather_not: str | None = None
+    avoid_host: str | None = None
     user: int | None = None
     host: str | None = None
     is_resumption: bool = False
@@ -115,7 +115,7 @@ class SlotCaller:
     def _lease(self) -> AbstractAsyncContextManager[SlotLease]:
         return self.pool.lease(
             self.wants or needs(self.model_set),
-            rather_not=self.rather_not,
+            avoid_host=self.avoid_host,
             left_on=self.left_on,
             user=self.user,
         )

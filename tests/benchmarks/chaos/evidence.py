@@ -37,7 +37,7 @@ class Send:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arrival:
+class ChaosArrival:
     """A picture in a chat, from Telegram's own record."""
 
     caption: str
@@ -88,7 +88,7 @@ class Evidence:
     committed: Mapping[UUID, str]
     rows: Sequence[Row]
     sends: Sequence[Send]
-    arrivals: Sequence[Arrival]
+    arrivals: Sequence[ChaosArrival]
     dialogs: Sequence[DialogRow]
     doubles: Sequence[DoubleDrawing]
     excused: frozenset[str]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from uuid import UUID
 
-from tests.benchmarks.chaos.evidence import Arrival, DialogRow, Evidence, InjectedFault, Row
+from tests.benchmarks.chaos.evidence import ChaosArrival, DialogRow, Evidence, InjectedFault, Row
 from tests.benchmarks.chaos.violation import Violation, ViolationKind
 
 _OPEN = {"queued", "drawing", "drawn", "delivering"}
@@ -233,8 +233,8 @@ def _out(outages: Iterable[InjectedFault], since: float, until: float) -> float:
     return total
 
 
-def _arrivals(evidence: Evidence) -> dict[str, list[Arrival]]:
-    found: dict[str, list[Arrival]] = defaultdict(list)
+def _arrivals(evidence: Evidence) -> dict[str, list[ChaosArrival]]:
+    found: dict[str, list[ChaosArrival]] = defaultdict(list)
     for arrival in evidence.arrivals:
         found[arrival.caption].append(arrival)
     return found

@@ -31,7 +31,7 @@ from tests.support.comfyui_client import (
     graph_without_model,
     persona_graph,
 )
-from tests.support.prompt_execution import LIMITS, MS, PROMPT, client, draw, order
+from tests.support.prompt_execution import LIMITS, MS, PROMPT, client, draw, prompt_job
 
 # Long enough that no test sees its end, in steps of 10 ms.
 LONG_S = 60.0
@@ -102,7 +102,7 @@ async def test_a_forgotten_prompt_is_gone_from_the_history() -> None:
 
 async def test_a_node_without_a_picture_is_named() -> None:
     async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
-        job = replace(order(graph_without_model(1)), node="1")
+        job = replace(prompt_job(graph_without_model(1)), node="1")
 
         with pytest.raises(ImageMissing, match="EmptyImage, node 1, made no picture"):
             await host.execution(job).run()
@@ -121,7 +121,7 @@ async def test_a_file_that_was_deleted_on_the_host_is_named() -> None:
 async def test_a_prompt_that_the_host_never_had_is_lost() -> None:
     async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
         with pytest.raises(PromptLost, match="knows nothing"):
-            await host.execution(order(graph_without_model(1))).resume()
+            await host.execution(prompt_job(graph_without_model(1))).resume()
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -300,7 +300,7 @@ async def test_a_picture_comes_through_the_websocket(version: str) -> None:
 
 
 async def test_a_picture_sent_while_nobody_listened_is_gone() -> None:
-    job = order(graph_without_model(1, save="SaveImageWebsocket"))
+    job = prompt_job(graph_without_model(1, save="SaveImageWebsocket"))
     async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
         await host.execution(job).run()
 
@@ -327,7 +327,7 @@ async def test_a_drawing_that_is_taken_up_tells_of_its_progress_and_ends() -> No
         drawing.cancel()
         await asyncio.wait([drawing])
 
-        result = await host.execution(order(LONG, on_progress=shares.append)).resume()
+        result = await host.execution(prompt_job(LONG, on_progress=shares.append)).resume()
 
     assert len(result.images) == 1
     assert shares == sorted(shares)
@@ -338,7 +338,7 @@ async def test_a_drawing_that_is_taken_up_tells_of_its_progress_and_ends() -> No
 async def test_a_drawing_that_is_cancelled_is_removed_from_its_host() -> None:
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
     async with sandbox, client(sandbox.address) as host, connect_client(sandbox.address) as guest:
-        drawing = host.execution(order(LONG))
+        drawing = host.execution(prompt_job(LONG))
         task = asyncio.create_task(drawing.run(), name="drawing")
         await _busy(guest)
 
@@ -354,7 +354,7 @@ async def test_a_drawing_that_is_cancelled_is_removed_from_its_host() -> None:
 async def test_a_drawing_that_is_left_to_another_stays_on_its_host() -> None:
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
     async with sandbox, client(sandbox.address) as host, connect_client(sandbox.address) as guest:
-        drawing = host.execution(order(LONG))
+        drawing = host.execution(prompt_job(LONG))
         task = asyncio.create_task(drawing.run(), name="drawing")
         await _busy(guest)
 

@@ -23,7 +23,7 @@ from tests.support.misbehaving_comfyui import (
     sends,
     sends_and_closes,
 )
-from tests.support.prompt_execution import LIMITS, MS, PROMPT, client, draw, order
+from tests.support.prompt_execution import LIMITS, MS, PROMPT, client, draw, prompt_job
 
 IMAGES = {"2": {"images": [{"filename": "a.png", "subfolder": "", "type": "temp"}]}}
 FINISHED = {
@@ -47,7 +47,7 @@ async def test_the_websocket_is_there_before_the_prompt() -> None:
 
 async def test_prompt_and_client_have_one_id() -> None:
     graph = graph_without_model(1)
-    job = replace(order(graph), origin="a request")
+    job = replace(prompt_job(graph), origin="a request")
     async with (
         misbehaving(sends(STARTS, SUCCEEDS), IS_FINISHED) as server,
         client(server.address) as host,
@@ -136,7 +136,7 @@ async def test_a_prompt_that_does_not_move_is_taken_off_by_its_id() -> None:
         misbehaving(sends(STARTS), _runs_until_interrupted()) as server,
         client(server.address, limits) as host,
     ):
-        drawing = host.execution(order(graph_without_model(1)))
+        drawing = host.execution(prompt_job(graph_without_model(1)))
         with pytest.raises(DrawingStalled, match=r"for 0\.05 s"):
             await drawing.run()
 
@@ -147,7 +147,7 @@ async def test_a_prompt_that_does_not_move_is_taken_off_by_its_id() -> None:
 async def test_an_answer_lost_before_the_prompt_arrived_leaves_a_stray_to_look_for() -> None:
     answers = {"POST /prompt": hangs_up}
     async with misbehaving(answers=answers) as server, client(server.address) as host:
-        drawing = host.execution(order(graph_without_model(1)))
+        drawing = host.execution(prompt_job(graph_without_model(1)))
         with pytest.raises(HostLost, match="does not answer /prompt"):
             await drawing.run()
 
@@ -227,7 +227,7 @@ async def test_a_host_that_is_lost_for_good_is_waited_for_and_may_keep_a_stray()
         misbehaving(sends_and_closes(STARTS), answers) as server,
         client(server.address, limits) as host,
     ):
-        drawing = host.execution(order(graph_without_model(1)))
+        drawing = host.execution(prompt_job(graph_without_model(1)))
         with pytest.raises(HostLost, match="does not answer /history"):
             await drawing.run()
 

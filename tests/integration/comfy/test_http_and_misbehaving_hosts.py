@@ -21,7 +21,7 @@ from tests.support.misbehaving_comfyui import (
     misbehaving,
     sends,
 )
-from tests.support.prompt_execution import PROMPT, client, draw, order
+from tests.support.prompt_execution import PROMPT, client, draw, prompt_job
 
 FILE = OutputImage(filename="a b+c&ä.png", subfolder="chatflow", type="temp")
 IMAGES = {"2": {"images": [{"filename": "a.png", "subfolder": "", "type": "temp"}]}}
@@ -70,7 +70,7 @@ async def test_a_history_of_no_comfyui_is_unavailable(history: Mapping[str, Any]
     answers = {"GET /history": answer_json(history)}
     async with misbehaving(answers=answers) as server, client(server.address) as host:
         with pytest.raises((HostLost, PromptLost)):
-            await host.execution(order(graph_without_model(1))).resume()
+            await host.execution(prompt_job(graph_without_model(1))).resume()
 
 
 async def test_the_history_is_asked_again_while_it_lags_behind() -> None:

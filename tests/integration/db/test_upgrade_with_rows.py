@@ -63,7 +63,7 @@ async def _stored_image(folder: Path) -> str:
     data = io.BytesIO()
     Image.new("RGB", (8, 8)).save(data, "PNG")
     images = FilesystemImageStore.at(folder.as_uri())
-    return (await images.put(image_file.read(data.getvalue()))).name
+    return (await images.put(image_file.check_and_strip(data.getvalue()))).name
 
 
 async def _write_rows(url: str, image: str) -> list[UUID]:

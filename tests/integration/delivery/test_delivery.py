@@ -28,7 +28,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 async def test_a_flood_of_one_chat_shuts_it_for_all_workers_and_no_other_chat(redis: Redis) -> None:
     limited, other = FloodControl(redis), FloodControl(redis)
 
-    await limited.hold(ANNA, 60)
+    await limited.pause(ANNA, 60)
 
     assert 59 < await other.wait_s(ANNA) <= 60
     assert await other.wait_s(BORIS) == 0
@@ -38,7 +38,7 @@ async def test_floods_of_several_chats_are_a_flood_of_the_bot(redis: Redis) -> N
     limited, other = FloodControl(redis), FloodControl(redis)
 
     for chat_id, seconds in ((ANNA, 60), (BORIS, 50), (VERA, 40)):
-        await limited.hold(chat_id, seconds)
+        await limited.pause(chat_id, seconds)
 
     assert 39 < await other.wait_s(GLEB) <= 40
 
@@ -46,7 +46,7 @@ async def test_floods_of_several_chats_are_a_flood_of_the_bot(redis: Redis) -> N
 async def test_a_gate_opens_when_its_time_is_over(redis: Redis) -> None:
     now = 100.0
     flood_control = FloodControl(redis, clock=lambda: now)
-    await flood_control.hold(ANNA, 60)
+    await flood_control.pause(ANNA, 60)
     await redis.flushdb()
 
     while_shut = await flood_control.wait_s(ANNA)
@@ -59,7 +59,7 @@ async def test_a_gate_without_redis_knows_what_it_was_told_itself() -> None:
     async with Redis.from_url("redis://127.0.0.1:1/4") as nobody:
         flood_control = FloodControl(nobody)
 
-        await flood_control.hold(ANNA, 60)
+        await flood_control.pause(ANNA, 60)
 
         assert 59 < await flood_control.wait_s(ANNA) <= 60
         assert await flood_control.wait_s(BORIS) == 0

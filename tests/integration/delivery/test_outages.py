@@ -124,7 +124,7 @@ async def test_flooded_groups_do_not_pause_private_chats(redis: Redis) -> None:
     flood_control = FloodControl(redis)
 
     for chat_id in GROUPS:
-        await flood_control.hold(chat_id, 60)
+        await flood_control.pause(chat_id, 60)
 
     assert await flood_control.wait_s(ANNA) == 0
 
@@ -133,10 +133,10 @@ async def test_private_chats_whose_pauses_are_over_pause_nobody(redis: Redis) ->
     now = 100.0
     flood_control = FloodControl(redis, clock=lambda: now)
     for chat_id in PRIVATE_CHATS[:2]:
-        await flood_control.hold(chat_id, 5)
+        await flood_control.pause(chat_id, 5)
     now += 5
 
-    await flood_control.hold(PRIVATE_CHATS[2], 60)
+    await flood_control.pause(PRIVATE_CHATS[2], 60)
 
     assert await flood_control.wait_s(ANNA) == 0
 

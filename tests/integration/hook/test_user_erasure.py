@@ -181,7 +181,7 @@ async def test_the_pause_of_a_private_chat_is_erased_and_that_of_a_group_stays(
     async with Redis.from_url(redis_url, db=4, decode_responses=True) as redis:
         flood_control = FloodControl(redis)
         for chat_id in (ANNA, -77):
-            await flood_control.hold(chat_id, seconds=60)
+            await flood_control.pause(chat_id, seconds=60)
 
         await hook.forget_user(ANNA)
 

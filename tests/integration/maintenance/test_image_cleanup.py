@@ -105,7 +105,7 @@ async def test_a_folder_may_have_any_number_of_files(
     await aged_data.row(State.DELIVERED, image=names[0])
     await note(aged_data, names[1])
 
-    orphans = await cleanup.orphans("ab")
+    orphans = await cleanup.find_orphans("ab")
 
     assert set(orphans) == set(names[2:])
 

@@ -61,7 +61,7 @@ async def test_what_only_a_newer_version_knows_is_not_erased(aged_data: AgedData
         aged_data.sessions, state=newer_version.FINAL_STATE, finished_at=long_ago
     )
 
-    await aged_data.retention().everything()
+    await aged_data.retention().erase_all_due()
 
     assert await aged_data.ids() == {is_open.id, of_newer_kind.id}
 
@@ -74,7 +74,7 @@ async def test_old_requests_go_with_their_deliveries_and_pictures(aged_data: Age
     async with aged_data.sessions.begin() as session:
         await session.execute(insert(Delivery).values(request_id=request_id, attempt=1))
 
-    counts = await aged_data.retention().everything()
+    counts = await aged_data.retention().erase_all_due()
 
     assert counts == RetentionCounts(requests=1, pictures=1)
     assert await aged_data.ids() == {stays}
@@ -88,7 +88,7 @@ async def test_a_picture_goes_before_its_request(aged_data: AgedData) -> None:
     name = await aged_data.picture()
     request_id = await aged_data.row(State.DELIVERED, days=31, image=name, image_url="https://x")
 
-    counts = await aged_data.retention().everything()
+    counts = await aged_data.retention().erase_all_due()
 
     assert counts == RetentionCounts(emptied=1, pictures=1)
     row = await conversations.row(aged_data.sessions, request_id)
@@ -106,7 +106,7 @@ async def test_a_picture_that_another_row_names_stays(
     await aged_data.row(State.DELIVERED, days=91, image=name)
     other = await aged_data.row(state, days=days, image=name, dialog_id=1)
 
-    counts = await aged_data.retention().everything()
+    counts = await aged_data.retention().erase_all_due()
 
     assert counts == RetentionCounts(requests=1)
     assert aged_data.file(name).exists()
@@ -117,10 +117,10 @@ async def test_a_picture_that_was_just_stored_again_waits(aged_data: AgedData) -
     name = await aged_data.picture()
     await aged_data.row(State.DELIVERED, days=91, image=name)
 
-    early = await aged_data.retention(settled_s=60).everything()
+    early = await aged_data.retention(settled_s=60).erase_all_due()
     is_still_stored = aged_data.file(name).exists()
     aged_data.age(aged_data.file(name), days=0.1)
-    later = await aged_data.retention(settled_s=60).everything()
+    later = await aged_data.retention(settled_s=60).erase_all_due()
 
     assert (early, is_still_stored) == (RetentionCounts(requests=1), True)
     assert later == RetentionCounts(pictures=1)
@@ -132,7 +132,7 @@ async def test_without_limits_only_conversations_go(aged_data: AgedData) -> None
     await aged_data.row(State.DELIVERED, days=5000, image=name)
     await aged_data.row(State.FAILED, days=5000, conversation=SAID)
 
-    counts = await aged_data.retention(FOR_EVER).everything()
+    counts = await aged_data.retention(FOR_EVER).erase_all_due()
 
     assert counts == RetentionCounts(contexts=1)
     assert aged_data.file(name).exists()
@@ -173,7 +173,7 @@ async def test_files_that_no_row_names_go_after_a_day(aged_data: AgedData) -> No
     for file in (temporary, foreign):
         aged_data.age(file, days=2)
 
-    counts = await aged_data.retention().everything()
+    counts = await aged_data.retention().erase_all_due()
 
     assert counts == RetentionCounts(orphans=2)
     assert not aged_data.file(lost).exists()
@@ -190,10 +190,10 @@ async def test_a_rehearsal_counts_what_the_purge_then_erases(aged_data: AgedData
     await aged_data.row(State.QUEUED, dialog_id=9)
     tidy = aged_data.retention()
 
-    due = await tidy.due()
+    due = await tidy.count_due()
     before = await aged_data.ids()
-    done = await tidy.everything()
-    left = await tidy.due()
+    done = await tidy.erase_all_due()
+    left = await tidy.count_due()
 
     assert due == RetentionCounts(
         contexts=1, cancelled=1, requests=3, emptied=1, pictures=2, orphans=1
@@ -211,8 +211,8 @@ async def test_many_workers_erase_everything_once(aged_data: AgedData) -> None:
         await aged_data.row(State.DELIVERED, days=91, image=name)
     crowd = [aged_data.retention() for _ in range(5)]
 
-    done = await asyncio.gather(*(one.everything() for one in crowd))
-    rest = await aged_data.retention().everything()
+    done = await asyncio.gather(*(one.erase_all_due() for one in crowd))
+    rest = await aged_data.retention().erase_all_due()
 
     total = sum([*done, rest], start=RetentionCounts())
     assert (total.requests, total.pictures) == (80, 40)
@@ -226,8 +226,8 @@ async def test_a_request_that_is_being_retried_is_left_alone(aged_data: AgedData
             update(ImageRequest).where(ImageRequest.id == request_id).values(state=State.QUEUED)
         )
 
-        during = await aged_data.retention().everything()
-    after = await aged_data.retention().everything()
+        during = await aged_data.retention().erase_all_due()
+    after = await aged_data.retention().erase_all_due()
 
     assert (during, after) == (RetentionCounts(), RetentionCounts())
     assert (await conversations.row(aged_data.sessions, request_id)).conversation == SAID
@@ -283,7 +283,7 @@ async def test_a_purge_erases_what_it_can_and_then_says_what_failed(
     async with aged_data.engine.begin() as other:
         await other.execute(text("LOCK TABLE safety_audit"))
         with pytest.raises(Unavailable):
-            await Retention(impatient, cleanup, LIMITS).everything()
+            await Retention(impatient, cleanup, LIMITS).erase_all_due()
     await impatient.dispose()
 
     assert not aged_data.file(name).exists()
@@ -336,7 +336,7 @@ async def test_a_note_that_is_being_struck_is_written_again(aged_data: AgedData)
     async with aged_data.sessions.begin() as striking:
         await striking.execute(select(ForgottenImage).with_for_update())
 
-        erasing = asyncio.create_task(aged_data.retention(settled_s=60).everything())
+        erasing = asyncio.create_task(aged_data.retention(settled_s=60).erase_all_due())
         await aged_data.somebody_waits()
         await striking.execute(delete(ForgottenImage))
     await erasing
@@ -350,8 +350,8 @@ async def test_what_the_screen_found_goes_with_the_age_of_requests(aged_data: Ag
         await aged_data.note(days=days)
     tidy = aged_data.retention()
 
-    due = await tidy.due()
-    done = await tidy.everything()
+    due = await tidy.count_due()
+    done = await tidy.erase_all_due()
 
     assert (due, done) == (RetentionCounts(notes=1), RetentionCounts(notes=1))
-    assert (await tidy.everything()).is_nothing
+    assert (await tidy.erase_all_due()).is_nothing

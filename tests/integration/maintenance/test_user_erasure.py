@@ -52,7 +52,7 @@ async def test_nothing_of_a_forgotten_user_is_left(
             await ended(product, State.REFUSED, dialog_id=REFUSED, text=NEVER),
         ]
         await say(product, dialog_id=SILENT)
-        await FloodControl(redises[1]).hold(USER, seconds=600)
+        await FloodControl(redises[1]).pause(USER, seconds=600)
         gate.clear()
         request_ids.append(await drawing(product, redises))
         words = [str(each) for each in (USER, *DIALOGS, *request_ids)] + [SAID, CAPTION]
@@ -75,7 +75,7 @@ async def test_the_page_names_every_place_where_something_is_kept(
     gate = asyncio.Event()
     async with products.start(sleep=lambda _: gate.wait(), workers_share_hosts=True) as product:
         await drawing(product, redises)
-        await FloodControl(redises[1]).hold(USER, seconds=600)
+        await FloodControl(redises[1]).pause(USER, seconds=600)
         keys = [key for redis in redises for key in await redis.keys("*")]
         gate.set()
 

@@ -68,7 +68,9 @@ async def test_what_is_still_allowed_is_sent_as_it_was_drawn(products: ProductFa
 async def _drawn(product: RunningProduct, level: str | None, /, **fields: Any) -> Request:
     """Leave a request as a worker does that stops between drawing and sending."""
     request = await product.ask(**fields)
-    image = await FilesystemImageStore.at(product.settings.image_store).put(image_file.read(_png()))
+    image = await FilesystemImageStore.at(product.settings.image_store).put(
+        image_file.check_and_strip(_png())
+    )
     query = (
         update(ImageRequest)
         .where(ImageRequest.id == request.id)

@@ -149,7 +149,7 @@ async def test_a_picture_that_is_purged_between_being_found_and_taken_is_not_tak
     cached_image = await cache.find(request, PLAN.cache_key)
     assert cached_image is not None
 
-    await aged_data.retention().everything()
+    await aged_data.retention().erase_all_due()
     reused_request = await cache.reuse(request, cached_image, PLAN, url=None)
 
     assert reused_request is None
@@ -170,7 +170,7 @@ async def test_a_picture_that_is_taken_outlives_the_request_that_it_was_drawn_fo
     assert cached_image is not None
 
     reused_request = await cache.reuse(request, cached_image, PLAN, url=None)
-    await aged_data.retention().everything()
+    await aged_data.retention().erase_all_due()
 
     assert reused_request is not None
     assert aged_data.file(name).exists()

@@ -217,7 +217,7 @@ async def test_covers_stay_however_old_they_are(
     limits = RetentionLimits(context_s=1.0, requests_s=1.0, images_s=1.0)
     discarded = ImageCleanup(engine, FilesystemImageStore(tmp_path / "images"), settled_s=0.0)
 
-    await Retention(engine, discarded, limits).everything()
+    await Retention(engine, discarded, limits).erase_all_due()
 
     async with sessions() as session:
         left = (await session.execute(select(ImageRequest))).scalars().all()

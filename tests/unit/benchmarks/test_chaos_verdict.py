@@ -8,7 +8,7 @@ import pytest
 
 from imagegen.sandbox.comfyui.usage import DoubleDrawing
 from tests.benchmarks.chaos.evidence import (
-    Arrival,
+    ChaosArrival,
     DialogRow,
     Evidence,
     InjectedFault,
@@ -54,13 +54,13 @@ def failed(number: int = 1, code: str | None = "host_refused", **changes: Any) -
     return row(number, **usual | changes)
 
 
-def arrival(number: int = 1, **changes: Any) -> Arrival:
+def arrival(number: int = 1, **changes: Any) -> ChaosArrival:
     usual: dict[str, Any] = {
         "caption": f"1/{number}",
         "message_id": number,
         "when": 10.0 * number + 2,
     }
-    return Arrival(**usual | changes)
+    return ChaosArrival(**usual | changes)
 
 
 def send(number: int, attempt: int, outcome: str) -> Send:

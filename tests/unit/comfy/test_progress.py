@@ -26,7 +26,7 @@ from imagegen.comfy.timeouts import PromptDeadlines
 from tests.support.comfyui_client import graph_without_model, persona_graph
 from tests.support.comfyui_frames import FILES, frame_of
 from tests.support.comfyui_recording import RECORDINGS, read_recording
-from tests.support.prompt_execution import LIMITS, order
+from tests.support.prompt_execution import LIMITS, prompt_job
 
 P = "7f3a"
 # The ids of tests/support/comfyui_client.py: loaders 1, 2, 3, 8, text 4, sampler 7, decoder 9, preview 10.
@@ -43,7 +43,7 @@ EVENTS = st.one_of(
 
 
 def test_of_images_that_a_host_sends_without_end_fifty_mebibytes_are_kept() -> None:
-    job = order(graph_without_model(1, save="SaveImageWebsocket"), P)
+    job = prompt_job(graph_without_model(1, save="SaveImageWebsocket"), P)
     clock = time.monotonic
     tracker = PromptTracker(job, PromptDeadlines(LIMITS, clock), clock)
     image = Preview(prompt_id=P, node=job.node, content_type="image/png", image=bytes(20 * 2**20))

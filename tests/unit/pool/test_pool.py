@@ -152,8 +152,8 @@ async def test_a_waiter_that_gives_up_while_all_hosts_rest_leaves_nothing_behind
 async def test_a_host_that_just_failed_a_request_is_the_last_choice_for_it() -> None:
     pool = pool_of(A, B)
 
-    first = SlotCaller(pool, rather_not=A).start()
-    second = SlotCaller(pool, rather_not=A).start()
+    first = SlotCaller(pool, avoid_host=A).start()
+    second = SlotCaller(pool, avoid_host=A).start()
     await run_ready_tasks()
 
     assert [first.host, second.host] == [B, B]
@@ -246,7 +246,7 @@ async def test_after_our_own_outage_a_prompt_is_taken_up_where_it_is() -> None:
 async def test_a_faster_host_is_preferred_among_equals() -> None:
     pool = pool_of(A, B)
     for host, seconds in ((A, 9.0), (B, 1.0)):
-        async with pool.lease(needs("x"), rather_not=A if host == B else B) as lease:
+        async with pool.lease(needs("x"), avoid_host=A if host == B else B) as lease:
             lease.record_drawing(seconds)
 
     [job] = await jobs_of(pool, 1, "new")

@@ -73,8 +73,8 @@ class _Pool(RuleBasedStateMachine):
 
     @rule(wants=st.sampled_from(WANTS), avoided=st.one_of(st.none(), WHICH))
     def ask(self, wants: Requirements, avoided: int | None) -> None:
-        rather_not = None if avoided is None else self.names[avoided % len(self.names)]
-        self._begin(SlotCaller(self.pool, wants=wants, rather_not=rather_not))
+        avoid_host = None if avoided is None else self.names[avoided % len(self.names)]
+        self._begin(SlotCaller(self.pool, wants=wants, avoid_host=avoid_host))
 
     @rule(which=WHICH)
     def ask_for_a_prompt_that_was_left(self, which: int) -> None:
@@ -225,9 +225,9 @@ class _Pool(RuleBasedStateMachine):
     def _expect_the_first_served(self, served: list[SlotCaller]) -> None:
         for late in served:
             for early in self.waiting:
-                is_equal = (early.wants, early.rather_not, early.left_on) == (
+                is_equal = (early.wants, early.avoid_host, early.left_on) == (
                     late.wants,
-                    late.rather_not,
+                    late.avoid_host,
                     late.left_on,
                 )
                 assert not (is_equal and early.number < late.number)
