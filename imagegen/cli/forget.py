@@ -8,7 +8,7 @@ import click
 
 from chatflow_hook.tables import NOBODY
 from chatflow_hook.user_erasure import NOT_A_USER
-from imagegen.cli.extras import extra
+from imagegen.cli.exits import extra
 
 if TYPE_CHECKING:
     from imagegen.cli.session import CommandSession

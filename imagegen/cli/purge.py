@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imagegen.cli.extras import extra
+from imagegen.cli.exits import extra
 
 if TYPE_CHECKING:
     from imagegen.cli.session import CommandSession

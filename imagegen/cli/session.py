@@ -2,10 +2,9 @@
 
 import asyncio
 import logging
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import click
@@ -19,6 +18,7 @@ from chatflow_hook.queue import QueueClient
 from chatflow_hook.settings import BadSetting, HookSettings, read
 from chatflow_hook.tables import ImageRequest, State
 from imagegen.bootstrap import image_store_if_present, retention_limits
+from imagegen.cli.exits import exit_with
 from imagegen.db.engine import connect, run_in_transaction
 from imagegen.errors import ImagegenError
 from imagegen.maintenance.retention_limits import RetentionLimits
@@ -121,12 +121,6 @@ def run_in_session(work: Callable[[CommandSession], Awaitable[ResultT]]) -> Resu
         exit_with(f"{settings.database.place}: {error}" if is_of_database else str(error), code=2)
     except DBAPIError as error:
         exit_with(f"{settings.database.place}: {cause_of(error).sentence}", code=2)
-
-
-def exit_with(sentence: str, *, code: int) -> NoReturn:
-    """End the process with one line on stderr and this code."""
-    click.echo(f"imagegen: {sentence}", err=True)
-    sys.exit(code)
 
 
 async def _run(

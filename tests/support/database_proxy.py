@@ -1,4 +1,4 @@
-"""A proxy to the test's PostgreSQL that can be pulled: the server is silent then, and nobody is told."""
+"""A TCP proxy to the test's PostgreSQL that can go silent without closing its connections."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ from sqlalchemy import make_url
 
 
 class DatabaseProxy:
-    """A TCP proxy that can be pulled like a proxy: nothing comes through, and nobody is told."""
+    """A TCP proxy that can go silent: nothing comes through, and no connection is closed."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = host, port

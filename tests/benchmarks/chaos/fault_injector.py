@@ -95,7 +95,7 @@ class FaultInjector:
             case ChaosFaultKind.POSTGRES_SESSIONS_READ_ONLY:
                 return postgres_faults.sessions_stay_read_only(self.postgres.url)
             case ChaosFaultKind.POSTGRES_CONNECTIONS_DEAD:
-                return self._network_fault("database", "strand")
+                return self._network_fault("database", "abandon_connections")
             case (
                 ChaosFaultKind.HOST_KILLED
                 | ChaosFaultKind.HOST_FROZEN

@@ -29,7 +29,7 @@ from tests.support.product import required_models
 
 
 class BenchmarkControlServer(SandboxControlServer):
-    """The control server of hosts that are behind proxies (proxies that can go silent)."""
+    """The control server of hosts that are behind proxies, which can go silent."""
 
     def __init__(
         self,

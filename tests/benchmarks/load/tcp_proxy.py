@@ -16,7 +16,7 @@ _FILLERS = 4
 
 
 class TcpProxy:
-    """Forwards the connections to its own address; pulled, it is silent, as with a lost route.
+    """Forwards the connections to its own address; after `silence` nothing passes, as with a lost route.
 
     `port` 0 chooses a free one; name one if the proxy will `refuse` or `drop_packets`, since
     another socket could get a chosen one meanwhile.
