@@ -131,12 +131,12 @@ async def test_a_request_written_while_no_worker_ran_is_drawn_when_one_comes(
 async def test_nothing_is_left_on_the_host_and_in_redis(
     products: ProductFactory, redis_url: str
 ) -> None:
-    async with products.start(works=False) as product, ClientSession() as guest:
+    async with products.start(works=False) as product, ClientSession() as session:
         request = await product.ask()
         async with product.worker():
             await product.hook.wait(request, timeout=PATIENCE_S)
 
-        answer = await guest.get(f"http://{product.hosts[0].address}/history")
+        answer = await session.get(f"http://{product.hosts[0].address}/history")
         assert await answer.json() == {}
         for db in (3, 4):
             async with Redis.from_url(redis_url, db=db) as redis:

@@ -92,7 +92,7 @@ class MisbehavingComfyUI:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         self._open.add(socket)
-        sending = asyncio.create_task(self._send_feed(socket), name="feed of a rude host")
+        sending = asyncio.create_task(self._send_feed(socket), name="feed of a misbehaving host")
         try:
             async for _ in socket:
                 pass

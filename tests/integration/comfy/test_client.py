@@ -91,13 +91,13 @@ async def test_a_forgotten_prompt_is_gone_from_the_history() -> None:
     async with (
         SandboxComfyUI() as sandbox,
         client(sandbox.address) as host,
-        connect_client(sandbox.address) as guest,
+        connect_client(sandbox.address) as other_client,
     ):
         await draw(host, graph_without_model(1))
 
         await host.delete_history(PROMPT)
 
-        assert await guest.get("/history") == {}
+        assert await other_client.get("/history") == {}
 
 
 async def test_a_node_without_a_picture_is_named() -> None:
@@ -150,19 +150,27 @@ async def test_a_missing_lora_is_refused_by_its_name(version: str) -> None:
 async def test_a_graph_that_is_half_valid_is_refused_and_not_drawn() -> None:
     broken = {"class_type": "SaveImage", "inputs": {"images": ["77", 0], "filename_prefix": "x"}}
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
-    async with sandbox, client(sandbox.address) as host, connect_client(sandbox.address) as guest:
+    async with (
+        sandbox,
+        client(sandbox.address) as host,
+        connect_client(sandbox.address) as other_client,
+    ):
         with pytest.raises(PromptRefused):
             await draw(host, {**LONG, "11": broken})
 
-        await _idle(guest)
+        await _idle(other_client)
 
 
 async def test_a_prompt_that_somebody_interrupts_is_lost_and_costs_nothing() -> None:
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
-    async with sandbox, client(sandbox.address) as host, connect_client(sandbox.address) as guest:
+    async with (
+        sandbox,
+        client(sandbox.address) as host,
+        connect_client(sandbox.address) as other_client,
+    ):
         drawing, _ = await _drawing(host, LONG)
 
-        await guest.send("/interrupt", {})
+        await other_client.send("/interrupt", {})
 
         with pytest.raises(PromptLost, match="interrupted") as caught:
             await drawing
@@ -210,12 +218,12 @@ async def test_what_draws_too_long_is_taken_off_the_host(version: str) -> None:
     async with (
         sandbox,
         client(sandbox.address, limits) as host,
-        connect_client(sandbox.address) as guest,
+        connect_client(sandbox.address) as other_client,
     ):
         with pytest.raises(DrawingTooSlow, match=r"more than 0\.2 s"):
             await draw(host, LONG)
 
-        await _idle(guest)
+        await _idle(other_client)
     assert [drawn.succeeded for drawn in sandbox.drawn] == [False]
 
 
@@ -225,15 +233,15 @@ async def test_what_waits_too_long_is_taken_off_and_others_are_left_alone() -> N
     async with (
         sandbox,
         client(sandbox.address, limits) as host,
-        connect_client(sandbox.address) as guest,
+        connect_client(sandbox.address) as other_client,
     ):
-        theirs = await guest.post(LONG)
-        await guest.wait_for_event("progress", theirs)
+        theirs = await other_client.post(LONG)
+        await other_client.wait_for_event("progress", theirs)
 
         with pytest.raises(HostBusy, match=r"did not begin within 0\.1 s"):
             await draw(host, graph_without_model(1))
 
-        queue = await guest.get("/queue")
+        queue = await other_client.get("/queue")
     assert [item[1] for item in queue["queue_running"]] == [theirs]
     assert queue["queue_pending"] == []
 
@@ -244,10 +252,10 @@ async def test_waiting_behind_others_does_not_count_as_drawing() -> None:
     async with (
         sandbox,
         client(sandbox.address, limits) as host,
-        connect_client(sandbox.address) as guest,
+        connect_client(sandbox.address) as other_client,
     ):
         for seed in range(3):
-            await guest.post(persona_graph(seed=seed))
+            await other_client.post(persona_graph(seed=seed))
 
         await draw(host, persona_graph(seed=99))
 
@@ -256,14 +264,18 @@ async def test_waiting_behind_others_does_not_count_as_drawing() -> None:
 
 async def test_a_cancelled_call_leaves_the_prompt_on_the_host() -> None:
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
-    async with sandbox, client(sandbox.address) as host, connect_client(sandbox.address) as guest:
+    async with (
+        sandbox,
+        client(sandbox.address) as host,
+        connect_client(sandbox.address) as other_client,
+    ):
         drawing, _ = await _drawing(host, LONG)
 
         drawing.cancel()
 
         with pytest.raises(asyncio.CancelledError):
             await drawing
-        queue = await guest.get("/queue")
+        queue = await other_client.get("/queue")
     assert [item[1] for item in queue["queue_running"]] == [PROMPT]
 
 
@@ -282,11 +294,11 @@ async def _drawing(
         return drawing, await progress
 
 
-async def _idle(guest: ComfyUIClient) -> None:
+async def _idle(other_client: ComfyUIClient) -> None:
     """Wait until the host has nothing to do."""
     async with asyncio.timeout(10):
-        while (await guest.get("/prompt"))["exec_info"]["queue_remaining"]:
-            await guest.wait_for_event("status")
+        while (await other_client.get("/prompt"))["exec_info"]["queue_remaining"]:
+            await other_client.wait_for_event("status")
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -337,37 +349,45 @@ async def test_a_drawing_that_is_taken_up_tells_of_its_progress_and_ends() -> No
 
 async def test_a_drawing_that_is_cancelled_is_removed_from_its_host() -> None:
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
-    async with sandbox, client(sandbox.address) as host, connect_client(sandbox.address) as guest:
+    async with (
+        sandbox,
+        client(sandbox.address) as host,
+        connect_client(sandbox.address) as other_client,
+    ):
         drawing = host.execution(prompt_job(LONG))
         task = asyncio.create_task(drawing.run(), name="drawing")
-        await _busy(guest)
+        await _busy(other_client)
 
         drawing.cancel(HostBusy("nobody wants it any more"))
 
         with pytest.raises(HostBusy):
             await task
-        assert await guest.get("/history") == {}
-        await _idle(guest)
+        assert await other_client.get("/history") == {}
+        await _idle(other_client)
     assert not drawing.leaves_a_stray
 
 
 async def test_a_drawing_that_is_left_to_another_stays_on_its_host() -> None:
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
-    async with sandbox, client(sandbox.address) as host, connect_client(sandbox.address) as guest:
+    async with (
+        sandbox,
+        client(sandbox.address) as host,
+        connect_client(sandbox.address) as other_client,
+    ):
         drawing = host.execution(prompt_job(LONG))
         task = asyncio.create_task(drawing.run(), name="drawing")
-        await _busy(guest)
+        await _busy(other_client)
 
         drawing.cancel(HostBusy("another job waits for it"), leave=True)
 
         with pytest.raises(HostBusy):
             await task
-        assert (await guest.get("/prompt"))["exec_info"]["queue_remaining"] == 1
+        assert (await other_client.get("/prompt"))["exec_info"]["queue_remaining"] == 1
     assert not drawing.leaves_a_stray
 
 
-async def _busy(guest: ComfyUIClient) -> None:
+async def _busy(other_client: ComfyUIClient) -> None:
     """Wait until the host has something to do."""
     async with asyncio.timeout(10):
-        while not (await guest.get("/prompt"))["exec_info"]["queue_remaining"]:
-            await guest.wait_for_event("status")
+        while not (await other_client.get("/prompt"))["exec_info"]["queue_remaining"]:
+            await other_client.wait_for_event("status")

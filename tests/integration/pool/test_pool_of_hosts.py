@@ -46,11 +46,17 @@ async def test_two_hosts_draw_in_parallel_and_share_the_work() -> None:
 
 async def test_a_host_has_one_prompt_drawing_and_one_waiting() -> None:
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
-    async with sandbox, client(sandbox.address) as host, connect_client(sandbox.address) as guest:
+    async with (
+        sandbox,
+        client(sandbox.address) as host,
+        connect_client(sandbox.address) as other_client,
+    ):
         pool = Pool([host])
         jobs = [asyncio.create_task(_draw(pool, number), name="job") for number in range(4)]
 
-        while (await guest.wait_for_event("status"))["status"]["exec_info"]["queue_remaining"] < 2:
+        while (await other_client.wait_for_event("status"))["status"]["exec_info"][
+            "queue_remaining"
+        ] < 2:
             pass
 
         assert (pool.taken, pool.waiting) == (2, 2)
