@@ -17,6 +17,9 @@ from tests.benchmarks.chaos.sandbox_client import SandboxClient
 from tests.benchmarks.chaos.store_faults import StoreDisk
 from tests.benchmarks.chaos.workers import WorkerGroup
 
+# How much longer than planned a fault may take, with its beginning and its end.
+_SLOWNESS_S = 40.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class FaultInjector:
@@ -50,10 +53,17 @@ class FaultInjector:
         await self.inject(fault)
 
     async def inject(self, fault: ScheduledFault) -> None:
-        """Inject a fault now, and return when it is healed."""
+        """Inject a fault now, and return when it is healed.
+
+        Raises:
+            TimeoutError: that takes 40 s longer than planned.
+        """
         began = time.time()
-        async with self._broken(fault):
-            await asyncio.sleep(fault.lasts_s)
+        try:
+            async with asyncio.timeout(fault.lasts_s + _SLOWNESS_S), self._broken(fault):
+                await asyncio.sleep(fault.lasts_s)
+        except TimeoutError as error:
+            raise TimeoutError(f"neither injected nor healed in time: {fault}") from error
         self.injected.append(
             InjectedFault(
                 kind=fault.kind,

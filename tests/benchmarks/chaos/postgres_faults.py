@@ -41,4 +41,4 @@ async def _execute(url: str, statement: str) -> None:
     try:
         await connection.execute(statement, timeout=10)
     finally:
-        await connection.close()
+        await connection.close(timeout=10)
