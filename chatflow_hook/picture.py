@@ -14,8 +14,9 @@ class Picture:
 
     `state` is a string too: `picture.state == "delivered"`. A state that only a newer worker
     knows is given as `drawing` until the request has ended, and then as `failed`. `error_code`,
-    stable and listed in docs/errors.md, and `message`, a sentence for the person in the chat,
-    are None unless the request has ended without a picture. `width` and `height`, in pixels,
+    stable and listed in docs/errors.md, and `message` are None unless the request has ended
+    without a picture. `message` is a sentence for operators and bot authors, which may name hosts;
+    only for the state `refused` it is a sentence for the person in the chat. `width` and `height`, in pixels,
     are None until it is drawn, and `seed` until drawing begins. `url` is None until it is
     delivered, and always if the worker has no IMAGE_URL_BASE. `telegram_message_id` is that of
     the photo in the chat, None until it is delivered and without a chat.

@@ -87,7 +87,7 @@ class Kind(enum.StrEnum):
     """Why a picture is made.
 
     A new kind needs a member here, its row in `_KIND_RULES`, and a migration of the column's check.
-    All other code asks these properties, except the code that inserts requests of a kind.
+    All other code asks these properties, except the code that inserts or looks up requests of one kind.
     """
 
     AUTOMATIC = "automatic"

@@ -175,8 +175,8 @@ class InMemoryHook(ChatFlowHook):
     ) -> None:
         """End an open request without a picture, as the worker would.
 
-        `error_code` is one of docs/errors.md, and `message` the sentence for the person in the
-        chat. The trigger is not moved.
+        `error_code` is one of docs/errors.md. `message` is a sentence for the person in the chat
+        if `state` is refused, else for operators and bot authors. The trigger is not moved.
 
         Raises:
             LookupError: there is no such request.

@@ -17,10 +17,11 @@ from imagegen.maintenance.retention import Retention
 from imagegen.maintenance.retention_limits import RetentionLimits
 from imagegen.maintenance.stray_prompts import StrayCleanup
 from imagegen.monitoring.counter_log import CounterLog
-from imagegen.pipeline.content_policy import ContentPolicy, PolicySettings, SafetyAudit
+from imagegen.pipeline.content_policy import ContentPolicy, PolicySettings
 from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.image_cache import ImageCache
 from imagegen.pipeline.quarantine import Quarantine
+from imagegen.pipeline.safety_audit import SafetyAudit
 from imagegen.pool.health_checks import OnReturn
 from imagegen.pool.pool import Pool
 from imagegen.pool.shared_slots import RedisSlotRegistry
@@ -28,7 +29,7 @@ from imagegen.prompts.builder import PromptBuilder
 from imagegen.prompts.llm import LanguageModel
 from imagegen.queue import connections
 from imagegen.queue.circuit_breaker import CircuitBreaker
-from imagegen.queue.progress import LiveProgress
+from imagegen.queue.live_progress import LiveProgress
 from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.repository import RequestRepository
 from imagegen.safety.screen import Screen, ScreenVerdict, shared_screen

@@ -113,6 +113,6 @@ class Unexpected(Unavailable):
 
 
 class Rejected(ImagegenError):
-    """The same request would fail again: it ends, the reason is stored and the user is told."""
+    """The same request would fail again: it ends, and the reason is stored in its row."""
 
     code = "rejected"

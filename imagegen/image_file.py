@@ -125,7 +125,7 @@ def decoding(size: tuple[int, int]) -> Iterator[None]:
             _pixels.changed.notify()
 
 
-def read(data: bytes) -> ImageFile:
+def check_and_strip(data: bytes) -> ImageFile:
     """Check an image file and strip its metadata. Takes tens of milliseconds or more: see `in_thread`.
 
     The pixels of a PNG stay as they are. JPEG and WebP are encoded again. Of an animation the first

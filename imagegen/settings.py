@@ -80,6 +80,8 @@ class HostSettings(LibrarySettings):
         Field(default_factory=dict, description='JSON such as {"X-Key": "secret"}'),
     ]
     comfyui_keep_outputs: Annotated[bool, Field(description="true or false")] = False
+    # Three waits for a host: the queue timeout until a prompt starts, the silence timeout while it
+    # runs, and the away timeout while the host cannot be reached.
     # From posting a prompt to its start, while other prompts in the host's own queue are drawn.
     comfyui_queue_timeout: Seconds = 600.0
     # Without any message of the host while the prompt runs. To load a model for the first time

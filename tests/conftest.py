@@ -25,7 +25,7 @@ from tests.support import conversations
 from tests.support.conversations import Sessions
 
 if TYPE_CHECKING:
-    from tests.support.product import Stages
+    from tests.support.product import ProductFactory
 
 REDIS_DBS = (3, 4)
 
@@ -153,11 +153,13 @@ async def redis_url(servers: Servers) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-def stages(database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path) -> "Stages":
+def products(
+    database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path
+) -> "ProductFactory":
     """Return what starts products (see tests/support/product.py) on this test's database and Redis."""
-    from tests.support.product import Stages  # noqa: PLC0415 (takes seconds, which a unit test can do without)
+    from tests.support.product import ProductFactory  # noqa: PLC0415 (takes seconds, which a unit test can do without)
 
-    return Stages(database_url, redis_url, sessions, tmp_path / "images")
+    return ProductFactory(database_url, redis_url, sessions, tmp_path / "images")
 
 
 def _given() -> Servers | None:

@@ -9,7 +9,8 @@
 - `purge.py`, `forget.py`, `erasure_report.py`: what is erased, and how it is told
 - `demo.py`, `sandbox.py`: the demo, and the ComfyUI simulator
 - `session.py`: database, Redis and image store of one command
-- `extras.py`: the message for an extra that is not installed
+- `exits.py`: the line with which a command ends: a fault, or an extra that is not installed
+- `options.py`: options that several commands share
 """
 
 from imagegen.cli.app import main

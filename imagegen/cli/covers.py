@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imagegen.cli.extras import extra
+from imagegen.cli.exits import exit_with, extra
 
 if TYPE_CHECKING:
     from imagegen.cli.session import CommandSession
@@ -55,7 +55,6 @@ def covers(*, names: Sequence[str], count: int, again: bool, timeout_s: float) -
 def _personas(names: Sequence[str]) -> list[str]:
     from chatflow_hook.settings import BadSetting, read
     from imagegen.bootstrap import workflow_library
-    from imagegen.cli.session import exit_with
     from imagegen.errors import ImagegenError
     from imagegen.settings import LibrarySettings
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from imagegen import resources
-from imagegen.cli.extras import extra
+from imagegen.cli.exits import extra
 from imagegen.errors import ImagegenError
 
 

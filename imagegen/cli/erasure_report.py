@@ -7,7 +7,7 @@ from typing import Any
 from chatflow_hook.user_erasure import Forgotten, SentPhoto
 from imagegen.maintenance.image_cleanup import CleanupCounts
 from imagegen.maintenance.retention import RetentionCounts
-from imagegen.maintenance.user_erasure import ErasureReport
+from imagegen.maintenance.user_erasure import UserErasureReport
 
 
 def purge_as_text(counts: RetentionCounts, *, is_dry_run: bool) -> str:
@@ -24,7 +24,7 @@ def purge_as_text(counts: RetentionCounts, *, is_dry_run: bool) -> str:
     return "\n".join([f"{verb}:", *lines])
 
 
-def erasure_as_text(report: ErasureReport) -> str:
+def erasure_as_text(report: UserErasureReport) -> str:
     """Return what was erased of a user, and what cannot be erased by us."""
     erased = report.forgotten
     if not erased.requests and not erased.dialogs:
@@ -42,31 +42,31 @@ def erasure_as_text(report: ErasureReport) -> str:
     )
 
 
-def erasure_as_json(report: ErasureReport) -> dict[str, Any]:
+def erasure_as_json(report: UserErasureReport) -> dict[str, Any]:
     """Return the same as plain objects; the worker erases `pictures_left` later."""
     counts = asdict(report.forgotten)
     beyond_reach = ("photos", "unknown_sends", "hosts")
-    store = report.store or CleanupCounts(left=report.forgotten.pictures)
+    images = report.images or CleanupCounts(left=report.forgotten.pictures)
     return {
         "user_id": report.user_id,
         "erased": {name: value for name, value in counts.items() if name not in beyond_reach},
-        "pictures_erased": store.erased,
-        "pictures_shared": store.kept,
-        "pictures_left": store.left,
+        "pictures_erased": images.erased,
+        "pictures_shared": images.kept,
+        "pictures_left": images.left,
         "beyond_reach": {name: counts[name] for name in beyond_reach},
     }
 
 
-def _pictures(report: ErasureReport) -> str:
+def _pictures(report: UserErasureReport) -> str:
     if report.forgotten.pictures == 0:
         return "0"
-    if report.store is None:
+    if report.images is None:
         return f"{report.forgotten.pictures}, by the worker within minutes: the store is not here"
-    parts = [str(report.store.erased)]
-    if report.store.left:
-        parts.append(f"{report.store.left} more by the worker within minutes")
-    if report.store.kept:
-        parts.append(f"{report.store.kept} kept, since somebody else has the very same")
+    parts = [str(report.images.erased)]
+    if report.images.left:
+        parts.append(f"{report.images.left} more by the worker within minutes")
+    if report.images.kept:
+        parts.append(f"{report.images.kept} kept, since somebody else has the very same")
     return ", ".join(parts)
 
 

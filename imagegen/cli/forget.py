@@ -8,11 +8,11 @@ import click
 
 from chatflow_hook.tables import NOBODY
 from chatflow_hook.user_erasure import NOT_A_USER
-from imagegen.cli.extras import extra
+from imagegen.cli.exits import extra
 
 if TYPE_CHECKING:
     from imagegen.cli.session import CommandSession
-    from imagegen.maintenance.user_erasure import ErasureReport
+    from imagegen.maintenance.user_erasure import UserErasureReport
 
 
 def _check_user(_: click.Context, __: click.Parameter, user: int) -> int:
@@ -41,7 +41,7 @@ def forget(*, user: int, dialog_ids: Sequence[int], is_json: bool) -> None:
         from imagegen.cli.session import run_in_session
         from imagegen.maintenance import user_erasure
 
-    async def work(session: "CommandSession") -> "ErasureReport":
+    async def work(session: "CommandSession") -> "UserErasureReport":
         return await user_erasure.erase_user(
             session.engine, session.images, session.queue_client, user, dialog_ids=dialog_ids
         )

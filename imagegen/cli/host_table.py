@@ -1,4 +1,4 @@
-"""The data of `imagegen hosts`, one row a host, and its output as text and as JSON."""
+"""The data of `imagegen hosts`, one row per host, and its output as text and as JSON."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +34,7 @@ class HostRow:
         slots: the slots of all workers on this host, None if there is no worker.
         taken: how many of them are taken, None if there is no worker.
         queue: the number of prompts on the host, of all clients.
-        last_drew: the personas whose models a worker used last there.
+        last_drew: the personas that use the model files of the host's last drawing.
         can_draw: the personas for which the host has everything.
         missing: what the host lacks, by persona.
     """

@@ -6,21 +6,14 @@ import sys
 import click
 
 from chatflow_hook.settings import BadSetting
-from imagegen.cli.extras import extra
+from imagegen.cli.exits import exit_with, extra
+from imagegen.cli.options import timeout_option
 from imagegen.errors import ImagegenError
 
 
 @click.command()
 @click.option("--json", "is_json", is_flag=True, help="For programs.")
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=click.FloatRange(min=0, min_open=True),
-    default=5.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long a host may take to answer.",
-)
+@timeout_option("How long a host may take to answer.")
 def hosts(*, is_json: bool, timeout_s: float) -> None:
     """Show each ComfyUI host: how it is, what it has, which personas it can draw.
 
@@ -32,8 +25,7 @@ def hosts(*, is_json: bool, timeout_s: float) -> None:
     try:
         inspection = host_table.inspect_hosts(timeout_s=timeout_s)
     except (BadSetting, ImagegenError) as error:
-        click.echo(f"imagegen: {error}", err=True)
-        sys.exit(2)
+        exit_with(str(error), code=2)
     click.echo(
         json.dumps(host_table.as_json(inspection.rows), indent=2)
         if is_json

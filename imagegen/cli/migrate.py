@@ -5,7 +5,7 @@ import sys
 import click
 
 from chatflow_hook.settings import BadSetting, HookSettings, read
-from imagegen.cli.extras import extra
+from imagegen.cli.exits import extra
 from imagegen.errors import ImagegenError
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import click
 
 from chatflow_hook.settings import BadSetting, read
+from imagegen.cli.exits import exit_with
+from imagegen.cli.options import timeout_option
 
 # Addresses to listen on all interfaces; such a worker is asked over loopback.
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (nothing is bound here)
@@ -17,15 +19,7 @@ _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (nothing is boun
 @click.option(
     "--ready", is_flag=True, help="Whether it can make pictures, not only whether it lives."
 )
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=click.FloatRange(min=0, min_open=True),
-    default=5.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long it may take to answer.",
-)
+@timeout_option("How long it may take to answer.")
 def probe(*, ready: bool, timeout_s: float) -> None:
     """Ask the worker at WEB_HOST and WEB_PORT how it is.
 
@@ -36,8 +30,7 @@ def probe(*, ready: bool, timeout_s: float) -> None:
     try:
         settings = read(WebSettings)
     except BadSetting as error:
-        click.echo(f"imagegen: {error}", err=True)
-        sys.exit(2)
+        exit_with(str(error), code=2)
     path = "/readyz" if ready else "/healthz"
     answer = ask_worker(settings.web_host, settings.web_port, path, timeout_s=timeout_s)
     click.echo(answer.text, err=not answer.is_good)

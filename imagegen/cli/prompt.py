@@ -6,13 +6,13 @@ import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
 from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Rating
-from imagegen.cli.extras import extra
+from imagegen.cli.exits import exit_with, extra
 
 if TYPE_CHECKING:
     from imagegen.pipeline.dry_run import DialogFile, DryRunResult
@@ -71,13 +71,13 @@ def prompt(  # noqa: PLR0913 - click gives each option by name
     try:
         dialog = read_dialog(file)
     except DialogUnreadable as error:
-        _exit_with(error.sentence)
+        exit_with(error.sentence, code=2)
     if rating is not None:
         dialog = dialog.model_copy(update={"rating": Rating(rating)})
     workflows = _workflows(names or [dialog.persona])
     settings = _settings({} if max_rating is None else {"max_rating": max_rating})
     if uses_llm and settings.prompt_llm_url is None:
-        _exit_with("PROMPT_LLM_URL is not set: there is no model to ask")
+        exit_with("PROMPT_LLM_URL is not set: there is no model to ask", code=2)
     if uses_llm is False:
         settings = settings.model_copy(update={"prompt_llm_url": None})
     results = asyncio.run(_dry_runs(dialog, workflows, settings, Kind(kind), variation))
@@ -100,10 +100,10 @@ def _workflows(names: Sequence[str]) -> "list[Workflow]":
         if "all" in names:
             return [library.workflows[name] for name in sorted(library.workflows)]
         if not all(names):
-            _exit_with("the file names no persona: give one with --persona, or all")
+            exit_with("the file names no persona: give one with --persona, or all", code=2)
         return [library.find(name) for name in dict.fromkeys(names)]
     except (BadSetting, ImagegenError) as error:
-        _exit_with(str(error))
+        exit_with(str(error), code=2)
 
 
 def _settings(overrides: dict[str, str]) -> "PictureSettings":
@@ -113,7 +113,7 @@ def _settings(overrides: dict[str, str]) -> "PictureSettings":
     try:
         return read(PictureSettings, **overrides)
     except BadSetting as error:
-        _exit_with(str(error))
+        exit_with(str(error), code=2)
 
 
 async def _dry_runs(
@@ -151,9 +151,4 @@ def _model(settings: "PictureSettings") -> "LanguageModel | None":
     try:
         return language_model(settings)
     except ValueError as error:
-        _exit_with(f"PROMPT_LLM_API_KEY: {error}")
-
-
-def _exit_with(sentence: str) -> NoReturn:
-    click.echo(f"imagegen: {sentence}", err=True)
-    sys.exit(2)
+        exit_with(f"PROMPT_LLM_API_KEY: {error}", code=2)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imagegen.cli.extras import extra
+from imagegen.cli.exits import extra
 
 if TYPE_CHECKING:
     from imagegen.cli.session import CommandSession
@@ -31,7 +31,7 @@ def purge(*, is_dry_run: bool, is_json: bool) -> None:
         retention = Retention(
             session.engine, ImageCleanup(session.engine, session.images), session.limits
         )
-        return await (retention.due() if is_dry_run else retention.everything())
+        return await (retention.count_due() if is_dry_run else retention.erase_all_due())
 
     counts = run_in_session(work)
     click.echo(

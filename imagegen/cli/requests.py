@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from imagegen.cli.extras import extra
+from imagegen.cli.exits import exit_with, extra
 
 if TYPE_CHECKING:
     from imagegen.cli.session import CommandOutcome, CommandSession
@@ -90,7 +90,7 @@ def show(*, request_id: str, is_json: bool) -> None:
     """Show all of one request but what people wrote; the beginning of its id is enough."""
     with extra("worker"):
         from imagegen.cli import request_tables
-        from imagegen.cli.session import exit_with, run_in_session
+        from imagegen.cli.session import run_in_session
         from imagegen.requests.queries import RequestNotFound
 
     async def work(session: "CommandSession") -> Any:

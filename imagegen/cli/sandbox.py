@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from imagegen.cli.extras import extra
+from imagegen.cli.exits import extra
 from imagegen.errors import ImagegenError
 
 

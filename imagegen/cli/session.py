@@ -1,11 +1,10 @@
-"""What one command uses of database, Redis and image store; it is closed when the command ends."""
+"""The connections of one command to database, Redis and image store, until the command ends."""
 
 import asyncio
 import logging
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import click
@@ -19,6 +18,7 @@ from chatflow_hook.queue import QueueClient
 from chatflow_hook.settings import BadSetting, HookSettings, read
 from chatflow_hook.tables import ImageRequest, State
 from imagegen.bootstrap import image_store_if_present, retention_limits
+from imagegen.cli.exits import exit_with
 from imagegen.db.engine import connect, run_in_transaction
 from imagegen.errors import ImagegenError
 from imagegen.maintenance.retention_limits import RetentionLimits
@@ -43,7 +43,7 @@ class CommandOutcome:
     Attributes:
         state: the new state, None if nothing was changed.
         why: why nothing was changed, None if something was.
-        is_rung: whether Redis took the job; if not, the relay of a worker enqueues it later.
+        is_rung: whether the job was put into Redis; if not, a worker does it later.
     """
 
     request: str
@@ -65,7 +65,8 @@ class CommandSession:
     async def retry(self, request: str | UUID) -> CommandOutcome:
         """Put one failed request back into the queue; `request` is its id or the beginning of it.
 
-        A request that is not found or cannot be retried is an outcome with `why`.
+        If the request is not found or cannot be retried, nothing is raised: the outcome says so in
+        `why`.
 
         Raises:
             Unavailable: PostgreSQL or the image store is away.
@@ -81,7 +82,7 @@ class CommandSession:
     async def cancel(self, request: str) -> CommandOutcome:
         """Cancel one open request; `request` is its id or the beginning of it.
 
-        A request that is not found or has ended is an outcome with `why`.
+        If the request is not found or has ended, nothing is raised: the outcome says so in `why`.
 
         Raises:
             Unavailable: PostgreSQL is away.
@@ -105,8 +106,9 @@ class CommandSession:
 
 
 def run_in_session(work: Callable[[CommandSession], Awaitable[ResultT]]) -> ResultT:
-    """Run `work` with an open session and return its result; for commands, outside of a loop.
+    """Run `work` with an open session and return its result.
 
+    It must not be called inside of a running event loop.
     A wrong setting, or PostgreSQL that is away, ends the process with one line and code 2.
     """
     # Commands print one line for people instead of log lines.
@@ -119,12 +121,6 @@ def run_in_session(work: Callable[[CommandSession], Awaitable[ResultT]]) -> Resu
         exit_with(f"{settings.database.place}: {error}" if is_of_database else str(error), code=2)
     except DBAPIError as error:
         exit_with(f"{settings.database.place}: {cause_of(error).sentence}", code=2)
-
-
-def exit_with(sentence: str, *, code: int) -> NoReturn:
-    """End the process with one line on stderr and this code."""
-    click.echo(f"imagegen: {sentence}", err=True)
-    sys.exit(code)
 
 
 async def _run(

@@ -2,7 +2,7 @@
 
 import click
 
-from imagegen.cli.extras import extra
+from imagegen.cli.exits import extra
 
 
 @click.command()

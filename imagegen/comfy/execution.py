@@ -64,7 +64,7 @@ class PromptExecution:
         self._http = http
         self._job = job
         self._id = job.prompt_id
-        self._away_s = limits.unreachable_s
+        self._unreachable_s = limits.unreachable_s
         self._events = EventQueue()
         self._deadlines = PromptDeadlines(limits, clock)
         self._tracker = PromptTracker(job, self._deadlines, clock)
@@ -79,13 +79,13 @@ class PromptExecution:
 
         Raises:
             HostLost: the host does not answer.
-            HostBusy: the prompt did not start within the `queue` timeout.
+            HostBusy: the prompt did not start within `queue_s`.
             HostLacks: the host lacks a model file or a node class of the graph.
             PromptLost: the host no longer has the prompt, or it was interrupted.
             PromptRefused: the host does not accept the graph.
             DrawingFailed: a node raised an exception.
-            DrawingTooSlow: the prompt ran longer than the `drawing` timeout.
-            DrawingStalled: the prompt made no progress for the `silence` timeout.
+            DrawingTooSlow: the prompt ran longer than `drawing_s`.
+            DrawingStalled: the prompt made no progress for `silence_s`.
             OutOfMemory: a node ran out of memory.
             ImageMissing: the prompt ended well and made no image.
             ImageGone: the host sent its image through a websocket while we had none open.
@@ -199,7 +199,7 @@ class PromptExecution:
                 event = await self._events.next(until=self._deadlines.wakes_at)
             if event is None:
                 entry = await self._handle_status(await self._find_prompt())
-                if entry is not None or self._deadlines.is_deaf:
+                if entry is not None or self._deadlines.needs_reconnect:
                     return entry
             elif self._tracker.receive(event):
                 return await self._entry_after_end_event()
@@ -230,14 +230,14 @@ class PromptExecution:
         """Ask the host for the prompt's status, again and again while the host is unreachable.
 
         Raises:
-            HostLost: the host was unreachable for the whole `away` timeout.
+            HostLost: the host was unreachable for the whole of `unreachable_s`.
         """
-        lost = HostLost(f"{self._http.name} was out of reach for {self._away_s:g} s")
+        lost = HostLost(f"{self._http.name} was out of reach for {self._unreachable_s:g} s")
         clock = asyncio.get_running_loop().time
         # Each attempt has its own timeout, and the loop compares the time itself. One timeout
         # around the whole loop ends it by a cancellation, and a timeout inside the call that
         # passes in the same moment swallows that cancellation.
-        ends_at = clock() + self._away_s
+        ends_at = clock() + self._unreachable_s
         for delay_s in itertools.chain(_AWAY_DELAYS_S, itertools.repeat(_AWAY_DELAYS_S[-1])):
             try:
                 async with asyncio.timeout_at(ends_at):

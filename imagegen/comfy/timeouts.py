@@ -17,12 +17,12 @@ _CHECK_AFTER_HINT_S = 0.2
 class PromptTimeouts:
     """How long each phase of a prompt may take, in seconds.
 
-    - `request`: one HTTP call.
-    - `queue`: from the POST until the prompt starts.
-    - `drawing`: from its start to its end.
-    - `silence`: without a sign of progress while it runs.
-    - `look`: without an event of the prompt before the host is asked over HTTP.
-    - `away`: how long an unreachable host is waited for when it is asked.
+    - `request_s`: one HTTP call.
+    - `queue_s`: from the POST until the prompt starts.
+    - `drawing_s`: from its start to its end.
+    - `silence_s`: without a sign of progress while it runs.
+    - `check_after_s`: without an event of the prompt before the host is asked over HTTP.
+    - `unreachable_s`: how long an unreachable host is waited for when it is asked.
     """
 
     request_s: float
@@ -60,7 +60,7 @@ class PromptDeadlines:
         return self._clock() >= self.wakes_at
 
     @property
-    def is_deaf(self) -> bool:
+    def needs_reconnect(self) -> bool:
         """Whether the prompt runs and this websocket was silent so long that a new one is needed."""
         if self._drawing_ends_at is None:
             return False

@@ -1,6 +1,6 @@
 """The tables that only the worker uses.
 
-Delivery, StrayPrompt, ForgottenImage, ForgottenMessage and SafetyNote.
+Delivery, StrayPrompt, ForgottenImage, ForgottenMessage and SafetyAuditEntry.
 
 They are on the same MetaData as the tables of the hook, so that Alembic sees all of them.
 Every table carries the comment OURS, by which the migrations know what they may drop.
@@ -108,7 +108,7 @@ class ForgottenMessage(Base):
     noted_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
-class SafetyNote(Base):
+class SafetyAuditEntry(Base):
     """A finding of the content screen: which rule, whose request and when, but never the text.
 
     It has no foreign key because it outlives its request. It is erased with its user, and when it

@@ -2,7 +2,7 @@
 
 message.py: a photo message before and after it is sent.
 telegram.py: the send over aiogram.
-refusals.py: what Telegram's refusals mean.
+telegram_refusals.py: what Telegram's refusals mean.
 photo_encoding.py: a file that Telegram accepts as a photo.
 rate_limit.py: Telegram's flood limit.
 errors.py: what can go wrong, by what to do next.

@@ -1,4 +1,6 @@
-"""Telegram's flood limit: nothing is sent to a chat, or to all chats, while Telegram demands a pause.
+"""Telegram's flood limit; telegram.py turns an answer 429 into the FloodWait that starts a pause.
+
+Nothing is sent to a chat, or to all chats, while Telegram demands a pause.
 
 The pauses are kept in Redis, so that all workers observe what one of them was told. Each worker
 also remembers its own, for the time in which Redis cannot be reached. A pause that a worker has seen
@@ -47,7 +49,7 @@ class FloodControl:
         own_wait_s = max(self._paused_until.get(name, now) for name in names) - now
         return max(own_wait_s, await self._shared_wait_s(chat_id))
 
-    async def hold(self, chat_id: int, seconds: float) -> None:
+    async def pause(self, chat_id: int, seconds: float) -> None:
         """Pause a chat for so many seconds, for all workers.
 
         Pauses all chats if several private chats are paused.

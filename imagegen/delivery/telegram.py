@@ -39,7 +39,7 @@ from imagegen.delivery.errors import (
     TokenRevoked,
 )
 from imagegen.delivery.message import PhotoMessage, SentMessage
-from imagegen.delivery.refusals import refusal
+from imagegen.delivery.telegram_refusals import refusal
 from imagegen.errors import ImagegenError
 
 # Only changes, see imagegen/log_repeats.py.

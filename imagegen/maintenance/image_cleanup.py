@@ -123,7 +123,7 @@ class ImageCleanup:
 
         return await self._run(step)
 
-    async def orphans(self, folder: str) -> Sequence[str]:
+    async def find_orphans(self, folder: str) -> Sequence[str]:
         """Return the names in one of the store's FOLDERS that are old and that no row or note has."""
         names = await self._images.stale(folder, older_than_s=_ORPHANED_S)
         query: CompoundSelect[str | None] = union_all(
@@ -139,7 +139,7 @@ class ImageCleanup:
 
     async def erase_orphans(self, folder: str) -> int:
         """Erase the orphans of one of the store's FOLDERS and return how many there were."""
-        orphans = await self.orphans(folder)
+        orphans = await self.find_orphans(folder)
         # The age is checked again: an image that was stored again since is young.
         erased = await _erase_each(
             # In any order: those that cannot be erased would otherwise come first each time.

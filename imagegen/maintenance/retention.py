@@ -19,7 +19,7 @@ from chatflow_hook import cancellation, user_erasure
 from chatflow_hook.tables import ImageRequest
 from chatflow_hook.turn import EndReason
 from imagegen.db.engine import run_in_transaction
-from imagegen.db.tables import SafetyNote
+from imagegen.db.tables import SafetyAuditEntry
 from imagegen.errors import Unavailable
 from imagegen.maintenance.image_cleanup import BATCH_SIZE, ImageCleanup
 from imagegen.maintenance.retention_limits import (
@@ -113,7 +113,7 @@ class Retention:
         if not counts.is_nothing:
             log.info("tidied up", **asdict(counts))
 
-    async def everything(self) -> RetentionCounts:
+    async def erase_all_due(self) -> RetentionCounts:
         """Erase everything that is due, batch by batch.
 
         Raises:
@@ -129,13 +129,13 @@ class Retention:
         parts.raise_first_failure()
         return total
 
-    async def due(self) -> RetentionCounts:
+    async def count_due(self) -> RetentionCounts:
         """Count everything that is due and erase nothing.
 
         Raises:
             Unavailable: PostgreSQL or the image store cannot be reached.
         """
-        orphans = [len(await self._image_cleanup.orphans(folder)) for folder in FOLDERS]
+        orphans = [len(await self._image_cleanup.find_orphans(folder)) for folder in FOLDERS]
         noted_images = await self._image_cleanup.count_noted()
         return await self._run(self._count_due) + RetentionCounts(
             pictures=noted_images, orphans=sum(orphans)
@@ -207,9 +207,13 @@ class Retention:
         return RetentionCounts(emptied=len(ids))
 
     async def _erase_notes(self, connection: AsyncConnection) -> RetentionCounts:
-        old = select(SafetyNote.id).where(self._limits.due_notes).limit(BATCH_SIZE)
+        old = select(SafetyAuditEntry.id).where(self._limits.due_notes).limit(BATCH_SIZE)
         locked = old.with_for_update(skip_locked=True)
-        query = delete(SafetyNote).where(SafetyNote.id.in_(locked)).returning(SafetyNote.id)
+        query = (
+            delete(SafetyAuditEntry)
+            .where(SafetyAuditEntry.id.in_(locked))
+            .returning(SafetyAuditEntry.id)
+        )
         return RetentionCounts(notes=len((await connection.execute(query)).all()))
 
     async def _count_due(self, connection: AsyncConnection) -> RetentionCounts:
@@ -228,7 +232,7 @@ class Retention:
             requests=await _count(connection, erased_rows),
             emptied=await _count(connection, limits.due_images, not_(erased_rows)),
             notes=await _scalar(
-                connection, select(func.count(SafetyNote.id)).where(limits.due_notes)
+                connection, select(func.count(SafetyAuditEntry.id)).where(limits.due_notes)
             ),
             pictures=await _scalar(connection, select(func.count()).select_from(images.subquery())),
         )

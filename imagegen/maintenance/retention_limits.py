@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, and_, exists, false, func, not_, or_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from chatflow_hook.tables import NOBODY, OPEN, Dialog, ImageRequest, Kind, State, kinds_that
-from imagegen.db.tables import SafetyNote
+from imagegen.db.tables import SafetyAuditEntry
 
 IS_OPEN = ImageRequest.state.in_(OPEN)
 # Not every other state is an end: a newer version may have more open states than this one.
@@ -61,7 +61,7 @@ class RetentionLimits:
     @property
     def due_notes(self) -> ColumnElement[bool]:
         """Findings of the content screen that are erased. They are kept as long as requests are."""
-        return _before(SafetyNote.found_at, self.requests_s)
+        return _before(SafetyAuditEntry.found_at, self.requests_s)
 
     @property
     def due_images(self) -> ColumnElement[bool]:

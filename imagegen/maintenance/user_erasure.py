@@ -1,4 +1,4 @@
-"""Erases everything of one user: the rows, and the image files if the store is on this machine."""
+"""Erases everything of one user: the rows, and the images if this process reaches the store."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,16 +15,17 @@ from imagegen.storage.store import ImageStore
 
 
 @dataclass(frozen=True, kw_only=True)
-class ErasureReport:
+class UserErasureReport:
     """What was erased of a user.
 
-    `forgotten`: the counts of rows and what is out of our reach. `store`: what became of the image
-    files, None if the store cannot be reached from here; then the worker erases them.
+    `forgotten`: the counts of rows and what is out of our reach. `images`: how many image files
+    were erased, kept or left for later; None if the store cannot be reached from here, and the
+    worker erases them.
     """
 
     user_id: int
     forgotten: Forgotten
-    store: CleanupCounts | None
+    images: CleanupCounts | None
 
 
 async def erase_user(
@@ -34,12 +35,12 @@ async def erase_user(
     user_id: int,
     *,
     dialog_ids: Collection[int] = (),
-) -> ErasureReport:
+) -> UserErasureReport:
     """Erase everything of a user. May be called again, for instance after an error.
 
     `dialog_ids`: dialogs of the user in which no picture was requested yet.
-    `images` is None if the image store is not on this machine: the worker erases the files later,
-    as it does if the store cannot be reached.
+    `images` is None if this process has no image store. If the store is not here or cannot be
+    reached, the worker erases the files later.
 
     Raises:
         Unavailable: PostgreSQL cannot be reached. Nothing was erased.
@@ -50,10 +51,10 @@ async def erase_user(
 
     erasure = await run_in_transaction(engine, step)
     await queue.publish_erased(user_id, erasure.request_ids)
-    return ErasureReport(
+    return UserErasureReport(
         user_id=user_id,
         forgotten=erasure.forgotten,
-        store=await _erase_images(engine, images, erasure),
+        images=await _erase_images(engine, images, erasure),
     )
 
 

@@ -4,7 +4,8 @@
 - `context.py`: what all jobs of a worker share
 - `quarantine.py`: runs requests under which workers died one at a time
 - `content_policy.py`: what may be drawn for a request, and how it is delivered
-- `image_spec.py`: the screened prompt and the seed of one image
+- `image_spec.py`: what is drawn: the screened prompt, its rating and the seed
+- `safety_audit.py`: writes what the content screen finds
 - `generate.py`: from a claimed request to a stored image
 - `image_cache.py`: finds images that were drawn before
 - `deliver.py`: sends a stored image to its chat

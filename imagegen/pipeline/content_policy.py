@@ -1,101 +1,34 @@
 """Decides what is drawn for a request, at which rating, and how the picture is delivered."""
 
 import asyncio
-import hashlib
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Text, literal, select
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from chatflow_hook.tables import ImageRequest
 from chatflow_hook.turn import Conversation, Rating
-from imagegen.db.engine import run_statement
-from imagegen.db.tables import SafetyNote
 from imagegen.pipeline.image_spec import (
+    ImageSpec,
     SeedInput,
     SeedMode,
     choose_seed,
     screened_messages,
     write_screened_prompt,
 )
+from imagegen.pipeline.safety_audit import SafetyAudit
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.builder import PromptBuilder
-from imagegen.prompts.scene import Prompt
 from imagegen.requests.claim import ClaimedRequest
 from imagegen.safety.rating import (
     RatingBounds,
-    RatingWithdrawn,
-    Refused,
     drawn_rating,
     effective_rating,
     known_rating,
     lowest_rating,
 )
-from imagegen.safety.screen import VERSION, Finding, Screen, ScreenVerdict
+from imagegen.safety.refusal import RatingWithdrawn, Refused
+from imagegen.safety.screen import Finding, Screen, ScreenVerdict
 from imagegen.workflows.persona import Persona
-
-
-class SafetyAudit:
-    """Writes safety notes: what the screen found; each finding of a request only once."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-
-    async def record(
-        self, request: ClaimedRequest, stage: str, finding: Finding, words: str
-    ) -> None:
-        """Write a finding, with its rule and user; of `words` only the SHA-256 is kept.
-
-        `stage` is `conversation` or `prompt`. Nothing is written if the request was erased.
-
-        Raises:
-            Unavailable: PostgreSQL is away.
-        """
-        found = {
-            "stage": stage,
-            "verdict": finding.verdict.name.lower(),
-            "rule": finding.rule,
-            "version": VERSION,
-            "text_hash": hashlib.sha256(words.encode(errors="replace")).hexdigest(),
-        }
-        # The lock makes who erases the user wait, and then see the note: it is erased as well.
-        source = (
-            select(
-                ImageRequest.id,
-                ImageRequest.user_id,
-                *(literal(value, Text) for value in found.values()),
-            )
-            .where(ImageRequest.id == request.id)
-            .with_for_update(read=True, key_share=True)
-        )
-        query = insert(SafetyNote).from_select(["request_id", "user_id", *found], source)
-        await run_statement(
-            self._engine, lambda connection: connection.execute(query.on_conflict_do_nothing())
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageSpec:
-    """What is drawn: the prompt, its rating, and the seed (0 to 2^53-1)."""
-
-    prompt: Prompt
-    rating: Rating
-    seed: int
-
-    @property
-    def stored_scene(self) -> dict[str, Any] | None:
-        """The scene as JSON for the row, without text of the chat; None if there is none."""
-        if self.prompt.scene is None:
-            return None
-        return {
-            "summary": self.prompt.summary,
-            "source": self.prompt.source,
-            "scene": self.prompt.scene,
-        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from imagegen.pipeline.image_cache import ImageCache
 from imagegen.pipeline.quarantine import Quarantine
 from imagegen.pool.pool import Pool
 from imagegen.queue.circuit_breaker import CircuitBreaker
-from imagegen.queue.progress import LiveProgress
+from imagegen.queue.live_progress import LiveProgress
 from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.repository import RequestRepository
 from imagegen.safety.image_screen import ImageScreen
@@ -23,9 +23,9 @@ class JobContext:
 
     Attributes:
         image_screen: the operator's check of finished images, None if there is none.
-        max_age_s: how long after its turn a picture is still wanted; 0 for no limit.
-        max_attempts: how often a request may fail by its own fault before it ends.
-        max_unknown_sends: after so many sends whose outcome is unknown no further one is made.
+        max_age_s: seconds after queueing at which a request expires (REQUEST_MAX_AGE); 0 for never.
+        max_attempts: how often a request may fail before it ends, outages not counted.
+        max_unknown_sends: give up after this many sends with an unknown outcome.
         keep_outputs: whether hosts keep the images in their output folder.
         lease_s: how long a job stays locked after its worker's last renewal.
     """

@@ -237,7 +237,7 @@ async def _send(
     except ImagegenError as error:
         flood_wait_s = error.retry_after_s if isinstance(error, FloodWait) else None
         if flood_wait_s is not None:
-            await context.flood_control.hold(message.chat_id, flood_wait_s)
+            await context.flood_control.pause(message.chat_id, flood_wait_s)
         outcome, sentence = _outcome(error), error.sentence
         await _patiently(
             context, request, lambda: context.deliveries.record_outcome(send, outcome, sentence)

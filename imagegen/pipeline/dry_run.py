@@ -19,7 +19,7 @@ from imagegen.pipeline.image_spec import (
 )
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.builder import PromptBuilder
-from imagegen.prompts.scene import Prompt
+from imagegen.prompts.scene import WrittenPrompt
 from imagegen.safety.rating import PRIVATE, RatingBounds, effective_rating
 from imagegen.safety.screen import Finding, Screen, ScreenVerdict
 from imagegen.workflows.binding import bind
@@ -152,7 +152,9 @@ class DryRun:
             is_alone=is_alone,
         )
 
-    def _with_graph(self, result: DryRunResult, workflow: Workflow, prompt: Prompt) -> DryRunResult:
+    def _with_graph(
+        self, result: DryRunResult, workflow: Workflow, prompt: WrittenPrompt
+    ) -> DryRunResult:
         seed = choose_seed(
             self.rules.seed_mode, self._seed_input(workflow.persona.name), chance=_RANDOM
         )

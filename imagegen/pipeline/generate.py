@@ -24,7 +24,7 @@ from imagegen.queue import shutdown
 from imagegen.requests.claim import ClaimedRequest, ClaimLost, ClaimState, TooLate
 from imagegen.requests.repository import DrawingPlan
 from imagegen.safety import image_screen
-from imagegen.safety.rating import ImageRefused
+from imagegen.safety.refusal import ImageRefused
 from imagegen.storage.store import ImageLost, StoredImage, StoreUnavailable, image_name
 from imagegen.workflows.binding import BoundGraph, bind
 
@@ -205,7 +205,7 @@ class ImageGeneration:
         """Hold a slot while the block runs; wait for it as long as the picture is still wanted."""
         slot = self._context.pool.lease(
             self._workflow.requirements,
-            rather_not=self._request.host,
+            avoid_host=self._request.host,
             left_on=None if self._request.prompt_id is None else self._request.host,
             user=self._request.user_id,
             age_s=self._request.age_s,
@@ -408,8 +408,8 @@ async def fetch_image(host: HostClient, output: OutputImage | bytes) -> ImageFil
     """
     for delay_s in _FETCH_DELAYS_S:
         try:
-            return await image_file.in_thread(image_file.read, await host.fetch(output))
+            return await image_file.in_thread(image_file.check_and_strip, await host.fetch(output))
         except (HostLost, BadImage) as error:
             log.warning("picture is fetched again", host=host.name, why=error.sentence)
         await asyncio.sleep(delay_s)
-    return await image_file.in_thread(image_file.read, await host.fetch(output))
+    return await image_file.in_thread(image_file.check_and_strip, await host.fetch(output))

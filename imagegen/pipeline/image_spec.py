@@ -1,4 +1,4 @@
-"""The screened prompt and the seed of one image.
+"""What is drawn for one request: the screened prompt, its rating and the seed.
 
 Seeds are pure functions, the same on every machine and in every version: a seed that changed would
 draw another image.
@@ -7,14 +7,14 @@ draw another image.
 import hashlib
 import random
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Conversation, Message, Rating
 from imagegen.prompts import builder
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.builder import PromptBuilder
-from imagegen.prompts.scene import Prompt
+from imagegen.prompts.scene import WrittenPrompt
 from imagegen.safety.screen import Finding, Screen, ScreenVerdict
 from imagegen.workflows.library import MAX_SEED
 
@@ -22,13 +22,33 @@ SeedMode = Literal["dialog", "story", "random"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImageSpec:
+    """What is drawn: the prompt, its rating, and the seed (0 to 2^53-1)."""
+
+    prompt: WrittenPrompt
+    rating: Rating
+    seed: int
+
+    @property
+    def stored_scene(self) -> dict[str, Any] | None:
+        """The scene as JSON for the row, without text of the chat; None if there is none."""
+        if self.prompt.scene is None:
+            return None
+        return {
+            "summary": self.prompt.summary,
+            "source": self.prompt.source,
+            "scene": self.prompt.scene,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScreenedPrompt:
     """A prompt, its rating, and what the screen found in it.
 
-    The prompt must not be drawn if the verdict of `shown` is REFUSED.
+    The prompt must not be drawn if the verdict of `finding` is REFUSED.
     """
 
-    prompt: Prompt
+    prompt: WrittenPrompt
     rating: Rating
     finding: Finding
 
@@ -75,8 +95,7 @@ def choose_seed(mode: SeedMode, seed_input: SeedInput, *, chance: random.Random)
     """Return the seed (0 to 2^53-1) of an image; `chance` is used in mode random only.
 
     The seed of a kind without a dialog (a cover) depends on the persona and the variation, in every
-    mode. In mode
-    story, requests outside of a story have the seed of their dialog.
+    mode. In mode story, requests outside of a story have the seed of their dialog.
     """
     if not seed_input.kind.has_dialog:
         return story_seed(seed_input.persona, "cover", seed_input.variation)

@@ -17,7 +17,7 @@ from imagegen.pipeline.generate import ImageGeneration
 from imagegen.queue import job_lease, shutdown
 from imagegen.queue.shutdown import WorkerStops
 from imagegen.requests.claim import ClaimedRequest, ClaimLost, TooLate
-from imagegen.safety.rating import Refused
+from imagegen.safety.refusal import Refused
 from imagegen.storage.store import StoredImage
 
 log = structlog.get_logger(__name__)

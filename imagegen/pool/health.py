@@ -70,7 +70,7 @@ def after_draw() -> Health:
     return Health()
 
 
-def after_answer(health: Health) -> Health:
+def after_prompt_answer(health: Health) -> Health:
     """Return the health of a host that has answered about a prompt, without drawing it."""
     # An answer says nothing about the graphics card, so a host put aside stays aside.
     if health.condition is Condition.ASIDE:

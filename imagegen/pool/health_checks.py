@@ -128,7 +128,7 @@ class HealthChecker:
         if answering.is_resting or self._capabilities_at <= self._clock():
             await self._read_capabilities()
         if host.health is answering:
-            self._tracker.record_answer(host)
+            self._tracker.record_ready(host)
 
     async def _clear(self) -> None:
         self._host.is_being_cleared = True

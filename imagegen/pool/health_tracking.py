@@ -58,9 +58,9 @@ class HealthTracker:
             case PromptLost():
                 # The host may have been restarted, with other files.
                 host.request_check()
-                self._set_health(host, health.after_answer(host.health))
+                self._set_health(host, health.after_prompt_answer(host.health))
             case HostBusy() | PromptRefused() | ImageMissing() | ImageGone():
-                self._set_health(host, health.after_answer(host.health))
+                self._set_health(host, health.after_prompt_answer(host.health))
             case _:
                 pass
 
@@ -78,7 +78,7 @@ class HealthTracker:
         self.record_contact(host)
         return True
 
-    def record_answer(self, host: PooledHost) -> None:
+    def record_ready(self, host: PooledHost) -> None:
         """Note that the host has answered a probe and is ready for a new prompt."""
         self._set_health(host, health.after_probe(host.health))
 
@@ -102,7 +102,7 @@ class HealthTracker:
         if requirements is not None:
             missing = Missing(code=error.code, sentence=error.sentence)
             host.note_refusal(requirements, missing, now=self._clock())
-        self._set_health(host, health.after_answer(host.health))
+        self._set_health(host, health.after_prompt_answer(host.health))
 
     def _record_bad_draw(
         self, host: PooledHost, requirements: Requirements | None, why: str
@@ -116,7 +116,7 @@ class HealthTracker:
                 host.health, now=self._clock(), jitter=self._chance.random()
             )
         else:
-            after = health.after_answer(host.health)
+            after = health.after_prompt_answer(host.health)
         self._set_health(host, after, why=why)
 
     def _could_another_draw(self, host: PooledHost, requirements: Requirements | None) -> bool:

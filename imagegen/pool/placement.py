@@ -47,19 +47,19 @@ class Candidate:
         return 0.0 if self.seconds is None else self.begins_s + self.seconds
 
 
-def choose_host(candidates: Sequence[Candidate], *, rather_not: str | None = None) -> str | None:
+def choose_host(candidates: Sequence[Candidate], *, avoid_host: str | None = None) -> str | None:
     """Return the name of the host to draw on now; None if none is free or waiting is better.
 
     The host with the lowest cost is chosen. So prompts spread over idle hosts, but go where their
     models are loaded if the wait there costs less than loading them. A host that is not up is
-    chosen only if no other is left, and `rather_not`, the host that has just failed this request,
+    chosen only if no other is left, and `avoid_host`, the host that has just failed this request,
     last of all.
     """
     free = [each for each in candidates if each.is_free and not _is_much_later(each, candidates)]
     if not free:
         return None
-    best = min(free, key=lambda each: _cost(each, rather_not))
-    full = [each for each in candidates if not each.is_free and each.name != rather_not]
+    best = min(free, key=lambda each: _cost(each, avoid_host))
+    full = [each for each in candidates if not each.is_free and each.name != avoid_host]
     return None if any(_saves_a_change(each, best) for each in full) else best.name
 
 
@@ -95,10 +95,10 @@ class Estimate:
 
 
 def _cost(
-    candidate: Candidate, rather_not: str | None
+    candidate: Candidate, avoid_host: str | None
 ) -> tuple[bool, bool, float, int, bool, float]:
     return (
-        candidate.name == rather_not,
+        candidate.name == avoid_host,
         not candidate.is_up,
         candidate.cost_s,
         candidate.taken,

@@ -125,14 +125,14 @@ class Pool:
         self,
         requirements: Requirements,
         *,
-        rather_not: str | None = None,
+        avoid_host: str | None = None,
         left_on: str | None = None,
         user: int | None = None,
         age_s: float = 0.0,
     ) -> AsyncIterator[SlotLease]:
         """Lend a slot on the best host that can draw this, after any wait.
 
-        The wait has no limit of its own; it may be cancelled. `rather_not` names a host that is
+        The wait has no limit of its own; it may be cancelled. `avoid_host` names a host that is
         taken only if no other one is left. The users of waiting callers take turns. The host's
         health is set by how the block ends: without an error, or with one of comfy/errors.py.
 
@@ -148,7 +148,7 @@ class Pool:
         """
         waiter = Waiter(
             requirements=requirements,
-            rather_not=rather_not,
+            avoid_host=avoid_host,
             left_on=None if left_on is None else self._hosts.get(left_on),
             user=user,
             since=self._clock(),
@@ -208,7 +208,7 @@ class Pool:
         """Grant free slots to waiters, in the order of the queue."""
         without_host: set[tuple[Requirements, str | None, PooledHost | None]] = set()
         for waiter in self._queue:
-            kind = (waiter.requirements, waiter.rather_not, waiter.left_on)
+            kind = (waiter.requirements, waiter.avoid_host, waiter.left_on)
             if kind in without_host:
                 continue
             if (error := self._error_if_nobody_can_draw(waiter)) is not None:
@@ -248,7 +248,7 @@ class Pool:
             and host.health.usable_slots(host.slots)
             and (left_on is None or _is_asked_since(left_on, host))
         ]
-        name = choose_host(candidates, rather_not=waiter.rather_not)
+        name = choose_host(candidates, avoid_host=waiter.avoid_host)
         return None if name is None else self._hosts[name]
 
     def _change_s(self) -> float:

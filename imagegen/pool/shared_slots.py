@@ -1,7 +1,8 @@
-"""Slots of hosts that several workers use, as leases in Redis.
+"""Counts the slots of hosts that several workers share, as leases in Redis.
 
-Each worker counts its own slots itself; the leases keep all workers together within a host's
-slots. If Redis is away, no worker stops: each of them counts alone until Redis is back.
+Each worker counts its own slots itself; the leases make sure that all workers together never use
+more slots than the host has. If Redis is away, no worker stops: each of them counts alone until
+Redis is back.
 """
 
 import asyncio
@@ -61,7 +62,7 @@ return held
 
 
 class SharedSlot(Protocol):
-    """A slot that other workers see as taken."""
+    """A reserved slot; other workers cannot take it until it is released."""
 
     def release(self) -> None:
         """Release the slot at once, without waiting for anything."""
@@ -150,8 +151,8 @@ class RedisSlotRegistry:
     async def take(self, host: str, slots: int) -> RedisSlot | None:
         """Take one of the `slots` of a host; None if the workers together hold all of them.
 
-        While Redis is away the slot is granted without a lease. If the call is cancelled, a slot
-        that is still granted is released.
+        While Redis is away the slot is granted without a lease. If Redis grants the
+        slot after the call was cancelled, it is released at once.
         """
         # In a task of its own: if the call to Redis were cancelled, Redis could still grant the
         # lease, and nobody would know of it.

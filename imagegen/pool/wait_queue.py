@@ -36,7 +36,7 @@ class Waiter:
     """
 
     requirements: Requirements
-    rather_not: str | None = None
+    avoid_host: str | None = None
     left_on: PooledHost | None = None
     user: int | None = None
     since: float = 0.0

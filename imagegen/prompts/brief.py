@@ -16,7 +16,7 @@ class Brief:
     `talk` is the conversation. `rating` is the effective one. If `is_alone` is set, the picture
     shows the persona alone, and nothing else of the conversation than season, weather and time of
     day. `variation` is 0 for the first picture of a message and counts its variations from 1; the
-    covers of a persona are counted from 0. `scene` is the `Prompt.scene` of the picture that is
+    covers of a persona are counted from 0. `scene` is the `WrittenPrompt.scene` of the picture that is
     varied, or of this picture if its prompt was written before; None if there is neither.
     """
 

@@ -10,12 +10,12 @@ from imagegen.prompts.brief import Brief
 from imagegen.prompts.llm import LanguageModel, NoScene
 from imagegen.prompts.scene import (
     MAX_WORDS,
-    Prompt,
     PromptSource,
     Scene,
-    ended,
+    WrittenPrompt,
     join_sentences,
     one_line,
+    with_full_stop,
     write_prompt,
 )
 from imagegen.prompts.template import shipped_template
@@ -44,7 +44,7 @@ class PromptBuilder:
         self._template = shipped_template()
         self.fallbacks: Counter[str] = Counter()
 
-    async def build(self, brief: Brief) -> Prompt:
+    async def build(self, brief: Brief) -> WrittenPrompt:
         """Write the prompt of a brief; never fails, since the template is used instead."""
         try:
             if brief.own_prompt is not None:
@@ -61,40 +61,40 @@ class PromptBuilder:
             self.fallbacks[error.why] += 1
         return self._template.write(brief)
 
-    def _from_own_prompt(self, brief: Brief, own_prompt: str) -> Prompt:
+    def _from_own_prompt(self, brief: Brief, own_prompt: str) -> WrittenPrompt:
         self._check_clothing(brief, own_prompt)
-        sketch = self._template.sketch(brief)
+        stored_scene = self._template.stored_scene(brief)
         camera = self._template.camera(brief) if brief.variation else None
-        return Prompt(
+        return WrittenPrompt(
             text=write_own_prompt(brief.persona, own_prompt, camera=camera),
-            summary=self._template.summary(brief.persona, sketch.setting),
+            summary=self._template.summary(brief.persona, stored_scene.setting),
             source=PromptSource.OWN,
-            scene=sketch.stored(),
+            scene=stored_scene.to_json(),
         )
 
-    def _from_model_scene(self, brief: Brief, scene: Scene) -> Prompt:
+    def _from_model_scene(self, brief: Brief, scene: Scene) -> WrittenPrompt:
         persona = brief.persona
         phrases = " . ".join(scene.model_dump().values())
         self._check_clothing(brief, phrases)
-        text = write_prompt(persona, scene, wording=persona.words_for(brief.rating))
+        text = write_prompt(persona, scene, wording=persona.wording_for(brief.rating))
         if not self._is_fine(text):
             raise NoScene("screened")
 
         # The setting is read from the model's phrases, not from the conversation, which may be
         # about something else.
         setting = self._template.reader.setting([phrases])
-        sketch = self._template.sketch(brief).model_copy(
+        stored_scene = self._template.stored_scene(brief).model_copy(
             update={"setting": setting, "scene": scene}
         )
-        return Prompt(
+        return WrittenPrompt(
             text=text,
             summary=self._template.summary(persona, setting),
             source=PromptSource.LLM,
-            scene=sketch.stored(),
+            scene=stored_scene.to_json(),
         )
 
     def _check_clothing(self, brief: Brief, text: str) -> None:
-        rating, reader = brief.persona.level(brief.rating), self._template.reader
+        rating, reader = brief.persona.wording_rating(brief.rating), self._template.reader
         if rating is not Rating.EXPLICIT and reader.is_bare(text, is_safe=rating is Rating.SAFE):
             raise NoScene("bare")
 
@@ -108,11 +108,11 @@ def write_own_prompt(persona: Persona, words: str, *, camera: str | None = None)
     scene = one_line(words)[:MAX_SCENE_CHARACTERS].strip() or QUIET_SCENE
     camera_sentence = f"The picture is {camera}." if camera else None
     room = MAX_WORDS - len(join_sentences(persona, camera_sentence).split())
-    scene_sentence = ended(" ".join(f"The scene: {scene}".split()[:room]))
+    scene_sentence = with_full_stop(" ".join(f"The scene: {scene}".split()[:room]))
     return join_sentences(persona, scene_sentence, camera_sentence)
 
 
-def from_template(brief: Brief) -> Prompt:
+def from_template(brief: Brief) -> WrittenPrompt:
     """Write the prompt of a brief without a language model: the same for the same brief."""
     return shipped_template().write(brief)
 

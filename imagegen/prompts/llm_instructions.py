@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from chatflow_hook.turn import Message, Rating
 from imagegen.prompts.brief import Brief
-from imagegen.prompts.scene import ended, one_line
+from imagegen.prompts.scene import one_line, with_full_stop
 from imagegen.workflows.persona import Persona
 
 START, END = "<conversation>", "</conversation>"
@@ -64,7 +64,7 @@ def _instructions(brief: Brief) -> Iterator[str]:
     yield _TASK.format(
         name=persona.display_name,
         age=persona.age,
-        appearance=ended(persona.appearance),
+        appearance=with_full_stop(persona.appearance),
         dressed=_clothing_rule(persona, brief.rating),
         start=START,
         end=END,
@@ -85,7 +85,7 @@ def _instructions(brief: Brief) -> Iterator[str]:
 
 
 def _clothing_rule(persona: Persona, rating: Rating) -> str:
-    own_words = persona.words_for(rating)
+    own_words = persona.wording_for(rating)
     if own_words is not None:
         return f'{persona.display_name} is shown like this, and "clothes" fits it: {own_words}'
     rule = _CLOTHING_RULES[Rating.SAFE if rating is Rating.SAFE else Rating.SUGGESTIVE]

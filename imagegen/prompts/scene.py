@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from chatflow_hook.turn import Rating
-from imagegen.workflows.persona import Persona, phrase
+from imagegen.workflows.persona import Persona, phrase_validator
 
 MAX_WORDS = 380
 
@@ -30,9 +30,7 @@ def identity_sentence(persona: Persona) -> str:
     The screen relies on this form: see `_IDENTITY` of imagegen/safety/screen.py.
     """
     names = ", ".join((*persona.trigger_words, persona.display_name))
-    return (
-        f"A picture of {names}, a fictional adult aged {persona.age}. {ended(persona.appearance)}"
-    )
+    return f"A picture of {names}, a fictional adult aged {persona.age}. {with_full_stop(persona.appearance)}"
 
 
 def alone_sentence(persona: Persona) -> str:
@@ -40,7 +38,7 @@ def alone_sentence(persona: Persona) -> str:
     return f"{persona.display_name} is the only person in the picture."
 
 
-def ended(text: str) -> str:
+def with_full_stop(text: str) -> str:
     """Return a text with a full stop, unless it ends as a sentence already."""
     return text if text.endswith(_SENTENCE_ENDS) else f"{text.rstrip(' ,;:-')}."
 
@@ -56,7 +54,7 @@ def join_sentences(persona: Persona, *sentences: str | None) -> str:
 
     The first sentence that does not fit is left out, and all after it. None is skipped.
     """
-    start, style = identity_sentence(persona), ended(persona.style)
+    start, style = identity_sentence(persona), with_full_stop(persona.style)
     room = MAX_WORDS - len(f"{start} {style}".split())
     fitting = []
     for sentence in filter(None, sentences):
@@ -67,8 +65,8 @@ def join_sentences(persona: Persona, *sentences: str | None) -> str:
     return " ".join((start, *fitting, style))
 
 
-LongPhrase = Annotated[str, Field(max_length=500), AfterValidator(phrase(60))]
-ShortPhrase = Annotated[str, Field(max_length=320), AfterValidator(phrase(40))]
+LongPhrase = Annotated[str, Field(max_length=500), AfterValidator(phrase_validator(60))]
+ShortPhrase = Annotated[str, Field(max_length=320), AfterValidator(phrase_validator(40))]
 
 
 class Scene(BaseModel):
@@ -97,10 +95,10 @@ class PromptSource(enum.StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prompt:
+class WrittenPrompt:
     """An English prompt of at most 380 words.
 
-    `summary` is one line for people, of words of the vocabulary only. `scene` is a SceneSketch as
+    `summary` is one line for people, of words of the vocabulary only. `scene` is a StoredScene as
     JSON, from which a variation of the picture is made. It has no word of the conversation, so it
     may be stored with the request.
     """
@@ -125,7 +123,9 @@ def write_prompt(
     `is_alone` is set, the prompt says that nobody else is in the picture.
     """
     name = persona.display_name
-    clothes = ended(wording or f"{name} wears {_without_subject(scene.clothes, name, 'wears')}")
+    clothes = with_full_stop(
+        wording or f"{name} wears {_without_subject(scene.clothes, name, 'wears')}"
+    )
     # In the order of the prompt. Where the words do not suffice, the last are left out first.
     return join_sentences(
         persona,
@@ -181,7 +181,7 @@ def _scene_or_none(value: Any) -> Any:
         return None
 
 
-class SceneSketch(BaseModel):
+class StoredScene(BaseModel):
     """What is stored of a picture, as JSON with its request, so that it can be varied.
 
     `setting` has keys of the vocabulary. `shuffle` goes into the hash by which phrases are picked.
@@ -200,13 +200,13 @@ class SceneSketch(BaseModel):
     scene: Annotated[Scene | None, BeforeValidator(_scene_or_none)] = None
 
     @classmethod
-    def read(cls, stored: Mapping[str, Any]) -> Self:
-        """Read what `stored` returned; an empty sketch if it cannot be read."""
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Read what `to_json` returned; an empty one if it cannot be read."""
         try:
             return cls.model_validate(stored)
         except ValidationError:
             return cls()
 
-    def stored(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the JSON object that is stored."""
         return self.model_dump(mode="json", exclude_none=True)

@@ -8,11 +8,11 @@ from imagegen.prompts.brief import Brief
 from imagegen.prompts.conversation_reader import ConversationReader, shipped_reader
 from imagegen.prompts.scene import (
     Category,
-    Prompt,
     PromptSource,
     Scene,
     SceneSetting,
-    SceneSketch,
+    StoredScene,
+    WrittenPrompt,
     write_prompt,
 )
 from imagegen.prompts.template_phrases import TemplatePhrases
@@ -32,47 +32,49 @@ class Template:
     vocabulary: Vocabulary
     reader: ConversationReader
 
-    def write(self, brief: Brief) -> Prompt:
+    def write(self, brief: Brief) -> WrittenPrompt:
         """Write a prompt in which no word of the conversation appears.
 
         All phrases are of the vocabulary and the persona, or of the stored scene of a model.
         """
-        sketch = self.sketch(brief)
-        scene = self.scene(brief, sketch)
-        return Prompt(
+        stored_scene = self.stored_scene(brief)
+        scene = self.scene(brief, stored_scene)
+        return WrittenPrompt(
             text=write_prompt(
                 brief.persona,
                 scene,
-                wording=brief.persona.words_for(brief.rating),
-                is_alone=sketch.is_alone,
+                wording=brief.persona.wording_for(brief.rating),
+                is_alone=stored_scene.is_alone,
             ),
-            summary=self.summary(brief.persona, sketch.setting),
-            source=PromptSource.LLM if scene is sketch.scene else PromptSource.TEMPLATE,
-            scene=sketch.stored(),
+            summary=self.summary(brief.persona, stored_scene.setting),
+            source=PromptSource.LLM if scene is stored_scene.scene else PromptSource.TEMPLATE,
+            scene=stored_scene.to_json(),
         )
 
-    def sketch(self, brief: Brief) -> SceneSketch:
-        """Return the sketch of a brief: its stored one, else one read from the conversation."""
+    def stored_scene(self, brief: Brief) -> StoredScene:
+        """Return the stored scene of a brief: its own, else one read from the conversation."""
         if brief.scene is not None:
-            return self._restrict_if_alone(SceneSketch.read(brief.scene), brief)
-        sketch = SceneSketch(
+            return self._restrict_if_alone(StoredScene.from_json(brief.scene), brief)
+        stored_scene = StoredScene(
             setting=self._read_setting(brief),
             shuffle=_shuffle(brief),
             rating=brief.rating,
             variation=brief.variation,
         )
-        return self._restrict_if_alone(sketch, brief)
+        return self._restrict_if_alone(stored_scene, brief)
 
-    def scene(self, brief: Brief, sketch: SceneSketch) -> Scene:
-        """Return the phrases of a sketch, for the brief's persona, rating and variation.
+    def scene(self, brief: Brief, stored_scene: StoredScene) -> Scene:
+        """Return the phrases of a stored scene, for the brief's persona, rating and variation.
 
         A model's phrases are used if they were written for the same rating. For another variation,
         pose, light and framing are the template's.
         """
-        model_scene = sketch.scene if sketch.rating is brief.rating else None
-        if model_scene is not None and sketch.variation == brief.variation:
+        model_scene = stored_scene.scene if stored_scene.rating is brief.rating else None
+        if model_scene is not None and stored_scene.variation == brief.variation:
             return model_scene
-        scene = TemplatePhrases(vocabulary=self.vocabulary, brief=brief, sketch=sketch).scene
+        scene = TemplatePhrases(
+            vocabulary=self.vocabulary, brief=brief, stored_scene=stored_scene
+        ).scene
         if model_scene is None:
             return scene
         return scene.model_copy(update=model_scene.model_dump(include={"scene", "clothes", "mood"}))
@@ -81,15 +83,15 @@ class Template:
         """Return one line for people that says what the picture shows."""
         found = setting.found
         signs = [
-            getattr(self.vocabulary, category)[found[category]].sign
+            getattr(self.vocabulary, category)[found[category]].label
             for category in _SUMMARY
             if found.get(category) in getattr(self.vocabulary, category)
         ]
-        return f"{persona.display_name}: {', '.join(signs) or self.vocabulary.otherwise.sign}"
+        return f"{persona.display_name}: {', '.join(signs) or self.vocabulary.otherwise.label}"
 
     def camera(self, brief: Brief) -> str:
         """Return the framing of a brief's picture, which completes "The picture is …"."""
-        return self.scene(brief, self.sketch(brief)).camera
+        return self.scene(brief, self.stored_scene(brief)).camera
 
     def _read_setting(self, brief: Brief) -> SceneSetting:
         setting = self.reader.setting([brief.own_prompt] if brief.own_prompt else brief.texts)
@@ -98,12 +100,12 @@ class Template:
         time = _TIMES_OF_COVERS[brief.variation % len(_TIMES_OF_COVERS)]
         return setting.model_copy(update={"time": time})
 
-    def _restrict_if_alone(self, sketch: SceneSketch, brief: Brief) -> SceneSketch:
-        if not brief.is_alone or sketch.is_alone:
-            return sketch
+    def _restrict_if_alone(self, stored_scene: StoredScene, brief: Brief) -> StoredScene:
+        if not brief.is_alone or stored_scene.is_alone:
+            return stored_scene
         # All other keys, and a model's phrases, may come from what was said about other people.
-        return sketch.model_copy(
-            update={"setting": sketch.setting.sky, "is_alone": True, "scene": None}
+        return stored_scene.model_copy(
+            update={"setting": stored_scene.setting.sky, "is_alone": True, "scene": None}
         )
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from chatflow_hook.turn import Rating
 from imagegen.prompts.brief import Brief
-from imagegen.prompts.scene import Scene, SceneSetting, SceneSketch
+from imagegen.prompts.scene import Scene, SceneSetting, StoredScene
 from imagegen.prompts.vocabulary import (
     ActivityWord,
     ByRating,
@@ -29,14 +29,14 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, kw_only=True)
 class TemplatePhrases:
-    """Picks phrases by a hash, so that the same sketch always gives the same scene.
+    """Picks phrases by a hash, so that the same stored scene always gives the same scene.
 
     Each variation has the next pose, framing and light of the lists.
     """
 
     vocabulary: Vocabulary
     brief: Brief
-    sketch: SceneSketch
+    stored_scene: StoredScene
 
     @property
     def scene(self) -> Scene:
@@ -53,7 +53,7 @@ class TemplatePhrases:
     @property
     def _place_phrase(self) -> str:
         if self._place is not None:
-            return self._pick("place", self._place.says)
+            return self._pick("place", self._place.phrases)
         return self._pick("place", self._indoors if self._is_indoors else self._outdoors)
 
     @functools.cached_property
@@ -71,15 +71,15 @@ class TemplatePhrases:
     def _surroundings(self) -> Iterator[str]:
         """Yield the phrases of the season (outdoors only), the weather and the time of day."""
         if self._season is not None and not self._is_indoors:
-            yield self._pick("season", self._season.says)
+            yield self._pick("season", self._season.phrases)
         if self._weather is not None:
             yield self._weather.indoors if self._is_indoors else self._weather.outdoors
         if self._time is not None:
-            yield self._pick("time", self.vocabulary.time[self._time].says)
+            yield self._pick("time", self.vocabulary.time[self._time].phrases)
 
     def _pose(self) -> str:
         if self._activity is not None:
-            return self._next("pose", self._activity.says)
+            return self._next("pose", self._activity.phrases)
         return self._next("pose", self.vocabulary.poses.at(self._rating))
 
     def _clothes(self) -> str:
@@ -99,12 +99,12 @@ class TemplatePhrases:
         """Yield the clothes named in the conversation, then those of the activity and the place."""
         if self._setting.clothes not in self._habits.never_wears:
             yield self._named_clothes
-        yield self._activity.wears if self._activity else None
-        yield self._place.wears if self._place else None
+        yield self._activity.clothes if self._activity else None
+        yield self._place.clothes if self._place else None
 
     def _extras(self) -> tuple[str, ...]:
         """Return what is worn or carried for the weather and the season, such as one coat."""
-        extras = (word.adds for word in (self._weather, self._season) if word is not None)
+        extras = (word.accessory for word in (self._weather, self._season) if word is not None)
         return tuple(dict.fromkeys(filter(None, extras)))
 
     def _light(self) -> str:
@@ -119,7 +119,7 @@ class TemplatePhrases:
 
     @property
     def _rating(self) -> Rating:
-        return self.brief.persona.level(self.brief.rating)
+        return self.brief.persona.wording_rating(self.brief.rating)
 
     @property
     def _habits(self) -> Habits:
@@ -139,7 +139,7 @@ class TemplatePhrases:
 
     @property
     def _setting(self) -> SceneSetting:
-        return self.sketch.setting
+        return self.stored_scene.setting
 
     # The setting may be a stored one with keys that the vocabulary does not have any more.
 
@@ -169,11 +169,11 @@ class TemplatePhrases:
 
     def _next(self, kind: str, options: Sequence[_T]) -> _T:
         """Pick the option that is as many places further as the variation's number."""
-        # A cover is no variation of another picture; its number is part of the sketch's `shuffle`.
+        # A cover is no variation of another picture; its number is part of the stored scene's `shuffle`.
         offset = self.brief.variation if self.brief.kind.has_dialog else 0
         return self._pick(kind, options, offset=offset)
 
     def _pick(self, kind: str, options: Sequence[_T], *, offset: int = 0) -> _T:
-        key = f"{kind}:{self.brief.persona.name}:{self.sketch.shuffle}"
+        key = f"{kind}:{self.brief.persona.name}:{self.stored_scene.shuffle}"
         digest = hashlib.sha256(key.encode(errors="replace")).digest()
         return options[(int.from_bytes(digest[:8], "big") + offset) % len(options)]

@@ -34,38 +34,38 @@ class ByRating(_StrictEntry):
 
 
 class VocabularyWord(_StrictEntry):
-    """A thing that people write about: `en` and `ru` are its words, `sign` its name in a summary."""
+    """A thing that people write about: `en` and `ru` are its words, `label` its name in a summary."""
 
-    sign: str
+    label: str
     en: Phrases
     ru: Phrases
 
 
-class SaidWord(VocabularyWord):
-    """A thing with phrases, `says`, that complete "Lina is …"."""
+class WordWithPhrases(VocabularyWord):
+    """A thing with `phrases` that complete "Lina is …"."""
 
-    says: Phrases
+    phrases: Phrases
 
 
-class PlaceWord(SaidWord):
-    """A place; `wears` are the clothes that people wear there."""
+class PlaceWord(WordWithPhrases):
+    """A place; `clothes` are those that people wear there."""
 
     indoors: bool
-    wears: ByRating | None = None
+    clothes: ByRating | None = None
 
 
-class SeasonWord(SaidWord):
-    """A season; `adds` is what is worn or carried outdoors."""
+class SeasonWord(WordWithPhrases):
+    """A season; `accessory` is what is worn or carried outdoors."""
 
-    adds: str | None = None
+    accessory: str | None = None
 
 
 class WeatherWord(VocabularyWord):
-    """Weather, with a phrase for indoors and one for outdoors; `adds` as of a season."""
+    """Weather, with a phrase for indoors and one for outdoors; `accessory` as of a season."""
 
     indoors: str
     outdoors: str
-    adds: str | None = None
+    accessory: str | None = None
 
 
 class ClothesWord(VocabularyWord):
@@ -80,14 +80,14 @@ class ClothesWord(VocabularyWord):
         return self.safe if rating is Rating.SAFE else self.suggestive
 
 
-class ActivityWord(SaidWord):
+class ActivityWord(WordWithPhrases):
     """What somebody does, and at which places; no places means everywhere.
 
     If the conversation names no place, it is the first of them.
     """
 
     places: _Keys = ()
-    wears: ByRating | None = None
+    clothes: ByRating | None = None
 
 
 class NegationWords(_StrictEntry):
@@ -112,7 +112,7 @@ class DefaultPhrases(_StrictEntry):
     evening_clothes: Phrases
     moods: Phrases
     cameras: Phrases
-    sign: str
+    label: str
 
 
 class LightPhrases(_StrictEntry):
@@ -135,7 +135,7 @@ class Vocabulary(_StrictEntry):
     """
 
     place: dict[str, PlaceWord]
-    time: dict[str, SaidWord]
+    time: dict[str, WordWithPhrases]
     season: dict[str, SeasonWord]
     weather: dict[str, WeatherWord]
     clothes: dict[str, ClothesWord]

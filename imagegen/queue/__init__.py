@@ -5,6 +5,6 @@
 - `job_lease.py`: the lease of a running job, and how soon a dead worker's jobs are found
 - `circuit_breaker.py`: stops the taking of jobs while different requests fail alike
 - `outbox_relay.py`: puts requests that Redis does not know back into the queue
-- `progress.py`: live progress of a drawing, and the message that a request has ended
+- `live_progress.py`: live progress of a drawing, and the message that a request has ended
 - `shutdown.py`: graceful shutdown after SIGTERM or SIGINT
 """

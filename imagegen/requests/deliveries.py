@@ -32,7 +32,7 @@ from chatflow_hook.turn import storable
 from imagegen.db.engine import one_or_none, run_in_transaction, run_statement
 from imagegen.db.tables import Delivery, ForgottenMessage, SendOutcome
 from imagegen.delivery.message import SentMessage
-from imagegen.delivery.refusals import UNNAMED
+from imagegen.delivery.telegram_refusals import UNNAMED
 from imagegen.requests.claim import ClaimedRequest, DeliveryAttempt, EarlierSends
 from imagegen.requests.state_changes import advance
 

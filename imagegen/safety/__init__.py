@@ -13,6 +13,7 @@
 - age_subject.py: whose age it is, or of which thing
 - numbers.py, notation.py: which number a word stands for, and numbers that are no ages as written
 - person_names.py: names of real people
-- rating.py: the effective rating, and the errors of a refusal
+- rating.py: the effective rating
+- refusal.py: the errors of a refusal, with the sentence for the person in the chat
 - image_screen.py: an operator's own check of drawn images
 """

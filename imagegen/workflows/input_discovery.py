@@ -23,7 +23,7 @@ from imagegen.workflows.graph_search import (
     text_inputs,
     value_sources,
 )
-from imagegen.workflows.persona import Nodes, Spot
+from imagegen.workflows.persona import InputReference, NodeRoles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class WorkflowInputs:
     height: NodeInput
 
 
-def find_inputs(graph: Graph, nodes: Nodes, *, toml: Path) -> WorkflowInputs:
+def find_inputs(graph: Graph, nodes: NodeRoles, *, toml: Path) -> WorkflowInputs:
     """Return the inputs that `bind` sets; nodes that persona.toml names are preferred.
 
     `toml` is the path of that file, for sentences of errors.
@@ -54,7 +54,7 @@ class _Search:
     """One search in one graph; `path` is the set of nodes upstream of the save node."""
 
     graph: Graph
-    nodes: Nodes
+    nodes: NodeRoles
     toml: Path
 
     def inputs(self) -> WorkflowInputs:
@@ -188,7 +188,7 @@ class _Search:
     def _named_input(
         self,
         path: frozenset[str],
-        named: str | Spot,
+        named: str | InputReference,
         key: str,
         likely_inputs: Callable[[Node], list[str]],
         kind: type,
@@ -197,7 +197,7 @@ class _Search:
         node = self._named(named if isinstance(named, str) else named.node, key)
         self._on_path(path, node, key)
         names = likely_inputs(node) or [n for n, v in node.inputs.items() if is_a(v, kind)]
-        name = named.input if isinstance(named, Spot) else next(iter(names), None)
+        name = named.input if isinstance(named, InputReference) else next(iter(names), None)
         if name is None or name not in node.inputs:
             input_names = ", ".join(sorted(node.inputs)) or "none"
             raise WorkflowFault(

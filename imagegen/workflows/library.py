@@ -130,13 +130,13 @@ def _folders(directory: Path) -> list[Path]:
 def _workflow(folder: Path, described: Path) -> Workflow:
     """Load a persona from its folder; `described` is the folder with its persona.toml."""
     toml = described / "persona.toml"
-    persona, wiring = read_persona(toml)
-    path = described / wiring.workflow
+    persona, config = read_persona(toml)
+    path = described / config.workflow
     if not path.exists():
-        path = folder / wiring.workflow
-    full_graph = read_graph(path).with_inputs(wiring.inputs, file=toml)
+        path = folder / config.workflow
+    full_graph = read_graph(path).with_inputs(config.inputs, file=toml)
     check_model_names(full_graph)
-    inputs = find_inputs(full_graph, wiring.nodes, toml=toml)
+    inputs = find_inputs(full_graph, config.nodes, toml=toml)
     # Without the graph's other outputs: they would cost time and leave files on the host.
     graph = full_graph.only(full_graph.upstream([inputs.image.node]))
     sends_images = full_graph.nodes[inputs.save].class_type == WEBSOCKET_SAVE_NODE

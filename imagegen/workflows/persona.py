@@ -14,8 +14,8 @@ from imagegen.workflows.errors import WorkflowFault
 
 # A persona is an adult beyond doubt.
 ADULT = 21
-# The keys of persona.toml that belong to Wiring.
-WIRING = ("workflow", "nodes", "inputs")
+# The keys of persona.toml that belong to WorkflowConfig.
+WORKFLOW_KEYS = ("workflow", "nodes", "inputs")
 
 # Signs that could be read as markup, a prompt weight or a placeholder; plain phrases need none.
 _FORBIDDEN = set("<>{}[]|\\`^~#@=_")
@@ -25,7 +25,7 @@ _ENDS = " ,;:-."
 _LONG_NUMBER = re.compile(r"\d[\d -]{4,}\d|\d{5}")
 
 
-def phrase(most_words: int) -> Callable[[str], str]:
+def phrase_validator(most_words: int) -> Callable[[str], str]:
     """Return a check of a phrase: one line of plain English with at most `most_words` words.
 
     The check returns the phrase with single spaces, and raises ValueError if it is none. It is
@@ -82,7 +82,7 @@ Name = Annotated[str, Field(max_length=60), AfterValidator(_line(5))]
 Trigger = Annotated[str, Field(max_length=60), AfterValidator(_line(5))]
 Appearance = Annotated[str, Field(max_length=1200), AfterValidator(_line(120))]
 Style = Annotated[str, Field(max_length=600), AfterValidator(_line(60))]
-Phrase = Annotated[str, Field(max_length=160), AfterValidator(phrase(20))]
+Phrase = Annotated[str, Field(max_length=160), AfterValidator(phrase_validator(20))]
 Phrases = Annotated[tuple[Phrase, ...], Strict(strict=False), Field(max_length=8)]
 Wording = Annotated[str, Field(max_length=600), AfterValidator(_line(60))]
 
@@ -129,7 +129,7 @@ class Persona(_Strict):
     habits: Habits = Habits()
     wording: Wordings = Wordings()
 
-    def level(self, rating: Rating) -> Rating:
+    def wording_rating(self, rating: Rating) -> Rating:
         """Return the rating of the wording that is used for a rating.
 
         That is the rating itself, but suggestive for explicit if the operator gives no explicit
@@ -139,9 +139,9 @@ class Persona(_Strict):
             return Rating.SUGGESTIVE
         return rating
 
-    def words_for(self, rating: Rating) -> str | None:
+    def wording_for(self, rating: Rating) -> str | None:
         """Return the operator's own sentences for a rating, None if there are none."""
-        match self.level(rating):
+        match self.wording_rating(rating):
             case Rating.SAFE:
                 return self.wording.safe
             case Rating.SUGGESTIVE:
@@ -150,47 +150,47 @@ class Persona(_Strict):
                 return self.wording.explicit
 
 
-class Spot(_Strict):
+class InputReference(_Strict):
     """One input of one node; the node is given by id or title."""
 
     node: str
     input: str
 
 
-class Nodes(_Strict):
+class NodeRoles(_Strict):
     """Which node is which, for graphs whose links do not show it; None: found by the links."""
 
     save: str | None = None
     sampler: str | None = None
     size: str | None = None
-    text: str | Spot | None = None
-    seed: str | Spot | None = None
+    text: str | InputReference | None = None
+    seed: str | InputReference | None = None
 
 
-class Wiring(_Strict):
+class WorkflowConfig(_Strict):
     """The graph file, which node of it is which, and the inputs that persona.toml overrides.
 
     `inputs` are values by node id or title and by input name.
     """
 
     workflow: str = Field(default="workflow.json", min_length=1)
-    nodes: Nodes = Nodes()
+    nodes: NodeRoles = NodeRoles()
     inputs: dict[str, dict[str, str | int | float | bool | list[str | int]]] = {}
 
 
-def read_persona(file: Path) -> tuple[Persona, Wiring]:
+def read_persona(file: Path) -> tuple[Persona, WorkflowConfig]:
     """Read a persona.toml; the persona has the name of its folder, in lower case.
 
     Raises:
         WorkflowFault: the file cannot be read, or a key in it is unknown, missing or wrong.
     """
     raw = _parsed(file)
-    wiring = {key: raw.pop(key) for key in WIRING if key in raw}
+    config = {key: raw.pop(key) for key in WORKFLOW_KEYS if key in raw}
     if "name" in raw:
         raise WorkflowFault(file, "name: the folder's name is the persona's name; remove this key")
     try:
         persona = Persona.model_validate({**raw, "name": file.parent.name.casefold()})
-        return persona, Wiring.model_validate(wiring)
+        return persona, WorkflowConfig.model_validate(config)
     except ValidationError as error:
         raise WorkflowFault(file, _explained(error)) from error
 

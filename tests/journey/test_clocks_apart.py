@@ -13,7 +13,7 @@ from tests.support import conversations, worker_process
 from tests.support.conversations import Sessions
 from tests.support.fork_server import ROOT
 from tests.support.http_probe import Prober, free_port
-from tests.support.product import PATIENCE_S, Stages
+from tests.support.product import PATIENCE_S, ProductFactory
 
 AHEAD, BEHIND = "600", "-600"
 APART = (sys.executable, "-m", "tests.support.clock_offset")
@@ -32,14 +32,14 @@ async def bot_output(variables: Mapping[str, str], home: Path) -> str:
 
 
 async def test_a_picture_comes_at_once_from_a_bot_ahead_and_a_worker_behind(
-    stages: Stages, sessions: Sessions, tmp_path: Path
+    products: ProductFactory, sessions: Sessions, tmp_path: Path
 ) -> None:
     port = free_port()
-    async with stages.set(works=False) as stage:
+    async with products.start(works=False) as product:
         # The job is deferred once, for a second.
-        stage.telegram.script(Trouble.flood(1), method="sendPhoto")
+        product.telegram.script(Trouble.flood(1), method="sendPhoto")
         variables = worker_process.environment(
-            stage.settings, WEB_PORT=str(port), LOG_FORMAT="json", PYTHONPATH=str(ROOT)
+            product.settings, WEB_PORT=str(port), LOG_FORMAT="json", PYTHONPATH=str(ROOT)
         )
         async with worker_process.running(
             tmp_path / "home", variables, command=WORKER, is_forked=False
@@ -47,7 +47,7 @@ async def test_a_picture_comes_at_once_from_a_bot_ahead_and_a_worker_behind(
             said_by_bot = await bot_output(variables, tmp_path)
             (row,) = await conversations.requests_of(sessions)
             request = Request(id=row.id, dialog_id=row.dialog_id, message_count=row.message_count)
-            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+            picture = await product.hook.wait(request, timeout=PATIENCE_S)
             ready = await Prober(port).until_missing(timeout_s=PATIENCE_S)
 
     assert picture.state is State.DELIVERED

@@ -17,7 +17,7 @@ from imagegen import resources
 from imagegen.sandbox.comfyui.faults.kinds import MEANINGS, FaultKind
 from imagegen.workflows.library import load_workflows, required_model_files
 from tests.support import fork_server
-from tests.support.comfyui_client import quick, visit
+from tests.support.comfyui_client import connect_client, graph_without_model
 from tests.support.fork_server import RecordedCommand
 
 START = "from imagegen.cli import main; main(prog_name='imagegen')"
@@ -60,43 +60,45 @@ async def test_it_says_where_it_listens_and_draws_with_the_shipped_models() -> N
     files = required_model_files(load_workflows(resources.path("workflows")))
     with running() as (_, address):
         assert re.fullmatch(r"127\.0\.0\.1:\d+", address)
-        async with visit(address) as guest:
-            assert "execution_success" in await guest.hear_end(await guest.post(quick(1)))
-            assert await guest.get("/models/loras") == sorted(files["loras"])
-            assert (await guest.get("/sandbox/account"))["drawn"] == 1
+        async with connect_client(address) as client:
+            assert "execution_success" in await client.wait_for_end(
+                await client.post(graph_without_model(1))
+            )
+            assert await client.get("/models/loras") == sorted(files["loras"])
+            assert (await client.get("/sandbox/account"))["drawn"] == 1
 
 
 async def test_it_has_the_models_and_the_version_that_are_asked_for() -> None:
     models = ("--model", "loras=a.safetensors", "--model", "loras=b.safetensors")
     with running("--version", "0.3.64", *models) as (_, address):
-        async with visit(address) as guest:
-            assert await guest.get("/models/loras") == ["a.safetensors", "b.safetensors"]
-            stats = await guest.get("/system_stats")
+        async with connect_client(address) as client:
+            assert await client.get("/models/loras") == ["a.safetensors", "b.safetensors"]
+            stats = await client.get("/system_stats")
             assert stats["system"]["comfyui_version"] == "0.3.64"
 
 
 async def test_it_misbehaves_as_told() -> None:
     faults = ("--fault", "drop:at=execution_success", "--fault", "unavailable:route=/queue")
     with running("--seed", "7", *faults) as (_, address):
-        async with visit(address) as guest:
-            await guest.post(quick(1))
-            events = [message.json()["type"] async for message in guest.socket]
+        async with connect_client(address) as client:
+            await client.post(graph_without_model(1))
+            events = [message.json()["type"] async for message in client.socket]
             assert "execution_success" not in events
-            assert (await guest.session.get("/queue")).status == 503
+            assert (await client.session.get("/queue")).status == 503
 
 
 async def test_it_dies_and_comes_back_in_the_same_process() -> None:
     with running("--fault", "restart:at=over,seconds=0.05") as (command, address):
-        async with visit(address) as guest:
-            await guest.post(quick(1))
-            async for _ in guest.socket:
+        async with connect_client(address) as client:
+            await client.post(graph_without_model(1))
+            async for _ in client.socket:
                 pass
         assert command.process.poll() is None
         ends = time.monotonic() + PATIENCE_S
         while not answers(address):
             assert time.monotonic() < ends
-        async with visit(address) as guest:
-            assert await guest.get("/history") == {}
+        async with connect_client(address) as client:
+            assert await client.get("/history") == {}
 
 
 def answers(address: str) -> bool:
@@ -108,10 +110,12 @@ def answers(address: str) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_ends_it_in_a_second_whatever_hangs(number: signal.Signals) -> None:
     with running("--fault", "freeze:at=accepted") as (command, address):
-        async with visit(address) as guest:
-            await guest.send("/sandbox/faults", {"faults": ["restart:every=60"]})
+        async with connect_client(address) as client:
+            await client.send("/sandbox/faults", {"faults": ["restart:every=60"]})
             with pytest.raises(TimeoutError):
-                await guest.session.post("/prompt", json={"prompt": quick(1)}, timeout=FROZEN)
+                await client.session.post(
+                    "/prompt", json={"prompt": graph_without_model(1)}, timeout=FROZEN
+                )
             began = time.monotonic()
 
             command.process.send_signal(number)

@@ -13,7 +13,7 @@ from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.benchmarks.chaos import table
 from tests.benchmarks.chaos.bot import Pace
-from tests.benchmarks.chaos.run import Plan, run
+from tests.benchmarks.chaos.run import ChaosPlan, run
 from tests.benchmarks.chaos.store_faults import StoreDisk
 from tests.support.forked_child import ForkedChild
 
@@ -24,7 +24,7 @@ SEED = 1023
 
 @pytest.mark.timeout(180)
 async def test_nothing_is_lost_while_everything_breaks(tmp_path: Path) -> None:
-    plan = Plan(
+    plan = ChaosPlan(
         seed=SEED,
         seconds=22,
         out=tmp_path,

@@ -14,7 +14,7 @@ from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.benchmarks.chaos import table
 from tests.benchmarks.chaos.store_faults import own_disk
 from tests.benchmarks.soak import growth
-from tests.benchmarks.soak.run import Plan, run
+from tests.benchmarks.soak.run import SoakPlan, run
 from tests.support.forked_child import ForkedChild
 
 PICTURES = 50
@@ -24,7 +24,7 @@ SEED = 1426
 
 @pytest.mark.timeout(120)
 async def test_fifty_pictures_with_faults_leave_nothing_behind(tmp_path: Path) -> None:
-    plan = Plan(
+    plan = SoakPlan(
         seed=SEED,
         pictures=PICTURES,
         out=tmp_path,

@@ -10,7 +10,7 @@ from chatflow_hook.tables import State
 from imagegen.sandbox.telegram.faults import Trouble
 from tests.support import worker_killed_at, worker_process
 from tests.support.conversations import Sessions
-from tests.support.product import Stages
+from tests.support.product import ProductFactory
 from tests.support.worker_killed_at import STEP_S
 from tests.support.worker_process import QUICK
 
@@ -31,25 +31,25 @@ WITHIN_S = 10.0
 async def test_a_dead_workers_request_is_taken_over_within_ten_seconds(
     database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path, place: str
 ) -> None:
-    stages = Stages(database_url, redis_url, sessions, tmp_path / "images")
+    products = ProductFactory(database_url, redis_url, sessions, tmp_path / "images")
     async with (
-        stages.set(works=False) as stage,
+        products.start(works=False) as product,
         worker_process.running(
-            tmp_path / "standby", worker_killed_at.variables(stage), command=QUICK
+            tmp_path / "standby", worker_killed_at.variables(product), command=QUICK
         ) as standby,
     ):
         if place.endswith("_retry_delay_s"):
-            stage.telegram.script(Trouble.flood(3), method="sendPhoto")
+            product.telegram.script(Trouble.flood(3), method="sendPhoto")
         standby.ask_to_stop(signal.SIGSTOP)
-        request = await stage.ask()
-        await worker_killed_at.killed_at(place, stage, tmp_path / "killed")
+        request = await product.ask()
+        await worker_killed_at.killed_at(place, product, tmp_path / "killed")
 
         standby.ask_to_stop(signal.SIGCONT)
         died_at = time.monotonic()
-        await standby.until(lambda: standby.events_of(request.id), timeout_s=STEP_S)
+        await standby.wait_until(lambda: standby.events_of(request.id), timeout_s=STEP_S)
         took_s = time.monotonic() - died_at
 
-        picture = await stage.hook.wait(request, timeout=STEP_S)
+        picture = await product.hook.wait(request, timeout=STEP_S)
     assert took_s < WITHIN_S
     assert picture.state is State.DELIVERED
-    assert len(stage.telegram.sent) == 1
+    assert len(product.telegram.sent) == 1

@@ -12,7 +12,7 @@ from chatflow_hook.tables import State
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import tls, worker_process
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, Stages
+from tests.support.product import PATIENCE_S, ProductFactory
 from tests.support.worker_process import ARQ, IMAGEGEN, WorkerProcess
 
 PASSWORD = "hush-redis"
@@ -26,30 +26,32 @@ def valkey() -> Iterator[ValkeyServer]:
 
 
 @pytest.fixture
-def stages(database_url: str, valkey: ValkeyServer, sessions: Sessions, tmp_path: Path) -> Stages:
-    return Stages(database_url, valkey.url, sessions, tmp_path / "images")
+def products(
+    database_url: str, valkey: ValkeyServer, sessions: Sessions, tmp_path: Path
+) -> ProductFactory:
+    return ProductFactory(database_url, valkey.url, sessions, tmp_path / "images")
 
 
 def outages(worker: WorkerProcess) -> list[str]:
     """Return all reasons for which it said that Redis cannot be used; each line must be JSON."""
-    assert [line for line in worker.said.splitlines() if not line.startswith("{")] == []
+    assert [line for line in worker.output.splitlines() if not line.startswith("{")] == []
     assert len({line["worker"] for line in worker.events}) == 1
-    assert "hush" not in worker.said
+    assert "hush" not in worker.output
     return [line["why"] for line in worker.events if line["event"] == "redis cannot be used"]
 
 
 @pytest.mark.parametrize("command", [ARQ, IMAGEGEN])
 async def test_a_redis_that_is_away_at_the_start_is_told_once_and_then_counted(
-    stages: Stages, valkey: ValkeyServer, tmp_path: Path, command: tuple[str, ...]
+    products: ProductFactory, valkey: ValkeyServer, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
-    async with stages.set(works=False) as stage:
-        variables = worker_process.environment(stage.settings)
+    async with products.start(works=False) as product:
+        variables = worker_process.environment(product.settings)
         valkey.stop()
         async with worker_process.running(
             tmp_path / "home", variables, command=command, says="redis cannot be used"
         ) as worker:
             valkey.start()
-            await worker.has_said("worker ready")
+            await worker.wait_for_log("worker ready")
             assert await worker.stop() == 0
 
     [why] = outages(worker)
@@ -59,16 +61,16 @@ async def test_a_redis_that_is_away_at_the_start_is_told_once_and_then_counted(
 
 
 async def test_a_user_without_a_right_is_an_outage_with_a_name_until_the_right_is_given(
-    stages: Stages, valkey: ValkeyServer, tmp_path: Path
+    products: ProductFactory, valkey: ValkeyServer, tmp_path: Path
 ) -> None:
-    async with stages.set(works=False) as stage, Redis.from_url(valkey.url) as admin:
+    async with products.start(works=False) as product, Redis.from_url(valkey.url) as admin:
         await acl(admin, "on", f">{PASSWORD}", "~*", "&*", "+@all", "-info")
-        variables = worker_process.environment(stage.settings, REDIS_URL=as_bot(valkey))
+        variables = worker_process.environment(product.settings, REDIS_URL=as_bot(valkey))
         async with worker_process.running(
             tmp_path / "home", variables, says="redis cannot be used"
         ) as worker:
             await acl(admin, "+info")
-            await worker.has_said("worker ready")
+            await worker.wait_for_log("worker ready")
             assert await worker.stop() == 0
 
     assert outages(worker) == [
@@ -77,21 +79,21 @@ async def test_a_user_without_a_right_is_an_outage_with_a_name_until_the_right_i
 
 
 async def test_the_documented_rights_suffice(
-    stages: Stages, valkey: ValkeyServer, tmp_path: Path
+    products: ProductFactory, valkey: ValkeyServer, tmp_path: Path
 ) -> None:
     documented = re.search(r"ACL SETUSER chatflow (.+)", SETTINGS_PAGE.read_text())
     assert documented is not None
     rights = documented[1].replace("s3cret", PASSWORD).split()
     async with (
-        stages.set(works=False, workers_share_hosts=True) as stage,
+        products.start(works=False, workers_share_hosts=True) as product,
         Redis.from_url(valkey.url) as admin,
     ):
         await acl(admin, *rights)
         variables = worker_process.environment(
-            stage.settings, REDIS_URL=as_bot(valkey), WORKERS_SHARE_HOSTS="true"
+            product.settings, REDIS_URL=as_bot(valkey), WORKERS_SHARE_HOSTS="true"
         )
         async with worker_process.running(tmp_path / "home", variables) as worker:
-            assert (await stage.picture()).state is State.DELIVERED
+            assert (await product.picture()).state is State.DELIVERED
             assert await worker.stop() == 0
         refused: Any = await admin.execute_command("ACL", "LOG")
 
@@ -99,16 +101,16 @@ async def test_the_documented_rights_suffice(
 
 
 async def test_a_worker_and_arqs_check_use_the_tls_options_of_the_address(
-    stages: Stages, valkey: ValkeyServer, tmp_path: Path
+    products: ProductFactory, valkey: ValkeyServer, tmp_path: Path
 ) -> None:
     certificate = tls.make_certificate(tmp_path)
     async with (
-        stages.set(works=False) as stage,
+        products.start(works=False) as product,
         tls.terminated(valkey.port, certificate) as port,
     ):
         url = f"rediss://:{PASSWORD}@127.0.0.1:{port}"
         trusting = worker_process.environment(
-            stage.settings, REDIS_URL=f"{url}?ssl_ca_certs={certificate.certificate}"
+            product.settings, REDIS_URL=f"{url}?ssl_ca_certs={certificate.certificate}"
         )
         async with (
             worker_process.running(tmp_path / "home", trusting) as worker,
@@ -116,8 +118,8 @@ async def test_a_worker_and_arqs_check_use_the_tls_options_of_the_address(
                 tmp_path / "check", trusting, command=(*ARQ, "--check"), says="Health check"
             ) as check,
         ):
-            assert (await stage.picture()).state is State.DELIVERED
-            assert await check.has_ended(timeout_s=PATIENCE_S) == 0
+            assert (await product.picture()).state is State.DELIVERED
+            assert await check.wait(timeout_s=PATIENCE_S) == 0
             assert await worker.stop() == 0
 
         async with worker_process.running(

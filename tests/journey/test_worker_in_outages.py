@@ -13,7 +13,7 @@ from imagegen.sandbox.servers.server import Server
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import worker_process
 from tests.support.paused_comfyui import StepGate
-from tests.support.product import PATIENCE_S, Stages
+from tests.support.product import PATIENCE_S, ProductFactory
 from tests.support.worker_process import WorkerProcess
 
 # A request may have to wait until the relay finds that its arq job was lost.
@@ -59,63 +59,69 @@ def break_down(request: pytest.FixtureRequest) -> Callable[[Server], None]:
 
 
 async def outlives(
-    stages: Stages, home: Path, server: Server, break_down: Callable[[Server], None]
+    products: ProductFactory, home: Path, server: Server, break_down: Callable[[Server], None]
 ) -> tuple[list[State], WorkerProcess]:
     """Break a server down under an idle worker, then while it draws; say how two requests ended."""
-    async with stages.set(works=False, seconds_per_picture=1.0) as stage:
-        variables = worker_process.environment(stage.settings)
+    async with products.start(works=False, seconds_per_picture=1.0) as product:
+        variables = worker_process.environment(product.settings)
         async with worker_process.running(home, variables) as worker:
             break_down(server)
-            first = await stage.hook.wait(await stage.ask(dialog_id=1), timeout=LONG_S)
+            first = await product.hook.wait(await product.ask(dialog_id=1), timeout=LONG_S)
 
-            request = await stage.ask(dialog_id=2)
-            await worker.until(lambda: len(stage.hosts[0].posted) == 2, timeout_s=PATIENCE_S)
+            request = await product.ask(dialog_id=2)
+            await worker.wait_until(lambda: len(product.hosts[0].posted) == 2, timeout_s=PATIENCE_S)
             break_down(server)
-            second = await stage.hook.wait(request, timeout=LONG_S)
+            second = await product.hook.wait(request, timeout=LONG_S)
 
             assert worker.is_running
             assert await worker.stop() == 0
-            assert "marmalade" not in worker.said
+            assert "marmalade" not in worker.output
     return [first.state, second.state], worker
 
 
 async def test_a_worker_outlives_redis(
-    stages: Stages, valkey: ValkeyServer, break_down: Callable[[Server], None], tmp_path: Path
+    products: ProductFactory,
+    valkey: ValkeyServer,
+    break_down: Callable[[Server], None],
+    tmp_path: Path,
 ) -> None:
-    states, worker = await outlives(stages, tmp_path / "home", valkey, break_down)
+    states, worker = await outlives(products, tmp_path / "home", valkey, break_down)
 
     assert states == [State.DELIVERED, State.DELIVERED]
-    assert "Traceback" not in worker.said
+    assert "Traceback" not in worker.output
 
 
 async def test_a_worker_outlives_postgresql(
-    stages: Stages, postgres: PostgresServer, break_down: Callable[[Server], None], tmp_path: Path
+    products: ProductFactory,
+    postgres: PostgresServer,
+    break_down: Callable[[Server], None],
+    tmp_path: Path,
 ) -> None:
-    states, worker = await outlives(stages, tmp_path / "home", postgres, break_down)
+    states, worker = await outlives(products, tmp_path / "home", postgres, break_down)
 
     assert states == [State.DELIVERED, State.DELIVERED]
-    assert "Traceback" not in worker.said
+    assert "Traceback" not in worker.output
 
 
 @pytest.mark.parametrize("seconds", [1.0, 7.0], ids=["shorter", "longer"])
 async def test_a_frozen_redis_holds_no_picture_up(
-    stages: Stages, valkey: ValkeyServer, tmp_path: Path, seconds: float
+    products: ProductFactory, valkey: ValkeyServer, tmp_path: Path, seconds: float
 ) -> None:
     """Freeze it for less and for more than a socket's timeout, which is 5 s."""
     gate = StepGate()
-    async with stages.set(works=False, sleep=gate.sleep) as stage:
-        variables = worker_process.environment(stage.settings)
+    async with products.start(works=False, sleep=gate.sleep) as product:
+        variables = worker_process.environment(product.settings)
         async with worker_process.running(tmp_path / "home", variables) as worker:
-            await stage.ask(dialog_id=1)
-            await worker.until(lambda: stage.hosts[0].posted, timeout_s=PATIENCE_S)
+            await product.ask(dialog_id=1)
+            await worker.wait_until(lambda: product.hosts[0].posted, timeout_s=PATIENCE_S)
             valkey.freeze()
             ends = time.monotonic() + seconds
-            await worker.until(lambda: time.monotonic() > ends, timeout_s=PATIENCE_S)
+            await worker.wait_until(lambda: time.monotonic() > ends, timeout_s=PATIENCE_S)
             gate.release_all()
-            sent = await stage.telegram.wait_for(1, timeout=PATIENCE_S)
+            sent = await product.telegram.wait_for(1, timeout=PATIENCE_S)
             valkey.thaw()
-            second = await stage.hook.wait(await stage.ask(dialog_id=2), timeout=LONG_S)
+            second = await product.hook.wait(await product.ask(dialog_id=2), timeout=LONG_S)
 
             assert (len(sent), second.state) == (1, State.DELIVERED)
             assert await worker.stop() == 0
-            assert len(stage.telegram.sent) == 2
+            assert len(product.telegram.sent) == 2

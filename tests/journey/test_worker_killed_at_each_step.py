@@ -9,7 +9,7 @@ import pytest
 from chatflow_hook.tables import State
 from imagegen.comfy.address import HostAddress
 from tests.support import worker_process
-from tests.support.product import Stages
+from tests.support.product import ProductFactory
 from tests.support.proxied_comfyui import watched
 from tests.support.worker_process import QUICK, WorkerProcess
 
@@ -56,18 +56,18 @@ class Killer:
 
 @pytest.mark.timeout(180)
 async def test_a_worker_killed_at_each_step_in_turn_draws_once_and_sends_once(
-    stages: Stages, tmp_path: Path
+    products: ProductFactory, tmp_path: Path
 ) -> None:
     killer = Killer(list(STEPS))
     # Long enough that the second worker still finds the prompt in its sampler.
     async with (
-        stages.set(works=False, seconds_per_picture=15.0) as stage,
-        watched(stage.hosts[0].address, killer) as address,
+        products.start(works=False, seconds_per_picture=15.0) as product,
+        watched(product.hosts[0].address, killer) as address,
     ):
         hosts = (HostAddress.parse(address),)
-        settings = stage.settings.model_copy(update={"comfyui_hosts": hosts})
+        settings = product.settings.model_copy(update={"comfyui_hosts": hosts})
         variables = worker_process.environment(settings, COMFYUI_LOOK_AFTER="2")
-        request = await stage.ask()
+        request = await product.ask()
         for number in range(len(STEPS)):
             async with worker_process.running(
                 tmp_path / f"home{number}", variables, command=QUICK
@@ -75,9 +75,9 @@ async def test_a_worker_killed_at_each_step_in_turn_draws_once_and_sends_once(
                 killer.worker = worker
                 await killer.has_killed(at=STEPS[number])
         async with worker_process.running(tmp_path / "last", variables, command=QUICK):
-            picture = await stage.hook.wait(request, timeout=STEP_S)
+            picture = await product.hook.wait(request, timeout=STEP_S)
 
     assert picture.state is State.DELIVERED
-    assert len(stage.hosts[0].posted) == 1
-    assert len(stage.hosts[0].drawn) == 1
-    assert len(stage.telegram.sent) == 1
+    assert len(product.hosts[0].posted) == 1
+    assert len(product.hosts[0].drawn) == 1
+    assert len(product.telegram.sent) == 1

@@ -9,7 +9,7 @@ from chatflow_hook.tables import State
 from imagegen.db.tables import Delivery
 from tests.support import conversations, worker_killed_at, worker_process
 from tests.support.conversations import Sessions
-from tests.support.product import Stages
+from tests.support.product import ProductFactory
 from tests.support.worker_process import QUICK
 
 # Where the next step begins, what came before is committed or has been answered.
@@ -32,21 +32,21 @@ AFTER_THE_POST = (
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("places", [BEFORE_THE_POST, AFTER_THE_POST])
 async def test_a_request_survives_the_death_of_its_worker_between_any_two_steps(
-    stages: Stages, tmp_path: Path, places: tuple[str, ...]
+    products: ProductFactory, tmp_path: Path, places: tuple[str, ...]
 ) -> None:
-    async with stages.set(works=False) as stage:
-        request = await stage.ask()
+    async with products.start(works=False) as product:
+        request = await product.ask()
         for number, place in enumerate(places):
-            await worker_killed_at.killed_at(place, stage, tmp_path / str(number))
+            await worker_killed_at.killed_at(place, product, tmp_path / str(number))
         async with worker_process.running(
-            tmp_path / "last", worker_killed_at.variables(stage), command=QUICK
+            tmp_path / "last", worker_killed_at.variables(product), command=QUICK
         ):
-            picture = await stage.hook.wait(request, timeout=worker_killed_at.STEP_S)
+            picture = await product.hook.wait(request, timeout=worker_killed_at.STEP_S)
 
         assert picture.state is State.DELIVERED
-        assert len(stage.hosts[0].posted) == 1
-        assert len(stage.hosts[0].drawn) == 1
-        assert len(stage.telegram.sent) == 1
+        assert len(product.hosts[0].posted) == 1
+        assert len(product.hosts[0].drawn) == 1
+        assert len(product.telegram.sent) == 1
 
 
 @pytest.mark.timeout(200)
@@ -60,24 +60,28 @@ async def test_a_request_survives_the_death_of_its_worker_between_any_two_steps(
             (["unknown", "sent"], 2),
         ),
         ("imagegen/pipeline/generate.py:ImageGeneration.clean_up_host", (["sent"], 1)),
-        ("imagegen/queue/progress.py:LiveProgress.ended", (["sent"], 1)),
+        ("imagegen/queue/live_progress.py:LiveProgress.ended", (["sent"], 1)),
     ],
 )
 async def test_a_death_around_the_send_is_told_in_the_ledger(
-    stages: Stages, sessions: Sessions, tmp_path: Path, place: str, told: tuple[list[str], int]
+    products: ProductFactory,
+    sessions: Sessions,
+    tmp_path: Path,
+    place: str,
+    told: tuple[list[str], int],
 ) -> None:
     outcomes, photos = told
-    async with stages.set(works=False) as stage:
-        request = await stage.ask()
-        await worker_killed_at.killed_at(place, stage, tmp_path / "killed")
+    async with products.start(works=False) as product:
+        request = await product.ask()
+        await worker_killed_at.killed_at(place, product, tmp_path / "killed")
         async with worker_process.running(
-            tmp_path / "last", worker_killed_at.variables(stage), command=QUICK
+            tmp_path / "last", worker_killed_at.variables(product), command=QUICK
         ):
-            picture = await stage.hook.wait(request, timeout=worker_killed_at.STEP_S)
+            picture = await product.hook.wait(request, timeout=worker_killed_at.STEP_S)
 
         assert picture.state is State.DELIVERED
-        assert len(stage.telegram.sent) == photos
-        assert len(stage.hosts[0].posted) == 1
+        assert len(product.telegram.sent) == photos
+        assert len(product.hosts[0].posted) == 1
         async with sessions() as session:
             rows = await session.scalars(select(Delivery.outcome).order_by(Delivery.id))
             assert list(rows) == outcomes

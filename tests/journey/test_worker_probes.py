@@ -16,7 +16,7 @@ from tests.support import worker_process
 from tests.support.conversations import Sessions
 from tests.support.http_probe import Prober, free_port
 from tests.support.paused_comfyui import StepGate
-from tests.support.product import PATIENCE_S, Stages
+from tests.support.product import PATIENCE_S, ProductFactory
 from tests.support.worker_process import IMAGEGEN
 
 NOTICED_S = 10.0
@@ -51,11 +51,11 @@ def freeze(server: Server) -> Callable[[], None]:
     return server.thaw
 
 
-async def comes_and_goes(stages: Stages, home: Path, server: Server, name: str) -> str:
+async def comes_and_goes(products: ProductFactory, home: Path, server: Server, name: str) -> str:
     """Break a server down in each way under one worker, and return all that was answered."""
     port, answers = free_port(), []
-    async with stages.set(works=False) as stage:
-        variables = worker_process.environment(stage.settings, WEB_PORT=str(port))
+    async with products.start(works=False) as product:
+        variables = worker_process.environment(product.settings, WEB_PORT=str(port))
         async with worker_process.running(home, variables) as worker:
             prober = Prober(port)
             await prober.until_missing(timeout_s=NOTICED_S)
@@ -68,7 +68,7 @@ async def comes_and_goes(stages: Stages, home: Path, server: Server, name: str) 
                 mend()
                 assert (await prober.until_missing(timeout_s=BACK_S)).status == 200
 
-            picture = await stage.picture()
+            picture = await product.picture()
             assert (picture.state, worker.is_running) == (State.DELIVERED, True)
     return " ".join(answers)
 
@@ -77,9 +77,9 @@ async def comes_and_goes(stages: Stages, home: Path, server: Server, name: str) 
 async def test_redis_comes_and_goes(
     database_url: str, sessions: Sessions, valkey: ValkeyServer, tmp_path: Path
 ) -> None:
-    stages = Stages(database_url, valkey.url, sessions, tmp_path / "images")
+    products = ProductFactory(database_url, valkey.url, sessions, tmp_path / "images")
 
-    said = await comes_and_goes(stages, tmp_path / "home", valkey, "redis")
+    said = await comes_and_goes(products, tmp_path / "home", valkey, "redis")
 
     assert str(urlsplit(valkey.url).password) not in said
 
@@ -88,9 +88,9 @@ async def test_redis_comes_and_goes(
 async def test_postgresql_comes_and_goes(
     redis_url: str, postgres: PostgresServer, sessions: Sessions, tmp_path: Path
 ) -> None:
-    stages = Stages(postgres.url, redis_url, sessions, tmp_path / "images")
+    products = ProductFactory(postgres.url, redis_url, sessions, tmp_path / "images")
 
-    said = await comes_and_goes(stages, tmp_path / "home", postgres, "postgresql")
+    said = await comes_and_goes(products, tmp_path / "home", postgres, "postgresql")
 
     assert str(urlsplit(postgres.url).password) not in said
 
@@ -99,10 +99,10 @@ async def test_a_worker_starts_and_lives_while_postgresql_telegram_and_hosts_are
     redis_url: str, sessions: Sessions, tmp_path: Path
 ) -> None:
     nowhere = "postgresql://bot:s3cret@127.0.0.1:1/chatflow"
-    port, stages = free_port(), Stages(nowhere, redis_url, sessions, tmp_path / "images")
-    async with stages.set(works=False) as stage:
+    port, products = free_port(), ProductFactory(nowhere, redis_url, sessions, tmp_path / "images")
+    async with products.start(works=False) as product:
         variables = worker_process.environment(
-            stage.settings,
+            product.settings,
             WEB_PORT=str(port),
             TELEGRAM_API_URL="http://127.0.0.1:1",
             COMFYUI_HOSTS="127.0.0.1:1",
@@ -114,8 +114,8 @@ async def test_a_worker_starts_and_lives_while_postgresql_telegram_and_hosts_are
             )
 
             assert (await prober.get("/healthz")).status == 200
-            assert "s3cret" not in str(answer.body) + worker.said
-            assert stage.settings.telegram_bot_token.get_secret_value() not in str(answer.body)
+            assert "s3cret" not in str(answer.body) + worker.output
+            assert product.settings.telegram_bot_token.get_secret_value() not in str(answer.body)
             assert await worker.stop() == 0
 
 
@@ -123,61 +123,66 @@ async def test_a_worker_waits_for_the_migration_and_begins_to_work_after_it(
     empty_database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path
 ) -> None:
     port = free_port()
-    stages = Stages(empty_database_url, redis_url, sessions, tmp_path / "images")
-    async with stages.set(works=False) as stage:
-        variables = worker_process.environment(stage.settings, WEB_PORT=str(port))
+    products = ProductFactory(empty_database_url, redis_url, sessions, tmp_path / "images")
+    async with products.start(works=False) as product:
+        variables = worker_process.environment(product.settings, WEB_PORT=str(port))
         async with worker_process.running(tmp_path / "home", variables) as worker:
             answer = await Prober(port).until_missing("postgresql", timeout_s=NOTICED_S)
-            await worker.has_said("database not ready")
+            await worker.wait_for_log("database not ready")
             assert "imagegen migrate" in answer.body["missing"]["postgresql"]
-            assert "Traceback" not in worker.said
+            assert "Traceback" not in worker.output
 
             await asyncio.to_thread(migrations.upgrade, empty_database_url)
 
-            await worker.has_said("database ready")
+            await worker.wait_for_log("database ready")
             await Prober(port).until_missing(timeout_s=NOTICED_S)
-            assert (await stage.picture()).state is State.DELIVERED
+            assert (await product.picture()).state is State.DELIVERED
 
 
-async def test_a_worker_that_stops_lives_and_is_not_ready(stages: Stages, tmp_path: Path) -> None:
+async def test_a_worker_that_stops_lives_and_is_not_ready(
+    products: ProductFactory, tmp_path: Path
+) -> None:
     port = free_port()
     gate = StepGate()
-    async with stages.set(works=False, sleep=gate.sleep) as stage:
-        variables = worker_process.environment(stage.settings, WEB_PORT=str(port))
-        await stage.ask()
+    async with products.start(works=False, sleep=gate.sleep) as product:
+        variables = worker_process.environment(product.settings, WEB_PORT=str(port))
+        await product.ask()
         async with worker_process.running(tmp_path / "home", variables, command=IMAGEGEN) as worker:
-            await worker.until(lambda: stage.hosts[0].posted, timeout_s=PATIENCE_S)
+            await worker.wait_until(lambda: product.hosts[0].posted, timeout_s=PATIENCE_S)
             worker.ask_to_stop()
-            await worker.has_said("worker stops")
+            await worker.wait_for_log("worker stops")
             ready, alive = await Prober(port).get("/readyz"), await Prober(port).get("/healthz")
             gate.release_all()
-            code = await worker.has_ended(timeout_s=PATIENCE_S)
+            code = await worker.wait(timeout_s=PATIENCE_S)
 
     assert (ready.status, ready.body["stopping"], alive.status) == (503, True, 200)
     assert code == 0
 
 
 async def test_a_worker_whose_port_is_taken_says_so_and_works(
-    stages: Stages, tmp_path: Path
+    products: ProductFactory, tmp_path: Path
 ) -> None:
     port = free_port()
-    async with stages.set(works=False) as stage:
-        variables = worker_process.environment(stage.settings, WEB_PORT=str(port))
+    async with products.start(works=False) as product:
+        variables = worker_process.environment(product.settings, WEB_PORT=str(port))
         async with (
             worker_process.running(tmp_path / "one", variables) as first,
             worker_process.running(tmp_path / "two", variables) as second,
         ):
-            assert (await stage.picture()).state is State.DELIVERED
-            assert "no probes" not in first.said
-            assert "no probes" in second.said
+            assert (await product.picture()).state is State.DELIVERED
+            assert "no probes" not in first.output
+            assert "no probes" in second.output
 
 
 async def test_a_worker_that_waits_for_redis_at_its_start_lives_and_says_so(
     database_url: str, sessions: Sessions, valkey: ValkeyServer, tmp_path: Path
 ) -> None:
-    port, stages = free_port(), Stages(database_url, valkey.url, sessions, tmp_path / "images")
-    async with stages.set(works=False) as stage:
-        variables = worker_process.environment(stage.settings, WEB_PORT=str(port))
+    port, products = (
+        free_port(),
+        ProductFactory(database_url, valkey.url, sessions, tmp_path / "images"),
+    )
+    async with products.start(works=False) as product:
+        variables = worker_process.environment(product.settings, WEB_PORT=str(port))
         valkey.freeze()
         async with worker_process.running(
             tmp_path / "home", variables, command=IMAGEGEN, says="does not answer in time"
@@ -187,5 +192,5 @@ async def test_a_worker_that_waits_for_redis_at_its_start_lives_and_says_so(
 
             valkey.thaw()
 
-            await worker.has_said("worker ready")
+            await worker.wait_for_log("worker ready")
             await Prober(port).until_missing(timeout_s=NOTICED_S)

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from chatflow_hook.queue import JOB, QUEUE, progress_key
 from chatflow_hook.tables import State
 from tests.support import fork_server, worker_process
-from tests.support.product import PATIENCE_S, Stage, Stages
+from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
 from tests.support.worker_process import ARQ, IMAGEGEN, QUICK, READY_S, WorkerProcess
 
 TEXT = "Зонтик and marmalade"
@@ -30,8 +30,8 @@ NOTICED_S = 15.0
 HEALTH = f"{QUEUE}:health-check"
 
 
-async def is_drawing(stage: Stage, worker: WorkerProcess) -> None:
-    await worker.until(lambda: stage.hosts[0].posted, timeout_s=PATIENCE_S)
+async def is_drawing(product: RunningProduct, worker: WorkerProcess) -> None:
+    await worker.wait_until(lambda: product.hosts[0].posted, timeout_s=PATIENCE_S)
 
 
 def check(variables: Mapping[str, str], home: Path) -> int:
@@ -59,41 +59,41 @@ async def content(redis_url: str, db: int) -> dict[str, str]:
 
 @pytest.mark.parametrize("command", [ARQ, IMAGEGEN], ids=["arq", "imagegen"])
 async def test_a_picture_is_delivered_in_six_lines_and_sigterm_is_no_fault(
-    stages: Stages, tmp_path: Path, command: tuple[str, ...]
+    products: ProductFactory, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
-    async with stages.set(works=False) as stage:
-        variables = worker_process.environment(stage.settings)
+    async with products.start(works=False) as product:
+        variables = worker_process.environment(product.settings)
         async with worker_process.running(
             tmp_path / "home", variables, command=command, is_forked=False
         ) as worker:
-            request = await stage.ask(text=TEXT)
-            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
-            await worker.has_said("picture delivered")
+            request = await product.ask(text=TEXT)
+            picture = await product.hook.wait(request, timeout=PATIENCE_S)
+            await worker.wait_for_log("picture delivered")
             code = await worker.stop()
 
     assert (picture.state, code) == (State.DELIVERED, 0)
     assert worker.events_of(request.id) == STORY
     assert {line["level"] for line in worker.events} == {"info"}
-    assert "Traceback" not in worker.said
-    assert "marmalade" not in worker.said
+    assert "Traceback" not in worker.output
+    assert "marmalade" not in worker.output
 
 
-async def test_every_line_of_the_log_is_json(stages: Stages, tmp_path: Path) -> None:
-    async with stages.set(works=False) as stage:
-        variables = worker_process.environment(stage.settings)
+async def test_every_line_of_the_log_is_json(products: ProductFactory, tmp_path: Path) -> None:
+    async with products.start(works=False) as product:
+        variables = worker_process.environment(product.settings)
         # arq's own command says two lines of its own before it lets us set up the logging.
         async with worker_process.running(tmp_path / "home", variables, command=IMAGEGEN) as worker:
             await worker.stop()
 
-    events = [json.loads(line)["event"] for line in worker.said.splitlines()]
+    events = [json.loads(line)["event"] for line in worker.output.splitlines()]
     assert events == ["worker ready", "worker stops", "worker stopped"]
 
 
 async def test_the_check_is_good_while_it_runs_and_fails_soon_after_a_kill(
-    stages: Stages, redis_url: str, tmp_path: Path
+    products: ProductFactory, redis_url: str, tmp_path: Path
 ) -> None:
-    async with stages.set(works=False) as stage:
-        variables = worker_process.environment(stage.settings)
+    async with products.start(works=False) as product:
+        variables = worker_process.environment(product.settings)
         async with worker_process.running(tmp_path / "home", variables, command=QUICK) as worker:
             while_it_runs = check(variables, tmp_path)
 
@@ -105,29 +105,29 @@ async def test_the_check_is_good_while_it_runs_and_fails_soon_after_a_kill(
 
 
 async def test_what_a_killed_worker_was_drawing_is_delivered_by_the_next(
-    stages: Stages, tmp_path: Path
+    products: ProductFactory, tmp_path: Path
 ) -> None:
-    async with stages.set(works=False, seconds_per_picture=1.0) as stage:
-        variables = worker_process.environment(stage.settings)
-        request = await stage.ask()
+    async with products.start(works=False, seconds_per_picture=1.0) as product:
+        variables = worker_process.environment(product.settings)
+        request = await product.ask()
         async with worker_process.running(tmp_path / "home", variables) as first:
-            await is_drawing(stage, first)
+            await is_drawing(product, first)
 
             first.kill()
 
         async with worker_process.running(tmp_path / "home", variables):
-            picture = await stage.hook.wait(request, timeout=TAKEN_OVER_S)
+            picture = await product.hook.wait(request, timeout=TAKEN_OVER_S)
 
         assert picture.state is State.DELIVERED
-        assert len(stage.telegram.sent) == 1
+        assert len(product.telegram.sent) == 1
 
 
 async def test_redis_holds_ids_and_json_and_nothing_that_was_said(
-    stages: Stages, redis_url: str, tmp_path: Path
+    products: ProductFactory, redis_url: str, tmp_path: Path
 ) -> None:
-    async with stages.set(works=False, seconds_per_picture=2.0) as stage:
-        request = await stage.ask(text=TEXT, reply="Of course", caption="Look")
-        variables = worker_process.environment(stage.settings)
+    async with products.start(works=False, seconds_per_picture=2.0) as product:
+        request = await product.ask(text=TEXT, reply="Of course", caption="Look")
+        variables = worker_process.environment(product.settings)
         async with worker_process.running(tmp_path / "home", variables) as worker:
             live = progress_key(request.id)
             async with Redis.from_url(redis_url, db=4) as redis:

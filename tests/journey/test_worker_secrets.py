@@ -14,7 +14,7 @@ from imagegen.sandbox.telegram import Trouble
 from tests.support import worker_process
 from tests.support.language_model import ChatServer, says
 from tests.support.llm_answers import SCENE
-from tests.support.product import PATIENCE_S, Stage, Stages, shelf
+from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct, required_models
 from tests.support.worker_process import WorkerProcess
 
 SAID = {"text": "marmalade under an umbrella", "reply": "a clandestine smile", "caption": "for Zoë"}
@@ -41,18 +41,18 @@ def redis_url() -> Iterator[str]:
         yield server.url
 
 
-def variables(stage: Stage, **changes: str) -> dict[str, str]:
+def variables(product: RunningProduct, **changes: str) -> dict[str, str]:
     return (
         worker_process.environment(
-            stage.settings, COMFYUI_TOKEN=HOST_TOKEN, COMFYUI_HEADERS=f'{{"X-Key": "{HEADER}"}}'
+            product.settings, COMFYUI_TOKEN=HOST_TOKEN, COMFYUI_HEADERS=f'{{"X-Key": "{HEADER}"}}'
         )
         | changes
     )
 
 
-def leaks(stage: Stage, worker: WorkerProcess) -> list[str]:
+def leaks(product: RunningProduct, worker: WorkerProcess) -> list[str]:
     """Return what is in the log and must not be; every word of a conversation counts."""
-    settings = stage.settings
+    settings = product.settings
     secrets = [
         urlsplit(settings.database_url.get_secret_value()).password or "",
         "redis-secret",
@@ -63,71 +63,75 @@ def leaks(stage: Stage, worker: WorkerProcess) -> list[str]:
     ]
     words = ("marmalade", "umbrella", "clandestine", "Zoë", "Zo\\u00eb", "adult", "KSampler")
     assert all(secrets)
-    return [each for each in (*secrets, *words) if each in worker.said]
+    return [each for each in (*secrets, *words) if each in worker.output]
 
 
 async def test_nothing_leaks_while_telegram_fails_in_many_ways(
-    stages: Stages, tmp_path: Path
+    products: ProductFactory, tmp_path: Path
 ) -> None:
-    async with stages.set(works=False) as stage:
-        stage.telegram.script(
+    async with products.start(works=False) as product:
+        product.telegram.script(
             Trouble.bad_gateway(),
             Trouble.server_error(),
             Trouble.refused(400, "Bad Request: CHAT_RESTRICTED, marked by the test"),
             Trouble.drop(),
             method="sendPhoto",
         )
-        async with worker_process.running(tmp_path / "home", variables(stage)) as worker:
-            ended = [await stage.picture(dialog_id=number, **SAID) for number in (1, 2, 3)]
-            stage.telegram.script(Trouble.unauthorized(), method="sendPhoto")
-            await stage.ask(dialog_id=4, **SAID)
-            await worker.has_said("telegram_unauthorized", timeout_s=PATIENCE_S)
+        async with worker_process.running(tmp_path / "home", variables(product)) as worker:
+            ended = [await product.picture(dialog_id=number, **SAID) for number in (1, 2, 3)]
+            product.telegram.script(Trouble.unauthorized(), method="sendPhoto")
+            await product.ask(dialog_id=4, **SAID)
+            await worker.wait_for_log("telegram_unauthorized", timeout_s=PATIENCE_S)
 
         assert {picture.state for picture in ended} == {State.DELIVERED, State.FAILED}
-        assert '"request waits"' in worker.said
-        assert '"request ended"' in worker.said
-        assert leaks(stage, worker) == []
+        assert '"request waits"' in worker.output
+        assert '"request ended"' in worker.output
+        assert leaks(product, worker) == []
 
 
 async def test_nothing_leaks_while_hosts_and_postgresql_fail(
-    stages: Stages, postgres: PostgresServer, tmp_path: Path
+    products: ProductFactory, postgres: PostgresServer, tmp_path: Path
 ) -> None:
-    async with stages.set(works=False, hosts=2) as stage:
-        refused = await stage.ask(dialog_id=1, **SAID)
+    async with products.start(works=False, hosts=2) as product:
+        refused = await product.ask(dialog_id=1, **SAID)
         postgres.stop()
-        for host in stage.hosts:
+        for host in product.hosts:
             await host.kill()
-        async with worker_process.running(tmp_path / "home", variables(stage)) as worker:
-            await worker.has_said("host failed", timeout_s=PATIENCE_S)
-            await worker.has_said("request waits", timeout_s=PATIENCE_S)
-            for host in stage.hosts:
-                host.models = {**shelf(), "loras": ["other.safetensors"]}
+        async with worker_process.running(tmp_path / "home", variables(product)) as worker:
+            await worker.wait_for_log("host failed", timeout_s=PATIENCE_S)
+            await worker.wait_for_log("request waits", timeout_s=PATIENCE_S)
+            for host in product.hosts:
+                host.models = {**required_models(), "loras": ["other.safetensors"]}
                 await host.start()
             postgres.start()
-            picture = await stage.hook.wait(refused, timeout=PATIENCE_S)
+            picture = await product.hook.wait(refused, timeout=PATIENCE_S)
 
         assert (picture.state, picture.error_code) == (State.FAILED, "model_missing")
-        assert leaks(stage, worker) == []
+        assert leaks(product, worker) == []
 
 
-async def test_nothing_leaks_while_telegram_is_away(stages: Stages, tmp_path: Path) -> None:
-    async with stages.set(works=False) as stage:
-        away = variables(stage, TELEGRAM_API_URL="http://127.0.0.1:1")
+async def test_nothing_leaks_while_telegram_is_away(
+    products: ProductFactory, tmp_path: Path
+) -> None:
+    async with products.start(works=False) as product:
+        away = variables(product, TELEGRAM_API_URL="http://127.0.0.1:1")
         async with worker_process.running(tmp_path / "home", away) as worker:
-            await stage.ask(**SAID)
-            await worker.has_said("request waits", timeout_s=PATIENCE_S)
+            await product.ask(**SAID)
+            await worker.wait_for_log("request waits", timeout_s=PATIENCE_S)
 
-        assert leaks(stage, worker) == []
+        assert leaks(product, worker) == []
 
 
-async def test_nothing_leaks_of_the_language_models_address(stages: Stages, tmp_path: Path) -> None:
+async def test_nothing_leaks_of_the_language_models_address(
+    products: ProductFactory, tmp_path: Path
+) -> None:
     user, password, query, key = MODEL_SECRETS
-    async with ChatServer(says(SCENE)).running() as model, stages.set(works=False) as stage:
+    async with ChatServer(says(SCENE)).running() as model, products.start(works=False) as product:
         address = model.url.replace("http://", f"http://{user}:{password}@") + f"v1?key={query}"
-        with_model = variables(stage, PROMPT_LLM_URL=address, PROMPT_LLM_API_KEY=key)
+        with_model = variables(product, PROMPT_LLM_URL=address, PROMPT_LLM_API_KEY=key)
         async with worker_process.running(tmp_path / "home", with_model) as worker:
-            picture = await stage.picture(**SAID)
+            picture = await product.picture(**SAID)
 
         assert picture.state is State.DELIVERED
-        assert SCENE["scene"] in stage.prompts()[0]
-        assert leaks(stage, worker) == []
+        assert SCENE["scene"] in product.prompts()[0]
+        assert leaks(product, worker) == []

@@ -17,7 +17,7 @@ from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import conversations, worker_process
 from tests.support.conversations import Sessions
 from tests.support.paused_comfyui import StepGate
-from tests.support.product import PATIENCE_S, Stage, Stages
+from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
 from tests.support.worker_process import ARQ, IMAGEGEN, WorkerProcess
 
 # What the worker takes to put things away when it can't reach what it needs for that, and a bit.
@@ -31,8 +31,8 @@ def valkey() -> Iterator[ValkeyServer]:
         yield server
 
 
-async def is_drawing(stage: Stage, worker: WorkerProcess) -> None:
-    await worker.until(lambda: stage.hosts[0].posted, timeout_s=PATIENCE_S)
+async def is_drawing(product: RunningProduct, worker: WorkerProcess) -> None:
+    await worker.wait_until(lambda: product.hosts[0].posted, timeout_s=PATIENCE_S)
 
 
 async def are_taken(redis_url: str, jobs: int) -> None:
@@ -41,107 +41,111 @@ async def are_taken(redis_url: str, jobs: int) -> None:
             pass
 
 
-async def row(stage: Stage, request_id: UUID) -> ImageRequest:
-    async with stage.sessions() as session:
+async def row(product: RunningProduct, request_id: UUID) -> ImageRequest:
+    async with product.sessions() as session:
         return await session.get_one(ImageRequest, request_id)
 
 
 async def is_drawn_once_by_the_next(
-    stage: Stage, home: Path, request_id: UUID, gate: StepGate
+    product: RunningProduct, home: Path, request_id: UUID, gate: StepGate
 ) -> None:
     """Look at what a stopped worker has left, and at what the next makes of it."""
-    left = await row(stage, request_id)
+    left = await row(product, request_id)
     assert (left.state, left.claim, left.attempts) == (State.DRAWING, None, 0)
-    assert stage.telegram.sent == []
+    assert product.telegram.sent == []
 
-    variables = worker_process.environment(stage.settings)
+    variables = worker_process.environment(product.settings)
     async with worker_process.running(home, variables) as worker:
         async with asyncio.timeout(PATIENCE_S):
-            while (await row(stage, request_id)).claim is None:
+            while (await row(product, request_id)).claim is None:
                 pass
         gate.release_all()
-        await stage.telegram.wait_for(1, timeout=PATIENCE_S)
-        await worker.has_said("prompt taken up")
+        await product.telegram.wait_for(1, timeout=PATIENCE_S)
+        await worker.wait_for_log("prompt taken up")
         assert "prompt taken up" in worker.events_of(request_id)
-    assert len(stage.hosts[0].posted) == len(stage.hosts[0].drawn) == 1
-    assert len(stage.telegram.sent) == 1
+    assert len(product.hosts[0].posted) == len(product.hosts[0].drawn) == 1
+    assert len(product.telegram.sent) == 1
 
 
 @pytest.mark.timeout(120)
 async def test_what_runs_is_ended_and_what_waits_is_taken_by_another_meanwhile(
-    stages: Stages, redis_url: str, tmp_path: Path
+    products: ProductFactory, redis_url: str, tmp_path: Path
 ) -> None:
     gate = StepGate()
-    async with stages.set(
+    async with products.start(
         works=False, hosts=2, comfyui_slots_per_host=1, sleep=gate.sleep
-    ) as stage:
-        variables = worker_process.environment(stage.settings, COMFYUI_SLOTS_PER_HOST="1")
+    ) as product:
+        variables = worker_process.environment(product.settings, COMFYUI_SLOTS_PER_HOST="1")
         async with (
             worker_process.running(tmp_path / "second", variables) as second,
             worker_process.running(tmp_path / "first", variables) as first,
         ):
             # It stands by, ready however slow the machine is, and takes nothing before its time.
             second.ask_to_stop(signal.SIGSTOP)
-            await second.stands_still(timeout_s=PATIENCE_S)
-            requests = [await stage.ask(dialog_id=number, chat_id=number) for number in range(1, 6)]
+            await second.wait_until_stopped(timeout_s=PATIENCE_S)
+            requests = [
+                await product.ask(dialog_id=number, chat_id=number) for number in range(1, 6)
+            ]
             await are_taken(redis_url, 5)
-            await first.until(lambda: all(each.posted for each in stage.hosts), timeout_s=LONG_S)
+            await first.wait_until(
+                lambda: all(each.posted for each in product.hosts), timeout_s=LONG_S
+            )
             ids = [request.id for request in requests]
             running = [each for each in ids if "using host" in first.events_of(each)]
             waiting = [each for each in ids if each not in running]
 
             second.ask_to_stop(signal.SIGCONT)
             first.ask_to_stop()
-            await second.until(
+            await second.wait_until(
                 lambda: any("using host" in second.events_of(each) for each in waiting),
                 timeout_s=PATIENCE_S,
             )
             assert first.is_running
             gate.release_all()
-            assert await first.has_ended(timeout_s=PATIENCE_S) == 0
-            await stage.telegram.wait_for(5, timeout=LONG_S)
+            assert await first.wait(timeout_s=PATIENCE_S) == 0
+            await product.telegram.wait_for(5, timeout=LONG_S)
 
         assert (len(running), len(waiting)) == (2, 3)
         assert all("picture delivered" in first.events_of(each) for each in running)
         assert not any("using host" in first.events_of(each) for each in waiting)
-        assert "Traceback" not in first.said + second.said
-        assert sum(len(host.posted) for host in stage.hosts) == 5
-        assert len(stage.telegram.sent) == 5
+        assert "Traceback" not in first.output + second.output
+        assert sum(len(host.posted) for host in product.hosts) == 5
+        assert len(product.telegram.sent) == 5
 
 
 @pytest.mark.parametrize("command", [ARQ, IMAGEGEN], ids=["arq", "imagegen"])
 async def test_what_outlasts_the_grace_is_left_on_its_host_for_the_next(
-    stages: Stages, tmp_path: Path, command: tuple[str, ...]
+    products: ProductFactory, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     gate = StepGate()
-    async with stages.set(works=False, sleep=gate.sleep, stop_grace=0.5) as stage:
-        variables = worker_process.environment(stage.settings)
-        request = await stage.ask()
+    async with products.start(works=False, sleep=gate.sleep, stop_grace=0.5) as product:
+        variables = worker_process.environment(product.settings)
+        request = await product.ask()
         async with worker_process.running(tmp_path / "one", variables, command=command) as first:
-            await is_drawing(stage, first)
+            await is_drawing(product, first)
             assert await first.stop() == 0
-        assert "Traceback" not in first.said
+        assert "Traceback" not in first.output
         assert first.events[-1]["event"] == "worker stopped"
 
-        await is_drawn_once_by_the_next(stage, tmp_path / "two", request.id, gate)
+        await is_drawn_once_by_the_next(product, tmp_path / "two", request.id, gate)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_second_signal_ends_the_grace(
-    stages: Stages, tmp_path: Path, number: signal.Signals
+    products: ProductFactory, tmp_path: Path, number: signal.Signals
 ) -> None:
     gate = StepGate()
-    async with stages.set(works=False, sleep=gate.sleep, stop_grace=60) as stage:
-        variables = worker_process.environment(stage.settings)
-        request = await stage.ask()
+    async with products.start(works=False, sleep=gate.sleep, stop_grace=60) as product:
+        variables = worker_process.environment(product.settings)
+        request = await product.ask()
         async with worker_process.running(tmp_path / "one", variables) as first:
-            await is_drawing(stage, first)
+            await is_drawing(product, first)
             first.ask_to_stop(number)
-            await first.has_said("worker stops")
+            await first.wait_for_log("worker stops")
             assert await first.stop(number) == 0
-        assert "Traceback" not in first.said
+        assert "Traceback" not in first.output
 
-        await is_drawn_once_by_the_next(stage, tmp_path / "two", request.id, gate)
+        await is_drawn_once_by_the_next(product, tmp_path / "two", request.id, gate)
 
 
 @pytest.mark.parametrize("command", [ARQ, IMAGEGEN], ids=["arq", "imagegen"])
@@ -152,9 +156,9 @@ async def test_a_worker_that_waits_for_redis_at_its_start_can_be_stopped(
     tmp_path: Path,
     command: tuple[str, ...],
 ) -> None:
-    stages = Stages(database_url, valkey.url, sessions, tmp_path / "images")
-    async with stages.set(works=False) as stage:
-        variables = worker_process.environment(stage.settings)
+    products = ProductFactory(database_url, valkey.url, sessions, tmp_path / "images")
+    async with products.start(works=False) as product:
+        variables = worker_process.environment(product.settings)
         valkey.freeze()
         async with worker_process.running(
             tmp_path / "home", variables, command=command, says="redis cannot be used"
@@ -162,41 +166,41 @@ async def test_a_worker_that_waits_for_redis_at_its_start_can_be_stopped(
             code = await worker.stop()
 
     assert code == 0
-    assert "Traceback" not in worker.said
+    assert "Traceback" not in worker.output
 
 
 async def test_a_worker_stops_while_redis_is_frozen_and_loses_nothing(
     database_url: str, sessions: Sessions, valkey: ValkeyServer, tmp_path: Path
 ) -> None:
-    stages = Stages(database_url, valkey.url, sessions, tmp_path / "images")
+    products = ProductFactory(database_url, valkey.url, sessions, tmp_path / "images")
     gate = StepGate()
-    async with stages.set(works=False, sleep=gate.sleep, stop_grace=0.5) as stage:
-        variables = worker_process.environment(stage.settings)
-        request = await stage.ask()
+    async with products.start(works=False, sleep=gate.sleep, stop_grace=0.5) as product:
+        variables = worker_process.environment(product.settings)
+        request = await product.ask()
         async with worker_process.running(tmp_path / "one", variables) as first:
-            await is_drawing(stage, first)
+            await is_drawing(product, first)
             valkey.freeze()
             first.ask_to_stop()
-            assert await first.has_ended(timeout_s=GIVES_UP_S) == 0
-        assert "Traceback" not in first.said
+            assert await first.wait(timeout_s=GIVES_UP_S) == 0
+        assert "Traceback" not in first.output
         valkey.thaw()
 
-        await is_drawn_once_by_the_next(stage, tmp_path / "two", request.id, gate)
+        await is_drawn_once_by_the_next(product, tmp_path / "two", request.id, gate)
 
 
 async def test_an_idle_worker_stops_while_redis_is_away(
     database_url: str, sessions: Sessions, valkey: ValkeyServer, tmp_path: Path
 ) -> None:
-    stages = Stages(database_url, valkey.url, sessions, tmp_path / "images")
-    async with stages.set(works=False) as stage:
-        variables = worker_process.environment(stage.settings)
+    products = ProductFactory(database_url, valkey.url, sessions, tmp_path / "images")
+    async with products.start(works=False) as product:
+        variables = worker_process.environment(product.settings)
         async with worker_process.running(tmp_path / "one", variables) as worker:
             valkey.stop()
             worker.ask_to_stop()
-            code = await worker.has_ended(timeout_s=GIVES_UP_S)
+            code = await worker.wait(timeout_s=GIVES_UP_S)
 
     assert code == 0
-    assert "Traceback" not in worker.said
+    assert "Traceback" not in worker.output
 
 
 async def test_a_worker_stops_while_postgresql_is_frozen_and_loses_nothing(
@@ -205,20 +209,20 @@ async def test_a_worker_stops_while_postgresql_is_frozen_and_loses_nothing(
     with PostgresServer() as postgres:
         await asyncio.to_thread(migrations.upgrade, postgres.url)
         unused = conversations.sessions_of(connect(postgres.url))
-        stages = Stages(postgres.url, redis_url, unused, tmp_path / "images")
+        products = ProductFactory(postgres.url, redis_url, unused, tmp_path / "images")
         gate = StepGate()
-        async with stages.set(works=False, sleep=gate.sleep, stop_grace=0.5) as stage:
-            variables = worker_process.environment(stage.settings)
-            await stage.ask()
+        async with products.start(works=False, sleep=gate.sleep, stop_grace=0.5) as product:
+            variables = worker_process.environment(product.settings)
+            await product.ask()
             async with worker_process.running(tmp_path / "one", variables) as first:
-                await is_drawing(stage, first)
+                await is_drawing(product, first)
                 postgres.freeze()
                 first.ask_to_stop()
-                assert await first.has_ended(timeout_s=GIVES_UP_S) == 0
-            assert "Traceback" not in first.said
+                assert await first.wait(timeout_s=GIVES_UP_S) == 0
+            assert "Traceback" not in first.output
             postgres.thaw()
 
             gate.release_all()
             async with worker_process.running(tmp_path / "two", variables):
-                await stage.telegram.wait_for(1, timeout=LONG_S)
-            assert len(stage.hosts[0].posted) == 1
+                await product.telegram.wait_for(1, timeout=LONG_S)
+            assert len(product.hosts[0].posted) == 1

@@ -8,7 +8,7 @@ import pytest
 from chatflow_hook.tables import State
 from tests.support import conversations, worker_killed_at, worker_process
 from tests.support.conversations import Sessions
-from tests.support.product import Stages
+from tests.support.product import ProductFactory
 from tests.support.worker_killed_at import STEP_S
 from tests.support.worker_process import QUICK
 
@@ -24,24 +24,24 @@ from tests.support.worker_process import QUICK
     ],
 )
 async def test_a_worker_that_wakes_up_after_a_takeover_posts_sends_and_writes_nothing(
-    stages: Stages, sessions: Sessions, tmp_path: Path, place: str
+    products: ProductFactory, sessions: Sessions, tmp_path: Path, place: str
 ) -> None:
-    async with stages.set(works=False) as stage:
-        request = await stage.ask()
+    async with products.start(works=False) as product:
+        request = await product.ask()
         async with worker_killed_at.interrupted(
-            signal.SIGSTOP, place, stage, tmp_path / "asleep"
+            signal.SIGSTOP, place, product, tmp_path / "asleep"
         ) as asleep:
-            await asleep.stands_still(timeout_s=STEP_S)
+            await asleep.wait_until_stopped(timeout_s=STEP_S)
             async with worker_process.running(
-                tmp_path / "awake", worker_killed_at.variables(stage), command=QUICK
+                tmp_path / "awake", worker_killed_at.variables(product), command=QUICK
             ):
-                picture = await stage.hook.wait(request, timeout=STEP_S)
+                picture = await product.hook.wait(request, timeout=STEP_S)
             row = conversations.columns(await conversations.row(sessions, request.id))
 
             asleep.ask_to_stop(signal.SIGCONT)
-            await asleep.has_said("request taken by another job")
+            await asleep.wait_for_log("request taken by another job")
 
     assert picture.state is State.DELIVERED
-    assert len(stage.hosts[0].posted) == 1
-    assert len(stage.telegram.sent) == 1
+    assert len(product.hosts[0].posted) == 1
+    assert len(product.telegram.sent) == 1
     assert conversations.columns(await conversations.row(sessions, request.id)) == row

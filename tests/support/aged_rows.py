@@ -11,7 +11,7 @@ from sqlalchemy import func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import ImageRequest, State
-from imagegen.db.tables import SafetyNote
+from imagegen.db.tables import SafetyAuditEntry
 from imagegen.image_file import ImageFile
 from imagegen.maintenance.image_cleanup import ImageCleanup
 from imagegen.maintenance.retention import Retention
@@ -24,7 +24,7 @@ LIMITS = RetentionLimits(context_s=DAY_S, requests_s=90 * DAY_S, images_s=30 * D
 SAID = {"text": "Пойдём гулять?"}
 
 
-class Archive:
+class AgedData:
     """A database and an image store with rows and files as old as a test needs."""
 
     def __init__(self, engine: AsyncEngine, store: Path) -> None:
@@ -69,7 +69,7 @@ class Archive:
         found = {"stage": "prompt", "verdict": "refused", "rule": "violence", "version": "1"}
         values = {"request_id": uuid4(), "user_id": 1001, "text_hash": "0", "found_at": ago}
         async with self.sessions.begin() as session:
-            await session.execute(insert(SafetyNote).values(found | values))
+            await session.execute(insert(SafetyAuditEntry).values(found | values))
 
     async def ids(self) -> set[UUID]:
         async with self.sessions() as session:

@@ -18,7 +18,7 @@ MODELS = {
 }
 
 
-class Guest:
+class ComfyUIClient:
     """One client: an HTTP session, and a websocket under a client id."""
 
     def __init__(self, session: ClientSession, socket: ClientWebSocketResponse, id_: str) -> None:
@@ -34,7 +34,7 @@ class Guest:
         assert response.status == 200, answer
         return str(answer["prompt_id"])
 
-    async def hear(self, event: str, prompt_id: str | None = None) -> dict[str, Any]:
+    async def wait_for_event(self, event: str, prompt_id: str | None = None) -> dict[str, Any]:
         """Read the websocket up to an event, of one prompt or of any; returns its data."""
         async with asyncio.timeout(_TIMEOUT_S):
             while True:
@@ -43,7 +43,7 @@ class Guest:
                 if frame["type"] == event and prompt_id in (None, facts.get("prompt_id")):
                     return facts
 
-    async def hear_end(self, prompt_id: str) -> list[str]:
+    async def wait_for_end(self, prompt_id: str) -> list[str]:
         """Read the websocket until a prompt has ended; returns the events on the way."""
         events: list[str] = []
         async with asyncio.timeout(_TIMEOUT_S):
@@ -72,7 +72,7 @@ class Guest:
 
 
 @asynccontextmanager
-async def visit(address: str, id_: str | None = None) -> AsyncIterator[Guest]:
+async def connect_client(address: str, id_: str | None = None) -> AsyncIterator[ComfyUIClient]:
     """Connect a client, with a new client id or the given one."""
     id_ = id_ or str(uuid.uuid4())
     timeout = ClientTimeout(total=_TIMEOUT_S)
@@ -80,10 +80,10 @@ async def visit(address: str, id_: str | None = None) -> AsyncIterator[Guest]:
         ClientSession(f"http://{address}", timeout=timeout) as session,
         session.ws_connect("/ws", params={"clientId": id_}) as socket,
     ):
-        yield Guest(session, socket, id_)
+        yield ComfyUIClient(session, socket, id_)
 
 
-def quick(colour: int, save: str = "SaveImage") -> dict[str, Any]:
+def graph_without_model(colour: int, save: str = "SaveImage") -> dict[str, Any]:
     """Return a graph that needs no model."""
     size = {"width": 64, "height": 48, "batch_size": 1, "color": colour}
     prefix = {"filename_prefix": "quick"} if save == "SaveImage" else {}
@@ -93,7 +93,7 @@ def quick(colour: int, save: str = "SaveImage") -> dict[str, Any]:
     }
 
 
-def portrait(
+def persona_graph(
     *,
     lora: str = "ash_zit_v2.safetensors",
     seed: int = 1,

@@ -15,19 +15,19 @@ PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
-    """How a command ended: `said` is stdout, `complained` is stderr."""
+class CommandResult:
+    """The output and the exit code of a command that has ended."""
 
-    said: str
-    complained: str
+    stdout: str
+    stderr: str
     code: int | None
 
     @property
-    def told(self) -> Any:
-        return json.loads(self.said)
+    def json(self) -> Any:
+        return json.loads(self.stdout)
 
 
-async def run(*arguments: str, **variables: str) -> Ended:
+async def run(*arguments: str, **variables: str) -> CommandResult:
     """Run a command that sees these variables and no others; no Redis unless they name one."""
     ended = await asyncio.to_thread(
         fork_server.shared().run,
@@ -37,4 +37,4 @@ async def run(*arguments: str, **variables: str) -> Ended:
         cwd=Path(__file__).parent,
         timeout=PATIENCE_S,
     )
-    return Ended(said=ended.stdout, complained=ended.stderr, code=ended.returncode)
+    return CommandResult(stdout=ended.stdout, stderr=ended.stderr, code=ended.returncode)

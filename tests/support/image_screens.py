@@ -3,7 +3,7 @@
 from chatflow_hook import Rating
 
 
-class Look:
+class FixedImageScreen:
     """Gives the same answer for every image, and records what it saw."""
 
     def __init__(self, *, passes: bool) -> None:
@@ -15,14 +15,14 @@ class Look:
         return self._passes
 
 
-class BoldLook:
+class AdultImageScreen:
     """Passes images for adults, and none that must be safe."""
 
     async def passes(self, image: bytes, rating: Rating) -> bool:
         return bool(image) and rating is not Rating.SAFE
 
 
-class BrokenLook:
+class RaisingImageScreen:
     """Raises an error with text that must not be in any log."""
 
     async def passes(self, image: bytes, rating: Rating) -> bool:

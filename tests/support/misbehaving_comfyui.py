@@ -16,7 +16,7 @@ Feed = Callable[[web.WebSocketResponse, str], Awaitable[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
+class RecordedCall:
     """A request as it was received."""
 
     route: str
@@ -25,7 +25,7 @@ class Call:
 
 
 @dataclass
-class RudeComfyUI:
+class MisbehavingComfyUI:
     """Answers as a host does, except for the routes (such as `GET /history`) in `answers`.
 
     Every prompt is accepted; `feed` then sends the frames of its websocket.
@@ -35,7 +35,7 @@ class RudeComfyUI:
     answers: Mapping[str, Answer] = field(default_factory=dict)
     greets: bool = True
     prefix: str = ""
-    calls: list[Call] = field(default_factory=list)
+    calls: list[RecordedCall] = field(default_factory=list)
     address: str = ""
     _posted: "asyncio.Queue[str]" = field(default_factory=asyncio.Queue)
     _open: set[web.WebSocketResponse] = field(default_factory=set)
@@ -53,7 +53,7 @@ class RudeComfyUI:
         """Wait until a route was called."""
         await self._until(lambda: route in self.routes)
 
-    async def deserted(self) -> None:
+    async def wait_until_no_websocket(self) -> None:
         """Wait until no websocket is open."""
         await self._until(lambda: not self._open)
 
@@ -65,10 +65,10 @@ class RudeComfyUI:
         route = f"{request.method} /{request.path.removeprefix(self.prefix).split('/')[1]}"
         text = await request.text()
         body = json.loads(text) if text else None
-        await self._record(Call(route=route, headers=request.headers, body=body))
+        await self._record(RecordedCall(route=route, headers=request.headers, body=body))
         return await self.answers.get(route, self._default(route))(request)
 
-    async def _record(self, call: Call) -> None:
+    async def _record(self, call: RecordedCall) -> None:
         async with self._changed:
             self.calls.append(call)
             if call.route == "POST /prompt":
@@ -80,19 +80,19 @@ class RudeComfyUI:
             case "GET /ws":
                 return self._socket
             case "GET /history":
-                return says({})
+                return answer_json({})
             case "GET /queue":
-                return says({"queue_running": [], "queue_pending": []})
+                return answer_json({"queue_running": [], "queue_pending": []})
             case "POST /api":
-                return says({}, 404)
+                return answer_json({}, 404)
             case _:
-                return says({"node_errors": {}})
+                return answer_json({"node_errors": {}})
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         self._open.add(socket)
-        sending = asyncio.create_task(self._send_feed(socket), name="feed of a rude host")
+        sending = asyncio.create_task(self._send_feed(socket), name="feed of a misbehaving host")
         try:
             async for _ in socket:
                 pass
@@ -118,9 +118,11 @@ async def misbehaving(
     *,
     greets: bool = True,
     prefix: str = "",
-) -> AsyncIterator[RudeComfyUI]:
+) -> AsyncIterator[MisbehavingComfyUI]:
     """Run such a host; without a feed its websocket sends nothing after the first status."""
-    host = RudeComfyUI(feed=feed or sends(), answers=answers or {}, greets=greets, prefix=prefix)
+    host = MisbehavingComfyUI(
+        feed=feed or sends(), answers=answers or {}, greets=greets, prefix=prefix
+    )
     app = web.Application()
     app.router.add_route("*", prefix + "/{anything:.*}", host.answer)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -166,7 +168,7 @@ STARTS: Mapping[str, Any] = {"event": "execution_start"}
 SUCCEEDS: Mapping[str, Any] = {"event": "execution_success"}
 
 
-def says(facts: Any, status: int = 200) -> Answer:
+def answer_json(facts: Any, status: int = 200) -> Answer:
     """Answer with JSON."""
 
     async def answer(_request: web.Request) -> web.StreamResponse:
@@ -175,7 +177,7 @@ def says(facts: Any, status: int = 200) -> Answer:
     return answer
 
 
-def shows(page: str, status: int = 200) -> Answer:
+def answer_html(page: str, status: int = 200) -> Answer:
     """Answer with a web page, as proxies do."""
 
     async def answer(_request: web.Request) -> web.StreamResponse:
@@ -196,7 +198,7 @@ async def never_answers(_request: web.Request) -> web.StreamResponse:
     raise AssertionError
 
 
-def streams(size: int) -> Answer:
+def answer_bytes(size: int) -> Answer:
     """Answer with so many bytes, without a Content-Length."""
 
     async def answer(request: web.Request) -> web.StreamResponse:

@@ -25,7 +25,7 @@ class Clock:
         return self.now
 
 
-class NoChance(random.Random):
+class ZeroJitter(random.Random):
     """A random source that makes every backoff as short as possible."""
 
     def random(self) -> float:
@@ -33,7 +33,7 @@ class NoChance(random.Random):
 
 
 @dataclass
-class Others:
+class FakeSlotRegistry:
     """A slot registry shared with other workers, which hold the slots in `theirs`.
 
     `turns` iterations of the event loop pass before it answers.
@@ -47,11 +47,11 @@ class Others:
 
     async def settled(self) -> None:
         """Wait until no request for a slot is under way."""
-        await ticks()
+        await run_ready_tasks()
         while self.under_way:
-            await ticks()
+            await run_ready_tasks()
 
-    async def take(self, host: str, slots: int) -> "Theirs | None":
+    async def take(self, host: str, slots: int) -> "FakeSlot | None":
         self.asked.append(host)
         self.under_way += 1
         try:
@@ -62,12 +62,12 @@ class Others:
         if self.theirs[host] + self.ours[host] >= slots:
             return None
         self.ours[host] += 1
-        return Theirs(self, host)
+        return FakeSlot(self, host)
 
 
 @dataclass(frozen=True)
-class Theirs:
-    others: Others
+class FakeSlot:
+    others: FakeSlotRegistry
     host: str
 
     def release(self) -> None:
@@ -79,14 +79,14 @@ _numbers = itertools.count()
 
 
 @dataclass(eq=False)
-class Job:
+class SlotCaller:
     """A caller that asks for a slot, keeps it, and gives it back when told to."""
 
     pool: Pool
     model_set: str = "ash"
     wants: Requirements | None = None
     left_on: str | None = None
-    rather_not: str | None = None
+    avoid_host: str | None = None
     user: int | None = None
     host: str | None = None
     is_resumption: bool = False
@@ -115,7 +115,7 @@ class Job:
     def _lease(self) -> AbstractAsyncContextManager[SlotLease]:
         return self.pool.lease(
             self.wants or needs(self.model_set),
-            rather_not=self.rather_not,
+            avoid_host=self.avoid_host,
             left_on=self.left_on,
             user=self.user,
         )
@@ -127,14 +127,14 @@ class Job:
     async def end(self, error: Exception | None = None) -> None:
         self.finish(error)
         await asyncio.wait([self.task])
-        await ticks()
+        await run_ready_tasks()
         if error is not None:
             assert self.task.exception() is error
 
     async def cancel(self) -> None:
         self.task.cancel()
         await asyncio.wait([self.task])
-        await ticks()
+        await run_ready_tasks()
 
 
 def needs(model_set: str) -> Requirements:
@@ -153,20 +153,20 @@ def pool_of(
         slots_per_host=slots,
         most=most,
         clock=clock or Clock(),
-        chance=NoChance(),
+        chance=ZeroJitter(),
         shared=shared,
     )
 
 
-async def jobs_of(pool: Pool, count: int, *model_sets: str) -> list[Job]:
+async def jobs_of(pool: Pool, count: int, *model_sets: str) -> list[SlotCaller]:
     """Start so many callers in order; returns when each has a slot or waits."""
     named = [*model_sets, *["ash"] * (count - len(model_sets))]
-    jobs = [Job(pool, model_set).start() for model_set in named]
-    await ticks()
+    jobs = [SlotCaller(pool, model_set).start() for model_set in named]
+    await run_ready_tasks()
     return jobs
 
 
-async def ticks() -> None:
+async def run_ready_tasks() -> None:
     """Let everything happen that needs no clock: five iterations of the event loop."""
     for _ in range(5):
         await asyncio.sleep(0)

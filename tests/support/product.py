@@ -23,14 +23,14 @@ PATIENCE_S = 20.0
 _RECOVERY_TIMES = RecoveryTimes()
 
 
-def shelf(folder: Path | None = None) -> Mapping[str, Sequence[str]]:
+def required_models(folder: Path | None = None) -> Mapping[str, Sequence[str]]:
     """Return all model files that the workflows of a folder name; None means the shipped ones."""
     library = load_workflows(folder or resources.path("workflows"))
     return {folder: sorted(names) for folder, names in required_model_files(library).items()}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class RunningProduct:
     """The parts of a running product, and what tests do with them."""
 
     hook: ChatFlowHook
@@ -97,7 +97,7 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
         task.result()
 
 
-class Stages:
+class ProductFactory:
     """Starts products on one database and one Redis, and closes what they opened."""
 
     def __init__(self, database_url: str, redis_url: str, sessions: Sessions, home: Path) -> None:
@@ -107,7 +107,7 @@ class Stages:
         self._home = home
 
     @asynccontextmanager
-    async def set(
+    async def start(
         self,
         *,
         hosts: int = 1,
@@ -118,14 +118,14 @@ class Stages:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         bot: Mapping[str, Any] | None = None,
         **changes: Any,
-    ) -> AsyncIterator[Stage]:
+    ) -> AsyncIterator[RunningProduct]:
         """Start a product; `changes` are settings of the worker, which starts at once if `works`.
 
         `bot` are settings of the hook, which the worker gets too. `seed` makes the random faults of
         the hosts repeatable. `sleep` is that of all hosts: one that does not return holds their
         drawing.
         """
-        models = shelf() if models is None else models
+        models = required_models() if models is None else models
         async with AsyncExitStack() as stack:
             sandbox_hosts = [
                 await stack.enter_async_context(
@@ -146,7 +146,7 @@ class Stages:
                     turn_timeout_s=PATIENCE_S,
                 )
             )
-            stage = Stage(
+            product = RunningProduct(
                 hook=hook,
                 hosts=sandbox_hosts,
                 telegram=telegram,
@@ -154,8 +154,8 @@ class Stages:
                 settings=self._settings(sandbox_hosts, telegram, {**(bot or {}), **changes}),
             )
             if works:
-                await stack.enter_async_context(stage.worker())
-            yield stage
+                await stack.enter_async_context(product.worker())
+            yield product
 
     def _settings(
         self,

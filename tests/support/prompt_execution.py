@@ -34,10 +34,10 @@ async def draw(
     on_progress: Callable[[float], None] | None = None,
 ) -> PromptResult:
     """Draw a graph of tests/support/comfyui_client.py, whose last node saves."""
-    return await host.execution(order(graph, prompt_id, on_progress=on_progress)).run()
+    return await host.execution(prompt_job(graph, prompt_id, on_progress=on_progress)).run()
 
 
-def order(
+def prompt_job(
     graph: dict[str, Any],
     prompt_id: str = PROMPT,
     *,

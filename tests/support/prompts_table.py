@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imagegen.pipeline.dry_run import DialogFile, read_dialog
 from imagegen.prompts.brief import Brief
-from imagegen.prompts.scene import Prompt
+from imagegen.prompts.scene import WrittenPrompt
 from imagegen.prompts.template import shipped_template
 from imagegen.workflows.library import load_workflows
 
@@ -24,7 +24,7 @@ _START = "<!-- begin: python -m tests.support.prompts_table -->\n"
 _END = "<!-- end -->\n"
 
 
-def prompts(dialog: DialogFile) -> Mapping[str, Prompt]:
+def prompts(dialog: DialogFile) -> Mapping[str, WrittenPrompt]:
     """Return the template's prompt of each persona for a dialog, at the rating it asks for."""
     return {
         name: shipped_template().write(
@@ -34,12 +34,12 @@ def prompts(dialog: DialogFile) -> Mapping[str, Prompt]:
     }
 
 
-def shown(page: str) -> str:
+def page_section(page: str) -> str:
     """Return what a page has between its two marks."""
     return page.partition(_START)[2].partition(_END)[0]
 
 
-def written() -> str:
+def render_section() -> str:
     """Return what a page should have there."""
     return "\n".join(line for name, dialog in DIALOGS.items() for line in _section(name, dialog))
 
@@ -59,4 +59,4 @@ def _section(name: str, dialog: DialogFile) -> Iterator[str]:
 if __name__ == "__main__":
     page = PAGE.read_text(encoding="utf-8")
     head, tail = page.partition(_START)[0], page.partition(_END)[2]
-    PAGE.write_text(f"{head}{_START}{written()}{_END}{tail}", encoding="utf-8")
+    PAGE.write_text(f"{head}{_START}{render_section()}{_END}{tail}", encoding="utf-8")

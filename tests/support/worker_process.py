@@ -43,7 +43,7 @@ def environment(settings: Settings, **changes: str) -> dict[str, str]:
 
 
 class WorkerProcess:
-    """A started worker and what it has said; `running` ends it."""
+    """A started worker and what it has written; `running` ends it."""
 
     def __init__(self, process: Process, log: Path) -> None:
         self._process = process
@@ -54,30 +54,30 @@ class WorkerProcess:
         return self._process.poll() is None
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         """All that it wrote, on stdout or stderr."""
         return self._log.read_text()
 
     @property
     def events(self) -> list[dict[str, Any]]:
         """The lines of its log that are JSON."""
-        return [json.loads(line) for line in self.said.splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in self.output.splitlines() if line.startswith("{")]
 
     def events_of(self, request_id: object) -> list[str]:
         return [line["event"] for line in self.events if line.get("request_id") == str(request_id)]
 
-    async def until(self, ready: Callable[[], object], *, timeout_s: float) -> None:
+    async def wait_until(self, ready: Callable[[], object], *, timeout_s: float) -> None:
         """Return once `ready` holds; raise with its log when it ends before that or is late."""
         try:
             async with asyncio.timeout(timeout_s):
                 while not ready():
-                    assert self.is_running, self.said
+                    assert self.is_running, self.output
                     await asyncio.sleep(0.02)
         except TimeoutError:
-            raise AssertionError(f"not after {timeout_s:g} s: {self.said}") from None
+            raise AssertionError(f"not after {timeout_s:g} s: {self.output}") from None
 
-    async def has_said(self, event: str, *, timeout_s: float = READY_S) -> None:
-        await self.until(lambda: f'"{event}"' in self.said, timeout_s=timeout_s)
+    async def wait_for_log(self, event: str, *, timeout_s: float = READY_S) -> None:
+        await self.wait_until(lambda: f'"{event}"' in self.output, timeout_s=timeout_s)
 
     def kill(self) -> None:
         self._process.kill()
@@ -87,18 +87,18 @@ class WorkerProcess:
         """Send a signal; SIGSTOP makes it stand still until SIGCONT."""
         self._process.send_signal(number)
 
-    async def stands_still(self, *, timeout_s: float) -> None:
+    async def wait_until_stopped(self, *, timeout_s: float) -> None:
         """Return once a SIGSTOP has taken hold of it."""
-        await self.until(lambda: self._process.is_stopped, timeout_s=timeout_s)
+        await self.wait_until(lambda: self._process.is_stopped, timeout_s=timeout_s)
 
-    async def has_ended(self, *, timeout_s: float = END_S) -> int:
+    async def wait(self, *, timeout_s: float = END_S) -> int:
         """Return the exit code; raise TimeoutExpired if it stays."""
         return await asyncio.to_thread(self._process.wait, timeout_s)
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send the signal and return the exit code; raise TimeoutExpired if it stays."""
         self.ask_to_stop(number)
-        return await self.has_ended()
+        return await self.wait()
 
 
 @asynccontextmanager
@@ -120,7 +120,7 @@ async def running(
         process = _start(command, variables, home, output.fileno(), is_forked=is_forked)
     try:
         worker = WorkerProcess(process, log)
-        await worker.until(lambda: says in worker.said, timeout_s=READY_S)
+        await worker.wait_until(lambda: says in worker.output, timeout_s=READY_S)
         yield worker
     finally:
         process.kill()

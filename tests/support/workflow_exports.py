@@ -62,7 +62,7 @@ def lora(name: str = "lina.safetensors", strength: Any = 0.8, model: str = "28")
     )
 
 
-def shelve(root: Path, graph: Any, *, more: str = "", persona: str = "lina") -> Path:
+def write_persona_folder(root: Path, graph: Any, *, more: str = "", persona: str = "lina") -> Path:
     """Write a persona's folder; a graph that is a string is written as it stands."""
     folder = root / persona
     folder.mkdir(parents=True)
@@ -73,12 +73,12 @@ def shelve(root: Path, graph: Any, *, more: str = "", persona: str = "lina") -> 
 
 
 def loaded(root: Path, graph: Any, *, more: str = "") -> Workflow:
-    shelve(root, graph, more=more)
+    write_persona_folder(root, graph, more=more)
     return load_workflows(root).find("lina")
 
 
 def fault(root: Path, graph: Any, *, more: str = "") -> WorkflowFault:
-    shelve(root, graph, more=more)
+    write_persona_folder(root, graph, more=more)
     return load_workflows(root).faults["lina"]
 
 

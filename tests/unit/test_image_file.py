@@ -29,7 +29,7 @@ def test_a_png_loses_its_texts_and_keeps_its_pixels() -> None:
     texts.add_itxt("parameters", SECRET + " на балконе")
     original = _encoded("PNG", pnginfo=texts, dpi=(72, 72), exif=_exif())
 
-    picture = image_file.read(original)
+    picture = image_file.check_and_strip(original)
 
     assert (picture.format, picture.width, picture.height) == ("png", 40, 30)
     assert _chunks(picture.data) == ["IHDR", "IDAT", "IEND"]
@@ -40,7 +40,7 @@ def test_a_png_loses_its_texts_and_keeps_its_pixels() -> None:
 def test_pngs_of_every_depth_keep_their_pixels(mode: str) -> None:
     original = _encoded("PNG", mode=mode)
 
-    picture = image_file.read(original)
+    picture = image_file.check_and_strip(original)
 
     assert _pixels(picture.data) == _pixels(original)
 
@@ -49,7 +49,7 @@ def test_of_an_animated_png_the_first_picture_stays() -> None:
     frames = [_gradient("RGB").rotate(90 * turn) for turn in range(3)]
     original = _saved(frames[0], "PNG", save_all=True, append_images=frames[1:])
 
-    picture = image_file.read(original)
+    picture = image_file.check_and_strip(original)
 
     assert set(_chunks(picture.data)) == {"IHDR", "IDAT", "IEND"}
     assert _pixels(picture.data) == frames[0].tobytes()
@@ -58,7 +58,7 @@ def test_of_an_animated_png_the_first_picture_stays() -> None:
 def test_what_follows_the_end_of_a_png_is_dropped() -> None:
     original = _encoded("PNG")
 
-    picture = image_file.read(original + _chunk(b"IDAT", SECRET.encode()) + b"more")
+    picture = image_file.check_and_strip(original + _chunk(b"IDAT", SECRET.encode()) + b"more")
 
     assert picture.data == original
 
@@ -67,7 +67,7 @@ def test_what_follows_the_end_of_a_png_is_dropped() -> None:
 def test_exif_xmp_and_comments_do_not_travel(kind: str) -> None:
     original = _encoded(kind, exif=_exif(), xmp=SECRET.encode(), comment=SECRET.encode())
 
-    picture = image_file.read(original)
+    picture = image_file.check_and_strip(original)
 
     assert SECRET.encode() in original
     assert SECRET.encode() not in picture.data
@@ -76,7 +76,7 @@ def test_exif_xmp_and_comments_do_not_travel(kind: str) -> None:
 
 
 def test_a_jpeg_for_printers_is_still_a_picture() -> None:
-    picture = image_file.read(_encoded("JPEG", mode="CMYK"))
+    picture = image_file.check_and_strip(_encoded("JPEG", mode="CMYK"))
 
     assert picture.format == "jpeg"
 
@@ -87,14 +87,14 @@ def test_a_picture_that_breaks_off_is_broken(kind: str, share: float) -> None:
     whole = _encoded(kind, size=(300, 200))
 
     with pytest.raises(BadImage, match="no picture"):
-        image_file.read(whole[: int(len(whole) * share)])
+        image_file.check_and_strip(whole[: int(len(whole) * share)])
 
 
 def test_a_png_without_its_end_is_broken() -> None:
     whole = _encoded("PNG")
 
     with pytest.raises(BadImage):
-        image_file.read(whole[:-12])
+        image_file.check_and_strip(whole[:-12])
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_png_without_its_end_is_broken() -> None:
 )
 def test_what_is_no_picture_is_refused(data: bytes) -> None:
     with pytest.raises(BadImage) as caught:
-        image_file.read(data)
+        image_file.check_and_strip(data)
 
     assert caught.value.code == "picture_broken"
 
@@ -126,7 +126,7 @@ def test_a_huge_picture_is_refused_by_its_header_alone(width: int, height: int) 
     data = SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", b"") + _chunk(b"IEND", b"")
 
     with pytest.raises(ImageTooLarge) as caught:
-        image_file.read(data)
+        image_file.check_and_strip(data)
 
     assert caught.value.code == "picture_too_large"
 
@@ -145,7 +145,7 @@ def test_a_small_file_with_many_pixels_is_refused_before_it_is_decoded(kind: str
         data[at : at + 4] = struct.pack(">HH", 8192, 8192)
 
     with pytest.raises(ImageTooLarge) as caught:
-        image_file.read(bytes(data))
+        image_file.check_and_strip(bytes(data))
 
     assert caught.value.sentence == "the picture has 8192 × 8192 pixels"
 
@@ -156,7 +156,7 @@ def test_texts_that_unpack_to_gigabytes_are_not_unpacked() -> None:
     end = original.index(b"IDAT") - 4
     texts = _chunk(b"zTXt", b"prompt\0\0" + bomb) + _chunk(b"iTXt", b"a\0\1\0\0\0" + bomb)
 
-    picture = image_file.read(original[:end] + texts + original[end:])
+    picture = image_file.check_and_strip(original[:end] + texts + original[end:])
 
     assert picture.data == original
 
@@ -166,7 +166,9 @@ def test_a_png_of_a_million_chunks_is_broken() -> None:
     end = original.index(b"IDAT") - 4
 
     with pytest.raises(BadImage, match="chunks"):
-        image_file.read(original[:end] + _chunk(b"tEXt", b"") * 1_000_000 + original[end:])
+        image_file.check_and_strip(
+            original[:end] + _chunk(b"tEXt", b"") * 1_000_000 + original[end:]
+        )
 
 
 def test_a_jpeg_of_a_thousand_scans_is_broken() -> None:
@@ -174,13 +176,15 @@ def test_a_jpeg_of_a_thousand_scans_is_broken() -> None:
     last_scan = original[original.rindex(b"\xff\xda") : -2]
 
     with pytest.raises(BadImage, match="scans"):
-        image_file.read(original[:-2] + last_scan * 1_000 + original[-2:])
+        image_file.check_and_strip(original[:-2] + last_scan * 1_000 + original[-2:])
 
 
 def test_of_a_jpeg_with_several_pictures_the_first_stays() -> None:
     frames = [_gradient("RGB"), _gradient("RGB").rotate(90)]
 
-    picture = image_file.read(_saved(frames[0], "MPO", save_all=True, append_images=frames[1:]))
+    picture = image_file.check_and_strip(
+        _saved(frames[0], "MPO", save_all=True, append_images=frames[1:])
+    )
 
     assert picture.format == "jpeg"
     assert Image.open(io.BytesIO(picture.data)).format == "JPEG"
@@ -221,14 +225,14 @@ async def test_pictures_that_are_read_together_hold_no_more_pixels_than_one_may(
 
 
 def test_the_widest_picture_that_is_allowed_passes() -> None:
-    picture = image_file.read(_encoded("PNG", size=(MAX_SIDE, 1)))
+    picture = image_file.check_and_strip(_encoded("PNG", size=(MAX_SIDE, 1)))
 
     assert picture.width == MAX_SIDE
 
 
 def test_more_than_fifty_mebibytes_are_refused() -> None:
     with pytest.raises(ImageTooLarge):
-        image_file.read(b"\0" * (MAX_BYTES + 1))
+        image_file.check_and_strip(b"\0" * (MAX_BYTES + 1))
 
 
 @given(st.data())
@@ -240,7 +244,7 @@ def test_a_damaged_picture_is_a_picture_or_broken_or_too_large(data: st.DataObje
         damaged[place] = data.draw(st.integers(0, 255))
 
     try:
-        picture = image_file.read(bytes(damaged))
+        picture = image_file.check_and_strip(bytes(damaged))
     except (BadImage, ImageTooLarge):
         return
 

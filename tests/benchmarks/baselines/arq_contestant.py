@@ -9,7 +9,7 @@ from arq.connections import ArqRedis, RedisSettings, create_pool
 
 from imagegen.sandbox.servers.process import ServerProcess
 from tests.benchmarks.load import contestant
-from tests.benchmarks.load.hosts import Fleet
+from tests.benchmarks.load.sandbox_fleet import FleetClient
 from tests.benchmarks.load.servers import BenchmarkServers
 
 _COMMAND = (sys.executable, "-m", "arq", "tests.benchmarks.baselines.arq_baseline.WorkerSettings")
@@ -19,7 +19,7 @@ class ArqContestant:
     """Submits with `enqueue_job`, counts results as arq keeps them."""
 
     def __init__(
-        self, backends: BenchmarkServers, home: Path, fleet: Fleet, redis: ArqRedis
+        self, backends: BenchmarkServers, home: Path, fleet: FleetClient, redis: ArqRedis
     ) -> None:
         self.workers: list[ServerProcess] = []
         self._redis = redis
@@ -55,7 +55,7 @@ class ArqContestant:
 
 @asynccontextmanager
 async def start_with_workers(
-    backends: BenchmarkServers, home: Path, fleet: Fleet
+    backends: BenchmarkServers, home: Path, fleet: FleetClient
 ) -> AsyncIterator[ArqContestant]:
     """Run it."""
     redis = await create_pool(RedisSettings.from_dsn(f"{backends.redis_url}/3"))

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from imagegen.sandbox.servers.process import ServerProcess
 from tests.benchmarks.load import contestant
-from tests.benchmarks.load.hosts import Fleet
+from tests.benchmarks.load.sandbox_fleet import FleetClient
 from tests.benchmarks.load.servers import BenchmarkServers
 
 _COMMAND = (
@@ -27,7 +27,7 @@ class CeleryContestant:
     """Submits with `delay`, counts results in the backend."""
 
     def __init__(
-        self, backends: BenchmarkServers, home: Path, fleet: Fleet, *, poll_s: float
+        self, backends: BenchmarkServers, home: Path, fleet: FleetClient, *, poll_s: float
     ) -> None:
         self.workers: list[ServerProcess] = []
         self._home = home
@@ -73,7 +73,7 @@ class CeleryContestant:
 
 @asynccontextmanager
 async def start_with_workers(
-    backends: BenchmarkServers, home: Path, fleet: Fleet, *, poll_s: float
+    backends: BenchmarkServers, home: Path, fleet: FleetClient, *, poll_s: float
 ) -> AsyncIterator[CeleryContestant]:
     """Run it, looking at /history every `poll_s` seconds."""
     celery = CeleryContestant(backends, home, fleet, poll_s=poll_s)

@@ -14,9 +14,9 @@ from imagegen.pool.placement import Candidate
 _turn = {"last": ""}
 
 
-def next_in_turn(candidates: Sequence[Candidate], *, rather_not: str | None = None) -> str | None:
+def next_in_turn(candidates: Sequence[Candidate], *, avoid_host: str | None = None) -> str | None:
     """Name the next free host after the last one, the less taken ones first."""
-    free = [each for each in candidates if each.is_free and each.name != rather_not]
+    free = [each for each in candidates if each.is_free and each.name != avoid_host]
     if not free:
         return None
     fewest = min(each.taken for each in free)

@@ -17,7 +17,7 @@ from imagegen.sandbox.servers.valkey import ValkeyServer
 from imagegen.sandbox.signals import sigterm_exits
 from tests.benchmarks.chaos import table
 from tests.benchmarks.chaos.bot import Pace
-from tests.benchmarks.chaos.run import Outcome, Plan, run
+from tests.benchmarks.chaos.run import ChaosOutcome, ChaosPlan, run
 from tests.benchmarks.chaos.store_faults import own_disk
 
 
@@ -41,7 +41,7 @@ def main() -> int:
     return 0 if outcome.verdict.is_good else 1
 
 
-def _plan() -> Plan:
+def _plan() -> ChaosPlan:
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
     parser.add_argument(
         "--seconds", type=float, default=240.0, help="for how long faults are injected"
@@ -50,7 +50,7 @@ def _plan() -> Plan:
     parser.add_argument("--dialogs", type=int, default=36, help="how many people write")
     parser.add_argument("--out", type=Path, help="where logs and stories go")
     arguments = parser.parse_args()
-    return Plan(
+    return ChaosPlan(
         seed=arguments.seed,
         seconds=arguments.seconds,
         out=arguments.out or Path("bench-results") / f"chaos-{arguments.seed}",
@@ -58,7 +58,7 @@ def _plan() -> Plan:
     )
 
 
-def _print_outcome(plan: Plan, outcome: Outcome) -> None:
+def _print_outcome(plan: ChaosPlan, outcome: ChaosOutcome) -> None:
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
     _print(
         f"seed {plan.seed}, {plan.seconds:g} s, {machine}, {datetime.now(UTC):%Y-%m-%d %H:%M}: "

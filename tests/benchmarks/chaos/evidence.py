@@ -37,7 +37,7 @@ class Send:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arrival:
+class ChaosArrival:
     """A picture in a chat, from Telegram's own record."""
 
     caption: str
@@ -87,7 +87,7 @@ class Evidence:
     committed: Mapping[UUID, str]
     rows: Sequence[Row]
     sends: Sequence[Send]
-    arrivals: Sequence[Arrival]
+    arrivals: Sequence[ChaosArrival]
     dialogs: Sequence[DialogRow]
     doubles: Sequence[DoubleDrawing]
     injected: Sequence[InjectedFault]

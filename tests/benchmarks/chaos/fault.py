@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class ChaosFaultKind(StrEnum):
     """What is broken, and how; the first word names the part."""
 
     WORKER_KILLED = "worker killed"
@@ -38,21 +38,21 @@ class Kind(StrEnum):
 
 # While one of these lasts, no picture can be delivered.
 _TOTAL = {
-    Kind.WORKERS_KILLED_TWICE,
-    Kind.REDIS_STOPPED,
-    Kind.REDIS_FROZEN,
-    Kind.REDIS_REFUSES_WRITES,
-    Kind.POSTGRES_STOPPED,
-    Kind.POSTGRES_KILLED,
-    Kind.POSTGRES_FROZEN,
-    Kind.POSTGRES_READ_ONLY,
-    Kind.POSTGRES_SESSIONS_READ_ONLY,
-    Kind.ALL_HOSTS_KILLED,
-    Kind.TELEGRAM_AWAY,
-    Kind.TELEGRAM_DROPS_PACKETS,
-    Kind.STORE_FULL,
-    Kind.STORE_READ_ONLY,
-    Kind.STORE_MISSING,
+    ChaosFaultKind.WORKERS_KILLED_TWICE,
+    ChaosFaultKind.REDIS_STOPPED,
+    ChaosFaultKind.REDIS_FROZEN,
+    ChaosFaultKind.REDIS_REFUSES_WRITES,
+    ChaosFaultKind.POSTGRES_STOPPED,
+    ChaosFaultKind.POSTGRES_KILLED,
+    ChaosFaultKind.POSTGRES_FROZEN,
+    ChaosFaultKind.POSTGRES_READ_ONLY,
+    ChaosFaultKind.POSTGRES_SESSIONS_READ_ONLY,
+    ChaosFaultKind.ALL_HOSTS_KILLED,
+    ChaosFaultKind.TELEGRAM_AWAY,
+    ChaosFaultKind.TELEGRAM_DROPS_PACKETS,
+    ChaosFaultKind.STORE_FULL,
+    ChaosFaultKind.STORE_READ_ONLY,
+    ChaosFaultKind.STORE_MISSING,
 }
 
 
@@ -65,7 +65,7 @@ class ScheduledFault:
     """
 
     at_s: float
-    kind: Kind
+    kind: ChaosFaultKind
     lasts_s: float = 0.0
     target: int = 0
     detail: str = ""

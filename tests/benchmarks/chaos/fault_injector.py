@@ -12,7 +12,7 @@ from imagegen.sandbox.servers.server import Server
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.benchmarks.chaos import clock, postgres_faults, redis_faults
 from tests.benchmarks.chaos.evidence import InjectedFault
-from tests.benchmarks.chaos.fault import Kind, ScheduledFault
+from tests.benchmarks.chaos.fault import ChaosFaultKind, ScheduledFault
 from tests.benchmarks.chaos.sandbox_client import SandboxClient
 from tests.benchmarks.chaos.store_faults import StoreDisk
 from tests.benchmarks.chaos.workers import WorkerGroup
@@ -32,12 +32,12 @@ class FaultInjector:
     store: StoreDisk
     injected: list[InjectedFault] = field(default_factory=list)
 
-    def why_not(self, kind: Kind) -> str | None:
+    def why_not(self, kind: ChaosFaultKind) -> str | None:
         """Return why faults of this kind cannot be injected on this machine, None if they can."""
         match kind:
-            case Kind.STORE_FULL | Kind.STORE_READ_ONLY:
+            case ChaosFaultKind.STORE_FULL | ChaosFaultKind.STORE_READ_ONLY:
                 return self.store.cannot_mount
-            case Kind.WORKER_CLOCK_WRONG:
+            case ChaosFaultKind.WORKER_CLOCK_WRONG:
                 return clock.why_not()
         return None
 
@@ -78,56 +78,65 @@ class FaultInjector:
         self, fault: ScheduledFault
     ) -> AbstractAsyncContextManager[None]:
         match fault.kind:
-            case Kind.WORKER_KILLED | Kind.WORKER_FROZEN | Kind.WORKER_REPLACED:
+            case (
+                ChaosFaultKind.WORKER_KILLED
+                | ChaosFaultKind.WORKER_FROZEN
+                | ChaosFaultKind.WORKER_REPLACED
+            ):
                 return self._without_worker(fault)
-            case Kind.WORKER_CLOCK_WRONG:
+            case ChaosFaultKind.WORKER_CLOCK_WRONG:
                 return self._wrong_clock(fault)
-            case Kind.WORKERS_KILLED_TWICE:
+            case ChaosFaultKind.WORKERS_KILLED_TWICE:
                 return self._workers_killed_twice()
-            case Kind.REDIS_STOPPED | Kind.REDIS_FROZEN:
+            case ChaosFaultKind.REDIS_STOPPED | ChaosFaultKind.REDIS_FROZEN:
                 return _without(self.valkey, fault)
-            case Kind.REDIS_FLUSHED:
+            case ChaosFaultKind.REDIS_FLUSHED:
                 return redis_faults.flushed(self.valkey.url)
-            case Kind.REDIS_REFUSES_WRITES:
+            case ChaosFaultKind.REDIS_REFUSES_WRITES:
                 return redis_faults.refusing_writes(self.valkey.url)
-            case Kind.REDIS_LOSES_KEYS:
+            case ChaosFaultKind.REDIS_LOSES_KEYS:
                 return redis_faults.losing_keys(self.valkey.url, seed=str(fault))
-            case Kind.POSTGRES_STOPPED | Kind.POSTGRES_KILLED:
+            case ChaosFaultKind.POSTGRES_STOPPED | ChaosFaultKind.POSTGRES_KILLED:
                 return self._without_postgres(fault)
-            case Kind.POSTGRES_FROZEN:
+            case ChaosFaultKind.POSTGRES_FROZEN:
                 return _without(self.postgres, fault)
-            case Kind.POSTGRES_READ_ONLY:
+            case ChaosFaultKind.POSTGRES_READ_ONLY:
                 return postgres_faults.read_only(self.postgres.url)
-            case Kind.POSTGRES_SESSIONS_READ_ONLY:
+            case ChaosFaultKind.POSTGRES_SESSIONS_READ_ONLY:
                 return postgres_faults.sessions_stay_read_only(self.postgres.url)
-            case Kind.POSTGRES_CONNECTIONS_DEAD:
-                return self._network_fault("database", "strand")
-            case Kind.HOST_KILLED | Kind.HOST_FROZEN | Kind.HOST_FROZEN_LONG | Kind.HOST_FAULTY:
+            case ChaosFaultKind.POSTGRES_CONNECTIONS_DEAD:
+                return self._network_fault("database", "abandon_connections")
+            case (
+                ChaosFaultKind.HOST_KILLED
+                | ChaosFaultKind.HOST_FROZEN
+                | ChaosFaultKind.HOST_FROZEN_LONG
+                | ChaosFaultKind.HOST_FAULTY
+            ):
                 return self._without_hosts(fault, [fault.target])
-            case Kind.ALL_HOSTS_KILLED:
+            case ChaosFaultKind.ALL_HOSTS_KILLED:
                 return self._without_hosts(fault, range(len(self.sandbox_client.hosts)))
-            case Kind.TELEGRAM_AWAY:
+            case ChaosFaultKind.TELEGRAM_AWAY:
                 return self._network_fault("telegram", "refuse", "listen")
-            case Kind.TELEGRAM_DROPS_PACKETS:
+            case ChaosFaultKind.TELEGRAM_DROPS_PACKETS:
                 return self._network_fault("telegram", "drop", "listen")
-            case Kind.TELEGRAM_TROUBLED:
+            case ChaosFaultKind.TELEGRAM_TROUBLED:
                 return self._troubled_telegram(fault)
-            case Kind.STORE_FULL:
+            case ChaosFaultKind.STORE_FULL:
                 return self.store.full()
-            case Kind.STORE_READ_ONLY:
+            case ChaosFaultKind.STORE_READ_ONLY:
                 return self.store.read_only()
-            case Kind.STORE_MISSING:
+            case ChaosFaultKind.STORE_MISSING:
                 return self.store.missing()
             case _:
                 assert_never(fault.kind)
 
     @asynccontextmanager
     async def _without_worker(self, fault: ScheduledFault) -> AsyncIterator[None]:
-        if fault.kind is Kind.WORKER_KILLED:
+        if fault.kind is ChaosFaultKind.WORKER_KILLED:
             self.worker_group.kill(fault.target)
             yield
             self.worker_group.start(fault.target)
-        elif fault.kind is Kind.WORKER_FROZEN:
+        elif fault.kind is ChaosFaultKind.WORKER_FROZEN:
             self.worker_group.freeze(fault.target)
             yield
             self.worker_group.thaw(fault.target)
@@ -167,9 +176,9 @@ class FaultInjector:
     ) -> AsyncIterator[None]:
         frozen = ("freeze", "thaw")
         actions = {
-            Kind.HOST_FROZEN: frozen,
-            Kind.HOST_FROZEN_LONG: frozen,
-            Kind.HOST_FAULTY: ("fault", None),
+            ChaosFaultKind.HOST_FROZEN: frozen,
+            ChaosFaultKind.HOST_FROZEN_LONG: frozen,
+            ChaosFaultKind.HOST_FAULTY: ("fault", None),
         }
         break_it, heal_it = actions.get(fault.kind, ("kill", "heal"))
         for number in targets:
@@ -196,12 +205,14 @@ class FaultInjector:
 @asynccontextmanager
 async def _without(server: Server, fault: ScheduledFault) -> AsyncIterator[None]:
     """Stop, kill or freeze a server, and start or thaw it again."""
-    if fault.kind in {Kind.REDIS_FROZEN, Kind.POSTGRES_FROZEN}:
+    if fault.kind in {ChaosFaultKind.REDIS_FROZEN, ChaosFaultKind.POSTGRES_FROZEN}:
         server.freeze()
         yield
         server.thaw()
         return
-    await asyncio.to_thread(server.kill if fault.kind is Kind.POSTGRES_KILLED else server.stop)
+    await asyncio.to_thread(
+        server.kill if fault.kind is ChaosFaultKind.POSTGRES_KILLED else server.stop
+    )
     yield
     # In this thread, the main one, or the server would end with that thread.
     server.start()

@@ -8,7 +8,7 @@ import asyncpg
 
 from imagegen.sandbox.comfyui.usage import DoubleDrawing
 from tests.benchmarks.chaos.evidence import (
-    Arrival,
+    ChaosArrival,
     DialogRow,
     Evidence,
     InjectedFault,
@@ -66,7 +66,7 @@ async def gather(
         committed=committed,
         rows=rows,
         sends=sends,
-        arrivals=[Arrival(**each) for each in record["arrivals"]],
+        arrivals=[ChaosArrival(**each) for each in record["arrivals"]],
         dialogs=dialogs,
         doubles=[_double(each) for each in record["doubles"]],
         injected=injected,

@@ -20,7 +20,7 @@ from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.benchmarks.chaos import gather_evidence, log_faults, request_history
 from tests.benchmarks.chaos.bot import Bot, Pace
 from tests.benchmarks.chaos.evidence import Evidence, InjectedFault
-from tests.benchmarks.chaos.fault import Kind
+from tests.benchmarks.chaos.fault import ChaosFaultKind
 from tests.benchmarks.chaos.fault_injector import FaultInjector
 from tests.benchmarks.chaos.sandbox_client import SandboxClient, running_sandbox
 from tests.benchmarks.chaos.schedule import schedule
@@ -35,7 +35,7 @@ _POLL_INTERVAL_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ChaosPlan:
     """The options of a run; durations in seconds.
 
     People go on writing for `calm_s` after the last fault, so that recovery can be seen; then the
@@ -57,7 +57,7 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class ChaosOutcome:
     """The result of a run; the histories of all violations are in a folder of the plan's `out`."""
 
     verdict: Verdict
@@ -65,18 +65,18 @@ class Outcome:
     turns_failed: int
     injected: Sequence[InjectedFault]
     # Why some kinds of fault cannot be injected on this machine.
-    left_out: Mapping[Kind, str]
+    left_out: Mapping[ChaosFaultKind, str]
     settled_s: float
 
 
 async def run(
-    plan: Plan,
+    plan: ChaosPlan,
     postgres: PostgresServer,
     valkey: ValkeyServer,
     store: StoreDisk,
     *,
     start: Callable[[LaunchCommand], WorkerProcess] = ServerProcess,
-) -> Outcome:
+) -> ChaosOutcome:
     """Run it on these servers, whose database is migrated. Call it in the main thread.
 
     `start` starts the process of a worker.
@@ -105,7 +105,9 @@ async def run(
             sandbox_client=sandbox_client,
             store=store,
         )
-        left_out = {kind: why for kind in Kind if (why := injector.why_not(kind)) is not None}
+        left_out = {
+            kind: why for kind in ChaosFaultKind if (why := injector.why_not(kind)) is not None
+        }
         faults = schedule(
             plan.seed,
             plan.seconds,
@@ -133,7 +135,7 @@ async def run(
                 last_requests=last_requests,
             )
         verdict = _judge(plan, evidence, record)
-        return Outcome(
+        return ChaosOutcome(
             verdict=verdict,
             turns=bot.turns,
             turns_failed=bot.failed,
@@ -143,7 +145,7 @@ async def run(
         )
 
 
-def _judge(plan: Plan, evidence: Evidence, record: dict[str, Any]) -> Verdict:
+def _judge(plan: ChaosPlan, evidence: Evidence, record: dict[str, Any]) -> Verdict:
     verdict = judge(evidence, minimum=_MINIMUM)
     request_history.write(evidence, verdict.violations, record, plan.out)
     return verdict
@@ -161,7 +163,7 @@ async def wait_until_ended(database_url: str, *, settle_s: float) -> float:
 
 
 @asynccontextmanager
-async def _bot(plan: Plan, database_url: str, valkey: ValkeyServer) -> AsyncIterator[Bot]:
+async def _bot(plan: ChaosPlan, database_url: str, valkey: ValkeyServer) -> AsyncIterator[Bot]:
     settings = HookSettings(
         _env_file=None,
         database_url=database_url,

@@ -20,7 +20,7 @@ from imagegen.sandbox.comfyui.usage import DoubleDrawing, doubles
 from imagegen.sandbox.ports import free_ports
 from imagegen.sandbox.telegram import SandboxTelegram, Trouble
 from imagegen.workflows.library import load_workflows, required_model_files
-from tests.benchmarks.load.network_cable import Cable
+from tests.benchmarks.load.tcp_proxy import TcpProxy
 
 # How many calls in a row get one scripted fault.
 _CALLS = 2
@@ -33,7 +33,7 @@ class SandboxControlServer:
         self,
         hosts: Sequence[SandboxComfyUI],
         telegram: SandboxTelegram,
-        network: Mapping[str, Cable],
+        network: Mapping[str, TcpProxy],
     ) -> None:
         self._hosts = hosts
         self._telegram = telegram
@@ -73,16 +73,16 @@ class SandboxControlServer:
         return web.Response()
 
     async def _to_network(self, request: web.Request) -> web.Response:
-        cable = self._network[request.match_info["name"]]
+        proxy = self._network[request.match_info["name"]]
         match request.match_info["action"]:
             case "refuse":
-                await cable.refuse()
+                await proxy.refuse()
             case "drop":
-                await cable.drop_packets()
-            case "strand":
-                cable.strand()
+                await proxy.drop_packets()
+            case "abandon_connections":
+                proxy.abandon_connections()
             case _:
-                await cable.listen()
+                await proxy.listen()
         return web.Response()
 
     async def _record(self, _: web.Request) -> web.Response:
@@ -182,16 +182,16 @@ async def _serve(options: argparse.Namespace) -> None:
 
 async def network_before(
     telegram: SandboxTelegram, database: str, stack: AsyncExitStack
-) -> Mapping[str, Cable]:
+) -> Mapping[str, TcpProxy]:
     """Put proxies before Telegram and before PostgreSQL at `database` (host:port)."""
     ports = free_ports()
     return {
-        name: await stack.enter_async_context(Cable(address, port=next(ports)))
+        name: await stack.enter_async_context(TcpProxy(address, port=next(ports)))
         for name, address in (("telegram", urlsplit(telegram.url).netloc), ("database", database))
     }
 
 
-def addresses_of(network: Mapping[str, Cable]) -> Mapping[str, str]:
+def addresses_of(network: Mapping[str, TcpProxy]) -> Mapping[str, str]:
     """Return the addresses under which the servers behind the proxies are reached."""
     return {
         "telegram": f"http://{network['telegram'].address}",

@@ -4,18 +4,18 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tests.benchmarks.chaos.fault import Kind, ScheduledFault
+from tests.benchmarks.chaos.fault import ChaosFaultKind, ScheduledFault
 
 # How long an outage lasts in a run that has the time for it, and what it may hit.
 LONG_S = 60.0
 _LONG_RUN_S = 200.0
 _LONG = (
-    Kind.REDIS_STOPPED,
-    Kind.POSTGRES_FROZEN,
-    Kind.ALL_HOSTS_KILLED,
-    Kind.REDIS_FROZEN,
-    Kind.POSTGRES_STOPPED,
-    Kind.TELEGRAM_AWAY,
+    ChaosFaultKind.REDIS_STOPPED,
+    ChaosFaultKind.POSTGRES_FROZEN,
+    ChaosFaultKind.ALL_HOSTS_KILLED,
+    ChaosFaultKind.REDIS_FROZEN,
+    ChaosFaultKind.POSTGRES_STOPPED,
+    ChaosFaultKind.TELEGRAM_AWAY,
 )
 # The first seconds are without a fault, so that everything has begun to work.
 _CALM_S = 3.0
@@ -63,7 +63,7 @@ _CLOCK_OFFSETS = ("-40", "-7", "+7", "+40")
 class _FaultOption:
     """A fault that may be chosen, and how long it lasts, in seconds."""
 
-    kind: Kind
+    kind: ChaosFaultKind
     lasts: tuple[float, float] = (0.0, 0.0)
     details: Sequence[str] = ("",)
 
@@ -123,43 +123,43 @@ def _lanes(workers: int, hosts: int) -> Iterator[_Lane]:
 
 
 _WORKER = (
-    _FaultOption(kind=Kind.WORKER_KILLED, lasts=(0.0, 4.0)),
-    _FaultOption(kind=Kind.WORKER_FROZEN, lasts=(1.0, 14.0)),
-    _FaultOption(kind=Kind.WORKER_REPLACED),
-    _FaultOption(kind=Kind.WORKER_CLOCK_WRONG, lasts=(8.0, 16.0), details=_CLOCK_OFFSETS),
+    _FaultOption(kind=ChaosFaultKind.WORKER_KILLED, lasts=(0.0, 4.0)),
+    _FaultOption(kind=ChaosFaultKind.WORKER_FROZEN, lasts=(1.0, 14.0)),
+    _FaultOption(kind=ChaosFaultKind.WORKER_REPLACED),
+    _FaultOption(kind=ChaosFaultKind.WORKER_CLOCK_WRONG, lasts=(8.0, 16.0), details=_CLOCK_OFFSETS),
 )
 # Long enough for the new workers to start, and to take up what the killed ones had.
-_ALL_WORKERS = (_FaultOption(kind=Kind.WORKERS_KILLED_TWICE, lasts=(9.0, 14.0)),)
+_ALL_WORKERS = (_FaultOption(kind=ChaosFaultKind.WORKERS_KILLED_TWICE, lasts=(9.0, 14.0)),)
 _REDIS = (
-    _FaultOption(kind=Kind.REDIS_STOPPED, lasts=(0.5, 6.0)),
-    _FaultOption(kind=Kind.REDIS_FROZEN, lasts=(1.0, 8.0)),
-    _FaultOption(kind=Kind.REDIS_FLUSHED),
-    _FaultOption(kind=Kind.REDIS_REFUSES_WRITES, lasts=(1.0, 8.0)),
-    _FaultOption(kind=Kind.REDIS_LOSES_KEYS, lasts=(2.0, 8.0)),
+    _FaultOption(kind=ChaosFaultKind.REDIS_STOPPED, lasts=(0.5, 6.0)),
+    _FaultOption(kind=ChaosFaultKind.REDIS_FROZEN, lasts=(1.0, 8.0)),
+    _FaultOption(kind=ChaosFaultKind.REDIS_FLUSHED),
+    _FaultOption(kind=ChaosFaultKind.REDIS_REFUSES_WRITES, lasts=(1.0, 8.0)),
+    _FaultOption(kind=ChaosFaultKind.REDIS_LOSES_KEYS, lasts=(2.0, 8.0)),
 )
 _POSTGRES = (
-    _FaultOption(kind=Kind.POSTGRES_STOPPED, lasts=(0.2, 4.0)),
-    _FaultOption(kind=Kind.POSTGRES_KILLED, lasts=(0.2, 2.0)),
-    _FaultOption(kind=Kind.POSTGRES_FROZEN, lasts=(1.0, 6.0)),
-    _FaultOption(kind=Kind.POSTGRES_READ_ONLY, lasts=(1.0, 8.0)),
-    _FaultOption(kind=Kind.POSTGRES_SESSIONS_READ_ONLY, lasts=(1.0, 6.0)),
-    _FaultOption(kind=Kind.POSTGRES_CONNECTIONS_DEAD),
+    _FaultOption(kind=ChaosFaultKind.POSTGRES_STOPPED, lasts=(0.2, 4.0)),
+    _FaultOption(kind=ChaosFaultKind.POSTGRES_KILLED, lasts=(0.2, 2.0)),
+    _FaultOption(kind=ChaosFaultKind.POSTGRES_FROZEN, lasts=(1.0, 6.0)),
+    _FaultOption(kind=ChaosFaultKind.POSTGRES_READ_ONLY, lasts=(1.0, 8.0)),
+    _FaultOption(kind=ChaosFaultKind.POSTGRES_SESSIONS_READ_ONLY, lasts=(1.0, 6.0)),
+    _FaultOption(kind=ChaosFaultKind.POSTGRES_CONNECTIONS_DEAD),
 )
 _HOST = (
-    _FaultOption(kind=Kind.HOST_KILLED, lasts=(0.5, 8.0)),
-    _FaultOption(kind=Kind.HOST_FROZEN, lasts=(0.5, 8.0)),
-    *[_FaultOption(kind=Kind.HOST_FAULTY, details=FAULTS)] * 4,
-    _FaultOption(kind=Kind.HOST_FROZEN_LONG, lasts=(20.0, 20.0)),
+    _FaultOption(kind=ChaosFaultKind.HOST_KILLED, lasts=(0.5, 8.0)),
+    _FaultOption(kind=ChaosFaultKind.HOST_FROZEN, lasts=(0.5, 8.0)),
+    *[_FaultOption(kind=ChaosFaultKind.HOST_FAULTY, details=FAULTS)] * 4,
+    _FaultOption(kind=ChaosFaultKind.HOST_FROZEN_LONG, lasts=(20.0, 20.0)),
 )
 _TELEGRAM = (
-    *[_FaultOption(kind=Kind.TELEGRAM_TROUBLED, details=TROUBLES)] * 4,
-    _FaultOption(kind=Kind.TELEGRAM_AWAY, lasts=(0.5, 4.0)),
-    _FaultOption(kind=Kind.TELEGRAM_DROPS_PACKETS, lasts=(1.0, 8.0)),
+    *[_FaultOption(kind=ChaosFaultKind.TELEGRAM_TROUBLED, details=TROUBLES)] * 4,
+    _FaultOption(kind=ChaosFaultKind.TELEGRAM_AWAY, lasts=(0.5, 4.0)),
+    _FaultOption(kind=ChaosFaultKind.TELEGRAM_DROPS_PACKETS, lasts=(1.0, 8.0)),
 )
 _STORE = (
-    _FaultOption(kind=Kind.STORE_FULL, lasts=(1.0, 6.0)),
-    _FaultOption(kind=Kind.STORE_READ_ONLY, lasts=(1.0, 6.0)),
-    _FaultOption(kind=Kind.STORE_MISSING, lasts=(1.0, 6.0)),
+    _FaultOption(kind=ChaosFaultKind.STORE_FULL, lasts=(1.0, 6.0)),
+    _FaultOption(kind=ChaosFaultKind.STORE_READ_ONLY, lasts=(1.0, 6.0)),
+    _FaultOption(kind=ChaosFaultKind.STORE_MISSING, lasts=(1.0, 6.0)),
 )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from tests.benchmarks.chaos.evidence import InjectedFault
-from tests.benchmarks.chaos.fault import Kind
+from tests.benchmarks.chaos.fault import ChaosFaultKind
 from tests.benchmarks.chaos.verdict import Verdict
 from tests.benchmarks.chaos.violation import ViolationKind
 
@@ -47,15 +47,17 @@ def text(verdict: Verdict) -> str:
 
 
 def faults_text(
-    injected: Iterable[InjectedFault], recoveries: Mapping[str, float], left_out: Mapping[Kind, str]
+    injected: Iterable[InjectedFault],
+    recoveries: Mapping[str, float],
+    left_out: Mapping[ChaosFaultKind, str],
 ) -> str:
     """Return a line for each kind of fault: how often, and the longest recovery from it."""
-    found: dict[str, list[float | None]] = {kind: [] for kind in Kind}
+    found: dict[str, list[float | None]] = {kind: [] for kind in ChaosFaultKind}
     for each in injected:
         found[each.kind].append(recoveries.get(each.what))
     return _columns(
         (kind, f"left out: {left_out[kind]}" if kind in left_out else _frequency(found[kind]))
-        for kind in Kind
+        for kind in ChaosFaultKind
     )
 
 

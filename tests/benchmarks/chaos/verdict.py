@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from uuid import UUID
 
-from tests.benchmarks.chaos.evidence import Arrival, DialogRow, Evidence, InjectedFault, Row
-from tests.benchmarks.chaos.fault import Kind
+from tests.benchmarks.chaos.evidence import ChaosArrival, DialogRow, Evidence, InjectedFault, Row
+from tests.benchmarks.chaos.fault import ChaosFaultKind
 from tests.benchmarks.chaos.violation import Violation, ViolationKind
 
 _OPEN = {"queued", "drawing", "drawn", "delivering"}
@@ -194,7 +194,9 @@ def _our_faults(evidence: Evidence) -> Iterator[Violation]:
 
 def _allowed_codes(evidence: Evidence) -> set[str]:
     """Return the codes with which a request may end in this run; all others are faults of ours."""
-    faults_of_hosts = [each.what for each in evidence.injected if each.kind == Kind.HOST_FAULTY]
+    faults_of_hosts = [
+        each.what for each in evidence.injected if each.kind == ChaosFaultKind.HOST_FAULTY
+    ]
     ended_by_host = [
         codes
         for detail, codes in ENDED_BY_HOST.items()
@@ -249,8 +251,8 @@ def _out(outages: Iterable[InjectedFault], since: float, until: float) -> float:
     return total
 
 
-def _arrivals(evidence: Evidence) -> dict[str, list[Arrival]]:
-    found: dict[str, list[Arrival]] = defaultdict(list)
+def _arrivals(evidence: Evidence) -> dict[str, list[ChaosArrival]]:
+    found: dict[str, list[ChaosArrival]] = defaultdict(list)
     for arrival in evidence.arrivals:
         found[arrival.caption].append(arrival)
     return found

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 
 from tests.benchmarks.load import our_worker
 from tests.benchmarks.load.contestant import all_ended
-from tests.benchmarks.load.hosts import Conditions, open_fleet
 from tests.benchmarks.load.our_worker import PERSONAS
+from tests.benchmarks.load.sandbox_fleet import FleetOptions, open_fleet
 from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.figure import Figure
 from tests.benchmarks.report.process_usage import Load, Meter
@@ -18,7 +18,7 @@ from tests.benchmarks.report.quantiles import quantile
 
 NAME = "affinity"
 _HOSTS, _DRAWING_S, _LOADING_S = 4, 0.5, 1.5
-_CONDITIONS = Conditions(hosts=_HOSTS, drawing_s=_DRAWING_S, jitter=0.2, loading_s=_LOADING_S)
+_OPTIONS = FleetOptions(hosts=_HOSTS, drawing_s=_DRAWING_S, jitter=0.2, loading_s=_LOADING_S)
 # What a picture takes by round robin: the load is a share of what that can draw.
 _SERVICE_S = _DRAWING_S + _LOADING_S * (1 - 1 / len(PERSONAS))
 _FEWER, _LONGER = 0.25, 1.25
@@ -30,7 +30,7 @@ _WAITS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arrival:
+class AffinityArrival:
     """A request that comes so many seconds after the start."""
 
     at_s: float
@@ -38,7 +38,7 @@ class Arrival:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class AffinityOutcome:
     changes: int
     waits_s: Sequence[float]
     worker: Load
@@ -52,14 +52,14 @@ async def run(backends: BenchmarkServers) -> list[Figure]:
     return [await _figure(backends, load, count) for load in loads]
 
 
-def arrivals(count: int, load: float, *, seed: int) -> list[Arrival]:
+def arrivals(count: int, load: float, *, seed: int) -> list[AffinityArrival]:
     """Make a Poisson process whose rate is that share of what round robin can draw."""
     chance = random.Random(f"{seed} {load}")
     rate = load * _HOSTS / _SERVICE_S
     found, at_s = [], 0.0
     for _ in range(count):
         at_s += chance.expovariate(rate)
-        found.append(Arrival(at_s=at_s, persona=chance.choice(PERSONAS)))
+        found.append(AffinityArrival(at_s=at_s, persona=chance.choice(PERSONAS)))
     return found
 
 
@@ -83,11 +83,11 @@ async def _figure(backends: BenchmarkServers, load: float, count: int) -> Figure
 
 
 async def _drawn(
-    backends: BenchmarkServers, coming: Sequence[Arrival], name: str, command: Sequence[str]
-) -> Outcome:
+    backends: BenchmarkServers, coming: Sequence[AffinityArrival], name: str, command: Sequence[str]
+) -> AffinityOutcome:
     home = await backends.clear(f"{NAME} {name}")
     async with (
-        open_fleet(home, _CONDITIONS) as fleet,
+        open_fleet(home, _OPTIONS) as fleet,
         our_worker.start_with_workers(backends, home, fleet, command=command) as we,
     ):
         worker, sandbox = Meter([we.workers[0].pid]), Meter([fleet.pid])
@@ -101,4 +101,4 @@ async def _drawn(
         record = await fleet.record()
         waits = [row["seconds"] for row in await we.rows(_WAITS)]
     changes = sum(host["model_loads"] for host in record["hosts"])
-    return Outcome(changes=changes, waits_s=waits, **loads)
+    return AffinityOutcome(changes=changes, waits_s=waits, **loads)

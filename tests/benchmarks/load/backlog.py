@@ -5,13 +5,13 @@ import time
 
 from tests.benchmarks.load import our_worker
 from tests.benchmarks.load.contestant import all_ended
-from tests.benchmarks.load.hosts import Conditions, open_fleet
+from tests.benchmarks.load.sandbox_fleet import FleetOptions, open_fleet
 from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.figure import Figure
 from tests.benchmarks.report.process_usage import Load, Meter, rss_mb
 
 NAME = "backlog"
-_CONDITIONS = Conditions(hosts=4, drawing_s=0.5, jitter=0.2)
+_OPTIONS = FleetOptions(hosts=4, drawing_s=0.5, jitter=0.2)
 _FEW = 100
 _NEAR = 0.05
 _FLAT_MB = 5.0
@@ -43,7 +43,7 @@ async def _rate(
     """Return pictures/s and what the worker's memory grew by in that time, in MB."""
     home = await backends.clear(f"{NAME} {count}")
     async with (
-        open_fleet(home, _CONDITIONS) as fleet,
+        open_fleet(home, _OPTIONS) as fleet,
         our_worker.start_without_workers(backends, home, fleet, REQUEST_MAX_AGE="0") as we,
     ):
         await we.submit(count)

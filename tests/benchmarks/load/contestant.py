@@ -12,7 +12,7 @@ from typing import Protocol
 
 from imagegen.sandbox.servers.process import LaunchCommand, ServerProcess
 from tests.benchmarks.chaos.sandbox_client import ROOT
-from tests.benchmarks.load.hosts import Fleet
+from tests.benchmarks.load.sandbox_fleet import FleetClient
 from tests.benchmarks.load.servers import BenchmarkServers
 
 _READY_S = 60.0
@@ -45,7 +45,7 @@ class Contestant:
 
     name: str
     start_with_workers: Callable[
-        [BenchmarkServers, Path, Fleet], AbstractAsyncContextManager[RunningContestant]
+        [BenchmarkServers, Path, FleetClient], AbstractAsyncContextManager[RunningContestant]
     ]
 
 

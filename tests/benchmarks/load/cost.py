@@ -13,15 +13,15 @@ from redis.asyncio import Redis
 
 from tests.benchmarks.load import our_worker
 from tests.benchmarks.load.contestant import all_ended
-from tests.benchmarks.load.hosts import Fleet, open_fleet
 from tests.benchmarks.load.our_worker import OurWorker
-from tests.benchmarks.load.saturation import CONDITIONS
+from tests.benchmarks.load.sandbox_fleet import FleetClient, open_fleet
+from tests.benchmarks.load.saturation import OPTIONS
 from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.figure import Figure
 from tests.benchmarks.report.process_usage import Load, Meter
 
 NAME = "cost"
-_CONDITIONS = replace(CONDITIONS, drawing_s=0.5, cables=True)
+_OPTIONS = replace(OPTIONS, drawing_s=0.5, proxies=True)
 _WARM_UP = 4
 _PATIENCE_S = 120.0
 _EXECUTED = re.compile(r"LOG:  (?:execute [^:]*|statement): *\n?\t*(\S.*)")
@@ -42,7 +42,7 @@ async def run(backends: BenchmarkServers) -> list[Figure]:
     """Draw some pictures and divide, without what the hook and we ourselves ask."""
     count = 10 if backends.is_quick else 60
     home = await backends.clear(NAME)
-    async with open_fleet(home, _CONDITIONS) as fleet, _watched(backends, home, fleet) as we:
+    async with open_fleet(home, _OPTIONS) as fleet, _watched(backends, home, fleet) as we:
         # The worker stands still while the hook asks, so that the two can be told apart.
         we.workers[0].freeze()
         await we.submit(count)
@@ -58,7 +58,9 @@ async def run(backends: BenchmarkServers) -> list[Figure]:
 
 
 @asynccontextmanager
-async def _watched(backends: BenchmarkServers, home: Any, fleet: Fleet) -> AsyncIterator[OurWorker]:
+async def _watched(
+    backends: BenchmarkServers, home: Any, fleet: FleetClient
+) -> AsyncIterator[OurWorker]:
     """Run a worker whose statements PostgreSQL logs, and a hook whose it does not."""
     async with our_worker.start_without_workers(backends, home, fleet) as we:
         # Connections that are open already keep their setting.
@@ -82,7 +84,7 @@ async def _log_statements(backends: BenchmarkServers, which: str) -> None:
         await connection.close()
 
 
-async def _count(backends: BenchmarkServers, fleet: Fleet) -> Count:
+async def _count(backends: BenchmarkServers, fleet: FleetClient) -> Count:
     traffic = await fleet.traffic()
     async with Redis.from_url(backends.redis_url) as redis:
         stats = await redis.info("commandstats")

@@ -19,7 +19,7 @@ from tests.benchmarks.load import servers
 from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.quantiles import quantile
 from tests.support import conversations
-from tests.support.product import PATIENCE_S, Stages
+from tests.support.product import PATIENCE_S, ProductFactory
 
 COVERS = 4
 STARTS = 100
@@ -38,20 +38,20 @@ def main() -> None:
 
 async def _measured(running_backends: BenchmarkServers) -> tuple[Sequence[float], Sequence[float]]:
     engine = connect(running_backends.database_url)
-    stages = Stages(
+    products = ProductFactory(
         running_backends.database_url,
         running_backends.redis_url,
         conversations.sessions_of(engine),
         running_backends.directory / "images",
     )
-    async with stages.set() as stage:
+    async with products.start() as product:
         covers = Covers(engine)
         async for _ in covers.drawn(await covers.order(["lina"], COVERS)):
             pass
         # The first ones upload each cover.
         for number in range(COVERS * 4):
-            await _started(stage.hook, 10_000 + number)
-        timed = [await _started(stage.hook, number) for number in range(1, STARTS + 1)]
+            await _started(product.hook, 10_000 + number)
+        timed = [await _started(product.hook, number) for number in range(1, STARTS + 1)]
     await engine.dispose()
     return [begun for begun, _ in timed], [sent for _, sent in timed]
 

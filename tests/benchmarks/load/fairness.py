@@ -5,13 +5,13 @@ from typing import Any
 
 from tests.benchmarks.load import our_worker
 from tests.benchmarks.load.contestant import all_ended
-from tests.benchmarks.load.hosts import Conditions, open_fleet
+from tests.benchmarks.load.sandbox_fleet import FleetOptions, open_fleet
 from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.figure import Figure
 from tests.benchmarks.report.process_usage import Load, Meter
 
 NAME = "fairness"
-_CONDITIONS = Conditions(hosts=2, drawing_s=0.7, jitter=0.2)
+_OPTIONS = FleetOptions(hosts=2, drawing_s=0.7, jitter=0.2)
 _GREEDY, _OTHERS = 50, 20
 _GREEDY_USER = 7
 _MOST = 1.5
@@ -44,7 +44,7 @@ async def run(backends: BenchmarkServers) -> list[Figure]:
 async def _waits(backends: BenchmarkServers, *, greedy: int) -> tuple[list[float], Load, Load]:
     home = await backends.clear(f"{NAME} {greedy}")
     async with (
-        open_fleet(home, _CONDITIONS) as fleet,
+        open_fleet(home, _OPTIONS) as fleet,
         our_worker.start_with_workers(backends, home, fleet) as we,
     ):
         worker, sandbox = Meter([we.workers[0].pid]), Meter([fleet.pid])

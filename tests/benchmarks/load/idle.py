@@ -5,15 +5,15 @@ import time
 from typing import Any
 
 from tests.benchmarks.load import our_worker
-from tests.benchmarks.load.hosts import Conditions, open_fleet
 from tests.benchmarks.load.our_worker import OurWorker
+from tests.benchmarks.load.sandbox_fleet import FleetOptions, open_fleet
 from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.figure import Figure
 from tests.benchmarks.report.process_usage import Meter
 from tests.benchmarks.report.quantiles import quantile
 
 NAME = "idle"
-_CONDITIONS = Conditions(hosts=1, drawing_s=0.3, jitter=0.2)
+_OPTIONS = FleetOptions(hosts=1, drawing_s=0.3, jitter=0.2)
 _P50_MS, _P95_MS = 50, 100
 _MOST_CPU = 0.02
 _PATIENCE_S = 30.0
@@ -24,7 +24,7 @@ async def run(backends: BenchmarkServers) -> list[Figure]:
     count, idle_s = (15, 5.0) if backends.is_quick else (100, 20.0)
     home = await backends.clear(NAME)
     async with (
-        open_fleet(home, _CONDITIONS) as fleet,
+        open_fleet(home, _OPTIONS) as fleet,
         our_worker.start_with_workers(backends, home, fleet) as we,
     ):
         meter, sandbox = Meter([we.workers[0].pid]), Meter([fleet.pid])

@@ -2,7 +2,7 @@
 
 from tests.benchmarks.load import our_worker
 from tests.benchmarks.load.contestant import all_ended
-from tests.benchmarks.load.hosts import Conditions, open_fleet
+from tests.benchmarks.load.sandbox_fleet import FleetOptions, open_fleet
 from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report import gpu_time
 from tests.benchmarks.report.figure import Figure
@@ -10,8 +10,8 @@ from tests.benchmarks.report.process_usage import Meter
 
 NAME = "many-hosts"
 _CASES = (
-    (Conditions(hosts=16, drawing_s=0.5, jitter=0.2), 0.97),
-    (Conditions(hosts=64, drawing_s=2.5, jitter=0.2), 0.95),
+    (FleetOptions(hosts=16, drawing_s=0.5, jitter=0.2), 0.97),
+    (FleetOptions(hosts=64, drawing_s=2.5, jitter=0.2), 0.95),
 )
 _PATIENCE_S = 600.0
 
@@ -19,16 +19,16 @@ _PATIENCE_S = 600.0
 async def run(backends: BenchmarkServers) -> list[Figure]:
     """Draw with each fleet."""
     per_host, cases = (8, _CASES[:1]) if backends.is_quick else (40, _CASES)
-    return [await _figure(backends, conditions, per_host, goal) for conditions, goal in cases]
+    return [await _figure(backends, options, per_host, goal) for options, goal in cases]
 
 
 async def _figure(
-    backends: BenchmarkServers, conditions: Conditions, per_host: int, goal: float
+    backends: BenchmarkServers, options: FleetOptions, per_host: int, goal: float
 ) -> Figure:
-    count = per_host * conditions.hosts
-    home = await backends.clear(f"{NAME} {conditions.hosts}")
+    count = per_host * options.hosts
+    home = await backends.clear(f"{NAME} {options.hosts}")
     async with (
-        open_fleet(home, conditions) as fleet,
+        open_fleet(home, options) as fleet,
         our_worker.start_without_workers(backends, home, fleet, REQUEST_MAX_AGE="0") as we,
     ):
         await we.submit(count)
@@ -41,7 +41,7 @@ async def _figure(
     share = gpu_time.saturation(lines, _full(lines))
     return Figure(
         row=NAME,
-        name=f"{conditions.hosts} hosts × {conditions.drawing_s:g} s",
+        name=f"{options.hosts} hosts × {options.drawing_s:g} s",
         measured=f"{share:.3f} ({arrived} of {count} in {took_s:.0f} s)",
         target=f"≥ {goal}",
         is_reached=share >= goal and arrived == count,

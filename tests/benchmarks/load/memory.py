@@ -8,14 +8,14 @@ import sys
 from tests.benchmarks.chaos.sandbox_client import ROOT
 from tests.benchmarks.load import our_worker
 from tests.benchmarks.load.contestant import all_ended
-from tests.benchmarks.load.hosts import Conditions, open_fleet
 from tests.benchmarks.load.our_worker import OurWorker
+from tests.benchmarks.load.sandbox_fleet import FleetOptions, open_fleet
 from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.figure import Figure
 from tests.benchmarks.report.process_usage import Meter, rss_mb
 
 NAME = "memory"
-_CONDITIONS = Conditions(hosts=4, drawing_s=0.1)
+_OPTIONS = FleetOptions(hosts=4, drawing_s=0.1)
 _MOST_MB, _MOST_GROWTH_MB = 60, 5
 _PATIENCE_S = 900.0
 # What a worker has imported before it opens anything.
@@ -32,7 +32,7 @@ async def run(backends: BenchmarkServers) -> list[Figure]:
     home = await backends.clear(NAME)
     imports = _imports_mb()
     async with (
-        open_fleet(home, _CONDITIONS) as fleet,
+        open_fleet(home, _OPTIONS) as fleet,
         our_worker.start_with_workers(backends, home, fleet) as we,
     ):
         worker, sandbox = Meter([we.workers[0].pid]), Meter([fleet.pid])

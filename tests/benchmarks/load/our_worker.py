@@ -12,7 +12,7 @@ import asyncpg
 from chatflow_hook import ChatFlowHook, Request
 from imagegen.sandbox.servers.process import ServerProcess
 from tests.benchmarks.load import contestant
-from tests.benchmarks.load.hosts import Fleet
+from tests.benchmarks.load.sandbox_fleet import FleetClient
 from tests.benchmarks.load.servers import BenchmarkServers
 from tests.support import conversations
 
@@ -32,7 +32,7 @@ class OurWorker:
         self,
         backends: BenchmarkServers,
         home: Path,
-        fleet: Fleet,
+        fleet: FleetClient,
         *,
         command: Sequence[str] = ARQ,
         **settings: str,
@@ -97,7 +97,7 @@ class OurWorker:
 
 
 def environment(
-    backends: BenchmarkServers, home: Path, fleet: Fleet, **settings: str
+    backends: BenchmarkServers, home: Path, fleet: FleetClient, **settings: str
 ) -> Mapping[str, str]:
     """Return what a worker needs to be told; all else is as by default."""
     return {
@@ -116,7 +116,7 @@ def environment(
 async def start_without_workers(
     backends: BenchmarkServers,
     home: Path,
-    fleet: Fleet,
+    fleet: FleetClient,
     *,
     command: Sequence[str] = ARQ,
     **settings: str,
@@ -134,7 +134,7 @@ async def start_without_workers(
 async def start_with_workers(
     backends: BenchmarkServers,
     home: Path,
-    fleet: Fleet,
+    fleet: FleetClient,
     *,
     command: Sequence[str] = ARQ,
     **settings: str,

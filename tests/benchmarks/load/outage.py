@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from tests.benchmarks.baselines import arq_contestant, celery_contestant
 from tests.benchmarks.load import our_worker
 from tests.benchmarks.load.contestant import Contestant, RunningContestant, all_ended
-from tests.benchmarks.load.hosts import Conditions, Fleet, open_fleet
-from tests.benchmarks.load.saturation import CONDITIONS
+from tests.benchmarks.load.sandbox_fleet import FleetClient, FleetOptions, open_fleet
+from tests.benchmarks.load.saturation import OPTIONS
 from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.figure import Figure
 from tests.benchmarks.report.process_usage import Load, Meter
@@ -21,7 +21,7 @@ _QUIET_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class OutageOutcome:
     arrived: int
     twice: int
     took_s: float
@@ -38,43 +38,43 @@ async def run(backends: BenchmarkServers) -> list[Figure]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outage:
+class OutageScenario:
     """What happens to host 1, before the first submission or when a third has ended."""
 
     name: str
-    conditions: Conditions = CONDITIONS
-    before: Callable[[Fleet], Awaitable[None]] | None = None
-    between: Callable[[Fleet], Awaitable[None]] | None = None
+    options: FleetOptions = OPTIONS
+    before: Callable[[FleetClient], Awaitable[None]] | None = None
+    between: Callable[[FleetClient], Awaitable[None]] | None = None
 
 
-async def _killed(fleet: Fleet) -> None:
+async def _killed(fleet: FleetClient) -> None:
     await fleet.do("hosts/1", "kill")
     await asyncio.sleep(_OUT_S)
     await fleet.do("hosts/1", "heal")
 
 
-async def _down(fleet: Fleet) -> None:
+async def _down(fleet: FleetClient) -> None:
     await fleet.do("hosts/1", "kill")
 
 
-async def _unreachable(fleet: Fleet) -> None:
-    await fleet.do("cables/1", "pull")
+async def _unreachable(fleet: FleetClient) -> None:
+    await fleet.do("proxies/1", "silence")
     await asyncio.sleep(_OUT_S)
-    await fleet.do("cables/1", "plug")
+    await fleet.do("proxies/1", "resume")
 
 
 _OUTAGES = (
-    Outage(name="killed for 20 s", between=_killed),
-    Outage(name="down from the start", before=_down),
-    Outage(
+    OutageScenario(name="killed for 20 s", between=_killed),
+    OutageScenario(name="down from the start", before=_down),
+    OutageScenario(
         name="out of reach for 20 s",
-        conditions=replace(CONDITIONS, cables=True),
+        options=replace(OPTIONS, proxies=True),
         between=_unreachable,
     ),
 )
 
 
-async def _figure(backends: BenchmarkServers, outage: Outage, who: Contestant) -> Figure:
+async def _figure(backends: BenchmarkServers, outage: OutageScenario, who: Contestant) -> Figure:
     count = 12 if backends.is_quick else 60
     outcome = await _suffered(backends, outage, who, count)
     is_ours = who is our_worker.CONTESTANT
@@ -93,10 +93,10 @@ async def _figure(backends: BenchmarkServers, outage: Outage, who: Contestant) -
 
 
 async def _suffered(
-    backends: BenchmarkServers, outage: Outage, who: Contestant, count: int
-) -> Outcome:
+    backends: BenchmarkServers, outage: OutageScenario, who: Contestant, count: int
+) -> OutageOutcome:
     home = await backends.clear(f"{NAME} {outage.name} {who.name}")
-    async with open_fleet(home, outage.conditions) as fleet:
+    async with open_fleet(home, outage.options) as fleet:
         if outage.before is not None:
             await outage.before(fleet)
         async with who.start_with_workers(backends, home, fleet) as contestant:
@@ -106,7 +106,7 @@ async def _suffered(
             took_s = await _through(outage, contestant, fleet, count)
             record = await fleet.record()
             captions = [each["caption"] for each in record["arrivals"]]
-            return Outcome(
+            return OutageOutcome(
                 arrived=len(set(captions)),
                 twice=len(captions) - len(set(captions)),
                 took_s=took_s,
@@ -117,7 +117,7 @@ async def _suffered(
 
 
 async def _through(
-    outage: Outage, contestant: RunningContestant, fleet: Fleet, count: int
+    outage: OutageScenario, contestant: RunningContestant, fleet: FleetClient, count: int
 ) -> float:
     third_s = await all_ended(contestant, count // 3, patience_s=_PATIENCE_S)
     happening = None

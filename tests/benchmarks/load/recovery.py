@@ -9,9 +9,9 @@ from typing import Any
 from tests.benchmarks.baselines import arq_contestant, celery_contestant
 from tests.benchmarks.load import our_worker
 from tests.benchmarks.load.contestant import Contestant, RunningContestant, all_ended
-from tests.benchmarks.load.hosts import Fleet, open_fleet
 from tests.benchmarks.load.our_worker import OurWorker
-from tests.benchmarks.load.saturation import CONDITIONS
+from tests.benchmarks.load.sandbox_fleet import FleetClient, open_fleet
+from tests.benchmarks.load.saturation import OPTIONS
 from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.figure import Figure
 from tests.benchmarks.report.process_usage import Load, Meter
@@ -30,7 +30,7 @@ _CLAIMS = """
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class RecoveryOutcome:
     """`again_s` is how long until every request that the dead worker had was claimed anew.
 
     The worker's load is that of the one that goes on, from the kill to the end.
@@ -52,7 +52,7 @@ async def run(backends: BenchmarkServers) -> list[Figure]:
     return figures + [await _baseline(backends, who) for who in others]
 
 
-def _ours(name: str, outcome: Outcome) -> Figure:
+def _ours(name: str, outcome: RecoveryOutcome) -> Figure:
     again_s = outcome.again_s
     is_whole = (outcome.arrived, outcome.sent_twice, outcome.drawn_twice) == (_COUNT, 0, 0)
     again = "not all going again" if again_s is None else f"all going again after {again_s:.1f} s"
@@ -68,17 +68,17 @@ def _ours(name: str, outcome: Outcome) -> Figure:
     )
 
 
-def _counts(outcome: Outcome) -> str:
+def _counts(outcome: RecoveryOutcome) -> str:
     return (
         f"{outcome.arrived} of {_COUNT}, {outcome.drawn_twice} drawn twice, "
         f"{outcome.sent_twice} sent twice"
     )
 
 
-async def _with_standby(backends: BenchmarkServers) -> Outcome:
+async def _with_standby(backends: BenchmarkServers) -> RecoveryOutcome:
     home = await backends.clear(f"{NAME} standby")
     async with (
-        open_fleet(home, CONDITIONS) as fleet,
+        open_fleet(home, OPTIONS) as fleet,
         our_worker.start_with_workers(backends, home, fleet, WORKERS_SHARE_HOSTS="true") as we,
     ):
         await we.submit(_COUNT)
@@ -92,10 +92,10 @@ async def _with_standby(backends: BenchmarkServers) -> Outcome:
         return await _finished(we, fleet, claims, time.monotonic())
 
 
-async def _with_restart(backends: BenchmarkServers) -> Outcome:
+async def _with_restart(backends: BenchmarkServers) -> RecoveryOutcome:
     home = await backends.clear(f"{NAME} restart")
     async with (
-        open_fleet(home, CONDITIONS) as fleet,
+        open_fleet(home, OPTIONS) as fleet,
         our_worker.start_with_workers(backends, home, fleet) as we,
     ):
         await we.submit(_COUNT)
@@ -112,7 +112,9 @@ async def _claims(we: OurWorker) -> dict[str, str]:
     return {row["id"]: row["claim"] for row in found if row["is_open"] and row["claim"]}
 
 
-async def _finished(we: OurWorker, fleet: Fleet, claims: dict[str, str], since: float) -> Outcome:
+async def _finished(
+    we: OurWorker, fleet: FleetClient, claims: dict[str, str], since: float
+) -> RecoveryOutcome:
     worker, sandbox = Meter([we.workers[-1].pid]), Meter([fleet.pid])
     again_s = await _all_going(we, claims, since)
     await all_ended(we, _COUNT, patience_s=_PATIENCE_S)
@@ -130,9 +132,9 @@ async def _all_going(we: OurWorker, claims: dict[str, str], since: float) -> flo
     return None
 
 
-def _outcome(record: Any, again_s: float | None, loads: Mapping[str, Load]) -> Outcome:
+def _outcome(record: Any, again_s: float | None, loads: Mapping[str, Load]) -> RecoveryOutcome:
     captions = [each["caption"] for each in record["arrivals"]]
-    return Outcome(
+    return RecoveryOutcome(
         again_s=again_s,
         arrived=len(set(captions)),
         sent_twice=len(captions) - len(set(captions)),
@@ -144,7 +146,7 @@ def _outcome(record: Any, again_s: float | None, loads: Mapping[str, Load]) -> O
 async def _baseline(backends: BenchmarkServers, who: Contestant) -> Figure:
     home = await backends.clear(f"{NAME} {who.name}")
     async with (
-        open_fleet(home, CONDITIONS) as fleet,
+        open_fleet(home, OPTIONS) as fleet,
         who.start_with_workers(backends, home, fleet) as contestant,
     ):
         await contestant.submit(_COUNT)

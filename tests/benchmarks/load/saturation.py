@@ -7,22 +7,20 @@ from typing import Any
 from tests.benchmarks.baselines import arq_contestant, celery_contestant
 from tests.benchmarks.load import our_worker
 from tests.benchmarks.load.contestant import Contestant, all_ended
-from tests.benchmarks.load.hosts import Conditions, Fleet, open_fleet
+from tests.benchmarks.load.sandbox_fleet import FleetClient, FleetOptions, open_fleet
 from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report import gpu_time
 from tests.benchmarks.report.figure import Figure
 from tests.benchmarks.report.process_usage import Load, Meter
 
 NAME = "saturation"
-CONDITIONS = Conditions(
-    hosts=2, drawing_s=2.0, jitter=0.2, fetch_s=0.15, telegram_s=0.4, large=True
-)
+OPTIONS = FleetOptions(hosts=2, drawing_s=2.0, jitter=0.2, fetch_s=0.15, telegram_s=0.4, large=True)
 _TARGET = 0.985
 _PATIENCE_S = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class SaturationOutcome:
     """The measurements of one contestant."""
 
     count: int
@@ -46,11 +44,11 @@ async def run(backends: BenchmarkServers) -> list[Figure]:
     return [_figure(who, await drawn(backends, who, count)) for who in everybody]
 
 
-async def drawn(backends: BenchmarkServers, who: Contestant, count: int) -> Outcome:
+async def drawn(backends: BenchmarkServers, who: Contestant, count: int) -> SaturationOutcome:
     """Let a contestant draw so many pictures under the conditions of this row."""
     home = await backends.clear(f"{NAME} {who.name}")
     async with (
-        open_fleet(home, CONDITIONS) as fleet,
+        open_fleet(home, OPTIONS) as fleet,
         who.start_with_workers(backends, home, fleet) as contestant,
     ):
         worker = Meter([each.pid for each in contestant.workers])
@@ -60,9 +58,11 @@ async def drawn(backends: BenchmarkServers, who: Contestant, count: int) -> Outc
         return await _outcome(fleet, count, took_s, worker.read(), sandbox.read())
 
 
-async def _outcome(fleet: Fleet, count: int, took_s: float, worker: Load, sandbox: Load) -> Outcome:
+async def _outcome(
+    fleet: FleetClient, count: int, took_s: float, worker: Load, sandbox: Load
+) -> SaturationOutcome:
     record = await fleet.record()
-    return Outcome(
+    return SaturationOutcome(
         count=count,
         arrived=len({each["caption"] for each in record["arrivals"]}),
         took_s=took_s,
@@ -73,7 +73,7 @@ async def _outcome(fleet: Fleet, count: int, took_s: float, worker: Load, sandbo
     )
 
 
-def _figure(who: Contestant, outcome: Outcome) -> Figure:
+def _figure(who: Contestant, outcome: SaturationOutcome) -> Figure:
     share = gpu_time.saturation(outcome.lines)
     is_ours = who is our_worker.CONTESTANT
     return Figure(

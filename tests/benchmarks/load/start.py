@@ -9,7 +9,7 @@ from statistics import median
 
 from tests.benchmarks.chaos.sandbox_client import ROOT
 from tests.benchmarks.load import our_worker
-from tests.benchmarks.load.hosts import Conditions, open_fleet
+from tests.benchmarks.load.sandbox_fleet import FleetOptions, open_fleet
 from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.figure import Figure
 
@@ -43,7 +43,7 @@ def _figure(name: str, seconds: list[float], most: float) -> Figure:
 async def _ready_s(backends: BenchmarkServers, number: int) -> float:
     home = await backends.clear(f"{NAME} {number}")
     async with (
-        open_fleet(home, Conditions(hosts=2, drawing_s=1.0)) as fleet,
+        open_fleet(home, FleetOptions(hosts=2, drawing_s=1.0)) as fleet,
         our_worker.start_without_workers(backends, home, fleet, command=_COMMAND) as we,
     ):
         began = time.monotonic()

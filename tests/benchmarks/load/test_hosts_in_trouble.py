@@ -19,7 +19,7 @@ from chatflow_hook.tables import State
 from imagegen.sandbox.comfyui import Fault
 from imagegen.sandbox.comfyui.usage import DoubleDrawing, UsageReport, doubles
 from tests.support.conversations import Sessions
-from tests.support.product import Stages
+from tests.support.product import ProductFactory
 
 REQUESTS = int(os.environ.get("IMAGEGEN_REQUESTS", "40"))
 SEED = int(os.environ.get("IMAGEGEN_SEED", "7"))
@@ -62,18 +62,20 @@ LIMITS: dict[str, Any] = {
 async def test_a_fleet_in_trouble_loses_no_picture_and_draws_next_to_none_twice(
     database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path
 ) -> None:
-    stages = Stages(database_url, redis_url, sessions, tmp_path / "images")
+    products = ProductFactory(database_url, redis_url, sessions, tmp_path / "images")
     began = time.monotonic()
-    async with stages.set(hosts=HOSTS, seconds_per_picture=DRAWING_S, seed=SEED, **LIMITS) as stage:
-        for host in stage.hosts:
+    async with products.start(
+        hosts=HOSTS, seconds_per_picture=DRAWING_S, seed=SEED, **LIMITS
+    ) as product:
+        for host in product.hosts:
             host.script(*(Fault.parse(f"{fault},times=ever") for fault in FAULTS))
-        asked = [await stage.ask(dialog_id=n, chat_id=n) for n in range(1, REQUESTS + 1)]
+        asked = [await product.ask(dialog_id=n, chat_id=n) for n in range(1, REQUESTS + 1)]
         pictures = await asyncio.gather(
-            *(stage.hook.wait(each, timeout=PATIENCE_S) for each in asked)
+            *(product.hook.wait(each, timeout=PATIENCE_S) for each in asked)
         )
         wall_s = time.monotonic() - began
-        ledgers = [host.account for host in stage.hosts]
-        sends = Counter(message.chat_id for message in stage.telegram.sent)
+        ledgers = [host.account for host in product.hosts]
+        sends = Counter(message.chat_id for message in product.telegram.sent)
 
     twice = doubles(ledgers)
     avoidable = [double for double in twice if double.avoidable]

@@ -18,7 +18,7 @@ from imagegen.sandbox.signals import sigterm_exits
 from tests.benchmarks.chaos import table
 from tests.benchmarks.chaos.store_faults import own_disk
 from tests.benchmarks.soak import growth
-from tests.benchmarks.soak.run import Outcome, Plan, run
+from tests.benchmarks.soak.run import SoakOutcome, SoakPlan, run
 
 # What is held while so many pictures are made, or the first tenth of them, is not judged.
 _WARM_UP = 500
@@ -44,13 +44,13 @@ def main() -> int:
     return 0 if outcome.is_good else 1
 
 
-def _plan() -> Plan:
+def _plan() -> SoakPlan:
     parser = argparse.ArgumentParser(prog="soak", description=__doc__)
     parser.add_argument("--pictures", type=int, default=20_000, help="how many are made")
     parser.add_argument("--seed", type=int, default=1, help="equal seeds, equal faults")
     parser.add_argument("--out", type=Path, help="where logs and samples go")
     arguments = parser.parse_args()
-    return Plan(
+    return SoakPlan(
         seed=arguments.seed,
         pictures=arguments.pictures,
         out=arguments.out or Path("bench-results") / f"soak-{arguments.seed}",
@@ -58,7 +58,7 @@ def _plan() -> Plan:
     )
 
 
-def _print_outcome(plan: Plan, outcome: Outcome) -> None:
+def _print_outcome(plan: SoakPlan, outcome: SoakOutcome) -> None:
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
     kinds = len({each.kind for each in outcome.injected})
     _print(

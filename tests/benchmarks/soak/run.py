@@ -18,14 +18,14 @@ from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.benchmarks.chaos import gather_evidence, log_faults, request_history
 from tests.benchmarks.chaos.bot import is_set_within
 from tests.benchmarks.chaos.evidence import InjectedFault
-from tests.benchmarks.chaos.fault import Kind
+from tests.benchmarks.chaos.fault import ChaosFaultKind
 from tests.benchmarks.chaos.fault_injector import FaultInjector
 from tests.benchmarks.chaos.run import wait_until_ended, worker_environment
 from tests.benchmarks.chaos.schedule import endless
 from tests.benchmarks.chaos.store_faults import StoreDisk
 from tests.benchmarks.chaos.verdict import Verdict, judge
 from tests.benchmarks.chaos.workers import WorkerGroup, WorkerProcess
-from tests.benchmarks.load.hosts import Conditions, Fleet, open_fleet
+from tests.benchmarks.load.sandbox_fleet import FleetClient, FleetOptions, open_fleet
 from tests.benchmarks.soak.chat import Chat
 from tests.benchmarks.soak.growth import Growth, growths
 from tests.benchmarks.soak.samples import Sampler, Series
@@ -41,7 +41,7 @@ _ROOM_BYTES = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class SoakPlan:
     """The options of a run; durations in seconds.
 
     A fault comes `fault_every_s` after the end of the one before, `faults` at most. What is held while the first
@@ -68,7 +68,7 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class SoakOutcome:
     """The result of a run: what became of the requests, and what has grown."""
 
     verdict: Verdict
@@ -77,7 +77,7 @@ class Outcome:
     seconds: float
     injected: Sequence[InjectedFault]
     # Why some kinds of fault cannot be injected on this machine.
-    left_out: Mapping[Kind, str]
+    left_out: Mapping[ChaosFaultKind, str]
 
     @property
     def is_good(self) -> bool:
@@ -85,13 +85,13 @@ class Outcome:
 
 
 async def run(
-    plan: Plan,
+    plan: SoakPlan,
     postgres: PostgresServer,
     valkey: ValkeyServer,
     store: StoreDisk,
     *,
     start: Callable[[LaunchCommand], WorkerProcess] = ServerProcess,
-) -> Outcome:
+) -> SoakOutcome:
     """Run it on these servers, whose database is migrated. Call it in the main thread.
 
     `start` starts the process of a worker.
@@ -147,26 +147,28 @@ async def run(
         )
         verdict = judge(evidence, minimum=1)
         request_history.write(evidence, verdict.violations, record, plan.out)
-    return Outcome(
+    return SoakOutcome(
         verdict=verdict,
         growths=growths(sampler.series, warm_up=plan.warm_up),
         pictures=chat.pictures,
         seconds=seconds,
         injected=injector.injected,
-        left_out={kind: why for kind in Kind if (why := injector.why_not(kind)) is not None},
+        left_out={
+            kind: why for kind in ChaosFaultKind if (why := injector.why_not(kind)) is not None
+        },
     )
 
 
-def _fleet(plan: Plan, postgres: PostgresServer) -> AbstractAsyncContextManager[Fleet]:
+def _fleet(plan: SoakPlan, postgres: PostgresServer) -> AbstractAsyncContextManager[FleetClient]:
     database = urlsplit(postgres.url).netloc.rpartition("@")[2]
     return open_fleet(
         plan.out,
-        Conditions(hosts=plan.hosts, drawing_s=plan.drawing_s, seed=plan.seed, database=database),
+        FleetOptions(hosts=plan.hosts, drawing_s=plan.drawing_s, seed=plan.seed, database=database),
     )
 
 
 @asynccontextmanager
-async def _sampling(sampler: Sampler, plan: Plan) -> AsyncIterator[None]:
+async def _sampling(sampler: Sampler, plan: SoakPlan) -> AsyncIterator[None]:
     task = asyncio.create_task(sampler.run(plan.sample_every_s), name="sampler")
     try:
         yield
@@ -178,7 +180,7 @@ async def _sampling(sampler: Sampler, plan: Plan) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _injecting(injector: FaultInjector, plan: Plan) -> AsyncIterator[None]:
+async def _injecting(injector: FaultInjector, plan: SoakPlan) -> AsyncIterator[None]:
     """Inject one fault after the other during the block; the last one is healed at its end."""
     stop = asyncio.Event()
     task = asyncio.create_task(_inject(injector, plan, stop), name="faults")
@@ -189,7 +191,7 @@ async def _injecting(injector: FaultInjector, plan: Plan) -> AsyncIterator[None]
         await task
 
 
-async def _inject(injector: FaultInjector, plan: Plan, stop: asyncio.Event) -> None:
+async def _inject(injector: FaultInjector, plan: SoakPlan, stop: asyncio.Event) -> None:
     began = time.monotonic()
     for fault in islice(endless(plan.seed, hosts=plan.hosts), plan.faults):
         if await is_set_within(stop, plan.fault_every_s):

@@ -20,7 +20,7 @@ from imagegen.sandbox.ports import free_ports
 from imagegen.sandbox.servers.postgres import PostgresServer
 from tests.benchmarks.chaos import clock, postgres_faults, redis_faults
 from tests.benchmarks.chaos.store_faults import StoreDisk, own_disk
-from tests.benchmarks.load.network_cable import Cable
+from tests.benchmarks.load.tcp_proxy import TcpProxy
 
 SILENT_S = 0.3
 
@@ -92,12 +92,12 @@ async def test_sessions_that_began_after_a_failover_stay_read_only_and_later_one
 async def test_connections_to_a_dead_primary_are_silent_and_new_ones_work(
     postgres: PostgresServer,
 ) -> None:
-    async with Cable(f"127.0.0.1:{postgres.port}") as cable:
-        url = postgres.url.replace(f":{postgres.port}/", f":{cable.address.rpartition(':')[2]}/")
+    async with TcpProxy(f"127.0.0.1:{postgres.port}") as proxy:
+        url = postgres.url.replace(f":{postgres.port}/", f":{proxy.address.rpartition(':')[2]}/")
         async with session(url) as old:
             await old.execute("SELECT 1")
 
-            cable.strand()
+            proxy.abandon_connections()
             await asyncio.sleep(0)
 
             with pytest.raises(TimeoutError):
@@ -135,8 +135,8 @@ async def test_keys_and_entries_of_the_queue_are_lost_one_by_one(redis_url: str)
 
 
 @pytest.fixture
-async def cable() -> AsyncIterator[Cable]:
-    """Give a cable to a server that returns each line."""
+async def proxy() -> AsyncIterator[TcpProxy]:
+    """Give a proxy to a server that returns each line."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
@@ -145,32 +145,32 @@ async def cable() -> AsyncIterator[Cable]:
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with Cable(address, port=next(free_ports())) as cable:
-            yield cable
+        async with TcpProxy(address, port=next(free_ports())) as proxy:
+            yield proxy
 
 
-async def connected(cable: Cable) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    host, _, port = cable.address.rpartition(":")
+async def connected(proxy: TcpProxy) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    host, _, port = proxy.address.rpartition(":")
     return await asyncio.open_connection(host, int(port))
 
 
 async def test_dropped_packets_are_no_connection_and_no_answer_until_they_pass_again(
-    cable: Cable,
+    proxy: TcpProxy,
 ) -> None:
-    reader, writer = await connected(cable)
-    await cable.drop_packets()
+    reader, writer = await connected(proxy)
+    await proxy.drop_packets()
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(SILENT_S):
-            await connected(cable)
+            await connected(proxy)
     writer.write(b"late\n")
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(SILENT_S):
             await reader.readline()
 
-    await cable.listen()
+    await proxy.listen()
     assert await reader.readline() == b"late\n"
-    new_reader, new_writer = await connected(cable)
+    new_reader, new_writer = await connected(proxy)
     new_writer.write(b"new\n")
     assert await new_reader.readline() == b"new\n"
     writer.close()
@@ -178,17 +178,17 @@ async def test_dropped_packets_are_no_connection_and_no_answer_until_they_pass_a
 
 
 async def test_a_server_that_is_away_closes_its_connections_and_refuses_others(
-    cable: Cable,
+    proxy: TcpProxy,
 ) -> None:
-    reader, writer = await connected(cable)
+    reader, writer = await connected(proxy)
     writer.write(b"here\n")
     await reader.readline()
 
-    await cable.refuse()
+    await proxy.refuse()
 
     assert await reader.read() == b""
     with pytest.raises(ConnectionRefusedError):
-        await connected(cable)
+        await connected(proxy)
     writer.close()
 
 

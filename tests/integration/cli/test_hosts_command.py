@@ -21,15 +21,15 @@ from imagegen.workflows.library import Library
 from tests.support import fork_server
 from tests.support.conversations import Sessions
 from tests.support.misbehaving_comfyui import misbehaving, never_answers
-from tests.support.product import Stages, shelf
+from tests.support.product import ProductFactory, required_models
 
 IMAGEGEN = str(Path(sys.executable).with_name("imagegen"))
 PATIENCE_S = 60.0
-POOR = {**shelf(), "loras": ["other.safetensors"]}
+POOR = {**required_models(), "loras": ["other.safetensors"]}
 
 
 async def test_a_fleet_that_can_draw_everything_is_well() -> None:
-    async with SandboxComfyUI(models=shelf()) as host:
+    async with SandboxComfyUI(models=required_models()) as host:
         [row], code = await _json(host.address)
 
     assert code == 0
@@ -40,7 +40,10 @@ async def test_a_fleet_that_can_draw_everything_is_well() -> None:
 
 
 async def test_what_a_host_lacks_is_named_by_persona() -> None:
-    async with SandboxComfyUI(models=POOR) as poor, SandboxComfyUI(models=shelf()) as rich:
+    async with (
+        SandboxComfyUI(models=POOR) as poor,
+        SandboxComfyUI(models=required_models()) as rich,
+    ):
         text, code = await _run(f"{poor.address},{rich.address}")
 
     assert code == 0  # one host can draw each of them
@@ -87,7 +90,7 @@ def test_a_host_is_as_the_worker_sees_it_for_which_it_is_worst(
 
 async def test_a_host_that_is_down_and_one_that_hangs_are_rows_with_their_reasons() -> None:
     async with (
-        SandboxComfyUI(models=shelf()) as down,
+        SandboxComfyUI(models=required_models()) as down,
         misbehaving(answers={"GET /system_stats": never_answers}) as hanging,
     ):
         await down.kill()
@@ -111,14 +114,14 @@ async def test_what_is_no_comfyui_is_said_to_be_none() -> None:
 async def test_the_worker_tells_its_slots_and_what_was_drawn_last(
     database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path
 ) -> None:
-    stages = Stages(database_url, redis_url, sessions, tmp_path / "images")
-    async with stages.set() as stage:
-        await stage.picture(persona="lina")
+    products = ProductFactory(database_url, redis_url, sessions, tmp_path / "images")
+    async with products.start() as product:
+        await product.picture(persona="lina")
 
         async with asyncio.timeout(PATIENCE_S):
             row: dict[str, Any] = {"last_drew": []}
             while row["last_drew"] != ["lina"]:
-                [row], _ = await _json(stage.hosts[0].address, REDIS_URL=redis_url)
+                [row], _ = await _json(product.hosts[0].address, REDIS_URL=redis_url)
 
     assert (row["slots"], row["slots_taken"]) == (2, 0)
 
@@ -126,7 +129,10 @@ async def test_the_worker_tells_its_slots_and_what_was_drawn_last(
 async def test_what_a_newer_worker_publishes_is_read_as_far_as_it_is_known(
     redis_url: str,
 ) -> None:
-    async with SandboxComfyUI(models=shelf()) as host, Redis.from_url(redis_url, db=4) as redis:
+    async with (
+        SandboxComfyUI(models=required_models()) as host,
+        Redis.from_url(redis_url, db=4) as redis,
+    ):
         known = {"name": host.address, "condition": "resting", "slots": 2, "taken": 1}
         newer = {**known, "model_set": None, "why": "it is warm", "temperature": 80}
         for number, packed in enumerate((json.dumps([newer]), '{"hosts": []}', "a new form")):
@@ -147,7 +153,7 @@ async def test_a_wrong_setting_is_a_sentence(hosts: str) -> None:
 
 
 async def test_a_redis_that_is_away_is_said_and_is_not_called_no_worker() -> None:
-    async with SandboxComfyUI(models=shelf()) as host:
+    async with SandboxComfyUI(models=required_models()) as host:
         ended = await _ended(host.address)
 
     assert ended.returncode == 0
@@ -169,7 +175,7 @@ async def test_a_wrong_redis_password_is_a_wrong_setting() -> None:
 async def test_a_persona_whose_folder_is_broken_is_named_with_its_path(tmp_path: Path) -> None:
     (tmp_path / "lina").mkdir()
     (tmp_path / "lina" / "persona.toml").write_text("nothing = [")
-    async with SandboxComfyUI(models=shelf()) as host:
+    async with SandboxComfyUI(models=required_models()) as host:
         ended = await _ended(host.address, PERSONAS_DIR=str(tmp_path))
 
     assert ended.returncode == 1

@@ -9,7 +9,7 @@ import pytest
 from imagegen import resources
 from imagegen.pipeline.image_spec import dialog_seed
 from tests.support import command
-from tests.support.command import Ended
+from tests.support.command import CommandResult
 from tests.support.language_model import Answer, ChatServer, says, silence
 from tests.support.llm_answers import SCENE
 
@@ -36,8 +36,8 @@ def _written(directory: Path, content: Any) -> Path:
 
 async def _result(file: Path, *arguments: str, **variables: str) -> dict[str, Any]:
     ended = await command.run("prompt", "--dialog", str(file), "--json", *arguments, **variables)
-    assert ended.code == 0, ended.complained
-    (result,) = ended.told
+    assert ended.code == 0, ended.stderr
+    (result,) = ended.json
     return dict(result)
 
 
@@ -46,17 +46,17 @@ async def _result_with_model(answer: Answer, file: Path, *arguments: str) -> dic
         return await _result(file, *arguments, PROMPT_LLM_URL=server.url, PROMPT_LLM_TIMEOUT="0.5")
 
 
-async def _failure(*arguments: str, **variables: str) -> Ended:
+async def _failure(*arguments: str, **variables: str) -> CommandResult:
     ended = await command.run("prompt", *arguments, **variables)
-    assert (ended.code, ended.said, ended.complained.count("\n")) == (2, "", 1)
+    assert (ended.code, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
     return ended
 
 
 async def test_people_see_all_lines(dialog: Path) -> None:
     ended = await command.run("prompt", "--dialog", str(dialog))
 
-    lines = [line.strip().partition("  ")[0] for line in ended.said.splitlines()]
-    assert (ended.code, ended.complained) == (0, "")
+    lines = [line.strip().partition("  ")[0] for line in ended.stdout.splitlines()]
+    assert (ended.code, ended.stderr) == (0, "")
     assert lines == [
         *("lina", "rating", "talk", "screen", "prompt", "summary", "source", "words", "seed"),
         "cache key",
@@ -94,7 +94,7 @@ async def test_a_variation_has_another_seed_and_other_words(dialog: Path) -> Non
 async def test_all_personas_are_shown(dialog: Path) -> None:
     ended = await command.run("prompt", "--dialog", str(dialog), "--persona", "all", "--json")
 
-    assert len({result["prompt"] for result in ended.told}) == 8
+    assert len({result["prompt"] for result in ended.json}) == 8
 
 
 async def test_a_model_is_asked_if_there_is_one(dialog: Path) -> None:
@@ -182,14 +182,14 @@ async def test_a_file_of_nothing_is_an_everyday_moment(tmp_path: Path) -> None:
 async def test_a_wrong_file_is_told_in_a_sentence(tmp_path: Path, content: Any, why: str) -> None:
     ended = await _failure("--dialog", str(_written(tmp_path, content)))
 
-    assert why in ended.complained
-    assert "SECRET" not in ended.complained
+    assert why in ended.stderr
+    assert "SECRET" not in ended.stderr
 
 
 async def test_a_missing_file_is_told_in_a_sentence(tmp_path: Path) -> None:
     ended = await _failure("--dialog", str(tmp_path / "none.json"))
 
-    assert ended.complained.endswith("none.json: cannot be read: No such file or directory\n")
+    assert ended.stderr.endswith("none.json: cannot be read: No such file or directory\n")
 
 
 async def test_a_wrong_setting_is_told_in_a_sentence(dialog: Path, tmp_path: Path) -> None:
@@ -200,10 +200,10 @@ async def test_a_wrong_setting_is_told_in_a_sentence(dialog: Path, tmp_path: Pat
         "--dialog", str(dialog), PROMPT_LLM_URL="http://127.0.0.1:1", PROMPT_LLM_API_KEY="ключ"
     )
 
-    assert "PROMPT_LLM_URL is not set" in no_model.complained
-    assert "WORKFLOWS_DIR" in no_personas.complained
-    assert "PERSONAS_DIR" in no_own.complained
+    assert "PROMPT_LLM_URL is not set" in no_model.stderr
+    assert "WORKFLOWS_DIR" in no_personas.stderr
+    assert "PERSONAS_DIR" in no_own.stderr
     assert (
         "PROMPT_LLM_API_KEY: got something else, must be the server's key, plain ASCII"
-        in no_key.complained
+        in no_key.stderr
     )

@@ -8,39 +8,41 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import State
 from tests.support import command, conversations
-from tests.support.aged_rows import SAID, Archive
-from tests.support.command import Ended
+from tests.support.aged_rows import SAID, AgedData
+from tests.support.command import CommandResult
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, Stages
+from tests.support.product import PATIENCE_S, ProductFactory
 
 
 @pytest.fixture
-async def archive(engine: AsyncEngine, sessions: Sessions, tmp_path: Path) -> Archive:
+async def aged_data(engine: AsyncEngine, sessions: Sessions, tmp_path: Path) -> AgedData:
     await conversations.put_dialog(sessions)
-    return Archive(engine, tmp_path / "снимки")
+    return AgedData(engine, tmp_path / "снимки")
 
 
-async def a_past(archive: Archive) -> str:
+async def a_past(aged_data: AgedData) -> str:
     """Write an old request with its picture, a failure of the day before yesterday, an orphan."""
-    name = await archive.picture(days=91)
-    await archive.picture(b"orphan", days=2)
-    await archive.row(State.DELIVERED, days=91, image=name)
-    await archive.row(State.FAILED, days=2, conversation=SAID)
+    name = await aged_data.picture(days=91)
+    await aged_data.picture(b"orphan", days=2)
+    await aged_data.row(State.DELIVERED, days=91, image=name)
+    await aged_data.row(State.FAILED, days=2, conversation=SAID)
     return name
 
 
-async def purge(archive: Archive, database_url: str, *arguments: str, **variables: str) -> Ended:
-    where = {"DATABASE_URL": database_url, "IMAGE_STORE": archive.store.as_uri()}
+async def purge(
+    aged_data: AgedData, database_url: str, *arguments: str, **variables: str
+) -> CommandResult:
+    where = {"DATABASE_URL": database_url, "IMAGE_STORE": aged_data.store.as_uri()}
     return await command.run("purge", *arguments, **where | variables)
 
 
-async def test_a_rehearsal_erases_nothing(archive: Archive, database_url: str) -> None:
-    name = await a_past(archive)
+async def test_a_rehearsal_erases_nothing(aged_data: AgedData, database_url: str) -> None:
+    name = await a_past(aged_data)
 
-    ended = await purge(archive, database_url, "--dry-run", "--json")
+    ended = await purge(aged_data, database_url, "--dry-run", "--json")
 
-    assert (ended.code, ended.complained) == (0, "")
-    assert ended.told == {
+    assert (ended.code, ended.stderr) == (0, "")
+    assert ended.json == {
         "dry_run": True,
         "contexts": 1,
         "cancelled": 0,
@@ -50,32 +52,32 @@ async def test_a_rehearsal_erases_nothing(archive: Archive, database_url: str) -
         "orphans": 1,
         "notes": 0,
     }
-    assert archive.file(name).exists()
-    assert len(await archive.ids()) == 2
+    assert aged_data.file(name).exists()
+    assert len(await aged_data.ids()) == 2
 
 
-async def test_what_is_due_is_erased_at_once(archive: Archive, database_url: str) -> None:
-    name = await a_past(archive)
+async def test_what_is_due_is_erased_at_once(aged_data: AgedData, database_url: str) -> None:
+    name = await a_past(aged_data)
 
-    ended = await purge(archive, database_url)
-    again = await purge(archive, database_url, "--dry-run")
+    ended = await purge(aged_data, database_url)
+    again = await purge(aged_data, database_url, "--dry-run")
 
-    assert (ended.code, ended.complained) == (0, "")
-    assert ended.said.splitlines()[:3] == [
+    assert (ended.code, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines()[:3] == [
         "erased:",
         "      1 conversations of failed requests",
         "      1 requests, with their deliveries",
     ]
-    assert again.said.startswith("would be erased:\n      0 ")
-    assert not archive.file(name).exists()
-    assert len(await archive.ids()) == 1
+    assert again.stdout.startswith("would be erased:\n      0 ")
+    assert not aged_data.file(name).exists()
+    assert len(await aged_data.ids()) == 1
 
 
-async def test_the_limits_are_settings(archive: Archive, database_url: str) -> None:
-    await a_past(archive)
+async def test_the_limits_are_settings(aged_data: AgedData, database_url: str) -> None:
+    await a_past(aged_data)
 
     ended = await purge(
-        archive,
+        aged_data,
         database_url,
         "--json",
         CONTEXT_RETENTION="259200",
@@ -83,19 +85,19 @@ async def test_the_limits_are_settings(archive: Archive, database_url: str) -> N
         IMAGES_RETENTION_DAYS="92",
     )
 
-    assert (ended.told["contexts"], ended.told["requests"], ended.told["pictures"]) == (0, 0, 0)
+    assert (ended.json["contexts"], ended.json["requests"], ended.json["pictures"]) == (0, 0, 0)
 
 
 async def test_where_the_store_is_not_nothing_is_purged(
-    archive: Archive, database_url: str
+    aged_data: AgedData, database_url: str
 ) -> None:
-    await a_past(archive)
+    await a_past(aged_data)
 
-    ended = await purge(archive, database_url, IMAGE_STORE="file:///нет/такого")
+    ended = await purge(aged_data, database_url, IMAGE_STORE="file:///нет/такого")
 
-    assert (ended.code, ended.said) == (2, "")
-    assert ended.complained == "imagegen: the directory of IMAGE_STORE is not on this machine\n"
-    assert len(await archive.ids()) == 2
+    assert (ended.code, ended.stdout) == (2, "")
+    assert ended.stderr == "imagegen: the directory of IMAGE_STORE is not on this machine\n"
+    assert len(await aged_data.ids()) == 2
 
 
 @pytest.mark.parametrize(
@@ -107,34 +109,34 @@ async def test_where_the_store_is_not_nothing_is_purged(
     ],
 )
 async def test_a_wrong_limit_is_a_sentence(
-    archive: Archive, database_url: str, variable: str, value: str, form: str
+    aged_data: AgedData, database_url: str, variable: str, value: str, form: str
 ) -> None:
-    ended = await purge(archive, database_url, **{variable: value})
+    ended = await purge(aged_data, database_url, **{variable: value})
 
-    assert (ended.code, ended.said) == (2, "")
-    assert ended.complained == f"imagegen: {variable}: got '{value}', must be {form}\n"
+    assert (ended.code, ended.stdout) == (2, "")
+    assert ended.stderr == f"imagegen: {variable}: got '{value}', must be {form}\n"
 
 
 async def test_a_database_that_is_away_is_a_sentence(
-    archive: Archive, unused_tcp_port: int
+    aged_data: AgedData, unused_tcp_port: int
 ) -> None:
-    ended = await purge(archive, f"postgresql://u:geheim@127.0.0.1:{unused_tcp_port}/d")
+    ended = await purge(aged_data, f"postgresql://u:geheim@127.0.0.1:{unused_tcp_port}/d")
 
-    assert (ended.code, ended.said) == (2, "")
+    assert (ended.code, ended.stdout) == (2, "")
     place = f"postgresql://127.0.0.1:{unused_tcp_port}/d"
-    assert ended.complained.startswith(f"imagegen: {place}: ")
-    assert ended.complained.count("\n") == 1
-    assert "ConnectionRefusedError" in ended.complained
+    assert ended.stderr.startswith(f"imagegen: {place}: ")
+    assert ended.stderr.count("\n") == 1
+    assert "ConnectionRefusedError" in ended.stderr
 
 
 async def test_the_worker_erases_what_is_due(
-    archive: Archive, database_url: str, redis_url: str
+    aged_data: AgedData, database_url: str, redis_url: str
 ) -> None:
-    name = await a_past(archive)
-    stages = Stages(database_url, redis_url, archive.sessions, archive.store)
+    name = await a_past(aged_data)
+    products = ProductFactory(database_url, redis_url, aged_data.sessions, aged_data.store)
 
-    async with stages.set(), asyncio.timeout(PATIENCE_S):
-        while archive.file(name).exists():  # noqa: ASYNC110 (files tell nobody)
+    async with products.start(), asyncio.timeout(PATIENCE_S):
+        while aged_data.file(name).exists():  # noqa: ASYNC110 (files tell nobody)
             await asyncio.sleep(0.01)
 
-    assert len(await archive.ids()) == 1
+    assert len(await aged_data.ids()) == 1

@@ -16,15 +16,15 @@ from chatflow_hook.tables import Dialog, State
 from imagegen.cli.app import main
 from imagegen.db.tables import Delivery, StrayPrompt
 from tests.support import command, conversations, newer_version
-from tests.support.aged_rows import SAID, Archive
-from tests.support.command import Ended
+from tests.support.aged_rows import SAID, AgedData
+from tests.support.command import CommandResult
 from tests.support.conversations import Sessions
 
 
 @pytest.fixture
-async def archive(engine: AsyncEngine, sessions: Sessions, tmp_path: Path) -> Archive:
+async def aged_data(engine: AsyncEngine, sessions: Sessions, tmp_path: Path) -> AgedData:
     await conversations.put_dialog(sessions)
-    return Archive(engine, tmp_path / "снимки")
+    return AgedData(engine, tmp_path / "снимки")
 
 
 class RequestsCommand:
@@ -33,14 +33,14 @@ class RequestsCommand:
     def __init__(self, **variables: str) -> None:
         self.variables = variables
 
-    async def __call__(self, *arguments: str, **changes: str) -> Ended:
+    async def __call__(self, *arguments: str, **changes: str) -> CommandResult:
         return await command.run("requests", *arguments, **self.variables | changes)
 
 
 @pytest.fixture
-def requests(archive: Archive, database_url: str, redis_url: str) -> RequestsCommand:
+def requests(aged_data: AgedData, database_url: str, redis_url: str) -> RequestsCommand:
     return RequestsCommand(
-        DATABASE_URL=database_url, REDIS_URL=redis_url, IMAGE_STORE=archive.store.as_uri()
+        DATABASE_URL=database_url, REDIS_URL=redis_url, IMAGE_STORE=aged_data.store.as_uri()
     )
 
 
@@ -49,7 +49,7 @@ async def queued_in(redis_url: str) -> list[str]:
         return [str(job) for job in await redis.zrange("arq:queue", 0, -1)]
 
 
-async def failed(archive: Archive, **values: Any) -> UUID:
+async def failed(aged_data: AgedData, **values: Any) -> UUID:
     usual: dict[str, Any] = {
         "conversation": SAID,
         "error_code": "drawing_failed",
@@ -60,20 +60,20 @@ async def failed(archive: Archive, **values: Any) -> UUID:
         "host": "gpu-1:8188",
         "prompt_id": UUID(int=3),
     }
-    return await archive.row(State.FAILED, days=0.5, **(usual | values))
+    return await aged_data.row(State.FAILED, days=0.5, **(usual | values))
 
 
 async def test_the_list_is_newest_first_and_counted_by_state(
-    archive: Archive, requests: RequestsCommand
+    aged_data: AgedData, requests: RequestsCommand
 ) -> None:
-    old = await archive.row(State.DELIVERED, days=3)
-    failure = await failed(archive)
-    newest = await archive.row(State.QUEUED, persona="юля", dialog_id=5)
+    old = await aged_data.row(State.DELIVERED, days=3)
+    failure = await failed(aged_data)
+    newest = await aged_data.row(State.QUEUED, persona="юля", dialog_id=5)
 
     text = await requests("list")
-    output = (await requests("list", "--json")).told
+    output = (await requests("list", "--json")).json
 
-    lines = text.said.splitlines()
+    lines = text.stdout.splitlines()
     assert text.code == 0
     assert [line[:8] for line in lines[1:4]] == [str(one)[:8] for one in (newest, failure, old)]
     assert lines[1].split()[1:4] == ["queued", "юля", "5"]
@@ -98,40 +98,40 @@ async def test_the_list_is_newest_first_and_counted_by_state(
     ],
 )
 async def test_the_list_can_be_narrowed(
-    archive: Archive, requests: RequestsCommand, arguments: tuple[str, ...], expected: set[str]
+    aged_data: AgedData, requests: RequestsCommand, arguments: tuple[str, ...], expected: set[str]
 ) -> None:
     ids = {
-        str(await archive.row(State.DELIVERED, days=3)): "d",
-        str(await failed(archive)): "f",
-        str(await archive.row(State.QUEUED, persona="юля", dialog_id=5)): "q",
+        str(await aged_data.row(State.DELIVERED, days=3)): "d",
+        str(await failed(aged_data)): "f",
+        str(await aged_data.row(State.QUEUED, persona="юля", dialog_id=5)): "q",
     }
 
-    output = (await requests("list", "--json", *arguments)).told
+    output = (await requests("list", "--json", *arguments)).json
 
     assert {ids[request["id"]] for request in output["requests"]} == expected
 
 
 async def test_a_list_that_is_cut_says_so_and_an_empty_one_too(
-    archive: Archive, requests: RequestsCommand
+    aged_data: AgedData, requests: RequestsCommand
 ) -> None:
     empty = await requests("list")
-    await archive.row(State.DELIVERED)
-    await archive.row(State.DELIVERED)
+    await aged_data.row(State.DELIVERED)
+    await aged_data.row(State.DELIVERED)
 
     cut = await requests("list", "--limit", "1")
 
-    assert empty.said == "no such request\n"
-    assert cut.said.splitlines()[-1] == "2 delivered; the newest 1 are shown"
+    assert empty.stdout == "no such request\n"
+    assert cut.stdout.splitlines()[-1] == "2 delivered; the newest 1 are shown"
 
 
 async def test_a_sheet_shows_everything_but_what_people_wrote(
-    archive: Archive, requests: RequestsCommand
+    aged_data: AgedData, requests: RequestsCommand
 ) -> None:
     request_id = await failed(
-        archive, caption="Это тебе", scene={"place": "пляж"}, conversation={"text": "секрет"}
+        aged_data, caption="Это тебе", scene={"place": "пляж"}, conversation={"text": "секрет"}
     )
     prompt_id = uuid5(request_id, "2")
-    async with archive.sessions.begin() as session:
+    async with aged_data.sessions.begin() as session:
         await session.execute(
             insert(Delivery).values(request_id=request_id, attempt=1, outcome="unknown")
         )
@@ -141,7 +141,7 @@ async def test_a_sheet_shows_everything_but_what_people_wrote(
     page = await requests("show", str(request_id).upper(), "--json")
 
     assert (text.code, page.code) == (0, 0)
-    output = page.told
+    output = page.json
     assert (output["has_conversation"], output["has_scene"], output["has_caption"]) == (
         True,
         True,
@@ -153,10 +153,10 @@ async def test_a_sheet_shows_everything_but_what_people_wrote(
     )
     assert output["stray_prompts"][0]["prompt_id"] == str(prompt_id)
     assert datetime.fromisoformat(output["finished_at"]) < datetime.now(UTC)
-    assert "KSampler raised RuntimeError" in text.said
-    assert "UTC (12 h ago)" in text.said
+    assert "KSampler raised RuntimeError" in text.stdout
+    assert "UTC (12 h ago)" in text.stdout
     for word in ("секрет", "пляж", "Это тебе", "\\u0441"):
-        assert word not in text.said + page.said
+        assert word not in text.stdout + page.stdout
 
 
 @pytest.mark.parametrize(
@@ -170,28 +170,28 @@ async def test_a_sheet_shows_everything_but_what_people_wrote(
     ],
 )
 async def test_what_is_not_one_request_is_a_sentence(
-    archive: Archive, requests: RequestsCommand, beginning: str, sentence: str
+    aged_data: AgedData, requests: RequestsCommand, beginning: str, sentence: str
 ) -> None:
     for number in (1, 2):
-        await archive.row(State.DELIVERED, id=UUID(int=0xAB << 120 | number))
+        await aged_data.row(State.DELIVERED, id=UUID(int=0xAB << 120 | number))
 
     ended = await requests("show", beginning)
 
-    assert (ended.code, ended.said) == (1, "")
-    assert ended.complained.startswith(sentence)
-    assert ended.complained.count("\n") == 1
+    assert (ended.code, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(sentence)
+    assert ended.stderr.count("\n") == 1
 
 
 async def test_a_failed_request_is_tried_again_like_a_new_one(
-    archive: Archive, requests: RequestsCommand, redis_url: str
+    aged_data: AgedData, requests: RequestsCommand, redis_url: str
 ) -> None:
-    request_id = await failed(archive)
-    before = await conversations.row(archive.sessions, request_id)
+    request_id = await failed(aged_data)
+    before = await conversations.row(aged_data.sessions, request_id)
 
     ended = await requests("retry", str(request_id)[:8])
 
-    assert (ended.code, ended.said) == (0, f"{request_id}: queued\n")
-    row = await conversations.row(archive.sessions, request_id)
+    assert (ended.code, ended.stdout) == (0, f"{request_id}: queued\n")
+    row = await conversations.row(aged_data.sessions, request_id)
     assert (row.state, row.attempts, row.crashes, row.claim) == (State.QUEUED, 0, 0, None)
     assert (row.error_code, row.error_sentence, row.finished_at) == (None, None, None)
     assert (row.prompt_id, row.draw, row.conversation) == (None, 3, SAID)
@@ -200,133 +200,135 @@ async def test_a_failed_request_is_tried_again_like_a_new_one(
 
 
 async def test_a_picture_that_is_still_there_is_not_drawn_again(
-    archive: Archive, requests: RequestsCommand
+    aged_data: AgedData, requests: RequestsCommand
 ) -> None:
-    name = await archive.picture()
-    request_id = await failed(archive, image=name, width=8, height=8)
+    name = await aged_data.picture()
+    request_id = await failed(aged_data, image=name, width=8, height=8)
 
     ended = await requests("retry", str(request_id), "--json")
 
-    assert ended.told == [
+    assert ended.json == [
         {"request": str(request_id), "state": "drawn", "why": None, "is_rung": True}
     ]
-    assert (await conversations.row(archive.sessions, request_id)).image == name
+    assert (await conversations.row(aged_data.sessions, request_id)).image == name
 
 
 async def test_a_picture_that_is_gone_is_drawn_again(
-    archive: Archive, requests: RequestsCommand
+    aged_data: AgedData, requests: RequestsCommand
 ) -> None:
-    request_id = await failed(archive, image="ab.png", image_url="x", width=8, height=8)
+    request_id = await failed(aged_data, image="ab.png", image_url="x", width=8, height=8)
 
     await requests("retry", str(request_id))
 
-    row = await conversations.row(archive.sessions, request_id)
+    row = await conversations.row(aged_data.sessions, request_id)
     assert (row.state, row.image, row.image_url, row.width) == (State.QUEUED, None, None, None)
 
 
 async def test_what_is_not_failed_is_not_tried_again(
-    archive: Archive, requests: RequestsCommand
+    aged_data: AgedData, requests: RequestsCommand
 ) -> None:
-    request_id = await archive.row(State.DELIVERED, conversation=SAID)
+    request_id = await aged_data.row(State.DELIVERED, conversation=SAID)
 
     ended = await requests("retry", str(request_id))
 
     assert ended.code == 1
-    assert ended.said == (
+    assert ended.stdout == (
         f"{request_id}: no, it is delivered, and only a failed request can be tried again\n"
     )
-    assert (await conversations.row(archive.sessions, request_id)).state == State.DELIVERED
+    assert (await conversations.row(aged_data.sessions, request_id)).state == State.DELIVERED
 
 
 async def test_what_has_been_erased_is_not_tried_again(
-    archive: Archive, requests: RequestsCommand
+    aged_data: AgedData, requests: RequestsCommand
 ) -> None:
-    request_id = await failed(archive, conversation=None)
+    request_id = await failed(aged_data, conversation=None)
 
     ended = await requests("retry", str(request_id))
 
     assert ended.code == 1
-    assert "what people wrote was erased (CONTEXT_RETENTION)" in ended.said
-    assert (await conversations.row(archive.sessions, request_id)).state == State.FAILED
+    assert "what people wrote was erased (CONTEXT_RETENTION)" in ended.stdout
+    assert (await conversations.row(aged_data.sessions, request_id)).state == State.FAILED
 
 
 async def test_beside_another_picture_of_its_dialog_it_is_not_tried_again(
-    archive: Archive, requests: RequestsCommand
+    aged_data: AgedData, requests: RequestsCommand
 ) -> None:
-    request_id = await failed(archive)
-    other = await archive.row(State.DRAWING)
+    request_id = await failed(aged_data)
+    other = await aged_data.row(State.DRAWING)
 
     ended = await requests("retry", str(request_id))
 
-    assert (ended.code, ended.said) == (
+    assert (ended.code, ended.stdout) == (
         1,
         f"{request_id}: no, another picture of its dialog is under way: {other}\n",
     )
 
 
 async def test_without_its_dialog_it_is_not_tried_again(
-    archive: Archive, requests: RequestsCommand
+    aged_data: AgedData, requests: RequestsCommand
 ) -> None:
-    request_id = await failed(archive)
-    async with archive.sessions.begin() as session:
+    request_id = await failed(aged_data)
+    async with aged_data.sessions.begin() as session:
         await session.execute(delete(Dialog))
 
     ended = await requests("retry", str(request_id))
 
-    assert (ended.code, ended.said) == (1, f"{request_id}: no, its dialog 1 is gone\n")
+    assert (ended.code, ended.stdout) == (1, f"{request_id}: no, its dialog 1 is gone\n")
 
 
 async def test_all_that_failed_since_then_is_tried_again_one_of_each_dialog(
-    archive: Archive, requests: RequestsCommand, redis_url: str
+    aged_data: AgedData, requests: RequestsCommand, redis_url: str
 ) -> None:
-    await conversations.put_dialog(archive.sessions, 2)
-    old = await archive.row(State.FAILED, days=3, conversation=SAID)
-    older = await archive.row(State.FAILED, days=0.6, conversation=SAID)
-    newer = await failed(archive)
-    elsewhere = await failed(archive, dialog_id=2)
+    await conversations.put_dialog(aged_data.sessions, 2)
+    old = await aged_data.row(State.FAILED, days=3, conversation=SAID)
+    older = await aged_data.row(State.FAILED, days=0.6, conversation=SAID)
+    newer = await failed(aged_data)
+    elsewhere = await failed(aged_data, dialog_id=2)
 
     ended = await requests("retry", "--all-failed", "--since", "1d", "--json")
 
-    output = {one["request"]: one["state"] for one in ended.told}
+    output = {one["request"]: one["state"] for one in ended.json}
     assert ended.code == 1
     assert output == {str(newer): "queued", str(elsewhere): "queued", str(older): None}
     assert sorted(await queued_in(redis_url)) == sorted([str(newer), str(elsewhere)])
-    assert (await conversations.row(archive.sessions, old)).state == State.FAILED
+    assert (await conversations.row(aged_data.sessions, old)).state == State.FAILED
 
 
 async def test_with_redis_away_the_relay_rings(
-    archive: Archive, requests: RequestsCommand, redis_url: str
+    aged_data: AgedData, requests: RequestsCommand, redis_url: str
 ) -> None:
-    request_id = await failed(archive)
+    request_id = await failed(aged_data)
 
     ended = await requests("retry", str(request_id), REDIS_URL="redis://127.0.0.1:1")
 
     assert ended.code == 0
-    assert ended.said.splitlines() == [
+    assert ended.stdout.splitlines() == [
         f"{request_id}: queued",
         "Redis is away: the worker finds them by itself when it is back",
     ]
-    assert ended.complained.startswith("imagegen: redis://127.0.0.1:1 refuses the connection")
+    assert ended.stderr.startswith("imagegen: redis://127.0.0.1:1 refuses the connection")
     assert await queued_in(redis_url) == []
-    row = await conversations.row(archive.sessions, request_id)
+    row = await conversations.row(aged_data.sessions, request_id)
     assert (row.state, row.claim) == (State.QUEUED, None)
 
 
-async def test_an_open_request_is_called_off(archive: Archive, requests: RequestsCommand) -> None:
+async def test_an_open_request_is_called_off(
+    aged_data: AgedData, requests: RequestsCommand
+) -> None:
     prompt_id = UUID(int=7)
-    request_id = await archive.row(
+    request_id = await aged_data.row(
         State.DRAWING, conversation=SAID, host="gpu-1:8188", prompt_id=prompt_id
     )
 
     ended = await requests("cancel", str(request_id)[:8])
     again = await requests("cancel", str(request_id))
 
-    assert (ended.code, ended.said) == (0, f"{request_id}: cancelled\n")
-    assert (again.code, again.said) == (1, f"{request_id}: no, it has ended already\n")
-    row = await conversations.row(archive.sessions, request_id)
+    assert (ended.code, ended.stdout) == (0, f"{request_id}: cancelled\n")
+    assert (again.code, again.stdout) == (1, f"{request_id}: no, it has ended already\n")
+    row = await conversations.row(aged_data.sessions, request_id)
     assert (row.state, row.conversation, row.error_code) == (State.CANCELLED, None, "cancelled")
     assert row.finished_at is not None
-    async with archive.sessions() as session:
+    async with aged_data.sessions() as session:
         assert (await session.execute(select(StrayPrompt.prompt_id))).scalars().all() == [prompt_id]
 
 
@@ -342,11 +344,11 @@ async def test_a_database_that_is_away_is_a_sentence(
 
     ended = await requests(*arguments, DATABASE_URL=away)
 
-    assert (ended.code, ended.said) == (2, "")
+    assert (ended.code, ended.stdout) == (2, "")
     place = f"postgresql://127.0.0.1:{unused_tcp_port}/d"
-    assert ended.complained.startswith(f"imagegen: {place}: ")
-    assert ended.complained.count("\n") == 1
-    assert "ConnectionRefusedError" in ended.complained
+    assert ended.stderr.startswith(f"imagegen: {place}: ")
+    assert ended.stderr.count("\n") == 1
+    assert "ConnectionRefusedError" in ended.stderr
 
 
 async def test_a_database_without_our_tables_is_a_sentence(
@@ -354,9 +356,9 @@ async def test_a_database_without_our_tables_is_a_sentence(
 ) -> None:
     ended = await requests("list", DATABASE_URL=empty_database_url)
 
-    assert (ended.code, ended.said) == (2, "")
-    assert ended.complained.startswith("imagegen: postgresql://127.0.0.1:")
-    assert "tables or columns are missing: run `imagegen migrate`" in ended.complained
+    assert (ended.code, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("imagegen: postgresql://127.0.0.1:")
+    assert "tables or columns are missing: run `imagegen migrate`" in ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -381,12 +383,12 @@ def test_a_wrong_use_is_explained(arguments: tuple[str, ...]) -> None:
 
 
 async def test_requests_that_only_a_newer_version_knows_are_listed(
-    requests: RequestsCommand, archive: Archive
+    requests: RequestsCommand, aged_data: AgedData
 ) -> None:
-    await newer_version.row(archive.sessions, state=newer_version.OPEN_STATE)
-    await newer_version.row(archive.sessions, kind=newer_version.KIND)
+    await newer_version.row(aged_data.sessions, state=newer_version.OPEN_STATE)
+    await newer_version.row(aged_data.sessions, kind=newer_version.KIND)
 
     listed, counted = await requests("list"), await requests("list", "--json")
 
-    assert listed.said.endswith("\n1 queued, 1 upscaling\n")
-    assert json.loads(counted.said)["counts"]["upscaling"] == 1
+    assert listed.stdout.endswith("\n1 queued, 1 upscaling\n")
+    assert json.loads(counted.stdout)["counts"]["upscaling"] == 1

@@ -24,12 +24,18 @@ from imagegen.comfy.errors import (
 from imagegen.comfy.history import OutputImage
 from imagegen.comfy.prompt_job import PromptResult
 from imagegen.sandbox.comfyui import SandboxComfyUI
-from tests.support.comfyui_client import MODELS, Guest, portrait, quick, visit
-from tests.support.prompt_execution import LIMITS, MS, PROMPT, client, draw, order
+from tests.support.comfyui_client import (
+    MODELS,
+    ComfyUIClient,
+    connect_client,
+    graph_without_model,
+    persona_graph,
+)
+from tests.support.prompt_execution import LIMITS, MS, PROMPT, client, draw, prompt_job
 
 # Long enough that no test sees its end, in steps of 10 ms.
 LONG_S = 60.0
-LONG = portrait(steps=6000)
+LONG = persona_graph(steps=6000)
 VERSIONS = ("0.33", "0.3.64")
 
 
@@ -37,7 +43,7 @@ VERSIONS = ("0.33", "0.3.64")
 async def test_a_picture_is_drawn_and_fetched(version: str) -> None:
     sandbox = SandboxComfyUI(version=version, models=MODELS)
     async with sandbox, client(sandbox.address) as host:
-        result = await draw(host, portrait(size=(256, 320)))
+        result = await draw(host, persona_graph(size=(256, 320)))
         [file] = result.images
         assert isinstance(file, OutputImage)
         picture = await host.fetch(file)
@@ -53,7 +59,7 @@ async def test_progress_rises_to_the_end(version: str) -> None:
     shares: list[float] = []
     sandbox = SandboxComfyUI(version=version, models=MODELS, seconds_per_picture=800 * MS)
     async with sandbox, client(sandbox.address) as host:
-        await draw(host, portrait(), on_progress=shares.append)
+        await draw(host, persona_graph(), on_progress=shares.append)
 
     assert shares == sorted(shares)
     assert shares[-1] == 1
@@ -63,7 +69,7 @@ async def test_progress_rises_to_the_end(version: str) -> None:
 async def test_the_shortest_prompt_is_not_missed() -> None:
     async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
         for colour in range(30):
-            await draw(host, quick(colour), f"{PROMPT[:-2]}{colour:02}")
+            await draw(host, graph_without_model(colour), f"{PROMPT[:-2]}{colour:02}")
 
     assert len(sandbox.posted) == 30
 
@@ -73,7 +79,7 @@ async def test_two_prompts_at_a_time_get_only_their_own_events() -> None:
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=50 * MS)
     async with sandbox, client(sandbox.address) as host:
         first, second = await asyncio.gather(
-            draw(host, portrait(seed=1), one), draw(host, portrait(seed=2), two)
+            draw(host, persona_graph(seed=1), one), draw(host, persona_graph(seed=2), two)
         )
         first_seen = await host.fetch(first.images[0])
         second_seen = await host.fetch(second.images[0])
@@ -85,18 +91,18 @@ async def test_a_forgotten_prompt_is_gone_from_the_history() -> None:
     async with (
         SandboxComfyUI() as sandbox,
         client(sandbox.address) as host,
-        visit(sandbox.address) as guest,
+        connect_client(sandbox.address) as other_client,
     ):
-        await draw(host, quick(1))
+        await draw(host, graph_without_model(1))
 
         await host.delete_history(PROMPT)
 
-        assert await guest.get("/history") == {}
+        assert await other_client.get("/history") == {}
 
 
 async def test_a_node_without_a_picture_is_named() -> None:
     async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
-        job = replace(order(quick(1)), node="1")
+        job = replace(prompt_job(graph_without_model(1)), node="1")
 
         with pytest.raises(ImageMissing, match="EmptyImage, node 1, made no picture"):
             await host.execution(job).run()
@@ -104,7 +110,7 @@ async def test_a_node_without_a_picture_is_named() -> None:
 
 async def test_a_file_that_was_deleted_on_the_host_is_named() -> None:
     async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
-        [file] = (await draw(host, quick(1))).images
+        [file] = (await draw(host, graph_without_model(1))).images
         assert isinstance(file, OutputImage)
         sandbox.files.delete(file.filename)
 
@@ -115,7 +121,7 @@ async def test_a_file_that_was_deleted_on_the_host_is_named() -> None:
 async def test_a_prompt_that_the_host_never_had_is_lost() -> None:
     async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
         with pytest.raises(PromptLost, match="knows nothing"):
-            await host.execution(order(quick(1))).resume()
+            await host.execution(prompt_job(graph_without_model(1))).resume()
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -125,7 +131,7 @@ async def test_a_node_that_raises_costs_an_attempt(version: str) -> None:
     sandbox = SandboxComfyUI(version=version, models=models)
     async with sandbox, client(sandbox.address) as host:
         with pytest.raises(DrawingFailed, match=r"LoraLoaderModelOnly.* raised") as caught:
-            await draw(host, portrait(lora=lora))
+            await draw(host, persona_graph(lora=lora))
 
     assert caught.value.costs_an_attempt
 
@@ -135,7 +141,7 @@ async def test_a_missing_lora_is_refused_by_its_name(version: str) -> None:
     sandbox = SandboxComfyUI(version=version, models=MODELS)
     async with sandbox, client(sandbox.address) as host:
         with pytest.raises(HostLacks, match=r"lora_name names gone\.safetensors") as caught:
-            await draw(host, portrait(lora="gone.safetensors"))
+            await draw(host, persona_graph(lora="gone.safetensors"))
 
     assert caught.value.code == "model_missing"
     assert sandbox.posted == []
@@ -144,19 +150,27 @@ async def test_a_missing_lora_is_refused_by_its_name(version: str) -> None:
 async def test_a_graph_that_is_half_valid_is_refused_and_not_drawn() -> None:
     broken = {"class_type": "SaveImage", "inputs": {"images": ["77", 0], "filename_prefix": "x"}}
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
-    async with sandbox, client(sandbox.address) as host, visit(sandbox.address) as guest:
+    async with (
+        sandbox,
+        client(sandbox.address) as host,
+        connect_client(sandbox.address) as other_client,
+    ):
         with pytest.raises(PromptRefused):
             await draw(host, {**LONG, "11": broken})
 
-        await _idle(guest)
+        await _idle(other_client)
 
 
 async def test_a_prompt_that_somebody_interrupts_is_lost_and_costs_nothing() -> None:
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
-    async with sandbox, client(sandbox.address) as host, visit(sandbox.address) as guest:
+    async with (
+        sandbox,
+        client(sandbox.address) as host,
+        connect_client(sandbox.address) as other_client,
+    ):
         drawing, _ = await _drawing(host, LONG)
 
-        await guest.send("/interrupt", {})
+        await other_client.send("/interrupt", {})
 
         with pytest.raises(PromptLost, match="interrupted") as caught:
             await drawing
@@ -180,19 +194,19 @@ async def test_a_host_that_is_not_there_is_lost() -> None:
         await sandbox.kill()
 
         with pytest.raises(HostLost, match="opens no websocket"):
-            await draw(host, quick(1))
+            await draw(host, graph_without_model(1))
         with pytest.raises(HostLost, match="does not answer"):
             await host.probe()
 
 
 async def test_a_host_that_came_back_can_be_asked_again() -> None:
     async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
-        await draw(host, quick(1))
+        await draw(host, graph_without_model(1))
         await sandbox.kill()
         await sandbox.start()
 
         await host.probe()
-        await draw(host, quick(1))
+        await draw(host, graph_without_model(1))
 
     assert len(sandbox.posted) == 2
 
@@ -201,25 +215,33 @@ async def test_a_host_that_came_back_can_be_asked_again() -> None:
 async def test_what_draws_too_long_is_taken_off_the_host(version: str) -> None:
     limits = replace(LIMITS, drawing_s=200 * MS)
     sandbox = SandboxComfyUI(version=version, models=MODELS, seconds_per_picture=LONG_S)
-    async with sandbox, client(sandbox.address, limits) as host, visit(sandbox.address) as guest:
+    async with (
+        sandbox,
+        client(sandbox.address, limits) as host,
+        connect_client(sandbox.address) as other_client,
+    ):
         with pytest.raises(DrawingTooSlow, match=r"more than 0\.2 s"):
             await draw(host, LONG)
 
-        await _idle(guest)
+        await _idle(other_client)
     assert [drawn.succeeded for drawn in sandbox.drawn] == [False]
 
 
 async def test_what_waits_too_long_is_taken_off_and_others_are_left_alone() -> None:
     limits = replace(LIMITS, queue_s=100 * MS)
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
-    async with sandbox, client(sandbox.address, limits) as host, visit(sandbox.address) as guest:
-        theirs = await guest.post(LONG)
-        await guest.hear("progress", theirs)
+    async with (
+        sandbox,
+        client(sandbox.address, limits) as host,
+        connect_client(sandbox.address) as other_client,
+    ):
+        theirs = await other_client.post(LONG)
+        await other_client.wait_for_event("progress", theirs)
 
         with pytest.raises(HostBusy, match=r"did not begin within 0\.1 s"):
-            await draw(host, quick(1))
+            await draw(host, graph_without_model(1))
 
-        queue = await guest.get("/queue")
+        queue = await other_client.get("/queue")
     assert [item[1] for item in queue["queue_running"]] == [theirs]
     assert queue["queue_pending"] == []
 
@@ -227,25 +249,33 @@ async def test_what_waits_too_long_is_taken_off_and_others_are_left_alone() -> N
 async def test_waiting_behind_others_does_not_count_as_drawing() -> None:
     limits = replace(LIMITS, drawing_s=500 * MS, silence_s=500 * MS)
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=300 * MS)
-    async with sandbox, client(sandbox.address, limits) as host, visit(sandbox.address) as guest:
+    async with (
+        sandbox,
+        client(sandbox.address, limits) as host,
+        connect_client(sandbox.address) as other_client,
+    ):
         for seed in range(3):
-            await guest.post(portrait(seed=seed))
+            await other_client.post(persona_graph(seed=seed))
 
-        await draw(host, portrait(seed=99))
+        await draw(host, persona_graph(seed=99))
 
     assert sandbox.drawn[-1].prompt_id == PROMPT
 
 
 async def test_a_cancelled_call_leaves_the_prompt_on_the_host() -> None:
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
-    async with sandbox, client(sandbox.address) as host, visit(sandbox.address) as guest:
+    async with (
+        sandbox,
+        client(sandbox.address) as host,
+        connect_client(sandbox.address) as other_client,
+    ):
         drawing, _ = await _drawing(host, LONG)
 
         drawing.cancel()
 
         with pytest.raises(asyncio.CancelledError):
             await drawing
-        queue = await guest.get("/queue")
+        queue = await other_client.get("/queue")
     assert [item[1] for item in queue["queue_running"]] == [PROMPT]
 
 
@@ -264,17 +294,17 @@ async def _drawing(
         return drawing, await progress
 
 
-async def _idle(guest: Guest) -> None:
+async def _idle(other_client: ComfyUIClient) -> None:
     """Wait until the host has nothing to do."""
     async with asyncio.timeout(10):
-        while (await guest.get("/prompt"))["exec_info"]["queue_remaining"]:
-            await guest.hear("status")
+        while (await other_client.get("/prompt"))["exec_info"]["queue_remaining"]:
+            await other_client.wait_for_event("status")
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_a_picture_comes_through_the_websocket(version: str) -> None:
     async with SandboxComfyUI(version=version) as sandbox, client(sandbox.address) as host:
-        result = await draw(host, quick(1, save="SaveImageWebsocket"))
+        result = await draw(host, graph_without_model(1, save="SaveImageWebsocket"))
         picture = await host.fetch(result.images[0])
 
     assert len(result.images) == 1
@@ -282,7 +312,7 @@ async def test_a_picture_comes_through_the_websocket(version: str) -> None:
 
 
 async def test_a_picture_sent_while_nobody_listened_is_gone() -> None:
-    job = order(quick(1, save="SaveImageWebsocket"))
+    job = prompt_job(graph_without_model(1, save="SaveImageWebsocket"))
     async with SandboxComfyUI() as sandbox, client(sandbox.address) as host:
         await host.execution(job).run()
 
@@ -295,7 +325,7 @@ async def test_a_host_sends_webp_when_asked() -> None:
         SandboxComfyUI() as sandbox,
         HostClient(HostAddress.parse(sandbox.address), limits=LIMITS, transcode="webp;90") as host,
     ):
-        result = await draw(host, quick(1))
+        result = await draw(host, graph_without_model(1))
         picture = await host.fetch(result.images[0])
 
     assert Image.open(io.BytesIO(picture)).format == "WEBP"
@@ -309,7 +339,7 @@ async def test_a_drawing_that_is_taken_up_tells_of_its_progress_and_ends() -> No
         drawing.cancel()
         await asyncio.wait([drawing])
 
-        result = await host.execution(order(LONG, on_progress=shares.append)).resume()
+        result = await host.execution(prompt_job(LONG, on_progress=shares.append)).resume()
 
     assert len(result.images) == 1
     assert shares == sorted(shares)
@@ -319,37 +349,45 @@ async def test_a_drawing_that_is_taken_up_tells_of_its_progress_and_ends() -> No
 
 async def test_a_drawing_that_is_cancelled_is_removed_from_its_host() -> None:
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
-    async with sandbox, client(sandbox.address) as host, visit(sandbox.address) as guest:
-        drawing = host.execution(order(LONG))
+    async with (
+        sandbox,
+        client(sandbox.address) as host,
+        connect_client(sandbox.address) as other_client,
+    ):
+        drawing = host.execution(prompt_job(LONG))
         task = asyncio.create_task(drawing.run(), name="drawing")
-        await _busy(guest)
+        await _busy(other_client)
 
         drawing.cancel(HostBusy("nobody wants it any more"))
 
         with pytest.raises(HostBusy):
             await task
-        assert await guest.get("/history") == {}
-        await _idle(guest)
+        assert await other_client.get("/history") == {}
+        await _idle(other_client)
     assert not drawing.leaves_a_stray
 
 
 async def test_a_drawing_that_is_left_to_another_stays_on_its_host() -> None:
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
-    async with sandbox, client(sandbox.address) as host, visit(sandbox.address) as guest:
-        drawing = host.execution(order(LONG))
+    async with (
+        sandbox,
+        client(sandbox.address) as host,
+        connect_client(sandbox.address) as other_client,
+    ):
+        drawing = host.execution(prompt_job(LONG))
         task = asyncio.create_task(drawing.run(), name="drawing")
-        await _busy(guest)
+        await _busy(other_client)
 
         drawing.cancel(HostBusy("another job waits for it"), leave=True)
 
         with pytest.raises(HostBusy):
             await task
-        assert (await guest.get("/prompt"))["exec_info"]["queue_remaining"] == 1
+        assert (await other_client.get("/prompt"))["exec_info"]["queue_remaining"] == 1
     assert not drawing.leaves_a_stray
 
 
-async def _busy(guest: Guest) -> None:
+async def _busy(other_client: ComfyUIClient) -> None:
     """Wait until the host has something to do."""
     async with asyncio.timeout(10):
-        while not (await guest.get("/prompt"))["exec_info"]["queue_remaining"]:
-            await guest.hear("status")
+        while not (await other_client.get("/prompt"))["exec_info"]["queue_remaining"]:
+            await other_client.wait_for_event("status")

@@ -8,22 +8,22 @@ import pytest
 from aiohttp import web
 
 from imagegen.comfy.errors import DrawingFailed, DrawingStalled, HostLost, PromptLost, PromptRefused
-from tests.support.comfyui_client import quick
+from tests.support.comfyui_client import graph_without_model
 from tests.support.misbehaving_comfyui import (
     STARTS,
     SUCCEEDS,
     Answer,
+    answer_bytes,
+    answer_html,
+    answer_json,
     frame,
     hangs_up,
     misbehaving,
     never_answers,
-    says,
     sends,
     sends_and_closes,
-    shows,
-    streams,
 )
-from tests.support.prompt_execution import LIMITS, MS, PROMPT, client, draw, order
+from tests.support.prompt_execution import LIMITS, MS, PROMPT, client, draw, prompt_job
 
 IMAGES = {"2": {"images": [{"filename": "a.png", "subfolder": "", "type": "temp"}]}}
 FINISHED = {
@@ -32,7 +32,7 @@ FINISHED = {
 FAILED = {
     PROMPT: {"status": {"status_str": "error", "messages": [["execution_error", {}]]}},
 }
-IS_FINISHED = {"GET /history": says(FINISHED)}
+IS_FINISHED = {"GET /history": answer_json(FINISHED)}
 
 
 async def test_the_websocket_is_there_before_the_prompt() -> None:
@@ -40,14 +40,14 @@ async def test_the_websocket_is_there_before_the_prompt() -> None:
         misbehaving(sends(STARTS, SUCCEEDS), IS_FINISHED) as server,
         client(server.address) as host,
     ):
-        await draw(host, quick(1))
+        await draw(host, graph_without_model(1))
 
     assert server.routes == ["GET /ws", "POST /prompt", "GET /history"]
 
 
 async def test_prompt_and_client_have_one_id() -> None:
-    graph = quick(1)
-    job = replace(order(graph), origin="a request")
+    graph = graph_without_model(1)
+    job = replace(prompt_job(graph), origin="a request")
     async with (
         misbehaving(sends(STARTS, SUCCEEDS), IS_FINISHED) as server,
         client(server.address) as host,
@@ -77,10 +77,10 @@ async def test_frames_about_other_prompts_are_ignored() -> None:
         STARTS,
         {"event": "execution_error", "node_id": "1", "node_type": "Mine"},
     )
-    answers = {"GET /history": says(FAILED)}
+    answers = {"GET /history": answer_json(FAILED)}
     async with misbehaving(frames, answers) as server, client(server.address) as host:
         with pytest.raises(DrawingFailed):
-            await draw(host, quick(1))
+            await draw(host, graph_without_model(1))
 
     assert server.routes.index("GET /history") == 2
 
@@ -91,7 +91,7 @@ async def test_garbage_on_the_websocket_does_not_cost_the_picture(garbage: str |
         misbehaving(sends(STARTS, garbage), IS_FINISHED) as server,
         client(server.address) as host,
     ):
-        result = await draw(host, quick(1))
+        result = await draw(host, graph_without_model(1))
 
     assert len(result.images) == 1
 
@@ -99,7 +99,7 @@ async def test_garbage_on_the_websocket_does_not_cost_the_picture(garbage: str |
 async def test_a_websocket_that_closes_while_it_draws_leads_to_two_looks() -> None:
     async with misbehaving(sends_and_closes(STARTS)) as server, client(server.address) as host:
         with pytest.raises(PromptLost, match="knows nothing"):
-            await draw(host, quick(1))
+            await draw(host, graph_without_model(1))
 
     assert server.routes[2:] == 2 * ["GET /history", "GET /queue", "GET /history"]
 
@@ -110,7 +110,7 @@ async def test_what_was_finished_unheard_is_found_in_the_history() -> None:
         misbehaving(sends_and_closes(STARTS), IS_FINISHED) as server,
         client(server.address) as host,
     ):
-        result = await draw(host, quick(1), on_progress=shares.append)
+        result = await draw(host, graph_without_model(1), on_progress=shares.append)
 
     assert len(result.images) == 1
     assert shares[-1] == 1
@@ -118,13 +118,13 @@ async def test_what_was_finished_unheard_is_found_in_the_history() -> None:
 
 
 async def test_what_failed_unheard_still_costs_an_attempt_and_leaves_no_entry() -> None:
-    answers = {"GET /history": says(FAILED)}
+    answers = {"GET /history": answer_json(FAILED)}
     async with (
         misbehaving(sends_and_closes(STARTS), answers) as server,
         client(server.address) as host,
     ):
         with pytest.raises(DrawingFailed) as caught:
-            await draw(host, quick(1))
+            await draw(host, graph_without_model(1))
 
     assert caught.value.costs_an_attempt
     assert server.bodies("POST /history") == [{"delete": [PROMPT]}]
@@ -136,7 +136,7 @@ async def test_a_prompt_that_does_not_move_is_taken_off_by_its_id() -> None:
         misbehaving(sends(STARTS), _runs_until_interrupted()) as server,
         client(server.address, limits) as host,
     ):
-        drawing = host.execution(order(quick(1)))
+        drawing = host.execution(prompt_job(graph_without_model(1)))
         with pytest.raises(DrawingStalled, match=r"for 0\.05 s"):
             await drawing.run()
 
@@ -147,7 +147,7 @@ async def test_a_prompt_that_does_not_move_is_taken_off_by_its_id() -> None:
 async def test_an_answer_lost_before_the_prompt_arrived_leaves_a_stray_to_look_for() -> None:
     answers = {"POST /prompt": hangs_up}
     async with misbehaving(answers=answers) as server, client(server.address) as host:
-        drawing = host.execution(order(quick(1)))
+        drawing = host.execution(prompt_job(graph_without_model(1)))
         with pytest.raises(HostLost, match="does not answer /prompt"):
             await drawing.run()
 
@@ -158,7 +158,7 @@ async def test_an_answer_lost_before_the_prompt_arrived_leaves_a_stray_to_look_f
 async def test_an_answer_lost_after_the_prompt_was_drawn_does_not_draw_it_again() -> None:
     answers = {"POST /prompt": hangs_up, **IS_FINISHED}
     async with misbehaving(answers=answers) as server, client(server.address) as host:
-        await draw(host, quick(1))
+        await draw(host, graph_without_model(1))
 
     assert server.routes == ["GET /ws", "POST /prompt", "GET /history"]
 
@@ -166,37 +166,37 @@ async def test_an_answer_lost_after_the_prompt_was_drawn_does_not_draw_it_again(
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (shows("<h1>Bad Gateway</h1>", 502), "answers 502 to /prompt"),
-        (shows("<h1>Welcome</h1>"), "with no JSON"),
-        (shows("<h1>Who are you?</h1>", 400), "with no JSON"),
-        (says([]), "with no JSON object"),
-        (says({}, 401), "answers 401 to /prompt"),
-        (shows("[" * 100_000), "with no JSON"),
-        (streams(40 * 2**20), "with more than"),
+        (answer_html("<h1>Bad Gateway</h1>", 502), "answers 502 to /prompt"),
+        (answer_html("<h1>Welcome</h1>"), "with no JSON"),
+        (answer_html("<h1>Who are you?</h1>", 400), "with no JSON"),
+        (answer_json([]), "with no JSON object"),
+        (answer_json({}, 401), "answers 401 to /prompt"),
+        (answer_html("[" * 100_000), "with no JSON"),
+        (answer_bytes(40 * 2**20), "with more than"),
     ],
     ids=["502", "page", "page-400", "list", "401", "deep", "long"],
 )
 async def test_an_answer_of_no_comfyui_is_a_lost_host(answer: Answer, reason: str) -> None:
-    answers = {"POST /prompt": answer, "GET /history": says({})}
+    answers = {"POST /prompt": answer, "GET /history": answer_json({})}
     async with misbehaving(answers=answers) as server, client(server.address) as host:
         with pytest.raises(HostLost, match=reason):
-            await draw(host, quick(1))
+            await draw(host, graph_without_model(1))
 
 
 async def test_a_refusal_in_a_form_of_its_own_is_a_refusal() -> None:
-    answers = {"POST /prompt": says({"error": "not today"}, 400)}
+    answers = {"POST /prompt": answer_json({"error": "not today"}, 400)}
     async with misbehaving(answers=answers) as server, client(server.address) as host:
         with pytest.raises(PromptRefused, match="refuses the graph"):
-            await draw(host, quick(1))
+            await draw(host, graph_without_model(1))
 
 
 async def test_a_websocket_that_is_refused_is_a_lost_host() -> None:
     async with (
-        misbehaving(answers={"GET /ws": shows("Forbidden", 403)}) as server,
+        misbehaving(answers={"GET /ws": answer_html("Forbidden", 403)}) as server,
         client(server.address) as host,
     ):
         with pytest.raises(HostLost, match="opens no websocket"):
-            await draw(host, quick(1))
+            await draw(host, graph_without_model(1))
 
     assert "POST /prompt" not in server.routes
 
@@ -205,19 +205,19 @@ async def test_a_websocket_that_does_not_greet_gets_no_prompt() -> None:
     limits = replace(LIMITS, request_s=50 * MS)
     async with misbehaving(greets=False) as server, client(server.address, limits) as host:
         with pytest.raises(HostLost, match="says nothing"):
-            await draw(host, quick(1))
+            await draw(host, graph_without_model(1))
 
-        await server.deserted()
+        await server.wait_until_no_websocket()
     assert "POST /prompt" not in server.routes
 
 
 @pytest.mark.parametrize("route", ["GET /ws", "POST /prompt"])
 async def test_a_host_that_takes_for_ever_is_lost(route: str) -> None:
     limits = replace(LIMITS, request_s=50 * MS, unreachable_s=200 * MS)
-    answers = {route: never_answers, "GET /history": says({})}
+    answers = {route: never_answers, "GET /history": answer_json({})}
     async with misbehaving(answers=answers) as server, client(server.address, limits) as host:
         with pytest.raises(HostLost):
-            await draw(host, quick(1))
+            await draw(host, graph_without_model(1))
 
 
 async def test_a_host_that_is_lost_for_good_is_waited_for_and_may_keep_a_stray() -> None:
@@ -227,7 +227,7 @@ async def test_a_host_that_is_lost_for_good_is_waited_for_and_may_keep_a_stray()
         misbehaving(sends_and_closes(STARTS), answers) as server,
         client(server.address, limits) as host,
     ):
-        drawing = host.execution(order(quick(1)))
+        drawing = host.execution(prompt_job(graph_without_model(1)))
         with pytest.raises(HostLost, match="does not answer /history"):
             await drawing.run()
 
@@ -239,12 +239,12 @@ async def test_no_task_and_no_websocket_is_left_when_a_call_ends_or_is_cancelled
     async with misbehaving(sends(STARTS)) as server:
         before = asyncio.all_tasks()
         async with client(server.address) as host:
-            drawing = asyncio.create_task(draw(host, quick(1)))
+            drawing = asyncio.create_task(draw(host, graph_without_model(1)))
             await server.called("POST /prompt")
             drawing.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await drawing
-            await server.deserted()
+            await server.wait_until_no_websocket()
 
         await _settled(before)
     assert server.routes == ["GET /ws", "POST /prompt"]

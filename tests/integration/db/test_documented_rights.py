@@ -19,9 +19,9 @@ from imagegen.db.tables import Delivery
 from imagegen.maintenance.retention import RetentionCounts
 from imagegen.requests.covers import Covers
 from tests.support import broken_databases, conversations, documented_rights, schema_dump
-from tests.support.aged_rows import SAID, Archive
+from tests.support.aged_rows import SAID, AgedData
 from tests.support.conversations import Sessions, turn
-from tests.support.product import PATIENCE_S, Stages
+from tests.support.product import PATIENCE_S, ProductFactory
 
 _BOTS_SCHEMA = (Path(__file__).parents[2] / "support" / "foreign_schema.sql").read_text("utf-8")
 OF_A_WORKER = documented_rights.grants("worker")
@@ -82,7 +82,7 @@ async def test_beside_a_bots_own_dialogs_the_worker_needs_no_right_to_delete_the
 async def test_a_worker_with_the_listed_rights_erases_all_that_is_due(
     database_url: str, sessions: Sessions, engine: AsyncEngine, tmp_path: Path
 ) -> None:
-    owner = Archive(engine, tmp_path)
+    owner = AgedData(engine, tmp_path)
     await conversations.put_dialog(sessions)
     old = await owner.row(State.DELIVERED, days=91, image=await owner.picture(b"old"))
     async with sessions.begin() as session:
@@ -97,7 +97,7 @@ async def test_a_worker_with_the_listed_rights_erases_all_that_is_due(
         broken_databases.weak_role(database_url, *OF_A_WORKER) as url,
         connected(url) as weak,
     ):
-        counts = await Archive(weak, tmp_path).retention().everything()
+        counts = await AgedData(weak, tmp_path).retention().erase_all_due()
         erasure = await run_in_transaction(weak, lambda step: user_erasure.erase(step, 1001))
 
     assert counts == RetentionCounts(
@@ -109,7 +109,7 @@ async def test_a_worker_with_the_listed_rights_erases_all_that_is_due(
 async def test_old_requests_go_even_where_their_dialogs_cannot(
     database_url: str, sessions: Sessions, engine: AsyncEngine, tmp_path: Path
 ) -> None:
-    owner = Archive(engine, tmp_path)
+    owner = AgedData(engine, tmp_path)
     await conversations.put_dialog(sessions)
     await owner.row(State.DELIVERED, days=91)
     grants = [grant for grant in OF_A_WORKER if grant != "DELETE ON dialogs"]
@@ -118,7 +118,7 @@ async def test_old_requests_go_even_where_their_dialogs_cannot(
         broken_databases.weak_role(database_url, *grants) as url,
         connected(url) as weak,
     ):
-        retention = Archive(weak, tmp_path).retention()
+        retention = AgedData(weak, tmp_path).retention()
         with capture_logs() as log:
             await retention.step()
         assert await owner.ids() == set()
@@ -131,14 +131,14 @@ async def test_old_requests_go_even_where_their_dialogs_cannot(
 
 
 async def test_a_worker_with_the_listed_rights_draws_delivers_and_orders_covers(
-    stages: Stages, database_url: str
+    products: ProductFactory, database_url: str
 ) -> None:
     async with (
         broken_databases.weak_role(database_url, *OF_A_WORKER) as url,
         connected(url) as weak,
-        stages.set(database_url=url) as stage,
+        products.start(database_url=url) as product,
     ):
-        picture = await stage.picture()
+        picture = await product.picture()
         covers = await Covers(weak).order(["lina"], 2)
         erased = await Covers(weak).erase(["lina"])
 
@@ -149,7 +149,7 @@ async def test_a_worker_with_the_listed_rights_draws_delivers_and_orders_covers(
 async def test_a_bot_with_the_listed_rights_can_do_all_that_the_hook_does(
     database_url: str, redis_url: str, engine: AsyncEngine, tmp_path: Path
 ) -> None:
-    owner = Archive(engine, tmp_path)
+    owner = AgedData(engine, tmp_path)
     async with (
         broken_databases.weak_role(database_url, *OF_A_BOT) as url,
         hook_of(url, redis_url) as hook,

@@ -15,8 +15,8 @@ from chatflow_hook.tables import Dialog
 from imagegen.db.engine import DatabaseRefused, connect, run_in_transaction
 from imagegen.errors import Unavailable
 from tests.support import broken_databases, conversations
-from tests.support.cable import cable_to
 from tests.support.conversations import Sessions
+from tests.support.database_proxy import proxy_to
 
 
 async def test_a_row_can_be_read_after_the_commit(
@@ -40,28 +40,28 @@ async def test_a_secret_address_is_taken(database_url: str) -> None:
 
 
 async def test_a_server_that_falls_silent_in_a_transaction_is_noticed(database_url: str) -> None:
-    async with cable_to(database_url) as (wire, url):
+    async with proxy_to(database_url) as (proxy, url):
         engine = connect(url, pool_size=1, command_timeout_s=0.3)
 
         async with asyncio.timeout(20):
             session = conversations.sessions_of(engine)()
             await session.execute(select(Dialog))
-            wire.pull()
+            proxy.silence()
 
             with pytest.raises(TimeoutError):
                 await session.execute(select(Dialog))
             await session.close()
 
-        wire.plug()
+        proxy.resume()
         await engine.dispose()
 
 
 async def test_connections_to_a_silent_server_are_closed_at_once(database_url: str) -> None:
-    async with cable_to(database_url) as (wire, url):
+    async with proxy_to(database_url) as (proxy, url):
         engine = connect(url, pool_size=2, command_timeout_s=60.0)
         async with engine.connect(), engine.connect():
             pass
-        wire.pull()
+        proxy.silence()
 
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3) as limit, engine.connect() as connection:

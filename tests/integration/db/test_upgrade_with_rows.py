@@ -22,7 +22,7 @@ from imagegen.db import migrations
 from imagegen.db.engine import connect
 from imagegen.storage.filesystem import FilesystemImageStore
 from tests.support import conversations, schema_dump
-from tests.support.product import PATIENCE_S, Stages
+from tests.support.product import PATIENCE_S, ProductFactory
 
 LANDED = "0005"
 _INSERT_REQUEST = """
@@ -44,10 +44,10 @@ async def test_requests_of_every_kind_in_every_state_go_on_after_the_upgrade(
 
     engine = connect(url)
     sessions = conversations.sessions_of(engine)
-    stages = Stages(url, redis_url, sessions, tmp_path / "images")
-    async with stages.set(works=False, request_max_age=0) as stage:
+    products = ProductFactory(url, redis_url, sessions, tmp_path / "images")
+    async with products.start(works=False, request_max_age=0) as product:
         with capture_logs() as log:
-            async with stage.worker():
+            async with product.worker():
                 await _until_waits_for_the_migration(log)
                 as_it_was = await _states(url)
                 await asyncio.to_thread(migrations.upgrade, url)
@@ -63,7 +63,7 @@ async def _stored_image(folder: Path) -> str:
     data = io.BytesIO()
     Image.new("RGB", (8, 8)).save(data, "PNG")
     images = FilesystemImageStore.at(folder.as_uri())
-    return (await images.put(image_file.read(data.getvalue()))).name
+    return (await images.put(image_file.check_and_strip(data.getvalue()))).name
 
 
 async def _write_rows(url: str, image: str) -> list[UUID]:

@@ -12,7 +12,7 @@ from imagegen.db.tables import Delivery
 from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.telegram import Trouble
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, Stages
+from tests.support.product import PATIENCE_S, ProductFactory
 
 
 @pytest.fixture
@@ -38,25 +38,25 @@ async def outcomes(sessions: Sessions) -> list[str]:
     ids=["arrived", "not sent"],
 )
 async def test_what_became_of_a_send_survives_an_outage_of_postgresql(
-    stages: Stages,
+    products: ProductFactory,
     sessions: Sessions,
     postgres: PostgresServer,
     trouble: tuple[Trouble, ...],
     ledger: list[str],
 ) -> None:
-    async with stages.set(delivery_on_unknown="skip") as stage:
-        stage.telegram.script(*trouble, method="sendPhoto")
-        with stage.telegram.holding_uploads():
-            request = await stage.ask()
-            await stage.telegram.wait_for_calls(1, timeout=PATIENCE_S, method="sendPhoto")
+    async with products.start(delivery_on_unknown="skip") as product:
+        product.telegram.script(*trouble, method="sendPhoto")
+        with product.telegram.holding_uploads():
+            request = await product.ask()
+            await product.telegram.wait_for_calls(1, timeout=PATIENCE_S, method="sendPhoto")
             postgres.stop()
         async with asyncio.timeout(PATIENCE_S):
-            while stage.telegram.calls[0].status is None:  # noqa: ASYNC110
+            while product.telegram.calls[0].status is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         postgres.start()
 
-        picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+        picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
         assert picture.state is State.DELIVERED
-        assert len(stage.telegram.sent) == 1
+        assert len(product.telegram.sent) == 1
         assert await outcomes(sessions) == ledger

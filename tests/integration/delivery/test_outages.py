@@ -17,7 +17,7 @@ from imagegen.maintenance.forgotten_messages import ForgottenMessages
 from imagegen.sandbox.telegram import Trouble
 from tests.support import conversations
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, Stages
+from tests.support.product import PATIENCE_S, ProductFactory
 
 ANNA, GROUPS, PRIVATE_CHATS = 1001, (-1, -2, -3), (1, 2, 3)
 
@@ -47,56 +47,56 @@ async def forgotten_messages(sessions: Sessions) -> list[tuple[int, int]]:
 
 
 async def test_a_firewall_that_drops_packets_costs_time_only(
-    stages: Stages, sessions: Sessions
+    products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with stages.set(works=False, telegram_timeout=0.4) as stage:
-        request = await stage.ask()
-        await stage.telegram.drop_packets()
-        async with stage.worker():
+    async with products.start(works=False, telegram_timeout=0.4) as product:
+        request = await product.ask()
+        await product.telegram.drop_packets()
+        async with product.worker():
             async with asyncio.timeout(PATIENCE_S):
                 while len([s for s in await sends(sessions) if s.finished_at]) < 3:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
-            await stage.telegram.pass_packets()
-            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+            await product.telegram.pass_packets()
+            picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
         assert picture.state is State.DELIVERED
-        assert len(stage.telegram.sent) == 1
+        assert len(product.telegram.sent) == 1
         assert {send.outcome for send in await sends(sessions)} == {"not_sent", "sent"}
 
 
 async def test_a_request_that_is_cancelled_during_its_send_leaves_its_message_in_the_ledger(
-    stages: Stages, sessions: Sessions
+    products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with stages.set() as stage:
-        with stage.telegram.holding_uploads():
-            request = await stage.ask()
-            await stage.telegram.wait_for_calls(1, timeout=PATIENCE_S, method="sendPhoto")
-            assert await stage.hook.cancel(request)
+    async with products.start() as product:
+        with product.telegram.holding_uploads():
+            request = await product.ask()
+            await product.telegram.wait_for_calls(1, timeout=PATIENCE_S, method="sendPhoto")
+            assert await product.hook.cancel(request)
         await until_sent(sessions)
 
-        forgotten = await stage.hook.forget_user(ANNA)
+        forgotten = await product.hook.forget_user(ANNA)
 
-        (message,) = stage.telegram.sent
+        (message,) = product.telegram.sent
         assert forgotten.photos == (SentPhoto(chat_id=ANNA, message_id=message.message_id),)
 
 
 async def test_a_user_who_is_forgotten_during_a_send_loses_the_photo_too(
-    stages: Stages, sessions: Sessions, database_url: str
+    products: ProductFactory, sessions: Sessions, database_url: str
 ) -> None:
-    async with stages.set() as stage:
-        with stage.telegram.holding_uploads():
-            await stage.ask()
-            await stage.telegram.wait_for_calls(1, timeout=PATIENCE_S, method="sendPhoto")
-            await stage.hook.forget_user(ANNA)
-        (message,) = await stage.telegram.wait_for(1, timeout=PATIENCE_S)
+    async with products.start() as product:
+        with product.telegram.holding_uploads():
+            await product.ask()
+            await product.telegram.wait_for_calls(1, timeout=PATIENCE_S, method="sendPhoto")
+            await product.hook.forget_user(ANNA)
+        (message,) = await product.telegram.wait_for(1, timeout=PATIENCE_S)
         async with asyncio.timeout(PATIENCE_S):
             while not await forgotten_messages(sessions):  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         assert await forgotten_messages(sessions) == [(ANNA, message.message_id)]
 
-        await clean_up(database_url, stage.telegram.token, stage.telegram.url)
+        await clean_up(database_url, product.telegram.token, product.telegram.url)
 
-        assert not stage.telegram.chats.has(ANNA, message.message_id)
+        assert not product.telegram.chats.has(ANNA, message.message_id)
         assert await forgotten_messages(sessions) == []
 
 
@@ -109,29 +109,29 @@ async def clean_up(database_url: str, token: str, telegram_url: str) -> None:
 
 
 async def test_a_flood_wait_that_is_longer_than_a_picture_is_wanted_ends_the_request_in_time(
-    stages: Stages,
+    products: ProductFactory,
 ) -> None:
-    async with stages.set(request_max_age=1.5) as stage:
-        stage.telegram.script(Trouble.flood(3600), method="sendPhoto")
+    async with products.start(request_max_age=1.5) as product:
+        product.telegram.script(Trouble.flood(3600), method="sendPhoto")
 
-        picture = await stage.picture()
+        picture = await product.picture()
 
         assert (picture.state, picture.error_code) == (State.EXPIRED, "too_old")
-        assert len(stage.telegram.calls) == 1
+        assert len(product.telegram.calls) == 1
 
 
 async def test_a_flood_wait_after_a_send_that_may_have_arrived_moves_the_watermark(
-    stages: Stages, sessions: Sessions
+    products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with stages.set(request_max_age=1.5) as stage:
-        stage.telegram.script(
+    async with products.start(request_max_age=1.5) as product:
+        product.telegram.script(
             Trouble.drop(is_accepted=True), Trouble.flood(3600), method="sendPhoto"
         )
 
-        picture = await stage.picture()
+        picture = await product.picture()
 
         assert (picture.state, picture.error_code) == (State.FAILED, "delivery_unknown")
-        assert len(stage.telegram.sent) == 1
+        assert len(product.telegram.sent) == 1
         assert (await conversations.dialog(sessions)).last_image_generation_at == 3
 
 
@@ -139,7 +139,7 @@ async def test_flooded_groups_do_not_pause_private_chats(redis: Redis) -> None:
     flood_control = FloodControl(redis)
 
     for chat_id in GROUPS:
-        await flood_control.hold(chat_id, 60)
+        await flood_control.pause(chat_id, 60)
 
     assert await flood_control.wait_s(ANNA) == 0
 
@@ -148,26 +148,26 @@ async def test_private_chats_whose_pauses_are_over_pause_nobody(redis: Redis) ->
     now = 100.0
     flood_control = FloodControl(redis, clock=lambda: now)
     for chat_id in PRIVATE_CHATS[:2]:
-        await flood_control.hold(chat_id, 5)
+        await flood_control.pause(chat_id, 5)
     now += 5
 
-    await flood_control.hold(PRIVATE_CHATS[2], 60)
+    await flood_control.pause(PRIVATE_CHATS[2], 60)
 
     assert await flood_control.wait_s(ANNA) == 0
 
 
 async def test_a_send_that_is_known_to_have_arrived_is_not_made_again(
-    stages: Stages, sessions: Sessions
+    products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with stages.set(works=False) as stage:
-        request = await stage.ask()
+    async with products.start(works=False) as product:
+        request = await product.ask()
         async with sessions.begin() as session:
             session.add(
                 Delivery(request_id=request.id, attempt=1, outcome=SendOutcome.SENT, message_id=77)
             )
-        async with stage.worker():
-            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+        async with product.worker():
+            picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
         assert (picture.state, picture.telegram_message_id) == (State.DELIVERED, 77)
-        assert stage.telegram.sent == []
+        assert product.telegram.sent == []
         assert (await conversations.dialog(sessions)).last_image_generation_at == 3

@@ -25,7 +25,7 @@ async def set_clock_back(redis: Redis, *, milliseconds: int) -> None:
 
 
 async def test_no_worker_waits_for_longer_than_telegram_has_asked(redis: Redis) -> None:
-    await FloodControl(redis).hold(ANNA, 60)
+    await FloodControl(redis).pause(ANNA, 60)
 
     await set_clock_back(redis, milliseconds=AN_HOUR_MS)
 
@@ -35,13 +35,13 @@ async def test_no_worker_waits_for_longer_than_telegram_has_asked(redis: Redis) 
 async def test_a_pause_that_a_worker_has_seen_ends_by_its_own_clock(redis: Redis) -> None:
     now = 100.0
     flood_control = FloodControl(redis, clock=lambda: now)
-    await FloodControl(redis).hold(ANNA, 60)
+    await FloodControl(redis).pause(ANNA, 60)
     before = await flood_control.wait_s(ANNA)
     await set_clock_back(redis, milliseconds=AN_HOUR_MS)
     now += 61
 
     after = await flood_control.wait_s(ANNA)
-    await FloodControl(redis).hold(ANNA, 30)
+    await FloodControl(redis).pause(ANNA, 30)
     anew = await flood_control.wait_s(ANNA)
 
     assert 59 < before <= 60

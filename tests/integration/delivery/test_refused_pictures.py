@@ -14,7 +14,7 @@ from imagegen.db.tables import Delivery, SendOutcome
 from imagegen.sandbox.telegram import Trouble, errors
 from tests.support import conversations
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, Stage, Stages
+from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
 
 GROUP, TOPIC = -1000055, 7
 UNREADABLE = Trouble(refusal=errors.image_process_failed())
@@ -28,82 +28,82 @@ async def outcomes(sessions: Sessions) -> list[str]:
 
 @pytest.mark.parametrize("refusal", [errors.image_process_failed(), errors.photo_dimensions()])
 async def test_a_photo_that_telegram_cannot_read_is_encoded_again(
-    stages: Stages, sessions: Sessions, refusal: errors.ApiError
+    products: ProductFactory, sessions: Sessions, refusal: errors.ApiError
 ) -> None:
-    async with stages.set() as stage:
-        stage.telegram.script(Trouble(refusal=refusal), method="sendPhoto")
+    async with products.start() as product:
+        product.telegram.script(Trouble(refusal=refusal), method="sendPhoto")
 
-        picture = await stage.picture()
+        picture = await product.picture()
 
         assert picture.state is State.DELIVERED
-        (message,) = stage.telegram.sent
+        (message,) = product.telegram.sent
         assert message.photo is not None
         assert message.photo.startswith(b"\xff\xd8\xff")
         assert await outcomes(sessions) == ["refused", "sent"]
-        assert len(stage.hosts[0].drawn) == 1
+        assert len(product.hosts[0].drawn) == 1
 
 
-async def test_a_safe_picture_is_sent_as_a_document_in_the_end(stages: Stages) -> None:
-    async with stages.set() as stage:
-        stage.telegram.script(UNREADABLE, UNREADABLE, method="sendPhoto")
+async def test_a_safe_picture_is_sent_as_a_document_in_the_end(products: ProductFactory) -> None:
+    async with products.start() as product:
+        product.telegram.script(UNREADABLE, UNREADABLE, method="sendPhoto")
 
-        picture = await stage.picture()
+        picture = await product.picture()
 
         assert picture.state is State.DELIVERED
-        (message,) = stage.telegram.sent
+        (message,) = product.telegram.sent
         assert message.document is not None
 
 
-async def ask_of_an_adult(stage: Stage) -> Any:
-    await stage.hook.confirm_age(1001)
-    return await stage.picture(rating=Rating.SUGGESTIVE, chat_type="private")
+async def ask_of_an_adult(product: RunningProduct) -> Any:
+    await product.hook.confirm_age(1001)
+    return await product.picture(rating=Rating.SUGGESTIVE, chat_type="private")
 
 
 async def test_a_picture_above_safe_is_never_sent_as_a_document(
-    stages: Stages, sessions: Sessions
+    products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with stages.set(max_rating="suggestive") as stage:
-        stage.telegram.script(UNREADABLE, UNREADABLE, method="sendPhoto")
+    async with products.start(max_rating="suggestive") as product:
+        product.telegram.script(UNREADABLE, UNREADABLE, method="sendPhoto")
 
-        picture = await ask_of_an_adult(stage)
+        picture = await ask_of_an_adult(product)
 
         assert (picture.state, picture.error_code) == (State.FAILED, "telegram_refused")
-        assert stage.telegram.sent == []
-        assert {call.method for call in stage.telegram.calls} == {"sendPhoto"}
+        assert product.telegram.sent == []
+        assert {call.method for call in product.telegram.calls} == {"sendPhoto"}
         (row,) = await conversations.requests_of(sessions)
         assert row.drawn_rating == Rating.SUGGESTIVE
 
 
-async def test_a_closed_topic_gets_its_picture_in_the_chat(stages: Stages) -> None:
-    async with stages.set() as stage:
-        stage.telegram.close_topic(GROUP, TOPIC)
+async def test_a_closed_topic_gets_its_picture_in_the_chat(products: ProductFactory) -> None:
+    async with products.start() as product:
+        product.telegram.close_topic(GROUP, TOPIC)
 
-        picture = await stage.picture(chat_id=GROUP, chat_type="group", message_thread_id=TOPIC)
+        picture = await product.picture(chat_id=GROUP, chat_type="group", message_thread_id=TOPIC)
 
         assert picture.state is State.DELIVERED
-        (message,) = stage.telegram.sent
+        (message,) = product.telegram.sent
         assert message.message_thread_id is None
 
 
-async def test_a_chat_that_is_closed_as_a_whole_ends_the_picture(stages: Stages) -> None:
-    async with stages.set() as stage:
+async def test_a_chat_that_is_closed_as_a_whole_ends_the_picture(products: ProductFactory) -> None:
+    async with products.start() as product:
         closed = Trouble(refusal=errors.topic_closed())
-        stage.telegram.script(closed, closed, method="sendPhoto")
+        product.telegram.script(closed, closed, method="sendPhoto")
 
-        picture = await stage.picture(chat_id=GROUP, chat_type="group", message_thread_id=TOPIC)
+        picture = await product.picture(chat_id=GROUP, chat_type="group", message_thread_id=TOPIC)
 
         assert (picture.state, picture.error_code) == (State.FAILED, "no_rights")
 
 
-async def test_missing_rights_are_no_alarm(stages: Stages) -> None:
+async def test_missing_rights_are_no_alarm(products: ProductFactory) -> None:
     with capture_logs() as logged:
-        async with stages.set() as stage:
-            stage.telegram.script(Trouble(refusal=errors.no_rights_to_send_photos()))
+        async with products.start() as product:
+            product.telegram.script(Trouble(refusal=errors.no_rights_to_send_photos()))
 
-            picture = await stage.picture(chat_id=GROUP, chat_type="group")
+            picture = await product.picture(chat_id=GROUP, chat_type="group")
 
             assert (picture.state, picture.error_code) == (State.FAILED, "no_rights")
-            again = await stage.picture(chat_id=GROUP, chat_type="group")
+            again = await product.picture(chat_id=GROUP, chat_type="group")
             assert again.state is State.DELIVERED
 
     (line,) = [line for line in logged if line["event"] == "request ended"]
@@ -111,13 +111,13 @@ async def test_missing_rights_are_no_alarm(stages: Stages) -> None:
 
 
 async def test_an_answer_that_nobody_knows_is_tried_again(
-    stages: Stages, sessions: Sessions
+    products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with stages.set(request_attempts=1) as stage:
-        stage.telegram.script(STRANGE, method="sendPhoto")
-        request = await stage.ask()
+    async with products.start(request_attempts=1) as product:
+        product.telegram.script(STRANGE, method="sendPhoto")
+        request = await product.ask()
 
-        await stage.telegram.wait_for_calls(1, timeout=PATIENCE_S, method="sendPhoto")
+        await product.telegram.wait_for_calls(1, timeout=PATIENCE_S, method="sendPhoto")
 
         async with asyncio.timeout(PATIENCE_S):
             while await outcomes(sessions) != ["refused"]:  # noqa: ASYNC110
@@ -128,28 +128,30 @@ async def test_an_answer_that_nobody_knows_is_tried_again(
 
 
 async def test_a_fifth_refusal_that_nobody_knows_is_the_last(
-    stages: Stages, sessions: Sessions
+    products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with stages.set(works=False) as stage:
-        request = await stage.ask()
+    async with products.start(works=False) as product:
+        request = await product.ask()
         await refuse_before(sessions, request.id, times=4)
-        stage.telegram.script(STRANGE, method="sendPhoto")
-        async with stage.worker():
-            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+        product.telegram.script(STRANGE, method="sendPhoto")
+        async with product.worker():
+            picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
     assert (picture.state, picture.error_code) == (State.FAILED, "telegram_refused")
     assert picture.message is not None
     assert "SOMETHING_NEW" in picture.message
 
 
-async def test_pages_of_a_proxy_end_no_picture(stages: Stages, sessions: Sessions) -> None:
-    async with stages.set(works=False) as stage:
-        request = await stage.ask()
+async def test_pages_of_a_proxy_end_no_picture(
+    products: ProductFactory, sessions: Sessions
+) -> None:
+    async with products.start(works=False) as product:
+        request = await product.ask()
         await refuse_before(sessions, request.id, times=4)
         page = Trouble.blocked_on_the_way()
-        stage.telegram.script(page, page, method="sendPhoto")
-        async with stage.worker():
-            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+        product.telegram.script(page, page, method="sendPhoto")
+        async with product.worker():
+            picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
     assert picture.state is State.DELIVERED
     assert await outcomes(sessions) == [*["refused"] * 4, "not_sent", "not_sent", "sent"]

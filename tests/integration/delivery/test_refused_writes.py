@@ -8,7 +8,7 @@ from imagegen.db.tables import Delivery
 from tests.support import broken_databases, schema_dump
 from tests.support.conversations import Sessions
 from tests.support.http_probe import Prober, free_port
-from tests.support.product import PATIENCE_S, Stages
+from tests.support.product import PATIENCE_S, ProductFactory
 
 NOTICED_S = 10.0
 # All that a worker needs, except the right to move the watermark.
@@ -21,27 +21,27 @@ GRANTS = (
 
 
 async def test_pictures_that_cannot_be_written_down_stop_the_jobs_until_they_can(
-    stages: Stages, sessions: Sessions, database_url: str
+    products: ProductFactory, sessions: Sessions, database_url: str
 ) -> None:
     port = free_port()
     with capture_logs() as logged:
         async with (
             broken_databases.weak_role(database_url, *GRANTS) as url,
-            stages.set(works=False, database_url=url, web_port=port) as stage,
+            products.start(works=False, database_url=url, web_port=port) as product,
         ):
-            requests = [await stage.ask(dialog_id=number) for number in range(1, 4)]
-            async with stage.worker():
+            requests = [await product.ask(dialog_id=number) for number in range(1, 4)]
+            async with product.worker():
                 answer = await Prober(port).until_missing(
                     "postgresql", "requests", timeout_s=NOTICED_S
                 )
                 await schema_dump.execute(
                     database_url, f"GRANT UPDATE ON dialogs TO {make_url(url).username}"
                 )
-                ends = [await stage.hook.wait(each, timeout=PATIENCE_S) for each in requests]
+                ends = [await product.hook.wait(each, timeout=PATIENCE_S) for each in requests]
 
     assert "insufficient_privilege, 42501" in answer.body["missing"]["requests"]
     assert [end.state for end in ends] == [State.DELIVERED] * 3
-    assert len(stage.telegram.sent) == 3
+    assert len(product.telegram.sent) == 3
     async with sessions() as session:
         assert set(await session.scalars(select(Delivery.outcome))) == {"sent"}
     assert len([line for line in logged if line["event"] == "send is written down later"]) == 3

@@ -14,7 +14,7 @@ from chatflow_hook.tables import ImageRequest, State
 from imagegen.delivery.rate_limit import FloodControl
 from tests.support import conversations, request_steps
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, Stages
+from tests.support.product import PATIENCE_S, ProductFactory
 
 ANNA = 1001
 # Its image is not in the store, so the request would fail if that was read.
@@ -36,23 +36,26 @@ async def flood_control(redis_url: str) -> AsyncIterator[FloodControl]:
 
 @pytest.mark.parametrize("values", [DRAWN, DRAWING], ids=["drawn", "drawing"])
 async def test_a_picture_that_has_to_wait_is_left_where_it_is(
-    stages: Stages, sessions: Sessions, flood_control: FloodControl, values: Mapping[str, Any]
+    products: ProductFactory,
+    sessions: Sessions,
+    flood_control: FloodControl,
+    values: Mapping[str, Any],
 ) -> None:
-    await flood_control.hold(ANNA, 60)
+    await flood_control.pause(ANNA, 60)
     with capture_logs() as logged:
-        async with stages.set(works=False) as stage:
-            request = await stage.ask(chat_id=ANNA)
+        async with products.start(works=False) as product:
+            request = await product.ask(chat_id=ANNA)
             async with sessions.begin() as session:
                 await session.execute(
                     update(ImageRequest).where(ImageRequest.id == request.id).values(values)
                 )
-            async with stage.worker():
+            async with product.worker():
                 await until_ended_or_waiting(logged)
 
         row = await conversations.row(sessions, request.id)
         assert (row.state, row.error_code, row.attempts) == (values["state"], None, 0)
-        assert stage.hosts[0].posted == []
-        assert stage.telegram.calls == []
+        assert product.hosts[0].posted == []
+        assert product.telegram.calls == []
 
 
 async def until_ended_or_waiting(logged: list[Any]) -> None:

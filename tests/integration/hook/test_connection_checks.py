@@ -15,8 +15,8 @@ from chatflow_hook.database import DATABASE_ERRORS, keep_usable
 from chatflow_hook.database_url import parse
 from chatflow_hook.failures import cause_of
 from tests.support import broken_databases, conversations, schema_dump
-from tests.support.cable import cable_to
 from tests.support.conversations import Sessions, turn
+from tests.support.database_proxy import proxy_to
 from tests.support.pool_callers import Clock
 from tests.support.product import PATIENCE_S
 from tests.support.stopwatch import Stopwatch
@@ -116,12 +116,12 @@ async def test_a_hook_counts_again_after_a_failover(
 async def test_a_silent_database_does_not_hold_the_hook_up(
     database_url: str, redis_url: str
 ) -> None:
-    async with cable_to(database_url) as (wire, url):
+    async with proxy_to(database_url) as (proxy, url):
         hook = ChatFlowHook(conversations.hook_settings(url, redis_url))
         request = None
         while request is None:
             request = await hook.on_turn(turn())
-        wire.pull()
+        proxy.silence()
 
         watch = Stopwatch()
         with pytest.raises(TimeoutError):

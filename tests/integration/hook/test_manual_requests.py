@@ -12,7 +12,7 @@ from chatflow_hook import ChatFlowHook, Limited, NothingToVary, Request
 from chatflow_hook.tables import ImageRequest, State
 from tests.support import conversations
 from tests.support.conversations import Sessions, turn
-from tests.support.product import PATIENCE_S, Stages
+from tests.support.product import PATIENCE_S, ProductFactory
 
 
 @pytest.fixture
@@ -26,44 +26,46 @@ async def strict(database_url: str, redis_url: str) -> AsyncIterator[ChatFlowHoo
 
 
 async def test_a_picture_that_is_asked_for_comes_and_moves_the_watermark(
-    stages: Stages, sessions: Sessions
+    products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with stages.set() as stage:
-        await stage.hook.on_turn(turn())
-        request = await stage.hook.ask(turn(text="show me the beach"))
+    async with products.start() as product:
+        await product.hook.on_turn(turn())
+        request = await product.hook.ask(turn(text="show me the beach"))
 
         assert isinstance(request, Request)
-        picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+        picture = await product.hook.wait(request, timeout=PATIENCE_S)
         assert picture.state is State.DELIVERED
-        assert "beach" in stage.prompts()[0] or "sea" in stage.prompts()[0]
+        assert "beach" in product.prompts()[0] or "sea" in product.prompts()[0]
         dialog = await conversations.dialog(sessions)
         assert (dialog.message_count, dialog.last_image_generation_at) == (1, 1)
 
 
-async def test_asking_twice_at_one_message_gives_two_pictures(stages: Stages) -> None:
-    async with stages.set() as stage:
-        first = await stage.hook.ask(turn())
-        second = await stage.hook.ask(turn())
+async def test_asking_twice_at_one_message_gives_two_pictures(products: ProductFactory) -> None:
+    async with products.start() as product:
+        first = await product.hook.ask(turn())
+        second = await product.hook.ask(turn())
 
         assert isinstance(first, Request)
         assert isinstance(second, Request)
-        seeds = {(await stage.hook.wait(each, timeout=PATIENCE_S)).seed for each in (first, second)}
+        seeds = {
+            (await product.hook.wait(each, timeout=PATIENCE_S)).seed for each in (first, second)
+        }
         assert len(seeds) == 2
 
 
 async def test_a_variation_has_another_seed_and_another_wording_of_the_same_scene(
-    stages: Stages, sessions: Sessions
+    products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with stages.set() as stage:
-        asked = await stage.hook.ask(turn(text="meet me in the kitchen"))
+    async with products.start() as product:
+        asked = await product.hook.ask(turn(text="meet me in the kitchen"))
         assert isinstance(asked, Request)
-        before = await stage.hook.wait(asked, timeout=PATIENCE_S)
+        before = await product.hook.wait(asked, timeout=PATIENCE_S)
 
-        varied = await stage.hook.vary(asked.id)
+        varied = await product.hook.vary(asked.id)
 
         assert isinstance(varied, Request)
-        after = await stage.hook.wait(varied, timeout=PATIENCE_S)
-        first, second = stage.prompts()
+        after = await product.hook.wait(varied, timeout=PATIENCE_S)
+        first, second = product.prompts()
         assert after.state is State.DELIVERED
         assert before.seed != after.seed
         assert first != second
@@ -82,29 +84,31 @@ async def test_only_a_delivered_picture_can_be_varied(strict: ChatFlowHook) -> N
         await strict.vary(uuid4())
 
 
-async def test_what_the_bots_own_prompt_described_cannot_be_varied(stages: Stages) -> None:
-    async with stages.set() as stage:
-        asked = await stage.hook.ask(turn(prompt="she repairs a bicycle in a workshop"))
+async def test_what_the_bots_own_prompt_described_cannot_be_varied(
+    products: ProductFactory,
+) -> None:
+    async with products.start() as product:
+        asked = await product.hook.ask(turn(prompt="she repairs a bicycle in a workshop"))
         assert isinstance(asked, Request)
-        await stage.hook.wait(asked, timeout=PATIENCE_S)
+        await product.hook.wait(asked, timeout=PATIENCE_S)
 
         with pytest.raises(NothingToVary):
-            await stage.hook.vary(asked.id)
+            await product.hook.vary(asked.id)
 
 
 async def test_what_was_drawn_in_the_place_of_the_bots_own_prompt_can_be_varied(
-    stages: Stages,
+    products: ProductFactory,
 ) -> None:
-    async with stages.set() as stage:
-        asked = await stage.hook.ask(turn(prompt="naked in the kitchen"))
+    async with products.start() as product:
+        asked = await product.hook.ask(turn(prompt="naked in the kitchen"))
         assert isinstance(asked, Request)
-        await stage.hook.wait(asked, timeout=PATIENCE_S)
+        await product.hook.wait(asked, timeout=PATIENCE_S)
 
-        varied = await stage.hook.vary(asked.id)
+        varied = await product.hook.vary(asked.id)
 
         assert isinstance(varied, Request)
-        assert (await stage.hook.wait(varied, timeout=PATIENCE_S)).state is State.DELIVERED
-        assert "kitchen" in stage.prompts()[1]
+        assert (await product.hook.wait(varied, timeout=PATIENCE_S)).state is State.DELIVERED
+        assert "kitchen" in product.prompts()[1]
 
 
 async def test_five_asks_at_once_of_which_one_is_allowed_give_one_picture(

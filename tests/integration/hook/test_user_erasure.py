@@ -27,9 +27,9 @@ from imagegen.db.tables import Delivery, ForgottenImage
 from imagegen.delivery.rate_limit import FloodControl
 from imagegen.maintenance.image_cleanup import CleanupCounts, ImageCleanup
 from tests.support import command, conversations, schema_dump
-from tests.support.aged_rows import SAID, Archive
+from tests.support.aged_rows import SAID, AgedData
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, Stages
+from tests.support.product import PATIENCE_S, ProductFactory
 
 ANNA, BORIS = 1001, 1002
 LONG_S = 10.0
@@ -51,10 +51,10 @@ ROWS_READ = text(
 
 
 @pytest.fixture
-async def archive(engine: AsyncEngine, sessions: Sessions, tmp_path: Path) -> Archive:
+async def aged_data(engine: AsyncEngine, sessions: Sessions, tmp_path: Path) -> AgedData:
     for dialog_id in (1, 2):
         await conversations.put_dialog(sessions, dialog_id)
-    return Archive(engine, tmp_path / "снимки")
+    return AgedData(engine, tmp_path / "снимки")
 
 
 @pytest.fixture
@@ -65,15 +65,15 @@ async def hook(database_url: str, redis_url: str) -> AsyncIterator[ChatFlowHook]
         yield hook
 
 
-async def a_life(archive: Archive) -> str:
+async def a_life(aged_data: AgedData) -> str:
     """Insert the rows of a user: a delivered photo, a failed request, and one that is being drawn."""
-    name = await archive.picture(days=1)
-    sent = await archive.row(
+    name = await aged_data.picture(days=1)
+    sent = await aged_data.row(
         State.DELIVERED, image=name, host="gpu-1:8188", telegram_file_id="AgAC"
     )
-    unsure = await archive.row(State.FAILED, conversation=SAID, host="gpu-2:8188")
-    await archive.row(State.QUEUED, conversation=SAID)
-    async with archive.sessions.begin() as session:
+    unsure = await aged_data.row(State.FAILED, conversation=SAID, host="gpu-2:8188")
+    await aged_data.row(State.QUEUED, conversation=SAID)
+    async with aged_data.sessions.begin() as session:
         await session.execute(
             insert(Delivery),
             [
@@ -90,10 +90,10 @@ async def notes(sessions: Sessions) -> list[str]:
 
 
 async def test_the_hook_erases_rows_and_notes_pictures_for_the_worker(
-    archive: Archive, hook: ChatFlowHook
+    aged_data: AgedData, hook: ChatFlowHook
 ) -> None:
-    name = await a_life(archive)
-    of_boris = await archive.row(State.DELIVERED, user_id=BORIS, dialog_id=2)
+    name = await a_life(aged_data)
+    of_boris = await aged_data.row(State.DELIVERED, user_id=BORIS, dialog_id=2)
 
     forgotten = await hook.forget_user(ANNA)
 
@@ -107,12 +107,12 @@ async def test_the_hook_erases_rows_and_notes_pictures_for_the_worker(
         unknown_sends=1,
         hosts=("gpu-1:8188", "gpu-2:8188"),
     )
-    assert await archive.ids() == {of_boris}
-    assert archive.file(name).exists()
-    assert await notes(archive.sessions) == [name]
-    await archive.retention().step()
-    assert not archive.file(name).exists()
-    assert await notes(archive.sessions) == []
+    assert await aged_data.ids() == {of_boris}
+    assert aged_data.file(name).exists()
+    assert await notes(aged_data.sessions) == [name]
+    await aged_data.retention().step()
+    assert not aged_data.file(name).exists()
+    assert await notes(aged_data.sessions) == []
 
 
 async def test_a_user_of_whom_nothing_is_kept_is_no_error(hook: ChatFlowHook) -> None:
@@ -122,52 +122,52 @@ async def test_a_user_of_whom_nothing_is_kept_is_no_error(hook: ChatFlowHook) ->
 
 
 async def test_a_picture_that_another_user_has_too_stays(
-    archive: Archive, hook: ChatFlowHook
+    aged_data: AgedData, hook: ChatFlowHook
 ) -> None:
-    name = await archive.picture()
-    await archive.row(State.DELIVERED, image=name)
-    await archive.row(State.DELIVERED, image=name, user_id=BORIS, dialog_id=2)
+    name = await aged_data.picture()
+    await aged_data.row(State.DELIVERED, image=name)
+    await aged_data.row(State.DELIVERED, image=name, user_id=BORIS, dialog_id=2)
 
     await hook.forget_user(ANNA)
-    swept = await ImageCleanup(archive.engine, archive.images, settled_s=0).erase_noted()
+    swept = await ImageCleanup(aged_data.engine, aged_data.images, settled_s=0).erase_noted()
 
     assert swept == CleanupCounts(kept=1)
-    assert archive.file(name).exists()
+    assert aged_data.file(name).exists()
 
 
 async def test_a_dialog_that_somebody_else_has_requests_in_keeps_its_count(
-    archive: Archive, hook: ChatFlowHook
+    aged_data: AgedData, hook: ChatFlowHook
 ) -> None:
-    await archive.row(State.DELIVERED, dialog_id=1)
-    await archive.row(State.DELIVERED, dialog_id=1, user_id=BORIS)
-    await archive.row(State.DELIVERED, dialog_id=2)
+    await aged_data.row(State.DELIVERED, dialog_id=1)
+    await aged_data.row(State.DELIVERED, dialog_id=1, user_id=BORIS)
+    await aged_data.row(State.DELIVERED, dialog_id=2)
 
     forgotten = await hook.forget_user(ANNA)
 
     assert forgotten.dialogs == 1
-    async with archive.sessions() as session:
+    async with aged_data.sessions() as session:
         assert (await session.execute(select(Dialog.id))).scalars().all() == [1]
 
 
 async def test_a_dialog_without_a_picture_is_erased_if_the_bot_names_it(
-    archive: Archive, hook: ChatFlowHook
+    aged_data: AgedData, hook: ChatFlowHook
 ) -> None:
-    await archive.row(State.DELIVERED, dialog_id=1, user_id=BORIS)
+    await aged_data.row(State.DELIVERED, dialog_id=1, user_id=BORIS)
     await hook.on_turn(conversations.turn(dialog_id=3))
 
     unnamed = await hook.forget_user(ANNA)
     named = await hook.forget_user(ANNA, dialog_ids=[1, 3, 404])
 
     assert (unnamed.dialogs, named.dialogs) == (0, 1)
-    async with archive.sessions() as session:
+    async with aged_data.sessions() as session:
         assert set((await session.execute(select(Dialog.id))).scalars()) == {1, 2}
 
 
 async def test_a_user_may_have_any_number_of_dialogs_and_requests(
-    archive: Archive, hook: ChatFlowHook
+    aged_data: AgedData, hook: ChatFlowHook
 ) -> None:
     many = "FROM generate_series(11, 33010) n"
-    async with archive.sessions.begin() as session:
+    async with aged_data.sessions.begin() as session:
         await session.execute(text(f"INSERT INTO dialogs (id) SELECT n {many}"))
         await session.execute(
             text(
@@ -184,11 +184,11 @@ async def test_a_user_may_have_any_number_of_dialogs_and_requests(
 
 @pytest.mark.parametrize("dialog_ids", [[], [17, 4711]])
 async def test_of_thousands_of_dialogs_and_requests_only_those_of_the_user_are_read(
-    archive: Archive, database_url: str, dialog_ids: list[int]
+    aged_data: AgedData, database_url: str, dialog_ids: list[int]
 ) -> None:
     await schema_dump.execute(database_url, THOUSANDS_OF_USERS)
 
-    async with archive.engine.begin() as connection:
+    async with aged_data.engine.begin() as connection:
         erased = await user_erasure.erase(connection, 4000, dialog_ids=dialog_ids)
         rows_read = dict(map(tuple, await connection.execute(ROWS_READ)))
 
@@ -197,18 +197,18 @@ async def test_of_thousands_of_dialogs_and_requests_only_those_of_the_user_are_r
 
 
 async def test_a_variation_that_is_requested_at_the_same_moment_is_erased_too(
-    archive: Archive, hook: ChatFlowHook
+    aged_data: AgedData, hook: ChatFlowHook
 ) -> None:
-    varied = await archive.row(State.DELIVERED, scene={"source": "template"})
+    varied = await aged_data.row(State.DELIVERED, scene={"source": "template"})
 
-    async with archive.engine.begin() as bot:
+    async with aged_data.engine.begin() as bot:
         await ManualRequests(quota=Quota()).vary(bot, varied)
         forgetting = asyncio.create_task(hook.forget_user(ANNA))
-        await archive.somebody_waits()
+        await aged_data.somebody_waits()
     forgotten = await forgetting
 
     assert forgotten.requests == 2
-    assert await archive.ids() == set()
+    assert await aged_data.ids() == set()
 
 
 async def test_the_pause_of_a_private_chat_is_erased_and_that_of_a_group_stays(
@@ -217,7 +217,7 @@ async def test_the_pause_of_a_private_chat_is_erased_and_that_of_a_group_stays(
     async with Redis.from_url(redis_url, db=4, decode_responses=True) as redis:
         flood_control = FloodControl(redis)
         for chat_id in (ANNA, -77):
-            await flood_control.hold(chat_id, seconds=60)
+            await flood_control.pause(chat_id, seconds=60)
 
         await hook.forget_user(ANNA)
 
@@ -242,9 +242,9 @@ async def test_a_bots_own_dialogs_are_the_bots(empty_database_url: str, redis_ur
 
 
 async def test_live_progress_is_erased_and_who_waits_is_woken(
-    archive: Archive, hook: ChatFlowHook, redis_url: str
+    aged_data: AgedData, hook: ChatFlowHook, redis_url: str
 ) -> None:
-    request_id = await archive.row(State.DRAWING)
+    request_id = await aged_data.row(State.DRAWING)
     request = Request(id=request_id, dialog_id=1, message_count=3)
     async with Redis.from_url(redis_url, db=4) as redis:
         await redis.set(f"imagegen:live:{request_id}", "{}")
@@ -258,16 +258,16 @@ async def test_live_progress_is_erased_and_who_waits_is_woken(
 
 
 async def test_with_redis_away_all_the_same(
-    archive: Archive, database_url: str, unused_tcp_port: int
+    aged_data: AgedData, database_url: str, unused_tcp_port: int
 ) -> None:
-    await a_life(archive)
+    await a_life(aged_data)
     settings = conversations.hook_settings(database_url, f"redis://127.0.0.1:{unused_tcp_port}")
 
     async with ChatFlowHook(settings) as hook:
         forgotten = await hook.forget_user(ANNA)
 
     assert forgotten.requests == 3
-    assert await archive.ids() == set()
+    assert await aged_data.ids() == set()
 
 
 async def test_with_the_database_away_the_bot_learns_that_nothing_was_done(
@@ -293,25 +293,25 @@ async def test_without_our_tables_the_bot_learns_why(
 
 @pytest.mark.parametrize("act", ["forget", "cancel"])
 async def test_what_is_being_drawn_is_taken_off_its_host(
-    stages: Stages, sessions: Sessions, act: str
+    products: ProductFactory, sessions: Sessions, act: str
 ) -> None:
-    async with stages.set(seconds_per_picture=LONG_S) as stage:
-        [host] = stage.hosts
-        request = await stage.ask()
+    async with products.start(seconds_per_picture=LONG_S) as product:
+        [host] = product.hosts
+        request = await product.ask()
         await until(lambda: host.posted != [])
 
-        ends = stage.hook.forget_user(ANNA) if act == "forget" else stage.hook.cancel(request)
+        ends = product.hook.forget_user(ANNA) if act == "forget" else product.hook.cancel(request)
         assert await ends
         await until(lambda: host.drawn != [])
 
     assert [drawn.succeeded for drawn in host.drawn] == [False]
-    assert stage.telegram.sent == []
+    assert product.telegram.sent == []
     left = await conversations.requests_of(sessions)
     assert [row.state for row in left] == ([] if act == "forget" else [State.CANCELLED])
 
 
-async def test_a_request_is_called_off_once(archive: Archive, hook: ChatFlowHook) -> None:
-    request_id = await archive.row(State.QUEUED, conversation=SAID)
+async def test_a_request_is_called_off_once(aged_data: AgedData, hook: ChatFlowHook) -> None:
+    request_id = await aged_data.row(State.QUEUED, conversation=SAID)
     request = Request(id=request_id, dialog_id=1, message_count=3)
 
     assert await hook.cancel(request)
@@ -319,22 +319,22 @@ async def test_a_request_is_called_off_once(archive: Archive, hook: ChatFlowHook
 
     picture = await hook.wait(request, timeout=1)
     assert (picture.state, picture.error_code) == (State.CANCELLED, "cancelled")
-    assert (await conversations.row(archive.sessions, request_id)).conversation is None
+    assert (await conversations.row(aged_data.sessions, request_id)).conversation is None
 
 
 async def test_the_command_erases_the_pictures_too(
-    archive: Archive, database_url: str, redis_url: str
+    aged_data: AgedData, database_url: str, redis_url: str
 ) -> None:
-    name = await a_life(archive)
-    just_drawn = await archive.picture(b"just now")
-    await archive.row(State.DELIVERED, image=just_drawn)
+    name = await a_life(aged_data)
+    just_drawn = await aged_data.picture(b"just now")
+    await aged_data.row(State.DELIVERED, image=just_drawn)
     where = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
 
-    text = await command.run("forget", str(ANNA), IMAGE_STORE=archive.store.as_uri(), **where)
-    again = await command.run("forget", str(ANNA), IMAGE_STORE=archive.store.as_uri(), **where)
+    text = await command.run("forget", str(ANNA), IMAGE_STORE=aged_data.store.as_uri(), **where)
+    again = await command.run("forget", str(ANNA), IMAGE_STORE=aged_data.store.as_uri(), **where)
 
-    assert (text.code, text.complained) == (0, "")
-    assert text.said.splitlines() == [
+    assert (text.code, text.stderr) == (0, "")
+    assert text.stdout.splitlines() == [
         "erased of user 1001:",
         "  requests: 4, of which open: 1",
         "  deliveries: 2",
@@ -345,56 +345,56 @@ async def test_the_command_erases_the_pictures_too(
         "  sends that may have arrived, unknown: 1",
         "  files on gpu-1:8188, gpu-2:8188, until ComfyUI empties its temp folder",
     ]
-    assert (again.code, again.said) == (0, "nothing of user 1001 is kept\n")
-    assert not archive.file(name).exists()
-    assert await notes(archive.sessions) == [just_drawn]
+    assert (again.code, again.stdout) == (0, "nothing of user 1001 is kept\n")
+    assert not aged_data.file(name).exists()
+    assert await notes(aged_data.sessions) == [just_drawn]
 
 
 async def test_the_command_erases_a_dialog_without_a_picture(
-    archive: Archive, database_url: str, redis_url: str
+    aged_data: AgedData, database_url: str, redis_url: str
 ) -> None:
     where = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
 
     erased = await command.run("forget", str(ANNA), "--dialog", "1", "--dialog", "404", **where)
 
     assert erased.code == 0
-    assert "  dialogs: 1" in erased.said.splitlines()
-    async with archive.sessions() as session:
+    assert "  dialogs: 1" in erased.stdout.splitlines()
+    async with aged_data.sessions() as session:
         assert (await session.execute(select(Dialog.id))).scalars().all() == [2]
 
 
 async def test_where_the_store_is_not_the_worker_erases_the_pictures(
-    archive: Archive, database_url: str
+    aged_data: AgedData, database_url: str
 ) -> None:
-    name = await a_life(archive)
+    name = await a_life(aged_data)
 
     ended = await command.run(
         "forget", str(ANNA), "--json", DATABASE_URL=database_url, IMAGE_STORE="file:///нет/такого"
     )
 
     assert ended.code == 0
-    assert ended.told["erased"] == {
+    assert ended.json["erased"] == {
         "requests": 3,
         "open_requests": 1,
         "deliveries": 2,
         "dialogs": 1,
         "pictures": 1,
     }
-    assert (ended.told["pictures_erased"], ended.told["pictures_left"]) == (0, 1)
-    assert ended.told["beyond_reach"] == {
+    assert (ended.json["pictures_erased"], ended.json["pictures_left"]) == (0, 1)
+    assert ended.json["beyond_reach"] == {
         "photos": [{"chat_id": ANNA, "message_id": 77}],
         "unknown_sends": 1,
         "hosts": ["gpu-1:8188", "gpu-2:8188"],
     }
-    assert await notes(archive.sessions) == [name]
+    assert await notes(aged_data.sessions) == [name]
 
 
 @pytest.mark.parametrize("user", ["Анна", "1e9", str(2**63)])
 async def test_what_is_no_id_is_explained(user: str, database_url: str) -> None:
     ended = await command.run("forget", user, DATABASE_URL=database_url)
 
-    assert (ended.code, ended.said) == (2, "")
-    assert "Error: Invalid value for 'USER'" in ended.complained
+    assert (ended.code, ended.stdout) == (2, "")
+    assert "Error: Invalid value for 'USER'" in ended.stderr
 
 
 async def until(is_so: Callable[[], bool]) -> None:

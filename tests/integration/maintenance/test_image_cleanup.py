@@ -14,7 +14,7 @@ from imagegen.requests.claim import ClaimLost
 from imagegen.requests.repository import RequestRepository
 from imagegen.storage.store import StoredImage, StoreUnavailable
 from tests.support import request_steps
-from tests.support.aged_rows import Archive
+from tests.support.aged_rows import AgedData
 from tests.support.drawing_plan import PLAN
 
 # More than a statement may have parameters.
@@ -22,116 +22,116 @@ MANY = 33_000
 
 
 @pytest.fixture
-def archive(engine: AsyncEngine, tmp_path: Path) -> Archive:
-    return Archive(engine, tmp_path / "снимки")
+def aged_data(engine: AsyncEngine, tmp_path: Path) -> AgedData:
+    return AgedData(engine, tmp_path / "снимки")
 
 
 @pytest.fixture
-def cleanup(archive: Archive) -> ImageCleanup:
-    return ImageCleanup(archive.engine, archive.images, settled_s=0)
+def cleanup(aged_data: AgedData) -> ImageCleanup:
+    return ImageCleanup(aged_data.engine, aged_data.images, settled_s=0)
 
 
 async def test_a_picture_that_is_stored_for_an_erased_request_is_erased_soon(
-    archive: Archive, cleanup: ImageCleanup
+    aged_data: AgedData, cleanup: ImageCleanup
 ) -> None:
-    requests = RequestRepository(archive.engine)
-    request = await request_steps.claimed(requests, await archive.row(State.QUEUED))
+    requests = RequestRepository(aged_data.engine)
+    request = await request_steps.claimed(requests, await aged_data.row(State.QUEUED))
     request = await requests.start_drawing(request, PLAN, host="gpu-1")
-    async with archive.engine.begin() as connection:
+    async with aged_data.engine.begin() as connection:
         await user_erasure.erase(connection, request.user_id)
 
-    name = await archive.picture()
+    name = await aged_data.picture()
     with pytest.raises(ClaimLost):
         await requests.mark_drawn(
             request, StoredImage(name=name, width=8, height=8), url=None, seconds=None
         )
 
     assert await cleanup.erase_noted() == CleanupCounts(erased=1)
-    assert not archive.file(name).exists()
+    assert not aged_data.file(name).exists()
 
 
 async def test_a_file_that_cannot_be_erased_stops_no_other(
-    archive: Archive, cleanup: ImageCleanup
+    aged_data: AgedData, cleanup: ImageCleanup
 ) -> None:
-    bad = unerasable(archive, 0)
-    good = [await archive.picture(bytes([number])) for number in range(5)]
-    await note(archive, bad, *good)
+    bad = unerasable(aged_data, 0)
+    good = [await aged_data.picture(bytes([number])) for number in range(5)]
+    await note(aged_data, bad, *good)
 
     counts = await cleanup.erase_noted()
 
     assert counts == CleanupCounts(erased=5, left=1)
-    assert await noted(archive) == {bad}
+    assert await noted(aged_data) == {bad}
 
 
 async def test_many_files_that_cannot_be_erased_do_not_always_come_first(
-    archive: Archive, cleanup: ImageCleanup
+    aged_data: AgedData, cleanup: ImageCleanup
 ) -> None:
-    await note(archive, *(unerasable(archive, number) for number in range(BATCH_SIZE)))
-    good = await archive.picture()
-    await note(archive, good)
+    await note(aged_data, *(unerasable(aged_data, number) for number in range(BATCH_SIZE)))
+    good = await aged_data.picture()
+    await note(aged_data, good)
 
     with pytest.raises(StoreUnavailable):
         await cleanup.erase_noted()
-    assert archive.file(good).exists()
+    assert aged_data.file(good).exists()
     with pytest.raises(StoreUnavailable):
         await cleanup.erase_noted()
 
-    assert not archive.file(good).exists()
-    assert len(await noted(archive)) == BATCH_SIZE
+    assert not aged_data.file(good).exists()
+    assert len(await noted(aged_data)) == BATCH_SIZE
 
 
 async def test_an_orphan_that_cannot_be_erased_stops_no_other(
-    archive: Archive, cleanup: ImageCleanup
+    aged_data: AgedData, cleanup: ImageCleanup
 ) -> None:
     folder = "ab"
-    archive.age(archive.file(unerasable(archive, 1, folder=folder)), days=2)
+    aged_data.age(aged_data.file(unerasable(aged_data, 1, folder=folder)), days=2)
     orphans = [f"{folder}{number:062x}.png" for number in range(5)]
     for name in orphans:
-        archive.file(name).touch()
-        archive.age(archive.file(name), days=2)
+        aged_data.file(name).touch()
+        aged_data.age(aged_data.file(name), days=2)
 
     assert await cleanup.erase_orphans(folder) == 5
-    assert not any(archive.file(name).exists() for name in orphans)
+    assert not any(aged_data.file(name).exists() for name in orphans)
 
 
 async def test_a_folder_may_have_any_number_of_files(
-    archive: Archive, cleanup: ImageCleanup
+    aged_data: AgedData, cleanup: ImageCleanup
 ) -> None:
     names = [f"ab{number:062x}.png" for number in range(MANY)]
-    archive.file(names[0]).parent.mkdir()
+    aged_data.file(names[0]).parent.mkdir()
     for name in names:
-        archive.file(name).touch()
-        archive.age(archive.file(name), days=2)
-    await archive.row(State.DELIVERED, image=names[0])
-    await note(archive, names[1])
+        aged_data.file(name).touch()
+        aged_data.age(aged_data.file(name), days=2)
+    await aged_data.row(State.DELIVERED, image=names[0])
+    await note(aged_data, names[1])
 
-    orphans = await cleanup.orphans("ab")
+    orphans = await cleanup.find_orphans("ab")
 
     assert set(orphans) == set(names[2:])
 
 
 async def test_any_number_of_pictures_of_one_user_is_erased(
-    archive: Archive, cleanup: ImageCleanup
+    aged_data: AgedData, cleanup: ImageCleanup
 ) -> None:
-    name = await archive.picture()
-    await note(archive, name)
+    name = await aged_data.picture()
+    await note(aged_data, name)
     absent = [f"{number:064x}.png" for number in range(MANY)]
 
     assert await cleanup.erase_noted([name, *absent]) == CleanupCounts(erased=1)
 
 
-def unerasable(archive: Archive, number: int, *, folder: str = "cd") -> str:
+def unerasable(aged_data: AgedData, number: int, *, folder: str = "cd") -> str:
     """Put a directory under the name of an image: it cannot be unlinked, by root neither."""
     name = f"{folder}{number:062x}.jpeg"
-    archive.file(name).mkdir(parents=True)
+    aged_data.file(name).mkdir(parents=True)
     return name
 
 
-async def note(archive: Archive, *names: str) -> None:
-    async with archive.sessions.begin() as session:
+async def note(aged_data: AgedData, *names: str) -> None:
+    async with aged_data.sessions.begin() as session:
         await session.execute(insert(ForgottenImage), [{"image": name} for name in names])
 
 
-async def noted(archive: Archive) -> set[str]:
-    async with archive.sessions() as session:
+async def noted(aged_data: AgedData) -> set[str]:
+    async with aged_data.sessions() as session:
         return set((await session.execute(select(ForgottenImage.image))).scalars())

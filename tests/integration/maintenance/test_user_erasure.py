@@ -17,7 +17,7 @@ from imagegen.storage.filesystem import FilesystemImageStore
 from tests.conftest import REDIS_DBS
 from tests.support import schema_dump
 from tests.support.conversations import turn
-from tests.support.product import PATIENCE_S, Stage, Stages
+from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
 
 PAGE = (Path(__file__).parents[3] / "docs" / "privacy.md").read_text()
 USER = 700_100_200
@@ -36,7 +36,7 @@ async def redises(redis_url: str) -> AsyncIterator[Sequence[Redis]]:
 
 
 async def test_nothing_of_a_forgotten_user_is_left(
-    stages: Stages,
+    products: ProductFactory,
     engine: AsyncEngine,
     database_url: str,
     redises: Sequence[Redis],
@@ -44,21 +44,21 @@ async def test_nothing_of_a_forgotten_user_is_left(
 ) -> None:
     gate = asyncio.Event()
     gate.set()
-    async with stages.set(sleep=lambda _: gate.wait()) as stage:
-        await stage.hook.confirm_age(USER, language="ru")
+    async with products.start(sleep=lambda _: gate.wait()) as product:
+        await product.hook.confirm_age(USER, language="ru")
         request_ids = [
-            await ended(stage, State.DELIVERED, dialog_id=DELIVERED, caption=CAPTION),
-            await ended(stage, State.FAILED, dialog_id=FAILED, persona="nobody"),
-            await ended(stage, State.REFUSED, dialog_id=REFUSED, text=NEVER),
+            await ended(product, State.DELIVERED, dialog_id=DELIVERED, caption=CAPTION),
+            await ended(product, State.FAILED, dialog_id=FAILED, persona="nobody"),
+            await ended(product, State.REFUSED, dialog_id=REFUSED, text=NEVER),
         ]
-        await say(stage, dialog_id=SILENT)
-        await FloodControl(redises[1]).hold(USER, seconds=600)
+        await say(product, dialog_id=SILENT)
+        await FloodControl(redises[1]).pause(USER, seconds=600)
         gate.clear()
-        request_ids.append(await drawing(stage, redises))
+        request_ids.append(await drawing(product, redises))
         words = [str(each) for each in (USER, *DIALOGS, *request_ids)] + [SAID, CAPTION]
         before = "\n".join([*await rows(database_url), *await keys_and_values(redises)])
 
-        await stage.hook.forget_user(USER, dialog_ids=DIALOGS)
+        await product.hook.forget_user(USER, dialog_ids=DIALOGS)
         gate.set()
         await until_nothing_is_found(redises, words)
 
@@ -70,12 +70,12 @@ async def test_nothing_of_a_forgotten_user_is_left(
 
 
 async def test_the_page_names_every_place_where_something_is_kept(
-    stages: Stages, redises: Sequence[Redis]
+    products: ProductFactory, redises: Sequence[Redis]
 ) -> None:
     gate = asyncio.Event()
-    async with stages.set(sleep=lambda _: gate.wait(), workers_share_hosts=True) as stage:
-        await drawing(stage, redises)
-        await FloodControl(redises[1]).hold(USER, seconds=600)
+    async with products.start(sleep=lambda _: gate.wait(), workers_share_hosts=True) as product:
+        await drawing(product, redises)
+        await FloodControl(redises[1]).pause(USER, seconds=600)
         keys = [key for redis in redises for key in await redis.keys("*")]
         gate.set()
 
@@ -85,26 +85,26 @@ async def test_the_page_names_every_place_where_something_is_kept(
     assert [key for key in keys if not key.startswith(tuple(places))] == []
 
 
-async def ended(stage: Stage, state: State, **changes: object) -> object:
+async def ended(product: RunningProduct, state: State, **changes: object) -> object:
     """Have a picture that ends in a state, and return the id of its request."""
-    request = await stage.ask(**said(**changes))
-    picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+    request = await product.ask(**said(**changes))
+    picture = await product.hook.wait(request, timeout=PATIENCE_S)
     assert picture.state is state
     return request.id
 
 
-async def drawing(stage: Stage, redises: Sequence[Redis]) -> object:
+async def drawing(product: RunningProduct, redises: Sequence[Redis]) -> object:
     """Have a picture that a host draws, with its progress in Redis; return the id of its request."""
-    request = await stage.ask(**said(dialog_id=DRAWING))
+    request = await product.ask(**said(dialog_id=DRAWING))
     async with asyncio.timeout(PATIENCE_S):
         while not await redises[1].keys(f"*{request.id}*"):  # noqa: ASYNC110 (Redis tells nobody)
             await asyncio.sleep(0.01)
     return request.id
 
 
-async def say(stage: Stage, **changes: object) -> None:
+async def say(product: RunningProduct, **changes: object) -> None:
     """Write one message, for which no picture is due."""
-    assert await stage.hook.on_turn(turn(**said(**changes))) is None
+    assert await product.hook.on_turn(turn(**said(**changes))) is None
 
 
 def said(**changes: object) -> dict[str, Any]:

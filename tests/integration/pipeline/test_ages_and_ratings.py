@@ -10,24 +10,24 @@ from chatflow_hook.tables import AgeConfirmation, State
 from imagegen.db.tables import ForgottenImage
 from tests.support import conversations
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, Stage, Stages
+from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
 
 ANN = 1001
 FLIRT = {"rating": Rating.SUGGESTIVE, "chat_type": "private"}
 
 
 async def test_a_confirmed_adult_in_a_private_chat_has_what_operator_and_bot_allow(
-    stages: Stages,
+    products: ProductFactory,
 ) -> None:
-    async with stages.set(max_rating="suggestive", protect_content=True) as stage:
-        await stage.hook.confirm_age(ANN, language="ru")
+    async with products.start(max_rating="suggestive", protect_content=True) as product:
+        await product.hook.confirm_age(ANN, language="ru")
 
-        picture = await stage.picture(**FLIRT)
+        picture = await product.picture(**FLIRT)
 
         assert picture.state is State.DELIVERED
-        assert "flirtatious" in stage.prompts()[0]
-        assert stage.telegram.sent[0].has_spoiler
-        assert stage.telegram.sent[0].protect_content
+        assert "flirtatious" in product.prompts()[0]
+        assert product.telegram.sent[0].has_spoiler
+        assert product.telegram.sent[0].protect_content
 
 
 @pytest.mark.parametrize(
@@ -42,28 +42,28 @@ async def test_a_confirmed_adult_in_a_private_chat_has_what_operator_and_bot_all
     ],
 )
 async def test_one_who_does_not_agree_keeps_the_picture_safe(
-    stages: Stages, operator: str, changes: dict[str, object], *, confirms: bool
+    products: ProductFactory, operator: str, changes: dict[str, object], *, confirms: bool
 ) -> None:
-    async with stages.set(max_rating=operator) as stage:
+    async with products.start(max_rating=operator) as product:
         if confirms:
-            await stage.hook.confirm_age(ANN)
+            await product.hook.confirm_age(ANN)
 
-        assert (await stage.picture(**changes)).state is State.DELIVERED
-        assert "flirtatious" not in stage.prompts()[0]
-        assert not stage.telegram.sent[0].has_spoiler
-        assert not stage.telegram.sent[0].protect_content
+        assert (await product.picture(**changes)).state is State.DELIVERED
+        assert "flirtatious" not in product.prompts()[0]
+        assert not product.telegram.sent[0].has_spoiler
+        assert not product.telegram.sent[0].protect_content
 
 
 async def test_a_variation_goes_no_further_than_its_picture_was_drawn(
-    stages: Stages, sessions: Sessions
+    products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with stages.set(max_rating="suggestive") as stage:
-        await stage.hook.confirm_age(ANN)
-        tame = await stage.ask(**FLIRT, text="my daughter is at home today")
-        bold = await stage.ask(**FLIRT, dialog_id=2, user_id=ANN)
+    async with products.start(max_rating="suggestive") as product:
+        await product.hook.confirm_age(ANN)
+        tame = await product.ask(**FLIRT, text="my daughter is at home today")
+        bold = await product.ask(**FLIRT, dialog_id=2, user_id=ANN)
         for request in (tame, bold):
-            await stage.hook.wait(request, timeout=PATIENCE_S)
-            await stage.hook.wait(await _varied(stage, request), timeout=PATIENCE_S)
+            await product.hook.wait(request, timeout=PATIENCE_S)
+            await product.hook.wait(await _varied(product, request), timeout=PATIENCE_S)
 
         drawn = [
             [row.drawn_rating for row in await conversations.requests_of(sessions, dialog_id)]
@@ -73,37 +73,37 @@ async def test_a_variation_goes_no_further_than_its_picture_was_drawn(
 
 
 async def test_an_age_that_is_revoked_while_the_picture_is_drawn_refuses_it(
-    stages: Stages, sessions: Sessions
+    products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with stages.set(max_rating="suggestive", seconds_per_picture=1.0) as stage:
-        await stage.hook.confirm_age(ANN)
-        request = await stage.ask(**FLIRT, language="ru-RU")
-        await _is_drawing(stage, request)
-        await stage.hook.revoke_age(ANN)
+    async with products.start(max_rating="suggestive", seconds_per_picture=1.0) as product:
+        await product.hook.confirm_age(ANN)
+        request = await product.ask(**FLIRT, language="ru-RU")
+        await _is_drawing(product, request)
+        await product.hook.revoke_age(ANN)
 
-        picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+        picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
         assert (picture.state, picture.error_code) == (State.REFUSED, "rating_withdrawn")
         assert picture.message is not None
         assert picture.message.startswith("Здесь я лучше")
-        assert stage.telegram.sent == []
+        assert product.telegram.sent == []
         assert (await conversations.dialog(sessions)).last_image_generation_at is None
 
 
 async def test_a_picture_that_is_withdrawn_can_be_had_nowhere(
-    stages: Stages, sessions: Sessions
+    products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with stages.set(
+    async with products.start(
         max_rating="suggestive",
         image_url_base="https://pictures.example",
         seconds_per_picture=1.0,
-    ) as stage:
-        await stage.hook.confirm_age(ANN)
-        request = await stage.ask(**FLIRT, chat_id=None)
-        await _is_drawing(stage, request)
-        await stage.hook.revoke_age(ANN)
+    ) as product:
+        await product.hook.confirm_age(ANN)
+        request = await product.ask(**FLIRT, chat_id=None)
+        await _is_drawing(product, request)
+        await product.hook.revoke_age(ANN)
 
-        picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+        picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
         assert (picture.error_code, picture.url) == ("rating_withdrawn", None)
         row = await conversations.row(sessions, request.id)
@@ -113,37 +113,39 @@ async def test_a_picture_that_is_withdrawn_can_be_had_nowhere(
         assert len(notes) == 1
 
 
-async def test_an_age_that_is_revoked_before_the_drawing_makes_it_safe(stages: Stages) -> None:
-    async with stages.set(max_rating="suggestive", works=False) as stage:
-        await stage.hook.confirm_age(ANN)
-        request = await stage.ask(**FLIRT)
-        await stage.hook.revoke_age(ANN)
-        async with stage.worker():
-            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+async def test_an_age_that_is_revoked_before_the_drawing_makes_it_safe(
+    products: ProductFactory,
+) -> None:
+    async with products.start(max_rating="suggestive", works=False) as product:
+        await product.hook.confirm_age(ANN)
+        request = await product.ask(**FLIRT)
+        await product.hook.revoke_age(ANN)
+        async with product.worker():
+            picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
         assert picture.state is State.DELIVERED
-        assert "flirtatious" not in stage.prompts()[0]
+        assert "flirtatious" not in product.prompts()[0]
 
 
-async def test_a_new_text_asks_everybody_again(stages: Stages) -> None:
-    async with stages.set(bot={"age_text_version": "1"}) as stage:
-        await stage.hook.confirm_age(ANN)
-        assert await stage.hook.has_confirmed_age(ANN)
+async def test_a_new_text_asks_everybody_again(products: ProductFactory) -> None:
+    async with products.start(bot={"age_text_version": "1"}) as product:
+        await product.hook.confirm_age(ANN)
+        assert await product.hook.has_confirmed_age(ANN)
 
-    async with stages.set(bot={"age_text_version": "2"}) as stage:
-        assert not await stage.hook.has_confirmed_age(ANN)
+    async with products.start(bot={"age_text_version": "2"}) as product:
+        assert not await product.hook.has_confirmed_age(ANN)
 
 
 async def test_a_confirmation_says_when_to_what_and_in_which_language(
-    stages: Stages, sessions: Sessions
+    products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with stages.set(works=False) as stage:
-        await stage.hook.confirm_age(ANN, language="ru")
-        await stage.hook.revoke_age(ANN)
+    async with products.start(works=False) as product:
+        await product.hook.confirm_age(ANN, language="ru")
+        await product.hook.revoke_age(ANN)
         revoked = await _confirmation(sessions)
-        await stage.hook.confirm_age(ANN, language="en")
+        await product.hook.confirm_age(ANN, language="en")
         again = await _confirmation(sessions)
-        await stage.hook.forget_user(ANN)
+        await product.hook.forget_user(ANN)
 
     assert revoked is not None
     assert (revoked.text_version, revoked.language) == ("1", "ru")
@@ -154,14 +156,14 @@ async def test_a_confirmation_says_when_to_what_and_in_which_language(
     assert await _confirmation(sessions) is None
 
 
-async def _is_drawing(stage: Stage, request: Request) -> None:
+async def _is_drawing(product: RunningProduct, request: Request) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while (await stage.hook.wait(request, timeout=0.02)).state is not State.DRAWING:
+        while (await product.hook.wait(request, timeout=0.02)).state is not State.DRAWING:
             pass
 
 
-async def _varied(stage: Stage, request: Request) -> Request:
-    varied = await stage.hook.vary(request.id)
+async def _varied(product: RunningProduct, request: Request) -> Request:
+    varied = await product.hook.vary(request.id)
     assert isinstance(varied, Request)
     return varied
 

@@ -11,9 +11,9 @@ from chatflow_hook import Picture
 from chatflow_hook.tables import State
 from imagegen.db.tables import StrayPrompt
 from imagegen.sandbox.comfyui import Fault, SandboxComfyUI
-from tests.support.comfyui_client import visit
+from tests.support.comfyui_client import connect_client
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, Stage, Stages
+from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
 from tests.support.stopwatch import Stopwatch
 
 DRAWING_S = 0.4
@@ -214,47 +214,47 @@ def _name(scene: Scene) -> str:
 
 @pytest.mark.parametrize("scene", OF_SOCKETS + OF_PROMPTS + OF_ANSWERS + OF_HOSTS, ids=_name)
 async def test_the_picture_arrives_in_spite_of(
-    stages: Stages, sessions: Sessions, scene: Scene
+    products: ProductFactory, sessions: Sessions, scene: Scene
 ) -> None:
-    async with stages.set(
+    async with products.start(
         hosts=scene.hosts, seconds_per_picture=DRAWING_S, **scene.limits
-    ) as stage:
+    ) as product:
         faults = [Fault.parse(fault) for fault in scene.faults]
         # The host that drew last is the first to be asked again.
-        await stage.picture(dialog_id=2)
-        afflicted = next(host for host in stage.hosts if host.drawn)
+        await product.picture(dialog_id=2)
+        afflicted = next(host for host in product.hosts if host.drawn)
         afflicted.script(*faults)
 
-        picture, took_s = await _asked(stage)
+        picture, took_s = await _asked(product)
 
         assert {each.fault for each in afflicted.troubles} == set(faults)
         assert picture.error_code == scene.error_code
         assert picture.state is (State.FAILED if scene.error_code else State.DELIVERED)
-        assert len(stage.telegram.sent) == (1 if scene.error_code else 2)
+        assert len(product.telegram.sent) == (1 if scene.error_code else 2)
         assert took_s < scene.within_s
-        assert _posts(stage) <= 1 + scene.posts
-        assert _drawings(stage) <= 1 + scene.drawings
-        await _nothing_is_left(stage, sessions)
+        assert _posts(product) <= 1 + scene.posts
+        assert _drawings(product) <= 1 + scene.drawings
+        await _nothing_is_left(product, sessions)
 
 
-async def _asked(stage: Stage) -> tuple[Picture, float]:
-    request = await stage.ask()
+async def _asked(product: RunningProduct) -> tuple[Picture, float]:
+    request = await product.ask()
     watch = Stopwatch()
-    picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+    picture = await product.hook.wait(request, timeout=PATIENCE_S)
     return picture, watch.seconds
 
 
-def _posts(stage: Stage) -> int:
-    return sum(len(host.posted) for host in stage.hosts)
+def _posts(product: RunningProduct) -> int:
+    return sum(len(host.posted) for host in product.hosts)
 
 
-def _drawings(stage: Stage) -> int:
-    return sum(drawn.succeeded for host in stage.hosts for drawn in host.drawn)
+def _drawings(product: RunningProduct) -> int:
+    return sum(drawn.succeeded for host in product.hosts for drawn in host.drawn)
 
 
-async def _nothing_is_left(stage: Stage, sessions: Sessions) -> None:
+async def _nothing_is_left(product: RunningProduct, sessions: Sessions) -> None:
     """Wait until what is on the hosts that answer is on the list of what is to be taken off."""
-    answering = [host for host in stage.hosts if not host.is_dead]
+    answering = [host for host in product.hosts if not host.is_dead]
     for host in answering:
         host.calm()
     async with asyncio.timeout(PATIENCE_S):
@@ -264,10 +264,10 @@ async def _nothing_is_left(stage: Stage, sessions: Sessions) -> None:
 
 
 async def _prompts_on(host: SandboxComfyUI) -> set[str]:
-    async with visit(host.address) as guest:
-        queue = await guest.get("/queue")
+    async with connect_client(host.address) as client:
+        queue = await client.get("/queue")
         waiting = [item[1] for item in queue["queue_running"] + queue["queue_pending"]]
-        return {*waiting, *await guest.get("/history")}
+        return {*waiting, *await client.get("/history")}
 
 
 async def _strays(sessions: Sessions) -> set[str]:

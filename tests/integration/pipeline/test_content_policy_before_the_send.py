@@ -11,7 +11,7 @@ from chatflow_hook import Rating, Request
 from chatflow_hook.tables import ImageRequest, State
 from imagegen import image_file
 from imagegen.storage.filesystem import FilesystemImageStore
-from tests.support.product import PATIENCE_S, Stage, Stages
+from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
 
 ANN = 1001
 BOLD = {"rating": Rating.SUGGESTIVE, "chat_type": "private"}
@@ -27,48 +27,50 @@ BOLD = {"rating": Rating.SUGGESTIVE, "chat_type": "private"}
     ],
 )
 async def test_what_an_older_screen_let_pass_is_not_sent(
-    stages: Stages, fields: dict[str, Any], drawn: str, code: str
+    products: ProductFactory, fields: dict[str, Any], drawn: str, code: str
 ) -> None:
-    async with stages.set(max_rating="suggestive", works=False) as stage:
-        await stage.hook.confirm_age(ANN)
-        request = await _drawn(stage, drawn, **fields)
-        async with stage.worker():
-            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+    async with products.start(max_rating="suggestive", works=False) as product:
+        await product.hook.confirm_age(ANN)
+        request = await _drawn(product, drawn, **fields)
+        async with product.worker():
+            picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
         assert (picture.state, picture.error_code) == (State.REFUSED, code)
-        assert stage.telegram.sent == []
+        assert product.telegram.sent == []
 
 
 @pytest.mark.parametrize("drawn", [None, "x", "suggestive", "explicit"])
 async def test_what_an_operator_does_not_allow_any_more_is_not_sent(
-    stages: Stages, drawn: str | None
+    products: ProductFactory, drawn: str | None
 ) -> None:
-    async with stages.set(max_rating="safe", works=False) as stage:
-        await stage.hook.confirm_age(ANN)
-        request = await _drawn(stage, drawn, **BOLD)
-        async with stage.worker():
-            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+    async with products.start(max_rating="safe", works=False) as product:
+        await product.hook.confirm_age(ANN)
+        request = await _drawn(product, drawn, **BOLD)
+        async with product.worker():
+            picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
         assert (picture.state, picture.error_code) == (State.REFUSED, "rating_withdrawn")
-        assert stage.telegram.sent == []
+        assert product.telegram.sent == []
 
 
-async def test_what_is_still_allowed_is_sent_as_it_was_drawn(stages: Stages) -> None:
-    async with stages.set(max_rating="suggestive", works=False) as stage:
-        await stage.hook.confirm_age(ANN)
-        request = await _drawn(stage, "suggestive", **BOLD)
-        async with stage.worker():
-            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+async def test_what_is_still_allowed_is_sent_as_it_was_drawn(products: ProductFactory) -> None:
+    async with products.start(max_rating="suggestive", works=False) as product:
+        await product.hook.confirm_age(ANN)
+        request = await _drawn(product, "suggestive", **BOLD)
+        async with product.worker():
+            picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
         assert picture.state is State.DELIVERED
-        assert [message.has_spoiler for message in stage.telegram.sent] == [True]
-        assert stage.prompts() == []
+        assert [message.has_spoiler for message in product.telegram.sent] == [True]
+        assert product.prompts() == []
 
 
-async def _drawn(stage: Stage, level: str | None, /, **fields: Any) -> Request:
+async def _drawn(product: RunningProduct, level: str | None, /, **fields: Any) -> Request:
     """Leave a request as a worker does that stops between drawing and sending."""
-    request = await stage.ask(**fields)
-    image = await FilesystemImageStore.at(stage.settings.image_store).put(image_file.read(_png()))
+    request = await product.ask(**fields)
+    image = await FilesystemImageStore.at(product.settings.image_store).put(
+        image_file.check_and_strip(_png())
+    )
     query = (
         update(ImageRequest)
         .where(ImageRequest.id == request.id)
@@ -80,7 +82,7 @@ async def _drawn(stage: Stage, level: str | None, /, **fields: Any) -> Request:
             height=image.height,
         )
     )
-    async with stage.sessions.begin() as session:
+    async with product.sessions.begin() as session:
         await session.execute(query)
     return request
 

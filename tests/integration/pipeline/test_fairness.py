@@ -5,21 +5,23 @@ from sqlalchemy import select
 from chatflow_hook import Request
 from chatflow_hook.tables import ImageRequest, State
 from tests.support.conversations import Sessions, turn
-from tests.support.product import PATIENCE_S, Stages
+from tests.support.product import PATIENCE_S, ProductFactory
 
 ANN, BOB = 1, 2
 
 
 async def test_one_request_is_drawn_before_the_rest_of_many(
-    stages: Stages, sessions: Sessions
+    products: ProductFactory, sessions: Sessions
 ) -> None:
     bot = {"asked_images_per_minute": 0}
-    async with stages.set(bot=bot, comfyui_slots_per_host=1, seconds_per_picture=0.3) as stage:
-        asked = [await stage.hook.ask(turn(dialog_id=ANN, user_id=ANN)) for _ in range(8)]
-        asked.append(await stage.hook.ask(turn(dialog_id=BOB, user_id=BOB)))
+    async with products.start(
+        bot=bot, comfyui_slots_per_host=1, seconds_per_picture=0.3
+    ) as product:
+        asked = [await product.hook.ask(turn(dialog_id=ANN, user_id=ANN)) for _ in range(8)]
+        asked.append(await product.hook.ask(turn(dialog_id=BOB, user_id=BOB)))
         for request in asked:
             assert isinstance(request, Request)
-            ended = await stage.hook.wait(request, timeout=PATIENCE_S)
+            ended = await product.hook.wait(request, timeout=PATIENCE_S)
             assert ended.state is State.DELIVERED
 
     async with sessions() as session:

@@ -15,31 +15,31 @@ from imagegen.pipeline.image_cache import ImageCache
 from imagegen.requests.repository import RequestRepository
 from imagegen.sandbox.telegram import Trouble
 from tests.support import conversations, request_steps
-from tests.support.aged_rows import Archive
+from tests.support.aged_rows import AgedData
 from tests.support.conversations import Sessions
 from tests.support.drawing_plan import PLAN
-from tests.support.image_screens import BoldLook, Look
-from tests.support.product import Stages
+from tests.support.image_screens import AdultImageScreen, FixedImageScreen
+from tests.support.product import ProductFactory
 
 STORY = {"story": "a week by the sea", "text": "we sit on the beach"}
 
 
 @pytest.fixture
-def archive(engine: AsyncEngine, tmp_path: Path) -> Archive:
-    return Archive(engine, tmp_path / "images")
+def aged_data(engine: AsyncEngine, tmp_path: Path) -> AgedData:
+    return AgedData(engine, tmp_path / "images")
 
 
 async def test_the_same_graph_costs_no_gpu_and_no_upload(
-    stages: Stages, sessions: Sessions
+    products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with stages.set(seed_mode="story", seconds_per_picture=0.3) as stage:
-        first = await stage.picture(**STORY)
-        second = await stage.picture(**STORY)
+    async with products.start(seed_mode="story", seconds_per_picture=0.3) as product:
+        first = await product.picture(**STORY)
+        second = await product.picture(**STORY)
 
         assert (first.state, second.state) == (State.DELIVERED, State.DELIVERED)
         assert first.seed == second.seed
-        assert len(stage.hosts[0].posted) == 1
-        assert stage.telegram.sent[0].file_id == stage.telegram.sent[1].file_id
+        assert len(product.hosts[0].posted) == 1
+        assert product.telegram.sent[0].file_id == product.telegram.sent[1].file_id
         drawn, reused = await conversations.requests_of(sessions)
         assert (drawn.is_reused, reused.is_reused) == (False, True)
         assert reused.drawing_seconds == drawn.drawing_seconds
@@ -49,13 +49,13 @@ async def test_the_same_graph_costs_no_gpu_and_no_upload(
 
 
 async def test_a_worker_tells_at_its_end_what_it_did_not_draw_and_what_the_template_wrote(
-    stages: Stages,
+    products: ProductFactory,
 ) -> None:
     with capture_logs() as logged:
-        async with stages.set(seed_mode="story", seconds_per_picture=0.3) as stage:
-            await stage.picture(**STORY)
-            await stage.picture(**STORY)
-            await stage.picture(dialog_id=2, prompt="naked at the lake")
+        async with products.start(seed_mode="story", seconds_per_picture=0.3) as product:
+            await product.picture(**STORY)
+            await product.picture(**STORY)
+            await product.picture(dialog_id=2, prompt="naked at the lake")
 
     (line,) = [line for line in logged if line["event"] == "counted since the start"]
     assert line["not_drawn_again"] == 1
@@ -63,118 +63,131 @@ async def test_a_worker_tells_at_its_end_what_it_did_not_draw_and_what_the_templ
     assert line["prompts_from_template"] == {"bare": 1}
 
 
-async def test_a_worker_that_counted_nothing_tells_nothing(stages: Stages) -> None:
+async def test_a_worker_that_counted_nothing_tells_nothing(products: ProductFactory) -> None:
     with capture_logs() as logged:
-        async with stages.set() as stage:
-            await stage.picture()
+        async with products.start() as product:
+            await product.picture()
 
     assert "counted since the start" not in [line["event"] for line in logged]
 
 
-async def test_a_photo_that_telegram_has_forgotten_is_uploaded_again(stages: Stages) -> None:
-    async with stages.set(seed_mode="story") as stage:
-        await stage.picture(**STORY)
+async def test_a_photo_that_telegram_has_forgotten_is_uploaded_again(
+    products: ProductFactory,
+) -> None:
+    async with products.start(seed_mode="story") as product:
+        await product.picture(**STORY)
         gone = Trouble.refused(400, "Bad Request: wrong file identifier/HTTP URL specified")
-        stage.telegram.script(gone, method="sendPhoto")
+        product.telegram.script(gone, method="sendPhoto")
 
-        again = await stage.picture(**STORY)
+        again = await product.picture(**STORY)
 
         assert again.state is State.DELIVERED
-        assert len(stage.hosts[0].posted) == 1
-        assert stage.telegram.sent[0].photo == stage.telegram.sent[1].photo
-        assert stage.telegram.sent[0].file_id != stage.telegram.sent[1].file_id
+        assert len(product.hosts[0].posted) == 1
+        assert product.telegram.sent[0].photo == product.telegram.sent[1].photo
+        assert product.telegram.sent[0].file_id != product.telegram.sent[1].file_id
 
 
-async def test_a_picture_of_one_user_is_never_another_ones(stages: Stages) -> None:
-    async with stages.set(seed_mode="story") as stage:
-        await stage.picture(dialog_id=1, **STORY)
-        await stage.picture(dialog_id=2, **STORY)
+async def test_a_picture_of_one_user_is_never_another_ones(products: ProductFactory) -> None:
+    async with products.start(seed_mode="story") as product:
+        await product.picture(dialog_id=1, **STORY)
+        await product.picture(dialog_id=2, **STORY)
 
-        assert len(stage.hosts[0].posted) == 2
-        assert len({message.file_id for message in stage.telegram.sent}) == 2
+        assert len(product.hosts[0].posted) == 2
+        assert len({message.file_id for message in product.telegram.sent}) == 2
 
 
 async def test_a_picture_that_the_store_has_lost_is_drawn_again(
-    stages: Stages, tmp_path: Path
+    products: ProductFactory, tmp_path: Path
 ) -> None:
-    async with stages.set(seed_mode="story") as stage:
-        await stage.picture(**STORY)
+    async with products.start(seed_mode="story") as product:
+        await product.picture(**STORY)
         for folder in (tmp_path / "images").iterdir():
             shutil.rmtree(folder)
 
-        assert (await stage.picture(**STORY)).state is State.DELIVERED
-        assert len(stage.hosts[0].posted) == 2
+        assert (await product.picture(**STORY)).state is State.DELIVERED
+        assert len(product.hosts[0].posted) == 2
 
 
-async def test_a_picture_is_looked_at_anew_for_each_request_that_takes_it(stages: Stages) -> None:
-    look = Look(passes=True)
-    async with stages.set(seed_mode="story", image_screen=look) as stage:
-        await stage.picture(**STORY)
-        await stage.picture(**STORY)
+async def test_a_picture_is_looked_at_anew_for_each_request_that_takes_it(
+    products: ProductFactory,
+) -> None:
+    look = FixedImageScreen(passes=True)
+    async with products.start(seed_mode="story", image_screen=look) as product:
+        await product.picture(**STORY)
+        await product.picture(**STORY)
 
-        photo = stage.telegram.sent[0].photo
+        photo = product.telegram.sent[0].photo
         assert look.seen == [(photo, Rating.SAFE), (photo, Rating.SAFE)]
-        assert len(stage.hosts[0].posted) == 1
+        assert len(product.hosts[0].posted) == 1
 
 
-async def test_a_picture_that_passed_for_more_is_refused_for_less(stages: Stages) -> None:
+async def test_a_picture_that_passed_for_more_is_refused_for_less(products: ProductFactory) -> None:
     # The bot's own words give the same graph at every rating.
     own = {**STORY, "prompt": "she stands on a beach", "chat_type": "private"}
-    async with stages.set(
-        seed_mode="story", max_rating="suggestive", image_screen=BoldLook()
-    ) as stage:
-        await stage.hook.confirm_age(1001)
-        bold = await stage.picture(**own, rating=Rating.SUGGESTIVE)
-        tame = await stage.picture(**own, rating=Rating.SAFE)
+    async with products.start(
+        seed_mode="story", max_rating="suggestive", image_screen=AdultImageScreen()
+    ) as product:
+        await product.hook.confirm_age(1001)
+        bold = await product.picture(**own, rating=Rating.SUGGESTIVE)
+        tame = await product.picture(**own, rating=Rating.SAFE)
 
         assert bold.state is State.DELIVERED
         assert (tame.state, tame.error_code) == (State.REFUSED, "image_refused")
-        assert len(stage.hosts[0].posted) == 1
-        assert len(stage.telegram.sent) == 1
+        assert len(product.hosts[0].posted) == 1
+        assert len(product.telegram.sent) == 1
 
 
 async def test_a_picture_that_is_purged_between_being_found_and_taken_is_not_taken(
-    archive: Archive,
+    aged_data: AgedData,
 ) -> None:
-    requests, cache = RequestRepository(archive.engine), ImageCache(archive.engine, archive.images)
-    name = await _kept(archive)
-    request = await request_steps.claimed(requests, await archive.row(State.QUEUED))
+    requests, cache = (
+        RequestRepository(aged_data.engine),
+        ImageCache(aged_data.engine, aged_data.images),
+    )
+    name = await _kept(aged_data)
+    request = await request_steps.claimed(requests, await aged_data.row(State.QUEUED))
     cached_image = await cache.find(request, PLAN.cache_key)
     assert cached_image is not None
 
-    await archive.retention().everything()
+    await aged_data.retention().erase_all_due()
     reused_request = await cache.reuse(request, cached_image, PLAN, url=None)
 
     assert reused_request is None
-    assert not archive.file(name).exists()
-    assert (await conversations.row(archive.sessions, request.id)).state == "queued"
+    assert not aged_data.file(name).exists()
+    assert (await conversations.row(aged_data.sessions, request.id)).state == "queued"
 
 
 async def test_a_picture_that_is_taken_outlives_the_request_that_it_was_drawn_for(
-    archive: Archive,
+    aged_data: AgedData,
 ) -> None:
-    requests, cache = RequestRepository(archive.engine), ImageCache(archive.engine, archive.images)
-    name = await _kept(archive)
-    request = await request_steps.claimed(requests, await archive.row(State.QUEUED))
+    requests, cache = (
+        RequestRepository(aged_data.engine),
+        ImageCache(aged_data.engine, aged_data.images),
+    )
+    name = await _kept(aged_data)
+    request = await request_steps.claimed(requests, await aged_data.row(State.QUEUED))
     cached_image = await cache.find(request, PLAN.cache_key)
     assert cached_image is not None
 
     reused_request = await cache.reuse(request, cached_image, PLAN, url=None)
-    await archive.retention().everything()
+    await aged_data.retention().erase_all_due()
 
     assert reused_request is not None
-    assert archive.file(name).exists()
+    assert aged_data.file(name).exists()
 
 
-async def test_a_picture_is_not_let_go_while_it_is_taken(archive: Archive) -> None:
-    requests, cache = RequestRepository(archive.engine), ImageCache(archive.engine, archive.images)
-    await _kept(archive)
-    request = await request_steps.claimed(requests, await archive.row(State.QUEUED))
+async def test_a_picture_is_not_let_go_while_it_is_taken(aged_data: AgedData) -> None:
+    requests, cache = (
+        RequestRepository(aged_data.engine),
+        ImageCache(aged_data.engine, aged_data.images),
+    )
+    await _kept(aged_data)
+    request = await request_steps.claimed(requests, await aged_data.row(State.QUEUED))
     cached_image = await cache.find(request, PLAN.cache_key)
     assert cached_image is not None
 
     # A purge that has deleted the row and has not committed yet.
-    async with archive.sessions.begin() as session:
+    async with aged_data.sessions.begin() as session:
         await session.execute(delete(ImageRequest).where(ImageRequest.id != request.id))
         reusing = asyncio.create_task(cache.reuse(request, cached_image, PLAN, url=None))
         await asyncio.wait({reusing}, timeout=0.2)
@@ -184,20 +197,20 @@ async def test_a_picture_is_not_let_go_while_it_is_taken(archive: Archive) -> No
     assert await reusing is None
 
 
-async def _kept(archive: Archive) -> str:
+async def _kept(aged_data: AgedData) -> str:
     """Store the picture of a request that is old enough to be purged; return its name."""
-    await conversations.put_dialog(archive.sessions)
-    name = await archive.picture(days=100)
+    await conversations.put_dialog(aged_data.sessions)
+    name = await aged_data.picture(days=100)
     size = {"width": 8, "height": 8}
-    await archive.row(State.DELIVERED, days=100, image=name, cache_key=PLAN.cache_key, **size)
+    await aged_data.row(State.DELIVERED, days=100, image=name, cache_key=PLAN.cache_key, **size)
     return name
 
 
 @pytest.mark.parametrize(("mode", "seeds"), [("dialog", 2), ("story", 1), ("random", 2)])
 async def test_the_mode_says_which_pictures_share_a_seed(
-    stages: Stages, mode: str, seeds: int
+    products: ProductFactory, mode: str, seeds: int
 ) -> None:
-    async with stages.set(seed_mode=mode) as stage:
-        pictures = [await stage.picture(**STORY, reply=reply) for reply in ("rain", "sun")]
+    async with products.start(seed_mode=mode) as product:
+        pictures = [await product.picture(**STORY, reply=reply) for reply in ("rain", "sun")]
 
         assert len({picture.seed for picture in pictures}) == seeds

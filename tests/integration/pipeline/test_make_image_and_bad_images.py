@@ -10,8 +10,15 @@ from PIL import Image
 from chatflow_hook.tables import State
 from imagegen import resources
 from imagegen.workflows.library import load_workflows
-from tests.support.misbehaving_comfyui import STARTS, SUCCEEDS, Answer, misbehaving, sends, streams
-from tests.support.product import Stages
+from tests.support.misbehaving_comfyui import (
+    STARTS,
+    SUCCEEDS,
+    Answer,
+    answer_bytes,
+    misbehaving,
+    sends,
+)
+from tests.support.product import ProductFactory
 
 
 async def finished(request: web.Request) -> web.StreamResponse:
@@ -42,21 +49,21 @@ def png(width: int, height: int) -> bytes:
         (lambda: gives(png(64, 64)[:60]), "picture_broken"),
         (lambda: gives(b""), "picture_broken"),
         (lambda: gives(png(20_000, 16)), "picture_too_large"),
-        (lambda: streams(60 * 2**20), "picture_too_large"),
+        (lambda: answer_bytes(60 * 2**20), "picture_too_large"),
     ],
     ids=["a page", "half a picture", "nothing", "20,000 px wide", "60 MB"],
 )
 async def test_what_is_no_picture_ends_under_its_name(
-    stages: Stages, view: Callable[[], Answer], code: str
+    products: ProductFactory, view: Callable[[], Answer], code: str
 ) -> None:
     answers = {"GET /history": finished, "GET /view": view()}
     async with (
         misbehaving(sends(STARTS, SUCCEEDS), answers) as host,
-        stages.set(hosts=0, comfyui_hosts=host.address) as stage,
+        products.start(hosts=0, comfyui_hosts=host.address) as product,
     ):
-        first = await stage.picture(persona="ash")
-        second = await stage.picture(dialog_id=2, persona="ash")
+        first = await product.picture(persona="ash")
+        second = await product.picture(dialog_id=2, persona="ash")
 
         assert (first.state, first.error_code) == (State.FAILED, code)
         assert (second.state, second.error_code) == (State.FAILED, code)
-        assert stage.telegram.calls == []
+        assert product.telegram.calls == []

@@ -11,7 +11,7 @@ from imagegen.db import migrations
 from imagegen.sandbox.servers.postgres import PostgresServer
 from tests.support import schema_dump
 from tests.support.paused_comfyui import StepGate
-from tests.support.product import PATIENCE_S, Stages
+from tests.support.product import PATIENCE_S, ProductFactory
 
 LET_GO_LATER = "request is let go later"
 COUNTED_CRASHES = """
@@ -36,12 +36,12 @@ def database_url(postgres: PostgresServer) -> str:
 
 
 async def test_an_outage_at_the_end_of_a_drawing_is_no_crash_of_the_request(
-    stages: Stages, postgres: PostgresServer
+    products: ProductFactory, postgres: PostgresServer
 ) -> None:
     await schema_dump.execute(postgres.url, COUNTED_CRASHES)
     gate = StepGate()
-    async with stages.set(sleep=gate.sleep) as stage:
-        request = await stage.ask()
+    async with products.start(sleep=gate.sleep) as product:
+        request = await product.ask()
         async with asyncio.timeout(PATIENCE_S):
             await gate.moved.wait()
         postgres.stop()
@@ -52,8 +52,8 @@ async def test_an_outage_at_the_end_of_a_drawing_is_no_crash_of_the_request(
                     await asyncio.sleep(0.01)
         postgres.start()
 
-        picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+        picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
     assert picture.state is State.DELIVERED
-    assert len(stage.hosts[0].posted) == 1
+    assert len(product.hosts[0].posted) == 1
     assert (await schema_dump.rows(postgres.url))["counted"] == []

@@ -19,19 +19,19 @@ from imagegen.requests.repository import RequestRepository
 from imagegen.requests.retry import NotRetried, retry_request
 from tests.support import conversations, newer_version, request_steps
 from tests.support.conversations import Sessions, turn
-from tests.support.product import PATIENCE_S, Stage, Stages
+from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
 
 
 @pytest.fixture
-async def stage(stages: Stages) -> AsyncIterator[Stage]:
-    async with stages.set() as stage:
-        yield stage
+async def product(products: ProductFactory) -> AsyncIterator[RunningProduct]:
+    async with products.start() as product:
+        yield product
 
 
 @pytest.fixture
-async def queue(stage: Stage) -> AsyncIterator[JobQueue]:
+async def queue(product: RunningProduct) -> AsyncIterator[JobQueue]:
     """Give arq's client, with which a hook of any version enqueues."""
-    client = connections.job_queue(stage.settings.redis, db=stage.settings.redis_broker_db)
+    client = connections.job_queue(product.settings.redis, db=product.settings.redis_broker_db)
     yield client
     await client.aclose(close_connection_pool=True)
 
@@ -52,17 +52,17 @@ async def until_logged(log: list[Any], event: str) -> None:
     "unknown", [{"kind": newer_version.KIND}, {"state": newer_version.OPEN_STATE}]
 )
 async def test_a_row_that_only_a_newer_worker_knows_is_left_as_it_is(
-    stage: Stage, queue: JobQueue, sessions: Sessions, unknown: dict[str, Any]
+    product: RunningProduct, queue: JobQueue, sessions: Sessions, unknown: dict[str, Any]
 ) -> None:
     request = await newer_version.row(sessions, **unknown)
     before = conversations.columns(await conversations.row(sessions, request.id))
 
     for _ in range(2):
-        await stage.hook.enqueue(request)
+        await product.hook.enqueue(request)
         await until_done(queue, request.id)
 
     assert conversations.columns(await conversations.row(sessions, request.id)) == before
-    assert (await stage.picture(dialog_id=2)).state is State.DELIVERED
+    assert (await product.picture(dialog_id=2)).state is State.DELIVERED
 
 
 async def test_the_relay_of_an_older_worker_does_not_enqueue_what_it_does_not_know(
@@ -94,20 +94,20 @@ async def test_a_prompt_that_a_newer_job_has_taken_over_is_left_on_its_host(
 
 
 async def test_a_conversation_of_a_newer_form_waits_for_a_worker_that_can_read_it(
-    stage: Stage, sessions: Sessions
+    product: RunningProduct, sessions: Sessions
 ) -> None:
     scene = {"text": "hello", "history": [{"role": "narrator", "text": "It rains."}]}
     request = await newer_version.row(sessions, conversation=scene)
 
     with capture_logs() as log:
-        await stage.hook.enqueue(request)
+        await product.hook.enqueue(request)
         await until_logged(log, "request waits")
     waiting = await conversations.row(sessions, request.id)
     async with sessions.begin() as session:
         await session.execute(
             text("UPDATE image_requests SET conversation = conversation - 'history'")
         )
-    picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+    picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
     assert {line.get("code") for line in log if line["event"] == "request waits"} == {
         "newer_version"
@@ -117,14 +117,14 @@ async def test_a_conversation_of_a_newer_form_waits_for_a_worker_that_can_read_i
 
 
 async def test_a_job_of_an_unknown_function_stays_in_the_queue(
-    stage: Stage, queue: JobQueue
+    product: RunningProduct, queue: JobQueue
 ) -> None:
     await queue.enqueue_job("make_video", "of next year", _job_id="a video")
 
     async with asyncio.timeout(PATIENCE_S):
         while await queue.get("arq:retry:a video") is None:  # noqa: ASYNC110 (Redis tells nobody)
             await asyncio.sleep(0.02)
-    picture = await stage.picture()
+    picture = await product.picture()
 
     assert picture.state is State.DELIVERED
     assert await queue.zscore(QUEUE, "a video") is not None
@@ -132,13 +132,13 @@ async def test_a_job_of_an_unknown_function_stays_in_the_queue(
 
 
 async def test_arguments_of_a_newer_hook_are_ignored(
-    stage: Stage, queue: JobQueue, sessions: Sessions
+    product: RunningProduct, queue: JobQueue, sessions: Sessions
 ) -> None:
     request = await newer_version.row(sessions)
     job_id = str(request.id)
 
     await queue.enqueue_job(JOB, job_id, "high", _job_id=job_id, priority=1)
-    picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+    picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
     assert picture.state is State.DELIVERED
 
@@ -151,27 +151,27 @@ async def test_arguments_of_a_newer_hook_are_ignored(
     ],
 )
 async def test_the_hook_gives_an_unknown_state_as_the_nearest_that_it_knows(
-    stage: Stage, sessions: Sessions, values: dict[str, Any], seen: State
+    product: RunningProduct, sessions: Sessions, values: dict[str, Any], seen: State
 ) -> None:
     request = await newer_version.row(sessions, **values)
 
-    assert (await stage.hook.wait(request, timeout=0)).state is seen
+    assert (await product.hook.wait(request, timeout=0)).state is seen
 
 
 async def test_while_a_picture_is_in_an_unknown_open_state_no_other_begins(
-    stage: Stage, sessions: Sessions
+    product: RunningProduct, sessions: Sessions
 ) -> None:
     await newer_version.row(sessions, state=newer_version.OPEN_STATE)
 
-    assert [await stage.hook.on_turn(turn()) for _ in range(6)] == [None] * 6
+    assert [await product.hook.on_turn(turn()) for _ in range(6)] == [None] * 6
 
 
 async def test_after_a_picture_in_an_unknown_final_state_the_next_one_comes(
-    stage: Stage, sessions: Sessions
+    product: RunningProduct, sessions: Sessions
 ) -> None:
     await newer_version.row(sessions, state=newer_version.FINAL_STATE, is_ended=True)
 
-    answers = [await stage.hook.on_turn(turn()) for _ in range(3)]
+    answers = [await product.hook.on_turn(turn()) for _ in range(3)]
 
     assert answers[:2] == [None, None], "at the distance of one that did not come"
     assert answers[2] is not None
@@ -190,14 +190,14 @@ async def test_an_operator_is_told_that_an_unknown_kind_cannot_be_retried(
 
 
 async def test_forgetting_a_user_counts_requests_in_unknown_states(
-    stage: Stage, sessions: Sessions
+    product: RunningProduct, sessions: Sessions
 ) -> None:
     await newer_version.row(
         sessions, state=newer_version.OPEN_STATE, host="gpu-1:8188", prompt_id=uuid4()
     )
     await newer_version.row(sessions, state=newer_version.FINAL_STATE, is_ended=True)
 
-    forgotten = await stage.hook.forget_user(1001)
+    forgotten = await product.hook.forget_user(1001)
 
     assert (forgotten.requests, forgotten.open_requests) == (2, 1)
     async with sessions() as session:

@@ -20,25 +20,27 @@ from tests.support import conversations, request_steps
 from tests.support.conversations import Sessions
 from tests.support.drawing_plan import PLAN
 from tests.support.pool_callers import Clock
-from tests.support.product import PATIENCE_S, Stages
+from tests.support.product import PATIENCE_S, ProductFactory
 
 
 async def test_a_claim_that_nobody_let_go_of_is_a_crash(
-    stages: Stages, engine: AsyncEngine
+    products: ProductFactory, engine: AsyncEngine
 ) -> None:
     requests = RequestRepository(engine)
-    async with stages.set(works=False) as stage:
-        request = await stage.ask()
+    async with products.start(works=False) as product:
+        request = await product.ask()
 
         claims = [await requests.claim(request.id) for _ in range(3)]
 
     assert [claim and claim.crashes for claim in claims] == [0, 1, 2]
 
 
-async def test_a_claim_that_was_let_go_is_none(stages: Stages, engine: AsyncEngine) -> None:
+async def test_a_claim_that_was_let_go_is_none(
+    products: ProductFactory, engine: AsyncEngine
+) -> None:
     requests = RequestRepository(engine)
-    async with stages.set(works=False) as stage:
-        request = await stage.ask()
+    async with products.start(works=False) as product:
+        request = await product.ask()
         first = await requests.claim(request.id)
         assert first is not None
         await requests.put_back(first)
@@ -49,10 +51,12 @@ async def test_a_claim_that_was_let_go_is_none(stages: Stages, engine: AsyncEngi
     assert second.crashes == 0
 
 
-async def test_a_picture_that_gets_on_counts_anew(stages: Stages, engine: AsyncEngine) -> None:
+async def test_a_picture_that_gets_on_counts_anew(
+    products: ProductFactory, engine: AsyncEngine
+) -> None:
     requests = RequestRepository(engine)
-    async with stages.set(works=False) as stage:
-        request = await stage.ask()
+    async with products.start(works=False) as product:
+        request = await product.ask()
         await requests.claim(request.id)
         second = await requests.claim(request.id)
         assert second is not None
@@ -65,11 +69,11 @@ async def test_a_picture_that_gets_on_counts_anew(stages: Stages, engine: AsyncE
 
 
 async def test_the_attempts_of_a_request_end_while_it_is_still_ours(
-    stages: Stages, engine: AsyncEngine
+    products: ProductFactory, engine: AsyncEngine
 ) -> None:
     requests = RequestRepository(engine)
-    async with stages.set(works=False) as stage:
-        request = await stage.ask()
+    async with products.start(works=False) as product:
+        request = await product.ask()
         first = await requests.claim(request.id)
         assert first is not None
 
@@ -83,31 +87,33 @@ async def test_the_attempts_of_a_request_end_while_it_is_still_ours(
 
 
 async def test_a_request_over_which_workers_died_too_often_ends_as_poison(
-    stages: Stages, sessions: Sessions
+    products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with stages.set(works=False, request_crashes=4) as stage:
-        guilty, near = await stage.ask(dialog_id=1), await stage.ask(dialog_id=2)
+    async with products.start(works=False, request_crashes=4) as product:
+        guilty, near = await product.ask(dialog_id=1), await product.ask(dialog_id=2)
         for request, crashes in ((guilty, 4), (near, 3)):
             await _set_crashes(sessions, request.id, crashes)
-        async with stage.worker():
-            ends = [await stage.hook.wait(each, timeout=PATIENCE_S) for each in (guilty, near)]
+        async with product.worker():
+            ends = [await product.hook.wait(each, timeout=PATIENCE_S) for each in (guilty, near)]
 
     assert [(end.state, end.error_code) for end in ends] == [
         (State.FAILED, "poison"),
         (State.DELIVERED, None),
     ]
-    assert len(stage.hosts[0].posted) == 1
+    assert len(product.hosts[0].posted) == 1
     async with sessions() as session:
         assert set(await session.scalars(select(ImageRequest.crashes))) == {4, 0}
 
 
 async def test_a_job_that_only_waited_for_a_slot_is_no_suspect(
-    stages: Stages, engine: AsyncEngine, sessions: Sessions
+    products: ProductFactory, engine: AsyncEngine, sessions: Sessions
 ) -> None:
     requests = RequestRepository(engine)
-    async with stages.set(works=False, seconds_per_picture=30.0, comfyui_slots_per_host=1) as stage:
-        asked = [await stage.ask(dialog_id=number) for number in range(3)]
-        async with stage.worker(is_interrupted=True):
+    async with products.start(
+        works=False, seconds_per_picture=30.0, comfyui_slots_per_host=1
+    ) as product:
+        asked = [await product.ask(dialog_id=number) for number in range(3)]
+        async with product.worker(is_interrupted=True):
             await _until_one_draws_and_others_wait(sessions)
             claims = [await request_steps.claimed(requests, each.id) for each in asked]
 
@@ -119,11 +125,11 @@ async def test_a_job_that_only_waited_for_a_slot_is_no_suspect(
 
 
 async def test_a_claim_after_one_that_only_waited_is_a_crash_again(
-    stages: Stages, engine: AsyncEngine
+    products: ProductFactory, engine: AsyncEngine
 ) -> None:
     requests = RequestRepository(engine)
-    async with stages.set(works=False) as stage:
-        request = await stage.ask()
+    async with products.start(works=False) as product:
+        request = await product.ask()
         await requests.mark_waiting(await request_steps.claimed(requests, request.id))
 
         claims = [await request_steps.claimed(requests, request.id) for _ in range(3)]
@@ -132,11 +138,11 @@ async def test_a_claim_after_one_that_only_waited_is_a_crash_again(
 
 
 async def test_a_job_that_waits_for_the_host_of_its_prompt_has_not_crashed_until_it_goes_on(
-    stages: Stages, engine: AsyncEngine
+    products: ProductFactory, engine: AsyncEngine
 ) -> None:
     requests = RequestRepository(engine)
-    async with stages.set(works=False) as stage:
-        request_id = (await stage.ask()).id
+    async with products.start(works=False) as product:
+        request_id = (await product.ask()).id
         drawing = await requests.start_drawing(
             await request_steps.claimed(requests, request_id), PLAN, host="gpu-1"
         )
@@ -153,18 +159,18 @@ async def test_a_job_that_waits_for_the_host_of_its_prompt_has_not_crashed_until
 
 
 async def test_a_worker_that_dies_while_a_host_is_away_is_no_crash_of_its_prompts(
-    stages: Stages, engine: AsyncEngine, sessions: Sessions
+    products: ProductFactory, engine: AsyncEngine, sessions: Sessions
 ) -> None:
     requests = RequestRepository(engine)
-    async with stages.set(works=False) as stage:
-        request_id = (await stage.ask()).id
+    async with products.start(works=False) as product:
+        request_id = (await product.ask()).id
         left = await request_steps.claimed(requests, request_id)
-        left = await requests.start_drawing(left, PLAN, host=stage.settings.comfyui_hosts[0].name)
+        left = await requests.start_drawing(left, PLAN, host=product.settings.comfyui_hosts[0].name)
         await requests.put_back(left)
         await _set_crashes(sessions, request_id, 2)
-        await stage.hosts[0].kill()
+        await product.hosts[0].kill()
 
-        async with stage.worker(is_interrupted=True):
+        async with product.worker(is_interrupted=True):
             await _until_marked_as_waiting(sessions, request_id)
         after = await request_steps.claimed(requests, request_id)
 
@@ -172,11 +178,11 @@ async def test_a_worker_that_dies_while_a_host_is_away_is_no_crash_of_its_prompt
 
 
 async def test_a_claim_that_was_lost_is_not_marked_as_waiting(
-    stages: Stages, engine: AsyncEngine
+    products: ProductFactory, engine: AsyncEngine
 ) -> None:
     requests = RequestRepository(engine)
-    async with stages.set(works=False) as stage:
-        request = await stage.ask()
+    async with products.start(works=False) as product:
+        request = await product.ask()
         first = await request_steps.claimed(requests, request.id)
         await request_steps.claimed(requests, request.id)
 
@@ -275,12 +281,12 @@ async def test_suspects_that_wait_are_counted_once_a_second(claim: ClaimedReques
 
 
 async def test_only_open_requests_with_two_crashes_in_a_row_are_suspects(
-    stages: Stages, engine: AsyncEngine, sessions: Sessions
+    products: ProductFactory, engine: AsyncEngine, sessions: Sessions
 ) -> None:
-    async with stages.set(works=False) as stage:
+    async with products.start(works=False) as product:
         for number, crashes in enumerate((0, 1, 2, 3)):
-            await _set_crashes(sessions, (await stage.ask(dialog_id=number)).id, crashes)
-        ended = await stage.ask(dialog_id=4)
+            await _set_crashes(sessions, (await product.ask(dialog_id=number)).id, crashes)
+        ended = await product.ask(dialog_id=4)
         await _set_crashes(sessions, ended.id, 4)
         await conversations.end(sessions, ended, State.FAILED)
 
@@ -288,10 +294,10 @@ async def test_only_open_requests_with_two_crashes_in_a_row_are_suspects(
 
 
 @pytest.fixture
-async def claim(stages: Stages, engine: AsyncEngine) -> ClaimedRequest:
+async def claim(products: ProductFactory, engine: AsyncEngine) -> ClaimedRequest:
     """Give a claimed request, whose id and number of crashes a test changes."""
-    async with stages.set(works=False) as stage:
-        return await request_steps.claimed(RequestRepository(engine), (await stage.ask()).id)
+    async with products.start(works=False) as product:
+        return await request_steps.claimed(RequestRepository(engine), (await product.ask()).id)
 
 
 def counting(suspects: int) -> Callable[[], Awaitable[int]]:

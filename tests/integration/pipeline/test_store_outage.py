@@ -12,57 +12,57 @@ from imagegen.storage.filesystem import FilesystemImageStore
 from imagegen.storage.store import StoreUnavailable
 from tests.support import conversations, store_outage
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, Stages
+from tests.support.product import PATIENCE_S, ProductFactory
 
 STORY = {"story": "a week by the sea", "text": "we sit on the beach"}
 
 
 async def test_a_picture_is_sent_from_memory_and_its_prompt_is_deleted(
-    stages: Stages, sessions: Sessions, tmp_path: Path
+    products: ProductFactory, sessions: Sessions, tmp_path: Path
 ) -> None:
-    async with stages.set() as stage:
+    async with products.start() as product:
         with store_outage.unusable(tmp_path / "images"):
-            request = await stage.ask()
-            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+            request = await product.ask()
+            picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
         assert picture.state is State.DELIVERED
-        assert len(stage.telegram.sent) == 1
+        assert len(product.telegram.sent) == 1
         row = await conversations.row(sessions, request.id)
         assert (row.image, row.attempts, row.telegram_message_id) == (
             None,
             0,
-            stage.telegram.sent[0].message_id,
+            product.telegram.sent[0].message_id,
         )
-        assert (await stage.picture(dialog_id=2)).state is State.DELIVERED
+        assert (await product.picture(dialog_id=2)).state is State.DELIVERED
 
 
 async def test_a_send_that_has_to_wait_meanwhile_does_not_cost_a_second_drawing(
-    stages: Stages, sessions: Sessions, tmp_path: Path
+    products: ProductFactory, sessions: Sessions, tmp_path: Path
 ) -> None:
-    async with stages.set() as stage:
-        stage.telegram.script(Trouble.flood(3), method="sendPhoto")
+    async with products.start() as product:
+        product.telegram.script(Trouble.flood(3), method="sendPhoto")
         with store_outage.unusable(tmp_path / "images"):
-            request = await stage.ask()
-            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+            request = await product.ask()
+            picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
         assert picture.state is State.DELIVERED
-        assert len(stage.hosts[0].drawn) == 1
+        assert len(product.hosts[0].drawn) == 1
         assert (await conversations.row(sessions, request.id)).attempts == 0
 
 
 async def test_a_picture_that_its_caller_fetches_waits_for_the_store(
-    stages: Stages, sessions: Sessions, tmp_path: Path
+    products: ProductFactory, sessions: Sessions, tmp_path: Path
 ) -> None:
-    async with stages.set(request_attempts=1) as stage:
+    async with products.start(request_attempts=1) as product:
         with store_outage.unusable(tmp_path / "images"):
-            request = await stage.ask(chat_id=None)
+            request = await product.ask(chat_id=None)
             async with asyncio.timeout(PATIENCE_S):
-                while not stage.hosts[0].drawn:  # noqa: ASYNC110
+                while not product.hosts[0].drawn:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
-        picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+        picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
         assert picture.state is State.DELIVERED
-        assert len(stage.hosts[0].drawn) == 1
+        assert len(product.hosts[0].drawn) == 1
         assert (await conversations.row(sessions, request.id)).image is not None
 
 

@@ -9,7 +9,7 @@ from chatflow_hook.tables import State
 from tests.support import broken_databases, conversations, schema_dump
 from tests.support.conversations import Sessions
 from tests.support.http_probe import Prober, free_port
-from tests.support.product import PATIENCE_S, Stages
+from tests.support.product import PATIENCE_S, ProductFactory
 
 NOTICED_S = 10.0
 # All that a worker needs, except what it writes into `deliveries`.
@@ -29,39 +29,39 @@ CREATE TRIGGER refuses BEFORE UPDATE ON image_requests
 
 
 async def test_a_missing_right_ends_no_request_and_is_over_once_it_is_granted(
-    stages: Stages, database_url: str
+    products: ProductFactory, database_url: str
 ) -> None:
     port = free_port()
     async with (
         broken_databases.weak_role(database_url, *GRANTS) as url,
-        stages.set(works=False, database_url=url, web_port=port) as stage,
+        products.start(works=False, database_url=url, web_port=port) as product,
     ):
-        requests = [await stage.ask(dialog_id=number) for number in range(1, 5)]
-        async with stage.worker():
+        requests = [await product.ask(dialog_id=number) for number in range(1, 5)]
+        async with product.worker():
             answer = await Prober(port).until_missing("postgresql", "requests", timeout_s=NOTICED_S)
             await schema_dump.execute(
                 database_url, f"GRANT INSERT, UPDATE ON deliveries TO {make_url(url).username}"
             )
-            ends = [await stage.hook.wait(each, timeout=PATIENCE_S) for each in requests]
+            ends = [await product.hook.wait(each, timeout=PATIENCE_S) for each in requests]
             after = await Prober(port).until_missing(timeout_s=NOTICED_S)
 
     assert "INSERT, UPDATE on deliveries" in answer.body["missing"]["postgresql"]
     assert "insufficient_privilege, 42501" in answer.body["missing"]["requests"]
     assert [end.state for end in ends] == [State.DELIVERED] * 4
-    assert len(stage.hosts[0].posted) == len(stage.telegram.sent) == 4
+    assert len(product.hosts[0].posted) == len(product.telegram.sent) == 4
     assert after.status == 200
 
 
 async def test_a_request_that_alone_is_refused_ends_while_others_are_delivered(
-    stages: Stages, sessions: Sessions, database_url: str
+    products: ProductFactory, sessions: Sessions, database_url: str
 ) -> None:
     await schema_dump.execute(database_url, REFUSES_DIALOG_1)
-    async with stages.set() as stage:
-        guilty = await stage.ask(dialog_id=1)
+    async with products.start() as product:
+        guilty = await product.ask(dialog_id=1)
 
         delivered = 0
-        while (end := await stage.hook.wait(guilty, timeout=0)).state.is_open:
-            delivered += (await stage.picture(dialog_id=2 + delivered)).state is State.DELIVERED
+        while (end := await product.hook.wait(guilty, timeout=0)).state.is_open:
+            delivered += (await product.picture(dialog_id=2 + delivered)).state is State.DELIVERED
 
     row = await conversations.row(sessions, guilty.id)
     assert (end.state, end.error_code) == (State.FAILED, "database_refused")
@@ -71,15 +71,15 @@ async def test_a_request_that_alone_is_refused_ends_while_others_are_delivered(
 
 
 async def test_after_a_failover_the_worker_goes_on_without_a_restart(
-    stages: Stages, database_url: str
+    products: ProductFactory, database_url: str
 ) -> None:
     await broken_databases.make_read_only(database_url, is_read_only=True)
     port = free_port()
-    async with stages.set(works=False, web_port=port) as stage, stage.worker():
+    async with products.start(works=False, web_port=port) as product, product.worker():
         # From now on the worker has connections to a server that takes no writes.
         answer = await Prober(port).until_missing("postgresql", timeout_s=NOTICED_S)
         await broken_databases.make_read_only(database_url, is_read_only=False)
-        picture = await stage.picture()
+        picture = await product.picture()
         after = await Prober(port).until_missing(timeout_s=NOTICED_S)
 
     assert "takes no writes" in answer.body["missing"]["postgresql"]
@@ -87,18 +87,18 @@ async def test_after_a_failover_the_worker_goes_on_without_a_restart(
 
 
 async def test_a_wrong_password_is_said_with_what_to_do_and_without_a_traceback(
-    stages: Stages, database_url: str
+    products: ProductFactory, database_url: str
 ) -> None:
     wrong = make_url(database_url).set(password="marmalade")
     port = free_port()
     with capture_logs() as log:
         async with (
-            stages.set(
+            products.start(
                 works=False,
                 web_port=port,
                 database_url=wrong.render_as_string(hide_password=False),
-            ) as stage,
-            stage.worker(),
+            ) as product,
+            product.worker(),
         ):
             async with asyncio.timeout(NOTICED_S):
                 while "database not ready" not in [line["event"] for line in log]:  # noqa: ASYNC110 (a list gives no event)

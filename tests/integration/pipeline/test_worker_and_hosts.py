@@ -15,10 +15,10 @@ from chatflow_hook.tables import ImageRequest, State
 from imagegen.comfy.address import HostAddress
 from imagegen.db.tables import StrayPrompt
 from imagegen.sandbox.comfyui import SandboxComfyUI
-from tests.benchmarks.load.network_cable import Cable
-from tests.support.comfyui_client import visit
+from tests.benchmarks.load.tcp_proxy import TcpProxy
+from tests.support.comfyui_client import connect_client
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, Stages, shelf
+from tests.support.product import PATIENCE_S, ProductFactory, required_models
 from tests.support.prompt_execution import MS
 
 LONG_S = 60.0
@@ -28,61 +28,63 @@ FROZEN_IS_NOTICED_SOON: Mapping[str, Any] = {
 }
 
 
-async def test_nothing_of_a_picture_is_left_on_its_host(stages: Stages, sessions: Sessions) -> None:
-    async with stages.set() as stage, visit(stage.hosts[0].address) as guest:
-        await stage.picture()
+async def test_nothing_of_a_picture_is_left_on_its_host(
+    products: ProductFactory, sessions: Sessions
+) -> None:
+    async with products.start() as product, connect_client(product.hosts[0].address) as client:
+        await product.picture()
 
-        assert await guest.get("/history") == {}
+        assert await client.get("/history") == {}
     assert await _strays(sessions) == []
 
 
 async def test_a_picture_that_was_drawn_when_the_worker_died_is_not_drawn_again(
-    stages: Stages,
+    products: ProductFactory,
 ) -> None:
-    async with stages.set(works=False, seconds_per_picture=300 * MS) as stage:
-        [host] = stage.hosts
-        async with stage.worker(is_interrupted=True):
-            request = await stage.ask()
+    async with products.start(works=False, seconds_per_picture=300 * MS) as product:
+        [host] = product.hosts
+        async with product.worker(is_interrupted=True):
+            request = await product.ask()
             await _until(lambda: host.posted != [])
 
         await _until(lambda: host.drawn != [])
-        async with stage.worker():
-            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+        async with product.worker():
+            picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
     assert picture.state is State.DELIVERED
     assert len(host.posted) == len(host.drawn) == 1
 
 
 async def test_a_prompt_that_is_drawn_while_the_next_worker_starts_is_listened_to(
-    stages: Stages,
+    products: ProductFactory,
 ) -> None:
-    async with stages.set(works=False, seconds_per_picture=3.0) as stage:
-        [host] = stage.hosts
-        async with stage.worker(is_interrupted=True):
-            request = await stage.ask()
+    async with products.start(works=False, seconds_per_picture=3.0) as product:
+        [host] = product.hosts
+        async with product.worker(is_interrupted=True):
+            request = await product.ask()
             await _until(lambda: host.posted != [])
 
-        async with stage.worker():
-            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+        async with product.worker():
+            picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
     assert picture.state is State.DELIVERED
     assert len(host.posted) == len(host.drawn) == 1
 
 
 async def test_a_prompt_of_a_host_that_forgot_it_is_drawn_under_a_new_number(
-    stages: Stages, sessions: Sessions
+    products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with stages.set(works=False, seconds_per_picture=LONG_S) as stage:
-        [host] = stage.hosts
-        async with stage.worker(is_interrupted=True):
-            request = await stage.ask()
+    async with products.start(works=False, seconds_per_picture=LONG_S) as product:
+        [host] = product.hosts
+        async with product.worker(is_interrupted=True):
+            request = await product.ask()
             await _until(lambda: host.posted != [])
         await host.kill()
         host.seconds_per_picture = 0.0
         await host.start()
 
-        async with stage.worker():
-            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+        async with product.worker():
+            picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
     assert picture.state is State.DELIVERED
     first, second = host.posted
@@ -93,85 +95,91 @@ async def test_a_prompt_of_a_host_that_forgot_it_is_drawn_under_a_new_number(
 
 
 async def test_a_prompt_on_a_host_out_of_reach_is_a_stray_and_another_host_draws(
-    stages: Stages, sessions: Sessions
+    products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with stages.set(hosts=2, seconds_per_picture=1.0, comfyui_away_timeout=0.5) as stage:
-        request = await stage.ask()
-        await _until(lambda: any(host.posted for host in stage.hosts))
-        dead = next(host for host in stage.hosts if host.posted)
+    async with products.start(
+        hosts=2, seconds_per_picture=1.0, comfyui_away_timeout=0.5
+    ) as product:
+        request = await product.ask()
+        await _until(lambda: any(host.posted for host in product.hosts))
+        dead = next(host for host in product.hosts if host.posted)
         await dead.kill()
 
-        picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+        picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
         assert picture.state is State.DELIVERED
         assert await _strays(sessions) == [(dead.address, dead.posted[0].prompt_id)]
 
 
 async def test_prompts_on_a_frozen_host_are_taken_up_once_it_answers(
-    stages: Stages, sessions: Sessions
+    products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with stages.set(seconds_per_picture=1.0, **FROZEN_IS_NOTICED_SOON) as stage:
-        [host] = stage.hosts
-        requests = [await stage.ask(dialog_id=n, chat_id=n) for n in (1, 2)]
+    async with products.start(seconds_per_picture=1.0, **FROZEN_IS_NOTICED_SOON) as product:
+        [host] = product.hosts
+        requests = [await product.ask(dialog_id=n, chat_id=n) for n in (1, 2)]
         await _until(lambda: len(host.posted) == 2)
         claims = await _claims(sessions)
         host.freeze()
         await _until_claimed_anew(sessions, claims)
         host.thaw()
 
-        pictures = [await stage.hook.wait(each, timeout=PATIENCE_S) for each in requests]
+        pictures = [await product.hook.wait(each, timeout=PATIENCE_S) for each in requests]
 
     assert {picture.state for picture in pictures} == {State.DELIVERED}
     assert len(host.posted) == len(host.drawn) == 2
 
 
 async def test_after_an_outage_of_our_network_a_picture_is_not_drawn_on_a_host_that_was_idle(
-    stages: Stages,
+    products: ProductFactory,
 ) -> None:
     is_drawn = asyncio.Event()
     async with (
-        stages.set(
+        products.start(
             works=False, hosts=2, sleep=lambda _: is_drawn.wait(), **FROZEN_IS_NOTICED_SOON
-        ) as stage,
+        ) as product,
         AsyncExitStack() as stack,
     ):
-        cables = [await stack.enter_async_context(Cable(host.address)) for host in stage.hosts]
-        through_cables = [HostAddress.parse(cable.address) for cable in cables]
-        settings = stage.settings.model_copy(update={"comfyui_hosts": through_cables})
+        proxies = [
+            await stack.enter_async_context(TcpProxy(host.address)) for host in product.hosts
+        ]
+        through_proxies = [HostAddress.parse(proxy.address) for proxy in proxies]
+        settings = product.settings.model_copy(update={"comfyui_hosts": through_proxies})
         logs = stack.enter_context(capture_logs())
 
         def events() -> list[str]:
             return [line["event"] for line in logs]
 
-        async with replace(stage, settings=settings).worker():
-            request = await stage.ask()
+        async with replace(product, settings=settings).worker():
+            request = await product.ask()
             await _until(lambda: events().count("prompt queued") == 1)
-            for cable in cables:
-                cable.pull()
+            for proxy in proxies:
+                proxy.silence()
             # The second time, for the other host, which has not been asked and is taken for well.
             await _until(lambda: events().count("using host") == 2)
-            for cable in cables:
-                cable.plug()
+            for proxy in proxies:
+                proxy.resume()
             await _until(lambda: "host of the prompt answers again" in events())
             is_drawn.set()
-            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+            picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
     assert picture.state is State.DELIVERED
-    assert sum(len(host.posted) for host in stage.hosts) == 1
+    assert sum(len(host.posted) for host in product.hosts) == 1
 
 
 async def test_a_prompt_that_was_drawn_elsewhere_is_taken_off_a_host_as_soon_as_it_answers(
-    stages: Stages,
+    products: ProductFactory,
 ) -> None:
-    async with stages.set(hosts=2, seconds_per_picture=LONG_S, **FROZEN_IS_NOTICED_SOON) as stage:
-        request = await stage.ask()
-        await _until(lambda: any(host.posted for host in stage.hosts))
-        frozen, other = sorted(stage.hosts, key=lambda host: not host.posted)
+    async with products.start(
+        hosts=2, seconds_per_picture=LONG_S, **FROZEN_IS_NOTICED_SOON
+    ) as product:
+        request = await product.ask()
+        await _until(lambda: any(host.posted for host in product.hosts))
+        frozen, other = sorted(product.hosts, key=lambda host: not host.posted)
         await other.kill()
         other.seconds_per_picture = 0.0
         await other.start()
         frozen.freeze()
-        picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+        picture = await product.hook.wait(request, timeout=PATIENCE_S)
         frozen.thaw()
 
         await _idle(frozen)
@@ -182,11 +190,11 @@ async def test_a_prompt_that_was_drawn_elsewhere_is_taken_off_a_host_as_soon_as_
 
 
 async def test_the_prompt_of_a_cancelled_request_is_taken_off(
-    stages: Stages, sessions: Sessions
+    products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with stages.set(seconds_per_picture=LONG_S) as stage:
-        [host] = stage.hosts
-        request = await stage.ask()
+    async with products.start(seconds_per_picture=LONG_S) as product:
+        [host] = product.hosts
+        request = await product.ask()
         await _until(lambda: host.posted != [])
         async with sessions.begin() as session:
             await session.execute(
@@ -201,49 +209,53 @@ async def test_the_prompt_of_a_cancelled_request_is_taken_off(
 
 
 async def test_the_prompt_of_a_request_that_grew_too_old_is_taken_off(
-    stages: Stages, sessions: Sessions
+    products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with stages.set(works=False, seconds_per_picture=LONG_S) as stage:
-        [host] = stage.hosts
-        async with stage.worker(is_interrupted=True):
-            request = await stage.ask()
+    async with products.start(works=False, seconds_per_picture=LONG_S) as product:
+        [host] = product.hosts
+        async with product.worker(is_interrupted=True):
+            request = await product.ask()
             await _until(lambda: host.posted != [])
         async with sessions.begin() as session:
             long_ago = ImageRequest.created_at - timedelta(hours=1)
             await session.execute(update(ImageRequest).values(queued_at=long_ago))
 
-        async with stage.worker():
-            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+        async with product.worker():
+            picture = await product.hook.wait(request, timeout=PATIENCE_S)
             await _idle(host)
 
     assert (picture.state, picture.error_code) == (State.EXPIRED, "too_old")
     assert len(host.posted) == 1
 
 
-async def test_a_host_that_lacks_a_model_leaves_the_picture_to_another(stages: Stages) -> None:
-    async with stages.set(hosts=2) as stage:
-        poor, rich = stage.hosts
+async def test_a_host_that_lacks_a_model_leaves_the_picture_to_another(
+    products: ProductFactory,
+) -> None:
+    async with products.start(hosts=2) as product:
+        poor, rich = product.hosts
         await poor.kill()
-        poor.models = {**shelf(), "loras": []}
+        poor.models = {**required_models(), "loras": []}
         await poor.start()
 
-        pictures = [await stage.picture(dialog_id=n, chat_id=n) for n in range(1, 4)]
+        pictures = [await product.picture(dialog_id=n, chat_id=n) for n in range(1, 4)]
 
     assert {picture.state for picture in pictures} == {State.DELIVERED}
     assert (len(poor.drawn), len(rich.drawn)) == (0, 3)
 
 
-async def test_two_workers_that_share_a_host_keep_to_its_slots_together(stages: Stages) -> None:
+async def test_two_workers_that_share_a_host_keep_to_its_slots_together(
+    products: ProductFactory,
+) -> None:
     most = 0
     async with (
-        stages.set(seconds_per_picture=200 * MS, workers_share_hosts=True) as stage,
-        stage.worker(),
-        visit(stage.hosts[0].address) as guest,
+        products.start(seconds_per_picture=200 * MS, workers_share_hosts=True) as product,
+        product.worker(),
+        connect_client(product.hosts[0].address) as client,
     ):
-        asked = [await stage.ask(dialog_id=n, chat_id=n) for n in range(1, 9)]
-        waiting = asyncio.gather(*(stage.hook.wait(each, timeout=PATIENCE_S) for each in asked))
+        asked = [await product.ask(dialog_id=n, chat_id=n) for n in range(1, 9)]
+        waiting = asyncio.gather(*(product.hook.wait(each, timeout=PATIENCE_S) for each in asked))
         while not waiting.done():
-            queue = await guest.get("/prompt")
+            queue = await client.get("/prompt")
             most = max(most, queue["exec_info"]["queue_remaining"])
         pictures = await waiting
 
@@ -252,9 +264,9 @@ async def test_two_workers_that_share_a_host_keep_to_its_slots_together(stages: 
 
 
 async def _idle(host: SandboxComfyUI) -> None:
-    async with visit(host.address) as guest, asyncio.timeout(PATIENCE_S):
-        while (await guest.get("/prompt"))["exec_info"]["queue_remaining"]:
-            await guest.hear("status")
+    async with connect_client(host.address) as client, asyncio.timeout(PATIENCE_S):
+        while (await client.get("/prompt"))["exec_info"]["queue_remaining"]:
+            await client.wait_for_event("status")
 
 
 async def _until(is_so: Callable[[], bool]) -> None:

@@ -11,9 +11,9 @@ from imagegen.comfy.errors import HostLacks, HostLost, NobodyCanDraw
 from imagegen.pool.health import Condition
 from imagegen.pool.pool import Pool
 from imagegen.sandbox.comfyui import SandboxComfyUI
-from tests.support.comfyui_client import MODELS, portrait
-from tests.support.misbehaving_comfyui import misbehaving, never_answers, says, shows
-from tests.support.pool_callers import Clock, NoChance, jobs_of
+from tests.support.comfyui_client import MODELS, persona_graph
+from tests.support.misbehaving_comfyui import answer_html, answer_json, misbehaving, never_answers
+from tests.support.pool_callers import Clock, ZeroJitter, jobs_of
 from tests.support.prompt_execution import MS, client, draw
 
 UNA = Requirements(
@@ -71,7 +71,7 @@ async def test_a_refusal_leads_to_a_look_at_the_capabilities() -> None:
 
 
 async def test_a_host_that_hides_its_capabilities_is_used_all_the_same() -> None:
-    answers = {"GET /object_info": shows("forbidden", 403)}
+    answers = {"GET /object_info": answer_html("forbidden", 403)}
     async with misbehaving(answers=answers) as hidden, client(hidden.address) as host:
         pool = Pool([host])
         async with pool.running(), pool.lease(UNA) as lease:
@@ -80,7 +80,7 @@ async def test_a_host_that_hides_its_capabilities_is_used_all_the_same() -> None
 
 
 async def test_an_answer_without_capabilities_is_not_taken_for_a_host_without_any() -> None:
-    answers = {"GET /object_info": says({"message": "log in first"})}
+    answers = {"GET /object_info": answer_json({"message": "log in first"})}
     async with misbehaving(answers=answers) as strange, client(strange.address) as host:
         pool = Pool([host])
         async with pool.running(), pool.lease(UNA) as lease:
@@ -102,7 +102,7 @@ async def test_a_frozen_host_is_noticed_although_it_takes_connections() -> None:
 async def test_an_idle_host_that_died_is_found_out_before_a_request_is() -> None:
     clock = Clock()
     async with SandboxComfyUI(models=MODELS) as sandbox, client(sandbox.address) as host:
-        pool = Pool([host], clock=clock, chance=NoChance())
+        pool = Pool([host], clock=clock, chance=ZeroJitter())
         checker = pool._health_checker(pool._hosts[host.name])
         await checker.step()
         await sandbox.kill()
@@ -119,7 +119,7 @@ async def test_an_idle_host_that_died_is_found_out_before_a_request_is() -> None
 async def test_an_idle_host_that_missed_probes_only_is_up_once_it_answers() -> None:
     clock = Clock()
     async with SandboxComfyUI(models=MODELS) as sandbox, client(sandbox.address) as host:
-        pool = Pool([host], clock=clock, chance=NoChance())
+        pool = Pool([host], clock=clock, chance=ZeroJitter())
         checker = pool._health_checker(pool._hosts[host.name])
         await sandbox.kill()
         await checker.step()
@@ -135,7 +135,7 @@ async def test_an_idle_host_that_missed_probes_only_is_up_once_it_answers() -> N
 async def test_a_waiter_is_served_in_the_moment_in_which_a_host_answers() -> None:
     clock = Clock()
     async with SandboxComfyUI(models=MODELS) as sandbox, client(sandbox.address) as host:
-        pool = Pool([host], clock=clock, chance=NoChance())
+        pool = Pool([host], clock=clock, chance=ZeroJitter())
         checker = pool._health_checker(pool._hosts[host.name])
         await sandbox.kill()
         await checker.step()
@@ -154,7 +154,7 @@ async def test_a_waiter_is_served_in_the_moment_in_which_a_host_answers() -> Non
 async def test_the_capabilities_of_a_host_that_is_up_are_read_again_every_few_minutes() -> None:
     clock = Clock()
     async with misbehaving() as counting, client(counting.address) as host:
-        pool = Pool([host], clock=clock, chance=NoChance())
+        pool = Pool([host], clock=clock, chance=ZeroJitter())
         checker = pool._health_checker(pool._hosts[host.name])
         for _ in range(40):
             await checker.step()
@@ -179,5 +179,5 @@ async def _probe(pool: Pool, name: str) -> None:
 
 async def _draw(pool: Pool, number: int) -> None:
     async with pool.lease(UNA) as lease:
-        graph = portrait(seed=number, lora="una_zit.safetensors")
+        graph = persona_graph(seed=number, lora="una_zit.safetensors")
         await draw(lease.host, graph, str(UUID(int=number)))

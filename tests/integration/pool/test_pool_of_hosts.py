@@ -11,8 +11,8 @@ from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import HostLost, NobodyCanDraw
 from imagegen.pool.pool import Pool
 from imagegen.sandbox.comfyui import SandboxComfyUI
-from tests.support.comfyui_client import MODELS, portrait, visit
-from tests.support.pool_callers import ticks
+from tests.support.comfyui_client import MODELS, connect_client, persona_graph
+from tests.support.pool_callers import run_ready_tasks
 from tests.support.prompt_execution import MS, client, draw
 
 LONG_S = 60.0
@@ -46,11 +46,17 @@ async def test_two_hosts_draw_in_parallel_and_share_the_work() -> None:
 
 async def test_a_host_has_one_prompt_drawing_and_one_waiting() -> None:
     sandbox = SandboxComfyUI(models=MODELS, seconds_per_picture=LONG_S)
-    async with sandbox, client(sandbox.address) as host, visit(sandbox.address) as guest:
+    async with (
+        sandbox,
+        client(sandbox.address) as host,
+        connect_client(sandbox.address) as other_client,
+    ):
         pool = Pool([host])
         jobs = [asyncio.create_task(_draw(pool, number), name="job") for number in range(4)]
 
-        while (await guest.hear("status"))["status"]["exec_info"]["queue_remaining"] < 2:
+        while (await other_client.wait_for_event("status"))["status"]["exec_info"][
+            "queue_remaining"
+        ] < 2:
             pass
 
         assert (pool.taken, pool.waiting) == (2, 2)
@@ -112,7 +118,7 @@ async def test_a_host_that_is_back_gets_a_new_prompt_only_after_it_was_cleared()
             await is_called.wait()
             async with pool.lease(ANY, left_on=host.name) as lease:
                 assert lease.is_resumption
-            await ticks()
+            await run_ready_tasks()
 
             assert sandbox.posted == []
             may_end.set()
@@ -190,4 +196,4 @@ async def _known(pool: Pool, *, hosts: int | None = None) -> None:
 
 async def _draw(pool: Pool, number: int, requirements: Requirements = ANY) -> None:
     async with pool.lease(requirements) as lease:
-        await draw(lease.host, portrait(seed=number), str(UUID(int=number)))
+        await draw(lease.host, persona_graph(seed=number), str(UUID(int=number)))

@@ -11,7 +11,7 @@ from imagegen.comfy.address import HostAddress
 from imagegen.comfy.client import HostClient
 from imagegen.pool.pool import Pool
 from imagegen.pool.shared_slots import RedisSlotRegistry
-from tests.support.pool_callers import Job, needs
+from tests.support.pool_callers import SlotCaller, needs
 from tests.support.prompt_execution import LIMITS
 from tests.support.slot_taker import redis_at
 
@@ -29,9 +29,9 @@ async def test_two_workers_together_have_no_more_than_the_slots_of_a_host(redis:
     one, two = RedisSlotRegistry(redis), RedisSlotRegistry(redis)
     async with one.renewed(), two.renewed():
         first, second = _pool(one, A), _pool(two, A)
-        mine = [Job(first).start() for _ in range(2)]
+        mine = [SlotCaller(first).start() for _ in range(2)]
         await _all_lent(mine)
-        theirs = Job(second).start()
+        theirs = SlotCaller(second).start()
         async with asyncio.timeout(PATIENCE_S):
             while second.taken or not second.waiting:  # noqa: ASYNC110 (only its counts show it)
                 await asyncio.sleep(0.001)
@@ -47,8 +47,8 @@ async def test_two_workers_together_have_no_more_than_the_slots_of_a_host(redis:
 async def test_a_worker_goes_to_the_host_that_the_others_leave(redis: Redis) -> None:
     one, two = RedisSlotRegistry(redis), RedisSlotRegistry(redis)
     async with one.renewed(), two.renewed():
-        mine = [Job(_pool(one, A)).start()]
-        theirs = [Job(_pool(two, A, B)).start() for _ in range(3)]
+        mine = [SlotCaller(_pool(one, A)).start()]
+        theirs = [SlotCaller(_pool(two, A, B)).start() for _ in range(3)]
         await _all_lent(mine)
 
         await _all_lent(theirs)
@@ -83,12 +83,12 @@ def _pool(shared: RedisSlotRegistry, *names: str) -> Pool:
     return Pool(clients, clock=time.monotonic, shared=shared)
 
 
-async def _all_lent(jobs: list[Job]) -> None:
+async def _all_lent(jobs: list[SlotCaller]) -> None:
     async with asyncio.timeout(PATIENCE_S):
         for job in jobs:
             await job.lent.wait()
 
 
-async def _end(jobs: list[Job]) -> None:
+async def _end(jobs: list[SlotCaller]) -> None:
     for job in jobs:
         await job.end()

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from imagegen.pool.shared_slots import RedisSlot, RedisSlotRegistry, slot_key
 from tests.support import slot_taker
-from tests.support.pool_callers import ticks
+from tests.support.pool_callers import run_ready_tasks
 from tests.support.slot_taker import HOST, SLOTS, redis_at
 
 PATIENCE_S = 20.0
@@ -234,7 +234,7 @@ async def test_a_forgotten_lease_that_another_has_taken_is_counted_once(redis: R
     async with worker.renewed():
         await there_are(redis, SLOTS)
     async with worker.renewed():
-        await ticks()
+        await run_ready_tasks()
 
     assert worker.overcommitted == 1
     assert sum(slot.is_overcommitted for slot in slots) == 1

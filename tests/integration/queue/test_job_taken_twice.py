@@ -12,7 +12,7 @@ from chatflow_hook.queue import QUEUE
 from chatflow_hook.tables import State
 from imagegen.queue import connections
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, Stages
+from tests.support.product import PATIENCE_S, ProductFactory
 
 
 async def until(ready: Callable[[], object]) -> None:
@@ -36,19 +36,19 @@ async def test_a_job_that_a_worker_runs_twice_ends_once_and_fails_nowhere(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "arq.worker")
-    stages = Stages(database_url, redis_url, sessions, tmp_path / "images")
-    async with stages.set(seconds_per_picture=1.0) as stage:
-        queue = connections.job_queue(stage.settings.redis, db=stage.settings.redis_broker_db)
-        request = await stage.ask()
-        await until(lambda: stage.hosts[0].posted)
+    products = ProductFactory(database_url, redis_url, sessions, tmp_path / "images")
+    async with products.start(seconds_per_picture=1.0) as product:
+        queue = connections.job_queue(product.settings.redis, db=product.settings.redis_broker_db)
+        request = await product.ask()
+        await until(lambda: product.hosts[0].posted)
         # As after a pause: the lock has expired, and the score is in the past.
         await queue.delete(in_progress_key_prefix + str(request.id))
         await queue.zadd(QUEUE, {str(request.id): 1})
 
-        picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+        picture = await product.hook.wait(request, timeout=PATIENCE_S)
         await until(lambda: len(ends(caplog)) == 2)
         await queue.aclose(close_connection_pool=True)
 
     assert picture.state is State.DELIVERED
-    assert len(stage.telegram.sent) == len(stage.hosts[0].posted) == 1
+    assert len(product.telegram.sent) == len(product.hosts[0].posted) == 1
     assert [each for each in caplog.records if each.levelno >= logging.ERROR] == []

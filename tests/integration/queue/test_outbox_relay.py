@@ -22,7 +22,7 @@ from imagegen.requests.repository import RequestRepository
 from tests.support import conversations, quick_recovery
 from tests.support.arq_worker import started_jobs
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, Stages
+from tests.support.product import PATIENCE_S, ProductFactory
 
 TIMES = RecoveryTimes()
 MINUTE_MS = 60_000
@@ -40,29 +40,29 @@ async def age(sessions: Sessions, by: timedelta = timedelta(seconds=30)) -> None
     ids=["everything", "the queue", "the payloads"],
 )
 async def test_requests_that_redis_has_lost_in_any_part_are_drawn(
-    stages: Stages, sessions: Sessions, redis_url: str, lost: str
+    products: ProductFactory, sessions: Sessions, redis_url: str, lost: str
 ) -> None:
-    async with stages.set(works=False) as stage, Redis.from_url(redis_url, db=3) as redis:
-        requests = [await stage.ask(dialog_id=number) for number in range(1, 5)]
+    async with products.start(works=False) as product, Redis.from_url(redis_url, db=3) as redis:
+        requests = [await product.ask(dialog_id=number) for number in range(1, 5)]
         await redis.delete(*[key async for key in redis.scan_iter(match=lost)])
         await age(sessions)
 
-        async with stage.worker(recovery=quick_recovery.TIMES):
-            pictures = [await stage.hook.wait(each, timeout=PATIENCE_S) for each in requests]
+        async with product.worker(recovery=quick_recovery.TIMES):
+            pictures = [await product.hook.wait(each, timeout=PATIENCE_S) for each in requests]
 
     assert {picture.state for picture in pictures} == {State.DELIVERED}
 
 
 async def test_a_request_that_a_bot_with_a_clock_ahead_has_enqueued_is_drawn_at_once(
-    stages: Stages, redis_url: str
+    products: ProductFactory, redis_url: str
 ) -> None:
-    async with stages.set(works=False) as stage, Redis.from_url(redis_url, db=3) as redis:
-        request = await stage.ask()
+    async with products.start(works=False) as product, Redis.from_url(redis_url, db=3) as redis:
+        request = await product.ask()
         # As a hook of an older version writes it, whose bot is ten minutes ahead.
         await redis.zincrby(QUEUE, 10 * MINUTE_MS, str(request.id))
 
-        async with stage.worker(recovery=quick_recovery.TIMES):
-            picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+        async with product.worker(recovery=quick_recovery.TIMES):
+            picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
     assert picture.state is State.DELIVERED
 
@@ -95,13 +95,15 @@ class RelaySetup:
 
 
 @pytest.fixture
-async def setup(stages: Stages, engine: AsyncEngine, redis_url: str) -> AsyncIterator[RelaySetup]:
+async def setup(
+    products: ProductFactory, engine: AsyncEngine, redis_url: str
+) -> AsyncIterator[RelaySetup]:
     settings = conversations.hook_settings("postgresql://unused/db", redis_url)
     async with (
-        stages.set(works=False) as stage,
+        products.start(works=False) as product,
         connections.job_queue(settings.redis, db=3) as queue,
     ):
-        requests = [str((await stage.ask(dialog_id=number)).id) for number in range(1, 5)]
+        requests = [str((await product.ask(dialog_id=number)).id) for number in range(1, 5)]
         yield RelaySetup(
             relay=OutboxRelay(RequestRepository(engine), queue, TIMES, place=settings.redis),
             queue=queue,

@@ -10,7 +10,7 @@ from arq.connections import ArqRedis
 from chatflow_hook.queue import JOB, QUEUE
 from imagegen.queue import connections
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, Stages
+from tests.support.product import PATIENCE_S, ProductFactory
 
 
 async def wait_until_dropped(queue: ArqRedis, job_id: str) -> None:
@@ -24,9 +24,9 @@ async def wait_until_dropped(queue: ArqRedis, job_id: str) -> None:
 async def test_a_job_that_lost_its_payload_can_be_rung_for_again(
     database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path
 ) -> None:
-    stages = Stages(database_url, redis_url, sessions, tmp_path / "images")
-    async with stages.set() as stage:
-        settings, job_id = stage.settings, str(uuid4())
+    products = ProductFactory(database_url, redis_url, sessions, tmp_path / "images")
+    async with products.start() as product:
+        settings, job_id = product.settings, str(uuid4())
         queue = connections.job_queue(settings.redis, db=settings.redis_broker_db)
         await queue.zadd(QUEUE, {job_id: int(time.time() * 1000)})
         await wait_until_dropped(queue, job_id)

@@ -18,9 +18,9 @@ from imagegen.maintenance.retention_limits import RetentionLimits
 from imagegen.requests.covers import Covers
 from imagegen.storage.filesystem import FilesystemImageStore
 from tests.support import command, conversations
-from tests.support.command import Ended
+from tests.support.command import CommandResult
 from tests.support.conversations import Sessions, turn
-from tests.support.product import PATIENCE_S, Stage, Stages
+from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -34,52 +34,55 @@ def place(database_url: str, redis_url: str, tmp_path: Path) -> dict[str, str]:
     }
 
 
-async def covers(place: dict[str, str], *arguments: str) -> Ended:
+async def covers(place: dict[str, str], *arguments: str) -> CommandResult:
     return await command.run("covers", *arguments, **place)
 
 
 async def test_covers_are_drawn_once_and_each_is_another(
-    stages: Stages, place: dict[str, str]
+    products: ProductFactory, place: dict[str, str]
 ) -> None:
-    async with stages.set() as stage:
+    async with products.start() as product:
         first = await covers(place, "--persona", "lina", "--persona", "may", "--count", "3")
         again = await covers(place, "--persona", "lina", "--count", "3")
         more = await covers(place, "--persona", "lina", "--count", "4")
 
         assert (first.code, again.code, more.code) == (0, 0, 0)
-        assert first.said.splitlines()[-1].startswith("6/6 ")
-        assert again.said == "all covers are there\n"
-        assert more.said == "1/1 lina 4 delivered\n"
-        assert len(stage.hosts[0].posted) == 7
-        assert len(set(stage.prompts())) == 7
-        assert stage.telegram.sent == []
+        assert first.stdout.splitlines()[-1].startswith("6/6 ")
+        assert again.stdout == "all covers are there\n"
+        assert more.stdout == "1/1 lina 4 delivered\n"
+        assert len(product.hosts[0].posted) == 7
+        assert len(set(product.prompts())) == 7
+        assert product.telegram.sent == []
 
 
 async def test_a_dialog_begins_with_a_cover_and_never_twice_with_the_same(
-    stages: Stages, place: dict[str, str], sessions: Sessions
+    products: ProductFactory, place: dict[str, str], sessions: Sessions
 ) -> None:
-    async with stages.set() as stage:
+    async with products.start() as product:
         await covers(place, "--persona", "lina", "--count", "2")
-        posted = len(stage.hosts[0].posted)
+        posted = len(product.hosts[0].posted)
 
         for _ in range(6):
-            await _greeted(stage)
+            await _greeted(product)
 
         shown = [row.image for row in await conversations.requests_of(sessions)]
         assert len(shown) == 6
         assert all(one != other for one, other in itertools.pairwise(shown))
-        assert len(stage.hosts[0].posted) == posted
-        assert len({message.file_id for message in stage.telegram.sent}) == 2
+        assert len(product.hosts[0].posted) == posted
+        assert len({message.file_id for message in product.telegram.sent}) == 2
 
 
 async def test_dialogs_of_one_user_that_begin_at_once_begin_with_different_covers(
-    stages: Stages, sessions: Sessions
+    products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with stages.set(works=False) as stage:
+    async with products.start(works=False) as product:
         await _stocked(sessions, "a", "b")
 
         begun = await asyncio.gather(
-            *(stage.hook.on_dialog_start(turn(number, text="", user_id=9)) for number in range(10))
+            *(
+                product.hook.on_dialog_start(turn(number, text="", user_id=9))
+                for number in range(10)
+            )
         )
 
         assert None not in begun
@@ -89,124 +92,132 @@ async def test_dialogs_of_one_user_that_begin_at_once_begin_with_different_cover
         assert all(one != other for one, other in itertools.pairwise(shown))
 
 
-async def test_a_cover_that_is_being_erased_is_not_sent(stages: Stages, sessions: Sessions) -> None:
-    async with stages.set(works=False) as stage:
+async def test_a_cover_that_is_being_erased_is_not_sent(
+    products: ProductFactory, sessions: Sessions
+) -> None:
+    async with products.start(works=False) as product:
         await _stocked(sessions, "a")
         async with sessions.begin() as session:
             await session.execute(delete(ImageRequest))
-            starting = asyncio.create_task(stage.hook.on_dialog_start(turn(text="")))
+            starting = asyncio.create_task(product.hook.on_dialog_start(turn(text="")))
             await asyncio.wait({starting}, timeout=0.2)
 
         assert await starting is None
 
 
 async def test_the_only_cover_is_not_sent_twice_in_a_row(
-    stages: Stages, sessions: Sessions
+    products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with stages.set(works=False) as stage:
+    async with products.start(works=False) as product:
         await _stocked(sessions, "a")
-        first = await stage.hook.on_dialog_start(turn(text=""))
+        first = await product.hook.on_dialog_start(turn(text=""))
 
         assert first is not None
-        assert await stage.hook.on_dialog_start(turn(text="")) is None
-        assert await stage.hook.on_dialog_start(turn(2, text="")) is not None
+        assert await product.hook.on_dialog_start(turn(text="")) is None
+        assert await product.hook.on_dialog_start(turn(2, text="")) is not None
 
 
 async def test_a_cover_that_never_came_is_sent_after_all(
-    stages: Stages, sessions: Sessions
+    products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with stages.set(works=False) as stage:
+    async with products.start(works=False) as product:
         await _stocked(sessions, "a")
-        first = await stage.hook.on_dialog_start(turn(text=""))
+        first = await product.hook.on_dialog_start(turn(text=""))
         assert first is not None
         await conversations.end(sessions, first, State.FAILED)
 
-        assert await stage.hook.on_dialog_start(turn(text="")) is not None
+        assert await product.hook.on_dialog_start(turn(text="")) is not None
 
 
 async def test_forgetting_nobody_is_refused_since_covers_are_nobodys(
-    stages: Stages, place: dict[str, str], sessions: Sessions
+    products: ProductFactory, place: dict[str, str], sessions: Sessions
 ) -> None:
-    async with stages.set(works=False) as stage:
+    async with products.start(works=False) as product:
         await _stocked(sessions, "a")
 
         with pytest.raises(ValueError, match="0 is the id of nobody"):
-            await stage.hook.forget_user(NOBODY)
+            await product.hook.forget_user(NOBODY)
         ended = await command.run("forget", "0", **place)
 
         assert ended.code == 2
-        assert "0 is the id of nobody" in ended.complained
+        assert "0 is the id of nobody" in ended.stderr
         assert len(await conversations.requests_of(sessions, NOBODY)) == 1
 
 
 async def test_a_cover_counts_nothing_and_moves_no_watermark(
-    stages: Stages, place: dict[str, str], sessions: Sessions
+    products: ProductFactory, place: dict[str, str], sessions: Sessions
 ) -> None:
-    async with stages.set() as stage:
-        await stage.hook.on_turn(turn())
+    async with products.start() as product:
+        await product.hook.on_turn(turn())
         await covers(place, "--persona", "lina", "--count", "1")
-        await _greeted(stage)
+        await _greeted(product)
 
         dialog = await conversations.dialog(sessions)
         assert (dialog.message_count, dialog.last_image_generation_at) == (1, None)
 
 
 async def test_a_cover_that_one_user_was_sent_goes_to_another_without_upload(
-    stages: Stages, place: dict[str, str]
+    products: ProductFactory, place: dict[str, str]
 ) -> None:
-    async with stages.set() as stage:
+    async with products.start() as product:
         await covers(place, "--persona", "lina", "--count", "1")
-        await _greeted(stage, dialog_id=1)
-        await _greeted(stage, dialog_id=2)
+        await _greeted(product, dialog_id=1)
+        await _greeted(product, dialog_id=2)
 
-        first, second = stage.telegram.sent
+        first, second = product.telegram.sent
         assert first.file_id == second.file_id
         assert (first.chat_id, second.chat_id) == (1001, 1002)
 
 
-async def test_without_covers_a_dialog_begins_without_one(stages: Stages) -> None:
-    async with stages.set(works=False) as stage:
-        assert await stage.hook.on_dialog_start(turn(text="")) is None
+async def test_without_covers_a_dialog_begins_without_one(products: ProductFactory) -> None:
+    async with products.start(works=False) as product:
+        assert await product.hook.on_dialog_start(turn(text="")) is None
 
 
-async def test_without_a_worker_the_command_says_so(stages: Stages, place: dict[str, str]) -> None:
-    async with stages.set(works=False):
+async def test_without_a_worker_the_command_says_so(
+    products: ProductFactory, place: dict[str, str]
+) -> None:
+    async with products.start(works=False):
         ended = await covers(place, "--persona", "lina", "--count", "1", "--timeout", "0.5")
 
     assert ended.code == 1
-    assert ended.complained == "imagegen: 1 are not drawn yet: does a worker run?\n"
+    assert ended.stderr == "imagegen: 1 are not drawn yet: does a worker run?\n"
 
 
 async def test_an_unknown_persona_is_named(place: dict[str, str]) -> None:
     ended = await covers(place, "--persona", "nobody")
 
     assert ended.code == 2
-    assert ended.complained == "imagegen: There is no persona called 'nobody'.\n"
+    assert ended.stderr == "imagegen: There is no persona called 'nobody'.\n"
 
 
-async def test_again_draws_them_anew(stages: Stages, place: dict[str, str]) -> None:
-    async with stages.set() as stage:
+async def test_again_draws_them_anew(products: ProductFactory, place: dict[str, str]) -> None:
+    async with products.start() as product:
         await covers(place, "--persona", "lina", "--count", "2")
         ended = await covers(place, "--persona", "lina", "--count", "2", "--again")
 
         assert ended.code == 0
-        assert ended.said.splitlines()[0] == "erased: 2"
-        assert len(stage.hosts[0].posted) == 4
+        assert ended.stdout.splitlines()[0] == "erased: 2"
+        assert len(product.hosts[0].posted) == 4
 
 
 async def test_covers_stay_however_old_they_are(
-    stages: Stages, place: dict[str, str], sessions: Sessions, engine: AsyncEngine, tmp_path: Path
+    products: ProductFactory,
+    place: dict[str, str],
+    sessions: Sessions,
+    engine: AsyncEngine,
+    tmp_path: Path,
 ) -> None:
-    async with stages.set() as stage:
+    async with products.start() as product:
         await covers(place, "--persona", "lina", "--count", "1")
-        await _greeted(stage)
+        await _greeted(product)
     async with sessions.begin() as session:
         long_ago = {"created_at": LONG_AGO, "finished_at": LONG_AGO}
         await session.execute(update(ImageRequest).values(long_ago))
     limits = RetentionLimits(context_s=1.0, requests_s=1.0, images_s=1.0)
     discarded = ImageCleanup(engine, FilesystemImageStore(tmp_path / "images"), settled_s=0.0)
 
-    await Retention(engine, discarded, limits).everything()
+    await Retention(engine, discarded, limits).erase_all_due()
 
     async with sessions() as session:
         left = (await session.execute(select(ImageRequest))).scalars().all()
@@ -242,8 +253,8 @@ async def _stocked(sessions: Sessions, *images: str) -> None:
         )
 
 
-async def _greeted(stage: Stage, **changes: Any) -> None:
-    request = await stage.hook.on_dialog_start(turn(text="", **changes))
+async def _greeted(product: RunningProduct, **changes: Any) -> None:
+    request = await product.hook.on_dialog_start(turn(text="", **changes))
     assert request is not None
-    picture = await stage.hook.wait(request, timeout=PATIENCE_S)
+    picture = await product.hook.wait(request, timeout=PATIENCE_S)
     assert picture.state is State.DELIVERED

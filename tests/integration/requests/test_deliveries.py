@@ -11,7 +11,7 @@ from chatflow_hook.tables import ImageRequest, State
 from imagegen.db.tables import Delivery, ForgottenMessage, SendOutcome
 from imagegen.delivery.errors import DeliveryUnknown, SendRefused
 from imagegen.delivery.message import SentMessage
-from imagegen.delivery.refusals import UNNAMED
+from imagegen.delivery.telegram_refusals import UNNAMED
 from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.repository import RequestRepository
 from imagegen.requests.retry import retry_request

@@ -14,7 +14,7 @@ from imagegen.errors import ImagegenError
 from imagegen.requests.claim import ClaimedRequest, TooLate
 from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.repository import RequestRepository
-from imagegen.safety.rating import RatingWithdrawn
+from imagegen.safety.refusal import RatingWithdrawn
 from imagegen.storage.store import ImageLost
 from tests.support import conversations, request_steps
 from tests.support.aged_rows import SAID

@@ -9,7 +9,7 @@ from aiohttp import ClientConnectionError
 
 from imagegen.sandbox.comfyui import Fault, FaultKind
 from imagegen.sandbox.comfyui.faults.kinds import MEANINGS
-from tests.support.comfyui_client import quick, visit
+from tests.support.comfyui_client import connect_client, graph_without_model
 
 PAGE = (Path(__file__).parents[3] / "docs" / "sandbox.md").read_text(encoding="utf-8")
 EXAMPLE = re.search(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
@@ -35,10 +35,10 @@ def test_a_fault_in_an_example_can_be_read(text: str) -> None:
 async def draws(address: str) -> None:
     """Post a prompt and lose the answer, as the example is about."""
     prompt_id = "7f3a2c1e-5b0d-5c7e-9d58-0b1e64a7c0de"
-    async with visit(address) as guest:
+    async with connect_client(address) as client:
         with pytest.raises(ClientConnectionError):
-            await guest.post(quick(1), prompt_id=prompt_id)
-        await guest.hear_end(prompt_id)
+            await client.post(graph_without_model(1), prompt_id=prompt_id)
+        await client.wait_for_end(prompt_id)
 
 
 async def test_the_example_runs() -> None:

@@ -17,7 +17,7 @@ from imagegen.settings import StoreSettings
 from imagegen.storage.store import ImageLost, ImageStore, StoreUnavailable
 from tests.support import command, s3
 from tests.support.conversations import Sessions
-from tests.support.product import Stages
+from tests.support.product import ProductFactory
 from tests.support.s3 import S3
 
 PICTURE = ImageFile(data=b"\x89PNG picture", format="png", width=40, height=30)
@@ -158,10 +158,10 @@ def test_what_is_no_store_is_refused_with_a_sentence(
 async def test_a_worker_keeps_its_pictures_there_and_purges_them(
     bucket: S3, database_url: str, redis_url: str, sessions: Sessions, tmp_path: Path
 ) -> None:
-    stages = Stages(database_url, redis_url, sessions, tmp_path)
+    products = ProductFactory(database_url, redis_url, sessions, tmp_path)
     named: dict[str, Any] = {name.lower(): value for name, value in bucket.variables().items()}
-    async with stages.set(**named) as stage:
-        picture = await stage.picture()
+    async with products.start(**named) as product:
+        picture = await product.picture()
         forgotten = await command.run(
             "forget", "1001", DATABASE_URL=database_url, **bucket.variables()
         )
@@ -169,7 +169,7 @@ async def test_a_worker_keeps_its_pictures_there_and_purges_them(
     assert picture.state is State.DELIVERED
     assert picture.url is not None
     assert picture.url.startswith(bucket.endpoint)
-    assert (forgotten.code, forgotten.complained) == (0, "")
+    assert (forgotten.code, forgotten.stderr) == (0, "")
 
 
 def _raw(bucket: S3) -> S3Store:

@@ -5,7 +5,7 @@ from itertools import islice, pairwise
 
 import pytest
 
-from tests.benchmarks.chaos.fault import Kind, ScheduledFault
+from tests.benchmarks.chaos.fault import ChaosFaultKind, ScheduledFault
 from tests.benchmarks.chaos.schedule import FAULTS, LONG_S, TROUBLES, endless, schedule
 
 
@@ -32,7 +32,7 @@ def test_everything_breaks_in_each_run_of_default_length(seed: int) -> None:
     seen = {fault.kind for fault in of_a_run(seed, 240)}
 
     # Outages of all hosts are long ones, of which a run has two of all.
-    assert seen | {Kind.ALL_HOSTS_KILLED} == set(Kind)
+    assert seen | {ChaosFaultKind.ALL_HOSTS_KILLED} == set(ChaosFaultKind)
 
 
 def test_every_fault_of_a_host_and_of_telegram_comes_within_five_runs() -> None:
@@ -46,7 +46,9 @@ def test_faults_without_an_end_leave_the_workers_alive_and_come_in_rounds() -> N
 
     kinds = {fault.kind for fault in faults}
     assert kinds == {
-        kind for kind in Kind if not kind.startswith("worker") and kind != Kind.ALL_HOSTS_KILLED
+        kind
+        for kind in ChaosFaultKind
+        if not kind.startswith("worker") and kind != ChaosFaultKind.ALL_HOSTS_KILLED
     }
     assert faults == list(islice(endless(7, hosts=4), 200))
 

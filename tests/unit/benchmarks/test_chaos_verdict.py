@@ -8,7 +8,7 @@ import pytest
 
 from imagegen.sandbox.comfyui.usage import DoubleDrawing
 from tests.benchmarks.chaos.evidence import (
-    Arrival,
+    ChaosArrival,
     DialogRow,
     Evidence,
     InjectedFault,
@@ -16,7 +16,7 @@ from tests.benchmarks.chaos.evidence import (
     Send,
     WorkerFault,
 )
-from tests.benchmarks.chaos.fault import Kind
+from tests.benchmarks.chaos.fault import ChaosFaultKind
 from tests.benchmarks.chaos.schedule import FAULTS
 from tests.benchmarks.chaos.verdict import ENDED_BY_HOST, Verdict, judge
 from tests.benchmarks.chaos.violation import ViolationKind
@@ -56,13 +56,13 @@ def failed(number: int = 1, code: str | None = "out_of_memory", **changes: Any) 
     return row(number, **usual | changes)
 
 
-def arrival(number: int = 1, **changes: Any) -> Arrival:
+def arrival(number: int = 1, **changes: Any) -> ChaosArrival:
     usual: dict[str, Any] = {
         "caption": f"1/{number}",
         "message_id": number,
         "when": 10.0 * number + 2,
     }
-    return Arrival(**usual | changes)
+    return ChaosArrival(**usual | changes)
 
 
 def send(number: int, attempt: int, outcome: str) -> Send:
@@ -81,7 +81,10 @@ def double(number: int = 1, *, avoidable: bool = True) -> DoubleDrawing:
 
 def of_a_host(detail: str) -> InjectedFault:
     return InjectedFault(
-        kind=Kind.HOST_FAULTY, what=f"0.5 s: host faulty 1 {detail} for 0.0 s", began=0.5, ended=0.5
+        kind=ChaosFaultKind.HOST_FAULTY,
+        what=f"0.5 s: host faulty 1 {detail} for 0.0 s",
+        began=0.5,
+        ended=0.5,
     )
 
 

@@ -23,10 +23,10 @@ from imagegen.comfy.events import (
 )
 from imagegen.comfy.progress import Progress, PromptTracker
 from imagegen.comfy.timeouts import PromptDeadlines
-from tests.support.comfyui_client import portrait, quick
+from tests.support.comfyui_client import graph_without_model, persona_graph
 from tests.support.comfyui_frames import FILES, frame_of
 from tests.support.comfyui_recording import RECORDINGS, read_recording
-from tests.support.prompt_execution import LIMITS, order
+from tests.support.prompt_execution import LIMITS, prompt_job
 
 P = "7f3a"
 # The ids of tests/support/comfyui_client.py: loaders 1, 2, 3, 8, text 4, sampler 7, decoder 9, preview 10.
@@ -43,7 +43,7 @@ EVENTS = st.one_of(
 
 
 def test_of_images_that_a_host_sends_without_end_fifty_mebibytes_are_kept() -> None:
-    job = order(quick(1, save="SaveImageWebsocket"), P)
+    job = prompt_job(graph_without_model(1, save="SaveImageWebsocket"), P)
     clock = time.monotonic
     tracker = PromptTracker(job, PromptDeadlines(LIMITS, clock), clock)
     image = Preview(prompt_id=P, node=job.node, content_type="image/png", image=bytes(20 * 2**20))
@@ -73,7 +73,7 @@ def test_of_a_cold_host_the_loaders_count_too() -> None:
 
 
 def test_a_sampler_weighs_as_much_as_its_steps() -> None:
-    graph = portrait()
+    graph = persona_graph()
     graph["7"]["inputs"]["steps"] = 30
 
     assert _after(_steps(8), graph=graph) > _after(_steps(8))
@@ -103,7 +103,7 @@ def test_a_node_that_ran_before_another_is_done() -> None:
 
 
 def test_cached_nodes_do_not_count() -> None:
-    everything = frozenset(portrait())
+    everything = frozenset(persona_graph())
 
     assert _after(Cached(prompt_id=P, nodes=LOADED)) == 0
     assert _after(Cached(prompt_id=P, nodes=everything)) == 0
@@ -156,7 +156,7 @@ def test_every_prompt_of_a_real_server_only_rises(file: Path) -> None:
 
 @given(st.lists(EVENTS))
 def test_it_only_rises_and_waits_for_the_end_whatever_comes(heard: list[Event]) -> None:
-    progress = Progress(portrait())
+    progress = Progress(persona_graph())
     shares = [progress.share]
 
     for event in heard:
@@ -169,7 +169,7 @@ def test_it_only_rises_and_waits_for_the_end_whatever_comes(heard: list[Event]) 
 
 
 def _after(*heard: Event, graph: dict[str, Any] | None = None) -> float:
-    progress = Progress(graph or portrait())
+    progress = Progress(graph or persona_graph())
     for event in heard:
         progress.note(event)
     return progress.share

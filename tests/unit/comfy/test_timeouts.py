@@ -105,11 +105,11 @@ def test_a_socket_that_says_nothing_while_the_host_draws_may_be_deaf() -> None:
     deadlines = PromptDeadlines(LIMITS, clock)
 
     clock.now = 50
-    assert not deadlines.is_deaf  # its prompt waits in the host's queue
+    assert not deadlines.needs_reconnect  # its prompt waits in the host's queue
     deadlines.drawing_started()
     clock.now = 60
 
-    assert deadlines.is_deaf
+    assert deadlines.needs_reconnect
 
 
 def test_a_new_socket_is_given_time_to_be_heard() -> None:
@@ -120,6 +120,6 @@ def test_a_new_socket_is_given_time_to_be_heard() -> None:
     deadlines.reconnected()
 
     clock.now = 19
-    assert not deadlines.is_deaf
+    assert not deadlines.needs_reconnect
     clock.now = 20
-    assert deadlines.is_deaf
+    assert deadlines.needs_reconnect

@@ -84,7 +84,7 @@ def _after(state: Health, event: str, now: float) -> Health:
         case "draw":
             return health.after_draw()
         case "answer":
-            return health.after_answer(state)
+            return health.after_prompt_answer(state)
         case "probe":
             return health.after_probe(state)
         case "loss":

@@ -20,7 +20,7 @@ from imagegen.errors import ImagegenError
 from imagegen.pool.health import Condition
 from imagegen.pool.host import HostStatus
 from imagegen.pool.pool import Pool
-from tests.support.pool_callers import Clock, Job, jobs_of, needs, pool_of, ticks
+from tests.support.pool_callers import Clock, SlotCaller, jobs_of, needs, pool_of, run_ready_tasks
 
 A, B, C = "a:8188", "b:8188", "c:8188"
 FAILS = DrawingFailed("node 3 raised")
@@ -229,12 +229,12 @@ async def test_what_was_missing_when_a_request_came_is_asked_for_again_before_it
     set_capabilities(pool, A, PLAIN)
     clock.now += 10
 
-    job = Job(pool, wants=MAGIC).start()
-    await ticks()
+    job = SlotCaller(pool, wants=MAGIC).start()
+    await run_ready_tasks()
     assert job.host is None
     assert pool._hosts[A].check_requested.is_set()
     set_capabilities(pool, A, MAGICAL)
-    await ticks()
+    await run_ready_tasks()
 
     assert job.host == A
 
@@ -262,12 +262,12 @@ async def test_a_waiter_is_sent_away_when_the_last_host_that_might_have_drawn_ca
     pool = pool_of(A, B)
     set_capabilities(pool, A, PLAIN)
     await end_on(pool, B, "ash", HostLost("away"))
-    job = Job(pool, wants=MAGIC).start()
-    await ticks()
+    job = SlotCaller(pool, wants=MAGIC).start()
+    await run_ready_tasks()
     assert not job.task.done()
 
     set_capabilities(pool, B, PLAIN)
-    await ticks()
+    await run_ready_tasks()
 
     assert isinstance(job.task.exception(), NobodyCanDraw)
     assert pool.waiting == 0
@@ -277,8 +277,8 @@ async def test_a_waiter_that_no_free_host_suits_blocks_nobody() -> None:
     pool = pool_of(A, B, slots=1)
     set_capabilities(pool, A, PLAIN)
     set_capabilities(pool, B, MAGICAL)
-    jobs = [Job(pool, wants=MAGIC).start(), Job(pool, wants=MAGIC).start()]
-    await ticks()
+    jobs = [SlotCaller(pool, wants=MAGIC).start(), SlotCaller(pool, wants=MAGIC).start()]
+    await run_ready_tasks()
 
     [other] = await jobs_of(pool, 1)
 
@@ -342,8 +342,8 @@ async def end_on(
     requirements = needs(wanted) if isinstance(wanted, str) else wanted
     blocked = []
     while True:
-        job = Job(pool, wants=requirements).start()
-        await ticks()
+        job = SlotCaller(pool, wants=requirements).start()
+        await run_ready_tasks()
         if job.host == name:
             break
         assert job.host is not None, f"{name} has no slot"
@@ -364,7 +364,7 @@ def of(pool: Pool, name: str) -> HostStatus:
 
 def probed(pool: Pool, name: str) -> None:
     """Let a host answer a probe."""
-    pool._tracker.record_answer(pool._hosts[name])
+    pool._tracker.record_ready(pool._hosts[name])
     pool._assign()
 
 

@@ -76,11 +76,11 @@ def test_a_fast_host_that_may_be_down_is_not_waited_for() -> None:
 
 
 def test_the_host_that_just_failed_is_left_alone_even_if_the_other_has_a_prompt() -> None:
-    assert choose_host([host("a"), host("b", taken=1)], rather_not="a") == "b"
+    assert choose_host([host("a"), host("b", taken=1)], avoid_host="a") == "b"
 
 
 def test_the_host_that_just_failed_draws_if_no_other_is_free() -> None:
-    assert choose_host([host("a"), host("b", taken=2, is_free=False)], rather_not="a") == "a"
+    assert choose_host([host("a"), host("b", taken=2, is_free=False)], avoid_host="a") == "a"
 
 
 def test_a_change_of_models_counts_half_as_much_again_as_it_takes() -> None:
@@ -106,7 +106,7 @@ def test_one_waits_for_a_full_host_that_has_the_models_if_it_is_sooner_ready() -
     assert choose_host([idle, full]) is None
     assert choose_host([idle, replace(full, left_s=3.5)]) == "a"
     assert choose_host([idle, replace(full, is_up=False)]) == "a"
-    assert choose_host([idle, full], rather_not="b") == "a"
+    assert choose_host([idle, full], avoid_host="b") == "a"
 
 
 @given(CANDIDATES)

@@ -4,7 +4,7 @@ from contextlib import AsyncExitStack
 
 from imagegen.comfy.errors import DrawingFailed, HostLost
 from imagegen.pool.pool import Pool
-from tests.support.pool_callers import Clock, Job, jobs_of, needs, pool_of, ticks
+from tests.support.pool_callers import Clock, SlotCaller, jobs_of, needs, pool_of, run_ready_tasks
 
 A, B, C = "a:8188", "b:8188", "c:8188"
 
@@ -86,7 +86,7 @@ async def test_a_waiter_cancelled_in_the_very_tick_of_its_slot_loses_none() -> N
         # The slot is granted here, and the event loop does not run before the cancellation.
         await stack.aclose()
         waiter.task.cancel()
-    await ticks()
+    await run_ready_tasks()
 
     assert waiter.task.cancelled()
     assert waiter.host is None
@@ -101,7 +101,7 @@ async def test_a_waiter_cancelled_just_before_its_slot_comes_takes_none() -> Non
         waiter, next_one = await jobs_of(pool, 2)
         waiter.task.cancel()
         await stack.aclose()
-    await ticks()
+    await run_ready_tasks()
 
     assert waiter.host is None
     assert next_one.host == A
@@ -152,9 +152,9 @@ async def test_a_waiter_that_gives_up_while_all_hosts_rest_leaves_nothing_behind
 async def test_a_host_that_just_failed_a_request_is_the_last_choice_for_it() -> None:
     pool = pool_of(A, B)
 
-    first = Job(pool, rather_not=A).start()
-    second = Job(pool, rather_not=A).start()
-    await ticks()
+    first = SlotCaller(pool, avoid_host=A).start()
+    second = SlotCaller(pool, avoid_host=A).start()
+    await run_ready_tasks()
 
     assert [first.host, second.host] == [B, B]
 
@@ -162,8 +162,8 @@ async def test_a_host_that_just_failed_a_request_is_the_last_choice_for_it() -> 
 async def test_a_prompt_that_is_on_a_host_already_comes_before_all_who_wait() -> None:
     pool = pool_of(A, slots=1)
     first, waiter = await jobs_of(pool, 2)
-    left = Job(pool, left_on=A).start()
-    await ticks()
+    left = SlotCaller(pool, left_on=A).start()
+    await run_ready_tasks()
 
     await first.end()
 
@@ -173,8 +173,8 @@ async def test_a_prompt_that_is_on_a_host_already_comes_before_all_who_wait() ->
 
 
 async def test_a_prompt_on_a_host_that_the_pool_does_not_have_any_more_is_drawn_elsewhere() -> None:
-    left = Job(pool_of(A), left_on="gone:8188").start()
-    await ticks()
+    left = SlotCaller(pool_of(A), left_on="gone:8188").start()
+    await run_ready_tasks()
 
     assert (left.host, left.is_resumption) == (A, False)
 
@@ -183,14 +183,14 @@ async def test_a_prompt_on_a_silent_host_is_drawn_elsewhere_or_taken_up_by_what_
     pool = pool_of(A, B, slots=1)
     first, second = await jobs_of(pool, 2)
     await first.end(HostLost("a is away"))
-    left, also_left = Job(pool, left_on=A).start(), Job(pool, left_on=A).start()
-    await ticks()
+    left, also_left = SlotCaller(pool, left_on=A).start(), SlotCaller(pool, left_on=A).start()
+    await run_ready_tasks()
     assert (left.host, also_left.host) == (None, None)
 
     await second.end()
     assert (left.host, left.is_resumption) == (B, False)
     contact(pool, A)
-    await ticks()
+    await run_ready_tasks()
 
     assert (also_left.host, also_left.is_resumption) == (A, True)
 
@@ -202,10 +202,10 @@ async def test_a_host_that_answers_is_lent_for_a_new_prompt_only_when_it_is_read
     [new] = await jobs_of(pool, 1)
 
     contact(pool, A)
-    await ticks()
+    await run_ready_tasks()
     assert new.host is None
     answer(pool, A)
-    await ticks()
+    await run_ready_tasks()
 
     assert new.host == A
 
@@ -215,15 +215,15 @@ async def test_after_our_own_outage_a_prompt_waits_until_its_host_was_asked_agai
     pool = pool_of(A, B, clock=clock)
     silence(pool, A)
     silence(pool, B)
-    left, also_left = Job(pool, left_on=A).start(), Job(pool, left_on=A).start()
+    left, also_left = SlotCaller(pool, left_on=A).start(), SlotCaller(pool, left_on=A).start()
     clock.now = 1.0
 
     answer(pool, B)
-    await ticks()
+    await run_ready_tasks()
     assert (left.host, also_left.host) == (None, None)
     assert pool._hosts[A].health.is_due(clock.now)
     silence(pool, A)
-    await ticks()
+    await run_ready_tasks()
 
     assert (left.host, also_left.host) == (B, B)
 
@@ -233,12 +233,12 @@ async def test_after_our_own_outage_a_prompt_is_taken_up_where_it_is() -> None:
     pool = pool_of(A, B, clock=clock)
     silence(pool, A)
     silence(pool, B)
-    left = Job(pool, left_on=A).start()
+    left = SlotCaller(pool, left_on=A).start()
     clock.now = 1.0
 
     answer(pool, B)
     answer(pool, A)
-    await ticks()
+    await run_ready_tasks()
 
     assert (left.host, left.is_resumption) == (A, True)
 
@@ -246,7 +246,7 @@ async def test_after_our_own_outage_a_prompt_is_taken_up_where_it_is() -> None:
 async def test_a_faster_host_is_preferred_among_equals() -> None:
     pool = pool_of(A, B)
     for host, seconds in ((A, 9.0), (B, 1.0)):
-        async with pool.lease(needs("x"), rather_not=A if host == B else B) as lease:
+        async with pool.lease(needs("x"), avoid_host=A if host == B else B) as lease:
             lease.record_drawing(seconds)
 
     [job] = await jobs_of(pool, 1, "new")
@@ -277,7 +277,7 @@ def contact(pool: Pool, name: str) -> None:
 
 
 def answer(pool: Pool, name: str) -> None:
-    pool._tracker.record_answer(pool._hosts[name])
+    pool._tracker.record_ready(pool._hosts[name])
     pool._assign()
 
 

@@ -28,7 +28,7 @@ from imagegen.comfy.errors import (
     PromptLost,
 )
 from imagegen.pool.host import PooledHost
-from tests.support.pool_callers import Clock, Job, Others, pool_of, ticks
+from tests.support.pool_callers import Clock, FakeSlotRegistry, SlotCaller, pool_of, run_ready_tasks
 
 FILES = ("ash.safetensors", "lina.safetensors")
 LORA = ("LoraLoader", "lora_name")
@@ -57,7 +57,7 @@ class _Pool(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.jobs: list[Job] = []
+        self.jobs: list[SlotCaller] = []
 
     @initialize(hosts=st.integers(1, 3), slots=st.integers(1, 2), most=st.integers(0, 4))
     def open(self, hosts: int, slots: int, most: int) -> None:
@@ -65,7 +65,7 @@ class _Pool(RuleBasedStateMachine):
         self.slots = slots
         self.names = [f"h{number}:8188" for number in range(hosts)]
         self.most = most or hosts * slots
-        self.others = Others()
+        self.others = FakeSlotRegistry()
         self.pool = pool_of(
             *self.names, slots=slots, most=self.most, clock=self.clock, shared=self.others
         )
@@ -73,13 +73,13 @@ class _Pool(RuleBasedStateMachine):
 
     @rule(wants=st.sampled_from(WANTS), avoided=st.one_of(st.none(), WHICH))
     def ask(self, wants: Requirements, avoided: int | None) -> None:
-        rather_not = None if avoided is None else self.names[avoided % len(self.names)]
-        self._begin(Job(self.pool, wants=wants, rather_not=rather_not))
+        avoid_host = None if avoided is None else self.names[avoided % len(self.names)]
+        self._begin(SlotCaller(self.pool, wants=wants, avoid_host=avoid_host))
 
     @rule(which=WHICH)
     def ask_for_a_prompt_that_was_left(self, which: int) -> None:
         left_on = self.names[which % len(self.names)]
-        self._begin(Job(self.pool, wants=WANTS[0], left_on=left_on))
+        self._begin(SlotCaller(self.pool, wants=WANTS[0], left_on=left_on))
 
     @precondition(lambda self: self.lent)
     @rule(which=WHICH)
@@ -103,14 +103,14 @@ class _Pool(RuleBasedStateMachine):
 
         async def turn() -> None:
             chance = random.Random(seed)
-            begun = [Job(self.pool, wants=WANTS[seed % len(WANTS)]).start()]
+            begun = [SlotCaller(self.pool, wants=WANTS[seed % len(WANTS)]).start()]
             self.jobs += begun
             self.lent[which % len(self.lent)].finish()
             for _ in range(chance.randrange(6)):
                 await asyncio.sleep(0)
             for job in chance.sample(self.jobs, k=min(3, len(self.jobs))):
                 job.task.cancel()
-            await ticks()
+            await run_ready_tasks()
 
         self._run(turn())
 
@@ -118,7 +118,7 @@ class _Pool(RuleBasedStateMachine):
     def probe(self, which: int, answers: bool) -> None:  # noqa: FBT001 (hypothesis gives it)
         host = self.hosts[which % len(self.hosts)]
         if answers:
-            self.pool._tracker.record_answer(host)
+            self.pool._tracker.record_ready(host)
         elif host.health.is_up or host.health.is_due(self.clock()):
             self.pool._tracker.record_silence(host, HostLost("away"))
         self._look()
@@ -134,11 +134,11 @@ class _Pool(RuleBasedStateMachine):
         self._look()
 
     @property
-    def lent(self) -> list[Job]:
+    def lent(self) -> list[SlotCaller]:
         return [job for job in self.jobs if job.host and not job.task.done()]
 
     @property
-    def waiting(self) -> list[Job]:
+    def waiting(self) -> list[SlotCaller]:
         return [job for job in self.jobs if not job.host and not job.task.done()]
 
     @invariant()
@@ -170,7 +170,7 @@ class _Pool(RuleBasedStateMachine):
         finally:
             for task in asyncio.all_tasks(self.loop):
                 task.cancel()
-            self.loop.run_until_complete(ticks())
+            self.loop.run_until_complete(run_ready_tasks())
             self.loop.close()
 
     async def _end_all(self) -> None:
@@ -184,24 +184,24 @@ class _Pool(RuleBasedStateMachine):
         for host in self.hosts:
             self.pool._tracker.record_success(host, WANTS[0])
             host.set_capabilities(CAPABILITIES[0], now=self.clock())
-        jobs = [Job(self.pool, wants=WANTS[0]).start() for _ in range(self.most + 1)]
+        jobs = [SlotCaller(self.pool, wants=WANTS[0]).start() for _ in range(self.most + 1)]
         await self.others.settled()
         slots = min(self.most, len(self.hosts) * self.slots)
         assert (self.pool.taken, self.pool.waiting) == (slots, self.most + 1 - slots)
         for job in jobs:
             await job.cancel()
 
-    def _begin(self, job: Job) -> None:
+    def _begin(self, job: SlotCaller) -> None:
         async def begin() -> None:
             self.jobs.append(job.start())
-            await ticks()
+            await run_ready_tasks()
 
         self._run(begin())
 
     def _look(self) -> None:
         async def look() -> None:
             self.pool._assign()  # as the timer and the health checks would
-            await ticks()
+            await run_ready_tasks()
 
         self._run(look())
 
@@ -212,7 +212,7 @@ class _Pool(RuleBasedStateMachine):
         self.jobs = [job for job in self.jobs if not job.task.done() or self._end_is_right(job)]
         self._expect_the_first_served([job for job in self.lent if job not in before])
 
-    def _end_is_right(self, job: Job) -> bool:
+    def _end_is_right(self, job: SlotCaller) -> bool:
         """Check how a job has ended; False, since it need not be kept."""
         error = None if job.task.cancelled() else job.task.exception()
         if isinstance(error, NobodyCanDraw):
@@ -222,18 +222,18 @@ class _Pool(RuleBasedStateMachine):
             assert error is job.error
         return False
 
-    def _expect_the_first_served(self, served: list[Job]) -> None:
+    def _expect_the_first_served(self, served: list[SlotCaller]) -> None:
         for late in served:
             for early in self.waiting:
-                is_equal = (early.wants, early.rather_not, early.left_on) == (
+                is_equal = (early.wants, early.avoid_host, early.left_on) == (
                     late.wants,
-                    late.rather_not,
+                    late.avoid_host,
                     late.left_on,
                 )
                 assert not (is_equal and early.number < late.number)
                 assert not (early.left_on == late.host and late.left_on is None)
 
-    def _suits(self, job: Job) -> list[PooledHost]:
+    def _suits(self, job: SlotCaller) -> list[PooledHost]:
         held = Counter(lent.host for lent in self.lent)
         left_on = next((m for m in self.hosts if m.name == job.left_on), None)
         if left_on is not None and not left_on.health.is_silent:
@@ -261,11 +261,11 @@ class _SharedPool(_Pool):
     def others_answer_late(self) -> None:
         self.others.turns = 2 - self.others.turns
 
-    def _suits(self, job: Job) -> list[PooledHost]:
+    def _suits(self, job: SlotCaller) -> list[PooledHost]:
         # A host that others were found to fill is tried again later.
         return [m for m in super()._suits(job) if self.clock() >= m.full_until]
 
-    def _expect_the_first_served(self, served: list[Job]) -> None:
+    def _expect_the_first_served(self, served: list[SlotCaller]) -> None:
         """A caller whose slot other workers hold may be overtaken by a caller of another host."""
 
 

@@ -6,14 +6,21 @@ import pytest
 
 from imagegen.pool.pool import Pool
 from imagegen.pool.shared_slots import SharedSlot
-from tests.support.pool_callers import Clock, Others, jobs_of, needs, pool_of, ticks
+from tests.support.pool_callers import (
+    Clock,
+    FakeSlotRegistry,
+    jobs_of,
+    needs,
+    pool_of,
+    run_ready_tasks,
+)
 
 A, B = "a:8188", "b:8188"
 PATIENCE_S = 10
 
 
 async def test_a_slot_is_taken_from_all_workers_and_given_back_to_them() -> None:
-    others = Others()
+    others = FakeSlotRegistry()
     [job] = await jobs_of(pool_of(A, shared=others), 1)
 
     assert others.ours == {A: 1}
@@ -22,7 +29,7 @@ async def test_a_slot_is_taken_from_all_workers_and_given_back_to_them() -> None
 
 
 async def test_what_others_fill_is_left_for_another_host() -> None:
-    others = Others()
+    others = FakeSlotRegistry()
     others.theirs[A] = 2
 
     [job] = await jobs_of(pool_of(A, B, shared=others), 1)
@@ -31,7 +38,7 @@ async def test_what_others_fill_is_left_for_another_host() -> None:
 
 
 async def test_who_was_told_that_others_hold_the_slots_keeps_the_place() -> None:
-    clock, others = Clock(), Others()
+    clock, others = Clock(), FakeSlotRegistry()
     others.theirs[A] = 2
     pool = pool_of(A, shared=others, clock=clock)
     first, second = await jobs_of(pool, 2)
@@ -41,13 +48,13 @@ async def test_who_was_told_that_others_hold_the_slots_keeps_the_place() -> None
     clock.now = 1
     async with asyncio.timeout(PATIENCE_S):
         await first.lent.wait()
-    await ticks()
+    await run_ready_tasks()
 
     assert second.host is None
 
 
 async def test_a_full_host_is_not_asked_for_each_waiter() -> None:
-    others = Others()
+    others = FakeSlotRegistry()
     others.theirs[A] = 2
 
     await jobs_of(pool_of(A, shared=others), 20)
@@ -56,7 +63,7 @@ async def test_a_full_host_is_not_asked_for_each_waiter() -> None:
 
 
 async def test_a_slot_that_this_worker_frees_is_asked_for_at_once() -> None:
-    others = Others()
+    others = FakeSlotRegistry()
     others.theirs[A] = 1
     first, second = await jobs_of(pool_of(A, shared=others), 2)
     assert (first.host, second.host) == (A, None)
@@ -67,13 +74,13 @@ async def test_a_slot_that_this_worker_frees_is_asked_for_at_once() -> None:
 
 
 async def test_who_gives_up_while_the_others_are_asked_leaves_nothing_behind() -> None:
-    others = Others(turns=50)
+    others = FakeSlotRegistry(turns=50)
     pool = pool_of(A, slots=1, shared=others)
     first, second = await jobs_of(pool, 2)
 
     await first.cancel()
     others.turns = 0
-    await ticks()
+    await run_ready_tasks()
 
     assert second.host is None  # it is asking, and has the slot that the first gave up
     assert (pool.taken, pool.waiting) == (1, 0)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from imagegen.pool.pool import Pool
-from tests.support.pool_callers import Job, pool_of, ticks
+from tests.support.pool_callers import SlotCaller, pool_of, run_ready_tasks
 
 A = "a:8188"
 ANN, BOB, CY = 1, 2, 3
@@ -44,15 +44,15 @@ async def test_who_was_served_waits_for_its_next_turn() -> None:
     assert await _served([second, *again]) == [ANN, CY, ANN]
 
 
-async def _asked(pool: Pool, *users: int) -> list[Job]:
+async def _asked(pool: Pool, *users: int) -> list[SlotCaller]:
     jobs = []
     for user in users:
-        jobs.append(Job(pool, user=user).start())
-        await ticks()
+        jobs.append(SlotCaller(pool, user=user).start())
+        await run_ready_tasks()
     return jobs
 
 
-async def _served(jobs: Sequence[Job]) -> list[int | None]:
+async def _served(jobs: Sequence[SlotCaller]) -> list[int | None]:
     """End each job once it has the slot; return their users in that order."""
     order: list[int | None] = []
     waiting = list(jobs)

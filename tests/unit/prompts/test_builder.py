@@ -16,7 +16,7 @@ from chatflow_hook.turn import Rating
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.builder import PromptBuilder, write_own_prompt
 from imagegen.prompts.llm import LanguageModel
-from imagegen.prompts.scene import Prompt, PromptSource
+from imagegen.prompts.scene import PromptSource, WrittenPrompt
 from imagegen.prompts.template import shipped_template
 from tests.support.briefs import NORA, brief, worded
 from tests.support.llm_answers import SCENE, completion, without
@@ -42,7 +42,7 @@ class RecordedBuilder:
         self.screened.append(text)
         return self.refused not in text
 
-    async def build(self, given: Brief) -> Prompt:
+    async def build(self, given: Brief) -> WrittenPrompt:
         return await self.builder.build(given)
 
 

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import pytest
 
-from imagegen.prompts.scene import Prompt
+from imagegen.prompts.scene import WrittenPrompt
 from tests.support import prompts_table
 from tests.support.prompts_table import DIALOGS, PERSONAS
 
@@ -39,7 +39,7 @@ def test_there_are_eight_personas_and_three_conversations() -> None:
 
 
 @every_prompt
-def test_a_prompt_says_who_is_drawn(dialog: str, persona: str, prompt: Prompt) -> None:
+def test_a_prompt_says_who_is_drawn(dialog: str, persona: str, prompt: WrittenPrompt) -> None:
     who = PERSONAS[persona]
 
     assert f", {who.display_name}, a fictional adult aged {who.age}." in prompt.text
@@ -49,7 +49,7 @@ def test_a_prompt_says_who_is_drawn(dialog: str, persona: str, prompt: Prompt) -
 
 
 @every_prompt
-def test_a_prompt_says_what_is_around(dialog: str, persona: str, prompt: Prompt) -> None:
+def test_a_prompt_says_what_is_around(dialog: str, persona: str, prompt: WrittenPrompt) -> None:
     missing = [word for word in SCENES[dialog] if not re.search(word, prompt.text)]
 
     assert missing == [], persona
@@ -57,7 +57,7 @@ def test_a_prompt_says_what_is_around(dialog: str, persona: str, prompt: Prompt)
 
 @every_prompt
 def test_a_prompt_says_nothing_that_was_only_said(
-    dialog: str, persona: str, prompt: Prompt
+    dialog: str, persona: str, prompt: WrittenPrompt
 ) -> None:
     told = f"{prompt.text} {prompt.summary} {prompt.scene}".casefold()
 
@@ -65,7 +65,7 @@ def test_a_prompt_says_nothing_that_was_only_said(
 
 
 @every_prompt
-def test_a_prompt_names_no_other_persona(dialog: str, persona: str, prompt: Prompt) -> None:
+def test_a_prompt_names_no_other_persona(dialog: str, persona: str, prompt: WrittenPrompt) -> None:
     # A trigger word such as "woman" may belong to several.
     others = {
         word
@@ -81,7 +81,7 @@ def test_a_prompt_names_no_other_persona(dialog: str, persona: str, prompt: Prom
 
 @every_prompt
 def test_a_prompt_is_english_and_of_a_good_length(
-    dialog: str, persona: str, prompt: Prompt
+    dialog: str, persona: str, prompt: WrittenPrompt
 ) -> None:
     assert 80 <= prompt.words <= 250, (dialog, persona)
     assert not re.search("[а-яё]", prompt.text, re.IGNORECASE)
@@ -99,10 +99,10 @@ def test_the_page_shows_these_prompts() -> None:
     page = prompts_table.PAGE.read_text(encoding="utf-8")
 
     # Else: python -m tests.support.prompts_table
-    assert prompts_table.shown(page) == prompts_table.written()
+    assert prompts_table.page_section(page) == prompts_table.render_section()
 
 
-def _middle(persona: str, prompt: Prompt) -> list[str]:
+def _middle(persona: str, prompt: WrittenPrompt) -> list[str]:
     who = PERSONAS[persona]
     middle = prompt.text.partition(who.appearance)[2].removesuffix(who.style)
     return [one.replace(who.display_name, "X").strip() for one in middle.split(". ")]

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Message, Rating
 from imagegen.prompts.brief import Brief
-from imagegen.prompts.scene import CATEGORIES, Prompt, PromptSource, SceneSetting, SceneSketch
+from imagegen.prompts.scene import (
+    CATEGORIES,
+    PromptSource,
+    SceneSetting,
+    StoredScene,
+    WrittenPrompt,
+)
 from imagegen.prompts.template import shipped_template
 from imagegen.prompts.vocabulary import shipped_vocabulary
 from imagegen.workflows.persona import Habits, Persona, Wordings
@@ -44,11 +50,11 @@ settings = st.builds(
 )
 
 
-def _written(reply: str = "", **changed: Any) -> Prompt:
+def _written(reply: str = "", **changed: Any) -> WrittenPrompt:
     return TEMPLATE.write(brief(reply, **changed))
 
 
-def _varied(prompt: Prompt, variation: int, **changed: Any) -> Prompt:
+def _varied(prompt: WrittenPrompt, variation: int, **changed: Any) -> WrittenPrompt:
     return _written(scene=prompt.scene, variation=variation, kind=Kind.VARIATION, **changed)
 
 
@@ -230,7 +236,7 @@ def test_a_variation_at_a_lower_rating_is_worded_for_that() -> None:
 
 
 def test_a_model_scene_is_varied_at_its_own_rating_and_no_other() -> None:
-    kept = SceneSketch(
+    kept = StoredScene(
         setting=SceneSetting(place="park"),
         rating=Rating.SUGGESTIVE,
         scene={
@@ -241,7 +247,7 @@ def test_a_model_scene_is_varied_at_its_own_rating_and_no_other() -> None:
             "mood": "happy",
             "camera": "a close shot",
         },
-    ).stored()
+    ).to_json()
 
     same = _written(scene=kept, variation=1, rating=Rating.SUGGESTIVE).text
     lower = _written(scene=kept, variation=1).text
@@ -286,7 +292,7 @@ def test_any_setting_makes_a_prompt_within_bounds(
     kind: Kind,
     is_alone: bool,
 ) -> None:
-    kept = SceneSketch(setting=setting, shuffle=shuffle, rating=rating, is_alone=is_alone).stored()
+    kept = StoredScene(setting=setting, shuffle=shuffle, rating=rating, is_alone=is_alone).to_json()
     given_ = Brief(persona=persona, scene=kept, variation=variation, rating=rating, kind=kind)
 
     prompt = TEMPLATE.write(given_)
@@ -294,7 +300,7 @@ def test_any_setting_makes_a_prompt_within_bounds(
     assert prompt == TEMPLATE.write(given_)
     assert prompt.words <= 380
     assert prompt.text.endswith(persona.style + "." * (not persona.style.endswith(".")))
-    assert persona.words_for(rating) or " wears " in prompt.text
+    assert persona.wording_for(rating) or " wears " in prompt.text
     assert "\n" not in prompt.text + prompt.summary
 
 
@@ -323,9 +329,9 @@ def test_a_process_of_its_own_writes_the_same_prompt() -> None:
     assert other == _written("We dance on the roof").text
 
 
-def _sentences(prompt: Prompt) -> list[str]:
+def _sentences(prompt: WrittenPrompt) -> list[str]:
     return prompt.text.split(". ")
 
 
-def _clothes(prompt: Prompt) -> str:
+def _clothes(prompt: WrittenPrompt) -> str:
     return next(one for one in _sentences(prompt) if " wears " in one)

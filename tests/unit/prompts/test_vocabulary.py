@@ -12,7 +12,7 @@ from imagegen.prompts.scene import CATEGORIES
 from imagegen.prompts.vocabulary import shipped_vocabulary
 from imagegen.safety.screen import CLEAR, shared_screen
 from imagegen.workflows.library import load_workflows
-from imagegen.workflows.persona import phrase
+from imagegen.workflows.persona import phrase_validator
 
 KNOWN = shipped_vocabulary()
 LIBRARY = load_workflows(Path(__file__).parents[3] / "workflows")
@@ -46,7 +46,7 @@ PLACES = {
 
 
 def test_every_phrase_is_plain_english_of_twenty_words_at_most() -> None:
-    assert [one for one in PHRASES if phrase(20)(one) != one] == []
+    assert [one for one in PHRASES if phrase_validator(20)(one) != one] == []
 
 
 def test_the_screen_has_nothing_against_any_phrase() -> None:
@@ -63,8 +63,8 @@ def test_what_is_worn_at_safe_is_not_bare_there() -> None:
     reader, safe = shipped_reader(), Rating.SAFE
     worn = [
         *(one for clothes in KNOWN.clothes.values() for one in clothes.at(safe)),
-        *(one for place in KNOWN.place.values() if place.wears for one in place.wears.at(safe)),
-        *(one for act in KNOWN.activity.values() if act.wears for one in act.wears.at(safe)),
+        *(one for place in KNOWN.place.values() if place.clothes for one in place.clothes.at(safe)),
+        *(one for act in KNOWN.activity.values() if act.clothes for one in act.clothes.at(safe)),
         *(one for persona in PERSONAS for one in persona.habits.clothes),
         *KNOWN.otherwise.clothes,
         *KNOWN.poses.at(safe),

@@ -7,7 +7,7 @@ import pytest
 
 from chatflow_hook import Rating
 from imagegen.safety import image_screen
-from tests.support.image_screens import BrokenLook, Look
+from tests.support.image_screens import FixedImageScreen, RaisingImageScreen
 
 PICTURE = b"\x89PNG picture"
 
@@ -42,7 +42,7 @@ async def test_nothing_but_true_passes(answer: object) -> None:
 
 
 async def test_true_passes() -> None:
-    assert await image_screen.image_passes(Look(passes=True), PICTURE, Rating.SAFE)
+    assert await image_screen.image_passes(FixedImageScreen(passes=True), PICTURE, Rating.SAFE)
 
 
 async def test_a_screen_that_takes_too_long_has_not_passed_it() -> None:
@@ -50,7 +50,7 @@ async def test_a_screen_that_takes_too_long_has_not_passed_it() -> None:
 
 
 async def test_a_screen_that_raises_has_not_passed_it() -> None:
-    assert not await image_screen.image_passes(BrokenLook(), PICTURE, Rating.SAFE)
+    assert not await image_screen.image_passes(RaisingImageScreen(), PICTURE, Rating.SAFE)
 
 
 async def test_who_is_cancelled_while_a_screen_looks_is_cancelled() -> None:

@@ -8,7 +8,7 @@ from imagegen.sandbox.comfyui.usage import (
     doubles,
     picture_of,
 )
-from tests.support.comfyui_client import portrait, quick
+from tests.support.comfyui_client import graph_without_model, persona_graph
 
 
 def drawing(
@@ -105,14 +105,18 @@ def test_an_outage_before_or_after_excuses_nothing() -> None:
 
 
 def test_equal_graphs_but_for_the_file_name_are_the_same_picture() -> None:
-    other = quick(1)
+    other = graph_without_model(1)
     other["2"]["inputs"]["filename_prefix"] = "another"
 
-    assert picture_of(quick(1), {}) == picture_of(other, {})
-    assert picture_of(quick(1), {}) != picture_of(quick(2), {})
+    assert picture_of(graph_without_model(1), {}) == picture_of(other, {})
+    assert picture_of(graph_without_model(1), {}) != picture_of(graph_without_model(2), {})
 
 
 def test_a_request_that_is_named_makes_the_picture() -> None:
     request = {"chatflow_request": "7f3a"}
 
-    assert picture_of(portrait(seed=1), request) == picture_of(portrait(seed=2), request) == "7f3a"
+    assert (
+        picture_of(persona_graph(seed=1), request)
+        == picture_of(persona_graph(seed=2), request)
+        == "7f3a"
+    )

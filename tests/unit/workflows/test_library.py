@@ -8,11 +8,19 @@ import pytest
 from imagegen.comfy.capabilities import ModelFile
 from imagegen.workflows.errors import UnknownPersona, WorkflowFault, WorkflowsMissing
 from imagegen.workflows.library import load_workflows, required_model_files
-from tests.support.workflow_exports import fault, ksampler, loaded, lora, node, plain, shelve
+from tests.support.workflow_exports import (
+    fault,
+    ksampler,
+    loaded,
+    lora,
+    node,
+    plain,
+    write_persona_folder,
+)
 
 
 def test_a_persona_is_found_in_any_case(tmp_path: Path) -> None:
-    shelve(tmp_path, plain())
+    write_persona_folder(tmp_path, plain())
 
     workflow = load_workflows(tmp_path).find(" LiNa ")
 
@@ -20,7 +28,7 @@ def test_a_persona_is_found_in_any_case(tmp_path: Path) -> None:
 
 
 def test_an_unknown_persona_is_named(tmp_path: Path) -> None:
-    shelve(tmp_path, plain())
+    write_persona_folder(tmp_path, plain())
     library = load_workflows(tmp_path)
 
     with pytest.raises(UnknownPersona, match="called 'bob'") as caught:
@@ -30,8 +38,8 @@ def test_an_unknown_persona_is_named(tmp_path: Path) -> None:
 
 
 def test_one_broken_persona_hides_no_other(tmp_path: Path) -> None:
-    shelve(tmp_path, plain())
-    shelve(tmp_path, "{", persona="may")
+    write_persona_folder(tmp_path, plain())
+    write_persona_folder(tmp_path, "{", persona="may")
 
     library = load_workflows(tmp_path)
 
@@ -39,7 +47,7 @@ def test_one_broken_persona_hides_no_other(tmp_path: Path) -> None:
 
 
 def test_a_broken_persona_tells_its_fault_when_it_is_asked_for(tmp_path: Path) -> None:
-    shelve(tmp_path, "{", persona="may")
+    write_persona_folder(tmp_path, "{", persona="may")
     library = load_workflows(tmp_path)
 
     with pytest.raises(WorkflowFault, match=r"workflow\.json: is not JSON") as caught:
@@ -49,8 +57,8 @@ def test_a_broken_persona_tells_its_fault_when_it_is_asked_for(tmp_path: Path) -
 
 
 def test_two_folders_that_differ_in_case_only_are_a_fault(tmp_path: Path) -> None:
-    shelve(tmp_path, plain(), persona="Lina")
-    shelve(tmp_path, plain(), persona="lina")
+    write_persona_folder(tmp_path, plain(), persona="Lina")
+    write_persona_folder(tmp_path, plain(), persona="lina")
 
     library = load_workflows(tmp_path)
 
@@ -60,9 +68,9 @@ def test_two_folders_that_differ_in_case_only_are_a_fault(tmp_path: Path) -> Non
 def test_an_operators_own_persona_stands_before_the_shipped_one_and_draws_with_its_graph(
     tmp_path: Path,
 ) -> None:
-    shelve(tmp_path / "shipped", plain())
-    shelve(tmp_path / "shipped", plain(), persona="may")
-    shelve(tmp_path / "own", plain(), persona="Lina")
+    write_persona_folder(tmp_path / "shipped", plain())
+    write_persona_folder(tmp_path / "shipped", plain(), persona="may")
+    write_persona_folder(tmp_path / "own", plain(), persona="Lina")
     toml = tmp_path / "own" / "Lina" / "persona.toml"
     toml.write_text(toml.read_text() + '\nmax_rating = "explicit"\n')
     (tmp_path / "own" / "Lina" / "workflow.json").unlink()
@@ -75,8 +83,8 @@ def test_an_operators_own_persona_stands_before_the_shipped_one_and_draws_with_i
 
 
 def test_an_operators_own_persona_may_be_a_ninth_one(tmp_path: Path) -> None:
-    shelve(tmp_path / "shipped", plain())
-    shelve(tmp_path / "own", plain(), persona="зоя")
+    write_persona_folder(tmp_path / "shipped", plain())
+    write_persona_folder(tmp_path / "own", plain(), persona="зоя")
 
     library = load_workflows(tmp_path / "shipped", tmp_path / "own")
 
@@ -97,7 +105,7 @@ def test_a_directory_without_personas_is_an_error_of_its_own(tmp_path: Path) -> 
 
 
 def test_a_graph_without_its_persona_is_a_fault(tmp_path: Path) -> None:
-    folder = shelve(tmp_path, plain())
+    folder = write_persona_folder(tmp_path, plain())
     (folder / "persona.toml").unlink()
 
     library = load_workflows(tmp_path)
@@ -106,7 +114,7 @@ def test_a_graph_without_its_persona_is_a_fault(tmp_path: Path) -> None:
 
 
 def test_a_persona_without_its_graph_is_a_fault(tmp_path: Path) -> None:
-    folder = shelve(tmp_path, plain())
+    folder = write_persona_folder(tmp_path, plain())
     (folder / "workflow.json").unlink()
 
     library = load_workflows(tmp_path)
@@ -207,10 +215,10 @@ def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
 
 
 def test_two_personas_share_a_graph_and_set_inputs_of_it(tmp_path: Path) -> None:
-    shelve(tmp_path, plain(), persona="_common")
+    write_persona_folder(tmp_path, plain(), persona="_common")
     (tmp_path / "_common" / "persona.toml").unlink()
     for name, strength in (("lina", "0.5"), ("may", "1")):
-        shelve(
+        write_persona_folder(
             tmp_path,
             "unused",
             persona=name,
@@ -279,7 +287,7 @@ def test_files_are_sorted_into_the_folders_of_comfyui(tmp_path: Path) -> None:
         "51": node("ImageUpscaleWithModel", upscale_model=["50", 0], image=["8", 0]),
         "9": node("SaveImage", images=["51", 0], filename_prefix="x"),
     }
-    shelve(tmp_path, plain(**scaled))
+    write_persona_folder(tmp_path, plain(**scaled))
 
     files = required_model_files(load_workflows(tmp_path))
 

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from chatflow_hook.turn import Rating
 from imagegen.workflows.errors import WorkflowFault
-from imagegen.workflows.persona import Habits, Persona, Spot, read_persona
+from imagegen.workflows.persona import Habits, InputReference, Persona, read_persona
 
 WHOLE = """
 display_name = "Lina"
@@ -34,7 +34,7 @@ def _written(folder: Path, text: str) -> Path:
 
 
 def test_a_persona_is_read_whole(tmp_path: Path) -> None:
-    persona, wiring = read_persona(_written(tmp_path, WHOLE))
+    persona, config = read_persona(_written(tmp_path, WHOLE))
 
     assert persona == Persona(
         name="lina",
@@ -44,9 +44,9 @@ def test_a_persona_is_read_whole(tmp_path: Path) -> None:
         style="A photograph.",
         trigger_words=("l1na", "l1na woman"),
     )
-    assert wiring.workflow == "../_common/portrait.json"
-    assert wiring.nodes.text == Spot(node="57:27", input="text")
-    assert wiring.inputs == {"57:34": {"lora_name": "lina.safetensors"}}
+    assert config.workflow == "../_common/portrait.json"
+    assert config.nodes.text == InputReference(node="57:27", input="text")
+    assert config.inputs == {"57:34": {"lora_name": "lina.safetensors"}}
 
 
 def test_a_text_over_several_lines_becomes_one(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_habits_a_rating_and_words_for_ratings_may_be_left_out(tmp_path: Path) -
 
     assert persona.max_rating is Rating.SUGGESTIVE
     assert persona.habits == Habits()
-    assert [persona.words_for(rating) for rating in Rating] == [None, None, None]
+    assert [persona.wording_for(rating) for rating in Rating] == [None, None, None]
 
 
 def test_habits_a_rating_and_words_for_ratings_are_read(tmp_path: Path) -> None:
@@ -80,9 +80,9 @@ def test_habits_a_rating_and_words_for_ratings_are_read(tmp_path: Path) -> None:
 
     assert persona.max_rating is Rating.EXPLICIT
     assert persona.habits == Habits(indoors=("in a lighthouse", "at a desk"), never_wears=("suit",))
-    assert persona.words_for(Rating.SAFE) is None
-    assert persona.words_for(Rating.SUGGESTIVE) == "Words for suggestive."
-    assert persona.words_for(Rating.EXPLICIT) == "Words for explicit."
+    assert persona.wording_for(Rating.SAFE) is None
+    assert persona.wording_for(Rating.SUGGESTIVE) == "Words for suggestive."
+    assert persona.wording_for(Rating.EXPLICIT) == "Words for explicit."
 
 
 @pytest.mark.parametrize(

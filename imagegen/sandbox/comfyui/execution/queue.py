@@ -135,7 +135,7 @@ class PromptQueue:
         self.pending.clear()
         self._announce()
 
-    def forget(self, prompt_ids: Iterable[str]) -> None:
+    def delete_history(self, prompt_ids: Iterable[str]) -> None:
         """Delete entries of the history; unknown ids are ignored."""
         for prompt_id in prompt_ids:
             self.history.pop(prompt_id, None)

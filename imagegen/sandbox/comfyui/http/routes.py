@@ -107,8 +107,8 @@ class _Routes:
     async def change_history(self, request: web.Request) -> web.Response:
         body = await _json(request)
         if body.get("clear"):
-            self._queue.forget(list(self._queue.history))
-        self._queue.forget(body.get("delete", ()))
+            self._queue.delete_history(list(self._queue.history))
+        self._queue.delete_history(body.get("delete", ()))
         return web.Response()
 
     async def view(self, request: web.Request) -> web.Response:

@@ -109,7 +109,7 @@ class WebSocketFeed:
             self._connection.closed(socket)
         return socket
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Remove all clients and all frames that were not sent."""
         self._sockets.clear()
         self._client_features.clear()

@@ -14,7 +14,13 @@ from aiohttp import (
 )
 
 from imagegen.sandbox.comfyui import Fault, FaultKind, SandboxComfyUI
-from tests.support.comfyui_client import MODELS, Guest, portrait, quick, visit
+from tests.support.comfyui_client import (
+    MODELS,
+    ComfyUIClient,
+    connect_client,
+    graph_without_model,
+    persona_graph,
+)
 
 MS = 0.001
 PROMPT = "7f3a2c1e-5b0d-5c7e-9d58-0b1e64a7c0de"
@@ -26,42 +32,45 @@ def scripted(*faults: Fault, version: str = "0.33") -> SandboxComfyUI:
     return host
 
 
-async def drawn_file(guest: Guest) -> dict[str, Any]:
+async def drawn_file(client: ComfyUIClient) -> dict[str, Any]:
     """Draw a picture and say where it is."""
-    prompt_id = await guest.post(quick(1))
-    await guest.hear_end(prompt_id)
-    entry = (await guest.get(f"/history/{prompt_id}"))[prompt_id]
+    prompt_id = await client.post(graph_without_model(1))
+    await client.wait_for_end(prompt_id)
+    entry = (await client.get(f"/history/{prompt_id}"))[prompt_id]
     file: dict[str, Any] = entry["outputs"]["2"]["images"][0]
     return file
 
 
-async def view(guest: Guest, file: dict[str, Any]) -> tuple[ClientResponse, bytes]:
-    async with guest.session.get("/view", params=file) as response:
+async def view(client: ComfyUIClient, file: dict[str, Any]) -> tuple[ClientResponse, bytes]:
+    async with client.session.get("/view", params=file) as response:
         return response, await response.read()
 
 
 async def test_an_answer_is_lost_after_the_prompt_was_taken() -> None:
     fault = Fault(kind=FaultKind.ANSWER_LOST)
-    async with scripted(fault) as host, visit(host.address) as guest:
+    async with scripted(fault) as host, connect_client(host.address) as client:
         with pytest.raises(ClientConnectionError):
-            await guest.post(quick(1), prompt_id=PROMPT)
+            await client.post(graph_without_model(1), prompt_id=PROMPT)
 
-        assert "execution_success" in await guest.hear_end(PROMPT)
+        assert "execution_success" in await client.wait_for_end(PROMPT)
         assert [posted.prompt_id for posted in host.posted] == [PROMPT]
 
 
 async def test_a_refused_prompt_keeps_its_answer() -> None:
-    async with scripted(Fault(kind=FaultKind.ANSWER_LOST)) as host, visit(host.address) as guest:
-        assert (await guest.send("/prompt", {}))["error"]["type"] == "no_prompt"
+    async with (
+        scripted(Fault(kind=FaultKind.ANSWER_LOST)) as host,
+        connect_client(host.address) as client,
+    ):
+        assert (await client.send("/prompt", {}))["error"]["type"] == "no_prompt"
         assert host.troubles == ()
 
 
 async def test_a_prompt_posted_twice_runs_twice() -> None:
     fault = Fault(kind=FaultKind.POSTED_TWICE)
-    async with scripted(fault) as host, visit(host.address) as guest:
-        await guest.post(portrait(), prompt_id=PROMPT)
-        await guest.hear_end(PROMPT)
-        await guest.hear_end(PROMPT)
+    async with scripted(fault) as host, connect_client(host.address) as client:
+        await client.post(persona_graph(), prompt_id=PROMPT)
+        await client.wait_for_end(PROMPT)
+        await client.wait_for_end(PROMPT)
 
         assert host.account.posted == {PROMPT: 2}
 
@@ -69,46 +78,54 @@ async def test_a_prompt_posted_twice_runs_twice() -> None:
 @pytest.mark.parametrize("version", ["0.33", "0.3.64"])
 async def test_a_model_is_refused_though_the_host_names_it(version: str) -> None:
     fault = Fault(kind=FaultKind.REFUSED_MODEL)
-    async with scripted(fault, version=version) as host, visit(host.address) as guest:
-        refused = await guest.send("/prompt", {"prompt": portrait(), "prompt_id": PROMPT})
+    async with (
+        scripted(fault, version=version) as host,
+        connect_client(host.address) as client,
+    ):
+        refused = await client.send("/prompt", {"prompt": persona_graph(), "prompt_id": PROMPT})
 
-        listed = await guest.get("/models/diffusion_models")
+        listed = await client.get("/models/diffusion_models")
         assert refused["error"]["type"] == "prompt_outputs_failed_validation"
         (complaint,) = refused["node_errors"]["1"]["errors"]
         assert complaint["type"] == "value_not_in_list"
         assert complaint["details"] == "unet_name: 'z_image_turbo_bf16.safetensors' not in []"
         assert listed == ["z_image_turbo_bf16.safetensors"]
-        await guest.hear_end(await guest.post(portrait()))
+        await client.wait_for_end(await client.post(persona_graph()))
 
 
 async def test_a_file_can_be_named_for_refusal_and_other_prompts_pass() -> None:
     fault = Fault(kind=FaultKind.REFUSED_MODEL, file="una_zit.safetensors")
-    async with scripted(fault) as host, visit(host.address) as guest:
-        await guest.post(portrait(lora="ash_zit_v2.safetensors"))
-        await guest.post(quick(1))
-        refused = await guest.send("/prompt", {"prompt": portrait(lora="una_zit.safetensors")})
+    async with scripted(fault) as host, connect_client(host.address) as client:
+        await client.post(persona_graph(lora="ash_zit_v2.safetensors"))
+        await client.post(graph_without_model(1))
+        refused = await client.send(
+            "/prompt", {"prompt": persona_graph(lora="una_zit.safetensors")}
+        )
 
         assert list(refused["node_errors"]) == ["2"]
 
 
 async def test_somebody_deletes_a_prompt_from_the_queue_and_nothing_tells_of_it() -> None:
-    async with scripted(Fault(kind=FaultKind.DELETED)) as host, visit(host.address) as guest:
-        deleted = await guest.post(quick(1))
-        behind = await guest.post(quick(2))
+    async with (
+        scripted(Fault(kind=FaultKind.DELETED)) as host,
+        connect_client(host.address) as client,
+    ):
+        deleted = await client.post(graph_without_model(1))
+        behind = await client.post(graph_without_model(2))
 
-        assert (await guest.hear("execution_start"))["prompt_id"] == behind
-        await guest.hear_end(behind)
-        assert list(await guest.get("/history")) == [behind]
+        assert (await client.wait_for_event("execution_start"))["prompt_id"] == behind
+        await client.wait_for_end(behind)
+        assert list(await client.get("/history")) == [behind]
         assert deleted != behind
 
 
 async def test_a_view_is_slow() -> None:
     fault = Fault(kind=FaultKind.SLOW_VIEW, seconds=80 * MS)
-    async with scripted(fault) as host, visit(host.address) as guest:
-        file = await drawn_file(guest)
+    async with scripted(fault) as host, connect_client(host.address) as client:
+        file = await drawn_file(client)
         began = time.monotonic()
 
-        response, _ = await view(guest, file)
+        response, _ = await view(client, file)
 
         assert response.status == 200
         assert time.monotonic() - began >= 80 * MS
@@ -116,40 +133,43 @@ async def test_a_view_is_slow() -> None:
 
 async def test_a_view_is_cut_short() -> None:
     fault = Fault(kind=FaultKind.BROKEN_VIEW, how="cut")
-    async with scripted(fault) as host, visit(host.address) as guest:
-        file = await drawn_file(guest)
+    async with scripted(fault) as host, connect_client(host.address) as client:
+        file = await drawn_file(client)
 
         with pytest.raises(ClientPayloadError):
-            await view(guest, file)
+            await view(client, file)
 
-        assert (await view(guest, file))[1].startswith(b"\x89PNG")
+        assert (await view(client, file))[1].startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(("how", "type_"), [("garbage", "image/png"), ("page", "text/html")])
 async def test_a_view_is_no_picture(how: str, type_: str) -> None:
     fault = Fault(kind=FaultKind.BROKEN_VIEW, how=how)
-    async with scripted(fault) as host, visit(host.address) as guest:
-        file = await drawn_file(guest)
+    async with scripted(fault) as host, connect_client(host.address) as client:
+        file = await drawn_file(client)
 
-        response, body = await view(guest, file)
+        response, body = await view(client, file)
 
         assert (response.status, response.content_type) == (200, type_)
         assert not body.startswith(b"\x89PNG")
 
 
 async def test_a_file_is_gone_for_good() -> None:
-    async with scripted(Fault(kind=FaultKind.FILE_GONE)) as host, visit(host.address) as guest:
-        file = await drawn_file(guest)
+    async with (
+        scripted(Fault(kind=FaultKind.FILE_GONE)) as host,
+        connect_client(host.address) as client,
+    ):
+        file = await drawn_file(client)
 
-        statuses = [(await view(guest, file))[0].status for _ in range(2)]
+        statuses = [(await view(client, file))[0].status for _ in range(2)]
 
         assert statuses == [404, 404]
 
 
 async def test_an_answer_trickles() -> None:
     fault = Fault(kind=FaultKind.TRICKLE, route="/prompt", seconds=2 * MS)
-    async with scripted(fault) as host, visit(host.address) as guest:
-        async with guest.session.get("/prompt") as response:
+    async with scripted(fault) as host, connect_client(host.address) as client:
+        async with client.session.get("/prompt") as response:
             pieces = [piece async for piece in response.content.iter_any()]
 
         assert b"".join(pieces) == b'{"exec_info": {"queue_remaining": 0}}'
@@ -158,26 +178,29 @@ async def test_an_answer_trickles() -> None:
 
 async def test_an_answer_is_a_web_page() -> None:
     fault = Fault(kind=FaultKind.WRONG_TYPE, route="GET /queue")
-    async with scripted(fault) as host, visit(host.address) as guest:
-        await guest.get("/history")
+    async with scripted(fault) as host, connect_client(host.address) as client:
+        await client.get("/history")
         with pytest.raises(ContentTypeError):
-            await guest.get("/queue")
+            await client.get("/queue")
 
-        assert await guest.get("/queue") == {"queue_running": [], "queue_pending": []}
+        assert await client.get("/queue") == {"queue_running": [], "queue_pending": []}
 
 
 async def test_an_answer_is_huge() -> None:
-    async with scripted(Fault(kind=FaultKind.HUGE_JSON)) as host, visit(host.address) as guest:
-        answer = await guest.get("/api/history/x")
+    async with (
+        scripted(Fault(kind=FaultKind.HUGE_JSON)) as host,
+        connect_client(host.address) as client,
+    ):
+        answer = await client.get("/api/history/x")
 
         assert len(answer["padding"]) > 32 * 2**20
 
 
 async def test_a_proxy_is_unavailable_for_so_many_requests() -> None:
     fault = Fault(kind=FaultKind.UNAVAILABLE, times=2)
-    async with scripted() as host, visit(host.address) as guest:
+    async with scripted() as host, connect_client(host.address) as client:
         host.script(fault)
-        answers = [await guest.session.get("/prompt") for _ in range(3)]
+        answers = [await client.session.get("/prompt") for _ in range(3)]
 
         assert [answer.status for answer in answers] == [503, 503, 200]
         assert answers[0].content_type == "text/html"
@@ -186,21 +209,21 @@ async def test_a_proxy_is_unavailable_for_so_many_requests() -> None:
 async def test_a_proxy_refuses_handshakes() -> None:
     async with scripted(Fault(kind=FaultKind.UNAVAILABLE, route="/ws")) as host:
         with pytest.raises(WSServerHandshakeError, match="503"):
-            async with visit(host.address):
+            async with connect_client(host.address):
                 pass
-        async with visit(host.address) as guest:
-            await guest.hear("status")
+        async with connect_client(host.address) as client:
+            await client.wait_for_event("status")
 
 
 async def test_a_proxy_is_unavailable_for_some_seconds() -> None:
     fault = Fault(kind=FaultKind.UNAVAILABLE, seconds=100 * MS)
-    async with scripted() as host, visit(host.address) as guest:
+    async with scripted() as host, connect_client(host.address) as client:
         host.script(fault)
         began = time.monotonic()
 
-        statuses = {(await guest.session.get("/prompt")).status for _ in range(5)}
+        statuses = {(await client.session.get("/prompt")).status for _ in range(5)}
         async with asyncio.timeout(10):
-            while (await guest.session.get("/prompt")).status == 503:
+            while (await client.session.get("/prompt")).status == 503:
                 pass
 
         assert statuses == {503}
@@ -208,31 +231,31 @@ async def test_a_proxy_is_unavailable_for_some_seconds() -> None:
 
 
 async def test_faults_are_added_listed_and_cleared_by_other_processes() -> None:
-    async with scripted() as host, visit(host.address) as guest:
+    async with scripted() as host, connect_client(host.address) as client:
         wish = {"faults": ["unavailable:times=ever,route=/prompt", "stall"]}
-        added = await guest.send("/sandbox/faults", wish)
+        added = await client.send("/sandbox/faults", wish)
         assert added["waiting"] == wish["faults"]
-        assert (await guest.session.get("/prompt")).status == 503
-        assert (await guest.get("/sandbox/faults"))["happened"][0]["fault"] == wish["faults"][0]
+        assert (await client.session.get("/prompt")).status == 503
+        assert (await client.get("/sandbox/faults"))["happened"][0]["fault"] == wish["faults"][0]
 
-        await guest.session.delete("/sandbox/faults")
+        await client.session.delete("/sandbox/faults")
 
-        assert (await guest.session.get("/prompt")).status == 200
+        assert (await client.session.get("/prompt")).status == 200
 
 
 @pytest.mark.parametrize("body", [{"faults": ["dorp"]}, {"faults": [1]}, {"fault": []}, [], 7])
 async def test_what_is_no_fault_is_refused_in_a_sentence(body: Any) -> None:
-    async with scripted() as host, visit(host.address) as guest:
-        response = await guest.session.post("/sandbox/faults", json=body)
+    async with scripted() as host, connect_client(host.address) as client:
+        response = await client.session.post("/sandbox/faults", json=body)
 
         assert response.status == 400
         assert "error" in await response.json()
 
 
 async def test_a_frozen_host_is_thawed_through_its_own_routes() -> None:
-    async with scripted() as host, visit(host.address) as guest:
+    async with scripted() as host, connect_client(host.address) as client:
         host.freeze()
 
-        await guest.session.delete("/sandbox/faults")
+        await client.session.delete("/sandbox/faults")
 
-        assert (await guest.session.get("/prompt")).status == 200
+        assert (await client.session.get("/prompt")).status == 200

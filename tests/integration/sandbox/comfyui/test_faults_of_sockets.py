@@ -12,7 +12,13 @@ from aiohttp import (
 )
 
 from imagegen.sandbox.comfyui import Fault, FaultKind, SandboxComfyUI
-from tests.support.comfyui_client import MODELS, Guest, portrait, quick, visit
+from tests.support.comfyui_client import (
+    MODELS,
+    ComfyUIClient,
+    connect_client,
+    graph_without_model,
+    persona_graph,
+)
 
 MS = 0.001
 LONG_S, LONG_STEPS = 60.0, 6000
@@ -25,53 +31,53 @@ def scripted(*faults: Fault, seconds_per_picture: float = 0.0) -> SandboxComfyUI
     return host
 
 
-async def heard(guest: Guest) -> list[str]:
+async def heard(client: ComfyUIClient) -> list[str]:
     """Read the socket until it breaks, and give the events on the way."""
     events = []
-    async for message in guest.socket:
+    async for message in client.socket:
         assert message.type is WSMsgType.TEXT
         events.append(message.json()["type"])
     return events
 
 
-async def has_ended(guest: Guest, prompt_id: str) -> None:
+async def has_ended(client: ComfyUIClient, prompt_id: str) -> None:
     """Ask the history until it has the prompt."""
     async with asyncio.timeout(10):
-        while prompt_id not in await guest.get(f"/history/{prompt_id}"):
+        while prompt_id not in await client.get(f"/history/{prompt_id}"):
             pass
 
 
 @pytest.mark.parametrize("event", ["execution_start", "executing", "executed", "progress_state"])
 async def test_a_socket_drops_before_the_event_and_the_prompt_goes_on(event: str) -> None:
     fault = Fault(kind=FaultKind.DROP, at=event)
-    async with scripted(fault) as host, visit(host.address) as guest:
-        prompt_id = await guest.post(quick(1))
+    async with scripted(fault) as host, connect_client(host.address) as client:
+        prompt_id = await client.post(graph_without_model(1))
 
-        events = await heard(guest)
+        events = await heard(client)
 
         assert event not in events
-        assert guest.socket.close_code == 1006
+        assert client.socket.close_code == 1006
         assert (await host.happened(fault)).prompt_id == prompt_id
-        await has_ended(guest, prompt_id)
+        await has_ended(client, prompt_id)
 
 
 async def test_a_socket_drops_after_the_event_if_it_is_sent() -> None:
     fault = Fault(kind=FaultKind.DROP, at="execution_success", sent=True)
-    async with scripted(fault) as host, visit(host.address) as guest:
-        await guest.post(quick(1))
+    async with scripted(fault) as host, connect_client(host.address) as client:
+        await client.post(graph_without_model(1))
 
-        assert (await heard(guest))[-1] == "execution_success"
-        assert guest.socket.close_code == 1006
+        assert (await heard(client))[-1] == "execution_success"
+        assert client.socket.close_code == 1006
 
 
 async def test_the_last_frame_of_a_prompt_can_be_lost() -> None:
     async with (
         scripted(Fault(kind=FaultKind.DROP, at="over")) as host,
-        visit(host.address) as guest,
+        connect_client(host.address) as client,
     ):
-        await guest.post(quick(1))
+        await client.post(graph_without_model(1))
 
-        events = await heard(guest)
+        events = await heard(client)
 
         assert events[-2:] == ["execution_success", "status"]
 
@@ -79,12 +85,12 @@ async def test_the_last_frame_of_a_prompt_can_be_lost() -> None:
 async def test_occasions_pass_before_a_fault_and_after_its_times() -> None:
     fault = Fault(kind=FaultKind.DROP, at="execution_start", after=1, times=1)
     async with scripted(fault) as host:
-        async with visit(host.address) as guest:
-            await guest.hear_end(await guest.post(quick(1)))
-            await guest.post(quick(2))
-            await heard(guest)
-        async with visit(host.address) as guest:
-            await guest.hear_end(await guest.post(quick(3)))
+        async with connect_client(host.address) as client:
+            await client.wait_for_end(await client.post(graph_without_model(1)))
+            await client.post(graph_without_model(2))
+            await heard(client)
+        async with connect_client(host.address) as client:
+            await client.wait_for_end(await client.post(graph_without_model(3)))
 
         assert [trouble.fault for trouble in host.troubles] == [fault]
 
@@ -105,36 +111,36 @@ async def test_chance_is_repeatable_by_seed() -> None:
 async def test_a_reconnected_socket_stays_open_and_deaf() -> None:
     fault = Fault(kind=FaultKind.DEAF)
     async with scripted(fault) as host:
-        async with visit(host.address, "me") as guest:
-            await guest.hear_end(await guest.post(quick(1)))
-        async with visit(host.address, "me") as guest:
-            await guest.hear("status")
-            prompt_id = await guest.post(quick(2))
-            await has_ended(guest, prompt_id)
-            await guest.socket.ping()
+        async with connect_client(host.address, "me") as client:
+            await client.wait_for_end(await client.post(graph_without_model(1)))
+        async with connect_client(host.address, "me") as client:
+            await client.wait_for_event("status")
+            prompt_id = await client.post(graph_without_model(2))
+            await has_ended(client, prompt_id)
+            await client.socket.ping()
 
             with pytest.raises(TimeoutError):
-                await guest.socket.receive(timeout=50 * MS)
-            assert not guest.socket.closed
+                await client.socket.receive(timeout=50 * MS)
+            assert not client.socket.closed
 
 
 async def test_a_socket_goes_deaf_at_an_event() -> None:
     fault = Fault(kind=FaultKind.DEAF, at="executed")
-    async with scripted(fault) as host, visit(host.address) as guest:
-        prompt_id = await guest.post(quick(1))
-        await has_ended(guest, prompt_id)
+    async with scripted(fault) as host, connect_client(host.address) as client:
+        prompt_id = await client.post(graph_without_model(1))
+        await has_ended(client, prompt_id)
 
-        assert await all_there_is(guest) == [
+        assert await all_there_is(client) == [
             *("status", "status", "status", "execution_start", "execution_cached"),
             *("progress_state", "executing", "progress_state", "progress_state", "executing"),
         ]
 
 
-async def all_there_is(guest: Guest) -> list[str]:
+async def all_there_is(client: ComfyUIClient) -> list[str]:
     events = []
     try:
         while True:
-            events.append((await guest.socket.receive_json(timeout=50 * MS))["type"])
+            events.append((await client.socket.receive_json(timeout=50 * MS))["type"])
     except TimeoutError:
         return events
 
@@ -147,7 +153,7 @@ async def test_a_frame_can_be_huge(how: str) -> None:
         ClientSession(f"http://{host.address}") as session,
         session.ws_connect("/ws?clientId=me", max_msg_size=0) as socket,
     ):
-        await Guest(session, socket, "me").post(quick(1))
+        await ComfyUIClient(session, socket, "me").post(graph_without_model(1))
 
         assert await has_a_huge_one(socket)
 
@@ -161,30 +167,30 @@ async def has_a_huge_one(socket: ClientWebSocketResponse) -> bool:
 
 async def test_a_client_with_a_limit_is_cut_off_by_a_huge_frame() -> None:
     fault = Fault(kind=FaultKind.HUGE_FRAME, at="execution_start", size=5 * MIB)
-    async with scripted(fault) as host, visit(host.address) as guest:
-        await guest.post(quick(1))
+    async with scripted(fault) as host, connect_client(host.address) as client:
+        await client.post(graph_without_model(1))
 
-        async for message in guest.socket:
+        async for message in client.socket:
             said = message
         assert said.type is WSMsgType.ERROR
-        assert guest.socket.close_code == 1009
+        assert client.socket.close_code == 1009
 
 
 async def test_a_host_dies_at_an_event_and_comes_back_empty() -> None:
     fault = Fault(kind=FaultKind.RESTART, at="progress", seconds=100 * MS)
     async with scripted(fault, seconds_per_picture=LONG_S) as host:
-        async with visit(host.address) as guest:
-            prompt_id = await guest.post(portrait(steps=LONG_STEPS))
-            events = await heard(guest)
+        async with connect_client(host.address) as client:
+            prompt_id = await client.post(persona_graph(steps=LONG_STEPS))
+            events = await heard(client)
             assert "progress" not in events
             with pytest.raises(ClientConnectionError):
-                await guest.get("/prompt")
+                await client.get("/prompt")
 
         async with asyncio.timeout(10):
             await host.came_back()
-        async with visit(host.address) as guest:
-            assert await guest.get(f"/history/{prompt_id}") == {}
-            assert await guest.get("/prompt") == {"exec_info": {"queue_remaining": 0}}
+        async with connect_client(host.address) as client:
+            assert await client.get(f"/history/{prompt_id}") == {}
+            assert await client.get("/prompt") == {"exec_info": {"queue_remaining": 0}}
 
 
 async def test_a_host_dies_every_now_and_then() -> None:
@@ -199,27 +205,27 @@ async def test_a_host_dies_every_now_and_then() -> None:
 
 async def test_a_host_that_is_killed_stays_dead_whatever_the_script_says() -> None:
     fault = Fault(kind=FaultKind.RESTART, at="accepted", seconds=50 * MS)
-    async with scripted(fault) as host, visit(host.address) as guest:
+    async with scripted(fault) as host, connect_client(host.address) as client:
         with pytest.raises(ClientConnectionError):
-            await guest.post(quick(1))
+            await client.post(graph_without_model(1))
         await host.kill()
 
         await asyncio.sleep(100 * MS)
         with pytest.raises(ClientConnectionError):
-            await guest.get("/prompt")
+            await client.get("/prompt")
 
 
 async def test_a_frozen_host_takes_connections_and_says_nothing_until_it_is_thawed() -> None:
-    async with scripted() as host, visit(host.address) as guest:
+    async with scripted() as host, connect_client(host.address) as client:
         host.freeze()
 
         for path in ("/prompt", "/ws", "/view?filename=x.png"):
             with pytest.raises(TimeoutError):
-                await guest.session.get(path, timeout=ClientTimeout(total=50 * MS))
+                await client.session.get(path, timeout=ClientTimeout(total=50 * MS))
 
         host.thaw()
-        assert await guest.get("/prompt") == {"exec_info": {"queue_remaining": 0}}
-        await guest.hear_end(await guest.post(quick(1)))
+        assert await client.get("/prompt") == {"exec_info": {"queue_remaining": 0}}
+        await client.wait_for_end(await client.post(graph_without_model(1)))
 
 
 async def test_a_frozen_host_answers_no_ping_and_keeps_the_socket_open() -> None:
@@ -241,24 +247,24 @@ async def test_a_frozen_host_answers_no_ping_and_keeps_the_socket_open() -> None
 
 async def test_a_prompt_stands_still_with_its_frozen_host_and_goes_on_to_success() -> None:
     fault = Fault(kind=FaultKind.FREEZE, at="progress", sent=True)
-    async with scripted(fault) as host, visit(host.address) as guest:
-        prompt_id = await guest.post(portrait())
-        await guest.hear("progress")
+    async with scripted(fault) as host, connect_client(host.address) as client:
+        prompt_id = await client.post(persona_graph())
+        await client.wait_for_event("progress")
         await host.happened(fault)
         with pytest.raises(TimeoutError):
-            await guest.socket.receive(timeout=50 * MS)
+            await client.socket.receive(timeout=50 * MS)
 
         host.thaw()
 
-        assert "execution_success" in await guest.hear_end(prompt_id)
+        assert "execution_success" in await client.wait_for_end(prompt_id)
 
 
 async def test_a_freeze_ends_by_itself_after_its_seconds() -> None:
     fault = Fault(kind=FaultKind.FREEZE, at="accepted", seconds=50 * MS)
-    async with scripted(fault) as host, visit(host.address) as guest:
-        prompt_id = await guest.post(quick(1))
+    async with scripted(fault) as host, connect_client(host.address) as client:
+        prompt_id = await client.post(graph_without_model(1))
 
-        assert "execution_success" in await guest.hear_end(prompt_id)
+        assert "execution_success" in await client.wait_for_end(prompt_id)
         frozen = host.account.outages[-1]
     assert frozen.kind == "frozen"
     assert frozen.ended is not None
@@ -266,9 +272,9 @@ async def test_a_freeze_ends_by_itself_after_its_seconds() -> None:
 
 
 async def test_a_frozen_host_can_be_killed() -> None:
-    async with scripted() as host, visit(host.address) as guest:
+    async with scripted() as host, connect_client(host.address) as client:
         host.freeze()
-        waiting = asyncio.create_task(guest.send("/prompt", {"prompt": quick(1)}))
+        waiting = asyncio.create_task(client.send("/prompt", {"prompt": graph_without_model(1)}))
 
         await host.kill()
 

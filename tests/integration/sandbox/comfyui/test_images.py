@@ -8,11 +8,17 @@ import pytest
 from PIL import Image
 
 from imagegen.sandbox.comfyui import SandboxComfyUI
-from tests.support.comfyui_client import MODELS, Guest, portrait, quick, visit
+from tests.support.comfyui_client import (
+    MODELS,
+    ComfyUIClient,
+    connect_client,
+    graph_without_model,
+    persona_graph,
+)
 
 
 async def test_a_picture_has_the_size_that_was_asked_for_and_tells_its_graph() -> None:
-    graph = portrait(size=(768, 1024))
+    graph = persona_graph(size=(768, 1024))
 
     picture = Image.open(io.BytesIO(await _drawn(graph)))
 
@@ -21,21 +27,23 @@ async def test_a_picture_has_the_size_that_was_asked_for_and_tells_its_graph() -
 
 
 async def test_the_same_persona_and_seed_give_the_same_picture() -> None:
-    assert await _pixels(portrait()) == await _pixels(portrait())
+    assert await _pixels(persona_graph()) == await _pixels(persona_graph())
 
 
 @pytest.mark.parametrize(
-    "other", [portrait(seed=2), portrait(lora="una_zit.safetensors")], ids=["seed", "persona"]
+    "other",
+    [persona_graph(seed=2), persona_graph(lora="una_zit.safetensors")],
+    ids=["seed", "persona"],
 )
 async def test_another_seed_or_persona_gives_another_picture(other: dict[str, Any]) -> None:
-    assert await _pixels(portrait()) != await _pixels(other)
+    assert await _pixels(persona_graph()) != await _pixels(other)
 
 
 async def test_a_picture_from_view_is_re_encoded_without_its_graph() -> None:
     sandbox = SandboxComfyUI(models=MODELS)
-    async with sandbox, visit(sandbox.address) as guest:
-        params = {**await _saved(guest), "preview": "webp;80"}
-        async with guest.session.get("/view", params=params) as response:
+    async with sandbox, connect_client(sandbox.address) as client:
+        params = {**await _saved(client), "preview": "webp;80"}
+        async with client.session.get("/view", params=params) as response:
             picture = Image.open(io.BytesIO(await response.read()))
 
     assert response.content_type == "image/webp"
@@ -58,26 +66,26 @@ async def test_a_picture_from_view_is_re_encoded_without_its_graph() -> None:
 )
 async def test_view_answers_like_a_real_host(changed: dict[str, str], status: int) -> None:
     sandbox = SandboxComfyUI()
-    async with sandbox, visit(sandbox.address) as guest:
-        params = {**await _saved(guest), **changed}
-        async with guest.session.get("/view", params=params) as response:
+    async with sandbox, connect_client(sandbox.address) as client:
+        params = {**await _saved(client), **changed}
+        async with client.session.get("/view", params=params) as response:
             assert response.status == status
 
 
 async def test_file_numbers_go_on_and_are_given_again_when_files_are_gone() -> None:
     sandbox = SandboxComfyUI()
-    async with sandbox, visit(sandbox.address) as guest:
-        names = [(await _saved(guest, colour))["filename"] for colour in range(2)]
+    async with sandbox, connect_client(sandbox.address) as client:
+        names = [(await _saved(client, colour))["filename"] for colour in range(2)]
         sandbox.files.delete(names[-1])
 
-        names.append((await _saved(guest, 2))["filename"])
+        names.append((await _saved(client, 2))["filename"])
 
     assert names == ["quick_00001_.png", "quick_00002_.png", "quick_00002_.png"]
 
 
 async def test_nodes_without_models_change_pictures() -> None:
     scaled = {"upscale_method": "bilinear", "width": 32, "height": 0, "crop": "disabled"}
-    graph = quick(0x102030) | {
+    graph = graph_without_model(0x102030) | {
         "3": {"class_type": "ImageScale", "inputs": {"image": ["1", 0], **scaled}},
         "4": {"class_type": "ImageInvert", "inputs": {"image": ["3", 0]}},
         "5": {"class_type": "ImageBatch", "inputs": {"image1": ["4", 0], "image2": ["1", 0]}},
@@ -91,11 +99,11 @@ async def test_nodes_without_models_change_pictures() -> None:
 
 
 async def test_a_node_that_fails_names_the_exception() -> None:
-    graph = quick(1)
+    graph = graph_without_model(1)
     graph["2"]["inputs"]["images"] = "no link"
     sandbox = SandboxComfyUI()
-    async with sandbox, visit(sandbox.address) as guest:
-        facts = await guest.hear("execution_error", await guest.post(graph))
+    async with sandbox, connect_client(sandbox.address) as client:
+        facts = await client.wait_for_event("execution_error", await client.post(graph))
 
     assert facts["exception_type"] == "AttributeError"
     assert facts["node_type"] == "SaveImage"
@@ -103,10 +111,10 @@ async def test_a_node_that_fails_names_the_exception() -> None:
 
 async def _drawn(graph: dict[str, Any]) -> bytes:
     sandbox = SandboxComfyUI(models=MODELS)
-    async with sandbox, visit(sandbox.address) as guest:
-        prompt_id = await guest.post(graph)
-        await guest.hear_end(prompt_id)
-        return await guest.picture(prompt_id)
+    async with sandbox, connect_client(sandbox.address) as client:
+        prompt_id = await client.post(graph)
+        await client.wait_for_end(prompt_id)
+        return await client.picture(prompt_id)
 
 
 async def _pixels(graph: dict[str, Any]) -> bytes:
@@ -114,7 +122,7 @@ async def _pixels(graph: dict[str, Any]) -> bytes:
         return picture.tobytes()
 
 
-async def _saved(guest: Guest, colour: int = 0) -> dict[str, str]:
-    facts = await guest.hear("executed", await guest.post(quick(colour)))
+async def _saved(client: ComfyUIClient, colour: int = 0) -> dict[str, str]:
+    facts = await client.wait_for_event("executed", await client.post(graph_without_model(colour)))
     image: dict[str, str] = facts["output"]["images"][0]
     return image

@@ -3,7 +3,7 @@
 import asyncio
 
 from imagegen.sandbox.comfyui import Fault, FaultKind, SandboxComfyUI
-from tests.support.comfyui_client import MODELS, portrait, quick, visit
+from tests.support.comfyui_client import MODELS, connect_client, graph_without_model, persona_graph
 
 MS = 0.001
 PROMPT = "7f3a2c1e-5b0d-5c7e-9d58-0b1e64a7c0de"
@@ -11,12 +11,12 @@ PROMPT = "7f3a2c1e-5b0d-5c7e-9d58-0b1e64a7c0de"
 
 async def test_gpu_seconds_are_counted_per_prompt_and_per_host() -> None:
     host = SandboxComfyUI(models=MODELS, seconds_per_picture=0.1)
-    async with host, visit(host.address) as guest:
-        prompts = [await guest.post(portrait(seed=seed)) for seed in range(2)]
+    async with host, connect_client(host.address) as client:
+        prompts = [await client.post(persona_graph(seed=seed)) for seed in range(2)]
         for prompt_id in prompts:
-            await guest.hear_end(prompt_id)
+            await client.wait_for_end(prompt_id)
 
-        told = await guest.get("/sandbox/account")
+        told = await client.get("/sandbox/account")
 
     assert told["host"] == "sandbox"
     assert (told["posted"], told["drawn"], told["double_drawings"]) == (2, 2, 0)
@@ -27,20 +27,20 @@ async def test_gpu_seconds_are_counted_per_prompt_and_per_host() -> None:
 
 
 async def test_the_time_between_two_prompts_is_an_idle_gap() -> None:
-    async with SandboxComfyUI() as host, visit(host.address) as guest:
-        await guest.hear_end(await guest.post(quick(1)))
+    async with SandboxComfyUI() as host, connect_client(host.address) as client:
+        await client.wait_for_end(await client.post(graph_without_model(1)))
         await asyncio.sleep(100 * MS)
-        await guest.hear_end(await guest.post(quick(2)))
+        await client.wait_for_end(await client.post(graph_without_model(2)))
 
-        (gap,) = (await guest.get("/sandbox/account"))["gaps"]
+        (gap,) = (await client.get("/sandbox/account"))["gaps"]
 
     assert 0.1 <= gap["seconds"] < 2
 
 
 async def test_a_prompt_that_is_cached_costs_nothing_and_is_no_double() -> None:
-    async with SandboxComfyUI() as host, visit(host.address) as guest:
+    async with SandboxComfyUI() as host, connect_client(host.address) as client:
         for _ in range(2):
-            await guest.hear_end(await guest.post(quick(1)))
+            await client.wait_for_end(await client.post(graph_without_model(1)))
 
     assert len(host.account.drawings) == 1
     assert host.account.doubles == []
@@ -52,14 +52,14 @@ async def test_a_picture_drawn_again_after_a_death_is_double_and_unavoidable() -
     host.script(fault)
     async with host:
         request = {"extra_data": {"chatflow_request": "7f3a"}}
-        async with visit(host.address) as guest:
-            await guest.hear_end(await guest.post(portrait(), **request))
+        async with connect_client(host.address) as client:
+            await client.wait_for_end(await client.post(persona_graph(), **request))
         await host.happened(fault)
         async with asyncio.timeout(10):
             await host.came_back()
-        async with visit(host.address) as guest:
-            again = await guest.post(portrait(seed=2), prompt_id=PROMPT, **request)
-            await guest.hear_end(again)
+        async with connect_client(host.address) as client:
+            again = await client.post(persona_graph(seed=2), prompt_id=PROMPT, **request)
+            await client.wait_for_end(again)
 
     (double,) = host.account.doubles
     assert (double.picture, double.prompt_ids[1], double.avoidable) == ("7f3a", PROMPT, False)
@@ -68,9 +68,9 @@ async def test_a_picture_drawn_again_after_a_death_is_double_and_unavoidable() -
 async def test_a_prompt_cut_short_by_a_death_is_on_the_account() -> None:
     host = SandboxComfyUI(models=MODELS, seconds_per_picture=60)
     host.script(Fault(kind=FaultKind.RESTART, at="progress", seconds=0))
-    async with host, visit(host.address) as guest:
-        await guest.post(portrait(steps=600))
-        async for _ in guest.socket:
+    async with host, connect_client(host.address) as client:
+        await client.post(persona_graph(steps=600))
+        async for _ in client.socket:
             pass
 
     (drawing,) = host.account.drawings

@@ -1,6 +1,6 @@
 """Hosts and Telegram of a benchmark as one process, controlled over HTTP.
 
-Like the sandbox process of the chaos run, with the delays, the picture sizes and the cables of a
+Like the sandbox process of the chaos run, with the delays, the picture sizes and the proxies of a
 benchmark.
 """
 
@@ -23,36 +23,36 @@ from tests.benchmarks.chaos.sandbox_process import (
     addresses_of,
     network_before,
 )
-from tests.benchmarks.load.network_cable import Cable
 from tests.benchmarks.load.ready_images import ReadyImages, VaryingSpeed, blank_image, pictures
-from tests.support.product import shelf
+from tests.benchmarks.load.tcp_proxy import TcpProxy
+from tests.support.product import required_models
 
 
 class BenchmarkControlServer(SandboxControlServer):
-    """The control server of hosts that are behind cables (proxies that can go silent)."""
+    """The control server of hosts that are behind proxies, which can go silent."""
 
     def __init__(
         self,
         hosts: list[SandboxComfyUI],
         telegram: SandboxTelegram,
-        network: Mapping[str, Cable],
-        cables: list[Cable],
+        network: Mapping[str, TcpProxy],
+        proxies: list[TcpProxy],
     ) -> None:
         super().__init__(hosts, telegram, network)
-        self._cables = cables
+        self._proxies = proxies
 
     def app(self) -> web.Application:
         app = super().app()
-        app.router.add_post("/cables/{number}/{action}", self._to_cable)
+        app.router.add_post("/proxies/{number}/{action}", self._to_proxy)
         app.router.add_get("/arrivals", self._arrivals)
         return app
 
-    async def _to_cable(self, request: web.Request) -> web.Response:
-        cable = self._cables[int(request.match_info["number"])]
-        if request.match_info["action"] == "pull":
-            cable.pull()
+    async def _to_proxy(self, request: web.Request) -> web.Response:
+        proxy = self._proxies[int(request.match_info["number"])]
+        if request.match_info["action"] == "silence":
+            proxy.silence()
         else:
-            cable.plug()
+            proxy.resume()
         return web.Response()
 
     async def _arrivals(self, _: web.Request) -> web.Response:
@@ -60,8 +60,8 @@ class BenchmarkControlServer(SandboxControlServer):
             {
                 "count": len(self._telegram.sent),
                 "calls": Counter(call.method for call in self._telegram.calls),
-                "requests": sum((cable.requests for cable in self._cables), Counter[str]()),
-                "bytes": sum(cable.bytes_back for cable in self._cables),
+                "requests": sum((proxy.requests for proxy in self._proxies), Counter[str]()),
+                "bytes": sum(proxy.bytes_back for proxy in self._proxies),
             }
         )
 
@@ -77,9 +77,9 @@ async def _play(options: argparse.Namespace) -> None:
             if options.fetch_s:
                 host.script(Fault(kind=FaultKind.SLOW_VIEW, seconds=options.fetch_s, times=None))
             await stack.enter_async_context(host)
-        cables = [
-            await stack.enter_async_context(Cable(host.address))
-            for host in (hosts if options.cables else [])
+        proxies = [
+            await stack.enter_async_context(TcpProxy(host.address))
+            for host in (hosts if options.proxies else [])
         ]
         telegram = await stack.enter_async_context(
             SandboxTelegram(port=next(free_ports()), seconds_per_upload=options.telegram_s)
@@ -88,14 +88,14 @@ async def _play(options: argparse.Namespace) -> None:
             await network_before(telegram, options.database, stack) if options.database else {}
         )
         runner = web.AppRunner(
-            BenchmarkControlServer(hosts, telegram, network, cables).app(), access_log=None
+            BenchmarkControlServer(hosts, telegram, network, proxies).app(), access_log=None
         )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         addresses = {
             "control": f"http://127.0.0.1:{runner.addresses[0][1]}",
-            "hosts": [each.address for each in cables or hosts],
+            "hosts": [each.address for each in proxies or hosts],
             **(addresses_of(network) if network else {"telegram": telegram.url, "database": ""}),
             "token": telegram.token,
         }
@@ -106,7 +106,7 @@ async def _play(options: argparse.Namespace) -> None:
 def _host(options: argparse.Namespace, number: int) -> SandboxComfyUI:
     return SandboxComfyUI(
         name=f"gpu-{number}",
-        models=shelf(),
+        models=required_models(),
         seconds_per_picture=options.drawing_s,
         model_load_seconds=options.loading_s,
         seed=options.seed + number,
@@ -125,7 +125,7 @@ def _options() -> Any:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--database", default="", help="host:port of PostgreSQL: puts proxies up")
     parser.add_argument("--large", action="store_true", help="PNGs of 1.3 MB")
-    parser.add_argument("--cables", action="store_true", help="hosts behind cables to pull")
+    parser.add_argument("--proxies", action="store_true", help="hosts behind proxies to silence")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""A cable to the test's PostgreSQL that can be pulled: the server is silent then, and nobody is told."""
+"""A TCP proxy to the test's PostgreSQL that can go silent without closing its connections."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,26 +7,26 @@ from contextlib import asynccontextmanager, suppress
 from sqlalchemy import make_url
 
 
-class Cable:
-    """A TCP proxy that can be pulled like a cable: nothing comes through, and nobody is told."""
+class DatabaseProxy:
+    """A TCP proxy that can go silent: nothing comes through, and no connection is closed."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = host, port
-        self._plugged = asyncio.Event()
-        self._plugged.set()
+        self._is_open = asyncio.Event()
+        self._is_open.set()
 
     @asynccontextmanager
-    async def laid(self) -> AsyncIterator[int]:
+    async def listening(self) -> AsyncIterator[int]:
         server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         async with server:
             yield server.sockets[0].getsockname()[1]
-            self._plugged.set()
+            self._is_open.set()
 
-    def pull(self) -> None:
-        self._plugged.clear()
+    def silence(self) -> None:
+        self._is_open.clear()
 
-    def plug(self) -> None:
-        self._plugged.set()
+    def resume(self) -> None:
+        self._is_open.set()
 
     async def _connected(
         self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter
@@ -43,21 +43,21 @@ class Cable:
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while chunk := await reader.read(65536):
-                await self._plugged.wait()
+                await self._is_open.wait()
                 writer.write(chunk)
                 await writer.drain()
             writer.write_eof()
 
 
 @asynccontextmanager
-async def cable_to(database_url: str) -> AsyncIterator[tuple[Cable, str]]:
-    """Give a cable to a database, and the address through it."""
+async def proxy_to(database_url: str) -> AsyncIterator[tuple[DatabaseProxy, str]]:
+    """Give a proxy to a database, and the address through it."""
     url = make_url(database_url)
     assert url.host
     assert url.port
-    cable = Cable(url.host, url.port)
-    async with cable.laid() as port:
+    proxy = DatabaseProxy(url.host, url.port)
+    async with proxy.listening() as port:
         yield (
-            cable,
+            proxy,
             url.set(host="127.0.0.1", port=port).render_as_string(hide_password=False),
         )

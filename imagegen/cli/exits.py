@@ -1,8 +1,17 @@
-"""Names the extra of the distribution that has to be installed for a command."""
+"""How a command ends with one line on stderr: a fault, or an extra that is not installed."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
+
+import click
+
+
+def exit_with(sentence: str, *, code: int) -> NoReturn:
+    """End the process with one line on stderr and this code."""
+    click.echo(f"imagegen: {sentence}", err=True)
+    sys.exit(code)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from imagegen.delivery.errors import AnswerUnknown, ChatGone, PhotoRefused, PlaceRefused
-from imagegen.delivery.refusals import refusal
+from imagegen.delivery.telegram_refusals import refusal
 
 # The wordings are those of tdlib/telegram-bot-api and tdlib/td, and of public issues of clients.
 GONE = (

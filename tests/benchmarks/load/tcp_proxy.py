@@ -15,10 +15,10 @@ _REQUEST = re.compile(rb"(GET|POST|PUT|DELETE) /(?:api/)?([a-z_]+)[^ ]* HTTP/1.1
 _FILLERS = 4
 
 
-class Cable:
-    """Forwards the connections to its own address; pulled, it is silent, as with a lost route.
+class TcpProxy:
+    """Forwards the connections to its own address; after `silence` nothing passes, as with a lost route.
 
-    `port` 0 chooses a free one; name one if the cable will `refuse` or `drop_packets`, since
+    `port` 0 chooses a free one; name one if the proxy will `refuse` or `drop_packets`, since
     another socket could get a chosen one meanwhile.
     """
 
@@ -26,8 +26,8 @@ class Cable:
         host, _, far_port = address.rpartition(":")
         self._far = (host, int(far_port))
         self._port = port
-        self._plugged = asyncio.Event()
-        self._plugged.set()
+        self._is_open = asyncio.Event()
+        self._is_open.set()
         self._server: asyncio.Server | None = None
         self._backlog: list[socket.socket] = []
         # The connections, each with the event that makes it lose its other end.
@@ -37,11 +37,11 @@ class Cable:
         self.requests: Counter[str] = Counter()
         self.bytes_back = 0
 
-    def pull(self) -> None:
-        self._plugged.clear()
+    def silence(self) -> None:
+        self._is_open.clear()
 
-    def plug(self) -> None:
-        self._plugged.set()
+    def resume(self) -> None:
+        self._is_open.set()
 
     async def refuse(self) -> None:
         """Close all connections and refuse new ones, until `listen`."""
@@ -50,7 +50,7 @@ class Cable:
 
     async def drop_packets(self) -> None:
         """Let no packet pass until `listen`: connections are silent, and no new one comes about."""
-        self.pull()
+        self.silence()
         await self._close_port()
         self._backlog = _full_backlog(self._port)
 
@@ -60,9 +60,9 @@ class Cable:
         self._server = await asyncio.start_server(self._connect, "127.0.0.1", self._port)
         self._port = self._server.sockets[0].getsockname()[1]
         self.address = f"127.0.0.1:{self._port}"
-        self.plug()
+        self.resume()
 
-    def strand(self) -> None:
+    def abandon_connections(self) -> None:
         """Make all open connections silent for ever, as those to a machine that has lost its power.
 
         The server's ends of them are closed. New connections work.
@@ -101,7 +101,7 @@ class Cable:
             # It is cancelled by nobody but us. asyncio's streams of Python 3.11 would log that as
             # an error.
             with suppress(asyncio.CancelledError):
-                await self._plugged.wait()
+                await self._is_open.wait()
                 await self._talk(reader, writer, lost)
         finally:
             writer.close()
@@ -145,7 +145,7 @@ class Cable:
     ) -> None:
         with suppress(ConnectionError):
             while chunk := await reader.read(_CHUNK):
-                await self._plugged.wait()
+                await self._is_open.wait()
                 note(chunk)
                 writer.write(chunk)
                 await writer.drain()

@@ -18,7 +18,7 @@ _READY_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conditions:
+class FleetOptions:
     """How many hosts there are and how long everything takes there, in seconds.
 
     `jitter` is the share by which drawings differ, `loading_s` what another model set costs.
@@ -34,7 +34,7 @@ class Conditions:
     seed: int = 1
     database: str = ""
     large: bool = False
-    cables: bool = False
+    proxies: bool = False
 
     @property
     def arguments(self) -> list[str]:
@@ -45,18 +45,18 @@ class Conditions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fleet(SandboxClient):
+class FleetClient(SandboxClient):
     """The client of that process; `pid` is its number."""
 
     pid: int
-    conditions: Conditions = field(default_factory=lambda: Conditions(hosts=0, drawing_s=0))
+    options: FleetOptions = field(default_factory=lambda: FleetOptions(hosts=0, drawing_s=0))
 
     async def arrived(self) -> int:
         """Return how many pictures are in the chats."""
         return int((await self.traffic())["count"])
 
     async def traffic(self) -> dict[str, Any]:
-        """Return how many pictures and calls Telegram got, and what passed through the cables."""
+        """Return how many pictures and calls Telegram got, and what passed through the proxies."""
         async with self.session.get(f"{self.control}/arrivals") as answer:
             found: dict[str, Any] = await answer.json()
             return found
@@ -66,7 +66,7 @@ class Fleet(SandboxClient):
 
 
 @asynccontextmanager
-async def open_fleet(directory: Path, conditions: Conditions) -> AsyncIterator[Fleet]:
+async def open_fleet(directory: Path, options: FleetOptions) -> AsyncIterator[FleetClient]:
     """Run the process with its log in `directory` while the block runs."""
     launch = LaunchCommand(
         name="hosts",
@@ -74,8 +74,8 @@ async def open_fleet(directory: Path, conditions: Conditions) -> AsyncIterator[F
         command=[
             sys.executable,
             "-m",
-            "tests.benchmarks.load.hosts_process",
-            *conditions.arguments,
+            "tests.benchmarks.load.fleet_process",
+            *options.arguments,
         ],
         environment={"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
     )
@@ -84,10 +84,10 @@ async def open_fleet(directory: Path, conditions: Conditions) -> AsyncIterator[F
         child.wait_until(lambda: _addresses(launch.log) is not None, timeout_s=_READY_S)
         timeout = aiohttp.ClientTimeout(total=120)
         async with aiohttp.ClientSession(timeout=timeout) as session:
-            yield Fleet(
+            yield FleetClient(
                 session=session,
                 pid=child.pid,
-                conditions=conditions,
+                options=options,
                 **(_addresses(launch.log) or {}),
             )
     finally:
