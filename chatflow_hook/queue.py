@@ -164,15 +164,18 @@ class QueueClient:
         Read the row inside the block: an end between the reading and the subscription would
         otherwise be missed.
         """
-        async with self._results.pubsub() as pubsub:
+        pubsub = self._results.pubsub()
+        try:
             listener = EndListener(pubsub, ended_channel(request_id))
             await listener.subscribe()
             yield listener
+        finally:
+            await _close(pubsub)
 
     async def close(self) -> None:
         """Close the connections; may be called twice."""
-        await self._jobs.aclose()
-        await self._results.aclose()
+        await _close(self._jobs)
+        await _close(self._results)
 
 
 class EndListener:
@@ -202,3 +205,16 @@ class EndListener:
             await self._pubsub.get_message(ignore_subscribe_messages=True, timeout=seconds)
         except (RedisError, OSError):
             await asyncio.sleep(seconds)
+
+
+async def _close(client: Redis | PubSub) -> None:
+    """Close a client's connections; how it goes is of no interest to its caller any more.
+
+    If the event loop is busy meanwhile, redis-py says that the time was over. The connection is
+    closed then, but not yet returned to its pool, which the second call does.
+    """
+    try:
+        await client.aclose()
+    except (RedisError, OSError):
+        with suppress(RedisError, OSError):
+            await client.aclose()

@@ -37,7 +37,7 @@ from imagegen.safety.word_senses import in_adult_senses
 __all__ = ["CLEAR", "VERSION", "Finding", "Screen", "ScreenVerdict", "Subject", "shared_screen"]
 
 # To be raised with every change of what is found: the safety audit stores which version refused.
-VERSION = "2"
+VERSION = "3"
 
 # With two ages of adults, "twice" and "half" compare these.
 _TWO = 2
