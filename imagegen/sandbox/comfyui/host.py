@@ -268,8 +268,9 @@ class SandboxComfyUI:
         # asyncio forgets it, open, if the listener is closed before.
         for _ in range(_LOOP_TURNS):
             await asyncio.sleep(0)
-            _abort_connections(runner.server)
         listener.close()
+        # Not earlier: who sees a connection break finds the port closed.
+        _abort_connections(runner.server)
         self._freeze_gate.end()
         await asyncio.wait([task])
         await runner.cleanup()

@@ -29,6 +29,8 @@ LIMITS: Mapping[str, Limit] = {
     "open files": Limit(once=24.0),
     "threads": Limit(once=16.0),
     "asyncio tasks": Limit(once=40.0),
+    # Both workers and the bot keep up to ten connections each, once they have needed them.
+    "PostgreSQL: connections": Limit(once=32.0),
     "connections": Limit(once=16.0),
     "keys": Limit(once=60.0),
 }
