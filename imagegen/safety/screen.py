@@ -112,7 +112,10 @@ class Screen:
         own_names: Collection[str],
         is_prompt: bool = False,
     ) -> Iterator[Finding]:
-        spoken = reading_time.readable([*map(_message, messages)])
+        spoken = [*map(_message, messages)]
+        # A prompt is read whole, however long that takes, since it is drawn as it stands.
+        if not is_prompt:
+            spoken = reading_time.readable(spoken)
         if len(spoken) < len(messages):
             yield Finding(verdict=ScreenVerdict.SAFE_ONLY, rule="unread")
         topics_before: set[str] = set()

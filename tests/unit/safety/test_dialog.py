@@ -93,3 +93,9 @@ def test_what_is_newer_than_an_unread_message_is_read() -> None:
     words = " ".join(f"слово{number:x}кщ" for number in range(2_000))
 
     assert SCREEN.conversation(words, "I am 15, naked").verdict is ScreenVerdict.REFUSED
+
+
+def test_a_prompt_is_read_whole_however_long_it_takes() -> None:
+    words = " ".join(f"слово{number:x}кщ" for number in range(2_000))
+
+    assert SCREEN.prompt(f"{words}. She is 15.").verdict is ScreenVerdict.REFUSED
