@@ -46,6 +46,10 @@ _SHORT_WAIT_S = 2.0
 _MAX_REFUSED_SENDS = 5
 # While PostgreSQL is away, what became of a send is written again after a pause of so long.
 _FIRST_PAUSE_S = 0.1
+# The first try may have a connection that leads nowhere any more. Another job could send the
+# picture again meanwhile, so it is given up early; each further try may take twice as long.
+_FIRST_TRY_S = 2.0
+_DATABASE_IS_SLOW = Unavailable("the database does not answer in time", code="database_unavailable")
 _MAX_PAUSE_S = 2.0
 # How often that is logged anew.
 _LOGGED_EVERY_S = 60.0
@@ -298,19 +302,21 @@ async def _patiently(
     refusal counts for the circuit breaker, so that no more pictures are sent that nobody can write
     down.
     """
-    pause_s, logged_at = _FIRST_PAUSE_S, -math.inf
+    pause_s, try_s, logged_at = _FIRST_PAUSE_S, _FIRST_TRY_S, -math.inf
     while True:
         try:
-            with context.circuit_breaker.watching(request.id):
-                return await write()
-        except Unavailable as error:
+            async with asyncio.timeout(try_s):
+                with context.circuit_breaker.watching(request.id):
+                    return await write()
+        except (Unavailable, TimeoutError) as error:
             if isinstance(error, Unexpected) and not isinstance(error, DatabaseRefused):
                 raise  # a fault of ours, which a repetition does not mend
             if time.monotonic() - logged_at >= _LOGGED_EVERY_S:
-                log.warning("send is written down later", code=error.code, why=error.sentence)
+                away = error if isinstance(error, Unavailable) else _DATABASE_IS_SLOW
+                log.warning("send is written down later", code=away.code, why=away.sentence)
                 logged_at = time.monotonic()
         await asyncio.sleep(pause_s)
-        pause_s = min(2 * pause_s, _MAX_PAUSE_S)
+        pause_s, try_s = min(2 * pause_s, _MAX_PAUSE_S), 2 * try_s
 
 
 async def _run_to_completion(write: Coroutine[Any, Any, None]) -> None:

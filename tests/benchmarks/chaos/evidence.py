@@ -34,6 +34,7 @@ class Send:
     attempt: int
     outcome: str
     started: float
+    finished: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,8 @@ _ROWS = """
     FROM image_requests ORDER BY created_at
 """
 _SENDS = """
-    SELECT request_id, attempt, outcome, extract(epoch FROM started_at)::float8 AS started
+    SELECT request_id, attempt, outcome, extract(epoch FROM started_at)::float8 AS started,
+        extract(epoch FROM finished_at)::float8 AS finished
     FROM deliveries ORDER BY started_at
 """
 _DIALOGS = (

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from uuid import UUID
 
-from tests.benchmarks.chaos.evidence import ChaosArrival, DialogRow, Evidence, InjectedFault, Row
+from tests.benchmarks.chaos.evidence import (
+    ChaosArrival,
+    DialogRow,
+    Evidence,
+    InjectedFault,
+    Row,
+    Send,
+)
 from tests.benchmarks.chaos.fault import ChaosFaultKind
 from tests.benchmarks.chaos.violation import Violation, ViolationKind
 
@@ -107,13 +114,30 @@ def _lost(evidence: Evidence) -> Iterator[Violation]:
 
 def _repeated(evidence: Evidence) -> dict[Row, bool]:
     """Return the requests whose picture came more than once; True if `deliveries` explains it."""
-    unknown = Counter(send.request_id for send in evidence.sends if send.outcome == "unknown")
+    unknown = Counter(
+        send.request_id for send in evidence.sends if _was_unknown(send, evidence.sends)
+    )
     arrived = _arrivals(evidence)
     return {
         row: len(arrived[row.caption]) <= 1 + unknown[row.id]
         for row in evidence.rows
         if len(arrived[row.caption]) > 1
     }
+
+
+def _was_unknown(send: Send, sends: Iterable[Send]) -> bool:
+    """Whether nobody could know of this send, or not before another one of its request began.
+
+    A worker that cannot reach the database writes down later that its send has arrived.
+    """
+    if send.outcome == "unknown":
+        return True
+    return send.outcome == "sent" and any(
+        other.request_id == send.request_id
+        and other.attempt > send.attempt
+        and (send.finished is None or other.started < send.finished)
+        for other in sends
+    )
 
 
 def _sent_twice(evidence: Evidence, repeated: Mapping[Row, bool]) -> Iterator[Violation]:

@@ -1,6 +1,7 @@
 """What became of a send is written down although PostgreSQL is away when it ends."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -11,8 +12,12 @@ from imagegen.db import migrations
 from imagegen.db.tables import Delivery
 from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.telegram import Trouble
+from tests.benchmarks.load.tcp_proxy import TcpProxy
 from tests.support.conversations import Sessions
 from tests.support.product import PATIENCE_S, ProductFactory
+
+# A statement over a connection that leads nowhere is given up after so long.
+GIVEN_UP_S = 15.0
 
 
 @pytest.fixture
@@ -60,3 +65,26 @@ async def test_what_became_of_a_send_survives_an_outage_of_postgresql(
         assert picture.state is State.DELIVERED
         assert len(product.telegram.sent) == 1
         assert await outcomes(sessions) == ledger
+
+
+async def test_a_connection_that_leads_nowhere_does_not_hold_up_what_became_of_a_send(
+    products: ProductFactory, sessions: Sessions, postgres: PostgresServer
+) -> None:
+    async with TcpProxy(f"127.0.0.1:{postgres.port}") as proxy:
+        through_proxy = postgres.url.replace(f"127.0.0.1:{postgres.port}", proxy.address)
+        async with products.start(works=False, database_url=through_proxy) as product:
+            async with product.worker():
+                with product.telegram.holding_uploads():
+                    request = await product.ask()
+                    await product.telegram.wait_for_calls(1, timeout=PATIENCE_S, method="sendPhoto")
+                    proxy.abandon_connections()
+                began = time.monotonic()
+                async with asyncio.timeout(PATIENCE_S):
+                    while await outcomes(sessions) != ["sent"]:  # noqa: ASYNC110
+                        await asyncio.sleep(0.05)
+                took_s = time.monotonic() - began
+
+            assert len(product.telegram.sent) == 1
+            assert (await product.hook.wait(request, timeout=PATIENCE_S)).state is State.DELIVERED
+
+    assert took_s < GIVEN_UP_S

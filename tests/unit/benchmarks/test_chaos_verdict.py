@@ -65,8 +65,9 @@ def arrival(number: int = 1, **changes: Any) -> ChaosArrival:
     return ChaosArrival(**usual | changes)
 
 
-def send(number: int, attempt: int, outcome: str) -> Send:
-    return Send(request_id=uid(number), attempt=attempt, outcome=outcome, started=10.0)
+def send(number: int, attempt: int, outcome: str, **times: float) -> Send:
+    usual = {"started": 10.0, "finished": 10.0}
+    return Send(request_id=uid(number), attempt=attempt, outcome=outcome, **usual | times)
 
 
 def double(number: int = 1, *, avoidable: bool = True) -> DoubleDrawing:
@@ -159,6 +160,24 @@ def test_a_picture_sent_twice_after_an_unknown_send_is_told() -> None:
 
     assert verdict.is_good
     assert (verdict.sent_twice, verdict.sent_twice_after_unknown) == (1, 1)
+
+
+def test_a_picture_sent_again_before_the_first_send_could_be_written_down_is_told() -> None:
+    verdict = judged(
+        arrivals=(arrival(), arrival(message_id=9)),
+        sends=(send(1, 1, "sent", finished=20.0), send(1, 2, "sent", started=15.0)),
+    )
+
+    assert (verdict.is_good, verdict.sent_twice_after_unknown) == (True, 1)
+
+
+def test_a_picture_sent_again_after_the_first_send_was_written_down_is_a_violation() -> None:
+    verdict = judged(
+        arrivals=(arrival(), arrival(message_id=9)),
+        sends=(send(1, 1, "sent", finished=14.0), send(1, 2, "sent", started=15.0)),
+    )
+
+    assert kinds(verdict) == [ViolationKind.SENT_TWICE]
 
 
 def test_one_unknown_send_excuses_no_third_picture() -> None:
