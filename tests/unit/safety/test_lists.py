@@ -22,6 +22,10 @@ LISTS = Path(__file__).parent / "lists"
 SCREEN = Screen(today=lambda: dt.date(2026, 11, 28))
 MISSED_AT_MOST: dict[str, int] = {"disguise": 1}
 SUBJECTS_RIGHT_AT_LEAST = 205
+# Of 240 mentions, 340 harmless lines and 30 dialogs that nobody who writes rules has read.
+UNREAD_MISSED_AT_MOST = 56
+UNREAD_TAMED_AT_MOST = 22
+UNREAD_DIALOGS_MISREAD_AT_MOST = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,3 +84,17 @@ def test_it_is_mostly_known_who_the_minor_is() -> None:
     right = [line for line in MENTIONS if line.whose in {found.subject for found in line.findings}]
 
     assert len(right) >= SUBJECTS_RIGHT_AT_LEAST
+
+
+def test_the_unread_half_is_read_as_well_as_measured() -> None:
+    """It says how many lines are misread and not which, so that no rule is made for them."""
+    missed = sum(not line.speaks_of_a_minor for line in lines("unread/mentions"))
+    harmless = [*lines("unread/harmless")]
+    dialogs = [
+        line.speaks_of_a_minor == (line.category == "minor") for line in lines("unread/dialogs")
+    ]
+
+    assert missed <= UNREAD_MISSED_AT_MOST
+    assert sum(bool(line.findings) for line in harmless) <= UNREAD_TAMED_AT_MOST
+    assert not any(line.is_refused for line in harmless)
+    assert dialogs.count(False) <= UNREAD_DIALOGS_MISREAD_AT_MOST
