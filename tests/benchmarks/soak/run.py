@@ -169,14 +169,14 @@ def _fleet(plan: SoakPlan, postgres: PostgresServer) -> AbstractAsyncContextMana
 
 @asynccontextmanager
 async def _sampling(sampler: Sampler, plan: SoakPlan) -> AsyncIterator[None]:
-    task = asyncio.create_task(sampler.run(plan.sample_every_s), name="sampler")
+    # Told and not cancelled, since redis-py may lose a cancellation: see imagegen/periodic.py.
+    is_over = asyncio.Event()
+    task = asyncio.create_task(sampler.run(plan.sample_every_s, is_over), name="sampler")
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait({task})
-    if not task.cancelled():
-        await task  # raises what has ended it
+        is_over.set()
+        await task
 
 
 @asynccontextmanager

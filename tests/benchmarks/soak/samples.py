@@ -14,10 +14,19 @@ import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from tests.benchmarks.chaos.bot import is_set_within
 from tests.benchmarks.chaos.workers import WorkerGroup
 from tests.benchmarks.report.process_usage import rss_mb
 
 _TIMEOUT_S = 2.0
+# asyncpg's InternalClientError is what a query ends with whose connection is being given up.
+_DATABASE_IS_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 _CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
 
 # How much of a resource there was after so many pictures.
@@ -39,15 +48,15 @@ class Sampler:
     pictures: Callable[[], int]
     series: dict[str, Series] = field(default_factory=lambda: defaultdict(list))
 
-    async def run(self, every_s: float) -> None:
-        """Sample for ever. What cannot be reached just now is missing in that sample."""
-        while True:
-            self._ask_for_task_counts()
-            await asyncio.sleep(every_s)
+    async def run(self, every_s: float, is_over: asyncio.Event) -> None:
+        """Sample until it is over. What cannot be reached just now is missing in that sample."""
+        self._ask_for_task_counts()
+        while not await is_set_within(is_over, every_s):
             pictures = self.pictures()
             for sample in (self._workers(), self._bot(), await self._servers()):
                 for resource, value in sample.items():
                     self.series[resource].append((pictures, value))
+            self._ask_for_task_counts()
 
     def _ask_for_task_counts(self) -> None:
         for pid in self.worker_group.pids().values():
@@ -69,7 +78,7 @@ class Sampler:
 
     async def _servers(self) -> Mapping[str, float]:
         found: dict[str, float] = {}
-        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+        with suppress(*_DATABASE_IS_AWAY):
             found["PostgreSQL: connections"] = await self._database_connections()
         with suppress(RedisError, OSError, TimeoutError):
             found |= await self._redis()
