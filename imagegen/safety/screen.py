@@ -28,6 +28,7 @@ from imagegen.safety.normalise import (
     StarredWords,
     plain,
     sentences,
+    visible,
 )
 from imagegen.safety.notation import in_other_layout, without_other_numbers
 from imagegen.safety.person_names import PersonNames
@@ -137,6 +138,7 @@ class Screen:
 
     def _prompt_findings(self, text: str) -> Iterator[Finding]:
         # The persona's name stands after the trigger words.
+        text = visible(text)
         identity = _IDENTITY.match(text)
         name = identity.group(1).rpartition(", ")[2] if identity else ""
         yield from self._conversation_findings([text], own_names=(name,), is_prompt=True)
@@ -305,7 +307,9 @@ def _with_lemmas(phrases: Iterable[str]) -> Iterator[str]:
 
 
 def _message(message: str | Message) -> Message:
-    return Message(role=USER, text=message) if isinstance(message, str) else message
+    if isinstance(message, str):
+        return Message(role=USER, text=visible(message))
+    return message.model_copy(update={"text": visible(message.text)})
 
 
 def _worst(findings: Iterable[Finding]) -> Finding:

@@ -80,7 +80,14 @@ async def test_sessions_that_began_after_a_failover_stay_read_only_and_later_one
 ) -> None:
     async with session(postgres.url) as before:
         async with postgres_faults.sessions_stay_read_only(postgres.url):
-            with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+            with pytest.raises(
+                (
+                    asyncpg.PostgresError,
+                    asyncpg.InterfaceError,
+                    asyncpg.InternalClientError,
+                    OSError,
+                )
+            ):
                 await before.execute("SELECT 1")
             during = await asyncpg.connect(postgres.url)
         async with session(postgres.url) as after:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from imagegen import morphology
@@ -146,6 +146,7 @@ def test_any_text_is_read(text: str) -> None:
 
 
 @settings(max_examples=60)
+@example("сыграй девчонку из 9 класса", 20)
 @given(st.sampled_from([*FORBIDDEN, *OF_MINORS]), st.integers(0, 2**32))
 def test_unseen_signs_and_case_change_no_verdict(text: str, chance: int) -> None:
     changed = "".join(_veiled(text, chance))
