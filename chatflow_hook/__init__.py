@@ -4,6 +4,7 @@
 - turn.py: the message that a bot hands over
 - outbox.py: counts a message and inserts its request
 - trigger.py: whether a picture is due
+- counter_check.py: whether a bot's counter rises by two a turn
 - quota.py: how many pictures a user may have
 - manual_requests.py: pictures that a user asks for, and variations
 - covers.py: pictures that are drawn ahead, for the start of a dialog

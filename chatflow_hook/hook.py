@@ -22,6 +22,7 @@ from chatflow_hook import (
     sqlstates,
     user_erasure,
 )
+from chatflow_hook.counter_check import CounterCheck
 from chatflow_hook.failures import NO_COUNT, FailureLog, cause_of
 from chatflow_hook.manual_requests import ManualRequests
 from chatflow_hook.outbox import DialogUnknownError, Ownership, Request, TriggerSettings
@@ -78,6 +79,7 @@ class ChatFlowHook:
         # Read from the schema at the first turn; see `_record`.
         self._ownership: Ownership | None = None
         self._failures = FailureLog()
+        self._counter_check = CounterCheck()
 
     @classmethod
     def from_env(cls) -> Self:
@@ -378,7 +380,13 @@ class ChatFlowHook:
 
     async def _record(self, connection: DeadlineConnection, turn: Turn) -> Request | None:
         ownership = self._ownership or await outbox.read_ownership(connection)
-        request = await outbox.record(connection, turn, ownership=ownership, settings=self._trigger)
+        request = await outbox.record(
+            connection,
+            turn,
+            ownership=ownership,
+            settings=self._trigger,
+            counter_check=self._counter_check,
+        )
         # Kept only after the statements succeeded. Before the migrations have run they fail, and
         # what was read of the schema until then would be wrong afterwards.
         self._ownership = ownership

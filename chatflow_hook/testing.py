@@ -225,7 +225,9 @@ class InMemoryHook(ChatFlowHook):
         dialog = self._dialogs.setdefault(turn.dialog_id, _Dialog())
         if (limited := self._limited(turn.user_id, Kind.ASKED)) is not None:
             return limited
-        request = self._add_of_turn(turn, Kind.ASKED, turn.message_count or dialog.message_count)
+        request = self._add_of_turn(
+            turn, Kind.ASKED, turn.user_message_count or dialog.message_count
+        )
         await self.enqueue(request)
         return request
 
@@ -324,7 +326,7 @@ class InMemoryHook(ChatFlowHook):
             return self._request_of_message(turn, dialog)
 
         last = self._last_automatic(turn.dialog_id)
-        count = turn.message_count or dialog.message_count + 1
+        count = turn.user_message_count or dialog.message_count + 1
         has_failed = last is not None and last.picture.state is not State.DELIVERED
         verdict = judge(
             message_count=count,
@@ -356,7 +358,7 @@ class InMemoryHook(ChatFlowHook):
             ]
             return of_message[-1] if of_message else None
         last = self._last_automatic(turn.dialog_id)
-        if last is None or last.request.message_count != turn.message_count:
+        if last is None or last.request.message_count != turn.user_message_count:
             return None
         is_delivered = last.picture.state is State.DELIVERED
         is_of_before = is_delivered and dialog.watermark != last.request.message_count
