@@ -92,7 +92,9 @@ class ContentPolicy:
         if worded.finding.verdict is ScreenVerdict.REFUSED:
             await self._audit.record(request, "prompt", worded.finding, worded.prompt.text)
             raise Refused(worded.finding.rule, language=request.language)
-        seed = choose_seed(self._rules.seed_mode, _seed_input(request), chance=self._chance)
+        seed = choose_seed(
+            self._rules.seed_mode, _seed_input(request, persona), chance=self._chance
+        )
         return ImageSpec(prompt=worded.prompt, rating=worded.rating, seed=seed)
 
     async def delivery_options(
@@ -151,10 +153,11 @@ class ContentPolicy:
         return effective_rating(bounds)
 
 
-def _seed_input(request: ClaimedRequest) -> SeedInput:
+def _seed_input(request: ClaimedRequest, persona: Persona) -> SeedInput:
     return SeedInput(
         kind=request.kind,
-        persona=request.persona,
+        # Not the request's name of it, which may be an alias.
+        persona=persona.name,
         dialog_id=request.dialog_id,
         message_count=request.message_count,
         variation=request.variation,
