@@ -1,6 +1,7 @@
 """What all tests share: real servers, and a database of its own for each test."""
 
 import asyncio
+import gc
 import os
 import secrets
 import shutil
@@ -76,6 +77,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_speed)
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     items[:] = [item for first in range(processes) for item in items[first::processes]]
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what is there for good: modules and thousands of tests."""
+    gc.collect()
+    gc.freeze()
 
 
 def _speed(item: pytest.Item) -> int:
