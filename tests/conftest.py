@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from imagegen.db import migrations
 from imagegen.db.engine import connect
+from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.servers import Servers, running_servers
 from tests.support import conversations
 from tests.support.conversations import Sessions
@@ -109,6 +110,14 @@ def servers() -> Iterator[Servers]:
         return
     with running_servers() as private:
         yield private
+
+
+@pytest.fixture
+def postgres() -> Iterator[PostgresServer]:
+    """Return a server of the test's own, with our migrations applied, to be stopped or killed."""
+    with PostgresServer() as server:
+        migrations.upgrade(server.url)
+        yield server
 
 
 @pytest.fixture(scope="session")
