@@ -269,6 +269,17 @@ async def test_the_bots_own_count_is_taken(side: Side) -> None:
     assert first == again
 
 
+async def test_a_count_of_both_roles_is_halved(side: Side) -> None:
+    answers = [
+        await side.hook.on_turn(turn(message_count=count, counts_both_roles=True))
+        for count in (3, 5, 7, 7)
+    ]
+
+    assert answers[:2] == [None, None]
+    assert answers[2] is not None
+    assert (answers[2].message_count, answers[3]) == (3, answers[2])
+
+
 async def test_an_old_dialog_starts_counting_at_its_first_message(side: Side) -> None:
     answers = [await side.hook.on_turn(turn(message_count=count)) for count in range(400, 404)]
 
