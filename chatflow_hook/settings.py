@@ -212,6 +212,9 @@ def _field(kind: type[BaseSettings], name: str) -> FieldInfo:
 
 
 def _shown_value(field: FieldInfo, fault: ErrorDetails) -> str:
+    if fault["type"] == "import_error":
+        why, _, _ = str(fault["ctx"]["error"]).partition("\n")
+        return f"{fault['input']!r} ({why})"
     if "SecretStr" not in str(field.annotation):
         return repr(fault["input"])
     # Only the message of our own error is shown: others quote the value, which has a password.
