@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 # How often a caller looks at its row: while nothing can be heard, and while the subscription stands.
 POLL_INTERVAL_S = 1.0
-_RARE_INTERVAL_S = 30.0
+_RARE_INTERVAL_S = 10.0
 _SUBSCRIBE_TIMEOUT_S = 0.8
 _RECONNECT_AFTER_S = 1.0
 # A subscription on which nothing was heard for so long is asked whether it still stands, and has as

@@ -1,26 +1,26 @@
 """A bot that is forked after its hook was used, as by gunicorn's preload or Celery's prefork.
 
 `python -m tests.support.forking_bot` reads its settings from the environment. Its exit code is 0 if
-the turns of both processes brought a picture.
+the calls of both processes were done.
 """
 
 import os
 import sys
 
 from chatflow_hook.sync import ChatFlowHook
-from tests.support.conversations import turn
 
 
 def main() -> int:
     hook = ChatFlowHook.from_env()
-    before = hook.ask(turn(1))
+    hook.confirm_age(1)
     child = os.fork()
     if child == 0:
-        os._exit(0 if hook.wait(hook.ask(turn(2)), timeout=0).state == "queued" else 1)
+        hook.confirm_age(2)
+        os._exit(0)
     _, status = os.waitpid(child, 0)
-    after = hook.wait(before, timeout=0)
+    both_stored = hook.has_confirmed_age(1) and hook.has_confirmed_age(2)
     hook.close()
-    return 0 if after.state == "queued" and status == 0 else 1
+    return 0 if both_stored and status == 0 else 1
 
 
 if __name__ == "__main__":

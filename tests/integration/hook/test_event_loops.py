@@ -71,8 +71,8 @@ async def test_the_connections_of_a_loop_are_closed_when_it_ends(
 
     assert while_it_ran > 0
     async with asyncio.timeout(PATIENCE_S):
-        while await connections(database_url):
-            await asyncio.sleep(0.02)  # the server sees the end of a connection a little later
+        while await connections(database_url):  # noqa: ASYNC110 (the server sees it a little later)
+            await asyncio.sleep(0.02)
 
 
 async def test_loops_of_several_threads_at_once(hook: ChatFlowHook) -> None:

@@ -60,7 +60,6 @@ async def test_an_option_that_pgbouncer_refuses_is_named(
     with capture_logs() as log:
         await talk(f"{pgbouncer.url}?pgbouncer=true&options=-csearch_path%3Dpublic", redis_url)
 
-    assert {line["why"] for line in log} == {
-        "a pooler such as PgBouncer refuses an option of DATABASE_URL: leave `options` out, or"
-        " name them in its ignore_startup_parameters"
+    assert {line["why"].partition(":")[0] for line in log} == {
+        "a pooler such as PgBouncer refuses an option of DATABASE_URL"
     }
