@@ -40,9 +40,10 @@ TURN_TIMEOUT_S = 0.9
 class ChatFlowHook:
     """Decides when a picture is due, inserts its request and tells the worker.
 
-    One object serves all handlers of a bot: its methods may run at the same time, in one event
-    loop. Creating it touches no network. It opens its connections (at most 10 to PostgreSQL) at
-    first use; `close`, or leaving `async with`, closes them. `chance` is the source of the
+    One object serves all handlers of a bot: its methods may run at the same time, and in any event
+    loop. Creating it touches no network. It opens its connections at first use, in each event loop
+    its own (at most 10 to PostgreSQL); `close`, or leaving `async with`, closes those of the running
+    loop, and so does the end of a loop under `asyncio.run`. `chance` is the source of the
     trigger's random numbers, for tests; None is the operating system's. `turn_timeout_s` is how
     long a turn may take, in seconds; a test on a busy machine gives more.
     """
@@ -85,8 +86,8 @@ class ChatFlowHook:
     ) -> Request | None:
         """Count the turn's message, and return a request if a picture is due, else None.
 
-        With a `session` everything happens in a savepoint of its transaction: call this last
-        before the commit, and `enqueue` after the commit. Without one, the hook commits a
+        With a `session`, or a connection, of any asynchronous driver, everything happens in a
+        savepoint of its transaction: call this last before the commit, and `enqueue` after it. Without one, the hook commits a
         transaction of its own and tells the worker itself.
 
         None also means that an automatic picture of the dialog is under way, that
@@ -105,7 +106,7 @@ class ChatFlowHook:
         call is cancelled, roll the session back.
 
         Raises:
-            TypeError: `session` is not an AsyncSession.
+            TypeError: `session` is not an asynchronous session or connection of SQLAlchemy.
             SQLAlchemyError: what was pending in `session` could not be flushed, or its engine
                 has no connection. The driver's own exceptions may come instead.
         """
@@ -144,8 +145,9 @@ class ChatFlowHook:
         that want the picture themselves, such as an HTTP API; in a chat the worker sends it.
         Several callers may wait for one request; a cancelled wait changes nothing.
 
-        The end is seen at once through Redis, and within a second without. The last look at the
-        database, when the time is over, takes at most 0.9 s more.
+        The end is seen at once through Redis, within a second without, and within ten seconds if
+        Redis loses the message. All callers share one subscription and one query. The last look
+        at the database, when the time is over, takes at most 0.9 s more.
 
         Raises:
             LookupError: there is no such request: it was rolled back, or its user was erased.
@@ -311,10 +313,10 @@ class ChatFlowHook:
         return erasure.forgotten
 
     async def close(self) -> None:
-        """Close all connections, and log how many failures were not logged yet; may be called twice.
+        """Close all connections of the running event loop; may be called twice.
 
-        Call it when no other method runs any more, or use `async with`. It does not wait for the
-        database.
+        It also logs how many failures were not logged yet. Call it when no other method runs any
+        more, or use `async with`. It does not wait for the database.
         """
         self._failures.log_rest()
         await self._connections.close()

@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 # How often a caller looks at its row: while nothing can be heard, and while the subscription stands.
 POLL_INTERVAL_S = 1.0
-_RARE_INTERVAL_S = 10.0
+RARE_INTERVAL_S = 10.0
 _SUBSCRIBE_TIMEOUT_S = 0.8
 _RECONNECT_AFTER_S = 1.0
 # A subscription on which nothing was heard for so long is asked whether it still stands, and has as
@@ -80,7 +80,7 @@ class EndListener:
         """
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._listen(), name="chatflow_hook end listener")
-        interval_s = _RARE_INTERVAL_S if self._is_subscribed else POLL_INTERVAL_S
+        interval_s = RARE_INTERVAL_S if self._is_subscribed else POLL_INTERVAL_S
         with suppress(TimeoutError):
             async with asyncio.timeout(min(within_s, interval_s)):
                 await event.wait()

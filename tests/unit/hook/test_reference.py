@@ -72,7 +72,12 @@ def in_short(annotation: Any) -> str:
     is_class = isinstance(annotation, type) and get_origin(annotation) is None
     spelled = annotation.__name__ if is_class else str(annotation)
     without_modules = re.sub(r"\b(?:[a-zA-Z_]\w*\.)+(?=\w)", "", spelled)
-    return re.sub(r"Optional\[(\w+)\]", r"\1 | None", without_modules)
+    without_optional = re.sub(r"Optional\[(\w+)\]", r"\1 | None", without_modules)
+    return re.sub(r"Union\[((?:[^\[\]]|\[\w+\])*)\]", _with_bars, without_optional)
+
+
+def _with_bars(union: re.Match[str]) -> str:
+    return union[1].replace(", ", " | ").replace("NoneType", "None")
 
 
 def signature(name: str, of: Any) -> str:
@@ -232,6 +237,7 @@ def test_the_time_limits_are_those_of_the_code() -> None:
         database._COMMAND_TIMEOUT_S,
         queue._PUBLISH_TIMEOUT_S,
         waiting.POLL_INTERVAL_S,
+        waiting.RARE_INTERVAL_S,
     ]
 
 
