@@ -156,7 +156,7 @@ async def test_in_a_running_event_loop_it_works_too(hook: sync.ChatFlowHook) -> 
 
 
 def test_it_works_typed_into_a_shell(hook: sync.ChatFlowHook) -> None:
-    # Django's `manage.py shell` is Python's own console, and with `-c` or a pipe it is `exec`.
+    # Django's shell is Python's own console, and with `-c` or a pipe it is `exec`.
     names: dict[str, Any] = {"hook": hook, "turn": turn}
     console = code.InteractiveConsole(names)
 
