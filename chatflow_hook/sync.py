@@ -29,7 +29,7 @@ from chatflow_hook.user_erasure import Forgotten
 ResultT = TypeVar("ResultT")
 
 
-class ChatFlowHook:
+class SyncChatFlowHook:
     """The calls of `chatflow_hook.ChatFlowHook` for programs without an event loop.
 
     One object serves all threads of a process, and may be made at the import of a module: a
@@ -178,6 +178,11 @@ class ChatFlowHook:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+# A bot imports one of the two hooks, by the same name. The class has a name of its own, so that a
+# log or a traceback tells which of them it is.
+ChatFlowHook = SyncChatFlowHook
 
 
 class _SessionHook(hook.ChatFlowHook):
