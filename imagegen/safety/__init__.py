@@ -15,5 +15,6 @@
 - person_names.py: names of real people
 - rating.py: the effective rating
 - refusal.py: the errors of a refusal, with the sentence for the person in the chat
-- image_screen.py: an operator's own check of drawn images
+- image_screen.py: a check of drawn images, if the operator has set one
+- nsfw_screen.py: the check for nudity that we ship
 """
