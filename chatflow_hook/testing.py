@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Self
 from uuid import UUID, uuid4
 
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 
-from chatflow_hook import counting
+from chatflow_hook import counting, sessions
 from chatflow_hook.cancellation import CANCELLED
 from chatflow_hook.database import DatabaseFault
 from chatflow_hook.hook import ChatFlowHook
@@ -191,10 +191,14 @@ class InMemoryHook(ChatFlowHook):
         """Create a stand-in with the default settings; reads no variable."""
         return cls()
 
-    async def on_turn(self, turn: Turn, session: AsyncSession | None = None) -> Request | None:
+    async def on_turn(
+        self,
+        turn: Turn,
+        session: AsyncSession | async_scoped_session[AsyncSession] | AsyncConnection | None = None,
+    ) -> Request | None:
         """As ChatFlowHook.on_turn, but records at once, whatever becomes of the transaction."""
-        if session is not None and not isinstance(session, AsyncSession):
-            raise TypeError(f"session must be an AsyncSession, not {type(session).__name__}")
+        if session is not None:
+            sessions.require_async(session)
         if turn.is_refresh or self.is_database_down:
             return None
         if turn.message_count is not None and turn.message_count < 1:

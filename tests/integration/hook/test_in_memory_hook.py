@@ -24,7 +24,7 @@ from chatflow_hook import (
     Request,
     SentPhoto,
 )
-from chatflow_hook.queue import QUEUE
+from chatflow_hook.queue import QUEUE, ended_channel
 from chatflow_hook.tables import NOBODY, ImageRequest, Kind, State
 from chatflow_hook.testing import InMemoryHook
 from imagegen.delivery.message import SentMessage
@@ -67,6 +67,11 @@ class RealWorker:
     redis_url: str
 
     async def deliver(self, request: Request) -> None:
+        await self._deliver(request)
+        async with Redis.from_url(self.redis_url, db=4) as redis:
+            await redis.publish(ended_channel(request.id), "ended")
+
+    async def _deliver(self, request: Request) -> None:
         requests = RequestRepository(self.engine)
         claimed = await requests.claim(request.id)
         assert claimed is not None
