@@ -203,7 +203,10 @@ async def worker_parts(
     )
     context = JobContext(
         content_policy=ContentPolicy(
-            prompts, screen, SafetyAudit(engine), _policy_settings(settings)
+            prompts,
+            screen,
+            SafetyAudit(engine, hash_secret=settings.hash_secret),
+            _policy_settings(settings),
         ),
         image_cache=image_cache,
         image_screen=settings.image_screen,

@@ -90,7 +90,7 @@ class ContentPolicy:
         )
         worded = await write_screened_prompt(self._prompts, self._screen, brief)
         if worded.finding.verdict is ScreenVerdict.REFUSED:
-            await self._audit.record(request, "prompt", worded.finding, worded.prompt.text)
+            await self._audit.record(request, "prompt", [worded.finding], worded.prompt.text)
             raise Refused(worded.finding.rule, language=request.language)
         seed = choose_seed(self._rules.seed_mode, _seed_input(request), chance=self._chance)
         return ImageSpec(prompt=worded.prompt, rating=worded.rating, seed=seed)
@@ -125,7 +125,7 @@ class ContentPolicy:
         found = await asyncio.to_thread(self._screen.conversation, *messages, persona=name)
         if found.verdict is not ScreenVerdict.CLEAR:
             await self._audit.record(
-                request, "conversation", found, "\n".join(message.text for message in messages)
+                request, "conversation", [found], "\n".join(message.text for message in messages)
             )
         if found.verdict is ScreenVerdict.REFUSED:
             raise Refused(found.rule, language=request.language)
