@@ -136,7 +136,7 @@ class ContentPolicy:
     async def _screened(
         self, request: ClaimedRequest, talk: Conversation, persona: Persona | None
     ) -> Finding:
-        messages = screened_messages(talk)
+        messages = screened_messages(talk, request.caption)
         # In a thread: a long conversation takes a while, and websocket frames must not wait.
         name = persona.display_name if persona else ""
         findings = await asyncio.to_thread(self._screen.findings, *messages, persona=name)

@@ -101,7 +101,7 @@ class DryRun:
     async def run(self, workflow: Workflow) -> DryRunResult:
         """Return what would be drawn for the persona of a workflow."""
         finding = self.screen.conversation(
-            *screened_messages(self.dialog.conversation),
+            *screened_messages(self.dialog.conversation, self.dialog.caption),
             persona=workflow.persona.display_name,
         )
         result = DryRunResult(

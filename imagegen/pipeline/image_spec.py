@@ -74,13 +74,14 @@ class SeedInput:
     story: str | None
 
 
-def screened_messages(talk: Conversation) -> list[Message]:
+def screened_messages(talk: Conversation, caption: str | None = None) -> list[Message]:
     """Return what the screen reads together, the oldest message first.
 
-    These are all messages that a prompt builder may read, and the bot's own prompt as the last.
+    These are all messages that a prompt builder may read, then the bot's own prompt, and the caption
+    that is sent with the picture.
     """
-    own_prompt = [Message(role="persona", text=talk.prompt)] if talk.prompt else []
-    return [*reversed(talk.messages), *own_prompt]
+    of_bot = [Message(role="persona", text=text) for text in (talk.prompt, caption) if text]
+    return [*reversed(talk.messages), *of_bot]
 
 
 async def write_screened_prompt(

@@ -37,7 +37,8 @@ class NoScene(Unavailable):
     `detail` is the address of the server and what happened, None if the server answered. `why` is
     `timeout`, `unreachable`, `refused`, `nonsense` (no valid answer) or `http_` with a
     status, or `minor` (the model says that somebody under 18 is meant); or, set by PromptBuilder,
-    `bare` or `screened`. `text` is what was thrown away, None if there is none: for a hash only.
+    `bare`, `unread` or `screened`. `text` is what was thrown away, None if there is none: for a hash
+    only.
     """
 
     def __init__(self, why: str, *, detail: str | None = None, text: str | None = None) -> None:
