@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Row, and_, bindparam, case, or_, select
 
@@ -50,6 +51,7 @@ _MAY_BE_SEEN = or_(
 
 # Execute it with the `age_text_version` that a user must have confirmed.
 QUERY = select(
+    ImageRequest.id,
     ImageRequest.state,
     ImageRequest.finished_at.is_not(None).label("is_ended"),
     ImageRequest.error_code,
@@ -65,11 +67,12 @@ QUERY = select(
 )
 
 
-def of_row(row: Row[*tuple[Any, ...]]) -> Picture:
-    """Return the picture of a row that QUERY has returned."""
+def of_row(row: Row[*tuple[Any, ...]]) -> tuple[UUID, Picture]:
+    """Return the request's id and the picture of a row that QUERY has returned."""
     fields = row._asdict()
+    request_id = fields.pop("id")
     state = known_state(fields.pop("state"), is_ended=fields.pop("is_ended"))
-    return Picture(state=state, **fields)
+    return request_id, Picture(state=state, **fields)
 
 
 def known_state(state: str, *, is_ended: bool) -> State:

@@ -94,7 +94,9 @@ class ContentPolicy:
             await self._audit.record(request, screened.stage, screened.findings, screened.text)
         if worded.finding.verdict is ScreenVerdict.REFUSED:
             raise Refused(worded.finding.rule, language=request.language)
-        seed = choose_seed(self._rules.seed_mode, _seed_input(request), chance=self._chance)
+        seed = choose_seed(
+            self._rules.seed_mode, _seed_input(request, persona), chance=self._chance
+        )
         return ImageSpec(prompt=worded.prompt, seed=seed)
 
     async def delivery_options(
@@ -170,10 +172,11 @@ class ContentPolicy:
         return lowest_rating(effective_rating(bounds), drawn_rating(request.drawn_rating))
 
 
-def _seed_input(request: ClaimedRequest) -> SeedInput:
+def _seed_input(request: ClaimedRequest, persona: Persona) -> SeedInput:
     return SeedInput(
         kind=request.kind,
-        persona=request.persona,
+        # Not the request's name of it, which may be an alias.
+        persona=persona.name,
         dialog_id=request.dialog_id,
         message_count=request.message_count,
         variation=request.variation,
