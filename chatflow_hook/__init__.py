@@ -11,6 +11,8 @@
 - cancellation.py: cancels open requests
 - user_erasure.py: erases everything of a user
 - age_confirmation.py: which users have confirmed to be of age
+- prefilter.py: which messages may speak of somebody under 18
+- safety_memory.py: what was learnt of users and dialogs, and turns that the worker has to read
 - queue.py: Redis, to tell the worker and to wait for the end of a request
 - clock_skew.py: how far the clock of a server is from this process's
 - database.py: connections and transactions

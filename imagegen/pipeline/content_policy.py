@@ -16,6 +16,7 @@ from imagegen.pipeline.image_spec import (
     write_screened_prompt,
 )
 from imagegen.pipeline.safety_audit import SafetyAudit
+from imagegen.pipeline.turn_reader import TurnReader
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.builder import PromptBuilder
 from imagegen.requests.claim import ClaimedRequest
@@ -27,7 +28,7 @@ from imagegen.safety.rating import (
     lowest_rating,
 )
 from imagegen.safety.refusal import RatingWithdrawn, Refused
-from imagegen.safety.screen import Finding, Screen, ScreenVerdict
+from imagegen.safety.screen import CLEAR, Finding, Screen, ScreenVerdict
 from imagegen.workflows.persona import Persona
 
 
@@ -49,13 +50,17 @@ class DeliveryOptions:
 
 
 class ContentPolicy:
-    """Decides from the claimed request alone; what the screen finds is written to the audit."""
+    """Decides from the claimed request alone.
 
-    def __init__(
+    What the screen finds is written to the audit, and what it says of ages is remembered.
+    """
+
+    def __init__(  # noqa: PLR0913 (what it decides with)
         self,
         prompts: PromptBuilder,
         screen: Screen,
         audit: SafetyAudit,
+        turn_reader: TurnReader,
         rules: PolicySettings,
         *,
         chance: random.Random | None = None,
@@ -63,6 +68,7 @@ class ContentPolicy:
         self._prompts = prompts
         self._screen = screen
         self._audit = audit
+        self._turn_reader = turn_reader
         self._rules = rules
         self._chance = chance or random.SystemRandom()
 
@@ -80,7 +86,7 @@ class ContentPolicy:
             persona=persona,
             talk=talk,
             rating=self._allowed_rating(
-                request, persona, found, is_age_confirmed=request.is_age_confirmed
+                request, persona, found, may_exceed_safe=request.may_exceed_safe
             ),
             kind=request.kind,
             language=request.language,
@@ -96,11 +102,12 @@ class ContentPolicy:
         return ImageSpec(prompt=worded.prompt, rating=worded.rating, seed=seed)
 
     async def delivery_options(
-        self, request: ClaimedRequest, persona: Persona | None, *, is_age_confirmed: bool
+        self, request: ClaimedRequest, persona: Persona | None, *, may_exceed_safe: bool
     ) -> DeliveryOptions:
         """Return how a drawn picture is handed over.
 
-        `is_age_confirmed`: whether the user's age confirmation holds now, not at the claim.
+        `may_exceed_safe`: whether the user's age confirmation holds now and nothing learnt keeps the
+        dialog safe, not at the claim.
 
         Raises:
             ConversationUnreadable: only a newer worker can read the conversation.
@@ -111,7 +118,7 @@ class ContentPolicy:
         drawn = drawn_rating(request.drawn_rating)
         if drawn is Rating.SAFE:
             return DeliveryOptions(has_spoiler=request.has_spoiler)
-        allowed = self._allowed_rating(request, persona, found, is_age_confirmed=is_age_confirmed)
+        allowed = self._allowed_rating(request, persona, found, may_exceed_safe=may_exceed_safe)
         if lowest_rating(allowed, drawn) is not drawn:
             raise RatingWithdrawn(language=request.language)
         return DeliveryOptions(has_spoiler=True, protect_content=self._rules.protects_content)
@@ -122,7 +129,9 @@ class ContentPolicy:
         messages = screened_messages(talk)
         # In a thread: a long conversation takes a while, and websocket frames must not wait.
         name = persona.display_name if persona else ""
-        found = await asyncio.to_thread(self._screen.conversation, *messages, persona=name)
+        findings = await asyncio.to_thread(self._screen.findings, *messages, persona=name)
+        await self._turn_reader.learn(request, findings)
+        found = max(findings, key=lambda each: each.verdict, default=CLEAR)
         if found.verdict is not ScreenVerdict.CLEAR:
             await self._audit.record(
                 request, "conversation", [found], "\n".join(message.text for message in messages)
@@ -137,7 +146,7 @@ class ContentPolicy:
         persona: Persona | None,
         found: Finding,
         *,
-        is_age_confirmed: bool,
+        may_exceed_safe: bool,
     ) -> Rating:
         if found.verdict is not ScreenVerdict.CLEAR:
             return Rating.SAFE
@@ -145,7 +154,7 @@ class ContentPolicy:
             asked=known_rating(request.rating),
             persona=Rating.SAFE if persona is None else persona.max_rating,
             operator=self._rules.max_rating,
-            is_confirmed=is_age_confirmed,
+            is_confirmed=may_exceed_safe,
             chat_type=request.chat_type,
         )
         return effective_rating(bounds)

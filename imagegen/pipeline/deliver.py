@@ -79,12 +79,13 @@ async def deliver(
     if request.chat_id is not None:
         # Asked first, so that a picture that has to wait is not even read from the store.
         await _wait_until_allowed(context, request, request.chat_id)
-    # Read again, since the user may have revoked it after the claim.
-    is_age_confirmed = drawn_rating(
-        request.drawn_rating
-    ) is not Rating.SAFE and await context.requests.has_confirmed_age(request.user_id)
+    may_exceed_safe = False
+    if drawn_rating(request.drawn_rating) is not Rating.SAFE:
+        # Read again: what was said or revoked after the claim counts too.
+        await context.turn_reader.catch_up(request.id)
+        may_exceed_safe = await context.requests.may_exceed_safe(request)
     options = await context.content_policy.delivery_options(
-        request, _persona(context, request), is_age_confirmed=is_age_confirmed
+        request, _persona(context, request), may_exceed_safe=may_exceed_safe
     )
     if request.chat_id is None:
         await _run_to_completion(context.requests.mark_delivered(request))
