@@ -11,7 +11,7 @@ from uuid import UUID
 
 import structlog
 from pydantic import SecretStr
-from sqlalchemy import Select, delete, func, literal, or_, select, update
+from sqlalchemy import Select, and_, delete, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -30,7 +30,7 @@ EVERY_S = 2.0
 _BATCH_SIZE = 50
 _IS_UNREAD = UnreadTurn.read_at.is_(None)
 _MAY_BE_ANSWERED = UnreadTurn.noted_at > func.clock_timestamp() - safety_memory.ANSWERED_WITHIN
-_HAS_NO_HISTORY = UnreadTurn.conversation["history"] == literal([], JSONB)
+_HAS_HISTORY = UnreadTurn.conversation["history"] != literal([], JSONB)
 _UNREAD = select(UnreadTurn.dialog_id, UnreadTurn.user_id).where(_IS_UNREAD).distinct()
 _TURN = (
     UnreadTurn.id,
@@ -143,7 +143,10 @@ class TurnReader:
             locked = (await connection.execute(still_unread)).all()
             if len(locked) < len(unread_ids):
                 return  # another worker was faster, the dialog began anew, or the user was erased
-            await connection.execute(delete(UnreadTurn).where(is_one_of_these, ~_HAS_NO_HISTORY))
+            # What has taught something would teach it again together with the next turn.
+            done = is_any_of(UnreadTurn.id, [turn.id for turn in turns])
+            is_erased = done if learnt else and_(done, _HAS_HISTORY)
+            await connection.execute(delete(UnreadTurn).where(is_erased))
             mark = update(UnreadTurn).where(is_one_of_these)
             await connection.execute(mark.values(read_at=func.clock_timestamp()))
             await self._remember(connection, learnt, turns[-1], dialog_id=whose.dialog_id)
