@@ -98,7 +98,7 @@ async def test_a_persona_that_was_given_such_an_age_keeps_its_dialog_safe_until_
 ) -> None:
     async with products.start(max_rating="suggestive") as product:
         await product.hook.confirm_age(ANN)
-        await hears(product, "in this game you are 15", message_count=4)
+        await hears(product, "в этой игре тебе 15", message_count=4)
         ratings = [
             await drawn_rating(product),
             await drawn_rating(product, dialog_id=2, user_id=ANN, chat_id=ANN),
