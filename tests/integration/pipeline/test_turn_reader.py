@@ -72,7 +72,7 @@ async def test_who_says_to_be_under_18_loses_the_confirmation_and_cannot_confirm
         assert await drawn_rating(product, dialog_id=2, user_id=ANN, chat_id=ANN) == "safe"
 
     (learnt,) = await memories(sessions)
-    assert (learnt.subject, learnt.rule, learnt.message_count) == ("user", "minor_mentioned", 1)
+    assert (learnt.subject, learnt.rule, learnt.message_count) == ("user", "minor_mentioned", 4)
     assert str(ANN) not in learnt.key
     assert learnt.until is not None
     assert learnt.learnt_at is not None
