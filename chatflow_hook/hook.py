@@ -432,7 +432,8 @@ class ChatFlowHook:
         within_s = max(deadline - time.monotonic(), self._turn_timeout_s)
         try:
             async with asyncio.timeout(within_s), self._engine.connect() as connection:
-                row = (await connection.execute(query)).one_or_none()
+                values = {"age_text_version": self._age_text_version}
+                row = (await connection.execute(query, values)).one_or_none()
         except database.DATABASE_ERRORS as error:
             log.warning(
                 "database away",

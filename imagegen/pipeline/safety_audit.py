@@ -1,6 +1,6 @@
 """Writes what the content screen finds into the table `safety_audit`."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from pydantic import SecretStr
 from sqlalchemy import select
@@ -12,7 +12,8 @@ from chatflow_hook.tables import ImageRequest
 from imagegen.db.engine import one_or_none, run_in_transaction
 from imagegen.db.tables import SafetyAuditEntry
 from imagegen.requests.claim import ClaimedRequest
-from imagegen.safety.screen import VERSION, Finding
+from imagegen.safety.refusal import Refused
+from imagegen.safety.screen import VERSION, Finding, ScreenVerdict
 
 
 class SafetyAudit:
@@ -25,8 +26,19 @@ class SafetyAudit:
         self._engine = engine
         self._hash_secret = hash_secret
 
+    async def record_refusal(
+        self, request: ClaimedRequest, stage: str, error: Refused, words: str = ""
+    ) -> None:
+        """Write that a picture was refused by the rule that is the code of an error.
+
+        Raises:
+            Unavailable: PostgreSQL is away.
+        """
+        finding = Finding(verdict=ScreenVerdict.REFUSED, rule=error.code)
+        await self.record(request, stage, [finding], words)
+
     async def record(
-        self, request: ClaimedRequest, stage: str, findings: Iterable[Finding], words: str
+        self, request: ClaimedRequest, stage: str, findings: Sequence[Finding], words: str
     ) -> None:
         """Write findings with their rules and the user; of `words` only a keyed hash is kept.
 
@@ -36,6 +48,8 @@ class SafetyAudit:
         Raises:
             Unavailable: PostgreSQL is away.
         """
+        if not findings:
+            return
         # The lock makes who erases the user wait, and then see the entries: they are erased as well.
         owner = (
             select(ImageRequest.user_id)

@@ -2,14 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
 from chatflow_hook.turn import Rating
 from imagegen.prompts.brief import Brief
-from imagegen.prompts.llm import LanguageModel, NoScene
+from imagegen.prompts.llm import MINOR, LanguageModel, NoScene
 from imagegen.prompts.scene import (
     MAX_WORDS,
+    DiscardedScene,
     PromptSource,
     Scene,
     WrittenPrompt,
@@ -25,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 # Words are counted by spaces, so a text without spaces needs a limit of its own.
 MAX_SCENE_CHARACTERS = 2400
+# The `why` of a NoScene: the screen does not allow the prompt.
+SCREENED = "screened"
 QUIET_SCENE = "a calm everyday moment at home"
 
 
@@ -35,7 +39,8 @@ class PromptBuilder:
     `is_fine` is called with a prompt that was written from a model's scene, and returns whether the
     screen allows it. `fallbacks` counts why the template was used instead: the `why` of a NoScene,
     where `bare` is a scene with less clothing than the rating allows, and `screened` a prompt that
-    `is_fine` did not allow.
+    `is_fine` did not allow. After `minor`, where the model says that a minor is meant, the picture
+    is safe and shows the persona alone.
     """
 
     def __init__(self, model: LanguageModel | None, *, is_fine: Callable[[str], bool]) -> None:
@@ -59,6 +64,11 @@ class PromptBuilder:
                 persona=brief.persona.name,
             )
             self.fallbacks[error.why] += 1
+            if error.why == MINOR:
+                brief = replace(brief, rating=Rating.SAFE, is_alone=True)
+            if error.text is not None:
+                discarded = DiscardedScene(text=error.text, why=error.why)
+                return replace(self._template.write(brief), discarded=discarded)
         return self._template.write(brief)
 
     def _from_own_prompt(self, brief: Brief, own_prompt: str) -> WrittenPrompt:
@@ -67,6 +77,7 @@ class PromptBuilder:
         camera = self._template.camera(brief) if brief.variation else None
         return WrittenPrompt(
             text=write_own_prompt(brief.persona, own_prompt, camera=camera),
+            rating=brief.rating,
             summary=self._template.summary(brief.persona, stored_scene.setting),
             source=PromptSource.OWN,
             scene=stored_scene.to_json(),
@@ -78,7 +89,7 @@ class PromptBuilder:
         self._check_clothing(brief, phrases)
         text = write_prompt(persona, scene, wording=persona.wording_for(brief.rating))
         if not self._is_fine(text):
-            raise NoScene("screened")
+            raise NoScene(SCREENED, text=text)
 
         # The setting is read from the model's phrases, not from the conversation, which may be
         # about something else.
@@ -88,6 +99,7 @@ class PromptBuilder:
         )
         return WrittenPrompt(
             text=text,
+            rating=brief.rating,
             summary=self._template.summary(persona, setting),
             source=PromptSource.LLM,
             scene=stored_scene.to_json(),
@@ -96,7 +108,7 @@ class PromptBuilder:
     def _check_clothing(self, brief: Brief, text: str) -> None:
         rating, reader = brief.persona.wording_rating(brief.rating), self._template.reader
         if rating is not Rating.EXPLICIT and reader.is_bare(text, is_safe=rating is Rating.SAFE):
-            raise NoScene("bare")
+            raise NoScene("bare", text=text)
 
 
 def write_own_prompt(persona: Persona, words: str, *, camera: str | None = None) -> str:

@@ -120,6 +120,20 @@ async def test_a_group_that_moved_gets_its_picture_and_those_that_wait_follow(
         assert chats == [new, new]
 
 
+async def test_a_private_picture_goes_to_no_other_chat_whatever_telegram_says(
+    products: ProductFactory,
+) -> None:
+    other = -1000055
+    async with products.start() as product:
+        product.telegram.know(other)
+        product.telegram.script(Trouble.migrated(other), method="sendPhoto")
+
+        picture = await product.picture()
+
+        assert picture.state is State.DELIVERED
+        assert [message.chat_id for message in product.telegram.sent] == [1001]
+
+
 async def test_a_revoked_token_is_said_once_and_pictures_are_kept_until_it_is_known_again(
     products: ProductFactory, sessions: Sessions, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,6 +27,7 @@ from chatflow_hook import (
 from chatflow_hook.queue import QUEUE
 from chatflow_hook.tables import NOBODY, ImageRequest, Kind, State
 from chatflow_hook.testing import InMemoryHook
+from chatflow_hook.turn import Rating
 from imagegen.delivery.message import SentMessage
 from imagegen.errors import Rejected
 from imagegen.requests.deliveries import Deliveries
@@ -135,6 +136,7 @@ async def have_covers(sessions: Sessions) -> None:
                 width=832,
                 height=1216,
                 seed=1,
+                drawn_rating=Rating.SAFE,
                 scene={"source": "template"},
             )
             for number in range(COVERS)
