@@ -8,8 +8,8 @@ BIN := .venv/bin
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
 
-demo: venv ## Chat with all eight personas on this machine, up to the photo
-	@exec $(BIN)/imagegen demo --once $(ARGS)
+demo: venv ## Chat with the personas in your browser; without a terminal, a script chats with all eight
+	@if [ -t 1 ]; then how=--chat; else how=--once; fi; exec $(BIN)/imagegen demo $$how $(ARGS)
 
 test: venv ## Run all tests, on a PostgreSQL and a Valkey of their own
 	@exec env PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)

@@ -1,0 +1,55 @@
+"""The demo's chat: the persona bot polls the simulated Telegram, whose web page a person uses."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+
+from aiogram import Bot
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
+
+from chatflow_hook import ChatFlowHook, Rating
+from chatflow_hook.bot import announce_commands
+from imagegen.db.engine import connect
+from imagegen.requests.covers import Covers
+from imagegen.sandbox.demo.persona_bot import PersonaBot
+from imagegen.sandbox.servers.servers import Servers
+from imagegen.sandbox.telegram import SandboxTelegram
+
+FIRST_CHAT = 1001
+
+# Who confirms their age is shown what a spoiler looks like; the shipped wording stays dressed.
+WORKER_SETTINGS: Mapping[str, str] = {"MAX_RATING": "suggestive"}
+
+_COVERS_PER_PERSONA = 2
+
+
+@asynccontextmanager
+async def running_bot(
+    hook: ChatFlowHook, telegram: SandboxTelegram, *, personas: Sequence[str]
+) -> AsyncIterator[PersonaBot]:
+    """Run the persona bot by long polling while the block runs."""
+    session = AiohttpSession(api=TelegramAPIServer.from_base(telegram.url))
+    persona_bot = PersonaBot(hook=hook, personas=tuple(personas), rating=Rating.SUGGESTIVE)
+    dispatcher = persona_bot.dispatcher()
+    async with Bot(telegram.token, session=session) as bot:
+        await announce_commands(bot)
+        polling = asyncio.create_task(
+            dispatcher.start_polling(bot, handle_signals=False, close_bot_session=False),
+            name="persona bot",
+        )
+        try:
+            yield persona_bot
+        finally:
+            polling.cancel()
+            with suppress(asyncio.CancelledError):
+                await polling
+
+
+async def order_covers(servers: Servers, personas: Sequence[str]) -> None:
+    """Order the personas' covers; the worker draws them, and does not keep anybody waiting."""
+    engine = connect(servers.database_url)
+    try:
+        await Covers(engine).order(personas, _COVERS_PER_PERSONA)
+    finally:
+        await engine.dispose()
