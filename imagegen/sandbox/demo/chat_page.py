@@ -8,7 +8,7 @@ from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 
-from chatflow_hook import ChatFlowHook, Rating
+from chatflow_hook import ChatFlowHook, Rating, Request
 from chatflow_hook.bot import announce_commands
 from imagegen.db.engine import connect
 from imagegen.requests.covers import Covers
@@ -46,10 +46,11 @@ async def running_bot(
                 await polling
 
 
-async def order_covers(servers: Servers, personas: Sequence[str]) -> None:
-    """Order the personas' covers; the worker draws them, and does not keep anybody waiting."""
+async def order_covers(hook: ChatFlowHook, servers: Servers, personas: Sequence[str]) -> None:
+    """Order the personas' covers, which the worker draws meanwhile."""
     engine = connect(servers.database_url)
     try:
-        await Covers(engine).order(personas, _COVERS_PER_PERSONA)
+        for cover in await Covers(engine).order(personas, _COVERS_PER_PERSONA):
+            await hook.enqueue(Request(id=cover.request_id, dialog_id=0, message_count=0))
     finally:
         await engine.dispose()

@@ -161,7 +161,7 @@ async def _serve_chat(demo: _Demo, telegram: SandboxTelegram) -> None:
     personas = tuple(demo.personas)
     async with ChatFlowHook(_hook_settings(demo)) as hook:
         async with chat_page.running_bot(hook, telegram, personas=personas):
-            await chat_page.order_covers(demo.servers, personas)
+            await chat_page.order_covers(hook, demo.servers, personas)
             demo.console.print(
                 f"Chat with a persona: {telegram.url}/chat/{chat_page.FIRST_CHAT} (until Ctrl-C)",
                 highlight=False,
@@ -198,7 +198,9 @@ async def _comfyui_hosts(demo: _Demo) -> AsyncIterator[str]:
                 SandboxComfyUI(
                     name=f"gpu-{number + 1}",
                     models={folder: sorted(names) for folder, names in files.items()},
-                    seconds_per_picture=_SECONDS_PER_PICTURE_CHAT if demo.options.chat else _SECONDS_PER_PICTURE,
+                    seconds_per_picture=_SECONDS_PER_PICTURE_CHAT
+                    if demo.options.chat
+                    else _SECONDS_PER_PICTURE,
                 )
             )
             for number in range(_SANDBOX_HOSTS)

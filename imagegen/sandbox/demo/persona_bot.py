@@ -33,7 +33,9 @@ from chatflow_hook.bot import TurnMiddleware, announce_commands, picture_router,
 
 log = structlog.get_logger(__name__)
 
-VOICES: Mapping[str, Any] = tomllib.loads(Path(__file__).with_name("voices.toml").read_text("utf-8"))
+VOICES: Mapping[str, Any] = tomllib.loads(
+    Path(__file__).with_name("voices.toml").read_text("utf-8")
+)
 WELCOME = {
     "en": "Hello! I am an AI, not a human: the people here are made up, and their photos are made by a machine. /privacy says what is kept. With whom would you like to talk?",
     "ru": "Привет! Я ИИ, а не человек: люди здесь вымышленные, и фото делает машина. Что хранится, скажет /privacy. С кем поговорим?",
@@ -83,7 +85,10 @@ class PersonaBot:
         self.dialogs.pop(user_id, None)
 
     async def start(self, message: Message) -> None:
-        names = [InlineKeyboardButton(text=name.capitalize(), callback_data=f"persona:{name}") for name in self.personas]
+        names = [
+            InlineKeyboardButton(text=name.capitalize(), callback_data=f"persona:{name}")
+            for name in self.personas
+        ]
         rows = [names[index : index + 2] for index in range(0, len(names), 2)]
         welcome = WELCOME[_language(message.from_user)]
         await message.answer(welcome, reply_markup=InlineKeyboardMarkup(inline_keyboard=rows))
@@ -101,7 +106,15 @@ class PersonaBot:
         await query.message.edit_text(f"{WELCOME[language]}\n\n→ {persona.capitalize()}")
         await query.message.answer(greeting)
         await self.hook.on_dialog_start(
-            Turn(dialog_id=chat.id, user_id=query.from_user.id, chat_id=chat.id, chat_type=chat.type, persona=persona, text="", language=language)
+            Turn(
+                dialog_id=chat.id,
+                user_id=query.from_user.id,
+                chat_id=chat.id,
+                chat_type=chat.type,
+                persona=persona,
+                text="",
+                language=language,
+            )
         )
 
     async def talk(self, message: Message, turn: Turn | None) -> Message | None:
@@ -122,13 +135,26 @@ class PersonaBot:
         lines = voice["ru" if turn.language == "ru" else "en"]["lines"]
         if self.llm is None:
             return str(lines[dialog.answers % len(lines)])
-        said = [{"role": {"persona": "assistant"}.get(each.role, "user"), "content": each.text} for each in turn.history]
+        said = [
+            {"role": {"persona": "assistant"}.get(each.role, "user"), "content": each.text}
+            for each in turn.history
+        ]
         system = _SYSTEM.format(name=dialog.persona.capitalize(), about=voice["about"])
-        messages = [{"role": "system", "content": system}, *said, {"role": "user", "content": turn.text}]
-        request = {"model": os.environ.get("TALK_LLM_MODEL", "default"), "messages": messages, "max_tokens": 200}
+        messages = [
+            {"role": "system", "content": system},
+            *said,
+            {"role": "user", "content": turn.text},
+        ]
+        request = {
+            "model": os.environ.get("TALK_LLM_MODEL", "default"),
+            "messages": messages,
+            "max_tokens": 200,
+        }
         try:
             answered = (await self.llm.post("chat/completions", json=request)).raise_for_status()
-            return str(answered.json()["choices"][0]["message"]["content"]).strip()[:4000] or lines[0]
+            return (
+                str(answered.json()["choices"][0]["message"]["content"]).strip()[:4000] or lines[0]
+            )
         except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
             log.warning("the language model did not answer", error=type(error).__name__)
             return str(lines[dialog.answers % len(lines)])
