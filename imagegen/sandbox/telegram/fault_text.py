@@ -95,6 +95,8 @@ def parse_fault(text: str) -> ScriptedTrouble:
         given[key] = value
     if given.get("accepted", "no") not in {"yes", "no"}:
         raise BadFault(f"{name}: accepted must be yes or no")
+    if given.get("times", "1").lstrip("0") in {"", "-"} or given.get("times", "").startswith("-"):
+        raise BadFault(f"{name}: times must be 1 or more, or ever")
     try:
         return ScriptedTrouble(
             trouble=kind.make(
