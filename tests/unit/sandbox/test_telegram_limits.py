@@ -5,7 +5,7 @@ import pytest
 from imagegen.sandbox.telegram.errors import ApiError
 from imagegen.sandbox.telegram.fault_text import KINDS, BadFault, parse_fault
 from imagegen.sandbox.telegram.faults import ScriptedTrouble, Trouble, TroubleScript
-from imagegen.sandbox.telegram.flood import FloodControl, FloodLimits
+from imagegen.sandbox.telegram.flood import CallLimiter, FloodLimits
 
 ANNA = 1001
 GROUP = -55
@@ -16,7 +16,7 @@ class Flood:
 
     def __init__(self, limits: FloodLimits) -> None:
         self.now_s = 100.0
-        self._control = FloodControl(limits, clock=lambda: self.now_s)
+        self._control = CallLimiter(limits, clock=lambda: self.now_s)
 
     def retry_after(self, chat_id: int, method: str = "sendMessage") -> int:
         """Call once; returns the seconds to wait, 0 if the call was taken."""

@@ -56,10 +56,10 @@ def parse_html(text: str) -> tuple[str, list[Entity]]:
     Raises:
         ApiError: the markup is wrong.
     """
-    return _Parser(text).parse()
+    return _HtmlParser(text).parse()
 
 
-class _Parser:
+class _HtmlParser:
     def __init__(self, text: str) -> None:
         self._text = text
         self._plain = ""

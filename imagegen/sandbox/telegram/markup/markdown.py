@@ -63,10 +63,10 @@ def parse_markdown_v2(text: str) -> tuple[str, list[Entity]]:
     Raises:
         ApiError: the markup is wrong.
     """
-    return _Parser(text).parse()
+    return _MarkdownParser(text).parse()
 
 
-class _Parser:
+class _MarkdownParser:
     def __init__(self, text: str) -> None:
         self._text = text
         self._plain = ""
