@@ -16,16 +16,16 @@ from imagegen.sandbox.telegram.calls import Call
 from imagegen.sandbox.telegram.faults import Trouble
 from imagegen.sandbox.telegram.flood import FloodLimits
 from imagegen.sandbox.telegram.message import ChatMessage
-from imagegen.sandbox.telegram.person import CallbackAnswer, NothingToPress, Person
+from imagegen.sandbox.telegram.person import CallbackAnswer, ChatPerson, NothingToPress
 from imagegen.sandbox.telegram.server import SandboxTelegram
 
 __all__ = [
     "Call",
     "CallbackAnswer",
     "ChatMessage",
+    "ChatPerson",
     "FloodLimits",
     "NothingToPress",
-    "Person",
     "SandboxTelegram",
     "Trouble",
 ]

@@ -78,7 +78,7 @@ class CallbackQueries:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Person:
+class ChatPerson:
     """A person in a chat: writes, presses buttons, stops drafts, sees what they would see.
 
     `SandboxTelegram.person` makes one. In a private chat `chat_id` is `user_id`; a negative

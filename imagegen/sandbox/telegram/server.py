@@ -16,11 +16,11 @@ from imagegen.sandbox.telegram.dropped_port import dropped_port
 from imagegen.sandbox.telegram.errors import ApiError, unauthorized
 from imagegen.sandbox.telegram.events import Changes, ChatEvents
 from imagegen.sandbox.telegram.faults import ScriptedTrouble, Trouble, TroubleEnding, TroubleScript
-from imagegen.sandbox.telegram.flood import FloodControl, FloodLimits
+from imagegen.sandbox.telegram.flood import CallLimiter, FloodLimits
 from imagegen.sandbox.telegram.form import MethodForm, chat_id, read_form
 from imagegen.sandbox.telegram.message import ChatMessage
 from imagegen.sandbox.telegram.methods import Methods
-from imagegen.sandbox.telegram.person import CallbackQueries, Person
+from imagegen.sandbox.telegram.person import CallbackQueries, ChatPerson
 from imagegen.sandbox.telegram.updates import UpdateQueue
 from imagegen.sandbox.telegram.web import add_pages
 from imagegen.sandbox.telegram.webhook import WebhookDelivery
@@ -79,7 +79,7 @@ class SandboxTelegram:
         self._port = port
         self._seconds_per_upload = seconds_per_upload
         self._script = TroubleScript()
-        self._flood = FloodControl(flood_limits) if flood_limits else None
+        self._flood = CallLimiter(flood_limits) if flood_limits else None
         self._runner: web.AppRunner | None = None
         self._site: web.TCPSite | None = None
         self._deliveries: asyncio.Task[None] | None = None
@@ -241,9 +241,9 @@ class SandboxTelegram:
         chat_id: int | None = None,
         name: str | None = None,
         language_code: str = "en",
-    ) -> Person:
+    ) -> ChatPerson:
         """Return a person who writes, presses and sees, in the private chat unless told otherwise."""
-        return Person(
+        return ChatPerson(
             chats=self.chats,
             updates=self._updates,
             callbacks=self._callbacks,
