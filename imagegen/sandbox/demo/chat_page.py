@@ -1,7 +1,7 @@
 """The demo's chat: the persona bot polls the simulated Telegram, whose web page a person uses."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from aiogram import Bot
@@ -10,18 +10,35 @@ from aiogram.client.telegram import TelegramAPIServer
 
 from chatflow_hook import ChatFlowHook, Rating, Request
 from chatflow_hook.bot import announce_commands
+from chatflow_hook.settings import HookSettings
 from imagegen.db.engine import connect
 from imagegen.requests.covers import Covers
 from imagegen.sandbox.demo.persona_bot import PersonaBot
-from imagegen.sandbox.servers.servers import Servers
 from imagegen.sandbox.telegram import SandboxTelegram
 
-FIRST_CHAT = 1001
+_FIRST_CHAT = 1001
 
 # Who confirms their age is shown what a spoiler looks like; the shipped wording stays dressed.
 WORKER_SETTINGS: Mapping[str, str] = {"MAX_RATING": "suggestive"}
 
 _COVERS_PER_PERSONA = 2
+
+
+async def serve(
+    telegram: SandboxTelegram,
+    *,
+    hook_settings: HookSettings,
+    personas: Sequence[str],
+    say: Callable[[str], None],
+) -> None:
+    """Run the bot, and say where its chat is; runs until it is cancelled."""
+    async with (
+        ChatFlowHook(hook_settings) as hook,
+        running_bot(hook, telegram, personas=personas),
+    ):
+        await order_covers(hook, hook_settings.database_url.get_secret_value(), personas)
+        say(f"Chat with a persona: {telegram.url}/chat/{_FIRST_CHAT} (until Ctrl-C)")
+        await asyncio.Event().wait()
 
 
 @asynccontextmanager
@@ -46,9 +63,9 @@ async def running_bot(
                 await polling
 
 
-async def order_covers(hook: ChatFlowHook, servers: Servers, personas: Sequence[str]) -> None:
+async def order_covers(hook: ChatFlowHook, database_url: str, personas: Sequence[str]) -> None:
     """Order the personas' covers, which the worker draws meanwhile."""
-    engine = connect(servers.database_url)
+    engine = connect(database_url)
     try:
         for cover in await Covers(engine).order(personas, _COVERS_PER_PERSONA):
             await hook.enqueue(Request(id=cover.request_id, dialog_id=0, message_count=0))

@@ -147,7 +147,17 @@ async def _run(demo: _Demo) -> None:
             demo.directory, _worker_settings(demo, hosts, telegram)
         ) as worker:
             if demo.options.chat:
-                await _while_running(worker, asyncio.ensure_future(_serve_chat(demo, telegram)))
+                await _while_running(
+                    worker,
+                    asyncio.ensure_future(
+                        chat_page.serve(
+                            telegram,
+                            hook_settings=_hook_settings(demo),
+                            personas=list(demo.personas),
+                            say=demo.console.print,
+                        )
+                    ),
+                )
                 return
             pictures = await _chat_with_all(demo, telegram, worker)
             _save_photos(demo, telegram)
@@ -155,18 +165,6 @@ async def _run(demo: _Demo) -> None:
             if demo.options.stay:
                 demo.console.print(f"The chats stay at {telegram.url} until Ctrl-C.")
                 await asyncio.Event().wait()
-
-
-async def _serve_chat(demo: _Demo, telegram: SandboxTelegram) -> None:
-    personas = tuple(demo.personas)
-    async with ChatFlowHook(_hook_settings(demo)) as hook:
-        async with chat_page.running_bot(hook, telegram, personas=personas):
-            await chat_page.order_covers(hook, demo.servers, personas)
-            demo.console.print(
-                f"Chat with a persona: {telegram.url}/chat/{chat_page.FIRST_CHAT} (until Ctrl-C)",
-                highlight=False,
-            )
-            await asyncio.Event().wait()
 
 
 def _worker_settings(demo: _Demo, hosts: str, telegram: SandboxTelegram) -> dict[str, str]:
