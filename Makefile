@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos soak bench check lock clean venv python
+.PHONY: help demo test chaos soak bench check browser screenshots lock clean venv python
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
@@ -30,7 +30,14 @@ check: venv ## Lint, format, types, imports, names
 	@$(BIN)/lint-imports
 	@$(BIN)/python .ci/check_names.py
 
-lock: python ## Write requirements.lock from pyproject.toml; ARGS=--upgrade for newest versions
+browser: venv ## Install what drives a browser, for the test of the chat page; Chromium itself is the system's
+	@PIP_USER=0 $(PYTHON) -m pip --python $(BIN)/python --no-input --disable-pip-version-check install --quiet \
+		--require-hashes --no-deps --only-binary :all: -r requirements-browser.lock
+
+screenshots: browser ## Make the pictures of the docs anew, with the chat page in Chromium
+	@exec $(BIN)/python -m tests.browser.screenshots $(ARGS)
+
+lock: python ## Write the locks from pyproject.toml; ARGS=--upgrade for newest versions
 	@$(PYTHON) .ci/lock.py $(ARGS)
 
 clean: ## Remove what make and the tools have made
