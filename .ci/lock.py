@@ -15,11 +15,9 @@ _OPTIONS = (
     " --no-emit-find-links --only-binary :all: --quiet"
 )
 COMPILE = (
-    "pip compile pyproject.toml --extra sandbox --extra image-screen --extra bench --group dev"
-    f" {_OPTIONS} -o requirements.lock",
+    f"pip compile {_OPTIONS} pyproject.toml --extra sandbox --extra image-screen --extra bench --group dev -o requirements.lock",
     # Apart, so that `make venv` stays light: a browser's driver is as large as all the rest.
-    "pip compile --group pyproject.toml:browser --constraint requirements.lock"
-    f" {_OPTIONS} -o requirements-browser.lock",
+    f"pip compile {_OPTIONS} --group pyproject.toml:browser --constraint requirements.lock -o requirements-browser.lock",
 )
 
 

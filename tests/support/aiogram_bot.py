@@ -11,13 +11,20 @@ from aiogram.client.telegram import TelegramAPIServer
 from imagegen.sandbox.telegram import SandboxTelegram
 
 
+def bot_of(telegram: SandboxTelegram) -> Bot:
+    """Return a bot of the simulated Telegram; the caller closes it with `async with`."""
+    session = AiohttpSession(api=TelegramAPIServer.from_base(telegram.url))
+    return Bot(telegram.token, session=session)
+
+
 @asynccontextmanager
 async def polling(dispatcher: Dispatcher, telegram: SandboxTelegram) -> AsyncIterator[Bot]:
-    """Let a dispatcher poll while the block runs."""
-    session = AiohttpSession(api=TelegramAPIServer.from_base(telegram.url))
-    async with Bot(telegram.token, session=session) as bot:
+    """Let a dispatcher poll while the block runs; it handles one update after the other."""
+    async with bot_of(telegram) as bot:
         task = asyncio.create_task(
-            dispatcher.start_polling(bot, handle_signals=False, close_bot_session=False),
+            dispatcher.start_polling(
+                bot, handle_as_tasks=False, handle_signals=False, close_bot_session=False
+            ),
             name="polling",
         )
         try:

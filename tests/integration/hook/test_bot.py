@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from chatflow_hook.bot import (
     turn_from,
 )
 from chatflow_hook.tables import AgeConfirmation, Kind
-from imagegen.sandbox.telegram import SandboxTelegram
+from imagegen.sandbox.telegram import ChatPerson, SandboxTelegram
 from tests.support import conversations
 from tests.support.aiogram_bot import polling
 from tests.support.conversations import Sessions
@@ -81,10 +80,11 @@ async def edited_to(telegram: SandboxTelegram, count: int = 1) -> str:
     return str(edits[-1].text)
 
 
-@asynccontextmanager
-async def talking(telegram: SandboxTelegram, made: Dispatcher) -> AsyncIterator[None]:
-    async with polling(made, telegram):
-        yield
+async def handled(person: ChatPerson, telegram: SandboxTelegram) -> None:
+    """Wait until everything before is handled: one more message is answered."""
+    count = len(telegram.sent)
+    person.write("/anything")
+    await telegram.wait_for(count + 1, timeout=PATIENCE_S)
 
 
 async def test_a_picture_is_due_at_the_third_message_and_knows_the_answer(
@@ -92,12 +92,12 @@ async def test_a_picture_is_due_at_the_third_message_and_knows_the_answer(
 ) -> None:
     anna = telegram.person(ANNA)
 
-    async with talking(telegram, dispatcher(hook)):
+    async with polling(dispatcher(hook), telegram):
         for number, text in enumerate(["one", "three", "thirteen"], 1):
             anna.write(text)
             await texts_of(telegram, number)
+        await handled(anna, telegram)
 
-    # Polling has ended, and with it every handler.
     [request] = await conversations.requests_of(sessions, ANNA)
     assert request.kind == Kind.AUTOMATIC
     assert request.conversation is not None
@@ -110,10 +110,11 @@ async def test_a_command_is_no_turn(
 ) -> None:
     anna = telegram.person(ANNA)
 
-    async with talking(telegram, dispatcher(hook)):
+    async with polling(dispatcher(hook), telegram):
         for number in range(1, 4):
             anna.write("/anything")
             await texts_of(telegram, number)
+        await handled(anna, telegram)
 
     assert await conversations.requests_of(sessions, ANNA) == []
 
@@ -121,7 +122,7 @@ async def test_a_command_is_no_turn(
 async def test_photo_asks_for_what_is_said_behind_it(
     telegram: SandboxTelegram, hook: ChatFlowHook, sessions: Sessions
 ) -> None:
-    async with talking(telegram, dispatcher(hook)):
+    async with polling(dispatcher(hook), telegram):
         number = telegram.person(ANNA).write("/photo at the sea")
         await telegram.wait_for_calls(1, timeout=PATIENCE_S, method="sendChatAction")
 
@@ -139,7 +140,7 @@ async def test_photo_says_when_the_next_one_is_free(
 
     async with (
         hook_of(asked_images_per_minute=1) as hook,
-        talking(telegram, dispatcher(hook)),
+        polling(dispatcher(hook), telegram),
     ):
         anna.write("/photo")
         await telegram.wait_for_calls(1, timeout=PATIENCE_S, method="sendChatAction")
@@ -156,7 +157,7 @@ async def test_photo_without_a_dialog_says_what_to_do(
     async def nobody(_: Message) -> None:
         return None
 
-    async with talking(telegram, dispatcher(hook, turn_of=nobody)):
+    async with polling(dispatcher(hook, turn_of=nobody), telegram):
         telegram.person(ANNA).write("/photo")
 
         assert await texts_of(telegram, 1) == ["Choose somebody to talk to first: /start"]
@@ -168,7 +169,7 @@ async def test_a_database_that_is_away_is_told_kindly(
     settings = conversations.hook_settings("postgresql://nobody@127.0.0.1:1/none", redis_url)
     anna = telegram.person(ANNA)
 
-    async with ChatFlowHook(settings) as hook, talking(telegram, dispatcher(hook)):
+    async with ChatFlowHook(settings) as hook, polling(dispatcher(hook), telegram):
         anna.write("/photo")
 
         assert "Please try again in a minute" in (await texts_of(telegram, 1))[0]
@@ -179,7 +180,7 @@ async def test_the_age_is_asked_once_and_stored_with_its_language(
 ) -> None:
     anna = telegram.person(ANNA, language_code="ru")
 
-    async with talking(telegram, dispatcher(hook, rating=Rating.SUGGESTIVE)):
+    async with polling(dispatcher(hook, rating=Rating.SUGGESTIVE), telegram):
         anna.write("Привет")
         sent = await telegram.wait_for(2, timeout=PATIENCE_S)
         anna.write("Ещё раз")
@@ -200,22 +201,26 @@ async def test_who_has_confirmed_is_not_asked(
 ) -> None:
     await hook.confirm_age(ANNA)
 
-    async with talking(telegram, dispatcher(hook, rating=Rating.SUGGESTIVE)):
-        telegram.person(ANNA).write("Hello")
+    async with polling(dispatcher(hook, rating=Rating.SUGGESTIVE), telegram):
+        anna = telegram.person(ANNA)
+        anna.write("Hello")
         await telegram.wait_for(1, timeout=PATIENCE_S)
+        await handled(anna, telegram)
 
-    assert len(telegram.sent) == 1
+    assert len(telegram.sent) == 2
 
 
 @pytest.mark.parametrize(("chat_id", "rating"), [(ANNA, "safe"), (GROUP, "suggestive")])
 async def test_no_age_is_asked_where_it_changes_nothing(
     telegram: SandboxTelegram, hook: ChatFlowHook, chat_id: int, rating: str
 ) -> None:
-    async with talking(telegram, dispatcher(hook, rating=Rating(rating))):
-        telegram.person(ANNA, chat_id=chat_id).write("Hello")
+    async with polling(dispatcher(hook, rating=Rating(rating)), telegram):
+        anna = telegram.person(ANNA, chat_id=chat_id)
+        anna.write("Hello")
         await telegram.wait_for(1, timeout=PATIENCE_S)
+        await handled(anna, telegram)
 
-    assert len(telegram.sent) == 1
+    assert len(telegram.sent) == 2
 
 
 async def test_no_is_an_answer_and_nothing_is_stored(
@@ -223,7 +228,7 @@ async def test_no_is_an_answer_and_nothing_is_stored(
 ) -> None:
     anna = telegram.person(ANNA)
 
-    async with talking(telegram, dispatcher(hook, rating=Rating.SUGGESTIVE)):
+    async with polling(dispatcher(hook, rating=Rating.SUGGESTIVE), telegram):
         anna.write("Hello")
         [_, question] = await telegram.wait_for(2, timeout=PATIENCE_S)
         anna.press(question.message_id, "No")
@@ -239,13 +244,13 @@ async def test_who_has_said_to_be_younger_cannot_confirm_meanwhile(
     async with products.start(max_rating="suggestive") as product:
         anna = product.telegram.person(ANNA)
         made = dispatcher(product.hook, rating=Rating.SUGGESTIVE)
-        async with talking(product.telegram, made):
+        async with polling(made, product.telegram):
             anna.write("Hello")
             [_, question] = await product.telegram.wait_for(2, timeout=PATIENCE_S)
             anna.write("I am 15 years old")
             async with asyncio.timeout(PATIENCE_S):
                 while await product.hook.may_ask_age(ANNA):
-                    await asyncio.sleep(0.02)
+                    pass
             anna.press(question.message_id, "Yes, I am 18 or older")
 
             said = await edited_to(product.telegram)
@@ -259,11 +264,11 @@ async def test_a_button_below_another_text_confirms_nothing(
 ) -> None:
     anna = telegram.person(ANNA)
     older = BotTexts({"en": {"age_question": "Are you old enough?"}})
-    async with talking(telegram, dispatcher(hook, rating=Rating.SUGGESTIVE, texts=older)):
+    async with polling(dispatcher(hook, rating=Rating.SUGGESTIVE, texts=older), telegram):
         anna.write("Hello")
         [_, question] = await telegram.wait_for(2, timeout=PATIENCE_S)
 
-    async with talking(telegram, dispatcher(hook, rating=Rating.SUGGESTIVE)):
+    async with polling(dispatcher(hook, rating=Rating.SUGGESTIVE), telegram):
         anna.press(question.message_id, "Yes, I am 18 or older")
         said = await edited_to(telegram)
 
@@ -274,7 +279,7 @@ async def test_a_button_below_another_text_confirms_nothing(
 async def test_privacy_says_what_is_kept_in_the_persons_language(
     telegram: SandboxTelegram, hook: ChatFlowHook
 ) -> None:
-    async with talking(telegram, dispatcher(hook)):
+    async with polling(dispatcher(hook), telegram):
         telegram.person(ANNA, language_code="ru").write("/privacy")
 
         [said] = await texts_of(telegram, 1)
@@ -295,7 +300,7 @@ async def test_forget_me_erases_everything_and_the_photos_in_the_chat(
         telegram = product.telegram
         anna = telegram.person(ANNA)
         made = dispatcher(product.hook, on_forget=on_forget)
-        async with talking(telegram, made):
+        async with polling(made, telegram):
             anna.write("/photo")
             [photo] = await telegram.wait_for(1, timeout=PATIENCE_S, method="sendPhoto")
             anna.write("/forget_me")
@@ -315,7 +320,7 @@ async def test_nobody_else_can_answer_whether_to_forget(
 ) -> None:
     anna, boris = telegram.person(ANNA, chat_id=GROUP), telegram.person(BORIS, chat_id=GROUP)
 
-    async with talking(telegram, dispatcher(hook)):
+    async with polling(dispatcher(hook), telegram):
         anna.write("/forget_me")
         [question] = await telegram.wait_for(1, timeout=PATIENCE_S)
         pressed = boris.press(question.message_id, "Yes, forget me")
