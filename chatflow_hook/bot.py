@@ -157,7 +157,7 @@ async def announce_commands(bot: Bot, texts: BotTexts | None = None) -> None:
         TelegramAPIError: Telegram could not be asked, or refused.
     """
     texts = texts or BotTexts()
-    for language in (None, *texts.languages):
+    for language in (*texts.languages, None):
         commands = [
             BotCommand(command=name, description=texts.text(key, language))
             for name, key in (

@@ -15,7 +15,7 @@ from imagegen import logs
 from imagegen.db import migrations
 from imagegen.db.engine import connect
 from imagegen.sandbox.demo import chat_page
-from imagegen.sandbox.servers.servers import running_servers
+from imagegen.sandbox.servers.servers import Servers, running_servers
 from tests.browser import chromium
 from tests.support.conversations import sessions_of
 from tests.support.product import ProductFactory, RunningProduct
@@ -26,21 +26,25 @@ _PERSON = 1001
 _SECONDS_PER_PICTURE = 3.0
 
 
-async def main() -> None:
+def main() -> None:
     """Chat twice, in a light and in a dark page, and write the pictures."""
     with running_servers() as servers, tempfile.TemporaryDirectory() as home:
         migrations.upgrade(servers.database_url)
-        engine = connect(servers.database_url)
-        try:
-            products = ProductFactory(
-                servers.database_url, servers.redis_url, sessions_of(engine), Path(home)
-            )
-            async with products.start(
-                seconds_per_picture=_SECONDS_PER_PICTURE, max_rating="suggestive"
-            ) as product:
-                await _make_all(product)
-        finally:
-            await engine.dispose()
+        asyncio.run(_run(servers, Path(home)))
+
+
+async def _run(servers: Servers, home: Path) -> None:
+    engine = connect(servers.database_url)
+    try:
+        products = ProductFactory(
+            servers.database_url, servers.redis_url, sessions_of(engine), home
+        )
+        async with products.start(
+            seconds_per_picture=_SECONDS_PER_PICTURE, max_rating="suggestive"
+        ) as product:
+            await _make_all(product)
+    finally:
+        await engine.dispose()
 
 
 async def _make_all(product: RunningProduct) -> None:
@@ -136,4 +140,4 @@ if __name__ == "__main__":
     if (why_not := chromium.why_not()) is not None:
         sys.exit(f"make screenshots: {why_not}")
     logs.only_warnings()
-    asyncio.run(main())
+    main()

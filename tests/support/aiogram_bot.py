@@ -30,6 +30,9 @@ async def polling(dispatcher: Dispatcher, telegram: SandboxTelegram) -> AsyncIte
         try:
             yield bot
         finally:
+            # Cancelled, aiogram would go on polling.
+            with suppress(RuntimeError):  # it has not begun
+                await dispatcher.stop_polling()
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task

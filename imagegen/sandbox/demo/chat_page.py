@@ -58,6 +58,9 @@ async def running_bot(
         try:
             yield persona_bot
         finally:
+            # Cancelled, aiogram would go on polling.
+            with suppress(RuntimeError):  # it has not begun
+                await dispatcher.stop_polling()
             polling.cancel()
             with suppress(asyncio.CancelledError):
                 await polling
