@@ -6,7 +6,6 @@ import time
 from collections.abc import Collection
 from types import TracebackType
 from typing import Self
-from uuid import UUID
 
 import structlog
 from sqlalchemy import select
@@ -17,21 +16,24 @@ from chatflow_hook import (
     cancellation,
     covers,
     database,
+    handles,
     outbox,
     picture,
     sqlstates,
     user_erasure,
 )
+from chatflow_hook.ends import EndReader, EndTimes, OnEnd
 from chatflow_hook.failures import NO_COUNT, FailureLog, cause_of
+from chatflow_hook.handles import Handle
 from chatflow_hook.manual_requests import ManualRequests
+from chatflow_hook.messages import Messages
 from chatflow_hook.outbox import DialogUnknownError, Ownership, Request, TriggerSettings
 from chatflow_hook.picture import Picture
 from chatflow_hook.queue import QueueClient
 from chatflow_hook.quota import Limited
-from chatflow_hook.settings import HookSettings, read
+from chatflow_hook.settings import BadSetting, HookSettings, read
 from chatflow_hook.statement_deadline import DeadlineConnection
-from chatflow_hook.tables import ImageRequest
-from chatflow_hook.turn import MAX_PERSONA, Turn
+from chatflow_hook.turn import MAX_PERSONA, DialogKey, Turn, dialog_number
 from chatflow_hook.user_erasure import Forgotten
 
 log = structlog.get_logger(__name__)
@@ -43,6 +45,7 @@ _TURN_TIMEOUT_S = 0.9
 _STATEMENTS_END_EARLIER_S = 0.1
 # How often `wait` reads the row while Redis reports nothing.
 _POLL_INTERVAL_S = 1.0
+_END_TIMES = EndTimes()
 
 
 class ChatFlowHook:
@@ -52,7 +55,11 @@ class ChatFlowHook:
     loop. Creating it touches no network. It opens its connections (at most 10 to PostgreSQL) at
     first use; `close`, or leaving `async with`, closes them. `chance` is the source of the
     trigger's random numbers, for tests; None is the operating system's. `turn_timeout_s` is how
-    long a turn may take, in seconds; a test on a busy machine gives more.
+    long a turn may take, in seconds; a test on a busy machine gives more. `end_times` are those of
+    `on_end`, for tests too.
+
+    Raises:
+        BadSetting: MESSAGES_FILE cannot be used. It is a ValueError.
     """
 
     def __init__(
@@ -61,8 +68,10 @@ class ChatFlowHook:
         *,
         chance: random.Random | None = None,
         turn_timeout_s: float = _TURN_TIMEOUT_S,
+        end_times: EndTimes = _END_TIMES,
     ) -> None:
         self._turn_timeout_s = turn_timeout_s
+        self._end_times = end_times
         self._statements_timeout_s = turn_timeout_s - _STATEMENTS_END_EARLIER_S
         self._trigger = TriggerSettings(
             distance=settings.distance,
@@ -71,6 +80,7 @@ class ChatFlowHook:
         )
         self._manual_requests = ManualRequests(quota=settings.quota)
         self._age_text_version = settings.age_text_version
+        self._messages = _messages(settings)
         self._engine = database.connect(settings.database)
         self._queue = QueueClient(
             settings.redis, broker_db=settings.redis_broker_db, result_db=settings.redis_result_db
@@ -145,12 +155,13 @@ class ChatFlowHook:
         if request is not None:
             await self._queue.enqueue(request.id, within_s=self._turn_timeout_s)
 
-    async def wait(self, request: Request, *, timeout: float) -> Picture:  # noqa: ASYNC109 (ours)
+    async def wait(self, request: Handle, *, timeout: float) -> Picture:  # noqa: ASYNC109 (ours)
         """Return the picture when its request has ended, or after `timeout` seconds as it is then.
 
-        `Picture.state` tells which. A `timeout` of 0 or less looks once and returns. For callers
-        that want the picture themselves, such as an HTTP API; in a chat the worker sends it.
-        Several callers may wait for one request; a cancelled wait changes nothing.
+        `request` is the request, its id, or its photo in the chat. `Picture.state` tells which. A
+        `timeout` of 0 or less looks once and returns. For callers that want the picture
+        themselves, such as an HTTP API; in a chat the worker sends it. Several callers may wait for
+        one request; a cancelled wait changes nothing.
 
         The end is seen at once through Redis, and within a second without. The last look at the
         database, when the time is over, takes at most 0.9 s more.
@@ -160,15 +171,46 @@ class ChatFlowHook:
             TimeoutError: the time is over and the database could not be asked.
         """
         deadline = time.monotonic() + timeout
-        async with self._queue.listen_for_end(request.id) as listener:
+        request_id = handles.request_id(request)
+        if request_id is None:  # a photo: its request has ended, so there is nothing to listen for
+            return await self._poll_picture(request, deadline=deadline)
+        async with self._queue.listen_for_end(request_id) as listener:
             while True:
-                current = await self._read_picture(request, deadline=deadline)
+                current = await self._read_picture(request_id, deadline=deadline)
                 left_s = deadline - time.monotonic()
                 if current is not None and (left_s <= 0 or not current.state.is_open):
                     return current
                 if left_s <= 0:
                     raise TimeoutError("the database does not answer")
                 await listener.wait(min(left_s, _POLL_INTERVAL_S))
+
+    async def status(self, request: Handle) -> Picture:
+        """Return the picture as it is now, as `wait` with a `timeout` of 0.
+
+        `request` is the request, its id, or its photo in the chat. Takes at most 0.9 s. May be
+        cancelled.
+
+        Raises:
+            LookupError: there is no such request: it was rolled back, or its user was erased.
+            TimeoutError: the database could not be asked.
+        """
+        return await self._poll_picture(request, deadline=time.monotonic())
+
+    async def on_end(self, callback: OnEnd) -> None:
+        """Call `callback` with each request that has ended; runs until it is cancelled.
+
+        Start it as a task of its own, in every process of the bot: the processes share the ends.
+        An end is told at least once: until the callback has returned, also after an outage or a
+        restart of bot, Redis or database. So the callback has to know an end again by
+        `end.request.id`. Up to 10 ends are told at the same time, in any order. A callback that
+        raises, or takes longer than 30 s, is logged and called again after a minute.
+
+        The first call for a database begins with the ends from then on. An end is seen at once
+        through Redis, and within 5 s without. If it is cancelled, ends whose callback had not
+        returned are told again.
+        """
+        reader = EndReader(self._engine, self._queue, self._messages, self._end_times)
+        await reader.run(callback)
 
     async def ask(self, turn: Turn) -> Request | Limited:
         """Request a picture of this turn now, or return Limited if the user has had their share.
@@ -190,11 +232,11 @@ class ChatFlowHook:
 
         return await self._enqueue_if_allowed(await database.run_in_transaction(self._engine, step))
 
-    async def vary(self, request_id: UUID) -> Request | Limited:
+    async def vary(self, request_id: Handle) -> Request | Limited:
         """Request another picture of a delivered picture's scene, or return Limited.
 
-        `request_id` is the `id` of the delivered picture's request. No message is counted, and
-        the new picture does not move the trigger. Each call is another picture. Takes at most
+        `request_id` is the delivered picture's request, the id of that, or the photo in the chat.
+        No message is counted, and the new picture does not move the trigger. Each call is another picture. Takes at most
         15.9 s: 15 s for the database, 0.9 s for Redis. If it is cancelled, the request may have
         been written.
 
@@ -277,9 +319,10 @@ class ChatFlowHook:
 
         return await database.run_in_transaction(self._engine, step)
 
-    async def cancel(self, request: Request) -> bool:
+    async def cancel(self, request: Handle) -> bool:
         """Cancel a request; return True if it was open, False if it had ended or is unknown.
 
+        `request` is the request, its id, or its photo in the chat, which has ended.
         The conversation is erased from it, and the worker stops drawing within seconds; a photo
         whose send is under way may still arrive. The second call returns False. Takes at most
         17 s: 15 s for the database, 2 s for Redis, which may be down. If this call itself is
@@ -290,12 +333,14 @@ class ChatFlowHook:
         """
         cancelled_ids = await database.run_in_transaction(
             self._engine,
-            lambda connection: cancellation.cancel(connection, ImageRequest.id == request.id),
+            lambda connection: cancellation.cancel(connection, handles.is_meant(request)),
         )
         await self._queue.publish_ended(cancelled_ids)
         return bool(cancelled_ids)
 
-    async def forget_user(self, user_id: int, *, dialog_ids: Collection[int] = ()) -> Forgotten:
+    async def forget_user(
+        self, user_id: int, *, dialog_ids: Collection[DialogKey] = ()
+    ) -> Forgotten:
         """Erase all that is kept of a user, and return what was erased and what is out of reach.
 
         `dialog_ids` are the user's dialogs, where the bot has no `dialogs` table of its own: of a
@@ -310,9 +355,10 @@ class ChatFlowHook:
             DatabaseFault: the database could not do it.
             ValueError: `user_id` is 0, under which the covers are kept.
         """
+        numbers = [dialog_number(key) for key in dialog_ids]
         erasure = await database.run_in_transaction(
             self._engine,
-            lambda connection: user_erasure.erase(connection, user_id, dialog_ids=dialog_ids),
+            lambda connection: user_erasure.erase(connection, user_id, dialog_ids=numbers),
         )
         await self._queue.publish_erased(user_id, erasure.request_ids)
         return erasure.forgotten
@@ -384,12 +430,21 @@ class ChatFlowHook:
         self._ownership = ownership
         return request
 
-    async def _read_picture(self, request: Request, *, deadline: float) -> Picture | None:
+    async def _poll_picture(self, handle: Handle, *, deadline: float) -> Picture:
+        """Read the row of a request, again and again while the database cannot be asked."""
+        while True:
+            if (current := await self._read_picture(handle, deadline=deadline)) is not None:
+                return current
+            if (left_s := deadline - time.monotonic()) <= 0:
+                raise TimeoutError("the database does not answer")
+            await asyncio.sleep(min(left_s, _POLL_INTERVAL_S))
+
+    async def _read_picture(self, handle: Handle, *, deadline: float) -> Picture | None:
         """Read the row of a request; None if the database could not be asked.
 
         The limit is the `deadline`, but at least the time of a turn.
         """
-        query = picture.QUERY.where(ImageRequest.id == request.id)
+        query = picture.QUERY.where(handles.is_meant(handle))
         within_s = max(deadline - time.monotonic(), self._turn_timeout_s)
         try:
             async with asyncio.timeout(within_s), self._engine.connect() as connection:
@@ -398,20 +453,27 @@ class ChatFlowHook:
             log.warning(
                 "database away",
                 why=cause_of(error).sentence,
-                request_id=str(request.id),
+                request_id=handles.spelled(handle),
                 error=type(error).__name__,
                 sqlstate=sqlstates.sqlstate(error),
                 condition=sqlstates.condition(error),
             )
             return None
         if row is None:
-            raise LookupError(f"there is no request {request.id}")
-        return picture.of_row(row)
+            raise LookupError(f"there is no request {handles.spelled(handle)}")
+        return picture.of_row(row, self._messages)
 
     async def _enqueue_if_allowed(self, answer: Request | Limited) -> Request | Limited:
         if isinstance(answer, Request):
             await self.enqueue(answer)
         return answer
+
+
+def _messages(settings: HookSettings) -> Messages:
+    try:
+        return Messages(settings.messages_file)
+    except ValueError as error:
+        raise BadSetting(f"MESSAGES_FILE: {error}") from None
 
 
 def _log_trigger(turn: Turn, request: Request | None) -> None:

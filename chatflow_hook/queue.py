@@ -69,6 +69,11 @@ def ended_channel(request_id: UUID) -> str:
     return f"imagegen:ended:{request_id}"
 
 
+# The channels of all requests. A Redis user may subscribe to a pattern only if it was granted the
+# very same one, so this is the one that docs/settings.md grants.
+ALL_ENDED_CHANNELS = "imagegen:*"
+
+
 def progress_key(request_id: UUID) -> str:
     """Return the name of the Redis key that holds the live progress of a request."""
     return f"imagegen:live:{request_id}"
@@ -172,6 +177,17 @@ class QueueClient:
         finally:
             await _close(pubsub)
 
+    @asynccontextmanager
+    async def listen_for_all_ends(self) -> AsyncIterator["EndListener"]:
+        """Open a listener for the ends of all requests; the block's end closes it."""
+        pubsub = self._results.pubsub()
+        try:
+            listener = EndListener(pubsub, ALL_ENDED_CHANNELS, is_pattern=True)
+            await listener.subscribe()
+            yield listener
+        finally:
+            await _close(pubsub)
+
     async def close(self) -> None:
         """Close the connections; may be called twice."""
         await _close(self._jobs)
@@ -179,17 +195,21 @@ class QueueClient:
 
 
 class EndListener:
-    """Waits for a message on one pub/sub channel; gets none while Redis is down."""
+    """Waits for a message on one pub/sub channel; gets none while Redis is down.
 
-    def __init__(self, pubsub: PubSub, channel: str) -> None:
+    `is_pattern`: the channel's name is a pattern, for many channels.
+    """
+
+    def __init__(self, pubsub: PubSub, channel: str, *, is_pattern: bool = False) -> None:
         self._pubsub = pubsub
         self._channel = channel
+        self._subscribe = pubsub.psubscribe if is_pattern else pubsub.subscribe
 
     async def subscribe(self) -> None:
         """Subscribe to the channel; if Redis does not answer within 0.8 s, this is logged."""
         try:
             async with asyncio.timeout(_SUBSCRIBE_TIMEOUT_S):
-                await self._pubsub.subscribe(self._channel)
+                await self._subscribe(self._channel)
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("no word from redis", channel=self._channel, error=type(error).__name__)
 
