@@ -32,17 +32,13 @@ def upgrade() -> None:
     )
     op.add_column(REQUESTS, sa.Column("told_end", sa.DateTime(timezone=True)))
     op.add_column(REQUESTS, sa.Column("end_leased_until", sa.DateTime(timezone=True)))
-    op.create_index(
-        "ix_image_requests_untold_end",
-        REQUESTS,
-        ["finished_at"],
-        postgresql_where=sa.text("finished_at IS DISTINCT FROM told_end"),
+    _create_index(
+        "ix_image_requests_untold_end", ["finished_at"], "finished_at IS DISTINCT FROM told_end"
     )
-    op.create_index(
+    _create_index(
         "ix_image_requests_photo",
-        REQUESTS,
         ["chat_id", "telegram_message_id"],
-        postgresql_where=sa.text("telegram_message_id IS NOT NULL"),
+        "telegram_message_id IS NOT NULL",
     )
 
 
@@ -59,6 +55,11 @@ def downgrade() -> None:
     op.drop_column(REQUESTS, "end_leased_until")
     op.drop_column(REQUESTS, "told_end")
     op.drop_table(TABLE)
+
+
+def _create_index(name: str, columns: list[str], where: str) -> None:
+    op.create_index(name, REQUESTS, columns, postgresql_where=sa.text(where))
+    op.execute(f"COMMENT ON INDEX {name} IS '{OURS}'")
 
 
 def _stop_at_a_name_clash() -> None:

@@ -522,7 +522,7 @@ async def test_each_end_is_told(side: Side) -> None:
     await side.worker.fail(failed, "failed")
     await side.hook.cancel(cancelled)
 
-    told = {}
+    told: dict[Request, RequestEnd] = {}
     async with asyncio.timeout(PATIENCE_S):
         while len(told) < 3:
             end = await ends.get()
