@@ -1,10 +1,12 @@
 """Turn: what a bot may hand over."""
 
+import ast
+import inspect
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from chatflow_hook import Message, Rating, Turn
 from chatflow_hook.turn import MAX_PERSONA, MAX_TEXT, DialogKey, dialog_number
@@ -190,6 +192,19 @@ def test_the_number_of_a_key_is_the_same_in_every_version() -> None:
 def test_a_dialog_without_a_key_is_misuse(key: object) -> None:
     with pytest.raises(ValidationError):
         turn(dialog_id=key)
+
+
+@pytest.mark.parametrize("model", [Turn, Message])
+def test_a_type_checker_sees_a_constructor_with_all_fields(model: type[BaseModel]) -> None:
+    tree = ast.parse(inspect.getsource(model))
+    (seen,) = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__"
+    ]
+
+    assert [argument.arg for argument in seen.args.kwonlyargs] == list(model.model_fields)
+    assert "__init__" not in vars(model), "it is for type checkers alone"
 
 
 if TYPE_CHECKING:  # misuse is what a type checker finds
