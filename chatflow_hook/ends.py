@@ -126,8 +126,11 @@ class EndReader:
         """Tell ends until it is cancelled; does not raise."""
         async with self._queue.listen_for_all_ends() as listener:
             while True:
-                if not await self._tell_some(on_end):
-                    await listener.wait(self._times.poll_s)
+                if await self._tell_some(on_end):
+                    continue
+                await listener.wait(self._times.poll_s)
+                if not listener.is_subscribed:
+                    await listener.subscribe(is_retry=True)
 
     async def _tell_some(self, on_end: OnEnd) -> bool:
         """Tell a batch of ends, all at the same time; return whether there were any."""

@@ -205,20 +205,26 @@ class EndListener:
         self._channel = channel
         self._subscribe = pubsub.psubscribe if is_pattern else pubsub.subscribe
 
-    async def subscribe(self) -> None:
-        """Subscribe to the channel; if Redis does not answer within 0.8 s, this is logged."""
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether the subscription came about; if its connection breaks, it is renewed by itself."""
+        return bool(self._pubsub.subscribed)
+
+    async def subscribe(self, *, is_retry: bool = False) -> None:
+        """Subscribe to the channel within 0.8 s; if that fails, it is logged unless `is_retry`."""
         try:
             async with asyncio.timeout(_SUBSCRIBE_TIMEOUT_S):
                 await self._subscribe(self._channel)
         except (RedisError, OSError, TimeoutError) as error:
-            log.warning("no word from redis", channel=self._channel, error=type(error).__name__)
+            if not is_retry:
+                log.warning("no word from redis", channel=self._channel, error=type(error).__name__)
 
     async def wait(self, seconds: float) -> None:
         """Return at a message, and after `seconds` at the latest.
 
         It does not say which of the two happened: read the row for the state of the request.
         """
-        if not self._pubsub.subscribed:
+        if not self.is_subscribed:
             await asyncio.sleep(seconds)
             return
         try:

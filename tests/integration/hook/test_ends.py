@@ -19,8 +19,10 @@ from chatflow_hook import ChatFlowHook, RequestEnd
 from chatflow_hook.ends import EndTimes
 from chatflow_hook.queue import ended_channel
 from chatflow_hook.tables import NOBODY, OPEN, EndListening, ImageRequest, State
+from imagegen.sandbox.ports import free_ports
 from tests.support import conversations
 from tests.support.aged_rows import AgedData
+from tests.support.database_proxy import DatabaseProxy
 from tests.support.product import PATIENCE_S, ProductFactory
 
 QUICK = EndTimes(poll_s=0.02, callback_s=5, lease_s=0.2)
@@ -293,6 +295,30 @@ async def test_ends_are_told_when_the_database_is_back(rows: AgedData, hooks: Ho
             assert [end.request.id for end in await told.until(1)] == [request_id]
 
     assert [line["event"] for line in log].count("ends are told later") == 1
+
+
+async def test_ends_are_told_without_redis_which_is_listened_to_once_it_is_back(
+    rows: AgedData, hooks: Hooks, redis_url: str
+) -> None:
+    told, port = Told(), next(free_ports())
+    parts = urlsplit(redis_url)
+    secret, _, address = parts.netloc.rpartition("@")
+    host, _, target = address.partition(":")
+    through_port = parts._replace(netloc=f"{secret}@127.0.0.1:{port}").geturl()
+    request_id = await rows.row(State.DELIVERED)
+
+    async with (
+        Redis.from_url(redis_url, db=4) as redis,
+        listening(hooks(redis_url=through_port), told),
+    ):
+        assert [end.request.id for end in await told.until(1)] == [request_id]
+        assert await redis.pubsub_numpat() == 0
+        proxy = DatabaseProxy(host, int(target))
+        server = await asyncio.start_server(proxy._connected, "127.0.0.1", port)
+        try:
+            await until(redis.pubsub_numpat)
+        finally:
+            server.close()
 
 
 async def execute(rows: AgedData, statement: str) -> None:
