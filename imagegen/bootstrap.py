@@ -45,7 +45,8 @@ from imagegen.storage.image_links import ImageLinks
 from imagegen.storage.s3 import S3Access
 from imagegen.storage.store import ImageStore
 from imagegen.workflows.errors import WorkflowsMissing
-from imagegen.workflows.library import Library, load_workflows
+from imagegen.workflows.library import Library
+from imagegen.workflows.screening import screened_workflows
 
 _DAY_S = 86_400.0
 
@@ -72,7 +73,7 @@ def workflow_library(settings: LibrarySettings) -> Library:
         BadSetting: a directory is missing, or has no folder with a persona.toml.
     """
     try:
-        return load_workflows(settings.workflows_dir, settings.personas_dir)
+        return screened_workflows(settings.workflows_dir, settings.personas_dir)
     except WorkflowsMissing as error:
         name = "PERSONAS_DIR" if error.directory == settings.personas_dir else "WORKFLOWS_DIR"
         raise BadSetting(
