@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
@@ -144,6 +145,8 @@ class HookSettings(RedisSettings):
     age_text_version: Annotated[
         str, Field(min_length=1, max_length=64, description="1 to 64 characters")
     ] = "1"
+
+    messages_file: Annotated[Path | None, Field(description="a TOML file of sentences")] = None
 
     @model_validator(mode="after")
     def _check_trigger_bounds(self) -> Self:

@@ -60,7 +60,8 @@ async def deliver(
 ) -> None:
     """Send the picture to its chat and finish the request.
 
-    A request without a chat is only finished: the caller of the hook fetches the image. `data` is
+    A request without a chat is only finished: the caller of the hook fetches the image, from the
+    worker itself where nothing else serves it. `data` is
     the image's bytes if it was drawn just now. Without them the photo is sent by Telegram's file
     id, or the bytes are read from the store.
 
@@ -87,7 +88,8 @@ async def deliver(
         request, _persona(context, request), is_age_confirmed=is_age_confirmed
     )
     if request.chat_id is None:
-        await _run_to_completion(context.requests.mark_delivered(request))
+        url = _served_url(context, request, image)
+        await _run_to_completion(context.requests.mark_delivered(request, url=url))
         return
 
     message = _photo_message(request, request.chat_id, image, options)
@@ -109,6 +111,17 @@ async def check_flood_wait(context: JobContext, request: ClaimedRequest, chat_id
     if wait_s > _SHORT_WAIT_S:
         raise _flood_wait(context, request, wait_s)
     return wait_s
+
+
+def _served_url(context: JobContext, request: ClaimedRequest, image: StoredImage) -> str | None:
+    """Return the address at which the worker serves an image, None if the store has one or none may.
+
+    Above safe there is none: nobody knows who asks for it.
+    """
+    if context.image_links is None or context.image_store.url(image.name) is not None:
+        return None
+    is_safe = drawn_rating(request.drawn_rating) is Rating.SAFE
+    return context.image_links.url(request.id) if is_safe else None
 
 
 def _persona(context: JobContext, request: ClaimedRequest) -> Persona | None:
