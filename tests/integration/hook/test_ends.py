@@ -89,7 +89,7 @@ async def listening(
 async def rows(engine: AsyncEngine, tmp_path: Path, hooks: Hooks) -> AgedData:
     """Return a database of a bot that has listened before."""
     rows = AgedData(engine, tmp_path / "images")
-    async with listening(hooks(), Told()):
+    async with hooks() as hook, listening(hook, Told()):
         await until_listening(rows)
     return rows
 
