@@ -18,6 +18,7 @@ from aiogram.types import BotCommand, Message, TelegramObject
 
 from chatflow_hook.bot_handlers import (
     AGE,
+    CANCEL,
     FORGET,
     DialogsOf,
     Handlers,
@@ -145,6 +146,7 @@ def picture_router(
     router.message.register(handlers.photo, Command("photo"))
     router.message.register(handlers.privacy, Command("privacy"))
     router.message.register(handlers.forget_me, Command("forget_me"))
+    router.callback_query.register(handlers.cancel, F.data == CANCEL)
     router.callback_query.register(handlers.age, F.data.startswith(AGE))
     router.callback_query.register(handlers.forget, F.data.startswith(FORGET))
     return router

@@ -22,10 +22,10 @@ from aiogram.types import (
 
 from chatflow_hook.bot_texts import BotTexts
 from chatflow_hook.database import DatabaseFault
+from chatflow_hook.handles import SentPhoto
 from chatflow_hook.hook import ChatFlowHook
 from chatflow_hook.quota import Limited
 from chatflow_hook.turn import Turn
-from chatflow_hook.user_erasure import SentPhoto
 
 log = structlog.get_logger(__name__)
 
@@ -36,9 +36,10 @@ TurnOf = Callable[[Message], Awaitable[Turn | None]]
 DialogsOf = Callable[[int], Awaitable[Collection[int]]]
 OnForget = Callable[[int], Awaitable[None]]
 
-# How the data of our buttons begins.
+# How the data of our buttons begins, and the data of the worker's button below a status message.
 AGE = "cf:age:"
 FORGET = "cf:forget:"
+CANCEL = "imagegen:cancel"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +94,20 @@ class Handlers:
             self.texts.text("forget_question", language),
             reply_markup=InlineKeyboardMarkup(inline_keyboard=keyboard),
         )
+
+    async def cancel(self, query: CallbackQuery) -> None:
+        """Cancel the picture whose status message has the button."""
+        language = _language(query.from_user)
+        if query.message is None:
+            return
+        status = SentPhoto(chat_id=query.message.chat.id, message_id=query.message.message_id)
+        try:
+            was_open = await self.hook.cancel(status)
+        except DatabaseFault as error:
+            log.warning("picture not cancelled", why=str(error))
+            await query.answer(self.texts.text("unavailable", language), show_alert=True)
+            return
+        await query.answer(self.texts.text("cancelled" if was_open else "too_late", language))
 
     async def age(self, query: CallbackQuery) -> None:
         """Store the answer to the age question, unless its text has changed since."""

@@ -22,6 +22,8 @@ from tests.support.product import ProductFactory, RunningProduct
 
 _FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
 _GAP = 24
+# Neither white nor black: pages are read on both.
+_BETWEEN = (128, 136, 132)
 _PERSON = 1001
 _SECONDS_PER_PICTURE = 3.0
 
@@ -126,13 +128,13 @@ def _write(name: str, shots: Sequence[bytes]) -> None:
     """Put pictures side by side into one file, small enough for a page of docs."""
     images = [Image.open(BytesIO(shot)).convert("RGB") for shot in shots]
     width = sum(image.width for image in images) + _GAP * (len(images) - 1)
-    joined = Image.new("RGBA", (width, images[0].height), (0, 0, 0, 0))
+    joined = Image.new("RGB", (width, images[0].height), _BETWEEN)
     left = 0
     for image in images:
         joined.paste(image, (left, 0))
         left += image.width + _GAP
     _FOLDER.mkdir(exist_ok=True)
-    joined.quantize(256, method=Image.Quantize.FASTOCTREE).save(_FOLDER / name, optimize=True)
+    joined.save(_FOLDER / name, optimize=True)
     print(_FOLDER / name)  # noqa: T201 (a script)
 
 

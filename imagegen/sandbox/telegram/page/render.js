@@ -1,12 +1,12 @@
 // Messages as elements of the page. All that people and bots wrote goes in as text, never as HTML.
 
-import { language, say } from "./words.js";
+import { say } from "./words.js";
 
 const TAGS = {
   bold: "strong", italic: "em", underline: "u", strikethrough: "s", code: "code", pre: "pre",
   blockquote: "blockquote", expandable_blockquote: "blockquote",
 };
-const clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit" });
+const clock = new Intl.DateTimeFormat(navigator.language, { hour: "2-digit", minute: "2-digit" });
 
 export function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
