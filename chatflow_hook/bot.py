@@ -32,6 +32,14 @@ from chatflow_hook.database import DatabaseFault
 from chatflow_hook.hook import ChatFlowHook
 from chatflow_hook.turn import Rating, Turn
 
+__all__ = [
+    "BotTexts",
+    "TurnMiddleware",
+    "announce_commands",
+    "picture_router",
+    "turn_from",
+]
+
 log = structlog.get_logger(__name__)
 
 _MAX_ASKED = 10_000

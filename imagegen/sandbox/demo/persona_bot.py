@@ -44,7 +44,7 @@ _SYSTEM = "You are {name}, {about}: a fictional adult, played by an AI. Never cl
 
 
 @dataclass
-class Dialog:
+class PersonaChat:
     """A person's chat with a persona: the newest messages, and how many answers there were."""
 
     persona: str
@@ -60,7 +60,7 @@ class PersonaBot:
     personas: tuple[str, ...] = tuple(VOICES)
     rating: Rating = Rating.SAFE
     llm: httpx.AsyncClient | None = None
-    dialogs: dict[int, Dialog] = field(default_factory=dict)
+    chats: dict[int, PersonaChat] = field(default_factory=dict)
 
     def dispatcher(self) -> Dispatcher:
         """Return a dispatcher with the pictures' commands and buttons, and the talk."""
@@ -75,14 +75,14 @@ class PersonaBot:
         return dispatcher
 
     async def turn_of(self, message: Message) -> Turn | None:
-        dialog = self.dialogs.get(message.chat.id)
+        dialog = self.chats.get(message.chat.id)
         if dialog is None:
             return None
         history = tuple(dialog.history)
         return turn_from(message, persona=dialog.persona, history=history, rating=self.rating)
 
     async def forget(self, user_id: int) -> None:
-        self.dialogs.pop(user_id, None)
+        self.chats.pop(user_id, None)
 
     async def start(self, message: Message) -> None:
         names = [
@@ -99,7 +99,7 @@ class PersonaBot:
         if persona not in self.personas or not isinstance(query.message, Message):
             return
         chat = query.message.chat
-        dialog = self.dialogs[chat.id] = Dialog(persona=persona)
+        dialog = self.chats[chat.id] = PersonaChat(persona=persona)
         language = _language(query.from_user)
         greeting = VOICES[persona][language]["greeting"]
         dialog.history.append(chatflow_hook.Message(role="persona", text=greeting))
@@ -121,7 +121,7 @@ class PersonaBot:
         if turn is None or message.bot is None:
             await self.start(message)
             return None
-        dialog = self.dialogs[message.chat.id]
+        dialog = self.chats[message.chat.id]
         async with ChatActionSender.typing(bot=message.bot, chat_id=message.chat.id):
             answer = await self.answer(dialog, turn)
         dialog.answers += 1
@@ -129,7 +129,7 @@ class PersonaBot:
         dialog.history.append(chatflow_hook.Message(role="persona", text=answer))
         return await message.answer(answer)
 
-    async def answer(self, dialog: Dialog, turn: Turn) -> str:
+    async def answer(self, dialog: PersonaChat, turn: Turn) -> str:
         """Return the model's answer, or the persona's next line where there is none."""
         voice = VOICES[dialog.persona]
         lines = voice["ru" if turn.language == "ru" else "en"]["lines"]
