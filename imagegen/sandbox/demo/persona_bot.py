@@ -101,7 +101,7 @@ class PersonaBot:
         chat = query.message.chat
         dialog = self.chats[chat.id] = PersonaChat(persona=persona)
         language = _language(query.from_user)
-        greeting = VOICES[persona][language]["greeting"]
+        greeting = _voice(persona)[language]["greeting"]
         dialog.history.append(chatflow_hook.Message(role="persona", text=greeting))
         await query.message.edit_text(f"{WELCOME[language]}\n\n→ {persona.capitalize()}")
         await query.message.answer(greeting)
@@ -131,7 +131,7 @@ class PersonaBot:
 
     async def answer(self, dialog: PersonaChat, turn: Turn) -> str:
         """Return the model's answer, or the persona's next line where there is none."""
-        voice = VOICES[dialog.persona]
+        voice = _voice(dialog.persona)
         lines = voice["ru" if turn.language == "ru" else "en"]["lines"]
         if self.llm is None:
             return str(lines[dialog.answers % len(lines)])
@@ -158,6 +158,11 @@ class PersonaBot:
         except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
             log.warning("the language model did not answer", error=type(error).__name__)
             return str(lines[dialog.answers % len(lines)])
+
+
+def _voice(persona: str) -> Any:
+    # A persona of an operator's own has no lines here.
+    return VOICES.get(persona) or VOICES["lina"]
 
 
 def _language(user: Any) -> str:
