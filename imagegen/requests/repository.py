@@ -402,7 +402,7 @@ class RequestRepository:
                 connection,
                 request,
                 State.DELIVERED,
-                conversation=None,
+                conversation=request.own_prompt_alone if self._keeps_context else None,
                 # Another one if the group has become a supergroup.
                 chat_id=request.chat_id if receipt is None else receipt.chat_id,
                 telegram_message_id=receipt and receipt.message_id,
