@@ -21,6 +21,9 @@ class SentPhoto:
     message_id: int
 
 
+# The numbers of a photo are columns of type bigint.
+_BIGINT = 2**63
+
 # An id may be text, as it comes out of a button's data; a text that is no id names no request.
 Handle = Request | UUID | str | SentPhoto
 
@@ -45,6 +48,8 @@ def is_meant(handle: Handle) -> ColumnElement[bool]:
     if not isinstance(handle, SentPhoto):
         id_ = request_id(handle)
         return false() if id_ is None else ImageRequest.id == id_
+    if not all(-_BIGINT <= number < _BIGINT for number in (handle.chat_id, handle.message_id)):
+        return false()
     newest = (
         select(ImageRequest.id)
         .where(
