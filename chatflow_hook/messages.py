@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from chatflow_hook.settings import BadSetting, HookSettings
 from chatflow_hook.tables import OPEN, State
 
 _SHIPPED = Path(__file__).with_name("messages.toml")
@@ -66,6 +67,18 @@ class Messages:
 def shipped() -> Messages:
     """Return the sentences without an operator's file."""
     return Messages()
+
+
+def messages_of(settings: HookSettings) -> Messages:
+    """Return the sentences with those of MESSAGES_FILE.
+
+    Raises:
+        BadSetting: MESSAGES_FILE cannot be used.
+    """
+    try:
+        return Messages(settings.messages_file)
+    except ValueError as error:
+        raise BadSetting(f"MESSAGES_FILE: {error}") from None
 
 
 def _read(file: Path) -> dict[str, dict[str, str]]:
