@@ -308,7 +308,7 @@ class ChatFlowHook:
         return answer
 
     @staticmethod
-    def wants_picture(text: str, model_says: bool | None = None) -> bool:
+    def wants_picture(text: str, model_says: bool | None = None) -> bool:  # noqa: FBT001 (an opinion)
         """Return whether a message asks for a picture, in English or Russian.
 
         `model_says` is the opinion of the bot's language model, None without one: it decides where
@@ -514,4 +514,3 @@ class ChatFlowHook:
         if isinstance(answer, Request):
             await self.enqueue(answer)
         return answer
-

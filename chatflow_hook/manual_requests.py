@@ -76,9 +76,7 @@ class ManualRequests:
 
     quota: Quota
 
-    async def ask(
-        self, connection: AsyncConnection, turn: Turn, *, ownership: Ownership
-    ) -> Asked:
+    async def ask(self, connection: AsyncConnection, turn: Turn, *, ownership: Ownership) -> Asked:
         """Insert a request for a picture of this turn, whose message is not counted here.
 
         A dialog has one open request of this kind: while it is open, it is returned. An automatic

@@ -22,7 +22,7 @@ class PictureIntent(enum.Enum):
     UNCLEAR = enum.auto()
 
 
-def wants_picture(text: str, model_says: bool | None = None) -> bool:
+def wants_picture(text: str, model_says: bool | None) -> bool:
     """Return whether a message asks for a picture; `model_says` decides where the words do not."""
     match read_intent(text):
         case PictureIntent.ASKS:
@@ -109,13 +109,17 @@ _DECLINES = _any_of(
 # Whoever says this speaks of pictures of somebody else, or is the one who gives them.
 _OF_OTHERS = _any_of(
     (
-        r"\b{i|i'll|i will|we|he|she|they|who|people|boss|friend|let me|may i|can i|should i|did you"
-        r"|want me to|me to} {to |will |just |already |should }*{send|sent|show|showed|took|take|post"
-        r"|share|shared|draw|drew|paint|made|make|printed|deleted|found|asked him|asked her}\b",
+        (
+            r"\b{i|i'll|i will|we|he|she|they|who|people|boss|friend|let me|may i|can i|should i|did you"
+            r"|want me to|me to} {to |will |just |already |should }*{send|sent|show|showed|took|take|post"
+            r"|share|shared|draw|drew|paint|made|make|printed|deleted|found|asked him|asked her}\b"
+        ),
         r"\b{для|на} {паспорт|документ|визу}",
         r"\b{passport|visa|wedding|x-ray|profile}\b",
-        r"\b{я|мы|он|она|они|мне|нам|тебе} {тебе |вам |ему |ей |уже |вчера |сегодня |потом }*"
-        r"{пришлю|прислал\w*|сфотк\w+|сделал\w*|покажу|показал\w*|нарисую|нарисовал\w*|скину|скинул\w*}",
+        (
+            r"\b{я|мы|он|она|они|мне|нам|тебе} {тебе |вам |ему |ей |уже |вчера |сегодня |потом }*"
+            r"{пришлю|прислал\w*|сфотк\w+|сделал\w*|покажу|показал\w*|нарисую|нарисовал\w*|скину|скинул\w*}"
+        ),
         r"\b{ему|ей|им|маме|папе|другу|подруге|him|her|them|mom|dad}\b",
     )
 )
@@ -127,8 +131,10 @@ _ASKS = _any_of(
         r"<do><give>\b {me |us }?{a |your |another |one more |the |best }*<shot>",
         r"\b{mind|consider} {sharing|sending|taking|showing|posting}\b.*<pic>",
         # Show me you.
-        r"<do>show {me |us }?{yourself|you|what you're wearing|what you are wearing|what you wear"
-        r"|where you are|how you look\b.*|what you look like}<end>",
+        (
+            r"<do>show {me |us }?{yourself|you|what you're wearing|what you are wearing|what you wear"
+            r"|where you are|how you look\b.*|what you look like}<end>"
+        ),
         r"<do>show {me|us} {your|the|a} {\w+ }{0,2}<thing>\b",
         r"\bwhat {are you|you're} wearing,? show me|^show me<end>",
         # I want to see you.
@@ -137,8 +143,10 @@ _ASKS = _any_of(
         r"<wish> {see|look at|have a look at} {your|that} {\w+ }{0,2}<thing>\b",
         r"<wish> see how you look\b",
         # Words for a wish, and the picture.
-        r"\b{i want|i'd like|i would like|i'd love|can i {have|get}|could i {have|get}|can we have|may i have"
-        r"|could we have} {a|an|one|another|some|your} {\w+ }{0,2}<pic>",
+        (
+            r"\b{i want|i'd like|i would like|i'd love|can i {have|get}|could i {have|get}|can we have|may i have"
+            r"|could we have} {a|an|one|another|some|your} {\w+ }{0,2}<pic>"
+        ),
         r"\bi need {a|another|your} {\w+ }{0,2}<pic>{ of {you|us}}",
         r"\b{how about|what about|any chance of|waiting for} {\w+ }{0,2}<pic>",
         r"\b{promised|owe} me {\w+ }{0,2}<pic>",
@@ -152,16 +160,20 @@ _ASKS = _any_of(
         r"\b<pic>.*\b{please|pls}$",
         r"\b{please|pls},? {another |one |a }*<pic>{ .*}?$",
         # Draw.
-        r"<do>{draw|paint|illustrate|sketch} (?!your own conclusions|a card|me a bath|the line|a line"
-        r"|the curtains|the fence|your point|the blinds|on)\w+",
+        (
+            r"<do>{draw|paint|illustrate|sketch} (?!your own conclusions|a card|me a bath|the line|a line"
+            r"|the curtains|the fence|your point|the blinds|on)\w+"
+        ),
         r"<do>{generate|render|create} {\w+ }{0,3}<pic>",
         r"\bturn .* into {a|an} {\w+ }?<pic>",
         # Russian: пришли фото, можешь прислать фото.
         r"<дай>.*<рис>",
         r"<рис> {\w+ }{0,2}<дай>$",
         r"<могла>{ бы}?{ мне| и}?.*{<дать>.*<рис>|<рис>.*<дать>}",
-        r"^{и |ну |а }*сфот\w+{й|йте|йся}\b|\b{сфоткай|сфоткайся|сфотографируй|сфотографируйся|щелкни|покажись"
-        r"|нарисуй|изобрази|сгенерируй .*<рис>|проиллюстрируй}\b",
+        (
+            r"^{и |ну |а }*сфот\w+{й|йте|йся}\b|\b{сфоткай|сфоткайся|сфотографируй|сфотографируйся|щелкни|покажись"
+            r"|нарисуй|изобрази|сгенерируй .*<рис>|проиллюстрируй}\b"
+        ),
         r"\bсними себя\b",
         r"\b{покажи|покажешь}{ мне}?,? {себя|во что ты|как ты выгляд\w+|где ты\b|что на тебе}",
         r"\bпокажи{ мне}? {{свою|свой|свое|свои|твой|твою|твое|твои|этот|эту} }?<вещь>",
@@ -171,8 +183,10 @@ _ASKS = _any_of(
         r"<хочу>.* <видеть>{ на}? {тво\w+|свои|эту|этот}( \w+)? ?<вещь>|<хочу>.* <видеть>{ на}? {тво\w+} {комнат|сад|дом|кухн}",
         r"<хочу>.* <видеть>.*{как ты выглядишь|<рис>}",
         # Words for a wish, and the picture.
-        r"\b{можно|хочу|хочется|хотел бы|хотела бы|прошу|просил|просила|жду|обещала мне|обещал мне|как насчет"
-        r"|шанс на}{ \w+}{0,2} <рис>",
+        (
+            r"\b{можно|хочу|хочется|хотел бы|хотела бы|прошу|просил|просила|жду|обещала мне|обещал мне|как насчет"
+            r"|шанс на}{ \w+}{0,2} <рис>"
+        ),
         r"\bнуж{на|но|ен|ны} {мне }?тво\w+ <рис>",
         r"\bесть {тво\w+ |какие-нибудь |еще }?{\w+ }?<рис>",
         r"\bгде {мо\w+|твои|обещанн\w+} <рис>",

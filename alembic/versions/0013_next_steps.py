@@ -30,9 +30,7 @@ def upgrade() -> None:
         op.add_column(REQUESTS, sa.Column(name, kind, nullable=True))
     for column in INDEXES:
         name = f"ix_{REQUESTS}_{column}"
-        op.create_index(
-            name, REQUESTS, [column], postgresql_where=sa.text(f"{column} IS NOT NULL")
-        )
+        op.create_index(name, REQUESTS, [column], postgresql_where=sa.text(f"{column} IS NOT NULL"))
         op.execute(f"COMMENT ON INDEX {name} IS '{OURS}'")
     _allow_kinds(KINDS)
 

@@ -330,7 +330,9 @@ def _keyboard(buttons: Sequence[MessageButton]) -> InlineKeyboardMarkup | None:
     if not buttons:
         return None
     keys = [InlineKeyboardButton(text=each.label, callback_data=each.data) for each in buttons]
-    rows = [keys[first : first + _BUTTONS_IN_A_ROW] for first in range(0, len(keys), _BUTTONS_IN_A_ROW)]
+    rows = [
+        keys[first : first + _BUTTONS_IN_A_ROW] for first in range(0, len(keys), _BUTTONS_IN_A_ROW)
+    ]
     return InlineKeyboardMarkup(inline_keyboard=rows)
 
 

@@ -27,7 +27,6 @@ from imagegen.delivery.errors import (
 from imagegen.delivery.message import PhotoMessage, SentMessage
 from imagegen.delivery.photo_encoding import as_jpeg_photo
 from imagegen.errors import ImagegenError, Rejected, Unavailable, Unexpected
-from imagegen.pipeline.content_policy import DeliveryOptions
 from imagegen.pipeline.context import JobContext
 from imagegen.queue import shutdown
 from imagegen.requests.claim import ClaimedRequest, ClaimLost, DeliveryAttempt
@@ -92,9 +91,7 @@ async def deliver(
         await _run_to_completion(context.requests.mark_delivered(request, url=url))
         return
 
-    message = await context.photo_messages.write(
-        request, request.chat_id, image, options, persona
-    )
+    message = await context.photo_messages.write(request, request.chat_id, image, options, persona)
     if data is None:
         if await _send_by_file_id(context, request, image, message):
             return

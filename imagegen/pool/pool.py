@@ -121,7 +121,7 @@ class Pool:
             yield
 
     @asynccontextmanager
-    async def lease(
+    async def lease(  # noqa: PLR0913 (what the choice of a host depends on)
         self,
         requirements: Requirements,
         *,

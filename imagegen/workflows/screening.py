@@ -56,7 +56,9 @@ def _check_persona(persona: Persona, toml: Path) -> None:
     for caption in (*persona.captions.ru, *persona.captions.en):
         finding = worst(shared_screen().findings(caption))
         if finding.verdict is not ScreenVerdict.CLEAR:
-            raise WorkflowFault(toml, f"captions: breaks a ban ({finding.rule}): {_quoted(caption)}")
+            raise WorkflowFault(
+                toml, f"captions: breaks a ban ({finding.rule}): {_quoted(caption)}"
+            )
     for label in (persona.display_name, *persona.trigger_words):
         finding = shared_screen().label(label)
         if finding.verdict is ScreenVerdict.REFUSED:

@@ -2,6 +2,7 @@
 
 import json
 from io import BytesIO
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -73,11 +74,9 @@ async def test_a_picture_that_was_asked_for_has_the_buttons_that_are_set_in_its_
 
 @pytest.mark.parametrize(("under", "has_buttons"), [("asked", False), ("all", True)])
 async def test_automatic_pictures_have_buttons_only_where_that_is_set(
-    products: ProductFactory, under: str, has_buttons: bool
+    products: ProductFactory, *, under: str, has_buttons: bool
 ) -> None:
-    async with products.start(
-        delivery_buttons="another", delivery_buttons_under=under
-    ) as product:
+    async with products.start(delivery_buttons="another", delivery_buttons_under=under) as product:
         await product.picture()
 
         assert (product.telegram.sent[0].reply_markup is not None) is has_buttons
@@ -228,7 +227,9 @@ async def test_who_has_had_their_share_is_told_when_the_next_one_is_free(
         assert "{" not in answer.text
 
 
-@pytest.mark.parametrize("data", ["pic1:dance:00000000000000000000000000000000", "pic9:x", "pic1:hide"])
+@pytest.mark.parametrize(
+    "data", ["pic1:dance:00000000000000000000000000000000", "pic9:x", "pic1:hide"]
+)
 async def test_a_button_of_another_version_says_so(products: ProductFactory, data: str) -> None:
     async with products.start(works=False) as product:
         answer = await product.hook.on_button(data, user_id=USER, chat_id=USER)
@@ -301,7 +302,7 @@ async def test_a_persona_says_something_in_the_language_and_never_the_same_twice
 
         said = [message.caption for message in product.telegram.sent]
         assert set(said[:5]) <= set(captions.ru)
-        assert all(one != next_one for one, next_one in zip(said, said[1:], strict=False))
+        assert all(one != next_one for one, next_one in pairwise(said))
         assert said[5] in captions.en
 
 
@@ -327,5 +328,3 @@ async def change(sessions: Sessions, request: Request, **values: Any) -> None:
     query = update(ImageRequest).where(ImageRequest.id == request.id).values(**values)
     async with sessions.begin() as session:
         await session.execute(query)
-
-

@@ -175,7 +175,8 @@ def test_the_fields_of_a_record_are_those_of_the_code(record: type[Any]) -> None
 
 
 @pytest.mark.parametrize(
-    ("section", "first", "values"), [("Rating", "value", Rating), ("Button", "value", Button), ("Picture", "state", State)]
+    ("section", "first", "values"),
+    [("Rating", "value", Rating), ("Button", "value", Button), ("Picture", "state", State)],
 )
 def test_the_values_of_an_enum_are_those_of_the_code(
     section: str, first: str, values: type[enum.StrEnum]
