@@ -2,12 +2,16 @@
 
 Hook and worker share these names and the JSON form of a job. Redis holds ids only, never what
 people wrote. The time at which a job is due is that of the Redis server, never of the bot.
+
+A bot brings its own redis-py, any version from 4.6 on: nothing here uses what came later, such as
+`Redis.from_pool` and `aclose`.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -100,12 +104,12 @@ class QueueClient:
             "socket_timeout": _SOCKET_TIMEOUT_S,
             "socket_connect_timeout": _SOCKET_TIMEOUT_S,
         }
-        self._jobs: Redis = Redis.from_pool(redis.pool(broker_db, **timeouts))
+        self._jobs = Redis(connection_pool=redis.pool(broker_db, **timeouts))
         self._redis_clock = ClockSkew("redis")
-        # No socket timeout: `wait` listens for as long as its caller wants.
-        self._results: Redis = Redis.from_pool(
-            redis.pool(result_db, socket_connect_timeout=_SOCKET_TIMEOUT_S)
-        )
+        # No socket timeout, which redis-py 8 has by default: `wait` listens for as long as its
+        # caller wants.
+        listening = {"socket_timeout": None, "socket_connect_timeout": _SOCKET_TIMEOUT_S}
+        self._results = Redis(connection_pool=redis.pool(result_db, **listening))
 
     async def enqueue(self, request_id: UUID, *, within_s: float) -> bool:
         """Enqueue the arq job of a request; return whether Redis took it within `within_s` seconds.
@@ -170,12 +174,12 @@ class QueueClient:
             await listener.subscribe()
             yield listener
         finally:
-            await _close(pubsub)
+            await _close(partial(_leave, pubsub))
 
     async def close(self) -> None:
         """Close the connections; may be called twice."""
-        await _close(self._jobs)
-        await _close(self._results)
+        for client in (self._jobs, self._results):
+            await _close(client.connection_pool.disconnect)
 
 
 class EndListener:
@@ -207,14 +211,20 @@ class EndListener:
             await asyncio.sleep(seconds)
 
 
-async def _close(client: Redis | PubSub) -> None:
-    """Close a client's connections; how it goes is of no interest to its caller any more.
+async def _leave(pubsub: PubSub) -> None:
+    """Close a subscription in the one way that all versions of redis-py have: its `async with`."""
+    async with pubsub:
+        pass
+
+
+async def _close(disconnect: Callable[[], Awaitable[None]]) -> None:
+    """Close connections with `disconnect`; how it goes is of no interest to its caller any more.
 
     If the event loop is busy meanwhile, redis-py says that the time was over. The connection is
     closed then, but not yet returned to its pool, which the second call does.
     """
     try:
-        await client.aclose()
+        await disconnect()
     except (RedisError, OSError):
         with suppress(RedisError, OSError):
-            await client.aclose()
+            await disconnect()
