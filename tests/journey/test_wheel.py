@@ -132,7 +132,10 @@ def test_the_bots_install_imports_the_hook_and_brings_nothing_of_the_worker(
 ) -> None:
     there = next((in_a_bot.parent / "lib").glob("python*")) / "site-packages"
 
-    run([str(in_a_bot / "python"), "-c", "import chatflow_hook, chatflow_hook.testing"], cwd=tmp_path)
+    run(
+        [str(in_a_bot / "python"), "-c", "import chatflow_hook, chatflow_hook.testing"],
+        cwd=tmp_path,
+    )
 
     names = {entry.name for entry in there.iterdir()}
     assert {"redis", "sqlalchemy", "asyncpg", "pydantic", "structlog"} <= names
