@@ -12,7 +12,8 @@ from pathlib import Path
 from tests.matrix.combinations import ROOT
 
 # The Python that has made .venv has pip; .venv itself has none.
-_PIP = (sys._base_executable, "-m", "pip", "--disable-pip-version-check", "--no-input")
+_BASE_PYTHON = Path(sys.base_prefix, "bin", f"python{sys.version_info[0]}.{sys.version_info[1]}")
+_PIP = (str(_BASE_PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input")
 
 
 class CommandFailed(Exception):
