@@ -1,6 +1,8 @@
 # The worker. Build: docker build -t chatflow-imagegen .
+# With the check of pictures for nudity: docker build --build-arg EXTRA=image-screen -t chatflow-imagegen .
 FROM python:3.13-slim AS build
 
+ARG EXTRA=worker
 RUN pip install --no-cache-dir --root-user-action=ignore uv==0.13.9
 WORKDIR /source
 COPY . .
@@ -8,7 +10,7 @@ COPY . .
 # what the worker does not need of it stays out.
 RUN python -m venv --without-pip /opt/venv \
     && uv pip install --python /opt/venv/bin/python --no-cache --compile-bytecode \
-        -c requirements.lock -b requirements.lock '.[worker]'
+        -c requirements.lock -b requirements.lock ".[$EXTRA]"
 
 
 FROM python:3.13-slim

@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".venv-tools"
 COMPILE = (
-    "pip compile pyproject.toml --extra sandbox --extra bench --group dev --universal --python-version 3.11"
+    "pip compile pyproject.toml --extra sandbox --extra image-screen --extra bench --group dev --universal --python-version 3.11"
     " --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --only-binary :all:"
     " --quiet -o requirements.lock"
 )

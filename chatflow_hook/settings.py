@@ -221,6 +221,9 @@ def _sentence(kind: type[BaseSettings], fault: ErrorDetails) -> str:
 
 
 def _shown_value(field: FieldInfo, fault: ErrorDetails) -> str:
+    if fault["type"] == "import_error":
+        why, _, _ = str(fault["ctx"]["error"]).partition("\n")
+        return f"{fault['input']!r} ({why})"
     if "SecretStr" not in str(field.annotation):
         return repr(fault["input"])
     # Only the message of our own error is shown: others quote the value, which has a password.

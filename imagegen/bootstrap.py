@@ -44,7 +44,8 @@ from imagegen.storage.factory import open_store, open_store_if_present
 from imagegen.storage.s3 import S3Access
 from imagegen.storage.store import ImageStore
 from imagegen.workflows.errors import WorkflowsMissing
-from imagegen.workflows.library import Library, load_workflows
+from imagegen.workflows.library import Library
+from imagegen.workflows.screening import screened_workflows
 
 _DAY_S = 86_400.0
 
@@ -71,7 +72,7 @@ def workflow_library(settings: LibrarySettings) -> Library:
         BadSetting: a directory is missing, or has no folder with a persona.toml.
     """
     try:
-        return load_workflows(settings.workflows_dir, settings.personas_dir)
+        return screened_workflows(settings.workflows_dir, settings.personas_dir)
     except WorkflowsMissing as error:
         name = "PERSONAS_DIR" if error.directory == settings.personas_dir else "WORKFLOWS_DIR"
         raise BadSetting(

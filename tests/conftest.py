@@ -1,6 +1,7 @@
 """What all tests share: real servers, and a database of its own for each test."""
 
 import asyncio
+import gc
 import os
 import secrets
 import shutil
@@ -20,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from imagegen.db import migrations
 from imagegen.db.engine import connect
+from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.servers import Servers, running_servers
 from tests.support import conversations
 from tests.support.conversations import Sessions
@@ -78,6 +80,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = [item for first in range(processes) for item in items[first::processes]]
 
 
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what is there for good: modules and thousands of tests."""
+    gc.collect()
+    gc.freeze()
+
+
 def _speed(item: pytest.Item) -> int:
     if item.path.name in _SLOWEST_FILES:
         return 0
@@ -102,6 +110,14 @@ def servers() -> Iterator[Servers]:
         return
     with running_servers() as private:
         yield private
+
+
+@pytest.fixture
+def postgres() -> Iterator[PostgresServer]:
+    """Return a server of the test's own, with our migrations applied, to be stopped or killed."""
+    with PostgresServer() as server:
+        migrations.upgrade(server.url)
+        yield server
 
 
 @pytest.fixture(scope="session")

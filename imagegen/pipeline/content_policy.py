@@ -93,7 +93,7 @@ class ContentPolicy:
             await self._audit.record(request, "prompt", worded.finding, worded.prompt.text)
             raise Refused(worded.finding.rule, language=request.language)
         seed = choose_seed(self._rules.seed_mode, _seed_input(request), chance=self._chance)
-        return ImageSpec(prompt=worded.prompt, rating=worded.rating, seed=seed)
+        return ImageSpec(prompt=worded.prompt, seed=seed)
 
     async def delivery_options(
         self, request: ClaimedRequest, persona: Persona | None, *, is_age_confirmed: bool
@@ -119,7 +119,7 @@ class ContentPolicy:
     async def _screened(
         self, request: ClaimedRequest, talk: Conversation, persona: Persona | None
     ) -> Finding:
-        messages = screened_messages(talk)
+        messages = screened_messages(talk, request.caption)
         # In a thread: a long conversation takes a while, and websocket frames must not wait.
         name = persona.display_name if persona else ""
         found = await asyncio.to_thread(self._screen.conversation, *messages, persona=name)

@@ -102,7 +102,7 @@ class DryRun:
     async def run(self, workflow: Workflow) -> DryRunResult:
         """Return what would be drawn for the persona of a workflow."""
         finding = self.screen.conversation(
-            *screened_messages(self.dialog.conversation),
+            *screened_messages(self.dialog.conversation, self.dialog.caption),
             persona=workflow.persona.display_name,
         )
         result = DryRunResult(
@@ -120,7 +120,7 @@ class DryRun:
         screened = await write_screened_prompt(self.prompts, self.screen, brief)
         result = replace(
             result,
-            rating=screened.rating,
+            rating=screened.prompt.rating,
             screen=_verdict_text(screened.finding),
             fallback=next(iter(self.prompts.fallbacks - fallbacks_before), None),
         )

@@ -196,7 +196,7 @@ class ImageGeneration:
         return DrawingPlan(
             seed=graph.seed,
             cache_key=graph.cache_key,
-            rating=self._spec.rating,
+            rating=self._spec.prompt.rating,
             scene=self._spec.stored_scene,
         )
 
@@ -373,7 +373,9 @@ class ImageGeneration:
         return image
 
     async def _screen_image(self, data: bytes) -> None:
-        if not await image_screen.image_passes(self._context.image_screen, data, self._spec.rating):
+        if not await image_screen.image_passes(
+            self._context.image_screen, data, self._spec.prompt.rating
+        ):
             raise ImageRefused(language=self._request.language)
 
     async def _delete_history(self, host: HostClient) -> None:

@@ -23,10 +23,9 @@ SeedMode = Literal["dialog", "story", "random"]
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSpec:
-    """What is drawn: the prompt, its rating, and the seed (0 to 2^53-1)."""
+    """What is drawn: the prompt, and the seed (0 to 2^53-1)."""
 
     prompt: WrittenPrompt
-    rating: Rating
     seed: int
 
     @property
@@ -43,13 +42,12 @@ class ImageSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ScreenedPrompt:
-    """A prompt, its rating, and what the screen found in it.
+    """A prompt, and what the screen found in it.
 
     The prompt must not be drawn if the verdict of `finding` is REFUSED.
     """
 
     prompt: WrittenPrompt
-    rating: Rating
     finding: Finding
 
 
@@ -65,13 +63,14 @@ class SeedInput:
     story: str | None
 
 
-def screened_messages(talk: Conversation) -> list[Message]:
+def screened_messages(talk: Conversation, caption: str | None = None) -> list[Message]:
     """Return what the screen reads together, the oldest message first.
 
-    These are all messages that a prompt builder may read, and the bot's own prompt as the last.
+    These are all messages that a prompt builder may read, then the bot's own prompt, and the caption
+    that is sent with the picture.
     """
-    own_prompt = [Message(role="persona", text=talk.prompt)] if talk.prompt else []
-    return [*reversed(talk.messages), *own_prompt]
+    of_bot = [Message(role="persona", text=text) for text in (talk.prompt, caption) if text]
+    return [*reversed(talk.messages), *of_bot]
 
 
 async def write_screened_prompt(
@@ -82,13 +81,12 @@ async def write_screened_prompt(
     A prompt that the screen allows only at the rating safe is written once more, at safe, by the
     template, with the persona alone.
     """
-    prompt, rating = await prompts.build(brief), brief.rating
+    prompt = await prompts.build(brief)
     finding = screen.prompt(prompt.text)
-    if finding.verdict is ScreenVerdict.SAFE_ONLY and rating is not Rating.SAFE:
-        rating = Rating.SAFE
-        prompt = builder.from_template(replace(brief, rating=rating, is_alone=True))
+    if finding.verdict is ScreenVerdict.SAFE_ONLY and prompt.rating is not Rating.SAFE:
+        prompt = builder.from_template(replace(brief, rating=Rating.SAFE, is_alone=True))
         finding = screen.prompt(prompt.text)
-    return ScreenedPrompt(prompt=prompt, rating=rating, finding=finding)
+    return ScreenedPrompt(prompt=prompt, finding=finding)
 
 
 def choose_seed(mode: SeedMode, seed_input: SeedInput, *, chance: random.Random) -> int:

@@ -31,7 +31,7 @@ class NoScene(Unavailable):
 
     `detail` is the address of the server and what happened, None if the server answered. `why` is
     `timeout`, `unreachable`, `refused`, `nonsense` (no valid answer) or `http_` with a
-    status; or, set by PromptBuilder, `bare` or `screened`.
+    status; or, set by PromptBuilder, `bare`, `unread` or `screened`.
     """
 
     def __init__(self, why: str, *, detail: str | None = None) -> None:

@@ -28,7 +28,7 @@ class RatingWithdrawn(Refused):
 
 
 class ImageRefused(Refused):
-    """The operator's ImageScreen did not pass the drawn image."""
+    """The ImageScreen did not pass the drawn image."""
 
     def __init__(self, *, language: str | None) -> None:
         super().__init__(rule="image_refused", language=language)

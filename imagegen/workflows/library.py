@@ -1,6 +1,6 @@
 """Loads and checks the workflows of all personas; after loading no file is read again."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +17,7 @@ from imagegen.workflows.model_files import (
     model_files_of,
     model_set,
 )
-from imagegen.workflows.persona import Persona, read_persona
+from imagegen.workflows.persona import Persona, WorkflowConfig, read_persona
 
 # The largest integer that JavaScript, and so JSON in a browser, represents exactly.
 MAX_SEED = 2**53 - 1
@@ -47,6 +47,18 @@ class Workflow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PersonaFiles:
+    """Where a workflow was read from: its persona.toml, and the inputs of the graph that it sets."""
+
+    toml: Path
+    config: WorkflowConfig
+
+
+# Raises a WorkflowFault for a persona that must not be drawn.
+PersonaCheck = Callable[[Workflow, PersonaFiles], None]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Library:
     """Workflows by persona, and the faults of personas that could not be loaded.
 
@@ -73,8 +85,13 @@ class Library:
         raise UnknownPersona(f"There is no persona called {persona[:40]!r}.")
 
 
-def load_workflows(directory: Path, own: Path | None = None) -> Library:
+def load_workflows(
+    directory: Path, own: Path | None = None, *, check: PersonaCheck | None = None
+) -> Library:
     """Load all personas; one that is broken becomes a fault of the library and stops no other.
+
+    Without `check` nothing is screened: what is drawn for people is loaded by
+    `imagegen.workflows.screening.screened_workflows`.
 
     `own` is the operator's directory of personas. A folder in it replaces the persona.toml of the
     folder with the same name in `directory`, and its graph too if it has one.
@@ -94,7 +111,7 @@ def load_workflows(directory: Path, own: Path | None = None) -> Library:
             faults[folder.name] = WorkflowFault(folder, why)
             continue
         try:
-            workflows[name] = _workflow(folder, own_folders.get(name, folder))
+            workflows[name] = _workflow(folder, own_folders.get(name, folder), check)
         except WorkflowFault as fault:
             faults[name] = fault
     return Library(workflows=MappingProxyType(workflows), faults=MappingProxyType(faults))
@@ -127,7 +144,7 @@ def _folders(directory: Path) -> list[Path]:
     return found
 
 
-def _workflow(folder: Path, described: Path) -> Workflow:
+def _workflow(folder: Path, described: Path, check: PersonaCheck | None) -> Workflow:
     """Load a persona from its folder; `described` is the folder with its persona.toml."""
     toml = described / "persona.toml"
     persona, config = read_persona(toml)
@@ -140,7 +157,7 @@ def _workflow(folder: Path, described: Path) -> Workflow:
     # Without the graph's other outputs: they would cost time and leave files on the host.
     graph = full_graph.only(full_graph.upstream([inputs.image.node]))
     sends_images = full_graph.nodes[inputs.save].class_type == WEBSOCKET_SAVE_NODE
-    return Workflow(
+    workflow = Workflow(
         persona=persona,
         path=path,
         graph=graph,
@@ -155,6 +172,9 @@ def _workflow(folder: Path, described: Path) -> Workflow:
             models=model_files_of(graph),
         ),
     )
+    if check is not None:
+        check(workflow, PersonaFiles(toml=toml, config=config))
+    return workflow
 
 
 def _side(graph: Graph, node_input: NodeInput) -> int:

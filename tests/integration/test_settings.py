@@ -86,6 +86,11 @@ def test_the_cap_over_all_hosts_is_at_most_their_slots(monkeypatch: pytest.Monke
         ("REDIS_PORT", "70000", "REDIS_PORT: got '70000', must be a port"),
         ("IMAGE_STORE", "/plain/path", "IMAGE_STORE: got '/plain/path', must be file:///"),
         ("LOG_FORMAT", "xml", "LOG_FORMAT: got 'xml', must be json or console"),
+        (
+            "IMAGE_SCREEN",
+            "nowhere.screen:SCREEN",
+            "IMAGE_SCREEN: got 'nowhere.screen:SCREEN' (No module named 'nowhere'), must be a Python",
+        ),
     ],
 )
 def test_a_bad_value_names_the_variable_what_it_got_and_what_it_may_be(

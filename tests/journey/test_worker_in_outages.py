@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from chatflow_hook.tables import State
-from imagegen.db import migrations
 from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.server import Server
 from imagegen.sandbox.servers.valkey import ValkeyServer
@@ -23,13 +22,6 @@ LONG_S = 40.0
 @pytest.fixture
 def valkey() -> Iterator[ValkeyServer]:
     with ValkeyServer() as server:
-        yield server
-
-
-@pytest.fixture
-def postgres() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        migrations.upgrade(server.url)
         yield server
 
 

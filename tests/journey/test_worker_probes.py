@@ -29,13 +29,6 @@ def valkey() -> Iterator[ValkeyServer]:
         yield server
 
 
-@pytest.fixture
-def postgres() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        migrations.upgrade(server.url)
-        yield server
-
-
 def stop(server: Server) -> Callable[[], None]:
     server.stop()
     return server.start

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from chatflow_hook.tables import State
-from imagegen.db import migrations
 from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from imagegen.sandbox.telegram import Trouble
@@ -21,13 +20,6 @@ SAID = {"text": "marmalade under an umbrella", "reply": "a clandestine smile", "
 HOST_TOKEN = "host-token-7413"
 HEADER = "header-secret-8261"
 MODEL_SECRETS = ("model-user-3195", "model-password-5520", "model-query-9074", "model-key-6638")
-
-
-@pytest.fixture
-def postgres() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        migrations.upgrade(server.url)
-        yield server
 
 
 @pytest.fixture

@@ -2,17 +2,15 @@
 
 import asyncio
 import re
-import socket
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Self
+
+from imagegen.sandbox.telegram.dropped_port import dropped_port
 
 _CHUNK = 65_536
 _REQUEST = re.compile(rb"(GET|POST|PUT|DELETE) /(?:api/)?([a-z_]+)[^ ]* HTTP/1.1\r\n")
-# A listening socket that accepts nothing holds one or two connections, then its kernel drops the
-# packets of all others.
-_FILLERS = 4
 
 
 class TcpProxy:
@@ -29,7 +27,7 @@ class TcpProxy:
         self._is_open = asyncio.Event()
         self._is_open.set()
         self._server: asyncio.Server | None = None
-        self._backlog: list[socket.socket] = []
+        self._dropped = ExitStack()
         # The connections, each with the event that makes it lose its other end.
         self._talks: dict[asyncio.Task[None], asyncio.Event] = {}
         self.address = ""
@@ -52,7 +50,7 @@ class TcpProxy:
         """Let no packet pass until `listen`: connections are silent, and no new one comes about."""
         self.silence()
         await self._close_port()
-        self._backlog = _full_backlog(self._port)
+        self._dropped.enter_context(dropped_port(self._port))
 
     async def listen(self) -> None:
         """Accept connections, and let the packets of those that are open pass on."""
@@ -78,9 +76,7 @@ class TcpProxy:
         await self.refuse()
 
     async def _close_port(self) -> None:
-        for each in self._backlog:
-            each.close()
-        self._backlog = []
+        self._dropped.close()
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -156,16 +152,3 @@ async def _swallow(reader: asyncio.StreamReader) -> None:
     with suppress(ConnectionError):
         while await reader.read(_CHUNK):
             pass
-
-
-def _full_backlog(port: int) -> list[socket.socket]:
-    """Listen at a port without ever accepting, until the kernel drops every packet to it."""
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", port))
-    listener.listen(0)
-    fillers = [socket.socket() for _ in range(_FILLERS)]
-    for filler in fillers:
-        filler.setblocking(False)
-        filler.connect_ex(listener.getsockname())
-    return [listener, *fillers]

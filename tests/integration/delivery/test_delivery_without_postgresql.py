@@ -2,13 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import select
 
 from chatflow_hook.tables import State
-from imagegen.db import migrations
 from imagegen.db.tables import Delivery
 from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.telegram import Trouble
@@ -18,13 +16,6 @@ from tests.support.product import PATIENCE_S, ProductFactory
 
 # A statement over a connection that leads nowhere is given up after so long.
 GIVEN_UP_S = 15.0
-
-
-@pytest.fixture
-def postgres() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        migrations.upgrade(server.url)
-        yield server
 
 
 @pytest.fixture

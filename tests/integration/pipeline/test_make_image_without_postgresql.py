@@ -1,13 +1,11 @@
 """PostgreSQL goes away while a picture is drawn: its request goes back, and no crash is counted."""
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 from structlog.testing import capture_logs
 
 from chatflow_hook.tables import State
-from imagegen.db import migrations
 from imagegen.sandbox.servers.postgres import PostgresServer
 from tests.support import schema_dump
 from tests.support.paused_comfyui import StepGate
@@ -21,13 +19,6 @@ CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
 CREATE TRIGGER notes AFTER UPDATE ON image_requests
   FOR EACH ROW WHEN (NEW.crashes > OLD.crashes) EXECUTE FUNCTION note()
 """
-
-
-@pytest.fixture
-def postgres() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        migrations.upgrade(server.url)
-        yield server
 
 
 @pytest.fixture

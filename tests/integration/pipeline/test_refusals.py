@@ -79,6 +79,25 @@ async def test_the_bots_own_harmless_prompt_is_drawn_as_it_is(products: ProductF
         assert "she repairs a bicycle in the rain" in product.prompts()[0]
 
 
+async def test_a_prompt_of_the_bot_that_the_screen_cannot_read_is_not_drawn(
+    products: ProductFactory,
+) -> None:
+    async with products.start() as product:
+        picture = await product.picture(text="hello", prompt="una chica joven en la playa")
+
+        assert picture.state is State.DELIVERED
+        assert "playa" not in product.prompts()[0]
+
+
+async def test_the_caption_is_screened_too(products: ProductFactory, sessions: Sessions) -> None:
+    async with products.start() as product:
+        picture = await product.picture(text="hello", caption="my daughter is five today")
+
+        assert picture.state is State.DELIVERED
+        (note,) = await _notes(sessions)
+        assert (note.verdict, note.rule) == ("safe_only", "minor_mentioned")
+
+
 async def test_an_image_screen_sees_the_picture_before_anybody_else(
     products: ProductFactory,
 ) -> None:
