@@ -14,10 +14,11 @@ from sqlalchemy import Row, bindparam, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from chatflow_hook import counting
+from chatflow_hook.counter_check import CounterCheck
 from chatflow_hook.quota import Quota, check_quota
 from chatflow_hook.statement_deadline import Executor
 from chatflow_hook.tables import OURS, Dialog, ImageRequest, Kind, State, is_open
-from chatflow_hook.trigger import Distance, judge
+from chatflow_hook.trigger import Distance, inherited_watermark, judge
 from chatflow_hook.turn import MAX_PERSONA, Turn
 
 log = structlog.get_logger(__name__)
@@ -127,6 +128,7 @@ async def record(
     *,
     ownership: Ownership,
     settings: TriggerSettings,
+    counter_check: CounterCheck,
 ) -> Request | None:
     """Count the turn's message and, if a picture is due and allowed, insert its request.
 
@@ -141,14 +143,23 @@ async def record(
         return await _request_of_message(connection, turn, dialog)
 
     last = await _last_automatic(connection, turn.dialog_id)
-    message_count = turn.message_count or dialog.message_count + 1
+    message_count = turn.user_message_count or dialog.message_count + 1
+    watermark = dialog.last_image_generation_at
+    if not counted and watermark is not None:
+        watermark = inherited_watermark(
+            watermark,
+            message_count=message_count,
+            counts_both_roles=turn.counts_both_roles,
+            distance=settings.distance,
+        )
     verdict = judge(
         message_count=message_count,
-        watermark=dialog.last_image_generation_at,
+        watermark=watermark,
         failed_at=last.message_count if last and last.state != State.DELIVERED else None,
         distance=settings.distance,
         chance=settings.chance,
     )
+    counted = counting.with_message(turn, message_count, counted)
     await _update_dialog(
         connection,
         turn,
@@ -156,8 +167,10 @@ async def record(
         message_count,
         last_image_generation_at=verdict.watermark,
         image_last_message_id=turn.reply_to_message_id,
-        image_counted_messages=counting.with_message(turn, message_count, counted),
+        image_counted_messages=counted,
     )
+    if turn.message_count is not None or not ownership.message_count:
+        counter_check.observe(turn, message_count, counted=counted)
 
     if last is not None and message_count < last.message_count:
         await _move_after_restart(connection, last, message_count)
@@ -204,7 +217,7 @@ async def _request_of_message(connection: Executor, turn: Turn, dialog: _Row) ->
     """Return the automatic request that the turn's message brought when it was counted."""
     if turn.reply_to_message_id is None:
         row = await _last_automatic(connection, turn.dialog_id)
-        if row is None or row.message_count != turn.message_count:
+        if row is None or row.message_count != turn.user_message_count:
             return None
         if row.state == State.DELIVERED and dialog.last_image_generation_at != row.message_count:
             return None  # it was delivered before the dialog was restarted

@@ -1,4 +1,4 @@
-"""Dialog, ImageRequest, AgeConfirmation: the tables that bot and worker share."""
+"""Dialog, ImageRequest, AgeConfirmation, HashSecret: the tables that bot and worker share."""
 
 import enum
 from collections.abc import Callable, Collection
@@ -14,7 +14,9 @@ from sqlalchemy import (
     ColumnElement,
     DateTime,
     Index,
+    LargeBinary,
     MetaData,
+    SmallInteger,
     Text,
     any_,
     func,
@@ -296,3 +298,15 @@ class AgeConfirmation(Base):
         DateTime(timezone=True), server_default=func.now()
     )
     revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class HashSecret(Base):
+    """The secret with which hashes are keyed; one row, made when it is first needed."""
+
+    __tablename__ = "hash_secret"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"), {"comment": OURS})
+
+    id: Mapped[int] = mapped_column(
+        SmallInteger, primary_key=True, autoincrement=False, server_default=text("1")
+    )
+    secret: Mapped[bytes] = mapped_column(LargeBinary)

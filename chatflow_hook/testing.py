@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Self
 from uuid import UUID, uuid4
 
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 
-from chatflow_hook import counting
+from chatflow_hook import counting, sessions
 from chatflow_hook.cancellation import CANCELLED
 from chatflow_hook.database import DatabaseFault
 from chatflow_hook.hook import ChatFlowHook
@@ -191,10 +191,14 @@ class InMemoryHook(ChatFlowHook):
         """Create a stand-in with the default settings; reads no variable."""
         return cls()
 
-    async def on_turn(self, turn: Turn, session: AsyncSession | None = None) -> Request | None:
+    async def on_turn(
+        self,
+        turn: Turn,
+        session: AsyncSession | async_scoped_session[AsyncSession] | AsyncConnection | None = None,
+    ) -> Request | None:
         """As ChatFlowHook.on_turn, but records at once, whatever becomes of the transaction."""
-        if session is not None and not isinstance(session, AsyncSession):
-            raise TypeError(f"session must be an AsyncSession, not {type(session).__name__}")
+        if session is not None:
+            sessions.require_async(session)
         if turn.is_refresh or self.is_database_down:
             return None
         if turn.message_count is not None and turn.message_count < 1:
@@ -225,7 +229,9 @@ class InMemoryHook(ChatFlowHook):
         dialog = self._dialogs.setdefault(turn.dialog_id, _Dialog())
         if (limited := self._limited(turn.user_id, Kind.ASKED)) is not None:
             return limited
-        request = self._add_of_turn(turn, Kind.ASKED, turn.message_count or dialog.message_count)
+        request = self._add_of_turn(
+            turn, Kind.ASKED, turn.user_message_count or dialog.message_count
+        )
         await self.enqueue(request)
         return request
 
@@ -324,7 +330,7 @@ class InMemoryHook(ChatFlowHook):
             return self._request_of_message(turn, dialog)
 
         last = self._last_automatic(turn.dialog_id)
-        count = turn.message_count or dialog.message_count + 1
+        count = turn.user_message_count or dialog.message_count + 1
         has_failed = last is not None and last.picture.state is not State.DELIVERED
         verdict = judge(
             message_count=count,
@@ -356,7 +362,7 @@ class InMemoryHook(ChatFlowHook):
             ]
             return of_message[-1] if of_message else None
         last = self._last_automatic(turn.dialog_id)
-        if last is None or last.request.message_count != turn.message_count:
+        if last is None or last.request.message_count != turn.user_message_count:
             return None
         is_delivered = last.picture.state is State.DELIVERED
         is_of_before = is_delivered and dialog.watermark != last.request.message_count

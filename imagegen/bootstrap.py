@@ -138,9 +138,9 @@ def language_model(settings: PictureSettings) -> LanguageModel | None:
 
 
 def prompt_builder(model: LanguageModel | None, screen: Screen) -> PromptBuilder:
-    """Return a prompt builder that uses only sentences in which the screen finds nothing."""
+    """Return a prompt builder that uses only sentences which the screen lets pass as they are."""
     return PromptBuilder(
-        model, is_fine=lambda text: screen.prompt(text).verdict is ScreenVerdict.CLEAR
+        model, is_fine=lambda text: screen.prompt(text).verdict < ScreenVerdict.SAFE_ONLY
     )
 
 
@@ -196,6 +196,7 @@ async def worker_parts(
 
     screen = shared_screen()
     prompts = prompt_builder(model, screen)
+    safety_audit = SafetyAudit(engine, hash_secret=settings.hash_secret)
     image_cache = ImageCache(engine, images)
     requests = RequestRepository(
         engine,
@@ -203,9 +204,8 @@ async def worker_parts(
         age_text_version=settings.age_text_version,
     )
     context = JobContext(
-        content_policy=ContentPolicy(
-            prompts, screen, SafetyAudit(engine), _policy_settings(settings)
-        ),
+        content_policy=ContentPolicy(prompts, screen, safety_audit, _policy_settings(settings)),
+        safety_audit=safety_audit,
         image_cache=image_cache,
         image_screen=settings.image_screen,
         requests=requests,

@@ -25,6 +25,7 @@ from imagegen.monitoring.persona_coverage import COVERAGE_EVERY_S, PersonaCovera
 from imagegen.monitoring.readiness import Readiness
 from imagegen.pipeline.make_image import make_image
 from imagegen.queue import connections, job_lease, shutdown
+from imagegen.queue.foreign_keys import warn_of_foreign_keys
 from imagegen.queue.job_lease import RecoveryTimes, allow_two_runs_of_a_job, leave_unknown_jobs
 from imagegen.queue.outbox_relay import OutboxRelay
 from imagegen.queue.shutdown import GracefulShutdown
@@ -128,6 +129,10 @@ def worker_settings(
         await stack.enter_async_context(publisher.publishing())
         await stack.enter_async_context(checks.running(settings, context, readiness))
         graceful_shutdown.attach_to_arq()
+        async with connections.silent_connection(
+            settings.redis, db=settings.redis_broker_db
+        ) as redis:
+            await warn_of_foreign_keys(redis, db=settings.redis_broker_db)
         _log_start(settings, library)
 
     async def on_shutdown(_: dict[str, Any]) -> None:
@@ -204,6 +209,13 @@ def _log_start(settings: Settings, library: Library) -> None:
         log.warning(
             "IMAGE_GENERATION_FREQUENCY is set and was never used; "
             "IMAGE_TRIGGER_MIN and IMAGE_TRIGGER_MAX say how often pictures come"
+        )
+    if settings.slots < settings.all_slots:
+        log.warning(
+            "MAX_CONCURRENT_GENERATIONS leaves slots unused",
+            slots=settings.slots,
+            of=settings.all_slots,
+            advice="leave it out: COMFYUI_SLOTS_PER_HOST says how many prompts a host gets",
         )
     log.info(
         "worker ready",

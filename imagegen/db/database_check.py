@@ -33,6 +33,7 @@ _RIGHTS = {
     "forgotten_messages": ("SELECT", "INSERT", "DELETE"),
     "age_confirmations": ("SELECT",),
     "safety_audit": ("SELECT", "INSERT", "UPDATE", "DELETE", "USAGE"),
+    "hash_secret": ("SELECT", "INSERT"),
 }
 _NEEDED = {
     "names": [name for name, rights in _RIGHTS.items() for _ in rights],

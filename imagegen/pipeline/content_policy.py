@@ -23,11 +23,12 @@ from imagegen.safety.rating import (
     RatingBounds,
     drawn_rating,
     effective_rating,
+    is_private_chat,
     known_rating,
     lowest_rating,
 )
 from imagegen.safety.refusal import RatingWithdrawn, Refused
-from imagegen.safety.screen import Finding, Screen, ScreenVerdict
+from imagegen.safety.screen import Finding, Screen, ScreenVerdict, worst
 from imagegen.workflows.persona import Persona
 
 
@@ -85,14 +86,17 @@ class ContentPolicy:
             kind=request.kind,
             language=request.language,
             variation=request.variation,
-            is_alone=found.verdict is not ScreenVerdict.CLEAR,
+            is_alone=found.verdict >= ScreenVerdict.SAFE_ONLY,
             scene=_scene(request.scene),
         )
         worded = await write_screened_prompt(self._prompts, self._screen, brief)
+        for screened in worded.found:
+            await self._audit.record(request, screened.stage, screened.findings, screened.text)
         if worded.finding.verdict is ScreenVerdict.REFUSED:
-            await self._audit.record(request, "prompt", worded.finding, worded.prompt.text)
             raise Refused(worded.finding.rule, language=request.language)
-        seed = choose_seed(self._rules.seed_mode, _seed_input(request), chance=self._chance)
+        seed = choose_seed(
+            self._rules.seed_mode, _seed_input(request, persona), chance=self._chance
+        )
         return ImageSpec(prompt=worded.prompt, seed=seed)
 
     async def delivery_options(
@@ -113,8 +117,23 @@ class ContentPolicy:
             return DeliveryOptions(has_spoiler=request.has_spoiler)
         allowed = self._allowed_rating(request, persona, found, is_age_confirmed=is_age_confirmed)
         if lowest_rating(allowed, drawn) is not drawn:
-            raise RatingWithdrawn(language=request.language)
+            raise await self._rating_withdrawn(request)
         return DeliveryOptions(has_spoiler=True, protect_content=self._rules.protects_content)
+
+    async def check_age(self, request: ClaimedRequest, *, is_age_confirmed: bool) -> None:
+        """Make sure, just before a send, that a picture above safe goes to a confirmed adult.
+
+        Raises:
+            RatingWithdrawn: it is above safe, and the user's age confirmation does not hold now.
+            Unavailable: the finding could not be written, since PostgreSQL is away.
+        """
+        if not is_age_confirmed and drawn_rating(request.drawn_rating) is not Rating.SAFE:
+            raise await self._rating_withdrawn(request)
+
+    async def _rating_withdrawn(self, request: ClaimedRequest) -> RatingWithdrawn:
+        error = RatingWithdrawn(language=request.language)
+        await self._audit.record_refusal(request, "delivery", error)
+        return error
 
     async def _screened(
         self, request: ClaimedRequest, talk: Conversation, persona: Persona | None
@@ -122,11 +141,10 @@ class ContentPolicy:
         messages = screened_messages(talk, request.caption)
         # In a thread: a long conversation takes a while, and websocket frames must not wait.
         name = persona.display_name if persona else ""
-        found = await asyncio.to_thread(self._screen.conversation, *messages, persona=name)
-        if found.verdict is not ScreenVerdict.CLEAR:
-            await self._audit.record(
-                request, "conversation", found, "\n".join(message.text for message in messages)
-            )
+        findings = await asyncio.to_thread(self._screen.findings, *messages, persona=name)
+        words = "\n".join(message.text for message in messages)
+        await self._audit.record(request, "conversation", findings, words)
+        found = worst(findings)
         if found.verdict is ScreenVerdict.REFUSED:
             raise Refused(found.rule, language=request.language)
         return found
@@ -146,15 +164,19 @@ class ContentPolicy:
             persona=Rating.SAFE if persona is None else persona.max_rating,
             operator=self._rules.max_rating,
             is_confirmed=is_age_confirmed,
-            chat_type=request.chat_type,
+            is_private=is_private_chat(request.chat_id, request.user_id),
         )
-        return effective_rating(bounds)
+        if request.drawn_rating is None:
+            return effective_rating(bounds)
+        # What lowered it when it was drawn may not be found again: a model's answer for instance.
+        return lowest_rating(effective_rating(bounds), drawn_rating(request.drawn_rating))
 
 
-def _seed_input(request: ClaimedRequest) -> SeedInput:
+def _seed_input(request: ClaimedRequest, persona: Persona) -> SeedInput:
     return SeedInput(
         kind=request.kind,
-        persona=request.persona,
+        # Not the request's name of it, which may be an alias.
+        persona=persona.name,
         dialog_id=request.dialog_id,
         message_count=request.message_count,
         variation=request.variation,

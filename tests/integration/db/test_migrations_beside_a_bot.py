@@ -24,6 +24,7 @@ _OF_OURS = (
         "forgotten_messages",
         "age_confirmations",
         "safety_audit",
+        "hash_secret",
     ),
     "imagegen_alembic_version",
 )

@@ -15,7 +15,7 @@ NOTICED_S = 10.0
 GRANTS = (
     "SELECT ON ALL TABLES IN SCHEMA public",
     "INSERT, UPDATE, DELETE ON image_requests, deliveries, stray_prompts",
-    "INSERT, UPDATE, DELETE ON forgotten_images, forgotten_messages, safety_audit",
+    "INSERT, UPDATE, DELETE ON forgotten_images, forgotten_messages, safety_audit, hash_secret",
     "USAGE ON ALL SEQUENCES IN SCHEMA public",
 )
 

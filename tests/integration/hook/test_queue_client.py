@@ -1,7 +1,5 @@
-"""The hook at Redis: it enqueues what arq enqueues, and closes without an error when it is busy."""
+"""What the hook enqueues is what arq enqueues, and arq's own worker runs it."""
 
-import asyncio
-import time
 import uuid
 from contextlib import aclosing
 from uuid import UUID
@@ -14,9 +12,6 @@ from redis.asyncio.connection import parse_url
 from chatflow_hook.queue import JOB, QUEUE, QueueClient, add_enqueue, dumps, loads
 from chatflow_hook.settings import RedisPlace
 from tests.support.arq_worker import started_jobs
-
-# Longer than redis-py gives a connection to close.
-BUSY_S = 0.6
 
 
 @pytest.fixture
@@ -55,24 +50,3 @@ async def test_a_job_is_byte_for_byte_what_arq_itself_enqueues(place: RedisPlace
 async def written(redis: Redis) -> tuple[set[bytes], list[tuple[bytes, float]]]:
     """Return the keys of a database, and the entries of the queue with their scores."""
     return set(await redis.keys()), await redis.zrange(QUEUE, 0, -1, withscores=True)
-
-
-async def test_a_busy_event_loop_is_no_error_of_who_has_stopped_to_wait(place: RedisPlace) -> None:
-    client = QueueClient(place, broker_db=3, result_db=4)
-    is_over = asyncio.Event()
-
-    async def listen() -> None:
-        async with client.listen_for_end(uuid.uuid4()):
-            await is_over.wait()
-
-    async def be_busy() -> None:
-        await is_over.wait()
-        time.sleep(BUSY_S)  # noqa: ASYNC251 (the loop is to be held up)
-
-    async with asyncio.TaskGroup() as group:
-        group.create_task(listen())
-        await asyncio.sleep(0.1)
-        group.create_task(be_busy())
-        await asyncio.sleep(0)
-        is_over.set()
-    await client.close()
