@@ -9,7 +9,7 @@ A bot brings its own redis-py, any version from 4.6 on: nothing here uses what c
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -185,6 +185,7 @@ async def close(client: Redis | PubSub) -> None:
     If the event loop is busy meanwhile, redis-py says that the time was over. The connection is
     closed then, but not yet returned to its pool, which the second call does.
     """
+    disconnect: Callable[[], Awaitable[None]]
     if isinstance(client, PubSub):
         disconnect = partial(_leave, client)
     else:
