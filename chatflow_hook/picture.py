@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Row, and_, bindparam, case, or_, select
 
-from chatflow_hook import age_confirmation
+from chatflow_hook import safety_memory
 from chatflow_hook.tables import ImageRequest, State
 from chatflow_hook.turn import Rating
 
@@ -37,14 +37,17 @@ class Picture:
 
 
 # The same rule as the worker's (imagegen/safety/rating.py): above safe only in the private chat of a
-# user whose age is confirmed now. An unknown rating counts as above safe.
+# user whose age is confirmed now, in a dialog that nothing learnt keeps safe. An unknown rating counts
+# as above safe.
 _MAY_BE_SEEN = or_(
     ImageRequest.drawn_rating == Rating.SAFE,
     and_(
         ImageRequest.chat_id == ImageRequest.user_id,
         ImageRequest.user_id > 0,
-        age_confirmation.is_confirmed(
-            ImageRequest.user_id, text_version=bindparam("age_text_version")
+        safety_memory.may_exceed_safe(
+            ImageRequest.user_id,
+            ImageRequest.dialog_id,
+            text_version=bindparam("age_text_version"),
         ),
     ),
 )

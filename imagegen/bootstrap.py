@@ -22,6 +22,7 @@ from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.image_cache import ImageCache
 from imagegen.pipeline.quarantine import Quarantine
 from imagegen.pipeline.safety_audit import SafetyAudit
+from imagegen.pipeline.turn_reader import TurnReader
 from imagegen.pool.health_checks import OnReturn
 from imagegen.pool.pool import Pool
 from imagegen.pool.shared_slots import RedisSlotRegistry
@@ -203,8 +204,12 @@ async def worker_parts(
         keeps_context=settings.context_retention > 0,
         age_text_version=settings.age_text_version,
     )
+    turn_reader = TurnReader(engine, screen, hash_secret=settings.hash_secret)
     context = JobContext(
-        content_policy=ContentPolicy(prompts, screen, safety_audit, _policy_settings(settings)),
+        turn_reader=turn_reader,
+        content_policy=ContentPolicy(
+            prompts, screen, safety_audit, turn_reader, _policy_settings(settings)
+        ),
         safety_audit=safety_audit,
         image_cache=image_cache,
         image_screen=settings.image_screen,

@@ -83,7 +83,7 @@ async def deliver(
     options = await context.content_policy.delivery_options(
         request,
         _persona(context, request),
-        is_age_confirmed=await _is_age_confirmed(context, request),
+        may_exceed_safe=await _may_exceed_safe(context, request),
     )
     if request.chat_id is None:
         await _run_to_completion(context.requests.mark_delivered(request))
@@ -110,11 +110,13 @@ async def check_flood_wait(context: JobContext, request: ClaimedRequest, chat_id
     return wait_s
 
 
-async def _is_age_confirmed(context: JobContext, request: ClaimedRequest) -> bool:
-    """Ask whether the user has confirmed their age, and not revoked it; not for a safe picture."""
+async def _may_exceed_safe(context: JobContext, request: ClaimedRequest) -> bool:
+    """Ask whether the picture may be above safe now; not for one that is safe."""
     if drawn_rating(request.drawn_rating) is Rating.SAFE:
         return False
-    return await context.requests.has_confirmed_age(request.user_id)
+    # What was said since the claim counts too.
+    await context.turn_reader.catch_up(request.id)
+    return await context.requests.may_exceed_safe(request)
 
 
 def _persona(context: JobContext, request: ClaimedRequest) -> Persona | None:
@@ -245,7 +247,7 @@ async def _send(
         await context.requests.check_claim(request, proved_at=send.proved_at)
         # Asked anew before each send, after all that may have taken time: files, flood waits, rows.
         await context.content_policy.check_age(
-            request, is_age_confirmed=await _is_age_confirmed(context, request)
+            request, may_exceed_safe=await _may_exceed_safe(context, request)
         )
         receipt = await context.telegram.send(message)
     except ImagegenError as error:

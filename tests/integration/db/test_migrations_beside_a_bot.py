@@ -25,6 +25,8 @@ _OF_OURS = (
         "age_confirmations",
         "safety_audit",
         "hash_secret",
+        "safety_memory",
+        "unread_turns",
     ),
     "imagegen_alembic_version",
 )

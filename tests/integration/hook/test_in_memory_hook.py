@@ -595,6 +595,7 @@ async def test_without_a_database_what_people_ask_for_raises(
         lambda: without_database.confirm_age(1),
         lambda: without_database.revoke_age(1),
         lambda: without_database.has_confirmed_age(1),
+        lambda: without_database.may_ask_age(1),
         lambda: without_database.forget_user(1),
     ]
 
