@@ -11,10 +11,19 @@ _MAX_CAPTION_UNITS = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
+class MessageButton:
+    """A button under a message: its label, and what Telegram sends to the bot when it is pressed."""
+
+    label: str
+    data: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class PhotoMessage:
     """A picture and the chat it is sent to; width and height in pixels.
 
     `file_id`: Telegram's id of a photo that was uploaded before, None to upload `data`.
+    `parse_mode`: the markup of the caption, None for plain text.
     `is_document`: it is sent as a file and not as a photo. A document has no spoiler.
     """
 
@@ -25,6 +34,8 @@ class PhotoMessage:
     width: int
     height: int
     caption: str | None = None
+    parse_mode: str | None = None
+    buttons: tuple[MessageButton, ...] = ()
     has_spoiler: bool = False
     protect_content: bool = False
     reply_to_message_id: int | None = None

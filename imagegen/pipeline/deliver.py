@@ -27,7 +27,6 @@ from imagegen.delivery.errors import (
 from imagegen.delivery.message import PhotoMessage, SentMessage
 from imagegen.delivery.photo_encoding import as_jpeg_photo
 from imagegen.errors import ImagegenError, Rejected, Unavailable, Unexpected
-from imagegen.pipeline.content_policy import DeliveryOptions
 from imagegen.pipeline.context import JobContext
 from imagegen.queue import shutdown
 from imagegen.requests.claim import ClaimedRequest, ClaimLost, DeliveryAttempt
@@ -81,9 +80,10 @@ async def deliver(
     if request.chat_id is not None:
         # Asked first, so that a picture that has to wait is not even read from the store.
         await _wait_until_allowed(context, request, request.chat_id)
+    persona = _persona(context, request)
     options = await context.content_policy.delivery_options(
         request,
-        _persona(context, request),
+        persona,
         may_exceed_safe=await _may_exceed_safe(context, request),
     )
     if request.chat_id is None:
@@ -91,7 +91,7 @@ async def deliver(
         await _run_to_completion(context.requests.mark_delivered(request, url=url))
         return
 
-    message = _photo_message(request, request.chat_id, image, options)
+    message = await context.photo_messages.write(request, request.chat_id, image, options, persona)
     if data is None:
         if await _send_by_file_id(context, request, image, message):
             return
@@ -139,26 +139,12 @@ def _persona(context: JobContext, request: ClaimedRequest) -> Persona | None:
         return None
 
 
-def _photo_message(
-    request: ClaimedRequest, chat_id: int, image: StoredImage, options: DeliveryOptions
-) -> PhotoMessage:
-    return PhotoMessage(
-        chat_id=chat_id,
-        filename=image.name,
-        width=image.width,
-        height=image.height,
-        caption=request.caption,
-        has_spoiler=options.has_spoiler,
-        protect_content=options.protect_content,
-        reply_to_message_id=request.reply_to_message_id,
-        message_thread_id=request.message_thread_id,
-    )
-
-
 async def _send_by_file_id(
     context: JobContext, request: ClaimedRequest, image: StoredImage, message: PhotoMessage
 ) -> bool:
     """Send the photo that Telegram already has, without an upload; return False if it has none."""
+    if message.is_document:  # Telegram's file id is that of a photo, which is not the original
+        return False
     file_id = await context.image_cache.file_id(request, image, bot_id=context.telegram.bot_id)
     if file_id is None:
         return False
@@ -189,8 +175,12 @@ async def _send_in_some_form(
 async def _forms(message: PhotoMessage) -> AsyncIterator[PhotoMessage]:
     """Yield the picture as the photo it is, as a small JPEG, and as a document.
 
-    A document has no spoiler, so a picture that needs one is never sent as a document.
+    A document has no spoiler, so a picture that needs one is never sent as a document, unless its
+    user has asked for the file.
     """
+    if message.is_document:
+        yield message
+        return
     if message.fits_a_photo:
         yield message
     data, width, height = await image_file.in_thread(as_jpeg_photo, message.data)
