@@ -28,6 +28,7 @@ from chatflow_hook.bot_handlers import (
     changed,
 )
 from chatflow_hook.bot_texts import BotTexts
+from chatflow_hook.buttons import is_ours
 from chatflow_hook.database import DatabaseFault
 from chatflow_hook.hook import ChatFlowHook
 from chatflow_hook.turn import Rating, Turn
@@ -154,6 +155,7 @@ def picture_router(
     router.message.register(handlers.photo, Command("photo"))
     router.message.register(handlers.privacy, Command("privacy"))
     router.message.register(handlers.forget_me, Command("forget_me"))
+    router.callback_query.register(handlers.button, F.data.func(is_ours))
     router.callback_query.register(handlers.cancel, F.data == CANCEL)
     router.callback_query.register(handlers.age, F.data.startswith(AGE))
     router.callback_query.register(handlers.forget, F.data.startswith(FORGET))

@@ -95,6 +95,24 @@ class Handlers:
             reply_markup=InlineKeyboardMarkup(inline_keyboard=keyboard),
         )
 
+    async def button(self, query: CallbackQuery) -> None:
+        """Carry out a press of a button under a picture."""
+        if query.message is None:
+            return
+        answer = await self.hook.on_button(
+            query.data,
+            user_id=query.from_user.id,
+            chat_id=query.message.chat.id,
+            press_id=query.id,
+            language=_language(query.from_user),
+        )
+        if answer is None:
+            return
+        await query.answer(answer.text, show_alert=answer.show_alert)
+        if answer.deletes_message and isinstance(query.message, Message):
+            with suppress(TelegramAPIError):  # too old: the worker leaves a placeholder
+                await query.message.delete()
+
     async def cancel(self, query: CallbackQuery) -> None:
         """Cancel the picture whose status message has the button."""
         language = _language(query.from_user)

@@ -42,7 +42,8 @@ async def _run(servers: Servers, home: Path) -> None:
             servers.database_url, servers.redis_url, sessions_of(engine), home
         )
         async with products.start(
-            seconds_per_picture=_SECONDS_PER_PICTURE, max_rating="suggestive"
+            seconds_per_picture=_SECONDS_PER_PICTURE,
+            **{name.lower(): value for name, value in chat_page.WORKER_SETTINGS.items()},
         ) as product:
             await _make_all(product)
     finally:
@@ -72,7 +73,7 @@ async def _photo_in_the_light(page: Any) -> tuple[bytes, bytes]:
     await page.get_by_text("all photos stay harmless.", exact=False).last.wait_for()
     await _say(page, "I am in a café, and it rains. Where are you?")
     await _say(page, "Show me the roof terrace in the evening!")
-    await page.get_by_role("button", name="Photo").wait_for()
+    await page.get_by_role("button", name="Another one").wait_for()
     return start, await _settled(page)
 
 

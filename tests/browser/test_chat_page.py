@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,12 +28,16 @@ async def chatting(
 ) -> AsyncIterator[tuple[Any, RunningProduct]]:
     """Open the page of a chat with the persona bot."""
     async with (
-        products.start(seconds_per_picture=0.2, max_rating="suggestive") as product,
+        products.start(seconds_per_picture=0.2, **worker_settings()) as product,
         chat_page.running_bot(product.hook, product.telegram, personas=["lina", "ash"]),
         chromium.opened_page(f"{product.telegram.url}/chat/{ANNA}", **options) as page,
     ):
         page.set_default_timeout(PATIENCE_MS)
         yield page, product
+
+
+def worker_settings() -> dict[str, str]:
+    return {name.lower(): value for name, value in chat_page.WORKER_SETTINGS.items()}
 
 
 async def say(page: Any, words: str) -> None:
@@ -60,18 +65,27 @@ async def test_a_person_chats_until_a_photo_comes_reloads_and_is_forgotten(
         await hidden.wait_for()
         assert await chromium.serious_findings(page) == []
         await hidden.click()
-        await page.get_by_role("button", name="Photo").wait_for()
+        await hidden.wait_for(state="detached")
+
+        await page.get_by_role("button", name="Another one").click()
+        await page.get_by_role("button", name="Another one").nth(1).wait_for()
+        await page.get_by_role("button", name="As file").first.click()
+        file = page.get_by_role("link", name="KB")
+        await file.wait_for()
+        async with page.expect_download() as download:
+            await file.click()
+        assert Path(await (await download.value).path()).read_bytes().startswith(b"\x89PNG")
 
         before = await page.locator(".message").all_inner_texts()
         await page.reload()
-        await page.get_by_role("button", name="Photo").wait_for()
+        await file.wait_for()
         assert await page.locator(".message").all_inner_texts() == before
 
         await page.get_by_role("button", name="Commands").click()
         await page.get_by_role("button", name="/forget_me erase").click()
         await page.get_by_role("button", name="Yes, forget me").click()
         await page.get_by_text("nothing is kept of you any more").wait_for()
-        await page.get_by_role("button", name="Photo").wait_for(state="detached")
+        await page.wait_for_function("!document.querySelector('.photo, .file')")
 
 
 async def test_nothing_serious_is_found_on_a_page_with_all_there_is() -> None:

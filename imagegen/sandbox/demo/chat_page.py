@@ -19,7 +19,11 @@ from imagegen.sandbox.telegram import SandboxTelegram
 _FIRST_CHAT = 1001
 
 # Who confirms their age is shown what a spoiler looks like; the shipped wording stays dressed.
-WORKER_SETTINGS: Mapping[str, str] = {"MAX_RATING": "suggestive"}
+WORKER_SETTINGS: Mapping[str, str] = {
+    "MAX_RATING": "suggestive",
+    "DELIVERY_BUTTONS": "another,file,hide,report",
+    "DELIVERY_BUTTONS_UNDER": "all",
+}
 
 _COVERS_PER_PERSONA = 2
 

@@ -14,6 +14,7 @@ import os
 import tomllib
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMar
 from aiogram.utils.chat_action import ChatActionSender
 
 import chatflow_hook
-from chatflow_hook import ChatFlowHook, Rating, Turn
+from chatflow_hook import ChatFlowHook, DatabaseFault, Rating, Turn
 from chatflow_hook.bot import TurnMiddleware, announce_commands, picture_router, turn_from
 
 log = structlog.get_logger(__name__)
@@ -124,10 +125,17 @@ class PersonaBot:
         dialog = self.chats[message.chat.id]
         async with ChatActionSender.typing(bot=message.bot, chat_id=message.chat.id):
             answer = await self.answer(dialog, turn)
+        if self.hook.wants_picture(turn.text):
+            await self._ask(turn)
         dialog.answers += 1
         dialog.history.append(chatflow_hook.Message(role="user", text=turn.text))
         dialog.history.append(chatflow_hook.Message(role="persona", text=answer))
         return await message.answer(answer)
+
+    async def _ask(self, turn: Turn) -> None:
+        # Beyond the limits the persona goes on talking.
+        with suppress(DatabaseFault, LookupError):
+            await self.hook.ask(turn)
 
     async def answer(self, dialog: PersonaChat, turn: Turn) -> str:
         """Return the model's answer, or the persona's next line where there is none."""
