@@ -41,10 +41,10 @@ async def _run(servers: Servers, home: Path) -> None:
         products = ProductFactory(
             servers.database_url, servers.redis_url, sessions_of(engine), home
         )
-        async with products.start(
-            seconds_per_picture=_SECONDS_PER_PICTURE,
-            **{name.lower(): value for name, value in chat_page.WORKER_SETTINGS.items()},
-        ) as product:
+        settings: dict[str, Any] = {
+            name.lower(): value for name, value in chat_page.WORKER_SETTINGS.items()
+        }
+        async with products.start(seconds_per_picture=_SECONDS_PER_PICTURE, **settings) as product:
             await _make_all(product)
     finally:
         await engine.dispose()
@@ -57,8 +57,8 @@ async def _make_all(product: RunningProduct) -> None:
             start, photo = await _photo_in_the_light(page)
         async with _page(product, _PERSON + 1, "dark") as page:
             hidden, progress = await _progress_in_the_dark(page)
-    _write("chat.png", [photo, progress])
-    _write("chat-start.png", [start, hidden])
+    _write("chat.webp", [photo, progress])
+    _write("chat-start.webp", [start, hidden])
 
 
 async def _photo_in_the_light(page: Any) -> tuple[bytes, bytes]:
@@ -135,7 +135,7 @@ def _write(name: str, shots: Sequence[bytes]) -> None:
         joined.paste(image, (left, 0))
         left += image.width + _GAP
     _FOLDER.mkdir(exist_ok=True)
-    joined.save(_FOLDER / name, optimize=True)
+    joined.save(_FOLDER / name, quality=88, method=6)
     print(_FOLDER / name)  # noqa: T201 (a script)
 
 

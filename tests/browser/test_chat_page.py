@@ -36,7 +36,7 @@ async def chatting(
         yield page, product
 
 
-def worker_settings() -> dict[str, str]:
+def worker_settings() -> dict[str, Any]:
     return {name.lower(): value for name, value in chat_page.WORKER_SETTINGS.items()}
 
 

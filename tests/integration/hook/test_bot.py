@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from aiogram import Dispatcher, F, Router
-from aiogram.types import Message
+from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup, Message
 from sqlalchemy import select
 
 from chatflow_hook import ChatFlowHook, Rating, Turn
@@ -22,7 +22,7 @@ from imagegen.sandbox.telegram import ChatPerson, SandboxTelegram
 from tests.support import conversations
 from tests.support.aiogram_bot import polling
 from tests.support.conversations import Sessions
-from tests.support.product import ProductFactory
+from tests.support.product import ProductFactory, RunningProduct
 
 ANNA, BORIS, GROUP = 1001, 1002, -100500
 PATIENCE_S = 20.0
@@ -85,6 +85,12 @@ async def handled(person: ChatPerson, telegram: SandboxTelegram) -> None:
     count = len(telegram.sent)
     person.write("/anything")
     await telegram.wait_for(count + 1, timeout=PATIENCE_S)
+
+
+async def recorded(product: RunningProduct, sessions: Sessions) -> None:
+    """Wait until the photos that have come are delivered in their rows, too."""
+    for request in await conversations.requests_of(sessions, ANNA):
+        await product.hook.wait(request.id, timeout=PATIENCE_S)
 
 
 async def test_a_picture_is_due_at_the_third_message_and_knows_the_answer(
@@ -313,6 +319,45 @@ async def test_forget_me_erases_everything_and_the_photos_in_the_chat(
     assert forgotten == [ANNA]
     assert photo.message_id not in {message.message_id for message in anna.messages()}
     assert await conversations.requests_of(sessions, ANNA) == []
+
+
+async def test_the_buttons_under_a_photo_bring_another_one_and_hide_it(
+    products: ProductFactory, sessions: Sessions
+) -> None:
+    async with products.start(delivery_buttons="another,hide") as product:
+        telegram = product.telegram
+        anna = telegram.person(ANNA)
+        async with polling(dispatcher(product.hook), telegram):
+            anna.write("/photo")
+            [photo] = await telegram.wait_for(1, timeout=PATIENCE_S, method="sendPhoto")
+            await recorded(product, sessions)
+            pressed = anna.press(photo.message_id, "Another one")
+            async with asyncio.timeout(PATIENCE_S):
+                answer = await anna.answer(pressed)
+            [_, another] = await telegram.wait_for(2, timeout=PATIENCE_S, method="sendPhoto")
+            await recorded(product, sessions)
+            anna.press(another.message_id, "Hide")
+            await telegram.wait_for_calls(1, timeout=PATIENCE_S, method="deleteMessage")
+            await handled(anna, telegram)
+
+    assert answer.text == "Another one is on its way."
+    assert another.message_id not in {message.message_id for message in anna.messages()}
+
+
+async def test_a_press_below_a_status_message_of_nothing_is_too_late(
+    telegram: SandboxTelegram, hook: ChatFlowHook
+) -> None:
+    anna = telegram.person(ANNA)
+    cancel = InlineKeyboardButton(text="Cancel", callback_data="imagegen:cancel")
+    async with polling(dispatcher(hook), telegram) as bot:
+        status = await bot.send_message(
+            ANNA, "Drawing", reply_markup=InlineKeyboardMarkup(inline_keyboard=[[cancel]])
+        )
+        pressed = anna.press(status.message_id, "Cancel")
+        async with asyncio.timeout(PATIENCE_S):
+            answer = await anna.answer(pressed)
+
+    assert answer.text == "It is too late for that."
 
 
 async def test_nobody_else_can_answer_whether_to_forget(
