@@ -54,7 +54,7 @@ _DRAWN = replace(_QUEUED, state=State.DRAWN, width=832, height=1216, seed=1)
 class RecordedRequest:
     """A request of an InMemoryHook, as it was when it was read.
 
-    `kind` is automatic, asked, variation or cover, and a string too. `turn` is the turn that
+    `kind` is automatic, asked, variation, cover or file, and a string too. `turn` is the turn that
     brought it; a variation has the turn of the picture that it varies. `picture` is what `wait`
     returned then. `is_enqueued` says whether the worker was told: by `enqueue`, or by the hook
     itself, where it commits. `created_at` is from the stand-in's clock. `cover` is the number of
