@@ -412,6 +412,11 @@ class InMemoryHook(ChatFlowHook):
         """As ChatFlowHook.close; there is nothing to close."""
         self.is_closed = True
 
+    @staticmethod
+    def wants_picture(text: str, model_says: bool | None = None) -> bool:  # noqa: FBT001 (as there)
+        """As ChatFlowHook.wants_picture, which needs no server either."""
+        return ChatFlowHook.wants_picture(text, model_says)
+
     def _button(self, data: str) -> tuple[Button | None, RecordedRequest | None]:
         _, name, id_ = [*data.split(":"), "", ""][:3]
         picture = self._found(id_)
