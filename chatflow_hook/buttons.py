@@ -229,7 +229,7 @@ def _is_known(press: Press, pressed: Sequence[Any]) -> bool:
 def _must_stay_hidden(picture: Any) -> bool:
     """Whether a file, which has no spoiler, would show to others what its picture hides."""
     is_hidden = picture.has_spoiler or picture.drawn_rating != Rating.SAFE
-    return is_hidden and picture.chat_id != picture.user_id
+    return bool(is_hidden and picture.chat_id != picture.user_id)
 
 
 async def _hide(
