@@ -102,6 +102,7 @@ class InMemoryHook(ChatFlowHook):
     - It behaves as if the table `dialogs` were ours: DialogUnknownError is never raised.
     - It does not screen: it refuses nothing, takes a `prompt` as it stands, and learns of a user's
       age only by `learn_to_be_a_minor`.
+    - It keeps the words of a `prompt` and all files, so that no button finds them gone.
     - It logs nothing, reads no variable and no MESSAGES_FILE, and without a database it answers at
       once.
     - `on_end` tells one end at a time, also those of before its first call, and raises what the
