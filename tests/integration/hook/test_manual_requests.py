@@ -68,10 +68,10 @@ async def test_no_automatic_picture_begins_while_one_that_was_asked_for_is_under
 
     meanwhile = [await strict.on_turn(turn()) for _ in range(4)]
     await conversations.end(sessions, asked, State.FAILED)
-    afterwards = await strict.on_turn(turn())
+    afterwards = [await strict.on_turn(turn()) for _ in range(4)]
 
     assert meanwhile == [None] * 4
-    assert afterwards is not None
+    assert any(afterwards)
 
 
 async def test_who_asks_with_the_message_that_brings_a_picture_gets_one_and_not_two(
