@@ -3,6 +3,7 @@
 import logging
 
 from imagegen.errors import Rejected
+from imagegen.languages import in_language
 
 _SENTENCES = {
     "en": "I would rather not send a picture here. Let's talk about something else.",
@@ -39,5 +40,4 @@ def refusal_sentence(language: str | None) -> str:
 
     `language` is a code such as `ru-RU`; the sentence is English for None and for other languages.
     """
-    code = (language or "").replace("_", "-").partition("-")[0].lower()
-    return _SENTENCES.get(code, _SENTENCES["en"])
+    return in_language(_SENTENCES, language)
