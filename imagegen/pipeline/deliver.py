@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -13,6 +14,7 @@ from chatflow_hook.turn import Rating
 from imagegen import image_file
 from imagegen.db.engine import DatabaseRefused
 from imagegen.db.tables import SendOutcome
+from imagegen.delivery.ai_mark import caption_line, corner_mark
 from imagegen.delivery.errors import (
     AnswerUnknown,
     ChatGone,
@@ -90,7 +92,7 @@ async def deliver(
         await _run_to_completion(context.requests.mark_delivered(request))
         return
 
-    message = _photo_message(request, request.chat_id, image, options)
+    message = _photo_message(context, request, request.chat_id, image, options)
     if data is None:
         if await _send_by_file_id(context, request, image, message):
             return
@@ -119,7 +121,11 @@ def _persona(context: JobContext, request: ClaimedRequest) -> Persona | None:
 
 
 def _photo_message(
-    request: ClaimedRequest, chat_id: int, image: StoredImage, options: DeliveryOptions
+    context: JobContext,
+    request: ClaimedRequest,
+    chat_id: int,
+    image: StoredImage,
+    options: DeliveryOptions,
 ) -> PhotoMessage:
     return PhotoMessage(
         chat_id=chat_id,
@@ -127,6 +133,7 @@ def _photo_message(
         width=image.width,
         height=image.height,
         caption=request.caption,
+        last_line=caption_line(request.language) if context.ai_mark.is_in_caption else None,
         has_spoiler=options.has_spoiler,
         protect_content=options.protect_content,
         reply_to_message_id=request.reply_to_message_id,
@@ -137,7 +144,13 @@ def _photo_message(
 async def _send_by_file_id(
     context: JobContext, request: ClaimedRequest, image: StoredImage, message: PhotoMessage
 ) -> bool:
-    """Send the photo that Telegram already has, without an upload; return False if it has none."""
+    """Send the photo that Telegram already has, without an upload; return False if it has none.
+
+    Where photos have a mark in the corner, all are uploaded: nobody knows whether a photo that was
+    uploaded before has it, and in which language.
+    """
+    if context.ai_mark.is_in_corner:
+        return False
     file_id = await context.image_cache.file_id(request, image, bot_id=context.telegram.bot_id)
     if file_id is None:
         return False
@@ -154,7 +167,7 @@ async def _send_in_some_form(
 ) -> None:
     """Send the picture in the first form that Telegram accepts."""
     sentence = ""
-    async for form in _forms(message):
+    async for form in _forms(context, request, message):
         try:
             await _send_in_topic_or_chat(context, request, form)
         except PhotoRefused as error:
@@ -165,18 +178,25 @@ async def _send_in_some_form(
     raise SendRefused(sentence)
 
 
-async def _forms(message: PhotoMessage) -> AsyncIterator[PhotoMessage]:
+async def _forms(
+    context: JobContext, request: ClaimedRequest, message: PhotoMessage
+) -> AsyncIterator[PhotoMessage]:
     """Yield the picture as the photo it is, as a small JPEG, and as a document.
 
-    A document has no spoiler, so a picture that needs one is never sent as a document.
+    A mark in the corner is drawn into the JPEG, which is then the first form. A document has the
+    line below instead, since its file stays as it was drawn. A document has no spoiler, so a picture
+    that needs one is never sent as a document.
     """
-    if message.fits_a_photo:
+    mark = corner_mark(request.language) if context.ai_mark.is_in_corner else None
+    if mark is None and message.fits_a_photo:
         yield message
-    data, width, height = await image_file.in_thread(as_jpeg_photo, message.data)
+    encode = partial(as_jpeg_photo, mark=mark)
+    data, width, height = await image_file.in_thread(encode, message.data)
     name = message.filename.partition(".")[0]
     yield replace(message, data=data, width=width, height=height, filename=f"{name}.jpeg")
     if not message.has_spoiler:
-        yield replace(message, is_document=True)
+        last_line = message.last_line if mark is None else caption_line(request.language)
+        yield replace(message, is_document=True, last_line=last_line)
 
 
 async def _send_in_topic_or_chat(
