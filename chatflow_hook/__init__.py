@@ -15,6 +15,8 @@
 - cancellation.py: cancels open requests
 - user_erasure.py: erases everything of a user
 - age_confirmation.py: which users have confirmed to be of age
+- prefilter.py: which messages may speak of somebody under 18
+- safety_memory.py: what was learnt of users and dialogs, and turns that the worker has to read
 - connections.py: the connections of each event loop
 - waiting.py: one subscription and one query for all who wait
 - queue.py: Redis, to tell the worker

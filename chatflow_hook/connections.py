@@ -19,7 +19,7 @@ class Connections:
             settings.redis, broker_db=settings.redis_broker_db, result_db=settings.redis_result_db
         )
         self.ends = EndListener(self.queue)
-        self.pictures = PictureReader(self.database)
+        self.pictures = PictureReader(self.database, age_text_version=settings.age_text_version)
 
     async def close(self) -> None:
         """Close the connections, without waiting for a server that does not answer."""

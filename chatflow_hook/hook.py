@@ -16,12 +16,15 @@ from chatflow_hook import (
     cancellation,
     covers,
     database,
+    quota,
+    safety_memory,
     sessions,
     user_erasure,
     waiting,
 )
 from chatflow_hook.connections import Connections, ConnectionsByLoop
 from chatflow_hook.failures import FailureLog, cause_of
+from chatflow_hook.keyed_hash import read_secret
 from chatflow_hook.manual_requests import ManualRequests
 from chatflow_hook.outbox import Request, TriggerSettings
 from chatflow_hook.picture import Picture
@@ -59,6 +62,7 @@ class ChatFlowHook:
         self._chance = chance or random.SystemRandom()
         self._manual_requests = ManualRequests(quota=settings.quota)
         self._age_text_version = settings.age_text_version
+        self._hash_secret = settings.hash_secret
         self._failures = FailureLog()
         self._recorder = TurnRecorder(
             TriggerSettings(distance=settings.distance, quota=settings.quota, chance=self._chance),
@@ -208,7 +212,8 @@ class ChatFlowHook:
     async def on_dialog_start(self, turn: Turn) -> Request | None:
         """Request that one of the persona's covers is sent, never the user's last one again.
 
-        The covers were drawn ahead by `imagegen covers`. No message is counted, and `turn.text`
+        The dialog begins anew: what was learnt of its persona does not keep it safe any more. The
+        covers were drawn ahead by `imagegen covers`. No message is counted, and `turn.text`
         may be empty. None means that the persona has no other cover, or that the hook failed,
         which is logged. Never raises. Takes at most 1.8 s: 0.9 s for the database and as much for
         Redis. Each call sends another cover; if it is cancelled, the request may have been
@@ -218,6 +223,7 @@ class ChatFlowHook:
 
         async def step(connection: AsyncConnection) -> Request | None:
             limited = self._recorder.limited(connection, started=started)
+            await safety_memory.begin_anew(limited, turn.dialog_id)
             return await covers.send_one(limited, turn, chance=self._chance)
 
         try:
@@ -230,12 +236,13 @@ class ChatFlowHook:
             await self.enqueue(request)
         return request
 
-    async def confirm_age(self, user_id: int, *, language: str | None = None) -> None:
+    async def confirm_age(self, user_id: int, *, language: str | None = None) -> bool:
         """Store that a user has confirmed to be of age, to the text of AGE_TEXT_VERSION.
 
         `user_id` is the Telegram id; `language` is that of the text, and is kept for the record.
-        May be called again: the newest confirmation replaces the one before, a revoked one too.
-        Takes at most 15 s. If it is cancelled, it may have been stored.
+        Returns False, and stores nothing, if the user has said to be under 18 in the last 30 days:
+        see `may_ask_age`. May be called again: the newest confirmation replaces the one before, a
+        revoked one too. Takes at most 15 s. If it is cancelled, it may have been stored.
 
         Raises:
             DatabaseFault: the database could not do it.
@@ -243,7 +250,33 @@ class ChatFlowHook:
         query = age_confirmation.confirm(
             user_id, text_version=self._age_text_version, language=language
         )
-        await self._database.run_with_retries(lambda connection: connection.execute(query))
+
+        async def step(connection: AsyncConnection) -> bool:
+            # Locked, so that what a worker learns at this moment is seen, or revokes this.
+            await quota.lock_user(connection, user_id)
+            if await self._waits(connection, user_id):
+                return False
+            await connection.execute(query)
+            return True
+
+        return await self._database.run_with_retries(step)
+
+    async def may_ask_age(self, user_id: int) -> bool:
+        """Return whether to ask a user for their age: they have not confirmed it, and may do so now.
+
+        False also for 30 days after the user has said to be under 18, unless an operator lifts it;
+        `confirm_age` has no effect meanwhile. Takes at most 15 s. May be cancelled.
+
+        Raises:
+            DatabaseFault: the database could not be asked.
+        """
+        query = select(age_confirmation.is_confirmed(user_id, text_version=self._age_text_version))
+
+        async def step(connection: AsyncConnection) -> bool:
+            is_confirmed = (await connection.execute(query)).scalar_one()
+            return not is_confirmed and not await self._waits(connection, user_id)
+
+        return await self._database.run_with_retries(step)
 
     async def revoke_age(self, user_id: int) -> None:
         """Store that a user's age confirmation holds no longer, also for pictures under way.
@@ -299,15 +332,18 @@ class ChatFlowHook:
         has requests stays.
         Open requests end, and the worker stops drawing them. The worker erases the image files,
         within ten minutes. The second call, or a user of whom nothing is kept, returns zeros.
-        Takes at most 17 s: 15 s for the database, 2 s for Redis, which may be down. If it is
-        cancelled, either all rows are erased or none: call it again.
+        If the user has said to be under 18, a keyed hash of the id stays until they may confirm to
+        be of age again. Takes at most 17 s: 15 s for the database, 2 s for Redis, which may be
+        down. If it is cancelled, either all rows are erased or none: call it again.
 
         Raises:
             DatabaseFault: the database could not do it.
             ValueError: `user_id` is 0, under which the covers are kept.
         """
         erasure = await self._database.run_with_retries(
-            lambda connection: user_erasure.erase(connection, user_id, dialog_ids=dialog_ids),
+            lambda connection: user_erasure.erase(
+                connection, user_id, dialog_ids=dialog_ids, hash_secret=self._hash_secret
+            ),
         )
         await self._queue.publish_erased(user_id, erasure.request_ids)
         return erasure.forgotten
@@ -339,6 +375,11 @@ class ChatFlowHook:
     @property
     def _queue(self) -> QueueClient:
         return self._connections.current.queue
+
+    async def _waits(self, connection: AsyncConnection, user_id: int) -> bool:
+        """Whether a user has said to be under 18 lately, so that confirming has no effect."""
+        key = safety_memory.user_key(await read_secret(connection, self._hash_secret), user_id)
+        return await safety_memory.waits_until(connection, key) is not None
 
     async def _read_picture(self, request: Request, *, deadline: float) -> Picture | None:
         """Read the row of a request; None if the database could not be asked.

@@ -127,7 +127,7 @@ class RedisSettings(BaseSettings):
 
 
 class HookSettings(RedisSettings):
-    """The hook's settings: database, Redis, trigger, limits, age text. Touches no network."""
+    """The hook's settings: database, Redis, trigger, limits, age text, secret. Touches no network."""
 
     database_url: DatabaseURL
     image_trigger_min: Annotated[int, Field(ge=1, description="a whole number from 1")] = 3
@@ -144,6 +144,9 @@ class HookSettings(RedisSettings):
     age_text_version: Annotated[
         str, Field(min_length=1, max_length=64, description="1 to 64 characters")
     ] = "1"
+    hash_secret: Annotated[
+        SecretStr | None, Field(min_length=16, description="at least 16 characters")
+    ] = None
 
     @model_validator(mode="after")
     def _check_trigger_bounds(self) -> Self:

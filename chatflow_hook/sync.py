@@ -119,13 +119,21 @@ class SyncChatFlowHook:
         """Request that one of the persona's covers is sent; never raises."""
         return self._thread.run(self._hook.on_dialog_start(turn))
 
-    def confirm_age(self, user_id: int, *, language: str | None = None) -> None:
-        """Store that a user has confirmed to be of age.
+    def confirm_age(self, user_id: int, *, language: str | None = None) -> bool:
+        """Store that a user has confirmed to be of age, and return True; False if they may not yet.
 
         Raises:
             DatabaseFault: the database could not do it.
         """
-        self._thread.run(self._hook.confirm_age(user_id, language=language))
+        return self._thread.run(self._hook.confirm_age(user_id, language=language))
+
+    def may_ask_age(self, user_id: int) -> bool:
+        """Return whether to ask a user for their age: they have not confirmed it, and may do so now.
+
+        Raises:
+            DatabaseFault: the database could not be asked.
+        """
+        return self._thread.run(self._hook.may_ask_age(user_id))
 
     def revoke_age(self, user_id: int) -> None:
         """Store that a user's age confirmation holds no longer.

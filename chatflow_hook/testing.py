@@ -23,6 +23,7 @@ from chatflow_hook.manual_requests import NothingToVary
 from chatflow_hook.outbox import Request
 from chatflow_hook.picture import Picture
 from chatflow_hook.quota import Limited
+from chatflow_hook.safety_memory import WAITING_TIME
 from chatflow_hook.tables import NOBODY, Kind, State, kinds_that
 from chatflow_hook.trigger import Distance, judge
 from chatflow_hook.turn import EndReason, Turn
@@ -96,7 +97,8 @@ class InMemoryHook(ChatFlowHook):
     - It takes part in no transaction. A `session` is neither flushed nor used, and its rollback
       does not undo what `on_turn` recorded.
     - It behaves as if the table `dialogs` were ours: DialogUnknownError is never raised.
-    - It does not screen: it refuses nothing, and takes a `prompt` as it stands.
+    - It does not screen: it refuses nothing, takes a `prompt` as it stands, and learns of a user's
+      age only by `learn_to_be_a_minor`.
     - It logs nothing, reads no variable, and without a database it answers at once.
     """
 
@@ -125,6 +127,7 @@ class InMemoryHook(ChatFlowHook):
         self._requests: dict[UUID, RecordedRequest] = {}
         self._ended: dict[UUID, asyncio.Event] = {}
         self._of_age: set[int] = set()
+        self._waits_until: dict[int, datetime] = {}
         self._photo_ids = itertools.count(1)
 
     @property
@@ -185,6 +188,11 @@ class InMemoryHook(ChatFlowHook):
         self._end_without(
             self._find_open(request), State(state), EndReason(code=error_code, sentence=message)
         )
+
+    def learn_to_be_a_minor(self, user_id: int) -> None:
+        """Take a user for under 18, as the worker does when it reads that they have said so."""
+        self._of_age.discard(user_id)
+        self._waits_until[user_id] = self._clock() + WAITING_TIME
 
     @classmethod
     def from_env(cls) -> Self:
@@ -279,10 +287,18 @@ class InMemoryHook(ChatFlowHook):
         user_id: int,
         *,
         language: str | None = None,  # noqa: ARG002 (kept for the record only)
-    ) -> None:
+    ) -> bool:
         """As ChatFlowHook.confirm_age."""
         self._check_database()
+        if self._is_waiting(user_id):
+            return False
         self._of_age.add(user_id)
+        return True
+
+    async def may_ask_age(self, user_id: int) -> bool:
+        """As ChatFlowHook.may_ask_age."""
+        self._check_database()
+        return user_id not in self._of_age and not self._is_waiting(user_id)
 
     async def revoke_age(self, user_id: int) -> None:
         """As ChatFlowHook.revoke_age."""
@@ -444,6 +460,9 @@ class InMemoryHook(ChatFlowHook):
 
     def _update(self, recorded: RecordedRequest, **changes: Any) -> None:
         self._requests[recorded.request.id] = replace(recorded, **changes)
+
+    def _is_waiting(self, user_id: int) -> bool:
+        return user_id in self._waits_until and self._clock() < self._waits_until[user_id]
 
     def _check_database(self) -> None:
         if self.is_database_down:

@@ -103,7 +103,8 @@ class Turn(BaseModel):
 
     Where it belongs: `dialog_id` is the conversation, in the bot's own `dialogs` table its id.
     `user_id` and `chat_id` are Telegram's; with `chat_id` None nothing is sent, and the caller
-    fetches the picture with `wait`. `chat_type` is Telegram's too; None counts as public.
+    fetches the picture with `wait`. Above safe a picture goes only to the private chat of its user,
+    whose id is that of the user; `chat_type` is kept and decides nothing.
     `message_thread_id` is the topic in a forum.
 
     What was said: `text` by the user, `reply` by the persona, `history` before that, oldest

@@ -39,9 +39,9 @@ class TurnRecorder:
         self._ownership: Ownership | None = None
 
     def is_recordable(self, turn: Turn) -> bool:
-        """Whether a turn is counted at all; one that should be and cannot is logged."""
+        """Whether a turn is counted or has to be read; one that should be and cannot is logged."""
         self._failures.log_overdue()
-        if turn.is_refresh:
+        if turn.is_refresh and not outbox.may_speak_of_a_minor(turn):
             return False
         if turn.message_count is not None and turn.message_count < 1:
             self._failures.log_failure(turn, NO_COUNT, time.monotonic())

@@ -164,10 +164,14 @@ class EndListener:
 
 
 class PictureReader:
-    """Reads the rows of requests for all who wait in one event loop, many by one query."""
+    """Reads the rows of requests for all who wait in one event loop, many by one query.
 
-    def __init__(self, database: Database) -> None:
+    `age_text_version` is the text that a user must have confirmed to see what is above safe.
+    """
+
+    def __init__(self, database: Database, *, age_text_version: str) -> None:
         self._database = database
+        self._age_text_version = age_text_version
         self._asked: dict[UUID, asyncio.Future[Picture | None]] = {}
         self._task: asyncio.Task[None] | None = None
         self._throttle = Throttle(every_s=_LOG_INTERVAL_S)
@@ -201,7 +205,9 @@ class PictureReader:
             answers, self._asked = self._asked, {}
             try:
                 async with asyncio.timeout(_READ_WITHIN_S):
-                    pictures = await self._database.run(partial(_read, [*answers]))
+                    pictures = await self._database.run(
+                        partial(_read, [*answers], self._age_text_version)
+                    )
             except Exception as error:  # noqa: BLE001 (each of the callers raises it)
                 self._log(error, waiting=len(answers))
                 for answer in answers.values():
@@ -229,6 +235,9 @@ class PictureReader:
             )
 
 
-async def _read(request_ids: list[UUID], connection: AsyncConnection) -> dict[UUID, Picture]:
+async def _read(
+    request_ids: list[UUID], age_text_version: str, connection: AsyncConnection
+) -> dict[UUID, Picture]:
     query = picture.QUERY.where(is_any_of(ImageRequest.id, request_ids))
-    return dict(map(picture.of_row, await connection.execute(query)))
+    rows = await connection.execute(query, {"age_text_version": age_text_version})
+    return dict(map(picture.of_row, rows))

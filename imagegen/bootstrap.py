@@ -22,6 +22,7 @@ from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.image_cache import ImageCache
 from imagegen.pipeline.quarantine import Quarantine
 from imagegen.pipeline.safety_audit import SafetyAudit
+from imagegen.pipeline.turn_reader import TurnReader
 from imagegen.pool.health_checks import OnReturn
 from imagegen.pool.pool import Pool
 from imagegen.pool.shared_slots import RedisSlotRegistry
@@ -138,9 +139,9 @@ def language_model(settings: PictureSettings) -> LanguageModel | None:
 
 
 def prompt_builder(model: LanguageModel | None, screen: Screen) -> PromptBuilder:
-    """Return a prompt builder that uses only sentences in which the screen finds nothing."""
+    """Return a prompt builder that uses only sentences which the screen lets pass as they are."""
     return PromptBuilder(
-        model, is_fine=lambda text: screen.prompt(text).verdict is ScreenVerdict.CLEAR
+        model, is_fine=lambda text: screen.prompt(text).verdict < ScreenVerdict.SAFE_ONLY
     )
 
 
@@ -196,16 +197,20 @@ async def worker_parts(
 
     screen = shared_screen()
     prompts = prompt_builder(model, screen)
+    safety_audit = SafetyAudit(engine, hash_secret=settings.hash_secret)
     image_cache = ImageCache(engine, images)
     requests = RequestRepository(
         engine,
         keeps_context=settings.context_retention > 0,
         age_text_version=settings.age_text_version,
     )
+    turn_reader = TurnReader(engine, screen, hash_secret=settings.hash_secret)
     context = JobContext(
+        turn_reader=turn_reader,
         content_policy=ContentPolicy(
-            prompts, screen, SafetyAudit(engine), _policy_settings(settings)
+            prompts, screen, safety_audit, turn_reader, _policy_settings(settings)
         ),
+        safety_audit=safety_audit,
         image_cache=image_cache,
         image_screen=settings.image_screen,
         requests=requests,

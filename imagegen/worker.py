@@ -23,6 +23,7 @@ from imagegen.monitoring import checks, http_server
 from imagegen.monitoring.host_status import HostStatusPublisher
 from imagegen.monitoring.persona_coverage import COVERAGE_EVERY_S, PersonaCoverage
 from imagegen.monitoring.readiness import Readiness
+from imagegen.pipeline import turn_reader
 from imagegen.pipeline.make_image import make_image
 from imagegen.queue import connections, job_lease, shutdown
 from imagegen.queue.foreign_keys import warn_of_foreign_keys
@@ -118,6 +119,7 @@ def worker_settings(
         coverage = PersonaCoverage(library, context.pool)
         for name, step, seconds in (
             ("retention", parts.retention.step, retention.EVERY_S),
+            ("turns", context.turn_reader.step, turn_reader.EVERY_S),
             ("relay", relay.step, recovery.relay_every_s),
             ("strays", partial(parts.stray_cleanup.step, context.pool), stray_prompts.EVERY_S),
             ("messages", parts.forgotten_messages.step, forgotten_messages.EVERY_S),

@@ -27,6 +27,7 @@ from chatflow_hook import (
 from chatflow_hook.queue import QUEUE, ended_channel
 from chatflow_hook.tables import NOBODY, ImageRequest, Kind, State
 from chatflow_hook.testing import InMemoryHook
+from chatflow_hook.turn import Rating
 from imagegen.delivery.message import SentMessage
 from imagegen.errors import Rejected
 from imagegen.requests.deliveries import Deliveries
@@ -140,6 +141,7 @@ async def have_covers(sessions: Sessions) -> None:
                 width=832,
                 height=1216,
                 seed=1,
+                drawn_rating=Rating.SAFE,
                 scene={"source": "template"},
             )
             for number in range(COVERS)
@@ -593,6 +595,7 @@ async def test_without_a_database_what_people_ask_for_raises(
         lambda: without_database.confirm_age(1),
         lambda: without_database.revoke_age(1),
         lambda: without_database.has_confirmed_age(1),
+        lambda: without_database.may_ask_age(1),
         lambda: without_database.forget_user(1),
     ]
 
