@@ -3,18 +3,16 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
-from functools import partial
 from typing import Any, TypeVar
 
 import structlog
 
 from chatflow_hook.turn import Rating
-from imagegen import image_file
 from imagegen.db.engine import DatabaseRefused
 from imagegen.db.tables import SendOutcome
-from imagegen.delivery.ai_mark import caption_line, corner_mark
+from imagegen.delivery.ai_mark import caption_line
 from imagegen.delivery.errors import (
     AnswerUnknown,
     ChatGone,
@@ -27,7 +25,7 @@ from imagegen.delivery.errors import (
     SendRefused,
 )
 from imagegen.delivery.message import PhotoMessage, SentMessage
-from imagegen.delivery.photo_encoding import as_jpeg_photo
+from imagegen.delivery.photo_encoding import photo_forms
 from imagegen.errors import ImagegenError, Rejected, Unavailable, Unexpected
 from imagegen.pipeline.content_policy import DeliveryOptions
 from imagegen.pipeline.context import JobContext
@@ -175,7 +173,7 @@ async def _send_in_some_form(
 ) -> None:
     """Send the picture in the first form that Telegram accepts."""
     sentence = ""
-    async for form in _forms(context, request, message):
+    async for form in photo_forms(message, mark=context.ai_mark, language=request.language):
         try:
             await _send_in_topic_or_chat(context, request, form)
         except PhotoRefused as error:
@@ -184,27 +182,6 @@ async def _send_in_some_form(
         else:
             return
     raise SendRefused(sentence)
-
-
-async def _forms(
-    context: JobContext, request: ClaimedRequest, message: PhotoMessage
-) -> AsyncIterator[PhotoMessage]:
-    """Yield the picture as the photo it is, as a small JPEG, and as a document.
-
-    A mark in the corner is drawn into the JPEG, which is then the first form. A document has the
-    line below instead, since its file stays as it was drawn. A document has no spoiler, so a picture
-    that needs one is never sent as a document.
-    """
-    mark = corner_mark(request.language) if context.ai_mark.is_in_corner else None
-    if mark is None and message.fits_a_photo:
-        yield message
-    encode = partial(as_jpeg_photo, mark=mark)
-    data, width, height = await image_file.in_thread(encode, message.data)
-    name = message.filename.partition(".")[0]
-    yield replace(message, data=data, width=width, height=height, filename=f"{name}.jpeg")
-    if not message.has_spoiler:
-        last_line = message.last_line if mark is None else caption_line(request.language)
-        yield replace(message, is_document=True, last_line=last_line)
 
 
 async def _send_in_topic_or_chat(
