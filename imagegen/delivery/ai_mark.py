@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from imagegen.languages import in_language
+from chatflow_hook.messages import language_code
 
 # Plain letters, so that they mean the same in HTML and in MarkdownV2.
 _CAPTION_LINES = {"en": "Picture made by AI", "ru": "Картинка создана ИИ"}
@@ -55,13 +55,13 @@ _CORNER_MARKS = {"en": CornerMark(letters="AI"), "ru": CornerMark(letters="NN", 
 
 
 def caption_line(language: str | None) -> str:
-    """Return the line below a caption; `language` is a code such as `ru-RU`."""
-    return in_language(_CAPTION_LINES, language)
+    """Return the line below a caption; `language` is a code such as `ru-RU`, or None for English."""
+    return _CAPTION_LINES.get(language_code(language), _CAPTION_LINES["en"])
 
 
 def corner_mark(language: str | None) -> CornerMark:
-    """Return the mark for a corner: AI, or ИИ in Russian; `language` is a code such as `ru-RU`."""
-    return in_language(_CORNER_MARKS, language)
+    """Return the mark for a corner: AI, or ИИ for a language such as `ru-RU`."""
+    return _CORNER_MARKS.get(language_code(language), _CORNER_MARKS["en"])
 
 
 def _font_size(sides: tuple[int, int]) -> int:
