@@ -68,7 +68,7 @@ class PhotoMessages:
             height=image.height,
             caption=caption,
             parse_mode=parse_mode,
-            last_line=caption_line(request.language) if self._has_line(is_document) else None,
+            last_line=caption_line(request.language) if self._has_line(request) else None,
             buttons=self._buttons(request),
             is_document=is_document,
             has_spoiler=options.has_spoiler,
@@ -77,9 +77,11 @@ class PhotoMessages:
             message_thread_id=request.message_thread_id,
         )
 
-    def _has_line(self, is_document: bool) -> bool:  # noqa: FBT001 (which of both)
-        """Whether a line says that a machine made it; into a file nothing is drawn, so it has the line."""
-        return self.ai_mark is not AiMark.OFF if is_document else self.ai_mark.is_in_caption
+    def _has_line(self, request: ClaimedRequest) -> bool:
+        """Whether a line says that a machine made it. Into a file nothing is drawn, so it has one."""
+        if request.kind.is_document:
+            return self.ai_mark is not AiMark.OFF
+        return self.ai_mark.is_in_caption
 
     async def _caption(
         self, request: ClaimedRequest, persona: Persona | None
