@@ -16,6 +16,7 @@ from sqlalchemy import column, func, insert, select, table, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chatflow_hook import cancellation
 from chatflow_hook.manual_requests import ManualRequests, NothingToVary
 from chatflow_hook.messages import Messages
 from chatflow_hook.outbox import Request
@@ -228,7 +229,7 @@ def _is_known(press: Press, pressed: Sequence[Any]) -> bool:
 def _must_stay_hidden(picture: Any) -> bool:
     """Whether a file, which has no spoiler, would show to others what its picture hides."""
     is_hidden = picture.has_spoiler or picture.drawn_rating != Rating.SAFE
-    return is_hidden and picture.chat_id != picture.user_id
+    return bool(is_hidden and picture.chat_id != picture.user_id)
 
 
 async def _hide(
@@ -241,10 +242,10 @@ async def _hide(
         values |= {"reported_at": now, "reported_by": reported_by}
     query = update(ImageRequest).where(ImageRequest.id == picture.id).values(values)
     await connection.execute(query)
+    of_file = (ImageRequest.pressed_on == picture.id, ImageRequest.kind == Kind.FILE)
+    await cancellation.cancel(connection, *of_file)
     file_messages = select(ImageRequest.telegram_message_id).where(
-        ImageRequest.pressed_on == picture.id,
-        ImageRequest.kind == Kind.FILE,
-        ImageRequest.telegram_message_id.is_not(None),
+        *of_file, ImageRequest.telegram_message_id.is_not(None)
     )
     message_ids = [
         picture.telegram_message_id,

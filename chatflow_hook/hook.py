@@ -317,7 +317,7 @@ class ChatFlowHook:
         takes about 0.1 ms for a usual message, and at most some milliseconds for a long one. May be called
         as often as wanted.
         """
-        return picture_intent.wants_picture(text, model_says)
+        return picture_intent.wants_picture(text, model_says=model_says)
 
     async def on_dialog_start(self, turn: Turn) -> Request | None:
         """Request that one of the persona's covers is sent, never the user's last one again.

@@ -22,7 +22,7 @@ class PictureIntent(enum.Enum):
     UNCLEAR = enum.auto()
 
 
-def wants_picture(text: str, model_says: bool | None) -> bool:
+def wants_picture(text: str, *, model_says: bool | None = None) -> bool:
     """Return whether a message asks for a picture; `model_says` decides where the words do not."""
     match read_intent(text):
         case PictureIntent.ASKS:

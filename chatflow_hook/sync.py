@@ -172,7 +172,7 @@ class SyncChatFlowHook:
     @staticmethod
     def wants_picture(text: str, model_says: bool | None = None) -> bool:  # noqa: FBT001 (as there)
         """Return whether a message asks for a picture; `model_says` decides where words do not."""
-        return picture_intent.wants_picture(text, model_says)
+        return picture_intent.wants_picture(text, model_says=model_says)
 
     def on_dialog_start(self, turn: Turn) -> Request | None:
         """Request that one of the persona's covers is sent; never raises."""

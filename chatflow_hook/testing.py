@@ -54,7 +54,7 @@ _DRAWN = replace(_QUEUED, state=State.DRAWN, width=832, height=1216, seed=1)
 class RecordedRequest:
     """A request of an InMemoryHook, as it was when it was read.
 
-    `kind` is automatic, asked, variation or cover, and a string too. `turn` is the turn that
+    `kind` is automatic, asked, variation, cover or file, and a string too. `turn` is the turn that
     brought it; a variation has the turn of the picture that it varies. `picture` is what `wait`
     returned then. `is_enqueued` says whether the worker was told: by `enqueue`, or by the hook
     itself, where it commits. `created_at` is from the stand-in's clock. `cover` is the number of
@@ -102,6 +102,7 @@ class InMemoryHook(ChatFlowHook):
     - It behaves as if the table `dialogs` were ours: DialogUnknownError is never raised.
     - It does not screen: it refuses nothing, takes a `prompt` as it stands, and learns of a user's
       age only by `learn_to_be_a_minor`.
+    - It keeps the words of a `prompt` and all files, so that no button finds them gone.
     - It logs nothing, reads no variable and no MESSAGES_FILE, and without a database it answers at
       once.
     - `on_end` tells one end at a time, also those of before its first call, and raises what the
@@ -411,6 +412,11 @@ class InMemoryHook(ChatFlowHook):
     async def close(self) -> None:
         """As ChatFlowHook.close; there is nothing to close."""
         self.is_closed = True
+
+    @staticmethod
+    def wants_picture(text: str, model_says: bool | None = None) -> bool:  # noqa: FBT001 (as there)
+        """As ChatFlowHook.wants_picture, which needs no server either."""
+        return ChatFlowHook.wants_picture(text, model_says)
 
     def _button(self, data: str) -> tuple[Button | None, RecordedRequest | None]:
         _, name, id_ = [*data.split(":"), "", ""][:3]

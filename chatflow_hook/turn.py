@@ -279,6 +279,7 @@ class Turn(BaseModel):
             story: str | None = None,
             prompt: str | None = None,
             caption: str | None = None,
+            caption_parse_mode: Literal["HTML", "MarkdownV2"] | None = None,
             has_spoiler: bool | None = False,
             reply_to_message_id: int | None = None,
             message_thread_id: int | None = None,

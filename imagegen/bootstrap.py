@@ -243,6 +243,7 @@ async def worker_parts(
             max_crashes=settings.request_crashes, count_suspects=requests.count_suspects
         ),
         circuit_breaker=CircuitBreaker(),
+        ai_mark=settings.delivery_ai_mark,
         max_age_s=settings.request_max_age,
         max_attempts=settings.request_attempts,
         max_unknown_sends=2 if settings.delivery_on_unknown == "resend" else 1,
@@ -288,6 +289,7 @@ def _photo_messages(settings: Settings, requests: RequestRepository) -> PhotoMes
         buttons=settings.delivery_buttons,
         under=settings.delivery_buttons_under,
         has_captions=settings.delivery_captions,
+        ai_mark=settings.delivery_ai_mark,
     )
 
 

@@ -27,6 +27,7 @@ from chatflow_hook.settings import BadSetting, HookSettings, read
 from chatflow_hook.turn import Rating
 from imagegen import resources
 from imagegen.comfy.address import HostAddress
+from imagegen.delivery.message import AiMark
 
 
 class LibrarySettings(BaseSettings):
@@ -301,6 +302,9 @@ class Settings(
         Literal["asked", "all"], Field(description="asked or all")
     ] = "asked"
     delivery_captions: Annotated[bool, Field(description="true or false")] = True
+    delivery_ai_mark: Annotated[AiMark, Field(description="off, corner, caption or both")] = (
+        AiMark.OFF
+    )
 
     max_concurrent_generations: Annotated[
         int | None, Field(ge=1, description="a whole number from 1; left out: all slots")

@@ -1,5 +1,7 @@
 """Files of pictures, buttons that were pressed, hidden and reported pictures, and captions."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -13,7 +15,7 @@ OURS = "chatflow-imagegen"
 REQUESTS = "image_requests"
 KINDS = "kind IN ('automatic', 'asked', 'variation', 'cover', 'file')"
 KINDS_BEFORE = "kind IN ('automatic', 'asked', 'variation', 'cover')"
-COLUMNS = {
+COLUMNS: dict[str, Any] = {
     "pressed_on": sa.Uuid,
     "press_id": sa.Text,
     "hidden_at": sa.DateTime(timezone=True),

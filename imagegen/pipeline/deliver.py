@@ -3,14 +3,13 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import structlog
 
 from chatflow_hook.turn import Rating
-from imagegen import image_file
 from imagegen.db.engine import DatabaseRefused
 from imagegen.db.tables import SendOutcome
 from imagegen.delivery.errors import (
@@ -25,7 +24,7 @@ from imagegen.delivery.errors import (
     SendRefused,
 )
 from imagegen.delivery.message import PhotoMessage, SentMessage
-from imagegen.delivery.photo_encoding import as_jpeg_photo
+from imagegen.delivery.photo_encoding import photo_forms
 from imagegen.errors import ImagegenError, Rejected, Unavailable, Unexpected
 from imagegen.pipeline.context import JobContext
 from imagegen.queue import shutdown
@@ -142,8 +141,12 @@ def _persona(context: JobContext, request: ClaimedRequest) -> Persona | None:
 async def _send_by_file_id(
     context: JobContext, request: ClaimedRequest, image: StoredImage, message: PhotoMessage
 ) -> bool:
-    """Send the photo that Telegram already has, without an upload; return False if it has none."""
-    if message.is_document:  # Telegram's file id is that of a photo, which is not the original
+    """Send the photo that Telegram already has, without an upload; return False if it has none.
+
+    Where photos have a mark in the corner, all are uploaded: nobody knows whether a photo that was
+    uploaded before has it, and in which language. A file is the original, which no photo is.
+    """
+    if context.ai_mark.is_in_corner or message.is_document:
         return False
     file_id = await context.image_cache.file_id(request, image, bot_id=context.telegram.bot_id)
     if file_id is None:
@@ -161,7 +164,7 @@ async def _send_in_some_form(
 ) -> None:
     """Send the picture in the first form that Telegram accepts."""
     sentence = ""
-    async for form in _forms(message):
+    async for form in photo_forms(message, mark=context.ai_mark, language=request.language):
         try:
             await _send_in_topic_or_chat(context, request, form)
         except PhotoRefused as error:
@@ -170,24 +173,6 @@ async def _send_in_some_form(
         else:
             return
     raise SendRefused(sentence)
-
-
-async def _forms(message: PhotoMessage) -> AsyncIterator[PhotoMessage]:
-    """Yield the picture as the photo it is, as a small JPEG, and as a document.
-
-    A document has no spoiler, so a picture that needs one is never sent as a document, unless its
-    user has asked for the file.
-    """
-    if message.is_document:
-        yield message
-        return
-    if message.fits_a_photo:
-        yield message
-    data, width, height = await image_file.in_thread(as_jpeg_photo, message.data)
-    name = message.filename.partition(".")[0]
-    yield replace(message, data=data, width=width, height=height, filename=f"{name}.jpeg")
-    if not message.has_spoiler:
-        yield replace(message, is_document=True)
 
 
 async def _send_in_topic_or_chat(

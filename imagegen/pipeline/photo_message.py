@@ -9,8 +9,9 @@ from typing import Literal
 from chatflow_hook.buttons import Button
 from chatflow_hook.messages import Messages
 from chatflow_hook.turn import Rating
+from imagegen.delivery.ai_mark import caption_line
 from imagegen.delivery.errors import SendRefused
-from imagegen.delivery.message import MessageButton, PhotoMessage
+from imagegen.delivery.message import AiMark, MessageButton, PhotoMessage
 from imagegen.pipeline.content_policy import DeliveryOptions
 from imagegen.requests.claim import ClaimedRequest
 from imagegen.requests.repository import RequestRepository
@@ -25,7 +26,7 @@ _CYRILLIC = re.compile(r"[а-яё]", re.IGNORECASE)
 class PhotoMessages:
     """Writes the message of a picture.
 
-    `buttons` are under pictures that a person asked for, and under automatic ones too if `under` is
+    `ai_mark`: where a photo says to people that a machine made it. `buttons` are under pictures that a person asked for, and under automatic ones too if `under` is
     all. `has_captions`: the persona says something where the bot gave no caption.
     """
 
@@ -35,6 +36,7 @@ class PhotoMessages:
     buttons: Sequence[Button] = ()
     under: Literal["asked", "all"] = "asked"
     has_captions: bool = True
+    ai_mark: AiMark = AiMark.OFF
 
     async def write(
         self,
@@ -66,6 +68,7 @@ class PhotoMessages:
             height=image.height,
             caption=caption,
             parse_mode=parse_mode,
+            last_line=caption_line(request.language) if self._has_line(request) else None,
             buttons=self._buttons(request),
             is_document=is_document,
             has_spoiler=options.has_spoiler,
@@ -73,6 +76,12 @@ class PhotoMessages:
             reply_to_message_id=request.reply_to_message_id,
             message_thread_id=request.message_thread_id,
         )
+
+    def _has_line(self, request: ClaimedRequest) -> bool:
+        """Whether a line says that a machine made it. Into a file nothing is drawn, so it has one."""
+        if request.kind.is_document:
+            return self.ai_mark is not AiMark.OFF
+        return self.ai_mark.is_in_caption
 
     async def _caption(
         self, request: ClaimedRequest, persona: Persona | None

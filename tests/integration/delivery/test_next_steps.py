@@ -4,12 +4,13 @@ import json
 from io import BytesIO
 from itertools import pairwise
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from PIL import Image
 from sqlalchemy import select, update
 
-from chatflow_hook import Button, ButtonAnswer, Request
+from chatflow_hook import Button, ButtonAnswer, ChatFlowHook, Request
 from chatflow_hook.tables import ImageRequest, State
 from imagegen import resources
 from imagegen.db.tables import ForgottenMessage
@@ -212,6 +213,43 @@ async def test_a_hidden_picture_is_noted_for_the_worker_with_its_file(
             listed = set(await session.scalars(select(ForgottenMessage.message_id)))
         assert [each.deletes_message for each in hidden] == [True, True]
         assert listed == {message.message_id for message in product.telegram.sent}
+
+
+async def test_a_file_that_waits_is_called_off_when_its_picture_is_hidden(
+    products: ProductFactory,
+) -> None:
+    async with products.start(works=False) as product:
+        async with product.worker():
+            first = await delivered(product)
+        answer = await press(product, Button.FILE, first)
+        assert answer.request is not None
+
+        await press(product, Button.HIDE, first)
+
+        assert (await product.hook.status(answer.request)).state is State.CANCELLED
+
+
+async def test_who_reported_a_picture_is_erased_with_them_and_the_report_stays(
+    products: ProductFactory, sessions: Sessions
+) -> None:
+    async with products.start() as product:
+        first = await delivered(product, chat_id=-5)
+        await press(product, Button.REPORT, first, user_id=STRANGER, chat_id=-5)
+
+        await product.hook.forget_user(STRANGER)
+
+        row = await conversations.row(sessions, first.id)
+        assert (row.reported_by, row.reported_at is not None) == (None, True)
+
+
+async def test_while_the_database_is_away_a_press_is_answered_all_the_same(redis_url: str) -> None:
+    settings = conversations.hook_settings("postgresql://u@127.0.0.1:1/nobody", redis_url)
+    async with ChatFlowHook(settings) as hook:
+        data = Button.HIDE.data(uuid4())
+        answer = await hook.on_button(data, user_id=USER, chat_id=USER, language="ru")
+
+    assert answer is not None
+    assert (answer.show_alert, answer.text[:7]) == (True, "Сейчас ")
 
 
 async def test_who_has_had_their_share_is_told_when_the_next_one_is_free(
