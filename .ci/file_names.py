@@ -23,6 +23,12 @@ ELSEWHERE = {
     # written by `make bench`, and when a wheel is built
     "bench-results",
     "imagegen/_shipped",
+    # ChatFlow's own, in docs/from-celery.md
+    "alembic/env.py",
+    "docker-compose.yml",
+    "services",
+    "shared/requirements.txt",
+    "telegram-bot-microservices",
     # the bot that docs/testing-your-bot.md makes up, and its tests
     "messages.py",
     "test_bot.py",

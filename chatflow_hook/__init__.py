@@ -1,9 +1,13 @@
 """What a ChatFlow bot imports to have pictures in its conversations.
 
 - hook.py: ChatFlowHook, whose methods a bot calls
+- sync.py: the same for synchronous bots
+- turn_recorder.py: records a turn, in the bot's transaction or one of the hook's own
+- sessions.py: the bot's sessions of every kind
 - turn.py: the message that a bot hands over
 - outbox.py: counts a message and inserts its request
 - trigger.py: whether a picture is due
+- counter_check.py: whether a bot's counter rises by two a turn
 - quota.py: how many pictures a user may have
 - manual_requests.py: pictures that a user asks for, and variations
 - covers.py: pictures that are drawn ahead, for the start of a dialog
@@ -11,9 +15,13 @@
 - cancellation.py: cancels open requests
 - user_erasure.py: erases everything of a user
 - age_confirmation.py: which users have confirmed to be of age
-- queue.py: Redis, to tell the worker and to wait for the end of a request
+- prefilter.py: which messages may speak of somebody under 18
+- safety_memory.py: what was learnt of users and dialogs, and turns that the worker has to read
+- connections.py: the connections of each event loop
+- waiting.py: one subscription and one query for all who wait
+- queue.py: Redis, to tell the worker
 - clock_skew.py: how far the clock of a server is from this process's
-- database.py: connections and transactions
+- database.py: connections, and transactions whose deadline covers their clean-up
 - sqlstates.py: PostgreSQL's error codes
 - statement_deadline.py: a deadline for the statements of a turn
 - failures.py: why a turn was not recorded, and how often that is logged

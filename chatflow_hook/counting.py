@@ -27,4 +27,6 @@ def is_counted(turn: Turn, counted: Sequence[int]) -> bool:
 def with_message(turn: Turn, message_count: int, counted: Sequence[int]) -> list[int]:
     """Return `counted` with the turn's message as its newest, and without the oldest ones."""
     message_id = turn.reply_to_message_id
-    return [*counted, -message_count if message_id is None else message_id][-_KEPT:]
+    if message_id is None:
+        message_id = -(message_count if turn.message_count is None else turn.message_count)
+    return [*counted, message_id][-_KEPT:]

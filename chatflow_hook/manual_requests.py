@@ -72,7 +72,7 @@ class ManualRequests:
         dialog = await outbox.lock_dialog(connection, turn, ownership)
         if (limited := await self._check_quota(connection, turn.user_id, Kind.ASKED)) is not None:
             return limited
-        message_count = turn.message_count or dialog.message_count
+        message_count = turn.user_message_count or dialog.message_count
         request = Request(id=uuid4(), dialog_id=turn.dialog_id, message_count=message_count)
         values = outbox.new_request_row(turn, request, Kind.ASKED)
         values["variation"] = _next_variation(turn.dialog_id, message_count)

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Row, case, select
+from sqlalchemy import Row, and_, bindparam, case, or_, select
 
+from chatflow_hook import safety_memory
 from chatflow_hook.tables import ImageRequest, State
+from chatflow_hook.turn import Rating
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +21,9 @@ class Picture:
     without a picture. `message` is a sentence for operators and bot authors, which may name hosts;
     only for the state `refused` it is a sentence for the person in the chat. `width` and `height`, in pixels,
     are None until it is drawn, and `seed` until drawing begins. `url` is None until it is
-    delivered, and always if the worker has no IMAGE_URL_BASE. `telegram_message_id` is that of
-    the photo in the chat, None until it is delivered and without a chat.
+    delivered, always if the worker has no IMAGE_URL_BASE, and for a picture above safe whose user
+    has no confirmed age any more. `telegram_message_id` is that of the photo in the chat, None until
+    it is delivered and without a chat.
     """
 
     state: State
@@ -32,13 +36,33 @@ class Picture:
     telegram_message_id: int | None
 
 
+# The same rule as the worker's (imagegen/safety/rating.py): above safe only in the private chat of a
+# user whose age is confirmed now, in a dialog that nothing learnt keeps safe. An unknown rating counts
+# as above safe.
+_MAY_BE_SEEN = or_(
+    ImageRequest.drawn_rating == Rating.SAFE,
+    and_(
+        ImageRequest.chat_id == ImageRequest.user_id,
+        ImageRequest.user_id > 0,
+        safety_memory.may_exceed_safe(
+            ImageRequest.user_id,
+            ImageRequest.dialog_id,
+            text_version=bindparam("age_text_version"),
+        ),
+    ),
+)
+
+# Execute it with the `age_text_version` that a user must have confirmed.
 QUERY = select(
+    ImageRequest.id,
     ImageRequest.state,
     ImageRequest.finished_at.is_not(None).label("is_ended"),
     ImageRequest.error_code,
     ImageRequest.error_sentence.label("message"),
     # Until the delivery, the checks of the image may still refuse it.
-    case((ImageRequest.state == State.DELIVERED, ImageRequest.image_url)).label("url"),
+    case((and_(ImageRequest.state == State.DELIVERED, _MAY_BE_SEEN), ImageRequest.image_url)).label(
+        "url"
+    ),
     ImageRequest.width,
     ImageRequest.height,
     ImageRequest.seed,
@@ -46,11 +70,12 @@ QUERY = select(
 )
 
 
-def of_row(row: Row[*tuple[Any, ...]]) -> Picture:
-    """Return the picture of a row that QUERY has returned."""
+def of_row(row: Row[*tuple[Any, ...]]) -> tuple[UUID, Picture]:
+    """Return the request's id and the picture of a row that QUERY has returned."""
     fields = row._asdict()
+    request_id = fields.pop("id")
     state = known_state(fields.pop("state"), is_ended=fields.pop("is_ended"))
-    return Picture(state=state, **fields)
+    return request_id, Picture(state=state, **fields)
 
 
 def known_state(state: str, *, is_ended: bool) -> State:

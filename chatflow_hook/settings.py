@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     Field,
     SecretStr,
     ValidationError,
@@ -126,7 +127,7 @@ class RedisSettings(BaseSettings):
 
 
 class HookSettings(RedisSettings):
-    """The hook's settings: database, Redis, trigger, limits, age text. Touches no network."""
+    """The hook's settings: database, Redis, trigger, limits, age text, secret. Touches no network."""
 
     database_url: DatabaseURL
     image_trigger_min: Annotated[int, Field(ge=1, description="a whole number from 1")] = 3
@@ -143,6 +144,9 @@ class HookSettings(RedisSettings):
     age_text_version: Annotated[
         str, Field(min_length=1, max_length=64, description="1 to 64 characters")
     ] = "1"
+    hash_secret: Annotated[
+        SecretStr | None, Field(min_length=16, description="at least 16 characters")
+    ] = None
 
     @model_validator(mode="after")
     def _check_trigger_bounds(self) -> Self:
@@ -191,11 +195,23 @@ def _sentence(kind: type[BaseSettings], fault: ErrorDetails) -> str:
     if not fault["loc"]:
         return str(fault["ctx"]["error"])  # from a validator of the whole model
     name = str(fault["loc"][0])
-    field = kind.model_fields[name]
+    field = _field(kind, name)
     expectation = f"must be {field.description}"
     if fault["type"] == "missing":
         return f"{name.upper()} is not set, {expectation}"
     return f"{name.upper()}: got {_shown_value(field, fault)}, {expectation}"
+
+
+def _field(kind: type[BaseSettings], name: str) -> FieldInfo:
+    """Return the field that has a variable of this name, in lower case."""
+    if name in kind.model_fields:
+        return kind.model_fields[name]
+    return next(
+        field
+        for field in kind.model_fields.values()
+        if isinstance(field.validation_alias, AliasChoices)
+        and name in field.validation_alias.choices
+    )
 
 
 def _shown_value(field: FieldInfo, fault: ErrorDetails) -> str:

@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Self
 from uuid import UUID, uuid4
 
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 
-from chatflow_hook import counting
+from chatflow_hook import counting, sessions
 from chatflow_hook.cancellation import CANCELLED
 from chatflow_hook.database import DatabaseFault
 from chatflow_hook.hook import ChatFlowHook
@@ -23,6 +23,7 @@ from chatflow_hook.manual_requests import NothingToVary
 from chatflow_hook.outbox import Request
 from chatflow_hook.picture import Picture
 from chatflow_hook.quota import Limited
+from chatflow_hook.safety_memory import WAITING_TIME
 from chatflow_hook.tables import NOBODY, Kind, State, kinds_that
 from chatflow_hook.trigger import Distance, judge
 from chatflow_hook.turn import EndReason, Turn
@@ -96,7 +97,8 @@ class InMemoryHook(ChatFlowHook):
     - It takes part in no transaction. A `session` is neither flushed nor used, and its rollback
       does not undo what `on_turn` recorded.
     - It behaves as if the table `dialogs` were ours: DialogUnknownError is never raised.
-    - It does not screen: it refuses nothing, and takes a `prompt` as it stands.
+    - It does not screen: it refuses nothing, takes a `prompt` as it stands, and learns of a user's
+      age only by `learn_to_be_a_minor`.
     - It logs nothing, reads no variable, and without a database it answers at once.
     """
 
@@ -125,6 +127,7 @@ class InMemoryHook(ChatFlowHook):
         self._requests: dict[UUID, RecordedRequest] = {}
         self._ended: dict[UUID, asyncio.Event] = {}
         self._of_age: set[int] = set()
+        self._waits_until: dict[int, datetime] = {}
         self._photo_ids = itertools.count(1)
 
     @property
@@ -186,15 +189,24 @@ class InMemoryHook(ChatFlowHook):
             self._find_open(request), State(state), EndReason(code=error_code, sentence=message)
         )
 
+    def learn_to_be_a_minor(self, user_id: int) -> None:
+        """Take a user for under 18, as the worker does when it reads that they have said so."""
+        self._of_age.discard(user_id)
+        self._waits_until[user_id] = self._clock() + WAITING_TIME
+
     @classmethod
     def from_env(cls) -> Self:
         """Create a stand-in with the default settings; reads no variable."""
         return cls()
 
-    async def on_turn(self, turn: Turn, session: AsyncSession | None = None) -> Request | None:
+    async def on_turn(
+        self,
+        turn: Turn,
+        session: AsyncSession | async_scoped_session[AsyncSession] | AsyncConnection | None = None,
+    ) -> Request | None:
         """As ChatFlowHook.on_turn, but records at once, whatever becomes of the transaction."""
-        if session is not None and not isinstance(session, AsyncSession):
-            raise TypeError(f"session must be an AsyncSession, not {type(session).__name__}")
+        if session is not None:
+            sessions.require_async(session)
         if turn.is_refresh or self.is_database_down:
             return None
         if turn.message_count is not None and turn.message_count < 1:
@@ -225,7 +237,9 @@ class InMemoryHook(ChatFlowHook):
         dialog = self._dialogs.setdefault(turn.dialog_id, _Dialog())
         if (limited := self._limited(turn.user_id, Kind.ASKED)) is not None:
             return limited
-        request = self._add_of_turn(turn, Kind.ASKED, turn.message_count or dialog.message_count)
+        request = self._add_of_turn(
+            turn, Kind.ASKED, turn.user_message_count or dialog.message_count
+        )
         await self.enqueue(request)
         return request
 
@@ -273,10 +287,18 @@ class InMemoryHook(ChatFlowHook):
         user_id: int,
         *,
         language: str | None = None,  # noqa: ARG002 (kept for the record only)
-    ) -> None:
+    ) -> bool:
         """As ChatFlowHook.confirm_age."""
         self._check_database()
+        if self._is_waiting(user_id):
+            return False
         self._of_age.add(user_id)
+        return True
+
+    async def may_ask_age(self, user_id: int) -> bool:
+        """As ChatFlowHook.may_ask_age."""
+        self._check_database()
+        return user_id not in self._of_age and not self._is_waiting(user_id)
 
     async def revoke_age(self, user_id: int) -> None:
         """As ChatFlowHook.revoke_age."""
@@ -324,7 +346,7 @@ class InMemoryHook(ChatFlowHook):
             return self._request_of_message(turn, dialog)
 
         last = self._last_automatic(turn.dialog_id)
-        count = turn.message_count or dialog.message_count + 1
+        count = turn.user_message_count or dialog.message_count + 1
         has_failed = last is not None and last.picture.state is not State.DELIVERED
         verdict = judge(
             message_count=count,
@@ -356,7 +378,7 @@ class InMemoryHook(ChatFlowHook):
             ]
             return of_message[-1] if of_message else None
         last = self._last_automatic(turn.dialog_id)
-        if last is None or last.request.message_count != turn.message_count:
+        if last is None or last.request.message_count != turn.user_message_count:
             return None
         is_delivered = last.picture.state is State.DELIVERED
         is_of_before = is_delivered and dialog.watermark != last.request.message_count
@@ -438,6 +460,9 @@ class InMemoryHook(ChatFlowHook):
 
     def _update(self, recorded: RecordedRequest, **changes: Any) -> None:
         self._requests[recorded.request.id] = replace(recorded, **changes)
+
+    def _is_waiting(self, user_id: int) -> bool:
+        return user_id in self._waits_until and self._clock() < self._waits_until[user_id]
 
     def _check_database(self) -> None:
         if self.is_database_down:

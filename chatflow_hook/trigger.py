@@ -3,6 +3,8 @@
 import random
 from dataclasses import dataclass
 
+from chatflow_hook.turn import count_of_one_role
+
 
 @dataclass(frozen=True, kw_only=True)
 class Distance:
@@ -22,6 +24,20 @@ class TriggerVerdict:
 
     is_due: bool
     watermark: int | None
+
+
+def inherited_watermark(
+    watermark: int, *, message_count: int, counts_both_roles: bool, distance: Distance
+) -> int:
+    """Return the watermark that another program has left in a dialog, at the hook's first turn.
+
+    `counts_both_roles`: it counts messages of both roles, as does the bot. A dialog that has waited
+    for longer than `distance.maximum` begins to count at this message, since otherwise all such
+    dialogs would get a picture at the same time.
+    """
+    if counts_both_roles:
+        watermark = count_of_one_role(watermark)
+    return message_count if message_count - watermark > distance.maximum else watermark
 
 
 def judge(

@@ -17,6 +17,12 @@ MAX_PERSONA = 64
 MAX_MESSAGES = 8
 
 
+def count_of_one_role(count: int) -> int:
+    """Return how many user messages there are in a count of both roles, at least 1."""
+    # Rounded down: a dialog that begins with the persona's greeting has an odd count after a turn.
+    return max(1, count // 2)
+
+
 def storable(value: Any) -> Any:
     """Return a text without what PostgreSQL cannot store of it; any other value as it is."""
     # PostgreSQL stores no NUL character. Neither it nor pydantic takes one half of a surrogate
@@ -97,7 +103,8 @@ class Turn(BaseModel):
 
     Where it belongs: `dialog_id` is the conversation, in the bot's own `dialogs` table its id.
     `user_id` and `chat_id` are Telegram's; with `chat_id` None nothing is sent, and the caller
-    fetches the picture with `wait`. `chat_type` is Telegram's too; None counts as public.
+    fetches the picture with `wait`. Above safe a picture goes only to the private chat of its user,
+    whose id is that of the user; `chat_type` is kept and decides nothing.
     `message_thread_id` is the topic in a forum.
 
     What was said: `text` by the user, `reply` by the persona, `history` before that, oldest
@@ -107,7 +114,8 @@ class Turn(BaseModel):
     are cut to that length.
 
     How it counts: `message_count` is the dialog's number of user messages including this one,
-    from 1; None lets the hook count. `reply_to_message_id` is the user's message, which the
+    from 1; None lets the hook count. `counts_both_roles` says that the persona's messages are in
+    `message_count` too, so that it rises by two a turn. `reply_to_message_id` is the user's message, which the
     photo answers and by which an update that Telegram delivers twice is known; None makes each
     call a new message. `is_refresh` marks a reply that is written anew: it is not counted.
 
@@ -135,6 +143,7 @@ class Turn(BaseModel):
     history: tuple[Message, ...] = ()
     chat_type: Words | None = None
     message_count: int | None = None
+    counts_both_roles: bool = False
     is_refresh: bool = False
     language: Words | None = None
     rating: Annotated[Rating, BeforeValidator(_known_rating)] = Rating.SAFE
@@ -144,6 +153,13 @@ class Turn(BaseModel):
     has_spoiler: bool = False
     reply_to_message_id: int | None = None
     message_thread_id: int | None = None
+
+    @property
+    def user_message_count(self) -> int | None:
+        """The dialog's number of user messages including this one; None if the bot gives no count."""
+        if self.message_count is None or not self.counts_both_roles:
+            return self.message_count
+        return count_of_one_role(self.message_count)
 
     @property
     def fault(self) -> EndReason | None:

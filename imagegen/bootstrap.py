@@ -22,6 +22,7 @@ from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.image_cache import ImageCache
 from imagegen.pipeline.quarantine import Quarantine
 from imagegen.pipeline.safety_audit import SafetyAudit
+from imagegen.pipeline.turn_reader import TurnReader
 from imagegen.pool.health_checks import OnReturn
 from imagegen.pool.pool import Pool
 from imagegen.pool.shared_slots import RedisSlotRegistry
@@ -44,7 +45,8 @@ from imagegen.storage.factory import open_store, open_store_if_present
 from imagegen.storage.s3 import S3Access
 from imagegen.storage.store import ImageStore
 from imagegen.workflows.errors import WorkflowsMissing
-from imagegen.workflows.library import Library, load_workflows
+from imagegen.workflows.library import Library
+from imagegen.workflows.screening import screened_workflows
 
 _DAY_S = 86_400.0
 
@@ -71,7 +73,7 @@ def workflow_library(settings: LibrarySettings) -> Library:
         BadSetting: a directory is missing, or has no folder with a persona.toml.
     """
     try:
-        return load_workflows(settings.workflows_dir, settings.personas_dir)
+        return screened_workflows(settings.workflows_dir, settings.personas_dir)
     except WorkflowsMissing as error:
         name = "PERSONAS_DIR" if error.directory == settings.personas_dir else "WORKFLOWS_DIR"
         raise BadSetting(
@@ -137,9 +139,9 @@ def language_model(settings: PictureSettings) -> LanguageModel | None:
 
 
 def prompt_builder(model: LanguageModel | None, screen: Screen) -> PromptBuilder:
-    """Return a prompt builder that uses only sentences in which the screen finds nothing."""
+    """Return a prompt builder that uses only sentences which the screen lets pass as they are."""
     return PromptBuilder(
-        model, is_fine=lambda text: screen.prompt(text).verdict is ScreenVerdict.CLEAR
+        model, is_fine=lambda text: screen.prompt(text).verdict < ScreenVerdict.SAFE_ONLY
     )
 
 
@@ -195,16 +197,20 @@ async def worker_parts(
 
     screen = shared_screen()
     prompts = prompt_builder(model, screen)
+    safety_audit = SafetyAudit(engine, hash_secret=settings.hash_secret)
     image_cache = ImageCache(engine, images)
     requests = RequestRepository(
         engine,
         keeps_context=settings.context_retention > 0,
         age_text_version=settings.age_text_version,
     )
+    turn_reader = TurnReader(engine, screen, hash_secret=settings.hash_secret)
     context = JobContext(
+        turn_reader=turn_reader,
         content_policy=ContentPolicy(
-            prompts, screen, SafetyAudit(engine), _policy_settings(settings)
+            prompts, screen, safety_audit, turn_reader, _policy_settings(settings)
         ),
+        safety_audit=safety_audit,
         image_cache=image_cache,
         image_screen=settings.image_screen,
         requests=requests,

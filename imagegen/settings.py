@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BeforeValidator,
     Field,
     HttpUrl,
@@ -253,8 +254,11 @@ class Settings(
 ):
     """Everything that the worker needs."""
 
+    # BOT_TOKEN is what the Celery service called it.
     telegram_bot_token: Annotated[
-        SecretStr, AfterValidator(_check_bot_token), Field(description=_TOKEN)
+        SecretStr,
+        AfterValidator(_check_bot_token),
+        Field(description=_TOKEN, validation_alias=AliasChoices("telegram_bot_token", "bot_token")),
     ]
     telegram_api_url: Annotated[
         HttpUrl, Field(description="the address of a Bot API server, http:// or https://")
@@ -283,8 +287,12 @@ class Settings(
     @property
     def slots(self) -> int:
         """How many prompts may be on all hosts together, drawing or in the hosts' queues."""
-        all_slots = len(self.comfyui_hosts) * self.comfyui_slots_per_host
-        return min(all_slots, self.max_concurrent_generations or all_slots)
+        return min(self.all_slots, self.max_concurrent_generations or self.all_slots)
+
+    @property
+    def all_slots(self) -> int:
+        """How many slots the hosts have, without the limit of MAX_CONCURRENT_GENERATIONS."""
+        return len(self.comfyui_hosts) * self.comfyui_slots_per_host
 
 
 def from_env(**overrides: Any) -> Settings:

@@ -23,8 +23,10 @@ from imagegen.monitoring import checks, http_server
 from imagegen.monitoring.host_status import HostStatusPublisher
 from imagegen.monitoring.persona_coverage import COVERAGE_EVERY_S, PersonaCoverage
 from imagegen.monitoring.readiness import Readiness
+from imagegen.pipeline import turn_reader
 from imagegen.pipeline.make_image import make_image
 from imagegen.queue import connections, job_lease, shutdown
+from imagegen.queue.foreign_keys import warn_of_foreign_keys
 from imagegen.queue.job_lease import RecoveryTimes, allow_two_runs_of_a_job, leave_unknown_jobs
 from imagegen.queue.outbox_relay import OutboxRelay
 from imagegen.queue.shutdown import GracefulShutdown
@@ -117,6 +119,7 @@ def worker_settings(
         coverage = PersonaCoverage(library, context.pool)
         for name, step, seconds in (
             ("retention", parts.retention.step, retention.EVERY_S),
+            ("turns", context.turn_reader.step, turn_reader.EVERY_S),
             ("relay", relay.step, recovery.relay_every_s),
             ("strays", partial(parts.stray_cleanup.step, context.pool), stray_prompts.EVERY_S),
             ("messages", parts.forgotten_messages.step, forgotten_messages.EVERY_S),
@@ -128,6 +131,10 @@ def worker_settings(
         await stack.enter_async_context(publisher.publishing())
         await stack.enter_async_context(checks.running(settings, context, readiness))
         graceful_shutdown.attach_to_arq()
+        async with connections.silent_connection(
+            settings.redis, db=settings.redis_broker_db
+        ) as redis:
+            await warn_of_foreign_keys(redis, db=settings.redis_broker_db)
         _log_start(settings, library)
 
     async def on_shutdown(_: dict[str, Any]) -> None:
@@ -204,6 +211,13 @@ def _log_start(settings: Settings, library: Library) -> None:
         log.warning(
             "IMAGE_GENERATION_FREQUENCY is set and was never used; "
             "IMAGE_TRIGGER_MIN and IMAGE_TRIGGER_MAX say how often pictures come"
+        )
+    if settings.slots < settings.all_slots:
+        log.warning(
+            "MAX_CONCURRENT_GENERATIONS leaves slots unused",
+            slots=settings.slots,
+            of=settings.all_slots,
+            advice="leave it out: COMFYUI_SLOTS_PER_HOST says how many prompts a host gets",
         )
     log.info(
         "worker ready",

@@ -6,6 +6,7 @@
 - `requests.py`, `request_tables.py`: list, show, retry and cancel requests
 - `prompt.py`: what would be drawn for a dialog file
 - `covers.py`: draw the covers of personas ahead
+- `import_celery.py`: the pictures that still wait in a Celery service
 - `purge.py`, `forget.py`, `erasure_report.py`: what is erased, and how it is told
 - `demo.py`, `sandbox.py`: the demo, and the ComfyUI simulator
 - `session.py`: database, Redis and image store of one command

@@ -62,7 +62,10 @@ def _personas(names: Sequence[str]) -> list[str]:
         library = workflow_library(read(LibrarySettings))
         if "all" in names:
             return sorted(library.workflows)
-        return [library.find(name).persona.name for name in dict.fromkeys(names)]
+        for name in names:
+            library.find(name)
+        # An alias is kept: the hook looks for the covers of the name that the bot gives it.
+        return list(dict.fromkeys(name.strip().casefold() for name in names))
     except (BadSetting, ImagegenError) as error:
         exit_with(str(error), code=2)
 

@@ -20,6 +20,8 @@ def purge_as_text(counts: RetentionCounts, *, is_dry_run: bool) -> str:
         f"{counts.pictures:>7} pictures, of {counts.emptied} requests that stay and of those erased",
         f"{counts.orphans:>7} files in the store that no request names",
         f"{counts.notes:>7} notes of what the screen found",
+        f"{counts.turns:>7} turns that were read for ages",
+        f"{counts.memories:>7} users and dialogs that are not kept safe any more",
     )
     return "\n".join([f"{verb}:", *lines])
 

@@ -7,6 +7,8 @@ from imagegen.delivery.telegram import Telegram
 from imagegen.pipeline.content_policy import ContentPolicy
 from imagegen.pipeline.image_cache import ImageCache
 from imagegen.pipeline.quarantine import Quarantine
+from imagegen.pipeline.safety_audit import SafetyAudit
+from imagegen.pipeline.turn_reader import TurnReader
 from imagegen.pool.pool import Pool
 from imagegen.queue.circuit_breaker import CircuitBreaker
 from imagegen.queue.live_progress import LiveProgress
@@ -34,6 +36,8 @@ class JobContext:
     deliveries: Deliveries
     library: Library
     content_policy: ContentPolicy
+    turn_reader: TurnReader
+    safety_audit: SafetyAudit
     image_cache: ImageCache
     image_screen: ImageScreen | None
     pool: Pool

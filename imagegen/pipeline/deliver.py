@@ -32,6 +32,7 @@ from imagegen.pipeline.context import JobContext
 from imagegen.queue import shutdown
 from imagegen.requests.claim import ClaimedRequest, ClaimLost, DeliveryAttempt
 from imagegen.safety.rating import drawn_rating
+from imagegen.safety.refusal import Refused
 from imagegen.storage.store import StoredImage
 from imagegen.workflows.persona import Persona
 
@@ -79,12 +80,10 @@ async def deliver(
     if request.chat_id is not None:
         # Asked first, so that a picture that has to wait is not even read from the store.
         await _wait_until_allowed(context, request, request.chat_id)
-    # Read again, since the user may have revoked it after the claim.
-    is_age_confirmed = drawn_rating(
-        request.drawn_rating
-    ) is not Rating.SAFE and await context.requests.has_confirmed_age(request.user_id)
     options = await context.content_policy.delivery_options(
-        request, _persona(context, request), is_age_confirmed=is_age_confirmed
+        request,
+        _persona(context, request),
+        may_exceed_safe=await _may_exceed_safe(context, request),
     )
     if request.chat_id is None:
         await _run_to_completion(context.requests.mark_delivered(request))
@@ -109,6 +108,15 @@ async def check_flood_wait(context: JobContext, request: ClaimedRequest, chat_id
     if wait_s > _SHORT_WAIT_S:
         raise _flood_wait(context, request, wait_s)
     return wait_s
+
+
+async def _may_exceed_safe(context: JobContext, request: ClaimedRequest) -> bool:
+    """Ask whether the picture may be above safe now; not for one that is safe."""
+    if drawn_rating(request.drawn_rating) is Rating.SAFE:
+        return False
+    # What was said since the claim counts too.
+    await context.turn_reader.catch_up(request.id)
+    return await context.requests.may_exceed_safe(request)
 
 
 def _persona(context: JobContext, request: ClaimedRequest) -> Persona | None:
@@ -237,6 +245,10 @@ async def _send(
 ) -> None:
     try:
         await context.requests.check_claim(request, proved_at=send.proved_at)
+        # Asked anew before each send, after all that may have taken time: files, flood waits, rows.
+        await context.content_policy.check_age(
+            request, may_exceed_safe=await _may_exceed_safe(context, request)
+        )
         receipt = await context.telegram.send(message)
     except ImagegenError as error:
         flood_wait_s = error.retry_after_s if isinstance(error, FloodWait) else None
@@ -267,6 +279,8 @@ def _outcome(error: ImagegenError) -> SendOutcome:
     match error:
         case OutcomeUnknown():
             return SendOutcome.UNKNOWN
+        case Refused():  # by us, and not by Telegram
+            return SendOutcome.NOT_SENT
         case Rejected() | AnswerUnknown() | FileUnknown() | PhotoRefused() | PlaceRefused():
             return SendOutcome.REFUSED
         case _:

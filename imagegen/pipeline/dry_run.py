@@ -20,7 +20,7 @@ from imagegen.pipeline.image_spec import (
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.builder import PromptBuilder
 from imagegen.prompts.scene import WrittenPrompt
-from imagegen.safety.rating import PRIVATE, RatingBounds, effective_rating
+from imagegen.safety.rating import RatingBounds, effective_rating, is_private_chat
 from imagegen.safety.screen import Finding, Screen, ScreenVerdict
 from imagegen.workflows.binding import bind
 from imagegen.workflows.library import Workflow
@@ -40,7 +40,6 @@ class DialogFile(Turn):
     chat_id: int | None = None
     persona: PersonaName = ""
     text: Words = ""
-    chat_type: Words | None = PRIVATE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +101,7 @@ class DryRun:
     async def run(self, workflow: Workflow) -> DryRunResult:
         """Return what would be drawn for the persona of a workflow."""
         finding = self.screen.conversation(
-            *screened_messages(self.dialog.conversation),
+            *screened_messages(self.dialog.conversation, self.dialog.caption),
             persona=workflow.persona.display_name,
         )
         result = DryRunResult(
@@ -114,13 +113,13 @@ class DryRun:
             return result
 
         brief = self._brief(
-            workflow, result.rating, is_alone=finding.verdict is not ScreenVerdict.CLEAR
+            workflow, result.rating, is_alone=finding.verdict >= ScreenVerdict.SAFE_ONLY
         )
         fallbacks_before = self.prompts.fallbacks.copy()
         screened = await write_screened_prompt(self.prompts, self.screen, brief)
         result = replace(
             result,
-            rating=screened.rating,
+            rating=screened.prompt.rating,
             screen=_verdict_text(screened.finding),
             fallback=next(iter(self.prompts.fallbacks - fallbacks_before), None),
         )
@@ -137,7 +136,9 @@ class DryRun:
                 persona=workflow.persona.max_rating,
                 operator=self.rules.max_rating,
                 is_confirmed=True,
-                chat_type=self.dialog.chat_type,
+                # Without a chat, as in the private one of the user.
+                is_private=self.dialog.chat_id is None
+                or is_private_chat(self.dialog.chat_id, self.dialog.user_id),
             )
         )
 

@@ -6,7 +6,8 @@ draw another image.
 
 import hashlib
 import random
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from chatflow_hook.tables import Kind
@@ -14,8 +15,8 @@ from chatflow_hook.turn import Conversation, Message, Rating
 from imagegen.prompts import builder
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.builder import PromptBuilder
-from imagegen.prompts.scene import WrittenPrompt
-from imagegen.safety.screen import Finding, Screen, ScreenVerdict
+from imagegen.prompts.scene import DiscardedScene, WrittenPrompt
+from imagegen.safety.screen import Finding, Screen, ScreenVerdict, worst
 from imagegen.workflows.library import MAX_SEED
 
 SeedMode = Literal["dialog", "story", "random"]
@@ -23,10 +24,9 @@ SeedMode = Literal["dialog", "story", "random"]
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSpec:
-    """What is drawn: the prompt, its rating, and the seed (0 to 2^53-1)."""
+    """What is drawn: the prompt, and the seed (0 to 2^53-1)."""
 
     prompt: WrittenPrompt
-    rating: Rating
     seed: int
 
     @property
@@ -42,15 +42,24 @@ class ImageSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScreenedText:
+    """What was found in a text that was to be drawn; `stage` is that of the safety audit."""
+
+    stage: Literal["scene", "prompt"]
+    text: str = field(repr=False)
+    findings: Sequence[Finding]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScreenedPrompt:
-    """A prompt, its rating, and what the screen found in it.
+    """A prompt, what the screen found in it, and in the texts that it was taken for.
 
     The prompt must not be drawn if the verdict of `finding` is REFUSED.
     """
 
     prompt: WrittenPrompt
-    rating: Rating
     finding: Finding
+    found: Sequence[ScreenedText]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,13 +74,14 @@ class SeedInput:
     story: str | None
 
 
-def screened_messages(talk: Conversation) -> list[Message]:
+def screened_messages(talk: Conversation, caption: str | None = None) -> list[Message]:
     """Return what the screen reads together, the oldest message first.
 
-    These are all messages that a prompt builder may read, and the bot's own prompt as the last.
+    These are all messages that a prompt builder may read, then the bot's own prompt, and the caption
+    that is sent with the picture.
     """
-    own_prompt = [Message(role="persona", text=talk.prompt)] if talk.prompt else []
-    return [*reversed(talk.messages), *own_prompt]
+    of_bot = [Message(role="persona", text=text) for text in (talk.prompt, caption) if text]
+    return [*reversed(talk.messages), *of_bot]
 
 
 async def write_screened_prompt(
@@ -82,13 +92,29 @@ async def write_screened_prompt(
     A prompt that the screen allows only at the rating safe is written once more, at safe, by the
     template, with the persona alone.
     """
-    prompt, rating = await prompts.build(brief), brief.rating
-    finding = screen.prompt(prompt.text)
-    if finding.verdict is ScreenVerdict.SAFE_ONLY and rating is not Rating.SAFE:
-        rating = Rating.SAFE
-        prompt = builder.from_template(replace(brief, rating=rating, is_alone=True))
-        finding = screen.prompt(prompt.text)
-    return ScreenedPrompt(prompt=prompt, rating=rating, finding=finding)
+    prompt = await prompts.build(brief)
+    found = []
+    if prompt.discarded is not None:
+        found.append(_findings_on_discarded(screen, prompt.discarded))
+    screened = _findings_on_prompt(screen, prompt)
+    is_kept_safe = ScreenVerdict.CLEAR < worst(screened.findings).verdict < ScreenVerdict.REFUSED
+    if is_kept_safe and prompt.rating is not Rating.SAFE:
+        found.append(screened)
+        prompt = builder.from_template(replace(brief, rating=Rating.SAFE, is_alone=True))
+        screened = _findings_on_prompt(screen, prompt)
+    return ScreenedPrompt(prompt=prompt, finding=worst(screened.findings), found=[*found, screened])
+
+
+def _findings_on_prompt(screen: Screen, prompt: WrittenPrompt) -> ScreenedText:
+    findings = screen.prompt_findings(prompt.text)
+    return ScreenedText(stage="prompt", text=prompt.text, findings=findings)
+
+
+def _findings_on_discarded(screen: Screen, scene: DiscardedScene) -> ScreenedText:
+    findings = [Finding(verdict=ScreenVerdict.SAFE_ONLY, rule=scene.why)]
+    if scene.why == builder.SCREENED:
+        findings = screen.prompt_findings(scene.text)
+    return ScreenedText(stage="scene", text=scene.text, findings=findings)
 
 
 def choose_seed(mode: SeedMode, seed_input: SeedInput, *, chance: random.Random) -> int:

@@ -63,6 +63,7 @@ async def _process(context: JobContext, request_id: UUID) -> str:
     """Claim the request, draw and deliver it, and record how it ended or that it goes back."""
     breaker = context.circuit_breaker
     with breaker.watching(request_id):
+        await context.turn_reader.catch_up(request_id)
         request = await context.requests.claim(request_id)
     if request is None:
         return "nothing to do"

@@ -43,10 +43,6 @@ class ConversationReader:
         self._not = frozenset(map(normalised, vocabulary.passed.not_))
         self._left = frozenset(map(normalised, vocabulary.passed.left))
         self._gone = frozenset(map(normalised, vocabulary.passed.gone))
-        for_safe = [_term(words, is_verb=False) for words in vocabulary.bare.safe]
-        for_all = [_term(words, is_verb=False) for words in vocabulary.bare.suggestive]
-        self._bare_if_safe = _index_terms([*for_safe, *for_all])
-        self._bare = _index_terms(for_all)
 
     def setting(self, texts: Sequence[str]) -> SceneSetting:
         """Return what texts say of a scene; the first text counts most, and in it the first mention.
@@ -60,16 +56,6 @@ class ConversationReader:
             if len(found) == len(CATEGORIES):
                 break
         return self._consistent_setting(found)
-
-    def is_bare(self, text: str, *, is_safe: bool) -> bool:
-        """Whether a text describes less clothing than a prompt may have, for rating safe or above."""
-        terms = self._bare_if_safe if is_safe else self._bare
-        words = _words(text, terms)
-        return any(
-            _matched_words(term, words, index)
-            for index, word in enumerate(words)
-            for term in terms.get(word, ())
-        )
 
     def _hits_in(self, text: str) -> Iterator[VocabularyHit]:
         words = _words(text[:_MAX_CHARACTERS], self._terms)
@@ -158,15 +144,6 @@ def _index_hits(
     for term, hit in terms:
         for form in term[0]:
             index[form] = (*index.get(form, ()), (term, hit))
-    return index
-
-
-def _index_terms(terms: Iterable[_Term]) -> dict[str, tuple[_Term, ...]]:
-    """Index terms by each form of the first word."""
-    index: dict[str, tuple[_Term, ...]] = {}
-    for term in terms:
-        for form in term[0]:
-            index[form] = (*index.get(form, ()), term)
     return index
 
 

@@ -95,8 +95,16 @@ class PromptSource(enum.StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DiscardedScene:
+    """A scene, of a model or the bot, that the template's was taken for; `why` is that of a NoScene."""
+
+    text: str = field(repr=False)
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class WrittenPrompt:
-    """An English prompt of at most 380 words.
+    """An English prompt of at most 380 words; `rating` is how explicit it may be.
 
     `summary` is one line for people, of words of the vocabulary only. `scene` is a StoredScene as
     JSON, from which a variation of the picture is made. It has no word of the conversation, so it
@@ -104,9 +112,11 @@ class WrittenPrompt:
     """
 
     text: str = field(repr=False)
+    rating: Rating
     summary: str
     source: PromptSource
     scene: dict[str, Any] | None = field(default=None, repr=False)
+    discarded: DiscardedScene | None = field(default=None, compare=False)
 
     @property
     def words(self) -> int:

@@ -46,6 +46,7 @@ class Template:
                 wording=brief.persona.wording_for(brief.rating),
                 is_alone=stored_scene.is_alone,
             ),
+            rating=brief.rating,
             summary=self.summary(brief.persona, stored_scene.setting),
             source=PromptSource.LLM if scene is stored_scene.scene else PromptSource.TEMPLATE,
             scene=stored_scene.to_json(),

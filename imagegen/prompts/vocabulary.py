@@ -131,7 +131,7 @@ class MoodPhrases(_StrictEntry):
 class Vocabulary(_StrictEntry):
     """The whole file. `place` to `activity` map the keys that a SceneSetting stores.
 
-    `passed` are words of negation, `otherwise` the defaults, `bare` words of too little clothing.
+    `passed` are words of negation, `otherwise` the defaults.
     """
 
     place: dict[str, PlaceWord]
@@ -145,7 +145,6 @@ class Vocabulary(_StrictEntry):
     poses: ByRating
     moods: MoodPhrases
     light: dict[str, LightPhrases]
-    bare: ByRating
 
     def light_at(self, time: str | None) -> LightPhrases:
         """Return the light of a time of day; None, or a time without an entry, has that of `any`."""

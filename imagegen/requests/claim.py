@@ -78,8 +78,9 @@ class ClaimedRequest:
     width: int | None
     height: int | None
     crashes: int
-    # At the time of the claim. Before a send it is read again.
-    is_age_confirmed: bool
+    # Whether the user has confirmed their age and nothing learnt keeps the dialog safe, at the time
+    # of the claim. Before a send it is read again.
+    may_exceed_safe: bool
     made_at: float
     proved_at: float
 

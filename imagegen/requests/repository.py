@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from chatflow_hook import age_confirmation, user_erasure
+from chatflow_hook import safety_memory, user_erasure
 from chatflow_hook.tables import OPEN, Dialog, ImageRequest, Kind, State, is_open
 from chatflow_hook.turn import Rating, storable
 from imagegen.db.engine import AnyRow, one_or_none, run_in_transaction, run_statement
@@ -58,6 +58,8 @@ _COPIED = [
 _AGE_S = func.extract("epoch", func.clock_timestamp() - ImageRequest.queued_at).label("age_s")
 # A request of another kind is left to the newer workers, which know it.
 _IS_OF_KNOWN_KIND = ImageRequest.kind.in_(list(Kind))
+
+
 # Statements are built once: to build one takes longer than to run it.
 _CLAIM = (
     update(ImageRequest)
@@ -87,9 +89,11 @@ _CLAIM = (
     .returning(
         *_COPIED,
         _AGE_S,
-        age_confirmation.is_confirmed(
-            ImageRequest.user_id, text_version=bindparam("age_text_version")
-        ).label("is_age_confirmed"),
+        safety_memory.may_exceed_safe(
+            ImageRequest.user_id,
+            ImageRequest.dialog_id,
+            text_version=bindparam("age_text_version"),
+        ).label("may_exceed_safe"),
     )
 )
 _CLAIM_STATE = select(
@@ -179,9 +183,13 @@ class RequestRepository:
         row = await self._run_statement(lambda connection: one_or_none(connection, _CLAIM, values))
         return None if row is None else _claimed_request(row, proved_at=began)
 
-    async def has_confirmed_age(self, user_id: int) -> bool:
-        """Tell whether a user has confirmed their age with the present version of the question."""
-        query = select(age_confirmation.is_confirmed(user_id, text_version=self._age_text_version))
+    async def may_exceed_safe(self, request: ClaimedRequest) -> bool:
+        """Tell whether the user has confirmed their age and nothing learnt keeps the dialog safe."""
+        query = select(
+            safety_memory.may_exceed_safe(
+                request.user_id, request.dialog_id, text_version=self._age_text_version
+            )
+        )
         row = await self._run_statement(lambda connection: one_or_none(connection, query))
         return row is not None and bool(row[0])
 

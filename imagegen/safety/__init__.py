@@ -5,7 +5,12 @@
 - reading_time.py: what can be read in time
 - rules.py: the verdict on the topics of a text
 - lexicon.py, lexicon/: the words of each topic, Russian and English
+- unicode_text.py: emoji by their names, and letters by what they look like
 - normalise.py: a text in plain letters, with disguises undone
+- readings.py: all readings of a sentence, in which the lexicon searches
+- known_words.py, words/: whether a text is in words that the screen can read
+- labels.py: names of files and styles as words
+- clothing.py: words for too little clothing
 - word_senses.py: words for a child that mean something else where they stand
 - age_detection.py: ages that a sentence mentions
 - age_context.py, age_english.py, age_russian.py: when a number is an age

@@ -110,13 +110,6 @@ def sentences(text: str) -> Iterator[NormalisedSentence]:
             yield sentence
 
 
-def visible(text: str) -> str:
-    """Return a text without invisible characters, which would part a word for what looks for words."""
-    if text.isascii():
-        return text
-    return "".join(sign for sign in text if unicodedata.category(sign) not in {"Cf", "Cs", "Co"})
-
-
 def plain(text: str) -> str:
     """Return a text in lower case Latin and Cyrillic letters, without marks and invisible characters."""
     lowered = text.lower().replace("ё", "е")

@@ -5,7 +5,7 @@ import functools
 import itertools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from chatflow_hook.turn import Message
 from imagegen import morphology
@@ -21,30 +21,36 @@ from imagegen.safety import (
 from imagegen.safety.age_context import NO_FORMS, Forms
 from imagegen.safety.age_detection import Age
 from imagegen.safety.age_subject import USER, Person, Role, Subject, subject_of
+from imagegen.safety.known_words import is_foreign, unknown_words
+from imagegen.safety.labels import label_words
 from imagegen.safety.lexicon import Lexicon, Squeezed, shipped_lexicon
-from imagegen.safety.normalise import (
-    NormalisedSentence,
-    NormalisedWord,
-    StarredWords,
-    plain,
-    sentences,
-    visible,
-)
+from imagegen.safety.normalise import NormalisedSentence, StarredWords, plain, sentences
 from imagegen.safety.notation import in_other_layout, without_other_numbers
 from imagegen.safety.person_names import PersonNames
+from imagegen.safety.readings import searchable_line, written_rows
 from imagegen.safety.rules import CLEAR, Finding, ScreenVerdict, Topics
+from imagegen.safety.unicode_text import look_alikes, visible
 from imagegen.safety.word_senses import in_adult_senses
 
-__all__ = ["CLEAR", "VERSION", "Finding", "Screen", "ScreenVerdict", "Subject", "shared_screen"]
+__all__ = [
+    "CLEAR",
+    "VERSION",
+    "Finding",
+    "Screen",
+    "ScreenVerdict",
+    "Subject",
+    "shared_screen",
+    "worst",
+]
 
 # To be raised with every change of what is found: the safety audit stores which version refused.
-VERSION = "3"
+VERSION = "4"
 
+# A shorter word of the hard list may be a part of a harmless name.
+_MIN_CODE = 3
 # With two ages of adults, "twice" and "half" compare these.
 _TWO = 2
 
-# So many rows of a word are as it was written; those after them are dictionary forms.
-_WRITTEN_ROWS = 4
 # The beginning of a prompt, up to the age: see `identity_sentence` of imagegen/prompts/scene.py.
 _IDENTITY = re.compile(r"\AA picture of ([^.\n]{1,200}), a fictional adult aged [2-9]\d\. ")
 
@@ -77,7 +83,7 @@ class Screen:
                 "foreign": [*shipped_lexicon("foreign")["words"], *numbers.foreign_ages()],
                 **shipped_lexicon("asking"),
                 "likeness": people["likeness"],
-                "names": [*person_names.inflected(people["names"])],
+                "names": [*person_names.inflected(people["names"]), *people["offices"]],
             },
             spared=[*_with_lemmas(shipped_lexicon("spared")["phrases"])],
         )
@@ -87,6 +93,9 @@ class Screen:
             whole=as_written,
         )
         self._spaced_ages = Squeezed((), numbers.TEENS, whole=())
+        negative = shipped_lexicon("negative")
+        self._adults = Lexicon({"adults": negative["adults"]}, spared=negative["spared"])
+        self._codes = {code.rstrip("*") for code in minors["codes"] if len(code) > _MIN_CODE}
         self._starred = StarredWords([*minors["codes"], *as_written, *minors["looks"]])
         self._names = PersonNames()
 
@@ -96,15 +105,33 @@ class Screen:
         What only mentions something is SAFE_ONLY, what asks for it is REFUSED. `persona` is the name
         of the persona, which is not taken for that of a real person.
         """
-        return _worst(self.findings(*messages, persona=persona))
+        return worst(self.findings(*messages, persona=persona))
 
     def findings(self, *messages: str | Message, persona: str = "") -> list[Finding]:
         """Return all findings on messages, the oldest first, each once; a plain text is the user's."""
         return [*dict.fromkeys(self._conversation_findings(messages, own_names=(persona,)))]
 
     def prompt(self, text: str) -> Finding:
-        """Return the finding on a prompt, where a mention of a minor is refused as a request is."""
-        return _worst(self._prompt_findings(text))
+        """Return the worst finding on a prompt, where a mention of a minor is refused as a request is."""
+        return worst(self.prompt_findings(text))
+
+    def prompt_findings(self, text: str) -> list[Finding]:
+        """Return all findings on a prompt, each once."""
+        return [*dict.fromkeys(self._prompt_findings(text))]
+
+    def label(self, text: str) -> Finding:
+        """Return the finding on a name, such as that of a LoRA: its numbers are versions, not ages."""
+        words = label_words(text)
+        if any(code in word for word in unknown_words(words) for code in self._codes):
+            return Finding(verdict=ScreenVerdict.REFUSED, rule="minor_code")
+        return worst(self._drawn_findings(visible(words), own_names=()))
+
+    def keeps_adults_out(self, negative: str) -> bool:
+        """Whether a negative prompt has words for adults, and so asks for somebody younger."""
+        return any(
+            any(self._adults.topics(searchable_line(sentence)))
+            for sentence in sentences(visible(negative))
+        )
 
     def _conversation_findings(
         self,
@@ -130,6 +157,8 @@ class Screen:
                 yield from rules.find_in_neighbours(message_topics | topics_before)
             topics_before = message_topics
             all_topics |= message_topics
+            if is_foreign(message.text):
+                yield Finding(verdict=ScreenVerdict.SAFE_ONLY, rule="unread")
             if self._names.are_in(
                 message.text, besides=own_names, spares_acquaintances=not is_prompt
             ):
@@ -141,13 +170,16 @@ class Screen:
         text = visible(text)
         identity = _IDENTITY.match(text)
         name = identity.group(1).rpartition(", ")[2] if identity else ""
-        yield from self._conversation_findings([text], own_names=(name,), is_prompt=True)
+        yield from self._drawn_findings(text, own_names=(name,))
         scene = without_other_numbers(text[identity.end() :] if identity else text)
         if any(
-            topics.names & rules.NEVER_IN_A_PROMPT for topics in self._read(text, USER)[0]
-        ) or any(
             age_detection.may_draw_minor(sentence, self._today()) for sentence in sentences(scene)
         ):
+            yield Finding(verdict=ScreenVerdict.REFUSED, rule="minor_drawn")
+
+    def _drawn_findings(self, text: str, *, own_names: Collection[str]) -> Iterator[Finding]:
+        yield from self._conversation_findings([text], own_names=own_names, is_prompt=True)
+        if any(topics.names & rules.NEVER_IN_A_PROMPT for topics in self._read(text, USER)[0]):
             yield Finding(verdict=ScreenVerdict.REFUSED, rule="minor_drawn")
 
     def _topics(self, messages: Sequence[Message]) -> list[list[Topics]]:
@@ -198,16 +230,15 @@ class Screen:
     def _read(self, text: str, role: Role, named: Forms = NO_FORMS) -> tuple[list[Topics], Forms]:
         """Return the topics of each sentence, and the things that the last one names."""
         topics = []
-        if other_layout := in_other_layout(text):
-            text = f"{text}\n{other_layout}"
+        text = "\n".join(filter(None, (text, in_other_layout(text), look_alikes(text))))
         for sentence in sentences(without_other_numbers(text)):
             topics.append(self._topics_of(in_adult_senses(sentence), role, named))
             named = age_subject.named_things(sentence)
         return topics, named
 
     def _topics_of(self, sentence: NormalisedSentence, role: Role, named: Forms) -> Topics:
-        names = set(self._lexicon.topics(_haystack(sentence)))
-        if any(self._squeezed.are_in(row) for row in _rows(sentence.words)):
+        names = set(self._lexicon.topics(searchable_line(sentence)))
+        if any(self._squeezed.are_in(row) for row in written_rows(sentence.words)):
             names.add("codes")
         ages = [*age_detection.ages_in(sentence, self._today(), named_before=named)]
         if any(age.is_grown and age.person is not Person.FIRST for age in ages):
@@ -217,7 +248,9 @@ class Screen:
             names.discard("school")
         if names >= {"sums", "of_age"} and sum(age.is_grown for age in ages) < _TWO:
             names.add("perhaps_age")
-        if not minors and any(self._spaced_ages.are_in(row) for row in _rows(sentence.words)):
+        if not minors and any(
+            self._spaced_ages.are_in(row) for row in written_rows(sentence.words)
+        ):
             names.add("age")
         if any(age.is_certain for age in minors):
             names.add("age")
@@ -241,47 +274,6 @@ class Screen:
             yield subject_of(age_subject.person_in(sentence) or Person.FIRST, role)
         elif "foreign" not in names:
             yield subject_of(age_subject.person_described(sentence) or Person.THIRD, role)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _WordForms:
-    """The forms of a word: one for each row, and all others separated by dots.
-
-    A row is a sentence in one reading, such as the Latin one, in which phrases are searched for.
-    """
-
-    rows: tuple[str, ...]
-    others: str
-
-
-def _haystack(sentence: NormalisedSentence) -> str:
-    """Return all readings of a sentence as one line: its rows, then the other forms of its words."""
-    words = [_word_forms(word) for word in sentence.words]
-    others = [word.others for word in words]
-    for word in sentence.glued:
-        forms = _word_forms(word)
-        others += (*forms.rows, forms.others)
-    rows = (" ".join(row) for row in zip(*(word.rows for word in words), strict=True))
-    # Several rows of plain Russian or plain English are the same.
-    return " . ".join(dict.fromkeys((*rows, *others)))
-
-
-def _rows(words: tuple[NormalisedWord, ...]) -> Iterable[tuple[str, ...]]:
-    """Return the readings of a sentence as it was written, without dictionary forms."""
-    rows = zip(*(_word_forms(word).rows[:_WRITTEN_ROWS] for word in words), strict=True)
-    return dict.fromkeys(rows)
-
-
-@functools.lru_cache(maxsize=10_000)
-def _word_forms(word: NormalisedWord) -> _WordForms:
-    written = (word.plain, word.latin, word.cyrillic, word.translit)
-    rows = (
-        *written,
-        morphology.lemmas(word.plain)[0],
-        morphology.lemmas_if_known(word.translit)[0],
-    )
-    others = numbers.forms_of(word) - {*rows}
-    return _WordForms(rows=rows, others=" . ".join(sorted(others)))
 
 
 def _grown(lists: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -312,5 +304,6 @@ def _message(message: str | Message) -> Message:
     return message.model_copy(update={"text": visible(message.text)})
 
 
-def _worst(findings: Iterable[Finding]) -> Finding:
+def worst(findings: Iterable[Finding]) -> Finding:
+    """Return the finding with the highest verdict; CLEAR if there is none."""
     return max(itertools.chain([CLEAR], findings), key=lambda found: found.verdict)

@@ -1,7 +1,7 @@
 """Loads and checks the workflows of all personas; after loading no file is read again."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,7 +17,7 @@ from imagegen.workflows.model_files import (
     model_files_of,
     model_set,
 )
-from imagegen.workflows.persona import Persona, read_persona
+from imagegen.workflows.persona import Persona, WorkflowConfig, read_persona
 
 # The largest integer that JavaScript, and so JSON in a browser, represents exactly.
 MAX_SEED = 2**53 - 1
@@ -30,13 +30,14 @@ SIDE_STEP, LEAST_SIDE, MOST_SIDE = 16, 64, 4096
 class Workflow:
     """A persona and the part of its graph that draws the image.
 
-    `path` is the file of the graph. `requirements` is what a host must have, with the save nodes
+    `persona_file` is its persona.toml, and `path` the file of the graph. `requirements` is what a host must have, with the save nodes
     that `bind` uses instead of the graph's own. `sends_images`: the graph's save node sends its
     images through the websocket, and so does the bound one. `width` and `height`, in pixels, are
     those of the first latent: an upscaler after it may enlarge the image.
     """
 
     persona: Persona
+    persona_file: Path
     path: Path
     graph: Graph
     inputs: WorkflowInputs
@@ -47,23 +48,38 @@ class Workflow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PersonaFiles:
+    """Where a workflow was read from: its persona.toml, and the inputs of the graph that it sets."""
+
+    toml: Path
+    config: WorkflowConfig
+
+
+# Raises a WorkflowFault for a persona that must not be drawn.
+PersonaCheck = Callable[[Workflow, PersonaFiles], None]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Library:
     """Workflows by persona, and the faults of personas that could not be loaded.
 
-    The keys are names of personas in lower case (casefold).
+    The keys are names of personas in lower case (casefold). `aliases` maps each other name of a
+    persona to the name of its folder.
     """
 
     workflows: Mapping[str, Workflow]
     faults: Mapping[str, WorkflowFault]
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, persona: str) -> Workflow:
-        """Return a persona's workflow; upper and lower case are equal.
+        """Return the workflow of a persona by its name or an alias; letter case makes no difference.
 
         Raises:
             WorkflowFault: the persona's files are broken.
             UnknownPersona: there is no folder for it.
         """
         name = persona.strip().casefold()
+        name = self.aliases.get(name, name)
         if name in self.workflows:
             return self.workflows[name]
         if name in self.faults:
@@ -73,8 +89,13 @@ class Library:
         raise UnknownPersona(f"There is no persona called {persona[:40]!r}.")
 
 
-def load_workflows(directory: Path, own: Path | None = None) -> Library:
+def load_workflows(
+    directory: Path, own: Path | None = None, *, check: PersonaCheck | None = None
+) -> Library:
     """Load all personas; one that is broken becomes a fault of the library and stops no other.
+
+    Without `check` nothing is screened: what is drawn for people is loaded by
+    `imagegen.workflows.screening.screened_workflows`.
 
     `own` is the operator's directory of personas. A folder in it replaces the persona.toml of the
     folder with the same name in `directory`, and its graph too if it has one.
@@ -94,10 +115,15 @@ def load_workflows(directory: Path, own: Path | None = None) -> Library:
             faults[folder.name] = WorkflowFault(folder, why)
             continue
         try:
-            workflows[name] = _workflow(folder, own_folders.get(name, folder))
+            workflows[name] = _workflow(folder, own_folders.get(name, folder), check)
         except WorkflowFault as fault:
             faults[name] = fault
-    return Library(workflows=MappingProxyType(workflows), faults=MappingProxyType(faults))
+    aliases = _aliases(workflows, faults, own=frozenset(own_folders))
+    return Library(
+        workflows=MappingProxyType(workflows),
+        faults=MappingProxyType(faults),
+        aliases=MappingProxyType(aliases),
+    )
 
 
 def required_model_files(library: Library) -> Mapping[str, frozenset[str]]:
@@ -114,6 +140,28 @@ def side_fault(side: int) -> str | None:
     return f"{side} is no size: from {LEAST_SIDE} to {MOST_SIDE}, a multiple of {SIDE_STEP}"
 
 
+def _aliases(
+    workflows: dict[str, Workflow], faults: dict[str, WorkflowFault], *, own: frozenset[str]
+) -> dict[str, str]:
+    """Return the persona of each alias; a persona with an alias that is taken becomes a fault.
+
+    An operator's own persona, in `own`, takes its name from the aliases of a shipped one, as it
+    would replace a shipped folder of its name.
+    """
+    aliases: dict[str, str] = {}
+    folders = {*workflows, *faults}
+    for name, workflow in list(workflows.items()):
+        wanted = {alias for alias in workflow.persona.aliases if name in own or alias not in own}
+        taken = sorted(wanted & {*folders, *aliases})
+        if taken:
+            why = f"aliases: another persona has the name {taken[0]!r}"
+            faults[name] = WorkflowFault(workflow.persona_file, why)
+            del workflows[name]
+        else:
+            aliases |= dict.fromkeys(wanted, name)
+    return aliases
+
+
 def _folders(directory: Path) -> list[Path]:
     if not directory.is_dir():
         raise WorkflowsMissing(directory, "there is no such directory of workflows")
@@ -127,7 +175,7 @@ def _folders(directory: Path) -> list[Path]:
     return found
 
 
-def _workflow(folder: Path, described: Path) -> Workflow:
+def _workflow(folder: Path, described: Path, check: PersonaCheck | None) -> Workflow:
     """Load a persona from its folder; `described` is the folder with its persona.toml."""
     toml = described / "persona.toml"
     persona, config = read_persona(toml)
@@ -140,8 +188,9 @@ def _workflow(folder: Path, described: Path) -> Workflow:
     # Without the graph's other outputs: they would cost time and leave files on the host.
     graph = full_graph.only(full_graph.upstream([inputs.image.node]))
     sends_images = full_graph.nodes[inputs.save].class_type == WEBSOCKET_SAVE_NODE
-    return Workflow(
+    workflow = Workflow(
         persona=persona,
+        persona_file=toml,
         path=path,
         graph=graph,
         inputs=inputs,
@@ -155,6 +204,9 @@ def _workflow(folder: Path, described: Path) -> Workflow:
             models=model_files_of(graph),
         ),
     )
+    if check is not None:
+        check(workflow, PersonaFiles(toml=toml, config=config))
+    return workflow
 
 
 def _side(graph: Graph, node_input: NodeInput) -> int:

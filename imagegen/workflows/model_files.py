@@ -56,6 +56,21 @@ def group_by_folder(model_files: Iterable[ModelFile]) -> Mapping[str, frozenset[
     return {folder: frozenset(names) for folder, names in sorted(names_by_folder.items())}
 
 
+def is_model_file(input_name: str, text: str) -> bool:
+    """Whether a text of an input is the name of a model file."""
+    return input_name in FOLDERS or text.endswith(SUFFIXES)
+
+
+def strings_in(value: Any) -> Iterator[str]:
+    """Yield the texts of an input's value."""
+    # Custom nodes with several LoRAs keep each in an object: {"on": true, "lora": "x.safetensors"}.
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from strings_in(inner)
+
+
 def check_model_names(graph: Graph) -> None:
     """Return if strengths, shifts and scales are numbers and model files have names.
 
@@ -74,18 +89,9 @@ def check_model_names(graph: Graph) -> None:
 
 def _files(node: Node) -> Iterator[ModelFile]:
     for name, value in node.inputs.items():
-        for text in _strings(value):
-            if name in FOLDERS or text.endswith(SUFFIXES):
+        for text in strings_in(value):
+            if is_model_file(name, text):
                 yield ModelFile(class_type=node.class_type, input=name, name=text)
-
-
-def _strings(value: Any) -> Iterator[str]:
-    # Custom nodes with several LoRAs keep each in an object: {"on": true, "lora": "x.safetensors"}.
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from _strings(inner)
 
 
 def _shapes_the_model(node: Node) -> bool:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
 
-from chatflow_hook.turn import Rating
+from chatflow_hook.turn import MAX_PERSONA, PersonaName, Rating
 from imagegen.workflows.errors import WorkflowFault
 
 # A persona is an adult beyond doubt.
@@ -84,6 +84,7 @@ Appearance = Annotated[str, Field(max_length=1200), AfterValidator(_line(120))]
 Style = Annotated[str, Field(max_length=600), AfterValidator(_line(60))]
 Phrase = Annotated[str, Field(max_length=160), AfterValidator(phrase_validator(20))]
 Phrases = Annotated[tuple[Phrase, ...], Strict(strict=False), Field(max_length=8)]
+Alias = Annotated[PersonaName, Field(min_length=1, max_length=MAX_PERSONA)]
 Wording = Annotated[str, Field(max_length=600), AfterValidator(_line(60))]
 
 
@@ -117,9 +118,13 @@ class Wordings(_Strict):
 
 
 class Persona(_Strict):
-    """A fictional adult with a fixed appearance; the age is at least 21."""
+    """A fictional adult with a fixed appearance; the age is at least 21.
+
+    `aliases` are other names under which bots may ask for the persona, in lower case.
+    """
 
     name: Name
+    aliases: Annotated[tuple[Alias, ...], Strict(strict=False), Field(max_length=8)] = ()
     display_name: Name
     age: int = Field(ge=ADULT, le=120)
     appearance: Appearance

@@ -21,7 +21,7 @@ GOOD = {
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Leave only the good variables, and no `.env`."""
-    for name in (*HookSettings.model_fields, *Settings.model_fields):
+    for name in (*HookSettings.model_fields, *Settings.model_fields, "bot_token"):
         monkeypatch.delenv(name.upper(), raising=False)
     for name, value in GOOD.items():
         monkeypatch.setenv(name, value)
@@ -50,6 +50,36 @@ def test_variables_that_only_a_newer_version_knows_are_ignored(
 
     assert from_env().stop_grace == 7
     assert read(HookSettings).database_url.get_secret_value() == GOOD["DATABASE_URL"]
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_the_bots_token_has_its_old_name_too(monkeypatch: pytest.MonkeyPatch, empty: bool) -> None:  # noqa: FBT001 (parametrized)
+    if empty:
+        monkeypatch.setenv("TELEGRAM_BOT_TOKEN", "")
+    else:
+        monkeypatch.delenv("TELEGRAM_BOT_TOKEN")
+    monkeypatch.setenv("BOT_TOKEN", "456:old")
+
+    assert from_env().telegram_bot_token.get_secret_value() == "456:old"
+
+
+def test_the_new_name_of_the_token_has_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOT_TOKEN", "456:old")
+
+    assert from_env().telegram_bot_token.get_secret_value() == "123:abc"
+
+
+def test_a_wrong_token_is_told_by_the_name_that_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TELEGRAM_BOT_TOKEN")
+    with pytest.raises(
+        BadSetting, match=r"^TELEGRAM_BOT_TOKEN is not set, must be the bot's token"
+    ):
+        from_env()
+
+    monkeypatch.setenv("BOT_TOKEN", "hush")
+    with pytest.raises(BadSetting, match=r"^(TELEGRAM_)?BOT_TOKEN: got something else") as caught:
+        from_env()
+    assert "hush" not in str(caught.value)
 
 
 def test_the_cap_over_all_hosts_is_at_most_their_slots(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,8 @@ from imagegen.sandbox.servers.process import ServerProcess
 from imagegen.sandbox.servers.servers import Servers, running_servers
 from imagegen.sandbox.servers.workdir import private_directory
 from imagegen.sandbox.telegram import SandboxTelegram
-from imagegen.workflows.library import Library, load_workflows, required_model_files
+from imagegen.workflows.library import Library, required_model_files
+from imagegen.workflows.screening import screened_workflows
 
 _SANDBOX_HOSTS = 2
 _SECONDS_PER_PICTURE = 1.0
@@ -70,7 +71,7 @@ def run_demo(options: DemoOptions, console: Console) -> None:
     started = time.monotonic()
     if options.comfyui:
         asyncio.run(_check_hosts(options.comfyui))
-    library = load_workflows(options.workflows)
+    library = screened_workflows(options.workflows)
     personas = _display_names(options.personas, library)
     _create_directory(options.out)
     with running_servers() as servers, private_directory() as directory:

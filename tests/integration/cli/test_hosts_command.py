@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from imagegen import resources
 from imagegen.cli.host_table import host_rows
 from imagegen.comfy.host_report import HostReport
 from imagegen.monitoring.host_status import PublishedHost
@@ -182,6 +183,22 @@ async def test_a_persona_whose_folder_is_broken_is_named_with_its_path(tmp_path:
     assert "imagegen: lina cannot be drawn by any host: lina/persona.toml" in ended.stderr
     assert str(tmp_path / "lina") in ended.stderr
     assert "7 of 7" in ended.stdout
+
+
+async def test_a_persona_whose_files_break_a_ban_is_named_with_the_sentence(tmp_path: Path) -> None:
+    (tmp_path / "lina").mkdir()
+    shipped = resources.path("workflows") / "lina" / "persona.toml"
+    inputs = '\n[inputs]\n"Persona LoRA".lora_name = "schoolgirl_v2.safetensors"\n'
+    (tmp_path / "lina" / "persona.toml").write_text(shipped.read_text() + inputs)
+    async with SandboxComfyUI(models=required_models()) as host:
+        ended = await _ended(host.address, PERSONAS_DIR=str(tmp_path))
+
+    assert ended.returncode == 1
+    assert (
+        'lina cannot be drawn by any host: lina/persona.toml: node 57:34 "Persona LoRA"'
+        " (LoraLoaderModelOnly), input lora_name: breaks a ban (minor_drawn):"
+        " 'schoolgirl_v2.safetensors'"
+    ) in ended.stderr
 
 
 async def _json(hosts: str, *arguments: str, **variables: str) -> tuple[list[Any], int]:

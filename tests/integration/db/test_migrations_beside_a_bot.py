@@ -24,6 +24,9 @@ _OF_OURS = (
         "forgotten_messages",
         "age_confirmations",
         "safety_audit",
+        "hash_secret",
+        "safety_memory",
+        "unread_turns",
     ),
     "imagegen_alembic_version",
 )

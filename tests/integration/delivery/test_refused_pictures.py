@@ -56,7 +56,7 @@ async def test_a_safe_picture_is_sent_as_a_document_in_the_end(products: Product
 
 async def ask_of_an_adult(product: RunningProduct) -> Any:
     await product.hook.confirm_age(1001)
-    return await product.picture(rating=Rating.SUGGESTIVE, chat_type="private")
+    return await product.picture(rating=Rating.SUGGESTIVE)
 
 
 async def test_a_picture_above_safe_is_never_sent_as_a_document(

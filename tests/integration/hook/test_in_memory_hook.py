@@ -24,9 +24,10 @@ from chatflow_hook import (
     Request,
     SentPhoto,
 )
-from chatflow_hook.queue import QUEUE
+from chatflow_hook.queue import QUEUE, ended_channel
 from chatflow_hook.tables import NOBODY, ImageRequest, Kind, State
 from chatflow_hook.testing import InMemoryHook
+from chatflow_hook.turn import Rating
 from imagegen.delivery.message import SentMessage
 from imagegen.errors import Rejected
 from imagegen.requests.deliveries import Deliveries
@@ -67,6 +68,11 @@ class RealWorker:
     redis_url: str
 
     async def deliver(self, request: Request) -> None:
+        await self._deliver(request)
+        async with Redis.from_url(self.redis_url, db=4) as redis:
+            await redis.publish(ended_channel(request.id), "ended")
+
+    async def _deliver(self, request: Request) -> None:
         requests = RequestRepository(self.engine)
         claimed = await requests.claim(request.id)
         assert claimed is not None
@@ -135,6 +141,7 @@ async def have_covers(sessions: Sessions) -> None:
                 width=832,
                 height=1216,
                 seed=1,
+                drawn_rating=Rating.SAFE,
                 scene={"source": "template"},
             )
             for number in range(COVERS)
@@ -267,6 +274,17 @@ async def test_the_bots_own_count_is_taken(side: Side) -> None:
 
     assert first is not None
     assert first == again
+
+
+async def test_a_count_of_both_roles_is_halved(side: Side) -> None:
+    answers = [
+        await side.hook.on_turn(turn(message_count=count, counts_both_roles=True))
+        for count in (3, 5, 7, 7)
+    ]
+
+    assert answers[:2] == [None, None]
+    assert answers[2] is not None
+    assert (answers[2].message_count, answers[3]) == (3, answers[2])
 
 
 async def test_an_old_dialog_starts_counting_at_its_first_message(side: Side) -> None:
@@ -577,6 +595,7 @@ async def test_without_a_database_what_people_ask_for_raises(
         lambda: without_database.confirm_age(1),
         lambda: without_database.revoke_age(1),
         lambda: without_database.has_confirmed_age(1),
+        lambda: without_database.may_ask_age(1),
         lambda: without_database.forget_user(1),
     ]
 

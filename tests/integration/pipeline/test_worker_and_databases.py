@@ -16,7 +16,9 @@ NOTICED_S = 10.0
 GRANTS = (
     "SELECT ON ALL TABLES IN SCHEMA public",
     "UPDATE, DELETE ON dialogs, image_requests",
-    "INSERT, UPDATE, DELETE ON stray_prompts, forgotten_images, forgotten_messages, safety_audit",
+    "INSERT, UPDATE, DELETE ON stray_prompts, forgotten_images, forgotten_messages",
+    "INSERT, UPDATE, DELETE ON safety_audit, hash_secret, safety_memory",
+    "INSERT, UPDATE, DELETE ON unread_turns, age_confirmations",
     "USAGE ON ALL SEQUENCES IN SCHEMA public",
 )
 # What PostgreSQL says of a text that it cannot store.

@@ -29,6 +29,8 @@ from chatflow_hook import (
     queue,
     statement_deadline,
     turn,
+    turn_recorder,
+    waiting,
 )
 from chatflow_hook.outbox import DialogUnknownError
 from chatflow_hook.settings import BadSetting
@@ -70,7 +72,12 @@ def in_short(annotation: Any) -> str:
     is_class = isinstance(annotation, type) and get_origin(annotation) is None
     spelled = annotation.__name__ if is_class else str(annotation)
     without_modules = re.sub(r"\b(?:[a-zA-Z_]\w*\.)+(?=\w)", "", spelled)
-    return re.sub(r"Optional\[(\w+)\]", r"\1 | None", without_modules)
+    without_optional = re.sub(r"Optional\[(\w+)\]", r"\1 | None", without_modules)
+    return re.sub(r"Union\[((?:[^\[\]]|\[\w+\])*)\]", _with_bars, without_optional)
+
+
+def _with_bars(union: re.Match[str]) -> str:
+    return union[1].replace(", ", " | ").replace("NoneType", "None")
 
 
 def signature(name: str, of: Any) -> str:
@@ -222,24 +229,25 @@ def test_the_time_limits_are_those_of_the_code() -> None:
 
     assert statement_deadline._LOCK_TIMEOUT_MS == 500
     assert told == [
-        hook._TURN_TIMEOUT_S,
-        pytest.approx(hook._TURN_TIMEOUT_S - hook._STATEMENTS_END_EARLIER_S),
+        hook.TURN_TIMEOUT_S,
+        pytest.approx(hook.TURN_TIMEOUT_S - turn_recorder.STATEMENTS_END_EARLIER_S),
         0.5,
         database._WITHIN_S,
         database._CONNECT_TIMEOUT_S,
         database._COMMAND_TIMEOUT_S,
         queue._PUBLISH_TIMEOUT_S,
-        hook._POLL_INTERVAL_S,
+        waiting.POLL_INTERVAL_S,
+        waiting.RARE_INTERVAL_S,
     ]
 
 
 @pytest.mark.parametrize(
     ("names", "seconds"),
     [
-        (["on_turn", "enqueue"], hook._TURN_TIMEOUT_S),
-        (["ask", "vary"], database._WITHIN_S + hook._TURN_TIMEOUT_S),
-        (["on_dialog_start"], 2 * hook._TURN_TIMEOUT_S),
-        (["confirm_age", "revoke_age", "has_confirmed_age"], database._WITHIN_S),
+        (["on_turn", "enqueue"], hook.TURN_TIMEOUT_S),
+        (["ask", "vary"], database._WITHIN_S + hook.TURN_TIMEOUT_S),
+        (["on_dialog_start"], 2 * hook.TURN_TIMEOUT_S),
+        (["confirm_age", "may_ask_age", "revoke_age", "has_confirmed_age"], database._WITHIN_S),
         (["cancel", "forget_user"], database._WITHIN_S + queue._PUBLISH_TIMEOUT_S),
     ],
 )

@@ -319,3 +319,55 @@ async def test_a_brief_and_a_prompt_show_no_text_in_their_repr(recorder: Recorde
     prompt = await recorder.build(given)
 
     assert "SECRET" not in f"{given!r} {prompt!r}"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "una chica joven en la playa",
+        "eine junge Frau am Strand",
+        "дівчина на березі моря",
+        "κορίτσι στην παραλία",
+        "海滩上的女人",
+        "a woman with her muñeca",
+        "a __colour__ dress",
+        "a g1rl in the park",
+    ],
+)
+async def test_a_prompt_of_the_bot_that_cannot_be_read_is_not_drawn_and_the_picture_is_safe(
+    words: str, recorder: RecordedBuilder
+) -> None:
+    given = brief("at the gym", prompt=words, rating=Rating.EXPLICIT)
+
+    prompt = await recorder.build(given)
+
+    assert prompt == TEMPLATE.write(replace(given, rating=Rating.SAFE, is_alone=True))
+    assert prompt.rating is Rating.SAFE
+    assert recorder.fallbacks == ["unread"]
+
+
+async def test_a_models_scene_that_cannot_be_read_is_not_drawn_and_the_picture_is_safe(
+    recorder: RecordedBuilder, route: respx.Route
+) -> None:
+    route.mock(return_value=_says(without(scene="in un parque con una muchacha")))
+    given = replace(SAID, rating=Rating.SUGGESTIVE)
+
+    prompt = await recorder.build(given)
+
+    assert prompt == TEMPLATE.write(replace(given, rating=Rating.SAFE, is_alone=True))
+    assert recorder.fallbacks == ["unread"]
+
+
+async def test_the_personas_name_and_trigger_words_can_be_read(recorder: RecordedBuilder) -> None:
+    prompt = await recorder.build(brief(prompt="norazt, Nora by the sea", rating=Rating.SUGGESTIVE))
+
+    assert (prompt.source, prompt.rating) == (PromptSource.OWN, Rating.SUGGESTIVE)
+
+
+@pytest.mark.parametrize("words", ["n4ked at the lake", "nаkеd at the lake", "n u d e at the lake"])
+async def test_a_disguise_hides_no_nudity_in_the_bots_own_prompt(
+    words: str, recorder: RecordedBuilder
+) -> None:
+    prompt = await recorder.build(brief(prompt=words, rating=Rating.SUGGESTIVE))
+
+    assert prompt.source is PromptSource.TEMPLATE

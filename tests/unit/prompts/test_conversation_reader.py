@@ -98,17 +98,3 @@ def test_a_setting_of_a_later_version_is_read() -> None:
     assert SceneSetting.model_validate({"place": "moon", "smell": "of roses"}) == SceneSetting(
         place="moon"
     )
-
-
-@pytest.mark.parametrize("text", ["naked", "topless at the pool", "wearing lingerie", "sexy"])
-def test_a_bare_scene_is_not_safe(text: str) -> None:
-    assert READER.is_bare(text, is_safe=True)
-
-
-@pytest.mark.parametrize("text", ["nude", "without clothes", "Nothing at all", "nipples"])
-def test_nudity_is_too_bare_for_any_wording_of_ours(text: str) -> None:
-    assert READER.is_bare(text, is_safe=False)
-
-
-def test_a_low_neckline_is_not_too_bare_above_safe() -> None:
-    assert not READER.is_bare("an elegant dress with bare shoulders", is_safe=False)

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from imagegen.prompts.builder import write_own_prompt
-from imagegen.workflows.library import load_workflows
+from imagegen.workflows.screening import screened_workflows
 from tests.support.workflow_exports import drawn
 
 ROOT = Path(__file__).parents[3]
 NAMES = ["ash", "julie", "lina", "marriana", "may", "stacy", "taya", "una"]
 VERSIONS = ["0.3.64", "0.33"]
-LIBRARY = load_workflows(ROOT / "workflows")
+LIBRARY = screened_workflows(ROOT / "workflows")
 # These lists are of the files on the recorded host, not of what the node can take.
 FILES = {"unet_name", "clip_name", "vae_name", "lora_name"}
 
