@@ -19,7 +19,7 @@ _PROXY_PAGE = "<html><head><title>No answer</title></head><body>nginx</body></ht
 class CallHandler:
     """Answers the routes of the Bot API.
 
-    While `is_silent` no call is carried out or answered. Uploads wait while `takes_uploads` is not
+    `token` may be changed. While `is_silent` no call is carried out or answered. Uploads wait while `takes_uploads` is not
     set. Without a `limiter` a bot may call as often as it likes.
     """
 
@@ -37,7 +37,7 @@ class CallHandler:
         self.is_silent = False
         self.takes_uploads = asyncio.Event()
         self.takes_uploads.set()
-        self._token = token
+        self.token = token
         self._chats = chats
         self._methods = methods
         self._log = log
@@ -66,7 +66,7 @@ class CallHandler:
         try:
             form = await read_form(request)
             self._log.update(place, chat_id=_chat_id(form), fields=form.fields)
-            if request.match_info["token"] != self._token:
+            if request.match_info["token"] != self.token:
                 raise unauthorized()
             return await self._answer_form(request, form, place)
         except ApiError as refusal:
@@ -125,7 +125,7 @@ class CallHandler:
 
     async def _download(self, request: web.Request) -> web.Response:
         await self._heard()
-        if request.match_info["token"] == self._token:
+        if request.match_info["token"] == self.token:
             for stored in self._chats.files.values():
                 if stored.path == request.match_info["path"]:
                     return web.Response(

@@ -50,7 +50,6 @@ class SandboxTelegram:
         draft_lifetime_s: float = DRAFT_LIFETIME_S,
         webhook_retry_s: float = 1.0,
     ) -> None:
-        self.token = token
         self.url = ""
         bot = {
             "id": int(token.partition(":")[0]),
@@ -91,6 +90,15 @@ class SandboxTelegram:
         self._deliveries: asyncio.Task[None] | None = None
         # Not empty while packets are dropped.
         self._dropped_port = ExitStack()
+
+    @property
+    def token(self) -> str:
+        """The bot's token; another one may be set, as when its owner revokes it."""
+        return self._handler.token
+
+    @token.setter
+    def token(self, token: str) -> None:
+        self._handler.token = token
 
     @property
     def calls(self) -> list[Call]:
