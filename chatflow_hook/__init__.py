@@ -11,7 +11,10 @@
 - quota.py: how many pictures a user may have
 - manual_requests.py: pictures that a user asks for, and variations
 - covers.py: pictures that are drawn ahead, for the start of a dialog
+- handles.py: by what a caller names a request
 - picture.py: the result of a request
+- ends.py: tells the bot of requests that have ended
+- messages.py: what people are told when there is no picture
 - cancellation.py: cancels open requests
 - user_erasure.py: erases everything of a user
 - age_confirmation.py: which users have confirmed to be of age
@@ -31,13 +34,15 @@
 """
 
 from chatflow_hook.database import DatabaseFault
+from chatflow_hook.ends import RequestEnd
+from chatflow_hook.handles import SentPhoto
 from chatflow_hook.hook import ChatFlowHook
 from chatflow_hook.manual_requests import NothingToVary
 from chatflow_hook.outbox import Request
 from chatflow_hook.picture import Picture
 from chatflow_hook.quota import Limited
 from chatflow_hook.turn import Message, Rating, Turn
-from chatflow_hook.user_erasure import Forgotten, SentPhoto
+from chatflow_hook.user_erasure import Forgotten
 
 __all__ = [
     "ChatFlowHook",
@@ -49,6 +54,7 @@ __all__ = [
     "Picture",
     "Rating",
     "Request",
+    "RequestEnd",
     "SentPhoto",
     "Turn",
 ]

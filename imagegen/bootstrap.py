@@ -42,6 +42,7 @@ from imagegen.settings import (
     StoreSettings,
 )
 from imagegen.storage.factory import open_store, open_store_if_present
+from imagegen.storage.image_links import ImageLinks
 from imagegen.storage.s3 import S3Access
 from imagegen.storage.store import ImageStore
 from imagegen.workflows.errors import WorkflowsMissing
@@ -109,6 +110,18 @@ def image_store_if_present(settings: StoreSettings) -> ImageStore | None:
         url_base=_url_base(settings),
         url_valid_s=settings.image_url_valid,
         access=_s3_access(settings),
+    )
+
+
+def image_links(settings: Settings) -> ImageLinks | None:
+    """Return what makes addresses of images that the worker serves; None if it serves none."""
+    if settings.served_at is None:
+        return None
+    return ImageLinks(
+        base=settings.served_at,
+        # All workers of an installation have it.
+        secret=settings.telegram_bot_token.get_secret_value(),
+        valid_s=settings.image_url_valid,
     )
 
 
@@ -218,6 +231,7 @@ async def worker_parts(
         library=library,
         pool=pool,
         image_store=images,
+        image_links=image_links(settings),
         telegram=telegram,
         flood_control=FloodControl(results),
         progress=LiveProgress(results),
