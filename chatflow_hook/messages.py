@@ -43,10 +43,16 @@ class Messages:
         `language` is a code such as `ru-RU`; the sentence is English for None and for a language
         without sentences. A refusal says the same for each of its rules.
         """
-        short = (language or "").replace("_", "-").partition("-")[0].lower()
-        sentences = self._sentences.get(short) or self._sentences[_DEFAULT_LANGUAGE]
+        sentences = (
+            self._sentences.get(language_code(language)) or self._sentences[_DEFAULT_LANGUAGE]
+        )
         own = None if state is State.REFUSED else sentences.get(code or "")
         return own or sentences[state]
+
+
+def language_code(language: str | None) -> str:
+    """Return `ru` for a language such as `ru-RU` or `RU_ru`; nothing for None."""
+    return (language or "").replace("_", "-").partition("-")[0].lower()
 
 
 @cache
