@@ -63,9 +63,10 @@ async def test_it_says_where_it_listens_and_takes_a_person_and_a_bot() -> None:
         async with aiohttp.ClientSession() as session:
             await post(session, f"{url}/sandbox/chats/1001/messages", {"text": "/start"})
             updates = await post(session, f"{url}/bot7:secret/getUpdates", {"timeout": 20})
+        lines = command.stdout.splitlines()
 
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
-    assert command.stdout.splitlines()[1] == "its bot has the token 7:secret"
+    assert lines[1] == "its bot has the token 7:secret"
     assert updates["result"][0]["message"]["text"] == "/start"
 
 

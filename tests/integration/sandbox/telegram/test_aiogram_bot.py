@@ -1,7 +1,7 @@
 """A bot on aiogram 3 works against the sandbox, by polling and by webhook."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -28,7 +28,7 @@ from tests.support.bot_api import png
 
 ANNA = 1001
 
-Running = Callable[[Dispatcher, Bot], Awaitable[None]]
+Running = Callable[[Dispatcher, Bot], Coroutine[None, None, None]]
 
 
 def router() -> Router:

@@ -124,6 +124,26 @@ async def test_an_ephemeral_answer_to_a_press_is_seen_by_one_member(
     assert [message.text for message in anna.messages()] == ["hi"]
 
 
+async def test_an_ephemeral_message_may_stand_in_place_of_the_one_with_the_button(
+    telegram: SandboxTelegram, api: BotApi
+) -> None:
+    anna = telegram.person(ANNA, chat_id=GROUP)
+    sent = await api.call("sendMessage", chat_id=GROUP, text="hi", reply_markup=KEYBOARD)
+    parameters = {
+        "receiver_user_id": ANNA,
+        "callback_query_id": anna.press(sent["message_id"], "More"),
+        "replace_callback_query_message": True,
+    }
+
+    await api.call(
+        "sendMessage", chat_id=GROUP, text="to Anna", ephemeral_message_parameters=parameters
+    )
+
+    assert [message.text for message in anna.messages()] == ["to Anna"]
+    others = telegram.person(BORIS, chat_id=GROUP).messages()
+    assert [message.text for message in others] == ["hi"]
+
+
 async def test_an_ephemeral_message_needs_a_press_or_a_command_or_an_administrator(
     telegram: SandboxTelegram, api: BotApi
 ) -> None:
