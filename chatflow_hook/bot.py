@@ -155,8 +155,8 @@ def picture_router(
     router.message.register(handlers.photo, Command("photo"))
     router.message.register(handlers.privacy, Command("privacy"))
     router.message.register(handlers.forget_me, Command("forget_me"))
+    router.callback_query.register(handlers.cancel, F.data.startswith(CANCEL))
     router.callback_query.register(handlers.button, F.data.func(is_ours))
-    router.callback_query.register(handlers.cancel, F.data == CANCEL)
     router.callback_query.register(handlers.age, F.data.startswith(AGE))
     router.callback_query.register(handlers.forget, F.data.startswith(FORGET))
     return router

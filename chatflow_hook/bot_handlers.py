@@ -36,10 +36,10 @@ TurnOf = Callable[[Message], Awaitable[Turn | None]]
 DialogsOf = Callable[[int], Awaitable[Collection[int]]]
 OnForget = Callable[[int], Awaitable[None]]
 
-# How the data of our buttons begins, and the data of the worker's button below a status message.
+# How the data of our buttons begins, and that of the worker's button below a status message.
 AGE = "cf:age:"
 FORGET = "cf:forget:"
-CANCEL = "imagegen:cancel"
+CANCEL = "pic1:cancel:"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,13 +114,13 @@ class Handlers:
                 await query.message.delete()
 
     async def cancel(self, query: CallbackQuery) -> None:
-        """Cancel the picture whose status message has the button."""
+        """Cancel the picture whose status message has the button, for whoever has asked for it."""
         language = _language(query.from_user)
-        if query.message is None:
+        if not _is_askers(query):
+            await query.answer(self.texts.text("not_yours", language), show_alert=True)
             return
-        status = SentPhoto(chat_id=query.message.chat.id, message_id=query.message.message_id)
         try:
-            was_open = await self.hook.cancel(status)
+            was_open = await self.hook.cancel((query.data or "").removeprefix(CANCEL))
         except DatabaseFault as error:
             log.warning("picture not cancelled", why=str(error))
             await query.answer(self.texts.text("unavailable", language), show_alert=True)
@@ -202,6 +202,16 @@ def changed(turn: Turn, **changes: Any) -> Turn:
     """Return a turn with other values in some fields; it is validated anew."""
     fields = {name: getattr(turn, name) for name in Turn.model_fields}
     return Turn(**(fields | changes))
+
+
+def _is_askers(query: CallbackQuery) -> bool:
+    """Whether somebody presses below a message that answers theirs, or in their private chat."""
+    if not isinstance(query.message, Message):
+        return False
+    if query.message.chat.id == query.from_user.id:
+        return True
+    asked = query.message.reply_to_message
+    return bool(asked and asked.from_user and asked.from_user.id == query.from_user.id)
 
 
 def _language(user: User | None) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from aiogram import Dispatcher, F, Router
-from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup, Message
+from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup, Message, ReplyParameters
 from sqlalchemy import select
 
 from chatflow_hook import ChatFlowHook, Rating, Turn
@@ -17,7 +17,7 @@ from chatflow_hook.bot import (
     picture_router,
     turn_from,
 )
-from chatflow_hook.tables import AgeConfirmation, Kind
+from chatflow_hook.tables import AgeConfirmation, Kind, State
 from imagegen.sandbox.telegram import ChatPerson, SandboxTelegram
 from tests.support import conversations
 from tests.support.aiogram_bot import polling
@@ -344,20 +344,35 @@ async def test_the_buttons_under_a_photo_bring_another_one_and_hide_it(
     assert another.message_id not in {message.message_id for message in anna.messages()}
 
 
-async def test_a_press_below_a_status_message_of_nothing_is_too_late(
-    telegram: SandboxTelegram, hook: ChatFlowHook
+@pytest.mark.parametrize("chat_id", [ANNA, GROUP])
+async def test_cancel_below_a_status_message_is_for_whoever_has_asked(
+    telegram: SandboxTelegram, hook: ChatFlowHook, sessions: Sessions, chat_id: int
 ) -> None:
-    anna = telegram.person(ANNA)
-    cancel = InlineKeyboardButton(text="Cancel", callback_data="imagegen:cancel")
+    anna, boris = telegram.person(ANNA, chat_id=chat_id), telegram.person(BORIS, chat_id=chat_id)
     async with polling(dispatcher(hook), telegram) as bot:
+        asking = anna.write("/photo")
+        await telegram.wait_for_calls(1, timeout=PATIENCE_S, method="sendChatAction")
+        [request] = await conversations.requests_of(sessions, chat_id)
+        button = InlineKeyboardButton(text="Cancel", callback_data=f"pic1:cancel:{request.id.hex}")
         status = await bot.send_message(
-            ANNA, "Drawing", reply_markup=InlineKeyboardMarkup(inline_keyboard=[[cancel]])
+            chat_id,
+            "Drawing",
+            reply_markup=InlineKeyboardMarkup(inline_keyboard=[[button]]),
+            reply_parameters=ReplyParameters(message_id=asking),
         )
-        pressed = anna.press(status.message_id, "Cancel")
-        async with asyncio.timeout(PATIENCE_S):
-            answer = await anna.answer(pressed)
+        answers = []
+        for person in (boris, anna, anna):
+            pressed = person.press(status.message_id, "Cancel")
+            async with asyncio.timeout(PATIENCE_S):
+                answers.append((await person.answer(pressed)).text)
 
-    assert answer.text == "It is too late for that."
+    [row] = await conversations.requests_of(sessions, chat_id)
+    assert row.state == State.CANCELLED
+    assert answers == [
+        "This button is for somebody else.",
+        "The photo was called off.",
+        "It is too late for that.",
+    ]
 
 
 async def test_nobody_else_can_answer_whether_to_forget(
