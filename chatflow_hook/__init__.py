@@ -32,6 +32,7 @@
 - failures.py: why a turn was not recorded, and how often that is logged
 - tables.py: the tables that bot and worker share
 - settings.py, database_url.py: the environment variables
+- bot.py, bot_handlers.py, bot_texts.py: a router and a middleware for aiogram, and their words
 - testing.py: a stand-in for ChatFlowHook in a bot's own tests
 """
 

@@ -65,7 +65,7 @@ async def _photo_in_the_light(page: Any) -> tuple[bytes, bytes]:
     """Return the choice of a persona, and a photo that has come."""
     await page.get_by_role("button", name="Start").click()
     await page.get_by_role("button", name="Lina").wait_for()
-    start = await page.screenshot()
+    start = await _settled(page)
     await page.get_by_role("button", name="Lina").click()
     await _answered(page, 3)
     await _say(page, "Hi! How was your day?")

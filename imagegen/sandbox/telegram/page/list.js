@@ -9,7 +9,7 @@ for (const chat of chats) {
   const words = document.createElement("span");
   link.href = `/chat/${chat.id}`;
   name.textContent = chat.title ?? chat.first_name;
-  words.textContent = chat.last_message.text ?? chat.last_message.caption ?? "a picture";
+  words.textContent = chat.last_message.text ?? chat.last_message.caption ?? (chat.last_message.document ? "a file" : "a picture");
   link.append(name, words);
   row.append(link);
   document.getElementById("chats").append(row);
