@@ -63,8 +63,8 @@ class SpokenWord:
 class NumberContext:
     """A number and the words around it, each as the set of its forms; `after` ends at a pause.
 
-    `words_before` and `words_after` are the same words as they were written. `at` is the number's
-    place in the sentence; `starts_clause` if it is the first word, or stands after a pause.
+    `words_before` and `words_after` are the same words as they were written, `clause_before` those
+    since the last pause. `at` is the number's place in the sentence.
     """
 
     number: Number
@@ -72,13 +72,18 @@ class NumberContext:
     after: tuple[Forms, ...]
     words_before: tuple[str, ...]
     words_after: tuple[str, ...]
+    clause_before: tuple[str, ...]
     at: int
-    starts_clause: bool
 
     @property
     def value(self) -> int:
         """The value of the number."""
         return self.number.value
+
+    @property
+    def starts_clause(self) -> bool:
+        """Whether the number is the first word, or stands after a pause."""
+        return not self.clause_before
 
     @property
     def word_before(self) -> Forms:
@@ -133,8 +138,8 @@ def numbers_in(sentence: NormalisedSentence) -> Iterator[NumberContext]:
             after=tuple(each.forms for each in after),
             words_before=tuple(each.plain for each in before),
             words_after=tuple(each.plain for each in after),
+            clause_before=tuple(each.plain for each in _since_pause(before)),
             at=index,
-            starts_clause=not before or before[-1].pauses,
         )
 
 
@@ -245,6 +250,11 @@ def _until_pause(spoken: list[SpokenWord]) -> Iterator[SpokenWord]:
         if word.pauses:
             return
         yield after
+
+
+def _since_pause(before: list[SpokenWord]) -> list[SpokenWord]:
+    pauses = [at for at, word in enumerate(before, start=1) if word.pauses]
+    return before[pauses[-1] if pauses else 0 :]
 
 
 def _is_english_plural(form: str) -> bool:

@@ -12,6 +12,7 @@ from imagegen.safety import (
     age_relations,
     age_russian,
     age_subject,
+    number_meaning,
 )
 from imagegen.safety.age_context import ADULT, Forms, NumberContext, word_set
 from imagegen.safety.age_subject import Person
@@ -55,7 +56,6 @@ _MEASURED = word_set(
 )
 _MIN_BARE_AGE = 10
 _YEAR_WORDS = word_set("year years yr yrs y old yo ish год лет годик")
-_ENDS_OF_AN_AGE = _YEAR_WORDS | {"here"}
 _TIMES_OF_DAY = word_set("morning afternoon evening night")
 
 
@@ -101,8 +101,10 @@ def ages_in(
     for context in contexts:
         if (years := _years(context, today, named_before)) is not None:
             yield _age(context, years)
-        elif (_is_bare(context) and not is_date) or (is_about_age and _may_be_a_teens(context)):
-            yield replace(_age(context, context.value), is_certain=False)
+        elif (is_about_age and _may_be_a_teens(context)) or (
+            not is_date and _is_not_understood(context, today, named_before)
+        ):
+            yield replace(_age(context, 1), is_certain=False)
     for context, years in age_relations.relative_ages(contexts):
         yield _age(context, years)
 
@@ -187,18 +189,19 @@ def _may_be_a_teens(context: NumberContext) -> bool:
     )
 
 
-def _is_bare(context: NumberContext) -> bool:
-    """Whether the number of a teenager stands alone between pauses, as in "Lin, 16, a baker"."""
-    return (
-        context.value in _TEENS
-        and not context.number.is_ordinal
-        and not context.number.is_roman
-        and context.starts_clause
-        and (
-            not context.after
-            or (bool(context.word_after & _ENDS_OF_AN_AGE) and len(context.after) == 1)
-        )
-        and not age_subject.is_of_a_thing(context)
+def _is_not_understood(context: NumberContext, today: dt.date, named_before: Forms) -> bool:
+    """Whether nothing says that a number is something else than the age of a minor."""
+    if today.year - ADULT <= context.value <= today.year:
+        return not number_meaning.is_other_year(context)
+    if not 0 < context.value < ADULT or age_relations.is_difference(context):
+        return False
+    is_years = bool(context.word_after & _YEAR_WORDS)
+    if not is_years and context.value < _MIN_BARE_AGE and age_subject.person_of(context) is None:
+        return False
+    if age_subject.is_of_a_thing(context, named_before=named_before):
+        return False
+    return not (
+        number_meaning.is_span(context) if is_years else number_meaning.is_understood(context)
     )
 
 

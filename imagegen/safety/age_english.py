@@ -81,6 +81,11 @@ def age_in_grade(context: NumberContext) -> int | None:
     return min(context.value + 5, 17) if is_one and 0 < context.value <= 13 else None
 
 
+def is_span(context: NumberContext) -> bool:
+    """Whether a number of years is a span of time."""
+    return bool(context.word_before & _SPAN_BEFORE) or context.near(_SPAN_AFTER, after=3)
+
+
 def _has_years(context: NumberContext) -> bool:
     if context.word_after & _FOREIGN_YEARS or (
         context.value in _TEENS and not context.after and context.word_before & _FOREIGN_OPENERS
@@ -95,8 +100,7 @@ def _has_years(context: NumberContext) -> bool:
     ):
         # `5ish` is a time of day, `15ish` an age.
         return not context.word_after & {"ish"} or context.value in _TEENS
-    is_span = context.word_before & _SPAN_BEFORE or context.near(_SPAN_AFTER, after=3)
-    return bool(context.word_after & _SHORT_YEARS) and not is_span
+    return bool(context.word_after & _SHORT_YEARS) and not is_span(context)
 
 
 def _has_age_word(context: NumberContext) -> bool:

@@ -19,6 +19,7 @@ _SPAN_BEFORE = word_set(
 )
 _DATIVE = word_set("мне тебе ей ему вам еи еы мені їй йому тобі")
 _PEOPLE: Forms = frozenset(shipped_lexicon("subjects")["people"])
+UNSAID: Forms = frozenset(shipped_lexicon("subjects")["unsaid"])
 _KIN: Forms = word_set(
     "близнец двойняшка сын дочь дочка сестра брат племянник племянница внук внучка братишка сестренка"
 )
@@ -55,6 +56,11 @@ def is_age(context: NumberContext) -> bool:
     return _is_in_months(context) or _is_in_years(context)
 
 
+def is_said_of_ages(word: str) -> bool:
+    """Whether a Russian verb is said of ages, as in "мне исполнилось"."""
+    return not _VERBS_OF_AGE.isdisjoint(morphology.lemmas(word))
+
+
 def _is_year_of_life(context: NumberContext) -> bool:
     if context.value not in _ORDINAL_AGES:
         return False
@@ -80,7 +86,7 @@ def _is_in_years(context: NumberContext) -> bool:
         if context.words_before and morphology.may_be_first_name(context.words_before[-1]):
             return True
         is_said = _is_of_somebody(context) or bool(context.second_after & _DATIVE)
-        return is_said or not _is_span(context)
+        return is_said or not is_span(context)
     if context.word_after & {"л"} and context.value in _TEENS:
         return not context.word_before & {"на", "по"}
     if context.value in _TEENS and context.word_before & {"достичь", "достигнуть"}:
@@ -125,7 +131,8 @@ def _is_said_of_after(context: NumberContext) -> bool:
     )
 
 
-def _is_span(context: NumberContext) -> bool:
+def is_span(context: NumberContext) -> bool:
+    """Whether a number of years is a span of time."""
     if context.second_after & {"как"}:  # "12 лет как развелись"
         return True
     where = context.words_after[2] if len(context.words_after) > 2 else ""

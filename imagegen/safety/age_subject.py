@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import assert_never
 
 from imagegen import morphology
+from imagegen.safety import word_classes
 from imagegen.safety.age_context import Forms, NumberContext, word_set
 from imagegen.safety.lexicon import shipped_lexicon
 from imagegen.safety.normalise import NormalisedSentence
@@ -206,6 +207,8 @@ def _first(people: Iterable[Person | None]) -> Person | None:
 def _is_thing(word: str, forms: Forms) -> bool:
     if forms & (_words()["things"] | _words()["animals"]):
         return True
+    if word.isascii():
+        return word_classes.is_thing(word) or word_classes.is_animal(word)
     is_named = morphology.may_be_first_name(word)
     return morphology.is_inanimate(word) and not is_named and not forms & _words()["unsaid"]
 

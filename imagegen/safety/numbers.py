@@ -177,6 +177,11 @@ def forms_of(word: NormalisedWord) -> frozenset[str]:
     return frozenset(forms.union(morphology.lemmas(word.plain), [word.plain]))
 
 
+def is_number_word(form: str) -> bool:
+    """Whether a form is a number word, and no ordinal."""
+    return form in _WORDS
+
+
 def is_ending(word: NormalisedWord) -> bool:
     """Whether a word may be the ending of a number in digits, as in `15-ти`."""
     return word.plain in _ENDINGS
