@@ -64,6 +64,11 @@ def is_noun(word: str) -> bool:
     return _is(word, "NOUN")
 
 
+def may_be_counted(word: str) -> bool:
+    """Tell whether a Russian word may be a noun, or stand for one, in a case after a number."""
+    return _is_russian(word) and _may_be_counted(word)
+
+
 def is_inanimate(word: str) -> bool:
     """Tell whether the likeliest reading of a word is a Russian noun for a thing."""
     return _is(word, "NOUN", "inan")
@@ -127,6 +132,13 @@ def _is_russian(word: str) -> bool:
 @functools.lru_cache(maxsize=_CACHE_SIZE)
 def _is_known(word: str) -> bool:
     return bool(analyser().word_is_known(word))
+
+
+@functools.lru_cache(maxsize=_CACHE_SIZE)
+def _may_be_counted(word: str) -> bool:
+    tag = analyser().parse(word)[0].tag
+    is_for_a_noun = ("ADJF" in tag or "PRTF" in tag) and {"plur", "gent"} in tag
+    return "NOUN" in tag or is_for_a_noun
 
 
 @functools.lru_cache(maxsize=_CACHE_SIZE)

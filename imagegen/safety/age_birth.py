@@ -5,7 +5,7 @@ import datetime as dt
 from imagegen.safety.age_context import Forms, NumberContext, word_set
 
 _BIRTH: Forms = word_set(
-    "born birth birthday bday birthdate birthyear dob родиться рождение рожденный родить гр дрн"
+    "born birth birthday bday bd birthdate birthyear dob др рожд родиться рождение рожденный родить гр дрн"
     " народиться nasceu nacido nacida nacio geboren nato nata urodzony urodzona народився народилася"
 )
 _CHILD: Forms = word_set("baby kid child born года год го й")
@@ -62,5 +62,7 @@ def _short_year(context: NumberContext) -> int | None:
     if context.value not in _TWO_DIGITS:
         return None
     is_kid = context.word_after & {"kid", "baby", "born"} and context.value < 10
-    is_said = context.word_after & {"гр", "год", "года"} and context.near(_BIRTH, after=3)
+    is_said = context.near(_BIRTH, before=2) or (
+        context.word_after & {"гр", "год", "года"} and context.near(_BIRTH, after=3)
+    )
     return 2000 + context.value if is_kid or is_said else None

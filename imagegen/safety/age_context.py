@@ -40,7 +40,7 @@ def word_set(text: str) -> Forms:
 # English words that end in s and are no plurals.
 _NO_PLURALS = word_set(
     "is was has does this his hers its yes as us thus plus looks seems turns years yrs always"
-    " perhaps sometimes besides less dress glass miss kiss lips eyes legs"
+    " thats whats lets heres perhaps sometimes besides less dress glass miss kiss lips eyes legs"
 )
 
 
@@ -209,7 +209,8 @@ def _sum(before: list[SpokenWord], value: int) -> tuple[int, int]:
         if first is None or before[-words].pauses:
             continue
         signs = frozenset[str]().union(*(each.forms for each in before[-words + 1 :]))
-        if signs & _PLUS or (first.value == _DOZEN and signs & {"and", "и"}):
+        is_dozen = first.value == _DOZEN and not before[-words].is_in_digits
+        if signs & _PLUS or (is_dozen and signs & {"and", "и"}):
             return words, first.value + value
         if signs & _MINUS and first.value > value:
             return words, first.value - value

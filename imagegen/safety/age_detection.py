@@ -29,10 +29,6 @@ _NOT_YET = word_set(
     " исполнится достигнуть достичь"
 )
 _ARTICLES = word_set("a an the two this that")
-_DATES = word_set(
-    "числа число числам th st nd rd january february march april june july august september october november december"
-    " января февраля марта апреля мая июня июля августа сентября октября ноября декабря"
-)
 _AGO = word_set("ago назад")
 _LONG_AGO = 10
 _MONTHS = word_set("month months месяц")
@@ -97,14 +93,14 @@ def ages_in(
     """
     contexts = [*age_context.numbers_in(sentence)]
     is_about_age = bool(contexts) and _is_about_age(sentence)
-    is_date = any(word.plain in _DATES for word in sentence.words)
     for context in contexts:
         if (years := _years(context, today, named_before)) is not None:
             yield _age(context, years)
-        elif (is_about_age and _may_be_a_teens(context)) or (
-            not is_date and _is_not_understood(context, today, named_before)
+        elif (is_about_age and _may_be_a_teens(context)) or _is_not_understood(
+            context, today, named_before
         ):
-            yield replace(_age(context, 1), is_certain=False)
+            is_certain = bool(context.word_after & age_english.SHORT_YEARS)
+            yield replace(_age(context, 1), is_certain=is_certain)
     for context, years in age_relations.relative_ages(contexts):
         yield _age(context, years)
 
@@ -196,7 +192,7 @@ def _is_not_understood(context: NumberContext, today: dt.date, named_before: For
     if not 0 < context.value < ADULT or age_relations.is_difference(context):
         return False
     is_years = bool(context.word_after & _YEAR_WORDS)
-    if not is_years and context.value < _MIN_BARE_AGE and age_subject.person_of(context) is None:
+    if not is_years and context.value < _MIN_BARE_AGE:
         return False
     if age_subject.is_of_a_thing(context, named_before=named_before):
         return False

@@ -6,25 +6,29 @@ from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, word_set
 UNITS: Forms = word_set(
     "second minute hour day week month mile meter metre kilometer kilometre km kilo kg gram pound"
     " percent degree euro dollar buck page time cent o am pm people person men women feet foot inch"
-    " block step floor stop point cm mm ml litre liter oclock out more of"
+    " block step floor stop point cm mm ml litre liter oclock out more of min mins sec secs hr hrs wks"
+    " lb lbs oz ft kcal px fps bpm inch inches pcs pc xp pts"
 )
 UNTIL: Forms = word_set(
     "and or but so with who in at on wearing standing sitting looking is was year years yr yrs old"
-    " next last this now today again tomorrow soon"
+    " next last this now today again tomorrow soon n y lol haha btw fyi rn tho cuz bc til till until she he"
+    " they it my your his her"
 )
 
 _YEARS = word_set("year years yr yrs y")
 _MONTHS = word_set("month months week weeks")
-_SHORT_YEARS = word_set("yr yrs")
+SHORT_YEARS: Forms = word_set("yr yrs")
 _OLD = word_set("old o young age")
 _YEARS_OLD = word_set("yo yos ish летний летн летие")
 _AGED = word_set("aged age ages возраст")
 _TO_BE_AGE = word_set("my is s that in")
-_TURNING = word_set("turn turns turned turning hit hits being became reached")
-_SPAN_BEFORE = word_set("for in after than last past next within over since every took")
-_SPAN_AFTER = word_set("ago later since together before experience apart")
+_TURNING = word_set("turnin turn turns turned turning hit hits being became reached")
+_SPAN_BEFORE = word_set(
+    "for in after than last past next within over since every took these those first whole"
+)
+_SPAN_AFTER = word_set("ago later since together before experience apart with of sober clean strong running straight")
 _FILLERS = word_set(
-    "only just about like barely around almost nearly now still already maybe probably roughly"
+    "only just about like barely basically around almost nearly now still already maybe probably roughly"
     " approximately not even yet currently actually really literally exactly under below"
     " between at most least be been being going to gonna will would ll d may might must could"
     " should approx circa basically kinda sorta"
@@ -53,7 +57,7 @@ _FOREIGN_OPENERS = word_set("bin tengo ho tenho mam ai hab tiene ha мені м�
 _BELOW = word_set("under below")
 _THAN = word_set("younger less")
 _NEARLY = word_set("almost nearly barely yet")
-_AFTER_AN_AGE = word_set("and now today but so or already again tomorrow yet soon и а")
+_AFTER_AN_AGE = word_set("and n y lol haha btw fyi rn tho cuz bc til till until now today but so or already again tomorrow yet soon и а")
 _TEENS = range(10, 19)
 _LATE_TEENS = range(13, 18)
 _MIN_AGE = 2
@@ -88,19 +92,20 @@ def is_span(context: NumberContext) -> bool:
 
 def _has_years(context: NumberContext) -> bool:
     if context.word_after & _FOREIGN_YEARS or (
-        context.value in _TEENS and not context.after and context.word_before & _FOREIGN_OPENERS
+        context.value in _TEENS
+        and context.word_before & _FOREIGN_OPENERS
+        and not _is_counted(context)
     ):
         return True
-    if context.word_after & _YEARS_OLD or (
+    is_old = context.word_after & _YEARS_OLD or (
         context.word_after & (_YEARS | _MONTHS)
         and (
             context.second_after & _OLD
             or (context.second_after & {"of"} and context.near(_OLD, after=3))
         )
-    ):
-        # `5ish` is a time of day, `15ish` an age.
-        return not context.word_after & {"ish"} or context.value in _TEENS
-    return bool(context.word_after & _SHORT_YEARS) and not is_span(context)
+    )
+    # `5ish` is a time of day, `15ish` an age.
+    return bool(is_old) and (not context.word_after & {"ish"} or context.value in _TEENS)
 
 
 def _has_age_word(context: NumberContext) -> bool:

@@ -6,12 +6,13 @@ from imagegen.safety.lexicon import shipped_lexicon
 
 UNITS: Forms = word_set(
     "секунда минута час день сутки неделя месяц метр километр км кг килограмм грамм процент градус"
-    " рубль евро доллар раз страница человек штука балл копейка этаж литр"
+    " рубль евро доллар раз страница человек штука балл копейка этаж литр мин сек ч шт руб р тыс т гр"
+    " кк лвл фраг"
 )
 
 _YEARS = word_set("год лето годик годок годы лет зима весна років роки рік рокив роки")
 _SPAN_AFTER = word_set(
-    "женатый женаты замужем назад вместе подряд спустя стаж опыт работать знакомый знаком брак выдержка гарантия прошло"
+    "женатый женаты замужем назад вместе подряд спустя стаж опыт работать знакомый знаком трезвый чистый без со с от завязка брак выдержка гарантия прошло"
 )
 _SPAN_BEFORE = word_set(
     "через за около последний следующий ближайший на свыше пройти прошлый прожить проработать"
@@ -93,7 +94,7 @@ def _is_in_years(context: NumberContext) -> bool:
         return True
     if context.word_before & {"лет", "год", "возраст"}:
         # The English word "let" is also read as `лет`.
-        return not (context.word_before & {"let"} and context.after)
+        return not (context.word_before & {"let"} and context.after) and not is_span(context)
     if _is_said_of_after(context):
         return True
     if context.word_before & _YOUNGER and context.value in _TEENS:
@@ -151,6 +152,8 @@ def is_span(context: NumberContext) -> bool:
 def _is_of_somebody(context: NumberContext) -> bool:
     opener = context.opener(_FILLERS)
     last = opener[-1] if opener else NO_FORMS
+    if context.word_before & {"к", "в", "с", "через"}:
+        return False
     if last & (_DATIVE | _TO_LOOK):
         word_before_person = opener[-2] if len(opener) > 1 else NO_FORMS
         return context.value >= _MIN_AGE and not word_before_person & _TO_GIVE

@@ -21,7 +21,7 @@ _MAX_DISTANCE_AFTER = 5
 # Between a number and what it is the age of: "a fifteen year old malt", "16-летний виски".
 # These stand in questions about people too.
 _ASKING = word_set(
-    "date time number passport what which s that this it school class grade story here there это"
+    "date time number passport what which s that thats its this it school class grade story here there это"
 )
 _YEAR_WORDS = word_set("year years yr yrs old month months y o летний летн год лет годик")
 
@@ -157,7 +157,7 @@ def _stands_before_a_thing(context: NumberContext) -> bool:
     for word, forms in nearby:
         if forms & _YEAR_WORDS:
             continue
-        if word not in _ASKING and _is_thing(word, forms):
+        if word not in _ASKING and is_thing(word, forms):
             return True
         if not morphology.is_adjective(word):
             return False
@@ -177,7 +177,7 @@ def _stands_after_a_thing(context: NumberContext, kinds: Forms) -> bool | None:
         elif (_person(forms) and not follows_pronoun) or morphology.is_name(word):
             return False
         elif (kinds and kinds & _kinds(word, forms, last)) or (
-            not kinds and distance < _MAX_DISTANCE and _is_thing(word, forms)
+            not kinds and distance < _MAX_DISTANCE and is_thing(word, forms)
         ):
             return True
     return None
@@ -204,7 +204,8 @@ def _first(people: Iterable[Person | None]) -> Person | None:
     return next(filter(None, people), None)
 
 
-def _is_thing(word: str, forms: Forms) -> bool:
+def is_thing(word: str, forms: Forms) -> bool:
+    """Whether a word of either language means a thing or an animal."""
     if forms & (_words()["things"] | _words()["animals"]):
         return True
     if word.isascii():

@@ -24,12 +24,13 @@ _WORDS_OF_SUMS = (
 _SIGNS = (
     (re.compile("🔟"), " 10 "),
     (re.compile(r"(?i)(?<!\d)(\d\d)\s?/\s?[mfмжд]\b|\b[mfмжд]\s?/\s?(1[0-9])(?!\d)"), r" \1\2 yo "),
+    (re.compile(r"(?i)(?:\A|(?<=[,;.\n]))\s*(1\d)\s?[mfмжпд](?=[\s,.]|\Z)"), r" \1 yo "),
     (re.compile(r"(?i)\bг\.?\s?р\b\.?"), " гр "),
     (re.compile(r"(?i)(?<=\d)\s?г\.\s+(?=[а-яё])"), " года "),
     (re.compile(r"(?i)\bрожд\."), "рождения"),
     (re.compile(r"(?i)\bb\.\s?(?=\d{4})"), "born "),
     # A school class and its letter: "в 5А", "9 «Б»".
-    (re.compile(r"(?i)\b(?:в|из)\s+(\d{1,2})\s?[«\"]?[абвгд][»\"]?(?![\w])"), r" в \1 класс "),
+    (re.compile(r"(?i)\b(?:в|из|учусь|учимся|учится)\s+(\d{1,2})\s?[«\"]?[абвгд][»\"]?(?![\w])"), r" в \1 класс "),
     (
         re.compile(
             r"(?i)\b(через|in|another)\s+(?:a\s+|one\s+)?(год|year|месяц|month|неделю|week)\b"
@@ -68,6 +69,7 @@ _WRONG_LAYOUT = re.compile(
     r"(?i)\b(?:vyt|tve|nt,t|ktn|rkfcc\w*|irjk\w*|ujlf|ltnb|gjlhjcn\w*|ltdjxr\w*|vfkmxbr\w*|ht,tyjr|yfwfnm\w*)(?!\w)"
 )
 _APERTURE = re.compile(r"(?i)\bf\s?/\s?(?:11|16|\d\.\d|[248])\b")
+_IN_CODE = re.compile(r"\b0(?:[xX][0-9a-fA-F]{1,2}|[bB][01]{4,5}|[oO][0-7]{2})\b")
 _HALVED = re.compile(
     r"(?i)(?<![\w.])(\d{2})\W+(?:and\s+)?(?:halved?(?:\s+it)?|пополам|делить на два)\b"
 )
@@ -83,6 +85,7 @@ def without_other_numbers(text: str) -> str:
     if not _DIGIT.search(text) and not _WITHOUT_DIGITS.search(text):
         return text
     text = _APERTURE.sub(" ", text)
+    text = _IN_CODE.sub(lambda found: str(int(found.group(), 0)), text)
     text = _HALVED.sub(lambda found: str(int(found.group(1)) // 2), _DATE.sub(_year, text))
     for sign, word in _SIGNS:
         text = sign.sub(word, text)

@@ -7,8 +7,8 @@ import itertools
 from collections.abc import Iterable
 
 from imagegen import morphology
-from imagegen.safety import age_english, age_russian, numbers, word_classes
-from imagegen.safety.age_context import Forms, NumberContext, word_set
+from imagegen.safety import age_english, age_russian, age_subject, numbers, word_classes
+from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, word_set
 
 _AROUND_NUMBERS: Forms = word_set(
     "and or to of out by from between against x и или до из по на от между против"
@@ -19,11 +19,16 @@ _TIMES: Forms = word_set(
     "сегодня вчера завтра утро вечер час встреча созвон поезд рейс сеанс today yesterday tomorrow"
     " morning evening night clock oclock am pm meeting"
 )
+_DATES: Forms = word_set(
+    "число st nd rd th january february march april may june july august september october november"
+    " december jan feb mar apr jun jul aug sep sept oct nov dec январь февраль март апрель май июнь"
+    " июль август сентябрь октябрь ноябрь декабрь"
+)
 _LABELS: Forms = word_set(
     "number no nr room chapter page size platform version level episode season part act vol volume"
-    " top iphone ios windows android pixel galaxy xbox playstation ps ps5 fifa gta python java plus"
-    " minus zero total score about over under another extra next last first все всего итого минус"
-    " плюс номер айфон винда топ"
+    " top iphone ios windows win android pixel galaxy xbox playstation ps ps5 fifa gta python java"
+    " minus zero total score chapter lvl ver итого минус плюс номер айфон андроид винда винды топ"
+    " уровень лвл версия"
 )
 _YEARS: Forms = word_set("year years yr yrs год лет годик")
 _VERBS_OF_AGE: Forms = word_set(
@@ -32,7 +37,9 @@ _VERBS_OF_AGE: Forms = word_set(
     " live lived living exist existed spend spent swear promise admit lie lied mean means meant"
     " sound sounds pretend pretending remain remains stay"
 )
-_UNSAID: Forms = age_russian.UNSAID
+_CLAUSE = 12  # words
+# Those of a side by side enumeration of the words after a number belong to what follows.
+_ENDS: Forms = age_english.UNTIL | word_set("n but cuz cause bc lol so she he i you и а но что")
 _MIN_WORDS = 3
 _LAST_HOUR, _LAST_HOUR_ENGLISH = 24, 12
 
@@ -52,30 +59,22 @@ def is_understood(context: NumberContext) -> bool:
 
 def is_span(context: NumberContext) -> bool:
     """Whether a number of years is no age but a span of time."""
-    if age_english.is_span(context) or age_russian.is_span(context) or has_verb(context):
+    if context.number.is_ordinal or age_english.is_span(context) or age_russian.is_span(context) or has_verb(context):
         return True
-    around = (*context.clause_before[-3:], *context.words_after[1:4])
-    return any(is_thing(word) for word in around if not _UNSAID & {word, *morphology.lemmas(word)})
+    return _has_thing(context, before=3, after=4)
 
 
 def has_verb(context: NumberContext) -> bool:
     """Whether the clause of a number has a verb that is not said of ages."""
-    return any(map(_is_other_verb, context.clause_before)) or any(
-        map(_is_other_verb, context.words_after)
+    after = itertools.takewhile(
+        lambda each: not each[1] & _ENDS, zip(context.words_after, context.after, strict=True)
     )
+    return any(map(_is_other_verb, (*context.clause_before, *(word for word, _ in after))))
 
 
 def is_other_year(context: NumberContext) -> bool:
     """Whether a year is that of an event or of a thing."""
-    around = (*context.clause_before[-2:], *context.words_after[:2])
-    return has_verb(context) or any(map(is_thing, around))
-
-
-def is_thing(word: str) -> bool:
-    """Whether a word of either language is a noun for a thing."""
-    if word.isascii():
-        return word_classes.is_thing(word) or word_classes.is_animal(word)
-    return morphology.is_inanimate(word) and not morphology.may_be_first_name(word)
+    return has_verb(context) or _has_thing(context, before=_CLAUSE, after=3)
 
 
 def _counts(context: NumberContext) -> bool:
@@ -99,20 +98,28 @@ def _counts(context: NumberContext) -> bool:
 def _is_counted_noun(word: str) -> bool:
     if word.isascii():
         return word_classes.is_thing(word) or word_classes.is_animal(word)
-    return morphology.is_noun(word)
+    return morphology.may_be_counted(word)
 
 
 def _is_label(context: NumberContext) -> bool:
     if not context.clause_before:
         return False
-    word = context.clause_before[-1]
-    return bool(context.word_before & _LABELS) or (
-        is_thing(word) and not context.word_before & _UNSAID
-    )
+    return bool(context.word_before & _LABELS) or _has_thing(context, before=1)
+
+
+def _has_thing(context: NumberContext, *, before: int, after: int = 0) -> bool:
+    count = min(before, len(context.clause_before))
+    earlier = zip(context.words_before[-count:], context.before[-count:], strict=True)
+    later = zip(context.words_after[:after], context.after[:after], strict=True)
+    near = (*(earlier if count else ()), *later)
+    return any(itertools.starmap(age_subject.is_thing, near))
 
 
 def _is_time(context: NumberContext) -> bool:
-    if context.near(_TIMES, before=4, after=3):
+    is_month_after = context.word_after | (
+        context.second_after if context.word_after & _AROUND_NUMBERS else NO_FORMS
+    )
+    if context.near(_TIMES, before=4, after=3) or (context.word_before | is_month_after) & _DATES:
         return True
     if context.word_before & _AT:
         return context.value <= _LAST_HOUR_ENGLISH

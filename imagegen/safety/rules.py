@@ -23,11 +23,16 @@ _IMPLIED = (
     {"later", "rights"},
     {"not_yet", "rights", "somebody"},
     {"parents", "permission", "somebody"},
+    {"accompanied", "rights"},
+    {"accompanied", "cannot", "somebody"},
+    {"cannot", "yet", "rights"},
+    {"denied", "goods", "somebody"},
+    {"lessons"},
 )
 NEVER_IN_A_PROMPT = frozenset(_CHILDREN)
-OF_MINORS = frozenset({*_MENTIONED, "rights", "permission", "codes"})
+OF_MINORS = frozenset({*_MENTIONED, "rights", "permission", "codes", "lessons", "goods"})
 # Said of the one who speaks if of nobody else; family and school are mostly those of others.
-OF_ANYBODY = frozenset({"looks", "codes", "implied", "rights", "permission", "age"})
+OF_ANYBODY = frozenset({"looks", "codes", "implied", "rights", "permission", "age", "lessons", "goods"})
 
 
 class ScreenVerdict(enum.IntEnum):

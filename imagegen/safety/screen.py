@@ -232,7 +232,9 @@ class Screen:
             names.add("grown")
         minors = [age for age in ages if age.is_minor]
         if any(age.is_grown for age in ages) or age_detection.is_long_ago(sentence):
-            names.discard("school")
+            names -= {"school", "lessons"}
+        if names & {"studies", "grown"}:
+            names.discard("lessons")
         if names >= {"sums", "of_age"} and sum(age.is_grown for age in ages) < _TWO:
             names.add("perhaps_age")
         if not minors and any(
