@@ -84,6 +84,21 @@ def is_thing_in_dative(word: str) -> bool:
     return _is(word, "NOUN", "inan", "datv")
 
 
+def is_nominative(word: str) -> bool:
+    """Tell whether some reading of a Russian noun is in the nominative."""
+    return _is_russian(word) and _may_be(word, ("NOUN", "nomn"))
+
+
+def is_said_to_you(word: str) -> bool:
+    """Tell whether a Russian verb is in the second person or an imperative."""
+    return _is_russian(word) and (_is(word, "2per") or _is(word, "impr"))
+
+
+def is_said_of_others(word: str) -> bool:
+    """Tell whether a Russian verb is in the third person."""
+    return _is(word, "3per")
+
+
 def is_adjective(word: str) -> bool:
     """Tell whether the likeliest reading of a word is a Russian adjective or participle."""
     return _is(word, "ADJF") or _is(word, "PRTF")
@@ -157,6 +172,11 @@ def _may_be_first_name(word: str) -> bool:
 def _is_name(word: str) -> bool:
     tag = analyser().parse(word)[0].tag
     return "Name" in tag or "Surn" in tag
+
+
+@functools.lru_cache(maxsize=_CACHE_SIZE)
+def _may_be(word: str, grammemes: tuple[str, ...]) -> bool:
+    return any(set(grammemes) in parse.tag for parse in analyser().parse(word))
 
 
 def _is(word: str, *grammemes: str) -> bool:

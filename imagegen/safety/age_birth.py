@@ -13,7 +13,7 @@ _CAME: Forms = word_set("along arrived came appeared появиться")
 _FROM: Forms = word_set("from с со из")
 _UNTIL_NOW: Forms = word_set("in в since after before until moved last by к до после")
 _GRADUATION: Forms = word_set("class graduate graduates graduating graduation выпуск выпускник")
-_TWO_DIGITS = range(4, 30)
+TWO_DIGITS = range(4, 30)
 _FIRST_YEAR = 1900
 _GRADUATION_AGE = 18
 
@@ -59,7 +59,7 @@ def _year(context: NumberContext, *, is_of_somebody: bool) -> int | None:
 
 
 def _short_year(context: NumberContext) -> int | None:
-    if context.value not in _TWO_DIGITS:
+    if context.value not in TWO_DIGITS:
         return None
     is_kid = context.word_after & {"kid", "baby", "born"} and context.value < 10
     is_said = context.near(_BIRTH, before=2) or (

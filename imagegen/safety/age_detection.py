@@ -189,6 +189,9 @@ def _is_not_understood(context: NumberContext, today: dt.date, named_before: For
     """Whether nothing says that a number is something else than the age of a minor."""
     if today.year - ADULT <= context.value <= today.year:
         return not number_meaning.is_other_year(context)
+    is_short_year = context.number.is_ordinal and context.word_after & {"год", "года"}
+    if is_short_year and context.value in age_birth.TWO_DIGITS:
+        return not number_meaning.is_other_year(context)
     if not 0 < context.value < ADULT or age_relations.is_difference(context):
         return False
     is_years = bool(context.word_after & _YEAR_WORDS)

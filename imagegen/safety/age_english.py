@@ -26,7 +26,7 @@ _TURNING = word_set("turnin turn turns turned turning hit hits being became reac
 _SPAN_BEFORE = word_set(
     "for in after than last past next within over since every took these those first whole"
 )
-_SPAN_AFTER = word_set("ago later since together before experience apart with of sober clean strong running straight")
+_SPAN_AFTER = word_set("ago later since together before experience apart with of as married divorced widowed single sober clean strong running straight")
 _FILLERS = word_set(
     "only just about like barely basically around almost nearly now still already maybe probably roughly"
     " approximately not even yet currently actually really literally exactly under below"

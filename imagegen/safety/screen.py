@@ -17,6 +17,7 @@ from imagegen.safety import (
     person_names,
     reading_time,
     rules,
+    word_classes,
 )
 from imagegen.safety.age_context import NO_FORMS, Forms
 from imagegen.safety.age_detection import Age
@@ -273,7 +274,7 @@ def _grown(lists: dict[str, list[str]]) -> dict[str, list[str]]:
         f"{verb} {a} {one}"
         for verb in ("is", "s", "became", "now")
         for a in ("a", "an")
-        for one in professions
+        for one in (*professions, *word_classes.professions())
     )
     russian = (f"{who} {one}" for who in kin for one in professions)
     return {**lists, "grown": [*lists["grown"], *english, *russian]}
