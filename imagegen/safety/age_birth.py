@@ -9,7 +9,7 @@ _BIRTH: Forms = word_set(
     " народиться nasceu nacido nacida nacio geboren nato nata urodzony urodzona народився народилася"
 )
 _CHILD: Forms = word_set("baby kid child born года год го й")
-_CAME: Forms = word_set("along arrived came appeared появиться")
+_CAME: Forms = word_set("along arrived came appeared delivered model vintage появиться завести")
 _FROM: Forms = word_set("from с со из")
 _UNTIL_NOW: Forms = word_set("in в since after before until moved last by к до после")
 _GRADUATION: Forms = word_set("class graduate graduates graduating graduation выпуск выпускник")

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from imagegen import morphology
 from imagegen.safety import (
     age_birth,
     age_context,
@@ -132,7 +133,10 @@ def may_draw_minor(sentence: NormalisedSentence, today: dt.date) -> bool:
 
 
 def _age(context: NumberContext, years: int) -> Age:
-    nobody = Person.THIRD if context.word_before & _ARTICLES else Person.FIRST
+    is_third = context.word_before & _ARTICLES or (
+        context.before and (context.before[0] & _ARTICLES or morphology.is_name(context.words_before[0]))
+    )
+    nobody = Person.THIRD if is_third else Person.FIRST
     is_past = context.near(_PAST, before=6) and not age_birth.is_near_birth(context)
     return Age(years=years, person=age_subject.person_of(context) or nobody, is_past=is_past)
 

@@ -16,6 +16,9 @@ from imagegen.safety.numbers import forms_of
 Role = str
 USER, PERSONA = "user", "persona"
 
+# A sentence of more words without a person is no "fifteen, sorry" but "a schoolboy at a bus stop".
+_MAX_ELLIPSIS = 4
+_ARTICLES = word_set("a an the")
 _MAX_DISTANCE = 7
 _MAX_DISTANCE_AFTER = 5
 # Between a number and what it is the age of: "a fifteen year old malt", "16-летний виски".
@@ -31,10 +34,10 @@ _KINDS_OF_PRONOUNS = (
     (word_set("она ей ее ею ней еи"), frozenset({"femn"})),
     (word_set("он ему его нем"), frozenset({"masc", "neut"})),
 )
-_AGE = word_set("age возраст")
+_AGE = word_set("age aged ages возраст")
 _NO_PERSONS = word_set("on was")
 _DESCRIBED = {("i", "am"), ("i", "m"), ("you", "are"), ("you", "re")}
-_PREPOSITIONS = word_set("на в во под за с со к по из от у о об при")
+_PREPOSITIONS = word_set("на в во под за с со к по из от у о об при in on at from to")
 
 
 class Person(enum.Enum):
@@ -73,6 +76,15 @@ def person_in(sentence: NormalisedSentence) -> Person | None:
     return _first(people) or _first(map(_owner, forms)) or _first(map(_person, forms))
 
 
+def person_said(sentence: NormalisedSentence) -> Person:
+    """Return the grammatical person of whom a sentence speaks, that of an ellipsis by its form."""
+    if (person := person_in(sentence)) is not None:
+        return person
+    words = [word.plain for word in sentence.words]
+    is_of_speaker = len(words) <= _MAX_ELLIPSIS or any(map(morphology.is_first_person, words))
+    return Person.FIRST if is_of_speaker and words[0] not in _ARTICLES else Person.THIRD
+
+
 def is_about_a_thing(sentence: NormalisedSentence) -> bool:
     """Whether a question about an age speaks of a thing and of nobody else."""
     forms_of_words = [(word.plain, forms_of(word)) for word in sentence.words]
@@ -87,7 +99,13 @@ def is_about_a_thing(sentence: NormalisedSentence) -> bool:
 
 def person_of(context: NumberContext) -> Person | None:
     """Return whose a number may be by the nearest word for a person; None if there is no such word."""
-    nearby = (*context.before[: -_MAX_DISTANCE - 1 : -1], *context.after[:_MAX_DISTANCE_AFTER])
+    before = [
+        forms
+        for forms, last in zip(context.before, ("", *context.words_before), strict=False)
+        if last != "у"
+    ]
+    nearby = (*before[: -_MAX_DISTANCE - 1 : -1], *context.after[:_MAX_DISTANCE_AFTER])
+    nearby = nearby if any(map(_person, nearby)) else (*context.before[::-1], *nearby)
     return _first(map(_person, nearby)) or _first(map(_owner, nearby))
 
 
@@ -127,7 +145,7 @@ def is_of_a_thing(
     """
     if is_birth:
         return _is_birth_of_a_thing(context)
-    if any(forms & _AGE for forms in context.before[-4:]):
+    if any(forms & _AGE for forms in context.before[-4:]) or _stands_before_a_person(context):
         return False
     if _stands_before_a_thing(context):
         return True
@@ -151,6 +169,12 @@ def _is_birth_of_a_thing(context: NumberContext) -> bool:
     return False
 
 
+def _stands_before_a_person(context: NumberContext) -> bool:
+    """Whether the number is an attribute of a person: "a fourteen-year-old boy"."""
+    after = itertools.dropwhile(lambda forms: bool(forms & _YEAR_WORDS), context.after[:4])
+    return bool(next(after, frozenset()) & _words()["people"])
+
+
 def _stands_before_a_thing(context: NumberContext) -> bool:
     """Whether the number is an attribute: "a fifteen year old malt", "16-летний виски"."""
     nearby = zip(context.words_after[:_MAX_DISTANCE_AFTER], context.after, strict=False)
@@ -172,6 +196,8 @@ def _stands_after_a_thing(context: NumberContext, kinds: Forms) -> bool | None:
     follows_pronoun = bool(kinds)
     words = [*zip(context.words_before, context.before, ("", *context.words_before), strict=False)]
     for distance, (word, forms, last) in enumerate(reversed(words)):
+        if distance < len(words) - 1 and _is_in_a_phrase(words[: len(words) - 1 - distance]):
+            continue  # "the girl in the photo", "to answer"
         if pronouns := _kinds_of_pronouns([forms]):
             kinds = kinds or pronouns
         elif (_person(forms) and not follows_pronoun) or morphology.is_name(word):
@@ -181,6 +207,13 @@ def _stands_after_a_thing(context: NumberContext, kinds: Forms) -> bool | None:
         ):
             return True
     return None
+
+
+def _is_in_a_phrase(before: Sequence[tuple[str, Forms, str]]) -> bool:
+    """Whether a word after these belongs to a preposition, with at most one adjective between."""
+    if before[-1][0] in _PREPOSITIONS:
+        return True
+    return len(before) > 1 and before[-2][0] in _PREPOSITIONS and not _person(before[-1][1])
 
 
 def _kinds_of_pronouns(words: Sequence[Forms]) -> Forms:

@@ -13,6 +13,11 @@ _END = r"(?![\w:/]|[.,]\d)"
 _WITHOUT_DIGITS = re.compile(
     r"(?i)thousand|\b(?:через|in|another|next)\s+(?:a |one )?(?:год|year|мес|month|нед|week)|🔟"
 )
+_IN_OTHER_WORDS = (
+    (re.compile(r"(?i)\b(?:появил|увидел)(\w*) (?:на )?свет\b"), r"родил\1"),
+    (re.compile(r"(?i)\b(?:came|brought|come) into (?:the|this) world\b"), "born"),
+    (re.compile(r"(?i)\b(лет|года?),(?= как\b)"), r"\1"),
+)
 _MONEY = "$€£₽¥"
 
 _WORDS_OF_SUMS = (
@@ -80,7 +85,7 @@ _DATE = re.compile(
 
 def without_other_numbers(text: str) -> str:
     """Return a text without the numbers that are no ages by their notation."""
-    for words, number in _WORDS_OF_SUMS:
+    for words, number in (*_WORDS_OF_SUMS, *_IN_OTHER_WORDS):
         text = words.sub(number, text)
     if not _DIGIT.search(text) and not _WITHOUT_DIGITS.search(text):
         return text

@@ -19,6 +19,7 @@ _TIMES: Forms = word_set(
     "сегодня вчера завтра утро вечер час встреча созвон поезд рейс сеанс today yesterday tomorrow"
     " morning evening night clock oclock am pm meeting"
 )
+_IN: Forms = word_set("in since by until before after during в к до после")
 _DATES: Forms = word_set(
     "число st nd rd th january february march april may june july august september october november"
     " december jan feb mar apr jun jul aug sep sept oct nov dec январь февраль март апрель май июнь"
@@ -74,7 +75,11 @@ def has_verb(context: NumberContext) -> bool:
 
 def is_other_year(context: NumberContext) -> bool:
     """Whether a year is that of an event or of a thing."""
-    return has_verb(context) or _has_thing(context, before=_CLAUSE, after=3)
+    return (
+        bool(context.word_before & _IN)
+        or has_verb(context)
+        or _has_thing(context, before=_CLAUSE, after=3)
+    )
 
 
 def _counts(context: NumberContext) -> bool:

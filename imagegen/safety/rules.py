@@ -28,11 +28,14 @@ _IMPLIED = (
     {"cannot", "yet", "rights"},
     {"denied", "goods", "somebody"},
     {"lessons"},
+    {"parents", "consent"},
+    {"parents", "summoned"},
+    {"majority", "yet"},
 )
 NEVER_IN_A_PROMPT = frozenset(_CHILDREN)
-OF_MINORS = frozenset({*_MENTIONED, "rights", "permission", "codes", "lessons", "goods"})
+OF_MINORS = frozenset({*_MENTIONED, "rights", "permission", "codes", "lessons", "goods", "parents", "majority", "accompanied"})
 # Said of the one who speaks if of nobody else; family and school are mostly those of others.
-OF_ANYBODY = frozenset({"looks", "codes", "implied", "rights", "permission", "age", "lessons", "goods"})
+OF_ANYBODY = frozenset({"looks", "codes", "implied", "rights", "permission", "age", "lessons", "goods", "majority", "accompanied"})
 
 
 class ScreenVerdict(enum.IntEnum):

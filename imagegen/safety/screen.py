@@ -212,7 +212,9 @@ class Screen:
         topics = [[*itertools.islice(flat, size)] for size in sizes]
         for message, found in zip(messages, topics, strict=True):
             if self._starred.are_in(message.text):
-                found.append(Topics(names={"codes"}))
+                person = age_subject.person_said(next(sentences(message.text)))
+                subjects = frozenset({subject_of(person, message.role)})
+                found.append(Topics(names={"codes"}, subjects=subjects))
         return topics
 
     def _read(self, text: str, role: Role, named: Forms = NO_FORMS) -> tuple[list[Topics], Forms]:
@@ -259,9 +261,13 @@ class Screen:
         if names & {"asking", "roles"} and role == USER:
             yield Subject.PERSONA
         elif minors:
-            yield from (subject_of(age.person, role) for age in minors if not age.is_past)
+            yield from (
+                subject_of(age.person, role)
+                for age in minors
+                if not age.is_past or age.person is Person.THIRD
+            )
         elif names & rules.OF_ANYBODY:
-            yield subject_of(age_subject.person_in(sentence) or Person.FIRST, role)
+            yield subject_of(age_subject.person_said(sentence), role)
         elif "foreign" not in names:
             yield subject_of(age_subject.person_described(sentence) or Person.THIRD, role)
 
