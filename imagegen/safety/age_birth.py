@@ -3,6 +3,8 @@
 import datetime as dt
 
 from imagegen.safety.age_context import Forms, NumberContext, word_set
+from imagegen.safety.normalise import NormalisedWord
+from imagegen.safety.numbers import forms_of
 
 _BIRTH: Forms = word_set(
     "born birth birthday bday bd birthdate birthyear dob др рожд родиться рождение рожденный родить гр дрн"
@@ -36,6 +38,11 @@ def years_old_at_graduation(context: NumberContext, today: dt.date) -> int | Non
     if not is_class or not today.year < context.value <= today.year + 12:
         return None
     return _GRADUATION_AGE - (context.value - today.year)
+
+
+def is_said(word: NormalisedWord) -> bool:
+    """Whether a word says that somebody was born."""
+    return not _BIRTH.isdisjoint(forms_of(word))
 
 
 def is_near_birth(context: NumberContext) -> bool:

@@ -106,6 +106,17 @@ def ages_in(
         yield _age(context, years)
 
 
+def is_born_years_ago(sentence: NormalisedSentence) -> bool:
+    """Whether somebody was born so many years ago that they are a minor."""
+    return any(
+        0 < context.value < ADULT
+        and context.word_after & _YEAR_WORDS
+        and context.second_after & _AGO
+        and any(map(age_birth.is_said, sentence.words))
+        for context in age_context.numbers_in(sentence)
+    )
+
+
 def is_long_ago(sentence: NormalisedSentence) -> bool:
     """Whether a sentence speaks of ten or more years ago, or of what somebody did as an adult."""
     return any(

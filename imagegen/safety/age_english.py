@@ -93,7 +93,7 @@ def is_span(context: NumberContext) -> bool:
 def _has_years(context: NumberContext) -> bool:
     if context.word_after & _FOREIGN_YEARS or (
         context.value in _TEENS
-        and context.word_before & _FOREIGN_OPENERS
+        and not _FOREIGN_OPENERS.isdisjoint(context.words_before[-1:])
         and not _is_counted(context)
     ):
         return True

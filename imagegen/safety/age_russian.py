@@ -44,7 +44,6 @@ _VERBS_OF_AGE = word_set(
     " пойти казаться сказать говорить знать думать написать представить ждать"
 )
 _TIME_BEFORE = word_set("в к с до после около на через по за")
-_MAX_WORDS_TO_VERB = 3
 _TEENS = range(10, 19)
 _ORDINAL_AGES = range(11, 18)
 _LAST_GRADE = 11
@@ -139,7 +138,7 @@ def is_span(context: NumberContext) -> bool:
     where = context.words_after[2] if len(context.words_after) > 2 else ""
     if context.second_after & {"в", "на", "из"} and morphology.is_inanimate(where):
         return not where.startswith("школ")  # "15 лет в логистике", "в бочке"
-    if any(map(morphology.is_verb, context.words_before[-_MAX_WORDS_TO_VERB:])) or any(
+    if any(map(morphology.is_verb, context.clause_before)) or any(
         map(morphology.is_verb, context.words_after[1:2])
     ):
         # "работаю здесь 12 лет", but "в 12 лет"

@@ -19,6 +19,7 @@ USER, PERSONA = "user", "persona"
 # A sentence of more words without a person is no "fifteen, sorry" but "a schoolboy at a bus stop".
 _MAX_ELLIPSIS = 4
 _ARTICLES = word_set("a an the")
+_DETERMINERS = word_set("a an the this that my your his her our their")
 _MAX_DISTANCE = 7
 _MAX_DISTANCE_AFTER = 5
 # Between a number and what it is the age of: "a fifteen year old malt", "16-летний виски".
@@ -210,10 +211,13 @@ def _stands_after_a_thing(context: NumberContext, kinds: Forms) -> bool | None:
 
 
 def _is_in_a_phrase(before: Sequence[tuple[str, Forms, str]]) -> bool:
-    """Whether a word after these belongs to a preposition, with at most one adjective between."""
-    if before[-1][0] in _PREPOSITIONS:
-        return True
-    return len(before) > 1 and before[-2][0] in _PREPOSITIONS and not _person(before[-1][1])
+    """Whether a word after these belongs to a preposition: "in the reference photo"."""
+    last = [word for word, _, _ in before[-3:]]
+    for at, word in enumerate(last):
+        if word in _PREPOSITIONS:
+            between = last[at + 1 :]
+            return not between or between[0] in _DETERMINERS or all(map(morphology.is_adjective, between))
+    return False
 
 
 def _kinds_of_pronouns(words: Sequence[Forms]) -> Forms:

@@ -244,6 +244,9 @@ class Screen:
             self._spaced_ages.are_in(row) for row in written_rows(sentence.words)
         ):
             names.add("age")
+        is_part = names >= {"ratios", "less"} and any(age.is_grown for age in ages)
+        if is_part or age_detection.is_born_years_ago(sentence):
+            names.add("perhaps_age")
         if any(age.is_certain for age in minors):
             names.add("age")
         elif minors:
