@@ -94,6 +94,11 @@ def is_said_to_you(word: str) -> bool:
     return _is_russian(word) and (_is(word, "2per") or _is(word, "impr"))
 
 
+def is_past(word: str) -> bool:
+    """Tell whether a Russian verb is in the past tense."""
+    return _is(word, "VERB", "past")
+
+
 def is_first_person(word: str) -> bool:
     """Tell whether a Russian verb is in the first person."""
     return _is(word, "1per")

@@ -212,12 +212,16 @@ def _stands_after_a_thing(context: NumberContext, kinds: Forms) -> bool | None:
 
 def _is_in_a_phrase(before: Sequence[tuple[str, Forms, str]]) -> bool:
     """Whether a word after these belongs to a preposition: "in the reference photo"."""
-    last = [word for word, _, _ in before[-3:]]
-    for at, word in enumerate(last):
+    between: list[str] = []
+    for word, _, _ in before[:-4:-1]:
         if word in _PREPOSITIONS:
-            between = last[at + 1 :]
-            return not between or between[0] in _DETERMINERS or all(map(morphology.is_adjective, between))
+            return not between or between[-1] in _DETERMINERS or _are_adjectives(between)
+        between.append(word)
     return False
+
+
+def _are_adjectives(words: Iterable[str]) -> bool:
+    return all(map(morphology.is_adjective, words))
 
 
 def _kinds_of_pronouns(words: Sequence[Forms]) -> Forms:

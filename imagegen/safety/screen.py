@@ -40,6 +40,8 @@ VERSION = "3"
 
 # A shorter word of the hard list may be a part of a harmless name.
 _MIN_CODE = 3
+# "Tell me!" after "I have a cat": "she" may still be the cat.
+_SHORT_ASIDE = 2
 # With two ages of adults, "twice" and "half" compare these.
 _TWO = 2
 
@@ -223,6 +225,8 @@ class Screen:
         text = "\n".join(filter(None, (text, in_other_layout(text), look_alikes(text))))
         for sentence in sentences(without_other_numbers(text)):
             topics.append(self._topics_of(in_adult_senses(sentence), role, named))
+            if named and len(sentence.words) <= _SHORT_ASIDE:
+                continue
             named = age_subject.named_things(sentence)
         return topics, named
 

@@ -38,18 +38,26 @@ def in_adult_senses(sentence: NormalisedSentence) -> NormalisedSentence:
 def _addresses(sentence: NormalisedSentence) -> Iterator[int]:
     """Yield the indices of endearments that address somebody."""
     words = _words()
-    if not any(forms_of(word) & (words["pet_names"] | words["nouns"]) for word in sentence.words):
+    names_and_nouns = words["pet_names"] | words["nouns"] | {"little"}
+    if not any(forms_of(word) & names_and_nouns for word in sentence.words):
         return
     forms = [forms_of(word) for word in sentence.words]
     is_said_to_you = any(
         each & words["second"] or morphology.is_said_to_you(word.plain)
         for word, each in zip(sentence.words, forms, strict=True)
     )
-    is_greeting = forms[0] & words["greetings"] or word_classes.is_verb(sentence.words[0].plain)
+    is_greeting = (
+        forms[0] & words["greetings"] or word_classes.is_verb(sentence.words[0].plain)
+    ) and not any(morphology.is_past(word.plain) for word in sentence.words)
     first = 0
     for last in sorted({*sentence.ends, len(sentence.words) - 1}):
         clause = range(first, last + 1)
-        names = [at for at in clause if forms[at] & words["pet_names"]]
+        names = [
+            at
+            for at in clause
+            if forms[at] & words["pet_names"]
+            or [word.plain for word in sentence.words[at - 1 : at + 1]] == ["little", "one"]
+        ]
         nouns = [at for at in clause if forms[at] & words["nouns"]]
         others = [
             at for at in clause if at not in {*names, *nouns} and not forms[at] & words["around"]
@@ -70,6 +78,8 @@ def _addresses(sentence: NormalisedSentence) -> Iterator[int]:
 def _is_vocative(sentence: NormalisedSentence, forms: Sequence[Forms], at: int) -> bool:
     """Whether a pet name stands as a form of address in a sentence that is said to somebody."""
     before = forms[at - 1] if at else NO_FORMS
+    if sentence.words[at].plain == "one":
+        before = forms[at - 2] if at > 1 else NO_FORMS
     after = sentence.words[at + 1].plain if at + 1 < len(sentence.words) else ""
     word = sentence.words[at].plain
     if before & _words()["before_a_child"]:
