@@ -11,11 +11,12 @@ UNITS: Forms = word_set(
 )
 UNTIL: Forms = word_set(
     "and or but so with who in at on wearing standing sitting looking is was year years yr yrs old"
+    " summers winters springs"
     " next last this now today again tomorrow soon n y lol haha btw fyi rn tho cuz bc til till until she he"
     " they it my your his her"
 )
 
-_YEARS = word_set("year years yr yrs y")
+_YEARS = word_set("year years yr yrs y summers winters springs")
 _MONTHS = word_set("month months week weeks")
 SHORT_YEARS: Forms = word_set("yr yrs")
 _OLD = word_set("old o young age")
@@ -138,9 +139,15 @@ def _has_age_word(context: NumberContext) -> bool:
         context.word_before & _PERSONS and not context.after and context.value in _TEENS
     ):  # my sister, 14,
         return True
-    if context.word_before & {"of"} and earlier & _PERSONS:
+    if _is_attribute(context):
         return not _is_counted(context)
     return bool(context.word_after & _SEXES) and context.value in _TEENS
+
+
+def _is_attribute(context: NumberContext) -> bool:
+    """Whether a number stands after "a squire of some"."""
+    opener = context.opener(_FILLERS | {"some"})
+    return len(opener) > 1 and bool(opener[-1] & {"of"}) and bool(opener[-2] & _PERSONS)
 
 
 def _is_age_limit(context: NumberContext) -> bool:

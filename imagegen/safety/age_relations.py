@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from imagegen.safety import age_context, age_subject
+from imagegen.safety import age_birth, age_context, age_subject
 from imagegen.safety.age_context import ADULT, Forms, NumberContext, word_set
 from imagegen.safety.age_subject import Person
 from imagegen.safety.normalise import NormalisedSentence
@@ -21,6 +21,7 @@ _BE: Forms = word_set(
     "be become turn turns turning reach hit am i ll will быть стать исполниться исполняться стукнуть"
     " до достичь мне ему ей тебе"
 )
+_FIRST_YEAR = 1000
 _MAX_AGE = 45
 _MIN_AGE_TO_COME = 14
 _MAX_AGE_TO_COME = 30
@@ -69,6 +70,8 @@ def relative_ages(contexts: Sequence[NumberContext]) -> Iterator[tuple[NumberCon
             yield one, years
         elif (years := _age_to_come(one, other)) is not None:
             yield other, years
+        elif (years := _age_in_a_story(one, other)) is not None:
+            yield one, years
 
 
 def is_difference(context: NumberContext) -> bool:
@@ -86,14 +89,20 @@ def _age_by_difference(difference: NumberContext, reference: NumberContext) -> i
     return None
 
 
+def _age_in_a_story(birth: NumberContext, year: NumberContext) -> int | None:
+    """Return the age in a year that is told too of somebody born long ago."""
+    is_after = _FIRST_YEAR < birth.value < year.value < birth.value + ADULT
+    return year.value - birth.value if is_after and age_birth.is_near_birth(birth) else None
+
+
 def _age_to_come(span: NumberContext, age: NumberContext) -> int | None:
     """Return the present age of who will be `age` after `span`, or None."""
     if not _MIN_AGE_TO_COME <= age.value <= _MAX_AGE_TO_COME or span.value >= age.value:
         return None
     is_to_come = age.near(_BE, before=5, after=3)
-    is_after_span = span.near(_IN, before=2) or span.near(_TO, before=1, after=4)
+    is_after_span = span.near(_IN, before=2) or span.near(_TO | {"more"}, before=1, after=4)
     if not is_to_come or not is_after_span:
         return None
     if span.word_after & _MONTHS:
         return age.value - 1
-    return age.value - span.value if span.word_after & _YEARS else None
+    return age.value - span.value if span.near(_YEARS, after=2) else None

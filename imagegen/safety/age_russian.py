@@ -145,7 +145,7 @@ def is_span(context: NumberContext) -> bool:
         return not context.word_before & {"в"} and not context.near(
             _VERBS_OF_AGE, before=4, after=2
         )
-    return context.near(_SPAN_BEFORE, before=2) or context.near(_SPAN_AFTER, after=4)
+    return context.near(_SPAN_BEFORE | {"женатый", "женаты", "замужем", "вместе"}, before=2) or context.near(_SPAN_AFTER, after=4)
 
 
 def _is_of_somebody(context: NumberContext) -> bool:

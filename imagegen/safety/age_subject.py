@@ -3,7 +3,7 @@
 import enum
 import functools
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import assert_never
 
 from imagegen import morphology
@@ -20,6 +20,7 @@ USER, PERSONA = "user", "persona"
 _MAX_ELLIPSIS = 4
 _ARTICLES = word_set("a an the")
 _DETERMINERS = word_set("a an the this that my your his her our their")
+_CHARACTERS = word_set("character persona персонаж персона герой героиня hero heroine роль role")
 _MAX_DISTANCE = 7
 _MAX_DISTANCE_AFTER = 5
 # Between a number and what it is the age of: "a fifteen year old malt", "16-летний виски".
@@ -73,7 +74,11 @@ def subject_of(person: Person, role: Role) -> Subject:
 def person_in(sentence: NormalisedSentence) -> Person | None:
     """Return the grammatical person of whom a sentence speaks first; None if of nobody."""
     forms = [forms_of(word) for word in sentence.words]
-    people = [person for each in forms if (person := _person(each)) and not _is_they(each)]
+    people = [
+        person
+        for each, person in zip(forms, _persons(forms), strict=True)
+        if person and not _is_they(each)
+    ]
     return _first(people) or _first(map(_owner, forms)) or _first(map(_person, forms))
 
 
@@ -98,6 +103,13 @@ def is_about_a_thing(sentence: NormalisedSentence) -> bool:
     )
 
 
+def _persons(words: Sequence[Forms]) -> Iterator[Person | None]:
+    """Yield the person of each word; "my character" is played by the speaker."""
+    for before, forms in itertools.pairwise((frozenset[str](), *words)):
+        is_own = forms & _CHARACTERS and before & _words()["mine"]
+        yield Person.FIRST if is_own else _person(forms)
+
+
 def person_of(context: NumberContext) -> Person | None:
     """Return whose a number may be by the nearest word for a person; None if there is no such word."""
     before = [
@@ -106,8 +118,12 @@ def person_of(context: NumberContext) -> Person | None:
         if last != "у"
     ]
     nearby = (*before[: -_MAX_DISTANCE - 1 : -1], *context.after[:_MAX_DISTANCE_AFTER])
-    nearby = nearby if any(map(_person, nearby)) else (*context.before[::-1], *nearby)
-    return _first(map(_person, nearby)) or _first(map(_owner, nearby))
+    people = [
+        *[*_persons(before)][: -_MAX_DISTANCE - 1 : -1],
+        *_persons(context.after[:_MAX_DISTANCE_AFTER]),
+        *map(_person, context.before[::-1]),
+    ]
+    return _first(people) or _first(map(_owner, nearby))
 
 
 def person_described(sentence: NormalisedSentence) -> Person | None:
@@ -267,6 +283,11 @@ def _person(forms: Forms) -> Person | None:
     if forms & words["second"]:
         return Person.SECOND
     return Person.THIRD if forms & words["third"] else None
+
+
+def is_person(forms: Forms) -> bool:
+    """Whether a word is a noun for a person."""
+    return bool(forms & _words()["people"])
 
 
 def _is_they(forms: Forms) -> bool:

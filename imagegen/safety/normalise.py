@@ -5,6 +5,7 @@ letters, and stars that hide letters (`sch**l`).
 """
 
 import functools
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -167,9 +168,11 @@ class StarredWords:
 def _sentence(part: str) -> NormalisedSentence | None:
     chunks_as_written = part.split()
     chunks = [[*_pieces(chunk)] for chunk in chunks_as_written]
-    pieces, ends = _join_digits(
-        chunks, [chunk.rstrip(_QUOTES).endswith(_PAUSES) for chunk in chunks_as_written]
-    )
+    pauses = [
+        chunk.rstrip(_QUOTES).endswith(_PAUSES) or after.startswith("(")
+        for chunk, after in itertools.pairwise((*chunks_as_written, ""))
+    ]
+    pieces, ends = _join_digits(chunks, pauses)
     if not pieces:
         return None
     return NormalisedSentence(

@@ -14,6 +14,8 @@ _WITHOUT_DIGITS = re.compile(
     r"(?i)thousand|\b(?:через|in|another|next)\s+(?:a |one )?(?:год|year|мес|month|нед|week)|🔟"
 )
 _IN_OTHER_WORDS = (
+    (re.compile(r"(?i)\{\{char\}\}"), "your character"),
+    (re.compile(r"(?i)\{\{user\}\}"), "my character"),
     (re.compile(r"(?i)\b(?:появил|увидел)(\w*) (?:на )?свет\b"), r"родил\1"),
     (re.compile(r"(?i)\b(?:came|brought|come) into (?:the|this) world\b"), "born"),
     (re.compile(r"(?i)\b(лет|года?),(?= как\b)"), r"\1"),
@@ -74,6 +76,7 @@ _WRONG_LAYOUT = re.compile(
     r"(?i)\b(?:vyt|tve|nt,t|ktn|rkfcc\w*|irjk\w*|ujlf|ltnb|gjlhjcn\w*|ltdjxr\w*|vfkmxbr\w*|ht,tyjr|yfwfnm\w*)(?!\w)"
 )
 _APERTURE = re.compile(r"(?i)\bf\s?/\s?(?:11|16|\d\.\d|[248])\b")
+_DIVIDED = re.compile(r"(?<![\w.])(\d{2,3})(?:\s+/\s+|\s?÷\s?)([2-9])(?![\w.])")
 _IN_CODE = re.compile(r"\b0(?:[xX][0-9a-fA-F]{1,2}|[bB][01]{4,5}|[oO][0-7]{2})\b")
 _HALVED = re.compile(
     r"(?i)(?<![\w.])(\d{2})\W+(?:and\s+)?(?:halved?(?:\s+it)?|пополам|делить на два)\b"
@@ -90,6 +93,7 @@ def without_other_numbers(text: str) -> str:
     if not _DIGIT.search(text) and not _WITHOUT_DIGITS.search(text):
         return text
     text = _APERTURE.sub(" ", text)
+    text = _DIVIDED.sub(lambda found: str(int(found.group(1)) // int(found.group(2))), text)
     text = _IN_CODE.sub(lambda found: str(int(found.group(), 0)), text)
     text = _HALVED.sub(lambda found: str(int(found.group(1)) // 2), _DATE.sub(_year, text))
     for sign, word in _SIGNS:

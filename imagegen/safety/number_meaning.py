@@ -17,7 +17,7 @@ _AT: Forms = word_set("at by until till around past to before after from since")
 _AT_RUSSIAN: Forms = word_set("в к до после с со около на за через")
 _TIMES: Forms = word_set(
     "сегодня вчера завтра утро вечер час встреча созвон поезд рейс сеанс today yesterday tomorrow"
-    " morning evening night clock oclock am pm meeting"
+    " morning evening night clock oclock am pm meeting кость кубик бросок dice roll rolls rolled d20"
 )
 _IN: Forms = word_set("in since by until before after during в к до после")
 _DATES: Forms = word_set(
@@ -75,6 +75,8 @@ def has_verb(context: NumberContext) -> bool:
 
 def is_other_year(context: NumberContext) -> bool:
     """Whether a year is that of an event or of a thing."""
+    if age_subject.is_person(context.word_before):
+        return False
     return (
         bool(context.word_before & _IN)
         or has_verb(context)

@@ -240,6 +240,8 @@ class Screen:
         minors = [age for age in ages if age.is_minor]
         if any(age.is_grown for age in ages) or age_detection.is_long_ago(sentence):
             names -= {"school", "lessons"}
+        if "adults" in names:
+            names.discard("school")
         if names & {"studies", "grown"}:
             names.discard("lessons")
         if names >= {"sums", "of_age"} and sum(age.is_grown for age in ages) < _TWO:
