@@ -59,6 +59,11 @@ def may_be_first_name(word: str) -> bool:
     return is_known(word) and _may_be_first_name(word)
 
 
+def may_be_named(word: str) -> bool:
+    """Tell whether a word may be a Russian first name in the nominative or the dative."""
+    return _is_russian(word) and any(_may_be(word, ("Name", case)) for case in ("nomn", "datv"))
+
+
 def is_noun(word: str) -> bool:
     """Tell whether the likeliest reading of a word is a noun of the Russian dictionary."""
     return _is(word, "NOUN")

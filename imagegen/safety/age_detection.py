@@ -163,7 +163,8 @@ def _years(context: NumberContext, today: dt.date, named_before: Forms) -> int |
     years = age_birth.years_old(context, today, is_of_somebody=is_of_somebody)
     is_birth = years is not None and age_birth.is_near_birth(context)
     is_difference = context.near(_BY, before=1, after=3) and age_relations.is_difference(context)
-    is_age = _is_age(context) and (context.value > 1 or context.word_after & _YEAR_WORDS)
+    is_age = context.value <= _MAX_AGE and _is_age(context)
+    is_age = is_age and (context.value > 1 or bool(context.word_after & _YEAR_WORDS))
     if years is None and (context.number.is_age or (is_age and not is_difference)):
         years = context.value
     if years is None or age_subject.is_of_a_thing(

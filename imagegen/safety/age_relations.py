@@ -26,7 +26,7 @@ _MAX_AGE = 45
 _MIN_AGE_TO_COME = 14
 _MAX_AGE_TO_COME = 30
 _MAX_DIFFERENCE = 40
-_MAX_WORDS_BETWEEN = 10
+_MAX_WORDS_BETWEEN = 14
 _THAN_ME: Forms = word_set("me i mine меня")
 
 
@@ -64,14 +64,16 @@ def differences(sentence: NormalisedSentence) -> Iterator[Difference]:
 def relative_ages(contexts: Sequence[NumberContext]) -> Iterator[tuple[NumberContext, int]]:
     """Yield the numbers of a sentence that give an age together with another, and this age."""
     for one, other in itertools.permutations(contexts[:8], 2):
-        if one.number.is_ordinal or abs(one.at - other.at) > _MAX_WORDS_BETWEEN:
+        if abs(one.at - other.at) > _MAX_WORDS_BETWEEN:
+            continue
+        if (years := _age_in_a_story(one, other)) is not None:
+            yield one, years
+        if one.number.is_ordinal:
             continue
         if (years := _age_by_difference(one, other)) is not None:
             yield one, years
         elif (years := _age_to_come(one, other)) is not None:
             yield other, years
-        elif (years := _age_in_a_story(one, other)) is not None:
-            yield one, years
 
 
 def is_difference(context: NumberContext) -> bool:
@@ -84,9 +86,12 @@ def is_difference(context: NumberContext) -> bool:
 def _age_by_difference(difference: NumberContext, reference: NumberContext) -> int | None:
     if not 0 < reference.value - difference.value < reference.value <= _MAX_AGE:
         return None
-    if is_difference(difference):
-        return reference.value - difference.value
-    return None
+    is_of_older = difference.near(_OLDER, before=4, after=6) and difference.near(
+        _THAN_ME, before=4, after=6
+    )
+    if is_of_older and age_subject.person_of(reference) is Person.FIRST:
+        return None  # "she is ten years older than me, and I'm 29"
+    return reference.value - difference.value if is_difference(difference) else None
 
 
 def _age_in_a_story(birth: NumberContext, year: NumberContext) -> int | None:
@@ -99,7 +104,7 @@ def _age_to_come(span: NumberContext, age: NumberContext) -> int | None:
     """Return the present age of who will be `age` after `span`, or None."""
     if not _MIN_AGE_TO_COME <= age.value <= _MAX_AGE_TO_COME or span.value >= age.value:
         return None
-    is_to_come = age.near(_BE, before=5, after=3)
+    is_to_come = age.near(_BE, before=8, after=3)
     is_after_span = span.near(_IN, before=2) or span.near(_TO | {"more"}, before=1, after=4)
     if not is_to_come or not is_after_span:
         return None

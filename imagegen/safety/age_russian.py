@@ -34,6 +34,7 @@ _FILLERS = word_set(
 )
 _TO_LOOK = word_set("выглядеть выглядит")
 _YOUNGER = word_set("младше моложе")
+_AGO = word_set("назад")
 _TO_GIVE = word_set("дать прислать купить взять отправить положить оставить нужно надо")
 _MIN_AGE = 3
 # Fewer months or days are a span.
@@ -83,7 +84,9 @@ def _is_in_years(context: NumberContext) -> bool:
     if context.word_after & _YEARS or (
         context.word_after & {"и"} and context.second_after & {"летний"}
     ):
-        if context.words_before and morphology.may_be_first_name(context.words_before[-1]):
+        if context.near(_AGO, after=3):
+            return False
+        if context.words_before and morphology.may_be_named(context.words_before[-1]):
             return True
         is_said = _is_of_somebody(context) or bool(context.second_after & _DATIVE)
         return is_said or not is_span(context)
@@ -156,7 +159,7 @@ def _is_of_somebody(context: NumberContext) -> bool:
     if last & (_DATIVE | _TO_LOOK):
         word_before_person = opener[-2] if len(opener) > 1 else NO_FORMS
         return context.value >= _MIN_AGE and not word_before_person & _TO_GIVE
-    is_named = bool(opener) and morphology.may_be_first_name(context.words_before[len(opener) - 1])
+    is_named = bool(opener) and morphology.may_be_named(context.words_before[len(opener) - 1])
     if is_named and context.value in _TEENS:
         return not _is_counted(context) and not context.word_before & _TIME_BEFORE
     if last & (_PEOPLE | {"персонаж", "герой", "героиня"}) and (
@@ -176,7 +179,7 @@ def _is_counted(context: NumberContext) -> bool:
     for word, forms in zip(context.words_after[:2], context.after, strict=False):
         # Russian in Latin letters is known by its readings only.
         readings = forms if word.isascii() else (word,)
-        if forms & UNITS or any(map(morphology.is_noun, readings)):
+        if forms & (UNITS | {"of"}) or any(map(morphology.is_noun, readings)):
             return True
         if not any(map(morphology.is_adjective_of_many, readings)):
             return False

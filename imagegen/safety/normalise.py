@@ -50,7 +50,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|\n+")
 # A character such as `@` belongs to a word if it touches a letter of it.
 _WORD_PIECE = re.compile(r"[^\W_]+(?:[@$|+!][^\W_]+)*[@$]?|[@$|][^\W_]+(?:[@$|+!][^\W_]+)*[@$]?")
 _DIGITS_THEN_LETTERS = re.compile(r"(\d+)([^\W\d_]{2,})")
-_PAUSES = (",", ";", ":", ")", "-", "–", "—", ".", "!", "?", "…")
+_PAUSES = (",", ";", ":", ")", "*", "-", "–", "—", ".", "!", "?", "…")
 _QUOTES = "\"'»”’"
 _LONG_RUN = re.compile(r"(.)\1{2,}")
 # Combining marks that make another letter of Russian, and are not removed.

@@ -20,6 +20,9 @@ _TIMES: Forms = word_set(
     " morning evening night clock oclock am pm meeting кость кубик бросок dice roll rolls rolled d20"
 )
 _IN: Forms = word_set("in since by until before after during в к до после")
+_SEASONS: Forms = word_set(
+    "spring summer autumn fall winter весна лето осень зима весной летом осенью зимой"
+)
 _DATES: Forms = word_set(
     "число st nd rd th january february march april may june july august september october november"
     " december jan feb mar apr jun jul aug sep sept oct nov dec январь февраль март апрель май июнь"
@@ -35,7 +38,7 @@ _YEARS: Forms = word_set("year years yr yrs год лет годик")
 _VERBS_OF_AGE: Forms = word_set(
     "celebrate celebrated celebrating mark marked near nearing approach approaching pass passed"
     " touch touching finish finished complete completed enter entering start starting started"
-    " live lived living exist existed spend spent swear promise admit lie lied mean means meant"
+    " live lived living exist existed swear promise admit lie lied mean means meant"
     " sound sounds pretend pretending remain remains stay"
 )
 _CLAUSE = 12  # words
@@ -62,7 +65,7 @@ def is_span(context: NumberContext) -> bool:
     """Whether a number of years is no age but a span of time."""
     if context.number.is_ordinal or age_english.is_span(context) or age_russian.is_span(context) or has_verb(context):
         return True
-    return _has_thing(context, before=3, after=4)
+    return _has_thing(context, before=3, after=6)
 
 
 def has_verb(context: NumberContext) -> bool:
@@ -78,7 +81,7 @@ def is_other_year(context: NumberContext) -> bool:
     if age_subject.is_person(context.word_before):
         return False
     return (
-        bool(context.word_before & _IN)
+        bool(context.word_before & (_IN | _SEASONS))
         or has_verb(context)
         or _has_thing(context, before=_CLAUSE, after=3)
     )
@@ -115,10 +118,9 @@ def _is_label(context: NumberContext) -> bool:
 
 
 def _has_thing(context: NumberContext, *, before: int, after: int = 0) -> bool:
-    count = min(before, len(context.clause_before))
-    earlier = zip(context.words_before[-count:], context.before[-count:], strict=True)
-    later = zip(context.words_after[:after], context.after[:after], strict=True)
-    near = (*(earlier if count else ()), *later)
+    earlier = zip(context.clause_before[::-1], context.before[::-1], strict=False)
+    later = zip(context.words_after[:after], context.after, strict=False)
+    near = (*itertools.islice(earlier, before), *later)
     return any(itertools.starmap(age_subject.is_thing, near))
 
 
