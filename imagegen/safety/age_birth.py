@@ -47,14 +47,14 @@ def is_said(word: NormalisedWord) -> bool:
 
 def is_near_birth(context: NumberContext) -> bool:
     """Whether a birth is mentioned near a number."""
-    return context.near(_BIRTH, before=7, after=3) or context.near(_CAME, before=5)
+    return context.near(_BIRTH, before=7, after=5) or context.near(_CAME, before=5)
 
 
 def _year(context: NumberContext, *, is_of_somebody: bool) -> int | None:
     value = context.value
     if value < 100:
         return _short_year(context)
-    if value < _FIRST_YEAR or context.near(_BIRTH, before=7, after=3):
+    if value < _FIRST_YEAR or context.near(_BIRTH, before=7, after=5):
         return value
     if not is_of_somebody:
         return None
@@ -69,7 +69,7 @@ def _short_year(context: NumberContext) -> int | None:
     if context.value not in TWO_DIGITS:
         return None
     is_kid = context.word_after & {"kid", "baby", "born"} and context.value < 10
-    is_said = context.near(_BIRTH, before=2) or (
-        context.word_after & {"гр", "год", "года"} and context.near(_BIRTH, after=3)
+    is_said = (context.near(_BIRTH, before=2) and context.word_after <= {"год", "года", "г"}) or (
+        context.word_after & {"гр", "год", "года"} and context.near(_BIRTH, before=7, after=3)
     )
     return 2000 + context.value if is_kid or is_said else None

@@ -230,6 +230,8 @@ def _compound(first: SpokenWord, added: int) -> int | None:
         return value + added if value % 1000 == 0 or (value % 10 == 0 and added < 10) else None
     if value in _CENTURIES and added >= 10:  # nineteen ninety, twenty ten
         return 100 * value + added
+    if value == 1 and 1 < added < 10:  # "one six", digit by digit
+        return 10 + added
     is_tens = value >= 20 and value % 10 == 0
     return value + added if is_tens and 0 < added < (100 if value == 100 else 10) else None
 

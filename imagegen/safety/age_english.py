@@ -6,7 +6,7 @@ from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, word_set
 UNITS: Forms = word_set(
     "second minute hour day week month mile meter metre kilometer kilometre km kilo kg gram pound"
     " percent degree euro dollar buck page time cent o am pm people person men women feet foot inch"
-    " block step floor stop point cm mm ml litre liter oclock out more of min mins sec secs hr hrs wks"
+    " all block step floor stop point cm mm ml litre liter oclock out more of min mins sec secs hr hrs wks"
     " lb lbs oz ft kcal px fps bpm inch inches pcs pc xp pts"
 )
 UNTIL: Forms = word_set(
@@ -29,7 +29,7 @@ _SPAN_BEFORE = word_set(
 )
 _SPAN_AFTER = word_set("ago later since together before experience apart with of as married divorced widowed single sober clean strong running straight")
 _FILLERS = word_set(
-    "only just about like barely basically around almost nearly now still already maybe probably roughly"
+    "um uh er erm hmm well only just about like barely basically around almost nearly now still already maybe probably roughly"
     " approximately not even yet currently actually really literally exactly under below"
     " between at most least be been being going to gonna will would ll d may might must could"
     " should approx circa basically kinda sorta"

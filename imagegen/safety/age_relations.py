@@ -104,7 +104,7 @@ def _age_to_come(span: NumberContext, age: NumberContext) -> int | None:
     """Return the present age of who will be `age` after `span`, or None."""
     if not _MIN_AGE_TO_COME <= age.value <= _MAX_AGE_TO_COME or span.value >= age.value:
         return None
-    is_to_come = age.near(_BE, before=8, after=3)
+    is_to_come = age.near(_BE, before=8, after=3) or age.word_after & {"in", "через"}
     is_after_span = span.near(_IN, before=2) or span.near(_TO | {"more"}, before=1, after=4)
     if not is_to_come or not is_after_span:
         return None

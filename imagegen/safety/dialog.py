@@ -24,8 +24,9 @@ _CLASS_QUESTION = re.compile(
     r"(?:what|which) (?:grade|class|year|form)\b(?! were| was| did| is it)|\bgrade\b[^.!?]*\?"
     r"|year (?:are you|is (?:he|she)) in|в каком\b[^.!?]{0,20} класс|какой\b[^.!?]{0,12} класс|класс\?"
 )
+_HOW_MANY = re.compile(r"\bсколько\s*\?*\s*\Z")
 _BIRTH_QUESTION = re.compile(
-    r"\bborn\b|birth|\bbday\b|\bdob\b|год\w* рожден|дат\w* рожден|родил|како\w+ (?:ты )?года|с какого года"
+    r"^\W*(?:year|год)\s*\?|\bborn\b|birth|\bbday\b|\bdob\b|год\w* рожден|дат\w* рожден|родил|како\w+ (?:ты )?года|с какого года"
     r"|день рожден|\bдр\b"
 )
 _ADULT_QUESTION = re.compile(
@@ -186,7 +187,11 @@ def _is_minor(question: str, answer: str, today: dt.date) -> bool:
     if not _asks_for_age(question):
         return False
     is_class, is_birth = _CLASS_QUESTION.search(question), _BIRTH_QUESTION.search(question)
-    is_age = _AGE_QUESTION.search(question) or _ADULT_QUESTION.search(question)
+    is_age = (
+        _AGE_QUESTION.search(question)
+        or _ADULT_QUESTION.search(question)
+        or _is_how_many(question)
+    )
     numbers = [
         context
         for sentence in sentences(without_other_numbers(answer))
@@ -202,9 +207,14 @@ def _is_minor(question: str, answer: str, today: dt.date) -> bool:
     )
 
 
+def _is_how_many(question: str) -> bool:
+    """Whether a question is one such as "А сестре сколько?"."""
+    return bool(_HOW_MANY.search(question)) and any(map(person_in, sentences(question)))
+
+
 def _asks_for_age(question: str) -> bool:
     patterns = (_AGE_QUESTION, _CLASS_QUESTION, _BIRTH_QUESTION, _ADULT_QUESTION, _WHO_QUESTION)
-    is_asked = any(pattern.search(question) for pattern in patterns)
+    is_asked = any(pattern.search(question) for pattern in patterns) or _is_how_many(question)
     return is_asked and not any(map(is_about_a_thing, sentences(question)))
 
 

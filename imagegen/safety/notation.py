@@ -13,7 +13,17 @@ _END = r"(?![\w:/]|[.,]\d)"
 _WITHOUT_DIGITS = re.compile(
     r"(?i)thousand|\b(?:через|in|another|next)\s+(?:a |one )?(?:год|year|мес|month|нед|week)|🔟"
 )
+_ROMAN = {"I": 1, "II": 2, "III": 3, "IV": 4, "V": 5, "VI": 6, "VII": 7, "VIII": 8, "IX": 9, "X": 10}
 _IN_OTHER_WORDS = (
+    # What a voice typed: "мне 15 запятая живу в Перми".
+    (re.compile(r"(?i)\s+(?:запятая|comma)\b"), ","),
+    (re.compile(r"(?i)\s+(?:вопросительный знак|question mark)\b"), "?"),
+    (re.compile(r"(?i)\s+(?:точка|full stop)(?=\s*\Z)"), "."),
+    # "Права? Мне рано." is one sentence.
+    (re.compile(r"(?:\A|(?<=[.!?\n] ))(\w+(?: \w+){0,2})\?\s+(?=\w)"), r"\1, "),
+    (re.compile(r"(?i)\b2[kк]([01]\d)\b"), r"20\1"),
+    (re.compile(r"(?i)\b2[kк](\d)\b"), r"200\1"),
+    (re.compile(r"(?i)\s(?:and (?:a half|three quarters|a quarter|a bit)|с (?:половиной|хвостиком|четвертью))\b"), ""),
     (re.compile(r"(?i)\{\{char\}\}"), "your character"),
     (re.compile(r"(?i)\{\{user\}\}"), "my character"),
     (re.compile(r"(?i)\b(?:появил|увидел)(\w*) (?:на )?свет\b"), r"родил\1"),
@@ -76,6 +86,7 @@ _WRONG_LAYOUT = re.compile(
     r"(?i)\b(?:vyt|tve|nt,t|ktn|rkfcc\w*|irjk\w*|ujlf|ltnb|gjlhjcn\w*|ltdjxr\w*|vfkmxbr\w*|ht,tyjr|yfwfnm\w*)(?!\w)"
 )
 _APERTURE = re.compile(r"(?i)\bf\s?/\s?(?:11|16|\d\.\d|[248])\b")
+_ROMAN_YEARS = re.compile(r"\b(?:I{1,3}|IV|VI{0,3}|IX|X)\b(?=\s+(?:лет|год|years?\b))")
 _DIVIDED = re.compile(r"(?<![\w.])(\d{2,3})(?:\s+/\s+|\s?÷\s?)([2-9])(?!\w|\.\d)")
 _IN_CODE = re.compile(r"\b0(?:[xX][0-9a-fA-F]{1,2}|[bB][01]{4,5}|[oO][0-7]{2})\b")
 _HALVED = re.compile(
@@ -90,6 +101,7 @@ def without_other_numbers(text: str) -> str:
     """Return a text without the numbers that are no ages by their notation."""
     for words, number in (*_WORDS_OF_SUMS, *_IN_OTHER_WORDS):
         text = words.sub(number, text)
+    text = _ROMAN_YEARS.sub(lambda found: str(_ROMAN[found.group()]), text)
     if not _DIGIT.search(text) and not _WITHOUT_DIGITS.search(text):
         return text
     text = _APERTURE.sub(" ", text)

@@ -13,7 +13,7 @@ from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, word_set
 _AROUND_NUMBERS: Forms = word_set(
     "and or to of out by from between against x и или до из по на от между против"
 )
-_AT: Forms = word_set("at by until till around past to before after from since")
+_AT: Forms = word_set("at in by until till around past to before after from since")
 _AT_RUSSIAN: Forms = word_set("в к до после с со около на за через")
 _TIMES: Forms = word_set(
     "сегодня вчера завтра утро вечер час встреча созвон поезд рейс сеанс today yesterday tomorrow"
@@ -30,10 +30,11 @@ _DATES: Forms = word_set(
 )
 _LABELS: Forms = word_set(
     "number no nr room chapter page size platform version level episode season part act vol volume"
-    " top iphone ios windows win android pixel galaxy xbox playstation ps ps5 fifa gta python java"
+    " глава node top iphone ios windows win android pixel galaxy xbox playstation ps ps5 fifa gta python java"
     " minus zero total score chapter lvl ver итого минус плюс номер айфон андроид винда винды топ"
     " уровень лвл версия"
 )
+_OF_YEARS: Forms = word_set("годовщина anniversary юбилей стаж брак marriage свадьба wedding")
 _YEARS: Forms = word_set("year years yr yrs год лет годик")
 _VERBS_OF_AGE: Forms = word_set(
     "celebrate celebrated celebrating mark marked near nearing approach approaching pass passed"
@@ -65,7 +66,7 @@ def is_span(context: NumberContext) -> bool:
     """Whether a number of years is no age but a span of time."""
     if context.number.is_ordinal or age_english.is_span(context) or age_russian.is_span(context) or has_verb(context):
         return True
-    return _has_thing(context, before=3, after=6)
+    return context.near(_OF_YEARS, before=6) or _has_thing(context, before=3, after=6)
 
 
 def has_verb(context: NumberContext) -> bool:

@@ -146,7 +146,9 @@ _TURKISH = [
 def foreign_ages() -> Iterator[str]:
     """Yield ages below 18 in words of other languages, as phrases such as "quince anos"."""
     for years, names in _FOREIGN.items():
-        yield from (f"{name} {years}" for name in names.split())
+        yield from (
+            f"{name} {each}" for name in names.split() for each in (years, "лет", "years old")
+        )
         for opener in _FOREIGN_OPENERS.get(years, ()):
             yield from (f"{opener} {name}" for name in names.split())
     yield from (f"{name} yas*" for name in _TURKISH)
@@ -219,7 +221,7 @@ def _number_in_letters(word: NormalisedWord, *, has_digits: bool) -> Number | No
             return Number(value=value, is_age=has_digits and value > _MAX_HARMLESS)
         if (value := _ORDINALS.get(form)) is not None:
             return Number(value=value, is_ordinal=True)
-    return _misspelt_number(word.plain)
+    return next(filter(None, map(_misspelt_number, word.readings)), None)
 
 
 @functools.lru_cache(maxsize=20_000)

@@ -31,6 +31,7 @@ _IMPLIED = (
     {"parents", "consent"},
     {"parents", "summoned"},
     {"majority", "yet"},
+    {"majority", "later"},
 )
 NEVER_IN_A_PROMPT = frozenset(_CHILDREN)
 OF_MINORS = frozenset({*_MENTIONED, "rights", "permission", "codes", "lessons", "goods", "parents", "majority", "accompanied"})

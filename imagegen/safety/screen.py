@@ -41,7 +41,7 @@ VERSION = "3"
 # A shorter word of the hard list may be a part of a harmless name.
 _MIN_CODE = 3
 # "Tell me!" after "I have a cat": "she" may still be the cat.
-_SHORT_ASIDE = 2
+_SHORT_ASIDE = 3
 # With two ages of adults, "twice" and "half" compare these.
 _TWO = 2
 
@@ -291,7 +291,13 @@ def _grown(lists: dict[str, list[str]]) -> dict[str, list[str]]:
         for a in ("a", "an")
         for one in (*professions, *word_classes.professions())
     )
-    russian = (f"{who} {one}" for who in kin for one in professions)
+    russian = (
+        f"{who} {whose}{one}"
+        for who in kin
+        for whose in ("", "мой ", "у я ")
+        for one in professions
+        if not one.isascii()
+    )
     return {**lists, "grown": [*lists["grown"], *english, *russian]}
 
 

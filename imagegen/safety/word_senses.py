@@ -109,7 +109,7 @@ def _minor_adjectives(sentence: NormalisedSentence) -> Iterator[int]:
         is_key = is_key or before in {"flat", "sharp", "ursa", "asia", "canis", "leo"}
         field = sentence.words[at + 2].plain if at + 2 < len(sentence.words) else ""
         is_study = after == "in" and field not in _DETERMINERS
-        is_adjective = not ends_clause and after not in _AFTER_A_PERSON
+        is_adjective = not ends_clause and after.isascii() and after not in _AFTER_A_PERSON
         if is_key or is_adjective or is_study:
             yield at
 
