@@ -1,5 +1,6 @@
 """The numbers of a sentence, and the words around each; pure."""
 
+import functools
 import itertools
 import math
 from collections.abc import Iterable, Iterator
@@ -122,8 +123,13 @@ class NumberContext:
         return False
 
 
-def numbers_in(sentence: NormalisedSentence) -> Iterator[NumberContext]:
-    """Yield the numbers of a sentence, each with the words around it."""
+@functools.lru_cache(maxsize=8)
+def numbers_in(sentence: NormalisedSentence) -> tuple[NumberContext, ...]:
+    """Return the numbers of a sentence, each with the words around it."""
+    return tuple(_numbers_in(sentence))
+
+
+def _numbers_in(sentence: NormalisedSentence) -> Iterator[NumberContext]:
     if not any(map(numbers.number_of, sentence.words)):
         return
     spoken = _with_compounds(_spoken(sentence))

@@ -92,7 +92,7 @@ def ages_in(
 
     `today` is for years of birth; `named_before` are the things that the sentence before names.
     """
-    contexts = [*age_context.numbers_in(sentence)]
+    contexts = age_context.numbers_in(sentence)
     is_about_age = bool(contexts) and _is_about_age(sentence)
     for context in contexts:
         if (years := _years(context, today, named_before)) is not None:

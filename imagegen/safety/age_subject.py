@@ -36,6 +36,11 @@ _KINDS_OF_PRONOUNS = (
     (word_set("она ей ее ею ней еи"), frozenset({"femn"})),
     (word_set("он ему его нем"), frozenset({"masc", "neut"})),
 )
+# What shows somebody: "the scene: barely 18" is not the age of a scene.
+_DEPICTIONS = word_set(
+    "scene picture pic photo photograph portrait image drawing painting video story profile card sheet"
+    " сцена фото фотка картинка портрет снимок рисунок изображение анкета досье карточка описание"
+)
 _AGE = word_set("age aged ages возраст")
 _NO_PERSONS = word_set("on was")
 _DESCRIBED = {("i", "am"), ("i", "m"), ("you", "are"), ("you", "re")}
@@ -263,6 +268,8 @@ def _first(people: Iterable[Person | None]) -> Person | None:
 
 def is_thing(word: str, forms: Forms) -> bool:
     """Whether a word of either language means a thing or an animal."""
+    if forms & _DEPICTIONS:
+        return False
     if forms & (_words()["things"] | _words()["animals"]):
         return True
     if word.isascii():
