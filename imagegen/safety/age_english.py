@@ -13,7 +13,7 @@ UNTIL: Forms = word_set(
     "and or but so with who in at on wearing standing sitting looking is was year years yr yrs old"
     " summers winters springs"
     " next last this now today again tomorrow soon n y lol haha btw fyi rn tho cuz bc til till until she he"
-    " they it my your his her"
+    " they it my your his her nobody everybody everyone someone people"
 )
 
 _YEARS = word_set("year years yr yrs y summers winters springs")
@@ -23,7 +23,7 @@ _OLD = word_set("old o young age")
 _YEARS_OLD = word_set("yo yos ish летний летн летие")
 _AGED = word_set("aged age ages возраст")
 _TO_BE_AGE = word_set("my is s that in")
-_TURNING = word_set("turnin turn turns turned turning hit hits being became reached")
+_TURNING = word_set("pushing nearing approaching turnin turn turns turned turning hit hits being became reached")
 _SPAN_BEFORE = word_set(
     "for in after than last past next within over since every took these those first whole"
 )
@@ -61,13 +61,18 @@ _NEARLY = word_set("almost nearly barely yet")
 _AFTER_AN_AGE = word_set("and n y lol haha btw fyi rn tho cuz bc til till until now today but so or already again tomorrow yet soon и а")
 _TEENS = range(10, 19)
 _LATE_TEENS = range(13, 18)
+_YEARS_OF_LIFE = range(8, 19)
+_ALIVE = word_set("alive earth planet")
+_BIRTHDAY = word_set("birthday bday birth")
 _MIN_AGE = 2
 
 
 def is_age(context: NumberContext) -> bool:
     """Whether the number is somebody's age."""
     if context.number.is_ordinal:
-        return bool(context.word_after & {"birthday", "bday", "birth"})
+        return bool(context.word_after & _BIRTHDAY) or _is_year_of_life(context)
+    if context.word_after & _YEARS and context.near(_ALIVE, before=4, after=6):
+        return True
     return (
         _has_years(context)
         or _has_age_word(context)
@@ -89,6 +94,11 @@ def age_in_grade(context: NumberContext) -> int | None:
 def is_span(context: NumberContext) -> bool:
     """Whether a number of years is a span of time."""
     return bool(context.word_before & _SPAN_BEFORE) or context.near(_SPAN_AFTER, after=3)
+
+
+def _is_year_of_life(context: NumberContext) -> bool:
+    is_own = context.word_before & {"my", "his", "her", "your"}
+    return bool(is_own and context.word_after & {"year"}) and context.value in _YEARS_OF_LIFE
 
 
 def _has_years(context: NumberContext) -> bool:

@@ -22,7 +22,7 @@ _DATIVE = word_set("мне тебе ей ему вам еи еы мені їй �
 _PEOPLE: Forms = frozenset(shipped_lexicon("subjects")["people"])
 UNSAID: Forms = frozenset(shipped_lexicon("subjects")["unsaid"])
 _KIN: Forms = word_set(
-    "близнец двойняшка сын дочь дочка сестра брат племянник племянница внук внучка братишка сестренка"
+    "младший старший средний близнец двойняшка сын дочь дочка сестра брат племянник племянница внук внучка братишка сестренка"
 )
 _NOMINATIVE = word_set("она он ты я")
 _TO_LEARN = word_set("учиться перейти ходить пойти окончить закончить поступить")
@@ -34,6 +34,7 @@ _FILLERS = word_set(
 )
 _TO_LOOK = word_set("выглядеть выглядит")
 _YOUNGER = word_set("младше моложе")
+_GOES_ON = word_set("пойти идти разменять жизнь")
 _AGO = word_set("назад")
 _TO_GIVE = word_set("дать прислать купить взять отправить положить оставить нужно надо")
 _MIN_AGE = 3
@@ -66,7 +67,7 @@ def _is_year_of_life(context: NumberContext) -> bool:
     if context.value not in _ORDINAL_AGES:
         return False
     if context.word_after & {"год"}:  # "шестнадцатый год мне пошел"
-        return context.near(_DATIVE | {"пойти"}, before=3, after=3)
+        return context.near(_DATIVE | _GOES_ON, before=3, after=3)
     is_birthday = context.word_after & {"день"} and context.second_after & {"рождение"}
     return bool(context.word_after & {"весна", "рождение"} or is_birthday)
 

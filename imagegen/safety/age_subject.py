@@ -41,6 +41,8 @@ _DEPICTIONS = word_set(
     "scene picture pic photo photograph portrait image drawing painting video story profile card sheet"
     " сцена фото фотка картинка портрет снимок рисунок изображение анкета досье карточка описание"
 )
+_BIRTHDAY = word_set("birthday bday")
+_OWNERS = word_set("my your his her their")
 _AGE = word_set("age aged ages возраст")
 _NO_PERSONS = word_set("on was")
 _DESCRIBED = {("i", "am"), ("i", "m"), ("you", "are"), ("you", "re")}
@@ -167,6 +169,8 @@ def is_of_a_thing(
     """
     if is_birth:
         return _is_birth_of_a_thing(context)
+    if context.word_after & _BIRTHDAY and context.word_before & _OWNERS:
+        return False
     if any(forms & _AGE for forms in context.before[-4:]) or _stands_before_a_person(context):
         return False
     if _stands_before_a_thing(context):

@@ -34,6 +34,8 @@ _LABELS: Forms = word_set(
     " minus zero total score chapter lvl ver итого минус плюс номер айфон андроид винда винды топ"
     " уровень лвл версия"
 )
+_WE: Forms = word_set("we us нам мы нас")
+_PARTNERS: Forms = word_set("муж жена супруг супруга husband wife")
 _OF_YEARS: Forms = word_set("годовщина anniversary юбилей стаж брак marriage свадьба wedding")
 _YEARS: Forms = word_set("year years yr yrs год лет годик")
 _VERBS_OF_AGE: Forms = word_set(
@@ -52,7 +54,9 @@ _LAST_HOUR, _LAST_HOUR_ENGLISH = 24, 12
 def is_understood(context: NumberContext) -> bool:
     """Whether a number is read as something else than an age."""
     return (
-        context.number.is_ordinal
+        context.near(_OF_YEARS, before=6)
+        or _is_of_a_couple(context)
+        or context.number.is_ordinal
         or context.number.is_roman
         or _counts(context)
         or _is_label(context)
@@ -66,7 +70,9 @@ def is_span(context: NumberContext) -> bool:
     """Whether a number of years is no age but a span of time."""
     if context.number.is_ordinal or age_english.is_span(context) or age_russian.is_span(context) or has_verb(context):
         return True
-    return context.near(_OF_YEARS, before=6) or _has_thing(context, before=3, after=6)
+    if context.near(_OF_YEARS, before=6) or _is_of_a_couple(context):
+        return True
+    return _has_thing(context, before=3, after=6)
 
 
 def has_verb(context: NumberContext) -> bool:
@@ -110,6 +116,11 @@ def _is_counted_noun(word: str) -> bool:
     if word.isascii():
         return word_classes.is_thing(word) or word_classes.is_animal(word)
     return morphology.may_be_counted(word)
+
+
+def _is_of_a_couple(context: NumberContext) -> bool:
+    """Whether a number is how long a couple is together: "нам с мужем 16 лет"."""
+    return context.near(_WE, before=5) and context.near(_PARTNERS, before=5)
 
 
 def _is_label(context: NumberContext) -> bool:

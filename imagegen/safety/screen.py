@@ -72,8 +72,8 @@ class Screen:
                 **minors,
                 **harm,
                 **shipped_lexicon("sexual"),
-                **_grown(shipped_lexicon("grown")),
-                **shipped_lexicon("coming_of_age"),
+                **_with_all_lemmas(_grown(shipped_lexicon("grown"))),
+                **_with_all_lemmas(shipped_lexicon("coming_of_age")),
                 "foreign": [*shipped_lexicon("foreign")["words"], *numbers.foreign_ages()],
                 **shipped_lexicon("asking"),
                 "likeness": people["likeness"],
@@ -307,6 +307,14 @@ def _with_lemmas(phrases: Iterable[str]) -> Iterator[str]:
         yield phrase
         if not phrase.isascii() and not phrase.endswith("*"):
             yield " ".join(morphology.lemmas(plain(word))[0] for word in phrase.split())
+
+
+def _with_all_lemmas(lists: dict[str, list[str]]) -> dict[str, list[str]]:
+    # "вырастет" is a wish, and "вырасти" none.
+    return {
+        topic: phrases if topic == "wishes" else [*_with_lemmas(phrases)]
+        for topic, phrases in lists.items()
+    }
 
 
 def _message(message: str | Message) -> Message:

@@ -49,6 +49,9 @@ def _addresses(sentence: NormalisedSentence) -> Iterator[int]:
     is_greeting = (
         forms[0] & words["greetings"] or word_classes.is_verb(sentence.words[0].plain)
     ) and not any(morphology.is_past(word.plain) for word in sentence.words)
+    is_naming = any(each & words["naming"] for each in forms) and any(
+        each & words["partners"] for each in forms
+    )
     first = 0
     for last in sorted({*sentence.ends, len(sentence.words) - 1}):
         clause = range(first, last + 1)
@@ -60,7 +63,11 @@ def _addresses(sentence: NormalisedSentence) -> Iterator[int]:
         ]
         nouns = [at for at in clause if forms[at] & words["nouns"]]
         others = [
-            at for at in clause if at not in {*names, *nouns} and not forms[at] & words["around"]
+            at
+            for at in clause
+            if at not in {*names, *nouns}
+            and not forms[at] & words["around"]
+            and not (at + 1 in names and sentence.words[at].plain == "little")
         ]
         is_owned = any(
             forms[at] & words["owned"] or sentence.words[at].plain in words["groups"]
@@ -70,6 +77,8 @@ def _addresses(sentence: NormalisedSentence) -> Iterator[int]:
             not others and (names or is_owned)
         ):
             yield from (*names, *nouns)
+        elif is_naming:
+            yield from names
         elif is_said_to_you or is_greeting:
             yield from (at for at in names if _is_vocative(sentence, forms, at))
         first = last + 1
@@ -121,4 +130,6 @@ def _neutral_word() -> NormalisedWord:
 
 @functools.cache
 def _words() -> dict[str, Forms]:
-    return {name: frozenset(words) for name, words in shipped_lexicon("endearments").items()}
+    words = {name: frozenset(words) for name, words in shipped_lexicon("endearments").items()}
+    professions = {*shipped_lexicon("grown")["professions"], *word_classes.professions()}
+    return {**words, "adult_life": words["adult_life"] | professions}
