@@ -1,6 +1,9 @@
 """What a ChatFlow bot imports to have pictures in its conversations.
 
 - hook.py: ChatFlowHook, whose methods a bot calls
+- sync.py: the same for synchronous bots
+- turn_recorder.py: records a turn, in the bot's transaction or one of the hook's own
+- sessions.py: the bot's sessions of every kind
 - turn.py: the message that a bot hands over
 - outbox.py: counts a message and inserts its request
 - trigger.py: whether a picture is due
@@ -8,13 +11,20 @@
 - quota.py: how many pictures a user may have
 - manual_requests.py: pictures that a user asks for, and variations
 - covers.py: pictures that are drawn ahead, for the start of a dialog
+- handles.py: by what a caller names a request
 - picture.py: the result of a request
+- ends.py: tells the bot of requests that have ended
+- messages.py: what people are told when there is no picture
 - cancellation.py: cancels open requests
 - user_erasure.py: erases everything of a user
 - age_confirmation.py: which users have confirmed to be of age
-- queue.py: Redis, to tell the worker and to wait for the end of a request
+- prefilter.py: which messages may speak of somebody under 18
+- safety_memory.py: what was learnt of users and dialogs, and turns that the worker has to read
+- connections.py: the connections of each event loop
+- waiting.py: one subscription and one query for all who wait
+- queue.py: Redis, to tell the worker
 - clock_skew.py: how far the clock of a server is from this process's
-- database.py: connections and transactions
+- database.py: connections, and transactions whose deadline covers their clean-up
 - sqlstates.py: PostgreSQL's error codes
 - statement_deadline.py: a deadline for the statements of a turn
 - failures.py: why a turn was not recorded, and how often that is logged
@@ -24,13 +34,15 @@
 """
 
 from chatflow_hook.database import DatabaseFault
+from chatflow_hook.ends import RequestEnd
+from chatflow_hook.handles import SentPhoto
 from chatflow_hook.hook import ChatFlowHook
 from chatflow_hook.manual_requests import NothingToVary
 from chatflow_hook.outbox import Request
 from chatflow_hook.picture import Picture
 from chatflow_hook.quota import Limited
 from chatflow_hook.turn import Message, Rating, Turn
-from chatflow_hook.user_erasure import Forgotten, SentPhoto
+from chatflow_hook.user_erasure import Forgotten
 
 __all__ = [
     "ChatFlowHook",
@@ -42,6 +54,7 @@ __all__ = [
     "Picture",
     "Rating",
     "Request",
+    "RequestEnd",
     "SentPhoto",
     "Turn",
 ]

@@ -74,13 +74,15 @@ async def send_one(connection: Executor, turn: Turn, *, chance: random.Random) -
 
 
 def drawn(persona: str) -> Select[Any]:
-    """Return the query for the covers of a persona whose images are stored, by their number."""
+    """Return the query for the covers of a persona that are stored and safe, by their number."""
     return (
         select(*_COVER_COLUMNS)
         .where(
             ImageRequest.user_id == NOBODY,
             ImageRequest.kind == Kind.COVER,
             ImageRequest.state == State.DELIVERED,
+            # One of which that is not known is sent to nobody.
+            ImageRequest.drawn_rating == Rating.SAFE,
             ImageRequest.persona == persona,
             ImageRequest.image.is_not(None),
         )

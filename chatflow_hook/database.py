@@ -1,4 +1,9 @@
-"""The hook's own connections to PostgreSQL: a pool that stays usable, and transactions."""
+"""The hook's own connections to PostgreSQL: a pool that stays usable, and transactions.
+
+A deadline covers its own clean-up. Rolling back and returning a connection to the pool need an
+answer of the server, which a frozen one does not give; so each transaction has a task of its own,
+and a caller whose time is over leaves it behind.
+"""
 
 import asyncio
 import time
@@ -14,7 +19,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from chatflow_hook.database_url import Address
 from chatflow_hook.failures import cause_of
-from chatflow_hook.sqlstates import is_read_only, run_with_retries
+from chatflow_hook.sqlstates import is_read_only, original, run_with_retries
 
 ResultT = TypeVar("ResultT")
 
@@ -23,6 +28,7 @@ DATABASE_ERRORS = (
     SQLAlchemyError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     OSError,
     TimeoutError,
 )
@@ -38,6 +44,8 @@ _PING_AFTER_S = 5.0
 # For a transaction with all its attempts, and the pauses between these.
 _WITHIN_S = 15.0
 _DELAYS_S = (0.05, 0.2, 0.8)
+# For the rollback of a transaction that was given up. Afterwards its connection is closed.
+_CLEAN_UP_S = 1.0
 
 
 class DatabaseFault(Exception):
@@ -68,8 +76,9 @@ def keep_usable(engine: AsyncEngine, *, clock: Callable[[], float] = time.monoto
 
     A connection that is closed, or does not answer a ping after 5 s without use, is replaced when it
     is taken from the pool. As soon as one proves to be read-only, it and all that were opened before
-    are replaced: their server may have been the primary until a failover. A connection is closed
-    without waiting for the server's answer. `clock` returns seconds.
+    are replaced: their server may have been the primary until a failover. So they are if asyncpg
+    has lost count of what its connection does, as 0.29 has after the server's goodbye. A connection
+    is closed without waiting for the server's answer. `clock` returns seconds.
     """
 
     def on_checkin(_: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
@@ -83,7 +92,8 @@ def keep_usable(engine: AsyncEngine, *, clock: Callable[[], float] = time.monoto
             _ping(engine, connection)
 
     def on_error(context: ExceptionContext) -> None:
-        if is_read_only(context.original_exception):
+        error = context.original_exception
+        if is_read_only(error) or isinstance(original(error), asyncpg.InternalClientError):
             context.is_disconnect = True
 
     def on_close(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
@@ -98,29 +108,104 @@ def keep_usable(engine: AsyncEngine, *, clock: Callable[[], float] = time.monoto
     return engine
 
 
-async def run_in_transaction(
-    engine: AsyncEngine, step: Callable[[AsyncConnection], Awaitable[ResultT]]
-) -> ResultT:
-    """Run a step in a transaction and commit it, up to four times if another transaction is in the way.
+class Database:
+    """The hook's database, for one event loop: an engine, and the transactions that run on it.
 
-    Raises:
-        DatabaseFault: it could not be done within 15 s.
+    Creating it opens no connection. `close` closes the connections.
     """
 
-    async def once() -> ResultT:
-        async with engine.begin() as connection:
-            return await step(connection)
+    def __init__(self, address: Address, *, clean_up_s: float = _CLEAN_UP_S) -> None:
+        self._engine = connect(address)
+        self._clean_up_s = clean_up_s
+        # SQLAlchemy's pool does not wake who waits for a connection when another's attempt to open
+        # one has failed; so nobody waits in the pool.
+        self._room = asyncio.Semaphore(_CONNECTIONS)
+        self._running: dict[asyncio.Task[Any], _Lease] = {}
 
-    try:
-        async with asyncio.timeout(_WITHIN_S):
-            return await run_with_retries(once, delays_s=_DELAYS_S)
-    except DATABASE_ERRORS as error:
-        raise DatabaseFault(cause_of(error).sentence) from error
+    async def run(self, step: Callable[[AsyncConnection], Awaitable[ResultT]]) -> ResultT:
+        """Run a step in a transaction and commit it.
+
+        If the caller is cancelled, which `asyncio.timeout` does too, this ends at once. The
+        transaction is then cancelled and rolled back in the background, and if the server does
+        not answer within 1 s, its connection is closed. A commit that was under way may still
+        have happened.
+
+        Raises:
+            DATABASE_ERRORS, and what the step raises.
+        """
+        lease = _Lease()
+        task = asyncio.create_task(self._run(step, lease), name="chatflow_hook transaction")
+        self._running[task] = lease
+        task.add_done_callback(self._forget)
+        try:
+            await asyncio.wait({task})
+        finally:
+            if not task.done():
+                task.cancel()
+                asyncio.get_running_loop().call_later(self._clean_up_s, lease.terminate)
+        return task.result()
+
+    async def run_with_retries(
+        self, step: Callable[[AsyncConnection], Awaitable[ResultT]]
+    ) -> ResultT:
+        """Run a step in a transaction, up to four times if another transaction is in the way.
+
+        Raises:
+            DatabaseFault: it could not be done within 15 s.
+        """
+        try:
+            async with asyncio.timeout(_WITHIN_S):
+                return await run_with_retries(lambda: self.run(step), delays_s=_DELAYS_S)
+        except DATABASE_ERRORS as error:
+            raise DatabaseFault(cause_of(error).sentence) from error
+
+    async def close(self) -> None:
+        """Close all connections, without waiting for the server; may be called twice."""
+        for task, lease in self._running.items():
+            task.cancel()
+            lease.terminate()
+        if self._running:
+            await asyncio.wait(self._running, timeout=self._clean_up_s)
+        await self._engine.dispose()
+
+    async def _run(
+        self, step: Callable[[AsyncConnection], Awaitable[ResultT]], lease: "_Lease"
+    ) -> ResultT:
+        try:
+            async with self._room, self._engine.begin() as connection:
+                lease.take(connection)
+                return await step(connection)
+        finally:
+            lease.end()
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        del self._running[task]
+        if not task.cancelled():
+            task.exception()  # or asyncio would log that nobody has read it
+
+
+class _Lease:
+    """The connection of a transaction, for as long as that runs."""
+
+    def __init__(self) -> None:
+        self._driver_connection: Any = None
+
+    def take(self, connection: AsyncConnection) -> None:
+        if connection.sync_connection is not None:
+            self._driver_connection = connection.sync_connection.connection.driver_connection
+
+    def end(self) -> None:
+        self._driver_connection = None
+
+    def terminate(self) -> None:
+        """Close the connection without waiting for the server, unless the transaction has ended."""
+        if self._driver_connection is not None:
+            self._driver_connection.terminate()
 
 
 def _ping(engine: AsyncEngine, connection: DBAPIConnection) -> None:
     dialect = engine.sync_engine.dialect
     try:
         dialect.do_ping(connection)
-    except dialect.loaded_dbapi.Error as error:
+    except (dialect.loaded_dbapi.Error, asyncpg.InternalClientError) as error:
         raise DisconnectionError from error

@@ -1,10 +1,12 @@
 """Parses DATABASE_URL, in the forms that people and providers write, for SQLAlchemy and asyncpg."""
 
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode
+from uuid import uuid4
 
 from sqlalchemy import URL
 
@@ -14,15 +16,48 @@ _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full
 _SSL_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 _ADDRESS_PARTS = ("host", "port", "user", "password", "dbname")
 _CACHES = ("statement_cache_size", "prepared_statement_cache_size")
-# Options of libpq in the URLs of providers. asyncpg negotiates the same by itself.
+# Options in the addresses of providers and other libraries that change nothing here: asyncpg
+# negotiates the same by itself, the hook has its own pool, and there is one host only.
 _IGNORED = (
     "channel_binding",
+    "client_encoding",
+    "connection_limit",
+    "fallback_application_name",
     "gssencmode",
     "keepalives",
+    "keepalives_count",
     "keepalives_idle",
+    "keepalives_interval",
+    "load_balance_hosts",
+    "pool_size",
+    "pool_timeout",
+    "sslcompression",
+    "sslsni",
+    "supa",
     "target_session_attrs",
+    "tcp_user_timeout",
+    "uselibpqcompat",
 )
+# Options that others know and that would change something, with what to write instead.
+_REFUSED = {
+    "currentSchema": "write options=-csearch_path%3D…",
+    "hostaddr": "write the address as the host",
+    "passfile": "write the password into the address",
+    "prepared_statements": "write pgbouncer=true to do without them",
+    "prepareThreshold": "write pgbouncer=true to do without prepared statements",
+    "require_auth": "asyncpg cannot do that",
+    "schema": "write options=-csearch_path%3D…",
+    "search_path": "write options=-csearch_path%3D…",
+    "service": "write host, port and database into the address",
+    "ssl_min_protocol_version": "asyncpg takes it from the environment, as PGSSLMINPROTOCOLVERSION",
+    "sslaccept": "write sslmode=require, or verify-full to check the certificate",
+    "sslpassword": "use a key without a password",
+    "statement_timeout": "write options=-cstatement_timeout%3D…",
+}
 _SETTING = re.compile(r"(?:-c|--)(?P<name>\w[\w.]*)=(?P<value>.*)", re.DOTALL)
+_PROXY_OPTION = re.compile(r"(endpoint|project|reference)=[\w-]+")
+_SYSTEM_CERTIFICATES = "system"
+_TRUE_OR_FALSE = {"true": True, "1": True, "false": False, "0": False}
 _HINT = "special characters of a password are written as percent codes, such as %2F for /"
 
 
@@ -82,6 +117,11 @@ def _options(query: str) -> dict[str, str]:
     # A plus stays a plus, as in libpq; parse_qsl alone would turn it into a space.
     options = dict(parse_qsl(query.replace("+", "%2B"), keep_blank_values=True))
     known = (*_ADDRESS_PARTS, *_READERS, *_SSL_FILES, *_CACHES, *_IGNORED)
+    for name, instead in _REFUSED.items():
+        if name in options:
+            raise ValueError(
+                f"an address with the option {name}, which is not supported: {instead}"
+            )
     if not options.keys() <= set(known):
         raise ValueError(f"an address with an option that is none of {', '.join(known)}")
     return _without_nul(options)
@@ -132,6 +172,8 @@ def _connect_args(options: dict[str, str]) -> dict[str, Any]:
     for name in _CACHES:
         if name in options:
             arguments[name] = _whole_number(name, options[name])
+    if arguments.get(_CACHES[1]) == 0:
+        arguments["prepared_statement_name_func"] = _unique_name
     if files := _files(options):
         # asyncpg takes these files only from a DSN. The other arguments take precedence over it.
         arguments["dsn"] = f"postgresql://?{urlencode(files)}"
@@ -139,7 +181,11 @@ def _connect_args(options: dict[str, str]) -> dict[str, Any]:
 
 
 def _files(options: dict[str, str]) -> dict[str, str]:
-    return {name: options[name] for name in _SSL_FILES if name in options}
+    return {
+        name: options[name]
+        for name in _SSL_FILES
+        if name in options and options[name] != _SYSTEM_CERTIFICATES
+    }
 
 
 def _merge(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
@@ -154,6 +200,45 @@ def _ssl(mode: str) -> dict[str, Any]:
     return {"ssl": mode}
 
 
+def _root_certificates(path: str) -> dict[str, Any]:
+    # libpq's word for the certificates of the operating system, which asyncpg does not know.
+    return {"ssl": ssl.create_default_context()} if path == _SYSTEM_CERTIFICATES else {}
+
+
+def _ssl_negotiation(way: str) -> dict[str, Any]:
+    if way not in ("postgres", "direct"):
+        raise ValueError("an address whose sslnegotiation is none of postgres, direct")
+    return {"direct_tls": True} if way == "direct" else {}
+
+
+def _pgbouncer(text: str) -> dict[str, Any]:
+    if text not in _TRUE_OR_FALSE:
+        raise ValueError("an address whose pgbouncer is none of true, false")
+    return _pool_mode("transaction" if _TRUE_OR_FALSE[text] else "session")
+
+
+def _pool_mode(mode: str) -> dict[str, Any]:
+    match mode:
+        case "session":
+            return {}
+        case "transaction":
+            # A connection of PgBouncer is another one of PostgreSQL in each transaction, which has
+            # the prepared statements of others and not ours.
+            return dict.fromkeys(_CACHES, 0)
+        case "statement":
+            raise ValueError(
+                "an address with pool_mode=statement, which allows no transactions:"
+                " use transaction or session"
+            )
+    raise ValueError("an address whose pool_mode is none of session, transaction")
+
+
+def _unique_name() -> str:
+    # asyncpg numbers its statements from 1 in each process, so that two processes whose
+    # transactions share a connection of PgBouncer would use the same names.
+    return f"__chatflow_{uuid4()}__"
+
+
 def _application_name(name: str) -> dict[str, Any]:
     return {"server_settings": {"application_name": name}}
 
@@ -165,6 +250,9 @@ def _connect_timeout(text: str) -> dict[str, Any]:
 
 
 def _server_options(text: str) -> dict[str, Any]:
+    # The proxies of Neon and Supabase find the database by such an option.
+    if _PROXY_OPTION.fullmatch(text):
+        return {"server_settings": {"options": text}}
     # "-c name=value" and "--name=value", separated by spaces; a backslash escapes the next character.
     words = re.split(r"(?<!\\)\s+", re.sub(r"(?<!\S)-c\s+", "-c", text.strip()))
     matches = [_SETTING.fullmatch(word) for word in words if word]
@@ -185,6 +273,11 @@ def _whole_number(name: str, text: str) -> int:
 _READERS: dict[str, Callable[[str], dict[str, Any]]] = {
     "ssl": _ssl,
     "sslmode": _ssl,
+    # After the mode, which it takes the place of.
+    "sslrootcert": _root_certificates,
+    "sslnegotiation": _ssl_negotiation,
+    "pgbouncer": _pgbouncer,
+    "pool_mode": _pool_mode,
     "application_name": _application_name,
     "connect_timeout": _connect_timeout,
     "options": _server_options,

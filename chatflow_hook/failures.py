@@ -1,5 +1,6 @@
 """Why a turn was not recorded, and how often the log says so."""
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,6 +51,16 @@ _NO_TIME = FailureCause(
     sentence="no time was left: the database is away or slow, or too many turns came at once",
     lasts=True,
 )
+_POOLER_MIXES_UP = FailureCause(
+    sentence="a pooler such as PgBouncer in transaction mode mixes up prepared statements: write"
+    " pgbouncer=true into DATABASE_URL; for a session of the bot's own engine, see docs/database.md",
+    lasts=True,
+)
+_POOLER_REFUSES_OPTION = FailureCause(
+    sentence="a pooler such as PgBouncer refuses an option of DATABASE_URL: leave `options` out, or"
+    " name them in its ignore_startup_parameters",
+    lasts=True,
+)
 _OTHER = FailureCause(sentence="the database refused a statement", lasts=True)
 
 # By SQLSTATE, or by its first two characters, which are its class.
@@ -58,6 +69,10 @@ _BY_SQLSTATE = {
     sqlstates.UNDEFINED_COLUMN: _NOT_MIGRATED,
     sqlstates.CHECK_VIOLATION: _NOT_MIGRATED,  # a word that only a newer schema knows
     sqlstates.INVALID_SCHEMA_NAME: _NOT_MIGRATED,
+    sqlstates.DUPLICATE_PREPARED_STATEMENT: _POOLER_MIXES_UP,
+    sqlstates.INVALID_STATEMENT_NAME: _POOLER_MIXES_UP,
+    # A statement of the same name was prepared by somebody else, with other parameters.
+    sqlstates.INVALID_BINARY_REPRESENTATION: _POOLER_MIXES_UP,
     sqlstates.INSUFFICIENT_PRIVILEGE: FailureCause(
         sentence="the database user may not use our tables: grant it", lasts=True
     ),
@@ -107,6 +122,8 @@ def cause_of(error: BaseException) -> FailureCause:
     if isinstance(error, DialogUnknownError):
         return _NO_DIALOG
     state = sqlstates.sqlstate(error) or ""
+    if state == sqlstates.PROTOCOL_VIOLATION:
+        return _of_protocol_violation(error)
     cause = _BY_SQLSTATE.get(state) or _BY_SQLSTATE.get(state[:2])
     if cause is not None:
         return cause
@@ -121,9 +138,18 @@ def cause_of(error: BaseException) -> FailureCause:
         reason = connection_errors.reason(error)
         return FailureCause(sentence=f"{_AWAY.sentence}: it {reason}", lasts=True)
     is_disconnected = isinstance(error, DBAPIError) and error.connection_invalidated
-    if is_disconnected or isinstance(error, asyncpg.InterfaceError):
+    if is_disconnected or isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
         return _AWAY
     return _OTHER
+
+
+def _of_protocol_violation(error: BaseException) -> FailureCause:
+    # PgBouncer has this code for everything that it refuses, and PostgreSQL if a statement of that
+    # name has another number of parameters.
+    message = str(sqlstates.original(error))
+    if "startup parameter" in message:
+        return _POOLER_REFUSES_OPTION
+    return _POOLER_MIXES_UP if "prepared statement" in message else _AWAY
 
 
 class FailureLog:
@@ -175,36 +201,43 @@ class FailureLog:
 
 
 class Throttle:
-    """Lets each key pass once in `every_s` seconds, and counts how often it was skipped since."""
+    """Lets each key pass once in `every_s` seconds, and counts how often it was skipped since.
+
+    May be used in several threads.
+    """
 
     def __init__(self, *, every_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._every_s = every_s
         self._clock = clock
         self._logged_at: dict[str, float] = {}
         self._skipped: dict[str, int] = {}
+        self._lock = threading.RLock()
 
     def admit(self, key: str) -> int | None:
         """Return how often the key was skipped if it may be logged now; None if it is to be skipped."""
-        if not self._may_log(key):
-            self._skipped[key] = self._skipped.get(key, 0) + 1
-            return None
-        self._logged_at[key] = self._clock()
-        return self._skipped.pop(key, 0)
+        with self._lock:
+            if not self._may_log(key):
+                self._skipped[key] = self._skipped.get(key, 0) + 1
+                return None
+            self._logged_at[key] = self._clock()
+            return self._skipped.pop(key, 0)
 
     def overdue(self) -> dict[str, int]:
         """Return the skipped keys that may be logged now, and how often each was skipped.
 
         They count as logged now.
         """
-        due = {key: count for key, count in self._skipped.items() if self._may_log(key)}
-        for key in due:
-            self.admit(key)
-        return due
+        with self._lock:
+            due = {key: count for key, count in self._skipped.items() if self._may_log(key)}
+            for key in due:
+                self.admit(key)
+            return due
 
     def rest(self) -> dict[str, int]:
         """Return all skipped keys, and how often each was skipped; for the end of the process."""
-        rest, self._skipped = self._skipped, {}
-        return rest
+        with self._lock:
+            rest, self._skipped = self._skipped, {}
+            return rest
 
     def _may_log(self, key: str) -> bool:
         logged_at = self._logged_at.get(key)

@@ -6,54 +6,56 @@ import time
 from collections.abc import Collection
 from types import TracebackType
 from typing import Self
-from uuid import UUID
 
-import structlog
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 
 from chatflow_hook import (
     age_confirmation,
     cancellation,
     covers,
     database,
-    outbox,
-    picture,
-    sqlstates,
+    handles,
+    quota,
+    safety_memory,
+    sessions,
     user_erasure,
+    waiting,
 )
-from chatflow_hook.counter_check import CounterCheck
-from chatflow_hook.failures import NO_COUNT, FailureLog, cause_of
+from chatflow_hook.connections import Connections, ConnectionsByLoop
+from chatflow_hook.ends import EndReader, EndTimes, OnEnd
+from chatflow_hook.failures import FailureLog, cause_of
+from chatflow_hook.handles import Handle
+from chatflow_hook.keyed_hash import read_secret
 from chatflow_hook.manual_requests import ManualRequests
-from chatflow_hook.outbox import DialogUnknownError, Ownership, Request, TriggerSettings
+from chatflow_hook.messages import Messages
+from chatflow_hook.outbox import Request, TriggerSettings
 from chatflow_hook.picture import Picture
 from chatflow_hook.queue import QueueClient
 from chatflow_hook.quota import Limited
-from chatflow_hook.settings import HookSettings, read
-from chatflow_hook.statement_deadline import DeadlineConnection
-from chatflow_hook.tables import ImageRequest
-from chatflow_hook.turn import MAX_PERSONA, Turn
+from chatflow_hook.settings import BadSetting, HookSettings, read
+from chatflow_hook.turn import DialogKey, Turn, dialog_number
+from chatflow_hook.turn_recorder import TurnRecorder
 from chatflow_hook.user_erasure import Forgotten
 
-log = structlog.get_logger(__name__)
-
 # The limit for one step of a turn. A picture may be late; the bot's answer in the chat may not.
-_TURN_TIMEOUT_S = 0.9
-# How much shorter the limit for the statements of a turn is, so that the server ends a slow
-# statement before the hook gives the connection up.
-_STATEMENTS_END_EARLIER_S = 0.1
-# How often `wait` reads the row while Redis reports nothing.
-_POLL_INTERVAL_S = 1.0
+TURN_TIMEOUT_S = 0.9
+END_TIMES = EndTimes()
 
 
 class ChatFlowHook:
     """Decides when a picture is due, inserts its request and tells the worker.
 
-    One object serves all handlers of a bot: its methods may run at the same time, in one event
-    loop. Creating it touches no network. It opens its connections (at most 10 to PostgreSQL) at
-    first use; `close`, or leaving `async with`, closes them. `chance` is the source of the
+    One object serves all handlers of a bot: its methods may run at the same time, and in any event
+    loop. Creating it touches no network. It opens its connections at first use, in each event loop
+    its own (at most 10 to PostgreSQL); `close`, or leaving `async with`, closes those of the running
+    loop, and so does the end of a loop under `asyncio.run`. `chance` is the source of the
     trigger's random numbers, for tests; None is the operating system's. `turn_timeout_s` is how
-    long a turn may take, in seconds; a test on a busy machine gives more.
+    long a turn may take, in seconds; a test on a busy machine gives more. `end_times` are those of
+    `on_end`, for tests too.
+
+    Raises:
+        BadSetting: MESSAGES_FILE cannot be used. It is a ValueError.
     """
 
     def __init__(
@@ -61,25 +63,23 @@ class ChatFlowHook:
         settings: HookSettings,
         *,
         chance: random.Random | None = None,
-        turn_timeout_s: float = _TURN_TIMEOUT_S,
+        turn_timeout_s: float = TURN_TIMEOUT_S,
+        end_times: EndTimes = END_TIMES,
     ) -> None:
         self._turn_timeout_s = turn_timeout_s
-        self._statements_timeout_s = turn_timeout_s - _STATEMENTS_END_EARLIER_S
-        self._trigger = TriggerSettings(
-            distance=settings.distance,
-            quota=settings.quota,
-            chance=chance or random.SystemRandom(),
-        )
+        self._end_times = end_times
+        self._chance = chance or random.SystemRandom()
         self._manual_requests = ManualRequests(quota=settings.quota)
         self._age_text_version = settings.age_text_version
-        self._engine = database.connect(settings.database)
-        self._queue = QueueClient(
-            settings.redis, broker_db=settings.redis_broker_db, result_db=settings.redis_result_db
-        )
-        # Read from the schema at the first turn; see `_record`.
-        self._ownership: Ownership | None = None
+        self._hash_secret = settings.hash_secret
         self._failures = FailureLog()
-        self._counter_check = CounterCheck()
+        self._recorder = TurnRecorder(
+            TriggerSettings(distance=settings.distance, quota=settings.quota, chance=self._chance),
+            timeout_s=turn_timeout_s,
+            failures=self._failures,
+        )
+        self._messages = _messages(settings)
+        self._connections = ConnectionsByLoop(lambda: Connections(settings, self._messages))
 
     @classmethod
     def from_env(cls) -> Self:
@@ -93,12 +93,16 @@ class ChatFlowHook:
         """
         return cls(read(HookSettings))
 
-    async def on_turn(self, turn: Turn, session: AsyncSession | None = None) -> Request | None:
+    async def on_turn(
+        self,
+        turn: Turn,
+        session: AsyncSession | async_scoped_session[AsyncSession] | AsyncConnection | None = None,
+    ) -> Request | None:
         """Count the turn's message, and return a request if a picture is due, else None.
 
-        With a `session` everything happens in a savepoint of its transaction: call this last
-        before the commit, and `enqueue` after the commit. Without one, the hook commits a
-        transaction of its own and tells the worker itself.
+        With a `session`, or a connection, of any asynchronous driver, everything happens in a
+        savepoint of its transaction: call this last before the commit, and `enqueue` after it.
+        Without one, the hook commits a transaction of its own and tells the worker itself.
 
         None also means that an automatic picture of the dialog is under way, that
         `turn.is_refresh` is set, that the user has reached the daily limit, or that the hook
@@ -116,22 +120,23 @@ class ChatFlowHook:
         call is cancelled, roll the session back.
 
         Raises:
-            TypeError: `session` is not an AsyncSession.
+            TypeError: `session` is not an asynchronous session or connection of SQLAlchemy.
             SQLAlchemyError: what was pending in `session` could not be flushed, or its engine
                 has no connection. The driver's own exceptions may come instead.
         """
-        if session is not None and not isinstance(session, AsyncSession):
-            raise TypeError(f"session must be an AsyncSession, not {type(session).__name__}")
-        self._failures.log_overdue()
-        if turn.is_refresh:
-            return None
         started = time.monotonic()
-        if turn.message_count is not None and turn.message_count < 1:
-            self._failures.log_failure(turn, NO_COUNT, started)
+        if session is not None:
+            sessions.require_async(session)
+        if not self._recorder.is_recordable(turn):
             return None
         if session is not None:
-            return await self._record_in_session(session, turn, started)
-        request = await self._record_in_own_transaction(turn, started)
+            # Not in a `try`: what the bot has pending fails as the bot's own error, as it would at
+            # the bot's commit.
+            connection = await sessions.connection_of(session)
+            return await self._recorder.record_in_session(connection, turn, started=started)
+        request = await self._recorder.record_in_own_transaction(
+            self._database, turn, started=started
+        )
         if request is not None:
             left_s = started + self._turn_timeout_s - time.monotonic()
             await self._queue.enqueue(request.id, within_s=left_s)
@@ -147,30 +152,70 @@ class ChatFlowHook:
         if request is not None:
             await self._queue.enqueue(request.id, within_s=self._turn_timeout_s)
 
-    async def wait(self, request: Request, *, timeout: float) -> Picture:  # noqa: ASYNC109 (ours)
+    async def wait(self, request: Handle, *, timeout: float) -> Picture:  # noqa: ASYNC109 (ours)
         """Return the picture when its request has ended, or after `timeout` seconds as it is then.
 
-        `Picture.state` tells which. A `timeout` of 0 or less looks once and returns. For callers
-        that want the picture themselves, such as an HTTP API; in a chat the worker sends it.
-        Several callers may wait for one request; a cancelled wait changes nothing.
+        `request` is the request, its id, or its photo in the chat. `Picture.state` tells which. A
+        `timeout` of 0 or less looks once and returns. For callers that want the picture
+        themselves, such as an HTTP API; in a chat the worker sends it. Several callers may wait for
+        one request; a cancelled wait changes nothing.
 
-        The end is seen at once through Redis, and within a second without. The last look at the
-        database, when the time is over, takes at most 0.9 s more.
+        The end is seen at once through Redis, within a second without, and within ten seconds if
+        Redis loses the message. All callers share one subscription and one query. The last look
+        at the database, when the time is over, takes at most 0.9 s more.
 
         Raises:
             LookupError: there is no such request: it was rolled back, or its user was erased.
             TimeoutError: the time is over and the database could not be asked.
         """
         deadline = time.monotonic() + timeout
-        async with self._queue.listen_for_end(request.id) as listener:
+        ends = self._connections.current.ends
+        with ends.told(handles.request_id(request)) as event:
             while True:
+                event.clear()
                 current = await self._read_picture(request, deadline=deadline)
                 left_s = deadline - time.monotonic()
                 if current is not None and (left_s <= 0 or not current.state.is_open):
                     return current
                 if left_s <= 0:
                     raise TimeoutError("the database does not answer")
-                await listener.wait(min(left_s, _POLL_INTERVAL_S))
+                within_s = left_s if current is not None else min(left_s, waiting.POLL_INTERVAL_S)
+                await ends.wait(event, within_s=within_s)
+
+    async def status(self, request: Handle) -> Picture:
+        """Return the picture as it is now, as `wait` with a `timeout` of 0.
+
+        `request` is the request, its id, or its photo in the chat. Takes at most 0.9 s. May be
+        cancelled.
+
+        Raises:
+            LookupError: there is no such request: it was rolled back, or its user was erased.
+            TimeoutError: the database could not be asked.
+        """
+        return await self.wait(request, timeout=0)
+
+    async def on_end(self, callback: OnEnd) -> None:
+        """Call `callback` with each request that has ended; runs until it is cancelled.
+
+        Start it as a task of its own, in every process of the bot: the processes share the ends.
+        An end is told at least once: until the callback has returned, also after an outage or a
+        restart of bot, Redis or database. So the callback has to know an end again by
+        `end.request.id`. Up to 10 ends are told at the same time, in any order. A callback that
+        raises, or takes longer than 30 s, is logged and called again after a minute.
+
+        The first call for a database begins with the ends from then on. An end is seen at once
+        through Redis, within a second without, and within 5 s if Redis loses the message. If it is
+        cancelled, ends whose callback had not returned are told again.
+        """
+        ends = self._connections.current.ends
+        reader = EndReader(
+            self._database,
+            ends,
+            self._messages,
+            self._end_times,
+            age_text_version=self._age_text_version,
+        )
+        await reader.run(callback)
 
     async def ask(self, turn: Turn) -> Request | Limited:
         """Request a picture of this turn now, or return Limited if the user has had their share.
@@ -187,45 +232,49 @@ class ChatFlowHook:
         """
 
         async def step(connection: AsyncConnection) -> Request | Limited:
-            ownership = self._ownership or await outbox.read_ownership(connection)
+            ownership = await self._recorder.ownership(connection)
             return await self._manual_requests.ask(connection, turn, ownership=ownership)
 
-        return await self._enqueue_if_allowed(await database.run_in_transaction(self._engine, step))
+        return await self._enqueue_if_allowed(await self._database.run_with_retries(step))
 
-    async def vary(self, request_id: UUID) -> Request | Limited:
+    async def vary(self, request_id: Handle) -> Request | Limited:
         """Request another picture of a delivered picture's scene, or return Limited.
 
-        `request_id` is the `id` of the delivered picture's request. No message is counted, and
-        the new picture does not move the trigger. Each call is another picture. Takes at most
-        15.9 s: 15 s for the database, 0.9 s for Redis. If it is cancelled, the request may have
-        been written.
+        `request_id` is the delivered picture's request, the id of that, or the photo in the chat.
+        No message is counted, and the new picture does not move the trigger. Each call is another
+        picture. Takes at most 15.9 s: 15 s for the database, 0.9 s for Redis. If it is cancelled,
+        the request may have been written.
 
         Raises:
             NothingToVary: there is no such delivered picture, or the bot's own `prompt` described
                 it. It is a LookupError.
             DatabaseFault: the database could not do it.
         """
-        answer = await database.run_in_transaction(
-            self._engine, lambda connection: self._manual_requests.vary(connection, request_id)
+        answer = await self._database.run_with_retries(
+            lambda connection: self._manual_requests.vary(connection, request_id)
         )
         return await self._enqueue_if_allowed(answer)
 
     async def on_dialog_start(self, turn: Turn) -> Request | None:
         """Request that one of the persona's covers is sent, never the user's last one again.
 
-        The covers were drawn ahead by `imagegen covers`. No message is counted, and `turn.text`
+        The dialog begins anew: what was learnt of its persona does not keep it safe any more. The
+        covers were drawn ahead by `imagegen covers`. No message is counted, and `turn.text`
         may be empty. None means that the persona has no other cover, or that the hook failed,
         which is logged. Never raises. Takes at most 1.8 s: 0.9 s for the database and as much for
         Redis. Each call sends another cover; if it is cancelled, the request may have been
         written.
         """
         started = time.monotonic()
+
+        async def step(connection: AsyncConnection) -> Request | None:
+            limited = self._recorder.limited(connection, started=started)
+            await safety_memory.begin_anew(limited, turn.dialog_id)
+            return await covers.send_one(limited, turn, chance=self._chance)
+
         try:
-            async with asyncio.timeout(self._turn_timeout_s), self._engine.begin() as connection:
-                limited = DeadlineConnection(
-                    connection, deadline=started + self._statements_timeout_s
-                )
-                request = await covers.send_one(limited, turn, chance=self._trigger.chance)
+            async with asyncio.timeout(self._turn_timeout_s):
+                request = await self._database.run(step)
         except database.DATABASE_ERRORS as error:
             self._failures.log_failure(turn, cause_of(error), started, error)
             return None
@@ -233,12 +282,13 @@ class ChatFlowHook:
             await self.enqueue(request)
         return request
 
-    async def confirm_age(self, user_id: int, *, language: str | None = None) -> None:
+    async def confirm_age(self, user_id: int, *, language: str | None = None) -> bool:
         """Store that a user has confirmed to be of age, to the text of AGE_TEXT_VERSION.
 
         `user_id` is the Telegram id; `language` is that of the text, and is kept for the record.
-        May be called again: the newest confirmation replaces the one before, a revoked one too.
-        Takes at most 15 s. If it is cancelled, it may have been stored.
+        Returns False, and stores nothing, if the user has said to be under 18 in the last 30 days:
+        see `may_ask_age`. May be called again: the newest confirmation replaces the one before, a
+        revoked one too. Takes at most 15 s. If it is cancelled, it may have been stored.
 
         Raises:
             DatabaseFault: the database could not do it.
@@ -246,9 +296,33 @@ class ChatFlowHook:
         query = age_confirmation.confirm(
             user_id, text_version=self._age_text_version, language=language
         )
-        await database.run_in_transaction(
-            self._engine, lambda connection: connection.execute(query)
-        )
+
+        async def step(connection: AsyncConnection) -> bool:
+            # Locked, so that what a worker learns at this moment is seen, or revokes this.
+            await quota.lock_user(connection, user_id)
+            if await self._waits(connection, user_id):
+                return False
+            await connection.execute(query)
+            return True
+
+        return await self._database.run_with_retries(step)
+
+    async def may_ask_age(self, user_id: int) -> bool:
+        """Return whether to ask a user for their age: they have not confirmed it, and may do so now.
+
+        False also for 30 days after the user has said to be under 18, unless an operator lifts it;
+        `confirm_age` has no effect meanwhile. Takes at most 15 s. May be cancelled.
+
+        Raises:
+            DatabaseFault: the database could not be asked.
+        """
+        query = select(age_confirmation.is_confirmed(user_id, text_version=self._age_text_version))
+
+        async def step(connection: AsyncConnection) -> bool:
+            is_confirmed = (await connection.execute(query)).scalar_one()
+            return not is_confirmed and not await self._waits(connection, user_id)
+
+        return await self._database.run_with_retries(step)
 
     async def revoke_age(self, user_id: int) -> None:
         """Store that a user's age confirmation holds no longer, also for pictures under way.
@@ -259,8 +333,8 @@ class ChatFlowHook:
         Raises:
             DatabaseFault: the database could not do it.
         """
-        await database.run_in_transaction(
-            self._engine, lambda connection: connection.execute(age_confirmation.revoke(user_id))
+        await self._database.run_with_retries(
+            lambda connection: connection.execute(age_confirmation.revoke(user_id))
         )
 
     async def has_confirmed_age(self, user_id: int) -> bool:
@@ -277,11 +351,12 @@ class ChatFlowHook:
         async def step(connection: AsyncConnection) -> bool:
             return (await connection.execute(query)).scalar_one()
 
-        return await database.run_in_transaction(self._engine, step)
+        return await self._database.run_with_retries(step)
 
-    async def cancel(self, request: Request) -> bool:
+    async def cancel(self, request: Handle) -> bool:
         """Cancel a request; return True if it was open, False if it had ended or is unknown.
 
+        `request` is the request, its id, or its photo in the chat, which has ended.
         The conversation is erased from it, and the worker stops drawing within seconds; a photo
         whose send is under way may still arrive. The second call returns False. Takes at most
         17 s: 15 s for the database, 2 s for Redis, which may be down. If this call itself is
@@ -290,14 +365,15 @@ class ChatFlowHook:
         Raises:
             DatabaseFault: the database could not do it.
         """
-        cancelled_ids = await database.run_in_transaction(
-            self._engine,
-            lambda connection: cancellation.cancel(connection, ImageRequest.id == request.id),
+        cancelled_ids = await self._database.run_with_retries(
+            lambda connection: cancellation.cancel(connection, handles.is_meant(request)),
         )
         await self._queue.publish_ended(cancelled_ids)
         return bool(cancelled_ids)
 
-    async def forget_user(self, user_id: int, *, dialog_ids: Collection[int] = ()) -> Forgotten:
+    async def forget_user(
+        self, user_id: int, *, dialog_ids: Collection[DialogKey] = ()
+    ) -> Forgotten:
         """Erase all that is kept of a user, and return what was erased and what is out of reach.
 
         `dialog_ids` are the user's dialogs, where the bot has no `dialogs` table of its own: of a
@@ -305,29 +381,31 @@ class ChatFlowHook:
         has requests stays.
         Open requests end, and the worker stops drawing them. The worker erases the image files,
         within ten minutes. The second call, or a user of whom nothing is kept, returns zeros.
-        Takes at most 17 s: 15 s for the database, 2 s for Redis, which may be down. If it is
-        cancelled, either all rows are erased or none: call it again.
+        If the user has said to be under 18, a keyed hash of the id stays until they may confirm to
+        be of age again. Takes at most 17 s: 15 s for the database, 2 s for Redis, which may be
+        down. If it is cancelled, either all rows are erased or none: call it again.
 
         Raises:
             DatabaseFault: the database could not do it.
             ValueError: `user_id` is 0, under which the covers are kept.
         """
-        erasure = await database.run_in_transaction(
-            self._engine,
-            lambda connection: user_erasure.erase(connection, user_id, dialog_ids=dialog_ids),
+        numbers = [dialog_number(key) for key in dialog_ids]
+        erasure = await self._database.run_with_retries(
+            lambda connection: user_erasure.erase(
+                connection, user_id, dialog_ids=numbers, hash_secret=self._hash_secret
+            ),
         )
         await self._queue.publish_erased(user_id, erasure.request_ids)
         return erasure.forgotten
 
     async def close(self) -> None:
-        """Close all connections, and log how many failures were not logged yet; may be called twice.
+        """Close all connections of the running event loop; may be called twice.
 
-        Call it when no other method runs any more, or use `async with`. It does not wait for the
-        database.
+        It also logs how many failures were not logged yet. Call it when no other method runs any
+        more, or use `async with`. It does not wait for the database.
         """
         self._failures.log_rest()
-        await self._queue.close()
-        await self._engine.dispose()
+        await self._connections.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -340,81 +418,33 @@ class ChatFlowHook:
     ) -> None:
         await self.close()
 
-    async def _record_in_session(
-        self, session: AsyncSession, turn: Turn, started: float
-    ) -> Request | None:
-        """Record a turn in a savepoint of the session's transaction; None also if that failed."""
-        # Outside of the `try`: what the bot has pending fails as the bot's own error, as it would
-        # at the bot's commit.
-        await session.flush()
-        connection = await session.connection()
+    @property
+    def _database(self) -> database.Database:
+        return self._connections.current.database
 
-        limited = DeadlineConnection(
-            connection, deadline=time.monotonic() + self._statements_timeout_s
-        )
-        try:
-            async with connection.begin_nested():
-                request = await self._record(limited, turn)
-                await limited.restore_limits()
-        except (*database.DATABASE_ERRORS, DialogUnknownError) as error:
-            self._failures.log_failure(turn, cause_of(error), started, error)
-            return None
-        if limited.is_serializable:
-            self._failures.warn_of_serializable()
-        _log_trigger(turn, request)
-        return request
+    @property
+    def _queue(self) -> QueueClient:
+        return self._connections.current.queue
 
-    async def _record_in_own_transaction(self, turn: Turn, started: float) -> Request | None:
-        """Record a turn in a transaction of the hook's own; None also if that failed."""
-        try:
-            async with asyncio.timeout(self._turn_timeout_s), self._engine.begin() as connection:
-                limited = DeadlineConnection(
-                    connection, deadline=started + self._statements_timeout_s
-                )
-                request = await self._record(limited, turn)
-        except (*database.DATABASE_ERRORS, DialogUnknownError) as error:
-            self._failures.log_failure(turn, cause_of(error), started, error)
-            return None
-        _log_trigger(turn, request)
-        return request
+    async def _waits(self, connection: AsyncConnection, user_id: int) -> bool:
+        """Whether a user has said to be under 18 lately, so that confirming has no effect."""
+        key = safety_memory.user_key(await read_secret(connection, self._hash_secret), user_id)
+        return await safety_memory.waits_until(connection, key) is not None
 
-    async def _record(self, connection: DeadlineConnection, turn: Turn) -> Request | None:
-        ownership = self._ownership or await outbox.read_ownership(connection)
-        request = await outbox.record(
-            connection,
-            turn,
-            ownership=ownership,
-            settings=self._trigger,
-            counter_check=self._counter_check,
-        )
-        # Kept only after the statements succeeded. Before the migrations have run they fail, and
-        # what was read of the schema until then would be wrong afterwards.
-        self._ownership = ownership
-        return request
-
-    async def _read_picture(self, request: Request, *, deadline: float) -> Picture | None:
+    async def _read_picture(self, handle: Handle, *, deadline: float) -> Picture | None:
         """Read the row of a request; None if the database could not be asked.
 
         The limit is the `deadline`, but at least the time of a turn.
         """
-        query = picture.QUERY.where(ImageRequest.id == request.id)
         within_s = max(deadline - time.monotonic(), self._turn_timeout_s)
         try:
-            async with asyncio.timeout(within_s), self._engine.connect() as connection:
-                row = (await connection.execute(query)).one_or_none()
-        except database.DATABASE_ERRORS as error:
-            log.warning(
-                "database away",
-                why=cause_of(error).sentence,
-                request_id=str(request.id),
-                error=type(error).__name__,
-                sqlstate=sqlstates.sqlstate(error),
-                condition=sqlstates.condition(error),
-            )
+            async with asyncio.timeout(within_s):
+                current = await self._connections.current.pictures.read(handle)
+        except database.DATABASE_ERRORS:  # which has been logged
             return None
-        if row is None:
-            raise LookupError(f"there is no request {request.id}")
-        return picture.of_row(row)
+        if current is None:
+            raise LookupError(f"there is no request {handles.spelled(handle)}")
+        return current
 
     async def _enqueue_if_allowed(self, answer: Request | Limited) -> Request | Limited:
         if isinstance(answer, Request):
@@ -422,12 +452,8 @@ class ChatFlowHook:
         return answer
 
 
-def _log_trigger(turn: Turn, request: Request | None) -> None:
-    if request is not None:
-        log.info(
-            "picture triggered",
-            dialog_id=request.dialog_id,
-            persona=turn.persona[:MAX_PERSONA],
-            message_count=request.message_count,
-            request_id=str(request.id),
-        )
+def _messages(settings: HookSettings) -> Messages:
+    try:
+        return Messages(settings.messages_file)
+    except ValueError as error:
+        raise BadSetting(f"MESSAGES_FILE: {error}") from None

@@ -10,16 +10,17 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
-from sqlalchemy import Row, bindparam, func, insert, select, text, update
+from sqlalchemy import Row, bindparam, exists, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from chatflow_hook import counting
+from chatflow_hook import counting, safety_memory
 from chatflow_hook.counter_check import CounterCheck
+from chatflow_hook.prefilter import needs_reading
 from chatflow_hook.quota import Quota, check_quota
 from chatflow_hook.statement_deadline import Executor
-from chatflow_hook.tables import OURS, Dialog, ImageRequest, Kind, State, is_open
+from chatflow_hook.tables import OURS, Dialog, ImageRequest, Kind, State, UnreadTurn, is_open
 from chatflow_hook.trigger import Distance, inherited_watermark, judge
-from chatflow_hook.turn import MAX_PERSONA, Turn
+from chatflow_hook.turn import MAX_PERSONA, MAX_TEXT, Turn
 
 log = structlog.get_logger(__name__)
 
@@ -83,6 +84,7 @@ _LOCK_DIALOG = (
         Dialog.last_image_generation_at,
         Dialog.image_last_message_id,
         func.coalesce(Dialog.image_counted_messages, []).label("image_counted_messages"),
+        exists().where(UnreadTurn.dialog_id == bindparam("dialog_id")).label("was_noted_lately"),
     )
     .where(Dialog.id == bindparam("dialog_id"))
     .with_for_update(key_share=True)
@@ -98,6 +100,9 @@ _LAST_AUTOMATIC = (
 _LAST_OF_MESSAGE = _LAST_AUTOMATIC.where(
     ImageRequest.reply_to_message_id == bindparam("message_id")
 )
+# A longer text is no answer to the message before it. So many of the messages before are looked at.
+_MAX_ANSWER_WORDS = 8
+_MESSAGES_BEFORE = 2
 _UPDATE_DIALOG = update(Dialog).where(Dialog.id == bindparam("dialog_id"))
 
 # The fields of a turn whose columns have the same names.
@@ -132,11 +137,16 @@ async def record(
 ) -> Request | None:
     """Count the turn's message and, if a picture is due and allowed, insert its request.
 
-    Neither commits nor rolls back. The same message twice gives the same request.
+    A turn that may speak of somebody under 18 is noted for the worker to read; of one that
+    `is_refresh` nothing else is done. Neither commits nor rolls back. The same message twice gives
+    the same request.
 
     Raises:
         DialogUnknownError: the bot's own `dialogs` has no such row.
     """
+    if turn.is_refresh:
+        await safety_memory.note_turn(connection, turn, turn.user_message_count or 0)
+        return None
     dialog = await lock_dialog(connection, turn, ownership)
     counted = _counted_messages(dialog)
     if counting.is_counted(turn, counted):
@@ -152,6 +162,7 @@ async def record(
             counts_both_roles=turn.counts_both_roles,
             distance=settings.distance,
         )
+    await _note_for_reading(connection, turn, message_count, dialog)
     verdict = judge(
         message_count=message_count,
         watermark=watermark,
@@ -182,6 +193,29 @@ async def record(
         log.info("picture not allowed yet", dialog_id=turn.dialog_id, message_count=message_count)
         return None
     return await _insert_request(connection, turn, message_count)
+
+
+async def _note_for_reading(
+    connection: Executor, turn: Turn, message_count: int, dialog: _Row
+) -> None:
+    """Note a turn that may speak of somebody under 18; the first one of a dialog begins it anew."""
+    if message_count == 1:
+        await safety_memory.begin_anew(connection, turn.dialog_id)
+    if may_speak_of_a_minor(turn) or (dialog.was_noted_lately and _may_be_an_answer(turn)):
+        await safety_memory.note_turn(connection, turn, message_count)
+
+
+def may_speak_of_a_minor(turn: Turn) -> bool:
+    """Return whether a turn may say that somebody is under 18, so that it has to be read whole."""
+    before = [message.text for message in turn.history[-_MESSAGES_BEFORE:]]
+    return any(needs_reading(text[:MAX_TEXT]) for text in (turn.text, turn.reply or "", *before))
+
+
+def _may_be_an_answer(turn: Turn) -> bool:
+    """Whether a turn without history may have to be read together with the one before it."""
+    return (
+        not turn.history and len(turn.text.split(maxsplit=_MAX_ANSWER_WORDS)) <= _MAX_ANSWER_WORDS
+    )
 
 
 async def lock_dialog(connection: Executor, turn: Turn, ownership: Ownership) -> Any:

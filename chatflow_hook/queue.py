@@ -1,13 +1,17 @@
-"""Redis as the hook uses it: enqueues arq jobs, and waits for the end of a request.
+"""Redis as the hook uses it: enqueues arq jobs, and publishes the end of a request.
 
 Hook and worker share these names and the JSON form of a job. Redis holds ids only, never what
 people wrote. The time at which a job is due is that of the Redis server, never of the bot.
+
+A bot brings its own redis-py, any version from 4.6 on: nothing here uses what came later, such as
+`Redis.from_pool` and `aclose`.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -64,6 +68,11 @@ async def server_time_s(redis: Redis) -> float:
     return float(seconds) + float(microseconds) / 1e6
 
 
+# All channels of ours. A Redis that has been told by an ACL which channels may be used allows a
+# pattern only if it is the rule itself, letter by letter; docs/settings.md has this one.
+OUR_CHANNELS = "imagegen:*"
+
+
 def ended_channel(request_id: UUID) -> str:
     """Return the name of the pub/sub channel on which the end of a request is published."""
     return f"imagegen:ended:{request_id}"
@@ -83,7 +92,6 @@ log = structlog.get_logger(__name__)
 
 # A Redis that is down or frozen must not delay the bot's answer in the chat.
 _SOCKET_TIMEOUT_S = 0.4
-_SUBSCRIBE_TIMEOUT_S = 0.8
 _PUBLISH_TIMEOUT_S = 2.0
 
 
@@ -100,12 +108,12 @@ class QueueClient:
             "socket_timeout": _SOCKET_TIMEOUT_S,
             "socket_connect_timeout": _SOCKET_TIMEOUT_S,
         }
-        self._jobs: Redis = Redis.from_pool(redis.pool(broker_db, **timeouts))
+        self._jobs = Redis(connection_pool=redis.pool(broker_db, **timeouts))
         self._redis_clock = ClockSkew("redis")
-        # No socket timeout: `wait` listens for as long as its caller wants.
-        self._results: Redis = Redis.from_pool(
-            redis.pool(result_db, socket_connect_timeout=_SOCKET_TIMEOUT_S)
-        )
+        # No socket timeout, which redis-py 8 has by default: a subscription is silent for as long as
+        # nothing ends.
+        listening = {"socket_timeout": None, "socket_connect_timeout": _SOCKET_TIMEOUT_S}
+        self._results = Redis(connection_pool=redis.pool(result_db, **listening))
 
     async def enqueue(self, request_id: UUID, *, within_s: float) -> bool:
         """Enqueue the arq job of a request; return whether Redis took it within `within_s` seconds.
@@ -120,7 +128,7 @@ class QueueClient:
                     add_enqueue(pipe, request_id, due_ms=int(now_s * 1000))
                     await pipe.execute()
         except (RedisError, OSError, TimeoutError) as error:
-            self.outage = redis_errors.why(error, self._place.address, user=self._place.user)
+            self.outage = self.why(error)
             log.warning(
                 "doorbell unheard",
                 request_id=str(request_id),
@@ -157,64 +165,39 @@ class QueueClient:
                     pipe.publish(ended_channel(request_id), "ended")
                 await pipe.execute()
 
-    @asynccontextmanager
-    async def listen_for_end(self, request_id: UUID) -> AsyncIterator["EndListener"]:
-        """Open a listener for the end of a request; the block's end closes it.
+    def subscription(self) -> PubSub:
+        """Return a subscription without channels yet; opens no connection. End it with `close`."""
+        return self._results.pubsub()
 
-        Read the row inside the block: an end between the reading and the subscription would
-        otherwise be missed.
-        """
-        pubsub = self._results.pubsub()
-        try:
-            listener = EndListener(pubsub, ended_channel(request_id))
-            await listener.subscribe()
-            yield listener
-        finally:
-            await _close(pubsub)
+    def why(self, error: BaseException) -> str:
+        """Return one sentence about an error of Redis: the address, the reason and what to do."""
+        return redis_errors.why(error, self._place.address, user=self._place.user)
 
     async def close(self) -> None:
         """Close the connections; may be called twice."""
-        await _close(self._jobs)
-        await _close(self._results)
+        await close(self._jobs)
+        await close(self._results)
 
 
-class EndListener:
-    """Waits for a message on one pub/sub channel; gets none while Redis is down."""
-
-    def __init__(self, pubsub: PubSub, channel: str) -> None:
-        self._pubsub = pubsub
-        self._channel = channel
-
-    async def subscribe(self) -> None:
-        """Subscribe to the channel; if Redis does not answer within 0.8 s, this is logged."""
-        try:
-            async with asyncio.timeout(_SUBSCRIBE_TIMEOUT_S):
-                await self._pubsub.subscribe(self._channel)
-        except (RedisError, OSError, TimeoutError) as error:
-            log.warning("no word from redis", channel=self._channel, error=type(error).__name__)
-
-    async def wait(self, seconds: float) -> None:
-        """Return at a message, and after `seconds` at the latest.
-
-        It does not say which of the two happened: read the row for the state of the request.
-        """
-        if not self._pubsub.subscribed:
-            await asyncio.sleep(seconds)
-            return
-        try:
-            await self._pubsub.get_message(ignore_subscribe_messages=True, timeout=seconds)
-        except (RedisError, OSError):
-            await asyncio.sleep(seconds)
-
-
-async def _close(client: Redis | PubSub) -> None:
+async def close(client: Redis | PubSub) -> None:
     """Close a client's connections; how it goes is of no interest to its caller any more.
 
     If the event loop is busy meanwhile, redis-py says that the time was over. The connection is
     closed then, but not yet returned to its pool, which the second call does.
     """
+    disconnect: Callable[[], Awaitable[None]]
+    if isinstance(client, PubSub):
+        disconnect = partial(_leave, client)
+    else:
+        disconnect = client.connection_pool.disconnect
     try:
-        await client.aclose()
+        await disconnect()
     except (RedisError, OSError):
         with suppress(RedisError, OSError):
-            await client.aclose()
+            await disconnect()
+
+
+async def _leave(pubsub: PubSub) -> None:
+    # All versions of redis-py close a subscription at the end of its `async with`.
+    async with pubsub:
+        pass

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
@@ -15,7 +16,12 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 from redis.asyncio.connection import ConnectionPool, SSLConnection
 
 from chatflow_hook.database_url import Address
@@ -86,9 +92,7 @@ class RedisPlace:
 class RedisSettings(BaseSettings):
     """The settings of Redis alone, for commands that need nothing else."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
-    )
+    model_config = SettingsConfigDict(frozen=True, env_file=".env", extra="ignore")
 
     redis_url: Annotated[SecretStr | None, Field(description=_REDIS_FORM)] = None
     redis_host: Annotated[str, Field(description="a host name or address")] = "localhost"
@@ -100,6 +104,25 @@ class RedisSettings(BaseSettings):
     redis_result_db: Annotated[
         int, Field(ge=0, le=1023, description="a database number, 0 to 1023")
     ] = 4
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take a variable that is empty as one that is not set.
+
+        pydantic-settings has an option for it from 2.2 on, and a bot may bring an older one.
+        """
+        del settings_cls
+        for source in (env_settings, dotenv_settings):
+            if isinstance(source, EnvSettingsSource):
+                source.env_vars = {name: value for name, value in source.env_vars.items() if value}
+        return init_settings, env_settings, dotenv_settings, file_secret_settings
 
     @field_validator("redis_url")
     @classmethod
@@ -127,7 +150,7 @@ class RedisSettings(BaseSettings):
 
 
 class HookSettings(RedisSettings):
-    """The hook's settings: database, Redis, trigger, limits, age text. Touches no network."""
+    """The hook's settings: database, Redis, trigger, limits, age text, secret. Touches no network."""
 
     database_url: DatabaseURL
     image_trigger_min: Annotated[int, Field(ge=1, description="a whole number from 1")] = 3
@@ -144,6 +167,11 @@ class HookSettings(RedisSettings):
     age_text_version: Annotated[
         str, Field(min_length=1, max_length=64, description="1 to 64 characters")
     ] = "1"
+    hash_secret: Annotated[
+        SecretStr | None, Field(min_length=16, description="at least 16 characters")
+    ] = None
+
+    messages_file: Annotated[Path | None, Field(description="a TOML file of sentences")] = None
 
     @model_validator(mode="after")
     def _check_trigger_bounds(self) -> Self:

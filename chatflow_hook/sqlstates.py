@@ -18,6 +18,10 @@ UNDEFINED_COLUMN: Final = "42703"
 INVALID_SCHEMA_NAME: Final = "3F000"
 CHARACTER_NOT_IN_REPERTOIRE: Final = "22021"
 UNTRANSLATABLE_CHARACTER: Final = "22P05"
+INVALID_BINARY_REPRESENTATION: Final = "22P03"
+INVALID_STATEMENT_NAME: Final = "26000"
+DUPLICATE_PREPARED_STATEMENT: Final = "42P05"
+PROTOCOL_VIOLATION: Final = "08P01"
 CHECK_VIOLATION: Final = "23514"
 INSUFFICIENT_PRIVILEGE: Final = "42501"
 INVALID_CATALOG_NAME: Final = "3D000"
@@ -53,13 +57,15 @@ _WORD_BEGINS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def sqlstate(error: BaseException) -> str | None:
-    """Return the code of an error of SQLAlchemy or asyncpg; None if it has none."""
-    state: str | None = getattr(getattr(error, "orig", error), "sqlstate", None)
+    """Return the code of an error of SQLAlchemy or a driver; None if it has none."""
+    wrapped = getattr(error, "orig", error)
+    # asyncpg and psycopg have the first name, psycopg2 has the second.
+    state: str | None = getattr(wrapped, "sqlstate", None) or getattr(wrapped, "pgcode", None)
     return state
 
 
 def original(error: BaseException) -> BaseException:
-    """Return the error of asyncpg that SQLAlchemy has wrapped; the error itself if it is not wrapped."""
+    """Return the driver's error that SQLAlchemy has wrapped; the error itself if it is not wrapped."""
     wrapped = getattr(error, "orig", error)
     return getattr(wrapped, "__cause__", None) or wrapped
 
@@ -67,8 +73,8 @@ def original(error: BaseException) -> BaseException:
 def condition(error: BaseException) -> str | None:
     """Return the name of an error's condition, such as `insufficient_privilege`; None without a code.
 
-    The names are those of asyncpg's classes, which are nearly always those of PostgreSQL. They hold
-    no value, unlike the message.
+    The names are those of the driver's classes, which are nearly always those of PostgreSQL. They
+    hold no value, unlike the message.
     """
     if sqlstate(error) is None:
         return None

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from sqlalchemy import CursorResult, Executable, Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 _LOCK_TIMEOUT_MS = 500
 # With less time than this left, no statement is started: a rollback to the savepoint needs time too.
@@ -51,7 +50,7 @@ class DeadlineConnection:
 
     def __init__(
         self,
-        connection: AsyncConnection,
+        connection: Executor,
         *,
         deadline: float,
         clock: Callable[[], float] = time.monotonic,

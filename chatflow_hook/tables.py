@@ -1,4 +1,4 @@
-"""Dialog, ImageRequest, AgeConfirmation: the tables that bot and worker share."""
+"""The tables that bot and worker share: dialogs, requests, ends, confirmed ages, what was learnt."""
 
 import enum
 from collections.abc import Callable, Collection
@@ -14,7 +14,9 @@ from sqlalchemy import (
     ColumnElement,
     DateTime,
     Index,
+    LargeBinary,
     MetaData,
+    SmallInteger,
     Text,
     any_,
     func,
@@ -203,6 +205,19 @@ class ImageRequest(Base):
         Index("ix_image_requests_dialog_id_created_at", "dialog_id", "created_at"),
         Index("ix_image_requests_user_id_created_at", "user_id", "created_at"),
         Index("ix_image_requests_finished_at", "finished_at"),
+        # Ends that the bot was not told of yet.
+        Index(
+            "ix_image_requests_untold_end",
+            "finished_at",
+            postgresql_where=text("finished_at IS DISTINCT FROM told_end"),
+        ),
+        # To find a request by its photo.
+        Index(
+            "ix_image_requests_photo",
+            "chat_id",
+            "telegram_message_id",
+            postgresql_where=text("telegram_message_id IS NOT NULL"),
+        ),
         # Images are stored by the hash of their bytes, so several rows may name the same one.
         Index("ix_image_requests_image", "image", postgresql_where=text("image IS NOT NULL")),
         Index(
@@ -282,6 +297,24 @@ class ImageRequest(Base):
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
+    # Written by the bot's `on_end`. `told_end` is the `finished_at` of the end that it has taken: a
+    # request that is retried and ends once more is told once more, by any version.
+    told_end: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    # Until when one process of the bot has this end; then another one may take it.
+    end_leased_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class EndListening(Base):
+    """Since when the bot wants to be told of ends; one row, or none if it never did."""
+
+    __tablename__ = "end_listening"
+    __table_args__ = {"comment": OURS}  # noqa: RUF012 (the name and form that SQLAlchemy reads)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    since: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=text("clock_timestamp()")
+    )
+
 
 class AgeConfirmation(Base):
     """A user's confirmation of being of age: when, of which text, and in which language."""
@@ -296,3 +329,65 @@ class AgeConfirmation(Base):
         DateTime(timezone=True), server_default=func.now()
     )
     revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class HashSecret(Base):
+    """The secret with which hashes are keyed; one row, made when it is first needed."""
+
+    __tablename__ = "hash_secret"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"), {"comment": OURS})
+
+    id: Mapped[int] = mapped_column(
+        SmallInteger, primary_key=True, autoincrement=False, server_default=text("1")
+    )
+    secret: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class SafetyMemory(Base):
+    """What was learnt of a user or of a dialog that keeps pictures safe; it has no word of the chat.
+
+    `subject` is `user` or `persona`. `key` is a keyed hash of the user's id, or the id of the dialog
+    whose persona was given an age below 18. `until` is when a user may confirm to be of age again;
+    that of a dialog has none: it lasts until the dialog begins anew. Of a user who was forgotten
+    only `key` and `until` are left.
+    """
+
+    __tablename__ = "safety_memory"
+    __table_args__ = (
+        CheckConstraint("subject IN ('user', 'persona')", name="subject"),
+        {"comment": OURS},
+    )
+
+    subject: Mapped[str] = mapped_column(Text, primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    rule: Mapped[str | None] = mapped_column(Text)
+    version: Mapped[str | None] = mapped_column(Text)
+    message_count: Mapped[int | None]
+    learnt_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class UnreadTurn(Base):
+    """A turn that the worker's screen has to read whole; it is erased when it was read.
+
+    `dialog_id` is None if the dialog has begun anew since. `read_at` is set where the next turn may
+    have to be read together with this one; minutes later it is erased too.
+    """
+
+    __tablename__ = "unread_turns"
+    __table_args__ = (
+        Index("ix_unread_turns_dialog_id", "dialog_id"),
+        Index("ix_unread_turns_user_id", "user_id"),
+        {"comment": OURS},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    dialog_id: Mapped[int | None] = mapped_column(BigInteger)
+    user_id: Mapped[int] = mapped_column(BigInteger)
+    message_count: Mapped[int]
+    # A Conversation as JSON, without the bot's own prompt.
+    conversation: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    noted_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=func.clock_timestamp()
+    )
+    read_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

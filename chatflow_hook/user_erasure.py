@@ -4,13 +4,16 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from pydantic import SecretStr
 from sqlalchemy import BigInteger, Uuid, column, delete, func, literal, select, table, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chatflow_hook import age_confirmation, cancellation
+from chatflow_hook import age_confirmation, cancellation, quota, safety_memory
 from chatflow_hook.cancellation import AnyRow
+from chatflow_hook.handles import SentPhoto
+from chatflow_hook.keyed_hash import read_secret
 from chatflow_hook.tables import NOBODY, OURS, Dialog, ImageRequest, is_any_of, is_open
 
 # Tables of the worker: the attempts to send, whose rows are erased with their requests; the images
@@ -20,21 +23,11 @@ _DELIVERIES = table(
 )
 _FORGOTTEN_IMAGES = table("forgotten_images", column("image"), column("forgotten_at"))
 _AUDIT = table("safety_audit", column("user_id"))
+_HAS_REQUESTS = select(ImageRequest.id).where(ImageRequest.dialog_id == Dialog.id).exists()
 NOT_A_USER = f"{NOBODY} is the id of nobody: with it all covers would be erased"
 _DIALOGS_ARE_OURS = text(
     "SELECT obj_description('dialogs'::regclass, 'pg_class') IS NOT DISTINCT FROM :ours"
 ).bindparams(ours=OURS)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SentPhoto:
-    """A photo that was sent to a chat.
-
-    Only the bot can delete it, with Telegram's `deleteMessage`, and only for 48 hours.
-    """
-
-    chat_id: int
-    message_id: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +62,15 @@ class Erasure:
 
 
 async def erase(
-    connection: AsyncConnection, user_id: int, *, dialog_ids: Collection[int] = ()
+    connection: AsyncConnection,
+    user_id: int,
+    *,
+    dialog_ids: Collection[int] = (),
+    hash_secret: SecretStr | None = None,
 ) -> Erasure:
     """Erase the rows of a user, and list the images for the worker to erase; does not commit.
+
+    If the user has said to be under 18, a keyed hash of the id stays for the waiting time.
 
     `dialog_ids` are dialogs of the user in which no picture was requested yet: no row of ours
     says whose they are. A job that works on one of the requests finds that its row is gone, and
@@ -92,6 +91,7 @@ async def erase(
 
     await cancellation.list_strays(connection, _open(requests))
     await connection.execute(delete(ImageRequest).where(is_any_of(ImageRequest.id, request_ids)))
+    await _forget_what_was_learnt(connection, user_id, dialogs, hash_secret)
     await connection.execute(age_confirmation.erase(user_id))
     await connection.execute(delete(_AUDIT).where(_AUDIT.c.user_id == user_id))
 
@@ -129,6 +129,22 @@ async def erase_left_dialogs(connection: AsyncConnection, dialog_ids: Collection
     query = select(Dialog.id).where(is_any_of(Dialog.id, dialog_ids))
     locked = await connection.execute(query.with_for_update(skip_locked=True))
     await _erase_empty_dialogs(connection, locked.scalars().all())
+
+
+async def _forget_what_was_learnt(
+    connection: AsyncConnection,
+    user_id: int,
+    dialogs: Sequence[int],
+    hash_secret: SecretStr | None,
+) -> None:
+    has_unread = await safety_memory.erase_turns(connection, user_id)
+    left = await connection.execute(
+        select(Dialog.id).where(is_any_of(Dialog.id, dialogs), ~_HAS_REQUESTS)
+    )
+    await safety_memory.forget_dialogs(connection, left.scalars().all())
+    key = safety_memory.user_key(await read_secret(connection, hash_secret), user_id)
+    await quota.lock_user(connection, user_id)
+    await safety_memory.forget_user(connection, key, has_unread=has_unread)
 
 
 async def _lock_dialogs(
@@ -172,9 +188,8 @@ async def _erase_empty_dialogs(connection: AsyncConnection, dialogs: Sequence[in
     """
     if not (await connection.execute(_DIALOGS_ARE_OURS)).scalar_one():
         return 0
-    has_requests = select(ImageRequest.id).where(ImageRequest.dialog_id == Dialog.id).exists()
     is_one_of_these = is_any_of(Dialog.id, dialogs)
-    query = delete(Dialog).where(is_one_of_these, ~has_requests).returning(Dialog.id)
+    query = delete(Dialog).where(is_one_of_these, ~_HAS_REQUESTS).returning(Dialog.id)
     return len((await connection.execute(query)).all())
 
 

@@ -22,6 +22,7 @@ from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.image_cache import ImageCache
 from imagegen.pipeline.quarantine import Quarantine
 from imagegen.pipeline.safety_audit import SafetyAudit
+from imagegen.pipeline.turn_reader import TurnReader
 from imagegen.pool.health_checks import OnReturn
 from imagegen.pool.pool import Pool
 from imagegen.pool.shared_slots import RedisSlotRegistry
@@ -41,6 +42,7 @@ from imagegen.settings import (
     StoreSettings,
 )
 from imagegen.storage.factory import open_store, open_store_if_present
+from imagegen.storage.image_links import ImageLinks
 from imagegen.storage.s3 import S3Access
 from imagegen.storage.store import ImageStore
 from imagegen.workflows.errors import WorkflowsMissing
@@ -111,6 +113,18 @@ def image_store_if_present(settings: StoreSettings) -> ImageStore | None:
     )
 
 
+def image_links(settings: Settings) -> ImageLinks | None:
+    """Return what makes addresses of images that the worker serves; None if it serves none."""
+    if settings.served_at is None:
+        return None
+    return ImageLinks(
+        base=settings.served_at,
+        # All workers of an installation have it.
+        secret=settings.telegram_bot_token.get_secret_value(),
+        valid_s=settings.image_url_valid,
+    )
+
+
 def retention_limits(settings: StoreSettings) -> RetentionLimits:
     """Return how long conversations, requests and images are kept; None for ever."""
     return RetentionLimits(
@@ -138,9 +152,9 @@ def language_model(settings: PictureSettings) -> LanguageModel | None:
 
 
 def prompt_builder(model: LanguageModel | None, screen: Screen) -> PromptBuilder:
-    """Return a prompt builder that uses only sentences in which the screen finds nothing."""
+    """Return a prompt builder that uses only sentences which the screen lets pass as they are."""
     return PromptBuilder(
-        model, is_fine=lambda text: screen.prompt(text).verdict is ScreenVerdict.CLEAR
+        model, is_fine=lambda text: screen.prompt(text).verdict < ScreenVerdict.SAFE_ONLY
     )
 
 
@@ -196,16 +210,20 @@ async def worker_parts(
 
     screen = shared_screen()
     prompts = prompt_builder(model, screen)
+    safety_audit = SafetyAudit(engine, hash_secret=settings.hash_secret)
     image_cache = ImageCache(engine, images)
     requests = RequestRepository(
         engine,
         keeps_context=settings.context_retention > 0,
         age_text_version=settings.age_text_version,
     )
+    turn_reader = TurnReader(engine, screen, hash_secret=settings.hash_secret)
     context = JobContext(
+        turn_reader=turn_reader,
         content_policy=ContentPolicy(
-            prompts, screen, SafetyAudit(engine), _policy_settings(settings)
+            prompts, screen, safety_audit, turn_reader, _policy_settings(settings)
         ),
+        safety_audit=safety_audit,
         image_cache=image_cache,
         image_screen=settings.image_screen,
         requests=requests,
@@ -213,6 +231,7 @@ async def worker_parts(
         library=library,
         pool=pool,
         image_store=images,
+        image_links=image_links(settings),
         telegram=telegram,
         flood_control=FloodControl(results),
         progress=LiveProgress(results),
@@ -220,6 +239,7 @@ async def worker_parts(
             max_crashes=settings.request_crashes, count_suspects=requests.count_suspects
         ),
         circuit_breaker=CircuitBreaker(),
+        ai_mark=settings.delivery_ai_mark,
         max_age_s=settings.request_max_age,
         max_attempts=settings.request_attempts,
         max_unknown_sends=2 if settings.delivery_on_unknown == "resend" else 1,

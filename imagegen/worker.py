@@ -5,24 +5,28 @@ The worker owns every long-lived object; `imagegen/bootstrap.py` builds them.
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import click
 import structlog
+from aiohttp.web import RouteDef
 from arq.worker import func, run_worker
 
 from chatflow_hook.queue import JOB, QUEUE, dumps, loads
 from chatflow_hook.settings import BadSetting, read
 from imagegen import bootstrap, image_file, logs, periodic
-from imagegen.errors import ImagegenError
+from imagegen.errors import ImagegenError, Unavailable
 from imagegen.maintenance import forgotten_messages, retention, stray_prompts
-from imagegen.monitoring import checks, http_server
+from imagegen.monitoring import checks, http_server, image_page
 from imagegen.monitoring.host_status import HostStatusPublisher
 from imagegen.monitoring.persona_coverage import COVERAGE_EVERY_S, PersonaCoverage
 from imagegen.monitoring.readiness import Readiness
+from imagegen.pipeline import turn_reader
+from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.make_image import make_image
 from imagegen.queue import connections, job_lease, shutdown
 from imagegen.queue.foreign_keys import warn_of_foreign_keys
@@ -31,6 +35,7 @@ from imagegen.queue.outbox_relay import OutboxRelay
 from imagegen.queue.shutdown import GracefulShutdown
 from imagegen.settings import LogSettings, Settings
 from imagegen.settings import from_env as read_settings
+from imagegen.storage.store import ImageStore
 from imagegen.workflows.library import Library
 
 log = structlog.get_logger(__name__)
@@ -106,7 +111,12 @@ def worker_settings(
         leave_unknown_jobs()
         readiness = Readiness(lambda: graceful_shutdown.is_under_way)
         await stack.enter_async_context(
-            http_server.serving(settings.web_host, settings.web_port, readiness)
+            http_server.serving(
+                settings.web_host,
+                settings.web_port,
+                readiness,
+                _pages(settings, images, lambda: ctx.get("context")),
+            )
         )
         parts = await bootstrap.worker_parts(
             settings, library, images, stack, lease_s=recovery.lease_s
@@ -118,6 +128,7 @@ def worker_settings(
         coverage = PersonaCoverage(library, context.pool)
         for name, step, seconds in (
             ("retention", parts.retention.step, retention.EVERY_S),
+            ("turns", context.turn_reader.step, turn_reader.EVERY_S),
             ("relay", relay.step, recovery.relay_every_s),
             ("strays", partial(parts.stray_cleanup.step, context.pool), stray_prompts.EVERY_S),
             ("messages", parts.forgotten_messages.step, forgotten_messages.EVERY_S),
@@ -173,6 +184,23 @@ def worker_settings(
             "health_check_interval": recovery.health_s,
         },
     )
+
+
+def _pages(
+    settings: Settings, images: ImageStore, context: Callable[[], JobContext | None]
+) -> list[RouteDef]:
+    """Return the pages that the worker serves besides the probes; its context comes later."""
+    links = bootstrap.image_links(settings)
+    if links is None:
+        return []
+
+    async def find_image(request_id: UUID) -> str | None:
+        started = context()
+        if started is None:
+            raise Unavailable("the worker starts")
+        return await started.requests.find_fetchable_image(request_id)
+
+    return [image_page.route(links, images, find_image)]
 
 
 def _configure_logs() -> None:

@@ -7,6 +7,7 @@ from imagegen.cli.demo import demo
 from imagegen.cli.forget import forget
 from imagegen.cli.hosts import hosts
 from imagegen.cli.import_celery import import_celery
+from imagegen.cli.lift import lift
 from imagegen.cli.migrate import migrate
 from imagegen.cli.probe import probe
 from imagegen.cli.prompt import prompt
@@ -33,6 +34,7 @@ for _command in (
     purge,
     forget,
     import_celery,
+    lift,
     demo,
     sandbox,
 ):

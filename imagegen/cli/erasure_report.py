@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from chatflow_hook.user_erasure import Forgotten, SentPhoto
+from chatflow_hook.handles import SentPhoto
+from chatflow_hook.user_erasure import Forgotten
 from imagegen.maintenance.image_cleanup import CleanupCounts
 from imagegen.maintenance.retention import RetentionCounts
 from imagegen.maintenance.user_erasure import UserErasureReport
@@ -20,6 +21,8 @@ def purge_as_text(counts: RetentionCounts, *, is_dry_run: bool) -> str:
         f"{counts.pictures:>7} pictures, of {counts.emptied} requests that stay and of those erased",
         f"{counts.orphans:>7} files in the store that no request names",
         f"{counts.notes:>7} notes of what the screen found",
+        f"{counts.turns:>7} turns that were read for ages",
+        f"{counts.memories:>7} users and dialogs that are not kept safe any more",
     )
     return "\n".join([f"{verb}:", *lines])
 

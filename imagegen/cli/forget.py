@@ -43,7 +43,12 @@ def forget(*, user: int, dialog_ids: Sequence[int], is_json: bool) -> None:
 
     async def work(session: "CommandSession") -> "UserErasureReport":
         return await user_erasure.erase_user(
-            session.engine, session.images, session.queue_client, user, dialog_ids=dialog_ids
+            session.engine,
+            session.images,
+            session.queue_client,
+            user,
+            dialog_ids=dialog_ids,
+            hash_secret=session.hash_secret,
         )
 
     report = run_in_session(work)

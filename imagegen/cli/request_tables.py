@@ -28,7 +28,7 @@ def listing_as_json(listing: RequestList) -> dict[str, Any]:
 
 
 def details_as_text(details: RequestDetails) -> str:
-    """Return a line for each column of a request that is set, its deliveries and its stray prompts."""
+    """Return a line for each column of a request that is set, its deliveries, stray prompts, and what was learnt."""
     lines = [
         (name, _as_text(value, details.now))
         for name, value in details.request.items()
@@ -39,6 +39,7 @@ def details_as_text(details: RequestDetails) -> str:
             *_table(lines),
             *_section("deliveries", details.deliveries, details.now, without={"id", "request_id"}),
             *_section("stray prompts", details.strays, details.now, without=set()),
+            *_section("age below 18 learnt", details.learnt, details.now, without=set()),
         ]
     )
 
@@ -49,6 +50,7 @@ def details_as_json(details: RequestDetails) -> dict[str, Any]:
         **_as_plain_object(details.request),
         "deliveries": [_as_plain_object(send) for send in details.deliveries],
         "stray_prompts": [_as_plain_object(stray) for stray in details.strays],
+        "learnt": [_as_plain_object(learnt) for learnt in details.learnt],
     }
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import click
 import structlog
+from pydantic import SecretStr
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -61,6 +62,7 @@ class CommandSession:
     queue_client: QueueClient
     images: ImageStore | None
     limits: RetentionLimits
+    hash_secret: SecretStr | None
 
     async def retry(self, request: str | UUID) -> CommandOutcome:
         """Put one failed request back into the queue; `request` is its id or the beginning of it.
@@ -134,10 +136,11 @@ async def _run(
         return await work(
             CommandSession(
                 engine=engine,
-                queries=RequestQueries(engine),
+                queries=RequestQueries(engine, hash_secret=settings.hash_secret),
                 queue_client=queue_client,
                 images=image_store_if_present(settings),
                 limits=retention_limits(settings),
+                hash_secret=settings.hash_secret,
             )
         )
     finally:

@@ -31,8 +31,12 @@ _RIGHTS = {
     # To lock a row takes the right to update one of its columns.
     "forgotten_images": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "forgotten_messages": ("SELECT", "INSERT", "DELETE"),
-    "age_confirmations": ("SELECT",),
+    # What is learnt revokes them.
+    "age_confirmations": ("SELECT", "UPDATE"),
     "safety_audit": ("SELECT", "INSERT", "UPDATE", "DELETE", "USAGE"),
+    "hash_secret": ("SELECT", "INSERT"),
+    "safety_memory": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "unread_turns": ("SELECT", "UPDATE", "DELETE"),
 }
 _NEEDED = {
     "names": [name for name, rights in _RIGHTS.items() for _ in rights],

@@ -113,6 +113,8 @@ class Telegram:
             try:
                 message = await self._send(photo, chat_id)
             except TelegramMigrateToChat as moved:
+                if chat_id > 0:  # only groups move: a private picture goes nowhere else
+                    raise
                 chat_id = moved.migrate_to_chat_id
                 message = await self._send(photo, chat_id)
         except _CALL_ERRORS as error:

@@ -12,17 +12,19 @@ from typing import TypeVar
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, Select, and_, delete, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, func, not_, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook import cancellation, user_erasure
-from chatflow_hook.tables import ImageRequest
+from chatflow_hook.tables import ImageRequest, SafetyMemory, UnreadTurn
 from chatflow_hook.turn import EndReason
 from imagegen.db.engine import run_in_transaction
 from imagegen.db.tables import SafetyAuditEntry
 from imagegen.errors import Unavailable
 from imagegen.maintenance.image_cleanup import BATCH_SIZE, ImageCleanup
 from imagegen.maintenance.retention_limits import (
+    DUE_MEMORY,
+    DUE_TURNS,
     HAS_ENDED_WITHOUT_DIALOG,
     HAS_NO_DIALOG,
     IS_OPEN,
@@ -55,6 +57,8 @@ class RetentionCounts:
     `pictures`: image files that rows had named.
     `orphans`: files in the store that no row had named.
     `notes`: findings of the content screen.
+    `turns`: turns that the worker has read.
+    `memories`: what was learnt of users and dialogs, and is over.
     """
 
     contexts: int = 0
@@ -64,6 +68,8 @@ class RetentionCounts:
     pictures: int = 0
     orphans: int = 0
     notes: int = 0
+    turns: int = 0
+    memories: int = 0
 
     def __add__(self, other: "RetentionCounts") -> "RetentionCounts":
         """Return the sum, field by field."""
@@ -152,6 +158,8 @@ class Retention:
             "requests without a dialog": self._erase_requests_without_dialog,
             "images of requests": self._erase_images,
             "notes": self._erase_notes,
+            "turns": _erase_turns,
+            "memories": _erase_memories,
             # Last, so that the next batch erases the row, and the bot can read until then how it
             # ended.
             "open requests without a dialog": _cancel_without_dialog,
@@ -234,6 +242,10 @@ class Retention:
             notes=await _scalar(
                 connection, select(func.count(SafetyAuditEntry.id)).where(limits.due_notes)
             ),
+            turns=await _scalar(connection, select(func.count(UnreadTurn.id)).where(DUE_TURNS)),
+            memories=await _scalar(
+                connection, select(func.count(SafetyMemory.key)).where(DUE_MEMORY)
+            ),
             pictures=await _scalar(connection, select(func.count()).select_from(images.subquery())),
         )
 
@@ -275,6 +287,24 @@ class _Parts:
         first = next(iter(self._failures.values()), None)
         if first is not None:
             raise first
+
+
+async def _erase_turns(connection: AsyncConnection) -> RetentionCounts:
+    due = select(UnreadTurn.id).where(DUE_TURNS).limit(BATCH_SIZE).with_for_update(skip_locked=True)
+    query = delete(UnreadTurn).where(UnreadTurn.id.in_(due)).returning(UnreadTurn.id)
+    return RetentionCounts(turns=len((await connection.execute(query)).all()))
+
+
+async def _erase_memories(connection: AsyncConnection) -> RetentionCounts:
+    key = tuple_(SafetyMemory.subject, SafetyMemory.key)
+    due = (
+        select(SafetyMemory.subject, SafetyMemory.key)
+        .where(DUE_MEMORY)
+        .limit(BATCH_SIZE)
+        .with_for_update(skip_locked=True)
+    )
+    query = delete(SafetyMemory).where(key.in_(due)).returning(SafetyMemory.key)
+    return RetentionCounts(memories=len((await connection.execute(query)).all()))
 
 
 async def _cancel_without_dialog(connection: AsyncConnection) -> RetentionCounts:

@@ -3,10 +3,21 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, false, func, not_, or_
+from sqlalchemy import BigInteger, ColumnElement, and_, case, cast, exists, false, func, not_, or_
 from sqlalchemy.orm import InstrumentedAttribute
 
-from chatflow_hook.tables import NOBODY, OPEN, Dialog, ImageRequest, Kind, State, kinds_that
+from chatflow_hook import safety_memory
+from chatflow_hook.tables import (
+    NOBODY,
+    OPEN,
+    Dialog,
+    ImageRequest,
+    Kind,
+    SafetyMemory,
+    State,
+    UnreadTurn,
+    kinds_that,
+)
 from imagegen.db.tables import SafetyAuditEntry
 
 IS_OPEN = ImageRequest.state.in_(OPEN)
@@ -26,6 +37,18 @@ _IS_DRAWN_AHEAD = and_(
     ImageRequest.user_id == NOBODY,
     ImageRequest.state == State.DELIVERED,
 )
+# The key of a user is no number.
+_MEMORY_OF_DIALOG = case((SafetyMemory.subject == safety_memory.PERSONA, SafetyMemory.key))
+# What was learnt of a user and may be confirmed anew, and of a dialog that is gone.
+DUE_MEMORY = or_(
+    SafetyMemory.until < func.clock_timestamp(),
+    and_(
+        SafetyMemory.subject == safety_memory.PERSONA,
+        ~exists().where(Dialog.id == cast(_MEMORY_OF_DIALOG, BigInteger)),
+    ),
+)
+# A turn that nobody has read is kept until a worker reads it.
+DUE_TURNS = UnreadTurn.read_at < func.clock_timestamp() - safety_memory.ANSWERED_WITHIN
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook import user_erasure
@@ -28,17 +29,19 @@ class UserErasureReport:
     images: CleanupCounts | None
 
 
-async def erase_user(
+async def erase_user(  # noqa: PLR0913 (settings, by their names)
     engine: AsyncEngine,
     images: ImageStore | None,
     queue: QueueClient,
     user_id: int,
     *,
     dialog_ids: Collection[int] = (),
+    hash_secret: SecretStr | None = None,
 ) -> UserErasureReport:
     """Erase everything of a user. May be called again, for instance after an error.
 
-    `dialog_ids`: dialogs of the user in which no picture was requested yet.
+    `dialog_ids`: dialogs of the user in which no picture was requested yet. `hash_secret` is
+    HASH_SECRET, None if the database keeps the secret.
     `images` is None if this process has no image store. If the store is not here or cannot be
     reached, the worker erases the files later.
 
@@ -47,7 +50,9 @@ async def erase_user(
     """
 
     async def step(connection: AsyncConnection) -> Erasure:
-        return await user_erasure.erase(connection, user_id, dialog_ids=dialog_ids)
+        return await user_erasure.erase(
+            connection, user_id, dialog_ids=dialog_ids, hash_secret=hash_secret
+        )
 
     erasure = await run_in_transaction(engine, step)
     await queue.publish_erased(user_id, erasure.request_ids)

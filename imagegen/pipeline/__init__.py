@@ -4,6 +4,7 @@
 - `context.py`: what all jobs of a worker share
 - `quarantine.py`: runs requests under which workers died one at a time
 - `content_policy.py`: what may be drawn for a request, and how it is delivered
+- `turn_reader.py`: reads what the hook has noted, and remembers who said to be under 18
 - `image_spec.py`: what is drawn: the screened prompt, its rating and the seed
 - `safety_audit.py`: writes what the content screen finds
 - `generate.py`: from a claimed request to a stored image

@@ -2,17 +2,21 @@
 
 from dataclasses import dataclass
 
+from imagegen.delivery.message import AiMark
 from imagegen.delivery.rate_limit import FloodControl
 from imagegen.delivery.telegram import Telegram
 from imagegen.pipeline.content_policy import ContentPolicy
 from imagegen.pipeline.image_cache import ImageCache
 from imagegen.pipeline.quarantine import Quarantine
+from imagegen.pipeline.safety_audit import SafetyAudit
+from imagegen.pipeline.turn_reader import TurnReader
 from imagegen.pool.pool import Pool
 from imagegen.queue.circuit_breaker import CircuitBreaker
 from imagegen.queue.live_progress import LiveProgress
 from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.repository import RequestRepository
 from imagegen.safety.image_screen import ImageScreen
+from imagegen.storage.image_links import ImageLinks
 from imagegen.storage.store import ImageStore
 from imagegen.workflows.library import Library
 
@@ -23,6 +27,8 @@ class JobContext:
 
     Attributes:
         image_screen: the operator's check of finished images, None if there is none.
+        ai_mark: where a photo says to people that a machine made it.
+        image_links: makes addresses of images that the worker serves, None if it serves none.
         max_age_s: seconds after queueing at which a request expires (REQUEST_MAX_AGE); 0 for never.
         max_attempts: how often a request may fail before it ends, outages not counted.
         max_unknown_sends: give up after this many sends with an unknown outcome.
@@ -34,15 +40,19 @@ class JobContext:
     deliveries: Deliveries
     library: Library
     content_policy: ContentPolicy
+    turn_reader: TurnReader
+    safety_audit: SafetyAudit
     image_cache: ImageCache
     image_screen: ImageScreen | None
     pool: Pool
     image_store: ImageStore
+    image_links: ImageLinks | None
     telegram: Telegram
     flood_control: FloodControl
     progress: LiveProgress
     quarantine: Quarantine
     circuit_breaker: CircuitBreaker
+    ai_mark: AiMark
     max_age_s: float
     max_attempts: int
     max_unknown_sends: int

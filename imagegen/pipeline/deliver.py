@@ -3,16 +3,16 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import structlog
 
 from chatflow_hook.turn import Rating
-from imagegen import image_file
 from imagegen.db.engine import DatabaseRefused
 from imagegen.db.tables import SendOutcome
+from imagegen.delivery.ai_mark import caption_line
 from imagegen.delivery.errors import (
     AnswerUnknown,
     ChatGone,
@@ -25,13 +25,14 @@ from imagegen.delivery.errors import (
     SendRefused,
 )
 from imagegen.delivery.message import PhotoMessage, SentMessage
-from imagegen.delivery.photo_encoding import as_jpeg_photo
+from imagegen.delivery.photo_encoding import photo_forms
 from imagegen.errors import ImagegenError, Rejected, Unavailable, Unexpected
 from imagegen.pipeline.content_policy import DeliveryOptions
 from imagegen.pipeline.context import JobContext
 from imagegen.queue import shutdown
 from imagegen.requests.claim import ClaimedRequest, ClaimLost, DeliveryAttempt
 from imagegen.safety.rating import drawn_rating
+from imagegen.safety.refusal import Refused
 from imagegen.storage.store import StoredImage
 from imagegen.workflows.persona import Persona
 
@@ -60,7 +61,8 @@ async def deliver(
 ) -> None:
     """Send the picture to its chat and finish the request.
 
-    A request without a chat is only finished: the caller of the hook fetches the image. `data` is
+    A request without a chat is only finished: the caller of the hook fetches the image, from the
+    worker itself where nothing else serves it. `data` is
     the image's bytes if it was drawn just now. Without them the photo is sent by Telegram's file
     id, or the bytes are read from the store.
 
@@ -79,18 +81,17 @@ async def deliver(
     if request.chat_id is not None:
         # Asked first, so that a picture that has to wait is not even read from the store.
         await _wait_until_allowed(context, request, request.chat_id)
-    # Read again, since the user may have revoked it after the claim.
-    is_age_confirmed = drawn_rating(
-        request.drawn_rating
-    ) is not Rating.SAFE and await context.requests.has_confirmed_age(request.user_id)
     options = await context.content_policy.delivery_options(
-        request, _persona(context, request), is_age_confirmed=is_age_confirmed
+        request,
+        _persona(context, request),
+        may_exceed_safe=await _may_exceed_safe(context, request),
     )
     if request.chat_id is None:
-        await _run_to_completion(context.requests.mark_delivered(request))
+        url = _served_url(context, request, image)
+        await _run_to_completion(context.requests.mark_delivered(request, url=url))
         return
 
-    message = _photo_message(request, request.chat_id, image, options)
+    message = _photo_message(context, request, request.chat_id, image, options)
     if data is None:
         if await _send_by_file_id(context, request, image, message):
             return
@@ -111,6 +112,26 @@ async def check_flood_wait(context: JobContext, request: ClaimedRequest, chat_id
     return wait_s
 
 
+async def _may_exceed_safe(context: JobContext, request: ClaimedRequest) -> bool:
+    """Ask whether the picture may be above safe now; not for one that is safe."""
+    if drawn_rating(request.drawn_rating) is Rating.SAFE:
+        return False
+    # What was said since the claim counts too.
+    await context.turn_reader.catch_up(request.id)
+    return await context.requests.may_exceed_safe(request)
+
+
+def _served_url(context: JobContext, request: ClaimedRequest, image: StoredImage) -> str | None:
+    """Return the address at which the worker serves an image, None if the store has one or none may.
+
+    Above safe there is none: nobody knows who asks for it.
+    """
+    if context.image_links is None or context.image_store.url(image.name) is not None:
+        return None
+    is_safe = drawn_rating(request.drawn_rating) is Rating.SAFE
+    return context.image_links.url(request.id) if is_safe else None
+
+
 def _persona(context: JobContext, request: ClaimedRequest) -> Persona | None:
     try:
         return context.library.find(request.persona).persona
@@ -119,7 +140,11 @@ def _persona(context: JobContext, request: ClaimedRequest) -> Persona | None:
 
 
 def _photo_message(
-    request: ClaimedRequest, chat_id: int, image: StoredImage, options: DeliveryOptions
+    context: JobContext,
+    request: ClaimedRequest,
+    chat_id: int,
+    image: StoredImage,
+    options: DeliveryOptions,
 ) -> PhotoMessage:
     return PhotoMessage(
         chat_id=chat_id,
@@ -127,6 +152,7 @@ def _photo_message(
         width=image.width,
         height=image.height,
         caption=request.caption,
+        last_line=caption_line(request.language) if context.ai_mark.is_in_caption else None,
         has_spoiler=options.has_spoiler,
         protect_content=options.protect_content,
         reply_to_message_id=request.reply_to_message_id,
@@ -137,7 +163,13 @@ def _photo_message(
 async def _send_by_file_id(
     context: JobContext, request: ClaimedRequest, image: StoredImage, message: PhotoMessage
 ) -> bool:
-    """Send the photo that Telegram already has, without an upload; return False if it has none."""
+    """Send the photo that Telegram already has, without an upload; return False if it has none.
+
+    Where photos have a mark in the corner, all are uploaded: nobody knows whether a photo that was
+    uploaded before has it, and in which language.
+    """
+    if context.ai_mark.is_in_corner:
+        return False
     file_id = await context.image_cache.file_id(request, image, bot_id=context.telegram.bot_id)
     if file_id is None:
         return False
@@ -154,7 +186,7 @@ async def _send_in_some_form(
 ) -> None:
     """Send the picture in the first form that Telegram accepts."""
     sentence = ""
-    async for form in _forms(message):
+    async for form in photo_forms(message, mark=context.ai_mark, language=request.language):
         try:
             await _send_in_topic_or_chat(context, request, form)
         except PhotoRefused as error:
@@ -163,20 +195,6 @@ async def _send_in_some_form(
         else:
             return
     raise SendRefused(sentence)
-
-
-async def _forms(message: PhotoMessage) -> AsyncIterator[PhotoMessage]:
-    """Yield the picture as the photo it is, as a small JPEG, and as a document.
-
-    A document has no spoiler, so a picture that needs one is never sent as a document.
-    """
-    if message.fits_a_photo:
-        yield message
-    data, width, height = await image_file.in_thread(as_jpeg_photo, message.data)
-    name = message.filename.partition(".")[0]
-    yield replace(message, data=data, width=width, height=height, filename=f"{name}.jpeg")
-    if not message.has_spoiler:
-        yield replace(message, is_document=True)
 
 
 async def _send_in_topic_or_chat(
@@ -237,6 +255,10 @@ async def _send(
 ) -> None:
     try:
         await context.requests.check_claim(request, proved_at=send.proved_at)
+        # Asked anew before each send, after all that may have taken time: files, flood waits, rows.
+        await context.content_policy.check_age(
+            request, may_exceed_safe=await _may_exceed_safe(context, request)
+        )
         receipt = await context.telegram.send(message)
     except ImagegenError as error:
         flood_wait_s = error.retry_after_s if isinstance(error, FloodWait) else None
@@ -267,6 +289,8 @@ def _outcome(error: ImagegenError) -> SendOutcome:
     match error:
         case OutcomeUnknown():
             return SendOutcome.UNKNOWN
+        case Refused():  # by us, and not by Telegram
+            return SendOutcome.NOT_SENT
         case Rejected() | AnswerUnknown() | FileUnknown() | PhotoRefused() | PlaceRefused():
             return SendOutcome.REFUSED
         case _:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from chatflow_hook.tables import Kind
-from chatflow_hook.turn import PersonaName, Rating, Turn, Words
+from chatflow_hook.turn import KNOWN_ROLES_ONLY, PersonaName, Rating, Turn, Words
 from imagegen.errors import Rejected
 from imagegen.pipeline.content_policy import PolicySettings
 from imagegen.pipeline.image_spec import (
@@ -20,7 +20,7 @@ from imagegen.pipeline.image_spec import (
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.builder import PromptBuilder
 from imagegen.prompts.scene import WrittenPrompt
-from imagegen.safety.rating import PRIVATE, RatingBounds, effective_rating
+from imagegen.safety.rating import RatingBounds, effective_rating, is_private_chat
 from imagegen.safety.screen import Finding, Screen, ScreenVerdict
 from imagegen.workflows.binding import bind
 from imagegen.workflows.library import Workflow
@@ -40,7 +40,6 @@ class DialogFile(Turn):
     chat_id: int | None = None
     persona: PersonaName = ""
     text: Words = ""
-    chat_type: Words | None = PRIVATE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +113,7 @@ class DryRun:
             return result
 
         brief = self._brief(
-            workflow, result.rating, is_alone=finding.verdict is not ScreenVerdict.CLEAR
+            workflow, result.rating, is_alone=finding.verdict >= ScreenVerdict.SAFE_ONLY
         )
         fallbacks_before = self.prompts.fallbacks.copy()
         screened = await write_screened_prompt(self.prompts, self.screen, brief)
@@ -137,7 +136,9 @@ class DryRun:
                 persona=workflow.persona.max_rating,
                 operator=self.rules.max_rating,
                 is_confirmed=True,
-                chat_type=self.dialog.chat_type,
+                # Without a chat, as in the private one of the user.
+                is_private=self.dialog.chat_id is None
+                or is_private_chat(self.dialog.chat_id, self.dialog.user_id),
             )
         )
 
@@ -189,7 +190,7 @@ def read_dialog(file: Path) -> DialogFile:
         DialogUnreadable: the file cannot be read, or a field is wrong.
     """
     try:
-        return DialogFile.model_validate_json(file.read_bytes())
+        return DialogFile.model_validate_json(file.read_bytes(), context=KNOWN_ROLES_ONLY)
     except OSError as error:
         raise DialogUnreadable(f"{file}: cannot be read: {error.strerror}") from error
     except ValidationError as error:

@@ -10,6 +10,7 @@ from functools import partial
 
 import structlog
 
+from chatflow_hook.turn import Rating
 from imagegen import image_file, periodic
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import HostLost, ImageGone, OutOfMemory, PromptLost
@@ -19,6 +20,7 @@ from imagegen.comfy.prompt_job import PromptJob, PromptResult
 from imagegen.errors import ImagegenError, Rejected, Unavailable
 from imagegen.image_file import BadImage, ImageFile
 from imagegen.pipeline.context import JobContext
+from imagegen.pipeline.image_cache import CachedImage
 from imagegen.pool.host import SlotLease
 from imagegen.queue import shutdown
 from imagegen.requests.claim import ClaimedRequest, ClaimLost, ClaimState, TooLate
@@ -129,10 +131,11 @@ class ImageGeneration:
 
     async def _from_cache(self) -> StoredImage | None:
         """Return an image that the same graph has drawn before; None if there is none."""
-        context, graph = self._context, self._graph(self._request.draw + 1)
+        context = self._context
+        plan = self._plan(self._graph(self._request.draw + 1))
         try:
-            cached_image = await context.image_cache.find(self._request, graph.cache_key)
-            if cached_image is None or not await self._may_be_shown(cached_image.image):
+            cached_image = await context.image_cache.find(self._request, plan)
+            if cached_image is None or not await self._may_be_shown(cached_image):
                 return None
         except StoreUnavailable as error:
             log.warning("picture is drawn, not looked for", code=error.code, why=error.sentence)
@@ -140,7 +143,7 @@ class ImageGeneration:
         reused_request = await context.image_cache.reuse(
             self._request,
             cached_image,
-            self._plan(graph),
+            plan,
             url=context.image_store.url(cached_image.image.name),
         )
         if reused_request is None:
@@ -149,18 +152,18 @@ class ImageGeneration:
         log.info("picture known", seconds_saved=cached_image.seconds)
         return cached_image.image
 
-    async def _may_be_shown(self, image: StoredImage) -> bool:
+    async def _may_be_shown(self, cached_image: CachedImage) -> bool:
         """Screen a stored image like a fresh one; False if it is gone, ImageRefused if it fails.
 
-        The limit of this request may be lower than that of the request it was drawn for.
+        The screen may have become stricter since it was drawn.
         """
         if self._context.image_screen is None:
             return True
         try:
-            data = await self._context.image_store.get(image.name)
+            data = await self._context.image_store.get(cached_image.image.name)
         except ImageLost:
             return False
-        await self._screen_image(data)
+        await self._screen_image(data, cached_image.rating, name=cached_image.image.name)
         return True
 
     async def _draw(self) -> StoredImage:
@@ -335,7 +338,9 @@ class ImageGeneration:
     async def _fetch_and_store(self, host: HostClient, result: PromptResult) -> StoredImage:
         try:
             fetched_image = await fetch_image(host, result.images[0])
-            await self._screen_image(fetched_image.data)
+            await self._screen_image(
+                fetched_image.data, self._spec.prompt.rating, name=image_name(fetched_image)
+            )
         except Rejected:
             await self._delete_history(host)
             self._request = await self._context.requests.end_drawing(
@@ -372,11 +377,11 @@ class ImageGeneration:
         )
         return image
 
-    async def _screen_image(self, data: bytes) -> None:
-        if not await image_screen.image_passes(
-            self._context.image_screen, data, self._spec.prompt.rating
-        ):
-            raise ImageRefused(language=self._request.language)
+    async def _screen_image(self, data: bytes, rating: Rating, *, name: str) -> None:
+        if not await image_screen.image_passes(self._context.image_screen, data, rating):
+            error = ImageRefused(language=self._request.language)
+            await self._context.safety_audit.record_refusal(self._request, "image", error, name)
+            raise error
 
     async def _delete_history(self, host: HostClient) -> None:
         """Delete the prompt from the host; if that fails it stays listed as a stray."""

@@ -7,10 +7,12 @@ from sqlalchemy import Executable, and_, bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook.tables import NOBODY, ImageRequest, State, kinds_that
+from chatflow_hook.turn import Rating
 from imagegen.db.engine import AnyRow, one_or_none, run_in_transaction, run_statement
 from imagegen.requests.claim import ClaimedRequest
 from imagegen.requests.repository import DrawingPlan
 from imagegen.requests.state_changes import advance
+from imagegen.safety.rating import lowest_rating
 from imagegen.storage.store import ImageStore, StoredImage
 
 _HAS_NO_DIALOG = ImageRequest.kind.in_(kinds_that(lambda kind: not kind.has_dialog))
@@ -21,9 +23,11 @@ _SAME_GRAPH = (
         ImageRequest.width,
         ImageRequest.height,
         ImageRequest.drawing_seconds,
+        ImageRequest.drawn_rating,
     )
     .where(
         ImageRequest.cache_key == bindparam("key"),
+        ImageRequest.drawn_rating.in_(bindparam("ratings", expanding=True)),
         ImageRequest.id != bindparam("request_id"),
         ImageRequest.image.is_not(None),
         or_(
@@ -46,9 +50,13 @@ _LOCK_IMAGE = (
 
 @dataclass(frozen=True, kw_only=True)
 class CachedImage:
-    """A stored image. `seconds` is how long a host worked on it, None if that is unknown."""
+    """A stored image, with the rating at which it was drawn.
+
+    `seconds` is how long a host worked on it, None if that is unknown.
+    """
 
     image: StoredImage
+    rating: Rating
     seconds: float | None
 
 
@@ -72,14 +80,26 @@ class ImageCache:
         self._images = images
         self.saved = CacheSavings()
 
-    async def find(self, request: ClaimedRequest, cache_key: str) -> CachedImage | None:
-        """Return the newest stored image of the same graph, of this user or drawn for nobody; None if none."""
-        values = {"key": cache_key, "request_id": request.id, "user_id": request.user_id}
+    async def find(self, request: ClaimedRequest, plan: DrawingPlan) -> CachedImage | None:
+        """Return the newest stored image of the same graph, of this user or drawn for nobody.
+
+        None if there is none that was drawn at a rating which the plan allows.
+        """
+        values = {
+            "key": plan.cache_key,
+            "ratings": [
+                rating for rating in Rating if lowest_rating(rating, plan.rating) is rating
+            ],
+            "request_id": request.id,
+            "user_id": request.user_id,
+        }
         row = await self._single(_SAME_GRAPH, values)
         if row is None or not await self._images.has(row.image):
             return None
         image = StoredImage(name=row.image, width=row.width, height=row.height)
-        return CachedImage(image=image, seconds=row.drawing_seconds)
+        return CachedImage(
+            image=image, rating=Rating(row.drawn_rating), seconds=row.drawing_seconds
+        )
 
     async def reuse(
         self,
@@ -89,7 +109,9 @@ class ImageCache:
         *,
         url: str | None,
     ) -> ClaimedRequest | None:
-        """Give the request a cached image and mark it drawn; None if the image is erased by now.
+        """Give the request a cached image and mark it drawn, at the rating of that image.
+
+        None if the image is erased by now.
 
         Raises:
             ClaimLost: another job has the request, or it has ended.
@@ -106,7 +128,7 @@ class ImageCache:
                 crashes=0,
                 seed=plan.seed,
                 cache_key=plan.cache_key,
-                drawn_rating=plan.rating,
+                drawn_rating=cached_image.rating,
                 scene=plan.scene,
                 image=cached_image.image.name,
                 image_url=url,
@@ -121,7 +143,9 @@ class ImageCache:
             return None
         self.saved.pictures += 1
         self.saved.seconds += cached_image.seconds or 0.0
-        return replace(request, state=State.DRAWN, drawn_rating=plan.rating, scene=plan.scene)
+        return replace(
+            request, state=State.DRAWN, drawn_rating=cached_image.rating, scene=plan.scene
+        )
 
     async def file_id(
         self, request: ClaimedRequest, image: StoredImage, *, bot_id: int

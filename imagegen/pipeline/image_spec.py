@@ -6,7 +6,8 @@ draw another image.
 
 import hashlib
 import random
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from chatflow_hook.tables import Kind
@@ -14,8 +15,8 @@ from chatflow_hook.turn import Conversation, Message, Rating
 from imagegen.prompts import builder
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.builder import PromptBuilder
-from imagegen.prompts.scene import WrittenPrompt
-from imagegen.safety.screen import Finding, Screen, ScreenVerdict
+from imagegen.prompts.scene import DiscardedScene, WrittenPrompt
+from imagegen.safety.screen import Finding, Screen, ScreenVerdict, worst
 from imagegen.workflows.library import MAX_SEED
 
 SeedMode = Literal["dialog", "story", "random"]
@@ -41,14 +42,24 @@ class ImageSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScreenedText:
+    """What was found in a text that was to be drawn; `stage` is that of the safety audit."""
+
+    stage: Literal["scene", "prompt"]
+    text: str = field(repr=False)
+    findings: Sequence[Finding]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScreenedPrompt:
-    """A prompt, and what the screen found in it.
+    """A prompt, what the screen found in it, and in the texts that it was taken for.
 
     The prompt must not be drawn if the verdict of `finding` is REFUSED.
     """
 
     prompt: WrittenPrompt
     finding: Finding
+    found: Sequence[ScreenedText]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,11 +93,28 @@ async def write_screened_prompt(
     template, with the persona alone.
     """
     prompt = await prompts.build(brief)
-    finding = screen.prompt(prompt.text)
-    if finding.verdict is ScreenVerdict.SAFE_ONLY and prompt.rating is not Rating.SAFE:
+    found = []
+    if prompt.discarded is not None:
+        found.append(_findings_on_discarded(screen, prompt.discarded))
+    screened = _findings_on_prompt(screen, prompt)
+    is_kept_safe = ScreenVerdict.CLEAR < worst(screened.findings).verdict < ScreenVerdict.REFUSED
+    if is_kept_safe and prompt.rating is not Rating.SAFE:
+        found.append(screened)
         prompt = builder.from_template(replace(brief, rating=Rating.SAFE, is_alone=True))
-        finding = screen.prompt(prompt.text)
-    return ScreenedPrompt(prompt=prompt, finding=finding)
+        screened = _findings_on_prompt(screen, prompt)
+    return ScreenedPrompt(prompt=prompt, finding=worst(screened.findings), found=[*found, screened])
+
+
+def _findings_on_prompt(screen: Screen, prompt: WrittenPrompt) -> ScreenedText:
+    findings = screen.prompt_findings(prompt.text)
+    return ScreenedText(stage="prompt", text=prompt.text, findings=findings)
+
+
+def _findings_on_discarded(screen: Screen, scene: DiscardedScene) -> ScreenedText:
+    findings = [Finding(verdict=ScreenVerdict.SAFE_ONLY, rule=scene.why)]
+    if scene.why == builder.SCREENED:
+        findings = screen.prompt_findings(scene.text)
+    return ScreenedText(stage="scene", text=scene.text, findings=findings)
 
 
 def choose_seed(mode: SeedMode, seed_input: SeedInput, *, chance: random.Random) -> int:

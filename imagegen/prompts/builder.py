@@ -8,9 +8,10 @@ import structlog
 
 from chatflow_hook.turn import Rating
 from imagegen.prompts.brief import Brief
-from imagegen.prompts.llm import LanguageModel, NoScene
+from imagegen.prompts.llm import MINOR, LanguageModel, NoScene
 from imagegen.prompts.scene import (
     MAX_WORDS,
+    DiscardedScene,
     PromptSource,
     Scene,
     WrittenPrompt,
@@ -28,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 # Words are counted by spaces, so a text without spaces needs a limit of its own.
 MAX_SCENE_CHARACTERS = 2400
+# The `why` of a NoScene: the screen does not allow the prompt.
+SCREENED = "screened"
 # A text has words that the screen cannot read, so the template's picture is safe.
 _UNREAD = "unread"
 QUIET_SCENE = "a calm everyday moment at home"
@@ -40,8 +43,9 @@ class PromptBuilder:
     `is_fine` is called with a prompt that was written from a model's scene, and returns whether the
     screen allows it. `fallbacks` counts why the template was used instead: the `why` of a NoScene,
     where `bare` is a scene with less clothing than the rating allows, `unread` a text with words that
-    the screen cannot read (the template's picture is safe then), and `screened` a prompt that
-    `is_fine` did not allow.
+    the screen cannot read, and `screened` a prompt that `is_fine` did not allow. After `unread`, and
+    after `minor`, where the model says that a minor is meant, the picture is safe and shows the
+    persona alone.
     """
 
     def __init__(self, model: LanguageModel | None, *, is_fine: Callable[[str], bool]) -> None:
@@ -65,8 +69,11 @@ class PromptBuilder:
                 persona=brief.persona.name,
             )
             self.fallbacks[error.why] += 1
-            if error.why == _UNREAD:
+            if error.why in {MINOR, _UNREAD}:
                 brief = replace(brief, rating=Rating.SAFE, is_alone=True)
+            if error.text is not None:
+                discarded = DiscardedScene(text=error.text, why=error.why)
+                return replace(self._template.write(brief), discarded=discarded)
         return self._template.write(brief)
 
     def _from_own_prompt(self, brief: Brief, own_prompt: str) -> WrittenPrompt:
@@ -87,7 +94,7 @@ class PromptBuilder:
         self._check(brief, phrases)
         text = write_prompt(persona, scene, wording=persona.wording_for(brief.rating))
         if not self._is_fine(text):
-            raise NoScene("screened")
+            raise NoScene(SCREENED, text=text)
 
         # The setting is read from the model's phrases, not from the conversation, which may be
         # about something else.
@@ -106,10 +113,10 @@ class PromptBuilder:
     def _check(self, brief: Brief, text: str) -> None:
         persona = brief.persona
         if not is_readable(text, besides=(persona.display_name, *persona.trigger_words)):
-            raise NoScene(_UNREAD)
+            raise NoScene(_UNREAD, text=text)
         rating = persona.wording_rating(brief.rating)
         if rating is not Rating.EXPLICIT and is_bare(text, is_safe=rating is Rating.SAFE):
-            raise NoScene("bare")
+            raise NoScene("bare", text=text)
 
 
 def write_own_prompt(persona: Persona, words: str, *, camera: str | None = None) -> str:

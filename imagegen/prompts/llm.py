@@ -7,6 +7,7 @@ from typing import Self
 
 import httpx
 from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import from_json
 
 from chatflow_hook import connection_errors
 from imagegen.errors import Unavailable
@@ -15,6 +16,8 @@ from imagegen.prompts.llm_instructions import llm_messages
 from imagegen.prompts.scene import Scene
 
 TIMEOUT_S = 8.0
+# The `why` of a NoScene, and the key with which a model says that somebody under 18 is meant.
+MINOR = "minor"
 
 _ATTEMPTS = 2
 _MAX_RESPONSE_BYTES = 64 * 1024
@@ -24,6 +27,8 @@ _API_VERSION = re.compile(r"v\d+\w*")
 # What a model may write around its JSON: its reasoning before it, and a code fence.
 _REASONING = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 _CODE_FENCE = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL | re.IGNORECASE)
+# What a model answers under the key `minor` if nobody under 18 is meant.
+_NO_MINOR = (False, None, "false", "no")
 
 
 class NoScene(Unavailable):
@@ -31,13 +36,16 @@ class NoScene(Unavailable):
 
     `detail` is the address of the server and what happened, None if the server answered. `why` is
     `timeout`, `unreachable`, `refused`, `nonsense` (no valid answer) or `http_` with a
-    status; or, set by PromptBuilder, `bare`, `unread` or `screened`.
+    status, or `minor` (the model says that somebody under 18 is meant); or, set by PromptBuilder,
+    `bare`, `unread` or `screened`. `text` is what was thrown away, None if there is none: for a hash
+    only.
     """
 
-    def __init__(self, why: str, *, detail: str | None = None) -> None:
+    def __init__(self, why: str, *, detail: str | None = None, text: str | None = None) -> None:
         super().__init__(f"the language model gave no scene: {detail or why}")
         self.why = why
         self.detail = detail
+        self.text = text
 
     @property
     def may_pass(self) -> bool:
@@ -172,7 +180,8 @@ def read_scene(body: bytes) -> Scene:
     """Read the scene in the body of a chat completion.
 
     Raises:
-        NoScene: the model refused, or the body is no completion with a scene.
+        NoScene: the model refused or says that a minor is meant, or the body is no completion with
+            a scene.
     """
     try:
         choice = _ChatCompletion.model_validate_json(body).choices[0]
@@ -183,8 +192,12 @@ def read_scene(body: bytes) -> Scene:
     content = _REASONING.sub("", choice.message.content or "", count=1)
     fenced = _CODE_FENCE.fullmatch(content)
     try:
-        return Scene.model_validate_json(fenced[1] if fenced else content)
-    except ValidationError:
+        answer = from_json(fenced[1] if fenced else content)
+        # Read before the phrases, since it counts whatever they are; all but a clear "no" is a "yes".
+        if isinstance(answer, dict) and answer.pop(MINOR, False) not in _NO_MINOR:
+            raise NoScene(MINOR, text=content)
+        return Scene.model_validate(answer)
+    except ValueError:
         raise NoScene("nonsense") from None
 
 

@@ -24,8 +24,11 @@ _TASK = """\
 You describe one photograph for an image model. It is taken in the middle of a chat and shows \
 {name}, a fictional adult aged {age}. {appearance}
 
-Answer with one JSON object and nothing else. It has exactly these six keys, and each value is one \
-plain English phrase on one line, without quotation marks:
+Answer with one JSON object and nothing else. It has exactly these seven keys. The value of the \
+first is true or false; each other value is one plain English phrase on one line, without quotation \
+marks:
+"minor": true if anybody under 18 is meant anywhere in the conversation, in whatever words and \
+whoever it is, also in a role or a story; else false
 "scene": completes "{name} is ...": the place, what is around, weather and time of day; at most 40 words
 "pose": completes "{name} is ...": what {name} does, with hands, gaze and face; at most 25 words
 "clothes": completes "{name} wears ..."; at most 20 words

@@ -95,6 +95,14 @@ class PromptSource(enum.StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DiscardedScene:
+    """A scene, of a model or the bot, that the template's was taken for; `why` is that of a NoScene."""
+
+    text: str = field(repr=False)
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class WrittenPrompt:
     """An English prompt of at most 380 words; `rating` is how explicit it may be.
 
@@ -108,6 +116,7 @@ class WrittenPrompt:
     summary: str
     source: PromptSource
     scene: dict[str, Any] | None = field(default=None, repr=False)
+    discarded: DiscardedScene | None = field(default=None, compare=False)
 
     @property
     def words(self) -> int:

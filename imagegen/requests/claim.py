@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 from pydantic import ValidationError
 
 from chatflow_hook.tables import Kind, State
-from chatflow_hook.turn import Conversation
+from chatflow_hook.turn import KNOWN_ROLES_ONLY, Conversation
 from imagegen.errors import ImagegenError, Rejected, Unavailable
 from imagegen.storage.store import StoredImage
 
@@ -78,8 +78,9 @@ class ClaimedRequest:
     width: int | None
     height: int | None
     crashes: int
-    # At the time of the claim. Before a send it is read again.
-    is_age_confirmed: bool
+    # Whether the user has confirmed their age and nothing learnt keeps the dialog safe, at the time
+    # of the claim. Before a send it is read again.
+    may_exceed_safe: bool
     made_at: float
     proved_at: float
 
@@ -124,7 +125,7 @@ class ClaimedRequest:
         if self.conversation is None:
             return Conversation(text="")
         try:
-            return Conversation.model_validate(self.conversation)
+            return Conversation.model_validate(self.conversation, context=KNOWN_ROLES_ONLY)
         except ValidationError:
             raise ConversationUnreadable("a newer version has written its conversation") from None
 

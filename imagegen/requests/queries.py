@@ -6,9 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
+from pydantic import SecretStr
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from chatflow_hook import safety_memory
+from chatflow_hook.keyed_hash import read_secret
 from chatflow_hook.tables import ImageRequest, State, is_any_of
 from imagegen.db.engine import run_in_transaction
 from imagegen.db.tables import Delivery, StrayPrompt
@@ -73,19 +76,28 @@ class RequestList:
 
 @dataclass(frozen=True, kw_only=True)
 class RequestDetails:
-    """Everything about one request; `strays` are its prompts that may still be on a host."""
+    """Everything about one request.
+
+    `strays` are its prompts that may still be on a host. `learnt` is what keeps pictures of its user
+    or its dialog safe.
+    """
 
     now: datetime
     request: Facts
     deliveries: Sequence[Facts]
     strays: Sequence[Facts]
+    learnt: Sequence[Facts]
 
 
 class RequestQueries:
-    """Reads requests. All methods raise Unavailable if PostgreSQL cannot be reached."""
+    """Reads requests. All methods raise Unavailable if PostgreSQL cannot be reached.
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    `hash_secret` is HASH_SECRET, None if the database keeps the secret.
+    """
+
+    def __init__(self, engine: AsyncEngine, *, hash_secret: SecretStr | None = None) -> None:
         self._engine = engine
+        self._hash_secret = hash_secret
 
     async def listing(self, which: RequestFilter, *, limit: int) -> RequestList:
         """Return the newest `limit` requests that match, and how many match in all."""
@@ -125,11 +137,17 @@ class RequestQueries:
             strays = select(*StrayPrompt.__table__.columns).where(
                 is_any_of(StrayPrompt.prompt_id, prompts)
             )
+            secret = await read_secret(connection, self._hash_secret)
+            learnt = safety_memory.learnt_of(
+                user_key=safety_memory.user_key(secret, rows[0]["user_id"]),
+                dialog_id=rows[0]["dialog_id"],
+            )
             return RequestDetails(
                 now=await _now(connection),
                 request=rows[0],
                 deliveries=await _all(connection, sends.order_by(Delivery.attempt)),
                 strays=await _all(connection, strays.order_by(StrayPrompt.left_at)),
+                learnt=await _all(connection, learnt),
             )
 
         return await self._run(step)

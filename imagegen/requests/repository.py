@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from chatflow_hook import age_confirmation, user_erasure
+from chatflow_hook import safety_memory, user_erasure
 from chatflow_hook.tables import OPEN, Dialog, ImageRequest, Kind, State, is_open
 from chatflow_hook.turn import Rating, storable
 from imagegen.db.engine import AnyRow, one_or_none, run_in_transaction, run_statement
@@ -58,6 +58,8 @@ _COPIED = [
 _AGE_S = func.extract("epoch", func.clock_timestamp() - ImageRequest.queued_at).label("age_s")
 # A request of another kind is left to the newer workers, which know it.
 _IS_OF_KNOWN_KIND = ImageRequest.kind.in_(list(Kind))
+
+
 # Statements are built once: to build one takes longer than to run it.
 _CLAIM = (
     update(ImageRequest)
@@ -87,14 +89,23 @@ _CLAIM = (
     .returning(
         *_COPIED,
         _AGE_S,
-        age_confirmation.is_confirmed(
-            ImageRequest.user_id, text_version=bindparam("age_text_version")
-        ).label("is_age_confirmed"),
+        safety_memory.may_exceed_safe(
+            ImageRequest.user_id,
+            ImageRequest.dialog_id,
+            text_version=bindparam("age_text_version"),
+        ).label("may_exceed_safe"),
     )
 )
 _CLAIM_STATE = select(
     ImageRequest.claim, ImageRequest.state, ImageRequest.finished_at, ImageRequest.prompt_id
 ).where(ImageRequest.id == bindparam("request_id"))
+_FETCHABLE = select(ImageRequest.image).where(
+    ImageRequest.id == bindparam("request_id"),
+    ImageRequest.state == State.DELIVERED,
+    ImageRequest.chat_id.is_(None),
+    ImageRequest.drawn_rating == Rating.SAFE,
+    ImageRequest.image.is_not(None),
+)
 _COUNT_SUSPECTS = select(func.count()).where(
     ImageRequest.state.in_(OPEN), ImageRequest.crashes >= SUSPECT_AFTER_CRASHES
 )
@@ -179,11 +190,22 @@ class RequestRepository:
         row = await self._run_statement(lambda connection: one_or_none(connection, _CLAIM, values))
         return None if row is None else _claimed_request(row, proved_at=began)
 
-    async def has_confirmed_age(self, user_id: int) -> bool:
-        """Tell whether a user has confirmed their age with the present version of the question."""
-        query = select(age_confirmation.is_confirmed(user_id, text_version=self._age_text_version))
+    async def may_exceed_safe(self, request: ClaimedRequest) -> bool:
+        """Tell whether the user has confirmed their age and nothing learnt keeps the dialog safe."""
+        query = select(
+            safety_memory.may_exceed_safe(
+                request.user_id, request.dialog_id, text_version=self._age_text_version
+            )
+        )
         row = await self._run_statement(lambda connection: one_or_none(connection, query))
         return row is not None and bool(row[0])
+
+    async def find_fetchable_image(self, request_id: UUID) -> str | None:
+        """Return the name of the image that the caller of a request without a chat may fetch now."""
+        row = await self._run_statement(
+            lambda connection: one_or_none(connection, _FETCHABLE, {"request_id": request_id})
+        )
+        return None if row is None else row.image
 
     async def find_silent(
         self, *, silent_s: float, after: RequestCursor | None, most: int
@@ -379,14 +401,17 @@ class RequestRepository:
         *,
         send: DeliveryAttempt | None = None,
         receipt: SentMessage | None = None,
+        url: str | None = None,
     ) -> None:
         """Mark the request as delivered and move the dialog's watermark, in one transaction.
 
-        `send` and `receipt` are None if the caller fetches the picture.
+        `send` and `receipt` are None if the caller fetches the picture. `url` is where the worker
+        serves it, None if it does not.
 
         Raises:
             ClaimLost: another job has claimed the request, or it has ended.
         """
+        served_at: dict[str, Any] = {} if url is None else {"image_url": url}
 
         async def step(connection: AsyncConnection) -> None:
             await connection.execute(_LOCK_DIALOG, {"dialog_id": request.dialog_id})
@@ -400,6 +425,7 @@ class RequestRepository:
                 telegram_message_id=receipt and receipt.message_id,
                 telegram_bot_id=receipt and receipt.bot_id,
                 telegram_file_id=receipt and receipt.file_id,
+                **served_at,
             )
             await _leave_no_prompt(connection, request)
             if send is not None and receipt is not None:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from chatflow_hook.turn import Rating
 
-PRIVATE = "private"
-
 _ORDER = (Rating.SAFE, Rating.SUGGESTIVE, Rating.EXPLICIT)
 
 
@@ -17,15 +15,15 @@ _ORDER = (Rating.SAFE, Rating.SUGGESTIVE, Rating.EXPLICIT)
 class RatingBounds:
     """What limits the rating of one picture.
 
-    `asked` is the turn's rating. `is_confirmed`: the user has confirmed their age. A `chat_type` of
-    None is not known, and counts as public.
+    `asked` is the turn's rating. `is_confirmed`: the user has confirmed their age. `is_private`: the
+    picture goes to nobody but the user; see `is_private_chat`.
     """
 
     asked: Rating
     persona: Rating
     operator: Rating
     is_confirmed: bool
-    chat_type: str | None
+    is_private: bool
 
 
 def effective_rating(bounds: RatingBounds) -> Rating:
@@ -34,8 +32,17 @@ def effective_rating(bounds: RatingBounds) -> Rating:
     It is above safe only in a private chat with a user who has confirmed their age.
     """
     user = Rating.EXPLICIT if bounds.is_confirmed else Rating.SAFE
-    chat = Rating.EXPLICIT if bounds.chat_type == PRIVATE else Rating.SAFE
+    chat = Rating.EXPLICIT if bounds.is_private else Rating.SAFE
     return lowest_rating(bounds.asked, bounds.persona, bounds.operator, user, chat)
+
+
+def is_private_chat(chat_id: int | None, user_id: int) -> bool:
+    """Whether Telegram's chat of this id is the private one of the user, which has the user's id.
+
+    Groups and channels have negative ids, as has a user who writes in the name of a channel. None
+    is not private: nobody knows to whom the bot shows a picture that goes to no chat.
+    """
+    return chat_id == user_id and user_id > 0
 
 
 def lowest_rating(*ratings: Rating) -> Rating:

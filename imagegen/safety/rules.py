@@ -16,6 +16,8 @@ _NOT_GROWN = {*_MINOR, "school", "perhaps_age", "codes", "wishes"}
 _NUDITY_OR_SEX = {"sexual", "nudity"}
 # These topics may belong to a beach or a kitchen, so they count only within one sentence.
 _CLOTHES_OR_BODY = {"clothes", "body"}
+# Who is forced, asleep or drunk is drawn with nothing above safe, sexual words or not.
+_HELPLESS = {"signs", "sleep", "helpless"}
 # A right of adults that somebody does not have yet.
 _IMPLIED = (
     {"too_young", "rights"},
@@ -43,9 +45,11 @@ class ScreenVerdict(enum.IntEnum):
     """What may be drawn for a text; of several verdicts the highest counts."""
 
     CLEAR = 0
+    # The picture keeps its scene, with the rating safe.
+    SAFE_RATING = 1
     # A harmless mention: the picture shows the persona alone, with the rating safe.
-    SAFE_ONLY = 1
-    REFUSED = 2
+    SAFE_ONLY = 2
+    REFUSED = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,6 +122,8 @@ def _find_in_sentence(topics: AbstractSet[str]) -> Iterator[Finding]:
         yield _safe_only("minor_mentioned")
     if "names" in topics:
         yield _safe_only("real_person")
+    if topics & _HELPLESS:
+        yield Finding(verdict=ScreenVerdict.SAFE_RATING, rule="helpless")
 
 
 def find_in_message(topics: AbstractSet[str]) -> Iterator[Finding]:

@@ -33,10 +33,19 @@ from imagegen.safety.rules import CLEAR, Finding, ScreenVerdict, Topics
 from imagegen.safety.unicode_text import look_alikes, visible
 from imagegen.safety.word_senses import in_adult_senses
 
-__all__ = ["CLEAR", "VERSION", "Finding", "Screen", "ScreenVerdict", "Subject", "shared_screen"]
+__all__ = [
+    "CLEAR",
+    "VERSION",
+    "Finding",
+    "Screen",
+    "ScreenVerdict",
+    "Subject",
+    "shared_screen",
+    "worst",
+]
 
 # To be raised with every change of what is found: the safety audit stores which version refused.
-VERSION = "3"
+VERSION = "4"
 
 # A shorter word of the hard list may be a part of a harmless name.
 _MIN_CODE = 3
@@ -77,7 +86,7 @@ class Screen:
                 "foreign": [*shipped_lexicon("foreign")["words"], *numbers.foreign_ages()],
                 **shipped_lexicon("asking"),
                 "likeness": people["likeness"],
-                "names": [*person_names.inflected(people["names"])],
+                "names": [*person_names.inflected(people["names"]), *people["offices"]],
             },
             spared=[*_with_lemmas(shipped_lexicon("spared")["phrases"])],
         )
@@ -99,22 +108,26 @@ class Screen:
         What only mentions something is SAFE_ONLY, what asks for it is REFUSED. `persona` is the name
         of the persona, which is not taken for that of a real person.
         """
-        return _worst(self.findings(*messages, persona=persona))
+        return worst(self.findings(*messages, persona=persona))
 
     def findings(self, *messages: str | Message, persona: str = "") -> list[Finding]:
         """Return all findings on messages, the oldest first, each once; a plain text is the user's."""
         return [*dict.fromkeys(self._conversation_findings(messages, own_names=(persona,)))]
 
     def prompt(self, text: str) -> Finding:
-        """Return the finding on a prompt, where a mention of a minor is refused as a request is."""
-        return _worst(self._prompt_findings(text))
+        """Return the worst finding on a prompt, where a mention of a minor is refused as a request is."""
+        return worst(self.prompt_findings(text))
+
+    def prompt_findings(self, text: str) -> list[Finding]:
+        """Return all findings on a prompt, each once."""
+        return [*dict.fromkeys(self._prompt_findings(text))]
 
     def label(self, text: str) -> Finding:
         """Return the finding on a name, such as that of a LoRA: its numbers are versions, not ages."""
         words = label_words(text)
         if any(code in word for word in unknown_words(words) for code in self._codes):
             return Finding(verdict=ScreenVerdict.REFUSED, rule="minor_code")
-        return _worst(self._drawn_findings(visible(words), own_names=()))
+        return worst(self._drawn_findings(visible(words), own_names=()))
 
     def keeps_adults_out(self, negative: str) -> bool:
         """Whether a negative prompt has words for adults, and so asks for somebody younger."""
@@ -323,5 +336,6 @@ def _message(message: str | Message) -> Message:
     return message.model_copy(update={"text": visible(message.text)})
 
 
-def _worst(findings: Iterable[Finding]) -> Finding:
+def worst(findings: Iterable[Finding]) -> Finding:
+    """Return the finding with the highest verdict; CLEAR if there is none."""
     return max(itertools.chain([CLEAR], findings), key=lambda found: found.verdict)

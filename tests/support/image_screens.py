@@ -15,13 +15,6 @@ class FixedImageScreen:
         return self._passes
 
 
-class AdultImageScreen:
-    """Passes images for adults, and none that must be safe."""
-
-    async def passes(self, image: bytes, rating: Rating) -> bool:
-        return bool(image) and rating is not Rating.SAFE
-
-
 class RaisingImageScreen:
     """Raises an error with text that must not be in any log."""
 

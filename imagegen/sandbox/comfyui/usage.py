@@ -61,9 +61,9 @@ class IdleGap:
 
 @dataclass(frozen=True, kw_only=True)
 class DoubleDrawing:
-    """A picture that was drawn again after it had been drawn.
+    """A picture that was drawn to the end twice; which of the two began first is the earlier one.
 
-    It is `avoidable` if the host of the earlier drawing was in reach for the whole time between.
+    It is `avoidable` if the host of the earlier drawing was in reach until the later one began.
     """
 
     picture: str
@@ -189,7 +189,7 @@ def doubles(reports: Iterable[UsageReport]) -> list[DoubleDrawing]:
     hosts = {report.host: report for report in reports}
     pictures: dict[str, list[DrawingRecord]] = {}
     drawings = [each for report in hosts.values() for each in report.drawings if each.succeeded]
-    for drawing in sorted(drawings, key=lambda drawing: drawing.ended):
+    for drawing in sorted(drawings, key=lambda drawing: drawing.began):
         pictures.setdefault(drawing.picture, []).append(drawing)
     return [
         _double_drawing(before, again, hosts[before.host])
@@ -222,7 +222,7 @@ def _double_drawing(
         prompt_ids=(before.prompt_id, again.prompt_id),
         hosts=(before.host, again.host),
         gpu_seconds=again.seconds,
-        avoidable=not host.was_out(before.began, max(again.began, before.ended)),
+        avoidable=not host.was_out(before.began, again.began),
     )
 
 

@@ -51,6 +51,8 @@ async def test_a_rehearsal_erases_nothing(aged_data: AgedData, database_url: str
         "pictures": 1,
         "orphans": 1,
         "notes": 0,
+        "turns": 0,
+        "memories": 0,
     }
     assert aged_data.file(name).exists()
     assert len(await aged_data.ids()) == 2

@@ -83,8 +83,12 @@ async def test_a_role_without_rights_is_told_which(database_url: str) -> None:
         "SELECT, DELETE, UPDATE (last_image_generation_at) ON dialogs",
         "SELECT, UPDATE, DELETE ON image_requests",
         "SELECT, INSERT, DELETE ON stray_prompts, forgotten_messages",
+        "SELECT, INSERT ON hash_secret",
+        "SELECT, INSERT, UPDATE, DELETE ON safety_memory",
+        "SELECT, UPDATE, DELETE ON unread_turns",
         "SELECT, INSERT, UPDATE, DELETE ON forgotten_images, safety_audit",
-        "SELECT ON age_confirmations, deliveries",
+        "SELECT, UPDATE ON age_confirmations",
+        "SELECT ON deliveries",
         "USAGE ON SEQUENCE safety_audit_id_seq",
     )
     async with broken_databases.weak_role(database_url, *grants) as url:

@@ -23,7 +23,11 @@ _OF_OURS = (
         "forgotten_images",
         "forgotten_messages",
         "age_confirmations",
+        "end_listening",
         "safety_audit",
+        "hash_secret",
+        "safety_memory",
+        "unread_turns",
     ),
     "imagegen_alembic_version",
 )

@@ -56,7 +56,7 @@ async def test_a_safe_picture_is_sent_as_a_document_in_the_end(products: Product
 
 async def ask_of_an_adult(product: RunningProduct) -> Any:
     await product.hook.confirm_age(1001)
-    return await product.picture(rating=Rating.SUGGESTIVE, chat_type="private")
+    return await product.picture(rating=Rating.SUGGESTIVE)
 
 
 async def test_a_picture_above_safe_is_never_sent_as_a_document(
@@ -138,8 +138,8 @@ async def test_a_fifth_refusal_that_nobody_knows_is_the_last(
             picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
     assert (picture.state, picture.error_code) == (State.FAILED, "telegram_refused")
-    assert picture.message is not None
-    assert "SOMETHING_NEW" in picture.message
+    assert picture.detail is not None
+    assert "SOMETHING_NEW" in picture.detail
 
 
 async def test_pages_of_a_proxy_end_no_picture(

@@ -15,7 +15,8 @@ NOTICED_S = 10.0
 GRANTS = (
     "SELECT ON ALL TABLES IN SCHEMA public",
     "INSERT, UPDATE, DELETE ON image_requests, deliveries, stray_prompts",
-    "INSERT, UPDATE, DELETE ON forgotten_images, forgotten_messages, safety_audit",
+    "INSERT, UPDATE, DELETE ON forgotten_images, forgotten_messages, safety_audit, hash_secret",
+    "INSERT, UPDATE, DELETE ON safety_memory, unread_turns, age_confirmations",
     "USAGE ON ALL SEQUENCES IN SCHEMA public",
 )
 

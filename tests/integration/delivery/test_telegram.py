@@ -166,3 +166,15 @@ async def test_a_message_that_may_not_be_deleted_is_told(
     server.script(Trouble.refused(400, "Bad Request: message can't be deleted for everyone"))
 
     assert not await telegram.delete(ANNA, 1)
+
+
+async def test_a_private_picture_goes_to_no_other_chat_whatever_telegram_says(
+    server: SandboxTelegram, telegram: Telegram
+) -> None:
+    server.script(Trouble.migrated(-1000055), method="sendPhoto")
+
+    with pytest.raises(AnswerUnknown):
+        await telegram.send(PHOTO)
+
+    assert len(server.calls) == 1
+    assert server.sent == []

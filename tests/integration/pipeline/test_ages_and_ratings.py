@@ -13,7 +13,8 @@ from tests.support.conversations import Sessions
 from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
 
 ANN = 1001
-FLIRT = {"rating": Rating.SUGGESTIVE, "chat_type": "private"}
+FLIRT = {"rating": Rating.SUGGESTIVE}
+GROUP = -1001234567890
 
 
 async def test_a_confirmed_adult_in_a_private_chat_has_what_operator_and_bot_allow(
@@ -35,10 +36,13 @@ async def test_a_confirmed_adult_in_a_private_chat_has_what_operator_and_bot_all
     [
         ("safe", True, FLIRT),
         ("suggestive", False, FLIRT),
-        ("suggestive", True, {**FLIRT, "chat_type": "supergroup"}),
-        ("suggestive", True, {**FLIRT, "chat_type": None}),
+        # A group is one whatever the bot says, and a chat of somebody else is none of the user's.
+        ("suggestive", True, {**FLIRT, "chat_id": GROUP, "chat_type": "private"}),
+        ("suggestive", True, {**FLIRT, "chat_id": 2002, "chat_type": "private"}),
         ("suggestive", True, {**FLIRT, "rating": "safe"}),
         ("suggestive", True, {**FLIRT, "text": "my daughter is at home today"}),
+        ("suggestive", True, {**FLIRT, "text": "you fell asleep on the sofa"}),
+        ("suggestive", True, {**FLIRT, "text": "dress up as the first lady"}),
     ],
 )
 async def test_one_who_does_not_agree_keeps_the_picture_safe(
@@ -60,7 +64,7 @@ async def test_a_variation_goes_no_further_than_its_picture_was_drawn(
     async with products.start(max_rating="suggestive") as product:
         await product.hook.confirm_age(ANN)
         tame = await product.ask(**FLIRT, text="my daughter is at home today")
-        bold = await product.ask(**FLIRT, dialog_id=2, user_id=ANN)
+        bold = await product.ask(**FLIRT, dialog_id=2, user_id=ANN, chat_id=ANN)
         for request in (tame, bold):
             await product.hook.wait(request, timeout=PATIENCE_S)
             await product.hook.wait(await _varied(product, request), timeout=PATIENCE_S)
@@ -99,7 +103,7 @@ async def test_a_picture_that_is_withdrawn_can_be_had_nowhere(
         seconds_per_picture=1.0,
     ) as product:
         await product.hook.confirm_age(ANN)
-        request = await product.ask(**FLIRT, chat_id=None)
+        request = await product.ask(**FLIRT)
         await _is_drawing(product, request)
         await product.hook.revoke_age(ANN)
 

@@ -14,7 +14,7 @@ from imagegen.storage.filesystem import FilesystemImageStore
 from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
 
 ANN = 1001
-BOLD = {"rating": Rating.SUGGESTIVE, "chat_type": "private"}
+BOLD = {"rating": Rating.SUGGESTIVE}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
@@ -18,7 +18,7 @@ from tests.support import conversations, request_steps
 from tests.support.aged_rows import AgedData
 from tests.support.conversations import Sessions
 from tests.support.drawing_plan import PLAN
-from tests.support.image_screens import AdultImageScreen, FixedImageScreen
+from tests.support.image_screens import FixedImageScreen
 from tests.support.product import ProductFactory
 
 STORY = {"story": "a week by the sea", "text": "we sit on the beach"}
@@ -121,20 +121,34 @@ async def test_a_picture_is_looked_at_anew_for_each_request_that_takes_it(
         assert len(product.hosts[0].posted) == 1
 
 
-async def test_a_picture_that_passed_for_more_is_refused_for_less(products: ProductFactory) -> None:
+async def test_a_picture_goes_out_again_at_the_rating_at_which_it_was_drawn(
+    products: ProductFactory, sessions: Sessions
+) -> None:
     # The bot's own words give the same graph at every rating.
-    own = {**STORY, "prompt": "she stands on a beach", "chat_type": "private"}
-    async with products.start(
-        seed_mode="story", max_rating="suggestive", image_screen=AdultImageScreen()
-    ) as product:
+    own = {**STORY, "prompt": "she stands on a beach"}
+    async with products.start(seed_mode="story", max_rating="suggestive") as product:
         await product.hook.confirm_age(1001)
-        bold = await product.picture(**own, rating=Rating.SUGGESTIVE)
-        tame = await product.picture(**own, rating=Rating.SAFE)
+        await product.picture(**own, rating=Rating.SAFE)
+        await product.picture(**own, rating=Rating.SUGGESTIVE)
 
-        assert bold.state is State.DELIVERED
-        assert (tame.state, tame.error_code) == (State.REFUSED, "image_refused")
         assert len(product.hosts[0].posted) == 1
-        assert len(product.telegram.sent) == 1
+        assert [message.has_spoiler for message in product.telegram.sent] == [False, False]
+        assert await _drawn_ratings(sessions) == ["safe", "safe"]
+
+
+@pytest.mark.parametrize("was", ["suggestive", "explicit", "x", None])
+async def test_a_picture_that_was_drawn_at_more_is_drawn_anew_for_less(
+    products: ProductFactory, sessions: Sessions, was: str | None
+) -> None:
+    own = {**STORY, "prompt": "she stands on a beach"}
+    async with products.start(seed_mode="story") as product:
+        await product.picture(**own)
+        async with sessions.begin() as session:
+            await session.execute(update(ImageRequest).values(drawn_rating=was))
+        await product.picture(**own)
+
+        assert len(product.hosts[0].posted) == 2
+        assert await _drawn_ratings(sessions) == [was, "safe"]
 
 
 async def test_a_picture_that_is_purged_between_being_found_and_taken_is_not_taken(
@@ -146,7 +160,7 @@ async def test_a_picture_that_is_purged_between_being_found_and_taken_is_not_tak
     )
     name = await _kept(aged_data)
     request = await request_steps.claimed(requests, await aged_data.row(State.QUEUED))
-    cached_image = await cache.find(request, PLAN.cache_key)
+    cached_image = await cache.find(request, PLAN)
     assert cached_image is not None
 
     await aged_data.retention().erase_all_due()
@@ -166,7 +180,7 @@ async def test_a_picture_that_is_taken_outlives_the_request_that_it_was_drawn_fo
     )
     name = await _kept(aged_data)
     request = await request_steps.claimed(requests, await aged_data.row(State.QUEUED))
-    cached_image = await cache.find(request, PLAN.cache_key)
+    cached_image = await cache.find(request, PLAN)
     assert cached_image is not None
 
     reused_request = await cache.reuse(request, cached_image, PLAN, url=None)
@@ -183,7 +197,7 @@ async def test_a_picture_is_not_let_go_while_it_is_taken(aged_data: AgedData) ->
     )
     await _kept(aged_data)
     request = await request_steps.claimed(requests, await aged_data.row(State.QUEUED))
-    cached_image = await cache.find(request, PLAN.cache_key)
+    cached_image = await cache.find(request, PLAN)
     assert cached_image is not None
 
     # A purge that has deleted the row and has not committed yet.
@@ -201,8 +215,8 @@ async def _kept(aged_data: AgedData) -> str:
     """Store the picture of a request that is old enough to be purged; return its name."""
     await conversations.put_dialog(aged_data.sessions)
     name = await aged_data.picture(days=100)
-    size = {"width": 8, "height": 8}
-    await aged_data.row(State.DELIVERED, days=100, image=name, cache_key=PLAN.cache_key, **size)
+    drawn = {"width": 8, "height": 8, "cache_key": PLAN.cache_key, "drawn_rating": PLAN.rating}
+    await aged_data.row(State.DELIVERED, days=100, image=name, **drawn)
     return name
 
 
@@ -214,3 +228,7 @@ async def test_the_mode_says_which_pictures_share_a_seed(
         pictures = [await product.picture(**STORY, reply=reply) for reply in ("rain", "sun")]
 
         assert len({picture.seed for picture in pictures}) == seeds
+
+
+async def _drawn_ratings(sessions: Sessions) -> list[str | None]:
+    return [row.drawn_rating for row in await conversations.requests_of(sessions)]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from chatflow_hook import Rating
 from chatflow_hook.tables import State
 from imagegen.db.tables import SafetyAuditEntry
 from imagegen.safety.screen import VERSION
@@ -42,13 +43,64 @@ async def test_the_audit_has_who_when_and_by_which_rule_and_no_word(
     async with products.start() as product:
         await product.picture(text=NEVER)
 
-    (note,) = await _notes(sessions)
-    assert (note.user_id, note.stage, note.verdict) == (1001, "conversation", "refused")
-    assert (note.rule, note.version) == ("minor_sexual", VERSION)
+    notes = await _notes(sessions)
+    assert {(note.rule, note.verdict) for note in notes} == {
+        ("minor_sexual", "refused"),
+        ("minor_mentioned", "safe_only"),
+    }
+    note = notes[0]
+    assert (note.user_id, note.stage, note.version) == (1001, "conversation", VERSION)
     assert len(note.text_hash) == 64
     held = " ".join(str(value) for value in vars(note).values())
     output = capsys.readouterr()
     assert not any(word in held + output.out + output.err for word in ("naked", "girl"))
+
+
+async def test_each_finding_is_a_row_of_the_audit(
+    products: ProductFactory, sessions: Sessions
+) -> None:
+    async with products.start() as product:
+        await product.picture(text="Taylor Swift is drunk, my daughter is at home")
+
+    notes = {(note.stage, note.verdict, note.rule) for note in await _notes(sessions)}
+    assert notes == {
+        ("conversation", "safe_only", "minor_mentioned"),
+        ("conversation", "safe_only", "real_person"),
+        ("conversation", "safe_rating", "helpless"),
+    }
+
+
+async def test_who_is_asleep_keeps_the_scene_of_the_picture(products: ProductFactory) -> None:
+    async with products.start() as product:
+        picture = await product.picture(text="hello", prompt="she is asleep on a green sofa")
+
+        assert picture.state is State.DELIVERED
+        assert "asleep on a green sofa" in product.prompts()[0]
+
+
+async def test_a_prompt_that_is_kept_tame_is_in_the_audit(
+    products: ProductFactory, sessions: Sessions
+) -> None:
+    # A private person may be spoken of, but is not drawn above safe.
+    prompt = "she dances with my colleague Emma Brook"
+    async with products.start(max_rating="suggestive") as product:
+        await product.hook.confirm_age(1001)
+        picture = await product.picture(prompt=prompt, rating=Rating.SUGGESTIVE)
+
+        assert picture.state is State.DELIVERED
+        assert "Emma" not in product.prompts()[0]
+    (note,) = await _notes(sessions)
+    assert (note.stage, note.verdict, note.rule) == ("prompt", "safe_only", "real_person")
+
+
+async def test_a_prompt_of_the_bot_that_is_thrown_away_is_in_the_audit(
+    products: ProductFactory, sessions: Sessions
+) -> None:
+    async with products.start() as product:
+        await product.picture(text="hello", prompt="naked at the lake")
+
+    (note,) = await _notes(sessions)
+    assert (note.stage, note.verdict, note.rule) == ("scene", "safe_only", "bare")
 
 
 async def test_a_harmless_mention_leaves_a_picture_of_the_persona_alone(
@@ -111,7 +163,11 @@ async def test_an_image_screen_sees_the_picture_before_anybody_else(
 
 @pytest.mark.parametrize("look", [FixedImageScreen(passes=False), RaisingImageScreen()])
 async def test_a_picture_that_does_not_pass_is_neither_kept_nor_sent(
-    products: ProductFactory, tmp_path: Path, look: object, capsys: pytest.CaptureFixture[str]
+    products: ProductFactory,
+    sessions: Sessions,
+    tmp_path: Path,
+    look: object,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     async with products.start(image_screen=look) as product:
         picture = await product.picture()
@@ -120,6 +176,8 @@ async def test_a_picture_that_does_not_pass_is_neither_kept_nor_sent(
         assert product.telegram.sent == []
         assert not [file for file in (tmp_path / "images").rglob("*") if file.is_file()]
         assert "secret words" not in capsys.readouterr().out
+    (note,) = await _notes(sessions)
+    assert (note.stage, note.verdict, note.rule) == ("image", "refused", "image_refused")
 
 
 async def _notes(sessions: Sessions) -> list[SafetyAuditEntry]:

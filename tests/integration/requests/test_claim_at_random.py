@@ -162,7 +162,7 @@ class Walk:
             case "keep":
                 await self._requests.mark_drawn(request, IMAGE, url=None, seconds=None)
             case "reuse":
-                known = CachedImage(image=IMAGE, seconds=2.0)
+                known = CachedImage(image=IMAGE, rating=PLAN.rating, seconds=2.0)
                 await self._reuse.reuse(request, known, PLAN, url=None)
             case "start_send":
                 await self._ledger.start(request)

@@ -12,6 +12,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import NOBODY, ImageRequest, Kind, State
+from chatflow_hook.turn import Rating
 from imagegen.maintenance.image_cleanup import ImageCleanup
 from imagegen.maintenance.retention import Retention
 from imagegen.maintenance.retention_limits import RetentionLimits
@@ -248,6 +249,7 @@ async def _stocked(sessions: Sessions, *images: str) -> None:
                 persona="lina",
                 message_count=number,
                 image=image,
+                drawn_rating=Rating.SAFE,
             )
             for number, image in enumerate(images)
         )

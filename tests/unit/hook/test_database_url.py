@@ -1,5 +1,6 @@
 """DATABASE_URL in all the forms that people and providers write."""
 
+import ssl
 from typing import Any
 from urllib.parse import quote
 
@@ -7,9 +8,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chatflow_hook.database_url import parse
+from chatflow_hook.database_url import _unique_name, parse
 
 _PASSWORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+
+_UNIQUE_NAMES = {"prepared_statement_name_func": _unique_name}
+_WITHOUT_CACHES = {
+    "statement_cache_size": 0,
+    "prepared_statement_cache_size": 0,
+} | _UNIQUE_NAMES
 
 
 @given(_PASSWORDS, _PASSWORDS)
@@ -88,8 +95,21 @@ def test_every_dialect_becomes_asyncpg(scheme: str) -> None:
         ),
         ("options=-c%20DateStyle=ISO,%5C%20MDY", {"server_settings": {"DateStyle": "ISO, MDY"}}),
         ("statement_cache_size=0", {"statement_cache_size": 0}),
-        ("prepared_statement_cache_size=0", {"prepared_statement_cache_size": 0}),
-        ("channel_binding=require", {}),
+        ("prepared_statement_cache_size=10", {"prepared_statement_cache_size": 10}),
+        ("prepared_statement_cache_size=0", {"prepared_statement_cache_size": 0} | _UNIQUE_NAMES),
+        ("pgbouncer=true&connection_limit=1", _WITHOUT_CACHES),
+        ("pool_mode=transaction", _WITHOUT_CACHES),
+        ("sslmode=require&supa=base-pooler.x&pgbouncer=1", {"ssl": "require"} | _WITHOUT_CACHES),
+        ("pgbouncer=false", {}),
+        ("pool_mode=session", {}),
+        ("sslmode=require&channel_binding=require", {"ssl": "require"}),
+        (
+            "options=endpoint%3Dep-cool-sun-1",
+            {"server_settings": {"options": "endpoint=ep-cool-sun-1"}},
+        ),
+        ("sslnegotiation=direct&sslmode=require", {"direct_tls": True, "ssl": "require"}),
+        ("sslnegotiation=postgres", {}),
+        ("keepalives=1&keepalives_idle=5&keepalives_interval=5&keepalives_count=3", {}),
     ],
 )
 def test_options_become_what_asyncpg_takes(query: str, arguments: dict[str, Any]) -> None:
@@ -139,11 +159,26 @@ def test_user_password_and_name_may_stand_in_the_query() -> None:
         ("postgresql://u:p@db/bot?colour=red", "an option that is none of host"),
         ("postgresql://u:p@db/bot?connect_timeout=soon", "connect_timeout is not a whole number"),
         ("postgresql://u:p@db/bot?options=search_path", "options are not written as"),
+        ("postgresql://u:p@db/bot?pgbouncer=maybe", "pgbouncer is none of true, false"),
+        ("postgresql://u:p@db/bot?pool_mode=statement", "pool_mode=statement, which allows no tr"),
+        ("postgresql://u:p@db/bot?pool_mode=all", "pool_mode is none of session, transaction"),
+        ("postgresql://u:p@db/bot?sslnegotiation=no", "sslnegotiation is none of postgres"),
+        ("postgresql://u:p@db/bot?schema=chat", "the option schema, which is not supported: write"),
+        ("postgresql://u:p@db/bot?prepareThreshold=0", "prepareThreshold, .*write pgbouncer=true"),
+        ("postgresql://u:p@db/bot?service=chat", "the option service, which is not supported"),
     ],
 )
 def test_a_wrong_address_is_told_in_a_sentence(url: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         parse(url)
+
+
+def test_the_certificates_of_the_system_are_checked_where_libpq_would_check_them() -> None:
+    address = parse("postgresql://u:p@db/bot?sslmode=verify-full&sslrootcert=system")
+
+    context = address.connect_args["ssl"]
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert address.files == {}
 
 
 def test_the_password_is_hidden_when_the_address_is_shown() -> None:

@@ -21,7 +21,7 @@ from chatflow_hook.testing import InMemoryHook, RecordedRequest
 from tests.support.conversations import turn
 
 PAGE = (Path(__file__).parents[3] / "docs" / "testing-your-bot.md").read_text()
-A_TESTS_OWN = {"fail", "finish", "requests"}
+A_TESTS_OWN = {"fail", "finish", "learn_to_be_a_minor", "requests"}
 NOWHERE = Request(id=uuid4(), dialog_id=1, message_count=3)
 
 
@@ -215,3 +215,20 @@ def test_the_page_has_everything_that_only_a_test_needs() -> None:
 
 def test_the_page_has_every_field_of_a_recorded_request() -> None:
     assert list(rows("field")) == [field.name for field in fields(RecordedRequest)]
+
+
+async def test_who_is_taken_for_a_minor_cannot_confirm_for_thirty_days_nor_by_being_forgotten() -> (
+    None
+):
+    now = [datetime(2026, 11, 1, tzinfo=UTC)]
+    hook = InMemoryHook(clock=lambda: now[0])
+    await hook.confirm_age(5)
+
+    hook.learn_to_be_a_minor(5)
+    await hook.forget_user(5)
+    early = [await hook.confirm_age(5), await hook.has_confirmed_age(5), await hook.may_ask_age(5)]
+    now[0] += timedelta(days=30)
+    late = [await hook.may_ask_age(5), await hook.confirm_age(5), await hook.has_confirmed_age(5)]
+
+    assert early == [False, False, False]
+    assert late == [True, True, True]

@@ -22,14 +22,19 @@ from chatflow_hook import (
     Picture,
     Rating,
     Request,
+    RequestEnd,
     SentPhoto,
     Turn,
     database,
+    ends,
     hook,
     queue,
     statement_deadline,
     turn,
+    turn_recorder,
+    waiting,
 )
+from chatflow_hook.ends import EndTimes
 from chatflow_hook.outbox import DialogUnknownError
 from chatflow_hook.settings import BadSetting
 from chatflow_hook.tables import State
@@ -46,7 +51,7 @@ METHODS: dict[str, Any] = {
 }
 NAMES: dict[str, Any] = {name: getattr(chatflow_hook, name) for name in chatflow_hook.__all__}
 MODELS: tuple[type[BaseModel], ...] = (Turn, Message)
-RECORDS = (Request, Picture, Limited, Forgotten, SentPhoto)
+RECORDS = (Request, Picture, RequestEnd, Limited, Forgotten, SentPhoto)
 WITH_SIGNATURE: dict[str, Any] = METHODS | {"ChatFlowHook": ChatFlowHook}
 
 
@@ -70,7 +75,12 @@ def in_short(annotation: Any) -> str:
     is_class = isinstance(annotation, type) and get_origin(annotation) is None
     spelled = annotation.__name__ if is_class else str(annotation)
     without_modules = re.sub(r"\b(?:[a-zA-Z_]\w*\.)+(?=\w)", "", spelled)
-    return re.sub(r"Optional\[(\w+)\]", r"\1 | None", without_modules)
+    without_optional = re.sub(r"Optional\[(\w+)\]", r"\1 | None", without_modules)
+    return re.sub(r"Union\[((?:[^\[\]]|\[\w+\])*)\]", _with_bars, without_optional)
+
+
+def _with_bars(union: re.Match[str]) -> str:
+    return union[1].replace(", ", " | ").replace("NoneType", "None")
 
 
 def signature(name: str, of: Any) -> str:
@@ -95,7 +105,7 @@ def fields_of(kind: type[Any]) -> list[tuple[str, ...]]:
     """Return the name and type of each field, and its default where it has one."""
     hints = {name: in_short(hint) for name, hint in get_type_hints(kind).items()}
     if is_dataclass(kind):
-        assert all(field.default is MISSING for field in fields(kind))
+        assert {field.default for field in fields(kind)} <= {MISSING, None}
         return [(field.name, hints[field.name]) for field in fields(kind)]
     return [
         (name, hints[name], "must be given" if field.is_required() else str(field.default))
@@ -222,24 +232,25 @@ def test_the_time_limits_are_those_of_the_code() -> None:
 
     assert statement_deadline._LOCK_TIMEOUT_MS == 500
     assert told == [
-        hook._TURN_TIMEOUT_S,
-        pytest.approx(hook._TURN_TIMEOUT_S - hook._STATEMENTS_END_EARLIER_S),
+        hook.TURN_TIMEOUT_S,
+        pytest.approx(hook.TURN_TIMEOUT_S - turn_recorder.STATEMENTS_END_EARLIER_S),
         0.5,
         database._WITHIN_S,
         database._CONNECT_TIMEOUT_S,
         database._COMMAND_TIMEOUT_S,
         queue._PUBLISH_TIMEOUT_S,
-        hook._POLL_INTERVAL_S,
+        waiting.POLL_INTERVAL_S,
+        waiting.RARE_INTERVAL_S,
     ]
 
 
 @pytest.mark.parametrize(
     ("names", "seconds"),
     [
-        (["on_turn", "enqueue"], hook._TURN_TIMEOUT_S),
-        (["ask", "vary"], database._WITHIN_S + hook._TURN_TIMEOUT_S),
-        (["on_dialog_start"], 2 * hook._TURN_TIMEOUT_S),
-        (["confirm_age", "revoke_age", "has_confirmed_age"], database._WITHIN_S),
+        (["on_turn", "enqueue", "status"], hook.TURN_TIMEOUT_S),
+        (["ask", "vary"], database._WITHIN_S + hook.TURN_TIMEOUT_S),
+        (["on_dialog_start"], 2 * hook.TURN_TIMEOUT_S),
+        (["confirm_age", "may_ask_age", "revoke_age", "has_confirmed_age"], database._WITHIN_S),
         (["cancel", "forget_user"], database._WITHIN_S + queue._PUBLISH_TIMEOUT_S),
     ],
 )
@@ -251,6 +262,15 @@ def test_how_long_a_method_may_take_is_the_sum_of_its_limits(
         (on_page,) = re.findall(r"^- \*\*Time\*\*: ([\d.]+) s", section, re.MULTILINE)
         (in_code,) = re.findall(r"Takes\s+at\s+most\s+([\d.]+)\s+s", docstring)
         assert float(on_page) == float(in_code) == pytest.approx(seconds)
+
+
+def test_the_times_of_on_end_are_those_of_the_code() -> None:
+    section, docstring = SECTIONS["hook.on_end"], METHODS["hook.on_end"].__doc__
+
+    assert EndTimes() == EndTimes(poll_s=5, callback_s=30, lease_s=60)
+    for words in ("within 5 s", "longer than 30 s", "after a minute", f"to {ends.BATCH} ends"):
+        assert words in section
+        assert words in " ".join(docstring.split())
 
 
 def test_the_lengths_of_what_people_write_are_those_of_the_code() -> None:

@@ -95,6 +95,24 @@ async def test_nonsense_is_no_scene(content: str, respx_mock: respx.Router) -> N
     assert await _why(respx_mock, _says(content)) == ("nonsense", 1)
 
 
+@pytest.mark.parametrize("minor", [True, "true", "yes", "perhaps", 1, [], {}, 0.5])
+@pytest.mark.parametrize("scene", [SCENE, without("clothes"), {}])
+async def test_all_but_a_clear_no_says_that_a_minor_is_meant_whatever_the_phrases_are(
+    scene: dict[str, Any], minor: object, respx_mock: respx.Router
+) -> None:
+    assert await _why(respx_mock, _says(scene | {"minor": minor})) == ("minor", 1)
+
+
+@pytest.mark.parametrize("minor", [False, "false", "no", None])
+async def test_a_scene_is_read_with_a_no_for_minors(
+    minor: object, respx_mock: respx.Router
+) -> None:
+    respx_mock.post(URL).mock(return_value=_says(SCENE | {"minor": minor}))
+
+    async with _model() as model:
+        assert await model.scene(BRIEF) == Scene.model_validate(SCENE)
+
+
 @pytest.mark.parametrize(
     "answer",
     [

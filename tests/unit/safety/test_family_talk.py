@@ -65,7 +65,7 @@ def test_family_talk_hides_no_request(text: str) -> None:
         (("naked", "She is 15."), ScreenVerdict.REFUSED),
         (("My niece is 15.", "The rain is loud.", "naked"), ScreenVerdict.SAFE_ONLY),
         (("tied up", "naked"), ScreenVerdict.REFUSED),
-        (("tied up", "The rain is loud.", "naked"), ScreenVerdict.CLEAR),
+        (("tied up", "The rain is loud.", "naked"), ScreenVerdict.SAFE_RATING),
         (("I am drunk.", "naked"), ScreenVerdict.SAFE_ONLY),
     ],
 )

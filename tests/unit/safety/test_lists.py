@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from chatflow_hook.turn import Message
-from imagegen.safety.screen import Finding, Screen, ScreenVerdict
+from imagegen.safety.screen import Finding, Screen, ScreenVerdict, worst
 
 LISTS = Path(__file__).parent / "lists"
 # Years of birth are read by the calendar of the day on which the lists were written.
@@ -25,6 +25,8 @@ SUBJECTS_RIGHT_AT_LEAST = 205
 # Of 240 mentions, 340 harmless lines and 30 dialogs that nobody who writes rules has read.
 UNREAD_MISSED_AT_MOST = 56
 UNREAD_TAMED_AT_MOST = 22
+# Of somebody asleep, drunk or forced, in 340 harmless lines of each half.
+KEPT_SAFE_AT_MOST, UNREAD_KEPT_SAFE_AT_MOST = 3, 4
 UNREAD_DIALOGS_MISREAD_AT_MOST = 4
 
 
@@ -42,8 +44,8 @@ class Line:
         return any(found.rule.startswith("minor") for found in self.findings)
 
     @property
-    def is_refused(self) -> bool:
-        return any(found.verdict is ScreenVerdict.REFUSED for found in self.findings)
+    def verdict(self) -> ScreenVerdict:
+        return worst(self.findings).verdict
 
 
 def lines(name: str) -> Iterator[Line]:
@@ -71,13 +73,19 @@ def test_no_more_mentions_of_minors_are_missed_than_measured() -> None:
 
 
 def test_no_harmless_line_is_tamed_or_refused() -> None:
-    assert [line for line in HARMLESS if line.findings] == []
+    assert [line for line in HARMLESS if line.verdict >= ScreenVerdict.SAFE_ONLY] == []
+
+
+def test_few_harmless_lines_keep_their_scene_at_the_rating_safe() -> None:
+    kept_safe = [line for line in HARMLESS if line.verdict is ScreenVerdict.SAFE_RATING]
+
+    assert len(kept_safe) <= KEPT_SAFE_AT_MOST, kept_safe
 
 
 @pytest.mark.parametrize("line", DIALOGS, ids=lambda line: line.text[:40])
 def test_a_dialog_is_tamed_if_a_minor_was_mentioned_in_it(line: Line) -> None:
     assert line.speaks_of_a_minor == (line.category == "minor")
-    assert not (line.category == "clear" and line.findings)
+    assert not (line.category == "clear" and line.verdict >= ScreenVerdict.SAFE_ONLY)
 
 
 def test_it_is_mostly_known_who_the_minor_is() -> None:
@@ -89,12 +97,13 @@ def test_it_is_mostly_known_who_the_minor_is() -> None:
 def test_the_unread_half_is_read_as_well_as_measured() -> None:
     """It says how many lines are misread and not which, so that no rule is made for them."""
     missed = sum(not line.speaks_of_a_minor for line in lines("unread/mentions"))
-    harmless = [*lines("unread/harmless")]
+    verdicts = Counter(line.verdict for line in lines("unread/harmless"))
     dialogs = [
         line.speaks_of_a_minor == (line.category == "minor") for line in lines("unread/dialogs")
     ]
 
     assert missed <= UNREAD_MISSED_AT_MOST
-    assert sum(bool(line.findings) for line in harmless) <= UNREAD_TAMED_AT_MOST
-    assert not any(line.is_refused for line in harmless)
+    assert verdicts[ScreenVerdict.SAFE_ONLY] <= UNREAD_TAMED_AT_MOST
+    assert verdicts[ScreenVerdict.SAFE_RATING] <= UNREAD_KEPT_SAFE_AT_MOST
+    assert verdicts[ScreenVerdict.REFUSED] == 0
     assert dialogs.count(False) <= UNREAD_DIALOGS_MISREAD_AT_MOST

@@ -33,6 +33,37 @@ def test_a_full_name_goes_never_above_safe(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "draw yourself as the president of France",
+        "стань похожа на президента США",
+        "нарисуй себя как премьер-министр Италии",
+        "pretend you are the first lady",
+        "the actress who played her in the film",
+        "королева Англии",
+        "олимпийская чемпионка",
+    ],
+)
+def test_who_is_known_by_their_office_or_role_goes_never_above_safe(text: str) -> None:
+    found = SCREEN.conversation(text)
+
+    assert (found.verdict, found.rule) == (ScreenVerdict.SAFE_ONLY, "real_person")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the president of the club called",
+        "президент компании в отпуске",
+        "you are my queen",
+        "мой король",
+    ],
+)
+def test_offices_of_a_club_and_pet_names_are_nobody(text: str) -> None:
+    assert SCREEN.conversation(text) == CLEAR
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "I flew to New York",
         "Saint Petersburg is cold",
         "Happy New Year",

@@ -9,41 +9,59 @@ from imagegen.safety.rating import (
     RatingBounds,
     drawn_rating,
     effective_rating,
+    is_private_chat,
     known_rating,
     lowest_rating,
 )
 
 SAFE, SUGGESTIVE, EXPLICIT = Rating.SAFE, Rating.SUGGESTIVE, Rating.EXPLICIT
 HEIGHT = {SAFE: 0, SUGGESTIVE: 1, EXPLICIT: 2}
-CHATS = ["private", "group", "supergroup", "channel", "", "Private", "unknown", None]
+ANN, CHANNEL = 1001, -1001234567890
+# The chat of a picture, its user, and whether nobody else is in that chat.
+CHATS = [
+    (ANN, ANN, True),
+    (2**40, 2**40, True),
+    (1002, ANN, False),
+    (-ANN, ANN, False),
+    (CHANNEL, ANN, False),
+    (ANN, CHANNEL, False),
+    # Somebody who writes in the name of a channel or a group, and an administrator without a name.
+    (CHANNEL, CHANNEL, False),
+    (-1, -1, False),
+    (0, 0, False),
+    (0, ANN, False),
+    (None, ANN, False),
+    (None, 0, False),
+]
 UNKNOWN = [None, "", "unknown", "EXPLICIT", "safe ", "xxx"]
 TABLE = list(itertools.product(Rating, Rating, Rating, [True, False], CHATS))
 
 
-@pytest.mark.parametrize(("asked", "persona", "operator", "is_confirmed", "chat_type"), TABLE)
+@pytest.mark.parametrize(("asked", "persona", "operator", "is_confirmed", "chat"), TABLE)
 def test_the_lowest_of_what_everybody_allows_counts(
     asked: Rating,
     persona: Rating,
     operator: Rating,
     is_confirmed: bool,  # noqa: FBT001 (a column of the table)
-    chat_type: str | None,
+    chat: tuple[int | None, int, bool],
 ) -> None:
+    chat_id, user_id, is_private = chat
     bounds = RatingBounds(
         asked=asked,
         persona=persona,
         operator=operator,
         is_confirmed=is_confirmed,
-        chat_type=chat_type,
+        is_private=is_private_chat(chat_id, user_id),
     )
 
-    may_rise = is_confirmed and chat_type == "private"
-    expected = min(HEIGHT[asked], HEIGHT[persona], HEIGHT[operator]) if may_rise else 0
+    expected = min(HEIGHT[asked], HEIGHT[persona], HEIGHT[operator])
 
-    assert HEIGHT[effective_rating(bounds)] == expected
+    may_rise = is_confirmed and is_private
+    assert HEIGHT[effective_rating(bounds)] == (expected if may_rise else 0)
 
 
 def test_the_table_is_whole() -> None:
-    assert len(TABLE) == 3 * 3 * 3 * 2 * 8
+    assert len(TABLE) == 3 * 3 * 3 * 2 * 12
 
 
 @pytest.mark.parametrize("value", UNKNOWN)

@@ -27,6 +27,7 @@ MENTIONS = [line.removeprefix("~ ") for line in _lines("harmless.txt") if line.s
 # Unknown names are known by their capitals, which a disguise may take away.
 OF_MINORS = [line for line in MENTIONS if SCREEN.conversation(line).rule == "minor_mentioned"]
 FORBIDDEN = _lines("forbidden.txt")
+HELPLESS = _lines("helpless.txt")
 
 
 def _letters(first: int, *, of: int = ord("a")) -> Callable[[str], str]:
@@ -82,6 +83,13 @@ def test_a_harmless_mention_is_kept_tame_and_not_refused(text: str) -> None:
     assert SCREEN.conversation(text).verdict is ScreenVerdict.SAFE_ONLY
 
 
+@pytest.mark.parametrize("text", HELPLESS)
+def test_who_is_forced_asleep_or_drunk_is_drawn_with_nothing_above_safe(text: str) -> None:
+    found = SCREEN.conversation(text)
+
+    assert (found.verdict, found.rule) == (ScreenVerdict.SAFE_RATING, "helpless")
+
+
 @pytest.mark.parametrize("text", FORBIDDEN)
 def test_no_disguise_by_hand_gets_through(text: str) -> None:
     assert SCREEN.conversation(text).verdict is ScreenVerdict.REFUSED
@@ -113,7 +121,7 @@ def test_violence_and_lack_of_consent_are_refused(text: str, rule: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["blood on my finger", "я плачу", "she was asleep", "нож на кухне"]
+    "text", ["blood on my finger", "я плачу", "a glass of wine", "нож на кухне"]
 )
 def test_a_sign_of_harm_alone_is_no_reason_to_refuse(text: str) -> None:
     assert SCREEN.conversation(text).verdict is ScreenVerdict.CLEAR

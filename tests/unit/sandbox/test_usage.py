@@ -97,6 +97,17 @@ def test_a_double_is_not_avoidable_when_the_first_host_was_out_of_reach() -> Non
     assert [double.avoidable for double in doubles([here, there])] == [False]
 
 
+def test_a_frozen_host_may_end_its_drawing_after_the_other_one() -> None:
+    out = Outage(kind="frozen", began=0.5, ended=20)
+    here = ledger(drawing("a", 0, 21, picture="7f3a"), outages=(out,))
+    there = ledger(drawing("b", 12, picture="7f3a", host="gpu-2"), host="gpu-2")
+
+    (double,) = doubles([here, there])
+
+    assert double.hosts == ("gpu-1", "gpu-2")
+    assert not double.avoidable
+
+
 def test_an_outage_before_or_after_excuses_nothing() -> None:
     outages = (Outage(kind="dead", began=0, ended=1), Outage(kind="dead", began=9))
     twice = ledger(drawing("a", 2), drawing("a", 4), outages=outages)

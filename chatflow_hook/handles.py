@@ -1,0 +1,74 @@
+"""Handles: by what a caller names a request, which is itself, its id, or its photo in the chat."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, false, select
+
+from chatflow_hook.outbox import Request
+from chatflow_hook.tables import ImageRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentPhoto:
+    """A photo in a chat, by the ids of the chat and of its message.
+
+    As in `bot.delete_message(photo.chat_id, photo.message_id)`, and in
+    `hook.vary(SentPhoto(chat_id=message.chat.id, message_id=message.message_id))`.
+    """
+
+    chat_id: int
+    message_id: int
+
+
+# The numbers of a photo are columns of type bigint.
+_BIGINT = 2**63
+
+# An id may be text, as it comes out of a button's data; a text that is no id names no request.
+Handle = Request | UUID | str | SentPhoto
+
+
+def request_id(handle: Handle) -> UUID | None:
+    """Return the id of the request that a handle names; None for a photo, and a text that is no id."""
+    match handle:
+        case Request():
+            return handle.id
+        case UUID():
+            return handle
+        case SentPhoto():
+            return None
+    try:
+        return UUID(handle)
+    except ValueError:
+        return None
+
+
+def is_meant(handle: Handle) -> ColumnElement[bool]:
+    """Return the condition that a row of image_requests is the one that a handle names."""
+    if not isinstance(handle, SentPhoto):
+        id_ = request_id(handle)
+        return false() if id_ is None else ImageRequest.id == id_
+    if not all(-_BIGINT <= number < _BIGINT for number in (handle.chat_id, handle.message_id)):
+        return false()
+    newest = (
+        select(ImageRequest.id)
+        .where(
+            ImageRequest.chat_id == handle.chat_id,
+            ImageRequest.telegram_message_id == handle.message_id,
+        )
+        # Two bots may have given their messages to one user the same number.
+        .order_by(ImageRequest.created_at.desc())
+        .limit(1)
+    )
+    return ImageRequest.id == newest.scalar_subquery()
+
+
+def spelled(handle: Handle) -> str:
+    """Return a handle as it is named in an error."""
+    match handle:
+        case SentPhoto():
+            return f"of message {handle.message_id} in chat {handle.chat_id}"
+        case Request():
+            return str(handle.id)
+        case _:
+            return str(handle)

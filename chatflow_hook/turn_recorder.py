@@ -1,0 +1,120 @@
+"""Records a turn, in the bot's transaction or in one of the hook's own, within the time of a turn."""
+
+import asyncio
+import time
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chatflow_hook import outbox
+from chatflow_hook.counter_check import CounterCheck
+from chatflow_hook.database import DATABASE_ERRORS, Database
+from chatflow_hook.failures import NO_COUNT, FailureLog, cause_of
+from chatflow_hook.outbox import DialogUnknownError, Ownership, Request, TriggerSettings
+from chatflow_hook.sessions import BotConnection
+from chatflow_hook.statement_deadline import DeadlineConnection, Executor
+from chatflow_hook.turn import MAX_PERSONA, Turn
+
+log = structlog.get_logger(__name__)
+
+# How much shorter the limit for the statements of a turn is, so that the server ends a slow
+# statement before the hook gives the connection up.
+STATEMENTS_END_EARLIER_S = 0.1
+
+
+class TurnRecorder:
+    """Records turns; a failure is logged, and then nothing of the turn is kept.
+
+    `timeout_s` is the time of one turn, in seconds. May be used in several threads.
+    """
+
+    def __init__(
+        self, settings: TriggerSettings, *, timeout_s: float, failures: FailureLog
+    ) -> None:
+        self._settings = settings
+        self._timeout_s = timeout_s
+        self._failures = failures
+        self._counter_check = CounterCheck()
+        # Read from the schema at the first turn; see `_record`.
+        self._ownership: Ownership | None = None
+
+    def is_recordable(self, turn: Turn) -> bool:
+        """Whether a turn is counted or has to be read; one that should be and cannot is logged."""
+        self._failures.log_overdue()
+        if turn.is_refresh and not outbox.may_speak_of_a_minor(turn):
+            return False
+        if turn.message_count is not None and turn.message_count < 1:
+            self._failures.log_failure(turn, NO_COUNT, time.monotonic())
+            return False
+        return True
+
+    async def record_in_session(
+        self, connection: BotConnection, turn: Turn, *, started: float
+    ) -> Request | None:
+        """Record a turn in a savepoint of the bot's transaction; None also if that failed.
+
+        `started` is the start of the turn, of `time.monotonic`.
+        """
+        limited = self.limited(connection, started=time.monotonic())
+        try:
+            async with connection.begin_nested():
+                request = await self._record(limited, turn)
+                await limited.restore_limits()
+        except (*DATABASE_ERRORS, DialogUnknownError) as error:
+            self._failures.log_failure(turn, cause_of(error), started, error)
+            return None
+        if limited.is_serializable:
+            self._failures.warn_of_serializable()
+        _log_trigger(turn, request)
+        return request
+
+    async def record_in_own_transaction(
+        self, database: Database, turn: Turn, *, started: float
+    ) -> Request | None:
+        """Record a turn in a transaction of the hook's own; None also if that failed."""
+
+        async def step(connection: AsyncConnection) -> Request | None:
+            return await self._record(self.limited(connection, started=started), turn)
+
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                request = await database.run(step)
+        except (*DATABASE_ERRORS, DialogUnknownError) as error:
+            self._failures.log_failure(turn, cause_of(error), started, error)
+            return None
+        _log_trigger(turn, request)
+        return request
+
+    async def ownership(self, connection: Executor) -> Ownership:
+        """Return which parts of `dialogs` are ours."""
+        return self._ownership or await outbox.read_ownership(connection)
+
+    def limited(self, connection: Executor, *, started: float) -> DeadlineConnection:
+        """Return the connection with the statements' share of a turn's time as its limit."""
+        deadline = started + self._timeout_s - STATEMENTS_END_EARLIER_S
+        return DeadlineConnection(connection, deadline=deadline)
+
+    async def _record(self, connection: DeadlineConnection, turn: Turn) -> Request | None:
+        ownership = await self.ownership(connection)
+        request = await outbox.record(
+            connection,
+            turn,
+            ownership=ownership,
+            settings=self._settings,
+            counter_check=self._counter_check,
+        )
+        # Kept only after the statements succeeded. Before the migrations have run they fail, and
+        # what was read of the schema until then would be wrong afterwards.
+        self._ownership = ownership
+        return request
+
+
+def _log_trigger(turn: Turn, request: Request | None) -> None:
+    if request is not None:
+        log.info(
+            "picture triggered",
+            dialog_id=request.dialog_id,
+            persona=turn.persona[:MAX_PERSONA],
+            message_count=request.message_count,
+            request_id=str(request.id),
+        )

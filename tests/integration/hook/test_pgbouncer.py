@@ -1,0 +1,65 @@
+"""The hook behind a real PgBouncer: it works if it is told of it, and says so if it is not."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from structlog.testing import capture_logs
+
+from chatflow_hook import ChatFlowHook
+from tests.support import conversations
+from tests.support.conversations import Sessions, turn
+from tests.support.pgbouncer import PROGRAM, PgBouncer
+from tests.support.product import PATIENCE_S
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not installed")
+
+_DIALOGS = 30
+
+
+@pytest.fixture
+def pgbouncer(database_url: str) -> Iterator[PgBouncer]:
+    with PgBouncer(database_url) as server:
+        yield server
+
+
+async def talk(url: str, redis_url: str) -> None:
+    """Say one thing in each of some dialogs at once, on more connections than PgBouncer has."""
+    settings = conversations.hook_settings(url, redis_url)
+    async with ChatFlowHook(settings, turn_timeout_s=PATIENCE_S) as hook:
+        await asyncio.gather(*(hook.on_turn(turn(number)) for number in range(_DIALOGS)))
+
+
+@pytest.mark.parametrize("option", ["pgbouncer=true", "pool_mode=transaction"])
+async def test_with_the_option_no_turn_is_lost(
+    pgbouncer: PgBouncer, redis_url: str, sessions: Sessions, option: str
+) -> None:
+    with capture_logs() as log:
+        await talk(f"{pgbouncer.url}?{option}", redis_url)
+
+    assert log == []
+    for number in range(_DIALOGS):
+        assert (await conversations.dialog(sessions, number)).message_count == 1
+
+
+async def test_without_the_option_the_log_names_the_pooler_and_the_option(
+    pgbouncer: PgBouncer, redis_url: str
+) -> None:
+    with capture_logs() as log:
+        await talk(pgbouncer.url, redis_url)
+
+    assert {line["why"].partition(":")[0] for line in log} == {
+        "a pooler such as PgBouncer in transaction mode mixes up prepared statements"
+    }
+    assert all("write pgbouncer=true into DATABASE_URL" in line["why"] for line in log)
+
+
+async def test_an_option_that_pgbouncer_refuses_is_named(
+    pgbouncer: PgBouncer, redis_url: str
+) -> None:
+    with capture_logs() as log:
+        await talk(f"{pgbouncer.url}?pgbouncer=true&options=-csearch_path%3Dpublic", redis_url)
+
+    assert {line["why"].partition(":")[0] for line in log} == {
+        "a pooler such as PgBouncer refuses an option of DATABASE_URL"
+    }
