@@ -61,7 +61,9 @@ def may_be_first_name(word: str) -> bool:
 
 def may_be_named(word: str) -> bool:
     """Tell whether a word may be a Russian first name in the nominative or the dative."""
-    return _is_russian(word) and any(_may_be(word, ("Name", case)) for case in ("nomn", "datv"))
+    return _is_russian(word) and any(
+        _may_be(word, ("Name", "sing", case)) for case in ("nomn", "datv")
+    )
 
 
 def is_noun(word: str) -> bool:

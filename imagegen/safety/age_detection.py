@@ -145,7 +145,8 @@ def may_draw_minor(sentence: NormalisedSentence, today: dt.date) -> bool:
 
 def _age(context: NumberContext, years: int) -> Age:
     is_third = context.word_before & _ARTICLES or (
-        context.before and (context.before[0] & _ARTICLES or morphology.is_name(context.words_before[0]))
+        context.before
+        and (context.before[0] & _ARTICLES or morphology.is_name(context.words_before[0]))
     )
     nobody = Person.THIRD if is_third else Person.FIRST
     is_past = context.near(_PAST, before=6) and not age_birth.is_near_birth(context)

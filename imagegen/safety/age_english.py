@@ -13,7 +13,7 @@ UNTIL: Forms = word_set(
     "and or but so with who in at on wearing standing sitting looking is was year years yr yrs old"
     " summers winters springs"
     " next last this now today again tomorrow soon n y lol haha btw fyi rn tho cuz bc til till until she he"
-    " they it my your his her nobody everybody everyone someone people"
+    " they it my your his her nobody everybody everyone someone"
 )
 
 _YEARS = word_set("year years yr yrs y summers winters springs")
@@ -23,11 +23,15 @@ _OLD = word_set("old o young age")
 _YEARS_OLD = word_set("yo yos ish летний летн летие")
 _AGED = word_set("aged age ages возраст")
 _TO_BE_AGE = word_set("my is s that in")
-_TURNING = word_set("pushing nearing approaching turnin turn turns turned turning hit hits being became reached")
+_TURNING = word_set(
+    "pushing nearing approaching turnin turn turns turned turning hit hits being became reached"
+)
 _SPAN_BEFORE = word_set(
     "for in after than last past next within over since every took these those first whole"
 )
-_SPAN_AFTER = word_set("ago later since together before experience apart with of as married divorced widowed single sober clean strong running straight")
+_SPAN_AFTER = word_set(
+    "ago later since together before experience apart with of as married divorced widowed single sober clean strong running straight"
+)
 _FILLERS = word_set(
     "um uh er erm hmm well only just about like barely basically around almost nearly now still already maybe probably roughly"
     " approximately not even yet currently actually really literally exactly under below"
@@ -58,7 +62,9 @@ _FOREIGN_OPENERS = word_set("bin tengo ho tenho mam ai hab tiene ha мені м�
 _BELOW = word_set("under below")
 _THAN = word_set("younger less")
 _NEARLY = word_set("almost nearly barely yet")
-_AFTER_AN_AGE = word_set("and n y lol haha btw fyi rn tho cuz bc til till until now today but so or already again tomorrow yet soon и а")
+_AFTER_AN_AGE = word_set(
+    "and n y lol haha btw fyi rn tho cuz bc til till until now today but so or already again tomorrow yet soon и а"
+)
 _TEENS = range(10, 19)
 _LATE_TEENS = range(13, 18)
 _YEARS_OF_LIFE = range(8, 19)

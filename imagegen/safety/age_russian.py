@@ -137,8 +137,8 @@ def _is_said_of_after(context: NumberContext) -> bool:
 
 def is_span(context: NumberContext) -> bool:
     """Whether a number of years is a span of time."""
-    if context.second_after & {"как"}:  # "12 лет как развелись"
-        return True
+    if context.second_after & {"как"} or context.near(_AGO, after=3):
+        return True  # "12 лет как развелись", "три года назад"
     where = context.words_after[2] if len(context.words_after) > 2 else ""
     if context.second_after & {"в", "на", "из"} and morphology.is_inanimate(where):
         return not where.startswith("школ")  # "15 лет в логистике", "в бочке"
@@ -149,7 +149,9 @@ def is_span(context: NumberContext) -> bool:
         return not context.word_before & {"в"} and not context.near(
             _VERBS_OF_AGE, before=4, after=2
         )
-    return context.near(_SPAN_BEFORE | {"женатый", "женаты", "замужем", "вместе"}, before=2) or context.near(_SPAN_AFTER, after=4)
+    return context.near(
+        _SPAN_BEFORE | {"женатый", "женаты", "замужем", "вместе"}, before=2
+    ) or context.near(_SPAN_AFTER, after=4)
 
 
 def _is_of_somebody(context: NumberContext) -> bool:

@@ -19,6 +19,11 @@ USER, PERSONA = "user", "persona"
 # A sentence of more words without a person is no "fifteen, sorry" but "a schoolboy at a bus stop".
 _MAX_ELLIPSIS = 4
 _ARTICLES = word_set("a an the")
+_BEFORE_A_PUPIL = word_set("just still only a an high middle school еще пока просто")
+_PUPILS = word_set(
+    "школьник школьница подросток ученик ученица тинейджер восьмиклассник восьмиклассница teen teenager"
+    " tween schoolgirl schoolboy pupil freshman sophomore junior minor schooler"
+)
 _DETERMINERS = word_set("a an the this that my your his her our their")
 _CHARACTERS = word_set("character persona персонаж персона герой героиня hero heroine роль role")
 _MAX_DISTANCE = 7
@@ -91,11 +96,24 @@ def person_in(sentence: NormalisedSentence) -> Person | None:
 
 def person_said(sentence: NormalisedSentence) -> Person:
     """Return the grammatical person of whom a sentence speaks, that of an ellipsis by its form."""
+    if _begins_with_a_pupil(sentence):
+        return Person.FIRST
     if (person := person_in(sentence)) is not None:
         return person
     words = [word.plain for word in sentence.words]
     is_of_speaker = len(words) <= _MAX_ELLIPSIS or any(map(morphology.is_first_person, words))
     return Person.FIRST if is_of_speaker and words[0] not in _ARTICLES else Person.THIRD
+
+
+def _begins_with_a_pupil(sentence: NormalisedSentence) -> bool:
+    """Whether somebody introduces themselves without a verb: "schoolgirl here", "обычный подросток"."""
+    for at, word in enumerate(sentence.words[:4]):
+        if forms_of(word) & _PUPILS:
+            return not (at and sentence.words[at - 1].plain == "the")
+        is_before = word.plain in _BEFORE_A_PUPIL or morphology.is_adjective(word.plain)
+        if not is_before or (at == 0 and word.plain in _ARTICLES):
+            return False
+    return False
 
 
 def is_about_a_thing(sentence: NormalisedSentence) -> bool:
@@ -135,6 +153,8 @@ def person_of(context: NumberContext) -> Person | None:
 
 def person_described(sentence: NormalisedSentence) -> Person | None:
     """Return who is described in "I'm a kid", "you are in middle school", "я ещё ребёнок", or None."""
+    if _begins_with_a_pupil(sentence):
+        return Person.FIRST
     words = [word.plain for word in sentence.words]
     for word, after in itertools.pairwise(words):
         if (word, after) in _DESCRIBED or word == "im":
@@ -190,7 +210,7 @@ def _is_birth_of_a_thing(context: NumberContext) -> bool:
     for word, forms in zip(context.words_before[::-1], context.before[::-1], strict=True):
         if _person(forms) or morphology.is_name(word):
             return False
-        if forms & things and word not in _ASKING:
+        if forms & things and word not in _ASKING and not word.isdecimal():
             return True
     return False
 
@@ -272,7 +292,7 @@ def _first(people: Iterable[Person | None]) -> Person | None:
 
 def is_thing(word: str, forms: Forms) -> bool:
     """Whether a word of either language means a thing or an animal."""
-    if forms & _DEPICTIONS:
+    if forms & _DEPICTIONS or word.isdecimal():
         return False
     if forms & (_words()["things"] | _words()["animals"]):
         return True

@@ -188,9 +188,7 @@ def _is_minor(question: str, answer: str, today: dt.date) -> bool:
         return False
     is_class, is_birth = _CLASS_QUESTION.search(question), _BIRTH_QUESTION.search(question)
     is_age = (
-        _AGE_QUESTION.search(question)
-        or _ADULT_QUESTION.search(question)
-        or _is_how_many(question)
+        _AGE_QUESTION.search(question) or _ADULT_QUESTION.search(question) or _is_how_many(question)
     )
     numbers = [
         context

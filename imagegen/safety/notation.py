@@ -13,7 +13,18 @@ _END = r"(?![\w:/]|[.,]\d)"
 _WITHOUT_DIGITS = re.compile(
     r"(?i)thousand|\b(?:через|in|another|next)\s+(?:a |one )?(?:год|year|мес|month|нед|week)|🔟"
 )
-_ROMAN = {"I": 1, "II": 2, "III": 3, "IV": 4, "V": 5, "VI": 6, "VII": 7, "VIII": 8, "IX": 9, "X": 10}
+_ROMAN = {
+    "I": 1,
+    "II": 2,
+    "III": 3,
+    "IV": 4,
+    "V": 5,
+    "VI": 6,
+    "VII": 7,
+    "VIII": 8,
+    "IX": 9,
+    "X": 10,
+}
 _IN_OTHER_WORDS = (
     # What a voice typed: "мне 15 запятая живу в Перми".
     (re.compile(r"(?i)\s+(?:запятая|comma)\b"), ","),
@@ -23,7 +34,12 @@ _IN_OTHER_WORDS = (
     (re.compile(r"(?:\A|(?<=[.!?\n] ))(\w+(?: \w+){0,2})\?\s+(?=\w)"), r"\1, "),
     (re.compile(r"(?i)\b2[kк]([01]\d)\b"), r"20\1"),
     (re.compile(r"(?i)\b2[kк](\d)\b"), r"200\1"),
-    (re.compile(r"(?i)\s(?:and (?:a half|three quarters|a quarter|a bit)|с (?:половиной|хвостиком|четвертью))\b"), ""),
+    (
+        re.compile(
+            r"(?i)\s(?:and (?:a half|three quarters|a quarter|a bit)|с (?:половиной|хвостиком|четвертью))\b"
+        ),
+        "",
+    ),
     (re.compile(r"(?i)\{\{char\}\}"), "your character"),
     (re.compile(r"(?i)\{\{user\}\}"), "my character"),
     (re.compile(r"(?i)\b(?:появил|увидел)(\w*) (?:на )?свет\b"), r"родил\1"),
@@ -47,7 +63,10 @@ _SIGNS = (
     (re.compile(r"(?i)\bрожд\."), "рождения"),
     (re.compile(r"(?i)\bb\.\s?(?=\d{4})"), "born "),
     # A school class and its letter: "в 5А", "9 «Б»".
-    (re.compile(r"(?i)\b(?:в|из|учусь|учимся|учится)\s+(\d{1,2})\s?[«\"]?[абвгд][»\"]?(?![\w])"), r" в \1 класс "),
+    (
+        re.compile(r"(?i)\b(?:в|из|учусь|учимся|учится)\s+(\d{1,2})\s?[«\"]?[абвгд][»\"]?(?![\w])"),
+        r" в \1 класс ",
+    ),
     (
         re.compile(
             r"(?i)\b(через|in|another)\s+(?:a\s+|one\s+)?(год|year|месяц|month|неделю|week)\b"
@@ -64,7 +83,9 @@ _SIGNS = (
 # The first characters of what follows: with them alone the search is seven times as fast.
 _FIRST = rf"(?=[\d+:vf#№{_MONEY}])"
 _NO_AGES = re.compile(
-    _FIRST + "(?:" + "|".join(
+    _FIRST
+    + "(?:"
+    + "|".join(
         (
             r"(?:\+|\b)\d(?:[ ()-]{0,2}\d){8,}\b",  # a telephone number
             r"(?<=[^\W\d]):\d(?:\.\d+)?(?=\s*[)>\]])",  # the weight of a word: (word:1.2), <lora:x:1>
@@ -80,7 +101,8 @@ _NO_AGES = re.compile(
             r"(?<!\w)\d/\d{1,3}\b|(?<!\w)\d{1,3}/\d\b(?!\w)",  # 9/10
             r"(?<!\w)\d{1,4}\s?[x×х]\s?\d{1,4}\b",  # 3x4, 1024x768
         )
-    ) + ")",
+    )
+    + ")",
     re.IGNORECASE,
 )
 _KEYS = str.maketrans("qwertyuiop[]asdfghjkl;'zxcvbnm,.`", "йцукенгшщзхъфывапролджэячсмитьбюё")

@@ -68,7 +68,12 @@ def is_understood(context: NumberContext) -> bool:
 
 def is_span(context: NumberContext) -> bool:
     """Whether a number of years is no age but a span of time."""
-    if context.number.is_ordinal or age_english.is_span(context) or age_russian.is_span(context) or has_verb(context):
+    if (
+        context.number.is_ordinal
+        or age_english.is_span(context)
+        or age_russian.is_span(context)
+        or has_verb(context)
+    ):
         return True
     if context.near(_OF_YEARS, before=6) or _is_of_a_couple(context):
         return True

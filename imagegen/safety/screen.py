@@ -251,31 +251,31 @@ class Screen:
         if any(age.is_grown and age.person is not Person.FIRST for age in ages):
             names.add("grown")
         minors = [age for age in ages if age.is_minor]
-        if any(age.is_grown for age in ages) or age_detection.is_long_ago(sentence):
-            names -= {"school", "lessons"}
-        if "adults" in names:
-            names.discard("school")
-        if names & {"studies", "grown"}:
-            names.discard("lessons")
-        if names >= {"sums", "of_age"} and sum(age.is_grown for age in ages) < _TWO:
-            names.add("perhaps_age")
-        if not minors and any(
-            self._spaced_ages.are_in(row) for row in written_rows(sentence.words)
-        ):
-            names.add("age")
-        is_part = names >= {"ratios", "less"} and any(age.is_grown for age in ages)
-        if is_part or age_detection.is_born_years_ago(sentence):
-            names.add("perhaps_age")
-        if any(age.is_certain for age in minors):
-            names.add("age")
-        elif minors:
-            names.add("perhaps_age")
+        is_grown = any(age.is_grown for age in ages) or age_detection.is_long_ago(sentence)
+        names -= rules.lessons_of_adults(names, is_grown=is_grown)
+        names.update(self._age_topics(sentence, {*names}, ages))
         subjects = frozenset[Subject]()
         if names & rules.OF_MINORS:
             subjects = frozenset(self._subjects(sentence, names, minors, role))
         if any(age.is_own for age in minors):
             names.add("own_age")
         return Topics(names=names, subjects=subjects)
+
+    def _age_topics(
+        self, sentence: NormalisedSentence, names: set[str], ages: list[Age]
+    ) -> Iterator[str]:
+        grown = sum(age.is_grown for age in ages)
+        minors = [age for age in ages if age.is_minor]
+        is_spaced = not minors and any(
+            self._spaced_ages.are_in(row) for row in written_rows(sentence.words)
+        )
+        if is_spaced or any(age.is_certain for age in minors):
+            yield "age"
+        is_sum = names >= {"sums", "of_age"} and grown < _TWO
+        is_part = names >= {"ratios", "less"} and grown > 0
+        is_uncertain = any(not age.is_certain for age in minors)
+        if is_sum or is_part or is_uncertain or age_detection.is_born_years_ago(sentence):
+            yield "perhaps_age"
 
     def _subjects(
         self, sentence: NormalisedSentence, names: set[str], minors: list[Age], role: Role
