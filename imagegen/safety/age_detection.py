@@ -13,6 +13,7 @@ from imagegen.safety import (
     age_relations,
     age_russian,
     age_subject,
+    age_things,
     number_meaning,
 )
 from imagegen.safety.age_context import ADULT, Forms, NumberContext, word_set
@@ -168,7 +169,7 @@ def _years(context: NumberContext, today: dt.date, named_before: Forms) -> int |
     is_age = is_age and (context.value > 1 or bool(context.word_after & _YEAR_WORDS))
     if years is None and (context.number.is_age or (is_age and not is_difference)):
         years = context.value
-    if years is None or age_subject.is_of_a_thing(
+    if years is None or age_things.is_of_a_thing(
         context, named_before=named_before, is_birth=is_birth
     ):
         return None
@@ -199,7 +200,7 @@ def _may_be_a_teens(context: NumberContext) -> bool:
         context.value in _TEENS
         and not context.number.is_ordinal
         and not context.is_counted(age_english.UNITS | age_russian.UNITS, until=age_english.UNTIL)
-        and not age_subject.is_of_a_thing(context)
+        and not age_things.is_of_a_thing(context)
     )
 
 
@@ -215,7 +216,7 @@ def _is_not_understood(context: NumberContext, today: dt.date, named_before: For
     is_years = bool(context.word_after & _YEAR_WORDS)
     if not is_years and context.value < _MIN_BARE_AGE:
         return False
-    if age_subject.is_of_a_thing(context, named_before=named_before):
+    if age_things.is_of_a_thing(context, named_before=named_before):
         return False
     return not (
         number_meaning.is_span(context) if is_years else number_meaning.is_understood(context)

@@ -10,7 +10,8 @@ from chatflow_hook.turn import Message
 from imagegen import morphology
 from imagegen.safety import age_context, age_detection, age_relations
 from imagegen.safety.age_context import ADULT, NumberContext
-from imagegen.safety.age_subject import USER, Person, Role, is_about_a_thing, person_in
+from imagegen.safety.age_subject import USER, Person, Role, person_in
+from imagegen.safety.age_things import is_about_a_thing
 from imagegen.safety.normalise import plain, sentences
 from imagegen.safety.notation import without_other_numbers
 

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterable
 
 from imagegen import morphology
-from imagegen.safety import age_english, age_russian, age_subject, numbers, word_classes
+from imagegen.safety import age_english, age_russian, age_subject, age_things, numbers, word_classes
 from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, word_set
 
 _AROUND_NUMBERS: Forms = word_set(
@@ -138,7 +138,7 @@ def _has_thing(context: NumberContext, *, before: int, after: int = 0) -> bool:
     earlier = zip(context.clause_before[::-1], context.before[::-1], strict=False)
     later = zip(context.words_after[:after], context.after, strict=False)
     near = (*itertools.islice(earlier, before), *later)
-    return any(itertools.starmap(age_subject.is_thing, near))
+    return any(itertools.starmap(age_things.is_thing, near))
 
 
 def _is_time(context: NumberContext) -> bool:

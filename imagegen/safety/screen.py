@@ -8,16 +8,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from chatflow_hook.turn import Message
-from imagegen import morphology
 from imagegen.safety import (
     age_detection,
     age_subject,
+    age_things,
     dialog,
     numbers,
-    person_names,
     reading_time,
     rules,
-    word_classes,
+    topic_lexicon,
 )
 from imagegen.safety.age_context import NO_FORMS, Forms
 from imagegen.safety.age_detection import Age
@@ -25,7 +24,7 @@ from imagegen.safety.age_subject import USER, Person, Role, Subject, subject_of
 from imagegen.safety.known_words import is_foreign, unknown_words
 from imagegen.safety.labels import label_words
 from imagegen.safety.lexicon import Lexicon, Squeezed, shipped_lexicon
-from imagegen.safety.normalise import NormalisedSentence, StarredWords, plain, sentences
+from imagegen.safety.normalise import NormalisedSentence, StarredWords, sentences
 from imagegen.safety.notation import in_other_layout, without_other_numbers
 from imagegen.safety.person_names import PersonNames
 from imagegen.safety.readings import searchable_line, written_rows
@@ -74,22 +73,8 @@ class Screen:
     def __init__(self, *, today: Callable[[], dt.date] = _today) -> None:
         self._today = today
         minors, harm = shipped_lexicon("minors"), shipped_lexicon("harm")
-        people = shipped_lexicon("people")
         separated, as_written = minors.pop("parted"), minors.pop("as_written")
-        self._lexicon = Lexicon(
-            {
-                **minors,
-                **harm,
-                **shipped_lexicon("sexual"),
-                **_with_all_lemmas(_grown(shipped_lexicon("grown"))),
-                **_with_all_lemmas(shipped_lexicon("coming_of_age")),
-                "foreign": [*shipped_lexicon("foreign")["words"], *numbers.foreign_ages()],
-                **shipped_lexicon("asking"),
-                "likeness": people["likeness"],
-                "names": [*person_names.inflected(people["names"]), *people["offices"]],
-            },
-            spared=[*_with_lemmas(shipped_lexicon("spared")["phrases"])],
-        )
+        self._lexicon = topic_lexicon.build()
         self._squeezed = Squeezed(
             [*minors["codes"], *as_written],
             [*minors["looks"], *separated, *harm["acts"]],
@@ -240,7 +225,7 @@ class Screen:
             topics.append(self._topics_of(in_adult_senses(sentence), role, named))
             if named and len(sentence.words) <= _SHORT_ASIDE:
                 continue
-            named = age_subject.named_things(sentence)
+            named = age_things.named_things(sentence)
         return topics, named
 
     def _topics_of(self, sentence: NormalisedSentence, role: Role, named: Forms) -> Topics:
@@ -292,42 +277,6 @@ class Screen:
             yield subject_of(age_subject.person_said(sentence), role)
         elif "foreign" not in names:
             yield subject_of(age_subject.person_described(sentence) or Person.THIRD, role)
-
-
-def _grown(lists: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Return the topics of what says that somebody is grown up: phrases, and professions of relatives."""
-    professions = lists.pop("professions")
-    kin = lists.pop("kin")
-    english = (
-        f"{verb} {a} {one}"
-        for verb in ("is", "s", "became", "now")
-        for a in ("a", "an")
-        for one in (*professions, *word_classes.professions())
-    )
-    russian = (
-        f"{who} {whose}{one}"
-        for who in kin
-        for whose in ("", "мой ", "у я ")
-        for one in professions
-        if not one.isascii()
-    )
-    return {**lists, "grown": [*lists["grown"], *english, *russian]}
-
-
-def _with_lemmas(phrases: Iterable[str]) -> Iterator[str]:
-    """Yield phrases, and the same in dictionary forms, as they stand in another row."""
-    for phrase in phrases:
-        yield phrase
-        if not phrase.isascii() and not phrase.endswith("*"):
-            yield " ".join(morphology.lemmas(plain(word))[0] for word in phrase.split())
-
-
-def _with_all_lemmas(lists: dict[str, list[str]]) -> dict[str, list[str]]:
-    # "вырастет" is a wish, and "вырасти" none.
-    return {
-        topic: phrases if topic == "wishes" else [*_with_lemmas(phrases)]
-        for topic, phrases in lists.items()
-    }
 
 
 def _message(message: str | Message) -> Message:
