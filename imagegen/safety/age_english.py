@@ -10,7 +10,7 @@ UNITS: Forms = word_set(
     " lb lbs oz ft kcal px fps bpm inch inches pcs pc xp pts"
 )
 UNTIL: Forms = word_set(
-    "and or but so with who in at on wearing standing sitting looking is was year years yr yrs old"
+    "and or but so for with who in at on wearing standing sitting looking is was year years yr yrs old"
     " summers winters springs"
     " next last this now today again tomorrow soon n y lol haha btw fyi rn tho cuz bc til till until she he"
     " they it my your his her nobody everybody everyone someone"
@@ -140,7 +140,8 @@ def _has_age_word(context: NumberContext) -> bool:
     if context.word_before & _TURNING:
         return not context.word_after & UNITS
     if context.word_before & _AGED or (
-        context.near(_AGED, before=4) and context.word_before & {"of", "is", "это", "s", "my"}
+        context.near(_AGED, before=4)
+        and context.word_before & {"of", "is", "это", "s", "my", "between", "and", "from", "to"}
     ):
         return not _is_counted(context)
     if context.word_after & {"agewise"} or (

@@ -54,6 +54,10 @@ _WORDS_OF_SUMS = (
     (re.compile(r"(?i)\b(?:half a|пол\s?) ?(?:dozen|дюжины)\b"), "6"),
     (re.compile(r"(?i)\bdozen\b([^.!?\d]{0,20}?\b)(?:and|plus)\s+(?:one|a year)\b"), r"13\1"),
 )
+_DECADES = (
+    (re.compile(r"(?i)\bdecade and a half\b"), "15 years"),
+    (re.compile(r"(?i)\ba decade old\b"), "10 years old"),
+)
 _SIGNS = (
     (re.compile("🔟"), " 10 "),
     (re.compile(r"(?i)(?<!\d)(\d\d)\s?/\s?[mfмжд]\b|\b[mfмжд]\s?/\s?(1[0-9])(?!\d)"), r" \1\2 yo "),
@@ -123,7 +127,7 @@ _DATE = re.compile(
 
 def without_other_numbers(text: str) -> str:
     """Return a text without the numbers that are no ages by their notation."""
-    for words, number in (*_WORDS_OF_SUMS, *_IN_OTHER_WORDS):
+    for words, number in (*_WORDS_OF_SUMS, *_DECADES, *_IN_OTHER_WORDS):
         text = words.sub(number, text)
     text = _ROMAN_YEARS.sub(lambda found: str(_ROMAN[found.group()]), text)
     if not _DIGIT.search(text) and not _WITHOUT_DIGITS.search(text):
