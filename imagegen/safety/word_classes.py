@@ -39,7 +39,7 @@ def _verb_stems(word: str) -> Iterator[str]:
             yield f"{stem}e"
             if stem[-1] == stem[-2]:  # planned
                 yield stem[:-1]
-    if word.endswith("ied"):
+    if word.endswith(("ied", "ies")):
         yield f"{word[:-3]}y"
 
 
