@@ -27,8 +27,12 @@ async def photo_forms(
 
     A mark in the corner is drawn into the JPEG, which is then the first form; `language` is that of
     the person who sees it. A document has the line below the caption instead, since its file stays
-    as it was drawn. It has no spoiler either, so a picture that needs one is never a document.
+    as it was drawn. It has no spoiler either, so a picture that needs one is never a document, unless
+    its user has asked for the file.
     """
+    if message.is_document:
+        yield message
+        return
     drawn_mark = corner_mark(language) if mark.is_in_corner else None
     if drawn_mark is None and message.fits_a_photo:
         yield message

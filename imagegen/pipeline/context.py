@@ -7,6 +7,7 @@ from imagegen.delivery.rate_limit import FloodControl
 from imagegen.delivery.telegram import Telegram
 from imagegen.pipeline.content_policy import ContentPolicy
 from imagegen.pipeline.image_cache import ImageCache
+from imagegen.pipeline.photo_message import PhotoMessages
 from imagegen.pipeline.quarantine import Quarantine
 from imagegen.pipeline.safety_audit import SafetyAudit
 from imagegen.pipeline.turn_reader import TurnReader
@@ -48,6 +49,7 @@ class JobContext:
     image_store: ImageStore
     image_links: ImageLinks | None
     telegram: Telegram
+    photo_messages: PhotoMessages
     flood_control: FloodControl
     progress: LiveProgress
     quarantine: Quarantine

@@ -12,7 +12,6 @@ import structlog
 from chatflow_hook.turn import Rating
 from imagegen.db.engine import DatabaseRefused
 from imagegen.db.tables import SendOutcome
-from imagegen.delivery.ai_mark import caption_line
 from imagegen.delivery.errors import (
     AnswerUnknown,
     ChatGone,
@@ -27,7 +26,6 @@ from imagegen.delivery.errors import (
 from imagegen.delivery.message import PhotoMessage, SentMessage
 from imagegen.delivery.photo_encoding import photo_forms
 from imagegen.errors import ImagegenError, Rejected, Unavailable, Unexpected
-from imagegen.pipeline.content_policy import DeliveryOptions
 from imagegen.pipeline.context import JobContext
 from imagegen.queue import shutdown
 from imagegen.requests.claim import ClaimedRequest, ClaimLost, DeliveryAttempt
@@ -81,9 +79,10 @@ async def deliver(
     if request.chat_id is not None:
         # Asked first, so that a picture that has to wait is not even read from the store.
         await _wait_until_allowed(context, request, request.chat_id)
+    persona = _persona(context, request)
     options = await context.content_policy.delivery_options(
         request,
-        _persona(context, request),
+        persona,
         may_exceed_safe=await _may_exceed_safe(context, request),
     )
     if request.chat_id is None:
@@ -91,7 +90,7 @@ async def deliver(
         await _run_to_completion(context.requests.mark_delivered(request, url=url))
         return
 
-    message = _photo_message(context, request, request.chat_id, image, options)
+    message = await context.photo_messages.write(request, request.chat_id, image, options, persona)
     if data is None:
         if await _send_by_file_id(context, request, image, message):
             return
@@ -139,36 +138,15 @@ def _persona(context: JobContext, request: ClaimedRequest) -> Persona | None:
         return None
 
 
-def _photo_message(
-    context: JobContext,
-    request: ClaimedRequest,
-    chat_id: int,
-    image: StoredImage,
-    options: DeliveryOptions,
-) -> PhotoMessage:
-    return PhotoMessage(
-        chat_id=chat_id,
-        filename=image.name,
-        width=image.width,
-        height=image.height,
-        caption=request.caption,
-        last_line=caption_line(request.language) if context.ai_mark.is_in_caption else None,
-        has_spoiler=options.has_spoiler,
-        protect_content=options.protect_content,
-        reply_to_message_id=request.reply_to_message_id,
-        message_thread_id=request.message_thread_id,
-    )
-
-
 async def _send_by_file_id(
     context: JobContext, request: ClaimedRequest, image: StoredImage, message: PhotoMessage
 ) -> bool:
     """Send the photo that Telegram already has, without an upload; return False if it has none.
 
     Where photos have a mark in the corner, all are uploaded: nobody knows whether a photo that was
-    uploaded before has it, and in which language.
+    uploaded before has it, and in which language. A file is the original, which no photo is.
     """
-    if context.ai_mark.is_in_corner:
+    if context.ai_mark.is_in_corner or message.is_document:
         return False
     file_id = await context.image_cache.file_id(request, image, bot_id=context.telegram.bot_id)
     if file_id is None:

@@ -100,7 +100,7 @@ async def test_a_photo_that_was_sent_without_the_mark_is_sent_again_with_it(
 async def test_a_line_below_the_caption_is_in_the_persons_language(
     products: ProductFactory,
 ) -> None:
-    async with products.start(delivery_ai_mark="caption") as product:
+    async with products.start(delivery_ai_mark="caption", delivery_captions=False) as product:
         await product.picture(dialog_id=1, language="ru-RU", caption="Смотри!")
         await product.picture(dialog_id=2, language="de", caption="Schau!")
         await product.picture(dialog_id=3, language=None)
@@ -112,7 +112,9 @@ async def test_a_line_below_the_caption_is_in_the_persons_language(
 async def test_a_photo_that_telegram_has_gets_the_line_without_an_upload(
     products: ProductFactory,
 ) -> None:
-    async with products.start(seed_mode="story", delivery_ai_mark="caption") as product:
+    async with products.start(
+        seed_mode="story", delivery_ai_mark="caption", delivery_captions=False
+    ) as product:
         await product.picture(**STORY)
         await product.picture(**STORY)
 
@@ -122,7 +124,9 @@ async def test_a_photo_that_telegram_has_gets_the_line_without_an_upload(
 
 
 async def test_behind_a_spoiler_the_line_can_be_read_at_once(products: ProductFactory) -> None:
-    async with products.start(max_rating="suggestive", delivery_ai_mark="both") as product:
+    async with products.start(
+        max_rating="suggestive", delivery_ai_mark="both", delivery_captions=False
+    ) as product:
         await product.hook.confirm_age(1001)
 
         await product.picture(rating=Rating.SUGGESTIVE, chat_type="private")
@@ -137,7 +141,7 @@ async def test_behind_a_spoiler_the_line_can_be_read_at_once(products: ProductFa
 async def test_a_document_has_the_line_in_place_of_the_corner(
     products: ProductFactory, tmp_path: Path
 ) -> None:
-    async with products.start(delivery_ai_mark="corner") as product:
+    async with products.start(delivery_ai_mark="corner", delivery_captions=False) as product:
         product.telegram.script(UNREADABLE, method="sendPhoto")
 
         await product.picture(language="ru")

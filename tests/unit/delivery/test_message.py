@@ -34,3 +34,27 @@ def test_a_long_caption_is_cut_and_its_last_line_is_whole(letter: str) -> None:
     assert told is not None
     assert told.endswith(f"{letter}\n\nmade by AI 🤖")
     assert 1022 <= len(told.encode("utf-16-le")) // 2 <= 1024
+
+
+@pytest.mark.parametrize(
+    ("parse_mode", "shown"),
+    [
+        (None, "Hi\n\nMade by AI. <b>"),
+        ("HTML", "Hi\n\nMade by AI. &lt;b&gt;"),
+        ("MarkdownV2", "Hi\n\nMade by AI\\. <b\\>"),
+    ],
+)
+def test_the_last_line_shows_as_it_is_below_a_caption_with_markup(
+    parse_mode: str | None, shown: str
+) -> None:
+    photo = PhotoMessage(
+        chat_id=1,
+        filename="a.png",
+        width=8,
+        height=8,
+        caption="Hi",
+        parse_mode=parse_mode,
+        last_line="Made by AI. <b>",
+    )
+
+    assert photo.short_caption == shown
