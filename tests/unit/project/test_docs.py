@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
+EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"\]\((?!https?://)([^)#]+)[^)]*\)")
 
@@ -31,3 +32,17 @@ def test_each_direct_dependency_has_its_reason() -> None:
     told = set(re.findall(r"^\| `([\w-]+)(?:\[\w+\])?` \|", page, re.MULTILINE))
 
     assert told | {"chatflow-imagegen"} == {re.split(r"[^\w-]", one)[0] for one in wanted}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_an_example_stands_word_for_word_on_the_page_that_links_to_it(example: Path) -> None:
+    link = f"[{example.name}](examples/{example.name})"
+    pages = [text for page in PAGES if link in (text := page.read_text())]
+
+    assert [f"\n```python\n{example.read_text()}```\n" in page for page in pages] == [True]
+
+
+def test_the_first_bot_has_forty_lines() -> None:
+    lines = (ROOT / "docs" / "examples" / "aiogram_bot.py").read_text().splitlines()
+
+    assert len([line for line in lines if line]) == 40
