@@ -3,13 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix chaos soak bench check lock clean venv python
+.PHONY: help demo test matrix chaos soak bench check browser screenshots lock clean venv python
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
 
-demo: venv ## Chat with all eight personas on this machine, up to the photo
-	@exec $(BIN)/imagegen demo --once $(ARGS)
+demo: venv ## Chat with the personas in your browser; without a terminal, a script chats with all eight
+	@if [ -t 1 ]; then how=--chat; else how=--once; fi; exec $(BIN)/imagegen demo $$how $(ARGS)
 
 test: venv ## Run all tests, on a PostgreSQL and a Valkey of their own
 	@exec env PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
@@ -33,7 +33,14 @@ check: venv ## Lint, format, types, imports, names
 	@$(BIN)/lint-imports
 	@$(BIN)/python .ci/check_names.py
 
-lock: python ## Write requirements.lock from pyproject.toml; ARGS=--upgrade for newest versions
+browser: venv ## Install what drives a browser, for the test of the chat page; Chromium itself is the system's
+	@PIP_USER=0 $(PYTHON) -m pip --python $(BIN)/python --no-input --disable-pip-version-check install --quiet \
+		--require-hashes --no-deps --only-binary :all: -r requirements-browser.lock
+
+screenshots: browser ## Make the pictures of the docs anew, with the chat page in Chromium
+	@exec $(BIN)/python -m tests.browser.screenshots $(ARGS)
+
+lock: python ## Write the locks from pyproject.toml; ARGS=--upgrade for newest versions
 	@$(PYTHON) .ci/lock.py $(ARGS)
 
 clean: ## Remove what make and the tools have made

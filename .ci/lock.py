@@ -1,4 +1,4 @@
-"""Writes requirements.lock anew: pins and hashes for every system, and no addresses."""
+"""Writes the locks anew: pins and hashes for every system, and no addresses."""
 
 # ruff: noqa: INP001, S603 - a script that runs our own commands
 
@@ -10,16 +10,21 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".venv-tools"
+_OPTIONS = (
+    "--universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url"
+    " --no-emit-find-links --only-binary :all: --quiet"
+)
 COMPILE = (
-    "pip compile pyproject.toml --extra sandbox --extra image-screen --extra bench --group dev --universal --python-version 3.11"
-    " --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --only-binary :all:"
-    " --quiet -o requirements.lock"
+    f"pip compile {_OPTIONS} pyproject.toml --extra sandbox --extra image-screen --extra bench --group dev -o requirements.lock",
+    # Apart, so that `make venv` stays light: a browser's driver is as large as all the rest.
+    f"pip compile {_OPTIONS} --group pyproject.toml:browser --constraint requirements.lock -o requirements-browser.lock",
 )
 
 
 def main() -> None:
-    """Compile the lock with uv, which is installed aside if it is missing."""
-    subprocess.run([_uv(), *COMPILE.split(), *sys.argv[1:]], cwd=ROOT, check=True)
+    """Compile the locks with uv, which is installed aside if it is missing."""
+    for command in COMPILE:
+        subprocess.run([_uv(), *command.split(), *sys.argv[1:]], cwd=ROOT, check=True)
 
 
 def _uv() -> str:

@@ -11,6 +11,8 @@
 - quota.py: how many pictures a user may have
 - manual_requests.py: pictures that a user asks for, and variations
 - covers.py: pictures that are drawn ahead, for the start of a dialog
+- buttons.py: the buttons under a picture, and what a press does
+- picture_intent.py: whether a message asks for a picture
 - handles.py: by what a caller names a request
 - picture.py: the result of a request
 - ends.py: tells the bot of requests that have ended
@@ -30,9 +32,11 @@
 - failures.py: why a turn was not recorded, and how often that is logged
 - tables.py: the tables that bot and worker share
 - settings.py, database_url.py: the environment variables
+- bot.py, bot_handlers.py, bot_texts.py: a router and a middleware for aiogram, and their words
 - testing.py: a stand-in for ChatFlowHook in a bot's own tests
 """
 
+from chatflow_hook.buttons import Button, ButtonAnswer
 from chatflow_hook.database import DatabaseFault
 from chatflow_hook.ends import RequestEnd
 from chatflow_hook.handles import SentPhoto
@@ -45,6 +49,8 @@ from chatflow_hook.turn import Message, Rating, Turn
 from chatflow_hook.user_erasure import Forgotten
 
 __all__ = [
+    "Button",
+    "ButtonAnswer",
     "ChatFlowHook",
     "DatabaseFault",
     "Forgotten",

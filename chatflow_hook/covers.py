@@ -33,6 +33,7 @@ _TURN_FIELDS = {
     "persona",
     "language",
     "caption",
+    "caption_parse_mode",
     "has_spoiler",
     "reply_to_message_id",
     "message_thread_id",

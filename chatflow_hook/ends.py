@@ -41,7 +41,7 @@ class RequestEnd:
     `request.id` is the same if the end is told twice. `picture` says how it ended: in state
     `delivered` it is in the chat `chat_id`, as the message `picture.telegram_message_id`; without
     a chat it can be fetched. `user_id` is as in the turn, and so is `chat_id`, unless the group has
-    become a supergroup. `kind` is automatic, asked, variation or cover, or one that only a newer
+    become a supergroup. `kind` is automatic, asked, variation, cover or file, or one that only a newer
     version knows.
     """
 

@@ -7,36 +7,43 @@ from collections.abc import Collection
 from types import TracebackType
 from typing import Self
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 
 from chatflow_hook import (
     age_confirmation,
+    buttons,
     cancellation,
     covers,
     database,
     handles,
+    picture_intent,
     quota,
     safety_memory,
     sessions,
     user_erasure,
     waiting,
 )
+from chatflow_hook.buttons import ButtonAnswer, Buttons, Press
 from chatflow_hook.connections import Connections, ConnectionsByLoop
+from chatflow_hook.database import DatabaseFault
 from chatflow_hook.ends import EndReader, EndTimes, OnEnd
 from chatflow_hook.failures import FailureLog, cause_of
 from chatflow_hook.handles import Handle
 from chatflow_hook.keyed_hash import read_secret
-from chatflow_hook.manual_requests import ManualRequests
-from chatflow_hook.messages import Messages
+from chatflow_hook.manual_requests import Asked, ManualRequests
+from chatflow_hook.messages import messages_of
 from chatflow_hook.outbox import Request, TriggerSettings
 from chatflow_hook.picture import Picture
 from chatflow_hook.queue import QueueClient
 from chatflow_hook.quota import Limited
-from chatflow_hook.settings import BadSetting, HookSettings, read
+from chatflow_hook.settings import HookSettings, read
 from chatflow_hook.turn import DialogKey, Turn, dialog_number
 from chatflow_hook.turn_recorder import TurnRecorder
 from chatflow_hook.user_erasure import Forgotten
+
+log = structlog.get_logger(__name__)
 
 # The limit for one step of a turn. A picture may be late; the bot's answer in the chat may not.
 TURN_TIMEOUT_S = 0.9
@@ -78,7 +85,8 @@ class ChatFlowHook:
             timeout_s=turn_timeout_s,
             failures=self._failures,
         )
-        self._messages = _messages(settings)
+        self._messages = messages_of(settings)
+        self._buttons = Buttons(self._manual_requests, self._messages)
         self._connections = ConnectionsByLoop(lambda: Connections(settings, self._messages))
 
     @classmethod
@@ -221,9 +229,10 @@ class ChatFlowHook:
         """Request a picture of this turn now, or return Limited if the user has had their share.
 
         The turn's message is not counted; call `on_turn` for it too, in either order. The request
-        is committed in a transaction of the hook's own, and the worker is told. Each call is
-        another picture. Takes at most 15.9 s: 15 s for the database, 0.9 s for Redis. If it is
-        cancelled, the request may have been written.
+        is committed in a transaction of the hook's own, and the worker is told. While a picture
+        that was asked for is under way in the dialog, its request is returned. An automatic one
+        of the same message that still waits is cancelled. Takes at most 17 s: 15 s for the
+        database, 2 s for Redis. If it is cancelled, the request may have been written.
 
         Raises:
             DatabaseFault: the database could not do it.
@@ -231,29 +240,84 @@ class ChatFlowHook:
                 a LookupError.
         """
 
-        async def step(connection: AsyncConnection) -> Request | Limited:
+        async def step(connection: AsyncConnection) -> Asked:
             ownership = await self._recorder.ownership(connection)
             return await self._manual_requests.ask(connection, turn, ownership=ownership)
 
-        return await self._enqueue_if_allowed(await self._database.run_with_retries(step))
+        asked = await self._database.run_with_retries(step)
+        await asyncio.gather(
+            self._enqueue_if_allowed(asked.answer), self._queue.publish_ended(asked.superseded)
+        )
+        return asked.answer
 
-    async def vary(self, request_id: Handle) -> Request | Limited:
+    async def vary(
+        self, request_id: Handle, *, reply_to_message_id: int | None = None
+    ) -> Request | Limited:
         """Request another picture of a delivered picture's scene, or return Limited.
 
         `request_id` is the delivered picture's request, the id of that, or the photo in the chat.
-        No message is counted, and the new picture does not move the trigger. Each call is another
+        `reply_to_message_id` is the message that asks for it, which the photo answers; None is the
+        message that the varied picture answers. No message is counted, and the new picture does not move the trigger. Each call is another
         picture. Takes at most 15.9 s: 15 s for the database, 0.9 s for Redis. If it is cancelled,
         the request may have been written.
 
         Raises:
-            NothingToVary: there is no such delivered picture, or the bot's own `prompt` described
-                it. It is a LookupError.
+            NothingToVary: there is no such delivered picture, or the words of the bot's own
+                `prompt` are not kept any more. It is a LookupError.
             DatabaseFault: the database could not do it.
         """
         answer = await self._database.run_with_retries(
-            lambda connection: self._manual_requests.vary(connection, request_id)
+            lambda connection: self._manual_requests.vary(
+                connection, request_id, reply_to_message_id=reply_to_message_id
+            )
         )
         return await self._enqueue_if_allowed(answer)
+
+    async def on_button(
+        self,
+        data: str | None,
+        *,
+        user_id: int,
+        chat_id: int,
+        press_id: str | None = None,
+        language: str | None = None,
+    ) -> ButtonAnswer | None:
+        """Carry out a press of a button under a picture, and return what to answer; None: not ours.
+
+        `data`, `user_id`, `press_id` and `language` are the `data`, `from.id`, `id` and
+        `from.language_code` of Telegram's callback query, `chat_id` is that of its message. Another
+        picture, the file and hiding are for the user whose picture it is, whose share pays; everybody
+        in its chat may report it. A press that cannot be carried out is answered with the reason,
+        also while the database is away. The same press twice, and a second press while the first is
+        under way, do nothing more. Takes at most 15.9 s: 15 s for the database, 0.9 s for Redis. If
+        it is cancelled, the press may have been carried out.
+        """
+        if data is None or not buttons.is_ours(data):
+            return None
+        press = Press(
+            data=data, user_id=user_id, chat_id=chat_id, press_id=press_id, language=language
+        )
+        try:
+            answer = await self._database.run_with_retries(
+                lambda connection: self._buttons.press(connection, press)
+            )
+        except DatabaseFault as error:
+            log.warning("button not carried out", why=str(error))
+            return self._buttons.refusal("button_later", language)
+        await self.enqueue(answer.request)
+        return answer
+
+    @staticmethod
+    def wants_picture(text: str, model_says: bool | None = None) -> bool:  # noqa: FBT001 (an opinion)
+        """Return whether a message asks for a picture, in English or Russian.
+
+        `model_says` is the opinion of the bot's language model, None without one: it decides where
+        the words do not, such as for "I wonder how you look today". For a plain request, and for
+        "no photos please", the words decide. The same for the same text, without the network; it
+        takes about 0.1 ms for a usual message, and at most some milliseconds for a long one. May be called
+        as often as wanted.
+        """
+        return picture_intent.wants_picture(text, model_says=model_says)
 
     async def on_dialog_start(self, turn: Turn) -> Request | None:
         """Request that one of the persona's covers is sent, never the user's last one again.
@@ -450,10 +514,3 @@ class ChatFlowHook:
         if isinstance(answer, Request):
             await self.enqueue(answer)
         return answer
-
-
-def _messages(settings: HookSettings) -> Messages:
-    try:
-        return Messages(settings.messages_file)
-    except ValueError as error:
-        raise BadSetting(f"MESSAGES_FILE: {error}") from None

@@ -1,25 +1,26 @@
 """Manual requests: a picture that a user asks for, or a variation of a delivered one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chatflow_hook import handles, outbox, quota
+from chatflow_hook import cancellation, handles, outbox, quota
 from chatflow_hook.handles import Handle
 from chatflow_hook.outbox import Ownership, Request
 from chatflow_hook.quota import Limited, Quota
-from chatflow_hook.tables import ImageRequest, Kind, State, kinds_that
-from chatflow_hook.turn import Rating, Turn
+from chatflow_hook.tables import OPEN, ImageRequest, Kind, State, kinds_that
+from chatflow_hook.turn import EndReason, Rating, Turn
 
 
 class NothingToVary(LookupError):
     """A picture that cannot be varied; the message has its request's id.
 
-    There is no such delivered picture, or nothing is kept of what it shows, as with a picture
-    that the bot's own `Turn.prompt` described.
+    There is no such delivered picture, or nothing is kept of what it shows: the words of the bot's
+    own `Turn.prompt` are kept for CONTEXT_RETENTION after the picture was delivered.
     """
 
 
@@ -38,9 +39,12 @@ _VARIED_COLUMNS: list[ColumnElement[Any]] = [
             "persona",
             "message_count",
             "scene",
+            # Of a delivered picture only the bot's own prompt is kept.
+            "conversation",
             "language",
             "story",
             "caption",
+            "caption_parse_mode",
             "has_spoiler",
             "reply_to_message_id",
             "message_thread_id",
@@ -49,9 +53,21 @@ _VARIED_COLUMNS: list[ColumnElement[Any]] = [
 ]
 
 _KINDS_OF_DIALOGS = kinds_that(lambda kind: kind.has_dialog)
-# The source of a scene that the bot's own prompt described. That prompt is erased with the
-# conversation, and the `scene` that is kept does not describe the same picture.
-_OWN_PROMPT = "own"
+# The source of a scene that the bot's own prompt described. Without the words of that prompt the
+# `scene` that is kept does not describe the same picture.
+OWN_PROMPT = "own"
+
+
+# Why an automatic picture ends that waits while the same message asks for one.
+SUPERSEDED = EndReason(code="cancelled", sentence="A picture was asked for in its place.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What became of `ask`, and which automatic requests it has cancelled."""
+
+    answer: Request | Limited
+    superseded: Sequence[UUID] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,28 +76,41 @@ class ManualRequests:
 
     quota: Quota
 
-    async def ask(
-        self, connection: AsyncConnection, turn: Turn, *, ownership: Ownership
-    ) -> Request | Limited:
+    async def ask(self, connection: AsyncConnection, turn: Turn, *, ownership: Ownership) -> Asked:
         """Insert a request for a picture of this turn, whose message is not counted here.
 
-        Does not commit.
+        A dialog has one open request of this kind: while it is open, it is returned. An automatic
+        picture that the same message has brought is cancelled if it still waits. Does not commit.
 
         Raises:
             DialogUnknownError: the bot's own `dialogs` has no such row.
         """
         dialog = await outbox.lock_dialog(connection, turn, ownership)
         if (limited := await self._check_quota(connection, turn.user_id, Kind.ASKED)) is not None:
-            return limited
+            return Asked(answer=limited)
+        if (open_request := await _open_asked(connection, turn.dialog_id)) is not None:
+            return Asked(answer=open_request)
         message_count = turn.user_message_count or dialog.message_count
+        superseded = await cancellation.cancel(
+            connection,
+            ImageRequest.dialog_id == turn.dialog_id,
+            ImageRequest.kind == Kind.AUTOMATIC,
+            ImageRequest.state == State.QUEUED,
+            ImageRequest.message_count >= message_count,
+            why=SUPERSEDED,
+        )
         request = Request(id=uuid4(), dialog_id=turn.dialog_id, message_count=message_count)
         values = outbox.new_request_row(turn, request, Kind.ASKED)
         values["variation"] = _next_variation(turn.dialog_id, message_count)
         await connection.execute(insert(ImageRequest).values(values))
-        return request
+        return Asked(answer=request, superseded=superseded)
 
-    async def vary(self, connection: AsyncConnection, varied: Handle) -> Request | Limited:
+    async def vary(
+        self, connection: AsyncConnection, varied: Handle, **of_request: Any
+    ) -> Request | Limited:
         """Insert a request for another picture of the same scene; does not commit.
+
+        `of_request` are columns of the new row, in place of those of the picture; None is left out.
 
         Raises:
             NothingToVary: there is no such delivered picture, or its scene is not kept.
@@ -92,7 +121,7 @@ class ManualRequests:
         # Locked, so that who erases it meanwhile waits and then erases the variation as well.
         locked = query.with_for_update(read=True, key_share=True)
         row = (await connection.execute(locked)).one_or_none()
-        if row is None or row.scene is None or row.scene.get("source") == _OWN_PROMPT:
+        if row is None or row.scene is None or not _has_words(row):
             raise NothingToVary(
                 f"nothing is known of what the picture of {handles.spelled(varied)} shows"
             )
@@ -107,6 +136,7 @@ class ManualRequests:
             "state": State.QUEUED,
             "created_at": func.clock_timestamp(),
             "variation": _next_variation(row.dialog_id, row.message_count),
+            **{name: value for name, value in of_request.items() if value is not None},
         }
         await connection.execute(insert(ImageRequest).values(values))
         return request
@@ -115,6 +145,23 @@ class ManualRequests:
         self, connection: AsyncConnection, user_id: int, kind: Kind
     ) -> Limited | None:
         return await quota.check_quota(connection, user_id, kind=kind, quota=self.quota)
+
+
+async def _open_asked(connection: AsyncConnection, dialog_id: int) -> Request | None:
+    query = select(ImageRequest.id, ImageRequest.message_count).where(
+        ImageRequest.dialog_id == dialog_id,
+        ImageRequest.kind == Kind.ASKED,
+        ImageRequest.state.in_(OPEN),
+    )
+    row = (await connection.execute(query.limit(1))).one_or_none()
+    if row is None:
+        return None
+    return Request(id=row.id, dialog_id=dialog_id, message_count=row.message_count)
+
+
+def _has_words(row: Any) -> bool:
+    """Whether the words are kept from which a picture was drawn, if they were the bot's own."""
+    return row.scene.get("source") != OWN_PROMPT or bool((row.conversation or {}).get("prompt"))
 
 
 def _next_variation(dialog_id: int, message_count: int) -> ColumnElement[int]:

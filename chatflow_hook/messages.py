@@ -1,4 +1,4 @@
-"""What people are told when a request ends without a picture: a sentence by code, state, language."""
+"""What people are told: why there is no picture, and what the buttons of one say, by language."""
 
 import tomllib
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from chatflow_hook.settings import BadSetting, HookSettings
 from chatflow_hook.tables import OPEN, State
 
 _SHIPPED = Path(__file__).with_name("messages.toml")
@@ -43,16 +44,45 @@ class Messages:
         `language` is a code such as `ru-RU`; the sentence is English for None and for a language
         without sentences. A refusal says the same for each of its rules.
         """
-        short = (language or "").replace("_", "-").partition("-")[0].lower()
-        sentences = self._sentences.get(short) or self._sentences[_DEFAULT_LANGUAGE]
+        sentences = self._of_language(language)
         own = None if state is State.REFUSED else sentences.get(code or "")
         return own or sentences[state]
+
+    def text(self, key: str, *, language: str | None, **facts: str) -> str:
+        """Return a label or an answer by its key, with `{name}` replaced by the fact of that name.
+
+        English where the language has none.
+        """
+        text = self._of_language(language).get(key) or self._sentences[_DEFAULT_LANGUAGE][key]
+        for name, fact in facts.items():
+            text = text.replace(f"{{{name}}}", fact)
+        return text
+
+    def _of_language(self, language: str | None) -> Mapping[str, str]:
+        return self._sentences.get(language_code(language)) or self._sentences[_DEFAULT_LANGUAGE]
+
+
+def language_code(language: str | None) -> str:
+    """Return `ru` for a language such as `ru-RU` or `RU_ru`; nothing for None."""
+    return (language or "").replace("_", "-").partition("-")[0].lower()
 
 
 @cache
 def shipped() -> Messages:
     """Return the sentences without an operator's file."""
     return Messages()
+
+
+def messages_of(settings: HookSettings) -> Messages:
+    """Return the sentences with those of MESSAGES_FILE.
+
+    Raises:
+        BadSetting: MESSAGES_FILE cannot be used.
+    """
+    try:
+        return Messages(settings.messages_file)
+    except ValueError as error:
+        raise BadSetting(f"MESSAGES_FILE: {error}") from None
 
 
 def _read(file: Path) -> dict[str, dict[str, str]]:

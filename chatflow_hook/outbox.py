@@ -18,7 +18,7 @@ from chatflow_hook.counter_check import CounterCheck
 from chatflow_hook.prefilter import needs_reading
 from chatflow_hook.quota import Quota, check_quota
 from chatflow_hook.statement_deadline import Executor
-from chatflow_hook.tables import OURS, Dialog, ImageRequest, Kind, State, UnreadTurn, is_open
+from chatflow_hook.tables import OPEN, OURS, Dialog, ImageRequest, Kind, State, UnreadTurn, is_open
 from chatflow_hook.trigger import Distance, inherited_watermark, judge
 from chatflow_hook.turn import MAX_PERSONA, MAX_TEXT, Turn
 
@@ -85,6 +85,13 @@ _LOCK_DIALOG = (
         Dialog.image_last_message_id,
         func.coalesce(Dialog.image_counted_messages, []).label("image_counted_messages"),
         exists().where(UnreadTurn.dialog_id == bindparam("dialog_id")).label("was_noted_lately"),
+        exists()
+        .where(
+            ImageRequest.dialog_id == bindparam("dialog_id"),
+            ImageRequest.kind == Kind.ASKED,
+            ImageRequest.state.in_(OPEN),
+        )
+        .label("has_open_asked"),
     )
     .where(Dialog.id == bindparam("dialog_id"))
     .with_for_update(key_share=True)
@@ -115,6 +122,7 @@ _TURN_FIELDS = {
     "rating",
     "story",
     "caption",
+    "caption_parse_mode",
     "has_spoiler",
     "reply_to_message_id",
     "message_thread_id",
@@ -187,7 +195,8 @@ async def record(
         await _move_after_restart(connection, last, message_count)
     if last is not None and is_open(last.state, last.finished_at):
         return None
-    if not verdict.is_due:
+    # A picture that was asked for is picture enough.
+    if not verdict.is_due or dialog.has_open_asked:
         return None
     if await check_quota(connection, turn.user_id, kind=Kind.AUTOMATIC, quota=settings.quota):
         log.info("picture not allowed yet", dialog_id=turn.dialog_id, message_count=message_count)

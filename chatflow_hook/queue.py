@@ -156,6 +156,8 @@ class QueueClient:
     async def _publish_ended(
         self, request_ids: Sequence[UUID], *, also_delete: Sequence[str]
     ) -> None:
+        if not request_ids and not also_delete:
+            return
         with suppress(RedisError, OSError, TimeoutError):
             async with asyncio.timeout(_PUBLISH_TIMEOUT_S), self._results.pipeline(False) as pipe:
                 for key in also_delete:

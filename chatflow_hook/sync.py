@@ -19,7 +19,8 @@ from typing import Any, Self, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session, scoped_session
 
-from chatflow_hook import ends, hook, sessions
+from chatflow_hook import ends, hook, picture_intent, sessions
+from chatflow_hook.buttons import ButtonAnswer
 from chatflow_hook.ends import EndTimes, RequestEnd
 from chatflow_hook.handles import Handle
 from chatflow_hook.outbox import Request
@@ -138,15 +139,40 @@ class SyncChatFlowHook:
         """
         return self._thread.run(self._hook.ask(turn))
 
-    def vary(self, request_id: Handle) -> Request | Limited:
+    def vary(
+        self, request_id: Handle, *, reply_to_message_id: int | None = None
+    ) -> Request | Limited:
         """Request another picture of a delivered picture's scene, or return Limited.
 
         Raises:
-            NothingToVary: there is no such delivered picture, or the bot's own `prompt` described
-                it.
+            NothingToVary: there is no such delivered picture, or the words of the bot's own
+                `prompt` are not kept any more.
             DatabaseFault: the database could not do it.
         """
-        return self._thread.run(self._hook.vary(request_id))
+        return self._thread.run(
+            self._hook.vary(request_id, reply_to_message_id=reply_to_message_id)
+        )
+
+    def on_button(
+        self,
+        data: str | None,
+        *,
+        user_id: int,
+        chat_id: int,
+        press_id: str | None = None,
+        language: str | None = None,
+    ) -> ButtonAnswer | None:
+        """Carry out a press of a button under a picture, and return what to answer; None: not ours."""
+        return self._thread.run(
+            self._hook.on_button(
+                data, user_id=user_id, chat_id=chat_id, press_id=press_id, language=language
+            )
+        )
+
+    @staticmethod
+    def wants_picture(text: str, model_says: bool | None = None) -> bool:  # noqa: FBT001 (as there)
+        """Return whether a message asks for a picture; `model_says` decides where words do not."""
+        return picture_intent.wants_picture(text, model_says=model_says)
 
     def on_dialog_start(self, turn: Turn) -> Request | None:
         """Request that one of the persona's covers is sent; never raises."""

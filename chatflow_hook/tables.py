@@ -83,6 +83,7 @@ class _KindRules:
     is_asked_by_person: bool = False
     is_for_message: bool = False
     is_one_per_dialog: bool = False
+    is_document: bool = False
 
 
 class Kind(enum.StrEnum):
@@ -99,6 +100,8 @@ class Kind(enum.StrEnum):
     VARIATION = "variation"
     # A picture of the persona that is drawn ahead, and sent at the start of a dialog.
     COVER = "cover"
+    # The file of a delivered picture, sent as a document.
+    FILE = "file"
 
     @property
     def moves_watermark(self) -> bool:
@@ -133,12 +136,18 @@ class Kind(enum.StrEnum):
         """
         return _KIND_RULES[self].is_one_per_dialog
 
+    @property
+    def is_document(self) -> bool:
+        """Whether a picture that exists is sent as a file; nothing is drawn for it."""
+        return _KIND_RULES[self].is_document
+
 
 _KIND_RULES = {
     Kind.AUTOMATIC: _KindRules(moves_watermark=True, is_one_per_dialog=True),
     Kind.ASKED: _KindRules(moves_watermark=True, is_asked_by_person=True, is_for_message=True),
     Kind.VARIATION: _KindRules(is_asked_by_person=True),
     Kind.COVER: _KindRules(has_dialog=False, counts_against_quota=False),
+    Kind.FILE: _KindRules(counts_against_quota=False, is_document=True),
 }
 
 
@@ -205,6 +214,17 @@ class ImageRequest(Base):
         Index("ix_image_requests_dialog_id_created_at", "dialog_id", "created_at"),
         Index("ix_image_requests_user_id_created_at", "user_id", "created_at"),
         Index("ix_image_requests_finished_at", "finished_at"),
+        # The requests that the buttons of a picture have brought.
+        Index(
+            "ix_image_requests_pressed_on",
+            "pressed_on",
+            postgresql_where=text("pressed_on IS NOT NULL"),
+        ),
+        Index(
+            "ix_image_requests_reported_at",
+            "reported_at",
+            postgresql_where=text("reported_at IS NOT NULL"),
+        ),
         # Ends that the bot was not told of yet.
         Index(
             "ix_image_requests_untold_end",
@@ -253,12 +273,22 @@ class ImageRequest(Base):
     language: Mapped[str | None] = mapped_column(Text)
     rating: Mapped[str] = mapped_column(Text, server_default=text("'safe'"))
     story: Mapped[str | None] = mapped_column(Text)
+    # The bot's own; `caption_parse_mode` is its markup, None for plain text.
     caption: Mapped[str | None] = mapped_column(Text)
+    caption_parse_mode: Mapped[str | None] = mapped_column(Text)
     has_spoiler: Mapped[bool] = mapped_column(server_default=text("false"))
     # The number of a picture among those of the same message: each has its own seed and prompt.
     variation: Mapped[int] = mapped_column(server_default=text("0"))
     reply_to_message_id: Mapped[int | None] = mapped_column(BigInteger)
     message_thread_id: Mapped[int | None] = mapped_column(BigInteger)
+
+    # The request whose picture has the button that brought this one, and Telegram's id of the press.
+    pressed_on: Mapped[UUID | None]
+    press_id: Mapped[str | None] = mapped_column(Text)
+    # Written when a button of this picture is pressed: it is taken out of the chat.
+    hidden_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    reported_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    reported_by: Mapped[int | None] = mapped_column(BigInteger)
 
     # Written by the worker. `claim` is a fencing token: only a job with the current one may write.
     claim: Mapped[UUID | None]
@@ -288,6 +318,8 @@ class ImageRequest(Base):
     # A file id is valid for one bot only.
     telegram_bot_id: Mapped[int | None] = mapped_column(BigInteger)
     telegram_file_id: Mapped[str | None] = mapped_column(Text)
+    # The persona's caption that the picture was sent with.
+    persona_caption: Mapped[str | None] = mapped_column(Text)
     error_code: Mapped[str | None] = mapped_column(Text)
     error_sentence: Mapped[str | None] = mapped_column(Text)
 

@@ -15,13 +15,14 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 
-from chatflow_hook import counting, handles, messages, sessions
+from chatflow_hook import buttons, counting, handles, messages, sessions
+from chatflow_hook.buttons import Button, ButtonAnswer
 from chatflow_hook.cancellation import CANCELLED
 from chatflow_hook.database import DatabaseFault
 from chatflow_hook.ends import OnEnd, RequestEnd
 from chatflow_hook.handles import Handle, SentPhoto
 from chatflow_hook.hook import ChatFlowHook
-from chatflow_hook.manual_requests import NothingToVary
+from chatflow_hook.manual_requests import SUPERSEDED, NothingToVary
 from chatflow_hook.outbox import Request
 from chatflow_hook.picture import Picture, detail_of
 from chatflow_hook.quota import Limited
@@ -53,7 +54,7 @@ _DRAWN = replace(_QUEUED, state=State.DRAWN, width=832, height=1216, seed=1)
 class RecordedRequest:
     """A request of an InMemoryHook, as it was when it was read.
 
-    `kind` is automatic, asked, variation or cover, and a string too. `turn` is the turn that
+    `kind` is automatic, asked, variation, cover or file, and a string too. `turn` is the turn that
     brought it; a variation has the turn of the picture that it varies. `picture` is what `wait`
     returned then. `is_enqueued` says whether the worker was told: by `enqueue`, or by the hook
     itself, where it commits. `created_at` is from the stand-in's clock. `cover` is the number of
@@ -101,6 +102,7 @@ class InMemoryHook(ChatFlowHook):
     - It behaves as if the table `dialogs` were ours: DialogUnknownError is never raised.
     - It does not screen: it refuses nothing, takes a `prompt` as it stands, and learns of a user's
       age only by `learn_to_be_a_minor`.
+    - It keeps the words of a `prompt` and all files, so that no button finds them gone.
     - It logs nothing, reads no variable and no MESSAGES_FILE, and without a database it answers at
       once.
     - `on_end` tells one end at a time, also those of before its first call, and raises what the
@@ -136,6 +138,9 @@ class InMemoryHook(ChatFlowHook):
         self._of_age: set[int] = set()
         self._waits_until: dict[int, datetime] = {}
         self._photo_ids = itertools.count(1)
+        # By button and picture: the requests that presses have brought, with the ids of the presses.
+        self._pressed: dict[tuple[Button, UUID], dict[UUID, str | None]] = {}
+        self._reported: set[UUID] = set()
 
     @property
     def requests(self) -> Sequence[RecordedRequest]:
@@ -261,31 +266,71 @@ class InMemoryHook(ChatFlowHook):
         dialog = self._dialogs.setdefault(turn.dialog_id, _Dialog())
         if (limited := self._limited(turn.user_id, Kind.ASKED)) is not None:
             return limited
-        request = self._add_of_turn(
-            turn, Kind.ASKED, turn.user_message_count or dialog.message_count
-        )
+        if (asked := self._open(turn.dialog_id, Kind.ASKED)) is not None:
+            return asked.request
+        count = turn.user_message_count or dialog.message_count
+        automatic = self._open(turn.dialog_id, Kind.AUTOMATIC)
+        if automatic is not None and automatic.request.message_count >= count:
+            self._end_without(automatic, State.CANCELLED, SUPERSEDED)
+        request = self._add_of_turn(turn, Kind.ASKED, count)
         await self.enqueue(request)
         return request
 
-    async def vary(self, request_id: Handle) -> Request | Limited:
-        """As ChatFlowHook.vary.
+    async def vary(
+        self, request_id: Handle, *, reply_to_message_id: int | None = None
+    ) -> Request | Limited:
+        """As ChatFlowHook.vary; the words of the bot's own `prompt` are always kept.
 
         Raises:
-            NothingToVary: there is no such delivered picture, or the bot's own `prompt` described
-                it.
+            NothingToVary: there is no such delivered picture.
             DatabaseFault: `is_database_down` is set.
         """
         self._check_database()
         varied = self._found(request_id)
-        if varied is None or varied.picture.state is not State.DELIVERED or _has_own_prompt(varied):
+        if varied is None or varied.picture.state is not State.DELIVERED:
             shown = handles.spelled(request_id)
             raise NothingToVary(f"nothing is known of what the picture of {shown} shows")
         if (limited := self._limited(varied.turn.user_id, Kind.VARIATION)) is not None:
             return limited
         count = varied.request.message_count
-        request = self._add(varied.turn, Kind.VARIATION, count, _QUEUED)
+        turn = varied.turn
+        if reply_to_message_id is not None:
+            turn = turn.model_copy(update={"reply_to_message_id": reply_to_message_id})
+        request = self._add(turn, Kind.VARIATION, count, _QUEUED)
         await self.enqueue(request)
         return request
+
+    async def on_button(
+        self,
+        data: str | None,
+        *,
+        user_id: int,
+        chat_id: int,
+        press_id: str | None = None,
+        language: str | None = None,
+    ) -> ButtonAnswer | None:
+        """As ChatFlowHook.on_button; every file is kept, and may be sent in any chat."""
+        if data is None or not buttons.is_ours(data):
+            return None
+        button, picture = self._button(data)
+        if self.is_database_down:
+            return _answer("button_later", language, is_refusal=True)
+        if button is None:
+            return _answer("button_unknown", language, is_refusal=True)
+        if picture is None or picture.turn.chat_id != chat_id:
+            return _answer("button_gone", language, is_refusal=True)
+        if button is not Button.REPORT and picture.turn.user_id != user_id:
+            return _answer("button_not_yours", language, is_refusal=True)
+        if picture.request.id in self._reported:
+            return _answer("button_reported", language, deletes_message=True)
+        match button:
+            case Button.ANOTHER | Button.FILE:
+                return await self._press(button, picture, press_id, language)
+            case Button.HIDE:
+                return _answer("button_hidden", language, deletes_message=True)
+            case Button.REPORT:
+                self._reported.add(picture.request.id)
+                return _answer("button_reported", language, deletes_message=True)
 
     async def on_dialog_start(self, turn: Turn) -> Request | None:
         """As ChatFlowHook.on_dialog_start, with as many covers as `covers` says."""
@@ -368,6 +413,53 @@ class InMemoryHook(ChatFlowHook):
         """As ChatFlowHook.close; there is nothing to close."""
         self.is_closed = True
 
+    @staticmethod
+    def wants_picture(text: str, model_says: bool | None = None) -> bool:  # noqa: FBT001 (as there)
+        """As ChatFlowHook.wants_picture, which needs no server either."""
+        return ChatFlowHook.wants_picture(text, model_says)
+
+    def _button(self, data: str) -> tuple[Button | None, RecordedRequest | None]:
+        _, name, id_ = [*data.split(":"), "", ""][:3]
+        picture = self._found(id_)
+        is_delivered = picture is not None and picture.picture.state is State.DELIVERED
+        known = Button(name) if name in set(Button) else None
+        return known, picture if is_delivered else None
+
+    async def _press(
+        self, button: Button, picture: RecordedRequest, press_id: str | None, language: str | None
+    ) -> ButtonAnswer:
+        """Request another picture or the file, unless one is under way or the press is known."""
+        pressed = self._pressed.setdefault((button, picture.request.id), {})
+        states = [self._requests[id_].picture.state for id_ in pressed if id_ in self._requests]
+        if any(state.is_open for state in states) or (
+            press_id is not None and press_id in pressed.values()
+        ):
+            return _answer(f"button_{button}", language)
+        if button is Button.ANOTHER:
+            answer = await self.vary(
+                picture.request, reply_to_message_id=picture.picture.telegram_message_id
+            )
+            if isinstance(answer, Limited):
+                time = f"{answer.free_at:%H:%M}"
+                return _answer("button_limited", language, is_refusal=True, time=time)
+        elif State.DELIVERED in states:
+            return _answer("button_file_sent", language)
+        else:
+            count = picture.request.message_count
+            answer = self._add(picture.turn, Kind.FILE, count, _DRAWN)
+            await self.enqueue(answer)
+        pressed[answer.id] = press_id
+        return _answer(f"button_{button}", language, request=answer)
+
+    def _open(self, dialog_id: int, kind: Kind) -> RecordedRequest | None:
+        matching = (
+            each
+            for each in self._requests.values()
+            if (each.request.dialog_id, each.kind) == (dialog_id, kind)
+            and each.picture.state.is_open
+        )
+        return next(matching, None)
+
     def _count_and_decide(self, turn: Turn) -> Request | None:
         """Do the same steps as `outbox.record`."""
         dialog = self._dialogs.setdefault(turn.dialog_id, _Dialog())
@@ -394,7 +486,9 @@ class InMemoryHook(ChatFlowHook):
             self._update(last, request=replace(last.request, message_count=moved))
         if last is not None and last.picture.state.is_open:
             return None
-        if not verdict.is_due or self._limited(turn.user_id, Kind.AUTOMATIC) is not None:
+        if not verdict.is_due or self._open(turn.dialog_id, Kind.ASKED) is not None:
+            return None
+        if self._limited(turn.user_id, Kind.AUTOMATIC) is not None:
             return None
         return self._add_of_turn(turn, Kind.AUTOMATIC, count)
 
@@ -538,11 +632,6 @@ def _is_open_or_delivered(recorded: RecordedRequest) -> bool:
     return state.is_open or state is State.DELIVERED
 
 
-def _has_own_prompt(recorded: RecordedRequest) -> bool:
-    is_of_turn = recorded.kind in (Kind.AUTOMATIC, Kind.ASKED)
-    return is_of_turn and bool((recorded.turn.prompt or "").strip())
-
-
 def _count_erased(erased: Sequence[RecordedRequest], *, dialogs: int) -> Forgotten:
     delivered = [each for each in erased if each.picture.state is State.DELIVERED]
     covers = {
@@ -565,4 +654,21 @@ def _count_erased(erased: Sequence[RecordedRequest], *, dialogs: int) -> Forgott
         photos=tuple(photos),
         unknown_sends=0,
         hosts=(),
+    )
+
+
+def _answer(
+    key: str,
+    language: str | None,
+    *,
+    is_refusal: bool = False,
+    request: Request | None = None,
+    deletes_message: bool = False,
+    **facts: str,
+) -> ButtonAnswer:
+    return ButtonAnswer(
+        text=messages.shipped().text(key, language=language, **facts),
+        show_alert=is_refusal,
+        request=request,
+        deletes_message=deletes_message,
     )

@@ -221,7 +221,8 @@ class Turn(BaseModel):
     What is drawn: `persona` is the name of a persona's folder, in any case. `rating` is what the
     bot allows at most; an unknown one is safe. `language` is the user's language code. `story`
     names the story that is told, for SEED_MODE=story. `caption` and `has_spoiler` go with the
-    photo.
+    photo; without a `caption` the persona says something of her own. `caption_parse_mode` is the
+    markup of `caption`, None for plain text.
 
     What people wrote, or what a table holds, is never refused here: a turn that cannot be drawn has
     a `fault`, and its request fails under that code. NUL characters and halves of emojis are removed.
@@ -252,6 +253,7 @@ class Turn(BaseModel):
     story: Words | None = None
     prompt: Words | None = None
     caption: Words | None = None
+    caption_parse_mode: Literal["HTML", "MarkdownV2"] | None = None
     has_spoiler: _Flag = False
     reply_to_message_id: int | None = None
     message_thread_id: int | None = None
@@ -277,6 +279,7 @@ class Turn(BaseModel):
             story: str | None = None,
             prompt: str | None = None,
             caption: str | None = None,
+            caption_parse_mode: Literal["HTML", "MarkdownV2"] | None = None,
             has_spoiler: bool | None = False,
             reply_to_message_id: int | None = None,
             message_thread_id: int | None = None,

@@ -5,7 +5,19 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from pydantic import SecretStr
-from sqlalchemy import BigInteger, Uuid, column, delete, func, literal, select, table, text
+from sqlalchemy import (
+    BigInteger,
+    Uuid,
+    and_,
+    column,
+    delete,
+    func,
+    literal,
+    select,
+    table,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -91,6 +103,7 @@ async def erase(
 
     await cancellation.list_strays(connection, _open(requests))
     await connection.execute(delete(ImageRequest).where(is_any_of(ImageRequest.id, request_ids)))
+    await _forget_reports(connection, user_id)
     await _forget_what_was_learnt(connection, user_id, dialogs, hash_secret)
     await connection.execute(age_confirmation.erase(user_id))
     await connection.execute(delete(_AUDIT).where(_AUDIT.c.user_id == user_id))
@@ -129,6 +142,12 @@ async def erase_left_dialogs(connection: AsyncConnection, dialog_ids: Collection
     query = select(Dialog.id).where(is_any_of(Dialog.id, dialog_ids))
     locked = await connection.execute(query.with_for_update(skip_locked=True))
     await _erase_empty_dialogs(connection, locked.scalars().all())
+
+
+async def _forget_reports(connection: AsyncConnection, user_id: int) -> None:
+    """Erase who has reported a picture of another user; that it was reported stays."""
+    by_user = and_(ImageRequest.reported_at.is_not(None), ImageRequest.reported_by == user_id)
+    await connection.execute(update(ImageRequest).where(by_user).values(reported_by=None))
 
 
 async def _forget_what_was_learnt(

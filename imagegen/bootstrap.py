@@ -1,10 +1,12 @@
 """Builds objects from settings. The caller opens and closes them, except where an exit stack is given."""
 
+import random
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
+from chatflow_hook.messages import messages_of
 from chatflow_hook.settings import BadSetting
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.timeouts import PromptTimeouts
@@ -20,6 +22,7 @@ from imagegen.monitoring.counter_log import CounterLog
 from imagegen.pipeline.content_policy import ContentPolicy, PolicySettings
 from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.image_cache import ImageCache
+from imagegen.pipeline.photo_message import PhotoMessages
 from imagegen.pipeline.quarantine import Quarantine
 from imagegen.pipeline.safety_audit import SafetyAudit
 from imagegen.pipeline.turn_reader import TurnReader
@@ -233,12 +236,14 @@ async def worker_parts(
         image_store=images,
         image_links=image_links(settings),
         telegram=telegram,
+        photo_messages=_photo_messages(settings, requests),
         flood_control=FloodControl(results),
         progress=LiveProgress(results),
         quarantine=Quarantine(
             max_crashes=settings.request_crashes, count_suspects=requests.count_suspects
         ),
         circuit_breaker=CircuitBreaker(),
+        ai_mark=settings.delivery_ai_mark,
         max_age_s=settings.request_max_age,
         max_attempts=settings.request_attempts,
         max_unknown_sends=2 if settings.delivery_on_unknown == "resend" else 1,
@@ -274,6 +279,18 @@ async def _pool(
     )
     await stack.enter_async_context(pool.running())
     return pool
+
+
+def _photo_messages(settings: Settings, requests: RequestRepository) -> PhotoMessages:
+    return PhotoMessages(
+        requests=requests,
+        texts=messages_of(settings),
+        chance=random.SystemRandom(),
+        buttons=settings.delivery_buttons,
+        under=settings.delivery_buttons_under,
+        has_captions=settings.delivery_captions,
+        ai_mark=settings.delivery_ai_mark,
+    )
 
 
 def _policy_settings(settings: Settings) -> PolicySettings:

@@ -59,9 +59,21 @@ def may_be_first_name(word: str) -> bool:
     return is_known(word) and _may_be_first_name(word)
 
 
+def may_be_named(word: str) -> bool:
+    """Tell whether a word may be a Russian first name in the nominative or the dative."""
+    return _is_russian(word) and any(
+        _may_be(word, ("Name", "sing", case)) for case in ("nomn", "datv")
+    )
+
+
 def is_noun(word: str) -> bool:
     """Tell whether the likeliest reading of a word is a noun of the Russian dictionary."""
     return _is(word, "NOUN")
+
+
+def may_be_counted(word: str) -> bool:
+    """Tell whether a Russian word may be a noun, or stand for one, in a case after a number."""
+    return _is_russian(word) and _may_be_counted(word)
 
 
 def is_inanimate(word: str) -> bool:
@@ -77,6 +89,31 @@ def genders(word: str) -> frozenset[str]:
 def is_thing_in_dative(word: str) -> bool:
     """Tell whether the likeliest reading of a word is a Russian noun for a thing, as in `дому`."""
     return _is(word, "NOUN", "inan", "datv")
+
+
+def is_nominative(word: str) -> bool:
+    """Tell whether some reading of a Russian noun is in the nominative."""
+    return _is_russian(word) and _may_be(word, ("NOUN", "nomn"))
+
+
+def is_said_to_you(word: str) -> bool:
+    """Tell whether a Russian verb is in the second person or an imperative."""
+    return _is_russian(word) and (_is(word, "2per") or _is(word, "impr"))
+
+
+def is_past(word: str) -> bool:
+    """Tell whether a Russian verb is in the past tense."""
+    return _is(word, "VERB", "past")
+
+
+def is_first_person(word: str) -> bool:
+    """Tell whether a Russian verb is in the first person."""
+    return _is(word, "1per")
+
+
+def is_said_of_others(word: str) -> bool:
+    """Tell whether a Russian verb is in the third person."""
+    return _is(word, "3per")
 
 
 def is_adjective(word: str) -> bool:
@@ -130,6 +167,13 @@ def _is_known(word: str) -> bool:
 
 
 @functools.lru_cache(maxsize=_CACHE_SIZE)
+def _may_be_counted(word: str) -> bool:
+    tag = analyser().parse(word)[0].tag
+    is_for_a_noun = ("ADJF" in tag or "PRTF" in tag) and {"plur", "gent"} in tag
+    return "NOUN" in tag or is_for_a_noun
+
+
+@functools.lru_cache(maxsize=_CACHE_SIZE)
 def _genders(word: str) -> frozenset[str]:
     tags = [parse.tag for parse in analyser().parse(word) if "NOUN" in parse.tag]
     subjects = (tag for tag in tags if tag.case in {"nomn", "accs", "datv"})
@@ -145,6 +189,11 @@ def _may_be_first_name(word: str) -> bool:
 def _is_name(word: str) -> bool:
     tag = analyser().parse(word)[0].tag
     return "Name" in tag or "Surn" in tag
+
+
+@functools.lru_cache(maxsize=_CACHE_SIZE)
+def _may_be(word: str, grammemes: tuple[str, ...]) -> bool:
+    return any(set(grammemes) in parse.tag for parse in analyser().parse(word))
 
 
 def _is(word: str, *grammemes: str) -> bool:

@@ -22,10 +22,12 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from chatflow_hook.buttons import Button
 from chatflow_hook.settings import BadSetting, HookSettings, read
 from chatflow_hook.turn import Rating
 from imagegen import resources
 from imagegen.comfy.address import HostAddress
+from imagegen.delivery.message import AiMark
 
 
 class LibrarySettings(BaseSettings):
@@ -263,6 +265,15 @@ def _check_bot_token(value: SecretStr) -> SecretStr:
     return value
 
 
+def _parse_buttons(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    buttons = tuple(Button(part.strip().lower()) for part in value.split(",") if part.strip())
+    if len(set(buttons)) < len(buttons):
+        raise ValueError("one of them twice")
+    return buttons
+
+
 class Settings(
     HostSettings, PictureSettings, StoreSettings, WebSettings, LogSettings, HookSettings
 ):
@@ -281,6 +292,19 @@ class Settings(
     delivery_on_unknown: Annotated[
         Literal["resend", "skip"], Field(description="resend or skip")
     ] = "resend"
+    delivery_buttons: Annotated[
+        tuple[Button, ...],
+        NoDecode,
+        BeforeValidator(_parse_buttons),
+        Field(description="another, file, hide or report, separated by commas, each once"),
+    ] = ()
+    delivery_buttons_under: Annotated[
+        Literal["asked", "all"], Field(description="asked or all")
+    ] = "asked"
+    delivery_captions: Annotated[bool, Field(description="true or false")] = True
+    delivery_ai_mark: Annotated[AiMark, Field(description="off, corner, caption or both")] = (
+        AiMark.OFF
+    )
 
     max_concurrent_generations: Annotated[
         int | None, Field(ge=1, description="a whole number from 1; left out: all slots")

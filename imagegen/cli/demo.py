@@ -12,6 +12,7 @@ from imagegen.errors import ImagegenError
 
 @click.command()
 @click.option("--once", is_flag=True, help="End after the last picture; else the chats stay up.")
+@click.option("--chat", is_flag=True, help="Chat yourself, on a web page, until Ctrl-C.")
 @click.option("--personas", metavar="NAME,…", default="", help="Only these personas.")
 @click.option("--comfyui", metavar="HOST:PORT,…", help="Real hosts instead of the sandbox.")
 @click.option(
@@ -28,8 +29,8 @@ from imagegen.errors import ImagegenError
     show_default=True,
     help="Where the pictures are written.",
 )
-def demo(
-    *, once: bool, personas: str, comfyui: str | None, workflows: Path | None, out: Path
+def demo(  # noqa: PLR0913 (the options)
+    *, once: bool, chat: bool, personas: str, comfyui: str | None, workflows: Path | None, out: Path
 ) -> None:
     """Show the main job on this machine: a chat with each persona, up to the photo.
 
@@ -50,6 +51,7 @@ def demo(
         workflows=workflows or resources.path("workflows"),
         out=out,
         stay=not once,
+        chat=chat,
     )
     logs.only_warnings()
     with sigterm_exits():

@@ -62,6 +62,7 @@ def requests() -> None:
 @click.option("--persona", metavar="NAME")
 @click.option("--dialog", "dialog_id", type=click.IntRange(-(2**63), 2**63 - 1), metavar="ID")
 @_SINCE
+@click.option("--reported", "is_reported", is_flag=True, help="Pictures that somebody reported.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @_AS_JSON
 def show_all(*, limit: int, is_json: bool, **filters: Any) -> None:

@@ -1,6 +1,9 @@
 """A photo message before and after it is sent."""
 
+import html
+import re
 from dataclasses import dataclass
+from enum import StrEnum
 
 # The limits of sendPhoto (core.telegram.org/bots/api#sendphoto): bytes, width + height in pixels,
 # ratio of the longer to the shorter side, and UTF-16 units of a caption.
@@ -8,6 +11,35 @@ _MAX_PHOTO_BYTES = 10 * 10**6
 _MAX_PHOTO_WIDTH_PLUS_HEIGHT = 10_000
 _MAX_PHOTO_RATIO = 20
 _MAX_CAPTION_UNITS = 1024
+# Signs that Telegram wants escaped in a text with this markup.
+_MARKDOWN_SIGN = re.compile(r"[\\_*\[\]()~`>#+=|{}.!-]")
+
+
+class AiMark(StrEnum):
+    """Where a photo says to people that a machine made it (DELIVERY_AI_MARK)."""
+
+    OFF = "off"
+    CORNER = "corner"
+    CAPTION = "caption"
+    BOTH = "both"
+
+    @property
+    def is_in_corner(self) -> bool:
+        """Whether it is drawn into the picture."""
+        return self in (AiMark.CORNER, AiMark.BOTH)
+
+    @property
+    def is_in_caption(self) -> bool:
+        """Whether it is a line below the caption."""
+        return self in (AiMark.CAPTION, AiMark.BOTH)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageButton:
+    """A button under a message: its label, and what Telegram sends to the bot when it is pressed."""
+
+    label: str
+    data: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +47,8 @@ class PhotoMessage:
     """A picture and the chat it is sent to; width and height in pixels.
 
     `file_id`: Telegram's id of a photo that was uploaded before, None to upload `data`.
+    `parse_mode`: the markup of the caption, None for plain text.
+    `last_line`: stands below the caption, or alone if there is none.
     `is_document`: it is sent as a file and not as a photo. A document has no spoiler.
     """
 
@@ -25,6 +59,9 @@ class PhotoMessage:
     width: int
     height: int
     caption: str | None = None
+    parse_mode: str | None = None
+    buttons: tuple[MessageButton, ...] = ()
+    last_line: str | None = None
     has_spoiler: bool = False
     protect_content: bool = False
     reply_to_message_id: int | None = None
@@ -43,11 +80,22 @@ class PhotoMessage:
 
     @property
     def short_caption(self) -> str | None:
-        """The caption, cut to the 1024 UTF-16 units that Telegram accepts."""
-        if self.caption is None:
-            return None
-        units = self.caption.encode("utf-16-le", errors="replace")[: 2 * _MAX_CAPTION_UNITS]
-        return units.decode("utf-16-le", errors="ignore")
+        """The caption with its last line, as long as Telegram accepts: the caption is cut, the line not."""
+        if self.caption is None or self.last_line is None:
+            return self._last_line if self.caption is None else _cut(self.caption)
+        ending = f"\n\n{self._last_line}"
+        return _cut(self.caption, without_units=len(ending.encode("utf-16-le")) // 2) + ending
+
+    @property
+    def _last_line(self) -> str | None:
+        """The last line, which has no markup, so that it shows as it is beside a caption that has."""
+        match self.parse_mode:
+            case "HTML":
+                return self.last_line and html.escape(self.last_line, quote=False)
+            case "MarkdownV2":
+                return self.last_line and _MARKDOWN_SIGN.sub(r"\\\g<0>", self.last_line)
+            case _:
+                return self.last_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,3 +112,8 @@ class SentMessage:
     message_id: int
     file_id: str | None
     bot_id: int
+
+
+def _cut(text: str, *, without_units: int = 0) -> str:
+    units = text.encode("utf-16-le", errors="replace")
+    return units[: 2 * (_MAX_CAPTION_UNITS - without_units)].decode("utf-16-le", errors="ignore")

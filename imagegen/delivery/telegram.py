@@ -1,5 +1,7 @@
 """Sends a picture to a Telegram chat. This module alone uses aiogram; its errors become ours here."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self
@@ -24,7 +26,14 @@ from aiogram.exceptions import (
 )
 from aiogram.methods import TelegramMethod
 from aiogram.methods.base import Response, TelegramType
-from aiogram.types import BufferedInputFile, Message, ReplyParameters
+from aiogram.types import (
+    BufferedInputFile,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    InputMediaPhoto,
+    Message,
+    ReplyParameters,
+)
 from aiohttp import ClientConnectorError, ClientTimeout, ConnectionTimeoutError
 
 from chatflow_hook import connection_errors
@@ -38,7 +47,7 @@ from imagegen.delivery.errors import (
     PhotoRefused,
     TokenRevoked,
 )
-from imagegen.delivery.message import PhotoMessage, SentMessage
+from imagegen.delivery.message import MessageButton, PhotoMessage, SentMessage
 from imagegen.delivery.telegram_refusals import refusal
 from imagegen.errors import ImagegenError
 
@@ -57,6 +66,8 @@ _MAX_CONNECT_S = 10.0
 _MAX_CONNECT_SHARE = 0.5
 _CLIENT_ERROR = 400
 _SERVER_ERROR = 500
+# A phone shows the whole labels of two.
+_BUTTONS_IN_A_ROW = 2
 # For an answer that has no description; aiogram then has None as its message.
 _NO_REASON = "without a reason"
 # What a call raises. ValueError and LookupError: the answer is no text in its own encoding.
@@ -151,6 +162,28 @@ class Telegram:
             raise problem from error
         return True
 
+    async def hide(self, chat_id: int, message_id: int, *, photo: bytes, caption: str) -> bool:
+        """Put a harmless photo in the place of one that is too old to be deleted.
+
+        Returns False if Telegram refuses that for good: the message is a document, or is gone.
+
+        Raises:
+            NotSent, OutcomeUnknown, FloodWait, TokenRevoked, AnswerUnknown: try again later.
+        """
+        file = BufferedInputFile(photo, filename="hidden.png")
+        try:
+            await self._bot.edit_message_media(
+                InputMediaPhoto(media=file, caption=caption), chat_id=chat_id, message_id=message_id
+            )
+        except (TelegramMigrateToChat, TelegramBadRequest) as error:
+            return "not modified" in (error.message or _NO_REASON).lower()
+        except _CALL_ERRORS as error:
+            problem = self._noting_revoked_token(error_of(error))
+            if isinstance(problem, ChatGone):
+                return False
+            raise problem from error
+        return True
+
     async def probe(self) -> None:
         """Return if Telegram answers and accepts the token; resets `is_revoked`.
 
@@ -183,6 +216,15 @@ class Telegram:
         return problem
 
     async def _send(self, photo: PhotoMessage, chat_id: int) -> Message:
+        """Send it; once more without markup if Telegram cannot read that of its caption."""
+        try:
+            return await self._send_once(photo, chat_id)
+        except TelegramBadRequest as error:
+            if photo.parse_mode is None or "parse entities" not in (error.message or ""):
+                raise
+            return await self._send_once(replace(photo, parse_mode=None), chat_id)
+
+    async def _send_once(self, photo: PhotoMessage, chat_id: int) -> Message:
         file = photo.file_id or BufferedInputFile(photo.data, filename=photo.filename)
         caption = photo.short_caption
         reply = _reply_parameters(photo.reply_to_message_id)
@@ -191,7 +233,11 @@ class Telegram:
                 chat_id,
                 file,
                 caption=caption,
+                parse_mode=photo.parse_mode,
+                # As a file it stays what it is: Telegram would show a picture as one.
+                disable_content_type_detection=True,
                 reply_parameters=reply,
+                reply_markup=_keyboard(photo.buttons),
                 message_thread_id=photo.message_thread_id,
                 protect_content=photo.protect_content or None,
             )
@@ -199,6 +245,8 @@ class Telegram:
             chat_id,
             file,
             caption=caption,
+            parse_mode=photo.parse_mode,
+            reply_markup=_keyboard(photo.buttons),
             has_spoiler=photo.has_spoiler,
             protect_content=photo.protect_content or None,
             reply_parameters=reply,
@@ -276,6 +324,16 @@ def _accepted_message_id(error: Exception) -> int | None:
             return message_id
         case _:
             return None
+
+
+def _keyboard(buttons: Sequence[MessageButton]) -> InlineKeyboardMarkup | None:
+    if not buttons:
+        return None
+    keys = [InlineKeyboardButton(text=each.label, callback_data=each.data) for each in buttons]
+    rows = [
+        keys[first : first + _BUTTONS_IN_A_ROW] for first in range(0, len(keys), _BUTTONS_IN_A_ROW)
+    ]
+    return InlineKeyboardMarkup(inline_keyboard=rows)
 
 
 def _reply_parameters(message_id: int | None) -> ReplyParameters | None:

@@ -1,8 +1,11 @@
-"""Deletes pictures from chats that arrived after everything of their user was erased."""
+"""Takes pictures out of chats: hidden ones, and those that arrived after their user was erased."""
 
+from functools import cache
+from io import BytesIO
 from typing import Any
 
 import structlog
+from PIL import Image
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -18,10 +21,16 @@ EVERY_S = 15.0
 _BATCH_SIZE = 50
 # Telegram lets a bot delete its messages for so long.
 _GIVEN_UP_AFTER_S = 172_800.0
+# Without words, since of an erased user not even the language is known.
+_PLACEHOLDER = "🙈"
+_PLACEHOLDER_SIZE = (320, 320)
 
 
 class ForgottenMessages:
-    """Deletes the messages that the table lists. Several workers may do so at the same time."""
+    """Deletes the messages that the table lists. Several workers may do so at the same time.
+
+    A message that is too old to be deleted is edited to an empty picture.
+    """
 
     def __init__(self, engine: AsyncEngine, telegram: Telegram) -> None:
         self._engine = engine
@@ -54,7 +63,11 @@ class ForgottenMessages:
         if message.chat_id in flooded_chats:
             return False
         try:
-            is_deleted = await self._telegram.delete(message.chat_id, message.message_id)
+            is_deleted = await self._telegram.delete(
+                message.chat_id, message.message_id
+            ) or await self._telegram.hide(
+                message.chat_id, message.message_id, photo=_placeholder(), caption=_PLACEHOLDER
+            )
         except (NotSent, TokenRevoked):
             raise
         except Unavailable as error:
@@ -94,3 +107,10 @@ class ForgottenMessages:
     async def _delete_rows(self, *conditions: Any) -> None:
         query = delete(ForgottenMessage).where(*conditions)
         await run_statement(self._engine, lambda connection: connection.execute(query))
+
+
+@cache
+def _placeholder() -> bytes:
+    file = BytesIO()
+    Image.new("RGB", _PLACEHOLDER_SIZE, (128, 128, 128)).save(file, "PNG")
+    return file.getvalue()

@@ -64,9 +64,12 @@ class RetentionLimits:
 
     @property
     def due_contexts(self) -> ColumnElement[bool]:
-        """Requests that lose their conversation: failed ones. All others lost it when they ended."""
+        """Requests that lose their conversation: failed ones, and delivered ones the bot's own prompt.
+
+        All others lost it when they ended.
+        """
         return and_(
-            ImageRequest.state == State.FAILED,
+            ImageRequest.state.in_([State.FAILED, State.DELIVERED]),
             ImageRequest.conversation.is_not(None),
             _ended_before(self.context_s),
         )

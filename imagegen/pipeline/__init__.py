@@ -9,6 +9,7 @@
 - `safety_audit.py`: writes what the content screen finds
 - `generate.py`: from a claimed request to a stored image
 - `image_cache.py`: finds images that were drawn before
+- `photo_message.py`: what a picture is sent with: caption and buttons
 - `deliver.py`: sends a stored image to its chat
 - `dry_run.py`: shows what would be drawn for a dialog, without drawing it
 """

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from imagegen.delivery.message import AiMark
 from imagegen.delivery.rate_limit import FloodControl
 from imagegen.delivery.telegram import Telegram
 from imagegen.pipeline.content_policy import ContentPolicy
 from imagegen.pipeline.image_cache import ImageCache
+from imagegen.pipeline.photo_message import PhotoMessages
 from imagegen.pipeline.quarantine import Quarantine
 from imagegen.pipeline.safety_audit import SafetyAudit
 from imagegen.pipeline.turn_reader import TurnReader
@@ -26,6 +28,7 @@ class JobContext:
 
     Attributes:
         image_screen: the operator's check of finished images, None if there is none.
+        ai_mark: where a photo says to people that a machine made it.
         image_links: makes addresses of images that the worker serves, None if it serves none.
         max_age_s: seconds after queueing at which a request expires (REQUEST_MAX_AGE); 0 for never.
         max_attempts: how often a request may fail before it ends, outages not counted.
@@ -46,10 +49,12 @@ class JobContext:
     image_store: ImageStore
     image_links: ImageLinks | None
     telegram: Telegram
+    photo_messages: PhotoMessages
     flood_control: FloodControl
     progress: LiveProgress
     quarantine: Quarantine
     circuit_breaker: CircuitBreaker
+    ai_mark: AiMark
     max_age_s: float
     max_attempts: int
     max_unknown_sends: int

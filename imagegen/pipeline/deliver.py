@@ -3,14 +3,13 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import structlog
 
 from chatflow_hook.turn import Rating
-from imagegen import image_file
 from imagegen.db.engine import DatabaseRefused
 from imagegen.db.tables import SendOutcome
 from imagegen.delivery.errors import (
@@ -25,9 +24,8 @@ from imagegen.delivery.errors import (
     SendRefused,
 )
 from imagegen.delivery.message import PhotoMessage, SentMessage
-from imagegen.delivery.photo_encoding import as_jpeg_photo
+from imagegen.delivery.photo_encoding import photo_forms
 from imagegen.errors import ImagegenError, Rejected, Unavailable, Unexpected
-from imagegen.pipeline.content_policy import DeliveryOptions
 from imagegen.pipeline.context import JobContext
 from imagegen.queue import shutdown
 from imagegen.requests.claim import ClaimedRequest, ClaimLost, DeliveryAttempt
@@ -81,9 +79,10 @@ async def deliver(
     if request.chat_id is not None:
         # Asked first, so that a picture that has to wait is not even read from the store.
         await _wait_until_allowed(context, request, request.chat_id)
+    persona = _persona(context, request)
     options = await context.content_policy.delivery_options(
         request,
-        _persona(context, request),
+        persona,
         may_exceed_safe=await _may_exceed_safe(context, request),
     )
     if request.chat_id is None:
@@ -91,7 +90,7 @@ async def deliver(
         await _run_to_completion(context.requests.mark_delivered(request, url=url))
         return
 
-    message = _photo_message(request, request.chat_id, image, options)
+    message = await context.photo_messages.write(request, request.chat_id, image, options, persona)
     if data is None:
         if await _send_by_file_id(context, request, image, message):
             return
@@ -139,26 +138,16 @@ def _persona(context: JobContext, request: ClaimedRequest) -> Persona | None:
         return None
 
 
-def _photo_message(
-    request: ClaimedRequest, chat_id: int, image: StoredImage, options: DeliveryOptions
-) -> PhotoMessage:
-    return PhotoMessage(
-        chat_id=chat_id,
-        filename=image.name,
-        width=image.width,
-        height=image.height,
-        caption=request.caption,
-        has_spoiler=options.has_spoiler,
-        protect_content=options.protect_content,
-        reply_to_message_id=request.reply_to_message_id,
-        message_thread_id=request.message_thread_id,
-    )
-
-
 async def _send_by_file_id(
     context: JobContext, request: ClaimedRequest, image: StoredImage, message: PhotoMessage
 ) -> bool:
-    """Send the photo that Telegram already has, without an upload; return False if it has none."""
+    """Send the photo that Telegram already has, without an upload; return False if it has none.
+
+    Where photos have a mark in the corner, all are uploaded: nobody knows whether a photo that was
+    uploaded before has it, and in which language. A file is the original, which no photo is.
+    """
+    if context.ai_mark.is_in_corner or message.is_document:
+        return False
     file_id = await context.image_cache.file_id(request, image, bot_id=context.telegram.bot_id)
     if file_id is None:
         return False
@@ -175,7 +164,7 @@ async def _send_in_some_form(
 ) -> None:
     """Send the picture in the first form that Telegram accepts."""
     sentence = ""
-    async for form in _forms(message):
+    async for form in photo_forms(message, mark=context.ai_mark, language=request.language):
         try:
             await _send_in_topic_or_chat(context, request, form)
         except PhotoRefused as error:
@@ -184,20 +173,6 @@ async def _send_in_some_form(
         else:
             return
     raise SendRefused(sentence)
-
-
-async def _forms(message: PhotoMessage) -> AsyncIterator[PhotoMessage]:
-    """Yield the picture as the photo it is, as a small JPEG, and as a document.
-
-    A document has no spoiler, so a picture that needs one is never sent as a document.
-    """
-    if message.fits_a_photo:
-        yield message
-    data, width, height = await image_file.in_thread(as_jpeg_photo, message.data)
-    name = message.filename.partition(".")[0]
-    yield replace(message, data=data, width=width, height=height, filename=f"{name}.jpeg")
-    if not message.has_spoiler:
-        yield replace(message, is_document=True)
 
 
 async def _send_in_topic_or_chat(

@@ -211,6 +211,7 @@ class ImageGeneration:
             avoid_host=self._request.host,
             left_on=None if self._request.prompt_id is None else self._request.host,
             user=self._request.user_id,
+            is_asked=self._request.kind.is_asked_by_person,
             age_s=self._request.age_s,
         )
         async with AsyncExitStack() as stack:

@@ -121,19 +121,21 @@ class Pool:
             yield
 
     @asynccontextmanager
-    async def lease(
+    async def lease(  # noqa: PLR0913 (what the choice of a host depends on)
         self,
         requirements: Requirements,
         *,
         avoid_host: str | None = None,
         left_on: str | None = None,
         user: int | None = None,
+        is_asked: bool = False,
         age_s: float = 0.0,
     ) -> AsyncIterator[SlotLease]:
         """Lend a slot on the best host that can draw this, after any wait.
 
         The wait has no limit of its own; it may be cancelled. `avoid_host` names a host that is
-        taken only if no other one is left. The users of waiting callers take turns. The host's
+        taken only if no other one is left. Callers whose picture a person asked for (`is_asked`)
+        are served before all others, and the users of waiting callers take turns. The host's
         health is set by how the block ends: without an error, or with one of comfy/errors.py.
 
         `left_on` names the host that may still have an earlier prompt of this request. As long as
@@ -151,6 +153,7 @@ class Pool:
             avoid_host=avoid_host,
             left_on=None if left_on is None else self._hosts.get(left_on),
             user=user,
+            is_asked=is_asked,
             since=self._clock(),
             asked_at=self._clock() - age_s,
         )

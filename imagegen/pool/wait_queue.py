@@ -1,4 +1,4 @@
-"""WaitQueue: who waits for a slot; users take turns, each served in order of arrival."""
+"""WaitQueue: who waits for a slot; asked-for pictures first, users take turns, in order of arrival."""
 
 import asyncio
 import bisect
@@ -30,7 +30,8 @@ class Waiter:
     """A caller who waits for a host with the requirements.
 
     `left_on` is the host on which a prompt of the caller was left, None if there is none: there the
-    slot is for that prompt. `user` is whose request it is, None if unknown. `since` is when the wait
+    slot is for that prompt. `user` is whose request it is, None if unknown. `is_asked`: a person asked for
+    the picture, and waits for it. `since` is when the wait
     began, and `asked_at` when the request was made, in seconds on the pool's clock. `round` is set by
     the queue when the waiter is added. `slot` gets the granted slot or an error.
     """
@@ -39,6 +40,7 @@ class Waiter:
     avoid_host: str | None = None
     left_on: PooledHost | None = None
     user: int | None = None
+    is_asked: bool = False
     since: float = 0.0
     asked_at: float = 0.0
     round: int | None = None
@@ -46,9 +48,9 @@ class Waiter:
     slot: "asyncio.Future[SlotGrant]" = field(default_factory=_new_future)
 
     @property
-    def order(self) -> tuple[bool, int, int]:
-        """The sort key: prompts that are on a host already, then by round, then by arrival."""
-        return (self.left_on is None, self.round or 0, self.number)
+    def order(self) -> tuple[bool, bool, int, int]:
+        """The sort key: prompts that are on a host already, asked-for ones, by round, by arrival."""
+        return (self.left_on is None, not self.is_asked, self.round or 0, self.number)
 
     def requirements_on(self, host: PooledHost) -> Requirements | None:
         """Return what a new prompt on this host requires, None for the prompt that is left there."""
@@ -72,6 +74,7 @@ class Waiter:
 class WaitQueue:
     """The waiters, in the order in which they are served.
 
+    Pictures that people asked for come before all others; among each of both, users take turns.
     Each user has at most one waiter in a round, so a user with fifty requests does not delay a
     user with one by fifty. A new waiter joins the round that is being served, if its user has none
     in it. A waiter whose future is done, also by a cancellation, is no longer iterated over.

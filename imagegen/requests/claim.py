@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 
 from pydantic import ValidationError
 
+from chatflow_hook.manual_requests import OWN_PROMPT
 from chatflow_hook.tables import Kind, State
 from chatflow_hook.turn import KNOWN_ROLES_ONLY, Conversation
 from imagegen.errors import ImagegenError, Rejected, Unavailable
@@ -65,6 +66,8 @@ class ClaimedRequest:
     rating: str
     story: str | None
     caption: str | None
+    caption_parse_mode: str | None
+    persona_caption: str | None
     has_spoiler: bool
     reply_to_message_id: int | None
     message_thread_id: int | None
@@ -114,6 +117,16 @@ class ClaimedRequest:
         if self.image is None or self.width is None or self.height is None:
             return None
         return StoredImage(name=self.image, width=self.width, height=self.height)
+
+    @property
+    def own_prompt_alone(self) -> dict[str, str] | None:
+        """The conversation without what people wrote: the bot's own prompt, if it was drawn.
+
+        A variation is drawn from it.
+        """
+        prompt = (self.conversation or {}).get("prompt")
+        is_drawn = (self.scene or {}).get("source") == OWN_PROMPT
+        return {"text": "", "prompt": prompt} if prompt and is_drawn else None
 
     @property
     def talk(self) -> Conversation:

@@ -21,7 +21,7 @@ ResultT = TypeVar("ResultT")
 # A row as a mapping from column to value.
 Facts = Mapping[str, Any]
 
-_HIDDEN = {"conversation", "scene", "caption"}
+_HIDDEN = {"conversation", "scene", "caption", "persona_caption"}
 _SHOWN = [
     *(column for column in ImageRequest.__table__.columns if column.name not in _HIDDEN),
     ImageRequest.conversation.is_not(None).label("has_conversation"),
@@ -39,13 +39,15 @@ class RequestNotFound(ImagegenError):
 class RequestFilter:
     """Which requests to list. A field that is None or empty does not filter.
 
-    `since` is a moment, or a time span before now by PostgreSQL's clock.
+    `since` is a moment, or a time span before now by PostgreSQL's clock. `is_reported`: only
+    pictures that somebody has reported.
     """
 
     states: Sequence[State] = ()
     persona: str | None = None
     dialog_id: int | None = None
     since: datetime | timedelta | None = None
+    is_reported: bool = False
 
     @property
     def conditions(self) -> list[ColumnElement[bool]]:
@@ -59,6 +61,8 @@ class RequestFilter:
             conditions.append(ImageRequest.dialog_id == self.dialog_id)
         if self.since is not None:
             conditions.append(ImageRequest.created_at >= _moment(self.since))
+        if self.is_reported:
+            conditions.append(ImageRequest.reported_at.is_not(None))
         return conditions
 
 

@@ -1,7 +1,8 @@
 """What a job does to the row of a request: claim, start and end drawing, deliver, end."""
 
+import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -40,7 +41,14 @@ from imagegen.requests.claim import (
     DeliveryAttempt,
 )
 from imagegen.requests.deliveries import mark_sent, move_watermark, settle_earlier_sends
-from imagegen.requests.state_changes import RELEASED, advance, end_wait, mark_waiting, release
+from imagegen.requests.state_changes import (
+    RELEASED,
+    advance,
+    end_wait,
+    mark_waiting,
+    release,
+    write,
+)
 from imagegen.storage.store import StoredImage
 
 ResultT = TypeVar("ResultT")
@@ -118,6 +126,16 @@ _LOCK_IMAGE = (
 # Lock the dialog before the request, in the same order as the hook, or the two could deadlock.
 _LOCK_DIALOG = (
     select(Dialog.id).where(Dialog.id == bindparam("dialog_id")).with_for_update(key_share=True)
+)
+_LAST_CAPTION = (
+    select(ImageRequest.persona_caption)
+    .where(
+        ImageRequest.dialog_id == bindparam("dialog_id"),
+        ImageRequest.id != bindparam("request_id"),
+        ImageRequest.persona_caption.is_not(None),
+    )
+    .order_by(ImageRequest.updated_at.desc())
+    .limit(1)
 )
 _ADD_STRAY = postgresql.insert(StrayPrompt).on_conflict_do_nothing()
 # A picture that was sent from memory, or was never fetched, has left its prompt on the host.
@@ -353,6 +371,33 @@ class RequestRepository:
         if await self.claim_state(request) is not ClaimState.OURS:
             raise ClaimLost("another job has this request now, or it has ended")
 
+    async def choose_caption(
+        self, request: ClaimedRequest, captions: Sequence[str], *, chance: random.Random
+    ) -> str | None:
+        """Choose one of the persona's captions, never the dialog's last one, and write it down.
+
+        None if there is no other. A request that is sent once more keeps its caption.
+
+        Raises:
+            ClaimLost: another job has claimed the request, or it has ended.
+        """
+        if request.persona_caption in captions:
+            return request.persona_caption
+        of_this = {"request_id": request.id, "dialog_id": request.dialog_id}
+
+        async def step(connection: AsyncConnection) -> str | None:
+            # Locked, so that two pictures of a dialog at the same moment have two captions.
+            await connection.execute(_LOCK_DIALOG, {"dialog_id": request.dialog_id})
+            last = await connection.scalar(_LAST_CAPTION, of_this)
+            others = [caption for caption in captions if caption != last]
+            if not others:
+                return None
+            caption = chance.choice(others)
+            await write(connection, request, persona_caption=caption)
+            return caption
+
+        return await self._run(step)
+
     async def mark_drawn(
         self, request: ClaimedRequest, image: StoredImage, *, url: str | None, seconds: float | None
     ) -> None:
@@ -419,7 +464,7 @@ class RequestRepository:
                 connection,
                 request,
                 State.DELIVERED,
-                conversation=None,
+                conversation=request.own_prompt_alone if self._keeps_context else None,
                 # Another one if the group has become a supergroup.
                 chat_id=request.chat_id if receipt is None else receipt.chat_id,
                 telegram_message_id=receipt and receipt.message_id,

@@ -82,6 +82,16 @@ async def release(
     return await run_fenced(connection, query, _ours(request))
 
 
+async def write(connection: AsyncConnection, request: ClaimedRequest, **values: Any) -> None:
+    """Write to an open request without a change of its state.
+
+    Raises:
+        ClaimLost: the request is not ours any more, or has ended.
+    """
+    query = _write(OPEN).values(**values).returning(ImageRequest.id)
+    await run_fenced(connection, query, _ours(request))
+
+
 async def mark_waiting(connection: AsyncConnection, request: ClaimedRequest) -> None:
     """Write down that the job only waits for a slot, and that this claim is no crash.
 

@@ -3,17 +3,19 @@
 import datetime as dt
 
 from imagegen.safety.age_context import Forms, NumberContext, word_set
+from imagegen.safety.normalise import NormalisedWord
+from imagegen.safety.numbers import forms_of
 
 _BIRTH: Forms = word_set(
-    "born birth birthday bday birthdate birthyear dob родиться рождение рожденный родить гр дрн"
+    "born birth birthday bday bd birthdate birthyear dob др рожд родиться рождение рожденный родить гр дрн"
     " народиться nasceu nacido nacida nacio geboren nato nata urodzony urodzona народився народилася"
 )
 _CHILD: Forms = word_set("baby kid child born года год го й")
-_CAME: Forms = word_set("along arrived came appeared появиться")
+_CAME: Forms = word_set("along arrived came appeared delivered model vintage появиться завести")
 _FROM: Forms = word_set("from с со из")
 _UNTIL_NOW: Forms = word_set("in в since after before until moved last by к до после")
 _GRADUATION: Forms = word_set("class graduate graduates graduating graduation выпуск выпускник")
-_TWO_DIGITS = range(4, 30)
+TWO_DIGITS = range(4, 30)
 _FIRST_YEAR = 1900
 _GRADUATION_AGE = 18
 
@@ -38,16 +40,21 @@ def years_old_at_graduation(context: NumberContext, today: dt.date) -> int | Non
     return _GRADUATION_AGE - (context.value - today.year)
 
 
+def is_said(word: NormalisedWord) -> bool:
+    """Whether a word says that somebody was born."""
+    return not _BIRTH.isdisjoint(forms_of(word))
+
+
 def is_near_birth(context: NumberContext) -> bool:
     """Whether a birth is mentioned near a number."""
-    return context.near(_BIRTH, before=7, after=3) or context.near(_CAME, before=5)
+    return context.near(_BIRTH, before=7, after=5) or context.near(_CAME, before=5)
 
 
 def _year(context: NumberContext, *, is_of_somebody: bool) -> int | None:
     value = context.value
     if value < 100:
         return _short_year(context)
-    if value < _FIRST_YEAR or context.near(_BIRTH, before=7, after=3):
+    if value < _FIRST_YEAR or context.near(_BIRTH, before=7, after=5):
         return value
     if not is_of_somebody:
         return None
@@ -59,8 +66,10 @@ def _year(context: NumberContext, *, is_of_somebody: bool) -> int | None:
 
 
 def _short_year(context: NumberContext) -> int | None:
-    if context.value not in _TWO_DIGITS:
+    if context.value not in TWO_DIGITS:
         return None
     is_kid = context.word_after & {"kid", "baby", "born"} and context.value < 10
-    is_said = context.word_after & {"гр", "год", "года"} and context.near(_BIRTH, after=3)
+    is_said = (context.near(_BIRTH, before=2) and context.word_after <= {"год", "года", "г"}) or (
+        context.word_after & {"гр", "год", "года"} and context.near(_BIRTH, before=7, after=3)
+    )
     return 2000 + context.value if is_kid or is_said else None

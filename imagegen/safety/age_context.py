@@ -1,5 +1,6 @@
 """The numbers of a sentence, and the words around each; pure."""
 
+import functools
 import itertools
 import math
 from collections.abc import Iterable, Iterator
@@ -40,7 +41,7 @@ def word_set(text: str) -> Forms:
 # English words that end in s and are no plurals.
 _NO_PLURALS = word_set(
     "is was has does this his hers its yes as us thus plus looks seems turns years yrs always"
-    " perhaps sometimes besides less dress glass miss kiss lips eyes legs"
+    " thats whats lets heres perhaps sometimes besides less dress glass miss kiss lips eyes legs"
 )
 
 
@@ -63,8 +64,8 @@ class SpokenWord:
 class NumberContext:
     """A number and the words around it, each as the set of its forms; `after` ends at a pause.
 
-    `words_before` and `words_after` are the same words as they were written. `at` is the number's
-    place in the sentence; `starts_clause` if it is the first word, or stands after a pause.
+    `words_before` and `words_after` are the same words as they were written, `clause_before` those
+    since the last pause. `at` is the number's place in the sentence.
     """
 
     number: Number
@@ -72,13 +73,18 @@ class NumberContext:
     after: tuple[Forms, ...]
     words_before: tuple[str, ...]
     words_after: tuple[str, ...]
+    clause_before: tuple[str, ...]
     at: int
-    starts_clause: bool
 
     @property
     def value(self) -> int:
         """The value of the number."""
         return self.number.value
+
+    @property
+    def starts_clause(self) -> bool:
+        """Whether the number is the first word, or stands after a pause."""
+        return not self.clause_before
 
     @property
     def word_before(self) -> Forms:
@@ -117,8 +123,13 @@ class NumberContext:
         return False
 
 
-def numbers_in(sentence: NormalisedSentence) -> Iterator[NumberContext]:
-    """Yield the numbers of a sentence, each with the words around it."""
+@functools.lru_cache(maxsize=8)
+def numbers_in(sentence: NormalisedSentence) -> tuple[NumberContext, ...]:
+    """Return the numbers of a sentence, each with the words around it."""
+    return tuple(_numbers_in(sentence))
+
+
+def _numbers_in(sentence: NormalisedSentence) -> Iterator[NumberContext]:
     if not any(map(numbers.number_of, sentence.words)):
         return
     spoken = _with_compounds(_spoken(sentence))
@@ -133,8 +144,8 @@ def numbers_in(sentence: NormalisedSentence) -> Iterator[NumberContext]:
             after=tuple(each.forms for each in after),
             words_before=tuple(each.plain for each in before),
             words_after=tuple(each.plain for each in after),
+            clause_before=tuple(each.plain for each in _since_pause(before)),
             at=index,
-            starts_clause=not before or before[-1].pauses,
         )
 
 
@@ -204,7 +215,8 @@ def _sum(before: list[SpokenWord], value: int) -> tuple[int, int]:
         if first is None or before[-words].pauses:
             continue
         signs = frozenset[str]().union(*(each.forms for each in before[-words + 1 :]))
-        if signs & _PLUS or (first.value == _DOZEN and signs & {"and", "и"}):
+        is_dozen = first.value == _DOZEN and not before[-words].is_in_digits
+        if signs & _PLUS or (is_dozen and signs & {"and", "и"}):
             return words, first.value + value
         if signs & _MINUS and first.value > value:
             return words, first.value - value
@@ -224,6 +236,8 @@ def _compound(first: SpokenWord, added: int) -> int | None:
         return value + added if value % 1000 == 0 or (value % 10 == 0 and added < 10) else None
     if value in _CENTURIES and added >= 10:  # nineteen ninety, twenty ten
         return 100 * value + added
+    if value == 1 and 1 < added < 10:  # "one six", digit by digit
+        return 10 + added
     is_tens = value >= 20 and value % 10 == 0
     return value + added if is_tens and 0 < added < (100 if value == 100 else 10) else None
 
@@ -245,6 +259,11 @@ def _until_pause(spoken: list[SpokenWord]) -> Iterator[SpokenWord]:
         if word.pauses:
             return
         yield after
+
+
+def _since_pause(before: list[SpokenWord]) -> list[SpokenWord]:
+    pauses = [at for at, word in enumerate(before, start=1) if word.pauses]
+    return before[pauses[-1] if pauses else 0 :]
 
 
 def _is_english_plural(form: str) -> bool:

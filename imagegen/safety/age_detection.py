@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from imagegen import morphology
 from imagegen.safety import (
     age_birth,
     age_context,
@@ -12,6 +13,8 @@ from imagegen.safety import (
     age_relations,
     age_russian,
     age_subject,
+    age_things,
+    number_meaning,
 )
 from imagegen.safety.age_context import ADULT, Forms, NumberContext, word_set
 from imagegen.safety.age_subject import Person
@@ -28,10 +31,6 @@ _NOT_YET = word_set(
     " исполнится достигнуть достичь"
 )
 _ARTICLES = word_set("a an the two this that")
-_DATES = word_set(
-    "числа число числам th st nd rd january february march april june july august september october november december"
-    " января февраля марта апреля мая июня июля августа сентября октября ноября декабря"
-)
 _AGO = word_set("ago назад")
 _LONG_AGO = 10
 _MONTHS = word_set("month months месяц")
@@ -55,7 +54,6 @@ _MEASURED = word_set(
 )
 _MIN_BARE_AGE = 10
 _YEAR_WORDS = word_set("year years yr yrs y old yo ish год лет годик")
-_ENDS_OF_AN_AGE = _YEAR_WORDS | {"here"}
 _TIMES_OF_DAY = word_set("morning afternoon evening night")
 
 
@@ -95,16 +93,29 @@ def ages_in(
 
     `today` is for years of birth; `named_before` are the things that the sentence before names.
     """
-    contexts = [*age_context.numbers_in(sentence)]
+    contexts = age_context.numbers_in(sentence)
     is_about_age = bool(contexts) and _is_about_age(sentence)
-    is_date = any(word.plain in _DATES for word in sentence.words)
     for context in contexts:
         if (years := _years(context, today, named_before)) is not None:
             yield _age(context, years)
-        elif (_is_bare(context) and not is_date) or (is_about_age and _may_be_a_teens(context)):
-            yield replace(_age(context, context.value), is_certain=False)
+        elif (is_about_age and _may_be_a_teens(context)) or _is_not_understood(
+            context, today, named_before
+        ):
+            is_certain = bool(context.word_after & age_english.SHORT_YEARS)
+            yield replace(_age(context, 1), is_certain=is_certain)
     for context, years in age_relations.relative_ages(contexts):
         yield _age(context, years)
+
+
+def is_born_years_ago(sentence: NormalisedSentence) -> bool:
+    """Whether somebody was born so many years ago that they are a minor."""
+    return any(
+        0 < context.value < ADULT
+        and context.word_after & _YEAR_WORDS
+        and context.second_after & _AGO
+        and any(map(age_birth.is_said, sentence.words))
+        for context in age_context.numbers_in(sentence)
+    )
 
 
 def is_long_ago(sentence: NormalisedSentence) -> bool:
@@ -134,7 +145,11 @@ def may_draw_minor(sentence: NormalisedSentence, today: dt.date) -> bool:
 
 
 def _age(context: NumberContext, years: int) -> Age:
-    nobody = Person.THIRD if context.word_before & _ARTICLES else Person.FIRST
+    is_third = context.word_before & _ARTICLES or (
+        context.before
+        and (context.before[0] & _ARTICLES or morphology.is_name(context.words_before[0]))
+    )
+    nobody = Person.THIRD if is_third else Person.FIRST
     is_past = context.near(_PAST, before=6) and not age_birth.is_near_birth(context)
     return Age(years=years, person=age_subject.person_of(context) or nobody, is_past=is_past)
 
@@ -150,9 +165,11 @@ def _years(context: NumberContext, today: dt.date, named_before: Forms) -> int |
     years = age_birth.years_old(context, today, is_of_somebody=is_of_somebody)
     is_birth = years is not None and age_birth.is_near_birth(context)
     is_difference = context.near(_BY, before=1, after=3) and age_relations.is_difference(context)
-    if years is None and (context.number.is_age or (_is_age(context) and not is_difference)):
+    is_age = context.value <= _MAX_AGE and _is_age(context)
+    is_age = is_age and (context.value > 1 or bool(context.word_after & _YEAR_WORDS))
+    if years is None and (context.number.is_age or (is_age and not is_difference)):
         years = context.value
-    if years is None or age_subject.is_of_a_thing(
+    if years is None or age_things.is_of_a_thing(
         context, named_before=named_before, is_birth=is_birth
     ):
         return None
@@ -183,22 +200,26 @@ def _may_be_a_teens(context: NumberContext) -> bool:
         context.value in _TEENS
         and not context.number.is_ordinal
         and not context.is_counted(age_english.UNITS | age_russian.UNITS, until=age_english.UNTIL)
-        and not age_subject.is_of_a_thing(context)
+        and not age_things.is_of_a_thing(context)
     )
 
 
-def _is_bare(context: NumberContext) -> bool:
-    """Whether the number of a teenager stands alone between pauses, as in "Lin, 16, a baker"."""
-    return (
-        context.value in _TEENS
-        and not context.number.is_ordinal
-        and not context.number.is_roman
-        and context.starts_clause
-        and (
-            not context.after
-            or (bool(context.word_after & _ENDS_OF_AN_AGE) and len(context.after) == 1)
-        )
-        and not age_subject.is_of_a_thing(context)
+def _is_not_understood(context: NumberContext, today: dt.date, named_before: Forms) -> bool:
+    """Whether nothing says that a number is something else than the age of a minor."""
+    if today.year - ADULT <= context.value <= today.year:
+        return not number_meaning.is_other_year(context)
+    is_short_year = context.number.is_ordinal and context.word_after & {"год", "года"}
+    if is_short_year and context.value in age_birth.TWO_DIGITS:
+        return not number_meaning.is_other_year(context)
+    if not 0 < context.value < ADULT or age_relations.is_difference(context):
+        return False
+    is_years = bool(context.word_after & _YEAR_WORDS)
+    if not is_years and context.value < _MIN_BARE_AGE:
+        return False
+    if age_things.is_of_a_thing(context, named_before=named_before):
+        return False
+    return not (
+        number_meaning.is_span(context) if is_years else number_meaning.is_understood(context)
     )
 
 

@@ -6,25 +6,34 @@ from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, word_set
 UNITS: Forms = word_set(
     "second minute hour day week month mile meter metre kilometer kilometre km kilo kg gram pound"
     " percent degree euro dollar buck page time cent o am pm people person men women feet foot inch"
-    " block step floor stop point cm mm ml litre liter oclock out more of"
+    " all block step floor stop point cm mm ml litre liter oclock out more of min mins sec secs hr hrs wks"
+    " lb lbs oz ft kcal px fps bpm inch inches pcs pc xp pts"
 )
 UNTIL: Forms = word_set(
-    "and or but so with who in at on wearing standing sitting looking is was year years yr yrs old"
-    " next last this now today again tomorrow soon"
+    "and or but so for with who in at on wearing standing sitting looking is was year years yr yrs old"
+    " summers winters springs"
+    " next last this now today again tomorrow soon n y lol haha btw fyi rn tho cuz bc til till until she he"
+    " they it my your his her nobody everybody everyone someone"
 )
 
-_YEARS = word_set("year years yr yrs y")
+_YEARS = word_set("year years yr yrs y summers winters springs")
 _MONTHS = word_set("month months week weeks")
-_SHORT_YEARS = word_set("yr yrs")
+SHORT_YEARS: Forms = word_set("yr yrs")
 _OLD = word_set("old o young age")
 _YEARS_OLD = word_set("yo yos ish летний летн летие")
 _AGED = word_set("aged age ages возраст")
 _TO_BE_AGE = word_set("my is s that in")
-_TURNING = word_set("turn turns turned turning hit hits being became reached")
-_SPAN_BEFORE = word_set("for in after than last past next within over since every took")
-_SPAN_AFTER = word_set("ago later since together before experience apart")
+_TURNING = word_set(
+    "pushing nearing approaching turnin turn turns turned turning hit hits being became reached"
+)
+_SPAN_BEFORE = word_set(
+    "for in after than last past next within over since every took these those first whole"
+)
+_SPAN_AFTER = word_set(
+    "ago later since together before experience apart with of as married divorced widowed single sober clean strong running straight"
+)
 _FILLERS = word_set(
-    "only just about like barely around almost nearly now still already maybe probably roughly"
+    "um uh er erm hmm well only just about like barely basically around almost nearly now still already maybe probably roughly"
     " approximately not even yet currently actually really literally exactly under below"
     " between at most least be been being going to gonna will would ll d may might must could"
     " should approx circa basically kinda sorta"
@@ -53,16 +62,23 @@ _FOREIGN_OPENERS = word_set("bin tengo ho tenho mam ai hab tiene ha мені м�
 _BELOW = word_set("under below")
 _THAN = word_set("younger less")
 _NEARLY = word_set("almost nearly barely yet")
-_AFTER_AN_AGE = word_set("and now today but so or already again tomorrow yet soon и а")
+_AFTER_AN_AGE = word_set(
+    "and n y lol haha btw fyi rn tho cuz bc til till until now today but so or already again tomorrow yet soon и а"
+)
 _TEENS = range(10, 19)
 _LATE_TEENS = range(13, 18)
+_YEARS_OF_LIFE = range(8, 19)
+_ALIVE = word_set("alive earth planet")
+_BIRTHDAY = word_set("birthday bday birth")
 _MIN_AGE = 2
 
 
 def is_age(context: NumberContext) -> bool:
     """Whether the number is somebody's age."""
     if context.number.is_ordinal:
-        return bool(context.word_after & {"birthday", "bday", "birth"})
+        return bool(context.word_after & _BIRTHDAY) or _is_year_of_life(context)
+    if context.word_after & _YEARS and context.near(_ALIVE, before=4, after=6):
+        return True
     return (
         _has_years(context)
         or _has_age_word(context)
@@ -81,22 +97,32 @@ def age_in_grade(context: NumberContext) -> int | None:
     return min(context.value + 5, 17) if is_one and 0 < context.value <= 13 else None
 
 
+def is_span(context: NumberContext) -> bool:
+    """Whether a number of years is a span of time."""
+    return bool(context.word_before & _SPAN_BEFORE) or context.near(_SPAN_AFTER, after=3)
+
+
+def _is_year_of_life(context: NumberContext) -> bool:
+    is_own = context.word_before & {"my", "his", "her", "your"}
+    return bool(is_own and context.word_after & {"year"}) and context.value in _YEARS_OF_LIFE
+
+
 def _has_years(context: NumberContext) -> bool:
     if context.word_after & _FOREIGN_YEARS or (
-        context.value in _TEENS and not context.after and context.word_before & _FOREIGN_OPENERS
+        context.value in _TEENS
+        and not _FOREIGN_OPENERS.isdisjoint(context.words_before[-1:])
+        and not _is_counted(context)
     ):
         return True
-    if context.word_after & _YEARS_OLD or (
+    is_old = context.word_after & _YEARS_OLD or (
         context.word_after & (_YEARS | _MONTHS)
         and (
             context.second_after & _OLD
             or (context.second_after & {"of"} and context.near(_OLD, after=3))
         )
-    ):
-        # `5ish` is a time of day, `15ish` an age.
-        return not context.word_after & {"ish"} or context.value in _TEENS
-    is_span = context.word_before & _SPAN_BEFORE or context.near(_SPAN_AFTER, after=3)
-    return bool(context.word_after & _SHORT_YEARS) and not is_span
+    )
+    # `5ish` is a time of day, `15ish` an age.
+    return bool(is_old) and (not context.word_after & {"ish"} or context.value in _TEENS)
 
 
 def _has_age_word(context: NumberContext) -> bool:
@@ -114,7 +140,8 @@ def _has_age_word(context: NumberContext) -> bool:
     if context.word_before & _TURNING:
         return not context.word_after & UNITS
     if context.word_before & _AGED or (
-        context.near(_AGED, before=4) and context.word_before & {"of", "is", "это", "s", "my"}
+        context.near(_AGED, before=4)
+        and context.word_before & {"of", "is", "это", "s", "my", "between", "and", "from", "to"}
     ):
         return not _is_counted(context)
     if context.word_after & {"agewise"} or (
@@ -129,9 +156,15 @@ def _has_age_word(context: NumberContext) -> bool:
         context.word_before & _PERSONS and not context.after and context.value in _TEENS
     ):  # my sister, 14,
         return True
-    if context.word_before & {"of"} and earlier & _PERSONS:
+    if _is_attribute(context):
         return not _is_counted(context)
     return bool(context.word_after & _SEXES) and context.value in _TEENS
+
+
+def _is_attribute(context: NumberContext) -> bool:
+    """Whether a number stands after "a squire of some"."""
+    opener = context.opener(_FILLERS | {"some"})
+    return len(opener) > 1 and bool(opener[-1] & {"of"}) and bool(opener[-2] & _PERSONS)
 
 
 def _is_age_limit(context: NumberContext) -> bool:

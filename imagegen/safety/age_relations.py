@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from imagegen.safety import age_context, age_subject
+from imagegen.safety import age_birth, age_context, age_subject
 from imagegen.safety.age_context import ADULT, Forms, NumberContext, word_set
 from imagegen.safety.age_subject import Person
 from imagegen.safety.normalise import NormalisedSentence
@@ -21,11 +21,12 @@ _BE: Forms = word_set(
     "be become turn turns turning reach hit am i ll will быть стать исполниться исполняться стукнуть"
     " до достичь мне ему ей тебе"
 )
+_FIRST_YEAR = 1000
 _MAX_AGE = 45
 _MIN_AGE_TO_COME = 14
 _MAX_AGE_TO_COME = 30
 _MAX_DIFFERENCE = 40
-_MAX_WORDS_BETWEEN = 10
+_MAX_WORDS_BETWEEN = 14
 _THAN_ME: Forms = word_set("me i mine меня")
 
 
@@ -63,7 +64,11 @@ def differences(sentence: NormalisedSentence) -> Iterator[Difference]:
 def relative_ages(contexts: Sequence[NumberContext]) -> Iterator[tuple[NumberContext, int]]:
     """Yield the numbers of a sentence that give an age together with another, and this age."""
     for one, other in itertools.permutations(contexts[:8], 2):
-        if one.number.is_ordinal or abs(one.at - other.at) > _MAX_WORDS_BETWEEN:
+        if abs(one.at - other.at) > _MAX_WORDS_BETWEEN:
+            continue
+        if (years := _age_in_a_story(one, other)) is not None:
+            yield one, years
+        if one.number.is_ordinal:
             continue
         if (years := _age_by_difference(one, other)) is not None:
             yield one, years
@@ -81,19 +86,28 @@ def is_difference(context: NumberContext) -> bool:
 def _age_by_difference(difference: NumberContext, reference: NumberContext) -> int | None:
     if not 0 < reference.value - difference.value < reference.value <= _MAX_AGE:
         return None
-    if is_difference(difference):
-        return reference.value - difference.value
-    return None
+    is_of_older = difference.near(_OLDER, before=4, after=6) and difference.near(
+        _THAN_ME, before=4, after=6
+    )
+    if is_of_older and age_subject.person_of(reference) is Person.FIRST:
+        return None  # "she is ten years older than me, and I'm 29"
+    return reference.value - difference.value if is_difference(difference) else None
+
+
+def _age_in_a_story(birth: NumberContext, year: NumberContext) -> int | None:
+    """Return the age in a year that is told too of somebody born long ago."""
+    is_after = _FIRST_YEAR < birth.value < year.value < birth.value + ADULT
+    return year.value - birth.value if is_after and age_birth.is_near_birth(birth) else None
 
 
 def _age_to_come(span: NumberContext, age: NumberContext) -> int | None:
     """Return the present age of who will be `age` after `span`, or None."""
     if not _MIN_AGE_TO_COME <= age.value <= _MAX_AGE_TO_COME or span.value >= age.value:
         return None
-    is_to_come = age.near(_BE, before=5, after=3)
-    is_after_span = span.near(_IN, before=2) or span.near(_TO, before=1, after=4)
+    is_to_come = age.near(_BE, before=8, after=3) or age.word_after & {"in", "через"}
+    is_after_span = span.near(_IN, before=2) or span.near(_TO | {"more"}, before=1, after=4)
     if not is_to_come or not is_after_span:
         return None
     if span.word_after & _MONTHS:
         return age.value - 1
-    return age.value - span.value if span.word_after & _YEARS else None
+    return age.value - span.value if span.near(_YEARS, after=2) else None

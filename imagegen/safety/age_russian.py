@@ -6,12 +6,13 @@ from imagegen.safety.lexicon import shipped_lexicon
 
 UNITS: Forms = word_set(
     "секунда минута час день сутки неделя месяц метр километр км кг килограмм грамм процент градус"
-    " рубль евро доллар раз страница человек штука балл копейка этаж литр"
+    " рубль евро доллар раз страница человек штука балл копейка этаж литр мин сек ч шт руб р тыс т гр"
+    " кк лвл фраг"
 )
 
 _YEARS = word_set("год лето годик годок годы лет зима весна років роки рік рокив роки")
 _SPAN_AFTER = word_set(
-    "женатый женаты замужем назад вместе подряд спустя стаж опыт работать знакомый знаком брак выдержка гарантия прошло"
+    "женатый женаты замужем назад вместе подряд спустя стаж опыт работать знакомый знаком трезвый чистый без со с от завязка брак выдержка гарантия прошло"
 )
 _SPAN_BEFORE = word_set(
     "через за около последний следующий ближайший на свыше пройти прошлый прожить проработать"
@@ -19,19 +20,22 @@ _SPAN_BEFORE = word_set(
 )
 _DATIVE = word_set("мне тебе ей ему вам еи еы мені їй йому тобі")
 _PEOPLE: Forms = frozenset(shipped_lexicon("subjects")["people"])
+UNSAID: Forms = frozenset(shipped_lexicon("subjects")["unsaid"])
 _KIN: Forms = word_set(
-    "близнец двойняшка сын дочь дочка сестра брат племянник племянница внук внучка братишка сестренка"
+    "младший старший средний близнец двойняшка сын дочь дочка сестра брат племянник племянница внук внучка братишка сестренка"
 )
 _NOMINATIVE = word_set("она он ты я")
 _TO_LEARN = word_set("учиться перейти ходить пойти окончить закончить поступить")
 _COUNTED_BY_ORDINALS = word_set("раз день курс этаж ряд тур класс семестр месяц час")
 _FILLERS = word_set(
-    "около примерно где то почти всего только лишь едва уже скоро сейчас будет быть было стать"
+    "э ээ эм эмм мм ну вот короче значит типо около примерно где то почти всего только лишь едва уже скоро сейчас будет быть было стать"
     " исполниться исполняться стукнуть нет нету не еще типа вроде как бы под лет на вид точно чуть"
     " и по больше меньше максимум минимум до завтра сегодня теперь недавно пока достичь достигнуть"
 )
 _TO_LOOK = word_set("выглядеть выглядит")
 _YOUNGER = word_set("младше моложе")
+_GOES_ON = word_set("пойти идти разменять жизнь")
+_AGO = word_set("назад")
 _TO_GIVE = word_set("дать прислать купить взять отправить положить оставить нужно надо")
 _MIN_AGE = 3
 # Fewer months or days are a span.
@@ -42,7 +46,6 @@ _VERBS_OF_AGE = word_set(
     " пойти казаться сказать говорить знать думать написать представить ждать"
 )
 _TIME_BEFORE = word_set("в к с до после около на через по за")
-_MAX_WORDS_TO_VERB = 3
 _TEENS = range(10, 19)
 _ORDINAL_AGES = range(11, 18)
 _LAST_GRADE = 11
@@ -55,11 +58,16 @@ def is_age(context: NumberContext) -> bool:
     return _is_in_months(context) or _is_in_years(context)
 
 
+def is_said_of_ages(word: str) -> bool:
+    """Whether a Russian verb is said of ages, as in "мне исполнилось"."""
+    return not _VERBS_OF_AGE.isdisjoint(morphology.lemmas(word))
+
+
 def _is_year_of_life(context: NumberContext) -> bool:
     if context.value not in _ORDINAL_AGES:
         return False
     if context.word_after & {"год"}:  # "шестнадцатый год мне пошел"
-        return context.near(_DATIVE | {"пойти"}, before=3, after=3)
+        return context.near(_DATIVE | _GOES_ON, before=3, after=3)
     is_birthday = context.word_after & {"день"} and context.second_after & {"рождение"}
     return bool(context.word_after & {"весна", "рождение"} or is_birthday)
 
@@ -77,17 +85,19 @@ def _is_in_years(context: NumberContext) -> bool:
     if context.word_after & _YEARS or (
         context.word_after & {"и"} and context.second_after & {"летний"}
     ):
-        if context.words_before and morphology.may_be_first_name(context.words_before[-1]):
+        if context.near(_AGO, after=3):
+            return False
+        if context.words_before and morphology.may_be_named(context.words_before[-1]):
             return True
         is_said = _is_of_somebody(context) or bool(context.second_after & _DATIVE)
-        return is_said or not _is_span(context)
+        return is_said or not is_span(context)
     if context.word_after & {"л"} and context.value in _TEENS:
         return not context.word_before & {"на", "по"}
     if context.value in _TEENS and context.word_before & {"достичь", "достигнуть"}:
         return True
     if context.word_before & {"лет", "год", "возраст"}:
         # The English word "let" is also read as `лет`.
-        return not (context.word_before & {"let"} and context.after)
+        return not (context.word_before & {"let"} and context.after) and not is_span(context)
     if _is_said_of_after(context):
         return True
     if context.word_before & _YOUNGER and context.value in _TEENS:
@@ -125,29 +135,34 @@ def _is_said_of_after(context: NumberContext) -> bool:
     )
 
 
-def _is_span(context: NumberContext) -> bool:
-    if context.second_after & {"как"}:  # "12 лет как развелись"
-        return True
+def is_span(context: NumberContext) -> bool:
+    """Whether a number of years is a span of time."""
+    if context.second_after & {"как"} or context.near(_AGO, after=3):
+        return True  # "12 лет как развелись", "три года назад"
     where = context.words_after[2] if len(context.words_after) > 2 else ""
     if context.second_after & {"в", "на", "из"} and morphology.is_inanimate(where):
         return not where.startswith("школ")  # "15 лет в логистике", "в бочке"
-    if any(map(morphology.is_verb, context.words_before[-_MAX_WORDS_TO_VERB:])) or any(
+    if any(map(morphology.is_verb, context.clause_before)) or any(
         map(morphology.is_verb, context.words_after[1:2])
     ):
         # "работаю здесь 12 лет", but "в 12 лет"
         return not context.word_before & {"в"} and not context.near(
             _VERBS_OF_AGE, before=4, after=2
         )
-    return context.near(_SPAN_BEFORE, before=2) or context.near(_SPAN_AFTER, after=4)
+    return context.near(
+        _SPAN_BEFORE | {"женатый", "женаты", "замужем", "вместе"}, before=2
+    ) or context.near(_SPAN_AFTER, after=4)
 
 
 def _is_of_somebody(context: NumberContext) -> bool:
     opener = context.opener(_FILLERS)
     last = opener[-1] if opener else NO_FORMS
+    if context.word_before & {"к", "в", "с", "через"}:
+        return False
     if last & (_DATIVE | _TO_LOOK):
         word_before_person = opener[-2] if len(opener) > 1 else NO_FORMS
         return context.value >= _MIN_AGE and not word_before_person & _TO_GIVE
-    is_named = bool(opener) and morphology.may_be_first_name(context.words_before[len(opener) - 1])
+    is_named = bool(opener) and morphology.may_be_named(context.words_before[len(opener) - 1])
     if is_named and context.value in _TEENS:
         return not _is_counted(context) and not context.word_before & _TIME_BEFORE
     if last & (_PEOPLE | {"персонаж", "герой", "героиня"}) and (
@@ -167,7 +182,7 @@ def _is_counted(context: NumberContext) -> bool:
     for word, forms in zip(context.words_after[:2], context.after, strict=False):
         # Russian in Latin letters is known by its readings only.
         readings = forms if word.isascii() else (word,)
-        if forms & UNITS or any(map(morphology.is_noun, readings)):
+        if forms & (UNITS | {"of"}) or any(map(morphology.is_noun, readings)):
             return True
         if not any(map(morphology.is_adjective_of_many, readings)):
             return False

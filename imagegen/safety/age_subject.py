@@ -3,7 +3,7 @@
 import enum
 import functools
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import assert_never
 
 from imagegen import morphology
@@ -15,25 +15,21 @@ from imagegen.safety.numbers import forms_of
 Role = str
 USER, PERSONA = "user", "persona"
 
+# A sentence of more words without a person is no "fifteen, sorry" but "a schoolboy at a bus stop".
+_MAX_ELLIPSIS = 4
+_ARTICLES = word_set("a an the")
+_BEFORE_A_PUPIL = word_set("just still only a an high middle school еще пока просто")
+_PUPILS = word_set(
+    "школьник школьница подросток ученик ученица тинейджер восьмиклассник восьмиклассница teen teenager"
+    " tween schoolgirl schoolboy pupil freshman sophomore junior minor schooler"
+)
+_CHARACTERS = word_set("character persona персонаж персона герой героиня hero heroine роль role")
 _MAX_DISTANCE = 7
 _MAX_DISTANCE_AFTER = 5
-# Between a number and what it is the age of: "a fifteen year old malt", "16-летний виски".
-# These stand in questions about people too.
-_ASKING = word_set(
-    "date time number passport what which s that this it school class grade story here there это"
-)
-_YEAR_WORDS = word_set("year years yr yrs old month months y o летний летн год лет годик")
 
 
-_KINDS_OF_PRONOUNS = (
-    (word_set("he she him her his hes shes"), frozenset({"animal"})),
-    (word_set("она ей ее ею ней еи"), frozenset({"femn"})),
-    (word_set("он ему его нем"), frozenset({"masc", "neut"})),
-)
-_AGE = word_set("age возраст")
-_NO_PERSONS = word_set("on was")
+NO_PERSONS = word_set("on was")
 _DESCRIBED = {("i", "am"), ("i", "m"), ("you", "are"), ("you", "re")}
-_PREPOSITIONS = word_set("на в во под за с со к по из от у о об при")
 
 
 class Person(enum.Enum):
@@ -68,30 +64,63 @@ def subject_of(person: Person, role: Role) -> Subject:
 def person_in(sentence: NormalisedSentence) -> Person | None:
     """Return the grammatical person of whom a sentence speaks first; None if of nobody."""
     forms = [forms_of(word) for word in sentence.words]
-    people = [person for each in forms if (person := _person(each)) and not _is_they(each)]
-    return _first(people) or _first(map(_owner, forms)) or _first(map(_person, forms))
+    people = [
+        person
+        for each, person in zip(forms, _persons(forms), strict=True)
+        if person and not _is_they(each)
+    ]
+    return _first(people) or _first(map(_owner, forms)) or _first(map(person_meant, forms))
 
 
-def is_about_a_thing(sentence: NormalisedSentence) -> bool:
-    """Whether a question about an age speaks of a thing and of nobody else."""
-    forms_of_words = [(word.plain, forms_of(word)) for word in sentence.words]
-    people = _words()["people"] | _words()["third"]
-    if any(forms & people for _, forms in forms_of_words):
-        return False
-    return any(
-        (forms & _words()["things"] and word not in _ASKING) or morphology.is_thing_in_dative(word)
-        for word, forms in forms_of_words
-    )
+def person_said(sentence: NormalisedSentence) -> Person:
+    """Return the grammatical person of whom a sentence speaks, that of an ellipsis by its form."""
+    if _begins_with_a_pupil(sentence):
+        return Person.FIRST
+    if (person := person_in(sentence)) is not None:
+        return person
+    words = [word.plain for word in sentence.words]
+    is_of_speaker = len(words) <= _MAX_ELLIPSIS or any(map(morphology.is_first_person, words))
+    return Person.FIRST if is_of_speaker and words[0] not in _ARTICLES else Person.THIRD
+
+
+def _begins_with_a_pupil(sentence: NormalisedSentence) -> bool:
+    """Whether somebody introduces themselves without a verb: "schoolgirl here", "обычный подросток"."""
+    for at, word in enumerate(sentence.words[:4]):
+        if forms_of(word) & _PUPILS:
+            return not (at and sentence.words[at - 1].plain == "the")
+        is_before = word.plain in _BEFORE_A_PUPIL or morphology.is_adjective(word.plain)
+        if not is_before or (at == 0 and word.plain in _ARTICLES):
+            return False
+    return False
+
+
+def _persons(words: Sequence[Forms]) -> Iterator[Person | None]:
+    """Yield the person of each word; "my character" is played by the speaker."""
+    for before, forms in itertools.pairwise((frozenset[str](), *words)):
+        is_own = forms & _CHARACTERS and before & subject_words()["mine"]
+        yield Person.FIRST if is_own else person_meant(forms)
 
 
 def person_of(context: NumberContext) -> Person | None:
     """Return whose a number may be by the nearest word for a person; None if there is no such word."""
-    nearby = (*context.before[: -_MAX_DISTANCE - 1 : -1], *context.after[:_MAX_DISTANCE_AFTER])
-    return _first(map(_person, nearby)) or _first(map(_owner, nearby))
+    before = [
+        forms
+        for forms, last in zip(context.before, ("", *context.words_before), strict=False)
+        if last != "у"
+    ]
+    nearby = (*before[: -_MAX_DISTANCE - 1 : -1], *context.after[:_MAX_DISTANCE_AFTER])
+    people = [
+        *[*_persons(before)][: -_MAX_DISTANCE - 1 : -1],
+        *_persons(context.after[:_MAX_DISTANCE_AFTER]),
+        *map(person_meant, context.before[::-1]),
+    ]
+    return _first(people) or _first(map(_owner, nearby))
 
 
 def person_described(sentence: NormalisedSentence) -> Person | None:
     """Return who is described in "I'm a kid", "you are in middle school", "я ещё ребёнок", or None."""
+    if _begins_with_a_pupil(sentence):
+        return Person.FIRST
     words = [word.plain for word in sentence.words]
     for word, after in itertools.pairwise(words):
         if (word, after) in _DESCRIBED or word == "im":
@@ -101,119 +130,15 @@ def person_described(sentence: NormalisedSentence) -> Person | None:
     return Person.FIRST if "я" in words else Person.SECOND if "ты" in words else None
 
 
-def named_things(sentence: NormalisedSentence) -> Forms:
-    """Return the kinds of things that a sentence names, and "he" or "ей" may stand for afterwards.
-
-    They are `animal`, or a grammatical gender for a Russian noun. There are none if the sentence
-    names a person besides.
-    """
-    words = [(word.plain, forms_of(word)) for word in sentence.words]
-    if any(forms & _words()["people"] for _, forms in words):
-        return frozenset()
-    before = ("", *(word for word, _ in words))
-    return frozenset().union(
-        *(_kinds(word, forms, last) for (word, forms), last in zip(words, before, strict=False))
-    )
-
-
-def is_of_a_thing(
-    context: NumberContext, *, named_before: Forms = frozenset(), is_birth: bool = False
-) -> bool:
-    """Whether the number is the age of a thing, a company or an animal, or a span of time.
-
-    `named_before` are the `named_things` of the sentence before. Beside a birth (`is_birth`), only
-    what is known to be a thing counts: "полис" says nothing about "дата рождения 2013, полис".
-    """
-    if is_birth:
-        return _is_birth_of_a_thing(context)
-    if any(forms & _AGE for forms in context.before[-4:]):
-        return False
-    if _stands_before_a_thing(context):
-        return True
-    kinds = _kinds_of_pronouns(context.after[:3])
-    if (is_thing := _stands_after_a_thing(context, kinds)) is not None:
-        return is_thing
-    kinds = kinds or _kinds_of_pronouns(context.before[::-1])
-    if kinds:
-        return bool(named_before & kinds)
-    is_of_nobody = not any(map(_person, context.after[:3]))
-    return is_of_nobody and context.number.is_age and bool(named_before)
-
-
-def _is_birth_of_a_thing(context: NumberContext) -> bool:
-    things = _words()["things"] | _words()["animals"]
-    for word, forms in zip(context.words_before[::-1], context.before[::-1], strict=True):
-        if _person(forms) or morphology.is_name(word):
-            return False
-        if forms & things and word not in _ASKING:
-            return True
-    return False
-
-
-def _stands_before_a_thing(context: NumberContext) -> bool:
-    """Whether the number is an attribute: "a fifteen year old malt", "16-летний виски"."""
-    nearby = zip(context.words_after[:_MAX_DISTANCE_AFTER], context.after, strict=False)
-    for word, forms in nearby:
-        if forms & _YEAR_WORDS:
-            continue
-        if word not in _ASKING and _is_thing(word, forms):
-            return True
-        if not morphology.is_adjective(word):
-            return False
-    return False
-
-
-def _stands_after_a_thing(context: NumberContext, kinds: Forms) -> bool | None:
-    """Whether the nearest noun or pronoun before the number is a thing; None if there is none.
-
-    Of a pronoun it is asked what it may stand for; `kinds` is that of one after the number.
-    """
-    follows_pronoun = bool(kinds)
-    words = [*zip(context.words_before, context.before, ("", *context.words_before), strict=False)]
-    for distance, (word, forms, last) in enumerate(reversed(words)):
-        if pronouns := _kinds_of_pronouns([forms]):
-            kinds = kinds or pronouns
-        elif (_person(forms) and not follows_pronoun) or morphology.is_name(word):
-            return False
-        elif (kinds and kinds & _kinds(word, forms, last)) or (
-            not kinds and distance < _MAX_DISTANCE and _is_thing(word, forms)
-        ):
-            return True
-    return None
-
-
-def _kinds_of_pronouns(words: Sequence[Forms]) -> Forms:
-    """Return the kinds of things that the first pronoun of the third person may stand for."""
-    for forms in words:
-        for pronouns, kinds in _KINDS_OF_PRONOUNS:
-            if forms & pronouns and not forms & _NO_PERSONS:
-                return kinds
-    return frozenset()
-
-
-def _kinds(word: str, forms: Forms, before: str) -> Forms:
-    if forms & _words()["animals"]:
-        return frozenset({"animal", *morphology.genders(word)})
-    if before in _PREPOSITIONS or forms & _words()["unsaid"] or not morphology.is_inanimate(word):
-        return frozenset()
-    return morphology.genders(word)
-
-
 def _first(people: Iterable[Person | None]) -> Person | None:
     return next(filter(None, people), None)
 
 
-def _is_thing(word: str, forms: Forms) -> bool:
-    if forms & (_words()["things"] | _words()["animals"]):
-        return True
-    is_named = morphology.may_be_first_name(word)
-    return morphology.is_inanimate(word) and not is_named and not forms & _words()["unsaid"]
-
-
-def _person(forms: Forms) -> Person | None:
-    words = _words()
+def person_meant(forms: Forms) -> Person | None:
+    """Return the grammatical person of a word; None if it means nobody."""
+    words = subject_words()
     # The English words "on" and "was" are also read as `он` and `вас`.
-    if forms & _NO_PERSONS:
+    if forms & NO_PERSONS:
         return None
     if forms & words["people"]:
         return Person.THIRD
@@ -224,18 +149,24 @@ def _person(forms: Forms) -> Person | None:
     return Person.THIRD if forms & words["third"] else None
 
 
+def is_person(forms: Forms) -> bool:
+    """Whether a word is a noun for a person."""
+    return bool(forms & subject_words()["people"])
+
+
 def _is_they(forms: Forms) -> bool:
     """Whether a word is "they", who forbid something to somebody else."""
     return bool(forms & {"they", "они"})
 
 
 def _owner(forms: Forms) -> Person | None:
-    words = _words()
+    words = subject_words()
     if forms & words["mine"]:
         return Person.FIRST
     return Person.SECOND if forms & words["yours"] else None
 
 
 @functools.cache
-def _words() -> dict[str, Forms]:
+def subject_words() -> dict[str, Forms]:
+    """Return the words for who or what a number belongs to, by kind."""
     return {name: frozenset(words) for name, words in shipped_lexicon("subjects").items()}

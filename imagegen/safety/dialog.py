@@ -10,22 +10,24 @@ from chatflow_hook.turn import Message
 from imagegen import morphology
 from imagegen.safety import age_context, age_detection, age_relations
 from imagegen.safety.age_context import ADULT, NumberContext
-from imagegen.safety.age_subject import USER, Person, Role, is_about_a_thing, person_in
+from imagegen.safety.age_subject import USER, Person, Role, person_in
+from imagegen.safety.age_things import is_about_a_thing
 from imagegen.safety.normalise import plain, sentences
 from imagegen.safety.notation import without_other_numbers
 
 _AGE_QUESTION = re.compile(
-    r"how old|\b(?:your|ur|his|her|my|whats|what s|the) age\b|\bage\s*\?|^age\b|\bages? of\b|\basl\b|a/s/l"
+    r"how old(?! (?:is|was) (?:it|that|this)\b\W*(?:now|$))|\b(?:your|ur|his|her|my|whats|what s|the) age\b|\bage\s*\?|^age\b|\bages? of\b|\basl\b|a/s/l"
     r"|how many (?:years|summers|winters)|years? (?:have|are) you"
     r"|сколько (?:[а-я-]+ ){0,3}(?:лет|годиков|зим|весен)|сколько\b[^.!?]{0,12}\b(?:тебе|вам|ей|ему)\b|(?:тебе|вам|ей|ему)\b[^.!?]{0,16}сколько"
-    r"|сколько (?:тебе|вам|ей|ему|лет)|возраст|\bлет\?|candles|свеч(?:ек|ки)|скольки лет|skolko (?:tebe|let|vam)|skoka let"
+    r"|сколько (?:тебе|вам|ей|ему|лет)|возраст|\bлет\?|\bлет (?:[а-я-]+ ){0,2}сколько|candles|свеч(?:ек|ки)|скольки лет|skolko (?:tebe|let|vam)|skoka let"
 )
 _CLASS_QUESTION = re.compile(
     r"(?:what|which) (?:grade|class|year|form)\b(?! were| was| did| is it)|\bgrade\b[^.!?]*\?"
     r"|year (?:are you|is (?:he|she)) in|в каком\b[^.!?]{0,20} класс|какой\b[^.!?]{0,12} класс|класс\?"
 )
+_HOW_MANY = re.compile(r"\bсколько\s*\?*\s*\Z")
 _BIRTH_QUESTION = re.compile(
-    r"\bborn\b|birth|\bbday\b|\bdob\b|год\w* рожден|дат\w* рожден|родил|како\w+ (?:ты )?года|с какого года"
+    r"^\W*(?:year|год)\s*\?|\bborn\b|birth|\bbday\b|\bdob\b|год\w* рожден|дат\w* рожден|родил|како\w+ (?:ты )?года|с какого года"
     r"|день рожден|\bдр\b"
 )
 _ADULT_QUESTION = re.compile(
@@ -36,6 +38,11 @@ _MINOR_QUESTION = re.compile(
     r"|still (?:at|in) (?:high |middle )?school|школьник|школьница|ходишь в школу|a kid\b|a child\b|ребенок"
 )
 _YES = re.compile(r"\s*(?:well,? )?(?:yes|yea|yep|yup|ye|sure|i am|да\b|ага|угу|ну да|конечно|уже)")
+# The day of coming of age is to come.
+_NOT_YET = re.compile(
+    r"следующ|через|скоро|будет|исполнится|стукнет|осталось|еще не|\b(?:next|soon|will|gonna|almost|not yet|in (?:a|one|two|three|four|five|\d+) )"
+)
+_MAX_AGE = 110
 _NO = re.compile(
     r"\s*(?:well,? |um+,? |эм+,? |ну,? )?(?:no\b|nope|nah|not\b|almost|nearly|soon|can ?t|cannot|нет|неа|не\b|еще|пока"
     r"|почти|скоро|никак|ни\b)"
@@ -173,7 +180,7 @@ def _is_minor(question: str, answer: str, today: dt.date) -> bool:
     if (
         _ADULT_QUESTION.search(question)
         and not _MINOR_QUESTION.search(question)
-        and _NO.match(said)
+        and (_NO.match(said) or (_NOT_YET.search(said) and not _YES.match(said)))
     ):
         return True
     if _MINOR_QUESTION.search(question) and _YES.match(said) and "?" in question:
@@ -181,7 +188,9 @@ def _is_minor(question: str, answer: str, today: dt.date) -> bool:
     if not _asks_for_age(question):
         return False
     is_class, is_birth = _CLASS_QUESTION.search(question), _BIRTH_QUESTION.search(question)
-    is_age = _AGE_QUESTION.search(question) or _ADULT_QUESTION.search(question)
+    is_age = (
+        _AGE_QUESTION.search(question) or _ADULT_QUESTION.search(question) or _is_how_many(question)
+    )
     numbers = [
         context
         for sentence in sentences(without_other_numbers(answer))
@@ -192,13 +201,25 @@ def _is_minor(question: str, answer: str, today: dt.date) -> bool:
         return True
     if is_birth and any(_is_birth_of_a_minor(each, today) for each in numbers):
         return True
-    return bool(is_age) and any(0 < each.value < ADULT for each in numbers)
+    return bool(is_age) and any(
+        0 < each.value < ADULT or _is_in_the_past(each.value, today) for each in numbers
+    )
+
+
+def _is_how_many(question: str) -> bool:
+    """Whether a question is one such as "А сестре сколько?"."""
+    return bool(_HOW_MANY.search(question)) and any(map(person_in, sentences(question)))
 
 
 def _asks_for_age(question: str) -> bool:
     patterns = (_AGE_QUESTION, _CLASS_QUESTION, _BIRTH_QUESTION, _ADULT_QUESTION, _WHO_QUESTION)
-    is_asked = any(pattern.search(question) for pattern in patterns)
+    is_asked = any(pattern.search(question) for pattern in patterns) or _is_how_many(question)
     return is_asked and not any(map(is_about_a_thing, sentences(question)))
+
+
+def _is_in_the_past(year: int, today: dt.date) -> bool:
+    """Whether a year of birth is one of a story, in which somebody may be of any age."""
+    return 1000 < year < today.year - _MAX_AGE
 
 
 _COUNTED = age_context.word_set(

@@ -5,6 +5,7 @@ letters, and stars that hide letters (`sch**l`).
 """
 
 import functools
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -49,7 +50,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|\n+")
 # A character such as `@` belongs to a word if it touches a letter of it.
 _WORD_PIECE = re.compile(r"[^\W_]+(?:[@$|+!][^\W_]+)*[@$]?|[@$|][^\W_]+(?:[@$|+!][^\W_]+)*[@$]?")
 _DIGITS_THEN_LETTERS = re.compile(r"(\d+)([^\W\d_]{2,})")
-_PAUSES = (",", ";", ":", ")", "-", "–", "—", ".", "!", "?", "…")
+_PAUSES = (",", ";", ":", ")", "*", "-", "–", "—", ".", "!", "?", "…")
 _QUOTES = "\"'»”’"
 _LONG_RUN = re.compile(r"(.)\1{2,}")
 # Combining marks that make another letter of Russian, and are not removed.
@@ -167,9 +168,11 @@ class StarredWords:
 def _sentence(part: str) -> NormalisedSentence | None:
     chunks_as_written = part.split()
     chunks = [[*_pieces(chunk)] for chunk in chunks_as_written]
-    pieces, ends = _join_digits(
-        chunks, [chunk.rstrip(_QUOTES).endswith(_PAUSES) for chunk in chunks_as_written]
-    )
+    pauses = [
+        chunk.rstrip(_QUOTES).endswith(_PAUSES) or after.startswith("(")
+        for chunk, after in itertools.pairwise((*chunks_as_written, ""))
+    ]
+    pieces, ends = _join_digits(chunks, pauses)
     if not pieces:
         return None
     return NormalisedSentence(

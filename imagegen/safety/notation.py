@@ -13,6 +13,39 @@ _END = r"(?![\w:/]|[.,]\d)"
 _WITHOUT_DIGITS = re.compile(
     r"(?i)thousand|\b(?:через|in|another|next)\s+(?:a |one )?(?:год|year|мес|month|нед|week)|🔟"
 )
+_ROMAN = {
+    "I": 1,
+    "II": 2,
+    "III": 3,
+    "IV": 4,
+    "V": 5,
+    "VI": 6,
+    "VII": 7,
+    "VIII": 8,
+    "IX": 9,
+    "X": 10,
+}
+_IN_OTHER_WORDS = (
+    # What a voice typed: "мне 15 запятая живу в Перми".
+    (re.compile(r"(?i)\s+(?:запятая|comma)\b"), ","),
+    (re.compile(r"(?i)\s+(?:вопросительный знак|question mark)\b"), "?"),
+    (re.compile(r"(?i)\s+(?:точка|full stop)(?=\s*\Z)"), "."),
+    # "Права? Мне рано." is one sentence.
+    (re.compile(r"(?:\A|(?<=[.!?\n] ))(\w+(?: \w+){0,2})\?\s+(?=\w)"), r"\1, "),
+    (re.compile(r"(?i)\b2[kк]([01]\d)\b"), r"20\1"),
+    (re.compile(r"(?i)\b2[kк](\d)\b"), r"200\1"),
+    (
+        re.compile(
+            r"(?i)\s(?:and (?:a half|three quarters|a quarter|a bit)|с (?:половиной|хвостиком|четвертью))\b"
+        ),
+        "",
+    ),
+    (re.compile(r"(?i)\{\{char\}\}"), "your character"),
+    (re.compile(r"(?i)\{\{user\}\}"), "my character"),
+    (re.compile(r"(?i)\b(?:появил|увидел)(\w*) (?:на )?свет\b"), r"родил\1"),
+    (re.compile(r"(?i)\b(?:came|brought|come) into (?:the|this) world\b"), "born"),
+    (re.compile(r"(?i)\b(лет|года?),(?= как\b)"), r"\1"),
+)
 _MONEY = "$€£₽¥"
 
 _WORDS_OF_SUMS = (
@@ -21,15 +54,23 @@ _WORDS_OF_SUMS = (
     (re.compile(r"(?i)\b(?:half a|пол\s?) ?(?:dozen|дюжины)\b"), "6"),
     (re.compile(r"(?i)\bdozen\b([^.!?\d]{0,20}?\b)(?:and|plus)\s+(?:one|a year)\b"), r"13\1"),
 )
+_DECADES = (
+    (re.compile(r"(?i)\bdecade and a half\b"), "15 years"),
+    (re.compile(r"(?i)\ba decade old\b"), "10 years old"),
+)
 _SIGNS = (
     (re.compile("🔟"), " 10 "),
     (re.compile(r"(?i)(?<!\d)(\d\d)\s?/\s?[mfмжд]\b|\b[mfмжд]\s?/\s?(1[0-9])(?!\d)"), r" \1\2 yo "),
+    (re.compile(r"(?i)(?:\A|(?<=[,;.\n]))\s*(1\d)\s?[mfмжпд](?=[\s,.]|\Z)"), r" \1 yo "),
     (re.compile(r"(?i)\bг\.?\s?р\b\.?"), " гр "),
     (re.compile(r"(?i)(?<=\d)\s?г\.\s+(?=[а-яё])"), " года "),
     (re.compile(r"(?i)\bрожд\."), "рождения"),
     (re.compile(r"(?i)\bb\.\s?(?=\d{4})"), "born "),
     # A school class and its letter: "в 5А", "9 «Б»".
-    (re.compile(r"(?i)\b(?:в|из)\s+(\d{1,2})\s?[«\"]?[абвгд][»\"]?(?![\w])"), r" в \1 класс "),
+    (
+        re.compile(r"(?i)\b(?:в|из|учусь|учимся|учится)\s+(\d{1,2})\s?[«\"]?[абвгд][»\"]?(?![\w])"),
+        r" в \1 класс ",
+    ),
     (
         re.compile(
             r"(?i)\b(через|in|another)\s+(?:a\s+|one\s+)?(год|year|месяц|month|неделю|week)\b"
@@ -43,8 +84,12 @@ _SIGNS = (
     (re.compile(r"=\s*(?=[?\d])"), " "),
     (re.compile(r"(?i)\bthousand\s+and\b"), "thousand"),
 )
+# The first characters of what follows: with them alone the search is seven times as fast.
+_FIRST = rf"(?=[\d+:vf#№{_MONEY}])"
 _NO_AGES = re.compile(
-    "|".join(
+    _FIRST
+    + "(?:"
+    + "|".join(
         (
             r"(?:\+|\b)\d(?:[ ()-]{0,2}\d){8,}\b",  # a telephone number
             r"(?<=[^\W\d]):\d(?:\.\d+)?(?=\s*[)>\]])",  # the weight of a word: (word:1.2), <lora:x:1>
@@ -60,7 +105,8 @@ _NO_AGES = re.compile(
             r"(?<!\w)\d/\d{1,3}\b|(?<!\w)\d{1,3}/\d\b(?!\w)",  # 9/10
             r"(?<!\w)\d{1,4}\s?[x×х]\s?\d{1,4}\b",  # 3x4, 1024x768
         )
-    ),
+    )
+    + ")",
     re.IGNORECASE,
 )
 _KEYS = str.maketrans("qwertyuiop[]asdfghjkl;'zxcvbnm,.`", "йцукенгшщзхъфывапролджэячсмитьбюё")
@@ -68,6 +114,9 @@ _WRONG_LAYOUT = re.compile(
     r"(?i)\b(?:vyt|tve|nt,t|ktn|rkfcc\w*|irjk\w*|ujlf|ltnb|gjlhjcn\w*|ltdjxr\w*|vfkmxbr\w*|ht,tyjr|yfwfnm\w*)(?!\w)"
 )
 _APERTURE = re.compile(r"(?i)\bf\s?/\s?(?:11|16|\d\.\d|[248])\b")
+_ROMAN_YEARS = re.compile(r"\b(?:I{1,3}|IV|VI{0,3}|IX|X)\b(?=\s+(?:лет|год|years?\b))")
+_DIVIDED = re.compile(r"(?<![\w.])(\d{2,3})(?:\s+/\s+|\s?÷\s?)([2-9])(?!\w|\.\d)")
+_IN_CODE = re.compile(r"\b0(?:[xX][0-9a-fA-F]{1,2}|[bB][01]{4,5}|[oO][0-7]{2})\b")
 _HALVED = re.compile(
     r"(?i)(?<![\w.])(\d{2})\W+(?:and\s+)?(?:halved?(?:\s+it)?|пополам|делить на два)\b"
 )
@@ -78,11 +127,14 @@ _DATE = re.compile(
 
 def without_other_numbers(text: str) -> str:
     """Return a text without the numbers that are no ages by their notation."""
-    for words, number in _WORDS_OF_SUMS:
+    for words, number in (*_WORDS_OF_SUMS, *_DECADES, *_IN_OTHER_WORDS):
         text = words.sub(number, text)
+    text = _ROMAN_YEARS.sub(lambda found: str(_ROMAN[found.group()]), text)
     if not _DIGIT.search(text) and not _WITHOUT_DIGITS.search(text):
         return text
     text = _APERTURE.sub(" ", text)
+    text = _DIVIDED.sub(lambda found: str(int(found.group(1)) // int(found.group(2))), text)
+    text = _IN_CODE.sub(lambda found: str(int(found.group(), 0)), text)
     text = _HALVED.sub(lambda found: str(int(found.group(1)) // 2), _DATE.sub(_year, text))
     for sign, word in _SIGNS:
         text = sign.sub(word, text)

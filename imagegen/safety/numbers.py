@@ -69,6 +69,23 @@ _ORDINALS = (
 )
 # Shorter Roman numerals are words or letters more often than ages.
 _ROMAN = {"xi": 11, "xii": 12, "xiii": 13, "xiv": 14, "xv": 15, "xvi": 16, "xvii": 17, "xviii": 18}
+# Number words from 11 as they are misspelt or cut short: "читырнадцать", "семнаха", "fifeteen".
+_MISSPELT = tuple(
+    (re.compile(stem + ending), number)
+    for ending, stems in (
+        (
+            r"н[ао](?:д?ц|т?ц|шк|х[аеиу]|хо|рик|ж?к)\w*",
+            r"од[еие]н+а?д? дв[еи] тр[иыея]н? ч[еиы]т[ыие]р п[яеи]т[ьн]? ш[еыи]с?т?[ьн]? с[еи]м[ьн]? в[оа]с[еи]м[ьн]?",
+        ),
+        (
+            r"t+(?:een|een?e|ean|ine|in|en|een+)n?s?",
+            r"- - th?[iu]r+ fo[u]?r fi[fv]+e? six+ se?ve?n eigh?",
+        ),
+    )
+    for number, stem in enumerate(stems.split(), start=11)
+)
+_MIN_MISSPELT = 6
+_HARMLESS_STARTS = ("forten", "sixtin", "sixten")
 _RU_STEMS = (
     "одно двух трех четырех пяти шести семи восьми девяти десяти одиннадцати двенадцати"
     " тринадцати четырнадцати пятнадцати шестнадцати семнадцати"
@@ -129,7 +146,9 @@ _TURKISH = [
 def foreign_ages() -> Iterator[str]:
     """Yield ages below 18 in words of other languages, as phrases such as "quince anos"."""
     for years, names in _FOREIGN.items():
-        yield from (f"{name} {years}" for name in names.split())
+        yield from (
+            f"{name} {each}" for name in names.split() for each in (years, "лет", "years old")
+        )
         for opener in _FOREIGN_OPENERS.get(years, ()):
             yield from (f"{opener} {name}" for name in names.split())
     yield from (f"{name} yas*" for name in _TURKISH)
@@ -177,6 +196,11 @@ def forms_of(word: NormalisedWord) -> frozenset[str]:
     return frozenset(forms.union(morphology.lemmas(word.plain), [word.plain]))
 
 
+def is_number_word(form: str) -> bool:
+    """Whether a form is a number word, and no ordinal."""
+    return form in _WORDS
+
+
 def is_ending(word: NormalisedWord) -> bool:
     """Whether a word may be the ending of a number in digits, as in `15-ти`."""
     return word.plain in _ENDINGS
@@ -197,4 +221,11 @@ def _number_in_letters(word: NormalisedWord, *, has_digits: bool) -> Number | No
             return Number(value=value, is_age=has_digits and value > _MAX_HARMLESS)
         if (value := _ORDINALS.get(form)) is not None:
             return Number(value=value, is_ordinal=True)
-    return None
+    return next(filter(None, map(_misspelt_number, word.readings)), None)
+
+
+@functools.lru_cache(maxsize=20_000)
+def _misspelt_number(word: str) -> Number | None:
+    if len(word) < _MIN_MISSPELT or word.startswith(_HARMLESS_STARTS) or morphology.is_known(word):
+        return None
+    return next((Number(value=value) for stem, value in _MISSPELT if stem.fullmatch(word)), None)

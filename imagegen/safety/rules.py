@@ -25,11 +25,46 @@ _IMPLIED = (
     {"later", "rights"},
     {"not_yet", "rights", "somebody"},
     {"parents", "permission", "somebody"},
+    {"accompanied", "rights"},
+    {"accompanied", "cannot", "somebody"},
+    {"cannot", "yet", "rights"},
+    {"denied", "goods", "somebody"},
+    {"lessons"},
+    {"parents", "consent"},
+    {"parents", "summoned"},
+    {"majority", "yet"},
+    {"too_young", "cannot"},
+    {"majority", "later"},
 )
 NEVER_IN_A_PROMPT = frozenset(_CHILDREN)
-OF_MINORS = frozenset({*_MENTIONED, "rights", "permission", "codes"})
+OF_MINORS = frozenset(
+    {
+        *_MENTIONED,
+        "rights",
+        "permission",
+        "codes",
+        "lessons",
+        "goods",
+        "parents",
+        "majority",
+        "accompanied",
+    }
+)
 # Said of the one who speaks if of nobody else; family and school are mostly those of others.
-OF_ANYBODY = frozenset({"looks", "codes", "implied", "rights", "permission", "age"})
+OF_ANYBODY = frozenset(
+    {
+        "looks",
+        "codes",
+        "implied",
+        "rights",
+        "permission",
+        "age",
+        "lessons",
+        "goods",
+        "majority",
+        "accompanied",
+    }
+)
 
 
 class ScreenVerdict(enum.IntEnum):
@@ -85,6 +120,14 @@ def without_adult_relatives(sentences: Sequence[Topics]) -> list[Topics]:
         else one
         for one, after in itertools.pairwise((*sentences, Topics()))
     ]
+
+
+def lessons_of_adults(topics: AbstractSet[str], *, is_grown: bool) -> set[str]:
+    """Return the topics of school that are said of adults beside the other topics of a sentence."""
+    if is_grown:
+        return {"school", "lessons"}
+    is_for_adults = {"school"} if "adults" in topics else set[str]()
+    return is_for_adults | ({"lessons"} if topics & {"studies", "grown"} else set())
 
 
 def find_in_sentence(topics: Topics) -> Iterator[Finding]:

@@ -8,15 +8,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from chatflow_hook.turn import Message
-from imagegen import morphology
 from imagegen.safety import (
     age_detection,
     age_subject,
+    age_things,
     dialog,
     numbers,
-    person_names,
     reading_time,
     rules,
+    topic_lexicon,
 )
 from imagegen.safety.age_context import NO_FORMS, Forms
 from imagegen.safety.age_detection import Age
@@ -24,7 +24,7 @@ from imagegen.safety.age_subject import USER, Person, Role, Subject, subject_of
 from imagegen.safety.known_words import is_foreign, unknown_words
 from imagegen.safety.labels import label_words
 from imagegen.safety.lexicon import Lexicon, Squeezed, shipped_lexicon
-from imagegen.safety.normalise import NormalisedSentence, StarredWords, plain, sentences
+from imagegen.safety.normalise import NormalisedSentence, StarredWords, sentences
 from imagegen.safety.notation import in_other_layout, without_other_numbers
 from imagegen.safety.person_names import PersonNames
 from imagegen.safety.readings import searchable_line, written_rows
@@ -48,6 +48,8 @@ VERSION = "4"
 
 # A shorter word of the hard list may be a part of a harmless name.
 _MIN_CODE = 3
+# "Tell me!" after "I have a cat": "she" may still be the cat.
+_SHORT_ASIDE = 3
 # With two ages of adults, "twice" and "half" compare these.
 _TWO = 2
 
@@ -71,22 +73,8 @@ class Screen:
     def __init__(self, *, today: Callable[[], dt.date] = _today) -> None:
         self._today = today
         minors, harm = shipped_lexicon("minors"), shipped_lexicon("harm")
-        people = shipped_lexicon("people")
         separated, as_written = minors.pop("parted"), minors.pop("as_written")
-        self._lexicon = Lexicon(
-            {
-                **minors,
-                **harm,
-                **shipped_lexicon("sexual"),
-                **_grown(shipped_lexicon("grown")),
-                **shipped_lexicon("coming_of_age"),
-                "foreign": [*shipped_lexicon("foreign")["words"], *numbers.foreign_ages()],
-                **shipped_lexicon("asking"),
-                "likeness": people["likeness"],
-                "names": [*person_names.inflected(people["names"]), *people["offices"]],
-            },
-            spared=[*_with_lemmas(shipped_lexicon("spared")["phrases"])],
-        )
+        self._lexicon = topic_lexicon.build()
         self._squeezed = Squeezed(
             [*minors["codes"], *as_written],
             [*minors["looks"], *separated, *harm["acts"]],
@@ -224,7 +212,9 @@ class Screen:
         topics = [[*itertools.islice(flat, size)] for size in sizes]
         for message, found in zip(messages, topics, strict=True):
             if self._starred.are_in(message.text):
-                found.append(Topics(names={"codes"}))
+                person = age_subject.person_said(next(sentences(message.text)))
+                subjects = frozenset({subject_of(person, message.role)})
+                found.append(Topics(names={"codes"}, subjects=subjects))
         return topics
 
     def _read(self, text: str, role: Role, named: Forms = NO_FORMS) -> tuple[list[Topics], Forms]:
@@ -233,7 +223,9 @@ class Screen:
         text = "\n".join(filter(None, (text, in_other_layout(text), look_alikes(text))))
         for sentence in sentences(without_other_numbers(text)):
             topics.append(self._topics_of(in_adult_senses(sentence), role, named))
-            named = age_subject.named_things(sentence)
+            if named and len(sentence.words) <= _SHORT_ASIDE:
+                continue
+            named = age_things.named_things(sentence)
         return topics, named
 
     def _topics_of(self, sentence: NormalisedSentence, role: Role, named: Forms) -> Topics:
@@ -244,18 +236,9 @@ class Screen:
         if any(age.is_grown and age.person is not Person.FIRST for age in ages):
             names.add("grown")
         minors = [age for age in ages if age.is_minor]
-        if any(age.is_grown for age in ages) or age_detection.is_long_ago(sentence):
-            names.discard("school")
-        if names >= {"sums", "of_age"} and sum(age.is_grown for age in ages) < _TWO:
-            names.add("perhaps_age")
-        if not minors and any(
-            self._spaced_ages.are_in(row) for row in written_rows(sentence.words)
-        ):
-            names.add("age")
-        if any(age.is_certain for age in minors):
-            names.add("age")
-        elif minors:
-            names.add("perhaps_age")
+        is_grown = any(age.is_grown for age in ages) or age_detection.is_long_ago(sentence)
+        names -= rules.lessons_of_adults(names, is_grown=is_grown)
+        names.update(self._age_topics(sentence, {*names}, ages))
         subjects = frozenset[Subject]()
         if names & rules.OF_MINORS:
             subjects = frozenset(self._subjects(sentence, names, minors, role))
@@ -263,39 +246,37 @@ class Screen:
             names.add("own_age")
         return Topics(names=names, subjects=subjects)
 
+    def _age_topics(
+        self, sentence: NormalisedSentence, names: set[str], ages: list[Age]
+    ) -> Iterator[str]:
+        grown = sum(age.is_grown for age in ages)
+        minors = [age for age in ages if age.is_minor]
+        is_spaced = not minors and any(
+            self._spaced_ages.are_in(row) for row in written_rows(sentence.words)
+        )
+        if is_spaced or any(age.is_certain for age in minors):
+            yield "age"
+        is_sum = names >= {"sums", "of_age"} and grown < _TWO
+        is_part = names >= {"ratios", "less"} and grown > 0
+        is_uncertain = any(not age.is_certain for age in minors)
+        if is_sum or is_part or is_uncertain or age_detection.is_born_years_ago(sentence):
+            yield "perhaps_age"
+
     def _subjects(
         self, sentence: NormalisedSentence, names: set[str], minors: list[Age], role: Role
     ) -> Iterator[Subject]:
         if names & {"asking", "roles"} and role == USER:
             yield Subject.PERSONA
         elif minors:
-            yield from (subject_of(age.person, role) for age in minors if not age.is_past)
+            yield from (
+                subject_of(age.person, role)
+                for age in minors
+                if not age.is_past or age.person is Person.THIRD
+            )
         elif names & rules.OF_ANYBODY:
-            yield subject_of(age_subject.person_in(sentence) or Person.FIRST, role)
+            yield subject_of(age_subject.person_said(sentence), role)
         elif "foreign" not in names:
             yield subject_of(age_subject.person_described(sentence) or Person.THIRD, role)
-
-
-def _grown(lists: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Return the topics of what says that somebody is grown up: phrases, and professions of relatives."""
-    professions = lists.pop("professions")
-    kin = lists.pop("kin")
-    english = (
-        f"{verb} {a} {one}"
-        for verb in ("is", "s", "became", "now")
-        for a in ("a", "an")
-        for one in professions
-    )
-    russian = (f"{who} {one}" for who in kin for one in professions)
-    return {**lists, "grown": [*lists["grown"], *english, *russian]}
-
-
-def _with_lemmas(phrases: Iterable[str]) -> Iterator[str]:
-    """Yield phrases, and the same in dictionary forms, as they stand in another row."""
-    for phrase in phrases:
-        yield phrase
-        if not phrase.isascii() and not phrase.endswith("*"):
-            yield " ".join(morphology.lemmas(plain(word))[0] for word in phrase.split())
 
 
 def _message(message: str | Message) -> Message:

@@ -4,7 +4,9 @@ import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from imagegen.safety.age_context import Forms, word_set
+from imagegen import morphology
+from imagegen.safety import word_classes
+from imagegen.safety.age_context import NO_FORMS, Forms, word_set
 from imagegen.safety.lexicon import shipped_lexicon
 from imagegen.safety.normalise import NormalisedSentence, NormalisedWord, sentences
 from imagegen.safety.numbers import forms_of
@@ -12,7 +14,9 @@ from imagegen.safety.numbers import forms_of
 # After `minor` as a noun comes the end of a clause, or one of these.
 _AFTER_A_PERSON = word_set(
     "is was are were and or in at on of who that to for under with by has had have can cannot must"
-    " may will would as s from legally still not girl boy child student"
+    " may will would as s from legally still not girl boy child student fyi lol lmao btw so but because"
+    " if though tho please pls just haha i you he she we they my here too u ok then when until till yes"
+    " no sorry rn sir dude bro man duh and also cuz bc cause n yet now today ugh"
 )
 _DETERMINERS = word_set("the a my our your his her their this that it")
 _AFTER_AN_INFANT = word_set("is was has boy girl sleeps cries needs s food shower clothes bump")
@@ -34,42 +38,72 @@ def in_adult_senses(sentence: NormalisedSentence) -> NormalisedSentence:
 def _addresses(sentence: NormalisedSentence) -> Iterator[int]:
     """Yield the indices of endearments that address somebody."""
     words = _words()
-    names_and_nouns = words["pet_names"] | words["nouns"]
+    names_and_nouns = words["pet_names"] | words["nouns"] | {"little"}
     if not any(forms_of(word) & names_and_nouns for word in sentence.words):
         return
+    forms = [forms_of(word) for word in sentence.words]
+    is_said_to_you = any(
+        each & words["second"] or morphology.is_said_to_you(word.plain)
+        for word, each in zip(sentence.words, forms, strict=True)
+    )
+    is_greeting = (
+        forms[0] & words["greetings"] or word_classes.is_verb(sentence.words[0].plain)
+    ) and not any(morphology.is_past(word.plain) for word in sentence.words)
+    is_naming = any(each & words["naming"] for each in forms) and any(
+        each & words["partners"] for each in forms
+    )
     first = 0
     for last in sorted({*sentence.ends, len(sentence.words) - 1}):
-        clause = sentence.words[first : last + 1]
-        forms = [forms_of(word) for word in clause]
-        names = [at for at, each in enumerate(forms) if each & words["pet_names"]]
-        nouns = [at for at, each in enumerate(forms) if each & words["nouns"]]
+        clause = range(first, last + 1)
+        names = [
+            at
+            for at in clause
+            if forms[at] & words["pet_names"]
+            or [word.plain for word in sentence.words[at - 1 : at + 1]] == ["little", "one"]
+        ]
+        nouns = [at for at in clause if forms[at] & words["nouns"]]
         others = [
             at
-            for at, each in enumerate(forms)
-            if at not in names and at not in nouns and not each & words["around"]
+            for at in clause
+            if at not in {*names, *nouns}
+            and not forms[at] & words["around"]
+            and not (at + 1 in names and sentence.words[at].plain == "little")
         ]
-        is_owned = any(each & words["owned"] for each in forms) or any(
-            word.plain in words["groups"] for word in clause
+        is_owned = any(
+            forms[at] & words["owned"] or sentence.words[at].plain in words["groups"]
+            for at in clause
         )
         if (is_owned and (names or nouns) and _is_of_adults(sentence)) or (
             not others and (names or is_owned)
         ):
-            yield from (first + at for at in (*names, *nouns))
-        elif names == [0] and clause[0].plain in {"baby", "babe"} and first == 0:
-            if len(clause) > 1 and not forms[1] & _AFTER_AN_INFANT:
-                yield first
-        elif names and names[-1] == len(clause) - 1 and _is_greeting(forms[: names[0]]):
-            yield from (first + at for at in names)
+            yield from (*names, *nouns)
+        elif is_naming:
+            yield from names
+        elif is_said_to_you or is_greeting:
+            yield from (at for at in names if _is_vocative(sentence, forms, at))
         first = last + 1
+
+
+def _is_vocative(sentence: NormalisedSentence, forms: Sequence[Forms], at: int) -> bool:
+    """Whether a pet name stands as a form of address in a sentence that is said to somebody."""
+    before = forms[at - 1] if at else NO_FORMS
+    if sentence.words[at].plain == "one":
+        before = forms[at - 2] if at > 1 else NO_FORMS
+    after = sentence.words[at + 1].plain if at + 1 < len(sentence.words) else ""
+    word = sentence.words[at].plain
+    if before & _words()["before_a_child"]:
+        return False
+    if at in sentence.ends or not after:
+        return not before & {"ты", "you", "u"}
+    if not word.isascii():
+        return morphology.is_nominative(word) and not morphology.is_said_of_others(after)
+    is_compound = word_classes.is_thing(after) or after in _AFTER_AN_INFANT
+    return not is_compound and not (word_classes.is_verb(after) and after.endswith("s"))
 
 
 def _is_of_adults(sentence: NormalisedSentence) -> bool:
     """Whether a sentence speaks of work or marriage, and of no child."""
     return any(forms_of(word) & _words()["adult_life"] for word in sentence.words)
-
-
-def _is_greeting(forms: Sequence[Forms]) -> bool:
-    return bool(forms) and all(each & _words()["greetings"] for each in forms)
 
 
 def _minor_adjectives(sentence: NormalisedSentence) -> Iterator[int]:
@@ -84,7 +118,7 @@ def _minor_adjectives(sentence: NormalisedSentence) -> Iterator[int]:
         is_key = is_key or before in {"flat", "sharp", "ursa", "asia", "canis", "leo"}
         field = sentence.words[at + 2].plain if at + 2 < len(sentence.words) else ""
         is_study = after == "in" and field not in _DETERMINERS
-        is_adjective = not ends_clause and after not in _AFTER_A_PERSON
+        is_adjective = not ends_clause and after.isascii() and after not in _AFTER_A_PERSON
         if is_key or is_adjective or is_study:
             yield at
 
@@ -96,4 +130,6 @@ def _neutral_word() -> NormalisedWord:
 
 @functools.cache
 def _words() -> dict[str, Forms]:
-    return {name: frozenset(words) for name, words in shipped_lexicon("endearments").items()}
+    words = {name: frozenset(words) for name, words in shipped_lexicon("endearments").items()}
+    professions = {*shipped_lexicon("grown")["professions"], *word_classes.professions()}
+    return {**words, "adult_life": words["adult_life"] | professions}

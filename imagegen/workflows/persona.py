@@ -5,7 +5,7 @@ import tomllib
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
 
@@ -85,6 +85,9 @@ Style = Annotated[str, Field(max_length=600), AfterValidator(_line(60))]
 Phrase = Annotated[str, Field(max_length=160), AfterValidator(phrase_validator(20))]
 Phrases = Annotated[tuple[Phrase, ...], Strict(strict=False), Field(max_length=8)]
 Alias = Annotated[PersonaName, Field(min_length=1, max_length=MAX_PERSONA)]
+# With markup, so any sign; 200 characters leave room for a line of the operator's.
+Caption = Annotated[str, Field(max_length=200), AfterValidator(_line(30))]
+CaptionList = Annotated[tuple[Caption, ...], Strict(strict=False), Field(max_length=20)]
 Wording = Annotated[str, Field(max_length=600), AfterValidator(_line(60))]
 
 
@@ -117,6 +120,21 @@ class Wordings(_Strict):
     explicit: Wording | None = None
 
 
+class Captions(_Strict):
+    """What the persona says with a picture, by language; each list may be left out.
+
+    `parse_mode` is the markup of all of them, None for plain text.
+    """
+
+    ru: CaptionList = ()
+    en: CaptionList = ()
+    parse_mode: Literal["HTML", "MarkdownV2"] | None = None
+
+    def of_language(self, language: str) -> tuple[str, ...]:
+        """Return those of a language code such as `ru-RU`; the English ones for an unknown one."""
+        return self.ru if language.lower().startswith("ru") else self.en
+
+
 class Persona(_Strict):
     """A fictional adult with a fixed appearance; the age is at least 21.
 
@@ -133,6 +151,7 @@ class Persona(_Strict):
     max_rating: Annotated[Rating, Strict(strict=False)] = Rating.SUGGESTIVE
     habits: Habits = Habits()
     wording: Wordings = Wordings()
+    captions: Captions = Captions()
 
     def wording_rating(self, rating: Rating) -> Rating:
         """Return the rating of the wording that is used for a rating.

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import sys
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from imagegen import resources
@@ -109,6 +111,45 @@ def test_somebodys_real_settings_are_not_used(scratch: Path, tmp_path: Path) -> 
 
     assert code == 0
     assert out.splitlines()[-1].startswith("delivered 1 of 1 pictures in ")
+
+
+async def test_the_chat_is_a_page_where_a_persona_answers(scratch: Path, tmp_path: Path) -> None:
+    with start(scratch, tmp_path, "--chat", "--personas", "ash") as started:
+        await asyncio.to_thread(until, started, "Chat with a persona:")
+        address = re.findall(r"http://[\d.:]+(?=/chat/)", started.stdout)[0]
+        chat = f"{address}/sandbox/chats/1001"
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"{address}/chat/1001") as page:
+                assert page.status == 200
+            await said(session, chat, "/start", count=2)
+            press = {"message_id": 2, "button": "Ash"}
+            async with session.post(f"{chat}/presses", json=press) as pressed:
+                assert pressed.status == 200
+            messages = await said(session, chat, "Hello", count=5)
+
+        started.process.send_signal(signal.SIGINT)
+        code = await asyncio.to_thread(started.process.wait, PATIENCE_S)
+
+    texts = [str(message.get("text")) for message in messages]
+    assert "I am an AI" in texts[1]
+    assert any("timing is good" in text for text in texts)
+    assert code == 128 + signal.SIGINT
+    assert list(scratch.iterdir()) == []
+
+
+async def said(
+    session: aiohttp.ClientSession, chat: str, text: str, *, count: int
+) -> list[dict[str, object]]:
+    """Write a message, and wait until the chat has so many."""
+    async with session.post(f"{chat}/messages", json={"text": text}):
+        pass
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            async with session.get(f"{chat}/messages") as answer:
+                messages: list[dict[str, object]] = (await answer.json())["messages"]
+            if len(messages) >= count:
+                return messages
+            await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

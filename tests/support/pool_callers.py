@@ -88,6 +88,7 @@ class SlotCaller:
     left_on: str | None = None
     avoid_host: str | None = None
     user: int | None = None
+    is_asked: bool = False
     host: str | None = None
     is_resumption: bool = False
     since: float = 0.0
@@ -118,6 +119,7 @@ class SlotCaller:
             avoid_host=self.avoid_host,
             left_on=self.left_on,
             user=self.user,
+            is_asked=self.is_asked,
         )
 
     def finish(self, error: Exception | None = None) -> None:

@@ -22,7 +22,7 @@ from imagegen.errors import ImagegenError
 from imagegen.queue import connections
 from imagegen.sandbox import signals
 from imagegen.sandbox.comfyui import SandboxComfyUI
-from imagegen.sandbox.demo import progress_board, worker_process
+from imagegen.sandbox.demo import chat_page, progress_board, worker_process
 from imagegen.sandbox.demo.progress_board import ProgressBoard
 from imagegen.sandbox.servers.process import ServerProcess
 from imagegen.sandbox.servers.servers import Servers, running_servers
@@ -33,6 +33,8 @@ from imagegen.workflows.screening import screened_workflows
 
 _SANDBOX_HOSTS = 2
 _SECONDS_PER_PICTURE = 1.0
+# Long enough to be seen.
+_SECONDS_PER_PICTURE_CHAT = 4.0
 _PICTURE_TIMEOUT_S = 60.0
 _PROBE_TIMEOUT_S = 5.0
 # Real hosts may have to load their models first.
@@ -50,17 +52,21 @@ class DemoFailed(ImagegenError):
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
-    """No `personas` means all of them; `comfyui` None means two simulated hosts."""
+    """No `personas` means all of them; `comfyui` None means two simulated hosts.
+
+    With `chat` a person chats, on a web page, instead of the script.
+    """
 
     personas: Sequence[str]
     comfyui: str | None
     workflows: Path
     out: Path
     stay: bool
+    chat: bool = False
 
 
 def run_demo(options: DemoOptions, console: Console) -> None:
-    """Run the demo: servers, migrations, hosts, worker, and one chat per persona.
+    """Run the demo: servers, migrations, hosts, worker, and the chats.
 
     Raises:
         DemoFailed: a picture was not delivered, or the directory cannot be written to.
@@ -73,7 +79,8 @@ def run_demo(options: DemoOptions, console: Console) -> None:
         asyncio.run(_check_hosts(options.comfyui))
     library = screened_workflows(options.workflows)
     personas = _display_names(options.personas, library)
-    _create_directory(options.out)
+    if not options.chat:
+        _create_directory(options.out)
     with running_servers() as servers, private_directory() as directory:
         migrations.upgrade(servers.database_url)
         console.print("PostgreSQL and Valkey are up, alembic upgrade head is done")
@@ -139,6 +146,19 @@ async def _run(demo: _Demo) -> None:
         with worker_process.running_worker(
             demo.directory, _worker_settings(demo, hosts, telegram)
         ) as worker:
+            if demo.options.chat:
+                await _while_running(
+                    worker,
+                    asyncio.ensure_future(
+                        chat_page.serve(
+                            telegram,
+                            hook_settings=_hook_settings(demo),
+                            personas=list(demo.personas),
+                            say=demo.console.print,
+                        )
+                    ),
+                )
+                return
             pictures = await _chat_with_all(demo, telegram, worker)
             _save_photos(demo, telegram)
             _report(demo, pictures, worker)
@@ -160,6 +180,7 @@ def _worker_settings(demo: _Demo, hosts: str, telegram: SandboxTelegram) -> dict
         "WEB_PORT": "0",
         # Ctrl-C must not wait for a picture that is being drawn.
         "STOP_GRACE": "0",
+        **(chat_page.WORKER_SETTINGS if demo.options.chat else {}),
     }
 
 
@@ -175,7 +196,9 @@ async def _comfyui_hosts(demo: _Demo) -> AsyncIterator[str]:
                 SandboxComfyUI(
                     name=f"gpu-{number + 1}",
                     models={folder: sorted(names) for folder, names in files.items()},
-                    seconds_per_picture=_SECONDS_PER_PICTURE,
+                    seconds_per_picture=_SECONDS_PER_PICTURE_CHAT
+                    if demo.options.chat
+                    else _SECONDS_PER_PICTURE,
                 )
             )
             for number in range(_SANDBOX_HOSTS)

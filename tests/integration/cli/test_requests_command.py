@@ -392,3 +392,21 @@ async def test_requests_that_only_a_newer_version_knows_are_listed(
 
     assert listed.stdout.endswith("\n1 queued, 1 upscaling\n")
     assert json.loads(counted.stdout)["counts"]["upscaling"] == 1
+
+
+async def test_reported_pictures_are_listed_apart_with_who_reported_them_and_without_a_caption(
+    aged_data: AgedData, requests: RequestsCommand
+) -> None:
+    reported = await aged_data.row(
+        State.DELIVERED,
+        reported_at=datetime(2026, 1, 1, tzinfo=UTC),
+        reported_by=9,
+        persona_caption="Это тебе",
+    )
+    await aged_data.row(State.DELIVERED)
+
+    output = (await requests("list", "--reported", "--json")).json
+
+    assert [row["id"] for row in output["requests"]] == [str(reported)]
+    assert output["requests"][0]["reported_by"] == 9
+    assert "persona_caption" not in output["requests"][0]

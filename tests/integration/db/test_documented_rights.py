@@ -10,7 +10,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
-from chatflow_hook import ChatFlowHook, Request, RequestEnd, user_erasure
+from chatflow_hook import Button, ChatFlowHook, Request, RequestEnd, user_erasure
 from chatflow_hook.tables import Dialog, State
 from imagegen.db import migrations
 from imagegen.db.database_check import DatabaseCheck
@@ -165,9 +165,16 @@ async def test_a_bot_with_the_listed_rights_can_do_all_that_the_hook_does(
         listens.cancel()
         asked = await hook.ask(turn(text="пришли фото"))
         delivered = await owner.row(
-            State.DELIVERED, image=await owner.picture(), scene={"source": "template"}
+            State.DELIVERED,
+            image=await owner.picture(),
+            scene={"source": "template"},
+            telegram_message_id=5,
         )
         varied = await hook.vary(delivered)
+        pressed = [
+            await hook.on_button(button.data(delivered), user_id=1001, chat_id=1001)
+            for button in (Button.FILE, Button.HIDE)
+        ]
         await hook.on_dialog_start(turn(dialog_id=2))
         await hook.confirm_age(1001)
         is_confirmed = await hook.has_confirmed_age(1001)
@@ -181,4 +188,5 @@ async def test_a_bot_with_the_listed_rights_can_do_all_that_the_hook_does(
     assert (end.request, end.picture.state) == (request, State.CANCELLED)
     assert isinstance(asked, Request)
     assert isinstance(varied, Request)
-    assert (first.requests, first.dialogs, first.pictures, second.pictures) == (4, 1, 1, 1)
+    assert [answer and answer.show_alert for answer in pressed] == [False, False]
+    assert (first.requests, first.dialogs, first.pictures, second.pictures) == (5, 1, 1, 1)

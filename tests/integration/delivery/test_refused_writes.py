@@ -28,7 +28,10 @@ async def test_pictures_that_cannot_be_written_down_stop_the_jobs_until_they_can
     with capture_logs() as logged:
         async with (
             broken_databases.weak_role(database_url, *GRANTS) as url,
-            products.start(works=False, database_url=url, web_port=port) as product,
+            # A persona's caption is chosen under the lock of the dialog, so before the send.
+            products.start(
+                works=False, database_url=url, web_port=port, delivery_captions=False
+            ) as product,
         ):
             requests = [await product.ask(dialog_id=number) for number in range(1, 4)]
             async with product.worker():

@@ -178,3 +178,15 @@ async def test_a_private_picture_goes_to_no_other_chat_whatever_telegram_says(
 
     assert len(server.calls) == 1
     assert server.sent == []
+
+
+async def test_a_caption_whose_markup_cannot_be_read_is_sent_as_it_stands(
+    server: SandboxTelegram, telegram: Telegram
+) -> None:
+    server.script(Trouble.refused(400, "Bad Request: can't parse entities: unclosed tag <b>"))
+
+    await telegram.send(replace(PHOTO, caption="<b>Look", parse_mode="HTML"))
+
+    first, second = server.calls
+    assert [call.fields.get("parse_mode") for call in (first, second)] == ["HTML", None]
+    assert server.sent[0].caption == "<b>Look"

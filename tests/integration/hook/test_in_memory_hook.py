@@ -16,6 +16,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook import (
+    Button,
+    ButtonAnswer,
     ChatFlowHook,
     DatabaseFault,
     Forgotten,
@@ -394,7 +396,7 @@ async def test_what_can_never_be_drawn_has_failed_at_once(
 
 
 async def test_a_delivered_picture_says_what_is_known_of_it(side: Side) -> None:
-    in_chat, for_caller = await asked(side.hook), await asked(side.hook, chat_id=None)
+    in_chat, for_caller = await asked(side.hook), await asked(side.hook, 2, chat_id=None)
 
     for request in (in_chat, for_caller):
         await side.worker.deliver(request)
@@ -456,15 +458,15 @@ async def test_a_picture_that_is_asked_for_counts_nothing_and_moves_the_trigger(
 async def test_who_asks_too_often_is_told_when_the_next_one_is_free(side: Side) -> None:
     began = datetime.now(UTC)
     first = await asked(side.hook)
-    await asked(side.hook)
+    await asked(side.hook, 2, user_id=1001)
 
-    limited = await side.hook.ask(turn())
+    limited = await side.hook.ask(turn(3, user_id=1001))
 
     assert isinstance(limited, Limited)
     minute = timedelta(minutes=1)
     assert began + minute <= limited.free_at <= datetime.now(UTC) + minute
     await side.worker.fail(first, "failed")  # costs nothing
-    await asked(side.hook)
+    await asked(side.hook, 3, user_id=1001)
 
 
 async def test_the_day_counts_pictures_of_every_dialog_but_no_covers(side: Side) -> None:
@@ -490,16 +492,80 @@ async def test_a_delivered_picture_can_be_varied(side: Side) -> None:
     assert isinstance(await side.hook.vary(request.id), Limited)
 
 
-async def test_only_a_delivered_picture_that_the_bot_did_not_describe_can_be_varied(
-    side: Side,
-) -> None:
+async def test_only_a_delivered_picture_can_be_varied(side: Side) -> None:
     own = await asked(side.hook, prompt="she repairs a bicycle")
     under_way = await asked(side.hook, 2)
     await side.worker.deliver(own)
 
-    for request_id in (own.id, under_way.id, uuid4()):
+    assert isinstance(await side.hook.vary(own.id), Request)
+    for request_id in (under_way.id, uuid4()):
         with pytest.raises(NothingToVary):
             await side.hook.vary(request_id)
+
+
+async def test_who_asks_again_in_a_dialog_gets_the_open_request_and_no_automatic_one(
+    side: Side,
+) -> None:
+    first = await asked(side.hook)
+
+    assert await asked(side.hook) == first
+    assert await say(side.hook, 5) == [None] * 5
+
+
+async def test_a_picture_that_is_asked_for_takes_the_place_of_an_automatic_one_that_waits(
+    side: Side,
+) -> None:
+    automatic = await due(side.hook)
+
+    await asked(side.hook)
+
+    assert (await side.hook.status(automatic)).state is State.CANCELLED
+
+
+@pytest.mark.parametrize("button", [Button.ANOTHER, Button.FILE])
+async def test_a_button_brings_one_request_however_often_it_is_pressed(
+    side: Side, button: Button
+) -> None:
+    picture = await asked(side.hook)
+    await side.worker.deliver(picture)
+
+    answers = [await pressed(side.hook, button, picture, press_id="1") for _ in range(2)]
+    assert answers[0].request is not None
+    await side.worker.deliver(answers[0].request)
+    again = await pressed(side.hook, button, picture, press_id="1")
+
+    assert answers[1] == again == replace(answers[0], request=None)
+
+
+async def test_who_presses_what_is_answered_alike(side: Side) -> None:
+    picture = await asked(side.hook)
+    await side.worker.deliver(picture)
+
+    answers = [
+        await pressed(side.hook, Button.HIDE, picture, user_id=9),
+        await pressed(side.hook, Button.HIDE, picture, chat_id=9),
+        await pressed(side.hook, Button.HIDE, picture),
+        await pressed(side.hook, Button.REPORT, picture, user_id=9, language="ru"),
+        await pressed(side.hook, Button.ANOTHER, picture),
+    ]
+    unknown = await side.hook.on_button("pic9:x", user_id=1001, chat_id=1001)
+    others = await side.hook.on_button("menu", user_id=1001, chat_id=1001)
+
+    assert [answer.show_alert for answer in answers] == [True, True, False, False, False]
+    assert [answer.deletes_message for answer in answers] == [False, False, True, True, True]
+    assert "Спасибо" in answers[3].text
+    assert unknown is not None
+    assert unknown.show_alert
+    assert others is None
+
+
+async def pressed(
+    hook: ChatFlowHook, button: Button, picture: Request, **changes: Any
+) -> ButtonAnswer:
+    usual = {"user_id": 1001, "chat_id": 1001}
+    answer = await hook.on_button(button.data(picture.id), **(usual | changes))
+    assert answer is not None
+    return answer
 
 
 async def test_a_picture_is_named_by_its_id_or_by_its_photo_in_the_chat(side: Side) -> None:

@@ -40,17 +40,50 @@ async def test_a_picture_that_is_asked_for_comes_and_moves_the_watermark(
         assert (dialog.message_count, dialog.last_image_generation_at) == (1, 1)
 
 
-async def test_asking_twice_at_one_message_gives_two_pictures(products: ProductFactory) -> None:
-    async with products.start() as product:
+async def test_asking_again_is_the_same_picture_while_it_is_open_and_then_another_one(
+    products: ProductFactory,
+) -> None:
+    async with products.start(works=False) as product:
         first = await product.hook.ask(turn())
-        second = await product.hook.ask(turn())
-
+        again = await product.hook.ask(turn(text="in a red dress"))
+        elsewhere = await product.hook.ask(turn(dialog_id=2))
         assert isinstance(first, Request)
+        async with product.worker():
+            before = await product.hook.wait(first, timeout=PATIENCE_S)
+        second = await product.hook.ask(turn())
         assert isinstance(second, Request)
-        seeds = {
-            (await product.hook.wait(each, timeout=PATIENCE_S)).seed for each in (first, second)
-        }
-        assert len(seeds) == 2
+        async with product.worker():
+            after = await product.hook.wait(second, timeout=PATIENCE_S)
+
+    assert again == first
+    assert elsewhere not in (first, second)
+    assert before.seed != after.seed
+
+
+async def test_no_automatic_picture_begins_while_one_that_was_asked_for_is_under_way(
+    strict: ChatFlowHook, sessions: Sessions
+) -> None:
+    asked = await strict.ask(turn())
+    assert isinstance(asked, Request)
+
+    meanwhile = [await strict.on_turn(turn()) for _ in range(4)]
+    await conversations.end(sessions, asked, State.FAILED)
+    afterwards = [await strict.on_turn(turn()) for _ in range(4)]
+
+    assert meanwhile == [None] * 4
+    assert any(afterwards)
+
+
+async def test_who_asks_with_the_message_that_brings_a_picture_gets_one_and_not_two(
+    products: ProductFactory,
+) -> None:
+    async with products.start(works=False) as product:
+        automatic = await product.ask()
+        asked = await product.hook.ask(turn(message_count=3))
+
+        assert isinstance(asked, Request)
+        assert (await product.hook.status(automatic)).state is State.CANCELLED
+        assert (await product.hook.status(asked)).state is State.QUEUED
 
 
 async def test_a_variation_has_another_seed_and_another_wording_of_the_same_scene(
@@ -84,10 +117,10 @@ async def test_only_a_delivered_picture_can_be_varied(strict: ChatFlowHook) -> N
         await strict.vary(uuid4())
 
 
-async def test_what_the_bots_own_prompt_described_cannot_be_varied(
+async def test_what_the_bots_own_prompt_described_cannot_be_varied_where_no_words_are_kept(
     products: ProductFactory,
 ) -> None:
-    async with products.start() as product:
+    async with products.start(context_retention=0) as product:
         asked = await product.hook.ask(turn(prompt="she repairs a bicycle in a workshop"))
         assert isinstance(asked, Request)
         await product.hook.wait(asked, timeout=PATIENCE_S)

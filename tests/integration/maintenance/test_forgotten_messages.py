@@ -7,10 +7,12 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from imagegen.db.tables import ForgottenMessage
+from imagegen.delivery.message import PhotoMessage
 from imagegen.delivery.telegram import Telegram
 from imagegen.maintenance.forgotten_messages import ForgottenMessages
 from imagegen.sandbox.telegram import SandboxTelegram, Trouble
 from tests.support.conversations import Sessions
+from tests.support.pictures import png
 
 ANNA, BORIS = 1, 2
 STRANGE = Trouble.refused(418, "I'm a teapot")
@@ -91,3 +93,23 @@ async def test_a_telegram_that_is_out_of_reach_is_asked_once(
     await forgotten.step()
 
     assert len(server.calls) == 1
+
+
+async def test_in_the_place_of_a_picture_too_old_to_be_deleted_comes_an_empty_one(
+    engine: AsyncEngine, server: SandboxTelegram, sessions: Sessions
+) -> None:
+    async with Telegram(token=server.token, api_url=server.url, timeout_s=5) as telegram:
+        photo = PhotoMessage(
+            chat_id=ANNA, data=png(), filename="a.png", width=64, height=64, has_spoiler=True
+        )
+        sent = await telegram.send(photo)
+        await put(sessions, (ANNA, sent.message_id))
+        too_old = Trouble.refused(400, "Bad Request: message can't be deleted for everyone")
+        server.script(too_old, method="deleteMessage")
+
+        await ForgottenMessages(engine, telegram).step()
+
+    (shown,) = server.edited
+    assert (shown.message_id, shown.has_spoiler) == (sent.message_id, False)
+    assert shown.photo not in (None, photo.data)
+    assert await listed(sessions) == []

@@ -17,7 +17,7 @@ async def test_one_request_is_drawn_before_the_rest_of_many(
     async with products.start(
         bot=bot, comfyui_slots_per_host=1, seconds_per_picture=0.3
     ) as product:
-        asked = [await product.hook.ask(turn(dialog_id=ANN, user_id=ANN)) for _ in range(8)]
+        asked = [await product.hook.ask(turn(dialog_id=10 + n, user_id=ANN)) for n in range(8)]
         asked.append(await product.hook.ask(turn(dialog_id=BOB, user_id=BOB)))
         for request in asked:
             assert isinstance(request, Request)

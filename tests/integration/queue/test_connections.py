@@ -12,6 +12,7 @@ from imagegen.queue.job_queue import JobQueue
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import conversations
 from tests.support.conversations import hook_settings
+from tests.support.pool_callers import run_ready_tasks
 from tests.support.product import PATIENCE_S
 
 SOCKET_S = 1.0
@@ -56,6 +57,25 @@ async def test_a_redis_that_freezes_while_arq_takes_a_job_does_not_end_the_worke
             valkey.thaw()
             await queue.set("a", "1")
             assert await queue.get("a") == b"1", "the connection after it is whole"
+
+
+async def test_a_worker_that_is_cancelled_while_it_takes_a_job_gives_its_connection_back() -> None:
+    with ValkeyServer() as valkey:
+        settings = hook_settings("postgresql://unused/db", valkey.url)
+        async with job_queue(settings.redis, db=3) as queue:
+            async with queue.pipeline(transaction=True) as pipe:
+                await pipe.watch("arq:in-progress:a")
+                valkey.freeze()
+                ending = asyncio.create_task(pipe.reset())
+                await run_ready_tasks()  # UNWATCH is sent, and its answer is waited for
+                ending.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await ending
+
+                assert pipe.connection is None
+
+            valkey.thaw()
+            await queue.set("a", "1")
 
 
 @pytest.mark.parametrize("is_pipeline", [True, False])

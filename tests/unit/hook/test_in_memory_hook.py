@@ -119,7 +119,10 @@ async def test_finish_says_what_the_picture_is() -> None:
 
 async def test_photos_in_chats_are_numbered_and_others_are_not() -> None:
     hook = InMemoryHook()
-    requests = [await asked(hook, chat_id=chat_id) for chat_id in (1, None, 1)]
+    requests = [
+        await asked(hook, dialog_id=number, chat_id=chat_id)
+        for number, chat_id in enumerate((1, None, 1))
+    ]
 
     for request in requests:
         hook.finish(request)

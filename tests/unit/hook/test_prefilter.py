@@ -16,7 +16,16 @@ SAFETY = Path(__file__).parents[1] / "safety"
 LISTS = {
     "minors": ("codes", "looks", "family", "school", "diminutives", "expecting", "as_written"),
     "foreign": ("words",),
-    "coming_of_age": ("too_young", "rights", "goods", "parents", "implied", "sums"),
+    "coming_of_age": (
+        "too_young",
+        "rights",
+        "goods",
+        "parents",
+        "implied",
+        "sums",
+        "lessons",
+        "majority",
+    ),
 }
 
 
@@ -38,8 +47,9 @@ def test_each_phrase_of_the_lexicons_of_minors_is_noticed() -> None:
     assert [phrase for phrase in _phrases() if not needs_reading(phrase)] == []
 
 
-def test_each_mention_of_a_minor_is_noticed_in_one_of_its_messages() -> None:
-    assert [said for said in _messages("mentions") if not any(map(needs_reading, said))] == []
+@pytest.mark.parametrize("name", ["mentions", "later/mentions"])
+def test_each_mention_of_a_minor_is_noticed_in_one_of_its_messages(name: str) -> None:
+    assert [said for said in _messages(name) if not any(map(needs_reading, said))] == []
 
 
 @pytest.mark.parametrize("name", ["forbidden.txt", "mentions.txt"])

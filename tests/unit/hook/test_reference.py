@@ -13,6 +13,8 @@ from pydantic import BaseModel
 
 import chatflow_hook
 from chatflow_hook import (
+    Button,
+    ButtonAnswer,
     ChatFlowHook,
     DatabaseFault,
     Forgotten,
@@ -51,7 +53,7 @@ METHODS: dict[str, Any] = {
 }
 NAMES: dict[str, Any] = {name: getattr(chatflow_hook, name) for name in chatflow_hook.__all__}
 MODELS: tuple[type[BaseModel], ...] = (Turn, Message)
-RECORDS = (Request, Picture, RequestEnd, Limited, Forgotten, SentPhoto)
+RECORDS = (Request, ButtonAnswer, Picture, RequestEnd, Limited, Forgotten, SentPhoto)
 WITH_SIGNATURE: dict[str, Any] = METHODS | {"ChatFlowHook": ChatFlowHook}
 
 
@@ -173,7 +175,8 @@ def test_the_fields_of_a_record_are_those_of_the_code(record: type[Any]) -> None
 
 
 @pytest.mark.parametrize(
-    ("section", "first", "values"), [("Rating", "value", Rating), ("Picture", "state", State)]
+    ("section", "first", "values"),
+    [("Rating", "value", Rating), ("Button", "value", Button), ("Picture", "state", State)],
 )
 def test_the_values_of_an_enum_are_those_of_the_code(
     section: str, first: str, values: type[enum.StrEnum]
@@ -248,10 +251,10 @@ def test_the_time_limits_are_those_of_the_code() -> None:
     ("names", "seconds"),
     [
         (["on_turn", "enqueue", "status"], hook.TURN_TIMEOUT_S),
-        (["ask", "vary"], database._WITHIN_S + hook.TURN_TIMEOUT_S),
+        (["vary", "on_button"], database._WITHIN_S + hook.TURN_TIMEOUT_S),
         (["on_dialog_start"], 2 * hook.TURN_TIMEOUT_S),
         (["confirm_age", "may_ask_age", "revoke_age", "has_confirmed_age"], database._WITHIN_S),
-        (["cancel", "forget_user"], database._WITHIN_S + queue._PUBLISH_TIMEOUT_S),
+        (["ask", "cancel", "forget_user"], database._WITHIN_S + queue._PUBLISH_TIMEOUT_S),
     ],
 )
 def test_how_long_a_method_may_take_is_the_sum_of_its_limits(

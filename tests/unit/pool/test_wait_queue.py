@@ -44,10 +44,18 @@ async def test_who_was_served_waits_for_its_next_turn() -> None:
     assert await _served([second, *again]) == [ANN, CY, ANN]
 
 
-async def _asked(pool: Pool, *users: int) -> list[SlotCaller]:
+async def test_who_asked_is_served_before_automatic_pictures_and_users_still_take_turns() -> None:
+    pool = pool_of(A, slots=1)
+    automatic = await _asked(pool, CY, CY)
+    asked = await _asked(pool, ANN, ANN, BOB, is_asked=True)
+
+    assert await _served([*automatic, *asked]) == [CY, ANN, BOB, ANN, CY]
+
+
+async def _asked(pool: Pool, *users: int, is_asked: bool = False) -> list[SlotCaller]:
     jobs = []
     for user in users:
-        jobs.append(SlotCaller(pool, user=user).start())
+        jobs.append(SlotCaller(pool, user=user, is_asked=is_asked).start())
         await run_ready_tasks()
     return jobs
 

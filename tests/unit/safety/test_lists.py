@@ -20,14 +20,18 @@ from imagegen.safety.screen import Finding, Screen, ScreenVerdict, worst
 LISTS = Path(__file__).parent / "lists"
 # Years of birth are read by the calendar of the day on which the lists were written.
 SCREEN = Screen(today=lambda: dt.date(2026, 11, 28))
-MISSED_AT_MOST: dict[str, int] = {"disguise": 1}
-SUBJECTS_RIGHT_AT_LEAST = 205
+MISSED_AT_MOST: dict[str, int] = {}
+SUBJECTS_RIGHT_AT_LEAST = 209
 # Of 240 mentions, 340 harmless lines and 30 dialogs that nobody who writes rules has read.
-UNREAD_MISSED_AT_MOST = 56
-UNREAD_TAMED_AT_MOST = 22
+UNREAD_MISSED_AT_MOST = 32
+UNREAD_TAMED_AT_MOST = 13
 # Of somebody asleep, drunk or forced, in 340 harmless lines of each half.
 KEPT_SAFE_AT_MOST, UNREAD_KEPT_SAFE_AT_MOST = 3, 4
-UNREAD_DIALOGS_MISREAD_AT_MOST = 4
+UNREAD_DIALOGS_MISREAD_AT_MOST = 2
+# Of 624 mentions, 832 harmless lines and 60 dialogs that were read once before the rules were changed.
+LATER_MISSED_AT_MOST = {"arithmetic": 1, "school": 1, "other_language": 7}
+LATER_TAMED_AT_MOST = 12
+LATER_DIALOGS_MISREAD_AT_MOST = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +96,22 @@ def test_it_is_mostly_known_who_the_minor_is() -> None:
     right = [line for line in MENTIONS if line.whose in {found.subject for found in line.findings}]
 
     assert len(right) >= SUBJECTS_RIGHT_AT_LEAST
+
+
+def test_the_later_lists_are_read_as_well_as_measured() -> None:
+    missed = [line for line in lines("later/mentions") if not line.speaks_of_a_minor]
+    harmless = [*lines("later/harmless")]
+    tamed = [line for line in harmless if line.verdict is ScreenVerdict.SAFE_ONLY]
+    misread = [
+        line
+        for line in lines("later/dialogs")
+        if line.speaks_of_a_minor != (line.category == "minor")
+    ]
+
+    assert Counter(line.category for line in missed) <= Counter(LATER_MISSED_AT_MOST), missed
+    assert len(tamed) <= LATER_TAMED_AT_MOST, tamed
+    assert not any(line.verdict is ScreenVerdict.REFUSED for line in harmless)
+    assert len(misread) <= LATER_DIALOGS_MISREAD_AT_MOST, misread
 
 
 def test_the_unread_half_is_read_as_well_as_measured() -> None:

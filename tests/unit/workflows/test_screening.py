@@ -194,6 +194,8 @@ def test_a_title_is_screened(tmp_path: Path) -> None:
         ("habits.evening_clothes", '[habits]\nevening_clothes = ["nothing at all"]'),
         ("wording.safe", '[wording]\nsafe = "Lina is topless."'),
         ("wording.explicit", '[wording]\nexplicit = "Lina looks like a teen."'),
+        ("captions", '[captions]\nen = ["My photo from school, I am fifteen."]'),
+        ("captions", '[captions]\nru = ["Мне пятнадцать лет."]'),
         ("'schoolgirlzt'", 'trigger_words = ["schoolgirlzt"]'),
     ],
 )

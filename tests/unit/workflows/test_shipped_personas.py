@@ -33,6 +33,16 @@ def test_no_two_are_alike() -> None:
     assert len({drawn(workflow).cache_key for workflow in shipped}) == 8
 
 
+def test_each_has_several_captions_in_both_languages_and_shares_none_with_another() -> None:
+    personas = [workflow.persona for workflow in LIBRARY.workflows.values()]
+
+    for language in ("ru", "en"):
+        lists = [each.captions.of_language(language) for each in personas]
+        assert all(len(each) >= 3 for each in lists)
+        said = [caption for each in lists for caption in each]
+        assert len(set(said)) == len(said)
+
+
 def test_a_bf16_file_is_cast_to_fp8_when_it_is_loaded() -> None:
     casts = {
         node.inputs["weight_dtype"]

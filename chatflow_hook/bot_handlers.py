@@ -1,0 +1,228 @@
+"""What the commands and buttons of an aiogram bot do: each is a call of the hook, and an answer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from aiogram import Bot
+from aiogram.enums import ChatAction
+from aiogram.exceptions import TelegramAPIError, TelegramRetryAfter
+from aiogram.filters import CommandObject
+from aiogram.types import (
+    CallbackQuery,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    Message,
+    TelegramObject,
+    User,
+)
+
+from chatflow_hook.bot_texts import BotTexts
+from chatflow_hook.database import DatabaseFault
+from chatflow_hook.handles import SentPhoto
+from chatflow_hook.hook import ChatFlowHook
+from chatflow_hook.quota import Limited
+from chatflow_hook.turn import Turn
+
+log = structlog.get_logger(__name__)
+
+# Makes a turn of a message; None where nobody talks to a persona yet.
+TurnOf = Callable[[Message], Awaitable[Turn | None]]
+
+# The ids of a user's dialogs, and what erases what the bot itself keeps of a user.
+DialogsOf = Callable[[int], Awaitable[Collection[int]]]
+OnForget = Callable[[int], Awaitable[None]]
+
+# How the data of our buttons begins, and that of the worker's button below a status message.
+AGE = "cf:age:"
+FORGET = "cf:forget:"
+CANCEL = "pic1:cancel:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handlers:
+    """What the commands and buttons do: each is a call of the hook, and an answer in words."""
+
+    hook: ChatFlowHook
+    turn_of: TurnOf
+    texts: BotTexts
+    dialogs_of: DialogsOf
+    on_forget: OnForget | None
+
+    async def photo(self, message: Message, command: CommandObject) -> None:
+        """Ask for a picture of what follows the command, or of the conversation as it is."""
+        language = _language(message.from_user)
+        turn = await self.turn_of(message) if message.from_user else None
+        if turn is None:
+            await message.answer(self.texts.text("no_dialog", language))
+            return
+        words = command.args or self.texts.text("photo_words", language)
+        try:
+            asked = await self.hook.ask(changed(turn, text=words, reply=None))
+        except (DatabaseFault, LookupError) as error:
+            log.warning("picture not asked for", why=str(error))
+            await message.answer(self.texts.text("unavailable", language))
+            return
+        if isinstance(asked, Limited):
+            at = f"{asked.free_at:%H:%M}"
+            await message.answer(self.texts.text("limited", language, time=at))
+            return
+        with suppress(TelegramAPIError):  # the worker goes on showing it
+            await _bot(message).send_chat_action(
+                message.chat.id,
+                ChatAction.UPLOAD_PHOTO,
+                message_thread_id=turn.message_thread_id,
+            )
+
+    async def privacy(self, message: Message) -> None:
+        """Say what is kept of a user."""
+        await message.answer(self.texts.text("privacy", _language(message.from_user)))
+
+    async def forget_me(self, message: Message) -> None:
+        """Ask whether to forget the user; only their own press counts."""
+        if message.from_user is None:
+            return
+        user_id, language = message.from_user.id, _language(message.from_user)
+        keyboard = [
+            [_button(self.texts.text("forget_yes", language), f"{FORGET}yes:{user_id}")],
+            [_button(self.texts.text("forget_no", language), f"{FORGET}no:{user_id}")],
+        ]
+        await message.answer(
+            self.texts.text("forget_question", language),
+            reply_markup=InlineKeyboardMarkup(inline_keyboard=keyboard),
+        )
+
+    async def button(self, query: CallbackQuery) -> None:
+        """Carry out a press of a button under a picture."""
+        if query.message is None:
+            return
+        answer = await self.hook.on_button(
+            query.data,
+            user_id=query.from_user.id,
+            chat_id=query.message.chat.id,
+            press_id=query.id,
+            language=_language(query.from_user),
+        )
+        if answer is None:
+            return
+        await query.answer(answer.text, show_alert=answer.show_alert)
+        if answer.deletes_message and isinstance(query.message, Message):
+            with suppress(TelegramAPIError):  # too old: the worker leaves a placeholder
+                await query.message.delete()
+
+    async def cancel(self, query: CallbackQuery) -> None:
+        """Cancel the picture whose status message has the button, for whoever has asked for it."""
+        language = _language(query.from_user)
+        if not _is_askers(query):
+            await query.answer(self.texts.text("not_yours", language), show_alert=True)
+            return
+        try:
+            was_open = await self.hook.cancel((query.data or "").removeprefix(CANCEL))
+        except DatabaseFault as error:
+            log.warning("picture not cancelled", why=str(error))
+            await query.answer(self.texts.text("unavailable", language), show_alert=True)
+            return
+        await query.answer(self.texts.text("cancelled" if was_open else "too_late", language))
+
+    async def age(self, query: CallbackQuery) -> None:
+        """Store the answer to the age question, unless its text has changed since."""
+        answer, language, digest = (query.data or "").removeprefix(AGE).split(":")
+        if self.texts.digest("age_question", language) != digest:
+            await self._replace(query, "age_outdated", language)
+            return
+        try:
+            is_adult = answer == "yes" and await self.hook.confirm_age(
+                query.from_user.id, language=language
+            )
+        except DatabaseFault as error:
+            log.warning("age not stored", why=str(error))
+            await query.answer(self.texts.text("unavailable", language), show_alert=True)
+            return
+        await self._replace(query, "age_confirmed" if is_adult else "age_declined", language)
+
+    async def forget(self, query: CallbackQuery) -> None:
+        """Forget the user who has asked for it, and delete their photos in the chats."""
+        user_id, language = query.from_user.id, _language(query.from_user)
+        answer, _, asker = (query.data or "").removeprefix(FORGET).partition(":")
+        if asker != str(user_id):
+            await query.answer(self.texts.text("not_yours", language), show_alert=True)
+            return
+        if answer != "yes":
+            await self._replace(query, "forget_kept", language)
+            return
+        try:
+            dialog_ids = await self.dialogs_of(user_id)
+            forgotten = await self.hook.forget_user(user_id, dialog_ids=dialog_ids)
+        except DatabaseFault as error:
+            log.warning("user not forgotten", why=str(error))
+            await query.answer(self.texts.text("forget_failed", language), show_alert=True)
+            return
+        if self.on_forget is not None:
+            await self.on_forget(user_id)
+        await self._replace(query, "forgotten", language)
+        await _delete_photos(_bot(query), forgotten.photos)
+
+    async def _replace(self, query: CallbackQuery, key: str, language: str | None) -> None:
+        """Put a text in the place of the question and its buttons, and end the press."""
+        await query.answer()
+        if isinstance(query.message, Message):
+            with suppress(TelegramAPIError):  # deleted meanwhile, or too old to be edited
+                await query.message.edit_text(self.texts.text(key, language))
+
+
+async def _delete_photos(bot: Bot, photos: Collection[SentPhoto]) -> None:
+    """Delete a user's photos; Telegram refuses those that are older than 48 hours."""
+    for photo in photos:
+        while True:
+            try:
+                await bot.delete_message(photo.chat_id, photo.message_id)
+            except TelegramRetryAfter as error:
+                await asyncio.sleep(error.retry_after)
+                continue
+            except TelegramAPIError as error:
+                log.info("photo not deleted", error=type(error).__name__)
+            break
+
+
+def age_buttons(texts: BotTexts, language: str | None) -> InlineKeyboardMarkup:
+    """Return the buttons below the age question; they say under which text they stand."""
+    shown = f"{texts.language(language)}:{texts.digest('age_question', language)}"
+    return InlineKeyboardMarkup(
+        inline_keyboard=[
+            [_button(texts.text("age_yes", language), f"{AGE}yes:{shown}")],
+            [_button(texts.text("age_no", language), f"{AGE}no:{shown}")],
+        ]
+    )
+
+
+def changed(turn: Turn, **changes: Any) -> Turn:
+    """Return a turn with other values in some fields; it is validated anew."""
+    fields = {name: getattr(turn, name) for name in Turn.model_fields}
+    return Turn(**(fields | changes))
+
+
+def _is_askers(query: CallbackQuery) -> bool:
+    """Whether somebody presses below a message that answers theirs, or in their private chat."""
+    if not isinstance(query.message, Message):
+        return False
+    if query.message.chat.id == query.from_user.id:
+        return True
+    asked = query.message.reply_to_message
+    return bool(asked and asked.from_user and asked.from_user.id == query.from_user.id)
+
+
+def _language(user: User | None) -> str | None:
+    return user.language_code if user else None
+
+
+def _bot(event: TelegramObject) -> Bot:
+    if event.bot is None:  # every event of a dispatcher has one
+        raise RuntimeError("an event without a bot")
+    return event.bot
+
+
+def _button(text: str, data: str) -> InlineKeyboardButton:
+    return InlineKeyboardButton(text=text, callback_data=data)

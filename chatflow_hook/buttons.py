@@ -1,0 +1,260 @@
+"""The buttons under a delivered picture: what they carry, and what a press does.
+
+A button carries the id of its picture's request and nothing else that decides; all state is in the
+row of that request. So a button of last month works as long as the row is kept, in every process of
+the bot, and a press that comes twice does nothing twice.
+"""
+
+import enum
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import column, func, insert, select, table, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chatflow_hook import cancellation
+from chatflow_hook.manual_requests import ManualRequests, NothingToVary
+from chatflow_hook.messages import Messages
+from chatflow_hook.outbox import Request
+from chatflow_hook.quota import Limited
+from chatflow_hook.tables import OPEN, ImageRequest, Kind, State
+from chatflow_hook.turn import Rating
+
+# Telegram gives 64 bytes to a button. The number is the version of what follows.
+_DATA = re.compile(r"pic1:([a-z]+):([0-9a-f]{32})")
+_PREFIX = re.compile(r"pic\d+:")
+
+# A table of the worker, which takes the messages listed there out of their chats.
+_MESSAGES_TO_DELETE = table("forgotten_messages", column("chat_id"), column("message_id"))
+
+_COPIED_TO_FILE = (
+    "dialog_id",
+    "user_id",
+    "chat_id",
+    "chat_type",
+    "persona",
+    "message_count",
+    "language",
+    "rating",
+    "drawn_rating",
+    "has_spoiler",
+    "variation",
+    "message_thread_id",
+    "image",
+    "image_url",
+    "width",
+    "height",
+    "seed",
+)
+
+
+class Button(enum.StrEnum):
+    """A button under a picture."""
+
+    # Another picture of the same scene.
+    ANOTHER = "another"
+    # The picture as the file that it is, not as Telegram shows photos.
+    FILE = "file"
+    # Take the picture out of the chat.
+    HIDE = "hide"
+    # The same, and tell the operators.
+    REPORT = "report"
+
+    def data(self, request_id: UUID) -> str:
+        """Return what the button carries, its `callback_data`."""
+        return f"pic1:{self}:{request_id.hex}"
+
+    @property
+    def label(self) -> str:
+        """The key of its label among the messages for people."""
+        return f"button_label_{self}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ButtonAnswer:
+    """What to answer to a press: `bot.answer_callback_query(id, text=…, show_alert=…)`.
+
+    `text` is for the person who pressed, in their language. `show_alert`: the text is to be read,
+    and closed by hand. `request` is the picture or the file that now comes, else None.
+    `deletes_message`: delete the message with the button now; the worker does it within seconds if
+    the bot cannot, and of a message older than 48 hours it leaves a placeholder.
+    """
+
+    text: str
+    show_alert: bool
+    request: Request | None
+    deletes_message: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Press:
+    """One press of a button: who, in which chat, and Telegram's id of the press if known."""
+
+    data: str
+    user_id: int
+    chat_id: int
+    press_id: str | None = None
+    language: str | None = None
+
+
+def is_ours(data: str) -> bool:
+    """Return whether a button is one of a picture, of this version or another one."""
+    return _PREFIX.match(data) is not None
+
+
+class Buttons:
+    """Carries out presses, each in one transaction of the caller."""
+
+    def __init__(self, manual_requests: ManualRequests, messages: Messages) -> None:
+        self._manual_requests = manual_requests
+        self._messages = messages
+
+    async def press(self, connection: AsyncConnection, press: Press) -> ButtonAnswer:
+        """Do what a button says, or answer why not; does not commit.
+
+        Another picture, the file and hiding are for the user whose picture it is, whose share pays.
+        Everybody in its chat may report it.
+        """
+        parts = _DATA.fullmatch(press.data)
+        if parts is None or parts[1] not in set(Button):
+            return self.refusal("button_unknown", press.language)
+        button = Button(parts[1])
+        picture = await _locked(connection, UUID(parts[2]))
+        if picture is None or picture.chat_id != press.chat_id:
+            return self.refusal("button_gone", press.language)
+        if button is not Button.REPORT and picture.user_id != press.user_id:
+            return self.refusal("button_not_yours", press.language)
+        if picture.reported_at is not None:
+            return self._done("button_reported", press, deletes_message=True)
+        match button:
+            case Button.ANOTHER:
+                return await self._another(connection, picture, press)
+            case Button.FILE:
+                return await self._file(connection, picture, press)
+            case Button.HIDE:
+                await _hide(connection, picture)
+                return self._done("button_hidden", press, deletes_message=True)
+            case Button.REPORT:
+                await _hide(connection, picture, reported_by=press.user_id)
+                return self._done("button_reported", press, deletes_message=True)
+
+    def refusal(self, key: str, language: str | None, **facts: str) -> ButtonAnswer:
+        """Return the answer to a press that cannot be carried out, by the key of its sentence."""
+        text = self._messages.text(key, language=language, **facts)
+        return ButtonAnswer(text=text, show_alert=True, request=None, deletes_message=False)
+
+    async def _another(
+        self, connection: AsyncConnection, picture: Any, press: Press
+    ) -> ButtonAnswer:
+        pressed = await _pressed_on(connection, picture.id, Kind.VARIATION)
+        if _is_known(press, pressed) or any(row.state in OPEN for row in pressed):
+            return self._done("button_another", press)
+        try:
+            answer = await self._manual_requests.vary(
+                connection,
+                picture.id,
+                reply_to_message_id=picture.telegram_message_id,
+                pressed_on=picture.id,
+                press_id=press.press_id,
+            )
+        except NothingToVary:
+            return self.refusal("button_words_gone", press.language)
+        if isinstance(answer, Limited):
+            return self.refusal("button_limited", press.language, time=f"{answer.free_at:%H:%M}")
+        return self._done("button_another", press, request=answer)
+
+    async def _file(self, connection: AsyncConnection, picture: Any, press: Press) -> ButtonAnswer:
+        pressed = await _pressed_on(connection, picture.id, Kind.FILE)
+        if _is_known(press, pressed) or any(row.state in OPEN for row in pressed):
+            return self._done("button_file", press)
+        if any(row.state == State.DELIVERED for row in pressed):
+            return self._done("button_file_sent", press)
+        if picture.image is None:
+            return self.refusal("button_file_gone", press.language)
+        if _must_stay_hidden(picture):
+            return self.refusal("button_file_not_here", press.language)
+        request = Request(
+            id=uuid4(), dialog_id=picture.dialog_id, message_count=picture.message_count
+        )
+        values: dict[str, Any] = {
+            **{name: getattr(picture, name) for name in _COPIED_TO_FILE},
+            "id": request.id,
+            "kind": Kind.FILE,
+            "state": State.DRAWN,
+            "created_at": func.clock_timestamp(),
+            "reply_to_message_id": picture.telegram_message_id,
+            "pressed_on": picture.id,
+            "press_id": press.press_id,
+        }
+        await connection.execute(insert(ImageRequest).values(values))
+        return self._done("button_file", press, request=request)
+
+    def _done(
+        self,
+        key: str,
+        press: Press,
+        *,
+        request: Request | None = None,
+        deletes_message: bool = False,
+    ) -> ButtonAnswer:
+        text = self._messages.text(key, language=press.language)
+        return ButtonAnswer(
+            text=text, show_alert=False, request=request, deletes_message=deletes_message
+        )
+
+
+async def _locked(connection: AsyncConnection, request_id: UUID) -> Any:
+    """Lock a delivered picture until the transaction ends, so that presses come one by one."""
+    query = select(*ImageRequest.__table__.columns).where(
+        ImageRequest.id == request_id, ImageRequest.state == State.DELIVERED
+    )
+    return (await connection.execute(query.with_for_update(key_share=True))).one_or_none()
+
+
+async def _pressed_on(connection: AsyncConnection, picture_id: UUID, kind: Kind) -> Sequence[Any]:
+    query = select(ImageRequest.id, ImageRequest.state, ImageRequest.press_id).where(
+        ImageRequest.pressed_on == picture_id, ImageRequest.kind == kind
+    )
+    return (await connection.execute(query)).all()
+
+
+def _is_known(press: Press, pressed: Sequence[Any]) -> bool:
+    return press.press_id is not None and press.press_id in {row.press_id for row in pressed}
+
+
+def _must_stay_hidden(picture: Any) -> bool:
+    """Whether a file, which has no spoiler, would show to others what its picture hides."""
+    is_hidden = picture.has_spoiler or picture.drawn_rating != Rating.SAFE
+    return bool(is_hidden and picture.chat_id != picture.user_id)
+
+
+async def _hide(
+    connection: AsyncConnection, picture: Any, *, reported_by: int | None = None
+) -> None:
+    """Write down that a picture is hidden, and list its messages as ones to be deleted."""
+    now = func.clock_timestamp()
+    values: dict[str, Any] = {"hidden_at": func.coalesce(ImageRequest.hidden_at, now)}
+    if reported_by is not None:
+        values |= {"reported_at": now, "reported_by": reported_by}
+    query = update(ImageRequest).where(ImageRequest.id == picture.id).values(values)
+    await connection.execute(query)
+    of_file = (ImageRequest.pressed_on == picture.id, ImageRequest.kind == Kind.FILE)
+    await cancellation.cancel(connection, *of_file)
+    file_messages = select(ImageRequest.telegram_message_id).where(
+        *of_file, ImageRequest.telegram_message_id.is_not(None)
+    )
+    message_ids = [
+        picture.telegram_message_id,
+        *(await connection.execute(file_messages)).scalars(),
+    ]
+    listed = [
+        {"chat_id": picture.chat_id, "message_id": message_id}
+        for message_id in message_ids
+        if message_id is not None
+    ]
+    if listed:
+        await connection.execute(upsert(_MESSAGES_TO_DELETE).on_conflict_do_nothing(), listed)

@@ -1,0 +1,186 @@
+"""Whether a number is the age of a thing, an animal or a company, and no person's; pure."""
+
+import itertools
+from collections.abc import Iterable, Sequence
+
+from imagegen import morphology
+from imagegen.safety import word_classes
+from imagegen.safety.age_context import Forms, NumberContext, word_set
+from imagegen.safety.age_subject import NO_PERSONS, person_meant, subject_words
+from imagegen.safety.normalise import NormalisedSentence
+from imagegen.safety.numbers import forms_of
+
+_DETERMINERS = word_set("a an the this that my your his her our their")
+# Between a number and what it is the age of: "a fifteen year old malt", "16-летний виски".
+# These stand in questions about people too.
+_ASKING = word_set(
+    "date time number passport what which s that thats its this it school class grade story here there это"
+)
+_YEAR_WORDS = word_set("year years yr yrs old month months y o летний летн год лет годик")
+_KINDS_OF_PRONOUNS = (
+    (word_set("he she him her his hes shes"), frozenset({"animal"})),
+    (word_set("она ей ее ею ней еи"), frozenset({"femn"})),
+    (word_set("он ему его нем"), frozenset({"masc", "neut"})),
+)
+# What shows somebody: "the scene: barely 18" is not the age of a scene.
+_DEPICTIONS = word_set(
+    "scene picture pic photo photograph portrait image drawing painting video story profile card sheet"
+    " сцена фото фотка картинка портрет снимок рисунок изображение анкета досье карточка описание"
+)
+_BIRTHDAY = word_set("birthday bday")
+_OWNERS = word_set("my your his her their")
+_AGE = word_set("age aged ages возраст")
+_PREPOSITIONS = word_set("на в во под за с со к по из от у о об при in on at from to")
+_MAX_DISTANCE = 7
+_MAX_DISTANCE_AFTER = 5
+
+
+def is_about_a_thing(sentence: NormalisedSentence) -> bool:
+    """Whether a question about an age speaks of a thing and of nobody else."""
+    forms_of_words = [(word.plain, forms_of(word)) for word in sentence.words]
+    people = subject_words()["people"] | subject_words()["third"]
+    if any(forms & people for _, forms in forms_of_words):
+        return False
+    return any(
+        (forms & subject_words()["things"] and word not in _ASKING)
+        or morphology.is_thing_in_dative(word)
+        for word, forms in forms_of_words
+    )
+
+
+def named_things(sentence: NormalisedSentence) -> Forms:
+    """Return the kinds of things that a sentence names, and "he" or "ей" may stand for afterwards.
+
+    They are `animal`, or a grammatical gender for a Russian noun. There are none if the sentence
+    names a person besides.
+    """
+    words = [(word.plain, forms_of(word)) for word in sentence.words]
+    if any(forms & subject_words()["people"] for _, forms in words):
+        return frozenset()
+    before = ("", *(word for word, _ in words))
+    return frozenset().union(
+        *(_kinds(word, forms, last) for (word, forms), last in zip(words, before, strict=False))
+    )
+
+
+def is_of_a_thing(
+    context: NumberContext, *, named_before: Forms = frozenset(), is_birth: bool = False
+) -> bool:
+    """Whether the number is the age of a thing, a company or an animal, or a span of time.
+
+    `named_before` are the `named_things` of the sentence before. Beside a birth (`is_birth`), only
+    what is known to be a thing counts: "полис" says nothing about "дата рождения 2013, полис".
+    """
+    if is_birth:
+        return _is_birth_of_a_thing(context)
+    if context.word_after & _BIRTHDAY and context.word_before & _OWNERS:
+        return False
+    if any(forms & _AGE for forms in context.before[-4:]) or _stands_before_a_person(context):
+        return False
+    if _stands_before_a_thing(context):
+        return True
+    kinds = _kinds_of_pronouns(context.after[:3])
+    if (is_thing := _stands_after_a_thing(context, kinds)) is not None:
+        return is_thing
+    kinds = kinds or _kinds_of_pronouns(context.before[::-1])
+    if kinds:
+        return bool(named_before & kinds)
+    is_of_nobody = not any(map(person_meant, context.after[:3]))
+    return is_of_nobody and context.number.is_age and bool(named_before)
+
+
+def _is_birth_of_a_thing(context: NumberContext) -> bool:
+    things = subject_words()["things"] | subject_words()["animals"]
+    for word, forms in zip(context.words_before[::-1], context.before[::-1], strict=True):
+        if person_meant(forms) or morphology.is_name(word):
+            return False
+        if forms & things and word not in _ASKING and not word.isdecimal():
+            return True
+    return False
+
+
+def _stands_before_a_person(context: NumberContext) -> bool:
+    """Whether the number is an attribute of a person: "a fourteen-year-old boy"."""
+    after = itertools.dropwhile(lambda forms: bool(forms & _YEAR_WORDS), context.after[:4])
+    return bool(next(after, frozenset()) & subject_words()["people"])
+
+
+def _stands_before_a_thing(context: NumberContext) -> bool:
+    """Whether the number is an attribute: "a fifteen year old malt", "16-летний виски"."""
+    nearby = zip(context.words_after[:_MAX_DISTANCE_AFTER], context.after, strict=False)
+    for word, forms in nearby:
+        if forms & _YEAR_WORDS:
+            continue
+        if word not in _ASKING and is_thing(word, forms):
+            return True
+        if not morphology.is_adjective(word):
+            return False
+    return False
+
+
+def _stands_after_a_thing(context: NumberContext, kinds: Forms) -> bool | None:
+    """Whether the nearest noun or pronoun before the number is a thing; None if there is none.
+
+    Of a pronoun it is asked what it may stand for; `kinds` is that of one after the number.
+    """
+    follows_pronoun = bool(kinds)
+    words = [*zip(context.words_before, context.before, ("", *context.words_before), strict=False)]
+    for distance, (word, forms, last) in enumerate(reversed(words)):
+        if distance < len(words) - 1 and _is_in_a_phrase(words[: len(words) - 1 - distance]):
+            continue  # "the girl in the photo", "to answer"
+        if pronouns := _kinds_of_pronouns([forms]):
+            kinds = kinds or pronouns
+        elif (person_meant(forms) and not follows_pronoun) or morphology.is_name(word):
+            return False
+        elif (kinds and kinds & _kinds(word, forms, last)) or (
+            not kinds and distance < _MAX_DISTANCE and is_thing(word, forms)
+        ):
+            return True
+    return None
+
+
+def _is_in_a_phrase(before: Sequence[tuple[str, Forms, str]]) -> bool:
+    """Whether a word after these belongs to a preposition: "in the reference photo"."""
+    between: list[str] = []
+    for word, _, _ in before[:-4:-1]:
+        if word in _PREPOSITIONS:
+            return not between or between[-1] in _DETERMINERS or _are_adjectives(between)
+        between.append(word)
+    return False
+
+
+def _are_adjectives(words: Iterable[str]) -> bool:
+    return all(map(morphology.is_adjective, words))
+
+
+def _kinds_of_pronouns(words: Sequence[Forms]) -> Forms:
+    """Return the kinds of things that the first pronoun of the third person may stand for."""
+    for forms in words:
+        for pronouns, kinds in _KINDS_OF_PRONOUNS:
+            if forms & pronouns and not forms & NO_PERSONS:
+                return kinds
+    return frozenset()
+
+
+def _kinds(word: str, forms: Forms, before: str) -> Forms:
+    if forms & subject_words()["animals"]:
+        return frozenset({"animal", *morphology.genders(word)})
+    if (
+        before in _PREPOSITIONS
+        or forms & subject_words()["unsaid"]
+        or not morphology.is_inanimate(word)
+    ):
+        return frozenset()
+    return morphology.genders(word)
+
+
+def is_thing(word: str, forms: Forms) -> bool:
+    """Whether a word of either language means a thing or an animal."""
+    if forms & _DEPICTIONS or word.isdecimal():
+        return False
+    if forms & (subject_words()["things"] | subject_words()["animals"]):
+        return True
+    if word.isascii():
+        return word_classes.is_thing(word) or word_classes.is_animal(word)
+    is_named = morphology.may_be_first_name(word)
+    return morphology.is_inanimate(word) and not is_named and not forms & subject_words()["unsaid"]

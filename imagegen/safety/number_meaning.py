@@ -1,0 +1,174 @@
+"""What a number means that is no age: a count, a label, a time, one of several numbers; pure.
+
+What is not understood here may be an age.
+"""
+
+import itertools
+from collections.abc import Iterable
+
+from imagegen import morphology
+from imagegen.safety import age_english, age_russian, age_subject, age_things, numbers, word_classes
+from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, word_set
+
+_AROUND_NUMBERS: Forms = word_set(
+    "and or to of out by from between against x и или до из по на от между против"
+)
+_AT: Forms = word_set("at in by until till around past to before after from since")
+_AT_RUSSIAN: Forms = word_set("в к до после с со около на за через")
+_TIMES: Forms = word_set(
+    "сегодня вчера завтра утро вечер час встреча созвон поезд рейс сеанс today yesterday tomorrow"
+    " morning evening night clock oclock am pm meeting кость кубик бросок dice roll rolls rolled d20"
+)
+_IN: Forms = word_set("in since by until before after during в к до после")
+_SEASONS: Forms = word_set(
+    "spring summer autumn fall winter весна лето осень зима весной летом осенью зимой"
+)
+_DATES: Forms = word_set(
+    "число st nd rd th january february march april may june july august september october november"
+    " december jan feb mar apr jun jul aug sep sept oct nov dec январь февраль март апрель май июнь"
+    " июль август сентябрь октябрь ноябрь декабрь"
+)
+_LABELS: Forms = word_set(
+    "number no nr room chapter page size platform version level episode season part act vol volume"
+    " глава node top iphone ios windows win android pixel galaxy xbox playstation ps ps5 fifa gta python java"
+    " minus zero total score chapter lvl ver итого минус плюс номер айфон андроид винда винды топ"
+    " уровень лвл версия"
+)
+_WE: Forms = word_set("we us нам мы нас")
+_PARTNERS: Forms = word_set("муж жена супруг супруга husband wife")
+_OF_YEARS: Forms = word_set("годовщина anniversary юбилей стаж брак marriage свадьба wedding")
+_YEARS: Forms = word_set("year years yr yrs год лет годик")
+_VERBS_OF_AGE: Forms = word_set(
+    "celebrate celebrated celebrating mark marked near nearing approach approaching pass passed"
+    " touch touching finish finished complete completed enter entering start starting started"
+    " live lived living exist existed swear promise admit lie lied mean means meant"
+    " sound sounds pretend pretending remain remains stay"
+)
+_CLAUSE = 12  # words
+# Those of a side by side enumeration of the words after a number belong to what follows.
+_ENDS: Forms = age_english.UNTIL | word_set("n but cuz cause bc lol so she he i you и а но что")
+_MIN_WORDS = 3
+_LAST_HOUR, _LAST_HOUR_ENGLISH = 24, 12
+
+
+def is_understood(context: NumberContext) -> bool:
+    """Whether a number is read as something else than an age."""
+    return (
+        context.near(_OF_YEARS, before=6)
+        or _is_of_a_couple(context)
+        or context.number.is_ordinal
+        or context.number.is_roman
+        or _counts(context)
+        or _is_label(context)
+        or _is_time(context)
+        or _is_among_numbers(context)
+        or has_verb(context)
+    )
+
+
+def is_span(context: NumberContext) -> bool:
+    """Whether a number of years is no age but a span of time."""
+    if (
+        context.number.is_ordinal
+        or age_english.is_span(context)
+        or age_russian.is_span(context)
+        or has_verb(context)
+    ):
+        return True
+    if context.near(_OF_YEARS, before=6) or _is_of_a_couple(context):
+        return True
+    return _has_thing(context, before=3, after=6)
+
+
+def has_verb(context: NumberContext) -> bool:
+    """Whether the clause of a number has a verb that is not said of ages."""
+    after = itertools.takewhile(
+        lambda each: not each[1] & _ENDS, zip(context.words_after, context.after, strict=True)
+    )
+    return any(map(_is_other_verb, (*context.clause_before, *(word for word, _ in after))))
+
+
+def is_other_year(context: NumberContext) -> bool:
+    """Whether a year is that of an event or of a thing."""
+    if age_subject.is_person(context.word_before):
+        return False
+    return (
+        bool(context.word_before & (_IN | _SEASONS))
+        or has_verb(context)
+        or _has_thing(context, before=_CLAUSE, after=3)
+    )
+
+
+def _counts(context: NumberContext) -> bool:
+    words = [
+        (word, forms)
+        for word, forms in zip(context.words_after, context.after, strict=True)
+        if not word.isdecimal() and not forms & _AROUND_NUMBERS
+    ]
+    for word, forms in words[:_MIN_WORDS]:
+        if forms & _YEARS:
+            return False
+        if forms & (age_english.UNITS | age_russian.UNITS) or _is_counted_noun(word):
+            return True
+        if word.isascii():
+            continue
+        if not (morphology.is_adjective(word) or morphology.is_adjective_of_many(word)):
+            return False
+    return context.is_counted(age_english.UNITS, until=age_english.UNTIL)
+
+
+def _is_counted_noun(word: str) -> bool:
+    if word.isascii():
+        return word_classes.is_thing(word) or word_classes.is_animal(word)
+    return morphology.may_be_counted(word)
+
+
+def _is_of_a_couple(context: NumberContext) -> bool:
+    """Whether a number is how long a couple is together: "нам с мужем 16 лет"."""
+    return context.near(_WE, before=5) and context.near(_PARTNERS, before=5)
+
+
+def _is_label(context: NumberContext) -> bool:
+    if not context.clause_before:
+        return False
+    return bool(context.word_before & _LABELS) or _has_thing(context, before=1)
+
+
+def _has_thing(context: NumberContext, *, before: int, after: int = 0) -> bool:
+    earlier = zip(context.clause_before[::-1], context.before[::-1], strict=False)
+    later = zip(context.words_after[:after], context.after, strict=False)
+    near = (*itertools.islice(earlier, before), *later)
+    return any(itertools.starmap(age_things.is_thing, near))
+
+
+def _is_time(context: NumberContext) -> bool:
+    is_month_after = context.word_after | (
+        context.second_after if context.word_after & _AROUND_NUMBERS else NO_FORMS
+    )
+    if context.near(_TIMES, before=4, after=3) or (context.word_before | is_month_after) & _DATES:
+        return True
+    if context.word_before & _AT:
+        return context.value <= _LAST_HOUR_ENGLISH
+    return bool(context.word_before & _AT_RUSSIAN) and context.value <= _LAST_HOUR
+
+
+def _is_among_numbers(context: NumberContext) -> bool:
+    """Whether another number stands beside the number, or an `or`, `to`, `из` away."""
+    before = zip(reversed(context.words_before), reversed(context.before), strict=True)
+    after = zip(context.words_after, context.after, strict=True)
+    return _starts_with_number(before) or _starts_with_number(after)
+
+
+def _starts_with_number(words: Iterable[tuple[str, Forms]]) -> bool:
+    for word, forms in itertools.islice(words, 2):
+        if word.isdecimal() or any(map(numbers.is_number_word, forms)):
+            return True
+        if not forms & _AROUND_NUMBERS:
+            return False
+    return False
+
+
+def _is_other_verb(word: str) -> bool:
+    if word.isascii():
+        return word_classes.is_verb(word) and word not in _VERBS_OF_AGE
+    return morphology.is_verb(word) and not age_russian.is_said_of_ages(word)

@@ -1,0 +1,416 @@
+"""The router and the middleware for aiogram, in a bot that polls the simulated Telegram."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from aiogram import Dispatcher, F, Router
+from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup, Message, ReplyParameters
+from sqlalchemy import select
+
+from chatflow_hook import ChatFlowHook, Rating, Turn
+from chatflow_hook.bot import (
+    BotTexts,
+    TurnMiddleware,
+    announce_commands,
+    picture_router,
+    turn_from,
+)
+from chatflow_hook.tables import AgeConfirmation, Kind, State
+from imagegen.sandbox.telegram import ChatPerson, SandboxTelegram
+from tests.support import conversations
+from tests.support.aiogram_bot import polling
+from tests.support.conversations import Sessions
+from tests.support.product import ProductFactory, RunningProduct
+
+ANNA, BORIS, GROUP = 1001, 1002, -100500
+PATIENCE_S = 20.0
+
+
+def dispatcher(hook: ChatFlowHook, **options: Any) -> Dispatcher:
+    """A bot that answers every message, and needs two lines for its pictures."""
+    rating = options.pop("rating", Rating.SAFE)
+    texts = options.pop("texts", None)
+
+    async def turn_of(message: Message) -> Turn | None:
+        return turn_from(message, persona="lina", rating=rating)
+
+    turn_of = options.pop("turn_of", turn_of)
+    talk = Router()
+
+    @talk.message(F.text)
+    async def answer(message: Message) -> Message:
+        return await message.answer(f"You said {len(message.text or '')} letters")
+
+    made = Dispatcher()
+    made.include_router(picture_router(hook, turn_of, texts=texts, **options))
+    made.message.middleware(TurnMiddleware(hook, turn_of, texts=texts))
+    made.include_router(talk)
+    return made
+
+
+@pytest.fixture
+async def telegram() -> AsyncIterator[SandboxTelegram]:
+    async with SandboxTelegram() as server:
+        yield server
+
+
+@pytest.fixture
+def hook_of(database_url: str, redis_url: str) -> Callable[..., ChatFlowHook]:
+    def make(**changes: Any) -> ChatFlowHook:
+        settings = conversations.hook_settings(database_url, redis_url, **changes)
+        return ChatFlowHook(settings, turn_timeout_s=PATIENCE_S)
+
+    return make
+
+
+@pytest.fixture
+async def hook(hook_of: Callable[..., ChatFlowHook]) -> AsyncIterator[ChatFlowHook]:
+    async with hook_of() as made:
+        yield made
+
+
+async def texts_of(telegram: SandboxTelegram, count: int) -> list[str]:
+    return [str(sent.text) for sent in await telegram.wait_for(count, timeout=PATIENCE_S)]
+
+
+async def edited_to(telegram: SandboxTelegram, count: int = 1) -> str:
+    edits = await telegram.wait_for(count, timeout=PATIENCE_S, method="editMessageText")
+    return str(edits[-1].text)
+
+
+async def handled(person: ChatPerson, telegram: SandboxTelegram) -> None:
+    """Wait until everything before is handled: one more message is answered."""
+    count = len(telegram.sent)
+    person.write("/anything")
+    await telegram.wait_for(count + 1, timeout=PATIENCE_S)
+
+
+async def recorded(product: RunningProduct, sessions: Sessions) -> None:
+    """Wait until the photos that have come are delivered in their rows, too."""
+    for request in await conversations.requests_of(sessions, ANNA):
+        await product.hook.wait(request.id, timeout=PATIENCE_S)
+
+
+async def test_a_picture_is_due_at_the_third_message_and_knows_the_answer(
+    telegram: SandboxTelegram, hook: ChatFlowHook, sessions: Sessions
+) -> None:
+    anna = telegram.person(ANNA)
+
+    async with polling(dispatcher(hook), telegram):
+        for number, text in enumerate(["one", "three", "thirteen"], 1):
+            anna.write(text)
+            await texts_of(telegram, number)
+        await handled(anna, telegram)
+
+    [request] = await conversations.requests_of(sessions, ANNA)
+    assert request.kind == Kind.AUTOMATIC
+    assert request.conversation is not None
+    assert request.conversation["reply"] == "You said 8 letters"
+    assert request.message_count == 3
+
+
+async def test_a_command_is_no_turn(
+    telegram: SandboxTelegram, hook: ChatFlowHook, sessions: Sessions
+) -> None:
+    anna = telegram.person(ANNA)
+
+    async with polling(dispatcher(hook), telegram):
+        for number in range(1, 4):
+            anna.write("/anything")
+            await texts_of(telegram, number)
+        await handled(anna, telegram)
+
+    assert await conversations.requests_of(sessions, ANNA) == []
+
+
+async def test_photo_asks_for_what_is_said_behind_it(
+    telegram: SandboxTelegram, hook: ChatFlowHook, sessions: Sessions
+) -> None:
+    async with polling(dispatcher(hook), telegram):
+        number = telegram.person(ANNA).write("/photo at the sea")
+        await telegram.wait_for_calls(1, timeout=PATIENCE_S, method="sendChatAction")
+
+    [request] = await conversations.requests_of(sessions, ANNA)
+    assert request.kind == Kind.ASKED
+    assert request.conversation is not None
+    assert request.conversation["text"] == "at the sea"
+    assert request.reply_to_message_id == number
+
+
+async def test_photo_says_when_the_next_one_is_free(
+    telegram: SandboxTelegram, hook_of: Callable[..., ChatFlowHook]
+) -> None:
+    anna = telegram.person(ANNA, language_code="ru")
+
+    async with (
+        hook_of(asked_images_per_minute=1) as hook,
+        polling(dispatcher(hook), telegram),
+    ):
+        anna.write("/photo")
+        await telegram.wait_for_calls(1, timeout=PATIENCE_S, method="sendChatAction")
+        anna.write("/photo")
+
+        [said] = await texts_of(telegram, 1)
+
+    assert said.startswith("Следующее фото можно будет получить в ")
+
+
+async def test_photo_without_a_dialog_says_what_to_do(
+    telegram: SandboxTelegram, hook: ChatFlowHook
+) -> None:
+    async def nobody(_: Message) -> None:
+        return None
+
+    async with polling(dispatcher(hook, turn_of=nobody), telegram):
+        telegram.person(ANNA).write("/photo")
+
+        assert await texts_of(telegram, 1) == ["Choose somebody to talk to first: /start"]
+
+
+async def test_a_database_that_is_away_is_told_kindly(
+    telegram: SandboxTelegram, redis_url: str
+) -> None:
+    settings = conversations.hook_settings("postgresql://nobody@127.0.0.1:1/none", redis_url)
+    anna = telegram.person(ANNA)
+
+    async with ChatFlowHook(settings) as hook, polling(dispatcher(hook), telegram):
+        anna.write("/photo")
+
+        assert "Please try again in a minute" in (await texts_of(telegram, 1))[0]
+
+
+async def test_the_age_is_asked_once_and_stored_with_its_language(
+    telegram: SandboxTelegram, hook: ChatFlowHook, sessions: Sessions
+) -> None:
+    anna = telegram.person(ANNA, language_code="ru")
+
+    async with polling(dispatcher(hook, rating=Rating.SUGGESTIVE), telegram):
+        anna.write("Привет")
+        sent = await telegram.wait_for(2, timeout=PATIENCE_S)
+        anna.write("Ещё раз")
+        await telegram.wait_for(3, timeout=PATIENCE_S)
+        assert "18" in str(sent[1].text)
+        anna.press(sent[1].message_id, "Да, мне есть 18")
+        said = await edited_to(telegram)
+
+    assert said.startswith("Спасибо")
+    assert len(telegram.sent) == 3
+    async with sessions() as session:
+        [confirmed] = (await session.execute(select(AgeConfirmation))).scalars()
+    assert (confirmed.user_id, confirmed.language, confirmed.text_version) == (ANNA, "ru", "1")
+
+
+async def test_who_has_confirmed_is_not_asked(
+    telegram: SandboxTelegram, hook: ChatFlowHook
+) -> None:
+    await hook.confirm_age(ANNA)
+
+    async with polling(dispatcher(hook, rating=Rating.SUGGESTIVE), telegram):
+        anna = telegram.person(ANNA)
+        anna.write("Hello")
+        await telegram.wait_for(1, timeout=PATIENCE_S)
+        await handled(anna, telegram)
+
+    assert len(telegram.sent) == 2
+
+
+@pytest.mark.parametrize(("chat_id", "rating"), [(ANNA, "safe"), (GROUP, "suggestive")])
+async def test_no_age_is_asked_where_it_changes_nothing(
+    telegram: SandboxTelegram, hook: ChatFlowHook, chat_id: int, rating: str
+) -> None:
+    async with polling(dispatcher(hook, rating=Rating(rating)), telegram):
+        anna = telegram.person(ANNA, chat_id=chat_id)
+        anna.write("Hello")
+        await telegram.wait_for(1, timeout=PATIENCE_S)
+        await handled(anna, telegram)
+
+    assert len(telegram.sent) == 2
+
+
+async def test_no_is_an_answer_and_nothing_is_stored(
+    telegram: SandboxTelegram, hook: ChatFlowHook
+) -> None:
+    anna = telegram.person(ANNA)
+
+    async with polling(dispatcher(hook, rating=Rating.SUGGESTIVE), telegram):
+        anna.write("Hello")
+        [_, question] = await telegram.wait_for(2, timeout=PATIENCE_S)
+        anna.press(question.message_id, "No")
+
+        assert await edited_to(telegram) == "All right, all photos stay harmless."
+
+    assert not await hook.has_confirmed_age(ANNA)
+
+
+async def test_who_has_said_to_be_younger_cannot_confirm_meanwhile(
+    products: ProductFactory,
+) -> None:
+    async with products.start(max_rating="suggestive") as product:
+        anna = product.telegram.person(ANNA)
+        made = dispatcher(product.hook, rating=Rating.SUGGESTIVE)
+        async with polling(made, product.telegram):
+            anna.write("Hello")
+            [_, question] = await product.telegram.wait_for(2, timeout=PATIENCE_S)
+            anna.write("I am 15 years old")
+            async with asyncio.timeout(PATIENCE_S):
+                while await product.hook.may_ask_age(ANNA):
+                    pass
+            anna.press(question.message_id, "Yes, I am 18 or older")
+
+            said = await edited_to(product.telegram)
+
+        assert said == "All right, all photos stay harmless."
+        assert not await product.hook.has_confirmed_age(ANNA)
+
+
+async def test_a_button_below_another_text_confirms_nothing(
+    telegram: SandboxTelegram, hook: ChatFlowHook
+) -> None:
+    anna = telegram.person(ANNA)
+    older = BotTexts({"en": {"age_question": "Are you old enough?"}})
+    async with polling(dispatcher(hook, rating=Rating.SUGGESTIVE, texts=older), telegram):
+        anna.write("Hello")
+        [_, question] = await telegram.wait_for(2, timeout=PATIENCE_S)
+
+    async with polling(dispatcher(hook, rating=Rating.SUGGESTIVE), telegram):
+        anna.press(question.message_id, "Yes, I am 18 or older")
+        said = await edited_to(telegram)
+
+    assert said == "This question has changed. You will be asked again."
+    assert not await hook.has_confirmed_age(ANNA)
+
+
+async def test_privacy_says_what_is_kept_in_the_persons_language(
+    telegram: SandboxTelegram, hook: ChatFlowHook
+) -> None:
+    async with polling(dispatcher(hook), telegram):
+        telegram.person(ANNA, language_code="ru").write("/privacy")
+
+        [said] = await texts_of(telegram, 1)
+
+    assert "/forget_me" in said
+    assert "сообщениям" in said
+
+
+async def test_forget_me_erases_everything_and_the_photos_in_the_chat(
+    products: ProductFactory, sessions: Sessions
+) -> None:
+    forgotten: list[int] = []
+
+    async def on_forget(user_id: int) -> None:
+        forgotten.append(user_id)
+
+    async with products.start() as product:
+        telegram = product.telegram
+        anna = telegram.person(ANNA)
+        made = dispatcher(product.hook, on_forget=on_forget)
+        async with polling(made, telegram):
+            anna.write("/photo")
+            [photo] = await telegram.wait_for(1, timeout=PATIENCE_S, method="sendPhoto")
+            anna.write("/forget_me")
+            [question] = await telegram.wait_for(1, timeout=PATIENCE_S, method="sendMessage")
+            anna.press(question.message_id, "Yes, forget me")
+            said = await edited_to(telegram)
+            await telegram.wait_for_calls(1, timeout=PATIENCE_S, method="deleteMessage")
+
+    assert said == "Done: nothing is kept of you any more. /start begins anew."
+    assert forgotten == [ANNA]
+    assert photo.message_id not in {message.message_id for message in anna.messages()}
+    assert await conversations.requests_of(sessions, ANNA) == []
+
+
+async def test_the_buttons_under_a_photo_bring_another_one_and_hide_it(
+    products: ProductFactory, sessions: Sessions
+) -> None:
+    async with products.start(delivery_buttons="another,hide") as product:
+        telegram = product.telegram
+        anna = telegram.person(ANNA)
+        async with polling(dispatcher(product.hook), telegram):
+            anna.write("/photo")
+            [photo] = await telegram.wait_for(1, timeout=PATIENCE_S, method="sendPhoto")
+            await recorded(product, sessions)
+            pressed = anna.press(photo.message_id, "Another one")
+            async with asyncio.timeout(PATIENCE_S):
+                answer = await anna.answer(pressed)
+            [_, another] = await telegram.wait_for(2, timeout=PATIENCE_S, method="sendPhoto")
+            await recorded(product, sessions)
+            anna.press(another.message_id, "Hide")
+            await telegram.wait_for_calls(1, timeout=PATIENCE_S, method="deleteMessage")
+            await handled(anna, telegram)
+
+    assert answer.text == "Another one is on its way."
+    assert another.message_id not in {message.message_id for message in anna.messages()}
+
+
+@pytest.mark.parametrize("chat_id", [ANNA, GROUP])
+async def test_cancel_below_a_status_message_is_for_whoever_has_asked(
+    telegram: SandboxTelegram, hook: ChatFlowHook, sessions: Sessions, chat_id: int
+) -> None:
+    anna, boris = telegram.person(ANNA, chat_id=chat_id), telegram.person(BORIS, chat_id=chat_id)
+    async with polling(dispatcher(hook), telegram) as bot:
+        asking = anna.write("/photo")
+        await telegram.wait_for_calls(1, timeout=PATIENCE_S, method="sendChatAction")
+        [request] = await conversations.requests_of(sessions, chat_id)
+        button = InlineKeyboardButton(text="Cancel", callback_data=f"pic1:cancel:{request.id.hex}")
+        status = await bot.send_message(
+            chat_id,
+            "Drawing",
+            reply_markup=InlineKeyboardMarkup(inline_keyboard=[[button]]),
+            reply_parameters=ReplyParameters(message_id=asking),
+        )
+        answers = []
+        for person in (boris, anna, anna):
+            pressed = person.press(status.message_id, "Cancel")
+            async with asyncio.timeout(PATIENCE_S):
+                answers.append((await person.answer(pressed)).text)
+
+    [row] = await conversations.requests_of(sessions, chat_id)
+    assert row.state == State.CANCELLED
+    assert answers == [
+        "This button is for somebody else.",
+        "The photo was called off.",
+        "It is too late for that.",
+    ]
+
+
+async def test_nobody_else_can_answer_whether_to_forget(
+    telegram: SandboxTelegram, hook: ChatFlowHook
+) -> None:
+    anna, boris = telegram.person(ANNA, chat_id=GROUP), telegram.person(BORIS, chat_id=GROUP)
+
+    async with polling(dispatcher(hook), telegram):
+        anna.write("/forget_me")
+        [question] = await telegram.wait_for(1, timeout=PATIENCE_S)
+        pressed = boris.press(question.message_id, "Yes, forget me")
+        async with asyncio.timeout(PATIENCE_S):
+            answer = await boris.answer(pressed)
+        anna.press(question.message_id, "No, keep it")
+        said = await edited_to(telegram)
+
+    assert answer.text == "This button is for somebody else."
+    assert answer.show_alert
+    assert said == "All right, nothing was erased."
+
+
+async def test_the_commands_are_in_the_menu(telegram: SandboxTelegram, hook: ChatFlowHook) -> None:
+    async with polling(dispatcher(hook), telegram) as bot:
+        await announce_commands(bot)
+
+        names = [command.command for command in await bot.get_my_commands()]
+
+    assert names == ["photo", "privacy", "forget_me"]
+
+
+def test_a_text_that_no_key_has_is_refused() -> None:
+    with pytest.raises(ValueError, match="there is no text 'hullo'"):
+        BotTexts({"en": {"hullo": "x"}})
+
+
+def test_a_language_of_ones_own_falls_back_to_english() -> None:
+    texts = BotTexts({"de": {"forget_no": "Nein"}})
+
+    assert texts.text("forget_no", "de-AT") == "Nein"
+    assert texts.text("age_no", "de") == "No"
+    assert texts.text("age_no", "ru-RU") == "Нет"
