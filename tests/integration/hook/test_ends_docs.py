@@ -1,7 +1,7 @@
-"""The lines of docs/bot.md that spend a quota and tell the model, run as they stand."""
+"""docs/examples/paid_pictures.py: it spends a quota once, and tells the model what was sent."""
 
 import asyncio
-import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from tests.support import conversations
 from tests.support.aged_rows import AgedData
 from tests.support.product import PATIENCE_S
 
-PAGE = Path(__file__).parents[3] / "docs" / "bot.md"
+EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "paid_pictures.py"
 TABLES = (
     "CREATE TABLE wallets (user_id bigint PRIMARY KEY, pictures int)",
     "CREATE TABLE messages (id serial, dialog_id bigint, role text, content text)",
@@ -26,16 +26,9 @@ TABLES = (
 
 
 @pytest.fixture
-def page() -> dict[str, Any]:
-    """Return what the lines define."""
-    (block,) = re.findall(
-        r"^```python\n((?:(?!```).)*?^def told\(.*?)^```$",
-        PAGE.read_text(),
-        re.MULTILINE | re.DOTALL,
-    )
-    names: dict[str, Any] = {}
-    exec(block, names)  # noqa: S102 (our own page)
-    return names
+def example() -> dict[str, Any]:
+    """Return what the example defines."""
+    return runpy.run_path(str(EXAMPLE))
 
 
 @pytest.fixture
@@ -47,7 +40,7 @@ async def rows(engine: AsyncEngine, tmp_path: Path) -> AgedData:
 
 
 async def test_a_picture_that_came_is_paid_once_and_the_model_knows_what_was_sent(
-    page: dict[str, Any], rows: AgedData, database_url: str, redis_url: str
+    example: dict[str, Any], rows: AgedData, database_url: str, redis_url: str
 ) -> None:
     notices: list[tuple[int, str]] = []
 
@@ -57,7 +50,7 @@ async def test_a_picture_that_came_is_paid_once_and_the_model_knows_what_was_sen
     settings = conversations.hook_settings(database_url, redis_url)
     async with (
         ChatFlowHook(settings, turn_timeout_s=PATIENCE_S, end_times=EndTimes(poll_s=0.02)) as hook,
-        page["told_of_ends"](hook, rows.sessions, notify),
+        example["told_of_ends"](hook, rows.sessions, notify),
     ):
         await until(rows, "SELECT count(*) FROM end_listening", 1)
         scene = {"source": "template", "summary": "Lina: park, evening"}
