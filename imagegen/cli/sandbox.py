@@ -1,4 +1,4 @@
-"""`imagegen sandbox`: run the ComfyUI simulator."""
+"""`imagegen sandbox`: run the simulators of ComfyUI and Telegram."""
 
 import sys
 from typing import Any
@@ -18,11 +18,22 @@ class _CommandWithFaults(click.Command):
     """A command whose help lists the faults below the options."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Faults, each with its own parameters"):
+            formatter.write_dl(self.faults())
+        super().format_epilog(ctx, formatter)
+
+    def faults(self) -> list[tuple[str, str]]:
+        """List the faults with their lines of help."""
         with extra("simulator"):
             from imagegen.sandbox.comfyui.standalone import fault_help
-        with formatter.section("Faults, each with its own parameters"):
-            formatter.write_dl(fault_help())
-        super().format_epilog(ctx, formatter)
+        return fault_help()
+
+
+class _TelegramCommand(_CommandWithFaults):
+    def faults(self) -> list[tuple[str, str]]:
+        with extra("simulator"):
+            from imagegen.sandbox.telegram.standalone import telegram_fault_help
+        return telegram_fault_help()
 
 
 @sandbox.command(
@@ -104,3 +115,60 @@ def comfyui(**options: Any) -> None:
         standalone.run_host(host, click.echo)
     except (ImagegenError, OSError) as error:
         sys.exit(f"imagegen sandbox comfyui: {error}")
+
+
+@sandbox.command(
+    cls=_TelegramCommand,
+    context_settings={"max_content_width": 120},
+    epilog="All faults take method=NAME, chat=ID and times=N or times=ever (once if left out);"
+    " accepted=yes means that the call is carried out all the same. docs/sandbox.md explains them.",
+)
+@click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True)
+@click.option(
+    "--port",
+    metavar="PORT",
+    type=click.IntRange(0, 65535),
+    default=8081,
+    show_default=True,
+    help="0 takes a free one.",
+)
+@click.option(
+    "--token",
+    metavar="TOKEN",
+    default="42:SANDBOX-sandbox-SANDBOX-sandbox-000",
+    show_default=True,
+    help="The token of its only bot.",
+)
+@click.option(
+    "--seconds-per-upload",
+    metavar="S",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="How long an upload takes.",
+)
+@click.option("--flood-limits", is_flag=True, help="Refuse with 429 what comes too often.")
+@click.option(
+    "--fault",
+    "faults",
+    metavar="KIND:NAME=VALUE,…",
+    multiple=True,
+    help="Something that goes wrong, more than once if you like; see below.",
+)
+def telegram(**options: Any) -> None:
+    """Play a Telegram Bot API whose chats can be used over HTTP, and which fails on request."""
+    with extra("simulator"):
+        from imagegen import logs
+        from imagegen.sandbox.errors import SandboxError
+        from imagegen.sandbox.telegram import standalone
+
+    logs.configure("console")
+    try:
+        server = standalone.build_telegram(standalone.TelegramOptions(**options))
+    except SandboxError as error:
+        click.echo(f"imagegen sandbox telegram: {error}", err=True)
+        sys.exit(2)
+    try:
+        standalone.run_telegram(server, click.echo)
+    except ImagegenError as error:
+        sys.exit(f"imagegen sandbox telegram: {error}")

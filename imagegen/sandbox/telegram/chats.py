@@ -1,95 +1,78 @@
-"""The chats and files that the sandbox holds, and which images Telegram accepts as a photo."""
+"""The chats that the sandbox holds, and what the bot may do in them."""
 
+import asyncio
 import secrets
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from io import BytesIO
-from typing import Any, Literal
-
-from PIL import Image
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from imagegen.sandbox.telegram import errors
-from imagegen.sandbox.telegram.errors import bad_request
+from imagegen.sandbox.telegram.events import ChatEvents, EventType
+from imagegen.sandbox.telegram.files import Kind, StoredFile
+from imagegen.sandbox.telegram.message import ChatMessage, Entity, described
 
-Kind = Literal["photo", "document"]
-
-
-MAX_PHOTO_BYTES = 10 * 1024 * 1024
-
-
-# `ChatMessage.method` of a message that a person wrote.
-WRITTEN = "written"
-
-
-_MAX_SIDES = 10_000
-
-
-_MAX_RATIO = 20
-
-
-_SIGNATURES = {
-    b"\x89PNG": "image/png",
-    b"\xff\xd8\xff": "image/jpeg",
-    b"RIFF": "image/webp",
-    b"GIF8": "image/gif",
-}
+# Core Telegram's: a draft that is not renewed is gone after so long.
+DRAFT_LIFETIME_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoredFile:
-    """An uploaded file; width and height in pixels, 0 for a document."""
+class Draft:
+    """A message that the bot is still writing; an empty text is shown as "Thinking…"."""
 
-    file_id: str
-    kind: Kind
-    name: str
-    content: bytes
-    width: int = 0
-    height: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChatMessage:
-    """A message of a chat; `photo` and `document` are the uploaded bytes."""
-
-    method: str
     chat_id: int
-    message_id: int
-    when: datetime
-    text: str | None = None
-    caption: str | None = None
-    photo: bytes | None = None
-    document: bytes | None = None
-    file_id: str | None = None
-    has_spoiler: bool = False
-    reply_to_message_id: int | None = None
+    draft_id: int
+    text: str
+    entities: tuple[Entity, ...] = ()
     message_thread_id: int | None = None
-    protect_content: bool = False
-    reply_markup: str | None = None
+    can_stop: bool = False
+    keep_on_stop: bool = False
 
-    def shows_the_same_as(self, other: "ChatMessage") -> bool:
-        """Tell whether an edit changed nothing that a person sees."""
-        return replace(self, method=other.method, when=other.when) == other
+    @property
+    def described(self) -> dict[str, Any]:
+        """The draft as watchers of the chat are told of it."""
+        return {
+            "draft_id": self.draft_id,
+            "text": self.text,
+            "entities": list(self.entities),
+            "can_stop": self.can_stop,
+        }
 
 
 class Chats:
     """Which chats exist, what they hold, and whom the bot may write to.
 
     A test may read and change it. `sent` are messages as they were before any edit, `edited` the
-    results of edits, `current` the messages that a chat shows now. `known` None means that every
-    chat exists.
+    results of edits, `current` the messages that a chat shows now, and `ephemeral` those that one
+    member of a group sees. `known` None means that every chat exists. In the groups of
+    `administered` the bot is an administrator.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        bot: Mapping[str, Any],
+        events: ChatEvents,
+        draft_lifetime_s: float = DRAFT_LIFETIME_S,
+    ) -> None:
         self.sent: list[ChatMessage] = []
         self.edited: list[ChatMessage] = []
         self.current: dict[int, dict[int, ChatMessage]] = defaultdict(dict)
+        self.ephemeral: dict[int, dict[int, ChatMessage]] = defaultdict(dict)
+        self.drafts: dict[tuple[int, int], Draft] = {}
         self.files: dict[str, StoredFile] = {}
+        self.commands: list[dict[str, Any]] = []
         self.blocked: set[int] = set()
         self.forgotten: set[int] = set()
         self.known: set[int] | None = None
         self.migrated: dict[int, int] = {}
+        self.administered: set[int] = set()
+        self.without_drafts: set[int] = set()
         self.closed_topics: set[tuple[int, int]] = set()
+        self._bot = bot
+        self._events = events
+        self._draft_lifetime_s = draft_lifetime_s
         self._last_message_id = 0
 
     def check(self, chat_id: int) -> None:
@@ -116,113 +99,124 @@ class Chats:
 
     def next_id(self) -> int:
         """Return a message id that no message of any chat has."""
-        given = (number for chat in self.current.values() for number in chat)
-        self._last_message_id = max(self._last_message_id, *given, 0) + 1
+        self._last_message_id += 1
         return self._last_message_id
 
     def has(self, chat_id: int, message_id: int) -> bool:
         return message_id in self.current[chat_id]
 
-    def write(self, chat_id: int, text: str, message_id: int | None) -> int:
-        """Store what a person writes to the bot, and return its message id."""
-        number = message_id or self.next_id()
-        self.current[chat_id][number] = ChatMessage(
-            method=WRITTEN, chat_id=chat_id, message_id=number, when=datetime.now(UTC), text=text
-        )
-        return number
+    def find(self, message: ChatMessage) -> ChatMessage | None:
+        """Return what a message is now; None if it was deleted."""
+        messages, number = self._place(message)
+        return messages.get(number)
 
-    def put(self, message: ChatMessage) -> None:
-        """Store a message, a new one or the result of an edit."""
-        chat = self.current[message.chat_id]
-        (self.edited if message.message_id in chat else self.sent).append(message)
-        chat[message.message_id] = message
+    def add(self, message: ChatMessage) -> ChatMessage:
+        """Store a new message, of the bot or of a person, and return it.
+
+        It gets a number unless it has one. What the bot sends ends its drafts in that chat.
+        """
+        message = self._numbered(message)
+        if message.sender is None:
+            self.sent.append(message)
+            self._drop_drafts(message.chat_id)
+        self._show(EventType.MESSAGE, message)
+        return message
+
+    def edit(self, message: ChatMessage) -> ChatMessage:
+        """Store the result of an edit, and return it."""
+        message = replace(message, edited=datetime.now(UTC))
+        self.edited.append(message)
+        self._show(EventType.EDITED, message)
+        return message
+
+    def react(self, message: ChatMessage, reactions: Sequence[str]) -> None:
+        """Replace the bot's reactions to a message."""
+        message = replace(message, reactions=tuple(reactions))
+        self.current[message.chat_id][message.message_id] = message
+        data = {"message_id": message.message_id, "reactions": list(reactions)}
+        self._events.add(EventType.REACTION, message.chat_id, data)
+
+    def delete(self, message: ChatMessage) -> None:
+        """Delete a message that is there."""
+        messages, number = self._place(message)
+        del messages[number]
+        data = {
+            "message_id": message.message_id,
+            "ephemeral_message_id": message.ephemeral_message_id,
+        }
+        self._events.add(EventType.DELETED, message.chat_id, data, user_id=message.receiver_user_id)
+
+    def make_older(self, chat_id: int, message_id: int, by: timedelta) -> None:
+        """Move a message into the past, for instance beyond the 48 hours of deleteMessage."""
+        message = self.current[chat_id][message_id]
+        self.current[chat_id][message_id] = replace(message, when=message.when - by)
+
+    def show_action(self, chat_id: int, action: str) -> None:
+        """Show for some seconds what the bot is doing."""
+        self._events.add(EventType.CHAT_ACTION, chat_id, {"action": action})
+
+    def show_draft(self, draft: Draft) -> None:
+        """Show or renew a draft; it is gone after 30 s, or when the bot sends a message."""
+        self.drafts[draft.chat_id, draft.draft_id] = draft
+        self._events.add(EventType.DRAFT, draft.chat_id, draft.described)
+        asyncio.get_running_loop().call_later(self._draft_lifetime_s, self._expire, draft)
+
+    def drop_draft(self, draft: Draft) -> None:
+        """Remove a draft; nothing happens if it is gone already."""
+        if self.drafts.pop((draft.chat_id, draft.draft_id), None) is not None:
+            data = {"draft_id": draft.draft_id}
+            self._events.add(EventType.DRAFT_GONE, draft.chat_id, data)
 
     def keep(self, kind: Kind, name: str, content: bytes, size: tuple[int, int]) -> StoredFile:
         """Store an upload under a new file id."""
         file_id = f"{kind}-{secrets.token_urlsafe(24)}"
         width, height = size
         stored = StoredFile(
-            file_id=file_id, kind=kind, name=name, content=content, width=width, height=height
+            file_id=file_id,
+            kind=kind,
+            name=name,
+            content=content,
+            path=f"{kind}s/file_{len(self.files)}",
+            width=width,
+            height=height,
         )
         self.files[file_id] = stored
         return stored
 
-    def described(self, message: ChatMessage, bot: dict[str, Any]) -> dict[str, Any]:
+    def described(self, message: ChatMessage) -> dict[str, Any]:
         """Return a message as the Bot API describes it."""
-        fields: dict[str, Any] = {
-            "message_id": message.message_id,
-            "from": bot,
-            "chat": _chat(message.chat_id),
-            "date": int(message.when.timestamp()),
-            "text": message.text,
-            "caption": message.caption,
-            "message_thread_id": message.message_thread_id,
-            "has_media_spoiler": message.has_spoiler or None,
-            "has_protected_content": message.protect_content or None,
-            "reply_to_message": self._replied(message),
-        }
-        if message.file_id is not None:
-            fields |= _media(self.files[message.file_id])
-        return {name: value for name, value in fields.items() if value is not None}
-
-    def _replied(self, message: ChatMessage) -> dict[str, Any] | None:
-        if message.reply_to_message_id is None:
-            return None
-        when = int(datetime.now(UTC).timestamp())
-        chat = _chat(message.chat_id)
-        return {"message_id": message.reply_to_message_id, "date": when, "chat": chat}
-
-
-def _chat(chat_id: int) -> dict[str, Any]:
-    if chat_id > 0:
-        return {"id": chat_id, "type": "private", "first_name": f"Person {chat_id}"}
-    kind = "supergroup" if str(chat_id).startswith("-100") else "group"
-    return {"id": chat_id, "type": kind, "title": f"Group {chat_id}"}
-
-
-def _media(stored: StoredFile) -> dict[str, Any]:
-    size = {"file_unique_id": stored.file_id[-16:], "file_size": len(stored.content)}
-    described = {"file_id": stored.file_id, **size}
-    if stored.kind == "photo":
-        return {"photo": [{**described, "width": stored.width, "height": stored.height}]}
-    kind = media_type(stored.content)
-    return {"document": {**described, "file_name": stored.name, "mime_type": kind}}
-
-
-def measure_photo(content: bytes) -> tuple[int, int]:
-    """Return width and height of a photo in pixels.
-
-    The limits are those of the Bot API's sendPhoto: 10 MB, width and height together at most 10000,
-    their ratio at most 20.
-
-    Raises:
-        ApiError: Telegram would refuse this photo.
-    """
-    if not content:
-        raise bad_request("file must be non-empty")
-    if len(content) > MAX_PHOTO_BYTES:
-        raise bad_request(
-            f"file of size {len(content)} bytes is too big for a photo; "
-            f"the maximum size is {MAX_PHOTO_BYTES} bytes"
+        replied = message.reply_to_message_id
+        return described(
+            message,
+            bot=self._bot,
+            media=self.files[message.file_id].as_media if message.file_id else {},
+            replied=None if replied is None else self.current[message.chat_id].get(replied),
         )
-    width, height = _size(content)
-    is_too_long = max(width, height) > _MAX_RATIO * min(width, height)
-    if width + height > _MAX_SIDES or is_too_long:
-        raise errors.photo_dimensions()
-    return width, height
 
+    def _place(self, message: ChatMessage) -> tuple[dict[int, ChatMessage], int]:
+        if message.ephemeral_message_id is not None:
+            return self.ephemeral[message.chat_id], message.ephemeral_message_id
+        return self.current[message.chat_id], message.message_id
 
-def _size(content: bytes) -> tuple[int, int]:
-    try:
-        with Image.open(BytesIO(content)) as image:
-            return image.size
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise errors.photo_dimensions() from error
-    except (OSError, ValueError, SyntaxError) as error:
-        raise errors.image_process_failed() from error
+    def _numbered(self, message: ChatMessage) -> ChatMessage:
+        if message.receiver_user_id is not None:
+            return replace(message, ephemeral_message_id=self.next_id(), message_id=0)
+        if message.message_id:
+            self._last_message_id = max(self._last_message_id, message.message_id)
+            return message
+        return replace(message, message_id=self.next_id())
 
+    def _show(self, kind: EventType, message: ChatMessage) -> None:
+        messages, number = self._place(message)
+        messages[number] = message
+        self._events.add(
+            kind, message.chat_id, self.described(message), user_id=message.receiver_user_id
+        )
 
-def media_type(content: bytes) -> str:
-    """Return the media type by the file's first bytes; an unknown one is served as a download."""
-    found = (kind for start, kind in _SIGNATURES.items() if content.startswith(start))
-    return next(found, "application/octet-stream")
+    def _drop_drafts(self, chat_id: int) -> None:
+        for draft in [each for each in self.drafts.values() if each.chat_id == chat_id]:
+            self.drop_draft(draft)
+
+    def _expire(self, draft: Draft) -> None:
+        if self.drafts.get((draft.chat_id, draft.draft_id)) is draft:
+            self.drop_draft(draft)

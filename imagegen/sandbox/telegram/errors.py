@@ -59,6 +59,28 @@ def unknown_method() -> ApiError:
     return ApiError(404, "Not Found")
 
 
+def polled_beside_webhook() -> ApiError:
+    what = "can't use getUpdates method while webhook is active"
+    return _conflict(f"{what}; use deleteWebhook to delete the webhook first")
+
+
+def poll_ended_by_webhook() -> ApiError:
+    return _conflict("terminated by setWebhook request")
+
+
+def polled_twice() -> ApiError:
+    what = "terminated by other getUpdates request"
+    return _conflict(f"{what}; make sure that only one bot instance is running")
+
+
+def _conflict(what: str) -> ApiError:
+    return ApiError(409, f"Conflict: {what}")
+
+
+def unknown_callback_query() -> ApiError:
+    return bad_request("query is too old and response timeout expired or query ID is invalid")
+
+
 def not_modified() -> ApiError:
     return bad_request(
         "message is not modified: specified new message content and reply markup are exactly "

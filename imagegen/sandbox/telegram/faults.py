@@ -1,12 +1,14 @@
 """Scripted faults of the Bot API: what the next calls get instead of a proper answer."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Self
 
 from imagegen.sandbox.telegram import errors
 from imagegen.sandbox.telegram.errors import ApiError
+
+# A bot polls all the time: a fault that names no method is not for it.
+_POLL = "getUpdates"
 
 
 class TroubleEnding(Enum):
@@ -22,12 +24,14 @@ class Trouble:
     """The fault of one call: an API error (`refusal`) or no proper answer (`ending`).
 
     `is_accepted`: the message is in the chat all the same. `page_status`: that of the proxy's page.
+    With `delay_s` the call is carried out at once, and answered so many seconds later.
     """
 
     refusal: ApiError | None = None
     ending: TroubleEnding | None = None
     is_accepted: bool = False
     page_status: int = 502
+    delay_s: float | None = None
 
     @classmethod
     def flood(cls, retry_after_s: int) -> Self:
@@ -73,37 +77,54 @@ class Trouble:
         return cls(ending=TroubleEnding.HANG, is_accepted=is_accepted)
 
     @classmethod
+    def late(cls, delay_s: float) -> Self:
+        """Carry the call out, and answer so late that the caller may have given up."""
+        return cls(delay_s=delay_s)
+
+    @classmethod
     def drop(cls, *, is_accepted: bool = False) -> Self:
         return cls(ending=TroubleEnding.DROP, is_accepted=is_accepted)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _ScriptedTrouble:
+class ScriptedTrouble:
+    """A fault that waits for its calls: those to a chat or a method, or any but getUpdates.
+
+    It happens `times` times; None is for ever. `text` is how it was written, if it was.
+    """
+
     trouble: Trouble
-    chat_id: int | None
-    method: str | None
+    chat_id: int | None = None
+    method: str | None = None
+    times: int | None = 1
+    text: str = ""
 
     def matches(self, method: str, chat_id: int | None) -> bool:
-        return self.method in {None, method} and self.chat_id in {None, chat_id}
+        """Tell whether a call gets this fault."""
+        is_method = method.lower() == self.method.lower() if self.method else method != _POLL
+        return is_method and self.chat_id in {None, chat_id}
 
 
 class TroubleScript:
-    """Faults that wait for their calls; the first one that matches a call is used up by it."""
+    """Faults that wait for their calls; the first one that matches a call happens."""
 
     def __init__(self) -> None:
-        self._entries: list[_ScriptedTrouble] = []
+        self.waiting: list[ScriptedTrouble] = []
 
-    def add(self, troubles: Iterable[Trouble], *, chat_id: int | None, method: str | None) -> None:
-        self._entries += [
-            _ScriptedTrouble(trouble=each, chat_id=chat_id, method=method) for each in troubles
-        ]
+    def add(self, *troubles: ScriptedTrouble) -> None:
+        self.waiting += troubles
 
     def clear(self) -> None:
-        self._entries.clear()
+        self.waiting.clear()
 
     def next_for(self, method: str, chat_id: int | None) -> Trouble | None:
         """Take the first fault that matches this call; None if there is none."""
-        for position, entry in enumerate(self._entries):
+        for position, entry in enumerate(self.waiting):
             if entry.matches(method, chat_id):
-                return self._entries.pop(position).trouble
+                if entry.times is not None:
+                    left = entry.times - 1
+                    self.waiting[position : position + 1] = (
+                        [replace(entry, times=left)] if left else []
+                    )
+                return entry.trouble
         return None

@@ -1,128 +1,96 @@
-"""The Bot API's methods that pictures in chats need, and the form that a call sends."""
+"""The Bot API's methods that bots need which chat and send pictures."""
 
-import html
+import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from json import JSONDecodeError, loads
 from typing import Any
 
-from aiohttp import web
+from imagegen.sandbox.telegram import errors, form
+from imagegen.sandbox.telegram.chats import Chats
+from imagegen.sandbox.telegram.editing import Editing
+from imagegen.sandbox.telegram.errors import bad_request
+from imagegen.sandbox.telegram.form import MethodForm
+from imagegen.sandbox.telegram.message import describe_chat
+from imagegen.sandbox.telegram.person import CallbackAnswer, CallbackQueries
+from imagegen.sandbox.telegram.sending import Sending
+from imagegen.sandbox.telegram.updates import UpdateQueue, Webhook
+from imagegen.sandbox.telegram.webhook import WebhookDelivery
 
-from imagegen.sandbox.telegram import errors
-from imagegen.sandbox.telegram.chats import (
-    WRITTEN,
-    ChatMessage,
-    Chats,
-    Kind,
-    StoredFile,
-    measure_photo,
+_MAX_DOWNLOAD_BYTES = 20 * 1024 * 1024
+_MAX_POLL_S = 50
+_MAX_NOTICE = 200
+_ABILITIES = {
+    "can_join_groups": True,
+    "can_read_all_group_messages": True,
+    "supports_inline_queries": False,
+}
+_NO_GIFTS = dict.fromkeys(
+    (
+        "unlimited_gifts",
+        "limited_gifts",
+        "unique_gifts",
+        "premium_subscription",
+        "gifts_from_channels",
+    ),
+    False,
 )
-from imagegen.sandbox.telegram.errors import bad_request, too_large
-
-_MAX_CAPTION = 1024
-
-
-_MAX_TEXT = 4096
-
-
-@dataclass(frozen=True, kw_only=True)
-class Upload:
-    """An uploaded file: its name and its bytes."""
-
-    name: str
-    content: bytes
-
-
-@dataclass(frozen=True, kw_only=True)
-class MethodForm:
-    """A call's fields as text, and its uploads by the name that `attach://` refers to."""
-
-    fields: Mapping[str, str] = field(default_factory=dict)
-    uploads: Mapping[str, Upload] = field(default_factory=dict)
-
-    def text(self, name: str) -> str | None:
-        return self.fields.get(name)
-
-    def flag(self, name: str) -> bool:
-        return self.fields.get(name, "").lower() in {"true", "1"}
-
-    def number(self, name: str) -> int | None:
-        """Return a field as a number; None if it is missing or empty.
-
-        Raises:
-            ApiError: it is not a number.
-        """
-        text = self.fields.get(name)
-        if not text:
-            return None
-        try:
-            return int(text)
-        except ValueError as error:
-            raise bad_request(f"field {name!r} must be a Number") from error
-
-    def json_object(self, name: str) -> dict[str, Any]:
-        """Return a field that holds a JSON object; empty if it is missing.
-
-        Raises:
-            ApiError: it is not JSON.
-        """
-        try:
-            found = loads(self.fields.get(name) or "{}")
-        except JSONDecodeError as error:
-            raise bad_request(f"can't parse {name} JSON object") from error
-        return found if isinstance(found, dict) else {}
-
-    def upload(self, name: str, reference: str) -> Upload | None:
-        """Return the file that a field refers to, or the one sent under the field's own name."""
-        return self.uploads.get(reference.removeprefix("attach://")) or self.uploads.get(name)
-
-
-async def read_form(request: web.Request) -> MethodForm:
-    """Read a request to its end.
-
-    Raises:
-        ApiError: it is larger than Telegram accepts.
-    """
-    try:
-        body = await request.post()
-    except web.HTTPRequestEntityTooLarge as error:
-        raise too_large() from error
-    fields, uploads = dict(request.query), {}
-    for name, value in body.items():
-        if isinstance(value, web.FileField):
-            with value.file as body_part:
-                uploads[name] = Upload(name=value.filename, content=body_part.read())
-        else:
-            fields[name] = value if isinstance(value, str) else bytes(value).decode()
-    return MethodForm(fields=fields, uploads=uploads)
 
 
 class Methods:
     """Answers calls from the state of the chats."""
 
-    def __init__(self, chats: Chats, *, bot_id: int) -> None:
+    def __init__(
+        self,
+        *,
+        bot: Mapping[str, Any],
+        chats: Chats,
+        updates: UpdateQueue,
+        callbacks: CallbackQueries,
+        webhook: WebhookDelivery,
+    ) -> None:
+        self._bot = bot
         self._chats = chats
-        self._bot = {
-            "id": bot_id,
-            "is_bot": True,
-            "first_name": "Sandbox",
-            "username": "sandboxbot",
-        }
+        self._updates = updates
+        self._callbacks = callbacks
+        self._webhook = webhook
+        sending, editing = Sending(chats, callbacks), Editing(chats)
         self._by_name: dict[str, Callable[[MethodForm], Any]] = {
-            "getme": lambda _: self._bot,
-            "sendmessage": self._send_message,
-            "sendphoto": lambda form: self._send_media("photo", form),
-            "senddocument": lambda form: self._send_media("document", form),
-            "sendchataction": self._send_chat_action,
-            "editmessagetext": self._edit_text,
-            "editmessagemedia": self._edit_media,
-            "deletemessage": self._delete,
+            "getme": lambda _: {**self._bot, **_ABILITIES},
+            "getupdates": self._get_updates,
+            "setwebhook": self._set_webhook,
+            "deletewebhook": self._delete_webhook,
+            "getwebhookinfo": lambda _: self._webhook.info,
+            "sendmessage": sending.message,
+            "sendphoto": lambda call: sending.media("photo", call),
+            "senddocument": lambda call: sending.media("document", call),
+            "sendmediagroup": sending.media_group,
+            "sendmessagedraft": sending.draft,
+            "sendchataction": sending.chat_action,
+            "copymessage": sending.copy,
+            "editmessagetext": editing.text,
+            "editmessagecaption": editing.caption,
+            "editmessagemedia": editing.media,
+            "editmessagereplymarkup": editing.markup,
+            "editephemeralmessagetext": lambda call: bool(editing.text(call)),
+            "editephemeralmessagecaption": lambda call: bool(editing.caption(call)),
+            "editephemeralmessagemedia": lambda call: bool(editing.media(call)),
+            "editephemeralmessagereplymarkup": lambda call: bool(editing.markup(call)),
+            "deletemessage": editing.delete,
+            "deletemessages": editing.delete_many,
+            "deleteephemeralmessage": editing.delete_ephemeral,
+            "setmessagereaction": editing.react,
+            "answercallbackquery": self._answer_callback_query,
+            "setmycommands": self._set_commands,
+            "getmycommands": lambda _: self._chats.commands,
+            "deletemycommands": self._delete_commands,
+            "getchat": self._get_chat,
+            "getfile": self._get_file,
         }
 
-    def answer(self, method: str, form: MethodForm) -> Any:
+    async def answer(self, method: str, call: MethodForm) -> Any:
         """Return the call's result as JSON values; method names match in any case.
+
+        All but getUpdates are done at once, even if the caller is cancelled.
 
         Raises:
             ApiError: Telegram would refuse the call.
@@ -130,154 +98,94 @@ class Methods:
         found = self._by_name.get(method.lower())
         if found is None:
             raise errors.unknown_method()
-        return found(form)
+        result = found(call)
+        return await result if inspect.isawaitable(result) else result
 
-    def _send_message(self, form: MethodForm) -> dict[str, Any]:
-        message = self._new("sendMessage", form)
-        return self._put(replace(message, text=_text(form)))
+    async def _get_updates(self, call: MethodForm) -> list[dict[str, Any]]:
+        self._allow(call)
+        updates = await self._updates.poll(
+            offset=call.number("offset") or 0,
+            limit=min(max(call.number("limit") or 100, 1), 100),
+            timeout_s=min(max(call.number("timeout") or 0, 0), _MAX_POLL_S),
+        )
+        return [update.described for update in updates]
 
-    def _send_media(self, kind: Kind, form: MethodForm) -> dict[str, Any]:
-        message = self._new(f"send{kind.capitalize()}", form)
-        caption = _caption(form.text("caption"), form.text("parse_mode"))
-        stored = self._file(kind, form, field=kind, reference=form.text(kind) or "")
-        shown = _with_file(message, stored)
-        return self._put(replace(shown, caption=caption, has_spoiler=form.flag("has_spoiler")))
-
-    def _send_chat_action(self, form: MethodForm) -> bool:
-        self._chats.check(_chat_id(form))
-        if not form.text("action"):
-            raise bad_request("wrong parameter action in request")
+    def _set_webhook(self, call: MethodForm) -> bool:
+        url, token = call.text("url") or "", call.text("secret_token") or None
+        if url and not re.match(r"https?://[^/\s]+", url):
+            raise bad_request("invalid webhook URL specified")
+        if token is not None and len(token) > 256:
+            raise bad_request("secret token is too long")
+        if token is not None and not re.fullmatch(r"[\w-]+", token, re.ASCII):
+            raise bad_request("secret token contains unallowed characters")
+        self._allow(call)
+        if call.flag("drop_pending_updates"):
+            self._updates.drop_pending()
+        webhook = Webhook(
+            url=url,
+            secret_token=token,
+            max_connections=min(max(call.number("max_connections") or 40, 1), 100),
+        )
+        self._updates.set_webhook(webhook if url else None)
         return True
 
-    def _edit_text(self, form: MethodForm) -> dict[str, Any]:
-        old = self._existing(form, "edit")
-        if old.text is None:
-            raise bad_request("there is no text in the message to edit")
-        new = replace(old, method="editMessageText", text=_text(form))
-        return self._edit(old, new, form)
-
-    def _edit_media(self, form: MethodForm) -> dict[str, Any]:
-        old, media = self._existing(form, "edit"), form.json_object("media")
-        kind: Kind = "document" if media.get("type") == "document" else "photo"
-        reference = str(media.get("media", ""))
-        stored = self._file(kind, form, field="media", reference=reference)
-        new = replace(
-            _with_file(old, stored),
-            method="editMessageMedia",
-            caption=_caption(media.get("caption"), media.get("parse_mode")),
-            has_spoiler=bool(media.get("has_spoiler")),
-        )
-        return self._edit(old, new, form)
-
-    def _delete(self, form: MethodForm) -> bool:
-        message = self._existing(form, "delete")
-        del self._chats.current[message.chat_id][message.message_id]
+    def _delete_webhook(self, call: MethodForm) -> bool:
+        if call.flag("drop_pending_updates"):
+            self._updates.drop_pending()
+        self._updates.set_webhook(None)
         return True
 
-    def _edit(self, old: ChatMessage, new: ChatMessage, form: MethodForm) -> dict[str, Any]:
-        # An edit without reply_markup removes the old one.
-        new = replace(new, reply_markup=form.text("reply_markup"))
-        if new.shows_the_same_as(old):
-            raise errors.not_modified()
-        return self._put(replace(new, when=datetime.now(UTC)))
+    def _allow(self, call: MethodForm) -> None:
+        allowed = call.json("allowed_updates")
+        if isinstance(allowed, list):
+            self._updates.allowed = frozenset(allowed) or None
 
-    def _new(self, method: str, form: MethodForm) -> ChatMessage:
-        chat_id = _chat_id(form)
-        self._chats.check(chat_id)
-        self._chats.check_topic(chat_id, form.number("message_thread_id"))
-        return ChatMessage(
-            method=method,
-            chat_id=chat_id,
-            # Set when it is stored, so that refused messages leave no gap in the numbers.
-            message_id=0,
-            when=datetime.now(UTC),
-            reply_to_message_id=self._replied(chat_id, form),
-            message_thread_id=form.number("message_thread_id"),
-            protect_content=form.flag("protect_content"),
-            reply_markup=form.text("reply_markup"),
+    def _answer_callback_query(self, call: MethodForm) -> bool:
+        query = self._callbacks.find(call.text("callback_query_id") or "")
+        if query is None:
+            raise errors.unknown_callback_query()
+        text = call.text("text") or ""
+        if len(text) > _MAX_NOTICE:
+            raise bad_request("MESSAGE_TOO_LONG")
+        answer = CallbackAnswer(
+            text=text, show_alert=call.flag("show_alert"), url=call.text("url") or ""
         )
+        self._callbacks.answer(query, answer)
+        return True
 
-    def _put(self, message: ChatMessage) -> dict[str, Any]:
-        message = replace(message, message_id=message.message_id or self._chats.next_id())
-        self._chats.put(message)
-        return self._chats.described(message, self._bot)
+    def _set_commands(self, call: MethodForm) -> bool:
+        commands = call.json("commands") or []
+        if not isinstance(commands, list):
+            raise bad_request("expected an Array of BotCommand")
+        for each in commands:
+            if not re.fullmatch(r"[a-z0-9_]{1,32}", str(each.get("command", ""))):
+                raise bad_request("BOT_COMMAND_INVALID")
+            if not 1 <= len(str(each.get("description", ""))) <= 256:
+                raise bad_request("BOT_COMMAND_DESCRIPTION_INVALID")
+        self._chats.commands = commands
+        return True
 
-    def _replied(self, chat_id: int, form: MethodForm) -> int | None:
-        reply_parameters = form.json_object("reply_parameters")
-        message_id = reply_parameters.get("message_id", form.number("reply_to_message_id"))
-        if message_id is None or self._chats.has(chat_id, int(message_id)):
-            return message_id
-        if reply_parameters.get("allow_sending_without_reply") or form.flag(
-            "allow_sending_without_reply"
-        ):
-            return None
-        raise bad_request("message to be replied not found")
+    def _delete_commands(self, _: MethodForm) -> bool:
+        self._chats.commands = []
+        return True
 
-    def _existing(self, form: MethodForm, purpose: str) -> ChatMessage:
-        chat_id = _chat_id(form)
+    def _get_chat(self, call: MethodForm) -> dict[str, Any]:
+        chat_id = form.chat_id(call)
         self._chats.check(chat_id)
-        message = self._chats.current[chat_id].get(form.number("message_id") or 0)
-        if message is None:
-            raise bad_request(f"message to {purpose} not found")
-        if message.method == WRITTEN:
-            raise bad_request(f"message can't be {purpose.removesuffix('e')}ed")
-        return message
+        return {
+            **describe_chat(chat_id),
+            "accent_color_id": 0,
+            "max_reaction_count": 11,
+            "accepted_gift_types": _NO_GIFTS,
+        }
 
-    def _file(self, kind: Kind, form: MethodForm, *, field: str, reference: str) -> StoredFile:
-        upload = form.upload(field, reference)
-        if upload is not None:
-            size = measure_photo(upload.content) if kind == "photo" else (0, 0)
-            return self._chats.keep(kind, upload.name, upload.content, size)
-        if not reference:
-            raise bad_request(f"there is no {kind} in the request")
-        stored = self._chats.files.get(reference)
+    def _get_file(self, call: MethodForm) -> dict[str, Any]:
+        file_id = call.text("file_id")
+        if not file_id:
+            raise bad_request("file_id not specified")
+        stored = self._chats.files.get(file_id)
         if stored is None:
-            raise bad_request("wrong file identifier/HTTP URL specified")
-        if stored.kind != kind:
-            was, wanted = stored.kind.capitalize(), kind.capitalize()
-            raise bad_request(f"can't use file of type {was} as {wanted}")
-        return stored
-
-
-def _chat_id(form: MethodForm) -> int:
-    text = form.text("chat_id")
-    if not text:
-        raise bad_request("chat_id is empty")
-    try:
-        return int(text)
-    except ValueError as error:
-        # The @name of a public channel; the sandbox has no channels.
-        raise errors.chat_not_found() from error
-
-
-def _text(form: MethodForm) -> str:
-    text = form.text("text")
-    if not text or not text.strip():
-        raise bad_request("message text is empty")
-    if _length(text, form.text("parse_mode")) > _MAX_TEXT:
-        raise bad_request("message is too long")
-    return text
-
-
-def _caption(caption: str | None, parse_mode: str | None) -> str | None:
-    if caption and _length(caption, parse_mode) > _MAX_CAPTION:
-        raise bad_request("message caption is too long")
-    return caption or None
-
-
-def _length(text: str, parse_mode: str | None) -> int:
-    """Count UTF-16 code units after the markup is parsed, as Telegram does."""
-    if parse_mode == "HTML":
-        text = html.unescape(re.sub(r"<[^>]*>", "", text))
-    return len(text.encode("utf-16-le")) // 2
-
-
-def _with_file(message: ChatMessage, stored: StoredFile) -> ChatMessage:
-    is_photo = stored.kind == "photo"
-    return replace(
-        message,
-        text=None,
-        photo=stored.content if is_photo else None,
-        document=None if is_photo else stored.content,
-        file_id=stored.file_id,
-    )
+            raise bad_request("invalid file_id")
+        if len(stored.content) > _MAX_DOWNLOAD_BYTES:
+            raise bad_request("file is too big")
+        return {**stored.described, "file_path": stored.path}

@@ -1,21 +1,29 @@
 """The Bot API as a server: it answers calls, applies scripted faults and keeps what was sent."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import timedelta
 from typing import Any, Self
 
 from aiohttp import web
 
 from imagegen.sandbox.errors import SandboxError
-from imagegen.sandbox.telegram.chats import ChatMessage, Chats
+from imagegen.sandbox.telegram.calls import Call, CallLog
+from imagegen.sandbox.telegram.chat_routes import ChatRoutes
+from imagegen.sandbox.telegram.chats import DRAFT_LIFETIME_S, Chats
 from imagegen.sandbox.telegram.dropped_port import dropped_port
 from imagegen.sandbox.telegram.errors import ApiError, unauthorized
-from imagegen.sandbox.telegram.faults import Trouble, TroubleEnding, TroubleScript
-from imagegen.sandbox.telegram.methods import MethodForm, Methods, read_form
+from imagegen.sandbox.telegram.events import Changes, ChatEvents
+from imagegen.sandbox.telegram.faults import ScriptedTrouble, Trouble, TroubleEnding, TroubleScript
+from imagegen.sandbox.telegram.flood import FloodControl, FloodLimits
+from imagegen.sandbox.telegram.form import MethodForm, chat_id, read_form
+from imagegen.sandbox.telegram.message import ChatMessage
+from imagegen.sandbox.telegram.methods import Methods
+from imagegen.sandbox.telegram.person import CallbackQueries, Person
+from imagegen.sandbox.telegram.updates import UpdateQueue
 from imagegen.sandbox.telegram.web import add_pages
+from imagegen.sandbox.telegram.webhook import WebhookDelivery
 
 # Has the form of a token, and belongs to no bot.
 FAKE_TOKEN = "42:SANDBOX-sandbox-SANDBOX-sandbox-000"  # noqa: S105 - made up
@@ -23,44 +31,68 @@ _MAX_BODY = 50 * 1024 * 1024
 _PROXY_PAGE = "<html><head><title>No answer</title></head><body>nginx</body></html>"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    """A call to the API; `status` is None while it has no answer, or if it never gets one."""
-
-    method: str
-    when: datetime
-    chat_id: int | None = None
-    fields: Mapping[str, str] = field(default_factory=dict)
-    status: int | None = None
-    description: str | None = None
-
-
 class SandboxTelegram:
-    """A Bot API that listens on 127.0.0.1 while entered, for one bot token.
+    """A Bot API that listens while entered, on 127.0.0.1 unless told otherwise, for one bot token.
 
-    `port` 0 chooses a free one. `seconds_per_upload` is how long an upload takes. `calls`, `sent`
-    and `edited` keep everything for a test or a person to look at.
+    `port` 0 chooses a free one. `seconds_per_upload` is how long an upload takes. Without
+    `flood_limits` a bot may call as often as it likes. A draft is gone after `draft_lifetime_s`, a
+    failed delivery to a webhook is repeated after `webhook_retry_s`. `calls`, `sent` and `edited`
+    keep everything for a test or a person to look at.
     """
 
-    def __init__(
-        self, *, port: int = 0, token: str = FAKE_TOKEN, seconds_per_upload: float = 0.0
+    def __init__(  # noqa: PLR0913 - each has a default
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        token: str = FAKE_TOKEN,
+        seconds_per_upload: float = 0.0,
+        flood_limits: FloodLimits | None = None,
+        draft_lifetime_s: float = DRAFT_LIFETIME_S,
+        webhook_retry_s: float = 1.0,
     ) -> None:
         self.token = token
         self.url = ""
-        self.calls: list[Call] = []
-        self.chats = Chats()
+        bot = {
+            "id": int(token.partition(":")[0]),
+            "is_bot": True,
+            "first_name": "Sandbox",
+            "username": "sandboxbot",
+        }
+        self._changes = Changes()
+        self._log = CallLog(self._changes)
+        self._events = ChatEvents(self._changes)
+        self.chats = Chats(bot=bot, events=self._events, draft_lifetime_s=draft_lifetime_s)
+        self._updates = UpdateQueue(self._changes)
+        self._callbacks = CallbackQueries(self._changes, self._events)
+        self._webhook = WebhookDelivery(
+            self._updates, self._changes, call=self._call_from_webhook, retry_s=webhook_retry_s
+        )
+        self._methods = Methods(
+            bot=bot,
+            chats=self.chats,
+            updates=self._updates,
+            callbacks=self._callbacks,
+            webhook=self._webhook,
+        )
+        self._host = host
         self._port = port
         self._seconds_per_upload = seconds_per_upload
-        self._methods = Methods(self.chats, bot_id=int(token.partition(":")[0]))
         self._script = TroubleScript()
-        self._changed = asyncio.Condition()
+        self._flood = FloodControl(flood_limits) if flood_limits else None
         self._runner: web.AppRunner | None = None
         self._site: web.TCPSite | None = None
+        self._deliveries: asyncio.Task[None] | None = None
         self._takes_uploads = asyncio.Event()
         self._takes_uploads.set()
         # Not empty while packets are dropped.
         self._dropped_port = ExitStack()
         self._drops_packets = False
+
+    @property
+    def calls(self) -> list[Call]:
+        """The calls to the API, in the order in which they came."""
+        return self._log.calls
 
     @property
     def sent(self) -> list[ChatMessage]:
@@ -82,14 +114,19 @@ class SandboxTelegram:
         except OSError as error:
             await self._runner.cleanup()
             raise SandboxError(
-                f"no Telegram on 127.0.0.1:{self._port}: {error.strerror}"
+                f"no Telegram on {self._host}:{self._port}: {error.strerror}"
             ) from error
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self.url = f"http://{self._host}:{self._runner.addresses[0][1]}"
+        self._deliveries = asyncio.create_task(self._webhook.run(), name="sandbox webhook")
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._dropped_port.close()
         self._drops_packets = False
+        if self._deliveries is not None:
+            self._deliveries.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._deliveries
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -124,7 +161,7 @@ class SandboxTelegram:
         self._drops_packets = False
 
     async def _listen(self, runner: web.AppRunner, port: int) -> None:
-        self._site = web.TCPSite(runner, "127.0.0.1", port)
+        self._site = web.TCPSite(runner, self._host, port)
         await self._site.start()
 
     async def wait_for(
@@ -147,8 +184,8 @@ class SandboxTelegram:
                 return list(self.sent)
             return [each for each in (*self.sent, *self.edited) if each.method == method]
 
-        async with asyncio.timeout(timeout), self._changed:
-            await self._changed.wait_for(lambda: len(found()) >= count)
+        async with asyncio.timeout(timeout):
+            await self._changes.wait_for(lambda: len(found()) >= count)
         return found()
 
     async def wait_for_calls(
@@ -167,23 +204,73 @@ class SandboxTelegram:
         def found() -> list[Call]:
             return [call for call in self.calls if method in {None, call.method}]
 
-        async with asyncio.timeout(timeout), self._changed:
-            await self._changed.wait_for(lambda: len(found()) >= count)
+        async with asyncio.timeout(timeout):
+            await self._changes.wait_for(lambda: len(found()) >= count)
         return found()
 
     def script(
-        self, *troubles: Trouble, chat_id: int | None = None, method: str | None = None
+        self,
+        *troubles: Trouble,
+        chat_id: int | None = None,
+        method: str | None = None,
+        times: int | None = 1,
     ) -> None:
-        """Apply each fault to one of the next calls, or of those to that chat or method."""
-        self._script.add(troubles, chat_id=chat_id, method=method)
+        """Apply each fault to one of the next calls, or of those to that chat or method.
+
+        Without a method getUpdates is passed over. `times` None is for ever.
+        """
+        self.add_faults(
+            *[
+                ScriptedTrouble(trouble=each, chat_id=chat_id, method=method, times=times)
+                for each in troubles
+            ]
+        )
+
+    def add_faults(self, *faults: ScriptedTrouble) -> None:
+        """Add faults as `imagegen.sandbox.telegram.fault_text.parse_fault` reads them."""
+        self._script.add(*faults)
 
     def calm(self) -> None:
         """Remove all scripted faults that have not happened yet."""
         self._script.clear()
 
+    def person(
+        self,
+        user_id: int,
+        *,
+        chat_id: int | None = None,
+        name: str | None = None,
+        language_code: str = "en",
+    ) -> Person:
+        """Return a person who writes, presses and sees, in the private chat unless told otherwise."""
+        return Person(
+            chats=self.chats,
+            updates=self._updates,
+            callbacks=self._callbacks,
+            user_id=user_id,
+            chat_id=user_id if chat_id is None else chat_id,
+            name=name,
+            language_code=language_code,
+        )
+
     def write(self, chat_id: int, text: str, *, message_id: int | None = None) -> int:
-        """Write a message as a person; returns its id, which the bot can reply to."""
-        return self.chats.write(chat_id, text, message_id)
+        """Write a message as the person of a private chat, or somebody of a group.
+
+        Returns its id, which the bot can reply to.
+        """
+        return self.person(abs(chat_id), chat_id=chat_id).write(text, message_id=message_id)
+
+    def promote(self, chat_id: int) -> None:
+        """Make the bot an administrator of a group."""
+        self.chats.administered.add(chat_id)
+
+    def refuse_drafts(self, chat_id: int) -> None:
+        """Make a chat take no drafts: sendMessageDraft gets TEXTDRAFT_PEER_INVALID."""
+        self.chats.without_drafts.add(chat_id)
+
+    def make_older(self, chat_id: int, message_id: int, by: timedelta) -> None:
+        """Move a message into the past, for instance beyond the 48 hours of deleteMessage."""
+        self.chats.make_older(chat_id, message_id, by)
 
     def block(self, chat_id: int) -> None:
         """Make the person block the bot."""
@@ -209,22 +296,35 @@ class SandboxTelegram:
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=_MAX_BODY)
         app.router.add_route("*", "/bot{token}/{method}", self._call)
+        app.router.add_get("/file/bot{token}/{path:.+}", self._download)
+        routes = ChatRoutes(
+            chats=self.chats, events=self._events, script=self._script, person=self.person
+        )
+        routes.add_to(app)
         add_pages(app, self.chats)
         return app
+
+    async def _download(self, request: web.Request) -> web.Response:
+        if request.match_info["token"] == self.token:
+            for stored in self.chats.files.values():
+                if stored.path == request.match_info["path"]:
+                    return web.Response(
+                        body=stored.content, content_type="application/octet-stream"
+                    )
+        return web.json_response(ApiError(404, "Not Found").body, status=404)
 
     async def _call(self, request: web.Request) -> web.StreamResponse:
         if self._drops_packets:
             await asyncio.Event().wait()
-        method, position = request.match_info["method"], len(self.calls)
-        self.calls.append(Call(method=method, when=datetime.now(UTC)))
+        position = self._log.add(request.match_info["method"])
         try:
             form = await read_form(request)
-            await self._record(position, chat_id=_chat_id(form), fields=form.fields)
+            self._log.update(position, chat_id=_chat_id(form), fields=form.fields)
             if request.match_info["token"] != self.token:
                 raise unauthorized()
             return await self._answer(request, form, position)
         except ApiError as refusal:
-            await self._record(position, status=refusal.status, description=refusal.description)
+            self._log.update(position, status=refusal.status, description=refusal.description)
             return web.json_response(refusal.body, status=refusal.status)
 
     async def _answer(
@@ -235,22 +335,36 @@ class SandboxTelegram:
         if form.uploads:
             await asyncio.sleep(self._seconds_per_upload)
             await self._takes_uploads.wait()
-        if trouble is None:
-            result = self._methods.answer(call.method, form)
-            await self._record(position, status=200)
+        if trouble is None or trouble.delay_s is not None:
+            result = await self._carry_out(call, form)
+            if trouble is not None and trouble.delay_s is not None:
+                self._log.update(position)
+                await asyncio.sleep(trouble.delay_s)
+            self._log.update(position, status=200)
             return web.json_response({"ok": True, "result": result})
         if trouble.refusal is not None:
             raise trouble.refusal
         if trouble.is_accepted:
-            self._methods.answer(call.method, form)
-            await self._record(position)
+            await self._carry_out(call, form)
+            self._log.update(position)
         return await self._end_without_answer(request, trouble, position)
+
+    async def _carry_out(self, call: Call, form: MethodForm) -> Any:
+        if self._flood is not None:
+            self._flood.check(call.method, call.chat_id)
+        return await self._methods.answer(call.method, form)
+
+    async def _call_from_webhook(self, method: str, form: MethodForm) -> None:
+        position = self._log.add(method)
+        call = self._log.update(position, chat_id=_chat_id(form), fields=form.fields)
+        await self._carry_out(call, form)
+        self._log.update(position)
 
     async def _end_without_answer(
         self, request: web.Request, trouble: Trouble, position: int
     ) -> web.StreamResponse:
         if trouble.ending is TroubleEnding.HTML:
-            await self._record(position, status=trouble.page_status)
+            self._log.update(position, status=trouble.page_status)
             return web.Response(
                 status=trouble.page_status, text=_PROXY_PAGE, content_type="text/html"
             )
@@ -261,15 +375,9 @@ class SandboxTelegram:
             request.transport.abort()
         return web.Response()
 
-    async def _record(self, position: int, **changes: Any) -> None:
-        """Update the record of a call, and wake those who wait for calls or messages."""
-        async with self._changed:
-            self.calls[position] = replace(self.calls[position], **changes)
-            self._changed.notify_all()
-
 
 def _chat_id(form: MethodForm) -> int | None:
     try:
-        return form.number("chat_id")
+        return chat_id(form)
     except ApiError:
         return None

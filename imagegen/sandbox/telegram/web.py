@@ -7,7 +7,9 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from imagegen.sandbox.telegram.chats import WRITTEN, ChatMessage, Chats, media_type
+from imagegen.sandbox.telegram.chats import Chats
+from imagegen.sandbox.telegram.files import media_type
+from imagegen.sandbox.telegram.message import WRITTEN, ChatMessage
 
 _STYLE = """
 body { margin: 0; background: #d7e3ec; font: 16px/1.4 system-ui, sans-serif; color: #111; }
