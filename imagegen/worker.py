@@ -23,7 +23,7 @@ from imagegen.monitoring import checks, http_server
 from imagegen.monitoring.host_status import HostStatusPublisher
 from imagegen.monitoring.persona_coverage import COVERAGE_EVERY_S, PersonaCoverage
 from imagegen.monitoring.readiness import Readiness
-from imagegen.pipeline import turn_reader
+from imagegen.pipeline import end_notices, turn_reader
 from imagegen.pipeline.make_image import make_image
 from imagegen.queue import connections, job_lease, shutdown
 from imagegen.queue.foreign_keys import warn_of_foreign_keys
@@ -123,6 +123,7 @@ def worker_settings(
             ("relay", relay.step, recovery.relay_every_s),
             ("strays", partial(parts.stray_cleanup.step, context.pool), stray_prompts.EVERY_S),
             ("messages", parts.forgotten_messages.step, forgotten_messages.EVERY_S),
+            ("ends", context.end_notices.step, end_notices.EVERY_S),
             ("coverage", coverage.step, COVERAGE_EVERY_S),
             ("log repeats", logs.log_repeats, _LOG_REPEATS_EVERY_S),
         ):

@@ -1,4 +1,4 @@
-"""A photo message before and after it is sent."""
+"""A photo message before and after it is sent, and a text."""
 
 from dataclasses import dataclass
 
@@ -16,6 +16,8 @@ class PhotoMessage:
 
     `file_id`: Telegram's id of a photo that was uploaded before, None to upload `data`.
     `is_document`: it is sent as a file and not as a photo. A document has no spoiler.
+    `replaces`: the id of a message of the bot whose place it takes; an edit cannot set
+    `protect_content`, so that message has it already. None for a message of its own.
     """
 
     chat_id: int
@@ -30,6 +32,7 @@ class PhotoMessage:
     reply_to_message_id: int | None = None
     message_thread_id: int | None = None
     is_document: bool = False
+    replaces: int | None = None
 
     @property
     def fits_a_photo(self) -> bool:
@@ -48,6 +51,30 @@ class PhotoMessage:
             return None
         units = self.caption.encode("utf-16-le", errors="replace")[: 2 * _MAX_CAPTION_UNITS]
         return units.decode("utf-16-le", errors="ignore")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Button:
+    """An inline button; a press comes to the bot as a callback query with `data`."""
+
+    text: str
+    data: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextMessage:
+    """A text and the chat it is told to.
+
+    `receiver_user_id`: the one member of a group who sees it; None for all.
+    """
+
+    chat_id: int
+    text: str
+    button: Button | None = None
+    protect_content: bool = False
+    reply_to_message_id: int | None = None
+    message_thread_id: int | None = None
+    receiver_user_id: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
+from uuid import UUID
 
 from imagegen.comfy.capabilities import Requirements
 from imagegen.comfy.errors import NobodyCanDraw
@@ -39,6 +40,7 @@ class Waiter:
     avoid_host: str | None = None
     left_on: PooledHost | None = None
     user: int | None = None
+    request_id: UUID | None = None
     since: float = 0.0
     asked_at: float = 0.0
     round: int | None = None

@@ -1,0 +1,82 @@
+"""What people are told while a picture is made and when there is none, by language."""
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from chatflow_hook.tables import OPEN, State
+
+_SHIPPED = Path(__file__).with_name("messages.toml")
+_DEFAULT_LANGUAGE = "en"
+
+# The states of requests that ended without a picture; each language has a sentence for each.
+WITHOUT_PICTURE = frozenset(State) - OPEN - {State.DELIVERED}
+
+
+class Messages:
+    """The sentences of all languages, from the shipped file and an operator's.
+
+    A file is TOML: a table for each language code, with a sentence for each key, which is a state,
+    an error code or a phrase of what is told while a picture is made. `file` adds languages, and replaces sentences of those that are shipped.
+
+    Raises:
+        ValueError: the file cannot be read, or a language has no sentence for one of the states.
+            The message says which.
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        added = {} if file is None else _read(file)
+        shipped = _read(_SHIPPED)
+        self._sentences: Mapping[str, Mapping[str, str]] = {
+            language: {**shipped.get(language, {}), **added.get(language, {})}
+            for language in shipped | added
+        }
+        for language, sentences in self._sentences.items():
+            if missing := sorted(WITHOUT_PICTURE - sentences.keys()):
+                raise ValueError(f"[{language}] has no sentence for {missing[0]}")
+
+    def sentence(self, state: State, *, code: str | None, language: str | None) -> str:
+        """Return what a person is told of a request in this state, one of WITHOUT_PICTURE.
+
+        `language` is a code such as `ru-RU`; the sentence is English for None and for a language
+        without sentences. A refusal says the same for each of its rules.
+        """
+        sentences = self._of_language(language)
+        own = None if state is State.REFUSED else sentences.get(code or "")
+        return own or sentences[state]
+
+    def phrase(self, key: str, language: str | None) -> str:
+        """Return a phrase of what is told while a picture is made, by its key in the file.
+
+        It is English for a language that has no such phrase.
+        """
+        return self._of_language(language).get(key) or self._sentences[_DEFAULT_LANGUAGE][key]
+
+    def _of_language(self, language: str | None) -> Mapping[str, str]:
+        short = (language or "").replace("_", "-").partition("-")[0].lower()
+        return self._sentences.get(short) or self._sentences[_DEFAULT_LANGUAGE]
+
+
+@cache
+def shipped() -> Messages:
+    """Return the sentences without an operator's file."""
+    return Messages()
+
+
+def _read(file: Path) -> dict[str, dict[str, str]]:
+    try:
+        languages: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read: {error.strerror}") from None
+    except ValueError as error:  # of TOML, or of UTF-8
+        raise ValueError(f"{file} is no TOML file: {error}") from None
+    for language, sentences in languages.items():
+        if not isinstance(sentences, dict) or not all(map(_is_sentence, sentences.values())):
+            raise ValueError(f"{file}: [{language}] has to be a table of sentences")
+    return {language.lower(): sentences for language, sentences in languages.items()}
+
+
+def _is_sentence(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
