@@ -237,9 +237,7 @@ async def worker_parts(
             _progress_settings(settings),
             preview_screen=settings.image_screen,
         ),
-        end_notices=EndNotices(
-            ChatEnds(engine), chat_sender, words, told=settings.delivery_ends
-        ),
+        end_notices=EndNotices(ChatEnds(engine), chat_sender, words, told=settings.delivery_ends),
         progress=LiveProgress(results),
         quarantine=Quarantine(
             max_crashes=settings.request_crashes, count_suspects=requests.count_suspects

@@ -68,9 +68,7 @@ class ChatSender:
             text.chat_id, lambda: self._telegram.send_text(text), share=_share(is_end=is_end)
         )
 
-    async def edit_text(
-        self, text: TextMessage, message_id: int, *, is_end: bool = False
-    ) -> None:
+    async def edit_text(self, text: TextMessage, message_id: int, *, is_end: bool = False) -> None:
         """Replace a text of the bot. Raises as Telegram.edit_text does, and ToldLater."""
         await self._tell(
             text.chat_id,
@@ -80,9 +78,7 @@ class ChatSender:
 
     async def show_preview(self, text: TextMessage, message_id: int, image: bytes) -> None:
         """Let a message show an image. Raises as Telegram.show_preview does, and ToldLater."""
-        await self._tell(
-            text.chat_id, lambda: self._telegram.show_preview(text, message_id, image)
-        )
+        await self._tell(text.chat_id, lambda: self._telegram.show_preview(text, message_id, image))
 
     async def show_upload(self, chat_id: int, message_thread_id: int | None) -> None:
         """Show that a photo is sent. Raises as Telegram.show_upload does, and ToldLater."""

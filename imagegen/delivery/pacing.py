@@ -45,6 +45,11 @@ class Pacing:
         self._clock = clock
         self._sent: dict[int, deque[float]] = {}
 
+    @property
+    def remembered(self) -> int:
+        """How many chats are remembered."""
+        return len(self._sent)
+
     def wait_s(self, chat_id: int, *, share: float = 1.0) -> float:
         """Return after how many seconds a message fits into a share of the limits; 0 for now."""
         now = self._clock()

@@ -70,7 +70,7 @@ class ProgressTimes:
 class ChatProgress:
     """Tells chats how far their pictures are; one object for all jobs of a worker."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what it tells with, the last two by name)
         self,
         sender: ChatSender,
         requests: RequestRepository,
@@ -116,12 +116,13 @@ class ChatProgress:
 class RequestProgress:
     """How far one request is, as its job says and as its chat sees.
 
-    `status`: the status message that the chat has of this request, None if there is none.
+    `status`: the status message that the chat has of this request, None if there is none. `of_all`:
+    what tells all chats of this worker.
     """
 
     def __init__(self, chat_progress: ChatProgress, request: ClaimedRequest) -> None:
         self.status = request.status
-        self._all = chat_progress
+        self.of_all = chat_progress
         self._request = request
         self._is_draft = chat_progress.settings.mode == "draft" and (request.chat_id or 0) > 0
         self._is_over = False
@@ -138,7 +139,7 @@ class RequestProgress:
     @property
     def takes_previews(self) -> bool:
         """Whether the chat sees previews of a picture that is rated safe."""
-        settings = self._all.settings
+        settings = self.of_all.settings
         return settings.shows_previews and settings.mode == "message"
 
     def waits(self, place: Callable[[], QueuePlace | None]) -> None:
@@ -174,7 +175,7 @@ class RequestProgress:
         request = self._request
         if request.chat_id is not None:
             with self._failures_logged():
-                await self._all.sender.show_upload(request.chat_id, request.message_thread_id)
+                await self.of_all.sender.show_upload(request.chat_id, request.message_thread_id)
 
     async def show_text(self) -> None:
         """Tell the chat how far the request is, if that has changed."""
@@ -186,13 +187,13 @@ class RequestProgress:
                 return
             with self._failures_logged():
                 # Not after the end, which another process may have told already.
-                if await self._all.requests.claim_state(request) is not ClaimState.OURS:
+                if await self.of_all.requests.claim_state(request) is not ClaimState.OURS:
                     self._is_over = True
                     return
                 await self._show_if_changed(request.chat_id)
 
     async def _show_if_changed(self, chat_id: int) -> None:
-        words, language = self._all.words, self._request.language
+        words, language = self.of_all.words, self._request.language
         text = status_text(self._stage(), words, language)
         preview = await self._new_preview()
         is_unchanged = (text, preview) == self._shown
@@ -228,23 +229,21 @@ class RequestProgress:
         # A status has to be there before it can show one.
         if preview is None or preview == shown or self.status is None:
             return shown
-        is_fine = await image_screen.image_passes(
-            self._all.preview_screen, preview, Rating.SAFE
-        )
+        is_fine = await image_screen.image_passes(self.of_all.preview_screen, preview, Rating.SAFE)
         return preview if is_fine else shown
 
     def _has_to_renew_draft(self) -> bool:
-        return time.monotonic() - self._shown_at >= self._all.times.renew_draft_s
+        return time.monotonic() - self._shown_at >= self.of_all.times.renew_draft_s
 
     @property
     def _is_protected(self) -> bool:
         # The picture may be above safe, and an edit cannot protect it later.
-        settings = self._all.settings
+        settings = self.of_all.settings
         return settings.protects_content and self._request.rating != Rating.SAFE
 
     async def _show_draft(self, message: TextMessage) -> None:
         try:
-            await self._all.sender.show_draft(message, draft_id(self._request.id))
+            await self.of_all.sender.show_draft(message, draft_id(self._request.id))
         except DraftRefused as error:
             log.info("chat takes no draft and gets a message", why=error.sentence)
             self._is_draft = False
@@ -252,15 +251,13 @@ class RequestProgress:
 
     async def _send_status(self, message: TextMessage) -> None:
         try:
-            message_id = await self._all.sender.send_text(message)
+            message_id = await self.of_all.sender.send_text(message)
         except OutcomeUnknown:
             self._is_over = True  # a second one would stay beside the first
             raise
-        self.status = StatusMessage(
-            message_id=message_id, is_protected=message.protect_content
-        )
+        self.status = StatusMessage(message_id=message_id, is_protected=message.protect_content)
         try:
-            await self._all.requests.note_status(self._request, self.status)
+            await self.of_all.requests.note_status(self._request, self.status)
         except ClaimLost:
             self._is_over = True
             await self.remove_status()
@@ -268,7 +265,7 @@ class RequestProgress:
     async def _edit_status(
         self, message: TextMessage, status: StatusMessage, preview: bytes | None
     ) -> None:
-        sender = self._all.sender
+        sender = self.of_all.sender
         try:
             if preview is None:
                 await sender.edit_text(message, status.message_id)
@@ -282,8 +279,8 @@ class RequestProgress:
     async def remove_if_erased(self) -> None:
         """Delete the status message if the row, which names it, was erased with its user."""
         with self._failures_logged():
-            if self.status is not None and await self._all.requests.is_erased(self._request):
-                await self._all.sender.delete(self._request.chat_id or 0, self.status.message_id)
+            if self.status is not None and await self.of_all.requests.is_erased(self._request):
+                await self.of_all.sender.delete(self._request.chat_id or 0, self.status.message_id)
 
     async def remove_status(self) -> None:
         """Delete the status message if there is one; one that is gone already counts as deleted.
@@ -294,9 +291,9 @@ class RequestProgress:
         if status is None or chat_id is None:
             return
         with self._failures_logged():
-            await self._all.sender.delete(chat_id, status.message_id)
+            await self.of_all.sender.delete(chat_id, status.message_id)
             self.status = None
-            await self._all.requests.note_status(self._request, None)
+            await self.of_all.requests.note_status(self._request, None)
 
     @contextmanager
     def _failures_logged(self) -> Iterator[None]:

@@ -108,9 +108,7 @@ class EndNotices:
     async def _tell_asker_alone(self, end: ChatEnd, text: TextMessage) -> bool:
         """Tell one member of a group; return False if Telegram does not let the bot do that."""
         try:
-            await self._sender.send_text(
-                replace(text, receiver_user_id=end.user_id), is_end=True
-            )
+            await self._sender.send_text(replace(text, receiver_user_id=end.user_id), is_end=True)
         except (AnswerUnknown, PlaceRefused, ChatGone) as error:
             log.info("end is told to the whole group", why=error.sentence)
             return False

@@ -143,7 +143,7 @@ class Pool:
             yield
 
     @asynccontextmanager
-    async def lease(
+    async def lease(  # noqa: PLR0913 (all but the first by name)
         self,
         requirements: Requirements,
         *,

@@ -61,8 +61,7 @@ _NOW = func.clock_timestamp()
 _DUE = (
     select(ImageRequest.id)
     .where(
-        ImageRequest.finished_at
-        >= _NOW - bindparam("within", type_=Interval()),
+        ImageRequest.finished_at >= _NOW - bindparam("within", type_=Interval()),
         ImageRequest.finished_at < _NOW - bindparam("after", type_=Interval()),
         _TO_BE_TOLD,
     )
@@ -120,9 +119,7 @@ class ChatEnds:
     async def give_back(self, request_id: UUID) -> None:
         """Mark an end as not told, so that it is told later."""
         values = {"request_id": request_id}
-        await run_statement(
-            self._engine, lambda connection: connection.execute(_GIVE_BACK, values)
-        )
+        await run_statement(self._engine, lambda connection: connection.execute(_GIVE_BACK, values))
 
     async def due(self) -> Sequence[UUID]:
         """Return the requests whose ends are to be told now, 50 at most, the oldest first."""
