@@ -21,11 +21,12 @@ from imagegen.delivery.rate_limit import FloodControl
 from imagegen.delivery.telegram import Telegram
 from imagegen.pipeline.chat_progress import (
     ChatProgress,
+    ProgressMode,
     ProgressSettings,
     ProgressTimes,
     RequestProgress,
 )
-from imagegen.pipeline.end_notices import EndNotices
+from imagegen.pipeline.end_notices import EndNotices, ToldEnds
 from imagegen.requests.chat_ends import ChatEnds
 from imagegen.requests.repository import RequestRepository
 from imagegen.sandbox.telegram import SandboxTelegram
@@ -70,7 +71,7 @@ class ToldChat:
     async def progress(
         self,
         request_id: UUID,
-        mode: str = "message",
+        mode: ProgressMode = "message",
         *,
         times: ProgressTimes | None = None,
         **settings: Any,
@@ -80,14 +81,14 @@ class ToldChat:
             self.sender,
             self.requests,
             Messages(),
-            ProgressSettings(mode=mode, **settings),  # type: ignore[arg-type] (one of its four)
+            ProgressSettings(mode=mode, **settings),
             times=times,
         )
         request = await request_steps.claimed(self.requests, request_id)
         return RequestProgress(chat_progress, request)
 
-    def notices(self, told: str = "asked") -> EndNotices:
-        return EndNotices(self.ends, self.sender, Messages(), told=told)  # type: ignore[arg-type] (one of its three)
+    def notices(self, told: ToldEnds = "asked") -> EndNotices:
+        return EndNotices(self.ends, self.sender, Messages(), told=told)
 
     async def end(self, request_id: UUID, state: State, **values: Any) -> None:
         """End a request as a job or the hook does, five seconds ago."""

@@ -12,7 +12,7 @@ from chatflow_hook.drafts import draft_id
 from chatflow_hook.tables import State
 from imagegen.comfy.preview import Preview
 from imagegen.delivery.rate_limit import FloodControl
-from imagegen.pipeline.chat_progress import CANCEL_DATA, ProgressTimes
+from imagegen.pipeline.chat_progress import CANCEL_DATA, ProgressMode, ProgressTimes
 from imagegen.pool.pool import QueuePlace
 from imagegen.sandbox.telegram import Trouble
 from tests.support import conversations, request_steps
@@ -175,7 +175,7 @@ async def test_a_preview_takes_the_place_of_the_text(chat: ToldChat) -> None:
 )
 @pytest.mark.parametrize("mode", ["message", "draft", "action"])
 async def test_progress_that_fails_raises_nothing(
-    chat: ToldChat, trouble: Trouble, mode: str
+    chat: ToldChat, trouble: Trouble, mode: ProgressMode
 ) -> None:
     chat.server.script(trouble, times=None)
     progress = await chat.progress(await chat.put(), mode)

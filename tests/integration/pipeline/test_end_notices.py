@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from chatflow_hook import messages
 from chatflow_hook.tables import State
 from imagegen.delivery.pacing import SendLimits
+from imagegen.pipeline.end_notices import ToldEnds
 from imagegen.sandbox.telegram import Trouble
 from tests.support.conversations import Sessions
 from tests.support.told_chat import ANNA, ToldChat, told_chat
@@ -100,7 +101,7 @@ async def test_what_nobody_asked_for_fails_silently(chat: ToldChat, kind: str) -
 
 @pytest.mark.parametrize(("told", "texts"), [("all", [FAILED]), ("off", [])])
 async def test_a_setting_tells_all_ends_or_none(
-    chat: ToldChat, told: str, texts: list[str]
+    chat: ToldChat, told: ToldEnds, texts: list[str]
 ) -> None:
     request_id = await chat.put(kind="automatic" if told == "all" else "asked")
     await chat.end(request_id, State.FAILED)
