@@ -11,7 +11,12 @@
 - quota.py: how many pictures a user may have
 - manual_requests.py: pictures that a user asks for, and variations
 - covers.py: pictures that are drawn ahead, for the start of a dialog
+- handles.py: by what a caller names a request
+- drafts.py: the drafts that show how far a request is
 - picture.py: the result of a request
+- ends.py: tells the bot of requests that have ended
+- messages.py: what people are told while a picture is made, and when there is none
+- limited_message.py: what people are told who have had all pictures that the limits allow
 - cancellation.py: cancels open requests
 - user_erasure.py: erases everything of a user
 - age_confirmation.py: which users have confirmed to be of age
@@ -31,24 +36,31 @@
 """
 
 from chatflow_hook.database import DatabaseFault
+from chatflow_hook.drafts import StoppedDraft
+from chatflow_hook.ends import RequestEnd
+from chatflow_hook.handles import SentPhoto
 from chatflow_hook.hook import ChatFlowHook
+from chatflow_hook.limited_message import LimitedMessage
 from chatflow_hook.manual_requests import NothingToVary
 from chatflow_hook.outbox import Request
 from chatflow_hook.picture import Picture
 from chatflow_hook.quota import Limited
 from chatflow_hook.turn import Message, Rating, Turn
-from chatflow_hook.user_erasure import Forgotten, SentPhoto
+from chatflow_hook.user_erasure import Forgotten
 
 __all__ = [
     "ChatFlowHook",
     "DatabaseFault",
     "Forgotten",
     "Limited",
+    "LimitedMessage",
     "Message",
     "NothingToVary",
     "Picture",
     "Rating",
     "Request",
+    "RequestEnd",
     "SentPhoto",
+    "StoppedDraft",
     "Turn",
 ]

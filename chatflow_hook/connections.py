@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 
 from chatflow_hook.database import Database
+from chatflow_hook.messages import Messages
 from chatflow_hook.queue import QueueClient
 from chatflow_hook.settings import HookSettings
 from chatflow_hook.waiting import EndListener, PictureReader
@@ -13,13 +14,15 @@ from chatflow_hook.waiting import EndListener, PictureReader
 class Connections:
     """What a hook uses in one event loop; everything is opened at its first use."""
 
-    def __init__(self, settings: HookSettings) -> None:
+    def __init__(self, settings: HookSettings, messages: Messages) -> None:
         self.database = Database(settings.database)
         self.queue = QueueClient(
             settings.redis, broker_db=settings.redis_broker_db, result_db=settings.redis_result_db
         )
         self.ends = EndListener(self.queue)
-        self.pictures = PictureReader(self.database, age_text_version=settings.age_text_version)
+        self.pictures = PictureReader(
+            self.database, messages, age_text_version=settings.age_text_version
+        )
 
     async def close(self) -> None:
         """Close the connections, without waiting for a server that does not answer."""

@@ -4,9 +4,9 @@ import asyncio
 import random
 import time
 from collections.abc import Collection
+from datetime import tzinfo
 from types import TracebackType
 from typing import Self
-from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
@@ -16,6 +16,7 @@ from chatflow_hook import (
     cancellation,
     covers,
     database,
+    handles,
     quota,
     safety_memory,
     sessions,
@@ -23,21 +24,25 @@ from chatflow_hook import (
     waiting,
 )
 from chatflow_hook.connections import Connections, ConnectionsByLoop
+from chatflow_hook.ends import EndReader, EndTimes, OnEnd
 from chatflow_hook.failures import FailureLog, cause_of
+from chatflow_hook.handles import Handle
 from chatflow_hook.keyed_hash import read_secret
+from chatflow_hook.limited_message import LimitedMessage, limited_message
 from chatflow_hook.manual_requests import ManualRequests
+from chatflow_hook.messages import Messages
 from chatflow_hook.outbox import Request, TriggerSettings
 from chatflow_hook.picture import Picture
 from chatflow_hook.queue import QueueClient
 from chatflow_hook.quota import Limited
-from chatflow_hook.settings import HookSettings, read
-from chatflow_hook.tables import ImageRequest
-from chatflow_hook.turn import Turn
+from chatflow_hook.settings import BadSetting, HookSettings, read
+from chatflow_hook.turn import DialogKey, Turn, dialog_number
 from chatflow_hook.turn_recorder import TurnRecorder
 from chatflow_hook.user_erasure import Forgotten
 
 # The limit for one step of a turn. A picture may be late; the bot's answer in the chat may not.
 TURN_TIMEOUT_S = 0.9
+END_TIMES = EndTimes()
 
 
 class ChatFlowHook:
@@ -48,7 +53,11 @@ class ChatFlowHook:
     its own (at most 10 to PostgreSQL); `close`, or leaving `async with`, closes those of the running
     loop, and so does the end of a loop under `asyncio.run`. `chance` is the source of the
     trigger's random numbers, for tests; None is the operating system's. `turn_timeout_s` is how
-    long a turn may take, in seconds; a test on a busy machine gives more.
+    long a turn may take, in seconds; a test on a busy machine gives more. `end_times` are those of
+    `on_end`, for tests too.
+
+    Raises:
+        BadSetting: MESSAGES_FILE cannot be used. It is a ValueError.
     """
 
     def __init__(
@@ -57,8 +66,10 @@ class ChatFlowHook:
         *,
         chance: random.Random | None = None,
         turn_timeout_s: float = TURN_TIMEOUT_S,
+        end_times: EndTimes = END_TIMES,
     ) -> None:
         self._turn_timeout_s = turn_timeout_s
+        self._end_times = end_times
         self._chance = chance or random.SystemRandom()
         self._manual_requests = ManualRequests(quota=settings.quota)
         self._age_text_version = settings.age_text_version
@@ -69,7 +80,8 @@ class ChatFlowHook:
             timeout_s=turn_timeout_s,
             failures=self._failures,
         )
-        self._connections = ConnectionsByLoop(lambda: Connections(settings))
+        self._messages = _messages(settings)
+        self._connections = ConnectionsByLoop(lambda: Connections(settings, self._messages))
 
     @classmethod
     def from_env(cls) -> Self:
@@ -91,8 +103,8 @@ class ChatFlowHook:
         """Count the turn's message, and return a request if a picture is due, else None.
 
         With a `session`, or a connection, of any asynchronous driver, everything happens in a
-        savepoint of its transaction: call this last before the commit, and `enqueue` after it. Without one, the hook commits a
-        transaction of its own and tells the worker itself.
+        savepoint of its transaction: call this last before the commit, and `enqueue` after it.
+        Without one, the hook commits a transaction of its own and tells the worker itself.
 
         None also means that an automatic picture of the dialog is under way, that
         `turn.is_refresh` is set, that the user has reached the daily limit, or that the hook
@@ -142,12 +154,13 @@ class ChatFlowHook:
         if request is not None:
             await self._queue.enqueue(request.id, within_s=self._turn_timeout_s)
 
-    async def wait(self, request: Request, *, timeout: float) -> Picture:  # noqa: ASYNC109 (ours)
+    async def wait(self, request: Handle, *, timeout: float) -> Picture:  # noqa: ASYNC109 (ours)
         """Return the picture when its request has ended, or after `timeout` seconds as it is then.
 
-        `Picture.state` tells which. A `timeout` of 0 or less looks once and returns. For callers
-        that want the picture themselves, such as an HTTP API; in a chat the worker sends it.
-        Several callers may wait for one request; a cancelled wait changes nothing.
+        `request` is the request, its id, or its photo in the chat. `Picture.state` tells which. A
+        `timeout` of 0 or less looks once and returns. For callers that want the picture
+        themselves, such as an HTTP API; in a chat the worker sends it. Several callers may wait for
+        one request; a cancelled wait changes nothing.
 
         The end is seen at once through Redis, within a second without, and within ten seconds if
         Redis loses the message. All callers share one subscription and one query. The last look
@@ -159,7 +172,7 @@ class ChatFlowHook:
         """
         deadline = time.monotonic() + timeout
         ends = self._connections.current.ends
-        with ends.told(request.id) as event:
+        with ends.told(handles.request_id(request)) as event:
             while True:
                 event.clear()
                 current = await self._read_picture(request, deadline=deadline)
@@ -170,6 +183,41 @@ class ChatFlowHook:
                     raise TimeoutError("the database does not answer")
                 within_s = left_s if current is not None else min(left_s, waiting.POLL_INTERVAL_S)
                 await ends.wait(event, within_s=within_s)
+
+    async def status(self, request: Handle) -> Picture:
+        """Return the picture as it is now, as `wait` with a `timeout` of 0.
+
+        `request` is the request, its id, or its photo in the chat. Takes at most 0.9 s. May be
+        cancelled.
+
+        Raises:
+            LookupError: there is no such request: it was rolled back, or its user was erased.
+            TimeoutError: the database could not be asked.
+        """
+        return await self.wait(request, timeout=0)
+
+    async def on_end(self, callback: OnEnd) -> None:
+        """Call `callback` with each request that has ended; runs until it is cancelled.
+
+        Start it as a task of its own, in every process of the bot: the processes share the ends.
+        An end is told at least once: until the callback has returned, also after an outage or a
+        restart of bot, Redis or database. So the callback has to know an end again by
+        `end.request.id`. Up to 10 ends are told at the same time, in any order. A callback that
+        raises, or takes longer than 30 s, is logged and called again after a minute.
+
+        The first call for a database begins with the ends from then on. An end is seen at once
+        through Redis, within a second without, and within 5 s if Redis loses the message. If it is
+        cancelled, ends whose callback had not returned are told again.
+        """
+        ends = self._connections.current.ends
+        reader = EndReader(
+            self._database,
+            ends,
+            self._messages,
+            self._end_times,
+            age_text_version=self._age_text_version,
+        )
+        await reader.run(callback)
 
     async def ask(self, turn: Turn) -> Request | Limited:
         """Request a picture of this turn now, or return Limited if the user has had their share.
@@ -191,13 +239,13 @@ class ChatFlowHook:
 
         return await self._enqueue_if_allowed(await self._database.run_with_retries(step))
 
-    async def vary(self, request_id: UUID) -> Request | Limited:
+    async def vary(self, request_id: Handle) -> Request | Limited:
         """Request another picture of a delivered picture's scene, or return Limited.
 
-        `request_id` is the `id` of the delivered picture's request. No message is counted, and
-        the new picture does not move the trigger. Each call is another picture. Takes at most
-        15.9 s: 15 s for the database, 0.9 s for Redis. If it is cancelled, the request may have
-        been written.
+        `request_id` is the delivered picture's request, the id of that, or the photo in the chat.
+        No message is counted, and the new picture does not move the trigger. Each call is another
+        picture. Takes at most 15.9 s: 15 s for the database, 0.9 s for Redis. If it is cancelled,
+        the request may have been written.
 
         Raises:
             NothingToVary: there is no such delivered picture, or the bot's own `prompt` described
@@ -307,9 +355,11 @@ class ChatFlowHook:
 
         return await self._database.run_with_retries(step)
 
-    async def cancel(self, request: Request) -> bool:
+    async def cancel(self, request: Handle) -> bool:
         """Cancel a request; return True if it was open, False if it had ended or is unknown.
 
+        `request` is the request, its id, its status message in the chat, or a draft of it that a
+        person has stopped.
         The conversation is erased from it, and the worker stops drawing within seconds; a photo
         whose send is under way may still arrive. The second call returns False. Takes at most
         17 s: 15 s for the database, 2 s for Redis, which may be down. If this call itself is
@@ -319,12 +369,25 @@ class ChatFlowHook:
             DatabaseFault: the database could not do it.
         """
         cancelled_ids = await self._database.run_with_retries(
-            lambda connection: cancellation.cancel(connection, ImageRequest.id == request.id),
+            lambda connection: cancellation.cancel(connection, handles.is_meant(request)),
         )
         await self._queue.publish_ended(cancelled_ids)
         return bool(cancelled_ids)
 
-    async def forget_user(self, user_id: int, *, dialog_ids: Collection[int] = ()) -> Forgotten:
+    def limited_message(
+        self, limited: Limited, *, language: str | None = None, zone: tzinfo | None = None
+    ) -> LimitedMessage:
+        """Return what to tell a user for whom `ask` or `vary` has returned Limited.
+
+        It says when the next picture is free: in the time of `zone`, or with an entity that
+        Telegram shows in the reader's own time. `language` is a code such as `ru-RU`; the text is
+        English for None and for a language without sentences. Touches no network.
+        """
+        return limited_message(limited, self._messages, language=language, zone=zone)
+
+    async def forget_user(
+        self, user_id: int, *, dialog_ids: Collection[DialogKey] = ()
+    ) -> Forgotten:
         """Erase all that is kept of a user, and return what was erased and what is out of reach.
 
         `dialog_ids` are the user's dialogs, where the bot has no `dialogs` table of its own: of a
@@ -340,9 +403,10 @@ class ChatFlowHook:
             DatabaseFault: the database could not do it.
             ValueError: `user_id` is 0, under which the covers are kept.
         """
+        numbers = [dialog_number(key) for key in dialog_ids]
         erasure = await self._database.run_with_retries(
             lambda connection: user_erasure.erase(
-                connection, user_id, dialog_ids=dialog_ids, hash_secret=self._hash_secret
+                connection, user_id, dialog_ids=numbers, hash_secret=self._hash_secret
             ),
         )
         await self._queue.publish_erased(user_id, erasure.request_ids)
@@ -381,7 +445,7 @@ class ChatFlowHook:
         key = safety_memory.user_key(await read_secret(connection, self._hash_secret), user_id)
         return await safety_memory.waits_until(connection, key) is not None
 
-    async def _read_picture(self, request: Request, *, deadline: float) -> Picture | None:
+    async def _read_picture(self, handle: Handle, *, deadline: float) -> Picture | None:
         """Read the row of a request; None if the database could not be asked.
 
         The limit is the `deadline`, but at least the time of a turn.
@@ -389,14 +453,21 @@ class ChatFlowHook:
         within_s = max(deadline - time.monotonic(), self._turn_timeout_s)
         try:
             async with asyncio.timeout(within_s):
-                current = await self._connections.current.pictures.read(request.id)
+                current = await self._connections.current.pictures.read(handle)
         except database.DATABASE_ERRORS:  # which has been logged
             return None
         if current is None:
-            raise LookupError(f"there is no request {request.id}")
+            raise LookupError(f"there is no request {handles.spelled(handle)}")
         return current
 
     async def _enqueue_if_allowed(self, answer: Request | Limited) -> Request | Limited:
         if isinstance(answer, Request):
             await self.enqueue(answer)
         return answer
+
+
+def _messages(settings: HookSettings) -> Messages:
+    try:
+        return Messages(settings.messages_file)
+    except ValueError as error:
+        raise BadSetting(f"MESSAGES_FILE: {error}") from None

@@ -17,7 +17,7 @@ class LimitedMessage:
     """
 
     text: str
-    entities: tuple[Mapping[str, object], ...] = ()
+    entities: tuple[Mapping[str, object], ...]
 
 
 def limited_message(
@@ -27,7 +27,7 @@ def limited_message(
     sentence = words.phrase("limited", language)
     local = limited.free_at.astimezone(UTC if zone is None else zone)
     if zone is not None:
-        return LimitedMessage(text=sentence.replace("{time}", f"{local:%H:%M}"))
+        return LimitedMessage(text=sentence.replace("{time}", f"{local:%H:%M}"), entities=())
     time = f"{local:%H:%M} UTC"
     before, _, _ = sentence.partition("{time}")
     entity = {
@@ -39,5 +39,5 @@ def limited_message(
         "date_time_format": "t",
     }
     if before == sentence:  # an operator's phrase without the time
-        return LimitedMessage(text=sentence)
+        return LimitedMessage(text=sentence, entities=())
     return LimitedMessage(text=sentence.replace("{time}", time), entities=(entity,))

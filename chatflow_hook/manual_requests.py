@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from sqlalchemy import ColumnElement, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chatflow_hook import outbox, quota
+from chatflow_hook import handles, outbox, quota
+from chatflow_hook.handles import Handle
 from chatflow_hook.outbox import Ownership, Request
 from chatflow_hook.quota import Limited, Quota
 from chatflow_hook.tables import ImageRequest, Kind, State, kinds_that
@@ -79,20 +80,22 @@ class ManualRequests:
         await connection.execute(insert(ImageRequest).values(values))
         return request
 
-    async def vary(self, connection: AsyncConnection, request_id: UUID) -> Request | Limited:
+    async def vary(self, connection: AsyncConnection, varied: Handle) -> Request | Limited:
         """Insert a request for another picture of the same scene; does not commit.
 
         Raises:
             NothingToVary: there is no such delivered picture, or its scene is not kept.
         """
         query = select(*_VARIED_COLUMNS).where(
-            ImageRequest.id == request_id, ImageRequest.state == State.DELIVERED
+            handles.is_meant(varied), ImageRequest.state == State.DELIVERED
         )
         # Locked, so that who erases it meanwhile waits and then erases the variation as well.
         locked = query.with_for_update(read=True, key_share=True)
         row = (await connection.execute(locked)).one_or_none()
         if row is None or row.scene is None or row.scene.get("source") == _OWN_PROMPT:
-            raise NothingToVary(f"nothing is known of what the picture of {request_id} shows")
+            raise NothingToVary(
+                f"nothing is known of what the picture of {handles.spelled(varied)} shows"
+            )
         limited = await self._check_quota(connection, row.user_id, Kind.VARIATION)
         if limited is not None:
             return limited

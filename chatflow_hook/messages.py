@@ -19,7 +19,8 @@ class Messages:
     """The sentences of all languages, from the shipped file and an operator's.
 
     A file is TOML: a table for each language code, with a sentence for each key, which is a state,
-    an error code or a phrase of what is told while a picture is made. `file` adds languages, and replaces sentences of those that are shipped.
+    an error code or a phrase of what is told while a picture is made. `file` adds languages, and
+    replaces sentences of those that are shipped.
 
     Raises:
         ValueError: the file cannot be read, or a language has no sentence for one of the states.

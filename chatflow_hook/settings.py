@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
@@ -147,6 +148,8 @@ class HookSettings(RedisSettings):
     hash_secret: Annotated[
         SecretStr | None, Field(min_length=16, description="at least 16 characters")
     ] = None
+
+    messages_file: Annotated[Path | None, Field(description="a TOML file of sentences")] = None
 
     @model_validator(mode="after")
     def _check_trigger_bounds(self) -> Self:

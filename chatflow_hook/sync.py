@@ -10,20 +10,25 @@ import os
 import random
 import threading
 import time
-from collections.abc import Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import suppress
+from datetime import tzinfo
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from uuid import UUID
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session, scoped_session
 
-from chatflow_hook import hook, sessions
+from chatflow_hook import ends, hook, sessions
+from chatflow_hook.ends import EndTimes, RequestEnd
+from chatflow_hook.handles import Handle
+from chatflow_hook.limited_message import LimitedMessage
 from chatflow_hook.outbox import Request
 from chatflow_hook.picture import Picture
 from chatflow_hook.quota import Limited
 from chatflow_hook.settings import HookSettings, read
-from chatflow_hook.turn import Turn
+from chatflow_hook.turn import DialogKey, Turn
 from chatflow_hook.user_erasure import Forgotten
 
 ResultT = TypeVar("ResultT")
@@ -46,8 +51,11 @@ class SyncChatFlowHook:
         *,
         chance: random.Random | None = None,
         turn_timeout_s: float = hook.TURN_TIMEOUT_S,
+        end_times: EndTimes = hook.END_TIMES,
     ) -> None:
-        self._hook = _SessionHook(settings, chance=chance, turn_timeout_s=turn_timeout_s)
+        self._hook = _SessionHook(
+            settings, chance=chance, turn_timeout_s=turn_timeout_s, end_times=end_times
+        )
         self._thread = _LoopThread()
 
     @classmethod
@@ -87,7 +95,7 @@ class SyncChatFlowHook:
         if request is not None:
             self._thread.run(self._hook.enqueue(request))
 
-    def wait(self, request: Request, *, timeout: float) -> Picture:
+    def wait(self, request: Handle, *, timeout: float) -> Picture:
         """Return the picture when its request has ended, or after `timeout` seconds as it is then.
 
         Raises:
@@ -95,6 +103,33 @@ class SyncChatFlowHook:
             TimeoutError: the time is over and the database could not be asked.
         """
         return self._thread.run(self._hook.wait(request, timeout=timeout))
+
+    def status(self, request: Handle) -> Picture:
+        """Return the picture as it is now, as `wait` with a `timeout` of 0.
+
+        Raises:
+            LookupError: there is no such request.
+            TimeoutError: the database could not be asked.
+        """
+        return self._thread.run(self._hook.status(request))
+
+    def on_end(self, callback: Callable[[RequestEnd], None]) -> None:
+        """Call `callback` with each request that has ended, until `close` is called.
+
+        It blocks: run it in a thread of its own, or as a program such as a management command of
+        Django. `callback` is called in other threads, up to 10 at the same time. One that takes
+        longer than 30 s goes on, since a thread cannot be stopped, and is called again after a
+        minute. An exception in the waiting thread, such as KeyboardInterrupt, ends it too; it
+        returns when the callbacks that still run have returned.
+        """
+        # Not the threads of asyncio's own executor, in which the hook looks up host names.
+        with ThreadPoolExecutor(ends.BATCH, thread_name_prefix="chatflow_hook end") as threads:
+
+            async def call(end: RequestEnd) -> None:
+                await asyncio.get_running_loop().run_in_executor(threads, callback, end)
+
+            with suppress(CancelledError):
+                self._thread.run(self._hook.on_end(call))
 
     def ask(self, turn: Turn) -> Request | Limited:
         """Request a picture of this turn now, or return Limited if the user has had their share.
@@ -105,7 +140,7 @@ class SyncChatFlowHook:
         """
         return self._thread.run(self._hook.ask(turn))
 
-    def vary(self, request_id: UUID) -> Request | Limited:
+    def vary(self, request_id: Handle) -> Request | Limited:
         """Request another picture of a delivered picture's scene, or return Limited.
 
         Raises:
@@ -151,7 +186,7 @@ class SyncChatFlowHook:
         """
         return self._thread.run(self._hook.has_confirmed_age(user_id))
 
-    def cancel(self, request: Request) -> bool:
+    def cancel(self, request: Handle) -> bool:
         """Cancel a request; return True if it was open, False if it had ended or is unknown.
 
         Raises:
@@ -159,7 +194,13 @@ class SyncChatFlowHook:
         """
         return self._thread.run(self._hook.cancel(request))
 
-    def forget_user(self, user_id: int, *, dialog_ids: Collection[int] = ()) -> Forgotten:
+    def limited_message(
+        self, limited: Limited, *, language: str | None = None, zone: tzinfo | None = None
+    ) -> LimitedMessage:
+        """Return what to tell a user for whom `ask` or `vary` has returned Limited."""
+        return self._hook.limited_message(limited, language=language, zone=zone)
+
+    def forget_user(self, user_id: int, *, dialog_ids: Collection[DialogKey] = ()) -> Forgotten:
         """Erase all that is kept of a user, and return what was erased and what is out of reach.
 
         Raises:
@@ -171,8 +212,10 @@ class SyncChatFlowHook:
     def close(self) -> None:
         """Close the connections and end the background thread; may be called twice.
 
-        A call afterwards opens them anew.
+        What still runs in other threads is cancelled: `on_end` returns, and other calls raise
+        `concurrent.futures.CancelledError`. A call afterwards opens the connections anew.
         """
+        self._thread.cancel_calls()
         self._thread.run(self._hook.close())
         self._thread.end()
 
@@ -214,6 +257,7 @@ class _LoopThread:
         self._pid: int | None = None
         self._thread: threading.Thread
         self._loop: asyncio.AbstractEventLoop
+        self._calls: set[Future[Any]]
 
     def run(self, coroutine: Coroutine[Any, Any, ResultT]) -> ResultT:
         """Run a coroutine in the loop and wait for its end, in any other thread.
@@ -221,11 +265,20 @@ class _LoopThread:
         An exception in the waiting thread, such as KeyboardInterrupt, cancels the coroutine.
         """
         future = asyncio.run_coroutine_threadsafe(coroutine, self._started_loop())
+        self._calls.add(future)
         try:
             return future.result()
         except BaseException:
             future.cancel()
             raise
+        finally:
+            self._calls.discard(future)
+
+    def cancel_calls(self) -> None:
+        """Cancel the coroutines for which other threads wait."""
+        if self._pid == os.getpid():
+            for future in self._calls.copy():
+                future.cancel()
 
     def end(self) -> None:
         """End the loop and the thread; may be called twice."""
@@ -239,7 +292,7 @@ class _LoopThread:
         with self._lock:
             # The threads of a process do not live on in one that it forks.
             if self._pid != os.getpid():
-                self._loop = asyncio.new_event_loop()
+                self._loop, self._calls = asyncio.new_event_loop(), set()
                 self._thread = threading.Thread(
                     target=self._run_loop, args=(self._loop,), name="chatflow_hook", daemon=True
                 )

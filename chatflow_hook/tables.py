@@ -1,4 +1,4 @@
-"""The tables that bot and worker share: dialogs, requests, confirmed ages, what was learnt."""
+"""The tables that bot and worker share: dialogs, requests, ends, confirmed ages, what was learnt."""
 
 import enum
 from collections.abc import Callable, Collection
@@ -205,6 +205,19 @@ class ImageRequest(Base):
         Index("ix_image_requests_dialog_id_created_at", "dialog_id", "created_at"),
         Index("ix_image_requests_user_id_created_at", "user_id", "created_at"),
         Index("ix_image_requests_finished_at", "finished_at"),
+        # Ends that the bot was not told of yet.
+        Index(
+            "ix_image_requests_untold_end",
+            "finished_at",
+            postgresql_where=text("finished_at IS DISTINCT FROM told_end"),
+        ),
+        # To find a request by its photo.
+        Index(
+            "ix_image_requests_photo",
+            "chat_id",
+            "telegram_message_id",
+            postgresql_where=text("telegram_message_id IS NOT NULL"),
+        ),
         # Images are stored by the hash of their bytes, so several rows may name the same one.
         Index("ix_image_requests_image", "image", postgresql_where=text("image IS NOT NULL")),
         Index(
@@ -289,6 +302,24 @@ class ImageRequest(Base):
     queued_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+    # Written by the bot's `on_end`. `told_end` is the `finished_at` of the end that it has taken: a
+    # request that is retried and ends once more is told once more, by any version.
+    told_end: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    # Until when one process of the bot has this end; then another one may take it.
+    end_leased_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class EndListening(Base):
+    """Since when the bot wants to be told of ends; one row, or none if it never did."""
+
+    __tablename__ = "end_listening"
+    __table_args__ = {"comment": OURS}  # noqa: RUF012 (the name and form that SQLAlchemy reads)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    since: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=text("clock_timestamp()")
+    )
 
 
 class AgeConfirmation(Base):

@@ -9,25 +9,29 @@ import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Literal, Self
 from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 
-from chatflow_hook import counting, sessions
+from chatflow_hook import counting, handles, messages, sessions
 from chatflow_hook.cancellation import CANCELLED
 from chatflow_hook.database import DatabaseFault
+from chatflow_hook.drafts import StoppedDraft, draft_id
+from chatflow_hook.ends import OnEnd, RequestEnd
+from chatflow_hook.handles import Handle, SentPhoto
 from chatflow_hook.hook import ChatFlowHook
+from chatflow_hook.limited_message import LimitedMessage, limited_message
 from chatflow_hook.manual_requests import NothingToVary
 from chatflow_hook.outbox import Request
-from chatflow_hook.picture import Picture
+from chatflow_hook.picture import Picture, detail_of
 from chatflow_hook.quota import Limited
 from chatflow_hook.safety_memory import WAITING_TIME
 from chatflow_hook.tables import NOBODY, Kind, State, kinds_that
 from chatflow_hook.trigger import Distance, judge
-from chatflow_hook.turn import EndReason, Turn
-from chatflow_hook.user_erasure import NOT_A_USER, Forgotten, SentPhoto
+from chatflow_hook.turn import DialogKey, EndReason, Turn, dialog_number
+from chatflow_hook.user_erasure import NOT_A_USER, Forgotten
 
 _DAY = timedelta(days=1)
 _MINUTE = timedelta(minutes=1)
@@ -99,7 +103,10 @@ class InMemoryHook(ChatFlowHook):
     - It behaves as if the table `dialogs` were ours: DialogUnknownError is never raised.
     - It does not screen: it refuses nothing, takes a `prompt` as it stands, and learns of a user's
       age only by `learn_to_be_a_minor`.
-    - It logs nothing, reads no variable, and without a database it answers at once.
+    - It logs nothing, reads no variable and no MESSAGES_FILE, and without a database it answers at
+      once.
+    - `on_end` tells one end at a time, also those of before its first call, and raises what the
+      callback raises.
     """
 
     def __init__(  # noqa: PLR0913 (settings, by their names)
@@ -126,6 +133,8 @@ class InMemoryHook(ChatFlowHook):
         self._dialogs: dict[int, _Dialog] = {}
         self._requests: dict[UUID, RecordedRequest] = {}
         self._ended: dict[UUID, asyncio.Event] = {}
+        self._untold: dict[UUID, None] = {}
+        self._is_untold = asyncio.Event()
         self._of_age: set[int] = set()
         self._waits_until: dict[int, datetime] = {}
         self._photo_ids = itertools.count(1)
@@ -142,6 +151,7 @@ class InMemoryHook(ChatFlowHook):
         url: str | None = None,
         seed: int = 1,
         telegram_message_id: int | None = None,
+        summary: str | None = None,
     ) -> None:
         """Deliver the picture of an open request, as the worker would.
 
@@ -161,6 +171,7 @@ class InMemoryHook(ChatFlowHook):
             url=url,
             seed=seed,
             telegram_message_id=telegram_message_id,
+            summary=summary,
         )
         self._end(recorded, delivered)
         if recorded.kind.moves_watermark:
@@ -173,21 +184,22 @@ class InMemoryHook(ChatFlowHook):
         request: Request,
         *,
         error_code: str,
-        message: str = "The picture could not be made.",
+        message: str | None = None,
+        detail: str = "The picture could not be made.",
         state: Literal["failed", "refused", "expired"] = "failed",
     ) -> None:
         """End an open request without a picture, as the worker would.
 
-        `error_code` is one of docs/errors.md. `message` is a sentence for the person in the chat
-        if `state` is refused, else for operators and bot authors. The trigger is not moved.
+        `error_code` is one of docs/errors.md. `message` is the sentence for the person in the chat;
+        None is the one that the hook has for this end and the turn's language. `detail` is for
+        operators and bot authors. The trigger is not moved.
 
         Raises:
             LookupError: there is no such request.
             ValueError: it had ended before.
         """
-        self._end_without(
-            self._find_open(request), State(state), EndReason(code=error_code, sentence=message)
-        )
+        why = EndReason(code=error_code, sentence=detail)
+        self._end_without(self._find_open(request), State(state), why, message=message)
 
     def learn_to_be_a_minor(self, user_id: int) -> None:
         """Take a user for under 18, as the worker does when it reads that they have said so."""
@@ -221,15 +233,29 @@ class InMemoryHook(ChatFlowHook):
         if request is not None and request.id in self._requests:
             self._update(self._requests[request.id], is_enqueued=True)
 
-    async def wait(self, request: Request, *, timeout: float) -> Picture:  # noqa: ASYNC109 (as there)
+    async def wait(self, request: Handle, *, timeout: float) -> Picture:  # noqa: ASYNC109 (as there)
         """As ChatFlowHook.wait, but raises TimeoutError at once if the database is down."""
         if self.is_database_down:
             raise TimeoutError("the database does not answer")
-        ended = self._ended[self._find(request).request.id]
+        found = self._find(request).request
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                await ended.wait()
-        return self._find(request).picture
+                await self._ended[found.id].wait()
+        return self._find(found).picture
+
+    async def status(self, request: Handle) -> Picture:
+        """As ChatFlowHook.status."""
+        return await self.wait(request, timeout=0)
+
+    async def on_end(self, callback: OnEnd) -> None:
+        """As ChatFlowHook.on_end, one end after the other; what `callback` raises is raised."""
+        while True:
+            while self._untold:
+                request_id = next(iter(self._untold))
+                await callback(self._end_of(self._requests[request_id]))
+                self._untold.pop(request_id, None)
+            self._is_untold.clear()
+            await self._is_untold.wait()
 
     async def ask(self, turn: Turn) -> Request | Limited:
         """As ChatFlowHook.ask."""
@@ -243,7 +269,7 @@ class InMemoryHook(ChatFlowHook):
         await self.enqueue(request)
         return request
 
-    async def vary(self, request_id: UUID) -> Request | Limited:
+    async def vary(self, request_id: Handle) -> Request | Limited:
         """As ChatFlowHook.vary.
 
         Raises:
@@ -252,9 +278,10 @@ class InMemoryHook(ChatFlowHook):
             DatabaseFault: `is_database_down` is set.
         """
         self._check_database()
-        varied = self._requests.get(request_id)
+        varied = self._found(request_id)
         if varied is None or varied.picture.state is not State.DELIVERED or _has_own_prompt(varied):
-            raise NothingToVary(f"nothing is known of what the picture of {request_id} shows")
+            shown = handles.spelled(request_id)
+            raise NothingToVary(f"nothing is known of what the picture of {shown} shows")
         if (limited := self._limited(varied.turn.user_id, Kind.VARIATION)) is not None:
             return limited
         count = varied.request.message_count
@@ -310,16 +337,24 @@ class InMemoryHook(ChatFlowHook):
         self._check_database()
         return user_id in self._of_age
 
-    async def cancel(self, request: Request) -> bool:
+    async def cancel(self, request: Handle) -> bool:
         """As ChatFlowHook.cancel."""
         self._check_database()
-        recorded = self._requests.get(request.id)
+        recorded = self._found(request)
         if recorded is None or not recorded.picture.state.is_open:
             return False
         self._end_without(recorded, State.CANCELLED, CANCELLED)
         return True
 
-    async def forget_user(self, user_id: int, *, dialog_ids: Collection[int] = ()) -> Forgotten:
+    def limited_message(
+        self, limited: Limited, *, language: str | None = None, zone: tzinfo | None = None
+    ) -> LimitedMessage:
+        """As ChatFlowHook.limited_message, with the shipped sentences."""
+        return limited_message(limited, messages.shipped(), language=language, zone=zone)
+
+    async def forget_user(
+        self, user_id: int, *, dialog_ids: Collection[DialogKey] = ()
+    ) -> Forgotten:
         """As ChatFlowHook.forget_user; it knows of no `hosts` and of no `unknown_sends`."""
         self._check_database()
         if user_id == NOBODY:
@@ -328,9 +363,11 @@ class InMemoryHook(ChatFlowHook):
         erased = [each for each in self._requests.values() if each.turn.user_id == user_id]
         for recorded in erased:
             del self._requests[recorded.request.id]
+            self._untold.pop(recorded.request.id, None)
             self._ended.pop(recorded.request.id).set()
         of_others = {recorded.request.dialog_id for recorded in self._requests.values()}
-        of_user = {recorded.request.dialog_id for recorded in erased} | set(dialog_ids)
+        of_user = {recorded.request.dialog_id for recorded in erased}
+        of_user |= {dialog_number(key) for key in dialog_ids}
         emptied = of_user - of_others
         dialogs = [self._dialogs.pop(each) for each in emptied & self._dialogs.keys()]
         return _count_erased(erased, dialogs=len(dialogs))
@@ -439,10 +476,30 @@ class InMemoryHook(ChatFlowHook):
         self._ended[request.id] = asyncio.Event()
         return request
 
-    def _find(self, request: Request) -> RecordedRequest:
-        if request.id not in self._requests:
-            raise LookupError(f"there is no request {request.id}")
-        return self._requests[request.id]
+    def _found(self, handle: Handle) -> RecordedRequest | None:
+        if isinstance(handle, StoppedDraft):
+            of_draft = (
+                recorded
+                for recorded in self._requests.values()
+                if recorded.turn.chat_id == handle.chat_id
+                and draft_id(recorded.request.id) == handle.draft_id
+            )
+            return next(of_draft, None)
+        if not isinstance(handle, SentPhoto):
+            request_id = handles.request_id(handle)
+            return None if request_id is None else self._requests.get(request_id)
+        of_photo = [
+            recorded
+            for recorded in self._requests.values()
+            if recorded.turn.chat_id == handle.chat_id
+            and recorded.picture.telegram_message_id == handle.message_id
+        ]
+        return of_photo[-1] if of_photo else None
+
+    def _find(self, handle: Handle) -> RecordedRequest:
+        if (recorded := self._found(handle)) is None:
+            raise LookupError(f"there is no request {handles.spelled(handle)}")
+        return recorded
 
     def _find_open(self, request: Request) -> RecordedRequest:
         recorded = self._find(request)
@@ -453,10 +510,33 @@ class InMemoryHook(ChatFlowHook):
     def _end(self, recorded: RecordedRequest, picture: Picture) -> None:
         self._update(recorded, picture=picture)
         self._ended[recorded.request.id].set()
+        self._untold[recorded.request.id] = None
+        self._is_untold.set()
 
-    def _end_without(self, recorded: RecordedRequest, state: State, why: EndReason) -> None:
-        ended = replace(recorded.picture, state=state, error_code=why.code, message=why.sentence)
+    def _end_without(
+        self, recorded: RecordedRequest, state: State, why: EndReason, *, message: str | None = None
+    ) -> None:
+        if message is None:
+            language = recorded.turn.language
+            message = messages.shipped().sentence(state, code=why.code, language=language)
+        ended = replace(
+            recorded.picture,
+            state=state,
+            error_code=why.code,
+            message=message,
+            detail=detail_of(state, why.code, why.sentence),
+        )
         self._end(recorded, ended)
+
+    def _end_of(self, recorded: RecordedRequest) -> RequestEnd:
+        return RequestEnd(
+            request=recorded.request,
+            kind=recorded.kind,
+            user_id=recorded.turn.user_id,
+            chat_id=recorded.turn.chat_id,
+            persona=recorded.turn.persona,
+            picture=recorded.picture,
+        )
 
     def _update(self, recorded: RecordedRequest, **changes: Any) -> None:
         self._requests[recorded.request.id] = replace(recorded, **changes)

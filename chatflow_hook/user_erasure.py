@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chatflow_hook import age_confirmation, cancellation, quota, safety_memory
 from chatflow_hook.cancellation import AnyRow
+from chatflow_hook.handles import SentPhoto
 from chatflow_hook.keyed_hash import read_secret
 from chatflow_hook.tables import NOBODY, OURS, Dialog, ImageRequest, is_any_of, is_open
 
@@ -27,17 +28,6 @@ NOT_A_USER = f"{NOBODY} is the id of nobody: with it all covers would be erased"
 _DIALOGS_ARE_OURS = text(
     "SELECT obj_description('dialogs'::regclass, 'pg_class') IS NOT DISTINCT FROM :ours"
 ).bindparams(ours=OURS)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SentPhoto:
-    """A photo that was sent to a chat.
-
-    Only the bot can delete it, with Telegram's `deleteMessage`, and only for 48 hours.
-    """
-
-    chat_id: int
-    message_id: int
 
 
 @dataclass(frozen=True, kw_only=True)

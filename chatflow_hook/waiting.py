@@ -6,7 +6,7 @@ is away it looks each second.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -15,11 +15,15 @@ from uuid import UUID
 import structlog
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chatflow_hook import picture, queue, sqlstates
+from chatflow_hook import handles, picture, queue, sqlstates
 from chatflow_hook.database import Database
+from chatflow_hook.drafts import StoppedDraft
 from chatflow_hook.failures import Throttle, cause_of
+from chatflow_hook.handles import Handle, SentPhoto
+from chatflow_hook.messages import Messages
 from chatflow_hook.picture import Picture
 from chatflow_hook.queue import QueueClient
 from chatflow_hook.tables import ImageRequest, is_any_of
@@ -56,14 +60,14 @@ class EndListener:
         self._throttle = Throttle(every_s=_LOG_INTERVAL_S)
 
     @contextmanager
-    def told(self, request_id: UUID) -> Iterator[asyncio.Event]:
-        """Give an event that is set when the row of a request is to be looked at.
+    def told(self, request_id: UUID | None) -> Iterator[asyncio.Event]:
+        """Give an event that is set when the row of a request, or with None any row, is to be read.
 
         That is when the request has ended, and when the subscription begins or breaks, since an
         end may have been missed. Who waits clears the event before it looks.
         """
         event = asyncio.Event()
-        channel = queue.ended_channel(request_id)
+        channel = queue.OUR_CHANNELS if request_id is None else queue.ended_channel(request_id)
         events = self._callers.setdefault(channel, set())
         events.add(event)
         try:
@@ -150,8 +154,9 @@ class EndListener:
             return
         channel = message["channel"]
         name = channel.decode() if isinstance(channel, bytes) else str(channel)
-        for event in self._callers.get(name, ()):
-            event.set()
+        for channels in (name, queue.OUR_CHANNELS):
+            for event in self._callers.get(channels, ()):
+                event.set()
 
     def _set_subscribed(self, is_subscribed: bool) -> None:  # noqa: FBT001 (its only argument)
         self._is_subscribed = is_subscribed
@@ -169,14 +174,15 @@ class PictureReader:
     `age_text_version` is the text that a user must have confirmed to see what is above safe.
     """
 
-    def __init__(self, database: Database, *, age_text_version: str) -> None:
+    def __init__(self, database: Database, messages: Messages, *, age_text_version: str) -> None:
         self._database = database
+        self._messages = messages
         self._age_text_version = age_text_version
-        self._asked: dict[UUID, asyncio.Future[Picture | None]] = {}
+        self._asked: dict[Handle, asyncio.Future[Picture | None]] = {}
         self._task: asyncio.Task[None] | None = None
         self._throttle = Throttle(every_s=_LOG_INTERVAL_S)
 
-    async def read(self, request_id: UUID) -> Picture | None:
+    async def read(self, handle: Handle) -> Picture | None:
         """Read the picture of a request; None if there is no such request.
 
         Takes at most some 10 s. May be cancelled, and then ends at once.
@@ -184,9 +190,10 @@ class PictureReader:
         Raises:
             DATABASE_ERRORS: the database could not be asked, which is logged.
         """
-        answer = self._asked.get(request_id)
+        key = handles.request_id(handle) or handle
+        answer = self._asked.get(key)
         if answer is None:
-            answer = self._asked[request_id] = asyncio.get_running_loop().create_future()
+            answer = self._asked[key] = asyncio.get_running_loop().create_future()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._answer(), name="chatflow_hook picture reader")
         await asyncio.wait({answer})
@@ -205,21 +212,29 @@ class PictureReader:
             answers, self._asked = self._asked, {}
             try:
                 async with asyncio.timeout(_READ_WITHIN_S):
-                    pictures = await self._database.run(
-                        partial(_read, [*answers], self._age_text_version)
-                    )
+                    pictures = await self._database.run(partial(self._read, [*answers]))
             except Exception as error:  # noqa: BLE001 (each of the callers raises it)
                 self._log(error, waiting=len(answers))
                 for answer in answers.values():
                     answer.set_exception(error)
                     answer.exception()  # or asyncio would log it if nobody waits any more
             else:
-                for request_id, answer in answers.items():
-                    answer.set_result(pictures.get(request_id))
+                for handle, answer in answers.items():
+                    answer.set_result(pictures.get(handle))
             finally:
                 for answer in answers.values():
                     answer.cancel()  # does nothing to one that has a result
             await asyncio.sleep(_READ_INTERVAL_S)
+
+    async def _read(
+        self, asked: Sequence[Handle], connection: AsyncConnection
+    ) -> dict[Handle, Picture]:
+        ids = {handle: await _find(handle, connection) for handle in asked}
+        found = [id_ for id_ in ids.values() if id_ is not None]
+        query = picture.QUERY.where(is_any_of(ImageRequest.id, found))
+        rows = await connection.execute(query, {"age_text_version": self._age_text_version})
+        pictures = dict(picture.of_row(row, self._messages) for row in rows)
+        return {handle: pictures[id_] for handle, id_ in ids.items() if id_ in pictures}
 
     def _log(self, error: Exception, *, waiting: int) -> None:
         why = cause_of(error).sentence
@@ -235,9 +250,8 @@ class PictureReader:
             )
 
 
-async def _read(
-    request_ids: list[UUID], age_text_version: str, connection: AsyncConnection
-) -> dict[UUID, Picture]:
-    query = picture.QUERY.where(is_any_of(ImageRequest.id, request_ids))
-    rows = await connection.execute(query, {"age_text_version": age_text_version})
-    return dict(map(picture.of_row, rows))
+async def _find(handle: Handle, connection: AsyncConnection) -> UUID | None:
+    """Return the id of the request that a handle names; only a photo has to be looked up."""
+    if not isinstance(handle, SentPhoto | StoppedDraft):
+        return handles.request_id(handle)
+    return await connection.scalar(select(ImageRequest.id).where(handles.is_meant(handle)))

@@ -48,6 +48,7 @@ from imagegen.settings import (
     StoreSettings,
 )
 from imagegen.storage.factory import open_store, open_store_if_present
+from imagegen.storage.image_links import ImageLinks
 from imagegen.storage.s3 import S3Access
 from imagegen.storage.store import ImageStore
 from imagegen.workflows.errors import WorkflowsMissing
@@ -120,6 +121,18 @@ def image_store_if_present(settings: StoreSettings) -> ImageStore | None:
     )
 
 
+def image_links(settings: Settings) -> ImageLinks | None:
+    """Return what makes addresses of images that the worker serves; None if it serves none."""
+    if settings.served_at is None:
+        return None
+    return ImageLinks(
+        base=settings.served_at,
+        # All workers of an installation have it.
+        secret=settings.telegram_bot_token.get_secret_value(),
+        valid_s=settings.image_url_valid,
+    )
+
+
 def retention_limits(settings: StoreSettings) -> RetentionLimits:
     """Return how long conversations, requests and images are kept; None for ever."""
     return RetentionLimits(
@@ -127,6 +140,18 @@ def retention_limits(settings: StoreSettings) -> RetentionLimits:
         requests_s=settings.requests_retention_days * _DAY_S or None,
         images_s=settings.images_retention_days * _DAY_S or None,
     )
+
+
+def messages(settings: Settings) -> Messages:
+    """Return the sentences for people, with those of MESSAGES_FILE.
+
+    Raises:
+        BadSetting: the file cannot be used.
+    """
+    try:
+        return Messages(settings.messages_file)
+    except ValueError as error:
+        raise BadSetting(f"MESSAGES_FILE: {error}") from error
 
 
 def language_model(settings: PictureSettings) -> LanguageModel | None:
@@ -174,12 +199,13 @@ def host_clients(settings: HostSettings, *, drawing_s: float) -> list[HostClient
     ]
 
 
-async def worker_parts(
+async def worker_parts(  # noqa: PLR0913 (what the worker has made, the last two by name)
     settings: Settings,
     library: Library,
     images: ImageStore,
     stack: AsyncExitStack,
     *,
+    words: Messages,
     lease_s: float,
 ) -> WorkerParts:
     """Open everything that a worker needs; the stack closes it, last opened first.
@@ -214,7 +240,6 @@ async def worker_parts(
     )
     turn_reader = TurnReader(engine, screen, hash_secret=settings.hash_secret)
     chat_sender = ChatSender(telegram, FloodControl(results), Pacing())
-    words = Messages()
     context = JobContext(
         turn_reader=turn_reader,
         content_policy=ContentPolicy(
@@ -228,6 +253,7 @@ async def worker_parts(
         library=library,
         pool=pool,
         image_store=images,
+        image_links=image_links(settings),
         telegram=telegram,
         chat_sender=chat_sender,
         chat_progress=ChatProgress(

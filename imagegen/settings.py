@@ -217,7 +217,7 @@ class StoreSettings(BaseSettings):
 
 
 class WebSettings(BaseSettings):
-    """Where the worker serves /healthz and /readyz."""
+    """Where the worker serves /healthz, /readyz and pictures for callers without a chat."""
 
     model_config = SettingsConfigDict(
         frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
@@ -227,6 +227,20 @@ class WebSettings(BaseSettings):
     web_port: Annotated[
         int, Field(ge=0, le=65535, description="a port, 1 to 65535, or 0 for none")
     ] = 8080
+    web_url: Annotated[
+        HttpUrl | None, Field(description="the http(s) address at which callers reach WEB_PORT")
+    ] = None
+
+    @property
+    def served_at(self) -> str | None:
+        """The address at which callers reach the worker's pages; None if that is not known."""
+        if not self.web_port:
+            return None
+        if self.web_url is not None:
+            return str(self.web_url)
+        is_any_address = self.web_host in ("", "0.0.0.0", "::")  # noqa: S104 (compared, not bound)
+        host = f"[{self.web_host}]" if ":" in self.web_host else self.web_host
+        return None if is_any_address else f"http://{host}:{self.web_port}"
 
 
 class LogSettings(BaseSettings):

@@ -5,25 +5,28 @@ The worker owns every long-lived object; `imagegen/bootstrap.py` builds them.
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import click
 import structlog
+from aiohttp.web import RouteDef
 from arq.worker import func, run_worker
 
 from chatflow_hook.queue import JOB, QUEUE, dumps, loads
 from chatflow_hook.settings import BadSetting, read
 from imagegen import bootstrap, image_file, logs, periodic
-from imagegen.errors import ImagegenError
+from imagegen.errors import ImagegenError, Unavailable
 from imagegen.maintenance import forgotten_messages, retention, stray_prompts
-from imagegen.monitoring import checks, http_server
+from imagegen.monitoring import checks, http_server, image_page
 from imagegen.monitoring.host_status import HostStatusPublisher
 from imagegen.monitoring.persona_coverage import COVERAGE_EVERY_S, PersonaCoverage
 from imagegen.monitoring.readiness import Readiness
 from imagegen.pipeline import end_notices, turn_reader
+from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.make_image import make_image
 from imagegen.queue import connections, job_lease, shutdown
 from imagegen.queue.foreign_keys import warn_of_foreign_keys
@@ -32,6 +35,7 @@ from imagegen.queue.outbox_relay import OutboxRelay
 from imagegen.queue.shutdown import GracefulShutdown
 from imagegen.settings import LogSettings, Settings
 from imagegen.settings import from_env as read_settings
+from imagegen.storage.store import ImageStore
 from imagegen.workflows.library import Library
 
 log = structlog.get_logger(__name__)
@@ -91,10 +95,12 @@ def worker_settings(
     and signal handlers. Tests that run a worker inside their own process set it to False.
 
     Raises:
-        BadSetting: there are no workflows, or the image store cannot be opened.
+        BadSetting: there are no workflows, the image store cannot be opened, or MESSAGES_FILE
+            cannot be used.
     """
     library = bootstrap.workflow_library(settings)
     images = bootstrap.image_store(settings)
+    words = bootstrap.messages(settings)
     queue = connections.job_queue(settings.redis, db=settings.redis_broker_db)
     stack = AsyncExitStack()
     graceful_shutdown = GracefulShutdown(queue, grace_s=settings.stop_grace)
@@ -107,10 +113,15 @@ def worker_settings(
         leave_unknown_jobs()
         readiness = Readiness(lambda: graceful_shutdown.is_under_way)
         await stack.enter_async_context(
-            http_server.serving(settings.web_host, settings.web_port, readiness)
+            http_server.serving(
+                settings.web_host,
+                settings.web_port,
+                readiness,
+                _pages(settings, images, lambda: ctx.get("context")),
+            )
         )
         parts = await bootstrap.worker_parts(
-            settings, library, images, stack, lease_s=recovery.lease_s
+            settings, library, images, stack, words=words, lease_s=recovery.lease_s
         )
         context = ctx["context"] = parts.context
         queue.limit_jobs(context.circuit_breaker.due)
@@ -176,6 +187,23 @@ def worker_settings(
             "health_check_interval": recovery.health_s,
         },
     )
+
+
+def _pages(
+    settings: Settings, images: ImageStore, context: Callable[[], JobContext | None]
+) -> list[RouteDef]:
+    """Return the pages that the worker serves besides the probes; its context comes later."""
+    links = bootstrap.image_links(settings)
+    if links is None:
+        return []
+
+    async def find_image(request_id: UUID) -> str | None:
+        started = context()
+        if started is None:
+            raise Unavailable("the worker starts")
+        return await started.requests.find_fetchable_image(request_id)
+
+    return [image_page.route(links, images, find_image)]
 
 
 def _configure_logs() -> None:

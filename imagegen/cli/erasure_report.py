@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from chatflow_hook.user_erasure import Forgotten, SentPhoto
+from chatflow_hook.handles import SentPhoto
+from chatflow_hook.user_erasure import Forgotten
 from imagegen.maintenance.image_cleanup import CleanupCounts
 from imagegen.maintenance.retention import RetentionCounts
 from imagegen.maintenance.user_erasure import UserErasureReport

@@ -1,6 +1,7 @@
 """Health checks, host status, counters.
 
-- `http_server.py`: serves /healthz and /readyz
+- `http_server.py`: serves /healthz, /readyz and the page below
+- `image_page.py`: the page from which callers without a chat fetch their pictures
 - `readiness.py`: whether the worker can make pictures now, from cached checks
 - `checks.py`: the checks of Redis, PostgreSQL, Telegram and the hosts
 - `server_clocks.py`: how far the clocks of Redis and PostgreSQL are from the worker's

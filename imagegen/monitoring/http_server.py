@@ -1,6 +1,6 @@
-"""HTTP server of the worker: /healthz and /readyz, in the worker's own event loop."""
+"""HTTP server of the worker: /healthz, /readyz and more pages, in the worker's own event loop."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
@@ -16,8 +16,10 @@ _NO_STORE = {"Cache-Control": "no-store"}
 
 
 @asynccontextmanager
-async def serving(host: str, port: int, readiness: Readiness) -> AsyncIterator[None]:
-    """Serve while the block runs; with port 0 nothing is served.
+async def serving(
+    host: str, port: int, readiness: Readiness, pages: Sequence[web.RouteDef] = ()
+) -> AsyncIterator[None]:
+    """Serve while the block runs; with port 0 nothing is served. `pages` are those besides the probes.
 
     A port that cannot be opened is logged, and the block runs all the same: pictures can be made
     without probes.
@@ -25,7 +27,9 @@ async def serving(host: str, port: int, readiness: Readiness) -> AsyncIterator[N
     if not port:
         yield
         return
-    runner = web.AppRunner(_app(readiness), access_log=None, shutdown_timeout=_CLOSE_WITHIN_S)
+    runner = web.AppRunner(
+        _app(readiness, pages), access_log=None, shutdown_timeout=_CLOSE_WITHIN_S
+    )
     await runner.setup()
     try:
         try:
@@ -42,7 +46,7 @@ async def serving(host: str, port: int, readiness: Readiness) -> AsyncIterator[N
         await runner.cleanup()
 
 
-def _app(readiness: Readiness) -> web.Application:
+def _app(readiness: Readiness, pages: Sequence[web.RouteDef]) -> web.Application:
     async def healthz(_: web.Request) -> web.Response:
         # The answer itself shows that the event loop runs.
         return web.json_response({"alive": True}, headers=_NO_STORE)
@@ -59,5 +63,5 @@ def _app(readiness: Readiness) -> web.Application:
         return web.json_response(body, status=status, headers=_NO_STORE)
 
     app = web.Application()
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), *pages])
     return app

@@ -17,6 +17,7 @@ from imagegen.queue.live_progress import LiveProgress
 from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.repository import RequestRepository
 from imagegen.safety.image_screen import ImageScreen
+from imagegen.storage.image_links import ImageLinks
 from imagegen.storage.store import ImageStore
 from imagegen.workflows.library import Library
 
@@ -27,6 +28,7 @@ class JobContext:
 
     Attributes:
         image_screen: the operator's check of finished images, None if there is none.
+        image_links: makes addresses of images that the worker serves, None if it serves none.
         max_age_s: seconds after queueing at which a request expires (REQUEST_MAX_AGE); 0 for never.
         max_attempts: how often a request may fail before it ends, outages not counted.
         max_unknown_sends: give up after this many sends with an unknown outcome.
@@ -46,6 +48,7 @@ class JobContext:
     image_screen: ImageScreen | None
     pool: Pool
     image_store: ImageStore
+    image_links: ImageLinks | None
     telegram: Telegram
     chat_sender: ChatSender
     chat_progress: ChatProgress

@@ -62,7 +62,8 @@ async def deliver(
 ) -> None:
     """Send the picture to its chat, in place of its status message, and finish the request.
 
-    A request without a chat is only finished: the caller of the hook fetches the image. `data` is
+    A request without a chat is only finished: the caller of the hook fetches the image, from the
+    worker itself where nothing else serves it. `data` is
     the image's bytes if it was drawn just now. Without them the photo is sent by Telegram's file
     id, or the bytes are read from the store.
 
@@ -87,7 +88,8 @@ async def deliver(
         may_exceed_safe=await _may_exceed_safe(context, request),
     )
     if request.chat_id is None:
-        await _run_to_completion(context.requests.mark_delivered(request))
+        url = _served_url(context, request, image)
+        await _run_to_completion(context.requests.mark_delivered(request, url=url))
         return
 
     message = _photo_message(
@@ -124,6 +126,17 @@ async def _may_exceed_safe(context: JobContext, request: ClaimedRequest) -> bool
     # What was said since the claim counts too.
     await context.turn_reader.catch_up(request.id)
     return await context.requests.may_exceed_safe(request)
+
+
+def _served_url(context: JobContext, request: ClaimedRequest, image: StoredImage) -> str | None:
+    """Return the address at which the worker serves an image, None if the store has one or none may.
+
+    Above safe there is none: nobody knows who asks for it.
+    """
+    if context.image_links is None or context.image_store.url(image.name) is not None:
+        return None
+    is_safe = drawn_rating(request.drawn_rating) is Rating.SAFE
+    return context.image_links.url(request.id) if is_safe else None
 
 
 def _persona(context: JobContext, request: ClaimedRequest) -> Persona | None:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from chatflow_hook.tables import Kind
-from chatflow_hook.turn import PersonaName, Rating, Turn, Words
+from chatflow_hook.turn import KNOWN_ROLES_ONLY, PersonaName, Rating, Turn, Words
 from imagegen.errors import Rejected
 from imagegen.pipeline.content_policy import PolicySettings
 from imagegen.pipeline.image_spec import (
@@ -190,7 +190,7 @@ def read_dialog(file: Path) -> DialogFile:
         DialogUnreadable: the file cannot be read, or a field is wrong.
     """
     try:
-        return DialogFile.model_validate_json(file.read_bytes())
+        return DialogFile.model_validate_json(file.read_bytes(), context=KNOWN_ROLES_ONLY)
     except OSError as error:
         raise DialogUnreadable(f"{file}: cannot be read: {error.strerror}") from error
     except ValidationError as error:

@@ -206,18 +206,19 @@ async def _let_go(context: JobContext, request: ClaimedRequest) -> str:
 
 
 async def _end(context: JobContext, request: ClaimedRequest, error: ImagegenError) -> State:
-    ending = await context.requests.end_without_picture(request, _final_state(error), error)
+    ending = await context.requests.end_without_picture(request, final_state(error), error)
     await context.progress.ended(request.id)
     await context.end_notices.tell(request.id)
     if ending is None:
         log.info("picture is in the chat already", code=error.code, why=error.sentence)
         return State.DELIVERED
-    state = _final_state(ending)
+    state = final_state(ending)
     log.log(ending.level, "request ended", state=state.value, code=ending.code, why=ending.sentence)
     return state
 
 
-def _final_state(error: ImagegenError) -> State:
+def final_state(error: ImagegenError) -> State:
+    """Return the state in which a request ends with this error."""
     match error:
         case TooLate():
             return State.EXPIRED

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from arq.connections import ArqRedis
 from redis.asyncio.client import Pipeline
-from redis.exceptions import WatchError
+from redis.exceptions import RedisError, WatchError
 
 from chatflow_hook.queue import server_time_s
 
@@ -114,7 +114,8 @@ class _JobTakingPipeline(Pipeline):
 
     A connection that breaks after the WATCH raises WatchError from the reads. arq expects that
     error only from EXEC, and its worker would end. Here the read answers instead that the lock
-    exists, so to arq the job is one that another worker has.
+    exists, so to arq the job is one that another worker has. Nor does it end when Redis is silent,
+    away or refuses everything at the end of the pipeline, where redis-py sends UNWATCH.
     """
 
     def __init__(self, *args: Any, clock: _RedisClock) -> None:
@@ -132,3 +133,15 @@ class _JobTakingPipeline(Pipeline):
             own_ms = int(time.time() * 1000)
             return score_for_arq(answer, redis_ms=self._clock.now_ms(), own_ms=own_ms)
         return answer
+
+    async def reset(self) -> None:
+        """End the WATCH and give the connection back to the pool."""
+        try:
+            await super().reset()  # type: ignore[no-untyped-call]
+        except (RedisError, OSError) as error:
+            log.warning("connection closed, since Redis broke off", error=type(error).__name__)
+            # Redis forgets what a closed connection has watched.
+            self.watching = False
+            if self.connection is not None:
+                await self.connection.disconnect()
+            await super().reset()  # type: ignore[no-untyped-call]

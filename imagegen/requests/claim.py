@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 from pydantic import ValidationError
 
 from chatflow_hook.tables import Kind, State
-from chatflow_hook.turn import Conversation
+from chatflow_hook.turn import KNOWN_ROLES_ONLY, Conversation
 from imagegen.errors import ImagegenError, Rejected, Unavailable
 from imagegen.storage.store import StoredImage
 
@@ -155,7 +155,7 @@ class ClaimedRequest:
         if self.conversation is None:
             return Conversation(text="")
         try:
-            return Conversation.model_validate(self.conversation)
+            return Conversation.model_validate(self.conversation, context=KNOWN_ROLES_ONLY)
         except ValidationError:
             raise ConversationUnreadable("a newer version has written its conversation") from None
 

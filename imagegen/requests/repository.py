@@ -107,6 +107,13 @@ _CLAIM = (
 _CLAIM_STATE = select(
     ImageRequest.claim, ImageRequest.state, ImageRequest.finished_at, ImageRequest.prompt_id
 ).where(ImageRequest.id == bindparam("request_id"))
+_FETCHABLE = select(ImageRequest.image).where(
+    ImageRequest.id == bindparam("request_id"),
+    ImageRequest.state == State.DELIVERED,
+    ImageRequest.chat_id.is_(None),
+    ImageRequest.drawn_rating == Rating.SAFE,
+    ImageRequest.image.is_not(None),
+)
 _COUNT_SUSPECTS = select(func.count()).where(
     ImageRequest.state.in_(OPEN), ImageRequest.crashes >= SUSPECT_AFTER_CRASHES
 )
@@ -200,6 +207,13 @@ class RequestRepository:
         )
         row = await self._run_statement(lambda connection: one_or_none(connection, query))
         return row is not None and bool(row[0])
+
+    async def find_fetchable_image(self, request_id: UUID) -> str | None:
+        """Return the name of the image that the caller of a request without a chat may fetch now."""
+        row = await self._run_statement(
+            lambda connection: one_or_none(connection, _FETCHABLE, {"request_id": request_id})
+        )
+        return None if row is None else row.image
 
     async def find_silent(
         self, *, silent_s: float, after: RequestCursor | None, most: int
@@ -411,14 +425,17 @@ class RequestRepository:
         *,
         send: DeliveryAttempt | None = None,
         receipt: SentMessage | None = None,
+        url: str | None = None,
     ) -> None:
         """Mark the request as delivered and move the dialog's watermark, in one transaction.
 
-        `send` and `receipt` are None if the caller fetches the picture.
+        `send` and `receipt` are None if the caller fetches the picture. `url` is where the worker
+        serves it, None if it does not.
 
         Raises:
             ClaimLost: another job has claimed the request, or it has ended.
         """
+        served_at: dict[str, Any] = {} if url is None else {"image_url": url}
 
         async def step(connection: AsyncConnection) -> None:
             await connection.execute(_LOCK_DIALOG, {"dialog_id": request.dialog_id})
@@ -432,6 +449,7 @@ class RequestRepository:
                 telegram_message_id=receipt and receipt.message_id,
                 telegram_bot_id=receipt and receipt.bot_id,
                 telegram_file_id=receipt and receipt.file_id,
+                **served_at,
             )
             await _leave_no_prompt(connection, request)
             if send is not None and receipt is not None:

@@ -2,12 +2,9 @@
 
 import logging
 
+from chatflow_hook import messages
+from chatflow_hook.tables import State
 from imagegen.errors import Rejected
-
-_SENTENCES = {
-    "en": "I would rather not send a picture here. Let's talk about something else.",
-    "ru": "Здесь я лучше не буду присылать картинку. Давай поговорим о чём-нибудь другом.",
-}
 
 
 class Refused(Rejected):
@@ -17,7 +14,8 @@ class Refused(Rejected):
     level = logging.INFO
 
     def __init__(self, rule: str, *, language: str | None) -> None:
-        super().__init__(refusal_sentence(language), code=rule)
+        sentence = messages.shipped().sentence(State.REFUSED, code=rule, language=language)
+        super().__init__(sentence, code=rule)
 
 
 class RatingWithdrawn(Refused):
@@ -32,12 +30,3 @@ class ImageRefused(Refused):
 
     def __init__(self, *, language: str | None) -> None:
         super().__init__(rule="image_refused", language=language)
-
-
-def refusal_sentence(language: str | None) -> str:
-    """Return what the persona says instead of sending a picture.
-
-    `language` is a code such as `ru-RU`; the sentence is English for None and for other languages.
-    """
-    code = (language or "").replace("_", "-").partition("-")[0].lower()
-    return _SENTENCES.get(code, _SENTENCES["en"])

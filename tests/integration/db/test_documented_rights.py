@@ -10,7 +10,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
-from chatflow_hook import ChatFlowHook, Request, user_erasure
+from chatflow_hook import ChatFlowHook, Request, RequestEnd, user_erasure
 from chatflow_hook.tables import Dialog, State
 from imagegen.db import migrations
 from imagegen.db.database_check import DatabaseCheck
@@ -158,6 +158,11 @@ async def test_a_bot_with_the_listed_rights_can_do_all_that_the_hook_does(
         assert request is not None
         waited = await hook.wait(request, timeout=0.1)
         is_cancelled = await hook.cancel(request)
+        await schema_dump.execute(database_url, "INSERT INTO end_listening VALUES (1, 'epoch')")
+        told: asyncio.Queue[RequestEnd] = asyncio.Queue()
+        listens = asyncio.create_task(hook.on_end(told.put))
+        end = await asyncio.wait_for(told.get(), PATIENCE_S)
+        listens.cancel()
         asked = await hook.ask(turn(text="пришли фото"))
         delivered = await owner.row(
             State.DELIVERED, image=await owner.picture(), scene={"source": "template"}
@@ -173,6 +178,7 @@ async def test_a_bot_with_the_listed_rights_can_do_all_that_the_hook_does(
 
     assert waited.state is State.QUEUED
     assert (is_cancelled, is_confirmed) == (True, True)
+    assert (end.request, end.picture.state) == (request, State.CANCELLED)
     assert isinstance(asked, Request)
     assert isinstance(varied, Request)
     assert (first.requests, first.dialogs, first.pictures, second.pictures) == (4, 1, 1, 1)

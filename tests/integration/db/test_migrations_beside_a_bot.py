@@ -23,6 +23,7 @@ _OF_OURS = (
         "forgotten_images",
         "forgotten_messages",
         "age_confirmations",
+        "end_listening",
         "safety_audit",
         "hash_secret",
         "safety_memory",

@@ -133,8 +133,8 @@ async def _ended(url: str, *, but: Sequence[UUID] = ()) -> list[str]:
     """Return the rows of the requests that have ended, with the columns of the landed schema."""
     async with schema_dump.connected(url) as connection:
         rows = await connection.fetch(
-            "SELECT to_jsonb(r) - 'waiting_claim' AS row FROM image_requests r"
-            " WHERE finished_at IS NOT NULL AND id <> ALL($1) ORDER BY id",
+            "SELECT to_jsonb(r) - 'waiting_claim' - 'told_end' - 'end_leased_until' AS row"
+            " FROM image_requests r WHERE finished_at IS NOT NULL AND id <> ALL($1) ORDER BY id",
             list(but),
         )
     return [row["row"] for row in rows]

@@ -138,8 +138,8 @@ async def test_a_fifth_refusal_that_nobody_knows_is_the_last(
             picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
     assert (picture.state, picture.error_code) == (State.FAILED, "telegram_refused")
-    assert picture.message is not None
-    assert "SOMETHING_NEW" in picture.message
+    assert picture.detail is not None
+    assert "SOMETHING_NEW" in picture.detail
 
 
 async def test_pages_of_a_proxy_end_no_picture(

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from redis.asyncio import Redis
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook import (
@@ -24,8 +25,10 @@ from chatflow_hook import (
     Request,
     SentPhoto,
 )
+from chatflow_hook.ends import EndTimes, RequestEnd
+from chatflow_hook.handles import Handle
 from chatflow_hook.queue import QUEUE, ended_channel
-from chatflow_hook.tables import NOBODY, ImageRequest, Kind, State
+from chatflow_hook.tables import NOBODY, EndListening, ImageRequest, Kind, State
 from chatflow_hook.testing import InMemoryHook
 from chatflow_hook.turn import Rating
 from imagegen.delivery.message import SentMessage
@@ -48,6 +51,12 @@ SETTINGS = {
 }
 COVERS = 2
 PHOTO = 77
+WHY = "It did not work."
+SENTENCES = {
+    "failed": "The picture did not work out this time.",
+    "refused": "I would rather not send a picture here. Let's talk about something else.",
+    "expired": "The picture took too long, so it was called off.",
+}
 
 
 class Worker(Protocol):
@@ -93,9 +102,7 @@ class RealWorker:
         requests = RequestRepository(self.engine)
         claimed = await requests.claim(request.id)
         assert claimed is not None
-        await requests.end_without_picture(
-            claimed, State(state), Rejected("It did not work.", code="some_code")
-        )
+        await requests.end_without_picture(claimed, State(state), Rejected(WHY, code="some_code"))
 
     async def enqueued(self) -> set[UUID]:
         async with Redis.from_url(self.redis_url, db=3) as redis:
@@ -114,7 +121,7 @@ class StandInWorker:
         self.hook.finish(request, telegram_message_id=PHOTO if is_photo else None)
 
     async def fail(self, request: Request, state: Failure) -> None:
-        self.hook.fail(request, error_code="some_code", message="It did not work.", state=state)
+        self.hook.fail(request, error_code="some_code", detail=WHY, state=state)
 
     async def enqueued(self) -> set[UUID]:
         return {each.request.id for each in self.hook.requests if each.is_enqueued}
@@ -124,6 +131,17 @@ class StandInWorker:
 class Side:
     hook: ChatFlowHook
     worker: Worker
+    engine: AsyncEngine | None = None
+
+    async def until_listening(self) -> None:
+        """Wait until `on_end` has begun: what ended before is not told."""
+        if self.engine is None:
+            return
+        async with asyncio.timeout(PATIENCE_S), self.engine.connect() as connection:
+            while True:
+                if (await connection.execute(select(EndListening.id))).one_or_none() is not None:
+                    return
+                await asyncio.sleep(0.01)
 
 
 async def have_covers(sessions: Sessions) -> None:
@@ -163,7 +181,11 @@ class Sides:
         )
         worker = RealWorker(engine=self.engine, redis_url=self.redis_url)
         return Side(
-            hook=ChatFlowHook(settings, chance=chance, turn_timeout_s=PATIENCE_S), worker=worker
+            hook=ChatFlowHook(
+                settings, chance=chance, turn_timeout_s=PATIENCE_S, end_times=EndTimes(poll_s=0.02)
+            ),
+            worker=worker,
+            engine=self.engine,
         )
 
     def stand_in(self, chance: random.Random | None = None, **changes: Any) -> Side:
@@ -342,7 +364,9 @@ async def test_after_a_picture_that_did_not_come_the_distance_is_kept(
 
     picture = await seen(side.hook, request)
     assert (picture.state, picture.error_code) == (state, "some_code")
-    assert picture.message == "It did not work."
+    assert picture.message == SENTENCES[state]
+    assert picture.detail is not None
+    assert ("some_code" if state == "refused" else WHY) in picture.detail
     fourth, fifth, sixth = await say(side.hook, 3)
     assert (fourth, fifth) == (None, None)
     assert sixth is not None
@@ -353,7 +377,9 @@ async def test_after_a_picture_that_did_not_come_the_distance_is_kept(
     [
         ({"text": "  "}, "empty_message"),
         ({"text": "x" * 100_000}, "message_too_long"),
+        ({"text": None}, "empty_message"),
         ({"persona": ""}, "unknown_persona"),
+        ({"persona": None}, "unknown_persona"),
     ],
 )
 async def test_what_can_never_be_drawn_has_failed_at_once(
@@ -474,6 +500,67 @@ async def test_only_a_delivered_picture_that_the_bot_did_not_describe_can_be_var
     for request_id in (own.id, under_way.id, uuid4()):
         with pytest.raises(NothingToVary):
             await side.hook.vary(request_id)
+
+
+async def test_a_picture_is_named_by_its_id_or_by_its_photo_in_the_chat(side: Side) -> None:
+    request = await asked(side.hook)
+    await side.worker.deliver(request)
+    photo = SentPhoto(chat_id=1001, message_id=PHOTO)
+    picture = await seen(side.hook, request)
+
+    for handle in (request.id, str(request.id), photo):
+        assert await side.hook.wait(handle, timeout=0) == picture
+        assert await side.hook.status(handle) == picture
+        assert not await side.hook.cancel(handle)
+    assert isinstance(await side.hook.vary(photo), Request)
+
+
+@pytest.mark.parametrize(
+    "handle", [UUID(int=9), "no id", SentPhoto(chat_id=1001, message_id=PHOTO + 1)], ids=str
+)
+async def test_a_handle_of_no_request_finds_none(side: Side, handle: Handle) -> None:
+    request = await asked(side.hook)
+    await side.worker.deliver(request)
+
+    for look in (side.hook.wait(handle, timeout=60), side.hook.status(handle)):
+        with pytest.raises(LookupError):
+            await look
+    with pytest.raises(NothingToVary):
+        await side.hook.vary(handle)
+    assert not await side.hook.cancel(handle)
+
+
+async def test_each_end_is_told(side: Side) -> None:
+    delivered, failed, cancelled = [await due(side.hook, dialog_id=number) for number in (1, 2, 3)]
+    ends: asyncio.Queue[RequestEnd] = asyncio.Queue()
+    listens = asyncio.create_task(side.hook.on_end(ends.put))
+    await side.until_listening()
+
+    await side.worker.deliver(delivered)
+    await side.worker.fail(failed, "failed")
+    await side.hook.cancel(cancelled)
+
+    told: dict[Request, RequestEnd] = {}
+    async with asyncio.timeout(PATIENCE_S):
+        while len(told) < 3:
+            end = await ends.get()
+            told[end.request] = end
+    listens.cancel()
+    await asyncio.wait({listens})
+    assert {request: end.picture.state for request, end in told.items()} == {
+        delivered: "delivered",
+        failed: "failed",
+        cancelled: "cancelled",
+    }
+    for request, end in told.items():
+        assert end.picture == await seen(side.hook, request)
+        user_id = 1000 + request.dialog_id
+        assert (end.kind, end.user_id, end.chat_id, end.persona) == (
+            "automatic",
+            user_id,
+            user_id,
+            "lina",
+        )
 
 
 async def test_a_dialog_begins_with_another_cover_each_time_and_counts_nothing(

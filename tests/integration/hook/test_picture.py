@@ -7,13 +7,20 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chatflow_hook import ChatFlowHook, Request
+from chatflow_hook import ChatFlowHook, Picture, Request
+from chatflow_hook.messages import WITHOUT_PICTURE
 from chatflow_hook.tables import State
-from tests.support import conversations
+from imagegen.errors import ImagegenError, Rejected
+from imagegen.pipeline.make_image import final_state
+from imagegen.requests.repository import RequestRepository
+from imagegen.safety.refusal import Refused
+from tests.support import conversations, documented_codes, request_steps
 from tests.support.aged_rows import AgedData
 from tests.support.product import PATIENCE_S
 
 ANN, GROUP = 1001, -1001234567890
+# What operators are told and people are not.
+MACHINES = "gpu-1:8188: node 3 (KSampler) lacks /models/lina.safetensors"
 URL = "https://pictures.example/aa/aa.png"
 
 
@@ -87,3 +94,82 @@ async def _url(hook: ChatFlowHook, aged_data: AgedData, state: State, **values: 
     request_id = await aged_data.row(state, image="aa.png", image_url=URL, **values)
     request = Request(id=request_id, dialog_id=1, message_count=3)
     return (await hook.wait(request, timeout=0)).url
+
+
+async def ended(
+    hook: ChatFlowHook, engine: AsyncEngine, rows: AgedData, error: ImagegenError, language: str
+) -> Picture:
+    """End a request as a worker does after this error, and return what the bot is told."""
+    requests = RequestRepository(engine)
+    request_id = await rows.row(State.QUEUED, language=language)
+    claimed = await request_steps.claimed(requests, request_id)
+    await requests.end_without_picture(claimed, final_state(error), error)
+    return await hook.status(request_id)
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+async def test_each_error_has_a_sentence_for_people_and_one_for_operators(
+    hook: ChatFlowHook, engine: AsyncEngine, tmp_path: Path, language: str
+) -> None:
+    rows = AgedData(engine, tmp_path / "images")
+    refusals = [Refused(code, language=language) for code in documented_codes.of("Refused")]
+    others = [
+        ImagegenError(MACHINES, code=code)
+        for section in ("Tried again", "Not tried again")
+        for code in documented_codes.of(section)
+    ]
+    assert refusals
+    assert others
+
+    for error in [*refusals, *others, Rejected(MACHINES), *raised_errors()]:
+        picture = await ended(hook, engine, rows, error, language)
+
+        assert picture.state in WITHOUT_PICTURE
+        assert picture.error_code == error.code
+        assert picture.message
+        assert is_russian(picture.message) == (language == "ru")
+        for word in ("gpu", "8188", "node", "KSampler", "safetensors", error.code):
+            assert word not in picture.message
+        assert picture.detail == error.sentence or (
+            isinstance(error, Refused) and error.code in (picture.detail or "")
+        )
+
+
+@pytest.mark.parametrize("state", sorted(WITHOUT_PICTURE))
+async def test_each_end_has_both_sentences_also_where_no_reason_was_written_down(
+    hook: ChatFlowHook, engine: AsyncEngine, tmp_path: Path, state: State
+) -> None:
+    request_id = await AgedData(engine, tmp_path / "images").row(
+        state, error_code="from_the_future"
+    )
+
+    picture = await hook.status(request_id)
+
+    assert picture.message
+    assert picture.detail
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - WITHOUT_PICTURE))
+async def test_an_open_or_delivered_request_has_no_such_sentence(
+    hook: ChatFlowHook, engine: AsyncEngine, tmp_path: Path, state: State
+) -> None:
+    scene = {"source": "template", "summary": "Lina: a park"}
+    picture = await hook.status(await AgedData(engine, tmp_path / "images").row(state, scene=scene))
+
+    assert (picture.message, picture.detail) == (None, None)
+    assert picture.summary == ("Lina: a park" if state is State.DELIVERED else None)
+
+
+def raised_errors() -> list[ImagegenError]:
+    """Return one of each class of error that ends a request and takes nothing but a sentence."""
+    return [
+        kind(MACHINES) for kind in _subclasses(Rejected) if kind.__init__ is ImagegenError.__init__
+    ]
+
+
+def _subclasses(kind: type[ImagegenError]) -> list[type[ImagegenError]]:
+    return [each for sub in kind.__subclasses__() for each in (sub, *_subclasses(sub))]
+
+
+def is_russian(sentence: str) -> bool:
+    return any("а" <= letter <= "я" for letter in sentence.lower())

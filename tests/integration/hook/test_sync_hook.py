@@ -6,9 +6,12 @@ import inspect
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import pytest
@@ -17,7 +20,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from structlog.testing import capture_logs
 
 from chatflow_hook import ChatFlowHook as AsyncHook
-from chatflow_hook import Limited, NothingToVary, Request, sync
+from chatflow_hook import Limited, NothingToVary, Request, RequestEnd, SentPhoto, sync
 from chatflow_hook.tables import State
 from tests.support import conversations, fork_server
 from tests.support.conversations import Sessions, turn
@@ -43,16 +46,27 @@ def bots_sessions(database_url: str) -> Iterator[Maker]:
 
 
 def _calls(kind: type[Any]) -> dict[str, str]:
-    """Give the signature of each public call but on_turn, whose sessions differ."""
+    """Give the signature of each public call, but not where sessions or callbacks differ."""
     return {
         name: str(inspect.signature(call))
         for name, call in vars(kind).items()
-        if not name.startswith("_") and name not in ("from_env", "on_turn")
+        if not name.startswith("_") and name not in ("from_env", "on_turn", "on_end")
     }
+
+
+def _until(bots_sessions: Maker, query: str) -> None:
+    """Return when a query gives something other than 0."""
+    give_up_at = time.monotonic() + PATIENCE_S
+    with bots_sessions() as session:
+        while not session.scalar(text(query)):
+            assert time.monotonic() < give_up_at
+            session.rollback()
+            time.sleep(0.01)
 
 
 def test_its_calls_are_those_of_the_asynchronous_hook() -> None:
     assert _calls(sync.ChatFlowHook) == _calls(AsyncHook)
+    assert inspect.signature(sync.ChatFlowHook) == inspect.signature(AsyncHook)
 
 
 def test_a_picture_is_requested_waited_for_and_cancelled(hook: sync.ChatFlowHook) -> None:
@@ -60,8 +74,57 @@ def test_a_picture_is_requested_waited_for_and_cancelled(hook: sync.ChatFlowHook
 
     assert request is not None
     assert hook.wait(request, timeout=0.1).state is State.QUEUED
-    assert hook.cancel(request) is True
+    assert hook.cancel(request.id) is True
     assert hook.wait(request, timeout=PATIENCE_S).state is State.CANCELLED
+    assert hook.status(str(request.id)).state is State.CANCELLED
+
+
+def test_a_photo_in_the_chat_names_its_request(hook: sync.ChatFlowHook) -> None:
+    photo = SentPhoto(chat_id=1001, message_id=77)
+
+    for look in (hook.status, partial(hook.wait, timeout=0)):
+        with pytest.raises(LookupError, match="message 77 in chat 1001"):
+            look(photo)
+    with pytest.raises(NothingToVary):
+        hook.vary(photo)
+    assert hook.cancel(photo) is False
+
+
+def test_on_end_tells_each_end_until_the_hook_is_closed(
+    hook: sync.ChatFlowHook, bots_sessions: Maker
+) -> None:
+    ends: Queue[RequestEnd] = Queue()
+
+    def told(end: RequestEnd) -> None:
+        assert hook.status(end.request).state is end.picture.state  # it may call the hook
+        ends.put(end)
+
+    with ThreadPoolExecutor(1) as threads:
+        listening = threads.submit(hook.on_end, told)
+        _until(bots_sessions, "SELECT count(*) FROM end_listening")
+        request = hook.ask(turn())
+        assert isinstance(request, Request)
+        hook.cancel(request)
+
+        assert ends.get(timeout=PATIENCE_S).request == request
+        _until(bots_sessions, "SELECT count(*) FROM image_requests WHERE told_end IS NOT NULL")
+        hook.close()
+        assert listening.result(timeout=PATIENCE_S) is None
+
+    assert ends.empty()
+
+
+def test_close_ends_the_calls_of_other_threads(hook: sync.ChatFlowHook) -> None:
+    request = hook.on_turn(turn())
+    assert request is not None
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(hook.wait, request, timeout=PATIENCE_S)
+        while not hook._thread._calls:
+            time.sleep(0.01)
+        hook.close()
+
+        with pytest.raises(CancelledError):
+            waiting.result()
 
 
 def test_every_other_call_works_too(hook: sync.ChatFlowHook) -> None:

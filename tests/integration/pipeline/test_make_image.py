@@ -81,9 +81,9 @@ async def test_a_broken_workflow_fails_its_own_persona_only(
         picture = await product.picture(persona="lina")
 
         assert ended(picture) == (State.FAILED, "workflow_broken")
-        assert picture.message is not None
-        assert named in picture.message
-        assert str(tmp_path) not in picture.message
+        assert picture.detail is not None
+        assert named in picture.detail
+        assert str(tmp_path) not in picture.detail
         assert (await product.picture(dialog_id=2, persona="may")).state is State.DELIVERED
 
 
@@ -113,8 +113,8 @@ async def test_a_model_that_no_host_has_is_named(products: ProductFactory) -> No
         picture = await product.picture()
 
         assert ended(picture) == (State.FAILED, "model_missing")
-        assert picture.message is not None
-        assert ".safetensors" in picture.message
+        assert picture.detail is not None
+        assert ".safetensors" in picture.detail
 
 
 async def test_a_flood_wait_is_waited_for_in_the_queue_and_nothing_is_drawn_twice(

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import WatchError
 
 from imagegen.queue import connections
 from imagegen.queue.connections import job_queue
@@ -34,6 +35,27 @@ async def test_a_connection_that_breaks_while_arq_takes_a_job_leaves_the_job_to_
 
         await queue.set("a", "1")
         assert await queue.get("a") == b"1", "the connection after it is whole"
+
+
+@pytest.mark.parametrize("is_executed", [True, False])
+async def test_a_redis_that_freezes_while_arq_takes_a_job_does_not_end_the_worker(
+    *, is_executed: bool
+) -> None:
+    with ValkeyServer() as valkey:
+        settings = hook_settings("postgresql://unused/db", valkey.url)
+        async with job_queue(settings.redis, db=3, socket_timeout_s=0.2) as queue:
+            async with queue.pipeline(transaction=True) as pipe:
+                await pipe.watch("arq:in-progress:a")
+                valkey.freeze()
+                if is_executed:
+                    pipe.multi()
+                    pipe.psetex("arq:in-progress:a", 1000, b"1")
+                    with pytest.raises(WatchError):
+                        await pipe.execute()
+
+            valkey.thaw()
+            await queue.set("a", "1")
+            assert await queue.get("a") == b"1", "the connection after it is whole"
 
 
 @pytest.mark.parametrize("is_pipeline", [True, False])

@@ -17,14 +17,18 @@ from chatflow_hook import (
     DatabaseFault,
     Forgotten,
     Limited,
+    LimitedMessage,
     Message,
     NothingToVary,
     Picture,
     Rating,
     Request,
+    RequestEnd,
     SentPhoto,
+    StoppedDraft,
     Turn,
     database,
+    ends,
     hook,
     queue,
     statement_deadline,
@@ -32,6 +36,7 @@ from chatflow_hook import (
     turn_recorder,
     waiting,
 )
+from chatflow_hook.ends import EndTimes
 from chatflow_hook.outbox import DialogUnknownError
 from chatflow_hook.settings import BadSetting
 from chatflow_hook.tables import State
@@ -48,7 +53,16 @@ METHODS: dict[str, Any] = {
 }
 NAMES: dict[str, Any] = {name: getattr(chatflow_hook, name) for name in chatflow_hook.__all__}
 MODELS: tuple[type[BaseModel], ...] = (Turn, Message)
-RECORDS = (Request, Picture, Limited, Forgotten, SentPhoto)
+RECORDS = (
+    Request,
+    Picture,
+    RequestEnd,
+    Limited,
+    LimitedMessage,
+    Forgotten,
+    SentPhoto,
+    StoppedDraft,
+)
 WITH_SIGNATURE: dict[str, Any] = METHODS | {"ChatFlowHook": ChatFlowHook}
 
 
@@ -102,7 +116,7 @@ def fields_of(kind: type[Any]) -> list[tuple[str, ...]]:
     """Return the name and type of each field, and its default where it has one."""
     hints = {name: in_short(hint) for name, hint in get_type_hints(kind).items()}
     if is_dataclass(kind):
-        assert all(field.default is MISSING for field in fields(kind))
+        assert {field.default for field in fields(kind)} <= {MISSING, None}
         return [(field.name, hints[field.name]) for field in fields(kind)]
     return [
         (name, hints[name], "must be given" if field.is_required() else str(field.default))
@@ -244,7 +258,7 @@ def test_the_time_limits_are_those_of_the_code() -> None:
 @pytest.mark.parametrize(
     ("names", "seconds"),
     [
-        (["on_turn", "enqueue"], hook.TURN_TIMEOUT_S),
+        (["on_turn", "enqueue", "status"], hook.TURN_TIMEOUT_S),
         (["ask", "vary"], database._WITHIN_S + hook.TURN_TIMEOUT_S),
         (["on_dialog_start"], 2 * hook.TURN_TIMEOUT_S),
         (["confirm_age", "may_ask_age", "revoke_age", "has_confirmed_age"], database._WITHIN_S),
@@ -259,6 +273,15 @@ def test_how_long_a_method_may_take_is_the_sum_of_its_limits(
         (on_page,) = re.findall(r"^- \*\*Time\*\*: ([\d.]+) s", section, re.MULTILINE)
         (in_code,) = re.findall(r"Takes\s+at\s+most\s+([\d.]+)\s+s", docstring)
         assert float(on_page) == float(in_code) == pytest.approx(seconds)
+
+
+def test_the_times_of_on_end_are_those_of_the_code() -> None:
+    section, docstring = SECTIONS["hook.on_end"], METHODS["hook.on_end"].__doc__
+
+    assert EndTimes() == EndTimes(poll_s=5, callback_s=30, lease_s=60)
+    for words in ("within 5 s", "longer than 30 s", "after a minute", f"to {ends.BATCH} ends"):
+        assert words in section
+        assert words in " ".join(docstring.split())
 
 
 def test_the_lengths_of_what_people_write_are_those_of_the_code() -> None:

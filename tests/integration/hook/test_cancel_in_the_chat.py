@@ -1,0 +1,70 @@
+"""A person cancels a picture under its status message, or stops its draft."""
+
+import pytest
+
+from chatflow_hook import Request, SentPhoto, StoppedDraft
+from chatflow_hook.drafts import draft_id
+from chatflow_hook.messages import shipped
+from chatflow_hook.tables import State
+from imagegen.pipeline.chat_progress import CANCEL_DATA
+from tests.support import conversations
+from tests.support.conversations import Sessions, turn
+from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
+
+ANNA = 1001
+CANCELLED = shipped().sentence(State.CANCELLED, code=None, language="en")
+
+
+async def asked(product: RunningProduct) -> Request:
+    request = await product.hook.ask(turn())
+    assert isinstance(request, Request)
+    return request
+
+
+async def test_the_cancel_button_frees_the_gpu_and_says_so(
+    products: ProductFactory,
+) -> None:
+    async with products.start(seconds_per_picture=60, delivery_progress="message") as product:
+        request = await asked(product)
+        await product.telegram.wait_for(1, method="sendMessage", timeout=PATIENCE_S)
+        (status,) = product.telegram.chats.current[ANNA].values()
+        ((button,),) = status.buttons
+        assert button["callback_data"] == CANCEL_DATA
+
+        pressed = SentPhoto(chat_id=ANNA, message_id=status.message_id)
+        assert await product.hook.cancel(pressed)
+        assert not await product.hook.cancel(pressed)
+        await product.telegram.wait_for(1, method="editMessageText", timeout=PATIENCE_S)
+
+        assert (await product.hook.status(request)).state is State.CANCELLED
+        shown = [each.text for each in product.telegram.chats.current[ANNA].values()]
+        assert shown == [CANCELLED]
+        assert product.hosts[0].drawn == []
+
+
+async def test_the_stop_button_of_a_draft_cancels_its_request(
+    products: ProductFactory, sessions: Sessions
+) -> None:
+    async with products.start(seconds_per_picture=60, delivery_progress="draft") as product:
+        request = await asked(product)
+        await product.telegram.wait_for_calls(1, method="sendMessageDraft", timeout=PATIENCE_S)
+
+        stopped = StoppedDraft(chat_id=ANNA, draft_id=draft_id(request.id))
+        assert await product.hook.cancel(stopped)
+        assert not await product.hook.cancel(stopped)
+
+        row = await conversations.row(sessions, request.id)
+        assert row.state == State.CANCELLED
+
+
+@pytest.mark.parametrize("chat_id", [ANNA + 1, 2**70])
+async def test_a_draft_of_another_chat_cancels_nothing(
+    products: ProductFactory, chat_id: int
+) -> None:
+    async with products.start(works=False) as product:
+        request = await asked(product)
+
+        stopped = StoppedDraft(chat_id=chat_id, draft_id=draft_id(request.id))
+
+        assert not await product.hook.cancel(stopped)
+        assert (await product.hook.status(request)).state is State.QUEUED
