@@ -20,6 +20,11 @@ def upgrade() -> None:
         ),
     )
     op.add_column(REQUESTS, sa.Column("chat_told_at", sa.DateTime(timezone=True)))
+    # What has ended before is not told any more. A worker tells what ended within minutes.
+    op.execute(
+        f"UPDATE {REQUESTS} SET chat_told_at = clock_timestamp()"  # noqa: S608 (our own name)
+        " WHERE finished_at > clock_timestamp() - interval '1 hour'"
+    )
     op.add_column(
         "deliveries",
         sa.Column("is_edit", sa.Boolean, server_default=sa.text("false"), nullable=False),

@@ -25,6 +25,14 @@ from tests.support import conversations, schema_dump
 from tests.support.product import PATIENCE_S, ProductFactory
 
 LANDED = "0005"
+_ADDED = [
+    "waiting_claim",
+    "told_end",
+    "end_leased_until",
+    "status_message_id",
+    "status_is_protected",
+    "chat_told_at",
+]
 _INSERT_REQUEST = """
     INSERT INTO image_requests (
         id, kind, state, dialog_id, user_id, chat_id, persona, message_count, conversation,
@@ -133,8 +141,9 @@ async def _ended(url: str, *, but: Sequence[UUID] = ()) -> list[str]:
     """Return the rows of the requests that have ended, with the columns of the landed schema."""
     async with schema_dump.connected(url) as connection:
         rows = await connection.fetch(
-            "SELECT to_jsonb(r) - 'waiting_claim' - 'told_end' - 'end_leased_until' AS row"
+            "SELECT to_jsonb(r) - $2::text[] AS row"
             " FROM image_requests r WHERE finished_at IS NOT NULL AND id <> ALL($1) ORDER BY id",
             list(but),
+            _ADDED,
         )
     return [row["row"] for row in rows]

@@ -1,13 +1,17 @@
 """A person cancels a picture under its status message, or stops its draft."""
 
+import asyncio
+
 import pytest
+from sqlalchemy import update
 
 from chatflow_hook import Request, SentPhoto, StoppedDraft
 from chatflow_hook.drafts import draft_id
 from chatflow_hook.messages import shipped
-from chatflow_hook.tables import State
+from chatflow_hook.tables import ImageRequest, State
 from imagegen.pipeline.chat_progress import CANCEL_DATA
 from tests.support import conversations
+from tests.support.comfyui_client import connect_client
 from tests.support.conversations import Sessions, turn
 from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
 
@@ -21,24 +25,42 @@ async def asked(product: RunningProduct) -> Request:
     return request
 
 
+async def status_of(product: RunningProduct, request: Request) -> SentPhoto:
+    """Wait until the request has a status message, which the row names."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            row = await conversations.row(product.sessions, request.id)
+            if row.status_message_id is not None:
+                return SentPhoto(chat_id=ANNA, message_id=row.status_message_id)
+            await asyncio.sleep(0.02)
+
+
+async def until_idle(product: RunningProduct) -> None:
+    """Wait until the host neither draws nor has a prompt in its queue."""
+    address = product.hosts[0].address
+    async with connect_client(address) as client, asyncio.timeout(PATIENCE_S):
+        while (await client.get("/prompt"))["exec_info"]["queue_remaining"]:
+            await client.wait_for_event("status")
+
+
 async def test_the_cancel_button_frees_the_gpu_and_says_so(
     products: ProductFactory,
 ) -> None:
     async with products.start(seconds_per_picture=60, delivery_progress="message") as product:
         request = await asked(product)
-        await product.telegram.wait_for(1, method="sendMessage", timeout=PATIENCE_S)
+        pressed = await status_of(product, request)
         (status,) = product.telegram.chats.current[ANNA].values()
         ((button,),) = status.buttons
-        assert button["callback_data"] == CANCEL_DATA
 
-        pressed = SentPhoto(chat_id=ANNA, message_id=status.message_id)
         assert await product.hook.cancel(pressed)
         assert not await product.hook.cancel(pressed)
         await product.telegram.wait_for(1, method="editMessageText", timeout=PATIENCE_S)
 
+        assert button["callback_data"] == CANCEL_DATA
         assert (await product.hook.status(request)).state is State.CANCELLED
         shown = [each.text for each in product.telegram.chats.current[ANNA].values()]
         assert shown == [CANCELLED]
+        await until_idle(product)
         assert product.hosts[0].drawn == []
 
 
@@ -68,3 +90,16 @@ async def test_a_draft_of_another_chat_cancels_nothing(
 
         assert not await product.hook.cancel(stopped)
         assert (await product.hook.status(request)).state is State.QUEUED
+
+
+async def test_the_status_message_of_a_forgotten_user_is_named_to_the_bot(
+    products: ProductFactory, sessions: Sessions
+) -> None:
+    async with products.start(works=False) as product:
+        await asked(product)
+        async with sessions.begin() as session:
+            await session.execute(update(ImageRequest).values(status_message_id=77))
+
+        forgotten = await product.hook.forget_user(ANNA)
+
+        assert forgotten.photos == (SentPhoto(chat_id=ANNA, message_id=77),)
