@@ -61,7 +61,7 @@ async def test_the_cancel_button_frees_the_gpu_and_says_so(
         shown = [each.text for each in product.telegram.chats.current[ANNA].values()]
         assert shown == [CANCELLED]
         await until_idle(product)
-        assert product.hosts[0].drawn == []
+        assert [prompt.succeeded for prompt in product.hosts[0].drawn] == [False]
 
 
 async def test_the_stop_button_of_a_draft_cancels_its_request(
