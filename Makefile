@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos soak bench check lock clean venv python
+.PHONY: help demo test matrix chaos soak bench check lock clean venv python
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
@@ -13,6 +13,9 @@ demo: venv ## Chat with all eight personas on this machine, up to the photo
 
 test: venv ## Run all tests, on a PostgreSQL and a Valkey of their own
 	@exec env PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+matrix: venv ## Install the wheel beside other bots' packages and run a bot; ARGS=--quick or ARGS="--only aiogram"
+	@exec $(BIN)/python -m tests.matrix $(ARGS)
 
 chaos: venv ## Break everything for five minutes and see that nothing is lost; ARGS="--seconds 120 --seed 7"
 	@exec $(BIN)/python -m tests.benchmarks.chaos $(ARGS)

@@ -19,7 +19,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from chatflow_hook.database_url import Address
 from chatflow_hook.failures import cause_of
-from chatflow_hook.sqlstates import is_read_only, run_with_retries
+from chatflow_hook.sqlstates import is_read_only, original, run_with_retries
 
 ResultT = TypeVar("ResultT")
 
@@ -28,6 +28,7 @@ DATABASE_ERRORS = (
     SQLAlchemyError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     OSError,
     TimeoutError,
 )
@@ -75,8 +76,9 @@ def keep_usable(engine: AsyncEngine, *, clock: Callable[[], float] = time.monoto
 
     A connection that is closed, or does not answer a ping after 5 s without use, is replaced when it
     is taken from the pool. As soon as one proves to be read-only, it and all that were opened before
-    are replaced: their server may have been the primary until a failover. A connection is closed
-    without waiting for the server's answer. `clock` returns seconds.
+    are replaced: their server may have been the primary until a failover. So they are if asyncpg
+    has lost count of what its connection does, as 0.29 has after the server's goodbye. A connection
+    is closed without waiting for the server's answer. `clock` returns seconds.
     """
 
     def on_checkin(_: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
@@ -90,7 +92,8 @@ def keep_usable(engine: AsyncEngine, *, clock: Callable[[], float] = time.monoto
             _ping(engine, connection)
 
     def on_error(context: ExceptionContext) -> None:
-        if is_read_only(context.original_exception):
+        error = context.original_exception
+        if is_read_only(error) or isinstance(original(error), asyncpg.InternalClientError):
             context.is_disconnect = True
 
     def on_close(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
@@ -204,5 +207,5 @@ def _ping(engine: AsyncEngine, connection: DBAPIConnection) -> None:
     dialect = engine.sync_engine.dialect
     try:
         dialect.do_ping(connection)
-    except dialect.loaded_dbapi.Error as error:
+    except (dialect.loaded_dbapi.Error, asyncpg.InternalClientError) as error:
         raise DisconnectionError from error

@@ -138,7 +138,7 @@ def cause_of(error: BaseException) -> FailureCause:
         reason = connection_errors.reason(error)
         return FailureCause(sentence=f"{_AWAY.sentence}: it {reason}", lasts=True)
     is_disconnected = isinstance(error, DBAPIError) and error.connection_invalidated
-    if is_disconnected or isinstance(error, asyncpg.InterfaceError):
+    if is_disconnected or isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
         return _AWAY
     return _OTHER
 

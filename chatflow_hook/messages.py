@@ -56,8 +56,13 @@ class Messages:
         return self._of_language(language).get(key) or self._sentences[_DEFAULT_LANGUAGE][key]
 
     def _of_language(self, language: str | None) -> Mapping[str, str]:
-        short = (language or "").replace("_", "-").partition("-")[0].lower()
-        return self._sentences.get(short) or self._sentences[_DEFAULT_LANGUAGE]
+        sentences = self._sentences.get(language_code(language))
+        return sentences or self._sentences[_DEFAULT_LANGUAGE]
+
+
+def language_code(language: str | None) -> str:
+    """Return `ru` for a language such as `ru-RU` or `RU_ru`; nothing for None."""
+    return (language or "").replace("_", "-").partition("-")[0].lower()
 
 
 @cache

@@ -2,12 +2,16 @@
 
 Hook and worker share these names and the JSON form of a job. Redis holds ids only, never what
 people wrote. The time at which a job is due is that of the Redis server, never of the bot.
+
+A bot brings its own redis-py, any version from 4.6 on: nothing here uses what came later, such as
+`Redis.from_pool` and `aclose`.
 """
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -104,12 +108,12 @@ class QueueClient:
             "socket_timeout": _SOCKET_TIMEOUT_S,
             "socket_connect_timeout": _SOCKET_TIMEOUT_S,
         }
-        self._jobs: Redis = Redis.from_pool(redis.pool(broker_db, **timeouts))
+        self._jobs = Redis(connection_pool=redis.pool(broker_db, **timeouts))
         self._redis_clock = ClockSkew("redis")
-        # No socket timeout: a subscription is silent for as long as nothing ends.
-        self._results: Redis = Redis.from_pool(
-            redis.pool(result_db, socket_connect_timeout=_SOCKET_TIMEOUT_S)
-        )
+        # No socket timeout, which redis-py 8 has by default: a subscription is silent for as long as
+        # nothing ends.
+        listening = {"socket_timeout": None, "socket_connect_timeout": _SOCKET_TIMEOUT_S}
+        self._results = Redis(connection_pool=redis.pool(result_db, **listening))
 
     async def enqueue(self, request_id: UUID, *, within_s: float) -> bool:
         """Enqueue the arq job of a request; return whether Redis took it within `within_s` seconds.
@@ -181,8 +185,19 @@ async def close(client: Redis | PubSub) -> None:
     If the event loop is busy meanwhile, redis-py says that the time was over. The connection is
     closed then, but not yet returned to its pool, which the second call does.
     """
+    disconnect: Callable[[], Awaitable[None]]
+    if isinstance(client, PubSub):
+        disconnect = partial(_leave, client)
+    else:
+        disconnect = client.connection_pool.disconnect
     try:
-        await client.aclose()
+        await disconnect()
     except (RedisError, OSError):
         with suppress(RedisError, OSError):
-            await client.aclose()
+            await disconnect()
+
+
+async def _leave(pubsub: PubSub) -> None:
+    # All versions of redis-py close a subscription at the end of its `async with`.
+    async with pubsub:
+        pass

@@ -116,5 +116,7 @@ def _arguments(url: str) -> dict[str, Any]:
             "an address that names a file which is no certificate or key in PEM form"
         ) from None
     except (RedisError, OSError, TypeError, ValueError):
-        raise ValueError("an address with an option whose value redis-py does not take") from None
+        raise ValueError(
+            "an address with an option, or the value of one, that redis-py does not take"
+        ) from None
     return arguments

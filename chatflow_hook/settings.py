@@ -16,7 +16,12 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 from redis.asyncio.connection import ConnectionPool, SSLConnection
 
 from chatflow_hook.database_url import Address
@@ -87,9 +92,7 @@ class RedisPlace:
 class RedisSettings(BaseSettings):
     """The settings of Redis alone, for commands that need nothing else."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
-    )
+    model_config = SettingsConfigDict(frozen=True, env_file=".env", extra="ignore")
 
     redis_url: Annotated[SecretStr | None, Field(description=_REDIS_FORM)] = None
     redis_host: Annotated[str, Field(description="a host name or address")] = "localhost"
@@ -101,6 +104,25 @@ class RedisSettings(BaseSettings):
     redis_result_db: Annotated[
         int, Field(ge=0, le=1023, description="a database number, 0 to 1023")
     ] = 4
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take a variable that is empty as one that is not set.
+
+        pydantic-settings has an option for it from 2.2 on, and a bot may bring an older one.
+        """
+        del settings_cls
+        for source in (env_settings, dotenv_settings):
+            if isinstance(source, EnvSettingsSource):
+                source.env_vars = {name: value for name, value in source.env_vars.items() if value}
+        return init_settings, env_settings, dotenv_settings, file_secret_settings
 
     @field_validator("redis_url")
     @classmethod

@@ -269,6 +269,7 @@ async def worker_parts(  # noqa: PLR0913 (what the worker has made, the last two
             max_crashes=settings.request_crashes, count_suspects=requests.count_suspects
         ),
         circuit_breaker=CircuitBreaker(),
+        ai_mark=settings.delivery_ai_mark,
         max_age_s=settings.request_max_age,
         max_attempts=settings.request_attempts,
         max_unknown_sends=2 if settings.delivery_on_unknown == "resend" else 1,

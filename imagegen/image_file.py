@@ -1,4 +1,6 @@
-"""Checks the image file that a host made, and strips its metadata: bytes in, bytes out.
+"""Checks the image file that a host made, and replaces its metadata: bytes in, bytes out.
+
+The only metadata that an image of ours has says that a machine made it.
 
 A host may send any bytes, so what a file can cost is bounded before it is decoded.
 """
@@ -13,9 +15,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeVar
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo, putchunk
 
 from imagegen.errors import Rejected
 
@@ -44,6 +48,21 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 # into text chunks, which must not be sent to a chat.
 _KEPT_CHUNKS = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP"}
 _FORMATS = ("PNG", "JPEG", "WEBP")
+
+# XMP, the metadata of all three formats, with one property of the IPTC Photo Metadata Standard
+# (iptc.org/std/photometadata): the picture was created by a trained model.
+AI_MADE_XMP = """\
+<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/">
+ <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+  <rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">
+   <Iptc4xmpExt:DigitalSourceType>\
+http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia\
+</Iptc4xmpExt:DigitalSourceType>
+  </rdf:Description>
+ </rdf:RDF>
+</x:xmpmeta>
+<?xpacket end="r"?>""".encode()
 # Pillow's own limits by the number of pixels, checked before our limit by sides: first a warning,
 # then an error.
 _TOO_MANY_PIXELS = (Image.DecompressionBombWarning, Image.DecompressionBombError)
@@ -89,7 +108,7 @@ class ImageTooLarge(Rejected):
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFile:
-    """An image without metadata; width and height in pixels, `format` is png, jpeg or webp."""
+    """An image whose metadata is AI_MADE_XMP; width and height in pixels, `format` is png, jpeg or webp."""
 
     data: bytes
     format: str
@@ -126,7 +145,7 @@ def decoding(size: tuple[int, int]) -> Iterator[None]:
 
 
 def check_and_strip(data: bytes) -> ImageFile:
-    """Check an image file and strip its metadata. Takes tens of milliseconds or more: see `in_thread`.
+    """Check an image file and replace its metadata by AI_MADE_XMP. Takes tens of milliseconds: see `in_thread`.
 
     The pixels of a PNG stay as they are. JPEG and WebP are encoded again. Of an animation the first
     image stays.
@@ -141,7 +160,7 @@ def check_and_strip(data: bytes) -> ImageFile:
     try:
         if data.startswith(_PNG):
             # Before Pillow reads it, since Pillow would also unpack the compressed texts.
-            data = _without_metadata_chunks(data)
+            data = _with_our_chunks(data)
         elif data.startswith(_JPEG) and data.count(_JPEG_SCAN) > _MAX_SCANS:
             raise BadImage(f"the host's file is a JPEG of more than {_MAX_SCANS} scans")
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
@@ -170,8 +189,19 @@ def _read(image: Image.Image, data: bytes) -> ImageFile:
     )
 
 
-def _without_metadata_chunks(png: bytes) -> bytes:
-    return _PNG + b"".join(chunk for kind, chunk in _chunks(png) if kind in _KEPT_CHUNKS)
+def _with_our_chunks(png: bytes) -> bytes:
+    first, *others = (chunk for kind, chunk in _chunks(png) if kind in _KEPT_CHUNKS)
+    # IHDR has to stay the first chunk.
+    return b"".join((_PNG, first, _ai_made_chunk(), *others))
+
+
+@cache
+def _ai_made_chunk() -> bytes:
+    texts, written = PngInfo(), io.BytesIO()
+    texts.add_itxt("XML:com.adobe.xmp", AI_MADE_XMP.decode())
+    for kind, body, *_ in texts.chunks:
+        putchunk(written, kind, body)
+    return written.getvalue()
 
 
 def _encoded_again(image: Image.Image, format_: str) -> bytes:
@@ -179,7 +209,7 @@ def _encoded_again(image: Image.Image, format_: str) -> bytes:
     # Pillow would write some of it again, for example the comment of a JPEG.
     image.info.clear()
     encoded = io.BytesIO()
-    image.save(encoded, format_, quality=95, icc_profile=colour_profile)
+    image.save(encoded, format_, quality=95, icc_profile=colour_profile, xmp=AI_MADE_XMP)
     return encoded.getvalue()
 
 

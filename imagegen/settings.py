@@ -26,6 +26,7 @@ from chatflow_hook.settings import BadSetting, HookSettings, read
 from chatflow_hook.turn import Rating
 from imagegen import resources
 from imagegen.comfy.address import HostAddress
+from imagegen.delivery.message import AiMark
 
 
 class LibrarySettings(BaseSettings):
@@ -289,6 +290,9 @@ class Settings(
     delivery_ends: Annotated[
         Literal["asked", "all", "off"], Field(description="asked, all or off")
     ] = "asked"
+    delivery_ai_mark: Annotated[AiMark, Field(description="off, corner, caption or both")] = (
+        AiMark.OFF
+    )
 
     max_concurrent_generations: Annotated[
         int | None, Field(ge=1, description="a whole number from 1; left out: all slots")

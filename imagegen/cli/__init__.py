@@ -14,6 +14,14 @@
 - `options.py`: options that several commands share
 """
 
-from imagegen.cli.app import main
+from imagegen.cli.exits import extra
 
-__all__ = ["main"]
+
+def main(prog_name: str | None = None) -> None:
+    """Run the `imagegen` command: what the console script calls.
+
+    The bot's install has the script too, but not what it needs: one line names the extra then.
+    """
+    with extra("worker"):
+        from imagegen.cli.app import main as command
+    command(prog_name=prog_name)

@@ -5,12 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-import click
-
 
 def exit_with(sentence: str, *, code: int) -> NoReturn:
     """End the process with one line on stderr and this code."""
-    click.echo(f"imagegen: {sentence}", err=True)
+    print(f"imagegen: {sentence}", file=sys.stderr)  # noqa: T201 (the bot's install has no click)
     sys.exit(code)
 
 

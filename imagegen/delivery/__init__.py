@@ -6,7 +6,8 @@ status_text.py: the words of a status message.
 telegram.py: the calls over aiogram.
 telegram_session.py: the connection, and what an error of a call means.
 telegram_refusals.py: what Telegram's refusals mean.
-photo_encoding.py: a file that Telegram accepts as a photo.
+photo_encoding.py: the forms in which a picture is sent, until Telegram accepts one.
+ai_mark.py: tells people that a machine made the picture.
 rate_limit.py: the pauses that Telegram demands.
 pacing.py: its limits, counted so that there are none.
 errors.py: what can go wrong, by what to do next.

@@ -1,6 +1,7 @@
 """A photo message before and after it is sent, and a text."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 # The limits of sendPhoto (core.telegram.org/bots/api#sendphoto): bytes, width + height in pixels,
 # ratio of the longer to the shorter side, and UTF-16 units of a caption.
@@ -10,11 +11,31 @@ _MAX_PHOTO_RATIO = 20
 _MAX_CAPTION_UNITS = 1024
 
 
+class AiMark(StrEnum):
+    """Where a photo says to people that a machine made it (DELIVERY_AI_MARK)."""
+
+    OFF = "off"
+    CORNER = "corner"
+    CAPTION = "caption"
+    BOTH = "both"
+
+    @property
+    def is_in_corner(self) -> bool:
+        """Whether it is drawn into the picture."""
+        return self in (AiMark.CORNER, AiMark.BOTH)
+
+    @property
+    def is_in_caption(self) -> bool:
+        """Whether it is a line below the caption."""
+        return self in (AiMark.CAPTION, AiMark.BOTH)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PhotoMessage:
     """A picture and the chat it is sent to; width and height in pixels.
 
     `file_id`: Telegram's id of a photo that was uploaded before, None to upload `data`.
+    `last_line`: stands below the caption, or alone if there is none.
     `is_document`: it is sent as a file and not as a photo. A document has no spoiler.
     `replaces`: the id of a message of the bot whose place it takes; an edit cannot set
     `protect_content`, so that message has it already. None for a message of its own.
@@ -27,6 +48,7 @@ class PhotoMessage:
     width: int
     height: int
     caption: str | None = None
+    last_line: str | None = None
     has_spoiler: bool = False
     protect_content: bool = False
     reply_to_message_id: int | None = None
@@ -46,11 +68,11 @@ class PhotoMessage:
 
     @property
     def short_caption(self) -> str | None:
-        """The caption, cut to the 1024 UTF-16 units that Telegram accepts."""
-        if self.caption is None:
-            return None
-        units = self.caption.encode("utf-16-le", errors="replace")[: 2 * _MAX_CAPTION_UNITS]
-        return units.decode("utf-16-le", errors="ignore")
+        """The caption with its last line, as long as Telegram accepts: the caption is cut, the line not."""
+        if self.caption is None or self.last_line is None:
+            return self.last_line if self.caption is None else _cut(self.caption)
+        ending = f"\n\n{self.last_line}"
+        return _cut(self.caption, without_units=len(ending.encode("utf-16-le")) // 2) + ending
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,3 +113,8 @@ class SentMessage:
     message_id: int
     file_id: str | None
     bot_id: int
+
+
+def _cut(text: str, *, without_units: int = 0) -> str:
+    units = text.encode("utf-16-le", errors="replace")
+    return units[: 2 * (_MAX_CAPTION_UNITS - without_units)].decode("utf-16-le", errors="ignore")

@@ -1,22 +1,51 @@
-"""Encodes a picture so that Telegram accepts it as a photo, whatever its file was before."""
+"""The forms in which a picture is sent: as it is, encoded so that Telegram accepts it, as a document."""
 
 import io
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from functools import partial
 
 from PIL import Image, ImageOps
 
 from imagegen import image_file
+from imagegen.delivery.ai_mark import CornerMark, caption_line, corner_mark
+from imagegen.delivery.message import AiMark, PhotoMessage
 
 # Telegram shows no photo larger than this, and makes a larger one smaller itself.
 _MAX_SIDE = 2560
 # The longer side is at most 20 times the shorter one; see imagegen/delivery/message.py.
 _MAX_RATIO = 20
-_QUALITY = 90
+# Telegram encodes it once more, at a lower quality. 2560 × 2560 pixels of noise, the worst case, are
+# 8.2 MB, of 10 that Telegram accepts.
+_QUALITY = 95
 
 
-def as_jpeg_photo(data: bytes) -> tuple[bytes, int, int]:
+async def photo_forms(
+    message: PhotoMessage, *, mark: AiMark, language: str | None
+) -> AsyncIterator[PhotoMessage]:
+    """Yield the picture as the photo it is, as a small JPEG, and as a document, to be tried in turn.
+
+    A mark in the corner is drawn into the JPEG, which is then the first form; `language` is that of
+    the person who sees it. A document has the line below the caption instead, since its file stays
+    as it was drawn. It has no spoiler either, so a picture that needs one is never a document.
+    """
+    drawn_mark = corner_mark(language) if mark.is_in_corner else None
+    if drawn_mark is None and message.fits_a_photo:
+        yield message
+    encode = partial(as_jpeg_photo, mark=drawn_mark)
+    data, width, height = await image_file.in_thread(encode, message.data)
+    name = message.filename.partition(".")[0]
+    yield replace(message, data=data, width=width, height=height, filename=f"{name}.jpeg")
+    if not message.has_spoiler:
+        last_line = message.last_line if drawn_mark is None else caption_line(language)
+        yield replace(message, is_document=True, last_line=last_line)
+
+
+def as_jpeg_photo(data: bytes, *, mark: CornerMark | None = None) -> tuple[bytes, int, int]:
     """Return the picture as a small JPEG, with its width and height in pixels.
 
-    A picture that is longer than Telegram accepts gets black margins. `data` is an image that
+    A picture that is longer than Telegram accepts gets black margins. `mark` is drawn into its
+    corner. The file says that a machine made it, as the one before did. `data` is an image that
     `imagegen/image_file.py` has checked. Takes tens of milliseconds: see its `in_thread`.
     """
     with Image.open(io.BytesIO(data)) as image, image_file.decoding(image.size):
@@ -26,6 +55,8 @@ def as_jpeg_photo(data: bytes) -> tuple[bytes, int, int]:
     if min(photo.size) < shortest:
         width, height = photo.size
         photo = ImageOps.pad(photo, (max(width, shortest), max(height, shortest)))
+    if mark is not None:
+        mark.draw(photo)
     encoded = io.BytesIO()
-    photo.save(encoded, "JPEG", quality=_QUALITY)
+    photo.save(encoded, "JPEG", quality=_QUALITY, xmp=image_file.AI_MADE_XMP)
     return encoded.getvalue(), photo.width, photo.height

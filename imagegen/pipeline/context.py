@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from imagegen.delivery.chat_sender import ChatSender
+from imagegen.delivery.message import AiMark
 from imagegen.delivery.telegram import Telegram
 from imagegen.pipeline.chat_progress import ChatProgress
 from imagegen.pipeline.content_policy import ContentPolicy
@@ -28,6 +29,7 @@ class JobContext:
 
     Attributes:
         image_screen: the operator's check of finished images, None if there is none.
+        ai_mark: where a photo says to people that a machine made it.
         image_links: makes addresses of images that the worker serves, None if it serves none.
         max_age_s: seconds after queueing at which a request expires (REQUEST_MAX_AGE); 0 for never.
         max_attempts: how often a request may fail before it ends, outages not counted.
@@ -56,6 +58,7 @@ class JobContext:
     progress: LiveProgress
     quarantine: Quarantine
     circuit_breaker: CircuitBreaker
+    ai_mark: AiMark
     max_age_s: float
     max_attempts: int
     max_unknown_sends: int

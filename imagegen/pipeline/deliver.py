@@ -3,16 +3,16 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import structlog
 
 from chatflow_hook.turn import Rating
-from imagegen import image_file
 from imagegen.db.engine import DatabaseRefused
 from imagegen.db.tables import SendOutcome
+from imagegen.delivery.ai_mark import caption_line
 from imagegen.delivery.errors import (
     AnswerUnknown,
     ChatGone,
@@ -26,7 +26,7 @@ from imagegen.delivery.errors import (
     SendRefused,
 )
 from imagegen.delivery.message import PhotoMessage, SentMessage
-from imagegen.delivery.photo_encoding import as_jpeg_photo
+from imagegen.delivery.photo_encoding import photo_forms
 from imagegen.errors import ImagegenError, Rejected, Unavailable, Unexpected
 from imagegen.pipeline.content_policy import DeliveryOptions
 from imagegen.pipeline.context import JobContext
@@ -92,11 +92,8 @@ async def deliver(
         await _run_to_completion(context.requests.mark_delivered(request, url=url))
         return
 
-    message = _photo_message(
-        request,
-        request.chat_id,
-        image,
-        options,
+    message = replace(
+        _photo_message(context, request, request.chat_id, image, options),
         replaces=await _message_to_replace(context, request, options),
     )
     if data is None:
@@ -171,12 +168,11 @@ async def _message_to_replace(
 
 
 def _photo_message(
+    context: JobContext,
     request: ClaimedRequest,
     chat_id: int,
     image: StoredImage,
     options: DeliveryOptions,
-    *,
-    replaces: int | None,
 ) -> PhotoMessage:
     return PhotoMessage(
         chat_id=chat_id,
@@ -184,18 +180,24 @@ def _photo_message(
         width=image.width,
         height=image.height,
         caption=request.caption,
+        last_line=caption_line(request.language) if context.ai_mark.is_in_caption else None,
         has_spoiler=options.has_spoiler,
         protect_content=options.protect_content,
         reply_to_message_id=request.reply_to_message_id,
         message_thread_id=request.message_thread_id,
-        replaces=replaces,
     )
 
 
 async def _send_by_file_id(
     context: JobContext, request: ClaimedRequest, image: StoredImage, message: PhotoMessage
 ) -> bool:
-    """Send the photo that Telegram already has, without an upload; return False if it has none."""
+    """Send the photo that Telegram already has, without an upload; return False if it has none.
+
+    Where photos have a mark in the corner, all are uploaded: nobody knows whether a photo that was
+    uploaded before has it, and in which language.
+    """
+    if context.ai_mark.is_in_corner:
+        return False
     file_id = await context.image_cache.file_id(request, image, bot_id=context.telegram.bot_id)
     if file_id is None:
         return False
@@ -212,7 +214,7 @@ async def _send_in_some_form(
 ) -> None:
     """Send the picture in the first form that Telegram accepts."""
     sentence = ""
-    async for form in _forms(message):
+    async for form in photo_forms(message, mark=context.ai_mark, language=request.language):
         try:
             await _send_in_topic_or_chat(context, request, form)
         except PhotoRefused as error:
@@ -221,20 +223,6 @@ async def _send_in_some_form(
         else:
             return
     raise SendRefused(sentence)
-
-
-async def _forms(message: PhotoMessage) -> AsyncIterator[PhotoMessage]:
-    """Yield the picture as the photo it is, as a small JPEG, and as a document.
-
-    A document has no spoiler, so a picture that needs one is never sent as a document.
-    """
-    if message.fits_a_photo:
-        yield message
-    data, width, height = await image_file.in_thread(as_jpeg_photo, message.data)
-    name = message.filename.partition(".")[0]
-    yield replace(message, data=data, width=width, height=height, filename=f"{name}.jpeg")
-    if not message.has_spoiler:
-        yield replace(message, is_document=True)
 
 
 async def _send_in_topic_or_chat(

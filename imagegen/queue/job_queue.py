@@ -140,8 +140,14 @@ class _JobTakingPipeline(Pipeline):
             await super().reset()  # type: ignore[no-untyped-call]
         except (RedisError, OSError) as error:
             log.warning("connection closed, since Redis broke off", error=type(error).__name__)
-            # Redis forgets what a closed connection has watched.
-            self.watching = False
-            if self.connection is not None:
-                await self.connection.disconnect()
-            await super().reset()  # type: ignore[no-untyped-call]
+            await self._reset_without_redis()
+        except asyncio.CancelledError:
+            await self._reset_without_redis()
+            raise
+
+    async def _reset_without_redis(self) -> None:
+        # Redis forgets what a closed connection has watched.
+        self.watching = False
+        if self.connection is not None:
+            await self.connection.disconnect(nowait=True)
+        await super().reset()  # type: ignore[no-untyped-call]

@@ -58,6 +58,13 @@ def with_simulator(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return environment(wheel, tmp_path_factory.mktemp("a simulator alone"), files)
 
 
+@pytest.fixture(scope="module")
+def in_a_bot(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the wheel as a bot does, without any extra."""
+    files = files_of("chatflow-imagegen")
+    return environment(wheel, tmp_path_factory.mktemp("a bot"), files)
+
+
 def environment(wheel: Path, home: Path, entries: Iterable[str]) -> Path:
     """Make an environment with the wheel; entries of this one's site-packages come by links."""
     venv.create(home / "venv", with_pip=False, symlinks=True)
@@ -118,6 +125,32 @@ def test_the_wheel_runs_the_demo(installed: Path, tmp_path: Path) -> None:
     assert said.splitlines()[-1].startswith("delivered 1 of 1 pictures in ")
     assert [path.name for path in tmp_path.iterdir()] == ["demo-output"]
     assert (tmp_path / "demo-output" / "ash.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_bots_install_imports_the_hook_and_brings_nothing_of_the_worker(
+    in_a_bot: Path, tmp_path: Path
+) -> None:
+    there = next((in_a_bot.parent / "lib").glob("python*")) / "site-packages"
+
+    run(
+        [str(in_a_bot / "python"), "-c", "import chatflow_hook, chatflow_hook.testing"],
+        cwd=tmp_path,
+    )
+
+    names = {entry.name for entry in there.iterdir()}
+    assert {"redis", "sqlalchemy", "asyncpg", "pydantic", "structlog"} <= names
+    assert not names & {"arq", "click", "aiogram", "aiohttp", "alembic", "PIL"}
+
+
+def test_a_worker_that_is_started_in_the_bots_install_names_the_extra(
+    in_a_bot: Path, tmp_path: Path
+) -> None:
+    ended = subprocess.run(
+        imagegen(in_a_bot, "worker"), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert ended.stderr == "imagegen: click is missing: pip install 'chatflow-imagegen[worker]'\n"
+    assert ended.returncode == 1
 
 
 async def test_the_extra_simulator_is_enough_for_a_fake_comfyui(

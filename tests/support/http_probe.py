@@ -29,6 +29,10 @@ class Answer:
     def missing(self) -> set[str]:
         return set(self.body["missing"])
 
+    def is_missing(self, *names: str, why: str) -> bool:
+        """Whether exactly these checks fail, one of them for a reason with `why` in it."""
+        return self.missing == set(names) and why in str(self.body["missing"])
+
 
 class Prober:
     """Asks the endpoints at the port of one worker."""
@@ -42,14 +46,17 @@ class Prober:
             body = await answer.json()
         return Answer(status=answer.status, body=body, seconds=time.monotonic() - began)
 
-    async def until_missing(self, *names: str, timeout_s: float) -> Answer:
-        """Ask until exactly these checks fail; each answer has to come within BOUND_S."""
+    async def until_missing(self, *names: str, timeout_s: float, why: str = "") -> Answer:
+        """Ask until exactly these checks fail, for a reason with `why` in it.
+
+        Each answer has to come within BOUND_S.
+        """
         last: object = None
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
                     last = answer = await self._asked()
-                    if answer is not None and answer.missing == set(names):
+                    if answer is not None and answer.is_missing(*names, why=why):
                         return answer
                     await asyncio.sleep(0.05)
         except TimeoutError:

@@ -1,12 +1,16 @@
-"""Pictures from hosts: checked, and stripped of what must not travel."""
+"""Pictures from hosts: checked, stripped of what must not travel, and marked."""
 
 import asyncio
 import io
+import json
 import random
+import shutil
 import struct
+import subprocess
 import threading
 import time
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +21,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from imagegen import image_file
 from imagegen.image_file import MAX_BYTES, MAX_PIXELS, MAX_SIDE, BadImage, ImageTooLarge
+from tests.support import pictures
 
 SECRET = "what somebody wrote in a chat"
+EXIFTOOL = shutil.which("exiftool")
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -32,7 +38,8 @@ def test_a_png_loses_its_texts_and_keeps_its_pixels() -> None:
     picture = image_file.check_and_strip(original)
 
     assert (picture.format, picture.width, picture.height) == ("png", 40, 30)
-    assert _chunks(picture.data) == ["IHDR", "IDAT", "IEND"]
+    assert _chunks(picture.data) == ["IHDR", "iTXt", "IDAT", "IEND"]
+    assert SECRET.encode() not in picture.data
     assert _pixels(picture.data) == _pixels(original)
 
 
@@ -51,7 +58,7 @@ def test_of_an_animated_png_the_first_picture_stays() -> None:
 
     picture = image_file.check_and_strip(original)
 
-    assert set(_chunks(picture.data)) == {"IHDR", "IDAT", "IEND"}
+    assert set(_chunks(picture.data)) == {"IHDR", "iTXt", "IDAT", "IEND"}
     assert _pixels(picture.data) == frames[0].tobytes()
 
 
@@ -60,7 +67,7 @@ def test_what_follows_the_end_of_a_png_is_dropped() -> None:
 
     picture = image_file.check_and_strip(original + _chunk(b"IDAT", SECRET.encode()) + b"more")
 
-    assert picture.data == original
+    assert picture == image_file.check_and_strip(original)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
@@ -73,6 +80,49 @@ def test_exif_xmp_and_comments_do_not_travel(kind: str) -> None:
     assert SECRET.encode() not in picture.data
     assert (picture.format, picture.width, picture.height) == (kind.lower(), 40, 30)
     assert Image.open(io.BytesIO(picture.data)).size == (40, 30)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_picture_says_that_a_machine_made_it(kind: str) -> None:
+    picture = image_file.check_and_strip(_encoded(kind, exif=_exif()))
+
+    assert pictures.digital_source_type(picture.data) == pictures.AI_MADE
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_what_another_program_wrote_about_its_source_is_replaced(kind: str) -> None:
+    claim = image_file.AI_MADE_XMP.replace(b"trainedAlgorithmicMedia", b"digitalCapture")
+    texts = PngInfo()
+    texts.add_itxt("XML:com.adobe.xmp", claim.decode())
+
+    picture = image_file.check_and_strip(_encoded(kind, xmp=claim, pnginfo=texts))
+
+    assert b"digitalCapture" not in picture.data
+    assert pictures.digital_source_type(picture.data) == pictures.AI_MADE
+
+
+@pytest.mark.skipif(EXIFTOOL is None, reason="exiftool is not installed")
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_exiftool_finds_the_mark_and_no_fault(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "picture"
+    file.write_bytes(image_file.check_and_strip(_encoded(kind)).data)
+
+    read = subprocess.run(
+        [str(EXIFTOOL), "-json", "-validate", "-warning", "-XMP:all", "-n", str(file)],
+        check=True,
+        capture_output=True,
+    )
+
+    (tags,) = json.loads(read.stdout)
+    assert tags.pop("SourceFile") == str(file)
+    assert tags.pop("Validate") in ("0 0 0", "OK")
+    assert tags == {"DigitalSourceType": pictures.AI_MADE}
+
+
+def test_a_png_that_is_ours_already_stays_as_it_is() -> None:
+    picture = image_file.check_and_strip(_encoded("PNG"))
+
+    assert image_file.check_and_strip(picture.data) == picture
 
 
 def test_a_jpeg_for_printers_is_still_a_picture() -> None:
@@ -158,7 +208,7 @@ def test_texts_that_unpack_to_gigabytes_are_not_unpacked() -> None:
 
     picture = image_file.check_and_strip(original[:end] + texts + original[end:])
 
-    assert picture.data == original
+    assert picture == image_file.check_and_strip(original)
 
 
 def test_a_png_of_a_million_chunks_is_broken() -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import update
 
 from chatflow_hook import Request
 from chatflow_hook.tables import ImageRequest
+from tests.support import pictures
 from tests.support.conversations import turn
 from tests.support.http_probe import free_port
 from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
@@ -52,6 +53,7 @@ async def test_the_address_of_wait_is_that_of_the_picture_for_the_caller_alone(
     with Image.open(io.BytesIO(data)) as image:
         picture = await product.hook.status(request)
         assert image.size == (picture.width, picture.height)
+    assert pictures.digital_source_type(data) == pictures.AI_MADE
     for wrong, refused in (
         (url[:-1] + ("0" if url[-1] != "0" else "1"), 403),
         (url.replace("expires=", "expires=9"), 403),

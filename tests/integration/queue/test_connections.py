@@ -58,6 +58,25 @@ async def test_a_redis_that_freezes_while_arq_takes_a_job_does_not_end_the_worke
             assert await queue.get("a") == b"1", "the connection after it is whole"
 
 
+async def test_a_worker_that_is_cancelled_while_it_takes_a_job_gives_its_connection_back() -> None:
+    with ValkeyServer() as valkey:
+        settings = hook_settings("postgresql://unused/db", valkey.url)
+        async with job_queue(settings.redis, db=3) as queue:
+            async with queue.pipeline(transaction=True) as pipe:
+                await pipe.watch("arq:in-progress:a")
+                valkey.freeze()
+                ending = asyncio.create_task(pipe.reset())
+                await asyncio.sleep(0)
+                ending.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await ending
+
+                assert pipe.connection is None
+
+            valkey.thaw()
+            await queue.set("a", "1")
+
+
 @pytest.mark.parametrize("is_pipeline", [True, False])
 async def test_a_connection_opened_to_a_frozen_redis_is_opened_again_once_it_thaws(
     *, is_pipeline: bool

@@ -15,7 +15,7 @@ from imagegen.bootstrap import image_store
 from imagegen.image_file import ImageFile
 from imagegen.settings import StoreSettings
 from imagegen.storage.store import ImageLost, ImageStore, StoreUnavailable
-from tests.support import command, s3
+from tests.support import command, pictures, s3
 from tests.support.conversations import Sessions
 from tests.support.product import ProductFactory
 from tests.support.s3 import S3
@@ -162,6 +162,8 @@ async def test_a_worker_keeps_its_pictures_there_and_purges_them(
     named: dict[str, Any] = {name.lower(): value for name, value in bucket.variables().items()}
     async with products.start(**named) as product:
         picture = await product.picture()
+        async with ClientSession() as anybody, anybody.get(picture.url or "") as answer:
+            downloaded = await answer.read()
         forgotten = await command.run(
             "forget", "1001", DATABASE_URL=database_url, **bucket.variables()
         )
@@ -169,6 +171,7 @@ async def test_a_worker_keeps_its_pictures_there_and_purges_them(
     assert picture.state is State.DELIVERED
     assert picture.url is not None
     assert picture.url.startswith(bucket.endpoint)
+    assert pictures.digital_source_type(downloaded) == pictures.AI_MADE
     assert (forgotten.code, forgotten.stderr) == (0, "")
 
 

@@ -1,12 +1,14 @@
-"""Any picture becomes a file that Telegram accepts as a photo."""
+"""Any picture becomes a file that Telegram accepts as a photo, and keeps what it says of itself."""
 
 import io
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 
+from imagegen.delivery.ai_mark import corner_mark
 from imagegen.delivery.message import PhotoMessage
 from imagegen.delivery.photo_encoding import as_jpeg_photo
+from tests.support import pictures
 
 
 @pytest.mark.parametrize(
@@ -30,3 +32,24 @@ def test_it_is_a_jpeg_within_the_limits(
         assert (photo.format, photo.mode, photo.size) == ("JPEG", "RGB", sides)
     message = PhotoMessage(chat_id=1, data=data, filename="a.jpeg", width=width, height=height)
     assert message.fits_a_photo
+
+
+def test_it_says_that_a_machine_made_it() -> None:
+    data, _, _ = as_jpeg_photo(pictures.png())
+
+    assert pictures.digital_source_type(data) == pictures.AI_MADE
+
+
+@pytest.mark.parametrize("size", [(600, 400), (2700, 900), (4000, 100)])
+def test_a_mark_is_drawn_into_the_photo_that_is_sent(size: tuple[int, int]) -> None:
+    png = pictures.png(*size)
+
+    plain, *_ = as_jpeg_photo(png)
+    marked, width, height = as_jpeg_photo(png, mark=corner_mark("en"))
+
+    with Image.open(io.BytesIO(plain)) as before, Image.open(io.BytesIO(marked)) as after:
+        assert after.size == (width, height)
+        left, top, right, bottom = ImageChops.difference(before, after).getbbox() or (0,) * 4
+    # A JPEG changes in blocks of 16 pixels.
+    assert left < right < width / 2
+    assert height / 3 < top < bottom <= height

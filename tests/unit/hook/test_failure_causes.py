@@ -42,6 +42,7 @@ def refused(sqlstate: str, *, is_lost: bool = False) -> DBAPIError:
         (refused("", is_lost=True), "is away", True),
         (asyncpg.InvalidPasswordError("marmalade"), "DATABASE_URL", True),
         (asyncpg.InterfaceError("marmalade"), "is away", True),
+        (asyncpg.InternalClientError("marmalade"), "is away", True),
         (ConnectionRefusedError(errno.ECONNREFUSED, "marmalade"), "is away: it refuses the", True),
         (socket.gaierror(-2, "marmalade"), "is away: it has a host name that is not known", True),
         (ConnectionError("marmalade rejected SSL upgrade"), "does not speak TLS", True),
