@@ -170,6 +170,24 @@ async def test_the_extra_simulator_is_enough_for_a_fake_comfyui(
     assert host.returncode == 0
 
 
+async def test_the_extra_simulator_is_enough_for_a_fake_telegram(
+    with_simulator: Path, tmp_path: Path
+) -> None:
+    command = imagegen(with_simulator, "sandbox", "telegram", "--port", "0", "--token", "7:secret")
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            address = server.stdout.readline().split()[-1]
+            url = f"{address}/bot7:secret/getMe"
+            async with ClientSession() as session, session.get(url) as answer:
+                me = await answer.json()
+        finally:
+            server.terminate()
+
+    assert me["result"]["id"] == 7
+    assert server.returncode == 0
+
+
 def test_the_extra_simulator_brings_no_server_no_bot_and_no_dictionary(
     with_simulator: Path,
 ) -> None:

@@ -36,6 +36,7 @@ PRELOADED = (
     "imagegen.cli.host_table",
     "imagegen.sandbox.comfyui.standalone",
     "imagegen.sandbox.demo.demo",
+    "imagegen.sandbox.telegram.standalone",
     "imagegen.worker",
     "rich.console",
     "tests",

@@ -1,6 +1,7 @@
 """A Telegram Bot API that keeps what it gets, has people in its chats, and fails on request.
 
-`server.py`, `calls.py`: the server with its token, its script, and its calls.
+`server.py`: the server, and what a test does to it.
+`call_handler.py`, `calls.py`: calls are logged, meet their faults, are carried out and answered.
 `person.py`, `chat_routes.py`: a person in a chat, in Python and over HTTP.
 `methods.py`, `sending.py`, `editing.py`, `form.py`: the API methods, and what calls send.
 `markup/`: formatted text.
@@ -16,16 +17,16 @@ from imagegen.sandbox.telegram.calls import Call
 from imagegen.sandbox.telegram.faults import Trouble
 from imagegen.sandbox.telegram.flood import FloodLimits
 from imagegen.sandbox.telegram.message import ChatMessage
-from imagegen.sandbox.telegram.person import CallbackAnswer, NothingToPress, Person
+from imagegen.sandbox.telegram.person import CallbackAnswer, ChatPerson, NothingToPress
 from imagegen.sandbox.telegram.server import SandboxTelegram
 
 __all__ = [
     "Call",
     "CallbackAnswer",
     "ChatMessage",
+    "ChatPerson",
     "FloodLimits",
     "NothingToPress",
-    "Person",
     "SandboxTelegram",
     "Trouble",
 ]

@@ -18,7 +18,7 @@ from imagegen.sandbox.telegram.events import ChatEvent, ChatEvents
 from imagegen.sandbox.telegram.fault_text import parse_fault
 from imagegen.sandbox.telegram.faults import TroubleScript
 from imagegen.sandbox.telegram.message import ChatMessage, describe_chat
-from imagegen.sandbox.telegram.person import Person
+from imagegen.sandbox.telegram.person import ChatPerson
 
 # A comment so often tells both sides that a silent connection still stands.
 _HEARTBEAT_S = 15.0
@@ -37,7 +37,7 @@ class PersonFactory(Protocol):
         chat_id: int | None = None,
         name: str | None = None,
         language_code: str = "en",
-    ) -> Person: ...
+    ) -> ChatPerson: ...
 
 
 class _Body(BaseModel):
@@ -189,7 +189,7 @@ class ChatRoutes:
         self._script.clear()
         return await self._faults(request)
 
-    def _who(self, request: web.Request, body: _Body) -> Person:
+    def _who(self, request: web.Request, body: _Body) -> ChatPerson:
         chat_id = _chat_id(request)
         user_id = body.user_id or abs(chat_id)
         return self._person(

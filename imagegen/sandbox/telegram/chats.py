@@ -119,6 +119,11 @@ class Chats:
         if message.sender is None:
             self.sent.append(message)
             self._drop_drafts(message.chat_id)
+        if message.replaced_message_id is not None:
+            data = {"message_id": message.replaced_message_id, "ephemeral_message_id": None}
+            self._events.add(
+                EventType.DELETED, message.chat_id, data, user_id=message.receiver_user_id
+            )
         self._show(EventType.MESSAGE, message)
         return message
 

@@ -55,7 +55,7 @@ def unauthorized() -> ApiError:
     return ApiError(401, "Unauthorized")
 
 
-def unknown_method() -> ApiError:
+def not_found() -> ApiError:
     return ApiError(404, "Not Found")
 
 

@@ -21,7 +21,7 @@ class _Parameters:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FaultKind:
+class TroubleKind:
     """A kind of fault: its line of help, the parameters of its own, and what it makes."""
 
     line: str
@@ -29,45 +29,45 @@ class FaultKind:
     make: Callable[[_Parameters], Trouble]
 
 
-KINDS: Mapping[str, FaultKind] = {
-    "flood": FaultKind(
+KINDS: Mapping[str, TroubleKind] = {
+    "flood": TroubleKind(
         line="429 with retry_after, 3 seconds if left out",
         takes=("seconds",),
         make=lambda given: Trouble.flood(int(given.seconds or 3)),
     ),
-    "refused": FaultKind(
+    "refused": TroubleKind(
         line="an error answer of that status (400 if left out) and description",
         takes=("status", "text"),
         make=lambda given: Trouble.refused(
             given.status or 400, given.text or "Bad Request: CHAT_RESTRICTED"
         ),
     ),
-    "migrated": FaultKind(
+    "migrated": TroubleKind(
         line="400 with migrate_to_chat_id, that of `to`",
         takes=("to",),
         make=lambda given: Trouble.migrated(given.to or -1001),
     ),
-    "server-error": FaultKind(
+    "server-error": TroubleKind(
         line="500 Internal Server Error",
         takes=("status",),
         make=lambda given: Trouble.server_error(given.status or 500),
     ),
-    "bad-gateway": FaultKind(
+    "bad-gateway": TroubleKind(
         line="502 and a proxy's web page",
         takes=("accepted",),
         make=lambda given: Trouble.bad_gateway(is_accepted=given.accepted),
     ),
-    "drop": FaultKind(
+    "drop": TroubleKind(
         line="the connection breaks before the answer",
         takes=("accepted",),
         make=lambda given: Trouble.drop(is_accepted=given.accepted),
     ),
-    "hang": FaultKind(
+    "hang": TroubleKind(
         line="the connection stays open, and no answer comes",
         takes=("accepted",),
         make=lambda given: Trouble.hang(is_accepted=given.accepted),
     ),
-    "late": FaultKind(
+    "late": TroubleKind(
         line="the call is carried out at once and answered later, 5 seconds if left out",
         takes=("seconds",),
         make=lambda given: Trouble.late(5.0 if given.seconds is None else given.seconds),
@@ -95,6 +95,8 @@ def parse_fault(text: str) -> ScriptedTrouble:
         given[key] = value
     if given.get("accepted", "no") not in {"yes", "no"}:
         raise BadFault(f"{name}: accepted must be yes or no")
+    if given.get("times", "1").lstrip("0") in {"", "-"} or given.get("times", "").startswith("-"):
+        raise BadFault(f"{name}: times must be 1 or more, or ever")
     try:
         return ScriptedTrouble(
             trouble=kind.make(

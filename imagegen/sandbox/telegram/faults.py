@@ -31,7 +31,7 @@ class Trouble:
     ending: TroubleEnding | None = None
     is_accepted: bool = False
     page_status: int = 502
-    delay_s: float | None = None
+    delay_s: float = 0.0
 
     @classmethod
     def flood(cls, retry_after_s: int) -> Self:

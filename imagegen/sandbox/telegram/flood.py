@@ -23,7 +23,7 @@ class FloodLimits:
     bot_per_second: int = 30
 
 
-class FloodControl:
+class CallLimiter:
     """Counts calls, and refuses those above the limits with 429 and `retry_after`."""
 
     def __init__(self, limits: FloodLimits, *, clock: Callable[[], float] = time.monotonic) -> None:

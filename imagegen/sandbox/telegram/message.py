@@ -18,7 +18,7 @@ class ChatMessage:
 
     `text` and `caption` have no markup left; `entities` are those of either. `sender` is the user
     who wrote it, None for the bot. An ephemeral message has the number `ephemeral_message_id`, the
-    `message_id` 0, and is seen by `receiver_user_id` alone.
+    `message_id` 0, and is seen by `receiver_user_id` alone, maybe in place of another message.
     """
 
     method: str
@@ -43,6 +43,7 @@ class ChatMessage:
     reactions: tuple[str, ...] = ()
     ephemeral_message_id: int | None = None
     receiver_user_id: int | None = None
+    replaced_message_id: int | None = None
 
     def shows_the_same_as(self, other: "ChatMessage") -> bool:
         """Tell whether an edit changed nothing that a person sees."""

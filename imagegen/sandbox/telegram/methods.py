@@ -97,7 +97,7 @@ class Methods:
         """
         found = self._by_name.get(method.lower())
         if found is None:
-            raise errors.unknown_method()
+            raise errors.not_found()
         result = found(call)
         return await result if inspect.isawaitable(result) else result
 

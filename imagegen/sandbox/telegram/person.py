@@ -78,7 +78,7 @@ class CallbackQueries:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Person:
+class ChatPerson:
     """A person in a chat: writes, presses buttons, stops drafts, sees what they would see.
 
     `SandboxTelegram.person` makes one. In a private chat `chat_id` is `user_id`; a negative
@@ -174,8 +174,13 @@ class Person:
             for message in self.chats.ephemeral[self.chat_id].values()
             if message.receiver_user_id == self.user_id
         ]
-        shown = [*self.chats.current[self.chat_id].values(), *own]
-        return sorted(shown, key=lambda message: message.when)
+        replaced = {message.replaced_message_id for message in own}
+        common = [
+            message
+            for message in self.chats.current[self.chat_id].values()
+            if message.message_id not in replaced
+        ]
+        return sorted([*common, *own], key=lambda message: message.when)
 
     def _is_ephemeral_command(self, text: str) -> bool:
         command = text.split(maxsplit=1)[0].partition("@")[0] if text.strip() else ""

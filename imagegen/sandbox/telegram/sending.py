@@ -174,6 +174,7 @@ class Sending:
             disable_notification=call.flag("disable_notification"),
             reply_markup=form.reply_markup(call),
             receiver_user_id=self._receiver(chat_id, call),
+            replaced_message_id=self._replaced(call),
         )
 
     def _replied(self, chat_id: int, call: MethodForm) -> int | None:
@@ -207,6 +208,14 @@ class Sending:
         if datetime.now(UTC) - asked > _EPHEMERAL_WINDOW:
             raise errors.unknown_callback_query()
         return receiver
+
+    def _replaced(self, call: MethodForm) -> int | None:
+        """Return the message in whose place the receiver is to see an ephemeral one."""
+        parameters = call.json_object("ephemeral_message_parameters")
+        if not parameters.get("replace_callback_query_message"):
+            return None
+        query = self._callbacks.find(str(parameters.get("callback_query_id", "")))
+        return None if query is None else query.message.message_id
 
     def _asked(
         self, chat_id: int, receiver: int, parameters: Mapping[str, Any], call: MethodForm

@@ -2,25 +2,25 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
-from typing import Any, Self
+from typing import Self
 
 from aiohttp import web
 
 from imagegen.sandbox.errors import SandboxError
+from imagegen.sandbox.telegram.call_handler import CallHandler
 from imagegen.sandbox.telegram.calls import Call, CallLog
 from imagegen.sandbox.telegram.chat_routes import ChatRoutes
 from imagegen.sandbox.telegram.chats import DRAFT_LIFETIME_S, Chats
 from imagegen.sandbox.telegram.dropped_port import dropped_port
-from imagegen.sandbox.telegram.errors import ApiError, unauthorized
 from imagegen.sandbox.telegram.events import Changes, ChatEvents
-from imagegen.sandbox.telegram.faults import ScriptedTrouble, Trouble, TroubleEnding, TroubleScript
-from imagegen.sandbox.telegram.flood import FloodControl, FloodLimits
-from imagegen.sandbox.telegram.form import MethodForm, chat_id, read_form
+from imagegen.sandbox.telegram.faults import ScriptedTrouble, Trouble, TroubleScript
+from imagegen.sandbox.telegram.flood import CallLimiter, FloodLimits
+from imagegen.sandbox.telegram.form import MethodForm
 from imagegen.sandbox.telegram.message import ChatMessage
 from imagegen.sandbox.telegram.methods import Methods
-from imagegen.sandbox.telegram.person import CallbackQueries, Person
+from imagegen.sandbox.telegram.person import CallbackQueries, ChatPerson
 from imagegen.sandbox.telegram.updates import UpdateQueue
 from imagegen.sandbox.telegram.web import add_pages
 from imagegen.sandbox.telegram.webhook import WebhookDelivery
@@ -28,7 +28,6 @@ from imagegen.sandbox.telegram.webhook import WebhookDelivery
 # Has the form of a token, and belongs to no bot.
 FAKE_TOKEN = "42:SANDBOX-sandbox-SANDBOX-sandbox-000"  # noqa: S105 - made up
 _MAX_BODY = 50 * 1024 * 1024
-_PROXY_PAGE = "<html><head><title>No answer</title></head><body>nginx</body></html>"
 
 
 class SandboxTelegram:
@@ -51,7 +50,6 @@ class SandboxTelegram:
         draft_lifetime_s: float = DRAFT_LIFETIME_S,
         webhook_retry_s: float = 1.0,
     ) -> None:
-        self.token = token
         self.url = ""
         bot = {
             "id": int(token.partition(":")[0]),
@@ -68,26 +66,39 @@ class SandboxTelegram:
         self._webhook = WebhookDelivery(
             self._updates, self._changes, call=self._call_from_webhook, retry_s=webhook_retry_s
         )
-        self._methods = Methods(
+        methods = Methods(
             bot=bot,
             chats=self.chats,
             updates=self._updates,
             callbacks=self._callbacks,
             webhook=self._webhook,
         )
+        self._script = TroubleScript()
+        self._handler = CallHandler(
+            token=token,
+            chats=self.chats,
+            methods=methods,
+            log=self._log,
+            script=self._script,
+            limiter=CallLimiter(flood_limits) if flood_limits else None,
+            seconds_per_upload=seconds_per_upload,
+        )
         self._host = host
         self._port = port
-        self._seconds_per_upload = seconds_per_upload
-        self._script = TroubleScript()
-        self._flood = FloodControl(flood_limits) if flood_limits else None
         self._runner: web.AppRunner | None = None
         self._site: web.TCPSite | None = None
         self._deliveries: asyncio.Task[None] | None = None
-        self._takes_uploads = asyncio.Event()
-        self._takes_uploads.set()
         # Not empty while packets are dropped.
         self._dropped_port = ExitStack()
-        self._drops_packets = False
+
+    @property
+    def token(self) -> str:
+        """The bot's token; another one may be set, as when its owner revokes it."""
+        return self._handler.token
+
+    @token.setter
+    def token(self, token: str) -> None:
+        self._handler.token = token
 
     @property
     def calls(self) -> list[Call]:
@@ -122,22 +133,23 @@ class SandboxTelegram:
 
     async def __aexit__(self, *_: object) -> None:
         self._dropped_port.close()
-        self._drops_packets = False
+        self._handler.is_silent = False
         if self._deliveries is not None:
             self._deliveries.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._deliveries
+            await asyncio.wait({self._deliveries})
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._deliveries is not None and not self._deliveries.cancelled():
+            self._deliveries.result()  # an error of ours
 
     @contextmanager
     def holding_uploads(self) -> Iterator[None]:
         """Leave uploads without an answer while the block runs; they go on after it."""
-        self._takes_uploads.clear()
+        self._handler.takes_uploads.clear()
         try:
             yield
         finally:
-            self._takes_uploads.set()
+            self._handler.takes_uploads.set()
 
     async def drop_packets(self) -> None:
         """Be as behind a firewall that drops packets, until `pass_packets`.
@@ -145,20 +157,20 @@ class SandboxTelegram:
         A connect gets no answer, and neither does a call over a connection that is open already;
         no such call is executed. May be called twice.
         """
-        if self._drops_packets or self._runner is None or self._site is None:
+        if self._handler.is_silent or self._runner is None or self._site is None:
             return
         port = self._runner.addresses[0][1]
-        self._drops_packets = True
+        self._handler.is_silent = True
         await self._site.stop()
         self._dropped_port.enter_context(dropped_port(port))
 
     async def pass_packets(self) -> None:
         """End `drop_packets`. Calls that had no answer get none. May be called twice."""
-        if not self._drops_packets or self._runner is None:
+        if not self._handler.is_silent or self._runner is None:
             return
         self._dropped_port.close()
         await self._listen(self._runner, int(self.url.rpartition(":")[2]))
-        self._drops_packets = False
+        self._handler.is_silent = False
 
     async def _listen(self, runner: web.AppRunner, port: int) -> None:
         self._site = web.TCPSite(runner, self._host, port)
@@ -241,9 +253,9 @@ class SandboxTelegram:
         chat_id: int | None = None,
         name: str | None = None,
         language_code: str = "en",
-    ) -> Person:
+    ) -> ChatPerson:
         """Return a person who writes, presses and sees, in the private chat unless told otherwise."""
-        return Person(
+        return ChatPerson(
             chats=self.chats,
             updates=self._updates,
             callbacks=self._callbacks,
@@ -295,8 +307,7 @@ class SandboxTelegram:
 
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=_MAX_BODY)
-        app.router.add_route("*", "/bot{token}/{method}", self._call)
-        app.router.add_get("/file/bot{token}/{path:.+}", self._download)
+        self._handler.add_to(app)
         routes = ChatRoutes(
             chats=self.chats, events=self._events, script=self._script, person=self.person
         )
@@ -304,80 +315,5 @@ class SandboxTelegram:
         add_pages(app, self.chats)
         return app
 
-    async def _download(self, request: web.Request) -> web.Response:
-        if request.match_info["token"] == self.token:
-            for stored in self.chats.files.values():
-                if stored.path == request.match_info["path"]:
-                    return web.Response(
-                        body=stored.content, content_type="application/octet-stream"
-                    )
-        return web.json_response(ApiError(404, "Not Found").body, status=404)
-
-    async def _call(self, request: web.Request) -> web.StreamResponse:
-        if self._drops_packets:
-            await asyncio.Event().wait()
-        position = self._log.add(request.match_info["method"])
-        try:
-            form = await read_form(request)
-            self._log.update(position, chat_id=_chat_id(form), fields=form.fields)
-            if request.match_info["token"] != self.token:
-                raise unauthorized()
-            return await self._answer(request, form, position)
-        except ApiError as refusal:
-            self._log.update(position, status=refusal.status, description=refusal.description)
-            return web.json_response(refusal.body, status=refusal.status)
-
-    async def _answer(
-        self, request: web.Request, form: MethodForm, position: int
-    ) -> web.StreamResponse:
-        call = self.calls[position]
-        trouble = self._script.next_for(call.method, call.chat_id)
-        if form.uploads:
-            await asyncio.sleep(self._seconds_per_upload)
-            await self._takes_uploads.wait()
-        if trouble is None or trouble.delay_s is not None:
-            result = await self._carry_out(call, form)
-            if trouble is not None and trouble.delay_s is not None:
-                self._log.update(position)
-                await asyncio.sleep(trouble.delay_s)
-            self._log.update(position, status=200)
-            return web.json_response({"ok": True, "result": result})
-        if trouble.refusal is not None:
-            raise trouble.refusal
-        if trouble.is_accepted:
-            await self._carry_out(call, form)
-            self._log.update(position)
-        return await self._end_without_answer(request, trouble, position)
-
-    async def _carry_out(self, call: Call, form: MethodForm) -> Any:
-        if self._flood is not None:
-            self._flood.check(call.method, call.chat_id)
-        return await self._methods.answer(call.method, form)
-
     async def _call_from_webhook(self, method: str, form: MethodForm) -> None:
-        position = self._log.add(method)
-        call = self._log.update(position, chat_id=_chat_id(form), fields=form.fields)
-        await self._carry_out(call, form)
-        self._log.update(position)
-
-    async def _end_without_answer(
-        self, request: web.Request, trouble: Trouble, position: int
-    ) -> web.StreamResponse:
-        if trouble.ending is TroubleEnding.HTML:
-            self._log.update(position, status=trouble.page_status)
-            return web.Response(
-                status=trouble.page_status, text=_PROXY_PAGE, content_type="text/html"
-            )
-        if trouble.ending is TroubleEnding.HANG:
-            # The task is cancelled when the caller disconnects or the server closes.
-            await asyncio.Event().wait()
-        if request.transport is not None:
-            request.transport.abort()
-        return web.Response()
-
-
-def _chat_id(form: MethodForm) -> int | None:
-    try:
-        return chat_id(form)
-    except ApiError:
-        return None
+        await self._handler.call(method, form)

@@ -55,7 +55,7 @@ def read_text(text: str, parse_mode: str | None, entities: str | None) -> Format
 def _parser(parse_mode: str | None) -> Callable[[str], tuple[str, Sequence[Entity]]]:
     match (parse_mode or "").strip().lower():
         case "":
-            return lambda text: (text, [])
+            return lambda text: (text.replace("\r", ""), [])
         case "html":
             return parse_html
         case "markdownv2":

@@ -37,7 +37,9 @@ _REFERENCE = re.compile(r"&(?:#x(?P<hex>[0-9a-fA-F]{1,6})|#(?P<dec>\d{1,7})|(?P<
 _END_TAG = re.compile(r"</([^\s>]*)\s*")
 _START_TAG = re.compile(r"<([^\s>]*)")
 _ATTRIBUTE = re.compile(r"([^\s=>]*)\s*")
-_VALUE = re.compile(r"""=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[\w.-]*))""")
+_VALUE = re.compile(
+    r"""=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?!["'])(?P<bare>[\w.-]*))"""
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +56,10 @@ def parse_html(text: str) -> tuple[str, list[Entity]]:
     Raises:
         ApiError: the markup is wrong.
     """
-    return _Parser(text).parse()
+    return _HtmlParser(text).parse()
 
 
-class _Parser:
+class _HtmlParser:
     def __init__(self, text: str) -> None:
         self._text = text
         self._plain = ""
@@ -75,7 +77,8 @@ class _Parser:
                 character, position = found
                 self._plain += character
             else:
-                self._plain += self._text[position]
+                # Telegram drops carriage returns.
+                self._plain += self._text[position].replace("\r", "")
                 position += 1
         if self._open:
             name = self._open[-1].name

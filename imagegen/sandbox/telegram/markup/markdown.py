@@ -63,10 +63,10 @@ def parse_markdown_v2(text: str) -> tuple[str, list[Entity]]:
     Raises:
         ApiError: the markup is wrong.
     """
-    return _Parser(text).parse()
+    return _MarkdownParser(text).parse()
 
 
-class _Parser:
+class _MarkdownParser:
     def __init__(self, text: str) -> None:
         self._text = text
         self._plain = ""
@@ -94,7 +94,8 @@ class _Parser:
         kind = self._open[-1].kind if self._open else ""
         is_reserved = character == "`" if kind in {"pre", "code"} else character in _RESERVED
         if not is_reserved:
-            self._plain += character
+            # Telegram drops carriage returns, which may part `_` from `__`.
+            self._plain += character.replace("\r", "")
             return position + 1
         if kind and self._ends(kind, position):
             return self._close(position)

@@ -42,6 +42,20 @@ async def test_an_open_connection_falls_silent_while_packets_are_dropped() -> No
         assert len(telegram.calls) == 2
 
 
+async def test_a_poll_that_waited_already_gets_no_answer_while_packets_are_dropped() -> None:
+    async with SandboxTelegram() as telegram, aiohttp.ClientSession(timeout=TIMEOUT) as session:
+        url = f"{telegram.url}/bot{telegram.token}/getUpdates?timeout=20"
+        poll = asyncio.create_task(session.get(url))
+        await telegram.wait_for_calls(1, timeout=5)
+        await telegram.drop_packets()
+        telegram.write(1001, "hello")
+
+        done, _ = await asyncio.wait({poll}, timeout=0.1)
+
+        assert done == set()
+        poll.cancel()
+
+
 async def test_it_may_end_while_packets_are_dropped() -> None:
     async with SandboxTelegram() as telegram:
         await telegram.drop_packets()

@@ -363,6 +363,13 @@ async def test_another_token_is_unauthorized(telegram: SandboxTelegram) -> None:
             await bot.get_me()
 
 
+async def test_a_token_may_be_revoked(telegram: SandboxTelegram, bot: Bot) -> None:
+    telegram.token = "42:another"
+
+    with pytest.raises(TelegramUnauthorizedError):
+        await bot.get_me()
+
+
 async def test_an_unknown_method_is_not_found(bot: Bot) -> None:
     with pytest.raises(TelegramNotFound):
         await bot.log_out()
