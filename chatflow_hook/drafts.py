@@ -1,4 +1,4 @@
-"""Drafts: the message of a request that is shown as still being written, with a Stop button."""
+"""How a request is shown while it is made: its draft with a Stop button, and its cancel button."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -21,6 +21,11 @@ class StoppedDraft:
 
     chat_id: int
     draft_id: int
+
+
+def cancel_data(request_id: UUID) -> str:
+    """Return what the cancel button under the status message of a request carries."""
+    return f"pic1:cancel:{request_id.hex}"
 
 
 def draft_id(request_id: UUID) -> int:

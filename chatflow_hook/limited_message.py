@@ -24,7 +24,7 @@ def limited_message(
     limited: Limited, words: Messages, *, language: str | None, zone: tzinfo | None
 ) -> LimitedMessage:
     """Return the message that says when the next picture is free; `zone` is that of the chat."""
-    sentence = words.phrase("limited", language)
+    sentence = words.text("limited", language=language)
     local = limited.free_at.astimezone(UTC if zone is None else zone)
     if zone is not None:
         return LimitedMessage(text=sentence.replace("{time}", f"{local:%H:%M}"), entities=())

@@ -48,12 +48,15 @@ class Messages:
         own = None if state is State.REFUSED else sentences.get(code or "")
         return own or sentences[state]
 
-    def phrase(self, key: str, language: str | None) -> str:
-        """Return a phrase of what is told while a picture is made, by its key in the file.
+    def text(self, key: str, *, language: str | None, **facts: str) -> str:
+        """Return a label or a phrase by its key, with `{name}` replaced by the fact of that name.
 
-        It is English for a language that has no such phrase.
+        English where the language has none.
         """
-        return self._of_language(language).get(key) or self._sentences[_DEFAULT_LANGUAGE][key]
+        text = self._of_language(language).get(key) or self._sentences[_DEFAULT_LANGUAGE][key]
+        for name, fact in facts.items():
+            text = text.replace(f"{{{name}}}", fact)
+        return text
 
     def _of_language(self, language: str | None) -> Mapping[str, str]:
         sentences = self._sentences.get(language_code(language))

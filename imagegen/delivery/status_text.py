@@ -29,10 +29,10 @@ def status_text(stage: Stage, words: Messages, language: str | None) -> str:
     """Return what a status message says at this stage; never empty."""
     estimate = _estimate(stage.left_s, words, language)
     if stage.place is not None:
-        waiting = _filled("status_waiting", stage.place, words, language)
+        waiting = words.text("status_waiting", language=language, number=str(stage.place))
         return "\n".join(filter(None, (waiting, estimate)))
     second_line = " · ".join(filter(None, (_bar(stage.share), estimate)))
-    return f"{words.phrase('status_drawing', language)}\n{second_line}"
+    return f"{words.text('status_drawing', language=language)}\n{second_line}"
 
 
 def _bar(share: float) -> str:
@@ -45,11 +45,6 @@ def _estimate(left_s: float | None, words: Messages, language: str | None) -> st
         return ""
     if left_s >= _MINUTE_S:
         minutes = math.ceil(left_s / _MINUTE_S)
-        return _filled("status_minutes", minutes, words, language)
+        return words.text("status_minutes", language=language, number=str(minutes))
     seconds = math.ceil(left_s / _STEP_S) * _STEP_S
-    return _filled("status_seconds", seconds, words, language)
-
-
-def _filled(key: str, number: int, words: Messages, language: str | None) -> str:
-    # Not str.format, which raises if an operator's phrase has other braces.
-    return words.phrase(key, language).replace("{number}", str(number))
+    return words.text("status_seconds", language=language, number=str(seconds))

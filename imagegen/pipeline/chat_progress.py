@@ -12,7 +12,7 @@ from typing import Literal
 
 import structlog
 
-from chatflow_hook.drafts import draft_id
+from chatflow_hook.drafts import cancel_data, draft_id
 from chatflow_hook.messages import Messages
 from chatflow_hook.turn import Rating
 from imagegen import periodic
@@ -38,8 +38,6 @@ log = structlog.get_logger(__name__)
 
 ProgressMode = Literal["action", "message", "draft", "off"]
 
-# The data of the cancel button. Which request it cancels follows from its message.
-CANCEL_DATA = "imagegen:cancel"
 # How long a job waits for a status message that is on its way when the picture is drawn.
 _FINISH_WITHIN_S = 6.0
 
@@ -202,7 +200,10 @@ class RequestProgress:
         message = TextMessage(
             chat_id=chat_id,
             text=text,
-            button=Button(text=words.phrase("status_cancel", language), data=CANCEL_DATA),
+            button=Button(
+                text=words.text("status_cancel", language=language),
+                data=cancel_data(self._request.id),
+            ),
             protect_content=self._is_protected,
             reply_to_message_id=self._request.reply_to_message_id,
             message_thread_id=self._request.message_thread_id,

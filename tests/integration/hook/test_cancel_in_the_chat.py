@@ -6,10 +6,9 @@ import pytest
 from sqlalchemy import update
 
 from chatflow_hook import Request, SentPhoto, StoppedDraft
-from chatflow_hook.drafts import draft_id
+from chatflow_hook.drafts import cancel_data, draft_id
 from chatflow_hook.messages import shipped
 from chatflow_hook.tables import ImageRequest, State
-from imagegen.pipeline.chat_progress import CANCEL_DATA
 from tests.support import conversations
 from tests.support.comfyui_client import connect_client
 from tests.support.conversations import Sessions, turn
@@ -56,7 +55,7 @@ async def test_the_cancel_button_frees_the_gpu_and_says_so(
         assert not await product.hook.cancel(pressed)
         await product.telegram.wait_for(1, method="editMessageText", timeout=PATIENCE_S)
 
-        assert button["callback_data"] == CANCEL_DATA
+        assert button["callback_data"] == cancel_data(request.id)
         assert (await product.hook.status(request)).state is State.CANCELLED
         shown = [each.text for each in product.telegram.chats.current[ANNA].values()]
         assert shown == [CANCELLED]

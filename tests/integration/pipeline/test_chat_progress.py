@@ -8,11 +8,11 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chatflow_hook.drafts import draft_id
+from chatflow_hook.drafts import cancel_data, draft_id
 from chatflow_hook.tables import State
 from imagegen.comfy.preview import Preview
 from imagegen.delivery.rate_limit import FloodControl
-from imagegen.pipeline.chat_progress import CANCEL_DATA, ProgressMode, ProgressTimes
+from imagegen.pipeline.chat_progress import ProgressMode, ProgressTimes
 from imagegen.pool.pool import QueuePlace
 from imagegen.sandbox.telegram import Trouble
 from tests.support import conversations, request_steps
@@ -44,7 +44,7 @@ async def test_one_status_message_is_edited_only_when_something_changes(chat: To
     assert chat.server.sent[0].text == "Your picture is number 2 in the queue.\nabout 30 s"
     assert chat.texts() == [HALF_BAR]
     (message,) = chat.server.chats.current[ANNA].values()
-    assert message.buttons == [[{"text": "Cancel", "callback_data": CANCEL_DATA}]]
+    assert message.buttons == [[{"text": "Cancel", "callback_data": cancel_data(UUID(int=1))}]]
 
 
 async def test_the_next_job_edits_the_status_message_of_the_one_before(chat: ToldChat) -> None:
