@@ -19,8 +19,8 @@ _PROXY_PAGE = "<html><head><title>No answer</title></head><body>nginx</body></ht
 class CallHandler:
     """Answers the routes of the Bot API.
 
-    `token` may be changed. While `is_silent` no call is carried out or answered. Uploads wait while `takes_uploads` is not
-    set. Without a `limiter` a bot may call as often as it likes.
+    `token` may be changed. While `is_silent` no call is carried out or answered. Uploads wait while
+    `takes_uploads` is not set. Without a `limiter` a bot may call as often as it likes.
     """
 
     def __init__(  # noqa: PLR0913 each is a part of its own

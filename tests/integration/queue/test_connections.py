@@ -12,6 +12,7 @@ from imagegen.queue.job_queue import JobQueue
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import conversations
 from tests.support.conversations import hook_settings
+from tests.support.pool_callers import run_ready_tasks
 from tests.support.product import PATIENCE_S
 
 SOCKET_S = 1.0
@@ -66,7 +67,7 @@ async def test_a_worker_that_is_cancelled_while_it_takes_a_job_gives_its_connect
                 await pipe.watch("arq:in-progress:a")
                 valkey.freeze()
                 ending = asyncio.create_task(pipe.reset())
-                await asyncio.sleep(0)
+                await run_ready_tasks()  # UNWATCH is sent, and its answer is waited for
                 ending.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await ending
