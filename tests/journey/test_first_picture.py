@@ -113,7 +113,7 @@ async def test_without_a_chat_the_picture_is_kept_for_the_caller(
         assert picture.state is State.DELIVERED
         assert picture.url is not None
         assert picture.url.startswith("https://pictures.example/store/")
-        assert product.telegram.sent == []
+        assert product.telegram.calls == []
         assert (await conversations.dialog(sessions)).last_image_generation_at == 3
 
 
