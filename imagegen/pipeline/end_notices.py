@@ -94,7 +94,8 @@ class EndNotices:
     def _is_told(self, end: ChatEnd) -> bool:
         if end.state not in WITHOUT_PICTURE or self._told == "off":
             return False
-        if end.kind in set(Kind) and Kind(end.kind).is_asked_by_person:
+        kind = Kind(end.kind) if end.kind in set(Kind) else None
+        if kind is not None and (kind.is_asked_by_person or kind.is_document):
             return True
         # An automatic one is cancelled by who needs no word of it, or gives way to one that was asked for.
         return self._told == "all" and end.state is not State.CANCELLED

@@ -88,6 +88,15 @@ async def test_who_cancels_sees_it_in_the_status_message_and_gets_no_other(
     assert chat.texts() == [CANCELLED]
 
 
+async def test_a_file_for_which_somebody_has_pressed_says_how_it_ended(chat: ToldChat) -> None:
+    request_id = await chat.put(kind="file")
+    await chat.end(request_id, State.FAILED)
+
+    await chat.notices().tell(request_id)
+
+    assert chat.texts() == [FAILED]
+
+
 @pytest.mark.parametrize("kind", ["automatic", "cover"])
 async def test_what_nobody_asked_for_fails_silently(chat: ToldChat, kind: str) -> None:
     request_id = await chat.put(kind=kind)
