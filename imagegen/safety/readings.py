@@ -8,7 +8,8 @@ from imagegen import morphology
 from imagegen.safety import numbers
 from imagegen.safety.normalise import NormalisedSentence, NormalisedWord
 
-# So many rows of a word are as it was written; those after them are dictionary forms.
+# So many rows has a word. The first ones are as it was written, those after them dictionary forms.
+_ROWS = 6
 _WRITTEN_ROWS = 4
 
 
@@ -44,6 +45,8 @@ class _WordForms:
 
 @functools.lru_cache(maxsize=10_000)
 def _word_forms(word: NormalisedWord) -> _WordForms:
+    if word.plain.isdecimal():  # no word in disguise: 10/11 is a date, a score or a floor
+        return _WordForms(rows=(word.plain,) * _ROWS, others=word.plain)
     written = (word.plain, word.latin, word.cyrillic, word.translit)
     rows = (
         *written,
