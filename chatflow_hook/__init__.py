@@ -14,9 +14,11 @@
 - buttons.py: the buttons under a picture, and what a press does
 - picture_intent.py: whether a message asks for a picture
 - handles.py: by what a caller names a request
+- drafts.py: the drafts that show how far a request is
 - picture.py: the result of a request
 - ends.py: tells the bot of requests that have ended
-- messages.py: what people are told when there is no picture
+- messages.py: what people are told while a picture is made, and when there is none
+- limited_message.py: what people are told who have had all pictures that the limits allow
 - cancellation.py: cancels open requests
 - user_erasure.py: erases everything of a user
 - age_confirmation.py: which users have confirmed to be of age
@@ -38,9 +40,11 @@
 
 from chatflow_hook.buttons import Button, ButtonAnswer
 from chatflow_hook.database import DatabaseFault
+from chatflow_hook.drafts import StoppedDraft
 from chatflow_hook.ends import RequestEnd
 from chatflow_hook.handles import SentPhoto
 from chatflow_hook.hook import ChatFlowHook
+from chatflow_hook.limited_message import LimitedMessage
 from chatflow_hook.manual_requests import NothingToVary
 from chatflow_hook.outbox import Request
 from chatflow_hook.picture import Picture
@@ -55,6 +59,7 @@ __all__ = [
     "DatabaseFault",
     "Forgotten",
     "Limited",
+    "LimitedMessage",
     "Message",
     "NothingToVary",
     "Picture",
@@ -62,5 +67,6 @@ __all__ = [
     "Request",
     "RequestEnd",
     "SentPhoto",
+    "StoppedDraft",
     "Turn",
 ]

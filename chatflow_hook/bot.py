@@ -137,7 +137,7 @@ def picture_router(
     dialogs_of: DialogsOf | None = None,
     on_forget: OnForget | None = None,
 ) -> Router:
-    """Return a router with /photo, /privacy, /forget_me and the buttons of pictures.
+    """Return a router with /photo, /privacy, /forget_me, the buttons of pictures and of their progress.
 
     Include it before routers that take every message; handlers of the dispatcher itself come before
     all routers. `dialogs_of` names the dialogs of a user, for a bot whose dialogs have ids of their
@@ -159,6 +159,8 @@ def picture_router(
     router.callback_query.register(handlers.button, F.data.func(is_ours))
     router.callback_query.register(handlers.age, F.data.startswith(AGE))
     router.callback_query.register(handlers.forget, F.data.startswith(FORGET))
+    if "stopped_message_generation" in router.observers:  # not in every version of aiogram
+        router.observers["stopped_message_generation"].register(handlers.stop)
     return router
 
 

@@ -16,12 +16,14 @@ from aiogram.types import (
     InlineKeyboardButton,
     InlineKeyboardMarkup,
     Message,
+    MessageEntity,
     TelegramObject,
     User,
 )
 
 from chatflow_hook.bot_texts import BotTexts
 from chatflow_hook.database import DatabaseFault
+from chatflow_hook.drafts import StoppedDraft
 from chatflow_hook.handles import SentPhoto
 from chatflow_hook.hook import ChatFlowHook
 from chatflow_hook.quota import Limited
@@ -67,8 +69,10 @@ class Handlers:
             await message.answer(self.texts.text("unavailable", language))
             return
         if isinstance(asked, Limited):
-            at = f"{asked.free_at:%H:%M}"
-            await message.answer(self.texts.text("limited", language, time=at))
+            limited = self.hook.limited_message(asked, language=language)
+            entities = [MessageEntity.model_validate(entity) for entity in limited.entities]
+            # Entities count only without the bot's own parse mode.
+            await message.answer(limited.text, entities=entities, parse_mode=None)
             return
         with suppress(TelegramAPIError):  # the worker goes on showing it
             await _bot(message).send_chat_action(
@@ -126,6 +130,17 @@ class Handlers:
             await query.answer(self.texts.text("unavailable", language), show_alert=True)
             return
         await query.answer(self.texts.text("cancelled" if was_open else "too_late", language))
+
+    async def stop(self, stopped: Any) -> None:
+        """Cancel the picture whose draft a person has stopped: aiogram's MessageGenerationStopped.
+
+        Telegram shows by itself that the draft has stopped, so nothing is answered.
+        """
+        draft = StoppedDraft(chat_id=stopped.chat.id, draft_id=stopped.draft_id)
+        try:
+            await self.hook.cancel(draft)
+        except DatabaseFault as error:
+            log.warning("picture not cancelled", why=str(error))
 
     async def age(self, query: CallbackQuery) -> None:
         """Store the answer to the age question, unless its text has changed since."""

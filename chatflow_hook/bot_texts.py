@@ -42,10 +42,9 @@ class BotTexts:
         short = (code or "").replace("_", "-").partition("-")[0].lower()
         return short if short in self._texts else _DEFAULT_LANGUAGE
 
-    def text(self, key: str, language: str | None, **values: str) -> str:
-        """Return a text in this language, with its braces filled in."""
-        text = self._texts[self.language(language)][key]
-        return text.format(**values) if values else text
+    def text(self, key: str, language: str | None) -> str:
+        """Return a text in this language."""
+        return self._texts[self.language(language)][key]
 
     def digest(self, key: str, language: str | None) -> str:
         """Return a short digest of a text, by which a button knows the text that it stood under."""

@@ -26,7 +26,8 @@ from chatflow_hook.turn import Rating
 
 # Telegram gives 64 bytes to a button. The number is the version of what follows.
 _DATA = re.compile(r"pic1:([a-z]+):([0-9a-f]{32})")
-_PREFIX = re.compile(r"pic\d+:")
+# Cancel is under the status message of a picture, see drafts.py.
+_PREFIX = re.compile(r"pic\d+:(?!cancel:)")
 
 # A table of the worker, which takes the messages listed there out of their chats.
 _MESSAGES_TO_DELETE = table("forgotten_messages", column("chat_id"), column("message_id"))
@@ -102,7 +103,7 @@ class Press:
 
 
 def is_ours(data: str) -> bool:
-    """Return whether a button is one of a picture, of this version or another one."""
+    """Return whether a button is one under a picture, of this version or another one."""
     return _PREFIX.match(data) is not None
 
 

@@ -1,17 +1,19 @@
-"""Handles: by what a caller names a request, which is itself, its id, or its photo in the chat."""
+"""Handles: by what a caller names a request: itself, its id, or its message or draft in the chat."""
 
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, false, select
+from sqlalchemy import ColumnElement, and_, false, func, select
 
+from chatflow_hook import drafts
+from chatflow_hook.drafts import StoppedDraft
 from chatflow_hook.outbox import Request
-from chatflow_hook.tables import ImageRequest
+from chatflow_hook.tables import OPEN, ImageRequest
 
 
 @dataclass(frozen=True, kw_only=True)
 class SentPhoto:
-    """A photo in a chat, by the ids of the chat and of its message.
+    """A photo in a chat, or a status message, by the ids of the chat and of its message.
 
     As in `bot.delete_message(photo.chat_id, photo.message_id)`, and in
     `hook.vary(SentPhoto(chat_id=message.chat.id, message_id=message.message_id))`.
@@ -25,7 +27,10 @@ class SentPhoto:
 _BIGINT = 2**63
 
 # An id may be text, as it comes out of a button's data; a text that is no id names no request.
-Handle = Request | UUID | str | SentPhoto
+Handle = Request | UUID | str | SentPhoto | StoppedDraft
+
+
+_IS_OPEN = ImageRequest.state.in_(OPEN)
 
 
 def request_id(handle: Handle) -> UUID | None:
@@ -35,7 +40,7 @@ def request_id(handle: Handle) -> UUID | None:
             return handle.id
         case UUID():
             return handle
-        case SentPhoto():
+        case SentPhoto() | StoppedDraft():
             return None
     try:
         return UUID(handle)
@@ -45,6 +50,9 @@ def request_id(handle: Handle) -> UUID | None:
 
 def is_meant(handle: Handle) -> ColumnElement[bool]:
     """Return the condition that a row of image_requests is the one that a handle names."""
+    if isinstance(handle, StoppedDraft):
+        is_named = -_BIGINT <= handle.chat_id < _BIGINT
+        return and_(_IS_OPEN, drafts.is_shown_as(handle)) if is_named else false()
     if not isinstance(handle, SentPhoto):
         id_ = request_id(handle)
         return false() if id_ is None else ImageRequest.id == id_
@@ -60,7 +68,18 @@ def is_meant(handle: Handle) -> ColumnElement[bool]:
         .order_by(ImageRequest.created_at.desc())
         .limit(1)
     )
-    return ImageRequest.id == newest.scalar_subquery()
+    # A status message is one as long as its request is open.
+    with_status = (
+        select(ImageRequest.id)
+        .where(
+            _IS_OPEN,
+            ImageRequest.chat_id == handle.chat_id,
+            ImageRequest.status_message_id == handle.message_id,
+        )
+        .order_by(ImageRequest.created_at.desc())
+        .limit(1)
+    )
+    return ImageRequest.id == func.coalesce(newest.scalar_subquery(), with_status.scalar_subquery())
 
 
 def spelled(handle: Handle) -> str:
@@ -68,6 +87,8 @@ def spelled(handle: Handle) -> str:
     match handle:
         case SentPhoto():
             return f"of message {handle.message_id} in chat {handle.chat_id}"
+        case StoppedDraft():
+            return f"of draft {handle.draft_id} in chat {handle.chat_id}"
         case Request():
             return str(handle.id)
         case _:

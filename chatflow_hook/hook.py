@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Collection
+from datetime import tzinfo
 from types import TracebackType
 from typing import Self
 
@@ -32,6 +33,7 @@ from chatflow_hook.ends import EndReader, EndTimes, OnEnd
 from chatflow_hook.failures import FailureLog, cause_of
 from chatflow_hook.handles import Handle
 from chatflow_hook.keyed_hash import read_secret
+from chatflow_hook.limited_message import LimitedMessage, limited_message
 from chatflow_hook.manual_requests import Asked, ManualRequests
 from chatflow_hook.messages import messages_of
 from chatflow_hook.outbox import Request, TriggerSettings
@@ -420,7 +422,8 @@ class ChatFlowHook:
     async def cancel(self, request: Handle) -> bool:
         """Cancel a request; return True if it was open, False if it had ended or is unknown.
 
-        `request` is the request, its id, or its photo in the chat, which has ended.
+        `request` is the request, its id, its status message in the chat, or a draft of it that a
+        person has stopped.
         The conversation is erased from it, and the worker stops drawing within seconds; a photo
         whose send is under way may still arrive. The second call returns False. Takes at most
         17 s: 15 s for the database, 2 s for Redis, which may be down. If this call itself is
@@ -434,6 +437,17 @@ class ChatFlowHook:
         )
         await self._queue.publish_ended(cancelled_ids)
         return bool(cancelled_ids)
+
+    def limited_message(
+        self, limited: Limited, *, language: str | None = None, zone: tzinfo | None = None
+    ) -> LimitedMessage:
+        """Return what to tell a user for whom `ask` or `vary` has returned Limited.
+
+        It says when the next picture is free: in the time of `zone`, or with an entity that
+        Telegram shows in the reader's own time. `language` is a code such as `ru-RU`; the text is
+        English for None and for a language without sentences. Touches no network.
+        """
+        return limited_message(limited, self._messages, language=language, zone=zone)
 
     async def forget_user(
         self, user_id: int, *, dialog_ids: Collection[DialogKey] = ()

@@ -1,4 +1,4 @@
-"""What people are told: why there is no picture, and what the buttons of one say, by language."""
+"""What people are told of a picture: while it is made, when there is none, and by its buttons."""
 
 import tomllib
 from collections.abc import Mapping
@@ -19,8 +19,9 @@ WITHOUT_PICTURE = frozenset(State) - OPEN - {State.DELIVERED}
 class Messages:
     """The sentences of all languages, from the shipped file and an operator's.
 
-    A file is TOML: a table for each language code, with a sentence for each key, which is a state
-    or an error code. `file` adds languages, and replaces sentences of those that are shipped.
+    A file is TOML: a table for each language code, with a sentence for each key, which is a state,
+    an error code or a phrase of what is told while a picture is made. `file` adds languages, and
+    replaces sentences of those that are shipped.
 
     Raises:
         ValueError: the file cannot be read, or a language has no sentence for one of the states.
@@ -49,7 +50,7 @@ class Messages:
         return own or sentences[state]
 
     def text(self, key: str, *, language: str | None, **facts: str) -> str:
-        """Return a label or an answer by its key, with `{name}` replaced by the fact of that name.
+        """Return a label, an answer or a phrase by its key, with each `{name}` replaced by that fact.
 
         English where the language has none.
         """

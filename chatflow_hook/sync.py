@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Collection, Coroutine
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
+from datetime import tzinfo
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -23,6 +24,7 @@ from chatflow_hook import ends, hook, picture_intent, sessions
 from chatflow_hook.buttons import ButtonAnswer
 from chatflow_hook.ends import EndTimes, RequestEnd
 from chatflow_hook.handles import Handle
+from chatflow_hook.limited_message import LimitedMessage
 from chatflow_hook.outbox import Request
 from chatflow_hook.picture import Picture
 from chatflow_hook.quota import Limited
@@ -217,6 +219,12 @@ class SyncChatFlowHook:
             DatabaseFault: the database could not do it.
         """
         return self._thread.run(self._hook.cancel(request))
+
+    def limited_message(
+        self, limited: Limited, *, language: str | None = None, zone: tzinfo | None = None
+    ) -> LimitedMessage:
+        """Return what to tell a user for whom `ask` or `vary` has returned Limited."""
+        return self._hook.limited_message(limited, language=language, zone=zone)
 
     def forget_user(self, user_id: int, *, dialog_ids: Collection[DialogKey] = ()) -> Forgotten:
         """Erase all that is kept of a user, and return what was erased and what is out of reach.

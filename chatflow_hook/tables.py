@@ -309,6 +309,12 @@ class ImageRequest(Base):
     # The effective rating when it was drawn.
     drawn_rating: Mapped[str | None] = mapped_column(Text)
 
+    # The message in the chat that says how far the picture is, until the picture takes its place.
+    status_message_id: Mapped[int | None] = mapped_column(BigInteger)
+    status_is_protected: Mapped[bool] = mapped_column(server_default=text("false"))
+    # When the chat was told that there is no picture, or a status message of it was deleted.
+    chat_told_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
     # The outcome.
     image: Mapped[str | None] = mapped_column(Text)
     image_url: Mapped[str | None] = mapped_column(Text)

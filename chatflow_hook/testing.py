@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Literal, Self
 from uuid import UUID, uuid4
 
@@ -19,9 +19,11 @@ from chatflow_hook import buttons, counting, handles, messages, sessions
 from chatflow_hook.buttons import Button, ButtonAnswer
 from chatflow_hook.cancellation import CANCELLED
 from chatflow_hook.database import DatabaseFault
+from chatflow_hook.drafts import StoppedDraft, draft_id
 from chatflow_hook.ends import OnEnd, RequestEnd
 from chatflow_hook.handles import Handle, SentPhoto
 from chatflow_hook.hook import ChatFlowHook
+from chatflow_hook.limited_message import LimitedMessage, limited_message
 from chatflow_hook.manual_requests import SUPERSEDED, NothingToVary
 from chatflow_hook.outbox import Request
 from chatflow_hook.picture import Picture, detail_of
@@ -389,6 +391,12 @@ class InMemoryHook(ChatFlowHook):
         self._end_without(recorded, State.CANCELLED, CANCELLED)
         return True
 
+    def limited_message(
+        self, limited: Limited, *, language: str | None = None, zone: tzinfo | None = None
+    ) -> LimitedMessage:
+        """As ChatFlowHook.limited_message, with the shipped sentences."""
+        return limited_message(limited, messages.shipped(), language=language, zone=zone)
+
     async def forget_user(
         self, user_id: int, *, dialog_ids: Collection[DialogKey] = ()
     ) -> Forgotten:
@@ -563,6 +571,14 @@ class InMemoryHook(ChatFlowHook):
         return request
 
     def _found(self, handle: Handle) -> RecordedRequest | None:
+        if isinstance(handle, StoppedDraft):
+            of_draft = (
+                recorded
+                for recorded in self._requests.values()
+                if recorded.turn.chat_id == handle.chat_id
+                and draft_id(recorded.request.id) == handle.draft_id
+            )
+            return next(of_draft, None)
         if not isinstance(handle, SentPhoto):
             request_id = handles.request_id(handle)
             return None if request_id is None else self._requests.get(request_id)

@@ -187,6 +187,8 @@ async def _lock_requests(connection: AsyncConnection, user_id: int) -> Sequence[
             ImageRequest.prompt_id,
             ImageRequest.host,
             ImageRequest.image,
+            ImageRequest.status_message_id,
+            ImageRequest.telegram_message_id,
         )
         .where(ImageRequest.user_id == user_id)
         .order_by(ImageRequest.created_at, ImageRequest.id)
@@ -226,6 +228,11 @@ def _count(
             SentPhoto(chat_id=chat_ids[send.request_id], message_id=send.message_id)
             for send in sends
             if send.message_id is not None
+        )
+        + tuple(
+            SentPhoto(chat_id=row.chat_id, message_id=row.status_message_id)
+            for row in requests
+            if row.status_message_id not in (None, row.telegram_message_id)
         ),
         unknown_sends=sum(send.outcome in ("sending", "unknown") for send in sends),
         hosts=tuple(sorted({row.host for row in requests if row.host is not None})),

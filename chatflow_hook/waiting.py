@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chatflow_hook import handles, picture, queue, sqlstates
 from chatflow_hook.database import Database
+from chatflow_hook.drafts import StoppedDraft
 from chatflow_hook.failures import Throttle, cause_of
 from chatflow_hook.handles import Handle, SentPhoto
 from chatflow_hook.messages import Messages
@@ -251,6 +252,6 @@ class PictureReader:
 
 async def _find(handle: Handle, connection: AsyncConnection) -> UUID | None:
     """Return the id of the request that a handle names; only a photo has to be looked up."""
-    if not isinstance(handle, SentPhoto):
+    if not isinstance(handle, SentPhoto | StoppedDraft):
         return handles.request_id(handle)
     return await connection.scalar(select(ImageRequest.id).where(handles.is_meant(handle)))

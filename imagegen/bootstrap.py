@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from chatflow_hook.messages import messages_of
+from chatflow_hook.messages import Messages
 from chatflow_hook.settings import BadSetting
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.timeouts import PromptTimeouts
 from imagegen.db.engine import connect
+from imagegen.delivery.chat_sender import ChatSender
+from imagegen.delivery.pacing import Pacing
 from imagegen.delivery.rate_limit import FloodControl
 from imagegen.delivery.telegram import Telegram
 from imagegen.maintenance.forgotten_messages import ForgottenMessages
@@ -19,8 +21,10 @@ from imagegen.maintenance.retention import Retention
 from imagegen.maintenance.retention_limits import RetentionLimits
 from imagegen.maintenance.stray_prompts import StrayCleanup
 from imagegen.monitoring.counter_log import CounterLog
+from imagegen.pipeline.chat_progress import ChatProgress, ProgressSettings
 from imagegen.pipeline.content_policy import ContentPolicy, PolicySettings
 from imagegen.pipeline.context import JobContext
+from imagegen.pipeline.end_notices import EndNotices
 from imagegen.pipeline.image_cache import ImageCache
 from imagegen.pipeline.photo_message import PhotoMessages
 from imagegen.pipeline.quarantine import Quarantine
@@ -34,6 +38,7 @@ from imagegen.prompts.llm import LanguageModel
 from imagegen.queue import connections
 from imagegen.queue.circuit_breaker import CircuitBreaker
 from imagegen.queue.live_progress import LiveProgress
+from imagegen.requests.chat_ends import ChatEnds
 from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.repository import RequestRepository
 from imagegen.safety.screen import Screen, ScreenVerdict, shared_screen
@@ -53,6 +58,8 @@ from imagegen.workflows.library import Library
 from imagegen.workflows.screening import screened_workflows
 
 _DAY_S = 86_400.0
+# After a minute people look elsewhere, and want to be notified of their picture.
+_NOTIFY_AFTER_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,12 +189,13 @@ def host_clients(settings: HostSettings, *, drawing_s: float) -> list[HostClient
     ]
 
 
-async def worker_parts(
+async def worker_parts(  # noqa: PLR0913 (what the worker has made, the last two by name)
     settings: Settings,
     library: Library,
     images: ImageStore,
     stack: AsyncExitStack,
     *,
+    words: Messages,
     lease_s: float,
 ) -> WorkerParts:
     """Open everything that a worker needs; the stack closes it, last opened first.
@@ -221,6 +229,7 @@ async def worker_parts(
         age_text_version=settings.age_text_version,
     )
     turn_reader = TurnReader(engine, screen, hash_secret=settings.hash_secret)
+    chat_sender = ChatSender(telegram, FloodControl(results), Pacing())
     context = JobContext(
         turn_reader=turn_reader,
         content_policy=ContentPolicy(
@@ -236,8 +245,16 @@ async def worker_parts(
         image_store=images,
         image_links=image_links(settings),
         telegram=telegram,
-        photo_messages=_photo_messages(settings, requests),
-        flood_control=FloodControl(results),
+        photo_messages=_photo_messages(settings, requests, words),
+        chat_sender=chat_sender,
+        chat_progress=ChatProgress(
+            chat_sender,
+            requests,
+            words,
+            _progress_settings(settings),
+            preview_screen=settings.image_screen,
+        ),
+        end_notices=EndNotices(ChatEnds(engine), chat_sender, words, told=settings.delivery_ends),
         progress=LiveProgress(results),
         quarantine=Quarantine(
             max_crashes=settings.request_crashes, count_suspects=requests.count_suspects
@@ -247,6 +264,7 @@ async def worker_parts(
         max_age_s=settings.request_max_age,
         max_attempts=settings.request_attempts,
         max_unknown_sends=2 if settings.delivery_on_unknown == "resend" else 1,
+        notify_after_s=_NOTIFY_AFTER_S,
         keep_outputs=settings.comfyui_keep_outputs,
         lease_s=lease_s,
     )
@@ -281,10 +299,12 @@ async def _pool(
     return pool
 
 
-def _photo_messages(settings: Settings, requests: RequestRepository) -> PhotoMessages:
+def _photo_messages(
+    settings: Settings, requests: RequestRepository, words: Messages
+) -> PhotoMessages:
     return PhotoMessages(
         requests=requests,
-        texts=messages_of(settings),
+        words=words,
         chance=random.SystemRandom(),
         buttons=settings.delivery_buttons,
         under=settings.delivery_buttons_under,
@@ -297,6 +317,14 @@ def _policy_settings(settings: Settings) -> PolicySettings:
     return PolicySettings(
         max_rating=settings.max_rating,
         seed_mode=settings.seed_mode,
+        protects_content=settings.protect_content,
+    )
+
+
+def _progress_settings(settings: Settings) -> ProgressSettings:
+    return ProgressSettings(
+        mode=settings.delivery_progress,
+        shows_previews=settings.delivery_preview,
         protects_content=settings.protect_content,
     )
 

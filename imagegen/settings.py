@@ -292,6 +292,14 @@ class Settings(
     delivery_on_unknown: Annotated[
         Literal["resend", "skip"], Field(description="resend or skip")
     ] = "resend"
+    delivery_progress: Annotated[
+        Literal["action", "message", "draft", "off"],
+        Field(description="action, message, draft or off"),
+    ] = "action"
+    delivery_preview: Annotated[bool, Field(description="true or false")] = False
+    delivery_ends: Annotated[
+        Literal["asked", "all", "off"], Field(description="asked, all or off")
+    ] = "asked"
     delivery_buttons: Annotated[
         tuple[Button, ...],
         NoDecode,

@@ -16,6 +16,7 @@ import structlog
 from aiohttp.web import RouteDef
 from arq.worker import func, run_worker
 
+from chatflow_hook.messages import messages_of
 from chatflow_hook.queue import JOB, QUEUE, dumps, loads
 from chatflow_hook.settings import BadSetting, read
 from imagegen import bootstrap, image_file, logs, periodic
@@ -25,7 +26,7 @@ from imagegen.monitoring import checks, http_server, image_page
 from imagegen.monitoring.host_status import HostStatusPublisher
 from imagegen.monitoring.persona_coverage import COVERAGE_EVERY_S, PersonaCoverage
 from imagegen.monitoring.readiness import Readiness
-from imagegen.pipeline import turn_reader
+from imagegen.pipeline import end_notices, turn_reader
 from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.make_image import make_image
 from imagegen.queue import connections, job_lease, shutdown
@@ -95,10 +96,12 @@ def worker_settings(
     and signal handlers. Tests that run a worker inside their own process set it to False.
 
     Raises:
-        BadSetting: there are no workflows, or the image store cannot be opened.
+        BadSetting: there are no workflows, the image store cannot be opened, or MESSAGES_FILE
+            cannot be used.
     """
     library = bootstrap.workflow_library(settings)
     images = bootstrap.image_store(settings)
+    words = messages_of(settings)
     queue = connections.job_queue(settings.redis, db=settings.redis_broker_db)
     stack = AsyncExitStack()
     graceful_shutdown = GracefulShutdown(queue, grace_s=settings.stop_grace)
@@ -119,7 +122,7 @@ def worker_settings(
             )
         )
         parts = await bootstrap.worker_parts(
-            settings, library, images, stack, lease_s=recovery.lease_s
+            settings, library, images, stack, words=words, lease_s=recovery.lease_s
         )
         context = ctx["context"] = parts.context
         queue.limit_jobs(context.circuit_breaker.due)
@@ -132,6 +135,7 @@ def worker_settings(
             ("relay", relay.step, recovery.relay_every_s),
             ("strays", partial(parts.stray_cleanup.step, context.pool), stray_prompts.EVERY_S),
             ("messages", parts.forgotten_messages.step, forgotten_messages.EVERY_S),
+            ("ends", context.end_notices.step, end_notices.EVERY_S),
             ("coverage", coverage.step, COVERAGE_EVERY_S),
             ("log repeats", logs.log_repeats, _LOG_REPEATS_EVERY_S),
         ):

@@ -59,6 +59,8 @@ class Delivery(Base):
     attempt: Mapped[int]
     outcome: Mapped[str] = mapped_column(Text, server_default=text("'sending'"))
     message_id: Mapped[int | None] = mapped_column(BigInteger)
+    # The picture takes the place of a status message: to repeat that is harmless.
+    is_edit: Mapped[bool] = mapped_column(server_default=text("false"))
     error_sentence: Mapped[str | None] = mapped_column(Text)
     started_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -1,10 +1,14 @@
-"""How a picture reaches the chat.
+"""How a picture, and what is told of it, reaches the chat.
 
-message.py: a photo message before and after it is sent.
-telegram.py: the send over aiogram.
+chat_sender.py: the one way to a chat, the picture first.
+message.py: a photo message before and after it is sent, and a text.
+status_text.py: the words of a status message.
+telegram.py: the calls over aiogram.
+telegram_session.py: the connection, and what an error of a call means.
 telegram_refusals.py: what Telegram's refusals mean.
 photo_encoding.py: the forms in which a picture is sent, until Telegram accepts one.
 ai_mark.py: tells people that a machine made the picture.
-rate_limit.py: Telegram's flood limit.
+rate_limit.py: the pauses that Telegram demands.
+pacing.py: its limits, counted so that there are none.
 errors.py: what can go wrong, by what to do next.
 """

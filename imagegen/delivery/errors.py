@@ -39,6 +39,25 @@ class PhotoRefused(Unavailable):
     code = "photo_refused"
 
 
+class MessageGone(Unavailable):
+    """The message that is to be edited is not there any more, or shows something else."""
+
+    code = "message_gone"
+
+
+class DraftRefused(Unavailable):
+    """The chat takes no drafts; a message may pass."""
+
+    code = "draft_refused"
+
+
+class ToldLater(Unavailable):
+    """A picture of this chat comes first, or Telegram's limits leave no room for this now."""
+
+    code = "told_later"
+    level = logging.DEBUG
+
+
 class AnswerUnknown(Unavailable):
     """Telegram refused with an answer that we have no name for. Nothing was sent."""
 

@@ -1,4 +1,4 @@
-"""A photo message before and after it is sent."""
+"""A photo message before and after it is sent, and a text."""
 
 import html
 import re
@@ -50,6 +50,8 @@ class PhotoMessage:
     `parse_mode`: the markup of the caption, None for plain text.
     `last_line`: stands below the caption, or alone if there is none.
     `is_document`: it is sent as a file and not as a photo. A document has no spoiler.
+    `replaces`: the id of a message of the bot whose place it takes; an edit cannot set
+    `protect_content`, so that message has it already. None for a message of its own.
     """
 
     chat_id: int
@@ -67,6 +69,7 @@ class PhotoMessage:
     reply_to_message_id: int | None = None
     message_thread_id: int | None = None
     is_document: bool = False
+    replaces: int | None = None
 
     @property
     def fits_a_photo(self) -> bool:
@@ -96,6 +99,22 @@ class PhotoMessage:
                 return self.last_line and _MARKDOWN_SIGN.sub(r"\\\g<0>", self.last_line)
             case _:
                 return self.last_line
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextMessage:
+    """A text and the chat it is told to.
+
+    `receiver_user_id`: the one member of a group who sees it; None for all.
+    """
+
+    chat_id: int
+    text: str
+    buttons: tuple[MessageButton, ...] = ()
+    protect_content: bool = False
+    reply_to_message_id: int | None = None
+    message_thread_id: int | None = None
+    receiver_user_id: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,76 +2,64 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
 import structlog
 from aiogram import Bot
-from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
-from aiogram.exceptions import (
-    ClientDecodeError,
-    RestartingTelegram,
-    TelegramAPIError,
-    TelegramBadRequest,
-    TelegramEntityTooLarge,
-    TelegramForbiddenError,
-    TelegramMigrateToChat,
-    TelegramNetworkError,
-    TelegramNotFound,
-    TelegramRetryAfter,
-    TelegramServerError,
-    TelegramUnauthorizedError,
-)
-from aiogram.methods import TelegramMethod
-from aiogram.methods.base import Response, TelegramType
+from aiogram.exceptions import TelegramBadRequest, TelegramMigrateToChat
+from aiogram.methods.base import Response
 from aiogram.types import (
     BufferedInputFile,
+    EphemeralMessageParameters,
     InlineKeyboardButton,
     InlineKeyboardMarkup,
+    InputMediaDocument,
     InputMediaPhoto,
     Message,
     ReplyParameters,
 )
-from aiohttp import ClientConnectorError, ClientTimeout, ConnectionTimeoutError
+from aiohttp import ClientTimeout
 
-from chatflow_hook import connection_errors
 from imagegen.delivery.errors import (
     AnswerUnknown,
     ChatGone,
+    DraftRefused,
     FileUnknown,
-    FloodWait,
-    NotSent,
-    OutcomeUnknown,
+    MessageGone,
     PhotoRefused,
     TokenRevoked,
 )
-from imagegen.delivery.message import MessageButton, PhotoMessage, SentMessage
-from imagegen.delivery.telegram_refusals import refusal
+from imagegen.delivery.message import MessageButton, PhotoMessage, SentMessage, TextMessage
+from imagegen.delivery.telegram_session import (
+    CALL_ERRORS,
+    NO_REASON,
+    Session,
+    accepted_message_id,
+    error_of,
+)
 from imagegen.errors import ImagegenError
 
 # Only changes, see imagegen/log_repeats.py.
 log = structlog.get_logger(f"{__name__}.changes")
 
-# aiogram writes Response[Message] for each answer. pydantic caches such a type only as long as it
-# is referenced, and to build it takes as long as the rest of a send: hence this reference.
-_KEPT_RESPONSE_TYPE = Response[Message]
+# aiogram writes these types for its answers. pydantic caches such a type only as long as it is
+# referenced, and to build one takes as long as the rest of a send: hence these references.
+_KEPT_RESPONSE_TYPES = (Response[Message], Response[Message | bool], Response[bool])
 
-_TOKEN_REVOKED_RETRY_S = 10.0
 _PROBE_TIMEOUT_S = 2
+# What is told while a picture is made is told anew a few seconds later.
+_STATUS_TIMEOUT_S = 5
 # How long a connection may take to come about, with its wait for a free one, DNS and TLS. It ends
 # before the whole call does, or nobody could say whether anything was sent.
 _MAX_CONNECT_S = 10.0
 _MAX_CONNECT_SHARE = 0.5
-_CLIENT_ERROR = 400
-_SERVER_ERROR = 500
 # A phone shows the whole labels of two.
 _BUTTONS_IN_A_ROW = 2
-# For an answer that has no description; aiogram then has None as its message.
-_NO_REASON = "without a reason"
-# What a call raises. ValueError and LookupError: the answer is no text in its own encoding.
-_CALL_ERRORS = (TelegramAPIError, ClientDecodeError, ValueError, LookupError)
+_NOT_MODIFIED = "message is not modified"
+# Parts of the refusals of an edit whose message is not there, or is none that can be edited.
+_GONE = ("not found", "can't be edited", "message_id_invalid", "no text in the message to edit")
 
 
 class Telegram:
@@ -82,7 +70,7 @@ class Telegram:
 
     def __init__(self, *, token: str, api_url: str, timeout_s: float) -> None:
         connect_s = min(_MAX_CONNECT_S, _MAX_CONNECT_SHARE * timeout_s)
-        session = _Session(
+        session = Session(
             api=TelegramAPIServer.from_base(api_url),
             timeout=ClientTimeout(total=timeout_s, connect=connect_s),
         )
@@ -108,7 +96,11 @@ class Telegram:
     async def send(self, photo: PhotoMessage) -> SentMessage:
         """Send a picture. If the group has become a supergroup, it is sent to the supergroup.
 
+        With `replaces` it takes the place of that message, which may be done again: a message
+        that shows the picture already stays as it is.
+
         Raises:
+            MessageGone: the message that it replaces is not there any more; send a new one.
             NotSent: it certainly did not arrive; also where a proxy refuses it.
             OutcomeUnknown: it may have arrived.
             FileUnknown: `file_id` is not valid any more; send the bytes.
@@ -124,12 +116,14 @@ class Telegram:
             try:
                 message = await self._send(photo, chat_id)
             except TelegramMigrateToChat as moved:
-                if chat_id > 0:  # only groups move: a private picture goes nowhere else
+                # Only groups move: a private picture goes nowhere else. A message that is to be
+                # replaced has stayed in the old chat.
+                if chat_id > 0 or photo.replaces is not None:
                     raise
                 chat_id = moved.migrate_to_chat_id
                 message = await self._send(photo, chat_id)
-        except _CALL_ERRORS as error:
-            message_id = _accepted_message_id(error)
+        except CALL_ERRORS as error:
+            message_id = accepted_message_id(error) or _unchanged_message_id(error, photo)
             if message_id is None:
                 raise self._send_error(error, photo) from error
             file_id = None
@@ -154,8 +148,8 @@ class Telegram:
         except TelegramMigrateToChat:
             return False
         except TelegramBadRequest as error:
-            return "not found" in (error.message or _NO_REASON).lower()
-        except _CALL_ERRORS as error:
+            return "not found" in (error.message or NO_REASON).lower()
+        except CALL_ERRORS as error:
             problem = self._noting_revoked_token(error_of(error))
             if isinstance(problem, ChatGone):
                 return False
@@ -176,13 +170,119 @@ class Telegram:
                 InputMediaPhoto(media=file, caption=caption), chat_id=chat_id, message_id=message_id
             )
         except (TelegramMigrateToChat, TelegramBadRequest) as error:
-            return "not modified" in (error.message or _NO_REASON).lower()
-        except _CALL_ERRORS as error:
+            return "not modified" in (error.message or NO_REASON).lower()
+        except CALL_ERRORS as error:
             problem = self._noting_revoked_token(error_of(error))
             if isinstance(problem, ChatGone):
                 return False
             raise problem from error
         return True
+
+    async def send_text(self, text: TextMessage) -> int:
+        """Send a text, and return its message id; 0 for an ephemeral one, which has none.
+
+        Takes 5 s at most, as all methods for texts do.
+
+        Raises:
+            NotSent, FloodWait, TokenRevoked, AnswerUnknown, PlaceRefused: it did not arrive.
+            OutcomeUnknown: it may have arrived.
+            ChatGone: the chat does not exist or does not let the bot write.
+        """
+        receiver = text.receiver_user_id
+        try:
+            message = await self._bot.send_message(
+                text.chat_id,
+                text.text,
+                message_thread_id=text.message_thread_id,
+                protect_content=text.protect_content or None,
+                reply_parameters=_reply_parameters(text.reply_to_message_id),
+                reply_markup=_keyboard(text.buttons),
+                ephemeral_message_parameters=None
+                if receiver is None
+                else EphemeralMessageParameters(receiver_user_id=receiver),
+                request_timeout=_STATUS_TIMEOUT_S,
+            )
+        except CALL_ERRORS as error:
+            if (message_id := accepted_message_id(error)) is not None:
+                return message_id
+            raise self._noting_revoked_token(error_of(error)) from error
+        return message.message_id
+
+    async def edit_text(self, text: TextMessage, message_id: int) -> None:
+        """Replace the text and the button of a message of the bot.
+
+        Raises:
+            MessageGone: it is not there any more, or shows a photo.
+            NotSent, OutcomeUnknown, FloodWait, TokenRevoked, AnswerUnknown, ChatGone: not now.
+        """
+        try:
+            await self._bot.edit_message_text(
+                text.text,
+                chat_id=text.chat_id,
+                message_id=message_id,
+                reply_markup=_keyboard(text.buttons),
+                request_timeout=_STATUS_TIMEOUT_S,
+            )
+        except CALL_ERRORS as error:
+            self._raise_edit_error(error)
+
+    async def show_preview(self, text: TextMessage, message_id: int, image: bytes) -> None:
+        """Let a message of the bot show an image, with the text as its caption.
+
+        Raises:
+            MessageGone: it is not there any more.
+            NotSent, OutcomeUnknown, FloodWait, TokenRevoked, AnswerUnknown, ChatGone,
+            PhotoRefused: not now.
+        """
+        file = BufferedInputFile(image, filename="preview.jpeg")
+        try:
+            await self._bot.edit_message_media(
+                InputMediaPhoto(media=file, caption=text.text),
+                chat_id=text.chat_id,
+                message_id=message_id,
+                reply_markup=_keyboard(text.buttons),
+                request_timeout=_STATUS_TIMEOUT_S,
+            )
+        except CALL_ERRORS as error:
+            self._raise_edit_error(error)
+
+    async def show_upload(self, chat_id: int, message_thread_id: int | None) -> None:
+        """Show for 5 s, or until the next message, that the bot sends a photo.
+
+        Raises:
+            NotSent, OutcomeUnknown, FloodWait, TokenRevoked, AnswerUnknown, PlaceRefused,
+            ChatGone: it is not shown.
+        """
+        try:
+            await self._bot.send_chat_action(
+                chat_id,
+                "upload_photo",
+                message_thread_id=message_thread_id,
+                request_timeout=_STATUS_TIMEOUT_S,
+            )
+        except CALL_ERRORS as error:
+            raise self._noting_revoked_token(error_of(error)) from error
+
+    async def show_draft(self, text: TextMessage, draft_id: int) -> None:
+        """Show a text as one that is still written, with a Stop button; it is gone after 30 s.
+
+        Raises:
+            DraftRefused: this chat takes no drafts.
+            NotSent, OutcomeUnknown, FloodWait, TokenRevoked, ChatGone: not now.
+        """
+        try:
+            await self._bot.send_message_draft(
+                text.chat_id,
+                draft_id,
+                message_thread_id=text.message_thread_id,
+                text=text.text,
+                can_stop=True,
+                request_timeout=_STATUS_TIMEOUT_S,
+            )
+        except TelegramBadRequest as error:
+            raise DraftRefused(f"the chat takes no draft: {error.message or NO_REASON}") from error
+        except CALL_ERRORS as error:
+            raise self._noting_revoked_token(error_of(error)) from error
 
     async def probe(self) -> None:
         """Return if Telegram answers and accepts the token; resets `is_revoked`.
@@ -196,7 +296,7 @@ class Telegram:
         """
         try:
             await self._bot.get_me(request_timeout=_PROBE_TIMEOUT_S)
-        except _CALL_ERRORS as error:
+        except CALL_ERRORS as error:
             raise self._noting_revoked_token(error_of(error)) from error
         if self.is_revoked:
             log.info("telegram knows the token again")
@@ -208,7 +308,19 @@ class Telegram:
             self.is_revoked = True
         return error
 
+    def _raise_edit_error(self, error: Exception) -> None:
+        """Raise our error for that of an edit; return if the message shows it already."""
+        if _is_bad_request(error, _NOT_MODIFIED) or accepted_message_id(error) is not None:
+            return
+        if _is_bad_request(error, *_GONE):
+            raise MessageGone("the message to edit is not there any more") from error
+        raise self._noting_revoked_token(error_of(error)) from error
+
     def _send_error(self, error: Exception, photo: PhotoMessage) -> ImagegenError:
+        if photo.replaces is not None and (
+            isinstance(error, TelegramMigrateToChat) or _is_bad_request(error, *_GONE)
+        ):
+            return MessageGone("the message that the picture replaces is not there any more")
         problem = self._noting_revoked_token(error_of(error))
         if photo.file_id is not None and isinstance(problem, PhotoRefused | AnswerUnknown):
             # In whatever wording: a file id of another bot, of another type, or one that is too old.
@@ -227,6 +339,8 @@ class Telegram:
     async def _send_once(self, photo: PhotoMessage, chat_id: int) -> Message:
         file = photo.file_id or BufferedInputFile(photo.data, filename=photo.filename)
         caption = photo.short_caption
+        if photo.replaces is not None:
+            return await self._replace(photo, file, chat_id, photo.replaces)
         reply = _reply_parameters(photo.reply_to_message_id)
         if photo.is_document:
             return await self._bot.send_document(
@@ -253,77 +367,46 @@ class Telegram:
             message_thread_id=photo.message_thread_id,
         )
 
-
-class _RefusedOnTheWay(TelegramAPIError):
-    """A proxy or a firewall refused the call, so it never came to the Bot API."""
-
-
-class _Session(AiohttpSession):
-    """aiogram's session, which also judges an answer that is not the Bot API's by its status."""
-
-    def check_response(
-        self, bot: Bot, method: TelegramMethod[TelegramType], status_code: int, content: str
-    ) -> Response[TelegramType]:
-        try:
-            return super().check_response(bot, method, status_code, content)
-        except (ClientDecodeError, TypeError) as error:  # a proxy's page, or no description
-            message = f"an answer {status_code} that is not the Bot API's"
-            if status_code >= _SERVER_ERROR:
-                raise TelegramServerError(method, message) from error
-            if status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-                raise TelegramEntityTooLarge(method, message) from error
-            if status_code >= _CLIENT_ERROR:
-                raise _RefusedOnTheWay(method, message) from error
-            raise
-
-
-def error_of(error: Exception) -> ImagegenError:
-    """Return our error for an error of a call, judged by how far the call got. Pure."""
-    match error:
-        case TelegramRetryAfter():
-            wait_s = float(error.retry_after)
-            return FloodWait(f"Telegram asks to wait {wait_s:g} s", retry_after_s=wait_s)
-        case TelegramUnauthorizedError() | TelegramNotFound():
-            return TokenRevoked(
-                "Telegram does not know the token", retry_after_s=_TOKEN_REVOKED_RETRY_S
+    async def _replace(
+        self, photo: PhotoMessage, file: BufferedInputFile | str, chat_id: int, message_id: int
+    ) -> Message:
+        caption = photo.short_caption
+        media = (
+            InputMediaDocument(
+                media=file,
+                caption=caption,
+                parse_mode=photo.parse_mode,
+                disable_content_type_detection=True,
             )
-        case TelegramForbiddenError():
-            problem = refusal(error.message or _NO_REASON)
-            is_told = isinstance(problem, ChatGone)
-            return problem if is_told else ChatGone("the chat is closed", code="bot_blocked")
-        case _RefusedOnTheWay():
-            return NotSent(f"something before Telegram refuses the call: {error.message}")
-        case TelegramEntityTooLarge():
-            return PhotoRefused("Telegram refuses the photo: it is too large")
-        case RestartingTelegram():
-            return NotSent("Telegram restarts")
-        case TelegramNetworkError() if isinstance(
-            error.__cause__, ClientConnectorError | ConnectionTimeoutError
-        ):
-            # Refused, unreachable, not resolved, or no answer to the connect: nothing was sent.
-            return NotSent(_why_not_reached(error.__cause__))
-        case TelegramNetworkError() | TelegramServerError():
-            return OutcomeUnknown("the connection to Telegram broke during the send")
-        case TelegramAPIError():
-            return refusal(error.message or _NO_REASON)
-        case _:
-            return OutcomeUnknown("Telegram's answer cannot be read")
+            if photo.is_document
+            else InputMediaPhoto(
+                media=file,
+                caption=caption,
+                parse_mode=photo.parse_mode,
+                has_spoiler=photo.has_spoiler,
+            )
+        )
+        edited = await self._bot.edit_message_media(
+            media,
+            chat_id=chat_id,
+            message_id=message_id,
+            reply_markup=_keyboard(photo.buttons),
+        )
+        if isinstance(edited, bool):  # only for inline messages, says the Bot API
+            raise ValueError("no message in the answer")  # noqa: TRY004 (Telegram's, not a caller's)
+        return edited
 
 
-def _why_not_reached(error: ClientConnectorError | ConnectionTimeoutError) -> str:
-    reason = connection_errors.reason(error) or "cannot be reached"
-    if isinstance(error, ClientConnectorError):
-        return f"Telegram at {error.host}:{error.port} {reason}"
-    return f"Telegram {reason}"
+def _unchanged_message_id(error: Exception, photo: PhotoMessage) -> int | None:
+    """Return the id of the message that shows the picture already."""
+    return photo.replaces if _is_bad_request(error, _NOT_MODIFIED) else None
 
 
-def _accepted_message_id(error: Exception) -> int | None:
-    """Return the id of a message that was accepted, although aiogram cannot read the answer."""
-    match error:
-        case ClientDecodeError(data={"ok": True, "result": {"message_id": int(message_id)}}):
-            return message_id
-        case _:
-            return None
+def _is_bad_request(error: Exception, *parts: str) -> bool:
+    if not isinstance(error, TelegramBadRequest):
+        return False
+    words = (error.message or NO_REASON).lower()
+    return any(part in words for part in parts)
 
 
 def _keyboard(buttons: Sequence[MessageButton]) -> InlineKeyboardMarkup | None:

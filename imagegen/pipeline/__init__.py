@@ -11,5 +11,7 @@
 - `image_cache.py`: finds images that were drawn before
 - `photo_message.py`: what a picture is sent with: caption and buttons
 - `deliver.py`: sends a stored image to its chat
+- `chat_progress.py`: tells the chat how far its picture is
+- `end_notices.py`: tells the chat that there is no picture
 - `dry_run.py`: shows what would be drawn for a dialog, without drawing it
 """

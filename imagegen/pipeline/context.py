@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from imagegen.delivery.chat_sender import ChatSender
 from imagegen.delivery.message import AiMark
-from imagegen.delivery.rate_limit import FloodControl
 from imagegen.delivery.telegram import Telegram
+from imagegen.pipeline.chat_progress import ChatProgress
 from imagegen.pipeline.content_policy import ContentPolicy
+from imagegen.pipeline.end_notices import EndNotices
 from imagegen.pipeline.image_cache import ImageCache
 from imagegen.pipeline.photo_message import PhotoMessages
 from imagegen.pipeline.quarantine import Quarantine
@@ -33,6 +35,8 @@ class JobContext:
         max_age_s: seconds after queueing at which a request expires (REQUEST_MAX_AGE); 0 for never.
         max_attempts: how often a request may fail before it ends, outages not counted.
         max_unknown_sends: give up after this many sends with an unknown outcome.
+        notify_after_s: a picture that comes later than this after its request is a new message,
+            which notifies, and not an edit of the status message.
         keep_outputs: whether hosts keep the images in their output folder.
         lease_s: how long a job stays locked after its worker's last renewal.
     """
@@ -50,7 +54,9 @@ class JobContext:
     image_links: ImageLinks | None
     telegram: Telegram
     photo_messages: PhotoMessages
-    flood_control: FloodControl
+    chat_sender: ChatSender
+    chat_progress: ChatProgress
+    end_notices: EndNotices
     progress: LiveProgress
     quarantine: Quarantine
     circuit_breaker: CircuitBreaker
@@ -58,5 +64,6 @@ class JobContext:
     max_age_s: float
     max_attempts: int
     max_unknown_sends: int
+    notify_after_s: float
     keep_outputs: bool
     lease_s: float

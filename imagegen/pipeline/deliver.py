@@ -18,6 +18,7 @@ from imagegen.delivery.errors import (
     DeliveryUnknown,
     FileUnknown,
     FloodWait,
+    MessageGone,
     OutcomeUnknown,
     PhotoRefused,
     PlaceRefused,
@@ -26,6 +27,7 @@ from imagegen.delivery.errors import (
 from imagegen.delivery.message import PhotoMessage, SentMessage
 from imagegen.delivery.photo_encoding import photo_forms
 from imagegen.errors import ImagegenError, Rejected, Unavailable, Unexpected
+from imagegen.pipeline.content_policy import DeliveryOptions
 from imagegen.pipeline.context import JobContext
 from imagegen.queue import shutdown
 from imagegen.requests.claim import ClaimedRequest, ClaimLost, DeliveryAttempt
@@ -57,7 +59,7 @@ _LOGGED_EVERY_S = 60.0
 async def deliver(
     context: JobContext, request: ClaimedRequest, image: StoredImage, *, data: bytes | None = None
 ) -> None:
-    """Send the picture to its chat and finish the request.
+    """Send the picture to its chat, in place of its status message, and finish the request.
 
     A request without a chat is only finished: the caller of the hook fetches the image, from the
     worker itself where nothing else serves it. `data` is
@@ -90,7 +92,10 @@ async def deliver(
         await _run_to_completion(context.requests.mark_delivered(request, url=url))
         return
 
-    message = await context.photo_messages.write(request, request.chat_id, image, options, persona)
+    message = replace(
+        await context.photo_messages.write(request, request.chat_id, image, options, persona),
+        replaces=await _message_to_replace(context, request, options),
+    )
     if data is None:
         if await _send_by_file_id(context, request, image, message):
             return
@@ -105,7 +110,7 @@ async def check_flood_wait(context: JobContext, request: ClaimedRequest, chat_id
         FloodWait: Telegram asks to wait for longer than that.
         TooLate: Telegram asks to wait for longer than that, and the request is too old.
     """
-    wait_s = await context.flood_control.wait_s(chat_id)
+    wait_s = await context.chat_sender.wait_s(chat_id)
     if wait_s > _SHORT_WAIT_S:
         raise _flood_wait(context, request, wait_s)
     return wait_s
@@ -136,6 +141,30 @@ def _persona(context: JobContext, request: ClaimedRequest) -> Persona | None:
         return context.library.find(request.persona).persona
     except ImagegenError:  # its folder was removed since, but its image is still delivered
         return None
+
+
+async def _message_to_replace(
+    context: JobContext, request: ClaimedRequest, options: DeliveryOptions
+) -> int | None:
+    """Return the id of the status message whose place the picture takes; None for a new message.
+
+    An edit notifies nobody, and protects nothing that was not protected before. Where one of these
+    matters, the status message is deleted, so that there is one message at the end.
+    """
+    status = request.status
+    if status is None:
+        return None
+    if request.age_s <= context.notify_after_s and (
+        status.is_protected or not options.protect_content
+    ):
+        return status.message_id
+    try:
+        await context.chat_sender.delete(request.chat_id or 0, status.message_id)
+        await context.requests.note_status(request, None)
+    except (Unavailable, Rejected) as error:
+        # The row goes on naming it, and it is deleted after the delivery.
+        log.info("status message is deleted later", code=error.code, why=error.sentence)
+    return None
 
 
 async def _send_by_file_id(
@@ -181,6 +210,9 @@ async def _send_in_topic_or_chat(
     """Send the message; without its topic and its reply if Telegram does not accept these."""
     try:
         await _send_if_allowed(context, request, message)
+    except MessageGone as error:
+        log.info("picture is a message of its own", why=error.sentence)
+        await _send_in_topic_or_chat(context, request, replace(message, replaces=None))
     except PlaceRefused as error:
         chat_message = replace(message, message_thread_id=None, reply_to_message_id=None)
         if chat_message == message:
@@ -194,7 +226,7 @@ async def _send_if_allowed(
 ) -> None:
     """Send the message unless Telegram asks to wait, or an earlier send has or may have arrived."""
     await _wait_until_allowed(context, request, message.chat_id)
-    send = await context.deliveries.start(request)
+    send = await context.deliveries.start(request, is_edit=message.replaces is not None)
     if send.arrived_as is not None:
         await context.deliveries.record_outcome(send, SendOutcome.NOT_SENT, "it is in the chat")
         receipt = SentMessage(
@@ -205,7 +237,8 @@ async def _send_if_allowed(
         )
         await _run_to_completion(context.requests.mark_delivered(request, receipt=receipt))
         return
-    if send.unknown >= context.max_unknown_sends:
+    # An edit that may have arrived is no second picture: its message is edited again, or gone.
+    if send.unknown - send.unknown_edits >= context.max_unknown_sends:
         await context.deliveries.record_outcome(send, SendOutcome.NOT_SENT, "given up")
         raise DeliveryUnknown("nobody can say whether the picture arrived")
     await _send(context, request, send, message)
@@ -237,11 +270,9 @@ async def _send(
         await context.content_policy.check_age(
             request, may_exceed_safe=await _may_exceed_safe(context, request)
         )
-        receipt = await context.telegram.send(message)
+        receipt = await context.chat_sender.send_photo(message)
     except ImagegenError as error:
         flood_wait_s = error.retry_after_s if isinstance(error, FloodWait) else None
-        if flood_wait_s is not None:
-            await context.flood_control.pause(message.chat_id, flood_wait_s)
         outcome, sentence = _outcome(error), error.sentence
         await _patiently(
             context, request, lambda: context.deliveries.record_outcome(send, outcome, sentence)

@@ -19,6 +19,7 @@ from imagegen.comfy.history import OutputImage
 from imagegen.comfy.prompt_job import PromptJob, PromptResult
 from imagegen.errors import ImagegenError, Rejected, Unavailable
 from imagegen.image_file import BadImage, ImageFile
+from imagegen.pipeline.chat_progress import RequestProgress
 from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.image_cache import CachedImage
 from imagegen.pool.host import SlotLease
@@ -54,9 +55,12 @@ class ImageGeneration:
         WorkflowFault: the persona's files cannot be used.
     """
 
-    def __init__(self, context: JobContext, request: ClaimedRequest) -> None:
+    def __init__(
+        self, context: JobContext, request: ClaimedRequest, chat_progress: RequestProgress
+    ) -> None:
         self._context = context
         self._request = request
+        self._chat_progress = chat_progress
         # The prompt that this job posts or follows, None before it has one.
         self._execution: PromptExecution | None = None
         # Whether the row names the prompt of `_execution`.
@@ -212,8 +216,10 @@ class ImageGeneration:
             left_on=None if self._request.prompt_id is None else self._request.host,
             user=self._request.user_id,
             is_asked=self._request.kind.is_asked_by_person,
+            request_id=self._request.id,
             age_s=self._request.age_s,
         )
+        self._chat_progress.waits(partial(self._context.pool.place, self._request.id))
         async with AsyncExitStack() as stack:
             try:
                 async with (
@@ -248,7 +254,13 @@ class ImageGeneration:
 
     async def _execute(self, lease: SlotLease) -> PromptResult:
         """Run or resume the prompt with live progress; cancel it if the claim is lost."""
-        async with self._context.progress.drawing(self._request.id, lease.host.name) as on_progress:
+        self._chat_progress.draws(lease.expected_s)
+        async with self._context.progress.drawing(self._request.id, lease.host.name) as publish:
+
+            def on_progress(share: float) -> None:
+                publish(share)
+                self._chat_progress.set_share(share)
+
             execution = lease.host.execution(self._prompt_job(lease, on_progress))
             self._execution, self._is_prompt_in_row = execution, lease.is_resumption
             async with periodic.every(
@@ -272,10 +284,16 @@ class ImageGeneration:
             node=graph.output_node,
             origin=str(request.id),
             on_progress=on_progress,
+            on_preview=self._chat_progress.set_preview if self._shows_previews else None,
             # As the last step before the POST, when the host has opened a websocket: in the row, a
             # host that does not answer never takes the place of one that has a prompt.
             before_post=partial(self._start_drawing, graph, lease.host.name),
         )
+
+    @property
+    def _shows_previews(self) -> bool:
+        # Above safe never: nothing hides a preview, and no screen has seen the picture yet.
+        return self._chat_progress.takes_previews and self._spec.prompt.rating is Rating.SAFE
 
     async def _start_drawing(self, graph: BoundGraph, host: str) -> None:
         requests = self._context.requests

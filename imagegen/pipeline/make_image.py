@@ -12,6 +12,7 @@ from arq import Retry
 from chatflow_hook.tables import State
 from imagegen.errors import ImagegenError, Rejected, Unavailable, Unexpected
 from imagegen.pipeline import deliver
+from imagegen.pipeline.chat_progress import RequestProgress
 from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.generate import ImageGeneration
 from imagegen.queue import job_lease, shutdown
@@ -91,21 +92,28 @@ async def _process(context: JobContext, request_id: UUID) -> str:
 
 
 async def _generate_and_deliver(context: JobContext, request: ClaimedRequest) -> None:
+    async with context.chat_progress.showing(request) as chat_progress:
+        await _make(context, request, chat_progress)
+
+
+async def _make(
+    context: JobContext, request: ClaimedRequest, chat_progress: RequestProgress
+) -> None:
     # While the bot's token is revoked, images that are drawn are kept until it works again.
     if request.drawn is None or not context.telegram.is_revoked:
         request.time_left_s(context.max_age_s)  # raises TooLate
     if request.drawn is not None:
-        await _deliver(context, request, request.drawn)
+        await _deliver(context, request, request.drawn, chat_progress)
         return
 
     if request.prompt_id is not None and request.chat_id is not None:
         # The prompt may be that of a picture which could not be stored: while it may not be sent,
         # it is not fetched from its host again.
         await deliver.check_flood_wait(context, request, request.chat_id)
-    generation = ImageGeneration(context, request)
+    generation = ImageGeneration(context, request, chat_progress)
     image = await generation.run()
     try:
-        await _deliver(context, generation.request, image, data=generation.data)
+        await _deliver(context, generation.request, image, chat_progress, data=generation.data)
     except Rejected:
         await _clean_up_host(generation)
         raise
@@ -122,9 +130,17 @@ async def _clean_up_host(generation: ImageGeneration) -> None:
 
 
 async def _deliver(
-    context: JobContext, request: ClaimedRequest, image: StoredImage, *, data: bytes | None = None
+    context: JobContext,
+    request: ClaimedRequest,
+    image: StoredImage,
+    chat_progress: RequestProgress,
+    *,
+    data: bytes | None = None,
 ) -> None:
-    await deliver.deliver(context, request, image, data=data)
+    await chat_progress.finish()
+    request = request.with_status(chat_progress.status)
+    with context.chat_sender.picture_first(request.chat_id):
+        await deliver.deliver(context, request, image, data=data)
     await context.progress.ended(request.id)
 
 
@@ -185,12 +201,14 @@ async def _let_go(context: JobContext, request: ClaimedRequest) -> str:
     Its user may have been erased meanwhile. Another job that has the request publishes anew.
     """
     await context.progress.ended(request.id)
+    await context.end_notices.tell(request.id)
     return "claim lost"
 
 
 async def _end(context: JobContext, request: ClaimedRequest, error: ImagegenError) -> State:
     ending = await context.requests.end_without_picture(request, final_state(error), error)
     await context.progress.ended(request.id)
+    await context.end_notices.tell(request.id)
     if ending is None:
         log.info("picture is in the chat already", code=error.code, why=error.sentence)
         return State.DELIVERED

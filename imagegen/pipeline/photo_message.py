@@ -26,12 +26,13 @@ _CYRILLIC = re.compile(r"[а-яё]", re.IGNORECASE)
 class PhotoMessages:
     """Writes the message of a picture.
 
-    `ai_mark`: where a photo says to people that a machine made it. `buttons` are under pictures that a person asked for, and under automatic ones too if `under` is
-    all. `has_captions`: the persona says something where the bot gave no caption.
+    `ai_mark`: where a photo says to people that a machine made it. `buttons` are under pictures that
+    a person asked for, and under automatic ones too if `under` is all. `has_captions`: the persona
+    says something where the bot gave no caption.
     """
 
     requests: RequestRepository
-    texts: Messages
+    words: Messages
     chance: random.Random
     buttons: Sequence[Button] = ()
     under: Literal["asked", "all"] = "asked"
@@ -104,7 +105,7 @@ class PhotoMessages:
             return ()
         return tuple(
             MessageButton(
-                label=self.texts.text(button.label, language=request.language),
+                label=self.words.text(button.label, language=request.language),
                 data=button.data(request.id),
             )
             for button in self.buttons

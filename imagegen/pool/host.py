@@ -248,11 +248,18 @@ class SlotLease:
     """A slot on a host, lent to a caller of the pool.
 
     `requirements` is None if the slot is for the prompt that the caller has left on this host.
+    `expected_s`: after how many seconds the prompt will probably have ended, None if unknown.
     """
 
     def __init__(
-        self, host: PooledHost, requirements: Requirements | None, prompt: QueuedPrompt
+        self,
+        host: PooledHost,
+        requirements: Requirements | None,
+        prompt: QueuedPrompt,
+        *,
+        expected_s: float | None = None,
     ) -> None:
+        self.expected_s = expected_s
         self._host = host
         self._requirements = requirements
         self._prompt = prompt

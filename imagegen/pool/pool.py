@@ -4,7 +4,10 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from math import isfinite
 from statistics import fmean
+from uuid import UUID
 
 from imagegen.comfy.capabilities import Missing, Requirements, nobody_can_draw
 from imagegen.comfy.client import HostClient
@@ -22,6 +25,18 @@ _FULL_FOR_S = 0.25
 _RECONSIDER_EVERY_S = 0.5
 # How long the first checks of all hosts may take together.
 _FIRST_CHECKS_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueuePlace:
+    """Where a request stands in the queue for slots.
+
+    `number`: 1 for the next one. `ends_s`: after how many seconds its prompt will probably have
+    ended, None if unknown.
+    """
+
+    number: int
+    ends_s: float | None
 
 
 async def _leave_as_it_is(_: HostClient) -> None:
@@ -95,6 +110,13 @@ class Pool:
         """Return the present state of each host."""
         return tuple(self._status(host) for host in self._hosts.values())
 
+    def place(self, request_id: UUID) -> QueuePlace | None:
+        """Return the place of a request in the queue for slots; None if it does not wait."""
+        for ahead, waiter in enumerate(self._queue):
+            if waiter.request_id == request_id:
+                return QueuePlace(number=ahead + 1, ends_s=self._ends_s(waiter, ahead))
+        return None
+
     def missing(self, requirements: Requirements) -> Mapping[str, tuple[Missing, ...]]:
         """Return what each host lacks to draw this, by host name.
 
@@ -129,6 +151,7 @@ class Pool:
         left_on: str | None = None,
         user: int | None = None,
         is_asked: bool = False,
+        request_id: UUID | None = None,
         age_s: float = 0.0,
     ) -> AsyncIterator[SlotLease]:
         """Lend a slot on the best host that can draw this, after any wait.
@@ -142,6 +165,8 @@ class Pool:
         that host answers, the slot is on it and for that prompt (`SlotLease.is_resumption`), before
         all other callers. Another host is lent if that one does not answer, or is not in the pool.
 
+        `request_id`: by what `place` finds this caller while it waits.
+
         `age_s`: how many seconds ago the request was made. A host that has refused a prompt with
         these requirements since then is not asked again.
 
@@ -154,6 +179,7 @@ class Pool:
             left_on=None if left_on is None else self._hosts.get(left_on),
             user=user,
             is_asked=is_asked,
+            request_id=request_id,
             since=self._clock(),
             asked_at=self._clock() - age_s,
         )
@@ -161,7 +187,8 @@ class Pool:
         host = grant.host
         requirements_of_new = waiter.requirements_on(host)
         try:
-            yield SlotLease(host, requirements_of_new, grant.prompt)
+            expected_s = _finite(host.queue.remaining_s(self._clock()))
+            yield SlotLease(host, requirements_of_new, grant.prompt, expected_s=expected_s)
         except Exception as error:
             self._tracker.record_failure(host, requirements_of_new, error)
             raise
@@ -265,6 +292,21 @@ class Pool:
         waiter.grant(SlotGrant(host, prompt))
         self._queue.served(waiter)
 
+    def _ends_s(self, waiter: Waiter, ahead: int) -> float | None:
+        """Estimate after how many seconds the prompt of a waiter will have ended; None if unknown."""
+        now, change_s = self._clock(), self._change_s()
+        candidates = [
+            host.candidate(waiter.requirements, now, change_s=change_s)
+            for host in self._hosts.values()
+            if host.health.is_up and not host.missing(waiter.requirements)
+        ]
+        drawings_s = [each.seconds for each in candidates if each.seconds is not None]
+        if not drawings_s:
+            return None
+        drawing_s = fmean(drawings_s)
+        before_s = sum(each.left_s for each in candidates) + ahead * drawing_s
+        return _finite(before_s / len(candidates) + drawing_s)
+
     def _set_timer(self) -> None:
         """Assign again later, in cases where no other event would call `_assign`.
 
@@ -298,6 +340,10 @@ class Pool:
             if waiter.left_on is host or not host.missing(waiter.requirements)
         ]
         return host.status(waiting=len(waiting))
+
+
+def _finite(seconds: float) -> float | None:
+    return seconds if isfinite(seconds) else None
 
 
 def _is_asked_since(silent: PooledHost, other: PooledHost) -> bool:

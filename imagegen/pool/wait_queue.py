@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
+from uuid import UUID
 
 from imagegen.comfy.capabilities import Requirements
 from imagegen.comfy.errors import NobodyCanDraw
@@ -30,10 +31,10 @@ class Waiter:
     """A caller who waits for a host with the requirements.
 
     `left_on` is the host on which a prompt of the caller was left, None if there is none: there the
-    slot is for that prompt. `user` is whose request it is, None if unknown. `is_asked`: a person asked for
-    the picture, and waits for it. `since` is when the wait
-    began, and `asked_at` when the request was made, in seconds on the pool's clock. `round` is set by
-    the queue when the waiter is added. `slot` gets the granted slot or an error.
+    slot is for that prompt. `user` is whose request it is, None if unknown. `is_asked`: a person
+    asked for the picture, and waits for it. `request_id` is by what the waiter is found. `since` is
+    when the wait began, and `asked_at` when the request was made, in seconds on the pool's clock.
+    `round` is set by the queue when the waiter is added. `slot` gets the granted slot or an error.
     """
 
     requirements: Requirements
@@ -41,6 +42,7 @@ class Waiter:
     left_on: PooledHost | None = None
     user: int | None = None
     is_asked: bool = False
+    request_id: UUID | None = None
     since: float = 0.0
     asked_at: float = 0.0
     round: int | None = None

@@ -4,7 +4,7 @@ import enum
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -39,6 +39,17 @@ class ConversationUnreadable(Unavailable):
     """The row's conversation has a form that only a newer worker knows: it is left to that one."""
 
     code = "newer_version"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusMessage:
+    """A message in the chat that says how far a request is, until the picture takes its place.
+
+    `is_protected`: it cannot be forwarded or saved, and neither can a picture in its place.
+    """
+
+    message_id: int
+    is_protected: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +92,8 @@ class ClaimedRequest:
     width: int | None
     height: int | None
     crashes: int
+    status_message_id: int | None
+    status_is_protected: bool
     # Whether the user has confirmed their age and nothing learnt keeps the dialog safe, at the time
     # of the claim. Before a send it is read again.
     may_exceed_safe: bool
@@ -91,6 +104,23 @@ class ClaimedRequest:
     def next_prompt_id(self) -> UUID:
         """The id of the prompt that is drawn next; it follows from the request and `draw`."""
         return uuid5(self.id, str(self.draw + 1))
+
+    @property
+    def status(self) -> StatusMessage | None:
+        """The status message that an earlier job has left in the chat; None if there is none."""
+        if self.status_message_id is None:
+            return None
+        return StatusMessage(
+            message_id=self.status_message_id, is_protected=self.status_is_protected
+        )
+
+    def with_status(self, status: StatusMessage | None) -> "ClaimedRequest":
+        """Return the request with the status message that this job has left in the chat."""
+        return replace(
+            self,
+            status_message_id=None if status is None else status.message_id,
+            status_is_protected=status is not None and status.is_protected,
+        )
 
     @property
     def age_s(self) -> float:
@@ -157,12 +187,14 @@ class ClaimState(enum.Enum):
 class EarlierSends:
     """What became of the sends of a request that were made before, since an operator retried it.
 
-    `unknown`: how many may have arrived. `refused`: how many Telegram has refused, the last ones in
+    `unknown`: how many may have arrived, the edits of a status message among them, of which there
+    are `unknown_edits`: to repeat these is harmless. `refused`: how many Telegram has refused, the last ones in
     a row, for a reason that we have no name for. `arrived_as`: the id of the message if one has
     arrived, although its job could not finish the request.
     """
 
     unknown: int = 0
+    unknown_edits: int = 0
     refused: int = 0
     arrived_as: int | None = None
 

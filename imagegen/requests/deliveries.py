@@ -83,6 +83,9 @@ _IS_UNNAMED_REFUSAL = and_(
 )
 _EARLIER = select(
     func.count().filter(Delivery.outcome == SendOutcome.UNKNOWN).label("unknown"),
+    func.count()
+    .filter(Delivery.outcome == SendOutcome.UNKNOWN, Delivery.is_edit)
+    .label("unknown_edits"),
     func.count().filter(_IS_UNNAMED_REFUSAL).label("refused"),
     func.max(Delivery.message_id).filter(Delivery.outcome == SendOutcome.SENT).label("arrived_as"),
 ).where(
@@ -94,7 +97,11 @@ _EARLIER = select(
 )
 _ADD = (
     insert(Delivery)
-    .values(request_id=bindparam("of_request"), attempt=_COUNT_ALL.scalar_subquery() + 1)
+    .values(
+        request_id=bindparam("of_request"),
+        attempt=_COUNT_ALL.scalar_subquery() + 1,
+        is_edit=bindparam("edits"),
+    )
     .returning(Delivery.id, Delivery.attempt)
 )
 _MARK_SENT = (
@@ -140,8 +147,10 @@ class Deliveries:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def start(self, request: ClaimedRequest) -> DeliveryAttempt:
+    async def start(self, request: ClaimedRequest, *, is_edit: bool = False) -> DeliveryAttempt:
         """Write down an attempt before it is made.
+
+        `is_edit`: the picture takes the place of a status message, which may be repeated.
 
         Earlier attempts that have not ended become `unknown`: their job crashed.
 
@@ -153,7 +162,7 @@ class Deliveries:
         async def step(connection: AsyncConnection) -> DeliveryAttempt:
             await advance(connection, request, State.DELIVERING)
             send = {"of_request": request.id}
-            id_, attempt = (await connection.execute(_ADD, send)).one()
+            id_, attempt = (await connection.execute(_ADD, {**send, "edits": is_edit})).one()
             earlier = EarlierSends()
             if attempt > 1:
                 earlier = await settle_earlier_sends(connection, request.id, but=id_)

@@ -39,6 +39,7 @@ from imagegen.requests.claim import (
     ClaimLost,
     ClaimState,
     DeliveryAttempt,
+    StatusMessage,
 )
 from imagegen.requests.deliveries import mark_sent, move_watermark, settle_earlier_sends
 from imagegen.requests.state_changes import (
@@ -46,6 +47,7 @@ from imagegen.requests.state_changes import (
     advance,
     end_wait,
     mark_waiting,
+    note_status,
     release,
     write,
 )
@@ -286,6 +288,14 @@ class RequestRepository:
         """
         await self._run_statement(lambda connection: end_wait(connection, request))
 
+    async def note_status(self, request: ClaimedRequest, status: StatusMessage | None) -> None:
+        """Write down which message tells the chat how far the request is; None for none any more.
+
+        Raises:
+            ClaimLost: another job has claimed the request, or it has ended.
+        """
+        await self._run_statement(lambda connection: note_status(connection, request, status))
+
     async def start_drawing(
         self, request: ClaimedRequest, plan: DrawingPlan, *, host: str
     ) -> ClaimedRequest:
@@ -356,6 +366,14 @@ class RequestRepository:
         if row.claim == request.claim:
             return ClaimState.OURS
         return ClaimState.TAKEN if row.prompt_id == request.prompt_id else ClaimState.ENDED
+
+    async def is_erased(self, request: ClaimedRequest) -> bool:
+        """Tell whether the row is gone, since everything of its user was erased."""
+        values = {"request_id": request.id}
+        row = await self._run_statement(
+            lambda connection: one_or_none(connection, _CLAIM_STATE, values)
+        )
+        return row is None
 
     async def check_claim(self, request: ClaimedRequest, *, proved_at: float) -> None:
         """Make sure that the request is ours, just before something that others can see.

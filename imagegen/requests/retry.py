@@ -20,6 +20,7 @@ _AS_NEW: dict[str, Any] = {
     "error_code": None,
     "error_sentence": None,
     "finished_at": None,
+    "chat_told_at": None,
 }
 # For a request that is drawn again: without the failed prompt and without an image that is gone.
 _UNDRAWN: dict[str, Any] = {

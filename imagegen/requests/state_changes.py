@@ -14,7 +14,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from chatflow_hook.tables import OPEN, ImageRequest, State
 from imagegen.db.engine import one_or_none
-from imagegen.requests.claim import ClaimedRequest, ClaimLost
+from imagegen.requests.claim import ClaimedRequest, ClaimLost, StatusMessage
 
 # The states into which a job may bring a request that it has claimed. Only an operator's retry
 # leads out of an end (imagegen/requests/retry.py). Only the hook and an operator cancel a request
@@ -115,6 +115,21 @@ async def end_wait(connection: AsyncConnection, request: ClaimedRequest) -> None
         ClaimLost: the request is not ours any more, or is not drawing.
     """
     query = _write({State.DRAWING}).values(waiting_claim=None)
+    await run_fenced(connection, query.returning(ImageRequest.id), _ours(request))
+
+
+async def note_status(
+    connection: AsyncConnection, request: ClaimedRequest, status: StatusMessage | None
+) -> None:
+    """Write down the status message of a request, or that it has none any more.
+
+    Raises:
+        ClaimLost: the request is not ours any more, or has ended.
+    """
+    query = _write(OPEN).values(
+        status_message_id=None if status is None else status.message_id,
+        status_is_protected=status is not None and status.is_protected,
+    )
     await run_fenced(connection, query.returning(ImageRequest.id), _ours(request))
 
 

@@ -23,6 +23,7 @@ WORKER_SETTINGS: Mapping[str, str] = {
     "MAX_RATING": "suggestive",
     "DELIVERY_BUTTONS": "another,file,hide,report",
     "DELIVERY_BUTTONS_UNDER": "all",
+    "DELIVERY_PROGRESS": "message",
 }
 
 _COVERS_PER_PERSONA = 2

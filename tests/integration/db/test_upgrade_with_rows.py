@@ -37,6 +37,9 @@ NEW_COLUMNS = [
     "reported_by",
     "persona_caption",
     "caption_parse_mode",
+    "status_message_id",
+    "status_is_protected",
+    "chat_told_at",
 ]
 _INSERT_REQUEST = """
     INSERT INTO image_requests (

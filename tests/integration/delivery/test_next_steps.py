@@ -276,7 +276,7 @@ async def test_a_button_of_another_version_says_so(products: ProductFactory, dat
         assert answer.show_alert
 
 
-@pytest.mark.parametrize("data", [None, "", "menu:1", "pic"])
+@pytest.mark.parametrize("data", [None, "", "menu:1", "pic", f"pic1:cancel:{0:032x}"])
 async def test_a_button_of_the_bots_own_is_not_ours(
     products: ProductFactory, data: str | None
 ) -> None:

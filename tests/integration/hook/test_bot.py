@@ -17,6 +17,7 @@ from chatflow_hook.bot import (
     picture_router,
     turn_from,
 )
+from chatflow_hook.drafts import draft_id
 from chatflow_hook.tables import AgeConfirmation, Kind, State
 from imagegen.sandbox.telegram import ChatPerson, SandboxTelegram
 from tests.support import conversations
@@ -154,7 +155,8 @@ async def test_photo_says_when_the_next_one_is_free(
 
         [said] = await texts_of(telegram, 1)
 
-    assert said.startswith("Следующее фото можно будет получить в ")
+    assert said.startswith("Пока это была последняя картинка. Следующая будет доступна в ")
+    assert "UTC" in said
 
 
 async def test_photo_without_a_dialog_says_what_to_do(
@@ -373,6 +375,23 @@ async def test_cancel_below_a_status_message_is_for_whoever_has_asked(
         "The photo was called off.",
         "It is too late for that.",
     ]
+
+
+async def test_who_stops_the_draft_of_a_photo_cancels_it(
+    telegram: SandboxTelegram, hook: ChatFlowHook, sessions: Sessions
+) -> None:
+    anna = telegram.person(ANNA)
+    async with polling(dispatcher(hook), telegram) as bot:
+        anna.write("/photo")
+        await telegram.wait_for_calls(1, timeout=PATIENCE_S, method="sendChatAction")
+        [request] = await conversations.requests_of(sessions, ANNA)
+        draft = draft_id(request.id)
+        await bot.send_message_draft(ANNA, draft, text="Drawing", can_stop=True)
+        anna.stop(draft)
+
+        picture = await hook.wait(request.id, timeout=PATIENCE_S)
+
+    assert picture.state is State.CANCELLED
 
 
 async def test_nobody_else_can_answer_whether_to_forget(

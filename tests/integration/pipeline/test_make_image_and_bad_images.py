@@ -66,4 +66,4 @@ async def test_what_is_no_picture_ends_under_its_name(
 
         assert (first.state, first.error_code) == (State.FAILED, code)
         assert (second.state, second.error_code) == (State.FAILED, code)
-        assert product.telegram.calls == []
+        assert product.telegram.sent == []

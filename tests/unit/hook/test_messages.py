@@ -43,7 +43,7 @@ def test_a_code_may_have_a_sentence_of_its_own_but_never_a_refusal() -> None:
         for code in ("minor_asked", "violence", "message_too_long", None)
     }
 
-    assert own == "The message is too long to be drawn."
+    assert own == "The message is too long to be drawn. Say it in fewer words."
     assert len(refused) == 1
 
 

@@ -19,6 +19,7 @@ from chatflow_hook import (
     DatabaseFault,
     Forgotten,
     Limited,
+    LimitedMessage,
     Message,
     NothingToVary,
     Picture,
@@ -26,6 +27,7 @@ from chatflow_hook import (
     Request,
     RequestEnd,
     SentPhoto,
+    StoppedDraft,
     Turn,
     database,
     ends,
@@ -53,7 +55,17 @@ METHODS: dict[str, Any] = {
 }
 NAMES: dict[str, Any] = {name: getattr(chatflow_hook, name) for name in chatflow_hook.__all__}
 MODELS: tuple[type[BaseModel], ...] = (Turn, Message)
-RECORDS = (Request, ButtonAnswer, Picture, RequestEnd, Limited, Forgotten, SentPhoto)
+RECORDS = (
+    Request,
+    ButtonAnswer,
+    Picture,
+    RequestEnd,
+    Limited,
+    LimitedMessage,
+    Forgotten,
+    SentPhoto,
+    StoppedDraft,
+)
 WITH_SIGNATURE: dict[str, Any] = METHODS | {"ChatFlowHook": ChatFlowHook}
 
 

@@ -1,9 +1,11 @@
 """The pool lends slots and takes them back."""
 
+import asyncio
 from contextlib import AsyncExitStack
+from uuid import UUID
 
 from imagegen.comfy.errors import DrawingFailed, HostLost
-from imagegen.pool.pool import Pool
+from imagegen.pool.pool import Pool, QueuePlace
 from tests.support.pool_callers import Clock, SlotCaller, jobs_of, needs, pool_of, run_ready_tasks
 
 A, B, C = "a:8188", "b:8188", "c:8188"
@@ -286,3 +288,56 @@ async def draw(pool: Pool, *model_sets: str, seconds: float | None = None) -> No
     for job in await jobs_of(pool, len(model_sets), *model_sets):
         job.seconds = seconds
         await job.end()
+
+
+async def test_a_waiter_knows_its_place_and_when_it_will_have_ended() -> None:
+    clock = Clock()
+    pool = pool_of(A, slots=1, clock=clock)
+    async with pool.lease(needs("lina")) as lease:
+        lease.record_drawing(10.0)
+    first, second = UUID(int=1), UUID(int=2)
+
+    async with AsyncExitStack() as stack:
+        lease = await stack.enter_async_context(pool.lease(needs("lina")))
+        waiting = [asyncio.create_task(enter(pool, request_id)) for request_id in (first, second)]
+        await run_ready_tasks()
+        clock.now += 4
+
+        assert lease.expected_s == 10.0
+        assert pool.place(first) == QueuePlace(number=1, ends_s=16.0)
+        assert pool.place(second) == QueuePlace(number=2, ends_s=26.0)
+        assert pool.place(UUID(int=3)) is None
+        for task in waiting:
+            task.cancel()
+
+
+async def test_places_are_in_the_order_in_which_slots_are_lent() -> None:
+    pool = pool_of(A, slots=1)
+    automatic, asked = UUID(int=1), UUID(int=2)
+    async with pool.lease(needs("lina")):
+        waiting = [
+            asyncio.create_task(enter(pool, automatic)),
+            asyncio.create_task(enter(pool, asked, is_asked=True)),
+        ]
+        await run_ready_tasks()
+
+        assert pool.place(asked) == QueuePlace(number=1, ends_s=None)
+        assert pool.place(automatic) == QueuePlace(number=2, ends_s=None)
+        for task in waiting:
+            task.cancel()
+
+
+async def test_without_a_drawing_nobody_knows_how_long_it_takes() -> None:
+    pool = pool_of(A, slots=1)
+    async with pool.lease(needs("lina")) as lease:
+        task = asyncio.create_task(enter(pool, UUID(int=1)))
+        await run_ready_tasks()
+
+        assert lease.expected_s is None
+        assert pool.place(UUID(int=1)) == QueuePlace(number=1, ends_s=None)
+        task.cancel()
+
+
+async def enter(pool: Pool, request_id: UUID, *, is_asked: bool = False) -> None:
+    async with pool.lease(needs("lina"), request_id=request_id, is_asked=is_asked):
+        pass

@@ -1,0 +1,179 @@
+"""A picture takes the place of its status message: one message at the end, never two."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+
+from chatflow_hook.tables import ImageRequest, State
+from imagegen.db.tables import Delivery
+from imagegen.delivery.message import TextMessage
+from imagegen.delivery.telegram import Telegram
+from imagegen.sandbox.telegram import ChatMessage, Trouble
+from tests.support import conversations
+from tests.support.conversations import Sessions
+from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
+
+ANNA = 1001
+
+
+async def put_status(product: RunningProduct, sessions: Sessions, **values: Any) -> int:
+    """Send the status message of the only request, as an earlier job does."""
+    telegram = product.telegram
+    async with Telegram(token=telegram.token, api_url=telegram.url, timeout_s=5) as connection:
+        message_id = await connection.send_text(TextMessage(chat_id=ANNA, text="Drawing…"))
+    async with sessions.begin() as session:
+        changed = {"status_message_id": message_id, **values}
+        await session.execute(update(ImageRequest).values(changed))
+    return message_id
+
+
+async def delivered(product: RunningProduct, **values: Any) -> list[ChatMessage]:
+    """Let a request that has a status message be delivered; return what the chat shows."""
+    request = await product.ask()
+    await put_status(product, product.sessions, **values)
+    async with product.worker():
+        picture = await product.hook.wait(request, timeout=PATIENCE_S)
+    assert picture.state is State.DELIVERED
+    shown = list(product.telegram.chats.current[ANNA].values())
+    assert [message.message_id for message in shown] == [picture.telegram_message_id]
+    return shown
+
+
+async def outcomes(sessions: Sessions) -> list[tuple[str, bool]]:
+    async with sessions() as session:
+        query = select(Delivery.outcome, Delivery.is_edit).order_by(Delivery.attempt)
+        return [(row[0], row[1]) for row in await session.execute(query)]
+
+
+async def test_the_picture_takes_the_place_of_the_status_message(
+    products: ProductFactory, sessions: Sessions
+) -> None:
+    async with products.start(works=False) as product:
+        (shown,) = await delivered(product)
+
+        assert (shown.method, shown.photo is None) == ("editMessageMedia", False)
+        assert [message.method for message in product.telegram.sent] == ["sendMessage"]
+        assert await outcomes(sessions) == [("sent", True)]
+
+
+async def test_a_picture_in_the_place_of_its_status_message_has_its_caption_and_buttons(
+    products: ProductFactory,
+) -> None:
+    async with products.start(works=False, delivery_buttons="hide") as product:
+        (shown,) = await delivered(
+            product, persona_caption=None, caption="<b>Here</b> I am", caption_parse_mode="HTML"
+        )
+
+        assert (shown.method, shown.caption) == ("editMessageMedia", "Here I am")
+        assert "pic1:hide:" in (shown.reply_markup or "")
+
+
+@pytest.mark.parametrize(("policy", "losses"), [("resend", 2), ("skip", 1)])
+async def test_an_edit_whose_answers_are_lost_is_repeated_without_harm(
+    products: ProductFactory, sessions: Sessions, policy: str, losses: int
+) -> None:
+    async with products.start(works=False, delivery_on_unknown=policy) as product:
+        lost = [Trouble.drop(is_accepted=True)] * losses
+        product.telegram.script(*lost, method="editMessageMedia")
+
+        await delivered(product)
+
+        assert await outcomes(sessions) == [("unknown", True)] * losses + [("sent", True)]
+
+
+async def test_a_status_message_that_somebody_has_deleted_becomes_a_new_photo(
+    products: ProductFactory, sessions: Sessions
+) -> None:
+    async with products.start(works=False) as product:
+        request = await product.ask()
+        await put_status(product, sessions)
+        (status,) = product.telegram.chats.current[ANNA].values()
+        product.telegram.chats.delete(status)
+        async with product.worker():
+            picture = await product.hook.wait(request, timeout=PATIENCE_S)
+
+        assert picture.state is State.DELIVERED
+        assert [message.method for message in product.telegram.sent] == ["sendMessage", "sendPhoto"]
+        assert await outcomes(sessions) == [("not_sent", True), ("sent", False)]
+
+
+async def test_after_a_long_wait_the_picture_is_a_new_message_which_notifies(
+    products: ProductFactory, sessions: Sessions
+) -> None:
+    async with products.start(works=False) as product:
+        long_ago = func.clock_timestamp() - timedelta(seconds=61)
+
+        (shown,) = await delivered(product, queued_at=long_ago)
+
+        assert shown.method == "sendPhoto"
+        assert await outcomes(sessions) == [("sent", False)]
+
+
+async def test_a_picture_that_has_to_be_protected_replaces_no_message_that_is_not(
+    products: ProductFactory,
+) -> None:
+    async with products.start(works=False, max_rating="explicit", protect_content=True) as product:
+        await product.hook.confirm_age(ANNA)
+
+        (shown,) = await delivered(product, rating="suggestive")
+
+        assert (shown.method, shown.protect_content) == ("sendPhoto", True)
+
+
+async def test_a_status_message_that_cannot_be_deleted_stays_in_the_row_for_later(
+    products: ProductFactory, sessions: Sessions
+) -> None:
+    async with products.start(works=False) as product:
+        request = await product.ask()
+        long_ago = func.clock_timestamp() - timedelta(seconds=61)
+        message_id = await put_status(product, sessions, queued_at=long_ago)
+        product.telegram.script(Trouble.bad_gateway(), method="deleteMessage")
+        async with product.worker():
+            picture = await product.hook.wait(request, timeout=PATIENCE_S)
+
+        assert picture.state is State.DELIVERED
+        row = await conversations.row(sessions, request.id)
+        assert row.status_message_id == message_id != row.telegram_message_id
+
+
+async def test_a_person_sees_the_status_and_then_the_picture_in_its_place(
+    products: ProductFactory,
+) -> None:
+    async with products.start(seconds_per_picture=1.3, delivery_progress="message") as product:
+        picture = await product.picture()
+
+        assert picture.state is State.DELIVERED
+        methods = [call.method for call in product.telegram.calls if call.method != "getMe"]
+        assert methods == ["sendMessage", "editMessageMedia"]
+        (shown,) = product.telegram.chats.current[ANNA].values()
+        assert shown.message_id == picture.telegram_message_id
+
+
+async def test_previews_of_a_safe_picture_are_shown(
+    products: ProductFactory,
+) -> None:
+    async with products.start(
+        seconds_per_picture=4.5, delivery_progress="message", delivery_preview=True
+    ) as product:
+        picture = await product.picture()
+
+        captions = [
+            json.loads(call.fields["media"]).get("caption")
+            for call in product.telegram.calls
+            if call.method == "editMessageMedia"
+        ]
+        assert picture.state is State.DELIVERED
+        assert len(captions) == 2
+        assert captions[0].startswith("Drawing your picture")
+
+
+async def test_a_picture_that_is_there_at_once_is_told_without_progress(
+    products: ProductFactory,
+) -> None:
+    async with products.start(delivery_progress="message") as product:
+        await product.picture()
+
+        assert [message.method for message in product.telegram.sent] == ["sendPhoto"]

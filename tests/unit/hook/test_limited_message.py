@@ -1,0 +1,38 @@
+"""Who has had the pictures that the limits allow is told when the next one is free."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from aiogram.types import MessageEntity
+
+from chatflow_hook.limited_message import limited_message
+from chatflow_hook.messages import Messages
+from chatflow_hook.quota import Limited
+
+LIMITED = Limited(free_at=datetime(2026, 11, 29, 13, 10, 30, tzinfo=UTC))
+
+
+def test_it_says_the_time_of_the_chat_if_that_is_known() -> None:
+    message = limited_message(LIMITED, Messages(), language="ru", zone=ZoneInfo("Europe/Moscow"))
+
+    assert message.text.endswith("в 16:10.")
+    assert message.entities == ()
+
+
+def test_otherwise_telegram_shows_it_in_the_readers_own_zone() -> None:
+    message = limited_message(LIMITED, Messages(), language="en", zone=None)
+
+    assert message.text.endswith("The next one is free at 13:10 UTC.")
+    (entity,) = (MessageEntity.model_validate(each) for each in message.entities)
+    assert entity.extract_from(message.text) == "13:10 UTC"
+    assert entity.unix_time == 1795957830
+
+
+def test_a_phrase_of_an_operator_need_not_have_the_time(tmp_path: Path) -> None:
+    file = tmp_path / "messages.toml"
+    file.write_text('[en]\nlimited = "Not now {really}."\n')
+
+    message = limited_message(LIMITED, Messages(file), language="en", zone=None)
+
+    assert (message.text, message.entities) == ("Not now {really}.", ())
