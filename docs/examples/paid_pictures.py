@@ -7,7 +7,7 @@ from chatflow_hook import ChatFlowHook, RequestEnd
 from sqlalchemy import text
 
 
-def told(sessions, notify):
+def told(sessions):
     async def on_end(end: RequestEnd) -> None:
         async with sessions.begin() as session:
             if not await is_new(session, end):  # the same end may be told twice
@@ -18,8 +18,6 @@ def told(sessions, notify):
                 await note(session, end, f"[photo sent: {end.picture.summary or 'a picture'}]")
             else:
                 await note(session, end, "[no photo was sent]")
-        if end.picture.message is not None and end.kind == "asked":
-            await notify(end.chat_id, end.picture.message)
 
     return on_end
 
@@ -42,8 +40,8 @@ async def note(session, end: RequestEnd, words: str) -> None:
 
 
 @asynccontextmanager
-async def told_of_ends(hook: ChatFlowHook, sessions, notify):
-    task = asyncio.create_task(hook.on_end(told(sessions, notify)))
+async def told_of_ends(hook: ChatFlowHook, sessions):
+    task = asyncio.create_task(hook.on_end(told(sessions)))
     try:
         yield
     finally:

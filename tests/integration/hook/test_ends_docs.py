@@ -42,15 +42,10 @@ async def rows(engine: AsyncEngine, tmp_path: Path) -> AgedData:
 async def test_a_picture_that_came_is_paid_once_and_the_model_knows_what_was_sent(
     example: dict[str, Any], rows: AgedData, database_url: str, redis_url: str
 ) -> None:
-    notices: list[tuple[int, str]] = []
-
-    async def notify(chat_id: int, words: str) -> None:
-        notices.append((chat_id, words))
-
     settings = conversations.hook_settings(database_url, redis_url)
     async with (
         ChatFlowHook(settings, turn_timeout_s=PATIENCE_S, end_times=EndTimes(poll_s=0.02)) as hook,
-        example["told_of_ends"](hook, rows.sessions, notify),
+        example["told_of_ends"](hook, rows.sessions),
     ):
         await until(rows, "SELECT count(*) FROM end_listening", 1)
         scene = {"source": "template", "summary": "Lina: park, evening"}
@@ -70,7 +65,6 @@ async def test_a_picture_that_came_is_paid_once_and_the_model_knows_what_was_sen
         "[photo sent: Lina: park, evening]",
         "[photo sent: a picture]",
     ]
-    assert notices == [(1001, "The picture did not work out this time.")]
 
 
 async def value(rows: AgedData, query: str) -> Any:
