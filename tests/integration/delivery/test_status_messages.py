@@ -62,7 +62,9 @@ async def test_the_picture_takes_the_place_of_the_status_message(
 async def test_a_picture_in_the_place_of_its_status_message_has_its_caption_and_buttons(
     products: ProductFactory,
 ) -> None:
-    async with products.start(works=False, delivery_buttons="hide") as product:
+    async with products.start(
+        works=False, delivery_buttons="hide", delivery_buttons_under="all"
+    ) as product:
         (shown,) = await delivered(
             product, persona_caption=None, caption="<b>Here</b> I am", caption_parse_mode="HTML"
         )
