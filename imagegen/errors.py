@@ -16,6 +16,9 @@
             PlaceRefused        the topic or the reply is refused
             PhotoRefused        the file is no photo for Telegram
             AnswerUnknown       a refusal that we cannot name
+            MessageGone         the status message was deleted
+            DraftRefused        the chat takes no drafts
+            ToldLater           other messages to the chat come first
             OutcomeUnknown      the picture may have arrived
             TokenRevoked        Telegram rejects the bot token
             StoreUnavailable    the image store cannot be used

@@ -55,9 +55,9 @@ COVERS = 2
 PHOTO = 77
 WHY = "It did not work."
 SENTENCES = {
-    "failed": "The picture did not work out this time.",
+    "failed": "The picture did not work out this time. Ask me for another one.",
     "refused": "I would rather not send a picture here. Let's talk about something else.",
-    "expired": "The picture took too long, so it was called off.",
+    "expired": "The picture took too long, so it was called off. Ask me again in a moment.",
 }
 
 

@@ -44,7 +44,8 @@ def let_go(fifo: Path) -> None:
     while threads := store_threads():
         # Opened for both, it needs no reader; whoever waits for a writer has one then.
         os.close(os.open(fifo, os.O_RDWR))
-        threads[0].join(0.01)
+        if threads[0].is_alive():  # not while it is just being started
+            threads[0].join(0.01)
 
 
 def store_threads() -> list[threading.Thread]:
