@@ -46,12 +46,21 @@ def run_until_signal(main: Coroutine[Any, Any, None]) -> None:
 
 async def _cancelled_by_signals(main: Coroutine[Any, Any, None], received: list[int]) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.ensure_future(main)
+    whole = asyncio.current_task()
 
     def cancel(number: int, _frame: FrameType | None) -> None:
         if not received:  # a second cancellation must not interrupt the clean-up
             loop.call_soon_threadsafe(task.cancel)
         received.append(number)
 
+    def tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        # A connection that a cancelled library was just opening leaves a future that nobody reads.
+        is_given_up = "future" in context and isinstance(context.get("exception"), ConnectionError)
+        is_ended = received or (whole is not None and whole.cancelling())
+        if not (is_given_up and is_ended):
+            loop.default_exception_handler(context)
+
+    loop.set_exception_handler(tell)
     former_handlers = {number: signal.signal(number, cancel) for number in _SHUTDOWN_SIGNALS}
     try:
         await task

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -57,3 +58,21 @@ def test_a_cancellation_without_a_signal_is_no_exit() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         signals.run_until_signal(play())
+
+
+@pytest.mark.parametrize("is_ended", [True, False])
+def test_a_connection_that_is_given_up_at_the_end_is_not_told(
+    caplog: pytest.LogCaptureFixture, *, is_ended: bool
+) -> None:
+    async def play() -> None:
+        try:
+            if is_ended:
+                os.kill(os.getpid(), signal.SIGTERM)
+                await asyncio.Event().wait()
+        finally:
+            asyncio.get_running_loop().create_future().set_exception(ConnectionError("lost"))
+
+    with suppress(SystemExit):
+        signals.run_until_signal(play())
+
+    assert ("never retrieved" in caplog.text) is not is_ended
