@@ -18,7 +18,6 @@ from aiogram.types import BotCommand, Message, TelegramObject
 
 from chatflow_hook.bot_handlers import (
     AGE,
-    CANCEL,
     FORGET,
     DialogsOf,
     Handlers,
@@ -30,6 +29,7 @@ from chatflow_hook.bot_handlers import (
 from chatflow_hook.bot_texts import BotTexts
 from chatflow_hook.buttons import is_ours
 from chatflow_hook.database import DatabaseFault
+from chatflow_hook.drafts import CANCEL
 from chatflow_hook.hook import ChatFlowHook
 from chatflow_hook.turn import Rating, Turn
 

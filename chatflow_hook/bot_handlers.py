@@ -23,7 +23,7 @@ from aiogram.types import (
 
 from chatflow_hook.bot_texts import BotTexts
 from chatflow_hook.database import DatabaseFault
-from chatflow_hook.drafts import StoppedDraft
+from chatflow_hook.drafts import CANCEL, StoppedDraft
 from chatflow_hook.handles import SentPhoto
 from chatflow_hook.hook import ChatFlowHook
 from chatflow_hook.quota import Limited
@@ -38,10 +38,9 @@ TurnOf = Callable[[Message], Awaitable[Turn | None]]
 DialogsOf = Callable[[int], Awaitable[Collection[int]]]
 OnForget = Callable[[int], Awaitable[None]]
 
-# How the data of our buttons begins, and that of the worker's button below a status message.
+# How the data of our buttons begins.
 AGE = "cf:age:"
 FORGET = "cf:forget:"
-CANCEL = "pic1:cancel:"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,8 @@ from chatflow_hook.tables import OPEN, ImageRequest, Kind, State
 from chatflow_hook.turn import Rating
 
 # Telegram gives 64 bytes to a button. The number is the version of what follows.
-_DATA = re.compile(r"pic1:([a-z]+):([0-9a-f]{32})")
+_VERSION = "pic1"
+_DATA = re.compile(rf"{_VERSION}:([a-z]+):([0-9a-f]{{32}})")
 # Cancel is under the status message of a picture, see drafts.py.
 _PREFIX = re.compile(r"pic\d+:(?!cancel:)")
 
@@ -67,7 +68,7 @@ class Button(enum.StrEnum):
 
     def data(self, request_id: UUID) -> str:
         """Return what the button carries, its `callback_data`."""
-        return f"pic1:{self}:{request_id.hex}"
+        return f"{_VERSION}:{self}:{request_id.hex}"
 
     @property
     def label(self) -> str:

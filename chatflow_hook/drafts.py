@@ -7,6 +7,8 @@ from sqlalchemy import ColumnElement, Text, and_, cast, func
 
 from chatflow_hook.tables import ImageRequest
 
+# How the data of the cancel button begins; the request's id follows. See buttons.py for its form.
+CANCEL = "pic1:cancel:"
 # A draft's id is the last 31 bits of its request's id: Telegram takes a positive 32-bit number.
 _BITS = 0x7FFF_FFFF
 _TOP_BIT = 0x8000_0000
@@ -25,7 +27,7 @@ class StoppedDraft:
 
 def cancel_data(request_id: UUID) -> str:
     """Return what the cancel button under the status message of a request carries."""
-    return f"pic1:cancel:{request_id.hex}"
+    return f"{CANCEL}{request_id.hex}"
 
 
 def draft_id(request_id: UUID) -> int:

@@ -121,7 +121,7 @@ def comfyui(**options: Any) -> None:
     cls=_TelegramCommand,
     context_settings={"max_content_width": 120},
     epilog="All faults take method=NAME, chat=ID and times=N or times=ever (once if left out);"
-    " accepted=yes means that the call is carried out all the same. docs/sandbox.md explains them.",
+    " accepted=yes means that the call is carried out all the same. docs/telegram-sandbox.md explains them.",
 )
 @click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True)
 @click.option(
