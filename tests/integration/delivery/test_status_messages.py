@@ -154,22 +154,33 @@ async def test_a_person_sees_the_status_and_then_the_picture_in_its_place(
         assert shown.message_id == picture.telegram_message_id
 
 
-async def test_previews_of_a_safe_picture_are_shown(
-    products: ProductFactory,
+@pytest.mark.parametrize(("rating", "previews"), [("safe", 1), ("suggestive", 0)])
+async def test_previews_are_shown_of_a_safe_picture_only(
+    products: ProductFactory, rating: str, previews: int
 ) -> None:
     async with products.start(
-        seconds_per_picture=4.5, delivery_progress="message", delivery_preview=True
+        seconds_per_picture=4.5,
+        delivery_progress="message",
+        delivery_preview=True,
+        max_rating="suggestive",
+        protect_content=False,
     ) as product:
-        picture = await product.picture()
+        await product.hook.confirm_age(ANNA)
+        request = await product.ask(rating=rating, text="meet me at the beach")
+        picture = await product.hook.wait(request, timeout=PATIENCE_S)
+        (row,) = await conversations.requests_of(product.sessions)
 
+        assert picture.state is State.DELIVERED
+        assert row.drawn_rating == rating
         captions = [
-            json.loads(call.fields["media"]).get("caption")
+            json.loads(call.fields["media"]).get("caption") or ""
             for call in product.telegram.calls
             if call.method == "editMessageMedia"
         ]
-        assert picture.state is State.DELIVERED
-        assert len(captions) == 2
-        assert captions[0].startswith("Drawing your picture")
+        of_previews = [each for each in captions if each.startswith("Drawing your picture")]
+        assert len(of_previews) == previews
+        # The picture itself, in the place of its status message.
+        assert len(captions) == previews + 1
 
 
 async def test_a_picture_that_is_there_at_once_is_told_without_progress(
