@@ -326,6 +326,7 @@ def _progress_settings(settings: Settings) -> ProgressSettings:
         mode=settings.delivery_progress,
         shows_previews=settings.delivery_preview,
         protects_content=settings.protect_content,
+        ai_mark=settings.delivery_ai_mark,
     )
 
 
