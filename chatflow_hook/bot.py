@@ -23,6 +23,7 @@ from chatflow_hook.bot_handlers import (
     Handlers,
     OnForget,
     TurnOf,
+    ZoneOf,
     age_buttons,
     changed,
 )
@@ -129,20 +130,22 @@ class TurnMiddleware(BaseMiddleware):
         )
 
 
-def picture_router(
+def picture_router(  # noqa: PLR0913 (what the bot knows, by name)
     hook: ChatFlowHook,
     turn_of: TurnOf,
     *,
     texts: BotTexts | None = None,
     dialogs_of: DialogsOf | None = None,
     on_forget: OnForget | None = None,
+    zone_of: ZoneOf | None = None,
 ) -> Router:
     """Return a router with /photo, /privacy, /forget_me, the buttons of pictures and of their progress.
 
     Include it before routers that take every message; handlers of the dispatcher itself come before
     all routers. `dialogs_of` names the dialogs of a user, for a bot whose dialogs have ids of their
     own; without it the dialog of a private chat has the chat's id. `on_forget` erases what the
-    bot keeps of a user, after the hook has forgotten them.
+    bot keeps of a user, after the hook has forgotten them. `zone_of` names the time zone of a
+    user, None if it is unknown; times are told in it.
     """
     handlers = Handlers(
         hook=hook,
@@ -150,6 +153,7 @@ def picture_router(
         texts=texts or BotTexts(),
         dialogs_of=dialogs_of or _the_private_chat,
         on_forget=on_forget,
+        zone_of=zone_of or _unknown_zone,
     )
     router = Router(name="pictures")
     router.message.register(handlers.photo, Command("photo"))
@@ -185,6 +189,10 @@ async def announce_commands(bot: Bot, texts: BotTexts | None = None) -> None:
 
 async def _the_private_chat(user_id: int) -> Collection[int]:
     return (user_id,)
+
+
+async def _unknown_zone(_: int) -> None:
+    return None
 
 
 def _is_command(message: Message) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import Any
 
 import structlog
@@ -38,6 +39,9 @@ TurnOf = Callable[[Message], Awaitable[Turn | None]]
 DialogsOf = Callable[[int], Awaitable[Collection[int]]]
 OnForget = Callable[[int], Awaitable[None]]
 
+# The time zone of a user, None if nobody knows it.
+ZoneOf = Callable[[int], Awaitable[tzinfo | None]]
+
 # How the data of our buttons begins.
 AGE = "cf:age:"
 FORGET = "cf:forget:"
@@ -52,6 +56,7 @@ class Handlers:
     texts: BotTexts
     dialogs_of: DialogsOf
     on_forget: OnForget | None
+    zone_of: ZoneOf
 
     async def photo(self, message: Message, command: CommandObject) -> None:
         """Ask for a picture of what follows the command, or of the conversation as it is."""
@@ -68,7 +73,8 @@ class Handlers:
             await message.answer(self.texts.text("unavailable", language))
             return
         if isinstance(asked, Limited):
-            limited = self.hook.limited_message(asked, language=language)
+            zone = await self.zone_of(turn.user_id)
+            limited = self.hook.limited_message(asked, language=language, zone=zone)
             entities = [MessageEntity.model_validate(entity) for entity in limited.entities]
             # Entities count only without the bot's own parse mode.
             await message.answer(limited.text, entities=entities, parse_mode=None)
@@ -108,6 +114,7 @@ class Handlers:
             chat_id=query.message.chat.id,
             press_id=query.id,
             language=_language(query.from_user),
+            zone=await self.zone_of(query.from_user.id),
         )
         if answer is None:
             return

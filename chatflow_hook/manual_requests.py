@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, func, insert, select
+from sqlalchemy import ColumnElement, exists, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chatflow_hook import cancellation, handles, outbox, quota
@@ -21,6 +21,13 @@ class NothingToVary(LookupError):
 
     There is no such delivered picture, or nothing is kept of what it shows: the words of the bot's
     own `Turn.prompt` are kept for CONTEXT_RETENTION after the picture was delivered.
+    """
+
+
+class PhotoOnItsWay(NothingToVary):
+    """A photo that may be in the chat already, and whose delivery is not written down yet.
+
+    It is in milliseconds: look again.
     """
 
 
@@ -113,14 +120,20 @@ class ManualRequests:
         `of_request` are columns of the new row, in place of those of the picture; None is left out.
 
         Raises:
+            PhotoOnItsWay: it may be a photo whose delivery is not written down yet.
             NothingToVary: there is no such delivered picture, or its scene is not kept.
         """
+        # Before the picture is looked for: afterwards its delivery may have been written down.
+        on_its_way = select(exists().where(handles.is_on_its_way(varied)))
+        is_on_its_way = (await connection.execute(on_its_way)).scalar_one()
         query = select(*_VARIED_COLUMNS).where(
             handles.is_meant(varied), ImageRequest.state == State.DELIVERED
         )
         # Locked, so that who erases it meanwhile waits and then erases the variation as well.
         locked = query.with_for_update(read=True, key_share=True)
         row = (await connection.execute(locked)).one_or_none()
+        if row is None and is_on_its_way:
+            raise PhotoOnItsWay(f"the picture of {handles.spelled(varied)} is on its way")
         if row is None or row.scene is None or not _has_words(row):
             raise NothingToVary(
                 f"nothing is known of what the picture of {handles.spelled(varied)} shows"
