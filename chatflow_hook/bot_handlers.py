@@ -152,7 +152,7 @@ class Handlers:
         """Store the answer to the age question, unless its text has changed since."""
         answer, language, digest = (query.data or "").removeprefix(AGE).split(":")
         if self.texts.digest("age_question", language) != digest:
-            await self._replace(query, "age_outdated", language)
+            await self._ask_age_anew(query, language)
             return
         try:
             is_adult = answer == "yes" and await self.hook.confirm_age(
@@ -163,6 +163,16 @@ class Handlers:
             await query.answer(self.texts.text("unavailable", language), show_alert=True)
             return
         await self._replace(query, "age_confirmed" if is_adult else "age_declined", language)
+
+    async def _ask_age_anew(self, query: CallbackQuery, language: str) -> None:
+        """Put today's question in the place of one whose text has changed."""
+        await query.answer(self.texts.text("age_outdated", language), show_alert=True)
+        if isinstance(query.message, Message):
+            with suppress(TelegramAPIError):  # deleted meanwhile, or too old to be edited
+                await query.message.edit_text(
+                    self.texts.text("age_question", language),
+                    reply_markup=age_buttons(self.texts, language),
+                )
 
     async def forget(self, query: CallbackQuery) -> None:
         """Forget the user who has asked for it, and delete their photos in the chats."""

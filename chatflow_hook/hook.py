@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 
 from chatflow_hook import (
@@ -400,6 +400,45 @@ class ChatFlowHook:
             return not is_confirmed and not await self._waits(connection, user_id)
 
         return await self._database.run_with_retries(step)
+
+    async def claim_age_question(self, user_id: int) -> bool:
+        """Return whether to ask a user for their age now, and note that they were asked.
+
+        True once for each user and each AGE_TEXT_VERSION, in all processes of the bot together and
+        after every restart, where `may_ask_age` is true. Whoever cannot send the question then
+        calls `release_age_question`. Takes at most 15 s. If it is cancelled, it may have been noted.
+
+        Raises:
+            DatabaseFault: the database could not do it.
+        """
+        version = self._age_text_version
+        is_settled = select(
+            or_(
+                age_confirmation.was_asked(user_id, text_version=version),
+                age_confirmation.is_confirmed(user_id, text_version=version),
+            )
+        )
+        claim = age_confirmation.claim_question(user_id, text_version=version)
+
+        async def step(connection: AsyncConnection) -> bool:
+            if (await connection.execute(is_settled)).scalar_one():
+                return False
+            if await self._waits(connection, user_id):
+                return False
+            return (await connection.execute(claim)).one_or_none() is not None
+
+        return await self._database.run_with_retries(step)
+
+    async def release_age_question(self, user_id: int) -> None:
+        """Note that a user was not asked for their age after all: the next claim is True again.
+
+        May be called again. Takes at most 15 s. If it is cancelled, it may have been noted.
+
+        Raises:
+            DatabaseFault: the database could not do it.
+        """
+        query = age_confirmation.release_question(user_id)
+        await self._database.run_with_retries(lambda connection: connection.execute(query))
 
     async def revoke_age(self, user_id: int) -> None:
         """Store that a user's age confirmation holds no longer, also for pictures under way.

@@ -202,6 +202,22 @@ class SyncChatFlowHook:
         """
         return self._thread.run(self._hook.may_ask_age(user_id))
 
+    def claim_age_question(self, user_id: int) -> bool:
+        """Return whether to ask a user for their age now, and note that they were asked.
+
+        Raises:
+            DatabaseFault: the database could not do it.
+        """
+        return self._thread.run(self._hook.claim_age_question(user_id))
+
+    def release_age_question(self, user_id: int) -> None:
+        """Note that a user was not asked for their age after all.
+
+        Raises:
+            DatabaseFault: the database could not do it.
+        """
+        self._thread.run(self._hook.release_age_question(user_id))
+
     def revoke_age(self, user_id: int) -> None:
         """Store that a user's age confirmation holds no longer.
 

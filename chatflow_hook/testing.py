@@ -138,6 +138,7 @@ class InMemoryHook(ChatFlowHook):
         self._untold: dict[UUID, None] = {}
         self._is_untold = asyncio.Event()
         self._of_age: set[int] = set()
+        self._asked_age: set[int] = set()
         self._waits_until: dict[int, datetime] = {}
         self._photo_ids = itertools.count(1)
         # By button and picture: the requests that presses have brought, with the ids of the presses.
@@ -373,6 +374,18 @@ class InMemoryHook(ChatFlowHook):
         self._check_database()
         return user_id not in self._of_age and not self._is_waiting(user_id)
 
+    async def claim_age_question(self, user_id: int) -> bool:
+        """As ChatFlowHook.claim_age_question."""
+        if user_id in self._asked_age or not await self.may_ask_age(user_id):
+            return False
+        self._asked_age.add(user_id)
+        return True
+
+    async def release_age_question(self, user_id: int) -> None:
+        """As ChatFlowHook.release_age_question."""
+        self._check_database()
+        self._asked_age.discard(user_id)
+
     async def revoke_age(self, user_id: int) -> None:
         """As ChatFlowHook.revoke_age."""
         self._check_database()
@@ -406,6 +419,7 @@ class InMemoryHook(ChatFlowHook):
         if user_id == NOBODY:
             raise ValueError(NOT_A_USER)
         self._of_age.discard(user_id)
+        self._asked_age.discard(user_id)
         erased = [each for each in self._requests.values() if each.turn.user_id == user_id]
         for recorded in erased:
             del self._requests[recorded.request.id]
