@@ -186,8 +186,9 @@ async def test_the_bot_on_python_telegram_bot_asks_the_age_takes_presses_and_for
     products: ProductFactory, home: Path
 ) -> None:
     fork_server.shared()
-    settings = {"max_rating": "suggestive", "delivery_buttons": "another,hide"}
-    async with products.start(delivery_captions=False, **settings) as product:
+    async with products.start(
+        max_rating="suggestive", delivery_buttons="another,hide", delivery_captions=False
+    ) as product:
         anna, telegram = product.telegram.person(ANNA), product.telegram
         command = ["-c", RUN, "python_telegram_bot.py"]
         async with running(command, product, home, RATING="suggestive") as bot:

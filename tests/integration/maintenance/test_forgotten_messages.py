@@ -106,9 +106,10 @@ async def test_in_the_place_of_a_picture_too_old_to_be_deleted_comes_an_empty_on
 ) -> None:
     async with sender_to(server, redis_url) as sender:
         sent = await sender.send_photo(PHOTO)
-        await put(sessions, (ANNA, sent.message_id))
-        server.chats.make_older(ANNA, sent.message_id, timedelta(hours=49))
+    await put(sessions, (ANNA, sent.message_id))
+    server.chats.make_older(ANNA, sent.message_id, timedelta(hours=49))
 
+    async with sender_to(server, redis_url) as sender:
         await ForgottenMessages(engine, sender).step()
 
     (shown,) = server.edited
