@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, exists, func, insert, select
+from sqlalchemy import ColumnElement, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chatflow_hook import cancellation, handles, outbox, quota
@@ -124,8 +124,8 @@ class ManualRequests:
             NothingToVary: there is no such delivered picture, or its scene is not kept.
         """
         # Before the picture is looked for: afterwards its delivery may have been written down.
-        on_its_way = select(exists().where(handles.is_on_its_way(varied)))
-        is_on_its_way = (await connection.execute(on_its_way)).scalar_one()
+        on_its_way = select(ImageRequest.id).where(handles.is_on_its_way(varied))
+        is_on_its_way = (await connection.execute(select(on_its_way.exists()))).scalar_one()
         query = select(*_VARIED_COLUMNS).where(
             handles.is_meant(varied), ImageRequest.state == State.DELIVERED
         )
