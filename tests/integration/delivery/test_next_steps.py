@@ -1,6 +1,7 @@
 """The buttons under a picture: another one, as file, hide, report; and the persona's captions."""
 
 import json
+import re
 from io import BytesIO
 from itertools import pairwise
 from typing import Any
@@ -116,6 +117,8 @@ async def test_the_file_is_the_original_answers_the_picture_and_is_sent_once(
         photo, file = product.telegram.sent
         assert file.document is not None
         assert Image.open(BytesIO(file.document)).format == "PNG"
+        name = product.telegram.chats.described(file)["document"]["file_name"]
+        assert re.fullmatch(r"lina-[0-9a-f]{8}\.png", name)
         assert (file.reply_to_message_id, file.caption) == (photo.message_id, None)
         assert not file.protect_content
         assert again.request is None
