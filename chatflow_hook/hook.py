@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import structlog
-from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 
 from chatflow_hook import (
@@ -20,19 +19,18 @@ from chatflow_hook import (
     database,
     handles,
     picture_intent,
-    quota,
     safety_memory,
     sessions,
     user_erasure,
     waiting,
 )
+from chatflow_hook.age_questions import AgeQuestions
 from chatflow_hook.buttons import ButtonAnswer, Buttons, Press
 from chatflow_hook.connections import Connections, ConnectionsByLoop
 from chatflow_hook.database import DatabaseFault
 from chatflow_hook.ends import EndReader, EndTimes, OnEnd
 from chatflow_hook.failures import FailureLog, cause_of
 from chatflow_hook.handles import Handle
-from chatflow_hook.keyed_hash import read_secret
 from chatflow_hook.limited_message import LimitedMessage, limited_message
 from chatflow_hook.manual_requests import Asked, ManualRequests, PhotoOnItsWay
 from chatflow_hook.messages import messages_of
@@ -83,8 +81,10 @@ class ChatFlowHook:
         self._end_times = end_times
         self._chance = chance or random.SystemRandom()
         self._manual_requests = ManualRequests(quota=settings.quota)
-        self._age_text_version = settings.age_text_version
         self._hash_secret = settings.hash_secret
+        self._age = AgeQuestions(
+            text_version=settings.age_text_version, hash_secret=settings.hash_secret
+        )
         self._failures = FailureLog()
         self._recorder = TurnRecorder(
             TriggerSettings(distance=settings.distance, quota=settings.quota, chance=self._chance),
@@ -227,7 +227,7 @@ class ChatFlowHook:
             ends,
             self._messages,
             self._end_times,
-            age_text_version=self._age_text_version,
+            age_text_version=self._age.text_version,
         )
         await reader.run(callback)
 
@@ -370,19 +370,9 @@ class ChatFlowHook:
         Raises:
             DatabaseFault: the database could not do it.
         """
-        query = age_confirmation.confirm(
-            user_id, text_version=self._age_text_version, language=language
+        return await self._database.run_with_retries(
+            lambda connection: self._age.confirm(connection, user_id, language=language)
         )
-
-        async def step(connection: AsyncConnection) -> bool:
-            # Locked, so that what a worker learns at this moment is seen, or revokes this.
-            await quota.lock_user(connection, user_id)
-            if await self._waits(connection, user_id):
-                return False
-            await connection.execute(query)
-            return True
-
-        return await self._database.run_with_retries(step)
 
     async def may_ask_age(self, user_id: int) -> bool:
         """Return whether to ask a user for their age: they have not confirmed it, and may do so now.
@@ -393,13 +383,9 @@ class ChatFlowHook:
         Raises:
             DatabaseFault: the database could not be asked.
         """
-        query = select(age_confirmation.is_confirmed(user_id, text_version=self._age_text_version))
-
-        async def step(connection: AsyncConnection) -> bool:
-            is_confirmed = (await connection.execute(query)).scalar_one()
-            return not is_confirmed and not await self._waits(connection, user_id)
-
-        return await self._database.run_with_retries(step)
+        return await self._database.run_with_retries(
+            lambda connection: self._age.may_ask(connection, user_id)
+        )
 
     async def claim_age_question(self, user_id: int) -> bool:
         """Return whether to ask a user for their age now, and note that they were asked.
@@ -411,23 +397,9 @@ class ChatFlowHook:
         Raises:
             DatabaseFault: the database could not do it.
         """
-        version = self._age_text_version
-        is_settled = select(
-            or_(
-                age_confirmation.was_asked(user_id, text_version=version),
-                age_confirmation.is_confirmed(user_id, text_version=version),
-            )
+        return await self._database.run_with_retries(
+            lambda connection: self._age.claim(connection, user_id)
         )
-        claim = age_confirmation.claim_question(user_id, text_version=version)
-
-        async def step(connection: AsyncConnection) -> bool:
-            if (await connection.execute(is_settled)).scalar_one():
-                return False
-            if await self._waits(connection, user_id):
-                return False
-            return (await connection.execute(claim)).one_or_none() is not None
-
-        return await self._database.run_with_retries(step)
 
     async def release_age_question(self, user_id: int) -> None:
         """Note that a user was not asked for their age after all: the next claim is True again.
@@ -462,12 +434,9 @@ class ChatFlowHook:
         Raises:
             DatabaseFault: the database could not be asked.
         """
-        query = select(age_confirmation.is_confirmed(user_id, text_version=self._age_text_version))
-
-        async def step(connection: AsyncConnection) -> bool:
-            return (await connection.execute(query)).scalar_one()
-
-        return await self._database.run_with_retries(step)
+        return await self._database.run_with_retries(
+            lambda connection: self._age.is_confirmed(connection, user_id)
+        )
 
     async def cancel(self, request: Handle) -> bool:
         """Cancel a request; return True if it was open, False if it had ended or is unknown.
@@ -568,11 +537,6 @@ class ChatFlowHook:
                 if time.monotonic() >= until:
                     raise
             await asyncio.sleep(_LOOK_AGAIN_S)
-
-    async def _waits(self, connection: AsyncConnection, user_id: int) -> bool:
-        """Whether a user has said to be under 18 lately, so that confirming has no effect."""
-        key = safety_memory.user_key(await read_secret(connection, self._hash_secret), user_id)
-        return await safety_memory.waits_until(connection, key) is not None
 
     async def _read_picture(self, handle: Handle, *, deadline: float) -> Picture | None:
         """Read the row of a request; None if the database could not be asked.
