@@ -21,7 +21,8 @@
 - limited_message.py: what people are told who have had all pictures that the limits allow
 - cancellation.py: cancels open requests
 - user_erasure.py: erases everything of a user
-- age_confirmation.py: which users have confirmed to be of age
+- age_questions.py: whom the bot asks for their age, and what the answer stores
+- age_confirmation.py: which users were asked, and have confirmed to be of age
 - prefilter.py: which messages may speak of somebody under 18
 - safety_memory.py: what was learnt of users and dialogs, and turns that the worker has to read
 - connections.py: the connections of each event loop

@@ -1,4 +1,4 @@
-"""SQL of age confirmations: which user has confirmed which text, and has not revoked it."""
+"""SQL of age confirmations: who was asked which text, has confirmed it, and has not revoked it."""
 
 from sqlalchemy import (
     ColumnElement,
@@ -13,6 +13,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.sql.dml import ReturningInsert
 
 from chatflow_hook.tables import AgeConfirmation
 
@@ -55,6 +56,36 @@ def is_confirmed(
     )
 
 
+def claim_question(user_id: int, *, text_version: str) -> ReturningInsert[tuple[int]]:
+    """Return the statement that notes that a user is asked now; no row if they were asked before."""
+    return (
+        upsert(AgeConfirmation)
+        .values(user_id=user_id, text_version=None, confirmed_at=None, asked_version=text_version)
+        .on_conflict_do_update(
+            index_elements=["user_id"],
+            set_={"asked_version": text_version},
+            where=AgeConfirmation.asked_version.is_distinct_from(text_version),
+        )
+        .returning(AgeConfirmation.user_id)
+    )
+
+
+def release_question(user_id: int) -> Update:
+    """Return the statement that notes that a user is to be asked once more."""
+    return (
+        update(AgeConfirmation)
+        .where(AgeConfirmation.user_id == user_id, AgeConfirmation.asked_version.is_not(None))
+        .values(asked_version=None)
+    )
+
+
+def was_asked(user_id: int, *, text_version: str) -> Exists:
+    """Return the condition that a user was asked this version of the text."""
+    return exists().where(
+        AgeConfirmation.user_id == user_id, AgeConfirmation.asked_version == text_version
+    )
+
+
 def erase(user_id: int) -> Delete:
-    """Return the statement that erases a user's confirmation."""
+    """Return the statement that erases a user's confirmation, and that they were asked."""
     return delete(AgeConfirmation).where(AgeConfirmation.user_id == user_id)

@@ -8,6 +8,7 @@ here only, and the bot installs it. Every handler is a call of the hook and an a
 bot on another library does the same with the same calls.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
@@ -23,6 +24,7 @@ from chatflow_hook.bot_handlers import (
     Handlers,
     OnForget,
     TurnOf,
+    ZoneOf,
     age_buttons,
     changed,
 )
@@ -42,8 +44,6 @@ __all__ = [
 ]
 
 log = structlog.get_logger(__name__)
-
-_MAX_ASKED = 10_000
 
 
 def turn_from(message: Message, *, persona: str, dialog_id: int | None = None, **more: Any) -> Turn:
@@ -80,8 +80,9 @@ class TurnMiddleware(BaseMiddleware):
     handler returns is the persona's answer: the message that it sent (`return await
     message.answer(...)`), the call that sends it, or a text.
 
-    Whoever wants photos above safe in their private chat is asked for the age once in a run of
-    the bot, and not as long as they have confirmed it or have said to be under 18.
+    Whoever wants photos above safe in their private chat is asked for the age once, whichever
+    process asks, and not as long as they have said to be under 18. They are asked again after the
+    operator has set another AGE_TEXT_VERSION.
     """
 
     def __init__(
@@ -90,7 +91,6 @@ class TurnMiddleware(BaseMiddleware):
         self._hook = hook
         self._turn_of = turn_of
         self._texts = texts or BotTexts()
-        self._asked: dict[int, None] = {}
 
     async def __call__(
         self,
@@ -112,37 +112,44 @@ class TurnMiddleware(BaseMiddleware):
     async def _ask_age(self, message: Message, turn: Turn) -> None:
         if turn.rating is Rating.SAFE or turn.chat_id != turn.user_id:
             return
-        if turn.user_id in self._asked:
-            return
         try:
-            if not await self._hook.may_ask_age(turn.user_id):
+            if not await self._hook.claim_age_question(turn.user_id):
                 return
         except DatabaseFault as error:
             log.warning("age not asked", why=str(error))
             return
-        self._asked[turn.user_id] = None
-        if len(self._asked) > _MAX_ASKED:
-            del self._asked[next(iter(self._asked))]
-        await message.answer(
-            self._texts.text("age_question", turn.language),
-            reply_markup=age_buttons(self._texts, turn.language),
-        )
+        try:
+            await message.answer(
+                self._texts.text("age_question", turn.language),
+                reply_markup=age_buttons(self._texts, turn.language),
+            )
+        except BaseException:  # also where the bot is stopped: better asked twice than never
+            await asyncio.shield(self._not_asked(turn.user_id))
+            raise
+
+    async def _not_asked(self, user_id: int) -> None:
+        try:
+            await self._hook.release_age_question(user_id)
+        except DatabaseFault as error:
+            log.warning("age is not asked again", why=str(error))
 
 
-def picture_router(
+def picture_router(  # noqa: PLR0913 (what the bot knows, by name)
     hook: ChatFlowHook,
     turn_of: TurnOf,
     *,
     texts: BotTexts | None = None,
     dialogs_of: DialogsOf | None = None,
     on_forget: OnForget | None = None,
+    zone_of: ZoneOf | None = None,
 ) -> Router:
     """Return a router with /photo, /privacy, /forget_me, the buttons of pictures and of their progress.
 
     Include it before routers that take every message; handlers of the dispatcher itself come before
     all routers. `dialogs_of` names the dialogs of a user, for a bot whose dialogs have ids of their
     own; without it the dialog of a private chat has the chat's id. `on_forget` erases what the
-    bot keeps of a user, after the hook has forgotten them.
+    bot keeps of a user, after the hook has forgotten them. `zone_of` names the time zone of a
+    user, None if it is unknown; times are told in it.
     """
     handlers = Handlers(
         hook=hook,
@@ -150,6 +157,7 @@ def picture_router(
         texts=texts or BotTexts(),
         dialogs_of=dialogs_of or _the_private_chat,
         on_forget=on_forget,
+        zone_of=zone_of or _unknown_zone,
     )
     router = Router(name="pictures")
     router.message.register(handlers.photo, Command("photo"))
@@ -185,6 +193,10 @@ async def announce_commands(bot: Bot, texts: BotTexts | None = None) -> None:
 
 async def _the_private_chat(user_id: int) -> Collection[int]:
     return (user_id,)
+
+
+async def _unknown_zone(_: int) -> None:
+    return None
 
 
 def _is_command(message: Message) -> bool:

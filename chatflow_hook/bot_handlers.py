@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import Any
 
 import structlog
@@ -38,6 +39,9 @@ TurnOf = Callable[[Message], Awaitable[Turn | None]]
 DialogsOf = Callable[[int], Awaitable[Collection[int]]]
 OnForget = Callable[[int], Awaitable[None]]
 
+# The time zone of a user, None if nobody knows it.
+ZoneOf = Callable[[int], Awaitable[tzinfo | None]]
+
 # How the data of our buttons begins.
 AGE = "cf:age:"
 FORGET = "cf:forget:"
@@ -52,6 +56,7 @@ class Handlers:
     texts: BotTexts
     dialogs_of: DialogsOf
     on_forget: OnForget | None
+    zone_of: ZoneOf
 
     async def photo(self, message: Message, command: CommandObject) -> None:
         """Ask for a picture of what follows the command, or of the conversation as it is."""
@@ -68,7 +73,8 @@ class Handlers:
             await message.answer(self.texts.text("unavailable", language))
             return
         if isinstance(asked, Limited):
-            limited = self.hook.limited_message(asked, language=language)
+            zone = await self.zone_of(turn.user_id)
+            limited = self.hook.limited_message(asked, language=language, zone=zone)
             entities = [MessageEntity.model_validate(entity) for entity in limited.entities]
             # Entities count only without the bot's own parse mode.
             await message.answer(limited.text, entities=entities, parse_mode=None)
@@ -108,6 +114,7 @@ class Handlers:
             chat_id=query.message.chat.id,
             press_id=query.id,
             language=_language(query.from_user),
+            zone=await self.zone_of(query.from_user.id),
         )
         if answer is None:
             return
@@ -145,7 +152,7 @@ class Handlers:
         """Store the answer to the age question, unless its text has changed since."""
         answer, language, digest = (query.data or "").removeprefix(AGE).split(":")
         if self.texts.digest("age_question", language) != digest:
-            await self._replace(query, "age_outdated", language)
+            await self._ask_age_anew(query, language)
             return
         try:
             is_adult = answer == "yes" and await self.hook.confirm_age(
@@ -156,6 +163,16 @@ class Handlers:
             await query.answer(self.texts.text("unavailable", language), show_alert=True)
             return
         await self._replace(query, "age_confirmed" if is_adult else "age_declined", language)
+
+    async def _ask_age_anew(self, query: CallbackQuery, language: str) -> None:
+        """Put today's question in the place of one whose text has changed."""
+        await query.answer(self.texts.text("age_outdated", language), show_alert=True)
+        if isinstance(query.message, Message):
+            with suppress(TelegramAPIError):  # deleted meanwhile, or too old to be edited
+                await query.message.edit_text(
+                    self.texts.text("age_question", language),
+                    reply_markup=age_buttons(self.texts, language),
+                )
 
     async def forget(self, query: CallbackQuery) -> None:
         """Forget the user who has asked for it, and delete their photos in the chats."""

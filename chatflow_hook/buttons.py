@@ -9,6 +9,7 @@ import enum
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,7 +18,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chatflow_hook import cancellation
-from chatflow_hook.manual_requests import ManualRequests, NothingToVary
+from chatflow_hook.limited_message import limited_notice
+from chatflow_hook.manual_requests import ManualRequests, NothingToVary, PhotoOnItsWay
 from chatflow_hook.messages import Messages
 from chatflow_hook.outbox import Request
 from chatflow_hook.quota import Limited
@@ -94,13 +96,17 @@ class ButtonAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class Press:
-    """One press of a button: who, in which chat, and Telegram's id of the press if known."""
+    """One press of a button: who, in which chat, and Telegram's id of the press if known.
+
+    `zone` is the person's time zone, None if nobody knows it.
+    """
 
     data: str
     user_id: int
     chat_id: int
     press_id: str | None = None
     language: str | None = None
+    zone: tzinfo | None = None
 
 
 def is_ours(data: str) -> bool:
@@ -120,16 +126,17 @@ class Buttons:
 
         Another picture, the file and hiding are for the user whose picture it is, whose share pays.
         Everybody in its chat may report it.
+
+        Raises:
+            PhotoOnItsWay: the photo is in the chat already, and its row does not know it yet.
         """
         parts = _DATA.fullmatch(press.data)
         if parts is None or parts[1] not in set(Button):
             return self.refusal("button_unknown", press.language)
         button = Button(parts[1])
         picture = await _locked(connection, UUID(parts[2]))
-        if picture is None or picture.chat_id != press.chat_id:
-            return self.refusal("button_gone", press.language)
-        if button is not Button.REPORT and picture.user_id != press.user_id:
-            return self.refusal("button_not_yours", press.language)
+        if (why_not := _why_not(picture, button, press)) is not None:
+            return self.refusal(why_not, press.language)
         if picture.reported_at is not None:
             return self._done("button_reported", press, deletes_message=True)
         match button:
@@ -144,10 +151,9 @@ class Buttons:
                 await _hide(connection, picture, reported_by=press.user_id)
                 return self._done("button_reported", press, deletes_message=True)
 
-    def refusal(self, key: str, language: str | None, **facts: str) -> ButtonAnswer:
+    def refusal(self, key: str, language: str | None) -> ButtonAnswer:
         """Return the answer to a press that cannot be carried out, by the key of its sentence."""
-        text = self._messages.text(key, language=language, **facts)
-        return ButtonAnswer(text=text, show_alert=True, request=None, deletes_message=False)
+        return _refusal(self._messages.text(key, language=language))
 
     async def _another(
         self, connection: AsyncConnection, picture: Any, press: Press
@@ -166,7 +172,10 @@ class Buttons:
         except NothingToVary:
             return self.refusal("button_words_gone", press.language)
         if isinstance(answer, Limited):
-            return self.refusal("button_limited", press.language, time=f"{answer.free_at:%H:%M}")
+            notice = limited_notice(
+                answer, self._messages, language=press.language, zone=press.zone
+            )
+            return _refusal(notice)
         return self._done("button_another", press, request=answer)
 
     async def _file(self, connection: AsyncConnection, picture: Any, press: Press) -> ButtonAnswer:
@@ -209,12 +218,31 @@ class Buttons:
         )
 
 
+def _refusal(text: str) -> ButtonAnswer:
+    return ButtonAnswer(text=text, show_alert=True, request=None, deletes_message=False)
+
+
 async def _locked(connection: AsyncConnection, request_id: UUID) -> Any:
-    """Lock a delivered picture until the transaction ends, so that presses come one by one."""
-    query = select(*ImageRequest.__table__.columns).where(
-        ImageRequest.id == request_id, ImageRequest.state == State.DELIVERED
-    )
+    """Lock a picture's row until the transaction ends, so that presses come one by one."""
+    query = select(*ImageRequest.__table__.columns).where(ImageRequest.id == request_id)
     return (await connection.execute(query.with_for_update(key_share=True))).one_or_none()
+
+
+def _why_not(picture: Any, button: Button, press: Press) -> str | None:
+    """Return the key of the sentence that says why a press does not count; None if it does.
+
+    Raises:
+        PhotoOnItsWay: the delivery is not written down yet.
+    """
+    if picture is not None and picture.state == State.DELIVERING:
+        raise PhotoOnItsWay(f"the delivery of {picture.id} is not written down yet")
+    if picture is not None and picture.state in OPEN:
+        return "button_later"
+    if picture is None or picture.state != State.DELIVERED or picture.chat_id != press.chat_id:
+        return "button_gone"
+    if button is not Button.REPORT and picture.user_id != press.user_id:
+        return "button_not_yours"
+    return None
 
 
 async def _pressed_on(connection: AsyncConnection, picture_id: UUID, kind: Kind) -> Sequence[Any]:

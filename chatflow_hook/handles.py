@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, and_, false, func, select
 from chatflow_hook import drafts
 from chatflow_hook.drafts import StoppedDraft
 from chatflow_hook.outbox import Request
-from chatflow_hook.tables import OPEN, ImageRequest
+from chatflow_hook.tables import OPEN, ImageRequest, State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +80,22 @@ def is_meant(handle: Handle) -> ColumnElement[bool]:
         .limit(1)
     )
     return ImageRequest.id == func.coalesce(newest.scalar_subquery(), with_status.scalar_subquery())
+
+
+def is_on_its_way(handle: Handle) -> ColumnElement[bool]:
+    """Return the condition that a row is of a photo whose delivery is not written down yet.
+
+    Until it is, the row has no message id, so of a photo only the chat can be compared.
+    """
+    is_delivering = ImageRequest.state == State.DELIVERING
+    match handle:
+        case SentPhoto():
+            is_named = -_BIGINT <= handle.chat_id < _BIGINT
+            return and_(
+                is_delivering, ImageRequest.chat_id == handle.chat_id if is_named else false()
+            )
+        case _:
+            return and_(is_delivering, is_meant(handle))
 
 
 def spelled(handle: Handle) -> str:

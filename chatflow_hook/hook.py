@@ -3,13 +3,12 @@
 import asyncio
 import random
 import time
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from datetime import tzinfo
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import structlog
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 
 from chatflow_hook import (
@@ -20,21 +19,20 @@ from chatflow_hook import (
     database,
     handles,
     picture_intent,
-    quota,
     safety_memory,
     sessions,
     user_erasure,
     waiting,
 )
+from chatflow_hook.age_questions import AgeQuestions
 from chatflow_hook.buttons import ButtonAnswer, Buttons, Press
 from chatflow_hook.connections import Connections, ConnectionsByLoop
 from chatflow_hook.database import DatabaseFault
 from chatflow_hook.ends import EndReader, EndTimes, OnEnd
 from chatflow_hook.failures import FailureLog, cause_of
 from chatflow_hook.handles import Handle
-from chatflow_hook.keyed_hash import read_secret
 from chatflow_hook.limited_message import LimitedMessage, limited_message
-from chatflow_hook.manual_requests import Asked, ManualRequests
+from chatflow_hook.manual_requests import Asked, ManualRequests, PhotoOnItsWay
 from chatflow_hook.messages import messages_of
 from chatflow_hook.outbox import Request, TriggerSettings
 from chatflow_hook.picture import Picture
@@ -50,6 +48,10 @@ log = structlog.get_logger(__name__)
 # The limit for one step of a turn. A picture may be late; the bot's answer in the chat may not.
 TURN_TIMEOUT_S = 0.9
 END_TIMES = EndTimes()
+# Between looks whether a photo that is in the chat is delivered in its row, too.
+_LOOK_AGAIN_S = 0.05
+
+ResultT = TypeVar("ResultT")
 
 
 class ChatFlowHook:
@@ -79,8 +81,10 @@ class ChatFlowHook:
         self._end_times = end_times
         self._chance = chance or random.SystemRandom()
         self._manual_requests = ManualRequests(quota=settings.quota)
-        self._age_text_version = settings.age_text_version
         self._hash_secret = settings.hash_secret
+        self._age = AgeQuestions(
+            text_version=settings.age_text_version, hash_secret=settings.hash_secret
+        )
         self._failures = FailureLog()
         self._recorder = TurnRecorder(
             TriggerSettings(distance=settings.distance, quota=settings.quota, chance=self._chance),
@@ -223,7 +227,7 @@ class ChatFlowHook:
             ends,
             self._messages,
             self._end_times,
-            age_text_version=self._age_text_version,
+            age_text_version=self._age.text_version,
         )
         await reader.run(callback)
 
@@ -260,22 +264,23 @@ class ChatFlowHook:
         `request_id` is the delivered picture's request, the id of that, or the photo in the chat.
         `reply_to_message_id` is the message that asks for it, which the photo answers; None is the
         message that the varied picture answers. No message is counted, and the new picture does not move the trigger. Each call is another
-        picture. Takes at most 15.9 s: 15 s for the database, 0.9 s for Redis. If it is cancelled,
-        the request may have been written.
+        picture. A photo that has just come, and whose delivery is being written down, is waited
+        for. Takes at most 16.8 s: 15 s for the database, 0.9 s for that wait and for Redis each. If
+        it is cancelled, the request may have been written.
 
         Raises:
             NothingToVary: there is no such delivered picture, or the words of the bot's own
                 `prompt` are not kept any more. It is a LookupError.
             DatabaseFault: the database could not do it.
         """
-        answer = await self._database.run_with_retries(
+        answer = await self._on_photo(
             lambda connection: self._manual_requests.vary(
                 connection, request_id, reply_to_message_id=reply_to_message_id
             )
         )
         return await self._enqueue_if_allowed(answer)
 
-    async def on_button(
+    async def on_button(  # noqa: PLR0913 (of Telegram's callback query, by name)
         self,
         data: str | None,
         *,
@@ -283,27 +288,33 @@ class ChatFlowHook:
         chat_id: int,
         press_id: str | None = None,
         language: str | None = None,
+        zone: tzinfo | None = None,
     ) -> ButtonAnswer | None:
         """Carry out a press of a button under a picture, and return what to answer; None: not ours.
 
         `data`, `user_id`, `press_id` and `language` are the `data`, `from.id`, `id` and
-        `from.language_code` of Telegram's callback query, `chat_id` is that of its message. Another
+        `from.language_code` of Telegram's callback query, `chat_id` is that of its message; `zone`
+        is the person's time zone, without which a time is told in UTC. Another
         picture, the file and hiding are for the user whose picture it is, whose share pays; everybody
         in its chat may report it. A press that cannot be carried out is answered with the reason,
         also while the database is away. The same press twice, and a second press while the first is
-        under way, do nothing more. Takes at most 15.9 s: 15 s for the database, 0.9 s for Redis. If
-        it is cancelled, the press may have been carried out.
+        under way, do nothing more. A photo that has just come, and whose delivery is being written
+        down, is waited for. Takes at most 16.8 s: 15 s for the database, 0.9 s for that wait and for
+        Redis each. If it is cancelled, the press may have been carried out.
         """
         if data is None or not buttons.is_ours(data):
             return None
         press = Press(
-            data=data, user_id=user_id, chat_id=chat_id, press_id=press_id, language=language
+            data=data,
+            user_id=user_id,
+            chat_id=chat_id,
+            press_id=press_id,
+            language=language,
+            zone=zone,
         )
         try:
-            answer = await self._database.run_with_retries(
-                lambda connection: self._buttons.press(connection, press)
-            )
-        except DatabaseFault as error:
+            answer = await self._on_photo(lambda connection: self._buttons.press(connection, press))
+        except (DatabaseFault, PhotoOnItsWay) as error:
             log.warning("button not carried out", why=str(error))
             return self._buttons.refusal("button_later", language)
         await self.enqueue(answer.request)
@@ -359,19 +370,9 @@ class ChatFlowHook:
         Raises:
             DatabaseFault: the database could not do it.
         """
-        query = age_confirmation.confirm(
-            user_id, text_version=self._age_text_version, language=language
+        return await self._database.run_with_retries(
+            lambda connection: self._age.confirm(connection, user_id, language=language)
         )
-
-        async def step(connection: AsyncConnection) -> bool:
-            # Locked, so that what a worker learns at this moment is seen, or revokes this.
-            await quota.lock_user(connection, user_id)
-            if await self._waits(connection, user_id):
-                return False
-            await connection.execute(query)
-            return True
-
-        return await self._database.run_with_retries(step)
 
     async def may_ask_age(self, user_id: int) -> bool:
         """Return whether to ask a user for their age: they have not confirmed it, and may do so now.
@@ -382,13 +383,34 @@ class ChatFlowHook:
         Raises:
             DatabaseFault: the database could not be asked.
         """
-        query = select(age_confirmation.is_confirmed(user_id, text_version=self._age_text_version))
+        return await self._database.run_with_retries(
+            lambda connection: self._age.may_ask(connection, user_id)
+        )
 
-        async def step(connection: AsyncConnection) -> bool:
-            is_confirmed = (await connection.execute(query)).scalar_one()
-            return not is_confirmed and not await self._waits(connection, user_id)
+    async def claim_age_question(self, user_id: int) -> bool:
+        """Return whether to ask a user for their age now, and note that they were asked.
 
-        return await self._database.run_with_retries(step)
+        True once for each user and each AGE_TEXT_VERSION, in all processes of the bot together and
+        after every restart, where `may_ask_age` is true. Whoever cannot send the question then
+        calls `release_age_question`. Takes at most 15 s. If it is cancelled, it may have been noted.
+
+        Raises:
+            DatabaseFault: the database could not do it.
+        """
+        return await self._database.run_with_retries(
+            lambda connection: self._age.claim(connection, user_id)
+        )
+
+    async def release_age_question(self, user_id: int) -> None:
+        """Note that a user was not asked for their age after all: the next claim is True again.
+
+        May be called again. Takes at most 15 s. If it is cancelled, it may have been noted.
+
+        Raises:
+            DatabaseFault: the database could not do it.
+        """
+        query = age_confirmation.release_question(user_id)
+        await self._database.run_with_retries(lambda connection: connection.execute(query))
 
     async def revoke_age(self, user_id: int) -> None:
         """Store that a user's age confirmation holds no longer, also for pictures under way.
@@ -412,12 +434,9 @@ class ChatFlowHook:
         Raises:
             DatabaseFault: the database could not be asked.
         """
-        query = select(age_confirmation.is_confirmed(user_id, text_version=self._age_text_version))
-
-        async def step(connection: AsyncConnection) -> bool:
-            return (await connection.execute(query)).scalar_one()
-
-        return await self._database.run_with_retries(step)
+        return await self._database.run_with_retries(
+            lambda connection: self._age.is_confirmed(connection, user_id)
+        )
 
     async def cancel(self, request: Handle) -> bool:
         """Cancel a request; return True if it was open, False if it had ended or is unknown.
@@ -504,10 +523,20 @@ class ChatFlowHook:
     def _queue(self) -> QueueClient:
         return self._connections.current.queue
 
-    async def _waits(self, connection: AsyncConnection, user_id: int) -> bool:
-        """Whether a user has said to be under 18 lately, so that confirming has no effect."""
-        key = safety_memory.user_key(await read_secret(connection, self._hash_secret), user_id)
-        return await safety_memory.waits_until(connection, key) is not None
+    async def _on_photo(self, step: Callable[[AsyncConnection], Awaitable[ResultT]]) -> ResultT:
+        """Run a step on a photo in the chat, again while its delivery is being written down.
+
+        Raises:
+            PhotoOnItsWay: it was not written down in the time of a turn.
+        """
+        until = time.monotonic() + self._turn_timeout_s
+        while True:
+            try:
+                return await self._database.run_with_retries(step)
+            except PhotoOnItsWay:
+                if time.monotonic() >= until:
+                    raise
+            await asyncio.sleep(_LOOK_AGAIN_S)
 
     async def _read_picture(self, handle: Handle, *, deadline: float) -> Picture | None:
         """Read the row of a request; None if the database could not be asked.

@@ -20,15 +20,31 @@ class LimitedMessage:
     entities: tuple[Mapping[str, object], ...]
 
 
+def free_time(limited: Limited, zone: tzinfo | None) -> str:
+    """Return when the next picture is free, as `16:10` in the chat's zone, else as `13:10 UTC`."""
+    if zone is None:
+        return f"{limited.free_at.astimezone(UTC):%H:%M} UTC"
+    return f"{limited.free_at.astimezone(zone):%H:%M}"
+
+
+def limited_notice(
+    limited: Limited, words: Messages, *, language: str | None, zone: tzinfo | None
+) -> str:
+    """Return the answer to a press that the limits do not allow; it has no entities."""
+    sentence = words.text("button_limited", language=language)
+    # An operator's sentence may say itself that the time is in UTC, as ours once did.
+    sentence = sentence.replace("{time} UTC", "{time}")
+    return sentence.replace("{time}", free_time(limited, zone))
+
+
 def limited_message(
     limited: Limited, words: Messages, *, language: str | None, zone: tzinfo | None
 ) -> LimitedMessage:
     """Return the message that says when the next picture is free; `zone` is that of the chat."""
     sentence = words.text("limited", language=language)
-    local = limited.free_at.astimezone(UTC if zone is None else zone)
+    time = free_time(limited, zone)
     if zone is not None:
-        return LimitedMessage(text=sentence.replace("{time}", f"{local:%H:%M}"), entities=())
-    time = f"{local:%H:%M} UTC"
+        return LimitedMessage(text=sentence.replace("{time}", time), entities=())
     before, _, _ = sentence.partition("{time}")
     entity = {
         "type": "date_time",

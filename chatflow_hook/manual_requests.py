@@ -24,6 +24,13 @@ class NothingToVary(LookupError):
     """
 
 
+class PhotoOnItsWay(NothingToVary):
+    """A photo that may be in the chat already, and whose delivery is not written down yet.
+
+    It is in milliseconds: look again.
+    """
+
+
 # Columns that a variation takes over from the picture that it varies.
 _VARIED_COLUMNS: list[ColumnElement[Any]] = [
     # At most the rating that was drawn: the conversation is erased by now, and with it the words
@@ -113,14 +120,20 @@ class ManualRequests:
         `of_request` are columns of the new row, in place of those of the picture; None is left out.
 
         Raises:
+            PhotoOnItsWay: it may be a photo whose delivery is not written down yet.
             NothingToVary: there is no such delivered picture, or its scene is not kept.
         """
+        # Before the picture is looked for: afterwards its delivery may have been written down.
+        on_its_way = select(ImageRequest.id).where(handles.is_on_its_way(varied))
+        is_on_its_way = (await connection.execute(select(on_its_way.exists()))).scalar_one()
         query = select(*_VARIED_COLUMNS).where(
             handles.is_meant(varied), ImageRequest.state == State.DELIVERED
         )
         # Locked, so that who erases it meanwhile waits and then erases the variation as well.
         locked = query.with_for_update(read=True, key_share=True)
         row = (await connection.execute(locked)).one_or_none()
+        if row is None and is_on_its_way:
+            raise PhotoOnItsWay(f"the picture of {handles.spelled(varied)} is on its way")
         if row is None or row.scene is None or not _has_words(row):
             raise NothingToVary(
                 f"nothing is known of what the picture of {handles.spelled(varied)} shows"

@@ -155,7 +155,7 @@ class SyncChatFlowHook:
             self._hook.vary(request_id, reply_to_message_id=reply_to_message_id)
         )
 
-    def on_button(
+    def on_button(  # noqa: PLR0913 (of Telegram's callback query, by name)
         self,
         data: str | None,
         *,
@@ -163,11 +163,17 @@ class SyncChatFlowHook:
         chat_id: int,
         press_id: str | None = None,
         language: str | None = None,
+        zone: tzinfo | None = None,
     ) -> ButtonAnswer | None:
         """Carry out a press of a button under a picture, and return what to answer; None: not ours."""
         return self._thread.run(
             self._hook.on_button(
-                data, user_id=user_id, chat_id=chat_id, press_id=press_id, language=language
+                data,
+                user_id=user_id,
+                chat_id=chat_id,
+                press_id=press_id,
+                language=language,
+                zone=zone,
             )
         )
 
@@ -195,6 +201,22 @@ class SyncChatFlowHook:
             DatabaseFault: the database could not be asked.
         """
         return self._thread.run(self._hook.may_ask_age(user_id))
+
+    def claim_age_question(self, user_id: int) -> bool:
+        """Return whether to ask a user for their age now, and note that they were asked.
+
+        Raises:
+            DatabaseFault: the database could not do it.
+        """
+        return self._thread.run(self._hook.claim_age_question(user_id))
+
+    def release_age_question(self, user_id: int) -> None:
+        """Note that a user was not asked for their age after all.
+
+        Raises:
+            DatabaseFault: the database could not do it.
+        """
+        self._thread.run(self._hook.release_age_question(user_id))
 
     def revoke_age(self, user_id: int) -> None:
         """Store that a user's age confirmation holds no longer.

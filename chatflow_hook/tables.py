@@ -355,18 +355,24 @@ class EndListening(Base):
 
 
 class AgeConfirmation(Base):
-    """A user's confirmation of being of age: when, of which text, and in which language."""
+    """A user's confirmation of being of age: when, of which text, and in which language.
+
+    Of a user who was asked and has not confirmed it, only `asked_version` is there, or a
+    `revoked_at` besides.
+    """
 
     __tablename__ = "age_confirmations"
     __table_args__ = {"comment": OURS}  # noqa: RUF012 (the name and form that SQLAlchemy reads)
 
     user_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    text_version: Mapped[str] = mapped_column(Text)
+    text_version: Mapped[str | None] = mapped_column(Text)
     language: Mapped[str | None] = mapped_column(Text)
-    confirmed_at: Mapped[datetime] = mapped_column(
+    confirmed_at: Mapped[datetime | None] = mapped_column(
         DateTime(timezone=True), server_default=func.now()
     )
     revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    # The version of the text that the bot has asked last; the user is asked once for each.
+    asked_version: Mapped[str | None] = mapped_column(Text)
 
 
 class HashSecret(Base):

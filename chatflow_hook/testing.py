@@ -23,7 +23,7 @@ from chatflow_hook.drafts import StoppedDraft, draft_id
 from chatflow_hook.ends import OnEnd, RequestEnd
 from chatflow_hook.handles import Handle, SentPhoto
 from chatflow_hook.hook import ChatFlowHook
-from chatflow_hook.limited_message import LimitedMessage, limited_message
+from chatflow_hook.limited_message import LimitedMessage, limited_message, limited_notice
 from chatflow_hook.manual_requests import SUPERSEDED, NothingToVary
 from chatflow_hook.outbox import Request
 from chatflow_hook.picture import Picture, detail_of
@@ -138,6 +138,7 @@ class InMemoryHook(ChatFlowHook):
         self._untold: dict[UUID, None] = {}
         self._is_untold = asyncio.Event()
         self._of_age: set[int] = set()
+        self._asked_age: set[int] = set()
         self._waits_until: dict[int, datetime] = {}
         self._photo_ids = itertools.count(1)
         # By button and picture: the requests that presses have brought, with the ids of the presses.
@@ -302,7 +303,7 @@ class InMemoryHook(ChatFlowHook):
         await self.enqueue(request)
         return request
 
-    async def on_button(
+    async def on_button(  # noqa: PLR0913 (of Telegram's callback query, by name)
         self,
         data: str | None,
         *,
@@ -310,6 +311,7 @@ class InMemoryHook(ChatFlowHook):
         chat_id: int,
         press_id: str | None = None,
         language: str | None = None,
+        zone: tzinfo | None = None,
     ) -> ButtonAnswer | None:
         """As ChatFlowHook.on_button; every file is kept, and may be sent in any chat."""
         if data is None or not buttons.is_ours(data):
@@ -327,7 +329,7 @@ class InMemoryHook(ChatFlowHook):
             return _answer("button_reported", language, deletes_message=True)
         match button:
             case Button.ANOTHER | Button.FILE:
-                return await self._press(button, picture, press_id, language)
+                return await self._press(button, picture, press_id, language, zone)
             case Button.HIDE:
                 return _answer("button_hidden", language, deletes_message=True)
             case Button.REPORT:
@@ -372,6 +374,18 @@ class InMemoryHook(ChatFlowHook):
         self._check_database()
         return user_id not in self._of_age and not self._is_waiting(user_id)
 
+    async def claim_age_question(self, user_id: int) -> bool:
+        """As ChatFlowHook.claim_age_question."""
+        if user_id in self._asked_age or not await self.may_ask_age(user_id):
+            return False
+        self._asked_age.add(user_id)
+        return True
+
+    async def release_age_question(self, user_id: int) -> None:
+        """As ChatFlowHook.release_age_question."""
+        self._check_database()
+        self._asked_age.discard(user_id)
+
     async def revoke_age(self, user_id: int) -> None:
         """As ChatFlowHook.revoke_age."""
         self._check_database()
@@ -405,6 +419,7 @@ class InMemoryHook(ChatFlowHook):
         if user_id == NOBODY:
             raise ValueError(NOT_A_USER)
         self._of_age.discard(user_id)
+        self._asked_age.discard(user_id)
         erased = [each for each in self._requests.values() if each.turn.user_id == user_id]
         for recorded in erased:
             del self._requests[recorded.request.id]
@@ -434,7 +449,12 @@ class InMemoryHook(ChatFlowHook):
         return known, picture if is_delivered else None
 
     async def _press(
-        self, button: Button, picture: RecordedRequest, press_id: str | None, language: str | None
+        self,
+        button: Button,
+        picture: RecordedRequest,
+        press_id: str | None,
+        language: str | None,
+        zone: tzinfo | None,
     ) -> ButtonAnswer:
         """Request another picture or the file, unless one is under way or the press is known."""
         pressed = self._pressed.setdefault((button, picture.request.id), {})
@@ -448,8 +468,11 @@ class InMemoryHook(ChatFlowHook):
                 picture.request, reply_to_message_id=picture.picture.telegram_message_id
             )
             if isinstance(answer, Limited):
-                time = f"{answer.free_at:%H:%M}"
-                return _answer("button_limited", language, is_refusal=True, time=time)
+                words = messages.shipped()
+                notice = limited_notice(answer, words, language=language, zone=zone)
+                return ButtonAnswer(
+                    text=notice, show_alert=True, request=None, deletes_message=False
+                )
         elif State.DELIVERED in states:
             return _answer("button_file_sent", language)
         else:
@@ -680,10 +703,9 @@ def _answer(
     is_refusal: bool = False,
     request: Request | None = None,
     deletes_message: bool = False,
-    **facts: str,
 ) -> ButtonAnswer:
     return ButtonAnswer(
-        text=messages.shipped().text(key, language=language, **facts),
+        text=messages.shipped().text(key, language=language),
         show_alert=is_refusal,
         request=request,
         deletes_message=deletes_message,

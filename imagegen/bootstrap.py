@@ -273,7 +273,7 @@ async def worker_parts(  # noqa: PLR0913 (what the worker has made, the last two
         results_redis=results,
         retention=Retention(engine, ImageCleanup(engine, images), retention_limits(settings)),
         stray_cleanup=stray_cleanup,
-        forgotten_messages=ForgottenMessages(engine, telegram),
+        forgotten_messages=ForgottenMessages(engine, chat_sender),
         counter_log=CounterLog(prompts.fallbacks, image_cache.saved),
     )
 
@@ -326,6 +326,7 @@ def _progress_settings(settings: Settings) -> ProgressSettings:
         mode=settings.delivery_progress,
         shows_previews=settings.delivery_preview,
         protects_content=settings.protect_content,
+        ai_mark=settings.delivery_ai_mark,
     )
 
 

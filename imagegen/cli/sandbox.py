@@ -1,12 +1,15 @@
 """`imagegen sandbox`: run the simulators of ComfyUI and Telegram."""
 
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
 from imagegen.cli.exits import extra
 from imagegen.errors import ImagegenError
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
 @click.group()
@@ -36,21 +39,40 @@ class _TelegramCommand(_CommandWithFaults):
         return telegram_fault_help()
 
 
+def _address_options(*, port: int) -> Callable[[CommandT], CommandT]:
+    """Add the options that say where a simulator listens."""
+
+    def add(command: CommandT) -> CommandT:
+        command = click.option(
+            "--port",
+            metavar="PORT",
+            type=click.IntRange(0, 65535),
+            default=port,
+            show_default=True,
+            help="0 takes a free one.",
+        )(command)
+        host = click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True)
+        return host(command)
+
+    return add
+
+
+_FAULT_OPTION = click.option(
+    "--fault",
+    "faults",
+    metavar="KIND:NAME=VALUE,…",
+    multiple=True,
+    help="Something that goes wrong, more than once if you like; see below.",
+)
+
+
 @sandbox.command(
     cls=_CommandWithFaults,
     context_settings={"max_content_width": 120},
     epilog="All faults take times=N or times=ever (once if left out), after=N (so many occasions"
     " pass first) and chance=0…1. docs/sandbox.md explains them.",
 )
-@click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True)
-@click.option(
-    "--port",
-    metavar="PORT",
-    type=click.IntRange(0, 65535),
-    default=8188,
-    show_default=True,
-    help="0 takes a free one.",
-)
+@_address_options(port=8188)
 @click.option(
     "--version",
     type=click.Choice(["0.33", "0.3.64"]),
@@ -81,13 +103,7 @@ class _TelegramCommand(_CommandWithFaults):
     multiple=True,
     help="A model file that it has, more than once if you like; else what the personas need.",
 )
-@click.option(
-    "--fault",
-    "faults",
-    metavar="KIND:NAME=VALUE,…",
-    multiple=True,
-    help="Something that goes wrong, more than once if you like; see below.",
-)
+@_FAULT_OPTION
 @click.option("--seed", type=int, help="Makes faults that come by chance repeatable.")
 def comfyui(**options: Any) -> None:
     """Play a ComfyUI host that needs no GPU and misbehaves on request."""
@@ -123,15 +139,7 @@ def comfyui(**options: Any) -> None:
     epilog="All faults take method=NAME, chat=ID and times=N or times=ever (once if left out);"
     " accepted=yes means that the call is carried out all the same. docs/telegram-sandbox.md explains them.",
 )
-@click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True)
-@click.option(
-    "--port",
-    metavar="PORT",
-    type=click.IntRange(0, 65535),
-    default=8081,
-    show_default=True,
-    help="0 takes a free one.",
-)
+@_address_options(port=8081)
 @click.option(
     "--token",
     metavar="TOKEN",
@@ -148,13 +156,7 @@ def comfyui(**options: Any) -> None:
     help="How long an upload takes.",
 )
 @click.option("--flood-limits", is_flag=True, help="Refuse with 429 what comes too often.")
-@click.option(
-    "--fault",
-    "faults",
-    metavar="KIND:NAME=VALUE,…",
-    multiple=True,
-    help="Something that goes wrong, more than once if you like; see below.",
-)
+@_FAULT_OPTION
 def telegram(**options: Any) -> None:
     """Play a Telegram Bot API whose chats can be used over HTTP, and which fails on request."""
     with extra("simulator"):

@@ -103,6 +103,16 @@ class ChatSender:
             share=None,
         )
 
+    async def hide(self, chat_id: int, message_id: int, *, photo: bytes, caption: str) -> bool:
+        """Put a harmless photo in the place of a message that is too old to be deleted.
+
+        Returns and raises as Telegram.hide does, and ToldLater.
+        """
+        return await self._tell(
+            chat_id,
+            lambda: self._telegram.hide(chat_id, message_id, photo=photo, caption=caption),
+        )
+
     async def _tell(
         self,
         chat_id: int,

@@ -45,6 +45,20 @@ async def photo_forms(
         yield replace(message, is_document=True, last_line=last_line)
 
 
+async def preview_photo(preview: bytes, *, mark: AiMark, language: str | None) -> bytes:
+    """Return a host's preview as a photo that says what it is, as the picture will.
+
+    Raises:
+        BadImage, ImageTooLarge: it is no image that may be decoded.
+    """
+    drawn_mark = corner_mark(language) if mark.is_in_corner else None
+    return await image_file.in_thread(partial(_as_preview, mark=drawn_mark), preview)
+
+
+def _as_preview(data: bytes, *, mark: CornerMark | None) -> bytes:
+    return as_jpeg_photo(image_file.check_and_strip(data).data, mark=mark)[0]
+
+
 def as_jpeg_photo(data: bytes, *, mark: CornerMark | None = None) -> tuple[bytes, int, int]:
     """Return the picture as a small JPEG, with its width and height in pixels.
 

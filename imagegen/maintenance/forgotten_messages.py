@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from imagegen.db.engine import AnyRow, run_statement
 from imagegen.db.tables import ForgottenMessage
-from imagegen.delivery.errors import FloodWait, NotSent, TokenRevoked
-from imagegen.delivery.telegram import Telegram
+from imagegen.delivery.chat_sender import ChatSender
+from imagegen.delivery.errors import FloodWait, NotSent, TokenRevoked, ToldLater
 from imagegen.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -32,47 +32,50 @@ class ForgottenMessages:
     A message that is too old to be deleted is edited to an empty picture.
     """
 
-    def __init__(self, engine: AsyncEngine, telegram: Telegram) -> None:
+    def __init__(self, engine: AsyncEngine, sender: ChatSender) -> None:
         self._engine = engine
-        self._telegram = telegram
+        self._sender = sender
 
     async def step(self) -> None:
         """Go through the list once. Logs an outage and leaves the rest for the next step.
 
-        A message that Telegram does not delete now stays on the list and holds up no other. After a
-        flood wait its chat is left alone.
+        A message that Telegram does not delete now stays on the list and holds up no other. A chat
+        that has a flood wait, or no room for another edit, is left alone until the next step.
         """
         left = 0
-        flooded_chats: set[int] = set()
+        resting_chats: set[int] = set()
         try:
             while messages := await self._listed(skipping=left):
                 for message in messages:
-                    if not await self._delete(message, flooded_chats):
+                    if not await self._delete(message, resting_chats):
                         left += 1
             await self._give_up_old_ones()
         except Unavailable as error:
             log.warning("forgotten pictures stay in their chats", why=error.sentence)
 
-    async def _delete(self, message: AnyRow, flooded_chats: set[int]) -> bool:
+    async def _delete(self, message: AnyRow, resting_chats: set[int]) -> bool:
         """Delete a message and take it off the list; False if it stays there.
 
         Raises:
             NotSent, TokenRevoked: Telegram takes no call at all.
             Unavailable: PostgreSQL is away.
         """
-        if message.chat_id in flooded_chats:
+        if message.chat_id in resting_chats:
             return False
         try:
-            is_deleted = await self._telegram.delete(
+            is_deleted = await self._sender.delete(
                 message.chat_id, message.message_id
-            ) or await self._telegram.hide(
+            ) or await self._sender.hide(
                 message.chat_id, message.message_id, photo=_placeholder(), caption=_PLACEHOLDER
             )
         except (NotSent, TokenRevoked):
             raise
+        except ToldLater:
+            resting_chats.add(message.chat_id)
+            return False
         except Unavailable as error:
             if isinstance(error, FloodWait):
-                flooded_chats.add(message.chat_id)
+                resting_chats.add(message.chat_id)
             log.warning("forgotten picture stays in its chat", why=error.sentence)
             return False
         await self._take_off(message)

@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import structlog
@@ -17,6 +17,7 @@ from chatflow_hook.messages import Messages
 from chatflow_hook.turn import Rating
 from imagegen import periodic
 from imagegen.comfy.preview import Preview
+from imagegen.delivery.ai_mark import caption_line
 from imagegen.delivery.chat_sender import ChatSender
 from imagegen.delivery.errors import (
     ChatGone,
@@ -25,9 +26,10 @@ from imagegen.delivery.errors import (
     OutcomeUnknown,
     ToldLater,
 )
-from imagegen.delivery.message import MessageButton, TextMessage
+from imagegen.delivery.message import AiMark, MessageButton, TextMessage
+from imagegen.delivery.photo_encoding import preview_photo
 from imagegen.delivery.status_text import Stage, status_text
-from imagegen.errors import ImagegenError
+from imagegen.errors import ImagegenError, Rejected
 from imagegen.pool.pool import QueuePlace
 from imagegen.requests.claim import ClaimedRequest, ClaimLost, ClaimState, StatusMessage
 from imagegen.requests.repository import RequestRepository
@@ -44,11 +46,12 @@ _FINISH_WITHIN_S = 6.0
 
 @dataclass(frozen=True, kw_only=True)
 class ProgressSettings:
-    """DELIVERY_PROGRESS, DELIVERY_PREVIEW and PROTECT_CONTENT."""
+    """DELIVERY_PROGRESS, DELIVERY_PREVIEW, PROTECT_CONTENT and DELIVERY_AI_MARK."""
 
     mode: ProgressMode = "action"
     shows_previews: bool = False
     protects_content: bool = False
+    ai_mark: AiMark = AiMark.OFF
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +132,8 @@ class RequestProgress:
         self._share = 0.0
         self._ends_at: float | None = None
         self._preview: bytes | None = None
+        # The preview that was looked at last, and the photo of it; None if nobody may see that.
+        self._preview_photo: tuple[bytes, bytes | None] | None = None
         self._shown: tuple[str, bytes | None] | None = None
         self._shown_at = 0.0
         # Held while a text is on its way.
@@ -226,14 +231,28 @@ class RequestProgress:
         return Stage(share=self._share, left_s=left_s)
 
     async def _new_preview(self) -> bytes | None:
-        """Return the newest preview; the one before if the operator's screen does not pass it."""
+        """Return a photo of the newest preview; the one before if nobody may see this one."""
         shown = None if self._shown is None else self._shown[1]
         preview = self._preview
         # A status has to be there before it can show one.
-        if preview is None or preview == shown or self.status is None:
+        if preview is None or self.status is None:
             return shown
-        is_fine = await image_screen.image_passes(self.of_all.preview_screen, preview, Rating.SAFE)
-        return preview if is_fine else shown
+        if self._preview_photo is None or self._preview_photo[0] != preview:
+            self._preview_photo = (preview, await self._as_photo(preview))
+        return self._preview_photo[1] or shown
+
+    async def _as_photo(self, preview: bytes) -> bytes | None:
+        """Return a preview marked as the picture will be; None if the operator's screen is against it."""
+        of_all = self.of_all
+        if not await image_screen.image_passes(of_all.preview_screen, preview, Rating.SAFE):
+            return None
+        try:
+            return await preview_photo(
+                preview, mark=of_all.settings.ai_mark, language=self._request.language
+            )
+        except Rejected as error:
+            log.info("preview is not shown", code=error.code, why=error.sentence)
+            return None
 
     def _has_to_renew_draft(self) -> bool:
         return time.monotonic() - self._shown_at >= self.of_all.times.renew_draft_s
@@ -273,6 +292,9 @@ class RequestProgress:
             if preview is None:
                 await sender.edit_text(message, status.message_id)
             else:
+                if self.of_all.settings.ai_mark.is_in_caption:
+                    line = caption_line(self._request.language)
+                    message = replace(message, text=f"{message.text}\n\n{line}")
                 await sender.show_preview(message, status.message_id, preview)
         except MessageGone:
             # Somebody has deleted it and wants no other; the picture will be a message of its own.

@@ -64,7 +64,7 @@ class PhotoMessages:
         caption, parse_mode = await self._caption(request, persona)
         return PhotoMessage(
             chat_id=chat_id,
-            filename=image.name,
+            filename=_filename(request, image),
             width=image.width,
             height=image.height,
             caption=caption,
@@ -110,6 +110,11 @@ class PhotoMessages:
             )
             for button in self.buttons
         )
+
+
+def _filename(request: ClaimedRequest, image: StoredImage) -> str:
+    """Return the name under which people save the file; that of the stored one is a hash."""
+    return f"{request.persona}-{request.id.hex[:8]}.{image.name.rpartition('.')[2]}"
 
 
 def _language(request: ClaimedRequest) -> str:

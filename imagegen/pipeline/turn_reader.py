@@ -199,6 +199,8 @@ class TurnReader:
                 )
             )
             await connection.execute(age_confirmation.revoke(source.user_id))
+            # When the waiting time is over, the bot may ask once more.
+            await connection.execute(age_confirmation.release_question(source.user_id))
             log.info("age confirmation is revoked", dialog_id=dialog_id, rule=user.rule)
 
     async def _rows(self, query: Select[*tuple[Any, ...]]) -> Sequence[AnyRow]:

@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import (
     ColumnElement,
-    Update,
     and_,
     bindparam,
     case,
@@ -26,11 +25,10 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook import safety_memory, user_erasure
-from chatflow_hook.tables import OPEN, Dialog, ImageRequest, Kind, State, is_open
-from chatflow_hook.turn import Rating, storable
+from chatflow_hook.tables import OPEN, ImageRequest, Kind, State, is_open
+from chatflow_hook.turn import Rating
 from imagegen.db.engine import AnyRow, one_or_none, run_in_transaction, run_statement
 from imagegen.db.tables import StrayPrompt
-from imagegen.delivery.errors import DeliveryUnknown
 from imagegen.delivery.message import SentMessage
 from imagegen.errors import ImagegenError
 from imagegen.requests.claim import (
@@ -41,7 +39,7 @@ from imagegen.requests.claim import (
     DeliveryAttempt,
     StatusMessage,
 )
-from imagegen.requests.deliveries import mark_sent, move_watermark, settle_earlier_sends
+from imagegen.requests.endings import EndAsDelivered, EndWithoutPicture, lock_dialog
 from imagegen.requests.state_changes import (
     RELEASED,
     advance,
@@ -119,16 +117,6 @@ _FETCHABLE = select(ImageRequest.image).where(
 _COUNT_SUSPECTS = select(func.count()).where(
     ImageRequest.state.in_(OPEN), ImageRequest.crashes >= SUSPECT_AFTER_CRASHES
 )
-# Locked, so that a job which has lost the request writes down an arrival before or after its end.
-_LOCK_IMAGE = (
-    select(ImageRequest.image)
-    .where(ImageRequest.id == bindparam("request_id"))
-    .with_for_update(key_share=True)
-)
-# Lock the dialog before the request, in the same order as the hook, or the two could deadlock.
-_LOCK_DIALOG = (
-    select(Dialog.id).where(Dialog.id == bindparam("dialog_id")).with_for_update(key_share=True)
-)
 _LAST_CAPTION = (
     select(ImageRequest.persona_caption)
     .where(
@@ -140,20 +128,6 @@ _LAST_CAPTION = (
     .limit(1)
 )
 _ADD_STRAY = postgresql.insert(StrayPrompt).on_conflict_do_nothing()
-# A picture that was sent from memory, or was never fetched, has left its prompt on the host.
-_ADD_STRAY_WITHOUT_IMAGE = (
-    postgresql.insert(StrayPrompt)
-    .from_select(
-        ["prompt_id", "host"],
-        select(ImageRequest.prompt_id, ImageRequest.host).where(
-            ImageRequest.id == bindparam("request_id"),
-            ImageRequest.prompt_id.is_not(None),
-            ImageRequest.host.is_not(None),
-            ImageRequest.image.is_(None),
-        ),
-    )
-    .on_conflict_do_nothing()
-)
 _REMOVE_STRAY = delete(StrayPrompt).where(StrayPrompt.prompt_id == bindparam("prompt_id"))
 
 
@@ -405,7 +379,7 @@ class RequestRepository:
 
         async def step(connection: AsyncConnection) -> str | None:
             # Locked, so that two pictures of a dialog at the same moment have two captions.
-            await connection.execute(_LOCK_DIALOG, {"dialog_id": request.dialog_id})
+            await lock_dialog(connection, request)
             last = await connection.scalar(_LAST_CAPTION, of_this)
             others = [caption for caption in captions if caption != last]
             if not others:
@@ -474,31 +448,10 @@ class RequestRepository:
         Raises:
             ClaimLost: another job has claimed the request, or it has ended.
         """
-        served_at: dict[str, Any] = {} if url is None else {"image_url": url}
-
-        async def step(connection: AsyncConnection) -> None:
-            await connection.execute(_LOCK_DIALOG, {"dialog_id": request.dialog_id})
-            await advance(
-                connection,
-                request,
-                State.DELIVERED,
-                conversation=request.own_prompt_alone if self._keeps_context else None,
-                # Another one if the group has become a supergroup.
-                chat_id=request.chat_id if receipt is None else receipt.chat_id,
-                telegram_message_id=receipt and receipt.message_id,
-                telegram_bot_id=receipt and receipt.bot_id,
-                telegram_file_id=receipt and receipt.file_id,
-                **served_at,
-            )
-            await _leave_no_prompt(connection, request)
-            if send is not None and receipt is not None:
-                await mark_sent(connection, send, receipt)
-                if receipt.chat_id != request.chat_id:
-                    await connection.execute(_moved_chat(request, receipt.chat_id))
-            if request.kind.moves_watermark:
-                await move_watermark(connection, request)
-
-        await self._run(step)
+        delivery = EndAsDelivered(
+            send=send, receipt=receipt, url=url, keeps_own_prompt=self._keeps_context
+        )
+        await self._run(lambda connection: delivery.write(connection, request))
 
     async def put_back(
         self, request: ClaimedRequest, *, costs_an_attempt: bool = False, most_attempts: int = 1
@@ -536,36 +489,8 @@ class RequestRepository:
         Raises:
             ClaimLost: another job has claimed the request, or it has ended.
         """
-
-        async def step(connection: AsyncConnection) -> ImagegenError | None:
-            await connection.execute(_LOCK_DIALOG, {"dialog_id": request.dialog_id})
-            image = await connection.scalar(_LOCK_IMAGE, {"request_id": request.id})
-            sends = await settle_earlier_sends(connection, request.id)
-            if sends.arrived_as is not None:
-                await _finish_arrived(connection, request, message_id=sends.arrived_as)
-                return None
-            ending, end_state = error, state
-            if sends.unknown and not isinstance(error, DeliveryUnknown):
-                sentence = f"nobody can say whether the picture arrived; then: {error.sentence}"
-                ending, end_state = DeliveryUnknown(sentence), State.FAILED
-            values: dict[str, Any] = {
-                "error_code": ending.code,
-                "error_sentence": storable(ending.sentence),
-            }
-            is_refused = state is State.REFUSED
-            if is_refused or end_state is not State.FAILED or not self._keeps_context:
-                values["conversation"] = None
-            if is_refused:
-                values |= {"image": None, "image_url": None}
-            await _leave_no_prompt(connection, request)
-            await advance(connection, request, end_state, **values)
-            if is_refused and image is not None:
-                await user_erasure.note_images(connection, [image])
-            if sends.unknown and request.kind.moves_watermark:
-                await move_watermark(connection, request)
-            return ending
-
-        return await self._run(step)
+        ending = EndWithoutPicture(state=state, error=error, keeps_conversation=self._keeps_context)
+        return await self._run(lambda connection: ending.write(connection, request))
 
     async def _run(self, step: Callable[[AsyncConnection], Awaitable[ResultT]]) -> ResultT:
         return await run_in_transaction(self._engine, step)
@@ -574,37 +499,6 @@ class RequestRepository:
         self, step: Callable[[AsyncConnection], Awaitable[ResultT]]
     ) -> ResultT:
         return await run_statement(self._engine, step)
-
-
-async def _finish_arrived(
-    connection: AsyncConnection, request: ClaimedRequest, *, message_id: int
-) -> None:
-    # Out of any state: the send may have been that of a job which died before it was known.
-    await advance(
-        connection,
-        request,
-        State.DELIVERED,
-        out_of=OPEN,
-        conversation=None,
-        telegram_message_id=message_id,
-    )
-    await _leave_no_prompt(connection, request)
-    if request.kind.moves_watermark:
-        await move_watermark(connection, request)
-
-
-async def _leave_no_prompt(connection: AsyncConnection, request: ClaimedRequest) -> None:
-    """List the prompt of a request that ends as a stray, if no image of it is stored."""
-    await connection.execute(_ADD_STRAY_WITHOUT_IMAGE, {"request_id": request.id})
-
-
-def _moved_chat(request: ClaimedRequest, chat_id: int) -> Update:
-    # The group has become a supergroup, so its other open requests must go to the new chat too.
-    return (
-        update(ImageRequest)
-        .where(ImageRequest.chat_id == request.chat_id, ImageRequest.state.in_(OPEN))
-        .values(chat_id=chat_id)
-    )
 
 
 async def _add_stray(connection: AsyncConnection, request: ClaimedRequest) -> None:

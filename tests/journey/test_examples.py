@@ -177,8 +177,41 @@ async def test_the_bot_on_python_telegram_bot_talks_varies_and_knows_its_limits(
     refusal, limited = answers(product)[count:]
     assert bot.exit_code == 0
     assert refusal.text == "I have no other one of that."
-    assert re.fullmatch(r"The next one is free at \d\d:\d\d UTC\.", limited.text or "")
+    assert re.search(r"The next one is free at \d\d:\d\d UTC\.$", limited.text or "")
+    assert limited.entities
     assert_tells_of_photos(json.loads(bot.output[-1]), product)
+
+
+async def test_the_bot_on_python_telegram_bot_asks_the_age_takes_presses_and_forgets(
+    products: ProductFactory, home: Path
+) -> None:
+    fork_server.shared()
+    async with products.start(
+        max_rating="suggestive", delivery_buttons="another,hide", delivery_captions=False
+    ) as product:
+        anna, telegram = product.telegram.person(ANNA), product.telegram
+        command = ["-c", RUN, "python_telegram_bot.py"]
+        async with running(command, product, home, RATING="suggestive") as bot:
+            anna.write("Hello")
+            [_, question] = await telegram.wait_for(2, timeout=PATIENCE_S, method="sendMessage")
+            anna.press(question.message_id, "Yes, I am 18 or older")
+            await telegram.wait_for(1, timeout=PATIENCE_S, method="editMessageText")
+            is_adult = await product.hook.has_confirmed_age(ANNA)
+            anna.write("/photo at the sea")
+            [photo] = await telegram.wait_for(1, timeout=PATIENCE_S, method="sendPhoto")
+            anna.press(photo.message_id, "Another one")
+            [_, varied] = await telegram.wait_for(2, timeout=PATIENCE_S, method="sendPhoto")
+            anna.press(varied.message_id, "Hide")
+            await telegram.wait_for_calls(1, timeout=PATIENCE_S, method="deleteMessage")
+            anna.write("/forget_me")
+            [*_, question] = await telegram.wait_for(3, timeout=PATIENCE_S, method="sendMessage")
+            anna.press(question.message_id, "Yes, forget me")
+            await telegram.wait_for(2, timeout=PATIENCE_S, method="editMessageText")
+            await telegram.wait_for_calls(2, timeout=PATIENCE_S, method="deleteMessage")
+
+    assert is_adult
+    assert bot.exit_code == 0
+    assert not any(message.photo for message in anna.messages())
 
 
 async def test_the_bot_behind_a_webhook_talks_and_counts_an_update_once(

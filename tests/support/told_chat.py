@@ -133,13 +133,24 @@ async def told_chat(
     """Open the sandbox and the sender on it; without limits unless they are given."""
     async with (
         SandboxTelegram() as server,
-        Telegram(token=server.token, api_url=server.url, timeout_s=5) as telegram,
-        Redis.from_url(redis_url, db=4) as redis,
+        sender_to(server, redis_url, limits=limits) as sender,
     ):
         yield ToldChat(
             server=server,
-            sender=ChatSender(telegram, FloodControl(redis), Pacing(limits)),
+            sender=sender,
             requests=RequestRepository(engine),
             ends=ChatEnds(engine),
             sessions=sessions,
         )
+
+
+@asynccontextmanager
+async def sender_to(
+    server: SandboxTelegram, redis_url: str, *, limits: SendLimits | None = None
+) -> AsyncIterator[ChatSender]:
+    """Open a sender of its own to the sandbox, with Telegram's limits unless others are given."""
+    async with (
+        Telegram(token=server.token, api_url=server.url, timeout_s=5) as telegram,
+        Redis.from_url(redis_url, db=4) as redis,
+    ):
+        yield ChatSender(telegram, FloodControl(redis), Pacing(limits))

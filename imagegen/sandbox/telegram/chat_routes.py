@@ -121,7 +121,11 @@ class ChatRoutes:
         return web.json_response(
             {
                 "chat": describe_chat(chat_id),
-                "commands": self._chats.commands,
+                "commands": self._chats.commands.shown(
+                    chat_id=chat_id,
+                    user_id=abs(chat_id) if viewer is None else viewer,
+                    language=request.query.get("language_code", ""),
+                ),
                 "messages": [self._shown(message) for message in messages],
                 "drafts": [draft.described for draft in drafts],
                 "last_event": self._events.last_number,

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from imagegen.sandbox.telegram import errors
+from imagegen.sandbox.telegram.bot_commands import BotCommands
 from imagegen.sandbox.telegram.events import ChatEvents, EventType
 from imagegen.sandbox.telegram.files import Kind, StoredFile
 from imagegen.sandbox.telegram.message import ChatMessage, Entity, described
@@ -62,7 +63,7 @@ class Chats:
         self.ephemeral: dict[int, dict[int, ChatMessage]] = defaultdict(dict)
         self.drafts: dict[tuple[int, int], Draft] = {}
         self.files: dict[str, StoredFile] = {}
-        self.commands: list[dict[str, Any]] = []
+        self.commands = BotCommands(self.check)
         self.blocked: set[int] = set()
         self.forgotten: set[int] = set()
         self.known: set[int] | None = None

@@ -80,9 +80,9 @@ class Methods:
             "deleteephemeralmessage": editing.delete_ephemeral,
             "setmessagereaction": editing.react,
             "answercallbackquery": self._answer_callback_query,
-            "setmycommands": self._set_commands,
-            "getmycommands": lambda _: self._chats.commands,
-            "deletemycommands": self._delete_commands,
+            "setmycommands": chats.commands.set,
+            "getmycommands": chats.commands.get,
+            "deletemycommands": chats.commands.delete,
             "getchat": self._get_chat,
             "getfile": self._get_file,
         }
@@ -151,22 +151,6 @@ class Methods:
             text=text, show_alert=call.flag("show_alert"), url=call.text("url") or ""
         )
         self._callbacks.answer(query, answer)
-        return True
-
-    def _set_commands(self, call: MethodForm) -> bool:
-        commands = call.json("commands") or []
-        if not isinstance(commands, list):
-            raise bad_request("expected an Array of BotCommand")
-        for each in commands:
-            if not re.fullmatch(r"[a-z0-9_]{1,32}", str(each.get("command", ""))):
-                raise bad_request("BOT_COMMAND_INVALID")
-            if not 1 <= len(str(each.get("description", ""))) <= 256:
-                raise bad_request("BOT_COMMAND_DESCRIPTION_INVALID")
-        self._chats.commands = commands
-        return True
-
-    def _delete_commands(self, _: MethodForm) -> bool:
-        self._chats.commands = []
         return True
 
     def _get_chat(self, call: MethodForm) -> dict[str, Any]:

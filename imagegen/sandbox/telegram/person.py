@@ -186,7 +186,9 @@ class ChatPerson:
         command = text.split(maxsplit=1)[0].partition("@")[0] if text.strip() else ""
         return any(
             command == f"/{each['command']}" and each.get("is_ephemeral")
-            for each in self.chats.commands
+            for each in self.chats.commands.shown(
+                chat_id=self.chat_id, user_id=self.user_id, language=self.language_code
+            )
         )
 
     def _seen(self, message_id: int) -> ChatMessage:

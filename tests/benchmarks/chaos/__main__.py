@@ -2,41 +2,21 @@
 
 import argparse
 import asyncio
-import os
-import platform
-import shutil
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
-import structlog
-
-from imagegen.db import migrations
-from imagegen.sandbox.servers.postgres import PostgresServer
-from imagegen.sandbox.servers.valkey import ValkeyServer
-from imagegen.sandbox.signals import sigterm_exits
 from tests.benchmarks.chaos import table
 from tests.benchmarks.chaos.bot import Pace
+from tests.benchmarks.chaos.own_servers import machine_and_time, own_servers, say
 from tests.benchmarks.chaos.run import ChaosOutcome, ChaosPlan, run
-from tests.benchmarks.chaos.store_faults import own_disk
 
 
 def main() -> int:
     """Run it; returns 0 if there is no violation, else 1."""
     plan = _plan()
-    shutil.rmtree(plan.out, ignore_errors=True)
-    plan.out.mkdir(parents=True)
-    _print(f"chaos for {plan.seconds:g} s with seed {plan.seed}; logs are in {plan.out}")
-    with (
-        sigterm_exits(),
-        (plan.out / "bot.log").open("w") as log,
-        PostgresServer() as postgres,
-        ValkeyServer() as valkey,
-        own_disk(plan.out / "store") as store,
-    ):
-        structlog.configure(logger_factory=structlog.WriteLoggerFactory(log))
-        migrations.upgrade(postgres.url)
-        outcome = asyncio.run(run(plan, postgres, valkey, store))
+    say(f"chaos for {plan.seconds:g} s with seed {plan.seed}; logs are in {plan.out}")
+    with own_servers(plan.out) as own:
+        outcome = asyncio.run(run(plan, own.postgres, own.valkey, own.store))
     _print_outcome(plan, outcome)
     return 0 if outcome.verdict.is_good else 1
 
@@ -59,20 +39,15 @@ def _plan() -> ChaosPlan:
 
 
 def _print_outcome(plan: ChaosPlan, outcome: ChaosOutcome) -> None:
-    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
-    _print(
-        f"seed {plan.seed}, {plan.seconds:g} s, {machine}, {datetime.now(UTC):%Y-%m-%d %H:%M}: "
+    say(
+        f"seed {plan.seed}, {plan.seconds:g} s, {machine_and_time()}: "
         f"{len(outcome.injected)} faults, {outcome.turns} turns ({outcome.turns_failed} not committed), "
         f"settled after {outcome.settled_s:.1f} s"
     )
-    _print(table.faults_text(outcome.injected, outcome.verdict.recoveries, outcome.left_out))
-    _print(table.text(outcome.verdict))
+    say(table.faults_text(outcome.injected, outcome.verdict.recoveries, outcome.left_out))
+    say(table.text(outcome.verdict))
     if not outcome.verdict.is_good:
-        _print(f"the history of each violation is in {plan.out / 'stories'}")
-
-
-def _print(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 (what a person ran this for)
+        say(f"the history of each violation is in {plan.out / 'stories'}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-_SIZE_BYTES = 64 * 1024 * 1024
+SIZE_BYTES = 64 * 1024 * 1024
 _MOUNT_TIMEOUT_S = 10
 
 
@@ -67,7 +67,7 @@ class StoreDisk:
 
 
 @contextmanager
-def own_disk(root: Path, *, size_bytes: int = _SIZE_BYTES) -> Iterator[StoreDisk]:
+def own_disk(root: Path, *, size_bytes: int = SIZE_BYTES) -> Iterator[StoreDisk]:
     """Mount a small file system in memory at `root` while the block runs, if we may."""
     root.mkdir(parents=True)
     why = _mount("-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(root))

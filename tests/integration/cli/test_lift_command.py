@@ -18,14 +18,17 @@ async def test_what_was_learnt_is_shown_without_a_word_and_lifted(
     variables = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
     settings = conversations.hook_settings(database_url, redis_url)
     async with ChatFlowHook(settings, turn_timeout_s=PATIENCE_S) as hook:
+        asked_before = await hook.claim_age_question(ANN)
         await hook.on_turn(turn(text="I'm 15, and so are you: you are 15"))
         request = await hook.ask(turn())
         assert isinstance(request, Request)
         await TurnReader(engine, shared_screen()).step()
 
+        asked_meanwhile = await hook.claim_age_question(ANN)
         shown = await command.run("requests", "show", str(request.id), "--json", **variables)
         lifted = await command.run("lift", "--user", str(ANN), "--dialog", "1", **variables)
         again = await command.run("lift", "--user", str(ANN), **variables)
+        asked_again = await hook.claim_age_question(ANN)
         may_confirm = await hook.confirm_age(ANN)
 
     learnt = {one["subject"]: one for one in shown.json["learnt"]}
@@ -36,6 +39,7 @@ async def test_what_was_learnt_is_shown_without_a_word_and_lifted(
     assert (lifted.code, lifted.stdout) == (0, f"dialog 1: lifted\nuser {ANN}: lifted\n")
     assert again.stdout == f"user {ANN}: nothing was learnt\n"
     assert may_confirm
+    assert (asked_before, asked_meanwhile, asked_again) == (True, False, True)
 
 
 async def test_lift_needs_a_user_or_a_dialog(database_url: str) -> None:

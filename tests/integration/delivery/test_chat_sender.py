@@ -1,19 +1,16 @@
 """What one worker sends stays below the limits that the sandbox Telegram enforces, photos first."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
 import pytest
-from redis.asyncio import Redis
 
 from imagegen.delivery.chat_sender import ChatSender
 from imagegen.delivery.errors import FloodWait, MessageGone, ToldLater
 from imagegen.delivery.message import PhotoMessage, TextMessage
-from imagegen.delivery.pacing import Pacing
-from imagegen.delivery.rate_limit import FloodControl
-from imagegen.delivery.telegram import Telegram
 from imagegen.sandbox.telegram import FloodLimits, SandboxTelegram, Trouble
 from tests.support.pictures import png
+from tests.support.told_chat import sender_to
 
 ANNA, GROUP = 1, -100_500
 
@@ -22,15 +19,6 @@ def photo(chat_id: int, *, replaces: int | None = None) -> PhotoMessage:
     return PhotoMessage(
         chat_id=chat_id, data=png(), filename="a.png", width=8, height=8, replaces=replaces
     )
-
-
-@asynccontextmanager
-async def sender_to(server: SandboxTelegram, redis_url: str) -> AsyncIterator[ChatSender]:
-    async with (
-        Telegram(token=server.token, api_url=server.url, timeout_s=5) as telegram,
-        Redis.from_url(redis_url, db=4) as redis,
-    ):
-        yield ChatSender(telegram, FloodControl(redis), Pacing())
 
 
 @pytest.fixture

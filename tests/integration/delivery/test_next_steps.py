@@ -1,6 +1,7 @@
 """The buttons under a picture: another one, as file, hide, report; and the persona's captions."""
 
 import json
+import re
 from io import BytesIO
 from itertools import pairwise
 from typing import Any
@@ -10,11 +11,12 @@ import pytest
 from PIL import Image
 from sqlalchemy import select, update
 
-from chatflow_hook import Button, ButtonAnswer, ChatFlowHook, Request
+from chatflow_hook import Button, ButtonAnswer, ChatFlowHook, NothingToVary, Request, SentPhoto
 from chatflow_hook.tables import ImageRequest, State
 from imagegen import resources
 from imagegen.db.tables import ForgottenMessage
 from imagegen.maintenance.retention_limits import RetentionLimits
+from imagegen.sandbox.telegram import Trouble
 from imagegen.workflows.screening import screened_workflows
 from tests.support import conversations
 from tests.support.conversations import Sessions, turn
@@ -115,6 +117,8 @@ async def test_the_file_is_the_original_answers_the_picture_and_is_sent_once(
         photo, file = product.telegram.sent
         assert file.document is not None
         assert Image.open(BytesIO(file.document)).format == "PNG"
+        name = product.telegram.chats.described(file)["document"]["file_name"]
+        assert re.fullmatch(r"lina-[0-9a-f]{8}\.png", name)
         assert (file.reply_to_message_id, file.caption) == (photo.message_id, None)
         assert not file.protect_content
         assert again.request is None
@@ -262,7 +266,42 @@ async def test_who_has_had_their_share_is_told_when_the_next_one_is_free(
 
         assert answer.request is None
         assert "free at" in answer.text
-        assert "{" not in answer.text
+        assert answer.text.endswith(" UTC.")
+
+
+@pytest.mark.parametrize("is_pressed", [True, False], ids=["a button", "vary"])
+async def test_another_one_of_a_photo_that_is_not_written_down_as_delivered_yet(
+    products: ProductFactory, *, is_pressed: bool
+) -> None:
+    async with products.start() as product:
+        # The photo is in the chat, and the worker does not know it yet.
+        product.telegram.script(Trouble.late(0.3), method="sendPhoto")
+        first = await product.ask(**PRIVATE)
+        [photo] = await product.telegram.wait_for(1, timeout=PATIENCE_S)
+
+        if is_pressed:
+            assert (await press(product, Button.ANOTHER, first)).request is not None
+        else:
+            sent = SentPhoto(chat_id=USER, message_id=photo.message_id)
+            assert isinstance(await product.hook.vary(sent), Request)
+
+
+async def test_a_photo_that_stays_on_its_way_is_not_waited_for_longer_than_a_turn(
+    database_url: str, redis_url: str, sessions: Sessions
+) -> None:
+    settings = conversations.hook_settings(database_url, redis_url)
+    async with ChatFlowHook(settings, turn_timeout_s=0.2) as hook:
+        request = await hook.ask(turn(user_id=USER, chat_id=USER))
+        assert isinstance(request, Request)
+        await change(sessions, request, state=State.DELIVERING)
+        data = Button.ANOTHER.data(request.id)
+
+        answer = await hook.on_button(data, user_id=USER, chat_id=USER, language="en")
+        with pytest.raises(NothingToVary, match="on its way"):
+            await hook.vary(SentPhoto(chat_id=USER, message_id=5))
+
+    assert answer is not None
+    assert "try again in a minute" in answer.text
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ from chatflow_hook.tables import State
 from imagegen.db.engine import connect
 from imagegen.db.tables import Delivery, ForgottenMessage, SendOutcome
 from imagegen.delivery.rate_limit import FloodControl
-from imagegen.delivery.telegram import Telegram
 from imagegen.maintenance.forgotten_messages import ForgottenMessages
-from imagegen.sandbox.telegram import Trouble
+from imagegen.sandbox.telegram import SandboxTelegram, Trouble
 from tests.support import conversations
 from tests.support.conversations import Sessions
 from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.told_chat import sender_to
 
 ANNA, GROUPS, PRIVATE_CHATS = 1001, (-1, -2, -3), (1, 2, 3)
 
@@ -81,7 +81,7 @@ async def test_a_request_that_is_cancelled_during_its_send_leaves_its_message_in
 
 
 async def test_a_user_who_is_forgotten_during_a_send_loses_the_photo_too(
-    products: ProductFactory, sessions: Sessions, database_url: str
+    products: ProductFactory, sessions: Sessions, database_url: str, redis_url: str
 ) -> None:
     async with products.start() as product:
         with product.telegram.holding_uploads():
@@ -94,17 +94,17 @@ async def test_a_user_who_is_forgotten_during_a_send_loses_the_photo_too(
                 await asyncio.sleep(0.005)
         assert await forgotten_messages(sessions) == [(ANNA, message.message_id)]
 
-        await clean_up(database_url, product.telegram.token, product.telegram.url)
+        await clean_up(database_url, redis_url, product.telegram)
 
         assert not product.telegram.chats.has(ANNA, message.message_id)
         assert await forgotten_messages(sessions) == []
 
 
-async def clean_up(database_url: str, token: str, telegram_url: str) -> None:
+async def clean_up(database_url: str, redis_url: str, telegram: SandboxTelegram) -> None:
     """Take one step of the clean-up, which a worker takes every few seconds."""
     engine = connect(database_url)
-    async with Telegram(token=token, api_url=telegram_url, timeout_s=5) as telegram:
-        await ForgottenMessages(engine, telegram).step()
+    async with sender_to(telegram, redis_url) as sender:
+        await ForgottenMessages(engine, sender).step()
     await engine.dispose()
 
 

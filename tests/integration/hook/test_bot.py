@@ -19,11 +19,11 @@ from chatflow_hook.bot import (
 )
 from chatflow_hook.drafts import draft_id
 from chatflow_hook.tables import AgeConfirmation, Kind, State
-from imagegen.sandbox.telegram import ChatPerson, SandboxTelegram
+from imagegen.sandbox.telegram import ChatPerson, SandboxTelegram, Trouble
 from tests.support import conversations
 from tests.support.aiogram_bot import polling
 from tests.support.conversations import Sessions
-from tests.support.product import ProductFactory, RunningProduct
+from tests.support.product import ProductFactory
 
 ANNA, BORIS, GROUP = 1001, 1002, -100500
 PATIENCE_S = 20.0
@@ -86,12 +86,6 @@ async def handled(person: ChatPerson, telegram: SandboxTelegram) -> None:
     count = len(telegram.sent)
     person.write("/anything")
     await telegram.wait_for(count + 1, timeout=PATIENCE_S)
-
-
-async def recorded(product: RunningProduct, sessions: Sessions) -> None:
-    """Wait until the photos that have come are delivered in their rows, too."""
-    for request in await conversations.requests_of(sessions, ANNA):
-        await product.hook.wait(request.id, timeout=PATIENCE_S)
 
 
 async def test_a_picture_is_due_at_the_third_message_and_knows_the_answer(
@@ -204,6 +198,51 @@ async def test_the_age_is_asked_once_and_stored_with_its_language(
     assert (confirmed.user_id, confirmed.language, confirmed.text_version) == (ANNA, "ru", "1")
 
 
+async def test_two_processes_and_a_restart_ask_once_and_who_was_forgotten_is_asked_anew(
+    telegram: SandboxTelegram, hook_of: Callable[..., ChatFlowHook]
+) -> None:
+    anna = telegram.person(ANNA)
+
+    async def questions() -> int:
+        """Let a bot that was started anew answer a message; return how often it has asked so far."""
+        command = f"/{'x' * (20 + len(telegram.sent))}"  # an update of before may come once more
+        async with hook_of() as hook, polling(dispatcher(hook, rating="suggestive"), telegram):
+            anna.write("Hello")
+            anna.write(command)
+            while telegram.sent[-1:] == [] or str(len(command)) not in str(telegram.sent[-1].text):
+                await telegram.wait_for(len(telegram.sent) + 1, timeout=PATIENCE_S)
+        return sum("18 or older" in str(sent.text) for sent in telegram.sent)
+
+    async with hook_of() as first, hook_of() as second:
+        claims = await asyncio.gather(
+            *(hook.claim_age_question(ANNA) for hook in (first, second) for _ in range(5))
+        )
+        await first.forget_user(ANNA)
+    after_forget_me, after_restart = await questions(), await questions()
+    async with hook_of(age_text_version="2") as changed:
+        claims_of_another_text = [await changed.claim_age_question(ANNA) for _ in range(2)]
+
+    assert sorted(claims) == [False] * 9 + [True]
+    assert (after_forget_me, after_restart) == (1, 1)
+    assert claims_of_another_text == [True, False]
+
+
+async def test_a_question_that_could_not_be_sent_is_asked_with_the_next_message(
+    telegram: SandboxTelegram, hook: ChatFlowHook
+) -> None:
+    anna = telegram.person(ANNA)
+    refused = Trouble.refused(400, "Bad Request: not now")
+
+    async with polling(dispatcher(hook, rating=Rating.SUGGESTIVE), telegram):
+        telegram.script(Trouble.late(0), refused, method="sendMessage")
+        anna.write("Hello")
+        await telegram.wait_for_calls(2, timeout=PATIENCE_S, method="sendMessage")
+        anna.write("Hello again")
+        [*_, question] = await telegram.wait_for(3, timeout=PATIENCE_S)
+
+    assert "18" in str(question.text)
+
+
 async def test_who_has_confirmed_is_not_asked(
     telegram: SandboxTelegram, hook: ChatFlowHook
 ) -> None:
@@ -277,11 +316,18 @@ async def test_a_button_below_another_text_confirms_nothing(
         [_, question] = await telegram.wait_for(2, timeout=PATIENCE_S)
 
     async with polling(dispatcher(hook, rating=Rating.SUGGESTIVE), telegram):
-        anna.press(question.message_id, "Yes, I am 18 or older")
+        pressed = anna.press(question.message_id, "Yes, I am 18 or older")
         said = await edited_to(telegram)
+        is_confirmed = await hook.has_confirmed_age(ANNA)
+        async with asyncio.timeout(PATIENCE_S):
+            told = await anna.answer(pressed)
+        anna.press(question.message_id, "Yes, I am 18 or older")
+        thanks = await edited_to(telegram, 2)
 
-    assert said == "This question has changed. You will be asked again."
-    assert not await hook.has_confirmed_age(ANNA)
+    assert told.text == "This question has changed. Please read it again."
+    assert said == BotTexts().text("age_question", "en")
+    assert not is_confirmed
+    assert thanks.startswith("Thank you.")
 
 
 async def test_privacy_says_what_is_kept_in_the_persons_language(
@@ -324,7 +370,7 @@ async def test_forget_me_erases_everything_and_the_photos_in_the_chat(
 
 
 async def test_the_buttons_under_a_photo_bring_another_one_and_hide_it(
-    products: ProductFactory, sessions: Sessions
+    products: ProductFactory,
 ) -> None:
     async with products.start(delivery_buttons="another,hide") as product:
         telegram = product.telegram
@@ -332,12 +378,10 @@ async def test_the_buttons_under_a_photo_bring_another_one_and_hide_it(
         async with polling(dispatcher(product.hook), telegram):
             anna.write("/photo")
             [photo] = await telegram.wait_for(1, timeout=PATIENCE_S, method="sendPhoto")
-            await recorded(product, sessions)
             pressed = anna.press(photo.message_id, "Another one")
             async with asyncio.timeout(PATIENCE_S):
                 answer = await anna.answer(pressed)
             [_, another] = await telegram.wait_for(2, timeout=PATIENCE_S, method="sendPhoto")
-            await recorded(product, sessions)
             anna.press(another.message_id, "Hide")
             await telegram.wait_for_calls(1, timeout=PATIENCE_S, method="deleteMessage")
             await handled(anna, telegram)
@@ -419,7 +463,13 @@ async def test_the_commands_are_in_the_menu(telegram: SandboxTelegram, hook: Cha
 
         names = [command.command for command in await bot.get_my_commands()]
 
+        described = [
+            (await bot.get_my_commands(language_code=language))[0].description
+            for language in ("ru", "en")
+        ]
+
     assert names == ["photo", "privacy", "forget_me"]
+    assert described == ["прислать фото", "send me a photo"]
 
 
 def test_a_text_that_no_key_has_is_refused() -> None:

@@ -1,20 +1,26 @@
 """Messages of forgotten users are deleted from chats, each of them whatever becomes of the others."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from imagegen.db.tables import ForgottenMessage
+from imagegen.delivery.errors import FloodWait
 from imagegen.delivery.message import PhotoMessage
-from imagegen.delivery.telegram import Telegram
 from imagegen.maintenance.forgotten_messages import ForgottenMessages
 from imagegen.sandbox.telegram import SandboxTelegram, Trouble
 from tests.support.conversations import Sessions
 from tests.support.pictures import png
+from tests.support.told_chat import sender_to
 
 ANNA, BORIS = 1, 2
+PHOTO = PhotoMessage(
+    chat_id=ANNA, data=png(), filename="a.png", width=64, height=64, has_spoiler=True
+)
 STRANGE = Trouble.refused(418, "I'm a teapot")
 
 
@@ -26,10 +32,10 @@ async def server() -> AsyncIterator[SandboxTelegram]:
 
 @pytest.fixture
 async def forgotten(
-    engine: AsyncEngine, server: SandboxTelegram
+    engine: AsyncEngine, server: SandboxTelegram, redis_url: str
 ) -> AsyncIterator[ForgottenMessages]:
-    async with Telegram(token=server.token, api_url=server.url, timeout_s=5) as telegram:
-        yield ForgottenMessages(engine, telegram)
+    async with sender_to(server, redis_url) as sender:
+        yield ForgottenMessages(engine, sender)
 
 
 async def put(sessions: Sessions, *messages: tuple[int, int]) -> None:
@@ -96,20 +102,48 @@ async def test_a_telegram_that_is_out_of_reach_is_asked_once(
 
 
 async def test_in_the_place_of_a_picture_too_old_to_be_deleted_comes_an_empty_one(
-    engine: AsyncEngine, server: SandboxTelegram, sessions: Sessions
+    engine: AsyncEngine, server: SandboxTelegram, sessions: Sessions, redis_url: str
 ) -> None:
-    async with Telegram(token=server.token, api_url=server.url, timeout_s=5) as telegram:
-        photo = PhotoMessage(
-            chat_id=ANNA, data=png(), filename="a.png", width=64, height=64, has_spoiler=True
-        )
-        sent = await telegram.send(photo)
-        await put(sessions, (ANNA, sent.message_id))
-        too_old = Trouble.refused(400, "Bad Request: message can't be deleted for everyone")
-        server.script(too_old, method="deleteMessage")
+    async with sender_to(server, redis_url) as sender:
+        sent = await sender.send_photo(PHOTO)
+    await put(sessions, (ANNA, sent.message_id))
+    server.chats.make_older(ANNA, sent.message_id, timedelta(hours=49))
 
-        await ForgottenMessages(engine, telegram).step()
+    async with sender_to(server, redis_url) as sender:
+        await ForgottenMessages(engine, sender).step()
 
     (shown,) = server.edited
     assert (shown.message_id, shown.has_spoiler) == (sent.message_id, False)
-    assert shown.photo not in (None, photo.data)
+    assert shown.photo not in (None, PHOTO.data)
     assert await listed(sessions) == []
+
+
+async def test_empty_pictures_come_no_faster_than_telegram_allows_and_hold_up_no_other_chat(
+    engine: AsyncEngine, server: SandboxTelegram, sessions: Sessions, redis_url: str
+) -> None:
+    async with sender_to(server, redis_url) as sender:
+        for _ in range(3):
+            sent = await sender.send_photo(PHOTO)
+            server.chats.make_older(ANNA, sent.message_id, timedelta(hours=49))
+            await put(sessions, (ANNA, sent.message_id))
+        await put(sessions, (BORIS, 1))
+
+        await ForgottenMessages(engine, sender).step()
+
+    assert server.edited == []
+    assert [chat_id for chat_id, _ in await listed(sessions)] == [ANNA] * 3
+
+
+async def test_a_flood_wait_of_pictures_holds_for_forgotten_ones_too(
+    engine: AsyncEngine, server: SandboxTelegram, sessions: Sessions, redis_url: str
+) -> None:
+    server.script(Trouble.flood(60), method="sendPhoto")
+    await put(sessions, (ANNA, 1))
+    async with sender_to(server, redis_url) as sender:
+        with suppress(FloodWait):
+            await sender.send_photo(PHOTO)
+
+        await ForgottenMessages(engine, sender).step()
+
+    assert [call.method for call in server.calls] == ["sendPhoto"]
+    assert await listed(sessions) == [(ANNA, 1)]

@@ -156,6 +156,8 @@ async def test_a_confirmation_says_when_to_what_and_in_which_language(
     assert revoked.revoked_at is not None
     assert again is not None
     assert (again.language, again.revoked_at) == ("en", None)
+    assert again.confirmed_at is not None
+    assert revoked.confirmed_at is not None
     assert again.confirmed_at > revoked.confirmed_at
     assert await _confirmation(sessions) is None
 

@@ -2,15 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from io import BytesIO
 from uuid import UUID
 
 import pytest
+from PIL import Image
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.drafts import cancel_data, draft_id
 from chatflow_hook.tables import State
+from imagegen import image_file
 from imagegen.comfy.preview import Preview
+from imagegen.delivery.message import AiMark
 from imagegen.delivery.rate_limit import FloodControl
 from imagegen.pipeline.chat_progress import ProgressMode, ProgressTimes
 from imagegen.pool.pool import QueuePlace
@@ -158,7 +162,49 @@ async def test_a_preview_takes_the_place_of_the_text(chat: ToldChat) -> None:
     await progress.show_text()
 
     (message,) = chat.server.chats.current[ANNA].values()
-    assert (message.photo, message.caption) == (image, HALF_BAR)
+    assert message.caption == HALF_BAR
+    assert message.photo is not None
+    assert image_file.AI_MADE_XMP in message.photo
+    with Image.open(BytesIO(message.photo)) as shown, Image.open(BytesIO(image)) as drawn:
+        assert shown.size == drawn.size
+
+
+async def test_a_preview_says_that_it_was_made_by_a_machine_as_the_picture_will(
+    chat: ToldChat,
+) -> None:
+    progress = await chat.progress(
+        await chat.put(language="ru"), shows_previews=True, ai_mark=AiMark.BOTH
+    )
+    white = BytesIO()
+    Image.new("RGB", (256, 320), "white").save(white, "JPEG")
+    await progress.show_text()
+    progress.set_preview(
+        Preview(prompt_id=None, node=None, content_type="image/jpeg", image=white.getvalue())
+    )
+
+    await progress.show_text()
+
+    (message,) = chat.server.chats.current[ANNA].values()
+    assert str(message.caption).endswith("\n\nКартинка создана ИИ")
+    with Image.open(BytesIO(message.photo or b"")) as shown:
+        corner = shown.convert("L").crop((0, 280, 60, 320)).tobytes()
+        elsewhere = shown.convert("L").crop((0, 0, 256, 200)).tobytes()
+    assert min(corner) < 128
+    assert min(elsewhere) > 240
+
+
+@pytest.mark.parametrize("sent", [b"", b"no image", b"\x89PNG\r\n\x1a\nbroken"])
+async def test_a_preview_that_is_no_image_is_not_shown_and_the_status_goes_on(
+    chat: ToldChat, sent: bytes
+) -> None:
+    progress = await chat.progress(await chat.put(), shows_previews=True)
+    await progress.show_text()
+    progress.set_preview(Preview(prompt_id=None, node=None, content_type="image/png", image=sent))
+    progress.set_share(0.5)
+
+    await progress.show_text()
+
+    assert chat.texts() == [HALF_BAR]
 
 
 @pytest.mark.parametrize(

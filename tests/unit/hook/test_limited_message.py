@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import pytest
 from aiogram.types import MessageEntity
 
-from chatflow_hook.limited_message import limited_message
+from chatflow_hook.limited_message import limited_message, limited_notice
 from chatflow_hook.messages import Messages
 from chatflow_hook.quota import Limited
 
@@ -36,3 +37,29 @@ def test_a_phrase_of_an_operator_need_not_have_the_time(tmp_path: Path) -> None:
     message = limited_message(LIMITED, Messages(file), language="en", zone=None)
 
     assert (message.text, message.entities) == ("Not now {really}.", ())
+
+
+@pytest.mark.parametrize(
+    ("zone", "ending"),
+    [(None, "в 13:10 UTC."), (ZoneInfo("Europe/Moscow"), "в 16:10.")],
+    ids=["unknown", "known"],
+)
+def test_the_answer_to_a_press_says_the_time_of_the_person_or_that_it_is_utc(
+    zone: ZoneInfo | None, ending: str
+) -> None:
+    assert limited_notice(LIMITED, Messages(), language="ru", zone=zone).endswith(ending)
+
+
+def test_an_answer_of_an_operator_that_says_utc_itself_says_it_once_or_not_at_all(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "messages.toml"
+    file.write_text('[en]\nbutton_limited = "Free at {time} UTC."\n')
+    words = Messages(file)
+
+    said = [
+        limited_notice(LIMITED, words, language="en", zone=zone)
+        for zone in (None, ZoneInfo("Europe/Moscow"))
+    ]
+
+    assert said == ["Free at 13:10 UTC.", "Free at 16:10."]

@@ -57,7 +57,7 @@ async function write(words) {
 
 async function load() {
   events?.close();
-  const state = await (await fetch(`${routes}/messages?user_id=${userId}`)).json();
+  const state = await (await fetch(`${routes}/messages?user_id=${userId}&language_code=${language}`)).json();
   const title = state.chat.title ?? state.bot?.first_name ?? "Sandbox";
   document.title = title;
   find("title").textContent = title;

@@ -9,7 +9,7 @@ import pytest
 from imagegen.sandbox.telegram import FloodLimits, SandboxTelegram
 from tests.support.bot_api import BotApi, bot_api, png
 
-ANNA = 1001
+ANNA, BORIS = 1001, 1002
 GROUP = -1000055
 KEYBOARD = {"inline_keyboard": [[{"text": "More", "callback_data": "more"}]]}
 
@@ -195,6 +195,61 @@ async def test_the_commands_are_kept(api: BotApi) -> None:
     )
     await api.call("deleteMyCommands")
     assert await api.call("getMyCommands") == []
+
+
+async def test_a_person_is_shown_the_commands_of_the_narrowest_scope_in_their_language(
+    telegram: SandboxTelegram, api: BotApi
+) -> None:
+    async def announce(name: str, **of_whom: Any) -> None:
+        commands = [{"command": name, "description": name}]
+        await api.call("setMyCommands", commands=commands, **of_whom)
+
+    def shown(chat_id: int, language: str, user_id: int = ANNA) -> list[str]:
+        commands = telegram.chats.commands.shown(
+            chat_id=chat_id, user_id=user_id, language=language
+        )
+        return [each["command"] for each in commands]
+
+    await announce("en")
+    await announce("ru", language_code="ru")
+    await announce("private", scope={"type": "all_private_chats"}, language_code="ru")
+    await announce("groups", scope={"type": "all_group_chats"})
+    await announce("admins", scope={"type": "all_chat_administrators"})
+    await announce("member", scope={"type": "chat_member", "chat_id": GROUP, "user_id": ANNA})
+    await announce("chat", scope={"type": "chat", "chat_id": str(BORIS)})
+
+    assert (shown(ANNA, "en"), shown(ANNA, "ru-RU")) == (["en"], ["private"])
+    assert shown(BORIS, "ru", user_id=BORIS) == ["chat"]
+    assert (shown(GROUP, "ru"), shown(GROUP, "ru", user_id=BORIS)) == (["member"], ["groups"])
+    assert [each["command"] for each in await api.call("getMyCommands", language_code="ru")] == [
+        "ru"
+    ]
+    assert await api.call("getMyCommands", scope={"type": "all_private_chats"}) == []
+    _, page = await api.sandbox("GET", f"/chats/{ANNA}/messages?user_id={ANNA}&language_code=ru")
+    assert [each["command"] for each in page["commands"]] == ["private"]
+
+    await api.call("deleteMyCommands", scope={"type": "all_private_chats"}, language_code="ru")
+
+    assert shown(ANNA, "ru") == ["ru"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "refusal"),
+    [
+        ({"language_code": "russian"}, "invalid language code specified"),
+        ({"scope": {"type": "planet"}}, "can't parse BotCommandScope: Unsupported type specified"),
+        ({"scope": {"type": "chat"}}, "can't parse BotCommandScope: Empty chat_id specified"),
+        ({"scope": {"type": "chat", "chat_id": 404}}, "chat not found"),
+    ],
+    ids=["language", "scope", "no chat", "chat"],
+)
+async def test_commands_of_nobody_are_refused(
+    telegram: SandboxTelegram, api: BotApi, fields: dict[str, Any], refusal: str
+) -> None:
+    telegram.know(ANNA)
+
+    for method in ("setMyCommands", "getMyCommands", "deleteMyCommands"):
+        assert await api.refusal(method, **fields) == f"Bad Request: {refusal}"
 
 
 async def test_a_chat_says_what_it_is(telegram: SandboxTelegram, api: BotApi) -> None:
