@@ -64,6 +64,11 @@ class SettingReport:
     is_placeholder: bool
     fault: str | None
 
+    @property
+    def is_set(self) -> bool:
+        """Whether somebody has set it, so that its default does not count."""
+        return self.source is not Source.DEFAULT
+
 
 @dataclass(frozen=True, kw_only=True)
 class MisspeltSetting:
@@ -188,7 +193,7 @@ def _misspelt(
     kind: type[BaseSettings], found: _Found, settings: tuple[SettingReport, ...]
 ) -> tuple[MisspeltSetting, ...]:
     known = {each for name, field in kind.model_fields.items() for each in _names(name, field)}
-    unset = [setting.name.lower() for setting in settings if setting.source is Source.DEFAULT]
+    unset = [setting.name.lower() for setting in settings if not setting.is_set]
     return tuple(
         MisspeltSetting(name=name.upper(), meant=meant[0].upper(), source=source)
         for source, variables in found.items()
