@@ -14,7 +14,7 @@ from imagegen.cli.options import timeout_option
 
 if TYPE_CHECKING:
     from imagegen.doctor.examination import DoctorReport
-    from imagegen.doctor.finding import Finding
+    from imagegen.doctor.finding import DoctorFinding
 
 _COLOURS = ("green", "yellow", "red")
 _INDENT = " " * 8
@@ -105,7 +105,7 @@ def as_json(report: "DoctorReport") -> dict[str, Any]:
     }
 
 
-def _finding_lines(finding: "Finding") -> list[str]:
+def _finding_lines(finding: "DoctorFinding") -> list[str]:
     colour = _COLOURS[finding.level]
     # The word too, for those who see no colours, and for a file.
     padding = " " * (len(_INDENT) - len(colour))

@@ -1,6 +1,7 @@
 """The clocks of this machine, PostgreSQL, Redis and the hosts, compared with each other."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 
@@ -13,7 +14,7 @@ from chatflow_hook.settings import RedisSettings
 from imagegen.comfy.address import HostAddress
 from imagegen.comfy.http import HostHTTP
 from imagegen.db.engine import connect
-from imagegen.doctor.finding import Finding, Findings, green, red, yellow
+from imagegen.doctor.finding import DoctorFinding, Findings, green, red, yellow
 from imagegen.errors import Unavailable
 from imagegen.monitoring.server_clocks import postgresql_time_s
 from imagegen.queue import connections
@@ -34,23 +35,36 @@ async def check(
     redis: RedisSettings | None,
     fleet: HostSettings | None,
     timeout_s: float,
+    clock: Callable[[], float] = time.time,
 ) -> Findings:
-    """Yield which clocks differ; a server that does not answer is left out, as its subject says so."""
-    asked: dict[str, Awaitable[float | None]] = {}
+    """Yield which clocks differ; a server that does not answer is left out, as its subject says so.
+
+    `clock` is that of this machine, in seconds since the epoch.
+    """
+    skews: dict[str, ClockSkew] = {}
+
+    def skew(name: str) -> ClockSkew:
+        return skews.setdefault(name, ClockSkew(name, clock=clock))
+
+    measurements: list[Awaitable[None]] = []
     if database is not None:
-        asked["PostgreSQL"] = _postgresql_ahead_s(database.database_url, timeout_s)
+        url = database.database_url
+        measurements.append(_measure_postgresql(skew("PostgreSQL"), url, timeout_s))
     if redis is not None:
-        asked["Redis"] = _redis_ahead_s(redis)
-    for address in fleet.comfyui_hosts if fleet is not None else ():
-        asked[address.name] = _host_ahead_s(address, fleet.host_headers if fleet else {}, timeout_s)
-    answers = await asyncio.gather(*(_or_none(each, timeout_s) for each in asked.values()))
+        measurements.append(_measure_redis(skew("Redis"), redis))
+    if fleet is not None:
+        measurements += [
+            _measure_host(skew(address.name), address, fleet.host_headers, timeout_s)
+            for address in fleet.comfyui_hosts
+        ]
+    await asyncio.gather(*(_within(each, timeout_s) for each in measurements))
     for finding in compare(
-        {name: seconds for name, seconds in zip(asked, answers, strict=True) if seconds is not None}
+        {name: each.ahead_s for name, each in skews.items() if each.ahead_s is not None}
     ):
         yield finding
 
 
-def compare(ahead_s: Mapping[str, float]) -> Iterator[Finding]:
+def compare(ahead_s: Mapping[str, float]) -> Iterator[DoctorFinding]:
     """Yield what the differences mean. `ahead_s`: by server, how far it is ahead of this machine."""
     if not ahead_s:
         yield yellow("no other clock could be asked", "see the servers above")
@@ -74,7 +88,7 @@ def compare(ahead_s: Mapping[str, float]) -> Iterator[Finding]:
         )
 
 
-def _finding(sentence: str, seconds: float, advice: str) -> Finding:
+def _finding(sentence: str, seconds: float, advice: str) -> DoctorFinding:
     return (red if abs(seconds) >= WRONG_FROM_S else yellow)(sentence, advice)
 
 
@@ -82,37 +96,30 @@ def _difference(seconds: float) -> str:
     return f"{abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'}"
 
 
-async def _or_none(answer: Awaitable[float | None], timeout_s: float) -> float | None:
+async def _within(measurement: Awaitable[None], timeout_s: float) -> None:
     with suppress(RedisError, OSError, TimeoutError, Unavailable):
         async with asyncio.timeout(timeout_s):
-            return await answer
-    return None
+            await measurement
 
 
-async def _postgresql_ahead_s(url: SecretStr, timeout_s: float) -> float | None:
+async def _measure_postgresql(skew: ClockSkew, url: SecretStr, timeout_s: float) -> None:
     engine = connect(url, pool_size=1, command_timeout_s=timeout_s)
     try:
         # Opens the connection, which would count as a part of the way to the clock.
         await postgresql_time_s(engine)
-        return await _measured(lambda: postgresql_time_s(engine))
+        await skew.measure(lambda: postgresql_time_s(engine))
     finally:
         await engine.dispose()
 
 
-async def _redis_ahead_s(settings: RedisSettings) -> float | None:
+async def _measure_redis(skew: ClockSkew, settings: RedisSettings) -> None:
     async with connections.silent_connection(settings.redis, db=settings.redis_broker_db) as client:
         await server_time_s(client)
-        return await _measured(lambda: server_time_s(client))
+        await skew.measure(lambda: server_time_s(client))
 
 
-async def _host_ahead_s(
-    address: HostAddress, headers: Mapping[str, str], timeout_s: float
-) -> float | None:
+async def _measure_host(
+    skew: ClockSkew, address: HostAddress, headers: Mapping[str, str], timeout_s: float
+) -> None:
     async with HostHTTP(address, headers=headers, request_timeout=timeout_s) as http:
-        return await _measured(http.time_s)
-
-
-async def _measured(read_clock: Callable[[], Awaitable[float]]) -> float | None:
-    skew = ClockSkew("a server")
-    await skew.measure(read_clock)
-    return skew.ahead_s
+        await skew.measure(http.time_s)

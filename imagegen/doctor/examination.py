@@ -25,13 +25,14 @@ from imagegen.doctor import (
     telegram,
     workers,
 )
-from imagegen.doctor.finding import Check, Finding, Findings, Level, red, yellow
+from imagegen.doctor.finding import Check, DoctorFinding, Findings, Level, red, yellow
 from imagegen.errors import ImagegenError
 from imagegen.settings import (
     DatabaseSettings,
     HostSettings,
     LibrarySettings,
     PictureSettings,
+    Settings,
     StoreSettings,
     TelegramSettings,
 )
@@ -57,7 +58,7 @@ class SubjectReport:
     """What was found about one subject, in how many seconds."""
 
     subject: str
-    findings: tuple[Finding, ...]
+    findings: tuple[DoctorFinding, ...]
     seconds: float
 
 
@@ -70,7 +71,7 @@ class DoctorReport:
     seconds: float
 
     @property
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[DoctorFinding]:
         """The findings about all subjects."""
         return [finding for each in self.subjects for finding in each.findings]
 
@@ -99,7 +100,7 @@ async def examine(
     except (OSError, ValueError) as error:
         settings_check = partial(settings.unreadable, error)
     else:
-        settings_check = partial(settings.check, settings_report)
+        settings_check = partial(settings.check, settings_report, lambda: read(Settings))
     checks: dict[str, Check] = {
         "settings": settings_check,
         **_checks(read, timeout_s=timeout_s, send_to=send_to),
@@ -179,7 +180,7 @@ async def _not_asked() -> Findings:
 
 
 async def _run_check(subject: str, check: Check, limit_s: float) -> SubjectReport:
-    findings: list[Finding] = []
+    findings: list[DoctorFinding] = []
 
     async def collect() -> None:
         async with aclosing(check()) as found:
@@ -207,7 +208,7 @@ async def _run_check(subject: str, check: Check, limit_s: float) -> SubjectRepor
     )
 
 
-def _of_error(error: BaseException) -> Finding:
+def _of_error(error: BaseException) -> DoctorFinding:
     if isinstance(error, ImagegenError):
         return red(error.sentence, f"look for {error.code} in docs/errors.md")
     return red(

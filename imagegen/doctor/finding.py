@@ -18,7 +18,7 @@ class Level(enum.IntEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class DoctorFinding:
     """One thing that was found. It holds no secret and nothing that people wrote.
 
     `advice` is the next step, None for a green finding.
@@ -29,21 +29,21 @@ class Finding:
     advice: str | None = None
 
 
-Findings = AsyncGenerator[Finding, None]
+Findings = AsyncGenerator[DoctorFinding, None]
 # Asks about one subject. What was found before it is cancelled counts.
 Check = Callable[[], Findings]
 
 
-def green(sentence: str) -> Finding:
+def green(sentence: str) -> DoctorFinding:
     """Return that something is as it should be."""
-    return Finding(level=Level.GREEN, sentence=sentence)
+    return DoctorFinding(level=Level.GREEN, sentence=sentence)
 
 
-def yellow(sentence: str, advice: str) -> Finding:
+def yellow(sentence: str, advice: str) -> DoctorFinding:
     """Return that pictures are made, but that somebody should look at something."""
-    return Finding(level=Level.YELLOW, sentence=sentence, advice=advice)
+    return DoctorFinding(level=Level.YELLOW, sentence=sentence, advice=advice)
 
 
-def red(sentence: str, advice: str) -> Finding:
+def red(sentence: str, advice: str) -> DoctorFinding:
     """Return that pictures are not made or do not arrive."""
-    return Finding(level=Level.RED, sentence=sentence, advice=advice)
+    return DoctorFinding(level=Level.RED, sentence=sentence, advice=advice)

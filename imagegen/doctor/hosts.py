@@ -11,7 +11,7 @@ from imagegen.comfy.capabilities import Missing
 from imagegen.comfy.errors import HostLost
 from imagegen.comfy.host_report import HostReport, ask_hosts
 from imagegen.comfy.http import HostHTTP
-from imagegen.doctor.finding import Finding, Findings, green, red, yellow
+from imagegen.doctor.finding import DoctorFinding, Findings, green, red, yellow
 from imagegen.settings import HostSettings
 from imagegen.workflows.library import Library
 
@@ -61,7 +61,7 @@ def _advice(fault: str, report: HostReport) -> str:
     return "start ComfyUI there with --listen, open its port, or take it out of COMFYUI_HOSTS"
 
 
-def _of_report(report: HostReport) -> Iterator[Finding]:
+def _of_report(report: HostReport) -> Iterator[DoctorFinding]:
     if _is_older(report.version):
         yield yellow(
             f"{report.name} has ComfyUI {report.version}",
@@ -89,7 +89,7 @@ def _is_older(version: str) -> bool:
     return bool(parts) and parts < _OLDEST
 
 
-def _coverage(reports: Sequence[HostReport], library: Library) -> Iterator[Finding]:
+def _coverage(reports: Sequence[HostReport], library: Library) -> Iterator[DoctorFinding]:
     """Yield which personas none, or not all, of these hosts can draw, and what is missing there."""
     if not reports or not library.workflows:
         return
@@ -117,8 +117,8 @@ def _coverage(reports: Sequence[HostReport], library: Library) -> Iterator[Findi
 
 
 _ADD = (
-    "copy the file into ComfyUI's models folder on that host, or install the node and restart it; "
-    "`imagegen hosts` shows it within seconds"
+    "copy the file into ComfyUI's models folder there; a node class is installed with its custom "
+    "node, and ComfyUI restarted"
 )
 
 

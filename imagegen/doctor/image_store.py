@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from imagegen.bootstrap import image_store_if_present
-from imagegen.doctor.finding import Finding, Findings, green, red, yellow
+from imagegen.doctor.finding import DoctorFinding, Findings, green, red, yellow
 from imagegen.settings import StoreSettings
 from imagegen.storage.filesystem import directory_of
 from imagegen.storage.store import StoreUnavailable
@@ -59,7 +59,7 @@ def _advice(url: str) -> str:
     )
 
 
-def _of_missing_directory(directory: Path) -> Finding:
+def _of_missing_directory(directory: Path) -> DoctorFinding:
     nearest = next(parent for parent in directory.parents if parent.exists())
     if os.access(nearest, os.W_OK | os.X_OK):
         return yellow(

@@ -15,7 +15,7 @@ from chatflow_hook.database_url import parse as parse_database_url
 from imagegen.db.database_check import read_lacks, write_trial_record
 from imagegen.db.engine import DEFAULT_POOL_SIZE, connect, run_statement
 from imagegen.db.migrations import revisions
-from imagegen.doctor.finding import Finding, Findings, green, red, yellow
+from imagegen.doctor.finding import DoctorFinding, Findings, green, red, yellow
 from imagegen.errors import Unavailable
 
 # What a worker opens: its pool, and one for its checks.
@@ -103,7 +103,7 @@ async def _ask(engine: AsyncEngine) -> _ServerState:
     return await run_statement(engine, step)
 
 
-def _of_connections(server: _ServerState) -> Iterator[Finding]:
+def _of_connections(server: _ServerState) -> Iterator[DoctorFinding]:
     if server.free < _WORKER_CONNECTIONS and not server.is_behind_pooler:
         yield yellow(
             f"{server.free} of {server.connections} connections are left for the role {server.role}; "
@@ -147,7 +147,7 @@ async def _mixes_up_statements(engine: AsyncEngine) -> bool:
     return False
 
 
-def _of_error(error: Unavailable, address: Address) -> Finding:
+def _of_error(error: Unavailable, address: Address) -> DoctorFinding:
     """Return what an error of a connect or a statement means, and what to do."""
     sentence = f"{address.place}: {error.sentence}"
     role, name = address.url.username or "this account", address.url.database

@@ -9,7 +9,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from chatflow_hook import redis_errors
 from chatflow_hook.queue import OUR_CHANNELS, server_time_s
 from chatflow_hook.settings import RedisPlace, RedisSettings
-from imagegen.doctor.finding import Finding, Findings, green, red, yellow
+from imagegen.doctor.finding import DoctorFinding, Findings, green, red, yellow
 from imagegen.queue import connections
 from imagegen.queue.foreign_keys import find_foreign_keys
 
@@ -62,7 +62,7 @@ async def check(settings: RedisSettings) -> Findings:
         )
 
 
-def of_server(facts: Mapping[str, Any]) -> Iterator[Finding]:
+def of_server(facts: Mapping[str, Any]) -> Iterator[DoctorFinding]:
     """Yield what INFO says that an operator should look at; it lacks fields on some servers."""
     used, limit = int(facts.get("used_memory", 0)), int(facts.get("maxmemory", 0))
     policy = str(facts.get("maxmemory_policy", "noeviction"))
@@ -84,7 +84,7 @@ def of_server(facts: Mapping[str, Any]) -> Iterator[Finding]:
             yield yellow(f"{what} has failed", "look at its disk and its log")
 
 
-def _of_error(error: RedisError | OSError, place: RedisPlace) -> Finding:
+def _of_error(error: RedisError | OSError, place: RedisPlace) -> DoctorFinding:
     why = redis_errors.why(error, place.address, user=place.user)
     if isinstance(error, NoPermissionError):
         return red(why, f"ACL SETUSER {place.user or 'default'} {_RIGHTS}")

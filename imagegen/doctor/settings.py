@@ -1,14 +1,14 @@
 """The settings: wrong, misspelt or forgotten ones, and those that do not fit together."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from imagegen.doctor.finding import Finding, Findings, green, red, yellow
-from imagegen.settings import Settings, from_env
+from imagegen.doctor.finding import DoctorFinding, Findings, green, red, yellow
+from imagegen.settings import Settings
 from imagegen.settings_report import SettingReport, SettingsReport, Source
 
 
-async def check(report: SettingsReport) -> Findings:
-    """Yield what is wrong with the settings."""
+async def check(report: SettingsReport, read: Callable[[], Settings]) -> Findings:
+    """Yield what is wrong with the settings; `read` returns them where nothing is wrong."""
     faulty = [each for each in report.settings if each.fault is not None]
     for setting in faulty:
         yield red(str(setting.fault), _where_to_correct(setting, report))
@@ -26,7 +26,7 @@ async def check(report: SettingsReport) -> Findings:
                 f"put the real value there, {_place(report)}",
             )
     if not faulty and not report.faults:
-        for finding in _of_settings(from_env()):
+        for finding in _of_settings(read()):
             yield finding
         count = sum(each.is_set for each in report.settings)
         yield green(f"{count} of {len(report.settings)} settings are set, {_sources(report)}")
@@ -40,7 +40,7 @@ async def unreadable(error: Exception) -> Findings:
     )
 
 
-def _of_settings(settings: Settings) -> Iterator[Finding]:
+def _of_settings(settings: Settings) -> Iterator[DoctorFinding]:
     """Yield what is odd about settings that are right one by one."""
     if settings.slots < settings.all_slots:
         yield yellow(

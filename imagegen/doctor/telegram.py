@@ -10,7 +10,7 @@ from imagegen.delivery.errors import (
 )
 from imagegen.delivery.message import TextMessage
 from imagegen.delivery.telegram import Telegram
-from imagegen.doctor.finding import Finding, Findings, green, red, yellow
+from imagegen.doctor.finding import DoctorFinding, Findings, green, red, yellow
 from imagegen.errors import ImagegenError
 from imagegen.settings import TelegramSettings
 
@@ -39,7 +39,7 @@ async def check(settings: TelegramSettings, *, send_to: int | None, timeout_s: f
             yield green(f"a test message is in the chat {send_to}")
 
 
-def _of_error(error: ImagegenError, url: str) -> Finding:
+def _of_error(error: ImagegenError, url: str) -> DoctorFinding:
     match error:
         case TokenRevoked():
             return red(

@@ -7,7 +7,7 @@ from redis.exceptions import RedisError
 
 from chatflow_hook import redis_errors
 from chatflow_hook.settings import RedisSettings
-from imagegen.doctor.finding import Finding, Findings, green, red, yellow
+from imagegen.doctor.finding import DoctorFinding, Findings, green, red, yellow
 from imagegen.monitoring import worker_status
 from imagegen.monitoring.worker_status import KEPT_S, PublishedWorker
 from imagegen.queue import connections
@@ -27,7 +27,7 @@ async def check(settings: RedisSettings) -> Findings:
         yield finding
 
 
-def compare(workers: Sequence[PublishedWorker]) -> Iterator[Finding]:
+def compare(workers: Sequence[PublishedWorker]) -> Iterator[DoctorFinding]:
     """Yield what is wrong with these workers beside each other."""
     if not workers:
         yield red(
