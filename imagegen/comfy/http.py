@@ -20,6 +20,7 @@ from aiohttp import (
     WSMsgType,
 )
 
+from chatflow_hook import connection_errors
 from imagegen.comfy.address import HostAddress
 from imagegen.comfy.errors import HostLost
 from imagegen.image_file import MAX_BYTES, ImageTooLarge
@@ -255,4 +256,4 @@ async def _body(answer: ClientResponse, max_bytes: int) -> bytes | None:
 
 
 def _reason(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    return connection_errors.reason(error) or str(error) or type(error).__name__

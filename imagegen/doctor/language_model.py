@@ -1,5 +1,6 @@
 """The language model: whether it describes a scene in the form that prompts are made of."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from chatflow_hook.settings import BadSetting
@@ -35,10 +36,7 @@ async def check(
     if settings.prompt_llm_url is None:
         yield green("PROMPT_LLM_URL is not set: the template writes the prompts")
         return
-    limited = settings.model_copy(
-        update={"prompt_llm_timeout": min(settings.prompt_llm_timeout, timeout_s)}
-    )
-    model = language_model(limited)
+    model = language_model(settings)
     try:
         workflows = (await library()).workflows
     except BadSetting:
@@ -49,7 +47,13 @@ async def check(
         return
     async with model:
         try:
-            await model.scene(Brief(persona=persona, talk=Conversation(text=_TEXT)))
+            async with asyncio.timeout(timeout_s):
+                await model.scene(Brief(persona=persona, talk=Conversation(text=_TEXT)))
+        except TimeoutError:
+            yield yellow(
+                f"{model.server} describes no scene within {timeout_s:g} s; {_TEMPLATE}",
+                _ADVICE["timeout"],
+            )
         except NoScene as error:
             what = error.detail or f"{model.server} gives no usable scene: {error.why}"
             yield yellow(f"{what}; {_TEMPLATE}", _ADVICE.get(error.why, "look at the server's log"))
