@@ -22,6 +22,7 @@ from chatflow_hook.database_url import Address
 from chatflow_hook.settings import BadSetting, HookSettings, read
 from chatflow_hook.sqlstates import is_lost_to_another
 from chatflow_hook.tables import OURS, Base
+from imagegen.db.engine import UTF8, foreign_encoding
 from imagegen.db.migrations import VERSION_TABLE, LockWaits, MigrationStopped
 
 log = structlog.get_logger(__name__)
@@ -121,6 +122,7 @@ def _reason(error: DBAPIError) -> str:
 
 def _migrate(connection: Connection, waits: LockWaits) -> None:
     _limit_locks(connection, waits)
+    _require_utf8(connection)
     schema = connection.scalar(select(func.current_schema()))
     context.configure(
         connection=connection,
@@ -136,6 +138,17 @@ def _migrate(connection: Connection, waits: LockWaits) -> None:
     with context.begin_transaction():
         context.run_migrations()
     _drop_empty_version_table(connection, schema)
+
+
+def _require_utf8(connection: Connection) -> None:
+    encoding = connection.scalar(select(func.current_setting("server_encoding")))
+    # What is there of ours may always be taken out again.
+    is_migrated = connection.scalar(select(func.to_regclass(VERSION_TABLE))) is not None
+    if encoding != UTF8 and not is_migrated:
+        raise MigrationStopped(
+            f"{foreign_encoding(str(encoding))}: make one with CREATE DATABASE … ENCODING 'UTF8' "
+            "TEMPLATE template0"
+        )
 
 
 def _limit_locks(connection: Connection, waits: LockWaits) -> None:

@@ -23,11 +23,21 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from chatflow_hook.buttons import Button
-from chatflow_hook.settings import BadSetting, HookSettings, read
+from chatflow_hook.settings import BadSetting, DatabaseURL, HookSettings, read
 from chatflow_hook.turn import Rating
 from imagegen import resources
 from imagegen.comfy.address import HostAddress
 from imagegen.delivery.message import AiMark
+
+
+class DatabaseSettings(BaseSettings):
+    """The address of the database alone."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
+    )
+
+    database_url: DatabaseURL
 
 
 class LibrarySettings(BaseSettings):
@@ -265,19 +275,12 @@ def _check_bot_token(value: SecretStr) -> SecretStr:
     return value
 
 
-def _parse_buttons(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    buttons = tuple(Button(part.strip().lower()) for part in value.split(",") if part.strip())
-    if len(set(buttons)) < len(buttons):
-        raise ValueError("one of them twice")
-    return buttons
+class TelegramSettings(BaseSettings):
+    """The bot, and the server of the Bot API."""
 
-
-class Settings(
-    HostSettings, PictureSettings, StoreSettings, WebSettings, LogSettings, HookSettings
-):
-    """Everything that the worker needs."""
+    model_config = SettingsConfigDict(
+        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
+    )
 
     # BOT_TOKEN is what the Celery service called it.
     telegram_bot_token: Annotated[
@@ -289,6 +292,28 @@ class Settings(
         HttpUrl, Field(description="the address of a Bot API server, http:// or https://")
     ] = HttpUrl("https://api.telegram.org")
     telegram_timeout: Seconds = 60.0
+
+
+def _parse_buttons(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    buttons = tuple(Button(part.strip().lower()) for part in value.split(",") if part.strip())
+    if len(set(buttons)) < len(buttons):
+        raise ValueError("one of them twice")
+    return buttons
+
+
+class Settings(
+    HostSettings,
+    PictureSettings,
+    StoreSettings,
+    WebSettings,
+    LogSettings,
+    TelegramSettings,
+    HookSettings,
+):
+    """Everything that the worker needs."""
+
     delivery_on_unknown: Annotated[
         Literal["resend", "skip"], Field(description="resend or skip")
     ] = "resend"

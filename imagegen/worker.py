@@ -26,6 +26,7 @@ from imagegen.monitoring import checks, http_server, image_page
 from imagegen.monitoring.host_status import HostStatusPublisher
 from imagegen.monitoring.persona_coverage import COVERAGE_EVERY_S, PersonaCoverage
 from imagegen.monitoring.readiness import Readiness
+from imagegen.monitoring.worker_status import WorkerStatusPublisher
 from imagegen.pipeline import end_notices, turn_reader
 from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.make_image import make_image
@@ -142,6 +143,14 @@ def worker_settings(
             await stack.enter_async_context(periodic.every(seconds, step, name=name))
         publisher = HostStatusPublisher(parts.results_redis, context.pool)
         await stack.enter_async_context(publisher.publishing())
+        worker = WorkerStatusPublisher(
+            parts.results_redis,
+            context.pool,
+            name=logs.worker_name(),
+            shares_hosts=settings.workers_share_hosts,
+            is_stopping=lambda: graceful_shutdown.is_under_way,
+        )
+        await stack.enter_async_context(worker.publishing())
         await stack.enter_async_context(checks.running(settings, context, readiness))
         graceful_shutdown.attach_to_arq()
         async with connections.silent_connection(

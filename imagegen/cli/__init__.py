@@ -2,6 +2,7 @@
 
 - `app.py`: the command group
 - `worker.py`, `probe.py`, `migrate.py`: run a worker, ask it how it is, migrate the database
+- `doctor.py`: asks everything at once, and says what is wrong and what to do
 - `hosts.py`, `host_table.py`: the state of each ComfyUI host
 - `requests.py`, `request_tables.py`: list, show, retry and cancel requests
 - `prompt.py`: what would be drawn for a dialog file

@@ -4,6 +4,7 @@ import click
 
 from imagegen.cli.covers import covers
 from imagegen.cli.demo import demo
+from imagegen.cli.doctor import doctor
 from imagegen.cli.forget import forget
 from imagegen.cli.hosts import hosts
 from imagegen.cli.import_celery import import_celery
@@ -26,6 +27,7 @@ def main() -> None:
 for _command in (
     worker,
     probe,
+    doctor,
     migrate,
     hosts,
     requests,

@@ -24,14 +24,18 @@ class GpuDevice:
 class HostReport:
     """What one host says of itself.
 
-    `queue` counts all prompts on it, the running one and those of other clients included.
-    `fault` says why the host could not be asked; the other fields are then empty.
+    `queue` counts all prompts on it, the running one and those of other clients included, and
+    `foreign` those that are not ours, None if it does not tell. `memory` and `memory_free` are of the machine, in bytes, 0 if
+    it does not tell them. `fault` says why the host could not be asked; the other fields are then empty.
     """
 
     name: str
     version: str = ""
     devices: tuple[GpuDevice, ...] = ()
     queue: int = 0
+    foreign: int | None = None
+    memory: int = 0
+    memory_free: int = 0
     capabilities: HostCapabilities | None = None
     fault: str | None = None
 
@@ -60,7 +64,7 @@ async def _report(address: HostAddress, headers: Mapping[str, str], timeout_s: f
         return HostReport(name=address.name, fault=f"no answer within {timeout_s:g} s")
     except HostLost as error:
         return HostReport(name=address.name, fault=error.sentence)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         return HostReport(name=address.name, fault="what answers there is no ComfyUI")
 
 
@@ -73,9 +77,22 @@ async def _read_report(http: HostHTTP) -> HostReport:
         version=str(stats["system"]["comfyui_version"]),
         devices=tuple(_device(fields) for fields in stats["devices"]),
         queue=int(count["exec_info"]["queue_remaining"]),
+        foreign=await _count_foreign(http),
+        memory=int(stats["system"].get("ram_total", 0)),
+        memory_free=int(stats["system"].get("ram_free", 0)),
         # Up to a megabyte: read in a thread.
         capabilities=await asyncio.to_thread(HostCapabilities.read, definitions),
     )
+
+
+async def _count_foreign(http: HostHTTP) -> int | None:
+    """Count the prompts of the queue that are not ours: our client has the prompt's own id."""
+    try:
+        queue = await http.get("/queue")
+    except HostLost:  # the queue holds all graphs, which may be too much
+        return None
+    items = [*queue["queue_running"], *queue["queue_pending"]]
+    return sum(bool(item[3].get("client_id") != item[1]) for item in items)
 
 
 def _device(fields: Mapping[str, Any]) -> GpuDevice:

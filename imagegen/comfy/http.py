@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ from aiohttp import (
     WSMsgType,
 )
 
+from chatflow_hook import connection_errors
 from imagegen.comfy.address import HostAddress
 from imagegen.comfy.errors import HostLost
 from imagegen.image_file import MAX_BYTES, ImageTooLarge
@@ -79,6 +81,21 @@ class HostHTTP:
         async with self._call("GET", path, query=query) as answer:
             self._expect_ok(answer)
             return await self._json(answer)
+
+    async def time_s(self) -> float:
+        """Return the time of the host in seconds since the epoch, to the half second at best.
+
+        Raises:
+            HostLost: the host does not answer with status 200 and the header Date.
+        """
+        async with self._call("GET", "/prompt") as answer:
+            self._expect_ok(answer)
+            date = answer.headers.get("Date", "")
+        try:
+            # The header has whole seconds, so the middle of the second is nearest.
+            return parsedate_to_datetime(date).timestamp() + 0.5
+        except ValueError as error:
+            raise HostLost(f"{self.name} does not tell its time") from error
 
     async def post(self, path: str, body: Mapping[str, Any]) -> None:
         """Send a command and ignore the body of the answer.
@@ -239,4 +256,4 @@ async def _body(answer: ClientResponse, max_bytes: int) -> bytes | None:
 
 
 def _reason(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    return connection_errors.reason(error) or str(error) or type(error).__name__

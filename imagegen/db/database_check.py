@@ -2,14 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
 from sqlalchemy import Text, column, select, table, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook.tables import OURS
-from imagegen.db.engine import UTF8, not_utf8, run_statement
+from imagegen.db.engine import UTF8, foreign_encoding, run_statement
 from imagegen.db.migrations import VERSION_TABLE, revisions
 from imagegen.errors import Unavailable
 
@@ -20,7 +21,6 @@ _WRITE_EVERY_S = 10.0
 # Only changes, see imagegen/log_repeats.py.
 log = structlog.get_logger(f"{__name__}.changes")
 
-_NOT_MIGRATED = "the database is not migrated: run `imagegen migrate`"
 # What a worker does with each table. USAGE is that of the sequence of its ids.
 _RIGHTS = {
     # Retention erases rows of `dialogs` only if our migrations created that table.
@@ -45,7 +45,8 @@ _NEEDED = {
 }
 _STATE = text(
     """
-    SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on' AS is_read_only,
+    SELECT pg_is_in_recovery() AS is_standby,
+           current_setting('transaction_read_only') = 'on' AS is_read_only,
            current_setting('server_encoding') AS encoding
     """
 )
@@ -53,7 +54,7 @@ _VERSION = select(column("version_num", Text)).select_from(table(VERSION_TABLE))
 # A right on one column is enough to pass: an operator may grant no more of the bot's own `dialogs`.
 _MISSING_RIGHTS = text(
     """
-    SELECT name, string_agg(needed, ', ') AS rights
+    SELECT name, array_agg(needed) AS rights, quote_ident(current_user) AS role
     FROM unnest(CAST(:names AS text[]), CAST(:rights AS text[])) AS row (name, needed)
     WHERE NOT CASE needed
         WHEN 'DELETE' THEN has_table_privilege(name, needed)
@@ -67,6 +68,67 @@ _MISSING_RIGHTS = text(
 # A record in the log of transactions, committed as any write is, that leaves no row behind. It does
 # not come back while a disk or a synchronous standby holds up all commits.
 _WRITE = text("SELECT pg_logical_emit_message(true, 'chatflow-imagegen', '')")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseLack:
+    """What is wrong with a database, and what an operator has to do."""
+
+    what: str
+    advice: str
+
+    @property
+    def sentence(self) -> str:
+        """Both in one sentence."""
+        return f"{self.what}: {self.advice}"
+
+
+_NOT_MIGRATED = DatabaseLack(what="the database is not migrated", advice="run `imagegen migrate`")
+_STANDBY = DatabaseLack(
+    what="the database takes no writes, since it is a standby",
+    advice="let DATABASE_URL lead to the primary",
+)
+_READ_ONLY = DatabaseLack(
+    what="the database takes no writes, since it is read-only",
+    advice="find out who made it so: SHOW default_transaction_read_only, a full disk, a failover",
+)
+
+
+async def read_lacks(
+    engine: AsyncEngine, *, known_revisions: Sequence[str]
+) -> Sequence[DatabaseLack]:
+    """Return what a worker lacks in the database, the worst first; it writes nothing.
+
+    `known_revisions`: those of `imagegen.db.migrations.revisions`. A database that is migrated
+    further is good enough.
+
+    Raises:
+        Unavailable: PostgreSQL cannot be reached, or refuses to say anything.
+    """
+    lacks: list[DatabaseLack] = []
+
+    async def step(connection: AsyncConnection) -> None:
+        lacks.clear()
+        async for lack in _find_lacks(connection, known_revisions):
+            lacks.append(lack)  # noqa: PERF401 (what was found before an error counts)
+
+    try:
+        await run_statement(engine, step)
+    except Unavailable as error:
+        if error.code == "database_not_migrated":
+            lacks.append(_NOT_MIGRATED)
+        elif not lacks:
+            raise
+    return lacks
+
+
+async def write_trial_record(engine: AsyncEngine) -> None:
+    """Commit a write that leaves nothing behind.
+
+    Raises:
+        Unavailable: PostgreSQL cannot be reached, or takes no writes.
+    """
+    await run_statement(engine, lambda connection: connection.execute(_WRITE))
 
 
 class DatabaseCheck:
@@ -102,7 +164,7 @@ class DatabaseCheck:
         """
         lack = await self._read_lack()
         if lack is None and self._clock() - self._written_at >= self._write_every_s:
-            await run_statement(self._engine, lambda connection: connection.execute(_WRITE))
+            await write_trial_record(self._engine)
             self._written_at = self._clock()
         return lack
 
@@ -123,33 +185,42 @@ class DatabaseCheck:
     async def _read_lack(self) -> str | None:
         if self._revisions is None:
             self._revisions = await asyncio.to_thread(revisions)
-        known = self._revisions
-        try:
-            return await run_statement(
-                self._engine, lambda connection: _lacks(connection, revisions=known)
-            )
-        except Unavailable as error:
-            if error.code != "database_not_migrated":
-                raise
-            return _NOT_MIGRATED
+        lacks = await read_lacks(self._engine, known_revisions=self._revisions)
+        return lacks[0].sentence if lacks else None
 
 
-async def _lacks(connection: AsyncConnection, *, revisions: list[str]) -> str | None:
+async def _find_lacks(
+    connection: AsyncConnection, known_revisions: Sequence[str]
+) -> AsyncIterator[DatabaseLack]:
     state = (await connection.execute(_STATE)).one()
-    if state.is_read_only:
-        # The next check opens another connection, which may reach another server.
-        await connection.invalidate()
-        return "the database takes no writes: it is read-only, or a standby after a failover"
     if state.encoding != UTF8:
-        return not_utf8(state.encoding)
+        yield DatabaseLack(
+            what=foreign_encoding(state.encoding), advice="move to a database of the encoding UTF8"
+        )
+    if state.is_standby or state.is_read_only:
+        yield _STANDBY if state.is_standby else _READ_ONLY
     versions = set((await connection.execute(_VERSION)).scalars())
     if not versions:
-        return _NOT_MIGRATED
+        yield _NOT_MIGRATED
     # An unknown revision is newer than ours: the next version is being deployed and has migrated.
-    if versions & set(revisions[1:]):
-        return "the database is older than this worker: run `imagegen migrate`"
-    missing = (await connection.execute(_MISSING_RIGHTS, _NEEDED)).all()
-    if missing:
-        rights = "; ".join(f"{row.rights} on {row.name}" for row in missing)
-        return f"the database user lacks rights: grant it {rights}"
-    return None
+    elif versions & set(known_revisions[1:]):
+        yield DatabaseLack(
+            what="the database is older than this worker", advice="run `imagegen migrate`"
+        )
+    else:
+        missing = (await connection.execute(_MISSING_RIGHTS, _NEEDED)).all()
+        if missing:
+            grants = "; ".join(_grant(row.name, row.rights, row.role) for row in missing)
+            yield DatabaseLack(what="the database user lacks rights", advice=grants)
+    if state.is_standby or state.is_read_only:
+        # The next check opens another connection, which may reach another server.
+        await connection.invalidate()
+
+
+def _grant(table_name: str, rights: Sequence[str], role: str) -> str:
+    """Return the statements that give a role what it lacks on a table and on the sequence of its ids."""
+    on_table = ", ".join(right for right in rights if right != "USAGE")
+    statements = [f"GRANT {on_table} ON {table_name} TO {role}"] if on_table else []
+    if "USAGE" in rights:
+        statements.append(f"GRANT USAGE ON SEQUENCE {table_name}_id_seq TO {role}")
+    return "; ".join(statements)

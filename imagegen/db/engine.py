@@ -24,6 +24,7 @@ AnyRow = Row[*tuple[Any, ...]]
 
 # A server that does not answer in this time is frozen or gone; the request goes back to the queue.
 _CONNECT_TIMEOUT_S = 5.0
+DEFAULT_POOL_SIZE = 10
 _COMMAND_TIMEOUT_S = 15.0
 # How long to wait for a connection of the pool while all are in use.
 _POOL_TIMEOUT_S = 10.0
@@ -57,7 +58,7 @@ class DatabaseRefused(Unexpected):
 def connect(
     url: SecretStr | str,
     *,
-    pool_size: int = 10,
+    pool_size: int = DEFAULT_POOL_SIZE,
     command_timeout_s: float = _COMMAND_TIMEOUT_S,
 ) -> AsyncEngine:
     """Make an engine, which opens its connections when they are needed. The caller disposes of it.
@@ -89,12 +90,9 @@ def connect(
     )
 
 
-def not_utf8(encoding: str) -> str:
-    """Return what an operator has to do about a database of another encoding."""
-    return (
-        f"the encoding of the database is {encoding}, which cannot store every text: "
-        "move to a database of the encoding UTF8"
-    )
+def foreign_encoding(encoding: str) -> str:
+    """Return what is wrong with a database of another encoding than UTF8."""
+    return f"the encoding of the database is {encoding}, which cannot store every text"
 
 
 async def one_or_none(
@@ -160,7 +158,7 @@ async def _require_utf8(connection: AsyncConnection, error: DBAPIError) -> None:
     raw: Any = (await connection.get_raw_connection()).driver_connection
     encoding = raw.get_settings().server_encoding
     if encoding != UTF8:
-        sentence = not_utf8(encoding)
+        sentence = f"{foreign_encoding(encoding)}: move to a database of the encoding UTF8"
         raise DatabaseRefused(sentence, reason=sentence, costs_an_attempt=False) from error
 
 

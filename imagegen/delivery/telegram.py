@@ -284,8 +284,8 @@ class Telegram:
         except CALL_ERRORS as error:
             raise self._noting_revoked_token(error_of(error)) from error
 
-    async def probe(self) -> None:
-        """Return if Telegram answers and accepts the token; resets `is_revoked`.
+    async def probe(self) -> str:
+        """Return the bot's user name if Telegram answers and accepts the token; resets `is_revoked`.
 
         Raises:
             NotSent: Telegram cannot be reached or restarts, or a proxy refuses the call.
@@ -295,12 +295,13 @@ class Telegram:
             AnswerUnknown: Telegram answers with another error.
         """
         try:
-            await self._bot.get_me(request_timeout=_PROBE_TIMEOUT_S)
+            bot = await self._bot.get_me(request_timeout=_PROBE_TIMEOUT_S)
         except CALL_ERRORS as error:
             raise self._noting_revoked_token(error_of(error)) from error
         if self.is_revoked:
             log.info("telegram knows the token again")
         self.is_revoked = False
+        return bot.username or bot.first_name
 
     def _noting_revoked_token(self, error: ImagegenError) -> ImagegenError:
         if isinstance(error, TokenRevoked) and not self.is_revoked:

@@ -34,7 +34,7 @@ class ServerClocks:
         with suppress(RedisError, OSError):
             await self._skews["redis"].measure(lambda: server_time_s(self._redis))
         with suppress(Unavailable):
-            await self._skews["postgresql"].measure(self._postgresql_time_s)
+            await self._skews["postgresql"].measure(lambda: postgresql_time_s(self._engine))
 
     def ahead_s(self) -> Mapping[str, float]:
         """Return by server how many seconds its clock is ahead; one not asked yet is left out."""
@@ -42,8 +42,15 @@ class ServerClocks:
             name: skew.ahead_s for name, skew in self._skews.items() if skew.ahead_s is not None
         }
 
-    async def _postgresql_time_s(self) -> float:
-        async def step(connection: AsyncConnection) -> float:
-            return float((await connection.execute(_NOW)).scalar_one())
 
-        return await run_statement(self._engine, step)
+async def postgresql_time_s(engine: AsyncEngine) -> float:
+    """Return the time of the PostgreSQL server in seconds since the epoch.
+
+    Raises:
+        Unavailable: PostgreSQL cannot be reached.
+    """
+
+    async def step(connection: AsyncConnection) -> float:
+        return float((await connection.execute(_NOW)).scalar_one())
+
+    return await run_statement(engine, step)

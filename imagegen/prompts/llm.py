@@ -71,7 +71,8 @@ class LanguageModel:
     """One model on one server; its connections are open inside its `async with`.
 
     `url` is the server's address with or without `/v1` and `/chat/completions`. Each of two
-    attempts takes at most `timeout_s`, with a pause of `pause_s` between them.
+    attempts takes at most `timeout_s`, with a pause of `pause_s` between them. `server` is the
+    server's address without path, user and password.
 
     Raises:
         ValueError: `url` is no address, or `api_key` is not plain ASCII.
@@ -87,7 +88,7 @@ class LanguageModel:
         pause_s: float = 0.2,
     ) -> None:
         self._url = chat_endpoint(url)
-        self._server = _server(self._url)
+        self.server = _server(self._url)
         self._model = model
         self._timeout_s = timeout_s
         self._pause_s = pause_s
@@ -131,10 +132,10 @@ class LanguageModel:
             async with asyncio.timeout(self._timeout_s):
                 return await self._post(request)
         except (TimeoutError, httpx.TimeoutException):
-            raise NoScene("timeout", detail=f"{self._server} does not answer in time") from None
+            raise NoScene("timeout", detail=f"{self.server} does not answer in time") from None
         except httpx.TransportError as error:
             reason = connection_errors.reason(error) or f"failed: {type(error).__name__}"
-            raise NoScene("unreachable", detail=f"{self._server} {reason}") from None
+            raise NoScene("unreachable", detail=f"{self.server} {reason}") from None
         except httpx.HTTPError:
             raise NoScene("nonsense") from None
 
@@ -142,7 +143,7 @@ class LanguageModel:
         async with self._client.stream("POST", self._url, json=request) as response:
             if response.status_code != httpx.codes.OK:
                 status = response.status_code
-                raise NoScene(f"http_{status}", detail=f"{self._server} answers {status}")
+                raise NoScene(f"http_{status}", detail=f"{self.server} answers {status}")
             body = b""
             async for chunk in response.aiter_bytes():
                 body += chunk

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import stat
 import tempfile
 import time
@@ -83,7 +84,7 @@ class FilesystemImageStore:
         Raises:
             OSError: the directory cannot be made or written.
         """
-        directory = _directory(url)
+        directory = directory_of(url)
         directory.mkdir(mode=_PRIVATE.directory, parents=True, exist_ok=True)
         _write_trial_file(directory)
         try:
@@ -95,7 +96,7 @@ class FilesystemImageStore:
     @classmethod
     def if_present(cls, url: str) -> Self | None:
         """Open the store at a `file:///directory` URL; None if this machine has no such directory."""
-        directory = _directory(url)
+        directory = directory_of(url)
         return cls(directory) if directory.is_dir() else None
 
     def url(self, name: str) -> str | None:
@@ -113,6 +114,9 @@ class FilesystemImageStore:
             await self._threads.try_out(self._check_writable)
         except TimeoutError:
             raise self._hangs() from None
+
+    async def free_bytes(self) -> int | None:
+        return await self._call(partial(_free_bytes, self._directory))
 
     async def get(self, name: str) -> bytes:
         return await self._call(partial(self._read, name))
@@ -176,19 +180,29 @@ class FilesystemImageStore:
         return verified(name, data)
 
 
+def directory_of(url: str) -> Path:
+    """Return the directory of a `file:///directory` URL."""
+    return Path(unquote(urlsplit(url).path))
+
+
 def _access_rights(url_base: str | None) -> _AccessRights:
     return _PRIVATE if url_base is None else _PUBLISHED
 
 
-def _directory(url: str) -> Path:
-    return Path(unquote(urlsplit(url).path))
-
-
 def _write_trial_file(directory: Path) -> None:
-    """Write a file that is gone at once: a directory may be read-only, and its disk full."""
+    """Write a file that is gone at once, and read it: a directory may be read-only, its disk full."""
     with tempfile.TemporaryFile(dir=directory) as file:
         file.write(bytes(_TRIAL_BYTES))
         file.flush()
+        file.seek(0)
+        file.read()
+
+
+def _free_bytes(directory: Path) -> int:
+    try:
+        return shutil.disk_usage(directory).free
+    except OSError as error:
+        raise StoreUnavailable(f"{directory} can't be read: {error.strerror}") from error
 
 
 def _exists(path: Path) -> bool:

@@ -168,8 +168,12 @@ class S3ImageStore:
     async def protect(self, folder: str) -> None:
         """Do nothing: an object is put without an ACL, so the bucket alone decides who may read."""
 
+    async def free_bytes(self) -> int | None:
+        return None
+
     def _write_trial_object(self) -> None:
         obstore.put(self._store, _TRIAL_KEY, b"", use_multipart=False)
+        self._read(_TRIAL_KEY)
         obstore.delete(self._store, _TRIAL_KEY)
 
     def _read(self, key: str) -> bytes:

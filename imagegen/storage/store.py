@@ -55,7 +55,11 @@ class ImageStore(Protocol):
         ...
 
     async def check_writable(self) -> None:
-        """Store a few bytes and take them away again, to find out whether an image could be stored."""
+        """Store a few bytes, read them and take them away, to find out whether an image would pass."""
+        ...
+
+    async def free_bytes(self) -> int | None:
+        """Return how many bytes more can be stored, None if nobody knows."""
         ...
 
     async def get(self, name: str) -> bytes:

@@ -138,8 +138,9 @@ async def test_redis_holds_ids_and_json_and_nothing_that_was_said(
     job = json.loads(queue[f"arq:job:{request.id}"])
     assert [UUID(argument) for argument in job["a"]] == [request.id]
     assert (job["f"], job["k"]) == (JOB, {})
-    # And what the worker knows of its hosts.
-    assert {key for key in news if not key.startswith("imagegen:hosts:")} == {live}
+    # And what the worker says of itself and its hosts.
+    published = ("imagegen:hosts:", "imagegen:worker:")
+    assert {key for key in news if not key.startswith(published)} == {live}
     assert json.loads(news[live]).keys() == {"host", "share"}
     for said in ("marmalade", "Of course", "Look"):
         assert said not in str([*queue.values(), *news.values()])

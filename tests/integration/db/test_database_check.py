@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
@@ -92,12 +92,15 @@ async def test_a_role_without_rights_is_told_which(database_url: str) -> None:
         "USAGE ON SEQUENCE safety_audit_id_seq",
     )
     async with broken_databases.weak_role(database_url, *grants) as url:
-        few = await lacks(url)
+        few, role = await lacks(url), make_url(url).username
     enough = ("INSERT, UPDATE ON deliveries", "USAGE ON SEQUENCE deliveries_id_seq")
     async with broken_databases.weak_role(database_url, *grants, *enough) as url:
         all_rights = await lacks(url)
 
-    assert few == ("the database user lacks rights: grant it INSERT, UPDATE, USAGE on deliveries")
+    assert few == (
+        f"the database user lacks rights: GRANT INSERT, UPDATE ON deliveries TO {role}; "
+        f"GRANT USAGE ON SEQUENCE deliveries_id_seq TO {role}"
+    )
     assert all_rights is None
 
 

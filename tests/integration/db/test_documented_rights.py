@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, make_url, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
@@ -61,7 +61,8 @@ async def test_the_worker_says_that_one_of_them_is_missing(database_url: str, ri
     ):
         lack = await DatabaseCheck(engine).lacks()
 
-    assert lack == f"the database user lacks rights: grant it {right.replace('ON', 'on')}"
+    role = make_url(url).username
+    assert lack == f"the database user lacks rights: GRANT {right} TO {role}"
 
 
 async def test_beside_a_bots_own_dialogs_the_worker_needs_no_right_to_delete_them(

@@ -1,0 +1,7 @@
+"""`imagegen doctor`: asks everything that a picture needs, and says what is wrong and what to do.
+
+- `finding.py`: what was found, and the next step
+- `examination.py`: asks all subjects at once, each for a limited time
+- `settings.py`, `postgresql.py`, `redis.py`, `clocks.py`, `hosts.py`, `personas.py`, `telegram.py`,
+  `language_model.py`, `image_store.py`, `workers.py`: one subject each
+"""

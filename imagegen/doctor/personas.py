@@ -1,0 +1,39 @@
+"""The personas: whether each folder loads, passes the screen, and has its trigger words."""
+
+from collections.abc import Awaitable, Callable
+
+from chatflow_hook.settings import BadSetting
+from imagegen.doctor.finding import Findings, green, red, yellow
+from imagegen.workflows.library import Library, Workflow
+
+_LORA = "lora_name"
+
+
+async def check(library: Callable[[], Awaitable[Library]]) -> Findings:
+    """Yield which personas cannot be drawn, whatever hosts have."""
+    try:
+        loaded = await library()
+    except BadSetting as error:
+        yield red(str(error), "give it the directory with a folder for each persona")
+        return
+    for name, fault in sorted(loaded.faults.items()):
+        yield red(
+            f"{name} cannot be drawn: {fault.sentence}",
+            f"correct {fault.file}, see docs/personas.md, and restart the workers",
+        )
+    for name, workflow in sorted(loaded.workflows.items()):
+        if _lacks_trigger_words(workflow):
+            yield yellow(
+                f"{name} draws with a LoRA and has no trigger words, so it may look like anybody",
+                f"write those with which the LoRA was trained into {workflow.persona_file}, as "
+                "trigger_words",
+            )
+    if loaded.workflows:
+        yield green(
+            f"{len(loaded.workflows)} load and pass the screen: {', '.join(sorted(loaded.workflows))}"
+        )
+
+
+def _lacks_trigger_words(workflow: Workflow) -> bool:
+    has_lora = any(file.input == _LORA for file in workflow.requirements.models)
+    return has_lora and not workflow.persona.trigger_words
