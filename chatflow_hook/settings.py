@@ -1,6 +1,7 @@
 """The environment variables that bot and worker share, as frozen settings."""
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
@@ -32,6 +33,9 @@ from chatflow_hook.trigger import Distance
 
 _DATABASE_FORM = "postgresql://user:password@host:5432/name"
 _REDIS_FORM = "redis://:password@host:6379, rediss://… or unix:///path"
+# In an address: what stands before the last @, without the scheme, and behind a question mark.
+_USER = re.compile(r"^([\w+.-]+://)?.*@", re.DOTALL)
+_OPTIONS = re.compile(r"\?.*", re.DOTALL)
 
 
 class BadSetting(ValueError):
@@ -203,6 +207,14 @@ class HookSettings(RedisSettings):
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
+@dataclass(frozen=True, kw_only=True)
+class SettingFault:
+    """What is wrong with a variable; `name` is None if several do not fit together."""
+
+    name: str | None
+    sentence: str
+
+
 def read(kind: type[SettingsT], **overrides: Any) -> SettingsT:
     """Read settings of this class from the environment and `.env`; `overrides` take precedence.
 
@@ -212,8 +224,32 @@ def read(kind: type[SettingsT], **overrides: Any) -> SettingsT:
     try:
         return kind(**overrides)
     except ValidationError as error:
-        faults = error.errors(include_url=False)
-        raise BadSetting("; ".join(_sentence(kind, fault) for fault in faults)) from None
+        faults = _faults(kind, error)
+        raise BadSetting("; ".join(fault.sentence for fault in faults)) from None
+
+
+def find_faults(kind: type[BaseSettings]) -> tuple[SettingFault, ...]:
+    """Return what is wrong in the environment and `.env` for settings of this class."""
+    try:
+        kind()
+    except ValidationError as error:
+        return _faults(kind, error)
+    return ()
+
+
+def without_secrets(text: str) -> str:
+    """Return an address without user, password and options, since they may be secret."""
+    return _OPTIONS.sub("?***", _USER.sub(r"\1***@", text))
+
+
+def _faults(kind: type[BaseSettings], error: ValidationError) -> tuple[SettingFault, ...]:
+    return tuple(
+        SettingFault(
+            name=str(fault["loc"][0]).upper() if fault["loc"] else None,
+            sentence=_sentence(kind, fault),
+        )
+        for fault in error.errors(include_url=False)
+    )
 
 
 def _sentence(kind: type[BaseSettings], fault: ErrorDetails) -> str:
@@ -244,7 +280,8 @@ def _shown_value(field: FieldInfo, fault: ErrorDetails) -> str:
         why, _, _ = str(fault["ctx"]["error"]).partition("\n")
         return f"{fault['input']!r} ({why})"
     if "SecretStr" not in str(field.annotation):
-        return repr(fault["input"])
+        value = fault["input"]
+        return repr(without_secrets(value) if isinstance(value, str) else value)
     # Only the message of our own error is shown: others quote the value, which has a password.
     reason = fault.get("ctx", {}).get("error")
     return str(reason) if isinstance(reason, BadSetting) else "something else"
