@@ -60,6 +60,7 @@ from imagegen.storage.s3 import S3Access
 from imagegen.storage.store import ImageStore
 from imagegen.workflows.errors import WorkflowsMissing
 from imagegen.workflows.library import Library
+from imagegen.workflows.reload import ReloadableLibrary
 from imagegen.workflows.screening import screened_workflows
 
 _DAY_S = 86_400.0
@@ -89,8 +90,19 @@ def workflow_library(settings: LibrarySettings) -> Library:
     Raises:
         BadSetting: a directory is missing, or has no folder with a persona.toml.
     """
+    return reloadable_library(settings).current
+
+
+def reloadable_library(settings: LibrarySettings) -> ReloadableLibrary:
+    """Load the personas and their workflows, so that they can be read anew.
+
+    Raises:
+        BadSetting: a directory is missing, or has no folder with a persona.toml.
+    """
     try:
-        return screened_workflows(settings.workflows_dir, settings.personas_dir)
+        return ReloadableLibrary(
+            partial(screened_workflows, settings.workflows_dir, settings.personas_dir)
+        )
     except WorkflowsMissing as error:
         name = "PERSONAS_DIR" if error.directory == settings.personas_dir else "WORKFLOWS_DIR"
         raise BadSetting(
@@ -195,7 +207,7 @@ def host_client(
 
 async def worker_parts(  # noqa: PLR0913 (what the worker has made, the last two by name)
     settings: Settings,
-    library: Library,
+    library: ReloadableLibrary,
     images: ImageStore,
     stack: AsyncExitStack,
     *,

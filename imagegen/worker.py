@@ -35,6 +35,7 @@ from imagegen.queue import connections, job_lease, shutdown
 from imagegen.queue.foreign_keys import warn_of_foreign_keys
 from imagegen.queue.job_lease import RecoveryTimes, allow_two_runs_of_a_job, leave_unknown_jobs
 from imagegen.queue.outbox_relay import OutboxRelay
+from imagegen.queue.persona_reload import RELOAD_EVERY_S, PersonaReload
 from imagegen.queue.shutdown import GracefulShutdown
 from imagegen.settings import LogSettings, Settings
 from imagegen.settings import from_env as read_settings
@@ -103,7 +104,7 @@ def worker_settings(
         BadSetting: there are no workflows, the image store cannot be opened, or MESSAGES_FILE
             cannot be used.
     """
-    library = bootstrap.workflow_library(settings)
+    library = bootstrap.reloadable_library(settings)
     images = bootstrap.image_store(settings)
     words = messages_of(settings)
     queue = connections.job_queue(settings.redis, db=settings.redis_broker_db)
@@ -136,6 +137,9 @@ def worker_settings(
         await stack.enter_async_context(parts.counter_log.logged())
         relay = OutboxRelay(context.requests, ctx["redis"], recovery, place=settings.redis)
         coverage = PersonaCoverage(library, context.pool)
+        reload = PersonaReload(parts.results_redis, library, worker=logs.worker_name())
+        if owns_process:
+            reload.listen_for_sighup()
         for name, step, seconds in (
             ("hosts", parts.pool_membership.step, membership.HOSTS_EVERY_S),
             ("retention", parts.retention.step, retention.EVERY_S),
@@ -145,6 +149,7 @@ def worker_settings(
             ("messages", parts.forgotten_messages.step, forgotten_messages.EVERY_S),
             ("ends", context.end_notices.step, end_notices.EVERY_S),
             ("coverage", coverage.step, COVERAGE_EVERY_S),
+            ("personas", reload.step, RELOAD_EVERY_S),
             ("log repeats", logs.log_repeats, _LOG_REPEATS_EVERY_S),
         ):
             await stack.enter_async_context(periodic.every(seconds, step, name=name))
@@ -156,7 +161,7 @@ def worker_settings(
             settings.redis, db=settings.redis_broker_db
         ) as redis:
             await warn_of_foreign_keys(redis, db=settings.redis_broker_db)
-        _log_start(settings, library, context.pool)
+        _log_start(settings, library.current, context.pool)
 
     async def on_shutdown(_: dict[str, Any]) -> None:
         await stack.aclose()

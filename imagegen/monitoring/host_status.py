@@ -95,6 +95,15 @@ async def read_published(redis: Redis) -> Sequence[PublishedHost]:
     return [host for value in values if value for host in _read(value)]
 
 
+async def count_workers(redis: Redis) -> int:
+    """Return how many workers have published lately.
+
+    Raises:
+        RedisError: Redis cannot be used.
+    """
+    return len([key async for key in redis.scan_iter(match=f"{_KEY_PREFIX}*")])
+
+
 def _read(packed: bytes) -> list[PublishedHost]:
     try:
         return _HOSTS.validate_json(packed)

@@ -69,7 +69,7 @@ class ImageGeneration:
         self._is_marked_waiting = False
         self._host_to_clean_up: HostClient | None = None
         self._data: bytes | None = None
-        self._workflow = context.library.find(request.persona)
+        self._workflow = context.library.current.find(request.persona)
 
     @property
     def request(self) -> ClaimedRequest:
