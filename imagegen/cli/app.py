@@ -15,6 +15,7 @@ from imagegen.cli.prompt import prompt
 from imagegen.cli.purge import purge
 from imagegen.cli.requests import requests
 from imagegen.cli.sandbox import sandbox
+from imagegen.cli.settings import settings
 from imagegen.cli.worker import worker
 
 
@@ -33,6 +34,7 @@ for _command in (
     personas,
     prompt,
     covers,
+    settings,
     purge,
     forget,
     import_celery,

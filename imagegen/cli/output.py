@@ -30,18 +30,18 @@ json_option = click.option("--json", "is_json", is_flag=True, help="For programs
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows of cells below the names of their columns; without `columns` there is no such line."""
+    """Rows of cells below a title and the names of their columns, both of which may be left out."""
 
+    title: str | None = None
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[str]]
 
     def as_lines(self) -> list[str]:
         """Return one line a row, its columns padded with spaces."""
         lines = [*([self.columns] if self.columns else []), *self.rows]
-        if not lines:
-            return []
-        widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-        return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        padded = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+        return padded if self.title is None else [f"{self.title}:", *padded]
 
 
 def as_text(blocks: "Sequence[Table | str]") -> str:
@@ -126,6 +126,8 @@ def _rich_table(table: Table) -> Any:
 
     drawn = RichTable(
         *table.columns,
+        title=table.title,
+        title_justify="left",
         box=box.SIMPLE_HEAD if table.columns else None,
         show_header=bool(table.columns),
         header_style="bold",
