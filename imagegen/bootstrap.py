@@ -186,9 +186,7 @@ def prompt_builder(model: LanguageModel | None, screen: Screen) -> PromptBuilder
     )
 
 
-def host_client(
-    settings: HostSettings, address: HostAddress, *, drawing_s: float
-) -> HostClient:
+def host_client(settings: HostSettings, address: HostAddress, *, drawing_s: float) -> HostClient:
     """Return the client of a ComfyUI host, not opened yet; `drawing_s` is GENERATION_TIMEOUT."""
     return HostClient(
         address,

@@ -22,9 +22,7 @@ def upgrade() -> None:
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("address", sa.Text),
         sa.Column("use", sa.Text, nullable=False),
-        sa.Column(
-            "cancels_prompts", sa.Boolean, server_default=sa.text("false"), nullable=False
-        ),
+        sa.Column("cancels_prompts", sa.Boolean, server_default=sa.text("false"), nullable=False),
         sa.Column("note", sa.Text),
         sa.Column(
             "changed_at",

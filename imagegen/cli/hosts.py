@@ -112,10 +112,9 @@ def drain(*, hosts: Sequence[str], is_waiting: bool, note: str | None, is_json: 
             await _ordered(orders, host, "draining", lambda name: orders.drain(name, note=note))
             for host in hosts
         ]
-        while is_waiting and any(
-            [(await orders.usage(each.host)).requests for each in outcomes if each.why is None]
-        ):
-            await asyncio.sleep(_LOOK_EVERY_S)
+        for each in outcomes:
+            if is_waiting and each.why is None:
+                await _until_unused(orders, each.host)
         return outcomes
 
     _give(work, is_json=is_json)
@@ -159,6 +158,11 @@ def remove(*, hosts: Sequence[str], is_now: bool, note: str | None, is_json: boo
     _give(work, is_json=is_json)
 
 
+async def _until_unused(orders: "HostOrders", host: str) -> None:
+    while (await orders.usage(host)).requests:  # noqa: ASYNC110 (only the rows of all workers show it)
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
 async def _ordered(
     orders: "HostOrders",
     host: str,
@@ -195,9 +199,7 @@ async def _known_names() -> set[str]:
     return {*known.addresses, *(host.name for host in known.published)}
 
 
-def _give(
-    work: "Callable[[HostOrders], Awaitable[list[_Outcome]]]", *, is_json: bool
-) -> None:
+def _give(work: "Callable[[HostOrders], Awaitable[list[_Outcome]]]", *, is_json: bool) -> None:
     with extra("worker"):
         from imagegen.cli.session import run_in_session
         from imagegen.pool.host_orders import HostOrders
@@ -212,7 +214,9 @@ def _give(
         output.show(
             [
                 "\n".join(
-                    f"{each.host}: {each.use}" if each.why is None else f"{each.host}: no, {each.why}"
+                    f"{each.host}: {each.use}"
+                    if each.why is None
+                    else f"{each.host}: no, {each.why}"
                     for each in outcomes
                 )
             ]

@@ -142,7 +142,9 @@ def follow(*, request_id: str, is_json: bool) -> None:
             if facts != told:
                 told = facts
                 click.echo(
-                    change_as_json(found.now, facts) if is_json else change_as_text(found.now, facts)
+                    change_as_json(found.now, facts)
+                    if is_json
+                    else change_as_text(found.now, facts)
                 )
             if found.request["finished_at"] is not None:
                 return str(facts["state"])

@@ -64,7 +64,9 @@ class DnsName:
             ValueError: the text is no such address.
         """
         url = URL(text.strip())
-        is_plain = not (url.user or url.password or url.query or url.fragment or url.path.strip("/"))
+        is_plain = not (
+            url.user or url.password or url.query or url.fragment or url.path.strip("/")
+        )
         if url.scheme != _DNS_SCHEME or not url.host or not is_plain:
             raise ValueError(f"{text!r} is no dns://name:port")
         return cls(host=url.host, port=url.explicit_port or _DEFAULT_PORT)

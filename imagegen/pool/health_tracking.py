@@ -37,7 +37,9 @@ class HealthTracker:
     `hosts` may change: it is read anew each time.
     """
 
-    def __init__(self, hosts: Collection[PooledHost], *, clock: Clock, chance: random.Random) -> None:
+    def __init__(
+        self, hosts: Collection[PooledHost], *, clock: Clock, chance: random.Random
+    ) -> None:
         self._hosts = hosts
         self._clock = clock
         self._chance = chance

@@ -78,9 +78,7 @@ class Pool:
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._chance = chance or random.Random()  # noqa: S311 (spreads retries, keeps no secret)
         self._shared = shared or UnsharedSlots()
-        self._tracker = HealthTracker(
-            self._hosts.values(), clock=self._clock, chance=self._chance
-        )
+        self._tracker = HealthTracker(self._hosts.values(), clock=self._clock, chance=self._chance)
         self._on_return = on_return
         # By host, what ends its health checks; None outside of `running`.
         self._checks: dict[str, AsyncExitStack] | None = None
@@ -301,7 +299,9 @@ class Pool:
         if _prompt_host(waiter) is not None:
             return None
         # Not those that leave; a host that is drained may be back.
-        hosts = {name: host for name, host in self._hosts.items() if host.use is not HostUse.REMOVED}
+        hosts = {
+            name: host for name, host in self._hosts.items() if host.use is not HostUse.REMOVED
+        }
         missing_by_host = {
             name: missing
             for name, host in hosts.items()

@@ -9,6 +9,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -111,7 +112,8 @@ async def ask_all(redis: Redis, *, worker_count: int, timeout_s: float) -> Seque
         async with asyncio.timeout(timeout_s):
             while len(answers) < worker_count:
                 await asyncio.sleep(_LOOK_EVERY_S)
-                answers = await redis.lrange(_ANSWERS_KEY + asked, 0, -1)
+                found: Any = redis.lrange(_ANSWERS_KEY + asked, 0, -1)
+                answers = await found
     except TimeoutError:
         pass
     return [answer for packed in answers if (answer := _read(packed)) is not None]

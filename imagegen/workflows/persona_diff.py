@@ -24,9 +24,7 @@ class PersonaDiff:
     lines: tuple[str, ...]
 
 
-def persona_diffs(
-    shipped: Path, own: Path, names: Sequence[str] = ()
-) -> tuple[PersonaDiff, ...]:
+def persona_diffs(shipped: Path, own: Path, names: Sequence[str] = ()) -> tuple[PersonaDiff, ...]:
     """Compare the files in the folders of `own` with those in `shipped`; `names` are those to compare.
 
     A graph is compared node by node, whatever the order in its file. A file that is not in the own
@@ -85,6 +83,8 @@ def _lines(file: Path) -> list[str] | None:
         return text.splitlines()
     try:
         # One line a value, so that a changed input is one changed line below its node.
-        return json.dumps(json.loads(text), indent=1, sort_keys=True, ensure_ascii=False).splitlines()
+        return json.dumps(
+            json.loads(text), indent=1, sort_keys=True, ensure_ascii=False
+        ).splitlines()
     except ValueError:
         return text.splitlines()

@@ -90,13 +90,16 @@ async def test_an_added_host_joins_and_is_checked_before_its_first_prompt(
     engine: AsyncEngine,
 ) -> None:
     orders = HostOrders(engine)
-    async with SandboxComfyUI() as one, SandboxComfyUI() as two:
-        async with membership_of(engine, one.address) as membership:
-            await membership.step()
-            await orders.add(HostAddress.parse(two.address), note="rented for the weekend")
-            await membership.step()
+    async with (
+        SandboxComfyUI() as one,
+        SandboxComfyUI() as two,
+        membership_of(engine, one.address) as membership,
+    ):
+        await membership.step()
+        await orders.add(HostAddress.parse(two.address), note="rented for the weekend")
+        await membership.step()
 
-            statuses = membership.pool.status()
+        statuses = membership.pool.status()
 
     assert [(each.name, each.has_capabilities) for each in statuses] == [
         (one.address, True),
@@ -131,28 +134,29 @@ async def test_a_removed_host_goes_when_nothing_needs_it_any_more(
     engine: AsyncEngine, sessions: Sessions
 ) -> None:
     orders = HostOrders(engine)
-    async with SandboxComfyUI() as one, SandboxComfyUI() as two:
-        async with membership_of(engine, one.address, two.address) as membership:
-            await membership.step()
-            job = SlotCaller(membership.pool, left_on=one.address).start()
-            await job.lent.wait()
-            async with sessions.begin() as session:
-                await session.execute(
-                    insert(StrayPrompt).values(prompt_id=uuid4(), host=one.address)
-                )
-            await orders.remove(one.address, gives_up=False)
+    async with (
+        SandboxComfyUI() as one,
+        SandboxComfyUI() as two,
+        membership_of(engine, one.address, two.address) as membership,
+    ):
+        await membership.step()
+        job = SlotCaller(membership.pool, left_on=one.address).start()
+        await job.lent.wait()
+        async with sessions.begin() as session:
+            await session.execute(insert(StrayPrompt).values(prompt_id=uuid4(), host=one.address))
+        await orders.remove(one.address, gives_up=False)
 
-            await _steps(membership)
-            assert uses(membership)[one.address] is HostUse.REMOVED, "its prompt still runs"
-            await job.end()
-            await _steps(membership)
-            assert one.address in uses(membership), "a stray is still to be taken off it"
-            async with sessions.begin() as session:
-                await session.execute(delete(StrayPrompt))
-            await _steps(membership)
+        await _steps(membership)
+        assert uses(membership)[one.address] is HostUse.REMOVED, "its prompt still runs"
+        await job.end()
+        await _steps(membership)
+        assert one.address in uses(membership), "a stray is still to be taken off it"
+        async with sessions.begin() as session:
+            await session.execute(delete(StrayPrompt))
+        await _steps(membership)
 
-            assert list(uses(membership)) == [two.address]
-            assert not _tasks_of(one.address)
+        assert list(uses(membership)) == [two.address]
+        assert not _tasks_of(one.address)
 
 
 async def test_a_host_with_an_open_request_of_another_worker_stays_until_it_has_ended(
@@ -256,19 +260,22 @@ async def test_a_name_server_that_fails_removes_nothing_and_an_empty_answer_does
     engine: AsyncEngine,
 ) -> None:
     ips = ["127.0.0.1"]
-    async with hosts_on_one_port(*ips) as ([host], port), dns_server(comfyui_svc=ips) as server:
-        async with membership_of(engine, dns=(server, port)) as membership:
-            await membership.step()
-            server.fails = True
-            with capture_logs() as log:
-                await _steps(membership)
-            assert uses(membership) == {host.address: HostUse.ACTIVE}
-            server.fails = False
-            server.records.clear()
-
+    async with (
+        hosts_on_one_port(*ips) as ([host], port),
+        dns_server(comfyui_svc=ips) as server,
+        membership_of(engine, dns=(server, port)) as membership,
+    ):
+        await membership.step()
+        server.fails = True
+        with capture_logs() as log:
             await _steps(membership)
+        assert uses(membership) == {host.address: HostUse.ACTIVE}
+        server.fails = False
+        server.records.clear()
 
-            assert uses(membership) == {}
+        await _steps(membership)
+
+        assert uses(membership) == {}
     assert {line["event"] for line in log} == {"hosts of a dns name not read"}
 
 
