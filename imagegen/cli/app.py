@@ -4,6 +4,7 @@ import click
 
 from imagegen.cli.covers import covers
 from imagegen.cli.demo import demo
+from imagegen.cli.draw import draw
 from imagegen.cli.forget import forget
 from imagegen.cli.hosts import hosts
 from imagegen.cli.import_celery import import_celery
@@ -33,6 +34,7 @@ for _command in (
     requests,
     personas,
     prompt,
+    draw,
     covers,
     settings,
     purge,

@@ -175,9 +175,13 @@ async def read_known_hosts(settings: HostsSettings, *, timeout_s: float) -> Know
     )
     of_orders = [order.address for order in orders.values() if order.address is not None]
     of_workers = [HostAddress.parse(host.address) for host in published if host.address]
-    addresses = (*settings.host_addresses, *from_dns, *of_orders, *of_workers)
+    known: dict[str, HostAddress] = {}
+    for address in (*settings.host_addresses, *from_dns, *of_orders, *of_workers):
+        known.setdefault(address.name, address)
+    # As for the workers, an address that was given by an order counts more.
+    known |= {address.name: address for address in of_orders}
     return KnownHosts(
-        addresses={each.name: each for each in reversed(addresses)},
+        addresses=known,
         orders=orders,
         published=published,
         unread=tuple(unread),
