@@ -141,7 +141,6 @@ async def _take_off(client: HostClient, prompt_id: str) -> None:
     """Cancel the prompt, and delete what the host keeps of it; a host that is lost is logged."""
     try:
         await client.cancel_prompt(prompt_id, within_s=_CANCEL_WITHIN_S)
-        await client.delete_history(prompt_id)
     except HostLost as error:
         log.warning("prompt is left on its host", host=client.name, why=error.sentence)
 

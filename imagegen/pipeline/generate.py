@@ -322,7 +322,8 @@ class ImageGeneration:
         A prompt that the other job waits for is left on the host.
         """
         if lease.is_given_up:
-            execution.cancel(HostRemoved(f"{lease.host.name} was removed by an operator"))
+            error = HostRemoved(f"{lease.host.name} was removed by an operator", retry_after_s=0.0)
+            execution.cancel(error)
             return
         try:
             claim_state = await self._context.requests.claim_state(self._request)

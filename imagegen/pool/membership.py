@@ -58,6 +58,8 @@ class PoolMembership:
         # Hosts of which the last step found that nothing needs them. It has to find so twice, as a
         # job that has just delivered still deletes what it has left on its host.
         self._unneeded: set[str] = set()
+        # Orders by which a host was removed, and which this worker has found before.
+        self._known_removals: set[HostOrder] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -78,7 +80,8 @@ class PoolMembership:
             *(self._resolve(name, family) for name in self._dns_names for family in FAMILIES),
         )
         wanted = self._wanted()
-        await self._add([wanted[name] for name in wanted if name not in self._members])
+        joining = [wanted[name] for name in wanted if name not in self._members]
+        await self._add([*joining, *await self._removed_but_needed()])
         for status in self.pool.status():
             self._set_use(status, wanted)
         leaving = [each for each in self.pool.status() if each.use is HostUse.REMOVED]
@@ -101,25 +104,49 @@ class PoolMembership:
 
     def _wanted(self) -> dict[str, HostAddress]:
         """Return the hosts that the pool is to have, those that are drained included."""
+        hosts = self._named()
+        return {name: hosts[name] for name in hosts if self._use_of(name) is not HostUse.REMOVED}
+
+    async def _removed_but_needed(self) -> list[HostAddress]:
+        """Return removed hosts that still have a prompt of a request, for a worker that starts.
+
+        Each order is looked at once. Workers that had the host before keep it by themselves.
+        """
+        removals = {
+            order
+            for order in self._orders.values()
+            if order.use is HostUse.REMOVED and not order.gives_up
+        }
+        fresh, self._known_removals = removals - self._known_removals, removals
+        hosts = self._named()
+        return [
+            hosts[order.name]
+            for order in fresh
+            if order.name in hosts
+            and order.name not in self._members
+            and await self._has_prompts(order.name)
+        ]
+
+    def _named(self) -> dict[str, HostAddress]:
+        """Return the hosts that anything names, those that were removed included."""
         from_dns = [name.address(ip) for (name, _), ips in self._records.items() for ip in ips]
         added = [each.address for each in self._orders.values() if each.address is not None]
         # An address that was given by an order counts more than one of COMFYUI_HOSTS.
-        hosts = {each.name: each for each in (*from_dns, *self._addresses, *added)}
-        return {name: hosts[name] for name in hosts if self._use_of(name) is not HostUse.REMOVED}
+        return {each.name: each for each in (*from_dns, *self._addresses, *added)}
 
     def _use_of(self, name: str) -> HostUse:
         order = self._orders.get(name)
         return HostUse.ACTIVE if order is None else order.use
 
     async def _add(self, addresses: Sequence[HostAddress]) -> None:
-        clients = []
+        uses = {}
         for address in addresses:
             client, stack = self._open_host(address), AsyncExitStack()
-            clients.append(await stack.enter_async_context(client))
+            uses[await stack.enter_async_context(client)] = self._use_of(address.name)
             self._members[address.name] = address, stack
-        if clients:
-            await self.pool.add(clients)
-            changes_log.info("hosts added", hosts=[client.name for client in clients])
+        if uses:
+            await self.pool.add(uses)
+            changes_log.info("hosts added", hosts=[client.name for client in uses])
 
     def _set_use(self, status: HostStatus, wanted: Mapping[str, HostAddress]) -> None:
         name, use = status.name, self._use_of(status.name)
@@ -149,8 +176,11 @@ class PoolMembership:
         if status.is_silent or (order is not None and order.gives_up):
             # What was left there is drawn elsewhere.
             return False
+        return await self._has_prompts(status.name)
+
+    async def _has_prompts(self, name: str) -> bool:
         try:
-            usage = await self._orders_in_database.usage(status.name)
+            usage = await self._orders_in_database.usage(name)
         except ImagegenError:
             return True  # nobody knows
         return bool(usage.requests or usage.strays)

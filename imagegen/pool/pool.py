@@ -151,9 +151,15 @@ class Pool:
             checks, self._checks = self._checks, None
             await asyncio.gather(*(stack.aclose() for stack in checks.values()))
 
-    async def add(self, clients: Sequence[HostClient]) -> None:
-        """Add hosts that the pool does not have, after a first check of two seconds at most."""
-        hosts = [PooledHost(client=client, slots=self._slots_per_host) for client in clients]
+    async def add(self, uses: Mapping[HostClient, HostUse]) -> None:
+        """Add hosts that the pool does not have, after a first check of two seconds at most.
+
+        `uses` says how each of them is used, see `set_use`.
+        """
+        hosts = [
+            PooledHost(client=client, slots=self._slots_per_host, use=use)
+            for client, use in uses.items()
+        ]
         await self._start_checks(hosts)
         self._hosts.update({host.name: host for host in hosts})
         self._assign()

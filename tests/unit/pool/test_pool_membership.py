@@ -30,7 +30,7 @@ async def test_a_host_that_joins_takes_those_who_wait() -> None:
     pool = pool_of(A)
     jobs = await jobs_of(pool, 3)
 
-    await pool.add([client(B)])
+    await pool.add({client(B): HostUse.ACTIVE})
     await run_ready_tasks()
 
     assert [job.host for job in jobs] == [A, A, B]
@@ -42,7 +42,7 @@ async def test_a_pool_without_a_host_lets_callers_wait_for_the_first() -> None:
     [job] = await jobs_of(pool, 1)
     assert not job.task.done()
 
-    await pool.add([client(A)])
+    await pool.add({client(A): HostUse.ACTIVE})
     await run_ready_tasks()
 
     assert job.host == A
@@ -51,7 +51,7 @@ async def test_a_pool_without_a_host_lets_callers_wait_for_the_first() -> None:
 async def test_a_cap_stays_when_hosts_join() -> None:
     pool = pool_of(A, most=3)
 
-    await pool.add([client(B)])
+    await pool.add({client(B): HostUse.ACTIVE})
 
     assert pool.slots == 3
 
@@ -78,6 +78,16 @@ async def test_a_host_that_is_used_again_takes_those_who_wait() -> None:
     await run_ready_tasks()
 
     assert job.host == A
+
+
+async def test_a_host_that_joins_drained_gets_nothing_new() -> None:
+    pool = pool_of()
+    [job] = await jobs_of(pool, 1)
+
+    await pool.add({client(A): HostUse.DRAINING})
+    await run_ready_tasks()
+
+    assert job.host is None
 
 
 async def test_a_prompt_that_was_left_on_a_drained_host_is_taken_up() -> None:
@@ -110,7 +120,7 @@ async def test_a_caller_that_waits_for_its_prompt_goes_elsewhere_once_the_host_i
     await first.end()
     assert await pool.remove(A)
 
-    await pool.add([client(B)])
+    await pool.add({client(B): HostUse.ACTIVE})
     await run_ready_tasks()
 
     assert (second.host, second.is_resumption) == (B, False)
@@ -161,7 +171,7 @@ async def test_a_thousand_hosts_that_came_and_went_leave_nothing_behind() -> Non
     pool: Pool = pool_of(A)
     for number in range(1000):
         name = f"10.0.{number // 250}.{number % 250 + 1}:8188"
-        await pool.add([client(name)])
+        await pool.add({client(name): HostUse.ACTIVE})
         pool.set_use(A, HostUse.DRAINING)
         [job] = await jobs_of(pool, 1)
         await job.end(DrawingFailed("node 3 raised"))
