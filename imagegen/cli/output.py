@@ -61,8 +61,12 @@ def show(blocks: "Sequence[Table | str]") -> None:
 
 
 def show_json(value: Any, *, is_line: bool = False) -> None:
-    """Print a value as JSON to stdout, indented, or as one line for a stream of values."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=None if is_line else 2))
+    """Print a value as JSON to stdout, indented, or as one line for a stream of values.
+
+    What JSON has no form for, such as a UUID, is written as its text.
+    """
+    indent = None if is_line else 2
+    click.echo(json.dumps(value, ensure_ascii=False, indent=indent, default=str))
 
 
 def watch(read: "Callable[[], Sequence[Table | str]]", *, every_s: float = _WATCH_EVERY_S) -> None:

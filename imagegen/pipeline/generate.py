@@ -322,8 +322,8 @@ class ImageGeneration:
         A prompt that the other job waits for is left on the host.
         """
         if lease.is_given_up:
-            error = HostRemoved(f"{lease.host.name} was removed by an operator", retry_after_s=0.0)
-            execution.cancel(error)
+            why = f"{lease.host.name} was removed by an operator"
+            execution.cancel(HostRemoved(why, retry_after_s=0.0))
             return
         try:
             claim_state = await self._context.requests.claim_state(self._request)
