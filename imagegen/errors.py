@@ -52,7 +52,7 @@
         ClaimLost               another job has claimed the request
         RequestNotFound         no or several requests match an id
         NotRetried              the failed request cannot be retried
-        LibraryNotReloaded      a persona is broken: all stay as they were
+        LibraryNotReloaded      a broken persona: all stay as before
         MigrationStopped        the database was left as before
         SandboxError            a part of the sandbox cannot start
             FaultError          an unknown fault was asked for

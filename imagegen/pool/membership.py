@@ -51,6 +51,8 @@ class PoolMembership:
         self._orders_in_database = orders
         self._open_host = open_host
         self._resolver = resolver or DnsResolver()
+        # The hosts of the first step are in the line `worker ready`.
+        self._is_first_step = True
         self._members: dict[str, tuple[HostAddress, AsyncExitStack]] = {}
         # As they were last read: nothing changes while PostgreSQL or the name servers are away.
         self._orders: Mapping[str, HostOrder] = {}
@@ -89,6 +91,7 @@ class PoolMembership:
         for status in leaving:
             if await self._may_leave(status):
                 await self._remove(status.name)
+        self._is_first_step = False
 
     async def _read_orders(self) -> None:
         try:
@@ -144,8 +147,10 @@ class PoolMembership:
             client, stack = self._open_host(address), AsyncExitStack()
             uses[await stack.enter_async_context(client)] = self._use_of(address.name)
             self._members[address.name] = address, stack
-        if uses:
-            await self.pool.add(uses)
+        if not uses:
+            return
+        await self.pool.add(uses)
+        if not self._is_first_step:
             changes_log.info("hosts added", hosts=[client.name for client in uses])
 
     def _set_use(self, status: HostStatus, wanted: Mapping[str, HostAddress]) -> None:
