@@ -3,11 +3,14 @@
 import random
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.messages import Messages
 from chatflow_hook.settings import BadSetting
+from imagegen.comfy.address import HostAddress
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.timeouts import PromptTimeouts
 from imagegen.db.engine import connect
@@ -31,6 +34,8 @@ from imagegen.pipeline.quarantine import Quarantine
 from imagegen.pipeline.safety_audit import SafetyAudit
 from imagegen.pipeline.turn_reader import TurnReader
 from imagegen.pool.health_checks import OnReturn
+from imagegen.pool.host_orders import HostOrders
+from imagegen.pool.membership import PoolMembership
 from imagegen.pool.pool import Pool
 from imagegen.pool.shared_slots import RedisSlotRegistry
 from imagegen.prompts.builder import PromptBuilder
@@ -55,6 +60,7 @@ from imagegen.storage.s3 import S3Access
 from imagegen.storage.store import ImageStore
 from imagegen.workflows.errors import WorkflowsMissing
 from imagegen.workflows.library import Library
+from imagegen.workflows.reload import ReloadableLibrary
 from imagegen.workflows.screening import screened_workflows
 
 _DAY_S = 86_400.0
@@ -70,6 +76,7 @@ class WorkerParts:
     """
 
     context: JobContext
+    pool_membership: PoolMembership
     results_redis: Redis
     retention: Retention
     stray_cleanup: StrayCleanup
@@ -83,8 +90,19 @@ def workflow_library(settings: LibrarySettings) -> Library:
     Raises:
         BadSetting: a directory is missing, or has no folder with a persona.toml.
     """
+    return reloadable_library(settings).current
+
+
+def reloadable_library(settings: LibrarySettings) -> ReloadableLibrary:
+    """Load the personas and their workflows, so that they can be read anew.
+
+    Raises:
+        BadSetting: a directory is missing, or has no folder with a persona.toml.
+    """
     try:
-        return screened_workflows(settings.workflows_dir, settings.personas_dir)
+        return ReloadableLibrary(
+            partial(screened_workflows, settings.workflows_dir, settings.personas_dir)
+        )
     except WorkflowsMissing as error:
         name = "PERSONAS_DIR" if error.directory == settings.personas_dir else "WORKFLOWS_DIR"
         raise BadSetting(
@@ -168,30 +186,26 @@ def prompt_builder(model: LanguageModel | None, screen: Screen) -> PromptBuilder
     )
 
 
-def host_clients(settings: HostSettings, *, drawing_s: float) -> list[HostClient]:
-    """Return a client for each ComfyUI host, not opened yet; `drawing_s` is GENERATION_TIMEOUT."""
-    timeouts = PromptTimeouts(
-        request_s=settings.comfyui_request_timeout,
-        queue_s=settings.comfyui_queue_timeout,
-        drawing_s=drawing_s,
-        silence_s=settings.comfyui_silence_timeout,
-        check_after_s=settings.comfyui_look_after,
-        unreachable_s=settings.comfyui_away_timeout,
+def host_client(settings: HostSettings, address: HostAddress, *, drawing_s: float) -> HostClient:
+    """Return the client of a ComfyUI host, not opened yet; `drawing_s` is GENERATION_TIMEOUT."""
+    return HostClient(
+        address,
+        limits=PromptTimeouts(
+            request_s=settings.comfyui_request_timeout,
+            queue_s=settings.comfyui_queue_timeout,
+            drawing_s=drawing_s,
+            silence_s=settings.comfyui_silence_timeout,
+            check_after_s=settings.comfyui_look_after,
+            unreachable_s=settings.comfyui_away_timeout,
+        ),
+        headers=settings.host_headers,
+        transcode=settings.comfyui_transcode,
     )
-    return [
-        HostClient(
-            address,
-            limits=timeouts,
-            headers=settings.host_headers,
-            transcode=settings.comfyui_transcode,
-        )
-        for address in settings.comfyui_hosts
-    ]
 
 
 async def worker_parts(  # noqa: PLR0913 (what the worker has made, the last two by name)
     settings: Settings,
-    library: Library,
+    library: ReloadableLibrary,
     images: ImageStore,
     stack: AsyncExitStack,
     *,
@@ -207,7 +221,9 @@ async def worker_parts(  # noqa: PLR0913 (what the worker has made, the last two
     results = connections.result_connection(settings.redis, db=settings.redis_result_db)
     stack.push_async_callback(results.aclose)
     stray_cleanup = StrayCleanup(engine)
-    pool = await _pool(settings, results, stack, on_return=stray_cleanup.remove_from)
+    membership = await _pool_membership(
+        settings, engine, results, stack, on_return=stray_cleanup.remove_from
+    )
     telegram = await stack.enter_async_context(
         Telegram(
             token=settings.telegram_bot_token.get_secret_value(),
@@ -241,7 +257,7 @@ async def worker_parts(  # noqa: PLR0913 (what the worker has made, the last two
         requests=requests,
         deliveries=Deliveries(engine),
         library=library,
-        pool=pool,
+        pool=membership.pool,
         image_store=images,
         image_links=image_links(settings),
         telegram=telegram,
@@ -270,6 +286,7 @@ async def worker_parts(  # noqa: PLR0913 (what the worker has made, the last two
     )
     return WorkerParts(
         context=context,
+        pool_membership=membership,
         results_redis=results,
         retention=Retention(engine, ImageCleanup(engine, images), retention_limits(settings)),
         stray_cleanup=stray_cleanup,
@@ -278,25 +295,37 @@ async def worker_parts(  # noqa: PLR0913 (what the worker has made, the last two
     )
 
 
-async def _pool(
-    settings: Settings, results: Redis, stack: AsyncExitStack, *, on_return: OnReturn
-) -> Pool:
-    clients = [
-        await stack.enter_async_context(client)
-        for client in host_clients(settings, drawing_s=settings.generation_timeout)
-    ]
+async def _pool_membership(
+    settings: Settings,
+    engine: AsyncEngine,
+    results: Redis,
+    stack: AsyncExitStack,
+    *,
+    on_return: OnReturn,
+) -> PoolMembership:
+    """Return what gives the pool its hosts; the pool runs, with the hosts of this moment."""
     slot_registry = RedisSlotRegistry(results) if settings.workers_share_hosts else None
     if slot_registry is not None:
         await stack.enter_async_context(slot_registry.renewed())
     pool = Pool(
-        clients,
+        [],
         slots_per_host=settings.comfyui_slots_per_host,
-        most=settings.slots,
+        most=settings.max_concurrent_generations,
         shared=slot_registry,
         on_return=on_return,
     )
+    membership = await stack.enter_async_context(
+        PoolMembership(
+            pool,
+            addresses=settings.host_addresses,
+            dns_names=settings.host_dns_names,
+            orders=HostOrders(engine),
+            open_host=partial(host_client, settings, drawing_s=settings.generation_timeout),
+        )
+    )
+    await membership.step()
     await stack.enter_async_context(pool.running())
-    return pool
+    return membership
 
 
 def _photo_messages(

@@ -6,6 +6,7 @@
                 WebSocketLost   the host's websocket is closed
             HostBusy            waited too long behind other prompts
             HostLacks           the host lacks a node or model
+            HostRemoved         an operator took the host away
             PromptLost          the prompt vanished from its host
             DrawingFailed       a node raised an error
             DrawingTooSlow      drawing took longer than GENERATION_TIMEOUT
@@ -51,6 +52,7 @@
         ClaimLost               another job has claimed the request
         RequestNotFound         no or several requests match an id
         NotRetried              the failed request cannot be retried
+        LibraryNotReloaded      a broken persona: all stay as before
         MigrationStopped        the database was left as before
         SandboxError            a part of the sandbox cannot start
             FaultError          an unknown fault was asked for

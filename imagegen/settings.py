@@ -26,7 +26,7 @@ from chatflow_hook.buttons import Button
 from chatflow_hook.settings import BadSetting, DatabaseURL, HookSettings, read
 from chatflow_hook.turn import Rating
 from imagegen import resources
-from imagegen.comfy.address import HostAddress
+from imagegen.comfy.address import DnsName, HostAddress, parse_host
 from imagegen.delivery.message import AiMark
 
 
@@ -53,14 +53,14 @@ class LibrarySettings(BaseSettings):
     personas_dir: Annotated[Path | None, Field(description="a directory")] = None
 
 
-_HOSTS = "host:port or https://host/prefix, separated by commas, each once"
+_HOSTS = "host:port, https://host/prefix or dns://name:port, separated by commas, each once"
 _SECONDS = "a number of seconds above 0"
 
 
 def _parse_hosts(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    hosts = tuple(HostAddress.parse(part) for part in value.split(",") if part.strip())
+    hosts = tuple(parse_host(part) for part in value.split(",") if part.strip())
     if not hosts or len(set(hosts)) < len(hosts):
         raise ValueError("no host, or one of them twice")
     return hosts
@@ -77,7 +77,7 @@ class HostSettings(LibrarySettings):
     """Where the ComfyUI hosts are, and how they are used. Durations are in seconds."""
 
     comfyui_hosts: Annotated[
-        tuple[HostAddress, ...],
+        tuple[HostAddress | DnsName, ...],
         NoDecode,
         BeforeValidator(_parse_hosts),
         Field(description=_HOSTS),
@@ -123,6 +123,16 @@ class HostSettings(LibrarySettings):
                 "COMFYUI_TOKEN and COMFYUI_HEADERS both set Authorization, must be one of them"
             )
         return self
+
+    @property
+    def host_addresses(self) -> tuple[HostAddress, ...]:
+        """The hosts of COMFYUI_HOSTS that are named one by one."""
+        return tuple(each for each in self.comfyui_hosts if isinstance(each, HostAddress))
+
+    @property
+    def host_dns_names(self) -> tuple[DnsName, ...]:
+        """The DNS names of COMFYUI_HOSTS, whose records are hosts."""
+        return tuple(each for each in self.comfyui_hosts if isinstance(each, DnsName))
 
     @property
     def host_headers(self) -> dict[str, str]:
@@ -357,13 +367,13 @@ class Settings(
 
     @property
     def slots(self) -> int:
-        """How many prompts may be on all hosts together, drawing or in the hosts' queues."""
+        """How many prompts may be on the hosts that are named one by one, drawing or queued there."""
         return min(self.all_slots, self.max_concurrent_generations or self.all_slots)
 
     @property
     def all_slots(self) -> int:
-        """How many slots the hosts have, without the limit of MAX_CONCURRENT_GENERATIONS."""
-        return len(self.comfyui_hosts) * self.comfyui_slots_per_host
+        """How many slots those hosts have, without the limit of MAX_CONCURRENT_GENERATIONS."""
+        return len(self.host_addresses) * self.comfyui_slots_per_host
 
 
 def from_env(**overrides: Any) -> Settings:

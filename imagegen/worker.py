@@ -30,10 +30,13 @@ from imagegen.monitoring.worker_status import WorkerStatusPublisher
 from imagegen.pipeline import end_notices, turn_reader
 from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.make_image import make_image
+from imagegen.pool import membership
+from imagegen.pool.pool import Pool
 from imagegen.queue import connections, job_lease, shutdown
 from imagegen.queue.foreign_keys import warn_of_foreign_keys
 from imagegen.queue.job_lease import RecoveryTimes, allow_two_runs_of_a_job, leave_unknown_jobs
 from imagegen.queue.outbox_relay import OutboxRelay
+from imagegen.queue.persona_reload import RELOAD_EVERY_S, PersonaReload
 from imagegen.queue.shutdown import GracefulShutdown
 from imagegen.settings import LogSettings, Settings
 from imagegen.settings import from_env as read_settings
@@ -44,6 +47,8 @@ log = structlog.get_logger(__name__)
 
 _POLL_DELAY_S = 0.05
 _MAX_JOBS = 1000
+# Most of a job is waiting: for a prompt, a slot, Telegram.
+_JOBS_PER_SLOT, _MORE_JOBS = 4, 64
 _RECOVERY_TIMES = RecoveryTimes()
 _LOG_REPEATS_EVERY_S = 5.0
 
@@ -100,7 +105,7 @@ def worker_settings(
         BadSetting: there are no workflows, the image store cannot be opened, or MESSAGES_FILE
             cannot be used.
     """
-    library = bootstrap.workflow_library(settings)
+    library = bootstrap.reloadable_library(settings)
     images = bootstrap.image_store(settings)
     words = messages_of(settings)
     queue = connections.job_queue(settings.redis, db=settings.redis_broker_db)
@@ -127,10 +132,17 @@ def worker_settings(
         )
         context = ctx["context"] = parts.context
         queue.limit_jobs(context.circuit_breaker.due)
+        queue.limit_running(
+            graceful_shutdown.job_count, lambda: _JOBS_PER_SLOT * context.pool.slots + _MORE_JOBS
+        )
         await stack.enter_async_context(parts.counter_log.logged())
         relay = OutboxRelay(context.requests, ctx["redis"], recovery, place=settings.redis)
         coverage = PersonaCoverage(library, context.pool)
+        reload = PersonaReload(parts.results_redis, library, worker=logs.worker_name())
+        if owns_process:
+            reload.listen_for_sighup()
         for name, step, seconds in (
+            ("hosts", parts.pool_membership.step, membership.HOSTS_EVERY_S),
             ("retention", parts.retention.step, retention.EVERY_S),
             ("turns", context.turn_reader.step, turn_reader.EVERY_S),
             ("relay", relay.step, recovery.relay_every_s),
@@ -138,6 +150,7 @@ def worker_settings(
             ("messages", parts.forgotten_messages.step, forgotten_messages.EVERY_S),
             ("ends", context.end_notices.step, end_notices.EVERY_S),
             ("coverage", coverage.step, COVERAGE_EVERY_S),
+            ("personas", reload.step, RELOAD_EVERY_S),
             ("log repeats", logs.log_repeats, _LOG_REPEATS_EVERY_S),
         ):
             await stack.enter_async_context(periodic.every(seconds, step, name=name))
@@ -157,14 +170,13 @@ def worker_settings(
             settings.redis, db=settings.redis_broker_db
         ) as redis:
             await warn_of_foreign_keys(redis, db=settings.redis_broker_db)
-        _log_start(settings, library)
+        _log_start(settings, library.current, context.pool)
 
     async def on_shutdown(_: dict[str, Any]) -> None:
         await stack.aclose()
         logs.log_rest()
         log.info("worker stopped")
 
-    max_jobs = min(4 * settings.slots + 64, _MAX_JOBS)
     return type(
         "WorkerSettings",
         (),
@@ -188,7 +200,8 @@ def worker_settings(
             "job_deserializer": loads,
             "on_startup": on_startup,
             "on_shutdown": on_shutdown,
-            "max_jobs": max_jobs,
+            # Fewer as long as there are few slots, see `limit_running`.
+            "max_jobs": _MAX_JOBS,
             # How many due jobs a poll reads. The leases of running jobs move them out of its
             # range. More would only be read and dropped twenty times a second when thousands wait.
             "queue_read_limit": _MAX_JOBS,
@@ -241,7 +254,7 @@ def _ending_with_one_line() -> Iterator[None]:
         sys.exit(1)
 
 
-def _log_start(settings: Settings, library: Library) -> None:
+def _log_start(settings: Settings, library: Library, pool: Pool) -> None:
     for persona, fault in library.faults.items():
         log.error(
             "persona cannot be drawn", persona=persona, why=fault.sentence, file=str(fault.file)
@@ -251,7 +264,7 @@ def _log_start(settings: Settings, library: Library) -> None:
             "IMAGE_GENERATION_FREQUENCY is set and was never used; "
             "IMAGE_TRIGGER_MIN and IMAGE_TRIGGER_MAX say how often pictures come"
         )
-    if settings.slots < settings.all_slots:
+    if settings.slots < settings.all_slots and not settings.host_dns_names:
         log.warning(
             "MAX_CONCURRENT_GENERATIONS leaves slots unused",
             slots=settings.slots,
@@ -262,7 +275,7 @@ def _log_start(settings: Settings, library: Library) -> None:
         "worker ready",
         database=settings.database.place,
         redis=settings.redis.address,
-        hosts=[host.name for host in settings.comfyui_hosts],
-        slots=settings.slots,
+        hosts=[host.name for host in pool.status()],
+        slots=pool.slots,
         personas=sorted(library.workflows),
     )

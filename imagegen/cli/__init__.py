@@ -3,9 +3,13 @@
 - `app.py`: the command group
 - `worker.py`, `probe.py`, `migrate.py`: run a worker, ask it how it is, migrate the database
 - `doctor.py`: asks everything at once, and says what is wrong and what to do
-- `hosts.py`, `host_table.py`: the state of each ComfyUI host
-- `requests.py`, `request_tables.py`: list, show, retry and cancel requests
+- `output.py`: what every command prints: tables in a terminal, plain lines into a pipe, JSON
+- `hosts.py`, `host_inspection.py`, `host_table.py`: each ComfyUI host, and which of them are used
+- `requests.py`, `request_tables.py`: list, show, follow, retry and cancel requests
+- `personas.py`: list personas, what yours change of the shipped ones, read them anew
+- `settings.py`: which settings are in force, and from where
 - `prompt.py`: what would be drawn for a dialog file
+- `draw.py`, `single_drawing.py`: one picture through a host, without a bot
 - `covers.py`: draw the covers of personas ahead
 - `import_celery.py`: the pictures that still wait in a Celery service
 - `purge.py`, `forget.py`, `erasure_report.py`: what is erased, and how it is told

@@ -5,16 +5,19 @@ import click
 from imagegen.cli.covers import covers
 from imagegen.cli.demo import demo
 from imagegen.cli.doctor import doctor
+from imagegen.cli.draw import draw
 from imagegen.cli.forget import forget
 from imagegen.cli.hosts import hosts
 from imagegen.cli.import_celery import import_celery
 from imagegen.cli.lift import lift
 from imagegen.cli.migrate import migrate
+from imagegen.cli.personas import personas
 from imagegen.cli.probe import probe
 from imagegen.cli.prompt import prompt
 from imagegen.cli.purge import purge
 from imagegen.cli.requests import requests
 from imagegen.cli.sandbox import sandbox
+from imagegen.cli.settings import settings
 from imagegen.cli.worker import worker
 
 
@@ -31,8 +34,11 @@ for _command in (
     migrate,
     hosts,
     requests,
+    personas,
     prompt,
+    draw,
     covers,
+    settings,
     purge,
     forget,
     import_celery,

@@ -1,6 +1,5 @@
 """`imagegen forget`: everything of one user is erased."""
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -8,6 +7,7 @@ import click
 
 from chatflow_hook.tables import NOBODY
 from chatflow_hook.user_erasure import NOT_A_USER
+from imagegen.cli import output
 from imagegen.cli.exits import extra
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def _check_user(_: click.Context, __: click.Parameter, user: int) -> int:
     multiple=True,
     help="A dialog of the user in which no picture was requested yet. Or several.",
 )
-@click.option("--json", "is_json", is_flag=True, help="For programs.")
+@output.json_option
 def forget(*, user: int, dialog_ids: Sequence[int], is_json: bool) -> None:
     """Erase everything of the Telegram user with the id USER, and say what is beyond reach."""
     with extra("worker"):
@@ -52,6 +52,7 @@ def forget(*, user: int, dialog_ids: Sequence[int], is_json: bool) -> None:
         )
 
     report = run_in_session(work)
-    click.echo(
-        json.dumps(erasure_as_json(report), indent=2) if is_json else erasure_as_text(report)
-    )
+    if is_json:
+        output.show_json(erasure_as_json(report))
+    else:
+        output.show([erasure_as_text(report)])

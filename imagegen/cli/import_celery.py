@@ -1,11 +1,11 @@
 """`imagegen import-celery`: pictures that still wait in a Celery service's Redis become requests."""
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
+from imagegen.cli import output
 from imagegen.cli.exits import exit_with, extra
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _ENQUEUE_WITHIN_S = 1.0
     is_flag=True,
     help="Also what a Celery worker had taken and not begun. Only once it has stopped.",
 )
-@click.option("--json", "is_json", is_flag=True, help="For programs.")
+@output.json_option
 def import_celery(*, db: int, is_dry_run: bool, takes_unacked: bool, is_json: bool) -> None:
     """Make requests of the pictures that a Celery service has not drawn yet.
 
@@ -78,9 +78,9 @@ def import_celery(*, db: int, is_dry_run: bool, takes_unacked: bool, is_json: bo
 
     entries = run_in_session(work)
     if is_json:
-        click.echo(json.dumps([asdict(entry) for entry in entries], indent=2, default=str))
+        output.show_json([asdict(entry) for entry in entries])
     else:
-        click.echo("\n".join([*map(_line, entries), _sum(entries, is_dry_run=is_dry_run)]))
+        output.show(["\n".join([*map(_line, entries), _sum(entries, is_dry_run=is_dry_run)])])
 
 
 def _line(entry: "ImportedEntry") -> str:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from imagegen.cli import output
 from imagegen.cli.exits import extra
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def lift(*, user: int | None, dialog: int | None) -> None:
 
         return await run_in_transaction(session.engine, step)
 
-    click.echo("\n".join(run_in_session(work)))
+    output.show(["\n".join(run_in_session(work))])
 
 
 _OUTCOMES = {True: "lifted", False: "nothing was learnt"}

@@ -1,7 +1,6 @@
 """`imagegen prompt`: show what would be drawn for a dialog, without a database or a host."""
 
 import asyncio
-import json
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -12,6 +11,7 @@ import click
 
 from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Rating
+from imagegen.cli import output
 from imagegen.cli.exits import exit_with, extra
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ _RATINGS = [*map(str, Rating)]
     default=None,
     help="Whether the model at PROMPT_LLM_URL is asked; if there is one, left out.",
 )
-@click.option("--json", "is_json", is_flag=True, help="For programs.")
+@output.json_option
 def prompt(  # noqa: PLR0913 - click gives each option by name
     *,
     names: Sequence[str],
@@ -81,11 +81,10 @@ def prompt(  # noqa: PLR0913 - click gives each option by name
     if uses_llm is False:
         settings = settings.model_copy(update={"prompt_llm_url": None})
     results = asyncio.run(_dry_runs(dialog, workflows, settings, Kind(kind), variation))
-    click.echo(
-        json.dumps([result.as_json() for result in results], indent=2, ensure_ascii=False)
-        if is_json
-        else "\n\n".join(result.as_text() for result in results)
-    )
+    if is_json:
+        output.show_json([result.as_json() for result in results])
+    else:
+        output.show([result.as_text() for result in results])
     sys.exit(0 if all(result.is_drawn for result in results) else 1)
 
 

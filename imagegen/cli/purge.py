@@ -1,11 +1,11 @@
 """`imagegen purge`: what was kept long enough is erased at once."""
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
+from imagegen.cli import output
 from imagegen.cli.exits import extra
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Count, and erase nothing.")
-@click.option("--json", "is_json", is_flag=True, help="For programs.")
+@output.json_option
 def purge(*, is_dry_run: bool, is_json: bool) -> None:
     """Erase at once all that has been kept for long enough; workers do it bit by bit."""
     with extra("worker"):
@@ -34,8 +34,7 @@ def purge(*, is_dry_run: bool, is_json: bool) -> None:
         return await (retention.count_due() if is_dry_run else retention.erase_all_due())
 
     counts = run_in_session(work)
-    click.echo(
-        json.dumps({"dry_run": is_dry_run, **asdict(counts)}, indent=2)
-        if is_json
-        else purge_as_text(counts, is_dry_run=is_dry_run)
-    )
+    if is_json:
+        output.show_json({"dry_run": is_dry_run, **asdict(counts)})
+    else:
+        output.show([purge_as_text(counts, is_dry_run=is_dry_run)])

@@ -1,22 +1,24 @@
-"""The output of `imagegen requests`, as text and as JSON; pure."""
+"""The output of `imagegen requests`, as tables and as JSON; pure."""
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from chatflow_hook.tables import State
+from imagegen.cli.output import Table
 from imagegen.requests.queries import Facts, RequestDetails, RequestList
 
 _COLUMNS = ("id", "state", "persona", "dialog", "age", "ended", "tries", "host", "error")
 _SHORT_ID = 8
 
 
-def listing_as_text(listing: RequestList) -> str:
+def listing_as_blocks(listing: RequestList) -> "list[Table | str]":
     """Return a table, newest first, and below it how many requests there are of each state."""
     if not listing.counts:
-        return "no such request"
+        return ["no such request"]
     rows = [_cells(request, listing.now) for request in listing.requests]
-    return "\n".join([*_table([_COLUMNS, *rows]), "", _counts(listing)])
+    return [Table(columns=_COLUMNS, rows=rows), _counts(listing)]
 
 
 def listing_as_json(listing: RequestList) -> dict[str, Any]:
@@ -27,21 +29,19 @@ def listing_as_json(listing: RequestList) -> dict[str, Any]:
     }
 
 
-def details_as_text(details: RequestDetails) -> str:
+def details_as_blocks(details: RequestDetails) -> "list[Table | str]":
     """Return a line for each column of a request that is set, its deliveries, stray prompts, and what was learnt."""
     lines = [
         (name, _as_text(value, details.now))
         for name, value in details.request.items()
         if value is not None
     ]
-    return "\n".join(
-        [
-            *_table(lines),
-            *_section("deliveries", details.deliveries, details.now, without={"id", "request_id"}),
-            *_section("stray prompts", details.strays, details.now, without=set()),
-            *_section("age below 18 learnt", details.learnt, details.now, without=set()),
-        ]
-    )
+    return [
+        Table(rows=lines),
+        _section("deliveries", details.deliveries, details.now, without={"id", "request_id"}),
+        _section("stray prompts", details.strays, details.now, without=set()),
+        _section("age below 18 learnt", details.learnt, details.now, without=set()),
+    ]
 
 
 def details_as_json(details: RequestDetails) -> dict[str, Any]:
@@ -52,6 +52,21 @@ def details_as_json(details: RequestDetails) -> dict[str, Any]:
         "stray_prompts": [_as_plain_object(stray) for stray in details.strays],
         "learnt": [_as_plain_object(learnt) for learnt in details.learnt],
     }
+
+
+def change_as_text(now: datetime, facts: Facts) -> str:
+    """Return one line for a request that has changed: when, and what there is to say of it."""
+    words = [
+        f"{value} failed" if name == "attempts" else str(value)
+        for name, value in facts.items()
+        if value
+    ]
+    return f"{now:%H:%M:%S} UTC  {'  '.join(words)}"
+
+
+def change_as_json(now: datetime, facts: Facts) -> str:
+    """Return the same as one line of JSON."""
+    return json.dumps(_as_plain_object({"at": now, **facts}), ensure_ascii=False)
 
 
 def age(span: timedelta) -> str:
@@ -94,17 +109,12 @@ def _counts(listing: RequestList) -> str:
 
 def _section(
     title: str, entries: Sequence[Facts], now: datetime, *, without: set[str]
-) -> list[str]:
+) -> "Table | str":
     if not entries:
-        return ["", f"no {title}"]
+        return f"no {title}"
     names = [name for name in entries[0] if name not in without]
     rows = [[_as_text(entry[name], now) for name in names] for entry in entries]
-    return ["", f"{title}:", *_table([names, *rows])]
-
-
-def _table(rows: Sequence[Sequence[str]]) -> Iterable[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return Table(title=title, columns=names, rows=rows)
 
 
 def _as_text(value: Any, now: datetime) -> str:

@@ -1,6 +1,6 @@
-"""`imagegen requests`: list, show, retry and cancel requests."""
+"""`imagegen requests`: list, show, follow, retry and cancel requests."""
 
-import json
+import asyncio
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imagegen.cli import output
 from imagegen.cli.exits import exit_with, extra
 
 if TYPE_CHECKING:
     from imagegen.cli.session import CommandOutcome, CommandSession
+    from imagegen.requests.queries import RequestList
 
-_AS_JSON = click.option("--json", "is_json", is_flag=True, help="For programs.")
 _STATES = (
     *("queued", "drawing", "drawn", "delivering"),
     *("delivered", "failed", "refused", "expired", "cancelled"),
 )
 _LONGEST_SPAN = timedelta(days=36_500)
+_LOOK_EVERY_S = 0.5
+# What `follow` tells of, when one of them changes.
+_FOLLOWED = ("state", "host", "attempts", "error_code", "error_sentence")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -54,7 +58,7 @@ _SINCE = click.option(
 
 @click.group()
 def requests() -> None:
-    """Look at requests, try failed ones again, call open ones off."""
+    """Look at requests, follow one, try failed ones again, call open ones off."""
 
 
 @requests.command("list")
@@ -64,8 +68,9 @@ def requests() -> None:
 @_SINCE
 @click.option("--reported", "is_reported", is_flag=True, help="Pictures that somebody reported.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
-@_AS_JSON
-def show_all(*, limit: int, is_json: bool, **filters: Any) -> None:
+@output.json_option
+@output.watch_option
+def show_all(*, limit: int, is_json: bool, is_watched: bool, **filters: Any) -> None:
     """List requests, newest first, and count them by state."""
     with extra("worker"):
         from chatflow_hook.tables import State
@@ -76,17 +81,23 @@ def show_all(*, limit: int, is_json: bool, **filters: Any) -> None:
     request_filter = RequestFilter(
         states=[State(state) for state in filters.pop("states")], **filters
     )
-    listing = run_in_session(lambda session: session.queries.listing(request_filter, limit=limit))
-    click.echo(
-        _json(request_tables.listing_as_json(listing))
-        if is_json
-        else request_tables.listing_as_text(listing)
-    )
+
+    def read_listing() -> "RequestList":
+        return run_in_session(lambda session: session.queries.listing(request_filter, limit=limit))
+
+    if is_watched and is_json:
+        output.watch_json(lambda: request_tables.listing_as_json(read_listing()))
+    elif is_watched:
+        output.watch(lambda: request_tables.listing_as_blocks(read_listing()))
+    elif is_json:
+        output.show_json(request_tables.listing_as_json(read_listing()))
+    else:
+        output.show(request_tables.listing_as_blocks(read_listing()))
 
 
 @requests.command()
 @click.argument("request_id", metavar="ID")
-@_AS_JSON
+@output.json_option
 def show(*, request_id: str, is_json: bool) -> None:
     """Show all of one request but what people wrote; the beginning of its id is enough."""
     with extra("worker"):
@@ -101,18 +112,56 @@ def show(*, request_id: str, is_json: bool) -> None:
             exit_with(error.sentence, code=1)
 
     details = run_in_session(work)
-    click.echo(
-        _json(request_tables.details_as_json(details))
-        if is_json
-        else request_tables.details_as_text(details)
-    )
+    if is_json:
+        output.show_json(request_tables.details_as_json(details))
+    else:
+        output.show(request_tables.details_as_blocks(details))
+
+
+@requests.command()
+@click.argument("request_id", metavar="ID")
+@click.option("--json", "is_json", is_flag=True, help="One line of JSON for each change.")
+def follow(*, request_id: str, is_json: bool) -> None:
+    """Show each change of one request until it has ended; Ctrl-C ends only the command.
+
+    Ends with 1 if there is no picture.
+    """
+    with extra("worker"):
+        from imagegen.cli.request_tables import change_as_json, change_as_text
+        from imagegen.cli.session import run_in_session
+        from imagegen.requests.queries import RequestNotFound
+
+    async def work(session: "CommandSession") -> str:
+        told = None
+        while True:
+            try:
+                found = await session.queries.details(await session.queries.find(request_id))
+            except RequestNotFound as error:
+                exit_with(error.sentence, code=1)
+            facts = {name: found.request[name] for name in _FOLLOWED}
+            if facts != told:
+                told = facts
+                click.echo(
+                    change_as_json(found.now, facts)
+                    if is_json
+                    else change_as_text(found.now, facts)
+                )
+            if found.request["finished_at"] is not None:
+                return str(facts["state"])
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    try:
+        state = run_in_session(work)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0 if state == "delivered" else 1)
 
 
 @requests.command()
 @click.argument("request_ids", metavar="[ID]…", nargs=-1)
 @click.option("--all-failed", is_flag=True, help="All that failed --since, newest first.")
 @_SINCE
-@_AS_JSON
+@output.json_option
 def retry(
     *,
     request_ids: Sequence[str],
@@ -141,7 +190,7 @@ def retry(
 
 @requests.command()
 @click.argument("request_ids", metavar="ID…", nargs=-1, required=True)
-@_AS_JSON
+@output.json_option
 def cancel(*, request_ids: Sequence[str], is_json: bool) -> None:
     """Call open requests off; one that is being drawn is taken off its host within seconds.
 
@@ -158,7 +207,7 @@ def cancel(*, request_ids: Sequence[str], is_json: bool) -> None:
 
 def _print_outcomes(outcomes: "Sequence[CommandOutcome]", *, is_json: bool, nothing: str) -> None:
     if is_json:
-        click.echo(_json([asdict(outcome) for outcome in outcomes]))
+        output.show_json([asdict(outcome) for outcome in outcomes])
     else:
         lines = [
             f"{outcome.request}: {outcome.state}"
@@ -168,9 +217,5 @@ def _print_outcomes(outcomes: "Sequence[CommandOutcome]", *, is_json: bool, noth
         ]
         if not all(outcome.is_rung for outcome in outcomes):
             lines.append("Redis is away: the worker finds them by itself when it is back")
-        click.echo("\n".join(lines or [nothing]))
+        output.show(["\n".join(lines or [nothing])])
     sys.exit(1 if any(outcome.why is not None for outcome in outcomes) else 0)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)

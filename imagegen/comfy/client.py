@@ -33,6 +33,7 @@ class HostClient:
         transcode: str | None = None,
     ) -> None:
         self.name = address.name
+        self.address = address
         self._limits = limits
         self._transcode = {} if transcode is None else {"preview": transcode}
         self._http = HostHTTP(address, headers=headers or {}, request_timeout=limits.request_s)

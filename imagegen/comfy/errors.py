@@ -5,6 +5,7 @@ Unavailable
 │   └── WebSocketLost   only its websocket is closed (websocket.py)
 ├── HostBusy            the prompt waited too long in the host's queue
 ├── HostLacks           this host lacks a model file or a node class
+├── HostRemoved         an operator took the host away while the prompt ran
 ├── PromptLost          the host answers and does not have the prompt
 ├── DrawingFailed       a node raised an exception          (costs an attempt)
 ├── DrawingTooSlow      the prompt ran too long             (costs an attempt)
@@ -42,6 +43,12 @@ class HostLacks(Unavailable):
     """
 
     code = "model_missing"
+
+
+class HostRemoved(Unavailable):
+    """An operator has removed the host at once, so that its prompts are drawn elsewhere."""
+
+    code = "host_removed"
 
 
 class PromptLost(Unavailable):

@@ -211,6 +211,8 @@ class HostHTTP:
     def _open(self) -> ClientSession:
         if self._session is None:
             raise RuntimeError(f"the session with {self.name} is not open")
+        if self._session.closed:
+            raise HostLost(f"{self.name} is no host of ours any more")
         return self._session
 
     def _expect_ok(self, answer: ClientResponse) -> None:

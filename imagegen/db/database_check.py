@@ -28,6 +28,7 @@ _RIGHTS = {
     "image_requests": ("SELECT", "UPDATE", "DELETE"),
     "deliveries": ("SELECT", "INSERT", "UPDATE", "USAGE"),
     "stray_prompts": ("SELECT", "INSERT", "DELETE"),
+    "comfyui_hosts": ("SELECT",),
     # To lock a row takes the right to update one of its columns.
     "forgotten_images": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "forgotten_messages": ("SELECT", "INSERT", "DELETE"),

@@ -1,6 +1,6 @@
 """The tables that only the worker uses.
 
-Delivery, StrayPrompt, ForgottenImage, ForgottenMessage and SafetyAuditEntry.
+Delivery, StrayPrompt, ComfyuiHost, ForgottenImage, ForgottenMessage and SafetyAuditEntry.
 
 They are on the same MetaData as the tables of the hook, so that Alembic sees all of them.
 Every table carries the comment OURS, by which the migrations know what they may drop.
@@ -78,6 +78,41 @@ class StrayPrompt(Base):
     prompt_id: Mapped[UUID] = mapped_column(primary_key=True)
     host: Mapped[str] = mapped_column(Text)
     left_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class HostUse(enum.StrEnum):
+    """How the workers use a host.
+
+    `draining`: what runs on it ends, and nothing new begins. `removed`: the same, and then it is no
+    host of ours any more.
+    """
+
+    ACTIVE = "active"
+    DRAINING = "draining"
+    REMOVED = "removed"
+
+
+class ComfyuiHost(Base):
+    """An operator's order for one host, given with `imagegen hosts`; all workers obey it.
+
+    A host without a row is used if COMFYUI_HOSTS names it.
+    """
+
+    __tablename__ = "comfyui_hosts"
+    __table_args__ = (
+        CheckConstraint(f"use IN ({', '.join(repr(use.value) for use in HostUse)})", name="use"),
+        {"comment": OURS},
+    )
+
+    # As in logs and in the rows of requests: host, port and path.
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    # NULL if the host was never added, so that only COMFYUI_HOSTS says where it is.
+    address: Mapped[str | None] = mapped_column(Text)
+    use: Mapped[str] = mapped_column(Text)
+    # The prompts that run on a removed host are cancelled.
+    cancels_prompts: Mapped[bool] = mapped_column(server_default=text("false"))
+    note: Mapped[str | None] = mapped_column(Text)
+    changed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
 class ForgottenImage(Base):

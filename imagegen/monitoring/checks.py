@@ -20,6 +20,7 @@ from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import HostLost
 from imagegen.db.database_check import CHECK_DATABASE_EVERY_S, DatabaseCheck
 from imagegen.db.engine import connect
+from imagegen.db.tables import HostUse
 from imagegen.delivery.errors import FloodWait, NotSent, OutcomeUnknown
 from imagegen.delivery.telegram import Telegram
 from imagegen.monitoring import http_server
@@ -141,11 +142,19 @@ def hosts_check(pool: Pool) -> Check:
 
     async def check() -> str | None:
         hosts = pool.status()
-        usable = [host.name for host in hosts if host.condition not in _UNUSABLE]
+        usable = [
+            host.name
+            for host in hosts
+            if host.use is HostUse.ACTIVE and host.condition not in _UNUSABLE
+        ]
         clients = [client for name in usable if (client := pool.client(name)) is not None]
         if await _any_answers(clients):
             return None
-        return f"none of {len(hosts)} is up"
+        if not hosts:
+            return "there is none: COMFYUI_HOSTS and `imagegen hosts add` name them"
+        drained_count = sum(host.use is not HostUse.ACTIVE for host in hosts)
+        drained = f", and {drained_count} drained" if drained_count else ""
+        return f"none of {len(hosts)} is up{drained}"
 
     return check
 

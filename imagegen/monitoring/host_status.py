@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from imagegen import periodic
+from imagegen.db.tables import HostUse
 from imagegen.pool.pool import Pool
 
 _PUBLISH_EVERY_S = 2.0
@@ -21,7 +22,8 @@ class PublishedHost(BaseModel):
     """One host as one worker sees it.
 
     `model_set` is what the worker drew last there, None before the first drawing. `why` is the
-    reason why the host is not up, None if it is.
+    reason why the host is not up, None if it is. `use` and `address` are missing where an older
+    worker publishes.
     """
 
     # A newer worker may publish more.
@@ -33,6 +35,8 @@ class PublishedHost(BaseModel):
     taken: int
     model_set: str | None
     why: str | None
+    use: str = HostUse.ACTIVE
+    address: str | None = None
 
 
 _HOSTS = TypeAdapter(list[PublishedHost])
@@ -65,6 +69,8 @@ class HostStatusPublisher:
                 taken=host.taken,
                 model_set=host.model_set,
                 why=host.why,
+                use=host.use.value,
+                address=host.address,
             )
             for host in self._pool.status()
         ]
@@ -87,6 +93,15 @@ async def read_published(redis: Redis) -> Sequence[PublishedHost]:
     values = await redis.mget(keys) if keys else []
     # A key that has expired since the scan has no value.
     return [host for value in values if value for host in _read(value)]
+
+
+async def count_workers(redis: Redis) -> int:
+    """Return how many workers have published lately.
+
+    Raises:
+        RedisError: Redis cannot be used.
+    """
+    return len([key async for key in redis.scan_iter(match=f"{_KEY_PREFIX}*")])
 
 
 def _read(packed: bytes) -> list[PublishedHost]:

@@ -6,7 +6,8 @@ import structlog
 
 from imagegen.comfy.capabilities import Missing
 from imagegen.pool.pool import Pool
-from imagegen.workflows.library import Library, Workflow
+from imagegen.workflows.library import Workflow
+from imagegen.workflows.reload import ReloadableLibrary
 
 # Only changes, see imagegen/log_repeats.py.
 log = structlog.get_logger(f"{__name__}.changes")
@@ -20,7 +21,7 @@ class PersonaCoverage:
     A host whose node classes and models are not known yet is taken for one that has everything.
     """
 
-    def __init__(self, library: Library, pool: Pool) -> None:
+    def __init__(self, library: ReloadableLibrary, pool: Pool) -> None:
         self._library = library
         self._pool = pool
         self._logged: dict[str, Mapping[str, tuple[Missing, ...]]] = {}
@@ -28,7 +29,9 @@ class PersonaCoverage:
     async def step(self) -> None:
         """Log each persona for which something has changed since the last call."""
         host_count = len(self._pool.status())
-        for persona, workflow in self._library.workflows.items():
+        workflows = self._library.current.workflows
+        self._logged = {name: each for name, each in self._logged.items() if name in workflows}
+        for persona, workflow in workflows.items():
             missing_by_host = {
                 host: missing
                 for host, missing in self._pool.missing(workflow.requirements).items()

@@ -21,7 +21,7 @@ from imagegen.requests.repository import RequestRepository
 from imagegen.safety.image_screen import ImageScreen
 from imagegen.storage.image_links import ImageLinks
 from imagegen.storage.store import ImageStore
-from imagegen.workflows.library import Library
+from imagegen.workflows.reload import ReloadableLibrary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class JobContext:
 
     requests: RequestRepository
     deliveries: Deliveries
-    library: Library
+    library: ReloadableLibrary
     content_policy: ContentPolicy
     turn_reader: TurnReader
     safety_audit: SafetyAudit

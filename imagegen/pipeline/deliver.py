@@ -138,7 +138,7 @@ def _served_url(context: JobContext, request: ClaimedRequest, image: StoredImage
 
 def _persona(context: JobContext, request: ClaimedRequest) -> Persona | None:
     try:
-        return context.library.find(request.persona).persona
+        return context.library.current.find(request.persona).persona
     except ImagegenError:  # its folder was removed since, but its image is still delivered
         return None
 

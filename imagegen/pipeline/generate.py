@@ -13,7 +13,7 @@ import structlog
 from chatflow_hook.turn import Rating
 from imagegen import image_file, periodic
 from imagegen.comfy.client import HostClient
-from imagegen.comfy.errors import HostLost, ImageGone, OutOfMemory, PromptLost
+from imagegen.comfy.errors import HostLost, HostRemoved, ImageGone, OutOfMemory, PromptLost
 from imagegen.comfy.execution import PromptExecution
 from imagegen.comfy.history import OutputImage
 from imagegen.comfy.prompt_job import PromptJob, PromptResult
@@ -69,7 +69,7 @@ class ImageGeneration:
         self._is_marked_waiting = False
         self._host_to_clean_up: HostClient | None = None
         self._data: bytes | None = None
-        self._workflow = context.library.find(request.persona)
+        self._workflow = context.library.current.find(request.persona)
 
     @property
     def request(self) -> ClaimedRequest:
@@ -265,7 +265,7 @@ class ImageGeneration:
             self._execution, self._is_prompt_in_row = execution, lease.is_resumption
             async with periodic.every(
                 _CHECK_CLAIM_EVERY_S,
-                partial(self._cancel_if_claim_lost, execution),
+                partial(self._cancel_if_unwanted, execution, lease),
                 name=f"claim of {self._request.id}",
                 delay_s=_CHECK_CLAIM_EVERY_S,
             ):
@@ -316,11 +316,15 @@ class ImageGeneration:
         ):
             raise _LeftHostAnswers(left_on)
 
-    async def _cancel_if_claim_lost(self, execution: PromptExecution) -> None:
-        """Cancel the prompt if the request has ended, or another job has it.
+    async def _cancel_if_unwanted(self, execution: PromptExecution, lease: SlotLease) -> None:
+        """Cancel the prompt if the request has ended, another job has it, or its host was removed.
 
         A prompt that the other job waits for is left on the host.
         """
+        if lease.is_given_up:
+            why = f"{lease.host.name} was removed by an operator"
+            execution.cancel(HostRemoved(why, retry_after_s=0.0))
+            return
         try:
             claim_state = await self._context.requests.claim_state(self._request)
         except Unavailable:

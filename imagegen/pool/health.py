@@ -164,6 +164,12 @@ class FailureStreaks:
         self._failures[host].append(model_set)
         self._failed_on[model_set].add(host)
 
+    def forget(self, host: str) -> None:
+        """Forget a host that is none of ours any more."""
+        self._failures.pop(host, None)
+        for hosts in self._failed_on.values():
+            hosts.discard(host)
+
     def is_host_at_fault(self, host: str) -> bool:
         """Whether the host has failed three times in a row with what has failed on no other host."""
         model_sets = self._failures.get(host, ())

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 
 import structlog
 
@@ -20,6 +20,7 @@ from imagegen.comfy.errors import (
     PromptLost,
     PromptRefused,
 )
+from imagegen.db.tables import HostUse
 from imagegen.pool import health
 from imagegen.pool.health import Condition, FailureStreaks, Health
 from imagegen.pool.host import PooledHost
@@ -31,13 +32,22 @@ Clock = Callable[[], float]
 
 
 class HealthTracker:
-    """Sets the health of hosts; `requirements` is None for a prompt that was on the host before."""
+    """Sets the health of hosts; `requirements` is None for a prompt that was on the host before.
 
-    def __init__(self, hosts: Sequence[PooledHost], *, clock: Clock, chance: random.Random) -> None:
+    `hosts` may change: it is read anew each time.
+    """
+
+    def __init__(
+        self, hosts: Collection[PooledHost], *, clock: Clock, chance: random.Random
+    ) -> None:
         self._hosts = hosts
         self._clock = clock
         self._chance = chance
         self._streaks = FailureStreaks()
+
+    def forget(self, host: PooledHost) -> None:
+        """Forget a host that has left the pool."""
+        self._streaks.forget(host.name)
 
     def record_success(self, host: PooledHost, requirements: Requirements | None) -> None:
         """Note that a lease has ended without an error."""
@@ -122,7 +132,9 @@ class HealthTracker:
     def _could_another_draw(self, host: PooledHost, requirements: Requirements | None) -> bool:
         # Requests that fail with a reason are better than requests that wait for no host.
         return any(
-            each.health.is_up and not (requirements and each.missing(requirements))
+            each.health.is_up
+            and each.use is HostUse.ACTIVE
+            and not (requirements and each.missing(requirements))
             for each in self._hosts
             if each is not host
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 from imagegen.comfy.capabilities import HostCapabilities, Missing, Requirements
 from imagegen.comfy.client import HostClient
+from imagegen.db.tables import HostUse
 from imagegen.pool.health import Condition, Health
 from imagegen.pool.placement import Candidate, Estimate
 
@@ -71,11 +72,15 @@ class HostStatus:
 
     `waiting` counts the callers who wait for a slot and for whom it could draw. `model_set` is
     that of the prompt that was given to it last. `seconds` is what a drawing takes on it lately.
-    `why` says why it is not up, None if it is up.
+    `why` says why it is not up, None if it is up. `is_silent`: it has not answered since it was last
+    asked.
     """
 
     name: str
+    address: str
+    use: HostUse
     condition: Condition
+    is_silent: bool
     slots: int
     taken: int
     waiting: int
@@ -101,6 +106,9 @@ class PooledHost:
 
     client: HostClient
     slots: int
+    use: HostUse = HostUse.ACTIVE
+    # Removed at once: its prompts are cancelled, and what was left on it is drawn elsewhere.
+    is_given_up: bool = False
     model_set: str | None = None
     health: Health = field(default_factory=Health)
     why: str | None = None
@@ -152,8 +160,9 @@ class PooledHost:
 
     def is_free(self, now: float) -> bool:
         """Whether a slot may be lent now for a new prompt."""
-        usable_slots = 0 if self.is_being_cleared else self.health.usable_slots(self.slots)
-        return self.taken < usable_slots and self.has_slot(now)
+        if self.use is not HostUse.ACTIVE or self.is_being_cleared:
+            return False
+        return self.taken < self.health.usable_slots(self.slots) and self.has_slot(now)
 
     def missing(self, requirements: Requirements) -> tuple[Missing, ...] | None:
         """Return what the host lacks to draw this: empty if nothing, None if unknown."""
@@ -233,7 +242,10 @@ class PooledHost:
         """Return the present state of the host; `waiting` is counted by the pool."""
         return HostStatus(
             name=self.name,
+            address=str(self.client.address.base),
+            use=self.use,
             condition=self.health.condition,
+            is_silent=self.health.is_silent,
             slots=self.slots,
             taken=self.taken,
             waiting=waiting,
@@ -273,6 +285,11 @@ class SlotLease:
     def is_resumption(self) -> bool:
         """Whether to follow the prompt that was left on this host, instead of posting a new one."""
         return self._requirements is None
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether the prompt is to be cancelled, since its host was removed at once."""
+        return self._host.is_given_up
 
     def record_drawing(self, seconds: float) -> None:
         """Note how long the host has drawn, without the wait in its queue.

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from math import isfinite
@@ -12,6 +12,7 @@ from uuid import UUID
 from imagegen.comfy.capabilities import Missing, Requirements, nobody_can_draw
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import NobodyCanDraw
+from imagegen.db.tables import HostUse
 from imagegen.pool.health_checks import HealthChecker, OnReturn
 from imagegen.pool.health_tracking import Clock, HealthTracker
 from imagegen.pool.host import HostStatus, PooledHost, SlotLease
@@ -23,7 +24,7 @@ from imagegen.pool.wait_queue import SlotGrant, Waiter, WaitQueue
 _FULL_FOR_S = 0.25
 # When a waiter is considered again that waits for a host with its models though another is free.
 _RECONSIDER_EVERY_S = 0.5
-# How long the first checks of all hosts may take together.
+# How long the first checks of hosts may take together.
 _FIRST_CHECKS_TIMEOUT_S = 2.0
 
 
@@ -45,6 +46,9 @@ async def _leave_as_it_is(_: HostClient) -> None:
 
 class Pool:
     """Spreads prompts over hosts. What is lent is a slot, returned when the host has ended.
+
+    Hosts may come and go at any time: see `add`, `set_use` and `remove`. The caller opens and closes
+    their clients.
 
     `most` caps the slots lent at one time over all hosts; None: all slots. `shared` counts the
     slots of all workers; None: no other worker uses the hosts. `clock` and `chance` are for tests:
@@ -68,21 +72,28 @@ class Pool:
         self._hosts = {
             client.name: PooledHost(client=client, slots=slots_per_host) for client in clients
         }
-        self._most = most or slots_per_host * len(self._hosts)
+        self._slots_per_host = slots_per_host
+        self._most = most
         self._queue = WaitQueue()
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._chance = chance or random.Random()  # noqa: S311 (spreads retries, keeps no secret)
         self._shared = shared or UnsharedSlots()
-        self._tracker = HealthTracker(
-            list(self._hosts.values()), clock=self._clock, chance=self._chance
-        )
+        self._tracker = HealthTracker(self._hosts.values(), clock=self._clock, chance=self._chance)
         self._on_return = on_return
+        # By host, what ends its health checks; None outside of `running`.
+        self._checks: dict[str, AsyncExitStack] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def taken(self) -> int:
         """How many slots are lent."""
         return sum(host.taken for host in self._hosts.values())
+
+    @property
+    def slots(self) -> int:
+        """How many slots may be lent at one time."""
+        all_slots = sum(host.slots for host in self._hosts.values())
+        return all_slots if self._most is None else min(all_slots, self._most)
 
     @property
     def waiting(self) -> int:
@@ -132,15 +143,51 @@ class Pool:
         Before the block each host is checked once, so that no prompt goes to a host that cannot
         draw it; the block begins after two seconds even if a host has not answered by then.
         """
-        checkers = [self._health_checker(host) for host in self._hosts.values()]
-        async with AsyncExitStack() as stack:
-            for checker in checkers:
-                await stack.enter_async_context(checker.running())
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_FIRST_CHECKS_TIMEOUT_S):
-                    for checker in checkers:
-                        await checker.first_check_done.wait()
+        self._checks = {}
+        try:
+            await self._start_checks(self._hosts.values())
             yield
+        finally:
+            checks, self._checks = self._checks, None
+            await asyncio.gather(*(stack.aclose() for stack in checks.values()))
+
+    async def add(self, uses: Mapping[HostClient, HostUse]) -> None:
+        """Add hosts that the pool does not have, after a first check of two seconds at most.
+
+        `uses` says how each of them is used, see `set_use`.
+        """
+        hosts = [
+            PooledHost(client=client, slots=self._slots_per_host, use=use)
+            for client, use in uses.items()
+        ]
+        await self._start_checks(hosts)
+        self._hosts.update({host.name: host for host in hosts})
+        self._assign()
+
+    def set_use(self, name: str, use: HostUse, *, gives_up: bool = False) -> None:
+        """Say how a host of the pool is used from now on.
+
+        Only an ACTIVE host gets new prompts; on the others what runs ends, and a prompt that was
+        left there is taken up. A REMOVED host does not count any more where it is asked whether any
+        host could draw something. `gives_up`: the prompts on it are to be cancelled, and those left
+        there are drawn elsewhere.
+        """
+        host = self._hosts[name]
+        host.use, host.is_given_up = use, gives_up
+        self._assign()
+
+    async def remove(self, name: str) -> bool:
+        """Remove a host and end its health checks; return False if a slot of it is lent."""
+        if self._hosts[name].taken:
+            return False
+        host = self._hosts.pop(name)
+        # For callers that wait for a prompt that was left on it.
+        host.is_given_up = True
+        self._tracker.forget(host)
+        self._assign()
+        if self._checks is not None:
+            await self._checks.pop(name).aclose()
+        return True
 
     @asynccontextmanager
     async def lease(  # noqa: PLR0913 (what the choice of a host depends on)
@@ -210,12 +257,15 @@ class Pool:
             except BaseException:
                 self._release(grant)
                 raise
-            if shared_slot is not None:
+            is_new = waiter.requirements_on(host) is not None
+            if shared_slot is not None and (host.use is HostUse.ACTIVE or not is_new):
                 return grant, shared_slot
-            # Other workers hold all slots of the host. The waiter returns to its old position,
-            # since its round and number stay the same.
+            # The waiter returns to its old position, since its round and number stay the same.
             host.queue.remove(grant.prompt, now=self._clock())
-            host.full_until = self._clock() + _FULL_FOR_S
+            if shared_slot is None:  # other workers hold all slots of the host
+                host.full_until = self._clock() + _FULL_FOR_S
+            else:  # it was drained meanwhile
+                shared_slot.release()
 
     async def _acquire_own(self, waiter: Waiter) -> SlotGrant:
         self._queue.add(waiter)
@@ -243,7 +293,7 @@ class Pool:
                 continue
             if (error := self._error_if_nobody_can_draw(waiter)) is not None:
                 waiter.reject(error)
-            elif self.taken < self._most and (host := self._choose(waiter)) is not None:
+            elif self.taken < self.slots and (host := self._choose(waiter)) is not None:
                 self._assign_to(waiter, host)
                 without_host.clear()
             else:
@@ -252,21 +302,30 @@ class Pool:
         self._set_timer()
 
     def _error_if_nobody_can_draw(self, waiter: Waiter) -> NobodyCanDraw | None:
-        if waiter.left_on is not None:
+        if _prompt_host(waiter) is not None:
             return None
-        missing_by_host = self.missing(waiter.requirements)
-        if len(missing_by_host) < len(self._hosts) or not all(missing_by_host.values()):
+        # Not those that leave; a host that is drained may be back.
+        hosts = {
+            name: host for name, host in self._hosts.items() if host.use is not HostUse.REMOVED
+        }
+        missing_by_host = {
+            name: missing
+            for name, host in hosts.items()
+            if (missing := host.missing(waiter.requirements)) is not None
+        }
+        # Without any host nobody knows what the next one will have.
+        if not hosts or len(missing_by_host) < len(hosts) or not all(missing_by_host.values()):
             return None
         # What a host lacked some time ago it may have now, so it is asked again before a request
         # ends over it. A list, since each of them is to be asked.
         asked = [
             host.ask_again(waiter.requirements, since=waiter.since, refused_since=waiter.asked_at)
-            for host in self._hosts.values()
+            for host in hosts.values()
         ]
         return None if any(asked) else nobody_can_draw(missing_by_host)
 
     def _choose(self, waiter: Waiter) -> PooledHost | None:
-        now, left_on = self._clock(), waiter.left_on
+        now, left_on = self._clock(), _prompt_host(waiter)
         if left_on is not None and not left_on.health.is_silent:
             return left_on if left_on.has_slot(now) else None
         change_s = self._change_s()
@@ -274,7 +333,8 @@ class Pool:
             host.candidate(waiter.requirements, now, change_s=change_s)
             for host in self._hosts.values()
             # Hosts that could draw this now or soon.
-            if not host.missing(waiter.requirements)
+            if host.use is HostUse.ACTIVE
+            and not host.missing(waiter.requirements)
             and host.health.usable_slots(host.slots)
             and (left_on is None or _is_asked_since(left_on, host))
         ]
@@ -298,7 +358,9 @@ class Pool:
         candidates = [
             host.candidate(waiter.requirements, now, change_s=change_s)
             for host in self._hosts.values()
-            if host.health.is_up and not host.missing(waiter.requirements)
+            if host.use is HostUse.ACTIVE
+            and host.health.is_up
+            and not host.missing(waiter.requirements)
         ]
         drawings_s = [each.seconds for each in candidates if each.seconds is not None]
         if not drawings_s:
@@ -323,6 +385,19 @@ class Pool:
         if len(self._queue) and delays_s:
             self._timer = asyncio.get_running_loop().call_later(min(delays_s), self._assign)
 
+    async def _start_checks(self, hosts: Collection[PooledHost]) -> None:
+        """Start the health checks of hosts, and wait for the first ones; nothing if not running."""
+        if self._checks is None:
+            return
+        checkers = [self._health_checker(host) for host in hosts]
+        for host, checker in zip(hosts, checkers, strict=True):
+            self._checks[host.name] = stack = AsyncExitStack()
+            await stack.enter_async_context(checker.running())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_CHECKS_TIMEOUT_S):
+                for checker in checkers:
+                    await checker.first_check_done.wait()
+
     def _health_checker(self, host: PooledHost) -> HealthChecker:
         return HealthChecker(
             host,
@@ -344,6 +419,11 @@ class Pool:
 
 def _finite(seconds: float) -> float | None:
     return seconds if isfinite(seconds) else None
+
+
+def _prompt_host(waiter: Waiter) -> PooledHost | None:
+    """Return the host that may still have a prompt of the caller; None if it is of no use."""
+    return None if waiter.left_on is None or waiter.left_on.is_given_up else waiter.left_on
 
 
 def _is_asked_since(silent: PooledHost, other: PooledHost) -> bool:

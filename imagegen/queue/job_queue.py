@@ -35,6 +35,7 @@ class JobQueue(ArqRedis):
         super().__init__(*args, **kwargs)
         self._is_dispatching = True
         self._limit: Callable[[list[Any]], list[Any]] = list
+        self._room: Callable[[], int] | None = None
         self.polled_after_stop = asyncio.Event()
         self._clock = _RedisClock()
 
@@ -45,6 +46,13 @@ class JobQueue(ArqRedis):
     def limit_jobs(self, limit: Callable[[list[Any]], list[Any]]) -> None:
         """Hand out only those of the due jobs that `limit` returns; it is called at each poll."""
         self._limit = limit
+
+    def limit_running(self, running: Callable[[], int], limit: Callable[[], int]) -> None:
+        """Hand out no more jobs than fit beside those that run; both are asked at each poll.
+
+        arq's own `max_jobs` cannot change while the worker runs, and the slots can.
+        """
+        self._room = lambda: max(0, limit() - running())
 
     async def now_ms(self) -> int:
         """Return the time of the Redis server in milliseconds since the epoch.
@@ -77,7 +85,7 @@ class JobQueue(ArqRedis):
             self.polled_after_stop.set()
             return []
         due = await super().zrangebyscore(name, min, await self.now_ms(), *args, **kwargs)
-        return self._limit(due)
+        return self._limit(due if self._room is None else due[: self._room()])
 
 
 def score_for_arq(score: float | None, *, redis_ms: int, own_ms: int) -> float | None:

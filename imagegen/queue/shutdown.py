@@ -124,6 +124,10 @@ class GracefulShutdown:
         """Whether the worker has been asked to end."""
         return self._signal_count > 0
 
+    def job_count(self) -> int:
+        """Return how many jobs run."""
+        return len(self._jobs)
+
     def wrap(self, job: WorkerCoroutine) -> WorkerCoroutine:
         """Return the job function for arq, so that a shutdown knows each run of it."""
 

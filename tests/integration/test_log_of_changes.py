@@ -25,6 +25,7 @@ from imagegen.queue.circuit_breaker import CircuitBreaker
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from imagegen.sandbox.telegram import SandboxTelegram
 from imagegen.workflows.library import Library, load_workflows
+from imagegen.workflows.reload import ReloadableLibrary
 from tests.support import broken_databases
 from tests.support.pool_callers import Clock, pool_of
 from tests.support.prompt_execution import LIMITS
@@ -149,7 +150,9 @@ async def test_clocks_that_differ_again() -> None:
 async def test_a_persona_that_no_host_can_draw_again() -> None:
     ash = load_workflows(resources.path("workflows")).find("ash")
     name, pool = "a:8188", pool_of("a:8188")
-    coverage = PersonaCoverage(Library(workflows={"ash": ash}, faults={}), pool)
+    coverage = PersonaCoverage(
+        ReloadableLibrary(lambda: Library(workflows={"ash": ash}, faults={})), pool
+    )
 
     async def have(classes: frozenset[str]) -> None:
         pool._hosts[name].set_capabilities(HostCapabilities(classes=classes, names={}), now=0)

@@ -60,3 +60,22 @@ def test_the_worker_needs_nothing_of_the_sandbox(tmp_path: Path) -> None:
 
     assert ended.returncode == 1
     assert ended.stderr.startswith("imagegen: DATABASE_URL is not set")
+
+
+def test_a_shell_completes_commands(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [str(Path(sys.executable).with_name("imagegen"))],
+        cwd=tmp_path,
+        env={
+            "PATH": os.environ["PATH"],
+            "_IMAGEGEN_COMPLETE": "bash_complete",
+            "COMP_WORDS": "imagegen hosts dr",
+            "COMP_CWORD": "2",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+    assert ended.stdout.splitlines() == ["plain,drain"]

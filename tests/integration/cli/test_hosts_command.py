@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from imagegen import resources
-from imagegen.cli.host_table import host_rows
+from imagegen.cli.host_inspection import host_rows
 from imagegen.comfy.host_report import HostReport
 from imagegen.monitoring.host_status import PublishedHost
 from imagegen.sandbox.comfyui import SandboxComfyUI

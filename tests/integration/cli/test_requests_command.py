@@ -1,5 +1,6 @@
 """`imagegen requests`: listing, showing, retrying and cancelling requests."""
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,10 +10,10 @@ from uuid import UUID, uuid5
 import pytest
 from click.testing import CliRunner
 from redis.asyncio import Redis
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chatflow_hook.tables import Dialog, State
+from chatflow_hook.tables import Dialog, ImageRequest, State
 from imagegen.cli.app import main
 from imagegen.db.tables import Delivery, StrayPrompt
 from tests.support import command, conversations, newer_version
@@ -410,3 +411,32 @@ async def test_reported_pictures_are_listed_apart_with_who_reported_them_and_wit
     assert [row["id"] for row in output["requests"]] == [str(reported)]
     assert output["requests"][0]["reported_by"] == 9
     assert "persona_caption" not in output["requests"][0]
+
+
+async def test_a_request_is_followed_to_its_end(
+    aged_data: AgedData, requests: RequestsCommand
+) -> None:
+    request_id = await aged_data.row(State.DRAWING, host="gpu-1:8188")
+
+    following = asyncio.create_task(requests("follow", str(request_id)[:8]), name="follow")
+    await asyncio.sleep(0)
+    failed_row = await failed(aged_data)
+    ended = await requests("follow", str(failed_row), "--json")
+    async with aged_data.sessions.begin() as session:
+        await session.execute(
+            update(ImageRequest)
+            .where(ImageRequest.id == request_id)
+            .values(state=State.DELIVERED, finished_at=func.now())
+        )
+    delivered = await following
+
+    assert ended.code == 1
+    assert (ended.json["state"], ended.json["error_code"]) == ("failed", "drawing_failed")
+    assert delivered.code == 0
+    assert delivered.stdout.splitlines()[-1].endswith("UTC  delivered  gpu-1:8188")
+
+
+async def test_a_request_that_is_not_there_cannot_be_followed(requests: RequestsCommand) -> None:
+    result = await requests("follow", "1f0c9a")
+
+    assert (result.code, result.stderr) == (1, "imagegen: there is no request 1f0c9a\n")

@@ -84,6 +84,7 @@ async def test_a_role_without_rights_is_told_which(database_url: str) -> None:
         "SELECT, UPDATE, DELETE ON image_requests",
         "SELECT, INSERT, DELETE ON stray_prompts, forgotten_messages",
         "SELECT, INSERT ON hash_secret",
+        "SELECT ON comfyui_hosts",
         "SELECT, INSERT, UPDATE, DELETE ON safety_memory",
         "SELECT, UPDATE, DELETE ON unread_turns",
         "SELECT, INSERT, UPDATE, DELETE ON forgotten_images, safety_audit",

@@ -211,6 +211,7 @@ async def test_another_schema_is_taken_from_the_search_path(empty_database_url: 
         "bot.image_requests",
         "bot.imagegen_alembic_version",
         "bot.stray_prompts",
+        "bot.comfyui_hosts",
     }
 
 
@@ -227,6 +228,7 @@ async def test_two_schemas_are_migrated_apart(database_url: str) -> None:
         "safety_audit",
         "safety_memory",
         "unread_turns",
+        "comfyui_hosts",
         "end_listening",
         "forgotten_images",
         "forgotten_messages",

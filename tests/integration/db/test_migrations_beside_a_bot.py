@@ -28,6 +28,7 @@ _OF_OURS = (
         "hash_secret",
         "safety_memory",
         "unread_turns",
+        "comfyui_hosts",
     ),
     "imagegen_alembic_version",
 )

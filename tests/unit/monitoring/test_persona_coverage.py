@@ -8,6 +8,7 @@ from imagegen.comfy.capabilities import HostCapabilities
 from imagegen.monitoring.persona_coverage import PersonaCoverage
 from imagegen.pool.pool import Pool
 from imagegen.workflows.library import Library, load_workflows
+from imagegen.workflows.reload import ReloadableLibrary
 from tests.support.pool_callers import pool_of
 
 A, B = "a:8188", "b:8188"
@@ -18,14 +19,14 @@ FULL = HostCapabilities(classes=ASH.requirements.classes, names={})
 
 
 async def test_nothing_is_said_while_no_stock_is_known() -> None:
-    assert await logged_by(PersonaCoverage(LIBRARY, pool_of(A, B))) == []
+    assert await logged_by(PersonaCoverage(ReloadableLibrary(lambda: LIBRARY), pool_of(A, B))) == []
 
 
 async def test_a_persona_that_no_host_can_draw_is_an_error_by_file_and_node() -> None:
     pool = pool_of(A)
     set_capabilities(pool, A, EMPTY)
 
-    [line] = await logged_by(PersonaCoverage(LIBRARY, pool))
+    [line] = await logged_by(PersonaCoverage(ReloadableLibrary(lambda: LIBRARY), pool))
 
     assert (line["log_level"], line["persona"]) == ("error", "ash")
     assert line["event"] == "no host can draw this persona"
@@ -38,7 +39,7 @@ async def test_a_persona_that_some_hosts_cannot_draw_is_a_warning() -> None:
     set_capabilities(pool, A, EMPTY)
     set_capabilities(pool, B, FULL)
 
-    [line] = await logged_by(PersonaCoverage(LIBRARY, pool))
+    [line] = await logged_by(PersonaCoverage(ReloadableLibrary(lambda: LIBRARY), pool))
 
     assert (line["log_level"], list(line["missing"])) == ("warning", [A])
 
@@ -47,7 +48,7 @@ async def test_a_host_that_is_down_does_not_keep_the_others_from_being_judged() 
     pool = pool_of(A, B)
     set_capabilities(pool, A, EMPTY)
 
-    [line] = await logged_by(PersonaCoverage(LIBRARY, pool))
+    [line] = await logged_by(PersonaCoverage(ReloadableLibrary(lambda: LIBRARY), pool))
 
     assert line["log_level"] == "warning"
 
@@ -55,7 +56,7 @@ async def test_a_host_that_is_down_does_not_keep_the_others_from_being_judged() 
 async def test_what_has_been_said_is_said_again_only_when_it_changes() -> None:
     pool = pool_of(A, B)
     set_capabilities(pool, A, EMPTY)
-    coverage = PersonaCoverage(LIBRARY, pool)
+    coverage = PersonaCoverage(ReloadableLibrary(lambda: LIBRARY), pool)
 
     levels = [[line["log_level"] for line in await logged_by(coverage)] for _ in range(2)]
     set_capabilities(pool, B, EMPTY)

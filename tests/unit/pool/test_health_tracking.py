@@ -16,6 +16,7 @@ from imagegen.comfy.errors import (
     PromptLost,
     PromptRefused,
 )
+from imagegen.db.tables import HostUse
 from imagegen.errors import ImagegenError
 from imagegen.pool.health import Condition
 from imagegen.pool.host import HostStatus
@@ -297,7 +298,10 @@ async def test_the_status_says_how_each_host_stands() -> None:
     assert pool.status() == (
         HostStatus(
             name=A,
+            address="http://a:8188",
+            use=HostUse.ACTIVE,
             condition=Condition.UP,
+            is_silent=False,
             slots=2,
             taken=2,
             waiting=1,
@@ -308,7 +312,10 @@ async def test_the_status_says_how_each_host_stands() -> None:
         ),
         HostStatus(
             name=B,
+            address="http://b:8188",
+            use=HostUse.ACTIVE,
             condition=Condition.SUSPECT,
+            is_silent=True,
             slots=2,
             taken=0,
             waiting=1,

@@ -1,0 +1,287 @@
+"""What `imagegen hosts` finds: hosts, workers, orders and personas, one row for each host."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from redis.exceptions import RedisError
+
+from chatflow_hook import redis_errors
+from chatflow_hook.settings import DatabaseURL, RedisSettings, read
+from imagegen.bootstrap import workflow_library
+from imagegen.comfy.address import HostAddress
+from imagegen.comfy.host_report import GpuDevice, HostReport, ask_hosts
+from imagegen.db.engine import connect
+from imagegen.db.tables import HostUse
+from imagegen.errors import ImagegenError
+from imagegen.monitoring import host_status
+from imagegen.monitoring.host_status import PublishedHost
+from imagegen.pool.dns_records import FAMILIES, DnsResolver, NameNotResolved
+from imagegen.pool.host_orders import HostOrder, HostOrders
+from imagegen.queue import connections
+from imagegen.settings import HostSettings
+from imagegen.workflows.library import Library
+
+# From the best condition of a host to the worst.
+_SEVERITY = ("up", "suspect", "aside", "down")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostRow:
+    """One ComfyUI host.
+
+    Attributes:
+        state: `down` if the host does not answer this command, else the worst condition that a
+            worker has published, `up` without a worker.
+        why: why it is not up, None if it is.
+        slots: the slots of all workers on this host, None if there is no worker.
+        taken: how many of them are taken, None if there is no worker.
+        queue: the number of prompts on the host, of all clients.
+        last_drew: the personas that use the model files of the host's last drawing.
+        can_draw: the personas for which the host has everything.
+        missing: what the host lacks, by persona.
+        use: how the workers use it, `active`, `draining` or `removed`: removed as long as a worker
+            still waits for its prompts.
+        note: what an operator has noted of it.
+    """
+
+    name: str
+    state: str
+    why: str | None
+    version: str
+    devices: tuple[GpuDevice, ...]
+    slots: int | None
+    taken: int | None
+    queue: int
+    last_drew: tuple[str, ...]
+    can_draw: tuple[str, ...]
+    missing: Mapping[str, tuple[str, ...]]
+    use: str = HostUse.ACTIVE
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What `imagegen hosts` has found.
+
+    Attributes:
+        rows: one for each host.
+        removed: the hosts of COMFYUI_HOSTS that an operator has removed, and that are no rows.
+        unread: what could not be read, a sentence for each: orders in PostgreSQL, DNS names.
+        redis_outage: why Redis could not be asked for what the workers know, None if it could.
+        persona_faults: why the folder of a persona cannot be loaded, by persona.
+    """
+
+    rows: tuple[HostRow, ...]
+    removed: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    redis_outage: str | None
+    persona_faults: Mapping[str, str]
+
+
+def inspect_hosts(*, timeout_s: float) -> Inspection:
+    """Ask all hosts at the same time, and read what the workers have published in Redis.
+
+    The hosts are those of COMFYUI_HOSTS, of the orders in PostgreSQL if DATABASE_URL is set, and of
+    the workers. A host that does not answer within `timeout_s` is a row with the state `down`.
+
+    Raises:
+        BadSetting: a variable is missing or wrong, or Redis refuses the password.
+    """
+    settings = read(HostsSettings)
+    library = workflow_library(settings)
+    return asyncio.run(_inspect(settings, library, timeout_s))
+
+
+async def _inspect(settings: "HostsSettings", library: Library, timeout_s: float) -> Inspection:
+    known = await read_known_hosts(settings, timeout_s=timeout_s)
+    published = {host.name for host in known.published}
+    removed = {
+        name
+        for name, order in known.orders.items()
+        if order.use is HostUse.REMOVED and name not in published
+    }
+    asked = [address for name, address in known.addresses.items() if name not in removed]
+    reports = await ask_hosts(asked, headers=settings.host_headers, timeout_s=timeout_s)
+    return Inspection(
+        rows=tuple(
+            replace(row, use=_use(row, known), note=_note(row, known))
+            for row in host_rows(reports, known.published, library)
+        ),
+        removed=tuple(sorted(removed & {each.name for each in settings.host_addresses})),
+        unread=known.unread,
+        redis_outage=known.redis_outage,
+        persona_faults={
+            name: f"{fault.sentence} ({fault.file})"
+            for name, fault in sorted(library.faults.items())
+        },
+    )
+
+
+def host_rows(
+    reports: Sequence[HostReport], published: Sequence[PublishedHost], library: Library
+) -> tuple[HostRow, ...]:
+    """Combine what hosts answer, what workers have published and what workflows require."""
+    return tuple(
+        _row(report, [host for host in published if host.name == report.name], library)
+        for report in reports
+    )
+
+
+def is_well(inspection: Inspection) -> bool:
+    """Return whether every host that is used answers, and each persona can be drawn on one host at least."""
+    rows = inspection.rows
+    personas = {persona for row in rows for persona in (*row.can_draw, *row.missing)}
+    drawable = {persona for row in rows for persona in row.can_draw}
+    return (
+        all(row.state != "down" for row in rows if row.use == HostUse.ACTIVE)
+        and personas == drawable
+        and not inspection.persona_faults
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownHosts:
+    """All hosts that anybody knows.
+
+    Attributes:
+        addresses: where they are, by name; those of COMFYUI_HOSTS first.
+        orders: what operators have ordered, by name.
+        published: what the workers have published, each host once for each worker.
+        unread: what could not be read, a sentence for each.
+        redis_outage: why Redis could not be asked, None if it could.
+    """
+
+    addresses: Mapping[str, HostAddress]
+    orders: Mapping[str, HostOrder]
+    published: Sequence[PublishedHost]
+    unread: tuple[str, ...]
+    redis_outage: str | None
+
+
+class HostsSettings(HostSettings, RedisSettings):
+    """What it takes to find all hosts; without a database those of the orders are not found."""
+
+    database_url: DatabaseURL | None = None
+
+
+async def read_known_hosts(settings: HostsSettings, *, timeout_s: float) -> KnownHosts:
+    """Read orders, DNS records and what the workers have published, each within `timeout_s`."""
+    unread: list[str] = []
+    (published, outage), orders, from_dns = await asyncio.gather(
+        _read_published(settings),
+        _read_orders(settings, timeout_s, unread),
+        _resolve(settings, unread),
+    )
+    of_orders = [order.address for order in orders.values() if order.address is not None]
+    of_workers = [HostAddress.parse(host.address) for host in published if host.address]
+    known: dict[str, HostAddress] = {}
+    for address in (*settings.host_addresses, *from_dns, *of_orders, *of_workers):
+        known.setdefault(address.name, address)
+    # As for the workers, an address that was given by an order counts more.
+    known |= {address.name: address for address in of_orders}
+    return KnownHosts(
+        addresses=known,
+        orders=orders,
+        published=published,
+        unread=tuple(unread),
+        redis_outage=outage,
+    )
+
+
+async def _read_orders(
+    settings: HostsSettings, timeout_s: float, unread: list[str]
+) -> Mapping[str, HostOrder]:
+    if settings.database_url is None:
+        return {}
+    engine = connect(settings.database_url, pool_size=1)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await HostOrders(engine).read()
+    except TimeoutError:
+        why = f"the database does not answer within {timeout_s:g} s"
+    except ImagegenError as error:
+        why = error.sentence
+    finally:
+        await engine.dispose()
+    unread.append(f"the hosts that were added or drained are not shown: {why}")
+    return {}
+
+
+async def _resolve(settings: HostsSettings, unread: list[str]) -> list[HostAddress]:
+    resolver, found = DnsResolver(), list[HostAddress]()
+    for name in settings.host_dns_names:
+        for family in FAMILIES:
+            try:
+                ips = await resolver.records(name.host, family)
+            except NameNotResolved as error:
+                unread.append(f"hosts of {name.name} are not shown: {error}")
+            else:
+                found += [name.address(ip) for ip in sorted(ips)]
+    return found
+
+
+async def _read_published(
+    settings: HostsSettings,
+) -> tuple[Sequence[PublishedHost], str | None]:
+    """Return what the workers have published, and why that could not be read."""
+    place = settings.redis
+    outage = await connections.outage(settings)
+    if outage is not None:
+        return [], outage
+    async with connections.silent_connection(place, db=settings.redis_result_db) as redis:
+        try:
+            return await host_status.read_published(redis), None
+        except (RedisError, OSError) as error:
+            return [], redis_errors.why(error, place.address, user=place.user)
+
+
+def _row(report: HostReport, published: Sequence[PublishedHost], library: Library) -> HostRow:
+    missing = _missing(report, library)
+    worst = max(published, key=lambda host: _severity(host.condition), default=None)
+    last_model_sets = {host.model_set for host in published}
+    return HostRow(
+        name=report.name,
+        state="down" if report.fault else worst.condition if worst else "up",
+        why=report.fault or (worst.why if worst else None),
+        version=report.version,
+        devices=report.devices,
+        slots=sum(host.slots for host in published) if published else None,
+        taken=sum(host.taken for host in published) if published else None,
+        queue=report.queue,
+        last_drew=tuple(
+            sorted(
+                persona
+                for persona, workflow in library.workflows.items()
+                if workflow.requirements.model_set in last_model_sets
+            )
+        ),
+        can_draw=tuple(sorted(persona for persona in missing if not missing[persona])),
+        missing={persona: missing[persona] for persona in sorted(missing) if missing[persona]},
+    )
+
+
+def _severity(condition: str) -> int:
+    # A condition that only a newer worker knows counts as the worst.
+    return _SEVERITY.index(condition) if condition in _SEVERITY else len(_SEVERITY)
+
+
+def _missing(report: HostReport, library: Library) -> dict[str, tuple[str, ...]]:
+    if report.capabilities is None:
+        return {}
+    return {
+        persona: tuple(each.sentence for each in report.capabilities.missing(workflow.requirements))
+        for persona, workflow in library.workflows.items()
+    }
+
+
+def _use(row: HostRow, known: KnownHosts) -> str:
+    if (order := known.orders.get(row.name)) is not None:
+        return order.use.value
+    # A host that DNS does not name any more is removed by the workers, without any order.
+    return next((host.use for host in known.published if host.name == row.name), HostUse.ACTIVE)
+
+
+def _note(row: HostRow, known: KnownHosts) -> str | None:
+    order = known.orders.get(row.name)
+    return None if order is None else order.note

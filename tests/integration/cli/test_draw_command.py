@@ -1,0 +1,116 @@
+"""`imagegen draw`: one picture through a host, and nothing that a worker would not draw."""
+
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from imagegen.sandbox.comfyui import SandboxComfyUI
+from tests.support import command
+from tests.support.comfyui_client import connect_client
+from tests.support.command import CommandResult
+from tests.support.product import required_models
+
+TEXT = "She reads a book in a garden, morning light."
+
+
+async def draw(out: Path, *arguments: str, hosts: str, text: str = TEXT) -> CommandResult:
+    return await command.run(
+        *("draw", "--persona", "lina", text, "--out", str(out)),
+        *arguments,
+        COMFYUI_HOSTS=hosts,
+        MAX_RATING="explicit",
+    )
+
+
+async def test_a_picture_is_written_and_nothing_is_left_on_the_host(tmp_path: Path) -> None:
+    out = tmp_path / "lina.png"
+    async with (
+        SandboxComfyUI(models=required_models()) as host,
+        connect_client(host.address) as client,
+    ):
+        result = await draw(out, "--seed", "42", "--json", hosts=host.address)
+        left = await client.get("/history")
+
+    with Image.open(io.BytesIO(out.read_bytes())) as image:
+        assert image.format == "PNG"
+        assert "prompt" not in image.info
+    facts = result.json
+    assert (facts["seed"], facts["rating"], facts["host"]) == (42, "safe", host.address)
+    assert facts["fallback"] is None
+    assert left == {}
+    [posted] = host.posted
+    inputs = [value for node in posted.graph.values() for value in node["inputs"].values()]
+    assert 42 in inputs
+    assert any(isinstance(value, str) and "reads a book in a garden" in value for value in inputs)
+
+
+async def test_without_a_seed_two_pictures_differ(tmp_path: Path) -> None:
+    async with SandboxComfyUI(models=required_models()) as host:
+        first, second = [
+            (await draw(tmp_path / "a.png", "--json", hosts=host.address)).json for _ in range(2)
+        ]
+
+    assert first["seed"] != second["seed"]
+
+
+async def test_a_banned_text_is_refused_and_reaches_no_host(tmp_path: Path) -> None:
+    out = tmp_path / "no.png"
+    async with SandboxComfyUI(models=required_models()) as host:
+        result = await draw(
+            out, "--rating", "explicit", hosts=host.address, text="a naked schoolgirl, 14 years old"
+        )
+
+    assert result.code == 1
+    assert result.stderr.startswith("imagegen: it may not be drawn: ")
+    assert "schoolgirl" not in result.stderr
+    assert (host.posted, out.exists()) == ([], False)
+
+
+async def test_the_personas_bound_holds_whatever_is_asked_for(tmp_path: Path) -> None:
+    async with SandboxComfyUI(models=required_models()) as host:
+        result = await command.run(
+            *("draw", "--persona", "lina", TEXT, "--out", str(tmp_path / "a.png")),
+            *("--rating", "explicit", "--json"),
+            COMFYUI_HOSTS=host.address,
+        )
+
+    assert result.json["rating"] == "safe"
+
+
+async def test_without_a_host_that_is_up_it_ends_in_time_and_says_what_to_do(
+    tmp_path: Path,
+) -> None:
+    result = await draw(tmp_path / "a.png", "--timeout", "1", hosts="127.0.0.1:1")
+
+    assert result.code == 1
+    assert result.stderr == (
+        "imagegen: not drawn within 1 s: `imagegen hosts` says how the hosts are\n"
+    )
+
+
+async def test_a_drawing_that_is_too_late_is_taken_off_its_host(tmp_path: Path) -> None:
+    async with (
+        SandboxComfyUI(models=required_models(), seconds_per_picture=10.0) as host,
+        connect_client(host.address) as client,
+    ):
+        result = await draw(tmp_path / "a.png", "--timeout", "2", hosts=host.address)
+        queue = await client.get("/prompt")
+
+    assert result.code == 1
+    assert (len(host.posted), queue["exec_info"]["queue_remaining"]) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("--persona", "nobody", "--out", "a.png", TEXT), "There is no persona"),
+        (("--persona", "lina", "--out", "a.jpg", TEXT), "has to end with .png"),
+    ],
+)
+async def test_what_is_wrong_is_said_in_one_sentence(arguments: tuple[str, ...], why: str) -> None:
+    result = await command.run("draw", *arguments, COMFYUI_HOSTS="127.0.0.1:1")
+
+    assert result.code == 2
+    assert why in result.stderr

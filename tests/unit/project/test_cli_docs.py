@@ -1,0 +1,39 @@
+"""docs/cli.md names every command with its options, and no others."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from imagegen.cli.app import main
+
+PAGE = Path(__file__).parents[3] / "docs" / "cli.md"
+ROW = re.compile(r"^\| `imagegen (?P<command>[\w -]+)` \|(?P<options>[^|]*)\|", re.MULTILINE)
+
+
+def test_the_page_names_each_command_with_its_options() -> None:
+    in_page = {
+        row["command"]: set(re.findall(r"`(--[\w-]+)`", row["options"]))
+        for row in ROW.finditer(PAGE.read_text())
+    }
+
+    assert in_page == dict(_commands(main, ()))
+
+
+def _commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[str, set[str]]]:
+    if not isinstance(command, click.Group) or command.invoke_without_command:
+        yield " ".join(path), _options(command)
+    if isinstance(command, click.Group):
+        for name, each in command.commands.items():
+            yield from _commands(each, (*path, name))
+
+
+def _options(command: click.Command) -> set[str]:
+    return {
+        name
+        for parameter in command.params
+        if isinstance(parameter, click.Option)
+        for name in (*parameter.opts, *parameter.secondary_opts)
+        if name.startswith("--") and name != "--help"
+    }
