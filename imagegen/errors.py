@@ -24,6 +24,7 @@
             StoreUnavailable    the image store cannot be used
             NoScene             the language model gave no scene
             WorkerStops         the worker shuts down before drawing
+            Paused              an operator has paused persona or kind
             Unexpected          nobody foresaw it; all may fail alike
                 DatabaseRefused PostgreSQL refuses a statement
             ConversationUnreadable  written by a newer version
@@ -51,6 +52,7 @@
         ClaimLost               another job has claimed the request
         RequestNotFound         no or several requests match an id
         NotRetried              the failed request cannot be retried
+        PauseRefused            there is nothing of this name to pause
         MigrationStopped        the database was left as before
         SandboxError            a part of the sandbox cannot start
             FaultError          an unknown fault was asked for

@@ -26,7 +26,9 @@ from imagegen.monitoring import checks, http_server, image_page
 from imagegen.monitoring.host_status import HostStatusPublisher
 from imagegen.monitoring.persona_coverage import COVERAGE_EVERY_S, PersonaCoverage
 from imagegen.monitoring.readiness import Readiness
-from imagegen.pipeline import end_notices, turn_reader
+from imagegen.monitoring.status.routes import StatusPage
+from imagegen.monitoring.worker_status import WorkerStatusPublisher
+from imagegen.pipeline import end_notices, pause_gate, turn_reader
 from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.make_image import make_image
 from imagegen.queue import connections, job_lease, shutdown
@@ -113,12 +115,13 @@ def worker_settings(
         allow_two_runs_of_a_job()
         leave_unknown_jobs()
         readiness = Readiness(lambda: graceful_shutdown.is_under_way)
+        status_page = StatusPage(bootstrap.status_access(settings))
         await stack.enter_async_context(
             http_server.serving(
                 settings.web_host,
                 settings.web_port,
                 readiness,
-                _pages(settings, images, lambda: ctx.get("context")),
+                [*status_page.routes(), *_pages(settings, images, lambda: ctx.get("context"))],
             )
         )
         parts = await bootstrap.worker_parts(
@@ -131,6 +134,7 @@ def worker_settings(
         coverage = PersonaCoverage(library, context.pool)
         for name, step, seconds in (
             ("retention", parts.retention.step, retention.EVERY_S),
+            ("pauses", context.pause_gate.step, pause_gate.EVERY_S),
             ("turns", context.turn_reader.step, turn_reader.EVERY_S),
             ("relay", relay.step, recovery.relay_every_s),
             ("strays", partial(parts.stray_cleanup.step, context.pool), stray_prompts.EVERY_S),
@@ -142,7 +146,23 @@ def worker_settings(
             await stack.enter_async_context(periodic.every(seconds, step, name=name))
         publisher = HostStatusPublisher(parts.results_redis, context.pool)
         await stack.enter_async_context(publisher.publishing())
+        worker = WorkerStatusPublisher(
+            parts.results_redis,
+            context.pool,
+            name=logs.worker_name(),
+            is_stopping=lambda: graceful_shutdown.is_under_way,
+        )
+        await stack.enter_async_context(worker.publishing())
         await stack.enter_async_context(checks.running(settings, context, readiness))
+        status_parts = bootstrap.status_parts(
+            settings,
+            stack,
+            parts=parts,
+            library=library,
+            readiness=readiness,
+            worker=logs.worker_name(),
+        )
+        await stack.enter_async_context(status_page.showing(status_parts))
         graceful_shutdown.attach_to_arq()
         async with connections.silent_connection(
             settings.redis, db=settings.redis_broker_db

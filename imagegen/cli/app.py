@@ -9,6 +9,7 @@ from imagegen.cli.hosts import hosts
 from imagegen.cli.import_celery import import_celery
 from imagegen.cli.lift import lift
 from imagegen.cli.migrate import migrate
+from imagegen.cli.pauses import pause, pauses, resume
 from imagegen.cli.probe import probe
 from imagegen.cli.prompt import prompt
 from imagegen.cli.purge import purge
@@ -29,6 +30,9 @@ for _command in (
     migrate,
     hosts,
     requests,
+    pause,
+    resume,
+    pauses,
     prompt,
     covers,
     purge,

@@ -1,6 +1,7 @@
 """The demo: a scripted chat with every persona, real from the hook to the photo in the chat."""
 
 import asyncio
+import secrets
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from imagegen.sandbox import signals
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.demo import chat_page, progress_board, worker_process
 from imagegen.sandbox.demo.progress_board import ProgressBoard
+from imagegen.sandbox.ports import free_ports
 from imagegen.sandbox.servers.process import ServerProcess
 from imagegen.sandbox.servers.servers import Servers, running_servers
 from imagegen.sandbox.servers.workdir import private_directory
@@ -143,10 +145,14 @@ class _Demo:
 async def _run(demo: _Demo) -> None:
     async with _comfyui_hosts(demo) as hosts, SandboxTelegram() as telegram:
         demo.console.print(f"ComfyUI: {hosts}  chats: {telegram.url}", highlight=False)
-        with worker_process.running_worker(
-            demo.directory, _worker_settings(demo, hosts, telegram)
-        ) as worker:
+        settings = _worker_settings(demo, hosts, telegram)
+        with worker_process.running_worker(demo.directory, settings) as worker:
             if demo.options.chat:
+                demo.console.print(
+                    f"Status page: http://127.0.0.1:{settings['WEB_PORT']}/"
+                    f" (token: {settings['STATUS_TOKEN']})",
+                    highlight=False,
+                )
                 await _while_running(
                     worker,
                     asyncio.ensure_future(
@@ -180,7 +186,16 @@ def _worker_settings(demo: _Demo, hosts: str, telegram: SandboxTelegram) -> dict
         "WEB_PORT": "0",
         # Ctrl-C must not wait for a picture that is being drawn.
         "STOP_GRACE": "0",
-        **(chat_page.WORKER_SETTINGS if demo.options.chat else {}),
+        **(_settings_of_the_pages() if demo.options.chat else {}),
+    }
+
+
+def _settings_of_the_pages() -> dict[str, str]:
+    """Return the settings for a person: what the chat page shows, and the status page."""
+    return {
+        **chat_page.WORKER_SETTINGS,
+        "WEB_PORT": str(next(free_ports())),
+        "STATUS_TOKEN": secrets.token_urlsafe(12),
     }
 
 

@@ -28,6 +28,7 @@ _OF_OURS = (
         "hash_secret",
         "safety_memory",
         "unread_turns",
+        "imagegen_pauses",
     ),
     "imagegen_alembic_version",
 )
