@@ -100,7 +100,6 @@ async def pause_and_retry_and_resume_by_keyboard(page: Any) -> None:
     await page.get_by_role("button", name="Try all that ended with drawing_failed").focus()
     await page.keyboard.press("Enter")
     await page.get_by_text("1 of 1 put back into the queue.").wait_for()
-    await page.get_by_text("the persona ash is paused").first.wait_for()
     await page.get_by_role("button", name="Resume the persona ash").focus()
     await page.keyboard.press("Enter")
 

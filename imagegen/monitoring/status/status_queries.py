@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook.tables import ImageRequest, State
@@ -33,7 +33,7 @@ _IS_OPEN = text("state IN ('queued', 'drawing', 'drawn', 'delivering')")
 
 _COUNTS = text(
     """
-    SELECT state, count(*) AS count, min(queued_at) AS oldest_at FROM image_requests
+    SELECT state, count(*) AS requests, min(queued_at) AS oldest_at FROM image_requests
     WHERE state IN ('queued', 'drawing', 'drawn', 'delivering') GROUP BY state
     """
 )
@@ -157,7 +157,7 @@ class StatusQueries:
             drawing = _open().where(ImageRequest.state == State.DRAWING).limit(_MOST_DRAWING)
             return OpenRequests(
                 now=(await connection.execute(select(func.clock_timestamp()))).scalar_one(),
-                counts={row.state: row.count for row in counted},
+                counts={row.state: row.requests for row in counted},
                 oldest_at=min((row.oldest_at for row in counted), default=None),
                 waiting=[OpenRequest(**row) for row in await _rows(connection, waiting)],
                 drawing=[OpenRequest(**row) for row in await _rows(connection, drawing)],
@@ -221,7 +221,7 @@ _MAY_BE_SHOWN = (
 )
 
 
-def _open() -> Select[Any]:
+def _open() -> Any:
     return (
         select(
             ImageRequest.id,
@@ -242,7 +242,7 @@ def _open() -> Select[Any]:
     )
 
 
-def _last_pictures() -> Select[Any]:
+def _last_pictures() -> Any:
     latest = (
         select(ImageRequest)
         .where(
@@ -268,7 +268,7 @@ def _last_pictures() -> Select[Any]:
     )
 
 
-def _reported() -> Select[Any]:
+def _reported() -> Any:
     is_showable = (ImageRequest.drawn_rating == Rating.SAFE) & ImageRequest.image.is_not(None)
     return (
         select(
