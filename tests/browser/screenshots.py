@@ -33,6 +33,8 @@ _GAP = 24
 _BETWEEN = (128, 136, 132)
 _PERSON = 1001
 _SECONDS_PER_PICTURE = 3.0
+# So long that something is drawn while the browser starts.
+_SECONDS_PER_PICTURE_AT_NIGHT = 10.0
 
 
 def main() -> None:
@@ -73,7 +75,10 @@ async def _status_page(products: ProductFactory, engine: AsyncEngine) -> None:
     """Show a night with some trouble: three hosts, of which one is away, and a paused persona."""
     port, sessions = free_port(), sessions_of(engine)
     async with products.start(
-        hosts=3, seconds_per_picture=_SECONDS_PER_PICTURE, web_port=port, status_token=TOKEN
+        hosts=3,
+        seconds_per_picture=_SECONDS_PER_PICTURE_AT_NIGHT,
+        web_port=port,
+        status_token=TOKEN,
     ) as product:
         first = await product.ask(dialog_id=501, persona="may")
         await product.hook.wait(first, timeout=PATIENCE_S)
@@ -86,30 +91,27 @@ async def _status_page(products: ProductFactory, engine: AsyncEngine) -> None:
         personas = ["lina", "may", "stacy", "taya", "una", "ash", "julie", "lina", "ash"]
         for number, persona in enumerate(personas):
             await product.ask(dialog_id=601 + number, persona=persona)
-        for name, scheme, size in (
-            ("status-phone.webp", "dark", chromium.PHONE),
-            ("status-desk.webp", "light", {"width": 1280, "height": 1500}),
-        ):
-            async with chromium.opened_page(
-                f"http://127.0.0.1:{port}/",
-                color_scheme=scheme,
-                viewport=size,
-                device_scale_factor=2 if size is chromium.PHONE else 1,
-            ) as page:
-                await page.get_by_label("Token").fill(TOKEN)
-                await page.keyboard.press("Enter")
-                await page.get_by_text("the persona ash is paused").first.wait_for()
-                await page.wait_for_function(
-                    "[...document.images].every((image) => image.complete)"
-                )
-                shots = [await page.screenshot()]
-                if size is chromium.PHONE:
-                    for title in ("#failures-title", "#charts-title"):
-                        await page.locator(title).evaluate(
-                            "(node) => scrollTo(0, node.offsetTop - 70)"
-                        )
-                        shots.append(await page.screenshot())
-            _write(name, shots)
+        address = f"http://127.0.0.1:{port}/"
+        async with _signed_in(address, "dark", viewport=chromium.PHONE) as page:
+            shots = [await page.screenshot()]
+            for title in ("#failures-title", "#charts-title"):
+                await page.locator(title).evaluate("(node) => scrollTo(0, node.offsetTop - 70)")
+                shots.append(await page.screenshot())
+        _write("status-phone.webp", shots)
+        desk = {"width": 1280, "height": 1640}
+        async with _signed_in(address, "light", viewport=desk, device_scale_factor=1) as page:
+            _write("status-desk.webp", [await page.screenshot()])
+
+
+@asynccontextmanager
+async def _signed_in(address: str, scheme: str, **options: Any) -> AsyncIterator[Any]:
+    usual = {"color_scheme": scheme, "device_scale_factor": 2}
+    async with chromium.opened_page(address, **(usual | options)) as page:
+        await page.get_by_label("Token").fill(TOKEN)
+        await page.keyboard.press("Enter")
+        await page.get_by_text("the persona ash is paused").first.wait_for()
+        await page.get_by_role("button", name="Show a picture").first.wait_for()
+        yield page
 
 
 async def _photo_in_the_light(page: Any) -> tuple[bytes, bytes]:

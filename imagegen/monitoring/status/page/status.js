@@ -14,7 +14,7 @@ let noticeTimer = 0;
 let readAt = 0;
 
 const isOperator = () => visitor.role === "operator";
-const link = (request) => element("a", { href: `#/requests/${request.id}`, "data-key": `to ${request.id}` }, request.persona, " ", element("span", { class: "soft" }, request.kind ?? ""));
+const link = (request) => element("span", {}, element("a", { href: `#/requests/${request.id}`, "data-key": `to ${request.id}` }, request.persona), request.kind ? element("span", { class: "soft" }, ` ${request.kind}`) : null);
 const none = (words) => element("p", { class: "soft" }, words);
 
 // --- following the worker
@@ -124,7 +124,7 @@ function showGlance() {
   }
   if (queue) {
     const open = Object.values(queue.counts).reduce((sum, count) => sum + count, 0);
-    tiles.push(tile("under way", String(open)), tile("the oldest", queue.oldest_at ? since(queue.oldest_at) : "–"));
+    tiles.push(tile("under way", String(open)), tile("oldest under way", queue.oldest_at ? since(queue.oldest_at) : "–"));
   }
   replace(find("glance"), tiles);
 }
