@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 from io import BytesIO
 from typing import Any
 from uuid import UUID
@@ -215,6 +216,23 @@ async def test_a_database_that_is_away_is_told_and_the_rest_is_shown(
     assert parts["queue"] is None
     assert [host["condition"] for host in parts["hosts"]] == ["up"]
     assert (refused[0], no_request) == (503, 503)
+
+
+async def test_somebody_who_looks_does_not_hold_up_the_end_of_the_worker(
+    products: ProductFactory,
+) -> None:
+    port = free_port()
+    async with AsyncExitStack() as stack:
+        async with products.start(**settings(port)):
+            visit = await stack.enter_async_context(status_visit.visiting(port))
+            looks = asyncio.create_task(visit.until(lambda _: False))
+            async with asyncio.timeout(PATIENCE_S):
+                while not visit.parts:  # noqa: ASYNC110 (what came gives no event)
+                    await asyncio.sleep(0.02)
+        ended, _ = await asyncio.wait({looks}, timeout=PATIENCE_S / 2)
+
+    assert ended == {looks}
+    assert looks.exception() is not None
 
 
 def _engine(sessions: Sessions) -> AsyncEngine:
