@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from chatflow_hook.messages import Messages
-from chatflow_hook.queue import QueueClient
 from chatflow_hook.settings import BadSetting
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.timeouts import PromptTimeouts
@@ -22,13 +21,6 @@ from imagegen.maintenance.retention import Retention
 from imagegen.maintenance.retention_limits import RetentionLimits
 from imagegen.maintenance.stray_prompts import StrayCleanup
 from imagegen.monitoring.counter_log import CounterLog
-from imagegen.monitoring.readiness import Readiness
-from imagegen.monitoring.status.access import Role, StatusAccess, is_loopback
-from imagegen.monitoring.status.actions import StatusActions
-from imagegen.monitoring.status.blurred import BlurredImages
-from imagegen.monitoring.status.routes import StatusParts
-from imagegen.monitoring.status.snapshot import Snapshots, StatusSources
-from imagegen.monitoring.status.status_queries import StatusQueries
 from imagegen.pipeline.chat_progress import ChatProgress, ProgressSettings
 from imagegen.pipeline.content_policy import ContentPolicy, PolicySettings
 from imagegen.pipeline.context import JobContext
@@ -50,7 +42,6 @@ from imagegen.queue.live_progress import LiveProgress
 from imagegen.requests.chat_ends import ChatEnds
 from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.pauses import Pauses
-from imagegen.requests.queries import RequestQueries
 from imagegen.requests.repository import RequestRepository
 from imagegen.safety.screen import Screen, ScreenVerdict, shared_screen
 from imagegen.settings import (
@@ -69,9 +60,6 @@ from imagegen.workflows.library import Library
 from imagegen.workflows.screening import screened_workflows
 
 _DAY_S = 86_400.0
-# The status page has connections of its own, so that it works while jobs keep theirs busy.
-_STATUS_CONNECTIONS = 2
-_STATUS_COMMAND_TIMEOUT_S = 5.0
 # After a minute people look elsewhere, and want to be notified of their picture.
 _NOTIFY_AFTER_S = 60.0
 
@@ -146,67 +134,6 @@ def image_links(settings: Settings) -> ImageLinks | None:
         # All workers of an installation have it.
         secret=settings.telegram_bot_token.get_secret_value(),
         valid_s=settings.image_url_valid,
-    )
-
-
-def status_access(settings: Settings) -> StatusAccess:
-    """Return what tells who may see the status page."""
-    tokens = {Role.OPERATOR: settings.status_token, Role.READER: settings.status_read_token}
-    return StatusAccess(
-        tokens={
-            role: token.get_secret_value().strip()
-            for role, token in tokens.items()
-            if token is not None
-        },
-        proxy_header=settings.status_proxy_header,
-        role_header=settings.status_proxy_role_header,
-        # All workers of an installation have it.
-        secret=settings.telegram_bot_token.get_secret_value(),
-        is_loopback=is_loopback(settings.web_host),
-        served_at=settings.served_at,
-    )
-
-
-def status_parts(  # noqa: PLR0913 (what the worker has made, all but two by name)
-    settings: Settings,
-    stack: AsyncExitStack,
-    *,
-    parts: "WorkerParts",
-    library: Library,
-    readiness: Readiness,
-    worker: str,
-) -> StatusParts:
-    """Open what the status page reads with; the stack closes it. No connection is opened yet."""
-    engine = connect(
-        settings.database_url,
-        pool_size=_STATUS_CONNECTIONS,
-        command_timeout_s=_STATUS_COMMAND_TIMEOUT_S,
-    )
-    stack.push_async_callback(engine.dispose)
-    queue = QueueClient(
-        settings.redis, broker_db=settings.redis_broker_db, result_db=settings.redis_result_db
-    )
-    stack.push_async_callback(queue.close)
-    queries, context = StatusQueries(engine), parts.context
-    sources = StatusSources(
-        queries=queries,
-        pauses=Pauses(engine),
-        redis=parts.results_redis,
-        redis_place=settings.redis,
-        pool=context.pool,
-        readiness=readiness,
-        worker=worker,
-        personas=list(library.workflows),
-        hosts_are_shared=settings.workers_share_hosts,
-    )
-    return StatusParts(
-        snapshots=Snapshots(sources),
-        actions=StatusActions(engine, queries, context.image_store, queue),
-        queries=queries,
-        requests=RequestQueries(engine, hash_secret=settings.hash_secret),
-        pool=context.pool,
-        images=context.image_store,
-        blurred=BlurredImages(context.image_store),
     )
 
 

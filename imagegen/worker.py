@@ -26,7 +26,7 @@ from imagegen.monitoring import checks, http_server, image_page
 from imagegen.monitoring.host_status import HostStatusPublisher
 from imagegen.monitoring.persona_coverage import COVERAGE_EVERY_S, PersonaCoverage
 from imagegen.monitoring.readiness import Readiness
-from imagegen.monitoring.status.routes import StatusPage
+from imagegen.monitoring.status import factory as status
 from imagegen.monitoring.worker_status import WorkerStatusPublisher
 from imagegen.pipeline import end_notices, pause_gate, turn_reader
 from imagegen.pipeline.context import JobContext
@@ -115,7 +115,7 @@ def worker_settings(
         allow_two_runs_of_a_job()
         leave_unknown_jobs()
         readiness = Readiness(lambda: graceful_shutdown.is_under_way)
-        status_page = StatusPage(bootstrap.status_access(settings))
+        status_page = status.status_page(settings)
         await stack.enter_async_context(
             http_server.serving(
                 settings.web_host,
@@ -154,15 +154,16 @@ def worker_settings(
         )
         await stack.enter_async_context(worker.publishing())
         await stack.enter_async_context(checks.running(settings, context, readiness))
-        status_parts = bootstrap.status_parts(
+        shown = status.showing(
+            status_page,
             settings,
-            stack,
-            parts=parts,
-            library=library,
+            context,
+            results_redis=parts.results_redis,
             readiness=readiness,
             worker=logs.worker_name(),
+            personas=list(library.workflows),
         )
-        await stack.enter_async_context(status_page.showing(status_parts))
+        await stack.enter_async_context(shown)
         graceful_shutdown.attach_to_arq()
         async with connections.silent_connection(
             settings.redis, db=settings.redis_broker_db

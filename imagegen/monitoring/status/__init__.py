@@ -1,5 +1,6 @@
 """The status page: what the workers do now, for the person who is woken at night.
 
+- `factory.py`: makes the page from settings
 - `access.py`: who may see the page, and who may change something
 - `status_queries.py`: what the page reads from PostgreSQL
 - `waiting.py`: why a request waits
