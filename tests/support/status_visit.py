@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -77,20 +77,22 @@ async def visiting(port: int, token: str | None = TOKEN) -> AsyncIterator[Status
     """Go to the page of the worker at a port, and sign in with a token if one is given."""
     url = f"http://127.0.0.1:{port}"
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
-        await _until_served(session, url)
+        await _until_answers(session, f"{url}/healthz")
         if token is not None:
             async with session.post(
                 f"{url}/status/session", data={"token": token}, headers={"Origin": url}
             ) as answer:
                 assert answer.status == 200, await answer.text()
+        await _until_answers(session, f"{url}/status/events")
         yield StatusVisit(session, url)
 
 
-async def _until_served(session: aiohttp.ClientSession, url: str) -> None:
+async def _until_answers(session: aiohttp.ClientSession, url: str) -> None:
+    """Ask until the worker serves the page; 503 says that it starts."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
-            try:
-                async with session.get(f"{url}/healthz"):
-                    return
-            except aiohttp.ClientConnectionError:
-                await asyncio.sleep(0.02)
+            with suppress(aiohttp.ClientConnectionError):
+                async with session.get(url) as answer:
+                    if answer.status != 503:
+                        return
+            await asyncio.sleep(0.02)
