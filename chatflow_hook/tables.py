@@ -214,6 +214,12 @@ class ImageRequest(Base):
         Index("ix_image_requests_dialog_id_created_at", "dialog_id", "created_at"),
         Index("ix_image_requests_user_id_created_at", "user_id", "created_at"),
         Index("ix_image_requests_finished_at", "finished_at"),
+        # What an operator looks for.
+        Index(
+            "ix_image_requests_ended_badly",
+            "finished_at",
+            postgresql_where=text("state IN ('failed', 'refused', 'expired')"),
+        ),
         # The requests that the buttons of a picture have brought.
         Index(
             "ix_image_requests_pressed_on",

@@ -29,6 +29,7 @@ from imagegen.pipeline.content_policy import ContentPolicy, PolicySettings
 from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.end_notices import EndNotices
 from imagegen.pipeline.image_cache import ImageCache
+from imagegen.pipeline.pause_gate import PauseGate
 from imagegen.pipeline.photo_message import PhotoMessages
 from imagegen.pipeline.quarantine import Quarantine
 from imagegen.pipeline.safety_audit import SafetyAudit
@@ -45,6 +46,7 @@ from imagegen.queue.circuit_breaker import CircuitBreaker
 from imagegen.queue.live_progress import LiveProgress
 from imagegen.requests.chat_ends import ChatEnds
 from imagegen.requests.deliveries import Deliveries
+from imagegen.requests.pauses import Pauses
 from imagegen.requests.repository import RequestRepository
 from imagegen.safety.screen import Screen, ScreenVerdict, shared_screen
 from imagegen.settings import (
@@ -275,6 +277,7 @@ async def worker_parts(  # noqa: PLR0913 (what the worker has made, the last two
         quarantine=Quarantine(
             max_crashes=settings.request_crashes, count_suspects=requests.count_suspects
         ),
+        pause_gate=PauseGate(Pauses(engine), max_age_s=settings.request_max_age),
         circuit_breaker=CircuitBreaker(),
         ai_mark=settings.delivery_ai_mark,
         max_age_s=settings.request_max_age,

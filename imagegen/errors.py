@@ -25,6 +25,7 @@
             StoreUnavailable    the image store cannot be used
             NoScene             the language model gave no scene
             WorkerStops         the worker shuts down before drawing
+            Paused              an operator has paused persona or kind
             Unexpected          nobody foresaw it; all may fail alike
                 DatabaseRefused PostgreSQL refuses a statement
             ConversationUnreadable  written by a newer version
@@ -53,6 +54,7 @@
         RequestNotFound         no or several requests match an id
         NotRetried              the failed request cannot be retried
         LibraryNotReloaded      a broken persona: all stay as before
+        PauseRefused            there is nothing of this name to pause
         MigrationStopped        the database was left as before
         SandboxError            a part of the sandbox cannot start
             FaultError          an unknown fault was asked for

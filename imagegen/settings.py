@@ -265,6 +265,42 @@ class WebSettings(BaseSettings):
         return None if is_any_address else f"http://{host}:{self.web_port}"
 
 
+_TOKEN_LENGTH = 16
+
+
+def _check_status_token(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and len(value.get_secret_value().strip()) < _TOKEN_LENGTH:
+        raise BadSetting("something else")
+    return value
+
+
+_StatusToken = Annotated[
+    SecretStr | None,
+    AfterValidator(_check_status_token),
+    Field(description=f"a random text of at least {_TOKEN_LENGTH} characters"),
+]
+_HeaderName = Annotated[
+    str | None, Field(pattern=r"^[A-Za-z0-9-]+$", description="the name of an HTTP header")
+]
+
+
+class StatusSettings(WebSettings):
+    """Who may see the status page, and who may change something on it."""
+
+    status_token: _StatusToken = None
+    status_read_token: _StatusToken = None
+    status_proxy_header: _HeaderName = None
+    status_proxy_role_header: _HeaderName = None
+
+    @model_validator(mode="after")
+    def _check_status_roles(self) -> Self:
+        if self.status_token is not None and self.status_token == self.status_read_token:
+            raise ValueError("STATUS_TOKEN and STATUS_READ_TOKEN are the same, must be two")
+        if self.status_proxy_role_header is not None and self.status_proxy_header is None:
+            raise ValueError("STATUS_PROXY_ROLE_HEADER is set without STATUS_PROXY_HEADER")
+        return self
+
+
 class LogSettings(BaseSettings):
     """In which form the worker writes its log."""
 
@@ -317,7 +353,7 @@ class Settings(
     HostSettings,
     PictureSettings,
     StoreSettings,
-    WebSettings,
+    StatusSettings,
     LogSettings,
     TelegramSettings,
     HookSettings,

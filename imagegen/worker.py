@@ -26,8 +26,9 @@ from imagegen.monitoring import checks, http_server, image_page
 from imagegen.monitoring.host_status import HostStatusPublisher
 from imagegen.monitoring.persona_coverage import COVERAGE_EVERY_S, PersonaCoverage
 from imagegen.monitoring.readiness import Readiness
+from imagegen.monitoring.status import factory as status
 from imagegen.monitoring.worker_status import WorkerStatusPublisher
-from imagegen.pipeline import end_notices, turn_reader
+from imagegen.pipeline import end_notices, pause_gate, turn_reader
 from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.make_image import make_image
 from imagegen.pool import membership
@@ -119,12 +120,13 @@ def worker_settings(
         allow_two_runs_of_a_job()
         leave_unknown_jobs()
         readiness = Readiness(lambda: graceful_shutdown.is_under_way)
+        status_page = status.status_page(settings)
         await stack.enter_async_context(
             http_server.serving(
                 settings.web_host,
                 settings.web_port,
                 readiness,
-                _pages(settings, images, lambda: ctx.get("context")),
+                [*status_page.routes(), *_pages(settings, images, lambda: ctx.get("context"))],
             )
         )
         parts = await bootstrap.worker_parts(
@@ -144,6 +146,7 @@ def worker_settings(
         for name, step, seconds in (
             ("hosts", parts.pool_membership.step, membership.HOSTS_EVERY_S),
             ("retention", parts.retention.step, retention.EVERY_S),
+            ("pauses", context.pause_gate.step, pause_gate.EVERY_S),
             ("turns", context.turn_reader.step, turn_reader.EVERY_S),
             ("relay", relay.step, recovery.relay_every_s),
             ("strays", partial(parts.stray_cleanup.step, context.pool), stray_prompts.EVERY_S),
@@ -165,6 +168,16 @@ def worker_settings(
         )
         await stack.enter_async_context(worker.publishing())
         await stack.enter_async_context(checks.running(settings, context, readiness))
+        shown = status.showing(
+            status_page,
+            settings,
+            context,
+            results_redis=parts.results_redis,
+            readiness=readiness,
+            worker=logs.worker_name(),
+            personas=list(library.workflows),
+        )
+        await stack.enter_async_context(shown)
         graceful_shutdown.attach_to_arq()
         async with connections.silent_connection(
             settings.redis, db=settings.redis_broker_db

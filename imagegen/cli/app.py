@@ -11,6 +11,7 @@ from imagegen.cli.hosts import hosts
 from imagegen.cli.import_celery import import_celery
 from imagegen.cli.lift import lift
 from imagegen.cli.migrate import migrate
+from imagegen.cli.pauses import pause, pauses, resume
 from imagegen.cli.personas import personas
 from imagegen.cli.probe import probe
 from imagegen.cli.prompt import prompt
@@ -35,6 +36,9 @@ for _command in (
     hosts,
     requests,
     personas,
+    pause,
+    resume,
+    pauses,
     prompt,
     draw,
     covers,

@@ -9,7 +9,7 @@
 - `prompt_job.py`: PromptJob and PromptResult
 - `execution.py`: one prompt from its POST to its confirmed end
 - `progress.py`, `timeouts.py`: how far a prompt is, and how long it may take
-- `prompt_status.py`, `prompt_cancel.py`: finds a prompt on a host, cancels it
+- `prompt_status.py`, `prompt_account.py`, `prompt_cancel.py`: finds a prompt on a host, tells what the host has noted of it, cancels it
 - `history.py`: the images and the errors in a history entry
 - `error_messages.py`, `redaction.py`: a host's errors as one sentence without private text
 - `capabilities.py`: node classes and model files of a host, and what a graph requires

@@ -11,6 +11,7 @@ from imagegen.comfy.errors import ImageGone
 from imagegen.comfy.execution import PromptExecution
 from imagegen.comfy.history import OutputImage
 from imagegen.comfy.http import HostHTTP
+from imagegen.comfy.prompt_account import PromptAccount, read_account
 from imagegen.comfy.prompt_cancel import cancel_prompt, delete_history
 from imagegen.comfy.prompt_job import PromptJob
 from imagegen.comfy.prompt_status import PromptEnded, find_in_history
@@ -61,6 +62,14 @@ class HostClient:
             HostLost: the host does not answer.
         """
         return isinstance(await find_in_history(self._http, prompt_id), PromptEnded)
+
+    async def account(self, prompt_id: str) -> PromptAccount:
+        """Return where the prompt is, and what the host has noted of it.
+
+        Raises:
+            HostLost: the host does not answer.
+        """
+        return await read_account(self._http, prompt_id)
 
     async def fetch(self, image: OutputImage | bytes) -> bytes:
         """Return the bytes of an image; bytes that the host has already sent are returned as is.

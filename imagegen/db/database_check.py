@@ -38,6 +38,8 @@ _RIGHTS = {
     "hash_secret": ("SELECT", "INSERT"),
     "safety_memory": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "unread_turns": ("SELECT", "UPDATE", "DELETE"),
+    # The status page pauses and resumes.
+    "imagegen_pauses": ("SELECT", "INSERT", "DELETE"),
 }
 _NEEDED = {
     "names": [name for name, rights in _RIGHTS.items() for _ in rights],

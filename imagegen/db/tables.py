@@ -1,6 +1,7 @@
 """The tables that only the worker uses.
 
-Delivery, StrayPrompt, ComfyuiHost, ForgottenImage, ForgottenMessage and SafetyAuditEntry.
+Delivery, StrayPrompt, ComfyuiHost, ForgottenImage, ForgottenMessage, PauseEntry
+and SafetyAuditEntry.
 
 They are on the same MetaData as the tables of the hook, so that Alembic sees all of them.
 Every table carries the comment OURS, by which the migrations know what they may drop.
@@ -170,3 +171,19 @@ class SafetyAuditEntry(Base):
     version: Mapped[str] = mapped_column(Text)
     text_hash: Mapped[str] = mapped_column(Text)
     found_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+
+
+class PauseEntry(Base):
+    """A persona or a kind whose queued requests wait until an operator resumes it.
+
+    `scope` is `persona` or `kind`; one that only a newer version knows is left to that one.
+    """
+
+    __tablename__ = "imagegen_pauses"
+    __table_args__ = {"comment": OURS}  # noqa: RUF012 (the name and form that SQLAlchemy reads)
+
+    scope: Mapped[str] = mapped_column(Text, primary_key=True)
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    paused_at: Mapped[datetime] = mapped_column(
+        DateTime(timezone=True), server_default=text("clock_timestamp()")
+    )

@@ -1,12 +1,13 @@
 """Health checks, host status, counters.
 
-- `http_server.py`: serves /healthz, /readyz and the page below
+- `http_server.py`: serves /healthz, /readyz and the pages below
 - `image_page.py`: the page from which callers without a chat fetch their pictures
 - `readiness.py`: whether the worker can make pictures now, from cached checks
 - `checks.py`: the checks of Redis, PostgreSQL, Telegram and the hosts
 - `server_clocks.py`: how far the clocks of Redis and PostgreSQL are from the worker's
 - `host_status.py`: publishes in Redis how this worker sees the hosts, and reads it
 - `worker_status.py`: publishes in Redis that this worker runs, and reads which do
+- `status/`: the status page
 - `persona_coverage.py`: logs which personas cannot be drawn on which hosts
 - `counter_log.py`: logs what the worker has counted since its start
 """

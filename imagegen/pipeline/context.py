@@ -9,6 +9,7 @@ from imagegen.pipeline.chat_progress import ChatProgress
 from imagegen.pipeline.content_policy import ContentPolicy
 from imagegen.pipeline.end_notices import EndNotices
 from imagegen.pipeline.image_cache import ImageCache
+from imagegen.pipeline.pause_gate import PauseGate
 from imagegen.pipeline.photo_message import PhotoMessages
 from imagegen.pipeline.quarantine import Quarantine
 from imagegen.pipeline.safety_audit import SafetyAudit
@@ -59,6 +60,7 @@ class JobContext:
     end_notices: EndNotices
     progress: LiveProgress
     quarantine: Quarantine
+    pause_gate: PauseGate
     circuit_breaker: CircuitBreaker
     ai_mark: AiMark
     max_age_s: float

@@ -92,6 +92,7 @@ class ImageGeneration:
             TooLate: the picture was not wanted any more before a slot was free.
             ClaimLost: another job has the request, or it has ended.
             WorkerStops: the worker ends while the job waits for a slot.
+            Paused: an operator has paused its persona or kind while it waited for a slot.
             Unavailable: PostgreSQL, the store or the host is away, or the prompt failed on it.
             Rejected: no host can draw it, or what the host made is no image.
         """
@@ -177,6 +178,7 @@ class ImageGeneration:
         """
         try:
             async with self._failure_recorded(), self._leased_slot() as lease:
+                self._context.pause_gate.check_slot(self._request, lease)
                 if lease.is_resumption:
                     await self._end_wait()
                 else:

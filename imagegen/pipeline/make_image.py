@@ -57,6 +57,9 @@ async def make_image(ctx: dict[str, Any], request_id: str, *_: object, **__: obj
                     why=error.sentence,
                     seconds=delay_s,
                 )
+                await context.progress.waits(
+                    UUID(request_id), code=error.code, why=error.sentence, for_s=delay_s
+                )
                 raise Retry(defer=delay_s) from error
 
 
@@ -64,6 +67,7 @@ async def _process(context: JobContext, request_id: UUID) -> str:
     """Claim the request, draw and deliver it, and record how it ended or that it goes back."""
     breaker = context.circuit_breaker
     with breaker.watching(request_id):
+        await context.pause_gate.check(request_id)
         await context.turn_reader.catch_up(request_id)
         request = await context.requests.claim(request_id)
     if request is None:

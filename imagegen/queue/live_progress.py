@@ -1,6 +1,7 @@
 """Live progress of requests in Redis, for those who wait for a picture; the row stays the truth."""
 
 import json
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from uuid import UUID
@@ -13,6 +14,13 @@ from imagegen import periodic
 
 _PUBLISH_EVERY_S = 0.3
 _KEPT_S = 60
+# A request that waits says why at each try; it may be late by so much.
+_LATE_S = 10
+
+
+def waiting_key(request_id: UUID) -> str:
+    """Return the name of the Redis key that says why a request waits."""
+    return f"imagegen:waiting:{request_id}"
 
 
 class LiveProgress:
@@ -45,6 +53,12 @@ class LiveProgress:
 
         async with periodic.every(_PUBLISH_EVERY_S, publish, name=f"progress of {request_id}"):
             yield set_share
+
+    async def waits(self, request_id: UUID, *, code: str, why: str, for_s: float) -> None:
+        """Publish why a request is put back into the queue for so many seconds."""
+        reason = json.dumps({"code": code, "why": why})
+        with suppress(RedisError):
+            await self.redis.set(waiting_key(request_id), reason, ex=math.ceil(for_s) + _LATE_S)
 
     async def ended(self, request_id: UUID) -> None:
         """Erase the progress, and tell all who wait for the request that it has ended."""

@@ -10,15 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from chatflow_hook.tables import ImageRequest
 from imagegen import logs
 from imagegen.db import migrations
 from imagegen.db.engine import connect
+from imagegen.requests.pauses import Pauses, PauseScope
 from imagegen.sandbox.demo import chat_page
 from imagegen.sandbox.servers.servers import Servers, running_servers
 from tests.browser import chromium
+from tests.support import status_rows
 from tests.support.conversations import sessions_of
-from tests.support.product import ProductFactory, RunningProduct
+from tests.support.http_probe import free_port
+from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
+from tests.support.status_visit import TOKEN
 
 _FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
 _GAP = 24
@@ -26,10 +33,12 @@ _GAP = 24
 _BETWEEN = (128, 136, 132)
 _PERSON = 1001
 _SECONDS_PER_PICTURE = 3.0
+# So long that something is drawn while the browser starts.
+_SECONDS_PER_PICTURE_AT_NIGHT = 10.0
 
 
 def main() -> None:
-    """Chat twice, in a light and in a dark page, and write the pictures."""
+    """Chat twice, in a light and in a dark page, look at the status page, and write the pictures."""
     with running_servers() as servers, tempfile.TemporaryDirectory() as home:
         migrations.upgrade(servers.database_url)
         asyncio.run(_run(servers, Path(home)))
@@ -46,6 +55,7 @@ async def _run(servers: Servers, home: Path) -> None:
         }
         async with products.start(seconds_per_picture=_SECONDS_PER_PICTURE, **settings) as product:
             await _make_all(product)
+        await _status_page(products, engine)
     finally:
         await engine.dispose()
 
@@ -59,6 +69,49 @@ async def _make_all(product: RunningProduct) -> None:
             hidden, progress = await _progress_in_the_dark(page)
     _write("chat.webp", [photo, progress])
     _write("chat-start.webp", [start, hidden])
+
+
+async def _status_page(products: ProductFactory, engine: AsyncEngine) -> None:
+    """Show a night with some trouble: three hosts, of which one is away, and a paused persona."""
+    port, sessions = free_port(), sessions_of(engine)
+    async with products.start(
+        hosts=3,
+        seconds_per_picture=_SECONDS_PER_PICTURE_AT_NIGHT,
+        web_port=port,
+        status_token=TOKEN,
+    ) as product:
+        first = await product.ask(dialog_id=501, persona="may")
+        await product.hook.wait(first, timeout=PATIENCE_S)
+        async with sessions.begin() as session:
+            query = select(ImageRequest.image).where(ImageRequest.id == first.id)
+            image = (await session.execute(query)).scalar_one()
+        await status_rows.last_hours(sessions, image)
+        await Pauses(engine).pause(PauseScope.PERSONA, "ash")
+        await product.hosts[2].kill()
+        personas = ["lina", "may", "stacy", "taya", "una", "ash", "julie", "lina", "ash"]
+        for number, persona in enumerate(personas):
+            await product.ask(dialog_id=601 + number, persona=persona)
+        address = f"http://127.0.0.1:{port}/"
+        async with _signed_in(address, "dark", viewport=chromium.PHONE) as page:
+            shots = [await page.screenshot()]
+            for title in ("#failures-title", "#charts-title"):
+                await page.locator(title).evaluate("(node) => scrollTo(0, node.offsetTop - 70)")
+                shots.append(await page.screenshot())
+        _write("status-phone.webp", shots)
+        desk = {"width": 1280, "height": 1640}
+        async with _signed_in(address, "light", viewport=desk, device_scale_factor=1) as page:
+            _write("status-desk.webp", [await page.screenshot()])
+
+
+@asynccontextmanager
+async def _signed_in(address: str, scheme: str, **options: Any) -> AsyncIterator[Any]:
+    usual = {"color_scheme": scheme, "device_scale_factor": 2}
+    async with chromium.opened_page(address, **(usual | options)) as page:
+        await page.get_by_label("Token").fill(TOKEN)
+        await page.keyboard.press("Enter")
+        await page.get_by_text("the persona ash is paused").first.wait_for()
+        await page.get_by_role("button", name="Show a picture").first.wait_for()
+        yield page
 
 
 async def _photo_in_the_light(page: Any) -> tuple[bytes, bytes]:

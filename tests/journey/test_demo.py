@@ -126,6 +126,15 @@ async def test_the_chat_is_a_page_where_a_persona_answers(scratch: Path, tmp_pat
             async with session.post(f"{chat}/presses", json=press) as pressed:
                 assert pressed.status == 200
             messages = await said(session, chat, "Hello", count=5)
+            await asyncio.to_thread(until, started, "Status page:")
+            page, token = re.findall(r"Status page: (\S+) \(token: (\S+)\)", started.stdout)[0]
+            async with session.post(
+                f"{page}status/session",
+                data={"token": token},
+                headers={"Origin": page.removesuffix("/")},
+                allow_redirects=False,
+            ) as signed_in:
+                assert signed_in.headers["Location"] == "../"
 
         started.process.send_signal(signal.SIGINT)
         code = await asyncio.to_thread(started.process.wait, PATIENCE_S)

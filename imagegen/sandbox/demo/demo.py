@@ -1,9 +1,10 @@
 """The demo: a scripted chat with every persona, real from the hook to the photo in the chat."""
 
 import asyncio
+import secrets
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from imagegen.sandbox import signals
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.demo import chat_page, progress_board, worker_process
 from imagegen.sandbox.demo.progress_board import ProgressBoard
+from imagegen.sandbox.ports import free_ports
 from imagegen.sandbox.servers.process import ServerProcess
 from imagegen.sandbox.servers.servers import Servers, running_servers
 from imagegen.sandbox.servers.workdir import private_directory
@@ -143,21 +145,10 @@ class _Demo:
 async def _run(demo: _Demo) -> None:
     async with _comfyui_hosts(demo) as hosts, SandboxTelegram() as telegram:
         demo.console.print(f"ComfyUI: {hosts}  chats: {telegram.url}", highlight=False)
-        with worker_process.running_worker(
-            demo.directory, _worker_settings(demo, hosts, telegram)
-        ) as worker:
+        settings = _worker_settings(demo, hosts, telegram)
+        with worker_process.running_worker(demo.directory, settings) as worker:
             if demo.options.chat:
-                await _while_running(
-                    worker,
-                    asyncio.ensure_future(
-                        chat_page.serve(
-                            telegram,
-                            hook_settings=_hook_settings(demo),
-                            personas=list(demo.personas),
-                            say=demo.console.print,
-                        )
-                    ),
-                )
+                await _while_running(worker, asyncio.gather(*_pages(demo, telegram, settings)))
                 return
             pictures = await _chat_with_all(demo, telegram, worker)
             _save_photos(demo, telegram)
@@ -165,6 +156,32 @@ async def _run(demo: _Demo) -> None:
             if demo.options.stay:
                 demo.console.print(f"The chats stay at {telegram.url} until Ctrl-C.")
                 await asyncio.Event().wait()
+
+
+def _pages(
+    demo: _Demo, telegram: SandboxTelegram, settings: Mapping[str, str]
+) -> list[Awaitable[None]]:
+    """Return what runs for a person: the chat page, and the word of the status page."""
+    chat = chat_page.serve(
+        telegram,
+        hook_settings=_hook_settings(demo),
+        personas=list(demo.personas),
+        say=demo.console.print,
+    )
+    return [chat, _show_status_page(demo, settings)]
+
+
+async def _show_status_page(demo: _Demo, settings: Mapping[str, str]) -> None:
+    """Print the address of the status page once the worker serves it."""
+    host, port = settings["WEB_HOST"], int(settings["WEB_PORT"])
+    while True:
+        with suppress(OSError):
+            _, writer = await asyncio.open_connection(host, port)
+            writer.close()
+            break
+        await asyncio.sleep(_WORKER_CHECK_INTERVAL_S)
+    token = settings["STATUS_TOKEN"]
+    demo.console.print(f"Status page: http://{host}:{port}/ (token: {token})", highlight=False)
 
 
 def _worker_settings(demo: _Demo, hosts: str, telegram: SandboxTelegram) -> dict[str, str]:
@@ -180,7 +197,17 @@ def _worker_settings(demo: _Demo, hosts: str, telegram: SandboxTelegram) -> dict
         "WEB_PORT": "0",
         # Ctrl-C must not wait for a picture that is being drawn.
         "STOP_GRACE": "0",
-        **(chat_page.WORKER_SETTINGS if demo.options.chat else {}),
+        **(_settings_of_the_pages() if demo.options.chat else {}),
+    }
+
+
+def _settings_of_the_pages() -> dict[str, str]:
+    """Return the settings for a person: what the chat page shows, and the status page."""
+    return {
+        **chat_page.WORKER_SETTINGS,
+        "WEB_HOST": "127.0.0.1",
+        "WEB_PORT": str(next(free_ports())),
+        "STATUS_TOKEN": secrets.token_urlsafe(12),
     }
 
 

@@ -82,7 +82,7 @@ async def test_a_role_without_rights_is_told_which(database_url: str) -> None:
         "SELECT ON imagegen_alembic_version",
         "SELECT, DELETE, UPDATE (last_image_generation_at) ON dialogs",
         "SELECT, UPDATE, DELETE ON image_requests",
-        "SELECT, INSERT, DELETE ON stray_prompts, forgotten_messages",
+        "SELECT, INSERT, DELETE ON stray_prompts, forgotten_messages, imagegen_pauses",
         "SELECT, INSERT ON hash_secret",
         "SELECT ON comfyui_hosts",
         "SELECT, INSERT, UPDATE, DELETE ON safety_memory",

@@ -29,6 +29,7 @@ _OF_OURS = (
         "safety_memory",
         "unread_turns",
         "comfyui_hosts",
+        "imagegen_pauses",
     ),
     "imagegen_alembic_version",
 )

@@ -1,0 +1,86 @@
+"""`imagegen pause`, `resume` and `pauses`: the pictures of a persona or a kind wait."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imagegen.cli.exits import exit_with, extra
+
+if TYPE_CHECKING:
+    from imagegen.cli.session import CommandSession
+
+_KINDS = ("automatic", "asked", "variation", "cover", "file")
+
+
+def _named(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that name what to pause or resume."""
+    persona = click.option(
+        "--persona", "personas", metavar="NAME", multiple=True, help="Or several."
+    )
+    kind = click.option("--kind", "kinds", type=click.Choice(_KINDS), multiple=True)
+    return persona(kind(command))
+
+
+@click.command()
+@_named
+def pause(*, personas: Sequence[str], kinds: Sequence[str]) -> None:
+    """Let the queued requests of a persona or a kind wait; all workers obey within seconds.
+
+    What is being drawn is finished. Requests expire as usual meanwhile.
+    """
+    _change("pause", personas, kinds, {True: "paused", False: "was paused already"})
+
+
+@click.command()
+@_named
+def resume(*, personas: Sequence[str], kinds: Sequence[str]) -> None:
+    """End a pause: what still waits is drawn."""
+    _change("resume", personas, kinds, {True: "resumed", False: "was not paused"})
+
+
+@click.command()
+@click.option("--json", "is_json", is_flag=True, help="For programs.")
+def pauses(*, is_json: bool) -> None:
+    """List what is paused, and since when."""
+    with extra("worker"):
+        from imagegen.cli.session import run_in_session
+        from imagegen.requests.pauses import Pauses
+
+    found = run_in_session(lambda session: Pauses(session.engine).all())
+    if is_json:
+        rows = [
+            {"scope": each.scope, "name": each.name, "paused_at": each.paused_at.isoformat()}
+            for each in found
+        ]
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    lines = [
+        f"{each.scope} {each.name}: since {each.paused_at:%Y-%m-%d %H:%M:%S} UTC" for each in found
+    ]
+    click.echo("\n".join(lines or ["nothing is paused"]))
+
+
+def _change(
+    method: str, personas: Sequence[str], kinds: Sequence[str], outcomes: dict[bool, str]
+) -> None:
+    with extra("worker"):
+        from imagegen.cli.session import run_in_session
+        from imagegen.requests.pauses import PauseRefused, Pauses, PauseScope
+
+    named: list[Any] = [(PauseScope.PERSONA, name) for name in personas]
+    named += [(PauseScope.KIND, name) for name in kinds]
+    if not named:
+        raise click.UsageError("Give --persona, --kind or both.")
+
+    async def work(session: "CommandSession") -> list[str]:
+        change = getattr(Pauses(session.engine), method)
+        try:
+            return [
+                f"{scope} {name}: {outcomes[await change(scope, name)]}" for scope, name in named
+            ]
+        except PauseRefused as error:
+            exit_with(error.sentence, code=2)
+
+    click.echo("\n".join(run_in_session(work)))

@@ -1,0 +1,106 @@
+"""What an operator pauses waits in the queue, loses no attempt, and expires as usual."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
+
+from chatflow_hook.tables import ImageRequest, State
+from imagegen.requests.pauses import Pauses, PauseScope
+from tests.support import conversations
+from tests.support.conversations import Sessions
+from tests.support.product import PATIENCE_S, ProductFactory
+
+
+async def until_logged(log: list[Any], event: str, **fields: object) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not any(line["event"] == event and _has(line, fields) for line in log):  # noqa: ASYNC110 (a list gives no event)
+            await asyncio.sleep(0.02)
+
+
+def _has(line: Mapping[str, object], fields: Mapping[str, object]) -> bool:
+    return all(line.get(name) == value for name, value in fields.items())
+
+
+async def row(sessions: Sessions, request: Any) -> ImageRequest:
+    return await conversations.row(sessions, request.id)
+
+
+async def test_a_paused_persona_waits_while_others_are_drawn_and_goes_on_when_it_is_resumed(
+    products: ProductFactory, engine: AsyncEngine, sessions: Sessions
+) -> None:
+    pauses = Pauses(engine)
+    await pauses.pause(PauseScope.PERSONA, " Lina ")
+    with capture_logs() as log:
+        async with products.start() as product:
+            await until_logged(log, "paused", scope="persona", name="lina")
+            paused = await product.ask(dialog_id=1)
+            other = await product.picture(dialog_id=2, persona="ash")
+            await until_logged(log, "request waits", code="paused")
+            while_paused = await row(sessions, paused)
+
+            await pauses.resume(PauseScope.PERSONA, "lina")
+            resumed = await product.hook.wait(paused, timeout=PATIENCE_S)
+
+    assert other.state is State.DELIVERED
+    assert (while_paused.state, while_paused.claim) == (State.QUEUED, None)
+    assert resumed.state is State.DELIVERED
+    assert (await row(sessions, paused)).attempts == 0
+
+
+async def test_a_paused_kind_expires_as_usual_and_what_is_drawn_is_delivered(
+    products: ProductFactory, engine: AsyncEngine, sessions: Sessions
+) -> None:
+    with capture_logs() as log:
+        async with products.start(seconds_per_picture=0.5, request_max_age=3) as product:
+            drawn = await product.ask(dialog_id=1)
+            await until_logged(log, "using host")
+            await Pauses(engine).pause(PauseScope.KIND, "automatic")
+            await until_logged(log, "paused", scope="kind", name="automatic")
+            late = await product.ask(dialog_id=2)
+
+            assert (await product.hook.wait(drawn, timeout=PATIENCE_S)).state is State.DELIVERED
+            ended = await product.hook.wait(late, timeout=PATIENCE_S)
+
+    assert (ended.state, ended.error_code) == (State.EXPIRED, "too_old")
+    assert (await row(sessions, late)).attempts == 0
+
+
+async def test_a_request_that_waits_for_a_slot_when_its_persona_is_paused_is_not_drawn(
+    products: ProductFactory, engine: AsyncEngine, sessions: Sessions
+) -> None:
+    held = asyncio.Event()
+
+    async def hold(_: float) -> None:
+        await held.wait()
+
+    with capture_logs() as log:
+        async with products.start(comfyui_slots_per_host=1, sleep=hold) as product:
+            first = await product.ask(dialog_id=1)
+            await until_logged(log, "using host")
+            second = await product.ask(dialog_id=2, persona="ash")
+            async with asyncio.timeout(PATIENCE_S):
+                while (await row(sessions, second)).waiting_claim is None:  # noqa: ASYNC110 (the row gives no event)
+                    await asyncio.sleep(0.05)
+            await Pauses(engine).pause(PauseScope.PERSONA, "ash")
+            await until_logged(log, "paused", name="ash")
+
+            held.set()
+            assert (await product.hook.wait(first, timeout=PATIENCE_S)).state is State.DELIVERED
+            await until_logged(log, "request waits", code="paused")
+
+            assert len(product.hosts[0].posted) == 1
+            assert (await row(sessions, second)).state == State.QUEUED
+
+
+async def test_two_who_pause_and_resume_at_once_leave_one_outcome(engine: AsyncEngine) -> None:
+    pauses = Pauses(engine)
+
+    paused = await asyncio.gather(*(pauses.pause(PauseScope.KIND, "asked") for _ in range(8)))
+    resumed = await asyncio.gather(*(pauses.resume(PauseScope.KIND, "asked") for _ in range(8)))
+
+    assert sorted(paused) == [False] * 7 + [True]
+    assert sorted(resumed) == [False] * 7 + [True]
+    assert await pauses.all() == []
