@@ -55,7 +55,7 @@ async def check(
     if fleet is not None:
         measurements += [
             _measure_host(skew(address.name), address, fleet.host_headers, timeout_s)
-            for address in fleet.comfyui_hosts
+            for address in fleet.host_addresses
         ]
     await asyncio.gather(*(_within(each, timeout_s) for each in measurements))
     for finding in compare(

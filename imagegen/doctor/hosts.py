@@ -28,7 +28,7 @@ async def check(
     timeout_s: float,
 ) -> Findings:
     """Yield how each host is, and which personas cannot be drawn; no prompt is posted."""
-    addresses, headers = settings.comfyui_hosts, settings.host_headers
+    addresses, headers = settings.host_addresses, settings.host_headers
     reports, sockets = await asyncio.gather(
         ask_hosts(addresses, headers=headers, timeout_s=timeout_s),
         asyncio.gather(*(_socket_fault(each, headers, timeout_s) for each in addresses)),
