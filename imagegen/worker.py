@@ -175,7 +175,7 @@ def worker_settings(
             results_redis=parts.results_redis,
             readiness=readiness,
             worker=logs.worker_name(),
-            personas=list(library.workflows),
+            personas=lambda: library.current.workflows,
         )
         await stack.enter_async_context(shown)
         graceful_shutdown.attach_to_arq()

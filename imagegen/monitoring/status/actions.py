@@ -1,4 +1,4 @@
-"""What an operator changes on the status page: retry, pause and resume."""
+"""What an operator changes on the status page: retry, pause, drain and resume."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.queue import QueueClient
 from imagegen.monitoring.status.status_queries import StatusQueries
-from imagegen.requests.pauses import Pauses, PauseScope
+from imagegen.pool.host_orders import HostOrders
+from imagegen.pool.pool import Pool
+from imagegen.requests.pauses import PauseRefused, Pauses, PauseScope
 from imagegen.requests.retry import NotRetried, retry_request
 from imagegen.storage.store import ImageStore
 
@@ -32,12 +34,12 @@ class RetryOrder(BaseModel):
 
 
 class PauseOrder(BaseModel):
-    """What to pause or to resume."""
+    """What to pause or to resume; a host that is paused is drained."""
 
     model_config = ConfigDict(extra="forbid")
 
-    scope: PauseScope
-    name: str = Field(max_length=64)
+    scope: PauseScope | Literal["host"]
+    name: str = Field(max_length=300)
     is_paused: bool
 
 
@@ -53,9 +55,17 @@ class StatusActions:
     """Carries out orders; each may be given twice, or by two operators at the same time."""
 
     def __init__(
-        self, engine: AsyncEngine, queries: StatusQueries, images: ImageStore, queue: QueueClient
+        self,
+        engine: AsyncEngine,
+        queries: StatusQueries,
+        *,
+        images: ImageStore,
+        queue: QueueClient,
+        pool: Pool,
     ) -> None:
         self._engine = engine
+        self._pool = pool
+        self._host_orders = HostOrders(engine)
         self._queries = queries
         self._images = images
         self._queue = queue
@@ -84,18 +94,34 @@ class StatusActions:
         )
 
     async def pause(self, order: PauseOrder) -> ActionOutcome:
-        """Pause or resume a persona or a kind.
+        """Pause or resume a persona or a kind, or drain or resume a host.
 
         Raises:
             PauseRefused: there is nothing of this name to pause.
             Unavailable: PostgreSQL is away.
         """
+        if order.scope == "host":
+            return await self._drain(order)
         named = f"The {order.scope.value} {order.name}"
         if order.is_paused:
             is_new = await self._pauses.pause(order.scope, order.name)
             return ActionOutcome(sentence=f"{named} {'is' if is_new else 'was already'} paused.")
         was_paused = await self._pauses.resume(order.scope, order.name)
         return ActionOutcome(sentence=f"{named} {'goes on' if was_paused else 'was not paused'}.")
+
+    async def _drain(self, order: PauseOrder) -> ActionOutcome:
+        if order.name not in {host.name for host in self._pool.status()}:
+            raise PauseRefused(f"there is no host {order.name}")
+        if order.is_paused:
+            await self._host_orders.drain(order.name)
+            sentence = (
+                f"The host {order.name} is drained: what runs on it ends, nothing new begins."
+            )
+        else:
+            await self._host_orders.resume(order.name)
+            sentence = f"The host {order.name} goes on."
+        log.info("host ordered", host=order.name, is_drained=order.is_paused)
+        return ActionOutcome(sentence=sentence)
 
     async def _retry(self, request_id: UUID) -> str | None:
         """Retry one request; return why it was not, None if it was."""

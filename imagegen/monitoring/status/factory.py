@@ -1,6 +1,6 @@
 """Makes the status page from settings, and opens what it reads with."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from redis.asyncio import Redis
@@ -53,11 +53,11 @@ async def showing(  # noqa: PLR0913 (what the worker has made, most of it by nam
     results_redis: Redis,
     readiness: Readiness,
     worker: str,
-    personas: Sequence[str],
+    personas: Callable[[], Iterable[str]],
 ) -> AsyncIterator[None]:
     """Let the page show this worker and all others while the block runs.
 
-    `results_redis` is the Redis client for live state. A connection to PostgreSQL is opened when
+    `results_redis` is the Redis client for live state. `personas` returns their names. A connection to PostgreSQL is opened when
     somebody looks.
     """
     async with AsyncExitStack() as stack:
@@ -83,7 +83,9 @@ async def showing(  # noqa: PLR0913 (what the worker has made, most of it by nam
         )
         parts = StatusParts(
             snapshots=Snapshots(sources),
-            actions=StatusActions(engine, queries, context.image_store, queue),
+            actions=StatusActions(
+                engine, queries, images=context.image_store, queue=queue, pool=context.pool
+            ),
             queries=queries,
             requests=RequestQueries(engine, hash_secret=settings.hash_secret),
             pool=context.pool,

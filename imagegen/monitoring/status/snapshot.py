@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -58,7 +58,7 @@ class StatusSources:
     pool: Pool
     readiness: Readiness
     worker: str
-    personas: Sequence[str]
+    personas: Callable[[], Iterable[str]]
     hosts_are_shared: bool
 
 
@@ -140,7 +140,10 @@ class Snapshots:
                 {"scope": each.scope, "name": each.name, "at": _at(each.paused_at)}
                 for each in pauses
             ],
-            "choices": {"persona": sorted(sources.personas), "kind": [kind.value for kind in Kind]},
+            "choices": {
+                "persona": sorted(sources.personas()),
+                "kind": [kind.value for kind in Kind],
+            },
             **({} if self._ended is None else _ended_parts(self._ended)),
         }
 
@@ -201,6 +204,7 @@ def _own_hosts(pool: Pool) -> list[PublishedHost]:
             taken=host.taken,
             model_set=host.model_set,
             why=host.why,
+            use=host.use.value,
         )
         for host in pool.status()
     ]
@@ -215,6 +219,7 @@ def _hosts(published: Sequence[PublishedHost], *, are_shared: bool) -> list[dict
                 "name": host.name,
                 "condition": host.condition,
                 "why": host.why,
+                "use": host.use,
                 "slots": host.slots,
                 "taken": host.taken,
             }
@@ -242,6 +247,7 @@ def _with_drawings(
             "name": name,
             "condition": "gone",
             "why": "no worker uses this host any more",
+            "use": "removed",
             "slots": 0,
             "taken": 0,
         }

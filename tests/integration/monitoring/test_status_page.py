@@ -218,6 +218,25 @@ async def test_a_database_that_is_away_is_told_and_the_rest_is_shown(
     assert (refused[0], no_request) == (503, 503)
 
 
+async def test_a_drained_host_gets_nothing_new_until_it_is_resumed(
+    products: ProductFactory,
+) -> None:
+    port = free_port()
+    async with products.start(**settings(port)) as product, status_visit.visiting(port) as visit:
+        (host,) = (await visit.until(lambda parts: parts["hosts"]))["hosts"]
+        drained = await visit.post("pause", scope="host", name=host["name"], is_paused=True)
+        await visit.until(lambda parts: parts["hosts"][0]["use"] == "draining")
+        request = await product.ask()
+        waits = await product.hook.wait(request, timeout=1)
+        resumed = await visit.post("pause", scope="host", name=host["name"], is_paused=False)
+        ended = await product.hook.wait(request, timeout=PATIENCE_S)
+        unknown = await visit.post("pause", scope="host", name="nowhere:1", is_paused=True)
+
+    assert (drained[0], resumed[0], unknown[0]) == (200, 200, 400)
+    assert waits.state is State.QUEUED
+    assert ended.state is State.DELIVERED
+
+
 async def test_somebody_who_looks_does_not_hold_up_the_end_of_the_worker(
     products: ProductFactory,
 ) -> None:

@@ -16,7 +16,7 @@ function filled(node, attributes, children) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
   return node;
 }
 
@@ -25,7 +25,7 @@ function filled(node, attributes, children) {
 export function replace(place, ...children) {
   const focused = place.contains(document.activeElement) ? document.activeElement.dataset.key : null;
   const open = [...place.querySelectorAll("details[open]")].map((each) => each.dataset.key);
-  place.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined));
+  place.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
   for (const each of place.querySelectorAll("details")) each.open = open.includes(each.dataset.key);
   if (focused) place.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
 }

@@ -136,9 +136,17 @@ function showHosts() {
 function hostCard(host) {
   return element("li", { class: `card host ${host.condition}` },
     element("div", { class: "line" }, element("strong", { class: "wrap" }, host.name), element("span", { class: `tag ${host.condition}` }, host.condition)),
+    host.use !== "active" && element("p", {}, host.use === "draining" ? "is drained: nothing new begins here" : "leaves once its prompts have ended"),
     element("p", { class: "soft" }, host.slots ? `${host.taken} of ${host.slots} slots taken` : "no slot"),
     host.why && element("p", {}, host.why),
-    host.draws.length ? element("ul", { class: "draws" }, host.draws.map(drawing)) : none("draws nothing"));
+    host.draws.length ? element("ul", { class: "draws" }, host.draws.map(drawing)) : none("draws nothing"),
+    isOperator() && host.use !== "removed" ? hostButton(host) : null);
+}
+
+function hostButton(host) {
+  const isDrained = host.use === "draining";
+  const words = isDrained ? "Resume" : "Drain";
+  return button(`host ${host.name}`, words, () => pause("host", host.name, !isDrained), `${words} the host ${host.name}`);
 }
 
 function drawing(request) {
