@@ -5,8 +5,8 @@ The worker owns every long-lived object; `imagegen/bootstrap.py` builds them.
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -19,13 +19,16 @@ from arq.worker import func, run_worker
 from chatflow_hook.messages import messages_of
 from chatflow_hook.queue import JOB, QUEUE, dumps, loads
 from chatflow_hook.settings import BadSetting, read
+from chatflow_hook.tracing import Tracing
 from imagegen import bootstrap, image_file, logs, periodic
 from imagegen.errors import ImagegenError, Unavailable
 from imagegen.maintenance import forgotten_messages, retention, stray_prompts
-from imagegen.monitoring import checks, http_server, image_page
+from imagegen.metrics import Metrics
+from imagegen.monitoring import checks, http_server, image_page, metrics_page, trace_export
 from imagegen.monitoring.host_status import HostStatusPublisher
 from imagegen.monitoring.persona_coverage import COVERAGE_EVERY_S, PersonaCoverage
 from imagegen.monitoring.readiness import Readiness
+from imagegen.monitoring.readings import READ_EVERY_S, Readings
 from imagegen.pipeline import end_notices, turn_reader
 from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.make_image import make_image
@@ -88,20 +91,27 @@ def run() -> None:
 
 
 def worker_settings(
-    settings: Settings, *, owns_process: bool = True, recovery: RecoveryTimes = _RECOVERY_TIMES
+    settings: Settings,
+    *,
+    owns_process: bool = True,
+    recovery: RecoveryTimes = _RECOVERY_TIMES,
+    tracing: Tracing | None = None,
 ) -> type:
     """Return the class whose attributes arq reads; call it once for each worker.
 
     `owns_process`: the process runs nothing but this worker, so the worker sets up logging, memory
-    and signal handlers. Tests that run a worker inside their own process set it to False.
+    and signal handlers. Tests that run a worker inside their own process set it to False. `tracing`
+    is for tests too; None: spans are sent to OTEL_EXPORTER_OTLP_ENDPOINT, if it is set.
 
     Raises:
-        BadSetting: there are no workflows, the image store cannot be opened, or MESSAGES_FILE
-            cannot be used.
+        BadSetting: there are no workflows, the image store cannot be opened, MESSAGES_FILE cannot
+            be used, or traces are to be sent and OpenTelemetry is not installed.
     """
+    trace_export.require_installed(settings.trace_endpoint)
     library = bootstrap.workflow_library(settings)
     images = bootstrap.image_store(settings)
     words = messages_of(settings)
+    metrics = Metrics(persona_name=library.name_of, prices=settings.host_price_per_hour)
     queue = connections.job_queue(settings.redis, db=settings.redis_broker_db)
     stack = AsyncExitStack()
     graceful_shutdown = GracefulShutdown(queue, grace_s=settings.stop_grace)
@@ -118,15 +128,27 @@ def worker_settings(
                 settings.web_host,
                 settings.web_port,
                 readiness,
-                _pages(settings, images, lambda: ctx.get("context")),
+                [
+                    metrics_page.route(metrics.registry),
+                    *_pages(settings, images, lambda: ctx.get("context")),
+                ],
             )
         )
+        spans: Tracing = tracing or await stack.enter_async_context(
+            trace_export.exporting(settings.trace_endpoint, worker=logs.worker_name())
+        )
         parts = await bootstrap.worker_parts(
-            settings, library, images, stack, words=words, lease_s=recovery.lease_s
+            settings,
+            library,
+            images,
+            stack,
+            words=words,
+            metrics=metrics,
+            tracing=spans,
+            lease_s=recovery.lease_s,
         )
         context = ctx["context"] = parts.context
         queue.limit_jobs(context.circuit_breaker.due)
-        await stack.enter_async_context(parts.counter_log.logged())
         relay = OutboxRelay(context.requests, ctx["redis"], recovery, place=settings.redis)
         coverage = PersonaCoverage(library, context.pool)
         for name, step, seconds in (
@@ -142,7 +164,12 @@ def worker_settings(
             await stack.enter_async_context(periodic.every(seconds, step, name=name))
         publisher = HostStatusPublisher(parts.results_redis, context.pool)
         await stack.enter_async_context(publisher.publishing())
-        await stack.enter_async_context(checks.running(settings, context, readiness))
+        engine = checks.check_engine(settings)
+        stack.push_async_callback(engine.dispose)
+        await stack.enter_async_context(checks.running(settings, context, readiness, engine))
+        await stack.enter_async_context(
+            _measured(settings, parts, Readings(context, readiness, engine))
+        )
         graceful_shutdown.attach_to_arq()
         async with connections.silent_connection(
             settings.redis, db=settings.redis_broker_db
@@ -188,6 +215,26 @@ def worker_settings(
             "health_check_interval": recovery.health_s,
         },
     )
+
+
+@asynccontextmanager
+async def _measured(
+    settings: Settings, parts: bootstrap.WorkerParts, readings: Readings
+) -> AsyncIterator[None]:
+    """Show the state of the worker on /metrics while the block runs."""
+    registry = parts.context.metrics.registry
+    collector = metrics_page.WorkerCollector(
+        parts.context,
+        readings,
+        prices=settings.host_price_per_hour,
+        fallbacks=parts.prompts.fallbacks,
+    )
+    registry.register(collector)
+    try:
+        async with periodic.every(READ_EVERY_S, readings.step, name="readings"):
+            yield
+    finally:
+        registry.unregister(collector)
 
 
 def _pages(

@@ -1,11 +1,13 @@
-"""Health checks, host status, counters.
+"""Health checks, host status, metrics.
 
-- `http_server.py`: serves /healthz, /readyz and the page below
+- `http_server.py`: serves /healthz, /readyz and the pages below
 - `image_page.py`: the page from which callers without a chat fetch their pictures
 - `readiness.py`: whether the worker can make pictures now, from cached checks
 - `checks.py`: the checks of Redis, PostgreSQL, Telegram and the hosts
 - `server_clocks.py`: how far the clocks of Redis and PostgreSQL are from the worker's
 - `host_status.py`: publishes in Redis how this worker sees the hosts, and reads it
 - `persona_coverage.py`: logs which personas cannot be drawn on which hosts
-- `counter_log.py`: logs what the worker has counted since its start
+- `readings.py`: what the worker reads at intervals for its metrics
+- `metrics_page.py`: /metrics, what Prometheus reads
+- `trace_export.py`: sends traces to an OpenTelemetry collector
 """

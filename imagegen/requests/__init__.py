@@ -6,6 +6,7 @@ repository.py: all that a job does to a request: claim, draw, deliver, end.
 deliveries.py: attempts to send, and the dialog's watermark.
 chat_ends.py: ends of which a chat was not told yet.
 queries.py: requests as an operator sees them.
+costs.py: what the drawn pictures cost.
 retry.py: puts a failed request back into the queue.
 covers.py: orders covers and watches them being drawn.
 """

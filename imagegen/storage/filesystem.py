@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import stat
 import tempfile
 import time
@@ -114,6 +115,9 @@ class FilesystemImageStore:
         except TimeoutError:
             raise self._hangs() from None
 
+    async def free_bytes(self) -> int | None:
+        return await self._call(partial(_free_bytes, self._directory))
+
     async def get(self, name: str) -> bytes:
         return await self._call(partial(self._read, name))
 
@@ -189,6 +193,13 @@ def _write_trial_file(directory: Path) -> None:
     with tempfile.TemporaryFile(dir=directory) as file:
         file.write(bytes(_TRIAL_BYTES))
         file.flush()
+
+
+def _free_bytes(directory: Path) -> int:
+    try:
+        return shutil.disk_usage(directory).free
+    except OSError as error:
+        raise StoreUnavailable(f"{directory} can't be read: {error.strerror}") from error
 
 
 def _exists(path: Path) -> bool:

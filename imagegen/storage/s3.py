@@ -137,6 +137,9 @@ class S3ImageStore:
         async with self._operation("takes no picture"):
             await self._threads.try_out(self._write_trial_object)
 
+    async def free_bytes(self) -> None:
+        """Return None: a bucket has no limit that could be asked for."""
+
     async def get(self, name: str) -> bytes:
         """Return the bytes of an image.
 

@@ -58,6 +58,10 @@ class ImageStore(Protocol):
         """Store a few bytes and take them away again, to find out whether an image could be stored."""
         ...
 
+    async def free_bytes(self) -> int | None:
+        """Return how much room is left for images, in bytes; None where nobody knows, as in a bucket."""
+        ...
+
     async def get(self, name: str) -> bytes:
         """Return the bytes of an image.
 
