@@ -5,8 +5,8 @@ The worker owns every long-lived object; `imagegen/bootstrap.py` builds them.
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -24,11 +24,12 @@ from imagegen import bootstrap, image_file, logs, periodic
 from imagegen.errors import ImagegenError, Unavailable
 from imagegen.maintenance import forgotten_messages, retention, stray_prompts
 from imagegen.metrics import Metrics
-from imagegen.monitoring import checks, http_server, image_page, metrics_page, trace_export
+from imagegen.monitoring import checks, http_server, image_page, trace_export
 from imagegen.monitoring.host_status import HostStatusPublisher
+from imagegen.monitoring.metrics_page import MetricsPage, WorkerCollector
 from imagegen.monitoring.persona_coverage import COVERAGE_EVERY_S, PersonaCoverage
 from imagegen.monitoring.readiness import Readiness
-from imagegen.monitoring.readings import READ_EVERY_S, Readings
+from imagegen.monitoring.readings import Readings
 from imagegen.pipeline import end_notices, turn_reader
 from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.make_image import make_image
@@ -123,20 +124,22 @@ def worker_settings(
         allow_two_runs_of_a_job()
         leave_unknown_jobs()
         readiness = Readiness(lambda: graceful_shutdown.is_under_way)
+        metrics_page = MetricsPage(metrics.registry)
         await stack.enter_async_context(
             http_server.serving(
                 settings.web_host,
                 settings.web_port,
                 readiness,
                 [
-                    metrics_page.route(metrics.registry),
+                    metrics_page.route,
                     *_pages(settings, images, lambda: ctx.get("context")),
                 ],
             )
         )
-        spans: Tracing = tracing or await stack.enter_async_context(
-            trace_export.exporting(settings.trace_endpoint, worker=logs.worker_name())
-        )
+        spans = tracing
+        if spans is None:
+            exporting = trace_export.exporting(settings.trace_endpoint, worker=logs.worker_name())
+            spans = await stack.enter_async_context(exporting)
         parts = await bootstrap.worker_parts(
             settings,
             library,
@@ -167,9 +170,14 @@ def worker_settings(
         engine = checks.check_engine(settings)
         stack.push_async_callback(engine.dispose)
         await stack.enter_async_context(checks.running(settings, context, readiness, engine))
-        await stack.enter_async_context(
-            _measured(settings, parts, Readings(context, readiness, engine))
+        readings = Readings(context, readiness, engine)
+        collector = WorkerCollector(
+            context,
+            readings,
+            prices=settings.host_price_per_hour,
+            fallbacks=parts.prompts.fallbacks,
         )
+        await stack.enter_async_context(metrics_page.showing(collector, readings))
         graceful_shutdown.attach_to_arq()
         async with connections.silent_connection(
             settings.redis, db=settings.redis_broker_db
@@ -215,26 +223,6 @@ def worker_settings(
             "health_check_interval": recovery.health_s,
         },
     )
-
-
-@asynccontextmanager
-async def _measured(
-    settings: Settings, parts: bootstrap.WorkerParts, readings: Readings
-) -> AsyncIterator[None]:
-    """Show the state of the worker on /metrics while the block runs."""
-    registry = parts.context.metrics.registry
-    collector = metrics_page.WorkerCollector(
-        parts.context,
-        readings,
-        prices=settings.host_price_per_hour,
-        fallbacks=parts.prompts.fallbacks,
-    )
-    registry.register(collector)
-    try:
-        async with periodic.every(READ_EVERY_S, readings.step, name="readings"):
-            yield
-    finally:
-        registry.unregister(collector)
 
 
 def _pages(

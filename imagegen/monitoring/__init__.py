@@ -7,7 +7,7 @@
 - `server_clocks.py`: how far the clocks of Redis and PostgreSQL are from the worker's
 - `host_status.py`: publishes in Redis how this worker sees the hosts, and reads it
 - `persona_coverage.py`: logs which personas cannot be drawn on which hosts
-- `readings.py`: what the worker reads at intervals for its metrics
+- `readings.py`: what the worker asks others for when Prometheus asks it
 - `metrics_page.py`: /metrics, what Prometheus reads
 - `trace_export.py`: sends traces to an OpenTelemetry collector
 """

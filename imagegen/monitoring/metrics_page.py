@@ -1,9 +1,10 @@
-"""/metrics: what Prometheus reads of a worker. Nothing is awaited: all of it is in memory."""
+"""/metrics: what Prometheus reads of a worker."""
 
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from aiohttp import web
@@ -27,18 +28,43 @@ _UTILISATION_NEWS_FOR_S = 30.0
 _HTTP_STATUS = re.compile(r"http_(\d)\d\d")
 
 
-def route(registry: CollectorRegistry) -> web.RouteDef:
-    """Return the route of the page."""
+# Prometheus gives up after some seconds; what is not known by then is left out, or a little old.
+_REFRESH_WITHIN_S = 1.0
 
-    async def metrics(request: web.Request) -> web.Response:
+
+class MetricsPage:
+    """The page with all metrics of a registry, in the form that Prometheus asks for."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._readings: Readings | None = None
+
+    @property
+    def route(self) -> web.RouteDef:
+        """The route of the page."""
+        return web.get("/metrics", self._answer)
+
+    @asynccontextmanager
+    async def showing(self, collector: Collector, readings: Readings) -> AsyncIterator[None]:
+        """Show also what a collector has from these readings, while the block runs."""
+        self._registry.register(collector)
+        self._readings = readings
+        try:
+            yield
+        finally:
+            self._readings = None
+            self._registry.unregister(collector)
+            await readings.close()
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        if self._readings is not None:
+            await self._readings.refresh(within_s=_REFRESH_WITHIN_S)
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
-
-    return web.get("/metrics", metrics)
+        return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
 
 
 class WorkerCollector(Collector):
-    """The state of a worker, its hosts and the queue at the moment in which Prometheus asks.
+    """The state of a worker, its hosts and the queue; all of it is in memory, nothing is awaited.
 
     `fallbacks` counts, by reason, the prompts that the template wrote instead of the language model.
     """

@@ -1,4 +1,4 @@
-"""What a worker reads at intervals for /metrics, so that an answer to Prometheus waits for nobody."""
+"""What a worker asks others for when Prometheus asks it, kept for a while and within a limit of time."""
 
 import asyncio
 import time
@@ -20,10 +20,12 @@ from imagegen.pool.pool import Pool
 
 ResultT = TypeVar("ResultT")
 
-READ_EVERY_S = 10.0
+# However many ask, each question is asked at most this often.
+_FRESH_S = 5.0
 # What is older is no news: its series end, as those of a worker that is gone do.
-_NEWS_FOR_S = 45.0
+_NEWS_FOR_S = 30.0
 _WITHIN_S = 5.0
+_CANCEL_WITHIN_S = 1.0
 
 _AGE_S = func.extract("epoch", func.clock_timestamp() - func.min(ImageRequest.queued_at))
 _OPEN_REQUESTS = (
@@ -59,11 +61,11 @@ class Reading(Generic[ResultT]):
 
     @property
     def value(self) -> ResultT | None:
-        """The newest answer; None if there is none of the last 45 s."""
+        """The newest answer; None if there is none of the last 30 s."""
         return self._answer if self._clock() - self._answered_at < _NEWS_FOR_S else None
 
     async def step(self) -> None:
-        """Ask once; a question without an answer is asked again at the next step."""
+        """Ask once. If there is no answer, the one before stays for as long as it is news."""
         try:
             async with asyncio.timeout(self._within_s):
                 self._answer = await self._ask()
@@ -73,21 +75,40 @@ class Reading(Generic[ResultT]):
 
 
 class Readings:
-    """Everything that is read at intervals, each by itself: none waits for another one.
+    """Everything that is asked, all at the same time: no answer waits for another one.
 
-    `engine` is one for such questions, which no job keeps busy.
+    `engine` is one for such questions, which no job keeps busy. While nobody calls `refresh`,
+    nothing is asked.
     """
 
     def __init__(self, context: JobContext, readiness: Readiness, engine: AsyncEngine) -> None:
         self._pool = context.pool
+        self._run: asyncio.Task[None] | None = None
+        self._ended_at = float("-inf")
         self.readiness = Reading(readiness.report)
         self.open_requests = Reading(lambda: read_open_requests(engine))
         self.hosts = Reading(lambda: read_hosts(self._pool))
         self.store_free_bytes = Reading(context.image_store.free_bytes)
         self.spent = Reading(context.cost_limit.spent)
 
-    async def step(self) -> None:
-        """Ask everything once, at the same time."""
+    async def refresh(self, *, within_s: float) -> None:
+        """Ask everything, unless that was done within the last 5 s; return after `within_s` at most.
+
+        A server that takes longer is waited for in the background. It raises nothing.
+        """
+        is_running = self._run is not None and not self._run.done()
+        if not is_running and time.monotonic() - self._ended_at >= _FRESH_S:
+            self._run = asyncio.create_task(self._ask_all(), name="readings")
+        if self._run is not None:
+            await asyncio.wait({self._run}, timeout=within_s)
+
+    async def close(self) -> None:
+        """Cancel what is being asked, and wait up to a second for its end."""
+        if self._run is not None:
+            self._run.cancel()
+            await asyncio.wait({self._run}, timeout=_CANCEL_WITHIN_S)
+
+    async def _ask_all(self) -> None:
         await asyncio.gather(
             self.readiness.step(),
             self.open_requests.step(),
@@ -95,6 +116,7 @@ class Readings:
             self.store_free_bytes.step(),
             self.spent.step(),
         )
+        self._ended_at = time.monotonic()
 
 
 async def read_open_requests(engine: AsyncEngine) -> OpenRequests:
