@@ -2,6 +2,7 @@
 
 import click
 
+from imagegen.cli.costs import costs
 from imagegen.cli.covers import covers
 from imagegen.cli.demo import demo
 from imagegen.cli.forget import forget
@@ -31,6 +32,7 @@ for _command in (
     requests,
     prompt,
     covers,
+    costs,
     purge,
     forget,
     import_celery,

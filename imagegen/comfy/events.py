@@ -235,7 +235,10 @@ def _progress_state(fields: Mapping[str, Any]) -> Event:
 
 
 def _gpus(fields: Mapping[str, Any]) -> Event:
-    told = [float(gpu["gpu_utilization"]) for gpu in fields["gpus"]]
+    try:
+        told = [float(gpu["gpu_utilization"]) for gpu in fields["gpus"]]
+    except _MALFORMED:
+        return Unknown(kind="crystools.monitor")  # of another version of that extension
     # -1 stands for a GPU of which nothing is known.
     return GpusTold(utilisation=tuple(min(each / 100, 1.0) for each in told if each >= 0))
 
