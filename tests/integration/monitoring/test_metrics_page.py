@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from imagegen.metrics import PictureStage
 from imagegen.sandbox.telegram import Trouble
 from tests.support.database_proxy import proxy_to
+from tests.support.documented_metrics import base_name, labels_by_metric
 from tests.support.http_probe import BOUND_S, free_port
 from tests.support.product import ProductFactory
 from tests.support.scraped_metrics import scrape, scrape_started
@@ -33,8 +34,9 @@ async def test_a_picture_is_counted_with_each_stage_of_its_way(products: Product
     assert (page.value("imagegen_gpu_busy_seconds_total", host=host) or 0) >= 0.3
     assert page.value("imagegen_host_prompts_total", host=host, end="drawn") == 1
     assert page.value("imagegen_sends_total", outcome="sent") == 1
-    for secret in ("1001", str(request.id), "secret of mine"):
-        assert secret not in page.text
+    label_values = {value for _, labels in page.values for _, value in labels}
+    assert label_values.isdisjoint({"1001", "1", str(request.id)})
+    assert "secret of mine" not in page.text
 
 
 async def test_the_state_of_worker_hosts_and_queue_is_read_when_it_is_asked_for(
@@ -161,4 +163,34 @@ async def test_a_delivered_picture_has_the_seconds_of_its_stages_in_the_log(
     assert stages == [stage.value for stage in PictureStage if stage.value in stages]
     assert {"waiting", "prompt", "slot", "host_queue", "drawing", "fetch", "store", "deliver"} <= {
         *stages
+    }
+
+
+async def test_the_table_of_the_docs_is_what_a_worker_shows(products: ProductFactory) -> None:
+    port = free_port()
+    async with products.start(
+        web_port=port, host_price_per_hour="1", cost_limit_per_day="100"
+    ) as product:
+        await product.picture()
+        await product.picture(dialog_id=2, persona="nobody")
+        await product.picture(dialog_id=3, text="we are both 12 years old and naked")
+        await product.picture(dialog_id=4, prompt="naked at the lake")
+        page = await scrape_started(port)
+
+    documented = labels_by_metric("imagegen_")
+    of_process = {name for name in page.metrics if name.startswith("process_")}
+    assert {name for name in page.metrics if not name.endswith("_created")} - of_process == {
+        *documented
+    }
+    shown: dict[str, set[str]] = {}
+    for name, labels in page.values:
+        shown.setdefault(base_name(name), set()).update(label for label, _ in labels)
+    assert {name: shown[name] - {"le"} for name in documented if name in shown} == {
+        name: labels for name, labels in documented.items() if name in shown
+    }
+    never_shown = {name for name in documented if name not in shown}
+    assert never_shown <= {
+        "imagegen_host_gpu_utilisation_ratio",
+        "imagegen_refusals_total",
+        "imagegen_retries_total",
     }

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -105,16 +106,13 @@ async def test_a_failure_is_told_by_its_code_and_not_by_its_words(
     assert "secret" not in job.to_json()
 
 
-async def test_an_error_within_a_span_is_its_status() -> None:
+def test_an_error_within_a_span_is_its_status() -> None:
     exporter = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
 
-    try:
-        with Tracing(provider).span("host"):
-            raise HostLost("gpu-1 said: a secret of mine")
-    except HostLost:
-        pass
+    with pytest.raises(HostLost), Tracing(provider).span("host"):
+        raise HostLost("gpu-1 said: a secret of mine")
 
     (span,) = exporter.get_finished_spans()
     assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, "host_lost")
