@@ -100,4 +100,4 @@ def _propagator() -> Any:
 
 
 def _present(attributes: dict[str, Attribute | None]) -> dict[str, Attribute]:
-    return {f"imagegen.{name}": value for name, value in attributes.items() if value is not None}
+    return {f"chatflow.{name}": value for name, value in attributes.items() if value is not None}

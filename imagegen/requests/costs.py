@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from sqlalchemy import bindparam, func, or_, select
+from sqlalchemy import Interval, bindparam, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -25,7 +25,7 @@ _COLUMNS: dict[Grouping, InstrumentedAttribute[Any]] = {
     "user": ImageRequest.user_id,
     "host": ImageRequest.host,
 }
-_SINCE = func.clock_timestamp() - bindparam("span")
+_SINCE = func.clock_timestamp() - bindparam("span", type_=Interval())
 _IS_DRAWN_SINCE = (
     ImageRequest.drawing_seconds.is_not(None),
     ImageRequest.is_reused.is_(False),
@@ -78,6 +78,6 @@ class Costs:
                     seconds=before.seconds + seconds,
                     cost=before.cost + seconds / 3600 * self._prices.per_hour(host or ""),
                 )
-            return sorted(costs.values(), key=lambda cost: cost.cost, reverse=True)
+            return sorted(costs.values(), key=lambda cost: (-cost.cost, cost.name or ""))
 
         return await run_statement(self._engine, step)

@@ -83,12 +83,12 @@ async def test_one_trace_has_the_whole_way_of_a_picture(products: ProductFactory
     assert len({span.context.trace_id for span in spans if span.context}) == 1
     attributes = {key: value for span in spans for key, value in (span.attributes or {}).items()}
     assert attributes == {
-        "imagegen.request_id": str(request.id),
-        "imagegen.kind": "automatic",
-        "imagegen.persona": "lina",
-        "imagegen.state": "queued",
-        "imagegen.end": "delivered",
-        "imagegen.host": host,
+        "chatflow.request_id": str(request.id),
+        "chatflow.kind": "automatic",
+        "chatflow.persona": "lina",
+        "chatflow.state": "queued",
+        "chatflow.end": "delivered",
+        "chatflow.host": host,
     }
     starts = {span.name: span.start_time or 0 for span in spans}
     assert starts["host_queue"] <= starts["loading"] <= starts["drawing"] <= starts["fetch"]
@@ -102,7 +102,7 @@ async def test_a_failure_is_told_by_its_code_and_not_by_its_words(
         await hook.wait(request, timeout=PATIENCE_S)  # type: ignore[arg-type]
 
     (job,) = [span for span in exporter.get_finished_spans() if span.name == "job"]
-    assert dict(job.attributes or {})["imagegen.code"] == "unknown_persona"
+    assert dict(job.attributes or {})["chatflow.code"] == "unknown_persona"
     assert "secret" not in job.to_json()
 
 

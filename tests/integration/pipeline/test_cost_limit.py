@@ -13,7 +13,7 @@ from chatflow_hook.tables import ImageRequest, State
 from imagegen.metrics import HostPrices
 from imagegen.pipeline.cost_limit import CostLimit, CostLimitReached
 from imagegen.requests.costs import Costs
-from tests.support import command
+from tests.support import command, conversations
 from tests.support.conversations import Sessions, turn
 from tests.support.product import PATIENCE_S, ProductFactory
 
@@ -45,6 +45,7 @@ async def drawn(
         "drawing_seconds": 10.0,
         "finished_at": func.clock_timestamp() - ended,
     }
+    await conversations.put_dialog(sessions, number)
     async with sessions.begin() as session:
         await session.execute(insert(ImageRequest).values(usual | values))
 
@@ -75,7 +76,7 @@ async def test_the_command_shows_the_dearest_first(database_url: str) -> None:
     variables = {"DATABASE_URL": database_url, "HOST_PRICE_PER_HOUR": "3600,gpu-2=7200"}
 
     shown = await command.run("costs", "--days", "1", "--by", "user", **variables)
-    for_programs = await command.run("costs", "--json", **variables)
+    for_programs = await command.run("costs", "--days", "3", "--by", "host", "--json", **variables)
 
     assert shown.stdout.splitlines() == [
         "user  pictures  hours  cost   each",
@@ -84,8 +85,8 @@ async def test_the_command_shows_the_dearest_first(database_url: str) -> None:
         "all   2         0.01   30.00  15.0000",
     ]
     assert [(one["name"], one["pictures"], one["cost"]) for one in for_programs.json] == [
-        ("lina", 2, 20.0),
-        ("ash", 1, 20.0),
+        ("gpu-1:8188", 2, 20.0),
+        ("gpu-2:8188", 1, 20.0),
     ]
 
 
