@@ -15,7 +15,7 @@ _OPTIONS = (
     " --no-emit-find-links --only-binary :all: --quiet"
 )
 COMPILE = (
-    f"pip compile {_OPTIONS} pyproject.toml --extra sandbox --extra image-screen --extra bench --group dev -o requirements.lock",
+    f"pip compile {_OPTIONS} pyproject.toml --extra sandbox --extra image-screen --extra otel --extra bench --group dev -o requirements.lock",
     # Apart, so that `make venv` stays light: a browser's driver is as large as all the rest.
     f"pip compile {_OPTIONS} --group pyproject.toml:browser --constraint requirements.lock -o requirements-browser.lock",
 )

@@ -28,6 +28,8 @@
 - connections.py: the connections of each event loop
 - waiting.py: one subscription and one query for all who wait
 - queue.py: Redis, to tell the worker
+- metrics.py: what the hook counts, for bots that want it
+- tracing.py: the spans of a turn, where the bot uses OpenTelemetry
 - clock_skew.py: how far the clock of a server is from this process's
 - database.py: connections, and transactions whose deadline covers their clean-up
 - sqlstates.py: PostgreSQL's error codes

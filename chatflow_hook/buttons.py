@@ -24,6 +24,7 @@ from chatflow_hook.messages import Messages
 from chatflow_hook.outbox import Request
 from chatflow_hook.quota import Limited
 from chatflow_hook.tables import OPEN, ImageRequest, Kind, State
+from chatflow_hook.tracing import traced
 from chatflow_hook.turn import Rating
 
 # Telegram gives 64 bytes to a button. The number is the version of what follows.
@@ -197,6 +198,7 @@ class Buttons:
             "kind": Kind.FILE,
             "state": State.DRAWN,
             "created_at": func.clock_timestamp(),
+            **traced(),
             "reply_to_message_id": picture.telegram_message_id,
             "pressed_on": picture.id,
             "press_id": press.press_id,

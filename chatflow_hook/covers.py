@@ -10,6 +10,7 @@ from chatflow_hook import quota
 from chatflow_hook.outbox import Request
 from chatflow_hook.statement_deadline import Executor
 from chatflow_hook.tables import NOBODY, OPEN, ImageRequest, Kind, State
+from chatflow_hook.tracing import traced
 from chatflow_hook.turn import Rating, Turn
 
 # Columns that a new request takes over from the cover's row.
@@ -68,6 +69,7 @@ async def send_one(connection: Executor, turn: Turn, *, chance: random.Random) -
         "rating": Rating.SAFE,
         "drawn_rating": Rating.SAFE,
         "created_at": func.clock_timestamp(),
+        **traced(),
         **turn.model_dump(include=_TURN_FIELDS),
     }
     await connection.execute(insert(ImageRequest).values(values))

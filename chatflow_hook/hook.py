@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection
 from datetime import tzinfo
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
@@ -34,11 +34,13 @@ from chatflow_hook.handles import Handle
 from chatflow_hook.limited_message import LimitedMessage, limited_message
 from chatflow_hook.manual_requests import Asked, ManualRequests, PhotoOnItsWay
 from chatflow_hook.messages import messages_of
+from chatflow_hook.metrics import GuardedMetrics, HookMetrics
 from chatflow_hook.outbox import Request, TriggerSettings
 from chatflow_hook.picture import Picture
 from chatflow_hook.queue import QueueClient
 from chatflow_hook.quota import Limited
 from chatflow_hook.settings import HookSettings, read
+from chatflow_hook.tracing import Tracing
 from chatflow_hook.turn import DialogKey, Turn, dialog_number
 from chatflow_hook.turn_recorder import TurnRecorder
 from chatflow_hook.user_erasure import Forgotten
@@ -63,20 +65,25 @@ class ChatFlowHook:
     loop, and so does the end of a loop under `asyncio.run`. `chance` is the source of the
     trigger's random numbers, for tests; None is the operating system's. `turn_timeout_s` is how
     long a turn may take, in seconds; a test on a busy machine gives more. `end_times` are those of
-    `on_end`, for tests too.
+    `on_end`, for tests too. `metrics` is told what the hook does. `tracer_provider` is one of
+    OpenTelemetry; None is the process's own, if it has set one.
 
     Raises:
         BadSetting: MESSAGES_FILE cannot be used. It is a ValueError.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (settings, the others by name and most of them for tests)
         self,
         settings: HookSettings,
         *,
         chance: random.Random | None = None,
         turn_timeout_s: float = TURN_TIMEOUT_S,
         end_times: EndTimes = END_TIMES,
+        metrics: HookMetrics | None = None,
+        tracer_provider: Any = None,
     ) -> None:
+        self._metrics = GuardedMetrics(metrics)
+        self._tracing = Tracing(tracer_provider)
         self._turn_timeout_s = turn_timeout_s
         self._end_times = end_times
         self._chance = chance or random.SystemRandom()
@@ -90,22 +97,24 @@ class ChatFlowHook:
             TriggerSettings(distance=settings.distance, quota=settings.quota, chance=self._chance),
             timeout_s=turn_timeout_s,
             failures=self._failures,
+            metrics=self._metrics,
         )
         self._messages = messages_of(settings)
         self._buttons = Buttons(self._manual_requests, self._messages)
         self._connections = ConnectionsByLoop(lambda: Connections(settings, self._messages))
 
     @classmethod
-    def from_env(cls) -> Self:
+    def from_env(cls, *, metrics: HookMetrics | None = None) -> Self:
         """Create a hook from the environment variables and a `.env` file; touches no network.
 
-        DATABASE_URL must be set, all other variables have defaults.
+        DATABASE_URL must be set, all other variables have defaults. `metrics` is told what the hook
+        does.
 
         Raises:
             BadSetting: a variable is missing or wrong. It is a ValueError, and its message names
                 the variable and what it may be, never a password.
         """
-        return cls(read(HookSettings))
+        return cls(read(HookSettings), metrics=metrics)
 
     async def on_turn(
         self,
@@ -143,18 +152,19 @@ class ChatFlowHook:
             sessions.require_async(session)
         if not self._recorder.is_recordable(turn):
             return None
-        if session is not None:
-            # Not in a `try`: what the bot has pending fails as the bot's own error, as it would at
-            # the bot's commit.
-            connection = await sessions.connection_of(session)
-            return await self._recorder.record_in_session(connection, turn, started=started)
-        request = await self._recorder.record_in_own_transaction(
-            self._database, turn, started=started
-        )
-        if request is not None:
-            left_s = started + self._turn_timeout_s - time.monotonic()
-            await self._queue.enqueue(request.id, within_s=left_s)
-        return request
+        with self._tracing.span("on_turn"):
+            if session is not None:
+                # Not in a `try`: what the bot has pending fails as the bot's own error, as it would
+                # at the bot's commit.
+                connection = await sessions.connection_of(session)
+                return await self._recorder.record_in_session(connection, turn, started=started)
+            request = await self._recorder.record_in_own_transaction(
+                self._database, turn, started=started
+            )
+            if request is not None:
+                left_s = started + self._turn_timeout_s - time.monotonic()
+                await self._tell_worker(request, within_s=left_s)
+            return request
 
     async def enqueue(self, request: Request | None) -> None:
         """Tell the worker of a request that is committed; None, from `on_turn`, does nothing.
@@ -164,7 +174,7 @@ class ChatFlowHook:
         the same request, and may be cancelled.
         """
         if request is not None:
-            await self._queue.enqueue(request.id, within_s=self._turn_timeout_s)
+            await self._tell_worker(request, within_s=self._turn_timeout_s)
 
     async def wait(self, request: Handle, *, timeout: float) -> Picture:  # noqa: ASYNC109 (ours)
         """Return the picture when its request has ended, or after `timeout` seconds as it is then.
@@ -250,10 +260,11 @@ class ChatFlowHook:
             ownership = await self._recorder.ownership(connection)
             return await self._manual_requests.ask(connection, turn, ownership=ownership)
 
-        asked = await self._database.run_with_retries(step)
-        await asyncio.gather(
-            self._enqueue_if_allowed(asked.answer), self._queue.publish_ended(asked.superseded)
-        )
+        with self._tracing.span("ask"):
+            asked = await self._database.run_with_retries(step)
+            await asyncio.gather(
+                self._enqueue_if_allowed(asked.answer), self._queue.publish_ended(asked.superseded)
+            )
         return asked.answer
 
     async def vary(
@@ -273,12 +284,13 @@ class ChatFlowHook:
                 `prompt` are not kept any more. It is a LookupError.
             DatabaseFault: the database could not do it.
         """
-        answer = await self._on_photo(
-            lambda connection: self._manual_requests.vary(
-                connection, request_id, reply_to_message_id=reply_to_message_id
+        with self._tracing.span("vary"):
+            answer = await self._on_photo(
+                lambda connection: self._manual_requests.vary(
+                    connection, request_id, reply_to_message_id=reply_to_message_id
+                )
             )
-        )
-        return await self._enqueue_if_allowed(answer)
+            return await self._enqueue_if_allowed(answer)
 
     async def on_button(  # noqa: PLR0913 (of Telegram's callback query, by name)
         self,
@@ -312,13 +324,16 @@ class ChatFlowHook:
             language=language,
             zone=zone,
         )
-        try:
-            answer = await self._on_photo(lambda connection: self._buttons.press(connection, press))
-        except (DatabaseFault, PhotoOnItsWay) as error:
-            log.warning("button not carried out", why=str(error))
-            return self._buttons.refusal("button_later", language)
-        await self.enqueue(answer.request)
-        return answer
+        with self._tracing.span("on_button"):
+            try:
+                answer = await self._on_photo(
+                    lambda connection: self._buttons.press(connection, press)
+                )
+            except (DatabaseFault, PhotoOnItsWay) as error:
+                log.warning("button not carried out", why=str(error))
+                return self._buttons.refusal("button_later", language)
+            await self.enqueue(answer.request)
+            return answer
 
     @staticmethod
     def wants_picture(text: str, model_says: bool | None = None) -> bool:  # noqa: FBT001 (an opinion)
@@ -349,13 +364,13 @@ class ChatFlowHook:
             await safety_memory.begin_anew(limited, turn.dialog_id)
             return await covers.send_one(limited, turn, chance=self._chance)
 
-        try:
-            async with asyncio.timeout(self._turn_timeout_s):
-                request = await self._database.run(step)
-        except database.DATABASE_ERRORS as error:
-            self._failures.log_failure(turn, cause_of(error), started, error)
-            return None
-        if request is not None:
+        with self._tracing.span("on_dialog_start"):
+            try:
+                async with asyncio.timeout(self._turn_timeout_s):
+                    request = await self._database.run(step)
+            except database.DATABASE_ERRORS as error:
+                self._failures.log_failure(turn, cause_of(error), started, error)
+                return None
             await self.enqueue(request)
         return request
 
@@ -554,6 +569,11 @@ class ChatFlowHook:
         return current
 
     async def _enqueue_if_allowed(self, answer: Request | Limited) -> Request | Limited:
+        self._metrics.asked(is_limited=not isinstance(answer, Request))
         if isinstance(answer, Request):
             await self.enqueue(answer)
         return answer
+
+    async def _tell_worker(self, request: Request, *, within_s: float) -> None:
+        is_told = await self._queue.enqueue(request.id, within_s=within_s)
+        self._metrics.enqueued(is_told=is_told)

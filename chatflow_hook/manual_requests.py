@@ -13,6 +13,7 @@ from chatflow_hook.handles import Handle
 from chatflow_hook.outbox import Ownership, Request
 from chatflow_hook.quota import Limited, Quota
 from chatflow_hook.tables import OPEN, ImageRequest, Kind, State, kinds_that
+from chatflow_hook.tracing import traced
 from chatflow_hook.turn import EndReason, Rating, Turn
 
 
@@ -148,6 +149,7 @@ class ManualRequests:
             "kind": Kind.VARIATION,
             "state": State.QUEUED,
             "created_at": func.clock_timestamp(),
+            **traced(),
             "variation": _next_variation(row.dialog_id, row.message_count),
             **{name: value for name, value in of_request.items() if value is not None},
         }

@@ -19,6 +19,7 @@ from chatflow_hook.prefilter import needs_reading
 from chatflow_hook.quota import Quota, check_quota
 from chatflow_hook.statement_deadline import Executor
 from chatflow_hook.tables import OPEN, OURS, Dialog, ImageRequest, Kind, State, UnreadTurn, is_open
+from chatflow_hook.tracing import traced
 from chatflow_hook.trigger import Distance, inherited_watermark, judge
 from chatflow_hook.turn import MAX_PERSONA, MAX_TEXT, Turn
 
@@ -309,6 +310,7 @@ def new_request_row(turn: Turn, request: Request, kind: Kind) -> dict[str, Any]:
         "conversation": turn.conversation.model_dump(mode="json"),
         # Not now(), which is the start of the transaction: rows of one transaction stay in order.
         "created_at": func.clock_timestamp(),
+        **traced(),
         **turn.model_dump(include=_TURN_FIELDS),
         "persona": turn.persona[:MAX_PERSONA],
     }

@@ -25,6 +25,7 @@ from chatflow_hook.buttons import ButtonAnswer
 from chatflow_hook.ends import EndTimes, RequestEnd
 from chatflow_hook.handles import Handle
 from chatflow_hook.limited_message import LimitedMessage
+from chatflow_hook.metrics import HookMetrics
 from chatflow_hook.outbox import Request
 from chatflow_hook.picture import Picture
 from chatflow_hook.quota import Limited
@@ -46,27 +47,36 @@ class SyncChatFlowHook:
     every synchronous call does.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (settings, the others by name and most of them for tests)
         self,
         settings: HookSettings,
         *,
         chance: random.Random | None = None,
         turn_timeout_s: float = hook.TURN_TIMEOUT_S,
         end_times: EndTimes = hook.END_TIMES,
+        metrics: HookMetrics | None = None,
+        tracer_provider: Any = None,
     ) -> None:
         self._hook = _SessionHook(
-            settings, chance=chance, turn_timeout_s=turn_timeout_s, end_times=end_times
+            settings,
+            chance=chance,
+            turn_timeout_s=turn_timeout_s,
+            end_times=end_times,
+            metrics=metrics,
+            tracer_provider=tracer_provider,
         )
         self._thread = _LoopThread()
 
     @classmethod
-    def from_env(cls) -> Self:
+    def from_env(cls, *, metrics: HookMetrics | None = None) -> Self:
         """Create a hook from the environment variables and a `.env` file; touches no network.
+
+        `metrics` is told what the hook does, in any thread.
 
         Raises:
             BadSetting: a variable is missing or wrong.
         """
-        return cls(read(HookSettings))
+        return cls(read(HookSettings), metrics=metrics)
 
     def on_turn(
         self,
@@ -293,8 +303,9 @@ class _SessionHook(hook.ChatFlowHook):
         if not self._recorder.is_recordable(turn):
             return None
         connection = sessions.sync_connection_of(session)
-        recording = self._recorder.record_in_session(connection, turn, started=started)
-        return sessions.run_without_loop(recording)
+        with self._tracing.span("on_turn"):
+            recording = self._recorder.record_in_session(connection, turn, started=started)
+            return sessions.run_without_loop(recording)
 
 
 class _LoopThread:

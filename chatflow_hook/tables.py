@@ -335,6 +335,9 @@ class ImageRequest(Base):
     error_code: Mapped[str | None] = mapped_column(Text)
     error_sentence: Mapped[str | None] = mapped_column(Text)
 
+    # The span of the bot's turn that brought it, as W3C's `traceparent`; None without a trace.
+    traceparent: Mapped[str | None] = mapped_column(Text)
+
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     # When it was created or last retried by an operator. Its age is counted from here.
     queued_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

@@ -25,6 +25,7 @@ from chatflow_hook.handles import Handle, SentPhoto
 from chatflow_hook.hook import ChatFlowHook
 from chatflow_hook.limited_message import LimitedMessage, limited_message, limited_notice
 from chatflow_hook.manual_requests import SUPERSEDED, NothingToVary
+from chatflow_hook.metrics import HookMetrics
 from chatflow_hook.outbox import Request
 from chatflow_hook.picture import Picture, detail_of
 from chatflow_hook.quota import Limited
@@ -213,8 +214,8 @@ class InMemoryHook(ChatFlowHook):
         self._waits_until[user_id] = self._clock() + WAITING_TIME
 
     @classmethod
-    def from_env(cls) -> Self:
-        """Create a stand-in with the default settings; reads no variable."""
+    def from_env(cls, *, metrics: HookMetrics | None = None) -> Self:  # noqa: ARG003 (as there)
+        """Create a stand-in with the default settings; reads no variable, and counts nothing."""
         return cls()
 
     async def on_turn(

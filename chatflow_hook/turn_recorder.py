@@ -10,6 +10,7 @@ from chatflow_hook import outbox
 from chatflow_hook.counter_check import CounterCheck
 from chatflow_hook.database import DATABASE_ERRORS, Database
 from chatflow_hook.failures import NO_COUNT, FailureLog, cause_of
+from chatflow_hook.metrics import GuardedMetrics, TurnOutcome
 from chatflow_hook.outbox import DialogUnknownError, Ownership, Request, TriggerSettings
 from chatflow_hook.sessions import BotConnection
 from chatflow_hook.statement_deadline import DeadlineConnection, Executor
@@ -29,8 +30,14 @@ class TurnRecorder:
     """
 
     def __init__(
-        self, settings: TriggerSettings, *, timeout_s: float, failures: FailureLog
+        self,
+        settings: TriggerSettings,
+        *,
+        timeout_s: float,
+        failures: FailureLog,
+        metrics: GuardedMetrics,
     ) -> None:
+        self._metrics = metrics
         self._settings = settings
         self._timeout_s = timeout_s
         self._failures = failures
@@ -45,6 +52,7 @@ class TurnRecorder:
             return False
         if turn.message_count is not None and turn.message_count < 1:
             self._failures.log_failure(turn, NO_COUNT, time.monotonic())
+            self._metrics.turn(TurnOutcome.FAILED, 0.0)
             return False
         return True
 
@@ -62,10 +70,11 @@ class TurnRecorder:
                 await limited.restore_limits()
         except (*DATABASE_ERRORS, DialogUnknownError) as error:
             self._failures.log_failure(turn, cause_of(error), started, error)
+            self._metrics.turn(TurnOutcome.FAILED, time.monotonic() - started)
             return None
         if limited.is_serializable:
             self._failures.warn_of_serializable()
-        _log_trigger(turn, request)
+        self._note_success(turn, request, started)
         return request
 
     async def record_in_own_transaction(
@@ -81,8 +90,9 @@ class TurnRecorder:
                 request = await database.run(step)
         except (*DATABASE_ERRORS, DialogUnknownError) as error:
             self._failures.log_failure(turn, cause_of(error), started, error)
+            self._metrics.turn(TurnOutcome.FAILED, time.monotonic() - started)
             return None
-        _log_trigger(turn, request)
+        self._note_success(turn, request, started)
         return request
 
     async def ownership(self, connection: Executor) -> Ownership:
@@ -93,6 +103,12 @@ class TurnRecorder:
         """Return the connection with the statements' share of a turn's time as its limit."""
         deadline = started + self._timeout_s - STATEMENTS_END_EARLIER_S
         return DeadlineConnection(connection, deadline=deadline)
+
+    def _note_success(self, turn: Turn, request: Request | None, started: float) -> None:
+        outcome = TurnOutcome.COUNTED if request is None else TurnOutcome.REQUESTED
+        self._metrics.turn(outcome, time.monotonic() - started)
+        if request is not None:
+            _log_trigger(turn, request)
 
     async def _record(self, connection: DeadlineConnection, turn: Turn) -> Request | None:
         ownership = await self.ownership(connection)
@@ -109,12 +125,11 @@ class TurnRecorder:
         return request
 
 
-def _log_trigger(turn: Turn, request: Request | None) -> None:
-    if request is not None:
-        log.info(
-            "picture triggered",
-            dialog_id=request.dialog_id,
-            persona=turn.persona[:MAX_PERSONA],
-            message_count=request.message_count,
-            request_id=str(request.id),
-        )
+def _log_trigger(turn: Turn, request: Request) -> None:
+    log.info(
+        "picture triggered",
+        dialog_id=request.dialog_id,
+        persona=turn.persona[:MAX_PERSONA],
+        message_count=request.message_count,
+        request_id=str(request.id),
+    )

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.messages import Messages
 from chatflow_hook.settings import BadSetting
+from chatflow_hook.tracing import Tracing
 from imagegen.comfy.address import HostAddress
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.timeouts import PromptTimeouts
@@ -23,10 +24,11 @@ from imagegen.maintenance.image_cleanup import ImageCleanup
 from imagegen.maintenance.retention import Retention
 from imagegen.maintenance.retention_limits import RetentionLimits
 from imagegen.maintenance.stray_prompts import StrayCleanup
-from imagegen.monitoring.counter_log import CounterLog
+from imagegen.metrics import Metrics
 from imagegen.pipeline.chat_progress import ChatProgress, ProgressSettings
 from imagegen.pipeline.content_policy import ContentPolicy, PolicySettings
 from imagegen.pipeline.context import JobContext
+from imagegen.pipeline.cost_limit import CostLimit
 from imagegen.pipeline.end_notices import EndNotices
 from imagegen.pipeline.image_cache import ImageCache
 from imagegen.pipeline.pause_gate import PauseGate
@@ -45,6 +47,7 @@ from imagegen.queue import connections
 from imagegen.queue.circuit_breaker import CircuitBreaker
 from imagegen.queue.live_progress import LiveProgress
 from imagegen.requests.chat_ends import ChatEnds
+from imagegen.requests.costs import Costs
 from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.pauses import Pauses
 from imagegen.requests.repository import RequestRepository
@@ -83,7 +86,7 @@ class WorkerParts:
     retention: Retention
     stray_cleanup: StrayCleanup
     forgotten_messages: ForgottenMessages
-    counter_log: CounterLog
+    prompts: PromptBuilder
 
 
 def workflow_library(settings: LibrarySettings) -> Library:
@@ -205,17 +208,20 @@ def host_client(settings: HostSettings, address: HostAddress, *, drawing_s: floa
     )
 
 
-async def worker_parts(  # noqa: PLR0913 (what the worker has made, the last two by name)
+async def worker_parts(  # noqa: PLR0913 (what the worker has made, most of it by name)
     settings: Settings,
     library: ReloadableLibrary,
     images: ImageStore,
     stack: AsyncExitStack,
     *,
     words: Messages,
+    metrics: Metrics,
+    tracing: Tracing,
     lease_s: float,
 ) -> WorkerParts:
     """Open everything that a worker needs; the stack closes it, last opened first.
 
+    Whatever counts, counts into `metrics`.
     `lease_s`: how long a job stays locked after its worker's last renewal.
     """
     engine = connect(settings.database_url)
@@ -247,14 +253,19 @@ async def worker_parts(  # noqa: PLR0913 (what the worker has made, the last two
         age_text_version=settings.age_text_version,
     )
     turn_reader = TurnReader(engine, screen, hash_secret=settings.hash_secret)
-    chat_sender = ChatSender(telegram, FloodControl(results), Pacing())
+    chat_sender = ChatSender(telegram, FloodControl(results), Pacing(), metrics)
     context = JobContext(
+        metrics=metrics,
+        tracing=tracing,
         turn_reader=turn_reader,
         content_policy=ContentPolicy(
             prompts, screen, safety_audit, turn_reader, _policy_settings(settings)
         ),
         safety_audit=safety_audit,
         image_cache=image_cache,
+        cost_limit=CostLimit(
+            Costs(engine, settings.host_price_per_hour), per_day=settings.cost_limit_per_day
+        ),
         image_screen=settings.image_screen,
         requests=requests,
         deliveries=Deliveries(engine),
@@ -294,7 +305,7 @@ async def worker_parts(  # noqa: PLR0913 (what the worker has made, the last two
         retention=Retention(engine, ImageCleanup(engine, images), retention_limits(settings)),
         stray_cleanup=stray_cleanup,
         forgotten_messages=ForgottenMessages(engine, chat_sender),
-        counter_log=CounterLog(prompts.fallbacks, image_cache.saved),
+        prompts=prompts,
     )
 
 

@@ -41,6 +41,7 @@
             ChatGone            blocked, restricted or deleted chat
             SendRefused         Telegram rejects this message
             ImageLost           a stored image is gone or damaged
+            CostLimitReached    COST_LIMIT_PER_DAY is used up
             TooLate             the request is too old
             WorkflowFault       a persona's files have a fault
             UnknownPersona      no persona has this name

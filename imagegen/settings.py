@@ -28,6 +28,7 @@ from chatflow_hook.turn import Rating
 from imagegen import resources
 from imagegen.comfy.address import DnsName, HostAddress, parse_host
 from imagegen.delivery.message import AiMark
+from imagegen.metrics import HostPrices
 
 
 class DatabaseSettings(BaseSettings):
@@ -55,6 +56,7 @@ class LibrarySettings(BaseSettings):
 
 _HOSTS = "host:port, https://host/prefix or dns://name:port, separated by commas, each once"
 _SECONDS = "a number of seconds above 0"
+_PRICES = "a price such as 0.8, or host:port=price separated by commas, or both"
 
 
 def _parse_hosts(value: Any) -> Any:
@@ -64,6 +66,23 @@ def _parse_hosts(value: Any) -> Any:
     if not hosts or len(set(hosts)) < len(hosts):
         raise ValueError("no host, or one of them twice")
     return hosts
+
+
+def _parse_prices(value: Any) -> Any:
+    """Read `0.8`, `gpu-1:8188=0.8,gpu-2:8188=1.2` or both: the price without a host is for all others."""
+    if not isinstance(value, str):
+        return value
+    others, by_host = 0.0, {}
+    for part in value.split(","):
+        host, is_named, price = part.rpartition("=")
+        amount = float(price)
+        if not 0 <= amount < float("inf"):
+            raise ValueError("no price")
+        if is_named:
+            by_host[HostAddress.parse(host).name] = amount
+        else:
+            others = amount
+    return HostPrices(others=others, by_host=by_host)
 
 
 def _parse_headers(value: Any) -> Any:
@@ -150,6 +169,27 @@ def _check_header_value(value: SecretStr | None) -> SecretStr | None:
     ):
         raise BadSetting("something else")
     return value
+
+
+class CostSettings(BaseSettings):
+    """What an hour of each host costs, and what the pictures of a day may."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
+    )
+
+    host_price_per_hour: Annotated[
+        HostPrices, NoDecode, BeforeValidator(_parse_prices), Field(description=_PRICES)
+    ] = HostPrices()
+    cost_limit_per_day: Annotated[
+        float | None, Field(gt=0, description="an amount above 0; left out: no limit")
+    ] = None
+
+    @model_validator(mode="after")
+    def _check_limit_has_prices(self) -> Self:
+        if self.cost_limit_per_day is not None and self.host_price_per_hour == HostPrices():
+            raise ValueError("COST_LIMIT_PER_DAY is set, so HOST_PRICE_PER_HOUR must be set too")
+        return self
 
 
 class PictureSettings(BaseSettings):
@@ -301,6 +341,24 @@ class StatusSettings(WebSettings):
         return self
 
 
+class TraceSettings(BaseSettings):
+    """Where traces of requests are sent, by the names of OpenTelemetry's own variables."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
+    )
+
+    otel_exporter_otlp_endpoint: Annotated[
+        HttpUrl | None, Field(description="the http(s) address of an OpenTelemetry collector")
+    ] = None
+
+    @property
+    def trace_endpoint(self) -> str | None:
+        """The address of the collector; None if traces are sent nowhere."""
+        endpoint = self.otel_exporter_otlp_endpoint
+        return None if endpoint is None else str(endpoint)
+
+
 class LogSettings(BaseSettings):
     """In which form the worker writes its log."""
 
@@ -351,9 +409,11 @@ def _parse_buttons(value: Any) -> Any:
 
 class Settings(
     HostSettings,
+    CostSettings,
     PictureSettings,
     StoreSettings,
     StatusSettings,
+    TraceSettings,
     LogSettings,
     TelegramSettings,
     HookSettings,

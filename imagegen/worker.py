@@ -5,8 +5,9 @@ The worker owns every long-lived object; `imagegen/bootstrap.py` builds them.
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -19,14 +20,19 @@ from arq.worker import func, run_worker
 from chatflow_hook.messages import messages_of
 from chatflow_hook.queue import JOB, QUEUE, dumps, loads
 from chatflow_hook.settings import BadSetting, read
+from chatflow_hook.tracing import Tracing
 from imagegen import bootstrap, image_file, logs, periodic
 from imagegen.errors import ImagegenError, Unavailable
 from imagegen.maintenance import forgotten_messages, retention, stray_prompts
-from imagegen.monitoring import checks, http_server, image_page
+from imagegen.metrics import Metrics
+from imagegen.monitoring import checks, http_server, image_page, trace_export
 from imagegen.monitoring.host_status import HostStatusPublisher
+from imagegen.monitoring.metrics_page import MetricsPage, WorkerCollector
 from imagegen.monitoring.persona_coverage import COVERAGE_EVERY_S, PersonaCoverage
 from imagegen.monitoring.readiness import Readiness
+from imagegen.monitoring.readings import Readings
 from imagegen.monitoring.status import factory as status
+from imagegen.monitoring.status.routes import StatusPage
 from imagegen.monitoring.worker_status import WorkerStatusPublisher
 from imagegen.pipeline import end_notices, pause_gate, turn_reader
 from imagegen.pipeline.context import JobContext
@@ -95,20 +101,27 @@ def run() -> None:
 
 
 def worker_settings(
-    settings: Settings, *, owns_process: bool = True, recovery: RecoveryTimes = _RECOVERY_TIMES
+    settings: Settings,
+    *,
+    owns_process: bool = True,
+    recovery: RecoveryTimes = _RECOVERY_TIMES,
+    tracing: Tracing | None = None,
 ) -> type:
     """Return the class whose attributes arq reads; call it once for each worker.
 
     `owns_process`: the process runs nothing but this worker, so the worker sets up logging, memory
-    and signal handlers. Tests that run a worker inside their own process set it to False.
+    and signal handlers. Tests that run a worker inside their own process set it to False. `tracing`
+    is for tests too; None: spans are sent to OTEL_EXPORTER_OTLP_ENDPOINT, if it is set.
 
     Raises:
-        BadSetting: there are no workflows, the image store cannot be opened, or MESSAGES_FILE
-            cannot be used.
+        BadSetting: there are no workflows, the image store cannot be opened, MESSAGES_FILE cannot
+            be used, or traces are to be sent and OpenTelemetry is not installed.
     """
+    trace_export.require_installed(settings.trace_endpoint)
     library = bootstrap.reloadable_library(settings)
     images = bootstrap.image_store(settings)
     words = messages_of(settings)
+    metrics = Metrics(persona_name=library.name_of, prices=settings.host_price_per_hour)
     queue = connections.job_queue(settings.redis, db=settings.redis_broker_db)
     stack = AsyncExitStack()
     graceful_shutdown = GracefulShutdown(queue, grace_s=settings.stop_grace)
@@ -119,25 +132,42 @@ def worker_settings(
     async def on_startup(ctx: dict[str, Any]) -> None:
         allow_two_runs_of_a_job()
         leave_unknown_jobs()
-        readiness = Readiness(lambda: graceful_shutdown.is_under_way)
-        status_page = status.status_page(settings)
+        pages = _Pages(
+            readiness=Readiness(lambda: graceful_shutdown.is_under_way),
+            metrics=MetricsPage(metrics.registry),
+            status=status.status_page(settings),
+        )
         await stack.enter_async_context(
             http_server.serving(
                 settings.web_host,
                 settings.web_port,
-                readiness,
-                [*status_page.routes(), *_pages(settings, images, lambda: ctx.get("context"))],
+                pages.readiness,
+                [
+                    pages.metrics.route,
+                    *pages.status.routes(),
+                    *_image_page(settings, images, lambda: ctx.get("context")),
+                ],
             )
         )
+        spans = tracing
+        if spans is None:
+            exporting = trace_export.exporting(settings.trace_endpoint, worker=logs.worker_name())
+            spans = await stack.enter_async_context(exporting)
         parts = await bootstrap.worker_parts(
-            settings, library, images, stack, words=words, lease_s=recovery.lease_s
+            settings,
+            library,
+            images,
+            stack,
+            words=words,
+            metrics=metrics,
+            tracing=spans,
+            lease_s=recovery.lease_s,
         )
         context = ctx["context"] = parts.context
         queue.limit_jobs(context.circuit_breaker.due)
         queue.limit_running(
             graceful_shutdown.job_count, lambda: _JOBS_PER_SLOT * context.pool.slots + _MORE_JOBS
         )
-        await stack.enter_async_context(parts.counter_log.logged())
         relay = OutboxRelay(context.requests, ctx["redis"], recovery, place=settings.redis)
         coverage = PersonaCoverage(library, context.pool)
         reload = PersonaReload(parts.results_redis, library, worker=logs.worker_name())
@@ -157,27 +187,14 @@ def worker_settings(
             ("log repeats", logs.log_repeats, _LOG_REPEATS_EVERY_S),
         ):
             await stack.enter_async_context(periodic.every(seconds, step, name=name))
-        publisher = HostStatusPublisher(parts.results_redis, context.pool)
-        await stack.enter_async_context(publisher.publishing())
-        worker = WorkerStatusPublisher(
-            parts.results_redis,
-            context.pool,
-            name=logs.worker_name(),
-            shares_hosts=settings.workers_share_hosts,
+        await _publish(
+            settings,
+            parts,
+            pages,
+            stack,
+            personas=lambda: library.current.workflows,
             is_stopping=lambda: graceful_shutdown.is_under_way,
         )
-        await stack.enter_async_context(worker.publishing())
-        await stack.enter_async_context(checks.running(settings, context, readiness))
-        shown = status.showing(
-            status_page,
-            settings,
-            context,
-            results_redis=parts.results_redis,
-            readiness=readiness,
-            worker=logs.worker_name(),
-            personas=lambda: library.current.workflows,
-        )
-        await stack.enter_async_context(shown)
         graceful_shutdown.attach_to_arq()
         async with connections.silent_connection(
             settings.redis, db=settings.redis_broker_db
@@ -225,7 +242,60 @@ def worker_settings(
     )
 
 
-def _pages(
+@dataclass(frozen=True, kw_only=True)
+class _Pages:
+    """What is served from the start on, and filled as soon as the worker has its connections."""
+
+    readiness: Readiness
+    metrics: MetricsPage
+    status: StatusPage
+
+
+async def _publish(  # noqa: PLR0913 (what the worker has made, the last two by name)
+    settings: Settings,
+    parts: bootstrap.WorkerParts,
+    pages: _Pages,
+    stack: AsyncExitStack,
+    *,
+    personas: Callable[[], Iterable[str]],
+    is_stopping: Callable[[], bool],
+) -> None:
+    """Tell in Redis and on the pages how this worker is, until `stack` is closed."""
+    context, worker = parts.context, logs.worker_name()
+    hosts = HostStatusPublisher(parts.results_redis, context.pool)
+    await stack.enter_async_context(hosts.publishing())
+    itself = WorkerStatusPublisher(
+        parts.results_redis,
+        context.pool,
+        name=worker,
+        shares_hosts=settings.workers_share_hosts,
+        is_stopping=is_stopping,
+    )
+    await stack.enter_async_context(itself.publishing())
+    shown = status.showing(
+        pages.status,
+        settings,
+        context,
+        results_redis=parts.results_redis,
+        readiness=pages.readiness,
+        worker=worker,
+        personas=personas,
+    )
+    await stack.enter_async_context(shown)
+    engine = checks.check_engine(settings)
+    stack.push_async_callback(engine.dispose)
+    await stack.enter_async_context(checks.running(settings, context, pages.readiness, engine))
+    readings = Readings(context, pages.readiness, engine)
+    collector = WorkerCollector(
+        context,
+        readings,
+        prices=settings.host_price_per_hour,
+        fallbacks=parts.prompts.fallbacks,
+    )
+    await stack.enter_async_context(pages.metrics.showing(collector, readings))
+
+
+def _image_page(
     settings: Settings, images: ImageStore, context: Callable[[], JobContext | None]
 ) -> list[RouteDef]:
     """Return the pages that the worker serves besides the probes; its context comes later."""

@@ -2,6 +2,7 @@
 
 import click
 
+from imagegen.cli.costs import costs
 from imagegen.cli.covers import covers
 from imagegen.cli.demo import demo
 from imagegen.cli.doctor import doctor
@@ -43,6 +44,7 @@ for _command in (
     draw,
     covers,
     settings,
+    costs,
     purge,
     forget,
     import_celery,

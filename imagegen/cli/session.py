@@ -23,9 +23,10 @@ from imagegen.cli.exits import exit_with
 from imagegen.db.engine import connect, run_in_transaction
 from imagegen.errors import ImagegenError
 from imagegen.maintenance.retention_limits import RetentionLimits
+from imagegen.metrics import HostPrices
 from imagegen.requests.queries import RequestNotFound, RequestQueries
 from imagegen.requests.retry import NotRetried, retry_request
-from imagegen.settings import StoreSettings
+from imagegen.settings import CostSettings, StoreSettings
 from imagegen.storage.store import ImageStore
 
 ResultT = TypeVar("ResultT")
@@ -33,7 +34,7 @@ ResultT = TypeVar("ResultT")
 _ENQUEUE_WITHIN_S = 1.0
 
 
-class _SessionSettings(StoreSettings, HookSettings):
+class _SessionSettings(CostSettings, StoreSettings, HookSettings):
     pass
 
 
@@ -62,6 +63,7 @@ class CommandSession:
     queue_client: QueueClient
     images: ImageStore | None
     limits: RetentionLimits
+    prices: HostPrices
     hash_secret: SecretStr | None
 
     async def retry(self, request: str | UUID) -> CommandOutcome:
@@ -140,6 +142,7 @@ async def _run(
                 queue_client=queue_client,
                 images=image_store_if_present(settings),
                 limits=retention_limits(settings),
+                prices=settings.host_price_per_hour,
                 hash_secret=settings.hash_secret,
             )
         )

@@ -10,6 +10,7 @@ from imagegen.comfy.capabilities import HostCapabilities
 from imagegen.comfy.errors import ImageGone
 from imagegen.comfy.execution import PromptExecution
 from imagegen.comfy.history import OutputImage
+from imagegen.comfy.host_report import HostResources, read_resources
 from imagegen.comfy.http import HostHTTP
 from imagegen.comfy.prompt_account import PromptAccount, read_account
 from imagegen.comfy.prompt_cancel import cancel_prompt, delete_history
@@ -117,6 +118,14 @@ class HostClient:
         definitions = await self._http.get("/object_info")
         # Up to a megabyte: read in a thread, since the event loop must keep reading websockets.
         return await asyncio.to_thread(HostCapabilities.read, definitions)
+
+    async def resources(self) -> HostResources:
+        """Read the host's memory and the length of its queue, other people's prompts included.
+
+        Raises:
+            HostLost: the host does not answer.
+        """
+        return await read_resources(self._http)
 
     async def probe(self) -> None:
         """Return if the host answers.

@@ -19,6 +19,7 @@ __all__ = [
     "Event",
     "Failed",
     "Features",
+    "GpusTold",
     "Interrupted",
     "MalformedFrame",
     "NodeDone",
@@ -135,6 +136,16 @@ class Features:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GpusTold:
+    """How busy each GPU of the host is, 0 to 1; sent to every client each second by Crystools.
+
+    ComfyUI itself sends no such frame: ComfyUI-Crystools is an extension.
+    """
+
+    utilisation: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Unknown:
     """A frame of a kind that this code does not know or does not use."""
 
@@ -153,6 +164,7 @@ Event = (
     | Interrupted
     | Ended
     | Features
+    | GpusTold
     | Preview
     | Unknown
 )
@@ -222,6 +234,15 @@ def _progress_state(fields: Mapping[str, Any]) -> Event:
     )
 
 
+def _gpus(fields: Mapping[str, Any]) -> Event:
+    try:
+        told = [float(gpu["gpu_utilization"]) for gpu in fields["gpus"]]
+    except _MALFORMED:
+        return Unknown(kind="crystools.monitor")  # of another version of that extension
+    # -1 stands for a GPU of which nothing is known.
+    return GpusTold(utilisation=tuple(min(each / 100, 1.0) for each in told if each >= 0))
+
+
 def _share(state: Mapping[str, Any]) -> float:
     value, most = float(state["value"]), float(state["max"])
     share = value / most if most > 0 else 0.0
@@ -251,6 +272,7 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "feature_flags": lambda fields: Features(
         supports_preview_metadata=fields.get("supports_preview_metadata") is True
     ),
+    "crystools.monitor": _gpus,
     "execution_interrupted": lambda fields: Interrupted(
         prompt_id=frame_fields.text(fields["prompt_id"])
     ),

@@ -32,6 +32,7 @@ from imagegen.comfy.prompt_status import (
 from imagegen.comfy.timeouts import PromptDeadlines, PromptTimeouts
 from imagegen.comfy.websocket import EventQueue, WebSocketLost
 from imagegen.errors import ImagegenError
+from imagegen.metrics import PromptTimes
 
 log = structlog.get_logger(__name__)
 
@@ -68,11 +69,26 @@ class PromptExecution:
         self._events = EventQueue()
         self._deadlines = PromptDeadlines(limits, clock)
         self._tracker = PromptTracker(job, self._deadlines, clock)
+        self._clock = clock
+        self._posted_at: float | None = None
 
     @property
     def leaves_a_stray(self) -> bool:
         """Whether the prompt may be on the host with no job waiting for it."""
         return not (self._is_off_host or self._is_left_to_another_job)
+
+    def times(self, *, ready_at: float) -> PromptTimes:
+        """Return when the prompt was posted, started and so on, on the event loop's clock.
+
+        It ends now. `ready_at`: since when the picture waited for a slot.
+        """
+        return PromptTimes(
+            ready_at=ready_at,
+            posted_at=self._posted_at,
+            started_at=self._tracker.started_at,
+            first_step_at=self._tracker.first_step_at,
+            ended_at=self._clock(),
+        )
 
     async def run(self) -> PromptResult:
         """Post the prompt and follow it to its end.
@@ -154,6 +170,7 @@ class PromptExecution:
         """
         await self._job.before_post()
         self._is_off_host = False
+        self._posted_at = self._clock()
         body = {
             "prompt": self._job.graph,
             "prompt_id": self._id,

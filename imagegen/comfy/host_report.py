@@ -21,6 +21,14 @@ class GpuDevice:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HostResources:
+    """The devices of a host, and how many prompts are on it: the running one and others' included."""
+
+    devices: tuple[GpuDevice, ...]
+    queue: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class HostReport:
     """What one host says of itself.
 
@@ -66,6 +74,22 @@ async def _report(address: HostAddress, headers: Mapping[str, str], timeout_s: f
         return HostReport(name=address.name, fault=error.sentence)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         return HostReport(name=address.name, fault="what answers there is no ComfyUI")
+
+
+async def read_resources(http: HostHTTP) -> HostResources:
+    """Ask a host for its memory and the length of its queue.
+
+    Raises:
+        HostLost: the host does not answer, or what answers is no ComfyUI.
+    """
+    stats, count = await http.get("/system_stats"), await http.get("/prompt")
+    try:
+        return HostResources(
+            devices=tuple(_device(fields) for fields in stats["devices"]),
+            queue=int(count["exec_info"]["queue_remaining"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise HostLost(f"what answers at {http.name} is no ComfyUI") from error
 
 
 async def _read_report(http: HostHTTP) -> HostReport:

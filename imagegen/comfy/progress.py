@@ -123,6 +123,17 @@ class PromptTracker:
         self._progress = Progress(job.graph)
         self._node: str | None = None
         self._started_at: float | None = None
+        self._first_step_at: float | None = None
+
+    @property
+    def started_at(self) -> float | None:
+        """When the host has started the prompt, on `clock`; None if its start event was missed."""
+        return self._started_at
+
+    @property
+    def first_step_at(self) -> float | None:
+        """When the sampler has done its first step: all models are loaded by then. None as above."""
+        return self._first_step_at
 
     @property
     def seconds(self) -> float | None:
@@ -135,6 +146,8 @@ class PromptTracker:
             case events.QueueChanged(remaining=0):
                 # The host has no prompt at all, so ours was deleted, or its end event was missed.
                 self._deadlines.end_suspected()
+            case events.GpusTold():
+                self._job.on_gpus(event.utilisation)
             case events.NodeStarted(prompt_id=None):
                 self._enter_node(event.node)
                 self._progress.note(event)
@@ -159,12 +172,21 @@ class PromptTracker:
                 self._started_at = self._started_at or self._clock()
             case events.NodeStarted():
                 self._node = event.node
+            case NodeProgress(nodes=shares):
+                self._note_first_step(shares)
             case Preview():
                 self._keep_preview(event)
             case _:
                 pass
         self._progress.note(event)
         self._job.on_progress(self._progress.share)
+
+    def _note_first_step(self, shares: Mapping[str, float]) -> None:
+        if self._first_step_at is None and any(
+            share > 0 and _is_sampler(self._job.graph.get(node, {}))
+            for node, share in shares.items()
+        ):
+            self._first_step_at = self._clock()
 
     def _enter_node(self, node: str) -> None:
         # The host sends this event without a prompt id when a websocket is opened while a prompt
@@ -184,10 +206,13 @@ class PromptTracker:
             self._job.on_preview(preview)
 
 
+def _is_sampler(entry: Mapping[str, Any]) -> bool:
+    return "latent_image" in (entry.get("inputs") or {})
+
+
 def _weight(entry: Mapping[str, Any]) -> float:
-    inputs = entry.get("inputs") or {}
-    if "latent_image" in inputs:
-        return _steps(inputs.get("steps"))
+    if _is_sampler(entry):
+        return _steps(entry["inputs"].get("steps"))
     kind = str(entry.get("class_type", ""))
     return next((weight for part, weight in _WEIGHTS if part in kind), _OTHER_WEIGHT)
 

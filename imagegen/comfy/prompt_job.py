@@ -15,6 +15,10 @@ def _ignore_progress(_: float) -> None:
     pass
 
 
+def _ignore_gpus(_: tuple[float, ...]) -> None:
+    pass
+
+
 async def _no_check() -> None:
     pass
 
@@ -26,7 +30,8 @@ class PromptJob:
     `prompt_id` is a canonical UUID that was never posted before. `origin` is stored with the
     prompt in the host's queue and history, so that an operator can see whose prompt it is.
     `on_progress` is called with the share that is done, 0 to 1. `on_preview`, if given, is called
-    with the sampler's previews. `before_post` is awaited as the last step before the POST; if it
+    with the sampler's previews. `on_gpus` is called with how busy each GPU of the host is, 0 to 1, if
+    the host tells it. `before_post` is awaited as the last step before the POST; if it
     raises, the prompt is not posted.
     """
 
@@ -36,6 +41,7 @@ class PromptJob:
     origin: str = ""
     on_progress: Callable[[float], None] = _ignore_progress
     on_preview: Callable[[Preview], None] | None = None
+    on_gpus: Callable[[tuple[float, ...]], None] = _ignore_gpus
     before_post: Callable[[], Awaitable[None]] = _no_check
 
     @property

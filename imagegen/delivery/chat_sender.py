@@ -10,6 +10,7 @@ from imagegen.delivery.message import PhotoMessage, SentMessage, TextMessage
 from imagegen.delivery.pacing import Pacing
 from imagegen.delivery.rate_limit import FloodControl
 from imagegen.delivery.telegram import Telegram
+from imagegen.metrics import Metrics
 
 ResultT = TypeVar("ResultT")
 
@@ -25,8 +26,15 @@ class ChatSender:
     there is no queue of texts, since a few seconds later there is something newer to tell.
     """
 
-    def __init__(self, telegram: Telegram, flood_control: FloodControl, pacing: Pacing) -> None:
+    def __init__(
+        self,
+        telegram: Telegram,
+        flood_control: FloodControl,
+        pacing: Pacing,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._telegram = telegram
+        self._metrics = metrics or Metrics()
         self._flood_control = flood_control
         self._pacing = pacing
         # By chat: how many pictures are on their way to it.
@@ -134,6 +142,7 @@ class ChatSender:
             return await call
         except FloodWait as error:
             if error.retry_after_s is not None:
+                self._metrics.flood_wait(error.retry_after_s)
                 await self._flood_control.pause(chat_id, error.retry_after_s)
             raise
 

@@ -1,4 +1,4 @@
-"""Health checks, host status, counters.
+"""Health checks, host status, metrics.
 
 - `http_server.py`: serves /healthz, /readyz and the pages below
 - `image_page.py`: the page from which callers without a chat fetch their pictures
@@ -9,5 +9,7 @@
 - `worker_status.py`: publishes in Redis that this worker runs, and reads which do
 - `status/`: the status page
 - `persona_coverage.py`: logs which personas cannot be drawn on which hosts
-- `counter_log.py`: logs what the worker has counted since its start
+- `readings.py`: what the worker asks others for when Prometheus asks it
+- `metrics_page.py`: /metrics, what Prometheus reads
+- `trace_export.py`: sends traces to an OpenTelemetry collector
 """

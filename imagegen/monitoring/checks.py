@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook import redis_errors
 from chatflow_hook.settings import RedisPlace
@@ -45,14 +46,20 @@ _CHECK_REDIS_EVERY_S = 0.5
 _WRITE_PROBE_KEY = "imagegen:write-probe"
 
 
+def check_engine(settings: Settings) -> AsyncEngine:
+    """Return an engine for checks, which no job keeps busy; the caller disposes of it."""
+    return connect(settings.database_url, pool_size=1, command_timeout_s=_COMMAND_TIMEOUT_S)
+
+
 @asynccontextmanager
 async def running(
-    settings: Settings, context: JobContext, readiness: Readiness
+    settings: Settings, context: JobContext, readiness: Readiness, engine: AsyncEngine
 ) -> AsyncIterator[None]:
-    """Give `readiness` the checks of everything that a picture needs, while the block runs."""
+    """Give `readiness` the checks of everything that a picture needs, while the block runs.
+
+    `engine` is one of `check_engine`.
+    """
     async with AsyncExitStack() as stack:
-        engine = connect(settings.database_url, pool_size=1, command_timeout_s=_COMMAND_TIMEOUT_S)
-        stack.push_async_callback(engine.dispose)
         redis = connections.result_connection(settings.redis, db=settings.redis_broker_db)
         stack.push_async_callback(redis.aclose)
         database_check = DatabaseCheck(engine)

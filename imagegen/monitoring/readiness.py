@@ -32,12 +32,13 @@ _STARTING: Mapping[str, str] = {"worker": "it starts"}
 class ReadinessReport:
     """Whether the worker is ready; `missing` says by name of the check what is missing.
 
-    `clocks_ahead_s`: by server, how many seconds its clock is ahead of this worker's. No difference
+    `checks` are the names of all checks that were made. `clocks_ahead_s`: by server, how many seconds its clock is ahead of this worker's. No difference
     makes the worker unready, since nothing is decided by its clock.
     """
 
     is_stopping: bool
     missing: Mapping[str, str] = field(default_factory=dict)
+    checks: tuple[str, ...] = ()
     clocks_ahead_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -84,6 +85,7 @@ class Readiness:
         return ReadinessReport(
             is_stopping=self._is_stopping(),
             missing={name: why for name, why in zip(checks, answers, strict=True) if why},
+            checks=tuple(checks),
             clocks_ahead_s=self._clocks_ahead_s(),
         )
 

@@ -2,6 +2,7 @@
 
 - `make_image.py`: the arq job, from the claim of a request to its end
 - `context.py`: what all jobs of a worker share
+- `stages.py`: measures and traces the stages of a request
 - `quarantine.py`: runs requests under which workers died one at a time
 - `content_policy.py`: what may be drawn for a request, and how it is delivered
 - `turn_reader.py`: reads what the hook has noted, and remembers who said to be under 18
@@ -9,6 +10,7 @@
 - `safety_audit.py`: writes what the content screen finds
 - `generate.py`: from a claimed request to a stored image
 - `image_cache.py`: finds images that were drawn before
+- `cost_limit.py`: the limit of what pictures may cost in a day
 - `photo_message.py`: what a picture is sent with: caption and buttons
 - `deliver.py`: sends a stored image to its chat
 - `chat_progress.py`: tells the chat how far its picture is

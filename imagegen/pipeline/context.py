@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
+from chatflow_hook.tracing import Tracing
 from imagegen.delivery.chat_sender import ChatSender
 from imagegen.delivery.message import AiMark
 from imagegen.delivery.telegram import Telegram
+from imagegen.metrics import Metrics
 from imagegen.pipeline.chat_progress import ChatProgress
 from imagegen.pipeline.content_policy import ContentPolicy
+from imagegen.pipeline.cost_limit import CostLimit
 from imagegen.pipeline.end_notices import EndNotices
 from imagegen.pipeline.image_cache import ImageCache
 from imagegen.pipeline.pause_gate import PauseGate
@@ -42,6 +45,8 @@ class JobContext:
         lease_s: how long a job stays locked after its worker's last renewal.
     """
 
+    metrics: Metrics
+    tracing: Tracing
     requests: RequestRepository
     deliveries: Deliveries
     library: ReloadableLibrary
@@ -49,6 +54,7 @@ class JobContext:
     turn_reader: TurnReader
     safety_audit: SafetyAudit
     image_cache: ImageCache
+    cost_limit: CostLimit
     image_screen: ImageScreen | None
     pool: Pool
     image_store: ImageStore

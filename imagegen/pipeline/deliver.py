@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from chatflow_hook.tables import State
 from chatflow_hook.turn import Rating
 from imagegen.db.engine import DatabaseRefused
 from imagegen.db.tables import SendOutcome
@@ -27,6 +28,8 @@ from imagegen.delivery.errors import (
 from imagegen.delivery.message import PhotoMessage, SentMessage
 from imagegen.delivery.photo_encoding import photo_forms
 from imagegen.errors import ImagegenError, Rejected, Unavailable, Unexpected
+from imagegen.metrics import PictureStage
+from imagegen.pipeline import stages
 from imagegen.pipeline.content_policy import DeliveryOptions
 from imagegen.pipeline.context import JobContext
 from imagegen.queue import shutdown
@@ -90,6 +93,7 @@ async def deliver(
     if request.chat_id is None:
         url = _served_url(context, request, image)
         await _run_to_completion(context.requests.mark_delivered(request, url=url))
+        _count_delivered(context, request)
         return
 
     message = replace(
@@ -270,10 +274,12 @@ async def _send(
         await context.content_policy.check_age(
             request, may_exceed_safe=await _may_exceed_safe(context, request)
         )
-        receipt = await context.chat_sender.send_photo(message)
+        with stages.stage(context, request, PictureStage.DELIVER):
+            receipt = await context.chat_sender.send_photo(message)
     except ImagegenError as error:
         flood_wait_s = error.retry_after_s if isinstance(error, FloodWait) else None
         outcome, sentence = _outcome(error), error.sentence
+        context.metrics.sent(outcome.value)
         await _patiently(
             context, request, lambda: context.deliveries.record_outcome(send, outcome, sentence)
         )
@@ -284,14 +290,24 @@ async def _send(
         raise
     # The picture is in the chat: this is written even while the worker stops, so that no other
     # worker sends it again.
+    context.metrics.sent("sent", is_resend=send.unknown > send.unknown_edits)
     await _run_to_completion(_record_arrival(context, request, send, receipt))
+    _count_delivered(context, request)
     log.info(
         "picture delivered",
         chat_id=message.chat_id,
         message_id=receipt.message_id,
         uploaded=len(message.data),
         seconds=round(request.age_s, 1),
+        stages=request.stages.rounded,
     )
+
+
+def _count_delivered(context: JobContext, request: ClaimedRequest) -> None:
+    # Covers are drawn ahead of any message, many at once.
+    seconds = request.age_s if request.kind.has_dialog else None
+    context.metrics.delivered(kind=request.kind.value, persona=request.persona, seconds=seconds)
+    context.tracing.note(end=State.DELIVERED.value)
 
 
 def _outcome(error: ImagegenError) -> SendOutcome:

@@ -4,8 +4,13 @@ An image or a prompt that an earlier job of the request has left is used before 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from functools import partial
 
 import structlog
@@ -19,6 +24,8 @@ from imagegen.comfy.history import OutputImage
 from imagegen.comfy.prompt_job import PromptJob, PromptResult
 from imagegen.errors import ImagegenError, Rejected, Unavailable
 from imagegen.image_file import BadImage, ImageFile
+from imagegen.metrics import PictureStage
+from imagegen.pipeline import stages
 from imagegen.pipeline.chat_progress import RequestProgress
 from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.image_cache import CachedImage
@@ -89,6 +96,7 @@ class ImageGeneration:
 
         Raises:
             Refused: the picture may not be drawn, or not be shown.
+            CostLimitReached: no more pictures may be drawn today.
             TooLate: the picture was not wanted any more before a slot was free.
             ClaimLost: another job has the request, or it has ended.
             WorkerStops: the worker ends while the job waits for a slot.
@@ -96,11 +104,15 @@ class ImageGeneration:
             Unavailable: PostgreSQL, the store or the host is away, or the prompt failed on it.
             Rejected: no host can draw it, or what the host made is no image.
         """
-        self._spec = await self._context.content_policy.image_spec(
-            self._request, self._workflow.persona
-        )
+        with self._stage(PictureStage.PROMPT):
+            self._spec = await self._context.content_policy.image_spec(
+                self._request, self._workflow.persona
+            )
         try:
-            return await self._take_up() or await self._from_cache() or await self._draw()
+            if image := await self._take_up() or await self._from_cache():
+                return image
+            await self._context.cost_limit.check()
+            return await self._draw()
         except _REDRAW_AFTER as error:
             log.warning("picture is drawn once more", code=error.code, why=error.sentence)
             return await self._draw()
@@ -115,6 +127,11 @@ class ImageGeneration:
         """
         if self._host_to_clean_up is not None:
             await self._delete_history(self._host_to_clean_up)
+
+    def _stage(
+        self, name: PictureStage, *, host: str | None = None
+    ) -> AbstractContextManager[None]:
+        return stages.stage(self._context, self._request, name, host=host)
 
     async def _take_up(self) -> StoredImage | None:
         """Draw as `_draw` does, if an earlier job has left a prompt on a host.
@@ -222,6 +239,7 @@ class ImageGeneration:
             age_s=self._request.age_s,
         )
         self._chat_progress.waits(partial(self._context.pool.place, self._request.id))
+        self._ready_at = asyncio.get_running_loop().time()
         async with AsyncExitStack() as stack:
             try:
                 async with (
@@ -233,7 +251,7 @@ class ImageGeneration:
                         delay_s=_WAITS_AFTER_S,
                     ),
                 ):
-                    with shutdown.waiting():
+                    with self._stage(PictureStage.SLOT), shutdown.waiting():
                         lease = await stack.enter_async_context(slot)
             except TimeoutError:
                 raise TooLate("no host was free in time, and the chat has moved on") from None
@@ -271,10 +289,26 @@ class ImageGeneration:
                 name=f"claim of {self._request.id}",
                 delay_s=_CHECK_CLAIM_EVERY_S,
             ):
-                result = await (execution.resume() if lease.is_resumption else execution.run())
+                with self._prompt_counted(execution, lease.host.name):
+                    result = await (execution.resume() if lease.is_resumption else execution.run())
         if result.seconds is not None:
             lease.record_drawing(result.seconds)
         return result
+
+    @contextmanager
+    def _prompt_counted(self, execution: PromptExecution, host: str) -> Iterator[None]:
+        """Count and trace the prompt of the block when it has ended, well or not."""
+        end = "cancelled"
+        with self._context.tracing.span("host", host=host):
+            try:
+                yield
+                end = "drawn"
+            except ImagegenError as error:
+                end = error.code
+                raise
+            finally:
+                times = execution.times(ready_at=self._ready_at)
+                stages.prompt_ended(self._context, self._request, host, times, end=end)
 
     def _prompt_job(self, lease: SlotLease, on_progress: Callable[[float], None]) -> PromptJob:
         request = self._request
@@ -286,6 +320,7 @@ class ImageGeneration:
             node=graph.output_node,
             origin=str(request.id),
             on_progress=on_progress,
+            on_gpus=partial(self._context.metrics.gpus_told, lease.host.name),
             on_preview=self._chat_progress.set_preview if self._shows_previews else None,
             # As the last step before the POST, when the host has opened a websocket: in the row, a
             # host that does not answer never takes the place of one that has a prompt.
@@ -362,7 +397,8 @@ class ImageGeneration:
 
     async def _fetch_and_store(self, host: HostClient, result: PromptResult) -> StoredImage:
         try:
-            fetched_image = await fetch_image(host, result.images[0])
+            with self._stage(PictureStage.FETCH, host=host.name):
+                fetched_image = await fetch_image(host, result.images[0])
             await self._screen_image(
                 fetched_image.data, self._spec.prompt.rating, name=image_name(fetched_image)
             )
@@ -390,7 +426,8 @@ class ImageGeneration:
         """
         store = self._context.image_store
         try:
-            image = await store.put(image_file)
+            with self._stage(PictureStage.STORE):
+                image = await store.put(image_file)
         except StoreUnavailable as error:
             if self._request.chat_id is None:  # the caller fetches the picture from the store
                 raise

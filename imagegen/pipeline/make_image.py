@@ -11,7 +11,7 @@ from arq import Retry
 
 from chatflow_hook.tables import State
 from imagegen.errors import ImagegenError, Rejected, Unavailable, Unexpected
-from imagegen.pipeline import deliver
+from imagegen.pipeline import deliver, stages
 from imagegen.pipeline.chat_progress import RequestProgress
 from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.generate import ImageGeneration
@@ -47,8 +47,10 @@ async def make_image(ctx: dict[str, Any], request_id: str, *_: object, **__: obj
             ctx["redis"], ctx["job_id"], score=ctx["score"], lease_s=context.lease_s
         ):
             try:
-                return await _process(context, UUID(request_id))
+                is_first_try = ctx["job_try"] == 1
+                return await _process(context, UUID(request_id), is_first_try=is_first_try)
             except Unavailable as error:
+                context.metrics.retried(error.code)
                 delay_s = _retry_delay_s(error, ctx["job_try"])
                 log.log(
                     error.level,
@@ -63,7 +65,7 @@ async def make_image(ctx: dict[str, Any], request_id: str, *_: object, **__: obj
                 raise Retry(defer=delay_s) from error
 
 
-async def _process(context: JobContext, request_id: UUID) -> str:
+async def _process(context: JobContext, request_id: UUID, *, is_first_try: bool) -> str:
     """Claim the request, draw and deliver it, and record how it ended or that it goes back."""
     breaker = context.circuit_breaker
     with breaker.watching(request_id):
@@ -72,15 +74,21 @@ async def _process(context: JobContext, request_id: UUID) -> str:
         request = await context.requests.claim(request_id)
     if request is None:
         return "nothing to do"
+    with stages.traced(context, request, is_first_try=is_first_try):
+        return await _process_claimed(context, request)
+
+
+async def _process_claimed(context: JobContext, request: ClaimedRequest) -> str:
+    breaker = context.circuit_breaker
     try:
         try:
-            with breaker.watching(request_id):
+            with breaker.watching(request.id):
                 async with context.quarantine.admitted(request):
                     await _generate_and_deliver(context, request)
         except (ClaimLost, WorkerStops):
             raise
         except ImagegenError as error:
-            with breaker.watching(request_id):
+            with breaker.watching(request.id):
                 state = await _record_failure(context, request, error)
             if state is None:
                 raise
@@ -215,8 +223,13 @@ async def _end(context: JobContext, request: ClaimedRequest, error: ImagegenErro
     await context.end_notices.tell(request.id)
     if ending is None:
         log.info("picture is in the chat already", code=error.code, why=error.sentence)
+        context.metrics.delivered(kind=request.kind.value, persona=request.persona, seconds=None)
         return State.DELIVERED
     state = final_state(ending)
+    context.metrics.ended(
+        kind=request.kind.value, persona=request.persona, end=state.value, code=ending.code
+    )
+    context.tracing.note(end=state.value, code=ending.code)
     log.log(ending.level, "request ended", state=state.value, code=ending.code, why=ending.sentence)
     return state
 

@@ -7,6 +7,7 @@ endings.py: what an end writes, with a picture or without.
 deliveries.py: attempts to send, and the dialog's watermark.
 chat_ends.py: ends of which a chat was not told yet.
 queries.py: requests as an operator sees them.
+costs.py: what the drawn pictures cost.
 retry.py: puts a failed request back into the queue.
 covers.py: orders covers and watches them being drawn.
 """

@@ -4,7 +4,7 @@ import enum
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -14,6 +14,7 @@ from chatflow_hook.manual_requests import OWN_PROMPT
 from chatflow_hook.tables import Kind, State
 from chatflow_hook.turn import KNOWN_ROLES_ONLY, Conversation
 from imagegen.errors import ImagegenError, Rejected, Unavailable
+from imagegen.metrics import StageTimes
 from imagegen.storage.store import StoredImage
 
 # A deploy or a power cut ends many jobs that are not the cause; twice in a row is a reason to
@@ -58,6 +59,8 @@ class ClaimedRequest:
 
     `claim` is the token that fences every later write. `made_at` and `proved_at` are on the clock
     of time.monotonic: when the request was queued, and when it was last seen to be ours.
+    `traceparent` names the trace of the bot's turn. `stages` is how long this job took for each
+    stage so far; the copies of a request share it.
     """
 
     id: UUID
@@ -94,11 +97,13 @@ class ClaimedRequest:
     crashes: int
     status_message_id: int | None
     status_is_protected: bool
+    traceparent: str | None = None
     # Whether the user has confirmed their age and nothing learnt keeps the dialog safe, at the time
     # of the claim. Before a send it is read again.
     may_exceed_safe: bool
     made_at: float
     proved_at: float
+    stages: StageTimes = field(default_factory=StageTimes, compare=False)
 
     @property
     def next_prompt_id(self) -> UUID:

@@ -137,6 +137,9 @@ class S3ImageStore:
         async with self._operation("takes no picture"):
             await self._threads.try_out(self._write_trial_object)
 
+    async def free_bytes(self) -> None:
+        """Return None: a bucket has no limit that could be asked for."""
+
     async def get(self, name: str) -> bytes:
         """Return the bytes of an image.
 
@@ -167,9 +170,6 @@ class S3ImageStore:
 
     async def protect(self, folder: str) -> None:
         """Do nothing: an object is put without an ACL, so the bucket alone decides who may read."""
-
-    async def free_bytes(self) -> int | None:
-        return None
 
     def _write_trial_object(self) -> None:
         obstore.put(self._store, _TRIAL_KEY, b"", use_multipart=False)

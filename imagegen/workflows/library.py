@@ -88,6 +88,12 @@ class Library:
             raise self.faults[name].with_traceback(None)
         raise UnknownPersona(f"There is no persona called {persona[:40]!r}.")
 
+    def name_of(self, persona: str) -> str | None:
+        """Return the name of a persona's folder by its name or an alias; None if there is none."""
+        name = persona.strip().casefold()
+        name = self.aliases.get(name, name)
+        return name if name in self.workflows or name in self.faults else None
+
 
 def load_workflows(
     directory: Path, own: Path | None = None, *, check: PersonaCheck | None = None

@@ -40,6 +40,10 @@ class ReloadableLibrary:
         """The library in force."""
         return self._current
 
+    def name_of(self, persona: str) -> str | None:
+        """Return the name of a persona's folder in force, see `Library.name_of`."""
+        return self._current.name_of(persona)
+
     async def reload(self) -> LibraryChange:
         """Read all personas anew and put them in force.
 

@@ -82,6 +82,16 @@ def test_a_wrong_token_is_told_by_the_name_that_was_set(monkeypatch: pytest.Monk
     assert "hush" not in str(caught.value)
 
 
+def test_a_price_is_that_of_a_host_or_of_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOST_PRICE_PER_HOUR", "0.8, gpu-2=1.2 ,https://gpu-3.example/comfy=2")
+
+    prices = from_env().host_price_per_hour
+
+    assert prices.per_hour("gpu-1:8188") == 0.8
+    assert prices.per_hour("gpu-2:8188") == 1.2
+    assert prices.per_hour("gpu-3.example:443/comfy") == 2
+
+
 def test_the_cap_over_all_hosts_is_at_most_their_slots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAX_CONCURRENT_GENERATIONS", "3")
     assert from_env().slots == 3
@@ -106,6 +116,14 @@ def test_the_cap_over_all_hosts_is_at_most_their_slots(monkeypatch: pytest.Monke
         ("COMFYUI_HOSTS", "a b", "COMFYUI_HOSTS: got 'a b', must be host:port"),
         ("COMFYUI_HOSTS", "a:1,a:1", "COMFYUI_HOSTS: got 'a:1,a:1'"),
         ("COMFYUI_HOSTS", ",", "COMFYUI_HOSTS: got ','"),
+        ("HOST_PRICE_PER_HOUR", "dear", "HOST_PRICE_PER_HOUR: got 'dear', must be a price such as"),
+        ("HOST_PRICE_PER_HOUR", "gpu-1=-1", "HOST_PRICE_PER_HOUR: got 'gpu-1=-1'"),
+        ("HOST_PRICE_PER_HOUR", "gpu-1=inf", "HOST_PRICE_PER_HOUR: got 'gpu-1=inf'"),
+        (
+            "COST_LIMIT_PER_DAY",
+            "25",
+            "COST_LIMIT_PER_DAY is set, so HOST_PRICE_PER_HOUR must be set",
+        ),
         ("COMFYUI_SLOTS_PER_HOST", "zero", "COMFYUI_SLOTS_PER_HOST: got 'zero', must be a whole"),
         ("COMFYUI_SLOTS_PER_HOST", "0", "COMFYUI_SLOTS_PER_HOST: got '0'"),
         ("COMFYUI_HEADERS", '{"X": hush', "COMFYUI_HEADERS: got something else, must be JSON"),

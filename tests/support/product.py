@@ -10,6 +10,7 @@ from typing import Any
 from arq.worker import create_worker
 
 from chatflow_hook import ChatFlowHook, Picture, Request
+from chatflow_hook.tracing import Tracing
 from imagegen import resources, worker
 from imagegen.queue.job_lease import RecoveryTimes
 from imagegen.sandbox.comfyui import SandboxComfyUI
@@ -62,14 +63,18 @@ class RunningProduct:
 
     @asynccontextmanager
     async def worker(
-        self, *, is_interrupted: bool = False, recovery: RecoveryTimes = _RECOVERY_TIMES
+        self,
+        *,
+        is_interrupted: bool = False,
+        recovery: RecoveryTimes = _RECOVERY_TIMES,
+        tracing: Tracing | None = None,
     ) -> AsyncIterator[None]:
         """Run the worker in this process while the block runs.
 
         At the end it finishes its jobs, or leaves them where they are if it `is_interrupted`.
         """
         settings_class = worker.worker_settings(
-            self.settings, owns_process=False, recovery=recovery
+            self.settings, owns_process=False, recovery=recovery, tracing=tracing
         )
         arq_worker = create_worker(settings_class, handle_signals=False)
         task = asyncio.create_task(arq_worker.async_run(), name="worker")

@@ -57,8 +57,8 @@ async def showing(  # noqa: PLR0913 (what the worker has made, most of it by nam
 ) -> AsyncIterator[None]:
     """Let the page show this worker and all others while the block runs.
 
-    `results_redis` is the Redis client for live state. `personas` returns their names. A connection to PostgreSQL is opened when
-    somebody looks.
+    `results_redis` is the Redis client for live state. `personas` returns their names. A connection
+    to PostgreSQL is opened when somebody looks.
     """
     async with AsyncExitStack() as stack:
         engine = connect(

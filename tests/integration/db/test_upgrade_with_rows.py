@@ -40,6 +40,7 @@ NEW_COLUMNS = [
     "status_message_id",
     "status_is_protected",
     "chat_told_at",
+    "traceparent",
 ]
 _INSERT_REQUEST = """
     INSERT INTO image_requests (

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncEngine
-from structlog.testing import capture_logs
 
 from chatflow_hook import Rating
 from chatflow_hook.tables import ImageRequest, State
@@ -18,8 +17,10 @@ from tests.support import conversations, request_steps
 from tests.support.aged_rows import AgedData
 from tests.support.conversations import Sessions
 from tests.support.drawing_plan import PLAN
+from tests.support.http_probe import free_port
 from tests.support.image_screens import FixedImageScreen
 from tests.support.product import ProductFactory
+from tests.support.scraped_metrics import scrape
 
 STORY = {"story": "a week by the sea", "text": "we sit on the beach"}
 
@@ -48,27 +49,19 @@ async def test_the_same_graph_costs_no_gpu_and_no_upload(
         assert (await conversations.dialog(sessions)).last_image_generation_at == 6
 
 
-async def test_a_worker_tells_at_its_end_what_it_did_not_draw_and_what_the_template_wrote(
+async def test_what_was_not_drawn_and_what_the_template_wrote_is_counted(
     products: ProductFactory,
 ) -> None:
-    with capture_logs() as logged:
-        async with products.start(seed_mode="story", seconds_per_picture=0.3) as product:
-            await product.picture(**STORY)
-            await product.picture(**STORY)
-            await product.picture(dialog_id=2, prompt="naked at the lake")
+    port = free_port()
+    async with products.start(seed_mode="story", seconds_per_picture=0.3, web_port=port) as product:
+        await product.picture(**STORY)
+        await product.picture(**STORY)
+        await product.picture(dialog_id=2, prompt="naked at the lake")
+        page = await scrape(port)
 
-    (line,) = [line for line in logged if line["event"] == "counted since the start"]
-    assert line["not_drawn_again"] == 1
-    assert line["seconds_saved"] >= 0.3
-    assert line["prompts_from_template"] == {"bare": 1}
-
-
-async def test_a_worker_that_counted_nothing_tells_nothing(products: ProductFactory) -> None:
-    with capture_logs() as logged:
-        async with products.start() as product:
-            await product.picture()
-
-    assert "counted since the start" not in [line["event"] for line in logged]
+    assert page.value("imagegen_cache_hits_total") == 1
+    assert (page.value("imagegen_cache_saved_seconds_total") or 0) >= 0.3
+    assert page.value("imagegen_prompt_fallbacks_total", reason="bare") == 1
 
 
 async def test_a_photo_that_telegram_has_forgotten_is_uploaded_again(

@@ -1,5 +1,6 @@
 """Frames of real servers."""
 
+import json
 import struct
 from collections.abc import Iterator
 from operator import attrgetter
@@ -105,6 +106,17 @@ def test_after_a_reconnect_the_running_node_comes_without_a_prompt() -> None:
     event = events.read_event('{"type": "executing", "data": {"node": "3"}}')
 
     assert event == events.NodeStarted(prompt_id=None, node="3")
+
+
+def test_crystools_tells_how_busy_each_gpu_is() -> None:
+    gpus = [
+        {"gpu_utilization": 97, "vram_used": 1},
+        {"gpu_utilization": -1},
+        {"gpu_utilization": 3},
+    ]
+    frame = json.dumps({"type": "crystools.monitor", "data": {"cpu_utilization": 9, "gpus": gpus}})
+
+    assert events.read_event(frame) == events.GpusTold(utilisation=(0.97, 0.03))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """How far a picture is."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,32 @@ def test_of_images_that_a_host_sends_without_end_fifty_mebibytes_are_kept() -> N
         tracker.receive(image)
 
     assert tracker.images == [image.image] * 2
+
+
+def test_models_are_loaded_when_the_sampler_has_done_its_first_step() -> None:
+    now = 0.0
+    graph = persona_graph()
+    job = prompt_job(graph, P)
+    tracker = PromptTracker(job, PromptDeadlines(LIMITS, lambda: now), lambda: now)
+    (sampler,) = [node for node, entry in graph.items() if "latent_image" in entry["inputs"]]
+    tracker.receive(Started(prompt_id=P))
+    other = next(node for node in graph if node != sampler)
+
+    for at, node, share in ((1.0, other, 1.0), (2.0, sampler, 0.0), (3.0, sampler, 0.125)):
+        now = at
+        tracker.receive(NodeProgress(prompt_id=P, nodes={node: share}))
+
+    assert (tracker.started_at, tracker.first_step_at) == (0.0, 3.0)
+
+
+def test_how_busy_the_gpus_of_the_host_are_is_passed_on() -> None:
+    told: list[tuple[float, ...]] = []
+    job = replace(prompt_job(persona_graph(), P), on_gpus=told.append)
+    tracker = PromptTracker(job, PromptDeadlines(LIMITS, time.monotonic), time.monotonic)
+
+    is_over = tracker.receive(events.GpusTold(utilisation=(0.5,)))
+
+    assert (is_over, told) == (False, [(0.5,)])
 
 
 def test_nothing_is_done_at_first() -> None:

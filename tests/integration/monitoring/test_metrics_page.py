@@ -1,0 +1,196 @@
+"""What a real worker shows Prometheus."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+from structlog.testing import capture_logs
+
+from imagegen.metrics import PictureStage
+from imagegen.sandbox.telegram import Trouble
+from tests.support.database_proxy import proxy_to
+from tests.support.documented_metrics import base_name, labels_by_metric
+from tests.support.http_probe import BOUND_S, free_port
+from tests.support.product import ProductFactory
+from tests.support.scraped_metrics import scrape, scrape_started
+
+HELD = ("waiting", "prompt", "slot", "host_queue", "drawing", "fetch", "store", "deliver", "whole")
+
+
+async def test_a_picture_is_counted_with_each_stage_of_its_way(products: ProductFactory) -> None:
+    port = free_port()
+    async with products.start(web_port=port, seconds_per_picture=0.3) as product:
+        request = await product.ask(persona="Lina", text="a secret of mine")
+        await product.hook.wait(request, timeout=20)
+        page = await scrape(port)
+        host = product.settings.comfyui_hosts[0].name
+
+    delivered = page.value(
+        "imagegen_requests_total", kind="automatic", persona="lina", end="delivered"
+    )
+    assert delivered == 1
+    assert [page.value("imagegen_stage_seconds_count", stage=stage) for stage in HELD] == [1.0] * 9
+    assert (page.value("imagegen_stage_seconds_sum", stage="drawing") or 0) >= 0.2
+    assert (page.value("imagegen_gpu_busy_seconds_total", host=host) or 0) >= 0.3
+    assert page.value("imagegen_host_prompts_total", host=host, end="drawn") == 1
+    assert page.value("imagegen_sends_total", outcome="sent") == 1
+    label_values = {value for _, labels in page.values for _, value in labels}
+    assert label_values.isdisjoint({"1001", "1", str(request.id)})
+    assert "secret of mine" not in page.text
+
+
+async def test_the_state_of_worker_hosts_and_queue_is_read_when_it_is_asked_for(
+    products: ProductFactory,
+) -> None:
+    port = free_port()
+    async with products.start(hosts=2, web_port=port) as product:
+        page = await scrape_started(port)
+        hosts = [host.name for host in product.settings.comfyui_hosts]
+
+    assert page.value("imagegen_ready") == 1
+    assert page.value("imagegen_check_ok", check="postgresql") == 1
+    assert page.value("imagegen_queue_depth", state="queued") == 0
+    assert page.value("imagegen_queue_oldest_seconds") == 0
+    assert (page.value("imagegen_store_free_bytes") or 0) > 0
+    for host in hosts:
+        assert page.value("imagegen_host_state", host=host, state="up") == 1
+        assert page.value("imagegen_host_slots", host=host) == 2
+        assert page.value("imagegen_host_foreign_prompts", host=host) == 0
+        total = page.value("imagegen_host_vram_total_bytes", host=host, device="0")
+        assert total == page.value("imagegen_host_vram_free_bytes", host=host, device="0")
+
+
+async def test_requests_that_wait_are_the_queue(products: ProductFactory) -> None:
+    async def never(_: float) -> None:
+        await asyncio.Event().wait()
+
+    port = free_port()
+    async with products.start(works=False, sleep=never, web_port=port) as product:
+        await product.ask()
+        await product.ask(dialog_id=2)
+        async with product.worker(is_interrupted=True):
+            page = await scrape_started(port)
+
+    assert sum(page.labelled("imagegen_queue_depth").values()) == 2
+    assert (page.value("imagegen_queue_oldest_seconds") or 0) > 0
+
+
+async def test_two_workers_in_one_process_count_their_own(products: ProductFactory) -> None:
+    ports = free_port(), free_port()
+    async with products.start(web_port=ports[0]) as product:
+        await product.picture()
+        other = replace(
+            product, settings=product.settings.model_copy(update={"web_port": ports[1]})
+        )
+        async with other.worker():
+            pages = [await scrape_started(port) for port in ports]
+
+    sent = [page.value("imagegen_sends_total", outcome="sent") for page in pages]
+    assert sent == [1, 0]
+
+
+async def test_what_fails_is_counted_by_its_code(products: ProductFactory) -> None:
+    port = free_port()
+    async with products.start(web_port=port) as product:
+        await product.picture(persona="nobody")
+        await product.picture(dialog_id=2, persona="x" * 60)
+        product.telegram.block(1003)
+        await product.picture(dialog_id=3)
+        page = await scrape(port)
+
+    of_kind = {"kind": "automatic", "end": "failed"}
+    assert page.value("imagegen_requests_total", persona="other", **of_kind) == 2
+    assert page.value("imagegen_requests_total", persona="lina", **of_kind) == 1
+    assert page.value("imagegen_failures_total", code="unknown_persona") == 2
+    assert page.value("imagegen_failures_total", code="bot_blocked") == 1
+    assert page.value("imagegen_sends_total", outcome="refused") == 1
+
+
+async def test_a_send_that_may_have_arrived_and_its_repetition_are_counted(
+    products: ProductFactory,
+) -> None:
+    port = free_port()
+    async with products.start(web_port=port) as product:
+        product.telegram.script(Trouble.drop(is_accepted=True), method="sendPhoto")
+        await product.picture()
+        page = await scrape(port)
+
+    assert page.value("imagegen_sends_total", outcome="unknown") == 1
+    assert page.value("imagegen_sends_total", outcome="sent") == 1
+    assert page.value("imagegen_resends_total") == 1
+
+
+async def test_pauses_that_telegram_demands_are_counted(products: ProductFactory) -> None:
+    port = free_port()
+    async with products.start(web_port=port) as product:
+        product.telegram.script(Trouble.flood(1), method="sendPhoto")
+        await product.picture()
+        page = await scrape(port)
+
+    assert page.value("imagegen_flood_waits_total") == 1
+    assert page.value("imagegen_flood_wait_seconds_total") == 1
+
+
+async def test_a_database_that_is_silent_holds_up_no_scrape(
+    products: ProductFactory, database_url: str
+) -> None:
+    port = free_port()
+    async with (
+        proxy_to(database_url) as (proxy, url),
+        products.start(web_port=port, database_url=url),
+    ):
+        before = await scrape_started(port)
+        proxy.silence()
+        began = time.monotonic()
+        pages = await asyncio.gather(*(scrape(port) for _ in range(5)))
+        elapsed_s = time.monotonic() - began
+        proxy.resume()
+
+    assert before.value("imagegen_queue_depth", state="queued") == 0
+    assert [page.value("imagegen_slot_waiters") for page in pages] == [0] * 5
+    assert elapsed_s < BOUND_S
+
+
+async def test_a_delivered_picture_has_the_seconds_of_its_stages_in_the_log(
+    products: ProductFactory,
+) -> None:
+    with capture_logs() as logged:
+        async with products.start() as product:
+            await product.picture()
+
+    (line,) = [line for line in logged if line["event"] == "picture delivered"]
+    stages = list(line["stages"])
+    assert stages == [stage.value for stage in PictureStage if stage.value in stages]
+    assert {"waiting", "prompt", "slot", "host_queue", "drawing", "fetch", "store", "deliver"} <= {
+        *stages
+    }
+
+
+async def test_the_table_of_the_docs_is_what_a_worker_shows(products: ProductFactory) -> None:
+    port = free_port()
+    async with products.start(
+        web_port=port, host_price_per_hour="1", cost_limit_per_day="100"
+    ) as product:
+        await product.picture()
+        await product.picture(dialog_id=2, persona="nobody")
+        await product.picture(dialog_id=3, text="we are both 12 years old and naked")
+        await product.picture(dialog_id=4, prompt="naked at the lake")
+        page = await scrape_started(port)
+
+    documented = labels_by_metric("imagegen_")
+    of_process = {name for name in page.metrics if name.startswith("process_")}
+    assert {name for name in page.metrics if not name.endswith("_created")} - of_process == {
+        *documented
+    }
+    shown: dict[str, set[str]] = {}
+    for name, labels in page.values:
+        shown.setdefault(base_name(name), set()).update(label for label, _ in labels)
+    assert {name: shown[name] - {"le"} for name in documented if name in shown} == {
+        name: labels for name, labels in documented.items() if name in shown
+    }
+    never_shown = {name for name in documented if name not in shown}
+    assert never_shown <= {
+        "imagegen_host_gpu_utilisation_ratio",
+        "imagegen_refusals_total",
+        "imagegen_retries_total",
+    }
