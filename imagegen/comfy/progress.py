@@ -121,8 +121,17 @@ class PromptTracker:
         self._deadlines = deadlines
         self._clock = clock
         self._progress = Progress(job.graph)
+        self._samplers = {node for node, entry in job.graph.items() if _is_sampler(entry)}
         self._node: str | None = None
         self._started_at: float | None = None
+        self._sampling_at: float | None = None
+
+    @property
+    def loading_s(self) -> float | None:
+        """How long the first step of a sampler took to come; None if one of the events was missed."""
+        if self._started_at is None or self._sampling_at is None:
+            return None
+        return self._sampling_at - self._started_at
 
     @property
     def seconds(self) -> float | None:
@@ -132,9 +141,11 @@ class PromptTracker:
     def receive(self, event: Event) -> bool:
         """Take in an event; return whether it says that the prompt has ended."""
         match event:
-            case events.QueueChanged(remaining=0):
-                # The host has no prompt at all, so ours was deleted, or its end event was missed.
-                self._deadlines.end_suspected()
+            case events.QueueChanged():
+                self._job.on_queue(event.remaining)
+                if event.remaining == 0:
+                    # The host has no prompt, so ours was deleted, or its end event was missed.
+                    self._deadlines.end_suspected()
             case events.NodeStarted(prompt_id=None):
                 self._enter_node(event.node)
                 self._progress.note(event)
@@ -148,6 +159,13 @@ class PromptTracker:
                 pass
         return False
 
+    def begin(self) -> None:
+        """Note that the host draws the prompt; only the first call counts."""
+        if not self._deadlines.has_begun:
+            is_warm = not self._samplers or self._job.are_models_loaded()
+            self._deadlines.begun(is_warm=is_warm)
+            self._job.on_begin()
+
     def end(self) -> None:
         """Note that the history has confirmed the end."""
         self._job.on_progress(1.0)
@@ -155,10 +173,14 @@ class PromptTracker:
     def _note(self, event: Event) -> None:
         match event:
             case events.Started():
-                self._deadlines.drawing_started()
+                self.begin()
                 self._started_at = self._started_at or self._clock()
             case events.NodeStarted():
                 self._node = event.node
+            case NodeProgress(nodes=shares) if any(shares.get(n, 0) > 0 for n in self._samplers):
+                self._start_sampling()
+            case Cached(nodes=nodes) if self._samplers <= nodes:
+                self._start_sampling()
             case Preview():
                 self._keep_preview(event)
             case _:
@@ -166,15 +188,20 @@ class PromptTracker:
         self._progress.note(event)
         self._job.on_progress(self._progress.share)
 
+    def _start_sampling(self) -> None:
+        self._deadlines.sampling_started()
+        self._sampling_at = self._sampling_at or self._clock()
+
     def _enter_node(self, node: str) -> None:
         # The host sends this event without a prompt id when a websocket is opened while a prompt
         # runs. It does not prove that further events will arrive.
-        self._deadlines.drawing_started()
+        self.begin()
         if node != self._node:
             self._deadlines.progress_made()
             self._node = node
 
     def _keep_preview(self, preview: Preview) -> None:
+        self._start_sampling()
         self._deadlines.progress_made()
         is_of_output_node = (preview.node or self._node) == self._job.node
         if is_of_output_node and self._job.sends_images:
@@ -186,10 +213,14 @@ class PromptTracker:
 
 def _weight(entry: Mapping[str, Any]) -> float:
     inputs = entry.get("inputs") or {}
-    if "latent_image" in inputs:
+    if _is_sampler(entry):
         return _steps(inputs.get("steps"))
     kind = str(entry.get("class_type", ""))
     return next((weight for part, weight in _WEIGHTS if part in kind), _OTHER_WEIGHT)
+
+
+def _is_sampler(entry: Mapping[str, Any]) -> bool:
+    return "latent_image" in (entry.get("inputs") or {})
 
 
 def _steps(steps: Any) -> float:

@@ -15,6 +15,22 @@ def _ignore_progress(_: float) -> None:
     pass
 
 
+def _ignore_queue(_: int) -> None:
+    pass
+
+
+def _ignore_begin() -> None:
+    pass
+
+
+def _are_loaded() -> bool:
+    return True
+
+
+def _give_up(_: int) -> bool:
+    return True
+
+
 async def _no_check() -> None:
     pass
 
@@ -26,8 +42,13 @@ class PromptJob:
     `prompt_id` is a canonical UUID that was never posted before. `origin` is stored with the
     prompt in the host's queue and history, so that an operator can see whose prompt it is.
     `on_progress` is called with the share that is done, 0 to 1. `on_preview`, if given, is called
-    with the sampler's previews. `before_post` is awaited as the last step before the POST; if it
-    raises, the prompt is not posted.
+    with the sampler's previews. `on_queue` is called with the number of prompts that the host has,
+    those of others included, whenever it tells; `on_begin` when it begins to draw the prompt.
+    `are_models_loaded` is called at that moment, before `on_begin`: False gives the host the time
+    of `loading_s` until the first step of a sampler.
+    `gives_up_place` is called with the number of prompts before this one when it has waited for
+    `queue_s`: if it returns False, the prompt waits as long again. `before_post` is awaited as the
+    last step before the POST; if it raises, the prompt is not posted.
     """
 
     graph: Mapping[str, Any]
@@ -36,6 +57,10 @@ class PromptJob:
     origin: str = ""
     on_progress: Callable[[float], None] = _ignore_progress
     on_preview: Callable[[Preview], None] | None = None
+    on_queue: Callable[[int], None] = _ignore_queue
+    on_begin: Callable[[], None] = _ignore_begin
+    are_models_loaded: Callable[[], bool] = _are_loaded
+    gives_up_place: Callable[[int], bool] = _give_up
     before_post: Callable[[], Awaitable[None]] = _no_check
 
     @property
@@ -57,8 +82,10 @@ class PromptJob:
 class PromptResult:
     """The images of a prompt: file names on the host, or bytes if the host has sent them.
 
-    `seconds` is how long the host worked on the prompt, None if its start event was missed.
+    `seconds` is how long the host worked on the prompt, and `loading_s` how much of it before the
+    first step of a sampler; None if the event was missed.
     """
 
     images: tuple[OutputImage | bytes, ...]
     seconds: float | None
+    loading_s: float | None = None

@@ -4,6 +4,7 @@
 - `wait_queue.py`: who waits for a slot, and in which order
 - `placement.py`: which host draws the next prompt, and how long that will take
 - `host.py`: one host as its pool knows it: its slots, its queue, what it can draw
+- `host_queue.py`: the prompts on a host, ours and those of others
 - `health.py`: the health of a host as a state machine
 - `health_tracking.py`: keeps the health of all hosts, from the ends of prompts and probes
 - `health_checks.py`: probes hosts and reads their capabilities

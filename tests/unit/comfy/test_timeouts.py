@@ -72,11 +72,11 @@ def test_drawing_time_counts_from_the_start_and_not_from_the_post() -> None:
     clock = Clock()
     deadlines = PromptDeadlines(LIMITS, clock)
     clock.now = 500
-    deadlines.drawing_started()
+    deadlines.begun(is_warm=True)
 
     clock.now = 619
     deadlines.event_received()
-    deadlines.drawing_started()
+    deadlines.begun(is_warm=True)
     assert deadlines.timeout_error("gpu-1") is None
     clock.now = 620
     error = deadlines.timeout_error("gpu-1")
@@ -88,7 +88,7 @@ def test_drawing_time_counts_from_the_start_and_not_from_the_post() -> None:
 def test_a_drawing_that_does_not_move_has_stalled() -> None:
     clock = Clock()
     deadlines = PromptDeadlines(LIMITS, clock)
-    deadlines.drawing_started()
+    deadlines.begun(is_warm=True)
     clock.now = 10
     deadlines.event_received()
 
@@ -106,7 +106,7 @@ def test_a_socket_that_says_nothing_while_the_host_draws_may_be_deaf() -> None:
 
     clock.now = 50
     assert not deadlines.needs_reconnect  # its prompt waits in the host's queue
-    deadlines.drawing_started()
+    deadlines.begun(is_warm=True)
     clock.now = 60
 
     assert deadlines.needs_reconnect
@@ -115,7 +115,7 @@ def test_a_socket_that_says_nothing_while_the_host_draws_may_be_deaf() -> None:
 def test_a_new_socket_is_given_time_to_be_heard() -> None:
     clock = Clock()
     deadlines = PromptDeadlines(LIMITS, clock)
-    deadlines.drawing_started()
+    deadlines.begun(is_warm=True)
     clock.now = 10
     deadlines.reconnected()
 

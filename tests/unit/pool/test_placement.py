@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagegen.pool.host import HostQueue, QueuedPrompt
+from imagegen.pool.host_queue import HostQueue, QueuedPrompt
 from imagegen.pool.placement import Candidate, Estimate, choose_host
 
 CANDIDATES = st.lists(
