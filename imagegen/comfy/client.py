@@ -7,7 +7,7 @@ from typing import Self
 
 from imagegen.comfy.address import HostAddress
 from imagegen.comfy.capabilities import HostCapabilities
-from imagegen.comfy.errors import HostLost, ImageGone
+from imagegen.comfy.errors import ImageGone
 from imagegen.comfy.execution import PromptExecution
 from imagegen.comfy.history import OutputImage
 from imagegen.comfy.http import HostHTTP
@@ -108,14 +108,16 @@ class HostClient:
         # Up to a megabyte: read in a thread, since the event loop must keep reading websockets.
         return await asyncio.to_thread(HostCapabilities.read, definitions)
 
-    async def probe(self) -> int:
+    async def probe(self) -> int | None:
         """Return how many prompts the host has, if it answers: the running one and those of others.
+
+        None: it does not tell.
 
         Raises:
             HostLost: the host does not answer.
         """
-        answer = await self._http.get("/prompt")
-        try:
-            return int(answer["exec_info"]["queue_remaining"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise HostLost(f"{self.name} tells of its queue what no ComfyUI tells") from error
+        match await self._http.get("/prompt"):
+            case {"exec_info": {"queue_remaining": int(length)}}:
+                return length
+            case _:
+                return None

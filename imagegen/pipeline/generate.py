@@ -384,8 +384,8 @@ class ImageGeneration:
             return
         self._reservation = await pool.reserve(host, self._workflow.requirements)
         if self._reservation is not None:
-            error = HostBusy(f"{host} begins sooner than {lease.host.name}, where it waits")
-            if not await execution.withdraw(error):
+            why = HostBusy(f"{host} begins sooner than {lease.host.name}, where it waits")
+            if not await execution.withdraw(why):
                 self._release_reservation()
 
     def _release_reservation(self) -> None:

@@ -169,8 +169,10 @@ class PooledHost:
         """Request a check of the host now, since its capabilities may have changed."""
         self.check_requested.set()
 
-    def note_queue(self, length: int, *, now: float) -> None:
-        """Note how many prompts the host says that it has, those of others included."""
+    def note_queue(self, length: int | None, *, now: float) -> None:
+        """Note how many prompts the host says that it has, those of others included; None: nothing."""
+        if length is None:
+            return
         self.queue.note_length(length, now=now)
         if self.queue.others:
             self.loaded = None  # their models may have taken the place of ours

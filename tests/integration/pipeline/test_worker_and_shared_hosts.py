@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from chatflow_hook.tables import State
 from imagegen.sandbox.comfyui import SandboxComfyUI
@@ -53,7 +54,7 @@ async def test_a_prompt_that_waits_behind_others_moves_to_a_host_that_is_free(
 
 
 async def test_a_single_shared_host_is_posted_to_once(products: ProductFactory) -> None:
-    limits = {"comfyui_queue_timeout": 100 * MS, "comfyui_look_after": 50 * MS}
+    limits: dict[str, Any] = {"comfyui_queue_timeout": 100 * MS, "comfyui_look_after": 50 * MS}
     async with products.start(works=False, seconds_per_picture=300 * MS, **limits) as product:
         [host] = product.hosts
         async with others_on(host, 3) as others, product.worker():
