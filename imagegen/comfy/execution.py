@@ -31,6 +31,7 @@ from imagegen.comfy.prompt_status import (
     find_in_queue,
     find_prompt,
 )
+from imagegen.comfy.reference_pictures import ensure_on_host
 from imagegen.comfy.timeouts import PromptDeadlines, PromptTimeouts
 from imagegen.comfy.websocket import EventQueue, WebSocketLost
 from imagegen.errors import ImagegenError
@@ -82,7 +83,7 @@ class PromptExecution:
         Raises:
             HostLost: the host does not answer.
             HostBusy: the prompt did not start within `queue_s`, and gives up its place.
-            HostLacks: the host lacks a model file or a node class of the graph.
+            HostLacks: the host lacks a model file, a node class or a picture of the graph.
             PromptLost: the host no longer has the prompt, or it was interrupted.
             PromptRefused: the host does not accept the graph.
             DrawingFailed: a node raised an exception.
@@ -179,6 +180,8 @@ class PromptExecution:
         If the answer is lost, the prompt is searched on the host: posting it again would draw it
         twice.
         """
+        for picture in self._job.pictures:
+            await ensure_on_host(self._http, picture)
         await self._job.before_post()
         self._is_off_host = False
         body = {

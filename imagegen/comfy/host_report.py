@@ -25,6 +25,8 @@ class HostReport:
     """What one host says of itself.
 
     `queue` counts all prompts on it, the running one and those of other clients included.
+    `writes_prompts` says whether it writes the prompt into each picture file, also into those of its
+    temp folder: as long as it does not run with --disable-metadata; None if it does not tell.
     `fault` says why the host could not be asked; the other fields are then empty.
     """
 
@@ -33,6 +35,7 @@ class HostReport:
     devices: tuple[GpuDevice, ...] = ()
     queue: int = 0
     capabilities: HostCapabilities | None = None
+    writes_prompts: bool | None = None
     fault: str | None = None
 
 
@@ -72,10 +75,16 @@ async def _read_report(http: HostHTTP) -> HostReport:
         name=http.name,
         version=str(stats["system"]["comfyui_version"]),
         devices=tuple(_device(fields) for fields in stats["devices"]),
+        writes_prompts=_writes_prompts(stats["system"]),
         queue=int(count["exec_info"]["queue_remaining"]),
         # Up to a megabyte: read in a thread.
         capabilities=await asyncio.to_thread(HostCapabilities.read, definitions),
     )
+
+
+def _writes_prompts(system: Mapping[str, Any]) -> bool | None:
+    argv = system.get("argv")
+    return "--disable-metadata" not in argv if isinstance(argv, list) else None
 
 
 def _device(fields: Mapping[str, Any]) -> GpuDevice:

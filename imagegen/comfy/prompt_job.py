@@ -6,6 +6,7 @@ from typing import Any
 
 from imagegen.comfy.events import Preview
 from imagegen.comfy.history import OutputImage
+from imagegen.comfy.reference_pictures import ReferencePicture
 
 # The save node that sends its images through the websocket and saves them nowhere.
 WEBSOCKET_SAVE_NODE = "SaveImageWebsocket"
@@ -39,6 +40,8 @@ async def _no_check() -> None:
 class PromptJob:
     """A graph in API format, and `node`, the id of the node whose images are wanted.
 
+    `pictures` are those that the graph loads; they are on the host before the prompt is posted.
+
     `prompt_id` is a canonical UUID that was never posted before. `origin` is stored with the
     prompt in the host's queue and history, so that an operator can see whose prompt it is.
     `on_progress` is called with the share that is done, 0 to 1. `on_preview`, if given, is called
@@ -54,6 +57,7 @@ class PromptJob:
     graph: Mapping[str, Any]
     prompt_id: str
     node: str
+    pictures: tuple[ReferencePicture, ...] = ()
     origin: str = ""
     on_progress: Callable[[float], None] = _ignore_progress
     on_preview: Callable[[Preview], None] | None = None

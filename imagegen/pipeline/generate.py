@@ -321,6 +321,7 @@ class ImageGeneration:
             graph=lease.with_host_paths(graph.graph),
             prompt_id=str(request.prompt_id if lease.is_resumption else request.next_prompt_id),
             node=graph.output_node,
+            pictures=graph.pictures,
             origin=str(request.id),
             on_progress=on_progress,
             on_preview=self._chat_progress.set_preview if self._shows_previews else None,
