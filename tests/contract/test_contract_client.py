@@ -100,12 +100,12 @@ async def test_a_reference_picture_is_uploaded_once_and_loaded(
 
 async def test_a_picture_that_the_host_lacks_is_told_at_once(client: HostClient) -> None:
     graph = {
-        "1": {"class_type": "LoadImage", "inputs": {"image": "no-such-picture.png"}},
+        "1": {"class_type": "LoadImage", "inputs": {"image": "nosuch.png"}},
         "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
     }
     job = PromptJob(graph=graph, prompt_id=str(uuid.uuid4()), node="2")
 
-    with pytest.raises(HostLacks, match="no-such-picture"):
+    with pytest.raises(HostLacks, match=r"nosuch\.png, which this host does not have"):
         await client.execution(job).run()
 
 
