@@ -200,6 +200,7 @@ def host_client(settings: HostSettings, address: HostAddress, *, drawing_s: floa
             queue_s=settings.comfyui_queue_timeout,
             drawing_s=drawing_s,
             silence_s=settings.comfyui_silence_timeout,
+            loading_s=settings.comfyui_loading_timeout,
             check_after_s=settings.comfyui_look_after,
             unreachable_s=settings.comfyui_away_timeout,
         ),
@@ -296,6 +297,7 @@ async def worker_parts(  # noqa: PLR0913 (what the worker has made, most of it b
         max_unknown_sends=2 if settings.delivery_on_unknown == "resend" else 1,
         notify_after_s=_NOTIFY_AFTER_S,
         keep_outputs=settings.comfyui_keep_outputs,
+        memory_retry_s=settings.comfyui_memory_retry,
         lease_s=lease_s,
     )
     return WorkerParts(

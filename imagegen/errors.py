@@ -4,13 +4,15 @@
         Unavailable             try elsewhere or later
             HostLost            the ComfyUI host is unreachable
                 WebSocketLost   the host's websocket is closed
-            HostBusy            waited too long behind other prompts
+            HostBusy            gave up its place behind other prompts
             HostLacks           the host lacks a node or model
             HostRemoved         an operator took the host away
             PromptLost          the prompt vanished from its host
             DrawingFailed       a node raised an error
+            LoadingTooSlow      no step for COMFYUI_LOADING_TIMEOUT
             DrawingTooSlow      drawing took longer than GENERATION_TIMEOUT
             DrawingStalled      no progress for COMFYUI_SILENCE_TIMEOUT
+            OutOfMemory         a node ran out of memory
             NotSent             the picture certainly did not arrive
             FloodWait           Telegram demands a pause in seconds
             FileUnknown         Telegram has forgotten the file id
@@ -30,7 +32,6 @@
                 DatabaseRefused PostgreSQL refuses a statement
             ConversationUnreadable  written by a newer version
         Rejected                would fail again: end the request
-            OutOfMemory         a node ran out of memory
             PromptRefused       ComfyUI rejects the graph
             NobodyCanDraw       no host has all required models
             ImageMissing        the prompt produced no image

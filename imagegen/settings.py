@@ -116,14 +116,18 @@ class HostSettings(LibrarySettings):
     # runs, and the away timeout while the host cannot be reached.
     # From posting a prompt to its start, while other prompts in the host's own queue are drawn.
     comfyui_queue_timeout: Seconds = 600.0
-    # Without any message of the host while the prompt runs. To load a model for the first time
-    # takes up to 40 s.
+    # From a prompt's start to the first step of its sampler, if its models have to be loaded: 20 GB
+    # from a network volume take 130 s.
+    comfyui_loading_timeout: Seconds = 300.0
+    # Without any message of the host while the prompt is drawn.
     comfyui_silence_timeout: Seconds = 90.0
     # Without a websocket message about this prompt; after it the host is asked for its status.
     comfyui_look_after: Seconds = 10.0
     # How long a host that has our prompt may be unreachable before the prompt goes elsewhere: it
     # is often back after a moment.
     comfyui_away_timeout: Seconds = 10.0
+    # After a host ran out of memory: until somebody else has done with its graphics card.
+    comfyui_memory_retry: Seconds = 20.0
     comfyui_request_timeout: Seconds = 30.0
     comfyui_transcode: Annotated[
         str | None,

@@ -7,6 +7,7 @@
 - `websocket.py`: the events of one prompt, read from its websocket
 - `events.py`, `frame_fields.py`, `preview.py`: websocket frames to typed events
 - `prompt_job.py`: PromptJob and PromptResult
+- `reference_pictures.py`: pictures that a graph loads, uploaded to the host
 - `execution.py`: one prompt from its POST to its confirmed end
 - `progress.py`, `timeouts.py`: how far a prompt is, and how long it may take
 - `prompt_status.py`, `prompt_account.py`, `prompt_cancel.py`: finds a prompt on a host, tells what the host has noted of it, cancels it

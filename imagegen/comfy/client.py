@@ -127,10 +127,16 @@ class HostClient:
         """
         return await read_resources(self._http)
 
-    async def probe(self) -> None:
-        """Return if the host answers.
+    async def probe(self) -> int | None:
+        """Return how many prompts the host has, if it answers: the running one and those of others.
+
+        None: it does not tell.
 
         Raises:
             HostLost: the host does not answer.
         """
-        await self._http.get("/prompt")
+        match await self._http.get("/prompt"):
+            case {"exec_info": {"queue_remaining": int(length)}}:
+                return length
+            case _:
+                return None

@@ -3,15 +3,16 @@
 Unavailable
 ├── HostLost            the host does not answer
 │   └── WebSocketLost   only its websocket is closed (websocket.py)
-├── HostBusy            the prompt waited too long in the host's queue
+├── HostBusy            the prompt waits too long in the host's queue
 ├── HostLacks           this host lacks a model file or a node class
 ├── HostRemoved         an operator took the host away while the prompt ran
 ├── PromptLost          the host answers and does not have the prompt
 ├── DrawingFailed       a node raised an exception          (costs an attempt)
+├── LoadingTooSlow      the host loaded models for too long (costs an attempt)
 ├── DrawingTooSlow      the prompt ran too long             (costs an attempt)
-└── DrawingStalled      the prompt runs and does not move   (costs an attempt)
+├── DrawingStalled      the prompt runs and does not move   (costs an attempt)
+└── OutOfMemory         a node ran out of memory            (costs an attempt)
 Rejected
-├── OutOfMemory         a node ran out of memory
 ├── PromptRefused       the host does not accept the graph
 ├── NobodyCanDraw       no host has what the graph requires
 ├── ImageMissing        the prompt ended and made no image
@@ -28,7 +29,7 @@ class HostLost(Unavailable):
 
 
 class HostBusy(Unavailable):
-    """The prompt waited longer than COMFYUI_QUEUE_TIMEOUT behind other prompts.
+    """The prompt gave up its place in the host's queue, since another host would begin it sooner.
 
     The host itself is well.
     """
@@ -64,6 +65,13 @@ class DrawingFailed(Unavailable):
     costs_an_attempt = True
 
 
+class LoadingTooSlow(Unavailable):
+    """The host did not load the models within COMFYUI_LOADING_TIMEOUT; it may go on loading them."""
+
+    code = "loading_timeout"
+    costs_an_attempt = True
+
+
 class DrawingTooSlow(Unavailable):
     """The prompt ran longer than GENERATION_TIMEOUT."""
 
@@ -78,10 +86,11 @@ class DrawingStalled(Unavailable):
     costs_an_attempt = True
 
 
-class OutOfMemory(Rejected):
-    """A node ran out of memory. The job draws once more; the second time the request fails."""
+class OutOfMemory(Unavailable):
+    """A node ran out of memory; another host may have enough, or this one later."""
 
     code = "out_of_memory"
+    costs_an_attempt = True
 
 
 class PromptRefused(Rejected):

@@ -15,7 +15,7 @@ import structlog
 
 from imagegen.comfy import history, websocket
 from imagegen.comfy.error_messages import read_refusal
-from imagegen.comfy.errors import HostLost, ImageGone, OutOfMemory, PromptLost
+from imagegen.comfy.errors import HostBusy, HostLost, ImageGone, OutOfMemory, PromptLost
 from imagegen.comfy.history import OutputImage
 from imagegen.comfy.http import HostHTTP
 from imagegen.comfy.progress import PromptTracker
@@ -23,12 +23,15 @@ from imagegen.comfy.prompt_cancel import cancel_prompt
 from imagegen.comfy.prompt_job import PromptJob, PromptResult
 from imagegen.comfy.prompt_status import (
     PromptEnded,
+    PromptQueued,
     PromptRunning,
     PromptStatus,
     PromptUnknown,
     find_in_history,
+    find_in_queue,
     find_prompt,
 )
+from imagegen.comfy.reference_pictures import ensure_on_host
 from imagegen.comfy.timeouts import PromptDeadlines, PromptTimeouts
 from imagegen.comfy.websocket import EventQueue, WebSocketLost
 from imagegen.errors import ImagegenError
@@ -95,11 +98,12 @@ class PromptExecution:
 
         Raises:
             HostLost: the host does not answer.
-            HostBusy: the prompt did not start within `queue_s`.
-            HostLacks: the host lacks a model file or a node class of the graph.
+            HostBusy: the prompt did not start within `queue_s`, and gives up its place.
+            HostLacks: the host lacks a model file, a node class or a picture of the graph.
             PromptLost: the host no longer has the prompt, or it was interrupted.
             PromptRefused: the host does not accept the graph.
             DrawingFailed: a node raised an exception.
+            LoadingTooSlow: no sampler made a step within `loading_s`.
             DrawingTooSlow: the prompt ran longer than `drawing_s`.
             DrawingStalled: the prompt made no progress for `silence_s`.
             OutOfMemory: a node ran out of memory.
@@ -128,6 +132,30 @@ class PromptExecution:
         `leave`: do not cancel it on the host, because another job waits for it.
         """
         self._events.put(_Cancelled(error, leave=leave))
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the host has begun to draw the prompt, as far as is known."""
+        return self._deadlines.has_begun
+
+    async def ahead(self) -> int | None:
+        """Ask the host how many prompts it draws before this one; None if it does not wait there.
+
+        Raises:
+            HostLost: the host does not answer.
+        """
+        status = await find_in_queue(self._http, self._id)
+        return status.ahead if isinstance(status, PromptQueued) else None
+
+    async def withdraw(self, error: ImagegenError) -> bool:
+        """Take the prompt off the host if it has not begun; then `run` or `resume` raises this error.
+
+        False: it has begun, or may have, and is drawn. May be cancelled, and must be if the prompt
+        has ended meanwhile: then nothing answers.
+        """
+        withdrawal = _Withdrawal(error)
+        self._events.put(withdrawal)
+        return await withdrawal.is_off
 
     @asynccontextmanager
     async def _cancelled_on_failure(self) -> AsyncIterator[None]:
@@ -168,6 +196,8 @@ class PromptExecution:
         If the answer is lost, the prompt is searched on the host: posting it again would draw it
         twice.
         """
+        for picture in self._job.pictures:
+            await ensure_on_host(self._http, picture)
         await self._job.before_post()
         self._is_off_host = False
         self._posted_at = self._clock()
@@ -212,8 +242,12 @@ class PromptExecution:
         """
         while True:
             event = None
-            if not self._deadlines.is_due:
-                event = await self._events.next(until=self._deadlines.wakes_at)
+            try:
+                if not self._deadlines.is_due:
+                    event = await self._events.next(until=self._deadlines.wakes_at)
+            except _Withdrawal as withdrawal:
+                await self._withdraw(withdrawal)
+                continue
             if event is None:
                 entry = await self._handle_status(await self._find_prompt())
                 if entry is not None or self._deadlines.needs_reconnect:
@@ -221,12 +255,26 @@ class PromptExecution:
             elif self._tracker.receive(event):
                 return await self._entry_after_end_event()
 
+    async def _withdraw(self, withdrawal: "_Withdrawal") -> None:
+        """Raise the error of the withdrawal if the prompt could be taken off the host in time."""
+        is_off = False
+        try:
+            # Only a prompt that waits is deleted: one that has begun goes on.
+            await self._http.post("/queue", {"delete": [self._id]})
+            is_off = isinstance(await self._find_prompt(), PromptUnknown)
+        finally:
+            if not withdrawal.is_off.done():
+                withdrawal.is_off.set_result(is_off)
+        if is_off:
+            self._is_off_host = True
+            raise withdrawal.error
+
     async def _handle_status(self, status: PromptStatus) -> Any:
         """Act on the prompt's status: return its history entry if it has ended, None if not.
 
         Raises:
             PromptLost: the host does not have the prompt.
-            HostBusy, DrawingTooSlow, DrawingStalled: a deadline has passed.
+            HostBusy, LoadingTooSlow, DrawingTooSlow, DrawingStalled: a deadline has passed.
         """
         self._deadlines.status_checked()
         match status:
@@ -236,10 +284,15 @@ class PromptExecution:
                 self._is_off_host = True
                 raise PromptLost(f"{self._http.name} knows nothing of {self._id}")
             case PromptRunning():
-                self._deadlines.drawing_started()
-            case _:
+                self._tracker.begin()
+            case PromptQueued():
                 pass
-        if (error := self._deadlines.timeout_error(self._http.name)) is not None:
+        error = self._deadlines.timeout_error(self._http.name)
+        match status, error:
+            case PromptQueued(ahead=ahead), HostBusy() if not self._job.gives_up_place(ahead):
+                self._deadlines.keeps_place()
+                return None
+        if error is not None:
             raise error
         return None
 
@@ -282,7 +335,7 @@ class PromptExecution:
 
     async def _result(self, entry: Any) -> PromptResult:
         self._is_off_host = True
-        seconds = self._tracker.seconds
+        seconds, loading_s = self._tracker.seconds, self._tracker.loading_s
         try:
             images = self._images(entry)
         except ImagegenError:
@@ -290,7 +343,7 @@ class PromptExecution:
             await self._post_best_effort("/history", {"delete": [self._id]})
             raise
         self._tracker.end()
-        return PromptResult(images=images, seconds=seconds)
+        return PromptResult(images=images, seconds=seconds, loading_s=loading_s)
 
     def _images(self, entry: Any) -> tuple[OutputImage | bytes, ...]:
         if not self._job.sends_images:
@@ -320,3 +373,12 @@ class _Cancelled(Exception):
         super().__init__(error.sentence)
         self.error = error
         self.leave = leave
+
+
+class _Withdrawal(Exception):
+    """Put into the event queue by `withdraw`; its reader tells whether the prompt is off the host."""
+
+    def __init__(self, error: ImagegenError) -> None:
+        super().__init__(error.sentence)
+        self.error = error
+        self.is_off: asyncio.Future[bool] = asyncio.get_running_loop().create_future()

@@ -33,8 +33,11 @@ class HostReport:
     """What one host says of itself.
 
     `queue` counts all prompts on it, the running one and those of other clients included, and
-    `foreign` those that are not ours, None if it does not tell. `memory` and `memory_free` are of the machine, in bytes, 0 if
-    it does not tell them. `fault` says why the host could not be asked; the other fields are then empty.
+    `foreign` those that are not ours, None if it does not tell. `memory` and `memory_free` are of
+    the machine, in bytes, 0 if it does not tell them. `writes_prompts` says whether it writes the
+    prompt into each picture file, also into those of its temp folder: as long as it does not run
+    with --disable-metadata; None if it does not tell. `fault` says why the host could not be asked;
+    the other fields are then empty.
     """
 
     name: str
@@ -45,6 +48,7 @@ class HostReport:
     memory: int = 0
     memory_free: int = 0
     capabilities: HostCapabilities | None = None
+    writes_prompts: bool | None = None
     fault: str | None = None
 
 
@@ -100,6 +104,7 @@ async def _read_report(http: HostHTTP) -> HostReport:
         name=http.name,
         version=str(stats["system"]["comfyui_version"]),
         devices=tuple(_device(fields) for fields in stats["devices"]),
+        writes_prompts=_writes_prompts(stats["system"]),
         queue=int(count["exec_info"]["queue_remaining"]),
         foreign=await _count_foreign(http),
         memory=int(stats["system"].get("ram_total", 0)),
@@ -117,6 +122,11 @@ async def _count_foreign(http: HostHTTP) -> int | None:
         return None
     items = [*queue["queue_running"], *queue["queue_pending"]]
     return sum(bool(item[3].get("client_id") != item[1]) for item in items)
+
+
+def _writes_prompts(system: Mapping[str, Any]) -> bool | None:
+    argv = system.get("argv")
+    return "--disable-metadata" not in argv if isinstance(argv, list) else None
 
 
 def _device(fields: Mapping[str, Any]) -> GpuDevice:

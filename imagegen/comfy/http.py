@@ -15,6 +15,7 @@ from aiohttp import (
     ClientTimeout,
     ClientWebSocketResponse,
     ClientWSTimeout,
+    FormData,
     TCPConnector,
     TraceConfig,
     WSMsgType,
@@ -145,6 +146,34 @@ class HostHTTP:
             raise ImageTooLarge(f"{self.name} sends a picture of more than {MAX_BYTES} bytes")
         return data
 
+    async def size_of(self, path: str, **query: str) -> int | None:
+        """Return how many bytes a file on the host has, None if the host does not have it.
+
+        Raises:
+            HostLost: the host answers with another status than 200 and 404, or not at all.
+        """
+        async with self._call("HEAD", path, query=query) as answer:
+            if answer.status == 404:
+                return None
+            self._expect_ok(answer)
+            return answer.content_length
+
+    async def upload(self, path: str, filename: str, data: bytes, **fields: str) -> dict[str, Any]:
+        """Upload an image file as a form, and return the JSON object of the answer.
+
+        It is empty if the host refuses the file, with a status from 400 to 499.
+
+        Raises:
+            HostLost: the host answers with another status, no JSON object, or not at all.
+        """
+        form = FormData(fields)
+        form.add_field("image", data, filename=filename)
+        async with self._call("POST", path, form=form) as answer:
+            if 400 <= answer.status < 500:
+                return {}
+            self._expect_ok(answer)
+            return await self._json(answer)
+
     @asynccontextmanager
     async def socket(self, client_id: str) -> AsyncIterator[ClientWebSocketResponse]:
         """Open the websocket of one client and close it after the block.
@@ -199,10 +228,11 @@ class HostHTTP:
         *,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
+        form: FormData | None = None,
     ) -> AsyncIterator[ClientResponse]:
         url = self._address.url(path, **(query or {}))
         try:
-            async with self._open.request(method, url, json=body) as answer:
+            async with self._open.request(method, url, json=body, data=form) as answer:
                 yield answer
         except (ClientError, OSError, TimeoutError) as error:
             raise HostLost(f"{self.name} does not answer {path}: {_reason(error)}") from error

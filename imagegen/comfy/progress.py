@@ -121,6 +121,7 @@ class PromptTracker:
         self._deadlines = deadlines
         self._clock = clock
         self._progress = Progress(job.graph)
+        self._samplers = {node for node, entry in job.graph.items() if _is_sampler(entry)}
         self._node: str | None = None
         self._started_at: float | None = None
         self._first_step_at: float | None = None
@@ -132,8 +133,15 @@ class PromptTracker:
 
     @property
     def first_step_at(self) -> float | None:
-        """When the sampler has done its first step: all models are loaded by then. None as above."""
+        """When the first step of a sampler was done: all models are loaded by then. None as above."""
         return self._first_step_at
+
+    @property
+    def loading_s(self) -> float | None:
+        """How long the first step of a sampler took to come; None if one of the events was missed."""
+        if self._started_at is None or self._first_step_at is None:
+            return None
+        return self._first_step_at - self._started_at
 
     @property
     def seconds(self) -> float | None:
@@ -143,9 +151,11 @@ class PromptTracker:
     def receive(self, event: Event) -> bool:
         """Take in an event; return whether it says that the prompt has ended."""
         match event:
-            case events.QueueChanged(remaining=0):
-                # The host has no prompt at all, so ours was deleted, or its end event was missed.
-                self._deadlines.end_suspected()
+            case events.QueueChanged():
+                self._job.on_queue(event.remaining)
+                if event.remaining == 0:
+                    # The host has no prompt, so ours was deleted, or its end event was missed.
+                    self._deadlines.end_suspected()
             case events.GpusTold():
                 self._job.on_gpus(event.utilisation)
             case events.NodeStarted(prompt_id=None):
@@ -161,6 +171,13 @@ class PromptTracker:
                 pass
         return False
 
+    def begin(self) -> None:
+        """Note that the host draws the prompt; only the first call counts."""
+        if not self._deadlines.has_begun:
+            is_warm = not self._samplers or self._job.are_models_loaded()
+            self._deadlines.begun(is_warm=is_warm)
+            self._job.on_begin()
+
     def end(self) -> None:
         """Note that the history has confirmed the end."""
         self._job.on_progress(1.0)
@@ -168,12 +185,14 @@ class PromptTracker:
     def _note(self, event: Event) -> None:
         match event:
             case events.Started():
-                self._deadlines.drawing_started()
+                self.begin()
                 self._started_at = self._started_at or self._clock()
             case events.NodeStarted():
                 self._node = event.node
-            case NodeProgress(nodes=shares):
-                self._note_first_step(shares)
+            case NodeProgress(nodes=shares) if any(shares.get(n, 0) > 0 for n in self._samplers):
+                self._start_sampling()
+            case Cached(nodes=nodes) if self._samplers <= nodes:
+                self._start_sampling()
             case Preview():
                 self._keep_preview(event)
             case _:
@@ -181,22 +200,20 @@ class PromptTracker:
         self._progress.note(event)
         self._job.on_progress(self._progress.share)
 
-    def _note_first_step(self, shares: Mapping[str, float]) -> None:
-        if self._first_step_at is None and any(
-            share > 0 and _is_sampler(self._job.graph.get(node, {}))
-            for node, share in shares.items()
-        ):
-            self._first_step_at = self._clock()
+    def _start_sampling(self) -> None:
+        self._deadlines.sampling_started()
+        self._first_step_at = self._first_step_at or self._clock()
 
     def _enter_node(self, node: str) -> None:
         # The host sends this event without a prompt id when a websocket is opened while a prompt
         # runs. It does not prove that further events will arrive.
-        self._deadlines.drawing_started()
+        self.begin()
         if node != self._node:
             self._deadlines.progress_made()
             self._node = node
 
     def _keep_preview(self, preview: Preview) -> None:
+        self._start_sampling()
         self._deadlines.progress_made()
         is_of_output_node = (preview.node or self._node) == self._job.node
         if is_of_output_node and self._job.sends_images:
@@ -211,8 +228,9 @@ def _is_sampler(entry: Mapping[str, Any]) -> bool:
 
 
 def _weight(entry: Mapping[str, Any]) -> float:
+    inputs = entry.get("inputs") or {}
     if _is_sampler(entry):
-        return _steps(entry["inputs"].get("steps"))
+        return _steps(inputs.get("steps"))
     kind = str(entry.get("class_type", ""))
     return next((weight for part, weight in _WEIGHTS if part in kind), _OTHER_WEIGHT)
 

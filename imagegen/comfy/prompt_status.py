@@ -31,7 +31,9 @@ class PromptRunning:
 
 @dataclass(frozen=True, kw_only=True)
 class PromptQueued:
-    """The prompt waits in the host's own queue."""
+    """The prompt waits in the host's own queue; `ahead` prompts are drawn before it."""
+
+    ahead: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,7 @@ async def fetch_status(http: HostHTTP, prompt_id: str) -> PromptStatus:
     Raises:
         HostLost: the host does not answer.
     """
-    for find in (find_in_history, _find_in_queue, find_in_history):
+    for find in (find_in_history, find_in_queue, find_in_history):
         status = await find(http, prompt_id)
         if not isinstance(status, PromptUnknown):
             return status
@@ -78,17 +80,29 @@ async def find_in_history(http: HostHTTP, prompt_id: str) -> PromptEnded | Promp
     return PromptUnknown() if entry is None else PromptEnded(entry=entry)
 
 
-async def _find_in_queue(
+async def find_in_queue(
     http: HostHTTP, prompt_id: str
 ) -> PromptRunning | PromptQueued | PromptUnknown:
+    """Ask the queue alone.
+
+    Raises:
+        HostLost: the host does not answer.
+    """
     queue = await http.get("/queue")
     try:
-        if prompt_id in _ids(queue, "queue_running"):
-            return PromptRunning()
-        return PromptQueued() if prompt_id in _ids(queue, "queue_pending") else PromptUnknown()
-    except (KeyError, TypeError, IndexError) as error:
+        running = _numbers(queue, "queue_running")
+        pending = _numbers(queue, "queue_pending")
+    except (KeyError, TypeError, ValueError, IndexError) as error:
         raise HostLost(f"{http.name} tells of its queue what no ComfyUI tells") from error
+    if prompt_id in running:
+        return PromptRunning()
+    if prompt_id not in pending:
+        return PromptUnknown()
+    # The smallest number is drawn first, and of equal ones the smallest id.
+    own_turn = (pending[prompt_id], prompt_id)
+    before = sum((number, other) < own_turn for other, number in pending.items())
+    return PromptQueued(ahead=len(running) + before)
 
 
-def _ids(queue: Mapping[str, Any], part: str) -> set[str]:
-    return {str(item[1]) for item in queue[part]}
+def _numbers(queue: Mapping[str, Any], part: str) -> dict[str, float]:
+    return {str(item[1]): float(item[0]) for item in queue[part]}

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from imagegen.comfy.errors import DrawingStalled, DrawingTooSlow, HostBusy
+from imagegen.comfy.errors import DrawingStalled, DrawingTooSlow, HostBusy, LoadingTooSlow
 from imagegen.errors import Unavailable
 
 # A websocket that was opened again may be open and silent for ever. Until its first event, the
@@ -18,9 +18,10 @@ class PromptTimeouts:
     """How long each phase of a prompt may take, in seconds.
 
     - `request_s`: one HTTP call.
-    - `queue_s`: from the POST until the prompt starts.
-    - `drawing_s`: from its start to its end.
-    - `silence_s`: without a sign of progress while it runs.
+    - `queue_s`: from the POST until the prompt starts, or until its place is thought over again.
+    - `loading_s`: from its start to the first step of a sampler, if the models have to be loaded.
+    - `drawing_s`: from there, or from its start if the models are loaded, to its end.
+    - `silence_s`: without a sign of progress while it is drawn; a host that loads gives no sign.
     - `check_after_s`: without an event of the prompt before the host is asked over HTTP.
     - `unreachable_s`: how long an unreachable host is waited for when it is asked.
     """
@@ -29,6 +30,7 @@ class PromptTimeouts:
     queue_s: float
     drawing_s: float
     silence_s: float
+    loading_s: float = 300.0
     check_after_s: float = 10.0
     unreachable_s: float = 10.0
 
@@ -43,11 +45,17 @@ class PromptDeadlines:
         self._limits = limits
         self._clock = clock
         self._queue_ends_at = clock() + limits.queue_s
+        self._loading_ends_at: float | None = None
         self._drawing_ends_at: float | None = None
         self._moved_at = clock()
         self._check_at = clock() + limits.check_after_s
         self._check_every_s = limits.check_after_s
         self._opened_at = clock()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the host has begun to draw the prompt, as far as is known."""
+        return self._loading_ends_at is not None or self._drawing_ends_at is not None
 
     @property
     def wakes_at(self) -> float:
@@ -62,15 +70,32 @@ class PromptDeadlines:
     @property
     def needs_reconnect(self) -> bool:
         """Whether the prompt runs and this websocket was silent so long that a new one is needed."""
-        if self._drawing_ends_at is None:
+        if not self.has_begun:
             return False
         return self._clock() - max(self._moved_at, self._opened_at) >= self._limits.check_after_s
 
-    def drawing_started(self) -> None:
-        """Note that the host has started the prompt; only the first call counts."""
+    def begun(self, *, is_warm: bool) -> None:
+        """Note that the host has begun the prompt; only the first call counts.
+
+        `is_warm`: its models are known to be loaded, so it is drawn from the first moment on.
+        """
+        if self.has_begun:
+            return
+        self._moved_at = self._clock()
+        if is_warm:
+            self._drawing_ends_at = self._clock() + self._limits.drawing_s
+        else:
+            self._loading_ends_at = self._clock() + self._limits.loading_s
+
+    def sampling_started(self) -> None:
+        """Note that a sampler has made a step, so the models are loaded; only the first call counts."""
         if self._drawing_ends_at is None:
             self._moved_at = self._clock()
             self._drawing_ends_at = self._clock() + self._limits.drawing_s
+
+    def keeps_place(self) -> None:
+        """Note that the prompt goes on waiting in the host's queue, for as long again."""
+        self._queue_ends_at = self._clock() + self._limits.queue_s
 
     def event_received(self) -> None:
         """Note an event of this prompt: the websocket works and the prompt makes progress."""
@@ -99,21 +124,27 @@ class PromptDeadlines:
     def timeout_error(self, host: str) -> Unavailable | None:
         """Return the error if a deadline has passed, for a prompt that is still on the host.
 
-        HostBusy, DrawingTooSlow or DrawingStalled; None if no deadline has passed.
+        HostBusy, LoadingTooSlow, DrawingTooSlow or DrawingStalled; None if no deadline has passed.
         """
         now = self._clock()
-        if self._drawing_ends_at is None:
+        if not self.has_begun:
             if now < self._queue_ends_at:
                 return None
             return HostBusy(f"{host} did not begin within {self._limits.queue_s:g} s")
+        if now < self._ends_at:
+            return None
+        if self._drawing_ends_at is None:
+            return LoadingTooSlow(
+                f"{host} loaded models for more than {self._limits.loading_s:g} s"
+            )
         if now >= self._drawing_ends_at:
             return DrawingTooSlow(f"{host} drew for more than {self._limits.drawing_s:g} s")
-        if now >= self._moved_at + self._limits.silence_s:
-            return DrawingStalled(f"nothing moved on {host} for {self._limits.silence_s:g} s")
-        return None
+        return DrawingStalled(f"nothing moved on {host} for {self._limits.silence_s:g} s")
 
     @property
     def _ends_at(self) -> float:
-        if self._drawing_ends_at is None:
-            return self._queue_ends_at
-        return min(self._drawing_ends_at, self._moved_at + self._limits.silence_s)
+        if self._drawing_ends_at is not None:
+            return min(self._drawing_ends_at, self._moved_at + self._limits.silence_s)
+        if self._loading_ends_at is not None:
+            return self._loading_ends_at
+        return self._queue_ends_at

@@ -42,6 +42,7 @@ class JobContext:
         notify_after_s: a picture that comes later than this after its request is a new message,
             which notifies, and not an edit of the status message.
         keep_outputs: whether hosts keep the images in their output folder.
+        memory_retry_s: seconds after which a picture is tried again that ran out of memory.
         lease_s: how long a job stays locked after its worker's last renewal.
     """
 
@@ -74,4 +75,5 @@ class JobContext:
     max_unknown_sends: int
     notify_after_s: float
     keep_outputs: bool
+    memory_retry_s: float
     lease_s: float

@@ -18,7 +18,15 @@ import structlog
 from chatflow_hook.turn import Rating
 from imagegen import image_file, periodic
 from imagegen.comfy.client import HostClient
-from imagegen.comfy.errors import HostLost, HostRemoved, ImageGone, OutOfMemory, PromptLost
+from imagegen.comfy.errors import (
+    HostBusy,
+    HostLost,
+    HostRemoved,
+    ImageGone,
+    LoadingTooSlow,
+    OutOfMemory,
+    PromptLost,
+)
 from imagegen.comfy.execution import PromptExecution
 from imagegen.comfy.history import OutputImage
 from imagegen.comfy.prompt_job import PromptJob, PromptResult
@@ -30,6 +38,7 @@ from imagegen.pipeline.chat_progress import RequestProgress
 from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.image_cache import CachedImage
 from imagegen.pool.host import SlotLease
+from imagegen.pool.pool import Reservation
 from imagegen.queue import shutdown
 from imagegen.requests.claim import ClaimedRequest, ClaimLost, ClaimState, TooLate
 from imagegen.requests.repository import DrawingPlan
@@ -50,8 +59,11 @@ _WAITS_AFTER_S = 0.5
 _MARK_WAITING_EVERY_S = 60.0
 # How long the host on which a prompt was left may take to answer before it is drawn elsewhere.
 _ASK_LEFT_HOST_WITHIN_S = 2.0
-# What a second drawing may cure: memory has been freed, or the file is written anew.
-_REDRAW_AFTER = (OutOfMemory, ImageGone, BadImage)
+# What a second drawing may cure: the models are loaded or memory is freed by now, or the file is
+# written anew.
+_REDRAW_AFTER = (LoadingTooSlow, OutOfMemory, ImageGone, BadImage)
+# How often it is thought over whether another host would begin a prompt sooner that waits on one.
+_RECONSIDER_EVERY_S = 1.0
 
 
 class ImageGeneration:
@@ -72,6 +84,10 @@ class ImageGeneration:
         self._execution: PromptExecution | None = None
         # Whether the row names the prompt of `_execution`.
         self._is_prompt_in_row = False
+        # The host that loads the models of a prompt that was given up.
+        self._loading_host: str | None = None
+        # A slot on the host that the prompt moves to.
+        self._reservation: Reservation | None = None
         # Whether the row may say that this job only waits.
         self._is_marked_waiting = False
         self._host_to_clean_up: HostClient | None = None
@@ -114,8 +130,15 @@ class ImageGeneration:
             await self._context.cost_limit.check()
             return await self._draw()
         except _REDRAW_AFTER as error:
+            if isinstance(error, OutOfMemory) and self._request.attempts:
+                raise  # later: at once it was tried before
+            if isinstance(error, LoadingTooSlow):
+                # Its models are loaded soon; another host would begin with them anew.
+                self._loading_host = self._request.host
             log.warning("picture is drawn once more", code=error.code, why=error.sentence)
             return await self._draw()
+        finally:
+            self._release_reservation()
 
     async def clean_up_host(self) -> None:
         """Delete the prompt of the stored image from its host; call it after the delivery.
@@ -204,6 +227,11 @@ class ImageGeneration:
         except _LeftHostAnswers as error:
             log.info("host of the prompt answers again", host=error.host)
             return await self._draw()
+        except HostBusy as error:
+            if self._reservation is None:
+                raise
+            log.info("prompt moves to another host", why=error.sentence)
+            return await self._draw()
         event = "prompt taken up" if lease.is_resumption else "prompt completed"
         log.info(event, host=lease.host.name, prompt_id=str(self._request.prompt_id))
         return await self._fetch_and_store(lease.host, result)
@@ -229,14 +257,17 @@ class ImageGeneration:
     @asynccontextmanager
     async def _leased_slot(self) -> AsyncIterator[SlotLease]:
         """Hold a slot while the block runs; wait for it as long as the picture is still wanted."""
+        reservation, self._reservation = self._reservation, None
         slot = self._context.pool.lease(
             self._workflow.requirements,
-            avoid_host=self._request.host,
+            avoid_host=self._request.host if self._loading_host is None else None,
+            prefer_host=self._loading_host,
             left_on=None if self._request.prompt_id is None else self._request.host,
             user=self._request.user_id,
             is_asked=self._request.kind.is_asked_by_person,
             request_id=self._request.id,
             age_s=self._request.age_s,
+            reservation=reservation,
         )
         self._chat_progress.waits(partial(self._context.pool.place, self._request.id))
         self._ready_at = asyncio.get_running_loop().time()
@@ -283,16 +314,25 @@ class ImageGeneration:
 
             execution = lease.host.execution(self._prompt_job(lease, on_progress))
             self._execution, self._is_prompt_in_row = execution, lease.is_resumption
-            async with periodic.every(
-                _CHECK_CLAIM_EVERY_S,
-                partial(self._cancel_if_unwanted, execution, lease),
-                name=f"claim of {self._request.id}",
-                delay_s=_CHECK_CLAIM_EVERY_S,
+            async with (
+                periodic.every(
+                    _CHECK_CLAIM_EVERY_S,
+                    partial(self._cancel_if_unwanted, execution, lease),
+                    name=f"claim of {self._request.id}",
+                    delay_s=_CHECK_CLAIM_EVERY_S,
+                ),
+                periodic.every(
+                    _RECONSIDER_EVERY_S,
+                    partial(self._withdraw_if_late, execution, lease),
+                    name=f"place of {self._request.id}",
+                    delay_s=_RECONSIDER_EVERY_S,
+                ),
             ):
                 with self._prompt_counted(execution, lease.host.name):
                     result = await (execution.resume() if lease.is_resumption else execution.run())
+        self._release_reservation()
         if result.seconds is not None:
-            lease.record_drawing(result.seconds)
+            lease.record_drawing(result.seconds, loading_s=result.loading_s)
         return result
 
     @contextmanager
@@ -318,10 +358,15 @@ class ImageGeneration:
             graph=lease.with_host_paths(graph.graph),
             prompt_id=str(request.prompt_id if lease.is_resumption else request.next_prompt_id),
             node=graph.output_node,
+            pictures=graph.pictures,
             origin=str(request.id),
             on_progress=on_progress,
             on_gpus=partial(self._context.metrics.gpus_told, lease.host.name),
             on_preview=self._chat_progress.set_preview if self._shows_previews else None,
+            on_queue=lease.note_queue,
+            on_begin=lease.note_begin,
+            are_models_loaded=lease.are_models_loaded,
+            gives_up_place=partial(self._is_sooner_elsewhere, lease),
             # As the last step before the POST, when the host has opened a websocket: in the row, a
             # host that does not answer never takes the place of one that has a prompt.
             before_post=partial(self._start_drawing, graph, lease.host.name),
@@ -352,6 +397,40 @@ class ImageGeneration:
             left_on, within_s=_ASK_LEFT_HOST_WITHIN_S
         ):
             raise _LeftHostAnswers(left_on)
+
+    def _is_sooner_elsewhere(self, lease: SlotLease, ahead: int) -> bool:
+        return self._context.pool.is_sooner_elsewhere(lease, ahead=ahead)
+
+    async def _withdraw_if_late(self, execution: PromptExecution, lease: SlotLease) -> None:
+        """Take a prompt that waits on a host off it, if another host is free and begins it sooner.
+
+        The slot on the other host is taken first, so no place is given up for nothing. A prompt
+        that waits for longer than its picture is wanted is taken off as well.
+        """
+        if execution.has_begun:
+            return
+        try:
+            self._request.time_left_s(self._context.max_age_s)
+        except TooLate as error:
+            await execution.withdraw(error)
+            return
+        pool = self._context.pool
+        if self._loading_host is not None or not pool.sooner_host(lease, ahead=lease.most_ahead):
+            return
+        ahead = await execution.ahead()
+        host = None if ahead is None else pool.sooner_host(lease, ahead=ahead)
+        if host is None or self._reservation is not None:
+            return
+        self._reservation = await pool.reserve(host, self._workflow.requirements)
+        if self._reservation is not None:
+            why = HostBusy(f"{host} begins sooner than {lease.host.name}, where it waits")
+            if not await execution.withdraw(why):
+                self._release_reservation()
+
+    def _release_reservation(self) -> None:
+        reservation, self._reservation = self._reservation, None
+        if reservation is not None:
+            reservation.release()
 
     async def _cancel_if_unwanted(self, execution: PromptExecution, lease: SlotLease) -> None:
         """Cancel the prompt if the request has ended, another job has it, or its host was removed.

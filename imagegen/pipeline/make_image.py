@@ -10,6 +10,7 @@ import structlog
 from arq import Retry
 
 from chatflow_hook.tables import State
+from imagegen.comfy.errors import OutOfMemory
 from imagegen.errors import ImagegenError, Rejected, Unavailable, Unexpected
 from imagegen.pipeline import deliver, stages
 from imagegen.pipeline.chat_progress import RequestProgress
@@ -51,7 +52,9 @@ async def make_image(ctx: dict[str, Any], request_id: str, *_: object, **__: obj
                 return await _process(context, UUID(request_id), is_first_try=is_first_try)
             except Unavailable as error:
                 context.metrics.retried(error.code)
-                delay_s = _retry_delay_s(error, ctx["job_try"])
+                delay_s = _retry_delay_s(
+                    error, ctx["job_try"], memory_retry_s=context.memory_retry_s
+                )
                 log.log(
                     error.level,
                     "request waits",
@@ -245,7 +248,9 @@ def final_state(error: ImagegenError) -> State:
             return State.FAILED
 
 
-def _retry_delay_s(error: Unavailable, tries: int) -> float:
+def _retry_delay_s(error: Unavailable, tries: int, *, memory_retry_s: float) -> float:
+    if isinstance(error, OutOfMemory):
+        return memory_retry_s
     if error.retry_after_s is not None:
         return error.retry_after_s
     return min(_FIRST_RETRY_DELAY_S * 2.0 ** min(tries - 1, 16), _MAX_RETRY_DELAY_S)

@@ -4,6 +4,7 @@
 - `wait_queue.py`: who waits for a slot, and in which order
 - `placement.py`: which host draws the next prompt, and how long that will take
 - `host.py`: one host as its pool knows it: its slots, its queue, what it can draw
+- `host_queue.py`: the prompts on a host, ours and those of others
 - `membership.py`: which hosts a pool has
 - `host_orders.py`, `dns_records.py`: what operators have ordered, and the records of a DNS name
 - `health.py`: the health of a host as a state machine

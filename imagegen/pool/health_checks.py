@@ -28,6 +28,8 @@ _CAPABILITIES_EVERY_S = 300.0
 _CAPABILITIES_RETRY_S = 15.0
 # Idle hosts are probed too, so that no request has to find out that a host is gone.
 _PROBE_EVERY_S = 20.0
+# While others draw on a host, the length of its queue decides where our prompts go.
+_PROBE_SHARED_EVERY_S = 2.0
 # A host that refuses one prompt after another is not checked after each of them, and neither is
 # one whose capabilities are asked for again by one request after another.
 _LEAST_PAUSE_S = 0.5
@@ -38,6 +40,8 @@ _STOP_TIMEOUT_S = 1.0
 
 class HealthChecker:
     """Probes a resting host when its rest is over, and any host every 20 s or so.
+
+    A host that has prompts of others is probed every 2 s or so.
 
     Reads the host's capabilities every 5 minutes or so, when the host is back, and when a check
     was requested. `on_change` is called after each check. `chance` spreads the intervals.
@@ -111,7 +115,10 @@ class HealthChecker:
                 self._tracker.record_silence(self._host, error, asked_at=asked_at)
         else:
             await self._handle_answer(health_before)
-        self._probe_at = self._clock() + self._spread(_PROBE_EVERY_S)
+        is_shared = bool(self._host.queue.others)
+        self._probe_at = self._clock() + self._spread(
+            _PROBE_SHARED_EVERY_S if is_shared else _PROBE_EVERY_S
+        )
         self.first_check_done.set()
         self._on_change()
 
@@ -144,11 +151,12 @@ class HealthChecker:
     async def _probe(self) -> None:
         try:
             async with asyncio.timeout(_PROBE_TIMEOUT_S):
-                await self._host.client.probe()
+                length = await self._host.client.probe()
         except TimeoutError:
             raise HostLost(
                 f"{self._host.name} does not answer within {_PROBE_TIMEOUT_S:g} s"
             ) from None
+        self._host.note_queue(length, now=self._clock())
 
     def _may_judge(self, health_before: Health) -> bool:
         # A prompt that runs on the host proves more than a probe that timed out meanwhile.

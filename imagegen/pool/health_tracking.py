@@ -16,6 +16,7 @@ from imagegen.comfy.errors import (
     HostLost,
     ImageGone,
     ImageMissing,
+    LoadingTooSlow,
     OutOfMemory,
     PromptLost,
     PromptRefused,
@@ -51,6 +52,9 @@ class HealthTracker:
 
     def record_success(self, host: PooledHost, requirements: Requirements | None) -> None:
         """Note that a lease has ended without an error."""
+        host.loaded = requirements.model_set if requirements else None
+        if requirements is not None:
+            host.note_memory_suffices(requirements.model_set)
         self._streaks.succeeded(host.name, requirements.model_set if requirements else "")
         self._set_health(host, health.after_draw())
 
@@ -58,18 +62,24 @@ class HealthTracker:
         self, host: PooledHost, requirements: Requirements | None, error: Exception
     ) -> None:
         """Note the error with which a lease has ended; errors that no host gives are ignored."""
+        if isinstance(error, HostLost | PromptLost | OutOfMemory | DrawingFailed):
+            host.loaded = None
         match error:
             case HostLost():
                 self._record_loss(host, error)
             case HostLacks():
                 self._record_refusal(host, requirements, error)
-            case DrawingFailed() | OutOfMemory() | DrawingStalled() | DrawingTooSlow():
+            case OutOfMemory():
+                if requirements is not None:
+                    host.note_lack_of_memory(requirements.model_set, now=self._clock())
+                self._record_bad_draw(host, requirements, error.sentence)
+            case DrawingFailed() | DrawingStalled() | DrawingTooSlow():
                 self._record_bad_draw(host, requirements, error.sentence)
             case PromptLost():
                 # The host may have been restarted, with other files.
                 host.request_check()
                 self._set_health(host, health.after_prompt_answer(host.health))
-            case HostBusy() | PromptRefused() | ImageMissing() | ImageGone():
+            case HostBusy() | LoadingTooSlow() | PromptRefused() | ImageMissing() | ImageGone():
                 self._set_health(host, health.after_prompt_answer(host.health))
             case _:
                 pass
@@ -82,9 +92,10 @@ class HealthTracker:
         """Ask the host now and return whether it answers; an answer is noted as contact."""
         try:
             async with asyncio.timeout(within_s):
-                await host.client.probe()
+                length = await host.client.probe()
         except (HostLost, TimeoutError):
             return False
+        host.note_queue(length, now=self._clock())
         self.record_contact(host)
         return True
 
@@ -97,6 +108,7 @@ class HealthTracker:
     ) -> None:
         """Note that the host has not answered a probe that was sent at `asked_at`; None: now."""
         host.asked_in_vain_at = self._clock() if asked_at is None else asked_at
+        host.loaded = None
         after = health.after_silence(host.health, now=self._clock(), jitter=self._chance.random())
         self._set_health(host, after, why=error.sentence)
 

@@ -1,7 +1,7 @@
 """One host as its pool knows it: its slots, its queue, its health and what it can draw."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,71 +9,25 @@ from imagegen.comfy.capabilities import HostCapabilities, Missing, Requirements
 from imagegen.comfy.client import HostClient
 from imagegen.db.tables import HostUse
 from imagegen.pool.health import Condition, Health
+from imagegen.pool.host_queue import HostQueue, QueuedPrompt
 from imagegen.pool.placement import Candidate, Estimate
 
 # A host that has refused a graph which its capabilities allow is not tried again for this long.
 _REFUSED_FOR_S = 300.0
-
-
-@dataclass(eq=False, frozen=True, kw_only=True)
-class QueuedPrompt:
-    """A prompt in a host's queue.
-
-    `is_model_change`: it needs other models than the prompt before it. `expected_s`: how long it
-    is expected to draw, in seconds, None if unknown.
-    """
-
-    is_model_change: bool
-    expected_s: float | None
-
-
-class HostQueue:
-    """Our prompts on one host, in the order in which the host draws them.
-
-    Prompts of other workers are not in it.
-    """
-
-    def __init__(self) -> None:
-        self._prompts: list[QueuedPrompt] = []
-        self._first_started_at = 0.0
-
-    def __len__(self) -> int:
-        return len(self._prompts)
-
-    def add(self, prompt: QueuedPrompt, *, now: float) -> None:
-        """Add a prompt at the end."""
-        if not self._prompts:
-            self._first_started_at = now
-        self._prompts.append(prompt)
-
-    def remove(self, prompt: QueuedPrompt, *, now: float) -> None:
-        """Remove a prompt; if it was the first, the next one is drawn from now on."""
-        if self._prompts[0] is prompt:
-            self._first_started_at = now
-        self._prompts.remove(prompt)
-
-    def remaining_s(self, now: float) -> float:
-        """Estimate how many seconds all of the prompts still take; infinite if one is unknown."""
-        expected_s = [
-            float("inf") if prompt.expected_s is None else prompt.expected_s
-            for prompt in self._prompts
-        ]
-        if not expected_s:
-            return 0.0
-        # A prompt that is late is expected to take as long again as it is late. Otherwise a
-        # request could wait for ever for a prompt that seems almost done.
-        first_s = abs(expected_s[0] - (now - self._first_started_at))
-        return first_s + sum(expected_s[1:])
+# A host that ran out of memory draws the same models only if no other host is free, for this long.
+_SHORT_OF_MEMORY_FOR_S = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostStatus:
     """The present state of a host, for people and for other parts of the program.
 
-    `waiting` counts the callers who wait for a slot and for whom it could draw. `model_set` is
-    that of the prompt that was given to it last. `seconds` is what a drawing takes on it lately.
-    `why` says why it is not up, None if it is up. `is_silent`: it has not answered since it was last
-    asked.
+    `others` counts the prompts on it that this pool has not given to it. `waiting` counts the
+    callers who wait for a slot and for whom it could draw. `model_set` is
+    that of the prompt that was given to it last, and `loaded` the one that it is known to have in
+    memory. `seconds` is what a drawing takes on it lately. `why` says why it is not up, None if it
+    is up. `is_silent`: it has not answered since it was last asked. `answers_since` is when it
+    answered again after its last silence, on the pool's clock.
     """
 
     name: str
@@ -88,6 +42,9 @@ class HostStatus:
     seconds: float | None
     has_capabilities: bool
     why: str | None
+    others: int = 0
+    loaded: str | None = None
+    answers_since: float = float("-inf")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +57,9 @@ class _Refusal:
 class PooledHost:
     """A host of the pool.
 
-    `model_set` is that of the prompt that was given to it last, None before the first one. `why`
-    says why it is not up. Times are seconds on the pool's clock.
+    `model_set` is that of the prompt that was given to it last, None before the first one. `loaded`
+    is the model set that it is known to have in memory, None if unknown. `why` says why it is not
+    up. Times are seconds on the pool's clock.
     """
 
     client: HostClient
@@ -110,6 +68,7 @@ class PooledHost:
     # Removed at once: its prompts are cancelled, and what was left on it is drawn elsewhere.
     is_given_up: bool = False
     model_set: str | None = None
+    loaded: str | None = None
     health: Health = field(default_factory=Health)
     why: str | None = None
     # Until then other workers are assumed to hold all of its slots.
@@ -128,6 +87,8 @@ class PooledHost:
     # What the capabilities lack, computed once for each set of requirements.
     _missing: dict[Requirements, tuple[Missing, ...]] = field(default_factory=dict)
     _refusals: dict[Requirements, _Refusal] = field(default_factory=dict)
+    # By model set: until when the host is avoided, since it had too little memory.
+    _short_of_memory: dict[str, float] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -217,26 +178,52 @@ class PooledHost:
         """Request a check of the host now, since its capabilities may have changed."""
         self.check_requested.set()
 
-    def candidate(self, requirements: Requirements, now: float, *, change_s: float) -> Candidate:
+    def note_queue(self, length: int | None, *, now: float) -> None:
+        """Note how many prompts the host says that it has, those of others included; None: nothing."""
+        if length is None:
+            return
+        self.queue.note_length(length, now=now)
+        if self.queue.others:
+            self.loaded = None  # their models may have taken the place of ours
+
+    def note_lack_of_memory(self, model_set: str, *, now: float) -> None:
+        """Note that a drawing with these models ran out of memory."""
+        self._short_of_memory[model_set] = now + _SHORT_OF_MEMORY_FOR_S
+
+    def note_memory_suffices(self, model_set: str) -> None:
+        """Note that a drawing with these models has ended well."""
+        self._short_of_memory.pop(model_set, None)
+
+    def candidate(
+        self, requirements: Requirements, now: float, *, change_s: float, typical_s: float | None
+    ) -> Candidate:
         """Return what placement needs to know of this host.
 
-        `change_s` is what a change of models costs on the other hosts, in seconds; it is used
-        until this host has shown its own.
+        `change_s` is what a change of models costs on the other hosts, and `typical_s` how long a
+        drawing takes on them, None if unknown; both in seconds, and used until this host has shown
+        its own.
         """
-        own_change_s = self.estimate.change_s
+        own_change_s, own_s = self.estimate.change_s, self.estimate.seconds(requirements.model_set)
+        if own_s is None and self.queue.others:
+            own_s = typical_s
         return Candidate(
             name=self.name,
             is_up=self.health.is_up,
             is_free=self.is_free(now),
+            is_short_of_memory=now < self._short_of_memory.get(requirements.model_set, now),
             taken=self.taken,
-            left_s=self.queue.remaining_s(now),
+            others=self.queue.others,
+            left_s=self.queue.remaining_s(now, other_s=self.other_s(typical_s)),
             has_models=self.model_set == requirements.model_set,
             change_s=change_s if own_change_s is None else own_change_s,
             # How long a host takes whose slots other workers hold is unknown.
-            seconds=None
-            if now < self.full_until
-            else self.estimate.seconds(requirements.model_set),
+            seconds=None if now < self.full_until else own_s,
         )
+
+    def other_s(self, typical_s: float | None) -> float | None:
+        """Return how long a prompt of others is expected to take here: as long as one of ours."""
+        own_s = self.estimate.seconds()
+        return typical_s if own_s is None else own_s
 
     def status(self, *, waiting: int) -> HostStatus:
         """Return the present state of the host; `waiting` is counted by the pool."""
@@ -253,6 +240,9 @@ class PooledHost:
             seconds=self.estimate.seconds(),
             has_capabilities=self._capabilities is not None,
             why=self.why,
+            others=self.queue.others,
+            loaded=self.loaded,
+            answers_since=self.answers_since,
         )
 
 
@@ -269,12 +259,14 @@ class SlotLease:
         requirements: Requirements | None,
         prompt: QueuedPrompt,
         *,
+        clock: Callable[[], float],
         expected_s: float | None = None,
     ) -> None:
         self.expected_s = expected_s
+        self.requirements = requirements
         self._host = host
-        self._requirements = requirements
         self._prompt = prompt
+        self._clock = clock
 
     @property
     def host(self) -> HostClient:
@@ -284,22 +276,43 @@ class SlotLease:
     @property
     def is_resumption(self) -> bool:
         """Whether to follow the prompt that was left on this host, instead of posting a new one."""
-        return self._requirements is None
+        return self.requirements is None
+
+    @property
+    def most_ahead(self) -> int:
+        """How many prompts the host draws at most before that of the lease."""
+        return self._host.taken + self._host.queue.others - 1
 
     @property
     def is_given_up(self) -> bool:
         """Whether the prompt is to be cancelled, since its host was removed at once."""
         return self._host.is_given_up
 
-    def record_drawing(self, seconds: float) -> None:
+    def note_queue(self, length: int) -> None:
+        """Note how many prompts the host says that it has, those of others included."""
+        self._host.note_queue(length, now=self._clock())
+
+    def note_begin(self) -> None:
+        """Note that the host has begun to draw the prompt."""
+        self._host.queue.begin(self._prompt, now=self._clock())
+
+    def are_models_loaded(self) -> bool:
+        """Whether the host is known to have the models of the prompt in memory."""
+        return self.requirements is not None and self._host.loaded == self.requirements.model_set
+
+    def record_drawing(self, seconds: float, *, loading_s: float | None = None) -> None:
         """Note how long the host has drawn, without the wait in its queue.
 
+        `loading_s` is how much of it passed before the first step of a sampler, None if unknown.
         Nothing is noted for a prompt that was on the host before this lease.
         """
-        if self._requirements is not None:
-            self._host.estimate.note(
-                self._requirements.model_set, seconds, is_change=self._prompt.is_model_change
-            )
+        if self.requirements is None:
+            return
+        is_change = self._prompt.is_model_change
+        if self._host.loaded is None and loading_s is not None:
+            # A load from disk, which says nothing of a change between models that are in memory.
+            seconds, is_change = seconds - loading_s, False
+        self._host.estimate.note(self.requirements.model_set, seconds, is_change=is_change)
 
     def with_host_paths(self, graph: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the graph with file names as this host spells them: on Windows with backslashes.

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 # A free slot behind another prompt is left empty if another host would end sooner by this factor.
 _SOONER_FACTOR = 1.5
+# A prompt that waits on a host is moved to another one only if that gains at least this much, too.
+_LEAST_GAIN_S = 2.0
 # A change of models costs more than its own time: it also delays all requests that come next, and
 # unloads models that other requests need (docs/decisions/0016-a-change-of-models-is-time.md).
 _CHANGE_FACTOR = 1.5
@@ -17,19 +19,27 @@ _NEWEST_WEIGHT = 0.2
 class Candidate:
     """A host that could draw a prompt, in its present state; all times in seconds.
 
-    `taken` counts its lent slots, and `left_s` is how long their prompts still take. `has_models`:
-    the last of them has the same model set as this prompt. `change_s` is what a change of models
-    costs. `seconds` is how long a drawing with this model set takes, None if unknown.
+    `taken` counts its lent slots and `others` the prompts that are not ours, and `left_s` is how
+    long all of these still take. `has_models`: the last of ours has the same model set as this
+    prompt. `change_s` is what a change of models costs. `seconds` is how long a drawing with this
+    model set takes, None if unknown. `is_short_of_memory`: the last one ran out of memory here.
     """
 
     name: str
     is_up: bool
     is_free: bool
     taken: int
+    others: int = 0
     left_s: float = 0.0
     has_models: bool = False
     change_s: float = 0.0
     seconds: float | None = None
+    is_short_of_memory: bool = False
+
+    @property
+    def queued(self) -> int:
+        """How many prompts a prompt that is given now has before it."""
+        return self.taken + self.others
 
     @property
     def begins_s(self) -> float:
@@ -47,20 +57,45 @@ class Candidate:
         return 0.0 if self.seconds is None else self.begins_s + self.seconds
 
 
-def choose_host(candidates: Sequence[Candidate], *, avoid_host: str | None = None) -> str | None:
+def choose_host(
+    candidates: Sequence[Candidate],
+    *,
+    avoid_host: str | None = None,
+    prefer_host: str | None = None,
+) -> str | None:
     """Return the name of the host to draw on now; None if none is free or waiting is better.
 
     The host with the lowest cost is chosen. So prompts spread over idle hosts, but go where their
     models are loaded if the wait there costs less than loading them. A host that is not up is
     chosen only if no other is left, and `avoid_host`, the host that has just failed this request,
-    last of all.
+    last of all, as is a host on which its models do not fit into the memory. `prefer_host`, a host
+    that is about to have the models, is chosen if it is up and free.
     """
+    for each in candidates:
+        if each.name == prefer_host and each.is_up and each.is_free:
+            return each.name
     free = [each for each in candidates if each.is_free and not _is_much_later(each, candidates)]
     if not free:
         return None
     best = min(free, key=lambda each: _cost(each, avoid_host))
     full = [each for each in candidates if not each.is_free and each.name != avoid_host]
     return None if any(_saves_a_change(each, best) for each in full) else best.name
+
+
+def sooner_host(candidates: Sequence[Candidate], *, wait_s: float) -> str | None:
+    """Return the name of a free host that would begin a prompt much sooner than in `wait_s`.
+
+    `wait_s` is how long the prompt still waits where it is, in seconds. None if it should stay.
+    """
+    free = [each for each in candidates if each.is_free and not each.is_short_of_memory]
+    best = min(free, key=lambda each: (each.begins_s, each.queued), default=None)
+    return best.name if best is not None and begins_much_sooner(best, wait_s=wait_s) else None
+
+
+def begins_much_sooner(candidate: Candidate, *, wait_s: float) -> bool:
+    """Whether a host that is up would begin a prompt much sooner than in `wait_s` seconds."""
+    begins_s = candidate.begins_s
+    return candidate.is_up and wait_s > max(_SOONER_FACTOR * begins_s, begins_s + _LEAST_GAIN_S)
 
 
 class Estimate:
@@ -98,10 +133,10 @@ def _cost(
     candidate: Candidate, avoid_host: str | None
 ) -> tuple[bool, bool, float, int, bool, float]:
     return (
-        candidate.name == avoid_host,
+        candidate.name == avoid_host or candidate.is_short_of_memory,
         not candidate.is_up,
         candidate.cost_s,
-        candidate.taken,
+        candidate.queued,
         not candidate.has_models,
         candidate.ends_s,
     )
@@ -109,7 +144,7 @@ def _cost(
 
 def _is_much_later(candidate: Candidate, others: Sequence[Candidate]) -> bool:
     # Only for a host that has a prompt already: an idle host is used, however slow it is.
-    if not candidate.taken or candidate.seconds is None:
+    if not candidate.queued or candidate.seconds is None:
         return False
     return any(
         other.is_up

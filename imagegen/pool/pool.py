@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from math import isfinite
@@ -16,7 +16,7 @@ from imagegen.db.tables import HostUse
 from imagegen.pool.health_checks import HealthChecker, OnReturn
 from imagegen.pool.health_tracking import Clock, HealthTracker
 from imagegen.pool.host import HostStatus, PooledHost, SlotLease
-from imagegen.pool.placement import choose_host
+from imagegen.pool.placement import Candidate, begins_much_sooner, choose_host, sooner_host
 from imagegen.pool.shared_slots import SharedSlot, SlotRegistry, UnsharedSlots
 from imagegen.pool.wait_queue import SlotGrant, Waiter, WaitQueue
 
@@ -38,6 +38,15 @@ class QueuePlace:
 
     number: int
     ends_s: float | None
+
+
+@dataclass(eq=False, frozen=True, kw_only=True)
+class Reservation:
+    """A slot that was taken without a wait; it is given to `Pool.lease`, or else released."""
+
+    grant: SlotGrant
+    shared_slot: SharedSlot
+    release: Callable[[], None]
 
 
 async def _leave_as_it_is(_: HostClient) -> None:
@@ -195,16 +204,18 @@ class Pool:
         requirements: Requirements,
         *,
         avoid_host: str | None = None,
+        prefer_host: str | None = None,
         left_on: str | None = None,
         user: int | None = None,
         is_asked: bool = False,
         request_id: UUID | None = None,
         age_s: float = 0.0,
+        reservation: Reservation | None = None,
     ) -> AsyncIterator[SlotLease]:
         """Lend a slot on the best host that can draw this, after any wait.
 
         The wait has no limit of its own; it may be cancelled. `avoid_host` names a host that is
-        taken only if no other one is left. Callers whose picture a person asked for (`is_asked`)
+        taken only if no other one is left, `prefer_host` one that is taken if it is free. Callers whose picture a person asked for (`is_asked`)
         are served before all others, and the users of waiting callers take turns. The host's
         health is set by how the block ends: without an error, or with one of comfy/errors.py.
 
@@ -217,12 +228,15 @@ class Pool:
         `age_s`: how many seconds ago the request was made. A host that has refused a prompt with
         these requirements since then is not asked again.
 
+        `reservation`: a slot for these requirements that was reserved before; it is lent at once.
+
         Raises:
             NobodyCanDraw: every host has just said that it lacks something that is required.
         """
         waiter = Waiter(
             requirements=requirements,
             avoid_host=avoid_host,
+            prefer_host=prefer_host,
             left_on=None if left_on is None else self._hosts.get(left_on),
             user=user,
             is_asked=is_asked,
@@ -230,12 +244,20 @@ class Pool:
             since=self._clock(),
             asked_at=self._clock() - age_s,
         )
-        grant, shared_slot = await self._acquire(waiter)
+        if reservation is None:
+            grant, shared_slot = await self._acquire(waiter)
+        else:
+            grant, shared_slot = reservation.grant, reservation.shared_slot
         host = grant.host
         requirements_of_new = waiter.requirements_on(host)
         try:
-            expected_s = _finite(host.queue.remaining_s(self._clock()))
-            yield SlotLease(host, requirements_of_new, grant.prompt, expected_s=expected_s)
+            yield SlotLease(
+                host,
+                requirements_of_new,
+                grant.prompt,
+                clock=self._clock,
+                expected_s=_finite(self._remaining_s(host)),
+            )
         except Exception as error:
             self._tracker.record_failure(host, requirements_of_new, error)
             raise
@@ -247,25 +269,69 @@ class Pool:
             host.full_until = 0.0
             self._release(grant)
 
+    def sooner_host(self, lease: SlotLease, *, ahead: int) -> str | None:
+        """Return the name of a free host that would begin the prompt of a lease much sooner.
+
+        `ahead` is how many prompts the host of the lease draws before it. None: no other host
+        would, or it is the prompt of an earlier job.
+        """
+        return sooner_host(self._others(lease), wait_s=self._wait_s(lease, ahead))
+
+    def is_sooner_elsewhere(self, lease: SlotLease, *, ahead: int) -> bool:
+        """Whether another host, free or not, would begin the prompt of a lease much sooner."""
+        wait_s = self._wait_s(lease, ahead)
+        return any(begins_much_sooner(each, wait_s=wait_s) for each in self._others(lease))
+
+    async def reserve(self, name: str, requirements: Requirements) -> Reservation | None:
+        """Take a slot of a host for a new prompt, if one is free now; None if not.
+
+        For a prompt that moves to this host and gives its own slot back, so the cap of all slots
+        is not asked. The caller gives the reservation to `lease` or releases it.
+        """
+        host = self._hosts.get(name)
+        if host is None or not host.is_free(self._clock()):
+            return None
+        grant = SlotGrant(host, host.lend(requirements, now=self._clock()))
+        shared_slot = await self._take_shared(grant, is_new=True)
+        if shared_slot is None:
+            return None
+
+        def release() -> None:
+            shared_slot.release()
+            self._release(grant)
+
+        return Reservation(grant=grant, shared_slot=shared_slot, release=release)
+
     async def _acquire(self, waiter: Waiter) -> tuple[SlotGrant, SharedSlot]:
         """Wait for a slot that this pool may lend, then for one that no other worker holds."""
         while True:
             grant = await self._acquire_own(waiter)
-            host = grant.host
-            try:
-                shared_slot = await self._shared.take(host.name, host.slots)
-            except BaseException:
-                self._release(grant)
-                raise
-            is_new = waiter.requirements_on(host) is not None
-            if shared_slot is not None and (host.use is HostUse.ACTIVE or not is_new):
+            is_new = waiter.requirements_on(grant.host) is not None
+            shared_slot = await self._take_shared(grant, is_new=is_new)
+            if shared_slot is not None:
                 return grant, shared_slot
             # The waiter returns to its old position, since its round and number stay the same.
-            host.queue.remove(grant.prompt, now=self._clock())
-            if shared_slot is None:  # other workers hold all slots of the host
-                host.full_until = self._clock() + _FULL_FOR_S
-            else:  # it was drained meanwhile
-                shared_slot.release()
+
+    async def _take_shared(self, grant: SlotGrant, *, is_new: bool) -> SharedSlot | None:
+        """Take the slot of a grant from all workers; None, and no grant, if it cannot be used.
+
+        Other workers may hold all slots of the host; or it was drained meanwhile, and the prompt
+        `is_new` there.
+        """
+        host = grant.host
+        try:
+            shared_slot = await self._shared.take(host.name, host.slots)
+        except BaseException:
+            self._release(grant)
+            raise
+        if shared_slot is not None and (host.use is HostUse.ACTIVE or not is_new):
+            return shared_slot
+        host.queue.remove(grant.prompt, now=self._clock())
+        if shared_slot is None:
+            host.full_until = self._clock() + _FULL_FOR_S
+        else:
+            shared_slot.release()
+        return None
 
     async def _acquire_own(self, waiter: Waiter) -> SlotGrant:
         self._queue.add(waiter)
@@ -286,9 +352,14 @@ class Pool:
 
     def _assign(self) -> None:
         """Grant free slots to waiters, in the order of the queue."""
-        without_host: set[tuple[Requirements, str | None, PooledHost | None]] = set()
+        without_host: set[tuple[object, ...]] = set()
         for waiter in self._queue:
-            kind = (waiter.requirements, waiter.avoid_host, waiter.left_on)
+            kind = (
+                waiter.requirements,
+                waiter.avoid_host,
+                waiter.prefer_host,
+                waiter.left_on,
+            )
             if kind in without_host:
                 continue
             if (error := self._error_if_nobody_can_draw(waiter)) is not None:
@@ -325,21 +396,50 @@ class Pool:
         return None if any(asked) else nobody_can_draw(missing_by_host)
 
     def _choose(self, waiter: Waiter) -> PooledHost | None:
-        now, left_on = self._clock(), _prompt_host(waiter)
+        left_on = _prompt_host(waiter)
         if left_on is not None and not left_on.health.is_silent:
-            return left_on if left_on.has_slot(now) else None
-        change_s = self._change_s()
-        candidates = [
-            host.candidate(waiter.requirements, now, change_s=change_s)
-            for host in self._hosts.values()
-            # Hosts that could draw this now or soon.
-            if host.use is HostUse.ACTIVE
-            and not host.missing(waiter.requirements)
-            and host.health.usable_slots(host.slots)
-            and (left_on is None or _is_asked_since(left_on, host))
-        ]
-        name = choose_host(candidates, avoid_host=waiter.avoid_host)
+            return left_on if left_on.has_slot(self._clock()) else None
+        candidates = self._candidates(
+            waiter.requirements,
+            lambda host: left_on is None or _is_asked_since(left_on, host),
+        )
+        name = choose_host(candidates, avoid_host=waiter.avoid_host, prefer_host=waiter.prefer_host)
         return None if name is None else self._hosts[name]
+
+    def _candidates(
+        self, requirements: Requirements, is_eligible: Callable[[PooledHost], bool]
+    ) -> list[Candidate]:
+        """Return the eligible hosts that could draw this now or soon."""
+        now, change_s, typical_s = self._clock(), self._change_s(), self._typical_s()
+        return [
+            host.candidate(requirements, now, change_s=change_s, typical_s=typical_s)
+            for host in self._hosts.values()
+            if host.use is HostUse.ACTIVE
+            and not host.missing(requirements)
+            and host.health.usable_slots(host.slots)
+            and is_eligible(host)
+        ]
+
+    def _others(self, lease: SlotLease) -> list[Candidate]:
+        """Return the hosts other than that of the lease; none for the prompt of an earlier job."""
+        if lease.requirements is None:
+            return []
+        return self._candidates(lease.requirements, lambda host: host.client is not lease.host)
+
+    def _wait_s(self, lease: SlotLease, ahead: int) -> float:
+        host = self._hosts[lease.host.name]
+        other_s = host.other_s(self._typical_s())
+        return host.queue.wait_s(ahead, self._clock(), other_s=other_s)
+
+    def _remaining_s(self, host: PooledHost) -> float:
+        other_s = host.other_s(self._typical_s())
+        return host.queue.remaining_s(self._clock(), other_s=other_s)
+
+    def _typical_s(self) -> float | None:
+        """Return how long a drawing takes on average over the hosts, in seconds; None if unknown."""
+        hosts_s = [host.estimate.seconds() for host in self._hosts.values()]
+        known_s = [each for each in hosts_s if each is not None]
+        return fmean(known_s) if known_s else None
 
     def _change_s(self) -> float:
         """Return what a change of models costs on average, in seconds; 0 if unknown."""
@@ -354,14 +454,7 @@ class Pool:
 
     def _ends_s(self, waiter: Waiter, ahead: int) -> float | None:
         """Estimate after how many seconds the prompt of a waiter will have ended; None if unknown."""
-        now, change_s = self._clock(), self._change_s()
-        candidates = [
-            host.candidate(waiter.requirements, now, change_s=change_s)
-            for host in self._hosts.values()
-            if host.use is HostUse.ACTIVE
-            and host.health.is_up
-            and not host.missing(waiter.requirements)
-        ]
+        candidates = self._candidates(waiter.requirements, lambda host: host.health.is_up)
         drawings_s = [each.seconds for each in candidates if each.seconds is not None]
         if not drawings_s:
             return None

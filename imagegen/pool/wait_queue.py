@@ -10,7 +10,8 @@ from uuid import UUID
 
 from imagegen.comfy.capabilities import Requirements
 from imagegen.comfy.errors import NobodyCanDraw
-from imagegen.pool.host import PooledHost, QueuedPrompt
+from imagegen.pool.host import PooledHost
+from imagegen.pool.host_queue import QueuedPrompt
 
 _numbers = itertools.count()
 
@@ -30,6 +31,7 @@ def _new_future() -> "asyncio.Future[SlotGrant]":
 class Waiter:
     """A caller who waits for a host with the requirements.
 
+    `avoid_host` is taken only if no other host is left, and `prefer_host` whenever it is free.
     `left_on` is the host on which a prompt of the caller was left, None if there is none: there the
     slot is for that prompt. `user` is whose request it is, None if unknown. `is_asked`: a person
     asked for the picture, and waits for it. `request_id` is by what the waiter is found. `since` is
@@ -39,6 +41,7 @@ class Waiter:
 
     requirements: Requirements
     avoid_host: str | None = None
+    prefer_host: str | None = None
     left_on: PooledHost | None = None
     user: int | None = None
     is_asked: bool = False

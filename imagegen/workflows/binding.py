@@ -7,6 +7,7 @@ from typing import Any
 
 from imagegen.comfy.capabilities import Requirements
 from imagegen.comfy.prompt_job import WEBSOCKET_SAVE_NODE
+from imagegen.comfy.reference_pictures import ReferencePicture
 from imagegen.workflows.errors import WorkflowFault
 from imagegen.workflows.graph import Node, graph_digest
 from imagegen.workflows.graph_search import NodeInput
@@ -18,7 +19,7 @@ class BoundGraph:
     """A graph that can be posted; the image is among the outputs of the node `output_node`.
 
     `cache_key` is equal for graphs that draw the same image, even if node ids or file names
-    differ. `width` and `height` are in pixels.
+    differ. `width` and `height` are in pixels. `pictures` must be on the host first.
     """
 
     graph: dict[str, Any]
@@ -28,6 +29,7 @@ class BoundGraph:
     height: int
     seed: int
     cache_key: str
+    pictures: tuple[ReferencePicture, ...] = ()
 
 
 def bind(  # noqa: PLR0913 - all by name, half of them rarely given
@@ -64,6 +66,7 @@ def bind(  # noqa: PLR0913 - all by name, half of them rarely given
         height=height,
         seed=seed,
         cache_key=cache_key,
+        pictures=tuple({each.filename: each for each in workflow.pictures.values()}.values()),
     )
 
 
@@ -83,7 +86,8 @@ def _values(
             workflow.path, f"draws squares only: one number is both sides, {width} x {height} asked"
         )
     sides = {inputs.width: width, inputs.height: height}
-    return {inputs.text: prompt, **sides, **dict.fromkeys(inputs.seeds, seed)}
+    pictures = {each: picture.input_value for each, picture in workflow.pictures.items()}
+    return {inputs.text: prompt, **sides, **pictures, **dict.fromkeys(inputs.seeds, seed)}
 
 
 def _bound(node: Node, values: Mapping[NodeInput, str | int]) -> Node:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from imagegen.comfy.capabilities import Requirements
 from imagegen.comfy.prompt_job import WEBSOCKET_SAVE_NODE
+from imagegen.comfy.reference_pictures import ReferencePicture
 from imagegen.workflows.errors import UnknownPersona, WorkflowFault, WorkflowsMissing
 from imagegen.workflows.graph import Graph, read_graph
 from imagegen.workflows.graph_search import NodeInput
@@ -18,6 +19,7 @@ from imagegen.workflows.model_files import (
     model_set,
 )
 from imagegen.workflows.persona import Persona, WorkflowConfig, read_persona
+from imagegen.workflows.reference_pictures import pictures_of_hosts, reference_pictures
 
 # The largest integer that JavaScript, and so JSON in a browser, represents exactly.
 MAX_SEED = 2**53 - 1
@@ -33,7 +35,8 @@ class Workflow:
     `persona_file` is its persona.toml, and `path` the file of the graph. `requirements` is what a host must have, with the save nodes
     that `bind` uses instead of the graph's own. `sends_images`: the graph's save node sends its
     images through the websocket, and so does the bound one. `width` and `height`, in pixels, are
-    those of the first latent: an upscaler after it may enlarge the image.
+    those of the first latent: an upscaler after it may enlarge the image. `pictures` are those of
+    the persona's folder that the graph loads, by the input that names them.
     """
 
     persona: Persona
@@ -45,6 +48,7 @@ class Workflow:
     width: int
     height: int
     requirements: Requirements
+    pictures: Mapping[NodeInput, ReferencePicture] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +198,7 @@ def _workflow(folder: Path, described: Path, check: PersonaCheck | None) -> Work
     # Without the graph's other outputs: they would cost time and leave files on the host.
     graph = full_graph.only(full_graph.upstream([inputs.image.node]))
     sends_images = full_graph.nodes[inputs.save].class_type == WEBSOCKET_SAVE_NODE
+    pictures = reference_pictures(graph, (described, folder))
     workflow = Workflow(
         persona=persona,
         persona_file=toml,
@@ -207,8 +212,9 @@ def _workflow(folder: Path, described: Path, check: PersonaCheck | None) -> Work
             model_set=model_set(graph),
             classes=frozenset(node.class_type for node in graph.nodes.values())
             | ({WEBSOCKET_SAVE_NODE} if sends_images else {"SaveImage", "PreviewImage"}),
-            models=model_files_of(graph),
+            models=model_files_of(graph) | pictures_of_hosts(graph, pictures),
         ),
+        pictures=pictures,
     )
     if check is not None:
         check(workflow, PersonaFiles(toml=toml, config=config))

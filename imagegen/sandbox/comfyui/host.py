@@ -78,7 +78,7 @@ class SandboxComfyUI:
         self.drawn: list[ExecutedPrompt] = []
         self.models = DEFAULT_MODELS if models is None else models
         self.seconds_per_picture = seconds_per_picture
-        self._model_load_seconds = model_load_seconds
+        self.model_load_seconds = model_load_seconds
         self._usage_records = UsageRecords(
             account=AccountState(posted=self.posted, drawn=self.drawn)
         )
@@ -236,7 +236,7 @@ class SandboxComfyUI:
             files=self.files,
             account=self._usage_records.account,
             seconds_per_picture=self.seconds_per_picture,
-            model_load_seconds=self._model_load_seconds,
+            model_load_seconds=self.model_load_seconds,
             flags=self._flags,
             sleep=self._sleep,
             injection=FaultInjection(

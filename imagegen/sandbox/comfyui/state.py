@@ -31,6 +31,8 @@ class HostFlags:
     # --cache-lru: how many nodes stay cached, those used last. 0 is the default cache, which keeps
     # the nodes of the last prompt.
     cache_lru: int = 0
+    # --disable-metadata: the graph is not written into the files.
+    disable_metadata: bool = False
 
     @property
     def argv(self) -> list[str]:
@@ -40,6 +42,8 @@ class HostFlags:
             argv += ["--preview-method", self.preview_method]
         if self.cache_lru:
             argv += ["--cache-lru", str(self.cache_lru)]
+        if self.disable_metadata:
+            argv += ["--disable-metadata"]
         return argv
 
 
@@ -112,6 +116,7 @@ class HostState:
                 progress_pause_s=version.progress_pause_s,
                 preview_method=flags.preview_method,
                 takes_preview_method=version.takes_preview_method,
+                writes_metadata=not flags.disable_metadata,
                 sleep=sleep,
                 interrupt=interrupt,
                 faults=prompt_faults,

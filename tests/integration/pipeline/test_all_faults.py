@@ -21,6 +21,7 @@ LOOK_S = 0.3
 AWAY_S = 1.0
 SILENCE_S = 1.0
 REQUEST_S = 1.0
+MEMORY_S = 0.5
 # A job that goes back to the queue waits 0.5 s at first, then 1 s.
 BACK_S = 0.5
 # How much longer it may take on two busy cores.
@@ -34,6 +35,7 @@ LONG_LIMITS: dict[str, Any] = {
     "comfyui_silence_timeout": 60.0,
     "comfyui_request_timeout": 30.0,
     "comfyui_queue_timeout": 60.0,
+    "comfyui_memory_retry": MEMORY_S,
     "generation_timeout": 60.0,
 }
 SHORT_LIMITS: dict[str, dict[str, Any]] = {
@@ -115,7 +117,15 @@ OF_PROMPTS = [
     Scene(faults=("refused-model",), posts=0, drawings=0, error_code="model_missing"),
     Scene(faults=("out-of-memory",), posts=2),
     Scene(faults=("out-of-memory:times=ever",), hosts=2, posts=2),
-    Scene(faults=("out-of-memory:times=ever",), posts=2, drawings=0, error_code="out_of_memory"),
+    # Twice at once, then once in each of the two attempts that are left.
+    Scene(
+        faults=("out-of-memory:times=ever",),
+        posts=4,
+        drawings=0,
+        waits_s=2 * MEMORY_S,
+        error_code="out_of_memory",
+    ),
+    Scene(faults=("out-of-memory:times=2",), posts=3, waits_s=MEMORY_S),
     Scene(faults=("bad-gpu",), posts=2, waits_s=BACK_S),
     Scene(faults=("bad-gpu:times=ever",), hosts=2, posts=2, waits_s=BACK_S),
     # Three attempts, 0.5 s and 1 s apart.

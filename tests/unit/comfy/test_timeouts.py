@@ -1,9 +1,12 @@
 """How long a prompt may take, on a clock that the test moves."""
 
-from imagegen.comfy.errors import DrawingStalled, DrawingTooSlow, HostBusy
+from dataclasses import replace
+
+from imagegen.comfy.errors import DrawingStalled, DrawingTooSlow, HostBusy, LoadingTooSlow
 from imagegen.comfy.timeouts import PromptDeadlines, PromptTimeouts
 from tests.support.pool_callers import Clock
 
+HOST = "gpu-1"
 LIMITS = PromptTimeouts(
     request_s=30, queue_s=600, drawing_s=120, silence_s=90, check_after_s=10, unreachable_s=10
 )
@@ -72,11 +75,11 @@ def test_drawing_time_counts_from_the_start_and_not_from_the_post() -> None:
     clock = Clock()
     deadlines = PromptDeadlines(LIMITS, clock)
     clock.now = 500
-    deadlines.drawing_started()
+    deadlines.begun(is_warm=True)
 
     clock.now = 619
     deadlines.event_received()
-    deadlines.drawing_started()
+    deadlines.begun(is_warm=True)
     assert deadlines.timeout_error("gpu-1") is None
     clock.now = 620
     error = deadlines.timeout_error("gpu-1")
@@ -88,7 +91,7 @@ def test_drawing_time_counts_from_the_start_and_not_from_the_post() -> None:
 def test_a_drawing_that_does_not_move_has_stalled() -> None:
     clock = Clock()
     deadlines = PromptDeadlines(LIMITS, clock)
-    deadlines.drawing_started()
+    deadlines.begun(is_warm=True)
     clock.now = 10
     deadlines.event_received()
 
@@ -106,7 +109,7 @@ def test_a_socket_that_says_nothing_while_the_host_draws_may_be_deaf() -> None:
 
     clock.now = 50
     assert not deadlines.needs_reconnect  # its prompt waits in the host's queue
-    deadlines.drawing_started()
+    deadlines.begun(is_warm=True)
     clock.now = 60
 
     assert deadlines.needs_reconnect
@@ -115,7 +118,7 @@ def test_a_socket_that_says_nothing_while_the_host_draws_may_be_deaf() -> None:
 def test_a_new_socket_is_given_time_to_be_heard() -> None:
     clock = Clock()
     deadlines = PromptDeadlines(LIMITS, clock)
-    deadlines.drawing_started()
+    deadlines.begun(is_warm=True)
     clock.now = 10
     deadlines.reconnected()
 
@@ -123,3 +126,29 @@ def test_a_new_socket_is_given_time_to_be_heard() -> None:
     assert not deadlines.needs_reconnect
     clock.now = 20
     assert deadlines.needs_reconnect
+
+
+def test_a_load_of_models_has_a_time_of_its_own() -> None:
+    clock = Clock()
+    deadlines = PromptDeadlines(replace(LIMITS, loading_s=300), clock)
+
+    deadlines.begun(is_warm=False)
+    clock.now = 299
+    assert deadlines.timeout_error(HOST) is None
+
+    clock.now = 300
+    assert isinstance(deadlines.timeout_error(HOST), LoadingTooSlow)
+
+
+def test_drawing_begins_with_the_first_step_after_a_load() -> None:
+    clock = Clock()
+    deadlines = PromptDeadlines(LIMITS, clock)
+    deadlines.begun(is_warm=False)
+    clock.now = 250
+
+    deadlines.sampling_started()
+
+    clock.now = 339
+    assert deadlines.timeout_error(HOST) is None
+    clock.now = 340
+    assert isinstance(deadlines.timeout_error(HOST), DrawingStalled)

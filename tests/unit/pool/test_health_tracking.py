@@ -309,6 +309,7 @@ async def test_the_status_says_how_each_host_stands() -> None:
             seconds=4.0,
             has_capabilities=False,
             why=None,
+            loaded="ash",
         ),
         HostStatus(
             name=B,

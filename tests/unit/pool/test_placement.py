@@ -6,8 +6,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagegen.pool.host import HostQueue, QueuedPrompt
-from imagegen.pool.placement import Candidate, Estimate, choose_host
+from imagegen.pool.placement import (
+    Candidate,
+    Estimate,
+    begins_much_sooner,
+    choose_host,
+    sooner_host,
+)
 
 CANDIDATES = st.lists(
     st.builds(
@@ -161,28 +166,62 @@ def test_a_change_of_models_costs_what_drawings_after_one_took_longer() -> None:
     assert (estimate.seconds("ash"), estimate.seconds("ash", is_change=True)) == (10.0, 12.5)
 
 
-def test_a_queue_takes_as_long_as_its_prompts_less_what_is_drawn() -> None:
-    queue, first = HostQueue(), QueuedPrompt(is_model_change=False, expected_s=4.0)
-    second = QueuedPrompt(is_model_change=True, expected_s=6.0)
-    queue.add(first, now=100.0)
-    queue.add(second, now=101.0)
+def test_prompts_of_others_count_like_ours() -> None:
+    shared = host("a", others=3, left_s=30.0, seconds=10.0)
 
-    assert queue.remaining_s(103.0) == 1.0 + 6.0
-    queue.remove(first, now=104.0)
-    assert queue.remaining_s(105.0) == 5.0
-    queue.remove(second, now=110.0)
-    assert (queue.remaining_s(111.0), len(queue)) == (0.0, 0)
+    assert choose_host([shared, host("b", taken=1, seconds=10.0)]) == "b"
+    assert choose_host([shared, host("b", taken=1, left_s=40.0, seconds=10.0)]) == "a"
 
 
-def test_what_is_late_is_expected_later_and_later() -> None:
-    queue = HostQueue()
-    queue.add(QueuedPrompt(is_model_change=False, expected_s=4.0), now=100.0)
+def test_one_waits_for_a_full_host_rather_than_behind_many_prompts_of_others() -> None:
+    shared = host("a", others=20, left_s=200.0, seconds=10.0)
 
-    assert queue.remaining_s(104.0) < queue.remaining_s(106.0) < queue.remaining_s(110.0)
+    assert choose_host([shared, host("b", taken=2, is_free=False, seconds=10.0)]) is None
 
 
-def test_a_queue_of_unknown_length_is_endless() -> None:
-    queue = HostQueue()
-    queue.add(QueuedPrompt(is_model_change=True, expected_s=None), now=0.0)
+def test_with_no_drawing_known_the_host_with_fewer_prompts_comes_first() -> None:
+    unknown_s = float("inf")
 
-    assert queue.remaining_s(1.0) == float("inf")
+    assert (
+        choose_host([host("a", others=9, left_s=unknown_s), host("b", taken=1, left_s=unknown_s)])
+        == "b"
+    )
+
+
+def test_a_host_without_enough_memory_is_the_last_choice_but_one() -> None:
+    full = host("a", is_short_of_memory=True, has_models=True)
+
+    assert choose_host([full, host("b", taken=1)]) == "b"
+    assert choose_host([full]) == "a"
+
+
+def test_the_host_that_loads_the_models_already_is_preferred() -> None:
+    loading, idle = host("a", taken=1, left_s=60.0), host("b")
+
+    assert choose_host([loading, idle], prefer_host="a") == "a"
+    assert choose_host([replace(loading, is_free=False), idle], prefer_host="a") == "b"
+    assert choose_host([replace(loading, is_up=False), idle], prefer_host="a") == "b"
+
+
+def test_a_prompt_that_waits_moves_to_a_free_host_that_begins_much_sooner() -> None:
+    idle = host("a", change_s=5.0)
+
+    assert sooner_host([idle], wait_s=20.0) == "a"
+    assert sooner_host([idle], wait_s=7.0) is None
+    assert sooner_host([host("a", has_models=True)], wait_s=1.9) is None
+    assert sooner_host([replace(idle, is_free=False)], wait_s=20.0) is None
+    assert sooner_host([replace(idle, is_up=False)], wait_s=20.0) is None
+    assert sooner_host([replace(idle, is_short_of_memory=True)], wait_s=20.0) is None
+    assert sooner_host([], wait_s=20.0) is None
+
+
+def test_of_two_hosts_a_prompt_moves_to_the_one_that_begins_first() -> None:
+    hosts = [host("a", change_s=5.0), host("b", has_models=True)]
+
+    assert sooner_host(hosts, wait_s=float("inf")) == "b"
+
+
+def test_a_host_of_unknown_length_is_no_reason_to_move() -> None:
+    unknown = host("a", others=3, left_s=float("inf"))
+
+    assert not begins_much_sooner(unknown, wait_s=float("inf"))

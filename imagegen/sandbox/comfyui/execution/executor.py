@@ -153,6 +153,7 @@ class PromptExecutor:
     def _clear_cache(self) -> None:
         self._clear_when_idle = False
         self._cache.clear()
+        self._host_context.faults.unload()
 
 
 async def fill_cache(

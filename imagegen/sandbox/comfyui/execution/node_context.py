@@ -89,6 +89,7 @@ class HostContext:
     progress_pause_s: float
     preview_method: str
     takes_preview_method: bool
+    writes_metadata: bool
     interrupt: Interrupt
     sleep: Callable[[float], Awaitable[object]]
     faults: PromptFaults = field(default_factory=PromptFaults)
@@ -109,6 +110,7 @@ class NodeContext:
         self.graph = graph
         self.extra_pnginfo: dict[str, Any] | None = extra_data.get("extra_pnginfo")
         self.files = host_context.files
+        self.writes_metadata = host_context.writes_metadata
         self._node = node
         self._client_id = extra_data.get("client_id")
         self._preview_method = _preview_method(extra_data, host_context)

@@ -117,7 +117,7 @@ class PromptRun:
     async def _apply_faults(self, class_type: str) -> None:
         faults, prompt_id = self._host_context.faults, self.item.prompt_id
         await faults.wait_while_frozen()
-        await faults.load_models(class_type, prompt_id, self)
+        await faults.load_models(class_type, prompt_id, self.item.graph)
         computes = class_type in SAMPLER_AND_SAVE_NODES or class_type in IMAGE_NODES
         faults.fail_node_if_due(class_type, prompt_id, computes=computes)
 

@@ -116,7 +116,9 @@ async def _send_images(inputs: Inputs, context: NodeContext) -> NodeOutput:
     return NodeOutput(values=())
 
 
-def _png_metadata(context: NodeContext) -> PngInfo:
+def _png_metadata(context: NodeContext) -> PngInfo | None:
+    if not context.writes_metadata:
+        return None
     metadata = PngInfo()
     metadata.add_text("prompt", json.dumps(context.graph))
     for key, value in (context.extra_pnginfo or {}).items():

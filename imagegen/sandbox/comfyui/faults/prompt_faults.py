@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imagegen.sandbox.comfyui.execution.interrupts import Interrupt, NodeError
+from imagegen.sandbox.comfyui.execution.node_order import Graph
 from imagegen.sandbox.comfyui.faults.fault import Fault
 from imagegen.sandbox.comfyui.faults.injection import FaultInjection, event_of
 from imagegen.sandbox.comfyui.faults.kinds import FaultKind
@@ -54,8 +55,8 @@ class PromptFaults:
     out_of_memory: str = "torch.OutOfMemoryError"
     load_seconds: float = 0.0
     loads: list[ModelLoad] = field(default_factory=list)
-    _loaded_for: object = None
-    _is_unloaded: bool = False
+    # The files of the models in memory; empty when they were unloaded.
+    _loaded: frozenset[str] = frozenset()
 
     async def wait_while_frozen(self) -> None:
         """Wait while the host is frozen."""
@@ -84,22 +85,30 @@ class PromptFaults:
         script = self.injection.script
         if script.take(FaultKind.OUT_OF_MEMORY, prompt_id=prompt_id, matches=matches):
             # ComfyUI unloads all models when the memory is full.
-            self._is_unloaded = True
+            self.unload()
             raise NodeError(self.out_of_memory, _NO_MEMORY, advice=_ADVICE)
         if script.take(FaultKind.BAD_GPU, prompt_id=prompt_id, matches=matches):
             raise NodeError("torch.AcceleratorError", _BAD_GPU)
 
-    async def load_models(self, class_type: str, prompt_id: str, run: object) -> None:
-        """Wait for the load of other models: once per run, at its first loader."""
-        is_due = class_type in LOADERS or (self._is_unloaded and "Sampler" in class_type)
-        if not is_due or self._loaded_for is run:
+    async def load_models(self, class_type: str, prompt_id: str, graph: Graph) -> None:
+        """Wait for the load of a graph's models, at its first loader, if others are in memory.
+
+        As on a real server no frame is sent meanwhile, and an interrupt takes effect after it.
+        """
+        files = _model_files(graph)
+        is_due = class_type in LOADERS or (not self._loaded and "Sampler" in class_type)
+        if not is_due or files == self._loaded:
             return
-        self._loaded_for, self._is_unloaded = run, False
         self.loads.append(
             ModelLoad(prompt_id=prompt_id, when=time.time(), seconds=self.load_seconds)
         )
         if self.load_seconds:
             await asyncio.sleep(self.load_seconds)
+        self._loaded = files
+
+    def unload(self) -> None:
+        """Forget the models in memory, as POST /free and a lack of memory do."""
+        self._loaded = frozenset()
 
     def take_cached_fault(self, prompt_id: str) -> Fault | None:
         """Take the fault by which the prompt counts as drawn before."""
@@ -126,3 +135,13 @@ class PromptFaults:
         )
         if taken is not None:
             interrupt.request()
+
+
+def _model_files(graph: Graph) -> frozenset[str]:
+    return frozenset(
+        value
+        for node in graph.values()
+        if node["class_type"] in LOADERS
+        for name, value in node["inputs"].items()
+        if "_name" in name and isinstance(value, str)
+    )

@@ -1,0 +1,101 @@
+"""The worker and hosts on which others draw as well."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from chatflow_hook.tables import State
+from imagegen.sandbox.comfyui import SandboxComfyUI
+from tests.support.comfyui_client import ComfyUIClient, connect_client, persona_graph
+from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.prompt_execution import MS
+
+LONG_S = 60.0
+
+
+@asynccontextmanager
+async def others_on(host: SandboxComfyUI, count: int) -> AsyncIterator[ComfyUIClient]:
+    """Somebody else who has so many prompts on a host."""
+    async with connect_client(host.address) as others:
+        for seed in range(count):
+            await others.post(persona_graph(lora=_lora(host), seed=1000 + seed, size=(64, 64)))
+        yield others
+
+
+async def test_pictures_are_drawn_where_nobody_else_draws(products: ProductFactory) -> None:
+    async with products.start(hosts=2, works=False) as product:
+        shared, own = product.hosts
+        await _restart(shared, seconds_per_picture=LONG_S)
+        async with others_on(shared, 20), product.worker():
+            asked = [await product.ask(dialog_id=n, chat_id=n) for n in range(1, 7)]
+            pictures = [await product.hook.wait(each, timeout=PATIENCE_S) for each in asked]
+
+    assert {picture.state for picture in pictures} == {State.DELIVERED}
+    assert len(own.drawn) == 6
+
+
+async def test_a_prompt_that_waits_behind_others_moves_to_a_host_that_is_free(
+    products: ProductFactory,
+) -> None:
+    async with products.start(hosts=2, works=False, comfyui_slots_per_host=1) as product:
+        shared, free = product.hosts
+        await _restart(shared, seconds_per_picture=LONG_S)
+        await free.kill()
+        async with others_on(shared, 3), product.worker():
+            request = await product.ask()
+            await _until(lambda: len(shared.posted) == 4)
+
+            await free.start()
+            picture = await product.hook.wait(request, timeout=PATIENCE_S)
+
+    assert picture.state is State.DELIVERED
+    assert len(free.drawn) == 1
+
+
+async def test_a_single_shared_host_is_posted_to_once(products: ProductFactory) -> None:
+    limits: dict[str, Any] = {"comfyui_queue_timeout": 100 * MS, "comfyui_look_after": 50 * MS}
+    async with products.start(works=False, seconds_per_picture=300 * MS, **limits) as product:
+        [host] = product.hosts
+        async with others_on(host, 3) as others, product.worker():
+            request = await product.ask()
+            await _until(lambda: len(host.posted) == 4)
+            await others.post(persona_graph(lora=_lora(host), seed=2000, size=(64, 64)))
+
+            picture = await product.hook.wait(request, timeout=PATIENCE_S)
+
+    assert picture.state is State.DELIVERED
+    assert len(host.posted) == 5
+
+
+async def test_a_prompt_that_waits_until_nobody_wants_it_is_taken_off(
+    products: ProductFactory,
+) -> None:
+    async with products.start(
+        works=False, seconds_per_picture=LONG_S, request_max_age=1.5
+    ) as product:
+        [host] = product.hosts
+        async with others_on(host, 1) as others, product.worker():
+            picture = await product.picture()
+
+            queue = await others.get("/queue")
+
+    assert (picture.state, picture.error_code) == (State.EXPIRED, "too_old")
+    assert len(queue["queue_running"]) == 1
+    assert queue["queue_pending"] == []
+
+
+def _lora(host: SandboxComfyUI) -> str:
+    return str(host.models["loras"][0])
+
+
+async def _restart(host: SandboxComfyUI, *, seconds_per_picture: float) -> None:
+    await host.kill()
+    host.seconds_per_picture = seconds_per_picture
+    await host.start()
+
+
+async def _until(is_true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not is_true():  # noqa: ASYNC110 (a host sets no event)
+            await asyncio.sleep(20 * MS)
