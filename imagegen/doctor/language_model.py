@@ -36,6 +36,7 @@ async def check(
     if settings.prompt_llm_url is None:
         yield green("PROMPT_LLM_URL is not set: the template writes the prompts")
         return
+    asked_until = asyncio.get_running_loop().time() + timeout_s
     model = language_model(settings)
     try:
         workflows = (await library()).workflows
@@ -47,7 +48,8 @@ async def check(
         return
     async with model:
         try:
-            async with asyncio.timeout(timeout_s):
+            # The personas may have taken a part of the time.
+            async with asyncio.timeout_at(asked_until):
                 await model.scene(Brief(persona=persona, talk=Conversation(text=_TEXT)))
         except TimeoutError:
             yield yellow(

@@ -18,7 +18,7 @@ GRANTS = (
     "UPDATE, DELETE ON dialogs, image_requests",
     "INSERT, UPDATE, DELETE ON stray_prompts, forgotten_images, forgotten_messages",
     "INSERT, UPDATE, DELETE ON safety_audit, hash_secret, safety_memory",
-    "INSERT, UPDATE, DELETE ON unread_turns, age_confirmations",
+    "INSERT, UPDATE, DELETE ON unread_turns, age_confirmations, imagegen_pauses",
     "USAGE ON ALL SEQUENCES IN SCHEMA public",
 )
 # What PostgreSQL says of a text that it cannot store.
@@ -47,7 +47,7 @@ async def test_a_missing_right_ends_no_request_and_is_over_once_it_is_granted(
             ends = [await product.hook.wait(each, timeout=PATIENCE_S) for each in requests]
             after = await Prober(port).until_missing(timeout_s=NOTICED_S)
 
-    assert "INSERT, UPDATE on deliveries" in answer.body["missing"]["postgresql"]
+    assert "GRANT INSERT, UPDATE ON deliveries" in answer.body["missing"]["postgresql"]
     assert "insufficient_privilege, 42501" in answer.body["missing"]["requests"]
     assert [end.state for end in ends] == [State.DELIVERED] * 4
     assert len(product.hosts[0].posted) == len(product.telegram.sent) == 4

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -183,7 +184,9 @@ async def test_a_job_that_is_putting_itself_away_is_left_alone(queue: JobQueue) 
 
 async def test_a_job_is_not_handed_out_any_more_once_the_queue_is_shut(queue: JobQueue) -> None:
     async with queue:
-        await queue.enqueue_job("job", _job_id="one")
+        # Due for a second: what is due by this clock may not yet be by that of Redis.
+        due_since = datetime.now(UTC) - timedelta(seconds=1)
+        await queue.enqueue_job("job", _job_id="one", _defer_until=due_since)
         before = await queue.zrangebyscore(QUEUE, float("-inf"), float("inf"))
 
         queue.stop_dispatching()
