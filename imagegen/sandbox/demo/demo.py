@@ -44,6 +44,7 @@ _PICTURE_TIMEOUT_REAL_HOSTS_S = 600.0
 _WORKER_CHECK_INTERVAL_S = 0.2
 _FIRST_CHAT = 1001
 _MESSAGES = 5
+_TURN_TIMEOUT_S = 15.0
 
 ResultT = TypeVar("ResultT")
 
@@ -240,7 +241,8 @@ async def _chat_with_all(
     timeout_s = _PICTURE_TIMEOUT_REAL_HOSTS_S if demo.options.comfyui else _PICTURE_TIMEOUT_S
     async with (
         connections.result_connection(settings.redis, db=settings.redis_result_db) as redis,
-        ChatFlowHook(settings) as hook,
+        # Nobody waits for an answer here, so a slow machine may take its time.
+        ChatFlowHook(settings, turn_timeout_s=_TURN_TIMEOUT_S) as hook,
     ):
         board = ProgressBoard(demo.console, redis, list(demo.personas))
         async with board.shown():
