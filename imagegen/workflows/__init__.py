@@ -3,8 +3,10 @@
 - `library.py`: loads and checks the workflows of all personas
 - `persona.py`: the fields of persona.toml
 - `graph.py`: a ComfyUI graph in API format
+- `graph_file.py`: reads it from an export or from a PNG
 - `graph_search.py`: follows links, and knows what a node is for by its inputs
-- `input_discovery.py`: finds prompt text, seeds, size and output image in a graph
+- `prompt_texts.py`: finds the texts that are drawn
+- `input_discovery.py`: finds prompt texts, seeds, size and output image in a graph
 - `model_files.py`: the model files that a graph names
 - `screening.py`: screens every text of a persona that reaches a host
 - `binding.py`: prompt, seed and size into a graph

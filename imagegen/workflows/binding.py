@@ -18,14 +18,14 @@ class BoundGraph:
     """A graph that can be posted; the image is among the outputs of the node `output_node`.
 
     `cache_key` is equal for graphs that draw the same image, even if node ids or file names
-    differ. `width` and `height` are in pixels.
+    differ. `width` and `height` are in pixels, None if the graph has a size of its own.
     """
 
     graph: dict[str, Any]
     output_node: str
     requirements: Requirements
-    width: int
-    height: int
+    width: int | None
+    height: int | None
     seed: int
     cache_key: str
 
@@ -50,8 +50,6 @@ def bind(  # noqa: PLR0913 - all by name, half of them rarely given
     Raises:
         WorkflowFault: the workflow cannot draw with this seed or size.
     """
-    width = workflow.width if width is None else width
-    height = workflow.height if height is None else height
     values = _values(workflow, prompt=prompt, seed=seed, width=width, height=height)
     nodes = {node.id: _bound(node, values) for node in workflow.graph.nodes.values()}
     cache_key = graph_digest(nodes, workflow.inputs.image)
@@ -60,30 +58,51 @@ def bind(  # noqa: PLR0913 - all by name, half of them rarely given
         graph={node_id: node.posted() for node_id, node in nodes.items()},
         output_node=workflow.inputs.save,
         requirements=workflow.requirements,
-        width=width,
-        height=height,
+        width=workflow.width if width is None else width,
+        height=workflow.height if height is None else height,
         seed=seed,
         cache_key=cache_key,
     )
 
 
 def _values(
-    workflow: Workflow, *, prompt: str, seed: int, width: int, height: int
+    workflow: Workflow, *, prompt: str, seed: int, width: int | None, height: int | None
 ) -> dict[NodeInput, str | int]:
     if not 0 <= seed <= MAX_SEED:
         raise WorkflowFault(workflow.path, f"seed {seed} is not from 0 to {MAX_SEED}")
     inputs = workflow.inputs
-    for node_input, side in ((inputs.width, width), (inputs.height, height)):
-        if (why := side_fault(side)) is not None:
-            raise workflow.graph.fault(
-                why, node=workflow.graph.nodes[node_input.node], input_name=node_input.input
+    sides = _side_values(workflow, inputs.widths, width, "width")
+    sides |= _side_values(workflow, inputs.heights, height, "height")
+    if inputs.widths & inputs.heights:
+        asked = {workflow.width if width is None else width} | {
+            workflow.height if height is None else height
+        }
+        if len(asked) > 1:
+            raise WorkflowFault(
+                workflow.path,
+                f"draws squares only: one number is both sides, {width} x {height} asked",
             )
-    if inputs.width == inputs.height and width != height:
+    return {**dict.fromkeys(inputs.texts, prompt), **sides, **dict.fromkeys(inputs.seeds, seed)}
+
+
+def _side_values(
+    workflow: Workflow, places: frozenset[NodeInput], side: int | None, name: str
+) -> dict[NodeInput, str | int]:
+    """Return the values of a side that was asked for; none if it is the graph's own."""
+    if side is None:
+        return {}
+    if not places:
         raise WorkflowFault(
-            workflow.path, f"draws squares only: one number is both sides, {width} x {height} asked"
+            workflow.path,
+            f"has no single {name} that could be set; name its node as size under [nodes] in"
+            f" {workflow.persona_file.name}",
         )
-    sides = {inputs.width: width, inputs.height: height}
-    return {inputs.text: prompt, **sides, **dict.fromkeys(inputs.seeds, seed)}
+    if (why := side_fault(side)) is not None:
+        place = min(places)
+        raise workflow.graph.fault(
+            why, node=workflow.graph.nodes[place.node], input_name=place.input
+        )
+    return dict.fromkeys(places, side)
 
 
 def _bound(node: Node, values: Mapping[NodeInput, str | int]) -> Node:

@@ -8,7 +8,8 @@ from types import MappingProxyType
 from imagegen.comfy.capabilities import Requirements
 from imagegen.comfy.prompt_job import WEBSOCKET_SAVE_NODE
 from imagegen.workflows.errors import UnknownPersona, WorkflowFault, WorkflowsMissing
-from imagegen.workflows.graph import Graph, read_graph
+from imagegen.workflows.graph import Graph
+from imagegen.workflows.graph_file import read_graph
 from imagegen.workflows.graph_search import NodeInput
 from imagegen.workflows.input_discovery import WorkflowInputs, find_inputs
 from imagegen.workflows.model_files import (
@@ -23,7 +24,7 @@ from imagegen.workflows.persona import Persona, WorkflowConfig, read_persona
 MAX_SEED = 2**53 - 1
 
 # Limits of width and height, in pixels.
-SIDE_STEP, LEAST_SIDE, MOST_SIDE = 16, 64, 4096
+SIDE_STEP, LEAST_SIDE, MOST_SIDE = 8, 64, 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,8 @@ class Workflow:
     `persona_file` is its persona.toml, and `path` the file of the graph. `requirements` is what a host must have, with the save nodes
     that `bind` uses instead of the graph's own. `sends_images`: the graph's save node sends its
     images through the websocket, and so does the bound one. `width` and `height`, in pixels, are
-    those of the first latent: an upscaler after it may enlarge the image.
+    those of the first latent: an upscaler after it may enlarge the image. They are None if the graph
+    shows no single size. `images` is how many pictures it draws for a request.
     """
 
     persona: Persona
@@ -42,8 +44,9 @@ class Workflow:
     graph: Graph
     inputs: WorkflowInputs
     sends_images: bool
-    width: int
-    height: int
+    width: int | None
+    height: int | None
+    images: int
     requirements: Requirements
 
 
@@ -184,9 +187,8 @@ def _workflow(folder: Path, described: Path, check: PersonaCheck | None) -> Work
         path = folder / config.workflow
     full_graph = read_graph(path).with_inputs(config.inputs, file=toml)
     check_model_names(full_graph)
-    inputs = find_inputs(full_graph, config.nodes, toml=toml)
-    # Without the graph's other outputs: they would cost time and leave files on the host.
-    graph = full_graph.only(full_graph.upstream([inputs.image.node]))
+    found = find_inputs(full_graph, config.nodes, toml=toml, images=config.images_per_request)
+    graph, inputs = found.graph, found.inputs
     sends_images = full_graph.nodes[inputs.save].class_type == WEBSOCKET_SAVE_NODE
     workflow = Workflow(
         persona=persona,
@@ -195,8 +197,9 @@ def _workflow(folder: Path, described: Path, check: PersonaCheck | None) -> Work
         graph=graph,
         inputs=inputs,
         sends_images=sends_images,
-        width=_side(graph, inputs.width),
-        height=_side(graph, inputs.height),
+        width=_side(graph, inputs.widths),
+        height=_side(graph, inputs.heights),
+        images=config.images_per_request,
         requirements=Requirements(
             model_set=model_set(graph),
             classes=frozenset(node.class_type for node in graph.nodes.values())
@@ -209,9 +212,6 @@ def _workflow(folder: Path, described: Path, check: PersonaCheck | None) -> Work
     return workflow
 
 
-def _side(graph: Graph, node_input: NodeInput) -> int:
-    node = graph.nodes[node_input.node]
-    side: int = node.inputs[node_input.input]
-    if (why := side_fault(side)) is not None:
-        raise graph.fault(why, node=node, input_name=node_input.input)
-    return side
+def _side(graph: Graph, places: frozenset[NodeInput]) -> int | None:
+    sides = {graph.nodes[each.node].inputs[each.input] for each in places}
+    return sides.pop() if len(sides) == 1 else None

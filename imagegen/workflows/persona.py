@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationError
 
 from chatflow_hook.turn import MAX_PERSONA, PersonaName, Rating
 from imagegen.workflows.errors import WorkflowFault
@@ -15,7 +15,9 @@ from imagegen.workflows.errors import WorkflowFault
 # A persona is an adult beyond doubt.
 ADULT = 21
 # The keys of persona.toml that belong to WorkflowConfig.
-WORKFLOW_KEYS = ("workflow", "nodes", "inputs")
+WORKFLOW_KEYS = ("workflow", "nodes", "inputs", "images_per_request")
+# Telegram takes so many pictures in one album.
+MOST_IMAGES = 10
 
 # Signs that could be read as markup, a prompt weight or a placeholder; plain phrases need none.
 _FORBIDDEN = set("<>{}[]|\\`^~#@=_")
@@ -174,6 +176,10 @@ class Persona(_Strict):
                 return self.wording.explicit
 
 
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
 class InputReference(_Strict):
     """One input of one node; the node is given by id or title."""
 
@@ -181,25 +187,37 @@ class InputReference(_Strict):
     input: str
 
 
+# A node by id or title, or one input of it.
+Place = str | InputReference
+Places = Annotated[tuple[Place, ...], Strict(strict=False), BeforeValidator(_as_list)]
+NodeNames = Annotated[tuple[str, ...], Strict(strict=False), BeforeValidator(_as_list)]
+
+
 class NodeRoles(_Strict):
-    """Which node is which, for graphs whose links do not show it; None: found by the links."""
+    """Which node is which, for graphs whose links do not show it; empty: found by the links.
+
+    `keep` are texts that stay in every picture beside the prompt.
+    """
 
     save: str | None = None
     sampler: str | None = None
-    size: str | None = None
-    text: str | InputReference | None = None
-    seed: str | InputReference | None = None
+    size: NodeNames = ()
+    text: Places = ()
+    seed: Places = ()
+    keep: Places = ()
 
 
 class WorkflowConfig(_Strict):
     """The graph file, which node of it is which, and the inputs that persona.toml overrides.
 
-    `inputs` are values by node id or title and by input name.
+    `inputs` are values by node id or title and by input name. `images_per_request` is how many
+    pictures a request draws and sends.
     """
 
     workflow: str = Field(default="workflow.json", min_length=1)
     nodes: NodeRoles = NodeRoles()
     inputs: dict[str, dict[str, str | int | float | bool | list[str | int]]] = {}
+    images_per_request: int = Field(default=1, ge=1, le=MOST_IMAGES)
 
 
 def read_persona(file: Path) -> tuple[Persona, WorkflowConfig]:
