@@ -3,6 +3,7 @@
 Classes are not looked at, with the exception of save nodes: custom nodes have any class name.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +16,8 @@ IMAGE_INPUTS = ("images", "image")
 BATCH_INPUTS = ("batch_size", "amount")
 # Inputs in which a node has the number of frames of a video.
 FRAME_INPUTS = ("length", "num_frames", "video_frames", "frames", "frame_count")
-# Nodes that make or take videos have one of these in their class.
-_VIDEO_CLASSES = ("animatediff", "ade_", "loadvideo", "video_combine")
+# The class of a node that makes or takes videos.
+_VIDEO_CLASS = re.compile(r"animatediff|^ade_|load_?video", re.IGNORECASE)
 # The width and the height of an image, by their inputs; loaders of a pack have the second.
 _SIDES = (("width", "height"), ("empty_latent_width", "empty_latent_height"))
 # The inputs in which primitive nodes have the number that they pass on, most likely first.
@@ -73,8 +74,7 @@ def is_sampler(node: Node) -> bool:
 
 def is_of_video(node: Node) -> bool:
     """Whether a node makes or takes videos, by its class."""
-    class_type = node.class_type.casefold().replace("_", "").replace(" ", "")
-    return any(part.replace("_", "") in class_type for part in _VIDEO_CLASSES)
+    return bool(_VIDEO_CLASS.search(node.class_type))
 
 
 def image_link(node: Node) -> Link | None:
@@ -149,7 +149,7 @@ def number_sources(graph: Graph, node_input: NodeInput, kind: type = int) -> set
     }
 
 
-def is_number(value: Any, kind: type = int) -> bool:
+def is_number(value: Any, kind: type | tuple[type, ...] = int) -> bool:
     """Whether a value is a number of a type; true and false are none."""
     return isinstance(value, kind) and not isinstance(value, bool)
 

@@ -158,9 +158,9 @@ class _Search:
     def _texts(self) -> frozenset[NodeInput]:
         texts = self._named_texts() if self.nodes.text else self._likely_texts()
         texts |= self._drawn.copies(texts) - self._kept
-        left = {
-            place for place in self._drawn.left_over(texts) if place not in self._kept
-        }
+        # What another node would write there, a language model or chance, no screen would see.
+        texts |= self._drawn.written(texts)
+        left = self._drawn.left_over(texts) - self._kept
         if left:
             raise self._fault_of_words(left)
         return texts
@@ -183,7 +183,8 @@ class _Search:
         if not names:
             raise self._fault_of_input(node, named, "text")
         for name in names:
-            if not is_text(self.graph, NodeInput(node=node.id, input=name)):
+            place = NodeInput(node=node.id, input=name)
+            if place not in self._drawn.places and not is_text(self.graph, place):
                 raise WorkflowFault(
                     self.toml, "nodes.text: is not a text", node=str(node), input_name=name
                 )
@@ -211,11 +212,14 @@ class _Search:
 
     def _words_of(self, encoder: Encoder) -> frozenset[str]:
         return frozenset(
-            words for place in encoder.all_places if (words := self._drawn.words(place))
+            self._drawn.words(place) or str(place)
+            for place in encoder.all_places
+            if self._drawn.has_words(place)
         )
 
     def _expect_one_text(self, places: frozenset[NodeInput]) -> None:
-        if len({self._drawn.words(place) for place in places}) > 1:
+        written = self._drawn.written_among(places)
+        if len({self._drawn.words(place) for place in places - written}) + len(written) > 1:
             raise self._fault_of_several(places, "text")
 
     @cached_property

@@ -28,16 +28,25 @@ _PROMPT_NAME = re.compile(
 _OTHER_NAME = re.compile(
     r"neg|system|style|mode|format|template|delimiter|separator|encoder|embed|context|_name$"
     r"|file|path|size|width|font|colou?r|language|model|type|log|override|interp|norm"
-    r"|select|parser",
+    r"|select|parser|option|enhance|upsampl|trigger",
     re.IGNORECASE,
 )
+# Inputs into which a link is a text, whatever node it comes from.
+_TEXT_LINK = re.compile(
+    r"text(?:_[gl]|_?positive|\d*|_[a-z])?|prompt|(?:user|positive|populated)_(?:prompt|text)"
+    r"|clip_[lgh]|t5xxl|llama|string(?:_[a-z]|\d*)?|positive_text",
+    re.IGNORECASE,
+)
+# Inputs in which a node shows what it was given last.
+_SHOWN = re.compile(r"(.+?)_?\d+")
 # Inputs in which a text node has words that it adds to those of another one.
 _ADDED_NAME = re.compile(r"prefix|suffix|prepend|append|before|after", re.IGNORECASE)
 # Inputs in which a text node has the one text that it passes on, most likely first.
 _PASSED_ON = ("value", "text", "string", "prompt")
-# A node with one of these inputs writes a text of its own: a language model, or chance.
+# A node with one of these inputs is no text node: it is a language model, chance, or no text at all.
 _WRITERS = frozenset(
     {*IMAGE_INPUTS, "model", "url", "api_key", "clip", "seed", "noise_seed", "temperature"}
+    | {"vae", "pixels", "latent", "samples", "conditioning", "positive", "cond"}
 )
 # Numbers that a node which only joins texts may have.
 _COUNTS = re.compile(r"count|index|select|max_|min_", re.IGNORECASE)
@@ -108,6 +117,19 @@ class DrawnTexts:
         value = self.graph.nodes[place.node].inputs.get(place.input)
         return " ".join(value.split()) if isinstance(value, str) else ""
 
+    @property
+    def places(self) -> frozenset[NodeInput]:
+        """The places of all words that are drawn."""
+        return frozenset().union(*(each.all_places for each in self.encoders()))
+
+    def has_words(self, place: NodeInput) -> bool:
+        """Whether words stand in a place, or another node writes some there."""
+        return bool(_WORD.search(self.words(place))) or self._is_written(place)
+
+    def written_among(self, places: Iterable[NodeInput]) -> frozenset[NodeInput]:
+        """Return the places into which another node writes."""
+        return frozenset(place for place in places if self._is_written(place))
+
     def copies(self, texts: Iterable[NodeInput]) -> frozenset[NodeInput]:
         """Return the other places on the path with the same words as one of `texts`.
 
@@ -120,13 +142,24 @@ class DrawnTexts:
             if (found := self.words(place)) in words and _PROSE.search(found)
         )
 
+    def written(self, texts: frozenset[NodeInput]) -> frozenset[NodeInput]:
+        """Return the places beside `texts` into which another node writes what is drawn."""
+        return self.written_among(self._beside(texts))
+
     def left_over(self, texts: frozenset[NodeInput]) -> frozenset[NodeInput]:
         """Return the places whose words would be drawn beside the prompt that goes into `texts`."""
+        return frozenset(place for place in self._beside(texts) if _WORD.search(self.words(place)))
+
+    def _beside(self, texts: frozenset[NodeInput]) -> frozenset[NodeInput]:
         cut = cut_links(self.graph, texts)
-        found = DrawnTexts(graph=cut, path=cut.upstream(self._ends()))
-        places = {place for each in found.encoders() for place in each.all_places}
-        places |= {place for each in found.encoders() for place in found.added_to(each)}
-        return frozenset(p for p in places - texts if _WORD.search(self.words(p)))
+        drawn = DrawnTexts(graph=cut, path=cut.upstream(self._ends()))
+        encoders = drawn.encoders()
+        places = {place for each in encoders for place in each.all_places}
+        places |= {place for each in encoders for place in drawn.added_to(each)}
+        return frozenset(places - texts)
+
+    def _is_written(self, place: NodeInput) -> bool:
+        return isinstance(self.graph.nodes[place.node].inputs[place.input], Link)
 
     def added_to(self, encoder: Encoder) -> Iterator[NodeInput]:
         """Yield where nodes behind an encoder have words that they add to a text."""
@@ -139,7 +172,7 @@ class DrawnTexts:
     def places_of(self, node: Node, name: str) -> frozenset[NodeInput]:
         """Return where the words of an input stand: those with words if any has, else the first."""
         places = list(dict.fromkeys(self._places(node, name)))
-        with_words = [each for each in places if _WORD.search(self.words(each))]
+        with_words = [each for each in places if self.has_words(each)]
         return frozenset(with_words or places[:1])
 
     def _ends(self) -> list[str]:
@@ -201,17 +234,7 @@ class DrawnTexts:
 
 def prompt_inputs(graph: Graph, node: Node) -> list[str]:
     """Return the names of the inputs that hold a prompt or a link to one."""
-    return [
-        name
-        for name, value in node.inputs.items()
-        if _may_be_prompt(name, value)
-        # Most links into `positive` are conditionings.
-        and not (
-            isinstance(value, Link)
-            and name == "positive"
-            and not passed_on_inputs(graph.nodes[value.node], name)
-        )
-    ]
+    return [name for name, value in node.inputs.items() if _is_prompt(graph, name, value)]
 
 
 def is_text(graph: Graph, place: NodeInput) -> bool:
@@ -219,9 +242,7 @@ def is_text(graph: Graph, place: NodeInput) -> bool:
     value = graph.nodes[place.node].inputs[place.input]
     if isinstance(value, str) and _PROSE.search(value):
         return not is_model_file(place.input, value)
-    if isinstance(value, Link) and passed_on_inputs(graph.nodes[value.node], place.input):
-        return True
-    return _may_be_prompt(place.input, value)
+    return _is_prompt(graph, place.input, value)
 
 
 def passed_on_inputs(node: Node, wanted: str) -> list[str]:
@@ -229,24 +250,34 @@ def passed_on_inputs(node: Node, wanted: str) -> list[str]:
 
     Empty for a node that is more than a text node, or none: a language model, a random choice.
     """
-    literals = {name: value for name, value in node.inputs.items() if not isinstance(value, Link)}
-    if _WRITERS & set(node.inputs) or any(
-        is_number(value, int | float) and not _COUNTS.search(name)  # type: ignore[arg-type]
-        for name, value in literals.items()
-    ):
+    if _is_no_text_node(node):
         return []
+    literals = {name: value for name, value in node.inputs.items() if not isinstance(value, Link)}
     links = active_links(node)
     if len(links) < len(node.links):  # a switch
         return list(links)
-    for name in (wanted, *_PASSED_ON):
-        if isinstance(literals.get(name), str):
-            others = [n for n in node.inputs if n != name and _may_be_prompt(n, node.inputs[n])]
-            if not others:
-                return [name]
-    positive = [n for n in node.inputs if re.search("positive", n, re.IGNORECASE)]
-    by_name = [n for n in positive or node.inputs if _may_be_prompt(n, node.inputs[n])]
+    by_name = [n for n in node.inputs if _may_be_prompt(n, node.inputs[n])]
+    by_name = [n for n in by_name if not _shows_another(node, n)]
+    positive = [n for n in by_name if re.search("positive", n, re.IGNORECASE)]
+    if by_name:
+        return positive or by_name
     texts = [n for n, value in literals.items() if isinstance(value, str)]
-    return by_name or list(links) or [n for n in texts if not _OTHER_NAME.search(n)][:1]
+    known = [n for n in (wanted, *_PASSED_ON) if n in texts]
+    return known[:1] or list(links) or [n for n in texts if len(node.inputs) == 1]
+
+
+def _is_no_text_node(node: Node) -> bool:
+    return any(
+        # `positive` may be a text.
+        (name in _WRITERS and (name != "positive" or isinstance(value, Link)))
+        or (is_number(value, (int, float)) and not _COUNTS.search(name))
+        for name, value in node.inputs.items()
+    )
+
+
+def _shows_another(node: Node, name: str) -> bool:
+    shown = _SHOWN.fullmatch(name)
+    return shown is not None and shown[1] in node.inputs
 
 
 def cut_links(graph: Graph, texts: Iterable[NodeInput]) -> Graph:
@@ -256,6 +287,16 @@ def cut_links(graph: Graph, texts: Iterable[NodeInput]) -> Graph:
         if isinstance(graph.nodes[text.node].inputs[text.input], Link):
             inputs.setdefault(text.node, {})[text.input] = ""
     return graph.with_values(inputs)
+
+
+def _is_prompt(graph: Graph, name: str, value: Any) -> bool:
+    if not _may_be_prompt(name, value):
+        return False
+    if not isinstance(value, Link) or _TEXT_LINK.fullmatch(name):
+        return True
+    # Most links into `positive` are conditionings, and those into `t5` are models.
+    source = graph.nodes[value.node]
+    return any(isinstance(source.inputs[n], str) for n in passed_on_inputs(source, name))
 
 
 def _may_be_prompt(name: str, value: Any) -> bool:
