@@ -205,9 +205,7 @@ def checked_graph(file: Path, nodes: Mapping[str, Node]) -> Graph:
     return Graph(file=file, nodes=MappingProxyType({node_id: nodes[node_id] for node_id in order}))
 
 
-def _override(
-    node: Node, name: str, raw: Any, file: Path, node_ids: Collection[str]
-) -> Any:
+def _override(node: Node, name: str, raw: Any, file: Path, node_ids: Collection[str]) -> Any:
     if name not in node.inputs:
         input_names = ", ".join(sorted(node.inputs)) or "none"
         raise WorkflowFault(

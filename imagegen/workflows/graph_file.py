@@ -75,7 +75,9 @@ def _unwrapped(file: Path, raw: dict[str, Any]) -> Mapping[str, Any]:
         return graphs[0][1]
     if graphs:
         keys = ", ".join(key for key, _ in graphs)
-        raise WorkflowFault(file, f"has several graphs, in {keys}: write one into a file of its own")
+        raise WorkflowFault(
+            file, f"has several graphs, in {keys}: write one into a file of its own"
+        )
     if isinstance(raw.get("nodes"), list) or _has_editor_graph(raw):
         raise WorkflowFault(
             file, f"this is the editor's own format (lists of nodes and links); {_EXPORT}"
@@ -105,7 +107,9 @@ def _is_node(raw: Any) -> bool:
 
 def _is_meant_as_node(node_id: str, raw: Any) -> bool:
     """Whether a value must be a node; notes such as `_meta` beside the nodes are left out."""
-    return node_id.isdigit() or (isinstance(raw, dict) and bool({"inputs", "class_type"} & set(raw)))
+    return node_id.isdigit() or (
+        isinstance(raw, dict) and bool({"inputs", "class_type"} & set(raw))
+    )
 
 
 def _node(file: Path, node_id: str, raw: Any, graph: Mapping[str, Any]) -> Node:

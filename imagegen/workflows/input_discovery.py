@@ -3,7 +3,7 @@
 They are found by following links upstream from the save node, or named by persona.toml.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -94,7 +94,7 @@ class _Search:
         inputs = WorkflowInputs(
             save=save.id,
             image=image,
-            texts=texts,
+            texts=frozenset(place for place in texts if place.node in drawing.nodes),
             seeds=self._seeds(drawing),
             widths=widths,
             heights=heights,
@@ -124,12 +124,13 @@ class _Search:
             and (node.id not in sources or save_rank(node) < 2 or node.id in behind_videos)
         ]
         if not ends:
-            raise self.graph.fault("there is no save node: a SaveImage fed by the picture")
+            raise self.graph.fault("there is no save node: add a SaveImage that the picture is linked into")
         drawn = [node for node in ends if self._texts_before(node).samplers()]
         if not drawn:
             raise self.graph.fault(
-                "there is no sampler: a node with links into latent_image and positive or guider,"
-                f" or with a seed and a prompt, that leads to a save node ({_listed(ends)})"
+                "nothing is drawn from a prompt: there is no sampler, a node with links into"
+                " latent_image and positive or guider, or with a seed and a prompt, that leads to"
+                f" a save node ({_listed(ends)})"
             )
         best = min(map(save_rank, drawn))
         return self._one_node(

@@ -80,7 +80,12 @@ def check_model_names(graph: Graph) -> None:
     for node in graph.nodes.values():
         for name, value in node.inputs.items():
             if name in NUMBERS and not _is_number(value) and not isinstance(value, Link):
-                raise graph.fault(f"must be a number, not {value!r}", node=node, input_name=name)
+                raise graph.fault(
+                    f"must be a number, not {value!r}; if that stands for one in another program,"
+                    " write the number into the file or export it from ComfyUI again",
+                    node=node,
+                    input_name=name,
+                )
             if name in FOLDERS and not isinstance(value, Link) and not _is_name(value):
                 raise graph.fault(
                     f"must be the name of a file, not {value!r}", node=node, input_name=name

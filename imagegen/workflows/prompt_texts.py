@@ -100,9 +100,7 @@ class DrawnTexts:
     def encoders(self) -> list[Encoder]:
         """Return the encoders from which any sampler or detailer of the picture gets what it draws."""
         nodes = [self.graph.nodes[each] for each in self.path]
-        starts = [
-            link for node in nodes if (link := node.link("positive", "guider")) is not None
-        ]
+        starts = [link for node in nodes if (link := node.link("positive", "guider")) is not None]
         found = {each.node.id: each for each in self._encoders(starts)}
         for sampler in self.samplers():
             found |= {each.node.id: each for each in self.encoders_of(sampler)}

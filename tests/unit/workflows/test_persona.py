@@ -45,7 +45,7 @@ def test_a_persona_is_read_whole(tmp_path: Path) -> None:
         trigger_words=("l1na", "l1na woman"),
     )
     assert config.workflow == "../_common/portrait.json"
-    assert config.nodes.text == InputReference(node="57:27", input="text")
+    assert config.nodes.text == (InputReference(node="57:27", input="text"),)
     assert config.inputs == {"57:34": {"lora_name": "lina.safetensors"}}
 
 
