@@ -6,6 +6,8 @@
 - `graph_file.py`: reads it from an export or from a PNG
 - `graph_search.py`: follows links, and knows what a node is for by its inputs
 - `prompt_texts.py`: finds the texts that are drawn
+- `prompt_choice.py`: chooses those that the prompt replaces
+- `role_lookup.py`: nodes that persona.toml names, and faults that say how to choose
 - `input_discovery.py`: finds prompt texts, seeds, size and output image in a graph
 - `model_files.py`: the model files that a graph names
 - `screening.py`: screens every text of a persona that reaches a host

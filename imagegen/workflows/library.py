@@ -35,7 +35,7 @@ class Workflow:
     that `bind` uses instead of the graph's own. `sends_images`: the graph's save node sends its
     images through the websocket, and so does the bound one. `width` and `height`, in pixels, are
     those of the first latent: an upscaler after it may enlarge the image. They are None if the graph
-    shows no single size. `images` is how many pictures it draws for a request.
+    shows no single size.
     """
 
     persona: Persona
@@ -46,7 +46,6 @@ class Workflow:
     sends_images: bool
     width: int | None
     height: int | None
-    images: int
     requirements: Requirements
 
 
@@ -187,7 +186,7 @@ def _workflow(folder: Path, described: Path, check: PersonaCheck | None) -> Work
         path = folder / config.workflow
     full_graph = read_graph(path).with_inputs(config.inputs, file=toml)
     check_model_names(full_graph)
-    found = find_inputs(full_graph, config.nodes, toml=toml, images=config.images_per_request)
+    found = find_inputs(full_graph, config.nodes, toml=toml)
     graph, inputs = found.graph, found.inputs
     sends_images = full_graph.nodes[inputs.save].class_type == WEBSOCKET_SAVE_NODE
     workflow = Workflow(
@@ -199,7 +198,6 @@ def _workflow(folder: Path, described: Path, check: PersonaCheck | None) -> Work
         sends_images=sends_images,
         width=_side(graph, inputs.widths),
         height=_side(graph, inputs.heights),
-        images=config.images_per_request,
         requirements=Requirements(
             model_set=model_set(graph),
             classes=frozenset(node.class_type for node in graph.nodes.values())

@@ -94,6 +94,9 @@ def check_model_names(graph: Graph) -> None:
 
 def _files(node: Node) -> Iterator[ModelFile]:
     for name, value in node.inputs.items():
+        # Nodes with several LoRAs keep those that are switched off.
+        if isinstance(value, dict) and value.get("on") is False:
+            continue
         for text in strings_in(value):
             if is_model_file(name, text):
                 yield ModelFile(class_type=node.class_type, input=name, name=text)

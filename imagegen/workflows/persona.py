@@ -23,9 +23,7 @@ from imagegen.workflows.errors import WorkflowFault
 # A persona is an adult beyond doubt.
 ADULT = 21
 # The keys of persona.toml that belong to WorkflowConfig.
-WORKFLOW_KEYS = ("workflow", "nodes", "inputs", "images_per_request")
-# Telegram takes so many pictures in one album.
-MOST_IMAGES = 10
+WORKFLOW_KEYS = ("workflow", "nodes", "inputs")
 
 # Signs that could be read as markup, a prompt weight or a placeholder; plain phrases need none.
 _FORBIDDEN = set("<>{}[]|\\`^~#@=_")
@@ -218,14 +216,12 @@ class NodeRoles(_Strict):
 class WorkflowConfig(_Strict):
     """The graph file, which node of it is which, and the inputs that persona.toml overrides.
 
-    `inputs` are values by node id or title and by input name. `images_per_request` is how many
-    pictures a request draws and sends.
+    `inputs` are values by node id or title and by input name.
     """
 
     workflow: str = Field(default="workflow.json", min_length=1)
     nodes: NodeRoles = NodeRoles()
     inputs: dict[str, dict[str, str | int | float | bool | list[str | int]]] = {}
-    images_per_request: int = Field(default=1, ge=1, le=MOST_IMAGES)
 
 
 def read_persona(file: Path) -> tuple[Persona, WorkflowConfig]:
