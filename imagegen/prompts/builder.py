@@ -8,7 +8,8 @@ import structlog
 
 from chatflow_hook.turn import Rating
 from imagegen.prompts.brief import Brief
-from imagegen.prompts.llm import MINOR, LanguageModel, NoScene
+from imagegen.prompts.llm import LanguageModel
+from imagegen.prompts.llm_answers import MINOR, NoScene
 from imagegen.prompts.scene import (
     MAX_WORDS,
     DiscardedScene,
