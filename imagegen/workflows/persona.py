@@ -1,11 +1,12 @@
 """The fields of persona.toml: the persona, and how its graph is used."""
 
+import enum
 import re
 import tomllib
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -15,15 +16,20 @@ from pydantic import (
     Field,
     Strict,
     ValidationError,
+    model_validator,
 )
 
 from chatflow_hook.turn import MAX_PERSONA, PersonaName, Rating
+from imagegen.workflows.clip_tokens import MAX_TOKENS, most_tokens
 from imagegen.workflows.errors import WorkflowFault
 
 # A persona is an adult beyond doubt.
 ADULT = 21
 # The keys of persona.toml that belong to WorkflowConfig.
 WORKFLOW_KEYS = ("workflow", "nodes", "inputs")
+
+# What a scene needs of the tokens that CLIP reads: clothes and a place.
+_LEAST_TOKENS_OF_SCENE = 25
 
 # Signs that could be read as markup, a prompt weight or a placeholder; plain phrases need none.
 _FORBIDDEN = set("<>{}[]|\\`^~#@=_")
@@ -143,6 +149,13 @@ class Captions(_Strict):
         return self.ru if language.lower().startswith("ru") else self.en
 
 
+class PromptStyle(enum.StrEnum):
+    """How prompts are worded: whole sentences, or tags within the tokens that CLIP reads."""
+
+    SENTENCES = "sentences"
+    TAGS = "tags"
+
+
 class Persona(_Strict):
     """A fictional adult with a fixed appearance; the age is at least 21.
 
@@ -160,6 +173,28 @@ class Persona(_Strict):
     habits: Habits = Habits()
     wording: Wordings = Wordings()
     captions: Captions = Captions()
+    prompt_style: Annotated[PromptStyle, Strict(strict=False)] = PromptStyle.SENTENCES
+
+    @property
+    def introduction(self) -> str:
+        """The sentence with which each prompt begins: trigger words, name and age.
+
+        The screen relies on this form: see `_IDENTITY` of imagegen/safety/screen.py.
+        """
+        names = ", ".join((*self.trigger_words, self.display_name))
+        return f"A picture of {names}, a fictional adult aged {self.age}."
+
+    @model_validator(mode="after")
+    def _leaves_room_in_tags(self) -> Self:
+        if self.prompt_style is PromptStyle.TAGS:
+            fixed = most_tokens(f"{self.introduction} {self.appearance}, {self.style}")
+            if fixed > MAX_TOKENS - _LEAST_TOKENS_OF_SCENE:
+                raise ValueError(
+                    f"with prompt_style tags, appearance and style may take"
+                    f" {MAX_TOKENS - _LEAST_TOKENS_OF_SCENE} tokens with name and age, and take"
+                    f" up to {fixed}; shorten them"
+                )
+        return self
 
     def wording_rating(self, rating: Rating) -> Rating:
         """Return the rating of the wording that is used for a rating.
@@ -260,7 +295,7 @@ def _explained(error: ValidationError) -> str:
 
 
 def _explained_detail(loc: tuple[int | str, ...], kind: str, message: str, value: Any) -> str:
-    key = ".".join(map(str, loc))
+    key = ".".join(map(str, loc)) or "persona"
     match kind:
         case "extra_forbidden":
             return f"{key}: there is no such key"
