@@ -4,6 +4,9 @@
 - `worker.py`, `probe.py`, `migrate.py`: run a worker, ask it how it is, migrate the database
 - `hosts.py`, `host_table.py`: the state of each ComfyUI host
 - `requests.py`, `request_tables.py`: list, show, retry and cancel requests
+- `personas.py`: the group of what is done with personas
+- `persona_check.py`, `workflow_tables.py`: what would be set in a graph, and which host could draw it
+- `persona_new.py`: the folder of a new persona, made from a graph
 - `prompt.py`: what would be drawn for a dialog file
 - `covers.py`: draw the covers of personas ahead
 - `import_celery.py`: the pictures that still wait in a Celery service

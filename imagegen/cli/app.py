@@ -9,6 +9,7 @@ from imagegen.cli.hosts import hosts
 from imagegen.cli.import_celery import import_celery
 from imagegen.cli.lift import lift
 from imagegen.cli.migrate import migrate
+from imagegen.cli.personas import personas
 from imagegen.cli.probe import probe
 from imagegen.cli.prompt import prompt
 from imagegen.cli.purge import purge
@@ -29,6 +30,7 @@ for _command in (
     migrate,
     hosts,
     requests,
+    personas,
     prompt,
     covers,
     purge,

@@ -234,14 +234,15 @@ def _message_of(completion: Any) -> _Message:
     )
 
 
-def _raise_error(fields: Mapping[str, Any]) -> None:
+def _raise_error(answer: Mapping[str, Any]) -> None:
     """Raise if a server tells of an error, which gateways do with the status 200 too."""
-    error = fields.get("error")
+    error = answer.get("error")
     if not error:
         return
-    code = str(error.get("code") or error.get("status") or "") if isinstance(error, dict) else ""
-    if _HTTP_STATUS.fullmatch(code):
-        raise NoScene(f"http_{code}", detail=f"an error {code} in an answer with status 200")
+    fields = error if isinstance(error, dict) else {}
+    status = str(fields.get("code") or fields.get("status"))
+    if _HTTP_STATUS.fullmatch(status):
+        raise NoScene(f"http_{status}", detail=f"an error {status} in an answer with status 200")
     raise NoScene("server_error", detail="an error in an answer with status 200")
 
 

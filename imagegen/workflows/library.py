@@ -31,11 +31,11 @@ SIDE_STEP, LEAST_SIDE, MOST_SIDE = 8, 64, 4096
 class Workflow:
     """A persona and the part of its graph that draws the image.
 
-    `persona_file` is its persona.toml, and `path` the file of the graph. `requirements` is what a host must have, with the save nodes
-    that `bind` uses instead of the graph's own. `sends_images`: the graph's save node sends its
-    images through the websocket, and so does the bound one. `width` and `height`, in pixels, are
-    those of the first latent: an upscaler after it may enlarge the image. They are None if the graph
-    shows no single size.
+    `persona_file` is its persona.toml, and `path` the file of the graph. `requirements` is what a
+    host must have, with the save nodes that `bind` uses instead of the graph's own. `sends_images`:
+    the graph's save node sends its images through the websocket, and so does the bound one.
+    `width` and `height`, in pixels, are those of the first latent: an upscaler after it may enlarge
+    the image. They are None if the graph shows no single size.
     """
 
     persona: Persona
@@ -117,7 +117,7 @@ def load_workflows(
             faults[folder.name] = WorkflowFault(folder, why)
             continue
         try:
-            workflows[name] = _workflow(folder, own_folders.get(name, folder), check)
+            workflows[name] = load_workflow(folder, own_folders.get(name), check=check)
         except WorkflowFault as fault:
             faults[name] = fault
     aliases = _aliases(workflows, faults, own=frozenset(own_folders))
@@ -177,22 +177,46 @@ def _folders(directory: Path) -> list[Path]:
     return found
 
 
-def _workflow(folder: Path, described: Path, check: PersonaCheck | None) -> Workflow:
-    """Load a persona from its folder; `described` is the folder with its persona.toml."""
-    toml = described / "persona.toml"
+def load_workflow(
+    folder: Path, own: Path | None = None, *, check: PersonaCheck | None = None
+) -> Workflow:
+    """Load one persona from its folder.
+
+    `own` is the operator's folder of that persona: its persona.toml replaces that of `folder`, and
+    so does its graph if it has one. `check` is that of `load_workflows`.
+
+    Raises:
+        WorkflowFault: the persona cannot be drawn.
+    """
+    toml = (own or folder) / "persona.toml"
     persona, config = read_persona(toml)
-    path = described / config.workflow
-    if not path.exists():
-        path = folder / config.workflow
-    full_graph = read_graph(path).with_inputs(config.inputs, file=toml)
+    graph = read_graph(graph_path(folder, own, config))
+    return workflow_of(graph, persona, PersonaFiles(toml=toml, config=config), check=check)
+
+
+def graph_path(folder: Path, own: Path | None, config: WorkflowConfig) -> Path:
+    """Return the path of a persona's graph; `folder` and `own` are those of `load_workflow`."""
+    path = (own or folder) / config.workflow
+    return path if path.exists() else folder / config.workflow
+
+
+def workflow_of(
+    read: Graph, persona: Persona, files: PersonaFiles, *, check: PersonaCheck | None = None
+) -> Workflow:
+    """Return the workflow of a persona and of the graph that was read for it.
+
+    Raises:
+        WorkflowFault: the persona cannot be drawn with it.
+    """
+    full_graph = read.with_inputs(files.config.inputs, file=files.toml)
     check_model_names(full_graph)
-    found = find_inputs(full_graph, config.nodes, toml=toml)
+    found = find_inputs(full_graph, files.config.nodes, toml=files.toml)
     graph, inputs = found.graph, found.inputs
     sends_images = full_graph.nodes[inputs.save].class_type == WEBSOCKET_SAVE_NODE
     workflow = Workflow(
         persona=persona,
-        persona_file=toml,
-        path=path,
+        persona_file=files.toml,
+        path=read.file,
         graph=graph,
         inputs=inputs,
         sends_images=sends_images,
@@ -206,7 +230,7 @@ def _workflow(folder: Path, described: Path, check: PersonaCheck | None) -> Work
         ),
     )
     if check is not None:
-        check(workflow, PersonaFiles(toml=toml, config=config))
+        check(workflow, files)
     return workflow
 
 

@@ -36,10 +36,15 @@ def screened_workflows(directory: Path, own: Path | None = None) -> Library:
     Raises:
         WorkflowsMissing: a directory does not exist or holds no persona.
     """
-    return load_workflows(directory, own, check=_check)
+    return load_workflows(directory, own, check=check_texts)
 
 
-def _check(workflow: Workflow, files: PersonaFiles) -> None:
+def check_texts(workflow: Workflow, files: PersonaFiles) -> None:
+    """Return if no text of the persona.toml and of the graph breaks a ban.
+
+    Raises:
+        WorkflowFault: one does.
+    """
     _check_persona(workflow.persona, files.toml)
     _check_graph(workflow, files)
 
