@@ -11,7 +11,7 @@ from chatflow_hook.messages import Messages
 from chatflow_hook.turn import Rating
 from imagegen.delivery.ai_mark import caption_line
 from imagegen.delivery.errors import SendRefused
-from imagegen.delivery.message import AiMark, MessageButton, PhotoMessage
+from imagegen.delivery.message import AiMark, MessageButton, PhotoFile, PhotoMessage
 from imagegen.pipeline.content_policy import DeliveryOptions
 from imagegen.requests.claim import ClaimedRequest
 from imagegen.requests.repository import RequestRepository
@@ -65,12 +65,17 @@ class PhotoMessages:
         return PhotoMessage(
             chat_id=chat_id,
             filename=image.name,
+            album=tuple(
+                PhotoFile(filename=name, width=image.width, height=image.height)
+                for name in image.album
+            ),
             width=image.width,
             height=image.height,
             caption=caption,
             parse_mode=parse_mode,
             last_line=caption_line(request.language) if self._has_line(request) else None,
-            buttons=self._buttons(request),
+            # Telegram shows none under an album.
+            buttons=() if image.album else self._buttons(request),
             is_document=is_document,
             has_spoiler=options.has_spoiler,
             protect_content=options.protect_content or (is_document and not is_safe),

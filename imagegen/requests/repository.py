@@ -26,6 +26,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook import safety_memory, user_erasure
+from chatflow_hook.albums import images_of
 from chatflow_hook.tables import OPEN, Dialog, ImageRequest, Kind, State, is_open
 from chatflow_hook.turn import Rating, storable
 from imagegen.db.engine import AnyRow, one_or_none, run_in_transaction, run_statement
@@ -121,7 +122,7 @@ _COUNT_SUSPECTS = select(func.count()).where(
 )
 # Locked, so that a job which has lost the request writes down an arrival before or after its end.
 _LOCK_IMAGE = (
-    select(ImageRequest.image)
+    select(ImageRequest.image, ImageRequest.album_images)
     .where(ImageRequest.id == bindparam("request_id"))
     .with_for_update(key_share=True)
 )
@@ -419,7 +420,7 @@ class RequestRepository:
     async def mark_drawn(
         self, request: ClaimedRequest, image: StoredImage, *, url: str | None, seconds: float | None
     ) -> None:
-        """Write down that the image is drawn and stored.
+        """Write down that the image is drawn and stored, with those of its album.
 
         `url`: where it can be downloaded, None if nowhere. `seconds`: how long the drawing took,
         None if unknown. The prompt is listed as a stray until `remove_stray`, so that it is removed
@@ -439,6 +440,7 @@ class RequestRepository:
                 out_of={State.DRAWING},
                 crashes=0,
                 image=image.name,
+                album_images=list(image.album) or None,
                 image_url=url,
                 width=image.width,
                 height=image.height,
@@ -450,7 +452,7 @@ class RequestRepository:
             await self._run(step)
         except ClaimLost:
             # If the request was erased, no row names the image. If another one does, it is kept.
-            await self._run(lambda connection: user_erasure.note_images(connection, [image.name]))
+            await self._run(lambda connection: user_erasure.note_images(connection, image.names))
             raise
 
     async def remove_stray(self, request: ClaimedRequest) -> None:
@@ -488,6 +490,7 @@ class RequestRepository:
                 telegram_message_id=receipt and receipt.message_id,
                 telegram_bot_id=receipt and receipt.bot_id,
                 telegram_file_id=receipt and receipt.file_id,
+                album_file_ids=receipt and (list(receipt.album_file_ids) or None),
                 **served_at,
             )
             await _leave_no_prompt(connection, request)
@@ -539,7 +542,7 @@ class RequestRepository:
 
         async def step(connection: AsyncConnection) -> ImagegenError | None:
             await connection.execute(_LOCK_DIALOG, {"dialog_id": request.dialog_id})
-            image = await connection.scalar(_LOCK_IMAGE, {"request_id": request.id})
+            images = images_of(await connection.execute(_LOCK_IMAGE, {"request_id": request.id}))
             sends = await settle_earlier_sends(connection, request.id)
             if sends.arrived_as is not None:
                 await _finish_arrived(connection, request, message_id=sends.arrived_as)
@@ -556,11 +559,11 @@ class RequestRepository:
             if is_refused or end_state is not State.FAILED or not self._keeps_context:
                 values["conversation"] = None
             if is_refused:
-                values |= {"image": None, "image_url": None}
+                values |= {"image": None, "album_images": None, "image_url": None}
             await _leave_no_prompt(connection, request)
             await advance(connection, request, end_state, **values)
-            if is_refused and image is not None:
-                await user_erasure.note_images(connection, [image])
+            if is_refused:
+                await user_erasure.note_images(connection, images)
             if sends.unknown and request.kind.moves_watermark:
                 await move_watermark(connection, request)
             return ending

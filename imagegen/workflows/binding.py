@@ -39,18 +39,20 @@ def bind(  # noqa: PLR0913 - all by name, half of them rarely given
     keep_outputs: bool = False,
     width: int | None = None,
     height: int | None = None,
+    count: int = 1,
 ) -> BoundGraph:
     """Return the graph that draws this prompt.
 
     `prefix` is that of file names on the host. It must be different for each drawing; otherwise
     the host answers with the cached file of an earlier one. `keep_outputs` saves the image to the
     host's output folder instead of its temp folder. `width` and `height`, in pixels, are those of
-    the workflow if None.
+    the workflow if None. `count` is how many images are drawn at once.
 
     Raises:
         WorkflowFault: the workflow cannot draw with this seed or size.
     """
     values = _values(workflow, prompt=prompt, seed=seed, width=width, height=height)
+    values |= dict.fromkeys(workflow.inputs.batches, count)
     nodes = {node.id: _bound(node, values) for node in workflow.graph.nodes.values()}
     cache_key = graph_digest(nodes, workflow.inputs.image)
     nodes[workflow.inputs.save] = _save(workflow, prefix, keep=keep_outputs)

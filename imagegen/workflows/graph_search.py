@@ -12,8 +12,6 @@ from imagegen.workflows.graph import Graph, Link, Node
 
 SEED_INPUTS = ("seed", "noise_seed")
 IMAGE_INPUTS = ("images", "image")
-# Inputs in which a node has the number of pictures that it draws at once.
-BATCH_INPUTS = ("batch_size", "amount")
 # Inputs in which a node has the number of frames of a video.
 FRAME_INPUTS = ("length", "num_frames", "video_frames", "frames", "frame_count")
 # The class of a node that makes or takes videos.
@@ -65,6 +63,12 @@ def seed_inputs(node: Node) -> list[str]:
 def size_inputs(node: Node) -> tuple[str, str] | None:
     """Return the names of the inputs in which a node has the size of the image, None if it has none."""
     return next((sides for sides in _SIDES if all(side in node.inputs for side in sides)), None)
+
+
+def batch_inputs(node: Node) -> list[str]:
+    """Return the names of the inputs that hold the number of pictures which are drawn at once."""
+    repeats = "amount" in node.inputs and node.link("samples") is not None
+    return [name for name in ("batch_size",) if name in node.inputs] + ["amount"] * repeats
 
 
 def is_sampler(node: Node) -> bool:

@@ -10,9 +10,9 @@ from pathlib import Path
 from imagegen.workflows.errors import WorkflowFault
 from imagegen.workflows.graph import Graph, Link, Node
 from imagegen.workflows.graph_search import (
-    BATCH_INPUTS,
     FRAME_INPUTS,
     NodeInput,
+    batch_inputs,
     image_link,
     is_number,
     is_of_video,
@@ -35,7 +35,8 @@ class WorkflowInputs:
     """The inputs that `bind` sets; `save` is the id of the save node, `image` the link into it.
 
     `texts` are all places of the prompt. `widths` and `heights` are empty if the graph has a size
-    of its own, such as that of a picture that it begins with.
+    of its own, such as that of a picture that it begins with. `batches` are where the number of
+    images stands, empty if the graph draws one at a time.
     """
 
     save: str
@@ -44,6 +45,7 @@ class WorkflowInputs:
     seeds: frozenset[NodeInput]
     widths: frozenset[NodeInput]
     heights: frozenset[NodeInput]
+    batches: frozenset[NodeInput]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +99,7 @@ class _Search:
             seeds=self._seeds(drawing),
             widths=widths,
             heights=heights,
+            batches=self._batches(drawing),
         )
         return FoundInputs(inputs=inputs, graph=_with_one_image(drawing))
 
@@ -230,6 +233,17 @@ class _Search:
             case _:
                 return None
 
+    def _batches(self, drawing: Graph) -> frozenset[NodeInput]:
+        """Return where the number of images stands: in the first latents, or where they are repeated."""
+        starts = [link for s in self._samplers if (link := s.link("latent_image"))]
+        nodes = nearest_upstream(drawing, starts, lambda n: bool(batch_inputs(n)), latent_links)
+        return frozenset(
+            place
+            for node in nodes
+            for name in batch_inputs(node)
+            for place in number_sources(drawing, NodeInput(node=node.id, input=name))
+        )
+
     def _expect_no_frames(self, drawing: Graph) -> None:
         for node in drawing.nodes.values():
             if is_of_video(node):
@@ -253,8 +267,7 @@ def _with_one_image(drawing: Graph) -> Graph:
     """Return the graph without its batches."""
     inputs: dict[str, dict[str, int]] = {}
     for node in drawing.nodes.values():
-        for name in BATCH_INPUTS:
-            if name == "batch_size" or node.link("samples") is not None:
-                for place in number_sources(drawing, NodeInput(node=node.id, input=name)):
-                    inputs.setdefault(place.node, {})[place.input] = 1
+        for name in batch_inputs(node):
+            for place in number_sources(drawing, NodeInput(node=node.id, input=name)):
+                inputs.setdefault(place.node, {})[place.input] = 1
     return drawing.with_values(inputs)

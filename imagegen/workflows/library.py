@@ -229,6 +229,12 @@ def workflow_of(
             models=model_files_of(graph),
         ),
     )
+    if persona.images_per_request > 1 and not inputs.batches:
+        raise WorkflowFault(
+            files.toml,
+            "images_per_request: the graph has no node with a batch_size before its sampler, so it"
+            " draws one picture at a time; leave this key out",
+        )
     if check is not None:
         check(workflow, files)
     return workflow

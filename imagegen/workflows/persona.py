@@ -160,6 +160,7 @@ class Persona(_Strict):
     """A fictional adult with a fixed appearance; the age is at least 21.
 
     `aliases` are other names under which bots may ask for the persona, in lower case.
+    `images_per_request` is how many pictures of the same moment are drawn at once.
     """
 
     name: Name
@@ -173,6 +174,7 @@ class Persona(_Strict):
     habits: Habits = Habits()
     wording: Wordings = Wordings()
     captions: Captions = Captions()
+    images_per_request: int = Field(default=1, ge=1, le=10)
     prompt_style: Annotated[PromptStyle, Strict(strict=False)] = PromptStyle.SENTENCES
 
     @property

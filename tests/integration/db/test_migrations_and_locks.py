@@ -136,7 +136,7 @@ async def test_two_that_upgrade_at_once_both_succeed(
         await transaction.commit()
 
         assert [await process.wait() for process in both] == [0, 0]
-        assert await gate.fetchval("SELECT version_num FROM imagegen_alembic_version") == "0012"
+        assert await gate.fetchval("SELECT version_num FROM imagegen_alembic_version") == "0017"
 
 
 def test_the_pauses_grow_and_are_never_shorter_than_the_lock_was() -> None:

@@ -40,6 +40,8 @@ NEW_COLUMNS = [
     "status_message_id",
     "status_is_protected",
     "chat_told_at",
+    "album_images",
+    "album_file_ids",
 ]
 _INSERT_REQUEST = """
     INSERT INTO image_requests (
