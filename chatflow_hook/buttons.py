@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chatflow_hook import cancellation
+from chatflow_hook.albums import later_messages
 from chatflow_hook.limited_message import limited_notice
 from chatflow_hook.manual_requests import ManualRequests, NothingToVary, PhotoOnItsWay
 from chatflow_hook.messages import Messages
@@ -50,6 +51,7 @@ _COPIED_TO_FILE = (
     "variation",
     "message_thread_id",
     "image",
+    "album_images",
     "image_url",
     "width",
     "height",
@@ -276,12 +278,13 @@ async def _hide(
     await connection.execute(query)
     of_file = (ImageRequest.pressed_on == picture.id, ImageRequest.kind == Kind.FILE)
     await cancellation.cancel(connection, *of_file)
-    file_messages = select(ImageRequest.telegram_message_id).where(
+    sent_files = select(ImageRequest.id, ImageRequest.telegram_message_id).where(
         *of_file, ImageRequest.telegram_message_id.is_not(None)
     )
+    shown = [picture, *(await connection.execute(sent_files)).all()]
     message_ids = [
-        picture.telegram_message_id,
-        *(await connection.execute(file_messages)).scalars(),
+        *(each.telegram_message_id for each in shown),
+        *await later_messages(connection, [each.id for each in shown]),
     ]
     listed = [
         {"chat_id": picture.chat_id, "message_id": message_id}

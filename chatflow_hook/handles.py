@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, false, func, select
 
 from chatflow_hook import drafts
+from chatflow_hook.albums import request_of_later_message
 from chatflow_hook.drafts import StoppedDraft
 from chatflow_hook.outbox import Request
 from chatflow_hook.tables import OPEN, ImageRequest, State
@@ -79,7 +80,10 @@ def is_meant(handle: Handle) -> ColumnElement[bool]:
         .order_by(ImageRequest.created_at.desc())
         .limit(1)
     )
-    return ImageRequest.id == func.coalesce(newest.scalar_subquery(), with_status.scalar_subquery())
+    in_album = request_of_later_message(handle.chat_id, handle.message_id)
+    # Each is looked for only if there is none before it.
+    queries = (newest, with_status, in_album)
+    return ImageRequest.id == func.coalesce(*(query.scalar_subquery() for query in queries))
 
 
 def is_on_its_way(handle: Handle) -> ColumnElement[bool]:

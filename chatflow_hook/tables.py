@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     CheckConstraint,
     ColumnElement,
@@ -23,7 +22,7 @@ from sqlalchemy import (
     literal,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, mapped_column
 
 # The migrations set this as the comment of each table and column that they add, so that the hook
@@ -246,6 +245,7 @@ class ImageRequest(Base):
         ),
         # Images are stored by the hash of their bytes, so several rows may name the same one.
         Index("ix_image_requests_image", "image", postgresql_where=text("image IS NOT NULL")),
+        Index("ix_image_requests_album_images", "album_images", postgresql_using="gin"),
         Index(
             "ix_image_requests_cache_key",
             "cache_key",
@@ -323,6 +323,8 @@ class ImageRequest(Base):
 
     # The outcome.
     image: Mapped[str | None] = mapped_column(Text)
+    # The other images of an album, all of the size of the first one.
+    album_images: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
     image_url: Mapped[str | None] = mapped_column(Text)
     width: Mapped[int | None]
     height: Mapped[int | None]
@@ -330,6 +332,7 @@ class ImageRequest(Base):
     # A file id is valid for one bot only.
     telegram_bot_id: Mapped[int | None] = mapped_column(BigInteger)
     telegram_file_id: Mapped[str | None] = mapped_column(Text)
+    album_file_ids: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
     # The persona's caption that the picture was sent with.
     persona_caption: Mapped[str | None] = mapped_column(Text)
     error_code: Mapped[str | None] = mapped_column(Text)

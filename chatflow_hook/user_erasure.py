@@ -7,7 +7,6 @@ from uuid import UUID
 from pydantic import SecretStr
 from sqlalchemy import (
     BigInteger,
-    Uuid,
     and_,
     column,
     delete,
@@ -23,16 +22,13 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chatflow_hook import age_confirmation, cancellation, quota, safety_memory
+from chatflow_hook.albums import DELIVERIES, images_of
 from chatflow_hook.cancellation import AnyRow
 from chatflow_hook.handles import SentPhoto
 from chatflow_hook.keyed_hash import read_secret
 from chatflow_hook.tables import NOBODY, OURS, Dialog, ImageRequest, is_any_of, is_open
 
-# Tables of the worker: the attempts to send, whose rows are erased with their requests; the images
-# that it is to erase; and what the content policy found.
-_DELIVERIES = table(
-    "deliveries", column("request_id", Uuid), column("outcome"), column("message_id")
-)
+# Tables of the worker: the images that it is to erase, and what the content policy found.
 _FORGOTTEN_IMAGES = table("forgotten_images", column("image"), column("forgotten_at"))
 _AUDIT = table("safety_audit", column("user_id"))
 _HAS_REQUESTS = select(ImageRequest.id).where(ImageRequest.dialog_id == Dialog.id).exists()
@@ -108,7 +104,7 @@ async def erase(
     await connection.execute(age_confirmation.erase(user_id))
     await connection.execute(delete(_AUDIT).where(_AUDIT.c.user_id == user_id))
 
-    images = sorted({row.image for row in requests if row.image is not None})
+    images = sorted(set(images_of(requests)))
     await note_images(connection, images)
     erased_dialogs = await _erase_empty_dialogs(connection, dialogs)
     return Erasure(
@@ -187,6 +183,7 @@ async def _lock_requests(connection: AsyncConnection, user_id: int) -> Sequence[
             ImageRequest.prompt_id,
             ImageRequest.host,
             ImageRequest.image,
+            ImageRequest.album_images,
             ImageRequest.status_message_id,
             ImageRequest.telegram_message_id,
         )
@@ -197,7 +194,7 @@ async def _lock_requests(connection: AsyncConnection, user_id: int) -> Sequence[
 
 
 async def _read_sends(connection: AsyncConnection, request_ids: Sequence[UUID]) -> Sequence[AnyRow]:
-    query = select(_DELIVERIES).where(is_any_of(_DELIVERIES.c.request_id, request_ids))
+    query = select(DELIVERIES).where(is_any_of(DELIVERIES.c.request_id, request_ids))
     return (await connection.execute(query)).all()
 
 
@@ -225,9 +222,10 @@ def _count(
         dialogs=dialogs,
         pictures=pictures,
         photos=tuple(
-            SentPhoto(chat_id=chat_ids[send.request_id], message_id=send.message_id)
+            SentPhoto(chat_id=chat_ids[send.request_id], message_id=message_id)
             for send in sends
             if send.message_id is not None
+            for message_id in (send.message_id, *(send.album_message_ids or ()))
         )
         + tuple(
             SentPhoto(chat_id=row.chat_id, message_id=row.status_message_id)

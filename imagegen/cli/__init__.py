@@ -7,6 +7,8 @@
 - `hosts.py`, `host_inspection.py`, `host_table.py`: each ComfyUI host, and which of them are used
 - `requests.py`, `request_tables.py`: list, show, follow, retry and cancel requests
 - `personas.py`: list personas, what yours change of the shipped ones, read them anew
+- `persona_check.py`, `workflow_tables.py`: what would be set in a graph, and which host could draw it
+- `persona_new.py`: the folder of a new persona, made from a graph
 - `settings.py`: which settings are in force, and from where
 - `prompt.py`: what would be drawn for a dialog file
 - `draw.py`, `single_drawing.py`: one picture through a host, without a bot

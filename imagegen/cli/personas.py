@@ -11,6 +11,8 @@ import click
 from chatflow_hook.settings import BadSetting, RedisSettings, read
 from imagegen.cli import output
 from imagegen.cli.exits import exit_with, extra
+from imagegen.cli.persona_check import check
+from imagegen.cli.persona_new import new
 from imagegen.errors import ImagegenError
 
 if TYPE_CHECKING:
@@ -24,6 +26,10 @@ _COLUMNS = ("persona", "state", "aliases", "size", "rating", "from", "workflow")
 @click.group()
 def personas() -> None:
     """Look at the personas of WORKFLOWS_DIR and PERSONAS_DIR, and put changed ones in force."""
+
+
+personas.add_command(check)
+personas.add_command(new)
 
 
 @personas.command("list")

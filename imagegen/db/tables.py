@@ -12,6 +12,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     CheckConstraint,
     DateTime,
@@ -60,6 +61,8 @@ class Delivery(Base):
     attempt: Mapped[int]
     outcome: Mapped[str] = mapped_column(Text, server_default=text("'sending'"))
     message_id: Mapped[int | None] = mapped_column(BigInteger)
+    # Of an album the messages after the first one.
+    album_message_ids: Mapped[list[int] | None] = mapped_column(ARRAY(BigInteger))
     # The picture takes the place of a status message: to repeat that is harmless.
     is_edit: Mapped[bool] = mapped_column(server_default=text("false"))
     error_sentence: Mapped[str | None] = mapped_column(Text)

@@ -64,7 +64,11 @@ class ChatSender:
     async def send_photo(self, photo: PhotoMessage) -> SentMessage:
         """Send a picture now, and raise as Telegram.send does; a flood wait pauses the chat."""
         self._pacing.count(photo.chat_id)
-        return await self._noting_floods(photo.chat_id, self._telegram.send(photo))
+        sent = await self._noting_floods(photo.chat_id, self._telegram.send(photo))
+        # Only now: one that is refused is tried in another form at once.
+        for _ in photo.album:
+            self._pacing.count(photo.chat_id)
+        return sent
 
     async def send_text(self, text: TextMessage, *, is_end: bool = False) -> int:
         """Send a text, and return its message id; 0 for an ephemeral one, which has none.

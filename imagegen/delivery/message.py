@@ -2,8 +2,10 @@
 
 import html
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Self
 
 # The limits of sendPhoto (core.telegram.org/bots/api#sendphoto): bytes, width + height in pixels,
 # ratio of the longer to the shorter side, and UTF-16 units of a caption.
@@ -43,10 +45,35 @@ class MessageButton:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhotoMessage:
-    """A picture and the chat it is sent to; width and height in pixels.
+class PhotoFile:
+    """The file of a picture; width and height in pixels.
 
     `file_id`: Telegram's id of a photo that was uploaded before, None to upload `data`.
+    """
+
+    data: bytes = b""
+    file_id: str | None = None
+    filename: str
+    width: int
+    height: int
+
+    @property
+    def fits_a_photo(self) -> bool:
+        """Whether Telegram accepts it as a photo. A document may be larger."""
+        short, long = sorted((self.width, self.height))
+        return (
+            len(self.data) <= _MAX_PHOTO_BYTES
+            and short + long <= _MAX_PHOTO_WIDTH_PLUS_HEIGHT
+            and long <= _MAX_PHOTO_RATIO * short
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoMessage(PhotoFile):
+    """A picture and the chat it is sent to, or an album: its first picture, and the others.
+
+    An album has the caption under its first picture, and no buttons.
+
     `parse_mode`: the markup of the caption, None for plain text.
     `last_line`: stands below the caption, or alone if there is none.
     `is_document`: it is sent as a file and not as a photo. A document has no spoiler.
@@ -55,11 +82,7 @@ class PhotoMessage:
     """
 
     chat_id: int
-    data: bytes = b""
-    file_id: str | None = None
-    filename: str
-    width: int
-    height: int
+    album: tuple[PhotoFile, ...] = ()
     caption: str | None = None
     parse_mode: str | None = None
     buttons: tuple[MessageButton, ...] = ()
@@ -72,13 +95,27 @@ class PhotoMessage:
     replaces: int | None = None
 
     @property
-    def fits_a_photo(self) -> bool:
-        """Whether Telegram accepts it as a photo. A document may be larger."""
-        short, long = sorted((self.width, self.height))
-        return (
-            len(self.data) <= _MAX_PHOTO_BYTES
-            and short + long <= _MAX_PHOTO_WIDTH_PLUS_HEIGHT
-            and long <= _MAX_PHOTO_RATIO * short
+    def files(self) -> tuple[PhotoFile, ...]:
+        """The files of all its pictures; the first one is that of the message itself."""
+        return (self, *self.album)
+
+    def with_files(
+        self, *, data: Sequence[bytes] | None = None, file_ids: Sequence[str] | None = None
+    ) -> Self:
+        """Return the message with the bytes or the file ids of all its pictures."""
+        files = tuple(
+            replace(
+                file,
+                data=b"" if data is None else data[number],
+                file_id=None if file_ids is None else file_ids[number],
+            )
+            for number, file in enumerate(self.album, start=1)
+        )
+        return replace(
+            self,
+            data=b"" if data is None else data[0],
+            file_id=None if file_ids is None else file_ids[0],
+            album=files,
         )
 
     @property
@@ -124,13 +161,15 @@ class SentMessage:
     `chat_id`: the chat that the message is in. It is not the chat that we sent to if a group has
     become a supergroup, which gets a new id.
     `file_id`: sends the same photo again without an upload; None for a document. It is valid only
-    for the bot `bot_id`.
+    for the bot `bot_id`. Those with `album` in their names are of the other pictures of an album.
     """
 
     chat_id: int
     message_id: int
     file_id: str | None
     bot_id: int
+    album_message_ids: tuple[int, ...] = ()
+    album_file_ids: tuple[str, ...] = ()
 
 
 def _cut(text: str, *, without_units: int = 0) -> str:

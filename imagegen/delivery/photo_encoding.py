@@ -1,15 +1,16 @@
 """The forms in which a picture is sent: as it is, encoded so that Telegram accepts it, as a document."""
 
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from PIL import Image, ImageOps
 
 from imagegen import image_file
 from imagegen.delivery.ai_mark import CornerMark, caption_line, corner_mark
-from imagegen.delivery.message import AiMark, PhotoMessage
+from imagegen.delivery.message import AiMark, PhotoFile, PhotoMessage
 
 # Telegram shows no photo larger than this, and makes a larger one smaller itself.
 _MAX_SIDE = 2560
@@ -25,6 +26,8 @@ async def photo_forms(
 ) -> AsyncIterator[PhotoMessage]:
     """Yield the picture as the photo it is, as a small JPEG, and as a document, to be tried in turn.
 
+    All pictures of an album have the same form.
+
     A mark in the corner is drawn into the JPEG, which is then the first form; `language` is that of
     the person who sees it. A document has the line below the caption instead, since its file stays
     as it was drawn. It has no spoiler either, so a picture that needs one is never a document, unless
@@ -34,12 +37,11 @@ async def photo_forms(
         yield message
         return
     drawn_mark = corner_mark(language) if mark.is_in_corner else None
-    if drawn_mark is None and message.fits_a_photo:
+    if drawn_mark is None and all(file.fits_a_photo for file in message.files):
         yield message
     encode = partial(as_jpeg_photo, mark=drawn_mark)
-    data, width, height = await image_file.in_thread(encode, message.data)
-    name = message.filename.partition(".")[0]
-    yield replace(message, data=data, width=width, height=height, filename=f"{name}.jpeg")
+    first, *others = [await _as_jpeg(file, encode) for file in message.files]
+    yield replace(message, **first, album=tuple(PhotoFile(**each) for each in others))
     if not message.has_spoiler:
         last_line = message.last_line if drawn_mark is None else caption_line(language)
         yield replace(message, is_document=True, last_line=last_line)
@@ -57,6 +59,15 @@ async def preview_photo(preview: bytes, *, mark: AiMark, language: str | None) -
 
 def _as_preview(data: bytes, *, mark: CornerMark | None) -> bytes:
     return as_jpeg_photo(image_file.check_and_strip(data).data, mark=mark)[0]
+
+
+async def _as_jpeg(
+    file: PhotoFile, encode: Callable[[bytes], tuple[bytes, int, int]]
+) -> dict[str, Any]:
+    """Return the fields of a file as a small JPEG."""
+    data, width, height = await image_file.in_thread(encode, file.data)
+    name = file.filename.partition(".")[0]
+    return {"data": data, "width": width, "height": height, "filename": f"{name}.jpeg"}
 
 
 def as_jpeg_photo(data: bytes, *, mark: CornerMark | None = None) -> tuple[bytes, int, int]:

@@ -31,12 +31,19 @@ from imagegen.delivery.errors import (
     PhotoRefused,
     TokenRevoked,
 )
-from imagegen.delivery.message import MessageButton, PhotoMessage, SentMessage, TextMessage
+from imagegen.delivery.message import (
+    MessageButton,
+    PhotoFile,
+    PhotoMessage,
+    SentMessage,
+    TextMessage,
+)
 from imagegen.delivery.telegram_session import (
     CALL_ERRORS,
     NO_REASON,
     Session,
     accepted_message_id,
+    accepted_message_ids,
     error_of,
 )
 from imagegen.errors import ImagegenError
@@ -46,7 +53,12 @@ log = structlog.get_logger(f"{__name__}.changes")
 
 # aiogram writes these types for its answers. pydantic caches such a type only as long as it is
 # referenced, and to build one takes as long as the rest of a send: hence these references.
-_KEPT_RESPONSE_TYPES = (Response[Message], Response[Message | bool], Response[bool])
+_KEPT_RESPONSE_TYPES = (
+    Response[Message],
+    Response[Message | bool],
+    Response[bool],
+    Response[list[Message]],
+)
 
 _PROBE_TIMEOUT_S = 2
 # What is told while a picture is made is told anew a few seconds later.
@@ -94,7 +106,7 @@ class Telegram:
         await self._bot.session.close()
 
     async def send(self, photo: PhotoMessage) -> SentMessage:
-        """Send a picture. If the group has become a supergroup, it is sent to the supergroup.
+        """Send a picture or an album. If the group has become a supergroup, it is sent to that.
 
         With `replaces` it takes the place of that message, which may be done again: a message
         that shows the picture already stays as it is.
@@ -114,24 +126,29 @@ class Telegram:
         chat_id = photo.chat_id
         try:
             try:
-                message = await self._send(photo, chat_id)
+                messages = await self._send(photo, chat_id)
             except TelegramMigrateToChat as moved:
                 # Only groups move: a private picture goes nowhere else. A message that is to be
                 # replaced has stayed in the old chat.
                 if chat_id > 0 or photo.replaces is not None:
                     raise
                 chat_id = moved.migrate_to_chat_id
-                message = await self._send(photo, chat_id)
+                messages = await self._send(photo, chat_id)
         except CALL_ERRORS as error:
-            message_id = accepted_message_id(error) or _unchanged_message_id(error, photo)
-            if message_id is None:
+            message_ids = accepted_message_ids(error) or _unchanged_message_ids(error, photo)
+            if not message_ids:
                 raise self._send_error(error, photo) from error
-            file_id = None
+            file_ids: list[str] = []
         else:
-            message_id = message.message_id
-            file_id = message.photo[-1].file_id if message.photo else None
+            message_ids = tuple(message.message_id for message in messages)
+            file_ids = [message.photo[-1].file_id for message in messages if message.photo]
         return SentMessage(
-            chat_id=chat_id, message_id=message_id, file_id=file_id, bot_id=self._bot.id
+            chat_id=chat_id,
+            message_id=message_ids[0],
+            file_id=file_ids[0] if file_ids else None,
+            bot_id=self._bot.id,
+            album_message_ids=message_ids[1:],
+            album_file_ids=tuple(file_ids[1:]),
         )
 
     async def delete(self, chat_id: int, message_id: int) -> bool:
@@ -328,7 +345,7 @@ class Telegram:
             return FileUnknown(f"Telegram does not send the photo again: {problem.sentence}")
         return problem
 
-    async def _send(self, photo: PhotoMessage, chat_id: int) -> Message:
+    async def _send(self, photo: PhotoMessage, chat_id: int) -> Sequence[Message]:
         """Send it; once more without markup if Telegram cannot read that of its caption."""
         try:
             return await self._send_once(photo, chat_id)
@@ -337,11 +354,28 @@ class Telegram:
                 raise
             return await self._send_once(replace(photo, parse_mode=None), chat_id)
 
-    async def _send_once(self, photo: PhotoMessage, chat_id: int) -> Message:
-        file = photo.file_id or BufferedInputFile(photo.data, filename=photo.filename)
-        caption = photo.short_caption
+    async def _send_once(self, photo: PhotoMessage, chat_id: int) -> Sequence[Message]:
+        if photo.album:
+            return await self._send_album(photo, chat_id)
         if photo.replaces is not None:
-            return await self._replace(photo, file, chat_id, photo.replaces)
+            return [await self._replace(photo, chat_id, photo.replaces)]
+        return [await self._send_single(photo, chat_id)]
+
+    async def _send_album(self, photo: PhotoMessage, chat_id: int) -> Sequence[Message]:
+        return await self._bot.send_media_group(
+            chat_id,
+            [
+                _input_media(photo, each, caption=photo.short_caption if each is photo else None)
+                for each in photo.files
+            ],
+            protect_content=photo.protect_content or None,
+            reply_parameters=_reply_parameters(photo.reply_to_message_id),
+            message_thread_id=photo.message_thread_id,
+        )
+
+    async def _send_single(self, photo: PhotoMessage, chat_id: int) -> Message:
+        file = _input_file(photo)
+        caption = photo.short_caption
         reply = _reply_parameters(photo.reply_to_message_id)
         if photo.is_document:
             return await self._bot.send_document(
@@ -368,27 +402,9 @@ class Telegram:
             message_thread_id=photo.message_thread_id,
         )
 
-    async def _replace(
-        self, photo: PhotoMessage, file: BufferedInputFile | str, chat_id: int, message_id: int
-    ) -> Message:
-        caption = photo.short_caption
-        media = (
-            InputMediaDocument(
-                media=file,
-                caption=caption,
-                parse_mode=photo.parse_mode,
-                disable_content_type_detection=True,
-            )
-            if photo.is_document
-            else InputMediaPhoto(
-                media=file,
-                caption=caption,
-                parse_mode=photo.parse_mode,
-                has_spoiler=photo.has_spoiler,
-            )
-        )
+    async def _replace(self, photo: PhotoMessage, chat_id: int, message_id: int) -> Message:
         edited = await self._bot.edit_message_media(
-            media,
+            _input_media(photo, photo, caption=photo.short_caption),
             chat_id=chat_id,
             message_id=message_id,
             reply_markup=_keyboard(photo.buttons),
@@ -398,9 +414,34 @@ class Telegram:
         return edited
 
 
-def _unchanged_message_id(error: Exception, photo: PhotoMessage) -> int | None:
-    """Return the id of the message that shows the picture already."""
-    return photo.replaces if _is_bad_request(error, _NOT_MODIFIED) else None
+def _input_file(file: PhotoFile) -> BufferedInputFile | str:
+    return file.file_id or BufferedInputFile(file.data, filename=file.filename)
+
+
+def _input_media(
+    photo: PhotoMessage, file: PhotoFile, *, caption: str | None
+) -> InputMediaDocument | InputMediaPhoto:
+    """Return one file of a message as Telegram takes it in an edit and in an album."""
+    if photo.is_document:
+        return InputMediaDocument(
+            media=_input_file(file),
+            caption=caption,
+            parse_mode=photo.parse_mode,
+            disable_content_type_detection=True,
+        )
+    return InputMediaPhoto(
+        media=_input_file(file),
+        caption=caption,
+        parse_mode=photo.parse_mode,
+        has_spoiler=photo.has_spoiler,
+    )
+
+
+def _unchanged_message_ids(error: Exception, photo: PhotoMessage) -> tuple[int, ...]:
+    """Return the id of the message that shows the picture already, alone; empty if none does."""
+    if photo.replaces is None or not _is_bad_request(error, _NOT_MODIFIED):
+        return ()
+    return (photo.replaces,)
 
 
 def _is_bad_request(error: Exception, *parts: str) -> bool:

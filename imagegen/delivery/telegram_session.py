@@ -1,6 +1,7 @@
 """The connection to the Bot API, and what an error of a call means, judged by how far it got."""
 
 from http import HTTPStatus
+from typing import Any
 
 from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
@@ -106,8 +107,19 @@ def _why_not_reached(error: ClientConnectorError | ConnectionTimeoutError) -> st
 
 def accepted_message_id(error: Exception) -> int | None:
     """Return the id of a message that was accepted, although aiogram cannot read the answer."""
+    return next(iter(accepted_message_ids(error)), None)
+
+
+def accepted_message_ids(error: Exception) -> tuple[int, ...]:
+    """Return the ids of the messages that were accepted, as `accepted_message_id` does for one."""
     match error:
         case ClientDecodeError(data={"ok": True, "result": {"message_id": int(message_id)}}):
-            return message_id
+            return (message_id,)
+        case ClientDecodeError(data={"ok": True, "result": [*messages]}):
+            return tuple(each["message_id"] for each in messages if _has_id(each))
         case _:
-            return None
+            return ()
+
+
+def _has_id(message: Any) -> bool:
+    return isinstance(message, dict) and isinstance(message.get("message_id"), int)

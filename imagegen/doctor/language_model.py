@@ -8,7 +8,7 @@ from chatflow_hook.turn import Conversation
 from imagegen.bootstrap import language_model
 from imagegen.doctor.finding import Findings, green, yellow
 from imagegen.prompts.brief import Brief
-from imagegen.prompts.llm import NoScene
+from imagegen.prompts.llm_answers import NoScene
 from imagegen.settings import PictureSettings
 from imagegen.workflows.library import Library
 

@@ -18,10 +18,12 @@ from sqlalchemy import (
     delete,
     exists,
     func,
+    or_,
     select,
     union_all,
     update,
 )
+from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -128,6 +130,9 @@ class ImageCleanup:
         names = await self._images.stale(folder, older_than_s=_ORPHANED_S)
         query: CompoundSelect[str | None] = union_all(
             select(ImageRequest.image).where(is_any_of(ImageRequest.image, names)),
+            select(func.unnest(ImageRequest.album_images)).where(
+                ImageRequest.album_images.overlap(list(names))
+            ),
             select(ForgottenImage.image).where(is_any_of(ForgottenImage.image, names)),
         )
 
@@ -244,4 +249,7 @@ async def _now(connection: AsyncConnection) -> datetime:
 
 
 def _is_named(image: InstrumentedAttribute[str]) -> ColumnElement[bool]:
-    return exists().where(ImageRequest.image == image)
+    return or_(
+        exists().where(ImageRequest.image == image),
+        exists().where(ImageRequest.album_images.contains(array([image]))),
+    )

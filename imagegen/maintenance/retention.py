@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Select, and_, delete, func, not_, or_, sel
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook import cancellation, user_erasure
+from chatflow_hook.albums import images_of
 from chatflow_hook.tables import ImageRequest, SafetyMemory, UnreadTurn
 from chatflow_hook.turn import EndReason
 from imagegen.db.engine import run_in_transaction
@@ -208,10 +209,11 @@ class Retention:
     async def _erase_images(self, connection: AsyncConnection) -> RetentionCounts:
         ids = await _lock_batch(connection, self._limits.due_images)
         of_these = ImageRequest.id.in_(ids)
-        images = await connection.execute(select(ImageRequest.image).where(of_these))
-        await _note_images(connection, images.scalars().all())
-        query = update(ImageRequest).where(of_these).values(image=None, image_url=None)
-        await connection.execute(query)
+        images = select(ImageRequest.image, ImageRequest.album_images).where(of_these)
+        rows = (await connection.execute(images)).all()
+        await user_erasure.note_images(connection, images_of(rows))
+        emptied = {"image": None, "album_images": None, "image_url": None}
+        await connection.execute(update(ImageRequest).where(of_these).values(emptied))
         return RetentionCounts(emptied=len(ids))
 
     async def _erase_notes(self, connection: AsyncConnection) -> RetentionCounts:
@@ -228,12 +230,16 @@ class Retention:
         limits = self._limits
         erased_rows = or_(limits.due_requests, HAS_NO_DIALOG)
         # An image is erased with the last row that names it.
-        images = (
-            select(ImageRequest.image)
+        all_images = func.array_append(ImageRequest.album_images, ImageRequest.image)
+        named = (
+            select(
+                func.unnest(all_images).label("image"),
+                or_(erased_rows, limits.due_images).label("is_due"),
+            )
             .where(ImageRequest.image.is_not(None))
-            .group_by(ImageRequest.image)
-            .having(func.bool_and(or_(erased_rows, limits.due_images)))
+            .subquery()
         )
+        images = select(named.c.image).group_by(named.c.image).having(func.bool_and(named.c.is_due))
         return RetentionCounts(
             contexts=await _count(connection, limits.due_contexts, not_(erased_rows)),
             cancelled=await _count(connection, IS_OPEN, HAS_NO_DIALOG),
@@ -319,10 +325,10 @@ async def _erase_requests(connection: AsyncConnection, ids: Sequence[UUID]) -> s
     query = (
         delete(ImageRequest)
         .where(ImageRequest.id.in_(ids))
-        .returning(ImageRequest.image, ImageRequest.dialog_id)
+        .returning(ImageRequest.image, ImageRequest.album_images, ImageRequest.dialog_id)
     )
     rows = (await connection.execute(query)).all()
-    await _note_images(connection, [row.image for row in rows])
+    await user_erasure.note_images(connection, images_of(rows))
     return {row.dialog_id for row in rows}
 
 
@@ -330,11 +336,6 @@ async def _lock_batch(connection: AsyncConnection, condition: ColumnElement[bool
     """Lock one batch of requests and return their ids; skip those that are locked already."""
     query = select(ImageRequest.id).where(condition).limit(BATCH_SIZE)
     return list((await connection.execute(query.with_for_update(skip_locked=True))).scalars())
-
-
-async def _note_images(connection: AsyncConnection, images: Sequence[str | None]) -> None:
-    named = [image for image in images if image is not None]
-    await user_erasure.note_images(connection, named)
 
 
 async def _count(connection: AsyncConnection, *conditions: ColumnElement[bool]) -> int:

@@ -60,14 +60,18 @@ _LOGGED_EVERY_S = 60.0
 
 
 async def deliver(
-    context: JobContext, request: ClaimedRequest, image: StoredImage, *, data: bytes | None = None
+    context: JobContext,
+    request: ClaimedRequest,
+    image: StoredImage,
+    *,
+    data: tuple[bytes, ...] | None = None,
 ) -> None:
     """Send the picture to its chat, in place of its status message, and finish the request.
 
     A request without a chat is only finished: the caller of the hook fetches the image, from the
-    worker itself where nothing else serves it. `data` is
-    the image's bytes if it was drawn just now. Without them the photo is sent by Telegram's file
-    id, or the bytes are read from the store.
+    worker itself where nothing else serves it. `data` are the bytes of its images, if they were
+    drawn just now. Without them the photos are sent by Telegram's file ids, or the bytes are read
+    from the store.
 
     Raises:
         Refused: the picture may not be sent any more.
@@ -98,13 +102,13 @@ async def deliver(
 
     message = replace(
         await context.photo_messages.write(request, request.chat_id, image, options, persona),
-        replaces=await _message_to_replace(context, request, options),
+        replaces=await _message_to_replace(context, request, options, is_album=bool(image.album)),
     )
     if data is None:
         if await _send_by_file_id(context, request, image, message):
             return
-        data = await context.image_store.get(image.name)
-    await _send_in_some_form(context, request, replace(message, data=data))
+        data = tuple([await context.image_store.get(name) for name in image.names])
+    await _send_in_some_form(context, request, message.with_files(data=data))
 
 
 async def check_flood_wait(context: JobContext, request: ClaimedRequest, chat_id: int) -> float:
@@ -148,19 +152,18 @@ def _persona(context: JobContext, request: ClaimedRequest) -> Persona | None:
 
 
 async def _message_to_replace(
-    context: JobContext, request: ClaimedRequest, options: DeliveryOptions
+    context: JobContext, request: ClaimedRequest, options: DeliveryOptions, *, is_album: bool
 ) -> int | None:
     """Return the id of the status message whose place the picture takes; None for a new message.
 
-    An edit notifies nobody, and protects nothing that was not protected before. Where one of these
-    matters, the status message is deleted, so that there is one message at the end.
+    An edit notifies nobody, protects nothing that was not protected before, and makes no album.
+    Where one of these matters, the status message is deleted, so that only the picture stays.
     """
     status = request.status
     if status is None:
         return None
-    if request.age_s <= context.notify_after_s and (
-        status.is_protected or not options.protect_content
-    ):
+    is_editable = status.is_protected or not options.protect_content
+    if request.age_s <= context.notify_after_s and is_editable and not is_album:
         return status.message_id
     try:
         await context.chat_sender.delete(request.chat_id or 0, status.message_id)
@@ -181,11 +184,11 @@ async def _send_by_file_id(
     """
     if context.ai_mark.is_in_corner or message.is_document:
         return False
-    file_id = await context.image_cache.file_id(request, image, bot_id=context.telegram.bot_id)
-    if file_id is None:
+    file_ids = await context.image_cache.file_ids(request, image, bot_id=context.telegram.bot_id)
+    if file_ids is None:
         return False
     try:
-        await _send_in_topic_or_chat(context, request, replace(message, file_id=file_id))
+        await _send_in_topic_or_chat(context, request, message.with_files(file_ids=file_ids))
     except FileUnknown as error:
         log.info("photo is uploaded again", why=error.sentence)
         return False
@@ -297,7 +300,7 @@ async def _send(
         "picture delivered",
         chat_id=message.chat_id,
         message_id=receipt.message_id,
-        uploaded=len(message.data),
+        uploaded=sum(len(each.data) for each in message.files),
         seconds=round(request.age_s, 1),
         stages=request.stages.rounded,
     )

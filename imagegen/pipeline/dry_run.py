@@ -14,6 +14,7 @@ from imagegen.pipeline.content_policy import PolicySettings
 from imagegen.pipeline.image_spec import (
     SeedInput,
     choose_seed,
+    image_count,
     screened_messages,
     write_screened_prompt,
 )
@@ -159,7 +160,13 @@ class DryRun:
         seed = choose_seed(
             self.rules.seed_mode, self._seed_input(workflow.persona.name), chance=_RANDOM
         )
-        graph = bind(workflow, prompt=prompt.text, seed=seed, prefix="rehearsal")
+        graph = bind(
+            workflow,
+            prompt=prompt.text,
+            seed=seed,
+            prefix="rehearsal",
+            count=image_count(self.kind, workflow.persona),
+        )
         # At random each image has another seed, so that there is none to show.
         is_seed_fixed = self.rules.seed_mode != "random" or not self.kind.has_dialog
         return replace(

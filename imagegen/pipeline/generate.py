@@ -4,13 +4,14 @@ An image or a prompt that an earlier job of the request has left is used before 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import (
     AbstractContextManager,
     AsyncExitStack,
     asynccontextmanager,
     contextmanager,
 )
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -37,6 +38,7 @@ from imagegen.pipeline import stages
 from imagegen.pipeline.chat_progress import RequestProgress
 from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.image_cache import CachedImage
+from imagegen.pipeline.image_spec import image_count
 from imagegen.pool.host import SlotLease
 from imagegen.pool.pool import Reservation
 from imagegen.queue import shutdown
@@ -91,7 +93,7 @@ class ImageGeneration:
         # Whether the row may say that this job only waits.
         self._is_marked_waiting = False
         self._host_to_clean_up: HostClient | None = None
-        self._data: bytes | None = None
+        self._data: tuple[bytes, ...] | None = None
         self._workflow = context.library.current.find(request.persona)
 
     @property
@@ -100,8 +102,8 @@ class ImageGeneration:
         return self._request
 
     @property
-    def data(self) -> bytes | None:
-        """The bytes of the image if this job has fetched it from a host, else None."""
+    def data(self) -> tuple[bytes, ...] | None:
+        """The bytes of the images if this job has fetched them from a host, else None."""
         return self._data
 
     async def run(self) -> StoredImage:
@@ -205,10 +207,11 @@ class ImageGeneration:
         if self._context.image_screen is None:
             return True
         try:
-            data = await self._context.image_store.get(cached_image.image.name)
+            for name in cached_image.image.names:
+                data = await self._context.image_store.get(name)
+                await self._screen_image(data, cached_image.rating, name=name)
         except ImageLost:
             return False
-        await self._screen_image(data, cached_image.rating, name=cached_image.image.name)
         return True
 
     async def _draw(self) -> StoredImage:
@@ -244,7 +247,12 @@ class ImageGeneration:
             # Another prefix for each draw, so that a host does not answer with an earlier file.
             prefix=f"chatflow/{self._request.id}-{draw}",
             keep_outputs=self._context.keep_outputs,
+            count=self._count,
         )
+
+    @property
+    def _count(self) -> int:
+        return image_count(self._request.kind, self._workflow.persona)
 
     def _plan(self, graph: BoundGraph) -> DrawingPlan:
         return DrawingPlan(
@@ -477,10 +485,12 @@ class ImageGeneration:
     async def _fetch_and_store(self, host: HostClient, result: PromptResult) -> StoredImage:
         try:
             with self._stage(PictureStage.FETCH, host=host.name):
-                fetched_image = await fetch_image(host, result.images[0])
-            await self._screen_image(
-                fetched_image.data, self._spec.prompt.rating, name=image_name(fetched_image)
-            )
+                fetched = [await fetch_image(host, each) for each in result.images[: self._count]]
+            # The screen refuses an album for any of its images.
+            for image_file in fetched:
+                await self._screen_image(
+                    image_file.data, self._spec.prompt.rating, name=image_name(image_file)
+                )
         except Rejected:
             await self._delete_history(host)
             self._request = await self._context.requests.end_drawing(
@@ -491,28 +501,33 @@ class ImageGeneration:
             "picture drawn",
             host=host.name,
             prompt_id=str(self._request.prompt_id),
-            bytes=len(fetched_image.data),
+            bytes=sum(len(each.data) for each in fetched),
         )
-        image = await self._store(fetched_image, seconds=result.seconds)
-        self._host_to_clean_up, self._data = host, fetched_image.data
+        image = await self._store(fetched, seconds=result.seconds)
+        self._host_to_clean_up, self._data = host, tuple(each.data for each in fetched)
         return image
 
-    async def _store(self, image_file: ImageFile, *, seconds: float | None) -> StoredImage:
-        """Store the image and mark the request as drawn.
+    async def _store(self, images: Sequence[ImageFile], *, seconds: float | None) -> StoredImage:
+        """Store the images and mark the request as drawn.
 
         While the store is away, a picture for a chat is sent from memory and not stored at all. Its
         request stays `drawing`, so that another job would fetch the image from its host again.
         """
         store = self._context.image_store
+        first, *others = images
+        album = tuple(image_name(each) for each in others)
         try:
             with self._stage(PictureStage.STORE):
-                image = await store.put(image_file)
+                for each in others:
+                    await store.put(each)
+                image = replace(await store.put(first), album=album)
         except StoreUnavailable as error:
             if self._request.chat_id is None:  # the caller fetches the picture from the store
                 raise
             log.warning("picture is not stored", code=error.code, why=error.sentence)
-            name = image_name(image_file)
-            return StoredImage(name=name, width=image_file.width, height=image_file.height)
+            return StoredImage(
+                name=image_name(first), width=first.width, height=first.height, album=album
+            )
         await self._context.requests.mark_drawn(
             self._request, image, url=store.url(image.name), seconds=seconds
         )

@@ -1,5 +1,6 @@
 """Finds images that were drawn before, so that they are neither drawn nor uploaded again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +21,7 @@ _HAS_NO_DIALOG = ImageRequest.kind.in_(kinds_that(lambda kind: not kind.has_dial
 _SAME_GRAPH = (
     select(
         ImageRequest.image,
+        ImageRequest.album_images,
         ImageRequest.width,
         ImageRequest.height,
         ImageRequest.drawing_seconds,
@@ -42,7 +44,11 @@ _SAME_GRAPH = (
 # erases an image only with the last row that names it: while we hold this lock the image stays.
 _LOCK_IMAGE = (
     select(ImageRequest.id)
-    .where(ImageRequest.image == bindparam("image"), ImageRequest.id != bindparam("request_id"))
+    .where(
+        ImageRequest.image == bindparam("image"),
+        ImageRequest.album_images.is_not_distinct_from(bindparam("album")),
+        ImageRequest.id != bindparam("request_id"),
+    )
     .limit(1)
     .with_for_update(read=True)
 )
@@ -94,9 +100,12 @@ class ImageCache:
             "user_id": request.user_id,
         }
         row = await self._single(_SAME_GRAPH, values)
-        if row is None or not await self._images.has(row.image):
+        if row is None:
             return None
-        image = StoredImage(name=row.image, width=row.width, height=row.height)
+        album = tuple(row.album_images or ())
+        image = StoredImage(name=row.image, width=row.width, height=row.height, album=album)
+        if not all([await self._images.has(name) for name in image.names]):
+            return None
         return CachedImage(
             image=image, rating=Rating(row.drawn_rating), seconds=row.drawing_seconds
         )
@@ -116,7 +125,12 @@ class ImageCache:
         Raises:
             ClaimLost: another job has the request, or it has ended.
         """
-        lock_values = {"image": cached_image.image.name, "request_id": request.id}
+        album = list(cached_image.image.album) or None
+        lock_values = {
+            "image": cached_image.image.name,
+            "album": album,
+            "request_id": request.id,
+        }
 
         async def step(connection: AsyncConnection) -> bool:
             if (await connection.execute(_LOCK_IMAGE, lock_values)).one_or_none() is None:
@@ -131,6 +145,7 @@ class ImageCache:
                 drawn_rating=cached_image.rating,
                 scene=plan.scene,
                 image=cached_image.image.name,
+                album_images=album,
                 image_url=url,
                 width=cached_image.image.width,
                 height=cached_image.image.height,
@@ -147,10 +162,10 @@ class ImageCache:
             request, state=State.DRAWN, drawn_rating=cached_image.rating, scene=plan.scene
         )
 
-    async def file_id(
+    async def file_ids(
         self, request: ClaimedRequest, image: StoredImage, *, bot_id: int
-    ) -> str | None:
-        """Return Telegram's file id of an image that this bot has sent as a photo; None if none.
+    ) -> Sequence[str] | None:
+        """Return Telegram's file ids of the images if this bot has sent them as photos, else None.
 
         A file id is valid for one bot only. For a kind without a dialog (a cover) the photos of
         all users are looked at, for any other kind only those of the same user.
@@ -159,9 +174,10 @@ class ImageCache:
         if not request.kind.has_dialog:
             owners.append(_HAS_NO_DIALOG)
         query = (
-            select(ImageRequest.telegram_file_id)
+            select(ImageRequest.telegram_file_id, ImageRequest.album_file_ids)
             .where(
                 ImageRequest.image == image.name,
+                ImageRequest.album_images.is_not_distinct_from(list(image.album) or None),
                 ImageRequest.telegram_bot_id == bot_id,
                 ImageRequest.telegram_file_id.is_not(None),
                 or_(*owners),
@@ -170,7 +186,10 @@ class ImageCache:
             .limit(1)
         )
         row = await self._single(query)
-        return None if row is None else row.telegram_file_id
+        if row is None:
+            return None
+        file_ids = [row.telegram_file_id, *(row.album_file_ids or ())]
+        return file_ids if len(file_ids) == len(image.names) else None
 
     async def _single(
         self, query: Executable, values: dict[str, Any] | None = None

@@ -18,6 +18,7 @@ from imagegen.prompts.builder import PromptBuilder
 from imagegen.prompts.scene import DiscardedScene, WrittenPrompt
 from imagegen.safety.screen import Finding, Screen, ScreenVerdict, worst
 from imagegen.workflows.library import MAX_SEED
+from imagegen.workflows.persona import Persona
 
 SeedMode = Literal["dialog", "story", "random"]
 
@@ -132,6 +133,11 @@ def choose_seed(mode: SeedMode, seed_input: SeedInput, *, chance: random.Random)
             return story_seed(seed_input.persona, seed_input.story, seed_input.variation)
         case _:
             return dialog_seed(seed_input.dialog_id, seed_input.message_count, seed_input.variation)
+
+
+def image_count(kind: Kind, persona: Persona) -> int:
+    """Return how many images one request has: an album only in a dialog."""
+    return persona.images_per_request if kind.has_dialog else 1
 
 
 def dialog_seed(dialog_id: int, message_count: int, variation: int = 0) -> int:

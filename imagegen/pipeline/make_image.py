@@ -150,7 +150,7 @@ async def _deliver(
     image: StoredImage,
     chat_progress: RequestProgress,
     *,
-    data: bytes | None = None,
+    data: tuple[bytes, ...] | None = None,
 ) -> None:
     await chat_progress.finish()
     request = request.with_status(chat_progress.status)

@@ -11,7 +11,7 @@ from chatflow_hook.messages import Messages
 from chatflow_hook.turn import Rating
 from imagegen.delivery.ai_mark import caption_line
 from imagegen.delivery.errors import SendRefused
-from imagegen.delivery.message import AiMark, MessageButton, PhotoMessage
+from imagegen.delivery.message import AiMark, MessageButton, PhotoFile, PhotoMessage
 from imagegen.pipeline.content_policy import DeliveryOptions
 from imagegen.requests.claim import ClaimedRequest
 from imagegen.requests.repository import RequestRepository
@@ -64,13 +64,22 @@ class PhotoMessages:
         caption, parse_mode = await self._caption(request, persona)
         return PhotoMessage(
             chat_id=chat_id,
-            filename=_filename(request, image),
+            filename=_filename(request, image.name),
+            album=tuple(
+                PhotoFile(
+                    filename=_filename(request, name, number=number),
+                    width=image.width,
+                    height=image.height,
+                )
+                for number, name in enumerate(image.album, start=2)
+            ),
             width=image.width,
             height=image.height,
             caption=caption,
             parse_mode=parse_mode,
             last_line=caption_line(request.language) if self._has_line(request) else None,
-            buttons=self._buttons(request),
+            # Telegram shows none under an album.
+            buttons=() if image.album else self._buttons(request),
             is_document=is_document,
             has_spoiler=options.has_spoiler,
             protect_content=options.protect_content or (is_document and not is_safe),
@@ -112,9 +121,10 @@ class PhotoMessages:
         )
 
 
-def _filename(request: ClaimedRequest, image: StoredImage) -> str:
-    """Return the name under which people save the file; that of the stored one is a hash."""
-    return f"{request.persona}-{request.id.hex[:8]}.{image.name.rpartition('.')[2]}"
+def _filename(request: ClaimedRequest, name: str, *, number: int = 1) -> str:
+    """Return under which name people save the stored file `name`, the `number`-th of an album."""
+    counted = "" if number == 1 else f"-{number}"
+    return f"{request.persona}-{request.id.hex[:8]}{counted}.{name.rpartition('.')[2]}"
 
 
 def _language(request: ClaimedRequest) -> str:

@@ -4,6 +4,7 @@
 - brief.py: what a builder is given for one picture
 - scene.py: the phrases of a scene, how they become a prompt, and what is stored of them
 - llm.py: asks a language model for a scene
+- llm_answers.py: reads the scene in an answer
 - llm_instructions.py: the messages that the model gets
 - template.py: writes a prompt without a model
 - template_phrases.py: picks the template's phrases

@@ -8,7 +8,8 @@ import structlog
 
 from chatflow_hook.turn import Rating
 from imagegen.prompts.brief import Brief
-from imagegen.prompts.llm import MINOR, LanguageModel, NoScene
+from imagegen.prompts.llm import LanguageModel
+from imagegen.prompts.llm_answers import MINOR, NoScene
 from imagegen.prompts.scene import (
     MAX_WORDS,
     DiscardedScene,
@@ -16,6 +17,7 @@ from imagegen.prompts.scene import (
     Scene,
     WrittenPrompt,
     join_sentences,
+    join_tags,
     one_line,
     with_full_stop,
     write_prompt,
@@ -23,7 +25,7 @@ from imagegen.prompts.scene import (
 from imagegen.prompts.template import shipped_template
 from imagegen.safety.clothing import is_bare
 from imagegen.safety.known_words import is_readable
-from imagegen.workflows.persona import Persona
+from imagegen.workflows.persona import Persona, PromptStyle
 
 log = structlog.get_logger(__name__)
 
@@ -120,12 +122,16 @@ class PromptBuilder:
 
 
 def write_own_prompt(persona: Persona, words: str, *, camera: str | None = None) -> str:
-    """Write a prompt of at most 380 words for a scene that the bot describes in its own words.
+    """Write a prompt for a scene that the bot describes in its own words.
+
+    It has at most 380 words, and with the persona's style tags at most 75 tokens of CLIP.
 
     A scene that is too long is cut; an empty one becomes a calm moment at home. `camera` completes
     "The picture is …".
     """
     scene = one_line(words)[:MAX_SCENE_CHARACTERS].strip() or QUIET_SCENE
+    if persona.prompt_style is PromptStyle.TAGS:
+        return join_tags(persona, scene, camera)
     camera_sentence = f"The picture is {camera}." if camera else None
     room = MAX_WORDS - len(join_sentences(persona, camera_sentence).split())
     scene_sentence = with_full_stop(" ".join(f"The scene: {scene}".split()[:room]))

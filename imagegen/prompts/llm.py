@@ -6,65 +6,22 @@ from types import TracebackType
 from typing import Self
 
 import httpx
-from pydantic import BaseModel, Field, ValidationError
-from pydantic_core import from_json
+import structlog
 
 from chatflow_hook import connection_errors
-from imagegen.errors import Unavailable
 from imagegen.prompts.brief import Brief
+from imagegen.prompts.llm_answers import NoScene, read_scene
 from imagegen.prompts.llm_instructions import llm_messages
 from imagegen.prompts.scene import Scene
 
+log = structlog.get_logger(__name__)
+
 TIMEOUT_S = 8.0
-# The `why` of a NoScene, and the key with which a model says that somebody under 18 is meant.
-MINOR = "minor"
 
 _ATTEMPTS = 2
-_MAX_RESPONSE_BYTES = 64 * 1024
-# Reasons for which a second attempt may succeed, as may one after a status of 5xx.
-_TEMPORARY = {"timeout", "unreachable", "http_408", "http_429"}
+# Reasoning comes with the answer, and a stream has a hundred bytes and more for each word.
+_MAX_RESPONSE_BYTES = 1024 * 1024
 _API_VERSION = re.compile(r"v\d+\w*")
-# What a model may write around its JSON: its reasoning before it, and a code fence.
-_REASONING = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
-_CODE_FENCE = re.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL | re.IGNORECASE)
-# What a model answers under the key `minor` if nobody under 18 is meant.
-_NO_MINOR = (False, None, "false", "no")
-
-
-class NoScene(Unavailable):
-    """The model gave no scene that can be used; `why` is a stable code and quotes nothing.
-
-    `detail` is the address of the server and what happened, None if the server answered. `why` is
-    `timeout`, `unreachable`, `refused`, `nonsense` (no valid answer) or `http_` with a
-    status, or `minor` (the model says that somebody under 18 is meant); or, set by PromptBuilder,
-    `bare`, `unread` or `screened`. `text` is what was thrown away, None if there is none: for a hash
-    only.
-    """
-
-    def __init__(self, why: str, *, detail: str | None = None, text: str | None = None) -> None:
-        super().__init__(f"the language model gave no scene: {detail or why}")
-        self.why = why
-        self.detail = detail
-        self.text = text
-
-    @property
-    def may_pass(self) -> bool:
-        """Whether a second attempt may succeed."""
-        return self.why in _TEMPORARY or self.why.startswith("http_5")
-
-
-class _ChatMessage(BaseModel):
-    content: str | None = None
-    refusal: str | None = None
-
-
-class _Choice(BaseModel):
-    message: _ChatMessage
-    finish_reason: str | None = None
-
-
-class _ChatCompletion(BaseModel):
-    choices: list[_Choice] = Field(min_length=1)
 
 
 class LanguageModel:
@@ -120,12 +77,18 @@ class LanguageModel:
         request = {"model": self._model, "messages": llm_messages(brief), "stream": False}
         for _ in range(_ATTEMPTS - 1):
             try:
-                return read_scene(await self._request(request))
+                return await self._ask(request)
             except NoScene as error:
                 if not error.may_pass:
                     raise
             await asyncio.sleep(self._pause_s)
-        return read_scene(await self._request(request))
+        return await self._ask(request)
+
+    async def _ask(self, request: dict[str, object]) -> Scene:
+        answer = read_scene(await self._request(request))
+        if answer.shape != "plain":
+            log.info("scene read", shape=answer.shape)
+        return answer.scene
 
     async def _request(self, request: dict[str, object]) -> bytes:
         try:
@@ -148,7 +111,7 @@ class LanguageModel:
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > _MAX_RESPONSE_BYTES:
-                    raise NoScene("nonsense")
+                    raise NoScene("too_long", detail=f"{self.server} sends more than a megabyte")
         return body
 
 
@@ -175,31 +138,6 @@ def _server(url: str) -> str:
     """Return the server's address without path, user and password."""
     parts = httpx.URL(url)
     return f"{parts.scheme}://{parts.netloc.decode()}"
-
-
-def read_scene(body: bytes) -> Scene:
-    """Read the scene in the body of a chat completion.
-
-    Raises:
-        NoScene: the model refused or says that a minor is meant, or the body is no completion with
-            a scene.
-    """
-    try:
-        choice = _ChatCompletion.model_validate_json(body).choices[0]
-    except ValidationError:
-        raise NoScene("nonsense") from None
-    if choice.message.refusal or choice.finish_reason == "content_filter":
-        raise NoScene("refused")
-    content = _REASONING.sub("", choice.message.content or "", count=1)
-    fenced = _CODE_FENCE.fullmatch(content)
-    try:
-        answer = from_json(fenced[1] if fenced else content)
-        # Read before the phrases, since it counts whatever they are; all but a clear "no" is a "yes".
-        if isinstance(answer, dict) and answer.pop(MINOR, False) not in _NO_MINOR:
-            raise NoScene(MINOR, text=content)
-        return Scene.model_validate(answer)
-    except ValueError:
-        raise NoScene("nonsense") from None
 
 
 def _headers(api_key: str | None) -> dict[str, str]:

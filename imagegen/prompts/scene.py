@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from chatflow_hook.turn import Rating
-from imagegen.workflows.persona import Persona, phrase_validator
+from imagegen.workflows.clip_tokens import MAX_TOKENS, most_tokens
+from imagegen.workflows.persona import Persona, PromptStyle, phrase_validator
 
 MAX_WORDS = 380
 
@@ -25,12 +26,8 @@ _REPLACEMENTS = {"Cc": " ", "Cs": " ", "Cf": ""}
 
 
 def identity_sentence(persona: Persona) -> str:
-    """Return the sentences of who is drawn: trigger words, name, age and fixed appearance.
-
-    The screen relies on this form: see `_IDENTITY` of imagegen/safety/screen.py.
-    """
-    names = ", ".join((*persona.trigger_words, persona.display_name))
-    return f"A picture of {names}, a fictional adult aged {persona.age}. {with_full_stop(persona.appearance)}"
+    """Return the sentences of who is drawn: trigger words, name, age and fixed appearance."""
+    return f"{persona.introduction} {with_full_stop(persona.appearance)}"
 
 
 def alone_sentence(persona: Persona) -> str:
@@ -63,6 +60,34 @@ def join_sentences(persona: Persona, *sentences: str | None) -> str:
             break
         fitting.append(sentence)
     return " ".join((start, *fitting, style))
+
+
+def join_tags(persona: Persona, *tags: str | None) -> str:
+    """Join tags between identity and style, to at most 75 tokens of CLIP.
+
+    The first tag is cut where it is too long; the first other one that does not fit is left out,
+    and all after it. None is skipped.
+    """
+    name = persona.display_name
+    start = f"{persona.introduction} {_as_tag(_without_subject(persona.appearance, name, 'is'))}"
+    fitting = [start]
+    style = _as_tag(persona.style)
+    for tag in filter(None, tags):
+        words = _as_tag(tag).split()
+        while words and _tokens([*fitting, " ".join(words), style]) > MAX_TOKENS:
+            words = words[:-1] if len(fitting) == 1 else []
+        if not words:
+            break
+        fitting.append(_as_tag(" ".join(words)))
+    return ", ".join((*fitting, style))
+
+
+def _tokens(tags: list[str]) -> int:
+    return most_tokens(", ".join(tags))
+
+
+def _as_tag(text: str) -> str:
+    return text.rstrip(" .,;:-")
 
 
 LongPhrase = Annotated[str, Field(max_length=500), AfterValidator(phrase_validator(60))]
@@ -133,6 +158,17 @@ def write_prompt(
     `is_alone` is set, the prompt says that nobody else is in the picture.
     """
     name = persona.display_name
+    if persona.prompt_style is PromptStyle.TAGS:
+        return join_tags(
+            persona,
+            wording or scene.clothes,
+            "alone" if is_alone else None,
+            scene.scene,
+            scene.pose,
+            scene.camera,
+            scene.light,
+            scene.mood,
+        )
     clothes = with_full_stop(
         wording or f"{name} wears {_without_subject(scene.clothes, name, 'wears')}"
     )

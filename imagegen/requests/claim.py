@@ -3,7 +3,7 @@
 import enum
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid5
@@ -92,6 +92,7 @@ class ClaimedRequest:
     seed: int | None
     drawn_rating: str | None
     image: str | None
+    album_images: Sequence[str] | None
     width: int | None
     height: int | None
     crashes: int
@@ -151,7 +152,8 @@ class ClaimedRequest:
         """The stored image if the request is drawn already, else None."""
         if self.image is None or self.width is None or self.height is None:
             return None
-        return StoredImage(name=self.image, width=self.width, height=self.height)
+        album = tuple(self.album_images or ())
+        return StoredImage(name=self.image, width=self.width, height=self.height, album=album)
 
     @property
     def own_prompt_alone(self) -> dict[str, str] | None:

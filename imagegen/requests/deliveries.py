@@ -110,6 +110,7 @@ _MARK_SENT = (
     .values(
         outcome=SendOutcome.SENT,
         message_id=bindparam("its_message"),
+        album_message_ids=bindparam("album"),
         finished_at=func.clock_timestamp(),
     )
 )
@@ -197,8 +198,11 @@ class Deliveries:
         async def step(connection: AsyncConnection) -> bool:
             request = await one_or_none(connection, _LOCK_REQUEST, {"of_request": send.request_id})
             if request is None:
-                values = {"chat_id": message.chat_id, "message_id": message.message_id}
-                await connection.execute(_ADD_FORGOTTEN_MESSAGE, values)
+                rows = [
+                    {"chat_id": message.chat_id, "message_id": message_id}
+                    for message_id in (message.message_id, *message.album_message_ids)
+                ]
+                await connection.execute(_ADD_FORGOTTEN_MESSAGE, rows)
                 return False
             await mark_sent(connection, send, message)
             is_delivered = request.state == State.DELIVERED
@@ -229,7 +233,12 @@ async def mark_sent(
     connection: AsyncConnection, send: DeliveryAttempt, message: SentMessage
 ) -> None:
     """Write down that Telegram has accepted an attempt."""
-    await connection.execute(_MARK_SENT, {"send_id": send.id, "its_message": message.message_id})
+    values = {
+        "send_id": send.id,
+        "its_message": message.message_id,
+        "album": list(message.album_message_ids) or None,
+    }
+    await connection.execute(_MARK_SENT, values)
 
 
 async def move_watermark(connection: AsyncConnection, request: ClaimedRequest) -> None:

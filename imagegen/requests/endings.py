@@ -8,6 +8,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chatflow_hook import user_erasure
+from chatflow_hook.albums import images_of
 from chatflow_hook.tables import OPEN, Dialog, ImageRequest, State
 from chatflow_hook.turn import storable
 from imagegen.db.tables import StrayPrompt
@@ -24,7 +25,7 @@ _LOCK_DIALOG = (
 )
 # Locked, so that a job which has lost the request writes down an arrival before or after its end.
 _LOCK_IMAGE = (
-    select(ImageRequest.image)
+    select(ImageRequest.image, ImageRequest.album_images)
     .where(ImageRequest.id == bindparam("request_id"))
     .with_for_update(key_share=True)
 )
@@ -76,6 +77,7 @@ class EndAsDelivered:
             telegram_message_id=receipt and receipt.message_id,
             telegram_bot_id=receipt and receipt.bot_id,
             telegram_file_id=receipt and receipt.file_id,
+            album_file_ids=receipt and (list(receipt.album_file_ids) or None),
             **served_at,
         )
         await _leave_no_prompt(connection, request)
@@ -109,7 +111,7 @@ class EndWithoutPicture:
             ClaimLost: another job has claimed the request, or it has ended.
         """
         await lock_dialog(connection, request)
-        image = await connection.scalar(_LOCK_IMAGE, {"request_id": request.id})
+        images = images_of(await connection.execute(_LOCK_IMAGE, {"request_id": request.id}))
         sends = await settle_earlier_sends(connection, request.id)
         if sends.arrived_as is not None:
             await _finish_arrived(connection, request, message_id=sends.arrived_as)
@@ -126,11 +128,11 @@ class EndWithoutPicture:
         if is_refused or end_state is not State.FAILED or not self.keeps_conversation:
             values["conversation"] = None
         if is_refused:
-            values |= {"image": None, "image_url": None}
+            values |= {"image": None, "album_images": None, "image_url": None}
         await _leave_no_prompt(connection, request)
         await advance(connection, request, end_state, **values)
-        if is_refused and image is not None:
-            await user_erasure.note_images(connection, [image])
+        if is_refused:
+            await user_erasure.note_images(connection, images)
         if sends.unknown and request.kind.moves_watermark:
             await move_watermark(connection, request)
         return ending

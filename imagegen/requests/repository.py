@@ -393,7 +393,7 @@ class RequestRepository:
     async def mark_drawn(
         self, request: ClaimedRequest, image: StoredImage, *, url: str | None, seconds: float | None
     ) -> None:
-        """Write down that the image is drawn and stored.
+        """Write down that the image is drawn and stored, with those of its album.
 
         `url`: where it can be downloaded, None if nowhere. `seconds`: how long the drawing took,
         None if unknown. The prompt is listed as a stray until `remove_stray`, so that it is removed
@@ -413,6 +413,7 @@ class RequestRepository:
                 out_of={State.DRAWING},
                 crashes=0,
                 image=image.name,
+                album_images=list(image.album) or None,
                 image_url=url,
                 width=image.width,
                 height=image.height,
@@ -424,7 +425,7 @@ class RequestRepository:
             await self._run(step)
         except ClaimLost:
             # If the request was erased, no row names the image. If another one does, it is kept.
-            await self._run(lambda connection: user_erasure.note_images(connection, [image.name]))
+            await self._run(lambda connection: user_erasure.note_images(connection, image.names))
             raise
 
     async def remove_stray(self, request: ClaimedRequest) -> None:

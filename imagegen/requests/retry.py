@@ -1,5 +1,6 @@
 """An operator's retry: a failed request is put back into the queue."""
 
+from collections.abc import Sequence
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -7,6 +8,7 @@ from sqlalchemy import Row, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook import user_erasure
+from chatflow_hook.albums import images_of
 from chatflow_hook.tables import OPEN, Dialog, ImageRequest, Kind, State
 from imagegen.db.engine import run_in_transaction
 from imagegen.errors import ImagegenError
@@ -26,6 +28,7 @@ _AS_NEW: dict[str, Any] = {
 _UNDRAWN: dict[str, Any] = {
     "prompt_id": None,
     "image": None,
+    "album_images": None,
     "image_url": None,
     "width": None,
     "height": None,
@@ -51,7 +54,7 @@ async def retry_request(engine: AsyncEngine, images: ImageStore | None, request_
     row = await run_in_transaction(engine, lambda connection: _row(connection, request_id))
     if row is None:
         raise NotRetried("there is no such request")
-    state = State.DRAWN if await _is_stored(images, row.image) else State.QUEUED
+    state = State.DRAWN if await _are_stored(images, images_of([row])) else State.QUEUED
 
     async def step(connection: AsyncConnection) -> None:
         # Lock the dialog before the request. Until the commit the hook adds no other request to it.
@@ -61,9 +64,10 @@ async def retry_request(engine: AsyncEngine, images: ImageStore | None, request_
         if (await connection.execute(_put_back(row, state))).one_or_none() is None:
             _raise_reason(await _row(connection, request_id))
         await deliveries.note_retry(connection, request_id)
-        if state is State.QUEUED and row.image is not None:
-            # The row does not name it any more, and the store may have it: it is not on this machine.
-            await user_erasure.note_images(connection, [row.image])
+        if state is State.QUEUED:
+            # The row does not name them any more, and the store may have them: it is not on this
+            # machine.
+            await user_erasure.note_images(connection, images_of([row]))
 
     await run_in_transaction(engine, step)
     return state
@@ -76,6 +80,7 @@ async def _row(connection: AsyncConnection, request_id: UUID) -> Row[*tuple[Any,
         ImageRequest.state,
         ImageRequest.dialog_id,
         ImageRequest.image,
+        ImageRequest.album_images,
         ImageRequest.conversation.is_not(None).label("has_context"),
     ).where(ImageRequest.id == request_id)
     return (await connection.execute(query)).one_or_none()
@@ -87,8 +92,10 @@ def _known_kind(row: Row[*tuple[Any, ...]]) -> Kind:
     return Kind(row.kind)
 
 
-async def _is_stored(images: ImageStore | None, name: str | None) -> bool:
-    return images is not None and name is not None and await images.has(name)
+async def _are_stored(images: ImageStore | None, names: Sequence[str]) -> bool:
+    if images is None or not names:
+        return False
+    return all([await images.has(name) for name in names])
 
 
 async def _lock_dialog(connection: AsyncConnection, dialog_id: int) -> None:

@@ -39,6 +39,11 @@ def unknown_words(text: str, *, besides: Collection[str] = ()) -> list[str]:
     return [word for word in _words(text) if word.lower() not in own and not _is_known(word)]
 
 
+def is_english(word: str) -> bool:
+    """Whether a word in small letters is in the English dictionary."""
+    return word in _english()
+
+
 def has_placeholder(text: str) -> bool:
     """Whether a host may put something else in the place of a part of a text, as of `__colour__`."""
     return _FILLED_IN.search(text) is not None
@@ -115,6 +120,12 @@ def _is_of_another_script(character: str) -> bool:
 
 
 @functools.cache
+def _english() -> frozenset[str]:
+    return frozenset(
+        files("imagegen.safety").joinpath("words", "english.txt").read_text("utf-8").split()
+    )
+
+
+@functools.cache
 def _known() -> frozenset[str]:
-    english = files("imagegen.safety").joinpath("words", "english.txt").read_text("utf-8")
-    return frozenset([*english.split(), *shipped_lexicon("known")["words"]])
+    return _english() | frozenset(shipped_lexicon("known")["words"])

@@ -33,11 +33,20 @@ class StoreUnavailable(Unavailable):
 
 @dataclass(frozen=True, kw_only=True)
 class StoredImage:
-    """A stored image; width and height in pixels."""
+    """A stored image; width and height in pixels.
+
+    `album` are the names of the other images of its album, which have the same size.
+    """
 
     name: str
     width: int
     height: int
+    album: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all its images."""
+        return (self.name, *self.album)
 
 
 class ImageStore(Protocol):

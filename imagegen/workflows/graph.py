@@ -1,9 +1,10 @@
-"""A ComfyUI graph in API format; read from a file once, then immutable."""
+"""A ComfyUI graph in API format; immutable."""
 
 import copy
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -11,6 +12,9 @@ from types import MappingProxyType
 from typing import Any
 
 from imagegen.workflows.errors import WorkflowFault
+
+# As the editor writes them, with those of the subgraphs around the node before it.
+_NODE_ID = re.compile(r"\d+(?::\d+)*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +46,10 @@ class Node:
     def link(self, *names: str) -> Link | None:
         """Return the link of the first of the named inputs that has one, else None."""
         return next((self.links[name] for name in names if name in self.links), None)
+
+    def with_inputs(self, inputs: Mapping[str, Any]) -> "Node":
+        """Return the node with other values of these inputs."""
+        return replace(self, inputs=MappingProxyType({**self.inputs, **inputs}))
 
     def posted(self) -> dict[str, Any]:
         """Return the node in API format, as a deep copy."""
@@ -109,11 +117,18 @@ class Graph:
         nodes = dict(self.nodes)
         for name, values in inputs.items():
             node = self.named(name, file=file, key="inputs")
-            replaced = {key: _override(node, key, value, file) for key, value in values.items()}
-            nodes[node.id] = replace(
-                nodes[node.id], inputs=MappingProxyType({**nodes[node.id].inputs, **replaced})
+            nodes[node.id] = nodes[node.id].with_inputs(
+                {key: _override(node, key, value, file, nodes) for key, value in values.items()}
             )
-        return _checked_graph(self.file, nodes)
+        return checked_graph(self.file, nodes)
+
+    def with_values(self, inputs: Mapping[str, Mapping[str, Any]]) -> "Graph":
+        """Return a graph with other literals in these inputs, by node id and by input name."""
+        nodes = {
+            node_id: node.with_inputs(inputs[node_id]) if node_id in inputs else node
+            for node_id, node in self.nodes.items()
+        }
+        return replace(self, nodes=MappingProxyType(nodes))
 
     def fault(
         self, why: str, *, node: Node | None = None, input_name: str | None = None
@@ -121,26 +136,6 @@ class Graph:
         """Return the error that says what is wrong with this file; the caller raises it."""
         named = None if node is None else str(node)
         return WorkflowFault(self.file, why, node=named, input_name=input_name)
-
-
-def read_graph(file: Path) -> Graph:
-    """Read and check a file that was exported from ComfyUI in API format.
-
-    Raises:
-        WorkflowFault: the file cannot be read, is of another format, or a link in it is broken.
-    """
-    raw = _parsed(file)
-    if isinstance(raw.get("nodes"), list):
-        raise WorkflowFault(
-            file,
-            "this is the editor's own format (lists of nodes and links);"
-            " export it from ComfyUI with Workflow → Export (API)",
-        )
-    if not raw:
-        raise WorkflowFault(file, "the graph has no nodes")
-    return _checked_graph(
-        file, {node_id: _node(file, node_id, value) for node_id, value in raw.items()}
-    )
 
 
 def graph_digest(nodes: Mapping[str, Node], output: Link) -> str:
@@ -161,75 +156,37 @@ def graph_digest(nodes: Mapping[str, Node], output: Link) -> str:
     return hashlib.sha256(f"{digests[output.node]}/{output.slot}".encode()).hexdigest()
 
 
-def _parsed(file: Path) -> dict[str, Any]:
-    try:
-        raw = json.loads(file.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise WorkflowFault(file, f"cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise WorkflowFault(file, f"is not JSON: {error}") from error
-    if not isinstance(raw, dict):
-        raise WorkflowFault(file, "is not an object of nodes by id")
-    return raw
+def input_value(raw: Any, node_ids: Collection[str]) -> Any:
+    """Return the value of an input as it stands in a file: a Link, or the literal.
 
+    A list that names no node of the graph is a literal: custom nodes keep lists in inputs that the
+    server does not look at.
 
-def _node(file: Path, node_id: str, raw: Any) -> Node:
-    class_type = raw.get("class_type") if isinstance(raw, dict) else None
-    if not isinstance(class_type, str) or not class_type:
-        raise WorkflowFault(file, "has no class_type", node=node_id)
-    inputs = raw.get("inputs", {})
-    if not isinstance(inputs, dict):
-        raise WorkflowFault(file, "inputs is not an object", node=node_id)
-    meta = raw.get("_meta")
-    title = meta.get("title") if isinstance(meta, dict) else None
-    node_without_inputs = Node(id=node_id, class_type=class_type, title=str(title or ""), inputs={})
-    values = {
-        name: _value(file, node_without_inputs, name, value) for name, value in inputs.items()
-    }
-    return replace(node_without_inputs, inputs=MappingProxyType(values))
-
-
-def _value(file: Path, node: Node, name: str, raw: Any) -> Any:
-    if not isinstance(raw, list):
-        return raw
-    # The server reads every list as a link, and refuses a list that is not [node id, output].
+    Raises:
+        ValueError: it names a node and is no link, which the server would refuse.
+    """
     match raw:
-        case [str(source), int(slot)] if not isinstance(slot, bool) and slot >= 0:
-            return Link(node=source, slot=slot)
-    raise WorkflowFault(
-        file, "a link must be [node id, output number]", node=str(node), input_name=name
-    )
+        case [str() | int() as source, int(slot)] if (
+            str(source) in node_ids
+            and not isinstance(source, bool)
+            and not isinstance(slot, bool)
+            and slot >= 0
+        ):
+            return Link(node=str(source), slot=slot)
+        case [str(source), int(slot)] if _NODE_ID.fullmatch(source) and not isinstance(slot, bool):
+            raise ValueError(f"links to node {source}, which is missing")
+        case [str(source), *_] if source in node_ids:
+            raise ValueError("a link must be [node id, output number]")
+        case _:
+            return raw
 
 
-def _override(node: Node, name: str, raw: Any, file: Path) -> Any:
-    if name not in node.inputs:
-        input_names = ", ".join(sorted(node.inputs)) or "none"
-        raise WorkflowFault(
-            file,
-            f"there is no such input; the node has: {input_names}",
-            node=str(node),
-            input_name=name,
-        )
-    old, new = node.inputs[name], _value(file, node, name, raw)
-    if not _may_replace(old, new):
-        raise WorkflowFault(
-            file, f"is {old!r} in the graph and cannot be {new!r}", node=str(node), input_name=name
-        )
-    return new
+def checked_graph(file: Path, nodes: Mapping[str, Node]) -> Graph:
+    """Return the graph of these nodes, in their order.
 
-
-def _may_replace(old: Any, new: Any) -> bool:
-    if isinstance(old, Link) or isinstance(new, Link) or old is None:
-        return True
-    if isinstance(old, float):
-        return isinstance(new, int | float) and not isinstance(new, bool)
-    if isinstance(old, int) and not isinstance(old, bool):
-        # An export writes the number 1.0 as 1, so an integer may be replaced by a fraction.
-        return isinstance(new, int | float) and not isinstance(new, bool)
-    return type(old) is type(new)
-
-
-def _checked_graph(file: Path, nodes: Mapping[str, Node]) -> Graph:
+    Raises:
+        WorkflowFault: a link leads to no node, or the links run in a circle.
+    """
     for node in nodes.values():
         for name, link in node.links.items():
             if link.node not in nodes:
@@ -246,3 +203,34 @@ def _checked_graph(file: Path, nodes: Mapping[str, Node]) -> Graph:
         cycle = " → ".join(error.args[1])
         raise WorkflowFault(file, f"the links run in a circle: {cycle}") from error
     return Graph(file=file, nodes=MappingProxyType({node_id: nodes[node_id] for node_id in order}))
+
+
+def _override(node: Node, name: str, raw: Any, file: Path, node_ids: Collection[str]) -> Any:
+    if name not in node.inputs:
+        input_names = ", ".join(sorted(node.inputs)) or "none"
+        raise WorkflowFault(
+            file,
+            f"there is no such input; the node has: {input_names}",
+            node=str(node),
+            input_name=name,
+        )
+    try:
+        old, new = node.inputs[name], input_value(raw, node_ids)
+    except ValueError as error:
+        raise WorkflowFault(file, str(error), node=str(node), input_name=name) from error
+    if not _may_replace(old, new):
+        raise WorkflowFault(
+            file, f"is {old!r} in the graph and cannot be {new!r}", node=str(node), input_name=name
+        )
+    return new
+
+
+def _may_replace(old: Any, new: Any) -> bool:
+    if isinstance(old, Link) or isinstance(new, Link) or old is None:
+        return True
+    if isinstance(old, float):
+        return isinstance(new, int | float) and not isinstance(new, bool)
+    if isinstance(old, int) and not isinstance(old, bool):
+        # An export writes the number 1.0 as 1, so an integer may be replaced by a fraction.
+        return isinstance(new, int | float) and not isinstance(new, bool)
+    return type(old) is type(new)

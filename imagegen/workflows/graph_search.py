@@ -1,20 +1,25 @@
 """Follows the links of a graph upstream, and tells what a node is for by its inputs; pure.
 
-Classes are not looked at, with one exception for save nodes: custom nodes have any class name.
+Classes are not looked at, with the exception of save nodes: custom nodes have any class name.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from imagegen.workflows.graph import Graph, Link, Node
 
-# The inputs in which text encoders have their text, most likely first.
-TEXT_INPUTS = ("text", "prompt", "user_prompt", "positive_prompt", "positive")
 SEED_INPUTS = ("seed", "noise_seed")
 IMAGE_INPUTS = ("images", "image")
-# The inputs in which primitive nodes have the value that they pass on, most likely first.
-PASSED_ON_INPUTS = ("value", "text", "string", "prompt", "int", "number")
+# Inputs in which a node has the number of frames of a video.
+FRAME_INPUTS = ("length", "num_frames", "video_frames", "frames", "frame_count")
+# The class of a node that makes or takes videos.
+_VIDEO_CLASS = re.compile(r"animatediff|^ade_|load_?video", re.IGNORECASE)
+# The width and the height of an image, by their inputs; loaders of a pack have the second.
+_SIDES = (("width", "height"), ("empty_latent_width", "empty_latent_height"))
+# The inputs in which primitive nodes have the number that they pass on, most likely first.
+_NUMBER_INPUTS = ("value", "int", "number")
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -25,21 +30,12 @@ class NodeInput:
     input: str
 
 
-def prompt_links(node: Node) -> list[Link]:
-    """Return the links that lead from a conditioning towards the prompt text."""
-    # A node with a positive and a negative branch (CFGGuider, ControlNet) names them.
-    if (positive := node.link("positive")) is not None:
-        return [positive]
-    return _links_starting_with(node, "cond") or list(active_links(node).values())
-
-
 def latent_links(node: Node) -> list[Link]:
-    """Return the links that lead from a latent towards its size."""
-    return (
-        _links_starting_with(node, "latent")
-        or _links_starting_with(node, "samples")
-        or list(active_links(node).values())
-    )
+    """Return the links that lead from a latent towards its size; none from a picture."""
+    links = links_starting_with(node, "latent") or links_starting_with(node, "samples")
+    if links or node.link("pixels", *IMAGE_INPUTS) is not None:
+        return links
+    return list(active_links(node).values())
 
 
 def active_links(node: Node) -> dict[str, Link]:
@@ -54,15 +50,9 @@ def active_links(node: Node) -> dict[str, Link]:
     return {selected: node.links[selected]} if selected in node.links else node.links
 
 
-def text_inputs(node: Node) -> list[str]:
-    """Return the names of the inputs that hold a prompt text or a link to one."""
-    # A link into `positive` is a conditioning; into the others it is a text.
-    return [
-        name
-        for name in TEXT_INPUTS
-        if isinstance(value := node.inputs.get(name), str)
-        or (isinstance(value, Link) and name != "positive")
-    ]
+def links_starting_with(node: Node, start: str) -> list[Link]:
+    """Return the links into inputs whose name begins so."""
+    return [link for name, link in node.links.items() if name.startswith(start)]
 
 
 def seed_inputs(node: Node) -> list[str]:
@@ -70,14 +60,25 @@ def seed_inputs(node: Node) -> list[str]:
     return [name for name in SEED_INPUTS if name in node.inputs]
 
 
-def has_size(node: Node) -> bool:
-    """Whether a node sets the size of the image."""
-    return "width" in node.inputs and "height" in node.inputs
+def size_inputs(node: Node) -> tuple[str, str] | None:
+    """Return the names of the inputs in which a node has the size of the image, None if it has none."""
+    return next((sides for sides in _SIDES if all(side in node.inputs for side in sides)), None)
+
+
+def batch_inputs(node: Node) -> list[str]:
+    """Return the names of the inputs that hold the number of pictures which are drawn at once."""
+    repeats = "amount" in node.inputs and node.link("samples") is not None
+    return [name for name in ("batch_size",) if name in node.inputs] + ["amount"] * repeats
 
 
 def is_sampler(node: Node) -> bool:
     """Whether a node draws: it has links to a latent image and to a conditioning or a guider."""
     return node.link("latent_image") is not None and node.link("positive", "guider") is not None
+
+
+def is_of_video(node: Node) -> bool:
+    """Whether a node makes or takes videos, by its class."""
+    return bool(_VIDEO_CLASS.search(node.class_type))
 
 
 def image_link(node: Node) -> Link | None:
@@ -86,16 +87,19 @@ def image_link(node: Node) -> Link | None:
 
 
 def save_rank(node: Node) -> int:
-    """Rank nodes that get images, lowest first: SaveImage, other save nodes, previews."""
+    """Rank nodes that get images, lowest first: SaveImage, other save nodes, previews, others."""
     # Graphs often preview what they also save, so a preview counts only if nothing is saved.
-    if node.class_type == "SaveImage":
+    class_type = node.class_type.casefold()
+    if class_type == "saveimage":
         return 0
-    return 1 if "save" in node.class_type.casefold() else 2
+    if "save" in class_type:
+        return 1
+    return 2 if "preview" in class_type else 3
 
 
 def nearest_upstream(
     graph: Graph,
-    start: Link,
+    start: Iterable[Link],
     is_wanted: Callable[[Node], bool],
     next_links: Callable[[Node], list[Link]],
 ) -> list[Node]:
@@ -104,7 +108,7 @@ def nearest_upstream(
     `next_links` returns the links of a node that are followed.
     """
     found: dict[str, Node] = {}
-    unvisited, seen = [start.node], set[str]()
+    unvisited, seen = [link.node for link in start], set[str]()
     while unvisited:
         node = graph.nodes[unvisited.pop()]
         if node.id in seen:
@@ -117,13 +121,27 @@ def nearest_upstream(
     return list(found.values())
 
 
-def value_sources(graph: Graph, node_input: NodeInput, kind: type) -> set[NodeInput]:
-    """Return the inputs from which the value of an input comes, as literals of this type.
+def first_of(graph: Graph, nodes: Iterable[Node]) -> list[Node]:
+    """Return the nodes that have none of the others upstream of them."""
+    ids = {node.id for node in nodes}
+    first = [each for each in ids if not (graph.upstream([each]) - {each}) & ids]
+    return [graph.nodes[each] for each in sorted(first)]
 
-    Follows links through primitive nodes and switches. Empty if no literal is found.
+
+def last_of(graph: Graph, nodes: Iterable[Node]) -> list[Node]:
+    """Return the nodes that are upstream of none of the others."""
+    ids = {node.id for node in nodes}
+    earlier = {each for last in ids for each in graph.upstream([last]) - {last}}
+    return [graph.nodes[each] for each in sorted(ids - earlier)]
+
+
+def number_sources(graph: Graph, node_input: NodeInput, kind: type = int) -> set[NodeInput]:
+    """Return the inputs from which the number of an input comes, as literals of this type.
+
+    Follows links through primitive nodes and switches. Empty if no number is found.
     """
     value = graph.nodes[node_input.node].inputs.get(node_input.input)
-    if is_a(value, kind):
+    if is_number(value, kind):
         return {node_input}
     if not isinstance(value, Link):
         return set()
@@ -131,24 +149,20 @@ def value_sources(graph: Graph, node_input: NodeInput, kind: type) -> set[NodeIn
     return {
         found
         for name in _likely_inputs(source, node_input.input, kind)
-        for found in value_sources(graph, NodeInput(node=source.id, input=name), kind)
+        for found in number_sources(graph, NodeInput(node=source.id, input=name), kind)
     }
 
 
-def is_a(value: Any, kind: type) -> bool:
-    """Whether a value is of a type; true and false do not count as integers."""
+def is_number(value: Any, kind: type | tuple[type, ...] = int) -> bool:
+    """Whether a value is a number of a type; true and false are none."""
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def _links_starting_with(node: Node, start: str) -> list[Link]:
-    return [link for name, link in node.links.items() if name.startswith(start)]
-
-
 def _likely_inputs(node: Node, wanted: str, kind: type) -> list[str]:
-    for name in (wanted, *PASSED_ON_INPUTS):
+    for name in (wanted, *_NUMBER_INPUTS):
         value = node.inputs.get(name)
-        if isinstance(value, Link) or is_a(value, kind):
+        if isinstance(value, Link) or is_number(value, kind):
             return [name]
     return list(active_links(node)) or [
-        name for name, value in node.inputs.items() if is_a(value, kind)
+        name for name, value in node.inputs.items() if is_number(value, kind)
     ]

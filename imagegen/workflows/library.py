@@ -9,7 +9,8 @@ from imagegen.comfy.capabilities import Requirements
 from imagegen.comfy.prompt_job import WEBSOCKET_SAVE_NODE
 from imagegen.comfy.reference_pictures import ReferencePicture
 from imagegen.workflows.errors import UnknownPersona, WorkflowFault, WorkflowsMissing
-from imagegen.workflows.graph import Graph, read_graph
+from imagegen.workflows.graph import Graph
+from imagegen.workflows.graph_file import read_graph
 from imagegen.workflows.graph_search import NodeInput
 from imagegen.workflows.input_discovery import WorkflowInputs, find_inputs
 from imagegen.workflows.model_files import (
@@ -25,18 +26,19 @@ from imagegen.workflows.reference_pictures import pictures_of_hosts, reference_p
 MAX_SEED = 2**53 - 1
 
 # Limits of width and height, in pixels.
-SIDE_STEP, LEAST_SIDE, MOST_SIDE = 16, 64, 4096
+SIDE_STEP, LEAST_SIDE, MOST_SIDE = 8, 64, 4096
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workflow:
     """A persona and the part of its graph that draws the image.
 
-    `persona_file` is its persona.toml, and `path` the file of the graph. `requirements` is what a host must have, with the save nodes
-    that `bind` uses instead of the graph's own. `sends_images`: the graph's save node sends its
-    images through the websocket, and so does the bound one. `width` and `height`, in pixels, are
-    those of the first latent: an upscaler after it may enlarge the image. `pictures` are those of
-    the persona's folder that the graph loads, by the input that names them.
+    `persona_file` is its persona.toml, and `path` the file of the graph. `requirements` is what a
+    host must have, with the save nodes that `bind` uses instead of the graph's own. `sends_images`:
+    the graph's save node sends its images through the websocket, and so does the bound one.
+    `width` and `height`, in pixels, are those of the first latent: an upscaler after it may enlarge
+    the image. They are None if the graph shows no single size. `pictures` are those of the
+    persona's folder that the graph loads, by the input that names them.
     """
 
     persona: Persona
@@ -45,8 +47,8 @@ class Workflow:
     graph: Graph
     inputs: WorkflowInputs
     sends_images: bool
-    width: int
-    height: int
+    width: int | None
+    height: int | None
     requirements: Requirements
     pictures: Mapping[NodeInput, ReferencePicture] = field(default_factory=dict)
 
@@ -125,7 +127,7 @@ def load_workflows(
             faults[folder.name] = WorkflowFault(folder, why)
             continue
         try:
-            workflows[name] = _workflow(folder, own_folders.get(name, folder), check)
+            workflows[name] = load_workflow(folder, own_folders.get(name), check=check)
         except WorkflowFault as fault:
             faults[name] = fault
     aliases = _aliases(workflows, faults, own=frozenset(own_folders))
@@ -185,29 +187,52 @@ def _folders(directory: Path) -> list[Path]:
     return found
 
 
-def _workflow(folder: Path, described: Path, check: PersonaCheck | None) -> Workflow:
-    """Load a persona from its folder; `described` is the folder with its persona.toml."""
-    toml = described / "persona.toml"
+def load_workflow(
+    folder: Path, own: Path | None = None, *, check: PersonaCheck | None = None
+) -> Workflow:
+    """Load one persona from its folder.
+
+    `own` is the operator's folder of that persona: its persona.toml replaces that of `folder`, and
+    so does its graph if it has one. `check` is that of `load_workflows`.
+
+    Raises:
+        WorkflowFault: the persona cannot be drawn.
+    """
+    toml = (own or folder) / "persona.toml"
     persona, config = read_persona(toml)
-    path = described / config.workflow
-    if not path.exists():
-        path = folder / config.workflow
-    full_graph = read_graph(path).with_inputs(config.inputs, file=toml)
+    graph = read_graph(graph_path(folder, own, config))
+    return workflow_of(graph, persona, PersonaFiles(toml=toml, config=config), check=check)
+
+
+def graph_path(folder: Path, own: Path | None, config: WorkflowConfig) -> Path:
+    """Return the path of a persona's graph; `folder` and `own` are those of `load_workflow`."""
+    path = (own or folder) / config.workflow
+    return path if path.exists() else folder / config.workflow
+
+
+def workflow_of(
+    read: Graph, persona: Persona, files: PersonaFiles, *, check: PersonaCheck | None = None
+) -> Workflow:
+    """Return the workflow of a persona and of the graph that was read for it.
+
+    Raises:
+        WorkflowFault: the persona cannot be drawn with it.
+    """
+    full_graph = read.with_inputs(files.config.inputs, file=files.toml)
     check_model_names(full_graph)
-    inputs = find_inputs(full_graph, config.nodes, toml=toml)
-    # Without the graph's other outputs: they would cost time and leave files on the host.
-    graph = full_graph.only(full_graph.upstream([inputs.image.node]))
+    found = find_inputs(full_graph, files.config.nodes, toml=files.toml)
+    graph, inputs = found.graph, found.inputs
     sends_images = full_graph.nodes[inputs.save].class_type == WEBSOCKET_SAVE_NODE
-    pictures = reference_pictures(graph, (described, folder))
+    pictures = reference_pictures(graph, (files.toml.parent, read.file.parent))
     workflow = Workflow(
         persona=persona,
-        persona_file=toml,
-        path=path,
+        persona_file=files.toml,
+        path=read.file,
         graph=graph,
         inputs=inputs,
         sends_images=sends_images,
-        width=_side(graph, inputs.width),
-        height=_side(graph, inputs.height),
+        width=_side(graph, inputs.widths),
+        height=_side(graph, inputs.heights),
         requirements=Requirements(
             model_set=model_set(graph),
             classes=frozenset(node.class_type for node in graph.nodes.values())
@@ -216,14 +241,17 @@ def _workflow(folder: Path, described: Path, check: PersonaCheck | None) -> Work
         ),
         pictures=pictures,
     )
+    if persona.images_per_request > 1 and not inputs.batches:
+        raise WorkflowFault(
+            files.toml,
+            "images_per_request: the graph has no node with a batch_size before its sampler, so it"
+            " draws one picture at a time; leave this key out",
+        )
     if check is not None:
-        check(workflow, PersonaFiles(toml=toml, config=config))
+        check(workflow, files)
     return workflow
 
 
-def _side(graph: Graph, node_input: NodeInput) -> int:
-    node = graph.nodes[node_input.node]
-    side: int = node.inputs[node_input.input]
-    if (why := side_fault(side)) is not None:
-        raise graph.fault(why, node=node, input_name=node_input.input)
-    return side
+def _side(graph: Graph, places: frozenset[NodeInput]) -> int | None:
+    sides = {graph.nodes[each.node].inputs[each.input] for each in places}
+    return sides.pop() if len(sides) == 1 else None

@@ -80,7 +80,12 @@ def check_model_names(graph: Graph) -> None:
     for node in graph.nodes.values():
         for name, value in node.inputs.items():
             if name in NUMBERS and not _is_number(value) and not isinstance(value, Link):
-                raise graph.fault(f"must be a number, not {value!r}", node=node, input_name=name)
+                raise graph.fault(
+                    f"must be a number, not {value!r}; if that stands for one in another program,"
+                    " write the number into the file or export it from ComfyUI again",
+                    node=node,
+                    input_name=name,
+                )
             if name in FOLDERS and not isinstance(value, Link) and not _is_name(value):
                 raise graph.fault(
                     f"must be the name of a file, not {value!r}", node=node, input_name=name
@@ -89,6 +94,9 @@ def check_model_names(graph: Graph) -> None:
 
 def _files(node: Node) -> Iterator[ModelFile]:
     for name, value in node.inputs.items():
+        # Nodes with several LoRAs keep those that are switched off.
+        if isinstance(value, dict) and value.get("on") is False:
+            continue
         for text in strings_in(value):
             if is_model_file(name, text):
                 yield ModelFile(class_type=node.class_type, input=name, name=text)

@@ -1,21 +1,35 @@
 """The fields of persona.toml: the persona, and how its graph is used."""
 
+import enum
 import re
 import tomllib
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    model_validator,
+)
 
 from chatflow_hook.turn import MAX_PERSONA, PersonaName, Rating
+from imagegen.workflows.clip_tokens import MAX_TOKENS, most_tokens
 from imagegen.workflows.errors import WorkflowFault
 
 # A persona is an adult beyond doubt.
 ADULT = 21
 # The keys of persona.toml that belong to WorkflowConfig.
 WORKFLOW_KEYS = ("workflow", "nodes", "inputs")
+
+# What a scene needs of the tokens that CLIP reads: clothes and a place.
+_LEAST_TOKENS_OF_SCENE = 25
 
 # Signs that could be read as markup, a prompt weight or a placeholder; plain phrases need none.
 _FORBIDDEN = set("<>{}[]|\\`^~#@=_")
@@ -135,10 +149,18 @@ class Captions(_Strict):
         return self.ru if language.lower().startswith("ru") else self.en
 
 
+class PromptStyle(enum.StrEnum):
+    """How prompts are worded: whole sentences, or tags within the tokens that CLIP reads."""
+
+    SENTENCES = "sentences"
+    TAGS = "tags"
+
+
 class Persona(_Strict):
     """A fictional adult with a fixed appearance; the age is at least 21.
 
     `aliases` are other names under which bots may ask for the persona, in lower case.
+    `images_per_request` is how many pictures of the same moment are drawn at once.
     """
 
     name: Name
@@ -152,6 +174,29 @@ class Persona(_Strict):
     habits: Habits = Habits()
     wording: Wordings = Wordings()
     captions: Captions = Captions()
+    images_per_request: int = Field(default=1, ge=1, le=10)
+    prompt_style: Annotated[PromptStyle, Strict(strict=False)] = PromptStyle.SENTENCES
+
+    @property
+    def introduction(self) -> str:
+        """The sentence with which each prompt begins: trigger words, name and age.
+
+        The screen relies on this form: see `_IDENTITY` of imagegen/safety/screen.py.
+        """
+        names = ", ".join((*self.trigger_words, self.display_name))
+        return f"A picture of {names}, a fictional adult aged {self.age}."
+
+    @model_validator(mode="after")
+    def _leaves_room_in_tags(self) -> Self:
+        if self.prompt_style is PromptStyle.TAGS:
+            fixed = most_tokens(f"{self.introduction} {self.appearance}, {self.style}")
+            if fixed > MAX_TOKENS - _LEAST_TOKENS_OF_SCENE:
+                raise ValueError(
+                    f"with prompt_style tags, appearance and style may take"
+                    f" {MAX_TOKENS - _LEAST_TOKENS_OF_SCENE} tokens with name and age, and take"
+                    f" up to {fixed}; shorten them"
+                )
+        return self
 
     def wording_rating(self, rating: Rating) -> Rating:
         """Return the rating of the wording that is used for a rating.
@@ -174,6 +219,10 @@ class Persona(_Strict):
                 return self.wording.explicit
 
 
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
 class InputReference(_Strict):
     """One input of one node; the node is given by id or title."""
 
@@ -181,14 +230,24 @@ class InputReference(_Strict):
     input: str
 
 
+# A node by id or title, or one input of it.
+Place = str | InputReference
+Places = Annotated[tuple[Place, ...], Strict(strict=False), BeforeValidator(_as_list)]
+NodeNames = Annotated[tuple[str, ...], Strict(strict=False), BeforeValidator(_as_list)]
+
+
 class NodeRoles(_Strict):
-    """Which node is which, for graphs whose links do not show it; None: found by the links."""
+    """Which node is which, for graphs whose links do not show it; empty: found by the links.
+
+    `keep` are texts that stay in every picture beside the prompt.
+    """
 
     save: str | None = None
     sampler: str | None = None
-    size: str | None = None
-    text: str | InputReference | None = None
-    seed: str | InputReference | None = None
+    size: NodeNames = ()
+    text: Places = ()
+    seed: Places = ()
+    keep: Places = ()
 
 
 class WorkflowConfig(_Strict):
@@ -238,7 +297,7 @@ def _explained(error: ValidationError) -> str:
 
 
 def _explained_detail(loc: tuple[int | str, ...], kind: str, message: str, value: Any) -> str:
-    key = ".".join(map(str, loc))
+    key = ".".join(map(str, loc)) or "persona"
     match kind:
         case "extra_forbidden":
             return f"{key}: there is no such key"

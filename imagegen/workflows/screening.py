@@ -14,7 +14,7 @@ from imagegen.safety.rules import Finding, ScreenVerdict
 from imagegen.safety.screen import shared_screen, worst
 from imagegen.workflows.errors import WorkflowFault
 from imagegen.workflows.graph import Graph, Link, Node
-from imagegen.workflows.graph_search import NodeInput, is_sampler, value_sources
+from imagegen.workflows.graph_search import NodeInput, is_sampler, number_sources
 from imagegen.workflows.library import Library, PersonaFiles, Workflow, load_workflows
 from imagegen.workflows.model_files import is_model_file, strings_in
 from imagegen.workflows.persona import Persona
@@ -36,10 +36,15 @@ def screened_workflows(directory: Path, own: Path | None = None) -> Library:
     Raises:
         WorkflowsMissing: a directory does not exist or holds no persona.
     """
-    return load_workflows(directory, own, check=_check)
+    return load_workflows(directory, own, check=check_texts)
 
 
-def _check(workflow: Workflow, files: PersonaFiles) -> None:
+def check_texts(workflow: Workflow, files: PersonaFiles) -> None:
+    """Return if no text of the persona.toml and of the graph breaks a ban.
+
+    Raises:
+        WorkflowFault: one does.
+    """
     _check_persona(workflow.persona, files.toml)
     _check_graph(workflow, files)
 
@@ -66,12 +71,12 @@ def _check_persona(persona: Persona, toml: Path) -> None:
 
 
 def _check_graph(workflow: Workflow, files: PersonaFiles) -> None:
-    graph, prompt = workflow.graph, workflow.inputs.text
+    graph, prompts = workflow.graph, workflow.inputs.texts
     drawn = _drawn_nodes(graph, workflow.inputs.image)
     for node in graph.nodes.values():
         for name, text in _node_texts(node):
-            # In this input the prompt is bound, so its own text reaches no host.
-            if NodeInput(node=node.id, input=name) == prompt:
+            # In these inputs the prompt is bound, so their own texts reach no host.
+            if NodeInput(node=node.id, input=name) in prompts:
                 continue
             if (why := _fault_of_input(name, text, is_drawn=node.id in drawn)) is not None:
                 by_toml = files.config.inputs.get(node.id) or files.config.inputs.get(
@@ -186,7 +191,7 @@ def _keeps_negative_away(graph: Graph, node: Node, slot: int) -> bool:
         return True
     # Below 1 the negative text is added to the picture instead of kept out of it.
     cfg = NodeInput(node=node.id, input="cfg")
-    sources = value_sources(graph, cfg, int) | value_sources(graph, cfg, float)
+    sources = number_sources(graph, cfg, int) | number_sources(graph, cfg, float)
     return bool(sources) and all(graph.nodes[each.node].inputs[each.input] >= 1 for each in sources)
 
 

@@ -41,6 +41,8 @@ NEW_COLUMNS = [
     "status_is_protected",
     "chat_told_at",
     "traceparent",
+    "album_images",
+    "album_file_ids",
 ]
 _INSERT_REQUEST = """
     INSERT INTO image_requests (

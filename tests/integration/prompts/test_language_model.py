@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from imagegen.prompts.llm import LanguageModel, NoScene
+from imagegen.prompts.llm import LanguageModel
+from imagegen.prompts.llm_answers import NoScene
 from imagegen.prompts.scene import Scene
 from tests.support.briefs import brief
 from tests.support.language_model import Answer, ChatServer, drops, says, silence, trickles

@@ -5,7 +5,18 @@ from typing import Any
 
 import pytest
 
-from tests.support.workflow_exports import REFINED, bound, fault, inputs, ksampler, node, plain
+from imagegen.workflows.errors import WorkflowFault
+from tests.support.workflow_exports import (
+    REFINED,
+    bound,
+    drawn,
+    fault,
+    inputs,
+    ksampler,
+    loaded,
+    node,
+    plain,
+)
 
 TWO_SAVES = {"10": node("SaveImage", "Small", images=["8", 0], filename_prefix="small")}
 TWO_TEXTS = {
@@ -22,22 +33,14 @@ TWO_SIZES = {
     "35": node("LatentSwitch", first=["13", 0], second=["14", 0]),
     "3": ksampler(latent_image=["35", 0]),
 }
-TWO_SAMPLERS = {
-    "4": ksampler(),
-    "18": node("VAEDecode", samples=["4", 0], vae=["29", 0]),
-    "19": node("ImageBatch", image1=["8", 0], image2=["18", 0]),
-    "9": node("SaveImage", images=["19", 0], filename_prefix=""),
-}
 
 
 @pytest.mark.parametrize(
     ("changed", "candidates", "key"),
     [
-        (TWO_SAVES, '10 "Small" (SaveImage), 9 "Save" (SaveImage)', 'save = "…"'),
+        (TWO_SAVES, '10 "Small" (SaveImage), 9 "Save" (SaveImage)', 'save = "10"'),
         (TWO_TEXTS, '26 "More" (CLIPTextEncode) input text, 27 "Words"', "text = {"),
-        (JOINED, '70 "Join" (StringConcatenate) input delimiter', "text = {"),
-        (TWO_SIZES, '13 "Size" (EmptySD3LatentImage), 14 "Tall"', 'size = "…"'),
-        (TWO_SAMPLERS, '3 "Draw" (KSampler), 4 "Draw" (KSampler)', 'sampler = "…"'),
+        (JOINED, '70 "Join" (StringConcatenate) input string_a', "text = {"),
     ],
 )
 def test_two_real_candidates_are_named_with_the_key_that_chooses(
@@ -54,18 +57,30 @@ def test_two_real_candidates_are_named_with_the_key_that_chooses(
     ("changed", "choice", "place", "value"),
     [
         (TWO_SAVES, 'save = "Small"', ("10", "filename_prefix"), "p/1"),
-        (TWO_TEXTS, 'text = "More"', ("26", "text"), "a dog"),
-        (JOINED, 'text = { node = "70", input = "string_b" }', ("70", "string_b"), "a dog"),
+        (TWO_TEXTS, 'text = "More"\nkeep = "Words"', ("26", "text"), "a dog"),
+        (TWO_TEXTS, 'text = "More"\nkeep = "Words"', ("27", "text"), "a cat"),
+        (TWO_TEXTS, 'text = ["More", "Words"]', ("27", "text"), "a dog"),
+        (TWO_TEXTS, 'keep = "Words"', ("26", "text"), "a dog"),
+        (
+            JOINED,
+            'text = { node = "70", input = "string_b" }\nkeep = "70"',
+            ("70", "string_b"),
+            "a dog",
+        ),
+        (JOINED, 'keep = { node = "70", input = "string_a" }', ("70", "string_b"), "a dog"),
         (TWO_SIZES, 'size = "Tall"', ("14", "width"), 960),
-        (TWO_SAMPLERS, 'sampler = "4"', ("4", "seed"), 7),
-        (REFINED, 'seed = "60"', ("60", "seed"), 7),
-        (REFINED, 'text = "61"', ("61", "text"), "a dog"),
+        (TWO_SIZES, 'size = ["Tall", "Size"]', ("13", "width"), 960),
+        (REFINED, 'seed = "60"\nkeep = "61"', ("60", "seed"), 7),
+        (REFINED, 'seed = ["3", "60"]\nkeep = "61"', ("3", "seed"), 7),
+        (REFINED, 'text = ["61", "27"]', ("61", "text"), "a dog"),
     ],
 )
 def test_persona_toml_chooses(
     tmp_path: Path, changed: dict[str, Any], choice: str, place: tuple[str, str], value: object
 ) -> None:
-    graph = bound(tmp_path, plain(**changed), more=f"[nodes]\n{choice}", width=960)
+    asked = {"width": 960} if "size" in choice else {}
+
+    graph = bound(tmp_path, plain(**changed), more=f"[nodes]\n{choice}", **asked)
 
     assert inputs(graph, place[0])[place[1]] == value
 
@@ -75,8 +90,12 @@ def test_persona_toml_chooses(
     [
         ('save = "Nowhere"', "nodes.save = 'Nowhere': no node of workflow.json has this id"),
         ('save = "28"', "node 28 (UNETLoader), input images: no picture is linked into it"),
-        ('sampler = "33"', "node 33 (ConditioningZeroOut), input latent_image: no size"),
-        ('size = "27"', 'node 27 "Words" (CLIPTextEncode), input width: is None'),
+        ('sampler = "30"', "node 30 (CLIPLoader): leads to no text"),
+        ('size = "27"', 'node 27 "Words" (CLIPTextEncode): nodes.size: has no width and height'),
+        ('text = { node = "27", input = "clip" }', "input clip: nodes.text: is not a text"),
+        ('text = { node = "30", input = "clip_name" }', "clip_name: nodes.text: is not a text"),
+        ('text = { node = "30", input = "type" }', "input type: nodes.text: is not a text"),
+        ('text = { node = "13", input = "width" }', "input width: nodes.text: is not a text"),
         ('text = "77"', "node 77 (Note): nodes.text: does not lead to the save node"),
         ('text = { node = "27", input = "words" }', "the node's inputs are: clip, text"),
         ('seed = "8"', "node 8 (VAEDecode): nodes.seed: the node's inputs are: samples, vae"),
@@ -90,14 +109,15 @@ def test_a_wrong_choice_is_named(tmp_path: Path, choice: str, why: str) -> None:
     assert why in str(broken)
 
 
-def test_a_width_that_cannot_be_traced_is_set_in_persona_toml(tmp_path: Path) -> None:
-    measured = {
-        "70": node("Measure", image="a.png"),
-        "13": node("EmptySD3LatentImage", width=["70", 0], height=768, batch_size=1),
-    }
+def test_a_size_that_is_not_clear_is_named_only_where_it_is_asked_for(tmp_path: Path) -> None:
+    workflow = loaded(tmp_path, plain(**TWO_SIZES))
 
-    broken = fault(tmp_path / "a", plain(**measured))
-    graph = bound(tmp_path / "b", plain(**measured), more='[inputs]\n"13".width = 1024')
+    graph = drawn(workflow)
 
-    assert 'set "13".width = 1024 under [inputs] in persona.toml' in broken.why
-    assert inputs(graph, "13")["width"] == 1024
+    assert (graph.width, inputs(graph, "13")["width"], inputs(graph, "14")["width"]) == (
+        None,
+        1024,
+        832,
+    )
+    with pytest.raises(WorkflowFault, match="name its node as size under"):
+        drawn(workflow, width=960)

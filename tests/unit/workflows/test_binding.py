@@ -23,6 +23,7 @@ from tests.support.workflow_exports import (
     loaded,
     node,
     plain,
+    write_persona_folder,
 )
 
 
@@ -88,7 +89,7 @@ def test_a_seed_out_of_range_is_refused(tmp_path: Path, seed: int) -> None:
         drawn(workflow, seed=seed)
 
 
-@pytest.mark.parametrize("side", [0, 48, 1000, 8192])
+@pytest.mark.parametrize("side", [0, 48, 1001, 8192])
 def test_a_bad_size_is_refused(tmp_path: Path, side: int) -> None:
     workflow = loaded(tmp_path, plain())
 
@@ -132,7 +133,7 @@ def test_another_picture_has_another_cache_key(tmp_path: Path, asked: dict[str, 
 
 GRAPHS = [
     plain(),
-    plain(**REFINED),
+    plain(**{**REFINED, "60": ksampler(latent_image=["3", 0])}),
     plain(**ADVANCED, **{"51": BASIC}),
     plain(**{"99": BLANK, "3": ksampler(negative=["99", 0])}),
 ]
@@ -162,7 +163,7 @@ def test_other_ids_in_another_order_bind_alike(
 @given(
     prompt=st.text(),
     seed=st.integers(0, MAX_SEED),
-    width=st.integers(4, 256).map(lambda n: n * 16),
+    width=st.integers(8, 512).map(lambda n: n * 8),
 )
 def test_whatever_is_asked_is_in_the_graph_and_binds_alike_again(
     prompt: str, seed: int, width: int
@@ -182,3 +183,37 @@ def _renamed(value: dict[str, Any], ids: dict[str, str]) -> dict[str, Any]:
         for name, given in value["inputs"].items()
     }
     return {**value, "inputs": moved}
+
+
+def test_so_many_images_as_are_asked_for_are_drawn_at_once(tmp_path: Path) -> None:
+    batch = node("EmptySD3LatentImage", "Size", width=1024, height=768, batch_size=["70", 0])
+    graph = plain(**{"13": batch, "70": node("PrimitiveInt", value=4)})
+
+    workflow = loaded(tmp_path, graph)
+
+    assert inputs(drawn(workflow), "70")["value"] == 1
+    assert inputs(drawn(workflow, count=3), "70")["value"] == 3
+    assert drawn(workflow).cache_key != drawn(workflow, count=3).cache_key
+
+
+def test_where_latents_are_repeated_the_images_are_counted_there_alone(tmp_path: Path) -> None:
+    batch = node("EmptySD3LatentImage", "Size", width=1024, height=768, batch_size=2)
+    repeat = node("RepeatLatentBatch", samples=["13", 0], amount=2)
+    graph = plain(**{"13": batch, "70": repeat, "3": ksampler(latent_image=["70", 0])})
+
+    bound_graph = drawn(loaded(tmp_path, graph), count=3)
+
+    assert inputs(bound_graph, "70")["amount"] == 3
+    assert inputs(bound_graph, "13")["batch_size"] == 1
+
+
+def test_an_album_needs_a_graph_with_a_batch(tmp_path: Path) -> None:
+    graph = plain()
+    del graph["13"]["inputs"]["batch_size"]
+    folder = write_persona_folder(tmp_path, graph)
+    toml = folder / "persona.toml"
+    toml.write_text(f"images_per_request = 2\n{toml.read_text('utf-8')}", encoding="utf-8")
+
+    broken = load_workflows(tmp_path).faults["lina"]
+
+    assert "images_per_request: the graph has no node with a batch_size" in broken.sentence

@@ -236,8 +236,10 @@ def test_an_upscaler_after_the_decode_is_on_the_way(tmp_path: Path) -> None:
     assert (inputs(graph, "13")["width"], inputs(graph, "52")["width"]) == (832, 2048)
 
 
-def test_a_refiner_takes_the_seed_and_keeps_its_own_words(tmp_path: Path) -> None:
-    graph = bound(tmp_path, plain(**REFINED))
+def test_a_refiner_takes_the_seed_and_keeps_its_own_words_where_the_artist_says_so(
+    tmp_path: Path,
+) -> None:
+    graph = bound(tmp_path, plain(**REFINED), more='[nodes]\nkeep = ["61"]')
 
     assert (inputs(graph, "27")["text"], inputs(graph, "61")["text"]) == ("a dog", "fine detail")
     assert (inputs(graph, "3")["seed"], inputs(graph, "60")["seed"]) == (7, 7)

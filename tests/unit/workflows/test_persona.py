@@ -7,7 +7,13 @@ from pydantic import ValidationError
 
 from chatflow_hook.turn import Rating
 from imagegen.workflows.errors import WorkflowFault
-from imagegen.workflows.persona import Habits, InputReference, Persona, read_persona
+from imagegen.workflows.persona import (
+    Habits,
+    InputReference,
+    Persona,
+    PromptStyle,
+    read_persona,
+)
 
 WHOLE = """
 display_name = "Lina"
@@ -45,7 +51,7 @@ def test_a_persona_is_read_whole(tmp_path: Path) -> None:
         trigger_words=("l1na", "l1na woman"),
     )
     assert config.workflow == "../_common/portrait.json"
-    assert config.nodes.text == InputReference(node="57:27", input="text")
+    assert config.nodes.text == (InputReference(node="57:27", input="text"),)
     assert config.inputs == {"57:34": {"lora_name": "lina.safetensors"}}
 
 
@@ -164,3 +170,16 @@ def test_a_persona_cannot_be_changed() -> None:
 
     with pytest.raises(ValidationError, match="frozen"):
         setattr(persona, "age", 12)  # noqa: B010 - mypy knows that it cannot be set
+
+
+def test_tags_need_room_for_a_scene(tmp_path: Path) -> None:
+    text = WHOLE.replace("A photograph.", "A quiet photograph" + " with fine detail" * 15)
+
+    with pytest.raises(WorkflowFault, match="may take 50 tokens with name and age, and take up to"):
+        read_persona(_written(tmp_path, f'prompt_style = "tags"\n{text}'))
+
+
+def test_tags_are_read(tmp_path: Path) -> None:
+    persona, _ = read_persona(_written(tmp_path, f'prompt_style = "tags"\n{WHOLE}'))
+
+    assert persona.prompt_style is PromptStyle.TAGS

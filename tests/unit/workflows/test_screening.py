@@ -48,7 +48,7 @@ def with_negative(text: str, **sampler: Any) -> dict[str, Any]:
     return plain(**{"34": encoder(text), "3": ksampler(negative=["34", 0], **sampler)})
 
 
-TEXT_ROLE = '\n[nodes]\ntext = "Words"\n'
+TEXT_ROLE = '\n[nodes]\ntext = "Words"\nkeep = "34"\n'
 FORBIDDEN = [
     "a schoolgirl",
     "a girl of 12",

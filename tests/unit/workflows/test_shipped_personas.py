@@ -61,6 +61,8 @@ def test_each_is_a_fictional_adult_of_about_one_megapixel(name: str) -> None:
     assert f"a fictional adult aged {workflow.persona.age}." in write_own_prompt(
         workflow.persona, "hello"
     )
+    assert workflow.width is not None
+    assert workflow.height is not None
     assert 0.9e6 < workflow.width * workflow.height < 1.1e6
 
 
