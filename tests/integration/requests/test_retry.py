@@ -48,8 +48,9 @@ async def test_a_send_that_was_given_up_is_made_with_the_picture_that_is_there(
 
 
 async def test_what_could_not_be_drawn_is_drawn(products: ProductFactory) -> None:
-    async with products.start() as product:
-        product.hosts[0].script(Fault(kind=FaultKind.OUT_OF_MEMORY, times=2))
+    async with products.start(comfyui_memory_retry=0.1) as product:
+        # Twice at the first attempt, and once at each of the other two.
+        product.hosts[0].script(Fault(kind=FaultKind.OUT_OF_MEMORY, times=4))
         request = await product.ask()
         failed = await product.hook.wait(request, timeout=PATIENCE_S)
 
