@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix chaos soak bench check browser screenshots lock clean venv python
+.PHONY: help demo test matrix chaos soak bench check browser linters image screenshots lock clean venv python
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
@@ -36,6 +36,14 @@ check: venv ## Lint, format, types, imports, names
 browser: venv ## Install what drives a browser, for the test of the chat page; Chromium itself is the system's
 	@PIP_USER=0 $(PYTHON) -m pip --python $(BIN)/python --no-input --disable-pip-version-check install --quiet \
 		--require-hashes --no-deps --only-binary :all: -r requirements-browser.lock
+
+linters: python ## Install what checks Dockerfile, compose.yaml and the files of docs/deploy, aside from .venv
+	@test -d .venv-tools || $(PYTHON) -m venv --without-pip .venv-tools
+	@PIP_USER=0 $(PYTHON) -m pip --python .venv-tools/bin/python --no-input --disable-pip-version-check install --quiet \
+		--require-hashes --no-deps --only-binary :all: -r requirements-deploy.lock
+
+image: venv ## Take the steps of the Dockerfile without docker, and see that the worker runs and is healthy
+	@exec $(BIN)/python -m tests.container
 
 screenshots: browser ## Make the pictures of the docs anew, with the chat page in Chromium
 	@exec $(BIN)/python -m tests.browser.screenshots $(ARGS)

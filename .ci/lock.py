@@ -18,6 +18,8 @@ COMPILE = (
     f"pip compile {_OPTIONS} pyproject.toml --extra sandbox --extra image-screen --extra otel --extra bench --group dev -o requirements.lock",
     # Apart, so that `make venv` stays light: a browser's driver is as large as all the rest.
     f"pip compile {_OPTIONS} --group pyproject.toml:browser --constraint requirements.lock -o requirements-browser.lock",
+    # For .venv-tools: one of these is a plugin of pytest that fails without more packages.
+    f"pip compile {_OPTIONS} --group pyproject.toml:deploy --constraint requirements.lock -o requirements-deploy.lock",
 )
 
 

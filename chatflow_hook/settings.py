@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
+from urllib.parse import quote
 
 from pydantic import (
     AfterValidator,
@@ -12,6 +13,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -45,17 +47,24 @@ class BadSetting(ValueError):
     """
 
 
-def _check_database_url(value: SecretStr) -> SecretStr:
+def _check_database_url(value: SecretStr, info: ValidationInfo) -> SecretStr:
+    url = value.get_secret_value()
     try:
-        address = parse_database_url(value.get_secret_value())
+        address = parse_database_url(url)
     except ValueError as error:  # its message never quotes the address
         raise BadSetting(str(error)) from None
     for option, path in address.files.items():
         if not os.access(path, os.R_OK):
             raise BadSetting(f"an address whose {option} names a file that cannot be read")
-    return value
+    password: SecretStr | None = info.data.get("pgpassword")
+    if password is None or address.url.password is not None:
+        return value
+    mark = "&" if "?" in url else "?"
+    return SecretStr(f"{url.strip()}{mark}password={quote(password.get_secret_value(), safe='')}")
 
 
+# The password of an address that has none: a field `pgpassword` that stands before the address.
+PGPassword = Annotated[SecretStr | None, Field(description="the plain password")]
 DatabaseURL = Annotated[
     SecretStr, AfterValidator(_check_database_url), Field(description=_DATABASE_FORM)
 ]
@@ -156,6 +165,7 @@ class RedisSettings(BaseSettings):
 class HookSettings(RedisSettings):
     """The hook's settings: database, Redis, trigger, limits, age text, secret. Touches no network."""
 
+    pgpassword: PGPassword = None
     database_url: DatabaseURL
     image_trigger_min: Annotated[int, Field(ge=1, description="a whole number from 1")] = 3
     image_trigger_max: Annotated[

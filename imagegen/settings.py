@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from chatflow_hook.buttons import Button
-from chatflow_hook.settings import BadSetting, DatabaseURL, HookSettings, read
+from chatflow_hook.settings import BadSetting, DatabaseURL, HookSettings, PGPassword, read
 from chatflow_hook.turn import Rating
 from imagegen import resources
 from imagegen.comfy.address import DnsName, HostAddress, parse_host
@@ -38,6 +38,7 @@ class DatabaseSettings(BaseSettings):
         frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore"
     )
 
+    pgpassword: PGPassword = None
     database_url: DatabaseURL
 
 

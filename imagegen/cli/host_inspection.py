@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from redis.exceptions import RedisError
 
 from chatflow_hook import redis_errors
-from chatflow_hook.settings import DatabaseURL, RedisSettings, read
+from chatflow_hook.settings import DatabaseURL, PGPassword, RedisSettings, read
 from imagegen.bootstrap import workflow_library
 from imagegen.comfy.address import HostAddress
 from imagegen.comfy.host_report import GpuDevice, HostReport, ask_hosts
@@ -162,6 +162,7 @@ class KnownHosts:
 class HostsSettings(HostSettings, RedisSettings):
     """What it takes to find all hosts; without a database those of the orders are not found."""
 
+    pgpassword: PGPassword = None
     database_url: DatabaseURL | None = None
 
 

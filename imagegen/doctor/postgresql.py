@@ -155,8 +155,8 @@ def _of_error(error: Unavailable, address: Address) -> DoctorFinding:
         case "28P01" | "28000":
             return red(
                 sentence,
-                f"write the password of the role {role} into DATABASE_URL, or set it: "
-                f"ALTER ROLE {role} PASSWORD '…'; pg_hba.conf says who may come from where",
+                f"write the password of the role {role} into DATABASE_URL, or into PGPASSWORD if none "
+                f"is in the address, or set it: ALTER ROLE {role} PASSWORD '…'; pg_hba.conf says who may come from where",
             )
         case sqlstates.INVALID_CATALOG_NAME:
             return red(

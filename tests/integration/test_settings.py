@@ -1,12 +1,16 @@
 """Settings: what a wrong one says, and what all may be written."""
 
+import uuid
 from pathlib import Path
 
+import asyncpg
 import pytest
 from redis.asyncio import Redis
+from sqlalchemy import make_url, text
 
 from chatflow_hook import ChatFlowHook
 from chatflow_hook.settings import BadSetting, HookSettings, read
+from imagegen.db.engine import connect
 from imagegen.queue import connections
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from imagegen.settings import Settings, from_env
@@ -234,3 +238,62 @@ async def test_a_password_that_redis_refuses_names_the_variable(
 
             with pytest.raises(BadSetting, match="REDIS_PASSWORD"):
                 await connections.outage(from_env())
+
+
+# Every sign that means something in an address, a shell or a .env file.
+ANY_SIGNS = "p@ss:w/o%20?a=b&c+d#e 'f' \"g\" $HOME ${PATH} \\h ;`i` [j] ф"
+
+
+def test_an_address_without_a_password_takes_pgpassword(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://bot@localhost/chatflow?connect_timeout=5")
+    monkeypatch.setenv("PGPASSWORD", ANY_SIGNS)
+
+    address = read(HookSettings).database
+
+    assert address.url.password == ANY_SIGNS
+    assert (address.url.username, address.url.database) == ("bot", "chatflow")
+    assert ANY_SIGNS not in f"{read(HookSettings)!r} {address!r} {address.place}"
+
+
+def test_a_password_in_the_address_has_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", "another")
+
+    assert from_env().database.url.password == "pass"
+
+
+def test_a_password_in_single_quotes_is_read_from_the_file_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("DATABASE_URL")
+    # What is read from a file has ${NAME} replaced, in single quotes too.
+    password = ANY_SIGNS.replace("${PATH}", "$PATH")
+    quoted = password.replace("'", r"\'")
+    (tmp_path / ".env").write_text(
+        f"DATABASE_URL=postgresql://bot@localhost/chatflow\nPGPASSWORD='{quoted}'\n", "utf-8"
+    )
+
+    assert from_env().database.url.password == password
+
+
+async def test_postgresql_takes_a_password_of_any_signs(
+    monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    role = f"role_{uuid.uuid4().hex[:8]}"
+    url = make_url(database_url)
+    owner = await asyncpg.connect(database_url)
+    await owner.execute(
+        f"CREATE ROLE {role} LOGIN PASSWORD '{ANY_SIGNS.replace(chr(39), chr(39) * 2)}'"
+    )
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://{role}@{url.host}:{url.port}/{url.database}")
+    monkeypatch.setenv("PGPASSWORD", ANY_SIGNS)
+
+    engine = connect(from_env().database_url)
+    try:
+        async with engine.connect() as connection:
+            user = await connection.scalar(text("SELECT current_user"))
+    finally:
+        await engine.dispose()
+        await owner.execute(f"DROP ROLE {role}")
+        await owner.close()
+
+    assert user == role
