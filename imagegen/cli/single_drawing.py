@@ -120,7 +120,10 @@ async def _draw_on(
 ) -> Drawing:
     client, prompt_id = lease.host, str(uuid4())
     job = PromptJob(
-        graph=lease.with_host_paths(graph.graph), prompt_id=prompt_id, node=graph.output_node
+        graph=lease.with_host_paths(graph.graph),
+        prompt_id=prompt_id,
+        node=graph.output_node,
+        pictures=graph.pictures,
     )
     try:
         result = await client.execution(job).run()

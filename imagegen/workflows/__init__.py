@@ -8,5 +8,6 @@
 - `model_files.py`: the model files that a graph names
 - `screening.py`: screens every text of a persona that reaches a host
 - `binding.py`: prompt, seed and size into a graph
+- `warm_graph.py`: the smallest graph that loads a persona's models
 - `errors.py`: what can be wrong with a persona's files
 """

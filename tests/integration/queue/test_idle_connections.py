@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -61,11 +62,12 @@ async def _burst(client: Redis, count: int = BURST) -> None:
 
 async def _use(client: Redis, count: int) -> None:
     """Wait in Redis until all of the burst do so, for the last of them to end it."""
-    if await client.incr("here") < count:
-        await client.execute_command("BLPOP", "all here", PATIENCE_S)
+    commands: Any = client  # the types of redis-py are those of both its clients
+    if await commands.incr("here") < count:
+        await commands.blpop("all here", timeout=PATIENCE_S)
     else:
-        await client.execute_command("RPUSH", "all here", *range(count - 1))
-        await client.delete("here")
+        await commands.rpush("all here", *range(count - 1))
+        await commands.delete("here")
 
 
 async def _count(admin: Redis) -> int:
