@@ -300,6 +300,7 @@ class Pool:
         shared_slot = await self._take_shared(grant, is_new=True)
         if shared_slot is None:
             return None
+        self._tell_who_gives_way()
 
         def release() -> None:
             shared_slot.release()
@@ -332,7 +333,7 @@ class Pool:
 
         self._yielding[host] = wanted
         try:
-            self._assign()
+            self._tell_who_gives_way()
             async with (
                 periodic.every(_ASK_OTHERS_EVERY_S, ask_others, name=f"who wants {name}"),
                 self.lease(requirements, reservation=reservation) as lease,
@@ -409,10 +410,13 @@ class Pool:
             else:
                 # No host is searched again for the other waiters of this kind.
                 without_host.add(kind)
+        self._tell_who_gives_way()
+        self._set_timer()
+
+    def _tell_who_gives_way(self) -> None:
         for host, wanted in self._yielding.items():
             if self._is_wanted(host):
                 wanted.set()
-        self._set_timer()
 
     def _is_wanted(self, host: PooledHost) -> bool:
         """Whether anybody wants a slot of a host besides the first one that is lent."""

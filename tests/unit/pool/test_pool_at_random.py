@@ -60,7 +60,7 @@ CAPABILITIES = [
     for names in ((), FILES[:1], FILES[1:], FILES)
 ]
 ERRORS = [HostLost, HostLacks, DrawingFailed, OutOfMemory, PromptLost, ImageMissing, ValueError]
-MANY = settings(max_examples=140, stateful_step_count=60)
+MANY = settings(max_examples=100, stateful_step_count=60)
 WHICH = st.integers(0, 30)
 MOST_HOSTS = 4
 
@@ -289,7 +289,9 @@ class _Pool(RuleBasedStateMachine):
         hosts = self._lasting_hosts()
         for job in self.waiting:
             wants = job.wants
-            if wants is not None and hosts and all(host.missing(wants) for host in hosts):
+            if wants is None or not hosts or self._prompt_host(job) is not None:
+                continue
+            if all(host.missing(wants) for host in hosts):
                 assert any(host._capabilities_at < job.since for host in hosts)
 
     @invariant()
@@ -301,6 +303,11 @@ class _Pool(RuleBasedStateMachine):
             )
             if is_waited_for or host.taken > 1 or host.queue.others:
                 assert caller.wanted.is_set()
+
+    def _prompt_host(self, job: SlotCaller) -> PooledHost | None:
+        """Return the host with an earlier prompt of the job, unless it is given up or gone."""
+        host = self.pool._hosts.get(job.left_on or "")
+        return None if host is None or host.is_given_up else host
 
     def _lasting_hosts(self) -> list[PooledHost]:
         return [host for host in self.hosts if host.use is not HostUse.REMOVED]
@@ -395,9 +402,7 @@ class _Pool(RuleBasedStateMachine):
 
     def _suits(self, job: SlotCaller) -> list[PooledHost]:
         held = self.held
-        left_on = next((m for m in self.hosts if m.name == job.left_on), None)
-        if left_on is not None and left_on.is_given_up:
-            left_on = None
+        left_on = self._prompt_host(job)
         if left_on is not None and not left_on.health.is_silent:
             return [left_on] if held[left_on.name] < self.slots else []
         wants = job.wants
