@@ -57,8 +57,15 @@ async def host() -> AsyncIterator[SandboxComfyUI]:
 class Worker:
     """What one worker has for loading models ahead; `step` looks once, and waits for its end."""
 
-    def __init__(self, keep_warm: KeepWarm, pool: Pool, clock: Clock) -> None:
+    def __init__(self, keep_warm: KeepWarm, pool: Pool, metrics: Metrics, clock: Clock) -> None:
         self.keep_warm, self.pool, self.clock = keep_warm, pool, clock
+        self._metrics = metrics
+
+    def count(self, host: SandboxComfyUI, end: str) -> float | None:
+        """Return how often loading on a host has ended so, by its metric."""
+        labels = {"host": host.address, "end": end}
+        name = "imagegen_host_warmings_total"
+        return self._metrics.registry.get_sample_value(name, labels)
 
     async def step(self) -> None:
         await self.keep_warm.step()
@@ -90,9 +97,9 @@ async def worker_of(
         library = ReloadableLibrary(
             lambda: load_workflows(resources.path("workflows"), personas_dir)
         )
-        claims = WarmClaims(redis)
-        keep_warm = KeepWarm(pool, library, claims, Metrics(), idle_s=idle_s, clock=clock)
-        yield Worker(keep_warm, pool, clock)
+        claims, metrics = WarmClaims(redis), Metrics()
+        keep_warm = KeepWarm(pool, library, claims, metrics, idle_s=idle_s, clock=clock)
+        yield Worker(keep_warm, pool, metrics, clock)
 
 
 def _texts(host: SandboxComfyUI) -> Sequence[Any]:
@@ -139,6 +146,7 @@ async def test_nothing_is_left_on_the_host_and_the_models_count_as_loaded(
 
     assert len(host.posted) == 1
     assert history == {}
+    assert worker.count(host, "loaded") == 1
     assert status.loaded is not None
     assert status.taken == 0
 
@@ -158,6 +166,7 @@ async def test_a_picture_that_wants_the_only_slot_gets_it_at_once(
         await worker.settled()
 
     assert [drawn.succeeded for drawn in host.drawn] == [False]
+    assert worker.count(host, "gave_way") == 1
 
 
 async def test_a_picture_of_another_worker_gets_the_slot_too(
