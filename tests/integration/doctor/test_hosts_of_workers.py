@@ -72,7 +72,7 @@ async def test_a_removed_host_is_no_subject_and_a_drained_one_is_said_to_be_one(
 
     assert {each.level for each in findings} == {Level.GREEN}
     told = "\n".join(each.sentence for each in findings)
-    assert NOWHERE not in told
+    assert f"{NOWHERE} " not in told
     assert f"{drained.address} is drained (new driver): nothing new is drawn there" in told
 
 
