@@ -25,11 +25,12 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
-from redis.asyncio.connection import ConnectionPool, SSLConnection
+from redis.asyncio.connection import SSLConnection
 
 from chatflow_hook.database_url import Address
 from chatflow_hook.database_url import parse as parse_database_url
 from chatflow_hook.quota import Quota
+from chatflow_hook.redis_pool import IdleClosingPool
 from chatflow_hook.redis_url import parse as parse_redis_url
 from chatflow_hook.trigger import Distance
 
@@ -94,12 +95,12 @@ class RedisPlace:
         """The name under which a connection logs in, None for Redis's own default."""
         return self.arguments.get("username")
 
-    def pool(self, db: int, **more: Any) -> ConnectionPool:
+    def pool(self, db: int, **more: Any) -> IdleClosingPool:
         """Return a pool of connections to database number `db`; touches no network.
 
         `more` are further arguments of a connection. The caller closes the pool.
         """
-        return ConnectionPool(**{**self.arguments, "db": db, **more})
+        return IdleClosingPool(**{**self.arguments, "db": db, **more})
 
 
 class RedisSettings(BaseSettings):

@@ -31,6 +31,7 @@ from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.cost_limit import CostLimit
 from imagegen.pipeline.end_notices import EndNotices
 from imagegen.pipeline.image_cache import ImageCache
+from imagegen.pipeline.keep_warm import KeepWarm
 from imagegen.pipeline.pause_gate import PauseGate
 from imagegen.pipeline.photo_message import PhotoMessages
 from imagegen.pipeline.quarantine import Quarantine
@@ -46,6 +47,7 @@ from imagegen.prompts.llm import LanguageModel
 from imagegen.queue import connections
 from imagegen.queue.circuit_breaker import CircuitBreaker
 from imagegen.queue.live_progress import LiveProgress
+from imagegen.queue.warm_claims import WarmClaims
 from imagegen.requests.chat_ends import ChatEnds
 from imagegen.requests.costs import Costs
 from imagegen.requests.deliveries import Deliveries
@@ -86,6 +88,7 @@ class WorkerParts:
     retention: Retention
     stray_cleanup: StrayCleanup
     forgotten_messages: ForgottenMessages
+    keep_warm: KeepWarm
     prompts: PromptBuilder
 
 
@@ -307,6 +310,7 @@ async def worker_parts(  # noqa: PLR0913 (what the worker has made, most of it b
         retention=Retention(engine, ImageCleanup(engine, images), retention_limits(settings)),
         stray_cleanup=stray_cleanup,
         forgotten_messages=ForgottenMessages(engine, chat_sender),
+        keep_warm=KeepWarm(membership.pool, library, WarmClaims(results), metrics),
         prompts=prompts,
     )
 

@@ -95,8 +95,11 @@ def places(error: BaseException) -> list[str]:
 
 
 def only_warnings() -> None:
-    """Log warnings and errors only, for a command that prints its own output."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    """Log warnings and errors only, to stderr, for a command that prints its own output."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def _adding_worker(name: str) -> Processor:

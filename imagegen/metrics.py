@@ -164,6 +164,11 @@ class Metrics:
         self._idle.labels(host).inc(max(0.0, times.started_at - idle_since))
         self._last_end[host] = times.ended_at
 
+    def warmed(self, host: str, *, end: str) -> None:
+        """Count models that a host loaded ahead; `end` is `loaded`, or what became of it instead."""
+        self._hosts.add(host)
+        self._warmings.labels(host, end).inc()
+
     def gpus_told(self, host: str, utilisation: tuple[float, ...]) -> None:
         """Note how busy the GPUs of a host are, each from 0 to 1."""
         self._hosts.add(host)
@@ -185,7 +190,7 @@ class Metrics:
         for host in self._hosts.difference(names):
             self._last_end.pop(host, None)
             self.gpu_utilisation.pop(host, None)
-            for counter in (self._busy, self._idle, self._prompts):
+            for counter in (self._busy, self._idle, self._prompts, self._warmings):
                 counter.remove_by_labels({"host": host})
         self._hosts.intersection_update(names)
 
@@ -218,6 +223,9 @@ class Metrics:
     def _define_hosts(self) -> None:
         self._prompts = self._counter(
             "host_prompts", "Prompts of this worker that ended on a host", "host end"
+        )
+        self._warmings = self._counter(
+            "host_warmings", "How often a host loaded the models of a persona ahead", "host end"
         )
         self._busy = self._counter(
             "gpu_busy_seconds", "Seconds for which a host worked on prompts of this worker", "host"

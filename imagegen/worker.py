@@ -187,6 +187,7 @@ def worker_settings(
             ("log repeats", logs.log_repeats, _LOG_REPEATS_EVERY_S),
         ):
             await stack.enter_async_context(periodic.every(seconds, step, name=name))
+        await stack.enter_async_context(parts.keep_warm.running())
         await _publish(
             settings,
             parts,

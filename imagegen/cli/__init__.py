@@ -12,6 +12,7 @@
 - `settings.py`: which settings are in force, and from where
 - `prompt.py`: what would be drawn for a dialog file
 - `draw.py`, `single_drawing.py`: one picture through a host, without a bot
+- `warm.py`, `host_warming.py`: hosts load the models of personas ahead
 - `covers.py`: draw the covers of personas ahead
 - `import_celery.py`: the pictures that still wait in a Celery service
 - `purge.py`, `forget.py`, `erasure_report.py`: what is erased, and how it is told

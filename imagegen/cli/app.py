@@ -20,6 +20,7 @@ from imagegen.cli.purge import purge
 from imagegen.cli.requests import requests
 from imagegen.cli.sandbox import sandbox
 from imagegen.cli.settings import settings
+from imagegen.cli.warm import warm
 from imagegen.cli.worker import worker
 
 
@@ -42,6 +43,7 @@ for _command in (
     pauses,
     prompt,
     draw,
+    warm,
     covers,
     settings,
     costs,

@@ -4,21 +4,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from redis.exceptions import RedisError
-
-from chatflow_hook import redis_errors
 from chatflow_hook.settings import DatabaseURL, PGPassword, RedisSettings, read
 from imagegen.bootstrap import workflow_library
-from imagegen.comfy.address import HostAddress
 from imagegen.comfy.host_report import GpuDevice, HostReport, ask_hosts
-from imagegen.db.engine import connect
 from imagegen.db.tables import HostUse
-from imagegen.errors import ImagegenError
-from imagegen.monitoring import host_status
 from imagegen.monitoring.host_status import PublishedHost
-from imagegen.pool.dns_records import FAMILIES, DnsResolver, NameNotResolved
-from imagegen.pool.host_orders import HostOrder, HostOrders
-from imagegen.queue import connections
+from imagegen.monitoring.known_hosts import KnownHosts, read_known_hosts
 from imagegen.settings import HostSettings
 from imagegen.workflows.library import Library
 
@@ -94,22 +85,17 @@ def inspect_hosts(*, timeout_s: float) -> Inspection:
 
 
 async def _inspect(settings: "HostsSettings", library: Library, timeout_s: float) -> Inspection:
-    known = await read_known_hosts(settings, timeout_s=timeout_s)
-    published = {host.name for host in known.published}
-    removed = {
-        name
-        for name, order in known.orders.items()
-        if order.use is HostUse.REMOVED and name not in published
-    }
+    known = await known_hosts(settings, timeout_s=timeout_s)
+    removed = known.removed
     asked = [address for name, address in known.addresses.items() if name not in removed]
     reports = await ask_hosts(asked, headers=settings.host_headers, timeout_s=timeout_s)
     return Inspection(
         rows=tuple(
-            replace(row, use=_use(row, known), note=_note(row, known))
+            replace(row, use=known.use_of(row.name), note=known.note_of(row.name))
             for row in host_rows(reports, known.published, library)
         ),
         removed=tuple(sorted(removed & {each.name for each in settings.host_addresses})),
-        unread=known.unread,
+        unread=_unread(known),
         redis_outage=known.redis_outage,
         persona_faults={
             name: f"{fault.sentence} ({fault.file})"
@@ -140,25 +126,6 @@ def is_well(inspection: Inspection) -> bool:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class KnownHosts:
-    """All hosts that anybody knows.
-
-    Attributes:
-        addresses: where they are, by name; those of COMFYUI_HOSTS first.
-        orders: what operators have ordered, by name.
-        published: what the workers have published, each host once for each worker.
-        unread: what could not be read, a sentence for each.
-        redis_outage: why Redis could not be asked, None if it could.
-    """
-
-    addresses: Mapping[str, HostAddress]
-    orders: Mapping[str, HostOrder]
-    published: Sequence[PublishedHost]
-    unread: tuple[str, ...]
-    redis_outage: str | None
-
-
 class HostsSettings(HostSettings, RedisSettings):
     """What it takes to find all hosts; without a database those of the orders are not found."""
 
@@ -166,75 +133,28 @@ class HostsSettings(HostSettings, RedisSettings):
     database_url: DatabaseURL | None = None
 
 
-async def read_known_hosts(settings: HostsSettings, *, timeout_s: float) -> KnownHosts:
-    """Read orders, DNS records and what the workers have published, each within `timeout_s`."""
-    unread: list[str] = []
-    (published, outage), orders, from_dns = await asyncio.gather(
-        _read_published(settings),
-        _read_orders(settings, timeout_s, unread),
-        _resolve(settings, unread),
-    )
-    of_orders = [order.address for order in orders.values() if order.address is not None]
-    of_workers = [HostAddress.parse(host.address) for host in published if host.address]
-    known: dict[str, HostAddress] = {}
-    for address in (*settings.host_addresses, *from_dns, *of_orders, *of_workers):
-        known.setdefault(address.name, address)
-    # As for the workers, an address that was given by an order counts more.
-    known |= {address.name: address for address in of_orders}
-    return KnownHosts(
-        addresses=known,
-        orders=orders,
-        published=published,
-        unread=tuple(unread),
-        redis_outage=outage,
+async def known_hosts(settings: HostsSettings, *, timeout_s: float) -> KnownHosts:
+    """Read which hosts anybody knows, each source within `timeout_s`.
+
+    Raises:
+        BadSetting: Redis refuses the password, or has no database of one of the numbers.
+    """
+    return await read_known_hosts(
+        settings, redis=settings, database_url=settings.database_url, timeout_s=timeout_s
     )
 
 
-async def _read_orders(
-    settings: HostsSettings, timeout_s: float, unread: list[str]
-) -> Mapping[str, HostOrder]:
-    if settings.database_url is None:
-        return {}
-    engine = connect(settings.database_url, pool_size=1)
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await HostOrders(engine).read()
-    except TimeoutError:
-        why = f"the database does not answer within {timeout_s:g} s"
-    except ImagegenError as error:
-        why = error.sentence
-    finally:
-        await engine.dispose()
-    unread.append(f"the hosts that were added or drained are not shown: {why}")
-    return {}
-
-
-async def _resolve(settings: HostsSettings, unread: list[str]) -> list[HostAddress]:
-    resolver, found = DnsResolver(), list[HostAddress]()
-    for name in settings.host_dns_names:
-        for family in FAMILIES:
-            try:
-                ips = await resolver.records(name.host, family)
-            except NameNotResolved as error:
-                unread.append(f"hosts of {name.name} are not shown: {error}")
-            else:
-                found += [name.address(ip) for ip in sorted(ips)]
-    return found
-
-
-async def _read_published(
-    settings: HostsSettings,
-) -> tuple[Sequence[PublishedHost], str | None]:
-    """Return what the workers have published, and why that could not be read."""
-    place = settings.redis
-    outage = await connections.outage(settings)
-    if outage is not None:
-        return [], outage
-    async with connections.silent_connection(place, db=settings.redis_result_db) as redis:
-        try:
-            return await host_status.read_published(redis), None
-        except (RedisError, OSError) as error:
-            return [], redis_errors.why(error, place.address, user=place.user)
+def _unread(known: KnownHosts) -> tuple[str, ...]:
+    """Return what could not be read, a sentence for each."""
+    orders = known.orders_fault
+    return (
+        *(f"hosts of {name} are not shown: {why}" for name, why in known.dns_faults.items()),
+        *(
+            [f"the hosts that were added or drained are not shown: {orders}"]
+            if orders is not None
+            else []
+        ),
+    )
 
 
 def _row(report: HostReport, published: Sequence[PublishedHost], library: Library) -> HostRow:
@@ -274,15 +194,3 @@ def _missing(report: HostReport, library: Library) -> dict[str, tuple[str, ...]]
         persona: tuple(each.sentence for each in report.capabilities.missing(workflow.requirements))
         for persona, workflow in library.workflows.items()
     }
-
-
-def _use(row: HostRow, known: KnownHosts) -> str:
-    if (order := known.orders.get(row.name)) is not None:
-        return order.use.value
-    # A host that DNS does not name any more is removed by the workers, without any order.
-    return next((host.use for host in known.published if host.name == row.name), HostUse.ACTIVE)
-
-
-def _note(row: HostRow, known: KnownHosts) -> str | None:
-    order = known.orders.get(row.name)
-    return None if order is None else order.note

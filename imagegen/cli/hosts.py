@@ -189,10 +189,10 @@ async def _ordered(
 
 
 async def _known_names() -> set[str]:
-    from imagegen.cli.host_inspection import HostsSettings, read_known_hosts
+    from imagegen.cli.host_inspection import HostsSettings, known_hosts
 
     try:
-        known = await read_known_hosts(read(HostsSettings), timeout_s=_KNOWN_WITHIN_S)
+        known = await known_hosts(read(HostsSettings), timeout_s=_KNOWN_WITHIN_S)
     except BadSetting:
         # This machine need not have the workers' settings.
         return set()

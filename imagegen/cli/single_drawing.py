@@ -12,7 +12,7 @@ from chatflow_hook.settings import BadSetting
 from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Rating
 from imagegen.bootstrap import host_client, language_model, prompt_builder
-from imagegen.cli.host_inspection import HostsSettings, read_known_hosts
+from imagegen.cli.host_inspection import HostsSettings, known_hosts
 from imagegen.comfy.address import HostAddress
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import HostLost
@@ -120,7 +120,10 @@ async def _draw_on(
 ) -> Drawing:
     client, prompt_id = lease.host, str(uuid4())
     job = PromptJob(
-        graph=lease.with_host_paths(graph.graph), prompt_id=prompt_id, node=graph.output_node
+        graph=lease.with_host_paths(graph.graph),
+        prompt_id=prompt_id,
+        node=graph.output_node,
+        pictures=graph.pictures,
     )
     try:
         result = await client.execution(job).run()
@@ -151,9 +154,7 @@ async def _addresses(settings: DrawSettings, host: str | None) -> Sequence[HostA
             return [HostAddress.parse(host)]
         except ValueError as error:
             raise BadSetting(f"--host: {error}") from None
-    known = await read_known_hosts(settings, timeout_s=_FIND_HOSTS_WITHIN_S)
+    known = await known_hosts(settings, timeout_s=_FIND_HOSTS_WITHIN_S)
     return [
-        address
-        for name, address in known.addresses.items()
-        if (order := known.orders.get(name)) is None or order.use is HostUse.ACTIVE
+        address for name, address in known.addresses.items() if known.use_of(name) == HostUse.ACTIVE
     ]

@@ -16,6 +16,7 @@ from imagegen.comfy.http import HostHTTP
 from imagegen.db.engine import connect
 from imagegen.doctor.finding import DoctorFinding, Findings, green, red, yellow
 from imagegen.errors import Unavailable
+from imagegen.monitoring.known_hosts import KnownHosts
 from imagegen.monitoring.server_clocks import postgresql_time_s
 from imagegen.queue import connections
 from imagegen.settings import DatabaseSettings, HostSettings
@@ -29,17 +30,19 @@ _AGREE_WITHIN_S = 2.0
 _ASK_TWO = "set the clocks of both machines by NTP (timedatectl set-ntp true)"
 
 
-async def check(
+async def check(  # noqa: PLR0913 (whose clocks; all by name)
     *,
     database: DatabaseSettings | None,
     redis: RedisSettings | None,
     fleet: HostSettings | None,
+    known_hosts: Callable[[], Awaitable[KnownHosts]] | None = None,
     timeout_s: float,
     clock: Callable[[], float] = time.time,
 ) -> Findings:
     """Yield which clocks differ; a server that does not answer is left out, as its subject says so.
 
-    `clock` is that of this machine, in seconds since the epoch.
+    `known_hosts` gives hosts besides those of COMFYUI_HOSTS. `clock` is that of this machine, in
+    seconds since the epoch.
     """
     skews: dict[str, ClockSkew] = {}
 
@@ -52,14 +55,29 @@ async def check(
         measurements.append(_measure_postgresql(skew("PostgreSQL"), url, timeout_s))
     if redis is not None:
         measurements.append(_measure_redis(skew("Redis"), redis))
+    removed: set[str] = set()
     if fleet is not None:
-        measurements += [
-            _measure_host(skew(address.name), address, fleet.host_headers, timeout_s)
-            for address in fleet.host_addresses
-        ]
+        headers = fleet.host_headers
+
+        async def measure_host(address: HostAddress) -> None:
+            await _measure_host(skew(address.name), address, headers, timeout_s)
+
+        async def measure_others() -> None:
+            known = await known_hosts() if known_hosts is not None else None
+            if known is not None:
+                removed.update(known.removed)
+                names = known.addresses.keys() - removed - skews.keys()
+                others = [known.addresses[name] for name in sorted(names)]
+                await asyncio.gather(*(_within(measure_host(each), timeout_s) for each in others))
+
+        measurements += [*map(measure_host, fleet.host_addresses), measure_others()]
     await asyncio.gather(*(_within(each, timeout_s) for each in measurements))
     for finding in compare(
-        {name: each.ahead_s for name, each in skews.items() if each.ahead_s is not None}
+        {
+            name: each.ahead_s
+            for name, each in skews.items()
+            if each.ahead_s is not None and name not in removed
+        }
     ):
         yield finding
 

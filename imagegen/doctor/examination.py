@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic_settings import BaseSettings
 
@@ -27,6 +27,7 @@ from imagegen.doctor import (
 )
 from imagegen.doctor.finding import Check, DoctorFinding, Findings, Level, red, yellow
 from imagegen.errors import ImagegenError
+from imagegen.monitoring.known_hosts import KnownHosts, read_known_hosts
 from imagegen.settings import (
     DatabaseSettings,
     HostSettings,
@@ -40,9 +41,12 @@ from imagegen.settings_report import SettingsReport, report_settings
 from imagegen.workflows.library import Library
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+ResultT = TypeVar("ResultT")
 
 # A check has limits of its own, and this long to say what it has found by then.
 _ANSWER_WITHIN_S = 0.5
+# A third of all time goes at most into looking up which hosts there are.
+_PART_FOR_LOOKING_UP = 3
 # A frozen server may hold up the closing of a connection as well.
 _CANCEL_WITHIN_S = 0.5
 
@@ -129,6 +133,7 @@ def _checks(read: ReadSettings, *, timeout_s: float, send_to: int | None) -> Map
     pictures = _read_or_none(read, PictureSettings)
     store = _read_or_none(read, StoreSettings)
     library = _shared_library(_read_or_none(read, LibrarySettings))
+    known_hosts = None if fleet is None else _shared_known_hosts(fleet, place, database, timeout_s)
 
     checks: dict[str, Check | None] = {
         "postgresql": None
@@ -136,11 +141,16 @@ def _checks(read: ReadSettings, *, timeout_s: float, send_to: int | None) -> Map
         else partial(postgresql.check, database.database_url, timeout_s=timeout_s),
         "redis": None if place is None else partial(redis.check, place),
         "clocks": partial(
-            clocks.check, database=database, redis=place, fleet=fleet, timeout_s=timeout_s
+            clocks.check,
+            database=database,
+            redis=place,
+            fleet=fleet,
+            known_hosts=known_hosts,
+            timeout_s=timeout_s,
         ),
         "hosts": None
-        if fleet is None
-        else partial(hosts.check, fleet, library, timeout_s=timeout_s),
+        if fleet is None or known_hosts is None
+        else partial(hosts.check, fleet, library, known_hosts, timeout_s=timeout_s),
         "personas": partial(personas.check, library),
         "telegram": None
         if chat is None
@@ -161,18 +171,48 @@ def _read_or_none(read: ReadSettings, kind: type[SettingsT]) -> SettingsT | None
         return None
 
 
-def _shared_library(wanted: LibrarySettings | None) -> Callable[[], "asyncio.Future[Library]"]:
+def _shared_library(wanted: LibrarySettings | None) -> Callable[[], Awaitable[Library]]:
     """Return what gives the personas, which are loaded once, in a thread, for all who ask."""
     directories = wanted or LibrarySettings.model_construct()
-    loading: list[asyncio.Task[Library]] = []
+    return _shared(lambda: asyncio.to_thread(workflow_library, directories))
 
-    def library() -> "asyncio.Future[Library]":
-        if not loading:
-            work = asyncio.to_thread(workflow_library, directories)
-            loading.append(asyncio.create_task(work, name="personas are loaded"))
-        return asyncio.shield(loading[0])
 
-    return library
+def _shared_known_hosts(
+    fleet: HostSettings,
+    place: RedisSettings | None,
+    database: DatabaseSettings | None,
+    timeout_s: float,
+) -> Callable[[], Awaitable[KnownHosts]]:
+    """Return what gives the hosts that the workers use, which are looked up once for all who ask."""
+    look_up = partial(
+        read_known_hosts,
+        fleet,
+        database_url=None if database is None else database.database_url,
+        # A server that hangs leaves the hosts the rest of the time.
+        timeout_s=timeout_s / _PART_FOR_LOOKING_UP,
+    )
+
+    async def known_hosts() -> KnownHosts:
+        try:
+            return await look_up(redis=place)
+        except BadSetting:  # the check of Redis says it
+            return await look_up(redis=None)
+
+    return _shared(known_hosts)
+
+
+def _shared(
+    make: Callable[[], Coroutine[Any, Any, ResultT]],
+) -> Callable[[], Awaitable[ResultT]]:
+    """Return what gives the result of `make`, which is called once for all who ask."""
+    making: list[asyncio.Task[ResultT]] = []
+
+    def result() -> Awaitable[ResultT]:
+        if not making:
+            making.append(asyncio.create_task(make(), name="doctor looks up for several subjects"))
+        return asyncio.shield(making[0])
+
+    return result
 
 
 async def _not_asked() -> Findings:

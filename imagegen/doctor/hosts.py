@@ -2,7 +2,9 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from uuid import uuid4
 
 from chatflow_hook.settings import BadSetting
@@ -11,7 +13,9 @@ from imagegen.comfy.capabilities import Missing
 from imagegen.comfy.errors import HostLost
 from imagegen.comfy.host_report import HostReport, ask_hosts
 from imagegen.comfy.http import HostHTTP
+from imagegen.db.tables import HostUse
 from imagegen.doctor.finding import DoctorFinding, Findings, green, red, yellow
+from imagegen.monitoring.known_hosts import KnownHosts
 from imagegen.settings import HostSettings
 from imagegen.workflows.library import Library
 
@@ -21,44 +25,147 @@ _OLDEST = (0, 3, 64)
 _LEAST_FREE = 0.05
 
 
+KnownHostsReader = Callable[[], Awaitable[KnownHosts]]
+
+
 async def check(
     settings: HostSettings,
     library: Callable[[], Awaitable[Library]],
+    known_hosts: KnownHostsReader,
     *,
     timeout_s: float,
 ) -> Findings:
-    """Yield how each host is, and which personas cannot be drawn; no prompt is posted."""
-    addresses, headers = settings.host_addresses, settings.host_headers
-    reports, sockets = await asyncio.gather(
-        ask_hosts(addresses, headers=headers, timeout_s=timeout_s),
-        asyncio.gather(*(_socket_fault(each, headers, timeout_s) for each in addresses)),
-    )
-    faults = [report.fault or socket for report, socket in zip(reports, sockets, strict=True)]
-    is_any_well = None in faults
-    for report, fault in zip(reports, faults, strict=True):
-        if fault is not None:
-            sentence = fault if report.name in fault else f"{report.name}: {fault}"
-            yield (yellow if is_any_well else red)(sentence, _advice(fault, report))
+    """Yield how each host is that the workers use, and which personas cannot be drawn.
+
+    No prompt is posted. The hosts of COMFYUI_HOSTS are asked at once, the others as soon as they
+    are known, in what is left of `timeout_s`.
+    """
+    known, answers = await _ask_all(settings, known_hosts, timeout_s)
+    for finding in _of_sources(known):
+        yield finding
+    used = [each for each in answers if known.use_of(each.name) == HostUse.ACTIVE]
+    is_any_well = any(each.fault is None for each in used)
+    for answer in answers:
+        if answer not in used:
+            yield green(_unused(answer, known))
+        elif answer.fault is not None:
+            yield (yellow if is_any_well else red)(answer.sentence, _advice(answer, settings))
         else:
-            for finding in _of_report(report):
+            for finding in _of_report(answer.report):
                 yield finding
+    well = [each.report for each in used if each.fault is None]
+    if (writing := [each.name for each in well if each.writes_prompts]) and used:
+        yield yellow(
+            f"{', '.join(writing)}: the prompt is written into each picture file on the host's disk",
+            "start ComfyUI there with --disable-metadata; see docs/comfyui.md",
+        )
+    if not used:
+        yield red(
+            "no host is in use",
+            "`imagegen hosts resume` or `imagegen hosts add` uses one; see above",
+        )
     try:
         loaded = await library()
     except BadSetting:
         return  # the check of the personas says it
-    well = [report for report, fault in zip(reports, faults, strict=True) if fault is None]
     for finding in _coverage(well, loaded):
         yield finding
 
 
-def _advice(fault: str, report: HostReport) -> str:
-    if report.fault is None:
+@dataclass(frozen=True, kw_only=True)
+class _HostAnswer:
+    """What a host has answered; `socket_fault`: why its websocket delivers nothing, None if it does."""
+
+    address: HostAddress
+    report: HostReport
+    socket_fault: str | None
+
+    @property
+    def name(self) -> str:
+        return self.address.name
+
+    @property
+    def fault(self) -> str | None:
+        return self.report.fault or self.socket_fault
+
+    @property
+    def sentence(self) -> str:
+        return str(self.fault) if self.name in str(self.fault) else f"{self.name}: {self.fault}"
+
+
+async def _ask_all(
+    settings: HostSettings, known_hosts: KnownHostsReader, timeout_s: float
+) -> tuple[KnownHosts, Sequence[_HostAnswer]]:
+    ends_at = time.monotonic() + timeout_s
+    named, headers = settings.host_addresses, settings.host_headers
+    async with asyncio.TaskGroup() as group:
+        asking = group.create_task(_ask(named, headers, timeout_s), name="hosts of COMFYUI_HOSTS")
+        known = await known_hosts()
+        wanted = [each for name, each in known.addresses.items() if name not in known.removed]
+        others = [each for each in wanted if each not in named]
+        left_s = max(0.0, ends_at - time.monotonic())
+        asked = [*await _ask(others, headers, left_s), *await asking]
+    answers = {answer.address: answer for answer in asked}
+    return known, [answers[address] for address in wanted]
+
+
+async def _ask(
+    addresses: Sequence[HostAddress], headers: Mapping[str, str], timeout_s: float
+) -> Sequence[_HostAnswer]:
+    reports, sockets = await asyncio.gather(
+        ask_hosts(addresses, headers=headers, timeout_s=timeout_s),
+        asyncio.gather(*(_socket_fault(each, headers, timeout_s) for each in addresses)),
+    )
+    return [
+        _HostAnswer(address=address, report=report, socket_fault=socket_fault)
+        for address, report, socket_fault in zip(addresses, reports, sockets, strict=True)
+    ]
+
+
+def _of_sources(known: KnownHosts) -> Iterator[DoctorFinding]:
+    """Yield which hosts may be missing below."""
+    if known.orders_fault is not None:
+        yield yellow(
+            f"which hosts were added, drained or removed is not known: {known.orders_fault}",
+            "see postgresql",
+        )
+    for name, why in known.dns_faults.items():
+        yield yellow(
+            f"the hosts of {name} are not known: {why}",
+            "correct the name in COMFYUI_HOSTS, or see why the name servers of this machine "
+            "(/etc/resolv.conf) do not answer",
+        )
+    for name in known.empty_names:
+        yield yellow(
+            f"{name} has no record, so there is no host of that name",
+            "start a host behind it, or correct the name in COMFYUI_HOSTS",
+        )
+
+
+def _unused(answer: _HostAnswer, known: KnownHosts) -> str:
+    note = known.note_of(answer.name)
+    state = "is drained" if known.use_of(answer.name) == HostUse.DRAINING else "is being removed"
+    return (
+        f"{answer.name} {state}{f' ({note})' if note else ''}: nothing new is drawn there"
+        f"{'' if answer.fault is None else '; it does not answer'}"
+    )
+
+
+def _advice(answer: _HostAnswer, settings: HostSettings) -> str:
+    if answer.report.fault is None:
         return "let the proxy before it pass websockets: /ws with the header Upgrade"
+    fault, is_added = answer.report.fault, answer.address not in settings.host_addresses
     if re.search(r"answers 40[13] ", fault):
         return "set COMFYUI_TOKEN or COMFYUI_HEADERS to what the proxy before it wants"
     if "no ComfyUI" in fault or "answers 404" in fault:
-        return "correct its address in COMFYUI_HOSTS"
-    return "start ComfyUI there with --listen, open its port, or take it out of COMFYUI_HOSTS"
+        return (
+            "add it with its right address: `imagegen hosts add`, and remove this one"
+            if is_added
+            else "correct its address in COMFYUI_HOSTS"
+        )
+    return "start ComfyUI there with --listen, open its port, or take it out of COMFYUI_HOSTS" + (
+        f" or DNS, or with `imagegen hosts remove {answer.name}`" if is_added else ""
+    )
 
 
 def _of_report(report: HostReport) -> Iterator[DoctorFinding]:

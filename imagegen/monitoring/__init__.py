@@ -6,6 +6,7 @@
 - `checks.py`: the checks of Redis, PostgreSQL, Telegram and the hosts
 - `server_clocks.py`: how far the clocks of Redis and PostgreSQL are from the worker's
 - `host_status.py`: publishes in Redis how this worker sees the hosts, and reads it
+- `known_hosts.py`: all hosts that anybody knows, for commands that run beside the workers
 - `worker_status.py`: publishes in Redis that this worker runs, and reads which do
 - `status/`: the status page
 - `persona_coverage.py`: logs which personas cannot be drawn on which hosts

@@ -21,9 +21,9 @@ _KEY_PREFIX = "imagegen:hosts:"
 class PublishedHost(BaseModel):
     """One host as one worker sees it.
 
-    `model_set` is what the worker drew last there, None before the first drawing. `why` is the
-    reason why the host is not up, None if it is. `use` and `address` are missing where an older
-    worker publishes.
+    `model_set` is what the worker drew last there, None before the first drawing, and `loaded` what
+    the host is known to have in memory, None if unknown. `why` is the reason why the host is not up,
+    None if it is. `use`, `address` and `loaded` are missing where an older worker publishes.
     """
 
     # A newer worker may publish more.
@@ -37,6 +37,7 @@ class PublishedHost(BaseModel):
     why: str | None
     use: str = HostUse.ACTIVE
     address: str | None = None
+    loaded: str | None = None
 
 
 _HOSTS = TypeAdapter(list[PublishedHost])
@@ -71,6 +72,7 @@ class HostStatusPublisher:
                 why=host.why,
                 use=host.use.value,
                 address=host.address,
+                loaded=host.loaded,
             )
             for host in self._pool.status()
         ]

@@ -25,7 +25,8 @@ class HostStatus:
     `others` counts the prompts on it that this pool has not given to it. `waiting` counts the
     callers who wait for a slot and for whom it could draw. `model_set` is
     that of the prompt that was given to it last, and `loaded` the one that it is known to have in
-    memory. `seconds` is what a drawing takes on it lately. `why` says why it is not up, None if it
+    memory. `idle_s` is for how long it has had no prompt of anybody, as far as is known. `seconds` is
+    what a drawing takes on it lately. `why` says why it is not up, None if it
     is up. `is_silent`: it has not answered since it was last asked. `answers_since` is when it
     answered again after its last silence, on the pool's clock.
     """
@@ -44,6 +45,7 @@ class HostStatus:
     why: str | None
     others: int = 0
     loaded: str | None = None
+    idle_s: float = float("inf")
     answers_since: float = float("-inf")
 
 
@@ -225,8 +227,8 @@ class PooledHost:
         own_s = self.estimate.seconds()
         return typical_s if own_s is None else own_s
 
-    def status(self, *, waiting: int) -> HostStatus:
-        """Return the present state of the host; `waiting` is counted by the pool."""
+    def status(self, *, waiting: int, now: float) -> HostStatus:
+        """Return the present state of the host at `now`; `waiting` is counted by the pool."""
         return HostStatus(
             name=self.name,
             address=str(self.client.address.base),
@@ -242,6 +244,7 @@ class PooledHost:
             why=self.why,
             others=self.queue.others,
             loaded=self.loaded,
+            idle_s=self.queue.idle_s(now),
             answers_since=self.answers_since,
         )
 

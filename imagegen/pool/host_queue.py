@@ -30,6 +30,8 @@ class HostQueue:
         self._begun: set[QueuedPrompt] = set()
         # Since when the host works on what it works on now.
         self._began_at = 0.0
+        # When the host was last known to have a prompt.
+        self._used_at = float("-inf")
 
     def __len__(self) -> int:
         return len(self._prompts)
@@ -39,6 +41,7 @@ class HostQueue:
         if not self._prompts and not self.others:
             self._began_at = now
         self._prompts.append(prompt)
+        self._used_at = now
 
     def begin(self, prompt: QueuedPrompt, *, now: float) -> None:
         """Note that the host has begun to draw a prompt of ours."""
@@ -52,13 +55,20 @@ class HostQueue:
             self._began_at = now
         self._prompts.remove(prompt)
         self._begun.discard(prompt)
+        self._used_at = now
 
     def note_length(self, length: int, *, now: float) -> None:
         """Note how many prompts the host says that it has, ours included."""
         others = max(0, length - len(self._prompts))
         if others < self.others or (others and not self.others and not self._prompts):
             self._began_at = now
+        if others or self.others:
+            self._used_at = now
         self.others = others
+
+    def idle_s(self, now: float) -> float:
+        """Return for how many seconds the host has had no prompt; infinite if it never had one."""
+        return 0.0 if self._prompts or self.others else now - self._used_at
 
     def remaining_s(self, now: float, *, other_s: float | None = None) -> float:
         """Estimate how many seconds all of the prompts still take; infinite if one is unknown.

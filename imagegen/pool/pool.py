@@ -9,6 +9,7 @@ from math import isfinite
 from statistics import fmean
 from uuid import UUID
 
+from imagegen import periodic
 from imagegen.comfy.capabilities import Missing, Requirements, nobody_can_draw
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import NobodyCanDraw
@@ -24,6 +25,8 @@ from imagegen.pool.wait_queue import SlotGrant, Waiter, WaitQueue
 _FULL_FOR_S = 0.25
 # When a waiter is considered again that waits for a host with its models though another is free.
 _RECONSIDER_EVERY_S = 0.5
+# How often other workers and users of a host are looked for while a slot is lent that gives way.
+_ASK_OTHERS_EVERY_S = 0.5
 # How long the first checks of hosts may take together.
 _FIRST_CHECKS_TIMEOUT_S = 2.0
 
@@ -89,6 +92,8 @@ class Pool:
         self._shared = shared or UnsharedSlots()
         self._tracker = HealthTracker(self._hosts.values(), clock=self._clock, chance=self._chance)
         self._on_return = on_return
+        # By host of which an idle slot is lent, what is set when somebody wants that slot.
+        self._yielding: dict[PooledHost, asyncio.Event] = {}
         # By host, what ends its health checks; None outside of `running`.
         self._checks: dict[str, AsyncExitStack] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -295,12 +300,47 @@ class Pool:
         shared_slot = await self._take_shared(grant, is_new=True)
         if shared_slot is None:
             return None
+        self._tell_who_gives_way()
 
         def release() -> None:
             shared_slot.release()
             self._release(grant)
 
         return Reservation(grant=grant, shared_slot=shared_slot, release=release)
+
+    @asynccontextmanager
+    async def lend_idle(
+        self, name: str, requirements: Requirements, wanted: asyncio.Event
+    ) -> AsyncIterator[SlotLease | None]:
+        """Lend a slot of a host that nobody uses, for a prompt that gives way; None if not now.
+
+        `wanted` is set as soon as somebody else wants the slot: a caller of `lease` who waits for it,
+        or has another slot of the host; another worker; or a prompt of others on the host. The caller
+        then ends the block.
+        """
+        host = self._hosts.get(name)
+        if host is None or host.taken or self.taken >= self.slots or self._is_wanted(host):
+            yield None
+            return
+        reservation = await self.reserve(name, requirements)
+        if reservation is None:
+            yield None
+            return
+
+        async def ask_others() -> None:
+            if self._is_wanted(host) or await self._shared.is_wanted(name):
+                wanted.set()
+
+        self._yielding[host] = wanted
+        try:
+            self._tell_who_gives_way()
+            async with (
+                periodic.every(_ASK_OTHERS_EVERY_S, ask_others, name=f"who wants {name}"),
+                self.lease(requirements, reservation=reservation) as lease,
+            ):
+                yield lease
+        finally:
+            del self._yielding[host]
 
     async def _acquire(self, waiter: Waiter) -> tuple[SlotGrant, SharedSlot]:
         """Wait for a slot that this pool may lend, then for one that no other worker holds."""
@@ -370,7 +410,20 @@ class Pool:
             else:
                 # No host is searched again for the other waiters of this kind.
                 without_host.add(kind)
+        self._tell_who_gives_way()
         self._set_timer()
+
+    def _tell_who_gives_way(self) -> None:
+        for host, wanted in self._yielding.items():
+            if self._is_wanted(host):
+                wanted.set()
+
+    def _is_wanted(self, host: PooledHost) -> bool:
+        """Whether anybody wants a slot of a host besides the first one that is lent."""
+        if host.taken > 1 or host.queue.others or host.use is not HostUse.ACTIVE:
+            return True
+        is_last_slot = self.taken >= self.slots
+        return any(is_last_slot or _could_draw(host, waiter) for waiter in self._queue)
 
     def _error_if_nobody_can_draw(self, waiter: Waiter) -> NobodyCanDraw | None:
         if _prompt_host(waiter) is not None:
@@ -502,12 +555,12 @@ class Pool:
         )
 
     def _status(self, host: PooledHost) -> HostStatus:
-        waiting = [
-            waiter
-            for waiter in self._queue
-            if waiter.left_on is host or not host.missing(waiter.requirements)
-        ]
-        return host.status(waiting=len(waiting))
+        waiting = [waiter for waiter in self._queue if _could_draw(host, waiter)]
+        return host.status(waiting=len(waiting), now=self._clock())
+
+
+def _could_draw(host: PooledHost, waiter: Waiter) -> bool:
+    return waiter.left_on is host or not host.missing(waiter.requirements)
 
 
 def _finite(seconds: float) -> float | None:

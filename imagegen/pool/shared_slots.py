@@ -38,7 +38,7 @@ _STOP_TIMEOUT_S = 1.5
 # Redis' clock was set back, or another server took over, and is shortened; a token that is still in
 # the set, or for which there is room, is written with a new end. ARGV: the lease and the longest
 # possible lease in ms, then for each key its token and how many slots the host has. It returns 1
-# for each key whose lease is held, else 0.
+# for each key whose lease is held, else 0; for a second it is then known that somebody wants one.
 _TAKE_OR_RENEW = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -55,6 +55,8 @@ for i, key in ipairs(KEYS) do
     redis.call('ZADD', key, now + ARGV[1], token)
     redis.call('PEXPIREAT', key, redis.call('ZREVRANGE', key, 0, 0, 'WITHSCORES')[2])
     held[i] = 1
+  else
+    redis.call('SET', key .. ':wanted', '', 'PX', 1000)
   end
 end
 return held
@@ -74,6 +76,9 @@ class SlotRegistry(Protocol):
     async def take(self, host: str, slots: int) -> SharedSlot | None:
         """Take one of the host's `slots`; None if other workers hold all of them now."""
 
+    async def is_wanted(self, host: str) -> bool:
+        """Whether a worker has wanted one of the host's slots lately, in vain."""
+
 
 class UnsharedSlots:
     """A registry for a worker whose hosts no other worker uses: every slot may be taken."""
@@ -81,6 +86,10 @@ class UnsharedSlots:
     async def take(self, host: str, slots: int) -> SharedSlot | None:  # noqa: ARG002 (the protocol)
         """Take a slot without counting it."""
         return _UnsharedSlot()
+
+    async def is_wanted(self, host: str) -> bool:  # noqa: ARG002 (the protocol)
+        """Nobody else wants one."""
+        return False
 
 
 class _UnsharedSlot:
@@ -106,6 +115,10 @@ class RedisSlot:
 def slot_key(host: str) -> str:
     """Return the Redis key of the sorted set of a host's leases."""
     return f"imagegen:slots:{host}"
+
+
+def _wanted_key(host: str) -> str:
+    return f"{slot_key(host)}:wanted"
 
 
 class RedisSlotRegistry:
@@ -162,6 +175,13 @@ class RedisSlotRegistry:
         except asyncio.CancelledError:
             taking.add_done_callback(_release_result)
             raise
+
+    async def is_wanted(self, host: str) -> bool:
+        """Whether a worker has wanted a slot within the last second, in vain; False without Redis."""
+        try:
+            return bool(await self._redis.exists(_wanted_key(host)))
+        except (RedisError, OSError):
+            return False
 
     @asynccontextmanager
     async def renewed(self) -> AsyncIterator[None]:

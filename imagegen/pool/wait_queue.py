@@ -13,6 +13,9 @@ from imagegen.comfy.errors import NobodyCanDraw
 from imagegen.pool.host import PooledHost
 from imagegen.pool.host_queue import QueuedPrompt
 
+# Who was served so many users ago may be served among the first again.
+_MAX_USERS = 1000
+
 _numbers = itertools.count()
 
 
@@ -88,8 +91,14 @@ class WaitQueue:
     def __init__(self) -> None:
         self._waiters: list[Waiter] = []
         self._round = 0
-        # By user: the round of the user's last waiter, unless that round is over.
+        # By user: the round of the user's last waiter, unless that round is over; the users of the
+        # latest waiters last.
         self._last_rounds: dict[int, int] = {}
+
+    @property
+    def remembered(self) -> int:
+        """How many users are remembered."""
+        return len(self._last_rounds)
 
     def __len__(self) -> int:
         return len(self._waiters)
@@ -121,6 +130,9 @@ class WaitQueue:
     def _next_round(self, user: int | None) -> int:
         if user is None:
             return self._round
-        next_round = max(self._round, self._last_rounds.get(user, -1) + 1)
+        next_round = max(self._round, self._last_rounds.pop(user, -1) + 1)
         self._last_rounds[user] = next_round
+        # As long as no user has two waiters, a round is never over.
+        if len(self._last_rounds) > _MAX_USERS:
+            del self._last_rounds[next(iter(self._last_rounds))]
         return next_round

@@ -6,6 +6,7 @@
 - `circuit_breaker.py`: stops the taking of jobs while different requests fail alike
 - `outbox_relay.py`: puts requests that Redis does not know back into the queue
 - `live_progress.py`: live progress of a drawing, and the message that a request has ended
+- `warm_claims.py`: which models a worker loads ahead, for all workers
 - `foreign_keys.py`: warns of another program in the queue's database
 - `shutdown.py`: graceful shutdown after SIGTERM or SIGINT
 """

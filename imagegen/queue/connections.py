@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import structlog
 from arq.connections import RedisSettings
 from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import AuthenticationError, ReadOnlyError, RedisError
@@ -16,6 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from chatflow_hook import redis_errors
 from chatflow_hook.queue import QUEUE, dumps, loads
+from chatflow_hook.redis_pool import IdleClosingPool
 from chatflow_hook.settings import BadSetting, RedisPlace
 from chatflow_hook.settings import RedisSettings as OurRedisSettings
 from imagegen.queue.job_queue import JobQueue
@@ -131,7 +132,7 @@ def arq_settings(redis: RedisPlace, *, db: int) -> RedisSettings:
     )
 
 
-class _HandshakeRetryPool(ConnectionPool):
+class _HandshakeRetryPool(IdleClosingPool):
     """Retries until a connection is usable, its handshake (AUTH, SELECT, CLIENT) included.
 
     redis-py's own retry does not cover the handshake: a connection opened to a frozen Redis would

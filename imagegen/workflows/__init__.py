@@ -15,5 +15,6 @@
 - `workflow_report.py`, `graph_svg.py`: what is made of a graph, for people, and a picture of it
 - `new_persona.py`: the folder of a new persona, made from a graph
 - `binding.py`: prompt, seed and size into a graph
+- `warm_graph.py`: the smallest graph that loads a persona's models
 - `errors.py`: what can be wrong with a persona's files
 """

@@ -160,7 +160,8 @@ class Persona(_Strict):
     """A fictional adult with a fixed appearance; the age is at least 21.
 
     `aliases` are other names under which bots may ask for the persona, in lower case.
-    `images_per_request` is how many pictures of the same moment are drawn at once.
+    `images_per_request` is how many pictures of the same moment are drawn at once. `keep_warm`:
+    idle hosts load its models before it is needed.
     """
 
     name: Name
@@ -171,6 +172,7 @@ class Persona(_Strict):
     style: Style
     trigger_words: Annotated[tuple[Trigger, ...], Strict(strict=False), Field(max_length=8)] = ()
     max_rating: Annotated[Rating, Strict(strict=False)] = Rating.SUGGESTIVE
+    keep_warm: bool = False
     habits: Habits = Habits()
     wording: Wordings = Wordings()
     captions: Captions = Captions()

@@ -12,7 +12,7 @@ from imagegen.comfy.address import HostAddress
 from imagegen.comfy.capabilities import Requirements
 from imagegen.comfy.client import HostClient
 from imagegen.pool.host import SlotLease
-from imagegen.pool.pool import Pool
+from imagegen.pool.pool import Pool, Reservation
 from imagegen.pool.shared_slots import SlotRegistry
 from tests.support.prompt_execution import LIMITS
 
@@ -64,6 +64,9 @@ class FakeSlotRegistry:
         self.ours[host] += 1
         return FakeSlot(self, host)
 
+    async def is_wanted(self, _host: str) -> bool:
+        return False
+
 
 @dataclass(frozen=True)
 class FakeSlot:
@@ -89,6 +92,7 @@ class SlotCaller:
     avoid_host: str | None = None
     user: int | None = None
     is_asked: bool = False
+    reservation: Reservation | None = None
     host: str | None = None
     is_resumption: bool = False
     since: float = 0.0
@@ -120,6 +124,7 @@ class SlotCaller:
             left_on=self.left_on,
             user=self.user,
             is_asked=self.is_asked,
+            reservation=self.reservation,
         )
 
     def finish(self, error: Exception | None = None) -> None:
@@ -135,6 +140,33 @@ class SlotCaller:
 
     async def cancel(self) -> None:
         self.task.cancel()
+        await asyncio.wait([self.task])
+        await run_ready_tasks()
+
+
+@dataclass(eq=False)
+class IdleCaller:
+    """A caller that takes a slot of an idle host if there is one, until it is told to end."""
+
+    pool: Pool
+    name: str
+    wants: Requirements
+    is_lent: bool = False
+    wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    _done: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def start(self) -> Self:
+        self.task = asyncio.create_task(self._run(), name=f"idle slot of {self.name}")
+        return self
+
+    async def _run(self) -> None:
+        async with self.pool.lend_idle(self.name, self.wants, self.wanted) as lease:
+            if lease is not None:
+                self.is_lent = True
+                await self._done.wait()
+
+    async def end(self) -> None:
+        self._done.set()
         await asyncio.wait([self.task])
         await run_ready_tasks()
 

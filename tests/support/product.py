@@ -14,6 +14,7 @@ from chatflow_hook.tracing import Tracing
 from imagegen import resources, worker
 from imagegen.queue.job_lease import RecoveryTimes
 from imagegen.sandbox.comfyui import SandboxComfyUI
+from imagegen.sandbox.comfyui.state import HostFlags
 from imagegen.sandbox.telegram import SandboxTelegram
 from imagegen.settings import Settings
 from imagegen.workflows.library import load_workflows, required_model_files
@@ -120,6 +121,7 @@ class ProductFactory:
         models: Mapping[str, Sequence[str]] | None = None,
         works: bool = True,
         seed: int = 0,
+        flags: HostFlags | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         bot: Mapping[str, Any] | None = None,
         **changes: Any,
@@ -127,7 +129,7 @@ class ProductFactory:
         """Start a product; `changes` are settings of the worker, which starts at once if `works`.
 
         `bot` are settings of the hook, which the worker gets too. `seed` makes the random faults of
-        the hosts repeatable. `sleep` is that of all hosts: one that does not return holds their
+        the hosts repeatable. `flags` are those of their command lines. `sleep` is that of all hosts: one that does not return holds their
         drawing.
         """
         models = required_models() if models is None else models
@@ -139,6 +141,7 @@ class ProductFactory:
                         models=models,
                         seconds_per_picture=seconds_per_picture,
                         seed=seed + number,
+                        flags=flags,
                         sleep=sleep,
                     )
                 )

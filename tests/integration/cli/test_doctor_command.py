@@ -4,15 +4,17 @@ import asyncio
 import re
 from pathlib import Path
 
+from imagegen.sandbox.comfyui.state import HostFlags
 from tests.support import command
 from tests.support.command import CommandResult
 from tests.support.product import ProductFactory, RunningProduct
 
 PAGE = Path(__file__).parents[3] / "docs" / "doctor.md"
+QUIET = HostFlags(disable_metadata=True)
 
 
 async def test_a_product_that_works_is_green(products: ProductFactory, tmp_path: Path) -> None:
-    async with products.start() as product:
+    async with products.start(flags=QUIET) as product:
         await product.picture()
         ended = await _doctor(product, tmp_path, "--json")
 
@@ -28,7 +30,7 @@ async def test_a_product_that_works_is_green(products: ProductFactory, tmp_path:
 async def test_the_example_of_the_page_is_what_the_command_says(
     products: ProductFactory, tmp_path: Path
 ) -> None:
-    async with products.start(hosts=2) as product:
+    async with products.start(hosts=2, flags=QUIET) as product:
         await product.picture()
         await product.hosts[1].kill()
         ended = await _doctor(product, tmp_path)

@@ -79,13 +79,21 @@ async def test_the_personas_bound_holds_whatever_is_asked_for(tmp_path: Path) ->
     assert result.json["rating"] == "safe"
 
 
+async def test_a_host_that_is_down_is_logged_beside_the_json(tmp_path: Path) -> None:
+    async with SandboxComfyUI(models=required_models()) as host:
+        result = await draw(tmp_path / "a.png", "--json", hosts=f"{host.address},127.0.0.1:1")
+
+    assert result.json["host"] == host.address
+    assert "host failed" in result.stderr
+
+
 async def test_without_a_host_that_is_up_it_ends_in_time_and_says_what_to_do(
     tmp_path: Path,
 ) -> None:
     result = await draw(tmp_path / "a.png", "--timeout", "1", hosts="127.0.0.1:1")
 
     assert result.code == 1
-    assert result.stderr == (
+    assert result.stderr.endswith(
         "imagegen: not drawn within 1 s: `imagegen hosts` says how the hosts are\n"
     )
 

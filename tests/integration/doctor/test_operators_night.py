@@ -14,7 +14,6 @@ from chatflow_hook.settings import RedisSettings
 from imagegen.db import migrations
 from imagegen.doctor import (
     clocks,
-    hosts,
     image_store,
     personas,
     postgresql,
@@ -238,8 +237,8 @@ async def test_14_a_host_that_is_down_and_a_file_that_is_missing_on_another() ->
     ):
         await down.kill()
         settings = doctor.host_settings(well.address, poor.address, down.address)
-        check = partial(hosts.check, settings, doctor.library, timeout_s=TIMEOUT_S)
-        of_down, *of_personas = await doctor.troubles(check)
+        check = doctor.hosts_check(settings, timeout_s=TIMEOUT_S)
+        of_down, _, *of_personas = await doctor.troubles(check)
 
     assert of_down.level is Level.YELLOW
     assert down.address in of_down.sentence

@@ -14,7 +14,6 @@ from redis.asyncio import Redis
 from chatflow_hook.settings import RedisSettings
 from imagegen import resources
 from imagegen.doctor import (
-    hosts,
     image_store,
     language_model,
     personas,
@@ -24,6 +23,7 @@ from imagegen.doctor import (
 )
 from imagegen.doctor.finding import Check, DoctorFinding, Level
 from imagegen.sandbox.comfyui import SandboxComfyUI
+from imagegen.sandbox.comfyui.state import HostFlags
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from imagegen.sandbox.telegram import SandboxTelegram
 from imagegen.sandbox.telegram.faults import Trouble
@@ -37,6 +37,7 @@ from tests.support.pgbouncer import PROGRAM, PgBouncer
 from tests.support.product import PATIENCE_S, required_models
 
 SHORT_S = 0.5
+QUIET = HostFlags(disable_metadata=True)
 
 
 def _redis(url: str, *, result_db: int = 4) -> Check:
@@ -49,8 +50,7 @@ def _database(url: str) -> Check:
 
 
 def _hosts(*addresses: str, timeout_s: float = doctor.TIMEOUT_S) -> Check:
-    settings = doctor.host_settings(*addresses)
-    return partial(hosts.check, settings, doctor.library, timeout_s=timeout_s)
+    return doctor.hosts_check(doctor.host_settings(*addresses), timeout_s=timeout_s)
 
 
 def _of(findings: list[DoctorFinding], part: str) -> DoctorFinding:
@@ -156,13 +156,27 @@ async def test_the_doctor_leaves_no_key(redis_url: str) -> None:
 
 
 async def test_hosts_that_can_draw_everything_are_green_and_get_no_prompt() -> None:
-    async with SandboxComfyUI(models=required_models()) as host:
+    async with SandboxComfyUI(models=required_models(), flags=QUIET) as host:
         findings = await doctor.found(_hosts(host.address))
 
     assert [each.level for each in findings] == [Level.GREEN, Level.GREEN]
     assert "24.0 of 24.0 GiB free, 0 prompts in its queue" in findings[0].sentence
     assert "can draw all 8 personas" in findings[1].sentence
     assert host.posted == []
+
+
+async def test_hosts_that_write_prompts_into_their_files_are_told() -> None:
+    models = required_models()
+    async with (
+        SandboxComfyUI(models=models) as one,
+        SandboxComfyUI(models=models, flags=QUIET) as quiet,
+        SandboxComfyUI(models=models) as two,
+    ):
+        finding = await doctor.trouble(_hosts(one.address, quiet.address, two.address))
+
+    assert finding.level is Level.YELLOW
+    assert finding.sentence.startswith(f"{one.address}, {two.address}: the prompt is written")
+    assert "--disable-metadata" in (finding.advice or "")
 
 
 async def test_the_only_host_that_is_down_is_red() -> None:
@@ -174,7 +188,7 @@ async def test_the_only_host_that_is_down_is_red() -> None:
 
 async def test_a_persona_that_no_host_can_draw_is_red() -> None:
     models = {**required_models(), "vae": []}
-    async with SandboxComfyUI(models=models) as host:
+    async with SandboxComfyUI(models=models, flags=QUIET) as host:
         finding = await doctor.trouble(_hosts(host.address))
 
     assert finding.level is Level.RED

@@ -191,6 +191,7 @@ async def test_the_table_of_the_docs_is_what_a_worker_shows(products: ProductFac
     never_shown = {name for name in documented if name not in shown}
     assert never_shown <= {
         "imagegen_host_gpu_utilisation_ratio",
+        "imagegen_host_warmings_total",
         "imagegen_refusals_total",
         "imagegen_retries_total",
     }

@@ -310,6 +310,7 @@ async def test_the_status_says_how_each_host_stands() -> None:
             has_capabilities=False,
             why=None,
             loaded="ash",
+            idle_s=0.0,
         ),
         HostStatus(
             name=B,
@@ -324,6 +325,7 @@ async def test_the_status_says_how_each_host_stands() -> None:
             seconds=None,
             has_capabilities=True,
             why="b is away",
+            idle_s=0.0,
         ),
     )
 

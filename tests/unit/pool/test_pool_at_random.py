@@ -1,6 +1,7 @@
 """The pool counts its slots correctly, whatever happens and in any order."""
 
 import asyncio
+import itertools
 import random
 from collections import Counter
 from collections.abc import Coroutine
@@ -17,7 +18,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from imagegen.comfy.address import HostAddress
 from imagegen.comfy.capabilities import HostCapabilities, ModelFile, Requirements
+from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import (
     DrawingFailed,
     HostLacks,
@@ -27,8 +30,18 @@ from imagegen.comfy.errors import (
     OutOfMemory,
     PromptLost,
 )
+from imagegen.db.tables import HostUse
 from imagegen.pool.host import PooledHost
-from tests.support.pool_callers import Clock, FakeSlotRegistry, SlotCaller, pool_of, run_ready_tasks
+from imagegen.pool.pool import Reservation
+from tests.support.pool_callers import (
+    Clock,
+    FakeSlotRegistry,
+    IdleCaller,
+    SlotCaller,
+    pool_of,
+    run_ready_tasks,
+)
+from tests.support.prompt_execution import LIMITS
 
 FILES = ("ash.safetensors", "lina.safetensors")
 LORA = ("LoraLoader", "lora_name")
@@ -47,8 +60,9 @@ CAPABILITIES = [
     for names in ((), FILES[:1], FILES[1:], FILES)
 ]
 ERRORS = [HostLost, HostLacks, DrawingFailed, OutOfMemory, PromptLost, ImageMissing, ValueError]
-MANY = settings(max_examples=140, stateful_step_count=60)
+MANY = settings(max_examples=100, stateful_step_count=60)
 WHICH = st.integers(0, 30)
+MOST_HOSTS = 4
 
 
 class _Pool(RuleBasedStateMachine):
@@ -58,19 +72,41 @@ class _Pool(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.jobs: list[SlotCaller] = []
+        # Slots that were reserved and not lent yet, by the host's name.
+        self.reserved: list[tuple[str, Requirements, Reservation]] = []
+        self.yielding: list[IdleCaller] = []
         self.lacked: set[tuple[str, Requirements]] = set()
 
     @initialize(hosts=st.integers(1, 3), slots=st.integers(1, 2), most=st.integers(0, 4))
     def open(self, hosts: int, slots: int, most: int) -> None:
         self.clock = Clock()
         self.slots = slots
-        self.names = [f"h{number}:8188" for number in range(hosts)]
         self.most = most or hosts * slots
+        self.host_numbers = itertools.count(hosts)
+        names = [f"h{number}:8188" for number in range(hosts)]
         self.others = FakeSlotRegistry()
         self.pool = pool_of(
-            *self.names, slots=slots, most=self.most, clock=self.clock, shared=self.others
+            *names, slots=slots, most=self.most, clock=self.clock, shared=self.others
         )
-        self.hosts: list[PooledHost] = list(self.pool._hosts.values())
+
+    @property
+    def hosts(self) -> list[PooledHost]:
+        return list(self.pool._hosts.values())
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.pool._hosts)
+
+    @property
+    def held(self) -> Counter[str]:
+        """How many slots of each host somebody has."""
+        return Counter(
+            [
+                *(job.host for job in self.lent if job.host is not None),
+                *(name for name, _, _ in self.reserved),
+                *(caller.name for caller in self.yielding),
+            ]
+        )
 
     @rule(wants=st.sampled_from(WANTS), avoided=st.one_of(st.none(), WHICH))
     def ask(self, wants: Requirements, avoided: int | None) -> None:
@@ -130,6 +166,95 @@ class _Pool(RuleBasedStateMachine):
         self.hosts[which % len(self.hosts)].set_capabilities(capabilities, now=self.clock())
         self._look()
 
+    @rule(which=WHICH, length=st.integers(0, 5))
+    def tell_the_length_of_the_queue(self, which: int, length: int) -> None:
+        self.hosts[which % len(self.hosts)].note_queue(length, now=self.clock())
+        self._look()
+
+    @rule(which=WHICH, wants=st.sampled_from(WANTS))
+    def reserve(self, which: int, wants: Requirements) -> None:
+        host = self.hosts[which % len(self.hosts)]
+        is_free = host.is_free(self.clock())
+
+        async def reserve() -> None:
+            reservation = await self.pool.reserve(host.name, wants)
+            assert is_free or reservation is None
+            if reservation is not None:
+                self.reserved.append((host.name, wants, reservation))
+
+        self._run(reserve())
+
+    @precondition(lambda self: self.reserved)
+    @rule(which=WHICH)
+    def lend_what_was_reserved(self, which: int) -> None:
+        name, wants, reservation = self.reserved.pop(which % len(self.reserved))
+        job = SlotCaller(self.pool, wants=wants, reservation=reservation)
+        self._begin(job)
+        assert job.host == name
+
+    @precondition(lambda self: self.reserved)
+    @rule(which=WHICH)
+    def release_what_was_reserved(self, which: int) -> None:
+        _, _, reservation = self.reserved.pop(which % len(self.reserved))
+
+        async def release() -> None:
+            reservation.release()
+            await run_ready_tasks()
+
+        self._run(release())
+
+    @rule(which=WHICH, wants=st.sampled_from(WANTS))
+    def lend_idle(self, which: int, wants: Requirements) -> None:
+        host = self.hosts[which % len(self.hosts)]
+        is_idle = not host.taken and not host.queue.others
+
+        async def lend() -> None:
+            caller = IdleCaller(self.pool, host.name, wants).start()
+            await self.others.settled()
+            await run_ready_tasks()
+            assert is_idle or not caller.is_lent
+            if caller.is_lent:
+                self.yielding.append(caller)
+
+        self._run(lend())
+
+    @precondition(lambda self: self.yielding)
+    @rule(which=WHICH)
+    def end_what_is_idle(self, which: int) -> None:
+        self._run(self.yielding.pop(which % len(self.yielding)).end())
+
+    @precondition(lambda self: len(self.hosts) < MOST_HOSTS)
+    @rule(use=st.sampled_from([HostUse.ACTIVE, HostUse.DRAINING]))
+    def add_a_host(self, use: HostUse) -> None:
+        address = HostAddress.parse(f"h{next(self.host_numbers)}:8188")
+
+        async def add() -> None:
+            await self.pool.add({HostClient(address, limits=LIMITS): use})
+            await run_ready_tasks()
+
+        self._run(add())
+
+    @rule(which=WHICH, use=st.sampled_from(list(HostUse)), gives_up=st.booleans())
+    def set_use(self, which: int, use: HostUse, *, gives_up: bool) -> None:
+        async def set_use() -> None:
+            name = self.names[which % len(self.names)]
+            self.pool.set_use(name, use, gives_up=gives_up and use is HostUse.REMOVED)
+            await run_ready_tasks()
+
+        self._run(set_use())
+
+    @precondition(lambda self: len(self.hosts) > 1)
+    @rule(which=WHICH)
+    def remove_a_host(self, which: int) -> None:
+        host = self.hosts[which % len(self.hosts)]
+        is_used = bool(host.taken)
+
+        async def remove() -> None:
+            assert await self.pool.remove(host.name) is not is_used
+            await run_ready_tasks()
+
+        self._run(remove())
+
     @rule(seconds=st.integers(1, 400))
     def wait(self, seconds: int) -> None:
         self.clock.now += seconds
@@ -145,8 +270,10 @@ class _Pool(RuleBasedStateMachine):
 
     @invariant()
     def no_slot_is_lost_or_lent_twice(self) -> None:
-        held = Counter(job.host for job in self.lent)
-        assert self.pool.taken == held.total() <= self.most
+        held = self.held
+        assert self.pool.taken == held.total()
+        # A prompt that moves gives the slot back that it had, so what is reserved is beside the cap.
+        assert sum(job.reservation is None for job in self.lent) <= self.most
         assert all(count <= self.slots for count in held.values())
         assert [host.taken for host in self.hosts] == [held[name] for name in self.names]
         assert self.others.ours == {host: count for host, count in held.items() if count}
@@ -154,20 +281,40 @@ class _Pool(RuleBasedStateMachine):
 
     @invariant()
     def nobody_waits_while_a_slot_suits(self) -> None:
-        if len(self.lent) < self.most:
+        if self.pool.taken < self.pool.slots:
             assert not [(job, host) for job in self.waiting for host in self._suits(job)]
 
     @invariant()
     def nobody_waits_for_what_no_host_has_when_it_was_asked_last(self) -> None:
+        hosts = self._lasting_hosts()
         for job in self.waiting:
             wants = job.wants
-            if wants is not None and all(host.missing(wants) for host in self.hosts):
-                assert any(host._capabilities_at < job.since for host in self.hosts)
+            if wants is None or not hosts or self._prompt_host(job) is not None:
+                continue
+            if all(host.missing(wants) for host in hosts):
+                assert any(host._capabilities_at < job.since for host in hosts)
+
+    @invariant()
+    def who_has_an_idle_slot_knows_when_it_is_wanted(self) -> None:
+        for caller in self.yielding:
+            host = self.pool._hosts[caller.name]
+            is_waited_for = any(
+                job.wants is not None and not host.missing(job.wants) for job in self.waiting
+            )
+            if is_waited_for or host.taken > 1 or host.queue.others:
+                assert caller.wanted.is_set()
+
+    def _prompt_host(self, job: SlotCaller) -> PooledHost | None:
+        """Return the host with an earlier prompt of the job, unless it is given up or gone."""
+        host = self.pool._hosts.get(job.left_on or "")
+        return None if host is None or host.is_given_up else host
+
+    def _lasting_hosts(self) -> list[PooledHost]:
+        return [host for host in self.hosts if host.use is not HostUse.REMOVED]
 
     def teardown(self) -> None:
         try:
-            if self.jobs:
-                self._run(self._end_all())
+            self._run(self._end_all())
             self._run(self._expect_all_slots())
         finally:
             for task in asyncio.all_tasks(self.loop):
@@ -176,6 +323,11 @@ class _Pool(RuleBasedStateMachine):
             self.loop.close()
 
     async def _end_all(self) -> None:
+        for _, _, reservation in self.reserved:
+            reservation.release()
+        for caller in self.yielding:
+            await caller.end()
+        self.reserved, self.yielding = [], []
         for job in self.jobs:
             await job.cancel()
         assert (self.pool.taken, self.pool.waiting, self.others.ours) == (0, 0, {})
@@ -184,6 +336,8 @@ class _Pool(RuleBasedStateMachine):
         self.others.theirs.clear()
         self.clock.now += 1000
         for host in self.hosts:
+            self.pool.set_use(host.name, HostUse.ACTIVE)
+            host.note_queue(0, now=self.clock())
             self.pool._tracker.record_success(host, WANTS[0])
             host.set_capabilities(CAPABILITIES[0], now=self.clock())
         jobs = [SlotCaller(self.pool, wants=WANTS[0]).start() for _ in range(self.most + 1)]
@@ -229,14 +383,14 @@ class _Pool(RuleBasedStateMachine):
             assert job.wants is not None
             assert all(
                 host.missing(job.wants) or (host.name, job.wants) in self.lacked
-                for host in self.hosts
+                for host in self._lasting_hosts()
             )
         else:
             assert error is job.error
         return False
 
     def _expect_the_first_served(self, served: list[SlotCaller]) -> None:
-        for late in served:
+        for late in (job for job in served if job.reservation is None):
             for early in self.waiting:
                 is_equal = (early.wants, early.avoid_host, early.left_on) == (
                     late.wants,
@@ -247,8 +401,8 @@ class _Pool(RuleBasedStateMachine):
                 assert not (early.left_on == late.host and late.left_on is None)
 
     def _suits(self, job: SlotCaller) -> list[PooledHost]:
-        held = Counter(lent.host for lent in self.lent)
-        left_on = next((m for m in self.hosts if m.name == job.left_on), None)
+        held = self.held
+        left_on = self._prompt_host(job)
         if left_on is not None and not left_on.health.is_silent:
             return [left_on] if held[left_on.name] < self.slots else []
         wants = job.wants
@@ -256,7 +410,8 @@ class _Pool(RuleBasedStateMachine):
         able = [
             m
             for m in self.hosts
-            if not m.missing(wants)
+            if m.use is HostUse.ACTIVE
+            and not m.missing(wants)
             and m.health.usable_slots(self.slots)
             and (left_on is None or left_on.asked_in_vain_at >= m.answers_since)
         ]

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from imagegen.pool.pool import Pool
-from imagegen.pool.shared_slots import SharedSlot
 from tests.support.pool_callers import (
     Clock,
+    FakeSlot,
     FakeSlotRegistry,
     jobs_of,
     needs,
@@ -97,8 +97,8 @@ async def test_an_error_of_the_sharing_gives_the_slot_back() -> None:
     assert (pool.taken, pool.waiting) == (0, 0)
 
 
-class Broken:
-    async def take(self, host: str, slots: int) -> SharedSlot | None:
+class Broken(FakeSlotRegistry):
+    async def take(self, host: str, slots: int) -> FakeSlot | None:
         raise RuntimeError(f"the {slots} slots of {host} are out of order")
 
 

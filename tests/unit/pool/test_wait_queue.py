@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from imagegen.pool.pool import Pool
-from tests.support.pool_callers import SlotCaller, pool_of, run_ready_tasks
+from imagegen.pool.wait_queue import Waiter, WaitQueue
+from tests.support.pool_callers import SlotCaller, needs, pool_of, run_ready_tasks
 
 A = "a:8188"
 ANN, BOB, CY = 1, 2, 3
@@ -50,6 +51,16 @@ async def test_who_asked_is_served_before_automatic_pictures_and_users_still_tak
     asked = await _asked(pool, ANN, ANN, BOB, is_asked=True)
 
     assert await _served([*automatic, *asked]) == [CY, ANN, BOB, ANN, CY]
+
+
+async def test_users_who_come_once_are_forgotten_after_a_thousand_others() -> None:
+    queue = WaitQueue()
+    for user in range(3000):
+        waiter = Waiter(requirements=needs("ash"), user=user)
+        queue.add(waiter)
+        queue.served(waiter)
+
+    assert queue.remembered == 1000
 
 
 async def _asked(pool: Pool, *users: int, is_asked: bool = False) -> list[SlotCaller]:

@@ -1,0 +1,34 @@
+"""IdleClosingPool: a pool of Redis connections that shrinks again after a burst."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
+
+_IDLE_S = 30.0
+
+
+class IdleClosingPool(ConnectionPool):
+    """Closes each connection that nobody has used for half a minute.
+
+    redis-py's own pool keeps as many connections as were ever in use at the same time. It gives out
+    the one that was used last, so those that a burst has opened are left unused. They are looked at
+    when another one is given back. `clock` is for tests: seconds.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.clock: Callable[[], float] = time.monotonic
+        self._released_at: WeakKeyDictionary[AbstractConnection, float] = WeakKeyDictionary()
+
+    async def release(self, connection: AbstractConnection) -> None:
+        """Give a connection back, and close those that were idle for too long."""
+        await super().release(connection)
+        now = self._released_at[connection] = self.clock()
+        # Those that nobody uses, the longest idle first. None is waited for: the connection to a frozen
+        # server would hold up the caller.
+        idle = self._available_connections
+        while idle and now - self._released_at.get(idle[0], now) >= _IDLE_S:
+            await idle.pop(0).disconnect(nowait=True)

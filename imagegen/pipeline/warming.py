@@ -1,0 +1,94 @@
+"""Makes a host load the models of a persona, by a tiny picture that nobody gets."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import structlog
+
+from imagegen.comfy.client import HostClient
+from imagegen.comfy.errors import DrawingFailed, HostLost, PromptLost, PromptRefused
+from imagegen.comfy.execution import PromptExecution
+from imagegen.comfy.prompt_job import PromptJob
+from imagegen.pool.host import SlotLease
+from imagegen.workflows.binding import BoundGraph
+from imagegen.workflows.library import Workflow
+from imagegen.workflows.warm_graph import warm_graphs
+
+log = structlog.get_logger(__name__)
+
+_CANCEL_WITHIN_S = 10.0
+
+
+async def load_models(
+    lease: SlotLease, workflow: Workflow, *, wanted: asyncio.Event | None = None
+) -> None:
+    """Let the host of a lease draw a tiny picture with the workflow's models, and forget it.
+
+    If `wanted` is set meanwhile, somebody else wants the host, and the prompt is cancelled. It is
+    cancelled as well if the call is cancelled.
+
+    Raises:
+        PromptLost: the host was wanted, or has lost the prompt.
+        Unavailable: the host is away, or failed.
+        Rejected: the host does not accept the workflow.
+        WorkflowFault: the workflow cannot draw.
+    """
+    small, full = warm_graphs(workflow)
+    try:
+        await _draw(lease, small, wanted)
+    except (PromptRefused, DrawingFailed) as error:
+        # Perhaps it was too small for a node.
+        log.info("models are loaded in full size", host=lease.host.name, why=error.sentence)
+        await _draw(lease, full, wanted)
+
+
+async def _draw(lease: SlotLease, graph: BoundGraph, wanted: asyncio.Event | None) -> None:
+    client, prompt_id = lease.host, str(uuid4())
+    execution = client.execution(
+        PromptJob(
+            graph=lease.with_host_paths(graph.graph),
+            prompt_id=prompt_id,
+            node=graph.output_node,
+            pictures=graph.pictures,
+            on_queue=lease.note_queue,
+            on_begin=lease.note_begin,
+            are_models_loaded=lease.are_models_loaded,
+        )
+    )
+    try:
+        async with _giving_way(execution, client, wanted):
+            await execution.run()
+    except asyncio.CancelledError:
+        await _take_off(client, prompt_id)
+        raise
+    await _take_off(client, prompt_id)
+
+
+@asynccontextmanager
+async def _giving_way(
+    execution: PromptExecution, client: HostClient, wanted: asyncio.Event | None
+) -> AsyncIterator[None]:
+    """Cancel the execution as soon as somebody else wants the host."""
+    if wanted is None:
+        yield
+        return
+
+    async def cancel() -> None:
+        await wanted.wait()
+        execution.cancel(PromptLost(f"{client.name} is wanted for a picture"))
+
+    watching = asyncio.create_task(cancel(), name=f"who wants {client.name}")
+    try:
+        yield
+    finally:
+        watching.cancel()
+
+
+async def _take_off(client: HostClient, prompt_id: str) -> None:
+    """Cancel the prompt, and delete what the host keeps of it; a host that is lost is logged."""
+    try:
+        await client.cancel_prompt(prompt_id, within_s=_CANCEL_WITHIN_S)
+    except HostLost as error:
+        log.warning("prompt is left on its host", host=client.name, why=error.sentence)

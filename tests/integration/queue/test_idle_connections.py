@@ -1,0 +1,75 @@
+"""The Redis connections of worker and bot after a burst: those that nobody uses are closed."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from chatflow_hook.redis_pool import IdleClosingPool
+from chatflow_hook.settings import RedisPlace
+from imagegen.queue import connections
+from tests.support.conversations import hook_settings
+from tests.support.pool_callers import Clock
+from tests.support.product import PATIENCE_S
+
+BURST = 20
+DB = 4
+
+
+@pytest.mark.parametrize(
+    "open_client",
+    [
+        lambda place: connections.job_queue(place, db=DB),
+        lambda place: connections.result_connection(place, db=DB),
+        lambda place: Redis.from_pool(place.pool(DB)),
+    ],
+    ids=["jobs of the worker", "live state of the worker", "bot"],
+)
+async def test_connections_that_only_a_burst_needed_are_closed(
+    redis_url: str, open_client: Callable[[RedisPlace], Redis]
+) -> None:
+    clock = Clock()
+    place = hook_settings("postgresql://unused/db", redis_url).redis
+    async with Redis.from_url(redis_url, db=DB) as admin, open_client(place) as client:
+        pool = client.connection_pool
+        assert isinstance(pool, IdleClosingPool)
+        pool.clock = clock
+        before = await _count(admin)
+
+        await _burst(client)
+        assert await _count(admin) - before == BURST
+        clock.now += 29
+        await _burst(client, 2)
+        assert await _count(admin) - before == BURST, "the next burst would need them again"
+        clock.now += 1
+        await client.ping()
+
+        async with asyncio.timeout(PATIENCE_S):
+            while await _count(admin) - before > 2:  # noqa: ASYNC110 (Redis notices by itself)
+                await asyncio.sleep(0.01)
+        await _burst(client)
+        assert await _count(admin) - before == BURST
+
+
+async def _burst(client: Redis, count: int = BURST) -> None:
+    """Use so many connections at the same time."""
+    async with asyncio.TaskGroup() as group:
+        for _ in range(count):
+            group.create_task(_use(client, count))
+
+
+async def _use(client: Redis, count: int) -> None:
+    """Wait in Redis until all of the burst do so, for the last of them to end it."""
+    commands: Any = client  # the types of redis-py are those of both its clients
+    if await commands.incr("here") < count:
+        await commands.blpop("all here", timeout=PATIENCE_S)
+    else:
+        await commands.rpush("all here", *range(count - 1))
+        await commands.delete("here")
+
+
+async def _count(admin: Redis) -> int:
+    clients = await admin.client_list()
+    return sum(each["db"] == str(DB) for each in clients)
