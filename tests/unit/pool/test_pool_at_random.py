@@ -202,7 +202,7 @@ class _Pool(RuleBasedStateMachine):
 
     def _look(self) -> None:
         async def look() -> None:
-            self.pool._assign()  # as the timer and the health checks would
+            self.pool._scheduler.assign()  # as the timer and the health checks would
             await run_ready_tasks()
 
         self._run(look())
