@@ -17,8 +17,6 @@ from imagegen.pool.scheduler import QueuePlace, SlotScheduler
 from imagegen.pool.shared_slots import SharedSlot, SlotRegistry, UnsharedSlots
 from imagegen.pool.wait_queue import SlotGrant, Waiter
 
-# When a host is tried again whose slots other workers hold.
-_FULL_FOR_S = 0.25
 # How long the first checks of hosts may take together.
 _FIRST_CHECKS_TIMEOUT_S = 2.0
 
@@ -71,6 +69,7 @@ class Pool:
         self._shared = shared or UnsharedSlots()
         self._tracker = HealthTracker(self._hosts.values(), clock=self._clock, chance=self._chance)
         self._on_return = on_return
+        self._shared.tell(self._note_room)
         # By host, what ends its health checks; None outside of `running`.
         self._checks: dict[str, AsyncExitStack] | None = None
 
@@ -245,7 +244,6 @@ class Pool:
         finally:
             # Nothing is awaited here, so a cancellation cannot interrupt the release.
             shared_slot.release()
-            host.full_until = 0.0
             self._scheduler.release(grant)
 
     def sooner_host(self, lease: SlotLease, *, ahead: int) -> str | None:
@@ -267,7 +265,7 @@ class Pool:
         is not asked. The caller gives the reservation to `lease` or releases it.
         """
         host = self._hosts.get(name)
-        if host is None or not host.is_free(self._clock()):
+        if host is None or not host.is_free():
             return None
         grant = SlotGrant(host, host.lend(requirements, now=self._clock()))
         shared_slot = await self._take_shared(grant, is_new=True)
@@ -297,19 +295,37 @@ class Pool:
         `is_new` there.
         """
         host = grant.host
+        wants_more = self._scheduler.waiting > 0
         try:
-            shared_slot = await self._shared.take(host.name, host.slots)
+            shared_slot = await self._shared.take(host.name, host.slots, wants_more=wants_more)
         except BaseException:
-            self._scheduler.release(grant)
+            self._scheduler.release_untried(grant)
             raise
+        was_full = host.is_full_elsewhere
+        host.room = 0 if shared_slot is None or shared_slot.is_last else None
         if shared_slot is not None and (host.use is HostUse.ACTIVE or not is_new):
+            if was_full and not host.is_full_elsewhere:
+                self._scheduler.assign()  # others may wait who took the host for full
             return shared_slot
         host.queue.remove(grant.prompt, now=self._clock())
-        if shared_slot is None:
-            host.full_until = self._clock() + _FULL_FOR_S
-        else:
+        if shared_slot is not None:
             shared_slot.release()
         return None
+
+    def _note_room(self, name: str, room: int | None) -> bool:
+        """Use so many slots of a host that other workers have left; None: any number.
+
+        Returns whether a waiter tries to take one.
+        """
+        host = self._hosts.get(name)
+        if host is None:
+            return False
+        taken_before, host.room = host.taken, room
+        self._scheduler.assign()
+        if host.taken > taken_before:
+            return True
+        host.room = None
+        return False
 
     async def _start_checks(self, hosts: Collection[PooledHost]) -> None:
         """Start the health checks of hosts, and wait for the first ones; nothing if not running."""

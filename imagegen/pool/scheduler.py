@@ -7,7 +7,7 @@ from math import isfinite
 from statistics import fmean
 from uuid import UUID
 
-from imagegen.comfy.capabilities import Requirements, nobody_can_draw
+from imagegen.comfy.capabilities import Missing, Requirements, nobody_can_draw
 from imagegen.comfy.errors import NobodyCanDraw
 from imagegen.db.tables import HostUse
 from imagegen.pool.health_tracking import Clock
@@ -63,12 +63,11 @@ class SlotScheduler:
 
     def waiting_for(self, host: PooledHost) -> int:
         """Return how many of the callers who wait could draw on this host."""
-        waiting = [
-            waiter
-            for waiter in self._queue
+        return sum(
+            count
+            for waiter, count in self._queue.counts()
             if waiter.left_on is host or not host.missing(waiter.requirements)
-        ]
-        return len(waiting)
+        )
 
     async def acquire(self, waiter: Waiter) -> SlotGrant:
         """Wait for a slot of this worker; the caller releases it.
@@ -83,7 +82,7 @@ class SlotScheduler:
         except asyncio.CancelledError:
             # The slot may have been granted in the moment of the cancellation.
             if (grant := waiter.granted()) is not None:
-                self.release(grant)
+                self.release_untried(grant)
             raise
         finally:
             self._queue.remove(waiter)
@@ -93,26 +92,33 @@ class SlotScheduler:
         grant.host.queue.remove(grant.prompt, now=self._clock())
         self.assign()
 
+    def release_untried(self, grant: SlotGrant) -> None:
+        """Take back the slot of a grant for which the other workers were not asked to the end."""
+        grant.host.room = None
+        self.release(grant)
+
     def assign(self) -> None:
-        """Grant free slots to waiters, in the order of the queue."""
-        without_host: set[tuple[object, ...]] = set()
-        for waiter in self._queue:
-            kind = (
-                waiter.requirements,
-                waiter.avoid_host,
-                waiter.prefer_host,
-                waiter.left_on,
-            )
-            if kind in without_host:
-                continue
+        """Grant free slots to waiters, in the order of the queue.
+
+        Of the waiters of one kind only the first is looked at, and the next one when it has its slot
+        or its error.
+        """
+        heads = self._queue.heads()
+        blocked: list[Waiter] = []
+        while heads:
+            waiter = heads.pop()
             if (error := self._error_if_nobody_can_draw(waiter)) is not None:
                 waiter.reject(error)
-            elif self.taken < self.slots and (host := self._choose(waiter)) is not None:
+            elif (host := self._choose(waiter)) is not None:
                 self._assign_to(waiter, host)
-                without_host.clear()
+                # What the host has or does now may be the reason for which others take another one.
+                heads.push(*blocked)
+                blocked.clear()
             else:
-                # No host is searched again for the other waiters of this kind.
-                without_host.add(kind)
+                blocked.append(waiter)
+                continue
+            if (following := self._queue.first_like(waiter)) is not None:
+                heads.push(following)
         self._set_timer()
 
     def place(self, request_id: UUID) -> QueuePlace | None:
@@ -128,6 +134,8 @@ class SlotScheduler:
         `ahead` is how many prompts the host of the lease draws before it. None: no other host
         would, or it is the prompt of an earlier job.
         """
+        if not self._has_free_host():
+            return None
         return sooner_host(self._others(lease), wait_s=self._wait_s(lease, ahead))
 
     def is_sooner_elsewhere(self, lease: SlotLease, *, ahead: int) -> bool:
@@ -140,33 +148,41 @@ class SlotScheduler:
         other_s = host.other_s(self._typical_s())
         return _finite(host.queue.remaining_s(self._clock(), other_s=other_s))
 
+    def _has_free_host(self) -> bool:
+        return any(host.is_free() for host in self._hosts.values())
+
     def _error_if_nobody_can_draw(self, waiter: Waiter) -> NobodyCanDraw | None:
         if _prompt_host(waiter) is not None:
             return None
-        # Not those that leave; a host that is drained may be back.
-        hosts = {
-            name: host for name, host in self._hosts.items() if host.use is not HostUse.REMOVED
-        }
-        missing_by_host = {
-            name: missing
-            for name, host in hosts.items()
-            if (missing := host.missing(waiter.requirements)) is not None
-        }
+        hosts: list[PooledHost] = []
+        missing_by_host: dict[str, tuple[Missing, ...]] = {}
+        for name, host in self._hosts.items():
+            # Not those that leave; a host that is drained may be back.
+            if host.use is not HostUse.REMOVED:
+                missing = host.missing(waiter.requirements)
+                if not missing:
+                    return None  # nothing, or it is unknown
+                hosts.append(host)
+                missing_by_host[name] = missing
         # Without any host nobody knows what the next one will have.
-        if not hosts or len(missing_by_host) < len(hosts) or not all(missing_by_host.values()):
+        if not hosts:
             return None
         # What a host lacked some time ago it may have now, so it is asked again before a request
         # ends over it. A list, since each of them is to be asked.
         asked = [
             host.ask_again(waiter.requirements, since=waiter.since, refused_since=waiter.asked_at)
-            for host in hosts.values()
+            for host in hosts
         ]
         return None if any(asked) else nobody_can_draw(missing_by_host)
 
     def _choose(self, waiter: Waiter) -> PooledHost | None:
+        if self._most is not None and self.taken >= self._most:
+            return None
         left_on = _prompt_host(waiter)
         if left_on is not None and not left_on.health.is_silent:
-            return left_on if left_on.has_slot(self._clock()) else None
+            return left_on if left_on.has_slot() else None
+        if not self._has_free_host():
+            return None
         candidates = self._candidates(
             waiter.requirements,
             lambda host: left_on is None or _is_asked_since(left_on, host),
@@ -227,20 +243,16 @@ class SlotScheduler:
         return _finite(before_s / len(candidates) + drawing_s)
 
     def _set_timer(self) -> None:
-        """Assign again later, in cases where no other event would call `_assign`.
+        """Assign again later where a waiter waits for models though another host is free.
 
-        That is when other workers have filled a host, and when a waiter waits for models though
-        another host is free: that wait may take longer than estimated.
+        That wait may take longer than estimated, and no other event would call `assign`.
         """
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        now = self._clock()
-        delays_s = [host.full_until - now for host in self._hosts.values() if host.full_until > now]
-        if any(host.is_free(now) for host in self._hosts.values()):
-            delays_s.append(_RECONSIDER_EVERY_S)
-        if len(self._queue) and delays_s:
-            self._timer = asyncio.get_running_loop().call_later(min(delays_s), self.assign)
+        if len(self._queue) and self._has_free_host():
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(_RECONSIDER_EVERY_S, self.assign)
 
 
 def _finite(seconds: float) -> float | None:

@@ -160,7 +160,9 @@ class _Pool(RuleBasedStateMachine):
     @invariant()
     def nobody_waits_for_what_no_host_has_when_it_was_asked_last(self) -> None:
         for job in self.waiting:
-            wants = job.wants
+            wants = (
+                job.wants if job.left_on is None else None
+            )  # what is left there is drawn already
             if wants is not None and all(host.missing(wants) for host in self.hosts):
                 assert any(host._capabilities_at < job.since for host in self.hosts)
 
@@ -181,7 +183,8 @@ class _Pool(RuleBasedStateMachine):
         assert (self.pool.taken, self.pool.waiting, self.others.ours) == (0, 0, {})
 
     async def _expect_all_slots(self) -> None:
-        self.others.theirs.clear()
+        for name in self.names:
+            self.others.others_hold(name, 0)
         self.clock.now += 1000
         for host in self.hosts:
             self.pool._tracker.record_success(host, WANTS[0])
@@ -268,15 +271,20 @@ class _SharedPool(_Pool):
 
     @rule(which=WHICH, count=st.integers(0, 2))
     def others_take(self, which: int, count: int) -> None:
-        self.others.theirs[self.names[which % len(self.names)]] = count
+        host = self.names[which % len(self.names)]
+
+        async def hold() -> None:
+            self.others.others_hold(host, count)
+
+        self._run(hold())
 
     @rule()
     def others_answer_late(self) -> None:
         self.others.turns = 2 - self.others.turns
 
     def _suits(self, job: SlotCaller) -> list[PooledHost]:
-        # A host that others were found to fill is tried again later.
-        return [m for m in super()._suits(job) if self.clock() >= m.full_until]
+        # A host that others were found to fill is tried again when they leave it.
+        return [m for m in super()._suits(job) if not m.is_full_elsewhere]
 
     def _expect_the_first_served(self, served: list[SlotCaller]) -> None:
         """A caller whose slot other workers hold may be overtaken by a caller of another host."""
