@@ -40,7 +40,8 @@ from imagegen.pool.health_checks import OnReturn
 from imagegen.pool.host_orders import HostOrders
 from imagegen.pool.membership import PoolMembership
 from imagegen.pool.pool import Pool
-from imagegen.pool.shared_slots import RedisSlotRegistry, room_channel
+from imagegen.pool.shared_slots import RedisSlotRegistry
+from imagegen.pool.slot_scripts import room_channel
 from imagegen.prompts.builder import PromptBuilder
 from imagegen.prompts.llm import LanguageModel
 from imagegen.queue import connections, job_lease

@@ -12,4 +12,5 @@
 - `health_tracking.py`: keeps the health of all hosts, from the ends of prompts and probes
 - `health_checks.py`: probes hosts and reads their capabilities
 - `shared_slots.py`: leases in Redis for hosts that several workers use
+- `slot_scripts.py`: what runs in Redis for these leases
 """

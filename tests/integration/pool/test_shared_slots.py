@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from structlog.testing import capture_logs
 
-from imagegen.pool.shared_slots import RedisSlot, RedisSlotRegistry, room_channel, slot_key
+from imagegen.pool.shared_slots import RedisSlot, RedisSlotRegistry
+from imagegen.pool.slot_scripts import room_channel, slot_key
 from imagegen.queue.worker_presence import WorkerPresence
 from tests.support import slot_taker
 from tests.support.pool_callers import run_ready_tasks

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from redis.asyncio import Redis
 
-from imagegen.pool.shared_slots import room_channel
+from imagegen.pool.slot_scripts import room_channel
 from imagegen.queue.worker_presence import WORKERS_KEY, PresenceTimes, WorkerPresence
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support.slot_taker import redis_at
