@@ -1,6 +1,9 @@
 """Which workers run: a death is noticed by the connection that it closes."""
 
 import asyncio
+import os
+import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -11,6 +14,7 @@ from redis.asyncio import Redis
 from imagegen.pool.slot_scripts import room_channel
 from imagegen.queue.worker_presence import WORKERS_KEY, PresenceTimes, WorkerPresence
 from imagegen.sandbox.servers.valkey import ValkeyServer
+from tests.support import slot_taker
 from tests.support.slot_taker import redis_at
 
 PATIENCE_S = 20.0
@@ -150,6 +154,24 @@ async def test_after_an_outage_of_redis_nobody_is_taken_for_dead() -> None:
                 await _looked_again(one, two)
 
     assert one.deaths + two.deaths == []
+
+
+async def test_a_worker_that_stands_still_lives_and_one_that_is_killed_is_dead(
+    redis: Redis, redis_url: str
+) -> None:
+    worker = Worker(redis, "living")
+    async with worker.shown():
+        with slot_taker.start("be_there", redis_url) as other:
+            await until(lambda: worker.presence._others == ("other",))
+
+            os.kill(other.pid, signal.SIGSTOP)
+            looks_until = time.monotonic() + 10 * TIMES.missing_s
+            await until(lambda: worker.presence._looked_at > looks_until)
+            assert worker.deaths == []
+
+            other.kill()
+            await until(lambda: worker.deaths)
+    assert worker.deaths == ["other"]
 
 
 async def test_a_message_on_its_channel_is_handed_on(redis: Redis) -> None:
