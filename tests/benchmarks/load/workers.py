@@ -100,7 +100,7 @@ async def _killed(backends: BenchmarkServers) -> Figure:
         measured=f"{share:.3f} ({missing} of {_KILLED_COUNT} missing in {took_s:.0f} s, "
         f"{len(captions) - len(set(captions))} sent twice, {doubles} drawn twice)",
         target=f"≥ {_KILLED_TARGET}",
-        ceiling="0.985",
+        ceiling="0.99",
         is_reached=share >= _KILLED_TARGET and not missing,
         worker_cpu=loads[0].cores,
         sandbox_cpu=loads[1].cores,
