@@ -128,9 +128,10 @@ class PooledHost:
 
     def is_free(self) -> bool:
         """Whether a slot may be lent now for a new prompt."""
-        if self.use is not HostUse.ACTIVE or self.is_being_cleared:
+        # First what is False for most hosts when callers wait: it is asked of all hosts at each change.
+        if not self.has_slot() or self.use is not HostUse.ACTIVE or self.is_being_cleared:
             return False
-        return self.taken < self.health.usable_slots(self.slots) and self.has_slot()
+        return self.taken < self.health.usable_slots(self.slots)
 
     def missing(self, requirements: Requirements) -> tuple[Missing, ...] | None:
         """Return what the host lacks to draw this: empty if nothing, None if unknown."""

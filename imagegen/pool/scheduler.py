@@ -105,12 +105,14 @@ class SlotScheduler:
         """
         heads = self._queue.heads()
         blocked: list[Waiter] = []
+        has_free_host = self._has_free_host()
         while heads:
             waiter = heads.pop()
             if (error := self._error_if_nobody_can_draw(waiter)) is not None:
                 waiter.reject(error)
-            elif (host := self._choose(waiter)) is not None:
+            elif (host := self._choose(waiter, has_free_host=has_free_host)) is not None:
                 self._assign_to(waiter, host)
+                has_free_host = self._has_free_host()
                 # What the host has or does now may be the reason for which others take another one.
                 heads.push(*blocked)
                 blocked.clear()
@@ -119,7 +121,7 @@ class SlotScheduler:
                 continue
             if (following := self._queue.first_like(waiter)) is not None:
                 heads.push(following)
-        self._set_timer()
+        self._set_timer(is_needed=has_free_host)
 
     def place(self, request_id: UUID) -> QueuePlace | None:
         """Return the place of a request in the queue for slots; None if it does not wait."""
@@ -175,13 +177,13 @@ class SlotScheduler:
         ]
         return None if any(asked) else nobody_can_draw(missing_by_host)
 
-    def _choose(self, waiter: Waiter) -> PooledHost | None:
+    def _choose(self, waiter: Waiter, *, has_free_host: bool) -> PooledHost | None:
         if self._most is not None and self.taken >= self._most:
             return None
         left_on = _prompt_host(waiter)
         if left_on is not None and not left_on.health.is_silent:
             return left_on if left_on.has_slot() else None
-        if not self._has_free_host():
+        if not has_free_host:
             return None
         candidates = self._candidates(
             waiter.requirements,
@@ -242,15 +244,15 @@ class SlotScheduler:
         before_s = sum(each.left_s for each in candidates) + ahead * drawing_s
         return _finite(before_s / len(candidates) + drawing_s)
 
-    def _set_timer(self) -> None:
-        """Assign again later where a waiter waits for models though another host is free.
+    def _set_timer(self, *, is_needed: bool) -> None:
+        """Assign again later if a waiter waits for models though another host is free.
 
         That wait may take longer than estimated, and no other event would call `assign`.
         """
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if len(self._queue) and self._has_free_host():
+        if is_needed and len(self._queue):
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(_RECONSIDER_EVERY_S, self.assign)
 
