@@ -73,9 +73,13 @@ async def server_time_s(redis: Redis) -> float:
 OUR_CHANNELS = "imagegen:*"
 
 
+# What the channels begin with on which ends of requests are published.
+ENDED_CHANNELS = "imagegen:ended:"
+
+
 def ended_channel(request_id: UUID) -> str:
     """Return the name of the pub/sub channel on which the end of a request is published."""
-    return f"imagegen:ended:{request_id}"
+    return f"{ENDED_CHANNELS}{request_id}"
 
 
 def progress_key(request_id: UUID) -> str:

@@ -154,6 +154,8 @@ class EndListener:
             return
         channel = message["channel"]
         name = channel.decode() if isinstance(channel, bytes) else str(channel)
+        if not name.startswith(queue.ENDED_CHANNELS):
+            return  # workers tell each other of free slots
         for channels in (name, queue.OUR_CHANNELS):
             for event in self._callers.get(channels, ()):
                 event.set()

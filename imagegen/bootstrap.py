@@ -42,12 +42,15 @@ from imagegen.pool.host_orders import HostOrders
 from imagegen.pool.membership import PoolMembership
 from imagegen.pool.pool import Pool
 from imagegen.pool.shared_slots import RedisSlotRegistry
+from imagegen.pool.slot_scripts import room_channel
 from imagegen.prompts.builder import PromptBuilder
 from imagegen.prompts.llm import LanguageModel
-from imagegen.queue import connections
+from imagegen.queue import connections, job_lease
 from imagegen.queue.circuit_breaker import CircuitBreaker
+from imagegen.queue.job_queue import JobQueue
 from imagegen.queue.live_progress import LiveProgress
 from imagegen.queue.warm_claims import WarmClaims
+from imagegen.queue.worker_presence import WorkerPresence
 from imagegen.requests.chat_ends import ChatEnds
 from imagegen.requests.costs import Costs
 from imagegen.requests.deliveries import Deliveries
@@ -222,11 +225,13 @@ async def worker_parts(  # noqa: PLR0913 (what the worker has made, most of it b
     metrics: Metrics,
     tracing: Tracing,
     lease_s: float,
+    queue: JobQueue,
 ) -> WorkerParts:
     """Open everything that a worker needs; the stack closes it, last opened first.
 
     Whatever counts, counts into `metrics`.
-    `lease_s`: how long a job stays locked after its worker's last renewal.
+    `lease_s`: how long a job stays locked after its worker's last renewal. `queue`: where it takes
+    its jobs from.
     """
     engine = connect(settings.database_url)
     stack.push_async_callback(engine.dispose)
@@ -234,7 +239,7 @@ async def worker_parts(  # noqa: PLR0913 (what the worker has made, most of it b
     stack.push_async_callback(results.aclose)
     stray_cleanup = StrayCleanup(engine)
     membership = await _pool_membership(
-        settings, engine, results, stack, on_return=stray_cleanup.remove_from
+        settings, engine, results, stack, queue=queue, on_return=stray_cleanup.remove_from
     )
     telegram = await stack.enter_async_context(
         Telegram(
@@ -315,17 +320,19 @@ async def worker_parts(  # noqa: PLR0913 (what the worker has made, most of it b
     )
 
 
-async def _pool_membership(
+async def _pool_membership(  # noqa: PLR0913 (the last two by name)
     settings: Settings,
     engine: AsyncEngine,
     results: Redis,
     stack: AsyncExitStack,
     *,
+    queue: JobQueue,
     on_return: OnReturn,
 ) -> PoolMembership:
     """Return what gives the pool its hosts; the pool runs, with the hosts of this moment."""
-    slot_registry = RedisSlotRegistry(results) if settings.workers_share_hosts else None
-    if slot_registry is not None:
+    slot_registry = None
+    if settings.workers_share_hosts:
+        slot_registry = RedisSlotRegistry(results, worker=queue.worker)
         await stack.enter_async_context(slot_registry.renewed())
     pool = Pool(
         [],
@@ -345,7 +352,28 @@ async def _pool_membership(
     )
     await membership.step()
     await stack.enter_async_context(pool.running())
+    await stack.enter_async_context(_presence(queue, results, slot_registry, pool).shown())
     return membership
+
+
+def _presence(
+    queue: JobQueue, results: Redis, slot_registry: RedisSlotRegistry | None, pool: Pool
+) -> WorkerPresence:
+    """Return what frees the jobs and slots of workers that have died."""
+
+    def on_message(host: str) -> None:
+        if slot_registry is not None:
+            slot_registry.note_room(host)
+
+    async def on_death(worker: str) -> None:
+        # Its slots first: its jobs need them for what they have on the hosts.
+        if slot_registry is not None:
+            await slot_registry.release_of(worker, [host.name for host in pool.status()])
+        await job_lease.free_jobs_of(queue, worker)
+
+    return WorkerPresence(
+        results, queue.worker, channel=room_channel, on_message=on_message, on_death=on_death
+    )
 
 
 def _photo_messages(

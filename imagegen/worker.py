@@ -4,6 +4,7 @@ The worker owns every long-lived object; `imagegen/bootstrap.py` builds them.
 """
 
 import asyncio
+import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -122,7 +123,12 @@ def worker_settings(
     images = bootstrap.image_store(settings)
     words = messages_of(settings)
     metrics = Metrics(persona_name=library.name_of, prices=settings.host_price_per_hour)
-    queue = connections.job_queue(settings.redis, db=settings.redis_broker_db)
+    queue = connections.job_queue(
+        settings.redis,
+        db=settings.redis_broker_db,
+        # Workers in two containers may have the same name.
+        worker=f"{logs.worker_name()}-{secrets.token_hex(8)}",
+    )
     stack = AsyncExitStack()
     graceful_shutdown = GracefulShutdown(queue, grace_s=settings.stop_grace)
     if owns_process:
@@ -162,6 +168,7 @@ def worker_settings(
             metrics=metrics,
             tracing=spans,
             lease_s=recovery.lease_s,
+            queue=queue,
         )
         context = ctx["context"] = parts.context
         queue.limit_jobs(context.circuit_breaker.due)

@@ -30,7 +30,7 @@ from imagegen.delivery.message import AiMark, MessageButton, TextMessage
 from imagegen.delivery.photo_encoding import preview_photo
 from imagegen.delivery.status_text import Stage, status_text
 from imagegen.errors import ImagegenError, Rejected
-from imagegen.pool.pool import QueuePlace
+from imagegen.pool.scheduler import QueuePlace
 from imagegen.requests.claim import ClaimedRequest, ClaimLost, ClaimState, StatusMessage
 from imagegen.requests.repository import RequestRepository
 from imagegen.safety import image_screen

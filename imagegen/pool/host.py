@@ -73,8 +73,8 @@ class PooledHost:
     loaded: str | None = None
     health: Health = field(default_factory=Health)
     why: str | None = None
-    # Until then other workers are assumed to hold all of its slots.
-    full_until: float = 0.0
+    # How many of its slots other workers may have left; None: unknown, so all are tried.
+    room: int | None = None
     # It is back, and prompts that nobody waits for are being taken off it.
     is_being_cleared: bool = False
     # When it answered again after its last silence, and when it was last asked without an answer.
@@ -115,17 +115,25 @@ class PooledHost:
         prompt = QueuedPrompt(is_model_change=is_model_change, expected_s=expected_s)
         self.model_set = model_set
         self.queue.add(prompt, now=now)
+        if self.room:
+            self.room -= 1
         return prompt
 
-    def has_slot(self, now: float) -> bool:
-        """Whether a slot is left, whatever the host's health."""
-        return self.taken < self.slots and now >= self.full_until
+    @property
+    def is_full_elsewhere(self) -> bool:
+        """Whether other workers hold all slots that this one does not hold."""
+        return self.room == 0
 
-    def is_free(self, now: float) -> bool:
+    def has_slot(self) -> bool:
+        """Whether a slot is left, whatever the host's health."""
+        return self.taken < self.slots and not self.is_full_elsewhere
+
+    def is_free(self) -> bool:
         """Whether a slot may be lent now for a new prompt."""
-        if self.use is not HostUse.ACTIVE or self.is_being_cleared:
+        # First what is False for most hosts when callers wait: it is asked of all hosts at each change.
+        if not self.has_slot() or self.use is not HostUse.ACTIVE or self.is_being_cleared:
             return False
-        return self.taken < self.health.usable_slots(self.slots) and self.has_slot(now)
+        return self.taken < self.health.usable_slots(self.slots)
 
     def missing(self, requirements: Requirements) -> tuple[Missing, ...] | None:
         """Return what the host lacks to draw this: empty if nothing, None if unknown."""
@@ -211,7 +219,7 @@ class PooledHost:
         return Candidate(
             name=self.name,
             is_up=self.health.is_up,
-            is_free=self.is_free(now),
+            is_free=self.is_free(),
             is_short_of_memory=now < self._short_of_memory.get(requirements.model_set, now),
             taken=self.taken,
             others=self.queue.others,
@@ -219,7 +227,7 @@ class PooledHost:
             has_models=self.model_set == requirements.model_set,
             change_s=change_s if own_change_s is None else own_change_s,
             # How long a host takes whose slots other workers hold is unknown.
-            seconds=None if now < self.full_until else own_s,
+            seconds=None if self.is_full_elsewhere else own_s,
         )
 
     def other_s(self, typical_s: float | None) -> float | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 # A free slot behind another prompt is left empty if another host would end sooner by this factor.
 _SOONER_FACTOR = 1.5
@@ -74,7 +75,11 @@ def choose_host(
     for each in candidates:
         if each.name == prefer_host and each.is_up and each.is_free:
             return each.name
-    free = [each for each in candidates if each.is_free and not _is_much_later(each, candidates)]
+    soonest_s = min(
+        (each.ends_s for each in candidates if each.is_up and each.seconds is not None),
+        default=inf,
+    )
+    free = [each for each in candidates if each.is_free and not _is_much_later(each, soonest_s)]
     if not free:
         return None
     best = min(free, key=lambda each: _cost(each, avoid_host))
@@ -142,16 +147,11 @@ def _cost(
     )
 
 
-def _is_much_later(candidate: Candidate, others: Sequence[Candidate]) -> bool:
+def _is_much_later(candidate: Candidate, soonest_s: float) -> bool:
     # Only for a host that has a prompt already: an idle host is used, however slow it is.
     if not candidate.queued or candidate.seconds is None:
         return False
-    return any(
-        other.is_up
-        and other.seconds is not None
-        and _SOONER_FACTOR * other.ends_s < candidate.ends_s
-        for other in others
-    )
+    return _SOONER_FACTOR * soonest_s < candidate.ends_s
 
 
 def _saves_a_change(full: Candidate, best: Candidate) -> bool:

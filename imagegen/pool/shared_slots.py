@@ -1,14 +1,16 @@
 """Counts the slots of hosts that several workers share, as leases in Redis.
 
 Each worker counts its own slots itself; the leases make sure that all workers together never use
-more slots than the host has. If Redis is away, no worker stops: each of them counts alone until
-Redis is back.
+more slots than the host has. A worker that finds a host full stands in line for it, and the one
+that gives a slot back tells the first in line. If Redis is away, no worker stops: each of them
+counts alone until Redis is back.
 """
 
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -18,6 +20,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from imagegen import periodic
+from imagegen.pool import slot_scripts
+from imagegen.pool.slot_scripts import line_key, slot_key
 
 log = structlog.get_logger(__name__)
 # Only changes, see imagegen/log_repeats.py.
@@ -31,40 +35,24 @@ SLOT_LEASE_S = 10.0
 _RETRY_REDIS_AFTER_S = 1.0
 # How long the end of a worker waits for its leases to be released; those that are left expire.
 _STOP_TIMEOUT_S = 1.5
+# How often the full hosts are looked at, all by one call: a lease may have expired, and a message
+# may have been lost.
+_LOOK_EVERY_S = 1.0
+# How long a worker stays in the line for a full host; each look renews it.
+_IN_LINE_S = 10.0
 
-# Each host has a sorted set of tokens, scored by the time at which their leases end, in ms. Redis'
-# own clock counts, since the clocks of the workers differ. The script takes slots or renews them:
-# leases that have ended are removed; one that ends later than any lease can was written before
-# Redis' clock was set back, or another server took over, and is shortened; a token that is still in
-# the set, or for which there is room, is written with a new end. ARGV: the lease and the longest
-# possible lease in ms, then for each key its token and how many slots the host has. It returns 1
-# for each key whose lease is held, else 0; for a second it is then known that somebody wants one.
-_TAKE_OR_RENEW = """
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local latest = now + ARGV[2]
-local held = {}
-for i, key in ipairs(KEYS) do
-  local token, slots = ARGV[2 * i + 1], tonumber(ARGV[2 * i + 2])
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
-  for _, other in ipairs(redis.call('ZRANGEBYSCORE', key, '(' .. latest, '+inf')) do
-    redis.call('ZADD', key, latest, other)
-  end
-  held[i] = 0
-  if redis.call('ZSCORE', key, token) or redis.call('ZCARD', key) < slots then
-    redis.call('ZADD', key, now + ARGV[1], token)
-    redis.call('PEXPIREAT', key, redis.call('ZREVRANGE', key, 0, 0, 'WITHSCORES')[2])
-    held[i] = 1
-  else
-    redis.call('SET', key .. ':wanted', '', 'PX', 1000)
-  end
-end
-return held
-"""
+# Told of a host: so many of its slots may be tried; None: any number. Returns whether it was of use.
+OnRoom = Callable[[str, int | None], bool]
 
 
 class SharedSlot(Protocol):
-    """A reserved slot; other workers cannot take it until it is released."""
+    """A reserved slot; other workers cannot take it until it is released.
+
+    `is_last`: the host has no other slot now, and this worker is told when it has one.
+    """
+
+    @property
+    def is_last(self) -> bool: ...
 
     def release(self) -> None:
         """Release the slot at once, without waiting for anything."""
@@ -73,17 +61,23 @@ class SharedSlot(Protocol):
 class SlotRegistry(Protocol):
     """The slots of all hosts, counted over all workers."""
 
-    async def take(self, host: str, slots: int) -> SharedSlot | None:
-        """Take one of the host's `slots`; None if other workers hold all of them now."""
+    async def take(self, host: str, slots: int, *, wants_more: bool = False) -> SharedSlot | None:
+        """Take one of the host's `slots`; None if all of them are held now.
+
+        Who gets none is told when a slot is free, and so is who `wants_more` and gets the last one.
+        """
+
+    def tell(self, on_room: OnRoom) -> None:
+        """Say what is called with a host that has free slots again, after none was left."""
 
     async def is_wanted(self, host: str) -> bool:
-        """Whether a worker has wanted one of the host's slots lately, in vain."""
+        """Whether another worker waits for one of the host's slots."""
 
 
 class UnsharedSlots:
     """A registry for a worker whose hosts no other worker uses: every slot may be taken."""
 
-    async def take(self, host: str, slots: int) -> SharedSlot | None:  # noqa: ARG002 (the protocol)
+    async def take(self, host: str, slots: int, *, wants_more: bool = False) -> SharedSlot | None:  # noqa: ARG002 (the protocol)
         """Take a slot without counting it."""
         return _UnsharedSlot()
 
@@ -91,8 +85,13 @@ class UnsharedSlots:
         """Nobody else wants one."""
         return False
 
+    def tell(self, on_room: OnRoom) -> None:
+        """Do nothing: no host is ever full because of others."""
+
 
 class _UnsharedSlot:
+    is_last = False
+
     def release(self) -> None:
         pass
 
@@ -104,6 +103,7 @@ class RedisSlot:
     host: str
     slots: int
     token: str
+    is_last: bool = False
     is_overcommitted: bool = False
     _on_release: "Callable[[RedisSlot], None]"
 
@@ -112,21 +112,14 @@ class RedisSlot:
         self._on_release(self)
 
 
-def slot_key(host: str) -> str:
-    """Return the Redis key of the sorted set of a host's leases."""
-    return f"imagegen:slots:{host}"
-
-
-def _wanted_key(host: str) -> str:
-    return f"{slot_key(host)}:wanted"
-
-
 class RedisSlotRegistry:
     """Takes slots for one worker.
 
-    The timeouts of `redis` must be short: a caller waits for them when Redis is frozen. `owner`
-    is a name that makes tokens readable; it need not be unique. `lease_s` is how long the slots
-    of a worker that has died stay taken.
+    The timeouts of `redis` must be short: a caller waits for them when Redis is frozen. `worker` is
+    the id of this worker, which no other one has; None: a new one. Whoever listens to its
+    `room_channel` calls `note_room` with each message; without that, a free slot is found by the
+    look at all full hosts, every `look_every_s` seconds. `lease_s` is how long the slots of a worker
+    stay taken that has died, unless another one notices its death and calls `release_of`.
 
     `overcommitted` counts the slots that were used without a lease: those taken while Redis was
     away, and those whose lease has ended meanwhile and went to another worker.
@@ -136,16 +129,25 @@ class RedisSlotRegistry:
         self,
         redis: Redis,
         *,
-        owner: str | None = None,
+        worker: str | None = None,
         lease_s: float = SLOT_LEASE_S,
+        look_every_s: float = _LOOK_EVERY_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.overcommitted = 0
         self._redis = redis
-        self._script = redis.register_script(_TAKE_OR_RENEW)
-        # The random part keeps two workers of one name apart.
-        self._owner = f"{owner or 'worker'}:{secrets.token_hex(8)}"
+        self._take_script = redis.register_script(slot_scripts.TAKE)
+        self._renew_script = redis.register_script(slot_scripts.RENEW)
+        self._release_script = redis.register_script(slot_scripts.RELEASE)
+        self._look_script = redis.register_script(slot_scripts.LOOK)
+        self._worker = worker or secrets.token_hex(8)
         self._lease_s = lease_s
+        self._look_every_s = look_every_s
+        self._on_room: OnRoom = lambda _host, _room: False
+        # By host: how many slots it has, of which none was left.
+        self._full: dict[str, int] = {}
+        # How often this worker was told of room on a host.
+        self._told: Counter[str] = Counter()
         self._clock = clock
         self._held: dict[str, RedisSlot] = {}
         self._released: list[RedisSlot] = []
@@ -161,7 +163,11 @@ class RedisSlotRegistry:
         """How many slots this worker holds."""
         return len(self._held)
 
-    async def take(self, host: str, slots: int) -> RedisSlot | None:
+    def tell(self, on_room: OnRoom) -> None:
+        """Say what is called with a host that has free slots again, after none was left."""
+        self._on_room = on_room
+
+    async def take(self, host: str, slots: int, *, wants_more: bool = False) -> RedisSlot | None:
         """Take one of the `slots` of a host; None if the workers together hold all of them.
 
         While Redis is away the slot is granted without a lease. If Redis grants the
@@ -169,7 +175,8 @@ class RedisSlotRegistry:
         """
         # In a task of its own: if the call to Redis were cancelled, Redis could still grant the
         # lease, and nobody would know of it.
-        taking = self._start(self._take(self._new_slot(host, slots)), name=f"slot on {host}")
+        work = self._take(self._new_slot(host, slots), wants_more=wants_more)
+        taking = self._start(work, name=f"slot on {host}")
         try:
             return await asyncio.shield(taking)
         except asyncio.CancelledError:
@@ -177,23 +184,39 @@ class RedisSlotRegistry:
             raise
 
     async def is_wanted(self, host: str) -> bool:
-        """Whether a worker has wanted a slot within the last second, in vain; False without Redis."""
+        """Whether a worker waits in line for a slot of the host; False without Redis."""
         try:
-            return bool(await self._redis.exists(_wanted_key(host)))
+            return bool(await self._redis.exists(line_key(host)))
         except (RedisError, OSError):
             return False
 
     @asynccontextmanager
     async def renewed(self) -> AsyncIterator[None]:
-        """Renew the leases of all held slots while the block runs."""
+        """Renew the leases of all held slots, and look at full hosts, while the block runs."""
         try:
-            async with periodic.every(self._lease_s / 3, self._renew, name="leases of slots"):
+            async with (
+                periodic.every(self._lease_s / 3, self._renew, name="leases of slots"),
+                periodic.every(self._look_every_s, self._look, name="full hosts"),
+            ):
                 yield
         finally:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_STOP_TIMEOUT_S):
                     while self._tasks:
                         await asyncio.wait(self._tasks)
+
+    def note_room(self, host: str) -> None:
+        """Use the slot that a host has for this worker, or pass it on to the next in line."""
+        if not self._tell_of_room(host, 1):
+            self._start(self._release_in_redis([(host, "")]), name=f"slot on {host} passed on")
+
+    async def release_of(self, worker: str, hosts: Collection[str]) -> None:
+        """Release all slots of a worker that has died. If Redis is away, they expire.
+
+        Raises:
+            RedisError: Redis is away. An OSError may come instead.
+        """
+        await self._call_release([(host, f"{worker}:") for host in hosts])
 
     def _start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
         task = asyncio.create_task(work, name=name)
@@ -203,15 +226,34 @@ class RedisSlotRegistry:
 
     def _new_slot(self, host: str, slots: int) -> RedisSlot:
         self._count += 1
-        token = f"{self._owner}:{self._count}"
+        token = f"{self._worker}:{self._count}"
         return RedisSlot(host=host, slots=slots, token=token, _on_release=self._release)
 
-    async def _take(self, slot: RedisSlot) -> RedisSlot | None:
-        answers = await self._take_or_renew([slot])
-        if answers == [0]:
-            return None
-        if answers is None:
+    async def _take(self, slot: RedisSlot, *, wants_more: bool) -> RedisSlot | None:
+        told = self._told[slot.host]
+        left = await self._call(
+            lambda: self._take_script(
+                keys=[slot_key(slot.host), line_key(slot.host)],
+                args=[
+                    slot.token,
+                    self._worker,
+                    int(wants_more),
+                    slot.slots,
+                    *self._lease_ms,
+                    int(_IN_LINE_S * 1000),
+                ],
+            )
+        )
+        if left is None:
             self._overcommit(slot)
+        elif left < 0 or (left == 0 and wants_more):
+            self._full[slot.host] = slot.slots
+            if left < 0 and self._told[slot.host] != told:
+                # It has become free while the answer was under way.
+                return await self._take(slot, wants_more=wants_more)
+            if left < 0:
+                return None
+            slot.is_last = True
         # Held also without an answer: Redis may have granted the lease after our timeout, and it
         # must then be renewed and released like any other.
         self._held[slot.token] = slot
@@ -220,30 +262,60 @@ class RedisSlotRegistry:
     async def _renew(self) -> None:
         async with self._lock:
             slots = list(self._held.values())
-            answers = await self._take_or_renew(slots) if slots else None
+            answers = await self._call_renew(slots) if slots else None
         for slot, is_held in zip(slots, answers or (), strict=False):
             if not is_held and slot.token in self._held:
                 self._overcommit(slot)
 
-    async def _take_or_renew(self, slots: Sequence[RedisSlot]) -> list[int] | None:
-        """Take or renew leases in one call: 1 or 0 for each slot; None while Redis is away."""
+    async def _call_renew(self, slots: Sequence[RedisSlot]) -> list[int] | None:
+        tokens_and_slots = [value for slot in slots for value in (slot.token, slot.slots)]
+        answers: list[int] | None = await self._call(
+            lambda: self._renew_script(
+                keys=[slot_key(slot.host) for slot in slots],
+                args=[*self._lease_ms, *tokens_and_slots],
+            )
+        )
+        return answers
+
+    async def _look(self) -> None:
+        """Look whether the full hosts have room again; if Redis is away, all of them have."""
+        full = dict(self._full)
+        if not full:
+            return
+        answers = await self._call(
+            lambda: self._look_script(
+                keys=[key for host in full for key in (slot_key(host), line_key(host))],
+                args=[self._worker, self._lease_ms[1], int(_IN_LINE_S * 1000), *full.values()],
+            )
+        )
+        for host, left in zip(full, answers or [None] * len(full), strict=True):
+            if left is None or left > 0:
+                self._tell_of_room(host, left)
+
+    def _tell_of_room(self, host: str, room: int | None) -> bool:
+        self._full.pop(host, None)
+        self._told[host] += 1
+        return self._on_room(host, room)
+
+    @property
+    def _lease_ms(self) -> tuple[int, int]:
+        """The time of a lease and the longest that a worker may have, in ms."""
+        lease_ms = int(self._lease_s * 1000)
+        return lease_ms, max(lease_ms, int(SLOT_LEASE_S * 1000))
+
+    async def _call(self, script: Callable[[], Awaitable[Any]]) -> Any:
+        """Return what a script answers; None while Redis is away."""
         if self._is_redis_away and self._clock() < self._retry_at:
             return None
         # Set before the call, so that others do not wait for the same timeout meanwhile.
         self._retry_at = self._clock() + _RETRY_REDIS_AFTER_S
-        lease_ms = int(self._lease_s * 1000)
-        longest_ms = max(lease_ms, int(SLOT_LEASE_S * 1000))
-        tokens_and_slots = [value for slot in slots for value in (slot.token, slot.slots)]
         try:
-            held: list[int] = await self._script(
-                keys=[slot_key(slot.host) for slot in slots],
-                args=[lease_ms, longest_ms, *tokens_and_slots],
-            )
+            answer = await script()
         except (RedisError, OSError) as error:
             self._note_outage(error)
             return None
         self._note_answer()
-        return held
+        return answer
 
     def _note_outage(self, error: Exception) -> None:
         self._retry_at = self._clock() + _RETRY_REDIS_AFTER_S
@@ -277,12 +349,29 @@ class RedisSlotRegistry:
             released, self._released = self._released, []
             if not released:
                 return
-            # A lease that cannot be removed expires.
-            with suppress(RedisError, OSError):
-                async with self._redis.pipeline(transaction=False) as pipe:
-                    for slot in released:
-                        pipe.zrem(slot_key(slot.host), slot.token)
-                    await pipe.execute()
+            await self._release_in_redis([(slot.host, slot.token) for slot in released])
+
+    async def _release_in_redis(self, tokens: Sequence[tuple[str, str]]) -> None:
+        """Release slots, each a host and a token, and tell the first in line for each host.
+
+        An empty token releases nothing: its slot is passed on. A lease that cannot be removed
+        expires.
+        """
+        with suppress(RedisError, OSError):
+            await self._call_release(tokens)
+
+    async def _call_release(self, tokens: Sequence[tuple[str, str]]) -> None:
+        woken: list[int] = await self._release_script(
+            keys=[key for host, _ in tokens for key in (slot_key(host), line_key(host))],
+            args=[
+                self._worker,
+                slot_scripts.CHANNELS,
+                *(value for pair in tokens for value in pair),
+            ],
+        )
+        for (host, _), is_ours in zip(tokens, woken, strict=True):
+            if is_ours:
+                self.note_room(host)
 
 
 def _release_result(taking: "asyncio.Task[RedisSlot | None]") -> None:

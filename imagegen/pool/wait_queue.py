@@ -2,8 +2,9 @@
 
 import asyncio
 import bisect
+import heapq
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
@@ -39,7 +40,8 @@ class Waiter:
     slot is for that prompt. `user` is whose request it is, None if unknown. `is_asked`: a person
     asked for the picture, and waits for it. `request_id` is by what the waiter is found. `since` is
     when the wait began, and `asked_at` when the request was made, in seconds on the pool's clock.
-    `round` is set by the queue when the waiter is added. `slot` gets the granted slot or an error.
+    `round` is set by the queue when the waiter is added. `kind`: for waiters of one kind the same
+    host is chosen. `slot` gets the granted slot or an error.
     """
 
     requirements: Requirements
@@ -53,7 +55,12 @@ class Waiter:
     asked_at: float = 0.0
     round: int | None = None
     number: int = field(default_factory=lambda: next(_numbers))
+    kind: tuple[object, ...] = field(init=False)
     slot: "asyncio.Future[SlotGrant]" = field(default_factory=_new_future)
+
+    def __post_init__(self) -> None:
+        """Set the kind, by which waiters are found."""
+        self.kind = (self.requirements, self.avoid_host, self.prefer_host, self.left_on)
 
     @property
     def order(self) -> tuple[bool, bool, int, int]:
@@ -90,6 +97,8 @@ class WaitQueue:
 
     def __init__(self) -> None:
         self._waiters: list[Waiter] = []
+        # The same waiters by their kind, each list in the order of the queue.
+        self._by_kind: dict[tuple[object, ...], list[Waiter]] = {}
         self._round = 0
         # By user: the round of the user's last waiter, unless that round is over; the users of the
         # latest waiters last.
@@ -106,12 +115,26 @@ class WaitQueue:
     def __iter__(self) -> Iterator[Waiter]:
         return iter([waiter for waiter in self._waiters if not waiter.slot.done()])
 
+    def heads(self) -> "Heads":
+        """Return the first waiter of each kind."""
+        firsts = [_first(waiters) for waiters in self._by_kind.values()]
+        return Heads(waiter for waiter in firsts if waiter is not None)
+
+    def first_like(self, waiter: Waiter) -> Waiter | None:
+        """Return the first waiter of the same kind that still waits; None if there is none."""
+        return _first(self._by_kind.get(waiter.kind, ()))
+
+    def counts(self) -> list[tuple[Waiter, int]]:
+        """Return one waiter of each kind, and how many there are of it."""
+        return [(waiters[0], len(waiters)) for waiters in self._by_kind.values()]
+
     def add(self, waiter: Waiter) -> None:
         """Add a waiter with a fresh future; one that was in the queue before keeps its position."""
         waiter.slot = _new_future()
         if waiter.round is None:
             waiter.round = self._next_round(waiter.user)
-        bisect.insort(self._waiters, waiter, key=lambda each: each.order)
+        for waiters in (self._waiters, self._by_kind.setdefault(waiter.kind, [])):
+            bisect.insort(waiters, waiter, key=lambda each: each.order)
 
     def served(self, waiter: Waiter) -> None:
         """Remove a waiter that has got its slot; its round becomes the present one."""
@@ -124,8 +147,11 @@ class WaitQueue:
 
     def remove(self, waiter: Waiter) -> None:
         """Remove a waiter; nothing happens if it is not in the queue."""
-        if waiter in self._waiters:
+        if waiter in self._by_kind.get(waiter.kind, ()):
             self._waiters.remove(waiter)
+            self._by_kind[waiter.kind].remove(waiter)
+            if not self._by_kind[waiter.kind]:
+                del self._by_kind[waiter.kind]
 
     def _next_round(self, user: int | None) -> int:
         if user is None:
@@ -136,3 +162,27 @@ class WaitQueue:
         if len(self._last_rounds) > _MAX_USERS:
             del self._last_rounds[next(iter(self._last_rounds))]
         return next_round
+
+
+class Heads:
+    """Waiters of different kinds, to be taken in the order of the queue."""
+
+    def __init__(self, waiters: Iterable[Waiter]) -> None:
+        self._heap = [(waiter.order, waiter) for waiter in waiters]
+        heapq.heapify(self._heap)
+
+    def __bool__(self) -> bool:
+        return bool(self._heap)
+
+    def pop(self) -> Waiter:
+        """Take out the waiter that is served next."""
+        return heapq.heappop(self._heap)[1]
+
+    def push(self, *waiters: Waiter) -> None:
+        """Put waiters in."""
+        for waiter in waiters:
+            heapq.heappush(self._heap, (waiter.order, waiter))
+
+
+def _first(waiters: Iterable[Waiter]) -> Waiter | None:
+    return next((waiter for waiter in waiters if not waiter.slot.done()), None)

@@ -3,6 +3,7 @@
 - `connections.py`: the Redis connections of the worker
 - `job_queue.py`: the queue as arq sees it: jobs are due by the clock of Redis
 - `job_lease.py`: the lease of a running job, and how soon a dead worker's jobs are found
+- `worker_presence.py`: which workers run; a death is noticed before a lease ends
 - `circuit_breaker.py`: stops the taking of jobs while different requests fail alike
 - `outbox_relay.py`: puts requests that Redis does not know back into the queue
 - `live_progress.py`: live progress of a drawing, and the message that a request has ended

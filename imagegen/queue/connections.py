@@ -43,11 +43,11 @@ _TLS_ARGUMENTS = (
 
 
 def job_queue(
-    redis: RedisPlace, *, db: int, socket_timeout_s: float = SOCKET_TIMEOUT_S
+    redis: RedisPlace, *, db: int, worker: str = "1", socket_timeout_s: float = SOCKET_TIMEOUT_S
 ) -> JobQueue:
     """Return arq's Redis client, which retries a command until an outage is over.
 
-    It opens its connections when they are first needed; the caller closes it.
+    `worker` is the id of the worker that takes jobs with it. It opens its connections when they are first needed; the caller closes it.
     """
     arguments = {
         **redis.arguments,
@@ -64,6 +64,7 @@ def job_queue(
     }
     client = JobQueue(
         _HandshakeRetryPool(**arguments),
+        worker=worker,
         job_serializer=dumps,
         job_deserializer=loads,
         default_queue_name=QUEUE,

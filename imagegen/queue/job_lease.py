@@ -37,6 +37,20 @@ _PUT_OFF_S = 5.0
 MAX_DEFERRAL_S = 60
 
 
+# A running job's score lies in the future. 1 is the earliest that arq takes for a score.
+_FREE_JOBS = """
+local freed = 0
+for _, job in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. ARGV[1], '+inf')) do
+  if redis.call('GET', ARGV[3] .. job) == ARGV[2] then
+    redis.call('DEL', ARGV[3] .. job)
+    redis.call('ZADD', KEYS[1], 1, job)
+    freed = freed + 1
+  end
+end
+return freed
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RecoveryTimes:
     """How soon a job that no worker has any more is found; only tests use shorter times.
@@ -88,6 +102,22 @@ async def held(queue: JobQueue, job_id: str, *, score: int, lease_s: float) -> A
         await _move_back(queue, job_id, score=score, delay_s=delay_s)
 
 
+async def free_jobs_of(queue: JobQueue, worker: str) -> int:
+    """Free the jobs of a worker that has died, so that they run at once; return how many.
+
+    They come before all others, since each of them may have a prompt on a host. A job that died
+    before it renewed its lease has a lock without a name, and is found by the relay.
+
+    Raises:
+        RedisError: Redis cannot be used.
+    """
+    script = queue.register_script(_FREE_JOBS)
+    freed: int = await script(
+        keys=[QUEUE], args=[await queue.now_ms(), worker, in_progress_key_prefix]
+    )
+    return freed
+
+
 def allow_two_runs_of_a_job() -> None:
     """Let one worker run the same job twice at a time; call it in the task that polls.
 
@@ -114,7 +144,7 @@ async def _renew(queue: JobQueue, job_id: str, lease_s: float) -> None:
         until_ms = await queue.now_ms() + int(lease_s * 1000)
         async with queue.pipeline(transaction=False) as pipe:
             # SET instead of PEXPIRE: Redis may have been emptied while the job ran.
-            pipe.set(in_progress_key_prefix + job_id, b"1", px=int(lease_s * 1000))
+            pipe.set(in_progress_key_prefix + job_id, queue.worker, px=int(lease_s * 1000))
             pipe.zadd(QUEUE, {job_id: until_ms}, xx=True)
             await pipe.execute()
     except RedisError as error:

@@ -28,11 +28,13 @@ class JobQueue(ArqRedis):
     """arq's Redis client, for which the clock of Redis counts, and which can stop to hand out jobs.
 
     `polled_after_stop` is set once arq's worker has polled after `stop_dispatching`. From then on
-    it does not start jobs from an earlier answer any more.
+    it does not start jobs from an earlier answer any more. `worker` is the id of this worker, which
+    the locks of its jobs say; by default what arq writes.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, worker: str = "1", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.worker = worker
         self._is_dispatching = True
         self._limit: Callable[[list[Any]], list[Any]] = list
         self._room: Callable[[], int] | None = None

@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ import structlog
 from imagegen.sandbox.signals import sigterm_exits
 from tests.benchmarks.load import servers
 from tests.benchmarks.load.servers import BenchmarkServers
-from tests.benchmarks.report import table
+from tests.benchmarks.report import calibration, process_usage, table
 from tests.benchmarks.report.figure import Figure
 from tests.benchmarks.report.registry import ROWS
 
@@ -29,6 +29,7 @@ def main() -> int:
     given = _options()
     _OUT.mkdir(exist_ok=True)
     figures: list[Figure] = []
+    began = time.monotonic()
     with (
         sigterm_exits(),
         (_OUT / "hook.log").open("w") as log,
@@ -37,26 +38,49 @@ def main() -> int:
         structlog.configure(logger_factory=structlog.WriteLoggerFactory(log))
         for name in given.only or ROWS:
             figures += _measured(name, here)
-    _say(f"\n{_machine(is_quick=given.quick)}\n\n{table.text(figures)}")
+    took_min = (time.monotonic() - began) / 60
+    _say(f"\n{_machine(is_quick=given.quick)}, {took_min:.0f} minutes\n\n{table.text(figures)}")
     return int(any(figure.is_reached is False for figure in figures))
 
 
 def _measured(name: str, here: BenchmarkServers) -> list[Figure]:
-    began = time.monotonic()
+    began, before = time.monotonic(), _cpu_s(here)
     figures = asyncio.run(_row(name, here))
-    _say(f"{name}: {time.monotonic() - began:.0f} s")
+    took_s = time.monotonic() - began
+    cpu_s = {process: seconds - before[process] for process, seconds in _cpu_s(here).items()}
+    of_each = ", ".join(f"{process} {seconds:.1f} s" for process, seconds in cpu_s.items())
+    _say(f"{name}: {took_s:.0f} s; CPU: {of_each}")
     _say(table.text(figures))
-    _keep(name, figures, is_quick=here.is_quick)
+    _keep(name, figures, took_s=took_s, cpu_s=cpu_s, is_quick=here.is_quick)
     return figures
+
+
+def _cpu_s(here: BenchmarkServers) -> dict[str, float]:
+    """Return the CPU seconds of all processes until now."""
+    servers_s = {name: process_usage.cpu_s(pid) for name, pid in here.pids.items()}
+    return {
+        **servers_s,
+        "this process": process_usage.own_cpu_s(),
+        "workers and hosts": process_usage.children_cpu_s(),
+    }
 
 
 async def _row(name: str, here: BenchmarkServers) -> list[Figure]:
     return await ROWS[name](here)
 
 
-def _keep(name: str, figures: Iterable[Figure], *, is_quick: bool) -> None:
+def _keep(
+    name: str,
+    figures: Iterable[Figure],
+    *,
+    took_s: float,
+    cpu_s: Mapping[str, float],
+    is_quick: bool,
+) -> None:
     told = {
         "machine": _machine(is_quick=is_quick),
+        "seconds": took_s,
+        "cpu_seconds": cpu_s,
         "figures": [{**asdict(figure), "verdict": figure.verdict} for figure in figures],
     }
     (_OUT / f"{name}.json").write_text(json.dumps(told, indent=1, default=str) + "\n")
@@ -65,7 +89,8 @@ def _keep(name: str, figures: Iterable[Figure], *, is_quick: bool) -> None:
 def _machine(*, is_quick: bool) -> str:
     return (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores ({_processor()}), "
-        f"{platform.system()}, Python {platform.python_version()}{', --quick' * is_quick}"
+        f"{platform.system()}, Python {platform.python_version()}{', --quick' * is_quick}; "
+        f"ten million additions take {calibration.loop_s():.2f} s"
     )
 
 

@@ -13,7 +13,7 @@ from imagegen.comfy.capabilities import Requirements
 from imagegen.comfy.client import HostClient
 from imagegen.pool.host import SlotLease
 from imagegen.pool.pool import Pool, Reservation
-from imagegen.pool.shared_slots import SlotRegistry
+from imagegen.pool.shared_slots import OnRoom, SlotRegistry
 from tests.support.prompt_execution import LIMITS
 
 
@@ -44,6 +44,22 @@ class FakeSlotRegistry:
     ours: Counter[str] = field(default_factory=Counter)
     asked: list[str] = field(default_factory=list)
     under_way: int = 0
+    _full: dict[str, int] = field(default_factory=dict)
+    _on_room: OnRoom = lambda _host, _room: False
+
+    def tell(self, on_room: OnRoom) -> None:
+        self._on_room = on_room
+
+    def others_hold(self, host: str, count: int) -> None:
+        """Let other workers hold so many slots from now on, and tell ours if it waits for one."""
+        self.theirs[host] = count
+        self.tell_of_room(host)
+
+    def tell_of_room(self, host: str) -> None:
+        slots = self._full.get(host)
+        if slots is not None and self.theirs[host] + self.ours[host] < slots:
+            del self._full[host]
+            self._on_room(host, 1)
 
     async def settled(self) -> None:
         """Wait until no request for a slot is under way."""
@@ -51,7 +67,7 @@ class FakeSlotRegistry:
         while self.under_way:
             await run_ready_tasks()
 
-    async def take(self, host: str, slots: int) -> "FakeSlot | None":
+    async def take(self, host: str, slots: int, *, wants_more: bool = False) -> "FakeSlot | None":
         self.asked.append(host)
         self.under_way += 1
         try:
@@ -59,10 +75,14 @@ class FakeSlotRegistry:
                 await asyncio.sleep(0)
         finally:
             self.under_way -= 1
-        if self.theirs[host] + self.ours[host] >= slots:
+        left = slots - self.theirs[host] - self.ours[host] - 1
+        is_last = left == 0 and wants_more
+        if left < 0 or is_last:
+            self._full[host] = slots
+        if left < 0:
             return None
         self.ours[host] += 1
-        return FakeSlot(self, host)
+        return FakeSlot(self, host, is_last)
 
     async def is_wanted(self, _host: str) -> bool:
         return False
@@ -72,10 +92,13 @@ class FakeSlotRegistry:
 class FakeSlot:
     others: FakeSlotRegistry
     host: str
+    is_last: bool
 
     def release(self) -> None:
         self.others.ours[self.host] -= 1
         self.others.ours += Counter()  # forgets what is zero
+        # As with Redis, whoever is told hears of it when the release is over.
+        asyncio.get_running_loop().call_soon(self.others.tell_of_room, self.host)
 
 
 _numbers = itertools.count()

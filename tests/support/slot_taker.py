@@ -14,7 +14,9 @@ from redis.asyncio.connection import parse_url
 
 from chatflow_hook.settings import RedisPlace
 from imagegen.pool.shared_slots import RedisSlotRegistry
+from imagegen.pool.slot_scripts import room_channel
 from imagegen.queue import connections
+from imagegen.queue.worker_presence import WorkerPresence
 
 HOST = "gpu-1:8188"
 SLOTS = 2
@@ -48,6 +50,24 @@ def draw_often() -> None:
 def keep_all() -> None:
     """Take all slots, print `taken`, and keep them until the process ends."""
     asyncio.run(_keep_all())
+
+
+def be_there() -> None:
+    """Show as the worker `other` that this process lives, until it ends."""
+    asyncio.run(_be_there())
+
+
+async def _be_there() -> None:
+    async with redis_at(os.environ["TAKER_REDIS"]) as redis:
+        presence = WorkerPresence(
+            redis,
+            "other",
+            channel=room_channel,
+            on_message=lambda _: None,
+            on_death=lambda _: asyncio.sleep(0),
+        )
+        async with presence.shown():
+            await asyncio.Event().wait()
 
 
 async def _draw_often() -> int:

@@ -21,7 +21,7 @@ _PATIENCE_S = 30.0
 
 async def run(backends: BenchmarkServers) -> list[Figure]:
     """Ask for one picture at a time; then for none."""
-    count, idle_s = (15, 5.0) if backends.is_quick else (100, 20.0)
+    count, idle_s = (15, 5.0) if backends.is_quick else (60, 20.0)
     home = await backends.clear(NAME)
     async with (
         open_fleet(home, _OPTIONS) as fleet,

@@ -28,7 +28,7 @@ time.sleep(60)
 
 async def run(backends: BenchmarkServers) -> list[Figure]:
     """Look at a worker's memory after the first part of the pictures and after all."""
-    first, last = (100, 300) if backends.is_quick else (1000, 5000)
+    first, last = (100, 300) if backends.is_quick else (1000, 3000)
     home = await backends.clear(NAME)
     imports = _imports_mb()
     async with (

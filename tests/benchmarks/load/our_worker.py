@@ -62,6 +62,10 @@ class OurWorker:
             if worker.is_running:
                 await contestant.says(log, '"worker ready"', worker)
 
+    def pictures_of_each(self) -> list[int]:
+        """Return how many pictures each worker has drawn, by its log."""
+        return [log.read_text(errors="replace").count('"picture drawn"') for log in self._logs]
+
     async def submit(self, count: int) -> None:
         await self.ask(list(range(len(self.requests) + 1, len(self.requests) + count + 1)))
 

@@ -1,7 +1,7 @@
 """PostgreSQL and Valkey for the benchmarks, emptied between the runs."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +21,13 @@ _TABLES = """
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkServers:
-    """The servers' URLs, PostgreSQL's log, and the directory for all other logs."""
+    """The servers' URLs and process numbers, PostgreSQL's log, and the directory for all other logs."""
 
     database_url: str
     redis_url: str
     directory: Path
     postgres_log: Path
+    pids: Mapping[str, int]
     is_quick: bool = False
 
     async def clear(self, name: str) -> Path:
@@ -55,5 +56,6 @@ def running_backends(directory: Path, *, is_quick: bool) -> Iterator[BenchmarkSe
             directory=directory.absolute(),
             # Private: only benchmarks need the path of the server's log.
             postgres_log=postgres._cluster.directory / f"{postgres.name}.log",
+            pids={"postgresql": postgres.pid, "valkey": valkey.pid},
             is_quick=is_quick,
         )

@@ -12,7 +12,7 @@ _TOO_BUSY = 0.90
 class Figure:
     """What was measured, in words, and whether that is what we want.
 
-    `is_reached` is None for a baseline, which has no target. CPU is in cores; None was not
+    `ceiling` is the best that is possible at all. `is_reached` is None for a baseline, which has no target. CPU is in cores; None was not
     measured. `facts` go to the JSON file.
     """
 
@@ -20,6 +20,7 @@ class Figure:
     name: str
     measured: str
     target: str = ""
+    ceiling: str = ""
     is_reached: bool | None = None
     worker_cpu: float | None = None
     sandbox_cpu: float | None = None

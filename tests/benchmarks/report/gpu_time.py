@@ -56,6 +56,15 @@ def window(lines: Iterable[Timeline]) -> tuple[float, float]:
     return min(span.began for span in spans), max(span.ended for span in spans)
 
 
+def while_all_draw(lines: Iterable[Timeline]) -> tuple[float, float]:
+    """Return the time after the ramp, while there was work for all: until a GPU drew its last."""
+    drawn = [line.spans for line in lines]
+    return (
+        max(min(span.began for span in spans) for spans in drawn),
+        min(max(span.ended for span in spans) for spans in drawn),
+    )
+
+
 def saturation(lines: Sequence[Timeline], between: tuple[float, float] | None = None) -> float:
     """Return busy seconds / (GPUs × wall), between first start and last end by default."""
     began, ended = between or window(lines)

@@ -22,6 +22,12 @@ def own_cpu_s() -> float:
     return time.process_time()
 
 
+def children_cpu_s() -> float:
+    """Return the CPU seconds of all children of this process that have ended, and of theirs."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 def rss_mb(pid: int) -> float:
     """Return the resident memory in MB (10⁶ bytes). Raises OSError if there is no such process."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])

@@ -8,6 +8,7 @@ from tests.benchmarks.load import (
     backlog,
     cost,
     fairness,
+    full_hosts,
     hook,
     idle,
     many_hosts,
@@ -16,6 +17,7 @@ from tests.benchmarks.load import (
     recovery,
     saturation,
     start,
+    workers,
 )
 from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.figure import Figure
@@ -28,6 +30,8 @@ ROWS: Mapping[str, Row] = {
         saturation,
         outage,
         many_hosts,
+        workers,
+        full_hosts,
         idle,
         affinity,
         fairness,

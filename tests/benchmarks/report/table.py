@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from tests.benchmarks.report.figure import Figure
 
-_HEAD = ("figure", "measured", "target", "verdict", "worker CPU", "sandbox CPU")
+_HEAD = ("figure", "measured", "target", "ceiling", "verdict", "worker CPU", "sandbox CPU")
 
 
 def text(figures: Iterable[Figure]) -> str:
@@ -20,6 +20,7 @@ def _cells(figure: Figure) -> tuple[str, ...]:
         f"{figure.row}: {figure.name}",
         figure.measured,
         figure.target,
+        figure.ceiling,
         figure.verdict,
         _cores(figure.worker_cpu),
         _cores(figure.sandbox_cpu),

@@ -223,3 +223,15 @@ async def test_a_busy_event_loop_is_no_error_when_the_subscription_ends(redis_ur
         time.sleep(_BUSY_S)  # noqa: ASYNC251 (the loop is to be held up)
         await closing
     await client.close()
+
+
+async def test_what_workers_tell_each_other_makes_nobody_look(redis_url: str) -> None:
+    client = QueueClient(RedisPlace(arguments=dict(parse_url(redis_url))), broker_db=3, result_db=4)
+    ends = EndListener(client)
+    with ends.told(None) as told:
+        ends._tell({"type": "pmessage", "channel": b"imagegen:slot-free:a worker"})
+        told_of_a_slot = told.is_set()
+        ends._tell({"type": "pmessage", "channel": queue.ended_channel(uuid.uuid4()).encode()})
+
+        assert (told_of_a_slot, told.is_set()) == (False, True)
+    await client.close()

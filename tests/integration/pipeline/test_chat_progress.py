@@ -17,7 +17,7 @@ from imagegen.comfy.preview import Preview
 from imagegen.delivery.message import AiMark
 from imagegen.delivery.rate_limit import FloodControl
 from imagegen.pipeline.chat_progress import ProgressMode, ProgressTimes
-from imagegen.pool.pool import QueuePlace
+from imagegen.pool.scheduler import QueuePlace
 from imagegen.sandbox.telegram import Trouble
 from tests.support import conversations, request_steps
 from tests.support.conversations import Sessions

@@ -3,14 +3,16 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from structlog.testing import capture_logs
 
-from imagegen.pool.shared_slots import RedisSlot, RedisSlotRegistry, slot_key
+from imagegen.pool.shared_slots import RedisSlot, RedisSlotRegistry
+from imagegen.pool.slot_scripts import room_channel, slot_key
+from imagegen.queue.worker_presence import WorkerPresence
 from tests.support import slot_taker
 from tests.support.pool_callers import run_ready_tasks
 from tests.support.slot_taker import HOST, SLOTS, redis_at
@@ -260,3 +262,123 @@ async def test_a_taking_that_is_cancelled_leaves_no_lease(redis: Redis) -> None:
                 slot.release()
 
     assert (worker.held, await leases(redis)) == (0, [])
+
+
+async def test_a_released_slot_is_told_to_the_first_in_line_alone(redis: Redis) -> None:
+    holder = RedisSlotRegistry(redis)
+    first, second = TellingWorker(redis, "first"), TellingWorker(redis, "second")
+    async with first.listening(), second.listening():
+        slots = await taken_by(holder)
+        assert await first.registry.take(HOST, SLOTS) is None
+        assert await second.registry.take(HOST, SLOTS) is None
+
+        slots[0].release()
+        await until(first.is_told)
+        assert second.told == []
+
+        slots[1].release()
+        await until(second.is_told)
+    assert (first.told, second.told) == ([(HOST, 1)], [(HOST, 1)])
+
+
+async def test_who_is_told_and_has_no_use_for_the_slot_passes_it_on(redis: Redis) -> None:
+    holder = RedisSlotRegistry(redis)
+    first, second = TellingWorker(redis, "first", uses=False), TellingWorker(redis, "second")
+    async with first.listening(), second.listening():
+        slots = await taken_by(holder)
+        assert await first.registry.take(HOST, SLOTS) is None
+        assert await second.registry.take(HOST, SLOTS) is None
+
+        slots[0].release()
+
+        await until(second.is_told)
+
+
+async def test_a_dead_worker_in_line_is_passed_over(redis: Redis) -> None:
+    holder, dead = RedisSlotRegistry(redis), RedisSlotRegistry(redis, worker="dead")
+    living = TellingWorker(redis, "living")
+    async with living.listening():
+        slots = await taken_by(holder)
+        assert await dead.take(HOST, SLOTS) is None
+        assert await living.registry.take(HOST, SLOTS) is None
+
+        slots[0].release()
+
+        await until(living.is_told)
+
+
+async def test_the_slots_of_a_worker_that_is_known_to_be_dead_are_free_at_once(
+    redis: Redis,
+) -> None:
+    dead = RedisSlotRegistry(redis, worker="dead")
+    await taken_by(dead, 1)
+    await taken_by(RedisSlotRegistry(redis, worker="dead2"), 1)
+    living = TellingWorker(redis, "living")
+    async with living.listening():
+        assert await living.registry.take(HOST, SLOTS) is None
+
+        await living.registry.release_of("dead", [HOST, "gpu-2:8188"])
+
+        await until(living.is_told)
+        await taken_by(living.registry, 1)
+        assert await living.registry.take(HOST, SLOTS) is None
+
+
+async def test_a_slot_whose_message_was_lost_is_found_by_the_next_look(redis: Redis) -> None:
+    holder = RedisSlotRegistry(redis)
+    deaf = RedisSlotRegistry(redis, look_every_s=0.05)
+    told: list[tuple[str, int | None]] = []
+
+    def note(host: str, room: int | None) -> bool:
+        told.append((host, room))
+        return True
+
+    deaf.tell(note)
+    slots = await taken_by(holder)
+
+    async with deaf.renewed():
+        assert await deaf.take(HOST, SLOTS) is None
+        slots[0].release()
+
+        async def is_told() -> bool:
+            return bool(told)
+
+        await until(is_told)
+    assert told == [(HOST, 1)]
+
+
+class TellingWorker:
+    """A worker that notes which hosts it was told of; `uses` says whether it takes the slots."""
+
+    def __init__(self, redis: Redis, name: str, *, uses: bool = True) -> None:
+        self.told: list[tuple[str, int | None]] = []
+        # No look, which would find the slot without the message.
+        self.registry = RedisSlotRegistry(redis, worker=name, look_every_s=1000)
+        self.registry.tell(self._note)
+        self._uses = uses
+        self._presence = WorkerPresence(
+            redis,
+            name,
+            channel=room_channel,
+            on_message=self.registry.note_room,
+            on_death=self._ignore,
+        )
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        async with self._presence.shown():
+            await until(self._is_listening)
+            yield
+
+    def _note(self, host: str, room: int | None) -> bool:
+        self.told.append((host, room))
+        return self._uses
+
+    async def is_told(self) -> bool:
+        return bool(self.told)
+
+    async def _is_listening(self) -> bool:
+        return self._presence._is_listening.is_set()
+
+    async def _ignore(self, _: str) -> None:
+        pass

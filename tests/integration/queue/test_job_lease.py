@@ -113,3 +113,21 @@ async def closing_connections(url: str) -> AsyncIterator[asyncio.Queue[None]]:
 
     async with await asyncio.start_server(close, "127.0.0.1", urlsplit(url).port):
         yield connected
+
+
+async def test_the_jobs_of_a_dead_worker_are_free_at_once_and_come_first(redis_url: str) -> None:
+    settings = conversations.hook_settings("postgresql://unused/db", redis_url)
+    async with (
+        connections.job_queue(settings.redis, db=3, worker="dead") as dead,
+        connections.job_queue(settings.redis, db=3, worker="living") as living,
+    ):
+        due_ms = await living.now_ms() - 5000
+        await living.zadd(QUEUE, {"of the dead": due_ms, "ours": due_ms, "waits": due_ms})
+        for queue, job_id in ((dead, "of the dead"), (living, "ours")):
+            await job_lease._renew(queue, job_id, LEASE_S)
+
+        freed = await job_lease.free_jobs_of(living, "dead")
+
+        assert freed == 1
+        assert await living.zrange(QUEUE, 0, -1) == [b"of the dead", b"waits", b"ours"]
+        assert await living.keys("arq:in-progress:*") == [b"arq:in-progress:ours"]

@@ -375,10 +375,10 @@ def of(pool: Pool, name: str) -> HostStatus:
 def probed(pool: Pool, name: str) -> None:
     """Let a host answer a probe."""
     pool._tracker.record_ready(pool._hosts[name])
-    pool._assign()
+    pool._scheduler.assign()
 
 
 def set_capabilities(pool: Pool, name: str, capabilities: HostCapabilities) -> None:
     """Let a host's capabilities be read."""
     pool._hosts[name].set_capabilities(capabilities, now=pool._clock())
-    pool._assign()
+    pool._scheduler.assign()

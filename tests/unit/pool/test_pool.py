@@ -5,7 +5,8 @@ from contextlib import AsyncExitStack
 from uuid import UUID
 
 from imagegen.comfy.errors import DrawingFailed, HostLost
-from imagegen.pool.pool import Pool, QueuePlace
+from imagegen.pool.pool import Pool
+from imagegen.pool.scheduler import QueuePlace
 from tests.support.pool_callers import Clock, SlotCaller, jobs_of, needs, pool_of, run_ready_tasks
 
 A, B, C = "a:8188", "b:8188", "c:8188"
@@ -270,17 +271,17 @@ async def test_what_a_change_of_models_costs_is_learned_from_other_hosts() -> No
 
 def silence(pool: Pool, name: str) -> None:
     pool._tracker.record_silence(pool._hosts[name], HostLost("away"))
-    pool._assign()
+    pool._scheduler.assign()
 
 
 def contact(pool: Pool, name: str) -> None:
     pool._tracker.record_contact(pool._hosts[name])
-    pool._assign()
+    pool._scheduler.assign()
 
 
 def answer(pool: Pool, name: str) -> None:
     pool._tracker.record_ready(pool._hosts[name])
-    pool._assign()
+    pool._scheduler.assign()
 
 
 async def draw(pool: Pool, *model_sets: str, seconds: float | None = None) -> None:

@@ -174,7 +174,7 @@ class _Pool(RuleBasedStateMachine):
     @rule(which=WHICH, wants=st.sampled_from(WANTS))
     def reserve(self, which: int, wants: Requirements) -> None:
         host = self.hosts[which % len(self.hosts)]
-        is_free = host.is_free(self.clock())
+        is_free = host.is_free()
 
         async def reserve() -> None:
             reservation = await self.pool.reserve(host.name, wants)
@@ -333,7 +333,8 @@ class _Pool(RuleBasedStateMachine):
         assert (self.pool.taken, self.pool.waiting, self.others.ours) == (0, 0, {})
 
     async def _expect_all_slots(self) -> None:
-        self.others.theirs.clear()
+        for name in self.names:
+            self.others.others_hold(name, 0)
         self.clock.now += 1000
         for host in self.hosts:
             self.pool.set_use(host.name, HostUse.ACTIVE)
@@ -356,7 +357,7 @@ class _Pool(RuleBasedStateMachine):
 
     def _look(self) -> None:
         async def look() -> None:
-            self.pool._assign()  # as the timer and the health checks would
+            self.pool._scheduler.assign()  # as the timer and the health checks would
             await run_ready_tasks()
 
         self._run(look())
@@ -423,15 +424,20 @@ class _SharedPool(_Pool):
 
     @rule(which=WHICH, count=st.integers(0, 2))
     def others_take(self, which: int, count: int) -> None:
-        self.others.theirs[self.names[which % len(self.names)]] = count
+        host = self.names[which % len(self.names)]
+
+        async def hold() -> None:
+            self.others.others_hold(host, count)
+
+        self._run(hold())
 
     @rule()
     def others_answer_late(self) -> None:
         self.others.turns = 2 - self.others.turns
 
     def _suits(self, job: SlotCaller) -> list[PooledHost]:
-        # A host that others were found to fill is tried again later.
-        return [m for m in super()._suits(job) if self.clock() >= m.full_until]
+        # A host that others were found to fill is tried again when they leave it.
+        return [m for m in super()._suits(job) if not m.is_full_elsewhere]
 
     def _expect_the_first_served(self, served: list[SlotCaller]) -> None:
         """A caller whose slot other workers hold may be overtaken by a caller of another host."""

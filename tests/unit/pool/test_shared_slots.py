@@ -6,7 +6,6 @@ import pytest
 
 from imagegen.pool.pool import Pool
 from tests.support.pool_callers import (
-    Clock,
     FakeSlot,
     FakeSlotRegistry,
     jobs_of,
@@ -38,14 +37,13 @@ async def test_what_others_fill_is_left_for_another_host() -> None:
 
 
 async def test_who_was_told_that_others_hold_the_slots_keeps_the_place() -> None:
-    clock, others = Clock(), FakeSlotRegistry()
+    others = FakeSlotRegistry()
     others.theirs[A] = 2
-    pool = pool_of(A, shared=others, clock=clock)
+    pool = pool_of(A, shared=others)
     first, second = await jobs_of(pool, 2)
     assert (pool.taken, pool.waiting) == (0, 2)
 
-    others.theirs[A] = 1
-    clock.now = 1
+    others.others_hold(A, 1)
     async with asyncio.timeout(PATIENCE_S):
         await first.lent.wait()
     await run_ready_tasks()
@@ -98,7 +96,7 @@ async def test_an_error_of_the_sharing_gives_the_slot_back() -> None:
 
 
 class Broken(FakeSlotRegistry):
-    async def take(self, host: str, slots: int) -> FakeSlot | None:
+    async def take(self, host: str, slots: int, *, wants_more: bool = False) -> FakeSlot | None:  # noqa: ARG002 (the protocol)
         raise RuntimeError(f"the {slots} slots of {host} are out of order")
 
 
