@@ -183,7 +183,7 @@ async def test_a_job_that_is_putting_itself_away_is_left_alone(queue: JobQueue) 
 
 async def test_a_job_is_not_handed_out_any_more_once_the_queue_is_shut(queue: JobQueue) -> None:
     async with queue:
-        await queue.enqueue_job("job", _job_id="one")
+        await queue.zadd(QUEUE, {"one": 1})
         before = await queue.zrangebyscore(QUEUE, float("-inf"), float("inf"))
 
         queue.stop_dispatching()
