@@ -111,7 +111,15 @@ class JobQueue(ArqRedis):
             clock=self._clock,
         )
 
-    async def zrangebyscore(self, name: Any, min: Any, max: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: A002, ARG002 (redis-py's signature)
+    async def zrangebyscore(  # type: ignore[override]
+        self,
+        name: Any,
+        min: Any,  # noqa: A002
+        max: Any,  # noqa: A002, ARG002
+        *,
+        start: int | None = None,
+        num: int | None = None,
+    ) -> Any:
         """Wait until jobs may be due, and return their ids; arq's worker calls this at each poll.
 
         `max` is the time of this machine, instead of which that of Redis counts. `poll_every_s`
@@ -122,11 +130,15 @@ class JobQueue(ArqRedis):
             self.polled_after_stop.set()
             return []
         room = self._room()
-        if "num" in kwargs:
-            kwargs["num"] = _least(kwargs["num"], room + _READ_MORE)
+        most = None if num is None else _least(num, room + _READ_MORE)
         now_ms = await self.now_ms()
         entries = await super().zrangebyscore(
-            name, min, now_ms + self._poll_every_s * 1000, *args, **kwargs, withscores=True
+            name,
+            min,
+            now_ms + self._poll_every_s * 1000,
+            start=start,
+            num=most,
+            withscores=True,
         )
         due = [job_id for job_id, score in entries if score <= now_ms]
         self._is_full = len(due) > room
