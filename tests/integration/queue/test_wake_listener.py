@@ -21,6 +21,7 @@ from imagegen.queue.job_queue import POLL_EVERY_S, JobQueue
 from imagegen.queue.wake_listener import WakeListener
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import arq_worker
+from tests.support.product import ProductFactory
 
 _HOUR_S = 3600.0
 _PATIENCE_S = 20.0
@@ -180,6 +181,16 @@ async def test_an_idle_worker_asks_twice_a_second_at_most(place: RedisPlace) -> 
         await asyncio.sleep(2 * POLL_EVERY_S)
 
         assert await polls(jobs.queue) - before <= 2 + 1
+
+
+async def test_the_product_s_worker_listens(products: ProductFactory, redis_url: str) -> None:
+    async with products.start() as product, Redis.from_url(redis_url) as redis:
+        await product.picture()
+
+        channel = queued_channel(product.settings.redis_broker_db)
+        async with asyncio.timeout(_PATIENCE_S):
+            while not dict(await redis.pubsub_numsub(channel))[channel.encode()]:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
 
 async def test_a_user_of_redis_who_may_tell_nobody_can_enqueue(
