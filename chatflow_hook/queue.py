@@ -77,6 +77,14 @@ OUR_CHANNELS = "imagegen:*"
 ENDED_CHANNELS = "imagegen:ended:"
 
 
+def queued_channel(broker_db: int) -> str:
+    """Return the name of the pub/sub channel on which it is published that a job was enqueued.
+
+    The channels of Redis belong to no database: `broker_db` is that of the queue.
+    """
+    return f"imagegen:queued:{broker_db}"
+
+
 def ended_channel(request_id: UUID) -> str:
     """Return the name of the pub/sub channel on which the end of a request is published."""
     return f"{ENDED_CHANNELS}{request_id}"
@@ -108,6 +116,7 @@ class QueueClient:
     def __init__(self, redis: RedisPlace, *, broker_db: int, result_db: int) -> None:
         self.outage: str | None = None
         self._place = redis
+        self._queued_channel = queued_channel(broker_db)
         timeouts = {
             "socket_timeout": _SOCKET_TIMEOUT_S,
             "socket_connect_timeout": _SOCKET_TIMEOUT_S,
@@ -123,14 +132,13 @@ class QueueClient:
         """Enqueue the arq job of a request; return whether Redis took it within `within_s` seconds.
 
         If it did not, this is logged, and the worker's relay enqueues the job later. May be
-        called again for the same request: there is one job of an id.
+        called again for the same request: there is one job of an id. The workers are told, so
+        that none has to wait for its next poll.
         """
         try:
             async with asyncio.timeout(within_s):
                 now_s = await self._redis_clock.measure(lambda: server_time_s(self._jobs))
-                async with self._jobs.pipeline(transaction=True) as pipe:
-                    add_enqueue(pipe, request_id, due_ms=int(now_s * 1000))
-                    await pipe.execute()
+                await self._write(request_id, due_ms=int(now_s * 1000))
         except (RedisError, OSError, TimeoutError) as error:
             self.outage = self.why(error)
             log.warning(
@@ -142,6 +150,23 @@ class QueueClient:
             return False
         self.outage = None
         return True
+
+    async def _write(self, request_id: UUID, *, due_ms: int) -> None:
+        """Enqueue a job, and tell the workers, by one message.
+
+        It needs no transaction: the worker's relay completes what was written in part.
+
+        Raises:
+            RedisError: Redis cannot be reached, or has refused the job. That it does not let this
+                user tell the workers is no error, since they poll too.
+        """
+        async with self._jobs.pipeline(transaction=False) as pipe:
+            add_enqueue(pipe, request_id, due_ms=due_ms)
+            pipe.publish(self._queued_channel, "queued")
+            *written, _ = await pipe.execute(raise_on_error=False)
+        for answer in written:
+            if isinstance(answer, RedisError):
+                raise answer
 
     async def publish_ended(self, request_ids: Sequence[UUID]) -> None:
         """Publish that requests have ended, and delete their live progress.

@@ -46,6 +46,7 @@ from imagegen.queue.job_lease import RecoveryTimes, allow_two_runs_of_a_job, lea
 from imagegen.queue.outbox_relay import OutboxRelay
 from imagegen.queue.persona_reload import RELOAD_EVERY_S, PersonaReload
 from imagegen.queue.shutdown import GracefulShutdown
+from imagegen.queue.wake_listener import WakeListener
 from imagegen.settings import LogSettings, Settings
 from imagegen.settings import from_env as read_settings
 from imagegen.storage.store import ImageStore
@@ -53,7 +54,8 @@ from imagegen.workflows.library import Library
 
 log = structlog.get_logger(__name__)
 
-_POLL_DELAY_S = 0.05
+# The least time between two polls; how long one waits, the queue itself decides.
+_POLL_DELAY_S = 0.01
 _MAX_JOBS = 1000
 # Most of a job is waiting: for a prompt, a slot, Telegram.
 _JOBS_PER_SLOT, _MORE_JOBS = 4, 64
@@ -203,6 +205,8 @@ def worker_settings(
             personas=lambda: library.current.workflows,
             is_stopping=lambda: graceful_shutdown.is_under_way,
         )
+        wakes = WakeListener(queue, settings.redis, db=settings.redis_broker_db)
+        await stack.enter_async_context(wakes.listening())
         graceful_shutdown.attach_to_arq()
         async with connections.silent_connection(
             settings.redis, db=settings.redis_broker_db
@@ -238,10 +242,11 @@ def worker_settings(
             "job_deserializer": loads,
             "on_startup": on_startup,
             "on_shutdown": on_shutdown,
+            "after_job_end": queue.make_room,
             # Fewer as long as there are few slots, see `limit_running`.
             "max_jobs": _MAX_JOBS,
             # How many due jobs a poll reads. The leases of running jobs move them out of its
-            # range. More would only be read and dropped twenty times a second when thousands wait.
+            # range. More would only be read and dropped when thousands wait.
             "queue_read_limit": _MAX_JOBS,
             "job_timeout": job_lease.JOB_TIMEOUT_S,
             "poll_delay": _POLL_DELAY_S,

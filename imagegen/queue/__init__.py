@@ -1,7 +1,8 @@
 """arq and Redis: job lease, relay, shutdown, live progress.
 
 - `connections.py`: the Redis connections of the worker
-- `job_queue.py`: the queue as arq sees it: jobs are due by the clock of Redis
+- `job_queue.py`: the queue as arq sees it: jobs are due by the clock of Redis, and a poll waits
+- `wake_listener.py`: wakes the poll as soon as the hook has enqueued a job
 - `job_lease.py`: the lease of a running job, and how soon a dead worker's jobs are found
 - `worker_presence.py`: which workers run; a death is noticed before a lease ends
 - `circuit_breaker.py`: stops the taking of jobs while different requests fail alike

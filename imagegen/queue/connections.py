@@ -19,7 +19,7 @@ from chatflow_hook.queue import QUEUE, dumps, loads
 from chatflow_hook.redis_pool import IdleClosingPool
 from chatflow_hook.settings import BadSetting, RedisPlace
 from chatflow_hook.settings import RedisSettings as OurRedisSettings
-from imagegen.queue.job_queue import JobQueue
+from imagegen.queue.job_queue import POLL_EVERY_S, JobQueue
 
 AnswerT = TypeVar("AnswerT")
 
@@ -43,11 +43,17 @@ _TLS_ARGUMENTS = (
 
 
 def job_queue(
-    redis: RedisPlace, *, db: int, worker: str = "1", socket_timeout_s: float = SOCKET_TIMEOUT_S
+    redis: RedisPlace,
+    *,
+    db: int,
+    worker: str = "1",
+    socket_timeout_s: float = SOCKET_TIMEOUT_S,
+    poll_every_s: float = POLL_EVERY_S,
 ) -> JobQueue:
     """Return arq's Redis client, which retries a command until an outage is over.
 
-    `worker` is the id of the worker that takes jobs with it. It opens its connections when they are first needed; the caller closes it.
+    `worker` is the id of the worker that takes jobs with it. It opens its connections when they are
+    first needed; the caller closes it.
     """
     arguments = {
         **redis.arguments,
@@ -68,6 +74,7 @@ def job_queue(
         job_serializer=dumps,
         job_deserializer=loads,
         default_queue_name=QUEUE,
+        poll_every_s=poll_every_s,
     )
     client.auto_close_connection_pool = True
     return client

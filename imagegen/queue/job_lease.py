@@ -115,6 +115,8 @@ async def free_jobs_of(queue: JobQueue, worker: str) -> int:
     freed: int = await script(
         keys=[QUEUE], args=[await queue.now_ms(), worker, in_progress_key_prefix]
     )
+    if freed:
+        queue.wake()
     return freed
 
 

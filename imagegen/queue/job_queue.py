@@ -1,13 +1,19 @@
-"""The queue as arq's worker sees it: due by the clock of Redis, and able to stop.
+"""The queue as arq's worker sees it: due by the clock of Redis, waiting for jobs, and able to stop.
 
 arq compares the score of a job with the time of the machine on which the worker runs. Bots and
 workers run on several machines, whose clocks differ. Here both sides of the comparison come from
 the Redis server.
+
+arq asks for due jobs at fixed intervals. Here its poll waits instead until a job may be due: until
+somebody has told that one was enqueued, or the next entry of the queue is due. What nobody tells of
+is found by a poll all the same, half a second later at most.
 """
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -19,31 +25,62 @@ from chatflow_hook.queue import server_time_s
 
 log = structlog.get_logger(__name__)
 
+# The argument `min` of a method of redis-py hides it.
+_least = min
+
 # How long the time of Redis is carried on by this process's monotonic clock until it is read
 # again: after a failover to another server it may be any other time.
 _READ_CLOCK_EVERY_S = 1.0
+# How long a poll waits if nobody tells anything. arq renews its health key in the same loop, which
+# expires a second after it should have been renewed.
+POLL_EVERY_S = 0.5
+# The same while nobody could tell, and after a poll that has handed out jobs: arq may have found
+# them locked, by a lease that ends a moment later.
+_POLL_SOON_S = 0.05
+# How many jobs are read beyond those that may start: some at the head may be locked.
+_READ_MORE = 100
 
 
 class JobQueue(ArqRedis):
     """arq's Redis client, for which the clock of Redis counts, and which can stop to hand out jobs.
 
+    `is_told`: somebody calls `wake` whenever a job was enqueued, so polls may be rare.
     `polled_after_stop` is set once arq's worker has polled after `stop_dispatching`. From then on
     it does not start jobs from an earlier answer any more. `worker` is the id of this worker, which
     the locks of its jobs say; by default what arq writes.
     """
 
-    def __init__(self, *args: Any, worker: str = "1", **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, worker: str = "1", poll_every_s: float = POLL_EVERY_S, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.worker = worker
+        self._poll_every_s = poll_every_s
         self._is_dispatching = True
         self._limit: Callable[[list[Any]], list[Any]] = list
-        self._room: Callable[[], int] | None = None
+        self._room: Callable[[], int] = lambda: sys.maxsize
+        self.is_told = False
         self.polled_after_stop = asyncio.Event()
         self._clock = _RedisClock()
+        self._woken = asyncio.Event()
+        # How long the next poll may wait, as far as the one before could see.
+        self._wait_s = 0.0
+        # Whether the last poll has left jobs in the queue for which there was no room.
+        self._is_full = False
 
     def stop_dispatching(self) -> None:
         """Answer each further poll of arq's worker with no job. It cannot be undone."""
         self._is_dispatching = False
+        self._woken.set()
+
+    def wake(self) -> None:
+        """Let the poll that waits, or else the next one, ask Redis at once: a job may be due."""
+        self._woken.set()
+
+    async def make_room(self, ctx: dict[Any, Any]) -> None:  # noqa: ARG002 (arq's name)
+        """Wake the poll if jobs wait for one that runs; arq calls it after the end of each job."""
+        if self._is_full:
+            self._woken.set()
 
     def limit_jobs(self, limit: Callable[[list[Any]], list[Any]]) -> None:
         """Hand out only those of the due jobs that `limit` returns; it is called at each poll."""
@@ -78,16 +115,51 @@ class JobQueue(ArqRedis):
             clock=self._clock,
         )
 
-    async def zrangebyscore(self, name: Any, min: Any, max: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: A002, ARG002 (redis-py's signature)
-        """Return the ids of the jobs that are due; arq's worker calls this at each poll.
+    async def zrangebyscore(  # type: ignore[override]
+        self,
+        name: Any,
+        min: Any,  # noqa: A002
+        max: Any,  # noqa: A002, ARG002
+        *,
+        start: int | None = None,
+        num: int | None = None,
+    ) -> Any:
+        """Wait until jobs may be due, and return their ids; arq's worker calls this at each poll.
 
-        `max` is the time of this machine, instead of which that of Redis counts.
+        `max` is the time of this machine, instead of which that of Redis counts. `poll_every_s`
+        pass at most, and then none may be due. It may be cancelled.
         """
+        await self._wait()
         if not self._is_dispatching:
             self.polled_after_stop.set()
             return []
-        due = await super().zrangebyscore(name, min, await self.now_ms(), *args, **kwargs)
-        return self._limit(due if self._room is None else due[: self._room()])
+        room = self._room()
+        most = None if num is None else _least(num, room + _READ_MORE)
+        now_ms = await self.now_ms()
+        entries = await super().zrangebyscore(
+            name,
+            min,
+            now_ms + self._poll_every_s * 1000,
+            start=start,
+            num=most,
+            withscores=True,
+        )
+        due = [job_id for job_id, score in entries if score <= now_ms]
+        self._is_full = len(due) > room
+        jobs = self._limit(due[:room])
+        if jobs:
+            self._wait_s = _POLL_SOON_S
+        elif len(due) < len(entries):
+            self._wait_s = (entries[len(due)][1] - now_ms) / 1000
+        return jobs
+
+    async def _wait(self) -> None:
+        wait_s = self._wait_s if self.is_told else _least(self._wait_s, _POLL_SOON_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._woken.wait()
+        self._woken.clear()
+        self._wait_s = self._poll_every_s
 
 
 def score_for_arq(score: float | None, *, redis_ms: int, own_ms: int) -> float | None:

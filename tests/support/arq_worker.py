@@ -1,15 +1,18 @@
 """arq's own worker, asked which jobs of a queue it would start."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
 
+from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 
 from chatflow_hook.queue import JOB, QUEUE, add_enqueue, dumps, loads
 from chatflow_hook.settings import RedisPlace
 from imagegen.queue import connections
+from imagegen.queue.job_queue import JobQueue
 
 PATIENCE_S = 30.0
 _LAST = UUID(int=2**128 - 1)
@@ -24,7 +27,8 @@ async def started_jobs(redis: RedisPlace) -> set[str]:
     started: set[str] = set()
     is_last_started = asyncio.Event()
 
-    async def record(ctx: dict[Any, Any], request_id: str) -> None:
+    async def record(ctx: dict[Any, Any], *args: Any) -> None:
+        (request_id,) = args
         assert ctx["job_id"] == request_id
         started.add(request_id)
         if request_id == str(_LAST):
@@ -34,8 +38,16 @@ async def started_jobs(redis: RedisPlace) -> set[str]:
     async with queue.pipeline() as pipe:
         add_enqueue(pipe, _LAST, due_ms=await queue.now_ms())
         await pipe.execute()
+    async with polling(queue, record), asyncio.timeout(PATIENCE_S):
+        await is_last_started.wait()
+    return started - {str(_LAST)}
+
+
+@asynccontextmanager
+async def polling(queue: JobQueue, job: WorkerCoroutine) -> AsyncIterator[None]:
+    """Let arq's worker poll the queue while the block runs; wait for its jobs, and close the queue."""
     worker = Worker(
-        [func(record, name=JOB, keep_result=0)],
+        [func(job, name=JOB, keep_result=0)],
         queue_name=QUEUE,
         redis_pool=queue,
         handle_signals=False,
@@ -45,16 +57,18 @@ async def started_jobs(redis: RedisPlace) -> set[str]:
         queue_read_limit=5000,
         job_serializer=dumps,
         job_deserializer=loads,
+        after_job_end=queue.make_room,
     )
-    polling = asyncio.create_task(worker.async_run())
-    async with asyncio.timeout(PATIENCE_S):
-        await is_last_started.wait()
+    task = asyncio.create_task(worker.async_run())
+    try:
+        yield
+    finally:
         worker.allow_pick_jobs = False
-        await asyncio.gather(*worker.tasks.values())
-    while not polling.done():
-        polling.cancel()
-        await asyncio.wait({polling}, timeout=0.2)
-    with suppress(asyncio.CancelledError):
-        polling.result()
-    await worker.close()
-    return started - {str(_LAST)}
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.gather(*worker.tasks.values())
+        while not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=0.2)
+        with suppress(asyncio.CancelledError):
+            task.result()
+        await worker.close()
