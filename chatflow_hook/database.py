@@ -8,6 +8,7 @@ and a caller whose time is over leaves it behind.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 import asyncpg
@@ -133,8 +134,27 @@ class Database:
         Raises:
             DATABASE_ERRORS, and what the step raises.
         """
+        return await self._lent(step, self._engine.begin)
+
+    async def run_autocommitted(
+        self, step: Callable[[AsyncConnection], Awaitable[ResultT]]
+    ) -> ResultT:
+        """Run a step of which each statement is a transaction by itself, on asyncpg's connection.
+
+        What the step executes on the given connection of SQLAlchemy is rolled back. Ends as `run`.
+
+        Raises:
+            DATABASE_ERRORS, and what the step raises.
+        """
+        return await self._lent(step, self._engine.connect)
+
+    async def _lent(
+        self,
+        step: Callable[[AsyncConnection], Awaitable[ResultT]],
+        begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]],
+    ) -> ResultT:
         lease = _Lease()
-        task = asyncio.create_task(self._run(step, lease), name="chatflow_hook transaction")
+        task = asyncio.create_task(self._run(step, begin, lease), name="chatflow_hook transaction")
         self._running[task] = lease
         task.add_done_callback(self._forget)
         try:
@@ -169,10 +189,13 @@ class Database:
         await self._engine.dispose()
 
     async def _run(
-        self, step: Callable[[AsyncConnection], Awaitable[ResultT]], lease: "_Lease"
+        self,
+        step: Callable[[AsyncConnection], Awaitable[ResultT]],
+        begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]],
+        lease: "_Lease",
     ) -> ResultT:
         try:
-            async with self._room, self._engine.begin() as connection:
+            async with self._room, begin() as connection:
                 lease.take(connection)
                 return await step(connection)
         finally:

@@ -5,19 +5,37 @@ the other. Only after the commit is the worker told through Redis; its relay fin
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
-from sqlalchemy import Row, bindparam, exists, func, insert, select, text, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Integer,
+    Row,
+    Text,
+    bindparam,
+    cast,
+    exists,
+    func,
+    literal_column,
+    outerjoin,
+    select,
+    text,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from chatflow_hook import counting, safety_memory
 from chatflow_hook.counter_check import CounterCheck
+from chatflow_hook.direct_query import DirectQuery
 from chatflow_hook.prefilter import needs_reading
 from chatflow_hook.quota import Quota, check_quota
-from chatflow_hook.statement_deadline import Executor
+from chatflow_hook.statement_deadline import LOCK_TIMEOUT_MS, DeadlineConnection, Executor
 from chatflow_hook.tables import OPEN, OURS, Dialog, ImageRequest, Kind, State, UnreadTurn, is_open
 from chatflow_hook.tracing import traced
 from chatflow_hook.trigger import Distance, inherited_watermark, judge
@@ -60,6 +78,30 @@ class TriggerSettings:
     chance: random.Random
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Decision:
+    """What a turn changes in its dialog, and what is to be done besides.
+
+    `counted` are the dialog's messages with this one. `version` is that of the dialog's row from
+    which all this follows, None if there is none yet. `is_noted`: the worker has to read the turn. `moves_last`: the dialog
+    was restarted, so its last automatic request has to move.
+    """
+
+    message_count: int
+    watermark: int | None
+    counted: list[int]
+    version: str | None
+    begins_anew: bool
+    is_noted: bool
+    moves_last: bool
+    is_due: bool
+
+    @property
+    def is_only_counted(self) -> bool:
+        """Whether the dialog's row is all that is written."""
+        return not (self.begins_anew or self.is_noted or self.moves_last or self.is_due)
+
+
 class DialogUnknownError(LookupError):
     """The bot's own `dialogs` table has no row with this id, and only the bot may add one."""
 
@@ -76,42 +118,91 @@ _OWNERSHIP = text(
 )
 
 # These statements are built once: building them at each turn costs as much as running them.
+_DIALOG_ID = bindparam("dialog_id", type_=BigInteger)
 # FOR NO KEY UPDATE: two messages of a dialog wait for each other, but the bot's inserts into tables
 # with a foreign key to this row do not wait.
 _LOCK_DIALOG = (
-    select(
-        # In a bot's own table the column may be NULL.
-        func.coalesce(Dialog.message_count, 0).label("message_count"),
-        Dialog.last_image_generation_at,
-        Dialog.image_last_message_id,
-        func.coalesce(Dialog.image_counted_messages, []).label("image_counted_messages"),
-        exists().where(UnreadTurn.dialog_id == bindparam("dialog_id")).label("was_noted_lately"),
-        exists()
-        .where(
-            ImageRequest.dialog_id == bindparam("dialog_id"),
-            ImageRequest.kind == Kind.ASKED,
-            ImageRequest.state.in_(OPEN),
-        )
-        .label("has_open_asked"),
-    )
-    .where(Dialog.id == bindparam("dialog_id"))
+    select(func.coalesce(Dialog.message_count, 0).label("message_count"))
+    .where(Dialog.id == _DIALOG_ID)
     .with_for_update(key_share=True)
 )
 _LAST_AUTOMATIC = (
     select(
         ImageRequest.id, ImageRequest.state, ImageRequest.message_count, ImageRequest.finished_at
     )
-    .where(ImageRequest.dialog_id == bindparam("dialog_id"), ImageRequest.kind == Kind.AUTOMATIC)
+    .where(ImageRequest.dialog_id == _DIALOG_ID, ImageRequest.kind == Kind.AUTOMATIC)
     .order_by(ImageRequest.created_at.desc())
     .limit(1)
 )
+_COUNT_VALUES: dict[str, Any] = {
+    "last_image_generation_at": bindparam("watermark", type_=Integer),
+    "image_last_message_id": bindparam("message_id", type_=BigInteger),
+    "image_counted_messages": bindparam("counted", type_=ARRAY(BigInteger)),
+}
+_NEW_COUNT = bindparam("count", type_=Integer)
+_LAST = _LAST_AUTOMATIC.subquery("last").lateral()
+_ANY = select(literal_column("1").label("any")).subquery("any")
+# PostgreSQL gives each version of a row another number, that of the transaction that has written it.
+_VERSION = cast(literal_column("dialogs.xmin"), Text)
+# All that decides about a picture, of one moment. It locks nothing: `_COUNT` writes only if nobody
+# has written to the dialog since.
+_READ_DIALOG = DirectQuery(
+    select(
+        # In a bot's own table the column may be NULL.
+        func.coalesce(Dialog.message_count, 0).label("message_count"),
+        Dialog.last_image_generation_at,
+        Dialog.image_last_message_id,
+        func.coalesce(Dialog.image_counted_messages, []).label("image_counted_messages"),
+        _VERSION.label("version"),
+        exists().where(UnreadTurn.dialog_id == _DIALOG_ID).label("was_noted_lately"),
+        safety_memory.is_dialog_kept_safe(_DIALOG_ID).label("is_kept_safe"),
+        exists()
+        .where(
+            ImageRequest.dialog_id == _DIALOG_ID,
+            ImageRequest.kind == Kind.ASKED,
+            ImageRequest.state.in_(OPEN),
+        )
+        .label("has_open_asked"),
+        _LAST.c.id.label("last_id"),
+        _LAST.c.state.label("last_state"),
+        _LAST.c.message_count.label("last_message_count"),
+        _LAST.c.finished_at.label("last_finished_at"),
+    ).select_from(
+        # One row in any case. `version` is NULL if the dialog has none.
+        outerjoin(
+            outerjoin(_ANY, Dialog, Dialog.id == _DIALOG_ID),
+            _LAST,
+            true(),
+        )
+    )
+)
+_ADD_DIALOG = DirectQuery(
+    upsert(Dialog)
+    .values({"id": _DIALOG_ID, "message_count": _NEW_COUNT, **_COUNT_VALUES})
+    .on_conflict_do_nothing()
+    .returning(Dialog.id)
+)
+_COUNT = (
+    update(Dialog)
+    .where(
+        Dialog.id == _DIALOG_ID,
+        bindparam("version", type_=Text) == _VERSION,
+        # Evaluated before the row is locked. In a transaction of the bot's it is restored.
+        select(func.set_config("lock_timeout", str(LOCK_TIMEOUT_MS), true())).scalar_subquery()
+        != "",
+    )
+    .values(_COUNT_VALUES)
+    .returning(Dialog.id)
+)
+# If the bot has a count in a column of its own, only the bot writes that column.
+_COUNT_BESIDE_THE_BOT = DirectQuery(_COUNT)
+_COUNT_OURS = DirectQuery(_COUNT.values(message_count=_NEW_COUNT))
 _LAST_OF_MESSAGE = _LAST_AUTOMATIC.where(
     ImageRequest.reply_to_message_id == bindparam("message_id")
 )
 # A longer text is no answer to the message before it. So many of the messages before are looked at.
 _MAX_ANSWER_WORDS = 8
 _MESSAGES_BEFORE = 2
-_UPDATE_DIALOG = update(Dialog).where(Dialog.id == bindparam("dialog_id"))
 
 # The fields of a turn whose columns have the same names.
 _TURN_FIELDS = {
@@ -136,32 +227,87 @@ async def read_ownership(connection: Executor) -> Ownership:
     return Ownership(dialogs=row.dialogs, message_count=row.message_count)
 
 
-async def record(
-    connection: Executor,
+async def record(  # noqa: PLR0913 (what a turn depends on, by name)
+    connection: DeadlineConnection,
     turn: Turn,
     *,
     ownership: Ownership,
     settings: TriggerSettings,
+    messages_needed: Callable[[], int],
     counter_check: CounterCheck,
 ) -> Request | None:
     """Count the turn's message and, if a picture is due and allowed, insert its request.
 
-    A turn that may speak of somebody under 18 is noted for the worker to read; of one that
-    `is_refresh` nothing else is done. Neither commits nor rolls back. The same message twice gives
-    the same request.
+    `messages_needed` draws the distance of this turn, the same at each call. A turn that may speak of
+    somebody under 18 is noted for the worker to read; of one that `is_refresh` nothing else is
+    done. Neither commits nor rolls back. The same message twice gives the same request.
 
     Raises:
         DialogUnknownError: the bot's own `dialogs` has no such row.
+        TimeoutError: the time of the turn is over.
     """
     if turn.is_refresh:
         await safety_memory.note_turn(connection, turn, turn.user_message_count or 0)
         return None
-    dialog = await lock_dialog(connection, turn, ownership)
-    counted = _counted_messages(dialog)
-    if counting.is_counted(turn, counted):
-        return await _request_of_message(connection, turn, dialog)
+    while True:
+        dialog = await _read_dialog(connection, turn, ownership)
+        if counting.is_counted(turn, _counted_messages(dialog)):
+            return await _request_of_message(connection, turn, dialog)
+        decision = _decide(turn, dialog, settings.distance, messages_needed)
+        if await _count(connection, turn, ownership, decision):
+            break
+    _observe(turn, ownership, decision, counter_check)
 
-    last = await _last_automatic(connection, turn.dialog_id)
+    if decision.begins_anew:
+        await safety_memory.begin_anew(connection, turn.dialog_id)
+    if decision.is_noted:
+        await safety_memory.note_turn(connection, turn, decision.message_count)
+    if decision.moves_last:
+        await _move_after_restart(connection, dialog, decision.message_count)
+    if not decision.is_due:
+        return None
+    count = decision.message_count
+    if await check_quota(connection, turn.user_id, kind=Kind.AUTOMATIC, quota=settings.quota):
+        log.info("picture not allowed yet", dialog_id=turn.dialog_id, message_count=count)
+        return None
+    return await _insert_request(connection, turn, count)
+
+
+async def count_only(  # noqa: PLR0913 (what a turn depends on, by name)
+    connection: DeadlineConnection,
+    turn: Turn,
+    *,
+    ownership: Ownership,
+    settings: TriggerSettings,
+    messages_needed: Callable[[], int],
+    counter_check: CounterCheck,
+) -> bool:
+    """Count the turn's message if that is all that there is to do; return whether it was done.
+
+    Most turns bring no picture. For them two statements are enough, each a transaction by itself.
+    For all others, and if another message of the dialog came in between, nothing is written.
+
+    Raises:
+        DialogUnknownError: the bot's own `dialogs` has no such row.
+        TimeoutError: the time of the turn is over.
+    """
+    if turn.is_refresh:
+        return False
+    dialog = await _read_dialog(connection, turn, ownership)
+    if counting.is_counted(turn, _counted_messages(dialog)):
+        return False
+    decision = _decide(turn, dialog, settings.distance, messages_needed)
+    if not decision.is_only_counted or not await _count(connection, turn, ownership, decision):
+        return False
+    _observe(turn, ownership, decision, counter_check)
+    return True
+
+
+def _decide(
+    turn: Turn, dialog: Any, distance: Distance, messages_needed: Callable[[], int]
+) -> _Decision:
+    """Decide what a turn brings whose message was not counted yet."""
+    counted = _counted_messages(dialog)
     message_count = turn.user_message_count or dialog.message_count + 1
     watermark = dialog.last_image_generation_at
     if not counted and watermark is not None:
@@ -169,50 +315,37 @@ async def record(
             watermark,
             message_count=message_count,
             counts_both_roles=turn.counts_both_roles,
-            distance=settings.distance,
+            distance=distance,
         )
-    await _note_for_reading(connection, turn, message_count, dialog)
+    has_last = dialog.last_id is not None
+    is_undelivered = has_last and dialog.last_state != State.DELIVERED
     verdict = judge(
         message_count=message_count,
         watermark=watermark,
-        failed_at=last.message_count if last and last.state != State.DELIVERED else None,
-        distance=settings.distance,
-        chance=settings.chance,
+        failed_at=dialog.last_message_count if is_undelivered else None,
+        distance=distance,
+        messages_needed=messages_needed(),
     )
-    counted = counting.with_message(turn, message_count, counted)
-    await _update_dialog(
-        connection,
-        turn,
-        ownership,
-        message_count,
-        last_image_generation_at=verdict.watermark,
-        image_last_message_id=turn.reply_to_message_id,
-        image_counted_messages=counted,
+    is_under_way = has_last and is_open(dialog.last_state, dialog.last_finished_at)
+    return _Decision(
+        message_count=message_count,
+        watermark=verdict.watermark,
+        counted=counting.with_message(turn, message_count, counted),
+        version=dialog.version,
+        begins_anew=message_count == 1 and (dialog.was_noted_lately or dialog.is_kept_safe),
+        is_noted=may_speak_of_a_minor(turn)
+        or (dialog.was_noted_lately and _may_be_an_answer(turn)),
+        moves_last=has_last and message_count < dialog.last_message_count,
+        # A picture that was asked for is picture enough.
+        is_due=verdict.is_due and not is_under_way and not dialog.has_open_asked,
     )
-    if turn.message_count is not None or not ownership.message_count:
-        counter_check.observe(turn, message_count, counted=counted)
-
-    if last is not None and message_count < last.message_count:
-        await _move_after_restart(connection, last, message_count)
-    if last is not None and is_open(last.state, last.finished_at):
-        return None
-    # A picture that was asked for is picture enough.
-    if not verdict.is_due or dialog.has_open_asked:
-        return None
-    if await check_quota(connection, turn.user_id, kind=Kind.AUTOMATIC, quota=settings.quota):
-        log.info("picture not allowed yet", dialog_id=turn.dialog_id, message_count=message_count)
-        return None
-    return await _insert_request(connection, turn, message_count)
 
 
-async def _note_for_reading(
-    connection: Executor, turn: Turn, message_count: int, dialog: _Row
+def _observe(
+    turn: Turn, ownership: Ownership, decision: _Decision, counter_check: CounterCheck
 ) -> None:
-    """Note a turn that may speak of somebody under 18; the first one of a dialog begins it anew."""
-    if message_count == 1:
-        await safety_memory.begin_anew(connection, turn.dialog_id)
-    if may_speak_of_a_minor(turn) or (dialog.was_noted_lately and _may_be_an_answer(turn)):
-        await safety_memory.note_turn(connection, turn, message_count)
+    if turn.message_count is not None or not ownership.message_count:
+        counter_check.observe(turn, decision.message_count, counted=decision.counted)
 
 
 def may_speak_of_a_minor(turn: Turn) -> bool:
@@ -229,7 +362,7 @@ def _may_be_an_answer(turn: Turn) -> bool:
 
 
 async def lock_dialog(connection: Executor, turn: Turn, ownership: Ownership) -> Any:
-    """Lock the row of a turn's dialog until the transaction ends, and return its columns.
+    """Lock the row of a turn's dialog until the transaction ends, and return its message_count.
 
     The row is inserted first if it is missing and the table is ours.
 
@@ -246,18 +379,26 @@ async def lock_dialog(connection: Executor, turn: Turn, ownership: Ownership) ->
     return row
 
 
+async def _read_dialog(connection: DeadlineConnection, turn: Turn, ownership: Ownership) -> Any:
+    """Return all that is known of a turn's dialog; it need not have a row if the table is ours."""
+    row = await connection.first(_READ_DIALOG, {"dialog_id": turn.dialog_id})
+    if row is None or (row.version is None and not ownership.dialogs):
+        raise DialogUnknownError(f"there is no dialog {turn.dialog_id}")
+    return row
+
+
 async def _last_automatic(connection: Executor, dialog_id: int) -> _Row | None:
     parameters = {"dialog_id": dialog_id}
     return (await connection.execute(_LAST_AUTOMATIC, parameters)).one_or_none()
 
 
-def _counted_messages(dialog: _Row) -> list[int]:
+def _counted_messages(dialog: Any) -> list[int]:
     last_id, counted = dialog.image_last_message_id, dialog.image_counted_messages
     # A hook of an older version writes only the id of the message that it has counted last.
     return [*counted] if last_id is None or last_id in counted else [*counted, last_id]
 
 
-async def _request_of_message(connection: Executor, turn: Turn, dialog: _Row) -> Request | None:
+async def _request_of_message(connection: Executor, turn: Turn, dialog: Any) -> Request | None:
     """Return the automatic request that the turn's message brought when it was counted."""
     if turn.reply_to_message_id is None:
         row = await _last_automatic(connection, turn.dialog_id)
@@ -273,31 +414,46 @@ async def _request_of_message(connection: Executor, turn: Turn, dialog: _Row) ->
     return Request(id=row.id, dialog_id=turn.dialog_id, message_count=row.message_count)
 
 
-async def _update_dialog(
-    connection: Executor, turn: Turn, ownership: Ownership, message_count: int, **values: Any
-) -> None:
-    # If the bot has a count in a column of its own, only the bot writes that column.
-    if turn.message_count is None or ownership.message_count:
-        values["message_count"] = message_count
-    await connection.execute(_UPDATE_DIALOG, {"dialog_id": turn.dialog_id, **values})
+async def _count(
+    connection: DeadlineConnection, turn: Turn, ownership: Ownership, decision: _Decision
+) -> bool:
+    """Write what was decided into the dialog's row; False if somebody has written to it since."""
+    values: dict[str, Any] = {
+        "dialog_id": turn.dialog_id,
+        "watermark": decision.watermark,
+        "message_id": turn.reply_to_message_id,
+        "counted": decision.counted,
+        "count": decision.message_count,
+    }
+    if decision.version is None:
+        return await connection.first(_ADD_DIALOG, values) is not None
+    values["version"] = decision.version
+    query = _COUNT_OURS
+    if turn.message_count is not None and not ownership.message_count:
+        del values["count"]
+        query = _COUNT_BESIDE_THE_BOT
+    return await connection.first(query, values) is not None
 
 
-async def _move_after_restart(connection: Executor, last: _Row, message_count: int) -> None:
+async def _move_after_restart(connection: Executor, dialog: Any, message_count: int) -> None:
     # The dialog was restarted, so its messages are counted from 1 again. A picture that is under
     # way moves to the new count, since its delivery sets the watermark to that. One that did not
     # come moves before it, or it would hold back the next when the count passes it once more.
-    if last.state == State.DELIVERED:
+    if dialog.last_state == State.DELIVERED:
         return
-    moved = message_count if is_open(last.state, last.finished_at) else message_count - 1
-    query = update(ImageRequest).where(ImageRequest.id == last.id)
+    is_under_way = is_open(dialog.last_state, dialog.last_finished_at)
+    moved = message_count if is_under_way else message_count - 1
+    query = update(ImageRequest).where(ImageRequest.id == dialog.last_id)
     await connection.execute(query.values(message_count=moved))
 
 
-async def _insert_request(connection: Executor, turn: Turn, message_count: int) -> Request:
+async def _insert_request(connection: Executor, turn: Turn, message_count: int) -> Request | None:
+    """Insert a request; None if one was put back into the queue since the dialog was read."""
     request = Request(id=uuid4(), dialog_id=turn.dialog_id, message_count=message_count)
     values = new_request_row(turn, request, Kind.AUTOMATIC)
-    await connection.execute(insert(ImageRequest).values(values))
-    return request
+    query = upsert(ImageRequest).values(values).on_conflict_do_nothing().returning(ImageRequest.id)
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else request
 
 
 def new_request_row(turn: Turn, request: Request, kind: Kind) -> dict[str, Any]:

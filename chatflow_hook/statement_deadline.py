@@ -4,9 +4,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from sqlalchemy import CursorResult, Executable, Row, text
+import asyncpg
+from sqlalchemy import CursorResult, Executable, Text, bindparam, text
 
-_LOCK_TIMEOUT_MS = 500
+from chatflow_hook.direct_query import DirectQuery
+
+LOCK_TIMEOUT_MS = 500
 # With less time than this left, no statement is started: a rollback to the savepoint needs time too.
 _MIN_REMAINING_S = 0.1
 # The server's limit may exceed the time that is left by this much before it is set again. On a fast
@@ -15,19 +18,23 @@ _TOLERANCE_S = 0.05
 
 # OFFSET 0 keeps PostgreSQL from merging the inner query into the outer one, so that it reads the
 # values from before set_config.
-_SET_LIMITS = text(
-    """
-    SELECT lock, statement, isolation,
-           set_config('lock_timeout', :lock_ms, true),
-           set_config('statement_timeout', :statement_ms, true)
-    FROM (SELECT current_setting('lock_timeout') AS lock,
-                 current_setting('statement_timeout') AS statement,
-                 current_setting('transaction_isolation') AS isolation OFFSET 0) AS before
-    """
+_SET_LIMITS = DirectQuery(
+    text(
+        """
+        SELECT lock, statement, isolation,
+               set_config('lock_timeout', :lock_ms, true) AS new_lock,
+               set_config('statement_timeout', :statement_ms, true) AS new_statement
+        FROM (SELECT current_setting('lock_timeout') AS lock,
+                     current_setting('statement_timeout') AS statement,
+                     current_setting('transaction_isolation') AS isolation OFFSET 0) AS before
+        """
+    ).bindparams(bindparam("lock_ms", type_=Text), bindparam("statement_ms", type_=Text))
 )
-_RESTORE_LIMITS = text(
-    "SELECT set_config('lock_timeout', :lock, true),"
-    " set_config('statement_timeout', :statement, true)"
+_RESTORE_LIMITS = DirectQuery(
+    text(
+        "SELECT set_config('lock_timeout', :lock, true) AS lock,"
+        " set_config('statement_timeout', :statement, true) AS statement"
+    ).bindparams(bindparam("lock", type_=Text), bindparam("statement", type_=Text))
 )
 
 
@@ -45,7 +52,9 @@ class DeadlineConnection:
     The limits are `statement_timeout` and `lock_timeout` of the server. The bot's connection cannot
     be closed in the middle of a statement; only the server can end the statement and leave the
     transaction usable. A rollback restores the earlier limits; before a commit, call
-    `restore_limits`.
+    `restore_limits`. `driver_connection` is asyncpg's under `connection`, on which `first` runs; None
+    if there is none. `sets_limits` is False on a connection of the hook's own outside of a
+    transaction, whose statement is cancelled when the time is over.
     """
 
     def __init__(
@@ -53,13 +62,16 @@ class DeadlineConnection:
         connection: Executor,
         *,
         deadline: float,
+        driver_connection: asyncpg.Connection | None = None,
+        sets_limits: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
+        self._driver_connection = driver_connection
         self._deadline = deadline
         self._clock = clock
-        self._limit_s = float("inf")
-        self._earlier_limits: Row[Any] | None = None
+        self._limit_s = float("inf") if sets_limits else float("-inf")
+        self._earlier_limits: Any | None = None
 
     @property
     def is_serializable(self) -> bool:
@@ -78,10 +90,17 @@ class DeadlineConnection:
         Raises:
             TimeoutError: less than 0.1 s is left.
         """
-        if self._limit_s - self._remaining_s() > _TOLERANCE_S:
-            await self._set_limits(self._remaining_s())
-            self._remaining_s()  # raises if setting the limits has taken the rest of the time
+        await self._limit()
         return await self._connection.execute(query, parameters)
+
+    async def first(self, query: DirectQuery, parameters: Mapping[str, Any]) -> Any | None:
+        """Return the first row of a statement, executed within the time that is left; None if none.
+
+        Raises:
+            TimeoutError: less than 0.1 s is left.
+        """
+        await self._limit()
+        return await self._first(query, parameters)
 
     async def restore_limits(self) -> None:
         """Restore the limits that the transaction had before; call it before a commit."""
@@ -90,7 +109,17 @@ class DeadlineConnection:
                 "lock": self._earlier_limits.lock,
                 "statement": self._earlier_limits.statement,
             }
-            await self._connection.execute(_RESTORE_LIMITS, limits)
+            await self._first(_RESTORE_LIMITS, limits)
+
+    async def _limit(self) -> None:
+        if self._limit_s - self._remaining_s() > _TOLERANCE_S:
+            await self._set_limits(self._remaining_s())
+            self._remaining_s()  # raises if setting the limits has taken the rest of the time
+
+    async def _first(self, query: DirectQuery, parameters: Mapping[str, Any]) -> Any | None:
+        if self._driver_connection is not None:
+            return await query.first(self._driver_connection, parameters)
+        return (await self._connection.execute(query.executable, parameters)).first()
 
     def _remaining_s(self) -> float:
         remaining_s = self._deadline - self._clock()
@@ -99,7 +128,7 @@ class DeadlineConnection:
         return remaining_s
 
     async def _set_limits(self, remaining_s: float) -> None:
-        limits = {"lock_ms": str(_LOCK_TIMEOUT_MS), "statement_ms": str(int(remaining_s * 1000))}
-        row = (await self._connection.execute(_SET_LIMITS, limits)).one()
+        limits = {"lock_ms": str(LOCK_TIMEOUT_MS), "statement_ms": str(int(remaining_s * 1000))}
+        row = await self._first(_SET_LIMITS, limits)
         self._earlier_limits = self._earlier_limits or row
         self._limit_s = remaining_s

@@ -506,7 +506,7 @@ class InMemoryHook(ChatFlowHook):
             watermark=dialog.watermark,
             failed_at=last.request.message_count if last is not None and has_failed else None,
             distance=self._distance,
-            chance=self._chance,
+            messages_needed=self._distance.drawn(self._chance),
         )
         dialog.message_count, dialog.watermark = count, verdict.watermark
         dialog.counted = counting.with_message(turn, count, dialog.counted)

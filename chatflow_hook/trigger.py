@@ -17,6 +17,13 @@ class Distance:
         if not 1 <= self.minimum <= self.maximum:
             raise ValueError("the minimum distance is at least 1 and at most the maximum")
 
+    def drawn(self, chance: random.Random) -> int:
+        """Return how many messages are needed at one turn; it is drawn anew for each.
+
+        With 3 to 5 a picture comes after 3, 4 or 5 messages with a probability of 1/3, 4/9 and 2/9.
+        """
+        return chance.randint(self.minimum, self.maximum)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TriggerVerdict:
@@ -46,7 +53,7 @@ def judge(
     watermark: int | None,
     failed_at: int | None,
     distance: Distance,
-    chance: random.Random,
+    messages_needed: int,
 ) -> TriggerVerdict:
     """Decide whether a picture is due at `message_count`.
 
@@ -54,13 +61,11 @@ def judge(
     `failed_at` is that of the newest automatic request that has not been delivered, None if that
     one was delivered; after it, too, at least `distance.minimum` messages must pass.
 
-    The distance is drawn anew at each call, so with 3 to 5 a picture comes after 3, 4 or 5
-    messages with a probability of 1/3, 4/9 and 2/9.
+    `messages_needed` is the distance that was drawn for this turn.
     """
     if failed_at is not None and failed_at > message_count:
         failed_at = None  # it is from before the dialog was restarted
     watermark = _corrected_watermark(message_count, watermark, failed_at, distance)
-    messages_needed = chance.randint(distance.minimum, distance.maximum)
     return TriggerVerdict(
         is_due=message_count - (watermark or 0) >= messages_needed
         and (failed_at is None or message_count - failed_at >= distance.minimum),

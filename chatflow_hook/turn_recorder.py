@@ -2,13 +2,18 @@
 
 import asyncio
 import time
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
 
+import asyncpg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chatflow_hook import outbox
 from chatflow_hook.counter_check import CounterCheck
 from chatflow_hook.database import DATABASE_ERRORS, Database
+from chatflow_hook.direct_query import driver_connection_of
 from chatflow_hook.failures import NO_COUNT, FailureLog, cause_of
 from chatflow_hook.metrics import GuardedMetrics, TurnOutcome
 from chatflow_hook.outbox import DialogUnknownError, Ownership, Request, TriggerSettings
@@ -63,10 +68,15 @@ class TurnRecorder:
 
         `started` is the start of the turn, of `time.monotonic`.
         """
-        limited = self.limited(connection, started=time.monotonic())
+        started_statements = time.monotonic()
         try:
             async with connection.begin_nested():
-                request = await self._record(limited, turn)
+                limited = self.limited(
+                    connection,
+                    started=started_statements,
+                    driver_connection=driver_connection_of(connection),
+                )
+                request = await self._record(limited, turn, self._messages_needed())
                 await limited.restore_limits()
         except (*DATABASE_ERRORS, DialogUnknownError) as error:
             self._failures.log_failure(turn, cause_of(error), started, error)
@@ -81,13 +91,21 @@ class TurnRecorder:
         self, database: Database, turn: Turn, *, started: float
     ) -> Request | None:
         """Record a turn in a transaction of the hook's own; None also if that failed."""
+        # One for both, so that a turn that is decided twice is decided alike.
+        messages_needed = self._messages_needed()
+
+        async def count(connection: AsyncConnection) -> bool:
+            return await self._count(connection, turn, messages_needed, started=started)
 
         async def step(connection: AsyncConnection) -> Request | None:
-            return await self._record(self.limited(connection, started=started), turn)
+            limited = self.limited(connection, started=started)
+            return await self._record(limited, turn, messages_needed)
 
+        request = None
         try:
             async with asyncio.timeout(self._timeout_s):
-                request = await database.run(step)
+                if not await database.run_autocommitted(count):
+                    request = await database.run(step)
         except (*DATABASE_ERRORS, DialogUnknownError) as error:
             self._failures.log_failure(turn, cause_of(error), started, error)
             self._metrics.turn(TurnOutcome.FAILED, time.monotonic() - started)
@@ -99,10 +117,16 @@ class TurnRecorder:
         """Return which parts of `dialogs` are ours."""
         return self._ownership or await outbox.read_ownership(connection)
 
-    def limited(self, connection: Executor, *, started: float) -> DeadlineConnection:
+    def limited(
+        self, connection: Executor, *, started: float, **options: Any
+    ) -> DeadlineConnection:
         """Return the connection with the statements' share of a turn's time as its limit."""
         deadline = started + self._timeout_s - STATEMENTS_END_EARLIER_S
-        return DeadlineConnection(connection, deadline=deadline)
+        return DeadlineConnection(connection, deadline=deadline, **options)
+
+    def _messages_needed(self) -> Callable[[], int]:
+        """Return what draws the distance of a turn when it is first needed, and then keeps it."""
+        return cache(partial(self._settings.distance.drawn, self._settings.chance))
 
     def _note_success(self, turn: Turn, request: Request | None, started: float) -> None:
         outcome = TurnOutcome.COUNTED if request is None else TurnOutcome.REQUESTED
@@ -110,13 +134,43 @@ class TurnRecorder:
         if request is not None:
             _log_trigger(turn, request)
 
-    async def _record(self, connection: DeadlineConnection, turn: Turn) -> Request | None:
+    async def _count(
+        self,
+        connection: AsyncConnection,
+        turn: Turn,
+        messages_needed: Callable[[], int],
+        *,
+        started: float,
+    ) -> bool:
+        """Count a turn without a transaction, where that is enough; return whether it was counted."""
+        driver_connection = driver_connection_of(connection)
+        if self._ownership is None or driver_connection is None:
+            return False
+        limited = self.limited(
+            connection, started=started, driver_connection=driver_connection, sets_limits=False
+        )
+        try:
+            return await outbox.count_only(
+                limited,
+                turn,
+                ownership=self._ownership,
+                settings=self._settings,
+                messages_needed=messages_needed,
+                counter_check=self._counter_check,
+            )
+        except (asyncpg.ReadOnlySQLTransactionError, asyncpg.InternalClientError):
+            return False  # SQLAlchemy is to see it, which then replaces the connections
+
+    async def _record(
+        self, connection: DeadlineConnection, turn: Turn, messages_needed: Callable[[], int]
+    ) -> Request | None:
         ownership = await self.ownership(connection)
         request = await outbox.record(
             connection,
             turn,
             ownership=ownership,
             settings=self._settings,
+            messages_needed=messages_needed,
             counter_check=self._counter_check,
         )
         # Kept only after the statements succeeded. Before the migrations have run they fail, and

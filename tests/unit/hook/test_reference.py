@@ -245,7 +245,7 @@ def test_each_exception_of_a_method_is_explained_or_one_of_python_and_sqlalchemy
 def test_the_time_limits_are_those_of_the_code() -> None:
     told = [float(seconds) for _, seconds in rows(PAGE, "what")]
 
-    assert statement_deadline._LOCK_TIMEOUT_MS == 500
+    assert statement_deadline.LOCK_TIMEOUT_MS == 500
     assert told == [
         hook.TURN_TIMEOUT_S,
         pytest.approx(hook.TURN_TIMEOUT_S - turn_recorder.STATEMENTS_END_EARLIER_S),

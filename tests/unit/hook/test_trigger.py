@@ -28,7 +28,7 @@ def verdict(
         watermark=watermark,
         failed_at=failed_at,
         distance=distance,
-        chance=random.Random(seed),
+        messages_needed=distance.drawn(random.Random(seed)),
     )
 
 
@@ -43,7 +43,7 @@ def distances(draws: int, chance: random.Random) -> Counter[int]:
             watermark=watermark,
             failed_at=None,
             distance=USUAL,
-            chance=chance,
+            messages_needed=USUAL.drawn(chance),
         )
         if now.is_due:
             seen[count - watermark] += 1

@@ -1,0 +1,76 @@
+"""Statements of a turn that run on asyncpg itself, where that is the driver.
+
+SQLAlchemy takes three times as long for a short statement as asyncpg alone, and a turn has little
+else to do. Such a statement is built and compiled once, and its parameters are plain values.
+"""
+
+from collections import namedtuple
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import asyncpg
+from sqlalchemy import Executable
+from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql import ClauseElement
+
+
+class DirectQuery:
+    """A statement, as SQLAlchemy runs it on any driver and as asyncpg runs it by itself.
+
+    Its parameters must be values that asyncpg takes as they are: numbers, texts, lists of them.
+    """
+
+    def __init__(self, statement: ClauseElement) -> None:
+        self._statement = statement
+
+    @property
+    def executable(self) -> Executable:
+        """The statement for a connection of SQLAlchemy."""
+        if not isinstance(self._statement, Executable):
+            raise TypeError("no statement")
+        return self._statement
+
+    async def first(
+        self, driver_connection: asyncpg.Connection, parameters: Mapping[str, Any]
+    ) -> Any | None:
+        """Return the first row, with its columns as attributes; None if there is none.
+
+        Raises:
+            asyncpg.PostgresError: the server refuses it. Other errors of asyncpg, and OSError, may
+                come instead; SQLAlchemy does not see any of them.
+        """
+        sql, names, constants = self._compiled
+        values = {**constants, **parameters}
+        record = await driver_connection.fetchrow(sql, *(values[name] for name in names))
+        return None if record is None else self._row(tuple(record.keys()), record)
+
+    @cached_property
+    def _compiled(self) -> tuple[str, Sequence[str], Mapping[str, Any]]:
+        dialect: Any = asyncpg_dialect.dialect
+        compiled: Any = self._statement.compile(dialect=dialect())
+        unset = {name: None for name, bind in compiled.binds.items() if bind.required}
+        state = compiled.construct_expanded_state(unset)
+        return state.statement, tuple(state.positiontup), state.parameters
+
+    def _row(self, names: tuple[str, ...], record: asyncpg.Record) -> Any:
+        if self._row_type is None:
+            self._row_type = namedtuple("Row", names)  # type: ignore[misc]  # noqa: PYI024 (of the columns)
+        return self._row_type(*record)
+
+    _row_type: Any = None
+
+
+def driver_connection_of(connection: object) -> asyncpg.Connection | None:
+    """Return asyncpg's connection under one of SQLAlchemy; None if statements must go through that.
+
+    That is so for other drivers, and where the bot lets SQLAlchemy rename schemas.
+    """
+    if not isinstance(connection, AsyncConnection) or connection.sync_connection is None:
+        return None
+    if connection.dialect.driver != "asyncpg":
+        return None
+    if connection.sync_connection.get_execution_options().get("schema_translate_map"):
+        return None
+    return connection.sync_connection.connection.driver_connection

@@ -1,0 +1,112 @@
+"""What a turn asks of PostgreSQL: two statements where no picture is due, on asyncpg itself."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import event, text
+from sqlalchemy.pool import Pool
+
+from chatflow_hook import ChatFlowHook
+from tests.support import conversations
+from tests.support.conversations import Sessions, turn
+
+
+@pytest.fixture
+async def hook(database_url: str, redis_url: str) -> AsyncIterator[ChatFlowHook]:
+    """A hook whose pictures are due at the fifth message."""
+    settings = conversations.hook_settings(
+        database_url, redis_url, image_trigger_min=5, image_trigger_max=5
+    )
+    async with ChatFlowHook(settings) as hook:
+        yield hook
+
+
+@pytest.fixture
+def queries() -> Iterator[list[str]]:
+    """Give the list of what connections that are opened from now on run on asyncpg itself."""
+    seen: list[str] = []
+
+    def listen(connection: Any, _: Any) -> None:
+        connection.driver_connection.add_query_logger(lambda logged: seen.append(logged.query))
+
+    event.listen(Pool, "connect", listen)
+    yield seen
+    event.remove(Pool, "connect", listen)
+
+
+async def test_a_turn_without_a_picture_takes_two_statements_and_no_transaction(
+    queries: list[str], hook: ChatFlowHook, sessions: Sessions
+) -> None:
+    # The first turn also reads whose tables these are.
+    await hook.on_turn(turn())
+    await asyncio.sleep(0)
+    queries.clear()
+
+    await hook.on_turn(turn())
+    await asyncio.sleep(0)
+
+    assert [query.split()[0] for query in queries] == ["SELECT", "UPDATE"]
+    assert (await conversations.dialog(sessions)).message_count == 2
+
+
+async def test_the_first_message_of_a_dialog_takes_two_statements(
+    queries: list[str], hook: ChatFlowHook, sessions: Sessions
+) -> None:
+    await hook.on_turn(turn(1))
+    await asyncio.sleep(0)
+    queries.clear()
+
+    await hook.on_turn(turn(2))
+    await asyncio.sleep(0)
+
+    assert [query.split()[0] for query in queries] == ["SELECT", "INSERT"]
+    assert (await conversations.dialog(sessions, 2)).message_count == 1
+
+
+async def test_messages_of_one_dialog_at_the_same_moment_are_counted_each(
+    hook: ChatFlowHook, sessions: Sessions
+) -> None:
+    await hook.on_turn(turn())
+
+    requests = await asyncio.gather(
+        *(hook.on_turn(turn(reply_to_message_id=number)) for number in range(8))
+    )
+
+    assert (await conversations.dialog(sessions)).message_count == 9
+    assert len([request for request in requests if request is not None]) == 1
+
+
+async def test_a_turn_waits_for_another_of_its_dialog_and_counts_after_it(
+    hook: ChatFlowHook, sessions: Sessions
+) -> None:
+    await hook.on_turn(turn())
+    async with sessions.begin() as first, sessions.begin() as second:
+        await hook.on_turn(turn(), first)
+        waiting = asyncio.create_task(hook.on_turn(turn(), second))
+        await _somebody_waits(sessions)
+        await first.commit()
+        await waiting
+
+    assert (await conversations.dialog(sessions)).message_count == 3
+
+
+async def test_a_held_dialog_costs_a_turn_of_its_own_half_a_second_at_most(
+    hook: ChatFlowHook, sessions: Sessions
+) -> None:
+    await hook.on_turn(turn())
+    async with sessions.begin() as session:
+        await session.execute(text("SELECT id FROM dialogs FOR UPDATE"))
+
+        assert await hook.on_turn(turn()) is None
+
+    await hook.on_turn(turn())
+    assert (await conversations.dialog(sessions)).message_count == 2
+
+
+async def _somebody_waits(sessions: Sessions) -> None:
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    async with asyncio.timeout(10), sessions() as session:
+        while not await session.scalar(waiting):  # noqa: ASYNC110 (the server tells nobody)
+            await asyncio.sleep(0.01)
