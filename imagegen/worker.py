@@ -88,18 +88,23 @@ def run() -> None:
 
 
 def worker_settings(
-    settings: Settings, *, owns_process: bool = True, recovery: RecoveryTimes = _RECOVERY_TIMES
+    settings: Settings,
+    *,
+    owns_process: bool = True,
+    recovery: RecoveryTimes = _RECOVERY_TIMES,
+    library: Library | None = None,
 ) -> type:
     """Return the class whose attributes arq reads; call it once for each worker.
 
     `owns_process`: the process runs nothing but this worker, so the worker sets up logging, memory
     and signal handlers. Tests that run a worker inside their own process set it to False.
+    `library`: the personas, if they are loaded already; None loads and screens those of the settings.
 
     Raises:
         BadSetting: there are no workflows, the image store cannot be opened, or MESSAGES_FILE
             cannot be used.
     """
-    library = bootstrap.workflow_library(settings)
+    library = library or bootstrap.workflow_library(settings)
     images = bootstrap.image_store(settings)
     words = messages_of(settings)
     queue = connections.job_queue(settings.redis, db=settings.redis_broker_db)
