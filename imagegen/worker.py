@@ -51,6 +51,7 @@ from imagegen.settings import LogSettings, Settings
 from imagegen.settings import from_env as read_settings
 from imagegen.storage.store import ImageStore
 from imagegen.workflows.library import Library
+from imagegen.workflows.reload import ReloadableLibrary
 
 log = structlog.get_logger(__name__)
 
@@ -108,12 +109,14 @@ def worker_settings(
     *,
     owns_process: bool = True,
     recovery: RecoveryTimes = _RECOVERY_TIMES,
+    library: ReloadableLibrary | None = None,
     tracing: Tracing | None = None,
 ) -> type:
     """Return the class whose attributes arq reads; call it once for each worker.
 
     `owns_process`: the process runs nothing but this worker, so the worker sets up logging, memory
-    and signal handlers. Tests that run a worker inside their own process set it to False. `tracing`
+    and signal handlers. Tests that run a worker inside their own process set it to False. `library`:
+    the personas, if they are loaded already; None loads and screens those of the settings. `tracing`
     is for tests too; None: spans are sent to OTEL_EXPORTER_OTLP_ENDPOINT, if it is set.
 
     Raises:
@@ -121,7 +124,7 @@ def worker_settings(
             be used, or traces are to be sent and OpenTelemetry is not installed.
     """
     trace_export.require_installed(settings.trace_endpoint)
-    library = bootstrap.reloadable_library(settings)
+    library = library or bootstrap.reloadable_library(settings)
     images = bootstrap.image_store(settings)
     words = messages_of(settings)
     metrics = Metrics(persona_name=library.name_of, prices=settings.host_price_per_hour)

@@ -9,6 +9,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -26,13 +28,19 @@ PATIENCE_S = 60.0
 pytestmark = pytest.mark.timeout(120)
 
 
-@pytest.fixture
-def scratch() -> Iterator[Path]:
+@contextmanager
+def scratch_directory() -> Iterator[Path]:
     """Give an empty directory for temporary files that other accounts may pass through."""
     path = Path(tempfile.mkdtemp(prefix="démo ", dir="/tmp"))
     path.chmod(0o755)
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    with scratch_directory() as path:
+        yield path
 
 
 def start(scratch: Path, home: Path, *arguments: str, **variables: str) -> RecordedCommand:
@@ -73,16 +81,47 @@ def are_gone(processes: dict[int, str]) -> bool:
     return True
 
 
-def test_the_pictures_are_files_and_the_last_line_counts_them(
-    scratch: Path, tmp_path: Path
-) -> None:
-    code, out, err = demo(scratch, tmp_path, "--once", "--personas", "ash, Lina", "--out", "got")
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A demo that has ended: its exit code, what it printed, its home and what it left behind."""
 
-    assert (code, err) == (0, "")
-    assert "━" not in out, "a bar is for a terminal"
-    assert out.splitlines()[-1].startswith("delivered 2 of 2 pictures in ")
-    assert sorted(path.name for path in (tmp_path / "got").iterdir()) == ["ash.png", "lina.png"]
-    assert list(scratch.iterdir()) == []
+    code: int
+    out: str
+    err: str
+    home: Path
+    left: list[Path]
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    """Run a demo of two personas where somebody has real settings, for the tests that only look."""
+    home = tmp_path_factory.mktemp("demo")
+    (home / ".env").write_text("COMFYUI_SLOTS_PER_HOST=none\nIMAGE_TRIGGER_MAX=900\n")
+    real = {
+        "DATABASE_URL": "postgresql://real:secret@127.0.0.1:1/real",
+        "REDIS_URL": "redis://127.0.0.1:1",
+        "COMFYUI_HOSTS": "127.0.0.1:1",
+        "TELEGRAM_BOT_TOKEN": "1:real",
+        "IMAGE_TRIGGER_MIN": "800",
+    }
+    with scratch_directory() as scratch:
+        code, out, err = demo(
+            scratch, home, "--once", "--personas", "ash, Lina", "--out", "got", **real
+        )
+        return Shown(code=code, out=out, err=err, home=home, left=list(scratch.iterdir()))
+
+
+def test_the_pictures_are_files_and_the_last_line_counts_them(shown: Shown) -> None:
+    assert (shown.code, shown.err) == (0, "")
+    assert "━" not in shown.out, "a bar is for a terminal"
+    assert shown.out.splitlines()[-1].startswith("delivered 2 of 2 pictures in ")
+    assert sorted(path.name for path in (shown.home / "got").iterdir()) == ["ash.png", "lina.png"]
+    assert shown.left == []
+
+
+def test_somebodys_real_settings_are_not_used(shown: Shown) -> None:
+    assert shown.code == 0
+    assert shown.out.splitlines()[-1].startswith("delivered 2 of 2 pictures in ")
 
 
 def test_a_persona_of_ones_own_is_shown_from_ones_own_directory(
@@ -95,22 +134,6 @@ def test_a_persona_of_ones_own_is_shown_from_ones_own_directory(
     assert (code, err) == (0, "")
     assert out.splitlines()[-1].startswith("delivered 1 of 1 pictures in ")
     assert [path.name for path in (tmp_path / "got").iterdir()] == ["zoë.png"]
-
-
-def test_somebodys_real_settings_are_not_used(scratch: Path, tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("COMFYUI_SLOTS_PER_HOST=none\nIMAGE_TRIGGER_MAX=900\n")
-    real = {
-        "DATABASE_URL": "postgresql://real:secret@127.0.0.1:1/real",
-        "REDIS_URL": "redis://127.0.0.1:1",
-        "COMFYUI_HOSTS": "127.0.0.1:1",
-        "TELEGRAM_BOT_TOKEN": "1:real",
-        "IMAGE_TRIGGER_MIN": "800",
-    }
-
-    code, out, _ = demo(scratch, tmp_path, "--once", "--personas", "ash", **real)
-
-    assert code == 0
-    assert out.splitlines()[-1].startswith("delivered 1 of 1 pictures in ")
 
 
 async def test_the_chat_is_a_page_where_a_persona_answers(scratch: Path, tmp_path: Path) -> None:

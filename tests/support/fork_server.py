@@ -359,7 +359,9 @@ def _send(status: socket.socket, line: str) -> None:
 if __name__ == "__main__":
     for each in PRELOADED:
         importlib.import_module(each)
-    importlib.import_module("imagegen.safety.screen").shared_screen()
+    # What a worker builds and reads in its first second.
+    shipped = importlib.import_module("imagegen.resources").path("workflows")
+    importlib.import_module("imagegen.workflows.screening").screened_workflows(shipped)
     gc.collect()
     gc.freeze()
     if run := _Server(socket.socket(fileno=int(sys.argv[1]))).serve():

