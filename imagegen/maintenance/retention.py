@@ -4,8 +4,10 @@ Rows are erased in small batches, so that no lock is held for long.
 """
 
 import itertools
+import math
 import random
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TypeVar
@@ -17,11 +19,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook import cancellation, user_erasure
 from chatflow_hook.albums import images_of
-from chatflow_hook.tables import ImageRequest, SafetyMemory, UnreadTurn
+from chatflow_hook.tables import ImageRequest, SafetyMemory, UnreadTurn, is_any_of
 from chatflow_hook.turn import EndReason
 from imagegen.db.engine import run_in_transaction
 from imagegen.db.tables import SafetyAuditEntry
 from imagegen.errors import Unavailable
+from imagegen.maintenance.gone_dialogs import GoneDialogs
 from imagegen.maintenance.image_cleanup import BATCH_SIZE, ImageCleanup
 from imagegen.maintenance.retention_limits import (
     DUE_MEMORY,
@@ -43,6 +46,8 @@ EVERY_S = 300.0
 _FOLDERS_PER_STEP = 16
 # For how long a step erases noted images at a time; the rest is left for later.
 _IMAGES_WITHIN_S = 30.0
+# The same for each kind of rows.
+_ROWS_WITHIN_S = 20.0
 
 _DIALOG_GONE = EndReason(code="dialog_gone", sentence="The dialog of this picture is gone.")
 
@@ -103,9 +108,10 @@ class Retention:
         self._folders = itertools.cycle((*FOLDERS[first:], *FOLDERS[:first]))
         # Dialogs that have lost a request for its age, until those that are empty are erased.
         self._left_dialogs: set[int] = set()
+        self._gone_dialogs = GoneDialogs()
 
     async def step(self) -> None:
-        """Erase one batch of everything that is due, and noted images for up to half a minute twice.
+        """Erase what is due, of each kind of rows for 20 s at most and noted images for 30 s twice.
 
         Logs what fails, and leaves that for later.
         """
@@ -113,7 +119,7 @@ class Retention:
         erase_noted = partial(self._erase_noted, within_s=_IMAGES_WITHIN_S)
         # First those of users who want to be forgotten, then those that the erased rows have named.
         counts = await parts.run("images", erase_noted)
-        counts += await self._erase_rows(parts)
+        counts += await self._erase_rows(parts, within_s=_ROWS_WITHIN_S)
         counts += await parts.run("images", erase_noted)
         counts += await parts.run("files", self._tidy_next_folders)
         parts.log_failures()
@@ -152,24 +158,32 @@ class Retention:
         cleaned = await self._image_cleanup.erase_noted(within_s=within_s)
         return RetentionCounts(pictures=cleaned.erased)
 
-    async def _erase_rows(self, parts: "_Parts") -> RetentionCounts:
-        steps = {
-            "contexts": self._erase_contexts,
-            "requests": self._erase_old_requests,
+    async def _erase_rows(self, parts: "_Parts", *, within_s: float = math.inf) -> RetentionCounts:
+        kinds = {
+            "contexts": partial(self._batches, self._erase_contexts),
+            "requests": partial(self._batches, self._erase_old_requests),
             "requests without a dialog": self._erase_requests_without_dialog,
-            "images of requests": self._erase_images,
-            "notes": self._erase_notes,
-            "turns": _erase_turns,
-            "memories": _erase_memories,
-            # Last, so that the next batch erases the row, and the bot can read until then how it
+            "images of requests": partial(self._batches, self._erase_images),
+            "notes": partial(self._batches, self._erase_notes),
+            "turns": partial(self._batches, _erase_turns),
+            "memories": partial(self._batches, _erase_memories),
+            # Last, so that the next step erases the row, and the bot can read until then how it
             # ended.
-            "open requests without a dialog": _cancel_without_dialog,
+            "open requests without a dialog": partial(self._batches, _cancel_without_dialog),
         }
         total = RetentionCounts()
-        for name, step in steps.items():
-            total += await parts.run(name, partial(self._run, step))
+        for name, batches in kinds.items():
+            total += await parts.run_batches(name, batches(time.monotonic() + within_s))
         # Apart from their requests, which go even where a dialog cannot be erased.
         return total + await parts.run("dialogs", self._erase_left_dialogs)
+
+    async def _batches(
+        self, step: Callable[[AsyncConnection], Awaitable[RetentionCounts]], ends_at: float
+    ) -> AsyncIterator[RetentionCounts]:
+        while not (counts := await self._run(step)).is_nothing:
+            yield counts
+            if time.monotonic() >= ends_at:
+                break
 
     async def _tidy_next_folders(self) -> RetentionCounts:
         orphans = 0
@@ -184,31 +198,37 @@ class Retention:
         return RetentionCounts(orphans=sum(orphans))
 
     async def _erase_contexts(self, connection: AsyncConnection) -> RetentionCounts:
-        ids = await _lock_batch(connection, self._limits.due_contexts)
-        query = update(ImageRequest).where(ImageRequest.id.in_(ids))
+        ids = await _lock_oldest(connection, self._limits.due_contexts)
+        query = update(ImageRequest).where(is_any_of(ImageRequest.id, ids))
         await connection.execute(query.values(conversation=None))
         return RetentionCounts(contexts=len(ids))
 
     async def _erase_old_requests(self, connection: AsyncConnection) -> RetentionCounts:
-        ids = await _lock_batch(connection, self._limits.old_requests)
+        ids = await _lock_oldest(connection, self._limits.old_requests)
         self._left_dialogs |= await _erase_requests(connection, ids)
         return RetentionCounts(requests=len(ids))
 
     async def _erase_left_dialogs(self) -> RetentionCounts:
         # A dialog in which nobody has had a picture for so long begins anew if it goes on.
-        left = self._left_dialogs
-        await self._run(lambda connection: user_erasure.erase_left_dialogs(connection, left))
-        left.clear()
+        while self._left_dialogs:
+            batch = set(itertools.islice(self._left_dialogs, BATCH_SIZE))
+            await self._run(partial(user_erasure.erase_left_dialogs, dialog_ids=batch))
+            self._left_dialogs -= batch
         return RetentionCounts()
 
-    async def _erase_requests_without_dialog(self, connection: AsyncConnection) -> RetentionCounts:
-        ids = await _lock_batch(connection, HAS_ENDED_WITHOUT_DIALOG)
-        await _erase_requests(connection, ids)
-        return RetentionCounts(requests=len(ids))
+    async def _erase_requests_without_dialog(
+        self, ends_at: float
+    ) -> AsyncIterator[RetentionCounts]:
+        while (gone := await self._run(self._gone_dialogs.find_next)) is not None:
+            if gone:
+                async for counts in self._batches(partial(_erase_without_dialog, gone), ends_at):
+                    yield counts
+            if time.monotonic() >= ends_at:
+                break
 
     async def _erase_images(self, connection: AsyncConnection) -> RetentionCounts:
-        ids = await _lock_batch(connection, self._limits.due_images)
-        of_these = ImageRequest.id.in_(ids)
+        ids = await _lock_oldest(connection, self._limits.due_images)
+        of_these = is_any_of(ImageRequest.id, ids)
         images = select(ImageRequest.image, ImageRequest.album_images).where(of_these)
         rows = (await connection.execute(images)).all()
         await user_erasure.note_images(connection, images_of(rows))
@@ -277,6 +297,20 @@ class _Parts:
             self._failures[name] = error
             return RetentionCounts()
 
+    async def run_batches(
+        self, name: str, batches: AsyncIterator[RetentionCounts]
+    ) -> RetentionCounts:
+        """Run a part batch by batch as in `run`; what it has erased before it fails counts."""
+        total = RetentionCounts()
+        if name in self._failures:
+            return total
+        try:
+            async for counts in batches:
+                total += counts
+        except Exception as error:  # noqa: BLE001 (reported when all parts have run)
+            self._failures[name] = error
+        return total
+
     def log_failures(self) -> None:
         """Log an outage once, with the parts that wait for its end, and each other failure."""
         waiting: dict[str, list[str]] = {}
@@ -315,16 +349,25 @@ async def _erase_memories(connection: AsyncConnection) -> RetentionCounts:
 
 async def _cancel_without_dialog(connection: AsyncConnection) -> RetentionCounts:
     ids = await _lock_batch(connection, and_(IS_OPEN, HAS_NO_DIALOG))
-    of_these = ImageRequest.id.in_(ids)
+    of_these = is_any_of(ImageRequest.id, ids)
     cancelled_ids = await cancellation.cancel(connection, of_these, why=_DIALOG_GONE)
     return RetentionCounts(cancelled=len(cancelled_ids))
+
+
+async def _erase_without_dialog(
+    gone_dialogs: Sequence[int], connection: AsyncConnection
+) -> RetentionCounts:
+    of_these = is_any_of(ImageRequest.dialog_id, gone_dialogs)
+    ids = await _lock_batch(connection, and_(of_these, HAS_ENDED_WITHOUT_DIALOG))
+    await _erase_requests(connection, ids)
+    return RetentionCounts(requests=len(ids))
 
 
 async def _erase_requests(connection: AsyncConnection, ids: Sequence[UUID]) -> set[int]:
     """Erase these requests, note their images, and return the ids of their dialogs."""
     query = (
         delete(ImageRequest)
-        .where(ImageRequest.id.in_(ids))
+        .where(is_any_of(ImageRequest.id, ids))
         .returning(ImageRequest.image, ImageRequest.album_images, ImageRequest.dialog_id)
     )
     rows = (await connection.execute(query)).all()
@@ -334,8 +377,18 @@ async def _erase_requests(connection: AsyncConnection, ids: Sequence[UUID]) -> s
 
 async def _lock_batch(connection: AsyncConnection, condition: ColumnElement[bool]) -> list[UUID]:
     """Lock one batch of requests and return their ids; skip those that are locked already."""
-    query = select(ImageRequest.id).where(condition).limit(BATCH_SIZE)
-    return list((await connection.execute(query.with_for_update(skip_locked=True))).scalars())
+    return await _lock(connection, select(ImageRequest.id).where(condition))
+
+
+async def _lock_oldest(connection: AsyncConnection, condition: ColumnElement[bool]) -> list[UUID]:
+    """Do as `_lock_batch`, of the requests that have ended first, which an index gives."""
+    query = select(ImageRequest.id).where(condition).order_by(ImageRequest.finished_at)
+    return await _lock(connection, query)
+
+
+async def _lock(connection: AsyncConnection, query: Select[UUID]) -> list[UUID]:
+    locked = query.limit(BATCH_SIZE).with_for_update(skip_locked=True)
+    return list((await connection.execute(locked)).scalars())
 
 
 async def _count(connection: AsyncConnection, *conditions: ColumnElement[bool]) -> int:
