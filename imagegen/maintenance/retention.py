@@ -8,7 +8,7 @@ import math
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
@@ -23,7 +23,6 @@ from chatflow_hook.tables import ImageRequest, SafetyMemory, UnreadTurn, is_any_
 from chatflow_hook.turn import EndReason
 from imagegen.db.engine import run_in_transaction
 from imagegen.db.tables import SafetyAuditEntry
-from imagegen.errors import Unavailable
 from imagegen.maintenance.gone_dialogs import GoneDialogs
 from imagegen.maintenance.image_cleanup import BATCH_SIZE, ImageCleanup
 from imagegen.maintenance.retention_limits import (
@@ -34,6 +33,7 @@ from imagegen.maintenance.retention_limits import (
     IS_OPEN,
     RetentionLimits,
 )
+from imagegen.maintenance.retention_parts import RetentionCounts, RetentionParts
 from imagegen.storage.store import FOLDERS
 
 log = structlog.get_logger(__name__)
@@ -50,43 +50,6 @@ _IMAGES_WITHIN_S = 30.0
 _ROWS_WITHIN_S = 20.0
 
 _DIALOG_GONE = EndReason(code="dialog_gone", sentence="The dialog of this picture is gone.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RetentionCounts:
-    """How much was erased, or would be.
-
-    `contexts`: conversations of failed requests.
-    `cancelled`: open requests whose dialog does not exist any more.
-    `requests`: rows, together with their deliveries.
-    `emptied`: rows that stay but lose their image.
-    `pictures`: image files that rows had named.
-    `orphans`: files in the store that no row had named.
-    `notes`: findings of the content screen.
-    `turns`: turns that the worker has read.
-    `memories`: what was learnt of users and dialogs, and is over.
-    """
-
-    contexts: int = 0
-    cancelled: int = 0
-    requests: int = 0
-    emptied: int = 0
-    pictures: int = 0
-    orphans: int = 0
-    notes: int = 0
-    turns: int = 0
-    memories: int = 0
-
-    def __add__(self, other: "RetentionCounts") -> "RetentionCounts":
-        """Return the sum, field by field."""
-        others = asdict(other)
-        sums = {name: count + others[name] for name, count in asdict(self).items()}
-        return RetentionCounts(**sums)
-
-    @property
-    def is_nothing(self) -> bool:
-        """Whether all counts are 0."""
-        return self == RetentionCounts()
 
 
 class Retention:
@@ -115,7 +78,7 @@ class Retention:
 
         Logs what fails, and leaves that for later.
         """
-        parts = _Parts()
+        parts = RetentionParts()
         erase_noted = partial(self._erase_noted, within_s=_IMAGES_WITHIN_S)
         # First those of users who want to be forgotten, then those that the erased rows have named.
         counts = await parts.run("images", erase_noted)
@@ -133,7 +96,7 @@ class Retention:
             Unavailable: PostgreSQL or the image store cannot be reached. What could be erased all
                 the same is erased.
         """
-        parts = _Parts()
+        parts = RetentionParts()
         total = await parts.run("images", self._erase_noted)
         while not (batch := await self._erase_rows(parts)).is_nothing:
             total += batch
@@ -158,7 +121,9 @@ class Retention:
         cleaned = await self._image_cleanup.erase_noted(within_s=within_s)
         return RetentionCounts(pictures=cleaned.erased)
 
-    async def _erase_rows(self, parts: "_Parts", *, within_s: float = math.inf) -> RetentionCounts:
+    async def _erase_rows(
+        self, parts: RetentionParts, *, within_s: float = math.inf
+    ) -> RetentionCounts:
         kinds = {
             "contexts": partial(self._batches, self._erase_contexts),
             "requests": partial(self._batches, self._erase_old_requests),
@@ -277,56 +242,6 @@ class Retention:
 
     async def _run(self, step: Callable[[AsyncConnection], Awaitable[ResultT]]) -> ResultT:
         return await run_in_transaction(self._engine, step)
-
-
-class _Parts:
-    """Runs the parts of a retention; one that fails stops no other, and is not run again."""
-
-    def __init__(self) -> None:
-        self._failures: dict[str, Exception] = {}
-
-    async def run(
-        self, name: str, part: Callable[[], Awaitable[RetentionCounts]]
-    ) -> RetentionCounts:
-        """Run a part and return what it has erased; nothing if it fails or has failed before."""
-        if name in self._failures:
-            return RetentionCounts()
-        try:
-            return await part()
-        except Exception as error:  # noqa: BLE001 (reported when all parts have run)
-            self._failures[name] = error
-            return RetentionCounts()
-
-    async def run_batches(
-        self, name: str, batches: AsyncIterator[RetentionCounts]
-    ) -> RetentionCounts:
-        """Run a part batch by batch as in `run`; what it has erased before it fails counts."""
-        total = RetentionCounts()
-        if name in self._failures:
-            return total
-        try:
-            async for counts in batches:
-                total += counts
-        except Exception as error:  # noqa: BLE001 (reported when all parts have run)
-            self._failures[name] = error
-        return total
-
-    def log_failures(self) -> None:
-        """Log an outage once, with the parts that wait for its end, and each other failure."""
-        waiting: dict[str, list[str]] = {}
-        for name, error in self._failures.items():
-            if isinstance(error, Unavailable):
-                waiting.setdefault(error.sentence, []).append(name)
-            else:
-                log.error("a step failed", task="retention", part=name, exc_info=error)
-        for sentence, names in waiting.items():
-            log.warning("retention waits", why=sentence, parts=names)
-
-    def raise_first_failure(self) -> None:
-        """Raise the error of the part that failed first; do nothing if none has."""
-        first = next(iter(self._failures.values()), None)
-        if first is not None:
-            raise first
 
 
 async def _erase_turns(connection: AsyncConnection) -> RetentionCounts:
