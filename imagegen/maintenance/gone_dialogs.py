@@ -2,28 +2,20 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import BigInteger, and_, bindparam, select
+from sqlalchemy import BigInteger, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chatflow_hook.tables import Dialog, ImageRequest
+from chatflow_hook.tables import Dialog, ImageRequest, is_any_of
 
 _BEFORE_ALL = -(2**63)
 # Dialogs that are looked at together: some milliseconds.
 _DIALOGS_AT_A_TIME = 500
-_AFTER = bindparam("after", type_=BigInteger)
 _NEXT = (
     select(ImageRequest.dialog_id)
-    .where(ImageRequest.dialog_id > _AFTER)
+    .where(ImageRequest.dialog_id > bindparam("after", type_=BigInteger))
     .distinct()
     .order_by(ImageRequest.dialog_id)
     .limit(_DIALOGS_AT_A_TIME)
-    .subquery()
-)
-_LOOK = (
-    select(_NEXT.c.dialog_id, Dialog.id.label("existing_id"))
-    # Without the second condition a merge join would begin at the first dialog of all.
-    .outerjoin_from(_NEXT, Dialog, and_(Dialog.id == _NEXT.c.dialog_id, Dialog.id > _AFTER))
-    .order_by(_NEXT.c.dialog_id)
 )
 
 
@@ -35,6 +27,12 @@ class GoneDialogs:
 
     async def find_next(self, connection: AsyncConnection) -> Sequence[int] | None:
         """Return which of the next dialogs are gone; None after the last, and then begin anew."""
-        rows = (await connection.execute(_LOOK, {"after": self._after})).all()
-        self._after = rows[-1].dialog_id if rows else _BEFORE_ALL
-        return [row.dialog_id for row in rows if row.existing_id is None] if rows else None
+        ids = (await connection.execute(_NEXT, {"after": self._after})).scalars().all()
+        if not ids:
+            self._after = _BEFORE_ALL
+            return None
+        # Apart, and not a join, for which PostgreSQL might read all dialogs.
+        query = select(Dialog.id).where(is_any_of(Dialog.id, ids))
+        existing = set((await connection.execute(query)).scalars())
+        self._after = ids[-1]
+        return [dialog_id for dialog_id in ids if dialog_id not in existing]
