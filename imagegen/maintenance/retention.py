@@ -124,7 +124,7 @@ class Retention:
     async def _erase_rows(
         self, parts: RetentionParts, *, within_s: float = math.inf
     ) -> RetentionCounts:
-        kinds = {
+        kinds: dict[str, Callable[[float], AsyncIterator[RetentionCounts]]] = {
             "contexts": partial(self._batches, self._erase_contexts),
             "requests": partial(self._batches, self._erase_old_requests),
             "requests without a dialog": self._erase_requests_without_dialog,
