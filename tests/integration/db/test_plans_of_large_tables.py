@@ -158,5 +158,6 @@ def _rows_of(node: dict[str, Any]) -> int:
     if node.get("Relation Name") not in _TABLES or "Scan" not in node["Node Type"]:
         return 0
     removed = ("Rows Removed by Filter", "Rows Removed by Index Recheck")
-    rows = node["Actual Rows"] + sum(node.get(name, 0) for name in removed)
-    return round(rows * node["Actual Loops"])
+    rows: float = node["Actual Rows"] + sum(node.get(name, 0) for name in removed)
+    loops: int = node["Actual Loops"]
+    return round(rows * loops)
