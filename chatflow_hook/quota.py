@@ -88,7 +88,7 @@ async def _free_at(connection: Executor, user_id: int, window: _Window) -> datet
         .where(
             and_(
                 ImageRequest.user_id == user_id,
-                ImageRequest.created_at > func.clock_timestamp() - window.length,
+                ImageRequest.created_at > func.statement_timestamp() - window.length,
                 ImageRequest.kind.in_(window.kinds),
                 counts,
             )

@@ -213,6 +213,32 @@ class ImageRequest(Base):
         Index("ix_image_requests_dialog_id_created_at", "dialog_id", "created_at"),
         Index("ix_image_requests_user_id_created_at", "user_id", "created_at"),
         Index("ix_image_requests_finished_at", "finished_at"),
+        # The newest requests, and how many there are by state and persona.
+        Index(
+            "ix_image_requests_newest",
+            text("created_at DESC"),
+            "id",
+            postgresql_include=["state", "persona"],
+        ),
+        # What loses its conversation or its image when its time is over.
+        Index(
+            "ix_image_requests_ended_with_conversation",
+            "finished_at",
+            postgresql_where=text("conversation IS NOT NULL AND finished_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_image_requests_ended_with_image",
+            "finished_at",
+            postgresql_where=text("image IS NOT NULL AND finished_at IS NOT NULL"),
+        ),
+        # Who was sent an image last: a cover is sent many thousand times.
+        Index(
+            "ix_image_requests_sent_image",
+            "image",
+            "telegram_bot_id",
+            "created_at",
+            postgresql_where=text("telegram_file_id IS NOT NULL"),
+        ),
         # What an operator looks for.
         Index(
             "ix_image_requests_ended_badly",

@@ -7,7 +7,7 @@ from typing import Any
 from chatflow_hook.handles import SentPhoto
 from chatflow_hook.user_erasure import Forgotten
 from imagegen.maintenance.image_cleanup import CleanupCounts
-from imagegen.maintenance.retention import RetentionCounts
+from imagegen.maintenance.retention_parts import RetentionCounts
 from imagegen.maintenance.user_erasure import UserErasureReport
 
 

@@ -10,7 +10,7 @@ from imagegen.cli.exits import extra
 
 if TYPE_CHECKING:
     from imagegen.cli.session import CommandSession
-    from imagegen.maintenance.retention import RetentionCounts
+    from imagegen.maintenance.retention_parts import RetentionCounts
 
 
 @click.command()

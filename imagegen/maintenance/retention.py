@@ -4,9 +4,11 @@ Rows are erased in small batches, so that no lock is held for long.
 """
 
 import itertools
+import math
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
@@ -17,11 +19,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook import cancellation, user_erasure
 from chatflow_hook.albums import images_of
-from chatflow_hook.tables import ImageRequest, SafetyMemory, UnreadTurn
+from chatflow_hook.tables import ImageRequest, SafetyMemory, UnreadTurn, is_any_of
 from chatflow_hook.turn import EndReason
 from imagegen.db.engine import run_in_transaction
 from imagegen.db.tables import SafetyAuditEntry
-from imagegen.errors import Unavailable
+from imagegen.maintenance.gone_dialogs import GoneDialogs
 from imagegen.maintenance.image_cleanup import BATCH_SIZE, ImageCleanup
 from imagegen.maintenance.retention_limits import (
     DUE_MEMORY,
@@ -31,6 +33,7 @@ from imagegen.maintenance.retention_limits import (
     IS_OPEN,
     RetentionLimits,
 )
+from imagegen.maintenance.retention_parts import RetentionCounts, RetentionParts
 from imagegen.storage.store import FOLDERS
 
 log = structlog.get_logger(__name__)
@@ -43,45 +46,10 @@ EVERY_S = 300.0
 _FOLDERS_PER_STEP = 16
 # For how long a step erases noted images at a time; the rest is left for later.
 _IMAGES_WITHIN_S = 30.0
+# The same for each kind of rows.
+_ROWS_WITHIN_S = 20.0
 
 _DIALOG_GONE = EndReason(code="dialog_gone", sentence="The dialog of this picture is gone.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RetentionCounts:
-    """How much was erased, or would be.
-
-    `contexts`: conversations of failed requests.
-    `cancelled`: open requests whose dialog does not exist any more.
-    `requests`: rows, together with their deliveries.
-    `emptied`: rows that stay but lose their image.
-    `pictures`: image files that rows had named.
-    `orphans`: files in the store that no row had named.
-    `notes`: findings of the content screen.
-    `turns`: turns that the worker has read.
-    `memories`: what was learnt of users and dialogs, and is over.
-    """
-
-    contexts: int = 0
-    cancelled: int = 0
-    requests: int = 0
-    emptied: int = 0
-    pictures: int = 0
-    orphans: int = 0
-    notes: int = 0
-    turns: int = 0
-    memories: int = 0
-
-    def __add__(self, other: "RetentionCounts") -> "RetentionCounts":
-        """Return the sum, field by field."""
-        others = asdict(other)
-        sums = {name: count + others[name] for name, count in asdict(self).items()}
-        return RetentionCounts(**sums)
-
-    @property
-    def is_nothing(self) -> bool:
-        """Whether all counts are 0."""
-        return self == RetentionCounts()
 
 
 class Retention:
@@ -103,17 +71,18 @@ class Retention:
         self._folders = itertools.cycle((*FOLDERS[first:], *FOLDERS[:first]))
         # Dialogs that have lost a request for its age, until those that are empty are erased.
         self._left_dialogs: set[int] = set()
+        self._gone_dialogs = GoneDialogs()
 
     async def step(self) -> None:
-        """Erase one batch of everything that is due, and noted images for up to half a minute twice.
+        """Erase what is due, of each kind of rows for 20 s at most and noted images for 30 s twice.
 
         Logs what fails, and leaves that for later.
         """
-        parts = _Parts()
+        parts = RetentionParts()
         erase_noted = partial(self._erase_noted, within_s=_IMAGES_WITHIN_S)
         # First those of users who want to be forgotten, then those that the erased rows have named.
         counts = await parts.run("images", erase_noted)
-        counts += await self._erase_rows(parts)
+        counts += await self._erase_rows(parts, within_s=_ROWS_WITHIN_S)
         counts += await parts.run("images", erase_noted)
         counts += await parts.run("files", self._tidy_next_folders)
         parts.log_failures()
@@ -127,7 +96,7 @@ class Retention:
             Unavailable: PostgreSQL or the image store cannot be reached. What could be erased all
                 the same is erased.
         """
-        parts = _Parts()
+        parts = RetentionParts()
         total = await parts.run("images", self._erase_noted)
         while not (batch := await self._erase_rows(parts)).is_nothing:
             total += batch
@@ -152,24 +121,34 @@ class Retention:
         cleaned = await self._image_cleanup.erase_noted(within_s=within_s)
         return RetentionCounts(pictures=cleaned.erased)
 
-    async def _erase_rows(self, parts: "_Parts") -> RetentionCounts:
-        steps = {
-            "contexts": self._erase_contexts,
-            "requests": self._erase_old_requests,
+    async def _erase_rows(
+        self, parts: RetentionParts, *, within_s: float = math.inf
+    ) -> RetentionCounts:
+        kinds: dict[str, Callable[[float], AsyncIterator[RetentionCounts]]] = {
+            "contexts": partial(self._batches, self._erase_contexts),
+            "requests": partial(self._batches, self._erase_old_requests),
             "requests without a dialog": self._erase_requests_without_dialog,
-            "images of requests": self._erase_images,
-            "notes": self._erase_notes,
-            "turns": _erase_turns,
-            "memories": _erase_memories,
-            # Last, so that the next batch erases the row, and the bot can read until then how it
+            "images of requests": partial(self._batches, self._erase_images),
+            "notes": partial(self._batches, self._erase_notes),
+            "turns": partial(self._batches, _erase_turns),
+            "memories": partial(self._batches, _erase_memories),
+            # Last, so that the next step erases the row, and the bot can read until then how it
             # ended.
-            "open requests without a dialog": _cancel_without_dialog,
+            "open requests without a dialog": partial(self._batches, _cancel_without_dialog),
         }
         total = RetentionCounts()
-        for name, step in steps.items():
-            total += await parts.run(name, partial(self._run, step))
+        for name, batches in kinds.items():
+            total += await parts.run_batches(name, batches(time.monotonic() + within_s))
         # Apart from their requests, which go even where a dialog cannot be erased.
         return total + await parts.run("dialogs", self._erase_left_dialogs)
+
+    async def _batches(
+        self, step: Callable[[AsyncConnection], Awaitable[RetentionCounts]], ends_at: float
+    ) -> AsyncIterator[RetentionCounts]:
+        while not (counts := await self._run(step)).is_nothing:
+            yield counts
+            if time.monotonic() >= ends_at:
+                break
 
     async def _tidy_next_folders(self) -> RetentionCounts:
         orphans = 0
@@ -184,31 +163,37 @@ class Retention:
         return RetentionCounts(orphans=sum(orphans))
 
     async def _erase_contexts(self, connection: AsyncConnection) -> RetentionCounts:
-        ids = await _lock_batch(connection, self._limits.due_contexts)
-        query = update(ImageRequest).where(ImageRequest.id.in_(ids))
+        ids = await _lock_oldest(connection, self._limits.due_contexts)
+        query = update(ImageRequest).where(is_any_of(ImageRequest.id, ids))
         await connection.execute(query.values(conversation=None))
         return RetentionCounts(contexts=len(ids))
 
     async def _erase_old_requests(self, connection: AsyncConnection) -> RetentionCounts:
-        ids = await _lock_batch(connection, self._limits.old_requests)
+        ids = await _lock_oldest(connection, self._limits.old_requests)
         self._left_dialogs |= await _erase_requests(connection, ids)
         return RetentionCounts(requests=len(ids))
 
     async def _erase_left_dialogs(self) -> RetentionCounts:
         # A dialog in which nobody has had a picture for so long begins anew if it goes on.
-        left = self._left_dialogs
-        await self._run(lambda connection: user_erasure.erase_left_dialogs(connection, left))
-        left.clear()
+        while self._left_dialogs:
+            batch = set(itertools.islice(self._left_dialogs, BATCH_SIZE))
+            await self._run(partial(user_erasure.erase_left_dialogs, dialog_ids=batch))
+            self._left_dialogs -= batch
         return RetentionCounts()
 
-    async def _erase_requests_without_dialog(self, connection: AsyncConnection) -> RetentionCounts:
-        ids = await _lock_batch(connection, HAS_ENDED_WITHOUT_DIALOG)
-        await _erase_requests(connection, ids)
-        return RetentionCounts(requests=len(ids))
+    async def _erase_requests_without_dialog(
+        self, ends_at: float
+    ) -> AsyncIterator[RetentionCounts]:
+        while (gone := await self._run(self._gone_dialogs.find_next)) is not None:
+            if gone:
+                async for counts in self._batches(partial(_erase_without_dialog, gone), ends_at):
+                    yield counts
+            if time.monotonic() >= ends_at:
+                break
 
     async def _erase_images(self, connection: AsyncConnection) -> RetentionCounts:
-        ids = await _lock_batch(connection, self._limits.due_images)
-        of_these = ImageRequest.id.in_(ids)
+        ids = await _lock_oldest(connection, self._limits.due_images)
+        of_these = is_any_of(ImageRequest.id, ids)
         images = select(ImageRequest.image, ImageRequest.album_images).where(of_these)
         rows = (await connection.execute(images)).all()
         await user_erasure.note_images(connection, images_of(rows))
@@ -259,42 +244,6 @@ class Retention:
         return await run_in_transaction(self._engine, step)
 
 
-class _Parts:
-    """Runs the parts of a retention; one that fails stops no other, and is not run again."""
-
-    def __init__(self) -> None:
-        self._failures: dict[str, Exception] = {}
-
-    async def run(
-        self, name: str, part: Callable[[], Awaitable[RetentionCounts]]
-    ) -> RetentionCounts:
-        """Run a part and return what it has erased; nothing if it fails or has failed before."""
-        if name in self._failures:
-            return RetentionCounts()
-        try:
-            return await part()
-        except Exception as error:  # noqa: BLE001 (reported when all parts have run)
-            self._failures[name] = error
-            return RetentionCounts()
-
-    def log_failures(self) -> None:
-        """Log an outage once, with the parts that wait for its end, and each other failure."""
-        waiting: dict[str, list[str]] = {}
-        for name, error in self._failures.items():
-            if isinstance(error, Unavailable):
-                waiting.setdefault(error.sentence, []).append(name)
-            else:
-                log.error("a step failed", task="retention", part=name, exc_info=error)
-        for sentence, names in waiting.items():
-            log.warning("retention waits", why=sentence, parts=names)
-
-    def raise_first_failure(self) -> None:
-        """Raise the error of the part that failed first; do nothing if none has."""
-        first = next(iter(self._failures.values()), None)
-        if first is not None:
-            raise first
-
-
 async def _erase_turns(connection: AsyncConnection) -> RetentionCounts:
     due = select(UnreadTurn.id).where(DUE_TURNS).limit(BATCH_SIZE).with_for_update(skip_locked=True)
     query = delete(UnreadTurn).where(UnreadTurn.id.in_(due)).returning(UnreadTurn.id)
@@ -315,16 +264,25 @@ async def _erase_memories(connection: AsyncConnection) -> RetentionCounts:
 
 async def _cancel_without_dialog(connection: AsyncConnection) -> RetentionCounts:
     ids = await _lock_batch(connection, and_(IS_OPEN, HAS_NO_DIALOG))
-    of_these = ImageRequest.id.in_(ids)
+    of_these = is_any_of(ImageRequest.id, ids)
     cancelled_ids = await cancellation.cancel(connection, of_these, why=_DIALOG_GONE)
     return RetentionCounts(cancelled=len(cancelled_ids))
+
+
+async def _erase_without_dialog(
+    gone_dialogs: Sequence[int], connection: AsyncConnection
+) -> RetentionCounts:
+    of_these = is_any_of(ImageRequest.dialog_id, gone_dialogs)
+    ids = await _lock_batch(connection, and_(of_these, HAS_ENDED_WITHOUT_DIALOG))
+    await _erase_requests(connection, ids)
+    return RetentionCounts(requests=len(ids))
 
 
 async def _erase_requests(connection: AsyncConnection, ids: Sequence[UUID]) -> set[int]:
     """Erase these requests, note their images, and return the ids of their dialogs."""
     query = (
         delete(ImageRequest)
-        .where(ImageRequest.id.in_(ids))
+        .where(is_any_of(ImageRequest.id, ids))
         .returning(ImageRequest.image, ImageRequest.album_images, ImageRequest.dialog_id)
     )
     rows = (await connection.execute(query)).all()
@@ -334,8 +292,18 @@ async def _erase_requests(connection: AsyncConnection, ids: Sequence[UUID]) -> s
 
 async def _lock_batch(connection: AsyncConnection, condition: ColumnElement[bool]) -> list[UUID]:
     """Lock one batch of requests and return their ids; skip those that are locked already."""
-    query = select(ImageRequest.id).where(condition).limit(BATCH_SIZE)
-    return list((await connection.execute(query.with_for_update(skip_locked=True))).scalars())
+    return await _lock(connection, select(ImageRequest.id).where(condition))
+
+
+async def _lock_oldest(connection: AsyncConnection, condition: ColumnElement[bool]) -> list[UUID]:
+    """Do as `_lock_batch`, of the requests that have ended first, which an index gives."""
+    query = select(ImageRequest.id).where(condition).order_by(ImageRequest.finished_at)
+    return await _lock(connection, query)
+
+
+async def _lock(connection: AsyncConnection, query: Select[UUID]) -> list[UUID]:
+    locked = query.limit(BATCH_SIZE).with_for_update(skip_locked=True)
+    return list((await connection.execute(locked)).scalars())
 
 
 async def _count(connection: AsyncConnection, *conditions: ColumnElement[bool]) -> int:

@@ -48,7 +48,7 @@ DUE_MEMORY = or_(
     ),
 )
 # A turn that nobody has read is kept until a worker reads it.
-DUE_TURNS = UnreadTurn.read_at < func.clock_timestamp() - safety_memory.ANSWERED_WITHIN
+DUE_TURNS = UnreadTurn.read_at < func.statement_timestamp() - safety_memory.ANSWERED_WITHIN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,4 +103,4 @@ def _ended_before(seconds: float | None) -> ColumnElement[bool]:
 def _before(moment: InstrumentedAttribute[Any], seconds: float | None) -> ColumnElement[bool]:
     if seconds is None:
         return false()
-    return moment < func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+    return moment < func.statement_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, seconds)

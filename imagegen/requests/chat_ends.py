@@ -57,7 +57,7 @@ _GIVE_BACK = (
     .where(ImageRequest.id == bindparam("request_id"), ImageRequest.finished_at.is_not(None))
     .values(chat_told_at=None)
 )
-_NOW = func.clock_timestamp()
+_NOW = func.statement_timestamp()
 _DUE = (
     select(ImageRequest.id)
     .where(

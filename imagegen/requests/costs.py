@@ -25,7 +25,7 @@ _COLUMNS: dict[Grouping, InstrumentedAttribute[Any]] = {
     "user": ImageRequest.user_id,
     "host": ImageRequest.host,
 }
-_SINCE = func.clock_timestamp() - bindparam("span", type_=Interval())
+_SINCE = func.statement_timestamp() - bindparam("span", type_=Interval())
 _IS_DRAWN_SINCE = (
     ImageRequest.drawing_seconds.is_not(None),
     ImageRequest.is_reused.is_(False),

@@ -107,11 +107,15 @@ class RequestQueries:
         """Return the newest `limit` requests that match, and how many match in all."""
 
         async def step(connection: AsyncConnection) -> RequestList:
+            newest_first = (ImageRequest.created_at.desc(), ImageRequest.id)
+            # The ids apart, since the index has all that decides which they are.
             newest = (
-                select(*_SHOWN)
+                select(ImageRequest.id)
                 .where(*which.conditions)
-                .order_by(ImageRequest.created_at.desc(), ImageRequest.id)
+                .order_by(*newest_first)
+                .limit(limit)
             )
+            shown = select(*_SHOWN).where(ImageRequest.id.in_(newest)).order_by(*newest_first)
             counted = (
                 select(ImageRequest.state, func.count())
                 .where(*which.conditions)
@@ -119,7 +123,7 @@ class RequestQueries:
             )
             return RequestList(
                 now=await _now(connection),
-                requests=await _all(connection, newest.limit(limit)),
+                requests=await _all(connection, shown),
                 counts={row[0]: row[1] for row in await connection.execute(counted)},
             )
 
@@ -198,7 +202,7 @@ class RequestQueries:
 
 
 def _moment(since: datetime | timedelta) -> datetime | ColumnElement[datetime]:
-    return since if isinstance(since, datetime) else func.clock_timestamp() - since
+    return since if isinstance(since, datetime) else func.statement_timestamp() - since
 
 
 def _bounds(beginning: str) -> tuple[UUID, UUID]:

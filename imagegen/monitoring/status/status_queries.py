@@ -52,7 +52,8 @@ _CHART = text(
         SELECT state, floor(extract(epoch FROM finished_at) / :bucket_s) * :bucket_s AS bucket,
                extract(epoch FROM finished_at - created_at) AS seconds
         FROM image_requests
-        WHERE finished_at > clock_timestamp() - make_interval(hours => :hours) AND kind <> 'cover'
+        WHERE kind <> 'cover'
+          AND finished_at > statement_timestamp() - make_interval(hours => :hours)
         ORDER BY finished_at DESC LIMIT :most
     ) AS ended
     GROUP BY GROUPING SETS ((bucket), ())
@@ -67,7 +68,7 @@ _FAILURES = text(
                conversation IS NOT NULL AS has_conversation
         FROM image_requests
         WHERE state IN ('failed', 'refused', 'expired')
-          AND finished_at > clock_timestamp() - make_interval(hours => :hours)
+          AND finished_at > statement_timestamp() - make_interval(hours => :hours)
         ORDER BY finished_at DESC LIMIT :most
     ) AS ended
     GROUP BY state, error_code ORDER BY count DESC, state, error_code
@@ -78,7 +79,7 @@ _FAILED_WITH = text(
     SELECT id FROM image_requests
     WHERE state IN ('failed', 'refused', 'expired') AND state = 'failed'
       AND coalesce(error_code, '') = :code AND conversation IS NOT NULL
-      AND finished_at > clock_timestamp() - make_interval(hours => :hours)
+      AND finished_at > statement_timestamp() - make_interval(hours => :hours)
     ORDER BY finished_at DESC LIMIT :most
     """
 )
@@ -88,7 +89,7 @@ _LAST_FAILED = text(
            state = 'failed' AND conversation IS NOT NULL AS is_retryable
     FROM image_requests
     WHERE state IN ('failed', 'refused', 'expired')
-      AND finished_at > clock_timestamp() - make_interval(hours => :hours)
+      AND finished_at > statement_timestamp() - make_interval(hours => :hours)
     ORDER BY finished_at DESC LIMIT :most
     """
 )
@@ -247,7 +248,7 @@ def _last_pictures() -> Any:
         select(ImageRequest)
         .where(
             ImageRequest.finished_at
-            > func.clock_timestamp() - func.make_interval(0, 0, 0, 0, CHART_HOURS)
+            > func.statement_timestamp() - func.make_interval(0, 0, 0, 0, CHART_HOURS)
         )
         .order_by(ImageRequest.finished_at.desc())
         .limit(_MOST_LATEST)

@@ -16,7 +16,7 @@ from imagegen.db import migrations
 from imagegen.db.database_check import DatabaseCheck
 from imagegen.db.engine import connect, run_in_transaction
 from imagegen.db.tables import Delivery
-from imagegen.maintenance.retention import RetentionCounts
+from imagegen.maintenance.retention_parts import RetentionCounts
 from imagegen.requests.covers import Covers
 from tests.support import broken_databases, conversations, documented_rights, schema_dump
 from tests.support.aged_rows import SAID, AgedData

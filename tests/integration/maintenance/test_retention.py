@@ -15,8 +15,9 @@ from imagegen.db.engine import connect
 from imagegen.db.tables import Delivery, ForgottenImage, SafetyAuditEntry, StrayPrompt
 from imagegen.errors import Unavailable
 from imagegen.maintenance.image_cleanup import ImageCleanup
-from imagegen.maintenance.retention import Retention, RetentionCounts
+from imagegen.maintenance.retention import Retention
 from imagegen.maintenance.retention_limits import RetentionLimits
+from imagegen.maintenance.retention_parts import RetentionCounts
 from tests.support import conversations, newer_version
 from tests.support.aged_rows import DAY_S, LIMITS, SAID, AgedData
 from tests.support.conversations import Sessions

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from chatflow_hook import Message, Rating, Request
 from chatflow_hook.tables import AgeConfirmation, SafetyMemory, State, UnreadTurn
-from imagegen.maintenance.retention import RetentionCounts
+from imagegen.maintenance.retention_parts import RetentionCounts
 from imagegen.pipeline.turn_reader import TurnReader
 from imagegen.requests.retry import retry_request
 from imagegen.safety.screen import shared_screen
