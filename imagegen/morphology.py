@@ -13,6 +13,8 @@ _CACHE_SIZE = 30_000
 _MAX_WORD_LENGTH = 60
 # So that "is", "as" and "us" are not taken for plurals.
 _MAX_LENGTH_WITHOUT_PLURAL = 2
+# Other readings of a word are hardly ever meant.
+_LIKELY = 0.15
 _CASES = ("nomn", "gent", "datv", "accs", "ablt", "loct")
 
 
@@ -74,6 +76,16 @@ def is_noun(word: str) -> bool:
 def may_be_counted(word: str) -> bool:
     """Tell whether a Russian word may be a noun, or stand for one, in a case after a number."""
     return _is_russian(word) and _may_be_counted(word)
+
+
+def may_be_counted_in_tens(word: str) -> bool:
+    """Tell whether a Russian word may be counted, in the plural as it is after 10 to 17."""
+    return may_be_counted(word) and _may_be_many(word)
+
+
+def is_person_in_dative(word: str) -> bool:
+    """Tell whether a likely reading of a word is a living being in the dative, as `брату`."""
+    return _is_russian(word) and _is_person_in_dative(word)
 
 
 def is_inanimate(word: str) -> bool:
@@ -171,6 +183,24 @@ def _may_be_counted(word: str) -> bool:
     tag = analyser().parse(word)[0].tag
     is_for_a_noun = ("ADJF" in tag or "PRTF" in tag) and {"plur", "gent"} in tag
     return "NOUN" in tag or is_for_a_noun
+
+
+@functools.lru_cache(maxsize=_CACHE_SIZE)
+def _may_be_many(word: str) -> bool:
+    tags = (parse.tag for parse in analyser().parse(word))
+    return any(
+        (tag.number == "plur" and tag.case not in {"nomn", "accs"}) or "Fixd" in tag or "Abbr" in tag
+        for tag in tags
+    )
+
+
+@functools.lru_cache(maxsize=_CACHE_SIZE)
+def _is_person_in_dative(word: str) -> bool:
+    return any(
+        {"NOUN", "anim", "sing", "datv"} in parse.tag
+        for parse in analyser().parse(word)
+        if parse.score > _LIKELY
+    )
 
 
 @functools.lru_cache(maxsize=_CACHE_SIZE)

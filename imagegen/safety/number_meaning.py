@@ -4,7 +4,7 @@ What is not understood here may be an age.
 """
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from imagegen import morphology
 from imagegen.safety import age_english, age_russian, age_subject, age_things, numbers, word_classes
@@ -13,6 +13,7 @@ from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, word_set
 _AROUND_NUMBERS: Forms = word_set(
     "and or to of out by from between against x и или до из по на от между против"
 )
+_AND_OR: Forms = word_set("and or of x и или")
 _AT: Forms = word_set("at in by until till around past to before after from since")
 _AT_RUSSIAN: Forms = word_set("в к до после с со около на за через")
 _TIMES: Forms = word_set(
@@ -48,6 +49,8 @@ _CLAUSE = 12  # words
 # Those of a side by side enumeration of the words after a number belong to what follows.
 _ENDS: Forms = age_english.UNTIL | word_set("n but cuz cause bc lol so she he i you и а но что")
 _MIN_WORDS = 3
+# After these, Russian nouns are in the plural.
+_TENS = range(10, 18)
 _LAST_HOUR, _LAST_HOUR_ENGLISH = 24, 12
 
 
@@ -100,15 +103,11 @@ def is_other_year(context: NumberContext) -> bool:
 
 
 def _counts(context: NumberContext) -> bool:
-    words = [
-        (word, forms)
-        for word, forms in zip(context.words_after, context.after, strict=True)
-        if not word.isdecimal() and not forms & _AROUND_NUMBERS
-    ]
-    for word, forms in words[:_MIN_WORDS]:
+    words = itertools.islice(_after_other_numbers(context), _MIN_WORDS)
+    for word, forms in words:
         if forms & _YEARS:
             return False
-        if forms & (age_english.UNITS | age_russian.UNITS) or _is_counted_noun(word):
+        if forms & (age_english.UNITS | age_russian.UNITS) or _is_counted_noun(word, context):
             return True
         if word.isascii():
             continue
@@ -117,9 +116,21 @@ def _counts(context: NumberContext) -> bool:
     return context.is_counted(age_english.UNITS, until=age_english.UNTIL)
 
 
-def _is_counted_noun(word: str) -> bool:
+def _after_other_numbers(context: NumberContext) -> Iterator[tuple[str, Forms]]:
+    """Yield the words after a number, without those of an enumeration: "12 из 15 билетов"."""
+    words = [*zip(context.words_after, context.after, strict=True)]
+    for (word, forms), (after, _) in itertools.pairwise((*words, ("", NO_FORMS))):
+        if forms & _AROUND_NUMBERS and not (forms & _AND_OR or after.isdecimal()):
+            return
+        if not word.isdecimal() and not forms & _AROUND_NUMBERS:
+            yield word, forms
+
+
+def _is_counted_noun(word: str, context: NumberContext) -> bool:
     if word.isascii():
         return word_classes.is_thing(word) or word_classes.is_animal(word)
+    if context.value in _TENS:
+        return morphology.may_be_counted_in_tens(word)
     return morphology.may_be_counted(word)
 
 
