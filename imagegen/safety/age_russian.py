@@ -206,12 +206,11 @@ def _is_counted(context: NumberContext) -> bool:
     for word, forms in zip(context.words_after[:2], context.after, strict=False):
         # Russian in Latin letters is known by its readings only.
         readings = forms if word.isascii() else (word,)
-        is_noun = (
-            morphology.may_be_counted_in_tens
-            if context.value in _TEENS
-            else morphology.is_noun
-        )
-        if forms & (UNITS | {"of"}) or any(map(is_noun, readings)):
+        nouns = filter(morphology.is_noun, readings)
+        is_in_tens = context.value in _TEENS
+        if forms & (UNITS | {"of"}) or any(
+            not is_in_tens or morphology.may_be_counted_in_tens(noun) for noun in nouns
+        ):
             return True
         if not any(map(morphology.is_adjective_of_many, readings)):
             return False

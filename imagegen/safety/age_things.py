@@ -30,7 +30,7 @@ _DEPICTIONS = word_set(
 _BIRTHDAY = word_set("birthday bday")
 _OWNERS = word_set("my your his her their")
 _AGE = word_set("age aged ages возраст")
-_PREPOSITIONS = word_set("на в во под за с со к по из от у о об при in on at from to")
+_PREPOSITIONS = word_set("на в во под за с со к по из от у о об при in on at from to next of across down near behind opposite with by")
 _MAX_DISTANCE = 7
 _MAX_DISTANCE_AFTER = 5
 

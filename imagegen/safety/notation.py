@@ -25,6 +25,7 @@ _ROMAN = {
     "IX": 9,
     "X": 10,
 }
+_TEENS = r"(?:1\d\b|ten\b|eleven\b|twelve\b|(?:thir|four|fif|six|seven)teen\b)"
 _IN_OTHER_WORDS = (
     # What a voice typed: "мне 15 запятая живу в Перми".
     (re.compile(r"(?i)\s+(?:запятая|comma)\b"), ","),
@@ -40,6 +41,8 @@ _IN_OTHER_WORDS = (
         ),
         "",
     ),
+    # "going on fifteen", "all of 15"
+    (re.compile(rf"(?i)(?<!\d )\b(?:going on|all of)\s+(?={_TEENS})"), "just "),
     (re.compile(r"(?i)\{\{char\}\}"), "your character"),
     (re.compile(r"(?i)\{\{user\}\}"), "my character"),
     (re.compile(r"(?i)\b(?:появил|увидел)(\w*) (?:на )?свет\b"), r"родил\1"),

@@ -13,7 +13,7 @@ from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, word_set
 _AROUND_NUMBERS: Forms = word_set(
     "and or to of out by from between against x и или до из по на от между против"
 )
-_AND_OR: Forms = word_set("and or of x и или")
+_AND_OR: Forms = word_set("and or of x и или до")
 _AT: Forms = word_set("at in by until till around past to before after from since")
 _AT_RUSSIAN: Forms = word_set("в к до после с со около на за через")
 _TIMES: Forms = word_set(
@@ -32,7 +32,7 @@ _DATES: Forms = word_set(
 _LABELS: Forms = word_set(
     "number no nr room chapter page size platform version level episode season part act vol volume"
     " глава node top iphone ios windows win android pixel galaxy xbox playstation ps ps5 fifa gta python java"
-    " minus zero total score chapter lvl ver итого минус плюс номер айфон андроид винда винды топ"
+    " track gate row seat lane lap round set step exit minus zero total score chapter lvl ver итого минус плюс номер айфон андроид винда винды топ"
     " уровень лвл версия"
 )
 _WE: Forms = word_set("we us нам мы нас")
@@ -118,11 +118,15 @@ def _counts(context: NumberContext) -> bool:
 
 def _after_other_numbers(context: NumberContext) -> Iterator[tuple[str, Forms]]:
     """Yield the words after a number, without those of an enumeration: "12 из 15 билетов"."""
-    words = [*zip(context.words_after, context.after, strict=True)]
-    for (word, forms), (after, _) in itertools.pairwise((*words, ("", NO_FORMS))):
-        if forms & _AROUND_NUMBERS and not (forms & _AND_OR or after.isdecimal()):
+    is_after_preposition = False
+    for word, forms in zip(context.words_after, context.after, strict=True):
+        if forms & _AROUND_NUMBERS:
+            is_after_preposition |= not forms & _AND_OR
+        elif word.isdecimal() or any(map(numbers.is_number_word, forms)):
+            is_after_preposition = False
+        elif is_after_preposition:
             return
-        if not word.isdecimal() and not forms & _AROUND_NUMBERS:
+        else:
             yield word, forms
 
 
