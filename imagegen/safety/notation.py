@@ -71,7 +71,7 @@ _SIGNS = (
     (re.compile(r"(?i)\bb\.\s?(?=\d{4})"), "born "),
     # A school class and its letter: "в 5А", "9 «Б»".
     (
-        re.compile(r"(?i)\b(?:в|из|учусь|учимся|учится)\s+(\d{1,2})\s?[«\"]?[абвгд][»\"]?(?![\w])"),
+        re.compile(r"(?i)\b(?:в|из|с|со|за|учусь|учимся|учится),?\s+(\d{1,2})\s?[«\"]?[абвгд][»\"]?(?![\w])"),
         r" в \1 класс ",
     ),
     (
@@ -116,6 +116,10 @@ _KEYS = str.maketrans("qwertyuiop[]asdfghjkl;'zxcvbnm,.`", "йцукенгшщз
 _WRONG_LAYOUT = re.compile(
     r"(?i)\b(?:vyt|tve|nt,t|ktn|rkfcc\w*|irjk\w*|ujlf|ltnb|gjlhjcn\w*|ltdjxr\w*|vfkmxbr\w*|ht,tyjr|yfwfnm\w*)(?!\w)"
 )
+# Their full stop ends no sentence: "каб. 11", "apt. 16".
+_LABELLED = re.compile(
+    r"(?i)\b(?:каб|кв|стр|эт|корп|оф|ауд|гл|рис|табл|ком|подъезд|apt|rm|ext|fig|vol|ch|pp?)\.\s?\d{1,4}\b"
+)
 _APERTURE = re.compile(r"(?i)\bf\s?/\s?(?:11|16|\d\.\d|[248])\b")
 _ROMAN_YEARS = re.compile(r"\b(?:I{1,3}|IV|VI{0,3}|IX|X)\b(?=\s+(?:лет|год|years?\b))")
 _DIVIDED = re.compile(r"(?<![\w.])(\d{2,3})(?:\s+/\s+|\s?÷\s?)([2-9])(?!\w|\.\d)")
@@ -135,7 +139,7 @@ def without_other_numbers(text: str) -> str:
     text = _ROMAN_YEARS.sub(lambda found: str(_ROMAN[found.group()]), text)
     if not _DIGIT.search(text) and not _WITHOUT_DIGITS.search(text):
         return text
-    text = _APERTURE.sub(" ", text)
+    text = _LABELLED.sub(" ", _APERTURE.sub(" ", text))
     text = _DIVIDED.sub(lambda found: str(int(found.group(1)) // int(found.group(2))), text)
     text = _IN_CODE.sub(lambda found: str(int(found.group(), 0)), text)
     text = _HALVED.sub(lambda found: str(int(found.group(1)) // 2), _DATE.sub(_year, text))

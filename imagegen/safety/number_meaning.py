@@ -15,6 +15,7 @@ _AROUND_NUMBERS: Forms = word_set(
 )
 _AND_OR: Forms = word_set("and or of x и или до")
 _AT: Forms = word_set("at in by until till around past to before after from since")
+_BE: Forms = word_set("am m is s are re im")
 _AT_RUSSIAN: Forms = word_set("в к до после с со около на за через")
 _TIMES: Forms = word_set(
     "сегодня вчера завтра утро вечер час встреча созвон поезд рейс сеанс today yesterday tomorrow"
@@ -162,6 +163,8 @@ def _is_time(context: NumberContext) -> bool:
     )
     if context.near(_TIMES, before=4, after=3) or (context.word_before | is_month_after) & _DATES:
         return True
+    if context.word_before & {"in"} and not context.after and len(context.before) > 1:
+        return not context.before[-2] & _BE  # "be there in 15", but "I'm in 11"
     if context.word_before & _AT:
         return context.value <= _LAST_HOUR_ENGLISH
     return bool(context.word_before & _AT_RUSSIAN) and context.value <= _LAST_HOUR

@@ -189,6 +189,8 @@ def number_of(word: NormalisedWord) -> Number | None:
 @functools.lru_cache(maxsize=20_000)
 def forms_of(word: NormalisedWord) -> frozenset[str]:
     """Return all possible readings of a word, and their dictionary forms."""
+    if word.plain.isdecimal():  # no word in disguise
+        return frozenset({word.plain})
     guesses = word.readings[1:]
     forms = {
         form for reading in guesses for form in (reading, *morphology.lemmas_if_known(reading))

@@ -235,6 +235,8 @@ class Screen:
         ages = [*age_detection.ages_in(sentence, self._today(), named_before=named)]
         if any(age.is_grown and age.person is not Person.FIRST for age in ages):
             names.add("grown")
+        if "family" in names and age_subject.is_described_as_child(sentence):
+            names.add("described")
         minors = [age for age in ages if age.is_minor]
         is_grown = any(age.is_grown for age in ages) or age_detection.is_long_ago(sentence)
         names -= rules.lessons_of_adults(names, is_grown=is_grown)
