@@ -40,7 +40,7 @@ _FILLERS = word_set(
     "um uh er erm hmm well only just about like barely basically around almost nearly now still already maybe probably roughly"
     " approximately not even yet currently actually really literally exactly under below"
     " between at most least gone be been being going to gonna will would ll d may might must could"
-    " should approx circa basically kinda sorta"
+    " t won wont isn aren ain haven hasn don didn should approx circa basically kinda sorta"
 )
 _TO_BE = word_set("am is are m re s im youre shes hes ur ure r was were been be isn aren")
 _TO_LOOK = word_set("look looks looked looking appear appears seem seems acts feel feels")
@@ -105,6 +105,10 @@ def age_in_grade(context: NumberContext) -> int | None:
 
 def is_span(context: NumberContext) -> bool:
     """Whether a number of years is a span of time."""
+    if context.second_after & {"at", "with"} and any(
+        map(word_classes.is_thing, context.words_after[2:5])
+    ):
+        return True  # "17 years at the same firm"
     return bool(context.word_before & _SPAN_BEFORE) or context.near(_SPAN_AFTER, after=3)
 
 

@@ -26,6 +26,18 @@ _ROMAN = {
     "X": 10,
 }
 _TEENS = r"(?:1\d\b|ten\b|eleven\b|twelve\b|(?:thir|four|fif|six|seven)teen\b)"
+_HAN_TEENS = r"(?<![二三四五六七八九\d])(?:1[0-7]|[1-9]|十[一二三四五六七]?|[一二三四五六七八九])(?!\d)"
+# Chinese, Japanese and Korean, which are written without spaces.
+_EAST_ASIAN = (
+    (re.compile(rf"{_HAN_TEENS}\s?(?:[岁歲歳才]|살)"), " 15 years old "),
+    (
+        re.compile(
+            "小学|小學|初中|初[一二三]|高中|高[一二三]|中学|中學|高校|年生|未成年|[没沒未]满十八|女孩|男孩|少女|少年"
+            "|孩子|女儿|女兒|儿子|兒子|子供|子ども|娘が|息子|초등|중학|고등학|미성년|소녀|아이가|열[^ ]{0,2}\\s?살"
+        ),
+        " pupil ",
+    ),
+)
 _IN_OTHER_WORDS = (
     # What a voice typed: "мне 15 запятая живу в Перми".
     (re.compile(r"(?i)\s+(?:запятая|comma)\b"), ","),
@@ -41,6 +53,7 @@ _IN_OTHER_WORDS = (
         ),
         "",
     ),
+    (re.compile(r"(?i)(?<!полу)\bгод(?:оч|к|ик)\w*"), "лет"),
     # "going on fifteen", "all of 15"
     (re.compile(rf"(?i)(?<!\d )\b(?:going on|all of)\s+(?={_TEENS})"), "just "),
     (re.compile(r"(?i)\{\{char\}\}"), "your character"),
@@ -87,6 +100,7 @@ _SIGNS = (
     (re.compile(r"=\s*(?=[?\d])"), " "),
     (re.compile(r"(?i)\bthousand\s+and\b"), "thousand"),
 )
+_REWRITTEN = (*_WORDS_OF_SUMS, *_DECADES, *_IN_OTHER_WORDS, *_EAST_ASIAN)
 # The first characters of what follows: with them alone the search is seven times as fast.
 _FIRST = rf"(?=[\d+:vf#№{_MONEY}])"
 _NO_AGES = re.compile(
@@ -134,7 +148,7 @@ _DATE = re.compile(
 
 def without_other_numbers(text: str) -> str:
     """Return a text without the numbers that are no ages by their notation."""
-    for words, number in (*_WORDS_OF_SUMS, *_DECADES, *_IN_OTHER_WORDS):
+    for words, number in _REWRITTEN:
         text = words.sub(number, text)
     text = _ROMAN_YEARS.sub(lambda found: str(_ROMAN[found.group()]), text)
     if not _DIGIT.search(text) and not _WITHOUT_DIGITS.search(text):

@@ -33,7 +33,7 @@ _DATES: Forms = word_set(
 _LABELS: Forms = word_set(
     "number no nr room chapter page size platform version level episode season part act vol volume"
     " глава node top iphone ios windows win android pixel galaxy xbox playstation ps ps5 fifa gta python java"
-    " track gate row seat lane lap round set step exit minus zero total score chapter lvl ver итого минус плюс номер айфон андроид винда винды топ"
+    " natural nat track gate row seat lane lap round set step exit minus zero total score chapter lvl ver итого минус плюс номер айфон андроид винда винды топ"
     " уровень лвл версия"
 )
 _WE: Forms = word_set("we us нам мы нас")

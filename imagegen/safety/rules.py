@@ -165,6 +165,8 @@ def _find_in_sentence(topics: AbstractSet[str]) -> Iterator[Finding]:
 
 def find_in_message(topics: AbstractSet[str]) -> Iterator[Finding]:
     """Yield the findings on the topics of all sentences of a message together."""
+    if topics >= {"sum", "of_age"}:  # "4 squared. That's how old I am."
+        yield _safe_only("minor_mentioned")
     if topics & _NUDITY_OR_SEX and "harm" in topics:
         yield _refused(rule="no_consent")
     if topics & _NUDITY_OR_SEX and "sleep" in topics:

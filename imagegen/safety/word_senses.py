@@ -19,6 +19,8 @@ _AFTER_A_PERSON = word_set(
     " if though tho please pls just haha i you he she we they my here too u ok then when until till yes"
     " no sorry rn sir dude bro man duh and also cuz bc cause n yet now today ugh"
 )
+# Not b and c, which are written for "be" and "see".
+_NOTES = word_set("d e f g")
 _DETERMINERS = word_set("the a my our your his her their this that it")
 _AFTER_AN_INFANT = word_set("is was has boy girl sleeps cries needs s food shower clothes bump")
 
@@ -117,6 +119,7 @@ def _minor_adjectives(sentence: NormalisedSentence) -> Iterator[int]:
         ends_clause = at in sentence.ends or not after
         is_key = len(before) == 1 and (before != "a" or two_before in {"in", "an", "the"})
         is_key = is_key or before in {"flat", "sharp", "ursa", "asia", "canis", "leo"}
+        is_key = is_key or (before == "a" and any(each.plain in _NOTES for each in sentence.words))
         field = sentence.words[at + 2].plain if at + 2 < len(sentence.words) else ""
         is_study = after == "in" and field not in _DETERMINERS
         is_noun_after = after.isascii() or morphology.is_inanimate(after)
