@@ -218,7 +218,12 @@ def _part(before: list[SpokenWord], value: int) -> tuple[int, int]:
     """Return how many words say that only a part of a number is meant ("треть от"), and this part."""
     words = 2 if len(before) > 1 and before[-1].forms & _OF else 1
     for form, part in _PARTS.items():
-        if len(before) >= words and form in before[-words].forms and value >= ADULT and value % part == 0:
+        if (
+            len(before) >= words
+            and form in before[-words].forms
+            and value >= ADULT
+            and value % part == 0
+        ):
             return words, value // part
     return 0, value
 

@@ -76,7 +76,9 @@ _ALIVE = word_set("alive earth planet")
 _BIRTHDAY = word_set("birthday bday birth")
 _MIN_AGE = 2
 # After these, a noun belongs to the one before: "the girl next door", "the boy in the story".
-_BELONGING = word_set("in on at from of with next across down up near by behind opposite over under")
+_BELONGING = word_set(
+    "in on at from of with next across down up near by behind opposite over under"
+)
 
 
 def is_age(context: NumberContext) -> bool:
@@ -212,7 +214,9 @@ def _is_of_somebody(context: NumberContext) -> bool:
 def _is_person(context: NumberContext, at: int) -> bool:
     """Whether the word at an index before the number, or that to which it belongs, is a person."""
     words = context.words_before
-    while at > 1 and (preposition := next((i for i in (at - 1, at - 2) if words[i] in _BELONGING), 0)):
+    while at > 1 and (
+        preposition := next((i for i in (at - 1, at - 2) if words[i] in _BELONGING), 0)
+    ):
         at = preposition - 1
     return at >= 0 and (
         age_subject.is_person(context.before[at])

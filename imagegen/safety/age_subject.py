@@ -131,7 +131,9 @@ def person_described(sentence: NormalisedSentence) -> Person | None:
 
 
 _CHILDREN = word_set("ребенок дитя child kid minor")
-_UNTIL_A_CHILD = word_set("еще пока все a still only just по документам закону паспорту факту legally technically")
+_UNTIL_A_CHILD = word_set(
+    "еще пока все a still only just по документам закону паспорту факту legally technically"
+)
 
 
 def is_described_as_child(sentence: NormalisedSentence) -> bool:

@@ -31,7 +31,9 @@ _DEPICTIONS = word_set(
 _BIRTHDAY = word_set("birthday bday")
 _OWNERS = word_set("my your his her their")
 _AGE = word_set("age aged ages возраст")
-_PREPOSITIONS = word_set("на в во под за с со к по из от у о об при in on at from to next of across down near behind opposite with by")
+_PREPOSITIONS = word_set(
+    "на в во под за с со к по из от у о об при in on at from to next of across down near behind opposite with by"
+)
 _ASKED_BACK = re.compile(r"\W*(?:(?:the|a|my|your|his|her|our)\s)?(\w+)\?")
 _POSSESSIVES = word_set("мой твой ваш наш его этот")
 _MAX_DISTANCE = 7
@@ -56,7 +58,11 @@ def is_about_a_thing(sentence: NormalisedSentence) -> bool:
 def names_a_thing_first(answer: str) -> bool:
     """Whether an answer asks back for a thing: "Вину? Шестнадцать лет"."""
     found = _ASKED_BACK.match(answer)
-    return found is not None and any(is_thing(word.plain, forms_of(word)) for each in sentences(found.group(1)) for word in each.words)
+    return found is not None and any(
+        is_thing(word.plain, forms_of(word))
+        for each in sentences(found.group(1))
+        for word in each.words
+    )
 
 
 def named_things(sentence: NormalisedSentence) -> Forms:

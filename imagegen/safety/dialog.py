@@ -27,7 +27,9 @@ _CLASS_QUESTION = re.compile(
 )
 _ROLLS = re.compile(r"кубик|\bброс(?:ай|аю|ок|ь)\b|\broll|\bd20\b|\bdice\b")
 # How long a couple is together.
-_COUPLE = re.compile(r"\bбрак|годовщин|свадьб|женат|замужем|вместе|married|marriage|anniversary|wedding|together")
+_COUPLE = re.compile(
+    r"\bбрак|годовщин|свадьб|женат|замужем|вместе|married|marriage|anniversary|wedding|together"
+)
 _DURATION = re.compile(r"\bдавно\b|как долго|how long")
 _PERHAPS_AGE = frozenset({"perhaps_age"})
 _AGES = _PERHAPS_AGE | {"age", "own_age"}

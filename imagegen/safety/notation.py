@@ -26,7 +26,9 @@ _ROMAN = {
     "X": 10,
 }
 _TEENS = r"(?:1\d\b|ten\b|eleven\b|twelve\b|(?:thir|four|fif|six|seven)teen\b)"
-_HAN_TEENS = r"(?<![二三四五六七八九\d])(?:1[0-7]|[1-9]|十[一二三四五六七]?|[一二三四五六七八九])(?!\d)"
+_HAN_TEENS = (
+    r"(?<![二三四五六七八九\d])(?:1[0-7]|[1-9]|十[一二三四五六七]?|[一二三四五六七八九])(?!\d)"
+)
 # Chinese, Japanese and Korean, which are written without spaces.
 _EAST_ASIAN = (
     (re.compile(rf"{_HAN_TEENS}\s?(?:[岁歲歳才]|살)"), " 15 years old "),
@@ -84,7 +86,9 @@ _SIGNS = (
     (re.compile(r"(?i)\bb\.\s?(?=\d{4})"), "born "),
     # A school class and its letter: "в 5А", "9 «Б»".
     (
-        re.compile(r"(?i)\b(?:в|из|с|со|за|учусь|учимся|учится),?\s+(\d{1,2})\s?[«\"]?[абвгд][»\"]?(?![\w])"),
+        re.compile(
+            r"(?i)\b(?:в|из|с|со|за|учусь|учимся|учится),?\s+(\d{1,2})\s?[«\"]?[абвгд][»\"]?(?![\w])"
+        ),
         r" в \1 класс ",
     ),
     (

@@ -131,7 +131,7 @@ def _minor_adjectives(sentence: NormalisedSentence) -> Iterator[int]:
 def _surnames(sentence: NormalisedSentence) -> Iterator[int]:
     """Yield the indices of Russian surnames after a first name: "Серёга Школьников"."""
     for at, (before, word) in enumerate(itertools.pairwise(sentence.words), start=1):
-        if morphology.may_be_named(before.plain) and morphology.is_surname_form(word.plain):
+        if morphology.is_surname_form(word.plain) and morphology.may_be_named(before.plain):
             yield at
 
 
