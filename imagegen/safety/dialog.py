@@ -26,10 +26,12 @@ _CLASS_QUESTION = re.compile(
     r"|year (?:are you|is (?:he|she)) in|в каком\b[^.!?]{0,20} класс|какой\b[^.!?]{0,12} класс|класс\?"
 )
 _ROLLS = re.compile(r"кубик|\bброс(?:ай|аю|ок|ь)\b|\broll|\bd20\b|\bdice\b")
-# How long a couple is together.
+# How long a couple is together: in a question, and in its answer.
 _COUPLE = re.compile(
-    r"\bбрак|годовщин|свадьб|женат|замужем|вместе|married|marriage|anniversary|wedding|together"
+    r"\bв браке|годовщин|\bженат|замужем|вместе|married|marriage|anniversary|together"
 )
+_ANNIVERSARY = re.compile(r"годовщин|anniversary|со свадьбы|since the wedding")
+_AGE_WORD = re.compile(r"\bage|how old|возраст")
 _DURATION = re.compile(r"\bдавно\b|как долго|how long")
 _PERHAPS_AGE = frozenset({"perhaps_age"})
 _AGES = _PERHAPS_AGE | {"age", "own_age"}
@@ -115,8 +117,7 @@ def answers(messages: Sequence[Message], today: dt.date) -> Iterator[tuple[int, 
                 continue  # only "how old am I?" is answered by the one who asks
             if _is_answered(messages, asked, index):
                 continue
-            said_before = plain(messages[asked - 1].text) if asked else ""
-            if _is_of_a_couple(said_before, plain(question.text), plain(message.text)):
+            if _is_of_a_couple(plain(question.text), plain(message.text)):
                 continue
             if _is_minor(plain(question.text), message.text, today):
                 yield index, Answer(person=_asked_about(question.text), role=question.role)
@@ -129,12 +130,14 @@ def other_answers(messages: Sequence[Message]) -> Iterator[tuple[int, frozenset[
     With each come the topics of ages that its numbers do not mean.
     """
     for index, (before, message) in enumerate(itertools.pairwise(messages), start=1):
-        question = plain(before.text)
-        if _ROLLS.search(f"{question} {plain(message.text)}"):
+        question, words = plain(before.text), len(message.text.split())
+        if words <= _MAX_ASIDE and (_ROLLS.search(question) or _ROLLS.search(plain(message.text))):
             yield index, _PERHAPS_AGE
             continue
         is_answer = before.role != message.role and question.rstrip().endswith("?")
-        if is_answer and len(message.text.split()) <= _MAX_ANSWER and not _asks_for_age(question):
+        is_of_a_couple = _is_of_a_couple(question, plain(message.text))
+        is_other = is_of_a_couple or not _asks_for_age(question)
+        if is_answer and words <= _MAX_ANSWER and is_other:
             is_duration = _DURATION.search(question) and not any(
                 map(person_in, sentences(message.text))
             )
@@ -229,10 +232,11 @@ def _is_minor(question: str, answer: str, today: dt.date) -> bool:
     )
 
 
-def _is_of_a_couple(before: str, question: str, answer: str) -> bool:
-    """Whether years are asked for that a couple is together, and nobody's age."""
-    is_of_somebody = any(map(person_in, sentences(question)))
-    return not is_of_somebody and bool(_COUPLE.search(f"{before} {question} {answer}"))
+def _is_of_a_couple(question: str, answer: str) -> bool:
+    """Whether a question is for the years of a couple, and nobody's age."""
+    if _AGE_WORD.search(question) or any(map(person_in, sentences(question))):
+        return False
+    return bool(_COUPLE.search(question) or _ANNIVERSARY.search(answer))
 
 
 def _is_answered(messages: Sequence[Message], asked: int, index: int) -> bool:

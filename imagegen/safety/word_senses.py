@@ -19,8 +19,8 @@ _AFTER_A_PERSON = word_set(
     " if though tho please pls just haha i you he she we they my here too u ok then when until till yes"
     " no sorry rn sir dude bro man duh and also cuz bc cause n yet now today ugh"
 )
-# Not b and c, which are written for "be" and "see".
-_NOTES = word_set("d e f g")
+# Beside these, "a minor" is a key: "a minor, then g". Not b and c, which are written for "be" and "see".
+_NOTES, _OF_CHORDS = word_set("d e f g"), word_set("then потом chord chords аккорд major")
 _DETERMINERS = word_set("the a my our your his her their this that it")
 _AFTER_AN_INFANT = word_set("is was has boy girl sleeps cries needs s food shower clothes bump")
 
@@ -110,6 +110,8 @@ def _is_of_adults(sentence: NormalisedSentence) -> bool:
 
 
 def _minor_adjectives(sentence: NormalisedSentence) -> Iterator[int]:
+    plain_words = {word.plain for word in sentence.words}
+    is_among_notes = bool(plain_words & _NOTES and plain_words & _OF_CHORDS)
     for at, word in enumerate(sentence.words):
         if word.plain != "minor":
             continue
@@ -119,7 +121,7 @@ def _minor_adjectives(sentence: NormalisedSentence) -> Iterator[int]:
         ends_clause = at in sentence.ends or not after
         is_key = len(before) == 1 and (before != "a" or two_before in {"in", "an", "the"})
         is_key = is_key or before in {"flat", "sharp", "ursa", "asia", "canis", "leo"}
-        is_key = is_key or (before == "a" and any(each.plain in _NOTES for each in sentence.words))
+        is_key = is_key or (before == "a" and is_among_notes)
         field = sentence.words[at + 2].plain if at + 2 < len(sentence.words) else ""
         is_study = after == "in" and field not in _DETERMINERS
         is_noun_after = after.isascii() or morphology.is_inanimate(after)
