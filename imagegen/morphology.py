@@ -162,7 +162,8 @@ def cases(word: str) -> set[str]:
 # A new word is asked for several times while its message is read, and parses need much memory.
 @functools.lru_cache(maxsize=_NEWEST_WORDS)
 def _parses(word: str) -> list[Parse]:
-    return analyser().parse(word)
+    parses: list[Parse] = analyser().parse(word)
+    return parses
 
 
 @functools.lru_cache(maxsize=_CACHE_SIZE)
