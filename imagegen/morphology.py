@@ -5,14 +5,20 @@ All results are cached, of at most 30 000 words each.
 """
 
 import functools
+import re
 
 import pymorphy3
+from pymorphy3.analyzer import Parse
 
 _CACHE_SIZE = 30_000
+_NEWEST_WORDS = 1_000
 # A longer string is no word. It is not looked up and does not fill the cache.
 _MAX_WORD_LENGTH = 60
 # So that "is", "as" and "us" are not taken for plurals.
 _MAX_LENGTH_WITHOUT_PLURAL = 2
+_SURNAME = re.compile(r"\w{3,}(?:ов|ев|ин)(?:а|у|ым|ой|е)?")
+# Other readings of a word are hardly ever meant.
+_LIKELY = 0.15
 _CASES = ("nomn", "gent", "datv", "accs", "ablt", "loct")
 
 
@@ -71,9 +77,24 @@ def is_noun(word: str) -> bool:
     return _is(word, "NOUN")
 
 
+def is_surname_form(word: str) -> bool:
+    """Tell whether a Russian word has the form of a surname such as `Иванов`, in any case."""
+    return _is_russian(word) and _SURNAME.fullmatch(word) is not None
+
+
 def may_be_counted(word: str) -> bool:
     """Tell whether a Russian word may be a noun, or stand for one, in a case after a number."""
     return _is_russian(word) and _may_be_counted(word)
+
+
+def may_be_counted_in_tens(word: str) -> bool:
+    """Tell whether a Russian word may be counted, in the plural as it is after 10 to 17."""
+    return may_be_counted(word) and _may_be_many(word)
+
+
+def is_person_in_dative(word: str) -> bool:
+    """Tell whether a likely reading of a word is a living being in the dative, as `брату`."""
+    return _is_russian(word) and _is_person_in_dative(word)
 
 
 def is_inanimate(word: str) -> bool:
@@ -133,16 +154,23 @@ def is_adjective_of_many(word: str) -> bool:
 
 def cases(word: str) -> set[str]:
     """Return a Russian noun or name in all cases of the singular, and always the word itself."""
-    parses = [each for each in analyser().parse(word) if {"NOUN", "sing", "nomn"} in each.tag]
+    parses = [each for each in _parses(word) if {"NOUN", "sing", "nomn"} in each.tag]
     inflected = (parse.inflect({case}) for parse in parses for case in _CASES)
     return {word, *(form.word.replace("ё", "е") for form in inflected if form)}
+
+
+# A new word is asked for several times while its message is read, and parses need much memory.
+@functools.lru_cache(maxsize=_NEWEST_WORDS)
+def _parses(word: str) -> list[Parse]:
+    parses: list[Parse] = analyser().parse(word)
+    return parses
 
 
 @functools.lru_cache(maxsize=_CACHE_SIZE)
 def _lemmas(word: str) -> tuple[str, ...]:
     if word.isascii():
         return _english_singulars(word)
-    forms = (parse.normal_form.replace("ё", "е") for parse in analyser().parse(word))
+    forms = (parse.normal_form.replace("ё", "е") for parse in _parses(word))
     return tuple(dict.fromkeys(forms)) or (word,)
 
 
@@ -168,32 +196,52 @@ def _is_known(word: str) -> bool:
 
 @functools.lru_cache(maxsize=_CACHE_SIZE)
 def _may_be_counted(word: str) -> bool:
-    tag = analyser().parse(word)[0].tag
+    tag = _parses(word)[0].tag
     is_for_a_noun = ("ADJF" in tag or "PRTF" in tag) and {"plur", "gent"} in tag
     return "NOUN" in tag or is_for_a_noun
 
 
 @functools.lru_cache(maxsize=_CACHE_SIZE)
+def _may_be_many(word: str) -> bool:
+    tags = (parse.tag for parse in _parses(word))
+    return any(
+        (tag.number == "plur" and tag.case not in {"nomn", "accs"})
+        or "Fixd" in tag
+        or "Abbr" in tag
+        for tag in tags
+    )
+
+
+@functools.lru_cache(maxsize=_CACHE_SIZE)
+def _is_person_in_dative(word: str) -> bool:
+    return any(
+        {"NOUN", "anim", "sing", "datv"} in parse.tag
+        for parse in _parses(word)
+        if parse.score > _LIKELY
+    )
+
+
+@functools.lru_cache(maxsize=_CACHE_SIZE)
 def _genders(word: str) -> frozenset[str]:
-    tags = [parse.tag for parse in analyser().parse(word) if "NOUN" in parse.tag]
+    tags = [parse.tag for parse in _parses(word) if "NOUN" in parse.tag]
     subjects = (tag for tag in tags if tag.case in {"nomn", "accs", "datv"})
     return frozenset(tag.gender for tag in subjects if tag.gender and tag.number == "sing")
 
 
 @functools.lru_cache(maxsize=_CACHE_SIZE)
 def _may_be_first_name(word: str) -> bool:
-    return any("Name" in parse.tag for parse in analyser().parse(word))
+    return any("Name" in parse.tag for parse in _parses(word))
 
 
 @functools.lru_cache(maxsize=_CACHE_SIZE)
 def _is_name(word: str) -> bool:
-    tag = analyser().parse(word)[0].tag
+    tag = _parses(word)[0].tag
     return "Name" in tag or "Surn" in tag
 
 
 @functools.lru_cache(maxsize=_CACHE_SIZE)
 def _may_be(word: str, grammemes: tuple[str, ...]) -> bool:
-    return any(set(grammemes) in parse.tag for parse in analyser().parse(word))
+    return any(set(grammemes) in parse.tag for parse in _parses(word))
 
 
 def _is(word: str, *grammemes: str) -> bool:
@@ -202,4 +250,4 @@ def _is(word: str, *grammemes: str) -> bool:
 
 @functools.lru_cache(maxsize=_CACHE_SIZE)
 def _is_known_as(word: str, grammemes: tuple[str, ...]) -> bool:
-    return _is_known(word) and set(grammemes) in analyser().parse(word)[0].tag
+    return _is_known(word) and set(grammemes) in _parses(word)[0].tag

@@ -22,6 +22,7 @@ _WINDOW = 12
 _MAX_THOUSANDS = 3
 _CENTURIES = (19, 20)
 _DOZEN = 12
+_DIGITS, _HUNDRED = 10, 100
 ADULT = 18
 
 _PLUS: Forms = frozenset({"plus", "плюс", "прибавить"})
@@ -30,6 +31,7 @@ _TIMES: Forms = frozenset({"times", "multiplied", "раз", "умножить"})
 _TIMES_BEFORE = {"twice": 2, "double": 2, "дважды": 2, "thrice": 3, "triple": 3, "трижды": 3}
 _PARTS = {"half": 2, "половина": 2, "third": 3, "треть": 3, "quarter": 4, "четверть": 4}
 _HALVED: Forms = frozenset({"halved", "пополам"})
+_OF: Forms = frozenset({"of", "от", "из"})
 _ROOTS: Forms = frozenset({"root", "корень"})
 
 
@@ -194,19 +196,36 @@ def _with_words_before(before: list[SpokenWord], word: SpokenWord) -> tuple[int,
         if word.plain.endswith(("fives", "sevens", "eights", "sixes", "fours", "threes")):
             return 1, last.number.value * value
         compound = None if word.is_in_digits else _compound(last, value)
-        return (0, value) if compound is None else (1, compound)
+        if compound is None:
+            return 0, value
+        words, part = _part(before[:-1], compound)
+        return 1 + words, part
     for form, factor in _TIMES_BEFORE.items():
         if form in last.forms:
             return 1, factor * value
         if last.forms & {"по"} and len(before) > 1 and form in before[-2].forms:
             return 2, factor * value
-    words = 2 if last.forms & {"of", "от", "из"} and len(before) > 1 else 1
-    for form, part in _PARTS.items():
-        if form in before[-words].forms and value >= ADULT and value % part == 0:
-            return words, value // part
+    words, part = _part(before, value)
+    if words:
+        return words, part
+    words = 2 if last.forms & _OF and len(before) > 1 else 1
     if words > 1 and before[-2].forms & _ROOTS and math.isqrt(value) ** 2 == value:
         return words, math.isqrt(value)
     return _sum(before, value)
+
+
+def _part(before: list[SpokenWord], value: int) -> tuple[int, int]:
+    """Return how many words say that only a part of a number is meant ("треть от"), and this part."""
+    words = 2 if len(before) > 1 and before[-1].forms & _OF else 1
+    for form, part in _PARTS.items():
+        if (
+            len(before) >= words
+            and form in before[-words].forms
+            and value >= ADULT
+            and value % part == 0
+        ):
+            return words, value // part
+    return 0, value
 
 
 def _sum(before: list[SpokenWord], value: int) -> tuple[int, int]:
@@ -230,6 +249,10 @@ def _compound(first: SpokenWord, added: int) -> int | None:
     if first.number is None or first.is_in_digits:
         return None
     value = first.number.value
+    if added == _HUNDRED and value < _DIGITS:
+        return value * added
+    if _HUNDRED <= value < numbers.THOUSAND and value % _HUNDRED == 0:
+        return value + added if added < _HUNDRED else None
     if added == numbers.THOUSAND:
         return value * added if value <= _MAX_THOUSANDS else None
     if value >= numbers.THOUSAND:
@@ -239,7 +262,7 @@ def _compound(first: SpokenWord, added: int) -> int | None:
     if value == 1 and 1 < added < 10:  # "one six", digit by digit
         return 10 + added
     is_tens = value >= 20 and value % 10 == 0
-    return value + added if is_tens and 0 < added < (100 if value == 100 else 10) else None
+    return value + added if is_tens and 0 < added < _DIGITS else None
 
 
 def _is_part_of_number(

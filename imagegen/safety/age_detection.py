@@ -26,7 +26,7 @@ _MAX_AGE = 120
 # With these words beside 18, somebody is not yet, almost or just 18, and counts as 17.
 _NOT_YET = word_set(
     "under below turn turns before not never isn aren yet almost nearly barely just only soon freshly newly"
-    " fresh til till until will ll younger less"
+    " fresh til till until will won ll younger less"
     " нет не нету до младше моложе меньше почти скоро едва только недавно будет быть исполниться"
     " исполнится достигнуть достичь"
 )
@@ -186,7 +186,7 @@ def _is_age(context: NumberContext) -> bool:
 def _has_come(context: NumberContext) -> bool:
     """Whether somebody has come of age: "мне 18 исполнилось прошлой весной", "тебе есть 18"."""
     words = {*context.words_before[-3:], *context.words_after[:3]}
-    return bool(words & {"исполнилось", "стукнуло", "есть"}) and not words & _LATELY
+    return bool(words & {"исполнилось", "стукнуло", "есть", "было"}) and not words & _LATELY
 
 
 def _is_about_age(sentence: NormalisedSentence) -> bool:

@@ -1,6 +1,10 @@
 """When a number is an age in English; pure."""
 
+import functools
+
+from imagegen.safety import age_subject, word_classes
 from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, word_set
+from imagegen.safety.lexicon import shipped_lexicon
 
 # What a number may count besides years of age.
 UNITS: Forms = word_set(
@@ -35,8 +39,8 @@ _SPAN_AFTER = word_set(
 _FILLERS = word_set(
     "um uh er erm hmm well only just about like barely basically around almost nearly now still already maybe probably roughly"
     " approximately not even yet currently actually really literally exactly under below"
-    " between at most least be been being going to gonna will would ll d may might must could"
-    " should approx circa basically kinda sorta"
+    " between at most least gone be been being going to gonna will would ll d may might must could"
+    " t won wont isn aren ain haven hasn don didn should approx circa basically kinda sorta"
 )
 _TO_BE = word_set("am is are m re s im youre shes hes ur ure r was were been be isn aren")
 _TO_LOOK = word_set("look looks looked looking appear appears seem seems acts feel feels")
@@ -71,6 +75,10 @@ _YEARS_OF_LIFE = range(8, 19)
 _ALIVE = word_set("alive earth planet")
 _BIRTHDAY = word_set("birthday bday birth")
 _MIN_AGE = 2
+# After these, a noun belongs to the one before: "the girl next door", "the boy in the story".
+_BELONGING = word_set(
+    "in on at from of with next across down up near by behind opposite over under"
+)
 
 
 def is_age(context: NumberContext) -> bool:
@@ -99,6 +107,10 @@ def age_in_grade(context: NumberContext) -> int | None:
 
 def is_span(context: NumberContext) -> bool:
     """Whether a number of years is a span of time."""
+    if context.second_after & {"at", "with"} and any(
+        map(word_classes.is_thing, context.words_after[2:5])
+    ):
+        return True  # "17 years at the same firm"
     return bool(context.word_before & _SPAN_BEFORE) or context.near(_SPAN_AFTER, after=3)
 
 
@@ -187,6 +199,8 @@ def _is_of_somebody(context: NumberContext) -> bool:
     was_left_out = context.near(frozenset({"be"}), before=len(context.before) - len(opener))
     if last & _SOMEBODY and was_left_out:
         return not _is_counted(context)
+    if last & _TO_BE and context.value in _TEENS and _is_person(context, len(opener) - 2):
+        return not _is_counted(context) and not context.near(_SPAN_AFTER, after=3)
     if not last & (_TO_BE | _TO_LOOK) or any(forms & _THINGS for forms in opener[-4:]):
         return False
     if last & (_TO_LOOK | _PAST) and context.value >= _MIN_AGE:
@@ -195,6 +209,25 @@ def _is_of_somebody(context: NumberContext) -> bool:
     if (who | last) & _SOMEBODY and context.value >= _MIN_AGE:
         return not _is_counted(context) and not context.near(_SPAN_AFTER, after=3)
     return not context.word_after or bool(context.word_after & _AFTER_AN_AGE)
+
+
+def _is_person(context: NumberContext, at: int) -> bool:
+    """Whether the word at an index before the number, or that to which it belongs, is a person."""
+    words = context.words_before
+    while at > 1 and (
+        preposition := next((i for i in (at - 1, at - 2) if words[i] in _BELONGING), 0)
+    ):
+        at = preposition - 1
+    return at >= 0 and (
+        age_subject.is_person(context.before[at])
+        or word_classes.is_person(words[at])
+        or words[at] in _first_names()
+    )
+
+
+@functools.cache
+def _first_names() -> Forms:
+    return frozenset(shipped_lexicon("names")["first"])
 
 
 def _is_counted(context: NumberContext) -> bool:

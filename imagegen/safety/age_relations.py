@@ -27,6 +27,9 @@ _MIN_AGE_TO_COME = 14
 _MAX_AGE_TO_COME = 30
 _MAX_DIFFERENCE = 40
 _MAX_WORDS_BETWEEN = 14
+_MAX_MOTHER = 60
+_GAVE_BIRTH: Forms = word_set("родить рожать birth had have")
+_YEARS_AGO: Forms = word_set("ago назад")
 _THAN_ME: Forms = word_set("me i mine меня")
 
 
@@ -68,6 +71,8 @@ def relative_ages(contexts: Sequence[NumberContext]) -> Iterator[tuple[NumberCon
             continue
         if (years := _age_in_a_story(one, other)) is not None:
             yield one, years
+        if (years := _age_by_mother(one, other)) is not None:
+            yield one, years
         if one.number.is_ordinal:
             continue
         if (years := _age_by_difference(one, other)) is not None:
@@ -98,6 +103,14 @@ def _age_in_a_story(birth: NumberContext, year: NumberContext) -> int | None:
     """Return the age in a year that is told too of somebody born long ago."""
     is_after = _FIRST_YEAR < birth.value < year.value < birth.value + ADULT
     return year.value - birth.value if is_after and age_birth.is_near_birth(birth) else None
+
+
+def _age_by_mother(birth: NumberContext, now: NumberContext) -> int | None:
+    """Return the age of whose mother gave birth at one age and is now of another."""
+    is_birth = birth.word_before & {"в", "at"} and birth.near(_GAVE_BIRTH, before=6)
+    is_age = birth.value < now.value <= _MAX_MOTHER and not now.near(_YEARS_AGO, after=3)
+    is_minor = is_age and now.value - birth.value < ADULT
+    return now.value - birth.value if is_birth and is_minor else None
 
 
 def _age_to_come(span: NumberContext, age: NumberContext) -> int | None:

@@ -31,10 +31,11 @@ _FILLERS = word_set(
     "э ээ эм эмм мм ну вот короче значит типо около примерно где то почти всего только лишь едва уже скоро сейчас будет быть было стать"
     " исполниться исполняться стукнуть нет нету не еще типа вроде как бы под лет на вид точно чуть"
     " и по больше меньше максимум минимум до завтра сегодня теперь недавно пока достичь достигнуть"
+    " годик годок от сила полный аж ведь всё все целый"
 )
 _TO_LOOK = word_set("выглядеть выглядит")
 _YOUNGER = word_set("младше моложе")
-_GOES_ON = word_set("пойти идти разменять жизнь")
+_GOES_ON = word_set("пойти идти разменять")
 _AGO = word_set("назад")
 _TO_GIVE = word_set("дать прислать купить взять отправить положить оставить нужно надо")
 _MIN_AGE = 3
@@ -47,7 +48,9 @@ _VERBS_OF_AGE = word_set(
 )
 _TIME_BEFORE = word_set("в к с до после около на через по за")
 _TEENS = range(10, 19)
-_ORDINAL_AGES = range(11, 18)
+_ORDINAL_AGES = range(2, 19)
+_BELONGING = word_set("по из в с со на от через за у для моей моему твоей твоему нашей нашему")
+_MAX_BELONGING = 4  # words
 _LAST_GRADE = 11
 
 
@@ -66,8 +69,10 @@ def is_said_of_ages(word: str) -> bool:
 def _is_year_of_life(context: NumberContext) -> bool:
     if context.value not in _ORDINAL_AGES:
         return False
-    if context.word_after & {"год"}:  # "шестнадцатый год мне пошел"
-        return context.near(_DATIVE | _GOES_ON, before=3, after=3)
+    if context.word_after & _YEARS:  # "шестнадцатый год мне пошел", "пятнадцатое лето на свете"
+        is_alive = context.near({"жизнь", "свет"}, after=4)
+        is_of_somebody = context.near(_DATIVE, before=3, after=3) or is_said_of_person(context)
+        return is_alive or is_of_somebody or context.near(_GOES_ON, before=2, after=3)
     is_birthday = context.word_after & {"день"} and context.second_after & {"рождение"}
     return bool(context.word_after & {"весна", "рождение"} or is_birthday)
 
@@ -95,7 +100,7 @@ def _is_in_years(context: NumberContext) -> bool:
         return not context.word_before & {"на", "по"}
     if context.value in _TEENS and context.word_before & {"достичь", "достигнуть"}:
         return True
-    if context.word_before & {"лет", "год", "возраст"}:
+    if context.word_before & (_YEARS | {"возраст"}):
         # The English word "let" is also read as `лет`.
         return not (context.word_before & {"let"} and context.after) and not is_span(context)
     if _is_said_of_after(context):
@@ -135,6 +140,23 @@ def _is_said_of_after(context: NumberContext) -> bool:
     )
 
 
+def is_said_of_person(context: NumberContext) -> bool:
+    """Whether a person in the dative stands before a number, with what belongs to it: "соседке по парте 13"."""
+    words = [*context.words_before[: len(context.opener(_FILLERS))]]
+    if context.word_before & _TIME_BEFORE or any(map(_is_other_verb, context.clause_before)):
+        return False
+    for at in range(len(words) - 1, max(-1, len(words) - 2 - _MAX_BELONGING), -1):
+        if morphology.is_person_in_dative(words[at]):
+            return not at or words[at - 1] not in {"к", "ко", "по"}
+        if not (words[at] in _BELONGING or morphology.is_noun(words[at])):
+            return False
+    return False
+
+
+def _is_other_verb(word: str) -> bool:
+    return morphology.is_verb(word) and not is_said_of_ages(word)
+
+
 def is_span(context: NumberContext) -> bool:
     """Whether a number of years is a span of time."""
     if context.second_after & {"как"} or context.near(_AGO, after=3):
@@ -165,6 +187,8 @@ def _is_of_somebody(context: NumberContext) -> bool:
     is_named = bool(opener) and morphology.may_be_named(context.words_before[len(opener) - 1])
     if is_named and context.value in _TEENS:
         return not _is_counted(context) and not context.word_before & _TIME_BEFORE
+    if context.value in _TEENS and is_said_of_person(context):
+        return not _is_counted(context)
     if last & (_PEOPLE | {"персонаж", "герой", "героиня"}) and (
         context.value in _TEENS or last & _KIN
     ):
@@ -182,7 +206,11 @@ def _is_counted(context: NumberContext) -> bool:
     for word, forms in zip(context.words_after[:2], context.after, strict=False):
         # Russian in Latin letters is known by its readings only.
         readings = forms if word.isascii() else (word,)
-        if forms & (UNITS | {"of"}) or any(map(morphology.is_noun, readings)):
+        nouns = filter(morphology.is_noun, readings)
+        is_in_tens = context.value in _TEENS
+        if forms & (UNITS | {"of"}) or any(
+            not is_in_tens or morphology.may_be_counted_in_tens(noun) for noun in nouns
+        ):
             return True
         if not any(map(morphology.is_adjective_of_many, readings)):
             return False

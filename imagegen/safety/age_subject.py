@@ -130,6 +130,26 @@ def person_described(sentence: NormalisedSentence) -> Person | None:
     return Person.FIRST if "я" in words else Person.SECOND if "ты" in words else None
 
 
+_CHILDREN = word_set("ребенок дитя child kid minor")
+_UNTIL_A_CHILD = word_set(
+    "еще пока все a still only just по документам закону паспорту факту legally technically"
+)
+
+
+def is_described_as_child(sentence: NormalisedSentence) -> bool:
+    """Whether the speaker or the one spoken to is called a child: "я по документам ещё ребёнок"."""
+    person = None
+    for word in sentence.words:
+        forms = forms_of(word)
+        if forms & _CHILDREN and person:
+            return True
+        if word.plain in {"я", "ты", "i", "you", "im"}:
+            person = word.plain
+        elif not (word.plain in _UNTIL_A_CHILD or word.plain in {"m", "am", "are", "re"}):
+            person = None
+    return False
+
+
 def _first(people: Iterable[Person | None]) -> Person | None:
     return next(filter(None, people), None)
 

@@ -1,20 +1,21 @@
 """Whether a number is the age of a thing, an animal or a company, and no person's; pure."""
 
 import itertools
+import re
 from collections.abc import Iterable, Sequence
 
 from imagegen import morphology
 from imagegen.safety import word_classes
-from imagegen.safety.age_context import Forms, NumberContext, word_set
+from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, word_set
 from imagegen.safety.age_subject import NO_PERSONS, person_meant, subject_words
-from imagegen.safety.normalise import NormalisedSentence
+from imagegen.safety.normalise import NormalisedSentence, sentences
 from imagegen.safety.numbers import forms_of
 
 _DETERMINERS = word_set("a an the this that my your his her our their")
 # Between a number and what it is the age of: "a fifteen year old malt", "16-летний виски".
 # These stand in questions about people too.
 _ASKING = word_set(
-    "date time number passport what which s that thats its this it school class grade story here there это"
+    "date time number passport what which s that thats its this it school class grade story here there это паспорт документ свеча"
 )
 _YEAR_WORDS = word_set("year years yr yrs old month months y o летний летн год лет годик")
 _KINDS_OF_PRONOUNS = (
@@ -24,13 +25,17 @@ _KINDS_OF_PRONOUNS = (
 )
 # What shows somebody: "the scene: barely 18" is not the age of a scene.
 _DEPICTIONS = word_set(
-    "scene picture pic photo photograph portrait image drawing painting video story profile card sheet"
-    " сцена фото фотка картинка портрет снимок рисунок изображение анкета досье карточка описание"
+    "scene picture pic photo photograph portrait image drawing painting video story profile card sheet model"
+    " сцена фото фотка картинка портрет снимок рисунок изображение анкета досье карточка описание модель"
 )
 _BIRTHDAY = word_set("birthday bday")
 _OWNERS = word_set("my your his her their")
 _AGE = word_set("age aged ages возраст")
-_PREPOSITIONS = word_set("на в во под за с со к по из от у о об при in on at from to")
+_PREPOSITIONS = word_set(
+    "на в во под за с со к по из от у о об при in on at from to next of across down near behind opposite with by"
+)
+_ASKED_BACK = re.compile(r"\W*(?:(?:the|a|my|your|his|her|our)\s)?(\w+)\?")
+_POSSESSIVES = word_set("мой твой ваш наш его этот")
 _MAX_DISTANCE = 7
 _MAX_DISTANCE_AFTER = 5
 
@@ -41,10 +46,22 @@ def is_about_a_thing(sentence: NormalisedSentence) -> bool:
     people = subject_words()["people"] | subject_words()["third"]
     if any(forms & people for _, forms in forms_of_words):
         return False
+    before = (NO_FORMS, *(forms for _, forms in forms_of_words))
     return any(
         (forms & subject_words()["things"] and word not in _ASKING)
         or morphology.is_thing_in_dative(word)
-        for word, forms in forms_of_words
+        or (last & _POSSESSIVES and is_thing(word, forms) and morphology.is_nominative(word))
+        for (word, forms), last in zip(forms_of_words, before, strict=False)
+    )
+
+
+def names_a_thing_first(answer: str) -> bool:
+    """Whether an answer asks back for a thing: "Вину? Шестнадцать лет"."""
+    found = _ASKED_BACK.match(answer)
+    return found is not None and any(
+        is_thing(word.plain, forms_of(word))
+        for each in sentences(found.group(1))
+        for word in each.words
     )
 
 

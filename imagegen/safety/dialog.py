@@ -11,12 +11,12 @@ from imagegen import morphology
 from imagegen.safety import age_context, age_detection, age_relations
 from imagegen.safety.age_context import ADULT, NumberContext
 from imagegen.safety.age_subject import USER, Person, Role, person_in
-from imagegen.safety.age_things import is_about_a_thing
+from imagegen.safety.age_things import is_about_a_thing, names_a_thing_first
 from imagegen.safety.normalise import plain, sentences
 from imagegen.safety.notation import without_other_numbers
 
 _AGE_QUESTION = re.compile(
-    r"how old(?! (?:is|was) (?:it|that|this)\b\W*(?:now|$))|\b(?:your|ur|his|her|my|whats|what s|the) age\b|\bage\s*\?|^age\b|\bages? of\b|\basl\b|a/s/l"
+    r"how old(?! (?:is|was) (?:it|that|this)\b\W*(?:now|$))|\b(?:your|ur|his|her|my|whats|what s|the) age\b|(?<!\bits )\bage\s*\?|^age\b|\bages? of\b|\basl\b|a/s/l"
     r"|how many (?:years|summers|winters)|years? (?:have|are) you"
     r"|сколько (?:[а-я-]+ ){0,3}(?:лет|годиков|зим|весен)|сколько\b[^.!?]{0,12}\b(?:тебе|вам|ей|ему)\b|(?:тебе|вам|ей|ему)\b[^.!?]{0,16}сколько"
     r"|сколько (?:тебе|вам|ей|ему|лет)|возраст|\bлет\?|\bлет (?:[а-я-]+ ){0,2}сколько|candles|свеч(?:ек|ки)|скольки лет|skolko (?:tebe|let|vam)|skoka let"
@@ -25,6 +25,17 @@ _CLASS_QUESTION = re.compile(
     r"(?:what|which) (?:grade|class|year|form)\b(?! were| was| did| is it)|\bgrade\b[^.!?]*\?"
     r"|year (?:are you|is (?:he|she)) in|в каком\b[^.!?]{0,20} класс|какой\b[^.!?]{0,12} класс|класс\?"
 )
+_ROLLS = re.compile(r"кубик|\bброс(?:ай|аю|ок|ь)\b|\broll|\bd20\b|\bdice\b")
+# How long a couple is together: in a question, and in its answer.
+_COUPLE = re.compile(
+    r"\bв браке|годовщин|\bженат|замужем|вместе|married|marriage|anniversary|together"
+)
+_ANNIVERSARY = re.compile(r"годовщин|anniversary|со свадьбы|since the wedding")
+_AGE_WORD = re.compile(r"\bage|how old|возраст")
+_DURATION = re.compile(r"\bдавно\b|как долго|how long")
+_PERHAPS_AGE = frozenset({"perhaps_age"})
+_AGES = _PERHAPS_AGE | {"age", "own_age"}
+_MAX_NUMBER = 2  # words
 _HOW_MANY = re.compile(r"\bсколько\s*\?*\s*\Z")
 _BIRTH_QUESTION = re.compile(
     r"^\W*(?:year|год)\s*\?|\bborn\b|birth|\bbday\b|\bdob\b|год\w* рожден|дат\w* рожден|родил|како\w+ (?:ты )?года|с какого года"
@@ -104,18 +115,33 @@ def answers(messages: Sequence[Message], today: dt.date) -> Iterator[tuple[int, 
             is_own = question.role == message.role
             if is_own and (asked == index - 1 or _asked_about(question.text) is not Person.FIRST):
                 continue  # only "how old am I?" is answered by the one who asks
+            if _is_answered(messages, asked, index):
+                continue
+            if _is_of_a_couple(plain(question.text), plain(message.text)):
+                continue
             if _is_minor(plain(question.text), message.text, today):
                 yield index, Answer(person=_asked_about(question.text), role=question.role)
                 break
 
 
-def other_answers(messages: Sequence[Message]) -> Iterator[int]:
-    """Yield the indices of short answers to a question for something else than an age."""
+def other_answers(messages: Sequence[Message]) -> Iterator[tuple[int, frozenset[str]]]:
+    """Yield the indices of short answers to a question for something else than an age.
+
+    With each come the topics of ages that its numbers do not mean.
+    """
     for index, (before, message) in enumerate(itertools.pairwise(messages), start=1):
-        question = plain(before.text)
+        question, words = plain(before.text), len(message.text.split())
+        if words <= _MAX_ASIDE and (_ROLLS.search(question) or _ROLLS.search(plain(message.text))):
+            yield index, _PERHAPS_AGE
+            continue
         is_answer = before.role != message.role and question.rstrip().endswith("?")
-        if is_answer and len(message.text.split()) <= _MAX_ANSWER and not _asks_for_age(question):
-            yield index
+        is_of_a_couple = _is_of_a_couple(question, plain(message.text))
+        is_other = is_of_a_couple or not _asks_for_age(question)
+        if is_answer and words <= _MAX_ANSWER and is_other:
+            is_duration = _DURATION.search(question) and not any(
+                map(person_in, sentences(message.text))
+            )
+            yield index, _AGES if is_duration else _PERHAPS_AGE
 
 
 def ages_by_difference(messages: Sequence[Message], today: dt.date) -> Iterator[tuple[int, Answer]]:
@@ -185,7 +211,7 @@ def _is_minor(question: str, answer: str, today: dt.date) -> bool:
         return True
     if _MINOR_QUESTION.search(question) and _YES.match(said) and "?" in question:
         return True
-    if not _asks_for_age(question):
+    if not _asks_for_age(question) or names_a_thing_first(said):
         return False
     is_class, is_birth = _CLASS_QUESTION.search(question), _BIRTH_QUESTION.search(question)
     is_age = (
@@ -203,6 +229,31 @@ def _is_minor(question: str, answer: str, today: dt.date) -> bool:
         return True
     return bool(is_age) and any(
         0 < each.value < ADULT or _is_in_the_past(each.value, today) for each in numbers
+    )
+
+
+def _is_of_a_couple(question: str, answer: str) -> bool:
+    """Whether a question is for the years of a couple, and nobody's age."""
+    if _AGE_WORD.search(question) or any(map(person_in, sentences(question))):
+        return False
+    return bool(_COUPLE.search(question) or _ANNIVERSARY.search(answer))
+
+
+def _is_answered(messages: Sequence[Message], asked: int, index: int) -> bool:
+    """Whether a question was answered with a number, and the same side has asked another since."""
+    asks_again = any(
+        later.role == messages[asked].role and later.text.rstrip().endswith("?")
+        for later in messages[asked + 1 : index]
+    )
+    return asks_again and any(
+        later.role == messages[index].role and _has_only_a_number(later.text)
+        for later in messages[asked + 1 : index]
+    )
+
+
+def _has_only_a_number(text: str) -> bool:
+    return len(text.split()) <= _MAX_NUMBER and any(
+        age_context.numbers_in(sentence) for sentence in sentences(text)
     )
 
 

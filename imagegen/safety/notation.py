@@ -25,6 +25,21 @@ _ROMAN = {
     "IX": 9,
     "X": 10,
 }
+_TEENS = r"(?:1\d\b|ten\b|eleven\b|twelve\b|(?:thir|four|fif|six|seven)teen\b)"
+_HAN_TEENS = (
+    r"(?<![二三四五六七八九\d])(?:1[0-7]|[1-9]|十[一二三四五六七]?|[一二三四五六七八九])(?!\d)"
+)
+# Chinese, Japanese and Korean, which are written without spaces.
+_EAST_ASIAN = (
+    (re.compile(rf"{_HAN_TEENS}\s?(?:[岁歲歳才]|살)"), " 15 years old "),
+    (
+        re.compile(
+            "小学|小學|初中|初[一二三]|高中|高[一二三]|中学|中學|高校|年生|未成年|[没沒未]满十八|女孩|男孩|少女|少年"
+            "|孩子|女儿|女兒|儿子|兒子|子供|子ども|娘が|息子|초등|중학|고등학|미성년|소녀|아이가|열[^ ]{0,2}\\s?살"
+        ),
+        " pupil ",
+    ),
+)
 _IN_OTHER_WORDS = (
     # What a voice typed: "мне 15 запятая живу в Перми".
     (re.compile(r"(?i)\s+(?:запятая|comma)\b"), ","),
@@ -40,6 +55,9 @@ _IN_OTHER_WORDS = (
         ),
         "",
     ),
+    (re.compile(r"(?i)(?<!полу)\bгод(?:оч|к|ик)\w*"), "лет"),
+    # "going on fifteen", "all of 15"
+    (re.compile(rf"(?i)(?<!\d )\b(?:going on|all of)\s+(?={_TEENS})"), "just "),
     (re.compile(r"(?i)\{\{char\}\}"), "your character"),
     (re.compile(r"(?i)\{\{user\}\}"), "my character"),
     (re.compile(r"(?i)\b(?:появил|увидел)(\w*) (?:на )?свет\b"), r"родил\1"),
@@ -68,7 +86,9 @@ _SIGNS = (
     (re.compile(r"(?i)\bb\.\s?(?=\d{4})"), "born "),
     # A school class and its letter: "в 5А", "9 «Б»".
     (
-        re.compile(r"(?i)\b(?:в|из|учусь|учимся|учится)\s+(\d{1,2})\s?[«\"]?[абвгд][»\"]?(?![\w])"),
+        re.compile(
+            r"(?i)\b(?:в|из|с|со|за|учусь|учимся|учится),?\s+(\d{1,2})\s?[«\"]?[абвгд][»\"]?(?![\w])"
+        ),
         r" в \1 класс ",
     ),
     (
@@ -84,6 +104,7 @@ _SIGNS = (
     (re.compile(r"=\s*(?=[?\d])"), " "),
     (re.compile(r"(?i)\bthousand\s+and\b"), "thousand"),
 )
+_REWRITTEN = (*_WORDS_OF_SUMS, *_DECADES, *_IN_OTHER_WORDS, *_EAST_ASIAN)
 # The first characters of what follows: with them alone the search is seven times as fast.
 _FIRST = rf"(?=[\d+:vf#№{_MONEY}])"
 _NO_AGES = re.compile(
@@ -113,6 +134,10 @@ _KEYS = str.maketrans("qwertyuiop[]asdfghjkl;'zxcvbnm,.`", "йцукенгшщз
 _WRONG_LAYOUT = re.compile(
     r"(?i)\b(?:vyt|tve|nt,t|ktn|rkfcc\w*|irjk\w*|ujlf|ltnb|gjlhjcn\w*|ltdjxr\w*|vfkmxbr\w*|ht,tyjr|yfwfnm\w*)(?!\w)"
 )
+# Their full stop ends no sentence: "каб. 11", "apt. 16".
+_LABELLED = re.compile(
+    r"(?i)\b(?:каб|кв|стр|эт|корп|оф|ауд|гл|рис|табл|ком|подъезд|apt|rm|ext|fig|vol|ch|pp?)\.\s?\d{1,4}\b"
+)
 _APERTURE = re.compile(r"(?i)\bf\s?/\s?(?:11|16|\d\.\d|[248])\b")
 _ROMAN_YEARS = re.compile(r"\b(?:I{1,3}|IV|VI{0,3}|IX|X)\b(?=\s+(?:лет|год|years?\b))")
 _DIVIDED = re.compile(r"(?<![\w.])(\d{2,3})(?:\s+/\s+|\s?÷\s?)([2-9])(?!\w|\.\d)")
@@ -127,12 +152,12 @@ _DATE = re.compile(
 
 def without_other_numbers(text: str) -> str:
     """Return a text without the numbers that are no ages by their notation."""
-    for words, number in (*_WORDS_OF_SUMS, *_DECADES, *_IN_OTHER_WORDS):
+    for words, number in _REWRITTEN:
         text = words.sub(number, text)
     text = _ROMAN_YEARS.sub(lambda found: str(_ROMAN[found.group()]), text)
     if not _DIGIT.search(text) and not _WITHOUT_DIGITS.search(text):
         return text
-    text = _APERTURE.sub(" ", text)
+    text = _LABELLED.sub(" ", _APERTURE.sub(" ", text))
     text = _DIVIDED.sub(lambda found: str(int(found.group(1)) // int(found.group(2))), text)
     text = _IN_CODE.sub(lambda found: str(int(found.group(), 0)), text)
     text = _HALVED.sub(lambda found: str(int(found.group(1)) // 2), _DATE.sub(_year, text))

@@ -4,7 +4,7 @@ What is not understood here may be an age.
 """
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from imagegen import morphology
 from imagegen.safety import age_english, age_russian, age_subject, age_things, numbers, word_classes
@@ -13,7 +13,9 @@ from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, word_set
 _AROUND_NUMBERS: Forms = word_set(
     "and or to of out by from between against x и или до из по на от между против"
 )
+_AND_OR: Forms = word_set("and or of x и или до")
 _AT: Forms = word_set("at in by until till around past to before after from since")
+_BE: Forms = word_set("am m is s are re im")
 _AT_RUSSIAN: Forms = word_set("в к до после с со около на за через")
 _TIMES: Forms = word_set(
     "сегодня вчера завтра утро вечер час встреча созвон поезд рейс сеанс today yesterday tomorrow"
@@ -31,7 +33,7 @@ _DATES: Forms = word_set(
 _LABELS: Forms = word_set(
     "number no nr room chapter page size platform version level episode season part act vol volume"
     " глава node top iphone ios windows win android pixel galaxy xbox playstation ps ps5 fifa gta python java"
-    " minus zero total score chapter lvl ver итого минус плюс номер айфон андроид винда винды топ"
+    " natural nat track gate row seat lane lap round set step exit minus zero total score chapter lvl ver итого минус плюс номер айфон андроид винда винды топ"
     " уровень лвл версия"
 )
 _WE: Forms = word_set("we us нам мы нас")
@@ -48,6 +50,8 @@ _CLAUSE = 12  # words
 # Those of a side by side enumeration of the words after a number belong to what follows.
 _ENDS: Forms = age_english.UNTIL | word_set("n but cuz cause bc lol so she he i you и а но что")
 _MIN_WORDS = 3
+# After these, Russian nouns are in the plural.
+_TENS = range(10, 18)
 _LAST_HOUR, _LAST_HOUR_ENGLISH = 24, 12
 
 
@@ -100,15 +104,11 @@ def is_other_year(context: NumberContext) -> bool:
 
 
 def _counts(context: NumberContext) -> bool:
-    words = [
-        (word, forms)
-        for word, forms in zip(context.words_after, context.after, strict=True)
-        if not word.isdecimal() and not forms & _AROUND_NUMBERS
-    ]
-    for word, forms in words[:_MIN_WORDS]:
+    words = itertools.islice(_after_other_numbers(context), _MIN_WORDS)
+    for word, forms in words:
         if forms & _YEARS:
             return False
-        if forms & (age_english.UNITS | age_russian.UNITS) or _is_counted_noun(word):
+        if forms & (age_english.UNITS | age_russian.UNITS) or _is_counted_noun(word, context):
             return True
         if word.isascii():
             continue
@@ -117,9 +117,25 @@ def _counts(context: NumberContext) -> bool:
     return context.is_counted(age_english.UNITS, until=age_english.UNTIL)
 
 
-def _is_counted_noun(word: str) -> bool:
+def _after_other_numbers(context: NumberContext) -> Iterator[tuple[str, Forms]]:
+    """Yield the words after a number, without those of an enumeration: "12 из 15 билетов"."""
+    is_after_preposition = False
+    for word, forms in zip(context.words_after, context.after, strict=True):
+        if forms & _AROUND_NUMBERS:
+            is_after_preposition |= not forms & _AND_OR
+        elif word.isdecimal() or any(map(numbers.is_number_word, forms)):
+            is_after_preposition = False
+        elif is_after_preposition:
+            return
+        else:
+            yield word, forms
+
+
+def _is_counted_noun(word: str, context: NumberContext) -> bool:
     if word.isascii():
         return word_classes.is_thing(word) or word_classes.is_animal(word)
+    if context.value in _TENS:
+        return morphology.may_be_counted_in_tens(word)
     return morphology.may_be_counted(word)
 
 
@@ -147,6 +163,8 @@ def _is_time(context: NumberContext) -> bool:
     )
     if context.near(_TIMES, before=4, after=3) or (context.word_before | is_month_after) & _DATES:
         return True
+    if context.word_before & {"in"} and not context.after and len(context.before) > 1:
+        return not context.before[-2] & _BE  # "be there in 15", but "I'm in 11"
     if context.word_before & _AT:
         return context.value <= _LAST_HOUR_ENGLISH
     return bool(context.word_before & _AT_RUSSIAN) and context.value <= _LAST_HOUR

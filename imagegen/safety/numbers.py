@@ -27,6 +27,7 @@ _RU_ORDINALS = (
 )
 _EN_TENS = "twenty thirty forty fifty sixty seventy eighty ninety hundred"
 _RU_TENS = "двадцать тридцать сорок пятьдесят шестьдесят семьдесят восемьдесят девяносто сто"
+_RU_HUNDREDS = "двести триста четыреста пятьсот шестьсот семьсот восемьсот девятьсот"
 _EN_TENS_ORDINALS = "twentieth thirtieth fortieth fiftieth"
 _RU_TENS_ORDINALS = "двадцатый тридцатый сороковой пятидесятый"
 THOUSAND = 1000
@@ -45,6 +46,7 @@ _WORDS = (
         for form in (name, name.replace("ь", ""))
     }
     | {"fiften": 15, "fiftteen": 15, "fivteen": 15, "sixten": 16, "sixtteen": 16, "sevnteen": 17}
+    | {name: 100 * number for number, name in enumerate(_RU_HUNDREDS.split(), start=2)}
     | {"thousand": THOUSAND, "тысяча": THOUSAND, "dozen": 12, "дюжина": 12}
 )
 # Numbers that are no age of a minor so often in one piece: `s i x t e e n`.
@@ -113,6 +115,7 @@ _FOREIGN = {
     "anni": "cinque sei sette otto nove dieci undici dodici tredici quattordici quindici sedici diciassette",
     "lat": "piec szesc siedem osiem dziewiec dziesiec jedenascie dwanascie trzynascie czternascie"
     " pietnascie szesnascie siedemnascie",
+    "let": "pet sest sedm osm devet deset jedenact dvanact trinact ctrnact patnact sestnact sedmnact",
     "jaar": "vijf zes zeven acht negen tien elf twaalf dertien veertien vijftien zestien zeventien",
 }
 _FOREIGN_OPENERS = {
@@ -121,7 +124,15 @@ _FOREIGN_OPENERS = {
     "jahre": ("ich bin", "sie ist", "er ist", "bin"),
     "anni": ("ho", "ha"),
     "lat": ("mam",),
+    "let": ("je mi", "je ji", "je mu", "mam"),
 }
+# What is no word of Russian or English needs no word for years.
+_FOREIGN_TEENS = (
+    "trece catorce dieciseis diecisiete treze catorze quatorze quinze dezesseis dezasseis dezessete dezassete douze"
+    " treize dreizehn vierzehn funfzehn sechzehn siebzehn undici tredici quattordici quindici sedici diciassette"
+    " jedenascie dwanascie trzynascie czternascie pietnascie szesnascie siedemnascie dertien veertien vijftien"
+    " zestien zeventien dvanact trinact ctrnact patnact sestnact sedmnact"
+)
 _TURKISH = [
     "bes",
     "alti",
@@ -151,6 +162,7 @@ def foreign_ages() -> Iterator[str]:
         )
         for opener in _FOREIGN_OPENERS.get(years, ()):
             yield from (f"{opener} {name}" for name in names.split())
+    yield from _FOREIGN_TEENS.split()
     yield from (f"{name} yas*" for name in _TURKISH)
 
 
@@ -189,6 +201,8 @@ def number_of(word: NormalisedWord) -> Number | None:
 @functools.lru_cache(maxsize=20_000)
 def forms_of(word: NormalisedWord) -> frozenset[str]:
     """Return all possible readings of a word, and their dictionary forms."""
+    if word.plain.isdecimal():  # no word in disguise
+        return frozenset({word.plain})
     guesses = word.readings[1:]
     forms = {
         form for reading in guesses for form in (reading, *morphology.lemmas_if_known(reading))

@@ -15,7 +15,7 @@ _ACQUAINTANCE = re.compile(
     r"(?i)\b(?:my (?:mate|friend|colleague|coworker|boss|landlord|dentist|neighbou?r|plumber|hairdresser|accountant|aunt|uncle|gran|grandma|cousin|in-laws?|ex-colleague|trainer|roommate|flatmate)"
     r"|ran into|bumped into|old mr|from (?:accounting|hr|work|downstairs|upstairs|sales|the office|next door)|down the hall"
     r"|hardware store|коллег\w+|сосед\w*|начальник\w*|бухгалтери\w+|с (?:работы|завода|курсов|дачи|тренировки|учебы|корпоратива)|из отдела|однокурсни\w+|парикмахер\w*|т[её]т\w+|дяд\w+|однокурсн\w+|тренер\w*|свекров\w+|свёк\w+|т[её]щ\w+|приятел\w+|друг\w*|подруг\w+"
-    r"|передай\w*|договор\w*|на шашлык\w*|наш\w? (?:бухгалтер|юрист|сантехник)\w*|мастер\w* по)\b"
+    r"|передай\w*|напиши\w*|позвони\w*|звонил\w*|наб(?:ери|рал)\w*|спроси\w*|из (?:банка|сервиса|школы|жэка|тсж)|договор\w*|на шашлык\w*|наш\w? (?:бухгалтер|юрист|сантехник)\w*|мастер\w* по)\b"
 )
 _SENTENCE_START = re.compile(r"(?:\A|[.!?…:;\n\"“«(])\s*\Z")
 

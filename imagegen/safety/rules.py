@@ -32,6 +32,8 @@ _IMPLIED = (
     {"lessons"},
     {"parents", "consent"},
     {"parents", "summoned"},
+    {"parents", "signing", "for_others"},
+    {"parents", "marks"},
     {"majority", "yet"},
     {"too_young", "cannot"},
     {"majority", "later"},
@@ -116,6 +118,7 @@ def without_adult_relatives(sentences: Sequence[Topics]) -> list[Topics]:
         replace(one, names=one.names - _RELATIVES)
         if one.names & _RELATIVES
         and not one.names & _NOT_GROWN
+        and not ("described" in one.names and "family" in one.names)
         and ("grown" in one.names or ("grown" in after.names and not after.names & _NOT_GROWN))
         else one
         for one, after in itertools.pairwise((*sentences, Topics()))
@@ -162,6 +165,8 @@ def _find_in_sentence(topics: AbstractSet[str]) -> Iterator[Finding]:
 
 def find_in_message(topics: AbstractSet[str]) -> Iterator[Finding]:
     """Yield the findings on the topics of all sentences of a message together."""
+    if topics >= {"sum", "of_age"}:  # "4 squared. That's how old I am."
+        yield _safe_only("minor_mentioned")
     if topics & _NUDITY_OR_SEX and "harm" in topics:
         yield _refused(rule="no_consent")
     if topics & _NUDITY_OR_SEX and "sleep" in topics:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from chatflow_hook.turn import Message
 from imagegen.safety import (
+    age_context,
     age_detection,
     age_subject,
     age_things,
@@ -174,10 +175,8 @@ class Screen:
         """Return the topics of each message by sentence, and what it means by those before it."""
         topics = self._topics_by_sentence(messages)
         today = self._today()
-        for index in dialog.other_answers(messages):
-            topics[index] = [
-                replace(each, names=each.names - {"perhaps_age"}) for each in topics[index]
-            ]
+        for index, no_ages in dialog.other_answers(messages):
+            topics[index] = [replace(each, names=each.names - no_ages) for each in topics[index]]
         for index, answer in (
             *dialog.answers(messages, today),
             *dialog.ages_by_difference(messages, today),
@@ -235,6 +234,8 @@ class Screen:
         ages = [*age_detection.ages_in(sentence, self._today(), named_before=named)]
         if any(age.is_grown and age.person is not Person.FIRST for age in ages):
             names.add("grown")
+        if "family" in names and age_subject.is_described_as_child(sentence):
+            names.add("described")
         minors = [age for age in ages if age.is_minor]
         is_grown = any(age.is_grown for age in ages) or age_detection.is_long_ago(sentence)
         names -= rules.lessons_of_adults(names, is_grown=is_grown)
@@ -254,6 +255,8 @@ class Screen:
         is_spaced = not minors and any(
             self._spaced_ages.are_in(row) for row in written_rows(sentence.words)
         )
+        if "sums" in names and "of_age" not in names and age_context.numbers_in(sentence):
+            yield "sum"
         if is_spaced or any(age.is_certain for age in minors):
             yield "age"
         is_sum = names >= {"sums", "of_age"} and grown < _TWO

@@ -1,4 +1,4 @@
-"""Classes of English words, from WordNet: things, animals, professions and verbs; pure."""
+"""Classes of English words, from WordNet: things, animals, persons, professions and verbs; pure."""
 
 import functools
 from collections.abc import Iterator
@@ -17,6 +17,11 @@ def is_thing(word: str) -> bool:
 def is_animal(word: str) -> bool:
     """Whether an English noun, in the singular or the plural, means an animal."""
     return not _words("animals").isdisjoint(morphology.lemmas(word))
+
+
+def is_person(word: str) -> bool:
+    """Whether an English noun, in the singular or the plural, mostly means a person."""
+    return not _words("persons").isdisjoint(morphology.lemmas(word))
 
 
 def professions() -> frozenset[str]:

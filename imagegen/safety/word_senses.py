@@ -1,6 +1,7 @@
 """Words for a child that mean something else where they stand: "hey baby", "in D minor"; pure."""
 
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -18,13 +19,15 @@ _AFTER_A_PERSON = word_set(
     " if though tho please pls just haha i you he she we they my here too u ok then when until till yes"
     " no sorry rn sir dude bro man duh and also cuz bc cause n yet now today ugh"
 )
+# Beside these, "a minor" is a key: "a minor, then g". Not b and c, which are written for "be" and "see".
+_NOTES, _OF_CHORDS = word_set("d e f g"), word_set("then потом chord chords аккорд major")
 _DETERMINERS = word_set("the a my our your his her their this that it")
 _AFTER_AN_INFANT = word_set("is was has boy girl sleeps cries needs s food shower clothes bump")
 
 
 def in_adult_senses(sentence: NormalisedSentence) -> NormalisedSentence:
     """Return a sentence in which words that mean no child where they stand are replaced."""
-    replaced = {*_addresses(sentence), *_minor_adjectives(sentence)}
+    replaced = {*_addresses(sentence), *_minor_adjectives(sentence), *_surnames(sentence)}
     if not replaced:
         return sentence
     words = tuple(
@@ -107,6 +110,8 @@ def _is_of_adults(sentence: NormalisedSentence) -> bool:
 
 
 def _minor_adjectives(sentence: NormalisedSentence) -> Iterator[int]:
+    plain_words = {word.plain for word in sentence.words}
+    is_among_notes = bool(plain_words & _NOTES and plain_words & _OF_CHORDS)
     for at, word in enumerate(sentence.words):
         if word.plain != "minor":
             continue
@@ -116,10 +121,19 @@ def _minor_adjectives(sentence: NormalisedSentence) -> Iterator[int]:
         ends_clause = at in sentence.ends or not after
         is_key = len(before) == 1 and (before != "a" or two_before in {"in", "an", "the"})
         is_key = is_key or before in {"flat", "sharp", "ursa", "asia", "canis", "leo"}
+        is_key = is_key or (before == "a" and is_among_notes)
         field = sentence.words[at + 2].plain if at + 2 < len(sentence.words) else ""
         is_study = after == "in" and field not in _DETERMINERS
-        is_adjective = not ends_clause and after.isascii() and after not in _AFTER_A_PERSON
+        is_noun_after = after.isascii() or morphology.is_inanimate(after)
+        is_adjective = not ends_clause and is_noun_after and after not in _AFTER_A_PERSON
         if is_key or is_adjective or is_study:
+            yield at
+
+
+def _surnames(sentence: NormalisedSentence) -> Iterator[int]:
+    """Yield the indices of Russian surnames after a first name: "Серёга Школьников"."""
+    for at, (before, word) in enumerate(itertools.pairwise(sentence.words), start=1):
+        if morphology.is_surname_form(word.plain) and morphology.may_be_named(before.plain):
             yield at
 
 

@@ -4,6 +4,7 @@ import datetime as dt
 
 import pytest
 
+from chatflow_hook.turn import Message
 from imagegen.safety.screen import CLEAR, Screen
 
 SCREEN = Screen(today=lambda: dt.date(2026, 11, 28))
@@ -22,6 +23,27 @@ SCREEN = Screen(today=lambda: dt.date(2026, 11, 28))
         "16 м мск",
         "мне один-шесть",
         "I have been alive for fifteen years",
+        # A person, and what belongs to them before the number.
+        "другу из лагеря 13",
+        "парню моей сестры пятнадцать",
+        "15 брату, если что",
+        "ей 13 от силы",
+        "the girl next door is fifteen",
+        "the lodger upstairs is 16 in june",
+        "I'm going on fifteen",
+        "she's all of 12",
+        "he's just gone eleven",
+        "внуку двенадцатый год идёт",
+        "ей девять годочков",
+        # Reckoned.
+        "мне треть от сорока пяти",
+        "Мать родила её в двадцать два, сейчас матери тридцать пять.",
+        "5 cubed minus 110. That's how old I am.",
+        # Classes and other languages.
+        "мы с 6б едем в музей",
+        "я по закону ещё ребёнок",
+        "她今年十四岁",
+        "mám teď patnáct",
         "2012, Omsk",
         "мне 15 запятая живу в Перми",
     ],
@@ -44,7 +66,66 @@ def test_what_is_not_understood_may_be_an_age(text: str) -> None:
         "Я проработал в этой больнице четырнадцать лет.",
         "The signal-to-noise ratio is about 15 to 1.",
         "a fifteen year old malt",
+        "back in 15",
+        "каб. 11",
+        "нужно 9 на 16",
+        "мне триста двенадцать, я вампир",
+        "ставь minor-патч",
+        "это Паша Детков с работы",
+        "track 13 is the best one",
     ],
 )
 def test_what_counts_labels_or_dates_something_is_no_age(text: str) -> None:
     assert SCREEN.conversation(text) == CLEAR
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        ("сколько ему лет?", "Вину? Шестнадцать лет."),
+        ("how old?", "the sofa? 9 years"),
+        ("твоя машина сколько лет?", "Десять."),
+        ("сколько лет в браке?", "Двенадцать."),
+        ("давно вы тут живёте?", "шесть лет"),
+        ("Бросай кубик.", "16"),
+    ],
+)
+def test_an_answer_about_a_thing_or_a_span_is_no_age(said: tuple[str, str]) -> None:
+    question, answer = said
+
+    found = SCREEN.conversation(
+        Message(role="persona", text=question), Message(role="user", text=answer)
+    )
+
+    assert found == CLEAR
+
+
+def test_a_later_question_is_not_answered_with_an_age() -> None:
+    said = ("Age?", "52.", "Job?", "Bookkeeper. 17 years at the same firm.")
+
+    found = SCREEN.conversation(
+        *(Message(role="user" if at % 2 else "persona", text=text) for at, text in enumerate(said))
+    )
+
+    assert found == CLEAR
+
+
+def test_a_couple_in_the_message_before_explains_no_age() -> None:
+    found = SCREEN.conversation(
+        Message(role="user", text="пойдём вместе в кино, потом на свадьбу"),
+        Message(role="persona", text="Сколько лет?"),
+        Message(role="user", text="15"),
+    )
+
+    assert found != CLEAR
+
+
+def test_an_age_that_follows_another_answer_is_noticed() -> None:
+    found = SCREEN.conversation(
+        Message(role="persona", text="how old are you?"),
+        Message(role="user", text="wait"),
+        Message(role="persona", text="well?"),
+        Message(role="user", text="15"),
+    )
+
+    assert found != CLEAR
