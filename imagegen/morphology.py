@@ -5,7 +5,6 @@ All results are cached, of at most 30 000 words each.
 """
 
 import functools
-import re
 
 import pymorphy3
 from pymorphy3.analyzer import Parse
@@ -16,7 +15,6 @@ _NEWEST_WORDS = 1_000
 _MAX_WORD_LENGTH = 60
 # So that "is", "as" and "us" are not taken for plurals.
 _MAX_LENGTH_WITHOUT_PLURAL = 2
-_SURNAME = re.compile(r"\w{3,}(?:ов|ев|ин)(?:а|у|ым|ой|е)?")
 # Other readings of a word are hardly ever meant.
 _LIKELY = 0.15
 _CASES = ("nomn", "gent", "datv", "accs", "ablt", "loct")
@@ -75,11 +73,6 @@ def may_be_named(word: str) -> bool:
 def is_noun(word: str) -> bool:
     """Tell whether the likeliest reading of a word is a noun of the Russian dictionary."""
     return _is(word, "NOUN")
-
-
-def is_surname_form(word: str) -> bool:
-    """Tell whether a Russian word has the form of a surname such as `Иванов`, in any case."""
-    return _is_russian(word) and _SURNAME.fullmatch(word) is not None
 
 
 def may_be_counted(word: str) -> bool:

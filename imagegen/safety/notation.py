@@ -137,6 +137,7 @@ _WRONG_LAYOUT = re.compile(
 # Their full stop ends no sentence: "каб. 11", "apt. 16".
 _LABELLED = re.compile(
     r"(?i)\b(?:каб|кв|стр|эт|корп|оф|ауд|гл|рис|табл|ком|подъезд|apt|rm|ext|fig|vol|ch|pp?)\.\s?\d{1,4}\b"
+    r"(?!\s?-?\s?(?:[глy]|year))"
 )
 _APERTURE = re.compile(r"(?i)\bf\s?/\s?(?:11|16|\d\.\d|[248])\b")
 _ROMAN_YEARS = re.compile(r"\b(?:I{1,3}|IV|VI{0,3}|IX|X)\b(?=\s+(?:лет|год|years?\b))")

@@ -10,6 +10,7 @@ _RUSSIAN = re.compile(r"(?=\b([А-ЯЁ][а-яё]+)\s+([А-ЯЁ][а-яё]+)\b)")
 _LATIN = re.compile(
     r"(?=(?<![\w'’-])([A-Z][a-zà-ÿ]+)[ \t]+([A-Z][a-zà-ÿ]{2,}(?:-[A-Z][a-zà-ÿ]+)?)\b)"
 )
+_SURNAME = re.compile(r"\b([А-ЯЁ][а-яё]+)\s+[А-ЯЁ][а-яё]+(?:ов|ев|ин)(?:а|у|ым|ой|е)?\b")
 _ARTICLE = re.compile(r"\b[Tt]he\s\Z")
 _ACQUAINTANCE = re.compile(
     r"(?i)\b(?:my (?:mate|friend|colleague|coworker|boss|landlord|dentist|neighbou?r|plumber|hairdresser|accountant|aunt|uncle|gran|grandma|cousin|in-laws?|ex-colleague|trainer|roommate|flatmate)"
@@ -67,6 +68,18 @@ class PersonNames:
             and first_name not in self._ordinary_words
             and first_name not in self._places
         )
+
+
+def without_surnames(text: str) -> str:
+    """Return a text without Russian surnames after a first name: "Серёга Школьников" is no pupil."""
+    return _SURNAME.sub(
+        lambda found: (
+            found.group(1)
+            if morphology.may_be_named(found.group(1).lower().replace("ё", "е"))
+            else found.group()
+        ),
+        text,
+    )
 
 
 def inflected(names: list[str]) -> Iterator[str]:

@@ -27,7 +27,7 @@ from imagegen.safety.labels import label_words
 from imagegen.safety.lexicon import Lexicon, Squeezed, shipped_lexicon
 from imagegen.safety.normalise import NormalisedSentence, StarredWords, sentences
 from imagegen.safety.notation import in_other_layout, without_other_numbers
-from imagegen.safety.person_names import PersonNames
+from imagegen.safety.person_names import PersonNames, without_surnames
 from imagegen.safety.readings import searchable_line, written_rows
 from imagegen.safety.rules import CLEAR, Finding, ScreenVerdict, Topics
 from imagegen.safety.unicode_text import look_alikes, visible
@@ -135,12 +135,13 @@ class Screen:
             spoken = reading_time.readable(spoken)
         if len(spoken) < len(messages):
             yield Finding(verdict=ScreenVerdict.SAFE_ONLY, rule="unread")
+        topics = self._topics(spoken if is_prompt else [*map(_without_surnames, spoken)])
         topics_before: set[str] = set()
         all_topics: set[str] = set()
-        for message, topics_of_sentences in zip(spoken, self._topics(spoken), strict=True):
+        for message, topics_of_sentences in zip(spoken, topics, strict=True):
             message_topics = set[str]().union(*(each.names for each in topics_of_sentences))
-            for topics in topics_of_sentences:
-                yield from rules.find_in_sentence(topics)
+            for of_sentence in topics_of_sentences:
+                yield from rules.find_in_sentence(of_sentence)
             if message_topics:
                 yield from rules.find_in_message(message_topics)
                 yield from rules.find_in_neighbours(message_topics | topics_before)
@@ -286,6 +287,10 @@ def _message(message: str | Message) -> Message:
     if isinstance(message, str):
         return Message(role=USER, text=visible(message))
     return message.model_copy(update={"text": visible(message.text)})
+
+
+def _without_surnames(message: Message) -> Message:
+    return message.model_copy(update={"text": without_surnames(message.text)})
 
 
 def worst(findings: Iterable[Finding]) -> Finding:

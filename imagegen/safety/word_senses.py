@@ -1,7 +1,6 @@
 """Words for a child that mean something else where they stand: "hey baby", "in D minor"; pure."""
 
 import functools
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -27,7 +26,7 @@ _AFTER_AN_INFANT = word_set("is was has boy girl sleeps cries needs s food showe
 
 def in_adult_senses(sentence: NormalisedSentence) -> NormalisedSentence:
     """Return a sentence in which words that mean no child where they stand are replaced."""
-    replaced = {*_addresses(sentence), *_minor_adjectives(sentence), *_surnames(sentence)}
+    replaced = {*_addresses(sentence), *_minor_adjectives(sentence)}
     if not replaced:
         return sentence
     words = tuple(
@@ -127,13 +126,6 @@ def _minor_adjectives(sentence: NormalisedSentence) -> Iterator[int]:
         is_noun_after = after.isascii() or morphology.is_inanimate(after)
         is_adjective = not ends_clause and is_noun_after and after not in _AFTER_A_PERSON
         if is_key or is_adjective or is_study:
-            yield at
-
-
-def _surnames(sentence: NormalisedSentence) -> Iterator[int]:
-    """Yield the indices of Russian surnames after a first name: "Серёга Школьников"."""
-    for at, (before, word) in enumerate(itertools.pairwise(sentence.words), start=1):
-        if morphology.is_surname_form(word.plain) and morphology.may_be_named(before.plain):
             yield at
 
 

@@ -41,6 +41,8 @@ SCREEN = Screen(today=lambda: dt.date(2026, 11, 28))
         "5 cubed minus 110. That's how old I am.",
         # Classes and other languages.
         "мы с 6б едем в музей",
+        "ch. 15 yo, new here",
+        "Маша мальчиков нянчит",
         "я по закону ещё ребёнок",
         "她今年十四岁",
         "mám teď patnáct",
