@@ -51,7 +51,7 @@ async def test_what_is_broken_is_red() -> None:
 async def _doctor(product: RunningProduct, store: Path, *arguments: str) -> CommandResult:
     settings = product.settings
     assert settings.redis_url is not None
-    # Until the worker has said that it runs.
+    # Until the worker has said that it runs, and that the slot of its picture is free again.
     while True:
         ended = await command.run(
             "doctor",
@@ -64,7 +64,7 @@ async def _doctor(product: RunningProduct, store: Path, *arguments: str) -> Comm
             IMAGE_STORE=(store / "images").as_uri(),
             REDIS_PORT="",
         )
-        if "no worker has said" not in ended.stdout:
+        if "no worker has said" not in ended.stdout and " 0 of 4 slots" in ended.stdout:
             return ended
         await asyncio.sleep(0)
 
