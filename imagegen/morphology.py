@@ -5,11 +5,9 @@ All results are cached, of at most 30 000 words each.
 """
 
 import functools
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pymorphy3
-    from pymorphy3.analyzer import Parse
+import pymorphy3
+from pymorphy3.analyzer import Parse
 
 _CACHE_SIZE = 30_000
 _NEWEST_WORDS = 1_000
@@ -23,10 +21,8 @@ _CASES = ("nomn", "gent", "datv", "accs", "ablt", "loct")
 
 
 @functools.lru_cache(maxsize=1)
-def analyser() -> "pymorphy3.MorphAnalyzer":
+def analyser() -> pymorphy3.MorphAnalyzer:
     """Return the analyser of Russian words. The first call loads its dictionary of 15 MB."""
-    import pymorphy3  # noqa: PLC0415 (the simulators read workflows without it)
-
     return pymorphy3.MorphAnalyzer()
 
 
@@ -158,7 +154,7 @@ def cases(word: str) -> set[str]:
 
 # A new word is asked for several times while its message is read, and parses need much memory.
 @functools.lru_cache(maxsize=_NEWEST_WORDS)
-def _parses(word: str) -> "list[Parse]":
+def _parses(word: str) -> list[Parse]:
     parses: list[Parse] = analyser().parse(word)
     return parses
 

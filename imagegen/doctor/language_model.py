@@ -57,7 +57,9 @@ async def check(
                 _ADVICE["timeout"],
             )
         except NoScene as error:
-            what = error.detail or f"{model.server} gives no usable scene: {error.why}"
+            what = error.detail or f"gives no usable scene: {error.why}"
+            if model.server not in what:
+                what = f"{model.server}: {what}"
             yield yellow(f"{what}; {_TEMPLATE}", _ADVICE.get(error.why, "look at the server's log"))
         else:
             yield green(

@@ -9,8 +9,6 @@ import functools
 import re
 from importlib.resources import files
 
-from imagegen.safety.known_words import is_english
-
 # What CLIP reads of a prompt: 77 tokens with those of its beginning and its end.
 MAX_TOKENS = 75
 
@@ -30,6 +28,9 @@ def most_tokens(text: str) -> int:
 def _most_of_piece(piece: str) -> int:
     if piece in _single_tokens() or (piece.startswith("'") and piece[1:].isalpha()):
         return 1
+    # The simulators read workflows without the libraries of the screen.
+    from imagegen.safety.known_words import is_english  # noqa: PLC0415
+
     if piece.isascii() and piece.isalpha() and is_english(piece):
         return _MOST_OF_WORD.get(len(piece), _MOST_OF_LONG_WORD)
     return len(piece.encode(errors="replace"))

@@ -331,8 +331,8 @@ async def test_a_model_that_describes_a_scene_is_green() -> None:
 @pytest.mark.parametrize(
     ("answer", "sentence", "advice"),
     [
-        (says("I would rather talk."), "no usable scene: nonsense", "answers in JSON"),
-        (silence, "describes no scene within 0.1 s", "PROMPT_LLM_TIMEOUT"),
+        (says("I would rather talk."), "no JSON object with the six phrases", "answers in JSON"),
+        (silence, "describes no scene within 0.5 s", "PROMPT_LLM_TIMEOUT"),
     ],
 )
 async def test_a_model_that_is_of_no_use_is_yellow(
