@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 
 from sqlalchemy import make_url
 
@@ -14,13 +14,21 @@ class DatabaseProxy:
         self._target = host, port
         self._is_open = asyncio.Event()
         self._is_open.set()
+        self._connections: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
         server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         async with server:
-            yield server.sockets[0].getsockname()[1]
-            self._is_open.set()
+            try:
+                yield server.sockets[0].getsockname()[1]
+            finally:
+                server.close()
+                self._is_open.set()
+                # Their sockets are closed before the event loop is.
+                for connection in self._connections:
+                    connection.cancel()
+                await asyncio.gather(*self._connections, return_exceptions=True)
 
     def silence(self) -> None:
         self._is_open.clear()
@@ -31,14 +39,16 @@ class DatabaseProxy:
     async def _connected(
         self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter
     ) -> None:
-        server, to_server = await asyncio.open_connection(*self._target)
-        try:
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._carry(client, to_server))
-                both.create_task(self._carry(server, to_client))
-        finally:
-            to_server.close()
-            to_client.close()
+        connection = asyncio.current_task()
+        assert connection is not None
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+        with closing(to_client):
+            server, to_server = await asyncio.open_connection(*self._target)
+            with closing(to_server):
+                async with asyncio.TaskGroup() as both:
+                    both.create_task(self._carry(client, to_server))
+                    both.create_task(self._carry(server, to_client))
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
