@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chatflow_hook import handles, picture, queue, sqlstates
+from chatflow_hook import handles, picture, queue, sqlstates, subscription
 from chatflow_hook.database import Database
 from chatflow_hook.drafts import StoppedDraft
 from chatflow_hook.failures import Throttle, cause_of
@@ -99,7 +99,8 @@ class EndListener:
         while self._callers:
             pubsub = self._queue_client.subscription()
             try:
-                await self._subscribe(pubsub)
+                await pubsub.psubscribe(queue.OUR_CHANNELS)
+                await subscription.wait_for_confirmation(pubsub, within_s=_SUBSCRIBE_TIMEOUT_S)
                 self._set_subscribed(True)
                 await self._read_messages(pubsub)
             except (RedisError, OSError, TimeoutError) as error:
@@ -121,12 +122,6 @@ class EndListener:
                 untold=untold,
             )
 
-    async def _subscribe(self, pubsub: PubSub) -> None:
-        async with asyncio.timeout(_SUBSCRIBE_TIMEOUT_S):
-            await pubsub.psubscribe(queue.OUR_CHANNELS)
-            while await pubsub.get_message(timeout=_SUBSCRIBE_TIMEOUT_S) is None:
-                pass
-
     async def _read_messages(self, pubsub: PubSub) -> None:
         """Tell callers of messages, until nobody waits any more.
 
@@ -134,19 +129,11 @@ class EndListener:
             TimeoutError: the server does not answer a ping.
             RedisError: the connection broke. An OSError may come instead.
         """
-        is_pinged = False
-        while True:
-            message = await pubsub.get_message(timeout=self._ping_after_s)
+        async for message in subscription.messages(pubsub, ping_after_s=self._ping_after_s):
             if message is not None:
-                is_pinged = False
                 self._tell(message)
             elif not self._callers:
                 return
-            elif is_pinged:
-                raise TimeoutError("Redis does not answer a ping")
-            else:
-                is_pinged = True
-                await pubsub.ping()
 
     def _tell(self, message: Mapping[str, Any]) -> None:
         if message["type"] == "psubscribe":  # redis-py has connected anew by itself

@@ -26,15 +26,20 @@ from imagegen import bootstrap, image_file, logs, periodic
 from imagegen.errors import ImagegenError, Unavailable
 from imagegen.maintenance import forgotten_messages, retention, stray_prompts
 from imagegen.metrics import Metrics
-from imagegen.monitoring import checks, http_server, image_page, trace_export
-from imagegen.monitoring.host_status import HostStatusPublisher
+from imagegen.monitoring import (
+    checks,
+    host_status,
+    http_server,
+    image_page,
+    trace_export,
+    worker_status,
+)
 from imagegen.monitoring.metrics_page import MetricsPage, WorkerCollector
 from imagegen.monitoring.persona_coverage import COVERAGE_EVERY_S, PersonaCoverage
 from imagegen.monitoring.readiness import Readiness
 from imagegen.monitoring.readings import Readings
 from imagegen.monitoring.status import factory as status
 from imagegen.monitoring.status.routes import StatusPage
-from imagegen.monitoring.worker_status import WorkerStatusPublisher
 from imagegen.pipeline import end_notices, pause_gate, turn_reader
 from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.make_image import make_image
@@ -278,16 +283,16 @@ async def _publish(  # noqa: PLR0913 (what the worker has made, the last two by 
 ) -> None:
     """Tell in Redis and on the pages how this worker is, until `stack` is closed."""
     context, worker = parts.context, logs.worker_name()
-    hosts = HostStatusPublisher(parts.results_redis, context.pool)
-    await stack.enter_async_context(hosts.publishing())
-    itself = WorkerStatusPublisher(
+    hosts = host_status.publishing(parts.results_redis, context.pool)
+    await stack.enter_async_context(hosts)
+    itself = worker_status.publishing(
         parts.results_redis,
         context.pool,
         name=worker,
         shares_hosts=settings.workers_share_hosts,
         is_stopping=is_stopping,
     )
-    await stack.enter_async_context(itself.publishing())
+    await stack.enter_async_context(itself)
     shown = status.showing(
         pages.status,
         settings,

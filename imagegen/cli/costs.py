@@ -1,6 +1,5 @@
 """`imagegen costs`: what the drawn pictures cost, by persona, user or host."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from imagegen.cli import output
 from imagegen.cli.exits import extra
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="How far back.",
 )
-@click.option("--json", "is_json", is_flag=True, help="For programs.")
+@output.json_option
 def costs(*, grouping: "Grouping", days: float, is_json: bool) -> None:
     """Show what the drawn pictures cost, by HOST_PRICE_PER_HOUR; the dearest first."""
     with extra("worker"):
@@ -41,23 +41,22 @@ def costs(*, grouping: "Grouping", days: float, is_json: bool) -> None:
         return await Costs(session.engine, session.prices).by(grouping, timedelta(days=days))
 
     found = run_in_session(work)
-    click.echo(
-        json.dumps([asdict(each) for each in found], indent=2)
-        if is_json
-        else _as_text(found, grouping)
-    )
+    if is_json:
+        output.show_json([asdict(each) for each in found])
+    else:
+        output.show([_as_table(found, grouping)])
 
 
-def _as_text(costs: "Sequence[Cost]", grouping: str) -> str:
+def _as_table(costs: "Sequence[Cost]", grouping: str) -> output.Table:
     pictures, cost = sum(each.pictures for each in costs), sum(each.cost for each in costs)
     seconds = sum(each.seconds for each in costs)
-    rows = [
-        (grouping, "pictures", "hours", "cost", "each"),
-        *(_cells(each.name or "-", each.pictures, each.seconds, each.cost) for each in costs),
-        _cells("all", pictures, seconds, cost),
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return output.Table(
+        columns=(grouping, "pictures", "hours", "cost", "each"),
+        rows=[
+            *(_cells(each.name or "-", each.pictures, each.seconds, each.cost) for each in costs),
+            _cells("all", pictures, seconds, cost),
+        ],
+    )
 
 
 def _cells(name: str, pictures: int, seconds: float, cost: float) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imagegen.cli.exits import exit_with, extra
+from imagegen.cli.options import timeout_option
 
 if TYPE_CHECKING:
     from imagegen.cli.session import CommandSession
@@ -28,15 +29,7 @@ _MAX_COUNT = 32
     help="Of each persona.",
 )
 @click.option("--again", is_flag=True, help="Erase those that are there, and draw all anew.")
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=click.FloatRange(min=0, min_open=True),
-    default=600.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for the worker.",
-)
+@timeout_option("How long to wait for the worker.", default_s=600.0)
 def covers(*, names: Sequence[str], count: int, again: bool, timeout_s: float) -> None:
     """Draw covers of personas ahead; a running worker does it.
 

@@ -1,7 +1,6 @@
 """`imagegen doctor`: ask everything that a picture needs, and say what is wrong and what to do."""
 
 import asyncio
-import json
 import logging
 import os
 import sys
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imagegen.cli import output
 from imagegen.cli.exits import extra
 from imagegen.cli.options import timeout_option
 
@@ -21,7 +21,7 @@ _INDENT = " " * 8
 
 
 @click.command()
-@click.option("--json", "is_json", is_flag=True, help="For programs.")
+@output.json_option
 @timeout_option("How long all questions together may take.")
 @click.option(
     "--send-to",
@@ -46,7 +46,10 @@ def doctor(*, is_json: bool, timeout_s: float, send_to: int | None) -> None:
 
     async def run() -> None:
         report = await examine(timeout_s=timeout_s, send_to=send_to)
-        click.echo(json.dumps(as_json(report), indent=2) if is_json else as_text(report))
+        if is_json:
+            output.show_json(as_json(report))
+        else:
+            click.echo(as_text(report))
         sys.stdout.flush()
         # At once: a thread that still waits for a name server or a directory would hold up the end.
         os._exit(report.worst)

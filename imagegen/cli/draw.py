@@ -13,6 +13,7 @@ from chatflow_hook.settings import BadSetting, read
 from chatflow_hook.turn import Rating
 from imagegen.cli import output
 from imagegen.cli.exits import exit_with, extra
+from imagegen.cli.options import timeout_option
 from imagegen.errors import ImagegenError
 
 if TYPE_CHECKING:
@@ -49,15 +50,7 @@ def _check_out(_: click.Context, __: click.Parameter, out: Path) -> Path:
     help="How explicit it may be, within MAX_RATING and what the persona and the screen allow.",
 )
 @click.option("--host", "host", metavar="ADDRESS", help="Only this host; the best one if left out.")
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=click.FloatRange(min=0, min_open=True),
-    default=300.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long it may take in all.",
-)
+@timeout_option("How long it may take in all.", default_s=300.0)
 @output.json_option
 def draw(  # noqa: PLR0913 (the options)
     *,

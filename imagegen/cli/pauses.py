@@ -1,11 +1,11 @@
 """`imagegen pause`, `resume` and `pauses`: the pictures of a persona or a kind wait."""
 
-import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from imagegen.cli import output
 from imagegen.cli.exits import exit_with, extra
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def resume(*, personas: Sequence[str], kinds: Sequence[str]) -> None:
 
 
 @click.command()
-@click.option("--json", "is_json", is_flag=True, help="For programs.")
+@output.json_option
 def pauses(*, is_json: bool) -> None:
     """List what is paused, and since when."""
     with extra("worker"):
@@ -54,12 +54,13 @@ def pauses(*, is_json: bool) -> None:
             {"scope": each.scope, "name": each.name, "paused_at": each.paused_at.isoformat()}
             for each in found
         ]
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        output.show_json(rows)
         return
-    lines = [
-        f"{each.scope} {each.name}: since {each.paused_at:%Y-%m-%d %H:%M:%S} UTC" for each in found
-    ]
-    click.echo("\n".join(lines or ["nothing is paused"]))
+    if not found:
+        output.show(["nothing is paused"])
+        return
+    cells = [(each.scope, each.name, f"{each.paused_at:%Y-%m-%d %H:%M:%S} UTC") for each in found]
+    output.show([output.Table(columns=("paused", "name", "since"), rows=cells)])
 
 
 def _change(
@@ -83,4 +84,4 @@ def _change(
         except PauseRefused as error:
             exit_with(error.sentence, code=2)
 
-    click.echo("\n".join(run_in_session(work)))
+    output.show(["\n".join(run_in_session(work))])

@@ -1,19 +1,18 @@
 """`imagegen personas check`: what would be set in a graph, and which host could draw it."""
 
 import asyncio
-import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from imagegen.cli import output
 from imagegen.cli.exits import exit_with, extra
 from imagegen.cli.options import timeout_option
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from imagegen.cli.workflow_tables import HostAnswer
     from imagegen.workflows.workflow_report import WorkflowReport
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     help="Write a picture of the graph with the chosen nodes marked.",
 )
 @timeout_option("How long the hosts may take.")
-@click.option("--json", "is_json", is_flag=True, help="For programs.")
+@output.json_option
 def check(*, path: Path, svg: Path | None, timeout_s: float, is_json: bool) -> None:
     """Show what would be set where in a persona's graph, what it needs, and what each host lacks.
 
@@ -59,9 +58,9 @@ def show(
     hosts, why = _host_lacks(reports, timeout_s)
     if is_json:
         shown = [workflow_tables.as_json(report, hosts) for report in reports]
-        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        output.show_json(shown)
     else:
-        click.echo("\n\n".join(workflow_tables.as_text(report, hosts) for report in reports))
+        output.show([workflow_tables.as_text(report, hosts) for report in reports])
     if why is not None:
         click.echo(f"imagegen: no host was asked: {why}", err=True)
     is_well = all(workflow_tables.is_drawable(report, hosts) for report in reports)
@@ -110,14 +109,19 @@ def _host_lacks(
     """Ask the hosts what they have; the second value says why none was asked."""
     from chatflow_hook.settings import BadSetting, read
     from imagegen.cli.workflow_tables import HostAnswer
-    from imagegen.comfy.host_report import ask_hosts
+    from imagegen.comfy.host_report import HostReport, ask_hosts
+    from imagegen.monitoring.known_hosts import read_known_hosts
     from imagegen.settings import HostSettings
 
     try:
         settings = read(HostSettings)
     except BadSetting as error:
         return (), str(error)
-    answers = asyncio.run(
-        ask_hosts(settings.host_addresses, headers=settings.host_headers, timeout_s=timeout_s)
-    )
-    return [HostAnswer.of(answer, reports) for answer in answers], None
+
+    async def ask() -> Sequence[HostReport]:
+        # Those of COMFYUI_HOSTS, of its DNS names too: no database and no Redis is needed.
+        known = await read_known_hosts(settings, redis=None, database_url=None, timeout_s=timeout_s)
+        addresses = list(known.addresses.values())
+        return await ask_hosts(addresses, headers=settings.host_headers, timeout_s=timeout_s)
+
+    return [HostAnswer.of(answer, reports) for answer in asyncio.run(ask())], None

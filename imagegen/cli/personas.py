@@ -11,6 +11,7 @@ import click
 from chatflow_hook.settings import BadSetting, RedisSettings, read
 from imagegen.cli import output
 from imagegen.cli.exits import exit_with, extra
+from imagegen.cli.options import timeout_option
 from imagegen.cli.persona_check import check
 from imagegen.cli.persona_new import new
 from imagegen.errors import ImagegenError
@@ -81,15 +82,7 @@ def diff(*, names: Sequence[str], is_json: bool) -> None:
 
 
 @personas.command()
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=click.FloatRange(min=0, min_open=True),
-    default=15.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long the workers may take.",
-)
+@timeout_option("How long the workers may take.", default_s=15.0)
 @output.json_option
 def reload(*, timeout_s: float, is_json: bool) -> None:
     """Let all workers read the persona folders anew, all or nothing.

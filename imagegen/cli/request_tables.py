@@ -7,7 +7,7 @@ from typing import Any
 
 from chatflow_hook.tables import State
 from imagegen.cli.output import Table
-from imagegen.requests.queries import Facts, RequestDetails, RequestList
+from imagegen.requests.queries import Facts, RequestDetails, RequestList, plain_value
 
 _COLUMNS = ("id", "state", "persona", "dialog", "age", "ended", "tries", "host", "error")
 _SHORT_ID = 8
@@ -130,14 +130,4 @@ def _as_text(value: Any, now: datetime) -> str:
 
 
 def _as_plain_object(facts: Facts) -> dict[str, Any]:
-    return {name: _as_plain_value(value) for name, value in facts.items()}
-
-
-def _as_plain_value(value: Any) -> Any:
-    match value:
-        case None | bool() | int() | float() | str():
-            return value
-        case datetime():
-            return value.isoformat()
-        case _:
-            return str(value)
+    return {name: plain_value(value) for name, value in facts.items()}

@@ -11,6 +11,7 @@ import click
 from chatflow_hook.settings import BadSetting, read
 from imagegen.cli import output
 from imagegen.cli.exits import exit_with, extra
+from imagegen.cli.options import timeout_option
 from imagegen.errors import ImagegenError
 
 if TYPE_CHECKING:
@@ -28,15 +29,7 @@ if TYPE_CHECKING:
     multiple=True,
     help="Or several; all that the workers use if left out.",
 )
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=click.FloatRange(min=0, min_open=True),
-    default=600.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long it may take in all.",
-)
+@timeout_option("How long it may take in all.", default_s=600.0)
 @output.json_option
 def warm(*, names: Sequence[str], hosts: Sequence[str], timeout_s: float, is_json: bool) -> None:
     """Let hosts load the models of personas, so that the first picture need not wait for that.

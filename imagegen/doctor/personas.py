@@ -19,7 +19,7 @@ async def check(library: Callable[[], Awaitable[Library]]) -> Findings:
     for name, fault in sorted(loaded.faults.items()):
         yield red(
             f"{name} cannot be drawn: {fault.sentence}",
-            f"correct {fault.file}, see docs/personas.md, and restart the workers",
+            f"correct {fault.file}, see docs/personas.md; then: imagegen personas reload",
         )
     for name, workflow in sorted(loaded.workflows.items()):
         if _lacks_trigger_words(workflow):

@@ -9,7 +9,8 @@ from chatflow_hook import redis_errors
 from chatflow_hook.settings import RedisSettings
 from imagegen.doctor.finding import DoctorFinding, Findings, green, red, yellow
 from imagegen.monitoring import worker_status
-from imagegen.monitoring.worker_status import KEPT_S, PublishedWorker
+from imagegen.monitoring.published_values import KEPT_S
+from imagegen.monitoring.worker_status import PublishedWorker
 from imagegen.queue import connections
 
 

@@ -5,6 +5,7 @@
 - `readiness.py`: whether the worker can make pictures now, from cached checks
 - `checks.py`: the checks of Redis, PostgreSQL, Telegram and the hosts
 - `server_clocks.py`: how far the clocks of Redis and PostgreSQL are from the worker's
+- `published_values.py`: what each worker publishes in Redis under a key of its own
 - `host_status.py`: publishes in Redis how this worker sees the hosts, and reads it
 - `known_hosts.py`: all hosts that anybody knows, for commands that run beside the workers
 - `worker_status.py`: publishes in Redis that this worker runs, and reads which do

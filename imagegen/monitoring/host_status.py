@@ -1,20 +1,16 @@
 """How each worker sees the hosts, published in Redis for `imagegen hosts`."""
 
 import json
-import secrets
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from imagegen import periodic
 from imagegen.db.tables import HostUse
+from imagegen.monitoring import published_values
 from imagegen.pool.pool import Pool
 
-_PUBLISH_EVERY_S = 2.0
-_KEPT_S = 10
 _KEY_PREFIX = "imagegen:hosts:"
 
 
@@ -43,44 +39,31 @@ class PublishedHost(BaseModel):
 _HOSTS = TypeAdapter(list[PublishedHost])
 
 
-class HostStatusPublisher:
-    """Publishes the view of one worker. It expires 10 s after the worker's last update."""
+def hosts_of(pool: Pool) -> list[PublishedHost]:
+    """Return the hosts of this worker as it sees them now."""
+    return [
+        PublishedHost(
+            name=host.name,
+            condition=host.condition.value,
+            slots=host.slots,
+            taken=host.taken,
+            model_set=host.model_set,
+            why=host.why,
+            use=host.use.value,
+            address=host.address,
+            loaded=host.loaded,
+        )
+        for host in pool.status()
+    ]
 
-    def __init__(self, redis: Redis, pool: Pool) -> None:
-        self._redis = redis
-        self._pool = pool
-        self._key = _KEY_PREFIX + secrets.token_hex(8)
 
-    @asynccontextmanager
-    async def publishing(self) -> AsyncIterator[None]:
-        """Publish every 2 s while the block runs, and erase the key at its end."""
-        try:
-            async with periodic.every(_PUBLISH_EVERY_S, self._publish, name="host status"):
-                yield
-        finally:
-            with suppress(RedisError, OSError):
-                await self._redis.delete(self._key)
+def publishing(redis: Redis, pool: Pool) -> AbstractAsyncContextManager[None]:
+    """Publish how this worker sees its hosts while the block runs."""
 
-    async def _publish(self) -> None:
-        hosts = [
-            PublishedHost(
-                name=host.name,
-                condition=host.condition.value,
-                slots=host.slots,
-                taken=host.taken,
-                model_set=host.model_set,
-                why=host.why,
-                use=host.use.value,
-                address=host.address,
-                loaded=host.loaded,
-            )
-            for host in self._pool.status()
-        ]
-        # While Redis is away nothing is published; the next step tries again.
-        with suppress(RedisError, OSError):
-            await self._redis.set(
-                self._key, json.dumps([host.model_dump() for host in hosts]), ex=_KEPT_S
-            )
+    def value() -> str:
+        return json.dumps([host.model_dump() for host in hosts_of(pool)])
+
+    return published_values.publishing(redis, _KEY_PREFIX, value, name="host status")
 
 
 async def read_published(redis: Redis) -> Sequence[PublishedHost]:
@@ -91,10 +74,8 @@ async def read_published(redis: Redis) -> Sequence[PublishedHost]:
     Raises:
         RedisError: Redis cannot be used.
     """
-    keys = [key async for key in redis.scan_iter(match=f"{_KEY_PREFIX}*")]
-    values = await redis.mget(keys) if keys else []
-    # A key that has expired since the scan has no value.
-    return [host for value in values if value for host in _read(value)]
+    values = await published_values.read_values(redis, _KEY_PREFIX)
+    return [host for value in values for host in _read(value)]
 
 
 async def count_workers(redis: Redis) -> int:
@@ -103,7 +84,7 @@ async def count_workers(redis: Redis) -> int:
     Raises:
         RedisError: Redis cannot be used.
     """
-    return len([key async for key in redis.scan_iter(match=f"{_KEY_PREFIX}*")])
+    return len(await published_values.read_values(redis, _KEY_PREFIX))
 
 
 def _read(packed: bytes) -> list[PublishedHost]:

@@ -1,21 +1,16 @@
 """Which workers run, published in Redis for the status page and `imagegen doctor`."""
 
-import json
-import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from imagegen import periodic
+from imagegen.monitoring import published_values
 from imagegen.pool.pool import Pool
 
-KEPT_S = 10
-_PUBLISH_EVERY_S = 2.0
 _KEY_PREFIX = "imagegen:worker:"
 
 
@@ -41,54 +36,33 @@ class PublishedWorker(BaseModel):
     shares_hosts: bool = False
 
 
-class WorkerStatusPublisher:
-    """Publishes one worker. It expires 10 s after the worker's last update."""
+def publishing(
+    redis: Redis,
+    pool: Pool,
+    *,
+    name: str,
+    shares_hosts: bool,
+    is_stopping: Callable[[], bool],
+) -> AbstractAsyncContextManager[None]:
+    """Publish that this worker runs while the block does; `name` is the worker's."""
+    started_at = datetime.now(UTC)
 
-    def __init__(
-        self,
-        redis: Redis,
-        pool: Pool,
-        *,
-        name: str,
-        shares_hosts: bool,
-        is_stopping: Callable[[], bool],
-    ) -> None:
-        self._redis = redis
-        self._pool = pool
-        self._name = name
-        self._shares_hosts = shares_hosts
-        self._is_stopping = is_stopping
-        self._started_at = datetime.now(UTC)
-        self._key = _KEY_PREFIX + secrets.token_hex(8)
-
-    @asynccontextmanager
-    async def publishing(self) -> AsyncIterator[None]:
-        """Publish every 2 s while the block runs, and erase the key at its end."""
-        try:
-            async with periodic.every(_PUBLISH_EVERY_S, self._publish, name="worker status"):
-                yield
-        finally:
-            with suppress(RedisError, OSError):
-                await self._redis.delete(self._key)
-
-    def _own(self) -> PublishedWorker:
-        hosts = self._pool.status()
-        return PublishedWorker(
-            name=self._name,
+    def value() -> str:
+        hosts = pool.status()
+        itself = PublishedWorker(
+            name=name,
             version=metadata.version("chatflow-imagegen"),
-            started_at=self._started_at,
-            is_stopping=self._is_stopping(),
+            started_at=started_at,
+            is_stopping=is_stopping(),
             slots=sum(host.slots for host in hosts),
-            taken=self._pool.taken,
-            waiting=self._pool.waiting,
+            taken=pool.taken,
+            waiting=pool.waiting,
             hosts=tuple(host.name for host in hosts),
-            shares_hosts=self._shares_hosts,
+            shares_hosts=shares_hosts,
         )
+        return itself.model_dump_json()
 
-    async def _publish(self) -> None:
-        # While Redis is away nothing is published; the next step tries again.
-        with suppress(RedisError, OSError):
-            await self._redis.set(self._key, self._own().model_dump_json(), ex=KEPT_S)
+    return published_values.publishing(redis, _KEY_PREFIX, value, name="worker status")
 
 
 async def read_workers(redis: Redis) -> Sequence[PublishedWorker]:
@@ -99,11 +73,8 @@ async def read_workers(redis: Redis) -> Sequence[PublishedWorker]:
     Raises:
         RedisError: Redis cannot be used.
     """
-    keys = [key async for key in redis.scan_iter(match=f"{_KEY_PREFIX}*")]
-    values = await redis.mget(keys) if keys else []
     found = []
-    for value in values:
-        # A key that has expired since the scan has no value.
+    for value in await published_values.read_values(redis, _KEY_PREFIX):
         with suppress(ValidationError):
-            found += [PublishedWorker.model_validate(json.loads(value))] if value else []
+            found.append(PublishedWorker.model_validate_json(value))
     return sorted(found, key=lambda worker: worker.name)

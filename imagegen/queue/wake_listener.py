@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
-from chatflow_hook import redis_errors
+from chatflow_hook import redis_errors, subscription
 from chatflow_hook.queue import close, queued_channel
 from chatflow_hook.settings import RedisPlace
 from imagegen import periodic
@@ -67,19 +67,10 @@ class WakeListener:
         """Wake the queue at each message, the answer to the subscription included.
 
         Raises:
-            RedisError: the connection broke, or the server does not answer a ping. An OSError may
-                come instead.
+            TimeoutError: the server does not answer a ping.
+            RedisError: the connection broke. An OSError may come instead.
         """
-        is_pinged = False
-        while True:
-            message = await pubsub.get_message(timeout=self._ping_after_s)
-            if message is not None:
-                is_pinged = False
-                if message["type"] != "pong":
-                    self._queue.is_told = True
-                    self._queue.wake()
-            elif is_pinged:
-                raise TimeoutError("Redis does not answer a ping")
-            else:
-                is_pinged = True
-                await pubsub.ping()
+        async for message in subscription.messages(pubsub, ping_after_s=self._ping_after_s):
+            if message is not None and message["type"] != "pong":
+                self._queue.is_told = True
+                self._queue.wake()

@@ -17,6 +17,8 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
+from chatflow_hook import subscription
+from chatflow_hook.queue import close
 from imagegen import periodic
 
 log = structlog.get_logger(__name__)
@@ -110,22 +112,16 @@ class WorkerPresence:
             pubsub = self._redis.pubsub()
             # Redis-py logs nothing, and neither do we: the queue's client says that Redis is away.
             try:
-                await self._subscribe(pubsub)
+                await pubsub.subscribe(self._channel(self._worker))
+                await subscription.wait_for_confirmation(pubsub, within_s=_SUBSCRIBE_TIMEOUT_S)
                 self._is_listening.set()
                 await self._read_messages(pubsub)
             except (RedisError, OSError, TimeoutError):
                 self._settle()
             finally:
                 self._is_listening.clear()
-                with suppress(RedisError, OSError):
-                    await pubsub.aclose()  # type: ignore[no-untyped-call]
+                await close(pubsub)
             await asyncio.sleep(_RECONNECT_AFTER_S)
-
-    async def _subscribe(self, pubsub: PubSub) -> None:
-        async with asyncio.timeout(_SUBSCRIBE_TIMEOUT_S):
-            await pubsub.subscribe(self._channel(self._worker))
-            while await pubsub.get_message(timeout=_SUBSCRIBE_TIMEOUT_S) is None:
-                pass
 
     async def _read_messages(self, pubsub: PubSub) -> None:
         """Hand each message on, until the connection breaks.
@@ -134,15 +130,8 @@ class WorkerPresence:
             TimeoutError: the server does not answer a ping.
             RedisError: the connection broke. An OSError may come instead.
         """
-        is_pinged = False
-        while True:
-            message = await pubsub.get_message(timeout=_PING_AFTER_S)
-            if message is None and is_pinged:
-                raise TimeoutError("Redis does not answer a ping")
-            is_pinged = message is None
-            if message is None:
-                await pubsub.ping()
-            elif message["type"] == "message":
+        async for message in subscription.messages(pubsub, ping_after_s=_PING_AFTER_S):
+            if message is not None and message["type"] == "message":
                 self._on_message(message["data"].decode())
 
     async def _look(self) -> None:

@@ -31,6 +31,17 @@ _SHOWN = [
 _ID_DIGITS = 32
 
 
+def plain_value(value: Any) -> Any:
+    """Return a value of a row in a form that JSON has: a moment in ISO 8601, others as their text."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case datetime():
+            return value.isoformat()
+        case _:
+            return str(value)
+
+
 class RequestNotFound(ImagegenError):
     """No request has this id, or several ids begin with these digits; the sentence says which."""
 

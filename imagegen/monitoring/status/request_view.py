@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +9,7 @@ from chatflow_hook.tables import State
 from imagegen.comfy.errors import HostLost
 from imagegen.monitoring.status.snapshot import what_to_do
 from imagegen.pool.pool import Pool
-from imagegen.requests.queries import Facts, RequestQueries
+from imagegen.requests.queries import Facts, RequestQueries, plain_value
 
 _HOST_ANSWERS_WITHIN_S = 3.0
 # Named one by one: a column that is added later may hold what somebody wrote.
@@ -91,19 +90,9 @@ async def _account(pool: Pool, row: Facts) -> dict[str, Any] | None:
     return {
         "host": client.name,
         "place": account.place,
-        "events": [{"name": event.name, "at": _plain_value(event.at)} for event in account.events],
+        "events": [{"name": event.name, "at": plain_value(event.at)} for event in account.events],
     }
 
 
 def _plain(facts: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: _plain_value(facts[name]) for name in names}
-
-
-def _plain_value(value: Any) -> Any:
-    match value:
-        case None | bool() | int() | float() | str():
-            return value
-        case datetime():
-            return value.isoformat()
-        case _:
-            return str(value)
+    return {name: plain_value(facts[name]) for name in names}

@@ -114,7 +114,9 @@ class Snapshots:
         except Unavailable as error:
             outage = error.sentence
         redis = await self._from_redis(under_way)
-        hosts = _hosts(redis.hosts or _own_hosts(sources.pool), are_shared=sources.hosts_are_shared)
+        hosts = _hosts(
+            redis.hosts or host_status.hosts_of(sources.pool), are_shared=sources.hosts_are_shared
+        )
         around = Circumstances(
             pauses=pauses,
             conditions={host["name"]: host["condition"] for host in hosts},
@@ -193,21 +195,6 @@ async def _told(
     values = await redis.mget([key(each) for each in request_ids]) if request_ids else []
     pairs = zip(request_ids, values, strict=True)
     return {str(request_id): json.loads(value) for request_id, value in pairs if value}
-
-
-def _own_hosts(pool: Pool) -> list[PublishedHost]:
-    return [
-        PublishedHost(
-            name=host.name,
-            condition=host.condition.value,
-            slots=host.slots,
-            taken=host.taken,
-            model_set=host.model_set,
-            why=host.why,
-            use=host.use.value,
-        )
-        for host in pool.status()
-    ]
 
 
 def _hosts(published: Sequence[PublishedHost], *, are_shared: bool) -> list[dict[str, Any]]:

@@ -329,18 +329,22 @@ async def test_a_model_that_describes_a_scene_is_green() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "sentence", "advice"),
+    ("answer", "timeout_s", "sentence", "advice"),
     [
-        (says("I would rather talk."), "no JSON object with the six phrases", "answers in JSON"),
-        (silence, "describes no scene within 0.5 s", "PROMPT_LLM_TIMEOUT"),
+        (
+            says("I would rather talk."),
+            doctor.TIMEOUT_S,
+            "no JSON object with the six phrases",
+            "answers in JSON",
+        ),
+        (silence, 0.5, "describes no scene within 0.5 s", "PROMPT_LLM_TIMEOUT"),
     ],
 )
 async def test_a_model_that_is_of_no_use_is_yellow(
-    answer: Answer, sentence: str, advice: str
+    answer: Answer, timeout_s: float, sentence: str, advice: str
 ) -> None:
-    await doctor.library()  # its dictionaries are read once in a process
     async with ChatServer(answer).running() as server:
-        finding = await doctor.trouble(_model(server.url, 0.5))
+        finding = await doctor.trouble(_model(server.url, timeout_s))
 
     assert finding.level is Level.YELLOW
     assert sentence in finding.sentence

@@ -94,6 +94,7 @@ async def test_a_trial_that_hangs_is_not_made_a_second_time(fifo: Path) -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(threads.try_out(trial), 0.02)
     last = asyncio.create_task(threads.try_out(trial), name="trial")
+    await asyncio.sleep(0)  # it waits for the trial from here on
     await asyncio.to_thread(let_go, fifo)
     await last
 
