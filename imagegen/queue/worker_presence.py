@@ -117,7 +117,7 @@ class WorkerPresence:
                 self._is_listening.set()
                 await self._read_messages(pubsub)
             except (RedisError, OSError, TimeoutError):
-                self._settle()
+                self._wait_before_judging()
             finally:
                 self._is_listening.clear()
                 await close(pubsub)
@@ -149,9 +149,9 @@ class WorkerPresence:
             await self._register(now)
             missing = await self._missing()
             for worker in self._dead(missing, now):
-                await self._bury(worker)
+                await self._declare_dead(worker)
         except (RedisError, OSError):
-            self._settle()
+            self._wait_before_judging()
 
     async def _register(self, now: float) -> None:
         if now - self._registered_at >= _REGISTER_EVERY_S:
@@ -187,12 +187,12 @@ class WorkerPresence:
             if now - since >= self._times.missing_s
         ]
 
-    async def _bury(self, worker: str) -> None:
+    async def _declare_dead(self, worker: str) -> None:
         # Only one of those that notice it gets a 1.
         if await self._redis.zrem(WORKERS_KEY, worker):
             log.warning("a worker has died", died=worker)
             await self._on_death(worker)
 
-    def _settle(self) -> None:
+    def _wait_before_judging(self) -> None:
         self._missing_since = {}
         self._judges_from = time.monotonic() + self._times.settle_s
