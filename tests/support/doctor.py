@@ -17,7 +17,7 @@ from imagegen.pool.dns_records import DnsResolver
 from imagegen.settings import HostSettings, LibrarySettings
 from imagegen.workflows.library import Library
 
-TIMEOUT_S = 5.0
+TIMEOUT_S = 15.0
 
 
 async def found(check: Check, *, limit_s: float = TIMEOUT_S) -> Sequence[DoctorFinding]:

@@ -127,7 +127,7 @@ async def _examined(store: Path, **values: str) -> DoctorReport:
     def read_given(kind: type[SettingsT], /) -> SettingsT:
         return read(kind, _env_file=None, **given)
 
-    return await examine(timeout_s=1.0, read=read_given, report=_no_settings_report)
+    return await examine(timeout_s=2.0, read=read_given, report=_no_settings_report)
 
 
 def _no_settings_report() -> SettingsReport:
