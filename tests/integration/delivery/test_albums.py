@@ -22,6 +22,7 @@ from imagegen.workflows.library import load_workflows
 from tests.support.conversations import Sessions, turn
 from tests.support.image_screens import FixedImageScreen
 from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
+from tests.support.status_messages import put_status
 
 USER = 7
 DAY_S = 86_400.0
@@ -169,13 +170,16 @@ async def test_an_album_that_waits_is_sent_whole_from_the_store(
 async def test_the_status_message_gives_way_to_an_album(
     products: ProductFactory, personas_dir: Path
 ) -> None:
-    async with products.start(
-        personas_dir=personas_dir, delivery_progress="message", seconds_per_picture=0.5
-    ) as product:
-        await delivered(product)
+    async with products.start(works=False, personas_dir=personas_dir) as product:
+        request = await product.hook.ask(turn(**PRIVATE))
+        assert isinstance(request, Request)
+        await put_status(product, chat_id=USER)
+        async with product.worker():
+            picture = await product.hook.wait(request, timeout=PATIENCE_S)
 
         chat = product.telegram.chats.current[USER].values()
         deleted = [call for call in product.telegram.calls if call.method == "deleteMessage"]
+    assert picture.state is State.DELIVERED
     assert len(deleted) == 1
     assert [message.media_group_id is not None for message in chat] == [True] * 3
 

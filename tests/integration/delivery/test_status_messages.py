@@ -5,35 +5,23 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 
-from chatflow_hook.tables import ImageRequest, State
+from chatflow_hook.tables import State
 from imagegen.db.tables import Delivery
-from imagegen.delivery.message import TextMessage
-from imagegen.delivery.telegram import Telegram
 from imagegen.sandbox.telegram import ChatMessage, Trouble
 from tests.support import conversations
 from tests.support.conversations import Sessions
 from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
+from tests.support.status_messages import put_status
 
 ANNA = 1001
-
-
-async def put_status(product: RunningProduct, sessions: Sessions, **values: Any) -> int:
-    """Send the status message of the only request, as an earlier job does."""
-    telegram = product.telegram
-    async with Telegram(token=telegram.token, api_url=telegram.url, timeout_s=5) as connection:
-        message_id = await connection.send_text(TextMessage(chat_id=ANNA, text="Drawing…"))
-    async with sessions.begin() as session:
-        changed = {"status_message_id": message_id, **values}
-        await session.execute(update(ImageRequest).values(changed))
-    return message_id
 
 
 async def delivered(product: RunningProduct, **values: Any) -> list[ChatMessage]:
     """Let a request that has a status message be delivered; return what the chat shows."""
     request = await product.ask()
-    await put_status(product, product.sessions, **values)
+    await put_status(product, chat_id=ANNA, **values)
     async with product.worker():
         picture = await product.hook.wait(request, timeout=PATIENCE_S)
     assert picture.state is State.DELIVERED
@@ -91,7 +79,7 @@ async def test_a_status_message_that_somebody_has_deleted_becomes_a_new_photo(
 ) -> None:
     async with products.start(works=False) as product:
         request = await product.ask()
-        await put_status(product, sessions)
+        await put_status(product, chat_id=ANNA)
         (status,) = product.telegram.chats.current[ANNA].values()
         product.telegram.chats.delete(status)
         async with product.worker():
@@ -131,7 +119,7 @@ async def test_a_status_message_that_cannot_be_deleted_stays_in_the_row_for_late
     async with products.start(works=False) as product:
         request = await product.ask()
         long_ago = func.clock_timestamp() - timedelta(seconds=61)
-        message_id = await put_status(product, sessions, queued_at=long_ago)
+        message_id = await put_status(product, chat_id=ANNA, queued_at=long_ago)
         product.telegram.script(Trouble.bad_gateway(), method="deleteMessage")
         async with product.worker():
             picture = await product.hook.wait(request, timeout=PATIENCE_S)

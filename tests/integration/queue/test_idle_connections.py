@@ -54,20 +54,22 @@ async def test_connections_that_only_a_burst_needed_are_closed(
 
 
 async def _burst(client: Redis, count: int = BURST) -> None:
-    """Use so many connections at the same time."""
+    """Have so many connections in use at the same time, as many commands at once have."""
+    all_here = asyncio.Barrier(count)
     async with asyncio.TaskGroup() as group:
         for _ in range(count):
-            group.create_task(_use(client, count))
+            group.create_task(_use(client, all_here))
 
 
-async def _use(client: Redis, count: int) -> None:
-    """Wait in Redis until all of the burst do so, for the last of them to end it."""
-    commands: Any = client  # the types of redis-py are those of both its clients
-    if await commands.incr("here") < count:
-        await commands.blpop("all here", timeout=PATIENCE_S)
-    else:
-        await commands.rpush("all here", *range(count - 1))
-        await commands.delete("here")
+async def _use(client: Redis, all_here: asyncio.Barrier) -> None:
+    pool: Any = client.connection_pool  # the types of redis-py name an argument that it ignores
+    connection = await pool.get_connection()
+    try:
+        await connection.send_command("PING")
+        assert await connection.read_response() == b"PONG"
+        await all_here.wait()
+    finally:
+        await pool.release(connection)
 
 
 async def _count(admin: Redis) -> int:
