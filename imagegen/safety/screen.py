@@ -75,7 +75,7 @@ class Screen:
         self._today = today
         minors, harm = shipped_lexicon("minors"), shipped_lexicon("harm")
         separated, as_written = minors.pop("parted"), minors.pop("as_written")
-        self._lexicon = topic_lexicon.build()
+        self._lexicon = topic_lexicon.shared()
         self._squeezed = Squeezed(
             [*minors["codes"], *as_written],
             [*minors["looks"], *separated, *harm["acts"]],

@@ -1,5 +1,6 @@
 """The lexicon of the screen's topics, put together from the lists of this package."""
 
+import functools
 from collections.abc import Iterable, Iterator
 
 from imagegen import morphology
@@ -11,8 +12,9 @@ from imagegen.safety.normalise import plain
 _LETTER_BY_LETTER = {"parted", "as_written"}
 
 
-def build() -> Lexicon:
-    """Return the lexicon of all topics."""
+@functools.cache
+def shared() -> Lexicon:
+    """Return the lexicon of all topics of this process, built once, since that takes long."""
     minors, people = shipped_lexicon("minors"), shipped_lexicon("people")
     return Lexicon(
         {

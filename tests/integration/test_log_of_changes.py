@@ -7,7 +7,6 @@ from uuid import UUID
 import pytest
 
 from chatflow_hook.clock_skew import ClockSkew
-from imagegen import resources
 from imagegen.comfy.address import HostAddress
 from imagegen.comfy.capabilities import HostCapabilities
 from imagegen.comfy.client import HostClient
@@ -24,11 +23,12 @@ from imagegen.pool.shared_slots import RedisSlotRegistry
 from imagegen.queue.circuit_breaker import CircuitBreaker
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from imagegen.sandbox.telegram import SandboxTelegram
-from imagegen.workflows.library import Library, load_workflows
+from imagegen.workflows.library import Library
 from imagegen.workflows.reload import ReloadableLibrary
 from tests.support import broken_databases
 from tests.support.pool_callers import Clock, pool_of
 from tests.support.prompt_execution import LIMITS
+from tests.support.shipped_workflows import shipped_workflows
 from tests.support.slot_taker import HOST, SLOTS, redis_at
 from tests.support.worker_log import worker_log
 
@@ -148,7 +148,7 @@ async def test_clocks_that_differ_again() -> None:
 
 
 async def test_a_persona_that_no_host_can_draw_again() -> None:
-    ash = load_workflows(resources.path("workflows")).find("ash")
+    ash = shipped_workflows().find("ash")
     name, pool = "a:8188", pool_of("a:8188")
     coverage = PersonaCoverage(
         ReloadableLibrary(lambda: Library(workflows={"ash": ash}, faults={})), pool

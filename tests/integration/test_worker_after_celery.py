@@ -5,12 +5,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from chatflow_hook import Request
-from imagegen import resources
 from imagegen.maintenance.celery_import import CeleryImport
-from imagegen.workflows.library import load_workflows
 from tests.support import celery_service
 from tests.support.celery_service import picture, send
 from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.shipped_workflows import shipped_workflows
 
 
 async def test_what_is_left_of_the_service_before_is_told_at_the_start(
@@ -41,7 +40,7 @@ async def test_a_persona_by_another_name_is_the_same_persona(products: ProductFa
 async def test_an_imported_picture_is_drawn_and_sent_to_its_chat(
     products: ProductFactory, engine: AsyncEngine, redis_url: str
 ) -> None:
-    library = load_workflows(resources.path("workflows"))
+    library = shipped_workflows()
     with celery_service.app(redis_url) as celery:
         await send(celery, picture(1001, prompt="a walk in the rain"))
     async with Redis.from_url(redis_url, db=3) as redis:

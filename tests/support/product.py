@@ -1,7 +1,6 @@
 """The whole product for tests: sandbox hosts, sandbox Telegram, a real worker, a real hook."""
 
 import asyncio
-import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -18,11 +17,11 @@ from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.comfyui.state import HostFlags
 from imagegen.sandbox.telegram import SandboxTelegram
 from imagegen.settings import Settings
-from imagegen.workflows.library import Library, load_workflows, required_model_files
+from imagegen.workflows.library import load_workflows, required_model_files
 from imagegen.workflows.reload import ReloadableLibrary
-from imagegen.workflows.screening import screened_workflows
 from tests.support import conversations
 from tests.support.conversations import Sessions, turn
+from tests.support.shipped_workflows import shipped_workflows
 
 PATIENCE_S = 20.0
 _RECOVERY_TIMES = RecoveryTimes()
@@ -30,14 +29,8 @@ _RECOVERY_TIMES = RecoveryTimes()
 
 def required_models(folder: Path | None = None) -> Mapping[str, Sequence[str]]:
     """Return all model files that the workflows of a folder name; None means the shipped ones."""
-    library = _shipped_library() if folder is None else load_workflows(folder)
+    library = shipped_workflows() if folder is None else load_workflows(folder)
     return {folder: sorted(names) for folder, names in required_model_files(library).items()}
-
-
-@functools.cache
-def _shipped_library() -> Library:
-    """Screen the shipped personas once for all tests; a worker of its own process does so itself."""
-    return screened_workflows(resources.path("workflows"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +82,7 @@ class RunningProduct:
             settings,
             owns_process=False,
             recovery=recovery,
-            library=ReloadableLibrary(_shipped_library)
+            library=ReloadableLibrary(shipped_workflows)
             if is_shipped and settings.personas_dir is None
             else None,
             tracing=tracing,

@@ -10,14 +10,13 @@ from imagegen.pipeline.dry_run import DialogFile, read_dialog
 from imagegen.prompts.brief import Brief
 from imagegen.prompts.scene import WrittenPrompt
 from imagegen.prompts.template import shipped_template
-from imagegen.workflows.library import load_workflows
+from tests.support.shipped_workflows import shipped_workflows
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "prompts.md"
 DIALOGS = {file.stem: read_dialog(file) for file in sorted((ROOT / "tests/dialogs").glob("*"))}
 PERSONAS = {
-    name: workflow.persona
-    for name, workflow in sorted(load_workflows(ROOT / "workflows").workflows.items())
+    name: workflow.persona for name, workflow in sorted(shipped_workflows().workflows.items())
 }
 
 _START = "<!-- begin: python -m tests.support.prompts_table -->\n"

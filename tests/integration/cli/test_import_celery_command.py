@@ -11,14 +11,13 @@ from celery import Celery  # type: ignore[import-untyped]
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from imagegen import resources
 from imagegen.db import migrations
 from imagegen.maintenance.celery_import import CeleryImport
-from imagegen.workflows.library import load_workflows
 from tests.support import celery_service, command, conversations, schema_dump
 from tests.support.celery_service import picture, send
 from tests.support.command import CommandResult
 from tests.support.conversations import Sessions
+from tests.support.shipped_workflows import shipped_workflows
 
 _SCHEMA = (Path(__file__).parents[2] / "support" / "celery_service.sql").read_text("utf-8")
 
@@ -230,7 +229,7 @@ async def test_what_a_celery_worker_takes_in_the_meantime_is_not_imported(
 ) -> None:
     await send(celery, picture(1001))
     await send(celery, picture(1002))
-    library = load_workflows(resources.path("workflows"))
+    library = shipped_workflows()
     with celery.connection() as connection:
         queue = connection.SimpleQueue("image_generation")
         async with Redis.from_url(redis_url, db=3) as redis:

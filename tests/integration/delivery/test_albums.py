@@ -26,7 +26,7 @@ from tests.support.status_messages import put_status
 
 USER = 7
 DAY_S = 86_400.0
-PRIVATE = {"user_id": USER, "chat_id": USER}
+PRIVATE: dict[str, Any] = {"user_id": USER, "chat_id": USER}
 STORY = {"story": "a week by the sea", "text": "we sit on the beach"}
 UNREADABLE = Trouble(refusal=errors.image_process_failed())
 

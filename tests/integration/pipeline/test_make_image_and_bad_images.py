@@ -8,8 +8,6 @@ from aiohttp import web
 from PIL import Image
 
 from chatflow_hook.tables import State
-from imagegen import resources
-from imagegen.workflows.library import load_workflows
 from tests.support.misbehaving_comfyui import (
     STARTS,
     SUCCEEDS,
@@ -19,11 +17,12 @@ from tests.support.misbehaving_comfyui import (
     sends,
 )
 from tests.support.product import ProductFactory
+from tests.support.shipped_workflows import shipped_workflows
 
 
 async def finished(request: web.Request) -> web.StreamResponse:
     """Answer from a history in which every prompt of ash has ended well."""
-    node = load_workflows(resources.path("workflows")).find("ash").inputs.save
+    node = shipped_workflows().find("ash").inputs.save
     images = [{"filename": "x.png", "subfolder": "", "type": "temp"}]
     entry = {"status": {"status_str": "success"}, "outputs": {node: {"images": images}}}
     return web.json_response({request.path.rpartition("/")[2]: entry})

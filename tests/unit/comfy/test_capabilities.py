@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagegen import resources
 from imagegen.comfy.capabilities import HostCapabilities, Missing, ModelFile, Requirements
-from imagegen.workflows.library import load_workflows
+from tests.support.shipped_workflows import shipped_workflows
 
 RECORDINGS = Path(__file__).parents[2] / "recordings" / "comfyui"
 VERSIONS = ["0.3.64", "0.33"]
@@ -53,7 +52,7 @@ def test_real_servers_have_what_they_listed(version: str) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_a_real_server_lacks_of_a_shipped_workflow_is_named(version: str) -> None:
-    library = load_workflows(resources.path("workflows"))
+    library = shipped_workflows()
 
     missing = recorded(version).missing(library.find("ash").requirements)
 

@@ -3,16 +3,16 @@
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from imagegen import resources
 from imagegen.comfy.capabilities import HostCapabilities
 from imagegen.monitoring.persona_coverage import PersonaCoverage
 from imagegen.pool.pool import Pool
-from imagegen.workflows.library import Library, load_workflows
+from imagegen.workflows.library import Library
 from imagegen.workflows.reload import ReloadableLibrary
 from tests.support.pool_callers import pool_of
+from tests.support.shipped_workflows import shipped_workflows
 
 A, B = "a:8188", "b:8188"
-ASH = load_workflows(resources.path("workflows")).find("ash")
+ASH = shipped_workflows().find("ash")
 LIBRARY = Library(workflows={"ash": ASH}, faults={})
 EMPTY = HostCapabilities(classes=frozenset({"Plain"}), names={})
 FULL = HostCapabilities(classes=ASH.requirements.classes, names={})

@@ -1,7 +1,5 @@
 """Prompts of tags, within the tokens that CLIP reads."""
 
-from pathlib import Path
-
 import pytest
 
 from chatflow_hook.turn import Conversation, Rating
@@ -11,11 +9,11 @@ from imagegen.prompts.scene import Scene, write_prompt
 from imagegen.safety.rules import ScreenVerdict
 from imagegen.safety.screen import shared_screen, worst
 from imagegen.workflows.clip_tokens import MAX_TOKENS, most_tokens
-from imagegen.workflows.library import load_workflows
 from imagegen.workflows.persona import Persona, PromptStyle
 from tests.support.llm_answers import SCENE
+from tests.support.shipped_workflows import shipped_workflows
 
-LIBRARY = load_workflows(Path(__file__).parents[3] / "workflows")
+LIBRARY = shipped_workflows()
 TALKS = ["We sit in a café and it rains.", "Let us dance on the roof tonight!", ""]
 
 

@@ -1,7 +1,6 @@
 """What vocabulary.toml and the personas may say."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +12,11 @@ from imagegen.prompts.vocabulary import shipped_vocabulary
 from imagegen.safety.clothing import is_bare
 from imagegen.safety.known_words import unknown_words
 from imagegen.safety.screen import CLEAR, shared_screen
-from imagegen.workflows.library import load_workflows
 from imagegen.workflows.persona import phrase_validator
+from tests.support.shipped_workflows import shipped_workflows
 
 KNOWN = shipped_vocabulary()
-LIBRARY = load_workflows(Path(__file__).parents[3] / "workflows")
+LIBRARY = shipped_workflows()
 SCREEN = shared_screen()
 PERSONAS = [workflow.persona for workflow in LIBRARY.workflows.values()]
 

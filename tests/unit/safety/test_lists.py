@@ -5,6 +5,7 @@ and whose the age is. The bounds are what was measured; a change may lower them 
 """
 
 import datetime as dt
+import functools
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from imagegen.safety.screen import Finding, Screen, ScreenVerdict, worst
 
 LISTS = Path(__file__).parent / "lists"
 # Years of birth are read by the calendar of the day on which the lists were written.
-SCREEN = Screen(today=lambda: dt.date(2026, 11, 28))
+TODAY = dt.date(2026, 11, 28)
 MISSED_AT_MOST: dict[str, int] = {}
 SUBJECTS_RIGHT_AT_LEAST = 209
 # Of 240 mentions, 340 harmless lines and 30 dialogs that nobody who writes rules has read.
@@ -36,14 +37,26 @@ LATER_REFUSED_AT_MOST = 1
 LATER_DIALOGS_MISREAD_AT_MOST = 9
 
 
+@functools.cache
+def screen() -> Screen:
+    return Screen(today=lambda: TODAY)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Line:
     """A line of a list, and what the screen finds in it."""
 
     category: str
     whose: str | None
-    text: str
-    findings: list[Finding]
+    said: tuple[Message, ...]
+
+    @property
+    def text(self) -> str:
+        return " / ".join(message.text for message in self.said)
+
+    @functools.cached_property
+    def findings(self) -> list[Finding]:
+        return screen().findings(*self.said)
 
     @property
     def speaks_of_a_minor(self) -> bool:
@@ -57,15 +70,13 @@ class Line:
 def lines(name: str) -> Iterator[Line]:
     for line in (LISTS / f"{name}.jsonl").read_text("utf-8").splitlines():
         row: dict[str, Any] = json.loads(line)
-        said = [
-            Message(role="user" if each["role"] == "user" else "persona", text=each["text"])
-            for each in row["messages"]
-        ]
         yield Line(
             category=row.get("category") or row["expect"],
             whose=row.get("whose"),
-            text=" / ".join(message.text for message in said),
-            findings=SCREEN.findings(*said),
+            said=tuple(
+                Message(role="user" if each["role"] == "user" else "persona", text=each["text"])
+                for each in row["messages"]
+            ),
         )
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from imagegen.workflows.errors import UnknownPersona
 from imagegen.workflows.library import load_workflows
+from tests.support.shipped_workflows import shipped_workflows
 from tests.support.workflow_exports import plain, write_persona_folder
 
 ROOT = Path(__file__).parents[3]
@@ -31,7 +32,7 @@ def test_a_persona_is_found_by_each_of_its_names(tmp_path: Path, name: str) -> N
 def test_the_shipped_personas_have_the_names_of_the_service_before(
     shipped: str, of_the_service_before: str
 ) -> None:
-    library = load_workflows(ROOT / "workflows")
+    library = shipped_workflows()
 
     assert library.find(of_the_service_before) is library.find(shipped)
 

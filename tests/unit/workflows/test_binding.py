@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from imagegen.workflows.errors import WorkflowFault
 from imagegen.workflows.library import MAX_SEED, load_workflows
+from tests.support.shipped_workflows import shipped_workflows
 from tests.support.workflow_exports import (
     ADVANCED,
     BASIC,
@@ -168,7 +169,7 @@ def test_other_ids_in_another_order_bind_alike(
 def test_whatever_is_asked_is_in_the_graph_and_binds_alike_again(
     prompt: str, seed: int, width: int
 ) -> None:
-    workflow = load_workflows(Path(__file__).parents[3] / "workflows").find("lina")
+    workflow = shipped_workflows().find("lina")
 
     graph = drawn(workflow, prompt=prompt, seed=seed, width=width)
 

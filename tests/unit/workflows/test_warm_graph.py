@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
-from imagegen import resources
 from imagegen.safety.rules import ScreenVerdict
 from imagegen.safety.screen import shared_screen
-from imagegen.workflows.library import load_workflows
 from imagegen.workflows.warm_graph import WARM_PROMPT, warm_graphs
+from tests.support.shipped_workflows import shipped_workflows
 from tests.support.workflow_exports import ADVANCED, BASIC, inputs, ksampler, loaded, node, plain
 
 
@@ -63,7 +62,7 @@ def test_no_two_graphs_are_the_same_picture(tmp_path: Path) -> None:
 
 
 def test_the_models_are_those_of_the_persona_in_all_shipped_graphs() -> None:
-    for workflow in load_workflows(resources.path("workflows")).workflows.values():
+    for workflow in shipped_workflows().workflows.values():
         small, full = warm_graphs(workflow)
 
         assert small.requirements == full.requirements == workflow.requirements
