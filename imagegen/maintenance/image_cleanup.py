@@ -9,23 +9,24 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
+    Text,
+    any_,
     delete,
-    exists,
+    except_,
     func,
-    or_,
+    literal,
     select,
     union_all,
     update,
 )
-from sqlalchemy.dialects.postgresql import array
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from sqlalchemy.orm import InstrumentedAttribute
 
 from chatflow_hook.tables import ImageRequest, is_any_of
 from imagegen.db.engine import run_in_transaction
@@ -118,7 +119,9 @@ class ImageCleanup:
 
     async def count_noted(self) -> int:
         """Count the noted images that no row names."""
-        query = select(func.count(ForgottenImage.image)).where(~_is_named(ForgottenImage.image))
+        notes = select(ForgottenImage.image)
+        unnamed = except_(notes, _named_images(func.array(notes.scalar_subquery())))
+        query = select(func.count()).select_from(unnamed.subquery())
 
         async def step(connection: AsyncConnection) -> int:
             return (await connection.execute(query)).scalar_one()
@@ -128,15 +131,12 @@ class ImageCleanup:
     async def find_orphans(self, folder: str) -> Sequence[str]:
         """Return the names in one of the store's FOLDERS that are old and that no row or note has."""
         names = await self._images.stale(folder, older_than_s=_ORPHANED_S)
-        query: CompoundSelect[str | None] = union_all(
-            select(ImageRequest.image).where(is_any_of(ImageRequest.image, names)),
-            select(func.unnest(ImageRequest.album_images)).where(
-                ImageRequest.album_images.overlap(list(names))
-            ),
+        query = union_all(
+            _named_images(_array_of(names)),
             select(ForgottenImage.image).where(is_any_of(ForgottenImage.image, names)),
         )
 
-        async def step(connection: AsyncConnection) -> set[str | None]:
+        async def step(connection: AsyncConnection) -> set[str]:
             return set((await connection.execute(query)).scalars())
 
         named = await self._run(step) if names else set()
@@ -164,7 +164,7 @@ class ImageCleanup:
         images behind them, and other workers take others.
         """
         query = (
-            select(ForgottenImage.image, _is_named(ForgottenImage.image))
+            select(ForgottenImage.image)
             .where(ForgottenImage.forgotten_at < noted_before)
             # In any order among those that were taken together before and could not be erased.
             .order_by(ForgottenImage.forgotten_at, func.random())
@@ -175,10 +175,11 @@ class ImageCleanup:
             query = query.where(is_any_of(ForgottenImage.image, only))
 
         async def step(connection: AsyncConnection) -> _Batch:
-            notes = (await connection.execute(query)).all()
+            notes = (await connection.execute(query)).scalars().all()
             taken_at = await _now(connection)
-            kept = [name for name, is_named in notes if is_named]
-            names = [name for name, is_named in notes if not is_named]
+            named = set((await connection.execute(_named_images(_array_of(notes)))).scalars())
+            kept = [name for name in notes if name in named]
+            names = [name for name in notes if name not in named]
             await connection.execute(
                 delete(ForgottenImage).where(is_any_of(ForgottenImage.image, kept))
             )
@@ -248,8 +249,18 @@ async def _now(connection: AsyncConnection) -> datetime:
     return now
 
 
-def _is_named(image: InstrumentedAttribute[str]) -> ColumnElement[bool]:
-    return or_(
-        exists().where(ImageRequest.image == image),
-        exists().where(ImageRequest.album_images.contains(array([image]))),
+def _named_images(names: ColumnElement[Any]) -> CompoundSelect[str]:
+    """Return the query of those images of an array that rows name, and of others of their albums.
+
+    As one condition for each image, PostgreSQL would look through all rows for its album.
+    """
+    return union_all(
+        select(ImageRequest.image).where(ImageRequest.image == any_(names)),
+        select(func.unnest(ImageRequest.album_images)).where(
+            ImageRequest.album_images.overlap(names)
+        ),
     )
+
+
+def _array_of(names: Sequence[str]) -> ColumnElement[Any]:
+    return literal(list(names), ARRAY(Text))

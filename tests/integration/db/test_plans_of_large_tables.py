@@ -8,10 +8,11 @@ from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import State
+from imagegen.maintenance.image_cleanup import ImageCleanup
 from imagegen.metrics import HostPrices
 from imagegen.monitoring.readings import read_open_requests
 from imagegen.monitoring.status.status_queries import StatusQueries
@@ -50,6 +51,10 @@ _FILL = f"""
     SELECT gen_random_uuid(), 'automatic', 'queued', 2 * g, 2 * g, 2 * g, 'persona1', 40,
         now() - interval '1 minute', now() FROM generate_series(1, 50) g
 """  # noqa: S608 (our own number)
+_NOTE_IMAGES = """
+    INSERT INTO forgotten_images (image, forgotten_at)
+    SELECT 'gone' || g || '.png', '2000-01-01' FROM generate_series(1, 200) g
+"""
 
 
 @pytest.fixture
@@ -95,7 +100,12 @@ async def test_what_runs_all_the_time_reads_only_what_it_needs(
     await page.ended_requests()
     await page.failed_with("out_of_memory", most=50)
     await RequestQueries(engine).failed_since(day)
+    async with engine.begin() as connection:
+        await connection.execute(text(_NOTE_IMAGES))
+    await ImageCleanup(engine, aged_data.images).count_noted()
     await aged_data.retention().step()
+    async with engine.begin() as connection:  # since that has erased them
+        await connection.execute(text(_NOTE_IMAGES))
 
     assert len(statements) > 20
     read = await rows_read(database_url, statements)
