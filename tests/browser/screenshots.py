@@ -24,7 +24,8 @@ from tests.browser import chromium
 from tests.support import status_rows
 from tests.support.conversations import sessions_of
 from tests.support.http_probe import free_port
-from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory, RunningProduct
 from tests.support.status_visit import TOKEN
 
 _FOLDER = Path(__file__).parents[2] / "docs" / "pictures"

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import fork_server
+from tests.support.patience import PATIENCE_S
 
-PATIENCE_S = 30.0
 PROGRAM = """
 import asyncio, gc, logging, logging.config, threading, warnings
 from arq.logs import default_log_config

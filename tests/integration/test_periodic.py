@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 from imagegen import periodic
 from imagegen.errors import Unavailable
+from tests.support.patience import PATIENCE_S
 
 
 async def test_steps_are_taken_until_the_block_ends() -> None:
@@ -63,7 +64,7 @@ async def test_a_step_that_swallows_its_cancellation_does_not_hold_up_the_block(
     async def step() -> None:
         await redis.set("key", "value", ex=5)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         for turns in range(300):  # Python 3.11 loses one cancellation in four here
             async with periodic.every(60, step, name="test"):
                 for _ in range(turns % 12):

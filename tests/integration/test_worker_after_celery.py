@@ -8,7 +8,8 @@ from chatflow_hook import Request
 from imagegen.maintenance.celery_import import CeleryImport
 from tests.support import celery_service
 from tests.support.celery_service import picture, send
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 from tests.support.shipped_workflows import shipped_workflows
 
 

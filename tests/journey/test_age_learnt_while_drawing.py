@@ -7,7 +7,8 @@ from chatflow_hook import Rating, Request
 from chatflow_hook.tables import State
 from tests.support import worker_process
 from tests.support.conversations import turn
-from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory, RunningProduct
 from tests.support.worker_process import QUICK
 
 USERS = (1001, 1002)

@@ -13,7 +13,8 @@ from tests.support import conversations, worker_process
 from tests.support.conversations import Sessions
 from tests.support.fork_server import ROOT
 from tests.support.http_probe import Prober, free_port
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 
 AHEAD, BEHIND = "600", "-600"
 APART = (sys.executable, "-m", "tests.support.clock_offset")

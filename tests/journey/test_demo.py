@@ -21,9 +21,9 @@ from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.servers.process import descendants_of, is_same, process_birth
 from tests.support import fork_server
 from tests.support.fork_server import RecordedCommand
+from tests.support.patience import PATIENCE_S
 
 START = "from imagegen.cli import main; main(prog_name='imagegen')"
-PATIENCE_S = 60.0
 
 pytestmark = pytest.mark.timeout(120)
 

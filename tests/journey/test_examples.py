@@ -22,11 +22,11 @@ from imagegen.sandbox.telegram.person import ChatPerson
 from tests.support import fork_server, worker_process
 from tests.support.fork_server import RecordedCommand
 from tests.support.http_probe import free_port
+from tests.support.patience import PATIENCE_S
 from tests.support.product import ProductFactory, RunningProduct
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 ANNA = 1001
-PATIENCE_S = 30.0
 # Runs a program as Python does, and then prints what it remembers.
 RUN = "import runpy, sys; names = runpy.run_path(sys.argv[1])"
 RUN_AND_PRINT = f"{RUN}; import json; print(json.dumps(names['histories'][{ANNA}]))"

@@ -13,7 +13,8 @@ from chatflow_hook.tables import State
 from imagegen.db.tables import Delivery, SendOutcome
 from tests.support import conversations, pictures
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 
 PERSONAS = ("ash", "julie", "lina", "marriana", "may", "stacy", "taya", "una")
 

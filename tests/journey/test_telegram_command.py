@@ -17,10 +17,10 @@ import pytest
 from imagegen.sandbox.telegram.fault_text import KINDS
 from tests.support import fork_server
 from tests.support.fork_server import RecordedCommand
+from tests.support.patience import PATIENCE_S
 
 START = "from imagegen.cli import main; main(prog_name='imagegen')"
 COMMAND = (sys.executable, "-c", START, "sandbox", "telegram")
-PATIENCE_S = 30.0
 
 pytestmark = pytest.mark.timeout(90)
 

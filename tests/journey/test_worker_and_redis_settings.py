@@ -12,7 +12,8 @@ from chatflow_hook.tables import State
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import tls, worker_process
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 from tests.support.worker_process import ARQ, IMAGEGEN, WorkerProcess
 
 PASSWORD = "hush-redis"

@@ -15,7 +15,8 @@ from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import conversations, quick_recovery, worker_process
 from tests.support.conversations import Sessions
 from tests.support.http_probe import Prober, free_port
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 from tests.support.worker_process import QUICK, WorkerProcess
 
 AWAY_S = 3.0

@@ -11,8 +11,9 @@ from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.server import Server
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import worker_process
+from tests.support.patience import PATIENCE_S
 from tests.support.paused_comfyui import StepGate
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.product import ProductFactory
 from tests.support.worker_process import WorkerProcess
 
 # A request may have to wait until the relay finds that its arq job was lost.

@@ -12,7 +12,8 @@ from redis.asyncio import Redis
 from chatflow_hook.queue import JOB, QUEUE, progress_key
 from chatflow_hook.tables import State
 from tests.support import fork_server, worker_process
-from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory, RunningProduct
 from tests.support.worker_process import ARQ, IMAGEGEN, QUICK, READY_S, WorkerProcess
 
 TEXT = "Зонтик and marmalade"

@@ -13,7 +13,8 @@ from imagegen.sandbox.telegram import Trouble
 from tests.support import worker_process
 from tests.support.language_model import ChatServer, says
 from tests.support.llm_answers import SCENE
-from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct, required_models
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory, RunningProduct, required_models
 from tests.support.worker_process import WorkerProcess
 
 SAID = {"text": "marmalade under an umbrella", "reply": "a clandestine smile", "caption": "for Zoë"}

@@ -16,8 +16,9 @@ from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import conversations, worker_process
 from tests.support.conversations import Sessions
+from tests.support.patience import PATIENCE_S
 from tests.support.paused_comfyui import StepGate
-from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
+from tests.support.product import ProductFactory, RunningProduct
 from tests.support.worker_process import ARQ, IMAGEGEN, WorkerProcess
 
 # What the worker takes to put things away when it can't reach what it needs for that, and a bit.

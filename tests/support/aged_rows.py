@@ -18,6 +18,7 @@ from imagegen.maintenance.retention import Retention
 from imagegen.maintenance.retention_limits import RetentionLimits
 from imagegen.storage.filesystem import FilesystemImageStore
 from tests.support import conversations
+from tests.support.patience import PATIENCE_S
 
 DAY_S = 86_400.0
 LIMITS = RetentionLimits(context_s=DAY_S, requests_s=90 * DAY_S, images_s=30 * DAY_S)
@@ -78,7 +79,7 @@ class AgedData:
     async def somebody_waits(self) -> None:
         """Wait until a transaction waits for a lock."""
         waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 async with self.sessions() as session:
                     if (await session.execute(waiting)).scalar_one():

@@ -13,8 +13,8 @@ from chatflow_hook.queue import JOB, QUEUE, add_enqueue, dumps, loads
 from chatflow_hook.settings import RedisPlace
 from imagegen.queue import connections
 from imagegen.queue.job_queue import JobQueue
+from tests.support.patience import PATIENCE_S
 
-PATIENCE_S = 30.0
 _LAST = UUID(int=2**128 - 1)
 
 

@@ -13,9 +13,9 @@ from aiohttp import ClientResponse, ClientSession, ClientTimeout, ClientWebSocke
 
 from tests.support.comfyui_raw_bodies import raw_body
 from tests.support.comfyui_recording import Line, comparable, picture_frame, recorded
+from tests.support.patience import PATIENCE_S
 from tests.support.paused_comfyui import StepGate
 
-_PATIENCE_S = 10
 _ENDS = ("execution_success", "execution_interrupted")
 _QUESTIONS = tuple(
     f"GET {prefix}/{name}"
@@ -84,7 +84,7 @@ class Replay:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        session = ClientSession(f"http://{self._address}", timeout=ClientTimeout(_PATIENCE_S))
+        session = ClientSession(f"http://{self._address}", timeout=ClientTimeout(PATIENCE_S))
         self.session = await self._stack.enter_async_context(session)
         return self
 
@@ -129,7 +129,7 @@ class Replay:
         The recorder may have written a frame down before the answer to the call that caused it: a
         server that has nothing to do, or waits for the next call, is as far as it can be.
         """
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(PATIENCE_S):
             while not self._is_level(due):
                 heard = self._frames_heard
                 if not await self._may_go_on():
@@ -146,7 +146,7 @@ class Replay:
 
     async def finish_all(self) -> None:
         """Let the server finish all its prompts, and read all its frames."""
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(PATIENCE_S):
             while await self._remaining():
                 if self._gate.is_waiting:
                     self._gate.release()
@@ -218,7 +218,7 @@ class Replay:
         if isinstance(line.data["response"], str) and not isinstance(answer["response"], str):
             # Too long for the recording, which has the beginning of its text.
             return answer | {"response": line.data["response"]}
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(PATIENCE_S):
             while not self._agrees(answer, line) and await self._may_go_on():
                 await self._come_closer(self._frames_heard)
                 answer = await self.request(line)
@@ -235,7 +235,7 @@ class Replay:
     async def _connect(self, line: Line) -> None:
         """Open a socket, at the node that the recorded one was sent when it opened."""
         queued = _queued(self._recorded[line.socket])
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(PATIENCE_S):
             while 0 <= queued < await self._remaining():
                 await self._come_closer(self._frames_heard)
         await self._open(line)
@@ -298,7 +298,7 @@ class Replay:
 
     async def _hear(self, due: Mapping[str, int]) -> None:
         """Wait for frames that the server sends without going on."""
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(PATIENCE_S):
             while not self._is_level(due):
                 await self._hear_all()
 
@@ -336,7 +336,7 @@ class Replay:
             await socket.hear_all()
 
     async def _until_held(self) -> None:
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(PATIENCE_S):
             while not self._gate.is_waiting:
                 self._gate.moved.clear()
                 await self._gate.moved.wait()

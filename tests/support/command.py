@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import fork_server
+from tests.support.patience import PATIENCE_S
 
 IMAGEGEN = Path(sys.executable).with_name("imagegen")
-PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,9 +21,9 @@ from imagegen.workflows.library import load_workflows, required_model_files
 from imagegen.workflows.reload import ReloadableLibrary
 from tests.support import conversations
 from tests.support.conversations import Sessions, turn
+from tests.support.patience import PATIENCE_S
 from tests.support.shipped_workflows import shipped_workflows
 
-PATIENCE_S = 20.0
 _RECOVERY_TIMES = RecoveryTimes()
 
 

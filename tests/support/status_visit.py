@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.support.product import PATIENCE_S
+from tests.support.patience import PATIENCE_S
 
 TOKEN = "the token of the operator"
 READ_TOKEN = "the token of a reader"

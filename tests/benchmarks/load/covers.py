@@ -19,7 +19,8 @@ from tests.benchmarks.load import servers
 from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.quantiles import quantile
 from tests.support import conversations
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 
 COVERS = 4
 STARTS = 100

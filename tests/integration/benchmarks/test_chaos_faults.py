@@ -21,6 +21,7 @@ from imagegen.sandbox.servers.postgres import PostgresServer
 from tests.benchmarks.chaos import clock, postgres_faults, redis_faults
 from tests.benchmarks.chaos.store_faults import StoreDisk, own_disk
 from tests.benchmarks.load.tcp_proxy import TcpProxy
+from tests.support.patience import PATIENCE_S
 
 SILENT_S = 0.3
 
@@ -55,7 +56,7 @@ async def is_refused(connection: asyncpg.Connection) -> bool:
 
 
 async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             if await is_so():
                 return

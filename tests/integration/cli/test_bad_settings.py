@@ -9,12 +9,12 @@ import pytest
 
 from imagegen import resources
 from tests.support import fork_server
+from tests.support.patience import PATIENCE_S
 from tests.support.worker_process import ARQ, IMAGEGEN
 
 MIGRATE = (IMAGEGEN[0], "migrate")
 ALEMBIC = (sys.executable, "-m", "alembic", "-c", str(resources.path("alembic.ini")))
 UPGRADE = (*ALEMBIC, "upgrade", "head")
-PATIENCE_S = 30.0
 GOOD = {
     "DATABASE_URL": "postgresql://bot:hush-db@127.0.0.1:1/chatflow",
     "REDIS_URL": "redis://:hush-redis@127.0.0.1:1",

@@ -55,6 +55,8 @@ async def _doctor(product: RunningProduct, store: Path, *arguments: str) -> Comm
     while True:
         ended = await command.run(
             "doctor",
+            "--timeout",
+            "20",
             *arguments,
             DATABASE_URL=settings.database_url.get_secret_value(),
             REDIS_URL=settings.redis_url.get_secret_value(),

@@ -15,6 +15,7 @@ from tests.support import command, conversations, schema_dump
 from tests.support.aged_rows import AgedData
 from tests.support.command import CommandResult
 from tests.support.conversations import Sessions
+from tests.support.patience import PATIENCE_S
 from tests.support.product import required_models
 
 A, B = "127.0.0.1:1", "127.0.0.1:2"
@@ -106,7 +107,7 @@ async def test_drain_waits_until_no_request_has_a_prompt_there(
     await data.row(State.DRAWING, host=A, prompt_id=uuid4(), draw=1)
 
     waiting = asyncio.create_task(hosts("drain", A, "--wait"), name="drain")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while (await HostOrders(engine).read()).get(A) is None:  # noqa: ASYNC110 (rows)
             await asyncio.sleep(0.05)
     assert not waiting.done()

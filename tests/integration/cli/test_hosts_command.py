@@ -22,10 +22,10 @@ from imagegen.workflows.library import Library
 from tests.support import fork_server
 from tests.support.conversations import Sessions
 from tests.support.misbehaving_comfyui import misbehaving, never_answers
+from tests.support.patience import PATIENCE_S
 from tests.support.product import ProductFactory, required_models
 
 IMAGEGEN = str(Path(sys.executable).with_name("imagegen"))
-PATIENCE_S = 60.0
 POOR = {**required_models(), "loras": ["other.safetensors"]}
 
 

@@ -7,7 +7,7 @@ from imagegen.pipeline.turn_reader import TurnReader
 from imagegen.safety.screen import shared_screen
 from tests.support import command, conversations
 from tests.support.conversations import turn
-from tests.support.product import PATIENCE_S
+from tests.support.patience import PATIENCE_S
 
 ANN = 1001
 

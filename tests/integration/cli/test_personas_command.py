@@ -11,7 +11,8 @@ from redis.asyncio import Redis
 from imagegen import resources
 from imagegen.monitoring import host_status
 from tests.support import command, worker_process
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 
 LINA = resources.path("workflows") / "lina"
 

@@ -11,7 +11,8 @@ from tests.support import command, conversations
 from tests.support.aged_rows import SAID, AgedData
 from tests.support.command import CommandResult
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 
 
 @pytest.fixture

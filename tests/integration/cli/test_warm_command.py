@@ -9,7 +9,8 @@ from imagegen.workflows.warm_graph import WARM_PROMPT
 from tests.support import command
 from tests.support.comfyui_client import connect_client
 from tests.support.command import CommandResult
-from tests.support.product import PATIENCE_S, ProductFactory, required_models
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory, required_models
 
 POOR = {**required_models(), "loras": ["other.safetensors"]}
 

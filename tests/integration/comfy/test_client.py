@@ -31,6 +31,7 @@ from tests.support.comfyui_client import (
     graph_without_model,
     persona_graph,
 )
+from tests.support.patience import PATIENCE_S
 from tests.support.prompt_execution import LIMITS, MS, PROMPT, client, draw, prompt_job
 
 # Long enough that no test sees its end, in steps of 10 ms.
@@ -290,13 +291,13 @@ async def _drawing(
             progress.set_result(share)
 
     drawing = asyncio.create_task(draw(host, graph, on_progress=note), name="drawing")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         return drawing, await progress
 
 
 async def _idle(other_client: ComfyUIClient) -> None:
     """Wait until the host has nothing to do."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while (await other_client.get("/prompt"))["exec_info"]["queue_remaining"]:
             await other_client.wait_for_event("status")
 
@@ -388,6 +389,6 @@ async def test_a_drawing_that_is_left_to_another_stays_on_its_host() -> None:
 
 async def _busy(other_client: ComfyUIClient) -> None:
     """Wait until the host has something to do."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not (await other_client.get("/prompt"))["exec_info"]["queue_remaining"]:
             await other_client.wait_for_event("status")

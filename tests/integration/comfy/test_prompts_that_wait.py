@@ -18,6 +18,7 @@ from tests.support.comfyui_client import (
     graph_without_model,
     persona_graph,
 )
+from tests.support.patience import PATIENCE_S
 from tests.support.prompt_execution import LIMITS, MS, PROMPT, client, prompt_job
 
 LONG_S = 60.0
@@ -47,7 +48,7 @@ async def _on_host(others: ComfyUIClient) -> list[str]:
 
 
 async def _until_queued(others: ComfyUIClient) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while PROMPT not in await _on_host(others):
             await others.wait_for_event("status")
 

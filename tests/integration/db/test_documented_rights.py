@@ -21,7 +21,8 @@ from imagegen.requests.covers import Covers
 from tests.support import broken_databases, conversations, documented_rights, schema_dump
 from tests.support.aged_rows import SAID, AgedData
 from tests.support.conversations import Sessions, turn
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 
 _BOTS_SCHEMA = (Path(__file__).parents[2] / "support" / "foreign_schema.sql").read_text("utf-8")
 OF_A_WORKER = documented_rights.grants("worker")

@@ -17,6 +17,7 @@ from imagegen.errors import Unavailable
 from tests.support import broken_databases, conversations
 from tests.support.conversations import Sessions
 from tests.support.database_proxy import proxy_to
+from tests.support.patience import PATIENCE_S
 
 
 async def test_a_row_can_be_read_after_the_commit(
@@ -43,7 +44,7 @@ async def test_a_server_that_falls_silent_in_a_transaction_is_noticed(database_u
     async with proxy_to(database_url) as (proxy, url):
         engine = connect(url, pool_size=1, command_timeout_s=0.3)
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             session = conversations.sessions_of(engine)()
             await session.execute(select(Dialog))
             proxy.silence()

@@ -19,8 +19,7 @@ from imagegen import resources
 from imagegen.db import migrations
 from imagegen.db.migrations import MigrationStopped
 from tests.support import fork_server, schema_dump
-
-PATIENCE_S = 60.0
+from tests.support.patience import PATIENCE_S
 
 
 async def test_migrated_and_modelled_are_the_same(

@@ -15,6 +15,7 @@ from imagegen import resources
 from imagegen.db import migrations
 from imagegen.db.migrations import LockWaits, MigrationStopped
 from tests.support import schema_dump
+from tests.support.patience import PATIENCE_S
 
 _SCHEMA = (Path(__file__).parents[2] / "support" / "foreign_schema.sql").read_text(encoding="utf-8")
 
@@ -168,7 +169,7 @@ async def _nobody_waits(watcher: Connection) -> None:
 
 
 async def _until(watcher: Connection, lock: str, is_so: Callable[[int], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not is_so(await watcher.fetchval(_WAITING, lock)):  # noqa: ASYNC110 (PostgreSQL tells nobody who waits)
             await asyncio.sleep(0.01)
 

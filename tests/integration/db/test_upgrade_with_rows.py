@@ -22,7 +22,8 @@ from imagegen.db import migrations
 from imagegen.db.engine import connect
 from imagegen.storage.filesystem import FilesystemImageStore
 from tests.support import conversations, schema_dump
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 
 LANDED = "0005"
 LANDED_KINDS = (Kind.AUTOMATIC, Kind.ASKED, Kind.VARIATION, Kind.COVER)

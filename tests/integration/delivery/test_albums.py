@@ -21,7 +21,8 @@ from imagegen.storage.filesystem import FilesystemImageStore
 from imagegen.workflows.library import load_workflows
 from tests.support.conversations import Sessions, turn
 from tests.support.image_screens import FixedImageScreen
-from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory, RunningProduct
 from tests.support.status_messages import put_status
 
 USER = 7

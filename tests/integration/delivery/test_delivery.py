@@ -13,7 +13,8 @@ from imagegen.delivery.rate_limit import FloodControl
 from imagegen.sandbox.telegram import Trouble
 from tests.support import conversations
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 
 ANNA, BORIS, VERA, GLEB = 1, 2, 3, 4
 MS = 0.001

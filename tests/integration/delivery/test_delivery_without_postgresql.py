@@ -12,7 +12,8 @@ from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.telegram import Trouble
 from tests.benchmarks.load.tcp_proxy import TcpProxy
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 
 # A statement over a connection that leads nowhere is given up after so long.
 GIVEN_UP_S = 15.0

@@ -20,7 +20,8 @@ from imagegen.sandbox.telegram import Trouble
 from imagegen.workflows.screening import screened_workflows
 from tests.support import conversations
 from tests.support.conversations import Sessions, turn
-from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory, RunningProduct
 
 USER, STRANGER = 7, 8
 ALL_BUTTONS = "another,file,hide,report"
@@ -248,7 +249,7 @@ async def test_who_reported_a_picture_is_erased_with_them_and_the_report_stays(
 
 async def test_while_the_database_is_away_a_press_is_answered_all_the_same(redis_url: str) -> None:
     settings = conversations.hook_settings("postgresql://u@127.0.0.1:1/nobody", redis_url)
-    async with ChatFlowHook(settings) as hook:
+    async with ChatFlowHook(settings, turn_timeout_s=PATIENCE_S) as hook:
         data = Button.HIDE.data(uuid4())
         answer = await hook.on_button(data, user_id=USER, chat_id=USER, language="ru")
 

@@ -16,7 +16,8 @@ from imagegen.maintenance.forgotten_messages import ForgottenMessages
 from imagegen.sandbox.telegram import SandboxTelegram, Trouble
 from tests.support import conversations
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 from tests.support.told_chat import sender_to
 
 ANNA, GROUPS, PRIVATE_CHATS = 1001, (-1, -2, -3), (1, 2, 3)

@@ -14,7 +14,8 @@ from imagegen.db.tables import Delivery, SendOutcome
 from imagegen.sandbox.telegram import Trouble, errors
 from tests.support import conversations
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory, RunningProduct
 
 GROUP, TOPIC = -1000055, 7
 UNREADABLE = Trouble(refusal=errors.image_process_failed())

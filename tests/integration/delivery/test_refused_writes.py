@@ -8,7 +8,8 @@ from imagegen.db.tables import Delivery
 from tests.support import broken_databases, schema_dump
 from tests.support.conversations import Sessions
 from tests.support.http_probe import Prober, free_port
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 
 NOTICED_S = 10.0
 # All that a worker needs, except the right to move the watermark.

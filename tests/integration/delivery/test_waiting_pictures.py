@@ -14,7 +14,8 @@ from chatflow_hook.tables import ImageRequest, State
 from imagegen.delivery.rate_limit import FloodControl
 from tests.support import conversations, request_steps
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 
 ANNA = 1001
 # Its image is not in the store, so the request would fail if that was read.

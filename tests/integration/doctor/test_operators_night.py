@@ -30,7 +30,8 @@ from imagegen.settings import DatabaseSettings, StoreSettings, TelegramSettings
 from imagegen.storage.filesystem import FilesystemImageStore
 from tests.benchmarks.chaos import store_faults
 from tests.support import broken_databases, doctor, documented_rights, schema_dump
-from tests.support.product import PATIENCE_S, ProductFactory, required_models
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory, required_models
 
 TIMEOUT_S = doctor.TIMEOUT_S
 

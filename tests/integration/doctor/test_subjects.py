@@ -33,8 +33,9 @@ from tests.support.language_model import Answer, ChatServer, says, silence
 from tests.support.llm_answers import SCENE
 from tests.support.misbehaving_comfyui import Answer as AnswerOfHost
 from tests.support.misbehaving_comfyui import answer_json, misbehaving
+from tests.support.patience import PATIENCE_S
 from tests.support.pgbouncer import PROGRAM, PgBouncer
-from tests.support.product import PATIENCE_S, required_models
+from tests.support.product import required_models
 
 SHORT_S = 0.5
 QUIET = HostFlags(disable_metadata=True)

@@ -23,10 +23,10 @@ from imagegen.sandbox.telegram import ChatPerson, SandboxTelegram, Trouble
 from tests.support import conversations
 from tests.support.aiogram_bot import polling
 from tests.support.conversations import Sessions
+from tests.support.patience import PATIENCE_S
 from tests.support.product import ProductFactory
 
 ANNA, BORIS, GROUP = 1001, 1002, -100500
-PATIENCE_S = 20.0
 
 
 def dispatcher(hook: ChatFlowHook, **options: Any) -> Dispatcher:
@@ -171,7 +171,10 @@ async def test_a_database_that_is_away_is_told_kindly(
     settings = conversations.hook_settings("postgresql://nobody@127.0.0.1:1/none", redis_url)
     anna = telegram.person(ANNA)
 
-    async with ChatFlowHook(settings) as hook, polling(dispatcher(hook), telegram):
+    async with (
+        ChatFlowHook(settings, turn_timeout_s=PATIENCE_S) as hook,
+        polling(dispatcher(hook), telegram),
+    ):
         anna.write("/photo")
 
         assert "Please try again in a minute" in (await texts_of(telegram, 1))[0]

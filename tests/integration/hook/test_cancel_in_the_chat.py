@@ -12,7 +12,8 @@ from chatflow_hook.tables import ImageRequest, State
 from tests.support import conversations
 from tests.support.comfyui_client import connect_client
 from tests.support.conversations import Sessions, turn
-from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory, RunningProduct
 
 ANNA = 1001
 CANCELLED = shipped().sentence(State.CANCELLED, code=None, language="en")

@@ -19,7 +19,7 @@ from imagegen.db import migrations
 from imagegen.db.engine import connect
 from tests.support import conversations, schema_dump
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S
+from tests.support.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "docs" / "examples" / "chatflow_pictures.py"

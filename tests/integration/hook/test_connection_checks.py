@@ -17,8 +17,8 @@ from chatflow_hook.failures import cause_of
 from tests.support import broken_databases, conversations, schema_dump
 from tests.support.conversations import Sessions, turn
 from tests.support.database_proxy import proxy_to
+from tests.support.patience import PATIENCE_S
 from tests.support.pool_callers import Clock
-from tests.support.product import PATIENCE_S
 from tests.support.stopwatch import Stopwatch
 
 

@@ -15,7 +15,7 @@ from imagegen.db import migrations
 from imagegen.db.engine import connect
 from tests.support import conversations, schema_dump
 from tests.support.conversations import Sessions, turn
-from tests.support.product import PATIENCE_S
+from tests.support.patience import PATIENCE_S
 
 _SCHEMA = (Path(__file__).parents[2] / "support" / "celery_service.sql").read_text("utf-8")
 _COUNT_BOTH_MESSAGES = text(

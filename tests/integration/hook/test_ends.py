@@ -24,7 +24,8 @@ from imagegen.sandbox.ports import free_ports
 from tests.support import conversations
 from tests.support.aged_rows import AgedData
 from tests.support.database_proxy import DatabaseProxy
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 
 QUICK = EndTimes(poll_s=0.02, callback_s=5, lease_s=0.2)
 # Redis alone, or the lease alone, would have to be the one that helps.

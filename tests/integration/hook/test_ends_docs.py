@@ -14,7 +14,7 @@ from chatflow_hook.ends import EndTimes
 from chatflow_hook.tables import ImageRequest, State
 from tests.support import conversations
 from tests.support.aged_rows import AgedData
-from tests.support.product import PATIENCE_S
+from tests.support.patience import PATIENCE_S
 
 EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "paid_pictures.py"
 TABLES = (

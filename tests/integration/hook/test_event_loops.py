@@ -11,7 +11,7 @@ from chatflow_hook import ChatFlowHook, Request
 from imagegen.db.engine import connect
 from tests.support import conversations, schema_dump
 from tests.support.conversations import turn
-from tests.support.product import PATIENCE_S
+from tests.support.patience import PATIENCE_S
 
 
 @pytest.fixture

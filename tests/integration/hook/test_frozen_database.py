@@ -19,7 +19,7 @@ from chatflow_hook.tables import Dialog
 from tests.support import conversations
 from tests.support.conversations import Sessions, turn
 from tests.support.database_proxy import DatabaseProxy, proxy_to
-from tests.support.product import PATIENCE_S
+from tests.support.patience import PATIENCE_S
 from tests.support.stopwatch import Stopwatch
 
 # For a busy machine, on top of what is promised. The clean-up alone would take more.

@@ -13,7 +13,7 @@ from chatflow_hook.handles import Handle
 from chatflow_hook.tables import State
 from tests.support import conversations
 from tests.support.aged_rows import AgedData
-from tests.support.product import PATIENCE_S
+from tests.support.patience import PATIENCE_S
 
 PHOTO = SentPhoto(chat_id=1001, message_id=77)
 NOBODYS: tuple[Handle, ...] = (

@@ -15,7 +15,7 @@ from chatflow_hook import ChatFlowHook, Request
 from chatflow_hook.tables import Dialog, State
 from tests.support import conversations
 from tests.support.conversations import Sessions, turn
-from tests.support.product import PATIENCE_S
+from tests.support.patience import PATIENCE_S
 
 
 @pytest.fixture

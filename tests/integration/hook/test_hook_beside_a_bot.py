@@ -12,7 +12,7 @@ from imagegen.db.engine import connect
 from imagegen.requests.repository import RequestRepository
 from tests.support import conversations, request_steps, schema_dump
 from tests.support.conversations import turn
-from tests.support.product import PATIENCE_S
+from tests.support.patience import PATIENCE_S
 
 _SCHEMA = (Path(__file__).parents[2] / "support" / "foreign_schema.sql").read_text(encoding="utf-8")
 

@@ -12,7 +12,7 @@ from chatflow_hook.sync import SyncChatFlowHook
 from tests.support import conversations
 from tests.support.conversations import Sessions, turn
 from tests.support.documented_metrics import base_name, labels_by_metric
-from tests.support.product import PATIENCE_S
+from tests.support.patience import PATIENCE_S
 
 OpenHook = Callable[[HookMetrics], AbstractAsyncContextManager[ChatFlowHook]]
 

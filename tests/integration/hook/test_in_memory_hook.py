@@ -41,7 +41,7 @@ from imagegen.storage.store import StoredImage
 from tests.support import conversations
 from tests.support.conversations import Sessions, turn
 from tests.support.drawing_plan import PLAN
-from tests.support.product import PATIENCE_S
+from tests.support.patience import PATIENCE_S
 
 Failure = Literal["failed", "refused", "expired"]
 FAILURES: tuple[Failure, ...] = ("failed", "refused", "expired")

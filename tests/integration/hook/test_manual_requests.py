@@ -12,7 +12,8 @@ from chatflow_hook import ChatFlowHook, Limited, NothingToVary, Request
 from chatflow_hook.tables import ImageRequest, State
 from tests.support import conversations
 from tests.support.conversations import Sessions, turn
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 
 
 @pytest.fixture

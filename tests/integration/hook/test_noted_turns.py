@@ -12,7 +12,7 @@ from chatflow_hook import ChatFlowHook, Message
 from chatflow_hook.tables import UnreadTurn
 from tests.support import conversations
 from tests.support.conversations import Sessions, turn
-from tests.support.product import PATIENCE_S
+from tests.support.patience import PATIENCE_S
 
 ANN = 1001
 EARLIER = (Message(role="user", text="hello"), Message(role="persona", text="How old are you?"))

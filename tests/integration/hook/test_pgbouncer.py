@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 from chatflow_hook import ChatFlowHook
 from tests.support import conversations
 from tests.support.conversations import Sessions, turn
+from tests.support.patience import PATIENCE_S
 from tests.support.pgbouncer import PROGRAM, PgBouncer
-from tests.support.product import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not installed")
 

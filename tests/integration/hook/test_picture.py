@@ -16,7 +16,7 @@ from imagegen.requests.repository import RequestRepository
 from imagegen.safety.refusal import Refused
 from tests.support import conversations, documented_codes, request_steps
 from tests.support.aged_rows import AgedData
-from tests.support.product import PATIENCE_S
+from tests.support.patience import PATIENCE_S
 
 ANN, GROUP = 1001, -1001234567890
 # What operators are told and people are not.

@@ -14,14 +14,15 @@ from chatflow_hook import redis_errors
 from chatflow_hook.settings import RedisSettings
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import tls
+from tests.support.patience import PATIENCE_S
 
 PASSWORD = "hush-redis"
 
 
-async def said(url: str, *command: str, db: int = 0) -> str:
+async def said(url: str, *command: str, db: int = 0, timeout_s: float = 0.3) -> str:
     """Return what is said of the error that a command ends with."""
     place = RedisSettings(_env_file=None, redis_url=url).redis
-    pool = place.pool(db, socket_timeout=0.3, socket_connect_timeout=0.3)
+    pool = place.pool(db, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
     async with Redis.from_pool(pool) as client:
         with pytest.raises((RedisError, OSError)) as caught:
             await client.execute_command(*(command or ("PING",)))  # type: ignore[no-untyped-call]
@@ -148,7 +149,8 @@ async def test_a_certificate_that_is_not_trusted(
     certificate = tls.make_certificate(tmp_path, valid_s=valid_s)
     options = f"?ssl_ca_certs={certificate.certificate}" if names_ca else ""
     async with tls.terminated(valkey.port, certificate) as port:
-        sentence = await said(f"rediss://:{PASSWORD}@127.0.0.1:{port}{options}")
+        url = f"rediss://:{PASSWORD}@127.0.0.1:{port}{options}"
+        sentence = await said(url, timeout_s=PATIENCE_S)
 
     assert f"is not trusted ({why}" in sentence
     assert "ssl_ca_certs=/path/ca.pem in REDIS_URL" in sentence

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from chatflow_hook import ChatFlowHook
 from tests.support import conversations
 from tests.support.conversations import Sessions, turn
-from tests.support.product import PATIENCE_S
+from tests.support.patience import PATIENCE_S
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from chatflow_hook import Limited, NothingToVary, Request, RequestEnd, SentPhoto
 from chatflow_hook.tables import State
 from tests.support import conversations, fork_server
 from tests.support.conversations import Sessions, turn
-from tests.support.product import PATIENCE_S
+from tests.support.patience import PATIENCE_S
 
 Maker = sessionmaker[Session]
 

@@ -11,6 +11,7 @@ from sqlalchemy.pool import Pool
 from chatflow_hook import ChatFlowHook
 from tests.support import conversations
 from tests.support.conversations import Sessions, turn
+from tests.support.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ async def hook(database_url: str, redis_url: str) -> AsyncIterator[ChatFlowHook]
     settings = conversations.hook_settings(
         database_url, redis_url, image_trigger_min=5, image_trigger_max=5
     )
-    async with ChatFlowHook(settings) as hook:
+    async with ChatFlowHook(settings, turn_timeout_s=PATIENCE_S) as hook:
         yield hook
 
 
@@ -107,6 +108,6 @@ async def test_a_held_dialog_costs_a_turn_of_its_own_half_a_second_at_most(
 
 async def _somebody_waits(sessions: Sessions) -> None:
     waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-    async with asyncio.timeout(10), sessions() as session:
+    async with asyncio.timeout(PATIENCE_S), sessions() as session:
         while not await session.scalar(waiting):  # noqa: ASYNC110 (the server tells nobody)
             await asyncio.sleep(0.01)

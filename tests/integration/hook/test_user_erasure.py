@@ -29,7 +29,8 @@ from imagegen.maintenance.image_cleanup import CleanupCounts, ImageCleanup
 from tests.support import command, conversations, schema_dump
 from tests.support.aged_rows import SAID, AgedData
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 
 ANNA, BORIS = 1001, 1002
 LONG_S = 10.0

@@ -21,7 +21,7 @@ from chatflow_hook.waiting import EndListener
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import conversations
 from tests.support.conversations import Sessions, turn
-from tests.support.product import PATIENCE_S
+from tests.support.patience import PATIENCE_S
 
 # Longer than redis-py gives a connection to close.
 _BUSY_S = 0.6

@@ -17,7 +17,8 @@ from imagegen.storage.filesystem import FilesystemImageStore
 from tests.conftest import REDIS_DBS
 from tests.support import schema_dump
 from tests.support.conversations import turn
-from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory, RunningProduct
 
 PAGE = (Path(__file__).parents[3] / "docs" / "privacy.md").read_text()
 USER = 700_100_200

@@ -11,6 +11,7 @@ from imagegen.sandbox.telegram import Trouble
 from tests.support.database_proxy import proxy_to
 from tests.support.documented_metrics import base_name, labels_by_metric
 from tests.support.http_probe import BOUND_S, free_port
+from tests.support.patience import PATIENCE_S
 from tests.support.product import ProductFactory
 from tests.support.scraped_metrics import scrape, scrape_started
 
@@ -21,7 +22,7 @@ async def test_a_picture_is_counted_with_each_stage_of_its_way(products: Product
     port = free_port()
     async with products.start(web_port=port, seconds_per_picture=0.3) as product:
         request = await product.ask(persona="Lina", text="a secret of mine")
-        await product.hook.wait(request, timeout=20)
+        await product.hook.wait(request, timeout=PATIENCE_S)
         page = await scrape(port)
         host = product.settings.comfyui_hosts[0].name
 

@@ -18,7 +18,8 @@ from chatflow_hook.tracing import Tracing
 from imagegen.comfy.errors import HostLost
 from tests.support import conversations
 from tests.support.conversations import Sessions, turn
-from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory, RunningProduct
 
 WAY = {
     "on_turn": None,

@@ -10,7 +10,8 @@ from chatflow_hook.tables import AgeConfirmation, State
 from imagegen.db.tables import ForgottenImage
 from tests.support import conversations
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory, RunningProduct
 
 ANN = 1001
 FLIRT = {"rating": Rating.SUGGESTIVE}

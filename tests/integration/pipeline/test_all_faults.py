@@ -13,7 +13,8 @@ from imagegen.db.tables import StrayPrompt
 from imagegen.sandbox.comfyui import Fault, SandboxComfyUI
 from tests.support.comfyui_client import connect_client
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory, RunningProduct
 from tests.support.stopwatch import Stopwatch
 
 DRAWING_S = 0.4

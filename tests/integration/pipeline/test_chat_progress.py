@@ -21,6 +21,7 @@ from imagegen.pool.scheduler import QueuePlace
 from imagegen.sandbox.telegram import Trouble
 from tests.support import conversations, request_steps
 from tests.support.conversations import Sessions
+from tests.support.patience import PATIENCE_S
 from tests.support.pictures import png
 from tests.support.told_chat import ANNA, ToldChat, told_chat
 
@@ -284,6 +285,22 @@ async def test_the_chat_action_goes_on_until_the_block_ends(chat: ToldChat) -> N
 
     assert not [task for task in asyncio.all_tasks() if "progress" in task.get_name()]
     assert {call.fields["action"] for call in chat.server.calls} == {"upload_photo"}
+
+
+@pytest.mark.parametrize("mode", ["action", "message"])
+async def test_nothing_is_told_of_a_picture_that_is_there_at_once(
+    chat: ToldChat, mode: ProgressMode
+) -> None:
+    request_id = await chat.put()
+    progress = await chat.progress(request_id, mode, times=ProgressTimes(first_s=PATIENCE_S))
+    request = await request_steps.claimed(chat.requests, request_id)
+
+    async with progress.of_all.showing(request) as shown:
+        shown.set_share(0.5)
+        await asyncio.sleep(0.1)
+        await shown.finish()
+
+    assert chat.server.calls == []
 
 
 async def test_the_status_of_an_erased_user_is_deleted(chat: ToldChat) -> None:

@@ -11,7 +11,8 @@ from chatflow_hook import Rating, Request
 from chatflow_hook.tables import ImageRequest, State
 from imagegen import image_file
 from imagegen.storage.filesystem import FilesystemImageStore
-from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory, RunningProduct
 
 ANN = 1001
 BOLD = {"rating": Rating.SUGGESTIVE}

@@ -15,7 +15,8 @@ from imagegen.pipeline.cost_limit import CostLimit, CostLimitReached
 from imagegen.requests.costs import Costs
 from tests.support import command, conversations
 from tests.support.conversations import Sessions, turn
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 
 DAY = timedelta(days=1)
 PRICES = HostPrices(others=3600.0, by_host={"gpu-2:8188": 7200.0})

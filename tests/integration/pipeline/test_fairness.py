@@ -5,7 +5,8 @@ from sqlalchemy import select
 from chatflow_hook import Request
 from chatflow_hook.tables import ImageRequest, State
 from tests.support.conversations import Sessions, turn
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 
 ANN, BOB = 1, 2
 

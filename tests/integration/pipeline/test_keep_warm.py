@@ -23,8 +23,9 @@ from imagegen.workflows.library import load_workflows
 from imagegen.workflows.reload import ReloadableLibrary
 from imagegen.workflows.warm_graph import WARM_PROMPT
 from tests.support.comfyui_client import connect_client, persona_graph
+from tests.support.patience import PATIENCE_S
 from tests.support.pool_callers import Clock, SlotCaller
-from tests.support.product import PATIENCE_S, ProductFactory, required_models
+from tests.support.product import ProductFactory, required_models
 from tests.support.prompt_execution import client
 from tests.support.slot_taker import redis_at
 

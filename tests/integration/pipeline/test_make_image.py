@@ -24,8 +24,9 @@ from tests.support import conversations, request_steps
 from tests.support.comfyui_client import connect_client
 from tests.support.conversations import Sessions
 from tests.support.drawing_plan import PLAN
+from tests.support.patience import PATIENCE_S
 from tests.support.paused_comfyui import StepGate
-from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct, required_models
+from tests.support.product import ProductFactory, RunningProduct, required_models
 
 NO_SAMPLER = json.dumps(
     {

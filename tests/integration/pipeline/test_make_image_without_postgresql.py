@@ -8,8 +8,9 @@ from structlog.testing import capture_logs
 from chatflow_hook.tables import State
 from imagegen.sandbox.servers.postgres import PostgresServer
 from tests.support import schema_dump
+from tests.support.patience import PATIENCE_S
 from tests.support.paused_comfyui import StepGate
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.product import ProductFactory
 
 LET_GO_LATER = "request is let go later"
 COUNTED_CRASHES = """

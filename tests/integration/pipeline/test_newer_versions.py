@@ -19,7 +19,8 @@ from imagegen.requests.repository import RequestRepository
 from imagegen.requests.retry import NotRetried, retry_request
 from tests.support import conversations, newer_version, request_steps
 from tests.support.conversations import Sessions, turn
-from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory, RunningProduct
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from chatflow_hook.tables import ImageRequest, State
 from imagegen.requests.pauses import Pauses, PauseScope
 from tests.support import conversations
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 
 
 async def until_logged(log: list[Any], event: str, **fields: object) -> None:

@@ -19,8 +19,9 @@ from imagegen.requests.repository import RequestRepository
 from tests.support import conversations, request_steps
 from tests.support.conversations import Sessions
 from tests.support.drawing_plan import PLAN
+from tests.support.patience import PATIENCE_S
 from tests.support.pool_callers import Clock
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.product import ProductFactory
 
 
 async def test_a_claim_that_nobody_let_go_of_is_a_crash(

@@ -12,7 +12,8 @@ from imagegen.storage.filesystem import FilesystemImageStore
 from imagegen.storage.store import StoreUnavailable
 from tests.support import conversations, store_outage
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 
 STORY = {"story": "a week by the sea", "text": "we sit on the beach"}
 

@@ -18,7 +18,8 @@ from imagegen.safety.screen import shared_screen
 from tests.support import conversations
 from tests.support.aged_rows import AgedData
 from tests.support.conversations import Sessions, turn
-from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory, RunningProduct
 
 ANN = 1001
 BOLD = {"rating": Rating.SUGGESTIVE, "chat_type": "private"}

@@ -9,7 +9,8 @@ from chatflow_hook.tables import State
 from tests.support import broken_databases, conversations, schema_dump
 from tests.support.conversations import Sessions
 from tests.support.http_probe import Prober, free_port
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 
 NOTICED_S = 10.0
 # All that a worker needs, except what it writes into `deliveries`.

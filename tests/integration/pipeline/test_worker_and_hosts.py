@@ -18,7 +18,8 @@ from imagegen.sandbox.comfyui import SandboxComfyUI
 from tests.benchmarks.load.tcp_proxy import TcpProxy
 from tests.support.comfyui_client import connect_client
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, ProductFactory, required_models
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory, required_models
 from tests.support.prompt_execution import MS
 
 LONG_S = 60.0

@@ -11,6 +11,7 @@ from tests.support import conversations
 from tests.support.conversations import Sessions
 from tests.support.language_model import ChatServer, says, silence
 from tests.support.llm_answers import SCENE
+from tests.support.patience import PATIENCE_S
 from tests.support.product import ProductFactory
 
 
@@ -30,7 +31,7 @@ async def test_the_models_scene_is_drawn_and_kept_for_variations(
         assert row.scene["source"] == "llm"
         varied = await product.hook.vary(row.id)
         assert isinstance(varied, Request)
-        await product.hook.wait(varied, timeout=20)
+        await product.hook.wait(varied, timeout=PATIENCE_S)
         assert SCENE["scene"] in product.prompts()[1]
         assert len(model.asked) == 1
 

@@ -12,7 +12,8 @@ from imagegen.comfy.address import HostAddress
 from imagegen.pool.host_orders import HostOrders
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from tests.support.comfyui_client import connect_client
-from tests.support.product import PATIENCE_S, ProductFactory, required_models
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory, required_models
 
 LONG_S = 60.0
 

@@ -8,7 +8,8 @@ from typing import Any
 from chatflow_hook.tables import State
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from tests.support.comfyui_client import ComfyUIClient, connect_client, persona_graph
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 from tests.support.prompt_execution import MS
 
 LONG_S = 60.0

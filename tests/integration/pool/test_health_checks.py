@@ -13,6 +13,7 @@ from imagegen.pool.pool import Pool
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from tests.support.comfyui_client import MODELS, persona_graph
 from tests.support.misbehaving_comfyui import answer_html, answer_json, misbehaving, never_answers
+from tests.support.patience import PATIENCE_S
 from tests.support.pool_callers import Clock, ZeroJitter, jobs_of
 from tests.support.prompt_execution import MS, client, draw
 
@@ -23,7 +24,6 @@ UNA = Requirements(
     ),
 )
 WITHOUT_LORAS = {**MODELS, "loras": []}
-PATIENCE_S = 10
 
 
 async def test_capabilities_are_known_when_the_work_begins() -> None:

@@ -12,6 +12,7 @@ from imagegen.comfy.errors import HostLost, NobodyCanDraw
 from imagegen.pool.pool import Pool
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from tests.support.comfyui_client import MODELS, connect_client, persona_graph
+from tests.support.patience import PATIENCE_S
 from tests.support.pool_callers import run_ready_tasks
 from tests.support.prompt_execution import MS, client, draw
 
@@ -189,7 +190,7 @@ async def test_a_host_that_is_down_may_have_what_the_others_lack() -> None:
 async def _known(pool: Pool, *, hosts: int | None = None) -> None:
     """Wait until the capabilities of so many hosts are known; None: of all."""
     wanted = len(pool.status()) if hosts is None else hosts
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while sum(each.has_capabilities for each in pool.status()) < wanted:  # noqa: ASYNC110
             await asyncio.sleep(10 * MS)  # only the status shows it
 

@@ -11,11 +11,11 @@ from imagegen.comfy.address import HostAddress
 from imagegen.comfy.client import HostClient
 from imagegen.pool.pool import Pool
 from imagegen.pool.shared_slots import RedisSlotRegistry
+from tests.support.patience import PATIENCE_S
 from tests.support.pool_callers import SlotCaller, needs
 from tests.support.prompt_execution import LIMITS
 from tests.support.slot_taker import redis_at
 
-PATIENCE_S = 10
 A, B = "a:8188", "b:8188"
 
 

@@ -14,10 +14,10 @@ from imagegen.pool.shared_slots import RedisSlot, RedisSlotRegistry
 from imagegen.pool.slot_scripts import room_channel, slot_key
 from imagegen.queue.worker_presence import WorkerPresence
 from tests.support import slot_taker
+from tests.support.patience import PATIENCE_S
 from tests.support.pool_callers import run_ready_tasks
 from tests.support.slot_taker import HOST, SLOTS, redis_at
 
-PATIENCE_S = 20.0
 SHORT_S = 0.15
 
 

@@ -12,8 +12,8 @@ from imagegen.queue.job_queue import JobQueue
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import conversations
 from tests.support.conversations import hook_settings
+from tests.support.patience import PATIENCE_S
 from tests.support.pool_callers import run_ready_tasks
-from tests.support.product import PATIENCE_S
 
 SOCKET_S = 1.0
 

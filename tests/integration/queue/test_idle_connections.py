@@ -11,8 +11,8 @@ from chatflow_hook.redis_pool import IdleClosingPool
 from chatflow_hook.settings import RedisPlace
 from imagegen.queue import connections
 from tests.support.conversations import hook_settings
+from tests.support.patience import PATIENCE_S
 from tests.support.pool_callers import Clock
-from tests.support.product import PATIENCE_S
 
 BURST = 20
 DB = 4

@@ -15,11 +15,11 @@ from imagegen.queue import connections, job_lease
 from imagegen.queue.job_queue import JobQueue
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import conversations
+from tests.support.patience import PATIENCE_S
 from tests.support.worker_log import worker_log
 
 JOB_ID = "a"
 LEASE_S = 30.0
-PATIENCE_S = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)

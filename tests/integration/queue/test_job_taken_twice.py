@@ -12,7 +12,8 @@ from chatflow_hook.queue import QUEUE
 from chatflow_hook.tables import State
 from imagegen.queue import connections
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 
 
 async def until(ready: Callable[[], object]) -> None:

@@ -10,8 +10,9 @@ from redis.asyncio import Redis
 from chatflow_hook import Request
 from chatflow_hook.tables import State
 from tests.support import quick_recovery
+from tests.support.patience import PATIENCE_S
 from tests.support.paused_comfyui import StepGate
-from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
+from tests.support.product import ProductFactory, RunningProduct
 
 
 @asynccontextmanager

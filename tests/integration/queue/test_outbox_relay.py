@@ -22,7 +22,8 @@ from imagegen.requests.repository import RequestRepository
 from tests.support import conversations, quick_recovery
 from tests.support.arq_worker import started_jobs
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 
 TIMES = RecoveryTimes()
 MINUTE_MS = 60_000

@@ -16,8 +16,7 @@ from chatflow_hook.settings import RedisPlace
 from imagegen.queue import connections, shutdown
 from imagegen.queue.job_queue import JobQueue
 from imagegen.queue.shutdown import GracefulShutdown, WorkerStops
-
-PATIENCE_S = 5.0
+from tests.support.patience import PATIENCE_S
 
 
 @pytest.fixture(autouse=True)

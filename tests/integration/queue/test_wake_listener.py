@@ -21,10 +21,10 @@ from imagegen.queue.job_queue import POLL_EVERY_S, JobQueue
 from imagegen.queue.wake_listener import WakeListener
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import arq_worker
+from tests.support.patience import PATIENCE_S
 from tests.support.product import ProductFactory
 
 _HOUR_S = 3600.0
-_PATIENCE_S = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ class Jobs:
         await self.may_end.wait()
 
     async def next_started(self) -> UUID:
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(PATIENCE_S):
             return await self.started.get()
 
 
@@ -79,7 +79,7 @@ async def worker(
 
 async def told(queue: JobQueue, *, is_told: bool = True) -> None:
     """Return when the queue is told of jobs, or is not any more."""
-    async with asyncio.timeout(_PATIENCE_S):
+    async with asyncio.timeout(PATIENCE_S):
         while queue.is_told is not is_told:  # noqa: ASYNC110 (the queue gives no event)
             await asyncio.sleep(0.01)
 
@@ -96,7 +96,7 @@ async def enqueue_silently(queue: JobQueue, *, in_ms: int = 0) -> UUID:
 async def ring(place: RedisPlace) -> UUID:
     """Enqueue a job as the hook does."""
     client, request_id = QueueClient(place, broker_db=3, result_db=4), uuid.uuid4()
-    assert await client.enqueue(request_id, within_s=_PATIENCE_S)
+    assert await client.enqueue(request_id, within_s=PATIENCE_S)
     await client.close()
     return request_id
 
@@ -188,7 +188,7 @@ async def test_the_product_s_worker_listens(products: ProductFactory, redis_url:
         await product.picture()
 
         channel = queued_channel(product.settings.redis_broker_db)
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(PATIENCE_S):
             while not dict(await redis.pubsub_numsub(channel))[channel.encode()]:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
@@ -216,6 +216,6 @@ async def polled(queue: JobQueue) -> None:
     """Return when the worker has polled once more than it has by now."""
     before = await polls(queue)
     await queue.publish(queued_channel(3), "")
-    async with asyncio.timeout(_PATIENCE_S):
+    async with asyncio.timeout(PATIENCE_S):
         while await polls(queue) == before:  # noqa: ASYNC110 (as above)
             await asyncio.sleep(0.01)

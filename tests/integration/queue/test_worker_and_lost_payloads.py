@@ -10,7 +10,8 @@ from arq.connections import ArqRedis
 from chatflow_hook.queue import JOB, QUEUE
 from imagegen.queue import connections
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, ProductFactory
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory
 
 
 async def wait_until_dropped(queue: ArqRedis, job_id: str) -> None:

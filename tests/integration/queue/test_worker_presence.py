@@ -15,9 +15,9 @@ from imagegen.pool.slot_scripts import room_channel
 from imagegen.queue.worker_presence import WORKERS_KEY, PresenceTimes, WorkerPresence
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from tests.support import slot_taker
+from tests.support.patience import PATIENCE_S
 from tests.support.slot_taker import redis_at
 
-PATIENCE_S = 20.0
 TIMES = PresenceTimes(look_every_s=0.02, missing_s=0.1, settle_s=0.3)
 
 

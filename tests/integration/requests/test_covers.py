@@ -21,7 +21,8 @@ from imagegen.storage.filesystem import FilesystemImageStore
 from tests.support import command, conversations
 from tests.support.command import CommandResult
 from tests.support.conversations import Sessions, turn
-from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory, RunningProduct
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 

@@ -14,7 +14,8 @@ from imagegen.sandbox.telegram.faults import Trouble
 from tests.support import command, conversations
 from tests.support.aged_rows import SAID, AgedData
 from tests.support.conversations import Sessions
-from tests.support.product import PATIENCE_S, ProductFactory, RunningProduct
+from tests.support.patience import PATIENCE_S
+from tests.support.product import ProductFactory, RunningProduct
 
 
 async def retry(product: RunningProduct, request: Request) -> command.CommandResult:

@@ -14,10 +14,10 @@ from imagegen.image_file import ImageFile
 from imagegen.storage.filesystem import FilesystemImageStore
 from imagegen.storage.store import StoreUnavailable
 from imagegen.storage.threads import StoreThreads
+from tests.support.patience import PATIENCE_S
 
 PICTURE = ImageFile(data=b"\x89PNG picture", format="png", width=40, height=30)
 NAME = f"{'ab' * 32}.png"
-PATIENCE_S = 20.0
 
 # As a worker that ends while its directory hangs.
 HANGING = """

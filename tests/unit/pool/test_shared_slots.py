@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from imagegen.pool.pool import Pool
+from tests.support.patience import PATIENCE_S
 from tests.support.pool_callers import (
     FakeSlot,
     FakeSlotRegistry,
@@ -15,7 +16,6 @@ from tests.support.pool_callers import (
 )
 
 A, B = "a:8188", "b:8188"
-PATIENCE_S = 10
 
 
 async def test_a_slot_is_taken_from_all_workers_and_given_back_to_them() -> None:

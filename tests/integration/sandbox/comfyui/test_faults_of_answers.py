@@ -21,6 +21,7 @@ from tests.support.comfyui_client import (
     graph_without_model,
     persona_graph,
 )
+from tests.support.patience import PATIENCE_S
 
 MS = 0.001
 PROMPT = "7f3a2c1e-5b0d-5c7e-9d58-0b1e64a7c0de"
@@ -222,7 +223,7 @@ async def test_a_proxy_is_unavailable_for_some_seconds() -> None:
         began = time.monotonic()
 
         statuses = {(await client.session.get("/prompt")).status for _ in range(5)}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while (await client.session.get("/prompt")).status == 503:
                 pass
 

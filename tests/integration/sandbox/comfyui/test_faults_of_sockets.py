@@ -19,6 +19,7 @@ from tests.support.comfyui_client import (
     graph_without_model,
     persona_graph,
 )
+from tests.support.patience import PATIENCE_S
 
 MS = 0.001
 LONG_S, LONG_STEPS = 60.0, 6000
@@ -42,7 +43,7 @@ async def heard(client: ComfyUIClient) -> list[str]:
 
 async def has_ended(client: ComfyUIClient, prompt_id: str) -> None:
     """Ask the history until it has the prompt."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while prompt_id not in await client.get(f"/history/{prompt_id}"):
             pass
 
@@ -159,7 +160,7 @@ async def test_a_frame_can_be_huge(how: str) -> None:
 
 
 async def has_a_huge_one(socket: ClientWebSocketResponse) -> bool:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             if len((await socket.receive()).data) > 32 * MIB:
                 return True
@@ -186,7 +187,7 @@ async def test_a_host_dies_at_an_event_and_comes_back_empty() -> None:
             with pytest.raises(ClientConnectionError):
                 await client.get("/prompt")
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await host.came_back()
         async with connect_client(host.address) as client:
             assert await client.get(f"/history/{prompt_id}") == {}
@@ -196,7 +197,7 @@ async def test_a_host_dies_at_an_event_and_comes_back_empty() -> None:
 async def test_a_host_dies_every_now_and_then() -> None:
     fault = Fault(kind=FaultKind.RESTART, every=30 * MS, seconds=10 * MS, times=3)
     async with scripted(fault) as host:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await host.happened(fault, times=3)
 
     deaths = [outage for outage in host.account.outages if outage.kind == "dead"]

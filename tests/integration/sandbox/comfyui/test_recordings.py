@@ -12,6 +12,7 @@ from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.comfyui.state import HostFlags
 from tests.support.comfyui_recording import RECORDINGS, Line, comparable, read_recording, recorded
 from tests.support.comfyui_replay import Replay
+from tests.support.patience import PATIENCE_S
 from tests.support.paused_comfyui import StepGate
 
 VERSIONS = ("0.33", "0.3.64")
@@ -242,7 +243,7 @@ async def _heard(
     wire: ClientWebSocketResponse, gate: StepGate, event: str, **facts: object
 ) -> None:
     """Let the server go on until it has told of an event, and no further."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 frame = await wire.receive_json(timeout=0.05)

@@ -4,6 +4,7 @@ import asyncio
 
 from imagegen.sandbox.comfyui import Fault, FaultKind, SandboxComfyUI
 from tests.support.comfyui_client import MODELS, connect_client, graph_without_model, persona_graph
+from tests.support.patience import PATIENCE_S
 
 MS = 0.001
 PROMPT = "7f3a2c1e-5b0d-5c7e-9d58-0b1e64a7c0de"
@@ -55,7 +56,7 @@ async def test_a_picture_drawn_again_after_a_death_is_double_and_unavoidable() -
         async with connect_client(host.address) as client:
             await client.wait_for_end(await client.post(persona_graph(), **request))
         await host.happened(fault)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await host.came_back()
         async with connect_client(host.address) as client:
             again = await client.post(persona_graph(seed=2), prompt_id=PROMPT, **request)

@@ -16,10 +16,10 @@ from tests.support import conversations
 from tests.support.aiogram_bot import polling
 from tests.support.conversations import Sessions
 from tests.support.language_model import ChatServer, drops, says
+from tests.support.patience import PATIENCE_S
 from tests.support.product import ProductFactory
 
 ANNA = 1001
-PATIENCE_S = 20.0
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from aiohttp import web
 
 from imagegen.sandbox.telegram import SandboxTelegram
 from tests.support.bot_api import png
+from tests.support.patience import PATIENCE_S
 
 ANNA = 1001
 
@@ -102,9 +103,9 @@ async def test_a_photo_is_asked_for_varied_and_stopped(
     anna = telegram.person(ANNA)
     async with bot_running(telegram, run):
         asked = anna.write("/photo at the sea")
-        [photo] = await telegram.wait_for(1, timeout=20)
+        [photo] = await telegram.wait_for(1, timeout=PATIENCE_S)
         answer = await asyncio.wait_for(anna.answer(anna.press(photo.message_id, "vary")), 20)
-        await telegram.wait_for(1, timeout=20, method="editMessageMedia")
+        await telegram.wait_for(1, timeout=PATIENCE_S, method="editMessageMedia")
 
     assert (photo.photo, photo.caption) == (png("red"), "At the sea")
     assert photo.entities == ({"type": "bold", "offset": 0, "length": 10},)
@@ -123,10 +124,10 @@ async def test_a_stop_comes_to_its_handler(telegram: SandboxTelegram, run: Runni
     async with bot_running(telegram, run):
         with telegram.holding_uploads():
             anna.write("/photo")
-            await telegram.wait_for_calls(1, timeout=20, method="sendPhoto")
+            await telegram.wait_for_calls(1, timeout=PATIENCE_S, method="sendPhoto")
             anna.stop(7)
-            [told] = await telegram.wait_for(1, timeout=20, method="sendMessage")
-        await telegram.wait_for(1, timeout=20, method="sendPhoto")
+            [told] = await telegram.wait_for(1, timeout=PATIENCE_S, method="sendMessage")
+        await telegram.wait_for(1, timeout=PATIENCE_S, method="sendPhoto")
 
     assert told.text == "Stopped 7"
 

@@ -13,6 +13,7 @@ from telegram.helpers import escape_markdown
 
 from imagegen.sandbox.telegram import SandboxTelegram, Trouble
 from tests.support.bot_api import png
+from tests.support.patience import PATIENCE_S
 
 ANNA = 1001
 
@@ -68,7 +69,7 @@ async def test_a_photo_is_asked_for_and_varied(telegram: SandboxTelegram) -> Non
     anna = telegram.person(ANNA)
     async with bot_running(telegram):
         anna.write("/photo at the sea")
-        [sent] = await telegram.wait_for(1, timeout=20)
+        [sent] = await telegram.wait_for(1, timeout=PATIENCE_S)
         answer = await asyncio.wait_for(anna.answer(anna.press(sent.message_id, "Another one")), 20)
 
     assert (sent.photo, sent.caption, sent.has_spoiler) == (png("red"), "At the sea.", True)

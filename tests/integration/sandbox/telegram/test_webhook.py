@@ -9,6 +9,7 @@ from aiohttp import MultipartWriter, web
 
 from imagegen.sandbox.telegram import SandboxTelegram
 from tests.support.bot_api import BotApi, png
+from tests.support.patience import PATIENCE_S
 
 ANNA = 1001
 BORIS = 1002
@@ -36,7 +37,7 @@ class Webhook:
         return self.answers.popleft() if self.answers else web.Response()
 
     async def wait_for(self, count: int) -> list[str]:
-        async with asyncio.timeout(10), self.came:
+        async with asyncio.timeout(PATIENCE_S), self.came:
             await self.came.wait_for(lambda: len(self.texts) >= count)
         return self.texts
 
@@ -152,7 +153,7 @@ async def test_a_call_in_the_answer_of_the_webhook_is_done(
 
     telegram.person(ANNA).write("hello")
 
-    [message] = await telegram.wait_for(1, timeout=5)
+    [message] = await telegram.wait_for(1, timeout=PATIENCE_S)
     assert (message.text, message.photo) in {("hi", None), (None, png())}
 
 
