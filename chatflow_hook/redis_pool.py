@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.exceptions import RedisError
 
 _IDLE_S = 30.0
 
@@ -32,3 +34,11 @@ class IdleClosingPool(ConnectionPool):
         idle = self._available_connections
         while idle and now - self._released_at.get(idle[0], now) >= _IDLE_S:
             await idle.pop(0).disconnect(nowait=True)
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002 (redis-py's own)
+        """Close all connections; one that a frozen server does not let go in time is left to it.
+
+        redis-py closes the others as well, and raises then. No caller could do anything more.
+        """
+        with suppress(RedisError, OSError):
+            await super().disconnect(inuse_connections)

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
+from redis.asyncio import Connection, Redis
+from redis.exceptions import TimeoutError  # noqa: A004 (Redis has its own)
 
 from chatflow_hook.redis_pool import IdleClosingPool
 from chatflow_hook.settings import RedisPlace
@@ -51,6 +52,28 @@ async def test_connections_that_only_a_burst_needed_are_closed(
                 await asyncio.sleep(0.01)
         await _burst(client)
         assert await _count(admin) - before == BURST
+
+
+class _StuckConnection(Connection):
+    """A connection that cannot be closed within its limit, as one to a frozen server."""
+
+    async def disconnect(self, nowait: bool = False) -> None:  # noqa: FBT001, FBT002 (redis-py's own)
+        await super().disconnect(nowait)
+        raise TimeoutError("Timed out closing connection")
+
+
+async def test_a_connection_that_cannot_be_closed_stops_no_end(redis_url: str) -> None:
+    async with Redis.from_url(redis_url, db=DB) as admin:
+        before = await _count(admin)
+        pool = IdleClosingPool.from_url(redis_url, db=DB, connection_class=_StuckConnection)
+        client = Redis.from_pool(pool)
+        await _burst(client, 2)
+
+        await client.aclose()
+
+        async with asyncio.timeout(PATIENCE_S):
+            while await _count(admin) > before:  # noqa: ASYNC110 (Redis notices by itself)
+                await asyncio.sleep(0.01)
 
 
 async def _burst(client: Redis, count: int = BURST) -> None:
