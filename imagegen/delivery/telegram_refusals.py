@@ -6,7 +6,17 @@ Telegram's servers, which both pass on. Neither list is complete, so a wording t
 here is never the end of a picture at once.
 """
 
-from imagegen.delivery.errors import AnswerUnknown, ChatGone, PhotoRefused, PlaceRefused
+from http import HTTPStatus
+
+from imagegen.delivery.bot_api import CallRefused
+from imagegen.delivery.errors import (
+    AnswerUnknown,
+    ChatGone,
+    FloodWait,
+    PhotoRefused,
+    PlaceRefused,
+    TokenRevoked,
+)
 from imagegen.errors import ImagegenError
 
 # How the sentence begins of a refusal that we have no name for. `deliveries` keeps the sentence, so
@@ -14,6 +24,7 @@ from imagegen.errors import ImagegenError
 UNNAMED = "Telegram refuses the picture"
 # A wording that we do not know may be an outage of Telegram or of a proxy before it.
 _RETRY_S = 20.0
+_TOKEN_REVOKED_RETRY_S = 10.0
 # Parts of the sentences, in lower case. The order of the groups matters: "not enough rights to send
 # photos" is about the chat and not about the photo.
 _CHAT_GONE = (
@@ -55,6 +66,28 @@ _PHOTO = (
     "upload",
     "web page content",
 )
+
+
+def meaning(refused: CallRefused) -> ImagegenError:
+    """Return our error for a call that Telegram refuses. Pure. Nothing has arrived."""
+    if refused.retry_after_s is not None:
+        wait_s = refused.retry_after_s
+        return FloodWait(f"Telegram asks to wait {wait_s:g} s", retry_after_s=wait_s)
+    if refused.migrate_to_chat_id is not None:
+        return refusal(refused.description)
+    match refused.status:
+        case HTTPStatus.UNAUTHORIZED | HTTPStatus.NOT_FOUND:
+            return TokenRevoked(
+                "Telegram does not know the token", retry_after_s=_TOKEN_REVOKED_RETRY_S
+            )
+        case HTTPStatus.FORBIDDEN:
+            problem = refusal(refused.description)
+            is_told = isinstance(problem, ChatGone)
+            return problem if is_told else ChatGone("the chat is closed", code="bot_blocked")
+        case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return PhotoRefused("Telegram refuses the photo: it is too large")
+        case _:
+            return refusal(refused.description)
 
 
 def refusal(description: str) -> ImagegenError:

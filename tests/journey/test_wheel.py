@@ -142,6 +142,13 @@ def test_the_bots_install_imports_the_hook_and_brings_nothing_of_the_worker(
     assert not names & {"arq", "click", "aiogram", "aiohttp", "alembic", "PIL"}
 
 
+def test_the_extra_worker_brings_no_bot() -> None:
+    names = files_of("chatflow-imagegen", extra="worker")
+
+    assert {"aiohttp", "arq", "certifi"} <= names
+    assert "aiogram" not in names
+
+
 def test_a_worker_that_is_started_in_the_bots_install_names_the_extra(
     in_a_bot: Path, tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ ARQ = (sys.executable, "-m", "arq", "imagegen.worker.WorkerSettings")
 QUICK = (sys.executable, "-m", "arq", "tests.support.quick_recovery.WorkerSettings")
 IMAGEGEN = (str(Path(sys.executable).with_name("imagegen")), "worker")
 
-# Two busy cores take their time to import aiogram.
+# Two busy cores take their time to import a worker.
 READY_S = 90.0
 END_S = 30.0
 
