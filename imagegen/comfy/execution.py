@@ -182,7 +182,9 @@ class PromptExecution:
         Return the prompt's history entry, or None if a new websocket is needed.
         """
         try:
-            async with websocket.listening(self._http, self._id, self._events):
+            async with websocket.listening(
+                self._http, self._id, self._events, opens_within_s=self._unreachable_s
+            ):
                 return await begin() or await self._read_events()
         except WebSocketLost as error:
             if self._is_off_host:  # the prompt has not been posted yet

@@ -23,7 +23,8 @@ class PromptTimeouts:
     - `drawing_s`: from there, or from its start if the models are loaded, to its end.
     - `silence_s`: without a sign of progress while it is drawn; a host that loads gives no sign.
     - `check_after_s`: without an event of the prompt before the host is asked over HTTP.
-    - `unreachable_s`: how long an unreachable host is waited for when it is asked.
+    - `unreachable_s`: how long an unreachable host is waited for: when it is asked, and until it has
+      opened a websocket.
     """
 
     request_s: float
