@@ -61,7 +61,9 @@ async def listening(
     """
     async with AsyncExitStack() as stack:
         try:
-            socket = await stack.enter_async_context(http.socket(client_id, within_s=opens_within_s))
+            socket = await stack.enter_async_context(
+                http.socket(client_id, within_s=opens_within_s)
+            )
         except HostLost as error:
             raise WebSocketLost(error.sentence) from error
         reading = asyncio.create_task(
