@@ -315,7 +315,13 @@ async def worker_parts(  # noqa: PLR0913 (what the worker has made, most of it b
         retention=Retention(engine, ImageCleanup(engine, images), retention_limits(settings)),
         stray_cleanup=stray_cleanup,
         forgotten_messages=ForgottenMessages(engine, chat_sender),
-        keep_warm=KeepWarm(membership.pool, library, WarmClaims(results), metrics),
+        keep_warm=KeepWarm(
+            membership.pool,
+            library,
+            WarmClaims(results),
+            metrics,
+            add_stray=stray_cleanup.add,
+        ),
         prompts=prompts,
     )
 

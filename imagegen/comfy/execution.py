@@ -46,8 +46,6 @@ _HISTORY_DELAYS_S = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _AWAY_DELAYS_S = (0.1, 0.2, 0.5, 1.0)
 # Before each new websocket after the first reconnect, which is made at once.
 _RECONNECT_DELAY_S = 1.0
-# An old server takes longer than this to stop inside the last node; the prompt is then a stray.
-_CANCEL_WITHIN_S = 10.0
 
 
 class PromptExecution:
@@ -69,6 +67,7 @@ class PromptExecution:
         self._job = job
         self._id = job.prompt_id
         self._unreachable_s = limits.unreachable_s
+        self._cancel_s = limits.cancel_s
         self._events = EventQueue()
         self._deadlines = PromptDeadlines(limits, clock)
         self._tracker = PromptTracker(job, self._deadlines, clock)
@@ -182,7 +181,9 @@ class PromptExecution:
         Return the prompt's history entry, or None if a new websocket is needed.
         """
         try:
-            async with websocket.listening(self._http, self._id, self._events):
+            async with websocket.listening(
+                self._http, self._id, self._events, opens_within_s=self._unreachable_s
+            ):
                 return await begin() or await self._read_events()
         except WebSocketLost as error:
             if self._is_off_host:  # the prompt has not been posted yet
@@ -355,7 +356,7 @@ class PromptExecution:
 
     async def _cancel_on_host(self) -> None:
         try:
-            self._is_off_host = await cancel_prompt(self._http, self._id, within_s=_CANCEL_WITHIN_S)
+            self._is_off_host = await cancel_prompt(self._http, self._id, within_s=self._cancel_s)
         except HostLost as error:
             log.warning("not taken off", host=self._http.name, why=error.sentence)
 

@@ -175,27 +175,31 @@ class HostHTTP:
             return await self._json(answer)
 
     @asynccontextmanager
-    async def socket(self, client_id: str) -> AsyncIterator[ClientWebSocketResponse]:
+    async def socket(
+        self, client_id: str, *, within_s: float
+    ) -> AsyncIterator[ClientWebSocketResponse]:
         """Open the websocket of one client and close it after the block.
 
         When this yields, the host has the client on its list and sends it the events of its
         prompts. The caller must keep reading: see EventQueue.
 
         Raises:
-            HostLost: the host opens no websocket, closes it at once, or sends nothing on it.
+            HostLost: within `within_s`, or the time of one call if that is shorter, the host opens
+                no websocket or sends nothing on it; or it closes it at once.
         """
-        async with await self._connect(client_id) as socket:
+        ends_at = asyncio.get_running_loop().time() + min(within_s, self._timeout)
+        async with await self._connect(client_id, ends_at) as socket:
             # The host reads feature flags in the first message only. With them, previews name
             # their prompt and node.
             await self._send_features(socket)
             # The handshake ends before the host has put the client on its list. Its first frame,
             # a status, is sent after that.
-            await self._read_first_frame(socket)
+            await self._read_first_frame(socket, ends_at)
             yield socket
 
-    async def _connect(self, client_id: str) -> ClientWebSocketResponse:
+    async def _connect(self, client_id: str, ends_at: float) -> ClientWebSocketResponse:
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout_at(ends_at):
                 return await self._open.ws_connect(
                     self._address.websocket(client_id),
                     heartbeat=_HEARTBEAT_S,
@@ -211,9 +215,9 @@ class HostHTTP:
         except (ClientError, OSError) as error:
             raise HostLost(f"{self.name} closed its websocket at once") from error
 
-    async def _read_first_frame(self, socket: ClientWebSocketResponse) -> None:
+    async def _read_first_frame(self, socket: ClientWebSocketResponse, ends_at: float) -> None:
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout_at(ends_at):
                 message = await socket.receive()
         except TimeoutError:
             raise HostLost(f"{self.name} says nothing on its websocket") from None

@@ -23,7 +23,10 @@ class PromptTimeouts:
     - `drawing_s`: from there, or from its start if the models are loaded, to its end.
     - `silence_s`: without a sign of progress while it is drawn; a host that loads gives no sign.
     - `check_after_s`: without an event of the prompt before the host is asked over HTTP.
-    - `unreachable_s`: how long an unreachable host is waited for when it is asked.
+    - `unreachable_s`: how long an unreachable host is waited for: when it is asked, and until it has
+      opened a websocket.
+    - `cancel_s`: until a prompt is off the host that was cancelled there. A host that loads models
+      obeys only afterwards, and an old one not inside the last node; the prompt is then a stray.
     """
 
     request_s: float
@@ -33,6 +36,7 @@ class PromptTimeouts:
     loading_s: float = 300.0
     check_after_s: float = 10.0
     unreachable_s: float = 10.0
+    cancel_s: float = 10.0
 
 
 class PromptDeadlines:

@@ -46,7 +46,9 @@ class EventQueue:
 
 
 @asynccontextmanager
-async def listening(http: HostHTTP, client_id: str, queue: EventQueue) -> AsyncIterator[None]:
+async def listening(
+    http: HostHTTP, client_id: str, queue: EventQueue, *, opens_within_s: float
+) -> AsyncIterator[None]:
     """Put all events for a client into the queue while the block runs.
 
     If the websocket closes or sends a malformed frame, a WebSocketLost is put into the queue and
@@ -55,11 +57,13 @@ async def listening(http: HostHTTP, client_id: str, queue: EventQueue) -> AsyncI
     would be removed with it.
 
     Raises:
-        WebSocketLost: no websocket can be opened.
+        WebSocketLost: no websocket can be opened within `opens_within_s`.
     """
     async with AsyncExitStack() as stack:
         try:
-            socket = await stack.enter_async_context(http.socket(client_id))
+            socket = await stack.enter_async_context(
+                http.socket(client_id, within_s=opens_within_s)
+            )
         except HostLost as error:
             raise WebSocketLost(error.sentence) from error
         reading = asyncio.create_task(

@@ -237,7 +237,7 @@ async def _socket_fault(
         async with (
             asyncio.timeout(timeout_s),
             HostHTTP(address, headers=headers, request_timeout=2 * timeout_s) as http,
-            http.socket(str(uuid4())),
+            http.socket(str(uuid4()), within_s=2 * timeout_s),
         ):
             return None
     except TimeoutError:

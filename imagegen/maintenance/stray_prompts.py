@@ -11,6 +11,7 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from imagegen.comfy.client import HostClient
@@ -63,6 +64,16 @@ class StrayCleanup:
             await self._forget_old_ones()
         except Unavailable as error:
             log.warning("strays wait", why=error.sentence)
+
+    async def add(self, prompt_id: UUID, host: str) -> None:
+        """Write down a prompt that belongs to no request; may be called twice.
+
+        Raises:
+            Unavailable: PostgreSQL cannot be reached.
+        """
+        statement = insert(StrayPrompt).values(prompt_id=prompt_id, host=host)
+        statement = statement.on_conflict_do_nothing()
+        await self._run(lambda connection: connection.execute(statement))
 
     async def strays_on(self, host: str, *, left_for_s: float = 0.0) -> list[Stray]:
         """Return up to 200 stray prompts of a host that were left so long ago, the oldest first.

@@ -11,7 +11,7 @@ from imagegen import periodic
 from imagegen.db.tables import HostUse
 from imagegen.errors import ImagegenError
 from imagegen.metrics import Metrics
-from imagegen.pipeline.warming import load_models
+from imagegen.pipeline.warming import AddStray, load_models
 from imagegen.pool.health import Condition
 from imagegen.pool.host import HostStatus
 from imagegen.pool.pool import Pool
@@ -36,7 +36,7 @@ class KeepWarm:
 
     A host loads the models of one persona at a time, and those only if nobody uses it and its
     memory holds those of no other persona that is kept warm. Several workers load the same models
-    once. `idle_s`: for how long a host must not have been used. `clock` is for tests: seconds, by
+    once. `add_stray` is called with a prompt that may still be on its host. `idle_s`: for how long a host must not have been used. `clock` is for tests: seconds, by
     default of the running event loop.
     """
 
@@ -47,6 +47,7 @@ class KeepWarm:
         claims: WarmClaims,
         metrics: Metrics,
         *,
+        add_stray: AddStray,
         idle_s: float = _IDLE_S,
         clock: Callable[[], float] | None = None,
     ) -> None:
@@ -54,6 +55,7 @@ class KeepWarm:
         self._library = library
         self._claims = claims
         self._metrics = metrics
+        self._add_stray = add_stray
         self._idle_s = idle_s
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         # By host, what loads models there, and which ones.
@@ -130,7 +132,7 @@ class KeepWarm:
             async with self._pool.lend_idle(host, workflow.requirements, wanted) as lease:
                 if lease is None:
                     return
-                await load_models(lease, workflow, wanted=wanted)
+                await load_models(lease, workflow, wanted=wanted, add_stray=self._add_stray)
         except ImagegenError as error:
             if wanted.is_set():
                 self._metrics.warmed(host, end="gave_way")

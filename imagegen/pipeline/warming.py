@@ -1,9 +1,9 @@
 """Makes a host load the models of a persona, by a tiny picture that nobody gets."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import structlog
 
@@ -11,6 +11,7 @@ from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import DrawingFailed, HostLost, PromptLost, PromptRefused
 from imagegen.comfy.execution import PromptExecution
 from imagegen.comfy.prompt_job import PromptJob
+from imagegen.errors import ImagegenError, Unavailable
 from imagegen.pool.host import SlotLease
 from imagegen.workflows.binding import BoundGraph
 from imagegen.workflows.library import Workflow
@@ -18,16 +19,28 @@ from imagegen.workflows.warm_graph import warm_graphs
 
 log = structlog.get_logger(__name__)
 
+# Called with a prompt and its host that nobody waits for, to be removed later.
+AddStray = Callable[[UUID, str], Awaitable[None]]
+
 _CANCEL_WITHIN_S = 10.0
 
 
+async def _leave(_: UUID, __: str) -> None:
+    pass
+
+
 async def load_models(
-    lease: SlotLease, workflow: Workflow, *, wanted: asyncio.Event | None = None
+    lease: SlotLease,
+    workflow: Workflow,
+    *,
+    wanted: asyncio.Event | None = None,
+    add_stray: AddStray = _leave,
 ) -> None:
     """Let the host of a lease draw a tiny picture with the workflow's models, and forget it.
 
     If `wanted` is set meanwhile, somebody else wants the host, and the prompt is cancelled. It is
-    cancelled as well if the call is cancelled.
+    cancelled as well if the call is cancelled. A host that loads models obeys only afterwards:
+    a prompt that may still be there after some seconds is given to `add_stray`.
 
     Raises:
         PromptLost: the host was wanted, or has lost the prompt.
@@ -37,19 +50,21 @@ async def load_models(
     """
     small, full = warm_graphs(workflow)
     try:
-        await _draw(lease, small, wanted)
+        await _draw(lease, small, wanted, add_stray)
     except (PromptRefused, DrawingFailed) as error:
         # Perhaps it was too small for a node.
         log.info("models are loaded in full size", host=lease.host.name, why=error.sentence)
-        await _draw(lease, full, wanted)
+        await _draw(lease, full, wanted, add_stray)
 
 
-async def _draw(lease: SlotLease, graph: BoundGraph, wanted: asyncio.Event | None) -> None:
-    client, prompt_id = lease.host, str(uuid4())
+async def _draw(
+    lease: SlotLease, graph: BoundGraph, wanted: asyncio.Event | None, add_stray: AddStray
+) -> None:
+    client, prompt_id = lease.host, uuid4()
     execution = client.execution(
         PromptJob(
             graph=lease.with_host_paths(graph.graph),
-            prompt_id=prompt_id,
+            prompt_id=str(prompt_id),
             node=graph.output_node,
             pictures=graph.pictures,
             on_queue=lease.note_queue,
@@ -61,9 +76,13 @@ async def _draw(lease: SlotLease, graph: BoundGraph, wanted: asyncio.Event | Non
         async with _giving_way(execution, client, wanted):
             await execution.run()
     except asyncio.CancelledError:
-        await _take_off(client, prompt_id)
+        await _take_off(client, prompt_id, add_stray)
         raise
-    await _take_off(client, prompt_id)
+    except ImagegenError:
+        if execution.leaves_a_stray:
+            await _note_stray(client, prompt_id, add_stray)
+        raise
+    await _take_off(client, prompt_id, add_stray)
 
 
 @asynccontextmanager
@@ -86,9 +105,19 @@ async def _giving_way(
         watching.cancel()
 
 
-async def _take_off(client: HostClient, prompt_id: str) -> None:
-    """Cancel the prompt, and delete what the host keeps of it; a host that is lost is logged."""
+async def _take_off(client: HostClient, prompt_id: UUID, add_stray: AddStray) -> None:
+    """Cancel the prompt and delete what the host keeps of it, now or later."""
+    is_off = False
     try:
-        await client.cancel_prompt(prompt_id, within_s=_CANCEL_WITHIN_S)
+        is_off = await client.cancel_prompt(str(prompt_id), within_s=_CANCEL_WITHIN_S)
     except HostLost as error:
+        log.warning("prompt is left on its host", host=client.name, why=error.sentence)
+    if not is_off:
+        await _note_stray(client, prompt_id, add_stray)
+
+
+async def _note_stray(client: HostClient, prompt_id: UUID, add_stray: AddStray) -> None:
+    try:
+        await add_stray(prompt_id, client.name)
+    except Unavailable as error:
         log.warning("prompt is left on its host", host=client.name, why=error.sentence)

@@ -54,6 +54,12 @@ class Health:
         """Whether the host may use all of its slots."""
         return self.condition is Condition.UP
 
+    @property
+    def losses(self) -> int:
+        """How often it was lost since it last drew, if it answers again but has not drawn; else 0."""
+        is_back = self.condition is Condition.SUSPECT and not self.is_resting
+        return self.lost if is_back else 0
+
     def usable_slots(self, slots: int) -> int:
         """Return how many of the host's slots may be lent: all, one or none."""
         if self.is_up:

@@ -219,6 +219,7 @@ class PooledHost:
         return Candidate(
             name=self.name,
             is_up=self.health.is_up,
+            losses=self.health.losses,
             is_free=self.is_free(),
             is_short_of_memory=now < self._short_of_memory.get(requirements.model_set, now),
             taken=self.taken,

@@ -8,6 +8,9 @@ from math import inf
 _SOONER_FACTOR = 1.5
 # A prompt that waits on a host is moved to another one only if that gains at least this much, too.
 _LEAST_GAIN_S = 2.0
+# What a prompt is expected to cost on a host that answers again after it was lost, since it may be
+# lost once more: about as long as that takes to notice. Twice as much after each further loss.
+_LOSS_S = 20.0
 # A change of models costs more than its own time: it also delays all requests that come next, and
 # unloads models that other requests need (docs/decisions/0016-a-change-of-models-is-time.md).
 _CHANGE_FACTOR = 1.5
@@ -24,6 +27,8 @@ class Candidate:
     long all of these still take. `has_models`: the last of ours has the same model set as this
     prompt. `change_s` is what a change of models costs. `seconds` is how long a drawing with this
     model set takes, None if unknown. `is_short_of_memory`: the last one ran out of memory here.
+    `losses`: how often it was lost since it last drew, if it answers again but has not drawn yet; 0
+    for any other host, up or not.
     """
 
     name: str
@@ -36,6 +41,12 @@ class Candidate:
     change_s: float = 0.0
     seconds: float | None = None
     is_short_of_memory: bool = False
+    losses: int = 0
+
+    @property
+    def answers(self) -> bool:
+        """Whether it is up, or answers again after it was lost."""
+        return self.is_up or self.losses > 0
 
     @property
     def queued(self) -> int:
@@ -45,17 +56,22 @@ class Candidate:
     @property
     def begins_s(self) -> float:
         """How long until a prompt that is given now begins to be drawn, its models loaded."""
-        return self.left_s + (0.0 if self.has_models else self.change_s)
+        return self.left_s + self._risk_s + (0.0 if self.has_models else self.change_s)
 
     @property
     def cost_s(self) -> float:
         """What a prompt that is given now costs, for its own request and for later ones."""
-        return self.left_s + (0.0 if self.has_models else _CHANGE_FACTOR * self.change_s)
+        change_s = 0.0 if self.has_models else _CHANGE_FACTOR * self.change_s
+        return self.left_s + self._risk_s + change_s
 
     @property
     def ends_s(self) -> float:
         """How long until a prompt that is given now is done; 0 if `seconds` is unknown."""
         return 0.0 if self.seconds is None else self.begins_s + self.seconds
+
+    @property
+    def _risk_s(self) -> float:
+        return _LOSS_S * 2.0 ** (self.losses - 1) if self.losses else 0.0
 
 
 def choose_host(
@@ -67,10 +83,11 @@ def choose_host(
     """Return the name of the host to draw on now; None if none is free or waiting is better.
 
     The host with the lowest cost is chosen. So prompts spread over idle hosts, but go where their
-    models are loaded if the wait there costs less than loading them. A host that is not up is
-    chosen only if no other is left, and `avoid_host`, the host that has just failed this request,
-    last of all, as is a host on which its models do not fit into the memory. `prefer_host`, a host
-    that is about to have the models, is chosen if it is up and free.
+    models are loaded if the wait there costs less than loading them. A host that answers again
+    after it was lost counts as one that begins later. Any other host that is not up is chosen only
+    if no other is left, and `avoid_host`, the host that has just failed this request, last of all,
+    as is a host on which its models do not fit into the memory. `prefer_host`, a host that is about
+    to have the models, is chosen if it is up and free.
     """
     for each in candidates:
         if each.name == prefer_host and each.is_up and each.is_free:
@@ -98,9 +115,9 @@ def sooner_host(candidates: Sequence[Candidate], *, wait_s: float) -> str | None
 
 
 def begins_much_sooner(candidate: Candidate, *, wait_s: float) -> bool:
-    """Whether a host that is up would begin a prompt much sooner than in `wait_s` seconds."""
+    """Whether a host that answers would begin a prompt much sooner than in `wait_s` seconds."""
     begins_s = candidate.begins_s
-    return candidate.is_up and wait_s > max(_SOONER_FACTOR * begins_s, begins_s + _LEAST_GAIN_S)
+    return candidate.answers and wait_s > max(_SOONER_FACTOR * begins_s, begins_s + _LEAST_GAIN_S)
 
 
 class Estimate:
@@ -139,7 +156,7 @@ def _cost(
 ) -> tuple[bool, bool, float, int, bool, float]:
     return (
         candidate.name == avoid_host or candidate.is_short_of_memory,
-        not candidate.is_up,
+        not candidate.answers,
         candidate.cost_s,
         candidate.queued,
         not candidate.has_models,

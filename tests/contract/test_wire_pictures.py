@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
+from imagegen.comfy.host_report import ask_hosts
 from tests.contract.client import ContractClient
 from tests.contract.graphs import FOLDER, HEIGHT, WIDTH, Graph, empty_image, previewed, saved
 from tests.contract.websocket_listener import EventListener
@@ -76,18 +77,17 @@ async def test_a_picture_is_served_as_it_was_drawn(
     assert _is_in_its_colour(picture, drawn)
 
 
-async def test_a_saved_picture_holds_the_graph(
+async def test_a_picture_holds_the_graph_unless_the_host_tells_that_it_does_not(
     contract_client: ContractClient, listener: EventListener
 ) -> None:
-    stats = await contract_client.get("/system_stats")
-    if "--disable-metadata" in stats["system"].get("argv", ()):
-        contract_client.host.skip("it runs with --disable-metadata")
-    graph = previewed()
+    host, graph = contract_client.host, previewed()
+    [report] = await ask_hosts([host.address], headers=host.headers, timeout_s=host.patience_s)
+
     (image,) = await _images(contract_client, listener, graph)
     _, _, body = await contract_client.view(**image)
 
-    embedded = json.loads(_opened(body).info["prompt"])
-    assert embedded["2"]["inputs"] == graph["2"]["inputs"]
+    embedded = json.loads(_opened(body).info.get("prompt", "{}"))
+    assert embedded == (graph if report.writes_prompts else {})
 
 
 async def test_a_picture_can_be_had_as_webp_and_without_the_graph(

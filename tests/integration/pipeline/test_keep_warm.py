@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from redis.asyncio import Redis
 
 from chatflow_hook.tables import State
 from imagegen import resources
+from imagegen.comfy.timeouts import PromptTimeouts
 from imagegen.metrics import Metrics
 from imagegen.pipeline.keep_warm import KeepWarm
 from imagegen.pool.pool import Pool
@@ -26,7 +29,7 @@ from tests.support.comfyui_client import connect_client, persona_graph
 from tests.support.patience import PATIENCE_S
 from tests.support.pool_callers import Clock, SlotCaller
 from tests.support.product import ProductFactory, required_models
-from tests.support.prompt_execution import client
+from tests.support.prompt_execution import LIMITS, MS, client
 from tests.support.slot_taker import redis_at
 
 STALL = Fault(kind=FaultKind.STALL, seconds=PATIENCE_S)
@@ -58,9 +61,25 @@ async def host() -> AsyncIterator[SandboxComfyUI]:
 class Worker:
     """What one worker has for loading models ahead; `step` looks once, and waits for its end."""
 
-    def __init__(self, keep_warm: KeepWarm, pool: Pool, metrics: Metrics, clock: Clock) -> None:
-        self.keep_warm, self.pool, self.clock = keep_warm, pool, clock
-        self._metrics = metrics
+    def __init__(
+        self, pool: Pool, library: ReloadableLibrary, claims: WarmClaims, *, idle_s: float
+    ) -> None:
+        self.pool, self.clock = pool, Clock()
+        # The prompts that may still be on a host, and their hosts.
+        self.strays: list[tuple[str, str]] = []
+        self._metrics = Metrics()
+        self.keep_warm = KeepWarm(
+            pool,
+            library,
+            claims,
+            self._metrics,
+            add_stray=self._add_stray,
+            idle_s=idle_s,
+            clock=self.clock,
+        )
+
+    async def _add_stray(self, prompt_id: UUID, host: str) -> None:
+        self.strays.append((str(prompt_id), host))
 
     def count(self, host: SandboxComfyUI, end: str) -> float | None:
         """Return how often loading on a host has ended so, by its metric."""
@@ -84,13 +103,13 @@ async def worker_of(
     *hosts: SandboxComfyUI,
     is_shared: bool = False,
     idle_s: float = 0.0,
+    limits: PromptTimeouts = LIMITS,
 ) -> AsyncIterator[Worker]:
-    clock = Clock()
     async with AsyncExitStack() as stack:
         slots = RedisSlotRegistry(redis) if is_shared else None
         if slots is not None:
             await stack.enter_async_context(slots.renewed())
-        clients = [await stack.enter_async_context(client(host.address)) for host in hosts]
+        clients = [await stack.enter_async_context(client(host.address, limits)) for host in hosts]
         pool = Pool(clients, slots_per_host=1, shared=slots)
         await stack.enter_async_context(pool.running())
         for status in pool.status():
@@ -98,9 +117,7 @@ async def worker_of(
         library = ReloadableLibrary(
             lambda: load_workflows(resources.path("workflows"), personas_dir)
         )
-        claims, metrics = WarmClaims(redis), Metrics()
-        keep_warm = KeepWarm(pool, library, claims, metrics, idle_s=idle_s, clock=clock)
-        yield Worker(keep_warm, pool, metrics, clock)
+        yield Worker(pool, library, WarmClaims(redis), idle_s=idle_s)
 
 
 def _texts(host: SandboxComfyUI) -> Sequence[Any]:
@@ -168,6 +185,26 @@ async def test_a_picture_that_wants_the_only_slot_gets_it_at_once(
 
     assert [drawn.succeeded for drawn in host.drawn] == [False]
     assert worker.count(host, "gave_way") == 1
+
+
+async def test_a_prompt_that_a_host_does_not_give_up_while_it_loads_is_a_stray(
+    redis: Redis, tmp_path: Path
+) -> None:
+    limits = replace(LIMITS, cancel_s=50 * MS)
+    async with (
+        SandboxComfyUI(models=required_models(), model_load_seconds=PATIENCE_S) as host,
+        worker_of(redis, kept_warm(tmp_path, "lina"), host, limits=limits) as worker,
+    ):
+        await worker.keep_warm.step()
+        async with asyncio.timeout(PATIENCE_S):
+            while not host.account.loads:  # noqa: ASYNC110 (a host sets no event)
+                await asyncio.sleep(10 * MS)
+
+        caller = SlotCaller(worker.pool).start()
+        await worker.settled()
+        await caller.end()
+
+    assert worker.strays == [(host.posted[0].prompt_id, host.address)]
 
 
 async def test_a_picture_of_another_worker_gets_the_slot_too(

@@ -54,6 +54,25 @@ async def test_a_prompt_that_waits_behind_others_moves_to_a_host_that_is_free(
     assert len(free.drawn) == 1
 
 
+async def test_a_prompt_moves_to_a_host_that_was_lost_and_answers_again(
+    products: ProductFactory,
+) -> None:
+    # Shorter than the answer of a frozen host takes, longer than that of a busy one.
+    async with products.start(hosts=2, works=False, comfyui_away_timeout=1.0) as product:
+        shared, lost = product.hosts
+        await _restart(shared, seconds_per_picture=LONG_S)
+        lost.freeze()
+        async with others_on(shared, 3), product.worker():
+            request = await product.ask()
+            await _until(lambda: len(shared.posted) == 4)
+
+            lost.thaw()
+            picture = await product.hook.wait(request, timeout=PATIENCE_S)
+
+    assert picture.state is State.DELIVERED
+    assert len(lost.drawn) == 1
+
+
 async def test_a_single_shared_host_is_posted_to_once(products: ProductFactory) -> None:
     limits: dict[str, Any] = {"comfyui_queue_timeout": 100 * MS, "comfyui_look_after": 50 * MS}
     async with products.start(works=False, seconds_per_picture=300 * MS, **limits) as product:

@@ -108,6 +108,16 @@ def test_after_a_reconnect_the_running_node_comes_without_a_prompt() -> None:
     assert event == events.NodeStarted(prompt_id=None, node="3")
 
 
+def test_a_node_that_a_newer_host_says_to_be_loading_has_made_no_step() -> None:
+    # Read in ComfyUI's source after 0.33; no such host was recorded.
+    state = {"value": 0, "max": 1, "state": "running", "activity": "loading"}
+    frame = json.dumps(
+        {"type": "progress_state", "data": {"prompt_id": "a", "nodes": {"5": state}}}
+    )
+
+    assert events.read_event(frame) == events.NodeProgress(prompt_id="a", nodes={"5": 0.0})
+
+
 def test_crystools_tells_how_busy_each_gpu_is() -> None:
     gpus = [
         {"gpu_utilization": 97, "vram_used": 1},

@@ -225,3 +225,20 @@ def test_a_host_of_unknown_length_is_no_reason_to_move() -> None:
     unknown = host("a", others=3, left_s=float("inf"))
 
     assert not begins_much_sooner(unknown, wait_s=float("inf"))
+
+
+def test_a_host_that_answers_again_is_chosen_if_that_saves_more_than_its_loss_may_cost() -> None:
+    shared = host("a", others=20, left_s=200.0)
+    back = host("b", is_up=False, losses=1)
+
+    assert choose_host([shared, back]) == "b"
+    assert choose_host([replace(shared, others=1, left_s=10.0), back]) == "a"
+    assert choose_host([shared, replace(back, losses=5)]) == "a"
+
+
+def test_a_prompt_that_waits_long_moves_to_a_host_that_answers_again() -> None:
+    back = host("b", is_up=False, losses=1)
+
+    assert sooner_host([back], wait_s=100.0) == "b"
+    assert sooner_host([back], wait_s=20.0) is None
+    assert sooner_host([replace(back, losses=0)], wait_s=100.0) is None
