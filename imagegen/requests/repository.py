@@ -108,6 +108,9 @@ _CLAIM = DirectQuery(
             ImageRequest.dialog_id,
             text_version=bindparam("age_text_version"),
         ).label("may_exceed_safe"),
+        safety_memory.has_unread_turns(ImageRequest.user_id, ImageRequest.dialog_id).label(
+            "has_unread_turns"
+        ),
     )
 )
 _CLAIM_STATE = DirectQuery(

@@ -2,14 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 import pytest
-from sqlalchemy import event, text
-from sqlalchemy.pool import Pool
+from sqlalchemy import text
 
 from chatflow_hook import ChatFlowHook
-from tests.support import conversations
+from tests.support import conversations, database_activity
 from tests.support.conversations import Sessions, turn
 
 
@@ -25,15 +23,8 @@ async def hook(database_url: str, redis_url: str) -> AsyncIterator[ChatFlowHook]
 
 @pytest.fixture
 def queries() -> Iterator[list[str]]:
-    """Give the list of what connections that are opened from now on run on asyncpg itself."""
-    seen: list[str] = []
-
-    def listen(connection: Any, _: Any) -> None:
-        connection.driver_connection.add_query_logger(lambda logged: seen.append(logged.query))
-
-    event.listen(Pool, "connect", listen)
-    yield seen
-    event.remove(Pool, "connect", listen)
+    with database_activity.noted_queries() as queries:
+        yield queries
 
 
 async def test_a_turn_without_a_picture_takes_two_statements_and_no_transaction(
@@ -85,7 +76,7 @@ async def test_a_turn_waits_for_another_of_its_dialog_and_counts_after_it(
     async with sessions.begin() as first, sessions.begin() as second:
         await hook.on_turn(turn(), first)
         waiting = asyncio.create_task(hook.on_turn(turn(), second))
-        await _somebody_waits(sessions)
+        await database_activity.somebody_waits(sessions)
         await first.commit()
         await waiting
 
@@ -103,10 +94,3 @@ async def test_a_held_dialog_costs_a_turn_of_its_own_half_a_second_at_most(
 
     await hook.on_turn(turn())
     assert (await conversations.dialog(sessions)).message_count == 2
-
-
-async def _somebody_waits(sessions: Sessions) -> None:
-    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-    async with asyncio.timeout(10), sessions() as session:
-        while not await session.scalar(waiting):  # noqa: ASYNC110 (the server tells nobody)
-            await asyncio.sleep(0.01)
