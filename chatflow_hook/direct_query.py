@@ -45,13 +45,23 @@ class DirectQuery:
             asyncpg.PostgresError: the server refuses it. Other errors of asyncpg, and OSError, may
                 come instead; SQLAlchemy does not see any of them.
         """
+        sql, values = self._given(parameters)
+        record = await driver_connection.fetchrow(sql, *values)
+        return None if record is None else self._row(record)
+
+    async def all(
+        self, driver_connection: asyncpg.Connection, parameters: Mapping[str, Any]
+    ) -> list[Any]:
+        """Return all rows, as `first` returns one, and raise as it does."""
+        sql, values = self._given(parameters)
+        return [self._row(record) for record in await driver_connection.fetch(sql, *values)]
+
+    def _given(self, parameters: Mapping[str, Any]) -> tuple[str, list[Any]]:
         sql, binds, constants = self._compiled
         values = {**constants, **parameters}
-        given = [
+        return sql, [
             values[name] if convert is None else convert(values[name]) for name, convert in binds
         ]
-        record = await driver_connection.fetchrow(sql, *given)
-        return None if record is None else self._row(tuple(record.keys()), record)
 
     @cached_property
     def _compiled(self) -> tuple[str, Sequence[_Bind], Mapping[str, Any]]:
@@ -67,9 +77,9 @@ class DirectQuery:
         binds = tuple((name, converts.get(name)) for name in state.positiontup)
         return state.statement, binds, state.parameters
 
-    def _row(self, names: tuple[str, ...], record: asyncpg.Record) -> Any:
+    def _row(self, record: asyncpg.Record) -> Any:
         if self._row_type is None:
-            self._row_type = namedtuple("Row", names)  # type: ignore[misc]  # noqa: PYI024 (of the columns)
+            self._row_type = namedtuple("Row", tuple(record.keys()))  # type: ignore[misc]  # noqa: PYI024 (of the columns)
         return self._row_type(*record)
 
     _row_type: Any = None

@@ -1,7 +1,8 @@
 """The worker's connections to PostgreSQL, and its transactions."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import asyncpg
@@ -113,11 +114,23 @@ async def first(
         result = await database.execute(query.executable, values)
         return result.first() if result.returns_rows else None
     try:
-        return await _with_retries(
-            database.connect, lambda connection: _first_on_asyncpg(connection, query, values)
-        )
+        return await _run_on_asyncpg(database, lambda connection: query.first(connection, values))
     except _NeedsSQLAlchemy:
         return await run_statement(database, lambda connection: first(connection, query, values))
+
+
+async def all_rows(
+    engine: AsyncEngine, query: DirectQuery, values: Mapping[str, Any] = MappingProxyType({})
+) -> Sequence[Any]:
+    """Run a query and return all of its rows, as `first` does with one; raises the same."""
+
+    async def step(connection: AsyncConnection) -> Sequence[Any]:
+        return (await connection.execute(query.executable, values)).all()
+
+    try:
+        return await _run_on_asyncpg(engine, lambda connection: query.all(connection, values))
+    except _NeedsSQLAlchemy:
+        return await run_statement(engine, step)
 
 
 async def one_or_none(
@@ -160,24 +173,27 @@ class _NeedsSQLAlchemy(Exception):
     """The statement has to be run by SQLAlchemy, and has had no effect yet."""
 
 
-async def _first_on_asyncpg(
-    connection: AsyncConnection, query: DirectQuery, values: Mapping[str, Any]
-) -> Any | None:
-    driver_connection = driver_connection_of(connection)
-    if driver_connection is None:
-        raise _NeedsSQLAlchemy
-    try:
-        return await query.first(driver_connection, values)
-    except (
-        asyncpg.ReadOnlySQLTransactionError,
-        asyncpg.InterfaceError,
-        asyncpg.InternalClientError,
-    ):
-        # Of the server or of the connection: SQLAlchemy is to see it, which then replaces both.
-        raise _NeedsSQLAlchemy from None
-    except asyncpg.PostgresError as error:
-        # As an error of a statement, which one of a connect is not.
-        raise DBAPIError(None, None, error, hide_parameters=True) from error
+async def _run_on_asyncpg(
+    engine: AsyncEngine, run: Callable[[asyncpg.Connection], Awaitable[ResultT]]
+) -> ResultT:
+    async def step(connection: AsyncConnection) -> ResultT:
+        driver_connection = driver_connection_of(connection)
+        if driver_connection is None:
+            raise _NeedsSQLAlchemy
+        try:
+            return await run(driver_connection)
+        except (
+            asyncpg.ReadOnlySQLTransactionError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+        ):
+            # Of the server or of the connection: SQLAlchemy is to see it, and replaces both.
+            raise _NeedsSQLAlchemy from None
+        except asyncpg.PostgresError as error:
+            # As an error of a statement, which one of a connect is not.
+            raise DBAPIError(None, None, error, hide_parameters=True) from error
+
+    return await _with_retries(engine.connect, step)
 
 
 async def _with_retries(

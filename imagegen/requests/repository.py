@@ -10,14 +10,16 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import (
     BigInteger,
-    ColumnElement,
+    DateTime,
+    Float,
+    Integer,
     Text,
+    Uuid,
     and_,
     bindparam,
     case,
     delete,
     func,
-    literal,
     or_,
     select,
     tuple_,
@@ -30,7 +32,7 @@ from chatflow_hook import safety_memory, user_erasure
 from chatflow_hook.direct_query import DirectQuery
 from chatflow_hook.tables import OPEN, ImageRequest, Kind, State, is_open
 from chatflow_hook.turn import Rating
-from imagegen.db.engine import first, run_in_transaction, run_statement
+from imagegen.db.engine import all_rows, first, run_in_transaction, run_statement
 from imagegen.db.tables import StrayPrompt
 from imagegen.delivery.message import SentMessage
 from imagegen.errors import ImagegenError
@@ -135,6 +137,27 @@ _FETCHABLE = DirectQuery(
         ImageRequest.drawn_rating == Rating.SAFE,
         ImageRequest.image.is_not(None),
     )
+)
+_AFTER = tuple_(
+    bindparam("after_created_at", type_=DateTime(timezone=True)), bindparam("after_id", type_=Uuid)
+)
+_SPAN = func.make_interval(0, 0, 0, 0, 0, 0, bindparam("silent_s", type_=Float))
+_IS_SILENT = (
+    select(ImageRequest.created_at, ImageRequest.id, _AGE_S)
+    .where(
+        ImageRequest.state.in_(OPEN),
+        _IS_OF_KNOWN_KIND,
+        or_(
+            ImageRequest.updated_at < func.clock_timestamp() - _SPAN,
+            ImageRequest.updated_at > func.clock_timestamp(),
+        ),
+    )
+    .order_by(ImageRequest.created_at, ImageRequest.id)
+    .limit(bindparam("most", type_=Integer))
+)
+_SILENT = DirectQuery(_IS_SILENT)
+_SILENT_AFTER = DirectQuery(
+    _IS_SILENT.where(tuple_(ImageRequest.created_at, ImageRequest.id) > _AFTER)
 )
 _COUNT_SUSPECTS = select(func.count()).where(
     ImageRequest.state.in_(OPEN), ImageRequest.crashes >= SUSPECT_AFTER_CRASHES
@@ -266,27 +289,18 @@ class RequestRepository:
         `silent_s`: how many seconds. `most`: how many requests at most. `after`: continue after
         this request; None: begin with the oldest.
         """
-        where = [ImageRequest.state.in_(OPEN), _IS_OF_KNOWN_KIND, _not_written_for(silent_s)]
-        if after is not None:
-            where.append(
-                tuple_(ImageRequest.created_at, ImageRequest.id)
-                > tuple_(literal(after.created_at), literal(after.request_id))
+        values = {
+            "silent_s": silent_s,
+            "most": most,
+            "after_created_at": None if after is None else after.created_at,
+            "after_id": None if after is None else after.request_id,
+        }
+        return [
+            RequestCursor(created_at=row.created_at, request_id=row.id, age_s=float(row.age_s))
+            for row in await all_rows(
+                self._engine, _SILENT if after is None else _SILENT_AFTER, values
             )
-        query = (
-            select(ImageRequest.created_at, ImageRequest.id, _AGE_S)
-            .where(*where)
-            .order_by(ImageRequest.created_at, ImageRequest.id)
-            .limit(most)
-        )
-
-        async def step(connection: AsyncConnection) -> list[RequestCursor]:
-            rows = await connection.execute(query)
-            return [
-                RequestCursor(created_at=created_at, request_id=id_, age_s=float(age_s))
-                for created_at, id_, age_s in rows
-            ]
-
-        return await self._run_statement(step)
+        ]
 
     async def count_suspects(self) -> int:
         """Return how many open requests are suspected of having killed their workers."""
@@ -539,12 +553,6 @@ class RequestRepository:
 
 async def _add_stray(database: AsyncEngine | AsyncConnection, request: ClaimedRequest) -> None:
     await first(database, _ADD_STRAY, {"prompt_id": request.prompt_id, "host": request.host})
-
-
-def _not_written_for(seconds: float) -> ColumnElement[bool]:
-    span = func.make_interval(0, 0, 0, 0, 0, 0, seconds)
-    now = func.clock_timestamp()
-    return or_(ImageRequest.updated_at < now - span, ImageRequest.updated_at > now)
 
 
 def _claimed_request(row: Any, *, proved_at: float) -> ClaimedRequest:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import asyncpg
 from sqlalchemy import event, text
 from sqlalchemy.pool import Pool
 
@@ -12,15 +13,20 @@ from tests.support.conversations import Sessions
 
 
 @contextmanager
-def noted_queries() -> Iterator[list[str]]:
+def noted_queries() -> Iterator[list[asyncpg.connection.LoggedQuery]]:
     """Give the list of what connections that are opened during the block are asked.
 
     That is on asyncpg, with SQLAlchemy or without it. It tells of a query a moment after it has ended, at the next turn of the event loop.
     """
-    seen: list[str] = []
+    seen: list[asyncpg.connection.LoggedQuery] = []
+
+    def note(logged: asyncpg.connection.LoggedQuery) -> None:
+        # Not what asyncpg itself asks of a new connection.
+        if "typeinfo" not in logged.query:
+            seen.append(logged)
 
     def listen(connection: Any, _: Any) -> None:
-        connection.driver_connection.add_query_logger(lambda logged: seen.append(logged.query))
+        connection.driver_connection.add_query_logger(note)
 
     event.listen(Pool, "connect", listen)
     try:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from asyncpg.connection import LoggedQuery
 from sqlalchemy import text
 
 from chatflow_hook import ChatFlowHook
@@ -22,13 +23,13 @@ async def hook(database_url: str, redis_url: str) -> AsyncIterator[ChatFlowHook]
 
 
 @pytest.fixture
-def queries() -> Iterator[list[str]]:
+def queries() -> Iterator[list[LoggedQuery]]:
     with database_activity.noted_queries() as queries:
         yield queries
 
 
 async def test_a_turn_without_a_picture_takes_two_statements_and_no_transaction(
-    queries: list[str], hook: ChatFlowHook, sessions: Sessions
+    queries: list[LoggedQuery], hook: ChatFlowHook, sessions: Sessions
 ) -> None:
     # The first turn also reads whose tables these are.
     await hook.on_turn(turn())
@@ -38,12 +39,12 @@ async def test_a_turn_without_a_picture_takes_two_statements_and_no_transaction(
     await hook.on_turn(turn())
     await asyncio.sleep(0)
 
-    assert [query.split()[0] for query in queries] == ["SELECT", "UPDATE"]
+    assert [logged.query.split()[0] for logged in queries] == ["SELECT", "UPDATE"]
     assert (await conversations.dialog(sessions)).message_count == 2
 
 
 async def test_the_first_message_of_a_dialog_takes_two_statements(
-    queries: list[str], hook: ChatFlowHook, sessions: Sessions
+    queries: list[LoggedQuery], hook: ChatFlowHook, sessions: Sessions
 ) -> None:
     await hook.on_turn(turn(1))
     await asyncio.sleep(0)
@@ -52,7 +53,7 @@ async def test_the_first_message_of_a_dialog_takes_two_statements(
     await hook.on_turn(turn(2))
     await asyncio.sleep(0)
 
-    assert [query.split()[0] for query in queries] == ["SELECT", "INSERT"]
+    assert [logged.query.split()[0] for logged in queries] == ["SELECT", "INSERT"]
     assert (await conversations.dialog(sessions, 2)).message_count == 1
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
+from asyncpg.connection import LoggedQuery
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -24,7 +25,7 @@ RECEIPT = SentMessage(chat_id=ANNA, message_id=77, file_id="AgAC", bot_id=42)
 
 
 @pytest.fixture
-def queries(engine: AsyncEngine) -> Iterator[list[str]]:  # noqa: ARG001 (opens its connections later)
+def queries(engine: AsyncEngine) -> Iterator[list[LoggedQuery]]:  # noqa: ARG001 (opens its connections later)
     with database_activity.noted_queries() as queries:
         yield queries
 
@@ -48,7 +49,7 @@ async def request_id(sessions: Sessions) -> UUID:
 
 
 async def test_each_step_of_a_picture_is_one_statement(
-    request_id: UUID, queries: list[str], engine: AsyncEngine, sessions: Sessions
+    request_id: UUID, queries: list[LoggedQuery], engine: AsyncEngine, sessions: Sessions
 ) -> None:
     requests, deliveries = RequestRepository(engine), Deliveries(engine)
     await engine.dispose()  # so that the connections are opened by the steps
@@ -61,8 +62,7 @@ async def test_each_step_of_a_picture_is_one_statement(
     await requests.remove_stray(request)
     await asyncio.sleep(0)
 
-    # Without what asyncpg itself asks of a new connection.
-    steps = [query.split()[0] for query in queries if "pg_catalog" not in query]
+    steps = [logged.query.split()[0] for logged in queries]
     assert steps == ["UPDATE", "UPDATE", "WITH", "WITH", "WITH", "DELETE"]
     row = await conversations.row(sessions, request_id)
     assert (row.state, row.telegram_message_id, row.conversation) == ("delivered", 77, None)
