@@ -34,10 +34,12 @@ _POST_MAY_ARRIVE_WITHIN_S = 60.0
 _GIVEN_UP_AFTER_S = 86_400.0
 
 _AGE_S = func.extract("epoch", func.clock_timestamp() - StrayPrompt.left_at)
+_IS_LEFT = bindparam("left_for_s", type_=Float) <= _AGE_S
 # Statements are built once: to build one takes longer than to run it.
+_HOSTS = DirectQuery(select(StrayPrompt.host).where(_IS_LEFT).distinct())
 _ON_HOST = DirectQuery(
     select(StrayPrompt.prompt_id, StrayPrompt.host, _AGE_S.label("age_s"))
-    .where(StrayPrompt.host == bindparam("host"), bindparam("left_for_s", type_=Float) <= _AGE_S)
+    .where(StrayPrompt.host == bindparam("host"), _IS_LEFT)
     .order_by(StrayPrompt.left_at)
     .limit(_BATCH_SIZE)
 )
@@ -66,9 +68,13 @@ class StrayCleanup:
         Logs an outage and leaves the rest for the next step.
         """
         try:
+            values = {"left_for_s": _JOB_REMOVES_IT_WITHIN_S}
+            listed = {row.host for row in await all_rows(self._engine, _HOSTS, values)}
             for host in pool.answering():
-                await self.remove_from(host, left_for_s=_JOB_REMOVES_IT_WITHIN_S)
-            await self._forget_old_ones()
+                if host.name in listed:
+                    await self.remove_from(host, left_for_s=_JOB_REMOVES_IT_WITHIN_S)
+            if listed:
+                await first(self._engine, _FORGET_OLD_ONES, {})
         except Unavailable as error:
             log.warning("strays wait", why=error.sentence)
 
@@ -104,6 +110,3 @@ class StrayCleanup:
     async def _forget(self, stray: Stray) -> None:
         await first(self._engine, _FORGET, {"prompt_id": stray.prompt_id})
         log.info("stray is gone", host=stray.host, prompt_id=str(stray.prompt_id))
-
-    async def _forget_old_ones(self) -> None:
-        await first(self._engine, _FORGET_OLD_ONES, {})
