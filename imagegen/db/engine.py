@@ -1,5 +1,6 @@
 """The worker's connections to PostgreSQL, and its transactions."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import MappingProxyType
@@ -189,6 +190,11 @@ async def _run_on_asyncpg(
         ):
             # Of the server or of the connection: SQLAlchemy is to see it, and replaces both.
             raise _NeedsSQLAlchemy from None
+        except (asyncio.CancelledError, TimeoutError):
+            # Whoever waits no longer may do so since nothing answers. SQLAlchemy closes such a
+            # connection too, and the pool replaces it.
+            driver_connection.terminate()
+            raise
         except asyncpg.PostgresError as error:
             # As an error of a statement, which one of a connect is not.
             raise DBAPIError(None, None, error, hide_parameters=True) from error

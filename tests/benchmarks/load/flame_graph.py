@@ -40,6 +40,7 @@ def main() -> None:
 
 
 async def _draw(backends: BenchmarkServers, given: argparse.Namespace) -> float:
+    pictures: int = given.pictures
     home = await backends.clear("flame graph")
     options = FleetOptions(hosts=4, drawing_s=0.3, jitter=0.2, large=given.large)
     async with (
@@ -48,12 +49,12 @@ async def _draw(backends: BenchmarkServers, given: argparse.Namespace) -> float:
     ):
         await we.submit(_WARM_UP)
         await all_ended(we, _WARM_UP, patience_s=_PATIENCE_S)
-        await we.submit(given.pictures)
+        await we.submit(pictures)
         meter = Meter([we.workers[0].pid])
         with _watching(we.workers[0].pid, given.file):
-            await all_ended(we, _WARM_UP + given.pictures, patience_s=_PATIENCE_S)
+            await all_ended(we, _WARM_UP + pictures, patience_s=_PATIENCE_S)
             cpu_s = meter.read().seconds
-    return 1000 * cpu_s / given.pictures
+    return 1000 * cpu_s / pictures
 
 
 @contextmanager

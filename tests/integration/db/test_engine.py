@@ -130,6 +130,26 @@ async def test_a_statement_on_asyncpg_finds_a_connection_that_became_read_only(
     await engine.dispose()
 
 
+async def test_a_connection_whose_statement_was_given_up_is_thrown_away(database_url: str) -> None:
+    backend = DirectQuery(text("SELECT pg_backend_pid() AS pid"))
+    async with proxy_to(database_url) as (proxy, url):
+        engine = connect(url, pool_size=1)
+        before = await first(engine, backend, {})
+        proxy.silence()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await first(engine, backend, {})
+        proxy.resume()
+
+        async with asyncio.timeout(20):
+            after = await first(engine, backend, {})
+
+        assert before is not None
+        assert after is not None
+        assert after.pid != before.pid
+        await engine.dispose()
+
+
 async def test_a_statement_on_asyncpg_runs_again_after_a_lock_was_held_for_too_long(
     database_url: str, sessions: Sessions
 ) -> None:
