@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import structlog
+
 from imagegen.sandbox.signals import sigterm_exits
 from tests.benchmarks.load import our_worker, servers
 from tests.benchmarks.load.contestant import all_ended
@@ -34,7 +36,13 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=300)
     given = parser.parse_args()
     out = Path("bench-results")
-    with sigterm_exits(), servers.running_backends(out / "logs", is_quick=True) as backends:
+    out.mkdir(exist_ok=True)
+    with (
+        sigterm_exits(),
+        (out / "hook.log").open("w") as log,
+        servers.running_backends(out / "logs", is_quick=True) as backends,
+    ):
+        structlog.configure(logger_factory=structlog.WriteLoggerFactory(log))
         cpu_ms = asyncio.run(_draw(backends, given))
     print(f"{cpu_ms:.1f} ms of the worker's CPU for each picture")  # noqa: T201 (what a person ran this for)
 
@@ -62,6 +70,8 @@ def _watching(pid: int, file: Path) -> Iterator[None]:
     """Let py-spy watch a process during the block; its graph is written after it."""
     command = ["py-spy", "record", "--pid", str(pid), "--output", str(file)]
     command += ["--rate", str(_SAMPLES_PER_S), "--duration", str(int(_PATIENCE_S))]
+    # By function, and only what holds Python's lock: it cannot tell which other threads wait.
+    command += ["--function", "--gil"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as spy:
         yield
         spy.send_signal(signal.SIGINT)
