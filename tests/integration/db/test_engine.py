@@ -18,6 +18,7 @@ from imagegen.errors import Unavailable
 from tests.support import broken_databases, conversations
 from tests.support.conversations import Sessions
 from tests.support.database_proxy import proxy_to
+from tests.support.pgbouncer import PROGRAM, PgBouncer
 
 
 async def test_a_row_can_be_read_after_the_commit(
@@ -166,6 +167,25 @@ async def test_a_statement_on_asyncpg_runs_again_after_a_lock_was_held_for_too_l
     assert not done
     assert (await conversations.dialog(sessions)).message_count == 5
     await engine.dispose()
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not installed")
+async def test_statements_on_asyncpg_go_through_a_pooler(
+    database_url: str, sessions: Sessions
+) -> None:
+    for dialog_id in range(40):
+        await conversations.put_dialog(sessions, dialog_id)
+    one = bindparam("one")
+    count = update(Dialog).where(Dialog.id == one).values(message_count=5).returning(Dialog.id)
+
+    with PgBouncer(database_url) as pooler:
+        engine = connect(f"{pooler.url}?pgbouncer=true", pool_size=8)
+        rows = await asyncio.gather(
+            *(first(engine, DirectQuery(count), {"one": number}) for number in range(40))
+        )
+        await engine.dispose()
+
+    assert [row and row.id for row in rows] == [*range(40)]
 
 
 async def test_values_of_a_statement_on_asyncpg_are_those_of_sqlalchemy(
