@@ -22,6 +22,7 @@ from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.process_usage import Meter
 
 _WARM_UP = 20
+_BATCH = 20
 _PATIENCE_S = 300.0
 _SAMPLES_PER_S = 200
 # How long py-spy takes at most to write what it has seen.
@@ -57,12 +58,15 @@ async def _draw(backends: BenchmarkServers, given: argparse.Namespace) -> float:
     ):
         await we.submit(_WARM_UP)
         await all_ended(we, _WARM_UP, patience_s=_PATIENCE_S)
-        await we.submit(pictures)
         meter = Meter([we.workers[0].pid])
         with _watching(we.workers[0].pid, given.file):
-            await all_ended(we, _WARM_UP + pictures, patience_s=_PATIENCE_S)
+            # Never many at once: their first steps would all be in the first second.
+            while len(we.requests) < _WARM_UP + pictures:
+                await we.submit(_BATCH)
+                await all_ended(we, len(we.requests) - _BATCH // 2, patience_s=_PATIENCE_S)
+            await all_ended(we, len(we.requests), patience_s=_PATIENCE_S)
             cpu_s = meter.read().seconds
-    return 1000 * cpu_s / pictures
+    return 1000 * cpu_s / (len(we.requests) - _WARM_UP)
 
 
 @contextmanager
