@@ -33,7 +33,7 @@
 - clock_skew.py: how far the clock of a server is from this process's
 - database.py: connections, and transactions whose deadline covers their clean-up
 - sqlstates.py: PostgreSQL's error codes
-- direct_query.py: statements of a turn on asyncpg itself
+- direct_query.py: statements on asyncpg itself
 - statement_deadline.py: a deadline for the statements of a turn
 - failures.py: why a turn was not recorded, and how often that is logged
 - tables.py: the tables that bot and worker share

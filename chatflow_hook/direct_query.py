@@ -1,11 +1,11 @@
-"""Statements of a turn that run on asyncpg itself, where that is the driver.
+"""Statements that run on asyncpg itself, where that is the driver: those of a turn and of a picture.
 
 SQLAlchemy takes three times as long for a short statement as asyncpg alone, and a turn has little
-else to do. Such a statement is built and compiled once, and its parameters are plain values.
+else to do. Such a statement is built and compiled once.
 """
 
 from collections import namedtuple
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,11 +15,15 @@ from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import ClauseElement
 
+# The name of a parameter, and what converts its value for asyncpg, None if nothing does.
+_Bind = tuple[str, Callable[[Any], Any] | None]
+
 
 class DirectQuery:
     """A statement, as SQLAlchemy runs it on any driver and as asyncpg runs it by itself.
 
-    Its parameters must be values that asyncpg takes as they are: numbers, texts, lists of them.
+    Parameters are converted as SQLAlchemy converts them; columns are what asyncpg makes of them.
+    None has an `expanding` parameter, whose number of values would change the statement.
     """
 
     def __init__(self, statement: ClauseElement) -> None:
@@ -41,22 +45,41 @@ class DirectQuery:
             asyncpg.PostgresError: the server refuses it. Other errors of asyncpg, and OSError, may
                 come instead; SQLAlchemy does not see any of them.
         """
-        sql, names, constants = self._compiled
+        sql, values = self._given(parameters)
+        record = await driver_connection.fetchrow(sql, *values)
+        return None if record is None else self._row(record)
+
+    async def all(
+        self, driver_connection: asyncpg.Connection, parameters: Mapping[str, Any]
+    ) -> list[Any]:
+        """Return all rows, as `first` returns one, and raise as it does."""
+        sql, values = self._given(parameters)
+        return [self._row(record) for record in await driver_connection.fetch(sql, *values)]
+
+    def _given(self, parameters: Mapping[str, Any]) -> tuple[str, list[Any]]:
+        sql, binds, constants = self._compiled
         values = {**constants, **parameters}
-        record = await driver_connection.fetchrow(sql, *(values[name] for name in names))
-        return None if record is None else self._row(tuple(record.keys()), record)
+        return sql, [
+            values[name] if convert is None else convert(values[name]) for name, convert in binds
+        ]
 
     @cached_property
-    def _compiled(self) -> tuple[str, Sequence[str], Mapping[str, Any]]:
-        dialect: Any = asyncpg_dialect.dialect
-        compiled: Any = self._statement.compile(dialect=dialect())
+    def _compiled(self) -> tuple[str, Sequence[_Bind], Mapping[str, Any]]:
+        dialect: Any = asyncpg_dialect.dialect()  # type: ignore[no-untyped-call]
+        compiled: Any = self._statement.compile(dialect=dialect)
         unset = {name: None for name, bind in compiled.binds.items() if bind.required}
         state = compiled.construct_expanded_state(unset)
-        return state.statement, tuple(state.positiontup), state.parameters
+        converts = {
+            name: bind.type.dialect_impl(dialect).bind_processor(dialect)
+            for name, bind in compiled.binds.items()
+        }
+        # A name that is not there is one value of a list such as that of IN.
+        binds = tuple((name, converts.get(name)) for name in state.positiontup)
+        return state.statement, binds, state.parameters
 
-    def _row(self, names: tuple[str, ...], record: asyncpg.Record) -> Any:
+    def _row(self, record: asyncpg.Record) -> Any:
         if self._row_type is None:
-            self._row_type = namedtuple("Row", names)  # type: ignore[misc]  # noqa: PYI024 (of the columns)
+            self._row_type = namedtuple("Row", tuple(record.keys()))  # type: ignore[misc]  # noqa: PYI024 (of the columns)
         return self._row_type(*record)
 
     _row_type: Any = None

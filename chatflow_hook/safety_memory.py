@@ -91,6 +91,16 @@ def may_exceed_safe(
     )
 
 
+def has_unread_turns(
+    user_id: SQLColumnExpression[int], dialog_id: SQLColumnExpression[int]
+) -> Exists:
+    """Return the condition that a turn of the user or of the dialog was noted and is not read yet."""
+    return exists().where(
+        UnreadTurn.read_at.is_(None),
+        or_(UnreadTurn.user_id == user_id, UnreadTurn.dialog_id == dialog_id),
+    )
+
+
 def remember(
     subject: str, key: str, *, rule: str | None, version: str | None, message_count: int | None
 ) -> Insert:

@@ -7,6 +7,7 @@ A host may send any bytes, so what a file can cost is bounded before it is decod
 
 import asyncio
 import ctypes
+import hashlib
 import io
 import struct
 import threading
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import TypeVar
 
 from PIL import Image
@@ -115,6 +116,11 @@ class ImageFile:
     width: int
     height: int
 
+    @cached_property
+    def sha256(self) -> str:
+        """The hash of its bytes, in hexadecimal digits; made once, since it takes a millisecond."""
+        return hashlib.sha256(self.data).hexdigest()
+
 
 async def in_thread(work: Callable[[bytes], ResultT], data: bytes) -> ResultT:
     """Return `work(data)`, done in one of the few threads in which images are decoded.
@@ -144,11 +150,32 @@ def decoding(size: tuple[int, int]) -> Iterator[None]:
             _pixels.changed.notify()
 
 
-def check_and_strip(data: bytes) -> ImageFile:
-    """Check an image file and replace its metadata by AI_MADE_XMP. Takes tens of milliseconds: see `in_thread`.
+@contextmanager
+def opened(data: bytes) -> Iterator[Image.Image]:
+    """Open an image file for the block, which may decode it once; see `decoding`.
 
-    The pixels of a PNG stay as they are. JPEG and WebP are encoded again. Of an animation the first
-    image stays.
+    Raises:
+        BadImage: the file cannot be read as PNG, JPEG or WebP, here or in the block.
+        ImageTooLarge: it has more than MAX_PIXELS pixels, or a side of more than MAX_SIDE pixels.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            # Only the header has been read; nothing is decompressed yet.
+            if max(image.size) > MAX_SIDE or image.width * image.height > MAX_PIXELS:
+                raise ImageTooLarge(f"the picture has {image.width} × {image.height} pixels")
+            with decoding(image.size):
+                yield image
+    except _TOO_MANY_PIXELS as error:
+        raise ImageTooLarge("the picture has too many pixels") from error
+    except _BROKEN_FILE_ERRORS as error:
+        raise BadImage(f"the host's file is no picture: {type(error).__name__}") from error
+
+
+def check_and_strip(data: bytes) -> ImageFile:
+    """Check an image file and replace its metadata by AI_MADE_XMP. Takes milliseconds: see `in_thread`.
+
+    The pixels of a PNG stay as they are and are not decoded: its checksums say whether it arrived
+    whole. JPEG and WebP are encoded again. Of an animation the first image stays.
 
     Raises:
         BadImage: the file cannot be read as PNG, JPEG or WebP.
@@ -157,40 +184,36 @@ def check_and_strip(data: bytes) -> ImageFile:
     """
     if len(data) > MAX_BYTES:
         raise ImageTooLarge(f"the picture has {len(data)} bytes")
-    try:
-        if data.startswith(_PNG):
-            # Before Pillow reads it, since Pillow would also unpack the compressed texts.
-            data = _with_our_chunks(data)
-        elif data.startswith(_JPEG) and data.count(_JPEG_SCAN) > _MAX_SCANS:
-            raise BadImage(f"the host's file is a JPEG of more than {_MAX_SCANS} scans")
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            # Only the header has been read; nothing is decompressed yet.
-            if max(image.size) > MAX_SIDE or image.width * image.height > MAX_PIXELS:
-                raise ImageTooLarge(f"the picture has {image.width} × {image.height} pixels")
-            with decoding(image.size):
-                return _read(image, data)
-    except _TOO_MANY_PIXELS as error:
-        raise ImageTooLarge("the picture has too many pixels") from error
-    except _BROKEN_FILE_ERRORS as error:
-        raise BadImage(f"the host's file is no picture: {type(error).__name__}") from error
+    if data.startswith(_PNG):
+        # Before Pillow reads it, since Pillow would also unpack the compressed texts.
+        data = _with_our_chunks(data)
+    elif data.startswith(_JPEG) and data.count(_JPEG_SCAN) > _MAX_SCANS:
+        raise BadImage(f"the host's file is a JPEG of more than {_MAX_SCANS} scans")
+    with opened(data) as image:
+        image_file = _read(image, data)
+    # Here, in the thread of the caller's choice, and not where it is first needed.
+    _ = image_file.sha256
+    return image_file
 
 
 def _read(image: Image.Image, data: bytes) -> ImageFile:
-    image.load()
+    width, height = image.size
     # A JPEG with several images calls itself MPO.
     format_ = "JPEG" if image.format == "MPO" else str(image.format)
-    return ImageFile(
-        # The compressed pixels of a PNG are sent as they are; to encode them again would take a
-        # hundred times as long.
-        data=data if format_ == "PNG" else _encoded_again(image, format_),
-        format=format_.lower(),
-        width=image.width,
-        height=image.height,
-    )
+    if format_ == "PNG":
+        # Compares the checksum of each chunk. To decode it takes up to twenty times as long, and
+        # would find only what the host itself has compressed wrongly.
+        image.verify()
+    else:
+        data = _encoded_again(image, format_)
+    return ImageFile(data=data, format=format_.lower(), width=width, height=height)
 
 
 def _with_our_chunks(png: bytes) -> bytes:
-    first, *others = (chunk for kind, chunk in _chunks(png) if kind in _KEPT_CHUNKS)
+    try:
+        first, *others = (chunk for kind, chunk in _chunks(png) if kind in _KEPT_CHUNKS)
+    except _BROKEN_FILE_ERRORS as error:
+        raise BadImage("the host's file is no picture: it breaks off") from error
     # IHDR has to stay the first chunk.
     return b"".join((_PNG, first, _ai_made_chunk(), *others))
 
@@ -213,16 +236,17 @@ def _encoded_again(image: Image.Image, format_: str) -> bytes:
     return encoded.getvalue()
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
     """Yield type and bytes of each chunk up to IEND. What follows it is not part of the image."""
     start, kind, count = len(_PNG), b"", 0
+    view = memoryview(data)  # whose slices are no copies
     while kind != b"IEND":
         if (count := count + 1) > _MAX_CHUNKS:
             raise BadImage(f"the host's file is a PNG of more than {_MAX_CHUNKS} chunks")
         # Raises struct.error if the file is truncated.
         (length,) = struct.unpack_from(">I", data, start)
         kind, end = data[start + 4 : start + 8], start + 12 + length
-        yield kind, data[start:end]
+        yield kind, view[start:end]
         start = end
 
 

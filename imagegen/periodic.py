@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import structlog
 
@@ -24,28 +24,26 @@ async def every(
     comes as usual. At the end of the block the running step is cancelled and waited for, one second
     at most. `name` is the name of the task.
     """
-    is_over = asyncio.Event()
+    is_over = asyncio.get_running_loop().create_future()
 
     async def run() -> None:
         await asyncio.sleep(delay_s)
-        while not is_over.is_set():
+        while not is_over.done():
             try:
                 await step()
             except ImagegenError as error:
                 log.log(error.level, "a step waits", task=name, code=error.code, why=error.sentence)
             except Exception:
                 log.exception("a step failed", task=name)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await is_over.wait()
+            await asyncio.wait({is_over}, timeout=seconds)
 
     task = asyncio.create_task(run(), name=name)
     try:
         yield
     finally:
-        # The event and the cancellation are both needed: asyncio.wait_for of Python 3.11, which
+        # The future and the cancellation are both needed: asyncio.wait_for of Python 3.11, which
         # redis-py uses to send, loses a cancellation that comes at the moment in which its work is
         # done. The step then continues as if it had not been cancelled.
-        is_over.set()
+        is_over.set_result(None)
         task.cancel()
         await asyncio.wait({task}, timeout=_STOP_TIMEOUT_S)

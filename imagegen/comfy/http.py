@@ -283,12 +283,13 @@ async def _body(answer: ClientResponse, max_bytes: int) -> bytes | None:
     """Read the body of an answer; None if it has more than `max_bytes`."""
     if (answer.content_length or 0) > max_bytes:
         return None
-    body = bytearray()
+    chunks, size = list[bytes](), 0
     async for chunk in answer.content.iter_any():
-        body += chunk
-        if len(body) > max_bytes:
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > max_bytes:
             return None
-    return bytes(body)
+    return b"".join(chunks)
 
 
 def _reason(error: BaseException) -> str:

@@ -14,7 +14,8 @@ from imagegen.db.engine import UTF8, foreign_encoding, run_statement
 from imagegen.db.migrations import VERSION_TABLE, revisions
 from imagegen.errors import Unavailable
 
-CHECK_DATABASE_EVERY_S = 2.0
+# Only for the log; `/readyz` asks by itself.
+CHECK_DATABASE_EVERY_S = 5.0
 # A write is proof enough for so long: each is a commit, also of a worker that has nothing to do.
 _WRITE_EVERY_S = 10.0
 

@@ -1,7 +1,9 @@
 """The worker's connections to PostgreSQL, and its transactions."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import asyncpg
@@ -14,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from chatflow_hook import database_url, sqlstates
 from chatflow_hook.database import keep_usable
+from chatflow_hook.direct_query import DirectQuery, driver_connection_of
 from chatflow_hook.failures import cause_of
 from imagegen.errors import Unavailable, Unexpected
 
@@ -95,6 +98,42 @@ def foreign_encoding(encoding: str) -> str:
     return f"the encoding of the database is {encoding}, which cannot store every text"
 
 
+async def first(
+    database: AsyncEngine | AsyncConnection, query: DirectQuery, values: Mapping[str, Any]
+) -> Any | None:
+    """Run a query and return its first row, with its columns as attributes; None if it returns none.
+
+    On a connection it belongs to the transaction of that. On an engine it is a transaction by
+    itself, and runs on asyncpg without SQLAlchemy, which takes three times as long; it runs again
+    as in `run_in_transaction`, and raises the same.
+
+    Raises:
+        Unavailable: PostgreSQL cannot be reached, takes no writes or is not migrated.
+        DatabaseRefused: PostgreSQL refuses the statement for another reason.
+    """
+    if isinstance(database, AsyncConnection):
+        result = await database.execute(query.executable, values)
+        return result.first() if result.returns_rows else None
+    try:
+        return await _run_on_asyncpg(database, lambda connection: query.first(connection, values))
+    except _NeedsSQLAlchemy:
+        return await run_statement(database, lambda connection: first(connection, query, values))
+
+
+async def all_rows(
+    engine: AsyncEngine, query: DirectQuery, values: Mapping[str, Any] = MappingProxyType({})
+) -> Sequence[Any]:
+    """Run a query and return all of its rows, as `first` does with one; raises the same."""
+
+    async def step(connection: AsyncConnection) -> Sequence[Any]:
+        return (await connection.execute(query.executable, values)).all()
+
+    try:
+        return await _run_on_asyncpg(engine, lambda connection: query.all(connection, values))
+    except _NeedsSQLAlchemy:
+        return await run_statement(engine, step)
+
+
 async def one_or_none(
     connection: AsyncConnection, query: Executable, values: dict[str, Any] | None = None
 ) -> AnyRow | None:
@@ -129,6 +168,38 @@ async def run_statement(
         DatabaseRefused: PostgreSQL refuses the statement for another reason.
     """
     return await _with_retries(engine.execution_options(isolation_level="AUTOCOMMIT").connect, step)
+
+
+class _NeedsSQLAlchemy(Exception):
+    """The statement has to be run by SQLAlchemy, and has had no effect yet."""
+
+
+async def _run_on_asyncpg(
+    engine: AsyncEngine, run: Callable[[asyncpg.Connection], Awaitable[ResultT]]
+) -> ResultT:
+    async def step(connection: AsyncConnection) -> ResultT:
+        driver_connection = driver_connection_of(connection)
+        if driver_connection is None:
+            raise _NeedsSQLAlchemy
+        try:
+            return await run(driver_connection)
+        except (
+            asyncpg.ReadOnlySQLTransactionError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+        ):
+            # Of the server or of the connection: SQLAlchemy is to see it, and replaces both.
+            raise _NeedsSQLAlchemy from None
+        except (asyncio.CancelledError, TimeoutError):
+            # Whoever waits no longer may do so since nothing answers. SQLAlchemy closes such a
+            # connection too, and the pool replaces it.
+            driver_connection.terminate()
+            raise
+        except asyncpg.PostgresError as error:
+            # As an error of a statement, which one of a connect is not.
+            raise DBAPIError(None, None, error, hide_parameters=True) from error
+
+    return await _with_retries(engine.connect, step)
 
 
 async def _with_retries(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from imagegen import image_file
 from imagegen.delivery.ai_mark import CornerMark, caption_line, corner_mark
@@ -76,8 +76,11 @@ def as_jpeg_photo(data: bytes, *, mark: CornerMark | None = None) -> tuple[bytes
     A picture that is longer than Telegram accepts gets black margins. `mark` is drawn into its
     corner. The file says that a machine made it, as the one before did. `data` is an image that
     `imagegen/image_file.py` has checked. Takes tens of milliseconds: see its `in_thread`.
+
+    Raises:
+        BadImage: its pixels cannot be decoded, of which only this finds out.
     """
-    with Image.open(io.BytesIO(data)) as image, image_file.decoding(image.size):
+    with image_file.opened(data) as image:
         image.thumbnail((_MAX_SIDE, _MAX_SIDE))
         photo = image.convert("RGB")
     shortest = -(-max(photo.size) // _MAX_RATIO)

@@ -4,26 +4,23 @@ They are written down when a request goes on without them, and removed when thei
 prompt whose request waits for its host is no stray: a job takes it up.
 """
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import Float, bindparam, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from chatflow_hook.direct_query import DirectQuery
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import HostLost
-from imagegen.db.engine import run_statement
+from imagegen.db.engine import all_rows, first
 from imagegen.db.tables import StrayPrompt
 from imagegen.errors import Unavailable
 from imagegen.pool.pool import Pool
 
 log = structlog.get_logger(__name__)
-
-ResultT = TypeVar("ResultT")
 
 EVERY_S = 5.0
 _BATCH_SIZE = 200
@@ -36,6 +33,19 @@ _POST_MAY_ARRIVE_WITHIN_S = 60.0
 # After so long the prompt is dropped from the list: its host is probably in nobody's settings any
 # more.
 _GIVEN_UP_AFTER_S = 86_400.0
+
+_AGE_S = func.extract("epoch", func.clock_timestamp() - StrayPrompt.left_at)
+_IS_LEFT = bindparam("left_for_s", type_=Float) <= _AGE_S
+# Statements are built once: to build one takes longer than to run it.
+_HOSTS = DirectQuery(select(StrayPrompt.host).where(_IS_LEFT).distinct())
+_ON_HOST = DirectQuery(
+    select(StrayPrompt.prompt_id, StrayPrompt.host, _AGE_S.label("age_s"))
+    .where(StrayPrompt.host == bindparam("host"), _IS_LEFT)
+    .order_by(StrayPrompt.left_at)
+    .limit(_BATCH_SIZE)
+)
+_FORGET = DirectQuery(delete(StrayPrompt).where(StrayPrompt.prompt_id == bindparam("prompt_id")))
+_FORGET_OLD_ONES = DirectQuery(delete(StrayPrompt).where(_AGE_S > _GIVEN_UP_AFTER_S))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +69,13 @@ class StrayCleanup:
         Logs an outage and leaves the rest for the next step.
         """
         try:
+            values = {"left_for_s": _JOB_REMOVES_IT_WITHIN_S}
+            listed = {row.host for row in await all_rows(self._engine, _HOSTS, values)}
             for host in pool.answering():
-                await self.remove_from(host, left_for_s=_JOB_REMOVES_IT_WITHIN_S)
-            await self._forget_old_ones()
+                if host.name in listed:
+                    await self.remove_from(host, left_for_s=_JOB_REMOVES_IT_WITHIN_S)
+            if listed:
+                await first(self._engine, _FORGET_OLD_ONES, {})
         except Unavailable as error:
             log.warning("strays wait", why=error.sentence)
 
@@ -81,18 +95,11 @@ class StrayCleanup:
         Raises:
             Unavailable: PostgreSQL cannot be reached.
         """
-        query = (
-            select(StrayPrompt.prompt_id, StrayPrompt.host, _age_s())
-            .where(StrayPrompt.host == host, _age_s() >= left_for_s)
-            .order_by(StrayPrompt.left_at)
-            .limit(_BATCH_SIZE)
-        )
-
-        async def step(connection: AsyncConnection) -> list[Stray]:
-            rows = await connection.execute(query)
-            return [Stray(prompt_id=row[0], host=row[1], age_s=float(row[2])) for row in rows]
-
-        return await self._run(step)
+        values = {"host": host, "left_for_s": left_for_s}
+        return [
+            Stray(prompt_id=row.prompt_id, host=row.host, age_s=float(row.age_s))
+            for row in await all_rows(self._engine, _ON_HOST, values)
+        ]
 
     async def remove_from(self, host: HostClient, *, left_for_s: float = 0.0) -> None:
         """Remove the prompts that were left so long ago from one host, as far as it answers.
@@ -112,17 +119,5 @@ class StrayCleanup:
                 await self._forget(stray)
 
     async def _forget(self, stray: Stray) -> None:
-        query = delete(StrayPrompt).where(StrayPrompt.prompt_id == stray.prompt_id)
-        await self._run(lambda connection: connection.execute(query))
+        await first(self._engine, _FORGET, {"prompt_id": stray.prompt_id})
         log.info("stray is gone", host=stray.host, prompt_id=str(stray.prompt_id))
-
-    async def _forget_old_ones(self) -> None:
-        query = delete(StrayPrompt).where(_age_s() > _GIVEN_UP_AFTER_S)
-        await self._run(lambda connection: connection.execute(query))
-
-    async def _run(self, step: Callable[[AsyncConnection], Awaitable[ResultT]]) -> ResultT:
-        return await run_statement(self._engine, step)
-
-
-def _age_s() -> ColumnElement[Any]:
-    return func.extract("epoch", func.clock_timestamp() - StrayPrompt.left_at)

@@ -45,13 +45,14 @@ def publishing(
     is_stopping: Callable[[], bool],
 ) -> AbstractAsyncContextManager[None]:
     """Publish that this worker runs while the block does; `name` is the worker's."""
-    started_at = datetime.now(UTC)
+    # Once, since it is read from files.
+    version, started_at = metadata.version("chatflow-imagegen"), datetime.now(UTC)
 
     def value() -> str:
         hosts = pool.status()
         itself = PublishedWorker(
             name=name,
-            version=metadata.version("chatflow-imagegen"),
+            version=version,
             started_at=started_at,
             is_stopping=is_stopping(),
             slots=sum(host.slots for host in hosts),

@@ -85,8 +85,9 @@ async def deliver(
         Unavailable: PostgreSQL, the store or Telegram is away.
         Rejected: Telegram refuses the message or the chat.
     """
-    if request.chat_id is not None:
-        # Asked first, so that a picture that has to wait is not even read from the store.
+    if request.chat_id is not None and (data is None or request.status is not None):
+        # Asked first, so that a picture that has to wait is not even read from the store, and its
+        # status message stays meanwhile. It is asked again before each send.
         await _wait_until_allowed(context, request, request.chat_id)
     persona = _persona(context, request)
     options = await context.content_policy.delivery_options(

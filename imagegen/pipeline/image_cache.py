@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from sqlalchemy import Executable, and_, bindparam, or_, select
+from sqlalchemy import ARRAY, Text, and_, any_, bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from chatflow_hook.direct_query import DirectQuery
 from chatflow_hook.tables import NOBODY, ImageRequest, State, kinds_that
 from chatflow_hook.turn import Rating
-from imagegen.db.engine import AnyRow, one_or_none, run_in_transaction, run_statement
+from imagegen.db.engine import first, one_or_none, run_in_transaction, run_statement
 from imagegen.requests.claim import ClaimedRequest
 from imagegen.requests.repository import DrawingPlan
 from imagegen.requests.state_changes import advance
@@ -18,7 +18,7 @@ from imagegen.storage.store import ImageStore, StoredImage
 
 _HAS_NO_DIALOG = ImageRequest.kind.in_(kinds_that(lambda kind: not kind.has_dialog))
 # Built once, since building a statement takes longer than running it.
-_SAME_GRAPH = (
+_SAME_GRAPH = DirectQuery(
     select(
         ImageRequest.image,
         ImageRequest.album_images,
@@ -29,7 +29,7 @@ _SAME_GRAPH = (
     )
     .where(
         ImageRequest.cache_key == bindparam("key"),
-        ImageRequest.drawn_rating.in_(bindparam("ratings", expanding=True)),
+        ImageRequest.drawn_rating == any_(bindparam("ratings", type_=ARRAY(Text))),
         ImageRequest.id != bindparam("request_id"),
         ImageRequest.image.is_not(None),
         or_(
@@ -99,7 +99,7 @@ class ImageCache:
             "request_id": request.id,
             "user_id": request.user_id,
         }
-        row = await self._single(_SAME_GRAPH, values)
+        row = await first(self._engine, _SAME_GRAPH, values)
         if row is None:
             return None
         album = tuple(row.album_images or ())
@@ -185,15 +185,8 @@ class ImageCache:
             .order_by(ImageRequest.created_at.desc())
             .limit(1)
         )
-        row = await self._single(query)
+        row = await run_statement(self._engine, lambda connection: one_or_none(connection, query))
         if row is None:
             return None
         file_ids = [row.telegram_file_id, *(row.album_file_ids or ())]
         return file_ids if len(file_ids) == len(image.names) else None
-
-    async def _single(
-        self, query: Executable, values: dict[str, Any] | None = None
-    ) -> AnyRow | None:
-        return await run_statement(
-            self._engine, lambda connection: one_or_none(connection, query, values)
-        )

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -73,7 +74,6 @@ async def _process(context: JobContext, request_id: UUID, *, is_first_try: bool)
     breaker = context.circuit_breaker
     with breaker.watching(request_id):
         await context.pause_gate.check(request_id)
-        await context.turn_reader.catch_up(request_id)
         request = await context.requests.claim(request_id)
     if request is None:
         return "nothing to do"
@@ -107,6 +107,10 @@ async def _process_claimed(context: JobContext, request: ClaimedRequest) -> str:
 
 
 async def _generate_and_deliver(context: JobContext, request: ClaimedRequest) -> None:
+    if request.has_unread_turns:
+        await context.turn_reader.catch_up(request.id)
+        may_exceed_safe = await context.requests.may_exceed_safe(request)
+        request = replace(request, may_exceed_safe=may_exceed_safe)
     async with context.chat_progress.showing(request) as chat_progress:
         await _make(context, request, chat_progress)
 

@@ -16,10 +16,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook import age_confirmation, quota, safety_memory
+from chatflow_hook.direct_query import DirectQuery
 from chatflow_hook.keyed_hash import read_secret
 from chatflow_hook.tables import NOBODY, ImageRequest, UnreadTurn, is_any_of
 from chatflow_hook.turn import MAX_MESSAGES, Conversation, Message
-from imagegen.db.engine import AnyRow, one_or_none, run_in_transaction, run_statement
+from imagegen.db.engine import AnyRow, all_rows, one_or_none, run_in_transaction, run_statement
 from imagegen.requests.claim import ClaimedRequest
 from imagegen.safety.screen import VERSION, Finding, Screen, ScreenVerdict, Subject
 
@@ -32,6 +33,7 @@ _IS_UNREAD = UnreadTurn.read_at.is_(None)
 _MAY_BE_ANSWERED = UnreadTurn.noted_at > func.clock_timestamp() - safety_memory.ANSWERED_WITHIN
 _HAS_HISTORY = UnreadTurn.conversation["history"] != literal([], JSONB)
 _UNREAD = select(UnreadTurn.dialog_id, UnreadTurn.user_id).where(_IS_UNREAD).distinct()
+_UNREAD_BATCH = DirectQuery(_UNREAD.limit(_BATCH_SIZE))
 _TURN = (
     UnreadTurn.id,
     UnreadTurn.user_id,
@@ -62,7 +64,7 @@ class TurnReader:
         Raises:
             Unavailable: PostgreSQL is away.
         """
-        for whose in await self._rows(_UNREAD.limit(_BATCH_SIZE)):
+        for whose in await all_rows(self._engine, _UNREAD_BATCH):
             await self._read(whose)
 
     async def catch_up(self, request_id: UUID) -> None:

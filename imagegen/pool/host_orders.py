@@ -9,9 +9,10 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from chatflow_hook.direct_query import DirectQuery
 from chatflow_hook.tables import OPEN, ImageRequest
 from imagegen.comfy.address import HostAddress
-from imagegen.db.engine import run_statement
+from imagegen.db.engine import all_rows, run_statement
 from imagegen.db.tables import ComfyuiHost, HostUse, StrayPrompt
 
 ResultT = TypeVar("ResultT")
@@ -42,6 +43,10 @@ class HostUsage:
     strays: int
 
 
+# Built once, since it is asked every two seconds.
+_ORDERS = DirectQuery(select(*ComfyuiHost.__table__.columns).order_by(ComfyuiHost.name))
+
+
 class HostOrders:
     """Reads and writes the orders. Every method raises Unavailable if PostgreSQL cannot be used.
 
@@ -56,13 +61,8 @@ class HostOrders:
 
         An order that only a newer version knows is left out.
         """
-        columns = ComfyuiHost.__table__.columns
-
-        async def step(connection: AsyncConnection) -> Mapping[str, HostOrder]:
-            rows = await connection.execute(select(*columns).order_by(ComfyuiHost.name))
-            return {row.name: _order(row) for row in rows if row.use in set(HostUse)}
-
-        return await self._run(step)
+        rows = await all_rows(self._engine, _ORDERS)
+        return {row.name: _order(row) for row in rows if row.use in set(HostUse)}
 
     async def add(self, address: HostAddress, *, note: str | None = None) -> None:
         """Use a host, whatever was ordered before."""

@@ -88,7 +88,6 @@ async def held(queue: JobQueue, job_id: str, *, score: int, lease_s: float) -> A
     Raises:
         Retry: the block raised it; the delay is in the queue already and not in the exception.
     """
-    delay_s = 0.0
     try:
         async with periodic.every(
             lease_s / 3, lambda: _renew(queue, job_id, lease_s), name=f"lease of {job_id}"
@@ -96,10 +95,13 @@ async def held(queue: JobQueue, job_id: str, *, score: int, lease_s: float) -> A
             yield
     except Retry as retry:
         delay_s = min((retry.defer_score or 0) / 1000, MAX_DEFERRAL_S)
+        await _move_back(queue, job_id, score=score, delay_s=delay_s)
         # Without the delay, which arq would count by the clock of this machine.
         raise Retry from retry
-    finally:
-        await _move_back(queue, job_id, score=score, delay_s=delay_s)
+    except BaseException:
+        await _move_back(queue, job_id, score=score, delay_s=0.0)
+        raise
+    # A job that has ended well is taken out of the queue by arq, whatever its score is.
 
 
 async def free_jobs_of(queue: JobQueue, worker: str) -> int:

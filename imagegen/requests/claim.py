@@ -102,6 +102,8 @@ class ClaimedRequest:
     # Whether the user has confirmed their age and nothing learnt keeps the dialog safe, at the time
     # of the claim. Before a send it is read again.
     may_exceed_safe: bool
+    # Whether turns were noted then that have to be read first, since they may say more about that.
+    has_unread_turns: bool
     made_at: float
     proved_at: float
     stages: StageTimes = field(default_factory=StageTimes, compare=False)

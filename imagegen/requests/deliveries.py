@@ -6,12 +6,14 @@ delivered.
 """
 
 import time
-from dataclasses import asdict
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     ScalarSelect,
+    Update,
     and_,
     bindparam,
     case,
@@ -21,33 +23,30 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    true,
     update,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.orm import aliased
 
+from chatflow_hook.direct_query import DirectQuery
 from chatflow_hook.tables import OURS, Dialog, ImageRequest, State
 from chatflow_hook.turn import storable
-from imagegen.db.engine import one_or_none, run_in_transaction, run_statement
+from imagegen.db.engine import first, one_or_none, run_in_transaction, run_statement
 from imagegen.db.tables import Delivery, ForgottenMessage, SendOutcome
 from imagegen.delivery.message import SentMessage
 from imagegen.delivery.telegram_refusals import UNNAMED
-from imagegen.requests.claim import ClaimedRequest, DeliveryAttempt, EarlierSends
-from imagegen.requests.state_changes import advance
+from imagegen.requests.claim import ClaimedRequest, ClaimLost, DeliveryAttempt, EarlierSends
+from imagegen.requests.state_changes import NOT_OURS, advancing, ours, states_before
 
 # Statements are built once: to build one takes longer than to run it.
 _OF_THIS_REQUEST = Delivery.request_id == bindparam("of_request")
-_MARK_OTHERS_UNKNOWN = (
+_MARK_UNKNOWN = (
     update(Delivery)
-    .where(
-        _OF_THIS_REQUEST,
-        Delivery.outcome == SendOutcome.SENDING,
-        Delivery.id != bindparam("send_id"),
-    )
+    .where(_OF_THIS_REQUEST, Delivery.outcome == SendOutcome.SENDING)
     .values(outcome=SendOutcome.UNKNOWN, finished_at=func.clock_timestamp())
 )
-_COUNT_ALL = select(func.count()).where(_OF_THIS_REQUEST)
 # The row that stands in `deliveries` for an operator's retry: what was sent before it does not
 # count. It is found by its number, since PostgreSQL's clock may be set back.
 _RETRIED = "an operator tried the request again"
@@ -81,11 +80,11 @@ _IS_UNNAMED_REFUSAL = and_(
     # In a row: what certainly was not sent interrupts them.
     Delivery.attempt > _last_attempt(_Other.outcome == SendOutcome.NOT_SENT),
 )
+# What has not ended becomes unknown in the same moment.
+_IS_UNKNOWN = Delivery.outcome.in_([SendOutcome.UNKNOWN, SendOutcome.SENDING])
 _EARLIER = select(
-    func.count().filter(Delivery.outcome == SendOutcome.UNKNOWN).label("unknown"),
-    func.count()
-    .filter(Delivery.outcome == SendOutcome.UNKNOWN, Delivery.is_edit)
-    .label("unknown_edits"),
+    func.count().filter(_IS_UNKNOWN).label("unknown"),
+    func.count().filter(_IS_UNKNOWN, Delivery.is_edit).label("unknown_edits"),
     func.count().filter(_IS_UNNAMED_REFUSAL).label("refused"),
     func.max(Delivery.message_id).filter(Delivery.outcome == SendOutcome.SENT).label("arrived_as"),
 ).where(
@@ -95,16 +94,38 @@ _EARLIER = select(
         and_(_Other.outcome == SendOutcome.NOT_SENT, _Other.error_sentence == _RETRIED)
     ),
 )
-_ADD = (
-    insert(Delivery)
-    .values(
-        request_id=bindparam("of_request"),
-        attempt=_COUNT_ALL.scalar_subquery() + 1,
-        is_edit=bindparam("edits"),
+
+
+def _start() -> DirectQuery:
+    """Return the statement that marks a request as delivering and adds an attempt to send it.
+
+    It also returns what became of the attempts before, all of which it sees as they were.
+    """
+    started = (
+        advancing(State.DELIVERING, states_before(State.DELIVERING), ())
+        .returning(ImageRequest.id)
+        .cte("started")
     )
-    .returning(Delivery.id, Delivery.attempt)
-)
-_MARK_SENT = (
+    settled = _MARK_UNKNOWN.where(select(started.c.id).exists()).cte("settled")
+    number = select(func.count() + 1).where(_OF_THIS_REQUEST).scalar_subquery()
+    added = (
+        insert(Delivery)
+        .from_select(
+            ["request_id", "attempt", "is_edit"],
+            select(started.c.id, number, bindparam("edits", type_=Boolean)),
+        )
+        .returning(Delivery.id)
+        .cte("added")
+    )
+    earlier = _EARLIER.subquery("earlier")
+    return DirectQuery(
+        select(added.c.id, *earlier.c).select_from(added.join(earlier, true())).add_cte(settled)
+    )
+
+
+_START = _start()
+# An attempt that Telegram has accepted.
+MARK_SENT = (
     update(Delivery)
     .where(Delivery.id == bindparam("send_id"))
     .values(
@@ -125,21 +146,7 @@ _COUNT_IS_OURS = text(
     "(SELECT col_description(attrelid, attnum) IS NOT DISTINCT FROM :ours FROM pg_attribute"
     " WHERE attrelid = 'dialogs'::regclass AND attname = 'message_count')"
 ).bindparams(ours=OURS)
-# When a dialog begins anew, the hook lowers message_count in the open request, and in `dialogs` if
-# that column is ours. A bot's own column is not read, because the bot may update it later.
 _REQUESTED_AT = select(ImageRequest.message_count).where(ImageRequest.id == bindparam("request_id"))
-_NEW_WATERMARK = func.least(
-    _REQUESTED_AT.scalar_subquery(), case((_COUNT_IS_OURS, Dialog.message_count), else_=None)
-)
-_MOVE_WATERMARK = (
-    update(Dialog)
-    .where(Dialog.id == bindparam("dialog_id"))
-    .values(
-        last_image_generation_at=func.greatest(
-            func.coalesce(Dialog.last_image_generation_at, 0), _NEW_WATERMARK
-        )
-    )
-)
 
 
 class Deliveries:
@@ -159,19 +166,11 @@ class Deliveries:
             ClaimLost: another job has claimed the request, or it has ended.
         """
         began = time.monotonic()
-
-        async def step(connection: AsyncConnection) -> DeliveryAttempt:
-            await advance(connection, request, State.DELIVERING)
-            send = {"of_request": request.id}
-            id_, attempt = (await connection.execute(_ADD, {**send, "edits": is_edit})).one()
-            earlier = EarlierSends()
-            if attempt > 1:
-                earlier = await settle_earlier_sends(connection, request.id, but=id_)
-            return DeliveryAttempt(
-                id=id_, request_id=request.id, proved_at=began, **asdict(earlier)
-            )
-
-        return await run_in_transaction(self._engine, step)
+        values = {**ours(request), "of_request": request.id, "edits": is_edit}
+        row = await first(self._engine, _START, values)
+        if row is None:
+            raise ClaimLost(NOT_OURS)
+        return DeliveryAttempt(request_id=request.id, proved_at=began, **row._asdict())
 
     async def record_outcome(
         self, send: DeliveryAttempt, outcome: SendOutcome, sentence: str
@@ -204,23 +203,20 @@ class Deliveries:
                 ]
                 await connection.execute(_ADD_FORGOTTEN_MESSAGE, rows)
                 return False
-            await mark_sent(connection, send, message)
+            await connection.execute(MARK_SENT, sent_values(send, message))
             is_delivered = request.state == State.DELIVERED
             return is_delivered and bool(request.telegram_message_id == message.message_id)
 
         return await run_in_transaction(self._engine, step)
 
 
-async def settle_earlier_sends(
-    connection: AsyncConnection, request_id: UUID, *, but: int = 0
-) -> EarlierSends:
+async def settle_earlier_sends(connection: AsyncConnection, request_id: UUID) -> EarlierSends:
     """Return what became of the sends of a request since an operator last retried it.
 
-    Those that have not ended become `unknown`, since their jobs crashed. `but`: the id of a send
-    that is about to be made, and does not count.
+    Those that have not ended become `unknown`, since their jobs crashed.
     """
     of_this = {"of_request": request_id}
-    await connection.execute(_MARK_OTHERS_UNKNOWN, {**of_this, "send_id": but})
+    await connection.execute(_MARK_UNKNOWN, of_this)
     return EarlierSends(**(await connection.execute(_EARLIER, of_this)).one()._asdict())
 
 
@@ -229,23 +225,37 @@ async def note_retry(connection: AsyncConnection, request_id: UUID) -> None:
     await connection.execute(_ADD_RETRY, {"of_request": request_id})
 
 
-async def mark_sent(
-    connection: AsyncConnection, send: DeliveryAttempt, message: SentMessage
-) -> None:
-    """Write down that Telegram has accepted an attempt."""
-    values = {
+def sent_values(send: DeliveryAttempt, message: SentMessage) -> dict[str, Any]:
+    """Return the parameters of MARK_SENT for an attempt that Telegram has accepted."""
+    return {
         "send_id": send.id,
         "its_message": message.message_id,
         "album": list(message.album_message_ids) or None,
     }
-    await connection.execute(_MARK_SENT, values)
 
 
 async def move_watermark(connection: AsyncConnection, request: ClaimedRequest) -> None:
-    """Move a dialog's watermark to the message of the request.
-
-    It is never moved backwards, and never beyond the present count of messages: the dialog may have
-    begun anew since.
-    """
+    """Move a dialog's watermark to the message of the request, as `watermark_moved` does."""
     of_this = {"request_id": request.id, "dialog_id": request.dialog_id}
     await connection.execute(_MOVE_WATERMARK, of_this)
+
+
+def watermark_moved(message_count: ScalarSelect[int]) -> Update:
+    """Return the UPDATE that moves a dialog's watermark to a message, the dialog's `dialog_id`.
+
+    It is never moved backwards, and never beyond the present count of messages: the dialog may have
+    begun anew since. Then the hook lowers message_count in the open request, and in `dialogs` if
+    that column is ours. A bot's own column is not read, because the bot may update it later.
+    """
+    at_most = case((_COUNT_IS_OURS, Dialog.message_count), else_=None)
+    moved = func.greatest(
+        func.coalesce(Dialog.last_image_generation_at, 0), func.least(message_count, at_most)
+    )
+    return (
+        update(Dialog)
+        .where(Dialog.id == bindparam("dialog_id"))
+        .values(last_image_generation_at=moved)
+    )
+
+
+_MOVE_WATERMARK = watermark_moved(_REQUESTED_AT.scalar_subquery())

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Update, bindparam, select, update
+from sqlalchemy import BigInteger, Boolean, Select, Text, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook import user_erasure
 from chatflow_hook.albums import images_of
+from chatflow_hook.direct_query import DirectQuery
 from chatflow_hook.tables import OPEN, Dialog, ImageRequest, State
 from chatflow_hook.turn import storable
 from imagegen.db.tables import StrayPrompt
@@ -16,8 +18,21 @@ from imagegen.delivery.errors import DeliveryUnknown
 from imagegen.delivery.message import SentMessage
 from imagegen.errors import ImagegenError
 from imagegen.requests.claim import ClaimedRequest, DeliveryAttempt
-from imagegen.requests.deliveries import mark_sent, move_watermark, settle_earlier_sends
-from imagegen.requests.state_changes import advance
+from imagegen.requests.deliveries import (
+    MARK_SENT,
+    move_watermark,
+    sent_values,
+    settle_earlier_sends,
+    watermark_moved,
+)
+from imagegen.requests.state_changes import (
+    advance,
+    advancing,
+    new_values,
+    ours,
+    run_fenced,
+    states_before,
+)
 
 # Lock the dialog before the request, in the same order as the hook, or the two could deadlock.
 _LOCK_DIALOG = (
@@ -28,20 +43,6 @@ _LOCK_IMAGE = (
     select(ImageRequest.image, ImageRequest.album_images)
     .where(ImageRequest.id == bindparam("request_id"))
     .with_for_update(key_share=True)
-)
-# A picture that was sent from memory, or was never fetched, has left its prompt on the host.
-_ADD_STRAY_WITHOUT_IMAGE = (
-    postgresql.insert(StrayPrompt)
-    .from_select(
-        ["prompt_id", "host"],
-        select(ImageRequest.prompt_id, ImageRequest.host).where(
-            ImageRequest.id == bindparam("request_id"),
-            ImageRequest.prompt_id.is_not(None),
-            ImageRequest.host.is_not(None),
-            ImageRequest.image.is_(None),
-        ),
-    )
-    .on_conflict_do_nothing()
 )
 
 
@@ -58,35 +59,35 @@ class EndAsDelivered:
     url: str | None
     keeps_own_prompt: bool
 
-    async def write(self, connection: AsyncConnection, request: ClaimedRequest) -> None:
-        """End the request, and move the dialog's watermark; does not commit.
+    async def write(self, engine: AsyncEngine, request: ClaimedRequest) -> None:
+        """End the request, and move the dialog's watermark, in one transaction.
 
         Raises:
             ClaimLost: another job has claimed the request, or it has ended.
         """
         receipt = self.receipt
-        served_at: dict[str, Any] = {} if self.url is None else {"image_url": self.url}
-        await lock_dialog(connection, request)
-        await advance(
-            connection,
-            request,
-            State.DELIVERED,
-            conversation=request.own_prompt_alone if self.keeps_own_prompt else None,
-            # Another one if the group has become a supergroup.
-            chat_id=request.chat_id if receipt is None else receipt.chat_id,
-            telegram_message_id=receipt and receipt.message_id,
-            telegram_bot_id=receipt and receipt.bot_id,
-            telegram_file_id=receipt and receipt.file_id,
-            album_file_ids=receipt and (list(receipt.album_file_ids) or None),
-            **served_at,
-        )
-        await _leave_no_prompt(connection, request)
+        sent = {"send_id": None, "its_message": None, "album": None}
         if self.send is not None and receipt is not None:
-            await mark_sent(connection, self.send, receipt)
-            if receipt.chat_id != request.chat_id:
-                await connection.execute(_moved_chat(request, receipt.chat_id))
-        if request.kind.moves_watermark:
-            await move_watermark(connection, request)
+            sent = sent_values(self.send, receipt)
+        ending = {
+            "conversation": request.own_prompt_alone if self.keeps_own_prompt else None,
+            # Another one if the group has become a supergroup.
+            "chat_id": request.chat_id if receipt is None else receipt.chat_id,
+            "telegram_message_id": receipt and receipt.message_id,
+            "telegram_bot_id": receipt and receipt.bot_id,
+            "telegram_file_id": receipt and receipt.file_id,
+            "album_file_ids": receipt and (list(receipt.album_file_ids) or None),
+        }
+        values = {
+            **ours(request),
+            **new_values(ending),
+            **sent,
+            "url": self.url,
+            "dialog_id": request.dialog_id,
+            "moves_watermark": request.kind.moves_watermark,
+            "old_chat_id": request.chat_id,
+        }
+        await run_fenced(engine, _END_AS_DELIVERED, values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,10 +166,83 @@ async def _leave_no_prompt(connection: AsyncConnection, request: ClaimedRequest)
     await connection.execute(_ADD_STRAY_WITHOUT_IMAGE, {"request_id": request.id})
 
 
-def _moved_chat(request: ClaimedRequest, chat_id: int) -> Update:
-    # The group has become a supergroup, so its other open requests must go to the new chat too.
-    return (
-        update(ImageRequest)
-        .where(ImageRequest.chat_id == request.chat_id, ImageRequest.state.in_(OPEN))
-        .values(chat_id=chat_id)
+def _end_as_delivered() -> DirectQuery:
+    """Return the statement that ends a request whose picture has arrived, and all that goes with it.
+
+    Each part follows from the row that the part `delivered` has changed, in its newest version.
+    """
+    dialog = _LOCK_DIALOG.cte("dialog")
+    columns = [
+        "conversation",
+        "chat_id",
+        "telegram_message_id",
+        "telegram_bot_id",
+        "telegram_file_id",
+        "album_file_ids",
+    ]
+    delivered = (
+        advancing(State.DELIVERED, states_before(State.DELIVERED), columns)
+        .values(image_url=func.coalesce(bindparam("url", type_=Text), ImageRequest.image_url))
+        # Always so, and evaluated before the request is locked.
+        .where(select(func.count()).select_from(dialog).scalar_subquery() >= 0)
+        .returning(
+            ImageRequest.id,
+            ImageRequest.prompt_id,
+            ImageRequest.host,
+            ImageRequest.image,
+            ImageRequest.message_count,
+        )
+        .cte("delivered")
     )
+    is_delivered = select(delivered.c.id).exists()
+    stray = (
+        postgresql.insert(StrayPrompt)
+        .from_select(["prompt_id", "host"], _prompt_without_image(delivered.c))
+        .on_conflict_do_nothing()
+    )
+    watermark = watermark_moved(select(delivered.c.message_count).scalar_subquery())
+    old_chat_id = bindparam("old_chat_id", type_=BigInteger)
+    new_chat_id = bindparam("new_chat_id", type_=BigInteger)
+    # The group has become a supergroup, so its other open requests must go to the new chat too.
+    moved_chat = (
+        update(ImageRequest)
+        .where(
+            new_chat_id != old_chat_id,
+            ImageRequest.chat_id == old_chat_id,
+            ImageRequest.state.in_(OPEN),
+            ImageRequest.id != bindparam("its_id"),
+            is_delivered,
+        )
+        .values(chat_id=new_chat_id)
+    )
+    return DirectQuery(
+        select(delivered.c.id).add_cte(
+            stray.cte("stray"),
+            MARK_SENT.where(is_delivered).cte("sent"),
+            watermark.where(bindparam("moves_watermark", type_=Boolean), is_delivered).cte(
+                "watermark"
+            ),
+            moved_chat.cte("moved_chat"),
+        )
+    )
+
+
+def _prompt_without_image(request: Any) -> Select[tuple[UUID, str]]:
+    """Return the query for the prompt of a request without a stored image; `request` has its columns.
+
+    A picture that was sent from memory, or was never fetched, has left its prompt on the host.
+    """
+    return select(request.prompt_id, request.host).where(
+        request.prompt_id.is_not(None), request.host.is_not(None), request.image.is_(None)
+    )
+
+
+_END_AS_DELIVERED = _end_as_delivered()
+_ADD_STRAY_WITHOUT_IMAGE = (
+    postgresql.insert(StrayPrompt)
+    .from_select(
+        ["prompt_id", "host"],
+        _prompt_without_image(ImageRequest).where(ImageRequest.id == bindparam("request_id")),
+    )
+    .on_conflict_do_nothing()
+)

@@ -10,8 +10,9 @@ from sqlalchemy import ColumnElement, and_, delete, exists, func, literal, or_, 
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from chatflow_hook.direct_query import DirectQuery
 from chatflow_hook.tables import ImageRequest, Kind, State
-from imagegen.db.engine import run_statement
+from imagegen.db.engine import all_rows, run_statement
 from imagegen.db.tables import PauseEntry
 from imagegen.errors import ImagegenError
 
@@ -52,6 +53,13 @@ _IS_PAUSED = and_(
     ),
 )
 
+# Built once, since it is asked every second.
+_ALL = DirectQuery(
+    select(PauseEntry.scope, PauseEntry.name, PauseEntry.paused_at)
+    .where(PauseEntry.scope.in_(list(PauseScope)))
+    .order_by(PauseEntry.paused_at, PauseEntry.scope, PauseEntry.name)
+)
+
 
 class Pauses:
     """Reads and writes pauses. All methods raise Unavailable if PostgreSQL cannot be reached."""
@@ -61,19 +69,10 @@ class Pauses:
 
     async def all(self) -> Sequence[Pause]:
         """Return all pauses of the scopes that this version knows, the oldest first."""
-        query = (
-            select(PauseEntry.scope, PauseEntry.name, PauseEntry.paused_at)
-            .where(PauseEntry.scope.in_(list(PauseScope)))
-            .order_by(PauseEntry.paused_at, PauseEntry.scope, PauseEntry.name)
-        )
-
-        async def step(connection: AsyncConnection) -> Sequence[Pause]:
-            return [
-                Pause(scope=PauseScope(scope), name=name, paused_at=paused_at)
-                for scope, name, paused_at in await connection.execute(query)
-            ]
-
-        return await run_statement(self._engine, step)
+        return [
+            Pause(scope=PauseScope(row.scope), name=row.name, paused_at=row.paused_at)
+            for row in await all_rows(self._engine, _ALL)
+        ]
 
     async def pause(self, scope: PauseScope, name: str) -> bool:
         """Pause a persona or a kind; return False if it was paused already.

@@ -9,13 +9,17 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
-    ColumnElement,
+    BigInteger,
+    DateTime,
+    Float,
+    Integer,
+    Text,
+    Uuid,
     and_,
     bindparam,
     case,
     delete,
     func,
-    literal,
     or_,
     select,
     tuple_,
@@ -25,9 +29,10 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook import safety_memory, user_erasure
+from chatflow_hook.direct_query import DirectQuery
 from chatflow_hook.tables import OPEN, ImageRequest, Kind, State, is_open
 from chatflow_hook.turn import Rating
-from imagegen.db.engine import AnyRow, one_or_none, run_in_transaction, run_statement
+from imagegen.db.engine import all_rows, first, run_in_transaction, run_statement
 from imagegen.db.tables import StrayPrompt
 from imagegen.delivery.message import SentMessage
 from imagegen.errors import ImagegenError
@@ -43,10 +48,13 @@ from imagegen.requests.endings import EndAsDelivered, EndWithoutPicture, lock_di
 from imagegen.requests.state_changes import (
     RELEASED,
     advance,
+    advancing,
     end_wait,
     mark_waiting,
-    note_status,
+    new_values,
+    ours,
     release,
+    run_fenced,
     write,
 )
 from imagegen.storage.store import StoredImage
@@ -69,7 +77,7 @@ _IS_OF_KNOWN_KIND = ImageRequest.kind.in_(list(Kind))
 
 
 # Statements are built once: to build one takes longer than to run it.
-_CLAIM = (
+_CLAIM = DirectQuery(
     update(ImageRequest)
     .where(
         ImageRequest.id == bindparam("request_id"),
@@ -102,17 +110,54 @@ _CLAIM = (
             ImageRequest.dialog_id,
             text_version=bindparam("age_text_version"),
         ).label("may_exceed_safe"),
+        safety_memory.has_unread_turns(ImageRequest.user_id, ImageRequest.dialog_id).label(
+            "has_unread_turns"
+        ),
     )
 )
-_CLAIM_STATE = select(
-    ImageRequest.claim, ImageRequest.state, ImageRequest.finished_at, ImageRequest.prompt_id
-).where(ImageRequest.id == bindparam("request_id"))
-_FETCHABLE = select(ImageRequest.image).where(
-    ImageRequest.id == bindparam("request_id"),
-    ImageRequest.state == State.DELIVERED,
-    ImageRequest.chat_id.is_(None),
-    ImageRequest.drawn_rating == Rating.SAFE,
-    ImageRequest.image.is_not(None),
+_CLAIM_STATE = DirectQuery(
+    select(
+        ImageRequest.claim, ImageRequest.state, ImageRequest.finished_at, ImageRequest.prompt_id
+    ).where(ImageRequest.id == bindparam("request_id"))
+)
+_MAY_EXCEED_SAFE = DirectQuery(
+    select(
+        safety_memory.may_exceed_safe(
+            bindparam("user_id", type_=BigInteger),
+            bindparam("dialog_id", type_=BigInteger),
+            text_version=bindparam("age_text_version", type_=Text),
+        ).label("may_exceed_safe")
+    )
+)
+_FETCHABLE = DirectQuery(
+    select(ImageRequest.image).where(
+        ImageRequest.id == bindparam("request_id"),
+        ImageRequest.state == State.DELIVERED,
+        ImageRequest.chat_id.is_(None),
+        ImageRequest.drawn_rating == Rating.SAFE,
+        ImageRequest.image.is_not(None),
+    )
+)
+_AFTER = tuple_(
+    bindparam("after_created_at", type_=DateTime(timezone=True)), bindparam("after_id", type_=Uuid)
+)
+_SPAN = func.make_interval(0, 0, 0, 0, 0, 0, bindparam("silent_s", type_=Float))
+_IS_SILENT = (
+    select(ImageRequest.created_at, ImageRequest.id, _AGE_S)
+    .where(
+        ImageRequest.state.in_(OPEN),
+        _IS_OF_KNOWN_KIND,
+        or_(
+            ImageRequest.updated_at < func.clock_timestamp() - _SPAN,
+            ImageRequest.updated_at > func.clock_timestamp(),
+        ),
+    )
+    .order_by(ImageRequest.created_at, ImageRequest.id)
+    .limit(bindparam("most", type_=Integer))
+)
+_SILENT = DirectQuery(_IS_SILENT)
+_SILENT_AFTER = DirectQuery(
+    _IS_SILENT.where(tuple_(ImageRequest.created_at, ImageRequest.id) > _AFTER)
 )
 _COUNT_SUSPECTS = select(func.count()).where(
     ImageRequest.state.in_(OPEN), ImageRequest.crashes >= SUSPECT_AFTER_CRASHES
@@ -127,8 +172,42 @@ _LAST_CAPTION = (
     .order_by(ImageRequest.updated_at.desc())
     .limit(1)
 )
-_ADD_STRAY = postgresql.insert(StrayPrompt).on_conflict_do_nothing()
-_REMOVE_STRAY = delete(StrayPrompt).where(StrayPrompt.prompt_id == bindparam("prompt_id"))
+_ADD_STRAY = DirectQuery(
+    postgresql.insert(StrayPrompt)
+    .values(prompt_id=bindparam("prompt_id"), host=bindparam("host"))
+    .on_conflict_do_nothing()
+)
+_REMOVE_STRAY = DirectQuery(
+    delete(StrayPrompt).where(StrayPrompt.prompt_id == bindparam("prompt_id"))
+)
+
+
+def _mark_drawn() -> DirectQuery:
+    """Return the statement that marks a request as drawn, and lists its prompt as a stray."""
+    columns = [
+        "crashes",
+        "image",
+        "album_images",
+        "image_url",
+        "width",
+        "height",
+        "drawing_seconds",
+    ]
+    # Only a request that is being drawn has a prompt that could be a stray.
+    drawn = (
+        advancing(State.DRAWN, {State.DRAWING}, columns)
+        .returning(ImageRequest.id, ImageRequest.prompt_id, ImageRequest.host)
+        .cte("drawn")
+    )
+    stray = (
+        postgresql.insert(StrayPrompt)
+        .from_select(["prompt_id", "host"], select(drawn.c.prompt_id, drawn.c.host))
+        .on_conflict_do_nothing()
+    )
+    return DirectQuery(select(drawn.c.id).add_cte(stray.cte("stray")))
+
+
+_MARK_DRAWN = _mark_drawn()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,24 +260,22 @@ class RequestRepository:
             "new_claim": uuid4(),
             "age_text_version": self._age_text_version,
         }
-        row = await self._run_statement(lambda connection: one_or_none(connection, _CLAIM, values))
+        row = await first(self._engine, _CLAIM, values)
         return None if row is None else _claimed_request(row, proved_at=began)
 
     async def may_exceed_safe(self, request: ClaimedRequest) -> bool:
         """Tell whether the user has confirmed their age and nothing learnt keeps the dialog safe."""
-        query = select(
-            safety_memory.may_exceed_safe(
-                request.user_id, request.dialog_id, text_version=self._age_text_version
-            )
-        )
-        row = await self._run_statement(lambda connection: one_or_none(connection, query))
+        values = {
+            "user_id": request.user_id,
+            "dialog_id": request.dialog_id,
+            "age_text_version": self._age_text_version,
+        }
+        row = await first(self._engine, _MAY_EXCEED_SAFE, values)
         return row is not None and bool(row[0])
 
     async def find_fetchable_image(self, request_id: UUID) -> str | None:
         """Return the name of the image that the caller of a request without a chat may fetch now."""
-        row = await self._run_statement(
-            lambda connection: one_or_none(connection, _FETCHABLE, {"request_id": request_id})
-        )
+        row = await first(self._engine, _FETCHABLE, {"request_id": request_id})
         return None if row is None else row.image
 
     async def find_silent(
@@ -212,27 +289,18 @@ class RequestRepository:
         `silent_s`: how many seconds. `most`: how many requests at most. `after`: continue after
         this request; None: begin with the oldest.
         """
-        where = [ImageRequest.state.in_(OPEN), _IS_OF_KNOWN_KIND, _not_written_for(silent_s)]
-        if after is not None:
-            where.append(
-                tuple_(ImageRequest.created_at, ImageRequest.id)
-                > tuple_(literal(after.created_at), literal(after.request_id))
+        values = {
+            "silent_s": silent_s,
+            "most": most,
+            "after_created_at": None if after is None else after.created_at,
+            "after_id": None if after is None else after.request_id,
+        }
+        return [
+            RequestCursor(created_at=row.created_at, request_id=row.id, age_s=float(row.age_s))
+            for row in await all_rows(
+                self._engine, _SILENT if after is None else _SILENT_AFTER, values
             )
-        query = (
-            select(ImageRequest.created_at, ImageRequest.id, _AGE_S)
-            .where(*where)
-            .order_by(ImageRequest.created_at, ImageRequest.id)
-            .limit(most)
-        )
-
-        async def step(connection: AsyncConnection) -> list[RequestCursor]:
-            rows = await connection.execute(query)
-            return [
-                RequestCursor(created_at=created_at, request_id=id_, age_s=float(age_s))
-                for created_at, id_, age_s in rows
-            ]
-
-        return await self._run_statement(step)
+        ]
 
     async def count_suspects(self) -> int:
         """Return how many open requests are suspected of having killed their workers."""
@@ -252,7 +320,7 @@ class RequestRepository:
         Raises:
             ClaimLost: another job has claimed the request, or it has ended.
         """
-        await self._run_statement(lambda connection: mark_waiting(connection, request))
+        await mark_waiting(self._engine, request)
 
     async def end_wait(self, request: ClaimedRequest) -> None:
         """Write down that the job waits no longer, and takes up the prompt that it has on a host.
@@ -260,7 +328,7 @@ class RequestRepository:
         Raises:
             ClaimLost: another job has claimed the request, or it has ended.
         """
-        await self._run_statement(lambda connection: end_wait(connection, request))
+        await end_wait(self._engine, request)
 
     async def note_status(self, request: ClaimedRequest, status: StatusMessage | None) -> None:
         """Write down which message tells the chat how far the request is; None for none any more.
@@ -268,7 +336,12 @@ class RequestRepository:
         Raises:
             ClaimLost: another job has claimed the request, or it has ended.
         """
-        await self._run_statement(lambda connection: note_status(connection, request, status))
+        await write(
+            self._engine,
+            request,
+            status_message_id=None if status is None else status.message_id,
+            status_is_protected=status is not None and status.is_protected,
+        )
 
     async def start_drawing(
         self, request: ClaimedRequest, plan: DrawingPlan, *, host: str
@@ -282,21 +355,19 @@ class RequestRepository:
         """
         draw, prompt_id = request.draw + 1, request.next_prompt_id
         began = time.monotonic()
-        await self._run_statement(
-            lambda connection: advance(
-                connection,
-                request,
-                State.DRAWING,
-                host=host,
-                draw=draw,
-                prompt_id=prompt_id,
-                seed=plan.seed,
-                cache_key=plan.cache_key,
-                drawn_rating=plan.rating,
-                scene=plan.scene,
-                crashes=0,
-                waiting_claim=None,
-            )
+        await advance(
+            self._engine,
+            request,
+            State.DRAWING,
+            host=host,
+            draw=draw,
+            prompt_id=prompt_id,
+            seed=plan.seed,
+            cache_key=plan.cache_key,
+            drawn_rating=plan.rating,
+            scene=plan.scene,
+            crashes=0,
+            waiting_claim=None,
         )
         return replace(
             request,
@@ -328,13 +399,11 @@ class RequestRepository:
 
     async def add_stray(self, request: ClaimedRequest) -> None:
         """Write down the prompt of a request that is not ours any more, so that it is removed later."""
-        await self._run_statement(lambda connection: _add_stray(connection, request))
+        await _add_stray(self._engine, request)
 
     async def claim_state(self, request: ClaimedRequest) -> ClaimState:
         """Return what has become of the request since this job claimed it."""
-        row = await self._run_statement(
-            lambda connection: one_or_none(connection, _CLAIM_STATE, {"request_id": request.id})
-        )
+        row = await first(self._engine, _CLAIM_STATE, {"request_id": request.id})
         if row is None or not is_open(row.state, row.finished_at):
             return ClaimState.ENDED
         if row.claim == request.claim:
@@ -343,11 +412,7 @@ class RequestRepository:
 
     async def is_erased(self, request: ClaimedRequest) -> bool:
         """Tell whether the row is gone, since everything of its user was erased."""
-        values = {"request_id": request.id}
-        row = await self._run_statement(
-            lambda connection: one_or_none(connection, _CLAIM_STATE, values)
-        )
-        return row is None
+        return await first(self._engine, _CLAIM_STATE, {"request_id": request.id}) is None
 
     async def check_claim(self, request: ClaimedRequest, *, proved_at: float) -> None:
         """Make sure that the request is ours, just before something that others can see.
@@ -403,26 +468,17 @@ class RequestRepository:
         Raises:
             ClaimLost: another job has claimed the request, or it has ended.
         """
-
-        async def step(connection: AsyncConnection) -> None:
-            await advance(
-                connection,
-                request,
-                State.DRAWN,
-                # Only a request that is being drawn has a prompt that could be a stray.
-                out_of={State.DRAWING},
-                crashes=0,
-                image=image.name,
-                album_images=list(image.album) or None,
-                image_url=url,
-                width=image.width,
-                height=image.height,
-                drawing_seconds=seconds,
-            )
-            await _add_stray(connection, request)
-
+        drawn = {
+            "crashes": 0,
+            "image": image.name,
+            "album_images": list(image.album) or None,
+            "image_url": url,
+            "width": image.width,
+            "height": image.height,
+            "drawing_seconds": seconds,
+        }
         try:
-            await self._run(step)
+            await run_fenced(self._engine, _MARK_DRAWN, {**ours(request), **new_values(drawn)})
         except ClaimLost:
             # If the request was erased, no row names the image. If another one does, it is kept.
             await self._run(lambda connection: user_erasure.note_images(connection, image.names))
@@ -430,8 +486,7 @@ class RequestRepository:
 
     async def remove_stray(self, request: ClaimedRequest) -> None:
         """Take the prompt off the list of strays: nothing of it is left on its host."""
-        of_this = {"prompt_id": request.prompt_id}
-        await self._run_statement(lambda connection: connection.execute(_REMOVE_STRAY, of_this))
+        await first(self._engine, _REMOVE_STRAY, {"prompt_id": request.prompt_id})
 
     async def mark_delivered(
         self,
@@ -452,7 +507,7 @@ class RequestRepository:
         delivery = EndAsDelivered(
             send=send, receipt=receipt, url=url, keeps_own_prompt=self._keeps_context
         )
-        await self._run(lambda connection: delivery.write(connection, request))
+        await delivery.write(self._engine, request)
 
     async def put_back(
         self, request: ClaimedRequest, *, costs_an_attempt: bool = False, most_attempts: int = 1
@@ -464,18 +519,12 @@ class RequestRepository:
         Raises:
             ClaimLost: another job has claimed the request, or it has ended.
         """
-        attempts = ImageRequest.attempts + int(costs_an_attempt)
-        is_spent = case((attempts >= most_attempts, ImageRequest.claim), else_=None)
-        claim = await self._run_statement(
-            lambda connection: release(
-                connection,
-                request,
-                returning=ImageRequest.claim,
-                attempts=attempts,
-                claim=is_spent if costs_an_attempt else None,
-            )
+        return await release(
+            self._engine,
+            request,
+            attempts=int(costs_an_attempt),
+            most_attempts=most_attempts,
         )
-        return claim is None
 
     async def end_without_picture(
         self, request: ClaimedRequest, state: State, error: ImagegenError
@@ -502,17 +551,11 @@ class RequestRepository:
         return await run_statement(self._engine, step)
 
 
-async def _add_stray(connection: AsyncConnection, request: ClaimedRequest) -> None:
-    await connection.execute(_ADD_STRAY, {"prompt_id": request.prompt_id, "host": request.host})
+async def _add_stray(database: AsyncEngine | AsyncConnection, request: ClaimedRequest) -> None:
+    await first(database, _ADD_STRAY, {"prompt_id": request.prompt_id, "host": request.host})
 
 
-def _not_written_for(seconds: float) -> ColumnElement[bool]:
-    span = func.make_interval(0, 0, 0, 0, 0, 0, seconds)
-    now = func.clock_timestamp()
-    return or_(ImageRequest.updated_at < now - span, ImageRequest.updated_at > now)
-
-
-def _claimed_request(row: AnyRow, *, proved_at: float) -> ClaimedRequest:
+def _claimed_request(row: Any, *, proved_at: float) -> ClaimedRequest:
     fields = row._asdict()
     age_s = float(fields.pop("age_s"))
     state, kind = State(fields.pop("state")), Kind(fields.pop("kind"))

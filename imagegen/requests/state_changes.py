@@ -8,13 +8,15 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Executable, Update, bindparam, case, func, update
-from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy import Integer, Update, and_, bindparam, case, func, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from chatflow_hook.direct_query import DirectQuery
 from chatflow_hook.tables import OPEN, ImageRequest, State
-from imagegen.db.engine import one_or_none
-from imagegen.requests.claim import ClaimedRequest, ClaimLost, StatusMessage
+from imagegen.db.engine import first
+from imagegen.requests.claim import ClaimedRequest, ClaimLost
+
+NOT_OURS: Final = "another job has this request now, or it has ended"
 
 # The states into which a job may bring a request that it has claimed. Only an operator's retry
 # leads out of an end (imagegen/requests/retry.py). Only the hook and an operator cancel a request
@@ -47,7 +49,7 @@ RELEASED: Final = case(
 
 
 async def advance(
-    connection: AsyncConnection,
+    database: AsyncEngine | AsyncConnection,
     request: ClaimedRequest,
     state: State,
     *,
@@ -63,36 +65,42 @@ async def advance(
     """
     before = states_before(state) if out_of is None else frozenset(out_of)
     query = _advance(state, before, tuple(values))
-    given = {_new(column): value for column, value in values.items()}
-    await run_fenced(connection, query, {**_ours(request), **given})
+    await run_fenced(database, query, {**ours(request), **new_values(values)})
 
 
 async def release(
-    connection: AsyncConnection, request: ClaimedRequest, *, returning: Any, **values: Any
-) -> Any:
-    """Bring the request back into a state in which another job can take it up; return one column.
+    database: AsyncEngine | AsyncConnection,
+    request: ClaimedRequest,
+    *,
+    attempts: int,
+    most_attempts: int,
+) -> bool:
+    """Bring the request back into a state in which another job can take it up; return whether it was.
 
     Its prompt and its image are kept: with an image it is drawn, with a prompt drawing, else
-    queued.
+    queued. `attempts` are added to those that it has spent. False: it has spent `most_attempts` by
+    that, and is still ours.
 
     Raises:
         ClaimLost: the request is not ours any more, or has ended.
     """
-    query = _write(OPEN).values(state=RELEASED, **values).returning(returning)
-    return await run_fenced(connection, query, _ours(request))
+    values = {"cost": attempts, "most_attempts": most_attempts}
+    return await run_fenced(database, _RELEASE, {**ours(request), **values}) is None
 
 
-async def write(connection: AsyncConnection, request: ClaimedRequest, **values: Any) -> None:
+async def write(
+    database: AsyncEngine | AsyncConnection, request: ClaimedRequest, **values: Any
+) -> None:
     """Write to an open request without a change of its state.
 
     Raises:
         ClaimLost: the request is not ours any more, or has ended.
     """
-    query = _write(OPEN).values(**values).returning(ImageRequest.id)
-    await run_fenced(connection, query, _ours(request))
+    query = _writing(tuple(values))
+    await run_fenced(database, query, {**ours(request), **new_values(values)})
 
 
-async def mark_waiting(connection: AsyncConnection, request: ClaimedRequest) -> None:
+async def mark_waiting(database: AsyncEngine | AsyncConnection, request: ClaimedRequest) -> None:
     """Write down that the job only waits for a slot, and that this claim is no crash.
 
     A queued request has come through all that comes before it is drawn, so its crashes are counted
@@ -101,58 +109,69 @@ async def mark_waiting(connection: AsyncConnection, request: ClaimedRequest) -> 
     Raises:
         ClaimLost: the request is not ours any more, or is neither queued nor drawing.
     """
-    query = _write({State.QUEUED, State.DRAWING}).values(
-        waiting_claim=ImageRequest.claim,
-        crashes=case((ImageRequest.state == State.QUEUED, 0), else_=ImageRequest.crashes),
-    )
-    await run_fenced(connection, query.returning(ImageRequest.id), _ours(request))
+    await run_fenced(database, _MARK_WAITING, ours(request))
 
 
-async def end_wait(connection: AsyncConnection, request: ClaimedRequest) -> None:
+async def end_wait(database: AsyncEngine | AsyncConnection, request: ClaimedRequest) -> None:
     """Write down that the job waits no longer, and goes on with the prompt that it had.
 
     Raises:
         ClaimLost: the request is not ours any more, or is not drawing.
     """
-    query = _write({State.DRAWING}).values(waiting_claim=None)
-    await run_fenced(connection, query.returning(ImageRequest.id), _ours(request))
+    await run_fenced(database, _END_WAIT, ours(request))
 
 
-async def note_status(
-    connection: AsyncConnection, request: ClaimedRequest, status: StatusMessage | None
-) -> None:
-    """Write down the status message of a request, or that it has none any more.
-
-    Raises:
-        ClaimLost: the request is not ours any more, or has ended.
-    """
-    query = _write(OPEN).values(
-        status_message_id=None if status is None else status.message_id,
-        status_is_protected=status is not None and status.is_protected,
-    )
-    await run_fenced(connection, query.returning(ImageRequest.id), _ours(request))
-
-
-async def run_fenced(connection: AsyncConnection, query: Executable, values: dict[str, Any]) -> Any:
-    """Run an UPDATE that returns one column, and return its value.
+async def run_fenced(
+    database: AsyncEngine | AsyncConnection, query: DirectQuery, values: dict[str, Any]
+) -> Any:
+    """Run a statement that returns a row if it has changed the request; return the first column.
 
     Raises:
         ClaimLost: it has changed no row.
     """
-    row = await one_or_none(connection, query, values)
+    row = await first(database, query, values)
     if row is None:
-        raise ClaimLost("another job has this request now, or it has ended")
+        raise ClaimLost(NOT_OURS)
     return row[0]
 
 
+@cache
+def _writing(columns: tuple[str, ...]) -> DirectQuery:
+    return DirectQuery(_write(OPEN).values(_parameters(columns)).returning(ImageRequest.id))
+
+
 @cache  # to build the statement takes longer than to run it
-def _advance(
-    state: State, before: frozenset[State], columns: tuple[str, ...]
-) -> ReturningUpdate[Any]:
-    values: dict[str, Any] = {column: bindparam(_new(column)) for column in columns}
+def _advance(state: State, before: frozenset[State], columns: tuple[str, ...]) -> DirectQuery:
+    return DirectQuery(advancing(state, before, columns).returning(ImageRequest.id))
+
+
+def advancing(state: State, before: Collection[State], columns: Collection[str]) -> Update:
+    """Return an UPDATE that brings a request of ours into a state, and writes these columns.
+
+    Its parameters are those of `ours` and of `new_values`.
+    """
+    values = _parameters(columns)
     if not state.is_open:
         values["finished_at"] = func.clock_timestamp()
-    return _write(before).values(state=state, **values).returning(ImageRequest.id)
+    return _write(before).values(state=state, **values)
+
+
+def ours(request: ClaimedRequest) -> dict[str, Any]:
+    """Return the parameters that name a request and our claim to it."""
+    return {"its_id": request.id, "our_claim": request.claim}
+
+
+def new_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of `advancing` for columns and what is written into them."""
+    return {_new(column): value for column, value in values.items()}
+
+
+def _parameters(columns: Collection[str]) -> dict[str, Any]:
+    return {column: bindparam(_new(column)) for column in columns}
+
+
+def _new(column: str) -> str:
+    return f"new_{column}"
 
 
 def _write(states: Collection[State]) -> Update:
@@ -167,9 +186,28 @@ def _write(states: Collection[State]) -> Update:
     )
 
 
-def _ours(request: ClaimedRequest) -> dict[str, Any]:
-    return {"its_id": request.id, "our_claim": request.claim}
-
-
-def _new(column: str) -> str:
-    return f"new_{column}"
+_ATTEMPTS = ImageRequest.attempts + bindparam("cost", type_=Integer)
+_IS_SPENT = and_(
+    bindparam("cost", type_=Integer) > 0,
+    bindparam("most_attempts", type_=Integer) <= _ATTEMPTS,
+)
+_RELEASE = DirectQuery(
+    _write(OPEN)
+    .values(
+        state=RELEASED,
+        attempts=_ATTEMPTS,
+        claim=case((_IS_SPENT, ImageRequest.claim), else_=None),
+    )
+    .returning(ImageRequest.claim)
+)
+_MARK_WAITING = DirectQuery(
+    _write({State.QUEUED, State.DRAWING})
+    .values(
+        waiting_claim=ImageRequest.claim,
+        crashes=case((ImageRequest.state == State.QUEUED, 0), else_=ImageRequest.crashes),
+    )
+    .returning(ImageRequest.id)
+)
+_END_WAIT = DirectQuery(
+    _write({State.DRAWING}).values(waiting_claim=None).returning(ImageRequest.id)
+)

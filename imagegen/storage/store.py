@@ -109,7 +109,7 @@ class ImageStore(Protocol):
 
 def image_name(image: ImageFile) -> str:
     """Return the name of an image in the store: the SHA-256 of its bytes and its format."""
-    return f"{hashlib.sha256(image.data).hexdigest()}.{image.format}"
+    return f"{image.sha256}.{image.format}"
 
 
 def is_image_name(text: str) -> bool:

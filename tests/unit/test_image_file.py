@@ -1,6 +1,7 @@
 """Pictures from hosts: checked, stripped of what must not travel, and marked."""
 
 import asyncio
+import hashlib
 import io
 import json
 import random
@@ -17,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
+from PIL.PngImagePlugin import PngInfo, putchunk
 
 from imagegen import image_file
 from imagegen.image_file import MAX_BYTES, MAX_PIXELS, MAX_SIDE, BadImage, ImageTooLarge
@@ -145,6 +146,36 @@ def test_a_png_without_its_end_is_broken() -> None:
 
     with pytest.raises(BadImage):
         image_file.check_and_strip(whole[:-12])
+
+
+def test_a_png_with_a_wrong_byte_is_broken() -> None:
+    data = bytearray(_encoded("PNG", size=(300, 200)))
+    data[len(data) // 2] ^= 1
+
+    with pytest.raises(BadImage):
+        image_file.check_and_strip(bytes(data))
+
+
+def test_what_a_host_has_compressed_wrongly_is_found_when_it_is_decoded() -> None:
+    written = io.BytesIO()
+    written.write(SIGNATURE)
+    for kind, body in (
+        (b"IHDR", struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0)),
+        (b"IDAT", b"no compressed pixels"),
+        (b"IEND", b""),
+    ):
+        putchunk(written, kind, body)
+
+    checked = image_file.check_and_strip(written.getvalue())
+
+    with pytest.raises(BadImage), image_file.opened(checked.data) as image:
+        image.load()
+
+
+def test_the_hash_of_a_picture_is_that_of_its_bytes() -> None:
+    checked = image_file.check_and_strip(_encoded("PNG"))
+
+    assert checked.sha256 == hashlib.sha256(checked.data).hexdigest()
 
 
 @pytest.mark.parametrize(

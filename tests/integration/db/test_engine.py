@@ -6,18 +6,20 @@ from typing import Any
 import asyncpg
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import cast, insert, make_url, select, text
+from sqlalchemy import bindparam, cast, insert, make_url, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from chatflow_hook.direct_query import DirectQuery
 from chatflow_hook.tables import Dialog
-from imagegen.db.engine import DatabaseRefused, connect, run_in_transaction
+from imagegen.db.engine import DatabaseRefused, connect, first, run_in_transaction
 from imagegen.errors import Unavailable
 from tests.support import broken_databases, conversations
 from tests.support.conversations import Sessions
 from tests.support.database_proxy import proxy_to
 from tests.support.patience import PATIENCE_S
+from tests.support.pgbouncer import PROGRAM, PgBouncer
 
 
 async def test_a_row_can_be_read_after_the_commit(
@@ -110,6 +112,94 @@ async def test_connections_that_became_read_only_are_thrown_away(database_url: s
     await engine.dispose()
 
 
+async def test_a_statement_on_asyncpg_finds_a_connection_that_became_read_only(
+    database_url: str,
+) -> None:
+    engine = connect(database_url, pool_size=1)
+    await broken_databases.make_read_only(database_url, is_read_only=True)
+    async with engine.connect():
+        pass
+    await broken_databases.make_read_only(database_url, is_read_only=False)
+    add = DirectQuery(insert(Dialog).values(id=bindparam("id")).returning(Dialog.id))
+
+    with pytest.raises(Unavailable) as caught:
+        await first(engine, add, {"id": 42})
+    row = await first(engine, add, {"id": 42})
+
+    assert "takes no writes" in caught.value.sentence
+    assert row is not None
+    assert row.id == 42
+    await engine.dispose()
+
+
+async def test_a_connection_whose_statement_was_given_up_is_thrown_away(database_url: str) -> None:
+    backend = DirectQuery(text("SELECT pg_backend_pid() AS pid"))
+    async with proxy_to(database_url) as (proxy, url):
+        engine = connect(url, pool_size=1)
+        before = await first(engine, backend, {})
+        proxy.silence()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await first(engine, backend, {})
+        proxy.resume()
+
+        async with asyncio.timeout(20):
+            after = await first(engine, backend, {})
+
+        assert before is not None
+        assert after is not None
+        assert after.pid != before.pid
+        await engine.dispose()
+
+
+async def test_a_statement_on_asyncpg_runs_again_after_a_lock_was_held_for_too_long(
+    database_url: str, sessions: Sessions
+) -> None:
+    await conversations.put_dialog(sessions)
+    engine = connect(f"{database_url}?options=-c%20lock_timeout%3D100", pool_size=1)
+    count = DirectQuery(update(Dialog).values(message_count=5).returning(Dialog.id))
+
+    async with sessions.begin() as holder:
+        await holder.execute(text("UPDATE dialogs SET message_count = 4"))
+        counting = asyncio.create_task(first(engine, count, {}))
+        done, _ = await asyncio.wait({counting}, timeout=0.2)
+    await counting
+
+    assert not done
+    assert (await conversations.dialog(sessions)).message_count == 5
+    await engine.dispose()
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not installed")
+async def test_statements_on_asyncpg_go_through_a_pooler(
+    database_url: str, sessions: Sessions
+) -> None:
+    for dialog_id in range(40):
+        await conversations.put_dialog(sessions, dialog_id)
+    one = bindparam("one")
+    count = update(Dialog).where(Dialog.id == one).values(message_count=5).returning(Dialog.id)
+
+    with PgBouncer(database_url) as pooler:
+        engine = connect(f"{pooler.url}?pgbouncer=true", pool_size=8)
+        rows = await asyncio.gather(
+            *(first(engine, DirectQuery(count), {"one": number}) for number in range(40))
+        )
+        await engine.dispose()
+
+    assert [row and row.id for row in rows] == [*range(40)]
+
+
+async def test_values_of_a_statement_on_asyncpg_are_those_of_sqlalchemy(
+    engine: AsyncEngine,
+) -> None:
+    query = DirectQuery(select(bindparam("said", type_=JSONB).label("said")))
+
+    row = await first(engine, query, {"said": {"text": "да"}})
+
+    assert row is not None
+    assert row.said == {"text": "да"}
+
+
 async def count_a_message(connection: AsyncConnection) -> None:
     await connection.execute(insert(Dialog).values(id=42))
 
@@ -127,11 +217,25 @@ async def count_a_message(connection: AsyncConnection) -> None:
         ("SELECT pg_terminate_backend(pg_backend_pid())", "database_unavailable", "is away", False),
     ],
 )
+@pytest.mark.parametrize("is_on_asyncpg", [False, True], ids=["sqlalchemy", "asyncpg"])
 async def test_no_error_of_a_statement_ends_a_request_as_a_fault_of_ours(
-    engine: AsyncEngine, statement: str, code: str, name: str, *, costs_an_attempt: bool
+    engine: AsyncEngine,
+    statement: str,
+    code: str,
+    name: str,
+    *,
+    costs_an_attempt: bool,
+    is_on_asyncpg: bool,
 ) -> None:
+    async def step(connection: AsyncConnection) -> None:
+        await connection.execute(text(statement))
+
     with pytest.raises(Unavailable) as caught:
-        await run_in_transaction(engine, lambda connection: connection.execute(text(statement)))
+        await (
+            first(engine, DirectQuery(text(statement)), {})
+            if is_on_asyncpg
+            else run_in_transaction(engine, step)
+        )
 
     error = caught.value
     assert (error.code, error.costs_an_attempt) == (code, costs_an_attempt)

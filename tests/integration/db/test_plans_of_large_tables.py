@@ -1,17 +1,19 @@
 """What statements read where there are many requests: by an index, and only what they need."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import event, text
+from asyncpg.connection import LoggedQuery
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.tables import State
+from imagegen.delivery.message import SentMessage
 from imagegen.maintenance.image_cleanup import ImageCleanup
 from imagegen.metrics import HostPrices
 from imagegen.monitoring.readings import read_open_requests
@@ -19,10 +21,13 @@ from imagegen.monitoring.status.status_queries import StatusQueries
 from imagegen.pipeline.image_cache import ImageCache
 from imagegen.requests.chat_ends import ChatEnds
 from imagegen.requests.costs import Costs
+from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.queries import RequestFilter, RequestQueries
 from imagegen.requests.repository import RequestRepository
 from imagegen.storage.store import StoredImage
+from tests.support import database_activity, request_steps
 from tests.support.aged_rows import AgedData
+from tests.support.drawing_plan import PLAN
 
 ROWS = 8_000
 # A day has 90 of the rows, and a walk looks at some hundred dialogs at a time.
@@ -67,21 +72,16 @@ async def many_requests(database_url: str) -> None:
 
 
 @pytest.fixture
-def statements(engine: AsyncEngine) -> Iterator[dict[str, Any]]:
+async def statements(engine: AsyncEngine) -> AsyncIterator[list[LoggedQuery]]:
     """Give the statements that the engine runs, with their values."""
-    seen: dict[str, Any] = {}
-
-    def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
-        seen[statement] = values
-
-    event.listen(engine.sync_engine, "before_cursor_execute", note)
-    yield seen
-    event.remove(engine.sync_engine, "before_cursor_execute", note)
+    await engine.dispose()  # so that its connections are opened during the block
+    with database_activity.noted_queries() as queries:
+        yield queries
 
 
 @pytest.mark.usefixtures("many_requests")
 async def test_what_runs_all_the_time_reads_only_what_it_needs(
-    engine: AsyncEngine, database_url: str, statements: dict[str, Any], tmp_path: Path
+    engine: AsyncEngine, database_url: str, statements: list[LoggedQuery], tmp_path: Path
 ) -> None:
     aged_data = AgedData(engine, tmp_path / "images")
     repository = RequestRepository(engine)
@@ -90,6 +90,11 @@ async def test_what_runs_all_the_time_reads_only_what_it_needs(
     await repository.count_suspects()
     claimed = await repository.claim(waiting[0].request_id)
     assert claimed is not None
+    drawing = await repository.start_drawing(claimed, PLAN, host="gpu:8188")
+    await repository.mark_drawn(drawing, request_steps.IMAGE, url=None, seconds=1.0)
+    send = await Deliveries(engine).start(drawing)
+    receipt = SentMessage(chat_id=-100, message_id=7, file_id=None, bot_id=42)
+    await repository.mark_delivered(drawing, send=send, receipt=receipt)
     cover = StoredImage(name="cover.png", width=1, height=1)
     await ImageCache(engine, aged_data.images).file_ids(claimed, cover, bot_id=42)
     await ChatEnds(engine).due()
@@ -114,7 +119,7 @@ async def test_what_runs_all_the_time_reads_only_what_it_needs(
 
 @pytest.mark.usefixtures("many_requests")
 async def test_lists_of_operators_read_no_table_from_end_to_end(
-    engine: AsyncEngine, database_url: str, statements: dict[str, Any]
+    engine: AsyncEngine, database_url: str, statements: list[LoggedQuery]
 ) -> None:
     queries = RequestQueries(engine)
     for which in (
@@ -136,13 +141,14 @@ async def test_lists_of_operators_read_no_table_from_end_to_end(
 
 
 async def rows_read(
-    database_url: str, statements: dict[str, Any], *, counts_indexes: bool = True
+    database_url: str, statements: list[LoggedQuery], *, counts_indexes: bool = True
 ) -> dict[str, int]:
     """Return how many rows of the large tables each statement reads; it changes nothing."""
     connection = await asyncpg.connect(database_url)
     read = {}
-    for sql, values in statements.items():
-        if sql.split()[0] not in {"SELECT", "UPDATE", "DELETE"}:
+    # The values with which each of them ran last.
+    for sql, values in {each.query: each.args for each in statements}.items():
+        if sql.split()[0] not in {"SELECT", "UPDATE", "DELETE", "WITH"}:
             continue
         transaction = connection.transaction()
         await transaction.start()

@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 import pytest
-from sqlalchemy import event, text
-from sqlalchemy.pool import Pool
+from asyncpg.connection import LoggedQuery
+from sqlalchemy import text
 
 from chatflow_hook import ChatFlowHook
-from tests.support import conversations
+from tests.support import conversations, database_activity
 from tests.support.conversations import Sessions, turn
 from tests.support.patience import PATIENCE_S
 
@@ -25,20 +24,13 @@ async def hook(database_url: str, redis_url: str) -> AsyncIterator[ChatFlowHook]
 
 
 @pytest.fixture
-def queries() -> Iterator[list[str]]:
-    """Give the list of what connections that are opened from now on run on asyncpg itself."""
-    seen: list[str] = []
-
-    def listen(connection: Any, _: Any) -> None:
-        connection.driver_connection.add_query_logger(lambda logged: seen.append(logged.query))
-
-    event.listen(Pool, "connect", listen)
-    yield seen
-    event.remove(Pool, "connect", listen)
+def queries() -> Iterator[list[LoggedQuery]]:
+    with database_activity.noted_queries() as queries:
+        yield queries
 
 
 async def test_a_turn_without_a_picture_takes_two_statements_and_no_transaction(
-    queries: list[str], hook: ChatFlowHook, sessions: Sessions
+    queries: list[LoggedQuery], hook: ChatFlowHook, sessions: Sessions
 ) -> None:
     # The first turn also reads whose tables these are.
     await hook.on_turn(turn())
@@ -48,12 +40,12 @@ async def test_a_turn_without_a_picture_takes_two_statements_and_no_transaction(
     await hook.on_turn(turn())
     await asyncio.sleep(0)
 
-    assert [query.split()[0] for query in queries] == ["SELECT", "UPDATE"]
+    assert [logged.query.split()[0] for logged in queries] == ["SELECT", "UPDATE"]
     assert (await conversations.dialog(sessions)).message_count == 2
 
 
 async def test_the_first_message_of_a_dialog_takes_two_statements(
-    queries: list[str], hook: ChatFlowHook, sessions: Sessions
+    queries: list[LoggedQuery], hook: ChatFlowHook, sessions: Sessions
 ) -> None:
     await hook.on_turn(turn(1))
     await asyncio.sleep(0)
@@ -62,7 +54,7 @@ async def test_the_first_message_of_a_dialog_takes_two_statements(
     await hook.on_turn(turn(2))
     await asyncio.sleep(0)
 
-    assert [query.split()[0] for query in queries] == ["SELECT", "INSERT"]
+    assert [logged.query.split()[0] for logged in queries] == ["SELECT", "INSERT"]
     assert (await conversations.dialog(sessions, 2)).message_count == 1
 
 
@@ -86,7 +78,7 @@ async def test_a_turn_waits_for_another_of_its_dialog_and_counts_after_it(
     async with sessions.begin() as first, sessions.begin() as second:
         await hook.on_turn(turn(), first)
         waiting = asyncio.create_task(hook.on_turn(turn(), second))
-        await _somebody_waits(sessions)
+        await database_activity.somebody_waits(sessions)
         await first.commit()
         await waiting
 
@@ -104,10 +96,3 @@ async def test_a_held_dialog_costs_a_turn_of_its_own_half_a_second_at_most(
 
     await hook.on_turn(turn())
     assert (await conversations.dialog(sessions)).message_count == 2
-
-
-async def _somebody_waits(sessions: Sessions) -> None:
-    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-    async with asyncio.timeout(PATIENCE_S), sessions() as session:
-        while not await session.scalar(waiting):  # noqa: ASYNC110 (the server tells nobody)
-            await asyncio.sleep(0.01)

@@ -52,14 +52,22 @@ async def job(redis_url: str) -> AsyncIterator[LeasedJob]:
         yield LeasedJob(queue=queue, score=score)
 
 
-@pytest.mark.parametrize("error", [None, ValueError(), asyncio.CancelledError(), Retry()])
-async def test_a_job_that_ends_has_its_own_due_time_again(
-    job: LeasedJob, error: BaseException | None
+@pytest.mark.parametrize("error", [ValueError(), asyncio.CancelledError(), Retry()])
+async def test_a_job_that_ends_with_an_error_has_its_own_due_time_again(
+    job: LeasedJob, error: BaseException
 ) -> None:
     results = await asyncio.gather(asyncio.create_task(job.end_with(error)), return_exceptions=True)
 
     assert type(results[0]) is type(error)
     assert await job.due_ms() == job.score
+
+
+async def test_a_job_that_ends_well_is_left_to_arq_which_takes_it_out_of_the_queue(
+    job: LeasedJob,
+) -> None:
+    await job.end_with(None)
+
+    assert await job.due_ms() > job.score
 
 
 @pytest.mark.parametrize(("asked_s", "delay_s"), [(3, 3), (3600, job_lease.MAX_DEFERRAL_S)])
