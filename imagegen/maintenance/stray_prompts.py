@@ -44,6 +44,11 @@ _ON_HOST = DirectQuery(
     .order_by(StrayPrompt.left_at)
     .limit(_BATCH_SIZE)
 )
+_ADD = DirectQuery(
+    insert(StrayPrompt)
+    .values(prompt_id=bindparam("prompt_id"), host=bindparam("host"))
+    .on_conflict_do_nothing()
+)
 _FORGET = DirectQuery(delete(StrayPrompt).where(StrayPrompt.prompt_id == bindparam("prompt_id")))
 _FORGET_OLD_ONES = DirectQuery(delete(StrayPrompt).where(_AGE_S > _GIVEN_UP_AFTER_S))
 
@@ -85,9 +90,7 @@ class StrayCleanup:
         Raises:
             Unavailable: PostgreSQL cannot be reached.
         """
-        statement = insert(StrayPrompt).values(prompt_id=prompt_id, host=host)
-        statement = statement.on_conflict_do_nothing()
-        await self._run(lambda connection: connection.execute(statement))
+        await first(self._engine, _ADD, {"prompt_id": prompt_id, "host": host})
 
     async def strays_on(self, host: str, *, left_for_s: float = 0.0) -> list[Stray]:
         """Return up to 200 stray prompts of a host that were left so long ago, the oldest first.

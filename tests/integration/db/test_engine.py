@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import bindparam, cast, insert, make_url, select, text, update
+from sqlalchemy import BindParameter, bindparam, cast, insert, make_url, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -176,7 +176,7 @@ async def test_statements_on_asyncpg_go_through_a_pooler(
 ) -> None:
     for dialog_id in range(40):
         await conversations.put_dialog(sessions, dialog_id)
-    one = bindparam("one")
+    one: BindParameter[int] = bindparam("one")
     count = update(Dialog).where(Dialog.id == one).values(message_count=5).returning(Dialog.id)
 
     with PgBouncer(database_url) as pooler:
