@@ -23,7 +23,8 @@ from chatflow_hook.settings import BadSetting, HookSettings, read
 from chatflow_hook.sqlstates import is_lost_to_another
 from chatflow_hook.tables import OURS, Base
 from imagegen.db.engine import UTF8, foreign_encoding
-from imagegen.db.migrations import VERSION_TABLE, LockWaits, MigrationStopped
+from imagegen.db.migrations import LockWaits, MigrationStopped
+from imagegen.db.revisions import VERSION_TABLE
 
 log = structlog.get_logger(__name__)
 

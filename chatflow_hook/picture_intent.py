@@ -7,7 +7,7 @@ that nobody wants: a picture costs a minute of a GPU and a part of the user's sh
 
 import enum
 import re
-from collections.abc import Iterable
+from functools import cache
 
 # Of a longer text the end is read.
 _READ_SIGNS = 600
@@ -36,9 +36,9 @@ def wants_picture(text: str, *, model_says: bool | None = None) -> bool:
 def read_intent(text: str) -> PictureIntent:
     """Return what a message says about a picture; the last sentence that says something counts."""
     for sentence in reversed(_sentences(text)):
-        if _DECLINES.search(sentence):
+        if _any_of(_DECLINES).search(sentence):
             return PictureIntent.DECLINES
-        if _ASKS.search(sentence) and not _OF_OTHERS.search(sentence):
+        if _any_of(_ASKS).search(sentence) and not _any_of(_OF_OTHERS).search(sentence):
             return PictureIntent.ASKS
     return PictureIntent.UNCLEAR
 
@@ -50,7 +50,9 @@ def _sentences(text: str) -> list[str]:
     return [" ".join(part.split()).strip(" ,;:") for part in parts if part.strip()]
 
 
-def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+# At the first message and not at the import, which a bot pays that never asks.
+@cache
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{_expanded(pattern)})" for pattern in patterns))
 
 
@@ -94,105 +96,99 @@ _WORDS = {
     r"|кошк\w+|кота|собак\w+|торт|ужин|завтрак|фигур\w+|прическ\w+)\b",
 }
 
-_DECLINES = _any_of(
-    (
-        r"\b{don't|do not|dont|never|stop|without|no need to|enough|no more|not want|didn't} .*<pic>",
-        r"\bno <pic>",
-        r"\b{не надо|не нужно|не нужны|не нужна|хватит|перестань|прекрати|без|больше не|никаких}\b.*<рис>",
-        r"\bне {хочу|присылай\w*|шли|слать|скидывай|кидай|отправляй|показывай|делай|рисуй}\b.*<рис>?",
-        r"\bне {фотографируй|фоткай|рисуй|снимай}\w*",
-        r"\b{hide|delete|report|remove|save|edit|describe|keep}\b .*<pic>",
-        r"\b{скрой|удали|сохрани|пожаловаться|опиши|расскажи|убери}\b.*<рис>",
-    )
+_DECLINES = (
+    r"\b{don't|do not|dont|never|stop|without|no need to|enough|no more|not want|didn't} .*<pic>",
+    r"\bno <pic>",
+    r"\b{не надо|не нужно|не нужны|не нужна|хватит|перестань|прекрати|без|больше не|никаких}\b.*<рис>",
+    r"\bне {хочу|присылай\w*|шли|слать|скидывай|кидай|отправляй|показывай|делай|рисуй}\b.*<рис>?",
+    r"\bне {фотографируй|фоткай|рисуй|снимай}\w*",
+    r"\b{hide|delete|report|remove|save|edit|describe|keep}\b .*<pic>",
+    r"\b{скрой|удали|сохрани|пожаловаться|опиши|расскажи|убери}\b.*<рис>",
 )
 
 # Whoever says this speaks of pictures of somebody else, or is the one who gives them.
-_OF_OTHERS = _any_of(
+_OF_OTHERS = (
     (
-        (
-            r"\b{i|i'll|i will|we|he|she|they|who|people|boss|friend|let me|may i|can i|should i|did you"
-            r"|want me to|me to} {to |will |just |already |should }*{send|sent|show|showed|took|take|post"
-            r"|share|shared|draw|drew|paint|made|make|printed|deleted|found|asked him|asked her}\b"
-        ),
-        r"\b{для|на} {паспорт|документ|визу}",
-        r"\b{passport|visa|wedding|x-ray|profile}\b",
-        (
-            r"\b{я|мы|он|она|они|мне|нам|тебе} {тебе |вам |ему |ей |уже |вчера |сегодня |потом }*"
-            r"{пришлю|прислал\w*|сфотк\w+|сделал\w*|покажу|показал\w*|нарисую|нарисовал\w*|скину|скинул\w*}"
-        ),
-        r"\b{ему|ей|им|маме|папе|другу|подруге|him|her|them|mom|dad}\b",
-    )
+        r"\b{i|i'll|i will|we|he|she|they|who|people|boss|friend|let me|may i|can i|should i|did you"
+        r"|want me to|me to} {to |will |just |already |should }*{send|sent|show|showed|took|take|post"
+        r"|share|shared|draw|drew|paint|made|make|printed|deleted|found|asked him|asked her}\b"
+    ),
+    r"\b{для|на} {паспорт|документ|визу}",
+    r"\b{passport|visa|wedding|x-ray|profile}\b",
+    (
+        r"\b{я|мы|он|она|они|мне|нам|тебе} {тебе |вам |ему |ей |уже |вчера |сегодня |потом }*"
+        r"{пришлю|прислал\w*|сфотк\w+|сделал\w*|покажу|показал\w*|нарисую|нарисовал\w*|скину|скинул\w*}"
+    ),
+    r"\b{ему|ей|им|маме|папе|другу|подруге|him|her|them|mom|dad}\b",
 )
 
-_ASKS = _any_of(
+_ASKS = (
+    # English: send me a picture, take a selfie, can you share a photo.
+    r"<do><give>\b.*<pic>",
+    r"<do><give>\b {me |us }?{a |your |another |one more |the |best }*<shot>",
+    r"\b{mind|consider} {sharing|sending|taking|showing|posting}\b.*<pic>",
+    # Show me you.
     (
-        # English: send me a picture, take a selfie, can you share a photo.
-        r"<do><give>\b.*<pic>",
-        r"<do><give>\b {me |us }?{a |your |another |one more |the |best }*<shot>",
-        r"\b{mind|consider} {sharing|sending|taking|showing|posting}\b.*<pic>",
-        # Show me you.
-        (
-            r"<do>show {me |us }?{yourself|you|what you're wearing|what you are wearing|what you wear"
-            r"|where you are|how you look\b.*|what you look like}<end>"
-        ),
-        r"<do>show {me|us} {your|the|a} {\w+ }{0,2}<thing>\b",
-        r"\bwhat {are you|you're} wearing,? show me|^show me<end>",
-        # I want to see you.
-        r"<wish> {see|look at|have a look at} {\w+ }{0,3}<pic>",
-        r"<wish> {see|look at|have a look at} {you|yourself}{<end>| {in|on|wearing|with} .*}",
-        r"<wish> {see|look at|have a look at} {your|that} {\w+ }{0,2}<thing>\b",
-        r"<wish> see how you look\b",
-        # Words for a wish, and the picture.
-        (
-            r"\b{i want|i'd like|i would like|i'd love|can i {have|get}|could i {have|get}|can we have|may i have"
-            r"|could we have} {a|an|one|another|some|your} {\w+ }{0,2}<pic>"
-        ),
-        r"\bi need {a|another|your} {\w+ }{0,2}<pic>{ of {you|us}}",
-        r"\b{how about|what about|any chance of|waiting for} {\w+ }{0,2}<pic>",
-        r"\b{promised|owe} me {\w+ }{0,2}<pic>",
-        r"\bwhere{'s| is| are} my <pic>",
-        r"^{i }?asked {you }?for {a|my|your} <pic>",
-        r"\b{got|do you have|have you got|are there} {any|a|some} {\w+ }{0,1}<pic>",
-        r"^<pic> or it",
-        r"<pic>.* would make my day",
-        # The picture alone: "photo", "selfie please", "photo of you on a horse, please".
-        r"^{just |only |another |one |one more |a |any |your |new |my }*<pic>{ of {you|us}.*}?{,? {please|pls}}?$",
-        r"\b<pic>.*\b{please|pls}$",
-        r"\b{please|pls},? {another |one |a }*<pic>{ .*}?$",
-        # Draw.
-        (
-            r"<do>{draw|paint|illustrate|sketch} (?!your own conclusions|a card|me a bath|the line|a line"
-            r"|the curtains|the fence|your point|the blinds|on)\w+"
-        ),
-        r"<do>{generate|render|create} {\w+ }{0,3}<pic>",
-        r"\bturn .* into {a|an} {\w+ }?<pic>",
-        # Russian: пришли фото, можешь прислать фото.
-        r"<дай>.*<рис>",
-        r"<рис> {\w+ }{0,2}<дай>$",
-        r"<могла>{ бы}?{ мне| и}?.*{<дать>.*<рис>|<рис>.*<дать>}",
-        (
-            r"^{и |ну |а }*сфот\w+{й|йте|йся}\b|\b{сфоткай|сфоткайся|сфотографируй|сфотографируйся|щелкни|покажись"
-            r"|нарисуй|изобрази|сгенерируй .*<рис>|проиллюстрируй}\b"
-        ),
-        r"\bсними себя\b",
-        r"\b{покажи|покажешь}{ мне}?,? {себя|во что ты|как ты выгляд\w+|где ты\b|что на тебе}",
-        r"\bпокажи{ мне}? {{свою|свой|свое|свои|твой|твою|твое|твои|этот|эту} }?<вещь>",
-        r"\bчто на тебе надето,? покажи|^{ну |а }*покажи$",
-        # Хочу тебя увидеть.
-        r"<хочу>.* <видеть>{ на}? тебя{$| {в|на|с|сейчас}\b.*}|<хочу>{ на}? тебя <видеть>{$| {в|на|с|сейчас}\b.*}",
-        r"<хочу>.* <видеть>{ на}? {тво\w+|свои|эту|этот}( \w+)? ?<вещь>|<хочу>.* <видеть>{ на}? {тво\w+} {комнат|сад|дом|кухн}",
-        r"<хочу>.* <видеть>.*{как ты выглядишь|<рис>}",
-        # Words for a wish, and the picture.
-        (
-            r"\b{можно|хочу|хочется|хотел бы|хотела бы|прошу|просил|просила|жду|обещала мне|обещал мне|как насчет"
-            r"|шанс на}{ \w+}{0,2} <рис>"
-        ),
-        r"\bнуж{на|но|ен|ны} {мне }?тво\w+ <рис>",
-        r"\bесть {тво\w+ |какие-нибудь |еще }?{\w+ }?<рис>",
-        r"\bгде {мо\w+|твои|обещанн\w+} <рис>",
-        r"<рис>{ \w+}? будет$|<рис> в студию|^<рис> или не было",
-        r"^{а |ну |и |еще |одну |всего |только |одно |твое |твою |новое |новую }*<рис>{,? {плиз|пожалуйста|пж|прошу}}?$",
-        r"<рис>.*\b{плиз|пожалуйста|пж|прошу}$",
-        r"\b{плиз|пожалуйста|пж},? {одну |еще }*<рис>$",
-    )
+        r"<do>show {me |us }?{yourself|you|what you're wearing|what you are wearing|what you wear"
+        r"|where you are|how you look\b.*|what you look like}<end>"
+    ),
+    r"<do>show {me|us} {your|the|a} {\w+ }{0,2}<thing>\b",
+    r"\bwhat {are you|you're} wearing,? show me|^show me<end>",
+    # I want to see you.
+    r"<wish> {see|look at|have a look at} {\w+ }{0,3}<pic>",
+    r"<wish> {see|look at|have a look at} {you|yourself}{<end>| {in|on|wearing|with} .*}",
+    r"<wish> {see|look at|have a look at} {your|that} {\w+ }{0,2}<thing>\b",
+    r"<wish> see how you look\b",
+    # Words for a wish, and the picture.
+    (
+        r"\b{i want|i'd like|i would like|i'd love|can i {have|get}|could i {have|get}|can we have|may i have"
+        r"|could we have} {a|an|one|another|some|your} {\w+ }{0,2}<pic>"
+    ),
+    r"\bi need {a|another|your} {\w+ }{0,2}<pic>{ of {you|us}}",
+    r"\b{how about|what about|any chance of|waiting for} {\w+ }{0,2}<pic>",
+    r"\b{promised|owe} me {\w+ }{0,2}<pic>",
+    r"\bwhere{'s| is| are} my <pic>",
+    r"^{i }?asked {you }?for {a|my|your} <pic>",
+    r"\b{got|do you have|have you got|are there} {any|a|some} {\w+ }{0,1}<pic>",
+    r"^<pic> or it",
+    r"<pic>.* would make my day",
+    # The picture alone: "photo", "selfie please", "photo of you on a horse, please".
+    r"^{just |only |another |one |one more |a |any |your |new |my }*<pic>{ of {you|us}.*}?{,? {please|pls}}?$",
+    r"\b<pic>.*\b{please|pls}$",
+    r"\b{please|pls},? {another |one |a }*<pic>{ .*}?$",
+    # Draw.
+    (
+        r"<do>{draw|paint|illustrate|sketch} (?!your own conclusions|a card|me a bath|the line|a line"
+        r"|the curtains|the fence|your point|the blinds|on)\w+"
+    ),
+    r"<do>{generate|render|create} {\w+ }{0,3}<pic>",
+    r"\bturn .* into {a|an} {\w+ }?<pic>",
+    # Russian: пришли фото, можешь прислать фото.
+    r"<дай>.*<рис>",
+    r"<рис> {\w+ }{0,2}<дай>$",
+    r"<могла>{ бы}?{ мне| и}?.*{<дать>.*<рис>|<рис>.*<дать>}",
+    (
+        r"^{и |ну |а }*сфот\w+{й|йте|йся}\b|\b{сфоткай|сфоткайся|сфотографируй|сфотографируйся|щелкни|покажись"
+        r"|нарисуй|изобрази|сгенерируй .*<рис>|проиллюстрируй}\b"
+    ),
+    r"\bсними себя\b",
+    r"\b{покажи|покажешь}{ мне}?,? {себя|во что ты|как ты выгляд\w+|где ты\b|что на тебе}",
+    r"\bпокажи{ мне}? {{свою|свой|свое|свои|твой|твою|твое|твои|этот|эту} }?<вещь>",
+    r"\bчто на тебе надето,? покажи|^{ну |а }*покажи$",
+    # Хочу тебя увидеть.
+    r"<хочу>.* <видеть>{ на}? тебя{$| {в|на|с|сейчас}\b.*}|<хочу>{ на}? тебя <видеть>{$| {в|на|с|сейчас}\b.*}",
+    r"<хочу>.* <видеть>{ на}? {тво\w+|свои|эту|этот}( \w+)? ?<вещь>|<хочу>.* <видеть>{ на}? {тво\w+} {комнат|сад|дом|кухн}",
+    r"<хочу>.* <видеть>.*{как ты выглядишь|<рис>}",
+    # Words for a wish, and the picture.
+    (
+        r"\b{можно|хочу|хочется|хотел бы|хотела бы|прошу|просил|просила|жду|обещала мне|обещал мне|как насчет"
+        r"|шанс на}{ \w+}{0,2} <рис>"
+    ),
+    r"\bнуж{на|но|ен|ны} {мне }?тво\w+ <рис>",
+    r"\bесть {тво\w+ |какие-нибудь |еще }?{\w+ }?<рис>",
+    r"\bгде {мо\w+|твои|обещанн\w+} <рис>",
+    r"<рис>{ \w+}? будет$|<рис> в студию|^<рис> или не было",
+    r"^{а |ну |и |еще |одну |всего |только |одно |твое |твою |новое |новую }*<рис>{,? {плиз|пожалуйста|пж|прошу}}?$",
+    r"<рис>.*\b{плиз|пожалуйста|пж|прошу}$",
+    r"\b{плиз|пожалуйста|пж},? {одну |еще }*<рис>$",
 )

@@ -4,6 +4,7 @@ import random
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -44,7 +45,6 @@ from imagegen.pool.pool import Pool
 from imagegen.pool.shared_slots import RedisSlotRegistry
 from imagegen.pool.slot_scripts import room_channel
 from imagegen.prompts.builder import PromptBuilder
-from imagegen.prompts.llm import LanguageModel
 from imagegen.queue import connections, job_lease
 from imagegen.queue.circuit_breaker import CircuitBreaker
 from imagegen.queue.job_queue import JobQueue
@@ -72,6 +72,9 @@ from imagegen.workflows.errors import WorkflowsMissing
 from imagegen.workflows.library import Library
 from imagegen.workflows.reload import ReloadableLibrary
 from imagegen.workflows.screening import screened_workflows
+
+if TYPE_CHECKING:
+    from imagegen.prompts.llm import LanguageModel
 
 _DAY_S = 86_400.0
 # After a minute people look elsewhere, and want to be notified of their picture.
@@ -173,7 +176,7 @@ def retention_limits(settings: StoreSettings) -> RetentionLimits:
     )
 
 
-def language_model(settings: PictureSettings) -> LanguageModel | None:
+def language_model(settings: PictureSettings) -> "LanguageModel | None":
     """Return the client of the language model, not opened yet; None if PROMPT_LLM_URL is not set.
 
     Raises:
@@ -181,6 +184,9 @@ def language_model(settings: PictureSettings) -> LanguageModel | None:
     """
     if settings.prompt_llm_url is None:
         return None
+    # Only a worker that has a language model pays for the import of httpx.
+    from imagegen.prompts.llm import LanguageModel  # noqa: PLC0415
+
     key = settings.prompt_llm_api_key
     return LanguageModel(
         url=str(settings.prompt_llm_url),
@@ -190,7 +196,7 @@ def language_model(settings: PictureSettings) -> LanguageModel | None:
     )
 
 
-def prompt_builder(model: LanguageModel | None, screen: Screen) -> PromptBuilder:
+def prompt_builder(model: "LanguageModel | None", screen: Screen) -> PromptBuilder:
     """Return a prompt builder that uses only sentences which the screen lets pass as they are."""
     return PromptBuilder(
         model, is_fine=lambda text: screen.prompt(text).verdict < ScreenVerdict.SAFE_ONLY

@@ -6,7 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-from imagegen.db.migrations import VERSION_TABLE, MigrationStopped
+from imagegen.db.migrations import MigrationStopped
+from imagegen.db.revisions import VERSION_TABLE
 
 revision = "0001"
 down_revision = None

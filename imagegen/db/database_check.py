@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook.tables import OURS
 from imagegen.db.engine import UTF8, foreign_encoding, run_statement
-from imagegen.db.migrations import VERSION_TABLE, revisions
+from imagegen.db.revisions import VERSION_TABLE, revisions
 from imagegen.errors import Unavailable
 
 # Only for the log; `/readyz` asks by itself.
@@ -103,7 +103,7 @@ async def read_lacks(
 ) -> Sequence[DatabaseLack]:
     """Return what a worker lacks in the database, the worst first; it writes nothing.
 
-    `known_revisions`: those of `imagegen.db.migrations.revisions`. A database that is migrated
+    `known_revisions`: those of `imagegen.db.revisions.revisions`. A database that is migrated
     further is good enough.
 
     Raises:

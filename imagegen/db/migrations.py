@@ -6,15 +6,11 @@ from dataclasses import dataclass
 import structlog
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from pydantic import SecretStr
 
 from imagegen import resources
 from imagegen.errors import ImagegenError
-
-# The bot's own migrations keep their version in `alembic_version`, perhaps in the same schema.
-VERSION_TABLE = "imagegen_alembic_version"
 
 _MAX_PAUSE_S = 30.0
 
@@ -87,12 +83,6 @@ def downgrade(
         command.downgrade(config(database_url, waits), revision)
     except CommandError as error:
         raise MigrationStopped(str(error)) from error
-
-
-def revisions() -> list[str]:
-    """Return all revisions that this version of the code knows, the newest first. Reads files."""
-    scripts = ScriptDirectory(str(resources.path("alembic")))
-    return [script.revision for script in scripts.walk_revisions()]
 
 
 def config(database_url: SecretStr | str, waits: LockWaits | None = None) -> Config:

@@ -14,7 +14,7 @@ from chatflow_hook.database_url import Address
 from chatflow_hook.database_url import parse as parse_database_url
 from imagegen.db.database_check import read_lacks, write_trial_record
 from imagegen.db.engine import DEFAULT_POOL_SIZE, connect, run_statement
-from imagegen.db.migrations import revisions
+from imagegen.db.revisions import revisions
 from imagegen.doctor.finding import DoctorFinding, Findings, green, red, yellow
 from imagegen.errors import Unavailable
 

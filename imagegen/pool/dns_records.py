@@ -3,10 +3,6 @@
 from collections.abc import Sequence
 from typing import Literal
 
-import dns.asyncresolver
-import dns.exception
-import dns.resolver
-
 Family = Literal["A", "AAAA"]
 FAMILIES: tuple[Family, ...] = ("A", "AAAA")
 
@@ -35,21 +31,21 @@ class DnsResolver:
         Raises:
             NameNotResolved: no server has answered, or one answers that it has failed.
         """
+        # Only a worker whose hosts have DNS names pays for this import.
+        import dns.asyncresolver  # noqa: PLC0415
+        import dns.exception  # noqa: PLC0415
+        import dns.resolver  # noqa: PLC0415
+
+        resolver = dns.asyncresolver.Resolver(configure=self._nameservers is None)
+        if self._nameservers is not None:
+            resolver.nameservers = list(self._nameservers)
+            resolver.port = self._port
+        resolver.lifetime = _LIFETIME_S
         try:
-            answer = await self._resolver().resolve(
-                host, family, search=True, raise_on_no_answer=False
-            )
+            answer = await resolver.resolve(host, family, search=True, raise_on_no_answer=False)
         except dns.resolver.NXDOMAIN:
             # Servers of Kubernetes say so of a headless service without any ready pod.
             return frozenset()
         except (dns.exception.DNSException, OSError) as error:
             raise NameNotResolved(f"{host}: {error or type(error).__name__}") from error
         return frozenset(record.to_text() for record in answer.rrset or ())
-
-    def _resolver(self) -> dns.asyncresolver.Resolver:
-        resolver = dns.asyncresolver.Resolver(configure=self._nameservers is None)
-        if self._nameservers is not None:
-            resolver.nameservers = list(self._nameservers)
-            resolver.port = self._port
-        resolver.lifetime = _LIFETIME_S
-        return resolver

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import structlog
 
 from chatflow_hook.turn import Rating
 from imagegen.prompts.brief import Brief
-from imagegen.prompts.llm import LanguageModel
 from imagegen.prompts.llm_answers import MINOR, NoScene
 from imagegen.prompts.scene import (
     MAX_WORDS,
@@ -26,6 +26,9 @@ from imagegen.prompts.template import shipped_template
 from imagegen.safety.clothing import is_bare
 from imagegen.safety.known_words import is_readable
 from imagegen.workflows.persona import Persona, PromptStyle
+
+if TYPE_CHECKING:
+    from imagegen.prompts.llm import LanguageModel
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +53,7 @@ class PromptBuilder:
     persona alone.
     """
 
-    def __init__(self, model: LanguageModel | None, *, is_fine: Callable[[str], bool]) -> None:
+    def __init__(self, model: "LanguageModel | None", *, is_fine: Callable[[str], bool]) -> None:
         self._model = model
         self._is_fine = is_fine
         self._template = shipped_template()

@@ -8,7 +8,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
-from imagegen.db import migrations
+from imagegen.db import revisions
 from imagegen.db.database_check import DatabaseCheck
 from imagegen.db.engine import DatabaseRefused, connect
 from imagegen.errors import Unavailable
@@ -40,7 +40,7 @@ async def test_an_empty_database_is_not_migrated(empty_database_url: str) -> Non
 
 
 async def test_an_older_database_is_told(database_url: str) -> None:
-    await rewrite_the_version(database_url, migrations.revisions()[-1])
+    await rewrite_the_version(database_url, revisions.revisions()[-1])
 
     said = await lacks(database_url)
 

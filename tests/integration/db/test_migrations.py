@@ -18,6 +18,7 @@ from chatflow_hook.tables import OURS, Base
 from imagegen import resources
 from imagegen.db import migrations
 from imagegen.db.migrations import MigrationStopped
+from imagegen.db.revisions import VERSION_TABLE
 from tests.support import fork_server, schema_dump
 from tests.support.patience import PATIENCE_S
 
@@ -35,7 +36,7 @@ async def test_migrated_and_modelled_are_the_same(
     migrated = await schema_dump.schema(database_url)
 
     assert _without_comments(modelled) == _without_comments(
-        {line for line in migrated if migrations.VERSION_TABLE not in line}
+        {line for line in migrated if VERSION_TABLE not in line}
     )
 
 
