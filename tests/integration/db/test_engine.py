@@ -175,7 +175,7 @@ async def test_statements_on_asyncpg_go_through_a_pooler(
 ) -> None:
     for dialog_id in range(40):
         await conversations.put_dialog(sessions, dialog_id)
-    one = bindparam("one")
+    one: Any = bindparam("one")
     count = update(Dialog).where(Dialog.id == one).values(message_count=5).returning(Dialog.id)
 
     with PgBouncer(database_url) as pooler:
