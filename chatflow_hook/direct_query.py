@@ -23,7 +23,8 @@ class DirectQuery:
     """A statement, as SQLAlchemy runs it on any driver and as asyncpg runs it by itself.
 
     Parameters are converted as SQLAlchemy converts them; columns are what asyncpg makes of them.
-    None has an `expanding` parameter, whose number of values would change the statement.
+    None has an `expanding` parameter, whose number of values would change the statement, or one with
+    the name of a column that an UPDATE in it could write: SQLAlchemy would write that column too.
     """
 
     def __init__(self, statement: ClauseElement) -> None:

@@ -236,12 +236,12 @@ def sent_values(send: DeliveryAttempt, message: SentMessage) -> dict[str, Any]:
 
 async def move_watermark(connection: AsyncConnection, request: ClaimedRequest) -> None:
     """Move a dialog's watermark to the message of the request, as `watermark_moved` does."""
-    of_this = {"request_id": request.id, "dialog_id": request.dialog_id}
+    of_this = {"request_id": request.id, "of_dialog": request.dialog_id}
     await connection.execute(_MOVE_WATERMARK, of_this)
 
 
 def watermark_moved(message_count: ScalarSelect[int]) -> Update:
-    """Return the UPDATE that moves a dialog's watermark to a message, the dialog's `dialog_id`.
+    """Return the UPDATE that moves a dialog's watermark to a message, that of `of_dialog`.
 
     It is never moved backwards, and never beyond the present count of messages: the dialog may have
     begun anew since. Then the hook lowers message_count in the open request, and in `dialogs` if
@@ -253,7 +253,7 @@ def watermark_moved(message_count: ScalarSelect[int]) -> Update:
     )
     return (
         update(Dialog)
-        .where(Dialog.id == bindparam("dialog_id"))
+        .where(Dialog.id == bindparam("of_dialog"))
         .values(last_image_generation_at=moved)
     )
 

@@ -36,7 +36,7 @@ from imagegen.requests.state_changes import (
 
 # Lock the dialog before the request, in the same order as the hook, or the two could deadlock.
 _LOCK_DIALOG = (
-    select(Dialog.id).where(Dialog.id == bindparam("dialog_id")).with_for_update(key_share=True)
+    select(Dialog.id).where(Dialog.id == bindparam("of_dialog")).with_for_update(key_share=True)
 )
 # Locked, so that a job which has lost the request writes down an arrival before or after its end.
 _LOCK_IMAGE = (
@@ -83,7 +83,7 @@ class EndAsDelivered:
             **new_values(ending),
             **sent,
             "url": self.url,
-            "dialog_id": request.dialog_id,
+            "of_dialog": request.dialog_id,
             "moves_watermark": request.kind.moves_watermark,
             "old_chat_id": request.chat_id,
         }
@@ -141,7 +141,7 @@ class EndWithoutPicture:
 
 async def lock_dialog(connection: AsyncConnection, request: ClaimedRequest) -> None:
     """Lock the dialog of a request, before the request itself, until the transaction ends."""
-    await connection.execute(_LOCK_DIALOG, {"dialog_id": request.dialog_id})
+    await connection.execute(_LOCK_DIALOG, {"of_dialog": request.dialog_id})
 
 
 async def _finish_arrived(
