@@ -1,5 +1,7 @@
 """When a number is an age in Russian; pure."""
 
+import itertools
+
 from imagegen import morphology
 from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, word_set
 from imagegen.safety.lexicon import shipped_lexicon
@@ -17,6 +19,9 @@ _SPAN_AFTER = word_set(
 _SPAN_BEFORE = word_set(
     "через за около последний следующий ближайший на свыше пройти прошлый прожить проработать"
     " вместе спустя ждать каждый первый целый"
+)
+_TOGETHER = word_set(
+    "женатый женаты замужем вместе знакомый знакомы дружить дружба развод брак стаж"
 )
 _DATIVE = word_set("мне тебе ей ему вам еи еы мені їй йому тобі")
 _PEOPLE: Forms = frozenset(shipped_lexicon("subjects")["people"])
@@ -131,6 +136,9 @@ def _is_said_of_after(context: NumberContext) -> bool:
     if context.near(_TO_COME_OF_AGE, before=2, after=2):
         return not context.word_before & _TIME_BEFORE
     own = context.before[-2] if len(context.before) > 1 else NO_FORMS
+    is_past = own & {"быть"} and len(context.before) > 2 and context.before[-3] & _NOMINATIVE
+    if context.word_before & {"в"} and is_past and context.value in _TEENS:
+        return True  # "какой ты была в 12"
     if context.word_before & {"свой", "мой", "твой", "ее", "его"} and own & {"в"}:
         return True
     return (
@@ -141,15 +149,22 @@ def _is_said_of_after(context: NumberContext) -> bool:
 
 
 def is_said_of_person(context: NumberContext) -> bool:
-    """Whether a person in the dative stands before a number, with what belongs to it: "соседке по парте 13"."""
+    """Whether a person in the dative stands before a number, with what belongs to it.
+
+    "соседке по парте 13", "мне в мае 17"
+    """
     words = [*context.words_before[: len(context.opener(_FILLERS))]]
     if context.word_before & _TIME_BEFORE or any(map(_is_other_verb, context.clause_before)):
         return False
+    are_times = True
     for at in range(len(words) - 1, max(-1, len(words) - 2 - _MAX_BELONGING), -1):
         if morphology.is_person_in_dative(words[at]):
             return not at or words[at - 1] not in {"к", "ко", "по"}
+        if words[at] in _DATIVE:
+            return are_times
         if not (words[at] in _BELONGING or morphology.is_noun(words[at])):
             return False
+        are_times = are_times and (words[at] in _BELONGING or bool(context.before[at] & UNSAID))
     return False
 
 
@@ -157,10 +172,18 @@ def _is_other_verb(word: str) -> bool:
     return morphology.is_verb(word) and not is_said_of_ages(word)
 
 
+def _is_other_verb_after(context: NumberContext) -> bool:
+    return any(map(_is_other_verb, context.words_after[2:4]))
+
+
 def is_span(context: NumberContext) -> bool:
     """Whether a number of years is a span of time."""
     if context.second_after & {"как"} or context.near(_AGO, after=3):
         return True  # "12 лет как развелись", "три года назад"
+    if context.second_after & {"не"} and _is_other_verb_after(context):
+        return True  # "десять лет не виделись"
+    if ("нам", "с") in itertools.pairwise(context.words_before):
+        return True  # "нам с женой 15 лет"
     where = context.words_after[2] if len(context.words_after) > 2 else ""
     if context.second_after & {"в", "на", "из"} and morphology.is_inanimate(where):
         return not where.startswith("школ")  # "15 лет в логистике", "в бочке"
@@ -171,9 +194,7 @@ def is_span(context: NumberContext) -> bool:
         return not context.word_before & {"в"} and not context.near(
             _VERBS_OF_AGE, before=4, after=2
         )
-    return context.near(
-        _SPAN_BEFORE | {"женатый", "женаты", "замужем", "вместе"}, before=2
-    ) or context.near(_SPAN_AFTER, after=4)
+    return context.near(_SPAN_BEFORE | _TOGETHER, before=2) or context.near(_SPAN_AFTER, after=4)
 
 
 def _is_of_somebody(context: NumberContext) -> bool:

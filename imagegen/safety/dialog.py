@@ -18,8 +18,8 @@ from imagegen.safety.notation import without_other_numbers
 _AGE_QUESTION = re.compile(
     r"how old(?! (?:is|was) (?:it|that|this)\b\W*(?:now|$))|\b(?:your|ur|his|her|my|whats|what s|the) age\b|(?<!\bits )\bage\s*\?|^age\b|\bages? of\b|\basl\b|a/s/l"
     r"|how many (?:years|summers|winters)|years? (?:have|are) you"
-    r"|сколько (?:[а-я-]+ ){0,3}(?:лет|годиков|зим|весен)|сколько\b[^.!?]{0,12}\b(?:тебе|вам|ей|ему)\b|(?:тебе|вам|ей|ему)\b[^.!?]{0,16}сколько"
-    r"|сколько (?:тебе|вам|ей|ему|лет)|возраст|\bлет\?|\bлет (?:[а-я-]+ ){0,2}сколько|candles|свеч(?:ек|ки)|скольки лет|skolko (?:tebe|let|vam)|skoka let"
+    r"|(?:сколько|скок[ао]?) (?:[а-я-]+ ){0,3}(?:лет|годиков|зим|весен)|\b(?:сколько|скок[ао]?)\b[^.!?]{0,12}\b(?:тебе|вам|ей|ему)\b|(?:тебе|вам|ей|ему)\b[^.!?]{0,16}\b(?:сколько|скок[ао]?)\b"
+    r"|возраст|\bлет\?|\bлет (?:[а-я-]+ ){0,2}сколько|candles|свеч(?:ек|ки)|скольки лет|skolko (?:tebe|let|vam)|skoka let"
 )
 _CLASS_QUESTION = re.compile(
     r"(?:what|which) (?:grade|class|year|form)\b(?! were| was| did| is it)|\bgrade\b[^.!?]*\?"
@@ -36,13 +36,13 @@ _DURATION = re.compile(r"\bдавно\b|как долго|how long")
 _PERHAPS_AGE = frozenset({"perhaps_age"})
 _AGES = _PERHAPS_AGE | {"age", "own_age"}
 _MAX_NUMBER = 2  # words
-_HOW_MANY = re.compile(r"\bсколько\s*\?*\s*\Z")
+_HOW_MANY = re.compile(r"\b(?:сколько|скок[ао]?)\s*\?*\s*\Z")
 _BIRTH_QUESTION = re.compile(
     r"^\W*(?:year|год)\s*\?|\bborn\b|birth|\bbday\b|\bdob\b|год\w* рожден|дат\w* рожден|родил|како\w+ (?:ты )?года|с какого года"
     r"|день рожден|\bдр\b"
 )
 _ADULT_QUESTION = re.compile(
-    r"\b18\b|eighteen|восемнадцат|adult\b|of age\b|\blegal\b|grown.?up|\bvote\b|\bdrive\b|голосовать|водить|совершеннолетн|взрослы|old enough"
+    r"\b18\b|eighteen|восемнадцат|adult\b|of age\b|\blegal\b|grown.?up|\bvote\b|\bdrive\b|голосовать|водить|совершеннолетн|взросл|old enough"
 )
 _MINOR_QUESTION = re.compile(
     r"under(?:age)?\b|younger|minor\b|not yet|младше|моложе|нет (?:18|восемнадцати)|несовершеннолетн"

@@ -56,6 +56,14 @@ _IN_OTHER_WORDS = (
         "",
     ),
     (re.compile(r"(?i)(?<!полу)\bгод(?:оч|к|ик)\w*"), "лет"),
+    # "a three-piece suit", "five-a-side", and no "six-year-old"
+    (
+        re.compile(
+            r"(?i)\b(?:[2-9]|two|three|four|five|six|seven|eight|nine)-(?:a-)?"
+            r"(?!year|yr|month|summer|winter|teen|old|ish|going|and|y\b)[a-z]{3,}(?!-old)\b"
+        ),
+        " ",
+    ),
     # "going on fifteen", "all of 15"
     (re.compile(rf"(?i)(?<!\d )\b(?:going on|all of)\s+(?={_TEENS})"), "just "),
     (re.compile(r"(?i)\{\{char\}\}"), "your character"),

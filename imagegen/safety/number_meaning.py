@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from imagegen import morphology
 from imagegen.safety import age_english, age_russian, age_subject, age_things, numbers, word_classes
-from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, word_set
+from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, is_english_plural, word_set
 
 _AROUND_NUMBERS: Forms = word_set(
     "and or to of out by from between against x и или до из по на от между против"
@@ -33,10 +33,19 @@ _DATES: Forms = word_set(
 _LABELS: Forms = word_set(
     "number no nr room chapter page size platform version level episode season part act vol volume"
     " глава node top iphone ios windows win android pixel galaxy xbox playstation ps ps5 fifa gta python java"
-    " natural nat track gate row seat lane lap round set step exit minus zero total score chapter lvl ver итого минус плюс номер айфон андроид винда винды топ"
+    " natural nat track gate row seat lane lap round set step exit minus zero total score chapter lvl ver итого минус плюс cfg seed scale strength сид шаг шагов сэмплер case friday monday tuesday wednesday thursday saturday sunday пятница понедельник вторник среда четверг суббота воскресенье номер айфон андроид винда винды топ"
     " уровень лвл версия"
 )
+_VERSIONED: Forms = word_set(
+    "node iphone ios windows win android python java айфон андроид винда level уровень"
+)
+_OR_ELSE: Forms = word_set("to from not не на с до")
+# Beside these a year is that of a birth.
+_PROOFS: Forms = word_set(
+    "passport id papers certificate licence license паспорт свидетельство анкета метрика документ документы"
+)
 _WE: Forms = word_set("we us нам мы нас")
+_OUR: Forms = word_set("we us our")
 _PARTNERS: Forms = word_set("муж жена супруг супруга husband wife")
 _OF_YEARS: Forms = word_set("годовщина anniversary юбилей стаж брак marriage свадьба wedding")
 _YEARS: Forms = word_set("year years yr yrs год лет годик")
@@ -52,6 +61,10 @@ _ENDS: Forms = age_english.UNTIL | word_set("n but cuz cause bc lol so she he i 
 _MIN_WORDS = 3
 # After these, Russian nouns are in the plural.
 _TENS = range(10, 18)
+_LAST_DIGIT = 9
+_BEFORE_A_FEW: Forms = word_set(
+    "of half need needs want take takes get got make makes нужно надо хватит взять"
+)
 _LAST_HOUR, _LAST_HOUR_ENGLISH = 24, 12
 
 
@@ -66,6 +79,7 @@ def is_understood(context: NumberContext) -> bool:
         or _is_label(context)
         or _is_time(context)
         or _is_among_numbers(context)
+        or _is_of_a_few(context)
         or has_verb(context)
     )
 
@@ -81,6 +95,8 @@ def is_span(context: NumberContext) -> bool:
         return True
     if context.near(_OF_YEARS, before=6) or _is_of_a_couple(context):
         return True
+    if context.near(_OUR, before=4) and not context.near({"old"}, after=2):
+        return True  # "we celebrate 15 years on Friday"
     return _has_thing(context, before=3, after=6)
 
 
@@ -94,23 +110,32 @@ def has_verb(context: NumberContext) -> bool:
 
 def is_other_year(context: NumberContext) -> bool:
     """Whether a year is that of an event or of a thing."""
-    if age_subject.is_person(context.word_before):
+    if age_subject.is_person(context.word_before) or context.near(_PROOFS, before=_CLAUSE):
         return False
+    if age_subject.person_meant(context.word_before) and not context.after:
+        return False  # "я 2010", "все 2009-2010"
     return (
         bool(context.word_before & (_IN | _SEASONS))
+        or bool(
+            context.second_after & {"a", "the", "my", "our"} and context.near({"year"}, after=5)
+        )
         or has_verb(context)
         or _has_thing(context, before=_CLAUSE, after=3)
     )
 
 
 def _counts(context: NumberContext) -> bool:
-    words = itertools.islice(_after_other_numbers(context), _MIN_WORDS)
-    for word, forms in words:
+    words = [("", NO_FORMS), *itertools.islice(_after_other_numbers(context), _MIN_WORDS)]
+    for (before, _), (word, forms) in itertools.pairwise(words):
         if forms & _YEARS:
+            return False
+        if word == "полных":  # "14 полных"
             return False
         if forms & (age_english.UNITS | age_russian.UNITS) or _is_counted_noun(word, context):
             return True
         if word.isascii():
+            if _is_thing(before) and _is_thing(word):  # "a 12 bedroom house"
+                return True
             continue
         if not (morphology.is_adjective(word) or morphology.is_adjective_of_many(word)):
             return False
@@ -132,11 +157,16 @@ def _after_other_numbers(context: NumberContext) -> Iterator[tuple[str, Forms]]:
 
 
 def _is_counted_noun(word: str, context: NumberContext) -> bool:
-    if word.isascii():
-        return word_classes.is_thing(word) or word_classes.is_animal(word)
+    if word.isascii():  # an adverb such as "tho" may be a noun too
+        is_one = bool(context.word_before & {"the"})  # "the 15 train"
+        return (is_one or is_english_plural(word)) and _is_thing(word)
     if context.value in _TENS:
         return morphology.may_be_counted_in_tens(word)
     return morphology.may_be_counted(word)
+
+
+def _is_thing(word: str) -> bool:
+    return word.isascii() and (word_classes.is_thing(word) or word_classes.is_animal(word))
 
 
 def _is_of_a_couple(context: NumberContext) -> bool:
@@ -147,6 +177,8 @@ def _is_of_a_couple(context: NumberContext) -> bool:
 def _is_label(context: NumberContext) -> bool:
     if not context.clause_before:
         return False
+    if context.word_before & _OR_ELSE and context.near(_VERSIONED, before=_CLAUSE):
+        return True  # "Android 14 …, going back to 13"
     return bool(context.word_before & _LABELS) or _has_thing(context, before=1)
 
 
@@ -168,6 +200,11 @@ def _is_time(context: NumberContext) -> bool:
     if context.word_before & _AT:
         return context.value <= _LAST_HOUR_ENGLISH
     return bool(context.word_before & _AT_RUSSIAN) and context.value <= _LAST_HOUR
+
+
+def _is_of_a_few(context: NumberContext) -> bool:
+    """Whether a number of one digit counts what was said before: "youngest of four", "half five"."""
+    return context.value <= _LAST_DIGIT and bool(context.word_before & _BEFORE_A_FEW)
 
 
 def _is_among_numbers(context: NumberContext) -> bool:

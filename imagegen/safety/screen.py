@@ -240,6 +240,10 @@ class Screen:
         minors = [age for age in ages if age.is_minor]
         is_grown = any(age.is_grown for age in ages) or age_detection.is_long_ago(sentence)
         names -= rules.lessons_of_adults(names, is_grown=is_grown)
+        if is_grown:
+            names.add("adult_age")
+        if any(age.is_grown and age.years > age_context.ADULT for age in ages):
+            names.discard("fakes")
         names.update(self._age_topics(sentence, {*names}, ages))
         subjects = frozenset[Subject]()
         if names & rules.OF_MINORS:

@@ -21,6 +21,7 @@ def build() -> Lexicon:
             **shipped_lexicon("sexual"),
             **_with_all_lemmas(_grown(shipped_lexicon("grown"))),
             **_with_all_lemmas(shipped_lexicon("coming_of_age")),
+            "adult_life": shipped_lexicon("endearments")["adult_life"],
             "foreign": [*shipped_lexicon("foreign")["words"], *numbers.foreign_ages()],
             **shipped_lexicon("asking"),
             "likeness": people["likeness"],
@@ -51,9 +52,11 @@ def _grown(lists: dict[str, list[str]]) -> dict[str, list[str]]:
 
 
 def _with_lemmas(phrases: Iterable[str]) -> Iterator[str]:
-    """Yield phrases, and the same in dictionary forms, as they stand in another row."""
+    """Yield phrases, and the same in dictionary forms, as they stand in another row, or in the plural."""
     for phrase in phrases:
         yield phrase
+        if phrase.isascii() and word_classes.is_thing(phrase.rpartition(" ")[2]):
+            yield f"{phrase}s"
         if not phrase.isascii() and not phrase.endswith("*"):
             yield " ".join(morphology.lemmas(plain(word))[0] for word in phrase.split())
 

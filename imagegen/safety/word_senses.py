@@ -48,8 +48,11 @@ def _addresses(sentence: NormalisedSentence) -> Iterator[int]:
         each & words["second"] or morphology.is_said_to_you(word.plain)
         for word, each in zip(sentence.words, forms, strict=True)
     )
+    opener = 1 if forms[0] & words["pet_names"] and len(forms) > 1 else 0
     is_greeting = (
-        forms[0] & words["greetings"] or word_classes.is_verb(sentence.words[0].plain)
+        forms[opener] & words["greetings"]
+        or word_classes.is_verb(sentence.words[opener].plain)
+        or (opener and forms[opener] & words["after_a_name"])
     ) and not any(morphology.is_past(word.plain) for word in sentence.words)
     is_naming = any(each & words["naming"] for each in forms) and any(
         each & words["partners"] for each in forms
@@ -96,7 +99,8 @@ def _is_vocative(sentence: NormalisedSentence, forms: Sequence[Forms], at: int) 
     if before & _words()["before_a_child"]:
         return False
     if at in sentence.ends or not after:
-        return not before & {"ты", "you", "u"}
+        two_before = sentence.words[at - 2].plain if at > 1 else ""
+        return not before & {"ты", "you", "u"} or word_classes.is_verb(two_before)
     if not word.isascii():
         return morphology.is_nominative(word) and not morphology.is_said_of_others(after)
     is_compound = word_classes.is_thing(after) or after in _AFTER_AN_INFANT
