@@ -173,7 +173,8 @@ def _is_other_verb(word: str) -> bool:
 
 
 def _is_other_verb_after(context: NumberContext) -> bool:
-    return any(map(_is_other_verb, context.words_after[2:4]))
+    verbs = context.words_after[2:4]
+    return any(map(_is_other_verb, verbs)) or (len(verbs) > 1 and verbs[0].startswith("был"))
 
 
 def is_span(context: NumberContext) -> bool:

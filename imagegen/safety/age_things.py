@@ -162,13 +162,10 @@ def _stands_after_a_thing(context: NumberContext, kinds: Forms) -> bool | None:
 def _reach(context: NumberContext) -> int:
     """Return how many words back a thing may stand that has this age, if no pronoun stands for it.
 
-    It stands in the clause of the number ("the bike is 14"), or right before it ("the bike, 14"),
-    or somewhere in an enumeration ("level 12, armour 16").
+    A number that stands alone after a pause belongs to what is right before it: "the bike, 14".
     """
-    if context.clause_before and not any(map(str.isdecimal, context.words_before)):
-        return min(len(context.clause_before), _MAX_DISTANCE)
-    is_far = context.clause_before or context.word_after & _YEAR_WORDS
-    return _MAX_DISTANCE if is_far else 1
+    stands_alone = context.starts_clause and not context.word_after & _YEAR_WORDS
+    return 1 if stands_alone else _MAX_DISTANCE
 
 
 def _is_in_a_phrase(before: Sequence[tuple[str, Forms, str]]) -> bool:

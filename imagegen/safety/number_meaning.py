@@ -45,6 +45,7 @@ _PROOFS: Forms = word_set(
     "passport id papers certificate licence license паспорт свидетельство анкета метрика документ документы"
 )
 _WE: Forms = word_set("we us нам мы нас")
+_MADE: Forms = word_set("model edition version remake release photo pic picture модель версия фото")
 _OUR: Forms = word_set("we us our")
 _PARTNERS: Forms = word_set("муж жена супруг супруга husband wife")
 _OF_YEARS: Forms = word_set("годовщина anniversary юбилей стаж брак marriage свадьба wedding")
@@ -55,7 +56,7 @@ _VERBS_OF_AGE: Forms = word_set(
     " live lived living exist existed swear promise admit lie lied mean means meant"
     " sound sounds pretend pretending remain remains stay"
 )
-_CLAUSE = 12  # words
+_CLAUSE, _NEAR = 12, 3  # words
 # Those of a side by side enumeration of the words after a number belong to what follows.
 _ENDS: Forms = age_english.UNTIL | word_set("n but cuz cause bc lol so she he i you и а но что")
 _MIN_WORDS = 3
@@ -110,7 +111,7 @@ def has_verb(context: NumberContext) -> bool:
 
 def is_other_year(context: NumberContext) -> bool:
     """Whether a year is that of an event or of a thing."""
-    if age_subject.is_person(context.word_before) or context.near(_PROOFS, before=_CLAUSE):
+    if age_subject.is_person(context.word_before) or context.near(_PROOFS, before=_NEAR):
         return False
     if age_subject.person_meant(context.word_before) and not context.after:
         return False  # "я 2010", "все 2009-2010"
@@ -120,7 +121,8 @@ def is_other_year(context: NumberContext) -> bool:
             context.second_after & {"a", "the", "my", "our"} and context.near({"year"}, after=5)
         )
         or has_verb(context)
-        or _has_thing(context, before=_CLAUSE, after=3)
+        or context.near(_MADE, before=_NEAR, after=2)
+        or _has_thing(context, before=_NEAR, after=3)
     )
 
 
