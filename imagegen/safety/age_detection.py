@@ -30,6 +30,7 @@ _NOT_YET = word_set(
     " нет не нету до младше моложе меньше почти скоро едва только недавно будет быть исполниться"
     " исполнится достигнуть достичь"
 )
+_UNTIL = word_set("до until till")
 _DENIALS = word_set("no nope nah not")
 _ARTICLES = word_set("a an the two this that")
 _AGO = word_set("ago назад")
@@ -166,6 +167,8 @@ def _years(context: NumberContext, today: dt.date, named_before: Forms) -> int |
     is_of_somebody = age_subject.person_of(context) is not None
     years = age_birth.years_old(context, today, is_of_somebody=is_of_somebody)
     is_birth = years is not None and age_birth.is_near_birth(context)
+    if _is_until_majority(context):
+        return context.value - 1
     is_difference = context.near(_BY, before=1, after=3) and age_relations.is_difference(context)
     is_age = context.value <= _MAX_AGE and _is_age(context)
     is_age = is_age and (context.value > 1 or bool(context.word_after & _YEAR_WORDS))
@@ -180,6 +183,16 @@ def _years(context: NumberContext, today: dt.date, named_before: Forms) -> int |
     is_denied = context.word_after & {"but"} and context.second_after & _DENIALS
     is_not_yet = years == ADULT and (is_denied or context.near(_NOT_YET, before=4, after=3))
     return years - 1 if is_not_yet and not _has_come(context) else years
+
+
+def _is_until_majority(context: NumberContext) -> bool:
+    """Whether years are left until somebody is 18: "до 18 мне полтора года"."""
+    return (
+        context.value == ADULT
+        and bool(context.word_before & _UNTIL)
+        and context.near(_YEAR_WORDS | {"полгода"}, before=5, after=4)
+        and age_subject.person_of(context) is not None
+    )
 
 
 def _is_age(context: NumberContext) -> bool:

@@ -38,6 +38,7 @@ _FILLERS = word_set(
     " и по больше меньше максимум минимум до завтра сегодня теперь недавно пока достичь достигнуть"
     " годик годок от сила полный аж ведь всё все целый"
 )
+_SEASONS_OF_LIFE = word_set("зима весна")
 _TO_LOOK = word_set("выглядеть выглядит")
 _YOUNGER = word_set("младше моложе")
 _GOES_ON = word_set("пойти идти разменять")
@@ -56,6 +57,7 @@ _TEENS = range(10, 19)
 _ORDINAL_AGES = range(2, 19)
 _BELONGING = word_set("по из в с со на от через за у для моей моему твоей твоему нашей нашему")
 _MAX_BELONGING = 4  # words
+_MIN_DENIAL = 2  # words
 _LAST_GRADE = 11
 
 
@@ -63,7 +65,7 @@ def is_age(context: NumberContext) -> bool:
     """Whether the number is somebody's age."""
     if context.number.is_ordinal:
         return _is_year_of_life(context)
-    return _is_in_months(context) or _is_in_years(context)
+    return _is_in_months(context) or _is_in_seasons(context) or _is_in_years(context)
 
 
 def is_said_of_ages(word: str) -> bool:
@@ -87,6 +89,12 @@ def _is_in_months(context: NumberContext) -> bool:
         context.value >= _DAYS and context.word_after & {"день"}
     )
     return bool(is_long and context.word_before & _DATIVE)
+
+
+def _is_in_seasons(context: NumberContext) -> bool:
+    """Whether winters or springs are counted for years: "шестнадцать зим встретила я"."""
+    is_counted = context.word_after & _SEASONS_OF_LIFE and context.value in _TEENS
+    return bool(is_counted) and not context.near(_AGO, after=3)
 
 
 def _is_in_years(context: NumberContext) -> bool:
@@ -172,16 +180,11 @@ def _is_other_verb(word: str) -> bool:
     return morphology.is_verb(word) and not is_said_of_ages(word)
 
 
-def _is_other_verb_after(context: NumberContext) -> bool:
-    verbs = context.words_after[2:4]
-    return any(map(_is_other_verb, verbs)) or (len(verbs) > 1 and verbs[0].startswith("был"))
-
-
 def is_span(context: NumberContext) -> bool:
     """Whether a number of years is a span of time."""
     if context.second_after & {"как"} or context.near(_AGO, after=3):
         return True  # "12 лет как развелись", "три года назад"
-    if context.second_after & {"не"} and _is_other_verb_after(context):
+    if _is_denied_since(context):
         return True  # "десять лет не виделись"
     if ("нам", "с") in itertools.pairwise(context.words_before):
         return True  # "нам с женой 15 лет"
@@ -237,3 +240,10 @@ def _is_counted(context: NumberContext) -> bool:
         if not any(map(morphology.is_adjective_of_many, readings)):
             return False
     return False
+
+
+def _is_denied_since(context: NumberContext) -> bool:
+    """Whether something is said not to be done for so many years: "десять лет мы не виделись"."""
+    said = [word for word in context.words_after[1:5] if word not in {"я", "мы", "уже"}]
+    is_past = len(said) > _MIN_DENIAL and said[1].startswith("был")
+    return said[:1] == ["не"] and (is_past or any(map(_is_other_verb, said[1:3])))

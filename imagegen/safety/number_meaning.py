@@ -33,7 +33,7 @@ _DATES: Forms = word_set(
 _LABELS: Forms = word_set(
     "number no nr room chapter page size platform version level episode season part act vol volume"
     " глава node top iphone ios windows win android pixel galaxy xbox playstation ps ps5 fifa gta python java"
-    " natural nat track gate row seat lane lap round set step exit minus zero total score chapter lvl ver итого минус плюс cfg seed scale strength сид шаг шагов сэмплер case friday monday tuesday wednesday thursday saturday sunday пятница понедельник вторник среда четверг суббота воскресенье номер айфон андроид винда винды топ"
+    " natural nat track gate row seat lane lap round set step exit minus zero total score chapter lvl ver итого минус плюс ac hp mp dc dex cfg seed scale strength сид шаг шагов сэмплер case friday monday tuesday wednesday thursday saturday sunday пятница понедельник вторник среда четверг суббота воскресенье номер айфон андроид винда винды топ"
     " уровень лвл версия"
 )
 _VERSIONED: Forms = word_set(
@@ -46,6 +46,7 @@ _PROOFS: Forms = word_set(
 )
 _WE: Forms = word_set("we us нам мы нас")
 _MADE: Forms = word_set("model edition version remake release photo pic picture модель версия фото")
+_GOT: Forms = word_set("got get gets scored rolled")
 _OUR: Forms = word_set("we us our")
 _PARTNERS: Forms = word_set("муж жена супруг супруга husband wife")
 _OF_YEARS: Forms = word_set("годовщина anniversary юбилей стаж брак marriage свадьба wedding")
@@ -81,6 +82,7 @@ def is_understood(context: NumberContext) -> bool:
         or _is_time(context)
         or _is_among_numbers(context)
         or _is_of_a_few(context)
+        or context.near(_GOT, before=2)
         or has_verb(context)
     )
 
@@ -96,6 +98,8 @@ def is_span(context: NumberContext) -> bool:
         return True
     if context.near(_OF_YEARS, before=6) or _is_of_a_couple(context):
         return True
+    if not word_classes.professions().isdisjoint(context.words_before[-1:]):
+        return True  # "a plumber, 17 years"
     if context.near(_OUR, before=4) and not context.near({"old"}, after=2):
         return True  # "we celebrate 15 years on Friday"
     return _has_thing(context, before=3, after=6)
