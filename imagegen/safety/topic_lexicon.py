@@ -7,6 +7,8 @@ from imagegen.safety import numbers, person_names, word_classes
 from imagegen.safety.lexicon import Lexicon, shipped_lexicon
 from imagegen.safety.normalise import plain
 
+# Nouns that WordNet has first as persons or acts.
+_NOUNS = frozenset({"card", "exam", "test"})
 # The screen looks for these in other ways.
 _LETTER_BY_LETTER = {"parted", "as_written"}
 
@@ -55,10 +57,21 @@ def _with_lemmas(phrases: Iterable[str]) -> Iterator[str]:
     """Yield phrases, and the same in dictionary forms, as they stand in another row, or in the plural."""
     for phrase in phrases:
         yield phrase
-        if phrase.isascii() and word_classes.is_thing(phrase.rpartition(" ")[2]):
+        if _may_be_plural(phrase):
             yield f"{phrase}s"
         if not phrase.isascii() and not phrase.endswith("*"):
             yield " ".join(morphology.lemmas(plain(word))[0] for word in phrase.split())
+
+
+def _may_be_plural(phrase: str) -> bool:
+    first, _, last = phrase.rpartition(" ")
+    if not phrase.isascii() or last.endswith(("s", "*")):
+        return False
+    return (
+        word_classes.is_thing(last)
+        or (bool(first) and word_classes.is_person(last))
+        or last in _NOUNS
+    )
 
 
 def _with_all_lemmas(lists: dict[str, list[str]]) -> dict[str, list[str]]:
