@@ -7,8 +7,6 @@ from imagegen.safety import numbers, person_names, word_classes
 from imagegen.safety.lexicon import Lexicon, shipped_lexicon
 from imagegen.safety.normalise import plain
 
-# Nouns that WordNet has first as persons or acts.
-_NOUNS = frozenset({"card", "exam", "test"})
 # The screen looks for these in other ways.
 _LETTER_BY_LETTER = {"parted", "as_written"}
 
@@ -67,11 +65,7 @@ def _may_be_plural(phrase: str) -> bool:
     first, _, last = phrase.rpartition(" ")
     if not phrase.isascii() or last.endswith(("s", "*")):
         return False
-    return (
-        word_classes.is_thing(last)
-        or (bool(first) and word_classes.is_person(last))
-        or last in _NOUNS
-    )
+    return word_classes.is_thing(last) or (bool(first) and word_classes.is_person(last))
 
 
 def _with_all_lemmas(lists: dict[str, list[str]]) -> dict[str, list[str]]:
