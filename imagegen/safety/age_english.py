@@ -37,7 +37,7 @@ _SPAN_AFTER = word_set(
     "ago later since together before experience apart with of as married divorced widowed single sober clean strong running straight"
 )
 _FILLERS = word_set(
-    "um uh er erm hmm well only just about like barely basically around almost nearly now still already maybe probably roughly"
+    "also um uh er erm hmm well only just about like barely basically around almost nearly now still already maybe probably roughly"
     " approximately not even yet currently actually really literally exactly under below"
     " between at most least gone be been being going to gonna will would ll d may might must could"
     " t won wont isn aren ain haven hasn don didn should approx circa basically kinda sorta"

@@ -18,6 +18,8 @@ from imagegen.safety.notation import without_other_numbers
 _AGE_QUESTION = re.compile(
     r"how old(?! (?:is|was) (?:it|that|this)\b\W*(?:now|$))|\b(?:your|ur|his|her|my|whats|what s|the) age\b|(?<!\bits )\bage\s*\?|^age\b|\bages? of\b|\basl\b|a/s/l"
     r"|how many (?:years|summers|winters)|years? (?:have|are) you"
+    # "I'm 19, you?"
+    r"|\b(?:мне|i ?'?m|i am) (?:\d\d|\w+(?:teen|ty|цать|сорок))[\s,.-]+(?:а |and |how about |what about )?(?:тебе|вам|you|u)\b"
     r"|(?:сколько|скок[ао]?) (?:[а-я-]+ ){0,3}(?:лет|годиков|зим|весен)|\b(?:сколько|скок[ао]?)\b[^.!?]{0,12}\b(?:тебе|вам|ей|ему)\b|(?:тебе|вам|ей|ему)\b[^.!?]{0,16}\b(?:сколько|скок[ао]?)\b"
     r"|возраст|\bлет\?|\bлет (?:[а-я-]+ ){0,2}сколько|candles|свеч(?:ек|ки)|скольки лет|skolko (?:tebe|let|vam)|skoka let"
 )
@@ -136,7 +138,7 @@ def other_answers(messages: Sequence[Message]) -> Iterator[tuple[int, frozenset[
             continue
         is_answer = before.role != message.role and question.rstrip().endswith("?")
         is_of_a_couple = _is_of_a_couple(question, plain(message.text))
-        is_other = is_of_a_couple or not _asks_for_age(question)
+        is_other = is_of_a_couple or not (_asks_for_age(question) or _is_elliptic(question))
         if is_answer and words <= _MAX_ANSWER and is_other:
             is_duration = _DURATION.search(question) and not any(
                 map(person_in, sentences(message.text))
@@ -260,6 +262,13 @@ def _has_only_a_number(text: str) -> bool:
 def _is_how_many(question: str) -> bool:
     """Whether a question is one such as "А сестре сколько?"."""
     return bool(_HOW_MANY.search(question)) and any(map(person_in, sentences(question)))
+
+
+def _is_elliptic(question: str) -> bool:
+    """Whether a question such as "And her?" goes on with another."""
+    words = question.split()
+    is_short = 1 < len(words) <= _MAX_ASIDE and words[0] in {"and", "а", "и"}
+    return is_short and any(map(person_in, sentences(question)))
 
 
 def _asks_for_age(question: str) -> bool:

@@ -210,7 +210,9 @@ def _is_time(context: NumberContext) -> bool:
 
 def _is_of_a_few(context: NumberContext) -> bool:
     """Whether a number of one digit counts what was said before: "youngest of four", "half five"."""
-    return context.value <= _LAST_DIGIT and bool(context.word_before & _BEFORE_A_FEW)
+    # Not by its forms: "on" is also read as `он`.
+    is_on = context.words_before[-1:] == ("on",)
+    return context.value <= _LAST_DIGIT and (is_on or bool(context.word_before & _BEFORE_A_FEW))
 
 
 def _is_among_numbers(context: NumberContext) -> bool:
