@@ -38,6 +38,7 @@ _DURATION = re.compile(r"\bдавно\b|как долго|how long")
 _PERHAPS_AGE = frozenset({"perhaps_age"})
 _AGES = _PERHAPS_AGE | {"age", "own_age"}
 _MAX_NUMBER = 2  # words
+_ENDS_WITH_YOU = re.compile(r"\b(?:тебе|вам|you|u)\W*\Z")
 _HOW_MANY = re.compile(r"\b(?:сколько|скок[ао]?)\s*\?*\s*\Z")
 _BIRTH_QUESTION = re.compile(
     r"^\W*(?:year|год)\s*\?|\bborn\b|birth|\bbday\b|\bdob\b|год\w* рожден|дат\w* рожден|родил|како\w+ (?:ты )?года|с какого года"
@@ -299,6 +300,8 @@ def _is_birth_of_a_minor(context: NumberContext, today: dt.date) -> bool:
 def _asked_about(question: str) -> Person:
     """Return of whom a question speaks, as seen by the one who asks."""
     people = [person for sentence in sentences(question) if (person := person_in(sentence))]
+    if _ENDS_WITH_YOU.search(question) and Person.THIRD not in people:
+        return Person.SECOND
     if Person.THIRD in people:
         return Person.THIRD
     return people[0] if people else Person.SECOND

@@ -60,9 +60,10 @@ _IN_OTHER_WORDS = (
     (
         re.compile(
             r"(?i)\b(?:[2-9]|two|three|four|five|six|seven|eight|nine)-(?:a-)?"
-            r"(?!year|yr|month|summer|winter|teen|old|ish|going|and|y\b)[a-z]{3,}(?!-old)\b"
+            r"(?!year|yr|month|summer|winter|spring|teen|old|ish|going|and|grade|class|form|something|odd)"
+            r"([a-z]{3,})(?!-old)\b"
         ),
-        " ",
+        r"\1",
     ),
     # "going on fifteen", "all of 15"
     (re.compile(rf"(?i)(?<!\d )\b(?:going on|all of)\s+(?={_TEENS})"), "just "),

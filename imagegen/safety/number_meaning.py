@@ -47,7 +47,7 @@ _PROOFS: Forms = word_set(
 _WE: Forms = word_set("we us нам мы нас")
 _MADE: Forms = word_set("model edition version remake release photo pic picture модель версия фото")
 _GOT: Forms = word_set("got get gets scored rolled")
-_OUR: Forms = word_set("we us our")
+_ARE: Forms = word_set("are is was were s re be both each по")
 _PARTNERS: Forms = word_set("муж жена супруг супруга husband wife")
 _OF_YEARS: Forms = word_set("годовщина anniversary юбилей стаж брак marriage свадьба wedding")
 _YEARS: Forms = word_set("year years yr yrs год лет годик")
@@ -82,7 +82,7 @@ def is_understood(context: NumberContext) -> bool:
         or _is_time(context)
         or _is_among_numbers(context)
         or _is_of_a_few(context)
-        or context.near(_GOT, before=2)
+        or (bool(context.word_before & {"a"}) and context.near(_GOT, before=2))
         or has_verb(context)
     )
 
@@ -98,9 +98,10 @@ def is_span(context: NumberContext) -> bool:
         return True
     if context.near(_OF_YEARS, before=6) or _is_of_a_couple(context):
         return True
-    if not word_classes.professions().isdisjoint(context.words_before[-1:]):
+    works = not word_classes.professions().isdisjoint(context.words_before[-1:])
+    if works and not age_subject.is_person(context.word_before):
         return True  # "a plumber, 17 years"
-    if context.near(_OUR, before=4) and not context.near({"old"}, after=2):
+    if context.near(_WE, before=4) and not context.word_before & _ARE:
         return True  # "we celebrate 15 years on Friday"
     return _has_thing(context, before=3, after=6)
 

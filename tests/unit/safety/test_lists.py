@@ -24,7 +24,7 @@ MISSED_AT_MOST: dict[str, int] = {}
 SUBJECTS_RIGHT_AT_LEAST = 209
 # Of 240 mentions, 340 harmless lines and 30 dialogs that nobody who writes rules has read.
 UNREAD_MISSED_AT_MOST = 17
-UNREAD_TAMED_AT_MOST = 12
+UNREAD_TAMED_AT_MOST = 13
 # Of somebody asleep, drunk or forced, in 340 harmless lines of each half.
 KEPT_SAFE_AT_MOST, UNREAD_KEPT_SAFE_AT_MOST = 3, 4
 UNREAD_DIALOGS_MISREAD_AT_MOST = 2
