@@ -40,6 +40,8 @@ _IMPLIED = (
     {"parents", "marks"},
     {"majority", "yet"},
     {"too_young", "cannot"},
+    {"too_young", "needed"},
+    {"needed", "yet", "rights"},
     {"majority", "later"},
 )
 # The same where nothing in the sentence is of an adult's life.
