@@ -56,15 +56,6 @@ _IN_OTHER_WORDS = (
         "",
     ),
     (re.compile(r"(?i)(?<!полу)\bгод(?:оч|к|ик)\w*"), "лет"),
-    # "a three-piece suit", "five-a-side", and no "six-year-old"
-    (
-        re.compile(
-            r"(?i)\b(?:[2-9]|two|three|four|five|six|seven|eight|nine)-(?:a-)?"
-            r"(?!year|yr|month|summer|winter|spring|teen|old|ish|going|and|grade|class|form|something|odd)"
-            r"([a-z]{3,})(?!-old)\b"
-        ),
-        r"\1",
-    ),
     # "going on fifteen", "all of 15"
     (re.compile(rf"(?i)(?<!\d )\b(?:going on|all of)\s+(?={_TEENS})"), "just "),
     (re.compile(r"(?i)\{\{char\}\}"), "your character"),
@@ -72,6 +63,12 @@ _IN_OTHER_WORDS = (
     (re.compile(r"(?i)\b(?:появил|увидел)(\w*) (?:на )?свет\b"), r"родил\1"),
     (re.compile(r"(?i)\b(?:came|brought|come) into (?:the|this) world\b"), "born"),
     (re.compile(r"(?i)\b(лет|года?),(?= как\b)"), r"\1"),
+)
+# "a three-piece suit", "five-a-side", and no "six-year-old"
+_JOINED = re.compile(
+    r"(?i)\b(?:[2-9]|two|three|four|five|six|seven|eight|nine)-(?:a-)?"
+    r"(?!year|yr|month|summer|winter|spring|teen|old|ish|going|and|grade|class|form|something|odd)"
+    r"([a-z]{3,})(?!-old)\b"
 )
 _MONEY = "$€£₽¥"
 
@@ -164,6 +161,8 @@ def without_other_numbers(text: str) -> str:
     """Return a text without the numbers that are no ages by their notation."""
     for words, number in _REWRITTEN:
         text = words.sub(number, text)
+    if "-" in text:
+        text = _JOINED.sub(r"\1", text)
     text = _ROMAN_YEARS.sub(lambda found: str(_ROMAN[found.group()]), text)
     if not _DIGIT.search(text) and not _WITHOUT_DIGITS.search(text):
         return text

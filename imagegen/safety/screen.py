@@ -233,7 +233,8 @@ class Screen:
         if any(self._squeezed.are_in(row) for row in written_rows(sentence.words)):
             names.add("codes")
         ages = [*age_detection.ages_in(sentence, self._today(), named_before=named)]
-        if any(age.is_grown and age.person is not Person.FIRST for age in ages):
+        is_other_grown = any(age.is_grown and age.person is not Person.FIRST for age in ages)
+        if is_other_grown or topic_lexicon.says_a_profession(sentence):
             names.add("grown")
         if "family" in names and age_subject.is_described_as_child(sentence):
             names.add("described")
