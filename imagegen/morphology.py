@@ -110,6 +110,11 @@ def is_nominative(word: str) -> bool:
     return _is_russian(word) and _may_be(word, ("NOUN", "nomn"))
 
 
+def is_genitive(word: str) -> bool:
+    """Tell whether some reading of a Russian noun is in the genitive."""
+    return _is_russian(word) and _may_be(word, ("NOUN", "gent"))
+
+
 def is_said_to_you(word: str) -> bool:
     """Tell whether a Russian verb is in the second person or an imperative."""
     return _is_russian(word) and (_is(word, "2per") or _is(word, "impr"))

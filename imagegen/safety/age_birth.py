@@ -16,6 +16,7 @@ _FROM: Forms = word_set("from с со из")
 _UNTIL_NOW: Forms = word_set("in в since after before until moved last by к до после")
 _GRADUATION: Forms = word_set("class graduate graduates graduating graduation выпуск выпускник")
 TWO_DIGITS = range(4, 30)
+_TIMES: Forms = word_set("minute hour day week month year minutes hours days weeks months years")
 _FIRST_YEAR = 1900
 _GRADUATION_AGE = 18
 
@@ -50,6 +51,14 @@ def is_near_birth(context: NumberContext) -> bool:
     return context.near(_BIRTH, before=7, after=5) or context.near(_CAME, before=5)
 
 
+def is_short_year(context: NumberContext) -> bool:
+    """Whether a number may be a year in two digits: "десятого года", "я 09-го, а ты?"."""
+    if not context.number.is_ordinal or context.value not in TWO_DIGITS:
+        return False
+    is_of_somebody = context.words_before[-1:] == ("я",) and not context.after
+    return bool(context.word_after & {"год", "года"} or is_of_somebody)
+
+
 def _year(context: NumberContext, *, is_of_somebody: bool) -> int | None:
     value = context.value
     if value < 100:
@@ -68,6 +77,12 @@ def _year(context: NumberContext, *, is_of_somebody: bool) -> int | None:
 def _short_year(context: NumberContext) -> int | None:
     if context.value not in TWO_DIGITS:
         return None
+    if (
+        context.word_before & {"in"}
+        and context.near(_BIRTH, before=2)
+        and not context.near(_TIMES, after=2)
+    ):
+        return 2000 + context.value  # "born in '10"
     is_kid = context.word_after & {"kid", "baby", "born"} and context.value < 10
     is_said = (context.near(_BIRTH, before=2) and context.word_after <= {"год", "года", "г"}) or (
         context.word_after & {"гр", "год", "года"} and context.near(_BIRTH, before=7, after=3)

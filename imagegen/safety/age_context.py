@@ -43,7 +43,8 @@ def word_set(text: str) -> Forms:
 # English words that end in s and are no plurals.
 _NO_PLURALS = word_set(
     "is was has does this his hers its yes as us thus plus looks seems turns years yrs always"
-    " thats whats lets heres perhaps sometimes besides less dress glass miss kiss lips eyes legs"
+    " thats whats lets heres perhaps sometimes besides thanks cheers guys folks hugs greetings congrats"
+    " less dress glass miss kiss lips eyes legs"
 )
 
 
@@ -120,7 +121,7 @@ class NumberContext:
         for forms in itertools.islice(self.after, _MAX_WORDS_TO_COUNTED):
             if forms & until:
                 return False
-            if forms & units or any(map(_is_english_plural, forms)):
+            if forms & units or any(map(is_english_plural, forms)):
                 return True
         return False
 
@@ -129,6 +130,17 @@ class NumberContext:
 def numbers_in(sentence: NormalisedSentence) -> tuple[NumberContext, ...]:
     """Return the numbers of a sentence, each with the words around it."""
     return tuple(_numbers_in(sentence))
+
+
+def is_english_plural(form: str) -> bool:
+    """Whether a word has the form of an English plural."""
+    return (
+        form.isascii()
+        and len(form) >= _MIN_PLURAL_LETTERS
+        and form.endswith("s")
+        and not form.endswith(("ss", "us"))
+        and form not in _NO_PLURALS
+    )
 
 
 def _numbers_in(sentence: NormalisedSentence) -> Iterator[NumberContext]:
@@ -287,13 +299,3 @@ def _until_pause(spoken: list[SpokenWord]) -> Iterator[SpokenWord]:
 def _since_pause(before: list[SpokenWord]) -> list[SpokenWord]:
     pauses = [at for at, word in enumerate(before, start=1) if word.pauses]
     return before[pauses[-1] if pauses else 0 :]
-
-
-def _is_english_plural(form: str) -> bool:
-    return (
-        form.isascii()
-        and len(form) >= _MIN_PLURAL_LETTERS
-        and form.endswith("s")
-        and not form.endswith(("ss", "us"))
-        and form not in _NO_PLURALS
-    )

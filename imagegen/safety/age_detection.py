@@ -30,6 +30,8 @@ _NOT_YET = word_set(
     " нет не нету до младше моложе меньше почти скоро едва только недавно будет быть исполниться"
     " исполнится достигнуть достичь"
 )
+_UNTIL = word_set("до until till")
+_DENIALS = word_set("no nope nah not")
 _ARTICLES = word_set("a an the two this that")
 _AGO = word_set("ago назад")
 _LONG_AGO = 10
@@ -52,7 +54,8 @@ _MEASURED = word_set(
     "clock clocks watch oclock am pm time timer alarm dial thermometer degrees lens aperture mm iso"
     " bokeh ratio aspect"
 )
-_MIN_BARE_AGE = 10
+# A smaller number counts something more often; in a prompt so does any of one digit.
+_MIN_BARE_AGE, _MIN_DRAWN_AGE = 3, 10
 _YEAR_WORDS = word_set("year years yr yrs y old yo ish год лет годик")
 _TIMES_OF_DAY = word_set("morning afternoon evening night")
 
@@ -164,6 +167,8 @@ def _years(context: NumberContext, today: dt.date, named_before: Forms) -> int |
     is_of_somebody = age_subject.person_of(context) is not None
     years = age_birth.years_old(context, today, is_of_somebody=is_of_somebody)
     is_birth = years is not None and age_birth.is_near_birth(context)
+    if _is_until_majority(context):
+        return context.value - 1
     is_difference = context.near(_BY, before=1, after=3) and age_relations.is_difference(context)
     is_age = context.value <= _MAX_AGE and _is_age(context)
     is_age = is_age and (context.value > 1 or bool(context.word_after & _YEAR_WORDS))
@@ -175,8 +180,19 @@ def _years(context: NumberContext, today: dt.date, named_before: Forms) -> int |
         return None
     if is_birth is False and context.word_after & _PARTS_OF_YEARS:
         return max(1, years // 12 if context.word_after & _MONTHS else years // 365)
-    is_not_yet = years == ADULT and context.near(_NOT_YET, before=4, after=3)
+    is_denied = context.word_after & {"but"} and context.second_after & _DENIALS
+    is_not_yet = years == ADULT and (is_denied or context.near(_NOT_YET, before=4, after=3))
     return years - 1 if is_not_yet and not _has_come(context) else years
+
+
+def _is_until_majority(context: NumberContext) -> bool:
+    """Whether years are left until somebody is 18: "до 18 мне полтора года"."""
+    return (
+        context.value == ADULT
+        and bool(context.word_before & _UNTIL)
+        and context.near(_YEAR_WORDS | {"полгода"}, before=5, after=4)
+        and age_subject.person_of(context) is not None
+    )
 
 
 def _is_age(context: NumberContext) -> bool:
@@ -208,8 +224,7 @@ def _is_not_understood(context: NumberContext, today: dt.date, named_before: For
     """Whether nothing says that a number is something else than the age of a minor."""
     if today.year - ADULT <= context.value <= today.year:
         return not number_meaning.is_other_year(context)
-    is_short_year = context.number.is_ordinal and context.word_after & {"год", "года"}
-    if is_short_year and context.value in age_birth.TWO_DIGITS:
+    if age_birth.is_short_year(context):
         return not number_meaning.is_other_year(context)
     if not 0 < context.value < ADULT or age_relations.is_difference(context):
         return False
@@ -248,7 +263,7 @@ def _is_small_number(context: NumberContext) -> bool:
     if context.value == 1 or context.word_before & {"for"}:  # a table for two
         return True
     return (
-        context.value < _MIN_BARE_AGE
+        context.value < _MIN_DRAWN_AGE
         and bool(context.after)
         and not context.word_after & age_english.UNTIL
     )

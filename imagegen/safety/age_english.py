@@ -37,7 +37,7 @@ _SPAN_AFTER = word_set(
     "ago later since together before experience apart with of as married divorced widowed single sober clean strong running straight"
 )
 _FILLERS = word_set(
-    "um uh er erm hmm well only just about like barely basically around almost nearly now still already maybe probably roughly"
+    "also um uh er erm hmm well only just about like barely basically around almost nearly now still already maybe probably roughly"
     " approximately not even yet currently actually really literally exactly under below"
     " between at most least gone be been being going to gonna will would ll d may might must could"
     " t won wont isn aren ain haven hasn don didn should approx circa basically kinda sorta"
@@ -150,7 +150,7 @@ def _has_age_word(context: NumberContext) -> bool:
     if context.word_before & {"act", "play", "pretend"} and not context.after:
         return context.value in _TEENS
     if context.word_before & _TURNING:
-        return not context.word_after & UNITS
+        return not _is_counted(context)
     if context.word_before & _AGED or (
         context.near(_AGED, before=4)
         and context.word_before & {"of", "is", "это", "s", "my", "between", "and", "from", "to"}
@@ -182,6 +182,8 @@ def _is_attribute(context: NumberContext) -> bool:
 def _is_age_limit(context: NumberContext) -> bool:
     if context.value not in _TEENS or _is_counted(context) or context.near(_THINGS, before=3):
         return False
+    if context.word_before & {"gone"} and context.value in _LATE_TEENS and not context.after:
+        return True  # "just gone fifteen"; up to twelve it is the time
     earlier = context.before[-2] if len(context.before) > 1 else NO_FORMS
     return bool(
         context.word_before & (_BELOW | _NEARLY)

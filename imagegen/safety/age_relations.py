@@ -12,6 +12,7 @@ from imagegen.safety.normalise import NormalisedSentence
 _YEARS: Forms = word_set("year years yr yrs год лет годик зима весна winter winters summer summers")
 _MONTHS: Forms = word_set("month months week weeks day days месяц неделя день")
 _YOUNGER: Forms = word_set("younger junior младше моложе младший молодой youngest")
+_LATER: Forms = word_set("later позже")
 _OLDER: Forms = word_set("older senior старше старший")
 _IN: Forms = word_set("in within через спустя another еще")
 _TO: Forms = word_set(
@@ -84,7 +85,9 @@ def relative_ages(contexts: Sequence[NumberContext]) -> Iterator[tuple[NumberCon
 def is_difference(context: NumberContext) -> bool:
     """Whether the number says how many years somebody is younger or older than somebody else."""
     is_counted = context.word_before & {"на", "by"} or context.near(_YEARS, after=2)
-    is_compared = context.near(_YOUNGER | _OLDER, before=4, after=6)
+    is_compared = context.near(_YOUNGER | _OLDER, before=4, after=6) or (
+        context.near(_LATER, after=3) and age_birth.is_near_birth(context)
+    )
     return bool(is_counted) and is_compared and 0 < context.value < _MAX_DIFFERENCE
 
 

@@ -1,5 +1,7 @@
 """When a number is an age in Russian; pure."""
 
+import itertools
+
 from imagegen import morphology
 from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, word_set
 from imagegen.safety.lexicon import shipped_lexicon
@@ -18,6 +20,9 @@ _SPAN_BEFORE = word_set(
     "через за около последний следующий ближайший на свыше пройти прошлый прожить проработать"
     " вместе спустя ждать каждый первый целый"
 )
+_TOGETHER = word_set(
+    "женатый женаты замужем вместе знакомый знакомы дружить дружба развод брак стаж"
+)
 _DATIVE = word_set("мне тебе ей ему вам еи еы мені їй йому тобі")
 _PEOPLE: Forms = frozenset(shipped_lexicon("subjects")["people"])
 UNSAID: Forms = frozenset(shipped_lexicon("subjects")["unsaid"])
@@ -33,6 +38,7 @@ _FILLERS = word_set(
     " и по больше меньше максимум минимум до завтра сегодня теперь недавно пока достичь достигнуть"
     " годик годок от сила полный аж ведь всё все целый"
 )
+_SEASONS_OF_LIFE = word_set("зима весна")
 _TO_LOOK = word_set("выглядеть выглядит")
 _YOUNGER = word_set("младше моложе")
 _GOES_ON = word_set("пойти идти разменять")
@@ -51,6 +57,7 @@ _TEENS = range(10, 19)
 _ORDINAL_AGES = range(2, 19)
 _BELONGING = word_set("по из в с со на от через за у для моей моему твоей твоему нашей нашему")
 _MAX_BELONGING = 4  # words
+_MIN_DENIAL = 2  # words
 _LAST_GRADE = 11
 
 
@@ -58,7 +65,7 @@ def is_age(context: NumberContext) -> bool:
     """Whether the number is somebody's age."""
     if context.number.is_ordinal:
         return _is_year_of_life(context)
-    return _is_in_months(context) or _is_in_years(context)
+    return _is_in_months(context) or _is_in_seasons(context) or _is_in_years(context)
 
 
 def is_said_of_ages(word: str) -> bool:
@@ -82,6 +89,12 @@ def _is_in_months(context: NumberContext) -> bool:
         context.value >= _DAYS and context.word_after & {"день"}
     )
     return bool(is_long and context.word_before & _DATIVE)
+
+
+def _is_in_seasons(context: NumberContext) -> bool:
+    """Whether winters or springs are counted for years: "шестнадцать зим встретила я"."""
+    is_counted = context.word_after & _SEASONS_OF_LIFE and context.value in _TEENS
+    return bool(is_counted) and not context.near(_AGO, after=3)
 
 
 def _is_in_years(context: NumberContext) -> bool:
@@ -131,6 +144,9 @@ def _is_said_of_after(context: NumberContext) -> bool:
     if context.near(_TO_COME_OF_AGE, before=2, after=2):
         return not context.word_before & _TIME_BEFORE
     own = context.before[-2] if len(context.before) > 1 else NO_FORMS
+    is_past = own & {"быть"} and len(context.before) > 2 and context.before[-3] & _NOMINATIVE
+    if context.word_before & {"в"} and is_past and context.value in _TEENS:
+        return True  # "какой ты была в 12"
     if context.word_before & {"свой", "мой", "твой", "ее", "его"} and own & {"в"}:
         return True
     return (
@@ -141,15 +157,22 @@ def _is_said_of_after(context: NumberContext) -> bool:
 
 
 def is_said_of_person(context: NumberContext) -> bool:
-    """Whether a person in the dative stands before a number, with what belongs to it: "соседке по парте 13"."""
+    """Whether a person in the dative stands before a number, with what belongs to it.
+
+    "соседке по парте 13", "мне в мае 17"
+    """
     words = [*context.words_before[: len(context.opener(_FILLERS))]]
     if context.word_before & _TIME_BEFORE or any(map(_is_other_verb, context.clause_before)):
         return False
+    are_times = True
     for at in range(len(words) - 1, max(-1, len(words) - 2 - _MAX_BELONGING), -1):
         if morphology.is_person_in_dative(words[at]):
             return not at or words[at - 1] not in {"к", "ко", "по"}
+        if words[at] in _DATIVE:
+            return are_times
         if not (words[at] in _BELONGING or morphology.is_noun(words[at])):
             return False
+        are_times = are_times and (words[at] in _BELONGING or bool(context.before[at] & UNSAID))
     return False
 
 
@@ -161,6 +184,10 @@ def is_span(context: NumberContext) -> bool:
     """Whether a number of years is a span of time."""
     if context.second_after & {"как"} or context.near(_AGO, after=3):
         return True  # "12 лет как развелись", "три года назад"
+    if _is_denied_since(context):
+        return True  # "десять лет не виделись"
+    if ("нам", "с") in itertools.pairwise(context.words_before):
+        return True  # "нам с женой 15 лет"
     where = context.words_after[2] if len(context.words_after) > 2 else ""
     if context.second_after & {"в", "на", "из"} and morphology.is_inanimate(where):
         return not where.startswith("школ")  # "15 лет в логистике", "в бочке"
@@ -171,9 +198,7 @@ def is_span(context: NumberContext) -> bool:
         return not context.word_before & {"в"} and not context.near(
             _VERBS_OF_AGE, before=4, after=2
         )
-    return context.near(
-        _SPAN_BEFORE | {"женатый", "женаты", "замужем", "вместе"}, before=2
-    ) or context.near(_SPAN_AFTER, after=4)
+    return context.near(_SPAN_BEFORE | _TOGETHER, before=2) or context.near(_SPAN_AFTER, after=4)
 
 
 def _is_of_somebody(context: NumberContext) -> bool:
@@ -215,3 +240,10 @@ def _is_counted(context: NumberContext) -> bool:
         if not any(map(morphology.is_adjective_of_many, readings)):
             return False
     return False
+
+
+def _is_denied_since(context: NumberContext) -> bool:
+    """Whether something is said not to be done for so many years: "десять лет мы не виделись"."""
+    said = [word for word in context.words_after[1:5] if word not in {"я", "мы", "уже"}]
+    is_past = len(said) > _MIN_DENIAL and said[1].startswith("был")
+    return said[:1] == ["не"] and (is_past or any(map(_is_other_verb, said[1:3])))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from imagegen import morphology
 from imagegen.safety import word_classes
-from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, word_set
+from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, is_english_plural, word_set
 from imagegen.safety.age_subject import NO_PERSONS, person_meant, subject_words
 from imagegen.safety.normalise import NormalisedSentence, sentences
 from imagegen.safety.numbers import forms_of
@@ -125,11 +125,13 @@ def _stands_before_a_person(context: NumberContext) -> bool:
 def _stands_before_a_thing(context: NumberContext) -> bool:
     """Whether the number is an attribute: "a fifteen year old malt", "16-летний виски"."""
     nearby = zip(context.words_after[:_MAX_DISTANCE_AFTER], context.after, strict=False)
+    is_of_years = False
     for word, forms in nearby:
         if forms & _YEAR_WORDS:
+            is_of_years = True
             continue
         if word not in _ASKING and is_thing(word, forms):
-            return True
+            return is_of_years or not word.isascii() or is_english_plural(word)
         if not morphology.is_adjective(word):
             return False
     return False
@@ -141,6 +143,7 @@ def _stands_after_a_thing(context: NumberContext, kinds: Forms) -> bool | None:
     Of a pronoun it is asked what it may stand for; `kinds` is that of one after the number.
     """
     follows_pronoun = bool(kinds)
+    reach = _reach(context)
     words = [*zip(context.words_before, context.before, ("", *context.words_before), strict=False)]
     for distance, (word, forms, last) in enumerate(reversed(words)):
         if distance < len(words) - 1 and _is_in_a_phrase(words[: len(words) - 1 - distance]):
@@ -150,10 +153,19 @@ def _stands_after_a_thing(context: NumberContext, kinds: Forms) -> bool | None:
         elif (person_meant(forms) and not follows_pronoun) or morphology.is_name(word):
             return False
         elif (kinds and kinds & _kinds(word, forms, last)) or (
-            not kinds and distance < _MAX_DISTANCE and is_thing(word, forms)
+            not kinds and distance < reach and is_thing(word, forms)
         ):
             return True
     return None
+
+
+def _reach(context: NumberContext) -> int:
+    """Return how many words back a thing may stand that has this age, if no pronoun stands for it.
+
+    A number that stands alone after a pause belongs to what is right before it: "the bike, 14".
+    """
+    stands_alone = context.starts_clause and not context.word_after & _YEAR_WORDS
+    return 1 if stands_alone else _MAX_DISTANCE
 
 
 def _is_in_a_phrase(before: Sequence[tuple[str, Forms, str]]) -> bool:
@@ -193,11 +205,12 @@ def _kinds(word: str, forms: Forms, before: str) -> Forms:
 
 def is_thing(word: str, forms: Forms) -> bool:
     """Whether a word of either language means a thing or an animal."""
-    if forms & _DEPICTIONS or word.isdecimal():
+    unsaid = subject_words()["unsaid"]
+    if forms & _DEPICTIONS or word.isdecimal() or (word.isascii() and forms & unsaid):
         return False
     if forms & (subject_words()["things"] | subject_words()["animals"]):
         return True
     if word.isascii():
         return word_classes.is_thing(word) or word_classes.is_animal(word)
     is_named = morphology.may_be_first_name(word)
-    return morphology.is_inanimate(word) and not is_named and not forms & subject_words()["unsaid"]
+    return morphology.is_inanimate(word) and not is_named and not forms & unsaid

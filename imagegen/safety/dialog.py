@@ -18,8 +18,10 @@ from imagegen.safety.notation import without_other_numbers
 _AGE_QUESTION = re.compile(
     r"how old(?! (?:is|was) (?:it|that|this)\b\W*(?:now|$))|\b(?:your|ur|his|her|my|whats|what s|the) age\b|(?<!\bits )\bage\s*\?|^age\b|\bages? of\b|\basl\b|a/s/l"
     r"|how many (?:years|summers|winters)|years? (?:have|are) you"
-    r"|сколько (?:[а-я-]+ ){0,3}(?:лет|годиков|зим|весен)|сколько\b[^.!?]{0,12}\b(?:тебе|вам|ей|ему)\b|(?:тебе|вам|ей|ему)\b[^.!?]{0,16}сколько"
-    r"|сколько (?:тебе|вам|ей|ему|лет)|возраст|\bлет\?|\bлет (?:[а-я-]+ ){0,2}сколько|candles|свеч(?:ек|ки)|скольки лет|skolko (?:tebe|let|vam)|skoka let"
+    # "I'm 19, you?"
+    r"|\b(?:мне|i ?'?m|i am) (?:\d\d|\w+(?:teen|ty|цать|сорок))[\s,.-]+(?:а |and |how about |what about )?(?:тебе|вам|you|u)\b"
+    r"|(?:сколько|скок[ао]?) (?:[а-я-]+ ){0,3}(?:лет|годиков|зим|весен)|\b(?:сколько|скок[ао]?)\b[^.!?]{0,12}\b(?:тебе|вам|ей|ему)\b|(?:тебе|вам|ей|ему)\b[^.!?]{0,16}\b(?:сколько|скок[ао]?)\b"
+    r"|возраст|\bлет\?|\bлет (?:[а-я-]+ ){0,2}сколько|candles|свеч(?:ек|ки)|скольки лет|skolko (?:tebe|let|vam)|skoka let"
 )
 _CLASS_QUESTION = re.compile(
     r"(?:what|which) (?:grade|class|year|form)\b(?! were| was| did| is it)|\bgrade\b[^.!?]*\?"
@@ -36,13 +38,14 @@ _DURATION = re.compile(r"\bдавно\b|как долго|how long")
 _PERHAPS_AGE = frozenset({"perhaps_age"})
 _AGES = _PERHAPS_AGE | {"age", "own_age"}
 _MAX_NUMBER = 2  # words
-_HOW_MANY = re.compile(r"\bсколько\s*\?*\s*\Z")
+_ENDS_WITH_YOU = re.compile(r"\b(?:тебе|вам|you|u)\W*\Z")
+_HOW_MANY = re.compile(r"\b(?:сколько|скок[ао]?)\s*\?*\s*\Z")
 _BIRTH_QUESTION = re.compile(
     r"^\W*(?:year|год)\s*\?|\bborn\b|birth|\bbday\b|\bdob\b|год\w* рожден|дат\w* рожден|родил|како\w+ (?:ты )?года|с какого года"
     r"|день рожден|\bдр\b"
 )
 _ADULT_QUESTION = re.compile(
-    r"\b18\b|eighteen|восемнадцат|adult\b|of age\b|\blegal\b|grown.?up|\bvote\b|\bdrive\b|голосовать|водить|совершеннолетн|взрослы|old enough"
+    r"\b18\b|eighteen|восемнадцат|adult\b|of age\b|\blegal\b|grown.?up|\bvote\b|\bdrive\b|голосовать|водить|совершеннолетн|взросл|old enough"
 )
 _MINOR_QUESTION = re.compile(
     r"under(?:age)?\b|younger|minor\b|not yet|младше|моложе|нет (?:18|восемнадцати)|несовершеннолетн"
@@ -136,7 +139,7 @@ def other_answers(messages: Sequence[Message]) -> Iterator[tuple[int, frozenset[
             continue
         is_answer = before.role != message.role and question.rstrip().endswith("?")
         is_of_a_couple = _is_of_a_couple(question, plain(message.text))
-        is_other = is_of_a_couple or not _asks_for_age(question)
+        is_other = is_of_a_couple or not (_asks_for_age(question) or _is_elliptic(question))
         if is_answer and words <= _MAX_ANSWER and is_other:
             is_duration = _DURATION.search(question) and not any(
                 map(person_in, sentences(message.text))
@@ -262,6 +265,13 @@ def _is_how_many(question: str) -> bool:
     return bool(_HOW_MANY.search(question)) and any(map(person_in, sentences(question)))
 
 
+def _is_elliptic(question: str) -> bool:
+    """Whether a question such as "And her?" goes on with another."""
+    words = question.split()
+    is_short = 1 < len(words) <= _MAX_ASIDE and words[0] in {"and", "а", "и"}
+    return is_short and any(map(person_in, sentences(question)))
+
+
 def _asks_for_age(question: str) -> bool:
     patterns = (_AGE_QUESTION, _CLASS_QUESTION, _BIRTH_QUESTION, _ADULT_QUESTION, _WHO_QUESTION)
     is_asked = any(pattern.search(question) for pattern in patterns) or _is_how_many(question)
@@ -290,6 +300,8 @@ def _is_birth_of_a_minor(context: NumberContext, today: dt.date) -> bool:
 def _asked_about(question: str) -> Person:
     """Return of whom a question speaks, as seen by the one who asks."""
     people = [person for sentence in sentences(question) if (person := person_in(sentence))]
+    if _ENDS_WITH_YOU.search(question) and Person.THIRD not in people:
+        return Person.SECOND
     if Person.THIRD in people:
         return Person.THIRD
     return people[0] if people else Person.SECOND

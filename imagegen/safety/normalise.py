@@ -17,7 +17,7 @@ from anyascii import anyascii
 _LATIN = str.maketrans(
     {
         **dict(zip("аеорсухкмтвнгіј", "aeopcyxkmtbhrij", strict=True)),
-        **dict(zip("0345679@$!|+", "oeasgtgasilt", strict=True)),
+        **dict(zip("0345679@$!|+€", "oeasgtgasilte", strict=True)),
     }
 )
 # `1` and `8` may each be one of two letters, so a word has a reading with each.
@@ -27,7 +27,7 @@ _CYRILLIC_TABLES = tuple(
     str.maketrans(
         {
             **dict(zip("aeopcyxkmtbhirun", "аеорсухкмтвнигип", strict=True)),
-            **dict(zip("06819@і", "обвияаи", strict=True)),
+            **dict(zip("06819@і€", "обвияаие", strict=True)),
             "3": three,
             "4": four,
         }
@@ -48,7 +48,7 @@ _LATIN_SOUNDS = re.compile("|".join(sorted(_TO_CYRILLIC, key=len, reverse=True))
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|\n+")
 # A character such as `@` belongs to a word if it touches a letter of it.
-_WORD_PIECE = re.compile(r"[^\W_]+(?:[@$|+!][^\W_]+)*[@$]?|[@$|][^\W_]+(?:[@$|+!][^\W_]+)*[@$]?")
+_WORD_PIECE = re.compile(r"[^\W_]+(?:[@$€|+!][^\W_]+)*[@$]?|[@$|][^\W_]+(?:[@$€|+!][^\W_]+)*[@$]?")
 _DIGITS_THEN_LETTERS = re.compile(r"(\d+)([^\W\d_]{2,})")
 _PAUSES = (",", ";", ":", ")", "*", "-", "–", "—", ".", "!", "?", "…")
 _QUOTES = "\"'»”’"

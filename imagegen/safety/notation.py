@@ -64,6 +64,12 @@ _IN_OTHER_WORDS = (
     (re.compile(r"(?i)\b(?:came|brought|come) into (?:the|this) world\b"), "born"),
     (re.compile(r"(?i)\b(лет|года?),(?= как\b)"), r"\1"),
 )
+# "a three-piece suit", "five-a-side", and no "six-year-old"
+_JOINED = re.compile(
+    r"(?i)\b(?:[2-9]|two|three|four|five|six|seven|eight|nine)-(?:a-)?"
+    r"(?!year|yr|month|summer|winter|spring|teen|old|ish|going|and|grade|class|form|something|odd)"
+    r"([a-z]{3,})(?!-old)\b"
+)
 _MONEY = "$€£₽¥"
 
 _WORDS_OF_SUMS = (
@@ -155,6 +161,8 @@ def without_other_numbers(text: str) -> str:
     """Return a text without the numbers that are no ages by their notation."""
     for words, number in _REWRITTEN:
         text = words.sub(number, text)
+    if "-" in text:
+        text = _JOINED.sub(r"\1", text)
     text = _ROMAN_YEARS.sub(lambda found: str(_ROMAN[found.group()]), text)
     if not _DIGIT.search(text) and not _WITHOUT_DIGITS.search(text):
         return text

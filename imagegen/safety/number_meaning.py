@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from imagegen import morphology
 from imagegen.safety import age_english, age_russian, age_subject, age_things, numbers, word_classes
-from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, word_set
+from imagegen.safety.age_context import NO_FORMS, Forms, NumberContext, is_english_plural, word_set
 
 _AROUND_NUMBERS: Forms = word_set(
     "and or to of out by from between against x и или до из по на от между против"
@@ -33,10 +33,21 @@ _DATES: Forms = word_set(
 _LABELS: Forms = word_set(
     "number no nr room chapter page size platform version level episode season part act vol volume"
     " глава node top iphone ios windows win android pixel galaxy xbox playstation ps ps5 fifa gta python java"
-    " natural nat track gate row seat lane lap round set step exit minus zero total score chapter lvl ver итого минус плюс номер айфон андроид винда винды топ"
+    " natural nat track gate row seat lane lap round set step exit minus zero total score chapter lvl ver итого минус плюс ac hp mp dc dex cfg seed scale strength сид шаг шагов сэмплер case friday monday tuesday wednesday thursday saturday sunday пятница понедельник вторник среда четверг суббота воскресенье номер айфон андроид винда винды топ"
     " уровень лвл версия"
 )
+_VERSIONED: Forms = word_set(
+    "node iphone ios windows win android python java айфон андроид винда level уровень"
+)
+_OR_ELSE: Forms = word_set("to from not не на с до")
+# Beside these a year is that of a birth.
+_PROOFS: Forms = word_set(
+    "passport id papers certificate licence license паспорт свидетельство анкета метрика документ документы"
+)
 _WE: Forms = word_set("we us нам мы нас")
+_MADE: Forms = word_set("model edition version remake release photo pic picture модель версия фото")
+_GOT: Forms = word_set("got get gets scored rolled")
+_ARE: Forms = word_set("are is was were s re be both each по")
 _PARTNERS: Forms = word_set("муж жена супруг супруга husband wife")
 _OF_YEARS: Forms = word_set("годовщина anniversary юбилей стаж брак marriage свадьба wedding")
 _YEARS: Forms = word_set("year years yr yrs год лет годик")
@@ -46,12 +57,16 @@ _VERBS_OF_AGE: Forms = word_set(
     " live lived living exist existed swear promise admit lie lied mean means meant"
     " sound sounds pretend pretending remain remains stay"
 )
-_CLAUSE = 12  # words
+_CLAUSE, _NEAR = 12, 3  # words
 # Those of a side by side enumeration of the words after a number belong to what follows.
 _ENDS: Forms = age_english.UNTIL | word_set("n but cuz cause bc lol so she he i you и а но что")
 _MIN_WORDS = 3
 # After these, Russian nouns are in the plural.
 _TENS = range(10, 18)
+_LAST_DIGIT = 9
+_BEFORE_A_FEW: Forms = word_set(
+    "of half need needs want take takes get got make makes нужно надо хватит взять"
+)
 _LAST_HOUR, _LAST_HOUR_ENGLISH = 24, 12
 
 
@@ -66,6 +81,8 @@ def is_understood(context: NumberContext) -> bool:
         or _is_label(context)
         or _is_time(context)
         or _is_among_numbers(context)
+        or _is_of_a_few(context)
+        or (bool(context.word_before & {"a"}) and context.near(_GOT, before=2))
         or has_verb(context)
     )
 
@@ -81,6 +98,11 @@ def is_span(context: NumberContext) -> bool:
         return True
     if context.near(_OF_YEARS, before=6) or _is_of_a_couple(context):
         return True
+    works = not word_classes.professions().isdisjoint(context.words_before[-1:])
+    if works and not age_subject.is_person(context.word_before):
+        return True  # "a plumber, 17 years"
+    if context.near(_WE, before=4) and not context.word_before & _ARE:
+        return True  # "we celebrate 15 years on Friday"
     return _has_thing(context, before=3, after=6)
 
 
@@ -94,23 +116,33 @@ def has_verb(context: NumberContext) -> bool:
 
 def is_other_year(context: NumberContext) -> bool:
     """Whether a year is that of an event or of a thing."""
-    if age_subject.is_person(context.word_before):
+    if age_subject.is_person(context.word_before) or context.near(_PROOFS, before=_NEAR):
         return False
+    if age_subject.person_meant(context.word_before) and not context.after:
+        return False  # "я 2010", "все 2009-2010"
     return (
         bool(context.word_before & (_IN | _SEASONS))
+        or bool(
+            context.second_after & {"a", "the", "my", "our"} and context.near({"year"}, after=5)
+        )
         or has_verb(context)
-        or _has_thing(context, before=_CLAUSE, after=3)
+        or context.near(_MADE, before=_NEAR, after=2)
+        or _has_thing(context, before=_NEAR, after=3)
     )
 
 
 def _counts(context: NumberContext) -> bool:
-    words = itertools.islice(_after_other_numbers(context), _MIN_WORDS)
-    for word, forms in words:
+    words = [("", NO_FORMS), *itertools.islice(_after_other_numbers(context), _MIN_WORDS)]
+    for (before, _), (word, forms) in itertools.pairwise(words):
         if forms & _YEARS:
+            return False
+        if word == "полных":  # "14 полных"
             return False
         if forms & (age_english.UNITS | age_russian.UNITS) or _is_counted_noun(word, context):
             return True
         if word.isascii():
+            if _is_thing(before) and _is_thing(word):  # "a 12 bedroom house"
+                return True
             continue
         if not (morphology.is_adjective(word) or morphology.is_adjective_of_many(word)):
             return False
@@ -132,11 +164,16 @@ def _after_other_numbers(context: NumberContext) -> Iterator[tuple[str, Forms]]:
 
 
 def _is_counted_noun(word: str, context: NumberContext) -> bool:
-    if word.isascii():
-        return word_classes.is_thing(word) or word_classes.is_animal(word)
+    if word.isascii():  # an adverb such as "tho" may be a noun too
+        is_one = bool(context.word_before & {"the"})  # "the 15 train"
+        return (is_one or is_english_plural(word)) and _is_thing(word)
     if context.value in _TENS:
         return morphology.may_be_counted_in_tens(word)
     return morphology.may_be_counted(word)
+
+
+def _is_thing(word: str) -> bool:
+    return word.isascii() and (word_classes.is_thing(word) or word_classes.is_animal(word))
 
 
 def _is_of_a_couple(context: NumberContext) -> bool:
@@ -147,6 +184,8 @@ def _is_of_a_couple(context: NumberContext) -> bool:
 def _is_label(context: NumberContext) -> bool:
     if not context.clause_before:
         return False
+    if context.word_before & _OR_ELSE and context.near(_VERSIONED, before=_CLAUSE):
+        return True  # "Android 14 …, going back to 13"
     return bool(context.word_before & _LABELS) or _has_thing(context, before=1)
 
 
@@ -168,6 +207,13 @@ def _is_time(context: NumberContext) -> bool:
     if context.word_before & _AT:
         return context.value <= _LAST_HOUR_ENGLISH
     return bool(context.word_before & _AT_RUSSIAN) and context.value <= _LAST_HOUR
+
+
+def _is_of_a_few(context: NumberContext) -> bool:
+    """Whether a number of one digit counts what was said before: "youngest of four", "half five"."""
+    # Not by its forms: "on" is also read as `он`.
+    is_on = context.words_before[-1:] == ("on",)
+    return context.value <= _LAST_DIGIT and (is_on or bool(context.word_before & _BEFORE_A_FEW))
 
 
 def _is_among_numbers(context: NumberContext) -> bool:

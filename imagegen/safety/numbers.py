@@ -92,9 +92,15 @@ _RU_STEMS = (
     "одно двух трех четырех пяти шести семи восьми девяти десяти одиннадцати двенадцати"
     " тринадцати четырнадцати пятнадцати шестнадцати семнадцати"
 )
-# A word such as пятнадцатилетняя.
-_COMPOUND = re.compile(f"({'|'.join(_RU_STEMS.split())})лет(?:н|к|ие|оч)")
+_RU_TENS_STEMS = "двадцати тридцати сорока пятидесяти шестидесяти семидесяти восьмидесяти девяноста"
 _STEMS = {stem: number for number, stem in enumerate(_RU_STEMS.split(), start=1)}
+_STEMS |= {
+    f"{tens}{units}": 10 * number + unit
+    for number, tens in enumerate(_RU_TENS_STEMS.split(), start=2)
+    for unit, units in enumerate(("", *_RU_STEMS.split()[:9]))
+}
+# A word such as пятнадцатилетняя.
+_COMPOUND = re.compile(f"({'|'.join(sorted(_STEMS, key=len, reverse=True))})лет(?:н|к|ие|оч)")
 # `15-ти`, `8-й`, `16th`: how a number in digits is inflected.
 _ORDINAL_ENDINGS_TEXT = "й м ю ой ый ая ом ем го му е х th st nd rd"
 _ORDINAL_ENDINGS = set(_ORDINAL_ENDINGS_TEXT.split())

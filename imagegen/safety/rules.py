@@ -24,9 +24,13 @@ _IMPLIED = (
     {"too_young", "goods"},
     {"later", "rights"},
     {"not_yet", "rights", "somebody"},
+    {"refused", "rights", "somebody"},
     {"parents", "permission", "somebody"},
+    {"parents", "refused", "somebody"},
     {"accompanied", "rights"},
     {"accompanied", "cannot", "somebody"},
+    {"accompanied", "needed", "somebody"},
+    {"fakes", "age_proof"},
     {"cannot", "yet", "rights"},
     {"denied", "goods", "somebody"},
     {"lessons"},
@@ -36,14 +40,26 @@ _IMPLIED = (
     {"parents", "marks"},
     {"majority", "yet"},
     {"too_young", "cannot"},
+    {"too_young", "needed"},
+    {"needed", "yet", "rights"},
     {"majority", "later"},
 )
+# The same where nothing in the sentence is of an adult's life.
+_IMPLIED_OF_NO_ADULT = (
+    {"refused", "somebody"},
+    {"refused", "rights"},
+    {"majority", "somebody"},
+    {"accompanied", "goods"},
+    {"parents", "find_out"},
+)
+_ADULT_LIFE = {"grown", "adults", "studies", "adult_life", "adult_age"}
 NEVER_IN_A_PROMPT = frozenset(_CHILDREN)
 OF_MINORS = frozenset(
     {
         *_MENTIONED,
         "rights",
         "permission",
+        "refused",
         "codes",
         "lessons",
         "goods",
@@ -60,6 +76,7 @@ OF_ANYBODY = frozenset(
         "implied",
         "rights",
         "permission",
+        "refused",
         "age",
         "lessons",
         "goods",
@@ -155,7 +172,7 @@ def _find_in_sentence(topics: AbstractSet[str]) -> Iterator[Finding]:
     if (topics & _CHILDREN and is_sexual) or (topics & _MINOR and topics & _CLOTHES_OR_BODY):
         yield _refused(rule="minor_sexual")
     yield from _consent_findings(topics, is_sexual=is_sexual)
-    if topics & _MENTIONED or any(topics >= together for together in _IMPLIED):
+    if topics & _MENTIONED or _is_implied(topics):
         yield _safe_only("minor_mentioned")
     if "names" in topics:
         yield _safe_only("real_person")
@@ -195,6 +212,13 @@ def find_in_talk(topics: AbstractSet[str]) -> Iterator[Finding]:
     """
     if topics & _NUDITY_OR_SEX and "own_age" in topics:
         yield _refused(rule="minor_sexual")
+
+
+def _is_implied(topics: AbstractSet[str]) -> bool:
+    """Whether topics say together that somebody is a minor."""
+    return any(topics >= together for together in _IMPLIED) or (
+        not topics & _ADULT_LIFE and any(topics >= together for together in _IMPLIED_OF_NO_ADULT)
+    )
 
 
 def _consent_findings(topics: AbstractSet[str], *, is_sexual: bool) -> Iterator[Finding]:

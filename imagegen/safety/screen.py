@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 # To be raised with every change of what is found: the safety audit stores which version refused.
-VERSION = "6"
+VERSION = "7"
 
 # A shorter word of the hard list may be a part of a harmless name.
 _MIN_CODE = 3
@@ -233,13 +233,18 @@ class Screen:
         if any(self._squeezed.are_in(row) for row in written_rows(sentence.words)):
             names.add("codes")
         ages = [*age_detection.ages_in(sentence, self._today(), named_before=named)]
-        if any(age.is_grown and age.person is not Person.FIRST for age in ages):
+        is_other_grown = any(age.is_grown and age.person is not Person.FIRST for age in ages)
+        if is_other_grown or topic_lexicon.says_a_profession(sentence):
             names.add("grown")
         if "family" in names and age_subject.is_described_as_child(sentence):
             names.add("described")
         minors = [age for age in ages if age.is_minor]
         is_grown = any(age.is_grown for age in ages) or age_detection.is_long_ago(sentence)
         names -= rules.lessons_of_adults(names, is_grown=is_grown)
+        if is_grown:
+            names.add("adult_age")
+        if any(age.is_grown and age.years > age_context.ADULT for age in ages):
+            names.discard("fakes")
         names.update(self._age_topics(sentence, {*names}, ages))
         subjects = frozenset[Subject]()
         if names & rules.OF_MINORS:

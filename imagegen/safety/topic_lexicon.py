@@ -5,24 +5,30 @@ from collections.abc import Iterable, Iterator
 
 from imagegen import morphology
 from imagegen.safety import numbers, person_names, word_classes
+from imagegen.safety.age_context import NO_FORMS, Forms, word_set
 from imagegen.safety.lexicon import Lexicon, shipped_lexicon
-from imagegen.safety.normalise import plain
+from imagegen.safety.normalise import NormalisedSentence, plain
 
 # The screen looks for these in other ways.
 _LETTER_BY_LETTER = {"parted", "as_written"}
+_BESIDE_OTHERS = {"professions", "kin"}
+_ARTICLES, _TO_BE = word_set("a an"), word_set("is s became now")
 
 
 @functools.cache
 def shared() -> Lexicon:
     """Return the lexicon of all topics of this process, built once, since that takes long."""
     minors, people = shipped_lexicon("minors"), shipped_lexicon("people")
+    grown = shipped_lexicon("grown")
+    grown = {topic: grown[topic] for topic in grown if topic not in _BESIDE_OTHERS}
     return Lexicon(
         {
             **{topic: minors[topic] for topic in minors if topic not in _LETTER_BY_LETTER},
             **shipped_lexicon("harm"),
             **shipped_lexicon("sexual"),
-            **_with_all_lemmas(_grown(shipped_lexicon("grown"))),
+            **_with_all_lemmas(grown),
             **_with_all_lemmas(shipped_lexicon("coming_of_age")),
+            "adult_life": shipped_lexicon("endearments")["adult_life"],
             "foreign": [*shipped_lexicon("foreign")["words"], *numbers.foreign_ages()],
             **shipped_lexicon("asking"),
             "likeness": people["likeness"],
@@ -32,32 +38,55 @@ def shared() -> Lexicon:
     )
 
 
-def _grown(lists: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Return the topics of what says that somebody is grown up: phrases, and professions of relatives."""
-    professions = lists.pop("professions")
-    kin = lists.pop("kin")
-    english = (
-        f"{verb} {a} {one}"
-        for verb in ("is", "s", "became", "now")
-        for a in ("a", "an")
-        for one in (*professions, *word_classes.professions())
-    )
-    russian = (
-        f"{who} {whose}{one}"
-        for who in kin
-        for whose in ("", "мой ", "у я ")
-        for one in professions
-        if not one.isascii()
-    )
-    return {**lists, "grown": [*lists["grown"], *english, *russian]}
+def says_a_profession(sentence: NormalisedSentence) -> bool:
+    """Whether somebody is said to have a profession: "she is a nurse", "сын мой хирург"."""
+    professions, words = _professions(), sentence.words
+    for at, word in enumerate(words):
+        if _forms(word.plain).isdisjoint(professions):
+            continue
+        third, second, first = (
+            _forms(words[at - back].plain) if at >= back else NO_FORMS for back in (3, 2, 1)
+        )
+        if first & _ARTICLES and second & _TO_BE:
+            return True
+        is_owned = ("мой" in first and second & _kin()) or (
+            "я" in first and "у" in second and third & _kin()
+        )
+        if (first & _kin() or is_owned) and not word.plain.isascii():
+            return True
+    return False
+
+
+@functools.lru_cache(maxsize=10_000)
+def _forms(word: str) -> Forms:
+    return frozenset({word, morphology.lemmas(word)[0]})
+
+
+@functools.cache
+def _professions() -> Forms:
+    return word_classes.professions() | frozenset(shipped_lexicon("grown")["professions"])
+
+
+@functools.cache
+def _kin() -> Forms:
+    return frozenset(shipped_lexicon("grown")["kin"])
 
 
 def _with_lemmas(phrases: Iterable[str]) -> Iterator[str]:
-    """Yield phrases, and the same in dictionary forms, as they stand in another row."""
+    """Yield phrases, and the same in dictionary forms, as they stand in another row, or in the plural."""
     for phrase in phrases:
         yield phrase
+        if _may_be_plural(phrase):
+            yield f"{phrase}s"
         if not phrase.isascii() and not phrase.endswith("*"):
             yield " ".join(morphology.lemmas(plain(word))[0] for word in phrase.split())
+
+
+def _may_be_plural(phrase: str) -> bool:
+    first, _, last = phrase.rpartition(" ")
+    if not phrase.isascii() or last.endswith(("s", "*")):
+        return False
+    return word_classes.is_thing(last) or (bool(first) and word_classes.is_person(last))
 
 
 def _with_all_lemmas(lists: dict[str, list[str]]) -> dict[str, list[str]]:

@@ -1,6 +1,7 @@
 """Words for a child that mean something else where they stand: "hey baby", "in D minor"; pure."""
 
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -20,13 +21,21 @@ _AFTER_A_PERSON = word_set(
 )
 # Beside these, "a minor" is a key: "a minor, then g". Not b and c, which are written for "be" and "see".
 _NOTES, _OF_CHORDS = word_set("d e f g"), word_set("then потом chord chords аккорд major")
+# What a school of children belongs to.
+_PLACES = word_set(
+    "город район село деревня поселок двор улица год день номер век искусство край область страна час утро"
+)
 _DETERMINERS = word_set("the a my our your his her their this that it")
 _AFTER_AN_INFANT = word_set("is was has boy girl sleeps cries needs s food shower clothes bump")
 
 
 def in_adult_senses(sentence: NormalisedSentence) -> NormalisedSentence:
     """Return a sentence in which words that mean no child where they stand are replaced."""
-    replaced = {*_addresses(sentence), *_minor_adjectives(sentence)}
+    replaced = {
+        *_addresses(sentence),
+        *_minor_adjectives(sentence),
+        *_schools_of_subjects(sentence),
+    }
     if not replaced:
         return sentence
     words = tuple(
@@ -48,8 +57,11 @@ def _addresses(sentence: NormalisedSentence) -> Iterator[int]:
         each & words["second"] or morphology.is_said_to_you(word.plain)
         for word, each in zip(sentence.words, forms, strict=True)
     )
+    opener = 1 if forms[0] & words["pet_names"] and len(forms) > 1 else 0
     is_greeting = (
-        forms[0] & words["greetings"] or word_classes.is_verb(sentence.words[0].plain)
+        forms[opener] & words["greetings"]
+        or word_classes.is_verb(sentence.words[opener].plain)
+        or (opener and forms[opener] & words["after_a_name"])
     ) and not any(morphology.is_past(word.plain) for word in sentence.words)
     is_naming = any(each & words["naming"] for each in forms) and any(
         each & words["partners"] for each in forms
@@ -96,7 +108,8 @@ def _is_vocative(sentence: NormalisedSentence, forms: Sequence[Forms], at: int) 
     if before & _words()["before_a_child"]:
         return False
     if at in sentence.ends or not after:
-        return not before & {"ты", "you", "u"}
+        two_before = sentence.words[at - 2].plain if at > 1 else ""
+        return not before & {"ты", "you", "u"} or word_classes.is_verb(two_before)
     if not word.isascii():
         return morphology.is_nominative(word) and not morphology.is_said_of_others(after)
     is_compound = word_classes.is_thing(after) or after in _AFTER_AN_INFANT
@@ -126,6 +139,16 @@ def _minor_adjectives(sentence: NormalisedSentence) -> Iterator[int]:
         is_noun_after = after.isascii() or morphology.is_inanimate(after)
         is_adjective = not ends_clause and is_noun_after and after not in _AFTER_A_PERSON
         if is_key or is_adjective or is_study:
+            yield at
+
+
+def _schools_of_subjects(sentence: NormalisedSentence) -> Iterator[int]:
+    """Yield the indices of schools of one subject, which adults visit too: "школа танго"."""
+    for at, (word, after) in enumerate(itertools.pairwise(sentence.words)):
+        if not word.plain.startswith("школ") or at in sentence.ends:
+            continue
+        is_subject = morphology.is_inanimate(after.plain) and morphology.is_genitive(after.plain)
+        if is_subject and forms_of(word) & {"школа"} and not forms_of(after) & _PLACES:
             yield at
 
 

@@ -25,6 +25,8 @@ LISTS = {
         "sums",
         "lessons",
         "majority",
+        "refused",
+        "age_proof",
     ),
 }
 

@@ -24,17 +24,23 @@ TODAY = dt.date(2026, 11, 28)
 MISSED_AT_MOST: dict[str, int] = {}
 SUBJECTS_RIGHT_AT_LEAST = 209
 # Of 240 mentions, 340 harmless lines and 30 dialogs that nobody who writes rules has read.
-UNREAD_MISSED_AT_MOST = 28
+UNREAD_MISSED_AT_MOST = 17
 UNREAD_TAMED_AT_MOST = 13
 # Of somebody asleep, drunk or forced, in 340 harmless lines of each half.
 KEPT_SAFE_AT_MOST, UNREAD_KEPT_SAFE_AT_MOST = 3, 4
 UNREAD_DIALOGS_MISREAD_AT_MOST = 2
-# Of 936 mentions, 1,248 harmless lines and 90 dialogs that were read once before the rules were changed.
-LATER_MISSED_AT_MOST = {"arithmetic": 1, "school": 1, "paraphrase": 3, "other_language": 1}
-LATER_TAMED_AT_MOST = 27
-# Who is called as a word of the hard list is: "Лолита Марковна, наша главбух".
-LATER_REFUSED_AT_MOST = 1
-LATER_DIALOGS_MISREAD_AT_MOST = 9
+# Of 1,248 mentions, 1,664 harmless lines and 120 dialogs that were read once before the rules were changed.
+LATER_MISSED_AT_MOST = {
+    "birth_year": 1,
+    "arithmetic": 1,
+    "school": 2,
+    "paraphrase": 2,
+    "other_language": 1,
+}
+LATER_TAMED_AT_MOST = 37
+# Who is called as a word of the hard list is: "Лолита Марковна, наша главбух", in two of the lists.
+LATER_REFUSED_AT_MOST = 2
+LATER_DIALOGS_MISREAD_AT_MOST = 17
 
 
 @functools.cache
