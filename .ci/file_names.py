@@ -27,7 +27,7 @@ ELSEWHERE = {
     "alembic/env.py",
     "docker-compose.yml",
     "services",
-    "shared/requirements.txt",
+    "shared",
     "telegram-bot-microservices",
     # the bot that docs/testing-your-bot.md makes up, and its tests
     "messages.py",

@@ -44,9 +44,11 @@ async def set_webhook():
 
 async def tell_ends(_):
     ends = asyncio.create_task(hook.on_end(remember))
-    yield
-    ends.cancel()
-    await hook.close()
+    try:
+        yield
+    finally:
+        ends.cancel()
+        await hook.close()
 
 
 app = web.Application()

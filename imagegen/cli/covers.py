@@ -19,7 +19,12 @@ _MAX_COUNT = 32
 
 @click.command()
 @click.option(
-    "--persona", "names", metavar="NAME|all", multiple=True, default=("all",), help="Or several."
+    "--persona",
+    "names",
+    metavar="NAME|all",
+    multiple=True,
+    default=("all",),
+    help="More than once for several.",
 )
 @click.option(
     "--count",

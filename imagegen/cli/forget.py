@@ -31,7 +31,7 @@ def _check_user(_: click.Context, __: click.Parameter, user: int) -> int:
     type=click.IntRange(-(2**63), 2**63 - 1),
     metavar="ID",
     multiple=True,
-    help="A dialog of the user in which no picture was requested yet. Or several.",
+    help="A dialog of the user in which no picture was requested yet. More than once for several.",
 )
 @output.json_option
 def forget(*, user: int, dialog_ids: Sequence[int], is_json: bool) -> None:

@@ -77,6 +77,11 @@ def import_celery(*, db: int, is_dry_run: bool, takes_unacked: bool, is_json: bo
         return entries
 
     entries = run_in_session(work)
+    if not entries:
+        click.echo(
+            f"imagegen: Redis database {db} has no messages of Celery; --redis-db names another one",
+            err=True,
+        )
     if is_json:
         output.show_json([asdict(entry) for entry in entries])
     else:

@@ -17,7 +17,7 @@ _KINDS = ("automatic", "asked", "variation", "cover", "file")
 def _named(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that name what to pause or resume."""
     persona = click.option(
-        "--persona", "personas", metavar="NAME", multiple=True, help="Or several."
+        "--persona", "personas", metavar="NAME", multiple=True, help="More than once for several."
     )
     kind = click.option("--kind", "kinds", type=click.Choice(_KINDS), multiple=True)
     return persona(kind(command))

@@ -44,17 +44,16 @@ def check(*, path: Path, svg: Path | None, timeout_s: float, is_json: bool) -> N
         reports = [report_on_persona(folder, _shipped(folder)) for folder in _folders(path)]
     else:
         reports = [report_on_graph(path)]
-    show(reports, svg=svg, timeout_s=timeout_s, is_json=is_json)
-
-
-def show(
-    reports: "Sequence[WorkflowReport]", *, svg: Path | None, timeout_s: float, is_json: bool
-) -> None:
-    """Print reports with what each host lacks, write the picture, and end the process."""
-    from imagegen.cli import workflow_tables
-
     if svg is not None:
         _write_svg(svg, reports)
+    is_drawable = show(reports, timeout_s=timeout_s, is_json=is_json)
+    sys.exit(0 if is_drawable else 1)
+
+
+def show(reports: "Sequence[WorkflowReport]", *, timeout_s: float, is_json: bool = False) -> bool:
+    """Print reports with what each host lacks; return whether a worker and a host can draw all."""
+    from imagegen.cli import workflow_tables
+
     hosts, why = _host_lacks(reports, timeout_s)
     if is_json:
         shown = [workflow_tables.as_json(report, hosts) for report in reports]
@@ -63,8 +62,7 @@ def show(
         output.show([workflow_tables.as_text(report, hosts) for report in reports])
     if why is not None:
         click.echo(f"imagegen: no host was asked: {why}", err=True)
-    is_well = all(workflow_tables.is_drawable(report, hosts) for report in reports)
-    sys.exit(0 if is_well else 1)
+    return all(workflow_tables.is_drawable(report, hosts) for report in reports)
 
 
 def _folders(directory: Path) -> list[Path]:

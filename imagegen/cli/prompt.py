@@ -24,14 +24,20 @@ _RATINGS = [*map(str, Rating)]
 
 
 @click.command()
-@click.option("--persona", "names", metavar="NAME|all", multiple=True, help="Or several.")
+@click.option(
+    "--persona",
+    "names",
+    metavar="NAME|all",
+    multiple=True,
+    help="More than once for several; left out, the one that the file names.",
+)
 @click.option(
     "--dialog",
     "file",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    required=True,
-    help="A JSON object with the fields of a Turn; all may be left out.",
+    help="A JSON object with the fields of a Turn, all of which may be left out; without a file, an"
+    " evening in a café.",
 )
 @click.option(
     "--kind", type=click.Choice([*map(str, Kind)]), default=str(Kind.AUTOMATIC), show_default=True
@@ -51,7 +57,7 @@ _RATINGS = [*map(str, Rating)]
 def prompt(  # noqa: PLR0913 - click gives each option by name
     *,
     names: Sequence[str],
-    file: Path,
+    file: Path | None,
     kind: str,
     variation: int,
     rating: str | None,
@@ -65,11 +71,11 @@ def prompt(  # noqa: PLR0913 - click gives each option by name
     """
     with extra("worker"):
         from imagegen import logs
-        from imagegen.pipeline.dry_run import DialogUnreadable, read_dialog
+        from imagegen.pipeline.dry_run import EXAMPLE_DIALOG, DialogUnreadable, read_dialog
 
     logs.configure("console")
     try:
-        dialog = read_dialog(file)
+        dialog = EXAMPLE_DIALOG if file is None else read_dialog(file)
     except DialogUnreadable as error:
         exit_with(error.sentence, code=2)
     if rating is not None:
@@ -99,7 +105,7 @@ def _workflows(names: Sequence[str]) -> "list[Workflow]":
         if "all" in names:
             return [library.workflows[name] for name in sorted(library.workflows)]
         if not all(names):
-            exit_with("the file names no persona: give one with --persona, or all", code=2)
+            exit_with("no persona is named: give one with --persona, or all", code=2)
         return [library.find(name) for name in dict.fromkeys(names)]
     except (BadSetting, ImagegenError) as error:
         exit_with(str(error), code=2)

@@ -62,7 +62,13 @@ def requests() -> None:
 
 
 @requests.command("list")
-@click.option("--state", "states", type=click.Choice(_STATES), multiple=True, help="Or several.")
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice(_STATES),
+    multiple=True,
+    help="More than once for several.",
+)
 @click.option("--persona", metavar="NAME")
 @click.option("--dialog", "dialog_id", type=click.IntRange(-(2**63), 2**63 - 1), metavar="ID")
 @_SINCE

@@ -101,7 +101,8 @@ _FAULT_OPTION = click.option(
     "models",
     metavar="FOLDER=FILE",
     multiple=True,
-    help="A model file that it has, more than once if you like; else what the personas need.",
+    help="A model file that it has instead of those of the shipped personas; more than once for"
+    " several.",
 )
 @_FAULT_OPTION
 @click.option("--seed", type=int, help="Makes faults that come by chance repeatable.")

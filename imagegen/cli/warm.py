@@ -20,14 +20,18 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option(
-    "--persona", "names", metavar="NAME", multiple=True, help="Or several; all if left out."
+    "--persona",
+    "names",
+    metavar="NAME",
+    multiple=True,
+    help="More than once for several; all if left out.",
 )
 @click.option(
     "--host",
     "hosts",
     metavar="ADDRESS",
     multiple=True,
-    help="Or several; all that the workers use if left out.",
+    help="More than once for several; all that the workers use if left out.",
 )
 @timeout_option("How long it may take in all.", default_s=600.0)
 @output.json_option

@@ -4,9 +4,8 @@ from collections.abc import Awaitable, Callable
 
 from chatflow_hook.settings import BadSetting
 from imagegen.doctor.finding import Findings, green, red, yellow
-from imagegen.workflows.library import Library, Workflow
-
-_LORA = "lora_name"
+from imagegen.workflows.library import Library
+from imagegen.workflows.model_files import has_lora
 
 
 async def check(library: Callable[[], Awaitable[Library]]) -> Findings:
@@ -22,7 +21,7 @@ async def check(library: Callable[[], Awaitable[Library]]) -> Findings:
             f"correct {fault.file}, see docs/personas.md; then: imagegen personas reload",
         )
     for name, workflow in sorted(loaded.workflows.items()):
-        if _lacks_trigger_words(workflow):
+        if has_lora(workflow.graph) and not workflow.persona.trigger_words:
             yield yellow(
                 f"{name} draws with a LoRA and has no trigger words, so it may look like anybody",
                 f"write those with which the LoRA was trained into {workflow.persona_file}, as "
@@ -32,8 +31,3 @@ async def check(library: Callable[[], Awaitable[Library]]) -> Findings:
         yield green(
             f"{len(loaded.workflows)} load and pass the screen: {', '.join(sorted(loaded.workflows))}"
         )
-
-
-def _lacks_trigger_words(workflow: Workflow) -> bool:
-    has_lora = any(file.input == _LORA for file in workflow.requirements.models)
-    return has_lora and not workflow.persona.trigger_words

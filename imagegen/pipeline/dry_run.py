@@ -43,6 +43,13 @@ class DialogFile(Turn):
     text: Words = ""
 
 
+EXAMPLE_DIALOG = DialogFile(
+    message_count=4,
+    text="What are you doing? Show me!",
+    reply="I'm reading a book in a small café, in my sweater. It's a rainy evening.",
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class DryRunResult:
     """What would be drawn for one persona; most fields are None if nothing may be drawn.

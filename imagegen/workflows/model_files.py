@@ -28,6 +28,7 @@ CLASS_FOLDERS = {
 }
 # A text that ends so is the name of a model file, whatever the input is called.
 SUFFIXES = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
+_LORA = "lora_name"
 # Inputs that must be numbers.
 NUMBERS = ("strength_model", "strength_clip", "shift", "cfg", "denoise")
 
@@ -35,6 +36,11 @@ NUMBERS = ("strength_model", "strength_clip", "shift", "cfg", "denoise")
 def model_files_of(graph: Graph) -> frozenset[ModelFile]:
     """Return every model file that the graph names."""
     return frozenset(file for node in graph.nodes.values() for file in _files(node))
+
+
+def has_lora(graph: Graph) -> bool:
+    """Whether the graph names the file of a LoRA."""
+    return any(file.input == _LORA for file in model_files_of(graph))
 
 
 def model_set(graph: Graph) -> str:

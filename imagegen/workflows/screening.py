@@ -49,6 +49,13 @@ def check_texts(workflow: Workflow, files: PersonaFiles) -> None:
     _check_graph(workflow, files)
 
 
+def fault_of_label(label: str) -> str | None:
+    """Return why a display name or a trigger word must not be in a persona.toml, None if it may."""
+    finding = shared_screen().label(label)
+    is_refused = finding.verdict is ScreenVerdict.REFUSED
+    return f"breaks a ban ({finding.rule}): {_quoted(label)}" if is_refused else None
+
+
 def _check_persona(persona: Persona, toml: Path) -> None:
     # A name may be a word as well: "Nina" is a girl in Spanish.
     name = re.compile(rf"\b{re.escape(persona.display_name)}\b")
@@ -65,9 +72,8 @@ def _check_persona(persona: Persona, toml: Path) -> None:
                 toml, f"captions: breaks a ban ({finding.rule}): {_quoted(caption)}"
             )
     for label in (persona.display_name, *persona.trigger_words):
-        finding = shared_screen().label(label)
-        if finding.verdict is ScreenVerdict.REFUSED:
-            raise WorkflowFault(toml, f"breaks a ban ({finding.rule}): {_quoted(label)}")
+        if (why := fault_of_label(label)) is not None:
+            raise WorkflowFault(toml, why)
 
 
 def _check_graph(workflow: Workflow, files: PersonaFiles) -> None:

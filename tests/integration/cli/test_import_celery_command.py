@@ -254,6 +254,9 @@ async def test_another_database_is_read_where_it_is_named(
     named = await import_celery(database_url, redis_url, "--redis-db", "4")
 
     assert default.stdout.startswith("0 imported")
+    assert default.stderr == (
+        "imagegen: Redis database 3 has no messages of Celery; --redis-db names another one\n"
+    )
     assert named.stdout.endswith("1 imported, 0 left where they are\n")
 
 

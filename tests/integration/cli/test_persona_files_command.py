@@ -89,10 +89,36 @@ async def test_advice_can_be_followed_in_the_new_folder(tmp_path: Path) -> None:
     followed = await command.run("personas", "check", str(folder))
 
     assert written.code == 1
-    assert f"written: {folder}" in written.stdout
+    assert f"written: {folder}\ntrigger_words is empty, as none was found" in written.stdout
     assert 'text = { node = "27", input = "text" }' in written.stdout
     assert followed.code == 0
     assert "  kept       71 (CLIPTextEncode)" in followed.stdout
+
+
+async def test_a_new_folder_that_a_worker_would_draw_is_no_fault_whatever_hosts_have(
+    tmp_path: Path,
+) -> None:
+    words = node("CLIPTextEncode", text="ameg2, a woman", clip=["30", 0])
+    source = write_png(tmp_path / "picture.png", plain(**{"27": words}))
+    async with SandboxComfyUI(models=POOR) as poor:
+        ended = await command.run(
+            *("personas", "new", "yuna", "--from", str(source), "--into", str(tmp_path / "own")),
+            COMFYUI_HOSTS=f"{poor.address},localhost:1",
+        )
+
+    lines = ended.stdout.splitlines()
+    assert (ended.code, ended.stderr) == (0, "")
+    assert lines[:3] == [
+        f"written: {tmp_path / 'own' / 'yuna'}",
+        (
+            "display_name is Alex, since the folder's name breaks a ban (minor_drawn): 'Yuna':"
+            " write the name that you like"
+        ),
+        "trigger_words are those of the graph's prompt: ameg2",
+    ]
+    assert "yuna/workflow.json can be drawn" in lines
+    assert "LoraLoaderModelOnly has no lora_name 'lina.safetensors'" in ended.stdout
+    assert "localhost:1 does not answer" in ended.stdout
 
 
 async def test_an_existing_folder_is_left_as_it_is(tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ async def test_a_file_of_nothing_is_an_everyday_moment(tmp_path: Path) -> None:
         ({"text": 1}, "dialog.json: text: Input should be a valid string"),
         ({"mood": "SECRET"}, "dialog.json: mood: Extra inputs are not permitted"),
         ({"history": [{"role": "SECRET"}]}, "dialog.json: history.0.role: Input should be"),
-        ({"text": "hi"}, "the file names no persona"),
+        ({"text": "hi"}, "no persona is named"),
         ({"persona": "nobody"}, "There is no persona called 'nobody'"),
     ],
 )
@@ -184,6 +184,14 @@ async def test_a_wrong_file_is_told_in_a_sentence(tmp_path: Path, content: Any, 
 
     assert why in ended.stderr
     assert "SECRET" not in ended.stderr
+
+
+async def test_without_a_file_an_example_is_drawn_for_each_persona_that_is_named() -> None:
+    ended = await command.run("prompt", "--persona", "mei", "--persona", "lina", "--json")
+
+    assert (ended.code, ended.stderr) == (0, "")
+    assert [result["persona"] for result in ended.json] == ["may", "lina"]
+    assert "reading, café, rain, evening, a sweater" in ended.json[0]["summary"]
 
 
 async def test_a_missing_file_is_told_in_a_sentence(tmp_path: Path) -> None:

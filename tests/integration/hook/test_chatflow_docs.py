@@ -3,17 +3,20 @@
 import asyncio
 import runpy
 import sys
-from collections.abc import AsyncIterator, Iterator
+import uuid
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 from sqlalchemy import JSON, BigInteger, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from chatflow_hook import Picture, Request, RequestEnd
 from chatflow_hook.tables import ImageRequest, State
 from imagegen.db import migrations
 from imagegen.db.engine import connect
@@ -95,23 +98,28 @@ async def sessions(empty_database_url: str) -> AsyncIterator[Sessions]:
 
 
 @pytest.fixture
-def example(
+async def example(
     sessions: Sessions,
     empty_database_url: str,
     redis_url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[dict[str, Any]]:
+) -> AsyncIterator[dict[str, Any]]:
     """Return what the example defines, in a bot with the names that it imports."""
     monkeypatch.chdir(tmp_path)  # where there is no .env
     monkeypatch.setenv("DATABASE_URL", empty_database_url)
     monkeypatch.setenv("REDIS_URL", redis_url)
     database = ModuleType("shared.database")
-    names = (Message, get_images_remaining, use_image_quota)
+    names = (ImageBalance, Message, get_images_remaining, use_image_quota)
     vars(database).update({each.__name__: each for each in names}, AsyncSessionLocal=sessions)
-    sys.modules |= {"shared": ModuleType("shared"), "shared.database": database}
-    yield runpy.run_path(str(EXAMPLE))
-    del sys.modules["shared"], sys.modules["shared.database"]
+    utils = ModuleType("shared.utils")
+    bots_own = {"shared": ModuleType("shared"), database.__name__: database, utils.__name__: utils}
+    sys.modules |= bots_own
+    async with Redis.from_url(redis_url) as redis:
+        vars(utils).update(redis_client=redis)
+        yield runpy.run_path(str(EXAMPLE))
+    for name in bots_own:
+        del sys.modules[name]
 
 
 async def talk_until(sessions: Sessions, example: dict[str, Any], state: State) -> None:
@@ -133,6 +141,7 @@ async def talk_until(sessions: Sessions, example: dict[str, Any], state: State) 
                     text="Let's walk",
                     reply="Gladly",
                     history=history,
+                    is_refresh=False,
                 )
             assert was_unpaid == await is_any(sessions, State.CANCELLED)
 
@@ -163,6 +172,10 @@ DELIVER = """
     WHERE state = 'queued'
 """
 TELL_AGAIN = "UPDATE image_requests SET told_end = NULL WHERE state = 'delivered'"
+WAITING = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
 UNTOLD = "SELECT count(*) FROM image_requests WHERE told_end IS NULL"
 
 
@@ -181,3 +194,68 @@ async def test_a_delivered_picture_is_paid_once_and_one_without_quota_is_not_dra
     notes = "SELECT string_agg(content, ',') FROM messages WHERE role = 'system'"
     assert await value(sessions, notes) == "[photo sent: Mei: park]"
     assert await value(sessions, "SELECT remaining FROM image_balances") == 0
+
+
+def delivered(request_id: uuid.UUID) -> RequestEnd:
+    picture = Picture(
+        state=State.DELIVERED,
+        error_code=None,
+        message=None,
+        url="https://bot.example/pictures/1.png",
+        width=8,
+        height=8,
+        seed=1,
+        telegram_message_id=7,
+        summary="Mei: park",
+    )
+    request = Request(id=request_id, dialog_id=1, message_count=4)
+    return RequestEnd(
+        request=request,
+        kind="automatic",
+        user_id=1001,
+        chat_id=1001,
+        persona="mei",
+        picture=picture,
+    )
+
+
+async def test_an_end_that_two_processes_are_told_in_the_same_moment_is_paid_once(
+    example: dict[str, Any], sessions: Sessions, empty_database_url: str, redis_url: str
+) -> None:
+    await schema_dump.execute(empty_database_url, "UPDATE image_balances SET remaining = 5")
+    end = delivered(uuid.uuid4())
+    async with Redis.from_url(redis_url) as redis:
+        await redis.set("user:1001:no_quota_since", "8")
+
+    async with sessions.begin() as session:  # holds both until both have begun
+        await session.get(ImageBalance, 1001, with_for_update=True)
+        both = [asyncio.create_task(example["on_end"](end)) for _ in range(2)]
+        await until(sessions, WAITING, 2)
+    await asyncio.gather(*both)
+
+    assert await value(sessions, "SELECT remaining FROM image_balances") == 4
+    notes = "SELECT string_agg(extra_data ->> 'image_url', ',') FROM messages WHERE role = 'system'"
+    assert await value(sessions, notes) == "https://bot.example/pictures/1.png"
+    async with Redis.from_url(redis_url) as redis:
+        assert await redis.exists("user:1001:no_quota_since") == 0
+
+
+async def test_a_reply_that_is_written_anew_brings_no_picture(
+    example: dict[str, Any], sessions: Sessions
+) -> None:
+    for count in range(2, 14, 2):
+        async with sessions() as db:
+            dialog = await db.get_one(Dialog, 1, with_for_update=True)
+            dialog.message_count = count
+            await example["commit_with_picture"](
+                db,
+                dialog,
+                User(),
+                Persona(),
+                text="Let's walk",
+                reply="Gladly",
+                history=[],
+                is_refresh=True,
+            )
+
+    assert await value(sessions, "SELECT count(*) FROM image_requests") == 0

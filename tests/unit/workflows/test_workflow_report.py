@@ -175,7 +175,7 @@ def test_a_new_folder_can_be_loaded_as_it_is(tmp_path: Path) -> None:
     report = report_on_graph(write_persona_folder(tmp_path / "old", plain()) / "workflow.json")
     assert report.graph is not None
 
-    folder = write_persona(tmp_path / "new", "nora", report.graph)
+    folder = write_persona(tmp_path / "new", "nora", report.graph).folder
 
     library = screened_workflows(tmp_path / "new")
     assert not library.faults
