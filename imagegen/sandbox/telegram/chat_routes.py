@@ -103,7 +103,10 @@ class ChatRoutes:
 
     async def _list(self, _: web.Request) -> web.Response:
         shown = [
-            {**self._chats.describe_chat(chat_id), "last_message": self._shown([*messages.values()][-1])}
+            {
+                **self._chats.describe_chat(chat_id),
+                "last_message": self._shown([*messages.values()][-1]),
+            }
             for chat_id, messages in self._chats.current.items()
             if messages
         ]

@@ -308,7 +308,9 @@ async def test_what_a_person_writes_in_a_topic_is_answered_in_the_topic(
         await api.sandbox("POST", f"/chats/{GROUP}/messages", body)
         [sent] = await telegram.wait_for(1, timeout=PATIENCE_S)
 
-    written, _ = (telegram.chats.described(one) for one in telegram.person(ANNA, chat_id=GROUP).messages())
+    written, _ = (
+        telegram.chats.described(one) for one in telegram.person(ANNA, chat_id=GROUP).messages()
+    )
     assert sent.message_thread_id == 5
     assert written["is_topic_message"] is True
     assert (written["chat"]["type"], written["chat"]["is_forum"]) == ("supergroup", True)
