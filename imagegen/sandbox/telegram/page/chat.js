@@ -138,7 +138,7 @@ function replace(message) {
 }
 
 function twin(made, focused) {
-  const isSame = (each) => each.className === focused.className && each.textContent === focused.textContent;
+  const isSame = (each) => each.tagName === focused.tagName && each.textContent === focused.textContent;
   return [...made.querySelectorAll("button, a")].find(isSame);
 }
 
