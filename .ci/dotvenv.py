@@ -71,7 +71,7 @@ def _make() -> None:
     STAMP.unlink(missing_ok=True)
     lock = ROOT / "requirements.lock"
     total = len(re.findall(r"^[\w.-]+==", lock.read_text(), re.MULTILINE))
-    print(f"making .venv: {total} packages, half a minute or so", flush=True)
+    print(f"making .venv: {total} packages, a minute or so", flush=True)
     _pip("--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", lock.name, total=total)
     _pip("--no-deps", "--no-build-isolation", "-e", ".", total=1)
     _show("")
