@@ -91,7 +91,7 @@ def _pip(*arguments: str, total: int) -> None:
         for line in pip.stdout or ():
             told.append(line)
             here += line.startswith(("Collecting ", "Processing ", "Requirement "))
-            is_last = line.startswith("Installing ")
+            is_last = total == 1 or line.startswith("Installing ")
             _show("  installing …" if is_last else f"  {min(here, total)} of {total} packages here")
     if pip.returncode:
         _show("")

@@ -91,7 +91,7 @@ async def test_a_person_chats_until_a_photo_comes_reloads_and_is_forgotten(
         await page.get_by_role("button", name="/forget_me erase").click()
         await page.get_by_role("button", name="Yes, forget me").click()
         await page.get_by_text("nothing is kept of you any more").wait_for()
-        await page.wait_for_function("!document.querySelector('.photo, .file')")
+        await page.locator(".photo, .file").first.wait_for(state="detached")
 
 
 async def test_nothing_serious_is_found_on_a_page_with_all_there_is() -> None:
@@ -182,8 +182,9 @@ async def test_the_list_of_chats_speaks_russian_and_hands_a_chosen_language_on(
 
 async def test_a_time_is_shown_by_the_clock_of_the_reader() -> None:
     noon = datetime(2026, 11, 29, 12, tzinfo=UTC)
+    unix_time = int(noon.timestamp())
     entity = MessageEntity(
-        type="date_time", offset=8, length=9, unix_time=noon.timestamp(), date_time_format="t"
+        type="date_time", offset=8, length=9, unix_time=unix_time, date_time_format="t"
     )
     async with SandboxTelegram() as telegram, bot_of(telegram) as bot:
         await bot.send_message(ANNA, "Free at 12:00 UTC.", entities=[entity])
