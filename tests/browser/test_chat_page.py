@@ -232,11 +232,20 @@ async def test_a_long_text_is_sent_as_several_messages_and_a_short_one_has_no_sc
                 await field.fill(words)
                 scrolls.append(await field.evaluate("it => it.scrollHeight > it.clientHeight"))
             await say(page, "😀" * 5000)
-            await page.locator(".message").nth(1).wait_for()
+            last = page.locator(".message").nth(1)
+            await last.wait_for()
+            await field.fill("\n" * 5)
+            for _ in range(2):  # what follows a change of size is done within the next frame
+                await page.evaluate("new Promise(requestAnimationFrame)")
+            message, composer = (
+                await last.bounding_box(),
+                await page.locator("footer").bounding_box(),
+            )
 
         written = [str(each.text) for each in telegram.chats.current[ANNA].values()]
 
     assert scrolls == [False, False, False]
+    assert message["y"] + message["height"] <= composer["y"]
     assert written == ["😀" * 4096, "😀" * 904]
 
 

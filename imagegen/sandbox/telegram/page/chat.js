@@ -275,6 +275,8 @@ find("menu").addEventListener("click", () => toggleCommands(find("commands").hid
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !find("commands").hidden) { toggleCommands(false); find("menu").focus(); }
 });
+// The last message stays in sight when the message field grows.
+new ResizeObserver(() => { if (isAtEnd()) scrollDown("instant"); }).observe(find("log"));
 // A photo that has loaded is higher than its place was.
 find("messages").addEventListener("load", () => { if (isAtEnd()) scrollDown("instant"); }, true);
 
