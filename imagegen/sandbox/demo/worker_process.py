@@ -69,9 +69,7 @@ class DemoWorker:
     def _start_again(self, say: Callable[[str], None]) -> None:
         if not self._process.was_killed:
             raise SandboxError(f"the worker ended: {self.last_words()}")
-        say(
-            "The worker was killed, and is started again; a picture that it was making comes later."
-        )
+        say("The worker was killed; it is started again, and its picture comes later.")
         self._process = ServerProcess(self._launch)
 
 
