@@ -71,7 +71,7 @@ def _make() -> None:
     STAMP.unlink(missing_ok=True)
     lock = ROOT / "requirements.lock"
     total = len(re.findall(r"^[\w.-]+==", lock.read_text(), re.MULTILINE))
-    print(f"making .venv: {total} packages, half a minute or so", flush=True)
+    print(f"making .venv: {total} packages, a minute or so", flush=True)
     _pip("--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", lock.name, total=total)
     _pip("--no-deps", "--no-build-isolation", "-e", ".", total=1)
     _show("")
@@ -91,7 +91,7 @@ def _pip(*arguments: str, total: int) -> None:
         for line in pip.stdout or ():
             told.append(line)
             here += line.startswith(("Collecting ", "Processing ", "Requirement "))
-            is_last = line.startswith("Installing ")
+            is_last = total == 1 or line.startswith("Installing ")
             _show("  installing …" if is_last else f"  {min(here, total)} of {total} packages here")
     if pip.returncode:
         _show("")

@@ -75,8 +75,10 @@ def turn_from(message: Message, *, persona: str, dialog_id: int | None = None, *
 class TurnMiddleware(BaseMiddleware):
     """Counts each message that a handler has answered, and asks for the age where it matters.
 
-    An inner middleware of messages: `dispatcher.message.middleware(...)`. A message that begins
-    with `/` is not counted. The turn is made before the handler, which gets it as `turn`, None without one. What the
+    An inner middleware of messages: `dispatcher.message.middleware(...)`. The turn is made before
+    the handler, which gets it as `turn`. It is None, and nothing is counted, for a message that
+    begins with `/`, also with a command that the bot does not have, for a message that nobody has
+    sent, and where `turn_of` returns None: every handler has to answer without one too. What the
     handler returns is the persona's answer: the message that it sent (`return await
     message.answer(...)`), the call that sends it, or a text.
 
@@ -148,8 +150,9 @@ def picture_router(  # noqa: PLR0913 (what the bot knows, by name)
     Include it before routers that take every message; handlers of the dispatcher itself come before
     all routers. `dialogs_of` names the dialogs of a user, for a bot whose dialogs have ids of their
     own; without it the dialog of a private chat has the chat's id. `on_forget` erases what the
-    bot keeps of a user, after the hook has forgotten them. `zone_of` names the time zone of a
-    user, None if it is unknown; times are told in it.
+    bot keeps of a user, after the hook has forgotten them; it is called for each press of the
+    button, so it must be possible to call it again, also at the same time. `zone_of` names the
+    time zone of a user; times are told in it, and in UTC where it returns None or raises.
     """
     handlers = Handlers(
         hook=hook,

@@ -28,6 +28,7 @@ from chatflow_hook.drafts import CANCEL, StoppedDraft
 from chatflow_hook.handles import SentPhoto
 from chatflow_hook.hook import ChatFlowHook
 from chatflow_hook.quota import Limited
+from chatflow_hook.tables import State
 from chatflow_hook.turn import Turn
 
 log = structlog.get_logger(__name__)
@@ -35,7 +36,8 @@ log = structlog.get_logger(__name__)
 # Makes a turn of a message; None where nobody talks to a persona yet.
 TurnOf = Callable[[Message], Awaitable[Turn | None]]
 
-# The ids of a user's dialogs, and what erases what the bot itself keeps of a user.
+# The ids of a user's dialogs, and what erases what the bot itself keeps of a user; each press of
+# the button calls it, so it may be called again for somebody of whom nothing is left.
 DialogsOf = Callable[[int], Awaitable[Collection[int]]]
 OnForget = Callable[[int], Awaitable[None]]
 
@@ -73,7 +75,7 @@ class Handlers:
             await message.answer(self.texts.text("unavailable", language))
             return
         if isinstance(asked, Limited):
-            zone = await self.zone_of(turn.user_id)
+            zone = await self._zone(turn.user_id)
             limited = self.hook.limited_message(asked, language=language, zone=zone)
             entities = [MessageEntity.model_validate(entity) for entity in limited.entities]
             # Entities count only without the bot's own parse mode.
@@ -114,7 +116,7 @@ class Handlers:
             chat_id=query.message.chat.id,
             press_id=query.id,
             language=_language(query.from_user),
-            zone=await self.zone_of(query.from_user.id),
+            zone=await self._zone(query.from_user.id),
         )
         if answer is None:
             return
@@ -130,12 +132,12 @@ class Handlers:
             await query.answer(self.texts.text("not_yours", language), show_alert=True)
             return
         try:
-            was_open = await self.hook.cancel((query.data or "").removeprefix(CANCEL))
-        except DatabaseFault as error:
+            is_cancelled = await self._cancelled((query.data or "").removeprefix(CANCEL))
+        except (DatabaseFault, TimeoutError) as error:
             log.warning("picture not cancelled", why=str(error))
             await query.answer(self.texts.text("unavailable", language), show_alert=True)
             return
-        await query.answer(self.texts.text("cancelled" if was_open else "too_late", language))
+        await query.answer(self.texts.text("cancelled" if is_cancelled else "too_late", language))
 
     async def stop(self, stopped: Any) -> None:
         """Cancel the picture whose draft a person has stopped: aiogram's MessageGenerationStopped.
@@ -195,6 +197,23 @@ class Handlers:
             await self.on_forget(user_id)
         await self._replace(query, "forgotten", language)
         await _delete_photos(_bot(query), forgotten.photos)
+
+    async def _cancelled(self, request_id: str) -> bool:
+        """Cancel a request; return whether it is cancelled now, by this press or by one before."""
+        if await self.hook.cancel(request_id):
+            return True
+        try:
+            return (await self.hook.status(request_id)).state is State.CANCELLED
+        except LookupError:
+            return False
+
+    async def _zone(self, user_id: int) -> tzinfo | None:
+        """Return the user's time zone; without one, and where the bot cannot say, it is UTC."""
+        try:
+            return await self.zone_of(user_id)
+        except Exception as error:  # noqa: BLE001 (the bot's own code; the answer goes without)
+            log.warning("time zone unknown", error=type(error).__name__)
+            return None
 
     async def _replace(self, query: CallbackQuery, key: str, language: str | None) -> None:
         """Put a text in the place of the question and its buttons, and end the press."""

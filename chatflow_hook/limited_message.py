@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from chatflow_hook.messages import Messages
 from chatflow_hook.quota import Limited
@@ -23,8 +23,8 @@ class LimitedMessage:
 def free_time(limited: Limited, zone: tzinfo | None) -> str:
     """Return when the next picture is free, as `16:10` in the chat's zone, else as `13:10 UTC`."""
     if zone is None:
-        return f"{limited.free_at.astimezone(UTC):%H:%M} UTC"
-    return f"{limited.free_at.astimezone(zone):%H:%M}"
+        return f"{_free_minute(limited).astimezone(UTC):%H:%M} UTC"
+    return f"{_free_minute(limited).astimezone(zone):%H:%M}"
 
 
 def limited_notice(
@@ -51,9 +51,15 @@ def limited_message(
         # In UTF-16 units.
         "offset": len(before.encode("utf-16-le")) // 2,
         "length": len(time),
-        "unix_time": int(limited.free_at.timestamp()),
+        "unix_time": int(_free_minute(limited).timestamp()),
         "date_time_format": "t",
     }
     if before == sentence:  # an operator's phrase without the time
         return LimitedMessage(text=sentence, entities=())
     return LimitedMessage(text=sentence.replace("{time}", time), entities=(entity,))
+
+
+def _free_minute(limited: Limited) -> datetime:
+    """Return the first full minute in which the next picture is free: a time is told in minutes."""
+    minute = limited.free_at.replace(second=0, microsecond=0)
+    return minute if minute == limited.free_at else minute + timedelta(minutes=1)

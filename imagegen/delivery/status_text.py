@@ -8,8 +8,11 @@ from chatflow_hook.messages import Messages
 _BAR_CELLS = 10
 _DONE, _LEFT = "▰", "▱"
 _MINUTE_S = 60
-# Estimates are told in steps of so many seconds, so that the text rarely changes.
+# Estimates are told in steps of so many seconds, so that the text rarely changes; the last ones in
+# the steps in which a status message may be edited.
 _STEP_S = 5
+_LAST_STEP_S = 3
+_LAST_S = 9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,5 +49,6 @@ def _estimate(left_s: float | None, words: Messages, language: str | None) -> st
     if left_s >= _MINUTE_S:
         minutes = math.ceil(left_s / _MINUTE_S)
         return words.text("status_minutes", language=language, number=str(minutes))
-    seconds = math.ceil(left_s / _STEP_S) * _STEP_S
+    step_s = _STEP_S if left_s > _LAST_S else _LAST_STEP_S
+    seconds = math.ceil(left_s / step_s) * step_s
     return words.text("status_seconds", language=language, number=str(seconds))

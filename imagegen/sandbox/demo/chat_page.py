@@ -28,6 +28,9 @@ WORKER_SETTINGS: Mapping[str, str] = {
 
 _COVERS_PER_PERSONA = 2
 
+# Longer than a bot's own: nobody but this demo waits for the database of this machine.
+TURN_TIMEOUT_S = 15.0
+
 
 async def serve(
     telegram: SandboxTelegram,
@@ -38,7 +41,7 @@ async def serve(
 ) -> None:
     """Run the bot, and say where its chat is; runs until it is cancelled."""
     async with (
-        ChatFlowHook(hook_settings) as hook,
+        ChatFlowHook(hook_settings, turn_timeout_s=TURN_TIMEOUT_S) as hook,
         running_bot(hook, telegram, personas=personas),
     ):
         await order_covers(hook, hook_settings.database_url.get_secret_value(), personas)

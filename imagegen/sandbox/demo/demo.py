@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from rich.console import Console
 
@@ -25,8 +24,8 @@ from imagegen.sandbox import signals
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.demo import chat_page, progress_board, worker_process
 from imagegen.sandbox.demo.progress_board import ProgressBoard
+from imagegen.sandbox.demo.worker_process import DemoWorker
 from imagegen.sandbox.ports import free_ports
-from imagegen.sandbox.servers.process import ServerProcess
 from imagegen.sandbox.servers.servers import Servers, running_servers
 from imagegen.sandbox.servers.workdir import private_directory
 from imagegen.sandbox.telegram import SandboxTelegram
@@ -41,12 +40,9 @@ _PICTURE_TIMEOUT_S = 60.0
 _PROBE_TIMEOUT_S = 5.0
 # Real hosts may have to load their models first.
 _PICTURE_TIMEOUT_REAL_HOSTS_S = 600.0
-_WORKER_CHECK_INTERVAL_S = 0.2
+_PAGE_CHECK_INTERVAL_S = 0.2
 _FIRST_CHAT = 1001
 _MESSAGES = 5
-_TURN_TIMEOUT_S = 15.0
-
-ResultT = TypeVar("ResultT")
 
 
 class DemoFailed(ImagegenError):
@@ -73,7 +69,7 @@ def run_demo(options: DemoOptions, console: Console) -> None:
 
     Raises:
         DemoFailed: a picture was not delivered, or the directory cannot be written to.
-        SandboxError: a server of the sandbox cannot start.
+        SandboxError: a server of the sandbox cannot start, or the worker has ended by itself.
         WorkflowFault: a workflow is invalid.
         UnknownPersona: there is no such persona.
     """
@@ -149,7 +145,8 @@ async def _run(demo: _Demo) -> None:
         settings = _worker_settings(demo, hosts, telegram)
         with worker_process.running_worker(demo.directory, settings) as worker:
             if demo.options.chat:
-                await _while_running(worker, asyncio.gather(*_pages(demo, telegram, settings)))
+                pages = asyncio.gather(*_pages(demo, telegram, settings))
+                await worker.while_running(pages, demo.console.print)
                 return
             pictures = await _chat_with_all(demo, telegram, worker)
             _save_photos(demo, telegram)
@@ -180,7 +177,7 @@ async def _show_status_page(demo: _Demo, settings: Mapping[str, str]) -> None:
             _, writer = await asyncio.open_connection(host, port)
             writer.close()
             break
-        await asyncio.sleep(_WORKER_CHECK_INTERVAL_S)
+        await asyncio.sleep(_PAGE_CHECK_INTERVAL_S)
     token = settings["STATUS_TOKEN"]
     demo.console.print(f"Status page: http://{host}:{port}/ (token: {token})", highlight=False)
 
@@ -235,20 +232,19 @@ async def _comfyui_hosts(demo: _Demo) -> AsyncIterator[str]:
 
 
 async def _chat_with_all(
-    demo: _Demo, telegram: SandboxTelegram, worker: ServerProcess
+    demo: _Demo, telegram: SandboxTelegram, worker: DemoWorker
 ) -> dict[str, Picture | None]:
     settings = _hook_settings(demo)
     timeout_s = _PICTURE_TIMEOUT_REAL_HOSTS_S if demo.options.comfyui else _PICTURE_TIMEOUT_S
     async with (
         connections.result_connection(settings.redis, db=settings.redis_result_db) as redis,
-        # Nobody waits for an answer here, so a slow machine may take its time.
-        ChatFlowHook(settings, turn_timeout_s=_TURN_TIMEOUT_S) as hook,
+        ChatFlowHook(settings, turn_timeout_s=chat_page.TURN_TIMEOUT_S) as hook,
     ):
         board = ProgressBoard(demo.console, redis, list(demo.personas))
         async with board.shown():
             people = _People(hook=hook, telegram=telegram, board=board, timeout_s=timeout_s)
             chats = [people.chat(number, name) for number, name in enumerate(demo.personas)]
-            pictures = await _while_running(worker, asyncio.gather(*chats))
+            pictures = await worker.while_running(asyncio.gather(*chats), demo.console.print)
     return dict(zip(demo.personas, pictures, strict=True))
 
 
@@ -263,19 +259,6 @@ def _hook_settings(demo: _Demo) -> HookSettings:
         image_trigger_min=3,
         image_trigger_max=5,
     )
-
-
-async def _while_running(worker: ServerProcess, work: asyncio.Future[ResultT]) -> ResultT:
-    try:
-        while worker.is_running:
-            done, _ = await asyncio.wait({work}, timeout=_WORKER_CHECK_INTERVAL_S)
-            if done:
-                return work.result()
-        raise DemoFailed(f"the worker ended: {worker.last_words()}")
-    finally:
-        work.cancel()
-        with suppress(asyncio.CancelledError):
-            await work
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,7 +303,7 @@ def _save_photos(demo: _Demo, telegram: SandboxTelegram) -> None:
             file.write_bytes(message.photo)
 
 
-def _report(demo: _Demo, pictures: Mapping[str, Picture | None], worker: ServerProcess) -> None:
+def _report(demo: _Demo, pictures: Mapping[str, Picture | None], worker: DemoWorker) -> None:
     delivered = sum(_is_delivered(picture) for picture in pictures.values())
     elapsed_s = time.monotonic() - demo.started
     summary = f"delivered {delivered} of {len(pictures)} pictures in {elapsed_s:.1f} s"

@@ -14,7 +14,6 @@ import os
 import tomllib
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,11 +24,17 @@ from aiogram import Bot, Dispatcher, F, Router
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import PRODUCTION, TelegramAPIServer
 from aiogram.filters import CommandStart
-from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message
+from aiogram.types import (
+    CallbackQuery,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    Message,
+    MessageEntity,
+)
 from aiogram.utils.chat_action import ChatActionSender
 
 import chatflow_hook
-from chatflow_hook import ChatFlowHook, DatabaseFault, Rating, Turn
+from chatflow_hook import ChatFlowHook, DatabaseFault, Limited, Rating, Turn
 from chatflow_hook.bot import TurnMiddleware, announce_commands, picture_router, turn_from
 
 log = structlog.get_logger(__name__)
@@ -41,14 +46,22 @@ WELCOME = {
     "en": "Hello! I am an AI, not a human: the people here are made up, and their photos are made by a machine. /privacy says what is kept. With whom would you like to talk?",
     "ru": "Привет! Я ИИ, а не человек: люди здесь вымышленные, и фото делает машина. Что хранится, скажет /privacy. С кем поговорим?",
 }
+ONE_MOMENT = {
+    "en": "One moment, the photo is on its way.",
+    "ru": "Минутку, фото уже скоро будет.",
+}
 _SYSTEM = "You are {name}, {about}: a fictional adult, played by an AI. Never claim to be human. Answer in the user's language, warmly, in one to three short sentences, and say where you are and what you do. Keep it harmless."
 
 
 @dataclass
 class PersonaChat:
-    """A person's chat with a persona: the newest messages, and how many answers there were."""
+    """A person's chat with a persona: the newest messages, and how many answers there were.
+
+    `chosen_below` is the message whose button has begun it.
+    """
 
     persona: str
+    chosen_below: int
     history: deque[chatflow_hook.Message] = field(default_factory=lambda: deque(maxlen=6))
     answers: int = 0
 
@@ -96,11 +109,16 @@ class PersonaBot:
 
     async def choose(self, query: CallbackQuery) -> None:
         persona = (query.data or "").removeprefix("persona:")
-        await query.answer()
         if persona not in self.personas or not isinstance(query.message, Message):
+            await query.answer()
             return
-        chat = query.message.chat
-        dialog = self.chats[chat.id] = PersonaChat(persona=persona)
+        chat, message_id = query.message.chat, query.message.message_id
+        dialog = self.chats.get(chat.id)
+        if dialog is not None and dialog.chosen_below == message_id:  # several were pressed quickly
+            await query.answer()
+            return
+        dialog = self.chats[chat.id] = PersonaChat(persona=persona, chosen_below=message_id)
+        await query.answer()
         language = _language(query.from_user)
         greeting = _voice(persona)[language]["greeting"]
         dialog.history.append(chatflow_hook.Message(role="persona", text=greeting))
@@ -124,18 +142,26 @@ class PersonaBot:
             return None
         dialog = self.chats[message.chat.id]
         async with ChatActionSender.typing(bot=message.bot, chat_id=message.chat.id):
-            answer = await self.answer(dialog, turn)
+            answer, entities = await self.answer(dialog, turn), None
         if self.hook.wants_picture(turn.text):
-            await self._ask(turn)
+            answer, entities = await self._ask(turn) or (answer, None)
         dialog.answers += 1
         dialog.history.append(chatflow_hook.Message(role="user", text=turn.text))
         dialog.history.append(chatflow_hook.Message(role="persona", text=answer))
-        return await message.answer(answer)
+        return await message.answer(answer, entities=entities)
 
-    async def _ask(self, turn: Turn) -> None:
-        # Beyond the limits the persona goes on talking.
-        with suppress(DatabaseFault, LookupError):
-            await self.hook.ask(turn)
+    async def _ask(self, turn: Turn) -> tuple[str, list[MessageEntity] | None] | None:
+        """Ask for a picture; return what is said to that, None for what she would say anyway."""
+        try:
+            asked = await self.hook.ask(turn)
+        except (DatabaseFault, LookupError):  # the persona goes on talking
+            return None
+        if isinstance(asked, Limited):
+            limited = self.hook.limited_message(asked, language=turn.language)
+            return limited.text, [MessageEntity.model_validate(each) for each in limited.entities]
+        if self.llm is not None:
+            return None
+        return ONE_MOMENT["ru" if turn.language == "ru" else "en"], None
 
     async def answer(self, dialog: PersonaChat, turn: Turn) -> str:
         """Return the model's answer, or the persona's next line where there is none."""

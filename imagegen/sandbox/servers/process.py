@@ -138,6 +138,12 @@ class ServerProcess:
     def is_running(self) -> bool:
         return self._popen.poll() is None
 
+    @property
+    def was_killed(self) -> bool:
+        """Whether it has ended by a signal, such as SIGKILL, and not by itself."""
+        code = self._popen.poll()
+        return code is not None and code < 0
+
     def wait_until(self, ready: Callable[[], bool], *, timeout_s: float) -> None:
         """Wait until `ready` returns True.
 

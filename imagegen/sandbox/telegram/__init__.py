@@ -17,7 +17,12 @@ from imagegen.sandbox.telegram.calls import Call
 from imagegen.sandbox.telegram.faults import Trouble
 from imagegen.sandbox.telegram.flood import FloodLimits
 from imagegen.sandbox.telegram.message import ChatMessage
-from imagegen.sandbox.telegram.person import CallbackAnswer, ChatPerson, NothingToPress
+from imagegen.sandbox.telegram.person import (
+    CallbackAnswer,
+    ChatPerson,
+    NothingToPress,
+    NothingToWrite,
+)
 from imagegen.sandbox.telegram.server import SandboxTelegram
 
 __all__ = [
@@ -27,6 +32,7 @@ __all__ = [
     "ChatPerson",
     "FloodLimits",
     "NothingToPress",
+    "NothingToWrite",
     "SandboxTelegram",
     "Trouble",
 ]

@@ -17,7 +17,7 @@ from imagegen.sandbox.telegram.chats import Chats
 from imagegen.sandbox.telegram.events import ChatEvent, ChatEvents
 from imagegen.sandbox.telegram.fault_text import parse_fault
 from imagegen.sandbox.telegram.faults import TroubleScript
-from imagegen.sandbox.telegram.message import ChatMessage, describe_chat
+from imagegen.sandbox.telegram.message import ChatMessage
 from imagegen.sandbox.telegram.person import ChatPerson
 
 # A comment so often tells both sides that a silent connection still stands.
@@ -103,7 +103,10 @@ class ChatRoutes:
 
     async def _list(self, _: web.Request) -> web.Response:
         shown = [
-            {**describe_chat(chat_id), "last_message": self._shown([*messages.values()][-1])}
+            {
+                **self._chats.describe_chat(chat_id),
+                "last_message": self._shown([*messages.values()][-1]),
+            }
             for chat_id, messages in self._chats.current.items()
             if messages
         ]
@@ -120,7 +123,7 @@ class ChatRoutes:
         drafts = [draft for draft in self._chats.drafts.values() if draft.chat_id == chat_id]
         return web.json_response(
             {
-                "chat": describe_chat(chat_id),
+                "chat": self._chats.describe_chat(chat_id),
                 "commands": self._chats.commands.shown(
                     chat_id=chat_id,
                     user_id=abs(chat_id) if viewer is None else viewer,
@@ -134,11 +137,14 @@ class ChatRoutes:
 
     async def _write(self, request: web.Request) -> web.Response:
         body = await _read(request, _Written)
-        number = self._who(request, body).write(
-            body.text,
-            reply_to=body.reply_to_message_id,
-            message_thread_id=body.message_thread_id,
-        )
+        try:
+            number = self._who(request, body).write(
+                body.text,
+                reply_to=body.reply_to_message_id,
+                message_thread_id=body.message_thread_id,
+            )
+        except SandboxError as error:
+            raise _refused(web.HTTPBadRequest, error) from error
         return web.json_response({"message_id": number})
 
     async def _press(self, request: web.Request) -> web.Response:

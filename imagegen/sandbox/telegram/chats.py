@@ -12,7 +12,7 @@ from imagegen.sandbox.telegram import errors
 from imagegen.sandbox.telegram.bot_commands import BotCommands
 from imagegen.sandbox.telegram.events import ChatEvents, EventType
 from imagegen.sandbox.telegram.files import Kind, StoredFile
-from imagegen.sandbox.telegram.message import ChatMessage, Entity, described
+from imagegen.sandbox.telegram.message import ChatMessage, Entity, describe_chat, described
 
 # Core Telegram's: a draft that is not renewed is gone after so long.
 DRAFT_LIFETIME_S = 30.0
@@ -47,7 +47,8 @@ class Chats:
     A test may read and change it. `sent` are messages as they were before any edit, `edited` the
     results of edits, `current` the messages that a chat shows now, and `ephemeral` those that one
     member of a group sees. `known` None means that every chat exists. In the groups of
-    `administered` the bot is an administrator.
+    `administered` the bot is an administrator. `forums` are the groups that have topics: those in
+    which somebody has written in one.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Chats:
         self.administered: set[int] = set()
         self.without_drafts: set[int] = set()
         self.closed_topics: set[tuple[int, int]] = set()
+        self.forums: set[int] = set()
         self._bot = bot
         self._events = events
         self._draft_lifetime_s = draft_lifetime_s
@@ -117,6 +119,8 @@ class Chats:
         It gets a number unless it has one. What the bot sends ends its drafts in that chat.
         """
         message = self._numbered(message)
+        if message.chat_id < 0 and message.message_thread_id is not None:
+            self.forums.add(message.chat_id)
         if message.sender is None:
             self.sent.append(message)
             self._drop_drafts(message.chat_id)
@@ -189,12 +193,17 @@ class Chats:
         self.files[file_id] = stored
         return stored
 
+    def describe_chat(self, chat_id: int) -> dict[str, Any]:
+        """Return a chat as the Bot API describes it."""
+        return describe_chat(chat_id, is_forum=chat_id in self.forums)
+
     def described(self, message: ChatMessage) -> dict[str, Any]:
         """Return a message as the Bot API describes it."""
         replied = message.reply_to_message_id
         return described(
             message,
             bot=self._bot,
+            chat=self.describe_chat(message.chat_id),
             media=self.files[message.file_id].as_media if message.file_id else {},
             replied=None if replied is None else self.current[message.chat_id].get(replied),
         )

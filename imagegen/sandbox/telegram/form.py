@@ -10,9 +10,9 @@ from aiohttp import web
 from imagegen.sandbox.telegram import errors
 from imagegen.sandbox.telegram.errors import bad_request, too_large
 from imagegen.sandbox.telegram.markup.formatted_text import FormattedText, read_text
+from imagegen.sandbox.telegram.message import MESSAGE_LENGTH
 
 _MAX_CAPTION = 1024
-_MAX_TEXT = 4096
 _MAX_BYTES_OF_TEXT = 1 << 15
 _MAX_CALLBACK_DATA = 64
 _MAX_BUTTONS = 100
@@ -173,7 +173,7 @@ def draft_text(form: MethodForm) -> FormattedText:
     if len(raw.encode()) > _MAX_BYTES_OF_TEXT:
         raise bad_request("text is too long")
     text = read_text(raw, form.text("parse_mode"), form.text("entities"))
-    if text.length > _MAX_TEXT:
+    if text.length > MESSAGE_LENGTH:
         raise bad_request("message is too long")
     return text
 

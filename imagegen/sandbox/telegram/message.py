@@ -9,6 +9,9 @@ from typing import Any
 # `ChatMessage.method` of a message that a person wrote.
 WRITTEN = "written"
 
+# The limit of a message, in characters.
+MESSAGE_LENGTH = 4096
+
 Entity = Mapping[str, Any]
 
 
@@ -63,19 +66,21 @@ def described(
     message: ChatMessage,
     *,
     bot: Mapping[str, Any],
+    chat: Mapping[str, Any],
     media: Mapping[str, Any],
     replied: ChatMessage | None,
 ) -> dict[str, Any]:
     """Return a message as the Bot API describes it.
 
-    `media` is the field of its file, `replied` the message that it answers.
+    `chat` is the description of its chat, `media` the field of its file, `replied` the message that
+    it answers.
     """
     entities = list(message.entities) or None
     receiver = message.receiver_user_id
     fields: dict[str, Any] = {
         "message_id": message.message_id,
         "from": message.sender or bot,
-        "chat": describe_chat(message.chat_id),
+        "chat": chat,
         "date": int(message.when.timestamp()),
         "edit_date": int(message.edited.timestamp()) if message.edited else None,
         "text": message.text,
@@ -83,10 +88,11 @@ def described(
         "caption": message.caption,
         "caption_entities": entities if message.caption is not None else None,
         "message_thread_id": message.message_thread_id,
+        "is_topic_message": message.message_thread_id is not None or None,
         "media_group_id": message.media_group_id,
         "has_media_spoiler": message.has_spoiler or None,
         "has_protected_content": message.protect_content or None,
-        "reply_to_message": _replied(message, bot, replied),
+        "reply_to_message": _replied(message, bot, chat, replied),
         "reply_markup": {"inline_keyboard": message.buttons} if message.buttons else None,
         "ephemeral_message_id": message.ephemeral_message_id,
         "receiver_user": None if receiver is None else describe_user(receiver),
@@ -96,21 +102,25 @@ def described(
 
 
 def _replied(
-    message: ChatMessage, bot: Mapping[str, Any], replied: ChatMessage | None
+    message: ChatMessage,
+    bot: Mapping[str, Any],
+    chat: Mapping[str, Any],
+    replied: ChatMessage | None,
 ) -> dict[str, Any] | None:
     if message.reply_to_message_id is None:
         return None
     if replied is None:  # deleted since
-        chat = describe_chat(message.chat_id)
         return {"message_id": message.reply_to_message_id, "date": 0, "chat": chat}
     bare = replace(replied, reply_to_message_id=None)
-    return described(bare, bot=bot, media={}, replied=None)
+    return described(bare, bot=bot, chat=chat, media={}, replied=None)
 
 
-def describe_chat(chat_id: int) -> dict[str, Any]:
-    """Return a chat as the Bot API describes it; a negative id is a group."""
+def describe_chat(chat_id: int, *, is_forum: bool = False) -> dict[str, Any]:
+    """Return a chat as the Bot API describes it; a negative id is a group, maybe one with topics."""
     if chat_id > 0:
         return {"id": chat_id, "type": "private", "first_name": f"Person {chat_id}"}
+    if is_forum:
+        return {**describe_chat(chat_id), "type": "supergroup", "is_forum": True}
     kind = "supergroup" if str(chat_id).startswith("-100") else "group"
     return {"id": chat_id, "type": kind, "title": f"Group {chat_id}"}
 

@@ -10,7 +10,6 @@ from imagegen.sandbox.telegram.chats import Chats
 from imagegen.sandbox.telegram.editing import Editing
 from imagegen.sandbox.telegram.errors import bad_request
 from imagegen.sandbox.telegram.form import MethodForm
-from imagegen.sandbox.telegram.message import describe_chat
 from imagegen.sandbox.telegram.person import CallbackAnswer, CallbackQueries
 from imagegen.sandbox.telegram.sending import Sending
 from imagegen.sandbox.telegram.updates import UpdateQueue, Webhook
@@ -157,7 +156,7 @@ class Methods:
         chat_id = form.chat_id(call)
         self._chats.check(chat_id)
         return {
-            **describe_chat(chat_id),
+            **self._chats.describe_chat(chat_id),
             "accent_color_id": 0,
             "max_reaction_count": 11,
             "accepted_gift_types": _NO_GIFTS,

@@ -10,12 +10,21 @@ from imagegen.sandbox.errors import SandboxError
 from imagegen.sandbox.telegram.chats import Chats, Draft
 from imagegen.sandbox.telegram.events import Changes, ChatEvents, EventType
 from imagegen.sandbox.telegram.markup.entities import find_entities
-from imagegen.sandbox.telegram.message import WRITTEN, ChatMessage, describe_chat, describe_user
+from imagegen.sandbox.telegram.message import (
+    MESSAGE_LENGTH,
+    WRITTEN,
+    ChatMessage,
+    describe_user,
+)
 from imagegen.sandbox.telegram.updates import UpdateQueue
 
 
 class NothingToPress(SandboxError):
     """There is no such message, button or draft with a Stop button for this person."""
+
+
+class NothingToWrite(SandboxError, ValueError):
+    """A text that Telegram's apps do not send: an empty one, or one longer than a message."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +119,14 @@ class ChatPerson:
 
         In a group a command that the bot has announced with `is_ephemeral` is seen by the bot and
         this person alone, and its number is an `ephemeral_message_id`.
+
+        Raises:
+            NothingToWrite: the text is empty, or longer than a message.
         """
+        if not text.strip():
+            raise NothingToWrite("an empty message cannot be written")
+        if len(text) > MESSAGE_LENGTH:
+            raise NothingToWrite(f"a message has at most {MESSAGE_LENGTH} characters")
         is_ephemeral = self.chat_id < 0 and self._is_ephemeral_command(text)
         message = self.chats.add(
             ChatMessage(
@@ -199,7 +215,7 @@ class ChatPerson:
 
     def _stopped(self, draft: Draft) -> Mapping[str, Any]:
         fields = {
-            "chat": describe_chat(self.chat_id),
+            "chat": self.chats.describe_chat(self.chat_id),
             "draft_id": draft.draft_id,
             "message_thread_id": draft.message_thread_id,
         }

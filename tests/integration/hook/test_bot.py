@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from aiogram import Dispatcher, F, Router
@@ -151,6 +152,27 @@ async def test_photo_says_when_the_next_one_is_free(
 
     assert said.startswith("Пока это была последняя картинка. Следующая будет доступна в ")
     assert "UTC" in said
+
+
+async def test_who_has_no_time_zone_because_the_bot_fails_is_told_the_time_in_utc(
+    telegram: SandboxTelegram, hook_of: Callable[..., ChatFlowHook]
+) -> None:
+    async def broken(user_id: int) -> None:
+        raise KeyError(user_id)
+
+    anna = telegram.person(ANNA)
+
+    async with (
+        hook_of(asked_images_per_minute=1) as hook,
+        polling(dispatcher(hook, zone_of=broken), telegram),
+    ):
+        anna.write("/photo")
+        await telegram.wait_for_calls(1, timeout=PATIENCE_S, method="sendChatAction")
+        anna.write("/photo")
+
+        [said] = await texts_of(telegram, 1)
+
+    assert said.endswith("UTC.")
 
 
 async def test_photo_without_a_dialog_says_what_to_do(
@@ -420,8 +442,23 @@ async def test_cancel_below_a_status_message_is_for_whoever_has_asked(
     assert answers == [
         "This button is for somebody else.",
         "The photo was called off.",
-        "It is too late for that.",
+        "The photo was called off.",
     ]
+
+
+async def test_cancel_below_the_status_of_a_picture_that_is_gone_says_that_it_is_too_late(
+    telegram: SandboxTelegram, hook: ChatFlowHook
+) -> None:
+    anna = telegram.person(ANNA)
+    button = InlineKeyboardButton(text="Cancel", callback_data=f"pic1:cancel:{uuid4().hex}")
+    async with polling(dispatcher(hook), telegram) as bot:
+        keyboard = InlineKeyboardMarkup(inline_keyboard=[[button]])
+        status = await bot.send_message(ANNA, "Drawing", reply_markup=keyboard)
+        pressed = anna.press(status.message_id, "Cancel")
+        async with asyncio.timeout(PATIENCE_S):
+            answer = await anna.answer(pressed)
+
+    assert answer.text == "It is too late for that."
 
 
 async def test_who_stops_the_draft_of_a_photo_cancels_it(
@@ -473,16 +510,3 @@ async def test_the_commands_are_in_the_menu(telegram: SandboxTelegram, hook: Cha
 
     assert names == ["photo", "privacy", "forget_me"]
     assert described == ["прислать фото", "send me a photo"]
-
-
-def test_a_text_that_no_key_has_is_refused() -> None:
-    with pytest.raises(ValueError, match="there is no text 'hullo'"):
-        BotTexts({"en": {"hullo": "x"}})
-
-
-def test_a_language_of_ones_own_falls_back_to_english() -> None:
-    texts = BotTexts({"de": {"forget_no": "Nein"}})
-
-    assert texts.text("forget_no", "de-AT") == "Nein"
-    assert texts.text("age_no", "de") == "No"
-    assert texts.text("age_no", "ru-RU") == "Нет"

@@ -12,7 +12,9 @@ WORDS = Messages()
     ("stage", "language", "text"),
     [
         (Stage(), "en", "Drawing your picture…\n▱▱▱▱▱▱▱▱▱▱"),
-        (Stage(share=0.55, left_s=7), "en", "Drawing your picture…\n▰▰▰▰▰▱▱▱▱▱ · about 10 s"),
+        (Stage(share=0.55, left_s=7), "en", "Drawing your picture…\n▰▰▰▰▰▱▱▱▱▱ · about 9 s"),
+        (Stage(share=0.85, left_s=2.1), "en", "Drawing your picture…\n▰▰▰▰▰▰▰▰▱▱ · about 3 s"),
+        (Stage(share=0.25, left_s=9.1), "en", "Drawing your picture…\n▰▰▱▱▱▱▱▱▱▱ · about 10 s"),
         (Stage(share=1.0, left_s=-3), "ru-RU", "Рисую картинку…\n▰▰▰▰▰▰▰▰▰▰"),
         (Stage(share=0.1, left_s=61), "ru", "Рисую картинку…\n▰▱▱▱▱▱▱▱▱▱ · примерно 2 мин"),
         (Stage(place=3), "en", "Your picture is number 3 in the queue."),

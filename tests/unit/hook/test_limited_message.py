@@ -11,7 +11,7 @@ from chatflow_hook.limited_message import limited_message, limited_notice
 from chatflow_hook.messages import Messages
 from chatflow_hook.quota import Limited
 
-LIMITED = Limited(free_at=datetime(2026, 11, 29, 13, 10, 30, tzinfo=UTC))
+LIMITED = Limited(free_at=datetime(2026, 11, 29, 13, 9, 30, tzinfo=UTC))
 
 
 def test_it_says_the_time_of_the_chat_if_that_is_known() -> None:
@@ -27,7 +27,19 @@ def test_otherwise_telegram_shows_it_in_the_readers_own_zone() -> None:
     assert message.text.endswith("The next one is free at 13:10 UTC.")
     (entity,) = (MessageEntity.model_validate(each) for each in message.entities)
     assert entity.extract_from(message.text) == "13:10 UTC"
-    assert entity.unix_time == 1795957830
+    assert entity.unix_time == datetime(2026, 11, 29, 13, 10, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("free_at", "told"),
+    [("12:59:59.999999", "13:00"), ("13:00:00", "13:00"), ("23:59:01", "00:00")],
+)
+def test_at_the_time_that_is_told_the_next_picture_is_free(free_at: str, told: str) -> None:
+    limited = Limited(free_at=datetime.fromisoformat(f"2026-11-29T{free_at}+00:00"))
+
+    message = limited_message(limited, Messages(), language="en", zone=None)
+
+    assert message.text.endswith(f"at {told} UTC.")
 
 
 def test_a_phrase_of_an_operator_need_not_have_the_time(tmp_path: Path) -> None:

@@ -8,5 +8,6 @@
 `node_definitions.py`: the node classes, as in /object_info.
 `node_context.py`: what a running node may use, and the values on the links.
 `loader_nodes.py`, `sampler_nodes.py`, `image_nodes.py`: the node classes themselves.
-`drawing.py`, `files.py`: the images, and the folders that they are saved in.
+`drawing.py`, `portrait_look.py`, `backdrop.py`, `colours.py`: the images.
+`files.py`: the folders that they are saved in.
 """

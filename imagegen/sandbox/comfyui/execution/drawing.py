@@ -1,22 +1,19 @@
 """The image that the sandbox draws: a portrait by persona and seed, with a caption."""
 
-import colorsys
 import io
 import random
 import unicodedata
-import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from imagegen.sandbox.comfyui.execution.backdrop import Backdrop
+from imagegen.sandbox.comfyui.execution.colours import Colour, blended, coloured
 from imagegen.sandbox.comfyui.execution.node_context import PaintedScene
+from imagegen.sandbox.comfyui.execution.portrait_look import Cut, PortraitLook, portrait_look
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
-
-Colour = tuple[int, int, int]
 
 
 Point = tuple[float, float]
@@ -47,34 +44,15 @@ _SKETCH_SIDE = 768
 _INK: Colour = (38, 30, 42)
 
 
-_HAIR: tuple[Colour, ...] = (
-    (52, 36, 34), (120, 72, 40), (214, 170, 96), (150, 52, 40),
-    (30, 30, 40), (176, 124, 84), (92, 62, 92), (228, 206, 160),
-)  # fmt: skip
-
-
-_SKIN: tuple[Colour, ...] = ((246, 214, 190), (226, 178, 146), (186, 132, 98), (140, 94, 70))
-
-
-@dataclass(frozen=True, kw_only=True)
-class PortraitLook:
-    """How a persona looks; derived from its name alone."""
-
-    hue: float
-    hair: Colour
-    skin: Colour
-    cut: int
-    pattern: int
-
-
 def paint_portrait(scene: PaintedScene, size: tuple[int, int]) -> Image.Image:
     """Draw a scene; the same scene and size (in pixels) give the same image."""
     width, height = size
     scale = _SKETCH_SIDE / max(size)
     small = (max(1, round(width * scale)), max(1, round(height * scale)))
-    sketch = _Portrait(small, portrait_look(scene.persona), random.Random(scene.seed))  # noqa: S311 a picture, no secret
-    sketch.draw()
-    image = sketch.image.resize(size, Image.Resampling.BICUBIC)
+    look, rng = portrait_look(scene.persona, scene.text), random.Random(scene.seed)  # noqa: S311 a picture, no secret
+    sketch = Backdrop(small, scene.text, hue=look.hue, rng=rng).draw()
+    _Portrait(sketch, look, rng).draw()
+    image = sketch.resize(size, Image.Resampling.BICUBIC)
     _caption(image, scene)
     return image
 
@@ -89,33 +67,17 @@ def paint_preview(scene: PaintedScene, size: tuple[int, int], fraction: float) -
     return jpeg.getvalue()
 
 
-def portrait_look(persona: str) -> PortraitLook:
-    """Derive a persona's look from its name."""
-    # This number was chosen so that the shipped personas look different from each other.
-    number = zlib.crc32(f"{persona.lower()} 13969".encode())
-    return PortraitLook(
-        hue=(number % 997) / 997,
-        hair=_HAIR[number // 7 % len(_HAIR)],
-        skin=_SKIN[number // 11 % len(_SKIN)],
-        cut=number // 13 % 4,
-        pattern=number // 17 % 3,
-    )
-
-
 class _Portrait:
-    """Draws one portrait; lengths are fractions of the image's shorter side."""
+    """Draws one person before a backdrop; lengths are fractions of the image's shorter side."""
 
-    def __init__(self, size: tuple[int, int], look: PortraitLook, rng: random.Random) -> None:
-        self.image = _sky(size, look.hue, rng.uniform(-0.04, 0.04))
-        self._pen = ImageDraw.Draw(self.image)
-        self._width, self._height = size
-        self._unit = min(size)
+    def __init__(self, backdrop: Image.Image, look: PortraitLook, rng: random.Random) -> None:
+        self._pen = ImageDraw.Draw(backdrop)
+        self._width, self._height = backdrop.size
+        self._unit = min(backdrop.size)
         self._look = look
         self._rng = rng
 
     def draw(self) -> None:
-        self._sun()
-        self._hills()
         lean = self._rng.uniform(-0.06, 0.06) * self._unit
         middle = self._width / 2 + lean
         eyes = self._height * 0.40
@@ -123,44 +85,27 @@ class _Portrait:
         self._shoulders(middle, eyes)
         self._face(middle, eyes)
 
-    def _sun(self) -> None:
-        x = self._rng.uniform(0.12, 0.88) * self._width
-        y = self._rng.uniform(0.10, 0.30) * self._height
-        warm = _colour(self._look.hue + 0.12, 0.25, 1.0)
-        self._circle((x, y), self._rng.uniform(0.07, 0.13), warm)
-        for _ in range(9):
-            spot = (self._rng.random() * self._width, self._rng.random() * self._height / 2)
-            self._circle(spot, self._rng.uniform(0.004, 0.014), warm)
-
-    def _hills(self) -> None:
-        for level, shade in ((0.60, 0.62), (0.70, 0.48)):
-            heights = [self._rng.uniform(-0.07, 0.07) for _ in range(7)]
-            ridge: list[Point] = [
-                (self._width * step / 6, self._height * (level + rise))
-                for step, rise in enumerate(heights)
-            ]
-            foot: list[Point] = [(self._width, self._height), (0, self._height)]
-            self._pen.polygon([*ridge, *foot], fill=_colour(self._look.hue + 0.05, 0.45, shade))
-
     def _hair_behind(self, x: float, y: float) -> None:
         unit, hair = self._unit, self._look.hair
         self._oval((x, y - 0.04 * unit), 0.190, 0.215, hair)
         match self._look.cut:
-            case 0:  # long
+            case Cut.LONG:
                 self._oval((x, y + 0.17 * unit), 0.215, 0.34, hair)
-            case 1:  # bun
+            case Cut.BUN:
                 self._circle((x, y - 0.27 * unit), 0.085, hair)
-            case 2:  # bob
+            case Cut.BOB:
                 self._oval((x, y + 0.06 * unit), 0.225, 0.205, hair)
-            case _:  # ponytail
+            case Cut.PONYTAIL:
                 self._oval((x + 0.21 * unit, y + 0.12 * unit), 0.075, 0.25, hair)
+            case Cut.SHORT:
+                pass
 
     def _shoulders(self, x: float, y: float) -> None:
         unit = self._unit
-        self._oval((x, y + 0.26 * unit), 0.062, 0.14, _darker(self._look.skin))
-        dress = _colour(self._look.hue + 0.5, 0.55, 0.85)
+        self._oval((x, y + 0.26 * unit), 0.062, 0.14, blended(self._look.skin, (0, 0, 0), 0.12))
+        dress = coloured(self._look.hue + 0.5, 0.55, 0.85)
         self._oval((x, y + 0.66 * unit), 0.36, 0.36, dress)
-        pale = _colour(self._look.hue + 0.5, 0.25, 0.98)
+        pale = coloured(self._look.hue + 0.5, 0.25, 0.98)
         for step in range(-3, 4):
             at = x + step * 0.085 * unit
             if self._look.pattern == 1:
@@ -175,16 +120,28 @@ class _Portrait:
     def _face(self, x: float, y: float) -> None:
         unit = self._unit
         self._oval((x, y + 0.02 * unit), 0.140, 0.175, self._look.skin)
+        if self._look.has_beard:
+            shadow = blended(self._look.skin, self._look.hair, 0.35)
+            self._oval((x, y + 0.09 * unit), 0.118, 0.105, shadow)
+            self._oval((x, y + 0.02 * unit), 0.122, 0.072, self._look.skin)
         # The parting of the hair depends on the seed.
         parting = self._rng.uniform(-0.02, 0.02) * unit
         self._oval((x + parting, y - 0.135 * unit), 0.140, 0.075, self._look.hair)
         for side in (-1, 1):
             self._oval((x + side * 0.055 * unit, y), 0.017, 0.020, _INK)
-            blush = _blend(self._look.skin, (230, 90, 90), 0.3)
+            blush = blended(self._look.skin, (230, 90, 90), 0.3)
             self._circle((x + side * 0.085 * unit, y + 0.06 * unit), 0.022, blush)
+        if self._look.has_glasses:
+            self._glasses(x, y)
         smile = self._rng.uniform(0.03, 0.055) * unit
         mouth = (x - smile, y + 0.05 * unit, x + smile, y + 0.11 * unit)
         self._pen.arc(mouth, 15, 165, fill=(170, 50, 60), width=max(1, round(0.012 * unit)))
+
+    def _glasses(self, x: float, y: float) -> None:
+        wide, line = 0.042 * self._unit, max(1, round(0.008 * self._unit))
+        for side in (-1, 1):
+            middle = x + side * 0.055 * self._unit
+            self._pen.ellipse((middle - wide, y - wide, middle + wide, y + wide), None, _INK, line)
 
     def _circle(self, centre: Point, radius: float, colour: Colour) -> None:
         self._oval(centre, radius, radius, colour)
@@ -192,12 +149,6 @@ class _Portrait:
     def _oval(self, centre: Point, wide: float, high: float, colour: Colour) -> None:
         (x, y), wide, high = centre, wide * self._unit, high * self._unit
         self._pen.ellipse((x - wide, y - high, x + wide, y + high), fill=colour)
-
-
-def _sky(size: tuple[int, int], hue: float, drift: float) -> Image.Image:
-    top, bottom = _colour(hue + drift, 0.55, 0.72), _colour(hue + drift + 0.08, 0.22, 0.98)
-    steps = Image.linear_gradient("L").resize(size)
-    return Image.composite(Image.new("RGB", size, bottom), Image.new("RGB", size, top), steps)
 
 
 def _caption(image: Image.Image, scene: PaintedScene) -> None:
@@ -271,17 +222,3 @@ def _write_rows(
     for text, size in rows:
         pen.text((x, y), text, fill=(250, 244, 236), font=font(size))
         y += size * 1.3
-
-
-def _colour(hue: float, saturation: float, value: float) -> Colour:
-    red, green, blue = colorsys.hsv_to_rgb(hue % 1.0, saturation, value)
-    return round(red * 255), round(green * 255), round(blue * 255)
-
-
-def _blend(one: Colour, other: Colour, fraction: float) -> Colour:
-    red, green, blue = (round(a + (b - a) * fraction) for a, b in zip(one, other, strict=True))
-    return red, green, blue
-
-
-def _darker(colour: Colour) -> Colour:
-    return _blend(colour, (0, 0, 0), 0.12)

@@ -1,7 +1,7 @@
 // A chat with the bot: loads the messages, then follows the events of the chat.
 
 import { draftElement, element, messageElement, messageKey } from "./render.js";
-import { language, say } from "./words.js";
+import { language, pageAddress, say } from "./words.js";
 
 const chatId = Number(location.pathname.split("/").at(-1));
 const userId = Math.abs(chatId);
@@ -10,6 +10,9 @@ const find = (id) => document.getElementById(id);
 // Telegram shows an action for five seconds, or until a message comes.
 const ACTION_MS = 5000;
 const ACTIONS = new Set(["typing", "upload_photo", "upload_document"]);
+// Telegram's apps send a longer text as several messages.
+const PIECES = /[^]{1,4096}/gu;
+const RETRY_MS = 2000;
 
 const revealed = new Set(JSON.parse(sessionStorage.getItem(`revealed ${chatId}`) ?? "[]"));
 let events = null;
@@ -27,11 +30,15 @@ const actions = {
   async press(message, key, button) {
     button.classList.add("pressed");
     const number = message.ephemeral_message_id ?? message.message_id;
-    const answer = await post("presses", { message_id: number, button: key.callback_data });
-    if (!answer.ok) button.classList.remove("pressed");
+    if (!await post("presses", { message_id: number, button: key.callback_data })) {
+      notice(say("not_pressed"));
+      button.classList.remove("pressed");
+    }
     setTimeout(() => button.classList.remove("pressed"), ACTION_MS);
   },
-  stop: (draftId) => post("stops", { draft_id: draftId }),
+  async stop(draftId) {
+    notice(say(await post("stops", { draft_id: draftId }) ? "stopped" : "not_pressed"));
+  },
   show(event, replied) {
     const item = find("messages").querySelector(`[data-message="m${replied.message_id}"]`);
     event.preventDefault();
@@ -41,23 +48,42 @@ const actions = {
   },
 };
 
+// Returns whether it was taken; without a connection it was not.
 async function post(route, body) {
-  const answer = await fetch(`${routes}/${route}`, {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ user_id: userId, language_code: language, ...body }),
-  });
-  if (!answer.ok) notice(say("failed"));
-  return answer;
+  try {
+    const answer = await fetch(`${routes}/${route}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ user_id: userId, language_code: language, ...body }),
+    });
+    return answer.ok;
+  } catch {
+    return false;
+  }
 }
 
+// Returns the words that were not sent; they stay in the message field, with a sentence above it.
 async function write(words) {
-  return (await post("messages", { text: words })).ok;
+  const pieces = words.match(PIECES) ?? [];
+  while (pieces.length) {
+    if (pieces[0].trim() && !await post("messages", { text: pieces[0] })) break;
+    pieces.shift();
+  }
+  find("unsent").textContent = pieces.length ? say("failed") : "";
+  find("unsent").hidden = !pieces.length;
+  return pieces.join("");
 }
 
 async function load() {
+  let state;
+  try {
+    state = await (await fetch(`${routes}/messages?user_id=${userId}&language_code=${language}`)).json();
+  } catch {
+    find("status").textContent = say("lost");
+    setTimeout(load, RETRY_MS);
+    return;
+  }
   events?.close();
-  const state = await (await fetch(`${routes}/messages?user_id=${userId}&language_code=${language}`)).json();
   const title = state.chat.title ?? state.bot?.first_name ?? "Sandbox";
   document.title = title;
   find("title").textContent = title;
@@ -101,12 +127,19 @@ function add(message) {
 function replace(message) {
   const old = item(messageKey(message));
   const wasAtEnd = isAtEnd();
-  const hadFocus = old?.contains(document.activeElement);
   const made = messageElement(message, actions);
   if (!old) return;
+  const focused = old.contains(document.activeElement) ? document.activeElement : null;
+  const isByKeyboard = focused?.matches(":focus-visible");
   old.replaceWith(made);
-  if (hadFocus) (made.querySelector("button, a") ?? find("log")).focus();
+  // On to the same button; if it is gone, to where a person goes on: the next message.
+  if (focused) (twin(made, focused) ?? find(isByKeyboard ? "text" : "log")).focus();
   if (wasAtEnd) scrollDown("instant");
+}
+
+function twin(made, focused) {
+  const isSame = (each) => each.tagName === focused.tagName && each.textContent === focused.textContent;
+  return [...made.querySelectorAll("button, a")].find(isSame);
 }
 
 function remove(gone) {
@@ -180,6 +213,14 @@ function notice(words) {
   noticeTimer = setTimeout(() => { find("notice").hidden = true; }, ACTION_MS);
 }
 
+// As high as its lines; scrollHeight does not count the border.
+function fitText() {
+  const text = find("text");
+  text.style.height = "";
+  const border = text.offsetHeight - text.clientHeight;
+  text.style.height = `${text.scrollHeight + border}px`;
+}
+
 function view(address, alt) {
   const image = find("viewer").querySelector("img");
   image.src = address;
@@ -210,14 +251,15 @@ function translate() {
   find("viewer").querySelector("button").setAttribute("aria-label", say("close"));
   find("start").textContent = say("start");
   find("empty").textContent = say("empty");
+  find("back").href = pageAddress("/");
 }
 
 find("form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const words = find("text").value.trim();
-  if (words && await write(words)) {
-    find("text").value = "";
-    find("text").style.height = "";
+  if (words) {
+    find("text").value = await write(words);
+    fitText();
   }
   find("text").focus();
 });
@@ -227,15 +269,14 @@ find("text").addEventListener("keydown", (event) => {
     find("form").requestSubmit();
   }
 });
-find("text").addEventListener("input", () => {
-  find("text").style.height = "";
-  find("text").style.height = `${Math.min(find("text").scrollHeight, 160)}px`;
-});
+find("text").addEventListener("input", () => { find("unsent").hidden = true; fitText(); });
 find("start").addEventListener("click", () => { write("/start"); find("text").focus(); });
 find("menu").addEventListener("click", () => toggleCommands(find("commands").hidden));
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !find("commands").hidden) { toggleCommands(false); find("menu").focus(); }
 });
+// The last message stays in sight when the message field grows.
+new ResizeObserver(() => { if (isAtEnd()) scrollDown("instant"); }).observe(find("log"));
 // A photo that has loaded is higher than its place was.
 find("messages").addEventListener("load", () => { if (isAtEnd()) scrollDown("instant"); }, true);
 

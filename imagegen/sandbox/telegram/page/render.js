@@ -149,6 +149,13 @@ function formatted(words, entities, actions) {
   });
 }
 
+// A moment as the reader's clock shows it. Telegram's other formats stay as they were written.
+function timeElement(entity) {
+  if (entity.date_time_format !== "t") return null;
+  const time = new Date(entity.unix_time * 1000);
+  return element("time", { datetime: time.toISOString() }, clock.format(time));
+}
+
 function wrapped(inner, entity, words, actions) {
   const whole = words.slice(entity.offset, entity.offset + entity.length);
   switch (entity.type) {
@@ -160,6 +167,8 @@ function wrapped(inner, entity, words, actions) {
       return element("a", { href: safeAddress(entity.url), target: "_blank", rel: "noopener noreferrer" }, inner);
     case "spoiler":
       return element("button", { type: "button", class: "spoiler", onclick: (event) => event.currentTarget.classList.add("shown") }, inner);
+    case "date_time":
+      return timeElement(entity) ?? inner;
     default:
       return TAGS[entity.type] ? element(TAGS[entity.type], {}, inner) : inner;
   }

@@ -7,8 +7,10 @@ const WORDS = {
     upload_document: "sending a file…", empty: "Nothing was written yet.", you: "You",
     reveal: "Show the hidden photo", photo: "Photo", open_photo: "Open the photo",
     stop: "Stop", thinking: "Thinking…", edited: "edited", lost: "connection lost, trying again…",
-    failed: "The message could not be sent.", protected: "cannot be forwarded",
+    failed: "The message could not be sent. Please try again.", protected: "cannot be forwarded",
     only_you: "only you can see this", deleted: "deleted message", close: "Close",
+    not_pressed: "The button could not be pressed. Please try again.", stopped: "Stopped.",
+    chats: "Chats", new_chat: "Start a chat", a_file: "a file", a_picture: "a picture",
   },
   ru: {
     message: "Сообщение", send: "Отправить", start: "Начать", commands: "Команды",
@@ -17,11 +19,15 @@ const WORDS = {
     empty: "Здесь ещё ничего не написано.", you: "Ты", reveal: "Показать скрытое фото",
     photo: "Фото", open_photo: "Открыть фото", stop: "Остановить", thinking: "Думает…",
     edited: "изменено", lost: "связь потеряна, пробую снова…",
-    failed: "Сообщение не отправилось.", protected: "нельзя переслать",
+    failed: "Сообщение не отправилось. Попробуй, пожалуйста, ещё раз.", protected: "нельзя переслать",
     only_you: "видно только тебе", deleted: "удалённое сообщение", close: "Закрыть",
+    not_pressed: "Кнопка не нажалась. Попробуй, пожалуйста, ещё раз.", stopped: "Остановлено.",
+    chats: "Чаты", new_chat: "Начать чат", a_file: "файл", a_picture: "картинка",
   },
 };
 
-const asked = new URLSearchParams(location.search).get("lang") ?? navigator.language;
-export const language = asked.toLowerCase().startsWith("ru") ? "ru" : "en";
+const chosen = new URLSearchParams(location.search).get("lang");
+export const language = (chosen ?? navigator.language).toLowerCase().startsWith("ru") ? "ru" : "en";
+// The address of another page, in the language that was chosen by hand.
+export const pageAddress = (path) => (chosen === null ? path : `${path}?lang=${encodeURIComponent(chosen)}`);
 export const say = (key) => WORDS[language][key];

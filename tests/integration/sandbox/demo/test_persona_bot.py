@@ -90,17 +90,69 @@ async def test_a_model_answers_in_her_role_and_its_failure_is_not_seen(
     assert asked == {"role": "user", "content": "Where are you?"}
 
 
-async def test_a_photo_that_is_asked_for_in_talk_is_requested(
+async def test_of_quick_presses_the_first_chooses_and_the_others_are_answered_silently(
+    telegram: SandboxTelegram, hook: ChatFlowHook
+) -> None:
+    anna = telegram.person(ANNA)
+    async with polling(PersonaBot(hook=hook).dispatcher(), telegram):
+        anna.write("/start")
+        [welcome] = await telegram.wait_for(1, timeout=PATIENCE_S)
+        presses = [anna.press(welcome.message_id, name) for name in ("Una", "Ash", "Una")]
+        async with asyncio.timeout(PATIENCE_S):
+            answers = [await anna.answer(press) for press in presses]
+        anna.write("Hello")
+        sent = await telegram.wait_for(3, timeout=PATIENCE_S)
+
+    una = VOICES["una"]["en"]
+    assert [answer.text for answer in answers] == ["", "", ""]
+    assert [message.text for message in sent[1:]] == [una["greeting"], una["lines"][0]]
+
+
+async def test_after_another_start_another_persona_can_be_chosen(
+    telegram: SandboxTelegram, hook: ChatFlowHook
+) -> None:
+    anna = telegram.person(ANNA)
+    async with polling(PersonaBot(hook=hook).dispatcher(), telegram):
+        await chosen(telegram, anna, "Una")
+        anna.write("/start")
+        [*_, welcome] = await telegram.wait_for(3, timeout=PATIENCE_S)
+        anna.press(welcome.message_id, "Ash")
+        [*_, greeting] = await telegram.wait_for(4, timeout=PATIENCE_S)
+
+    assert greeting.text == VOICES["ash"]["en"]["greeting"]
+
+
+async def test_a_photo_that_is_asked_for_in_talk_is_requested_and_said_to_be_on_its_way(
     telegram: SandboxTelegram, hook: ChatFlowHook, sessions: Sessions
 ) -> None:
     anna = telegram.person(ANNA)
     async with polling(PersonaBot(hook=hook).dispatcher(), telegram):
         await chosen(telegram, anna, "Una")
         anna.write("Send me a photo of the harbour")
-        await telegram.wait_for(3, timeout=PATIENCE_S)
+        [*_, answer] = await telegram.wait_for(3, timeout=PATIENCE_S)
 
     [request] = await conversations.requests_of(sessions, ANNA)
     assert (request.kind, request.persona) == (Kind.ASKED, "una")
+    assert answer.text == "One moment, the photo is on its way."
+
+
+async def test_who_asks_for_a_photo_beyond_the_limits_is_told_when_the_next_one_is_free(
+    telegram: SandboxTelegram, database_url: str, redis_url: str
+) -> None:
+    settings = conversations.hook_settings(database_url, redis_url, asked_images_per_minute=1)
+    anna = telegram.person(ANNA, language_code="ru")
+    async with (
+        ChatFlowHook(settings, turn_timeout_s=PATIENCE_S) as hook,
+        polling(PersonaBot(hook=hook).dispatcher(), telegram),
+    ):
+        await chosen(telegram, anna, "Una")
+        anna.write("Пришли фото")
+        await telegram.wait_for(3, timeout=PATIENCE_S)
+        anna.write("Пришли ещё одно фото")
+        [*_, answer] = await telegram.wait_for(4, timeout=PATIENCE_S)
+
+    assert "Следующая будет доступна в" in str(answer.text)
+    assert [entity["type"] for entity in answer.entities] == ["date_time"]
 
 
 async def test_a_dialog_begins_with_a_cover_of_the_persona(

@@ -4,9 +4,13 @@ import asyncio
 import json
 
 import pytest
+from aiogram import Dispatcher
+from aiogram.types import Message
 
-from imagegen.sandbox.telegram import NothingToPress, SandboxTelegram
+from imagegen.sandbox.telegram import NothingToPress, NothingToWrite, SandboxTelegram
+from tests.support.aiogram_bot import polling
 from tests.support.bot_api import BotApi, bot_api
+from tests.support.patience import PATIENCE_S
 
 ANNA = 1001
 BORIS = 1002
@@ -276,3 +280,38 @@ async def test_a_page_that_missed_too_much_is_told_to_load_anew(
 
     async with api.events(f"{ANNA}/events?after=0") as events, asyncio.timeout(5):
         assert await anext(events) == ("reload", "{}")
+
+
+@pytest.mark.parametrize("text", ["", " \n", "x" * 4097], ids=["empty", "blank", "too long"])
+async def test_a_person_writes_no_empty_message_and_none_that_is_too_long(
+    telegram: SandboxTelegram, api: BotApi, text: str
+) -> None:
+    status, answer = await api.sandbox("POST", f"/chats/{ANNA}/messages", {"text": text})
+
+    with pytest.raises(NothingToWrite):
+        telegram.person(ANNA).write(text)
+    assert (status, list(answer)) == (400, ["error"])
+    assert telegram.person(ANNA).messages() == []
+
+
+async def test_what_a_person_writes_in_a_topic_is_answered_in_the_topic(
+    telegram: SandboxTelegram, api: BotApi
+) -> None:
+    body = {"text": "Hello", "user_id": ANNA, "message_thread_id": 5}
+    talk = Dispatcher()
+
+    @talk.message()
+    async def answer(message: Message) -> None:
+        await message.answer("Hello, topic")
+
+    async with polling(talk, telegram):
+        await api.sandbox("POST", f"/chats/{GROUP}/messages", body)
+        [sent] = await telegram.wait_for(1, timeout=PATIENCE_S)
+
+    written, _ = (
+        telegram.chats.described(one) for one in telegram.person(ANNA, chat_id=GROUP).messages()
+    )
+    assert sent.message_thread_id == 5
+    assert written["is_topic_message"] is True
+    assert (written["chat"]["type"], written["chat"]["is_forum"]) == ("supergroup", True)
+    assert (await api.call("getChat", chat_id=GROUP))["is_forum"] is True
