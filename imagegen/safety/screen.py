@@ -5,8 +5,10 @@ import functools
 import itertools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
+from chatflow_hook.prefilter import needs_reading
 from chatflow_hook.turn import Message
 from imagegen.safety import (
     age_context,
@@ -22,6 +24,7 @@ from imagegen.safety import (
 from imagegen.safety.age_context import NO_FORMS, Forms
 from imagegen.safety.age_detection import Age
 from imagegen.safety.age_subject import USER, Person, Role, Subject, subject_of
+from imagegen.safety.clauses import clauses_beside
 from imagegen.safety.known_words import is_foreign, unknown_words
 from imagegen.safety.labels import label_words
 from imagegen.safety.lexicon import Lexicon, Squeezed, shipped_lexicon
@@ -45,7 +48,7 @@ __all__ = [
 ]
 
 # To be raised with every change of what is found: the safety audit stores which version refused.
-VERSION = "6"
+VERSION = "7"
 
 # A shorter word of the hard list may be a part of a harmless name.
 _MIN_CODE = 3
@@ -135,7 +138,9 @@ class Screen:
             spoken = reading_time.readable(spoken)
         if len(spoken) < len(messages):
             yield Finding(verdict=ScreenVerdict.SAFE_ONLY, rule="unread")
-        topics = self._topics(spoken if is_prompt else [*map(_without_surnames, spoken)])
+        topics = self._topics(
+            spoken if is_prompt else [*map(_without_surnames, spoken)], is_prompt=is_prompt
+        )
         topics_before: set[str] = set()
         all_topics: set[str] = set()
         for message, topics_of_sentences in zip(spoken, topics, strict=True):
@@ -172,10 +177,13 @@ class Screen:
         if any(topics.names & rules.NEVER_IN_A_PROMPT for topics in self._read(text, USER)[0]):
             yield Finding(verdict=ScreenVerdict.REFUSED, rule="minor_drawn")
 
-    def _topics(self, messages: Sequence[Message]) -> list[list[Topics]]:
+    def _topics(self, messages: Sequence[Message], *, is_prompt: bool) -> list[list[Topics]]:
         """Return the topics of each message by sentence, and what it means by those before it."""
         topics = self._topics_by_sentence(messages)
         today = self._today()
+        for index, message in enumerate(messages):
+            if message.role == USER and not is_prompt and needs_reading(message.text):
+                topics[index].extend(self._beside_requests(message.text))
         for index, no_ages in dialog.other_answers(messages):
             topics[index] = [replace(each, names=each.names - no_ages) for each in topics[index]]
         for index, answer in (
@@ -191,12 +199,15 @@ class Screen:
                 for each in part
                 for name in each.names
             }
-            for joined in self._read(text, messages[index].role)[0]:
+            role = messages[index].role
+            for joined in self._read(text, role)[0]:
                 if new := joined.names - nearby:
                     topics[index].append(replace(joined, names=new))
-        for index in dialog.given_roles(messages):
+            if role == USER and needs_reading(text):
+                topics[index].extend(self._beside_requests(text))
+        for index, roles in dialog.given_roles(messages):
             topics[index] = [
-                replace(each, subjects=frozenset({Subject.PERSONA} if each.subjects else ()))
+                replace(each, subjects=roles if each.subjects else frozenset())
                 for each in topics[index]
             ]
         return topics
@@ -269,8 +280,12 @@ class Screen:
     def _subjects(
         self, sentence: NormalisedSentence, names: set[str], minors: list[Age], role: Role
     ) -> Iterator[Subject]:
-        if names & {"asking", "roles"} and role == USER:
+        is_asked = role == USER and bool(names & rules.ASKED_OF_PERSONA)
+        if is_asked:
             yield Subject.PERSONA
+            # "Send me a selfie, I'm 15" is said of both.
+            if any(age.is_of_speaker for age in minors):
+                yield Subject.USER
         elif minors:
             yield from (
                 subject_of(age.person, role)
@@ -281,6 +296,34 @@ class Screen:
             yield subject_of(age_subject.person_said(sentence), role)
         elif "foreign" not in names:
             yield subject_of(age_subject.person_described(sentence) or Person.THIRD, role)
+
+    def _beside_requests(self, text: str) -> Iterator[Topics]:
+        """Yield what a user says of their own age in the sentences that ask for a picture.
+
+        Each clause is read as a sentence of its own: "I'm 15 show me a photo" has no show of 15 years.
+        """
+        for sentence in sentences(without_other_numbers(text)):
+            if not self._has(rules.ASKING, sentence):
+                continue
+            for clause in clauses_beside(sentence, self._asks):
+                topics = self._topics_of(in_adult_senses(clause.said), USER, NO_FORMS)
+                is_of_user = Subject.USER in topics.subjects and topics.names & rules.OF_SPEAKER
+                if is_of_user and (
+                    clause.is_of_speaker or self._may_be_of_user(topics, clause.before)
+                ):
+                    yield topics
+
+    def _may_be_of_user(self, topics: Topics, before: NormalisedSentence) -> bool:
+        """Whether a clause that names nobody is of the user: before a request, or an age after one."""
+        if self._has(rules.ASKED_OF_PERSONA, before):
+            return False
+        return bool(topics.names & rules.NUMBERS) or not self._has(rules.ASKING, before)
+
+    def _asks(self, words: NormalisedSentence) -> bool:
+        return self._has(rules.REQUESTS, words)
+
+    def _has(self, topics: AbstractSet[str], words: NormalisedSentence) -> bool:
+        return not topics.isdisjoint(self._lexicon.topics(searchable_line(words)))
 
 
 def _message(message: str | Message) -> Message:
