@@ -1,9 +1,11 @@
 """The parts of a sentence that ask for nothing: what is said beside a request; pure."""
 
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from imagegen import morphology
+from imagegen.safety import rules
 from imagegen.safety.age_context import word_set
 from imagegen.safety.age_subject import MAX_INTRODUCTION, Person, is_introduction, person_meant
 from imagegen.safety.normalise import NormalisedSentence, NormalisedWord
@@ -11,6 +13,7 @@ from imagegen.safety.numbers import forms_of, number_of
 
 # With one of these, with a comma before it or without, somebody begins to speak of themselves.
 _OF_SPEAKER = word_set("i im ive btw я кстати")
+_YEARS = word_set("лет годиков года год л years year yrs yr yo y o old")
 _MINE, _AGE = word_set("my мой"), word_set("age возраст")
 # A phrase that asks for something has at most so many words.
 _MAX_PHRASE = 4
@@ -18,14 +21,26 @@ _MAX_PHRASE = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clause:
-    """A clause of a sentence, and the words of the sentence before it."""
+    """A clause of a user's sentence, and the topics of what stands before it in the sentence."""
 
     said: NormalisedSentence
-    before: NormalisedSentence
+    topics_before: AbstractSet[str]
 
-    @property
-    def is_of_speaker(self) -> bool:
-        """Whether somebody speaks of themselves in so many words."""
+    def may_be_of_user(self, names: AbstractSet[str]) -> bool:
+        """Whether the topics of the clause may be said of the user, and not of whom is asked for.
+
+        A clause without a word for the speaker is the user's before a request, and, if it is an age
+        in numbers, after one for a photo: "send a selfie, 15 years old".
+        """
+        if not names & rules.OF_SPEAKER:
+            return False
+        if self._is_of_speaker():
+            return True
+        if self.topics_before & rules.ASKED_OF_PERSONA:
+            return False
+        return bool(names & rules.NUMBERS) or not self.topics_before & rules.ASKING
+
+    def _is_of_speaker(self) -> bool:
         first, *others = self.said.words
         return _begins_with_speaker(first, others) or any(
             person_meant(forms_of(word)) is Person.FIRST for word in self.said.words
@@ -33,38 +48,59 @@ class Clause:
 
 
 def clauses_beside(
-    sentence: NormalisedSentence, asks: Callable[[NormalisedSentence], bool]
+    sentence: NormalisedSentence, topics_in: Callable[[NormalisedSentence], AbstractSet[str]]
 ) -> Iterator[Clause]:
-    """Yield the clauses of a sentence, each up to its first phrase that asks for something.
+    """Yield the clauses of a sentence that asks for a picture, each up to the request; else nothing.
 
-    `asks` tells whether some words have such a phrase. A clause ends at a pause, and before somebody
-    begins to speak of themselves: "draw yourself i'm 15", "selfie please 15 m here".
+    `topics_in` returns the topics of some words. A clause ends at a pause, before somebody begins to
+    speak of themselves ("draw yourself i'm 15"), and before an age at the end of a request.
     """
+    if not topics_in(sentence) & rules.ASKING:
+        return
     start = 0
-    for end in _ends(sentence):
-        asked = next(_asked_from(sentence, start, end, asks), end)
+    for end in _ends(sentence, topics_in):
+        asked = next(_asked_from(sentence, start, end, topics_in), end)
         if asked > start:
-            yield Clause(said=_part(sentence, start, asked), before=_part(sentence, 0, start))
+            before = topics_in(_part(sentence, 0, start)) if start else frozenset[str]()
+            yield Clause(said=_part(sentence, start, asked), topics_before=before)
         start = end
 
 
 def _asked_from(
-    sentence: NormalisedSentence, start: int, end: int, asks: Callable[[NormalisedSentence], bool]
+    sentence: NormalisedSentence,
+    start: int,
+    end: int,
+    topics_in: Callable[[NormalisedSentence], AbstractSet[str]],
 ) -> Iterator[int]:
     """Yield where each phrase that asks for something begins."""
     for last in range(start, end):
         for first in range(last, max(start, last + 1 - _MAX_PHRASE) - 1, -1):
-            if asks(_part(sentence, first, last + 1)):
+            if topics_in(_part(sentence, first, last + 1)) & rules.REQUESTS:
                 yield first
                 break
 
 
-def _ends(sentence: NormalisedSentence) -> Iterator[int]:
+def _ends(
+    sentence: NormalisedSentence, topics_in: Callable[[NormalisedSentence], AbstractSet[str]]
+) -> Iterator[int]:
     """Yield the index after each clause."""
     for at, word in enumerate(sentence.words[1:], start=1):
-        if at - 1 in sentence.ends or _begins_with_speaker(word, sentence.words[at + 1 :]):
+        following = sentence.words[at + 1 :]
+        if (
+            at - 1 in sentence.ends
+            or _begins_with_speaker(word, following)
+            or (
+                _is_age_at_the_end(word, following)
+                and topics_in(_part(sentence, at - 1, at)) & rules.ASKING
+            )
+        ):
             yield at
     yield len(sentence.words)
+
+
+def _is_age_at_the_end(word: NormalisedWord, following: Sequence[NormalisedWord]) -> bool:
+    """Whether a number and no more than a word for years end a sentence: "(пришли фото) 15 лет"."""
+    return number_of(word) is not None and {each.plain for each in following} <= _YEARS
 
 
 def _begins_with_speaker(word: NormalisedWord, after: Sequence[NormalisedWord]) -> bool:

@@ -5,7 +5,6 @@ import functools
 import itertools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from chatflow_hook.prefilter import needs_reading
@@ -303,27 +302,13 @@ class Screen:
         Each clause is read as a sentence of its own: "I'm 15 show me a photo" has no show of 15 years.
         """
         for sentence in sentences(without_other_numbers(text)):
-            if not self._has(rules.ASKING, sentence):
-                continue
-            for clause in clauses_beside(sentence, self._asks):
+            for clause in clauses_beside(sentence, self._topics_in):
                 topics = self._topics_of(in_adult_senses(clause.said), USER, NO_FORMS)
-                is_of_user = Subject.USER in topics.subjects and topics.names & rules.OF_SPEAKER
-                if is_of_user and (
-                    clause.is_of_speaker or self._may_be_of_user(topics, clause.before)
-                ):
+                if Subject.USER in topics.subjects and clause.may_be_of_user(topics.names):
                     yield topics
 
-    def _may_be_of_user(self, topics: Topics, before: NormalisedSentence) -> bool:
-        """Whether a clause that names nobody is of the user: before a request, or an age after one."""
-        if self._has(rules.ASKED_OF_PERSONA, before):
-            return False
-        return bool(topics.names & rules.NUMBERS) or not self._has(rules.ASKING, before)
-
-    def _asks(self, words: NormalisedSentence) -> bool:
-        return self._has(rules.REQUESTS, words)
-
-    def _has(self, topics: AbstractSet[str], words: NormalisedSentence) -> bool:
-        return not topics.isdisjoint(self._lexicon.topics(searchable_line(words)))
+    def _topics_in(self, words: NormalisedSentence) -> frozenset[str]:
+        return frozenset(self._lexicon.topics(searchable_line(words)))
 
 
 def _message(message: str | Message) -> Message:

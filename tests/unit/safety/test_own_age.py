@@ -127,6 +127,7 @@ def test_a_sentence_cut_over_two_messages_is_read_so_too(parts: tuple[str, str])
         "15, send me a selfie",
         "send me a photo: only 14",
         "15 лет, скинь фотку",
+        "пришли фото 14 лет",
         "пришли фото, мне 14",
         "as a 15 year old, can you send a selfie",
         "I'm 15 so draw yourself dressed",
@@ -164,6 +165,7 @@ def test_both_readings_are_found_where_an_age_may_be_a_role() -> None:
         "I'm 30, send me a selfie",
         "мне 25, нарисуй себя",
         "15 photos please",
+        "пришли фото, мы дружим 15 лет",
         "пришли 15 фото",
     ],
 )
