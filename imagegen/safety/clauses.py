@@ -19,14 +19,17 @@ _MINE, _AGE = word_set("my мой"), word_set("age возраст")
 _MAX_PHRASE = 4
 
 
+TopicsIn = Callable[[NormalisedSentence], AbstractSet[str]]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clause:
-    """A clause of a user's sentence, and the topics of what stands before it in the sentence."""
+    """A clause of a user's sentence, and what stands before it in the sentence."""
 
     said: NormalisedSentence
-    topics_before: AbstractSet[str]
+    before: NormalisedSentence
 
-    def may_be_of_user(self, names: AbstractSet[str]) -> bool:
+    def may_be_of_user(self, names: AbstractSet[str], topics_in: TopicsIn) -> bool:
         """Whether the topics of the clause may be said of the user, and not of whom is asked for.
 
         A clause without a word for the speaker is the user's before a request, and, if it is an age
@@ -34,11 +37,12 @@ class Clause:
         """
         if not names & rules.OF_SPEAKER:
             return False
-        if self._is_of_speaker():
+        if self._is_of_speaker() or not self.before.words:
             return True
-        if self.topics_before & rules.ASKED_OF_PERSONA:
+        asked = topics_in(self.before)
+        if asked & rules.ASKED_OF_PERSONA:
             return False
-        return bool(names & rules.NUMBERS) or not self.topics_before & rules.ASKING
+        return bool(names & rules.NUMBERS) or not asked & rules.ASKING
 
     def _is_of_speaker(self) -> bool:
         first, *others = self.said.words
@@ -47,42 +51,38 @@ class Clause:
         )
 
 
-def clauses_beside(
-    sentence: NormalisedSentence, topics_in: Callable[[NormalisedSentence], AbstractSet[str]]
-) -> Iterator[Clause]:
-    """Yield the clauses of a sentence that asks for a picture, each up to the request; else nothing.
+def clauses_beside(sentence: NormalisedSentence, topics_in: TopicsIn) -> Iterator[Clause]:
+    """Yield the clauses of a sentence that asks for a picture, each up to the request.
 
-    `topics_in` returns the topics of some words. A clause ends at a pause, before somebody begins to
-    speak of themselves ("draw yourself i'm 15"), and before an age at the end of a request.
+    `topics_in` returns the topics of some words. Clauses that can mention no minor are left out. A
+    clause ends at a pause, before somebody begins to speak of themselves ("draw yourself i'm 15"),
+    and before an age at the end of a request.
     """
-    if not topics_in(sentence) & rules.ASKING:
-        return
     start = 0
     for end in _ends(sentence, topics_in):
-        asked = next(_asked_from(sentence, start, end, topics_in), end)
-        if asked > start:
-            before = topics_in(_part(sentence, 0, start)) if start else frozenset[str]()
-            yield Clause(said=_part(sentence, start, asked), topics_before=before)
+        clause = _part(sentence, start, end)
+        names = topics_in(clause)
+        if names & rules.OF_MINORS or any(map(number_of, clause.words)):
+            asked = _asked_at(clause, topics_in) if names & rules.REQUESTS else end - start
+            if asked:
+                yield Clause(said=_part(clause, 0, asked), before=_part(sentence, 0, start))
         start = end
 
 
-def _asked_from(
-    sentence: NormalisedSentence,
-    start: int,
-    end: int,
-    topics_in: Callable[[NormalisedSentence], AbstractSet[str]],
-) -> Iterator[int]:
-    """Yield where each phrase that asks for something begins."""
-    for last in range(start, end):
-        for first in range(last, max(start, last + 1 - _MAX_PHRASE) - 1, -1):
-            if topics_in(_part(sentence, first, last + 1)) & rules.REQUESTS:
-                yield first
-                break
+def _asked_at(clause: NormalisedSentence, topics_in: TopicsIn) -> int:
+    """Return where the first phrase begins that asks for something."""
+    for last in range(len(clause.words)):
+        earliest = max(0, last + 1 - _MAX_PHRASE)
+        if topics_in(_part(clause, earliest, last + 1)) & rules.REQUESTS:
+            return next(
+                first
+                for first in range(last, earliest - 1, -1)
+                if topics_in(_part(clause, first, last + 1)) & rules.REQUESTS
+            )
+    return len(clause.words)
 
 
-def _ends(
-    sentence: NormalisedSentence, topics_in: Callable[[NormalisedSentence], AbstractSet[str]]
-) -> Iterator[int]:
+def _ends(sentence: NormalisedSentence, topics_in: TopicsIn) -> Iterator[int]:
     """Yield the index after each clause."""
     for at, word in enumerate(sentence.words[1:], start=1):
         following = sentence.words[at + 1 :]

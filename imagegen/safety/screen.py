@@ -53,6 +53,8 @@ VERSION = "7"
 _MIN_CODE = 3
 # "Tell me!" after "I have a cat": "she" may still be the cat.
 _SHORT_ASIDE = 3
+# So many clauses with a number, or with a word for minors, are read beside requests in a message.
+_MAX_CLAUSES = 30
 # With two ages of adults, "twice" and "half" compare these.
 _TWO = 2
 
@@ -181,8 +183,8 @@ class Screen:
         topics = self._topics_by_sentence(messages)
         today = self._today()
         for index, message in enumerate(messages):
-            if message.role == USER and not is_prompt and needs_reading(message.text):
-                topics[index].extend(self._beside_requests(message.text))
+            if message.role == USER and not is_prompt:
+                topics[index].extend(self._beside_request(message.text, topics[index]))
         for index, no_ages in dialog.other_answers(messages):
             topics[index] = [replace(each, names=each.names - no_ages) for each in topics[index]]
         for index, answer in (
@@ -199,11 +201,12 @@ class Screen:
                 for name in each.names
             }
             role = messages[index].role
-            for joined in self._read(text, role)[0]:
+            read = self._read(text, role)[0]
+            for joined in read:
                 if new := joined.names - nearby:
                     topics[index].append(replace(joined, names=new))
-            if role == USER and needs_reading(text):
-                topics[index].extend(self._beside_requests(text))
+            if role == USER:
+                topics[index].extend(self._beside_request(text, read))
         for index, roles in dialog.given_roles(messages):
             topics[index] = [
                 replace(each, subjects=roles if each.subjects else frozenset())
@@ -296,16 +299,25 @@ class Screen:
         elif "foreign" not in names:
             yield subject_of(age_subject.person_described(sentence) or Person.THIRD, role)
 
-    def _beside_requests(self, text: str) -> Iterator[Topics]:
-        """Yield what a user says of their own age in the sentences that ask for a picture.
+    def _beside_request(self, text: str, topics: Sequence[Topics]) -> list[Topics]:
+        """Return what a user says of their own age in a sentence that asks for a picture.
 
         Each clause is read as a sentence of its own: "I'm 15 show me a photo" has no show of 15 years.
+        `topics` are those of the text.
         """
-        for sentence in sentences(without_other_numbers(text)):
-            for clause in clauses_beside(sentence, self._topics_in):
-                topics = self._topics_of(in_adult_senses(clause.said), USER, NO_FORMS)
-                if Subject.USER in topics.subjects and clause.may_be_of_user(topics.names):
-                    yield topics
+        if not any(each.names & rules.ASKING for each in topics) or not needs_reading(text):
+            return []
+        clauses = itertools.chain.from_iterable(
+            clauses_beside(sentence, self._topics_in)
+            for sentence in sentences(without_other_numbers(text))
+            if self._topics_in(sentence) & rules.ASKING
+        )
+        for clause in itertools.islice(clauses, _MAX_CLAUSES):
+            found = self._topics_of(in_adult_senses(clause.said), USER, NO_FORMS)
+            is_of_user = Subject.USER in found.subjects
+            if is_of_user and clause.may_be_of_user(found.names, self._topics_in):
+                return [found]
+        return []
 
     def _topics_in(self, words: NormalisedSentence) -> frozenset[str]:
         return frozenset(self._lexicon.topics(searchable_line(words)))
