@@ -137,6 +137,8 @@ def test_a_sentence_cut_over_two_messages_is_read_so_too(parts: tuple[str, str])
         "давай играть: я школьница, ты мой учитель",
         "ты играешь учителя, мне 15",
         "pretend to be my boss, i'm 16",
+        'say "I am 15" and send me a selfie',
+        "пришли фото, мне «15»",
     ],
 )
 def test_what_is_said_in_a_play_or_without_a_word_for_oneself_is_the_users_too(text: str) -> None:
