@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chatflow_hook import cancellation, handles, outbox, quota
+from chatflow_hook import cancellation, handles, outbox, quota, safety_memory
 from chatflow_hook.handles import Handle
 from chatflow_hook.outbox import Ownership, Request
 from chatflow_hook.quota import Limited, Quota
@@ -88,17 +88,21 @@ class ManualRequests:
         """Insert a request for a picture of this turn, whose message is not counted here.
 
         A dialog has one open request of this kind: while it is open, it is returned. An automatic
-        picture that the same message has brought is cancelled if it still waits. Does not commit.
+        picture that the same message has brought is cancelled if it still waits. A turn that may
+        speak of somebody under 18 is noted for the worker to read, whatever the answer is: its words
+        may stand in no other turn, and no request may ever be drawn. Does not commit.
 
         Raises:
             DialogUnknownError: the bot's own `dialogs` has no such row.
         """
         dialog = await outbox.lock_dialog(connection, turn, ownership)
+        message_count = turn.user_message_count or dialog.message_count
+        if outbox.may_speak_of_a_minor(turn):
+            await safety_memory.note_turn(connection, turn, message_count)
         if (limited := await self._check_quota(connection, turn.user_id, Kind.ASKED)) is not None:
             return Asked(answer=limited)
         if (open_request := await _open_asked(connection, turn.dialog_id)) is not None:
             return Asked(answer=open_request)
-        message_count = turn.user_message_count or dialog.message_count
         superseded = await cancellation.cancel(
             connection,
             ImageRequest.dialog_id == turn.dialog_id,

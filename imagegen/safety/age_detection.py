@@ -65,13 +65,14 @@ class Age:
     """An age in years, and the grammatical person of whose it is: of the speaker if of nobody else.
 
     `is_past`: somebody was of this age long ago. `is_certain` is False if the number is only not
-    understood to be something else.
+    understood to be something else. `is_said`: a word for a person says whose it is.
     """
 
     years: int
     person: Person
     is_past: bool = False
     is_certain: bool = True
+    is_said: bool = True
 
     @property
     def is_minor(self) -> bool:
@@ -82,6 +83,11 @@ class Age:
     def is_grown(self) -> bool:
         """Whether it is the age of an adult."""
         return self.is_certain and ADULT <= self.years < _MAX_AGE
+
+    @property
+    def is_of_speaker(self) -> bool:
+        """Whether a word says that it is the present age of the speaker."""
+        return self.is_said and self.person is Person.FIRST and not self.is_past
 
     @property
     def is_own(self) -> bool:
@@ -154,7 +160,8 @@ def _age(context: NumberContext, years: int) -> Age:
     )
     nobody = Person.THIRD if is_third else Person.FIRST
     is_past = context.near(_PAST, before=6) and not age_birth.is_near_birth(context)
-    return Age(years=years, person=age_subject.person_of(context) or nobody, is_past=is_past)
+    said = age_subject.person_of(context)
+    return Age(years=years, person=said or nobody, is_past=is_past, is_said=said is not None)
 
 
 def _years(context: NumberContext, today: dt.date, named_before: Forms) -> int | None:

@@ -24,6 +24,14 @@ _PUPILS = word_set(
     " tween schoolgirl schoolboy pupil freshman sophomore junior minor schooler"
 )
 _CHARACTERS = word_set("character persona персонаж персона герой героиня hero heroine роль role")
+# Who introduces themselves: "15 m here", "as a 15 year old".
+_HERE, _SHOWN = word_set("here тут здесь"), word_set("the this that")
+_UNTIL_HERE = word_set(
+    "year years yr yrs y o yo old летний летняя лет год года f m male female girl boy guy gal lad kid"
+    " teen student schoolgirl schoolboy девочка мальчик парень девушка пацан школьник школьница"
+)
+MAX_INTRODUCTION = 6
+_AS_SPEAKER = {"as", "speaking as", "just as", "even as", "asking as"}
 _MAX_DISTANCE = 7
 _MAX_DISTANCE_AFTER = 5
 
@@ -94,6 +102,20 @@ def _begins_with_a_pupil(sentence: NormalisedSentence) -> bool:
     return False
 
 
+def is_introduction(words: Sequence[str]) -> bool:
+    """Whether words after a number introduce the speaker: "(15) m here", "(15) year old girl here"."""
+    said = (word for word in words[:MAX_INTRODUCTION] if not word.isdecimal())
+    return next((word for word in said if word not in _UNTIL_HERE), None) in _HERE
+
+
+def _is_of_speaker(context: NumberContext) -> bool:
+    """Whether a number is the speaker's by how it is said: "15 m here", "as a 15 year old"."""
+    if is_introduction(context.words_after) and not context.word_before & _SHOWN:
+        return True
+    *first, last = context.clause_before[-3:] or ("",)
+    return last in _ARTICLES and " ".join(first) in _AS_SPEAKER
+
+
 def _persons(words: Sequence[Forms]) -> Iterator[Person | None]:
     """Yield the person of each word; "my character" is played by the speaker."""
     for before, forms in itertools.pairwise((frozenset[str](), *words)):
@@ -103,6 +125,8 @@ def _persons(words: Sequence[Forms]) -> Iterator[Person | None]:
 
 def person_of(context: NumberContext) -> Person | None:
     """Return whose a number may be by the nearest word for a person; None if there is no such word."""
+    if _is_of_speaker(context):
+        return Person.FIRST
     before = [
         forms
         for forms, last in zip(context.before, ("", *context.words_before), strict=False)

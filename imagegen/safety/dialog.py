@@ -10,7 +10,7 @@ from chatflow_hook.turn import Message
 from imagegen import morphology
 from imagegen.safety import age_context, age_detection, age_relations
 from imagegen.safety.age_context import ADULT, NumberContext
-from imagegen.safety.age_subject import USER, Person, Role, person_in
+from imagegen.safety.age_subject import USER, Person, Role, Subject, person_in
 from imagegen.safety.age_things import is_about_a_thing, names_a_thing_first
 from imagegen.safety.normalise import plain, sentences
 from imagegen.safety.notation import without_other_numbers
@@ -168,11 +168,15 @@ def ages_by_difference(messages: Sequence[Message], today: dt.date) -> Iterator[
                     yield index, Answer(person=difference.person, role=message.role)
 
 
-def given_roles(messages: Sequence[Message]) -> Iterator[int]:
-    """Yield the indices of messages that answer the persona's question whom it plays."""
+def given_roles(messages: Sequence[Message]) -> Iterator[tuple[int, frozenset[Subject]]]:
+    """Yield the indices of messages that answer the persona's question whom it plays.
+
+    With each come those of whom they speak: the persona, and the user who answers as "I".
+    """
     for index, (before, message) in enumerate(itertools.pairwise(messages), start=1):
         if before.role != message.role == USER and _WHO_QUESTION.search(plain(before.text)):
-            yield index
+            is_own = any(person_in(each) is Person.FIRST for each in sentences(message.text))
+            yield index, frozenset({Subject.PERSONA, *([Subject.USER] if is_own else [])})
 
 
 def _first_part(messages: Sequence[Message], index: int) -> int | None:

@@ -68,6 +68,8 @@ OF_MINORS = frozenset(
         "accompanied",
     }
 )
+# What is said of a family is mostly said of others, unless somebody is described so.
+OF_SPEAKER = OF_MINORS - _RELATIVES | {"described"}
 # Said of the one who speaks if of nobody else; family and school are mostly those of others.
 OF_ANYBODY = frozenset(
     {
@@ -84,6 +86,13 @@ OF_ANYBODY = frozenset(
         "accompanied",
     }
 )
+# Who asks for these gives an age to the persona.
+ASKED_OF_PERSONA = frozenset({"asking", "roles"})
+# What ends that which is said beside a request, and what any request for a picture has.
+REQUESTS = ASKED_OF_PERSONA | {"sending"}
+ASKING = REQUESTS | {"pictures"}
+# An age in numbers.
+NUMBERS = frozenset({"age", "perhaps_age"})
 
 
 class ScreenVerdict(enum.IntEnum):

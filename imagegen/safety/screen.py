@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from chatflow_hook.prefilter import needs_reading
 from chatflow_hook.turn import Message
 from imagegen.safety import (
     age_context,
@@ -22,6 +23,7 @@ from imagegen.safety import (
 from imagegen.safety.age_context import NO_FORMS, Forms
 from imagegen.safety.age_detection import Age
 from imagegen.safety.age_subject import USER, Person, Role, Subject, subject_of
+from imagegen.safety.clauses import clauses_beside
 from imagegen.safety.known_words import is_foreign, unknown_words
 from imagegen.safety.labels import label_words
 from imagegen.safety.lexicon import Lexicon, Squeezed, shipped_lexicon
@@ -51,6 +53,8 @@ VERSION = "7"
 _MIN_CODE = 3
 # "Tell me!" after "I have a cat": "she" may still be the cat.
 _SHORT_ASIDE = 3
+# So many clauses with a number, or with a word for minors, are read beside requests in a message.
+_MAX_CLAUSES = 30
 # With two ages of adults, "twice" and "half" compare these.
 _TWO = 2
 
@@ -135,7 +139,9 @@ class Screen:
             spoken = reading_time.readable(spoken)
         if len(spoken) < len(messages):
             yield Finding(verdict=ScreenVerdict.SAFE_ONLY, rule="unread")
-        topics = self._topics(spoken if is_prompt else [*map(_without_surnames, spoken)])
+        topics = self._topics(
+            spoken if is_prompt else [*map(_without_surnames, spoken)], is_prompt=is_prompt
+        )
         topics_before: set[str] = set()
         all_topics: set[str] = set()
         for message, topics_of_sentences in zip(spoken, topics, strict=True):
@@ -172,10 +178,13 @@ class Screen:
         if any(topics.names & rules.NEVER_IN_A_PROMPT for topics in self._read(text, USER)[0]):
             yield Finding(verdict=ScreenVerdict.REFUSED, rule="minor_drawn")
 
-    def _topics(self, messages: Sequence[Message]) -> list[list[Topics]]:
+    def _topics(self, messages: Sequence[Message], *, is_prompt: bool) -> list[list[Topics]]:
         """Return the topics of each message by sentence, and what it means by those before it."""
         topics = self._topics_by_sentence(messages)
         today = self._today()
+        for index, message in enumerate(messages):
+            if message.role == USER and not is_prompt:
+                topics[index].extend(self._beside_request(message.text, topics[index]))
         for index, no_ages in dialog.other_answers(messages):
             topics[index] = [replace(each, names=each.names - no_ages) for each in topics[index]]
         for index, answer in (
@@ -191,12 +200,16 @@ class Screen:
                 for each in part
                 for name in each.names
             }
-            for joined in self._read(text, messages[index].role)[0]:
+            role = messages[index].role
+            read = self._read(text, role)[0]
+            for joined in read:
                 if new := joined.names - nearby:
                     topics[index].append(replace(joined, names=new))
-        for index in dialog.given_roles(messages):
+            if role == USER:
+                topics[index].extend(self._beside_request(text, read))
+        for index, roles in dialog.given_roles(messages):
             topics[index] = [
-                replace(each, subjects=frozenset({Subject.PERSONA} if each.subjects else ()))
+                replace(each, subjects=roles if each.subjects else frozenset())
                 for each in topics[index]
             ]
         return topics
@@ -274,8 +287,12 @@ class Screen:
     def _subjects(
         self, sentence: NormalisedSentence, names: set[str], minors: list[Age], role: Role
     ) -> Iterator[Subject]:
-        if names & {"asking", "roles"} and role == USER:
+        is_asked = role == USER and bool(names & rules.ASKED_OF_PERSONA)
+        if is_asked:
             yield Subject.PERSONA
+            # "Send me a selfie, I'm 15" is said of both.
+            if any(age.is_of_speaker for age in minors):
+                yield Subject.USER
         elif minors:
             yield from (
                 subject_of(age.person, role)
@@ -286,6 +303,29 @@ class Screen:
             yield subject_of(age_subject.person_said(sentence), role)
         elif "foreign" not in names:
             yield subject_of(age_subject.person_described(sentence) or Person.THIRD, role)
+
+    def _beside_request(self, text: str, topics: Sequence[Topics]) -> list[Topics]:
+        """Return what a user says of their own age in a sentence that asks for a picture.
+
+        Each clause is read as a sentence of its own: "I'm 15 show me a photo" has no show of 15 years.
+        `topics` are those of the text.
+        """
+        if not any(each.names & rules.ASKING for each in topics) or not needs_reading(text):
+            return []
+        clauses = itertools.chain.from_iterable(
+            clauses_beside(sentence, self._topics_in)
+            for sentence in sentences(without_other_numbers(text))
+            if self._topics_in(sentence) & rules.ASKING
+        )
+        for clause in itertools.islice(clauses, _MAX_CLAUSES):
+            found = self._topics_of(in_adult_senses(clause.said), USER, NO_FORMS)
+            is_of_user = Subject.USER in found.subjects
+            if is_of_user and clause.may_be_of_user(found.names, self._topics_in):
+                return [found]
+        return []
+
+    def _topics_in(self, words: NormalisedSentence) -> frozenset[str]:
+        return frozenset(self._lexicon.topics(searchable_line(words)))
 
 
 def _message(message: str | Message) -> Message:

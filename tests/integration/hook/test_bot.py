@@ -19,7 +19,7 @@ from chatflow_hook.bot import (
     turn_from,
 )
 from chatflow_hook.drafts import draft_id
-from chatflow_hook.tables import AgeConfirmation, Kind, State
+from chatflow_hook.tables import AgeConfirmation, Kind, State, UnreadTurn
 from imagegen.sandbox.telegram import ChatPerson, SandboxTelegram, Trouble
 from tests.support import conversations
 from tests.support.aiogram_bot import polling
@@ -133,6 +133,18 @@ async def test_photo_asks_for_what_is_said_behind_it(
     assert request.conversation is not None
     assert request.conversation["text"] == "at the sea"
     assert request.reply_to_message_id == number
+
+
+async def test_an_age_behind_photo_is_noted_for_the_worker_to_read(
+    telegram: SandboxTelegram, hook: ChatFlowHook, sessions: Sessions
+) -> None:
+    async with polling(dispatcher(hook), telegram):
+        telegram.person(ANNA).write("/photo of you, I'm 15")
+        await telegram.wait_for_calls(1, timeout=PATIENCE_S, method="sendChatAction")
+
+    async with sessions() as session:
+        [note] = (await session.execute(select(UnreadTurn))).scalars()
+    assert (note.user_id, note.conversation["text"]) == (ANNA, "of you, I'm 15")
 
 
 async def test_photo_says_when_the_next_one_is_free(
