@@ -54,7 +54,7 @@ _MIN_CODE = 3
 # "Tell me!" after "I have a cat": "she" may still be the cat.
 _SHORT_ASIDE = 3
 # So many clauses with a number, or with a word for minors, are read beside requests in a message.
-_MAX_CLAUSES = 30
+_MAX_CLAUSES = 12
 # With two ages of adults, "twice" and "half" compare these.
 _TWO = 2
 
