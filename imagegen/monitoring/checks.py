@@ -1,4 +1,4 @@
-"""The readiness checks of a worker: its servers, the image store, the hosts and the jobs.
+"""The readiness checks of a worker: its servers, image store, hosts, personas and jobs.
 
 They run over connections of their own, which no job keeps busy. Each check returns None if all is
 well, or what is missing as a short text; it may also raise an error with a sentence.
@@ -25,10 +25,10 @@ from imagegen.db.tables import HostUse
 from imagegen.delivery.errors import FloodWait, NotSent, OutcomeUnknown
 from imagegen.delivery.telegram import Telegram
 from imagegen.monitoring import http_server
+from imagegen.monitoring.persona_coverage import PersonaCoverage
 from imagegen.monitoring.readiness import CachedCheck, Check, Readiness
 from imagegen.monitoring.server_clocks import COMPARE_CLOCKS_EVERY_S, ServerClocks
 from imagegen.pipeline.context import JobContext
-from imagegen.pool.health import Condition
 from imagegen.pool.pool import Pool
 from imagegen.queue import connections
 from imagegen.settings import Settings
@@ -36,7 +36,6 @@ from imagegen.storage.store import ImageStore
 
 log = structlog.get_logger(__name__)
 
-_UNUSABLE = (Condition.DOWN, Condition.ASIDE)
 _COMMAND_TIMEOUT_S = 3.0
 # How long an answer without a problem is kept: servers of others are not asked at each probe.
 _TELEGRAM_OK_FOR_S = 10.0
@@ -53,11 +52,15 @@ def check_engine(settings: Settings) -> AsyncEngine:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, context: JobContext, readiness: Readiness, engine: AsyncEngine
+    settings: Settings,
+    context: JobContext,
+    readiness: Readiness,
+    engine: AsyncEngine,
+    coverage: PersonaCoverage,
 ) -> AsyncIterator[None]:
     """Give `readiness` the checks of everything that a picture needs, while the block runs.
 
-    `engine` is one of `check_engine`.
+    `engine` is one of `check_engine`; `coverage` is kept up to date by somebody else.
     """
     async with AsyncExitStack() as stack:
         redis = connections.result_connection(settings.redis, db=settings.redis_broker_db)
@@ -72,13 +75,17 @@ async def running(
             "telegram": CachedCheck(telegram_check(context.telegram), ok_for_s=_TELEGRAM_OK_FOR_S),
             "store": CachedCheck(store_check(context.image_store), ok_for_s=_STORE_OK_FOR_S),
             "hosts": CachedCheck(hosts_check(context.pool), ok_for_s=_HOSTS_OK_FOR_S),
+            "personas": CachedCheck(coverage.why_none),
             "requests": CachedCheck(context.circuit_breaker.why_open),
         }
+        warning_checks = {"personas": CachedCheck(coverage.why_not_all)}
         clocks = ServerClocks(redis, engine)
         await stack.enter_async_context(
             periodic.every(COMPARE_CLOCKS_EVERY_S, clocks.step, name="clocks")
         )
-        await stack.enter_async_context(readiness.checking(checks, clocks_ahead_s=clocks.ahead_s))
+        await stack.enter_async_context(
+            readiness.checking(checks, warning_checks=warning_checks, clocks_ahead_s=clocks.ahead_s)
+        )
         yield
 
 
@@ -149,11 +156,7 @@ def hosts_check(pool: Pool) -> Check:
 
     async def check() -> str | None:
         hosts = pool.status()
-        usable = [
-            host.name
-            for host in hosts
-            if host.use is HostUse.ACTIVE and host.condition not in _UNUSABLE
-        ]
+        usable = [host.name for host in hosts if host.is_usable]
         clients = [client for name in usable if (client := pool.client(name)) is not None]
         if await _any_answers(clients):
             return None

@@ -48,6 +48,11 @@ class HostStatus:
     idle_s: float = float("inf")
     answers_since: float = float("-inf")
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether new prompts go to it: it is not drained, and neither down nor put aside."""
+        return self.use is HostUse.ACTIVE and self.condition in (Condition.UP, Condition.SUSPECT)
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Refusal:

@@ -35,11 +35,18 @@ async def something() -> str:
 
 @asynccontextmanager
 async def served(
-    checks: Mapping[str, Check], *, is_stopping: bool = False
+    checks: Mapping[str, Check],
+    *,
+    warning_checks: Mapping[str, Check] | None = None,
+    is_stopping: bool = False,
 ) -> AsyncIterator[tuple[Prober, int]]:
     readiness, port = Readiness(lambda: is_stopping), free_port()
     cached_checks = {name: CachedCheck(check) for name, check in checks.items()}
-    async with http_server.serving("127.0.0.1", port, readiness), readiness.checking(cached_checks):
+    warning = {name: CachedCheck(check) for name, check in (warning_checks or {}).items()}
+    async with (
+        http_server.serving("127.0.0.1", port, readiness),
+        readiness.checking(cached_checks, warning_checks=warning),
+    ):
         yield Prober(port), port
 
 
@@ -48,7 +55,13 @@ async def test_a_worker_that_lacks_nothing_is_ready() -> None:
         answer = await prober.get("/readyz")
 
     assert answer.status == 200
-    assert answer.body == {"ready": True, "stopping": False, "missing": {}, "clocks_ahead_s": {}}
+    assert answer.body == {
+        "ready": True,
+        "stopping": False,
+        "missing": {},
+        "warnings": {},
+        "clocks_ahead_s": {},
+    }
 
 
 async def test_one_that_lacks_something_says_what_and_lives() -> None:
@@ -57,6 +70,24 @@ async def test_one_that_lacks_something_says_what_and_lives() -> None:
 
     assert (ready.status, ready.body["missing"]) == (503, {"redis": "it is away"})
     assert (alive.status, alive.body) == (200, {"alive": True})
+
+
+async def test_what_is_wrong_with_a_part_is_told_and_the_worker_is_ready() -> None:
+    async with served({"hosts": nothing}, warning_checks={"personas": something}) as (prober, _):
+        answer = await prober.get("/readyz")
+
+    assert (answer.status, answer.missing) == (200, set())
+    assert answer.body["warnings"] == {"personas": "it is away"}
+
+
+async def test_what_is_missing_altogether_is_not_told_twice() -> None:
+    async with served({"personas": something}, warning_checks={"personas": something}) as (
+        prober,
+        _,
+    ):
+        answer = await prober.get("/readyz")
+
+    assert (answer.status, answer.missing, answer.body["warnings"]) == (503, {"personas"}, {})
 
 
 async def test_one_that_stops_is_not_ready_and_asks_nobody() -> None:

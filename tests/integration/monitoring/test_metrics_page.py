@@ -10,9 +10,9 @@ from imagegen.metrics import PictureStage
 from imagegen.sandbox.telegram import Trouble
 from tests.support.database_proxy import proxy_to
 from tests.support.documented_metrics import base_name, labels_by_metric
-from tests.support.http_probe import BOUND_S, free_port
+from tests.support.http_probe import BOUND_S, Prober, free_port
 from tests.support.patience import PATIENCE_S
-from tests.support.product import ProductFactory
+from tests.support.product import ProductFactory, required_models
 from tests.support.scraped_metrics import scrape, scrape_started
 
 HELD = ("waiting", "prompt", "slot", "host_queue", "drawing", "fetch", "store", "deliver", "whole")
@@ -59,6 +59,25 @@ async def test_the_state_of_worker_hosts_and_queue_is_read_when_it_is_asked_for(
         assert page.value("imagegen_host_foreign_prompts", host=host) == 0
         total = page.value("imagegen_host_vram_total_bytes", host=host, device="0")
         assert total == page.value("imagegen_host_vram_free_bytes", host=host, device="0")
+
+
+async def test_personas_that_no_host_can_draw_are_told_by_probe_and_metrics(
+    products: ProductFactory,
+) -> None:
+    port = free_port()
+    models = required_models()
+    some = {**models, "loras": [name for name in models["loras"] if "lina" not in name]}
+    async with products.start(web_port=port, models=some):
+        page = await scrape_started(port)
+        answer = await Prober(port).get("/readyz")
+    async with products.start(web_port=port, models={}) as product:
+        missing = await Prober(port).until_missing("personas", timeout_s=PATIENCE_S)
+
+    assert page.value("imagegen_check_ok", check="personas") == 0
+    assert page.value("imagegen_ready") == 1
+    assert answer.status == 200
+    assert answer.body["warnings"]["personas"].startswith("lina cannot be drawn: ")
+    assert product.settings.comfyui_hosts[0].name in missing.body["missing"]["personas"]
 
 
 async def test_requests_that_wait_are_the_queue(products: ProductFactory) -> None:

@@ -96,14 +96,19 @@ function show(name) {
 function showTrouble() {
   const { worker, outages } = shown;
   if (!worker || !outages) return;
-  const lines = [
+  const missing = [
     ...Object.entries(outages),
     ...Object.entries(worker.missing).filter(([name]) => !(name in outages)),
     ...(worker.stopping ? [["worker", "stops"]] : []),
   ];
-  replace(find("trouble"), lines.length
-    ? element("div", { class: "card bad", role: "alert" }, element("strong", {}, "No pictures can be made as it should be"), element("ul", {}, lines.map(([name, why]) => element("li", {}, element("b", {}, name), ` ${why}`))))
-    : null);
+  replace(find("trouble"),
+    banner("bad", "This worker cannot make pictures now", missing),
+    banner("warn", "Pictures are made, but not all", Object.entries(worker.warnings)));
+}
+
+function banner(state, words, lines) {
+  if (!lines.length) return null;
+  return element("div", { class: `card ${state}`, role: "alert" }, element("strong", {}, words), element("ul", {}, lines.map(([name, why]) => element("li", {}, element("b", {}, name), ` ${why}`))));
 }
 
 function tile(words, number, state = "") {
