@@ -116,6 +116,16 @@ async def test_05_a_database_that_is_read_only_after_a_failover(database_url: st
     assert "takes no writes, since it is read-only" in finding.sentence
 
 
+async def test_a_database_whose_table_is_locked(database_url: str) -> None:
+    async with broken_databases.locked_table(database_url) as process:
+        finding = await doctor.trouble(_database(database_url))
+
+    assert finding.level is Level.RED
+    assert f"image_requests is locked by process {process}" in finding.sentence
+    assert "secret" not in repr(finding)
+    assert finding.advice == f"wait for its end, or end it: SELECT pg_terminate_backend({process})"
+
+
 async def test_06_a_database_without_a_connection_left(database_url: str) -> None:
     async with broken_databases.weak_role(database_url, limit=0) as url:
         finding = await doctor.trouble(_database(url))

@@ -97,8 +97,7 @@ function showTrouble() {
   const { worker, outages } = shown;
   if (!worker || !outages) return;
   const missing = [
-    ...Object.entries(outages),
-    ...Object.entries(worker.missing).filter(([name]) => !(name in outages)),
+    ...Object.entries({ ...outages, ...worker.missing }),
     ...(worker.stopping ? [["worker", "stops"]] : []),
   ];
   replace(find("trouble"),
