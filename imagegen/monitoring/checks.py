@@ -73,12 +73,15 @@ async def running(
             "redis": CachedCheck(redis_check(redis, settings.redis)),
             "postgresql": CachedCheck(database_check.lacks),
             "telegram": CachedCheck(telegram_check(context.telegram), ok_for_s=_TELEGRAM_OK_FOR_S),
-            "store": CachedCheck(store_check(context.image_store), ok_for_s=_STORE_OK_FOR_S),
             "hosts": CachedCheck(hosts_check(context.pool), ok_for_s=_HOSTS_OK_FOR_S),
             "personas": CachedCheck(coverage.why_none),
             "requests": CachedCheck(context.circuit_breaker.why_open),
         }
-        warning_checks = {"personas": CachedCheck(coverage.why_not_all)}
+        warning_checks = {
+            # Pictures for a chat are delivered without it.
+            "store": CachedCheck(store_check(context.image_store), ok_for_s=_STORE_OK_FOR_S),
+            "personas": CachedCheck(coverage.why_not_all),
+        }
         clocks = ServerClocks(redis, engine)
         await stack.enter_async_context(
             periodic.every(COMPARE_CLOCKS_EVERY_S, clocks.step, name="clocks")

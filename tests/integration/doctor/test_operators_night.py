@@ -1,6 +1,7 @@
 """The sixteen breakages of an operator's night: the doctor names each, and the next step."""
 
 import asyncio
+import re
 import time
 from functools import partial
 from pathlib import Path
@@ -180,6 +181,18 @@ async def test_10_an_image_store_that_is_full(tmp_path: Path) -> None:
 
     assert finding.level is Level.RED
     assert finding.sentence == f"{disk.directory} takes no picture: No space left on device"
+    assert "free space there" in (finding.advice or "")
+
+
+async def test_10_an_image_store_that_is_nearly_full(tmp_path: Path) -> None:
+    with store_faults.own_disk(tmp_path / "disk", size_bytes=256 * 1024) as disk:
+        if disk.cannot_mount:
+            pytest.skip(disk.cannot_mount)
+        FilesystemImageStore.at(disk.directory.as_uri())
+        finding = await doctor.trouble(_store(disk.directory))
+
+    assert finding.level is Level.RED
+    assert re.search(r"has \d+ KiB left, too little for a large picture", finding.sentence)
     assert "free space there" in (finding.advice or "")
 
 

@@ -6,8 +6,11 @@ from dataclasses import replace
 
 from structlog.testing import capture_logs
 
+from chatflow_hook.tables import State
 from imagegen.metrics import PictureStage
 from imagegen.sandbox.telegram import Trouble
+from imagegen.storage.filesystem import directory_of
+from tests.support import store_outage
 from tests.support.database_proxy import proxy_to
 from tests.support.documented_metrics import base_name, labels_by_metric
 from tests.support.http_probe import BOUND_S, Prober, free_port
@@ -78,6 +81,24 @@ async def test_personas_that_no_host_can_draw_are_told_by_probe_and_metrics(
     assert answer.status == 200
     assert answer.body["warnings"]["personas"].startswith("lina cannot be drawn: ")
     assert product.settings.comfyui_hosts[0].name in missing.body["missing"]["personas"]
+
+
+async def test_a_store_that_fails_is_told_and_the_worker_stays_ready(
+    products: ProductFactory,
+) -> None:
+    port = free_port()
+    async with products.start(web_port=port) as product:
+        store = directory_of(product.settings.image_store)
+        with store_outage.unusable(store):
+            page = await scrape_started(port)
+            answer = await Prober(port).get("/readyz")
+            picture = await product.picture()
+
+    assert page.value("imagegen_check_ok", check="store") == 0
+    assert page.value("imagegen_ready") == 1
+    assert (answer.status, answer.missing) == (200, set())
+    assert answer.body["warnings"]["store"].startswith(f"{store} takes no picture: ")
+    assert picture.state is State.DELIVERED
 
 
 async def test_requests_that_wait_are_the_queue(products: ProductFactory) -> None:
