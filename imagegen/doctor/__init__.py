@@ -3,5 +3,5 @@
 - `finding.py`: what was found, and the next step
 - `examination.py`: asks all subjects at once, each for a limited time
 - `settings.py`, `postgresql.py`, `redis.py`, `clocks.py`, `hosts.py`, `personas.py`, `telegram.py`,
-  `language_model.py`, `image_store.py`, `workers.py`: one subject each
+  `language_model.py`, `image_store.py`, `held_back.py`, `workers.py`: one subject each
 """

@@ -15,6 +15,7 @@ from chatflow_hook.settings import BadSetting, RedisSettings
 from imagegen.bootstrap import workflow_library
 from imagegen.doctor import (
     clocks,
+    held_back,
     hosts,
     image_store,
     language_model,
@@ -29,6 +30,7 @@ from imagegen.doctor.finding import Check, DoctorFinding, Findings, Level, red, 
 from imagegen.errors import ImagegenError
 from imagegen.monitoring.known_hosts import KnownHosts, read_known_hosts
 from imagegen.settings import (
+    CostSettings,
     DatabaseSettings,
     HostSettings,
     LibrarySettings,
@@ -132,6 +134,7 @@ def _checks(read: ReadSettings, *, timeout_s: float, send_to: int | None) -> Map
     chat = _read_or_none(read, TelegramSettings)
     pictures = _read_or_none(read, PictureSettings)
     store = _read_or_none(read, StoreSettings)
+    costs = _read_or_none(read, CostSettings)
     library = _shared_library(_read_or_none(read, LibrarySettings))
     known_hosts = None if fleet is None else _shared_known_hosts(fleet, place, database, timeout_s)
 
@@ -159,6 +162,9 @@ def _checks(read: ReadSettings, *, timeout_s: float, send_to: int | None) -> Map
         if pictures is None
         else partial(language_model.check, pictures, library, timeout_s=timeout_s),
         "image store": None if store is None else partial(image_store.check, store),
+        "held back": None
+        if database is None or costs is None
+        else partial(held_back.check, database, costs, timeout_s=timeout_s),
         "workers": None if place is None else partial(workers.check, place),
     }
     return {subject: check or _not_asked for subject, check in checks.items()}

@@ -81,6 +81,8 @@ async def running(
             # Pictures for a chat are delivered without it.
             "store": CachedCheck(store_check(context.image_store), ok_for_s=_STORE_OK_FOR_S),
             "personas": CachedCheck(coverage.why_not_all),
+            "pauses": CachedCheck(context.pause_gate.why_held),
+            "cost limit": CachedCheck(context.cost_limit.why_reached),
         }
         clocks = ServerClocks(redis, engine)
         await stack.enter_async_context(

@@ -99,6 +99,7 @@ async def test_everything_that_hangs_is_told_within_the_limit_and_a_second(tmp_p
         "telegram": Level.RED,
         "language model": Level.YELLOW,
         "image store": Level.GREEN,
+        "held back": Level.YELLOW,
         "workers": Level.YELLOW,
     }
     assert max(each.seconds for each in report.subjects) < 6
@@ -118,7 +119,7 @@ async def test_wrong_settings_stop_only_the_subjects_that_need_them(tmp_path: Pa
     not_asked = [
         each.subject for each in report.subjects if "was not asked" in each.findings[0].sentence
     ]
-    assert not_asked == ["postgresql", "hosts"]
+    assert not_asked == ["postgresql", "hosts", "held back"]
 
 
 async def _examined(store: Path, **values: str) -> DoctorReport:
