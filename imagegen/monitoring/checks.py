@@ -6,7 +6,7 @@ well, or what is missing as a short text; it may also raise an error with a sent
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
@@ -29,6 +29,7 @@ from imagegen.monitoring.persona_coverage import PersonaCoverage
 from imagegen.monitoring.readiness import CachedCheck, Check, Readiness
 from imagegen.monitoring.server_clocks import COMPARE_CLOCKS_EVERY_S, ServerClocks
 from imagegen.pipeline.context import JobContext
+from imagegen.pool.host import HostStatus
 from imagegen.pool.pool import Pool
 from imagegen.queue import connections
 from imagegen.settings import Settings
@@ -165,13 +166,21 @@ def hosts_check(pool: Pool) -> Check:
         clients = [client for name in usable if (client := pool.client(name)) is not None]
         if await _any_answers(clients):
             return None
-        if not hosts:
-            return "there is none: COMFYUI_HOSTS and `imagegen hosts add` name them"
-        drained_count = sum(host.use is not HostUse.ACTIVE for host in hosts)
-        drained = f", and {drained_count} drained" if drained_count else ""
-        return f"none of {len(hosts)} is up{drained}"
+        return _why_none_answers(hosts)
 
     return check
+
+
+def _why_none_answers(hosts: Sequence[HostStatus]) -> str:
+    if not hosts:
+        return "there is none: COMFYUI_HOSTS and `imagegen hosts add` name them"
+    active = [host for host in hosts if host.use is HostUse.ACTIVE]
+    if not active:
+        return f"all {len(hosts)} are drained or removed: `imagegen hosts resume` uses them again"
+    drained_count = len(hosts) - len(active)
+    drained = f", and {drained_count} drained" if drained_count else ""
+    why = next((f" ({host.name}: {host.why})" for host in active if host.why), "")
+    return f"none of {len(active)} is up{drained}{why}: start ComfyUI there; `imagegen hosts` says more"
 
 
 async def _any_answers(clients: list[HostClient]) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from imagegen.cli.probe import ask_worker
 from imagegen.comfy.address import HostAddress
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.timeouts import PromptTimeouts
+from imagegen.db.tables import HostUse
 from imagegen.delivery.telegram import Telegram
 from imagegen.monitoring import http_server
 from imagegen.monitoring.checks import hosts_check, telegram_check
@@ -186,7 +187,28 @@ async def test_hosts_are_missing_only_while_all_of_them_are_away() -> None:
         back = await ask()
 
     assert (both, other, back) == (None, None, None)
-    assert none == "none of 2 is up"
+    assert none == "none of 2 is up: start ComfyUI there; `imagegen hosts` says more"
+
+
+async def test_why_hosts_are_not_up_is_told_with_the_next_step() -> None:
+    async with SandboxComfyUI() as one, SandboxComfyUI() as two, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(client_of(each)) for each in (one, two)]
+        pool = Pool(clients)
+        await one.kill()
+        await stack.enter_async_context(pool.running())
+        pool.set_use(two.address, HostUse.DRAINING)
+        down = await hosts_check(pool)()
+        pool.set_use(one.address, HostUse.DRAINING)
+        drained = await hosts_check(pool)()
+
+    assert str(down).startswith(f"none of 1 is up, and 1 drained ({one.address}: ")
+    assert "refuses the connection" in str(down)
+    assert str(down).endswith(": start ComfyUI there; `imagegen hosts` says more")
+    assert drained == "all 2 are drained or removed: `imagegen hosts resume` uses them again"
+
+
+def client_of(host: SandboxComfyUI) -> HostClient:
+    return HostClient(HostAddress.parse(host.address), limits=LIMITS)
 
 
 async def test_frozen_hosts_are_missing_within_two_seconds() -> None:
