@@ -24,7 +24,7 @@ from imagegen.db.engine import connect
 from imagegen.db.tables import HostUse
 from imagegen.delivery.errors import FloodWait, NotSent, OutcomeUnknown
 from imagegen.delivery.telegram import Telegram
-from imagegen.monitoring import http_server
+from imagegen.monitoring import http_server, worker_status
 from imagegen.monitoring.persona_coverage import PersonaCoverage
 from imagegen.monitoring.readiness import CachedCheck, Check, Readiness
 from imagegen.monitoring.server_clocks import COMPARE_CLOCKS_EVERY_S, ServerClocks
@@ -42,6 +42,7 @@ _COMMAND_TIMEOUT_S = 3.0
 _TELEGRAM_OK_FOR_S = 10.0
 _HOSTS_OK_FOR_S = 3.0
 _STORE_OK_FOR_S = 30.0
+_WORKERS_OK_FOR_S = 10.0
 _CHECK_REDIS_EVERY_S = 0.5
 _WRITE_PROBE_KEY = "imagegen:write-probe"
 
@@ -66,6 +67,8 @@ async def running(
     async with AsyncExitStack() as stack:
         redis = connections.result_connection(settings.redis, db=settings.redis_broker_db)
         stack.push_async_callback(redis.aclose)
+        results = connections.result_connection(settings.redis, db=settings.redis_result_db)
+        stack.push_async_callback(results.aclose)
         database_check = DatabaseCheck(engine)
         await stack.enter_async_context(
             periodic.every(CHECK_DATABASE_EVERY_S, database_check.step, name="database")
@@ -84,6 +87,7 @@ async def running(
             "personas": CachedCheck(coverage.why_not_all),
             "pauses": CachedCheck(context.pause_gate.why_held),
             "cost limit": CachedCheck(context.cost_limit.why_reached),
+            "workers": CachedCheck(workers_check(results), ok_for_s=_WORKERS_OK_FOR_S),
         }
         clocks = ServerClocks(redis, engine)
         await stack.enter_async_context(
@@ -153,6 +157,19 @@ def store_check(store: ImageStore) -> Check:
     async def check() -> str | None:
         await store.check_writable()
         return None
+
+    return check
+
+
+def workers_check(results: Redis) -> Check:
+    """Return a check whether all workers on the same hosts count the slots of the others."""
+
+    async def check() -> str | None:
+        try:
+            unshared = worker_status.why_unshared(await worker_status.read_workers(results))
+        except (RedisError, OSError):
+            return None  # the check of Redis says it
+        return None if unshared is None else f"{unshared}: set WORKERS_SHARE_HOSTS=true for all"
 
     return check
 

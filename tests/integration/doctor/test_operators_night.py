@@ -12,6 +12,8 @@ from redis.asyncio import Redis
 from sqlalchemy import make_url
 
 from chatflow_hook.settings import RedisSettings
+from imagegen.cli import host_table
+from imagegen.cli.host_inspection import Inspection
 from imagegen.db import migrations
 from imagegen.doctor import (
     clocks,
@@ -24,6 +26,7 @@ from imagegen.doctor import (
 )
 from imagegen.doctor.finding import Check, Level
 from imagegen.monitoring import worker_status
+from imagegen.monitoring.checks import workers_check
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from imagegen.sandbox.telegram import SandboxTelegram
@@ -288,7 +291,7 @@ async def test_15_a_persona_folder_that_does_not_load(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shares", [False, True])
 async def test_16_two_workers_on_the_same_hosts(
-    products: ProductFactory, redis_url: str, *, shares: bool
+    products: ProductFactory, database_url: str, redis_url: str, *, shares: bool
 ) -> None:
     check = partial(workers.check, _redis_settings(redis_url))
     async with (
@@ -299,14 +302,27 @@ async def test_16_two_workers_on_the_same_hosts(
         async with asyncio.timeout(PATIENCE_S), _open_redis(redis_url) as client:
             while len(await worker_status.read_workers(client)) < 2:
                 pass
+            told_by_probe = await workers_check(client)()
         findings = await doctor.found(check)
+        known = await doctor.known_hosts(
+            doctor.host_settings("gpu-1"), database_url, redis_url, None, TIMEOUT_S
+        )()
 
     unshared = [each for each in findings if each.level > Level.GREEN]
     assert len(findings) - len(unshared) == 2
     if shares:
         assert unshared == []
+        assert told_by_probe is None
     else:
         (finding,) = unshared
         assert finding.level is Level.YELLOW
         assert "use the same hosts" in finding.sentence
         assert "WORKERS_SHARE_HOSTS=true" in (finding.advice or "")
+        assert str(told_by_probe).startswith(finding.sentence)
+        inspection = Inspection(
+            rows=(),
+            unshared=worker_status.why_unshared(known.workers),
+            redis_outage=None,
+            persona_faults={},
+        )
+        assert host_table.warnings(inspection) == [f"{finding.sentence}: see `imagegen doctor`"]
