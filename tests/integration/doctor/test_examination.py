@@ -210,6 +210,18 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monk
             "a number of its own",
         ),
         (
+            {"REDIS_URL": "redis://cache", "REDIS_PASSWORD": "hush"},
+            Level.YELLOW,
+            "REDIS_PASSWORD is set and not used",
+            "write the password into REDIS_URL",
+        ),
+        (
+            {"PGPASSWORD": "another"},
+            Level.YELLOW,
+            "PGPASSWORD is set and not used",
+            "take one of the two out",
+        ),
+        (
             {"IMAGE_GENERATION_FREQUENCY": "5"},
             Level.YELLOW,
             "was never used",
