@@ -101,8 +101,12 @@ async def test_without_a_host_that_is_up_it_ends_in_time_and_says_what_to_do(
 @pytest.mark.parametrize(
     ("host", "code", "why"),
     [
-        ("nowhere.invalid:1", 2, "imagegen: --host: nowhere.invalid:1 has a host name that is not"),
-        ("127.0.0.1:1", 1, "imagegen: 127.0.0.1:1 refuses the connection"),
+        (
+            "nowhere.invalid:1",
+            2,
+            "imagegen: --host: nowhere.invalid:1 does not answer /prompt: has a host name that is not known",
+        ),
+        ("127.0.0.1:1", 1, "imagegen: 127.0.0.1:1 does not answer /prompt: refuses the connection"),
     ],
 )
 async def test_a_named_host_that_does_not_answer_ends_it_at_once(
