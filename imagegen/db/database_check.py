@@ -238,6 +238,7 @@ async def _find_lacks(
         yield DatabaseLack(
             what=foreign_encoding(state.encoding), advice="move to a database of the encoding UTF8"
         )
+        return  # nothing is to be migrated or granted there
     if state.is_standby or state.is_read_only:
         yield _STANDBY if state.is_standby else _READ_ONLY
     versions = set((await connection.execute(_VERSION)).scalars())

@@ -9,6 +9,8 @@ _TICK_S = 0.05
 # What was due ran later than it should, by more than this share of all time.
 _BUSY_SHARE = 0.25
 _LEAST_LATE_S = 0.25
+# Above this share of all time our own work, such as reading the personas, left none to wait for others.
+_AT_WORK_SHARE = 0.8
 
 
 class EventLoopDelay:
@@ -16,14 +18,16 @@ class EventLoopDelay:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._began_at = clock()
+        self._began_at, self._worked_before_s = clock(), time.process_time()
         self._late_s = 0.0
 
     @property
     def is_too_long(self) -> bool:
         """Whether this process got too little time to tell a silent server from a slow machine."""
         elapsed_s = self._clock() - self._began_at
-        return self._late_s > max(_LEAST_LATE_S, _BUSY_SHARE * elapsed_s)
+        worked_s = time.process_time() - self._worked_before_s
+        is_late = self._late_s > max(_LEAST_LATE_S, _BUSY_SHARE * elapsed_s)
+        return is_late or worked_s > _AT_WORK_SHARE * elapsed_s
 
     async def measure(self) -> None:
         """Measure until it is cancelled."""

@@ -15,7 +15,7 @@ from chatflow_hook.database_url import parse as parse_database_url
 from imagegen.db.database_check import read_lacks, try_to_write
 from imagegen.db.engine import DEFAULT_POOL_SIZE, connect, run_statement
 from imagegen.db.migrations import revisions
-from imagegen.doctor.finding import DoctorFinding, Findings, green, red, yellow
+from imagegen.doctor.finding import DoctorFinding, Findings, green, red, tls_advice, yellow
 from imagegen.errors import Unavailable
 
 # What a worker opens: its pool, and one for its checks.
@@ -177,5 +177,7 @@ def _of_error(error: Unavailable, address: Address) -> DoctorFinding:
             )
         case _:
             return red(
-                sentence, "start it, or correct host and port in DATABASE_URL; its log says more"
+                sentence,
+                tls_advice(sentence)
+                or "start it, or correct host and port in DATABASE_URL; its log says more",
             )

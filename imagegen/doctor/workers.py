@@ -33,8 +33,8 @@ def compare(workers: Sequence[PublishedWorker]) -> Iterator[DoctorFinding]:
     if not workers:
         yield red(
             f"no worker has said within {KEPT_S} s that it runs",
-            "start one with `imagegen worker`; if one runs, it cannot write to Redis (see redis), "
-            "has other settings of Redis, or is of an older version",
+            "start one with `imagegen worker`; if one runs, it hangs: restart it; or it cannot "
+            "write to Redis (see redis), has other settings of Redis, or is of an older version",
         )
         return
     own = metadata.version("chatflow-imagegen")

@@ -128,7 +128,7 @@ async def _read_published(
             published = await host_status.read_published(redis)
             return published, await worker_status.read_workers(redis), None
     except TimeoutError:
-        return [], [], f"{place.address} does not answer within {timeout_s:g} s"
+        return [], [], f"{place.address} does not answer within {round(timeout_s, 1):g} s"
     except (RedisError, OSError) as error:
         return [], [], redis_errors.why(error, place.address, user=place.user)
 
@@ -144,7 +144,7 @@ async def _read_orders(
         async with asyncio.timeout(timeout_s):
             return await HostOrders(engine).read(), None
     except TimeoutError:
-        return {}, f"the database does not answer within {timeout_s:g} s"
+        return {}, f"the database does not answer within {round(timeout_s, 1):g} s"
     except ImagegenError as error:
         return {}, error.sentence
     finally:
@@ -174,7 +174,7 @@ async def _resolve(
                     except NameNotResolved as error:
                         why = str(error)
         except TimeoutError:
-            why = f"no name server answers within {timeout_s:g} s"
+            why = f"no name server answers within {round(timeout_s, 1):g} s"
         return _ResolvedName(
             name=name.name, addresses=[name.address(ip) for ip in sorted(ips)], why=why
         )

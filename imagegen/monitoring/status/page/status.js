@@ -102,7 +102,7 @@ function showTrouble() {
   ];
   replace(find("trouble"),
     banner("bad", "This worker cannot make pictures now", missing),
-    banner("warn", "Pictures are made, but not all", Object.entries(worker.warnings)));
+    banner("warn", missing.length ? "Look at this too" : "Pictures are made, but look at this", Object.entries(worker.warnings)));
 }
 
 function banner(state, words, lines) {
@@ -143,7 +143,7 @@ function hostCard(host) {
     host.use !== "active" && element("p", {}, host.use === "draining" ? "is drained: nothing new begins here" : "leaves once its prompts have ended"),
     element("p", { class: "soft" }, host.slots ? `${host.taken} of ${host.slots} slots taken` : "no slot"),
     host.why && element("p", {}, host.why),
-    host.draws.length ? element("ul", { class: "draws" }, host.draws.map(drawing)) : none("draws nothing"),
+    host.draws.length ? element("ul", { class: "draws" }, host.draws.map(drawing)) : none(host.taken ? "nothing is drawn yet" : "draws nothing"),
     isOperator() && host.use !== "removed" ? hostButton(host) : null);
 }
 
@@ -257,7 +257,7 @@ async function showRequest() {
   const view = await answer?.json().catch(() => null);
   if (!location.hash.endsWith(id)) return;
   const words = view?.error ?? "The worker did not answer.";
-  replace(find("request"), answer?.ok ? requestView(view, { canRetry: isOperator(), retry }) : [element("p", {}, element("a", { href: "#/" }, "‹ All")), none(words)]);
+  replace(find("request"), answer?.ok ? requestView(view, { canRetry: isOperator(), retry }) : [element("p", {}, element("a", { class: "back", href: "#/" }, "‹ All")), none(words)]);
 }
 
 async function go() {
