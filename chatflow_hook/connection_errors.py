@@ -31,6 +31,9 @@ def _reason(error: OSError) -> str:
             return "has a host name that is not known"
         case TimeoutError():
             return "does not answer in time"
+    # Drivers look for certificates in the home directory, which may be closed to this account.
+    if isinstance(error, PermissionError) and error.filename:
+        return f"cannot be reached, since this account may not look at {error.filename}"
     # Where a name has several addresses, asyncio puts all their errors into one text.
     if error.errno == errno.ECONNREFUSED or f"[Errno {errno.ECONNREFUSED}]" in str(error):
         return "refuses the connection: nothing listens there, or a firewall forbids it"

@@ -212,6 +212,7 @@ def worker_settings(
             stack,
             personas=lambda: library.current.workflows,
             is_stopping=lambda: graceful_shutdown.is_under_way,
+            coverage=coverage,
         )
         wakes = WakeListener(queue, settings.redis, db=settings.redis_broker_db)
         await stack.enter_async_context(wakes.listening())
@@ -272,7 +273,7 @@ class _Pages:
     status: StatusPage
 
 
-async def _publish(  # noqa: PLR0913 (what the worker has made, the last two by name)
+async def _publish(  # noqa: PLR0913 (what the worker has made, the last three by name)
     settings: Settings,
     parts: bootstrap.WorkerParts,
     pages: _Pages,
@@ -280,6 +281,7 @@ async def _publish(  # noqa: PLR0913 (what the worker has made, the last two by 
     *,
     personas: Callable[[], Iterable[str]],
     is_stopping: Callable[[], bool],
+    coverage: PersonaCoverage,
 ) -> None:
     """Tell in Redis and on the pages how this worker is, until `stack` is closed."""
     context, worker = parts.context, logs.worker_name()
@@ -305,7 +307,9 @@ async def _publish(  # noqa: PLR0913 (what the worker has made, the last two by 
     await stack.enter_async_context(shown)
     engine = checks.check_engine(settings)
     stack.push_async_callback(engine.dispose)
-    await stack.enter_async_context(checks.running(settings, context, pages.readiness, engine))
+    await stack.enter_async_context(
+        checks.running(settings, context, pages.readiness, engine, coverage)
+    )
     readings = Readings(context, pages.readiness, engine)
     collector = WorkerCollector(
         context,

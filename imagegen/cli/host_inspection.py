@@ -8,6 +8,7 @@ from chatflow_hook.settings import DatabaseURL, PGPassword, RedisSettings, read
 from imagegen.bootstrap import workflow_library
 from imagegen.comfy.host_report import GpuDevice, HostReport, ask_hosts
 from imagegen.db.tables import HostUse
+from imagegen.monitoring import worker_status
 from imagegen.monitoring.host_status import PublishedHost
 from imagegen.monitoring.known_hosts import KnownHosts, read_known_hosts
 from imagegen.settings import HostSettings
@@ -59,6 +60,7 @@ class Inspection:
         rows: one for each host.
         removed: the hosts of COMFYUI_HOSTS that an operator has removed, and that are no rows.
         unread: what could not be read, a sentence for each: orders in PostgreSQL, DNS names.
+        unshared: which workers do not count each other's slots, None if all do.
         redis_outage: why Redis could not be asked for what the workers know, None if it could.
         persona_faults: why the folder of a persona cannot be loaded, by persona.
     """
@@ -66,6 +68,7 @@ class Inspection:
     rows: tuple[HostRow, ...]
     removed: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    unshared: str | None = None
     redis_outage: str | None
     persona_faults: Mapping[str, str]
 
@@ -96,6 +99,7 @@ async def _inspect(settings: "HostsSettings", library: Library, timeout_s: float
         ),
         removed=tuple(sorted(removed & {each.name for each in settings.host_addresses})),
         unread=_unread(known),
+        unshared=worker_status.why_unshared(known.workers),
         redis_outage=known.redis_outage,
         persona_faults={
             name: f"{fault.sentence} ({fault.file})"

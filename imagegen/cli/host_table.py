@@ -34,6 +34,7 @@ def warnings(inspection: Inspection) -> list[str]:
     return [
         *([] if outage is None else [f"what the workers know is not shown: {outage}"]),
         *inspection.unread,
+        *([] if inspection.unshared is None else [f"{inspection.unshared}: see `imagegen doctor`"]),
         *(
             f"{persona} cannot be drawn by any host: {why}"
             for persona, why in inspection.persona_faults.items()

@@ -69,6 +69,8 @@ def import_celery(*, db: int, is_dry_run: bool, takes_unacked: bool, is_json: bo
                 )
                 entries = [entry async for entry in importer.run()]
         except (RedisError, OSError) as error:
+            if redis_errors.is_no_such_database(error):
+                exit_with(f"--redis-db: {place.address} has no database {db}", code=2)
             exit_with(redis_errors.why(error, place.address, user=place.user), code=2)
         if not is_dry_run:
             for entry in entries:

@@ -129,7 +129,6 @@ def _rich_table(table: Table) -> Any:
     from rich.text import Text
 
     drawn = RichTable(
-        *table.columns,
         title=table.title,
         title_justify="left",
         box=box.SIMPLE_HEAD if table.columns else None,
@@ -137,6 +136,10 @@ def _rich_table(table: Table) -> Any:
         header_style="bold",
         pad_edge=False,
     )
+    # What is not wide enough wraps, also within a word; the name at the beginning stays whole.
+    for place in range(max(map(len, (table.columns, *table.rows)), default=0)):
+        name = table.columns[place] if table.columns else ""
+        drawn.add_column(name, overflow="fold", no_wrap=place == 0 and bool(table.columns))
     for row in table.rows:
         drawn.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
     return drawn

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from chatflow_hook.settings import BadSetting, read
 from imagegen.cli import output
 from imagegen.cli.exits import exit_with, extra
 
@@ -30,6 +31,7 @@ def pause(*, personas: Sequence[str], kinds: Sequence[str]) -> None:
 
     What is being drawn is finished. Requests expire as usual meanwhile.
     """
+    _require_personas(personas)
     _change("pause", personas, kinds, {True: "paused", False: "was paused already"})
 
 
@@ -61,6 +63,26 @@ def pauses(*, is_json: bool) -> None:
         return
     cells = [(each.scope, each.name, f"{each.paused_at:%Y-%m-%d %H:%M:%S} UTC") for each in found]
     output.show([output.Table(columns=("paused", "name", "since"), rows=cells)])
+
+
+def _require_personas(names: Sequence[str]) -> None:
+    """End the command if there is no persona of a name; what is broken may be paused too."""
+    with extra("worker"):
+        from imagegen.errors import ImagegenError
+        from imagegen.settings import LibrarySettings
+        from imagegen.workflows.library import load_workflows
+
+    try:
+        directories = read(LibrarySettings)
+        library = load_workflows(directories.workflows_dir, directories.personas_dir)
+    except (BadSetting, ImagegenError) as error:
+        exit_with(str(error), code=2)
+    for name in names:
+        if name.strip() and library.name_of(name) is None:
+            known = ", ".join(sorted({*library.workflows, *library.faults}))
+            exit_with(
+                f"there is no persona {name}: PERSONAS_DIR and WORKFLOWS_DIR have {known}", code=2
+            )
 
 
 def _change(

@@ -1,6 +1,7 @@
 """One picture through a ComfyUI host, for `imagegen draw`: without a database, a bot or Telegram."""
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from uuid import uuid4
 
 import structlog
 
+from chatflow_hook import connection_errors
 from chatflow_hook.settings import BadSetting
 from chatflow_hook.tables import Kind
 from chatflow_hook.turn import Rating
@@ -94,7 +96,7 @@ async def draw_picture(
     What is left on the host is deleted, also when the call is cancelled or takes too long.
 
     Raises:
-        BadSetting: `host` is no address.
+        BadSetting: `host` is no address, or its name is not known.
         TimeoutError: it took longer than `timeout_s`.
         Unavailable: the host failed.
         Rejected: no host can draw it, or the picture may not be shown.
@@ -109,10 +111,22 @@ async def draw_picture(
             )
             for address in addresses
         ]
+        if host is not None:
+            await _require_answer(clients[0])
         pool = Pool(clients, slots_per_host=settings.comfyui_slots_per_host)
         await stack.enter_async_context(pool.running())
         async with pool.lease(graph.requirements, is_asked=True) as lease:
             return await _draw_on(lease, graph, settings, rating)
+
+
+async def _require_answer(client: HostClient) -> None:
+    """Raise BadSetting or HostLost if the only host does not answer: no other one is waited for."""
+    try:
+        await client.probe()
+    except HostLost as error:
+        if any(isinstance(each, socket.gaierror) for each in connection_errors.causes(error)):
+            raise BadSetting(f"--host: {error.sentence}") from error
+        raise
 
 
 async def _draw_on(

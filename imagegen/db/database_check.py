@@ -1,4 +1,4 @@
-"""Whether a worker can work with the database: it answers, takes writes, is migrated, grants enough."""
+"""Whether a worker can work with the database: it answers, takes writes, is migrated, grants enough, is not locked."""
 
 import asyncio
 import time
@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import structlog
 from sqlalchemy import Text, column, select, table, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from chatflow_hook import sqlstates
 from chatflow_hook.tables import OURS
-from imagegen.db.engine import UTF8, foreign_encoding, run_statement
+from imagegen.db.engine import UTF8, AnyRow, foreign_encoding, one_or_none, run_statement
 from imagegen.db.revisions import VERSION_TABLE, revisions
 from imagegen.errors import Unavailable
 
@@ -70,8 +72,30 @@ _MISSING_RIGHTS = text(
     """
 )
 # A record in the log of transactions, committed as any write is, that leaves no row behind. It does
-# not come back while a disk or a synchronous standby holds up all commits.
-_WRITE = text("SELECT pg_logical_emit_message(true, 'chatflow-imagegen', '')")
+# not come back while a disk or a synchronous standby holds up all commits. The lock is that of any
+# change of a row, and is waited for in vain while another session has locked the table.
+_WRITE = text(
+    """
+    DO $$ BEGIN
+        SET LOCAL lock_timeout = '1s';
+        LOCK TABLE image_requests IN ROW EXCLUSIVE MODE;
+        PERFORM pg_logical_emit_message(true, 'chatflow-imagegen', '');
+    END $$
+    """
+)
+# Who has a lock that no change of a row goes with, the oldest first. Of its statement only the first
+# words, since what follows may be what people wrote.
+_BLOCKING = text(
+    r"""
+    SELECT lock.pid, usename AS role, application_name AS program,
+           substring(query FROM '^\s*([A-Za-z_]+(?:\s+[A-Za-z_.]+){0,3})') AS statement
+    FROM pg_locks AS lock JOIN pg_stat_activity AS session ON session.pid = lock.pid
+    WHERE relation = to_regclass('image_requests') AND datname = current_database()
+      AND database = datid AND granted AND lock.pid <> pg_backend_pid()
+      AND mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+    ORDER BY xact_start LIMIT 1
+    """
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,13 +150,25 @@ async def read_lacks(
     return lacks
 
 
-async def write_trial_record(engine: AsyncEngine) -> None:
-    """Commit a write that leaves nothing behind.
+async def try_to_write(engine: AsyncEngine) -> DatabaseLack | None:
+    """Commit a write that leaves nothing behind; None if that succeeds.
+
+    Returns who has locked our table, if somebody has for a second.
 
     Raises:
         Unavailable: PostgreSQL cannot be reached, or takes no writes.
     """
-    await run_statement(engine, lambda connection: connection.execute(_WRITE))
+
+    async def step(connection: AsyncConnection) -> DatabaseLack | None:
+        try:
+            await connection.execute(_WRITE)
+        except DBAPIError as error:
+            if sqlstates.sqlstate(error) != sqlstates.LOCK_NOT_AVAILABLE:
+                raise
+            return _locked(await one_or_none(connection, _BLOCKING))
+        return None
+
+    return await run_statement(engine, step)
 
 
 class DatabaseCheck:
@@ -161,14 +197,16 @@ class DatabaseCheck:
         """Return a sentence on what an operator has to do, None if the worker can work.
 
         A database that is migrated further than this worker knows is good enough. Every ten seconds
-        it also commits a write that leaves nothing behind.
+        it also commits a write that leaves nothing behind, and says who has locked our table.
 
         Raises:
             Unavailable: PostgreSQL cannot be reached.
         """
         lack = await self._read_lack()
         if lack is None and self._clock() - self._written_at >= self._write_every_s:
-            await write_trial_record(self._engine)
+            locked = await try_to_write(self._engine)
+            if locked is not None:
+                return locked.sentence
             self._written_at = self._clock()
         return lack
 
@@ -201,6 +239,7 @@ async def _find_lacks(
         yield DatabaseLack(
             what=foreign_encoding(state.encoding), advice="move to a database of the encoding UTF8"
         )
+        return  # nothing is to be migrated or granted there
     if state.is_standby or state.is_read_only:
         yield _STANDBY if state.is_standby else _READ_ONLY
     versions = set((await connection.execute(_VERSION)).scalars())
@@ -219,6 +258,19 @@ async def _find_lacks(
     if state.is_standby or state.is_read_only:
         # The next check opens another connection, which may reach another server.
         await connection.invalidate()
+
+
+def _locked(blocking: AnyRow | None) -> DatabaseLack:
+    if blocking is None:
+        return DatabaseLack(
+            what="the table image_requests was locked by another session",
+            advice="look for long transactions in pg_stat_activity",
+        )
+    by = ", ".join(filter(None, (blocking.role, blocking.program, blocking.statement)))
+    return DatabaseLack(
+        what=f"the table image_requests is locked by process {blocking.pid} ({by or 'unknown'})",
+        advice=f"wait for its end, or end it: SELECT pg_terminate_backend({blocking.pid})",
+    )
 
 
 def _grant(table_name: str, rights: Sequence[str], role: str) -> str:

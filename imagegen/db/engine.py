@@ -252,7 +252,9 @@ def _why(error: Exception) -> str:
     if isinstance(error, NoConnectionInTime):
         return "all connections of this worker to the database are in use"
     if isinstance(error, TimeoutError):
-        return "the database does not answer"
+        return (
+            "the database does not answer in time: it hangs, or another session has locked a table"
+        )
     return cause_of(error).sentence
 
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -15,6 +15,7 @@ from chatflow_hook.settings import BadSetting, RedisSettings
 from imagegen.bootstrap import workflow_library
 from imagegen.doctor import (
     clocks,
+    held_back,
     hosts,
     image_store,
     language_model,
@@ -25,10 +26,12 @@ from imagegen.doctor import (
     telegram,
     workers,
 )
+from imagegen.doctor.busy_machine import measured_delay
 from imagegen.doctor.finding import Check, DoctorFinding, Findings, Level, red, yellow
 from imagegen.errors import ImagegenError
 from imagegen.monitoring.known_hosts import KnownHosts, read_known_hosts
 from imagegen.settings import (
+    CostSettings,
     DatabaseSettings,
     HostSettings,
     LibrarySettings,
@@ -49,6 +52,8 @@ _ANSWER_WITHIN_S = 0.5
 _PART_FOR_LOOKING_UP = 3
 # A frozen server may hold up the closing of a connection as well.
 _CANCEL_WITHIN_S = 0.5
+# A subject that took this share of the time has waited for something in vain.
+_LATE_SHARE = 0.5
 
 
 class ReadSettings(Protocol):
@@ -89,12 +94,14 @@ async def examine(
     *,
     timeout_s: float,
     send_to: int | None = None,
+    is_busy: Callable[[], bool] | None = None,
     read: ReadSettings = shared_settings.read,
     report: Callable[[], SettingsReport] = report_settings,
 ) -> DoctorReport:
     """Ask about everything at once, in `timeout_s` and at most a second more; it raises nothing.
 
     Nothing is drawn, and nothing is sent but a test message to the chat `send_to`, if there is one.
+    `is_busy` says whether this machine is too busy to tell who is silent; None measures it.
     """
     started = time.monotonic()
     settings_report: SettingsReport | None = None
@@ -109,10 +116,31 @@ async def examine(
         "settings": settings_check,
         **_checks(read, timeout_s=timeout_s, send_to=send_to),
     }
+    limit_s = timeout_s + _ANSWER_WITHIN_S
+    async with measured_delay() as delay:
+        subjects = await run_checks(checks, limit_s=limit_s)
+        if is_busy() if is_busy is not None else delay.is_too_long:
+            subjects = tuple(_of_busy_machine(each, timeout_s=timeout_s) for each in subjects)
     return DoctorReport(
-        subjects=await run_checks(checks, limit_s=timeout_s + _ANSWER_WITHIN_S),
+        subjects=subjects,
         settings=settings_report,
         seconds=round(time.monotonic() - started, 1),
+    )
+
+
+def _of_busy_machine(report: SubjectReport, *, timeout_s: float) -> SubjectReport:
+    """Take back what was found to be red only after a wait: nobody knows who was late."""
+    if report.seconds < _LATE_SHARE * timeout_s:
+        return report
+    advice = f"this machine is busy: ask again with --timeout {max(30, round(4 * timeout_s))}"
+    return replace(
+        report,
+        findings=tuple(
+            yellow(finding.sentence, f"{advice}; if it says so again: {finding.advice}")
+            if finding.level is Level.RED
+            else finding
+            for finding in report.findings
+        ),
     )
 
 
@@ -132,6 +160,7 @@ def _checks(read: ReadSettings, *, timeout_s: float, send_to: int | None) -> Map
     chat = _read_or_none(read, TelegramSettings)
     pictures = _read_or_none(read, PictureSettings)
     store = _read_or_none(read, StoreSettings)
+    costs = _read_or_none(read, CostSettings)
     library = _shared_library(_read_or_none(read, LibrarySettings))
     known_hosts = None if fleet is None else _shared_known_hosts(fleet, place, database, timeout_s)
 
@@ -159,6 +188,9 @@ def _checks(read: ReadSettings, *, timeout_s: float, send_to: int | None) -> Map
         if pictures is None
         else partial(language_model.check, pictures, library, timeout_s=timeout_s),
         "image store": None if store is None else partial(image_store.check, store),
+        "held back": None
+        if database is None or costs is None
+        else partial(held_back.check, database, costs, timeout_s=timeout_s),
         "workers": None if place is None else partial(workers.check, place),
     }
     return {subject: check or _not_asked for subject, check in checks.items()}

@@ -47,3 +47,15 @@ def yellow(sentence: str, advice: str) -> DoctorFinding:
 def red(sentence: str, advice: str) -> DoctorFinding:
     """Return that pictures are not made or do not arrive."""
     return DoctorFinding(level=Level.RED, sentence=sentence, advice=advice)
+
+
+def tls_advice(sentence: str) -> str | None:
+    """Return what to do if a connection failed for TLS, by its sentence; None if that is not why."""
+    if "certificate that is not trusted" in sentence:
+        return (
+            "give that server a valid certificate, or let this machine trust who has signed it; an "
+            "expired one may also be a wrong clock (date)"
+        )
+    if "TLS" in sentence:
+        return "let both sides use TLS, or neither: the scheme or sslmode= of the address says it"
+    return None

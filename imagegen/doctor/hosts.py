@@ -14,7 +14,7 @@ from imagegen.comfy.errors import HostLost
 from imagegen.comfy.host_report import HostReport, ask_hosts
 from imagegen.comfy.http import HostHTTP
 from imagegen.db.tables import HostUse
-from imagegen.doctor.finding import DoctorFinding, Findings, green, red, yellow
+from imagegen.doctor.finding import DoctorFinding, Findings, green, red, tls_advice, yellow
 from imagegen.monitoring.known_hosts import KnownHosts
 from imagegen.settings import HostSettings
 from imagegen.workflows.library import Library
@@ -163,6 +163,8 @@ def _advice(answer: _HostAnswer, settings: HostSettings) -> str:
             if is_added
             else "correct its address in COMFYUI_HOSTS"
         )
+    if (advice := tls_advice(fault)) is not None:
+        return advice
     return "start ComfyUI there with --listen, open its port, or take it out of COMFYUI_HOSTS" + (
         f" or DNS, or with `imagegen hosts remove {answer.name}`" if is_added else ""
     )

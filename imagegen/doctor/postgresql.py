@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from chatflow_hook import sqlstates
 from chatflow_hook.database_url import Address
 from chatflow_hook.database_url import parse as parse_database_url
-from imagegen.db.database_check import read_lacks, write_trial_record
+from imagegen.db.database_check import read_lacks, try_to_write
 from imagegen.db.engine import DEFAULT_POOL_SIZE, connect, run_statement
 from imagegen.db.revisions import revisions
-from imagegen.doctor.finding import DoctorFinding, Findings, green, red, yellow
+from imagegen.doctor.finding import DoctorFinding, Findings, green, red, tls_advice, yellow
 from imagegen.errors import Unavailable
 
 # What a worker opens: its pool, and one for its checks.
@@ -119,8 +119,8 @@ async def _of_database(engine: AsyncEngine, address: Address) -> Findings:
         lacks = await read_lacks(engine, known_revisions=known_revisions)
         for lack in lacks:
             yield red(f"{address.place}: {lack.what}", lack.advice)
-        if not lacks:
-            await write_trial_record(engine)
+        if not lacks and (locked := await try_to_write(engine)) is not None:
+            yield red(f"{address.place}: {locked.what}", locked.advice)
     except Unavailable as error:
         yield _of_error(error, address)
 
@@ -177,5 +177,7 @@ def _of_error(error: Unavailable, address: Address) -> DoctorFinding:
             )
         case _:
             return red(
-                sentence, "start it, or correct host and port in DATABASE_URL; its log says more"
+                sentence,
+                tls_advice(sentence)
+                or "start it, or correct host and port in DATABASE_URL; its log says more",
             )

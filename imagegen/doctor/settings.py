@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
+from pydantic import SecretStr
+
 from imagegen.doctor.finding import DoctorFinding, Findings, green, red, yellow
 from imagegen.settings import Settings
 from imagegen.settings_report import SettingReport, SettingsReport, Source
@@ -54,11 +56,28 @@ def _of_settings(settings: Settings) -> Iterator[DoctorFinding]:
             "queue and live state are in one database, and to empty one empties both",
             "give each a number of its own, the same in bot and worker",
         )
+    password = settings.redis_password
+    if password is not None and settings.redis.arguments.get("password") != _text(password):
+        yield yellow(
+            "REDIS_PASSWORD is set and not used, since REDIS_URL is set too and has not this password",
+            "write the password into REDIS_URL, or take REDIS_PASSWORD out",
+        )
+    if settings.pgpassword is not None and settings.database.url.password != _text(
+        settings.pgpassword
+    ):
+        yield yellow(
+            "PGPASSWORD is set and not used, since DATABASE_URL has another password",
+            "take one of the two out",
+        )
     if settings.image_generation_frequency is not None:
         yield yellow(
             "IMAGE_GENERATION_FREQUENCY is set and was never used",
             "remove it: IMAGE_TRIGGER_MIN and IMAGE_TRIGGER_MAX say how often pictures come",
         )
+
+
+def _text(secret: SecretStr) -> str:
+    return secret.get_secret_value()
 
 
 def _where_to_correct(setting: SettingReport, report: SettingsReport) -> str:

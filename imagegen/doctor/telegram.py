@@ -10,7 +10,7 @@ from imagegen.delivery.errors import (
 )
 from imagegen.delivery.message import TextMessage
 from imagegen.delivery.telegram import Telegram
-from imagegen.doctor.finding import DoctorFinding, Findings, green, red, yellow
+from imagegen.doctor.finding import DoctorFinding, Findings, green, red, tls_advice, yellow
 from imagegen.errors import ImagegenError
 from imagegen.settings import TelegramSettings
 
@@ -59,7 +59,8 @@ def _of_error(error: ImagegenError, url: str) -> DoctorFinding:
         case NotSent():
             return red(
                 error.sentence,
-                "let this machine through to it: firewall, DNS, or TELEGRAM_API_URL",
+                tls_advice(error.sentence)
+                or "let this machine through to it: firewall, DNS, or TELEGRAM_API_URL",
             )
         case OutcomeUnknown():
             return red(

@@ -33,8 +33,8 @@ def compare(workers: Sequence[PublishedWorker]) -> Iterator[DoctorFinding]:
     if not workers:
         yield red(
             f"no worker has said within {KEPT_S} s that it runs",
-            "start one with `imagegen worker`; if one runs, it cannot write to Redis (see redis), "
-            "has other settings of Redis, or is of an older version",
+            "start one with `imagegen worker`; if one runs, it hangs: restart it; or it cannot "
+            "write to Redis (see redis), has other settings of Redis, or is of an older version",
         )
         return
     own = metadata.version("chatflow-imagegen")
@@ -45,11 +45,10 @@ def compare(workers: Sequence[PublishedWorker]) -> Iterator[DoctorFinding]:
             f"and this command {own}",
             "install the same version everywhere; that of the database first, see docs/database.md",
         )
-    unshared = _on_the_same_hosts(workers)
-    if unshared:
+    unshared = worker_status.why_unshared(workers)
+    if unshared is not None:
         yield yellow(
-            f"{', '.join(each.name for each in unshared)} use the same hosts, and not all of them "
-            "count the slots of the others, so a host gets more prompts than COMFYUI_SLOTS_PER_HOST",
+            unshared,
             "set WORKERS_SHARE_HOSTS=true for all of them, or give each worker hosts of its own",
         )
     for worker in workers:
@@ -59,17 +58,3 @@ def compare(workers: Sequence[PublishedWorker]) -> Iterator[DoctorFinding]:
         yield green(
             f"{worker.name} {worker.version} runs: {state}, {worker.waiting} jobs wait for one"
         )
-
-
-def _on_the_same_hosts(workers: Sequence[PublishedWorker]) -> list[PublishedWorker]:
-    """Return the workers that have a host in common with another one, where one of them does not share."""
-    return [
-        worker
-        for worker in workers
-        if any(
-            set(worker.hosts) & set(other.hosts)
-            and not (worker.shares_hosts and other.shares_hosts)
-            for other in workers
-            if other is not worker
-        )
-    ]

@@ -1,4 +1,4 @@
-"""The readiness checks of a worker: its servers, the image store, the hosts and the jobs.
+"""The readiness checks of a worker: its servers, image store, hosts, personas and jobs.
 
 They run over connections of their own, which no job keeps busy. Each check returns None if all is
 well, or what is missing as a short text; it may also raise an error with a sentence.
@@ -6,7 +6,7 @@ well, or what is missing as a short text; it may also raise an error with a sent
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
@@ -24,11 +24,12 @@ from imagegen.db.engine import connect
 from imagegen.db.tables import HostUse
 from imagegen.delivery.errors import FloodWait, NotSent, OutcomeUnknown
 from imagegen.delivery.telegram import Telegram
-from imagegen.monitoring import http_server
+from imagegen.monitoring import http_server, worker_status
+from imagegen.monitoring.persona_coverage import PersonaCoverage
 from imagegen.monitoring.readiness import CachedCheck, Check, Readiness
 from imagegen.monitoring.server_clocks import COMPARE_CLOCKS_EVERY_S, ServerClocks
 from imagegen.pipeline.context import JobContext
-from imagegen.pool.health import Condition
+from imagegen.pool.host import HostStatus
 from imagegen.pool.pool import Pool
 from imagegen.queue import connections
 from imagegen.settings import Settings
@@ -36,12 +37,12 @@ from imagegen.storage.store import ImageStore
 
 log = structlog.get_logger(__name__)
 
-_UNUSABLE = (Condition.DOWN, Condition.ASIDE)
 _COMMAND_TIMEOUT_S = 3.0
 # How long an answer without a problem is kept: servers of others are not asked at each probe.
 _TELEGRAM_OK_FOR_S = 10.0
 _HOSTS_OK_FOR_S = 3.0
 _STORE_OK_FOR_S = 30.0
+_WORKERS_OK_FOR_S = 10.0
 _CHECK_REDIS_EVERY_S = 0.5
 _WRITE_PROBE_KEY = "imagegen:write-probe"
 
@@ -53,15 +54,21 @@ def check_engine(settings: Settings) -> AsyncEngine:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, context: JobContext, readiness: Readiness, engine: AsyncEngine
+    settings: Settings,
+    context: JobContext,
+    readiness: Readiness,
+    engine: AsyncEngine,
+    coverage: PersonaCoverage,
 ) -> AsyncIterator[None]:
     """Give `readiness` the checks of everything that a picture needs, while the block runs.
 
-    `engine` is one of `check_engine`.
+    `engine` is one of `check_engine`; `coverage` is kept up to date by somebody else.
     """
     async with AsyncExitStack() as stack:
         redis = connections.result_connection(settings.redis, db=settings.redis_broker_db)
         stack.push_async_callback(redis.aclose)
+        results = connections.result_connection(settings.redis, db=settings.redis_result_db)
+        stack.push_async_callback(results.aclose)
         database_check = DatabaseCheck(engine)
         await stack.enter_async_context(
             periodic.every(CHECK_DATABASE_EVERY_S, database_check.step, name="database")
@@ -70,15 +77,25 @@ async def running(
             "redis": CachedCheck(redis_check(redis, settings.redis)),
             "postgresql": CachedCheck(database_check.lacks),
             "telegram": CachedCheck(telegram_check(context.telegram), ok_for_s=_TELEGRAM_OK_FOR_S),
-            "store": CachedCheck(store_check(context.image_store), ok_for_s=_STORE_OK_FOR_S),
             "hosts": CachedCheck(hosts_check(context.pool), ok_for_s=_HOSTS_OK_FOR_S),
+            "personas": CachedCheck(coverage.why_none),
             "requests": CachedCheck(context.circuit_breaker.why_open),
+        }
+        warning_checks = {
+            # Pictures for a chat are delivered without it.
+            "store": CachedCheck(store_check(context.image_store), ok_for_s=_STORE_OK_FOR_S),
+            "personas": CachedCheck(coverage.why_not_all),
+            "pauses": CachedCheck(context.pause_gate.why_held),
+            "cost limit": CachedCheck(context.cost_limit.why_reached),
+            "workers": CachedCheck(workers_check(results), ok_for_s=_WORKERS_OK_FOR_S),
         }
         clocks = ServerClocks(redis, engine)
         await stack.enter_async_context(
             periodic.every(COMPARE_CLOCKS_EVERY_S, clocks.step, name="clocks")
         )
-        await stack.enter_async_context(readiness.checking(checks, clocks_ahead_s=clocks.ahead_s))
+        await stack.enter_async_context(
+            readiness.checking(checks, warning_checks=warning_checks, clocks_ahead_s=clocks.ahead_s)
+        )
         yield
 
 
@@ -144,26 +161,43 @@ def store_check(store: ImageStore) -> Check:
     return check
 
 
+def workers_check(results: Redis) -> Check:
+    """Return a check whether all workers on the same hosts count the slots of the others."""
+
+    async def check() -> str | None:
+        try:
+            unshared = worker_status.why_unshared(await worker_status.read_workers(results))
+        except (RedisError, OSError):
+            return None  # the check of Redis says it
+        return None if unshared is None else f"{unshared}: set WORKERS_SHARE_HOSTS=true for all"
+
+    return check
+
+
 def hosts_check(pool: Pool) -> Check:
     """Return a check that succeeds if one host answers of those that the pool would use."""
 
     async def check() -> str | None:
         hosts = pool.status()
-        usable = [
-            host.name
-            for host in hosts
-            if host.use is HostUse.ACTIVE and host.condition not in _UNUSABLE
-        ]
+        usable = [host.name for host in hosts if host.is_usable]
         clients = [client for name in usable if (client := pool.client(name)) is not None]
         if await _any_answers(clients):
             return None
-        if not hosts:
-            return "there is none: COMFYUI_HOSTS and `imagegen hosts add` name them"
-        drained_count = sum(host.use is not HostUse.ACTIVE for host in hosts)
-        drained = f", and {drained_count} drained" if drained_count else ""
-        return f"none of {len(hosts)} is up{drained}"
+        return _why_none_answers(hosts)
 
     return check
+
+
+def _why_none_answers(hosts: Sequence[HostStatus]) -> str:
+    if not hosts:
+        return "there is none: COMFYUI_HOSTS and `imagegen hosts add` name them"
+    active = [host for host in hosts if host.use is HostUse.ACTIVE]
+    if not active:
+        return f"all {len(hosts)} are drained or removed: `imagegen hosts resume` uses them again"
+    drained_count = len(hosts) - len(active)
+    drained = f", and {drained_count} drained" if drained_count else ""
+    why = next((f" ({host.name}: {host.why})" for host in active if host.why), "")
+    return f"none of {len(active)} is up{drained}{why}: start ComfyUI there; `imagegen hosts` says more"
 
 
 async def _any_answers(clients: list[HostClient]) -> bool:

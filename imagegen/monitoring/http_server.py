@@ -57,6 +57,7 @@ def _app(readiness: Readiness, pages: Sequence[web.RouteDef]) -> web.Application
             "ready": report.is_ready,
             "stopping": report.is_stopping,
             "missing": dict(report.missing),
+            "warnings": dict(report.warnings),
             "clocks_ahead_s": dict(report.clocks_ahead_s),
         }
         status = 200 if report.is_ready else 503

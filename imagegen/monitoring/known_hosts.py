@@ -13,8 +13,9 @@ from imagegen.comfy.address import DnsName, HostAddress
 from imagegen.db.engine import connect
 from imagegen.db.tables import HostUse
 from imagegen.errors import ImagegenError
-from imagegen.monitoring import host_status
+from imagegen.monitoring import host_status, worker_status
 from imagegen.monitoring.host_status import PublishedHost
+from imagegen.monitoring.worker_status import PublishedWorker
 from imagegen.pool.dns_records import FAMILIES, DnsResolver, NameNotResolved
 from imagegen.pool.host_orders import HostOrder, HostOrders
 from imagegen.queue import connections
@@ -32,12 +33,14 @@ class KnownHosts:
         orders_fault: why the orders could not be read, None if they could.
         dns_faults: by name of dns://, why hosts of it may be missing.
         empty_names: the names of dns:// that have no record at present.
+        workers: the workers that have published that they run.
         redis_outage: why Redis could not be asked, None if it could.
     """
 
     addresses: Mapping[str, HostAddress]
     orders: Mapping[str, HostOrder]
     published: Sequence[PublishedHost]
+    workers: Sequence[PublishedWorker]
     orders_fault: str | None
     dns_faults: Mapping[str, str]
     empty_names: tuple[str, ...]
@@ -81,7 +84,7 @@ async def read_known_hosts(
     Raises:
         BadSetting: Redis refuses the password, or has no database of one of the numbers.
     """
-    (published, outage), (orders, orders_fault), of_names = await asyncio.gather(
+    (published, workers, outage), (orders, orders_fault), of_names = await asyncio.gather(
         _read_published(redis, timeout_s),
         _read_orders(database_url, timeout_s),
         _resolve(settings.host_dns_names, resolver or DnsResolver(), timeout_s),
@@ -98,6 +101,7 @@ async def read_known_hosts(
         addresses=addresses,
         orders=orders,
         published=published,
+        workers=workers,
         orders_fault=orders_fault,
         dns_faults={each.name: each.why for each in of_names if each.why is not None},
         empty_names=tuple(
@@ -109,10 +113,10 @@ async def read_known_hosts(
 
 async def _read_published(
     settings: RedisSettings | None, timeout_s: float
-) -> tuple[Sequence[PublishedHost], str | None]:
+) -> tuple[Sequence[PublishedHost], Sequence[PublishedWorker], str | None]:
     """Return what the workers have published, and why that could not be read."""
     if settings is None:
-        return [], None
+        return [], [], None
     place = settings.redis
     try:
         async with (
@@ -120,12 +124,13 @@ async def _read_published(
             connections.silent_connection(place, db=settings.redis_result_db) as redis,
         ):
             if (outage := await connections.outage(settings)) is not None:
-                return [], outage
-            return await host_status.read_published(redis), None
+                return [], [], outage
+            published = await host_status.read_published(redis)
+            return published, await worker_status.read_workers(redis), None
     except TimeoutError:
-        return [], f"{place.address} does not answer within {timeout_s:g} s"
+        return [], [], f"{place.address} does not answer within {round(timeout_s, 1):g} s"
     except (RedisError, OSError) as error:
-        return [], redis_errors.why(error, place.address, user=place.user)
+        return [], [], redis_errors.why(error, place.address, user=place.user)
 
 
 async def _read_orders(
@@ -139,7 +144,7 @@ async def _read_orders(
         async with asyncio.timeout(timeout_s):
             return await HostOrders(engine).read(), None
     except TimeoutError:
-        return {}, f"the database does not answer within {timeout_s:g} s"
+        return {}, f"the database does not answer within {round(timeout_s, 1):g} s"
     except ImagegenError as error:
         return {}, error.sentence
     finally:
@@ -169,7 +174,7 @@ async def _resolve(
                     except NameNotResolved as error:
                         why = str(error)
         except TimeoutError:
-            why = f"no name server answers within {timeout_s:g} s"
+            why = f"no name server answers within {round(timeout_s, 1):g} s"
         return _ResolvedName(
             name=name.name, addresses=[name.address(ip) for ip in sorted(ips)], why=why
         )

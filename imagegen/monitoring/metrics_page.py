@@ -100,9 +100,9 @@ class WorkerCollector(Collector):
         checks = () if report is None else report.checks
         yield _gauge(
             "check_ok",
-            "1 if a check of /readyz succeeds, 0 if it fails",
+            "1 if a check of /readyz finds nothing wrong, 0 if it finds something",
             "check",
-            [((name,), report is not None and name not in report.missing) for name in checks],
+            [((name,), report is not None and name not in report.failing) for name in checks],
         )
         clocks = {} if report is None else report.clocks_ahead_s
         yield _gauge(

@@ -1,6 +1,6 @@
-"""Logs which personas cannot be drawn on which hosts, at the start and at each change."""
+"""Which personas cannot be drawn and why, for the log at each change and for /readyz."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import structlog
 
@@ -25,13 +25,17 @@ class PersonaCoverage:
         self._library = library
         self._pool = pool
         self._logged: dict[str, Mapping[str, tuple[Missing, ...]]] = {}
+        self._faults: Mapping[str, str] = {}
+        self._drawable_count = 0
 
     async def step(self) -> None:
-        """Log each persona for which something has changed since the last call."""
-        host_count = len(self._pool.status())
-        workflows = self._library.current.workflows
-        self._logged = {name: each for name, each in self._logged.items() if name in workflows}
-        for persona, workflow in workflows.items():
+        """Compare once, and log each persona for which something has changed since the last call."""
+        hosts = self._pool.status()
+        usable = {host.name for host in hosts if host.is_usable}
+        library = self._library.current
+        self._logged = {n: each for n, each in self._logged.items() if n in library.workflows}
+        faults = {name: fault.sentence for name, fault in library.faults.items()}
+        for persona, workflow in library.workflows.items():
             missing_by_host = {
                 host: missing
                 for host, missing in self._pool.missing(workflow.requirements).items()
@@ -39,7 +43,29 @@ class PersonaCoverage:
             }
             if missing_by_host != self._logged.get(persona, {}):
                 self._logged[persona] = missing_by_host
-                _log_coverage(persona, workflow, missing_by_host, host_count=host_count)
+                _log_coverage(persona, workflow, missing_by_host, host_count=len(hosts))
+            # While no host is usable that is what is wrong, whatever they have.
+            if usable and usable <= missing_by_host.keys():
+                faults[persona] = _fault(missing_by_host, usable)
+        self._faults = faults
+        self._drawable_count = len({*library.workflows} - {*faults})
+
+    async def why_none(self) -> str | None:
+        """Return why no persona at all can be drawn, None if one can; a check of readiness."""
+        return None if self._drawable_count or not self._faults else await self.why_not_all()
+
+    async def why_not_all(self) -> str | None:
+        """Return which personas cannot be drawn and why, None if all can; a check of readiness."""
+        sentences = (f"{name} cannot be drawn: {why}" for name, why in sorted(self._faults.items()))
+        return "; ".join(sentences) or None
+
+
+def _fault(missing_by_host: Mapping[str, tuple[Missing, ...]], usable: Collection[str]) -> str:
+    """Return what one host lacks, with the words for the others."""
+    host = min(usable)
+    others = f", and {len(usable) - 1} more cannot draw it" if len(usable) > 1 else ""
+    lacks = ", ".join(each.sentence for each in missing_by_host[host])
+    return f"{host}: {lacks}{others} (`imagegen hosts` says who lacks what)"
 
 
 def _log_coverage(

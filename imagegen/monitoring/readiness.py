@@ -32,12 +32,15 @@ _STARTING: Mapping[str, str] = {"worker": "it starts"}
 class ReadinessReport:
     """Whether the worker is ready; `missing` says by name of the check what is missing.
 
-    `checks` are the names of all checks that were made. `clocks_ahead_s`: by server, how many seconds its clock is ahead of this worker's. No difference
-    makes the worker unready, since nothing is decided by its clock.
+    `warnings` says by name of the check what is wrong though pictures are made. `checks` are the
+    names of all checks that were made. `clocks_ahead_s`: by server, how many seconds its clock is
+    ahead of this worker's. No difference makes the worker unready, since nothing is decided by its
+    clock.
     """
 
     is_stopping: bool
     missing: Mapping[str, str] = field(default_factory=dict)
+    warnings: Mapping[str, str] = field(default_factory=dict)
     checks: tuple[str, ...] = ()
     clocks_ahead_s: Mapping[str, float] = field(default_factory=dict)
 
@@ -46,6 +49,11 @@ class ReadinessReport:
         """Whether the worker takes jobs and can make pictures."""
         return not (self.is_stopping or self.missing)
 
+    @property
+    def failing(self) -> frozenset[str]:
+        """The names of the checks that found anything wrong."""
+        return frozenset({*self.missing, *self.warnings})
+
 
 class Readiness:
     """Runs all checks at the same time; before it has any, the worker is not ready."""
@@ -53,6 +61,7 @@ class Readiness:
     def __init__(self, is_stopping: Callable[[], bool]) -> None:
         self._is_stopping = is_stopping
         self._checks: Mapping[str, CachedCheck] = {}
+        self._warning_checks: Mapping[str, CachedCheck] = {}
         self._clocks_ahead_s: Callable[[], Mapping[str, float]] = dict
 
     @asynccontextmanager
@@ -60,32 +69,37 @@ class Readiness:
         self,
         checks: Mapping[str, "CachedCheck"],
         *,
+        warning_checks: Mapping[str, "CachedCheck"] | None = None,
         clocks_ahead_s: Callable[[], Mapping[str, float]] = dict,
     ) -> AsyncIterator[None]:
         """Use these checks while the block runs; they are closed at its end.
 
-        `clocks_ahead_s` returns what the report says of the servers' clocks.
+        What `warning_checks` find is told, and the worker stays ready. Both may have a check of the
+        same name: one for all that is lost, one for a part. `clocks_ahead_s` returns what the report says of the servers' clocks.
         """
         self._checks = checks
+        self._warning_checks = warning_checks or {}
         self._clocks_ahead_s = clocks_ahead_s
         try:
             yield
         finally:
-            self._checks = {}
-            await asyncio.gather(*(check.close() for check in checks.values()))
+            closing = [*checks.values(), *self._warning_checks.values()]
+            self._checks = self._warning_checks = {}
+            await asyncio.gather(*(check.close() for check in closing))
 
     async def report(self) -> ReadinessReport:
         """Return the state of the worker, within about two seconds; it raises nothing."""
         if self._is_stopping():
             return ReadinessReport(is_stopping=True)
-        checks = dict(self._checks)
+        checks, warning_checks = self._checks, self._warning_checks
         if not checks:
             return ReadinessReport(is_stopping=False, missing=_STARTING)
-        answers = await asyncio.gather(*(check.answer() for check in checks.values()))
+        missing, warnings = await asyncio.gather(_answers(checks), _answers(warning_checks))
         return ReadinessReport(
             is_stopping=self._is_stopping(),
-            missing={name: why for name, why in zip(checks, answers, strict=True) if why},
-            checks=tuple(checks),
+            missing=missing,
+            warnings={name: why for name, why in warnings.items() if name not in missing},
+            checks=tuple({**checks, **warning_checks}),
             clocks_ahead_s=self._clocks_ahead_s(),
         )
 
@@ -151,3 +165,9 @@ class CachedCheck:
             return type(error).__name__
         finally:
             self._ended_at = self._clock()
+
+
+async def _answers(checks: Mapping[str, CachedCheck]) -> Mapping[str, str]:
+    """Return what is missing by the name of the check, without those that lack nothing."""
+    answers = await asyncio.gather(*(check.answer() for check in checks.values()))
+    return {name: why for name, why in zip(checks, answers, strict=True) if why}

@@ -79,3 +79,28 @@ async def read_workers(redis: Redis) -> Sequence[PublishedWorker]:
         with suppress(ValidationError):
             found.append(PublishedWorker.model_validate_json(value))
     return sorted(found, key=lambda worker: worker.name)
+
+
+def why_unshared(workers: Sequence[PublishedWorker]) -> str | None:
+    """Return which workers give hosts more prompts than they should, None if none does."""
+    unshared = _on_the_same_hosts(workers)
+    if not unshared:
+        return None
+    return (
+        f"{', '.join(each.name for each in unshared)} use the same hosts, and not all of them "
+        "count the slots of the others, so a host gets more prompts than COMFYUI_SLOTS_PER_HOST"
+    )
+
+
+def _on_the_same_hosts(workers: Sequence[PublishedWorker]) -> list[PublishedWorker]:
+    """Return the workers that have a host in common with another one, where one of them does not share."""
+    return [
+        worker
+        for worker in workers
+        if any(
+            set(worker.hosts) & set(other.hosts)
+            and not (worker.shares_hosts and other.shares_hosts)
+            for other in workers
+            if other is not worker
+        )
+    ]

@@ -54,8 +54,21 @@ class CostLimit:
             CostLimitReached: the last 24 hours cost as much as the limit.
             Unavailable: PostgreSQL is away.
         """
-        if self.per_day is not None and await self.spent() >= self.per_day:
+        if await self.why_reached() is not None:
             raise CostLimitReached
+
+    async def why_reached(self) -> str | None:
+        """Return what was spent if the limit is reached, None if it is not; a check of readiness.
+
+        Raises:
+            Unavailable: PostgreSQL is away.
+        """
+        if self.per_day is None or (spent := await self.spent()) < self.per_day:
+            return None
+        return (
+            f"the pictures of the last 24 hours cost {spent:.2f}, and COST_LIMIT_PER_DAY is "
+            f"{self.per_day:g}"
+        )
 
     async def spent(self) -> float:
         """Return what the last 24 hours cost; the sum is up to 15 s old.

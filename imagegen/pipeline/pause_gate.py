@@ -58,6 +58,11 @@ class PauseGate:
                 changes_log.info("resumed", scope=pause.scope.value, name=pause.name)
         self._held = await self._pauses.count_held() if self._active else 0
 
+    async def why_held(self) -> str | None:
+        """Return what is paused and how to resume it, None if nothing is; a check of readiness."""
+        sentences = (f"{each.sentence}: `{each.how_to_resume}`" for each in self._active)
+        return "; ".join(sentences) or None
+
     async def check(self, request_id: UUID) -> None:
         """Return if the request may be taken up; call it before the claim, which writes.
 

@@ -16,6 +16,8 @@ from imagegen.pool.placement import Candidate, Estimate
 _REFUSED_FOR_S = 300.0
 # A host that ran out of memory draws the same models only if no other host is free, for this long.
 _SHORT_OF_MEMORY_FOR_S = 120.0
+# A duration that is longer is told in minutes.
+_SECONDS_TOLD_S = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,11 @@ class HostStatus:
     loaded: str | None = None
     idle_s: float = float("inf")
     answers_since: float = float("-inf")
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether new prompts go to it: it is not drained, and neither down nor put aside."""
+        return self.use is HostUse.ACTIVE and self.condition in (Condition.UP, Condition.SUSPECT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,11 +257,22 @@ class PooledHost:
             model_set=self.model_set,
             seconds=self.estimate.seconds(),
             has_capabilities=self._capabilities is not None,
-            why=self.why,
+            why=self._why_not_up(now),
             others=self.queue.others,
             loaded=self.loaded,
             idle_s=self.queue.idle_s(now),
             answers_since=self.answers_since,
+        )
+
+    def _why_not_up(self, now: float) -> str | None:
+        """Return why it is not up; of a silence that is over, that it is over."""
+        if self.health.condition is not Condition.SUSPECT or self.health.is_silent:
+            return self.why
+        answers_s = now - self.answers_since
+        since = f"{answers_s:.0f} s" if answers_s < _SECONDS_TOLD_S else f"{answers_s / 60:.0f} min"
+        return (
+            f"{self.name} has answered again for {since}, and gets one prompt at a time until it has "
+            f"drawn one; before that: {self.why}"
         )
 
 

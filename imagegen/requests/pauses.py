@@ -1,6 +1,7 @@
 """Pauses: the requests of a persona or of a kind wait in the queue until an operator resumes it."""
 
 import enum
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,6 +41,11 @@ class Pause:
     def sentence(self) -> str:
         """Why a request of it waits."""
         return f"the {self.scope.value} {self.name} is paused"
+
+    @property
+    def how_to_resume(self) -> str:
+        """The command that ends it."""
+        return f"imagegen resume --{self.scope.value} {shlex.quote(self.name)}"
 
 
 # A request that has an image or a prompt on a host goes on: only what is not begun waits.

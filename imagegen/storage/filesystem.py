@@ -36,6 +36,8 @@ log = structlog.get_logger(__name__)
 _TEMPORARY_NAME = re.compile(r"tmp\w+")
 # A block of a usual file system: an empty file can be made on a full disk too.
 _TRIAL_BYTES = 4096
+# An album of large pictures has a place in it; where less is left, only small pictures are stored.
+_LEAST_ROOM_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +170,12 @@ class FilesystemImageStore:
             raise StoreUnavailable(
                 f"{self._directory} takes no picture: {error.strerror}"
             ) from error
+
+        if (free := _free_bytes(self._directory)) < _LEAST_ROOM_BYTES:
+            left = f"{free / 2**20:.1f} MiB" if free >= 2**20 else f"{free // 2**10} KiB"
+            raise StoreUnavailable(
+                f"{self._directory} has {left} left, too little for a large picture"
+            )
 
     def _read(self, name: str) -> bytes:
         path = self._path(name)

@@ -64,7 +64,10 @@ class ImageStore(Protocol):
         ...
 
     async def check_writable(self) -> None:
-        """Store a few bytes, read them and take them away, to find out whether an image would pass."""
+        """Store a few bytes, read them and take them away, to find out whether an image would pass.
+
+        A directory with too little room for a large picture counts as full.
+        """
         ...
 
     async def free_bytes(self) -> int | None:

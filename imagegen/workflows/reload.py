@@ -56,7 +56,7 @@ class ReloadableLibrary:
             except WorkflowsMissing as error:
                 raise LibraryNotReloaded(error.sentence) from error
             if fresh.faults:
-                sentences = (fault.sentence for fault in fresh.faults.values())
+                sentences = (f"{each.sentence} ({each.file})" for each in fresh.faults.values())
                 raise LibraryNotReloaded("; ".join(sentences))
             before, self._current = self._current, fresh
         return _change(before, fresh)

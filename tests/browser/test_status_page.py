@@ -98,6 +98,8 @@ async def pause_and_retry_and_resume_by_keyboard(page: Any) -> None:
     await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
     await page.get_by_text("The persona ash is paused.").wait_for()
+    banner = page.get_by_role("alert").filter(has_text="Pictures are made, but look at this")
+    await banner.get_by_text("imagegen resume --persona ash").wait_for()
     await page.get_by_role("button", name="Try all that ended with drawing_failed").focus()
     await page.keyboard.press("Enter")
     await page.get_by_text("1 of 1 put back into the queue.").wait_for()

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import asyncpg
 from sqlalchemy import make_url
 
 from tests.support import schema_dump
@@ -16,6 +17,20 @@ async def make_read_only(database_url: str, *, is_read_only: bool) -> None:
     await schema_dump.execute(
         database_url, f"SET transaction_read_only = off; ALTER DATABASE {name} {setting}"
     )
+
+
+@asynccontextmanager
+async def locked_table(database_url: str) -> AsyncIterator[int]:
+    """Lock the table of requests while the block runs; give the number of the session's process."""
+    session = await asyncpg.connect(database_url, server_settings={"application_name": "an admin"})
+    try:
+        async with session.transaction():
+            await session.execute("LOCK TABLE image_requests")
+            # Also the last statement of a session may have what people wrote.
+            await session.execute("SELECT relname FROM pg_class WHERE relname = 'a secret of mine'")
+            yield session.get_server_pid()
+    finally:
+        await session.close()
 
 
 @asynccontextmanager

@@ -128,6 +128,7 @@ class Snapshots:
             "worker": {
                 "name": sources.worker,
                 "missing": dict(report.missing),
+                "warnings": dict(report.warnings),
                 "stopping": report.is_stopping,
             },
             "outages": {

@@ -85,7 +85,6 @@ def _as_in_the_docs(text: str, product: RunningProduct, store: Path) -> str:
     for name, told in names.items():
         text = text.replace(name, told)
     for pattern, told in (
-        (r"of \d+ settings", "of 68 settings"),
         (r"sandbox with [\d.]+ of", "NVIDIA GeForce RTX 4090 with 14.6 of"),
         (r"PostgreSQL [\d.]+ at", "PostgreSQL 18.6 at"),
         (r"Valkey [\d.]+ at", "Valkey 9.1.2 at"),

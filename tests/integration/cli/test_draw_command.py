@@ -98,6 +98,39 @@ async def test_without_a_host_that_is_up_it_ends_in_time_and_says_what_to_do(
     )
 
 
+@pytest.mark.parametrize(
+    ("host", "code", "why"),
+    [
+        (
+            "nowhere.invalid:1",
+            2,
+            "imagegen: --host: nowhere.invalid:1 does not answer /prompt: has a host name that is not known",
+        ),
+        ("127.0.0.1:1", 1, "imagegen: 127.0.0.1:1 does not answer /prompt: refuses the connection"),
+    ],
+)
+async def test_a_named_host_that_does_not_answer_ends_it_at_once(
+    tmp_path: Path, host: str, code: int, why: str
+) -> None:
+    result = await command.run(
+        *(
+            "draw",
+            "--persona",
+            "lina",
+            "--out",
+            str(tmp_path / "a.png"),
+            "--host",
+            host,
+            "a garden",
+        ),
+        COMFYUI_HOSTS="127.0.0.1:1",
+    )
+
+    assert result.code == code
+    assert result.stderr.startswith(why)
+    assert len(result.stderr.splitlines()) == 1
+
+
 async def test_a_drawing_that_is_too_late_is_taken_off_its_host(tmp_path: Path) -> None:
     async with (
         SandboxComfyUI(models=required_models(), seconds_per_picture=10.0) as host,

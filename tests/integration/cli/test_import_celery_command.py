@@ -260,6 +260,16 @@ async def test_another_database_is_read_where_it_is_named(
     assert named.stdout.endswith("1 imported, 0 left where they are\n")
 
 
+async def test_a_database_that_redis_has_not_is_told_by_the_option(
+    database_url: str, redis_url: str
+) -> None:
+    ended = await import_celery(database_url, redis_url, "--redis-db", "999")
+
+    assert ended.code == 2
+    assert ended.stderr.startswith("imagegen: --redis-db: redis://")
+    assert ended.stderr.endswith(" has no database 999\n")
+
+
 async def test_a_redis_that_is_away_is_one_line(database_url: str) -> None:
     ended = await import_celery(database_url, "redis://localhost:1")
 

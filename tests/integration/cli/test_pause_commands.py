@@ -22,6 +22,17 @@ async def test_what_is_paused_is_listed_until_it_is_resumed(database_url: str) -
     assert empty.stdout == "nothing is paused\n"
 
 
+async def test_a_persona_that_does_not_exist_is_refused(database_url: str) -> None:
+    env = {"DATABASE_URL": database_url}
+
+    nobody = await command.run("pause", "--persona", "lina", "--persona", "nobody", **env)
+    listed = await command.run("pauses", **env)
+
+    assert nobody.code == 2
+    assert nobody.stderr.startswith("imagegen: there is no persona nobody: PERSONAS_DIR and ")
+    assert listed.stdout == "nothing is paused\n"
+
+
 async def test_nothing_named_and_a_database_that_is_away_are_told(database_url: str) -> None:
     nothing = await command.run("pause", DATABASE_URL=database_url)
     empty = await command.run("pause", "--persona", " ", DATABASE_URL=database_url)

@@ -68,6 +68,28 @@ async def test_a_database_that_takes_no_writes_is_told(database_url: str) -> Non
     await engine.dispose()
 
 
+async def test_a_table_that_another_session_has_locked_is_told_steadily_and_by_whom(
+    database_url: str,
+) -> None:
+    engine = connect(database_url, pool_size=1)
+    check = DatabaseCheck(engine)
+
+    async with broken_databases.locked_table(database_url) as process:
+        locked = [await check.lacks(), await check.lacks()]
+    after = await check.lacks()
+
+    first, again = locked
+    role = make_url(database_url).username
+    by = f"process {process} ({role}, an admin, SELECT relname FROM pg_class)"  # noqa: S608
+    assert first == again
+    assert str(first).startswith(
+        f"the table image_requests is locked by {by}: wait for its end, or "
+    )
+    assert str(first).endswith(f" pg_terminate_backend({process})")
+    assert after is None
+    await engine.dispose()
+
+
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
 async def test_a_database_of_another_encoding_is_told(database_url: str, encoding: str) -> None:
     async with broken_databases.database_of_encoding(database_url, encoding) as url:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -14,6 +15,7 @@ from pydantic_settings import BaseSettings
 
 from chatflow_hook.settings import read
 from imagegen.doctor import clocks, settings, workers
+from imagegen.doctor.busy_machine import measured_delay
 from imagegen.doctor.examination import DoctorReport, examine, run_checks
 from imagegen.doctor.finding import Findings, Level, green, red
 from imagegen.errors import Unavailable
@@ -99,10 +101,40 @@ async def test_everything_that_hangs_is_told_within_the_limit_and_a_second(tmp_p
         "telegram": Level.RED,
         "language model": Level.YELLOW,
         "image store": Level.GREEN,
+        "held back": Level.YELLOW,
         "workers": Level.YELLOW,
     }
     assert max(each.seconds for each in report.subjects) < 6
     assert "hush" not in repr(report)
+
+
+async def test_on_a_busy_machine_what_is_late_is_not_red(tmp_path: Path) -> None:
+    await doctor.library()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        report = await _examined(
+            tmp_path,
+            is_busy=True,
+            database_url=f"postgresql://127.0.0.1:{silent.getsockname()[1]}/chat",
+            redis_url="redis://127.0.0.1:1",
+            comfyui_hosts="127.0.0.1:1",
+            telegram_bot_token="1:hush",
+            telegram_api_url="http://127.0.0.1:1",
+        )
+
+    found = {each.subject: each.findings[0] for each in report.subjects}
+    assert found["postgresql"].level is Level.YELLOW
+    assert str(found["postgresql"].advice).startswith("this machine is busy: ask again with --time")
+    assert found["redis"].level is Level.RED, "it has refused the connection at once"
+
+
+async def test_a_delay_of_the_event_loop_is_seen() -> None:
+    async with measured_delay() as delay:
+        await asyncio.sleep(0)
+        time.sleep(0.4)  # noqa: ASYNC251 (this is what it measures)
+        await asyncio.sleep(0.1)
+        is_too_long = delay.is_too_long
+
+    assert is_too_long
 
 
 async def test_wrong_settings_stop_only_the_subjects_that_need_them(tmp_path: Path) -> None:
@@ -118,16 +150,18 @@ async def test_wrong_settings_stop_only_the_subjects_that_need_them(tmp_path: Pa
     not_asked = [
         each.subject for each in report.subjects if "was not asked" in each.findings[0].sentence
     ]
-    assert not_asked == ["postgresql", "hosts"]
+    assert not_asked == ["postgresql", "hosts", "held back"]
 
 
-async def _examined(store: Path, **values: str) -> DoctorReport:
+async def _examined(store: Path, *, is_busy: bool = False, **values: str) -> DoctorReport:
     given = {"image_store": store.as_uri(), **values}
 
     def read_given(kind: type[SettingsT], /) -> SettingsT:
         return read(kind, _env_file=None, **given)
 
-    return await examine(timeout_s=4.0, read=read_given, report=_no_settings_report)
+    return await examine(
+        timeout_s=4.0, is_busy=lambda: is_busy, read=read_given, report=_no_settings_report
+    )
 
 
 def _no_settings_report() -> SettingsReport:
@@ -174,6 +208,18 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monk
             Level.YELLOW,
             "REDIS_BROKER_DB and REDIS_RESULT_DB are both 3",
             "a number of its own",
+        ),
+        (
+            {"REDIS_URL": "redis://cache", "REDIS_PASSWORD": "hush"},
+            Level.YELLOW,
+            "REDIS_PASSWORD is set and not used",
+            "write the password into REDIS_URL",
+        ),
+        (
+            {"PGPASSWORD": "another"},
+            Level.YELLOW,
+            "PGPASSWORD is set and not used",
+            "take one of the two out",
         ),
         (
             {"IMAGE_GENERATION_FREQUENCY": "5"},

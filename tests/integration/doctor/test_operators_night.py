@@ -1,6 +1,7 @@
 """The sixteen breakages of an operator's night: the doctor names each, and the next step."""
 
 import asyncio
+import re
 import time
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,8 @@ from redis.asyncio import Redis
 from sqlalchemy import make_url
 
 from chatflow_hook.settings import RedisSettings
+from imagegen.cli import host_table
+from imagegen.cli.host_inspection import Inspection
 from imagegen.db import migrations
 from imagegen.doctor import (
     clocks,
@@ -23,6 +26,7 @@ from imagegen.doctor import (
 )
 from imagegen.doctor.finding import Check, Level
 from imagegen.monitoring import worker_status
+from imagegen.monitoring.checks import workers_check
 from imagegen.sandbox.comfyui import SandboxComfyUI
 from imagegen.sandbox.servers.valkey import ValkeyServer
 from imagegen.sandbox.telegram import SandboxTelegram
@@ -59,11 +63,11 @@ def _changed(url: str, **parts: str) -> str:
 
 async def test_01_a_database_that_cannot_store_every_text(database_url: str) -> None:
     async with broken_databases.database_of_encoding(database_url, "SQL_ASCII") as url:
-        encoding, not_migrated = await doctor.troubles(_database(url))
+        encoding = await doctor.trouble(_database(url))
         with pytest.raises(migrations.MigrationStopped, match="SQL_ASCII"):
             await asyncio.to_thread(migrations.upgrade, url)
 
-    assert (encoding.level, not_migrated.advice) == (Level.RED, "run `imagegen migrate`")
+    assert encoding.level is Level.RED
     assert "the encoding of the database is SQL_ASCII" in encoding.sentence
     assert encoding.advice == "move to a database of the encoding UTF8"
 
@@ -114,6 +118,16 @@ async def test_05_a_database_that_is_read_only_after_a_failover(database_url: st
 
     assert finding.level is Level.RED
     assert "takes no writes, since it is read-only" in finding.sentence
+
+
+async def test_a_database_whose_table_is_locked(database_url: str) -> None:
+    async with broken_databases.locked_table(database_url) as process:
+        finding = await doctor.trouble(_database(database_url))
+
+    assert finding.level is Level.RED
+    assert f"image_requests is locked by process {process}" in finding.sentence
+    assert "secret" not in repr(finding)
+    assert finding.advice == f"wait for its end, or end it: SELECT pg_terminate_backend({process})"
 
 
 async def test_06_a_database_without_a_connection_left(database_url: str) -> None:
@@ -170,6 +184,18 @@ async def test_10_an_image_store_that_is_full(tmp_path: Path) -> None:
 
     assert finding.level is Level.RED
     assert finding.sentence == f"{disk.directory} takes no picture: No space left on device"
+    assert "free space there" in (finding.advice or "")
+
+
+async def test_10_an_image_store_that_is_nearly_full(tmp_path: Path) -> None:
+    with store_faults.own_disk(tmp_path / "disk", size_bytes=256 * 1024) as disk:
+        if disk.cannot_mount:
+            pytest.skip(disk.cannot_mount)
+        FilesystemImageStore.at(disk.directory.as_uri())
+        finding = await doctor.trouble(_store(disk.directory))
+
+    assert finding.level is Level.RED
+    assert re.search(r"has \d+ KiB left, too little for a large picture", finding.sentence)
     assert "free space there" in (finding.advice or "")
 
 
@@ -265,7 +291,7 @@ async def test_15_a_persona_folder_that_does_not_load(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shares", [False, True])
 async def test_16_two_workers_on_the_same_hosts(
-    products: ProductFactory, redis_url: str, *, shares: bool
+    products: ProductFactory, database_url: str, redis_url: str, *, shares: bool
 ) -> None:
     check = partial(workers.check, _redis_settings(redis_url))
     async with (
@@ -276,14 +302,27 @@ async def test_16_two_workers_on_the_same_hosts(
         async with asyncio.timeout(PATIENCE_S), _open_redis(redis_url) as client:
             while len(await worker_status.read_workers(client)) < 2:
                 pass
+            told_by_probe = await workers_check(client)()
         findings = await doctor.found(check)
+        known = await doctor.known_hosts(
+            doctor.host_settings("gpu-1"), database_url, redis_url, None, TIMEOUT_S
+        )()
 
     unshared = [each for each in findings if each.level > Level.GREEN]
     assert len(findings) - len(unshared) == 2
     if shares:
         assert unshared == []
+        assert told_by_probe is None
     else:
         (finding,) = unshared
         assert finding.level is Level.YELLOW
         assert "use the same hosts" in finding.sentence
         assert "WORKERS_SHARE_HOSTS=true" in (finding.advice or "")
+        assert str(told_by_probe).startswith(finding.sentence)
+        inspection = Inspection(
+            rows=(),
+            unshared=worker_status.why_unshared(known.workers),
+            redis_outage=None,
+            persona_faults={},
+        )
+        assert host_table.warnings(inspection) == [f"{finding.sentence}: see `imagegen doctor`"]

@@ -28,7 +28,7 @@ from imagegen.sandbox.servers.valkey import ValkeyServer
 from imagegen.sandbox.telegram import SandboxTelegram
 from imagegen.sandbox.telegram.faults import Trouble
 from imagegen.settings import PictureSettings, StoreSettings, TelegramSettings
-from tests.support import broken_databases, doctor, documented_rights
+from tests.support import broken_databases, doctor, documented_rights, tls
 from tests.support.language_model import Answer, ChatServer, says, silence
 from tests.support.llm_answers import SCENE
 from tests.support.misbehaving_comfyui import Answer as AnswerOfHost
@@ -63,6 +63,36 @@ async def test_a_database_that_lacks_nothing_is_green(database_url: str) -> None
 
     assert finding.level is Level.GREEN
     assert "lets the role imagegen work, takes writes and is migrated" in finding.sentence
+
+
+async def test_a_certificate_that_is_not_trusted_is_told_with_what_to_do_about_it(
+    tmp_path: Path,
+) -> None:
+    certificate = tls.make_certificate(tmp_path, valid_s=-60)
+    async with SandboxComfyUI() as host:
+        port = int(host.address.rpartition(":")[2])
+        async with tls.terminated(port, certificate) as secure:
+            settings = doctor.host_settings(f"https://127.0.0.1:{secure}")
+            host_finding = (await doctor.troubles(doctor.hosts_check(settings)))[0]
+            chat = TelegramSettings(
+                _env_file=None,
+                telegram_bot_token="1:hush",
+                telegram_api_url=f"https://127.0.0.1:{secure}",
+            )
+            chat_finding = await doctor.trouble(
+                partial(telegram.check, chat, send_to=None, timeout_s=doctor.TIMEOUT_S)
+            )
+
+    for finding in (host_finding, chat_finding):
+        assert "has a certificate that is not trusted" in finding.sentence
+        assert str(finding.advice).startswith("give that server a valid certificate")
+
+
+async def test_a_database_that_speaks_no_tls_is_not_to_be_started(database_url: str) -> None:
+    finding = await doctor.trouble(_database(f"{database_url}?sslmode=require"))
+
+    assert "does not speak TLS" in finding.sentence
+    assert str(finding.advice).startswith("let both sides use TLS, or neither")
 
 
 async def test_few_connections_left_for_the_role_are_told(database_url: str) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from imagegen.cli.probe import ask_worker
 from imagegen.comfy.address import HostAddress
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.timeouts import PromptTimeouts
+from imagegen.db.tables import HostUse
 from imagegen.delivery.telegram import Telegram
 from imagegen.monitoring import http_server
 from imagegen.monitoring.checks import hosts_check, telegram_check
@@ -35,11 +36,18 @@ async def something() -> str:
 
 @asynccontextmanager
 async def served(
-    checks: Mapping[str, Check], *, is_stopping: bool = False
+    checks: Mapping[str, Check],
+    *,
+    warning_checks: Mapping[str, Check] | None = None,
+    is_stopping: bool = False,
 ) -> AsyncIterator[tuple[Prober, int]]:
     readiness, port = Readiness(lambda: is_stopping), free_port()
     cached_checks = {name: CachedCheck(check) for name, check in checks.items()}
-    async with http_server.serving("127.0.0.1", port, readiness), readiness.checking(cached_checks):
+    warning = {name: CachedCheck(check) for name, check in (warning_checks or {}).items()}
+    async with (
+        http_server.serving("127.0.0.1", port, readiness),
+        readiness.checking(cached_checks, warning_checks=warning),
+    ):
         yield Prober(port), port
 
 
@@ -48,7 +56,13 @@ async def test_a_worker_that_lacks_nothing_is_ready() -> None:
         answer = await prober.get("/readyz")
 
     assert answer.status == 200
-    assert answer.body == {"ready": True, "stopping": False, "missing": {}, "clocks_ahead_s": {}}
+    assert answer.body == {
+        "ready": True,
+        "stopping": False,
+        "missing": {},
+        "warnings": {},
+        "clocks_ahead_s": {},
+    }
 
 
 async def test_one_that_lacks_something_says_what_and_lives() -> None:
@@ -57,6 +71,24 @@ async def test_one_that_lacks_something_says_what_and_lives() -> None:
 
     assert (ready.status, ready.body["missing"]) == (503, {"redis": "it is away"})
     assert (alive.status, alive.body) == (200, {"alive": True})
+
+
+async def test_what_is_wrong_with_a_part_is_told_and_the_worker_is_ready() -> None:
+    async with served({"hosts": nothing}, warning_checks={"personas": something}) as (prober, _):
+        answer = await prober.get("/readyz")
+
+    assert (answer.status, answer.missing) == (200, set())
+    assert answer.body["warnings"] == {"personas": "it is away"}
+
+
+async def test_what_is_missing_altogether_is_not_told_twice() -> None:
+    async with served({"personas": something}, warning_checks={"personas": something}) as (
+        prober,
+        _,
+    ):
+        answer = await prober.get("/readyz")
+
+    assert (answer.status, answer.missing, answer.body["warnings"]) == (503, {"personas"}, {})
 
 
 async def test_one_that_stops_is_not_ready_and_asks_nobody() -> None:
@@ -155,7 +187,28 @@ async def test_hosts_are_missing_only_while_all_of_them_are_away() -> None:
         back = await ask()
 
     assert (both, other, back) == (None, None, None)
-    assert none == "none of 2 is up"
+    assert none == "none of 2 is up: start ComfyUI there; `imagegen hosts` says more"
+
+
+async def test_why_hosts_are_not_up_is_told_with_the_next_step() -> None:
+    async with SandboxComfyUI() as one, SandboxComfyUI() as two, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(client_of(each)) for each in (one, two)]
+        pool = Pool(clients)
+        await one.kill()
+        await stack.enter_async_context(pool.running())
+        pool.set_use(two.address, HostUse.DRAINING)
+        down = await hosts_check(pool)()
+        pool.set_use(one.address, HostUse.DRAINING)
+        drained = await hosts_check(pool)()
+
+    assert str(down).startswith(f"none of 1 is up, and 1 drained ({one.address}: ")
+    assert "refuses the connection" in str(down)
+    assert str(down).endswith(": start ComfyUI there; `imagegen hosts` says more")
+    assert drained == "all 2 are drained or removed: `imagegen hosts resume` uses them again"
+
+
+def client_of(host: SandboxComfyUI) -> HostClient:
+    return HostClient(HostAddress.parse(host.address), limits=LIMITS)
 
 
 async def test_frozen_hosts_are_missing_within_two_seconds() -> None:

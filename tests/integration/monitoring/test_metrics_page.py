@@ -6,13 +6,16 @@ from dataclasses import replace
 
 from structlog.testing import capture_logs
 
+from chatflow_hook.tables import State
 from imagegen.metrics import PictureStage
 from imagegen.sandbox.telegram import Trouble
+from imagegen.storage.filesystem import directory_of
+from tests.support import store_outage
 from tests.support.database_proxy import proxy_to
 from tests.support.documented_metrics import base_name, labels_by_metric
-from tests.support.http_probe import BOUND_S, free_port
+from tests.support.http_probe import BOUND_S, Prober, free_port
 from tests.support.patience import PATIENCE_S
-from tests.support.product import ProductFactory
+from tests.support.product import ProductFactory, required_models
 from tests.support.scraped_metrics import scrape, scrape_started
 
 HELD = ("waiting", "prompt", "slot", "host_queue", "drawing", "fetch", "store", "deliver", "whole")
@@ -59,6 +62,43 @@ async def test_the_state_of_worker_hosts_and_queue_is_read_when_it_is_asked_for(
         assert page.value("imagegen_host_foreign_prompts", host=host) == 0
         total = page.value("imagegen_host_vram_total_bytes", host=host, device="0")
         assert total == page.value("imagegen_host_vram_free_bytes", host=host, device="0")
+
+
+async def test_personas_that_no_host_can_draw_are_told_by_probe_and_metrics(
+    products: ProductFactory,
+) -> None:
+    port = free_port()
+    models = required_models()
+    some = {**models, "loras": [name for name in models["loras"] if "lina" not in name]}
+    async with products.start(web_port=port, models=some):
+        page = await scrape_started(port)
+        answer = await Prober(port).get("/readyz")
+    async with products.start(web_port=port, models={}) as product:
+        missing = await Prober(port).until_missing("personas", timeout_s=PATIENCE_S)
+
+    assert page.value("imagegen_check_ok", check="personas") == 0
+    assert page.value("imagegen_ready") == 1
+    assert answer.status == 200
+    assert answer.body["warnings"]["personas"].startswith("lina cannot be drawn: ")
+    assert product.settings.comfyui_hosts[0].name in missing.body["missing"]["personas"]
+
+
+async def test_a_store_that_fails_is_told_and_the_worker_stays_ready(
+    products: ProductFactory,
+) -> None:
+    port = free_port()
+    async with products.start(web_port=port) as product:
+        store = directory_of(product.settings.image_store)
+        with store_outage.unusable(store):
+            page = await scrape_started(port)
+            answer = await Prober(port).get("/readyz")
+            picture = await product.picture()
+
+    assert page.value("imagegen_check_ok", check="store") == 0
+    assert page.value("imagegen_ready") == 1
+    assert (answer.status, answer.missing) == (200, set())
+    assert answer.body["warnings"]["store"].startswith(f"{store} takes no picture: ")
+    assert picture.state is State.DELIVERED
 
 
 async def test_requests_that_wait_are_the_queue(products: ProductFactory) -> None:

@@ -14,6 +14,11 @@ SHOW = """
 from imagegen.cli.output import Table, show
 show([Table(columns=("host", "state"), rows=[("[b]gpu[/b]-1:8188", "up")]), "1 of 1 [up]"])
 """
+WIDE = """
+from imagegen.cli.output import Table, show
+columns = ("host", "state", "version", "memory", "use")
+show([Table(columns=columns, rows=[("127.0.0.1:28188", *4 * ("abcdefghijklmnopqrst",))])])
+"""
 
 
 def test_columns_are_padded_and_blocks_are_parted_by_an_empty_line() -> None:
@@ -52,11 +57,21 @@ async def test_a_terminal_gets_a_table_with_colours_and_a_pipe_the_plain_lines(
     assert "\x1b[32m" not in without_colours
 
 
-async def _in_terminal(**variables: str) -> str:
+async def test_in_a_narrow_terminal_names_stay_whole_and_nothing_is_cut_off() -> None:
+    shown = await _in_terminal(script=WIDE, TERM="xterm-256color", COLUMNS="50")
+
+    cells = [line.split() for line in shown.splitlines() if line.split()]
+    last = "".join(line[-1] for line in cells)
+    assert "127.0.0.1:28188" in {line[0] for line in cells}
+    assert "…" not in shown
+    assert "abcdefghijklmnopqrst" in last
+
+
+async def _in_terminal(script: str = SHOW, **variables: str) -> str:
     """Return what the script writes to a terminal of its own."""
     ours, theirs = pty.openpty()
     process = fork_server.shared().start(
-        [sys.executable, "-c", SHOW],
+        [sys.executable, "-c", script],
         env={"PATH": os.environ["PATH"], **variables},
         cwd=Path.cwd(),
         stdout=theirs,

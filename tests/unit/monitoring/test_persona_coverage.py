@@ -1,11 +1,16 @@
-"""What is logged about personas that hosts cannot draw."""
+"""What is logged and told to probes about personas that hosts cannot draw."""
+
+from dataclasses import replace
+from pathlib import Path
 
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from imagegen.comfy.capabilities import HostCapabilities
+from imagegen.db.tables import HostUse
 from imagegen.monitoring.persona_coverage import PersonaCoverage
 from imagegen.pool.pool import Pool
+from imagegen.workflows.errors import WorkflowFault
 from imagegen.workflows.library import Library
 from imagegen.workflows.reload import ReloadableLibrary
 from tests.support.pool_callers import pool_of
@@ -66,6 +71,44 @@ async def test_what_has_been_said_is_said_again_only_when_it_changes() -> None:
     levels.append([line["log_level"] for line in await logged_by(coverage)])
 
     assert levels == [["warning"], [], ["error"], ["info"]]
+
+
+async def test_a_persona_that_no_usable_host_can_draw_is_told_with_what_is_missing() -> None:
+    pool = pool_of(A, B)
+    set_capabilities(pool, A, EMPTY)
+    set_capabilities(pool, B, FULL)
+    coverage = PersonaCoverage(ReloadableLibrary(lambda: LIBRARY), pool)
+
+    one_can = await told_by(coverage)
+    pool.set_use(B, HostUse.DRAINING)
+    none_can = await told_by(coverage)
+    pool.set_use(A, HostUse.DRAINING)
+    no_host = await told_by(coverage)
+
+    assert one_can == no_host == (None, None)
+    assert none_can[0] == none_can[1]
+    assert str(none_can[0]).startswith("ash cannot be drawn: a:8188: there is no node class ")
+
+
+async def test_a_broken_persona_is_told_and_only_the_last_one_is_all_of_them() -> None:
+    fault = WorkflowFault(Path("mei/persona.toml"), "no name")
+    library = replace(LIBRARY, faults={"mei": fault})
+    pool = pool_of(A)
+    coverage = PersonaCoverage(ReloadableLibrary(lambda: library), pool)
+
+    some = await told_by(coverage)
+    set_capabilities(pool, A, EMPTY)
+    none, all_faults = await told_by(coverage)
+
+    assert some == (None, "mei cannot be drawn: mei/persona.toml: no name")
+    assert none == all_faults
+    assert "ash cannot be drawn" in str(none)
+    assert "mei cannot be drawn" in str(none)
+
+
+async def told_by(coverage: PersonaCoverage) -> tuple[str | None, str | None]:
+    await coverage.step()
+    return await coverage.why_none(), await coverage.why_not_all()
 
 
 async def logged_by(coverage: PersonaCoverage) -> list[EventDict]:

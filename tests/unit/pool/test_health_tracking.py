@@ -53,6 +53,28 @@ async def test_each_way_to_fail_a_drawing_counts(error: ImagegenError) -> None:
     assert of(pool, A).condition is Condition.ASIDE
 
 
+async def test_a_host_that_answers_again_and_is_not_trusted_yet_says_since_when() -> None:
+    clock = Clock()
+    pool = pool_of(A, B, clock=clock)
+    await end_on(pool, A, "ash", HostLost("a:8188 refuses the connection"))
+    lost = of(pool, A)
+    clock.now += 10
+    pool._tracker.record_contact(pool._hosts[A])
+    pool._tracker.record_ready(pool._hosts[A])
+    clock.now += 30
+    again = of(pool, A)
+    clock.now += 600
+    later = of(pool, A)
+
+    assert lost.why == "a:8188 refuses the connection"
+    assert again.condition is Condition.SUSPECT
+    assert again.why == (
+        "a:8188 has answered again for 30 s, and gets one prompt at a time until it has drawn one; "
+        "before that: a:8188 refuses the connection"
+    )
+    assert str(later.why).startswith("a:8188 has answered again for 10 min, ")
+
+
 async def test_a_picture_between_two_failures_clears_a_host() -> None:
     pool = pool_of(A, B)
 

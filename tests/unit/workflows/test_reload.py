@@ -49,9 +49,10 @@ async def test_one_broken_folder_changes_nothing(folder: Path) -> None:
     shutil.rmtree(folder / "ash")
     (folder / "lina" / "persona.toml").write_text("nothing = [")
 
-    with pytest.raises(LibraryNotReloaded, match=r"lina/persona\.toml"):
+    with pytest.raises(LibraryNotReloaded) as raised:
         await library.reload()
 
+    assert str(folder / "lina" / "persona.toml") in raised.value.sentence
     assert library.current is before
 
 

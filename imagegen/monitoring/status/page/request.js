@@ -13,7 +13,7 @@ const STEPS = {
   hidden_at: "hidden by its user", reported_at: "reported", chat_told_at: "chat was told of the end",
 };
 const SENDS = { sending: "is being sent", sent: "sent", not_sent: "did not arrive", unknown: "may have arrived", refused: "refused by Telegram" };
-const PLACES = { ended: "has ended there", running: "runs there", queued: "waits in the host's queue", unknown: "is not there any more", "no answer": "the host does not answer" };
+const PLACES = { ended: "has ended there", running: "runs there", queued: "waits in the host's queue", unknown: "is not there any more", "no answer": "cannot be asked for, since the host does not answer" };
 const EVENTS = {
   execution_start: "host began", execution_cached: "host knew parts of it", execution_success: "host was done",
   execution_error: "host failed", execution_interrupted: "host was interrupted",
@@ -29,7 +29,8 @@ function steps(view) {
     send.finished_at && { at: send.finished_at, words: `send ${send.attempt}: ${SENDS[send.outcome] ?? send.outcome}`, why: send.error_sentence },
   ]);
   const events = (view.account?.events ?? []).map((event) => ({ at: event.at, words: `${EVENTS[event.name] ?? event.name}: ${view.account.host}` }));
-  return [...ended, ...sends, ...events]
+  // Of the same moment, the end comes last.
+  return [...events, ...sends, ...ended]
     .filter((step) => step?.at)
     .filter((step) => queuedAgain || step.words !== "queued")
     .sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
@@ -42,6 +43,7 @@ function moment(iso) {
 function value(told) {
   if (told === true) return "yes";
   if (told === false) return "no";
+  if (typeof told === "number" && !Number.isInteger(told)) return told.toFixed(1);
   return String(told);
 }
 
@@ -50,7 +52,7 @@ export function requestView(view, { canRetry, retry }) {
   const left = Object.keys(STEPS).concat("id", "state", "error_code", "error_sentence");
   const facts = Object.entries(row).filter(([name, told]) => !left.includes(name) && told !== null);
   const parts = [
-    element("p", {}, element("a", { href: "#/" }, "‹ All")),
+    element("p", {}, element("a", { class: "back", href: "#/" }, "‹ All")),
     element("h2", { tabindex: "-1", "data-key": "request-title" }, `${row.persona}, ${row.kind}`, " ", element("span", { class: `tag ${row.state}` }, row.state)),
     element("p", { class: "id" }, row.id),
   ];
@@ -65,7 +67,7 @@ export function requestView(view, { canRetry, retry }) {
     element("ol", { class: "way" }, steps(view).map((step) => element("li", {}, element("span", { class: "soft" }, moment(step.at)), element("span", {}, step.words, step.why ? element("small", { class: "soft" }, ` ${step.why}`) : null)))),
   );
   if (view.account) {
-    parts.push(element("p", {}, `The prompt on ${view.account.host}: ${PLACES[view.account.place] ?? view.account.place}.`));
+    parts.push(element("p", {}, `The prompt on ${view.account.host} ${PLACES[view.account.place] ?? view.account.place}.`));
   }
   for (const stray of view.strays) {
     parts.push(element("p", { class: "soft" }, `A prompt of it is still to be taken off ${stray.host}, left `, since(stray.left_at, " ago"), "."));

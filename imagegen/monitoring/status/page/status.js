@@ -96,14 +96,18 @@ function show(name) {
 function showTrouble() {
   const { worker, outages } = shown;
   if (!worker || !outages) return;
-  const lines = [
-    ...Object.entries(outages),
-    ...Object.entries(worker.missing).filter(([name]) => !(name in outages)),
+  const missing = [
+    ...Object.entries({ ...outages, ...worker.missing }),
     ...(worker.stopping ? [["worker", "stops"]] : []),
   ];
-  replace(find("trouble"), lines.length
-    ? element("div", { class: "card bad", role: "alert" }, element("strong", {}, "No pictures can be made as it should be"), element("ul", {}, lines.map(([name, why]) => element("li", {}, element("b", {}, name), ` ${why}`))))
-    : null);
+  replace(find("trouble"),
+    banner("bad", "This worker cannot make pictures now", missing),
+    banner("warn", missing.length ? "Look at this too" : "Pictures are made, but look at this", Object.entries(worker.warnings)));
+}
+
+function banner(state, words, lines) {
+  if (!lines.length) return null;
+  return element("div", { class: `card ${state}`, role: "alert" }, element("strong", {}, words), element("ul", {}, lines.map(([name, why]) => element("li", {}, element("b", {}, name), ` ${why}`))));
 }
 
 function tile(words, number, state = "") {
@@ -139,7 +143,7 @@ function hostCard(host) {
     host.use !== "active" && element("p", {}, host.use === "draining" ? "is drained: nothing new begins here" : "leaves once its prompts have ended"),
     element("p", { class: "soft" }, host.slots ? `${host.taken} of ${host.slots} slots taken` : "no slot"),
     host.why && element("p", {}, host.why),
-    host.draws.length ? element("ul", { class: "draws" }, host.draws.map(drawing)) : none("draws nothing"),
+    host.draws.length ? element("ul", { class: "draws" }, host.draws.map(drawing)) : none(host.taken ? "nothing is drawn yet" : "draws nothing"),
     isOperator() && host.use !== "removed" ? hostButton(host) : null);
 }
 
@@ -253,7 +257,7 @@ async function showRequest() {
   const view = await answer?.json().catch(() => null);
   if (!location.hash.endsWith(id)) return;
   const words = view?.error ?? "The worker did not answer.";
-  replace(find("request"), answer?.ok ? requestView(view, { canRetry: isOperator(), retry }) : [element("p", {}, element("a", { href: "#/" }, "‹ All")), none(words)]);
+  replace(find("request"), answer?.ok ? requestView(view, { canRetry: isOperator(), retry }) : [element("p", {}, element("a", { class: "back", href: "#/" }, "‹ All")), none(words)]);
 }
 
 async function go() {
