@@ -64,6 +64,7 @@
             BadFault            not a fault of the sandbox Telegram
             BadToken            not a token as BotFather gives
             NothingToPress      the message has no such button
+            NothingToWrite      an empty or too long text
         DemoFailed              the demo did not deliver every picture
 
 Not in this tree: `MalformedFrame`, a ValueError that stays inside of `imagegen.comfy`, and the
