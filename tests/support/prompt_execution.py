@@ -12,7 +12,7 @@ from imagegen.comfy.timeouts import PromptTimeouts
 MS = 0.001
 # No test waits for one of these; tests of a limit make it short.
 LIMITS = PromptTimeouts(
-    request_s=60, queue_s=60, drawing_s=60, silence_s=60, check_after_s=5, unreachable_s=1
+    request_s=60, queue_s=60, drawing_s=60, silence_s=60, check_after_s=5, unreachable_s=10
 )
 PROMPT = "7f3a2c1e-5b0d-5c7e-9d58-0b1e64a7c0de"
 

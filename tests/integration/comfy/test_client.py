@@ -181,7 +181,8 @@ async def test_a_prompt_that_somebody_interrupts_is_lost_and_costs_nothing() -> 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_a_host_that_dies_while_it_draws_is_lost(version: str) -> None:
     sandbox = SandboxComfyUI(version=version, models=MODELS, seconds_per_picture=LONG_S)
-    async with sandbox, client(sandbox.address) as host:
+    limits = replace(LIMITS, unreachable_s=3)
+    async with sandbox, client(sandbox.address, limits) as host:
         drawing, _ = await _drawing(host, LONG)
 
         await sandbox.kill()
