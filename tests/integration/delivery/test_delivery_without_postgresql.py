@@ -41,7 +41,7 @@ async def test_what_became_of_a_send_survives_an_outage_of_postgresql(
     trouble: tuple[Trouble, ...],
     ledger: list[str],
 ) -> None:
-    async with products.start(delivery_on_unknown="skip") as product:
+    async with products.start(delivery_on_unknown="skip", delivery_progress="off") as product:
         product.telegram.script(*trouble, method="sendPhoto")
         with product.telegram.holding_uploads():
             request = await product.ask()

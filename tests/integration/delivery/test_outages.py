@@ -112,7 +112,7 @@ async def clean_up(database_url: str, redis_url: str, telegram: SandboxTelegram)
 async def test_a_flood_wait_that_is_longer_than_a_picture_is_wanted_ends_the_request_in_time(
     products: ProductFactory,
 ) -> None:
-    async with products.start(request_max_age=1.5) as product:
+    async with products.start(request_max_age=4.0, delivery_progress="off") as product:
         product.telegram.script(Trouble.flood(3600), method="sendPhoto")
 
         picture = await product.picture()
@@ -124,7 +124,7 @@ async def test_a_flood_wait_that_is_longer_than_a_picture_is_wanted_ends_the_req
 async def test_a_flood_wait_after_a_send_that_may_have_arrived_moves_the_watermark(
     products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with products.start(request_max_age=1.5) as product:
+    async with products.start(request_max_age=4.0, delivery_progress="off") as product:
         product.telegram.script(
             Trouble.drop(is_accepted=True), Trouble.flood(3600), method="sendPhoto"
         )

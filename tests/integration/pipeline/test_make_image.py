@@ -99,7 +99,7 @@ async def test_a_chat_that_does_not_exist_fails_by_name(products: ProductFactory
 async def test_a_blocked_bot_is_not_tried_again(
     products: ProductFactory, sessions: Sessions
 ) -> None:
-    async with products.start() as product:
+    async with products.start(delivery_progress="off") as product:
         product.telegram.block(1001)
 
         assert ended(await product.picture()) == (State.FAILED, "bot_blocked")
