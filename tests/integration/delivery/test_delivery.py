@@ -124,7 +124,7 @@ async def test_a_group_that_moved_gets_its_picture_and_those_that_wait_follow(
 async def test_a_revoked_token_is_said_once_and_pictures_are_kept_until_it_is_known_again(
     products: ProductFactory, sessions: Sessions, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with products.start(request_max_age=1.0) as product:
+    async with products.start(request_max_age=5.0) as product:
         known, product.telegram.token = product.telegram.token, "1:another"
         asked = [await product.ask(dialog_id=n, chat_id=n) for n in (1, 2, 3)]
         await product.telegram.wait_for_calls(3, method="getMe", timeout=PATIENCE_S)

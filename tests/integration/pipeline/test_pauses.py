@@ -55,7 +55,7 @@ async def test_a_paused_kind_expires_as_usual_and_what_is_drawn_is_delivered(
     products: ProductFactory, engine: AsyncEngine, sessions: Sessions
 ) -> None:
     with capture_logs() as log:
-        async with products.start(seconds_per_picture=0.5, request_max_age=3) as product:
+        async with products.start(seconds_per_picture=0.5, request_max_age=6) as product:
             drawn = await product.ask(dialog_id=1)
             await until_logged(log, "using host")
             await Pauses(engine).pause(PauseScope.KIND, "automatic")
