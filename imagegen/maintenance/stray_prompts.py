@@ -9,7 +9,6 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import Float, bindparam, delete, func, select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chatflow_hook.direct_query import DirectQuery
@@ -19,6 +18,7 @@ from imagegen.db.engine import all_rows, first
 from imagegen.db.tables import StrayPrompt
 from imagegen.errors import Unavailable
 from imagegen.pool.pool import Pool
+from imagegen.requests.stray_statements import ADD_STRAY, REMOVE_STRAY
 
 log = structlog.get_logger(__name__)
 
@@ -44,12 +44,6 @@ _ON_HOST = DirectQuery(
     .order_by(StrayPrompt.left_at)
     .limit(_BATCH_SIZE)
 )
-_ADD = DirectQuery(
-    insert(StrayPrompt)
-    .values(prompt_id=bindparam("prompt_id"), host=bindparam("host"))
-    .on_conflict_do_nothing()
-)
-_FORGET = DirectQuery(delete(StrayPrompt).where(StrayPrompt.prompt_id == bindparam("prompt_id")))
 _FORGET_OLD_ONES = DirectQuery(delete(StrayPrompt).where(_AGE_S > _GIVEN_UP_AFTER_S))
 
 
@@ -90,7 +84,7 @@ class StrayCleanup:
         Raises:
             Unavailable: PostgreSQL cannot be reached.
         """
-        await first(self._engine, _ADD, {"prompt_id": prompt_id, "host": host})
+        await first(self._engine, ADD_STRAY, {"prompt_id": prompt_id, "host": host})
 
     async def strays_on(self, host: str, *, left_for_s: float = 0.0) -> list[Stray]:
         """Return up to 200 stray prompts of a host that were left so long ago, the oldest first.
@@ -122,5 +116,5 @@ class StrayCleanup:
                 await self._forget(stray)
 
     async def _forget(self, stray: Stray) -> None:
-        await first(self._engine, _FORGET, {"prompt_id": stray.prompt_id})
+        await first(self._engine, REMOVE_STRAY, {"prompt_id": stray.prompt_id})
         log.info("stray is gone", host=stray.host, prompt_id=str(stray.prompt_id))

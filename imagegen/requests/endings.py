@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Boolean, Select, Text, bindparam, func, select, update
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook import user_erasure
@@ -13,7 +12,6 @@ from chatflow_hook.albums import images_of
 from chatflow_hook.direct_query import DirectQuery
 from chatflow_hook.tables import OPEN, Dialog, ImageRequest, State
 from chatflow_hook.turn import storable
-from imagegen.db.tables import StrayPrompt
 from imagegen.delivery.errors import DeliveryUnknown
 from imagegen.delivery.message import SentMessage
 from imagegen.errors import ImagegenError
@@ -33,6 +31,7 @@ from imagegen.requests.state_changes import (
     run_fenced,
     states_before,
 )
+from imagegen.requests.stray_statements import adding_strays
 
 # Lock the dialog before the request, in the same order as the hook, or the two could deadlock.
 _LOCK_DIALOG = (
@@ -195,11 +194,7 @@ def _end_as_delivered() -> DirectQuery:
         .cte("delivered")
     )
     is_delivered = select(delivered.c.id).exists()
-    stray = (
-        postgresql.insert(StrayPrompt)
-        .from_select(["prompt_id", "host"], _prompt_without_image(delivered.c))
-        .on_conflict_do_nothing()
-    )
+    stray = adding_strays(_prompt_without_image(delivered.c))
     watermark = watermark_moved(select(delivered.c.message_count).scalar_subquery())
     old_chat_id = bindparam("old_chat_id", type_=BigInteger)
     new_chat_id = bindparam("new_chat_id", type_=BigInteger)
@@ -238,11 +233,6 @@ def _prompt_without_image(request: Any) -> Select[tuple[UUID, str]]:
 
 
 _END_AS_DELIVERED = _end_as_delivered()
-_ADD_STRAY_WITHOUT_IMAGE = (
-    postgresql.insert(StrayPrompt)
-    .from_select(
-        ["prompt_id", "host"],
-        _prompt_without_image(ImageRequest).where(ImageRequest.id == bindparam("request_id")),
-    )
-    .on_conflict_do_nothing()
+_ADD_STRAY_WITHOUT_IMAGE = adding_strays(
+    _prompt_without_image(ImageRequest).where(ImageRequest.id == bindparam("request_id"))
 )

@@ -18,14 +18,12 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    delete,
     func,
     or_,
     select,
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook import safety_memory, user_erasure
@@ -33,7 +31,6 @@ from chatflow_hook.direct_query import DirectQuery
 from chatflow_hook.tables import OPEN, ImageRequest, Kind, State, is_open
 from chatflow_hook.turn import Rating
 from imagegen.db.engine import all_rows, first, run_in_transaction, run_statement
-from imagegen.db.tables import StrayPrompt
 from imagegen.delivery.message import SentMessage
 from imagegen.errors import ImagegenError
 from imagegen.requests.claim import (
@@ -57,6 +54,7 @@ from imagegen.requests.state_changes import (
     run_fenced,
     write,
 )
+from imagegen.requests.stray_statements import ADD_STRAY, REMOVE_STRAY, adding_strays
 from imagegen.storage.store import StoredImage
 
 ResultT = TypeVar("ResultT")
@@ -172,14 +170,6 @@ _LAST_CAPTION = (
     .order_by(ImageRequest.updated_at.desc())
     .limit(1)
 )
-_ADD_STRAY = DirectQuery(
-    postgresql.insert(StrayPrompt)
-    .values(prompt_id=bindparam("prompt_id"), host=bindparam("host"))
-    .on_conflict_do_nothing()
-)
-_REMOVE_STRAY = DirectQuery(
-    delete(StrayPrompt).where(StrayPrompt.prompt_id == bindparam("prompt_id"))
-)
 
 
 def _mark_drawn() -> DirectQuery:
@@ -199,11 +189,7 @@ def _mark_drawn() -> DirectQuery:
         .returning(ImageRequest.id, ImageRequest.prompt_id, ImageRequest.host)
         .cte("drawn")
     )
-    stray = (
-        postgresql.insert(StrayPrompt)
-        .from_select(["prompt_id", "host"], select(drawn.c.prompt_id, drawn.c.host))
-        .on_conflict_do_nothing()
-    )
+    stray = adding_strays(select(drawn.c.prompt_id, drawn.c.host))
     return DirectQuery(select(drawn.c.id).add_cte(stray.cte("stray")))
 
 
@@ -486,7 +472,7 @@ class RequestRepository:
 
     async def remove_stray(self, request: ClaimedRequest) -> None:
         """Take the prompt off the list of strays: nothing of it is left on its host."""
-        await first(self._engine, _REMOVE_STRAY, {"prompt_id": request.prompt_id})
+        await first(self._engine, REMOVE_STRAY, {"prompt_id": request.prompt_id})
 
     async def mark_delivered(
         self,
@@ -552,7 +538,7 @@ class RequestRepository:
 
 
 async def _add_stray(database: AsyncEngine | AsyncConnection, request: ClaimedRequest) -> None:
-    await first(database, _ADD_STRAY, {"prompt_id": request.prompt_id, "host": request.host})
+    await first(database, ADD_STRAY, {"prompt_id": request.prompt_id, "host": request.host})
 
 
 def _claimed_request(row: Any, *, proved_at: float) -> ClaimedRequest:

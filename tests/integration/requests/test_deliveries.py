@@ -15,41 +15,17 @@ from imagegen.delivery.telegram_refusals import UNNAMED
 from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.repository import RequestRepository
 from imagegen.requests.retry import retry_request
+from tests.integration.requests.conftest import ANNA
 from tests.support import conversations, request_steps
-from tests.support.aged_rows import SAID
 from tests.support.conversations import Sessions
 from tests.support.drawing_plan import PLAN
 
-ANNA = 1001
 RECEIPT = SentMessage(chat_id=ANNA, message_id=77, file_id="AgAC", bot_id=42)
-
-
-@pytest.fixture
-def requests(engine: AsyncEngine) -> RequestRepository:
-    return RequestRepository(engine)
 
 
 @pytest.fixture
 def deliveries(engine: AsyncEngine) -> Deliveries:
     return Deliveries(engine)
-
-
-@pytest.fixture
-async def request_id(sessions: Sessions) -> UUID:
-    await conversations.put_dialog(sessions)
-    row = ImageRequest(
-        id=UUID(int=1),
-        kind="automatic",
-        dialog_id=1,
-        user_id=ANNA,
-        chat_id=ANNA,
-        persona="lina",
-        message_count=3,
-        conversation=SAID,
-    )
-    async with sessions.begin() as session:
-        session.add(row)
-    return row.id
 
 
 async def test_a_delivery_that_is_written_twice_is_one_delivery(

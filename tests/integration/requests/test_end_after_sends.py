@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chatflow_hook.tables import ImageRequest, State
+from chatflow_hook.tables import State
 from imagegen.db.tables import Delivery, SendOutcome, StrayPrompt
 from imagegen.delivery.errors import ChatGone, SendRefused
 from imagegen.delivery.message import SentMessage
@@ -16,37 +16,14 @@ from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.repository import RequestRepository
 from imagegen.safety.refusal import RatingWithdrawn
 from imagegen.storage.store import ImageLost
+from tests.integration.requests.conftest import ANNA, MESSAGE_COUNT
 from tests.support import conversations, request_steps
-from tests.support.aged_rows import SAID
 from tests.support.conversations import Sessions
 from tests.support.drawing_plan import PLAN
 
-ANNA, MESSAGE_COUNT, MESSAGE_ID = 1001, 3, 77
+MESSAGE_ID = 77
 RECEIPT = SentMessage(chat_id=ANNA, message_id=MESSAGE_ID, file_id="AgAC", bot_id=42)
 TOO_LATE = TooLate("the chat has moved on")
-
-
-@pytest.fixture
-def requests(engine: AsyncEngine) -> RequestRepository:
-    return RequestRepository(engine)
-
-
-@pytest.fixture
-async def request_id(sessions: Sessions) -> UUID:
-    await conversations.put_dialog(sessions, message_count=MESSAGE_COUNT)
-    row = ImageRequest(
-        id=UUID(int=1),
-        kind="automatic",
-        dialog_id=1,
-        user_id=ANNA,
-        chat_id=ANNA,
-        persona="lina",
-        message_count=MESSAGE_COUNT,
-        conversation=SAID,
-    )
-    async with sessions.begin() as session:
-        session.add(row)
-    return row.id
 
 
 async def put_send(sessions: Sessions, request_id: UUID, outcome: str) -> None:

@@ -19,16 +19,22 @@ from imagegen.delivery.message import SentMessage
 from imagegen.maintenance import stray_prompts
 from imagegen.pipeline import image_cache
 from imagegen.pool import host_orders
-from imagegen.requests import deliveries, endings, pauses, repository, state_changes
+from imagegen.requests import (
+    deliveries,
+    endings,
+    pauses,
+    repository,
+    state_changes,
+    stray_statements,
+)
 from imagegen.requests.claim import ClaimLost
 from imagegen.requests.deliveries import Deliveries
 from imagegen.requests.repository import RequestRepository
+from tests.integration.requests.conftest import ANNA
 from tests.support import conversations, database_activity, request_steps
-from tests.support.aged_rows import SAID
 from tests.support.conversations import Sessions
 from tests.support.drawing_plan import PLAN
 
-ANNA = 1001
 RECEIPT = SentMessage(chat_id=ANNA, message_id=77, file_id="AgAC", bot_id=42)
 
 
@@ -36,24 +42,6 @@ RECEIPT = SentMessage(chat_id=ANNA, message_id=77, file_id="AgAC", bot_id=42)
 def queries(engine: AsyncEngine) -> Iterator[list[LoggedQuery]]:  # noqa: ARG001 (opens its connections later)
     with database_activity.noted_queries() as queries:
         yield queries
-
-
-@pytest.fixture
-async def request_id(sessions: Sessions) -> UUID:
-    await conversations.put_dialog(sessions, message_count=3)
-    row = ImageRequest(
-        id=UUID(int=1),
-        kind="automatic",
-        dialog_id=1,
-        user_id=ANNA,
-        chat_id=ANNA,
-        persona="lina",
-        message_count=3,
-        conversation=SAID,
-    )
-    async with sessions.begin() as session:
-        session.add(row)
-    return row.id
 
 
 async def test_each_step_of_a_picture_is_one_statement(
@@ -92,6 +80,7 @@ async def test_each_step_of_a_picture_is_one_statement(
         repository,
         state_changes,
         stray_prompts,
+        stray_statements,
     ],
     ids=lambda module: module.__name__,
 )

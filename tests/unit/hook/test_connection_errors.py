@@ -7,12 +7,14 @@ from chatflow_hook import connection_errors
 
 def test_a_file_that_this_account_may_not_look_at_is_named() -> None:
     # As asyncpg raises it in a process that kept root's HOME.
-    error = PermissionError(errno.EACCES, "Permission denied", "/root/.postgresql/postgresql.key")
+    error = PermissionError(
+        errno.EACCES, "Permission denied", "/home/bot/.postgresql/postgresql.key"
+    )
 
     reason = connection_errors.reason(error)
 
     assert reason == (
-        "cannot be reached, since this account may not look at /root/.postgresql/postgresql.key"
+        "cannot be reached, since this account may not look at /home/bot/.postgresql/postgresql.key"
     )
 
 
