@@ -105,7 +105,7 @@ async def first(
 
     On a connection it belongs to the transaction of that. On an engine it is a transaction by
     itself, and runs on asyncpg without SQLAlchemy, which takes three times as long; it runs again
-    as in `run_in_transaction`, and raises the same.
+    as in `run_in_transaction`.
 
     Raises:
         Unavailable: PostgreSQL cannot be reached, takes no writes or is not migrated.
@@ -123,7 +123,12 @@ async def first(
 async def all_rows(
     engine: AsyncEngine, query: DirectQuery, values: Mapping[str, Any] = MappingProxyType({})
 ) -> Sequence[Any]:
-    """Run a query and return all of its rows, as `first` does with one; raises the same."""
+    """Run a query and return all of its rows, as `first` does with one.
+
+    Raises:
+        Unavailable: PostgreSQL cannot be reached, takes no writes or is not migrated.
+        DatabaseRefused: PostgreSQL refuses the statement for another reason.
+    """
 
     async def step(connection: AsyncConnection) -> Sequence[Any]:
         return (await connection.execute(query.executable, values)).all()
