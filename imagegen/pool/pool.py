@@ -343,7 +343,9 @@ class Pool:
             self._scheduler.release_untried(grant)
             raise
         was_full = host.is_full_elsewhere
-        host.room = 0 if shared_slot is None or shared_slot.is_last else None
+        # Not by the answer: since it came, the registry may have told of room already, and it does
+        # so only once.
+        host.room = 0 if self._shared.is_told_of(host.name) else None
         if shared_slot is not None and (host.use is HostUse.ACTIVE or not is_new):
             if was_full and not host.is_full_elsewhere:
                 self._scheduler.assign()  # others may wait who took the host for full

@@ -46,13 +46,7 @@ OnRoom = Callable[[str, int | None], bool]
 
 
 class SharedSlot(Protocol):
-    """A reserved slot; other workers cannot take it until it is released.
-
-    `is_last`: the host has no other slot now, and this worker is told when it has one.
-    """
-
-    @property
-    def is_last(self) -> bool: ...
+    """A reserved slot; other workers cannot take it until it is released."""
 
     def release(self) -> None:
         """Release the slot at once, without waiting for anything."""
@@ -69,6 +63,9 @@ class SlotRegistry(Protocol):
 
     def tell(self, on_room: OnRoom) -> None:
         """Say what is called with a host that has free slots again, after none was left."""
+
+    def is_told_of(self, host: str) -> bool:
+        """Whether the host had no slot left, and what `tell` was given will be called with it."""
 
     async def is_wanted(self, host: str) -> bool:
         """Whether another worker waits for one of the host's slots."""
@@ -88,10 +85,12 @@ class UnsharedSlots:
     def tell(self, on_room: OnRoom) -> None:
         """Do nothing: no host is ever full because of others."""
 
+    def is_told_of(self, host: str) -> bool:  # noqa: ARG002 (the protocol)
+        """No host is ever full because of others."""
+        return False
+
 
 class _UnsharedSlot:
-    is_last = False
-
     def release(self) -> None:
         pass
 
@@ -103,7 +102,6 @@ class RedisSlot:
     host: str
     slots: int
     token: str
-    is_last: bool = False
     is_overcommitted: bool = False
     _on_release: "Callable[[RedisSlot], None]"
 
@@ -166,6 +164,10 @@ class RedisSlotRegistry:
     def tell(self, on_room: OnRoom) -> None:
         """Say what is called with a host that has free slots again, after none was left."""
         self._on_room = on_room
+
+    def is_told_of(self, host: str) -> bool:
+        """Whether the host had no slot left, and what `tell` was given will be called with it."""
+        return host in self._full
 
     async def take(self, host: str, slots: int, *, wants_more: bool = False) -> RedisSlot | None:
         """Take one of the `slots` of a host; None if the workers together hold all of them.
@@ -253,7 +255,6 @@ class RedisSlotRegistry:
                 return await self._take(slot, wants_more=wants_more)
             if left < 0:
                 return None
-            slot.is_last = True
         # Held also without an answer: Redis may have granted the lease after our timeout, and it
         # must then be renewed and released like any other.
         self._held[slot.token] = slot

@@ -36,10 +36,12 @@ class ZeroJitter(random.Random):
 class FakeSlotRegistry:
     """A slot registry shared with other workers, which hold the slots in `theirs`.
 
-    `turns` iterations of the event loop pass before it answers.
+    `turns` iterations of the event loop pass before it decides, and `turns_back` until its answer is
+    heard.
     """
 
     turns: int = 0
+    turns_back: int = 0
     theirs: Counter[str] = field(default_factory=Counter)
     ours: Counter[str] = field(default_factory=Counter)
     asked: list[str] = field(default_factory=list)
@@ -76,13 +78,16 @@ class FakeSlotRegistry:
         finally:
             self.under_way -= 1
         left = slots - self.theirs[host] - self.ours[host] - 1
-        is_last = left == 0 and wants_more
-        if left < 0 or is_last:
+        if left < 0 or (left == 0 and wants_more):
             self._full[host] = slots
-        if left < 0:
-            return None
-        self.ours[host] += 1
-        return FakeSlot(self, host, is_last)
+        if left >= 0:
+            self.ours[host] += 1
+        for _ in range(self.turns_back):
+            await asyncio.sleep(0)
+        return FakeSlot(self, host) if left >= 0 else None
+
+    def is_told_of(self, host: str) -> bool:
+        return host in self._full
 
     async def is_wanted(self, _host: str) -> bool:
         return False
@@ -92,7 +97,6 @@ class FakeSlotRegistry:
 class FakeSlot:
     others: FakeSlotRegistry
     host: str
-    is_last: bool
 
     def release(self) -> None:
         self.others.ours[self.host] -= 1

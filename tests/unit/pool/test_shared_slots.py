@@ -9,6 +9,7 @@ from tests.support.patience import PATIENCE_S
 from tests.support.pool_callers import (
     FakeSlot,
     FakeSlotRegistry,
+    SlotCaller,
     jobs_of,
     needs,
     pool_of,
@@ -58,6 +59,37 @@ async def test_a_full_host_is_not_asked_for_each_waiter() -> None:
     await jobs_of(pool_of(A, shared=others), 20)
 
     assert others.asked == [A]
+
+
+async def test_room_that_is_told_of_before_it_is_heard_that_there_was_none_is_used() -> None:
+    others = FakeSlotRegistry(turns_back=20)
+    others.theirs[A] = 2
+    job = SlotCaller(pool_of(A, shared=others)).start()
+    while not others.is_told_of(A):
+        await asyncio.sleep(0)
+
+    others.others_hold(A, 1)
+
+    async with asyncio.timeout(PATIENCE_S):
+        await job.lent.wait()
+
+
+async def test_room_that_is_told_of_before_the_last_slot_is_heard_of_is_used() -> None:
+    others = FakeSlotRegistry()
+    others.theirs[A] = 2
+    pool = pool_of(A, shared=others)
+    first, second = await jobs_of(pool, 2)
+    others.turns_back = 200
+    others.others_hold(A, 1)
+    while not others.is_told_of(A):
+        await asyncio.sleep(0)
+    await second.cancel()
+    assert first.host is None
+
+    others.others_hold(A, 0)
+    async with asyncio.timeout(PATIENCE_S):
+        await first.lent.wait()
+        await SlotCaller(pool).start().lent.wait()
 
 
 async def test_a_slot_that_this_worker_frees_is_asked_for_at_once() -> None:
