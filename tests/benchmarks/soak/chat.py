@@ -4,6 +4,7 @@ import asyncio
 from uuid import UUID
 
 from chatflow_hook import ChatFlowHook
+from imagegen.sandbox.demo import progress_board
 from tests.support import conversations
 
 _WAIT_S = 60.0
@@ -32,7 +33,9 @@ class Chat:
             number += 1
             caption = f"{dialog_id}/{number}"
             request = await self._hook.on_turn(
-                conversations.turn(dialog_id, f"and what now? {number}", caption=caption)
+                conversations.turn(
+                    dialog_id, progress_board.demo_line(dialog_id + number), caption=caption
+                )
             )
             if request is None:
                 await asyncio.sleep(_PAUSE_S)
