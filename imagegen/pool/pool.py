@@ -203,8 +203,9 @@ class Pool:
         health is set by how the block ends: without an error, or with one of comfy/errors.py.
 
         `left_on` names the host that may still have an earlier prompt of this request. As long as
-        that host answers, the slot is on it and for that prompt (`SlotLease.is_resumption`), before
-        all other callers. Another host is lent if that one does not answer, or is not in the pool.
+        that host answers, a slot on it is lent at once for that prompt (`SlotLease.is_resumption`),
+        also if none is free: more are lent then than the host has, until as many have ended. Another
+        host is lent if that one does not answer, or is not in the pool.
 
         `request_id`: by what `place` finds this caller while it waits.
 
@@ -338,7 +339,9 @@ class Pool:
         host = grant.host
         wants_more = self._scheduler.waiting > 0
         try:
-            shared_slot = await self._shared.take(host.name, host.slots, wants_more=wants_more)
+            shared_slot = await self._shared.take(
+                host.name, host.slots, wants_more=wants_more, is_in_use=not is_new
+            )
         except BaseException:
             self._scheduler.release_untried(grant)
             raise

@@ -201,11 +201,13 @@ class SlotScheduler:
         return None if any(asked) else nobody_can_draw(missing_by_host)
 
     def _choose(self, waiter: Waiter, *, has_free_host: bool) -> PooledHost | None:
-        if self._most is not None and self.taken >= self._most:
-            return None
         left_on = _prompt_host(waiter)
         if left_on is not None and not left_on.health.is_silent:
-            return left_on if left_on.has_slot() else None
+            # Without a free slot, too: the prompt is there already, and if nobody watches it while it
+            # hangs, those who have the slots wait behind it for ever.
+            return left_on
+        if self._most is not None and self.taken >= self._most:
+            return None
         if not has_free_host:
             return None
         candidates = self._candidates(

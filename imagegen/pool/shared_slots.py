@@ -55,10 +55,13 @@ class SharedSlot(Protocol):
 class SlotRegistry(Protocol):
     """The slots of all hosts, counted over all workers."""
 
-    async def take(self, host: str, slots: int, *, wants_more: bool = False) -> SharedSlot | None:
+    async def take(
+        self, host: str, slots: int, *, wants_more: bool = False, is_in_use: bool = False
+    ) -> SharedSlot | None:
         """Take one of the host's `slots`; None if all of them are held now.
 
         Who gets none is told when a slot is free, and so is who `wants_more` and gets the last one.
+        `is_in_use`: its prompt is on the host already, so it is taken also if none is left.
         """
 
     def tell(self, on_room: OnRoom) -> None:
@@ -74,7 +77,14 @@ class SlotRegistry(Protocol):
 class UnsharedSlots:
     """A registry for a worker whose hosts no other worker uses: every slot may be taken."""
 
-    async def take(self, host: str, slots: int, *, wants_more: bool = False) -> SharedSlot | None:  # noqa: ARG002 (the protocol)
+    async def take(
+        self,
+        host: str,  # noqa: ARG002 (the protocol)
+        slots: int,  # noqa: ARG002 (the protocol)
+        *,
+        wants_more: bool = False,  # noqa: ARG002 (the protocol)
+        is_in_use: bool = False,  # noqa: ARG002 (the protocol)
+    ) -> SharedSlot | None:
         """Take a slot without counting it."""
         return _UnsharedSlot()
 
@@ -169,15 +179,18 @@ class RedisSlotRegistry:
         """Whether the host had no slot left, and what `tell` was given will be called with it."""
         return host in self._full
 
-    async def take(self, host: str, slots: int, *, wants_more: bool = False) -> RedisSlot | None:
+    async def take(
+        self, host: str, slots: int, *, wants_more: bool = False, is_in_use: bool = False
+    ) -> RedisSlot | None:
         """Take one of the `slots` of a host; None if the workers together hold all of them.
 
-        While Redis is away the slot is granted without a lease. If Redis grants the
+        `is_in_use`: its prompt is on the host already, so it is taken also if none is left. While Redis is away the slot is granted without a lease. If Redis grants the
         slot after the call was cancelled, it is released at once.
         """
         # In a task of its own: if the call to Redis were cancelled, Redis could still grant the
         # lease, and nobody would know of it.
-        work = self._take(self._new_slot(host, slots), wants_more=wants_more)
+        slot = self._new_slot(host, slots)
+        work = self._take(slot, wants_more=wants_more, is_in_use=is_in_use)
         taking = self._start(work, name=f"slot on {host}")
         try:
             return await asyncio.shield(taking)
@@ -231,7 +244,9 @@ class RedisSlotRegistry:
         token = f"{self._worker}:{self._count}"
         return RedisSlot(host=host, slots=slots, token=token, _on_release=self._release)
 
-    async def _take(self, slot: RedisSlot, *, wants_more: bool) -> RedisSlot | None:
+    async def _take(
+        self, slot: RedisSlot, *, wants_more: bool, is_in_use: bool
+    ) -> RedisSlot | None:
         told = self._told[slot.host]
         left = await self._call(
             lambda: self._take_script(
@@ -240,6 +255,7 @@ class RedisSlotRegistry:
                     slot.token,
                     self._worker,
                     int(wants_more),
+                    int(is_in_use),
                     slot.slots,
                     *self._lease_ms,
                     int(_IN_LINE_S * 1000),
@@ -252,7 +268,7 @@ class RedisSlotRegistry:
             self._full[slot.host] = slot.slots
             if left < 0 and self._told[slot.host] != told:
                 # It has become free while the answer was under way.
-                return await self._take(slot, wants_more=wants_more)
+                return await self._take(slot, wants_more=wants_more, is_in_use=is_in_use)
             if left < 0:
                 return None
         # Held also without an answer: Redis may have granted the lease after our timeout, and it

@@ -39,15 +39,17 @@ end
 """
 
 # KEYS: the host's leases and its line. ARGV: the token, the worker, whether it wants more than this
-# slot, the host's slots, the lease, the longest possible lease and the time in line in ms. Returns
-# how many slots are left, -1 if there was none. Who gets none, or the last one and wants more, is
-# in the line from then on.
+# slot, whether its prompt is on the host already, the host's slots, the lease, the longest possible
+# lease and the time in line in ms. Returns how many slots are left, -1 if there was none. A prompt
+# that is there already gets a slot in any case. Who gets none, or the last one and wants more, is in
+# the line from then on.
 TAKE = (
     _FUNCTIONS
     + """
-local left = room(KEYS[1], tonumber(ARGV[4]), ARGV[6]) - 1
-if left >= 0 then hold(KEYS[1], ARGV[1], ARGV[5]) else left = -1 end
-if left < 0 or (left == 0 and ARGV[3] == '1') then stand_in_line(KEYS[2], ARGV[2], ARGV[7]) end
+local left = room(KEYS[1], tonumber(ARGV[5]), ARGV[7]) - 1
+if left < 0 then left = ARGV[4] == '1' and 0 or -1 end
+if left >= 0 then hold(KEYS[1], ARGV[1], ARGV[6]) end
+if left < 0 or (left == 0 and ARGV[3] == '1') then stand_in_line(KEYS[2], ARGV[2], ARGV[8]) end
 return left
 """
 )

@@ -11,6 +11,7 @@ from typing import Self
 from imagegen.comfy.address import HostAddress
 from imagegen.comfy.capabilities import Requirements
 from imagegen.comfy.client import HostClient
+from imagegen.comfy.errors import HostLost
 from imagegen.pool.host import SlotLease
 from imagegen.pool.pool import Pool, Reservation
 from imagegen.pool.shared_slots import OnRoom, SlotRegistry
@@ -69,7 +70,9 @@ class FakeSlotRegistry:
         while self.under_way:
             await run_ready_tasks()
 
-    async def take(self, host: str, slots: int, *, wants_more: bool = False) -> "FakeSlot | None":
+    async def take(
+        self, host: str, slots: int, *, wants_more: bool = False, is_in_use: bool = False
+    ) -> "FakeSlot | None":
         self.asked.append(host)
         self.under_way += 1
         try:
@@ -78,6 +81,8 @@ class FakeSlotRegistry:
         finally:
             self.under_way -= 1
         left = slots - self.theirs[host] - self.ours[host] - 1
+        if is_in_use:
+            left = max(left, 0)
         if left < 0 or (left == 0 and wants_more):
             self._full[host] = slots
         if left >= 0:
@@ -225,6 +230,12 @@ async def jobs_of(pool: Pool, count: int, *model_sets: str) -> list[SlotCaller]:
     jobs = [SlotCaller(pool, model_set).start() for model_set in named]
     await run_ready_tasks()
     return jobs
+
+
+def silence(pool: Pool, name: str) -> None:
+    """Let a host of the pool not answer a probe."""
+    pool._tracker.record_silence(pool._hosts[name], HostLost("away"))
+    pool._scheduler.assign()
 
 
 async def run_ready_tasks() -> None:

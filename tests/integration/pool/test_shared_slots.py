@@ -119,6 +119,22 @@ async def test_each_host_has_slots_of_its_own(redis: Redis) -> None:
     assert await worker.take("gpu-2:8188", SLOTS) is not None
 
 
+async def test_a_prompt_that_is_on_its_host_already_gets_a_slot_where_none_is_left(
+    redis: Redis,
+) -> None:
+    worker, other = RedisSlotRegistry(redis), RedisSlotRegistry(redis)
+    first, second = await taken_by(other)
+
+    third = await worker.take(HOST, SLOTS, is_in_use=True)
+
+    assert third is not None
+    first.release()
+    await there_are(redis, SLOTS)
+    assert await worker.take(HOST, SLOTS) is None
+    second.release()
+    await soon_taken_by(worker)
+
+
 async def test_the_slots_of_a_killed_worker_come_free_after_its_lease(
     redis: Redis, redis_url: str
 ) -> None:

@@ -4,10 +4,20 @@ import asyncio
 from contextlib import AsyncExitStack
 from uuid import UUID
 
+import pytest
+
 from imagegen.comfy.errors import DrawingFailed, HostLost
 from imagegen.pool.pool import Pool
 from imagegen.pool.scheduler import QueuePlace
-from tests.support.pool_callers import Clock, SlotCaller, jobs_of, needs, pool_of, run_ready_tasks
+from tests.support.pool_callers import (
+    Clock,
+    SlotCaller,
+    jobs_of,
+    needs,
+    pool_of,
+    run_ready_tasks,
+    silence,
+)
 
 A, B, C = "a:8188", "b:8188", "c:8188"
 
@@ -162,16 +172,20 @@ async def test_a_host_that_just_failed_a_request_is_the_last_choice_for_it() -> 
     assert [first.host, second.host] == [B, B]
 
 
-async def test_a_prompt_that_is_on_a_host_already_comes_before_all_who_wait() -> None:
-    pool = pool_of(A, slots=1)
+@pytest.mark.parametrize("most", [None, 1])
+async def test_a_prompt_that_is_on_a_host_already_is_taken_up_without_a_free_slot(
+    most: int | None,
+) -> None:
+    pool = pool_of(A, slots=1, most=most)
     first, waiter = await jobs_of(pool, 2)
     left = SlotCaller(pool, left_on=A).start()
     await run_ready_tasks()
+    assert (left.host, left.is_resumption, pool.taken) == (A, True, 2)
 
     await first.end()
-
-    assert (left.host, left.is_resumption, waiter.host) == (A, True, None)
+    assert waiter.host is None
     await left.end()
+
     assert waiter.host == A
 
 
@@ -267,11 +281,6 @@ async def test_what_a_change_of_models_costs_is_learned_from_other_hosts() -> No
     first, second = await jobs_of(pool, 2, "lina", "lina")
 
     assert (first.host, second.host) == (B, B)
-
-
-def silence(pool: Pool, name: str) -> None:
-    pool._tracker.record_silence(pool._hosts[name], HostLost("away"))
-    pool._scheduler.assign()
 
 
 def contact(pool: Pool, name: str) -> None:

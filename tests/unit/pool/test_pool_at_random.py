@@ -272,17 +272,24 @@ class _Pool(RuleBasedStateMachine):
     def no_slot_is_lost_or_lent_twice(self) -> None:
         held = self.held
         assert self.pool.taken == held.total()
-        # A prompt that moves gives the slot back that it had, so what is reserved is beside the cap.
-        assert sum(job.reservation is None for job in self.lent) <= self.most
-        assert all(count <= self.slots for count in held.values())
+        # A prompt that moves gives the slot back that it had, so what is reserved is beside the cap,
+        # as is what is on its host already.
+        new = [job for job in self.lent if not job.is_resumption]
+        assert sum(job.reservation is None for job in new) <= self.most
+        assert all(count <= self.slots for count in Counter(job.host for job in new).values())
         assert [host.taken for host in self.hosts] == [held[name] for name in self.names]
         assert self.others.ours == {host: count for host, count in held.items() if count}
         assert self.pool.waiting == len(self.waiting)
 
     @invariant()
     def nobody_waits_while_a_slot_suits(self) -> None:
-        if self.pool.taken < self.pool.slots:
-            assert not [(job, host) for job in self.waiting for host in self._suits(job)]
+        is_full = self.pool.taken >= self.pool.slots
+        assert not [
+            (job, host)
+            for job in self.waiting
+            for host in self._suits(job)
+            if not is_full or (host is self._prompt_host(job) and not host.health.is_silent)
+        ]
 
     @invariant()
     def nobody_waits_for_what_no_host_has_when_it_was_asked_last(self) -> None:
@@ -405,7 +412,7 @@ class _Pool(RuleBasedStateMachine):
         held = self.held
         left_on = self._prompt_host(job)
         if left_on is not None and not left_on.health.is_silent:
-            return [left_on] if held[left_on.name] < self.slots else []
+            return [left_on]
         wants = job.wants
         assert wants is not None
         able = [
