@@ -196,6 +196,7 @@ def worker_environment(
         # Limits that are minutes in production, on the scale of this run.
         "GENERATION_TIMEOUT": "20",
         "COMFYUI_SILENCE_TIMEOUT": "8",
+        "COMFYUI_LOADING_TIMEOUT": "8",
         "COMFYUI_LOOK_AFTER": "2",
         "COMFYUI_AWAY_TIMEOUT": "4",
         "COMFYUI_REQUEST_TIMEOUT": "5",
