@@ -70,9 +70,9 @@ async def deliver(
     """Send the picture to its chat, in place of its status message, and finish the request.
 
     A request without a chat is only finished: the caller of the hook fetches the image, from the
-    worker itself where nothing else serves it. `preparation` may have begun while it was drawn. `data` are the bytes of its images, if they were
-    drawn just now. Without them the photos are sent by Telegram's file ids, or the bytes are read
-    from the store.
+    worker itself where nothing else serves it. `preparation` may have begun while it was drawn.
+    `data` are the bytes of its images, if they were drawn just now. Without them the photos are sent
+    by Telegram's file ids, or the bytes are read from the store.
 
     Raises:
         Refused: the picture may not be sent any more.
