@@ -20,12 +20,15 @@ from imagegen.delivery.chat_sender import ChatSender
 from imagegen.delivery.pacing import Pacing
 from imagegen.delivery.rate_limit import FloodControl
 from imagegen.delivery.telegram import Telegram
+from imagegen.maintenance import forgotten_messages, stray_prompts
+from imagegen.maintenance.due_work import DueWork, Work
 from imagegen.maintenance.forgotten_messages import ForgottenMessages
 from imagegen.maintenance.image_cleanup import ImageCleanup
 from imagegen.maintenance.retention import Retention
 from imagegen.maintenance.retention_limits import RetentionLimits
 from imagegen.maintenance.stray_prompts import StrayCleanup
 from imagegen.metrics import Metrics
+from imagegen.pipeline import end_notices, pause_gate, turn_reader
 from imagegen.pipeline.chat_progress import ChatProgress, ProgressSettings
 from imagegen.pipeline.content_policy import ContentPolicy, PolicySettings
 from imagegen.pipeline.context import JobContext
@@ -38,6 +41,7 @@ from imagegen.pipeline.photo_message import PhotoMessages
 from imagegen.pipeline.quarantine import Quarantine
 from imagegen.pipeline.safety_audit import SafetyAudit
 from imagegen.pipeline.turn_reader import TurnReader
+from imagegen.pool import membership as pool_membership
 from imagegen.pool.health_checks import OnReturn
 from imagegen.pool.host_orders import HostOrders
 from imagegen.pool.membership import PoolMembership
@@ -47,6 +51,7 @@ from imagegen.pool.slot_scripts import room_channel
 from imagegen.prompts.builder import PromptBuilder
 from imagegen.queue import connections, job_lease
 from imagegen.queue.circuit_breaker import CircuitBreaker
+from imagegen.queue.job_lease import RecoveryTimes
 from imagegen.queue.job_queue import JobQueue
 from imagegen.queue.live_progress import LiveProgress
 from imagegen.queue.warm_claims import WarmClaims
@@ -89,6 +94,7 @@ class WorkerParts:
     """
 
     context: JobContext
+    due_work: DueWork
     pool_membership: PoolMembership
     results_redis: Redis
     retention: Retention
@@ -230,14 +236,12 @@ async def worker_parts(  # noqa: PLR0913 (what the worker has made, most of it b
     words: Messages,
     metrics: Metrics,
     tracing: Tracing,
-    lease_s: float,
+    recovery: RecoveryTimes,
     queue: JobQueue,
 ) -> WorkerParts:
     """Open everything that a worker needs; the stack closes it, last opened first.
 
-    Whatever counts, counts into `metrics`.
-    `lease_s`: how long a job stays locked after its worker's last renewal. `queue`: where it takes
-    its jobs from.
+    Whatever counts, counts into `metrics`. `queue`: where the worker takes its jobs from.
     """
     engine = connect(settings.database_url)
     stack.push_async_callback(engine.dispose)
@@ -312,10 +316,11 @@ async def worker_parts(  # noqa: PLR0913 (what the worker has made, most of it b
         notify_after_s=_NOTIFY_AFTER_S,
         keep_outputs=settings.comfyui_keep_outputs,
         memory_retry_s=settings.comfyui_memory_retry,
-        lease_s=lease_s,
+        lease_s=recovery.lease_s,
     )
     return WorkerParts(
         context=context,
+        due_work=_due_work(engine, recovery),
         pool_membership=membership,
         results_redis=results,
         retention=Retention(engine, ImageCleanup(engine, images), retention_limits(settings)),
@@ -329,6 +334,23 @@ async def worker_parts(  # noqa: PLR0913 (what the worker has made, most of it b
             add_stray=stray_cleanup.add,
         ),
         prompts=prompts,
+    )
+
+
+def _due_work(engine: AsyncEngine, recovery: RecoveryTimes) -> DueWork:
+    return DueWork(
+        engine,
+        every_s={
+            Work.PAUSES: pause_gate.EVERY_S,
+            Work.HOST_ORDERS: pool_membership.HOSTS_EVERY_S,
+            Work.UNREAD_TURNS: turn_reader.EVERY_S,
+            # At each look, so that the relay goes on at its own interval.
+            Work.SILENT_REQUESTS: min(pause_gate.EVERY_S, recovery.relay_every_s),
+            Work.STRAY_PROMPTS: stray_prompts.EVERY_S,
+            Work.CHAT_ENDS: end_notices.EVERY_S,
+            Work.FORGOTTEN_MESSAGES: forgotten_messages.EVERY_S,
+        },
+        silent_s=recovery.silent_s,
     )
 
 

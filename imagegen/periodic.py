@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
@@ -15,26 +15,46 @@ _STOP_TIMEOUT_S = 1.0
 
 
 @asynccontextmanager
-async def every(
-    seconds: float, step: Callable[[], Awaitable[None]], *, name: str, delay_s: float = 0.0
+async def every(  # noqa: PLR0913 (how it waits, all by name)
+    seconds: float,
+    step: Callable[[], Awaitable[None]],
+    *,
+    name: str,
+    delay_s: float = 0.0,
+    due: asyncio.Event | None = None,
+    due_within_s: float | None = None,
 ) -> AsyncIterator[None]:
     """Await `step()` after `delay_s` and then again `seconds` after each end, until the block ends.
 
+    `due`, if given, is waited for and cleared before each step, and set again by a step that fails;
+    after `due_within_s`, None for never, a step comes all the same.
     An exception of a step is logged, with a traceback if it is none of ours, and the next step
     comes as usual. At the end of the block the running step is cancelled and waited for, one second
     at most. `name` is the name of the task.
     """
     is_over = asyncio.get_running_loop().create_future()
 
+    async def is_done() -> bool:
+        try:
+            await step()
+        except ImagegenError as error:
+            log.log(error.level, "a step waits", task=name, code=error.code, why=error.sentence)
+        except Exception:
+            log.exception("a step failed", task=name)
+        else:
+            return True
+        return False
+
     async def run() -> None:
         await asyncio.sleep(delay_s)
         while not is_over.done():
-            try:
-                await step()
-            except ImagegenError as error:
-                log.log(error.level, "a step waits", task=name, code=error.code, why=error.sentence)
-            except Exception:
-                log.exception("a step failed", task=name)
+            if due is not None:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(due_within_s):
+                        await due.wait()
+                due.clear()
+            if not await is_done() and due is not None:
+                due.set()
             await asyncio.wait({is_over}, timeout=seconds)
 
     task = asyncio.create_task(run(), name=name)

@@ -25,12 +25,14 @@ from chatflow_hook.tracing import Tracing
 from imagegen import bootstrap, image_file, logs, periodic
 from imagegen.errors import ImagegenError, Unavailable
 from imagegen.maintenance import forgotten_messages, retention, stray_prompts
+from imagegen.maintenance.due_work import Work
 from imagegen.metrics import Metrics
 from imagegen.monitoring import (
     checks,
     host_status,
     http_server,
     image_page,
+    published_values,
     trace_export,
     worker_status,
 )
@@ -49,7 +51,7 @@ from imagegen.queue import connections, job_lease, shutdown
 from imagegen.queue.foreign_keys import warn_of_foreign_keys
 from imagegen.queue.job_lease import RecoveryTimes, allow_two_runs_of_a_job, leave_unknown_jobs
 from imagegen.queue.outbox_relay import OutboxRelay
-from imagegen.queue.persona_reload import RELOAD_EVERY_S, PersonaReload
+from imagegen.queue.persona_reload import RELOAD_EVERY_S, RELOAD_PAUSE_S, PersonaReload
 from imagegen.queue.shutdown import GracefulShutdown
 from imagegen.queue.wake_listener import WakeListener
 from imagegen.settings import LogSettings, Settings
@@ -177,7 +179,7 @@ def worker_settings(
             words=words,
             metrics=metrics,
             tracing=spans,
-            lease_s=recovery.lease_s,
+            recovery=recovery,
             queue=queue,
         )
         context = ctx["context"] = parts.context
@@ -190,20 +192,45 @@ def worker_settings(
         reload = PersonaReload(parts.results_redis, library, worker=logs.worker_name())
         if owns_process:
             reload.listen_for_sighup()
-        for name, step, seconds in (
-            ("hosts", parts.pool_membership.step, membership.HOSTS_EVERY_S),
-            ("retention", parts.retention.step, retention.EVERY_S),
-            ("pauses", context.pause_gate.step, pause_gate.EVERY_S),
-            ("turns", context.turn_reader.step, turn_reader.EVERY_S),
-            ("relay", relay.step, recovery.relay_every_s),
-            ("strays", partial(parts.stray_cleanup.step, context.pool), stray_prompts.EVERY_S),
-            ("messages", parts.forgotten_messages.step, forgotten_messages.EVERY_S),
-            ("ends", context.end_notices.step, end_notices.EVERY_S),
-            ("coverage", coverage.step, COVERAGE_EVERY_S),
-            ("personas", reload.step, RELOAD_EVERY_S),
-            ("log repeats", logs.log_repeats, _LOG_REPEATS_EVERY_S),
+        due_work = parts.due_work
+        for name, step, seconds, work in (
+            ("pauses", context.pause_gate.step, pause_gate.EVERY_S, Work.PAUSES),
+            ("turns", context.turn_reader.step, turn_reader.EVERY_S, Work.UNREAD_TURNS),
+            ("relay", relay.step, recovery.relay_every_s, Work.SILENT_REQUESTS),
+            (
+                "strays",
+                partial(parts.stray_cleanup.step, context.pool),
+                stray_prompts.EVERY_S,
+                Work.STRAY_PROMPTS,
+            ),
+            (
+                "messages",
+                parts.forgotten_messages.step,
+                forgotten_messages.EVERY_S,
+                Work.FORGOTTEN_MESSAGES,
+            ),
+            ("ends", context.end_notices.step, end_notices.EVERY_S, Work.CHAT_ENDS),
         ):
-            await stack.enter_async_context(periodic.every(seconds, step, name=name))
+            doing = periodic.every(seconds, step, name=name, due=due_work.event(work))
+            await stack.enter_async_context(doing)
+        # Names in the DNS change without a word in PostgreSQL.
+        orders = None if settings.host_dns_names else due_work.event(Work.HOST_ORDERS)
+        for name, step, seconds, due in (
+            ("hosts", parts.pool_membership.step, membership.HOSTS_EVERY_S, orders),
+            ("due work", due_work.step, due_work.look_every_s, None),
+            ("retention", parts.retention.step, retention.EVERY_S, None),
+            ("coverage", coverage.step, COVERAGE_EVERY_S, None),
+            ("log repeats", logs.log_repeats, _LOG_REPEATS_EVERY_S, None),
+        ):
+            await stack.enter_async_context(periodic.every(seconds, step, name=name, due=due))
+        reloading = periodic.every(
+            RELOAD_PAUSE_S,
+            reload.step,
+            name="personas",
+            due=reload.asked,
+            due_within_s=RELOAD_EVERY_S,
+        )
+        await stack.enter_async_context(reloading)
         await stack.enter_async_context(parts.keep_warm.running())
         await _publish(
             settings,
@@ -214,7 +241,9 @@ def worker_settings(
             is_stopping=lambda: graceful_shutdown.is_under_way,
             coverage=coverage,
         )
-        wakes = WakeListener(queue, settings.redis, db=settings.redis_broker_db)
+        wakes = WakeListener(
+            queue, settings.redis, db=settings.redis_broker_db, on_message=reload.on_message
+        )
         await stack.enter_async_context(wakes.listening())
         graceful_shutdown.attach_to_arq()
         async with connections.silent_connection(
@@ -285,16 +314,18 @@ async def _publish(  # noqa: PLR0913 (what the worker has made, the last three b
 ) -> None:
     """Tell in Redis and on the pages how this worker is, until `stack` is closed."""
     context, worker = parts.context, logs.worker_name()
-    hosts = host_status.publishing(parts.results_redis, context.pool)
-    await stack.enter_async_context(hosts)
-    itself = worker_status.publishing(
-        parts.results_redis,
-        context.pool,
-        name=worker,
-        shares_hosts=settings.workers_share_hosts,
-        is_stopping=is_stopping,
+    values = {
+        **host_status.published(context.pool),
+        **worker_status.published(
+            context.pool,
+            name=worker,
+            shares_hosts=settings.workers_share_hosts,
+            is_stopping=is_stopping,
+        ),
+    }
+    await stack.enter_async_context(
+        published_values.publishing(parts.results_redis, values, name="status")
     )
-    await stack.enter_async_context(itself)
     shown = status.showing(
         pages.status,
         settings,

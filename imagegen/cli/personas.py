@@ -128,7 +128,10 @@ async def _reload(
             if not worker_count:
                 return [], 0
             answers = await persona_reload.ask_all(
-                redis, worker_count=worker_count, timeout_s=timeout_s
+                redis,
+                broker_db=settings.redis_broker_db,
+                worker_count=worker_count,
+                timeout_s=timeout_s,
             )
         except (RedisError, OSError) as error:
             exit_with(redis_errors.why(error, place.address, user=place.user), code=2)

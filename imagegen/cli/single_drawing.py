@@ -23,7 +23,7 @@ from imagegen.db.tables import HostUse
 from imagegen.image_file import ImageFile
 from imagegen.pipeline.content_policy import PolicySettings
 from imagegen.pipeline.dry_run import DialogFile, DryRun, DryRunResult
-from imagegen.pipeline.generate import fetch_image
+from imagegen.pipeline.image_fetch import fetch_image
 from imagegen.pool.host import SlotLease
 from imagegen.pool.pool import Pool
 from imagegen.safety import image_screen

@@ -32,7 +32,7 @@ def read(host: str, prompt_id: str, entry: Any, node: str) -> tuple[OutputImage,
         HostLost: ComfyUI writes no such entry.
     """
     expect_success(host, prompt_id, entry)
-    images = _well_formed(host, prompt_id, lambda: _images(entry["outputs"].get(node) or {}))
+    images = _well_formed(host, prompt_id, lambda: images_of(entry["outputs"].get(node) or {}))
     if not images:
         # The sentence names the id too: a graph may have several save nodes with one title.
         named, with_id = title(_graph(entry), node), f"node {node}"
@@ -53,6 +53,22 @@ def expect_success(host: str, prompt_id: str, entry: Any) -> None:
     error = _well_formed(host, prompt_id, lambda: _error(host, prompt_id, entry))
     if error:
         raise error
+
+
+def images_of(output: Mapping[str, Any]) -> tuple[OutputImage, ...]:
+    """Return the images of a node's output, which an entry and a frame have in the same form.
+
+    Raises:
+        KeyError, TypeError, AttributeError: ComfyUI writes no such output.
+    """
+    return tuple(
+        OutputImage(
+            filename=frame_fields.text(image["filename"]),
+            subfolder=frame_fields.text(image.get("subfolder", "")),
+            type=frame_fields.text(image.get("type", "output")),
+        )
+        for image in output.get("images") or ()
+    )
 
 
 def _well_formed(host: str, prompt_id: str, read: Callable[[], T]) -> T:
@@ -86,14 +102,3 @@ def _graph(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     prompt = entry.get("prompt")
     graph = prompt[2] if isinstance(prompt, list) and len(prompt) > 2 else None
     return graph if isinstance(graph, Mapping) else {}
-
-
-def _images(output: Mapping[str, Any]) -> tuple[OutputImage, ...]:
-    return tuple(
-        OutputImage(
-            filename=frame_fields.text(image["filename"]),
-            subfolder=frame_fields.text(image.get("subfolder", "")),
-            type=frame_fields.text(image.get("type", "output")),
-        )
-        for image in output.get("images") or ()
-    )

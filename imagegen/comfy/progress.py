@@ -1,9 +1,10 @@
 """How far a prompt is: its events become a share from 0 to 1, previews and images."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
-from imagegen.comfy import events
+from imagegen.comfy import events, history
 from imagegen.comfy.events import (
     Cached,
     Event,
@@ -189,6 +190,10 @@ class PromptTracker:
                 self._started_at = self._started_at or self._clock()
             case events.NodeStarted():
                 self._node = event.node
+            case NodeDone(node=node, output=output) if node == self._job.node:
+                # An output of another form is told of when the history is read.
+                with suppress(KeyError, TypeError, AttributeError):
+                    self._job.on_images(history.images_of(output))
             case NodeProgress(nodes=shares) if any(shares.get(n, 0) > 0 for n in self._samplers):
                 self._start_sampling()
             case Cached(nodes=nodes) if self._samplers <= nodes:

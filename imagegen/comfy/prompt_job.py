@@ -20,6 +20,10 @@ def _ignore_gpus(_: tuple[float, ...]) -> None:
     pass
 
 
+def _ignore_images(_: tuple[OutputImage, ...]) -> None:
+    pass
+
+
 def _ignore_queue(_: int) -> None:
     pass
 
@@ -50,7 +54,8 @@ class PromptJob:
     prompt in the host's queue and history, so that an operator can see whose prompt it is.
     `on_progress` is called with the share that is done, 0 to 1. `on_preview`, if given, is called
     with the sampler's previews. `on_gpus` is called with how busy each GPU of the host is, 0 to 1,
-    if the host tells it. `on_queue` is called with the number of prompts that the host has,
+    if the host tells it. `on_images` is called with the files that `node` has made as soon as the
+    host names them; whether the prompt ends well is not known then. `on_queue` is called with the number of prompts that the host has,
     those of others included, whenever it tells; `on_begin` when it begins to draw the prompt.
     `are_models_loaded` is called at that moment, before `on_begin`: False gives the host the time
     of `loading_s` until the first step of a sampler.
@@ -67,6 +72,7 @@ class PromptJob:
     on_progress: Callable[[float], None] = _ignore_progress
     on_preview: Callable[[Preview], None] | None = None
     on_gpus: Callable[[tuple[float, ...]], None] = _ignore_gpus
+    on_images: Callable[[tuple[OutputImage, ...]], None] = _ignore_images
     on_queue: Callable[[int], None] = _ignore_queue
     on_begin: Callable[[], None] = _ignore_begin
     are_models_loaded: Callable[[], bool] = _are_loaded

@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import Text, column, select, table, text
+from sqlalchemy import Text, bindparam, column, func, select, table, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from chatflow_hook import sqlstates
+from chatflow_hook.direct_query import DirectQuery
 from chatflow_hook.tables import OURS
-from imagegen.db.engine import UTF8, AnyRow, foreign_encoding, one_or_none, run_statement
+from imagegen.db.engine import UTF8, AnyRow, first, foreign_encoding, one_or_none, run_statement
 from imagegen.db.revisions import VERSION_TABLE, revisions
 from imagegen.errors import Unavailable
 
@@ -70,6 +71,15 @@ _MISSING_RIGHTS = text(
     END
     GROUP BY name ORDER BY name
     """
+)
+_IS_WELL = DirectQuery(
+    select(
+        func.pg_is_in_recovery().is_(False),
+        func.current_setting("transaction_read_only") == "off",
+        func.current_setting("server_encoding") == UTF8,
+        select(_VERSION.subquery().c.version_num == bindparam("newest")).scalar_subquery(),
+        ~select(_MISSING_RIGHTS.columns(column("name", Text)).subquery()).exists(),
+    )
 )
 # A record in the log of transactions, committed as any write is, that leaves no row behind. It does
 # not come back while a disk or a synchronous standby holds up all commits. The lock is that of any
@@ -133,6 +143,8 @@ async def read_lacks(
     Raises:
         Unavailable: PostgreSQL cannot be reached, or refuses to say anything.
     """
+    if await _is_well(engine, newest_revision=known_revisions[0]):
+        return []
     lacks: list[DatabaseLack] = []
 
     async def step(connection: AsyncConnection) -> None:
@@ -229,6 +241,21 @@ class DatabaseCheck:
             self._revisions = await asyncio.to_thread(revisions)
         lacks = await read_lacks(self._engine, known_revisions=self._revisions)
         return lacks[0].sentence if lacks else None
+
+
+async def _is_well(engine: AsyncEngine, *, newest_revision: str) -> bool:
+    """Whether a worker lacks nothing, by one statement; False if it is refused.
+
+    Raises:
+        Unavailable: PostgreSQL cannot be reached.
+    """
+    try:
+        row = await first(engine, _IS_WELL, {**_NEEDED, "newest": newest_revision})
+    except Unavailable as error:
+        if error.code == "database_unavailable":
+            raise
+        return False
+    return row is not None and all(row)
 
 
 async def _find_lacks(

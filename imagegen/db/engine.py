@@ -76,6 +76,8 @@ def connect(
     defaults: dict[str, Any] = {
         "timeout": _CONNECT_TIMEOUT_S,
         "command_timeout": command_timeout_s,
+        # asyncpg's own five minutes would have each statement of a rare picture prepared anew.
+        "max_cached_statement_lifetime": 0,
     }
     settings = {"application_name": "chatflow-imagegen"}
     connect_args = defaults | address.connect_args
@@ -87,6 +89,8 @@ def connect(
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=_POOL_TIMEOUT_S,
+            # One that was used just now has its statements prepared, and needs no ping.
+            pool_use_lifo=True,
             # Errors are logged and must not contain what people wrote.
             hide_parameters=True,
         )

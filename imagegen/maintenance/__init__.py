@@ -1,5 +1,6 @@
 """What is tidied up: old rows and images, users, prompts left on hosts, another service's queue.
 
+due_work.py: says whether there is any of it, and other work that is looked for at intervals.
 retention_limits.py: says what was kept long enough.
 retention.py: erases it.
 image_cleanup.py: erases images that no request names any more.

@@ -35,12 +35,14 @@ _POST_MAY_ARRIVE_WITHIN_S = 60.0
 _GIVEN_UP_AFTER_S = 86_400.0
 
 _AGE_S = func.extract("epoch", func.clock_timestamp() - StrayPrompt.left_at)
-_IS_LEFT = bindparam("left_for_s", type_=Float) <= _AGE_S
+IS_LEFT = bindparam("left_for_s", type_=Float) <= _AGE_S
+# What `IS_LEFT` is asked with for a step.
+TIMES = {"left_for_s": _JOB_REMOVES_IT_WITHIN_S}
 # Statements are built once: to build one takes longer than to run it.
-_HOSTS = DirectQuery(select(StrayPrompt.host).where(_IS_LEFT).distinct())
+_HOSTS = DirectQuery(select(StrayPrompt.host).where(IS_LEFT).distinct())
 _ON_HOST = DirectQuery(
     select(StrayPrompt.prompt_id, StrayPrompt.host, _AGE_S.label("age_s"))
-    .where(StrayPrompt.host == bindparam("host"), _IS_LEFT)
+    .where(StrayPrompt.host == bindparam("host"), IS_LEFT)
     .order_by(StrayPrompt.left_at)
     .limit(_BATCH_SIZE)
 )
@@ -68,8 +70,7 @@ class StrayCleanup:
         Logs an outage and leaves the rest for the next step.
         """
         try:
-            values = {"left_for_s": _JOB_REMOVES_IT_WITHIN_S}
-            listed = {row.host for row in await all_rows(self._engine, _HOSTS, values)}
+            listed = {row.host for row in await all_rows(self._engine, _HOSTS, TIMES)}
             for host in pool.answering():
                 if host.name in listed:
                     await self.remove_from(host, left_for_s=_JOB_REMOVES_IT_WITHIN_S)

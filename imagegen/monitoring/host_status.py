@@ -1,8 +1,7 @@
 """How each worker sees the hosts, published in Redis for `imagegen hosts`."""
 
 import json
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from redis.asyncio import Redis
@@ -57,13 +56,9 @@ def hosts_of(pool: Pool) -> list[PublishedHost]:
     ]
 
 
-def publishing(redis: Redis, pool: Pool) -> AbstractAsyncContextManager[None]:
-    """Publish how this worker sees its hosts while the block runs."""
-
-    def value() -> str:
-        return json.dumps([host.model_dump() for host in hosts_of(pool)])
-
-    return published_values.publishing(redis, _KEY_PREFIX, value, name="host status")
+def published(pool: Pool) -> Mapping[str, Callable[[], str]]:
+    """Return what says how this worker sees its hosts, for `published_values.publishing`."""
+    return {_KEY_PREFIX: lambda: json.dumps([host.model_dump() for host in hosts_of(pool)])}
 
 
 async def read_published(redis: Redis) -> Sequence[PublishedHost]:

@@ -1,7 +1,7 @@
 """What each worker publishes in Redis: a value under a key of its own, kept for seconds."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from redis.asyncio import Redis
@@ -15,26 +15,29 @@ _PUBLISH_EVERY_S = 2.0
 
 @asynccontextmanager
 async def publishing(
-    redis: Redis, prefix: str, value: Callable[[], str], *, name: str
+    redis: Redis, values: Mapping[str, Callable[[], str]], *, name: str
 ) -> AsyncIterator[None]:
-    """Publish what `value` returns every 2 s while the block runs, and erase it at the end.
+    """Publish what each of `values` returns every 2 s while the block runs; erase it at the end.
 
-    `prefix` is what the key begins with; the rest is random. The value expires 10 s after it was
-    published last. `name` is that of the task.
+    They are given by what their keys begin with; the rest of a key is random. A value expires 10 s
+    after it was published last. All go in one message. `name` is that of the task.
     """
-    key = prefix + secrets.token_hex(8)
+    suffix = secrets.token_hex(8)
 
     async def publish() -> None:
         # While Redis is away nothing is published; the next step tries again.
         with suppress(RedisError, OSError):
-            await redis.set(key, value(), ex=KEPT_S)
+            async with redis.pipeline(transaction=False) as pipe:
+                for prefix, value in values.items():
+                    pipe.set(prefix + suffix, value(), ex=KEPT_S)
+                await pipe.execute()
 
     try:
         async with periodic.every(_PUBLISH_EVERY_S, publish, name=name):
             yield
     finally:
         with suppress(RedisError, OSError):
-            await redis.delete(key)
+            await redis.delete(*(prefix + suffix for prefix in values))
 
 
 async def read_values(redis: Redis, prefix: str) -> Sequence[bytes]:

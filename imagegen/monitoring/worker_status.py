@@ -1,7 +1,7 @@
 """Which workers run, published in Redis for the status page and `imagegen doctor`."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 
@@ -36,15 +36,14 @@ class PublishedWorker(BaseModel):
     shares_hosts: bool = False
 
 
-def publishing(
-    redis: Redis,
+def published(
     pool: Pool,
     *,
     name: str,
     shares_hosts: bool,
     is_stopping: Callable[[], bool],
-) -> AbstractAsyncContextManager[None]:
-    """Publish that this worker runs while the block does; `name` is the worker's."""
+) -> Mapping[str, Callable[[], str]]:
+    """Return what says that the worker `name` runs, for `published_values.publishing`."""
     # Once, since it is read from files.
     version, started_at = metadata.version("chatflow-imagegen"), datetime.now(UTC)
 
@@ -63,7 +62,7 @@ def publishing(
         )
         return itself.model_dump_json()
 
-    return published_values.publishing(redis, _KEY_PREFIX, value, name="worker status")
+    return {_KEY_PREFIX: value}
 
 
 async def read_workers(redis: Redis) -> Sequence[PublishedWorker]:

@@ -9,11 +9,13 @@
 - `image_spec.py`: what is drawn: the screened prompt, its rating and the seed
 - `safety_audit.py`: writes what the content screen finds
 - `generate.py`: from a claimed request to a stored image
+- `image_fetch.py`: fetches what a prompt has made, as soon as its host names it
 - `warming.py`: makes a host load the models of a persona
 - `keep_warm.py`: does so on idle hosts, for personas that are kept warm
 - `image_cache.py`: finds images that were drawn before
 - `cost_limit.py`: the limit of what pictures may cost in a day
 - `photo_message.py`: what a picture is sent with: caption and buttons
+- `delivery_preparation.py`: decides how it is delivered, while it is drawn
 - `deliver.py`: sends a stored image to its chat
 - `chat_progress.py`: tells the chat how far its picture is
 - `end_notices.py`: tells the chat that there is no picture

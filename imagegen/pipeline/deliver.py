@@ -32,12 +32,12 @@ from imagegen.metrics import PictureStage
 from imagegen.pipeline import stages
 from imagegen.pipeline.content_policy import DeliveryOptions
 from imagegen.pipeline.context import JobContext
+from imagegen.pipeline.delivery_preparation import DeliveryPreparation, may_exceed_safe
 from imagegen.queue import shutdown
 from imagegen.requests.claim import ClaimedRequest, ClaimLost, DeliveryAttempt
 from imagegen.safety.rating import drawn_rating
 from imagegen.safety.refusal import Refused
 from imagegen.storage.store import StoredImage
-from imagegen.workflows.persona import Persona
 
 log = structlog.get_logger(__name__)
 
@@ -63,15 +63,16 @@ async def deliver(
     context: JobContext,
     request: ClaimedRequest,
     image: StoredImage,
+    preparation: DeliveryPreparation,
     *,
     data: tuple[bytes, ...] | None = None,
 ) -> None:
     """Send the picture to its chat, in place of its status message, and finish the request.
 
     A request without a chat is only finished: the caller of the hook fetches the image, from the
-    worker itself where nothing else serves it. `data` are the bytes of its images, if they were
-    drawn just now. Without them the photos are sent by Telegram's file ids, or the bytes are read
-    from the store.
+    worker itself where nothing else serves it. `preparation` may have begun while it was drawn.
+    `data` are the bytes of its images, if they were drawn just now. Without them the photos are sent
+    by Telegram's file ids, or the bytes are read from the store.
 
     Raises:
         Refused: the picture may not be sent any more.
@@ -89,12 +90,7 @@ async def deliver(
         # Asked first, so that a picture that has to wait is not even read from the store, and its
         # status message stays meanwhile. It is asked again before each send.
         await _wait_until_allowed(context, request, request.chat_id)
-    persona = _persona(context, request)
-    options = await context.content_policy.delivery_options(
-        request,
-        persona,
-        may_exceed_safe=await _may_exceed_safe(context, request),
-    )
+    prepared = await preparation.result(request)
     if request.chat_id is None:
         url = _served_url(context, request, image)
         await _run_to_completion(context.requests.mark_delivered(request, url=url))
@@ -102,8 +98,12 @@ async def deliver(
         return
 
     message = replace(
-        await context.photo_messages.write(request, request.chat_id, image, options, persona),
-        replaces=await _message_to_replace(context, request, options, is_album=bool(image.album)),
+        context.photo_messages.message(
+            request, request.chat_id, image, prepared.options, prepared.caption
+        ),
+        replaces=await _message_to_replace(
+            context, request, prepared.options, is_album=bool(image.album)
+        ),
     )
     if data is None:
         if await _send_by_file_id(context, request, image, message):
@@ -125,15 +125,6 @@ async def check_flood_wait(context: JobContext, request: ClaimedRequest, chat_id
     return wait_s
 
 
-async def _may_exceed_safe(context: JobContext, request: ClaimedRequest) -> bool:
-    """Ask whether the picture may be above safe now; not for one that is safe."""
-    if drawn_rating(request.drawn_rating) is Rating.SAFE:
-        return False
-    # What was said since the claim counts too.
-    await context.turn_reader.catch_up(request.id)
-    return await context.requests.may_exceed_safe(request)
-
-
 def _served_url(context: JobContext, request: ClaimedRequest, image: StoredImage) -> str | None:
     """Return the address at which the worker serves an image, None if the store has one or none may.
 
@@ -143,13 +134,6 @@ def _served_url(context: JobContext, request: ClaimedRequest, image: StoredImage
         return None
     is_safe = drawn_rating(request.drawn_rating) is Rating.SAFE
     return context.image_links.url(request.id) if is_safe else None
-
-
-def _persona(context: JobContext, request: ClaimedRequest) -> Persona | None:
-    try:
-        return context.library.current.find(request.persona).persona
-    except ImagegenError:  # its folder was removed since, but its image is still delivered
-        return None
 
 
 async def _message_to_replace(
@@ -276,7 +260,7 @@ async def _send(
         await context.requests.check_claim(request, proved_at=send.proved_at)
         # Asked anew before each send, after all that may have taken time: files, flood waits, rows.
         await context.content_policy.check_age(
-            request, may_exceed_safe=await _may_exceed_safe(context, request)
+            request, may_exceed_safe=await may_exceed_safe(context, request)
         )
         with stages.stage(context, request, PictureStage.DELIVER):
             receipt = await context.chat_sender.send_photo(message)

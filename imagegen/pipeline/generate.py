@@ -17,7 +17,7 @@ from functools import partial
 import structlog
 
 from chatflow_hook.turn import Rating
-from imagegen import image_file, periodic
+from imagegen import periodic
 from imagegen.comfy.client import HostClient
 from imagegen.comfy.errors import (
     HostBusy,
@@ -29,15 +29,15 @@ from imagegen.comfy.errors import (
     PromptLost,
 )
 from imagegen.comfy.execution import PromptExecution
-from imagegen.comfy.history import OutputImage
 from imagegen.comfy.prompt_job import PromptJob, PromptResult
 from imagegen.errors import ImagegenError, Rejected, Unavailable
 from imagegen.image_file import BadImage, ImageFile
 from imagegen.metrics import PictureStage
-from imagegen.pipeline import stages
+from imagegen.pipeline import image_fetch, stages
 from imagegen.pipeline.chat_progress import RequestProgress
 from imagegen.pipeline.context import JobContext
 from imagegen.pipeline.image_cache import CachedImage
+from imagegen.pipeline.image_fetch import ImageFetch
 from imagegen.pipeline.image_spec import image_count
 from imagegen.pool.host import SlotLease
 from imagegen.pool.pool import Reservation
@@ -51,8 +51,6 @@ from imagegen.workflows.binding import BoundGraph, bind
 
 log = structlog.get_logger(__name__)
 
-# The waits before the second and the third try to fetch an image.
-_FETCH_DELAYS_S = (0.2, 1.0)
 # How soon a prompt is cancelled on its host after its request was cancelled or claimed by another.
 _CHECK_CLAIM_EVERY_S = 2.0
 # A job that waits longer than this for a slot writes down that it only waits; again each minute,
@@ -71,15 +69,23 @@ _RECONSIDER_EVERY_S = 1.0
 class ImageGeneration:
     """Draws the image of one request for one job; call `run` once.
 
+    `on_begin` is called with the request when a host begins to draw it.
+
     Raises:
         UnknownPersona: there is no such persona.
         WorkflowFault: the persona's files cannot be used.
     """
 
     def __init__(
-        self, context: JobContext, request: ClaimedRequest, chat_progress: RequestProgress
+        self,
+        context: JobContext,
+        request: ClaimedRequest,
+        chat_progress: RequestProgress,
+        *,
+        on_begin: Callable[[ClaimedRequest], None],
     ) -> None:
         self._context = context
+        self._on_begin = on_begin
         self._request = request
         self._chat_progress = chat_progress
         # The prompt that this job posts or follows, None before it has one.
@@ -219,6 +225,10 @@ class ImageGeneration:
 
         Whichever is possible first: a host that is back has its prompts still.
         """
+        async with image_fetch.fetching(most=self._count) as fetch:
+            return await self._draw_and_store(fetch)
+
+    async def _draw_and_store(self, fetch: ImageFetch) -> StoredImage:
         try:
             async with self._failure_recorded(), self._leased_slot() as lease:
                 self._context.pause_gate.check_slot(self._request, lease)
@@ -226,7 +236,7 @@ class ImageGeneration:
                     await self._end_wait()
                 else:
                     log.info("using host", host=lease.host.name, persona=self._request.persona)
-                result = await self._execute(lease)
+                result = await self._execute(lease, fetch)
         except _LeftHostAnswers as error:
             log.info("host of the prompt answers again", host=error.host)
             return await self._draw()
@@ -237,7 +247,7 @@ class ImageGeneration:
             return await self._draw()
         event = "prompt taken up" if lease.is_resumption else "prompt completed"
         log.info(event, host=lease.host.name, prompt_id=str(self._request.prompt_id))
-        return await self._fetch_and_store(lease.host, result)
+        return await self._fetch_and_store(lease.host, result, fetch)
 
     def _graph(self, draw: int) -> BoundGraph:
         return bind(
@@ -311,7 +321,7 @@ class ImageGeneration:
             await self._context.requests.end_wait(self._request)
             self._is_marked_waiting = False
 
-    async def _execute(self, lease: SlotLease) -> PromptResult:
+    async def _execute(self, lease: SlotLease, fetch: ImageFetch) -> PromptResult:
         """Run or resume the prompt with live progress; cancel it if the claim is lost."""
         self._chat_progress.draws(lease.expected_s)
         async with self._context.progress.drawing(self._request.id, lease.host.name) as publish:
@@ -320,7 +330,7 @@ class ImageGeneration:
                 publish(share)
                 self._chat_progress.set_share(share)
 
-            execution = lease.host.execution(self._prompt_job(lease, on_progress))
+            execution = lease.host.execution(self._prompt_job(lease, on_progress, fetch))
             self._execution, self._is_prompt_in_row = execution, lease.is_resumption
             async with (
                 periodic.every(
@@ -358,7 +368,9 @@ class ImageGeneration:
                 times = execution.times(ready_at=self._ready_at)
                 stages.prompt_ended(self._context, self._request, host, times, end=end)
 
-    def _prompt_job(self, lease: SlotLease, on_progress: Callable[[float], None]) -> PromptJob:
+    def _prompt_job(
+        self, lease: SlotLease, on_progress: Callable[[float], None], fetch: ImageFetch
+    ) -> PromptJob:
         request = self._request
         draw = request.draw if lease.is_resumption else request.draw + 1
         graph = self._graph(draw)
@@ -371,14 +383,19 @@ class ImageGeneration:
             on_progress=on_progress,
             on_gpus=partial(self._context.metrics.gpus_told, lease.host.name),
             on_preview=self._chat_progress.set_preview if self._shows_previews else None,
+            on_images=partial(fetch.begin, lease.host),
             on_queue=lease.note_queue,
-            on_begin=lease.note_begin,
+            on_begin=partial(self._note_begin, lease),
             are_models_loaded=lease.are_models_loaded,
             gives_up_place=partial(self._is_sooner_elsewhere, lease),
             # As the last step before the POST, when the host has opened a websocket: in the row, a
             # host that does not answer never takes the place of one that has a prompt.
             before_post=partial(self._start_drawing, graph, lease.host.name),
         )
+
+    def _note_begin(self, lease: SlotLease) -> None:
+        lease.note_begin()
+        self._on_begin(self._request)
 
     @property
     def _shows_previews(self) -> bool:
@@ -482,10 +499,12 @@ class ImageGeneration:
     def _leaves_a_stray(self) -> bool:
         return self._execution is not None and self._execution.leaves_a_stray
 
-    async def _fetch_and_store(self, host: HostClient, result: PromptResult) -> StoredImage:
+    async def _fetch_and_store(
+        self, host: HostClient, result: PromptResult, fetch: ImageFetch
+    ) -> StoredImage:
         try:
             with self._stage(PictureStage.FETCH, host=host.name):
-                fetched = [await fetch_image(host, each) for each in result.images[: self._count]]
+                fetched = await fetch.images(host, result.images)
             # The screen refuses an album for any of its images.
             for image_file in fetched:
                 await self._screen_image(
@@ -556,23 +575,3 @@ class _LeftHostAnswers(Exception):
     def __init__(self, host: str) -> None:
         super().__init__(host)
         self.host = host
-
-
-async def fetch_image(host: HostClient, output: OutputImage | bytes) -> ImageFile:
-    """Fetch an image from its host and check it; after a broken transfer it is fetched again.
-
-    `output` names a file on the host, or is the image itself where the websocket has sent it.
-
-    Raises:
-        HostLost: the host did not answer three times.
-        ImageGone: the host has the file no more.
-        ImageTooLarge: the file is larger than an image may be.
-        BadImage: what arrived three times is no image.
-    """
-    for delay_s in _FETCH_DELAYS_S:
-        try:
-            return await image_file.in_thread(image_file.check_and_strip, await host.fetch(output))
-        except (HostLost, BadImage) as error:
-            log.warning("picture is fetched again", host=host.name, why=error.sentence)
-        await asyncio.sleep(delay_s)
-    return await image_file.in_thread(image_file.check_and_strip, await host.fetch(output))

@@ -78,6 +78,8 @@ class KeepWarm:
     async def step(self) -> None:
         """Look once which models are missing, and begin to load them where nobody is in the way."""
         wanted = self._wanted()
+        if not wanted:
+            return
         hosts = [host for host in self._pool.status() if _is_well(host)]
         loaded = {host.loaded for host in hosts if host.loaded is not None}
         under_way = {model_set for model_set, _ in self._loading.values()}

@@ -13,9 +13,10 @@ from arq import Retry
 from chatflow_hook.tables import State
 from imagegen.comfy.errors import OutOfMemory
 from imagegen.errors import ImagegenError, Rejected, Unavailable, Unexpected
-from imagegen.pipeline import deliver, stages
+from imagegen.pipeline import deliver, delivery_preparation, stages
 from imagegen.pipeline.chat_progress import RequestProgress
 from imagegen.pipeline.context import JobContext
+from imagegen.pipeline.delivery_preparation import DeliveryPreparation
 from imagegen.pipeline.generate import ImageGeneration
 from imagegen.queue import job_lease, shutdown
 from imagegen.queue.shutdown import WorkerStops
@@ -121,18 +122,29 @@ async def _make(
     # While the bot's token is revoked, images that are drawn are kept until it works again.
     if request.drawn is None or not context.telegram.is_revoked:
         request.time_left_s(context.max_age_s)  # raises TooLate
-    if request.drawn is not None:
-        await _deliver(context, request, request.drawn, chat_progress)
-        return
+    async with delivery_preparation.preparing(context) as preparation:
+        if request.drawn is None:
+            await _draw_and_deliver(context, request, chat_progress, preparation)
+        else:
+            await _deliver(context, request, request.drawn, chat_progress, preparation)
 
+
+async def _draw_and_deliver(
+    context: JobContext,
+    request: ClaimedRequest,
+    chat_progress: RequestProgress,
+    preparation: DeliveryPreparation,
+) -> None:
     if request.prompt_id is not None and request.chat_id is not None:
         # The prompt may be that of a picture which could not be stored: while it may not be sent,
         # it is not fetched from its host again.
         await deliver.check_flood_wait(context, request, request.chat_id)
-    generation = ImageGeneration(context, request, chat_progress)
+    generation = ImageGeneration(context, request, chat_progress, on_begin=preparation.begin)
     image = await generation.run()
     try:
-        await _deliver(context, generation.request, image, chat_progress, data=generation.data)
+        await _deliver(
+            context, generation.request, image, chat_progress, preparation, data=generation.data
+        )
     except Rejected:
         await _clean_up_host(generation)
         raise
@@ -148,18 +160,19 @@ async def _clean_up_host(generation: ImageGeneration) -> None:
         log.warning("prompt not cleared", code=error.code, why=error.sentence)
 
 
-async def _deliver(
+async def _deliver(  # noqa: PLR0913 (the last by name)
     context: JobContext,
     request: ClaimedRequest,
     image: StoredImage,
     chat_progress: RequestProgress,
+    preparation: DeliveryPreparation,
     *,
     data: tuple[bytes, ...] | None = None,
 ) -> None:
     await chat_progress.finish()
     request = request.with_status(chat_progress.status)
     with context.chat_sender.picture_first(request.chat_id):
-        await deliver.deliver(context, request, image, data=data)
+        await deliver.deliver(context, request, image, preparation, data=data)
     await context.progress.ended(request.id)
 
 

@@ -15,7 +15,8 @@ from imagegen.requests.pauses import Pause, Pauses, PauseScope
 # Only changes, see imagegen/log_repeats.py.
 changes_log = structlog.get_logger(f"{__name__}.changes")
 
-EVERY_S = 1.0
+# All workers are to obey within two seconds.
+EVERY_S = 1.5
 # How soon a request that waits looks again, and how many looks a second all of them may cost.
 _LOOK_AGAIN_S = 2.0
 _LOOKS_PER_S = 100
@@ -32,7 +33,7 @@ class Paused(Unavailable):
 class PauseGate:
     """Keeps queued requests from being drawn while their persona or kind is paused.
 
-    `step` reads the pauses and is to be called every second. A worker that cannot read them goes on
+    `step` reads the pauses and is to be called every 1.5 s. A worker that cannot read them goes on
     by those that it has read. `max_age_s`: at so many seconds a request expires, also while it is
     paused; 0 for never.
     """

@@ -23,6 +23,14 @@ _CYRILLIC = re.compile(r"[а-яё]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
+class Caption:
+    """The text under a picture and its markup; both may be None."""
+
+    text: str | None = None
+    parse_mode: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class PhotoMessages:
     """Writes the message of a picture.
 
@@ -39,13 +47,29 @@ class PhotoMessages:
     has_captions: bool = True
     ai_mark: AiMark = AiMark.OFF
 
-    async def write(
+    async def caption(self, request: ClaimedRequest, persona: Persona | None) -> Caption:
+        """Return the caption of a picture: the bot's own, else one in the persona's voice.
+
+        Raises:
+            ClaimLost: another job has the request, or it has ended.
+            Unavailable: PostgreSQL is away.
+        """
+        if request.caption is not None:
+            return Caption(text=request.caption, parse_mode=request.caption_parse_mode)
+        has_voice = request.kind.has_dialog and not request.kind.is_document
+        if persona is None or not self.has_captions or not has_voice:
+            return Caption()
+        captions = persona.captions.of_language(_language(request))
+        text = await self.requests.choose_caption(request, captions, chance=self.chance)
+        return Caption(text=text, parse_mode=persona.captions.parse_mode)
+
+    def message(
         self,
         request: ClaimedRequest,
         chat_id: int,
         image: StoredImage,
         options: DeliveryOptions,
-        persona: Persona | None,
+        caption: Caption,
     ) -> PhotoMessage:
         """Return the message of a picture without its bytes.
 
@@ -54,14 +78,11 @@ class PhotoMessages:
 
         Raises:
             SendRefused: it is a file that others would see without the spoiler of its picture.
-            ClaimLost: another job has the request, or it has ended.
-            Unavailable: PostgreSQL is away.
         """
         is_document = request.kind.is_document
         if is_document and options.has_spoiler and not is_private_chat(chat_id, request.user_id):
             raise SendRefused("a file has no spoiler, and others would see it")
         is_safe = drawn_rating(request.drawn_rating) is Rating.SAFE
-        caption, parse_mode = await self._caption(request, persona)
         return PhotoMessage(
             chat_id=chat_id,
             filename=_filename(request, image.name),
@@ -75,8 +96,8 @@ class PhotoMessages:
             ),
             width=image.width,
             height=image.height,
-            caption=caption,
-            parse_mode=parse_mode,
+            caption=caption.text,
+            parse_mode=caption.parse_mode,
             last_line=caption_line(request.language) if self._has_line(request) else None,
             # Telegram shows none under an album.
             buttons=() if image.album else self._buttons(request),
@@ -92,19 +113,6 @@ class PhotoMessages:
         if request.kind.is_document:
             return self.ai_mark is not AiMark.OFF
         return self.ai_mark.is_in_caption
-
-    async def _caption(
-        self, request: ClaimedRequest, persona: Persona | None
-    ) -> tuple[str | None, str | None]:
-        """Return the caption and its markup: the bot's own, else one in the persona's voice."""
-        if request.caption is not None:
-            return request.caption, request.caption_parse_mode
-        has_voice = request.kind.has_dialog and not request.kind.is_document
-        if persona is None or not self.has_captions or not has_voice:
-            return None, None
-        captions = persona.captions.of_language(_language(request))
-        caption = await self.requests.choose_caption(request, captions, chance=self.chance)
-        return caption, persona.captions.parse_mode
 
     def _buttons(self, request: ClaimedRequest) -> tuple[MessageButton, ...]:
         kind = request.kind

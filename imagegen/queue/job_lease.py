@@ -162,6 +162,8 @@ async def _move_back(queue: JobQueue, job_id: str, *, score: int, delay_s: float
         await queue.zadd(QUEUE, {job_id: due_ms}, xx=True)
     except RedisError as error:
         log.warning("score not put back", job_id=job_id, error=type(error).__name__)
+    # The poll that waits does not know of this time yet.
+    queue.wake()
 
 
 def _polling_worker() -> Worker:

@@ -13,6 +13,8 @@ from chatflow_hook import queue
 from imagegen import periodic
 
 _PUBLISH_EVERY_S = 0.3
+# Not while the prompt is brought to its host, which comes first.
+_FIRST_AFTER_S = 0.1
 _KEPT_S = 60
 # A request that waits says why at each try; it may be late by so much.
 _LATE_S = 10
@@ -51,7 +53,12 @@ class LiveProgress:
                 published_share = current_share
                 await self._set(request_id, {"host": host, "share": round(current_share, 3)})
 
-        async with periodic.every(_PUBLISH_EVERY_S, publish, name=f"progress of {request_id}"):
+        async with periodic.every(
+            _PUBLISH_EVERY_S,
+            publish,
+            name=f"progress of {request_id}",
+            delay_s=_FIRST_AFTER_S,
+        ):
             yield set_share
 
     async def waits(self, request_id: UUID, *, code: str, why: str, for_s: float) -> None:

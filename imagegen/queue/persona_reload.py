@@ -9,18 +9,25 @@ import secrets
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
+from chatflow_hook.queue import queued_channel
 from imagegen.workflows.reload import LibraryNotReloaded, ReloadableLibrary
 
 log = structlog.get_logger(__name__)
 
-RELOAD_EVERY_S = 1.0
+# How often a worker looks whether it was asked to, if nobody tells it: an older command does not.
+RELOAD_EVERY_S = 5.0
+# The least time between two looks.
+RELOAD_PAUSE_S = 0.2
+# What is published on the channel of the queue beside that a job was enqueued.
+RELOAD_MESSAGE = b"reload"
 _ASKED_KEY = "imagegen:personas:reload"
 _ANSWERS_KEY = "imagegen:personas:reloaded:"
 _KEPT_S = 60
@@ -49,15 +56,24 @@ class PersonaReload:
         self._worker = worker
         self._done: bytes | None = None
         self._is_signalled = False
+        # Set when a step has something to look at.
+        self.asked = asyncio.Event()
 
     def listen_for_sighup(self) -> None:
         """Reload after each SIGHUP, unless it is a terminal that would send it at its end."""
+        loop = asyncio.get_running_loop()
         if sys.stdin is None or not sys.stdin.isatty():
-            signal.signal(signal.SIGHUP, lambda *_: self.ask())
+            signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(self.ask))
 
     def ask(self) -> None:
         """Reload at the next step."""
         self._is_signalled = True
+        self.asked.set()
+
+    def on_message(self, message: bytes | None) -> None:
+        """Look soon whether a reload was asked for, if a message says so or may have been missed."""
+        if message in (None, RELOAD_MESSAGE):
+            self.asked.set()
 
     async def step(self) -> None:
         """Reload if that was asked for since the last step, and answer."""
@@ -98,8 +114,12 @@ class PersonaReload:
         )
 
 
-async def ask_all(redis: Redis, *, worker_count: int, timeout_s: float) -> Sequence[ReloadAnswer]:
+async def ask_all(
+    redis: Redis, *, broker_db: int, worker_count: int, timeout_s: float
+) -> Sequence[ReloadAnswer]:
     """Ask all workers to reload, and return their answers: all of them, or those within `timeout_s`.
+
+    `broker_db` is the number of the queue's database, on whose channel the workers are told.
 
     Raises:
         RedisError: Redis cannot be used.
@@ -107,6 +127,9 @@ async def ask_all(redis: Redis, *, worker_count: int, timeout_s: float) -> Seque
     """
     asked = secrets.token_hex(8)
     await redis.set(_ASKED_KEY, asked, ex=_KEPT_S)
+    # Who may not publish is found by the workers' own looks.
+    with suppress(NoPermissionError):
+        await redis.publish(queued_channel(broker_db), RELOAD_MESSAGE)
     answers: list[bytes] = []
     try:
         async with asyncio.timeout(timeout_s):

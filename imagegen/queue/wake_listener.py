@@ -1,10 +1,10 @@
 """Wakes the polling worker as soon as the hook has enqueued a job.
 
 The message says nothing but that there is something to ask for: the queue alone says which jobs are
-due, and arq alone takes them. One that is lost costs half a second.
+due, and arq alone takes them. One that is lost costs 0.8 s.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import structlog
@@ -26,13 +26,27 @@ _RECONNECT_AFTER_S = 1.0
 _PING_AFTER_S = 5.0
 
 
+def _ignore(_: bytes | None) -> None:
+    pass
+
+
 class WakeListener:
-    """Listens on the channel of the queue in the database `db` of Redis, and wakes `queue`."""
+    """Listens on the channel of the queue in the database `db` of Redis, and wakes `queue`.
+
+    `on_message` is called with each message, and with None whenever some may have been missed.
+    """
 
     def __init__(
-        self, queue: JobQueue, redis: RedisPlace, *, db: int, ping_after_s: float = _PING_AFTER_S
+        self,
+        queue: JobQueue,
+        redis: RedisPlace,
+        *,
+        db: int,
+        on_message: Callable[[bytes | None], None] = _ignore,
+        ping_after_s: float = _PING_AFTER_S,
     ) -> None:
         self._queue = queue
+        self._on_message = on_message
         self._place = redis
         self._channel = queued_channel(db)
         self._ping_after_s = ping_after_s
@@ -74,3 +88,4 @@ class WakeListener:
             if message is not None and message["type"] != "pong":
                 self._queue.is_told = True
                 self._queue.wake()
+                self._on_message(message["data"] if message["type"] == "message" else None)

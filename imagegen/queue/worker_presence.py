@@ -8,7 +8,7 @@ connection. A machine that loses its power does not close it: there the leases d
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -39,6 +39,7 @@ local clock = redis.call('TIME')
 redis.call('ZADD', KEYS[1], clock[1], ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', clock[1] - ARGV[2])
 redis.call('EXPIRE', KEYS[1], ARGV[2])
+return redis.call('ZRANGE', KEYS[1], 0, -1)
 """
 
 
@@ -146,30 +147,34 @@ class WorkerPresence:
             self._missing_since = {}
         self._looked_at = now
         try:
-            await self._register(now)
-            missing = await self._missing()
+            missing = await self._missing(now)
             for worker in self._dead(missing, now):
                 await self._declare_dead(worker)
         except (RedisError, OSError):
             self._wait_before_judging()
 
-    async def _register(self, now: float) -> None:
-        if now - self._registered_at >= _REGISTER_EVERY_S:
-            await self._register_script(keys=[WORKERS_KEY], args=[self._worker, _FORGET_AFTER_S])
-            self._registered_at = now
+    async def _register(self, now: float) -> Sequence[bytes]:
+        """Say that this worker is there, and return the ids of all that are."""
+        known: Sequence[bytes] = await self._register_script(
+            keys=[WORKERS_KEY], args=[self._worker, _FORGET_AFTER_S]
+        )
+        self._registered_at = now
+        return known
 
-    async def _missing(self) -> set[str]:
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.zrange(WORKERS_KEY, 0, -1)
-            if self._others:
-                pipe.pubsub_numsub(*map(self._channel, self._others))
-            known, *listeners = await pipe.execute()
+    async def _missing(self, now: float) -> set[str]:
         missing: set[str] = set()
-        if listeners:
-            counts = [count for _, count in listeners[0]]
+        if not self._others:
+            known = await self._register(now)
+        else:
+            if now - self._registered_at >= _REGISTER_EVERY_S:
+                await self._register(now)
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.zrange(WORKERS_KEY, 0, -1)
+                pipe.pubsub_numsub(*map(self._channel, self._others))
+                known, listeners = await pipe.execute()
             missing = {
                 worker
-                for worker, count in zip(self._others, counts, strict=True)
+                for worker, (_, count) in zip(self._others, listeners, strict=True)
                 if not count and worker.encode() in known
             }
         self._others = tuple(worker.decode() for worker in known if worker != self._worker.encode())

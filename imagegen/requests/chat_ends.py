@@ -9,11 +9,12 @@ from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import Interval, and_, bindparam, func, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from chatflow_hook.direct_query import DirectQuery
 from chatflow_hook.messages import WITHOUT_PICTURE
 from chatflow_hook.tables import ImageRequest, State
-from imagegen.db.engine import one_or_none, run_statement
+from imagegen.db.engine import all_rows, one_or_none, run_statement
 from imagegen.requests.claim import StatusMessage
 
 # A job that has ended a request tells its chat itself; others look after so long.
@@ -58,15 +59,15 @@ _GIVE_BACK = (
     .values(chat_told_at=None)
 )
 _NOW = func.statement_timestamp()
-_DUE = (
-    select(ImageRequest.id)
-    .where(
-        ImageRequest.finished_at >= _NOW - bindparam("within", type_=Interval()),
-        ImageRequest.finished_at < _NOW - bindparam("after", type_=Interval()),
-        _TO_BE_TOLD,
-    )
-    .order_by(ImageRequest.finished_at)
-    .limit(_MOST)
+# An end that is to be told now; `TIMES` is what this is asked with.
+IS_DUE = and_(
+    ImageRequest.finished_at >= _NOW - bindparam("within", type_=Interval()),
+    ImageRequest.finished_at < _NOW - bindparam("after", type_=Interval()),
+    _TO_BE_TOLD,
+)
+TIMES = {"within": _WITHIN, "after": _AFTER}
+_DUE = DirectQuery(
+    select(ImageRequest.id).where(IS_DUE).order_by(ImageRequest.finished_at).limit(_MOST)
 )
 
 
@@ -123,9 +124,4 @@ class ChatEnds:
 
     async def due(self) -> Sequence[UUID]:
         """Return the requests whose ends are to be told now, 50 at most, the oldest first."""
-
-        async def step(connection: AsyncConnection) -> Sequence[UUID]:
-            times = {"within": _WITHIN, "after": _AFTER}
-            return (await connection.execute(_DUE, times)).scalars().all()
-
-        return await run_statement(self._engine, step)
+        return [row.id for row in await all_rows(self._engine, _DUE, TIMES)]

@@ -140,22 +140,24 @@ _AFTER = tuple_(
     bindparam("after_created_at", type_=DateTime(timezone=True)), bindparam("after_id", type_=Uuid)
 )
 _SPAN = func.make_interval(0, 0, 0, 0, 0, 0, bindparam("silent_s", type_=Float))
-_IS_SILENT = (
+# An open request to which nobody wrote for `silent_s` seconds.
+IS_SILENT = and_(
+    ImageRequest.state.in_(OPEN),
+    _IS_OF_KNOWN_KIND,
+    or_(
+        ImageRequest.updated_at < func.clock_timestamp() - _SPAN,
+        ImageRequest.updated_at > func.clock_timestamp(),
+    ),
+)
+_SILENT_ROWS = (
     select(ImageRequest.created_at, ImageRequest.id, _AGE_S)
-    .where(
-        ImageRequest.state.in_(OPEN),
-        _IS_OF_KNOWN_KIND,
-        or_(
-            ImageRequest.updated_at < func.clock_timestamp() - _SPAN,
-            ImageRequest.updated_at > func.clock_timestamp(),
-        ),
-    )
+    .where(IS_SILENT)
     .order_by(ImageRequest.created_at, ImageRequest.id)
     .limit(bindparam("most", type_=Integer))
 )
-_SILENT = DirectQuery(_IS_SILENT)
+_SILENT = DirectQuery(_SILENT_ROWS)
 _SILENT_AFTER = DirectQuery(
-    _IS_SILENT.where(tuple_(ImageRequest.created_at, ImageRequest.id) > _AFTER)
+    _SILENT_ROWS.where(tuple_(ImageRequest.created_at, ImageRequest.id) > _AFTER)
 )
 _COUNT_SUSPECTS = select(func.count()).where(
     ImageRequest.state.in_(OPEN), ImageRequest.crashes >= SUSPECT_AFTER_CRASHES

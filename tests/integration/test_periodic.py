@@ -72,3 +72,36 @@ async def test_a_step_that_swallows_its_cancellation_does_not_hold_up_the_block(
 
     assert [task for task in asyncio.all_tasks() if task.get_name() == "test"] == []
     await redis.aclose()
+
+
+async def test_a_step_that_is_waited_for_comes_only_when_it_is_due() -> None:
+    due, steps = asyncio.Event(), asyncio.Queue[int]()
+
+    async def step() -> None:
+        steps.put_nowait(1)
+
+    async with periodic.every(0.001, step, name="test", due=due):
+        await asyncio.sleep(0.01)
+        assert steps.empty()
+
+        due.set()
+        async with asyncio.timeout(PATIENCE_S):
+            await steps.get()
+
+        assert not due.is_set()
+        await asyncio.sleep(0.01)
+        assert steps.empty()
+
+
+async def test_a_step_that_was_due_and_has_failed_is_taken_again() -> None:
+    due, steps = asyncio.Event(), asyncio.Queue[int]()
+    due.set()
+
+    async def step() -> None:
+        steps.put_nowait(1)
+        raise Unavailable("the database is away", code="database_unavailable")
+
+    async with periodic.every(0.001, step, name="test", due=due):
+        async with asyncio.timeout(PATIENCE_S):
+            for _ in range(2):
+                await steps.get()

@@ -21,7 +21,7 @@ BEFORE_THE_POST = (
     "imagegen/comfy/execution.py:PromptExecution.run",
 )
 AFTER_THE_POST = (
-    "imagegen/pipeline/generate.py:fetch_image",
+    "imagegen/pipeline/image_fetch.py:fetch_image",
     "imagegen/storage/filesystem.py:FilesystemImageStore.put",
     "imagegen/requests/repository.py:RequestRepository.mark_drawn",
     "imagegen/pipeline/deliver.py:deliver",

@@ -1,5 +1,6 @@
 """What a worker says of a database with which it cannot work, or not yet."""
 
+import asyncio
 from uuid import uuid4
 
 import asyncpg
@@ -13,7 +14,7 @@ from imagegen.db.database_check import DatabaseCheck
 from imagegen.db.engine import DatabaseRefused, connect
 from imagegen.errors import Unavailable
 from imagegen.requests.repository import RequestRepository
-from tests.support import broken_databases
+from tests.support import broken_databases, database_activity
 from tests.support.pool_callers import Clock
 
 
@@ -166,6 +167,20 @@ async def test_a_worker_that_is_not_probed_writes_nothing(database_url: str) -> 
 
     assert await _next_transaction(engine) == before
     await engine.dispose()
+
+
+async def test_where_nothing_is_wrong_one_statement_says_so(database_url: str) -> None:
+    with database_activity.noted_queries() as queries:
+        engine = connect(database_url, pool_size=1)
+        check = DatabaseCheck(engine)
+        for _ in range(3):
+            await check.step()
+        await asyncio.sleep(0)
+        await engine.dispose()
+
+    # SQLAlchemy itself begins and ends a transaction on its first connection.
+    asked = [each.query for each in queries if each.query.startswith("SELECT")]
+    assert len(asked) == 3
 
 
 async def test_readiness_writes_at_most_once_in_ten_seconds(database_url: str) -> None:

@@ -42,6 +42,22 @@ async def test_a_secret_address_is_taken(database_url: str) -> None:
     await engine.dispose()
 
 
+async def test_the_connection_that_was_used_last_is_used_again(database_url: str) -> None:
+    engine = connect(database_url, pool_size=2)
+    own_number = text("SELECT pg_backend_pid()")
+
+    async with engine.connect() as one, engine.connect() as other:
+        numbers = {await each.scalar(own_number) for each in (one, other)}
+    used = []
+    for _ in range(3):
+        async with engine.connect() as connection:
+            used.append(await connection.scalar(own_number))
+
+    assert len(numbers) == 2
+    assert len(set(used)) == 1
+    await engine.dispose()
+
+
 async def test_a_server_that_falls_silent_in_a_transaction_is_noticed(database_url: str) -> None:
     async with proxy_to(database_url) as (proxy, url):
         engine = connect(url, pool_size=1, command_timeout_s=0.3)

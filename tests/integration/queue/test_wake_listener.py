@@ -11,12 +11,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from arq import Retry
 from redis.asyncio import Redis
 from redis.asyncio.connection import parse_url
 
 from chatflow_hook.queue import QUEUE, QueueClient, add_enqueue, queued_channel
 from chatflow_hook.settings import RedisPlace
-from imagegen.queue import connections
+from imagegen.queue import connections, job_lease
 from imagegen.queue.job_queue import POLL_EVERY_S, JobQueue
 from imagegen.queue.wake_listener import WakeListener
 from imagegen.sandbox.servers.valkey import ValkeyServer
@@ -219,3 +220,24 @@ async def polled(queue: JobQueue) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while await polls(queue) == before:  # noqa: ASYNC110 (as above)
             await asyncio.sleep(0.01)
+
+
+async def test_a_job_that_asks_to_run_again_is_started_when_it_is_due(place: RedisPlace) -> None:
+    queue = connections.job_queue(place, db=3, poll_every_s=_HOUR_S)
+    tries: asyncio.Queue[int] = asyncio.Queue()
+
+    async def run(ctx: dict[Any, Any], *_: Any) -> None:
+        async with job_lease.held(queue, ctx["job_id"], score=ctx["score"], lease_s=_HOUR_S):
+            tries.put_nowait(ctx["job_try"])
+            if ctx["job_try"] == 1:
+                raise Retry(defer=0.1)
+
+    async with (
+        arq_worker.polling(queue, run),
+        WakeListener(queue, place, db=3).listening(),
+        asyncio.timeout(PATIENCE_S),
+    ):
+        await told(queue)
+        await ring(place)
+
+        assert [await tries.get() for _ in range(2)] == [1, 2]
