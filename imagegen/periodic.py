@@ -24,10 +24,11 @@ async def every(
     comes as usual. At the end of the block the running step is cancelled and waited for, one second
     at most. `name` is the name of the task.
     """
-    is_over = asyncio.get_running_loop().create_future()
+    loop = asyncio.get_running_loop()
+    is_over = loop.create_future()
+    task: asyncio.Task[None] | None = None
 
     async def run() -> None:
-        await asyncio.sleep(delay_s)
         while not is_over.done():
             try:
                 await step()
@@ -37,13 +38,20 @@ async def every(
                 log.exception("a step failed", task=name)
             await asyncio.wait({is_over}, timeout=seconds)
 
-    task = asyncio.create_task(run(), name=name)
+    def begin() -> None:
+        nonlocal task
+        task = asyncio.create_task(run(), name=name)
+
+    # Many a block ends before its first step, and a timer costs far less than a task.
+    timer = loop.call_later(delay_s, begin)
     try:
         yield
     finally:
+        timer.cancel()
         # The future and the cancellation are both needed: asyncio.wait_for of Python 3.11, which
         # redis-py uses to send, loses a cancellation that comes at the moment in which its work is
         # done. The step then continues as if it had not been cancelled.
         is_over.set_result(None)
-        task.cancel()
-        await asyncio.wait({task}, timeout=_STOP_TIMEOUT_S)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task}, timeout=_STOP_TIMEOUT_S)
