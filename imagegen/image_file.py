@@ -6,7 +6,6 @@ A host may send any bytes, so what a file can cost is bounded before it is decod
 """
 
 import asyncio
-import ctypes
 import hashlib
 import io
 import struct
@@ -14,7 +13,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TypeVar
@@ -77,10 +76,6 @@ _BROKEN_FILE_ERRORS = (
     struct.error,
     zlib.error,
 )
-# mallopt(3): glibc starts with this threshold, and raises it to the size of the largest block that
-# was freed.
-_M_MMAP_THRESHOLD = -3
-_MMAP_THRESHOLD_BYTES = 128 * 1024
 
 
 class _PixelsHeld:
@@ -200,22 +195,27 @@ def _read(image: Image.Image, data: bytes) -> ImageFile:
     width, height = image.size
     # A JPEG with several images calls itself MPO.
     format_ = "JPEG" if image.format == "MPO" else str(image.format)
-    if format_ == "PNG":
-        # Compares the checksum of each chunk. To decode it takes up to twenty times as long, and
-        # would find only what the host itself has compressed wrongly.
-        image.verify()
-    else:
+    if format_ != "PNG":
         data = _encoded_again(image, format_)
     return ImageFile(data=data, format=format_.lower(), width=width, height=height)
 
 
 def _with_our_chunks(png: bytes) -> bytes:
+    # The checksum of each chunk says whether it arrived whole. To decode it takes up to twenty times
+    # as long, and would find only what the host itself has compressed wrongly.
     try:
-        first, *others = (chunk for kind, chunk in _chunks(png) if kind in _KEPT_CHUNKS)
+        first, *others = (_checked(each) for kind, each in _chunks(png) if kind in _KEPT_CHUNKS)
     except _BROKEN_FILE_ERRORS as error:
         raise BadImage("the host's file is no picture: it breaks off") from error
     # IHDR has to stay the first chunk.
     return b"".join((_PNG, first, _ai_made_chunk(), *others))
+
+
+def _checked(chunk: memoryview) -> memoryview:
+    """Return a chunk whose checksum, over its type and its data, is right."""
+    if zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:]):
+        raise BadImage("the host's file is no picture: a checksum is wrong")
+    return chunk
 
 
 @cache
@@ -246,15 +246,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
         # Raises struct.error if the file is truncated.
         (length,) = struct.unpack_from(">I", data, start)
         kind, end = data[start + 4 : start + 8], start + 12 + length
+        if end > len(view):
+            raise EOFError
         yield kind, view[start:end]
         start = end
-
-
-def give_large_memory_back() -> None:
-    """Make glibc return blocks of more than 128 KiB to the system as soon as they are freed.
-
-    Decoded images are that large. It holds for the whole process, so call it only in a process of
-    our own. Does nothing on a system without glibc. May be called twice.
-    """
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)

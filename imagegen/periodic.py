@@ -32,7 +32,9 @@ async def every(  # noqa: PLR0913 (how it waits, all by name)
     comes as usual. At the end of the block the running step is cancelled and waited for, one second
     at most. `name` is the name of the task.
     """
-    is_over = asyncio.get_running_loop().create_future()
+    loop = asyncio.get_running_loop()
+    is_over = loop.create_future()
+    task: asyncio.Task[None] | None = None
 
     async def is_done() -> bool:
         try:
@@ -46,24 +48,34 @@ async def every(  # noqa: PLR0913 (how it waits, all by name)
         return False
 
     async def run() -> None:
-        await asyncio.sleep(delay_s)
         while not is_over.done():
             if due is not None:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(due_within_s):
-                        await due.wait()
-                due.clear()
+                await _until_set(due, due_within_s)
             if not await is_done() and due is not None:
                 due.set()
             await asyncio.wait({is_over}, timeout=seconds)
 
-    task = asyncio.create_task(run(), name=name)
+    def begin() -> None:
+        nonlocal task
+        task = asyncio.create_task(run(), name=name)
+
+    # Many a block ends before its first step, and a timer costs far less than a task.
+    timer = loop.call_later(delay_s, begin)
     try:
         yield
     finally:
+        timer.cancel()
         # The future and the cancellation are both needed: asyncio.wait_for of Python 3.11, which
         # redis-py uses to send, loses a cancellation that comes at the moment in which its work is
         # done. The step then continues as if it had not been cancelled.
         is_over.set_result(None)
-        task.cancel()
-        await asyncio.wait({task}, timeout=_STOP_TIMEOUT_S)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task}, timeout=_STOP_TIMEOUT_S)
+
+
+async def _until_set(due: asyncio.Event, within_s: float | None) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            await due.wait()
+    due.clear()

@@ -22,7 +22,7 @@ from chatflow_hook.messages import messages_of
 from chatflow_hook.queue import JOB, QUEUE, dumps, loads
 from chatflow_hook.settings import BadSetting, read
 from chatflow_hook.tracing import Tracing
-from imagegen import bootstrap, image_file, logs, periodic
+from imagegen import bootstrap, logs, memory, periodic
 from imagegen.errors import ImagegenError, Unavailable
 from imagegen.maintenance import forgotten_messages, retention, stray_prompts
 from imagegen.maintenance.due_work import Work
@@ -144,7 +144,7 @@ def worker_settings(
     stack = AsyncExitStack()
     graceful_shutdown = GracefulShutdown(queue, grace_s=settings.stop_grace)
     if owns_process:
-        image_file.give_large_memory_back()
+        memory.reuse_memory()
         graceful_shutdown.listen_for_signals()
 
     async def on_startup(ctx: dict[str, Any]) -> None:
@@ -231,6 +231,11 @@ def worker_settings(
             due_within_s=RELOAD_EVERY_S,
         )
         await stack.enter_async_context(reloading)
+        if owns_process:
+            returning = periodic.every(
+                memory.GIVE_BACK_EVERY_S, memory.give_memory_back, name="memory"
+            )
+            await stack.enter_async_context(returning)
         await stack.enter_async_context(parts.keep_warm.running())
         await _publish(
             settings,
@@ -250,6 +255,8 @@ def worker_settings(
             settings.redis, db=settings.redis_broker_db
         ) as redis:
             await warn_of_foreign_keys(redis, db=settings.redis_broker_db)
+        if owns_process:
+            memory.spare_objects_of_start()
         _log_start(settings, library.current, context.pool)
 
     async def on_shutdown(_: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,6 +16,7 @@ from aiohttp import (
     ClientTimeout,
     ClientWebSocketResponse,
     ClientWSTimeout,
+    CookieJar,
     FormData,
     TCPConnector,
     TraceConfig,
@@ -35,6 +37,7 @@ _HEARTBEAT_S = 20.0
 # How long the closing handshake of a websocket may take. A slot is held meanwhile.
 _CLOSE_TIMEOUT_S = 1.0
 _UNKNOWN_ROUTE = {404, 405}
+_ELSEWHERE = "it sends us elsewhere"
 _FEATURES = {"supports_preview_metadata": True}
 
 
@@ -53,16 +56,23 @@ class HostHTTP:
         self._headers = dict(headers)
         self._timeout = request_timeout
         self._session: ClientSession | None = None
+        self._websockets: ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = ClientSession(
+        # No limit: the slots bound the number of calls, and calls that wait in the connector would
+        # use up their timeout there.
+        connector, cookies = TCPConnector(limit=0), CookieJar()
+        open_session = partial(
+            ClientSession,
             headers=self._headers,
             timeout=ClientTimeout(total=self._timeout),
-            # No limit: the slots bound the number of calls, and calls that wait in the connector
-            # would use up their timeout there.
-            connector=TCPConnector(limit=0),
-            trace_configs=[_without_redirects()],
+            connector=connector,
+            cookie_jar=cookies,
         )
+        self._session = open_session()
+        # A call is told by an argument that it follows no redirect, and a websocket only by a trace,
+        # which costs each call of its session some time.
+        self._websockets = open_session(connector_owner=False, trace_configs=[_without_redirects()])
         return self
 
     async def __aexit__(
@@ -71,7 +81,8 @@ class HostHTTP:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._open.close()
+        await self._open(self._websockets).close()
+        await self._open(self._session).close()
 
     async def get(self, path: str, **query: str) -> dict[str, Any]:
         """Return the JSON object at `path`.
@@ -200,7 +211,7 @@ class HostHTTP:
     async def _connect(self, client_id: str, ends_at: float) -> ClientWebSocketResponse:
         try:
             async with asyncio.timeout_at(ends_at):
-                return await self._open.ws_connect(
+                return await self._open(self._websockets).ws_connect(
                     self._address.websocket(client_id),
                     heartbeat=_HEARTBEAT_S,
                     max_msg_size=_MAX_FRAME,
@@ -235,19 +246,22 @@ class HostHTTP:
         form: FormData | None = None,
     ) -> AsyncIterator[ClientResponse]:
         url = self._address.url(path, **(query or {}))
+        session = self._open(self._session)
         try:
-            async with self._open.request(method, url, json=body, data=form) as answer:
+            async with session.request(
+                method, url, json=body, data=form, allow_redirects=False
+            ) as answer:
+                _refuse_redirect(answer)
                 yield answer
         except (ClientError, OSError, TimeoutError) as error:
             raise HostLost(f"{self.name} does not answer {path}: {_reason(error)}") from error
 
-    @property
-    def _open(self) -> ClientSession:
-        if self._session is None:
+    def _open(self, session: ClientSession | None) -> ClientSession:
+        if session is None:
             raise RuntimeError(f"the session with {self.name} is not open")
-        if self._session.closed:
+        if session.closed:
             raise HostLost(f"{self.name} is no host of ours any more")
-        return self._session
+        return session
 
     def _expect_ok(self, answer: ClientResponse) -> None:
         if answer.status != 200:
@@ -268,11 +282,15 @@ class HostHTTP:
         return value
 
 
-def _without_redirects() -> TraceConfig:
-    """Refuse redirects: they turn a POST into a GET, and send our headers to another host."""
+def _refuse_redirect(answer: ClientResponse) -> None:
+    """Raise for an answer that would turn a POST into a GET, and send our headers elsewhere."""
+    if 300 <= answer.status < 400:
+        raise ClientError(_ELSEWHERE)
 
+
+def _without_redirects() -> TraceConfig:
     async def refuse(*_: object) -> None:
-        raise ClientError("it sends us elsewhere")
+        raise ClientError(_ELSEWHERE)
 
     trace = TraceConfig()
     trace.on_request_redirect.append(refuse)

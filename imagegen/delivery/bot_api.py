@@ -5,8 +5,9 @@ may name the address, so none of them is a cause of ours.
 """
 
 import json
+import secrets
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import MappingProxyType, TracebackType
@@ -39,6 +40,10 @@ _MAX_CONNECT_SHARE = 0.5
 _DNS_CACHE_S = 60
 # What a slow connection does not take at once is copied by asyncio: one piece of a file at most.
 _PIECE_BYTES = 2**18
+# A form of up to so many bytes goes to the socket as one piece.
+_SMALL_BYTES = 2**16
+# As HTML's form encoding has it.
+_ESCAPED_IN_FILENAME = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
 _NO_FILES: Mapping[str, "InputFile"] = MappingProxyType({})
 
 
@@ -175,34 +180,59 @@ def _timeout(total_s: float) -> ClientTimeout:
     return ClientTimeout(total=total_s, connect=min(_MAX_CONNECT_S, _MAX_CONNECT_SHARE * total_s))
 
 
-def _form(fields: Mapping[str, Any], files: Mapping[str, InputFile]) -> FormData:
-    form = FormData(quote_fields=False)
-    for name, value in fields.items():
-        if value is not None:
-            form.add_field(
-                name, value if isinstance(value, str) else json.dumps(_without_none(value))
-            )
-    for name, file in files.items():
-        form.add_field(name, _BytesInPieces(file.data), filename=file.filename)
-    return form
+def _form(fields: Mapping[str, Any], files: Mapping[str, InputFile]) -> "FormData | _FormWithFiles":
+    texts = {
+        name: value if isinstance(value, str) else json.dumps(_without_none(value))
+        for name, value in fields.items()
+        if value is not None
+    }
+    return _FormWithFiles(texts, files) if files else FormData(texts)
 
 
-class _BytesInPieces(Payload):
-    """Bytes that go to the socket without a copy. aiohttp's own payload for a BytesIO copies twice."""
+class _FormWithFiles(Payload):
+    """A form whose files go to the socket without a copy, and all else in one piece.
 
-    def __init__(self, data: bytes) -> None:
-        super().__init__(data)
-        self._size = len(data)
+    aiohttp's own form sends each header and each value in a packet of its own.
+    """
+
+    def __init__(self, texts: Mapping[str, str], files: Mapping[str, InputFile]) -> None:
+        boundary = secrets.token_hex(16)
+        pieces = list(_form_pieces(boundary, texts, files))
+        self._size = sum(map(len, pieces))
+        if self._size <= _SMALL_BYTES:
+            pieces = [b"".join(pieces)]
+        super().__init__(pieces, content_type=f"multipart/form-data; boundary={boundary}")
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Return the bytes as text, which aiohttp wants of each payload and does not use here."""
-        return bytes(self._value).decode(encoding, errors)
+        """Return the form as text, which aiohttp wants of each payload and does not use here."""
+        return b"".join(self._value).decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Write all, as fast as the connection takes it."""
-        whole = memoryview(self._value)
-        for first in range(0, len(whole), _PIECE_BYTES):
-            await writer.write(whole[first : first + _PIECE_BYTES])
+        for piece in self._value:
+            whole = memoryview(piece)
+            for first in range(0, len(whole), _PIECE_BYTES):
+                await writer.write(whole[first : first + _PIECE_BYTES])
+
+
+def _form_pieces(
+    boundary: str, texts: Mapping[str, str], files: Mapping[str, InputFile]
+) -> Iterator[bytes]:
+    """Yield the bytes of a form (RFC 7578): those of each file by themselves."""
+    head = "".join(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
+        for name, text in texts.items()
+    )
+    for name, file in files.items():
+        filename = file.filename.translate(_ESCAPED_IN_FILENAME)
+        head += (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"; filename="{filename}"'
+            "\r\nContent-Type: application/octet-stream\r\n\r\n"
+        )
+        yield head.encode()
+        yield file.data
+        head = "\r\n"
+    yield f"{head}--{boundary}--\r\n".encode()
 
 
 def _without_none(value: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import structlog
 from arq.connections import RedisSettings
 from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import AuthenticationError, ReadOnlyError, RedisError
@@ -19,6 +19,7 @@ from chatflow_hook.queue import QUEUE, dumps, loads
 from chatflow_hook.redis_pool import IdleClosingPool
 from chatflow_hook.settings import BadSetting, RedisPlace
 from chatflow_hook.settings import RedisSettings as OurRedisSettings
+from imagegen.queue import redis_connection
 from imagegen.queue.job_queue import POLL_EVERY_S, JobQueue
 
 AnswerT = TypeVar("AnswerT")
@@ -147,8 +148,15 @@ class _HandshakeRetryPool(IdleClosingPool):
     end the worker.
     """
 
+    def __init__(
+        self, *, connection_class: type[AbstractConnection] = Connection, **arguments: Any
+    ) -> None:
+        super().__init__(connection_class=redis_connection.direct(connection_class), **arguments)
+
     async def ensure_connection(self, connection: AbstractConnection) -> None:
         """Connect the connection, or check that it is still connected."""
+        if redis_connection.is_quiet(connection):
+            return
         connect = super().ensure_connection
         await connection.retry.call_with_retry(
             lambda: connect(connection), lambda _: connection.disconnect()

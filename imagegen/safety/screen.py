@@ -132,6 +132,7 @@ class Screen:
         *,
         own_names: Collection[str],
         is_prompt: bool = False,
+        topics_read: list[Topics] | None = None,
     ) -> Iterator[Finding]:
         spoken = [*map(_message, messages)]
         # A prompt is read whole, however long that takes, since it is drawn as it stands.
@@ -140,7 +141,9 @@ class Screen:
         if len(spoken) < len(messages):
             yield Finding(verdict=ScreenVerdict.SAFE_ONLY, rule="unread")
         topics = self._topics(
-            spoken if is_prompt else [*map(_without_surnames, spoken)], is_prompt=is_prompt
+            spoken if is_prompt else [*map(_without_surnames, spoken)],
+            is_prompt=is_prompt,
+            topics_read=topics_read,
         )
         topics_before: set[str] = set()
         all_topics: set[str] = set()
@@ -174,13 +177,26 @@ class Screen:
             yield Finding(verdict=ScreenVerdict.REFUSED, rule="minor_drawn")
 
     def _drawn_findings(self, text: str, *, own_names: Collection[str]) -> Iterator[Finding]:
-        yield from self._conversation_findings([text], own_names=own_names, is_prompt=True)
-        if any(topics.names & rules.NEVER_IN_A_PROMPT for topics in self._read(text, USER)[0]):
+        topics_read, _ = self._read(text, USER)
+        # As a message it has each sign replaced that `visible` replaces, once more; if that changes
+        # nothing it is not read again, since to read a prompt is a tenth of what a picture costs.
+        yield from self._conversation_findings(
+            [text],
+            own_names=own_names,
+            is_prompt=True,
+            topics_read=topics_read if visible(text) == text else None,
+        )
+        if any(topics.names & rules.NEVER_IN_A_PROMPT for topics in topics_read):
             yield Finding(verdict=ScreenVerdict.REFUSED, rule="minor_drawn")
 
-    def _topics(self, messages: Sequence[Message], *, is_prompt: bool) -> list[list[Topics]]:
-        """Return the topics of each message by sentence, and what it means by those before it."""
-        topics = self._topics_by_sentence(messages)
+    def _topics(
+        self, messages: Sequence[Message], *, is_prompt: bool, topics_read: list[Topics] | None
+    ) -> list[list[Topics]]:
+        """Return the topics of each message by sentence, and what it means by those before it.
+
+        `topics_read` are what `_read` has returned for the only message, None if it was not asked.
+        """
+        topics = self._topics_by_sentence(messages, topics_read)
         today = self._today()
         for index, message in enumerate(messages):
             if message.role == USER and not is_prompt:
@@ -214,10 +230,13 @@ class Screen:
             ]
         return topics
 
-    def _topics_by_sentence(self, messages: Sequence[Message]) -> list[list[Topics]]:
+    def _topics_by_sentence(
+        self, messages: Sequence[Message], topics_read: list[Topics] | None
+    ) -> list[list[Topics]]:
         """Return the topics of each sentence; a starred word is added as a sentence of its own."""
-        read, named = [], NO_FORMS
-        for message in messages:
+        read = [] if topics_read is None else [topics_read]
+        named = NO_FORMS
+        for message in messages if topics_read is None else ():
             topics_of_message, named = self._read(message.text, message.role, named)
             read.append(topics_of_message)
         sizes = [len(topics) for topics in read]

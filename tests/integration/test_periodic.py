@@ -35,6 +35,17 @@ async def test_a_step_that_may_wait_is_not_taken_at_once() -> None:
     assert steps == []
 
 
+async def test_a_block_that_ends_before_its_first_step_has_no_task() -> None:
+    async def step() -> None:
+        raise AssertionError
+
+    async with periodic.every(60, step, name="test", delay_s=60):
+        await asyncio.sleep(0.01)
+        tasks = [task.get_name() for task in asyncio.all_tasks()]
+
+    assert "test" not in tasks
+
+
 async def test_a_step_that_has_to_wait_says_why_in_one_line_and_is_taken_again() -> None:
     steps = asyncio.Queue[int]()
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import socket
+import struct
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -132,6 +134,48 @@ async def test_a_field_without_a_value_is_left_out_and_all_others_are_json() -> 
             "protect_content": "true",
             "reply_parameters": '{"message_id": 3, "allow_sending_without_reply": true}',
         }
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="Linux alone counts packets")
+async def test_a_small_photo_and_all_that_is_said_of_it_are_one_packet() -> None:
+    packets = list[int]()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"--\r\n")
+        packets.append(data_packets(writer.get_extra_info("socket")))
+        writer.write(http("200 OK", '{"ok": true, "result": 1}'))
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, BotApiClient(token=TOKEN, api_url=url, timeout_s=TIMEOUT_S) as client:
+        await client.call(
+            "sendPhoto",
+            {"chat_id": 7, "photo": "attach://it", "caption": "hello", "has_spoiler": True},
+            files={"it": InputFile(data=bytes(12_000), filename="it.png")},
+        )
+
+    assert packets == [1]
+
+
+def data_packets(connection: socket.socket) -> int:
+    """Return how many packets with data a connection has received; a field of Linux's tcp_info."""
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)
+    return int(struct.unpack_from("=I", info, 152)[0])
+
+
+@pytest.mark.parametrize("filename", ['a "b".png', "кот.png", "a\r\nb.png"])
+async def test_any_file_name_and_text_stay_what_they_are(filename: str) -> None:
+    async with SandboxTelegram() as server:
+        async with BotApiClient(token=server.token, api_url=server.url, timeout_s=5) as client:
+            await client.call(
+                "sendPhoto",
+                {"chat_id": 7, "photo": "attach://it", "caption": 'a "b"\r\n--кот'},
+                files={"it": InputFile(data=png(), filename=filename)},
+            )
+
+        assert server.calls[0].fields["caption"] == 'a "b"\r\n--кот'
+        assert server.sent[0].photo == png()
 
 
 async def test_a_large_file_arrives_as_it_is() -> None:

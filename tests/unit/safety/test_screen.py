@@ -1,8 +1,10 @@
 """The screen, measured on sentences that must pass and on disguises that must not."""
 
 import itertools
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from hypothesis import example, given, settings
@@ -182,3 +184,29 @@ def test_a_word_without_end_is_not_remembered() -> None:
     SCREEN.conversation("щ.щ" * 20_000)
 
     assert morphology._lemmas.cache_info().currsize - before < 20
+
+
+@pytest.mark.parametrize(
+    ("prompt", "readings"),
+    [
+        ("photo of a woman of 28 in a café. Soft light.", 1),
+        # What stands for the second sign changes once more when a message is read.
+        ("x\u2ed1\U0001f12f", 2),
+    ],
+)
+def test_a_prompt_is_read_once_unless_a_message_of_it_were_another_text(
+    prompt: str, readings: int
+) -> None:
+    names = list[str]()
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call":
+            names.append(frame.f_code.co_qualname)
+
+    sys.setprofile(note)
+    try:
+        SCREEN.prompt(prompt)
+    finally:
+        sys.setprofile(None)
+
+    assert names.count("Screen._read") == readings
