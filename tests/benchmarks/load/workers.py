@@ -1,7 +1,7 @@
 """Several workers on the same hosts: 1, 2 and 4 of them, and one of two that is killed."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from tests.benchmarks.load import our_worker
 from tests.benchmarks.load.contestant import all_ended
@@ -22,10 +22,11 @@ _KILLED_TARGET = 0.96
 _PATIENCE_S = 400.0
 
 
-async def run(backends: BenchmarkServers) -> list[Figure]:
+async def run(backends: BenchmarkServers) -> AsyncGenerator[Figure, None]:
     """Share fifty hosts among more and more workers; then kill one of two on two hosts."""
-    workers = _WORKERS[1:2] if backends.is_quick else _WORKERS
-    return [await _shared(backends, each) for each in workers] + [await _killed(backends)]
+    for workers in _WORKERS[1:2] if backends.is_quick else _WORKERS:
+        yield await _shared(backends, workers)
+    yield await _killed(backends)
 
 
 async def _shared(backends: BenchmarkServers, workers: int) -> Figure:
