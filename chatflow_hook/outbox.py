@@ -5,20 +5,24 @@ the other. Only after the commit is the worker told through Redis; its relay fin
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import structlog
 from sqlalchemy import (
     ARRAY,
     BigInteger,
     Integer,
     Row,
+    Select,
+    SQLColumnExpression,
     Text,
     bindparam,
     cast,
+    column,
     exists,
     func,
     literal_column,
@@ -102,19 +106,33 @@ class _Decision:
         return not (self.begins_anew or self.is_noted or self.moves_last or self.is_due)
 
 
+@dataclass(frozen=True, kw_only=True)
+class PendingTurn:
+    """A turn that is to be counted by `deadline`, of `time.monotonic`.
+
+    `messages_needed` draws its distance, the same at each call.
+    """
+
+    turn: Turn
+    messages_needed: Callable[[], int]
+    deadline: float
+
+
 class DialogUnknownError(LookupError):
     """The bot's own `dialogs` table has no row with this id, and only the bot may add one."""
 
 
 _Row = Row[*tuple[Any, ...]]
 
-_OWNERSHIP = text(
-    """
+_OWNERSHIP = DirectQuery(
+    text(
+        """
     SELECT obj_description(t.oid, 'pg_class') IS NOT DISTINCT FROM :ours AS dialogs,
            col_description(t.oid, c.attnum) IS NOT DISTINCT FROM :ours AS message_count
     FROM (SELECT 'dialogs'::regclass::oid AS oid) t
     LEFT JOIN pg_attribute c ON c.attrelid = t.oid AND c.attname = 'message_count'
-    """
+        """
+    ).bindparams(bindparam("ours", OURS, Text))
 )
 
 # These statements are built once: building them at each turn costs as much as running them.
@@ -126,56 +144,72 @@ _LOCK_DIALOG = (
     .where(Dialog.id == _DIALOG_ID)
     .with_for_update(key_share=True)
 )
-_LAST_AUTOMATIC = (
-    select(
-        ImageRequest.id, ImageRequest.state, ImageRequest.message_count, ImageRequest.finished_at
+
+
+def _last_automatic_of(dialog_id: SQLColumnExpression[int]) -> Select[Any]:
+    return (
+        select(
+            ImageRequest.id,
+            ImageRequest.state,
+            ImageRequest.message_count,
+            ImageRequest.finished_at,
+        )
+        .where(ImageRequest.dialog_id == dialog_id, ImageRequest.kind == Kind.AUTOMATIC)
+        .order_by(ImageRequest.created_at.desc())
+        .limit(1)
     )
-    .where(ImageRequest.dialog_id == _DIALOG_ID, ImageRequest.kind == Kind.AUTOMATIC)
-    .order_by(ImageRequest.created_at.desc())
-    .limit(1)
-)
+
+
+_LAST_AUTOMATIC = _last_automatic_of(_DIALOG_ID)
 _COUNT_VALUES: dict[str, Any] = {
     "last_image_generation_at": bindparam("watermark", type_=Integer),
     "image_last_message_id": bindparam("message_id", type_=BigInteger),
     "image_counted_messages": bindparam("counted", type_=ARRAY(BigInteger)),
 }
 _NEW_COUNT = bindparam("count", type_=Integer)
-_LAST = _LAST_AUTOMATIC.subquery("last").lateral()
-_ANY = select(literal_column("1").label("any")).subquery("any")
 # PostgreSQL gives each version of a row another number, that of the transaction that has written it.
 _VERSION = cast(literal_column("dialogs.xmin"), Text)
-# All that decides about a picture, of one moment. It locks nothing: `_COUNT` writes only if nobody
-# has written to the dialog since.
-_READ_DIALOG = DirectQuery(
-    select(
+
+
+def _dialogs(ids: Any, dialog_id: SQLColumnExpression[int]) -> Select[Any]:
+    """Return the query for all that decides about a picture, of one moment.
+
+    It has a row for each of `ids`, whose `version` is NULL if the dialog has none. It locks
+    nothing: the count is written only if nobody has written to the dialog since.
+    """
+    last = _last_automatic_of(dialog_id).subquery("last").lateral()
+    return select(
+        dialog_id.label("dialog_id"),
         # In a bot's own table the column may be NULL.
         func.coalesce(Dialog.message_count, 0).label("message_count"),
         Dialog.last_image_generation_at,
         Dialog.image_last_message_id,
         func.coalesce(Dialog.image_counted_messages, []).label("image_counted_messages"),
         _VERSION.label("version"),
-        exists().where(UnreadTurn.dialog_id == _DIALOG_ID).label("was_noted_lately"),
-        safety_memory.is_dialog_kept_safe(_DIALOG_ID).label("is_kept_safe"),
+        exists().where(UnreadTurn.dialog_id == dialog_id).label("was_noted_lately"),
+        safety_memory.is_dialog_kept_safe(dialog_id).label("is_kept_safe"),
         exists()
         .where(
-            ImageRequest.dialog_id == _DIALOG_ID,
+            ImageRequest.dialog_id == dialog_id,
             ImageRequest.kind == Kind.ASKED,
             ImageRequest.state.in_(OPEN),
         )
         .label("has_open_asked"),
-        _LAST.c.id.label("last_id"),
-        _LAST.c.state.label("last_state"),
-        _LAST.c.message_count.label("last_message_count"),
-        _LAST.c.finished_at.label("last_finished_at"),
-    ).select_from(
-        # One row in any case. `version` is NULL if the dialog has none.
-        outerjoin(
-            outerjoin(_ANY, Dialog, Dialog.id == _DIALOG_ID),
-            _LAST,
-            true(),
-        )
-    )
+        last.c.id.label("last_id"),
+        last.c.state.label("last_state"),
+        last.c.message_count.label("last_message_count"),
+        last.c.finished_at.label("last_finished_at"),
+    ).select_from(outerjoin(outerjoin(ids, Dialog, Dialog.id == dialog_id), last, true()))
+
+
+_ANY = select(literal_column("1").label("any")).subquery("any")
+_READ_DIALOG = DirectQuery(_dialogs(_ANY, _DIALOG_ID))
+_IDS = (
+    func.unnest(bindparam("dialog_ids", type_=ARRAY(BigInteger)))
+    .table_valued(column("dialog_id", BigInteger), name="ids")
+    .render_derived()
 )
+_READ_DIALOGS = DirectQuery(_dialogs(_IDS, _IDS.c.dialog_id))
 _ADD_DIALOG = DirectQuery(
     upsert(Dialog)
     .values({"id": _DIALOG_ID, "message_count": _NEW_COUNT, **_COUNT_VALUES})
@@ -197,6 +231,63 @@ _COUNT = (
 # If the bot has a count in a column of its own, only the bot writes that column.
 _COUNT_BESIDE_THE_BOT = DirectQuery(_COUNT)
 _COUNT_OURS = DirectQuery(_COUNT.values(message_count=_NEW_COUNT))
+
+# The same for the turns of several dialogs, a list of values for each column.
+_GIVEN = """
+    SELECT * FROM unnest(CAST(:dialog_ids AS bigint[]), CAST(:versions AS text[]),
+        CAST(:watermarks AS integer[]), CAST(:message_ids AS bigint[]),
+        CAST(:counted AS text[]), CAST(:counts AS integer[]))
+    AS given (id, version, watermark, message_id, counted, count)
+"""
+
+
+def _count_dialogs(also: str) -> DirectQuery:
+    # A row that somebody holds is left out: nobody waits for the dialog of another turn.
+    return _of_given(
+        f"""
+        WITH given AS ({_GIVEN}), locked AS (
+            SELECT dialogs.id FROM dialogs JOIN given
+                ON dialogs.id = given.id AND CAST(dialogs.xmin AS text) = given.version
+            FOR NO KEY UPDATE OF dialogs SKIP LOCKED
+        )
+        UPDATE dialogs SET last_image_generation_at = given.watermark,
+            image_last_message_id = given.message_id,
+            image_counted_messages = CAST(given.counted AS bigint[]){also}
+        FROM given JOIN locked ON locked.id = given.id
+        WHERE dialogs.id = given.id
+        RETURNING dialogs.id
+        """  # noqa: S608 (our own words)
+    )
+
+
+def _of_given(sql: str) -> DirectQuery:
+    numbers, words = ARRAY(BigInteger), ARRAY(Text)
+    return DirectQuery(
+        text(sql).bindparams(
+            bindparam("dialog_ids", type_=numbers),
+            bindparam("versions", type_=words),
+            bindparam("watermarks", type_=ARRAY(Integer)),
+            bindparam("message_ids", type_=numbers),
+            bindparam("counted", type_=words),
+            bindparam("counts", type_=ARRAY(Integer)),
+        )
+    )
+
+
+_COUNT_DIALOGS_BESIDE_THE_BOT = _count_dialogs("")
+_COUNT_DIALOGS_OURS = _count_dialogs(", message_count = given.count")
+# In the order of their ids, so that two hooks never wait for each other.
+_ADD_DIALOGS = _of_given(
+    f"""
+    INSERT INTO dialogs (id, message_count, last_image_generation_at, image_last_message_id,
+        image_counted_messages)
+    SELECT id, count, watermark, message_id, CAST(counted AS bigint[]) FROM ({_GIVEN}) AS given
+    WHERE (SELECT set_config('lock_timeout', '{LOCK_TIMEOUT_MS // 5}', true)) <> ''
+    ORDER BY id
+    ON CONFLICT DO NOTHING
+    RETURNING id
+    """  # noqa: S608 (our own words)
+)
 _LAST_OF_MESSAGE = _LAST_AUTOMATIC.where(
     ImageRequest.reply_to_message_id == bindparam("message_id")
 )
@@ -223,7 +314,13 @@ _TURN_FIELDS = {
 
 async def read_ownership(connection: Executor) -> Ownership:
     """Read from the comments in the schema what our migrations created."""
-    row = (await connection.execute(_OWNERSHIP, {"ours": OURS})).one()
+    row = (await connection.execute(_OWNERSHIP.executable, {"ours": OURS})).one()
+    return Ownership(dialogs=row.dialogs, message_count=row.message_count)
+
+
+async def read_ownership_directly(connection: asyncpg.Connection) -> Ownership:
+    """Read the same on asyncpg itself."""
+    row = await _OWNERSHIP.first(connection, {"ours": OURS})
     return Ownership(dialogs=row.dialogs, message_count=row.message_count)
 
 
@@ -273,34 +370,74 @@ async def record(  # noqa: PLR0913 (what a turn depends on, by name)
     return await _insert_request(connection, turn, count)
 
 
-async def count_only(  # noqa: PLR0913 (what a turn depends on, by name)
-    connection: DeadlineConnection,
-    turn: Turn,
+async def count_together(
+    connection: asyncpg.Connection,
+    pending: Sequence[PendingTurn],
     *,
     ownership: Ownership,
     settings: TriggerSettings,
-    messages_needed: Callable[[], int],
     counter_check: CounterCheck,
-) -> bool:
-    """Count the turn's message if that is all that there is to do; return whether it was done.
+) -> Sequence[bool]:
+    """Count the messages of turns whose count is all that there is to do; return which were counted.
 
-    Most turns bring no picture. For them two statements are enough, each a transaction by itself.
-    For all others, and if another message of the dialog came in between, nothing is written.
+    Most turns bring no picture. For all of them together two statements are enough, each a
+    transaction by itself. Nothing is written for a turn that brings more, whose dialog is unknown,
+    is held by somebody or has changed in between, and for a second turn of one dialog.
 
     Raises:
-        DialogUnknownError: the bot's own `dialogs` has no such row.
-        TimeoutError: the time of the turn is over.
+        asyncpg.PostgresError: the server refuses a statement. Other errors of asyncpg, and OSError,
+            may come instead. Some of the turns may have been counted.
     """
-    if turn.is_refresh:
-        return False
-    dialog = await _read_dialog(connection, turn, ownership)
-    if counting.is_counted(turn, _counted_messages(dialog)):
-        return False
-    decision = _decide(turn, dialog, settings.distance, messages_needed)
-    if not decision.is_only_counted or not await _count(connection, turn, ownership, decision):
-        return False
-    _observe(turn, ownership, decision, counter_check)
-    return True
+    ids = list({each.turn.dialog_id for each in pending})
+    dialogs = {
+        row.dialog_id: row for row in await _READ_DIALOGS.all(connection, {"dialog_ids": ids})
+    }
+    decisions: dict[int, tuple[PendingTurn, _Decision]] = {}
+    for each in pending:
+        turn, dialog = each.turn, dialogs[each.turn.dialog_id]
+        is_unknown = dialog.version is None and not ownership.dialogs
+        is_counted = counting.is_counted(turn, _counted_messages(dialog))
+        if is_unknown or is_counted or turn.dialog_id in decisions:
+            continue
+        decision = _decide(turn, dialog, settings.distance, each.messages_needed)
+        if decision.is_only_counted:
+            decisions[turn.dialog_id] = (each, decision)
+    by_query: dict[DirectQuery, dict[int, tuple[Turn, _Decision]]] = {}
+    for dialog_id, (each, decision) in decisions.items():
+        query = _query_of(each.turn, ownership, decision)
+        by_query.setdefault(query, {})[dialog_id] = (each.turn, decision)
+    written: set[int] = set()
+    for query, given in by_query.items():
+        written |= {row.id for row in await query.all(connection, _given(given))}
+    for dialog_id in written:
+        each, decision = decisions[dialog_id]
+        _observe(each.turn, ownership, decision, counter_check)
+    return [
+        each.turn.dialog_id in written and decisions[each.turn.dialog_id][0] is each
+        for each in pending
+    ]
+
+
+def _query_of(turn: Turn, ownership: Ownership, decision: _Decision) -> DirectQuery:
+    if decision.version is None:
+        return _ADD_DIALOGS
+    if turn.message_count is not None and not ownership.message_count:
+        return _COUNT_DIALOGS_BESIDE_THE_BOT
+    return _COUNT_DIALOGS_OURS
+
+
+def _given(decisions: Mapping[int, tuple[Turn, _Decision]]) -> dict[str, Any]:
+    """Return the values of `_GIVEN`."""
+    turns, decided = zip(*decisions.values(), strict=True)
+    return {
+        "dialog_ids": list(decisions),
+        "versions": [each.version for each in decided],
+        "watermarks": [each.watermark for each in decided],
+        "message_ids": [turn.reply_to_message_id for turn in turns],
+        # PostgreSQL has no list of lists of different lengths.
+        "counted": ["{" + ",".join(map(str, each.counted)) + "}" for each in decided],
+        "counts": [each.message_count for each in decided],
+    }
 
 
 def _decide(

@@ -53,8 +53,7 @@ class DeadlineConnection:
     be closed in the middle of a statement; only the server can end the statement and leave the
     transaction usable. A rollback restores the earlier limits; before a commit, call
     `restore_limits`. `driver_connection` is asyncpg's under `connection`, on which `first` runs; None
-    if there is none. `sets_limits` is False on a connection of the hook's own outside of a
-    transaction, whose statement is cancelled when the time is over.
+    if there is none.
     """
 
     def __init__(
@@ -63,14 +62,13 @@ class DeadlineConnection:
         *,
         deadline: float,
         driver_connection: asyncpg.Connection | None = None,
-        sets_limits: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
         self._driver_connection = driver_connection
         self._deadline = deadline
         self._clock = clock
-        self._limit_s = float("inf") if sets_limits else float("-inf")
+        self._limit_s = float("inf")
         self._earlier_limits: Any | None = None
 
     @property

@@ -40,7 +40,7 @@ async def test_a_turn_without_a_picture_takes_two_statements_and_no_transaction(
     await hook.on_turn(turn())
     await asyncio.sleep(0)
 
-    assert [logged.query.split()[0] for logged in queries] == ["SELECT", "UPDATE"]
+    assert [logged.query.split()[0] for logged in queries] == ["SELECT", "WITH"]
     assert (await conversations.dialog(sessions)).message_count == 2
 
 

@@ -1,11 +1,16 @@
 """What benchmarks reckon with: tables, verdicts, timelines."""
 
+from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.benchmarks.__main__ import figures_of
+from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report import table, timeline
+from tests.benchmarks.report.calibration import Calibration
 from tests.benchmarks.report.figure import Figure
 
 
@@ -27,6 +32,28 @@ def test_a_verdict_says_what_was_reached_unless_the_sandbox_was_measured(
     given: dict[str, Any], verdict: str
 ) -> None:
     assert figure(**given).verdict == verdict
+
+
+async def test_a_row_that_fails_keeps_what_it_has_measured_and_says_why() -> None:
+    async def row(_: BenchmarkServers) -> AsyncGenerator[Figure, None]:
+        yield figure()
+        raise RuntimeError("a worker ended\nat its start")
+
+    nowhere = BenchmarkServers(
+        database_url="", redis_url="", directory=Path(), postgres_log=Path(), pids={}
+    )
+    measured, failed = await figures_of("saturation", row, nowhere)
+
+    assert measured == figure()
+    assert failed.measured == "RuntimeError: a worker ended at its start"
+    assert failed.verdict == "MISSED"
+
+
+@pytest.mark.parametrize(("loop_s", "most"), [(0.3, 25.0), (1.25, 25.0), (2.5, 50.0)])
+def test_a_slower_machine_has_more_time_and_a_faster_one_no_less(
+    loop_s: float, most: float
+) -> None:
+    assert Calibration(loop_s=loop_s).most(25.0) == most
 
 
 def test_the_table_is_markdown_with_a_row_for_each_figure() -> None:
