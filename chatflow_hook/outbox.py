@@ -12,35 +12,16 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import structlog
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    Integer,
-    Row,
-    Select,
-    SQLColumnExpression,
-    Text,
-    bindparam,
-    cast,
-    column,
-    exists,
-    func,
-    literal_column,
-    outerjoin,
-    select,
-    text,
-    true,
-    update,
-)
+from sqlalchemy import Row, func, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from chatflow_hook import counting, safety_memory
+from chatflow_hook import counting, dialog_statements, safety_memory
 from chatflow_hook.counter_check import CounterCheck
 from chatflow_hook.direct_query import DirectQuery
 from chatflow_hook.prefilter import needs_reading
 from chatflow_hook.quota import Quota, check_quota
-from chatflow_hook.statement_deadline import LOCK_TIMEOUT_MS, DeadlineConnection, Executor
-from chatflow_hook.tables import OPEN, OURS, Dialog, ImageRequest, Kind, State, UnreadTurn, is_open
+from chatflow_hook.statement_deadline import DeadlineConnection, Executor
+from chatflow_hook.tables import OURS, Dialog, ImageRequest, Kind, State, is_open
 from chatflow_hook.tracing import traced
 from chatflow_hook.trigger import Distance, inherited_watermark, judge
 from chatflow_hook.turn import MAX_PERSONA, MAX_TEXT, Turn
@@ -124,173 +105,6 @@ class DialogUnknownError(LookupError):
 
 _Row = Row[*tuple[Any, ...]]
 
-_OWNERSHIP = DirectQuery(
-    text(
-        """
-    SELECT obj_description(t.oid, 'pg_class') IS NOT DISTINCT FROM :ours AS dialogs,
-           col_description(t.oid, c.attnum) IS NOT DISTINCT FROM :ours AS message_count
-    FROM (SELECT 'dialogs'::regclass::oid AS oid) t
-    LEFT JOIN pg_attribute c ON c.attrelid = t.oid AND c.attname = 'message_count'
-        """
-    ).bindparams(bindparam("ours", OURS, Text))
-)
-
-# These statements are built once: building them at each turn costs as much as running them.
-_DIALOG_ID = bindparam("dialog_id", type_=BigInteger)
-# FOR NO KEY UPDATE: two messages of a dialog wait for each other, but the bot's inserts into tables
-# with a foreign key to this row do not wait.
-_LOCK_DIALOG = (
-    select(func.coalesce(Dialog.message_count, 0).label("message_count"))
-    .where(Dialog.id == _DIALOG_ID)
-    .with_for_update(key_share=True)
-)
-
-
-def _last_automatic_of(dialog_id: SQLColumnExpression[int]) -> Select[Any]:
-    return (
-        select(
-            ImageRequest.id,
-            ImageRequest.state,
-            ImageRequest.message_count,
-            ImageRequest.finished_at,
-        )
-        .where(ImageRequest.dialog_id == dialog_id, ImageRequest.kind == Kind.AUTOMATIC)
-        .order_by(ImageRequest.created_at.desc())
-        .limit(1)
-    )
-
-
-_LAST_AUTOMATIC = _last_automatic_of(_DIALOG_ID)
-_COUNT_VALUES: dict[str, Any] = {
-    "last_image_generation_at": bindparam("watermark", type_=Integer),
-    "image_last_message_id": bindparam("message_id", type_=BigInteger),
-    "image_counted_messages": bindparam("counted", type_=ARRAY(BigInteger)),
-}
-_NEW_COUNT = bindparam("count", type_=Integer)
-# PostgreSQL gives each version of a row another number, that of the transaction that has written it.
-_VERSION = cast(literal_column("dialogs.xmin"), Text)
-
-
-def _dialogs(ids: Any, dialog_id: SQLColumnExpression[int]) -> Select[Any]:
-    """Return the query for all that decides about a picture, of one moment.
-
-    It has a row for each of `ids`, whose `version` is NULL if the dialog has none. It locks
-    nothing: the count is written only if nobody has written to the dialog since.
-    """
-    last = _last_automatic_of(dialog_id).subquery("last").lateral()
-    return select(
-        dialog_id.label("dialog_id"),
-        # In a bot's own table the column may be NULL.
-        func.coalesce(Dialog.message_count, 0).label("message_count"),
-        Dialog.last_image_generation_at,
-        Dialog.image_last_message_id,
-        func.coalesce(Dialog.image_counted_messages, []).label("image_counted_messages"),
-        _VERSION.label("version"),
-        exists().where(UnreadTurn.dialog_id == dialog_id).label("was_noted_lately"),
-        safety_memory.is_dialog_kept_safe(dialog_id).label("is_kept_safe"),
-        exists()
-        .where(
-            ImageRequest.dialog_id == dialog_id,
-            ImageRequest.kind == Kind.ASKED,
-            ImageRequest.state.in_(OPEN),
-        )
-        .label("has_open_asked"),
-        last.c.id.label("last_id"),
-        last.c.state.label("last_state"),
-        last.c.message_count.label("last_message_count"),
-        last.c.finished_at.label("last_finished_at"),
-    ).select_from(outerjoin(outerjoin(ids, Dialog, Dialog.id == dialog_id), last, true()))
-
-
-_ANY = select(literal_column("1").label("any")).subquery("any")
-_READ_DIALOG = DirectQuery(_dialogs(_ANY, _DIALOG_ID))
-_IDS = (
-    func.unnest(bindparam("dialog_ids", type_=ARRAY(BigInteger)))
-    .table_valued(column("dialog_id", BigInteger), name="ids")
-    .render_derived()
-)
-_READ_DIALOGS = DirectQuery(_dialogs(_IDS, _IDS.c.dialog_id))
-_ADD_DIALOG = DirectQuery(
-    upsert(Dialog)
-    .values({"id": _DIALOG_ID, "message_count": _NEW_COUNT, **_COUNT_VALUES})
-    .on_conflict_do_nothing()
-    .returning(Dialog.id)
-)
-_COUNT = (
-    update(Dialog)
-    .where(
-        Dialog.id == _DIALOG_ID,
-        bindparam("version", type_=Text) == _VERSION,
-        # Evaluated before the row is locked. In a transaction of the bot's it is restored.
-        select(func.set_config("lock_timeout", str(LOCK_TIMEOUT_MS), true())).scalar_subquery()
-        != "",
-    )
-    .values(_COUNT_VALUES)
-    .returning(Dialog.id)
-)
-# If the bot has a count in a column of its own, only the bot writes that column.
-_COUNT_BESIDE_THE_BOT = DirectQuery(_COUNT)
-_COUNT_OURS = DirectQuery(_COUNT.values(message_count=_NEW_COUNT))
-
-# The same for the turns of several dialogs, a list of values for each column.
-_GIVEN = """
-    SELECT * FROM unnest(CAST(:dialog_ids AS bigint[]), CAST(:versions AS text[]),
-        CAST(:watermarks AS integer[]), CAST(:message_ids AS bigint[]),
-        CAST(:counted AS text[]), CAST(:counts AS integer[]))
-    AS given (id, version, watermark, message_id, counted, count)
-"""
-
-
-def _count_dialogs(also: str) -> DirectQuery:
-    # A row that somebody holds is left out: nobody waits for the dialog of another turn.
-    return _of_given(
-        f"""
-        WITH given AS ({_GIVEN}), locked AS (
-            SELECT dialogs.id FROM dialogs JOIN given
-                ON dialogs.id = given.id AND CAST(dialogs.xmin AS text) = given.version
-            FOR NO KEY UPDATE OF dialogs SKIP LOCKED
-        )
-        UPDATE dialogs SET last_image_generation_at = given.watermark,
-            image_last_message_id = given.message_id,
-            image_counted_messages = CAST(given.counted AS bigint[]){also}
-        FROM given JOIN locked ON locked.id = given.id
-        WHERE dialogs.id = given.id
-        RETURNING dialogs.id
-        """  # noqa: S608 (our own words)
-    )
-
-
-def _of_given(sql: str) -> DirectQuery:
-    numbers, words = ARRAY(BigInteger), ARRAY(Text)
-    return DirectQuery(
-        text(sql).bindparams(
-            bindparam("dialog_ids", type_=numbers),
-            bindparam("versions", type_=words),
-            bindparam("watermarks", type_=ARRAY(Integer)),
-            bindparam("message_ids", type_=numbers),
-            bindparam("counted", type_=words),
-            bindparam("counts", type_=ARRAY(Integer)),
-        )
-    )
-
-
-_COUNT_DIALOGS_BESIDE_THE_BOT = _count_dialogs("")
-_COUNT_DIALOGS_OURS = _count_dialogs(", message_count = given.count")
-# In the order of their ids, so that two hooks never wait for each other.
-_ADD_DIALOGS = _of_given(
-    f"""
-    INSERT INTO dialogs (id, message_count, last_image_generation_at, image_last_message_id,
-        image_counted_messages)
-    SELECT id, count, watermark, message_id, CAST(counted AS bigint[]) FROM ({_GIVEN}) AS given
-    WHERE (SELECT set_config('lock_timeout', '{LOCK_TIMEOUT_MS // 5}', true)) <> ''
-    ORDER BY id
-    ON CONFLICT DO NOTHING
-    RETURNING id
-    """  # noqa: S608 (our own words)
-)
-_LAST_OF_MESSAGE = _LAST_AUTOMATIC.where(
-    ImageRequest.reply_to_message_id == bindparam("message_id")
-)
 # A longer text is no answer to the message before it. So many of the messages before are looked at.
 _MAX_ANSWER_WORDS = 8
 _MESSAGES_BEFORE = 2
@@ -314,13 +128,13 @@ _TURN_FIELDS = {
 
 async def read_ownership(connection: Executor) -> Ownership:
     """Read from the comments in the schema what our migrations created."""
-    row = (await connection.execute(_OWNERSHIP.executable, {"ours": OURS})).one()
+    row = (await connection.execute(dialog_statements.OWNERSHIP.executable, {"ours": OURS})).one()
     return Ownership(dialogs=row.dialogs, message_count=row.message_count)
 
 
 async def read_ownership_directly(connection: asyncpg.Connection) -> Ownership:
     """Read the same on asyncpg itself."""
-    row = await _OWNERSHIP.first(connection, {"ours": OURS})
+    row: Any = await dialog_statements.OWNERSHIP.first(connection, {"ours": OURS})
     return Ownership(dialogs=row.dialogs, message_count=row.message_count)
 
 
@@ -390,7 +204,8 @@ async def count_together(
     """
     ids = list({each.turn.dialog_id for each in pending})
     dialogs = {
-        row.dialog_id: row for row in await _READ_DIALOGS.all(connection, {"dialog_ids": ids})
+        row.dialog_id: row
+        for row in await dialog_statements.READ_DIALOGS.all(connection, {"dialog_ids": ids})
     }
     decisions: dict[int, tuple[PendingTurn, _Decision]] = {}
     for each in pending:
@@ -420,10 +235,10 @@ async def count_together(
 
 def _query_of(turn: Turn, ownership: Ownership, decision: _Decision) -> DirectQuery:
     if decision.version is None:
-        return _ADD_DIALOGS
+        return dialog_statements.ADD_DIALOGS
     if turn.message_count is not None and not ownership.message_count:
-        return _COUNT_DIALOGS_BESIDE_THE_BOT
-    return _COUNT_DIALOGS_OURS
+        return dialog_statements.COUNT_DIALOGS_BESIDE_THE_BOT
+    return dialog_statements.COUNT_DIALOGS_OURS
 
 
 def _given(decisions: Mapping[int, tuple[Turn, _Decision]]) -> dict[str, Any]:
@@ -507,10 +322,10 @@ async def lock_dialog(connection: Executor, turn: Turn, ownership: Ownership) ->
         DialogUnknownError: the bot's own `dialogs` has no such row.
     """
     parameters = {"dialog_id": turn.dialog_id}
-    row = (await connection.execute(_LOCK_DIALOG, parameters)).one_or_none()
+    row = (await connection.execute(dialog_statements.LOCK_DIALOG, parameters)).one_or_none()
     if row is None and ownership.dialogs:
         await connection.execute(upsert(Dialog).values(id=turn.dialog_id).on_conflict_do_nothing())
-        row = (await connection.execute(_LOCK_DIALOG, parameters)).one_or_none()
+        row = (await connection.execute(dialog_statements.LOCK_DIALOG, parameters)).one_or_none()
     if row is None:
         raise DialogUnknownError(f"there is no dialog {turn.dialog_id}")
     return row
@@ -518,7 +333,7 @@ async def lock_dialog(connection: Executor, turn: Turn, ownership: Ownership) ->
 
 async def _read_dialog(connection: DeadlineConnection, turn: Turn, ownership: Ownership) -> Any:
     """Return all that is known of a turn's dialog; it need not have a row if the table is ours."""
-    row = await connection.first(_READ_DIALOG, {"dialog_id": turn.dialog_id})
+    row = await connection.first(dialog_statements.READ_DIALOG, {"dialog_id": turn.dialog_id})
     if row is None or (row.version is None and not ownership.dialogs):
         raise DialogUnknownError(f"there is no dialog {turn.dialog_id}")
     return row
@@ -526,7 +341,7 @@ async def _read_dialog(connection: DeadlineConnection, turn: Turn, ownership: Ow
 
 async def _last_automatic(connection: Executor, dialog_id: int) -> _Row | None:
     parameters = {"dialog_id": dialog_id}
-    return (await connection.execute(_LAST_AUTOMATIC, parameters)).one_or_none()
+    return (await connection.execute(dialog_statements.LAST_AUTOMATIC, parameters)).one_or_none()
 
 
 def _counted_messages(dialog: Any) -> list[int]:
@@ -545,7 +360,9 @@ async def _request_of_message(connection: Executor, turn: Turn, dialog: Any) -> 
             return None  # it was delivered before the dialog was restarted
     else:
         parameters = {"dialog_id": turn.dialog_id, "message_id": turn.reply_to_message_id}
-        row = (await connection.execute(_LAST_OF_MESSAGE, parameters)).one_or_none()
+        row = (
+            await connection.execute(dialog_statements.LAST_OF_MESSAGE, parameters)
+        ).one_or_none()
     if row is None:
         return None
     return Request(id=row.id, dialog_id=turn.dialog_id, message_count=row.message_count)
@@ -562,14 +379,16 @@ async def _count(
         "counted": decision.counted,
         "count": decision.message_count,
     }
+    queries, first = dialog_statements.COUNTING, connection.first
+    if decision.is_only_counted:
+        queries, first = dialog_statements.COUNTING_LAST, connection.first_and_last
     if decision.version is None:
-        return await connection.first(_ADD_DIALOG, values) is not None
+        return await first(queries.add, values) is not None
     values["version"] = decision.version
-    query = _COUNT_OURS
     if turn.message_count is not None and not ownership.message_count:
         del values["count"]
-        query = _COUNT_BESIDE_THE_BOT
-    return await connection.first(query, values) is not None
+        return await first(queries.beside_the_bot, values) is not None
+    return await first(queries.ours, values) is not None
 
 
 async def _move_after_restart(connection: Executor, dialog: Any, message_count: int) -> None:

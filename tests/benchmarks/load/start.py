@@ -91,7 +91,7 @@ async def _start(backends: BenchmarkServers, number: int) -> WorkerStart:
 
 
 def _drawing_s(record: Any) -> float:
-    return sum(each["seconds"] for host in record["hosts"] for each in host["drawings"])
+    return float(sum(each["seconds"] for host in record["hosts"] for each in host["drawings"]))
 
 
 @dataclass(frozen=True, kw_only=True)

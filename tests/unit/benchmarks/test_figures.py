@@ -9,9 +9,10 @@ import pytest
 
 from tests.benchmarks.__main__ import figures_of
 from tests.benchmarks.load.servers import BenchmarkServers
-from tests.benchmarks.report import table, timeline
+from tests.benchmarks.report import gpu_time, table, timeline
 from tests.benchmarks.report.calibration import Calibration
 from tests.benchmarks.report.figure import Figure
+from tests.benchmarks.report.gpu_time import Span, Timeline
 
 
 def figure(**given: Any) -> Figure:
@@ -63,6 +64,24 @@ def test_the_table_is_markdown_with_a_row_for_each_figure() -> None:
     assert "| saturation: ours " in rows[2]
     assert "25%" in rows[2]
     assert len({len(row) for row in rows}) == 1
+
+
+@pytest.mark.parametrize(
+    ("other", "share"),
+    [
+        # While both draw, from 2 to 8.
+        ([Span(began=2, ended=12)], 1.0),
+        # It came too late, or never: the whole run counts.
+        ([Span(began=9, ended=12)], 11 / 24),
+        ([], 0.5),
+    ],
+)
+def test_saturation_while_all_draw(other: list[Span], share: float) -> None:
+    lines = [Timeline(host="1", spans=[Span(began=0, ended=8)]), Timeline(host="2", spans=other)]
+
+    between = gpu_time.while_all_draw(lines)
+
+    assert gpu_time.saturation(lines, between) == pytest.approx(share)
 
 
 def test_a_timeline_has_a_bar_for_each_drawing_on_one_scale() -> None:
