@@ -47,7 +47,7 @@ class AffinityOutcome:
 
 async def run(backends: BenchmarkServers) -> AsyncGenerator[Figure, None]:
     """Let both choices meet the same arrivals, at a high load."""
-    count = 40 if backends.is_quick else 120
+    count = 40 if backends.is_quick else 100
     yield await _figure(backends, 0.95, count)
 
 

@@ -21,7 +21,7 @@ _RAMP_S = 3.0
 
 async def run(backends: BenchmarkServers) -> AsyncGenerator[Figure, None]:
     """Measure the rate of delivery with a short queue and with a long one."""
-    many, window_s = (2000, 9.0) if backends.is_quick else (20_000, 40.0)
+    many, window_s = (2000, 9.0) if backends.is_quick else (20_000, 30.0)
     few_rate, *_ = await _rate(backends, _FEW, window_s=9.0)
     rate, growth, worker, sandbox = await _rate(backends, many, window_s=window_s)
     yield Figure(

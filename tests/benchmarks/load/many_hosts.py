@@ -22,7 +22,7 @@ _PATIENCE_S = 300.0
 
 async def run(backends: BenchmarkServers) -> AsyncGenerator[Figure, None]:
     """Draw with each fleet."""
-    per_host = 6 if backends.is_quick else 20
+    per_host = 6 if backends.is_quick else 16
     for options, goal in _CASES:
         yield (figure := await _figure(backends, options, per_host, goal))
     yield _cpu_figure(figure, backends)

@@ -32,7 +32,7 @@ class OutageOutcome:
 
 async def run(backends: BenchmarkServers) -> AsyncGenerator[Figure, None]:
     """Let everybody meet the first outage, and us the others too."""
-    count, of_others = (12, 12) if backends.is_quick else (40, 24)
+    count, of_others = (12, 12) if backends.is_quick else (40, 20)
     yield await _figure(backends, _OUTAGES[0], our_worker.CONTESTANT, count)
     for who in (arq_contestant.CONTESTANT, celery_contestant.QUICK):
         yield await _figure(backends, _OUTAGES[0], who, of_others)

@@ -35,7 +35,7 @@ class SaturationOutcome:
 async def run(backends: BenchmarkServers) -> AsyncGenerator[Figure, None]:
     """Measure each contestant with the same pictures, one after the other."""
     # The baselines' share does not depend on the number; they are slow.
-    count, of_others = (10, 10) if backends.is_quick else (60, 20)
+    count, of_others = (10, 10) if backends.is_quick else (60, 16)
     everybody = (
         our_worker.CONTESTANT,
         arq_contestant.CONTESTANT,

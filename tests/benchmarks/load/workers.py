@@ -15,7 +15,7 @@ from tests.benchmarks.report.process_usage import Load, Meter
 NAME = "workers"
 _WORKERS = (1, 2, 4)
 _HOSTS = FleetOptions(hosts=50, drawing_s=2.5, jitter=0.2, large=True)
-_PER_HOST = 12
+_PER_HOST = 8
 _TARGET = 0.97
 _KILLED_COUNT, _KILLED_AFTER = 60, 20
 _KILLED_TARGET = 0.96
