@@ -47,6 +47,14 @@ class Batches(Generic[ItemT, ResultT]):
         finally:
             self._waiting.pop(future, None)
 
+    def cancel(self) -> None:
+        """Cancel all who wait, and the batches under way."""
+        for future in self._waiting:
+            future.cancel()
+        self._waiting.clear()
+        for task in self._tasks:
+            task.cancel()
+
     def _start_next(self) -> None:
         if self._waiting and not self._is_starting and len(self._tasks) < self._at_once:
             self._is_starting = True

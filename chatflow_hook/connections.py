@@ -28,6 +28,7 @@ class Connections:
 
     async def close(self) -> None:
         """Close the connections, without waiting for a server that does not answer."""
+        self.turn_counts.cancel()
         await self.ends.close()
         await self.pictures.close()
         await self.queue.close()

@@ -98,6 +98,18 @@ async def test_an_error_is_that_of_all_in_its_batch_and_of_no_other() -> None:
     assert [type(result) for result in results] == [ValueError, ValueError, int]
 
 
+async def test_all_can_be_cancelled_and_nothing_more_is_handled() -> None:
+    doubling = Doubling()
+    batches = Batches(doubling.handle, at_once=1, most=1)
+    tasks = await started(batches, [1, 2, 3])
+
+    batches.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert [type(result) for result in results] == 3 * [asyncio.CancelledError]
+    assert doubling.batches == [[1]]
+
+
 async def test_callers_of_a_batch_that_is_cancelled_are_cancelled() -> None:
     async def handle(_: Sequence[int]) -> Sequence[int]:
         raise asyncio.CancelledError
