@@ -64,6 +64,8 @@ class Batches(Generic[ItemT, ResultT]):
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        if task.cancelled():  # perhaps before it had begun
+            self._is_starting = False
         self._start_next()
 
     async def _run(self) -> None:
