@@ -111,8 +111,10 @@ def _dialogs(ids: Any, dialog_id: SQLColumnExpression[int]) -> Select[Any]:
 
 _ANY = select(literal_column("1").label("any")).subquery("any")
 READ_DIALOG = DirectQuery(_dialogs(_ANY, _DIALOG_ID))
+# In a query of its own the list has no length that PostgreSQL could plan for. Otherwise it would plan
+# anew at each turn, which takes longer than to read a dialog.
 _IDS = (
-    func.unnest(bindparam("dialog_ids", type_=ARRAY(BigInteger)))
+    func.unnest(select(bindparam("dialog_ids", type_=ARRAY(BigInteger))).scalar_subquery())
     .table_valued(column("dialog_id", BigInteger), name="ids")
     .render_derived()
 )
