@@ -15,7 +15,7 @@ from tests.benchmarks.report.process_usage import Load, Meter
 NAME = "workers"
 _WORKERS = (1, 2, 4)
 _HOSTS = FleetOptions(hosts=50, drawing_s=2.5, jitter=0.2, large=True)
-_PER_HOST = 8
+_PER_HOST = 10
 _TARGET = 0.97
 _KILLED_COUNT, _KILLED_AFTER = 60, 20
 _KILLED_TARGET = 0.96
@@ -30,7 +30,7 @@ async def run(backends: BenchmarkServers) -> AsyncGenerator[Figure, None]:
 
 
 async def _shared(backends: BenchmarkServers, workers: int) -> Figure:
-    count = (4 if backends.is_quick else _PER_HOST) * _HOSTS.hosts
+    count = (6 if backends.is_quick else _PER_HOST) * _HOSTS.hosts
     home = await backends.clear(f"{NAME} {workers}")
     async with (
         open_fleet(home, _HOSTS) as fleet,
