@@ -5,7 +5,9 @@
 - turn_recorder.py: records a turn, in the bot's transaction or one of the hook's own
 - sessions.py: the bot's sessions of every kind
 - turn.py: the message that a bot hands over
+- batches.py: handles together what comes at the same time
 - outbox.py: counts a message and inserts its request
+- dialog_statements.py: the statements that read a dialog and write its count
 - trigger.py: whether a picture is due
 - counter_check.py: whether a bot's counter rises by two a turn
 - quota.py: how many pictures a user may have

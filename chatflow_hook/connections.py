@@ -8,14 +8,16 @@ from chatflow_hook.database import Database
 from chatflow_hook.messages import Messages
 from chatflow_hook.queue import QueueClient
 from chatflow_hook.settings import HookSettings
+from chatflow_hook.turn_recorder import TurnRecorder
 from chatflow_hook.waiting import EndListener, PictureReader
 
 
 class Connections:
     """What a hook uses in one event loop; everything is opened at its first use."""
 
-    def __init__(self, settings: HookSettings, messages: Messages) -> None:
+    def __init__(self, settings: HookSettings, messages: Messages, recorder: TurnRecorder) -> None:
         self.database = Database(settings.database)
+        self.turn_counts = recorder.counts_on(self.database)
         self.queue = QueueClient(
             settings.redis, broker_db=settings.redis_broker_db, result_db=settings.redis_result_db
         )
@@ -26,6 +28,7 @@ class Connections:
 
     async def close(self) -> None:
         """Close the connections, without waiting for a server that does not answer."""
+        self.turn_counts.cancel()
         await self.ends.close()
         await self.pictures.close()
         await self.queue.close()

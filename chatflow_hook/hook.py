@@ -101,7 +101,9 @@ class ChatFlowHook:
         )
         self._messages = messages_of(settings)
         self._buttons = Buttons(self._manual_requests, self._messages)
-        self._connections = ConnectionsByLoop(lambda: Connections(settings, self._messages))
+        self._connections = ConnectionsByLoop(
+            lambda: Connections(settings, self._messages, self._recorder)
+        )
 
     @classmethod
     def from_env(cls, *, metrics: HookMetrics | None = None) -> Self:
@@ -158,8 +160,9 @@ class ChatFlowHook:
                 # at the bot's commit.
                 connection = await sessions.connection_of(session)
                 return await self._recorder.record_in_session(connection, turn, started=started)
+            connections = self._connections.current
             request = await self._recorder.record_in_own_transaction(
-                self._database, turn, started=started
+                connections.database, connections.turn_counts, turn, started=started
             )
             if request is not None:
                 left_s = started + self._turn_timeout_s - time.monotonic()

@@ -5,38 +5,23 @@ the other. Only after the commit is the worker told through Redis; its relay fin
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import structlog
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    Integer,
-    Row,
-    Text,
-    bindparam,
-    cast,
-    exists,
-    func,
-    literal_column,
-    outerjoin,
-    select,
-    text,
-    true,
-    update,
-)
+from sqlalchemy import Row, func, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from chatflow_hook import counting, safety_memory
+from chatflow_hook import counting, dialog_statements, safety_memory
 from chatflow_hook.counter_check import CounterCheck
 from chatflow_hook.direct_query import DirectQuery
 from chatflow_hook.prefilter import needs_reading
 from chatflow_hook.quota import Quota, check_quota
-from chatflow_hook.statement_deadline import LOCK_TIMEOUT_MS, DeadlineConnection, Executor
-from chatflow_hook.tables import OPEN, OURS, Dialog, ImageRequest, Kind, State, UnreadTurn, is_open
+from chatflow_hook.statement_deadline import DeadlineConnection, Executor
+from chatflow_hook.tables import OURS, Dialog, ImageRequest, Kind, State, is_open
 from chatflow_hook.tracing import traced
 from chatflow_hook.trigger import Distance, inherited_watermark, judge
 from chatflow_hook.turn import MAX_PERSONA, MAX_TEXT, Turn
@@ -102,104 +87,24 @@ class _Decision:
         return not (self.begins_anew or self.is_noted or self.moves_last or self.is_due)
 
 
+@dataclass(frozen=True, kw_only=True)
+class PendingTurn:
+    """A turn that is to be counted by `deadline`, of `time.monotonic`.
+
+    `messages_needed` draws its distance, the same at each call.
+    """
+
+    turn: Turn
+    messages_needed: Callable[[], int]
+    deadline: float
+
+
 class DialogUnknownError(LookupError):
     """The bot's own `dialogs` table has no row with this id, and only the bot may add one."""
 
 
 _Row = Row[*tuple[Any, ...]]
 
-_OWNERSHIP = text(
-    """
-    SELECT obj_description(t.oid, 'pg_class') IS NOT DISTINCT FROM :ours AS dialogs,
-           col_description(t.oid, c.attnum) IS NOT DISTINCT FROM :ours AS message_count
-    FROM (SELECT 'dialogs'::regclass::oid AS oid) t
-    LEFT JOIN pg_attribute c ON c.attrelid = t.oid AND c.attname = 'message_count'
-    """
-)
-
-# These statements are built once: building them at each turn costs as much as running them.
-_DIALOG_ID = bindparam("dialog_id", type_=BigInteger)
-# FOR NO KEY UPDATE: two messages of a dialog wait for each other, but the bot's inserts into tables
-# with a foreign key to this row do not wait.
-_LOCK_DIALOG = (
-    select(func.coalesce(Dialog.message_count, 0).label("message_count"))
-    .where(Dialog.id == _DIALOG_ID)
-    .with_for_update(key_share=True)
-)
-_LAST_AUTOMATIC = (
-    select(
-        ImageRequest.id, ImageRequest.state, ImageRequest.message_count, ImageRequest.finished_at
-    )
-    .where(ImageRequest.dialog_id == _DIALOG_ID, ImageRequest.kind == Kind.AUTOMATIC)
-    .order_by(ImageRequest.created_at.desc())
-    .limit(1)
-)
-_COUNT_VALUES: dict[str, Any] = {
-    "last_image_generation_at": bindparam("watermark", type_=Integer),
-    "image_last_message_id": bindparam("message_id", type_=BigInteger),
-    "image_counted_messages": bindparam("counted", type_=ARRAY(BigInteger)),
-}
-_NEW_COUNT = bindparam("count", type_=Integer)
-_LAST = _LAST_AUTOMATIC.subquery("last").lateral()
-_ANY = select(literal_column("1").label("any")).subquery("any")
-# PostgreSQL gives each version of a row another number, that of the transaction that has written it.
-_VERSION = cast(literal_column("dialogs.xmin"), Text)
-# All that decides about a picture, of one moment. It locks nothing: `_COUNT` writes only if nobody
-# has written to the dialog since.
-_READ_DIALOG = DirectQuery(
-    select(
-        # In a bot's own table the column may be NULL.
-        func.coalesce(Dialog.message_count, 0).label("message_count"),
-        Dialog.last_image_generation_at,
-        Dialog.image_last_message_id,
-        func.coalesce(Dialog.image_counted_messages, []).label("image_counted_messages"),
-        _VERSION.label("version"),
-        exists().where(UnreadTurn.dialog_id == _DIALOG_ID).label("was_noted_lately"),
-        safety_memory.is_dialog_kept_safe(_DIALOG_ID).label("is_kept_safe"),
-        exists()
-        .where(
-            ImageRequest.dialog_id == _DIALOG_ID,
-            ImageRequest.kind == Kind.ASKED,
-            ImageRequest.state.in_(OPEN),
-        )
-        .label("has_open_asked"),
-        _LAST.c.id.label("last_id"),
-        _LAST.c.state.label("last_state"),
-        _LAST.c.message_count.label("last_message_count"),
-        _LAST.c.finished_at.label("last_finished_at"),
-    ).select_from(
-        # One row in any case. `version` is NULL if the dialog has none.
-        outerjoin(
-            outerjoin(_ANY, Dialog, Dialog.id == _DIALOG_ID),
-            _LAST,
-            true(),
-        )
-    )
-)
-_ADD_DIALOG = DirectQuery(
-    upsert(Dialog)
-    .values({"id": _DIALOG_ID, "message_count": _NEW_COUNT, **_COUNT_VALUES})
-    .on_conflict_do_nothing()
-    .returning(Dialog.id)
-)
-_COUNT = (
-    update(Dialog)
-    .where(
-        Dialog.id == _DIALOG_ID,
-        bindparam("version", type_=Text) == _VERSION,
-        # Evaluated before the row is locked. In a transaction of the bot's it is restored.
-        select(func.set_config("lock_timeout", str(LOCK_TIMEOUT_MS), true())).scalar_subquery()
-        != "",
-    )
-    .values(_COUNT_VALUES)
-    .returning(Dialog.id)
-)
-# If the bot has a count in a column of its own, only the bot writes that column.
-_COUNT_BESIDE_THE_BOT = DirectQuery(_COUNT)
-_COUNT_OURS = DirectQuery(_COUNT.values(message_count=_NEW_COUNT))
-_LAST_OF_MESSAGE = _LAST_AUTOMATIC.where(
-    ImageRequest.reply_to_message_id == bindparam("message_id")
-)
 # A longer text is no answer to the message before it. So many of the messages before are looked at.
 _MAX_ANSWER_WORDS = 8
 _MESSAGES_BEFORE = 2
@@ -223,7 +128,13 @@ _TURN_FIELDS = {
 
 async def read_ownership(connection: Executor) -> Ownership:
     """Read from the comments in the schema what our migrations created."""
-    row = (await connection.execute(_OWNERSHIP, {"ours": OURS})).one()
+    row = (await connection.execute(dialog_statements.OWNERSHIP.executable, {"ours": OURS})).one()
+    return Ownership(dialogs=row.dialogs, message_count=row.message_count)
+
+
+async def read_ownership_directly(connection: asyncpg.Connection) -> Ownership:
+    """Read the same on asyncpg itself."""
+    row: Any = await dialog_statements.OWNERSHIP.first(connection, {"ours": OURS})
     return Ownership(dialogs=row.dialogs, message_count=row.message_count)
 
 
@@ -273,34 +184,75 @@ async def record(  # noqa: PLR0913 (what a turn depends on, by name)
     return await _insert_request(connection, turn, count)
 
 
-async def count_only(  # noqa: PLR0913 (what a turn depends on, by name)
-    connection: DeadlineConnection,
-    turn: Turn,
+async def count_together(
+    connection: asyncpg.Connection,
+    pending: Sequence[PendingTurn],
     *,
     ownership: Ownership,
     settings: TriggerSettings,
-    messages_needed: Callable[[], int],
     counter_check: CounterCheck,
-) -> bool:
-    """Count the turn's message if that is all that there is to do; return whether it was done.
+) -> Sequence[bool]:
+    """Count the messages of turns whose count is all that there is to do; return which were counted.
 
-    Most turns bring no picture. For them two statements are enough, each a transaction by itself.
-    For all others, and if another message of the dialog came in between, nothing is written.
+    Most turns bring no picture. For all of them together two statements are enough, each a
+    transaction by itself. Nothing is written for a turn that brings more, whose dialog is unknown,
+    is held by somebody or has changed in between, and for a second turn of one dialog.
 
     Raises:
-        DialogUnknownError: the bot's own `dialogs` has no such row.
-        TimeoutError: the time of the turn is over.
+        asyncpg.PostgresError: the server refuses a statement. Other errors of asyncpg, and OSError,
+            may come instead. Some of the turns may have been counted.
     """
-    if turn.is_refresh:
-        return False
-    dialog = await _read_dialog(connection, turn, ownership)
-    if counting.is_counted(turn, _counted_messages(dialog)):
-        return False
-    decision = _decide(turn, dialog, settings.distance, messages_needed)
-    if not decision.is_only_counted or not await _count(connection, turn, ownership, decision):
-        return False
-    _observe(turn, ownership, decision, counter_check)
-    return True
+    ids = list({each.turn.dialog_id for each in pending})
+    dialogs = {
+        row.dialog_id: row
+        for row in await dialog_statements.READ_DIALOGS.all(connection, {"dialog_ids": ids})
+    }
+    decisions: dict[int, tuple[PendingTurn, _Decision]] = {}
+    for each in pending:
+        turn, dialog = each.turn, dialogs[each.turn.dialog_id]
+        is_unknown = dialog.version is None and not ownership.dialogs
+        is_counted = counting.is_counted(turn, _counted_messages(dialog))
+        if is_unknown or is_counted or turn.dialog_id in decisions:
+            continue
+        decision = _decide(turn, dialog, settings.distance, each.messages_needed)
+        if decision.is_only_counted:
+            decisions[turn.dialog_id] = (each, decision)
+    by_query: dict[DirectQuery, dict[int, tuple[Turn, _Decision]]] = {}
+    for dialog_id, (each, decision) in decisions.items():
+        query = _query_of(each.turn, ownership, decision)
+        by_query.setdefault(query, {})[dialog_id] = (each.turn, decision)
+    written: set[int] = set()
+    for query, given in by_query.items():
+        written |= {row.id for row in await query.all(connection, _given(given))}
+    for dialog_id in written:
+        each, decision = decisions[dialog_id]
+        _observe(each.turn, ownership, decision, counter_check)
+    return [
+        each.turn.dialog_id in written and decisions[each.turn.dialog_id][0] is each
+        for each in pending
+    ]
+
+
+def _query_of(turn: Turn, ownership: Ownership, decision: _Decision) -> DirectQuery:
+    if decision.version is None:
+        return dialog_statements.ADD_DIALOGS
+    if turn.message_count is not None and not ownership.message_count:
+        return dialog_statements.COUNT_DIALOGS_BESIDE_THE_BOT
+    return dialog_statements.COUNT_DIALOGS_OURS
+
+
+def _given(decisions: Mapping[int, tuple[Turn, _Decision]]) -> dict[str, Any]:
+    """Return the values of `_GIVEN`."""
+    turns, decided = zip(*decisions.values(), strict=True)
+    return {
+        "dialog_ids": list(decisions),
+        "versions": [each.version for each in decided],
+        "watermarks": [each.watermark for each in decided],
+        "message_ids": [turn.reply_to_message_id for turn in turns],
+        # PostgreSQL has no list of lists of different lengths.
+        "counted": ["{" + ",".join(map(str, each.counted)) + "}" for each in decided],
+        "counts": [each.message_count for each in decided],
+    }
 
 
 def _decide(
@@ -370,10 +322,10 @@ async def lock_dialog(connection: Executor, turn: Turn, ownership: Ownership) ->
         DialogUnknownError: the bot's own `dialogs` has no such row.
     """
     parameters = {"dialog_id": turn.dialog_id}
-    row = (await connection.execute(_LOCK_DIALOG, parameters)).one_or_none()
+    row = (await connection.execute(dialog_statements.LOCK_DIALOG, parameters)).one_or_none()
     if row is None and ownership.dialogs:
         await connection.execute(upsert(Dialog).values(id=turn.dialog_id).on_conflict_do_nothing())
-        row = (await connection.execute(_LOCK_DIALOG, parameters)).one_or_none()
+        row = (await connection.execute(dialog_statements.LOCK_DIALOG, parameters)).one_or_none()
     if row is None:
         raise DialogUnknownError(f"there is no dialog {turn.dialog_id}")
     return row
@@ -381,7 +333,7 @@ async def lock_dialog(connection: Executor, turn: Turn, ownership: Ownership) ->
 
 async def _read_dialog(connection: DeadlineConnection, turn: Turn, ownership: Ownership) -> Any:
     """Return all that is known of a turn's dialog; it need not have a row if the table is ours."""
-    row = await connection.first(_READ_DIALOG, {"dialog_id": turn.dialog_id})
+    row = await connection.first(dialog_statements.READ_DIALOG, {"dialog_id": turn.dialog_id})
     if row is None or (row.version is None and not ownership.dialogs):
         raise DialogUnknownError(f"there is no dialog {turn.dialog_id}")
     return row
@@ -389,7 +341,7 @@ async def _read_dialog(connection: DeadlineConnection, turn: Turn, ownership: Ow
 
 async def _last_automatic(connection: Executor, dialog_id: int) -> _Row | None:
     parameters = {"dialog_id": dialog_id}
-    return (await connection.execute(_LAST_AUTOMATIC, parameters)).one_or_none()
+    return (await connection.execute(dialog_statements.LAST_AUTOMATIC, parameters)).one_or_none()
 
 
 def _counted_messages(dialog: Any) -> list[int]:
@@ -408,7 +360,9 @@ async def _request_of_message(connection: Executor, turn: Turn, dialog: Any) -> 
             return None  # it was delivered before the dialog was restarted
     else:
         parameters = {"dialog_id": turn.dialog_id, "message_id": turn.reply_to_message_id}
-        row = (await connection.execute(_LAST_OF_MESSAGE, parameters)).one_or_none()
+        row = (
+            await connection.execute(dialog_statements.LAST_OF_MESSAGE, parameters)
+        ).one_or_none()
     if row is None:
         return None
     return Request(id=row.id, dialog_id=turn.dialog_id, message_count=row.message_count)
@@ -425,14 +379,16 @@ async def _count(
         "counted": decision.counted,
         "count": decision.message_count,
     }
+    queries, first = dialog_statements.COUNTING, connection.first
+    if decision.is_only_counted:
+        queries, first = dialog_statements.COUNTING_LAST, connection.first_and_last
     if decision.version is None:
-        return await connection.first(_ADD_DIALOG, values) is not None
+        return await first(queries.add, values) is not None
     values["version"] = decision.version
-    query = _COUNT_OURS
     if turn.message_count is not None and not ownership.message_count:
         del values["count"]
-        query = _COUNT_BESIDE_THE_BOT
-    return await connection.first(query, values) is not None
+        return await first(queries.beside_the_bot, values) is not None
+    return await first(queries.ours, values) is not None
 
 
 async def _move_after_restart(connection: Executor, dialog: Any, message_count: int) -> None:

@@ -5,7 +5,17 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import asyncpg
-from sqlalchemy import CursorResult, Executable, Text, bindparam, text
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Executable,
+    Text,
+    bindparam,
+    func,
+    select,
+    text,
+    true,
+)
 
 from chatflow_hook.direct_query import DirectQuery
 
@@ -30,12 +40,14 @@ _SET_LIMITS = DirectQuery(
         """
     ).bindparams(bindparam("lock_ms", type_=Text), bindparam("statement_ms", type_=Text))
 )
-_RESTORE_LIMITS = DirectQuery(
-    text(
-        "SELECT set_config('lock_timeout', :lock, true) AS lock,"
-        " set_config('statement_timeout', :statement, true) AS statement"
-    ).bindparams(bindparam("lock", type_=Text), bindparam("statement", type_=Text))
+# What a statement returns that is the last one; see `DeadlineConnection.first_and_last`.
+RESTORED_LIMITS: tuple[ColumnElement[str], ...] = (
+    func.set_config("lock_timeout", bindparam("lock", type_=Text), true()).label("lock"),
+    func.set_config("statement_timeout", bindparam("statement", type_=Text), true()).label(
+        "statement"
+    ),
 )
+_RESTORE_LIMITS = DirectQuery(select(*RESTORED_LIMITS))
 
 
 class Executor(Protocol):
@@ -53,8 +65,7 @@ class DeadlineConnection:
     be closed in the middle of a statement; only the server can end the statement and leave the
     transaction usable. A rollback restores the earlier limits; before a commit, call
     `restore_limits`. `driver_connection` is asyncpg's under `connection`, on which `first` runs; None
-    if there is none. `sets_limits` is False on a connection of the hook's own outside of a
-    transaction, whose statement is cancelled when the time is over.
+    if there is none.
     """
 
     def __init__(
@@ -63,15 +74,15 @@ class DeadlineConnection:
         *,
         deadline: float,
         driver_connection: asyncpg.Connection | None = None,
-        sets_limits: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
         self._driver_connection = driver_connection
         self._deadline = deadline
         self._clock = clock
-        self._limit_s = float("inf") if sets_limits else float("-inf")
+        self._limit_s = float("inf")
         self._earlier_limits: Any | None = None
+        self._are_restored = False
 
     @property
     def is_serializable(self) -> bool:
@@ -102,14 +113,28 @@ class DeadlineConnection:
         await self._limit()
         return await self._first(query, parameters)
 
+    async def first_and_last(self, query: DirectQuery, parameters: Mapping[str, Any]) -> Any | None:
+        """Do as `first` with a statement that also returns RESTORED_LIMITS, and so restores them.
+
+        If it returns no row they are not restored, and further statements may follow.
+
+        Raises:
+            TimeoutError: less than 0.1 s is left.
+        """
+        await self._limit()
+        row = await self._first(query, {**parameters, **self._limits_to_restore()})
+        self._are_restored = row is not None
+        return row
+
     async def restore_limits(self) -> None:
         """Restore the limits that the transaction had before; call it before a commit."""
-        if self._earlier_limits is not None:
-            limits = {
-                "lock": self._earlier_limits.lock,
-                "statement": self._earlier_limits.statement,
-            }
-            await self._first(_RESTORE_LIMITS, limits)
+        if self._earlier_limits is not None and not self._are_restored:
+            await self._first(_RESTORE_LIMITS, self._limits_to_restore())
+
+    def _limits_to_restore(self) -> dict[str, str]:
+        if self._earlier_limits is None:
+            raise RuntimeError("no limits were set")
+        return {"lock": self._earlier_limits.lock, "statement": self._earlier_limits.statement}
 
     async def _limit(self) -> None:
         if self._limit_s - self._remaining_s() > _TOLERANCE_S:

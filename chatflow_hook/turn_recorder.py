@@ -2,21 +2,27 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
 
-import asyncpg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chatflow_hook import outbox
+from chatflow_hook.batches import Batches
 from chatflow_hook.counter_check import CounterCheck
 from chatflow_hook.database import DATABASE_ERRORS, Database
 from chatflow_hook.direct_query import driver_connection_of
 from chatflow_hook.failures import NO_COUNT, FailureLog, cause_of
 from chatflow_hook.metrics import GuardedMetrics, TurnOutcome
-from chatflow_hook.outbox import DialogUnknownError, Ownership, Request, TriggerSettings
+from chatflow_hook.outbox import (
+    DialogUnknownError,
+    Ownership,
+    PendingTurn,
+    Request,
+    TriggerSettings,
+)
 from chatflow_hook.sessions import BotConnection
 from chatflow_hook.statement_deadline import DeadlineConnection, Executor
 from chatflow_hook.turn import MAX_PERSONA, Turn
@@ -26,6 +32,12 @@ log = structlog.get_logger(__name__)
 # How much shorter the limit for the statements of a turn is, so that the server ends a slow
 # statement before the hook gives the connection up.
 STATEMENTS_END_EARLIER_S = 0.1
+# Turns that are counted together, and how many such batches run at the same time. If a trigger of the
+# bot's takes 10 ms for each row, a batch is still over in time.
+_BATCH = 25
+_BATCHES_AT_ONCE = 4
+
+TurnCounts = Batches[PendingTurn, bool]
 
 
 class TurnRecorder:
@@ -87,24 +99,35 @@ class TurnRecorder:
         self._note_success(turn, request, started)
         return request
 
+    def counts_on(self, database: Database) -> TurnCounts:
+        """Return what counts turns on a database, those together that come at the same time."""
+        return Batches(
+            partial(self._count_together, database), at_once=_BATCHES_AT_ONCE, most=_BATCH
+        )
+
     async def record_in_own_transaction(
-        self, database: Database, turn: Turn, *, started: float
+        self, database: Database, counts: TurnCounts, turn: Turn, *, started: float
     ) -> Request | None:
-        """Record a turn in a transaction of the hook's own; None also if that failed."""
+        """Record a turn in a transaction of the hook's own; None also if that failed.
+
+        `counts` are those on this database.
+        """
         # One for both, so that a turn that is decided twice is decided alike.
         messages_needed = self._messages_needed()
-
-        async def count(connection: AsyncConnection) -> bool:
-            return await self._count(connection, turn, messages_needed, started=started)
 
         async def step(connection: AsyncConnection) -> Request | None:
             limited = self.limited(connection, started=started)
             return await self._record(limited, turn, messages_needed)
 
+        pending = PendingTurn(
+            turn=turn,
+            messages_needed=messages_needed,
+            deadline=started + self._timeout_s - STATEMENTS_END_EARLIER_S,
+        )
         request = None
         try:
             async with asyncio.timeout(self._timeout_s):
-                if not await database.run_autocommitted(count):
+                if turn.is_refresh or not await counts.result(pending):
                     request = await database.run(step)
         except (*DATABASE_ERRORS, DialogUnknownError) as error:
             self._failures.log_failure(turn, cause_of(error), started, error)
@@ -134,32 +157,37 @@ class TurnRecorder:
         if request is not None:
             _log_trigger(turn, request)
 
-    async def _count(
-        self,
-        connection: AsyncConnection,
-        turn: Turn,
-        messages_needed: Callable[[], int],
-        *,
-        started: float,
-    ) -> bool:
-        """Count a turn without a transaction, where that is enough; return whether it was counted."""
-        driver_connection = driver_connection_of(connection)
-        if self._ownership is None or driver_connection is None:
-            return False
-        limited = self.limited(
-            connection, started=started, driver_connection=driver_connection, sets_limits=False
-        )
-        try:
-            return await outbox.count_only(
-                limited,
-                turn,
-                ownership=self._ownership,
+    async def _count_together(
+        self, database: Database, pending: Sequence[PendingTurn]
+    ) -> Sequence[bool]:
+        """Count turns where that is enough, and return which were counted.
+
+        If it fails, none is taken for counted: each then goes on in a transaction of its own, and
+        fails by itself.
+        """
+
+        async def step(connection: AsyncConnection) -> Sequence[bool] | None:
+            driver_connection = driver_connection_of(connection)
+            if driver_connection is None:
+                return None
+            ownership = self._ownership or await outbox.read_ownership_directly(driver_connection)
+            counted = await outbox.count_together(
+                driver_connection,
+                pending,
+                ownership=ownership,
                 settings=self._settings,
-                messages_needed=messages_needed,
                 counter_check=self._counter_check,
             )
-        except (asyncpg.ReadOnlySQLTransactionError, asyncpg.InternalClientError):
-            return False  # SQLAlchemy is to see it, which then replaces the connections
+            self._ownership = ownership
+            return counted
+
+        left_s = min(each.deadline for each in pending) - time.monotonic()
+        try:
+            async with asyncio.timeout(left_s):
+                counted = await database.run_autocommitted(step)
+        except DATABASE_ERRORS:
+            counted = None
+        return counted or [False] * len(pending)
 
     async def _record(
         self, connection: DeadlineConnection, turn: Turn, messages_needed: Callable[[], int]

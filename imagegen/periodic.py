@@ -36,22 +36,11 @@ async def every(  # noqa: PLR0913 (how it waits, all by name)
     is_over = loop.create_future()
     task: asyncio.Task[None] | None = None
 
-    async def is_done() -> bool:
-        try:
-            await step()
-        except ImagegenError as error:
-            log.log(error.level, "a step waits", task=name, code=error.code, why=error.sentence)
-        except Exception:
-            log.exception("a step failed", task=name)
-        else:
-            return True
-        return False
-
     async def run() -> None:
         while not is_over.done():
             if due is not None:
                 await _until_set(due, due_within_s)
-            if not await is_done() and due is not None:
+            if not await _is_done(step, name) and due is not None:
                 due.set()
             await asyncio.wait({is_over}, timeout=seconds)
 
@@ -79,3 +68,15 @@ async def _until_set(due: asyncio.Event, within_s: float | None) -> None:
         async with asyncio.timeout(within_s):
             await due.wait()
     due.clear()
+
+
+async def _is_done(step: Callable[[], Awaitable[None]], name: str) -> bool:
+    try:
+        await step()
+    except ImagegenError as error:
+        log.log(error.level, "a step waits", task=name, code=error.code, why=error.sentence)
+    except Exception:
+        log.exception("a step failed", task=name)
+    else:
+        return True
+    return False

@@ -4,7 +4,7 @@ import asyncio
 import random
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import asdict, dataclass
 
 from tests.benchmarks.load import our_worker
@@ -45,10 +45,10 @@ class AffinityOutcome:
     sandbox: Load
 
 
-async def run(backends: BenchmarkServers) -> list[Figure]:
+async def run(backends: BenchmarkServers) -> AsyncGenerator[Figure, None]:
     """Let both choices meet the same arrivals, at a high load."""
-    count = 40 if backends.is_quick else 120
-    return [await _figure(backends, 0.95, count)]
+    count = 40 if backends.is_quick else 100
+    yield await _figure(backends, 0.95, count)
 
 
 def arrivals(count: int, load: float, *, seed: int) -> list[AffinityArrival]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -40,7 +40,7 @@ class FullHosts:
     granted: "asyncio.Queue[float]"
 
 
-async def run(backends: BenchmarkServers) -> list[Figure]:
+async def run(backends: BenchmarkServers) -> AsyncGenerator[Figure, None]:
     """Measure the wait while nothing is free, and then how soon a freed slot is found."""
     await backends.clear(NAME)
     async with _full(backends) as full:
@@ -49,7 +49,8 @@ async def run(backends: BenchmarkServers) -> list[Figure]:
         await asyncio.sleep(2.0 if backends.is_quick else 10.0)
         waiting = meter.read()
         found_s = [await _found_s(full, slot) for slot in full.held[:_FREED]]
-    return [_wait_figure(waiting), _found_figure(found_s)]
+    yield _wait_figure(waiting)
+    yield _found_figure(found_s)
 
 
 def _wait_figure(load: Load) -> Figure:

@@ -1,10 +1,12 @@
-"""Recovery: a worker is killed in the middle of twenty pictures; another one takes over."""
+"""Recovery: a worker is killed in the middle of twenty pictures; another one takes over.
+
+One that only stands still for some seconds keeps what it has.
+"""
 
 import asyncio
-import os
-import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,8 +25,10 @@ _COUNT = 20
 _BEFORE = 6
 _STANDBY_WITHIN_S, _RESTART_WITHIN_S = 2.5, 10.0
 _PATIENCE_S = 200.0
+_STOPPED_S, _STOPPED_COUNT = 5.0, 8
 # What has not come back after so long does not come back soon.
-_QUIET_S = 25.0
+_QUIET_S = 15.0
+_NO_LOAD = Load(cores=0.0, seconds=0.0)
 _CLAIMS = """
     SELECT id::text, claim::text, state IN ('queued', 'drawing', 'drawn', 'delivering') AS is_open
     FROM image_requests
@@ -46,16 +50,16 @@ class RecoveryOutcome:
     sandbox: Load
 
 
-async def run(backends: BenchmarkServers) -> list[Figure]:
+async def run(backends: BenchmarkServers) -> AsyncGenerator[Figure, None]:
     """Kill our worker beside a standby and with a restart; then those of the baselines."""
     standby = await _with_standby(backends)
+    yield _ours("standby worker", standby, within_s=_STANDBY_WITHIN_S)
     restart = await _with_restart(backends)
-    figures = [
-        _ours("standby worker", standby, within_s=_STANDBY_WITHIN_S),
-        _ours("restart", restart, within_s=_RESTART_WITHIN_S),
-    ]
+    yield _ours("restart", restart, within_s=_RESTART_WITHIN_S)
+    yield await _stopped(backends)
     others = () if backends.is_quick else (arq_contestant.CONTESTANT, celery_contestant.QUICK)
-    return figures + [await _baseline(backends, who) for who in others]
+    for who in others:
+        yield await _baseline(backends, who)
 
 
 def _ours(name: str, outcome: RecoveryOutcome, *, within_s: float) -> Figure:
@@ -74,15 +78,27 @@ def _ours(name: str, outcome: RecoveryOutcome, *, within_s: float) -> Figure:
     )
 
 
-def _counts(outcome: RecoveryOutcome) -> str:
+def _counts(outcome: RecoveryOutcome, count: int = _COUNT) -> str:
     return (
-        f"{outcome.arrived} of {_COUNT}, {outcome.drawn_twice} drawn twice, "
+        f"{outcome.arrived} of {count}, {outcome.drawn_twice} drawn twice, "
         f"{outcome.sent_twice} sent twice"
     )
 
 
 async def _with_standby(backends: BenchmarkServers) -> RecoveryOutcome:
-    home = await backends.clear(f"{NAME} standby")
+    async with _beside_standby(backends, "standby", _COUNT) as (we, fleet):
+        await all_ended(we, _BEFORE, patience_s=_PATIENCE_S)
+        claims = await _claims(we)
+        we.workers[0].kill()
+        return await _finished(we, fleet, claims, time.monotonic())
+
+
+@asynccontextmanager
+async def _beside_standby(
+    backends: BenchmarkServers, name: str, count: int
+) -> AsyncIterator[tuple[OurWorker, FleetClient]]:
+    """Run two workers of which the first has claimed all, and has ended two."""
+    home = await backends.clear(f"{NAME} {name}")
     async with (
         open_fleet(home, OPTIONS) as fleet,
         our_worker.start_with_workers(backends, home, fleet, WORKERS_SHARE_HOSTS="true") as we,
@@ -90,14 +106,33 @@ async def _with_standby(backends: BenchmarkServers) -> RecoveryOutcome:
         we.start()
         await we.ready()
         # The standby stands still until all is the first one's.
-        os.kill(we.workers[1].pid, signal.SIGSTOP)
-        await we.submit(_COUNT)
+        we.workers[1].freeze()
+        await we.submit(count)
         await all_ended(we, 2, patience_s=_PATIENCE_S)
-        os.kill(we.workers[1].pid, signal.SIGCONT)
-        await all_ended(we, _BEFORE, patience_s=_PATIENCE_S)
+        we.workers[1].thaw()
+        yield we, fleet
+
+
+async def _stopped(backends: BenchmarkServers) -> Figure:
+    """Stop a worker for some seconds beside a standby, and see that nothing is taken from it."""
+    async with _beside_standby(backends, "stopped", _STOPPED_COUNT) as (we, fleet):
         claims = await _claims(we)
-        we.workers[0].kill()
-        return await _finished(we, fleet, claims, time.monotonic())
+        we.workers[0].freeze()
+        await asyncio.sleep(_STOPPED_S)
+        now = await _claims(we)
+        we.workers[0].thaw()
+        taken = sum(now.get(id_) != claim for id_, claim in claims.items())
+        await all_ended(we, _STOPPED_COUNT, patience_s=_PATIENCE_S)
+        outcome = _outcome(await fleet.record(), None, {"worker": _NO_LOAD, "sandbox": _NO_LOAD})
+    is_whole = (outcome.arrived, outcome.sent_twice, outcome.drawn_twice) == (_STOPPED_COUNT, 0, 0)
+    return Figure(
+        row=NAME,
+        name=f"a worker stands still for {_STOPPED_S:g} s beside a standby",
+        measured=f"{taken} of {len(claims)} overtaken, {_counts(outcome, _STOPPED_COUNT)}",
+        target="none overtaken, none twice",
+        is_reached=taken == 0 and is_whole,
+        facts=asdict(outcome),
+    )
 
 
 async def _with_restart(backends: BenchmarkServers) -> RecoveryOutcome:

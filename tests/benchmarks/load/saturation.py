@@ -1,6 +1,6 @@
 """Saturation: for what share of the time the GPUs draw while requests wait; us and the baselines."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -32,20 +32,19 @@ class SaturationOutcome:
     record: Mapping[str, Any]
 
 
-async def run(backends: BenchmarkServers) -> list[Figure]:
+async def run(backends: BenchmarkServers) -> AsyncGenerator[Figure, None]:
     """Measure each contestant with the same pictures, one after the other."""
     # The baselines' share does not depend on the number; they are slow.
-    count, of_others = (10, 10) if backends.is_quick else (60, 30)
+    count, of_others = (10, 10) if backends.is_quick else (60, 16)
     everybody = (
         our_worker.CONTESTANT,
         arq_contestant.CONTESTANT,
         celery_contestant.QUICK,
         celery_contestant.SLOW,
     )
-    return [
-        _figure(who, await drawn(backends, who, count if who is everybody[0] else of_others))
-        for who in everybody
-    ]
+    for who in everybody:
+        drawings = count if who is everybody[0] else of_others
+        yield _figure(who, await drawn(backends, who, drawings))
 
 
 async def drawn(backends: BenchmarkServers, who: Contestant, count: int) -> SaturationOutcome:

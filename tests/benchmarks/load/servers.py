@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from imagegen.db import migrations
 from imagegen.sandbox.servers.postgres import PostgresServer
 from imagegen.sandbox.servers.valkey import ValkeyServer
+from tests.benchmarks.report.calibration import Calibration
 
 _TABLES = """
     SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables
@@ -21,7 +22,10 @@ _TABLES = """
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkServers:
-    """The servers' URLs and process numbers, PostgreSQL's log, and the directory for all other logs."""
+    """The servers' URLs and process numbers, PostgreSQL's log, and the directory for all other logs.
+
+    `calibration` is the speed of the machine just before the row.
+    """
 
     database_url: str
     redis_url: str
@@ -29,6 +33,7 @@ class BenchmarkServers:
     postgres_log: Path
     pids: Mapping[str, int]
     is_quick: bool = False
+    calibration: Calibration = field(default_factory=Calibration)
 
     async def clear(self, name: str) -> Path:
         """Empty database and Redis, and return an empty directory of that name for a run."""

@@ -1,7 +1,7 @@
 """Several workers on the same hosts: 1, 2 and 4 of them, and one of two that is killed."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from tests.benchmarks.load import our_worker
 from tests.benchmarks.load.contestant import all_ended
@@ -15,21 +15,22 @@ from tests.benchmarks.report.process_usage import Load, Meter
 NAME = "workers"
 _WORKERS = (1, 2, 4)
 _HOSTS = FleetOptions(hosts=50, drawing_s=2.5, jitter=0.2, large=True)
-_PER_HOST = 12
+_PER_HOST = 10
 _TARGET = 0.97
 _KILLED_COUNT, _KILLED_AFTER = 60, 20
 _KILLED_TARGET = 0.96
 _PATIENCE_S = 400.0
 
 
-async def run(backends: BenchmarkServers) -> list[Figure]:
+async def run(backends: BenchmarkServers) -> AsyncGenerator[Figure, None]:
     """Share fifty hosts among more and more workers; then kill one of two on two hosts."""
-    workers = _WORKERS[1:2] if backends.is_quick else _WORKERS
-    return [await _shared(backends, each) for each in workers] + [await _killed(backends)]
+    for workers in _WORKERS[1:2] if backends.is_quick else _WORKERS:
+        yield await _shared(backends, workers)
+    yield await _killed(backends)
 
 
 async def _shared(backends: BenchmarkServers, workers: int) -> Figure:
-    count = (4 if backends.is_quick else _PER_HOST) * _HOSTS.hosts
+    count = (6 if backends.is_quick else _PER_HOST) * _HOSTS.hosts
     home = await backends.clear(f"{NAME} {workers}")
     async with (
         open_fleet(home, _HOSTS) as fleet,

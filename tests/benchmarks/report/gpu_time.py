@@ -56,13 +56,18 @@ def window(lines: Iterable[Timeline]) -> tuple[float, float]:
     return min(span.began for span in spans), max(span.ended for span in spans)
 
 
-def while_all_draw(lines: Iterable[Timeline]) -> tuple[float, float]:
-    """Return the time after the ramp, while there was work for all: until a GPU drew its last."""
+def while_all_draw(lines: Sequence[Timeline]) -> tuple[float, float]:
+    """Return the time after the ramp, while there was work for all: until a GPU drew its last.
+
+    Where there was no such time, since a GPU came too late or never, it is the whole run.
+    """
     drawn = [line.spans for line in lines]
-    return (
-        max(min(span.began for span in spans) for spans in drawn),
-        min(max(span.ended for span in spans) for spans in drawn),
-    )
+    if all(drawn):
+        began = max(min(span.began for span in spans) for spans in drawn)
+        ended = min(max(span.ended for span in spans) for spans in drawn)
+        if began < ended:
+            return began, ended
+    return window(lines)
 
 
 def saturation(lines: Sequence[Timeline], between: tuple[float, float] | None = None) -> float:

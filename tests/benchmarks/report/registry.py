@@ -1,12 +1,13 @@
 """The rows of the table, in the order in which they run."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import TypeAlias
 
 from tests.benchmarks.load import (
     affinity,
     backlog,
     cost,
+    covers,
     fairness,
     full_hosts,
     hook,
@@ -15,6 +16,7 @@ from tests.benchmarks.load import (
     memory,
     outage,
     recovery,
+    retention,
     saturation,
     start,
     workers,
@@ -22,7 +24,8 @@ from tests.benchmarks.load import (
 from tests.benchmarks.load.servers import BenchmarkServers
 from tests.benchmarks.report.figure import Figure
 
-Row: TypeAlias = Callable[[BenchmarkServers], Awaitable[list[Figure]]]
+# Yields each figure when it is measured, so that those before a failure are kept.
+Row: TypeAlias = Callable[[BenchmarkServers], AsyncGenerator[Figure, None]]
 
 ROWS: Mapping[str, Row] = {
     row.NAME: row.run
@@ -37,6 +40,8 @@ ROWS: Mapping[str, Row] = {
         fairness,
         recovery,
         hook,
+        covers,
+        retention,
         backlog,
         memory,
         start,

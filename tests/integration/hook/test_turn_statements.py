@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from asyncpg.connection import LoggedQuery
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from chatflow_hook import ChatFlowHook
 from tests.support import conversations, database_activity
@@ -40,7 +41,7 @@ async def test_a_turn_without_a_picture_takes_two_statements_and_no_transaction(
     await hook.on_turn(turn())
     await asyncio.sleep(0)
 
-    assert [logged.query.split()[0] for logged in queries] == ["SELECT", "UPDATE"]
+    assert [logged.query.split()[0] for logged in queries] == ["SELECT", "WITH"]
     assert (await conversations.dialog(sessions)).message_count == 2
 
 
@@ -56,6 +57,27 @@ async def test_the_first_message_of_a_dialog_takes_two_statements(
 
     assert [logged.query.split()[0] for logged in queries] == ["SELECT", "INSERT"]
     assert (await conversations.dialog(sessions, 2)).message_count == 1
+
+
+async def test_in_the_bots_session_the_statement_that_counts_is_the_last_and_restores_its_limits(
+    queries: list[LoggedQuery], hook: ChatFlowHook, engine: AsyncEngine
+) -> None:
+    await hook.on_turn(turn())
+    await engine.dispose()  # so that its connections are opened while queries are noted
+    async with AsyncSession(engine) as session, session.begin():
+        await session.execute(text("SELECT 1"))
+        await asyncio.sleep(0)
+        queries.clear()
+
+        await hook.on_turn(turn(), session)
+        await asyncio.sleep(0)
+
+        # RELEASE is not among them, since SQLAlchemy prepares it.
+        assert queries[-1].query.startswith("UPDATE dialogs")
+        limits = await session.execute(
+            text("SELECT current_setting('lock_timeout'), current_setting('statement_timeout')")
+        )
+        assert tuple(limits.one()) == ("0", "0")
 
 
 async def test_messages_of_one_dialog_at_the_same_moment_are_counted_each(
